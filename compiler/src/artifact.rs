@@ -1,0 +1,260 @@
+//! What a compile gives: programs, maps, and what a runtime needs to attach them.
+
+use cranelift_entity::{PrimaryMap, entity_impl};
+use serde::{Deserialize, Serialize};
+
+use crate::bpf::insn::Insn;
+use crate::hook::Hook;
+
+/// A map of the object.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapId(u32);
+entity_impl!(MapId, "map");
+
+/// Everything a compile gives.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// The programs, in a fixed order.
+    pub programs: Vec<Program>,
+    /// The maps they use.
+    pub maps: PrimaryMap<MapId, MapSpec>,
+    /// What a runtime needs to know.
+    pub manifest: Manifest,
+}
+
+/// The section of a program, which is its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Section {
+    /// `xdp`
+    Xdp,
+    /// `classifier`
+    Classifier,
+    /// `sk_lookup`
+    SkLookup,
+    /// `sk_msg`
+    SkMsg,
+    /// `sockops`
+    SockOps,
+}
+
+impl Section {
+    /// The name in the ELF file, one that libbpf and aya both accept.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::Classifier => "classifier",
+            Self::SkLookup => "sk_lookup",
+            Self::SkMsg => "sk_msg",
+            Self::SockOps => "sockops",
+        }
+    }
+}
+
+/// One program.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The function's name: `xdp_in`, `tc_in`, `tc_out`, `lookup`, `send…`, `sock_ops…`.
+    pub name: String,
+    /// Its section.
+    pub section: Section,
+    /// The instructions; a 64-bit immediate takes two.
+    pub insns: Vec<Insn>,
+    /// References to maps, by increasing instruction.
+    pub relocations: Vec<Relocation>,
+    /// Where instructions come from, by strictly increasing instruction; the first is at 0.
+    pub lines: Vec<Line>,
+}
+
+/// A reference to a map in the first half of a 64-bit immediate load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relocation {
+    /// The instruction, counted in 8-byte units.
+    pub insn: u32,
+    /// The map.
+    pub map: MapId,
+}
+
+/// From this instruction on, the code comes from this line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The instruction, counted in 8-byte units; never the second half of a 64-bit immediate.
+    pub insn: u32,
+    /// The source file's name.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// The source text, on one line.
+    pub text: String,
+}
+
+/// A map definition (values of `enum bpf_map_type` in `linux/bpf.h`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapSpec {
+    /// Its name, at most 15 bytes.
+    pub name: String,
+    /// `BPF_MAP_TYPE_…`
+    pub kind: MapKind,
+    /// Key size in bytes.
+    pub key_size: u32,
+    /// Value size in bytes.
+    pub value_size: u32,
+    /// Most entries.
+    pub max_entries: u32,
+    /// `BPF_F_…`
+    pub flags: u32,
+}
+
+/// The map types that are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MapKind {
+    /// `BPF_MAP_TYPE_HASH`
+    Hash = 1,
+    /// `BPF_MAP_TYPE_ARRAY`
+    Array = 2,
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`
+    PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_SOCKMAP`
+    SockMap = 15,
+    /// `BPF_MAP_TYPE_SOCKHASH`
+    SockHash = 18,
+    /// `BPF_MAP_TYPE_SK_STORAGE`
+    SkStorage = 24,
+}
+
+/// The version of [`Manifest`]; another one is refused.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub version: u32,
+    /// The policy's name.
+    pub policy: String,
+    /// Interface patterns, as written.
+    pub interfaces: Vec<String>,
+    /// The programs and where they attach.
+    pub programs: Vec<Attach>,
+    /// The named sockets and their slots in the map `sockets`.
+    pub sockets: Vec<SocketSlots>,
+    /// The groups.
+    pub groups: Vec<GroupPlan>,
+    /// What the slots of the map `counters` count, by slot.
+    pub counters: Vec<Counter>,
+    /// The sources: name and text.
+    pub sources: Vec<(String, String)>,
+    /// The target it was compiled for.
+    pub target: String,
+}
+
+/// Where a program attaches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// The program's name.
+    pub program: String,
+    /// The point.
+    pub point: AttachPoint,
+}
+
+/// A kind of attach point.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AttachPoint {
+    /// XDP on every interface of the policy.
+    Xdp,
+    /// TC ingress on every interface of the policy.
+    TcIn,
+    /// TC egress on every interface of the policy.
+    TcOut,
+    /// sk_lookup on the network namespace.
+    SkLookup,
+    /// sk_msg on the map `peers…` of this group (index into [`Manifest::groups`]).
+    SkMsg(usize),
+    /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]).
+    SockOps(usize),
+}
+
+impl AttachPoint {
+    /// The attach point of a hook; `group` is for sk_msg.
+    #[must_use]
+    pub fn of(hook: Hook, group: usize) -> Self {
+        match hook {
+            Hook::Xdp => Self::Xdp,
+            Hook::TcIn => Self::TcIn,
+            Hook::TcOut => Self::TcOut,
+            Hook::SkLookup => Self::SkLookup,
+            Hook::SkMsg => Self::SkMsg(group),
+        }
+    }
+}
+
+/// A named socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketSlots {
+    /// Its name.
+    pub name: String,
+    /// Whether an empty slot drops silently on the policy's interfaces; else it rejects.
+    pub drop_if_absent: bool,
+    /// Its slots.
+    pub slots: Vec<Slot>,
+}
+
+/// One slot of the map `sockets`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Index in the map.
+    pub index: u32,
+    /// 6 for TCP, 17 for UDP.
+    pub protocol: u8,
+    /// The listening address, exactly.
+    pub address: std::net::IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPlan {
+    /// Its name.
+    pub name: String,
+    /// The cgroup's path from the root of the cgroup-v2 hierarchy.
+    pub cgroup: String,
+    /// The SOCKHASH that holds its sockets.
+    pub peers: String,
+    /// The socket storage that holds each socket's peer key.
+    pub storage: String,
+}
+
+/// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// What is counted.
+    pub kind: CounterKind,
+    /// The rule's label.
+    pub label: Option<String>,
+    /// The statement's text on one line.
+    pub text: String,
+    /// The source file.
+    pub file: String,
+    /// Line, from 1; 0 where no line stands for it.
+    pub line: u32,
+    /// `in`, `out` or `send`.
+    pub direction: String,
+    /// The verb: `allow`, `drop`, `count`, `redirect`, `shortcut`.
+    pub verdict: String,
+}
+
+/// What a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CounterKind {
+    /// A rule; a redirect counts lookups.
+    Rule,
+    /// A `default` line.
+    Default,
+    /// Malformed packets of a direction.
+    Malformed,
+    /// Sockets of a group that could not be taken in (MPTCP, map full).
+    Escaped,
+}

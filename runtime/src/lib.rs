@@ -1,0 +1,1 @@
+//! Loads, attaches, replaces and reads what the compiler made.

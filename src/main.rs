@@ -1,0 +1,3 @@
+//! The `sockc` command.
+
+fn main() {}
