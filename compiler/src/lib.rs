@@ -8,6 +8,7 @@
 
 pub mod artifact;
 pub mod bpf;
+pub mod decide;
 pub mod event;
 pub mod field;
 pub mod hook;
