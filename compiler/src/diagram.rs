@@ -15,6 +15,11 @@ mod ops;
 mod store;
 mod walk;
 
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
+
 use cranelift_entity::entity_impl;
 
 pub use store::Store;

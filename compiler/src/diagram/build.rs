@@ -102,7 +102,11 @@ impl Store {
         inside: Node,
         outside: Node,
     ) -> Result<Node, BudgetExceeded> {
-        let size_less_one = if rest.bits == 0 { 0 } else { u128::MAX >> (128 - rest.bits) };
+        let size_less_one = if rest.bits == 0 {
+            0
+        } else {
+            u128::MAX >> (128 - rest.bits)
+        };
         let last = base | size_less_one;
         let ranges = clip(ranges, base, last);
         match ranges {

@@ -50,16 +50,21 @@ impl ChainRoots {
         }
         deciders.push(store.terminal(Self::default_index(chain))?);
         let whole = store.overlay_all(&deciders)?;
+        let decision = seen_from(store, chain.hook, whole)?;
+        if counters.is_empty() {
+            return Ok(Self {
+                decision,
+                counts: None,
+                lists: vec![Vec::new()],
+            });
+        }
         let mut lists = Lists::default();
-        let counts = if counters.is_empty() {
-            None
-        } else {
-            Some(lists.diagram(store, &counters)?)
-        };
+        let counts = lists.diagram(store, &counters)?;
+        let (counts, lists) = lists.used(store, counts)?;
         Ok(Self {
-            decision: seen_from(store, chain.hook, whole)?,
-            counts,
-            lists: lists.lists,
+            decision,
+            counts: Some(counts),
+            lists,
         })
     }
 }
@@ -155,5 +160,20 @@ impl Lists {
         let mut list = self.lists[a as usize].clone();
         list.extend(&self.lists[b as usize]);
         self.id(list)
+    }
+
+    /// The diagram with the lists that it can give numbered anew, and those lists; the empty one stays the first.
+    fn used(self, store: &mut Store, root: Node) -> Result<(Node, Vec<Vec<u32>>), BudgetExceeded> {
+        let mut kept: Vec<u32> = store.terminals(root).into_iter().collect();
+        if kept.first() != Some(&0) {
+            kept.insert(0, 0);
+        }
+        let place = |old: u32| kept.partition_point(|&id| id < old) as u32;
+        let root = store.map_terminals(root, &mut |old| place(old))?;
+        let lists = kept
+            .iter()
+            .map(|&id| self.lists[id as usize].clone())
+            .collect();
+        Ok((root, lists))
     }
 }

@@ -110,7 +110,11 @@ impl Walk<'_> {
             return Ok(());
         }
         if self.store.field_of(node) != Some(field) {
-            let rest = if bits == 0 { 0 } else { u32::MAX >> (32 - bits) };
+            let rest = if bits == 0 {
+                0
+            } else {
+                u32::MAX >> (32 - bits)
+            };
             return self.push(arms, base | rest, node);
         }
         let middle = base | 1 << (bits - 1);
@@ -151,7 +155,10 @@ impl Walk<'_> {
             .rev()
             .map(|(field, arms)| FlatData {
                 field: *field,
-                arms: arms.iter().map(|&(high, node)| (high, target(node))).collect(),
+                arms: arms
+                    .iter()
+                    .map(|&(high, node)| (high, target(node)))
+                    .collect(),
             })
             .collect();
         Flat { nodes, root }

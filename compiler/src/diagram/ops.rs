@@ -180,7 +180,11 @@ impl Store {
         }
         let (tested, bit) = self.bit_of(data.variable);
         let answer = if tested == field {
-            let next = if value >> bit & 1 == 1 { data.high } else { data.low };
+            let next = if value >> bit & 1 == 1 {
+                data.high
+            } else {
+                data.low
+            };
             self.fix_from(next, field, value, known)?
         } else {
             let low = self.fix_from(data.low, field, value, known)?;

@@ -15,7 +15,11 @@ impl Store {
             }
             let data = self.data(at);
             let (field, bit) = self.bit_of(data.variable);
-            at = if values.get(field) >> bit & 1 == 1 { data.high } else { data.low };
+            at = if values.get(field) >> bit & 1 == 1 {
+                data.high
+            } else {
+                data.low
+            };
         }
     }
 
@@ -77,7 +81,11 @@ impl Store {
                 continue;
             }
             let data = self.data(node);
-            open.extend([data.low, data.high].into_iter().filter(|&next| seen.insert(next)));
+            open.extend(
+                [data.low, data.high]
+                    .into_iter()
+                    .filter(|&next| seen.insert(next)),
+            );
         }
         seen
     }
