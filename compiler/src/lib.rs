@@ -16,6 +16,7 @@ pub mod field;
 pub mod hook;
 pub mod ir;
 pub mod lower;
+pub mod object;
 pub mod place;
 pub mod policy;
 pub mod ranges;
