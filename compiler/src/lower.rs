@@ -29,9 +29,10 @@ use cranelift_entity::SecondaryMap;
 use crate::artifact::{MapId, Section};
 use crate::bpf::opcode::Register;
 use crate::diagram::flatten::Flat;
+use crate::field::{Field, FieldSet};
 use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Value};
-use crate::place::Chain;
+use crate::place::{Chain, Effect};
 use crate::policy::{Direction, Family, GroupId, Place, Policy, RuleId, SocketId};
 
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
@@ -132,6 +133,36 @@ pub fn origin_of(place: &Place) -> OriginData {
     }
 }
 
+/// The fields that the program will read: those of its trees, and what a socket lookup needs.
+fn used_fields(source: &Source<'_>) -> FieldSet {
+    let flats = [Some(source.decision), source.counts];
+    let tested = flats
+        .into_iter()
+        .flatten()
+        .flat_map(|flat| flat.nodes.values().map(|node| node.field));
+    let used = tested.fold(FieldSet::default(), FieldSet::with);
+    let redirects = source
+        .chain
+        .entries
+        .iter()
+        .any(|entry| entry.effect == Effect::RedirectPass);
+    if redirects || used.contains(Field::Socket) {
+        used.union(LOOKED_UP)
+    } else {
+        used
+    }
+}
+
+/// The fields of a socket lookup's tuple.
+const LOOKED_UP: FieldSet = FieldSet::of(&[
+    Field::Protocol,
+    Field::Fragment,
+    Field::From0,
+    Field::To0,
+    Field::FromPort,
+    Field::ToPort,
+]);
+
 /// A function in the making.
 struct Lowering<'a> {
     source: Source<'a>,
@@ -139,6 +170,7 @@ struct Lowering<'a> {
     registers: Pinned,
     frame: Frame,
     head: Origin,
+    used: FieldSet,
     questions: Questions,
     leaves: BTreeMap<(Family, u32), Block>,
     outcomes: BTreeMap<(Family, Outcome), Block>,
@@ -183,6 +215,7 @@ impl<'a> Lowering<'a> {
             registers,
             frame,
             head,
+            used: used_fields(&source),
             questions: Questions::default(),
             leaves: BTreeMap::new(),
             outcomes: BTreeMap::new(),

@@ -8,6 +8,7 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::field::Field;
 use crate::hook::Hook;
 use crate::ir::{Arg, Block};
 use crate::policy::Family;
@@ -30,6 +31,9 @@ const VLAN: [i32; 2] = [0x0081, 0xa888];
 
 /// More than the longest chain of headers: 14 + 8 + 40 + 6 extension headers of 2,048 bytes + 60.
 const HEADERS: i32 = 16_384;
+
+const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
+const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
 
 /// Where a pass of the parser leaves to.
 #[derive(Clone, Copy)]
@@ -147,8 +151,10 @@ impl Lowering<'_> {
         self.builder
             .load_to(kind, self.registers.network, offset, Width::H);
         self.builder.alu(self.registers.network, AluOp::Add, size);
-        self.builder
-            .set_slot(self.frame.offset, 0, ETHERNET + tags * TAG, Width::W);
+        if self.source.chain.hook != Hook::Xdp {
+            self.builder
+                .set_slot(self.frame.offset, 0, ETHERNET + tags * TAG, Width::W);
+        }
         self.builder.leave_if(kind, JumpOp::Eq, IPV4, v4);
         self.builder.leave_if(kind, JumpOp::Eq, IPV6, v6);
         let tagged = self.head_block();
@@ -208,7 +214,13 @@ impl Lowering<'_> {
         let protocol = self.builder.load(network, 9, Width::B);
         self.builder
             .store_slot(self.frame.protocol, 0, protocol, Width::B);
-        for (offset, slot) in [(12, self.frame.from), (16, self.frame.to)] {
+        for (offset, slot, field) in [
+            (12, self.frame.from, Field::From0),
+            (16, self.frame.to, Field::To0),
+        ] {
+            if !self.used.contains(field) {
+                continue;
+            }
             let address = self.builder.load(network, offset, Width::W);
             self.builder.store_slot(slot, 0, address, Width::W);
         }
@@ -292,21 +304,27 @@ impl Lowering<'_> {
         self.builder.from_network(payload, 16);
         self.payload_length(payload);
         self.frame_holds_packet(exits);
-        for (offset, slot, byte) in [
-            (8, self.frame.from, 0),
-            (16, self.frame.from, 8),
-            (24, self.frame.to, 0),
-            (32, self.frame.to, 8),
-        ] {
-            let half = self.builder.load(registers.network, offset, Width::DW);
-            self.builder.store_slot(slot, byte, half, Width::DW);
-        }
+        self.addresses_v6();
         let next = self.builder.load(registers.network, 6, Width::B);
         self.builder
             .store_slot(self.frame.protocol, 0, next, Width::B);
         self.builder.set_slot(self.frame.part, 0, 0, Width::B);
         self.builder.set(registers.cursor, 40);
         self.walk(exits);
+    }
+
+    fn addresses_v6(&mut self) {
+        for (offset, slot, fields) in [(8, self.frame.from, FROM), (24, self.frame.to, TO)] {
+            if !self.used.any(&fields) {
+                continue;
+            }
+            for half in [0, 8u8] {
+                let address =
+                    self.builder
+                        .load(self.registers.network, offset + i16::from(half), Width::DW);
+                self.builder.store_slot(slot, half, address, Width::DW);
+            }
+        }
     }
 
     /// IPv6 says the length behind its own 40 bytes; BIG TCP says 0, as an empty packet does.

@@ -4,6 +4,7 @@
 //! the linear part as well.
 
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::field::Field;
 use crate::ir::Block;
 use crate::policy::Family;
 
@@ -146,8 +147,10 @@ impl Lowering<'_> {
         }
         self.builder.enter(icmp);
         self.header(8, exits);
-        let kind = self.builder.load(self.registers.transport, 0, Width::H);
-        self.builder.store_slot(self.frame.icmp, 0, kind, Width::H);
+        if self.used.contains(Field::Icmp) {
+            let kind = self.builder.load(self.registers.transport, 0, Width::H);
+            self.builder.store_slot(self.frame.icmp, 0, kind, Width::H);
+        }
         self.builder.jump(decision);
     }
 
@@ -166,12 +169,17 @@ impl Lowering<'_> {
         self.builder
             .leave_if_wide(self.registers.probe, JumpOp::Gt, length, exits.malformed);
         self.ports();
-        let flags = self.builder.load(self.registers.transport, 13, Width::B);
-        self.builder
-            .store_slot(self.frame.flags, 0, flags, Width::B);
+        if self.used.contains(Field::TcpFlags) {
+            let flags = self.builder.load(self.registers.transport, 13, Width::B);
+            self.builder
+                .store_slot(self.frame.flags, 0, flags, Width::B);
+        }
     }
 
     fn ports(&mut self) {
+        if !self.used.any(&[Field::FromPort, Field::ToPort]) {
+            return;
+        }
         let ports = self.builder.load(self.registers.transport, 0, Width::W);
         self.builder
             .store_slot(self.frame.ports, 0, ports, Width::W);
