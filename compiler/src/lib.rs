@@ -17,6 +17,7 @@ pub mod hook;
 pub mod ir;
 pub mod lower;
 pub mod object;
+pub mod packet;
 pub mod place;
 pub mod policy;
 pub mod ranges;
