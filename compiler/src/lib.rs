@@ -12,6 +12,8 @@ pub mod decide;
 pub mod event;
 pub mod field;
 pub mod hook;
+pub mod names;
 pub mod place;
 pub mod policy;
 pub mod ranges;
+pub mod resolve;
