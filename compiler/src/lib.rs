@@ -22,3 +22,8 @@ pub mod place;
 pub mod policy;
 pub mod ranges;
 pub mod target;
+pub mod names;
+pub mod place;
+pub mod policy;
+pub mod ranges;
+pub mod resolve;
