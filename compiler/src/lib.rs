@@ -11,6 +11,7 @@ pub mod bpf;
 pub mod decide;
 pub mod event;
 pub mod field;
+pub mod generate;
 pub mod hook;
 pub mod names;
 pub mod place;
