@@ -13,6 +13,7 @@ pub mod diagram;
 pub mod emit;
 pub mod event;
 pub mod field;
+pub mod generate;
 pub mod hook;
 pub mod ir;
 pub mod lower;
