@@ -4,9 +4,7 @@
 //! contradictory in ways that only the decision structure sees.
 
 use crate::hook::Hook;
-use crate::policy::{
-    Action, Condition, Direction, Endpoint, Family, Policy, ProtocolMatch, Rule, Side,
-};
+use crate::policy::{Action, Condition, Direction, Endpoint, Family, ProtocolMatch, Rule, Side};
 use crate::ranges::{Bound, RangeSet};
 
 /// A kind of packet.
@@ -36,10 +34,10 @@ impl Kind {
     }
 }
 
-/// Whether anything can match the rule; the error says why nothing can.
-pub(super) fn can_match(rule: &Rule, policy: &Policy) -> Result<(), &'static str> {
+/// Whether anything can match the rule; the error says why nothing can. `any_group`: whether a group is declared.
+pub(super) fn can_match(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
     if rule.direction == Direction::Send {
-        sends(rule, policy)?;
+        sends(rule, any_group)?;
     }
     let kinds = kinds(rule);
     let stages: [(&str, &dyn Fn(Kind) -> bool); 3] = [
@@ -72,8 +70,8 @@ pub(super) fn can_match(rule: &Rule, policy: &Policy) -> Result<(), &'static str
 }
 
 /// Sends have a group, and a shortcut one of its own.
-fn sends(rule: &Rule, policy: &Policy) -> Result<(), &'static str> {
-    if policy.groups.is_empty() {
+fn sends(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
+    if !any_group {
         return Err("no group is declared, so there are no sockets whose sends it could decide");
     }
     match (rule.action, &rule.matches.from) {

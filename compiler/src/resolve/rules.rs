@@ -46,7 +46,7 @@ impl Resolver<'_> {
         if self.report.errors() > errors {
             return;
         }
-        if let Some(reason) = can_match(&rule, &self.policy).err() {
+        if let Some(reason) = can_match(&rule, !self.groups.is_empty()).err() {
             self.report.push(
                 Diagnostic::warning(
                     codes::MATCHES_NOTHING,
