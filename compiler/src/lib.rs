@@ -8,6 +8,7 @@
 
 pub mod artifact;
 pub mod bpf;
+pub mod compose;
 pub mod decide;
 pub mod diagram;
 pub mod emit;
