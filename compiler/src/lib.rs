@@ -21,6 +21,7 @@ pub mod lower;
 pub mod names;
 pub mod object;
 pub mod packet;
+pub mod pipeline;
 pub mod place;
 pub mod policy;
 pub mod ranges;
