@@ -8,6 +8,8 @@
 
 pub mod artifact;
 pub mod bpf;
+pub mod decide;
+pub mod diagram;
 pub mod event;
 pub mod field;
 pub mod hook;
