@@ -13,6 +13,7 @@ pub mod diagram;
 pub mod event;
 pub mod field;
 pub mod hook;
+pub mod packet;
 pub mod place;
 pub mod policy;
 pub mod ranges;
