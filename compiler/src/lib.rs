@@ -14,6 +14,8 @@ pub mod event;
 pub mod field;
 pub mod hook;
 pub mod packet;
+pub mod names;
 pub mod place;
 pub mod policy;
 pub mod ranges;
+pub mod resolve;
