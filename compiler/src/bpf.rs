@@ -1,3 +1,10 @@
 //! The machine: instructions, opcodes, helpers, limits. It knows nothing about policies.
 
+pub mod asm;
+pub mod constant;
+pub mod decode;
+pub mod disasm;
+pub mod helper;
 pub mod insn;
+pub mod limits;
+pub mod opcode;

@@ -1,0 +1,80 @@
+//! Numbers of the kernel's interface that programs hold as immediates: flags, return codes, states.
+//!
+//! Taken from `linux/bpf.h`, `linux/if_ether.h` and `linux/in.h`. Opcodes are in `opcode`, limits in `limits`.
+
+/// Source register value in a 64-bit immediate: the immediate is a map.
+pub const PSEUDO_MAP_FD: u8 = 1;
+/// Source register value in a 64-bit immediate: the address of a map's first value, plus the second half's immediate.
+pub const PSEUDO_MAP_VALUE: u8 = 2;
+/// Source register value in a call: a function of the same program.
+pub const PSEUDO_CALL: u8 = 1;
+
+/// Map update: create or replace.
+pub const BPF_ANY: i32 = 0;
+/// Map update: create only.
+pub const BPF_NOEXIST: i32 = 1;
+/// Map update: replace only.
+pub const BPF_EXIST: i32 = 2;
+/// Map flag: no preallocation (socket storage must have it).
+pub const BPF_F_NO_PREALLOC: u32 = 1;
+/// Map flag: programs only read.
+pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
+/// Redirect of a message: to the other socket's receive queue.
+pub const BPF_F_INGRESS: i32 = 1;
+/// Socket lookup: the network namespace of the context. All 64 bits are set: a zero-extended 32-bit value finds nothing.
+pub const BPF_F_CURRENT_NETNS: i64 = -1;
+/// `bpf_sk_storage_get`: create the storage if the socket has none.
+pub const BPF_SK_STORAGE_GET_F_CREATE: i32 = 1;
+/// `bpf_sk_assign` at sk_lookup: replace an earlier choice.
+pub const BPF_SK_LOOKUP_F_REPLACE: i32 = 1;
+/// `bpf_sk_assign` at sk_lookup: exactly this socket, no spreading over its reuseport group.
+pub const BPF_SK_LOOKUP_F_NO_REUSEPORT: i32 = 2;
+
+/// XDP: away.
+pub const XDP_DROP: i32 = 1;
+/// XDP: on to the stack.
+pub const XDP_PASS: i32 = 2;
+/// TC: on to the stack, ends classification.
+pub const TC_ACT_OK: i32 = 0;
+/// TC: away.
+pub const TC_ACT_SHOT: i32 = 2;
+/// TCX: the next program, and the stack if there is none.
+pub const TCX_NEXT: i32 = -1;
+/// sk_lookup and sk_msg: refuse.
+pub const SK_DROP: i32 = 0;
+/// sk_lookup and sk_msg: go on.
+pub const SK_PASS: i32 = 1;
+
+/// `AF_INET`
+pub const AF_INET: i32 = 2;
+/// `AF_INET6`
+pub const AF_INET6: i32 = 10;
+
+/// EtherType of IPv4.
+pub const ETH_P_IP: u16 = 0x0800;
+/// EtherType of IPv6.
+pub const ETH_P_IPV6: u16 = 0x86dd;
+/// EtherType of a VLAN tag.
+pub const ETH_P_8021Q: u16 = 0x8100;
+/// EtherType of a service VLAN tag.
+pub const ETH_P_8021AD: u16 = 0x88a8;
+
+/// sock_ops: our connect succeeded.
+pub const BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB: i32 = 4;
+/// sock_ops: a connection was accepted.
+pub const BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB: i32 = 5;
+/// sock_ops: a socket begins to listen.
+pub const BPF_SOCK_OPS_TCP_LISTEN_CB: i32 = 11;
+
+/// Socket state: TCP past the handshake, UDP connected.
+pub const TCP_ESTABLISHED: i32 = 1;
+/// Socket state: our SYN is out.
+pub const TCP_SYN_SENT: i32 = 2;
+/// Socket state: the connection is over, late packets are awaited.
+pub const TCP_TIME_WAIT: i32 = 6;
+/// Socket state: unconnected UDP.
+pub const TCP_CLOSE: i32 = 7;
+/// Socket state: a listener.
+pub const TCP_LISTEN: i32 = 10;
+/// Socket state: a handshake not finished on our side.
+pub const TCP_NEW_SYN_RECV: i32 = 12;
