@@ -83,38 +83,60 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// The answer that a frame is, if it goes to `peer`.
+    /// The answer that a frame is, if it goes from one address to the other. TCP ports (sender's, receiver's) are those of
+    /// the answer; an ICMP error has none.
     #[must_use]
-    pub fn read(frame: &[u8], peer: IpAddr) -> Option<Self> {
-        let (ttl, protocol, payload) = match peer {
-            IpAddr::V4(peer) => ipv4(frame, &peer.octets())?,
-            IpAddr::V6(peer) => ipv6(frame, &peer.octets())?,
+    pub fn read(frame: &[u8], from: IpAddr, to: IpAddr, ports: (u16, u16)) -> Option<Self> {
+        let packet = match (from, to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => ipv4(frame, &from.octets(), &to.octets())?,
+            (IpAddr::V6(from), IpAddr::V6(to)) => ipv6(frame, &from.octets(), &to.octets())?,
+            _ => return None,
         };
-        Some(match (protocol, payload) {
-            (6, [_, _, _, _, _, _, _, _, _, _, _, _, _, flags, ..]) if flags & 0x12 == 0x12 => {
-                Self::SynAck { ttl }
+        match (packet.protocol, packet.payload) {
+            (6, [a, b, c, d, _, _, _, _, _, _, _, _, _, flags, ..]) => {
+                let seen = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
+                (seen == ports).then(|| Self::of_flags(*flags, packet.ttl))
             }
-            (6, [_, _, _, _, _, _, _, _, _, _, _, _, _, flags, ..]) if flags & 4 != 0 => {
-                Self::Reset
-            }
-            (1, [3, 3, ..]) | (58, [1, 4, ..]) => Self::Unreachable,
+            (1, [3, 3, ..]) | (58, [1, 4, ..]) => Some(Self::Unreachable),
+            _ => Some(Self::Other),
+        }
+    }
+
+    fn of_flags(flags: u8, ttl: u8) -> Self {
+        match flags {
+            flags if flags & 0x12 == 0x12 => Self::SynAck { ttl },
+            flags if flags & 4 != 0 => Self::Reset,
             _ => Self::Other,
-        })
+        }
     }
 }
 
-/// TTL, protocol and payload of a frame for `to`.
-fn ipv4<'a>(frame: &'a [u8], to: &[u8]) -> Option<(u8, u8, &'a [u8])> {
-    let packet = of_type(frame, [0x08, 0])?;
-    let header = usize::from(packet.first()? & 15) * 4;
-    (packet.get(16..20)? == to).then_some(())?;
-    Some((*packet.get(8)?, *packet.get(9)?, packet.get(header..)?))
+/// What an answer is read from.
+struct Packet<'a> {
+    ttl: u8,
+    protocol: u8,
+    payload: &'a [u8],
 }
 
-fn ipv6<'a>(frame: &'a [u8], to: &[u8]) -> Option<(u8, u8, &'a [u8])> {
+fn ipv4<'a>(frame: &'a [u8], from: &[u8], to: &[u8]) -> Option<Packet<'a>> {
+    let packet = of_type(frame, [0x08, 0])?;
+    let header = usize::from(packet.first()? & 15) * 4;
+    (packet.get(12..16)? == from && packet.get(16..20)? == to).then_some(())?;
+    Some(Packet {
+        ttl: *packet.get(8)?,
+        protocol: *packet.get(9)?,
+        payload: packet.get(header..)?,
+    })
+}
+
+fn ipv6<'a>(frame: &'a [u8], from: &[u8], to: &[u8]) -> Option<Packet<'a>> {
     let packet = of_type(frame, [0x86, 0xdd])?;
-    (packet.get(24..40)? == to).then_some(())?;
-    Some((*packet.get(7)?, *packet.get(6)?, packet.get(40..)?))
+    (packet.get(8..24)? == from && packet.get(24..40)? == to).then_some(())?;
+    Some(Packet {
+        ttl: *packet.get(7)?,
+        protocol: *packet.get(6)?,
+        payload: packet.get(40..)?,
+    })
 }
 
 fn of_type(frame: &[u8], ethertype: [u8; 2]) -> Option<&[u8]> {

@@ -5,7 +5,7 @@ use std::fs;
 use super::error::{Error, While};
 
 /// Setting and value; the reason is beside each.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 14] = [
     // Answers leave by another interface than the packets came by.
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
@@ -21,6 +21,9 @@ const SETTINGS: [(&str, &str); 12] = [
     ("ipv6/conf/default/accept_dad", "0"),
     ("ipv6/conf/all/accept_dad", "0"),
     ("ipv6/conf/default/router_solicitations", "0"),
+    // A SYN is answered each time, and once.
+    ("ipv4/tcp_synack_retries", "0"),
+    ("ipv4/tcp_invalid_ratelimit", "0"),
     // Every port may be listened on and connected from.
     ("ipv4/ip_unprivileged_port_start", "0"),
 ];
