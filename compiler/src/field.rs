@@ -134,6 +134,24 @@ impl Field {
 pub struct FieldSet(u32);
 
 impl FieldSet {
+    /// The set of these fields.
+    #[must_use]
+    pub const fn of(fields: &[Field]) -> Self {
+        let mut bits = 0;
+        let mut index = 0;
+        while index < fields.len() {
+            bits |= 1 << fields[index] as u32;
+            index += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether any of these fields is in it.
+    #[must_use]
+    pub fn any(self, fields: &[Field]) -> bool {
+        self.0 & Self::of(fields).0 != 0
+    }
+
     /// The set with one more field.
     #[must_use]
     pub fn with(self, field: Field) -> Self {

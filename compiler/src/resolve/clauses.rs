@@ -1,10 +1,10 @@
-//! A rule's clauses, each at most once, sorted by what they are; those without meaning are refused here.
+//! A rule's clauses sorted by what they are; those without meaning are refused here.
+//!
+//! That each is there at most once is the parser's to see.
 
 use sockc_grammar::ast::{Clause, Condition, HookName, Side, Target};
-use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::codes;
 use super::pending::{self, Pending};
 use super::report::Report;
 
@@ -22,16 +22,8 @@ impl<'a> Clauses<'a> {
     /// Sorts the clauses of a rule.
     pub(super) fn sort(written: &'a [Spanned<Clause>], report: &mut Report) -> Self {
         let mut sorted = Self::default();
-        let mut seen: Vec<(&'static str, Span)> = Vec::new();
         for clause in written {
-            let word = word(&clause.value);
-            match seen.iter().find(|(earlier, _)| *earlier == word) {
-                Some(&(_, first)) => report.push(twice(word, clause.span, first)),
-                None => {
-                    seen.push((word, clause.span));
-                    sorted.take(clause, report);
-                }
-            }
+            sorted.take(clause, report);
         }
         sorted
     }
@@ -54,44 +46,4 @@ impl<'a> Clauses<'a> {
             Clause::Log(_) => refuse(pending::LOG),
         }
     }
-}
-
-/// The word that tells clauses apart, of which each may be there once.
-fn word(clause: &Clause) -> &'static str {
-    match clause {
-        Clause::From(_) => "from",
-        Clause::To { .. } => "to",
-        Clause::OnZone(_) | Clause::OnInterface(_) => "on",
-        Clause::If(_) => "if",
-        Clause::Above(_) | Clause::UpTo(_) => "above` or `up to",
-        Clause::Mark(_) => "mark",
-        Clause::Log(_) => "log",
-        Clause::At(_) => "at",
-        Clause::Note(_) => "note",
-        Clause::Target(_) => "target",
-    }
-}
-
-fn twice(word: &str, second: Span, first: Span) -> Diagnostic {
-    let (message, help) = match word {
-        "target" => (
-            "the rule has two targets".to_owned(),
-            "write a rule for each target",
-        ),
-        "if" => (
-            "the rule has two clauses `if`".to_owned(),
-            "join the conditions: `if C and C`",
-        ),
-        "from" | "to" => (
-            format!("the rule has two clauses `{word}`"),
-            "join the endpoints with commas",
-        ),
-        _ => (
-            format!("the rule has two clauses `{word}`"),
-            "leave one of them out",
-        ),
-    };
-    Diagnostic::error(codes::CLAUSE_TWICE, message, second, "the second")
-        .also(first, "the first")
-        .help(help)
 }

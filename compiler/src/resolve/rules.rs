@@ -159,7 +159,7 @@ impl Resolver<'_> {
             Some((only, reason)) if found != Some(only) => {
                 let word = direction_word(only);
                 self.report.error(
-                    codes::VERB_DIRECTION,
+                    codes::VERB_MISPLACED,
                     format!("`{}` stands only in `{word}`", verb_word(verb)),
                     direction.span,
                     reason,

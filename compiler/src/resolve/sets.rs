@@ -141,7 +141,20 @@ impl<'a> Sets<'a> {
             pending::refuse(pending::LIVE_SET, live.to(set.name.span), report);
             return None;
         }
-        match set.value.as_ref()? {
+        for only_live in set.max.iter().chain(&set.expires) {
+            report.error(
+                codes::ONLY_LIVE,
+                format!("the set `{}` does not change while running", set.name.value),
+                only_live.span,
+                "only a live set has a size and an expiry",
+                "leave it out",
+            );
+        }
+        let Some(value) = &set.value else {
+            refuse_empty(true, &set.name, report);
+            return None;
+        };
+        match value {
             SetValue::Ports(items) => {
                 let ports = port_list(items, self, report)?;
                 refuse_empty(ports.is_empty(), &set.name, report)?;
@@ -241,6 +254,7 @@ fn named_in(term: &SetTerm) -> Vec<Name> {
     }
 }
 
+/// Refuses a set with nothing in it, whether written so or left by the arithmetic.
 fn refuse_empty(empty: bool, name: &Name, report: &mut Report) -> Option<()> {
     if empty {
         report.error(

@@ -41,7 +41,7 @@ fn drop_if_absent(absent: Option<&Spanned<Verb>>, report: &mut Report) -> Option
         Some((Verb::Drop, _)) => Some(true),
         Some((_, span)) => {
             report.error(
-                codes::ABSENT_VERB,
+                codes::VERB_MISPLACED,
                 "an absent socket can only drop or reject",
                 span,
                 "neither `drop` nor `reject`",
@@ -79,7 +79,7 @@ fn one_address(written: &WrittenListen, report: &mut Report) -> Option<Listen> {
         "udp" => Some(17),
         other => {
             report.error(
-                codes::LISTEN_PROTOCOL,
+                codes::SOCKET_PROTOCOL,
                 format!("a socket cannot be found by listening on `{other}`"),
                 written.protocol.span,
                 "neither `tcp` nor `udp`",

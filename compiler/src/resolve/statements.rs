@@ -186,7 +186,7 @@ impl<'a> Resolver<'a> {
             }
             Verb::Count | Verb::Redirect | Verb::Shortcut | Verb::Splice => {
                 self.report.error(
-                    codes::DEFAULT_VERB,
+                    codes::VERB_MISPLACED,
                     "a default can only allow or drop",
                     verb.span,
                     "not a verdict for everything that is left",
