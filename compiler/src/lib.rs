@@ -20,7 +20,6 @@ pub mod lower;
 pub mod names;
 pub mod object;
 pub mod packet;
-pub mod names;
 pub mod place;
 pub mod policy;
 pub mod ranges;

@@ -11,6 +11,7 @@
 //! away with the last descriptor, so nothing can stay behind. Not here: policies, packets' meaning, verdicts.
 
 mod error;
+mod exchange;
 mod group;
 mod listener;
 mod netlink;
@@ -23,6 +24,7 @@ mod sysctl;
 use std::net::IpAddr;
 
 pub use error::Error;
+pub use exchange::{Written, exchange};
 pub use group::Group;
 pub use listener::{Listener, Reply};
 pub use netlink::Netlink;
