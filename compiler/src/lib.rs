@@ -8,6 +8,7 @@
 
 pub mod artifact;
 pub mod bpf;
+pub mod compose;
 pub mod decide;
 pub mod diagram;
 pub mod emit;
@@ -20,6 +21,8 @@ pub mod lower;
 pub mod names;
 pub mod object;
 pub mod packet;
+pub mod pipeline;
+pub mod names;
 pub mod place;
 pub mod policy;
 pub mod ranges;

@@ -61,6 +61,31 @@ pub(crate) fn run_on_context(program: BorrowedFd<'_>, context: &[u8]) -> io::Res
     run(program, attr)
 }
 
+/// Runs an sk_lookup program on a context; what it returned, and the cookie of the socket it chose (0 for none).
+pub(crate) fn run_lookup(program: BorrowedFd<'_>, context: &[u8; 72]) -> io::Result<(u32, u64)> {
+    let mut out = [0u8; 72];
+    let mut attr = empty();
+    attr.test.ctx_in = context.as_ptr() as u64;
+    attr.test.ctx_size_in = context.len() as u32;
+    attr.test.ctx_out = out.as_mut_ptr() as u64;
+    attr.test.ctx_size_out = out.len() as u32;
+    let returned = run(program, attr)?;
+    let mut cookie = [0; 8];
+    cookie.copy_from_slice(&out[..8]);
+    Ok((returned, u64::from_ne_bytes(cookie)))
+}
+
+/// Sets an element of a map.
+pub(crate) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    let mut attr = empty();
+    // SAFETY: every field of this member of the union is plain data, zeroed before.
+    let element = unsafe { &mut attr.__bindgen_anon_2 };
+    element.map_fd = map.as_raw_fd() as u32;
+    element.key = key.as_ptr() as u64;
+    element.__bindgen_anon_1.value = value.as_ptr() as u64;
+    call(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
+}
+
 fn run(program: BorrowedFd<'_>, mut attr: bpf_attr) -> io::Result<u32> {
     attr.test.prog_fd = program.as_raw_fd() as u32;
     attr.test.repeat = 1;

@@ -318,11 +318,7 @@ impl Dice {
     pub(crate) fn sending(&mut self, rules: usize) -> Policy {
         let mut policy = Policy::default();
         for name in ["pods", "jobs"] {
-            policy.groups.push(Group {
-                name: name.into(),
-                cgroup: format!("/{name}"),
-                place: place(),
-            });
+            policy.groups.push(group(name));
         }
         for _ in 0..rules {
             let group = GroupId::from_u32(self.below(2) as u32);
@@ -398,5 +394,41 @@ pub(crate) fn socket(drop_if_absent: bool) -> Socket {
             .into(),
         drop_if_absent,
         place: place(),
+    }
+}
+
+/// A group of this name.
+pub(crate) fn group(name: &str) -> Group {
+    Group {
+        name: name.into(),
+        cgroup: format!("/{name}"),
+        place: place(),
+    }
+}
+
+/// 3.3.3.0/24
+pub(crate) fn prefix() -> AddressSet {
+    AddressSet {
+        v4: RangeSet::from_ranges([(0x0303_0300, 0x0303_03ff)]),
+        ..AddressSet::default()
+    }
+}
+
+/// `tcp to ADDRESSES:PORT`
+pub(crate) fn tcp(addresses: AddressSet, port: u16) -> Match {
+    Match {
+        protocols: vec![ProtocolMatch {
+            family: None,
+            number: 6,
+            icmp: Vec::new(),
+        }],
+        to: Some(Side::Endpoints {
+            negated: false,
+            endpoints: vec![Endpoint {
+                addresses,
+                ports: Some(RangeSet::from_ranges([(port, port)])),
+            }],
+        }),
+        ..Match::default()
     }
 }

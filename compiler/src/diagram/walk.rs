@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::{FieldValues, Node, Store};
+use crate::field::FieldSet;
 
 impl Store {
     /// The terminal for these values.
@@ -71,6 +72,15 @@ impl Store {
             .into_iter()
             .filter_map(|node| self.terminal_of(node))
             .collect()
+    }
+
+    /// The fields a diagram tests.
+    #[must_use]
+    pub fn fields(&self, node: Node) -> FieldSet {
+        self.reachable(node)
+            .into_iter()
+            .filter_map(|node| self.field_of(node))
+            .fold(FieldSet::default(), FieldSet::with)
     }
 
     fn reachable(&self, root: Node) -> HashSet<Node> {

@@ -52,7 +52,7 @@ const CONDITIONS: &[&str] = &[
 const SOCKETS: &[&str] = &["socket exists", "socket established", "socket listening"];
 
 pub(super) fn protocols(random: &mut Random) -> &'static str {
-    *random.pick(PROTOCOLS)
+    random.pick::<&str>(PROTOCOLS)
 }
 
 /// Both sides, one, or none.

@@ -110,7 +110,8 @@ impl Btf {
     /// still serve, and no policy is too long for its own comments.
     pub(super) fn text(&mut self, text: &str) -> u32 {
         let escaped = escape(text);
-        if self.strings.bytes().len() + escaped.len() > TEXT_LIMIT {
+        let room = TEXT_LIMIT.saturating_sub(self.strings.bytes().len());
+        if escaped.len() >= room && !self.strings.has(&escaped) {
             return 0;
         }
         self.strings.add(&escaped)
@@ -332,9 +333,12 @@ mod tests {
     #[test]
     fn text_beyond_the_limit_is_left_out() {
         let mut btf = Btf::new();
-        let long = "x".repeat(TEXT_LIMIT - 1);
-        assert_eq!(btf.text(&long), 1);
-        assert_eq!(btf.text("one more"), 0);
+        let long = "x".repeat(TEXT_LIMIT - 7);
+        assert_eq!(btf.text("known"), 1);
+        assert_eq!(btf.text(&long), 0);
+        assert_eq!(btf.text(long.split_at(1).1), 7);
+        assert_eq!(btf.text("x"), 0);
+        assert_eq!(btf.text("known"), 1);
         assert_ne!(btf.name("a_name"), 0);
         assert!(btf.finish().is_ok());
     }

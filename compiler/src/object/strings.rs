@@ -35,6 +35,11 @@ impl Strings {
         offset
     }
 
+    /// Whether the string is in the table.
+    pub(super) fn has(&self, string: &str) -> bool {
+        self.offsets.contains_key(string)
+    }
+
     /// The table's bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes

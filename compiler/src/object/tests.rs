@@ -220,9 +220,12 @@ fn refusal(change: impl FnOnce(&mut Artifact)) -> String {
     write(&artifact).unwrap_err().to_string()
 }
 
+/// A change that breaks an artifact, and words of the refusal.
+type Break = (fn(&mut Artifact), &'static str);
+
 #[test]
 fn broken_artifacts_are_refused() {
-    let cases: [(fn(&mut Artifact), &str); 12] = [
+    let cases: [Break; 12] = [
         (|a| a.programs[0].name = "xdp".into(), "that of a section"),
         (|a| a.programs[0].name = "counters".into(), "used twice"),
         (|a| a.programs[0].name = "tc-in".into(), "not an identifier"),
