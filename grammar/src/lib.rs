@@ -9,6 +9,7 @@ pub mod codes;
 pub mod diagnostic;
 mod mistake;
 mod outline;
+pub mod render;
 mod scan;
 pub mod source;
 mod tree;

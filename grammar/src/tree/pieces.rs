@@ -59,7 +59,7 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
         _ => rank,
     };
     let mut inner = node.clone().into_inner().peekable();
-    if inner.peek().is_none() {
+    if inner.peek().is_none() && !node.as_str().is_empty() {
         let span = node.as_span();
         let piece = Piece {
             start: offset + span.start(),
@@ -68,7 +68,6 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
         };
         match groups.last_mut() {
             Some(group) if group.rank == rank => group.pieces.push(piece),
-            _ if piece.start == piece.end => {}
             _ => groups.push(Group {
                 rank,
                 pieces: vec![piece],
