@@ -17,6 +17,7 @@ mod listener;
 mod netlink;
 mod packet_socket;
 mod probe;
+mod rights;
 mod space;
 mod state;
 mod sysctl;
@@ -30,6 +31,7 @@ pub use listener::{Listener, Reply};
 pub use netlink::Netlink;
 pub use packet_socket::PacketSocket;
 pub use probe::{Probe, Seen};
+pub use rights::missing_rights;
 pub use space::{BPFFS, Space};
 pub use state::{Held, State, hold};
 
