@@ -83,7 +83,7 @@ pub(crate) struct Compile {
 /// A stage of the compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Emit {
-    /// The words of the text
+    /// The syntax tree of the text
     Tokens,
     /// The resolved policy
     Policy,

@@ -9,6 +9,8 @@ mod exit;
 mod fmt;
 mod input;
 mod output;
+mod place;
+mod stage;
 mod status;
 mod trial;
 mod unload;

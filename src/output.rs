@@ -10,7 +10,7 @@ use std::thread;
 
 use serde::Serialize;
 use sockc_grammar::diagnostic::Diagnostic;
-use sockc_grammar::render::{self, Style};
+use sockc_grammar::render::render;
 use sockc_grammar::source::SourceMap;
 
 use crate::cli::Color;
@@ -20,7 +20,7 @@ use crate::exit::Exit;
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
-    style: Style,
+    color: bool,
     /// The first error on standard output; nothing is written after it.
     broken: Option<io::Error>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Output {
 impl Output {
     /// Says how to print.
     pub(crate) fn new(json: bool, color: Color) -> Self {
-        let colored = match color {
+        let color = match color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
@@ -38,7 +38,7 @@ impl Output {
         };
         Self {
             json,
-            style: if colored { Style::Color } else { Style::Plain },
+            color,
             broken: None,
         }
     }
@@ -87,8 +87,8 @@ impl Output {
 
     /// Diagnostics for a person.
     pub(crate) fn diagnostics(&mut self, sources: &SourceMap, diagnostics: &[Diagnostic]) {
-        for diagnostic in diagnostics {
-            say(&render::render(sources, diagnostic, self.style));
+        if !diagnostics.is_empty() {
+            say(&render(diagnostics, sources, self.color));
         }
     }
 

@@ -22,7 +22,6 @@ pub mod names;
 pub mod object;
 pub mod packet;
 pub mod pipeline;
-pub mod names;
 pub mod place;
 pub mod policy;
 pub mod ranges;

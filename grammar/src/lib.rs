@@ -9,6 +9,7 @@ pub mod codes;
 pub mod diagnostic;
 mod mistake;
 mod outline;
+pub mod print;
 pub mod render;
 mod scan;
 pub mod source;

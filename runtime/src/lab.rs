@@ -11,11 +11,13 @@
 //! away with the last descriptor, so nothing can stay behind. Not here: policies, packets' meaning, verdicts.
 
 mod error;
+mod exchange;
 mod group;
 mod listener;
 mod netlink;
 mod packet_socket;
 mod probe;
+mod rights;
 mod space;
 mod state;
 mod sysctl;
@@ -23,11 +25,13 @@ mod sysctl;
 use std::net::IpAddr;
 
 pub use error::Error;
+pub use exchange::{Written, exchange};
 pub use group::Group;
 pub use listener::{Listener, Reply};
 pub use netlink::Netlink;
 pub use packet_socket::PacketSocket;
 pub use probe::{Probe, Seen};
+pub use rights::missing_rights;
 pub use space::{BPFFS, Space};
 pub use state::{Held, State, hold};
 

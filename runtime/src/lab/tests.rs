@@ -369,3 +369,69 @@ fn a_datagram_reaches_the_listener_it_is_for() {
     assert_eq!(wanted.datagrams().unwrap(), [b"hello".to_vec()]);
     assert!(other.datagrams().unwrap().is_empty());
 }
+
+#[test]
+fn a_write_between_two_sockets_of_a_group_arrives() {
+    if !allowed() {
+        return;
+    }
+    let (lab, group) = (Lab::new().unwrap(), Group::new().unwrap());
+    for (from, to) in [
+        ("10.1.1.1:4000", "192.0.2.80:80"),
+        ("[2001:db8::1]:4000", "[2001:db8:2::80]:80"),
+    ] {
+        let written = exchange(&lab.server, &group, at(from), at(to)).unwrap();
+        assert_eq!(written, Written::Delivered);
+    }
+}
+
+#[test]
+fn a_syn_is_answered_by_the_listener_it_reached() {
+    if !allowed() {
+        return;
+    }
+    let lab = Lab::new().unwrap();
+    let mut inward = Probe::new(&lab.client, &lab.server, FRONT).unwrap();
+    let mut answers = Probe::new(&lab.server, &lab.client, BACK).unwrap();
+    for (server, client) in [
+        ("3.3.3.3", "198.51.100.9"),
+        ("2001:db8:3::3", "2001:db8::9"),
+    ] {
+        let (server, client) = (ip(server), ip(client));
+        let length = if server.is_ipv4() { 32 } else { 128 };
+        lab.serve(server, length).unwrap();
+        lab.reach(client, length, BACK).unwrap();
+        let listener = |port, ttl| {
+            let start = || Listener::start(6, SocketAddr::new(server, port), ttl).unwrap();
+            lab.server.run(start).unwrap()
+        };
+        let _listeners = [listener(80, 101), listener(81, 102)];
+        let mut reply = |port| {
+            let frame = syn(client, server, port);
+            assert_eq!(inward.send(&frame).unwrap(), Seen::Passed);
+            let frames = answers.arrived().unwrap();
+            frames
+                .iter()
+                .find_map(|frame| Reply::read(frame, server, client, (port, 4000)))
+        };
+        assert_eq!(reply(80), Some(Reply::SynAck { ttl: 101 }));
+        assert_eq!(reply(81), Some(Reply::SynAck { ttl: 102 }));
+        assert_eq!(reply(82), Some(Reply::Reset));
+    }
+}
+
+fn syn(from: IpAddr, to: IpAddr, port: u16) -> Vec<u8> {
+    use sockc_compiler::event::{Header, Part, Transport};
+    let header = Header {
+        from,
+        to,
+        protocol: 6,
+        part: Part::Whole,
+        transport: Transport::Tcp { from: 4000, to: port, flags: 2 },
+        length: 0,
+    };
+    sockc_compiler::packet::build::Frame::new(header)
+        .addresses(MAC, MAC)
+        .shrink()
+        .bytes()
+}
