@@ -9,6 +9,8 @@ pub mod codes;
 pub mod diagnostic;
 mod mistake;
 mod outline;
+pub mod print;
+pub mod render;
 mod scan;
 pub mod source;
 mod tree;

@@ -20,7 +20,9 @@ pub(crate) struct Failure<'t> {
     pub(crate) source: SourceId,
     /// Where the statement begins.
     pub(crate) start: usize,
-    /// Where the parse broke.
+    /// Where the parse broke; blanks may stand there.
+    pub(crate) broke: usize,
+    /// The first thing at or behind that place.
     pub(crate) at: usize,
     /// The end of what stands before that place, without blanks and comments.
     pub(crate) last_end: usize,
@@ -50,6 +52,7 @@ pub(crate) fn no_statement(text: &str, source: SourceId, at: usize) -> Diagnosti
         text,
         source,
         start: at,
+        broke: at,
         at,
         last_end: at,
         expected: Expected::default(),
@@ -108,7 +111,8 @@ impl Failure<'_> {
 
     /// Mistakes inside ADDRESS:PORTS.
     fn endpoint(&self) -> Option<Diagnostic> {
-        let start = scan::chunk_start(self.text, self.at).max(self.start);
+        let near = if self.expected.has(":") { self.last_end } else { self.broke };
+        let start = scan::chunk_start(self.text, near).max(self.start);
         let chunk = scan::chunk(self.text, start);
         let place = span(self.source, start, start + chunk.len());
         if let Some((code, message, help)) = self.bare_ipv6_chunk(chunk) {
@@ -130,7 +134,7 @@ impl Failure<'_> {
         if !wanted || chunk.starts_with('[') || chunk.matches(':').count() < 2 {
             return None;
         }
-        if chunk.parse::<Ipv6Addr>().is_ok() {
+        if chunk.parse::<Ipv6Addr>().is_ok() && !self.expected.has(":") {
             return None;
         }
         bare_ipv6(chunk)
@@ -155,7 +159,7 @@ impl Failure<'_> {
     }
 
     fn ports_in_set(&self, start: usize, chunk: &str) -> Option<Diagnostic> {
-        let inside_set = self.byte() == Some(b':') && self.expected.kinds.contains(&"an address");
+        let inside_set = self.byte() == Some(b':') && self.expected.no_ports;
         if !inside_set || chunk.starts_with(':') {
             return None;
         }
@@ -231,7 +235,7 @@ impl Failure<'_> {
             codes::INCOMPLETE,
             format!("the statement ends too early: expected {expected}, found {found}"),
             place,
-            format!("expected {expected} behind this"),
+            "the statement ends here",
         ))
     }
 
@@ -279,6 +283,9 @@ impl Failure<'_> {
     fn address(&self) -> Option<Diagnostic> {
         let chunk = scan::chunk(self.text, self.at);
         let digits = chunk.starts_with(|first: char| first.is_ascii_digit() || first == '[');
+        if digits && self.expected.kinds.contains(&"`{ … }`") {
+            return Some(self.unexpected().help(format!("addresses stand in braces: `{{ {chunk} }}`")));
+        }
         if !self.expected.has_address() || !digits || !chunk.contains(['.', ':', '/']) {
             return None;
         }
@@ -316,8 +323,9 @@ impl Failure<'_> {
         if word.is_empty() || words::is_known(word) {
             return None;
         }
-        let likely = words::every().filter(|known| self.expected.has(known));
-        let likely = words::nearest(word, likely).or_else(|| words::nearest(word, words::every()));
+        let begins = self.expected.is_empty() || scan::first_on_line(self.text, self.at);
+        let others = words::every().filter(|known| begins || !words::STATEMENT.contains(known));
+        let likely = words::nearest(word, self.expected.candidates()).or_else(|| words::nearest(word, others));
         let expected = self.expected.text();
         let label = if expected.is_empty() {
             "a statement must begin here".to_owned()

@@ -93,7 +93,8 @@ pub(crate) fn span(source: SourceId, start: usize, end: usize) -> Span {
 /// The end of a node's last leaf: pest's own end may lie behind blanks and comments.
 fn end_of(node: &Node<'_>) -> usize {
     let mut last = node.clone();
-    while let Some(child) = last.clone().into_inner().next_back() {
+    let seen = |node: &Node<'_>| !node.as_str().is_empty();
+    while let Some(child) = last.clone().into_inner().rfind(seen) {
         last = child;
     }
     last.as_span().end()

@@ -32,6 +32,21 @@ pub(crate) const OTHER: &[&str] = &[
 /// The words of socket states, which tell a condition from a declaration.
 pub(crate) const SOCKET_STATES: &[&str] = &["exists", "established", "listening"];
 
+/// The words that belong to a kind of text, for suggestions.
+pub(crate) const KINDS: &[(&str, &[&str])] = &[
+    (
+        "a clause",
+        &["from", "to", "on", "if", "above", "up", "mark", "log", "at", "note", "by", "within", "pairs"],
+    ),
+    (
+        "a condition",
+        &["socket", "tcp", "fragment", "length", "ttl", "dscp", "mark", "vlan", "sock", "any", "no"],
+    ),
+    ("what the packet is like", &["socket", "tcp", "fragment", "length", "ttl", "dscp", "malformed", "rate", "group"]),
+    ("a protocol", &["tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre", "proto"]),
+    ("an endpoint", &["any", "port", "not", "group"]),
+];
+
 /// Words of other tools, with what to write in sockc.
 pub(crate) const FOREIGN: &[(&str, &str)] = &[
     ("accept", "write `allow`"),

@@ -263,14 +263,7 @@ impl<'t> Driver<'t> {
         let rest = scan::rest(self.text, start);
         let failure = match Grammar::parse(Rule::whole_statement, rest) {
             Err(error) => failure(self.text, self.source, &self.outline, start, &error),
-            Ok(_) => Failure {
-                text: self.text,
-                source: self.source,
-                start,
-                at: parsed.map_or(start, |node| start + end_of(node)),
-                last_end: start,
-                expected: Expected::default(),
-            },
+            Ok(_) => self.misread(start, parsed),
         };
         let at = failure.at;
         self.mistakes.push(mistake::explain(&failure));
@@ -279,6 +272,20 @@ impl<'t> Driver<'t> {
         } else {
             self.resume(start, at)
         };
+    }
+
+    /// A statement that broke, with nothing known of how.
+    fn misread(&self, start: usize, parsed: Option<&Node<'_>>) -> Failure<'t> {
+        let end = parsed.map_or(start, |node| start + end_of(node));
+        Failure {
+            text: self.text,
+            source: self.source,
+            start,
+            broke: end,
+            at: scan::skip(self.text, end),
+            last_end: end,
+            expected: Expected::default(),
+        }
     }
 
     /// A block whose head is wrong is gone through all the same, so that its `}` closes something.
@@ -391,7 +398,7 @@ fn failure<'t>(
     start: usize,
     error: &pest::error::Error<Rule>,
 ) -> Failure<'t> {
-    let at = start
+    let broke = start
         + match error.location {
             InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
         };
@@ -403,8 +410,9 @@ fn failure<'t>(
         text,
         source,
         start,
-        at,
-        last_end: outline.token_end_before(text, at).max(start),
+        broke,
+        at: scan::skip(text, broke),
+        last_end: outline.token_end_before(text, broke).max(start),
         expected,
     }
 }

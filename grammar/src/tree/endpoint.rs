@@ -36,7 +36,26 @@ impl Builder {
             Some(ports) => Some(self.ports(&ports)?),
             None => None,
         };
+        if ports.is_some() && is_bare_ipv6(&parts) {
+            return self.bare_ipv6(node);
+        }
         Some(self.spanned(node, Endpoint { address, ports }))
+    }
+
+    fn bare_ipv6<T>(&mut self, node: &Node<'_>) -> Option<T> {
+        let text = node.as_str().trim_end();
+        let help = match crate::mistake::bare_ipv6(text) {
+            Some((_, _, help)) => help,
+            None => "write `[2001:db8::/32]:53`".to_owned(),
+        };
+        self.error_help(
+            codes::BARE_IPV6,
+            "an IPv6 address with ports needs brackets".to_owned(),
+            self.span(node),
+            "ports behind an IPv6 address".to_owned(),
+            help,
+        );
+        None
     }
 
     /// `any`, a prefix, a range, `@set`, brackets around them
@@ -168,4 +187,13 @@ impl Builder {
         };
         Some(self.spanned(node, value))
     }
+}
+
+/// Whether an endpoint's address is IPv6 and stands without brackets.
+fn is_bare_ipv6(located: &Node<'_>) -> bool {
+    let hosts = child(located, Rule::address).and_then(|address| {
+        let bracket = child(&address, Rule::open_bracket);
+        bracket.is_none().then(|| child(&address, Rule::hosts)).flatten()
+    });
+    hosts.is_some_and(|hosts| hosts.as_str().contains(':'))
 }

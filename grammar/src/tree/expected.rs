@@ -1,6 +1,7 @@
 //! Names of grammar rules in the reader's words: what could have stood where a parse broke.
 
 use super::Rule;
+use crate::words;
 
 /// What could have stood somewhere.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +10,8 @@ pub(crate) struct Expected {
     pub(crate) words: Vec<String>,
     /// Kinds of text, such as `a name`.
     pub(crate) kinds: Vec<&'static str>,
+    /// Anything but ports: an element of a set stands there.
+    pub(crate) no_ports: bool,
 }
 
 impl Expected {
@@ -25,11 +28,12 @@ impl Expected {
         for word in words(rule) {
             self.word(word);
         }
-        if let Some(kind) = kind(rule) {
+        for &kind in kinds(rule) {
             if !self.kinds.contains(&kind) {
                 self.kinds.push(kind);
             }
         }
+        self.no_ports |= rule == Rule::no_ports;
         if let Some(word) = format!("{rule:?}").strip_prefix("k_") {
             self.word(word);
         }
@@ -41,9 +45,25 @@ impl Expected {
         }
     }
 
+    /// Whether nothing is known of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.kinds.is_empty()
+    }
+
     /// Whether this word or mark could have stood there.
     pub(crate) fn has(&self, word: &str) -> bool {
         self.words.iter().any(|known| known == word)
+    }
+
+    /// Every word that could have stood there, those of the kinds included.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &'static str> {
+        let all_of_kind = |(kind, all): &(&'static str, &'static [&'static str])| {
+            let all: &[&str] = if self.kinds.contains(kind) { all } else { &[] };
+            all
+        };
+        let of_kinds: Vec<&str> = words::KINDS.iter().flat_map(all_of_kind).copied().collect();
+        let of_words: Vec<&str> = words::every().filter(|word| self.has(word)).collect();
+        of_words.into_iter().chain(of_kinds)
     }
 
     /// Whether a name could have stood there.
@@ -125,27 +145,27 @@ fn words(rule: Rule) -> &'static [&'static str] {
     }
 }
 
-/// The kind of text that a rule stands for.
-fn kind(rule: Rule) -> Option<&'static str> {
-    Some(match rule {
-        Rule::name | Rule::word => "a name",
-        Rule::pattern => "an interface",
-        Rule::number | Rule::digits | Rule::rate => "a number",
-        Rule::duration => "a duration such as `10s` or `5m`",
-        Rule::string => "a string in quotes",
-        Rule::builtin => "`<essentials>`",
-        Rule::set_ref | Rule::by_map => "a set such as `@name`",
-        Rule::element | Rule::address | Rule::hosts | Rule::host | Rule::listen_at => "an address",
-        Rule::map_entry => "an entry such as `192.0.2.0/24:53 -> sock NAME`",
-        Rule::arithmetic | Rule::term => "addresses in braces, `@name` or `file \"…\"`",
-        Rule::side | Rule::endpoint_side | Rule::endpoint | Rule::located | Rule::bare_clause => "an endpoint",
-        Rule::ports | Rule::port_item | Rule::service => "a port",
-        Rule::protocol | Rule::protocols | Rule::plain_protocol => "a protocol",
-        Rule::icmp_types | Rule::icmp_type | Rule::icmp_name => "an ICMP type",
-        Rule::clause => "a clause",
-        Rule::condition | Rule::negation | Rule::any_of | Rule::socket_is | Rule::tcp_flags => "a condition",
-        Rule::with_item => "what the packet is like",
-        Rule::target => "a target such as `to sock NAME`",
-        _ => return None,
-    })
+/// The kinds of text that a rule stands for.
+fn kinds(rule: Rule) -> &'static [&'static str] {
+    match rule {
+        Rule::name | Rule::word => &["a name"],
+        Rule::pattern => &["an interface"],
+        Rule::number | Rule::digits | Rule::rate => &["a number"],
+        Rule::duration => &["a duration such as `10s` or `5m`"],
+        Rule::string => &["a string in quotes"],
+        Rule::builtin => &["`<essentials>`"],
+        Rule::set_ref | Rule::by_map => &["`@name`"],
+        Rule::element | Rule::address | Rule::hosts | Rule::host | Rule::listen_at => &["an address"],
+        Rule::map_entry => &["an entry such as `192.0.2.0/24:53 -> sock NAME`"],
+        Rule::arithmetic | Rule::term => &["`{ … }`", "`@name`", "`file \"…\"`"],
+        Rule::side | Rule::endpoint_side | Rule::endpoint | Rule::located | Rule::bare_clause => &["an endpoint"],
+        Rule::ports | Rule::port_item | Rule::service => &["a port"],
+        Rule::protocol | Rule::protocols | Rule::plain_protocol => &["a protocol"],
+        Rule::icmp_types | Rule::icmp_type | Rule::icmp_name => &["an ICMP type"],
+        Rule::clause => &["a clause"],
+        Rule::condition | Rule::negation | Rule::any_of | Rule::socket_is | Rule::tcp_flags => &["a condition"],
+        Rule::with_item => &["what the packet is like"],
+        Rule::target => &["a target such as `to sock NAME`"],
+        _ => &[],
+    }
 }

@@ -59,7 +59,9 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
         _ => rank,
     };
     let mut inner = node.clone().into_inner().peekable();
-    if inner.peek().is_none() {
+    // A label is one piece: no blank before its colon, one behind it.
+    let leaf = inner.peek().is_none() || node.as_rule() == Rule::label;
+    if leaf && !node.as_str().is_empty() {
         let span = node.as_span();
         let piece = Piece {
             start: offset + span.start(),
@@ -68,15 +70,14 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
         };
         match groups.last_mut() {
             Some(group) if group.rank == rank => group.pieces.push(piece),
-            _ if piece.start == piece.end => {}
             _ => groups.push(Group {
                 rank,
                 pieces: vec![piece],
             }),
         }
     }
-    for child in inner {
-        collect(&child, offset, rank, groups);
+    if !leaf {
+        inner.for_each(|child| collect(&child, offset, rank, groups));
     }
 }
 
