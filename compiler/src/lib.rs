@@ -11,6 +11,7 @@ pub mod bpf;
 pub mod event;
 pub mod field;
 pub mod hook;
+pub mod interpret;
 pub mod packet;
 pub mod place;
 pub mod policy;
