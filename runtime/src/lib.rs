@@ -1,1 +1,3 @@
 //! Loads, attaches, replaces and reads what the compiler made.
+
+pub mod lab;

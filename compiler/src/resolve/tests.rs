@@ -1,0 +1,1 @@
+//! Policies as text, and what is made of them.

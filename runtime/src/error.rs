@@ -1,0 +1,220 @@
+//! What the world may refuse: each variant says what, where, why, and what to do.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why the runtime did not do what it was asked.
+#[derive(Debug)]
+pub enum Error {
+    /// Capabilities miss.
+    Rights {
+        /// Their names.
+        missing: Vec<&'static str>,
+    },
+    /// The state folder is not on a bpf file system.
+    NoBpffs {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The network namespace cannot be opened or entered.
+    Netns {
+        /// As it was named; empty for the caller's own.
+        name: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A named interface is not there.
+    NoInterface {
+        /// Its name.
+        name: String,
+        /// Those that are there.
+        present: Vec<String>,
+    },
+    /// The policy has packet rules and names no interface.
+    NoInterfaceNamed {
+        /// The policy.
+        policy: String,
+    },
+    /// Another XDP program is on the interface.
+    ForeignXdp {
+        /// The interface.
+        interface: String,
+        /// Id and name of the program, where the system tells.
+        program: Option<(u32, String)>,
+    },
+    /// No control groups of version 2 are mounted.
+    NoCgroups,
+    /// The control group of a group cannot be opened.
+    Cgroup {
+        /// The group.
+        group: String,
+        /// The control group's folder.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// Two groups are one control group.
+    SameCgroup {
+        /// The groups.
+        groups: [String; 2],
+        /// The control group's folder.
+        path: PathBuf,
+    },
+    /// The kernel refused a program of the object.
+    Program {
+        /// The program.
+        name: String,
+        /// The system's error.
+        cause: io::Error,
+        /// The source line the verifier stopped in, where it says.
+        rule: Option<String>,
+        /// The end of the verifier's log.
+        log: Vec<String>,
+    },
+    /// The object is not one, is cut short, or lacks something that its manifest names.
+    Object {
+        /// What is wrong.
+        cause: String,
+    },
+    /// The manifest has another version.
+    Version {
+        /// The version found.
+        found: u32,
+        /// The version known.
+        known: u32,
+    },
+    /// Another command is changing the same namespace.
+    Locked {
+        /// The state folder.
+        path: PathBuf,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// What earlier commands left behind cannot be read.
+    State {
+        /// The state folder.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The caller asked to stop.
+    Stopped {
+        /// Before which step.
+        step: String,
+    },
+    /// The kernel refused a step.
+    Kernel {
+        /// What was being done.
+        what: String,
+        /// The system's error.
+        cause: io::Error,
+    },
+}
+
+impl Error {
+    /// Whether the kernel or the machine refused, as opposed to a bad object or a caller that stopped.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Object { .. } | Self::Version { .. } | Self::Stopped { .. })
+    }
+}
+
+/// Makes the `map_err` of a step.
+pub(crate) fn at(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let what = what.into();
+    move |cause| Error::Kernel { what, cause }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rights { missing } => write!(
+                f,
+                "this needs the rights {}; run it as root, or give the command these capabilities",
+                missing.join(" and ")
+            ),
+            Self::NoBpffs { path } => {
+                let path = path.display();
+                write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf bpf {path}`, or name another place with --bpffs")
+            }
+            Self::Netns { name, cause } if name.is_empty() => {
+                write!(f, "the network namespace of this process cannot be read: {cause}")
+            }
+            Self::Netns { name, cause } => write!(
+                f,
+                "the network namespace \"{name}\" cannot be entered: {cause}; `ip netns list` shows those with names"
+            ),
+            Self::NoInterface { name, present } => write!(
+                f,
+                "there is no interface \"{name}\" in this network namespace; it has {}",
+                present.join(", ")
+            ),
+            Self::NoInterfaceNamed { policy } => write!(
+                f,
+                "the policy \"{policy}\" has packet rules but names no interface; add `interfaces …` to it or give --interface"
+            ),
+            Self::ForeignXdp { interface, program } => {
+                write!(f, "another XDP program is on the interface \"{interface}\"")?;
+                if let Some((id, name)) = program {
+                    write!(f, ": program {id} \"{name}\"")?;
+                }
+                write!(f, "; only one fits there, and sockc leaves what it did not make alone. Unload it with the tool that loaded it, or move the rules with `at tc`")
+            }
+            Self::NoCgroups => f.write_str(
+                "no control groups of version 2 are mounted, which rules for groups need; mount them with `mount -t cgroup2 none /sys/fs/cgroup/unified`",
+            ),
+            Self::Cgroup { group, path, cause } => write!(
+                f,
+                "the control group of the group \"{group}\" cannot be opened: {}: {cause}; start its service first, or correct the path",
+                path.display()
+            ),
+            Self::SameCgroup { groups: [one, other], path } => write!(
+                f,
+                "the groups \"{one}\" and \"{other}\" are one control group, {}; a socket can be in one group only, so keep one of them",
+                path.display()
+            ),
+            Self::Program { name, cause, rule, log } => program_refused(f, name, cause, rule.as_deref(), log),
+            Self::Object { cause } => {
+                write!(f, "this is not an object that sockc can load: {cause}; compile the policy again")
+            }
+            Self::Version { found, known } => write!(
+                f,
+                "the object was made by another version of sockc (format {found}, this one knows {known}); compile the policy again"
+            ),
+            Self::Locked { path, waited } => write!(
+                f,
+                "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",
+                path.display(),
+                waited.as_secs()
+            ),
+            Self::State { path, cause } => write!(
+                f,
+                "what is in {} cannot be read: {cause}; `sockc unload` removes it, and then `sockc apply` starts anew",
+                path.display()
+            ),
+            Self::Stopped { step } => write!(f, "stopped before \"{step}\"; nothing was changed"),
+            Self::Kernel { what, cause } => write!(f, "the kernel refused to {what}: {cause}"),
+        }
+    }
+}
+
+fn program_refused(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    cause: &io::Error,
+    rule: Option<&str>,
+    log: &[String],
+) -> fmt::Result {
+    write!(f, "the kernel refused the program \"{name}\": {cause}")?;
+    if let Some(rule) = rule {
+        write!(f, "\n  in the code of: {rule}")?;
+    }
+    for line in log {
+        write!(f, "\n  {line}")?;
+    }
+    f.write_str("\nNothing was changed. This is a fault of sockc, or the kernel is older than the policy needs; please report it with these lines")
+}

@@ -1,0 +1,195 @@
+//! Where programs of ours hang in the kernel, and how that is named in the state folder.
+//!
+//! A [`Point`] is a kind of place with one dispatcher and one pair of program slots; a [`Hook`] is one attachment of that
+//! dispatcher, for instance to one interface. A hook's whole description is in the name of its pin, so that what a killed
+//! command left can be taken away without any other record.
+
+use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
+use serde::{Deserialize, Serialize};
+
+/// A kind of place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum Point {
+    /// Data written to the sockets of the control group with this id.
+    Send(u64),
+    /// Connections made in the control group with this id.
+    SockOps(u64),
+    /// Sockets of the whole machine that begin to listen.
+    Listen,
+    /// Packets that arrive, before the stack sees them.
+    Xdp,
+    /// Packets that arrive.
+    TcIn,
+    /// Packets that leave.
+    TcOut,
+    /// Lookups of listening sockets.
+    Lookup,
+}
+
+/// What the kernel wants to know of a point.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// The type of its programs.
+    pub(crate) program: bpf_prog_type,
+    /// The attach type given at load; TC programs have none, and a program array takes only equals.
+    pub(crate) load: Option<bpf_attach_type>,
+    /// The attach type given at attach.
+    pub(crate) attach: bpf_attach_type,
+    /// What a program returns to let go on what it saw.
+    pub(crate) pass: i32,
+}
+
+impl Point {
+    /// What the kernel wants to know.
+    pub(crate) fn kind(self) -> Kind {
+        use bpf_attach_type as attach;
+        use bpf_prog_type as program;
+        let (program, load, attach, pass) = match self {
+            Self::Xdp => (program::BPF_PROG_TYPE_XDP, true, attach::BPF_XDP, 2),
+            // -1 is TC_ACT_UNSPEC and TCX_NEXT: the next filter decides.
+            Self::TcIn => (program::BPF_PROG_TYPE_SCHED_CLS, false, attach::BPF_TCX_INGRESS, -1),
+            Self::TcOut => (program::BPF_PROG_TYPE_SCHED_CLS, false, attach::BPF_TCX_EGRESS, -1),
+            Self::Lookup => (program::BPF_PROG_TYPE_SK_LOOKUP, true, attach::BPF_SK_LOOKUP, 1),
+            Self::Send(_) => (program::BPF_PROG_TYPE_SK_MSG, true, attach::BPF_SK_MSG_VERDICT, 1),
+            Self::SockOps(_) | Self::Listen => {
+                (program::BPF_PROG_TYPE_SOCK_OPS, true, attach::BPF_CGROUP_SOCK_OPS, 1)
+            }
+        };
+        Kind {
+            program,
+            load: load.then_some(attach),
+            attach,
+            pass,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::TcIn => "tc-in",
+            Self::TcOut => "tc-out",
+            Self::Lookup => "lookup",
+            Self::Listen => "listen",
+            Self::Send(_) => "send",
+            Self::SockOps(_) => "sock-ops",
+        }
+    }
+
+    /// The name of the pin of its program slots.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Send(id) | Self::SockOps(id) => format!("{}_{id}", self.word()),
+            _ => self.word().to_owned(),
+        }
+    }
+
+    fn of(word: &str, target: u64) -> Option<Self> {
+        Some(match word {
+            "xdp" => Self::Xdp,
+            "tc-in" => Self::TcIn,
+            "tc-out" => Self::TcOut,
+            "lookup" => Self::Lookup,
+            "listen" => Self::Listen,
+            "send" => Self::Send(target),
+            "sock-ops" => Self::SockOps(target),
+            _ => return None,
+        })
+    }
+}
+
+/// How a hook is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Means {
+    /// XDP in the driver.
+    XdpNative,
+    /// XDP in the generic path.
+    XdpGeneric,
+    /// TC by a link.
+    Tcx,
+    /// TC by a filter under the qdisc clsact, on kernels without TCX.
+    Clsact,
+    /// A link on a namespace, a control group or a map.
+    Link,
+    /// On a map without a link, on kernels without links for maps.
+    MapAttach,
+}
+
+const MEANS: [(Means, &str); 6] = [
+    (Means::XdpNative, "native"),
+    (Means::XdpGeneric, "generic"),
+    (Means::Tcx, "tcx"),
+    (Means::Clsact, "clsact"),
+    (Means::Link, "link"),
+    (Means::MapAttach, "map"),
+];
+
+impl Means {
+    /// Whether a link is pinned; else it is the program.
+    pub(crate) fn is_link(self) -> bool {
+        !matches!(self, Self::Clsact | Self::MapAttach)
+    }
+}
+
+/// One attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Hook {
+    /// The kind of place.
+    pub(crate) point: Point,
+    /// The index of the interface, the inode of the namespace, or the id of the control group.
+    pub(crate) target: u64,
+    /// The generation it was made for; below it the dispatcher lets everything go on.
+    pub(crate) since: u32,
+    /// How it is attached.
+    pub(crate) means: Means,
+}
+
+impl Hook {
+    /// The name of its pin.
+    pub(crate) fn name(&self) -> String {
+        let means = MEANS.iter().find(|(means, _)| *means == self.means);
+        let means = means.map_or("", |(_, word)| word);
+        format!("{}_{}_{}_{means}", self.point.word(), self.target, self.since)
+    }
+
+    /// The hook of a pin's name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let parts: Vec<&str> = name.split('_').collect();
+        let [point, target, since, means] = parts.as_slice() else {
+            return None;
+        };
+        let target = target.parse().ok()?;
+        Some(Self {
+            point: Point::of(point, target)?,
+            target,
+            since: since.parse().ok()?,
+            means: MEANS.iter().find(|(_, word)| word == means)?.0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_name_says_everything() {
+        let points = [
+            Point::Xdp,
+            Point::TcIn,
+            Point::TcOut,
+            Point::Lookup,
+            Point::Listen,
+            Point::Send(7),
+            Point::SockOps(7),
+        ];
+        for point in points {
+            for (means, _) in MEANS {
+                let hook = Hook { point, target: 7, since: 3, means };
+                assert_eq!(Hook::parse(&hook.name()), Some(hook));
+                assert!(!hook.name().contains('.'), "bpffs refuses dots");
+            }
+        }
+        assert_eq!(Hook::parse("xdp_1_2"), None);
+        assert_eq!(Hook::parse("xdp_1_2_other"), None);
+    }
+}

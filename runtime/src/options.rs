@@ -1,0 +1,55 @@
+//! How a caller asks.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::probe::Features;
+
+/// Is told each step before it is done, and may stop the work there; what was before stays in force then.
+pub type Watch = Arc<dyn Fn(&str) -> ControlFlow<()> + Send + Sync>;
+
+/// Where and how the runtime works.
+#[derive(Clone)]
+pub struct Options {
+    /// The mount point of the bpf file system that keeps the state.
+    pub bpffs: PathBuf,
+    /// The network namespace, by the name `ip netns` gave it or by a path; the caller's where there is none.
+    pub netns: Option<String>,
+    /// Interfaces or patterns instead of the policy's; none means the policy's.
+    pub interfaces: Vec<String>,
+    /// How long to wait for another command on the same namespace.
+    pub lock_wait: Duration,
+    /// Use only these features of the kernel instead of those it has.
+    pub features: Option<Features>,
+    /// Is told each step of `apply`.
+    pub watch: Option<Watch>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            bpffs: PathBuf::from("/sys/fs/bpf"),
+            netns: None,
+            interfaces: Vec::new(),
+            lock_wait: Duration::from_secs(10),
+            features: None,
+            watch: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("bpffs", &self.bpffs)
+            .field("netns", &self.netns)
+            .field("interfaces", &self.interfaces)
+            .field("lock_wait", &self.lock_wait)
+            .field("features", &self.features)
+            .field("watch", &self.watch.is_some())
+            .finish()
+    }
+}

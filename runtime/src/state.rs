@@ -1,0 +1,262 @@
+//! The state folder of one network namespace in the bpf file system, and its lock.
+//!
+//! ```text
+//! BPFFS/sockc/NETNS-INODE/
+//!     control              one u32: the generation in force, 0 for none; dispatchers follow its lowest bit
+//!     slots/POINT          two programs: of even and of odd generations
+//!     link/HOOK            one pin an attachment; its name says what it is
+//!     group/CGROUP-ID/MAP  maps that hold sockets, which survive generations
+//!     GENERATION/map/…     maps of the object and of the runtime
+//!     GENERATION/prog/…    programs of the object
+//!     GENERATION/record    what was applied
+//!     current              a symbolic link for people; `control` is what counts
+//! ```
+//!
+//! The word in `control` is the only truth about what is in force: it is one machine word that every dispatcher reads.
+//! What this module does not do: decide what belongs in the folder. That is `settle`.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, at};
+use crate::hook::{Hook, Point};
+use crate::sys::{bpffs, map};
+
+/// Programs in the slots of a point: one for even generations, one for odd.
+pub(crate) const SIDES: u32 = 2;
+
+/// The side of a generation.
+pub(crate) fn side(generation: u32) -> u32 {
+    generation % SIDES
+}
+
+/// The state folder of one network namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    root: PathBuf,
+}
+
+impl State {
+    /// The folder for the namespace with this inode; an error if `bpffs` is not a bpf file system.
+    pub(crate) fn at(bpffs: &Path, inode: u64) -> Result<Self, Error> {
+        if !bpffs::is_bpffs(bpffs) {
+            return Err(Error::NoBpffs {
+                path: bpffs.to_owned(),
+            });
+        }
+        Ok(Self {
+            root: bpffs.join("sockc").join(inode.to_string()),
+        })
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether there is anything.
+    pub(crate) fn exists(&self) -> bool {
+        self.root.exists()
+    }
+
+    /// The pin of the word that says which generation is in force.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.root.join("control")
+    }
+
+    /// The pin of a point's program slots.
+    pub(crate) fn slots(&self, point: Point) -> PathBuf {
+        self.slots_folder().join(point.name())
+    }
+
+    /// The folder of all program slots.
+    pub(crate) fn slots_folder(&self) -> PathBuf {
+        self.root.join("slots")
+    }
+
+    /// The pin of a hook.
+    pub(crate) fn link(&self, hook: &Hook) -> PathBuf {
+        self.link_folder().join(hook.name())
+    }
+
+    /// The folder of all hooks.
+    pub(crate) fn link_folder(&self) -> PathBuf {
+        self.root.join("link")
+    }
+
+    /// The folder of the maps of a control group.
+    pub(crate) fn group(&self, cgroup: u64) -> PathBuf {
+        self.group_folder().join(cgroup.to_string())
+    }
+
+    /// The folder of all groups.
+    pub(crate) fn group_folder(&self) -> PathBuf {
+        self.root.join("group")
+    }
+
+    /// The folder of a generation.
+    pub(crate) fn generation(&self, generation: u32) -> PathBuf {
+        self.root.join(generation.to_string())
+    }
+
+    /// The pin of a map of a generation.
+    pub(crate) fn map(&self, generation: u32, name: &str) -> PathBuf {
+        self.generation(generation).join("map").join(pin_name(name))
+    }
+
+    /// The pin of a program of a generation.
+    pub(crate) fn program(&self, generation: u32, name: &str) -> PathBuf {
+        self.generation(generation).join("prog").join(pin_name(name))
+    }
+
+    /// The pin of a generation's record.
+    pub(crate) fn record(&self, generation: u32) -> PathBuf {
+        self.generation(generation).join("record")
+    }
+
+    /// The generations that have a folder, in order.
+    pub(crate) fn generations(&self) -> Result<Vec<u32>, Error> {
+        let mut found: Vec<u32> = names(&self.root)?
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// The generation in force; 0 for none.
+    pub(crate) fn in_force(&self) -> Result<u32, Error> {
+        let Ok(control) = bpffs::open(&self.control()) else {
+            return Ok(0);
+        };
+        let mut word = [0; 4];
+        map::lookup(control.as_fd(), &[0; 4], &mut word).map_err(at("read which policy is in force"))?;
+        Ok(u32::from_ne_bytes(word))
+    }
+
+    /// Puts a generation in force, at every hook at once.
+    pub(crate) fn switch_to(&self, generation: u32) -> Result<(), Error> {
+        let what = "switch to the policy";
+        let control = bpffs::open(&self.control()).map_err(at(what))?;
+        map::update(control.as_fd(), &[0; 4], &generation.to_ne_bytes()).map_err(at(what))
+    }
+
+    /// Moves the symbolic link `current`, for people who look into the folder.
+    pub(crate) fn point_current(&self, generation: u32) -> io::Result<()> {
+        let next = self.root.join("next");
+        bpffs::unpin(&next)?;
+        std::os::unix::fs::symlink(generation.to_string(), &next)?;
+        fs::rename(&next, self.root.join("current"))
+    }
+}
+
+/// The names in a folder of the state.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, Error> {
+    bpffs::names(folder).map_err(|cause| Error::State {
+        path: folder.to_owned(),
+        cause: cause.to_string(),
+    })
+}
+
+/// A name that the bpf file system takes: it refuses dots.
+fn pin_name(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+/// Makes a folder and those above it, for the owner and the group.
+pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(path)
+        .map_err(at(format!("make the folder {}", path.display())))
+}
+
+/// Opens the map that is pinned at `path`, or makes it and pins it there.
+pub(crate) fn open_or_make(path: &Path, title: &str, shape: map::Shape) -> Result<OwnedFd, Error> {
+    if let Ok(fd) = bpffs::open(path) {
+        return Ok(fd);
+    }
+    let fd = map::create(title, shape).map_err(at(format!("make the map {title}")))?;
+    bpffs::pin(fd.as_fd(), path).map_err(at(format!("pin {}", path.display())))?;
+    Ok(fd)
+}
+
+/// Who may hold the lock beside us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Other readers.
+    Read,
+    /// Nobody.
+    Change,
+}
+
+/// The lock on a state folder; it ends when this is dropped, or with the process.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _folder: File,
+}
+
+impl Lock {
+    /// Waits for the lock at most `wait`; `None` if there is no folder.
+    pub(crate) fn take(state: &State, access: Access, wait: Duration) -> Result<Option<Self>, Error> {
+        let started = Instant::now();
+        loop {
+            let folder = match File::open(state.root()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                folder => folder.map_err(at(format!("open {}", state.root().display())))?,
+            };
+            if try_lock(&folder, access).map_err(at("lock the state folder"))? {
+                // Whoever held it may have removed the folder: then the lock is on nothing.
+                if same(&folder, state.root()) {
+                    return Ok(Some(Self { _folder: folder }));
+                }
+                continue;
+            }
+            if started.elapsed() >= wait {
+                return Err(Error::Locked {
+                    path: state.root().to_owned(),
+                    waited: wait,
+                });
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The same, but makes the folder where there is none.
+    pub(crate) fn take_or_make(state: &State, wait: Duration) -> Result<Self, Error> {
+        loop {
+            make_folder(state.root())?;
+            if let Some(lock) = Self::take(state, Access::Change, wait)? {
+                return Ok(lock);
+            }
+        }
+    }
+}
+
+fn try_lock(folder: &File, access: Access) -> io::Result<bool> {
+    let kind = match access {
+        Access::Read => libc::LOCK_SH,
+        Access::Change => libc::LOCK_EX,
+    };
+    // SAFETY: flock(2) takes a descriptor, which lives through the call, and a number.
+    if unsafe { libc::flock(folder.as_raw_fd(), kind | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        error => Err(error),
+    }
+}
+
+fn same(folder: &File, path: &Path) -> bool {
+    let (Ok(held), Ok(there)) = (folder.metadata(), fs::metadata(path)) else {
+        return false;
+    };
+    held.ino() == there.ino() && held.dev() == there.dev()
+}

@@ -1,0 +1,64 @@
+//! What this process may do, and what it must ask for.
+
+use std::fs;
+
+/// The capabilities that loading and attaching need: bit in `CapEff` and name (`linux/capability.h`).
+const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
+/// CAP_SYS_ADMIN, which stands for CAP_BPF on every kernel.
+const SYS_ADMIN: u32 = 21;
+
+/// The capabilities that miss; none if all is well or if the kernel does not tell.
+pub(crate) fn missing() -> Vec<&'static str> {
+    let Ok(status) = fs::read_to_string("/proc/thread-self/status") else {
+        return Vec::new();
+    };
+    effective(&status).map_or_else(Vec::new, missing_of)
+}
+
+fn effective(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+fn missing_of(effective: u64) -> Vec<&'static str> {
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    NEEDED
+        .iter()
+        .filter(|(bit, name)| !has(*bit) && !(*name == "CAP_BPF" && has(SYS_ADMIN)))
+        .map(|(_, name)| *name)
+        .collect()
+}
+
+/// Lifts the limit on locked memory, which kernels before 5.11 charge maps and programs against. A refusal shows itself at
+/// the first map.
+pub(crate) fn lift_memlock() {
+    let limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: the struct lives through the call.
+    let _ = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+}
+
+/// Waits until every program that ran when this was called has ended.
+pub(crate) fn wait_for_running_programs() {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // Programs run in read sections of RCU, and this command is `synchronize_rcu()`. Where it is not built in, the only
+    // loss is a packet that was being counted.
+    // SAFETY: the command takes no memory.
+    let _ = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_what_misses() {
+        assert_eq!(missing_of(0), ["CAP_NET_ADMIN", "CAP_BPF"]);
+        assert_eq!(missing_of(1 << 12 | 1 << 39), Vec::<&str>::new());
+        assert_eq!(missing_of(1 << 12 | 1 << 21), Vec::<&str>::new());
+        assert_eq!(missing_of(1 << 39), ["CAP_NET_ADMIN"]);
+        assert_eq!(effective("Name:\tx\nCapEff:\t0000000000001000\n"), Some(1 << 12));
+    }
+}

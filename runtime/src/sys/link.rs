@@ -1,0 +1,68 @@
+//! Links: make, describe.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_link_info, bpf_link_type};
+
+use super::bpf::{attr, call_fd, info, number};
+use super::prog::Place;
+
+/// The number of sockmap links, which the generated headers do not have yet.
+const BPF_LINK_TYPE_SOCKMAP: u32 = 14;
+
+/// What the kernel says of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Description {
+    /// Its id.
+    pub(crate) id: u32,
+    /// The id of the program it holds.
+    pub(crate) program: u32,
+    /// Whether what it hangs on is still there: a link outlives its interface, namespace or control group.
+    pub(crate) alive: bool,
+}
+
+/// Attaches a program by a link.
+pub(crate) fn create(
+    program: BorrowedFd<'_>,
+    place: Place<'_>,
+    kind: bpf_attach_type,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut a = attr();
+    a.link_create.__bindgen_anon_1.prog_fd = number(program);
+    match place {
+        Place::Interface(index) => a.link_create.__bindgen_anon_2.target_ifindex = index,
+        Place::Fd(fd) => a.link_create.__bindgen_anon_2.target_fd = number(fd),
+    }
+    a.link_create.attach_type = kind as u32;
+    a.link_create.flags = flags;
+    call_fd(bpf_cmd::BPF_LINK_CREATE, &mut a)
+}
+
+/// What the kernel says of a link; an error if the descriptor is not a link.
+pub(crate) fn describe(link: BorrowedFd<'_>) -> io::Result<Description> {
+    let block: bpf_link_info = info(link)?;
+    Ok(Description {
+        id: block.id,
+        program: block.prog_id,
+        alive: target(&block) != 0,
+    })
+}
+
+/// What the link hangs on; the kernel puts 0 here once that is gone.
+fn target(block: &bpf_link_info) -> u64 {
+    let details = &block.__bindgen_anon_1;
+    // SAFETY: the kernel fills the member of the union that belongs to the link's type.
+    unsafe {
+        match block.type_ {
+            t if t == bpf_link_type::BPF_LINK_TYPE_XDP as u32 => details.xdp.ifindex.into(),
+            t if t == bpf_link_type::BPF_LINK_TYPE_TCX as u32 => details.tcx.ifindex.into(),
+            t if t == bpf_link_type::BPF_LINK_TYPE_NETNS as u32 => details.netns.netns_ino.into(),
+            t if t == bpf_link_type::BPF_LINK_TYPE_CGROUP as u32 => details.cgroup.cgroup_id,
+            // The first word is the map's id.
+            t if t == BPF_LINK_TYPE_SOCKMAP => details.struct_ops.map_id.into(),
+            _ => 1,
+        }
+    }
+}

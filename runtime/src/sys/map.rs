@@ -1,0 +1,142 @@
+//! Maps: create, read, write, describe.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use aya_obj::generated::{bpf_cmd, bpf_map_info, bpf_map_type};
+
+use super::bpf::{address, attr, call, call_fd, info, name, number};
+
+/// The shape of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Its type.
+    pub(crate) kind: u32,
+    /// Bytes of a key.
+    pub(crate) key: u32,
+    /// Bytes of a value.
+    pub(crate) value: u32,
+    /// Most entries.
+    pub(crate) entries: u32,
+}
+
+impl Shape {
+    /// An array of values with 4-byte indices.
+    pub(crate) fn array(value: u32, entries: u32) -> Self {
+        Self {
+            kind: bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
+            key: 4,
+            value,
+            entries,
+        }
+    }
+
+    /// A preallocated hash table.
+    pub(crate) fn hash(key: u32, value: u32, entries: u32) -> Self {
+        Self {
+            kind: bpf_map_type::BPF_MAP_TYPE_HASH as u32,
+            key,
+            value,
+            entries,
+        }
+    }
+
+    /// An array of programs to tail-call.
+    pub(crate) fn programs(entries: u32) -> Self {
+        Self {
+            kind: bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32,
+            key: 4,
+            value: 4,
+            entries,
+        }
+    }
+}
+
+/// Makes a map.
+pub(crate) fn create(title: &str, shape: Shape) -> io::Result<OwnedFd> {
+    let mut a = attr();
+    a.__bindgen_anon_1.map_type = shape.kind;
+    a.__bindgen_anon_1.key_size = shape.key;
+    a.__bindgen_anon_1.value_size = shape.value;
+    a.__bindgen_anon_1.max_entries = shape.entries;
+    a.__bindgen_anon_1.map_name = name(title);
+    call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a)
+}
+
+/// The shape and the flags of a map.
+pub(crate) fn shape(map: BorrowedFd<'_>) -> io::Result<Shape> {
+    let block: bpf_map_info = info(map)?;
+    Ok(Shape {
+        kind: block.type_,
+        key: block.key_size,
+        value: block.value_size,
+        entries: block.max_entries,
+    })
+}
+
+/// Bytes that the kernel reads or writes for one value: of a per-CPU map one value for every possible CPU.
+pub(crate) fn buffer_size(shape: Shape, cpus: usize) -> usize {
+    let value = shape.value as usize;
+    let per_cpu = [
+        bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32,
+        bpf_map_type::BPF_MAP_TYPE_PERCPU_HASH as u32,
+    ];
+    if per_cpu.contains(&shape.kind) {
+        return value.next_multiple_of(8) * cpus;
+    }
+    value
+}
+
+/// Reads the value of a key into `value`, which must be as large as [`buffer_size`] says; `false` if there is none.
+pub(crate) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    let mut a = attr();
+    a.__bindgen_anon_2.map_fd = number(map);
+    a.__bindgen_anon_2.key = address(key);
+    a.__bindgen_anon_2.__bindgen_anon_1.value = address(value);
+    match call(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut a) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes the value of a key, whether it was there or not.
+pub(crate) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    let mut a = attr();
+    a.__bindgen_anon_2.map_fd = number(map);
+    a.__bindgen_anon_2.key = address(key);
+    a.__bindgen_anon_2.__bindgen_anon_1.value = address(value);
+    call(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut a).map(drop)
+}
+
+/// Removes a key; `false` if it was not there.
+pub(crate) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
+    let mut a = attr();
+    a.__bindgen_anon_2.map_fd = number(map);
+    a.__bindgen_anon_2.key = address(key);
+    match call(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut a) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Every key of a map, in the kernel's order. A map that others change meanwhile may give a key twice or not at all.
+pub(crate) fn keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+    let shape = shape(map)?;
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    // A key that vanishes under the walk starts it anew; the bound ends that.
+    for _ in 0..shape.entries {
+        let mut next = vec![0u8; shape.key as usize];
+        let mut a = attr();
+        a.__bindgen_anon_2.map_fd = number(map);
+        a.__bindgen_anon_2.key = keys.last().map_or(0, |key| address(key.as_slice()));
+        a.__bindgen_anon_2.__bindgen_anon_1.next_key = address(next.as_mut_slice());
+        match call(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut a) {
+            Ok(_) => keys.push(next),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(keys)
+}

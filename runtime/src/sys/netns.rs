@@ -1,0 +1,119 @@
+//! Network namespaces: find one, work inside it, its inode and cookie.
+
+use std::fs::File;
+use std::io;
+use std::mem;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+
+/// `SO_NETNS_COOKIE` of `asm-generic/socket.h`, since Linux 5.14.
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
+/// The network namespace that the calling thread is in.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    file: File,
+    /// The inode of the namespace, which no other living namespace has.
+    pub(crate) inode: u64,
+    /// The kernel's cookie of the namespace, never used twice; `None` where the kernel has none.
+    pub(crate) cookie: Option<u64>,
+}
+
+impl Namespace {
+    /// The namespace of the calling thread.
+    pub(crate) fn current() -> io::Result<Self> {
+        // Not /proc/self/ns/net: that is the namespace of the process's first thread.
+        let file = File::open("/proc/thread-self/ns/net")?;
+        let inode = file.metadata()?.ino();
+        Ok(Self {
+            file,
+            inode,
+            cookie: cookie(),
+        })
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn cookie() -> Option<u64> {
+    let socket = UdpSocket::from(nix::sys::socket::socket(
+        nix::sys::socket::AddressFamily::Inet,
+        nix::sys::socket::SockType::Datagram,
+        nix::sys::socket::SockFlag::SOCK_CLOEXEC,
+        None,
+    ).ok()?);
+    let mut cookie = 0u64;
+    let mut length = libc::socklen_t::try_from(mem::size_of::<u64>()).ok()?;
+    // SAFETY: the buffer has the length that is passed with it.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (result == 0).then_some(cookie)
+}
+
+/// The file of a namespace that is named as `ip netns` does, or by a path (anything with a `/`).
+pub(crate) fn path_of(name: &str) -> PathBuf {
+    if name.contains('/') {
+        return PathBuf::from(name);
+    }
+    Path::new("/run/netns").join(name)
+}
+
+/// Opens a namespace by name or path.
+pub(crate) fn open(name: &str) -> io::Result<File> {
+    let file = File::open(path_of(name))?;
+    // A name whose mount is gone is an ordinary file, and setns would say only "invalid argument".
+    let magic = nix::sys::statfs::fstatfs(&file)?.filesystem_type();
+    if magic != nix::sys::statfs::NSFS_MAGIC {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a network namespace",
+        ));
+    }
+    Ok(file)
+}
+
+/// Runs `work` in a thread of its own that has entered `namespace`, or stays in the caller's where there is none. The
+/// caller's thread never changes its namespace, so a failure cannot leave it in the wrong one.
+pub(crate) fn within<T: Send>(
+    namespace: Option<&File>,
+    work: impl FnOnce() -> T + Send,
+) -> io::Result<T> {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            if let Some(namespace) = namespace {
+                setns(namespace, CloneFlags::CLONE_NEWNET)?;
+            }
+            Ok(work())
+        });
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread of the namespace ended early")))
+    })
+}
+
+/// The interfaces of the calling thread's namespace: index and name, by index.
+pub(crate) fn interfaces() -> io::Result<Vec<(u32, String)>> {
+    let list = nix::net::if_::if_nameindex()?;
+    let mut found: Vec<(u32, String)> = list
+        .iter()
+        .map(|one| (one.index(), one.name().to_string_lossy().into_owned()))
+        .collect();
+    found.sort();
+    Ok(found)
+}
