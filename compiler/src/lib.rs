@@ -16,6 +16,7 @@ pub mod event;
 pub mod field;
 pub mod generate;
 pub mod hook;
+pub mod interpret;
 pub mod ir;
 pub mod lower;
 pub mod names;

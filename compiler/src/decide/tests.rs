@@ -281,7 +281,7 @@ fn at_a_lookup_only_redirects_and_the_allows_ahead_of_them_count() {
          drop
          count
          count at sk_lookup
-         allow if fragment
+         allow if no fragment
          allow if socket established
          allow if socket exists
          allow to 192.0.2.1

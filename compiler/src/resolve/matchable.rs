@@ -21,14 +21,6 @@ impl Kind {
         matches!(self.protocol, 6 | 17 | 132) && self.part != 2
     }
 
-    fn has_icmp(self) -> bool {
-        let icmp = match self.family {
-            Family::V4 => 1,
-            Family::V6 => 58,
-        };
-        self.protocol == icmp && self.part != 2
-    }
-
     fn has_socket(self) -> bool {
         matches!(self.protocol, 6 | 17) && self.part != 2
     }
@@ -45,7 +37,7 @@ pub(super) fn can_match(rule: &Rule, any_group: bool) -> Result<(), &'static str
             sides_fit(rule, kind, false)
         }),
         (
-            "packets of these protocols and families have no such ports or ICMP types",
+            "packets of these protocols have no such addresses or ports",
             &|kind| sides_fit(rule, kind, true) && protocols_fit(&rule.matches.protocols, kind),
         ),
         (
@@ -113,9 +105,7 @@ fn kinds(rule: &Rule) -> Vec<Kind> {
 fn protocols_fit(protocols: &[ProtocolMatch], kind: Kind) -> bool {
     protocols.is_empty()
         || protocols.iter().any(|named| {
-            named.family.is_none_or(|family| family == kind.family)
-                && named.number == kind.protocol
-                && (named.icmp.is_empty() || kind.has_icmp())
+            named.family.is_none_or(|family| family == kind.family) && named.number == kind.protocol
         })
 }
 

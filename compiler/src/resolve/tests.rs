@@ -222,7 +222,8 @@ fn an_incomplete_file_misses_nothing() {
 }
 
 #[test]
-fn random_policies_are_right() {
+fn random_policies_are_right_and_most_of_their_rules_can_match() {
+    let mut warnings = 0;
     for seed in 0..300 {
         let text = random_policy(seed, Options::everything(30));
         let (policy, diagnostics, _) = resolved(&text);
@@ -232,7 +233,9 @@ fn random_policies_are_right() {
             .collect();
         assert!(errors.is_empty(), "seed {seed}: {errors:?}\n{text}");
         assert_eq!(policy.unwrap().rules.len(), 30);
+        warnings += diagnostics.len();
     }
+    assert!(warnings < 300 * 30 / 8, "{warnings} warnings");
 }
 
 #[test]
