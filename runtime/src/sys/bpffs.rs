@@ -7,15 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use aya_obj::generated::bpf_cmd;
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::bpf::{address, attr, call, call_fd, number};
 
-/// `BPF_FS_MAGIC` of `linux/magic.h`.
-const MAGIC: FsType = nix::sys::statfs::BPF_FS_MAGIC;
-
 /// Whether a path lies on a bpf file system.
 pub(crate) fn is_bpffs(path: &Path) -> bool {
-    nix::sys::statfs::statfs(path).is_ok_and(|about| about.filesystem_type() == MAGIC)
+    statfs(path).is_ok_and(|about| about.filesystem_type() == BPF_FS_MAGIC)
 }
 
 /// Pins a map, program or link.
