@@ -12,7 +12,7 @@ pub struct MapId(u32);
 entity_impl!(MapId, "map");
 
 /// Everything a compile gives.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     /// The programs, in a fixed order.
     pub programs: Vec<Program>,
@@ -38,6 +38,15 @@ pub enum Section {
 }
 
 impl Section {
+    /// Every section.
+    pub const ALL: [Self; 5] = [
+        Self::Xdp,
+        Self::Classifier,
+        Self::SkLookup,
+        Self::SkMsg,
+        Self::SockOps,
+    ];
+
     /// The name in the ELF file, one that libbpf and aya both accept.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -52,7 +61,7 @@ impl Section {
 }
 
 /// One program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// The function's name: `xdp_in`, `tc_in`, `tc_out`, `lookup`, `send…`, `sock_ops…`.
     pub name: String,
@@ -122,6 +131,18 @@ pub enum MapKind {
     SockHash = 18,
     /// `BPF_MAP_TYPE_SK_STORAGE`
     SkStorage = 24,
+}
+
+impl MapKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Hash,
+        Self::Array,
+        Self::PerCpuArray,
+        Self::SockMap,
+        Self::SockHash,
+        Self::SkStorage,
+    ];
 }
 
 /// The version of [`Manifest`]; another one is refused.

@@ -11,6 +11,7 @@ pub mod bpf;
 pub mod event;
 pub mod field;
 pub mod hook;
+pub mod object;
 pub mod place;
 pub mod policy;
 pub mod ranges;

@@ -1,0 +1,70 @@
+//! The object file: an [`Artifact`] as a standard ELF relocatable for BPF, and back.
+//!
+//! [`write()`] takes an artifact and gives the bytes of a file that aya, libbpf (`bpftool`, `ip`, `tc`) and `llvm-objdump`
+//! read; the same artifact gives the same bytes. [`read`] and [`read_manifest`] take the bytes of such a file and give back
+//! what was written, or say in plain words why they cannot; they never panic, whatever the bytes.
+//!
+//! ```text
+//! xdp, classifier, …   the programs, several functions to a section
+//! .maps                one slot for each map; what the map is, its type in .BTF says
+//! license              "Dual MIT/GPL"
+//! .BTF, .BTF.ext       names, types, and which source line each instruction comes from
+//! .sockc.manifest      the manifest as JSON; other loaders pass over it
+//! ```
+//!
+//! Not here: files, loading, and whether the programs are right.
+
+mod btf;
+mod btf_ext;
+mod check;
+mod elf;
+mod error;
+mod layout;
+mod manifest;
+mod read;
+mod strings;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::ObjectError;
+pub use read::{read, read_manifest};
+
+use crate::artifact::Artifact;
+
+/// The section of the map definitions.
+const MAPS: &str = ".maps";
+/// The section of the license.
+const LICENSE: &str = "license";
+/// The license as the kernel compares it; some helpers are for GPL-compatible programs only.
+const LICENSE_TEXT: &[u8] = b"Dual MIT/GPL\0";
+/// The section of the manifest.
+const MANIFEST: &str = ".sockc.manifest";
+/// The section of the types.
+const BTF: &str = ".BTF";
+/// The section of the line information.
+const BTF_EXT: &str = ".BTF.ext";
+
+/// The object file of an artifact.
+///
+/// # Errors
+///
+/// [`ObjectError::Unwritable`] if the artifact breaks a rule of its own types, which is a bug of ours, and
+/// [`ObjectError::TooLarge`] if a part outgrows what the format or the kernel can hold.
+pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
+    check::check(artifact).map_err(|what| ObjectError::Unwritable { what })?;
+    let layout = layout::Layout::of(artifact)?;
+    let mut types = btf::Btf::new();
+    let functions = types::describe(&mut types, artifact)?;
+    let lines = btf_ext::encode(&mut types, &layout, &functions)?;
+    elf::assemble(
+        artifact,
+        &layout,
+        elf::Debug {
+            btf: types.finish()?,
+            btf_ext: lines,
+        },
+        manifest::encode(&artifact.manifest)?,
+    )
+}

@@ -1,0 +1,164 @@
+//! Programs, their instructions and their references to maps.
+
+use std::collections::BTreeMap;
+
+use object::read::elf::ElfSymbol64;
+use object::{
+    LittleEndian, Object, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget,
+    SymbolIndex, SymbolKind, elf,
+};
+
+use super::super::layout::INSN_SIZE;
+use super::super::{MAPS, ObjectError};
+use super::file::{File, damaged};
+use crate::artifact::{MapId, Program, Relocation, Section};
+use crate::bpf::insn::Insn;
+
+type Symbol<'data, 'file> = ElfSymbol64<'data, 'file, LittleEndian>;
+
+/// The symbols that stand for programs and maps, in their order.
+pub(super) struct Symbols<'data, 'file> {
+    /// Programs, with their section.
+    programs: Vec<(Section, Symbol<'data, 'file>)>,
+    /// Maps.
+    pub(super) maps: Vec<Symbol<'data, 'file>>,
+}
+
+/// A program and where it lies.
+struct Function {
+    program: Program,
+    /// Where it begins in its section, in bytes.
+    start: u64,
+}
+
+/// The programs, in their order.
+pub(super) struct Functions(Vec<Function>);
+
+/// The symbols of a file.
+pub(super) fn symbols<'data, 'file>(
+    file: &'file File<'data>,
+) -> Result<Symbols<'data, 'file>, ObjectError> {
+    let mut symbols = Symbols {
+        programs: Vec::new(),
+        maps: Vec::new(),
+    };
+    for symbol in file.elf.symbols() {
+        let Some(index) = symbol.section_index() else {
+            continue;
+        };
+        let section = file.elf.section_by_index(index);
+        let section = section.map_err(|error| damaged(&error))?;
+        let section = section.name().map_err(|error| damaged(&error))?;
+        match symbol.kind() {
+            SymbolKind::Data if section == MAPS => symbols.maps.push(symbol),
+            SymbolKind::Text => symbols.programs.push((code_section(section)?, symbol)),
+            _ => {}
+        }
+    }
+    Ok(symbols)
+}
+
+/// The programs that the symbols name, without references and lines.
+pub(super) fn functions(
+    file: &File<'_>,
+    symbols: &Symbols<'_, '_>,
+) -> Result<Functions, ObjectError> {
+    let mut functions = Vec::with_capacity(symbols.programs.len());
+    for (section, symbol) in &symbols.programs {
+        let name = symbol.name().map_err(|error| damaged(&error))?;
+        let code = file.section(section.name())?;
+        let insns = instructions(code, symbol.address(), symbol.size()).ok_or_else(|| {
+            ObjectError::damaged(format!("program `{name}` lies outside its section"))
+        })?;
+        functions.push(Function {
+            program: Program {
+                name: name.to_owned(),
+                section: *section,
+                insns,
+                relocations: Vec::new(),
+                lines: Vec::new(),
+            },
+            start: symbol.address(),
+        });
+    }
+    Ok(Functions(functions))
+}
+
+/// Adds the references to maps.
+pub(super) fn add_relocations(
+    file: &File<'_>,
+    symbols: &Symbols<'_, '_>,
+    functions: &mut Functions,
+) -> Result<(), ObjectError> {
+    let wrong = || ObjectError::damaged("a reference of a program to a map cannot be read");
+    let maps: BTreeMap<usize, usize> = symbols.maps.iter().map(|s| s.index().0).zip(0..).collect();
+    for section in file.elf.sections() {
+        let name = section.name().map_err(|error| damaged(&error))?;
+        for (offset, relocation) in section.relocations() {
+            let map = match (relocation.target(), relocation.flags()) {
+                (
+                    RelocationTarget::Symbol(SymbolIndex(symbol)),
+                    RelocationFlags::Elf {
+                        r_type: elf::R_BPF_64_64,
+                    },
+                ) => maps.get(&symbol).ok_or_else(wrong)?,
+                _ => return Err(wrong()),
+            };
+            let map = MapId::from_u32(u32::try_from(*map).map_err(|_| wrong())?);
+            let (program, insn) = functions
+                .at(code_section(name)?, offset)
+                .ok_or_else(wrong)?;
+            program.relocations.push(Relocation { insn, map });
+        }
+    }
+    for function in &mut functions.0 {
+        let relocations = &mut function.program.relocations;
+        relocations.sort_by_key(|relocation| relocation.insn);
+    }
+    Ok(())
+}
+
+impl Functions {
+    /// The program and the instruction at a byte of a section.
+    pub(super) fn at(&mut self, section: Section, offset: u64) -> Option<(&mut Program, u32)> {
+        self.0.iter_mut().find_map(|Function { program, start }| {
+            let bytes = offset.checked_sub(*start)?;
+            let size = u64::from(INSN_SIZE);
+            let insn = bytes / size;
+            let inside = program.section == section
+                && bytes % size == 0
+                && insn < program.insns.len() as u64;
+            let insn = u32::try_from(insn).ok()?;
+            inside.then_some((program, insn))
+        })
+    }
+
+    /// The programs.
+    pub(super) fn into_programs(self) -> Vec<Program> {
+        self.0
+            .into_iter()
+            .map(|function| function.program)
+            .collect()
+    }
+}
+
+/// The section of programs of this name.
+pub(super) fn code_section(name: &str) -> Result<Section, ObjectError> {
+    Section::ALL
+        .into_iter()
+        .find(|section| section.name() == name)
+        .ok_or_else(|| ObjectError::damaged(format!("programs in a section `{name}`")))
+}
+
+/// The instructions in a range of a section; `None` if it is not inside or not whole instructions.
+fn instructions(code: &[u8], start: u64, size: u64) -> Option<Vec<Insn>> {
+    let end = start.checked_add(size)?;
+    let code = code.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)?;
+    let (chunks, rest) = code.as_chunks();
+    rest.is_empty().then(|| {
+        chunks
+            .iter()
+            .map(|bytes| Insn::from_bytes(*bytes))
+            .collect()
+    })
+}

@@ -1,0 +1,290 @@
+//! Tests of writing and reading together.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use cranelift_entity::PrimaryMap;
+
+use super::{ObjectError, read, read_manifest, write};
+use crate::artifact::*;
+use crate::bpf::insn::Insn;
+
+fn insn(opcode: u8, dst: u8, imm: i32) -> Insn {
+    Insn {
+        opcode,
+        dst,
+        imm,
+        ..Insn::default()
+    }
+}
+
+/// `r1 = map; r0 = verdict; exit`
+fn code(verdict: i32) -> Vec<Insn> {
+    vec![
+        insn(0x18, 1, 0),
+        insn(0, 0, 0),
+        insn(0xb7, 0, verdict),
+        insn(0x95, 0, 0),
+    ]
+}
+
+fn line(insn: u32, line: u32, text: &str) -> Line {
+    Line {
+        insn,
+        file: "rändler.sk".to_owned(),
+        line,
+        column: 3,
+        text: text.to_owned(),
+    }
+}
+
+fn program(name: &str, section: Section, map: u32) -> Program {
+    Program {
+        name: name.to_owned(),
+        section,
+        insns: code(2),
+        relocations: vec![Relocation {
+            insn: 0,
+            map: MapId::from_u32(map),
+        }],
+        lines: vec![
+            line(0, 1, "drop from \"é\\x\""),
+            line(2, 2, "default allow"),
+        ],
+    }
+}
+
+fn map(name: &str, kind: MapKind, sizes: [u32; 4]) -> MapSpec {
+    let [key_size, value_size, max_entries, flags] = sizes;
+    MapSpec {
+        name: name.to_owned(),
+        kind,
+        key_size,
+        value_size,
+        max_entries,
+        flags,
+    }
+}
+
+fn maps() -> PrimaryMap<MapId, MapSpec> {
+    PrimaryMap::from_iter([
+        map("counters", MapKind::PerCpuArray, [4, 16, 9, 0]),
+        map("sockets", MapKind::SockMap, [4, 8, 64, 0]),
+        map("peers", MapKind::SockHash, [36, 8, 1024, 0]),
+        map("keys", MapKind::SkStorage, [4, 36, 0, 1]),
+        map("table", MapKind::Array, [4, 1 << 22, 1, 0x480]),
+        map("zones", MapKind::Hash, [4, 2, 100, 1]),
+        map("wide", MapKind::Hash, [12, 1, 100, 1]),
+    ])
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        version: MANIFEST_VERSION,
+        policy: "edge".to_owned(),
+        interfaces: vec!["eth*".to_owned()],
+        programs: vec![Attach {
+            program: "xdp_in".to_owned(),
+            point: AttachPoint::Xdp,
+        }],
+        sockets: vec![SocketSlots {
+            name: "web".to_owned(),
+            drop_if_absent: true,
+            slots: vec![Slot {
+                index: 0,
+                protocol: 6,
+                address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                port: 80,
+            }],
+        }],
+        groups: Vec::new(),
+        counters: Vec::new(),
+        sources: vec![("edge.sk".to_owned(), "default allow\n".to_owned())],
+        target: "5.10".to_owned(),
+    }
+}
+
+/// Sections alternate, so that the order of programs is not that of the code.
+fn artifact() -> Artifact {
+    Artifact {
+        programs: vec![
+            program("tc_in", Section::Classifier, 0),
+            program("xdp_in", Section::Xdp, 0),
+            program("tc_out", Section::Classifier, 4),
+            program("lookup", Section::SkLookup, 1),
+            program("send", Section::SkMsg, 2),
+            program("sock_ops", Section::SockOps, 3),
+        ],
+        maps: maps(),
+        manifest: manifest(),
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let artifact = artifact();
+    let bytes = write(&artifact).unwrap();
+    assert_eq!(read(&bytes).unwrap(), artifact);
+    assert_eq!(read_manifest(&bytes).unwrap(), artifact.manifest);
+}
+
+#[test]
+fn nothing_is_read_from_nothing() {
+    let mut empty = artifact();
+    empty.programs.clear();
+    empty.maps.clear();
+    assert_eq!(read(&write(&empty).unwrap()).unwrap(), empty);
+}
+
+#[test]
+fn lines_may_be_absent() {
+    let mut artifact = artifact();
+    for program in &mut artifact.programs {
+        program.lines.clear();
+    }
+    assert_eq!(read(&write(&artifact).unwrap()).unwrap(), artifact);
+}
+
+#[test]
+fn the_same_artifact_gives_the_same_bytes() {
+    assert_eq!(write(&artifact()).unwrap(), write(&artifact()).unwrap());
+}
+
+#[test]
+fn far_columns_and_lines_are_cut() {
+    let mut artifact = artifact();
+    artifact.programs[0].lines[0].column = 5000;
+    artifact.programs[0].lines[0].line = u32::MAX;
+    let back = read(&write(&artifact).unwrap()).unwrap();
+    let found = &back.programs[0].lines[0];
+    assert_eq!((found.line, found.column), ((1 << 22) - 1, 1023));
+}
+
+#[test]
+fn a_file_cut_anywhere_is_cut_short() {
+    let bytes = write(&artifact()).unwrap();
+    for length in 0..bytes.len() {
+        let cut = &bytes[..length];
+        assert_eq!(read(cut), Err(ObjectError::CutShort), "{length}");
+        assert_eq!(read_manifest(cut), Err(ObjectError::CutShort), "{length}");
+    }
+}
+
+#[test]
+fn no_changed_byte_panics() {
+    let bytes = write(&artifact()).unwrap();
+    let mut refused = 0;
+    for at in 0..bytes.len() {
+        for change in [1, 0x80, 0xff] {
+            let mut changed = bytes.clone();
+            changed[at] ^= change;
+            refused += usize::from(read(&changed).is_err());
+            let _ = read_manifest(&changed);
+        }
+    }
+    assert!(refused > bytes.len() / 4, "only {refused} were refused");
+}
+
+#[test]
+fn something_else_is_no_object() {
+    assert_eq!(read(b"default allow\n"), Err(ObjectError::NotAnObject));
+    let mut bytes = write(&artifact()).unwrap();
+    // The machine is at 18.
+    bytes[18] = 62;
+    assert_eq!(read(&bytes), Err(ObjectError::NotAnObject));
+}
+
+#[test]
+fn an_object_without_manifest_is_foreign() {
+    let bytes = write(&artifact()).unwrap();
+    let name = b".sockc.manifest";
+    let at = bytes.windows(name.len()).position(|w| w == name).unwrap();
+    let mut foreign = bytes;
+    foreign[at + 1] = b'r';
+    assert_eq!(read(&foreign), Err(ObjectError::Foreign));
+    assert_eq!(read_manifest(&foreign), Err(ObjectError::Foreign));
+}
+
+#[test]
+fn another_version_is_refused() {
+    let mut artifact = artifact();
+    artifact.manifest.version = 7;
+    let bytes = write(&artifact).unwrap();
+    let refused = Err(ObjectError::ManifestVersion { found: 7 });
+    assert_eq!(read_manifest(&bytes), refused);
+}
+
+#[test]
+fn every_refusal_says_what_to_do() {
+    let part = "code";
+    let cases = [
+        (
+            ObjectError::TooLarge { part },
+            "its code is larger",
+            "shorten it",
+        ),
+        (
+            ObjectError::NotAnObject,
+            "not a BPF object",
+            "`sockc compile`",
+        ),
+        (ObjectError::CutShort, "ends too early", "compile it again"),
+        (
+            ObjectError::Foreign,
+            "not written by sockc",
+            "`sockc compile`",
+        ),
+        (
+            ObjectError::ManifestVersion { found: 7 },
+            "manifest version 7, this one reads 1",
+            "compile the policy again",
+        ),
+        (
+            ObjectError::damaged("no X"),
+            "damaged: no X",
+            "compile it again",
+        ),
+    ];
+    for (error, what, remedy) in cases {
+        let text = error.to_string();
+        assert!(text.contains(what) && text.contains(remedy), "{text}");
+    }
+}
+
+/// The error of writing the artifact after a change.
+fn refusal(change: impl FnOnce(&mut Artifact)) -> String {
+    let mut artifact = artifact();
+    change(&mut artifact);
+    write(&artifact).unwrap_err().to_string()
+}
+
+/// A change that breaks an artifact, and words of the refusal.
+type Break = (fn(&mut Artifact), &'static str);
+
+#[test]
+fn broken_artifacts_are_refused() {
+    let cases: [Break; 12] = [
+        (|a| a.programs[0].name = "xdp".into(), "that of a section"),
+        (|a| a.programs[0].name = "counters".into(), "used twice"),
+        (|a| a.programs[0].name = "tc-in".into(), "not an identifier"),
+        (|a| a.programs[0].name = "1in".into(), "not an identifier"),
+        (
+            |a| a.maps[MapId::from_u32(0)].name = "sixteen_bytes_xx".into(),
+            "longer than 15",
+        ),
+        (|a| a.programs[0].insns.truncate(1), "half a 64-bit"),
+        (|a| a.programs[0].relocations[0].insn = 2, "not at a 64-bit"),
+        (
+            |a| a.programs[0].relocations[0].map = MapId::from_u32(99),
+            "does not exist",
+        ),
+        (|a| a.programs[0].lines[0].insn = 2, "not at the first"),
+        (|a| a.programs[0].lines[1].insn = 1, "not at an instruction"),
+        (|a| a.programs[0].lines[1].insn = 0, "do not increase"),
+        (|a| a.maps[MapId::from_u32(0)].value_size = 0, "no bytes"),
+    ];
+    for (change, words) in cases {
+        let refusal = refusal(change);
+        assert!(refusal.contains(words), "{refusal}");
+        assert!(refusal.ends_with("a bug in sockc"), "{refusal}");
+    }
+}
