@@ -12,6 +12,7 @@ pub mod event;
 pub mod field;
 pub mod hook;
 pub mod object;
+pub mod packet;
 pub mod place;
 pub mod policy;
 pub mod ranges;

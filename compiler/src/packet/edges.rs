@@ -1,0 +1,168 @@
+//! Packets at the edges of a policy: where a compiler that is off by one shows it.
+//!
+//! Takes a policy and a generator; gives consistent headers whose addresses, ports, lengths, flags, types and protocols
+//! are ends of the policy's ranges, their neighbours, zero or the greatest value. Most fields of one packet come from
+//! one rule, so that packets get past the rule's other conditions. What becomes of them is not decided here.
+
+mod values;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use self::values::{Corner, Values};
+use super::protocol::{self, is_extension};
+use super::random::Rng;
+use super::{longest_length, shortest_length};
+use crate::event::{Header, Part, Transport};
+use crate::field::Field;
+use crate::policy::{Family, Policy};
+
+/// This many headers at the policy's edges.
+#[must_use]
+pub fn edge_headers(policy: &Policy, rng: &mut Rng, count: usize) -> Vec<Header> {
+    let rules: Vec<Values> = policy.rules.values().map(Values::of_rule).collect();
+    let all = Values::of_policy(policy, &rules);
+    let mut headers = Vec::with_capacity(count);
+    for _ in 0..count {
+        let rule = rng.pick(&rules).unwrap_or(&all);
+        headers.push(Edges { rule, all: &all }.header(rng));
+    }
+    headers
+}
+
+/// Any consistent header, without a policy.
+#[must_use]
+pub fn arbitrary_header(rng: &mut Rng) -> Header {
+    let family = family(rng);
+    let corner = |rng: &mut Rng| Corner {
+        v4: vec![rng.word()],
+        v6: vec![u128::from(rng.bits()) << 64 | u128::from(rng.bits())],
+        ports: vec![rng.half()],
+    };
+    let mut values = Values {
+        from: vec![corner(rng)],
+        to: vec![corner(rng)],
+        protocols: vec![6, 6, 17, 132, 1, 58, rng.byte()],
+        icmp: vec![(rng.byte(), rng.byte())],
+        flags: vec![rng.byte()],
+        lengths: vec![0, rng.word() % 1500],
+    };
+    values.protocols.retain(|&number| possible(family, number));
+    let edges = Edges {
+        rule: &values,
+        all: &values,
+    };
+    edges.header_of(rng, family)
+}
+
+/// Values of the rule a packet is made for, and of the whole policy.
+struct Edges<'a> {
+    rule: &'a Values,
+    all: &'a Values,
+}
+
+impl Edges<'_> {
+    fn header(&self, rng: &mut Rng) -> Header {
+        let family = match self.rule.only_family() {
+            Some(family) if rng.chance(7, 8) => family,
+            _ => family(rng),
+        };
+        self.header_of(rng, family)
+    }
+
+    fn header_of(&self, rng: &mut Rng, family: Family) -> Header {
+        let protocol = self.protocol(rng, family);
+        let part = part(rng);
+        let (from, from_port) = self.side(rng, family, |values| &values.from);
+        let (to, to_port) = self.side(rng, family, |values| &values.to);
+        let transport = match protocol {
+            _ if part == Part::Later => Transport::None,
+            protocol::TCP => Transport::Tcp {
+                from: from_port,
+                to: to_port,
+                flags: self.pick(rng, |values| &values.flags).unwrap_or(2),
+            },
+            number if Field::has_ports(number) => Transport::Ports {
+                from: from_port,
+                to: to_port,
+            },
+            number if number == icmp(family) => {
+                let (kind, code) = self.pick(rng, |values| &values.icmp).unwrap_or((8, 0));
+                Transport::Icmp { kind, code }
+            }
+            _ => Transport::None,
+        };
+        let wanted = self.pick(rng, |values| &values.lengths).unwrap_or(0);
+        let shortest = shortest_length(family, protocol, part);
+        Header {
+            from,
+            to,
+            protocol,
+            part,
+            transport,
+            length: wanted.clamp(shortest, longest_length(family)),
+        }
+    }
+
+    fn protocol(&self, rng: &mut Rng, family: Family) -> u8 {
+        let picked = self.pick(rng, |values| &values.protocols);
+        picked
+            .filter(|&number| possible(family, number))
+            .unwrap_or(protocol::TCP)
+    }
+
+    /// An address and a port, as a rule from one endpoint.
+    fn side(
+        &self,
+        rng: &mut Rng,
+        family: Family,
+        of: impl Fn(&Values) -> &[Corner],
+    ) -> (IpAddr, u16) {
+        let (ours, all) = (rng.pick(of(self.rule)), rng.pick(of(self.all)));
+        let corner = if rng.chance(7, 8) { ours.or(all) } else { all };
+        let port = corner.and_then(|corner| rng.pick(&corner.ports).copied());
+        let v4 = corner.and_then(|corner| rng.pick(&corner.v4).copied());
+        let v6 = corner.and_then(|corner| rng.pick(&corner.v6).copied());
+        let address = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::from_bits(v4.unwrap_or_else(|| rng.word()))),
+            Family::V6 => IpAddr::V6(v6.map_or(Ipv6Addr::LOCALHOST, Ipv6Addr::from_bits)),
+        };
+        (address, port.unwrap_or_else(|| rng.half()))
+    }
+
+    fn pick<T: Copy>(&self, rng: &mut Rng, of: impl Fn(&Values) -> &[T]) -> Option<T> {
+        let ours = rng.pick(of(self.rule)).copied();
+        let all = rng.pick(of(self.all)).copied();
+        if rng.chance(7, 8) { ours.or(all) } else { all }
+    }
+}
+
+fn family(rng: &mut Rng) -> Family {
+    if rng.chance(1, 2) {
+        Family::V4
+    } else {
+        Family::V6
+    }
+}
+
+fn part(rng: &mut Rng) -> Part {
+    match rng.below(16) {
+        0 => Part::First,
+        1 => Part::Later,
+        _ => Part::Whole,
+    }
+}
+
+fn icmp(family: Family) -> u8 {
+    match family {
+        Family::V4 => protocol::ICMP,
+        Family::V6 => protocol::ICMP6,
+    }
+}
+
+/// Whether a parsed packet can have this protocol; IPv6's extension headers are stepped over.
+fn possible(family: Family, number: u8) -> bool {
+    family == Family::V4 || !is_extension(number)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Headers at edges are consistent and meet the edges they are made for.
+
+use super::*;
+use crate::event::Parsed;
+use crate::packet::build::Frame;
+use crate::packet::parse::{Layout, parse};
+use crate::policy::{Action, AddressSet, Condition, Direction, Endpoint, Match, Place, Rule, Side};
+use crate::ranges::RangeSet;
+use sockc_grammar::source::{SourceId, Span};
+
+fn rule(matches: Match) -> Rule {
+    let span = Span {
+        source: SourceId(0),
+        start: 0,
+        end: 0,
+    };
+    let place = Place {
+        span,
+        file: String::new(),
+        line: 1,
+        column: 1,
+        text: String::new(),
+    };
+    Rule {
+        label: None,
+        direction: Direction::In,
+        action: Action::Allow,
+        matches,
+        at: None,
+        place,
+    }
+}
+
+fn policy() -> Policy {
+    let addresses = AddressSet {
+        v4: RangeSet::from_ranges([(0x0101_0100, 0x0101_01ff)]),
+        v6: RangeSet::default(),
+    };
+    let to = Side::Endpoints {
+        negated: false,
+        endpoints: vec![Endpoint {
+            addresses,
+            ports: Some(RangeSet::from_ranges([(53, 60)])),
+        }],
+    };
+    let mut policy = Policy::default();
+    policy.rules.push(rule(Match {
+        to: Some(to),
+        conditions: vec![Condition::Length {
+            low: 469,
+            high: u32::MAX,
+        }],
+        ..Match::default()
+    }));
+    policy
+}
+
+#[test]
+fn every_header_is_one_that_a_frame_can_have() {
+    for header in edge_headers(&policy(), &mut Rng::new(7), 5000) {
+        let bytes = Frame::new(header.clone()).bytes();
+        assert_eq!(parse(&bytes, Layout::Ethernet), Parsed::Ip(header));
+    }
+}
+
+#[test]
+fn the_ends_and_their_neighbours_occur() {
+    let headers = edge_headers(&policy(), &mut Rng::new(7), 2000);
+    for last in [0x0101_00ff, 0x0101_0100, 0x0101_01ff, 0x0101_0200u32] {
+        let address = IpAddr::V4(Ipv4Addr::from_bits(last));
+        assert!(headers.iter().any(|header| header.to == address));
+    }
+    for length in [468, 469, 470] {
+        assert!(headers.iter().any(|header| header.length == length));
+    }
+    for port in [52, 53, 60, 61] {
+        let meets = |header: &Header| matches!(header.transport, Transport::Ports { to, .. } | Transport::Tcp { to, .. } if to == port);
+        assert!(headers.iter().any(meets));
+    }
+    for part in [Part::Whole, Part::First, Part::Later] {
+        assert!(headers.iter().any(|header| header.part == part));
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_packets() {
+    let once = edge_headers(&policy(), &mut Rng::new(9), 100);
+    assert_eq!(once, edge_headers(&policy(), &mut Rng::new(9), 100));
+    assert_ne!(once, edge_headers(&policy(), &mut Rng::new(10), 100));
+}
+
+#[test]
+fn an_empty_policy_has_edges_too() {
+    assert_eq!(
+        edge_headers(&Policy::default(), &mut Rng::new(1), 10).len(),
+        10
+    );
+}

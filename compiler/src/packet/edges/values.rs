@@ -1,0 +1,176 @@
+//! The values at which a rule's answer may change.
+
+use crate::packet::protocol;
+use crate::policy::{Condition, Endpoint, Family, Match, Policy, Rule, Side};
+use crate::ranges::{Bound, RangeSet};
+
+/// Values of one rule, or of every rule.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values {
+    pub(super) from: Vec<Corner>,
+    pub(super) to: Vec<Corner>,
+    pub(super) protocols: Vec<u8>,
+    pub(super) icmp: Vec<(u8, u8)>,
+    pub(super) flags: Vec<u8>,
+    pub(super) lengths: Vec<u32>,
+}
+
+/// Addresses and ports of one endpoint.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Corner {
+    pub(super) v4: Vec<u32>,
+    pub(super) v6: Vec<u128>,
+    pub(super) ports: Vec<u16>,
+}
+
+impl Values {
+    pub(super) fn of_rule(rule: &Rule) -> Self {
+        let matches = &rule.matches;
+        let mut values = Self {
+            from: corners(matches.from.as_ref()),
+            to: corners(matches.to.as_ref()),
+            protocols: matches.protocols.iter().map(|it| it.number).collect(),
+            icmp: icmp(matches),
+            ..Self::default()
+        };
+        for condition in &matches.conditions {
+            values.add_condition(condition);
+        }
+        values
+    }
+
+    /// Everything of every rule, the named sockets' addresses, and what every policy must stand.
+    pub(super) fn of_policy(policy: &Policy, rules: &[Self]) -> Self {
+        let mut all = Self::always();
+        for rule in rules {
+            all.from.extend(rule.from.iter().cloned());
+            all.to.extend(rule.to.iter().cloned());
+            all.protocols.extend(&rule.protocols);
+            all.icmp.extend(&rule.icmp);
+            all.flags.extend(&rule.flags);
+            all.lengths.extend(&rule.lengths);
+        }
+        for listen in policy.sockets.values().flat_map(|socket| &socket.listen) {
+            all.to.push(Corner::exact(listen.address, listen.port));
+        }
+        all
+    }
+
+    /// The family that every address of the rule lies in, if it is one and the rule names addresses.
+    pub(super) fn only_family(&self) -> Option<Family> {
+        let of = |corners: &[Corner]| match corners {
+            [] => None,
+            all if all.iter().all(|corner| corner.v6.is_empty()) => Some(Family::V4),
+            all if all.iter().all(|corner| corner.v4.is_empty()) => Some(Family::V6),
+            _ => None,
+        };
+        of(&self.from).or_else(|| of(&self.to))
+    }
+
+    fn always() -> Self {
+        let ends = Corner {
+            v4: vec![0, u32::MAX, 0x0102_0304],
+            v6: vec![0, u128::MAX, 1],
+            ports: vec![0, 1, 80, u16::MAX],
+        };
+        Self {
+            from: vec![ends.clone()],
+            to: vec![ends],
+            protocols: vec![
+                protocol::TCP,
+                protocol::UDP,
+                protocol::SCTP,
+                protocol::ICMP,
+                protocol::ICMP6,
+                protocol::ESP,
+                protocol::AH,
+                254,
+                255,
+            ],
+            icmp: vec![(0, 0), (8, 0), (255, 255)],
+            flags: vec![0, 2, 0x10, 0x12, 0xff],
+            // Mostly the shortest packet: length is seldom what a rule is about.
+            lengths: vec![0, 0, 0, 0, 64, 100, 1500],
+        }
+    }
+
+    fn add_condition(&mut self, condition: &Condition) {
+        match condition {
+            Condition::No(inner) => self.add_condition(inner),
+            Condition::AnyOf(all) => all.iter().for_each(|one| self.add_condition(one)),
+            Condition::TcpFlags { set, clear } => self.add_flags(*set, *clear),
+            Condition::Length { low, high } => {
+                for end in [*low, *high] {
+                    self.lengths
+                        .extend([end.saturating_sub(1), end, end.saturating_add(1)]);
+                }
+            }
+            Condition::Socket(_) | Condition::Fragment => {}
+        }
+    }
+
+    /// Just these flags, every other one too, and each named one flipped.
+    fn add_flags(&mut self, set: u8, clear: u8) {
+        self.flags.extend([set, !clear]);
+        for bit in (0..8).map(|bit| 1 << bit) {
+            if (set | clear) & bit != 0 {
+                self.flags.push(set ^ bit);
+            }
+        }
+    }
+}
+
+impl Corner {
+    fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            v4: ends(&endpoint.addresses.v4),
+            v6: ends(&endpoint.addresses.v6),
+            ports: endpoint.ports.as_ref().map(ends).unwrap_or_default(),
+        }
+    }
+
+    fn exact(address: std::net::IpAddr, port: u16) -> Self {
+        let (v4, v6) = match address {
+            std::net::IpAddr::V4(v4) => (vec![v4.to_bits()], Vec::new()),
+            std::net::IpAddr::V6(v6) => (Vec::new(), vec![v6.to_bits()]),
+        };
+        Self {
+            v4,
+            v6,
+            ports: vec![port],
+        }
+    }
+}
+
+fn corners(side: Option<&Side>) -> Vec<Corner> {
+    match side {
+        Some(Side::Endpoints { endpoints, .. }) => endpoints.iter().map(Corner::of).collect(),
+        Some(Side::Group(_)) | None => Vec::new(),
+    }
+}
+
+/// The ends of every range and their neighbours; the ends twice, since inside is where later rules are reached.
+fn ends<T: Bound>(set: &RangeSet<T>) -> Vec<T> {
+    let mut values = Vec::with_capacity(set.ranges().len() * 6);
+    for &(low, high) in set.ranges() {
+        values.extend([low, high, low, high]);
+        values.extend(low.previous());
+        values.extend(high.next());
+    }
+    values
+}
+
+fn icmp(matches: &Match) -> Vec<(u8, u8)> {
+    let named = matches.protocols.iter().flat_map(|it| &it.icmp);
+    named
+        .flat_map(|it| {
+            let code = it.code.unwrap_or(0);
+            [
+                (it.kind, code),
+                (it.kind, code.wrapping_add(1)),
+                (it.kind.wrapping_sub(1), code),
+                (it.kind.wrapping_add(1), code),
+            ]
+        })
+        .collect()
+}

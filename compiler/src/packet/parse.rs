@@ -1,0 +1,221 @@
+//! The reference parser: a frame to what rules look at, by language section 2, point 8.
+//!
+//! Takes the bytes as they are on the wire; gives [`Parsed`]. Checksums, UDP's own length, TCP options and the contents
+//! of IPv4 options are not looked at.
+//!
+//! Choices where the language is silent:
+//! - A frame too short for its Ethernet header, or cut inside a VLAN tag, is not IP. A third tag is malformed as soon as
+//!   the second one announces it.
+//! - A frame that says it is IP and is shorter than an IP header is malformed: its total length lies beyond the frame.
+//! - Every bound is the packet's own total length, which must fit in the frame; bytes behind it are padding.
+//! - Extension headers are walked in any order and may repeat. Each takes at least 8 bytes; a fragment header exactly 8.
+//! - After a fragment header with an offset the walk stops: that header's protocol is the packet's, even if it names an
+//!   extension header. With several fragment headers the packet is what the strongest says: an atomic one does not make
+//!   a first fragment whole again.
+//! - A payload length of 0 in IPv6 means 0 bytes. Jumbograms and joined segments beyond 64 KiB are the hook's business.
+
+use std::net::IpAddr;
+
+use super::protocol::{self, is_extension};
+use crate::bpf::constant::{ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6};
+use crate::event::{Header, Parsed, Part, Transport};
+use crate::policy::Family;
+
+/// Extension headers that are walked; one more is malformed.
+const EXTENSION_HEADERS: usize = 6;
+/// VLAN tags that are stepped over; one more is malformed.
+const VLAN_TAGS: usize = 2;
+
+/// What stands before the IP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// An Ethernet header, then up to two VLAN tags.
+    Ethernet,
+    /// Nothing: the device has no link header (tun, WireGuard) and the EtherType comes from elsewhere.
+    Bare(u16),
+}
+
+/// What the frame is.
+#[must_use]
+pub fn parse(frame: &[u8], layout: Layout) -> Parsed {
+    let link = match layout {
+        Layout::Ethernet => ethernet(frame),
+        Layout::Bare(kind) => Link::Packet(kind, frame),
+    };
+    let header = match link {
+        Link::Packet(ETH_P_IP, packet) => ipv4(packet),
+        Link::Packet(ETH_P_IPV6, packet) => ipv6(packet),
+        Link::Packet(..) | Link::Cut => return Parsed::NotIp,
+        Link::TooManyTags => return Parsed::Malformed,
+    };
+    header.map_or(Parsed::Malformed, Parsed::Ip)
+}
+
+enum Link<'a> {
+    /// An EtherType that is no VLAN tag, and what follows.
+    Packet(u16, &'a [u8]),
+    Cut,
+    TooManyTags,
+}
+
+fn ethernet(frame: &[u8]) -> Link<'_> {
+    let Some((addresses_and_kind, mut rest)) = frame.split_first_chunk::<14>() else {
+        return Link::Cut;
+    };
+    let [.., high, low] = *addresses_and_kind;
+    let mut kind = u16::from_be_bytes([high, low]);
+    for _ in 0..VLAN_TAGS {
+        if !is_vlan(kind) {
+            return Link::Packet(kind, rest);
+        }
+        let Some((&[_, _, high, low], behind)) = rest.split_first_chunk::<4>() else {
+            return Link::Cut;
+        };
+        (kind, rest) = (u16::from_be_bytes([high, low]), behind);
+    }
+    if is_vlan(kind) {
+        return Link::TooManyTags;
+    }
+    Link::Packet(kind, rest)
+}
+
+fn is_vlan(kind: u16) -> bool {
+    matches!(kind, ETH_P_8021Q | ETH_P_8021AD)
+}
+
+/// `None` is malformed, here and below.
+fn ipv4(packet: &[u8]) -> Option<Header> {
+    let head: &[u8; 20] = packet.first_chunk()?;
+    let header = usize::from(head[0] & 15) * 4;
+    let total = u16::from_be_bytes([head[2], head[3]]);
+    let end = usize::from(total);
+    if head[0] >> 4 != 4 || header < 20 || end < header {
+        return None;
+    }
+    let body = packet.get(..end)?.get(header..)?;
+    let field = u16::from_be_bytes([head[6], head[7]]);
+    let part = part(field & 0x1fff != 0, field & 0x2000 != 0, Part::Whole);
+    let [.., a, b, c, d, e, f, g, h] = *head;
+    Some(Header {
+        from: IpAddr::from([a, b, c, d]),
+        to: IpAddr::from([e, f, g, h]),
+        protocol: head[9],
+        part,
+        transport: transport(Family::V4, head[9], part, body)?,
+        length: u32::from(total),
+    })
+}
+
+fn ipv6(packet: &[u8]) -> Option<Header> {
+    let (head, rest) = packet.split_first_chunk::<40>()?;
+    if head[0] >> 4 != 6 {
+        return None;
+    }
+    let payload = u16::from_be_bytes([head[4], head[5]]);
+    let walked = walk(head[6], rest.get(..usize::from(payload))?)?;
+    let (_, addresses) = head.split_first_chunk::<8>()?;
+    let (from, to) = addresses.split_first_chunk::<16>()?;
+    Some(Header {
+        from: IpAddr::from(*from),
+        to: IpAddr::from(*to.first_chunk::<16>()?),
+        protocol: walked.protocol,
+        part: walked.part,
+        transport: transport(Family::V6, walked.protocol, walked.part, walked.rest)?,
+        length: 40 + u32::from(payload),
+    })
+}
+
+/// How far the walk over the extension headers got.
+#[derive(Clone, Copy)]
+struct Walked<'a> {
+    protocol: u8,
+    part: Part,
+    rest: &'a [u8],
+}
+
+impl Walked<'_> {
+    fn done(&self) -> bool {
+        self.part == Part::Later || !is_extension(self.protocol)
+    }
+}
+
+fn walk(protocol: u8, body: &[u8]) -> Option<Walked<'_>> {
+    let mut walked = Walked {
+        protocol,
+        part: Part::Whole,
+        rest: body,
+    };
+    for _ in 0..EXTENSION_HEADERS {
+        if walked.done() {
+            break;
+        }
+        walked = step(walked)?;
+    }
+    walked.done().then_some(walked)
+}
+
+fn step(at: Walked<'_>) -> Option<Walked<'_>> {
+    let &[next, units, high, low, ..] = at.rest.first_chunk::<8>()?;
+    let (length, part) = if at.protocol == protocol::FRAGMENT {
+        let field = u16::from_be_bytes([high, low]);
+        (8, part(field >> 3 != 0, field & 1 != 0, at.part))
+    } else {
+        (8 + usize::from(units) * 8, at.part)
+    };
+    Some(Walked {
+        protocol: next,
+        part,
+        rest: at.rest.get(length..)?,
+    })
+}
+
+/// What a fragment field makes of a packet that was `before` until then.
+fn part(offset: bool, more: bool, before: Part) -> Part {
+    match (offset, more) {
+        (true, _) => Part::Later,
+        (false, true) => Part::First,
+        (false, false) => before,
+    }
+}
+
+fn transport(family: Family, number: u8, part: Part, body: &[u8]) -> Option<Transport> {
+    if part == Part::Later {
+        return Some(Transport::None);
+    }
+    match (number, family) {
+        (protocol::TCP, _) => tcp(body),
+        (protocol::UDP, _) => body.first_chunk::<8>().map(|head| ports(*head)),
+        (protocol::SCTP, _) => {
+            let head: &[u8; 12] = body.first_chunk()?;
+            head.first_chunk::<8>().map(|head| ports(*head))
+        }
+        (protocol::ICMP, Family::V4) | (protocol::ICMP6, Family::V6) => {
+            let &[kind, code, ..] = body.first_chunk::<8>()?;
+            Some(Transport::Icmp { kind, code })
+        }
+        _ => Some(Transport::None),
+    }
+}
+
+fn ports([a, b, c, d, ..]: [u8; 8]) -> Transport {
+    Transport::Ports {
+        from: u16::from_be_bytes([a, b]),
+        to: u16::from_be_bytes([c, d]),
+    }
+}
+
+fn tcp(body: &[u8]) -> Option<Transport> {
+    let head: &[u8; 20] = body.first_chunk()?;
+    let header = usize::from(head[12] >> 4) * 4;
+    if header < 20 || header > body.len() {
+        return None;
+    }
+    Some(Transport::Tcp {
+        from: u16::from_be_bytes([head[0], head[1]]),
+        to: u16::from_be_bytes([head[2], head[3]]),
+        flags: head[13],
+    })
+}
+
+#[cfg(test)]
+mod tests;
