@@ -4,7 +4,7 @@ use std::fmt::{Arguments, Write};
 
 use sockc_compiler::bpf::disasm;
 use sockc_compiler::diagram::flatten::{Flat, Target};
-use sockc_compiler::place::describe::describe;
+use sockc_compiler::place::describe;
 use sockc_compiler::place::Chain;
 use sockc_compiler::policy::Policy;
 
