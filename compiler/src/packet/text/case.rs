@@ -47,8 +47,8 @@ pub(super) fn mistake(
     span: Span,
     label: impl Into<String>,
     help: impl Into<String>,
-) -> Diagnostic {
-    Diagnostic::error(code, message, span, label).help(help)
+) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error(code, message, span, label).help(help))
 }
 
 /// Puts a value where none was.
@@ -57,7 +57,7 @@ pub(super) fn once<T>(
     value: T,
     span: Span,
     what: &str,
-) -> Result<(), Diagnostic> {
+) -> Result<(), Box<Diagnostic>> {
     if let Some(first) = place {
         let twice = mistake(
             codes::SAID_TWICE,
@@ -66,7 +66,7 @@ pub(super) fn once<T>(
             "said again here",
             "say it once",
         );
-        return Err(twice.also(first.span, "said here first"));
+        return Err(Box::new(twice.also(first.span, "said here first")));
     }
     *place = Some(Spanned { value, span });
     Ok(())

@@ -23,7 +23,7 @@ pub(super) fn end(
     side: Option<&Spanned<Side>>,
     word: &str,
     whole: Span,
-) -> Result<End, Diagnostic> {
+) -> Result<End, Box<Diagnostic>> {
     let Some(side) = side else {
         return Err(mistake(
             codes::SIDE_MISSING,
@@ -47,7 +47,7 @@ pub(super) fn end(
     one(&endpoint.value, side.span)
 }
 
-fn one(endpoint: &Endpoint, span: Span) -> Result<End, Diagnostic> {
+fn one(endpoint: &Endpoint, span: Span) -> Result<End, Box<Diagnostic>> {
     let written = endpoint.address.as_ref();
     let written = written.ok_or_else(|| not_one_address(span))?;
     Ok(End {
@@ -57,7 +57,7 @@ fn one(endpoint: &Endpoint, span: Span) -> Result<End, Diagnostic> {
     })
 }
 
-fn address(written: &Spanned<Address>) -> Result<IpAddr, Diagnostic> {
+fn address(written: &Spanned<Address>) -> Result<IpAddr, Box<Diagnostic>> {
     match written.value {
         Address::Prefix { address, length } => {
             let whole = if address.is_ipv4() { 32 } else { 128 };
@@ -72,7 +72,7 @@ fn address(written: &Spanned<Address>) -> Result<IpAddr, Diagnostic> {
     }
 }
 
-fn not_one_address(span: Span) -> Diagnostic {
+fn not_one_address(span: Span) -> Box<Diagnostic> {
     mistake(
         codes::NOT_ONE_ADDRESS,
         "a packet has one address on each side",
@@ -82,7 +82,7 @@ fn not_one_address(span: Span) -> Diagnostic {
     )
 }
 
-fn port(written: &Spanned<Ports>) -> Result<Spanned<u16>, Diagnostic> {
+fn port(written: &Spanned<Ports>) -> Result<Spanned<u16>, Box<Diagnostic>> {
     let several = || {
         mistake(
             codes::NOT_ONE_PORT,
@@ -110,7 +110,7 @@ fn port(written: &Spanned<Ports>) -> Result<Spanned<u16>, Diagnostic> {
     })
 }
 
-fn number_of(number: u64, span: Span) -> Result<u16, Diagnostic> {
+fn number_of(number: u64, span: Span) -> Result<u16, Box<Diagnostic>> {
     u16::try_from(number).map_err(|_| {
         mistake(
             values::PORT_TOO_LARGE,
@@ -122,7 +122,7 @@ fn number_of(number: u64, span: Span) -> Result<u16, Diagnostic> {
     })
 }
 
-fn service(name: &str, span: Span) -> Result<u16, Diagnostic> {
+fn service(name: &str, span: Span) -> Result<u16, Box<Diagnostic>> {
     names::service(name).ok_or_else(|| {
         let help = match names::nearest(name, names::services()) {
             Some(near) => format!("write `{near}`, or the port's number"),

@@ -20,7 +20,7 @@ use crate::resolve::codes as values;
 ///
 /// # Errors
 /// The first mistake.
-pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, Diagnostic> {
+pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, Box<Diagnostic>> {
     let direction = direction(packet)?;
     if let Some(on) = &packet.on {
         return Err(no_meaning("`on`", on.span));
@@ -53,7 +53,7 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
     })
 }
 
-fn direction(packet: &Packet) -> Result<Direction, Diagnostic> {
+fn direction(packet: &Packet) -> Result<Direction, Box<Diagnostic>> {
     let Some(written) = &packet.direction else {
         return Ok(Direction::In);
     };
@@ -71,7 +71,7 @@ fn malformed_packet(
     said: &Said,
     direction: Direction,
     span: Span,
-) -> Result<Described, Diagnostic> {
+) -> Result<Described, Box<Diagnostic>> {
     if let Some(other) = packet.with.iter().find(|item| item.span != span) {
         return Err(does_not_fit(
             "a malformed packet has nothing else",
@@ -105,7 +105,7 @@ impl Kind {
         to: &End,
         said: &Said,
         whole: Span,
-    ) -> Result<Self, Diagnostic> {
+    ) -> Result<Self, Box<Diagnostic>> {
         let [written] = packet.protocols.as_slice() else {
             return Err(mistake(
                 codes::NOT_ONE_PROTOCOL,
@@ -118,14 +118,14 @@ impl Kind {
         let family = Family::of(from.address);
         let (number, icmp) = protocol_of(written, family)?;
         if Family::of(to.address) != family {
-            return Err(mistake(
+            let differ = mistake(
                 codes::FAMILIES_DIFFER,
                 "a packet's addresses are of one family",
                 to.span,
                 "of the other family",
                 "write both as IPv4 or both as IPv6",
-            )
-            .also(from.span, "of one family"));
+            );
+            return Err(Box::new(differ.also(from.span, "of one family")));
         }
         let told = from.port.is_some() || to.port.is_some() || icmp.is_some();
         let part = match (&said.fragment, told) {
@@ -146,7 +146,7 @@ impl Kind {
         })
     }
 
-    fn header(&self, from: &End, to: &End, said: &Said) -> Result<Header, Diagnostic> {
+    fn header(&self, from: &End, to: &End, said: &Said) -> Result<Header, Box<Diagnostic>> {
         Ok(Header {
             from: from.address,
             to: to.address,
@@ -157,7 +157,7 @@ impl Kind {
         })
     }
 
-    fn transport(&self, from: &End, to: &End, said: &Said) -> Result<Transport, Diagnostic> {
+    fn transport(&self, from: &End, to: &End, said: &Said) -> Result<Transport, Box<Diagnostic>> {
         let has_ports = Field::has_ports(self.number);
         if self.number != protocol::TCP || self.part == Part::Later {
             not_said(said.flags.as_ref(), "tcp flags")?;
@@ -193,20 +193,20 @@ impl Kind {
         Ok(Transport::Icmp { kind, code })
     }
 
-    fn port(&self, end: &End) -> Result<u16, Diagnostic> {
+    fn port(&self, end: &End) -> Result<u16, Box<Diagnostic>> {
         end.port.as_ref().map(|port| port.value).ok_or_else(|| {
-            mistake(
+            let missing = mistake(
                 codes::PORTS_MISSING,
                 "a packet of tcp, udp or sctp has ports",
                 end.span,
                 "no port",
                 "write `ADDRESS:PORT`, in IPv6 `[ADDRESS]:PORT`",
-            )
-            .also(self.span, "this protocol has ports")
+            );
+            Box::new(missing.also(self.span, "this protocol has ports"))
         })
     }
 
-    fn length(&self, said: &Said) -> Result<u32, Diagnostic> {
+    fn length(&self, said: &Said) -> Result<u32, Box<Diagnostic>> {
         let shortest = shortest_length(self.family, self.number, self.part);
         let longest = longest_length(self.family);
         let Some(said) = &said.length else {
@@ -230,7 +230,7 @@ impl Kind {
 fn protocol_of(
     written: &Spanned<Protocol>,
     family: Family,
-) -> Result<(u8, Option<(u8, u8)>), Diagnostic> {
+) -> Result<(u8, Option<(u8, u8)>), Box<Diagnostic>> {
     let number = match &written.value {
         Protocol::Tcp => protocol::TCP,
         Protocol::Udp => protocol::UDP,
@@ -254,7 +254,7 @@ fn icmp(
     types: &[Spanned<IcmpType>],
     span: Span,
     family_fits: bool,
-) -> Result<(u8, Option<(u8, u8)>), Diagnostic> {
+) -> Result<(u8, Option<(u8, u8)>), Box<Diagnostic>> {
     let number = match kind {
         IcmpKind::Icmp => protocol::ICMP,
         IcmpKind::Icmp6 => protocol::ICMP6,
@@ -275,7 +275,7 @@ fn icmp(
     }
 }
 
-fn icmp_type(kind: IcmpKind, written: &Spanned<IcmpType>) -> Result<(u8, u8), Diagnostic> {
+fn icmp_type(kind: IcmpKind, written: &Spanned<IcmpType>) -> Result<(u8, u8), Box<Diagnostic>> {
     let span = written.span;
     match &written.value {
         IcmpType::Number(kind) => Ok((byte(*kind, span, values::ICMP_NUMBER)?, 0)),
@@ -292,7 +292,7 @@ fn icmp_type(kind: IcmpKind, written: &Spanned<IcmpType>) -> Result<(u8, u8), Di
     }
 }
 
-fn unknown_type(kind: IcmpKind, name: &str, span: Span) -> Diagnostic {
+fn unknown_type(kind: IcmpKind, name: &str, span: Span) -> Box<Diagnostic> {
     let help = match crate::names::nearest(name, kind.names()) {
         Some(near) => format!("write `{near}`, or the type's number"),
         None => "write the type's number".to_owned(),
@@ -306,7 +306,11 @@ fn unknown_type(kind: IcmpKind, name: &str, span: Span) -> Diagnostic {
     )
 }
 
-fn byte(number: u64, span: Span, code: sockc_grammar::diagnostic::Code) -> Result<u8, Diagnostic> {
+fn byte(
+    number: u64,
+    span: Span,
+    code: sockc_grammar::diagnostic::Code,
+) -> Result<u8, Box<Diagnostic>> {
     u8::try_from(number).map_err(|_| {
         mistake(
             code,
@@ -319,7 +323,12 @@ fn byte(number: u64, span: Span, code: sockc_grammar::diagnostic::Code) -> Resul
 }
 
 /// The group that a write belongs to. A write is data on a TCP connection: nothing else is known of it.
-fn group(kind: &Kind, said: &Said, policy: &Policy, whole: Span) -> Result<GroupId, Diagnostic> {
+fn group(
+    kind: &Kind,
+    said: &Said,
+    policy: &Policy,
+    whole: Span,
+) -> Result<GroupId, Box<Diagnostic>> {
     if kind.number != protocol::TCP {
         return Err(does_not_fit("`send` is about tcp", kind.span));
     }
@@ -344,7 +353,7 @@ fn group(kind: &Kind, said: &Said, policy: &Policy, whole: Span) -> Result<Group
     }
 }
 
-fn not_said<T>(said: Option<&Spanned<T>>, what: &str) -> Result<(), Diagnostic> {
+fn not_said<T>(said: Option<&Spanned<T>>, what: &str) -> Result<(), Box<Diagnostic>> {
     match said {
         None => Ok(()),
         Some(said) => Err(does_not_fit(
@@ -354,7 +363,7 @@ fn not_said<T>(said: Option<&Spanned<T>>, what: &str) -> Result<(), Diagnostic> 
     }
 }
 
-fn does_not_fit(message: impl Into<String>, span: Span) -> Diagnostic {
+fn does_not_fit(message: impl Into<String>, span: Span) -> Box<Diagnostic> {
     mistake(
         codes::DOES_NOT_FIT,
         message,

@@ -47,7 +47,7 @@ fn policy() -> Policy {
     policy
 }
 
-fn try_read(text: &str, policy: &Policy) -> Result<Described, Diagnostic> {
+fn try_read(text: &str, policy: &Policy) -> Result<Described, Box<Diagnostic>> {
     let mut sources = SourceMap::default();
     let id = sources.add("packet", text);
     let packet = parse_packet(&sources, id).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));

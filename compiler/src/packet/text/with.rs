@@ -12,7 +12,7 @@ use crate::policy::Policy;
 use crate::resolve::codes as meaning;
 
 /// Everything that is said behind `with`, each thing once.
-pub(super) fn said(items: &[Spanned<With>], policy: &Policy) -> Result<Said, Diagnostic> {
+pub(super) fn said(items: &[Spanned<With>], policy: &Policy) -> Result<Said, Box<Diagnostic>> {
     let mut said = Said::default();
     for item in items {
         one(&mut said, item, policy)?;
@@ -20,7 +20,7 @@ pub(super) fn said(items: &[Spanned<With>], policy: &Policy) -> Result<Said, Dia
     Ok(said)
 }
 
-fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Diagnostic> {
+fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box<Diagnostic>> {
     let span = item.span;
     match &item.value {
         With::Socket(state) => {
@@ -57,7 +57,7 @@ fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Dia
 }
 
 /// The refusal of what no rule can look at yet.
-pub(super) fn no_meaning(what: &str, span: Span) -> Diagnostic {
+pub(super) fn no_meaning(what: &str, span: Span) -> Box<Diagnostic> {
     mistake(
         meaning::NO_MEANING_YET,
         format!("{what} has no meaning in this version of sockc"),
@@ -67,7 +67,7 @@ pub(super) fn no_meaning(what: &str, span: Span) -> Diagnostic {
     )
 }
 
-fn answer(state: Option<SocketState>, span: Span) -> Result<SocketAnswer, Diagnostic> {
+fn answer(state: Option<SocketState>, span: Span) -> Result<SocketAnswer, Box<Diagnostic>> {
     match state {
         None => Ok(SocketAnswer::None),
         Some(SocketState::Listening) => Ok(SocketAnswer::Listening),
@@ -83,7 +83,7 @@ fn answer(state: Option<SocketState>, span: Span) -> Result<SocketAnswer, Diagno
 }
 
 /// The flags that are set; those that are named as clear are clear anyway.
-fn flags(set: &[Spanned<TcpFlag>], clear: &[Spanned<TcpFlag>]) -> Result<u8, Diagnostic> {
+fn flags(set: &[Spanned<TcpFlag>], clear: &[Spanned<TcpFlag>]) -> Result<u8, Box<Diagnostic>> {
     let set_bits = bits(set);
     let both = clear
         .iter()
@@ -104,7 +104,7 @@ fn find<'a, Id>(
     name: &Name,
     what: &str,
     declared: impl Iterator<Item = (Id, &'a str)>,
-) -> Result<Id, Diagnostic> {
+) -> Result<Id, Box<Diagnostic>> {
     let (ids, known): (Vec<Id>, Vec<&str>) = declared.unzip();
     let mut same = ids.into_iter().zip(&known);
     if let Some((id, _)) = same.find(|(_, other)| **other == name.value) {
