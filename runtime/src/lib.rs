@@ -24,6 +24,7 @@ mod interfaces;
 mod listen;
 mod load;
 mod options;
+mod plan;
 mod probe;
 mod record;
 mod session;

@@ -44,8 +44,7 @@ fn steps(options: &Options, space: &Space, before: Option<Policy>) -> Vec<String
     }
     new(space).apply(&watching).unwrap();
     sockc_runtime::unload(options).unwrap();
-    let steps = seen.lock().unwrap().clone();
-    steps
+    seen.lock().unwrap().clone()
 }
 
 fn stopping_at(options: &Options, step: &str) -> Options {
