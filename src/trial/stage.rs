@@ -9,7 +9,8 @@ use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, Transport
 use sockc_compiler::packet::build::Frame;
 use sockc_compiler::policy::{Direction, Policy, SocketId};
 use sockc_runtime::lab::{
-    self, BACK, Error, FRONT, Group, Held, Lab, Listener, MAC, Probe, Reply, State, Written, exchange, hold,
+    self, BACK, Error, FRONT, Group, Held, Lab, Listener, MAC, Probe, Reply, State, Written,
+    exchange, hold,
 };
 
 use super::choose::Case;
@@ -105,7 +106,10 @@ impl<'a> Stage<'a> {
         socket: SocketAnswer,
     ) -> Result<Seen, Error> {
         if header.length > lab::MTU {
-            return Ok(Seen::NotSent(format!("the lab's wire takes {} bytes", lab::MTU)));
+            return Ok(Seen::NotSent(format!(
+                "the lab's wire takes {} bytes",
+                lab::MTU
+            )));
         }
         self.routes(direction, header)?;
         let _held = self.socket(direction, header, socket)?;
@@ -193,7 +197,10 @@ impl<'a> Stage<'a> {
         for reply in replies {
             match reply {
                 Reply::SynAck { ttl } => {
-                    let ours = self.listeners.iter().find(|(_, listener)| listener.ttl == ttl);
+                    let ours = self
+                        .listeners
+                        .iter()
+                        .find(|(_, listener)| listener.ttl == ttl);
                     return Ok(ours.map_or(Seen::Passed, |(socket, _)| Seen::Reached(*socket)));
                 }
                 Reply::Reset | Reply::Unreachable => return Ok(Seen::Refused),

@@ -45,8 +45,8 @@ pub fn exchange(
             Netlink::open()?.local(end.ip(), length)?;
         }
         let (server, client) = (group.tcp_socket(to)?, group.tcp_socket(from)?);
-        let accepted = join(&server, to, &client, from)
-            .doing(|| format!("connecting {from} to {to}"))?;
+        let accepted =
+            join(&server, to, &client, from).doing(|| format!("connecting {from} to {to}"))?;
         write(&client, &accepted).doing(|| format!("writing from {from} to {to}"))
     })?
 }
