@@ -104,7 +104,8 @@ impl Chooser<'_> {
             let mut found = false;
             for family in [Family::V4, Family::V6] {
                 let region = chain::seen_from(&mut self.store, Hook::SkMsg, region)?;
-                let Some((header, _)) = self.narrow(region, family, &[6], SocketAnswer::None)? else {
+                let Some((header, _)) = self.narrow(region, family, &[6], SocketAnswer::None)?
+                else {
                     continue;
                 };
                 found = true;
@@ -130,7 +131,8 @@ impl Chooser<'_> {
         let mut regions = Vec::new();
         let mut undecided = Node::TRUE;
         for (id, rule) in self.policy.rules_of(direction) {
-            if matches!((rule.action, group), (Action::Shortcut(within), Some(group)) if within != group) {
+            if matches!((rule.action, group), (Action::Shortcut(within), Some(group)) if within != group)
+            {
                 continue;
             }
             let matched = match direction {
@@ -186,7 +188,10 @@ impl Chooser<'_> {
         protocols: &[u8],
         socket: SocketAnswer,
     ) -> Result<Option<(Header, SocketAnswer)>, BudgetExceeded> {
-        let mut left = Narrowed { store: &mut self.store, region };
+        let mut left = Narrowed {
+            store: &mut self.store,
+            region,
+        };
         let version = u32::from(family == Family::V6);
         left.must(Field::Family, version, version)?;
         left.must(Field::Socket, socket as u32, socket as u32)?;
@@ -196,12 +201,17 @@ impl Chooser<'_> {
         left.addresses(family)?;
         left.wish(Field::ToPort, 1, u32::from(u16::MAX))?;
         left.wish(Field::FromPort, self.port.into(), self.port.into())?;
+        left.apart(family)?;
         let Some(values) = left.lowest() else {
             return Ok(None);
         };
         let (header, _) = values::header_of(&values);
         let shortest = packet::shortest_length(family, header.protocol, header.part);
-        left.must(Field::Protocol, header.protocol.into(), header.protocol.into())?;
+        left.must(
+            Field::Protocol,
+            header.protocol.into(),
+            header.protocol.into(),
+        )?;
         left.must(Field::Length, shortest, packet::longest_length(family))?;
         left.wish(Field::Length, shortest, LONGEST)?;
         self.port = self.port.checked_add(1).unwrap_or(FIRST_PORT);
@@ -218,14 +228,18 @@ struct Narrowed<'a> {
 impl Narrowed<'_> {
     /// Only this range, even if nothing is left.
     fn must(&mut self, field: Field, low: u32, high: u32) -> Result<(), BudgetExceeded> {
-        let range = self.store.range(field, low, high, Node::TRUE, Node::FALSE)?;
+        let range = self
+            .store
+            .range(field, low, high, Node::TRUE, Node::FALSE)?;
         self.region = self.store.and(self.region, range)?;
         Ok(())
     }
 
     /// This range if something is left; whether it is.
     fn wish(&mut self, field: Field, low: u32, high: u32) -> Result<bool, BudgetExceeded> {
-        let range = self.store.range(field, low, high, Node::TRUE, Node::FALSE)?;
+        let range = self
+            .store
+            .range(field, low, high, Node::TRUE, Node::FALSE)?;
         self.wish_node(range)
     }
 
@@ -261,6 +275,31 @@ impl Narrowed<'_> {
         Ok(())
     }
 
+    /// Not the same address at both ends, if there is a choice.
+    fn apart(&mut self, family: Family) -> Result<(), BudgetExceeded> {
+        let Some(values) = self.lowest() else {
+            return Ok(());
+        };
+        let (header, _) = values::header_of(&values);
+        if header.from != header.to {
+            return Ok(());
+        }
+        let last = |fields: [Field; 4]| match family {
+            Family::V4 => fields[0],
+            Family::V6 => fields[3],
+        };
+        for field in [last(values::TO), last(values::FROM)] {
+            let value = values.get(field);
+            let other = self
+                .store
+                .range(field, value, value, Node::FALSE, Node::TRUE)?;
+            if self.wish_node(other)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn lowest(&self) -> Option<values::FieldValues> {
         self.store.satisfy(self.region, 1)
     }
@@ -270,7 +309,10 @@ impl Narrowed<'_> {
 type Wishes = &'static [(&'static str, &'static str)];
 
 /// The receiver's first choice.
-const TO_WISHES: Wishes = &[("192.0.2.1", "192.0.2.254"), ("2001:db8:7::", "2001:db8:7::")];
+const TO_WISHES: Wishes = &[
+    ("192.0.2.1", "192.0.2.254"),
+    ("2001:db8:7::", "2001:db8:7::"),
+];
 /// The sender's first choice.
 const FROM_WISHES: Wishes = &[
     ("198.51.100.1", "198.51.100.254"),
@@ -288,9 +330,7 @@ const ORDINARY: Wishes = &[
 fn ends(low: &str, high: &str, family: Family) -> Option<(u32, u32)> {
     let first = |text: &str| match text.parse().ok()? {
         IpAddr::V4(address) if family == Family::V4 => Some(address.to_bits()),
-        IpAddr::V6(address) if family == Family::V6 => {
-            u32::try_from(address.to_bits() >> 96).ok()
-        }
+        IpAddr::V6(address) if family == Family::V6 => u32::try_from(address.to_bits() >> 96).ok(),
         _ => None,
     };
     Some((first(low)?, first(high)?))

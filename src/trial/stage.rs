@@ -9,7 +9,8 @@ use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, Transport
 use sockc_compiler::packet::build::Frame;
 use sockc_compiler::policy::{Direction, Policy, SocketId};
 use sockc_runtime::lab::{
-    self, BACK, Error, FRONT, Group, Held, Lab, Listener, MAC, Probe, Reply, State, Written, exchange, hold,
+    self, BACK, Error, FRONT, Group, Held, Lab, Listener, MAC, Probe, Reply, State, Written,
+    exchange, hold,
 };
 
 use super::choose::Case;
@@ -47,6 +48,8 @@ pub(crate) struct Stage<'a> {
     answers: Probe,
     listeners: Vec<(SocketId, Listener)>,
     groups: Vec<Group>,
+    /// The addresses of the present case: ours and the peer's.
+    placed: Option<(IpAddr, IpAddr)>,
 }
 
 impl<'a> Stage<'a> {
@@ -67,6 +70,7 @@ impl<'a> Stage<'a> {
             lab,
             listeners,
             groups,
+            placed: None,
         })
     }
 
@@ -105,19 +109,28 @@ impl<'a> Stage<'a> {
         socket: SocketAnswer,
     ) -> Result<Seen, Error> {
         if header.length > lab::MTU {
-            return Ok(Seen::NotSent(format!("the lab's wire takes {} bytes", lab::MTU)));
+            return Ok(Seen::NotSent(format!(
+                "the lab's wire takes {} bytes",
+                lab::MTU
+            )));
         }
-        self.routes(direction, header)?;
-        let _held = self.socket(direction, header, socket)?;
-        let frame = Frame::new(header.clone()).addresses(MAC, MAC).bytes();
-        let probe = match direction {
-            Direction::Out => &mut self.outward,
-            _ => &mut self.inward,
+        let prepared = self
+            .place(direction, header)
+            .and_then(|()| self.socket(direction, header, socket));
+        let _held = match prepared {
+            Ok(held) => held,
+            // An address that no host can have, most likely: nothing was seen, so nothing is wrong.
+            Err(error) => return Ok(Seen::NotSent(error.to_string())),
         };
         self.answers.arrived()?;
         for (_, listener) in &self.listeners {
             listener.datagrams()?;
         }
+        let frame = Frame::new(header.clone()).addresses(MAC, MAC).bytes();
+        let probe = match direction {
+            Direction::Out => &mut self.outward,
+            _ => &mut self.inward,
+        };
         let passed = probe.send(&frame)? == lab::Seen::Passed;
         match (passed, direction) {
             (false, _) => Ok(Seen::Dropped),
@@ -136,21 +149,30 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Makes our address the server's own, and the peer's one that answers reach past the policy.
-    fn routes(&self, direction: Direction, header: &Header) -> Result<(), Error> {
+    /// Makes our address the server's own, and the peer's one that answers reach past the policy; those of the case before
+    /// go, since an address may change sides.
+    fn place(&mut self, direction: Direction, header: &Header) -> Result<(), Error> {
         let (local, remote) = match direction {
             Direction::In => (header.to, header.from),
             _ => (header.from, header.to),
         };
-        if !is_ordinary(local) || !is_ordinary(remote) || local == remote {
-            return Ok(());
-        }
-        let length = if local.is_ipv4() { 32 } else { 128 };
+        let before = self.placed.take();
+        let next = (is_ordinary(local) && is_ordinary(remote) && local != remote)
+            .then_some((local, remote));
         self.lab.server.run(|| {
             let mut netlink = lab::Netlink::open()?;
-            netlink.local(local, length)?;
-            netlink.route(remote, length, BACK)
-        })?
+            if let Some((local, remote)) = before {
+                netlink.remove_local(local, whole(local))?;
+                netlink.remove_route(remote, whole(remote), BACK)?;
+            }
+            if let Some((local, remote)) = next {
+                netlink.local(local, whole(local))?;
+                netlink.route(remote, whole(remote), BACK)?;
+            }
+            Ok(())
+        })??;
+        self.placed = next;
+        Ok(())
     }
 
     /// Puts the socket there that the case is about, unless a named one is there already.
@@ -193,7 +215,10 @@ impl<'a> Stage<'a> {
         for reply in replies {
             match reply {
                 Reply::SynAck { ttl } => {
-                    let ours = self.listeners.iter().find(|(_, listener)| listener.ttl == ttl);
+                    let ours = self
+                        .listeners
+                        .iter()
+                        .find(|(_, listener)| listener.ttl == ttl);
                     return Ok(ours.map_or(Seen::Passed, |(socket, _)| Seen::Reached(*socket)));
                 }
                 Reply::Reset | Reply::Unreachable => return Ok(Seen::Refused),
@@ -228,6 +253,11 @@ pub(crate) fn is_new_flow(header: &Header) -> bool {
             Transport::Ports { .. } => header.protocol == 17,
             _ => false,
         }
+}
+
+/// The prefix length of one address.
+fn whole(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 /// Whether an address can be a host's.

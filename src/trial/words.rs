@@ -17,7 +17,11 @@ use super::world::ports;
 pub(crate) fn packet(policy: &Policy, case: &Case) -> String {
     match &case.event {
         Event::Packet { direction, packet } => {
-            let lead = if *direction == Direction::Out { "out " } else { "" };
+            let lead = if *direction == Direction::Out {
+                "out "
+            } else {
+                ""
+            };
             match packet {
                 Parsed::Ip(header) => format!("{lead}{}", header_words(header, case.socket, None)),
                 Parsed::Malformed => format!("{lead}a malformed packet"),
@@ -27,7 +31,10 @@ pub(crate) fn packet(policy: &Policy, case: &Case) -> String {
         Event::Lookup(header) => header_words(header, case.socket, None),
         Event::Send { group, header } => {
             let group = policy.groups[*group].name.as_str();
-            format!("send {}", header_words(header, SocketAnswer::None, Some(group)))
+            format!(
+                "send {}",
+                header_words(header, SocketAnswer::None, Some(group))
+            )
         }
     }
 }
@@ -96,7 +103,11 @@ fn flag_words(flags: u8) -> String {
     const NAMES: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
     let set = (0..).zip(NAMES).filter(|(bit, _)| flags >> bit & 1 == 1);
     let words: String = set.map(|(_, name)| format!(" {name}")).collect();
-    if words.is_empty() { " no syn".into() } else { words }
+    if words.is_empty() {
+        " no syn".into()
+    } else {
+        words
+    }
 }
 
 /// What was seen.

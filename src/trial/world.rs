@@ -46,7 +46,8 @@ impl<'a> LabWorld<'a> {
             Verdict::Redirect(_) => SocketAnswer::Listening,
             Verdict::Drop | Verdict::Reject => SocketAnswer::None,
             Verdict::Allow | Verdict::Shortcut(_)
-                if self.held == SocketAnswer::Listening || self.named_at(header.protocol, ends.local).is_some() =>
+                if self.held == SocketAnswer::Listening
+                    || self.named_at(header.protocol, ends.local).is_some() =>
             {
                 SocketAnswer::Listening
             }
@@ -99,8 +100,14 @@ impl Ends {
         let from = SocketAddr::new(header.from, from);
         let to = SocketAddr::new(header.to, to);
         Some(match direction {
-            Direction::In => Self { local: to, remote: from },
-            Direction::Out | Direction::Send => Self { local: from, remote: to },
+            Direction::In => Self {
+                local: to,
+                remote: from,
+            },
+            Direction::Out | Direction::Send => Self {
+                local: from,
+                remote: to,
+            },
         })
     }
 }
@@ -116,7 +123,11 @@ pub(crate) fn ports(header: &Header) -> Option<(u16, u16)> {
 /// The packet that goes the other way.
 fn mirrored(header: &Header) -> Header {
     let transport = match header.transport {
-        Transport::Tcp { from, to, flags } => Transport::Tcp { from: to, to: from, flags },
+        Transport::Tcp { from, to, flags } => Transport::Tcp {
+            from: to,
+            to: from,
+            flags,
+        },
         Transport::Ports { from, to } => Transport::Ports { from: to, to: from },
         other => other,
     };
