@@ -10,8 +10,8 @@ mod values;
 
 pub use random::Random;
 
-use parts::{conditions, protocols, sides};
-use values::Values;
+use parts::{conditions, sides, subject};
+use values::{Lean, Values};
 
 /// What random policies are made of.
 #[derive(Clone, Copy, Debug)]
@@ -94,11 +94,12 @@ fn steering_rule(random: &mut Random, values: &Values) -> String {
             ("both" | "quiet", 2) => " udp, tcp",
             _ => "",
         };
-        let sides = sides(random, values);
+        let lean = *random.pick(&[Lean::V4, Lean::V6, Lean::Either]);
+        let sides = sides(random, values, lean, true);
         return format!("redirect{protocols}{sides} to sock {socket}");
     }
     let verb = random.pick(&["allow", "drop", "count"]);
-    format!("{verb}{}{}", protocols(random), sides(random, values))
+    format!("{verb}{}", subject(random, values))
 }
 
 /// A rule with everything that packet hooks read.
@@ -109,15 +110,14 @@ fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String
         1 => " in",
         _ => "",
     };
-    let protocols = protocols(random);
-    let sides = sides(random, values);
+    let subject = subject(random, values);
     let conditions = conditions(random, options.socket_conditions);
     let hook = if options.hooks && random.one_in(12) {
         " at tc"
     } else {
         ""
     };
-    format!("{verb}{direction}{protocols}{sides}{conditions}{hook}")
+    format!("{verb}{direction}{subject}{conditions}{hook}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The object file: an [`Artifact`] as a standard ELF relocatable for BPF, and back.
 //!
-//! [`write`] takes an artifact and gives the bytes of a file that aya, libbpf (`bpftool`, `ip`, `tc`) and `llvm-objdump`
+//! [`write()`] takes an artifact and gives the bytes of a file that aya, libbpf (`bpftool`, `ip`, `tc`) and `llvm-objdump`
 //! read; the same artifact gives the same bytes. [`read`] and [`read_manifest`] take the bytes of such a file and give back
 //! what was written, or say in plain words why they cannot; they never panic, whatever the bytes.
 //!

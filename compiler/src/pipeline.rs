@@ -123,9 +123,9 @@ fn build(policy: &Policy, sources: &SourceMap, id: SourceId, target: &Target) ->
         .map(|chain| decision(&mut store, policy, chain))
         .collect::<Result<Vec<_>, _>>()
         .map_err(budget)?;
-    compose::check(&mut store, policy, &chains).map_err(|mismatch| match mismatch {
-        compose::Failure::Budget(exceeded) => budget(exceeded),
-        compose::Failure::Mismatch(what) => Stop::Bug(what.to_string()),
+    compose::check(policy, &chains, &mut store).map_err(|fault| match fault {
+        compose::Fault::TooLarge(exceeded) => budget(exceeded),
+        bug => Stop::Bug(bug.to_string()),
     })?;
     let slots = Slots::new(policy, &chains);
     let mut maps = PrimaryMap::new();

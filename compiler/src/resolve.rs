@@ -34,6 +34,7 @@ use sockc_grammar::source::{SourceMap, Span};
 
 use crate::policy::{Direction, GroupId, Policy, SocketId};
 use declared::Declared;
+use places::Places;
 use report::Report;
 use sets::Sets;
 
@@ -63,7 +64,7 @@ pub fn resolve_incomplete(file: &File, sources: &SourceMap) -> Vec<Diagnostic> {
 
 /// One run.
 struct Resolver<'a> {
-    sources: &'a SourceMap,
+    places: Places<'a>,
     report: Report,
     policy: Policy,
     sets: Sets<'a>,
@@ -80,7 +81,7 @@ struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     fn new(sources: &'a SourceMap, stem: &str) -> Self {
         Self {
-            sources,
+            places: Places::new(sources),
             report: Report::default(),
             policy: Policy {
                 name: stem.to_owned(),

@@ -53,12 +53,15 @@ pub(crate) fn column(text: &str, at: usize) -> usize {
 
 /// Whether nothing but blanks stands before `at` on its line.
 pub(crate) fn first_on_line(text: &str, at: usize) -> bool {
-    let start = line_start(text, at);
-    text.as_bytes().get(start..at).unwrap_or(&[]).iter().all(|&byte| is_blank(byte))
+    let before = text.as_bytes().get(..at).unwrap_or(&[]);
+    before.iter().rev().find(|&&byte| byte == b'\n' || !is_blank(byte)).is_none_or(|&byte| byte == b'\n')
 }
 
 /// The word at an offset: letters, digits, `_`, and `-` between letters or digits; empty if there is none.
 pub(crate) fn word(text: &str, at: usize) -> &str {
+    if !byte(text, at).is_some_and(|first| first.is_ascii_alphabetic()) {
+        return "";
+    }
     let mut end = at;
     while let Some(next) = byte(text, end) {
         let inside = next.is_ascii_alphanumeric()
@@ -71,10 +74,7 @@ pub(crate) fn word(text: &str, at: usize) -> &str {
         }
         end += 1;
     }
-    match byte(text, at) {
-        Some(first) if first.is_ascii_alphabetic() => text.get(at..end).unwrap_or(""),
-        _ => "",
-    }
+    text.get(at..end).unwrap_or("")
 }
 
 /// The begin of the run without blanks, braces and commas that `at` lies in.

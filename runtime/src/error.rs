@@ -117,7 +117,10 @@ impl Error {
     /// Whether the kernel or the machine refused, as opposed to a bad object or a caller that stopped.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Object { .. } | Self::Version { .. } | Self::Stopped { .. })
+        !matches!(
+            self,
+            Self::Object { .. } | Self::Version { .. } | Self::Stopped { .. }
+        )
     }
 }
 

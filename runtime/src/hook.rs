@@ -47,13 +47,36 @@ impl Point {
         let (program, load, attach, pass) = match self {
             Self::Xdp => (program::BPF_PROG_TYPE_XDP, true, attach::BPF_XDP, 2),
             // -1 is TC_ACT_UNSPEC and TCX_NEXT: the next filter decides.
-            Self::TcIn => (program::BPF_PROG_TYPE_SCHED_CLS, false, attach::BPF_TCX_INGRESS, -1),
-            Self::TcOut => (program::BPF_PROG_TYPE_SCHED_CLS, false, attach::BPF_TCX_EGRESS, -1),
-            Self::Lookup => (program::BPF_PROG_TYPE_SK_LOOKUP, true, attach::BPF_SK_LOOKUP, 1),
-            Self::Send(_) => (program::BPF_PROG_TYPE_SK_MSG, true, attach::BPF_SK_MSG_VERDICT, 1),
-            Self::SockOps(_) | Self::Listen => {
-                (program::BPF_PROG_TYPE_SOCK_OPS, true, attach::BPF_CGROUP_SOCK_OPS, 1)
-            }
+            Self::TcIn => (
+                program::BPF_PROG_TYPE_SCHED_CLS,
+                false,
+                attach::BPF_TCX_INGRESS,
+                -1,
+            ),
+            Self::TcOut => (
+                program::BPF_PROG_TYPE_SCHED_CLS,
+                false,
+                attach::BPF_TCX_EGRESS,
+                -1,
+            ),
+            Self::Lookup => (
+                program::BPF_PROG_TYPE_SK_LOOKUP,
+                true,
+                attach::BPF_SK_LOOKUP,
+                1,
+            ),
+            Self::Send(_) => (
+                program::BPF_PROG_TYPE_SK_MSG,
+                true,
+                attach::BPF_SK_MSG_VERDICT,
+                1,
+            ),
+            Self::SockOps(_) | Self::Listen => (
+                program::BPF_PROG_TYPE_SOCK_OPS,
+                true,
+                attach::BPF_CGROUP_SOCK_OPS,
+                1,
+            ),
         };
         Kind {
             program,
@@ -148,7 +171,12 @@ impl Hook {
     pub(crate) fn name(&self) -> String {
         let means = MEANS.iter().find(|(means, _)| *means == self.means);
         let means = means.map_or("", |(_, word)| word);
-        format!("{}_{}_{}_{means}", self.point.word(), self.target, self.since)
+        format!(
+            "{}_{}_{}_{means}",
+            self.point.word(),
+            self.target,
+            self.since
+        )
     }
 
     /// The hook of a pin's name.
@@ -184,7 +212,12 @@ mod tests {
         ];
         for point in points {
             for (means, _) in MEANS {
-                let hook = Hook { point, target: 7, since: 3, means };
+                let hook = Hook {
+                    point,
+                    target: 7,
+                    since: 3,
+                    means,
+                };
                 assert_eq!(Hook::parse(&hook.name()), Some(hook));
                 assert!(!hook.name().contains('.'), "bpffs refuses dots");
             }

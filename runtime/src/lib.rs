@@ -1,3 +1,45 @@
 //! Loads, attaches, replaces and reads what the compiler made.
+//!
+//! Takes the bytes of an object and its manifest, and [`Options`]; gives what was done or found, or an [`Error`] that says
+//! what the machine refused and what to do. It does not parse policies and prints nothing.
+//!
+//! ```text
+//! apply ─ session (rights, namespace) ─ lock ─ settle ─ load ─ fill ─ attach ─ record ─ switch ─ settle
+//! ```
+//!
+//! Everything that is remembered is pinned in the bpf file system; see the layout in `state`.
 
+mod apply;
+mod attach;
+mod carry;
+mod code;
+mod dispatch;
+mod error;
+mod escaped;
+mod fill;
+mod foreign;
+mod groups;
+mod hook;
+mod interfaces;
 pub mod lab;
+mod listen;
+mod load;
+mod options;
+mod probe;
+mod record;
+mod session;
+mod settle;
+mod state;
+mod status;
+mod sys;
+mod unload;
+
+pub use apply::{Applied, InterfaceHook, apply};
+pub use error::Error;
+pub use fill::{Fill, SlotState};
+pub use foreign::Foreign;
+pub use hook::Means;
+pub use options::{Options, Watch};
+pub use probe::{Features, probe};
+pub use status::{CounterValue, HookStatus, Status, counters, object, status};
+pub use unload::unload;

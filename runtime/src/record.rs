@@ -94,7 +94,8 @@ impl Record {
         };
         let bytes = read_chunks(path).map_err(|error| damaged(error.to_string()))?;
         let (json, object) = split(&bytes).ok_or_else(|| damaged("it is cut short".to_owned()))?;
-        let record: Self = serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
+        let record: Self =
+            serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
         if record.version != VERSION {
             return Err(damaged("another version of sockc wrote it".to_owned()));
         }

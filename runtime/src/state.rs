@@ -59,9 +59,11 @@ impl State {
         &self.root
     }
 
-    /// Whether there is anything.
-    pub(crate) fn exists(&self) -> bool {
-        self.root.exists()
+    /// Removes the folder if nothing is in it. The caller holds the lock.
+    pub(crate) fn remove_if_empty(&self) {
+        let _ = fs::remove_dir(&self.root);
+        // The folder of all namespaces goes with the last of them.
+        let _ = self.root.parent().map(fs::remove_dir);
     }
 
     /// The pin of the word that says which generation is in force.
@@ -111,7 +113,9 @@ impl State {
 
     /// The pin of a program of a generation.
     pub(crate) fn program(&self, generation: u32, name: &str) -> PathBuf {
-        self.generation(generation).join("prog").join(pin_name(name))
+        self.generation(generation)
+            .join("prog")
+            .join(pin_name(name))
     }
 
     /// The pin of a generation's record.
@@ -135,7 +139,8 @@ impl State {
             return Ok(0);
         };
         let mut word = [0; 4];
-        map::lookup(control.as_fd(), &[0; 4], &mut word).map_err(at("read which policy is in force"))?;
+        map::lookup(control.as_fd(), &[0; 4], &mut word)
+            .map_err(at("read which policy is in force"))?;
         Ok(u32::from_ne_bytes(word))
     }
 
@@ -204,7 +209,11 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Waits for the lock at most `wait`; `None` if there is no folder.
-    pub(crate) fn take(state: &State, access: Access, wait: Duration) -> Result<Option<Self>, Error> {
+    pub(crate) fn take(
+        state: &State,
+        access: Access,
+        wait: Duration,
+    ) -> Result<Option<Self>, Error> {
         let started = Instant::now();
         loop {
             let folder = match File::open(state.root()) {
@@ -231,7 +240,13 @@ impl Lock {
     /// The same, but makes the folder where there is none.
     pub(crate) fn take_or_make(state: &State, wait: Duration) -> Result<Self, Error> {
         loop {
-            make_folder(state.root())?;
+            match make_folder(state.root()) {
+                // Somebody who unloads has just removed the folder above.
+                Err(Error::Kernel { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                    continue;
+                }
+                made => made?,
+            }
             if let Some(lock) = Self::take(state, Access::Change, wait)? {
                 return Ok(lock);
             }

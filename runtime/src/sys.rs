@@ -10,4 +10,5 @@ pub(crate) mod cgroup;
 pub(crate) mod link;
 pub(crate) mod map;
 pub(crate) mod netns;
+pub(crate) mod process;
 pub(crate) mod prog;

@@ -3,11 +3,11 @@
 use super::meaning::{Outcome, lookup_meaning, meaning};
 use super::*;
 use crate::decide::decide;
-use crate::diagram::sample::Dice;
+use crate::diagram::sample::{Dice, default, prefix, rule, socket, tcp};
 use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, Verdict, World};
 use crate::place::{Entry, place};
-use crate::policy::{Family, SocketId};
+use crate::policy::{Action, Condition, Family, Rule, SocketId};
 
 /// A world where every named socket is there.
 struct Present(SocketAnswer);
@@ -94,13 +94,10 @@ fn spoil(dice: &mut Dice, chains: &mut [Chain]) -> Option<()> {
     let at = dice.below(chain.entries.len().max(1));
     match dice.below(4) {
         0 => chain.default.allow = !chain.default.allow,
-        1 => drop(
-            chain
-                .entries
-                .get(at)
-                .is_some()
-                .then(|| chain.entries.remove(at))?,
-        ),
+        1 => {
+            chain.entries.get(at)?;
+            chain.entries.remove(at);
+        }
         2 => {
             let entry: &mut Entry = chain.entries.get_mut(at)?;
             entry.effect = match entry.effect {
@@ -146,9 +143,7 @@ fn a_spoilt_placement_is_caught_or_harmless() {
 #[test]
 fn a_wrong_default_is_shown_with_a_packet() {
     let mut policy = Policy::default();
-    policy
-        .defaults
-        .push(crate::diagram::sample::default(Direction::In, false));
+    policy.defaults.push(default(Direction::In, false));
     let mut store = Store::new();
     let mut chains = place(&policy, &mut store).unwrap();
     chains[0].default.allow = true;
@@ -162,13 +157,70 @@ fn a_wrong_default_is_shown_with_a_packet() {
     assert!(found.of.contains("arriving"));
 }
 
+/// A policy with these rules, a silent socket, and a default that allows.
+fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {
+    let mut policy = Policy::default();
+    policy.sockets.push(socket(true));
+    policy.defaults.push(default(Direction::In, true));
+    for rule in rules {
+        policy.rules.push(rule);
+    }
+    policy
+}
+
+/// A rule for TCP to port 53 of 3.3.3.0/24.
+fn about_dns(action: Action) -> Rule {
+    Rule {
+        matches: tcp(prefix(), 53),
+        ..rule(action)
+    }
+}
+
+#[test]
+fn a_silent_socket_that_nobody_watches_is_caught() {
+    let policy = policy([about_dns(Action::Redirect(SocketId::from_u32(0)))]);
+    let mut store = Store::new();
+    let mut chains = place(&policy, &mut store).unwrap();
+    assert_eq!(check(&policy, &chains, &mut store), Ok(()));
+    let watch = chains[0].entries.remove(0);
+    assert_eq!(watch.effect, Effect::RedirectPass);
+    assert!(check(&policy, &chains, &mut store).is_err());
+}
+
+#[test]
+fn a_redirect_that_only_other_interfaces_meet_is_missed() {
+    let redirect = about_dns(Action::Redirect(SocketId::from_u32(0)));
+    let policy = policy([about_dns(Action::Drop), redirect]);
+    let mut store = Store::new();
+    let mut chains = place(&policy, &mut store).unwrap();
+    assert_eq!(check(&policy, &chains, &mut store), Ok(()));
+    let lookup = chains.last_mut().unwrap();
+    assert_eq!(lookup.hook, Hook::SkLookup);
+    lookup.entries.clear();
+    let Err(Fault::Differs(found)) = check(&policy, &chains, &mut store) else {
+        panic!("the check passed a lookup without its redirect");
+    };
+    assert_eq!(found.of, "socket lookups");
+}
+
+#[test]
+fn a_test_that_a_hook_cannot_read_is_caught() {
+    let mut redirect = about_dns(Action::Redirect(SocketId::from_u32(0)));
+    redirect.matches.conditions = vec![Condition::Length { low: 0, high: 99 }];
+    let policy = policy([redirect]);
+    let mut store = Store::new();
+    let chains = place(&policy, &mut store).unwrap();
+    assert_eq!(
+        check(&policy, &chains, &mut store),
+        Err(Fault::Unreadable(Hook::SkLookup, Field::Length))
+    );
+}
+
 #[test]
 fn a_rule_that_counts_nowhere_or_twice_is_caught() {
     let mut dice = Dice::new(24);
     let mut seen = 0;
     for _ in 0..100 {
-        let policy = dice.leaving(0);
-        assert!(policy.rules.is_empty());
         let policy = dice.arriving(4);
         let mut store = Store::new();
         let Ok(mut chains) = place(&policy, &mut store) else {

@@ -1,14 +1,17 @@
-//! Random policies and packets over few values, so that rules meet packets at the edges of their ranges.
+//! Random policies and packets over few values, so that rules meet packets at the edges of their ranges; and the
+//! parts that tests build policies of.
+
+mod parts;
+
+pub(crate) use parts::{default, group, prefix, rule, socket, tcp};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use sockc_grammar::source::{SourceId, Span};
 
 use crate::event::{Header, Part, SocketAnswer, Transport};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, AddressSet, Condition, Default, Direction, Endpoint, Family, Group, GroupId, IcmpMatch,
-    Listen, Match, Place, Policy, ProtocolMatch, Rule, Side, Socket, SocketId, SocketTest,
+    Action, AddressSet, Condition, Direction, Endpoint, Family, GroupId, IcmpMatch, Match, Policy,
+    ProtocolMatch, Rule, Side, SocketId, SocketTest,
 };
 use crate::ranges::{Bound, RangeSet};
 
@@ -342,93 +345,5 @@ impl Dice {
             .defaults
             .push(default(Direction::Send, self.one_in(2)));
         policy
-    }
-}
-
-/// A rule for arriving packets that matches everything.
-pub(crate) fn rule(action: Action) -> Rule {
-    Rule {
-        label: None,
-        direction: Direction::In,
-        action,
-        matches: Match::default(),
-        at: None,
-        place: place(),
-    }
-}
-
-/// A `default` line.
-pub(crate) fn default(direction: Direction, allow: bool) -> Default {
-    Default {
-        direction,
-        allow,
-        place: place(),
-    }
-}
-
-/// A place in no text.
-pub(crate) fn place() -> Place {
-    Place {
-        span: Span {
-            source: SourceId(0),
-            start: 0,
-            end: 0,
-        },
-        file: "sample.sk".into(),
-        line: 1,
-        column: 1,
-        text: "sample".into(),
-    }
-}
-
-/// A socket that listens for TCP and UDP over IPv4.
-pub(crate) fn socket(drop_if_absent: bool) -> Socket {
-    Socket {
-        name: if drop_if_absent { "silent" } else { "proxy" }.into(),
-        listen: [6, 17]
-            .map(|protocol| Listen {
-                protocol,
-                address: Ipv4Addr::LOCALHOST.into(),
-                port: 1234,
-            })
-            .into(),
-        drop_if_absent,
-        place: place(),
-    }
-}
-
-/// A group of this name.
-pub(crate) fn group(name: &str) -> Group {
-    Group {
-        name: name.into(),
-        cgroup: format!("/{name}"),
-        place: place(),
-    }
-}
-
-/// 3.3.3.0/24
-pub(crate) fn prefix() -> AddressSet {
-    AddressSet {
-        v4: RangeSet::from_ranges([(0x0303_0300, 0x0303_03ff)]),
-        ..AddressSet::default()
-    }
-}
-
-/// `tcp to ADDRESSES:PORT`
-pub(crate) fn tcp(addresses: AddressSet, port: u16) -> Match {
-    Match {
-        protocols: vec![ProtocolMatch {
-            family: None,
-            number: 6,
-            icmp: Vec::new(),
-        }],
-        to: Some(Side::Endpoints {
-            negated: false,
-            endpoints: vec![Endpoint {
-                addresses,
-                ports: Some(RangeSet::from_ranges([(port, port)])),
-            }],
-        }),
-        ..Match::default()
     }
 }

@@ -11,6 +11,14 @@ pub(super) struct Values {
     ports: Vec<&'static str>,
 }
 
+/// Which family the addresses of a rule are of, so that most rules can match something.
+#[derive(Clone, Copy)]
+pub(super) enum Lean {
+    V4,
+    V6,
+    Either,
+}
+
 /// Ports, ranges that touch and cross each other, and names.
 const PORTS: &[&str] = &[
     "0",
@@ -56,20 +64,18 @@ impl Values {
         )
     }
 
-    /// An address part, bracketed where `with_ports` needs it.
-    pub(super) fn address(&self, random: &mut Random, with_ports: bool) -> String {
+    /// An address part of the family a rule leans to, bracketed where `with_ports` needs it.
+    pub(super) fn address(&self, random: &mut Random, lean: Lean, with_ports: bool) -> String {
+        let v4 = match lean {
+            Lean::V4 => true,
+            Lean::V6 => false,
+            Lean::Either => random.one_in(2),
+        };
         match random.below(8) {
-            0..=2 => random.pick(&self.v4).clone(),
-            3..=5 => {
-                let address = random.pick(&self.v6);
-                if with_ports {
-                    format!("[{address}]")
-                } else {
-                    address.clone()
-                }
-            }
-            6 => (*random.pick(&["@near", "@far", "@mixed"])).to_owned(),
-            _ => "any".to_owned(),
+            0 | 1 => (*random.pick(&["@near", "@far", "@mixed", "any"])).to_owned(),
+            _ if v4 => random.pick(&self.v4).clone(),
+            _ if with_ports => format!("[{}]", random.pick(&self.v6)),
+            _ => random.pick(&self.v6).clone(),
         }
     }
 

@@ -213,6 +213,43 @@ fn another_version_is_refused() {
     assert_eq!(read_manifest(&bytes), refused);
 }
 
+#[test]
+fn every_refusal_says_what_to_do() {
+    let part = "code";
+    let cases = [
+        (
+            ObjectError::TooLarge { part },
+            "its code is larger",
+            "shorten it",
+        ),
+        (
+            ObjectError::NotAnObject,
+            "not a BPF object",
+            "`sockc compile`",
+        ),
+        (ObjectError::CutShort, "ends too early", "compile it again"),
+        (
+            ObjectError::Foreign,
+            "not written by sockc",
+            "`sockc compile`",
+        ),
+        (
+            ObjectError::ManifestVersion { found: 7 },
+            "manifest version 7, this one reads 1",
+            "compile the policy again",
+        ),
+        (
+            ObjectError::damaged("no X"),
+            "damaged: no X",
+            "compile it again",
+        ),
+    ];
+    for (error, what, remedy) in cases {
+        let text = error.to_string();
+        assert!(text.contains(what) && text.contains(remedy), "{text}");
+    }
+}
+
 /// The error of writing the artifact after a change.
 fn refusal(change: impl FnOnce(&mut Artifact)) -> String {
     let mut artifact = artifact();

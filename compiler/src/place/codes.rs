@@ -9,7 +9,7 @@ use crate::policy::{Action, Policy, Rule};
 pub const ALLOW_AHEAD: Code = Code("E0310");
 /// A `count … at tc` of packets that a rule `at xdp` drops.
 pub const COUNT_UNSEEN: Code = Code("E0311");
-/// A policy whose diagrams are larger than the budget.
+/// A policy whose diagrams are larger than the budget: the pipeline's code, met here first.
 pub const TOO_LARGE: Code = Code("E0402");
 
 /// Every code of placement, in order, with what it stands for.
@@ -22,7 +22,6 @@ pub const CODES: &[(Code, &str)] = &[
         COUNT_UNSEEN,
         "a count at tc of packets that a rule at xdp drops",
     ),
-    (TOO_LARGE, "a policy that is too large to place"),
 ];
 
 /// `allow` stands ahead of `own`, a rule of the lookup for some of the same packets, which has to know whether the
@@ -65,11 +64,11 @@ pub(super) fn too_large(policy: &Policy, exceeded: BudgetExceeded) -> Option<Dia
     let rule = policy.rules.values().last()?;
     let error = Diagnostic::error(
         TOO_LARGE,
-        "the policy is too large to place",
+        "the policy is too large to analyse",
         rule.place.span,
         format!("{exceeded} before this rule, the last, was placed"),
     );
-    Some(error.help("write wide rules with fewer sides, or put more addresses into one rule"))
+    Some(error.help("split it, or use fewer different address and port ranges in one list"))
 }
 
 #[cfg(test)]

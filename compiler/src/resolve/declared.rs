@@ -52,6 +52,11 @@ impl<T> Declared<T> {
         }
     }
 
+    /// Whether no name is declared.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// What a name stands for, if it is declared; says nothing if not.
     pub(super) fn get(&self, name: &str) -> Option<&T> {
         self.names.get(name).map(|(_, value)| value)

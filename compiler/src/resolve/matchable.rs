@@ -4,9 +4,7 @@
 //! contradictory in ways that only the decision structure sees.
 
 use crate::hook::Hook;
-use crate::policy::{
-    Action, Condition, Direction, Endpoint, Family, Policy, ProtocolMatch, Rule, Side,
-};
+use crate::policy::{Action, Condition, Direction, Endpoint, Family, ProtocolMatch, Rule, Side};
 use crate::ranges::{Bound, RangeSet};
 
 /// A kind of packet.
@@ -23,23 +21,15 @@ impl Kind {
         matches!(self.protocol, 6 | 17 | 132) && self.part != 2
     }
 
-    fn has_icmp(self) -> bool {
-        let icmp = match self.family {
-            Family::V4 => 1,
-            Family::V6 => 58,
-        };
-        self.protocol == icmp && self.part != 2
-    }
-
     fn has_socket(self) -> bool {
         matches!(self.protocol, 6 | 17) && self.part != 2
     }
 }
 
-/// Whether anything can match the rule; the error says why nothing can.
-pub(super) fn can_match(rule: &Rule, policy: &Policy) -> Result<(), &'static str> {
+/// Whether anything can match the rule; the error says why nothing can. `any_group`: whether a group is declared.
+pub(super) fn can_match(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
     if rule.direction == Direction::Send {
-        sends(rule, policy)?;
+        sends(rule, any_group)?;
     }
     let kinds = kinds(rule);
     let stages: [(&str, &dyn Fn(Kind) -> bool); 3] = [
@@ -47,7 +37,7 @@ pub(super) fn can_match(rule: &Rule, policy: &Policy) -> Result<(), &'static str
             sides_fit(rule, kind, false)
         }),
         (
-            "packets of these protocols and families have no such ports or ICMP types",
+            "packets of these protocols have no such addresses or ports",
             &|kind| sides_fit(rule, kind, true) && protocols_fit(&rule.matches.protocols, kind),
         ),
         (
@@ -72,8 +62,8 @@ pub(super) fn can_match(rule: &Rule, policy: &Policy) -> Result<(), &'static str
 }
 
 /// Sends have a group, and a shortcut one of its own.
-fn sends(rule: &Rule, policy: &Policy) -> Result<(), &'static str> {
-    if policy.groups.is_empty() {
+fn sends(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
+    if !any_group {
         return Err("no group is declared, so there are no sockets whose sends it could decide");
     }
     match (rule.action, &rule.matches.from) {
@@ -115,9 +105,7 @@ fn kinds(rule: &Rule) -> Vec<Kind> {
 fn protocols_fit(protocols: &[ProtocolMatch], kind: Kind) -> bool {
     protocols.is_empty()
         || protocols.iter().any(|named| {
-            named.family.is_none_or(|family| family == kind.family)
-                && named.number == kind.protocol
-                && (named.icmp.is_empty() || kind.has_icmp())
+            named.family.is_none_or(|family| family == kind.family) && named.number == kind.protocol
         })
 }
 

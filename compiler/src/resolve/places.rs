@@ -1,18 +1,51 @@
 //! Where a statement stands, ready for messages and line information.
 
-use sockc_grammar::source::{SourceMap, Span};
+use std::collections::BTreeMap;
+
+use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use crate::policy::Place;
 
-/// The place of a statement.
-pub(super) fn place(sources: &SourceMap, span: Span) -> Place {
-    let (line, column) = sources.place(span);
-    Place {
-        span,
-        file: sources.get(span.source).name.clone(),
-        line,
-        column,
-        text: on_one_line(sources.text(span)),
+/// The sources with the start of each of their lines, so that finding a line does not read the text again.
+pub(super) struct Places<'a> {
+    sources: &'a SourceMap,
+    line_starts: BTreeMap<SourceId, Vec<usize>>,
+}
+
+impl<'a> Places<'a> {
+    /// Finds the lines of every source.
+    pub(super) fn new(sources: &'a SourceMap) -> Self {
+        let line_starts = sources
+            .iter()
+            .map(|(id, source)| {
+                let breaks = source.text.match_indices('\n').map(|(at, _)| at + 1);
+                (id, std::iter::once(0).chain(breaks).collect())
+            })
+            .collect();
+        Self {
+            sources,
+            line_starts,
+        }
+    }
+
+    /// The place of a statement.
+    pub(super) fn place(&self, span: Span) -> Place {
+        let source = self.sources.get(span.source);
+        let start = span.start as usize;
+        let starts = self
+            .line_starts
+            .get(&span.source)
+            .map_or(&[][..], Vec::as_slice);
+        let line = starts.partition_point(|&line| line <= start);
+        let line_start = starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
+        let before = source.text.get(line_start..start).unwrap_or("");
+        Place {
+            span,
+            file: source.name.clone(),
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX),
+            text: on_one_line(self.sources.text(span)),
+        }
     }
 }
 
@@ -74,7 +107,8 @@ mod tests {
             start: 7,
             end: 16,
         };
-        let place = place(&sources, span);
+        let place = Places::new(&sources).place(span);
+        assert_eq!((place.line, place.column), sources.place(span));
         assert_eq!((place.line, place.column), (2, 3));
         assert_eq!(
             (place.file.as_str(), place.text.as_str()),

@@ -8,7 +8,6 @@ use super::clauses::Clauses;
 use super::conditions::conditions;
 use super::hooks::{AtRule, redirect_reads, send_conditions};
 use super::matchable::can_match;
-use super::places::place;
 use super::protocols::protocols;
 use super::sides::{End, side};
 use super::targets::verb_word;
@@ -46,7 +45,7 @@ impl Resolver<'_> {
         if self.report.errors() > errors {
             return;
         }
-        if let Some(reason) = can_match(&rule, &self.policy).err() {
+        if let Some(reason) = can_match(&rule, !self.groups.is_empty()).err() {
             self.report.push(
                 Diagnostic::warning(
                     codes::MATCHES_NOTHING,
@@ -124,7 +123,7 @@ impl Resolver<'_> {
                 conditions: conditions?,
             },
             at,
-            place: place(self.sources, span),
+            place: self.places.place(span),
         })
     }
 

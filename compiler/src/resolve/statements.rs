@@ -5,7 +5,6 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::declared::Declared;
-use super::places::place;
 use super::rules::{direction_of, direction_word};
 use super::{Resolver, codes, groups, pending, sockets};
 use crate::policy::Default as ResolvedDefault;
@@ -65,7 +64,7 @@ impl<'a> Resolver<'a> {
                     pairs.declare(&decl.name, (), &mut self.report);
                 }
                 Statement::Socket(decl) => {
-                    let place = place(self.sources, span);
+                    let place = self.places.place(span);
                     let socket = sockets::socket(decl, place, &mut self.report);
                     if self.sockets.declare(&decl.name, None, &mut self.report) {
                         let id = socket.map(|socket| self.policy.sockets.push(socket));
@@ -73,7 +72,7 @@ impl<'a> Resolver<'a> {
                     }
                 }
                 Statement::Group(decl) => {
-                    let place = place(self.sources, span);
+                    let place = self.places.place(span);
                     if self.groups.declare(&decl.name, None, &mut self.report) {
                         let others = &self.policy.groups;
                         let group = groups::group(decl, place, others, &mut self.report);
@@ -171,7 +170,7 @@ impl<'a> Resolver<'a> {
             Some(allow) => self.policy.defaults.push(ResolvedDefault {
                 direction,
                 allow,
-                place: place(self.sources, span),
+                place: self.places.place(span),
             }),
         }
     }

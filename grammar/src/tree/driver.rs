@@ -301,6 +301,7 @@ impl<'t> Driver<'t> {
     /// Where to go on after a mistake at `at` in the statement that begins at `start`.
     fn resume(&self, start: usize, at: usize) -> usize {
         let behind = at.max(start + 1);
+        let column = scan::column(self.text, start);
         let end = self.outline.next_start(behind).unwrap_or(self.text.len());
         let mut depth = 0_usize;
         let mut from = start;
@@ -309,7 +310,7 @@ impl<'t> Driver<'t> {
                 break;
             }
             if depth == 0 {
-                if let Some(line) = self.suspect_line(start, from.max(behind), brace.at) {
+                if let Some(line) = self.suspect_line(column, from.max(behind), brace.at) {
                     return line;
                 }
             }
@@ -323,7 +324,7 @@ impl<'t> Driver<'t> {
             }
         }
         let suspect = if depth == 0 {
-            self.suspect_line(start, from.max(behind), end)
+            self.suspect_line(column, from.max(behind), end)
         } else {
             None
         };
@@ -342,20 +343,17 @@ impl<'t> Driver<'t> {
     }
 
     /// The first line between `from` and `end` that looks like a statement whose first word is misspelt: a word that
-    /// is unknown, or another tool's, not indented more than the statement at `start`.
-    fn suspect_line(&self, start: usize, from: usize, end: usize) -> Option<usize> {
-        let column = scan::column(self.text, start);
-        let mut line = scan::line_end(self.text, from) + 1;
-        while line < end {
-            let first = line + scan::rest(self.text, line).bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-            let word = scan::word(self.text, first);
-            let unknown = !word.is_empty() && !words::is_known(word);
-            if unknown && first < end && (first - line <= column || words::foreign_verb(word)) {
-                return Some(first);
-            }
-            line = scan::line_end(self.text, first) + 1;
-        }
-        None
+    /// is unknown, or another tool's, not indented beyond `column`.
+    fn suspect_line(&self, column: usize, from: usize, end: usize) -> Option<usize> {
+        let between = self.text.get(from..end)?;
+        let breaks = between.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        breaks.map(|(at, _)| from + at + 1).find_map(|line| {
+            let blanks = scan::rest(self.text, line).bytes().take_while(|byte| matches!(byte, b' ' | b'\t'));
+            let indent = blanks.count();
+            let word = scan::word(self.text, line + indent);
+            let unknown = !word.is_empty() && !words::is_known(word) && line + indent < end;
+            (unknown && (indent <= column || words::foreign_verb(word))).then_some(line + indent)
+        })
     }
 }
 

@@ -35,7 +35,7 @@ impl Builder {
                 let side = self.side(&child(node, Rule::side)?)?;
                 self.once("from", &mut packet.from, self.spanned(node, side))
             }
-            Rule::to_clause => {
+            Rule::to_side => {
                 let side = self.side(&child(node, Rule::side)?)?;
                 self.once("to", &mut packet.to, self.spanned(node, side))
             }

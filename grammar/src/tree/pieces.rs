@@ -2,7 +2,7 @@
 //!
 //! Every leaf of a statement comes back exactly once, so nothing of it can be lost.
 
-use super::{Node, Rule, first};
+use super::{Node, Rule, child, first};
 
 /// How a piece stands to its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) fn pieces(node: &Node<'_>, offset: usize) -> Pieces {
 
 fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
     let rank = match node.as_rule() {
-        Rule::clause | Rule::packet_part => first(node).map_or(rank, |inner| self::rank(inner.as_rule())),
+        Rule::clause | Rule::packet_part => first(node).map_or(rank, |inner| self::rank(&inner)),
         _ => rank,
     };
     let mut inner = node.clone().into_inner().peekable();
@@ -82,11 +82,12 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
 }
 
 /// The place of a clause in the canonical order.
-fn rank(rule: Rule) -> u8 {
-    match rule {
+fn rank(clause: &Node<'_>) -> u8 {
+    match clause.as_rule() {
         Rule::from_clause => 1,
-        Rule::to_clause | Rule::bare_clause => 2,
-        Rule::target => 3,
+        Rule::to_clause if child(clause, Rule::side).is_none() => 3,
+        Rule::to_clause | Rule::to_side | Rule::bare_clause => 2,
+        Rule::by_map | Rule::within_group | Rule::with_pairs => 3,
         Rule::on_clause => 4,
         Rule::if_clause => 5,
         Rule::above_clause | Rule::up_to_clause => 6,

@@ -49,7 +49,7 @@ impl Builder {
     }
 
     fn is_twice(&mut self, clause: &Node<'_>, seen: &mut Vec<(&'static str, Span)>) -> bool {
-        let slot = first(clause).map_or("", |inner| slot(inner.as_rule()));
+        let slot = first(clause).map_or("", |inner| slot(&inner));
         let span = self.span(clause);
         let earlier = seen.iter().find(|(other, _)| *other == slot).copied();
         seen.push((slot, span));
@@ -76,12 +76,9 @@ impl Builder {
     fn clause(&mut self, node: &Node<'_>, verb: Verb) -> Option<Clause> {
         let inner = first(node)?;
         Some(match inner.as_rule() {
-            Part::target => Clause::Target(self.target(&first(&inner)?)?),
             Part::from_clause => Clause::From(self.side(&child(&inner, Part::side)?)?),
-            Part::to_clause => Clause::To {
-                bare: false,
-                side: self.side(&child(&inner, Part::side)?)?,
-            },
+            Part::to_clause => self.to_clause(&first_after_word(&inner)?)?,
+            Part::by_map | Part::within_group | Part::with_pairs => Clause::Target(self.target(&inner)?),
             Part::bare_clause => self.bare_destination(&inner, verb)?,
             Part::on_clause => self.on_clause(&first_after_word(&inner)?)?,
             Part::if_clause => Clause::If(self.conditions(&inner)?),
@@ -94,6 +91,16 @@ impl Builder {
                 Clause::At(self.spanned(&hook, self::hook(hook.as_str())))
             }
             _ => Clause::Note(self.string_in(&inner)?),
+        })
+    }
+
+    fn to_clause(&mut self, node: &Node<'_>) -> Option<Clause> {
+        Some(match node.as_rule() {
+            Part::side => Clause::To {
+                bare: false,
+                side: self.side(node)?,
+            },
+            _ => Clause::Target(self.target(node)?),
         })
     }
 
@@ -209,9 +216,10 @@ fn first_after_word<'t>(node: &Node<'t>) -> Option<Node<'t>> {
 }
 
 /// What a clause must not stand beside: two clauses of one slot are a mistake.
-fn slot(part: Part) -> &'static str {
-    match part {
-        Part::target => "target",
+fn slot(clause: &Node<'_>) -> &'static str {
+    match clause.as_rule() {
+        Part::by_map | Part::within_group | Part::with_pairs => "target",
+        Part::to_clause if child(clause, Part::side).is_none() => "target",
         Part::from_clause => "from",
         Part::to_clause | Part::bare_clause => "to",
         Part::on_clause => "on",

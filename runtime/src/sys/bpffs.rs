@@ -7,24 +7,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use aya_obj::generated::bpf_cmd;
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::bpf::{address, attr, call, call_fd, number};
 
-/// `BPF_FS_MAGIC` of `linux/magic.h`.
-const MAGIC: i64 = 0xcafe_4a11;
-
 /// Whether a path lies on a bpf file system.
 pub(crate) fn is_bpffs(path: &Path) -> bool {
-    nix::sys::statfs::statfs(path)
-        .is_ok_and(|about| i64::from(about.filesystem_type().0) & 0xffff_ffff == MAGIC)
+    statfs(path).is_ok_and(|about| about.filesystem_type() == BPF_FS_MAGIC)
 }
 
 /// Pins a map, program or link.
 pub(crate) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = terminated(path);
     let mut a = attr();
-    a.__bindgen_anon_5.pathname = address(path.as_slice());
-    a.__bindgen_anon_5.bpf_fd = number(fd);
+    a.__bindgen_anon_4.pathname = address(path.as_slice());
+    a.__bindgen_anon_4.bpf_fd = number(fd);
     call(bpf_cmd::BPF_OBJ_PIN, &mut a).map(drop)
 }
 
@@ -32,7 +29,7 @@ pub(crate) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
     let path = terminated(path);
     let mut a = attr();
-    a.__bindgen_anon_5.pathname = address(path.as_slice());
+    a.__bindgen_anon_4.pathname = address(path.as_slice());
     call_fd(bpf_cmd::BPF_OBJ_GET, &mut a)
 }
 
@@ -60,8 +57,12 @@ pub(crate) fn unpin(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_file(path))
 }
 
-/// Removes a directory and everything in it; fine if it is not there.
+/// Removes a pin, or a directory and everything in it; fine if it is not there.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|about| about.is_dir());
+    if !is_folder {
+        return unpin(path);
+    }
     absent_is_fine(fs::remove_dir_all(path))
 }
 

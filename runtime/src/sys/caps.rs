@@ -16,15 +16,18 @@ pub(crate) fn missing() -> Vec<&'static str> {
 }
 
 fn effective(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
 fn missing_of(effective: u64) -> Vec<&'static str> {
     let has = |bit: u32| effective >> bit & 1 == 1;
+    let stands_in = |name: &str| name == "CAP_BPF" && has(SYS_ADMIN);
     NEEDED
         .iter()
-        .filter(|(bit, name)| !has(*bit) && !(*name == "CAP_BPF" && has(SYS_ADMIN)))
+        .filter(|(bit, name)| !has(*bit) && !stands_in(name))
         .map(|(_, name)| *name)
         .collect()
 }
@@ -59,6 +62,9 @@ mod tests {
         assert_eq!(missing_of(1 << 12 | 1 << 39), Vec::<&str>::new());
         assert_eq!(missing_of(1 << 12 | 1 << 21), Vec::<&str>::new());
         assert_eq!(missing_of(1 << 39), ["CAP_NET_ADMIN"]);
-        assert_eq!(effective("Name:\tx\nCapEff:\t0000000000001000\n"), Some(1 << 12));
+        assert_eq!(
+            effective("Name:\tx\nCapEff:\t0000000000001000\n"),
+            Some(1 << 12)
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_link_info, bpf_link_type};
 
-use super::bpf::{attr, call_fd, info, number};
+use super::bpf::{attr, call, call_fd, info, number};
 use super::prog::Place;
 
 /// The number of sockmap links, which the generated headers do not have yet.
@@ -65,4 +65,12 @@ fn target(block: &bpf_link_info) -> u64 {
             _ => 1,
         }
     }
+}
+
+/// Takes a link off what it hangs on, at once. A link that is already off, or a kernel that cannot do it for this type, does
+/// no harm: the end of the pin does the same later.
+pub(crate) fn detach(link: BorrowedFd<'_>) {
+    let mut a = attr();
+    a.link_detach.link_fd = number(link);
+    let _ = call(bpf_cmd::BPF_LINK_DETACH, &mut a);
 }

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io;
 use std::mem;
-use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType};
 
 /// `SO_NETNS_COOKIE` of `asm-generic/socket.h`, since Linux 5.14.
 const SO_NETNS_COOKIE: libc::c_int = 71;
@@ -45,25 +45,26 @@ impl AsFd for Namespace {
 }
 
 fn cookie() -> Option<u64> {
-    let socket = UdpSocket::from(nix::sys::socket::socket(
-        nix::sys::socket::AddressFamily::Inet,
-        nix::sys::socket::SockType::Datagram,
-        nix::sys::socket::SockFlag::SOCK_CLOEXEC,
-        None,
-    ).ok()?);
-    let mut cookie = 0u64;
+    let kind = SockType::Datagram;
+    let socket = socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    option(socket.as_fd(), SO_NETNS_COOKIE)
+}
+
+/// A socket option of the socket level that is a 64-bit number.
+pub(super) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> Option<u64> {
+    let mut value = 0u64;
     let mut length = libc::socklen_t::try_from(mem::size_of::<u64>()).ok()?;
     // SAFETY: the buffer has the length that is passed with it.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::SOL_SOCKET,
-            SO_NETNS_COOKIE,
-            (&raw mut cookie).cast(),
+            option,
+            (&raw mut value).cast(),
             &raw mut length,
         )
     };
-    (result == 0).then_some(cookie)
+    (result == 0).then_some(value)
 }
 
 /// The file of a namespace that is named as `ip netns` does, or by a path (anything with a `/`).

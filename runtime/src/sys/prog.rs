@@ -82,9 +82,9 @@ pub(crate) fn attach(
     kind: bpf_attach_type,
 ) -> io::Result<()> {
     let mut a = attr();
-    a.__bindgen_anon_6.__bindgen_anon_1.target_fd = number(target);
-    a.__bindgen_anon_6.attach_bpf_fd = number(program);
-    a.__bindgen_anon_6.attach_type = kind as u32;
+    a.__bindgen_anon_5.__bindgen_anon_1.target_fd = number(target);
+    a.__bindgen_anon_5.attach_bpf_fd = number(program);
+    a.__bindgen_anon_5.attach_type = kind as u32;
     call(bpf_cmd::BPF_PROG_ATTACH, &mut a).map(drop)
 }
 
@@ -95,9 +95,9 @@ pub(crate) fn detach(
     kind: bpf_attach_type,
 ) -> io::Result<()> {
     let mut a = attr();
-    a.__bindgen_anon_6.__bindgen_anon_1.target_fd = number(target);
-    a.__bindgen_anon_6.attach_bpf_fd = number(program);
-    a.__bindgen_anon_6.attach_type = kind as u32;
+    a.__bindgen_anon_5.__bindgen_anon_1.target_fd = number(target);
+    a.__bindgen_anon_5.attach_bpf_fd = number(program);
+    a.__bindgen_anon_5.attach_type = kind as u32;
     call(bpf_cmd::BPF_PROG_DETACH, &mut a).map(drop)
 }
 
@@ -139,6 +139,6 @@ pub(crate) fn describe(program: BorrowedFd<'_>) -> io::Result<Description> {
 /// A program by its id.
 pub(crate) fn by_id(id: u32) -> io::Result<OwnedFd> {
     let mut a = attr();
-    a.__bindgen_anon_8.__bindgen_anon_1.prog_id = id;
+    a.__bindgen_anon_6.__bindgen_anon_1.prog_id = id;
     call_fd(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut a)
 }

@@ -8,13 +8,11 @@ use object::{
     SymbolIndex, SymbolKind, elf,
 };
 
+use super::super::layout::INSN_SIZE;
 use super::super::{MAPS, ObjectError};
 use super::file::{File, damaged};
 use crate::artifact::{MapId, Program, Relocation, Section};
 use crate::bpf::insn::Insn;
-
-/// The size of an instruction.
-const INSN_SIZE: u64 = 8;
 
 type Symbol<'data, 'file> = ElfSymbol64<'data, 'file, LittleEndian>;
 
@@ -125,9 +123,10 @@ impl Functions {
     pub(super) fn at(&mut self, section: Section, offset: u64) -> Option<(&mut Program, u32)> {
         self.0.iter_mut().find_map(|Function { program, start }| {
             let bytes = offset.checked_sub(*start)?;
-            let insn = bytes / INSN_SIZE;
+            let size = u64::from(INSN_SIZE);
+            let insn = bytes / size;
             let inside = program.section == section
-                && bytes % INSN_SIZE == 0
+                && bytes % size == 0
                 && insn < program.insns.len() as u64;
             let insn = u32::try_from(insn).ok()?;
             inside.then_some((program, insn))

@@ -1,0 +1,432 @@
+//! Puts a policy in force: all of it, or none.
+//!
+//! Everything is made, verified and filled beside what is in force; hooks that are new sleep. Then one word switches all of
+//! them at once. Until that word is written nothing that packets meet has changed, and whatever ends the work (a refusal, a
+//! kill) leaves only things that `settle` removes.
+
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use sockc_compiler::artifact::{AttachPoint, MANIFEST_VERSION, Manifest};
+
+use crate::attach::{self, Target};
+use crate::carry;
+use crate::error::{Error, at};
+use crate::escaped;
+use crate::fill::{Filler, SlotState};
+use crate::groups::{self, Group, PEERS};
+use crate::hook::{Means, Point};
+use crate::interfaces;
+use crate::listen;
+use crate::load;
+use crate::options::Options;
+use crate::probe::{Features, probe};
+use crate::record::{Attached, Record};
+use crate::session::{self, Session};
+use crate::settle::settle;
+use crate::state::{Lock, SIDES, make_folder, open_or_make, side};
+use crate::sys::map::{self, Shape};
+use crate::sys::{bpffs, cgroup, netns};
+
+/// What an apply did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The generation now in force.
+    pub generation: u32,
+    /// The interfaces and how programs hang on them.
+    pub interfaces: Vec<InterfaceHook>,
+    /// How the slots of named sockets stand. An absent socket is no failure.
+    pub sockets: Vec<SlotState>,
+    /// Groups and how many of their connections were made before and so escape their rules.
+    pub escaped: Vec<(String, usize)>,
+    /// What else a person should know.
+    pub notes: Vec<String>,
+}
+
+/// A hook on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceHook {
+    /// The interface.
+    pub interface: String,
+    /// `xdp`, `tc-in` or `tc-out`.
+    pub hook: String,
+    /// How it is attached.
+    pub means: Means,
+}
+
+/// Puts the policy of an object in force in one network namespace, instead of the one that is.
+///
+/// # Errors
+///
+/// Any [`Error`]; what was in force before still is then.
+pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Applied, Error> {
+    if manifest.version != MANIFEST_VERSION {
+        return Err(Error::Version {
+            found: manifest.version,
+            known: MANIFEST_VERSION,
+        });
+    }
+    session::enter(options, |session| {
+        let plan = Plan::make(manifest, options)?;
+        let _lock = Lock::take_or_make(&session.state, options.lock_wait)?;
+        let before = settle(&session.state, &session.namespace)?;
+        let work = Work::new(object, manifest, options, session, plan, before);
+        work.run()
+    })
+}
+
+/// What is known before anything is touched.
+#[derive(Debug)]
+struct Plan {
+    interfaces: Vec<(u32, String)>,
+    groups: Vec<Group>,
+    features: Features,
+}
+
+impl Plan {
+    fn make(manifest: &Manifest, options: &Options) -> Result<Self, Error> {
+        let present = netns::interfaces().map_err(at("list the interfaces"))?;
+        Ok(Self {
+            interfaces: interfaces::choose(manifest, options, &present)?,
+            groups: groups::open(manifest)?,
+            features: options.features.unwrap_or_else(probe),
+        })
+    }
+}
+
+struct Work<'a> {
+    object: &'a [u8],
+    manifest: &'a Manifest,
+    options: &'a Options,
+    session: &'a Session,
+    plan: Plan,
+    before: Option<Record>,
+    record: Record,
+    notes: Vec<String>,
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        object: &'a [u8],
+        manifest: &'a Manifest,
+        options: &'a Options,
+        session: &'a Session,
+        plan: Plan,
+        before: Option<Record>,
+    ) -> Self {
+        let generation = before.as_ref().map_or(0, |before| before.generation) + 1;
+        let mut record = Record::new(generation, manifest, session.namespace.cookie);
+        record.cgroups = plan.groups.iter().map(|group| group.cgroup.id).collect();
+        Self {
+            object,
+            manifest,
+            options,
+            session,
+            plan,
+            before,
+            record,
+            notes: Vec::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<Applied, Error> {
+        match self.prepare_and_switch() {
+            Ok(sockets) => Ok(self.finish(sockets)),
+            Err(error) => {
+                self.undo();
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells the caller the next step; an error if it wants to stop.
+    fn step(&self, name: &str) -> Result<(), Error> {
+        let answer = self.options.watch.as_ref().map(|watch| watch(name));
+        match answer {
+            Some(ControlFlow::Break(())) => Err(Error::Stopped {
+                step: name.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn prepare_and_switch(&mut self) -> Result<Vec<SlotState>, Error> {
+        self.step("load the maps")?;
+        let mut ebpf = self.load_maps()?;
+        self.step("load the programs")?;
+        load::programs(
+            &mut ebpf,
+            self.manifest,
+            &self.session.state,
+            self.record.generation,
+        )?;
+        self.step("fill the sockets")?;
+        let filler = self.filler()?;
+        self.fill(filler.as_ref())?;
+        self.step("place the programs")?;
+        self.place_programs()?;
+        self.attach_all()?;
+        self.step("keep the record")?;
+        let path = self.session.state.record(self.record.generation);
+        self.record.write(self.object, &path)?;
+        self.step("switch")?;
+        self.session.state.switch_to(self.record.generation)?;
+        self.step("fill the sockets again")?;
+        // A service may have restarted since the first time, before the hook for that was awake.
+        self.fill(filler.as_ref())
+    }
+
+    fn load_maps(&self) -> Result<aya::Ebpf, Error> {
+        let state = &self.session.state;
+        for folder in [state.slots_folder(), state.link_folder()] {
+            make_folder(&folder)?;
+        }
+        for group in &self.plan.groups {
+            make_folder(&state.group(group.cgroup.id))?;
+        }
+        open_or_make(&state.control(), "sockc_control", Shape::array(4, 1))?;
+        let kept = groups::kept(self.manifest, &self.plan.groups, state);
+        let ebpf = load::maps(self.object, state, self.record.generation, &kept)?;
+        carry::prepare(state, self.record.generation, self.manifest)?;
+        Ok(ebpf)
+    }
+
+    fn sockets_map(&self) -> Result<OwnedFd, Error> {
+        let path = self.session.state.map(self.record.generation, "sockets");
+        bpffs::open(&path).map_err(|_| Error::Object {
+            cause: "it names sockets but lacks the map \"sockets\"".to_owned(),
+        })
+    }
+
+    fn filler(&self) -> Result<Option<Filler>, Error> {
+        if self
+            .manifest
+            .sockets
+            .iter()
+            .all(|socket| socket.slots.is_empty())
+        {
+            return Ok(None);
+        }
+        let sockets = self.sockets_map()?;
+        let filler = Filler::new(self.manifest, sockets.as_fd());
+        filler
+            .map(Some)
+            .map_err(at("load the programs that fill socket slots"))
+    }
+
+    fn fill(&self, filler: Option<&Filler>) -> Result<Vec<SlotState>, Error> {
+        let states = filler.map(Filler::run).transpose();
+        Ok(states
+            .map_err(at("fill the socket slots"))?
+            .unwrap_or_default())
+    }
+
+    /// Puts the programs into the slots of this generation's side, which nothing reads yet.
+    fn place_programs(&mut self) -> Result<(), Error> {
+        let generation = self.record.generation;
+        for attach in &self.manifest.programs {
+            let point = self.point(&attach.point)?;
+            let path = self.session.state.program(generation, &attach.program);
+            let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
+            self.place(point, &program)?;
+        }
+        self.place_listen()
+    }
+
+    fn place(&mut self, point: Point, program: &OwnedFd) -> Result<(), Error> {
+        let what = format!("place the {} program", point.name());
+        let slots = open_or_make(
+            &self.session.state.slots(point),
+            "sockc_slots",
+            Shape::programs(SIDES),
+        )?;
+        let key = side(self.record.generation).to_ne_bytes();
+        let value = program.as_raw_fd().to_ne_bytes();
+        map::update(slots.as_fd(), &key, &value).map_err(at(what))?;
+        self.record.points.push(point);
+        Ok(())
+    }
+
+    fn point(&self, point: &AttachPoint) -> Result<Point, Error> {
+        let group = |index: &usize| {
+            let group = self.plan.groups.get(*index).ok_or_else(|| Error::Object {
+                cause: "a program belongs to a group that is not there".to_owned(),
+            });
+            group.map(|group| group.cgroup.id)
+        };
+        Ok(match point {
+            AttachPoint::Xdp => Point::Xdp,
+            AttachPoint::TcIn => Point::TcIn,
+            AttachPoint::TcOut => Point::TcOut,
+            AttachPoint::SkLookup => Point::Lookup,
+            AttachPoint::SkMsg(index) => Point::Send(group(index)?),
+            AttachPoint::SockOps(index) => Point::SockOps(group(index)?),
+        })
+    }
+
+    /// Slots that fill themselves again, where the kernel can tell namespaces apart.
+    fn place_listen(&mut self) -> Result<(), Error> {
+        let cookie = self.session.namespace.cookie;
+        let able = self.plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
+        let slots = self
+            .manifest
+            .sockets
+            .iter()
+            .flat_map(|socket| &socket.slots);
+        let has_tcp = slots.into_iter().any(|slot| slot.protocol == 6);
+        let (Some(cookie), true, true) = (cookie, able, has_tcp) else {
+            if has_tcp {
+                self.notes.push(
+                    "this kernel cannot tell when a service listens again, or has no control groups of version 2: after a restart, run `sockc apply` again"
+                        .to_owned(),
+                );
+            }
+            return Ok(());
+        };
+        let sockets = self.sockets_map()?;
+        let what = "load the program that fills socket slots again";
+        if let Some(listen) =
+            listen::load(self.manifest, sockets.as_fd(), cookie).map_err(at(what))?
+        {
+            let generation = self.record.generation;
+            let state = &self.session.state;
+            bpffs::pin(listen.addresses.as_fd(), &state.map(generation, "listen"))
+                .map_err(at(what))?;
+            bpffs::pin(listen.program.as_fd(), &state.program(generation, "listen"))
+                .map_err(at(what))?;
+            self.place(Point::Listen, &listen.program)?;
+        }
+        Ok(())
+    }
+
+    /// Attaches what is not attached yet: streams first, packets last.
+    fn attach_all(&mut self) -> Result<(), Error> {
+        let mut points = self.record.points.clone();
+        points.sort();
+        for point in points {
+            for target in self.targets(point)? {
+                let hook = self.attach_one(point, &target)?;
+                self.record.hooks.push(hook);
+            }
+        }
+        Ok(())
+    }
+
+    fn targets(&self, point: Point) -> Result<Vec<Target>, Error> {
+        let interfaces = &self.plan.interfaces;
+        Ok(match point {
+            Point::Xdp | Point::TcIn | Point::TcOut => interfaces
+                .iter()
+                .map(|(index, name)| Target::Interface(*index, name.clone()))
+                .collect(),
+            Point::Lookup => {
+                let namespace = &self.session.namespace;
+                let fd = namespace.as_fd().try_clone_to_owned();
+                let fd = fd.map_err(at("hold the network namespace"))?;
+                vec![Target::Namespace(namespace.inode, fd)]
+            }
+            Point::Listen => vec![self.root_group()?],
+            Point::Send(id) => vec![self.peers(id)?],
+            Point::SockOps(id) => vec![self.group(id)?],
+        })
+    }
+
+    fn root_group(&self) -> Result<Target, Error> {
+        let path = cgroup::root().ok_or(Error::NoCgroups)?;
+        let root = cgroup::open(&path).map_err(at(format!("open {}", path.display())))?;
+        Ok(Target::Cgroup(
+            root.id,
+            root.directory,
+            path.display().to_string(),
+        ))
+    }
+
+    fn path_of(&self, id: u64) -> String {
+        let group = self.plan.groups.iter().find(|group| group.cgroup.id == id);
+        group.map_or_else(String::new, |group| group.path.display().to_string())
+    }
+
+    fn group(&self, id: u64) -> Result<Target, Error> {
+        let path = self.path_of(id);
+        let group = cgroup::open(path.as_ref()).map_err(at(format!("open {path}")))?;
+        Ok(Target::Cgroup(id, group.directory, path))
+    }
+
+    fn peers(&self, id: u64) -> Result<Target, Error> {
+        let pin = self.session.state.group(id).join(PEERS);
+        let map = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
+        Ok(Target::Peers(id, self.path_of(id), map))
+    }
+
+    /// The hook of the policy in force if it lives, else a new one.
+    fn attach_one(&self, point: Point, target: &Target) -> Result<Attached, Error> {
+        let state = &self.session.state;
+        let before = self.before.iter().flat_map(|before| &before.hooks);
+        let same = before.into_iter().find(|attached| {
+            attached.hook.point == point && attached.hook.target == target.number()
+        });
+        if let Some(attached) = same
+            && attach::describe(state, &attached.hook).is_some_and(|hook| hook.alive)
+        {
+            return Ok(attached.clone());
+        }
+        self.step(&format!("attach {} {}", point.name(), target.title()))?;
+        attach::attach(
+            state,
+            point,
+            target,
+            self.record.generation,
+            self.plan.features,
+        )
+    }
+
+    /// Back to what was. What cannot be undone now is undone by the next command.
+    fn undo(&self) {
+        let state = &self.session.state;
+        let before = self.before.as_ref().map_or(0, |before| before.generation);
+        if state
+            .in_force()
+            .is_ok_and(|generation| generation == self.record.generation)
+        {
+            let _ = state.switch_to(before);
+        }
+        if let Ok(None) = settle(state, &self.session.namespace) {
+            state.remove_if_empty();
+        }
+    }
+
+    /// The policy is in force; what is left is to take away the old one.
+    fn finish(mut self, sockets: Vec<SlotState>) -> Applied {
+        let _ = self.step("remove the policy before");
+        if let Err(error) = settle(&self.session.state, &self.session.namespace) {
+            self.notes.push(format!(
+                "not everything of the policy before is removed yet: {error}"
+            ));
+        }
+        let escaped = self.plan.groups.iter().map(|group| {
+            let peers = self.session.state.group(group.cgroup.id).join(PEERS);
+            (group.name.clone(), escaped::count(&group.path, &peers))
+        });
+        Applied {
+            generation: self.record.generation,
+            interfaces: self
+                .record
+                .hooks
+                .iter()
+                .filter_map(interface_hook)
+                .collect(),
+            sockets,
+            escaped: escaped.collect(),
+            notes: self.notes,
+        }
+    }
+}
+
+fn interface_hook(attached: &Attached) -> Option<InterfaceHook> {
+    let on_interface = matches!(attached.hook.point, Point::Xdp | Point::TcIn | Point::TcOut);
+    on_interface.then(|| InterfaceHook {
+        interface: attached.target.clone(),
+        hook: attached.hook.point.name(),
+        means: attached.hook.means,
+    })
+}

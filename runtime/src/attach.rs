@@ -1,0 +1,278 @@
+//! Attaches dispatchers to the kernel and takes them off again.
+//!
+//! Takes a point and a target; gives a pinned [`Attached`] hook. What is not ours is never touched: if another XDP program is
+//! there, that is an error which names it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use aya::programs::TcAttachType;
+use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
+use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
+
+use crate::dispatch;
+use crate::error::{Error, at};
+use crate::foreign;
+use crate::hook::{Hook, Means, Point};
+use crate::load::reasons;
+use crate::probe::Features;
+use crate::record::Attached;
+use crate::state::State;
+use crate::sys::prog::Place;
+use crate::sys::{bpffs, link, netns, prog};
+
+/// What a hook hangs on.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// An interface: index and name.
+    Interface(u32, String),
+    /// The network namespace, by inode.
+    Namespace(u64, OwnedFd),
+    /// A control group: id, directory and path.
+    Cgroup(u64, File, String),
+    /// The sockets of a group: id and path of its control group, and the map that holds them.
+    Peers(u64, String, OwnedFd),
+}
+
+impl Target {
+    /// Its number in the name of the pin.
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Self::Interface(index, _) => (*index).into(),
+            Self::Namespace(number, _) | Self::Cgroup(number, ..) | Self::Peers(number, ..) => {
+                *number
+            }
+        }
+    }
+
+    /// What a person calls it.
+    pub(crate) fn title(&self) -> &str {
+        match self {
+            Self::Interface(_, name) => name,
+            Self::Namespace(..) => "",
+            Self::Cgroup(_, _, path) | Self::Peers(_, path, _) => path,
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        match self {
+            Self::Interface(index, _) => Place::Interface(*index),
+            Self::Namespace(_, fd) | Self::Peers(_, _, fd) => Place::Fd(fd.as_fd()),
+            Self::Cgroup(_, directory, _) => Place::Fd(directory.as_fd()),
+        }
+    }
+}
+
+/// Attaches the dispatcher of a point to a target and pins it. It sleeps until generation `since` is in force.
+pub(crate) fn attach(
+    state: &State,
+    point: Point,
+    target: &Target,
+    since: u32,
+    features: Features,
+) -> Result<Attached, Error> {
+    let what = format!(
+        "attach the {} program to {}",
+        point.name(),
+        title_of(target)
+    );
+    let program = dispatcher(state, point, since).map_err(at(what.clone()))?;
+    let hook = |means| Hook {
+        point,
+        target: target.number(),
+        since,
+        means,
+    };
+    let means = match point {
+        Point::Xdp => attach_xdp(state, program.as_fd(), target, &hook)?,
+        Point::TcIn | Point::TcOut if !features.tcx => {
+            attach_clsact(state, program.as_fd(), target, hook(Means::Clsact))?
+        }
+        Point::TcIn | Point::TcOut => {
+            pin_link(state, program.as_fd(), target, hook(Means::Tcx), 0).map_err(at(what))?
+        }
+        Point::Send(_) if !features.sockmap_link => {
+            attach_to_map(state, program.as_fd(), target, hook(Means::MapAttach))
+                .map_err(at(what))?
+        }
+        _ => pin_link(state, program.as_fd(), target, hook(Means::Link), 0).map_err(at(what))?,
+    };
+    Ok(Attached {
+        hook: hook(means),
+        target: target.title().to_owned(),
+    })
+}
+
+fn title_of(target: &Target) -> String {
+    match target {
+        Target::Namespace(..) => "the network namespace".to_owned(),
+        target => format!("\"{}\"", target.title()),
+    }
+}
+
+fn dispatcher(state: &State, point: Point, since: u32) -> io::Result<OwnedFd> {
+    let control = bpffs::open(&state.control())?;
+    let slots = bpffs::open(&state.slots(point))?;
+    dispatch::load(point, since, control.as_fd(), slots.as_fd())
+}
+
+fn pin_link(
+    state: &State,
+    program: BorrowedFd<'_>,
+    target: &Target,
+    hook: Hook,
+    flags: u32,
+) -> io::Result<Means> {
+    let link = link::create(program, target.place(), hook.point.kind().attach, flags)?;
+    bpffs::pin(link.as_fd(), &state.link(&hook))?;
+    Ok(hook.means)
+}
+
+/// Native first. A driver without it, or one whose rings or MTU do not fit it, gets the generic hook, which has the same
+/// meaning and a higher price.
+fn attach_xdp(
+    state: &State,
+    program: BorrowedFd<'_>,
+    target: &Target,
+    hook: &impl Fn(Means) -> Hook,
+) -> Result<Means, Error> {
+    let native = pin_link(
+        state,
+        program,
+        target,
+        hook(Means::XdpNative),
+        XDP_FLAGS_DRV_MODE,
+    );
+    let refused = match native {
+        Ok(means) => return Ok(means),
+        Err(error) => error,
+    };
+    let generic = match refused.raw_os_error() {
+        Some(libc::EBUSY | libc::EEXIST | libc::ENODEV | libc::EPERM) => Err(refused),
+        _ => pin_link(
+            state,
+            program,
+            target,
+            hook(Means::XdpGeneric),
+            XDP_FLAGS_SKB_MODE,
+        ),
+    };
+    generic.map_err(|cause| match cause.raw_os_error() {
+        Some(libc::EBUSY | libc::EEXIST) => Error::ForeignXdp {
+            interface: target.title().to_owned(),
+            program: foreign::xdp(target.number()),
+        },
+        _ => Error::Kernel {
+            what: format!("attach the xdp program to \"{}\"", target.title()),
+            cause,
+        },
+    })
+}
+
+/// The pin comes first: it tells a later command what to look for if this one is killed in between.
+fn attach_clsact(
+    state: &State,
+    program: BorrowedFd<'_>,
+    target: &Target,
+    hook: Hook,
+) -> Result<Means, Error> {
+    let what = format!(
+        "attach the {} program to \"{}\"",
+        hook.point.name(),
+        target.title()
+    );
+    let refused = |cause: &dyn std::error::Error| Error::Kernel {
+        what: what.clone(),
+        cause: io::Error::other(reasons(cause)),
+    };
+    let path = state.link(&hook);
+    bpffs::pin(program, &path).map_err(|error| refused(&error))?;
+    // It is there already if another tool, or an earlier generation, put filters here.
+    let _ = tc::qdisc_add_clsact(target.title());
+    let mut classifier = SchedClassifier::from_pin(&path).map_err(|error| refused(&error))?;
+    let options = TcAttachOptions::Netlink(NlOptions::default());
+    let id = classifier
+        .attach_with_options(target.title(), direction(hook.point), options)
+        .map_err(|error| refused(&error))?;
+    let filter = classifier.take_link(id).map_err(|error| refused(&error))?;
+    // The filter stays when this process ends; dropping aya's handle would remove it.
+    std::mem::forget(filter);
+    Ok(hook.means)
+}
+
+fn direction(point: Point) -> TcAttachType {
+    match point {
+        Point::TcOut => TcAttachType::Egress,
+        _ => TcAttachType::Ingress,
+    }
+}
+
+fn attach_to_map(
+    state: &State,
+    program: BorrowedFd<'_>,
+    target: &Target,
+    hook: Hook,
+) -> io::Result<Means> {
+    bpffs::pin(program, &state.link(&hook))?;
+    if let Target::Peers(_, _, map) = target {
+        prog::attach(program, map.as_fd(), hook.point.kind().attach)?;
+    }
+    Ok(hook.means)
+}
+
+/// What the kernel says of a hook; `None` if its pin is not there.
+pub(crate) fn describe(state: &State, hook: &Hook) -> Option<link::Description> {
+    let fd = bpffs::open(&state.link(hook)).ok()?;
+    if hook.means.is_link() {
+        return link::describe(fd.as_fd()).ok();
+    }
+    let program = prog::describe(fd.as_fd()).ok()?;
+    Some(link::Description {
+        id: 0,
+        program: program.id,
+        alive: hook.means == Means::MapAttach || name_of(hook.target).is_some(),
+    })
+}
+
+/// Takes a hook off the kernel and removes its pin. `peers` gives the map of a group's sockets.
+pub(crate) fn detach(state: &State, hook: &Hook) -> io::Result<()> {
+    let path = state.link(hook);
+    if let Ok(fd) = bpffs::open(&path) {
+        match hook.means {
+            Means::Clsact => detach_clsact(hook)?,
+            Means::MapAttach => detach_from_map(state, hook, fd.as_fd()),
+            // Unlinking would do, but only some time later.
+            _ => link::detach(fd.as_fd()),
+        }
+    }
+    bpffs::unpin(&path)
+}
+
+fn detach_clsact(hook: &Hook) -> io::Result<()> {
+    let Some(name) = name_of(hook.target) else {
+        return Ok(());
+    };
+    let title = dispatch::title(hook.since);
+    match tc::qdisc_detach_program(&name, direction(hook.point), &title) {
+        Err(tc::TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(|error| io::Error::other(reasons(&error))),
+    }
+}
+
+fn detach_from_map(state: &State, hook: &Hook, program: BorrowedFd<'_>) {
+    let folder = state.group(hook.target);
+    // The map may have gone, or hold the program of a later hook: then the kernel says so and nothing is lost.
+    if let Ok(map) = bpffs::open(&folder.join("peers")) {
+        let _ = prog::detach(program, map.as_fd(), hook.point.kind().attach);
+    }
+}
+
+/// The name of an interface of this namespace.
+fn name_of(index: u64) -> Option<String> {
+    let interfaces = netns::interfaces().ok()?;
+    let found = interfaces
+        .into_iter()
+        .find(|(there, _)| u64::from(*there) == index);
+    found.map(|(_, name)| name)
+}

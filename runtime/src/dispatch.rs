@@ -1,0 +1,107 @@
+//! The dispatcher: the tiny program that every link holds.
+//!
+//! It reads which generation is in force and tail-calls the program in that generation's slot. So one word switches every
+//! hook at once, and a socket that keeps the program it met when it came into a SOCKMAP follows a new policy all the same.
+//! Where the slot is empty it lets everything go on. Below the generation it was made for it does so too: a hook that an
+//! apply adds sleeps until that apply's switch.
+//!
+//! The index of each tail call is a constant, which lets the kernel turn it into a direct jump.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
+
+use crate::code::{Code, Label};
+use crate::hook::Point;
+use crate::sys::prog;
+
+/// `BPF_SOCK_OPS_TCP_LISTEN_CB` of `linux/bpf.h`.
+pub(crate) const TCP_LISTEN_CB: i32 = 11;
+/// `remote_port` of `struct bpf_sk_lookup`.
+const LOOKUP_REMOTE_PORT: i16 = 36;
+/// The words of `remote_ip4` and `remote_ip6` of `struct bpf_sk_lookup`.
+const LOOKUP_REMOTE_ADDRESS: [i16; 5] = [16, 20, 24, 28, 32];
+
+/// Loads the dispatcher of a point.
+pub(crate) fn load(
+    point: Point,
+    since: u32,
+    control: BorrowedFd<'_>,
+    slots: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
+    let kind = point.kind();
+    prog::load(&prog::Source {
+        name: &title(since),
+        kind: kind.program,
+        attach: kind.load,
+        code: &code(point, since, control, slots),
+    })
+}
+
+/// The name of the dispatchers that were made for a generation. Filters of TC are found again by it.
+pub(crate) fn title(since: u32) -> String {
+    format!("sockc_{since:x}")
+}
+
+fn code(point: Point, since: u32, control: BorrowedFd<'_>, slots: BorrowedFd<'_>) -> Vec<u8> {
+    let mut code = Code::default();
+    let pass = code.label();
+    match point {
+        Point::Lookup => skip_own_lookups(&mut code),
+        Point::Listen => only_listen(&mut code, pass),
+        _ => {}
+    }
+    let odd = code.label();
+    code.map_value(Register::R2, control);
+    code.add([asm::load(Width::W, Register::R2, Register::R2, 0)]);
+    code.jump_if(
+        JumpOp::Lt,
+        Register::R2,
+        i32::try_from(since).unwrap_or(i32::MAX),
+        pass,
+    );
+    code.jump_if(JumpOp::Set, Register::R2, 1, odd);
+    tail_call(&mut code, slots, 0);
+    code.jump(pass);
+    code.place(odd);
+    tail_call(&mut code, slots, 1);
+    code.place(pass);
+    code.give(point.kind().pass);
+    code.bytes()
+}
+
+/// A lookup for a remote address and port of zero is no packet: it is the runtime looking for a listener by its address, and
+/// must find that listener, not where the policy sends packets for it.
+fn skip_own_lookups(code: &mut Code) {
+    let packet = code.label();
+    code.add([asm::load(
+        Width::H,
+        Register::R2,
+        Register::R1,
+        LOOKUP_REMOTE_PORT,
+    )]);
+    code.jump_if(JumpOp::Ne, Register::R2, 0, packet);
+    for offset in LOOKUP_REMOTE_ADDRESS {
+        code.add([asm::load(Width::W, Register::R2, Register::R1, offset)]);
+        code.jump_if(JumpOp::Ne, Register::R2, 0, packet);
+    }
+    code.give(Point::Lookup.kind().pass);
+    code.place(packet);
+}
+
+/// The hook is on the root of all control groups: everything else that sockets do there must cost next to nothing.
+fn only_listen(code: &mut Code, pass: Label) {
+    code.add([asm::load(Width::W, Register::R2, Register::R1, 0)]);
+    code.jump_if(JumpOp::Ne, Register::R2, TCP_LISTEN_CB, pass);
+}
+
+fn tail_call(code: &mut Code, slots: BorrowedFd<'_>, side: i32) {
+    code.map(Register::R2, slots);
+    code.add([
+        asm::mov64_imm(Register::R3, side),
+        asm::call(Helper::TailCall),
+    ]);
+}

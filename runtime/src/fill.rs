@@ -1,0 +1,283 @@
+//! Puts listening sockets into the slots of the map `sockets` by their address, without touching their processes, and tells
+//! how a slot stands.
+//!
+//! The kernel lets a TC program look a socket up and put it into a SOCKMAP. So a small program is made for each slot and run
+//! once in the policy's network namespace. It takes a socket only if that listens at exactly the declared address: a
+//! wildcard listener that would also answer there is another socket, and perhaps another service.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use aya_obj::generated::bpf_prog_type;
+use sockc_compiler::artifact::{Manifest, Slot};
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::constant::{AF_INET, AF_INET6, BPF_F_CURRENT_NETNS};
+use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+
+use crate::code::{Code, Label};
+use crate::sys::prog;
+
+/// `TCP_LISTEN` of `net/tcp_states.h`.
+const LISTEN: i32 = 10;
+/// `TCP_CLOSE`, which is also the state of a UDP socket without a peer.
+const CLOSE: i32 = 7;
+/// Fields of `struct bpf_sock`: family, source addresses and source port (in host order), state.
+const SK_FAMILY: i16 = 4;
+const SK_SRC_IP4: i16 = 24;
+const SK_SRC_IP6: i16 = 28;
+const SK_SRC_PORT: i16 = 44;
+const SK_STATE: i16 = 72;
+/// Where the tuple and the slot's index are kept on the stack.
+const TUPLE: i16 = -40;
+const KEY: i16 = -44;
+/// `-EOPNOTSUPP`, what the kernel says of MPTCP sockets.
+const EOPNOTSUPP: i32 = 95;
+/// What the programs return; a refusal is `REFUSED` plus the errno.
+const NOBODY: i32 = 1;
+const ELSEWHERE: i32 = 2;
+const NOT_LISTENING: i32 = 3;
+const FOUND: i32 = 4;
+const REFUSED: i32 = 1000;
+/// The packet that the programs run on: they do not look at it.
+const NO_PACKET: [u8; 64] = [0; 64];
+
+/// A slot of a named socket, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotState {
+    /// The socket's name in the policy.
+    pub socket: String,
+    /// The slot.
+    pub slot: Slot,
+    /// How it stands.
+    pub state: Fill,
+}
+
+/// How a slot stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// A socket that listens is in it.
+    Filled,
+    /// Nobody listens at the address.
+    Absent,
+    /// Only a socket bound to every address (or to another one) answers there. Declare that address to use it.
+    WildcardOnly,
+    /// The socket that is there does not listen, or is connected.
+    NotListening,
+    /// The socket speaks MPTCP, which the kernel does not take into a SOCKMAP.
+    Mptcp,
+    /// The kernel refused the socket, with this errno.
+    Refused(i32),
+}
+
+/// The programs that fill the slots of a map.
+#[derive(Debug)]
+pub(crate) struct Filler {
+    programs: Vec<(String, Slot, OwnedFd)>,
+}
+
+impl Filler {
+    /// Makes the program of every slot.
+    pub(crate) fn new(manifest: &Manifest, sockets: BorrowedFd<'_>) -> io::Result<Self> {
+        Self::with(manifest, |slot| fill_code(slot, sockets))
+    }
+
+    /// Makes programs that only look into the slots.
+    pub(crate) fn inspector(manifest: &Manifest, sockets: BorrowedFd<'_>) -> io::Result<Self> {
+        Self::with(manifest, |slot| inspect_code(slot, sockets))
+    }
+
+    fn with(manifest: &Manifest, code: impl Fn(&Slot) -> Vec<u8>) -> io::Result<Self> {
+        let mut programs = Vec::new();
+        for socket in &manifest.sockets {
+            for slot in &socket.slots {
+                let program = prog::load(&prog::Source {
+                    name: "sockc_slot",
+                    kind: bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
+                    attach: None,
+                    code: &code(slot),
+                })?;
+                programs.push((socket.name.clone(), slot.clone(), program));
+            }
+        }
+        Ok(Self { programs })
+    }
+
+    /// Runs them all in the network namespace of the calling thread.
+    pub(crate) fn run(&self) -> io::Result<Vec<SlotState>> {
+        let states = self.programs.iter().map(|(socket, slot, program)| {
+            Ok(SlotState {
+                socket: socket.clone(),
+                slot: slot.clone(),
+                state: outcome(prog::run(program.as_fd(), &NO_PACKET)?),
+            })
+        });
+        states.collect()
+    }
+}
+
+fn outcome(returned: u32) -> Fill {
+    match returned.cast_signed() {
+        FOUND => Fill::Filled,
+        ELSEWHERE => Fill::WildcardOnly,
+        NOT_LISTENING => Fill::NotListening,
+        code if code == REFUSED + EOPNOTSUPP => Fill::Mptcp,
+        code if code > REFUSED => Fill::Refused(code - REFUSED),
+        _ => Fill::Absent,
+    }
+}
+
+/// Looks the listener of a slot up and puts it into the map.
+fn fill_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
+    let mut code = Code::default();
+    let (nobody, elsewhere) = (code.label(), code.label());
+    let (idle, release) = (code.label(), code.label());
+    look_up(&mut code, slot);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
+    code.add([asm::mov64_reg(Register::R7, Register::R0)]);
+    check_state(&mut code, slot, Register::R7, idle);
+    check_address(&mut code, slot, Register::R7, elsewhere);
+    put_in(&mut code, slot, sockets);
+    code.jump(release);
+    code.place(elsewhere);
+    code.add([asm::mov64_imm(Register::R8, ELSEWHERE)]);
+    code.jump(release);
+    code.place(idle);
+    code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
+    code.place(release);
+    give_after_release(&mut code);
+    code.place(nobody);
+    code.give(NOBODY);
+    code.bytes()
+}
+
+/// Looks at what is in a slot.
+fn inspect_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
+    let mut code = Code::default();
+    let (nobody, idle, release) = (code.label(), code.label(), code.label());
+    code.add([asm::store_imm(
+        Width::W,
+        Register::R10,
+        KEY,
+        slot.index.cast_signed(),
+    )]);
+    code.map(Register::R1, sockets);
+    code.add(pointer(Register::R2, KEY));
+    code.add([asm::call(Helper::MapLookupElem)]);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
+    code.add([asm::mov64_reg(Register::R7, Register::R0)]);
+    check_state(&mut code, slot, Register::R7, idle);
+    code.add([asm::mov64_imm(Register::R8, FOUND)]);
+    code.jump(release);
+    code.place(idle);
+    code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
+    code.place(release);
+    give_after_release(&mut code);
+    code.place(nobody);
+    code.give(NOBODY);
+    code.bytes()
+}
+
+fn pointer(register: Register, offset: i16) -> [sockc_compiler::bpf::insn::Insn; 2] {
+    [
+        asm::mov64_reg(register, Register::R10),
+        asm::alu64_imm(AluOp::Add, register, offset.into()),
+    ]
+}
+
+/// Calls the lookup for a packet from nowhere, port 0, to the address of the slot: the tuple is source address, destination
+/// address, source port, destination port, all in network order.
+fn look_up(code: &mut Code, slot: &Slot) {
+    let address = words(slot.address);
+    let words = i16::try_from(address.len()).unwrap_or(4);
+    for (index, word) in (0i16..).zip(&address) {
+        let source = TUPLE + 4 * index;
+        code.add([
+            asm::store_imm(Width::W, Register::R10, source, 0),
+            asm::store_imm(Width::W, Register::R10, source + 4 * words, *word),
+        ]);
+    }
+    let port = i32::from(slot.port.to_be());
+    code.add([
+        asm::store_imm(Width::H, Register::R10, TUPLE + 8 * words, 0),
+        asm::store_imm(Width::H, Register::R10, TUPLE + 8 * words + 2, port),
+    ]);
+    code.add(pointer(Register::R2, TUPLE));
+    code.add([asm::mov64_imm(Register::R3, i32::from(8 * words + 4))]);
+    code.add(asm::load_imm64(
+        Register::R4,
+        BPF_F_CURRENT_NETNS.cast_unsigned(),
+    ));
+    let helper = match slot.protocol {
+        17 => Helper::SkLookupUdp,
+        _ => Helper::SkLookupTcp,
+    };
+    code.add([asm::mov64_imm(Register::R5, 0), asm::call(helper)]);
+}
+
+/// The address as the words of memory hold it.
+fn words(address: IpAddr) -> Vec<i32> {
+    let bytes = match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let words = bytes.as_chunks::<4>().0.iter();
+    words.map(|word| i32::from_ne_bytes(*word)).collect()
+}
+
+fn check_state(code: &mut Code, slot: &Slot, socket: Register, idle: Label) {
+    let wanted = if slot.protocol == 17 { CLOSE } else { LISTEN };
+    code.add([asm::load(Width::W, Register::R1, socket, SK_STATE)]);
+    code.jump_if(JumpOp::Ne, Register::R1, wanted, idle);
+}
+
+/// The family is checked too: a dual-stack socket answers for IPv4 without being bound to an IPv4 address.
+fn check_address(code: &mut Code, slot: &Slot, socket: Register, elsewhere: Label) {
+    let (family, first) = match slot.address {
+        IpAddr::V4(_) => (AF_INET, SK_SRC_IP4),
+        IpAddr::V6(_) => (AF_INET6, SK_SRC_IP6),
+    };
+    code.add([asm::load(Width::W, Register::R1, socket, SK_FAMILY)]);
+    code.jump_if(JumpOp::Ne, Register::R1, family, elsewhere);
+    code.add([asm::load(Width::W, Register::R1, socket, SK_SRC_PORT)]);
+    code.jump_if(JumpOp::Ne, Register::R1, slot.port.into(), elsewhere);
+    for (index, word) in (0i16..).zip(words(slot.address)) {
+        code.add([asm::load(Width::W, Register::R1, socket, first + 4 * index)]);
+        code.jump32_if(JumpOp::Ne, Register::R1, word, elsewhere);
+    }
+}
+
+/// Updates the slot; R8 becomes the outcome.
+fn put_in(code: &mut Code, slot: &Slot, sockets: BorrowedFd<'_>) {
+    let taken = code.label();
+    code.add([asm::store_imm(
+        Width::W,
+        Register::R10,
+        KEY,
+        slot.index.cast_signed(),
+    )]);
+    code.map(Register::R1, sockets);
+    code.add(pointer(Register::R2, KEY));
+    code.add([
+        asm::mov64_reg(Register::R3, Register::R7),
+        asm::mov64_imm(Register::R4, 0),
+        asm::call(Helper::MapUpdateElem),
+        asm::mov64_imm(Register::R8, FOUND),
+    ]);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, taken);
+    code.add([
+        asm::mov64_imm(Register::R8, REFUSED),
+        asm::alu64_reg(AluOp::Sub, Register::R8, Register::R0),
+    ]);
+    code.place(taken);
+}
+
+fn give_after_release(code: &mut Code) {
+    code.add([
+        asm::mov64_reg(Register::R1, Register::R7),
+        asm::call(Helper::SkRelease),
+        asm::mov64_reg(Register::R0, Register::R8),
+        asm::exit(),
+    ]);
+}

@@ -1,0 +1,87 @@
+//! Programs that others put on the places where ours hang. They are only named, never touched.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya_obj::generated::bpf_attach_type;
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+use crate::sys::prog::{self, Place};
+
+/// A program of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its id.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+}
+
+/// The XDP program on an interface of this namespace, ours or not.
+pub(crate) fn xdp(interface: u64) -> Option<(u32, String)> {
+    let id = xdp_id(u32::try_from(interface).ok()?).ok()??;
+    Some((id, name(id)))
+}
+
+/// The programs at a place that are not among `ours`.
+pub(crate) fn at(place: Place<'_>, kind: bpf_attach_type, ours: &[u32]) -> Vec<Foreign> {
+    // A kernel without the query has nothing there that could be named.
+    let ids = prog::query(place, kind).unwrap_or_default();
+    ids.into_iter()
+        .filter(|id| !ours.contains(id))
+        .map(describe)
+        .collect()
+}
+
+/// The lookup programs of a namespace that are not among `ours`.
+pub(crate) fn lookups(namespace: BorrowedFd<'_>, ours: &[u32]) -> Vec<Foreign> {
+    at(Place::Fd(namespace), bpf_attach_type::BPF_SK_LOOKUP, ours)
+}
+
+fn describe(id: u32) -> Foreign {
+    Foreign { id, name: name(id) }
+}
+
+fn name(id: u32) -> String {
+    let program = prog::by_id(id).and_then(|fd| prog::describe(fd.as_fd()));
+    program.map_or_else(|_| String::new(), |program| program.name)
+}
+
+/// Asks route-netlink, since bpf(2) has no query for XDP.
+fn xdp_id(interface: u32) -> io::Result<Option<u32>> {
+    let socket = Socket::new(NETLINK_ROUTE)?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut message = LinkMessage::default();
+    message.header.index = interface;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST;
+    let payload = NetlinkPayload::from(RouteNetlinkMessage::GetLink(message));
+    let mut request = NetlinkMessage::new(header, payload);
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    let answer =
+        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = answer.payload else {
+        return Ok(None);
+    };
+    Ok(link.attributes.iter().find_map(program_of))
+}
+
+fn program_of(attribute: &LinkAttribute) -> Option<u32> {
+    let LinkAttribute::Xdp(facts) = attribute else {
+        return None;
+    };
+    facts.iter().find_map(|fact| match fact {
+        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) if *id != 0 => {
+            Some(*id)
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,67 @@
+//! The control groups of a policy's groups, and the maps that hold their sockets.
+
+use std::path::PathBuf;
+
+use sockc_compiler::artifact::Manifest;
+
+use crate::error::Error;
+use crate::load::Kept;
+use crate::state::State;
+use crate::sys::cgroup::{self, Cgroup};
+
+/// A group of the policy with its open control group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// Its name.
+    pub(crate) name: String,
+    /// The folder of the control group.
+    pub(crate) path: PathBuf,
+    /// The control group.
+    pub(crate) cgroup: Cgroup,
+}
+
+/// Opens the control groups, in the manifest's order.
+pub(crate) fn open(manifest: &Manifest) -> Result<Vec<Group>, Error> {
+    if manifest.groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let root = cgroup::root().ok_or(Error::NoCgroups)?;
+    let mut groups: Vec<Group> = Vec::new();
+    for plan in &manifest.groups {
+        let path = root.join(plan.cgroup.trim_start_matches('/'));
+        let cgroup = cgroup::open(&path).map_err(|cause| Error::Cgroup {
+            group: plan.name.clone(),
+            path: path.clone(),
+            cause,
+        })?;
+        if let Some(other) = groups.iter().find(|group| group.cgroup.id == cgroup.id) {
+            return Err(Error::SameCgroup {
+                groups: [other.name.clone(), plan.name.clone()],
+                path,
+            });
+        }
+        groups.push(Group {
+            name: plan.name.clone(),
+            path,
+            cgroup,
+        });
+    }
+    Ok(groups)
+}
+
+/// The maps of the groups: sockets stay in them over generations, so a new policy finds them there.
+pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<Kept> {
+    let plans = manifest.groups.iter().zip(groups);
+    plans
+        .flat_map(|(plan, group)| {
+            let folder = state.group(group.cgroup.id);
+            [(&plan.peers, PEERS), (&plan.storage, "storage")].map(|(name, pin)| Kept {
+                name: name.clone(),
+                pin: folder.join(pin),
+            })
+        })
+        .collect()
+}
+
+/// The pin of the map that holds a group's sockets, in the folder of the group.
+pub(crate) const PEERS: &str = "peers";

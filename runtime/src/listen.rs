@@ -1,0 +1,140 @@
+//! Fills a slot again by itself when a TCP service restarts.
+//!
+//! A sock_ops program on the root of the control groups is called when any socket of the machine begins to listen. It takes
+//! only sockets of the policy's own network namespace, told by the namespace's cookie, and only those at exactly a declared
+//! address, which it finds in a hash map: address as IPv6 (IPv4 mapped), port, to slot.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use sockc_compiler::artifact::{Manifest, Slot};
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::constant::{AF_INET, AF_INET6};
+use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+
+use crate::code::{Code, Label};
+use crate::dispatch::TCP_LISTEN_CB;
+use crate::hook::Point;
+use crate::sys::{map, prog};
+
+/// Fields of `struct bpf_sock_ops`: operation, family, local addresses in network order, local port in host order.
+const OPERATION: i16 = 0;
+const FAMILY: i16 = 20;
+const LOCAL_IP4: i16 = 28;
+const LOCAL_IP6: i16 = 48;
+const LOCAL_PORT: i16 = 68;
+/// Where the key is built on the stack: 16 bytes of address, 4 of port.
+const KEY: i16 = -24;
+const KEY_SIZE: u32 = 20;
+
+/// The map from addresses to slots, and the program.
+#[derive(Debug)]
+pub(crate) struct Listen {
+    /// The map, to be pinned with the generation.
+    pub(crate) addresses: OwnedFd,
+    /// The program, to be put in the slot of [`Point::Listen`].
+    pub(crate) program: OwnedFd,
+}
+
+/// Makes both; `None` if the policy has no TCP slot.
+pub(crate) fn load(
+    manifest: &Manifest,
+    sockets: BorrowedFd<'_>,
+    cookie: u64,
+) -> io::Result<Option<Listen>> {
+    let all = manifest.sockets.iter().flat_map(|socket| &socket.slots);
+    let slots: Vec<&Slot> = all.filter(|slot| slot.protocol == 6).collect();
+    if slots.is_empty() {
+        return Ok(None);
+    }
+    let entries = u32::try_from(slots.len()).map_err(io::Error::other)?;
+    let addresses = map::create("listen", map::Shape::hash(KEY_SIZE, 4, entries))?;
+    for slot in slots {
+        map::update(addresses.as_fd(), &key(slot), &slot.index.to_ne_bytes())?;
+    }
+    let kind = Point::Listen.kind();
+    let program = prog::load(&prog::Source {
+        name: "sockc_listen",
+        kind: kind.program,
+        attach: kind.load,
+        code: &code(addresses.as_fd(), sockets, cookie),
+    })?;
+    Ok(Some(Listen { addresses, program }))
+}
+
+fn key(slot: &Slot) -> Vec<u8> {
+    let address: Ipv6Addr = match slot.address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    let mut key = address.octets().to_vec();
+    key.extend(u32::from(slot.port).to_ne_bytes());
+    key
+}
+
+fn code(addresses: BorrowedFd<'_>, sockets: BorrowedFd<'_>, cookie: u64) -> Vec<u8> {
+    let mut code = Code::default();
+    let pass = code.label();
+    code.add([
+        asm::mov64_reg(Register::R6, Register::R1),
+        asm::load(Width::W, Register::R2, Register::R6, OPERATION),
+    ]);
+    code.jump_if(JumpOp::Ne, Register::R2, TCP_LISTEN_CB, pass);
+    code.add([asm::call(Helper::GetNetnsCookie)]);
+    code.add(asm::load_imm64(Register::R2, cookie));
+    code.jump_if_other(Register::R0, Register::R2, pass);
+    build_key(&mut code, pass);
+    code.map(Register::R1, addresses);
+    code.add([
+        asm::mov64_reg(Register::R2, Register::R10),
+        asm::alu64_imm(AluOp::Add, Register::R2, KEY.into()),
+        asm::call(Helper::MapLookupElem),
+    ]);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, pass);
+    // The value found is the index of the slot, and so the key of the update.
+    code.add([
+        asm::mov64_reg(Register::R3, Register::R0),
+        asm::mov64_reg(Register::R1, Register::R6),
+    ]);
+    code.map(Register::R2, sockets);
+    code.add([
+        asm::mov64_imm(Register::R4, 0),
+        asm::call(Helper::SockMapUpdate),
+    ]);
+    code.place(pass);
+    code.give(Point::Listen.kind().pass);
+    code.bytes()
+}
+
+fn build_key(code: &mut Code, pass: Label) {
+    let (mapped, port) = (code.label(), code.label());
+    code.add([asm::load(Width::W, Register::R2, Register::R6, FAMILY)]);
+    code.jump_if(JumpOp::Eq, Register::R2, AF_INET, mapped);
+    code.jump_if(JumpOp::Ne, Register::R2, AF_INET6, pass);
+    for word in 0..4 {
+        code.add([
+            asm::load(Width::W, Register::R2, Register::R6, LOCAL_IP6 + 4 * word),
+            asm::store_reg(Width::W, Register::R10, KEY + 4 * word, Register::R2),
+        ]);
+    }
+    code.jump(port);
+    code.place(mapped);
+    code.add([
+        asm::store_imm(Width::DW, Register::R10, KEY, 0),
+        asm::store_imm(
+            Width::W,
+            Register::R10,
+            KEY + 8,
+            0xffff_u32.to_be().cast_signed(),
+        ),
+        asm::load(Width::W, Register::R2, Register::R6, LOCAL_IP4),
+        asm::store_reg(Width::W, Register::R10, KEY + 12, Register::R2),
+    ]);
+    code.place(port);
+    code.add([
+        asm::load(Width::W, Register::R2, Register::R6, LOCAL_PORT),
+        asm::store_reg(Width::W, Register::R10, KEY + 16, Register::R2),
+    ]);
+}

@@ -1,0 +1,204 @@
+//! Loads an object by aya: maps first, then programs, all pinned in the folder of a generation.
+
+use std::io;
+use std::path::PathBuf;
+
+use aya::programs::{Program, ProgramError};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use sockc_compiler::artifact::Manifest;
+
+use crate::error::{Error, at};
+use crate::state::{State, make_folder};
+use crate::sys::map::Shape;
+use crate::sys::{bpffs, map};
+
+use std::os::fd::AsFd;
+
+/// Lines of the verifier's log that an error shows.
+const LOG_LINES: usize = 6;
+
+/// A map that lives outside the generation: its name in the object, and its pin.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// The name in the object.
+    pub(crate) name: String,
+    /// The pin, which is used again if it is there.
+    pub(crate) pin: PathBuf,
+}
+
+/// Makes the maps of the object, except those of `kept` that are there already.
+pub(crate) fn maps(
+    object: &[u8],
+    state: &State,
+    generation: u32,
+    kept: &[Kept],
+) -> Result<Ebpf, Error> {
+    check_kept(object, kept)?;
+    make_folder(&state.generation(generation).join("map"))?;
+    let mut loader = EbpfLoader::new();
+    loader.verifier_log_level(VerifierLogLevel::STATS);
+    for map in kept {
+        loader.map_pin_path(&map.name, map.pin.as_path());
+    }
+    let ebpf = loader.load(object).map_err(|error| refused(&error))?;
+    for (name, map) in ebpf.maps() {
+        if kept.iter().any(|kept| kept.name == name) {
+            continue;
+        }
+        map.pin(state.map(generation, name))
+            .map_err(|error| Error::Kernel {
+                what: format!("pin the map \"{name}\""),
+                cause: io::Error::other(reasons(&error)),
+            })?;
+    }
+    Ok(ebpf)
+}
+
+/// aya takes a pinned map for the object's whatever its sizes, and programs would then read beyond its values.
+fn check_kept(object: &[u8], kept: &[Kept]) -> Result<(), Error> {
+    let parsed = aya_obj::Object::parse(object).map_err(|error| Error::Object {
+        cause: reasons(&error),
+    })?;
+    for one in kept {
+        let wanted = parsed.maps.get(&one.name).ok_or_else(|| Error::Object {
+            cause: format!("it lacks the map \"{}\"", one.name),
+        })?;
+        let Ok(pinned) = bpffs::open(&one.pin) else {
+            continue;
+        };
+        let there = map::shape(pinned.as_fd()).map_err(at("look at a pinned map"))?;
+        let wanted = Shape {
+            kind: wanted.map_type(),
+            key: wanted.key_size(),
+            value: wanted.value_size(),
+            entries: wanted.max_entries(),
+        };
+        if wanted != there {
+            return Err(Error::State {
+                path: one.pin.clone(),
+                cause: "the sockets of this group are in a map of another shape".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Loads the programs that the manifest names and pins them. The maps must still be held by `ebpf`.
+pub(crate) fn programs(
+    ebpf: &mut Ebpf,
+    manifest: &Manifest,
+    state: &State,
+    generation: u32,
+) -> Result<(), Error> {
+    make_folder(&state.generation(generation).join("prog"))?;
+    for attach in &manifest.programs {
+        let name = &attach.program;
+        let program = ebpf.program_mut(name).ok_or_else(|| Error::Object {
+            cause: format!("it lacks the program \"{name}\""),
+        })?;
+        load(program).map_err(|error| program_refused(name, &error))?;
+        program
+            .pin(state.program(generation, name))
+            .map_err(|error| Error::Kernel {
+                what: format!("pin the program \"{name}\""),
+                cause: io::Error::other(reasons(&error)),
+            })?;
+    }
+    Ok(())
+}
+
+fn load(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::Xdp(program) => program.load(),
+        Program::SchedClassifier(program) => program.load(),
+        Program::SkLookup(program) => program.load(),
+        Program::SkMsg(program) => program.load(),
+        Program::SockOps(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+fn refused(error: &aya::EbpfError) -> Error {
+    match error {
+        aya::EbpfError::MapError(_) => Error::Kernel {
+            what: "make the maps of the object".to_owned(),
+            cause: io::Error::other(reasons(error)),
+        },
+        error => Error::Object {
+            cause: reasons(error),
+        },
+    }
+}
+
+fn program_refused(name: &str, error: &ProgramError) -> Error {
+    let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    else {
+        return Error::Object {
+            cause: format!("the program \"{name}\": {}", reasons(error)),
+        };
+    };
+    let log = verifier_log.to_string();
+    let cause = match io_error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::other(io_error.to_string()),
+    };
+    Error::Program {
+        name: name.to_owned(),
+        cause,
+        rule: rule_of(&log),
+        log: last_lines(&log),
+    }
+}
+
+/// The verifier precedes the code of each source line by `; TEXT @ FILE:LINE`.
+fn rule_of(log: &str) -> Option<String> {
+    let line = log
+        .lines()
+        .rev()
+        .find_map(|line| line.trim().strip_prefix("; "))?;
+    Some(line.trim().to_owned())
+}
+
+fn last_lines(log: &str) -> Vec<String> {
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    let from = lines.len().saturating_sub(LOG_LINES);
+    lines
+        .iter()
+        .skip(from)
+        .map(|line| (*line).to_owned())
+        .collect()
+}
+
+/// An error and what lies behind it, on one line.
+pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let behind = error.to_string();
+        // Some errors print what is behind them themselves.
+        if !text.contains(&behind) {
+            text = format!("{text}: {behind}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_and_the_end_of_the_log_are_found() {
+        let log = "0: R1=ctx()\n; drop in tcp @ edge.sk:7\n5: (85) call 6\nR0 invalid\nprocessed 6 insns\n";
+        assert_eq!(rule_of(log).as_deref(), Some("drop in tcp @ edge.sk:7"));
+        assert_eq!(
+            last_lines(log).last().map(String::as_str),
+            Some("processed 6 insns")
+        );
+        assert_eq!(rule_of(""), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! What this kernel can do, found by trying it: versions say little about kernels that distributions patch.
+
+use std::os::fd::AsFd;
+
+use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::opcode::Register;
+
+use crate::code::Code;
+use crate::sys::{link, map, prog};
+
+/// Features that the runtime or the compiler has another way for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// TC programs on links (Linux 6.6); else filters under clsact.
+    pub tcx: bool,
+    /// Links on SOCKMAPs (Linux 6.10); else programs are attached without a link.
+    pub sockmap_link: bool,
+    /// A sock_ops program can tell network namespaces apart (Linux 5.15); else slots are not filled again by themselves.
+    pub netns_cookie_in_sock_ops: bool,
+    /// Jumps of 32 bits (Linux 6.6).
+    pub gotol: bool,
+}
+
+/// Tries what the kernel can do. Without the rights to try, everything is absent.
+#[must_use]
+pub fn probe() -> Features {
+    Features {
+        tcx: tcx(),
+        sockmap_link: sockmap_link().is_some(),
+        netns_cookie_in_sock_ops: netns_cookie(),
+        gotol: gotol(),
+    }
+}
+
+fn tcx() -> bool {
+    // A kernel that knows the attach type looks for the interface and misses it; another one does not get that far.
+    let nowhere = prog::Place::Interface(i32::MAX.unsigned_abs());
+    let answer = prog::query(nowhere, bpf_attach_type::BPF_TCX_INGRESS);
+    answer.is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
+}
+
+fn sockmap_link() -> Option<()> {
+    let shape = map::Shape {
+        kind: bpf_map_type::BPF_MAP_TYPE_SOCKHASH as u32,
+        key: 4,
+        value: 8,
+        entries: 1,
+    };
+    let attach = bpf_attach_type::BPF_SK_MSG_VERDICT;
+    let peers = map::create("probe", shape).ok()?;
+    let mut code = Code::default();
+    code.give(1);
+    let program = prog::load(&prog::Source {
+        name: "probe",
+        kind: bpf_prog_type::BPF_PROG_TYPE_SK_MSG,
+        attach: Some(attach),
+        code: &code.bytes(),
+    });
+    link::create(
+        program.ok()?.as_fd(),
+        prog::Place::Fd(peers.as_fd()),
+        attach,
+        0,
+    )
+    .ok()?;
+    Some(())
+}
+
+fn netns_cookie() -> bool {
+    let mut code = Code::default();
+    code.add([asm::call(Helper::GetNetnsCookie)]);
+    code.give(1);
+    loads(
+        bpf_prog_type::BPF_PROG_TYPE_SOCK_OPS,
+        Some(bpf_attach_type::BPF_CGROUP_SOCK_OPS),
+        code,
+    )
+}
+
+fn gotol() -> bool {
+    let mut code = Code::default();
+    code.add([asm::mov64_imm(Register::R0, 0), asm::gotol(0), asm::exit()]);
+    loads(bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS, None, code)
+}
+
+fn loads(kind: bpf_prog_type, attach: Option<bpf_attach_type>, code: Code) -> bool {
+    prog::load(&prog::Source {
+        name: "probe",
+        kind,
+        attach,
+        code: &code.bytes(),
+    })
+    .is_ok()
+}

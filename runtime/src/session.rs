@@ -1,0 +1,44 @@
+//! What every command begins with: rights, the bpf file system, the namespace.
+
+use crate::error::Error;
+use crate::options::Options;
+use crate::state::State;
+use crate::sys::caps;
+use crate::sys::netns::{self, Namespace};
+
+/// A command at work, in a thread that is in the policy's namespace.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The namespace.
+    pub(crate) namespace: Namespace,
+    /// Its state folder.
+    pub(crate) state: State,
+}
+
+/// Checks the rights and runs `work` inside the namespace that the options name.
+pub(crate) fn enter<T: Send>(
+    options: &Options,
+    work: impl FnOnce(&Session) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    let missing = caps::missing();
+    if !missing.is_empty() {
+        return Err(Error::Rights { missing });
+    }
+    caps::lift_memlock();
+    let refused = |cause| Error::Netns {
+        name: options.netns.clone().unwrap_or_default(),
+        cause,
+    };
+    let file = options
+        .netns
+        .as_deref()
+        .map(netns::open)
+        .transpose()
+        .map_err(refused)?;
+    let done = netns::within(file.as_ref(), || {
+        let namespace = Namespace::current().map_err(refused)?;
+        let state = State::at(&options.bpffs, namespace.inode)?;
+        work(&Session { namespace, state })
+    });
+    done.map_err(refused)?
+}

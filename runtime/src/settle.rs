@@ -1,0 +1,132 @@
+//! Makes the state folder and the kernel agree with the word that says which generation is in force.
+//!
+//! This one function ends an apply, undoes one that failed, and mends after one that was killed: whatever is not of the
+//! generation in force goes away. With nothing in force, everything does.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use crate::attach;
+use crate::carry;
+use crate::error::{Error, at};
+use crate::hook::{Hook, Point};
+use crate::record::Record;
+use crate::state::{State, names, side};
+use crate::sys::netns::Namespace;
+use crate::sys::{bpffs, caps, map};
+
+/// Settles; gives the record of the generation in force. The caller holds the lock.
+pub(crate) fn settle(state: &State, namespace: &Namespace) -> Result<Option<Record>, Error> {
+    let generation = state.in_force()?;
+    let record = match generation {
+        0 => None,
+        generation => Some(Record::read(&state.record(generation))?.0),
+    };
+    let Some(record) = record.filter(|record| same_namespace(record, namespace)) else {
+        remove_all(state)?;
+        return Ok(None);
+    };
+    settle_on(state, &record)?;
+    Ok(Some(record))
+}
+
+/// The inode of a namespace is used again after its end; the cookie is not.
+fn same_namespace(record: &Record, namespace: &Namespace) -> bool {
+    match (record.cookie, namespace.cookie) {
+        (Some(then), Some(now)) => then == now,
+        _ => true,
+    }
+}
+
+fn settle_on(state: &State, record: &Record) -> Result<(), Error> {
+    for hook in hooks(state)? {
+        if !record.has(&hook) {
+            attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
+        }
+    }
+    empty_other_side(state, record)?;
+    let stale: Vec<u32> = generations_but(state, record.generation)?;
+    if !stale.is_empty() {
+        // What still runs in the old programs counts into their maps.
+        caps::wait_for_running_programs();
+        carry::take_over(state, record, &stale)?;
+    }
+    for generation in stale {
+        remove(&state.generation(generation))?;
+    }
+    remove_other_groups(state, record)?;
+    state
+        .point_current(record.generation)
+        .map_err(at("move the link \"current\""))
+}
+
+/// The hooks that have a pin, the last to be attached first.
+pub(crate) fn hooks(state: &State) -> Result<Vec<Hook>, Error> {
+    let mut hooks: Vec<Hook> = names(&state.link_folder())?
+        .iter()
+        .filter_map(|name| Hook::parse(name))
+        .collect();
+    hooks.sort();
+    hooks.reverse();
+    Ok(hooks)
+}
+
+fn generations_but(state: &State, generation: u32) -> Result<Vec<u32>, Error> {
+    let mut generations = state.generations()?;
+    generations.retain(|other| *other != generation);
+    Ok(generations)
+}
+
+/// Removes the slots of points without a program, and the programs of the other side.
+fn empty_other_side(state: &State, record: &Record) -> Result<(), Error> {
+    let used: Vec<String> = record.points.iter().map(|point| point.name()).collect();
+    for name in names(&state.slots_folder())? {
+        let path = state.slots_folder().join(&name);
+        if !used.contains(&name) {
+            bpffs::unpin(&path).map_err(at(format!("remove {}", path.display())))?;
+        }
+    }
+    for point in &record.points {
+        empty(state, *point, side(record.generation + 1))?;
+    }
+    Ok(())
+}
+
+fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
+    let what = "empty a program slot";
+    let slots = bpffs::open(&state.slots(point)).map_err(at(what))?;
+    map::delete(slots.as_fd(), &side.to_ne_bytes())
+        .map(drop)
+        .map_err(at(what))
+}
+
+fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {
+    for name in names(&state.group_folder())? {
+        let used = record.cgroups.iter().any(|id| id.to_string() == name);
+        if !used {
+            remove(&state.group_folder().join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes everything in the folder: links first, since what packets meet must go before what it needs; then programs, then
+/// maps. The folder itself stays, for the lock is on it.
+pub(crate) fn remove_all(state: &State) -> Result<(), Error> {
+    for hook in hooks(state)? {
+        attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
+    }
+    remove(&state.link_folder())?;
+    for generation in state.generations()? {
+        remove(&state.generation(generation).join("prog"))?;
+    }
+    remove(&state.slots_folder())?;
+    for name in names(state.root())? {
+        remove(&state.root().join(name))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    bpffs::remove_tree(path).map_err(at(format!("remove {}", path.display())))
+}

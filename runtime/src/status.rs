@@ -1,0 +1,218 @@
+//! What is in force, read from the kernel.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use sockc_compiler::artifact::{Counter, Manifest};
+
+use crate::attach;
+use crate::carry;
+use crate::error::{Error, at};
+use crate::fill::{Filler, SlotState};
+use crate::foreign::{self, Foreign};
+use crate::hook::{Hook, Means, Point};
+use crate::options::Options;
+use crate::record::{Attached, Record};
+use crate::session::{self, Session};
+use crate::settle::{hooks, settle};
+use crate::state::{Access, Lock, State, side};
+use crate::sys::prog::Place;
+use crate::sys::{bpffs, map};
+
+/// What is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The policy's name.
+    pub policy: String,
+    /// The generation.
+    pub generation: u32,
+    /// The manifest of its object.
+    pub manifest: Manifest,
+    /// Its hooks.
+    pub hooks: Vec<HookStatus>,
+    /// The slots of its named sockets.
+    pub sockets: Vec<SlotState>,
+    /// What an earlier command left behind; it has been removed, unless another command is at work.
+    pub leftovers: Vec<String>,
+}
+
+/// How a hook stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookStatus {
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops` (these two with the id of the control group).
+    pub hook: String,
+    /// The interface, or the path of the control group; empty for the namespace.
+    pub target: String,
+    /// How it is attached.
+    pub means: Means,
+    /// The id of the policy's program; `None` if it is gone.
+    pub program: Option<u32>,
+    /// The id of the dispatcher that hangs there.
+    pub dispatcher: Option<u32>,
+    /// Whether it still hangs on something.
+    pub alive: bool,
+    /// Programs of others on the same place.
+    pub foreign: Vec<Foreign>,
+}
+
+/// A counter and what it has counted since its rule came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterValue {
+    /// What is counted.
+    pub counter: Counter,
+    /// Packets, lookups or writes.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What is in force in a network namespace; `None` if nothing is. Mends what a killed command left.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn status(options: &Options) -> Result<Option<Status>, Error> {
+    session::enter(options, |session| {
+        let mut left = Vec::new();
+        match Lock::take(&session.state, Access::Change, Duration::ZERO) {
+            Ok(None) => return Ok(None),
+            Ok(Some(_lock)) => {
+                left = leftovers(session)?;
+                if settle(&session.state, &session.namespace)?.is_none() {
+                    session.state.remove_if_empty();
+                }
+            }
+            // Somebody is changing it: what is in force is shown all the same.
+            Err(Error::Locked { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let Some(record) = in_force(&session.state)? else {
+            return Ok(None);
+        };
+        describe(session, &record, left).map(Some)
+    })
+}
+
+fn in_force(state: &State) -> Result<Option<Record>, Error> {
+    match state.in_force()? {
+        0 => Ok(None),
+        generation => Ok(Some(Record::read(&state.record(generation))?.0)),
+    }
+}
+
+fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
+    let state = &session.state;
+    let generation = state.in_force()?;
+    let record = in_force(state)?;
+    let stale = state.generations()?;
+    let stale = stale.iter().filter(|other| **other != generation);
+    let mut left: Vec<String> = stale.map(|other| format!("generation {other}")).collect();
+    let owned = |hook: &Hook| record.as_ref().is_some_and(|record| record.has(hook));
+    let lost = hooks(state)?.into_iter().filter(|hook| !owned(hook));
+    left.extend(lost.map(|hook| format!("hook {}", hook.name())));
+    Ok(left)
+}
+
+fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Result<Status, Error> {
+    let hooks: Vec<_> = record
+        .hooks
+        .iter()
+        .map(|attached| describe_hook(session, record, attached))
+        .collect();
+    Ok(Status {
+        policy: record.manifest.policy.clone(),
+        generation: record.generation,
+        manifest: record.manifest.clone(),
+        hooks,
+        sockets: sockets(&session.state, record)?,
+        leftovers,
+    })
+}
+
+fn describe_hook(session: &Session, record: &Record, attached: &Attached) -> HookStatus {
+    let hook = attached.hook;
+    let link = attach::describe(&session.state, &hook);
+    let dispatcher = link
+        .map(|link| link.program)
+        .filter(|program| *program != 0);
+    HookStatus {
+        hook: hook.point.name(),
+        target: attached.target.clone(),
+        means: hook.means,
+        program: program_of(&session.state, hook.point, record.generation),
+        dispatcher,
+        alive: link.is_some_and(|link| link.alive),
+        foreign: foreign_on(session, &hook, dispatcher),
+    }
+}
+
+/// The program in the slot; looking one up gives its id.
+fn program_of(state: &State, point: Point, generation: u32) -> Option<u32> {
+    let slots = bpffs::open(&state.slots(point)).ok()?;
+    let mut id = [0; 4];
+    let there = map::lookup(slots.as_fd(), &side(generation).to_ne_bytes(), &mut id).ok()?;
+    there.then(|| u32::from_ne_bytes(id))
+}
+
+fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Foreign> {
+    let ours: Vec<u32> = dispatcher.into_iter().collect();
+    let interface = u32::try_from(hook.target).unwrap_or(0);
+    match hook.point {
+        Point::Xdp => foreign::xdp(hook.target)
+            .filter(|(id, _)| !ours.contains(id))
+            .map(|(id, name)| Foreign { id, name })
+            .into_iter()
+            .collect(),
+        Point::TcIn | Point::TcOut => {
+            foreign::at(Place::Interface(interface), hook.point.kind().attach, &ours)
+        }
+        Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours),
+        // Many tools share control groups, and none is in another's way there.
+        Point::Send(_) | Point::SockOps(_) | Point::Listen => Vec::new(),
+    }
+}
+
+fn sockets(state: &State, record: &Record) -> Result<Vec<SlotState>, Error> {
+    let Ok(sockets) = bpffs::open(&state.map(record.generation, "sockets")) else {
+        return Ok(Vec::new());
+    };
+    let states =
+        Filler::inspector(&record.manifest, sockets.as_fd()).and_then(|inspector| inspector.run());
+    states.map_err(at("look into the socket slots"))
+}
+
+/// What the policy in force has counted; empty if nothing is in force.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
+    session::enter(options, |session| {
+        // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
+        let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
+        let Some(record) = in_force(&session.state)? else {
+            return Ok(Vec::new());
+        };
+        let totals = carry::totals(&session.state, &record)?;
+        let counters = record.manifest.counters.iter().cloned().zip(totals);
+        Ok(counters
+            .map(|(counter, total)| CounterValue {
+                counter,
+                packets: total.packets,
+                bytes: total.bytes,
+            })
+            .collect())
+    })
+}
+
+/// The object of the policy in force.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn object(options: &Options) -> Result<Option<Vec<u8>>, Error> {
+    session::enter(options, |session| match session.state.in_force()? {
+        0 => Ok(None),
+        generation => Ok(Some(Record::read(&session.state.record(generation))?.1)),
+    })
+}

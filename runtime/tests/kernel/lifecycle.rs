@@ -1,0 +1,163 @@
+//! Two at once, twice the same, half broken, other namespaces.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use sockc_compiler::artifact::AttachPoint;
+use sockc_runtime::{Error, Options, counters, object, status, unload};
+
+use crate::policy::*;
+use crate::space::{datagram_arrives, elsewhere, inside};
+
+fn drops() -> Policy {
+    policy("drops")
+        .on(&["lo"])
+        .rule(AttachPoint::TcIn, "in", TC_SHOT)
+}
+
+#[test]
+fn two_applies_at_once_do_not_mix() {
+    inside(|space| {
+        let (reached, go) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (told, wait) = (Arc::clone(&reached), Arc::clone(&go));
+        let slow = Options {
+            watch: Some(Arc::new(move |step: &str| {
+                told.store(true, Ordering::Release);
+                while step == "switch" && !wait.load(Ordering::Acquire) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                ControlFlow::Continue(())
+            })),
+            ..space.options.clone()
+        };
+        let patient = Options {
+            lock_wait: Duration::from_secs(20),
+            ..space.options.clone()
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| drops().apply(&slow));
+            while !reached.load(Ordering::Acquire) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let error = drops().apply(&space.options).unwrap_err();
+            assert!(matches!(error, Error::Locked { .. }), "{error}");
+            assert!(error.is_refusal());
+            assert_eq!(
+                status(&space.options).unwrap(),
+                None,
+                "the first is not in force yet"
+            );
+            let second = scope.spawn(|| drops().apply(&patient));
+            go.store(true, Ordering::Release);
+            assert_eq!(first.join().unwrap().unwrap().generation, 1);
+            assert_eq!(second.join().unwrap().unwrap().generation, 2);
+        });
+    });
+}
+
+#[test]
+fn unload_twice_is_fine_and_takes_what_is_damaged() {
+    inside(|space| {
+        drops().apply(&space.options).unwrap();
+        let tree = space.tree();
+        for name in ["record", "control", "slots/tc-in", "current"] {
+            drops().apply(&space.options).unwrap();
+            assert!(!datagram_arrives());
+            let found = space
+                .tree()
+                .into_iter()
+                .find(|path| path.ends_with(&format!("/{name}")));
+            fs::remove_file(found.unwrap()).unwrap();
+            assert!(unload(&space.options).unwrap());
+            assert_eq!(space.tree(), Vec::<String>::new(), "{name}");
+            assert!(datagram_arrives());
+            assert!(!unload(&space.options).unwrap());
+        }
+        assert!(!tree.is_empty());
+    });
+}
+
+#[test]
+fn a_damaged_record_is_told_and_nothing_is_touched() {
+    inside(|space| {
+        drops().apply(&space.options).unwrap();
+        let record = space
+            .tree()
+            .into_iter()
+            .find(|path| path.ends_with("/record"));
+        fs::remove_file(record.unwrap()).unwrap();
+        let tree = space.tree();
+        for error in [
+            status(&space.options).unwrap_err(),
+            drops().apply(&space.options).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::State { .. }), "{error}");
+            assert!(error.to_string().contains("sockc unload"), "{error}");
+        }
+        assert_eq!(space.tree(), tree);
+        assert!(!datagram_arrives(), "the policy is still in force");
+    });
+}
+
+#[test]
+fn the_object_comes_back() {
+    inside(|space| {
+        assert_eq!(object(&space.options).unwrap(), None);
+        let (bytes, manifest) = drops().build();
+        sockc_runtime::apply(&bytes, &manifest, &space.options).unwrap();
+        assert_eq!(object(&space.options).unwrap(), Some(bytes));
+        assert_eq!(status(&space.options).unwrap().unwrap().manifest, manifest);
+    });
+}
+
+#[test]
+fn counters_live_through_many_applies() {
+    inside(|space| {
+        assert_eq!(counters(&space.options).unwrap(), Vec::new());
+        for round in 1..=5 {
+            drops().apply(&space.options).unwrap();
+            assert!(!datagram_arrives());
+            assert_eq!(counters(&space.options).unwrap()[0].packets, round);
+        }
+        let other = policy("other")
+            .on(&["lo"])
+            .rule(AttachPoint::TcIn, "another", TC_SHOT);
+        other.apply(&space.options).unwrap();
+        assert_eq!(counters(&space.options).unwrap()[0].packets, 0);
+    });
+}
+
+#[test]
+fn each_namespace_has_its_own_policy() {
+    inside(|space| {
+        drops().apply(&space.options).unwrap();
+        elsewhere(|| {
+            // SAFETY: gettid(2) takes nothing.
+            let thread = unsafe { libc::gettid() };
+            let path = PathBuf::from(format!("/proc/{}/task/{thread}/ns/net", std::process::id()));
+            let options = Options {
+                netns: Some(path.display().to_string()),
+                ..space.options.clone()
+            };
+            // Called from the first namespace, at work in the second.
+            let outer = format!("/proc/{}/task", std::process::id());
+            assert!(fs::exists(outer).unwrap());
+            assert_eq!(status(&options).unwrap(), None);
+            assert!(datagram_arrives());
+            drops().apply(&options).unwrap();
+            assert!(!datagram_arrives());
+            assert!(unload(&options).unwrap());
+            assert!(datagram_arrives());
+        });
+        assert!(!datagram_arrives());
+        assert_eq!(status(&space.options).unwrap().unwrap().policy, "drops");
+    });
+}

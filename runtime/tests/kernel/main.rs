@@ -1,0 +1,10 @@
+//! The runtime on the running kernel: each test has its own namespaces, bpf file system and control group.
+
+mod faults;
+mod groups;
+mod hooks;
+mod lifecycle;
+mod policy;
+mod refusals;
+mod sockets;
+mod space;

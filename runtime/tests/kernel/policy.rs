@@ -1,0 +1,244 @@
+//! Small hand-made objects: programs that count and give a verdict.
+
+use std::net::SocketAddr;
+
+use cranelift_entity::PrimaryMap;
+use sockc_compiler::artifact::*;
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::insn::Insn;
+use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::object;
+
+use Register::{R0, R1, R2, R3, R4, R6, R7, R10};
+
+pub const XDP_DROP: i32 = 1;
+pub const XDP_PASS: i32 = 2;
+pub const TC_OK: i32 = 0;
+pub const TC_SHOT: i32 = 2;
+pub const SK_DROP: i32 = 0;
+pub const SK_PASS: i32 = 1;
+
+const COUNTERS: usize = 0;
+const SOCKETS: usize = 1;
+const PEERS: usize = 2;
+
+/// A policy under construction.
+pub struct Policy {
+    artifact: Artifact,
+}
+
+/// A policy without programs.
+pub fn policy(name: &str) -> Policy {
+    Policy {
+        artifact: Artifact {
+            programs: Vec::new(),
+            maps: PrimaryMap::from_iter([
+                map("counters", MapKind::PerCpuArray, [4, 16, 8, 0]),
+                map("sockets", MapKind::SockMap, [4, 8, 8, 0]),
+                map("peers", MapKind::SockHash, [8, 8, 64, 0]),
+                map("storage", MapKind::SkStorage, [4, 8, 0, 1]),
+            ]),
+            manifest: Manifest {
+                version: MANIFEST_VERSION,
+                policy: name.to_owned(),
+                interfaces: Vec::new(),
+                programs: Vec::new(),
+                sockets: Vec::new(),
+                groups: Vec::new(),
+                counters: Vec::new(),
+                sources: Vec::new(),
+                target: "test".to_owned(),
+            },
+        },
+    }
+}
+
+fn map(name: &str, kind: MapKind, [key_size, value_size, max_entries, flags]: [u32; 4]) -> MapSpec {
+    MapSpec {
+        name: name.to_owned(),
+        kind,
+        key_size,
+        value_size,
+        max_entries,
+        flags,
+    }
+}
+
+impl Policy {
+    /// On these interfaces.
+    pub fn on(mut self, interfaces: &[&str]) -> Self {
+        self.artifact.manifest.interfaces =
+            interfaces.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// A program that counts in a slot of its own, labelled, and gives a verdict.
+    pub fn rule(mut self, point: AttachPoint, label: &str, verdict: i32) -> Self {
+        let slot = i32::try_from(self.artifact.manifest.counters.len()).unwrap();
+        self.artifact.manifest.counters.push(Counter {
+            kind: CounterKind::Rule,
+            label: Some(label.to_owned()),
+            text: label.to_owned(),
+            file: "test.sk".to_owned(),
+            line: 1,
+            direction: "in".to_owned(),
+            verdict: "count".to_owned(),
+        });
+        let code = vec![
+            asm::store_imm(Width::W, R10, -4, slot),
+            asm::load_map(R1)[0],
+            asm::load_map(R1)[1],
+            asm::mov64_reg(R2, R10),
+            asm::alu64_imm(AluOp::Add, R2, -4),
+            asm::call(Helper::MapLookupElem),
+            asm::jump_imm(JumpOp::Eq, R0, 0, 5),
+            asm::mov64_imm(R1, 1),
+            asm::atomic_add64(R0, 0, R1),
+            asm::mov64_imm(R1, 100),
+            asm::atomic_add64(R0, 8, R1),
+            asm::mov64_imm(R0, verdict),
+            asm::mov64_imm(R0, verdict),
+            asm::exit(),
+        ];
+        self.add(point, code, &[(1, COUNTERS)])
+    }
+
+    /// A program that sends every lookup for a TCP port to a slot, or refuses it if the slot is empty.
+    pub fn steer(self, port: u16, slot: i32) -> Self {
+        let code = vec![
+            asm::mov64_reg(R6, R1),
+            asm::load(Width::W, R2, R6, 60),
+            asm::jump_imm(JumpOp::Ne, R2, port.into(), 16),
+            asm::store_imm(Width::W, R10, -4, slot),
+            asm::load_map(R1)[0],
+            asm::load_map(R1)[1],
+            asm::mov64_reg(R2, R10),
+            asm::alu64_imm(AluOp::Add, R2, -4),
+            asm::call(Helper::MapLookupElem),
+            asm::jump_imm(JumpOp::Eq, R0, 0, 11),
+            asm::mov64_reg(R7, R0),
+            asm::mov64_reg(R1, R6),
+            asm::mov64_reg(R2, R7),
+            asm::mov64_imm(R3, 0),
+            asm::call(Helper::SkAssign),
+            asm::mov64_reg(R6, R0),
+            asm::mov64_reg(R1, R7),
+            asm::call(Helper::SkRelease),
+            asm::jump_imm(JumpOp::Ne, R6, 0, 2),
+            asm::mov64_imm(R0, SK_PASS),
+            asm::exit(),
+            asm::mov64_imm(R0, SK_DROP),
+            asm::exit(),
+        ];
+        self.add(AttachPoint::SkLookup, code, &[(4, SOCKETS)])
+    }
+
+    /// A named socket with one slot.
+    pub fn socket(mut self, index: u32, protocol: u8, at: &str) -> Self {
+        let at: SocketAddr = at.parse().unwrap();
+        self.artifact.manifest.sockets.push(SocketSlots {
+            name: format!("s{index}"),
+            drop_if_absent: false,
+            slots: vec![Slot {
+                index,
+                protocol,
+                address: at.ip(),
+                port: at.port(),
+            }],
+        });
+        self
+    }
+
+    /// A group whose connections are taken in when they are established, and whose writes get a verdict.
+    pub fn group(mut self, cgroup: &str, verdict: i32) -> Self {
+        self.artifact.manifest.groups.push(GroupPlan {
+            name: "pods".to_owned(),
+            cgroup: cgroup.to_owned(),
+            peers: "peers".to_owned(),
+            storage: "storage".to_owned(),
+        });
+        let code = vec![
+            asm::mov64_reg(R6, R1),
+            asm::load(Width::W, R2, R6, 0),
+            asm::jump_imm(JumpOp::Eq, R2, 4, 1),
+            asm::jump_imm(JumpOp::Ne, R2, 5, 10),
+            asm::load(Width::W, R2, R6, 64),
+            asm::store_reg(Width::W, R10, -8, R2),
+            asm::load(Width::W, R2, R6, 68),
+            asm::store_reg(Width::W, R10, -4, R2),
+            asm::load_map(R2)[0],
+            asm::load_map(R2)[1],
+            asm::mov64_reg(R3, R10),
+            asm::alu64_imm(AluOp::Add, R3, -8),
+            asm::mov64_imm(R4, 0),
+            asm::call(Helper::SockHashUpdate),
+            asm::mov64_imm(R0, 1),
+            asm::exit(),
+        ];
+        self.add(AttachPoint::SockOps(0), code, &[(8, PEERS)]).rule(
+            AttachPoint::SkMsg(0),
+            "writes",
+            verdict,
+        )
+    }
+
+    /// A program that the verifier refuses.
+    pub fn broken(self, point: AttachPoint) -> Self {
+        let code = vec![asm::load(Width::DW, R0, R1, 4000), asm::exit()];
+        self.add(point, code, &[])
+    }
+
+    fn add(mut self, point: AttachPoint, insns: Vec<Insn>, maps: &[(u32, usize)]) -> Self {
+        let ids: Vec<MapId> = self.artifact.maps.keys().collect();
+        let (name, section) = match point {
+            AttachPoint::Xdp => ("xdp_in", Section::Xdp),
+            AttachPoint::TcIn => ("tc_in", Section::Classifier),
+            AttachPoint::TcOut => ("tc_out", Section::Classifier),
+            AttachPoint::SkLookup => ("lookup", Section::SkLookup),
+            AttachPoint::SkMsg(_) => ("send", Section::SkMsg),
+            AttachPoint::SockOps(_) => ("sock_ops", Section::SockOps),
+        };
+        self.artifact.programs.push(Program {
+            name: name.to_owned(),
+            section,
+            insns,
+            relocations: maps
+                .iter()
+                .map(|(insn, map)| Relocation {
+                    insn: *insn,
+                    map: ids[*map],
+                })
+                .collect(),
+            lines: vec![Line {
+                insn: 0,
+                file: "test.sk".to_owned(),
+                line: 7,
+                column: 1,
+                text: format!("rule of {name}"),
+            }],
+        });
+        self.artifact.manifest.programs.push(Attach {
+            program: name.to_owned(),
+            point,
+        });
+        self
+    }
+
+    /// The object and its manifest.
+    pub fn build(self) -> (Vec<u8>, Manifest) {
+        let object = object::write(&self.artifact).unwrap();
+        let manifest = object::read_manifest(&object).unwrap();
+        assert_eq!(manifest, self.artifact.manifest);
+        (object, manifest)
+    }
+
+    /// Puts it in force.
+    pub fn apply(
+        self,
+        options: &sockc_runtime::Options,
+    ) -> Result<sockc_runtime::Applied, sockc_runtime::Error> {
+        let (object, manifest) = self.build();
+        sockc_runtime::apply(&object, &manifest, options)
+    }
+}

@@ -1,0 +1,177 @@
+//! What the world refuses, in plain words, with nothing changed.
+
+use std::process::Command;
+use std::thread;
+
+use sockc_compiler::artifact::AttachPoint;
+use sockc_runtime::{Error, Options, status, unload};
+
+use crate::policy::*;
+use crate::space::{Space, inside, run};
+
+fn drops() -> Policy {
+    policy("drops")
+        .on(&["lo"])
+        .rule(AttachPoint::Xdp, "in", XDP_DROP)
+}
+
+fn refused(space: &Space, policy: Policy, options: &Options) -> Error {
+    let error = policy.apply(options).unwrap_err();
+    assert!(error.is_refusal(), "{error}");
+    assert_eq!(space.tree(), Vec::<String>::new(), "{error}");
+    error
+}
+
+#[test]
+fn a_missing_interface_is_named() {
+    inside(|space| {
+        let error = refused(space, drops().on(&["eth7", "lo"]), &space.options);
+        assert_eq!(
+            error.to_string(),
+            "there is no interface \"eth7\" in this network namespace; it has lo"
+        );
+        let error = refused(space, drops().on(&[]), &space.options);
+        assert!(error.to_string().contains("--interface"), "{error}");
+        let applied = drops().on(&["eth*"]).apply(&space.options).unwrap();
+        assert_eq!(applied.interfaces, Vec::new());
+        let options = Options {
+            interfaces: vec!["lo".to_owned()],
+            ..space.options.clone()
+        };
+        let applied = drops().on(&["eth7"]).apply(&options).unwrap();
+        assert_eq!(applied.interfaces[0].interface, "lo");
+    });
+}
+
+#[test]
+fn another_xdp_program_is_named_and_left() {
+    inside(|space| {
+        let file = space.folder().join("other.o");
+        std::fs::write(&file, drops().build().0).unwrap();
+        run(&format!(
+            "ip link set dev lo xdpgeneric obj {} sec xdp",
+            file.display()
+        ));
+        let error = refused(space, drops(), &space.options);
+        let Error::ForeignXdp { interface, program } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(interface, "lo");
+        assert_eq!(
+            program.as_ref().map(|(_, name)| name.as_str()),
+            Some("xdp_in")
+        );
+        let shown = Command::new("ip")
+            .args(["link", "show", "lo"])
+            .output()
+            .unwrap();
+        assert!(
+            String::from_utf8_lossy(&shown.stdout).contains("xdp"),
+            "it is still there"
+        );
+    });
+}
+
+#[test]
+fn other_programs_beside_ours_are_named() {
+    inside(|space| {
+        drops()
+            .rule(AttachPoint::SkLookup, "l", SK_PASS)
+            .apply(&space.options)
+            .unwrap();
+        let status = status(&space.options).unwrap().unwrap();
+        assert!(
+            status.hooks.iter().all(|hook| hook.foreign.is_empty()),
+            "{status:?}"
+        );
+    });
+}
+
+#[test]
+fn a_folder_that_is_no_bpffs_is_refused() {
+    inside(|space| {
+        let options = Options {
+            bpffs: space.folder().to_owned(),
+            ..space.options.clone()
+        };
+        let error = refused(space, drops(), &options);
+        assert!(error.to_string().contains("mount -t bpf bpf"), "{error}");
+    });
+}
+
+#[test]
+fn a_missing_namespace_is_named() {
+    inside(|space| {
+        for name in ["no-such-namespace", "/etc/hostname"] {
+            let options = Options {
+                netns: Some(name.to_owned()),
+                ..space.options.clone()
+            };
+            let error = refused(space, drops(), &options);
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_missing_control_group_is_named() {
+    inside(|space| {
+        let error = refused(
+            space,
+            policy("g").group("/no-such-group", SK_PASS),
+            &space.options,
+        );
+        let Error::Cgroup { group, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(group, "pods");
+    });
+}
+
+#[test]
+fn a_bad_object_is_no_refusal_but_an_error() {
+    inside(|space| {
+        let (object, manifest) = drops().build();
+        for bytes in [&[][..], &object[..object.len() / 2], b"not an object"] {
+            let error = sockc_runtime::apply(bytes, &manifest, &space.options).unwrap_err();
+            assert!(matches!(error, Error::Object { .. }), "{error}");
+            assert!(!error.is_refusal());
+        }
+        let mut other = manifest.clone();
+        other.programs[0].program = "nobody".to_owned();
+        let error = sockc_runtime::apply(&object, &other, &space.options).unwrap_err();
+        assert!(error.to_string().contains("nobody"), "{error}");
+        let mut other = manifest;
+        other.version = 99;
+        let error = sockc_runtime::apply(&object, &other, &space.options).unwrap_err();
+        assert!(matches!(error, Error::Version { found: 99, .. }), "{error}");
+        assert_eq!(space.tree(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn missing_rights_are_named() {
+    inside(|space| {
+        let options = space.options.clone();
+        let errors = thread::spawn(move || {
+            // The system call, unlike the C library's function, changes this thread only.
+            // SAFETY: setresuid(2) takes numbers only.
+            assert_eq!(
+                unsafe { libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534) },
+                0
+            );
+            [
+                drops().apply(&options).unwrap_err(),
+                unload(&options).unwrap_err(),
+            ]
+        });
+        for error in errors.join().unwrap() {
+            let text = error.to_string();
+            assert!(
+                text.contains("CAP_BPF") && text.contains("CAP_NET_ADMIN"),
+                "{text}"
+            );
+        }
+        assert_eq!(space.tree(), Vec::<String>::new());
+    });
+}

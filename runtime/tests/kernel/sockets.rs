@@ -1,0 +1,211 @@
+//! Named sockets: found by address, filled again when they restart, never from another namespace.
+
+use std::net::{TcpListener, UdpSocket};
+
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen};
+use sockc_runtime::{Applied, Features, Fill, probe, status};
+
+use crate::policy::*;
+use crate::space::{Space, elsewhere, inside, reaches};
+
+const AT: &str = "127.0.0.1:7001";
+/// Where clients connect to; nobody is bound there.
+const TO: &str = "127.0.0.9:53";
+
+fn steer(space: &Space) -> Applied {
+    policy("s")
+        .socket(3, 6, AT)
+        .steer(53, 3)
+        .apply(&space.options)
+        .unwrap()
+}
+
+fn state(space: &Space) -> Fill {
+    status(&space.options).unwrap().unwrap().sockets[0].state
+}
+
+#[test]
+fn a_listener_is_found_by_its_address() {
+    inside(|space| {
+        let server = TcpListener::bind(AT).unwrap();
+        assert_eq!(reaches(TO, &[&server]), None);
+        assert_eq!(steer(space).sockets[0].state, Fill::Filled);
+        assert_eq!(reaches(TO, &[&server]), Some(7001));
+        assert_eq!(state(space), Fill::Filled);
+    });
+}
+
+#[test]
+fn a_slot_fills_itself_when_the_service_starts_and_restarts() {
+    inside(|space| {
+        assert_eq!(steer(space).sockets[0].state, Fill::Absent);
+        assert_eq!(reaches(TO, &[]), None);
+        for _ in 0..3 {
+            let server = TcpListener::bind(AT).unwrap();
+            assert_eq!(state(space), Fill::Filled);
+            assert_eq!(reaches(TO, &[&server]), Some(7001));
+            drop(server);
+            assert_eq!(state(space), Fill::Absent);
+            assert_eq!(reaches(TO, &[]), None);
+        }
+    });
+}
+
+#[test]
+fn a_listener_of_another_namespace_never_gets_in() {
+    inside(|space| {
+        steer(space);
+        elsewhere(|| {
+            let _server = TcpListener::bind(AT).unwrap();
+        });
+        let other = elsewhere(|| TcpListener::bind(AT).unwrap());
+        assert_eq!(state(space), Fill::Absent);
+        assert_eq!(steer(space).sockets[0].state, Fill::Absent);
+        let server = TcpListener::bind(AT).unwrap();
+        assert_eq!(reaches(TO, &[&other, &server]), Some(7001));
+        drop(other);
+        assert_eq!(state(space), Fill::Filled);
+    });
+}
+
+#[test]
+fn apply_fills_again_by_itself_where_the_kernel_cannot_tell() {
+    inside(|space| {
+        let mut options = space.options.clone();
+        options.features = Some(Features {
+            netns_cookie_in_sock_ops: false,
+            ..probe()
+        });
+        let make = || {
+            policy("s")
+                .socket(3, 6, AT)
+                .steer(53, 3)
+                .apply(&options)
+                .unwrap()
+        };
+        let applied = make();
+        assert!(
+            applied.notes[0].contains("after a restart"),
+            "{:?}",
+            applied.notes
+        );
+        let server = TcpListener::bind(AT).unwrap();
+        assert_eq!(state(space), Fill::Absent);
+        assert_eq!(make().sockets[0].state, Fill::Filled);
+        assert_eq!(reaches(TO, &[&server]), Some(7001));
+    });
+}
+
+#[test]
+fn a_wildcard_listener_is_another_socket() {
+    inside(|space| {
+        for wildcard in ["0.0.0.0:7001", "[::]:7001"] {
+            let server = TcpListener::bind(wildcard).unwrap();
+            assert_eq!(
+                steer(space).sockets[0].state,
+                Fill::WildcardOnly,
+                "{wildcard}"
+            );
+            drop(server);
+        }
+    });
+}
+
+#[test]
+fn every_kind_of_address_is_found() {
+    inside(|space| {
+        let _tcp4 = TcpListener::bind("0.0.0.0:7002").unwrap();
+        let _tcp6 = TcpListener::bind("[::1]:7003").unwrap();
+        let _udp4 = UdpSocket::bind("127.0.0.1:7004").unwrap();
+        let _udp6 = UdpSocket::bind("[::1]:7005").unwrap();
+        let connected = UdpSocket::bind("127.0.0.1:7006").unwrap();
+        connected.connect("127.0.0.1:9").unwrap();
+        let make = || {
+            policy("s")
+                .socket(0, 6, "0.0.0.0:7002")
+                .socket(1, 6, "[::1]:7003")
+                .socket(2, 17, "127.0.0.1:7004")
+                .socket(3, 17, "[::1]:7005")
+                .socket(4, 17, "127.0.0.1:7006")
+                .socket(5, 6, "[::1]:7002")
+                .steer(53, 0)
+        };
+        let applied = make().apply(&space.options).unwrap();
+        let states: Vec<Fill> = applied.sockets.iter().map(|slot| slot.state).collect();
+        use Fill::{Absent, Filled};
+        assert_eq!(states, [Filled, Filled, Filled, Filled, Absent, Absent]);
+        let again = make().apply(&space.options).unwrap();
+        assert_eq!(
+            again.sockets, applied.sockets,
+            "our own lookup program is not in the way"
+        );
+    });
+}
+
+#[test]
+fn a_steered_port_is_no_obstacle_to_filling() {
+    inside(|space| {
+        let server = TcpListener::bind("127.0.0.1:53").unwrap();
+        let other = TcpListener::bind(AT).unwrap();
+        policy("s")
+            .socket(0, 6, AT)
+            .steer(53, 0)
+            .apply(&space.options)
+            .unwrap();
+        assert_eq!(reaches("127.0.0.1:53", &[&server, &other]), Some(7001));
+        // The next policy wants the socket that the first one hides from packets.
+        let applied = policy("t")
+            .socket(0, 6, "127.0.0.1:53")
+            .steer(54, 0)
+            .apply(&space.options)
+            .unwrap();
+        assert_eq!(applied.sockets[0].state, Fill::Filled);
+        assert_eq!(reaches("127.0.0.9:54", &[&server, &other]), Some(53));
+    });
+}
+
+#[test]
+fn a_listener_of_mptcp_is_named_as_such() {
+    inside(|space| {
+        let Ok(socket) = mptcp_socket() else {
+            println!("skipped: needs MPTCP");
+            return;
+        };
+        bind(
+            std::os::fd::AsRawFd::as_raw_fd(&socket),
+            &SockaddrIn::new(127, 0, 0, 1, 7001),
+        )
+        .unwrap();
+        listen(&socket, Backlog::new(8).unwrap()).unwrap();
+        assert_eq!(steer(space).sockets[0].state, Fill::Mptcp);
+    });
+}
+
+fn mptcp_socket() -> std::io::Result<std::os::fd::OwnedFd> {
+    const IPPROTO_MPTCP: i32 = 262;
+    let _ = (AddressFamily::Inet, SockType::Stream, SockFlag::empty());
+    // SAFETY: socket(2) takes numbers only.
+    let fd = unsafe {
+        libc::socket(
+            libc::AF_INET,
+            libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+            IPPROTO_MPTCP,
+        )
+    };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) })
+}
+
+#[test]
+fn a_socket_that_stopped_listening_is_told() {
+    inside(|space| {
+        let server = TcpListener::bind(AT).unwrap();
+        steer(space);
+        // SAFETY: shutdown(2) takes a living descriptor and a number.
+        unsafe { libc::shutdown(std::os::fd::AsRawFd::as_raw_fd(&server), libc::SHUT_RDWR) };
+        assert_eq!(state(space), Fill::NotListening);
+    });
+}

@@ -1,0 +1,228 @@
+//! A place of its own for each test: a network namespace, a mount namespace with a bpf file system, a control group.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+use sockc_runtime::Options;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// What a test works with.
+pub struct Space {
+    root: PathBuf,
+    cgroups: PathBuf,
+    /// The name of the test's control group, from the root of the hierarchy.
+    pub cgroup: String,
+    /// Options that keep the state in the test's own bpf file system.
+    pub options: Options,
+}
+
+/// Runs a test in a space of its own, in a thread that nothing else runs in.
+pub fn inside(test: impl FnOnce(&Space) + Send + 'static) {
+    if !nix::unistd::geteuid().is_root() {
+        assert_ne!(
+            std::env::var("SOCKC_KERNEL").as_deref(),
+            Ok("require"),
+            "needs root"
+        );
+        println!("skipped: needs root");
+        return;
+    }
+    let name = format!(
+        "sockc-test-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let cleanup = Cleanup::new(&name);
+    let space = cleanup.space(&name);
+    let done = thread::spawn(move || {
+        enter(&space.root);
+        test(&space);
+    })
+    .join();
+    drop(cleanup);
+    if let Err(panic) = done {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn enter(root: &Path) {
+    unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).unwrap();
+    let nothing = None::<&str>;
+    mount(
+        nothing,
+        "/",
+        nothing,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        nothing,
+    )
+    .unwrap();
+    mount(
+        Some("bpf"),
+        &root.join("bpf"),
+        Some("bpf"),
+        MsFlags::empty(),
+        nothing,
+    )
+    .unwrap();
+    run("ip link set lo up");
+}
+
+/// Removes the folders whatever became of the test. The bpf file system goes with the mount namespace.
+struct Cleanup {
+    root: PathBuf,
+    cgroups: PathBuf,
+    cgroup: PathBuf,
+}
+
+impl Cleanup {
+    fn new(name: &str) -> Self {
+        let root = std::env::temp_dir().join(name);
+        fs::create_dir_all(root.join("bpf")).unwrap();
+        let cgroups = cgroup_root();
+        let cgroup = cgroups.join(name);
+        fs::create_dir(&cgroup).unwrap();
+        Self {
+            root,
+            cgroups,
+            cgroup,
+        }
+    }
+
+    fn space(&self, name: &str) -> Space {
+        Space {
+            root: self.root.clone(),
+            cgroups: self.cgroups.clone(),
+            cgroup: format!("/{name}"),
+            options: Options {
+                bpffs: self.root.join("bpf"),
+                lock_wait: Duration::from_millis(300),
+                ..Options::default()
+            },
+        }
+    }
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.cgroup);
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn cgroup_root() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    let line = mounts
+        .lines()
+        .find(|line| line.contains(" cgroup2 "))
+        .unwrap();
+    PathBuf::from(line.split(' ').nth(1).unwrap())
+}
+
+impl Space {
+    /// Every name below the state folder, sorted.
+    pub fn tree(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        collect(&self.options.bpffs, &mut found);
+        // The kernel puts these into every bpf file system.
+        found.retain(|name| !name.ends_with(".debug"));
+        found.sort();
+        found
+    }
+
+    /// A folder for files of the test.
+    pub fn folder(&self) -> &Path {
+        &self.root
+    }
+
+    /// Moves a process into the test's control group.
+    pub fn join_group(&self, process: u32) {
+        let procs = self
+            .cgroups
+            .join(self.cgroup.trim_start_matches('/'))
+            .join("cgroup.procs");
+        fs::write(procs, process.to_string()).unwrap();
+    }
+}
+
+fn collect(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        found.push(path.display().to_string());
+        if path.is_dir() && !path.is_symlink() {
+            collect(&path, found);
+        }
+    }
+}
+
+/// Runs a command, which must succeed.
+pub fn run(line: &str) {
+    let mut words = line.split_whitespace();
+    let output = Command::new(words.next().unwrap())
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Whether a datagram over `lo` arrives.
+pub fn datagram_arrives() -> bool {
+    let to = UdpSocket::bind("127.0.0.1:0").unwrap();
+    to.set_read_timeout(Some(Duration::from_millis(60)))
+        .unwrap();
+    let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // TC egress makes the drop visible to the sender.
+    let _ = from.send_to(b"ping", to.local_addr().unwrap());
+    to.recv_from(&mut [0; 8]).is_ok()
+}
+
+/// The port of the listener that a connection reaches; `None` if it reaches none.
+pub fn reaches(address: &str, listeners: &[&TcpListener]) -> Option<u16> {
+    let _stream =
+        TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_millis(300)).ok()?;
+    listeners.iter().find_map(|listener| {
+        listener.set_nonblocking(true).unwrap();
+        for _ in 0..20 {
+            if listener.accept().is_ok() {
+                return Some(listener.local_addr().unwrap().port());
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        None
+    })
+}
+
+/// Runs `work` in another, new network namespace, and gives what it gives.
+pub fn elsewhere<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            run("ip link set lo up");
+            work()
+        });
+        thread.join().unwrap()
+    })
+}
+
+/// Runs `work` in the namespace at `path`.
+pub fn within<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> T {
+    let file = File::open(path).unwrap();
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            setns(&file, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        });
+        thread.join().unwrap()
+    })
+}
