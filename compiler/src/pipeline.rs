@@ -30,8 +30,10 @@ pub const TOO_LARGE: Code = Code("E0401");
 pub const BUDGET: Code = Code("E0402");
 
 /// The codes of this stage, with short titles.
-pub const CODES: &[(Code, &str)] =
-    &[(TOO_LARGE, "the policy is too large for a compare tree"), (BUDGET, "the policy is too large to analyse")];
+pub const CODES: &[(Code, &str)] = &[
+    (TOO_LARGE, "the policy is too large for a compare tree"),
+    (BUDGET, "the policy is too large to analyse"),
+];
 
 /// What came out.
 #[derive(Debug)]
@@ -50,7 +52,11 @@ impl Outcome {
     /// Whether there is an error among the diagnostics, or a bug.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.internal.is_some() || self.diagnostics.iter().any(|one| one.severity == Severity::Error)
+        self.internal.is_some()
+            || self
+                .diagnostics
+                .iter()
+                .any(|one| one.severity == Severity::Error)
     }
 }
 
@@ -101,20 +107,49 @@ pub fn compile(sources: &SourceMap, id: SourceId, stem: &str, target: &Target) -
     };
     diagnostics.extend(found);
     let Some(policy) = policy else {
-        return Outcome { diagnostics, policy: None, built: None, internal: None };
+        return Outcome {
+            diagnostics,
+            policy: None,
+            built: None,
+            internal: None,
+        };
     };
     match build(&policy, sources, id, target) {
-        Ok(built) => Outcome { diagnostics, policy: Some(policy), built: Some(built), internal: None },
+        Ok(built) => Outcome {
+            diagnostics,
+            policy: Some(policy),
+            built: Some(built),
+            internal: None,
+        },
         Err(Stop::Diagnostics(found)) => {
             diagnostics.extend(found);
-            Outcome { diagnostics, policy: Some(policy), built: None, internal: None }
+            Outcome {
+                diagnostics,
+                policy: Some(policy),
+                built: None,
+                internal: None,
+            }
         }
-        Err(Stop::Bug(what)) => Outcome { diagnostics, policy: Some(policy), built: None, internal: Some(what) },
+        Err(Stop::Bug(what)) => Outcome {
+            diagnostics,
+            policy: Some(policy),
+            built: None,
+            internal: Some(what),
+        },
     }
 }
 
-fn build(policy: &Policy, sources: &SourceMap, id: SourceId, target: &Target) -> Result<Built, Stop> {
-    let whole = Span { source: id, start: 0, end: 0 };
+fn build(
+    policy: &Policy,
+    sources: &SourceMap,
+    id: SourceId,
+    target: &Target,
+) -> Result<Built, Stop> {
+    let whole = Span {
+        source: id,
+        start: 0,
+        end: 0,
+    };
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
     let mut store = Store::default();
     let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
@@ -149,40 +184,82 @@ fn build(policy: &Policy, sources: &SourceMap, id: SourceId, target: &Target) ->
         let name = program_name(policy, chain);
         let group = chain.group.map_or(0, |group| group.as_u32() as usize);
         functions.push(lower::lower(source, &name));
-        attach.push(Attach { program: name, point: AttachPoint::of(chain.hook, group) });
+        attach.push(Attach {
+            program: name,
+            point: AttachPoint::of(chain.hook, group),
+        });
     }
     for group in policy.groups.keys() {
-        let Some((peers, storage)) = ids.groups[group] else { continue };
-        let group_maps = GroupMaps { peers, storage, counters: ids.counters, escaped: slots.escaped[group] };
+        let Some((peers, storage)) = ids.groups[group] else {
+            continue;
+        };
+        let group_maps = GroupMaps {
+            peers,
+            storage,
+            counters: ids.counters,
+            escaped: slots.escaped[group],
+        };
         let name = suffixed(policy, "sock_ops", group);
         functions.push(lower::sock_ops(&name, &group_maps, &head));
-        attach.push(Attach { program: name, point: AttachPoint::SockOps(group.as_u32() as usize) });
+        attach.push(Attach {
+            program: name,
+            point: AttachPoint::SockOps(group.as_u32() as usize),
+        });
     }
     for function in &functions {
         programs.push(program(function, target, whole)?);
     }
     let manifest = manifest::manifest(policy, sources, &slots, attach, target);
-    Ok(Built { chains, decisions, functions, artifact: Artifact { programs, maps, manifest } })
+    Ok(Built {
+        chains,
+        decisions,
+        functions,
+        artifact: Artifact {
+            programs,
+            maps,
+            manifest,
+        },
+    })
 }
 
 fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decision, BudgetExceeded> {
     let roots = ChainRoots::build(store, policy, chain)?;
     let counts = roots.counts.map(|root| flatten(store, root)).transpose()?;
-    Ok(Decision { decision: flatten(store, roots.decision)?, counts, lists: roots.lists })
+    Ok(Decision {
+        decision: flatten(store, roots.decision)?,
+        counts,
+        lists: roots.lists,
+    })
 }
 
 fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
-    Diagnostic::error(BUDGET, "the policy is too large to analyse", span, exceeded.to_string())
-        .help("split it, or use fewer different address and port ranges in one list")
+    Diagnostic::error(
+        BUDGET,
+        "the policy is too large to analyse",
+        span,
+        exceeded.to_string(),
+    )
+    .help("split it, or use fewer different address and port ranges in one list")
 }
 
 fn program(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
     emit(function, target).map_err(|error| match error {
         EmitError::Invalid(_) | EmitError::OutOfRegisters(_) => Stop::Bug(error.to_string()),
         EmitError::TooFar | EmitError::TooManyInsns(_) => {
-            let label = format!("program `{}` on target {}: {error}", function.name, target.name);
-            let diagnostic = Diagnostic::error(TOO_LARGE, "the policy is too large for a compare tree", span, label)
-                .help(format!("a program may have {} instructions; use fewer rules in one direction", target.max_insns));
+            let label = format!(
+                "program `{}` on target {}: {error}",
+                function.name, target.name
+            );
+            let diagnostic = Diagnostic::error(
+                TOO_LARGE,
+                "the policy is too large for a compare tree",
+                span,
+                label,
+            )
+            .help(format!(
+                "a program may have {} instructions; use fewer rules in one direction",
+                target.max_insns
+            ));
             Stop::Diagnostics(vec![diagnostic])
         }
     })
@@ -190,7 +267,12 @@ fn program(function: &Function, target: &Target, span: Span) -> Result<Program, 
 
 /// Code of no rule is said to come from the first line of the policy.
 fn head(sources: &SourceMap, id: SourceId, policy: &Policy) -> OriginData {
-    OriginData { file: sources.get(id).name.clone(), line: 1, column: 1, text: format!("policy {}", policy.name) }
+    OriginData {
+        file: sources.get(id).name.clone(),
+        line: 1,
+        column: 1,
+        text: format!("policy {}", policy.name),
+    }
 }
 
 fn program_name(policy: &Policy, chain: &Chain) -> String {
@@ -206,29 +288,68 @@ fn program_name(policy: &Policy, chain: &Chain) -> String {
 
 /// With several groups, each has programs and maps of its own.
 fn suffixed(policy: &Policy, stem: &str, group: crate::policy::GroupId) -> String {
-    if policy.groups.len() == 1 { stem.into() } else { format!("{stem}_{}", group.as_u32()) }
+    if policy.groups.len() == 1 {
+        stem.into()
+    } else {
+        format!("{stem}_{}", group.as_u32())
+    }
 }
 
-fn make_maps(policy: &Policy, chains: &[Chain], slots: &Slots, maps: &mut PrimaryMap<MapId, MapSpec>) -> Maps {
-    let counters = maps.push(map("counters", MapKind::PerCpuArray, 4, 16, slots.count.max(1)));
+fn make_maps(
+    policy: &Policy,
+    chains: &[Chain],
+    slots: &Slots,
+    maps: &mut PrimaryMap<MapId, MapSpec>,
+) -> Maps {
+    let counters = maps.push(map(
+        "counters",
+        MapKind::PerCpuArray,
+        4,
+        16,
+        slots.count.max(1),
+    ));
     let steered = slots.socket_count > 0 && chains.iter().any(|chain| chain.hook == Hook::SkLookup);
-    let sockets = steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
+    let sockets =
+        steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
     let mut groups = SecondaryMap::new();
     let streams: Vec<_> = chains.iter().filter_map(|chain| chain.group).collect();
     for group in streams {
-        let peers = maps.push(map(&suffixed(policy, "peers", group), MapKind::SockHash, PEER_KEY, 8, MOST_PEERS));
-        let mut storage = map(&suffixed(policy, "storage", group), MapKind::SkStorage, 4, PEER_KEY, 0);
+        let peers = maps.push(map(
+            &suffixed(policy, "peers", group),
+            MapKind::SockHash,
+            PEER_KEY,
+            8,
+            MOST_PEERS,
+        ));
+        let mut storage = map(
+            &suffixed(policy, "storage", group),
+            MapKind::SkStorage,
+            4,
+            PEER_KEY,
+            0,
+        );
         storage.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
         groups[group] = Some((peers, maps.push(storage)));
     }
-    Maps { counters, sockets, groups }
+    Maps {
+        counters,
+        sockets,
+        groups,
+    }
 }
 
 /// Connections of one group that can be taken in; more of them go by plain TCP and are counted as escaped.
 const MOST_PEERS: u32 = 65_536;
 
 fn map(name: &str, kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
-    MapSpec { name: name.into(), kind, key_size, value_size, max_entries, flags: 0 }
+    MapSpec {
+        name: name.into(),
+        kind,
+        key_size,
+        value_size,
+        max_entries,
+        flags: 0,
+    }
 }
 
 /// The direction's name in JSON and messages.
@@ -245,7 +366,12 @@ pub fn direction_name(direction: Direction) -> &'static str {
 const DIRECTIONS: [Direction; 3] = [Direction::In, Direction::Out, Direction::Send];
 
 /// A counter without a label, of no statement.
-fn bare(kind: crate::artifact::CounterKind, text: String, direction: &str, verdict: &str) -> Counter {
+fn bare(
+    kind: crate::artifact::CounterKind,
+    text: String,
+    direction: &str,
+    verdict: &str,
+) -> Counter {
     Counter {
         kind,
         label: None,

@@ -41,42 +41,75 @@ impl Slots {
         for direction in DIRECTIONS {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = if line.allow { "allow" } else { "drop" };
-                let mut counter =
-                    bare(CounterKind::Default, line.place.text.clone(), direction_name(direction), verdict);
+                let mut counter = bare(
+                    CounterKind::Default,
+                    line.place.text.clone(),
+                    direction_name(direction),
+                    verdict,
+                );
                 counter.file.clone_from(&line.place.file);
                 counter.line = line.place.line;
                 push(&mut counters, counter)
             });
             let malformed = has_packets(direction, chains).then(|| {
-                let verdict = if policy.default_of(direction).is_some_and(|line| !line.allow) { "drop" } else { "allow" };
-                let counter =
-                    bare(CounterKind::Malformed, "malformed packets".into(), direction_name(direction), verdict);
+                let verdict = if policy.default_of(direction).is_some_and(|line| !line.allow) {
+                    "drop"
+                } else {
+                    "allow"
+                };
+                let counter = bare(
+                    CounterKind::Malformed,
+                    "malformed packets".into(),
+                    direction_name(direction),
+                    verdict,
+                );
                 push(&mut counters, counter)
             });
-            directions.push((direction, CounterSlots { rules: rules.clone(), default, malformed }));
+            directions.push((
+                direction,
+                CounterSlots {
+                    rules: rules.clone(),
+                    default,
+                    malformed,
+                },
+            ));
         }
         let mut escaped = SecondaryMap::new();
         for (group, data) in &policy.groups {
             let text = format!("sockets of group {} that could not be taken in", data.name);
-            escaped[group] = push(&mut counters, bare(CounterKind::Escaped, text, "send", "allow"));
+            escaped[group] = push(
+                &mut counters,
+                bare(CounterKind::Escaped, text, "send", "allow"),
+            );
         }
         let (sockets, socket_count) = socket_slots(policy);
         let count = u32::try_from(counters.len()).unwrap_or(u32::MAX);
-        Self { counters, directions, escaped, sockets, count, socket_count }
+        Self {
+            counters,
+            directions,
+            escaped,
+            sockets,
+            count,
+            socket_count,
+        }
     }
 
     /// The counters of a direction.
     #[must_use]
     pub fn of(&self, direction: Direction) -> &CounterSlots {
         // `new` makes one for each direction.
-        let found = self.directions.iter().find(|(known, _)| *known == direction);
+        let found = self
+            .directions
+            .iter()
+            .find(|(known, _)| *known == direction);
         found.map_or(&self.directions[0].1, |(_, slots)| slots)
     }
 }
 
 fn has_packets(direction: Direction, chains: &[Chain]) -> bool {
     chains.iter().any(|chain| {
-        matches!(chain.hook, Hook::Xdp | Hook::TcIn | Hook::TcOut) && lower::direction(chain.hook) == direction
+        matches!(chain.hook, Hook::Xdp | Hook::TcIn | Hook::TcOut)
+            && lower::direction(chain.hook) == direction
     })
 }
 
@@ -137,7 +170,11 @@ pub(super) fn manifest(
         policy: policy.name.clone(),
         interfaces: policy.interfaces.clone(),
         programs,
-        sockets: policy.sockets.iter().map(|(socket, data)| named_socket(data, &slots.sockets[socket])).collect(),
+        sockets: policy
+            .sockets
+            .iter()
+            .map(|(socket, data)| named_socket(data, &slots.sockets[socket]))
+            .collect(),
         groups: policy
             .groups
             .iter()
@@ -149,7 +186,10 @@ pub(super) fn manifest(
             })
             .collect(),
         counters: slots.counters.clone(),
-        sources: sources.iter().map(|(_, source)| (source.name.clone(), source.text.clone())).collect(),
+        sources: sources
+            .iter()
+            .map(|(_, source)| (source.name.clone(), source.text.clone()))
+            .collect(),
         target: target.name.clone(),
     }
 }
