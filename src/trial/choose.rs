@@ -1,6 +1,6 @@
 //! One packet for each rule and each default, at the low edge of what is left to it by the rules before.
 //!
-//! Takes a policy and a world; gives [`Case`]s. The region of each decider is a diagram; wishes (a whole packet, a SYN,
+//! Takes a policy; gives [`Case`]s. The region of each decider is a diagram; wishes (a whole packet, a SYN,
 //! ordinary addresses) narrow it as long as something is left, so that the packet is one that can be sent and looked at.
 //! Not here: sending.
 
@@ -12,7 +12,7 @@ use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer};
 use sockc_compiler::field::Field;
 use sockc_compiler::hook::Hook;
 use sockc_compiler::packet;
-use sockc_compiler::policy::{Action, Direction, Family, GroupId, Policy, RuleId};
+use sockc_compiler::policy::{Action, Direction, Family, GroupId, Policy, RuleId, SocketId};
 
 use super::world::LabWorld;
 
@@ -28,6 +28,19 @@ pub(crate) struct Case {
     pub(crate) event: Event,
     /// The socket that is there for it.
     pub(crate) socket: SocketAnswer,
+    /// The named sockets that are not there.
+    pub(crate) absent: Vec<SocketId>,
+}
+
+impl Case {
+    /// A case with every named socket there.
+    fn new(event: Event, socket: SocketAnswer) -> Self {
+        Self {
+            event,
+            socket,
+            absent: Vec::new(),
+        }
+    }
 }
 
 /// What a region belongs to.
@@ -49,10 +62,10 @@ pub(crate) struct Choice {
 }
 
 /// Chooses for every direction of the policy that has rules or a default.
-pub(crate) fn choose(policy: &Policy, world: &LabWorld<'_>) -> Result<Choice, BudgetExceeded> {
+pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
     let mut chooser = Chooser {
         policy,
-        world,
+        world: LabWorld::new(policy),
         store: Store::new(),
         choice: Choice::default(),
         port: FIRST_PORT,
@@ -68,7 +81,7 @@ pub(crate) fn choose(policy: &Policy, world: &LabWorld<'_>) -> Result<Choice, Bu
 
 struct Chooser<'a> {
     policy: &'a Policy,
-    world: &'a LabWorld<'a>,
+    world: LabWorld<'a>,
     store: Store,
     choice: Choice,
     port: u16,
@@ -95,6 +108,11 @@ impl Chooser<'_> {
             if !found {
                 self.choice.unreached.push(owner);
             }
+            if let Owner::Default(_) = owner {
+                let packet = Parsed::Malformed;
+                let event = Event::Packet { direction, packet };
+                self.choice.cases.push(Case::new(event, SocketAnswer::None));
+            }
         }
         Ok(())
     }
@@ -109,10 +127,8 @@ impl Chooser<'_> {
                     continue;
                 };
                 found = true;
-                self.choice.cases.push(Case {
-                    event: Event::Send { group, header },
-                    socket: SocketAnswer::None,
-                });
+                let event = Event::Send { group, header };
+                self.choice.cases.push(Case::new(event, SocketAnswer::None));
             }
             if !found {
                 self.choice.unreached.push(owner);
@@ -171,10 +187,8 @@ impl Chooser<'_> {
             };
             if self.world.holding(socket).answer(direction, &header) == socket {
                 let packet = Parsed::Ip(header);
-                return Ok(Some(Case {
-                    event: Event::Packet { direction, packet },
-                    socket,
-                }));
+                let event = Event::Packet { direction, packet };
+                return Ok(Some(Case::new(event, socket)));
             }
         }
         Ok(None)
@@ -201,6 +215,7 @@ impl Chooser<'_> {
         left.addresses(family)?;
         left.wish(Field::ToPort, 1, u32::from(u16::MAX))?;
         left.wish(Field::FromPort, self.port.into(), self.port.into())?;
+        left.apart(family)?;
         let Some(values) = left.lowest() else {
             return Ok(None);
         };
@@ -269,6 +284,31 @@ impl Narrowed<'_> {
                 if self.wish(fields[0], low, high)? {
                     break;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Not the same address at both ends, if there is a choice.
+    fn apart(&mut self, family: Family) -> Result<(), BudgetExceeded> {
+        let Some(values) = self.lowest() else {
+            return Ok(());
+        };
+        let (header, _) = values::header_of(&values);
+        if header.from != header.to {
+            return Ok(());
+        }
+        let last = |fields: [Field; 4]| match family {
+            Family::V4 => fields[0],
+            Family::V6 => fields[3],
+        };
+        for field in [last(values::TO), last(values::FROM)] {
+            let value = values.get(field);
+            let other = self
+                .store
+                .range(field, value, value, Node::FALSE, Node::TRUE)?;
+            if self.wish_node(other)? {
+                break;
             }
         }
         Ok(())
