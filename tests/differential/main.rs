@@ -4,6 +4,7 @@
 //! `SOCKC_POLICIES` sets how many policies (200), each with 500 frames and 200 lookups; `SOCKC_SEED` where they begin.
 
 mod cases;
+mod context;
 mod expected;
 mod kernel;
 #[path = "../kernels/syscalls.rs"]
