@@ -112,7 +112,11 @@ fn report(manifest: &Manifest, applied: &Applied, output: &mut Output) {
     let mut table = Vec::new();
     for hook in &applied.interfaces {
         let means = format!("{:?}", hook.means);
-        table.push(vec![format!("  {}", hook.interface), hook.hook.clone(), means]);
+        table.push(vec![
+            format!("  {}", hook.interface),
+            hook.hook.clone(),
+            means,
+        ]);
     }
     output.table(&table);
     sockets(&applied.sockets, output);
@@ -174,7 +178,11 @@ pub(crate) fn slots(states: &[SlotState]) -> Vec<Slot<'_>> {
         .iter()
         .map(|state| Slot {
             socket: &state.socket,
-            protocol: if state.slot.protocol == 6 { "tcp" } else { "udp" },
+            protocol: if state.slot.protocol == 6 {
+                "tcp"
+            } else {
+                "udp"
+            },
             address: std::net::SocketAddr::new(state.slot.address, state.slot.port).to_string(),
             state: fill(state.state),
         })

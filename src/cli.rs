@@ -6,7 +6,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
-#[command(name = "sockc", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "sockc",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 pub(crate) struct Arguments {
     /// Print results as JSON
     #[arg(long, global = true)]

@@ -68,7 +68,11 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
     values
         .iter()
         .map(|value| Row {
-            rule: value.counter.label.as_deref().unwrap_or(&value.counter.text),
+            rule: value
+                .counter
+                .label
+                .as_deref()
+                .unwrap_or(&value.counter.text),
             file: &value.counter.file,
             line: value.counter.line,
             direction: &value.counter.direction,

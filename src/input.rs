@@ -75,6 +75,8 @@ pub(crate) fn stem(path: &Path) -> String {
     if is_stream(path) {
         return "stdin".into();
     }
-    path.file_stem()
-        .map_or_else(|| "policy".into(), |stem| stem.to_string_lossy().into_owned())
+    path.file_stem().map_or_else(
+        || "policy".into(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
 }

@@ -80,7 +80,9 @@ impl Output {
             .collect();
         for row in rows {
             let cells = row.iter().zip(&widths);
-            let line: String = cells.map(|(cell, width)| format!("{cell:width$}  ")).collect();
+            let line: String = cells
+                .map(|(cell, width)| format!("{cell:width$}  "))
+                .collect();
             self.line(line.trim_end());
         }
     }

@@ -4,8 +4,8 @@ use std::fmt::{Arguments, Write};
 
 use sockc_compiler::bpf::disasm;
 use sockc_compiler::diagram::flatten::{Flat, Target};
-use sockc_compiler::place::describe;
 use sockc_compiler::place::Chain;
+use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
 
 use crate::cli::Emit;
@@ -18,7 +18,10 @@ pub(crate) fn tree(text: &Text) -> String {
     let mut lines = String::new();
     for statement in &file.statements {
         let (line, column) = text.sources.place(statement.span);
-        push(&mut lines, format_args!("{line}:{column} {:#?}", statement.value));
+        push(
+            &mut lines,
+            format_args!("{line}:{column} {:#?}", statement.value),
+        );
     }
     lines
 }
@@ -47,34 +50,51 @@ pub(crate) fn text(compiled: &Compiled, emit: Emit) -> String {
 /// For each chain what its terminals stand for, and the tests that lead to them.
 fn decisions(compiled: &Compiled) -> String {
     let chains = compiled.built.chains.iter();
-    joined(chains.zip(&compiled.built.decisions).map(|(chain, decision)| {
-        let mut text = format!("{}\n", title(&compiled.policy, chain));
-        for (index, meaning) in terminals(&compiled.policy, chain).enumerate() {
-            push(&mut text, format_args!("={index}: {meaning}"));
-        }
-        text += &decision.decision.text();
-        if let Some(counts) = &decision.counts {
-            push(&mut text, format_args!("counts, as lists of entries: {:?}", decision.lists));
-            text += &counts.text();
-        }
-        text
-    }))
+    joined(
+        chains
+            .zip(&compiled.built.decisions)
+            .map(|(chain, decision)| {
+                let mut text = format!("{}\n", title(&compiled.policy, chain));
+                for (index, meaning) in terminals(&compiled.policy, chain).enumerate() {
+                    push(&mut text, format_args!("={index}: {meaning}"));
+                }
+                text += &decision.decision.text();
+                if let Some(counts) = &decision.counts {
+                    push(
+                        &mut text,
+                        format_args!("counts, as lists of entries: {:?}", decision.lists),
+                    );
+                    text += &counts.text();
+                }
+                text
+            }),
+    )
 }
 
 /// The same as graphs in the language of Graphviz.
 fn graphs(compiled: &Compiled) -> String {
     let chains = compiled.built.chains.iter();
-    joined(chains.zip(&compiled.built.decisions).map(|(chain, decision)| {
-        let mut text = String::new();
-        push(&mut text, format_args!("digraph \"{}\" {{", title(&compiled.policy, chain)));
-        for (index, meaning) in terminals(&compiled.policy, chain).enumerate() {
-            let label = meaning.replace('\\', "\\\\").replace('"', "\\\"");
-            push(&mut text, format_args!("  leaf{index} [shape=box label=\"{label}\"]"));
-        }
-        edges(&mut text, &decision.decision);
-        push(&mut text, format_args!("}}"));
-        text
-    }))
+    joined(
+        chains
+            .zip(&compiled.built.decisions)
+            .map(|(chain, decision)| {
+                let mut text = String::new();
+                push(
+                    &mut text,
+                    format_args!("digraph \"{}\" {{", title(&compiled.policy, chain)),
+                );
+                for (index, meaning) in terminals(&compiled.policy, chain).enumerate() {
+                    let label = meaning.replace('\\', "\\\\").replace('"', "\\\"");
+                    push(
+                        &mut text,
+                        format_args!("  leaf{index} [shape=box label=\"{label}\"]"),
+                    );
+                }
+                edges(&mut text, &decision.decision);
+                push(&mut text, format_args!("}}"));
+                text
+            }),
+    )
 }
 
 fn edges(text: &mut String, flat: &Flat) {
@@ -87,7 +107,10 @@ fn edges(text: &mut String, flat: &Flat) {
         push(text, format_args!("  {id} [label=\"{:?}\"]", node.field));
         let mut low = 0;
         for &(high, target) in &node.arms {
-            push(text, format_args!("  {id} -> {} [label=\"{low}..{high}\"]", name(target)));
+            push(
+                text,
+                format_args!("  {id} -> {} [label=\"{low}..{high}\"]", name(target)),
+            );
             low = high.wrapping_add(1);
         }
     }
@@ -105,7 +128,10 @@ fn title(policy: &Policy, chain: &Chain) -> String {
 fn terminals<'a>(policy: &'a Policy, chain: &'a Chain) -> impl Iterator<Item = String> + 'a {
     let entries = chain.entries.iter().map(|entry| {
         let place = &policy.rules[entry.rule].place;
-        format!("{:?}, {}:{} {}", entry.effect, place.file, place.line, place.text)
+        format!(
+            "{:?}, {}:{} {}",
+            entry.effect, place.file, place.line, place.text
+        )
     });
     let default = if chain.default.allow { "pass" } else { "drop" };
     entries.chain([format!("default, {default}")])

@@ -119,7 +119,9 @@ fn in_json(status: Option<&Status>) -> Report<'_> {
                 foreign: hook.foreign.iter().map(|one| one.name.as_str()).collect(),
             })
             .collect(),
-        sockets: status.map(|status| apply::slots(&status.sockets)).unwrap_or_default(),
+        sockets: status
+            .map(|status| apply::slots(&status.sockets))
+            .unwrap_or_default(),
         leftovers: status.map_or(&[], |status| &status.leftovers),
     }
 }

@@ -1,6 +1,6 @@
 //! One packet for each rule and each default, at the low edge of what is left to it by the rules before.
 //!
-//! Takes a policy and a world; gives [`Case`]s. The region of each decider is a diagram; wishes (a whole packet, a SYN,
+//! Takes a policy; gives [`Case`]s. The region of each decider is a diagram; wishes (a whole packet, a SYN,
 //! ordinary addresses) narrow it as long as something is left, so that the packet is one that can be sent and looked at.
 //! Not here: sending.
 
@@ -12,7 +12,7 @@ use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer};
 use sockc_compiler::field::Field;
 use sockc_compiler::hook::Hook;
 use sockc_compiler::packet;
-use sockc_compiler::policy::{Action, Direction, Family, GroupId, Policy, RuleId};
+use sockc_compiler::policy::{Action, Direction, Family, GroupId, Policy, RuleId, SocketId};
 
 use super::world::LabWorld;
 
@@ -28,6 +28,19 @@ pub(crate) struct Case {
     pub(crate) event: Event,
     /// The socket that is there for it.
     pub(crate) socket: SocketAnswer,
+    /// The named sockets that are not there.
+    pub(crate) absent: Vec<SocketId>,
+}
+
+impl Case {
+    /// A case with every named socket there.
+    fn new(event: Event, socket: SocketAnswer) -> Self {
+        Self {
+            event,
+            socket,
+            absent: Vec::new(),
+        }
+    }
 }
 
 /// What a region belongs to.
@@ -49,10 +62,10 @@ pub(crate) struct Choice {
 }
 
 /// Chooses for every direction of the policy that has rules or a default.
-pub(crate) fn choose(policy: &Policy, world: &LabWorld<'_>) -> Result<Choice, BudgetExceeded> {
+pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
     let mut chooser = Chooser {
         policy,
-        world,
+        world: LabWorld::new(policy),
         store: Store::new(),
         choice: Choice::default(),
         port: FIRST_PORT,
@@ -68,7 +81,7 @@ pub(crate) fn choose(policy: &Policy, world: &LabWorld<'_>) -> Result<Choice, Bu
 
 struct Chooser<'a> {
     policy: &'a Policy,
-    world: &'a LabWorld<'a>,
+    world: LabWorld<'a>,
     store: Store,
     choice: Choice,
     port: u16,
@@ -95,6 +108,11 @@ impl Chooser<'_> {
             if !found {
                 self.choice.unreached.push(owner);
             }
+            if let Owner::Default(_) = owner {
+                let packet = Parsed::Malformed;
+                let event = Event::Packet { direction, packet };
+                self.choice.cases.push(Case::new(event, SocketAnswer::None));
+            }
         }
         Ok(())
     }
@@ -104,14 +122,13 @@ impl Chooser<'_> {
             let mut found = false;
             for family in [Family::V4, Family::V6] {
                 let region = chain::seen_from(&mut self.store, Hook::SkMsg, region)?;
-                let Some((header, _)) = self.narrow(region, family, &[6], SocketAnswer::None)? else {
+                let Some((header, _)) = self.narrow(region, family, &[6], SocketAnswer::None)?
+                else {
                     continue;
                 };
                 found = true;
-                self.choice.cases.push(Case {
-                    event: Event::Send { group, header },
-                    socket: SocketAnswer::None,
-                });
+                let event = Event::Send { group, header };
+                self.choice.cases.push(Case::new(event, SocketAnswer::None));
             }
             if !found {
                 self.choice.unreached.push(owner);
@@ -130,7 +147,8 @@ impl Chooser<'_> {
         let mut regions = Vec::new();
         let mut undecided = Node::TRUE;
         for (id, rule) in self.policy.rules_of(direction) {
-            if matches!((rule.action, group), (Action::Shortcut(within), Some(group)) if within != group) {
+            if matches!((rule.action, group), (Action::Shortcut(within), Some(group)) if within != group)
+            {
                 continue;
             }
             let matched = match direction {
@@ -169,10 +187,8 @@ impl Chooser<'_> {
             };
             if self.world.holding(socket).answer(direction, &header) == socket {
                 let packet = Parsed::Ip(header);
-                return Ok(Some(Case {
-                    event: Event::Packet { direction, packet },
-                    socket,
-                }));
+                let event = Event::Packet { direction, packet };
+                return Ok(Some(Case::new(event, socket)));
             }
         }
         Ok(None)
@@ -186,7 +202,10 @@ impl Chooser<'_> {
         protocols: &[u8],
         socket: SocketAnswer,
     ) -> Result<Option<(Header, SocketAnswer)>, BudgetExceeded> {
-        let mut left = Narrowed { store: &mut self.store, region };
+        let mut left = Narrowed {
+            store: &mut self.store,
+            region,
+        };
         let version = u32::from(family == Family::V6);
         left.must(Field::Family, version, version)?;
         left.must(Field::Socket, socket as u32, socket as u32)?;
@@ -196,12 +215,17 @@ impl Chooser<'_> {
         left.addresses(family)?;
         left.wish(Field::ToPort, 1, u32::from(u16::MAX))?;
         left.wish(Field::FromPort, self.port.into(), self.port.into())?;
+        left.apart(family)?;
         let Some(values) = left.lowest() else {
             return Ok(None);
         };
         let (header, _) = values::header_of(&values);
         let shortest = packet::shortest_length(family, header.protocol, header.part);
-        left.must(Field::Protocol, header.protocol.into(), header.protocol.into())?;
+        left.must(
+            Field::Protocol,
+            header.protocol.into(),
+            header.protocol.into(),
+        )?;
         left.must(Field::Length, shortest, packet::longest_length(family))?;
         left.wish(Field::Length, shortest, LONGEST)?;
         self.port = self.port.checked_add(1).unwrap_or(FIRST_PORT);
@@ -218,14 +242,18 @@ struct Narrowed<'a> {
 impl Narrowed<'_> {
     /// Only this range, even if nothing is left.
     fn must(&mut self, field: Field, low: u32, high: u32) -> Result<(), BudgetExceeded> {
-        let range = self.store.range(field, low, high, Node::TRUE, Node::FALSE)?;
+        let range = self
+            .store
+            .range(field, low, high, Node::TRUE, Node::FALSE)?;
         self.region = self.store.and(self.region, range)?;
         Ok(())
     }
 
     /// This range if something is left; whether it is.
     fn wish(&mut self, field: Field, low: u32, high: u32) -> Result<bool, BudgetExceeded> {
-        let range = self.store.range(field, low, high, Node::TRUE, Node::FALSE)?;
+        let range = self
+            .store
+            .range(field, low, high, Node::TRUE, Node::FALSE)?;
         self.wish_node(range)
     }
 
@@ -261,6 +289,31 @@ impl Narrowed<'_> {
         Ok(())
     }
 
+    /// Not the same address at both ends, if there is a choice.
+    fn apart(&mut self, family: Family) -> Result<(), BudgetExceeded> {
+        let Some(values) = self.lowest() else {
+            return Ok(());
+        };
+        let (header, _) = values::header_of(&values);
+        if header.from != header.to {
+            return Ok(());
+        }
+        let last = |fields: [Field; 4]| match family {
+            Family::V4 => fields[0],
+            Family::V6 => fields[3],
+        };
+        for field in [last(values::TO), last(values::FROM)] {
+            let value = values.get(field);
+            let other = self
+                .store
+                .range(field, value, value, Node::FALSE, Node::TRUE)?;
+            if self.wish_node(other)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn lowest(&self) -> Option<values::FieldValues> {
         self.store.satisfy(self.region, 1)
     }
@@ -270,7 +323,10 @@ impl Narrowed<'_> {
 type Wishes = &'static [(&'static str, &'static str)];
 
 /// The receiver's first choice.
-const TO_WISHES: Wishes = &[("192.0.2.1", "192.0.2.254"), ("2001:db8:7::", "2001:db8:7::")];
+const TO_WISHES: Wishes = &[
+    ("192.0.2.1", "192.0.2.254"),
+    ("2001:db8:7::", "2001:db8:7::"),
+];
 /// The sender's first choice.
 const FROM_WISHES: Wishes = &[
     ("198.51.100.1", "198.51.100.254"),
@@ -288,9 +344,7 @@ const ORDINARY: Wishes = &[
 fn ends(low: &str, high: &str, family: Family) -> Option<(u32, u32)> {
     let first = |text: &str| match text.parse().ok()? {
         IpAddr::V4(address) if family == Family::V4 => Some(address.to_bits()),
-        IpAddr::V6(address) if family == Family::V6 => {
-            u32::try_from(address.to_bits() >> 96).ok()
-        }
+        IpAddr::V6(address) if family == Family::V6 => u32::try_from(address.to_bits() >> 96).ok(),
         _ => None,
     };
     Some((first(low)?, first(high)?))

@@ -6,13 +6,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
-use sockc_compiler::packet::build::Frame;
 use sockc_compiler::policy::{Direction, Policy, SocketId};
 use sockc_runtime::lab::{
-    self, BACK, Error, FRONT, Group, Held, Lab, Listener, MAC, Probe, Reply, State, Written, exchange, hold,
+    self, BACK, Error, FRONT, Group, Held, Lab, Listener, Probe, Reply, State, Written, exchange,
+    hold,
 };
 
 use super::choose::Case;
+use super::frame;
 use super::world::{Ends, LabWorld, ports};
 
 /// The TTL of the first listener; the next ones count up. Ordinary ones have 64.
@@ -47,13 +48,15 @@ pub(crate) struct Stage<'a> {
     answers: Probe,
     listeners: Vec<(SocketId, Listener)>,
     groups: Vec<Group>,
+    /// The addresses of the present case: ours and the peer's.
+    placed: Option<(IpAddr, IpAddr)>,
 }
 
 impl<'a> Stage<'a> {
-    /// Makes the lab and starts a plain listener wherever the policy names a socket.
-    pub(crate) fn new(policy: &'a Policy) -> Result<Self, Error> {
+    /// Makes the lab and starts a plain listener wherever the policy names a socket that is not to be absent.
+    pub(crate) fn new(policy: &'a Policy, absent: &[SocketId]) -> Result<Self, Error> {
         let lab = Lab::new()?;
-        let listeners = lab.server.run(|| listeners(policy))??;
+        let listeners = lab.server.run(|| listeners(policy, absent))??;
         let groups = policy
             .groups
             .iter()
@@ -67,6 +70,7 @@ impl<'a> Stage<'a> {
             lab,
             listeners,
             groups,
+            placed: None,
         })
     }
 
@@ -83,10 +87,7 @@ impl<'a> Stage<'a> {
     /// Plays one case.
     pub(crate) fn play(&mut self, case: &Case) -> Result<Seen, Error> {
         match &case.event {
-            Event::Packet {
-                direction,
-                packet: Parsed::Ip(header),
-            } => self.packet(*direction, header, case.socket),
+            Event::Packet { direction, packet } => self.packet(*direction, packet, case),
             Event::Send { group, header } => {
                 let group = self.groups.get(group.as_u32() as usize);
                 match (group, Ends::of(Direction::Send, header)) {
@@ -94,36 +95,56 @@ impl<'a> Stage<'a> {
                     _ => Ok(Seen::NotSent("it is no TCP connection".into())),
                 }
             }
-            _ => Ok(Seen::NotSent("the lab sends IP packets".into())),
+            Event::Lookup(_) => Ok(Seen::NotSent("the lab sends packets".into())),
         }
     }
 
     fn packet(
         &mut self,
         direction: Direction,
-        header: &Header,
-        socket: SocketAnswer,
+        packet: &Parsed,
+        case: &Case,
     ) -> Result<Seen, Error> {
-        if header.length > lab::MTU {
-            return Ok(Seen::NotSent(format!("the lab's wire takes {} bytes", lab::MTU)));
+        let frame = frame::bytes(packet);
+        if frame.len() > lab::MTU as usize {
+            let reason = format!("the lab's wire takes {} bytes", lab::MTU);
+            return Ok(Seen::NotSent(reason));
         }
-        self.routes(direction, header)?;
-        let _held = self.socket(direction, header, socket)?;
-        let frame = Frame::new(header.clone()).addresses(MAC, MAC).bytes();
-        let probe = match direction {
-            Direction::Out => &mut self.outward,
-            _ => &mut self.inward,
+        let _held = match self.prepare(direction, packet, case) {
+            Ok(held) => held,
+            // An address that no host can have, most likely: nothing was seen, so nothing is wrong.
+            Err(error) => return Ok(Seen::NotSent(error.to_string())),
         };
         self.answers.arrived()?;
         for (_, listener) in &self.listeners {
             listener.datagrams()?;
         }
+        let probe = match direction {
+            Direction::Out => &mut self.outward,
+            _ => &mut self.inward,
+        };
         let passed = probe.send(&frame)? == lab::Seen::Passed;
-        match (passed, direction) {
-            (false, _) => Ok(Seen::Dropped),
-            (true, Direction::In) if is_new_flow(header) => self.answered(header),
-            (true, _) => Ok(Seen::Passed),
+        match (passed, direction, packet) {
+            (false, ..) => Ok(Seen::Dropped),
+            (true, Direction::In, Parsed::Ip(header)) if is_new_flow(header) => {
+                self.answered(header)
+            }
+            _ => Ok(Seen::Passed),
         }
+    }
+
+    /// Brings addresses and sockets into the state that the case is about.
+    fn prepare(
+        &mut self,
+        direction: Direction,
+        packet: &Parsed,
+        case: &Case,
+    ) -> Result<Option<Held>, Error> {
+        let Parsed::Ip(header) = packet else {
+            return Ok(None);
+        };
+        self.place(direction, header)?;
+        self.socket(direction, header, case)
     }
 
     /// What becomes of a write of the group. A connection that cannot be made is no verdict.
@@ -136,21 +157,30 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Makes our address the server's own, and the peer's one that answers reach past the policy.
-    fn routes(&self, direction: Direction, header: &Header) -> Result<(), Error> {
+    /// Makes our address the server's own, and the peer's one that answers reach past the policy; those of the case before
+    /// go, since an address may change sides.
+    fn place(&mut self, direction: Direction, header: &Header) -> Result<(), Error> {
         let (local, remote) = match direction {
             Direction::In => (header.to, header.from),
             _ => (header.from, header.to),
         };
-        if !is_ordinary(local) || !is_ordinary(remote) || local == remote {
-            return Ok(());
-        }
-        let length = if local.is_ipv4() { 32 } else { 128 };
+        let before = self.placed.take();
+        let next = (is_ordinary(local) && is_ordinary(remote) && local != remote)
+            .then_some((local, remote));
         self.lab.server.run(|| {
             let mut netlink = lab::Netlink::open()?;
-            netlink.local(local, length)?;
-            netlink.route(remote, length, BACK)
-        })?
+            if let Some((local, remote)) = before {
+                netlink.remove_local(local, whole(local))?;
+                netlink.remove_route(remote, whole(remote), BACK)?;
+            }
+            if let Some((local, remote)) = next {
+                netlink.local(local, whole(local))?;
+                netlink.route(remote, whole(remote), BACK)?;
+            }
+            Ok(())
+        })??;
+        self.placed = next;
+        Ok(())
     }
 
     /// Puts the socket there that the case is about, unless a named one is there already.
@@ -158,18 +188,18 @@ impl<'a> Stage<'a> {
         &self,
         direction: Direction,
         header: &Header,
-        socket: SocketAnswer,
+        case: &Case,
     ) -> Result<Option<Held>, Error> {
-        let state = match socket {
+        let state = match case.socket {
             SocketAnswer::None => return Ok(None),
             SocketAnswer::Listening => State::Listening,
             SocketAnswer::Established => State::Established,
         };
+        let world = LabWorld::of(self.policy, case).holding(SocketAnswer::None);
         let Some(ends) = Ends::of(direction, header) else {
             return Ok(None);
         };
-        let world = LabWorld::new(self.policy);
-        if world.answer(direction, header) == socket {
+        if world.answer(direction, header) == case.socket {
             return Ok(None);
         }
         self.lab
@@ -193,7 +223,10 @@ impl<'a> Stage<'a> {
         for reply in replies {
             match reply {
                 Reply::SynAck { ttl } => {
-                    let ours = self.listeners.iter().find(|(_, listener)| listener.ttl == ttl);
+                    let ours = self
+                        .listeners
+                        .iter()
+                        .find(|(_, listener)| listener.ttl == ttl);
                     return Ok(ours.map_or(Seen::Passed, |(socket, _)| Seen::Reached(*socket)));
                 }
                 Reply::Reset | Reply::Unreachable => return Ok(Seen::Refused),
@@ -205,10 +238,11 @@ impl<'a> Stage<'a> {
 }
 
 /// Starts the listeners; only TCP ones need a TTL of their own, but each has one.
-fn listeners(policy: &Policy) -> Result<Vec<(SocketId, Listener)>, Error> {
+fn listeners(policy: &Policy, absent: &[SocketId]) -> Result<Vec<(SocketId, Listener)>, Error> {
     let named = policy
         .sockets
         .iter()
+        .filter(|(id, _)| !absent.contains(id))
         .flat_map(|(id, socket)| socket.listen.iter().map(move |listen| (id, listen)));
     (FIRST_TTL..=u8::MAX)
         .cycle()
@@ -228,6 +262,11 @@ pub(crate) fn is_new_flow(header: &Header) -> bool {
             Transport::Ports { .. } => header.protocol == 17,
             _ => false,
         }
+}
+
+/// The prefix length of one address.
+fn whole(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 /// Whether an address can be a host's.

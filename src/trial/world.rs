@@ -9,11 +9,14 @@ use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Event, Header, Part, SocketAnswer, Transport, Verdict, World};
 use sockc_compiler::policy::{Direction, Family, Policy, SocketId};
 
+use super::choose::Case;
+
 /// The lab's sockets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LabWorld<'a> {
     policy: &'a Policy,
     held: SocketAnswer,
+    absent: &'a [SocketId],
 }
 
 impl<'a> LabWorld<'a> {
@@ -22,6 +25,16 @@ impl<'a> LabWorld<'a> {
         Self {
             policy,
             held: SocketAnswer::None,
+            absent: &[],
+        }
+    }
+
+    /// The world of a case.
+    pub(crate) fn of(policy: &'a Policy, case: &'a Case) -> Self {
+        Self {
+            policy,
+            held: case.socket,
+            absent: &case.absent,
         }
     }
 
@@ -46,7 +59,8 @@ impl<'a> LabWorld<'a> {
             Verdict::Redirect(_) => SocketAnswer::Listening,
             Verdict::Drop | Verdict::Reject => SocketAnswer::None,
             Verdict::Allow | Verdict::Shortcut(_)
-                if self.held == SocketAnswer::Listening || self.named_at(header.protocol, ends.local).is_some() =>
+                if self.held == SocketAnswer::Listening
+                    || self.named_at(header.protocol, ends.local).is_some() =>
             {
                 SocketAnswer::Listening
             }
@@ -62,7 +76,8 @@ impl<'a> LabWorld<'a> {
                     && listen.port == local.port()
                     && (listen.address == local.ip() || is_wildcard_for(listen.address, local.ip()))
             };
-            socket.listen.iter().any(bound).then_some(id)
+            let there = !self.absent.contains(&id) && socket.listen.iter().any(bound);
+            there.then_some(id)
         })
     }
 }
@@ -73,10 +88,11 @@ impl World for LabWorld<'_> {
     }
 
     fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
-        self.policy.sockets[socket]
-            .listen
-            .iter()
-            .any(|listen| listen.protocol == protocol && Family::of(listen.address) == family)
+        let listen = &self.policy.sockets[socket].listen;
+        !self.absent.contains(&socket)
+            && listen
+                .iter()
+                .any(|listen| listen.protocol == protocol && Family::of(listen.address) == family)
     }
 }
 
@@ -99,8 +115,14 @@ impl Ends {
         let from = SocketAddr::new(header.from, from);
         let to = SocketAddr::new(header.to, to);
         Some(match direction {
-            Direction::In => Self { local: to, remote: from },
-            Direction::Out | Direction::Send => Self { local: from, remote: to },
+            Direction::In => Self {
+                local: to,
+                remote: from,
+            },
+            Direction::Out | Direction::Send => Self {
+                local: from,
+                remote: to,
+            },
         })
     }
 }
@@ -116,7 +138,11 @@ pub(crate) fn ports(header: &Header) -> Option<(u16, u16)> {
 /// The packet that goes the other way.
 fn mirrored(header: &Header) -> Header {
     let transport = match header.transport {
-        Transport::Tcp { from, to, flags } => Transport::Tcp { from: to, to: from, flags },
+        Transport::Tcp { from, to, flags } => Transport::Tcp {
+            from: to,
+            to: from,
+            flags,
+        },
         Transport::Ports { from, to } => Transport::Ports { from: to, to: from },
         other => other,
     };

@@ -25,7 +25,10 @@ const FRAMES: usize = 500;
 const LOOKUPS: usize = 200;
 
 fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 /// A policy of the language, compiled.
@@ -48,9 +51,17 @@ impl Subject {
             !outcome.failed(),
             "{text}\n{:?}\n{}",
             outcome.internal,
-            outcome.diagnostics.iter().map(|d| format!("{d:?}\n")).collect::<String>()
+            outcome
+                .diagnostics
+                .iter()
+                .map(|d| format!("{d:?}\n"))
+                .collect::<String>()
         );
-        Self { text, policy: outcome.policy.unwrap(), built: outcome.built.unwrap() }
+        Self {
+            text,
+            policy: outcome.policy.unwrap(),
+            built: outcome.built.unwrap(),
+        }
     }
 }
 

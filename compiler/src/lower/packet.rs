@@ -63,7 +63,7 @@ impl Lowering<'_> {
         for family in [Family::V4, Family::V6] {
             self.finish(family);
         }
-        for phase in [Phase::Decision, Phase::Counts, Phase::Redirect] {
+        for phase in [Phase::Decision, Phase::Counts] {
             self.answer(phase);
         }
         let last = Exits {

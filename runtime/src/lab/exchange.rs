@@ -31,8 +31,8 @@ pub enum Written {
     Lost,
 }
 
-/// Connects a socket of the group on `from` to one on `to`, writes, and reads at the other end. Both addresses become
-/// the space's own.
+/// Connects a socket of the group on `from` to one on `to`, writes, and reads at the other end. Both addresses are the
+/// space's own meanwhile.
 pub fn exchange(
     space: &Space,
     group: &Group,
@@ -41,14 +41,23 @@ pub fn exchange(
 ) -> Result<Written, Error> {
     space.run(|| {
         let length = if from.is_ipv4() { 32 } else { 128 };
-        for end in [from, to] {
-            Netlink::open()?.local(end.ip(), length)?;
+        let mut netlink = Netlink::open()?;
+        netlink.local(from.ip(), length)?;
+        netlink.local(to.ip(), length)?;
+        let written = between(group, from, to);
+        netlink.remove_local(from.ip(), length)?;
+        if from.ip() != to.ip() {
+            netlink.remove_local(to.ip(), length)?;
         }
-        let (server, client) = (group.tcp_socket(to)?, group.tcp_socket(from)?);
-        let accepted = join(&server, to, &client, from)
-            .doing(|| format!("connecting {from} to {to}"))?;
-        write(&client, &accepted).doing(|| format!("writing from {from} to {to}"))
+        written
     })?
+}
+
+fn between(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Written, Error> {
+    let (server, client) = (group.tcp_socket(to)?, group.tcp_socket(from)?);
+    let accepted =
+        join(&server, to, &client, from).doing(|| format!("connecting {from} to {to}"))?;
+    write(&client, &accepted).doing(|| format!("writing from {from} to {to}"))
 }
 
 /// Connects the two; gives the accepted socket.

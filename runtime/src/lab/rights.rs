@@ -15,7 +15,11 @@ const NEEDED: [(u32, &str); 4] = [
 pub fn missing_rights() -> Vec<&'static str> {
     let effective = effective().unwrap_or(0);
     let misses = |&&(bit, _): &&(u32, &str)| effective >> bit & 1 == 0;
-    NEEDED.iter().filter(misses).map(|&(_, name)| name).collect()
+    NEEDED
+        .iter()
+        .filter(misses)
+        .map(|&(_, name)| name)
+        .collect()
 }
 
 fn effective() -> Option<u64> {

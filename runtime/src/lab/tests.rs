@@ -427,7 +427,11 @@ fn syn(from: IpAddr, to: IpAddr, port: u16) -> Vec<u8> {
         to,
         protocol: 6,
         part: Part::Whole,
-        transport: Transport::Tcp { from: 4000, to: port, flags: 2 },
+        transport: Transport::Tcp {
+            from: 4000,
+            to: port,
+            flags: 2,
+        },
         length: 0,
     };
     sockc_compiler::packet::build::Frame::new(header)
