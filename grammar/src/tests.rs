@@ -33,7 +33,10 @@ fn read(text: &str) -> (File, Vec<Diagnostic>) {
 fn statements(text: &str) -> Vec<Statement> {
     let (file, mistakes) = read(text);
     assert!(mistakes.is_empty(), "{text}\n{}", drawn(text, &mistakes));
-    file.statements.into_iter().map(|statement| statement.value).collect()
+    file.statements
+        .into_iter()
+        .map(|statement| statement.value)
+        .collect()
 }
 
 fn drawn(text: &str, mistakes: &[Diagnostic]) -> String {
@@ -45,7 +48,10 @@ fn drawn(text: &str, mistakes: &[Diagnostic]) -> String {
 fn mistakes(text: &str) -> Vec<(&'static str, u32)> {
     let (sources, id) = source(text);
     let (_, mistakes) = crate::parse(&sources, id);
-    mistakes.iter().map(|mistake| (mistake.code.0, sources.place(mistake.primary.span).0)).collect()
+    mistakes
+        .iter()
+        .map(|mistake| (mistake.code.0, sources.place(mistake.primary.span).0))
+        .collect()
 }
 
 /// The statements without their spans, the clauses of each rule sorted.
@@ -53,7 +59,9 @@ fn meaning(text: &str) -> Vec<String> {
     fn sort(statements: &mut [crate::source::Spanned<Statement>]) {
         for statement in statements {
             match &mut statement.value {
-                Statement::Rule(rule) => rule.clauses.sort_by_key(|clause| without_spans(&format!("{:?}", clause.value))),
+                Statement::Rule(rule) => rule
+                    .clauses
+                    .sort_by_key(|clause| without_spans(&format!("{:?}", clause.value))),
                 Statement::For(block) => sort(&mut block.statements),
                 _ => {}
             }
@@ -62,7 +70,10 @@ fn meaning(text: &str) -> Vec<String> {
     let (mut file, mistakes) = read(text);
     assert!(mistakes.is_empty(), "{text}\n{}", drawn(text, &mistakes));
     sort(&mut file.statements);
-    file.statements.iter().map(|statement| without_spans(&format!("{:?}", statement.value))).collect()
+    file.statements
+        .iter()
+        .map(|statement| without_spans(&format!("{:?}", statement.value)))
+        .collect()
 }
 
 fn without_spans(text: &str) -> String {

@@ -10,9 +10,16 @@ use crate::codes;
 
 fn files() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/bad");
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap());
     let mut files: Vec<(String, String)> = entries
-        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read_to_string(entry.path()).unwrap()))
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                std::fs::read_to_string(entry.path()).unwrap(),
+            )
+        })
         .filter(|(name, _)| name.starts_with("e01"))
         .collect();
     files.sort();
@@ -34,17 +41,29 @@ fn marks(text: &str) -> Vec<(String, u32)> {
 #[test]
 fn each_file_shows_its_code_where_it_says() {
     for (name, text) in files() {
-        let found: Vec<(String, u32)> = mistakes(&text).iter().map(|(code, line)| ((*code).to_owned(), *line)).collect();
+        let found: Vec<(String, u32)> = mistakes(&text)
+            .iter()
+            .map(|(code, line)| ((*code).to_owned(), *line))
+            .collect();
         assert_eq!(found, marks(&text), "{name}");
         let code = name[..5].to_uppercase();
         assert!(found.iter().any(|(found, _)| *found == code), "{name}");
-        assert!(text.starts_with("# "), "{name} begins with a sentence on what is wrong");
+        assert!(
+            text.starts_with("# "),
+            "{name} begins with a sentence on what is wrong"
+        );
     }
 }
 
 #[test]
 fn each_code_has_a_file() {
-    let shown: BTreeSet<String> = files().iter().map(|(name, _)| name[..5].to_uppercase()).collect();
-    let declared: BTreeSet<String> = codes::CODES.iter().map(|(code, _)| code.0.to_owned()).collect();
+    let shown: BTreeSet<String> = files()
+        .iter()
+        .map(|(name, _)| name[..5].to_uppercase())
+        .collect();
+    let declared: BTreeSet<String> = codes::CODES
+        .iter()
+        .map(|(code, _)| code.0.to_owned())
+        .collect();
     assert_eq!(shown, declared);
 }

@@ -12,7 +12,8 @@ fn rule(text: &str) -> crate::ast::Rule {
 
 fn packet(text: &str) -> Result<Packet, Vec<&'static str>> {
     let (sources, id) = source(text);
-    crate::parse_packet(&sources, id).map_err(|mistakes| mistakes.iter().map(|mistake| mistake.code.0).collect())
+    crate::parse_packet(&sources, id)
+        .map_err(|mistakes| mistakes.iter().map(|mistake| mistake.code.0).collect())
 }
 
 #[test]
@@ -34,18 +35,36 @@ fn spans_cover_what_was_written_and_nothing_else() {
     let text = "allow # c\n  # d\n\ndrop tcp from any # e\n  to any:22  \n";
     let (sources, id) = source(text);
     let (file, _) = crate::parse(&sources, id);
-    let texts: Vec<&str> = file.statements.iter().map(|statement| sources.text(statement.span)).collect();
+    let texts: Vec<&str> = file
+        .statements
+        .iter()
+        .map(|statement| sources.text(statement.span))
+        .collect();
     assert_eq!(texts, ["allow", "drop tcp from any # e\n  to any:22"]);
-    let Statement::Rule(rule) = &file.statements[1].value else { panic!() };
-    let clauses: Vec<&str> = rule.clauses.iter().map(|clause| sources.text(clause.span)).collect();
+    let Statement::Rule(rule) = &file.statements[1].value else {
+        panic!()
+    };
+    let clauses: Vec<&str> = rule
+        .clauses
+        .iter()
+        .map(|clause| sources.text(clause.span))
+        .collect();
     assert_eq!(clauses, ["from any", "to any:22"]);
 }
 
 #[test]
 fn a_redirects_destination_may_stand_anywhere_without_to() {
-    for text in ["redirect 3.3.3.3:* to sock proxy", "redirect to sock proxy 3.3.3.3:*", "redirect log to sock proxy 3.3.3.3:*"] {
+    for text in [
+        "redirect 3.3.3.3:* to sock proxy",
+        "redirect to sock proxy 3.3.3.3:*",
+        "redirect log to sock proxy 3.3.3.3:*",
+    ] {
         let rule = rule(text);
-        let bare = rule.clauses.iter().filter(|clause| matches!(clause.value, Clause::To { bare: true, .. })).count();
+        let bare = rule
+            .clauses
+            .iter()
+            .filter(|clause| matches!(clause.value, Clause::To { bare: true, .. }))
+            .count();
         let target = rule.clauses.iter().filter(|clause| matches!(&clause.value, Clause::Target(Target::Sock(name)) if name.value == "proxy"));
         assert_eq!((bare, target.count()), (1, 1), "{text}");
     }
@@ -54,15 +73,26 @@ fn a_redirects_destination_may_stand_anywhere_without_to() {
 #[test]
 fn no_socket_is_no_socket_exists() {
     let short = super::meaning("drop if no socket in netns \"b\"");
-    assert_eq!(short, super::meaning("drop if no socket exists in netns \"b\""));
-    let Clause::If(conditions) = &rule("drop if no socket").clauses[0].value else { panic!() };
-    assert!(matches!(&conditions[0].value, Condition::No(inner) if matches!(inner.value, Condition::Socket { .. })));
+    assert_eq!(
+        short,
+        super::meaning("drop if no socket exists in netns \"b\"")
+    );
+    let Clause::If(conditions) = &rule("drop if no socket").clauses[0].value else {
+        panic!()
+    };
+    assert!(
+        matches!(&conditions[0].value, Condition::No(inner) if matches!(inner.value, Condition::Socket { .. }))
+    );
 }
 
 #[test]
 fn flags_behind_no_are_clear() {
-    let Clause::If(conditions) = &rule("drop if tcp flags syn no ack rst").clauses[0].value else { panic!() };
-    let Condition::TcpFlags { set, clear } = &conditions[0].value else { panic!() };
+    let Clause::If(conditions) = &rule("drop if tcp flags syn no ack rst").clauses[0].value else {
+        panic!()
+    };
+    let Condition::TcpFlags { set, clear } = &conditions[0].value else {
+        panic!()
+    };
     assert_eq!((set.len(), clear.len()), (1, 2));
 }
 
@@ -95,12 +125,28 @@ fn dashes_belong_to_names_between_letters_only() {
 
 #[test]
 fn numbers_and_durations_have_their_value() {
-    for (text, value) in [("0x1F", 31), ("100_000", 100_000), ("0", 0), ("18446744073709551615", u64::MAX)] {
-        let Statement::Version(number) = &statements(&format!("sockc {text}"))[0] else { panic!() };
+    for (text, value) in [
+        ("0x1F", 31),
+        ("100_000", 100_000),
+        ("0", 0),
+        ("18446744073709551615", u64::MAX),
+    ] {
+        let Statement::Version(number) = &statements(&format!("sockc {text}"))[0] else {
+            panic!()
+        };
         assert_eq!(number.value, value);
     }
-    for (text, value) in [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000), ("2d", 172_800_000)] {
-        let Statement::Set(set) = &statements(&format!("live set a max 1 expires {text}"))[0] else { panic!() };
+    for (text, value) in [
+        ("500ms", 500),
+        ("10s", 10_000),
+        ("5m", 300_000),
+        ("1h", 3_600_000),
+        ("2d", 172_800_000),
+    ] {
+        let Statement::Set(set) = &statements(&format!("live set a max 1 expires {text}"))[0]
+        else {
+            panic!()
+        };
         assert_eq!(set.expires.as_ref().unwrap().value, value);
     }
 }
@@ -109,9 +155,20 @@ fn numbers_and_durations_have_their_value() {
 fn a_block_holds_its_statements_and_a_text_may_begin_with_a_byte_order_mark() {
     let text = "\u{feff}for netns \"b\" { for zone w { allow drop } allow } allow";
     let statements = statements(text);
-    let Statement::For(outer) = &statements[0] else { panic!() };
-    let Statement::For(inner) = &outer.statements[0].value else { panic!() };
-    assert_eq!((statements.len(), outer.statements.len(), inner.statements.len()), (2, 2, 2));
+    let Statement::For(outer) = &statements[0] else {
+        panic!()
+    };
+    let Statement::For(inner) = &outer.statements[0].value else {
+        panic!()
+    };
+    assert_eq!(
+        (
+            statements.len(),
+            outer.statements.len(),
+            inner.statements.len()
+        ),
+        (2, 2, 2)
+    );
 }
 
 #[test]
@@ -145,7 +202,10 @@ fn mistakes_in_packets_are_said() {
 fn the_shape_of_a_rule() {
     let rule = rule("ssh-in: audit drop in tcp, icmp 3/4 from any note \"x\"");
     assert_eq!(rule.label.unwrap().value, "ssh-in");
-    assert_eq!((rule.verb.value, rule.protocols.len(), rule.clauses.len()), (Verb::Drop, 2, 2));
+    assert_eq!(
+        (rule.verb.value, rule.protocols.len(), rule.clauses.len()),
+        (Verb::Drop, 2, 2)
+    );
     assert!(rule.audit.is_some());
     assert_eq!(rule.direction.unwrap().value, Direction::In);
 }

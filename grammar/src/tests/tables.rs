@@ -8,9 +8,18 @@ const GRAMMAR: &str = include_str!("../policy.pest");
 
 /// Every word in quotes in the grammar.
 fn words_of_grammar() -> BTreeSet<&'static str> {
-    let code = GRAMMAR.lines().map(|line| line.split("//").next().unwrap_or(""));
+    let code = GRAMMAR
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""));
     let quoted = code.flat_map(|line| line.split('"').skip(1).step_by(2));
-    quoted.filter(|word| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())).collect()
+    quoted
+        .filter(|word| {
+            word.len() > 1
+                && word
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+        })
+        .collect()
 }
 
 #[test]
@@ -26,20 +35,34 @@ fn the_reserved_words_are_those_of_the_grammar() {
     let (_, rule) = GRAMMAR.split_once("reserved = _{").unwrap();
     let (rule, _) = rule.split_once("\n}").unwrap();
     let reserved: BTreeSet<&str> = rule.split('"').skip(1).step_by(2).collect();
-    let known: BTreeSet<&str> = words::STATEMENT.iter().chain(words::RESERVED).copied().collect();
+    let known: BTreeSet<&str> = words::STATEMENT
+        .iter()
+        .chain(words::RESERVED)
+        .copied()
+        .collect();
     assert_eq!(reserved, known);
 }
 
 #[test]
 fn longer_words_come_first_where_one_begins_like_another() {
-    for choice in ["reserved = _{", "direction       = @{", "hook            = @{", "protocol_word   = _{"] {
+    for choice in [
+        "reserved = _{",
+        "direction       = @{",
+        "hook            = @{",
+        "protocol_word   = _{",
+    ] {
         let (_, rule) = GRAMMAR.split_once(choice).unwrap();
         let (rule, _) = rule.split_once('}').unwrap();
         let words: Vec<&str> = rule.split('"').skip(1).step_by(2).collect();
         for (index, word) in words.iter().enumerate() {
-            let shadowed = words[..index].iter().find(|earlier| word.starts_with(**earlier));
+            let shadowed = words[..index]
+                .iter()
+                .find(|earlier| word.starts_with(**earlier));
             let harmless = ["tcp"].contains(word) || shadowed.is_none();
-            assert!(harmless || shadowed == Some(&"in"), "{word} after {shadowed:?}");
+            assert!(
+                harmless || shadowed == Some(&"in"),
+                "{word} after {shadowed:?}"
+            );
         }
     }
 }
@@ -55,7 +78,9 @@ fn words_of_other_tools_are_no_statement_words_and_stand_once() {
 #[test]
 fn codes_stand_once_and_in_order() {
     let names: Vec<&str> = codes::CODES.iter().map(|(code, _)| code.0).collect();
-    let expected: Vec<String> = (1..=names.len()).map(|number| format!("E01{number:02}")).collect();
+    let expected: Vec<String> = (1..=names.len())
+        .map(|number| format!("E01{number:02}"))
+        .collect();
     assert_eq!(names, expected);
 }
 

@@ -40,16 +40,31 @@ impl Builder {
         let mut seen = Vec::new();
         let mut complete = true;
         for clause in children(node, Part::clause) {
-            complete &= !self.is_twice(&clause, &mut seen);
-            let built = self.clause(&clause, verb);
+            let built = if self.is_twice(&clause, verb, &mut seen) {
+                None
+            } else {
+                self.clause(&clause, verb)
+            };
             complete &= built.is_some();
             clauses.extend(built.map(|value| self.spanned(&clause, value)));
         }
         complete.then_some(clauses)
     }
 
-    fn is_twice(&mut self, clause: &Node<'_>, seen: &mut Vec<(&'static str, Span)>) -> bool {
-        let slot = first(clause).map_or("", |inner| slot(&inner));
+    fn is_twice(
+        &mut self,
+        clause: &Node<'_>,
+        verb: Verb,
+        seen: &mut Vec<(&'static str, Span)>,
+    ) -> bool {
+        let slot = match first(clause) {
+            // A destination without `to` is a mistake of its own where it is none of a redirect's.
+            Some(inner) if inner.as_rule() == Part::bare_clause && verb != Verb::Redirect => {
+                return false;
+            }
+            Some(inner) => slot(&inner),
+            None => "",
+        };
         let span = self.span(clause);
         let earlier = seen.iter().find(|(other, _)| *other == slot).copied();
         seen.push((slot, span));
@@ -67,9 +82,14 @@ impl Builder {
             _ => "keep one of the two, or write two rules",
         };
         self.mistakes.push(
-            Diagnostic::error(codes::TWICE, format!("{what} stands twice", what = titled(what)), span, "again here")
-                .also(earlier, "first here")
-                .help(help),
+            Diagnostic::error(
+                codes::TWICE,
+                format!("{what} stands twice", what = titled(what)),
+                span,
+                "again here",
+            )
+            .also(earlier, "first here")
+            .help(help),
         );
     }
 
@@ -77,8 +97,10 @@ impl Builder {
         let inner = first(node)?;
         Some(match inner.as_rule() {
             Part::from_clause => Clause::From(self.side(&child(&inner, Part::side)?)?),
-            Part::to_clause => self.to_clause(&first_after_word(&inner)?)?,
-            Part::by_map | Part::within_group | Part::with_pairs => Clause::Target(self.target(&inner)?),
+            Part::to_clause => self.destination(&first_after_word(&inner)?)?,
+            Part::by_map | Part::within_group | Part::with_pairs => {
+                Clause::Target(self.target(&inner)?)
+            }
             Part::bare_clause => self.bare_destination(&inner, verb)?,
             Part::on_clause => self.on_clause(&first_after_word(&inner)?)?,
             Part::if_clause => Clause::If(self.conditions(&inner)?),
@@ -94,7 +116,7 @@ impl Builder {
         })
     }
 
-    fn to_clause(&mut self, node: &Node<'_>) -> Option<Clause> {
+    fn destination(&mut self, node: &Node<'_>) -> Option<Clause> {
         Some(match node.as_rule() {
             Part::side => Clause::To {
                 bare: false,
@@ -112,7 +134,10 @@ impl Builder {
                 "destination without its `to`".to_owned(),
                 self.span(node),
                 "from or to?".to_owned(),
-                format!("write `to {}`; only a redirect may leave it out", node.as_str().trim_end()),
+                format!(
+                    "write `to {}`; only a redirect may leave it out",
+                    node.as_str().trim_end()
+                ),
             );
             return None;
         }
@@ -201,7 +226,12 @@ impl Builder {
     }
 
     /// Puts a value where none must be yet.
-    pub(super) fn once<T>(&mut self, what: &str, slot: &mut Option<Spanned<T>>, value: Spanned<T>) -> Option<()> {
+    pub(super) fn once<T>(
+        &mut self,
+        what: &str,
+        slot: &mut Option<Spanned<T>>,
+        value: Spanned<T>,
+    ) -> Option<()> {
         if let Some(earlier) = slot {
             self.twice(what, value.span, earlier.span);
             return None;
