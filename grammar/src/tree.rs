@@ -10,6 +10,7 @@ mod driver;
 mod endpoint;
 mod expected;
 mod leaf;
+mod opening;
 mod packet;
 mod pieces;
 mod resume;

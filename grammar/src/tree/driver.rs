@@ -7,6 +7,7 @@ use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 
 use super::expected::Expected;
+use super::opening::opening;
 use super::pieces::{Pieces, pieces};
 use super::resume::{InBlock, resume};
 use super::{Builder, Grammar, Node, Rule, end_of, span};
@@ -345,33 +346,6 @@ impl<'t> Driver<'t> {
         };
         resume(self.text, &self.outline, start, at, block)
     }
-}
-
-/// The rule of the statement that begins at `at`.
-fn opening(text: &str, at: usize) -> Option<Rule> {
-    if scan::is_label(text, at) {
-        return Some(Rule::rule_line);
-    }
-    let word = scan::word(text, at);
-    Some(match word {
-        "sockc" => Rule::version,
-        "policy" => Rule::policy,
-        "include" => Rule::include,
-        "interfaces" => Rule::interfaces,
-        "zone" => Rule::zone,
-        "default" => Rule::default_line,
-        "set" => Rule::set_decl,
-        "live" if scan::word(text, scan::skip(text, at + word.len())) == "map" => Rule::map_decl,
-        "live" => Rule::set_decl,
-        "socket" => Rule::socket_decl,
-        "map" => Rule::map_decl,
-        "group" => Rule::group_decl,
-        "pairs" => Rule::pairs_decl,
-        "for" => Rule::for_head,
-        "expect" => Rule::expect,
-        _ if words::VERBS.contains(&word) => Rule::rule_line,
-        _ => return None,
-    })
 }
 
 fn too_deep(source: SourceId, at: usize) -> Diagnostic {
