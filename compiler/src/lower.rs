@@ -32,7 +32,7 @@ use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
 use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Value};
-use crate::place::{Chain, Effect};
+use crate::place::Chain;
 use crate::policy::{Direction, Family, GroupId, Place, Policy, RuleId, SocketId};
 
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
@@ -141,12 +141,7 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
         .flatten()
         .flat_map(|flat| flat.nodes.values().map(|node| node.field));
     let used = tested.fold(FieldSet::default(), FieldSet::with);
-    let redirects = source
-        .chain
-        .entries
-        .iter()
-        .any(|entry| entry.effect == Effect::RedirectPass);
-    if redirects || used.contains(Field::Socket) {
+    if used.contains(Field::Socket) {
         used.union(LOOKED_UP)
     } else {
         used

@@ -103,7 +103,7 @@ pub fn compile(sources: &SourceMap, id: SourceId, stem: &str, target: &Target) -
     let (policy, found) = if diagnostics.is_empty() {
         crate::resolve::resolve(&file, sources, stem)
     } else {
-        (None, Vec::new())
+        (None, crate::resolve::resolve_incomplete(&file, sources))
     };
     diagnostics.extend(found);
     let Some(policy) = policy else {

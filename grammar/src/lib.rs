@@ -40,3 +40,6 @@ pub fn parse(sources: &SourceMap, id: SourceId) -> (ast::File, Vec<Diagnostic>) 
 pub fn parse_packet(sources: &SourceMap, id: SourceId) -> Result<ast::Packet, Vec<Diagnostic>> {
     tree::read_packet(&sources.get(id).text, id)
 }
+
+#[cfg(test)]
+mod tests;

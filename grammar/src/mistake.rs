@@ -69,7 +69,12 @@ pub(crate) fn no_statement(text: &str, source: SourceId, at: usize) -> Diagnosti
 
 /// The message for a statement that parsed and made no sense to us: never seen, and no reason to stop.
 pub(crate) fn not_understood(place: Span) -> Diagnostic {
-    Diagnostic::error(codes::EXPECTED, "this statement was not understood", place, "here")
+    Diagnostic::error(
+        codes::EXPECTED,
+        "this statement was not understood",
+        place,
+        "here",
+    )
 }
 
 /// Whether the text is an unbracketed IPv6 address with ports: code, message and help if so.
@@ -92,10 +97,20 @@ impl Failure<'_> {
     }
 
     fn span(&self, length: usize) -> Span {
-        span(self.source, self.at, (self.at + length).min(self.text.len()))
+        span(
+            self.source,
+            self.at,
+            (self.at + length).min(self.text.len()),
+        )
     }
 
-    fn error(&self, code: Code, message: impl Into<String>, place: Span, label: impl Into<String>) -> Diagnostic {
+    fn error(
+        &self,
+        code: Code,
+        message: impl Into<String>,
+        place: Span,
+        label: impl Into<String>,
+    ) -> Diagnostic {
         Diagnostic::error(code, message, place, label)
     }
 
@@ -104,29 +119,49 @@ impl Failure<'_> {
             return None;
         }
         Some(
-            self.error(codes::OPEN_STRING, "string without its closing quote", self.span(1), "begins here")
-                .help("write `\"` at its end, on the same line"),
+            self.error(
+                codes::OPEN_STRING,
+                "string without its closing quote",
+                self.span(1),
+                "begins here",
+            )
+            .help("write `\"` at its end, on the same line"),
         )
     }
 
     /// Mistakes inside ADDRESS:PORTS.
     fn endpoint(&self) -> Option<Diagnostic> {
-        let near = if self.expected.has(":") { self.last_end } else { self.broke };
+        let near = if self.expected.has(":") {
+            self.last_end
+        } else {
+            self.broke
+        };
         let start = scan::chunk_start(self.text, near).max(self.start);
         let chunk = scan::chunk(self.text, start);
         let place = span(self.source, start, start + chunk.len());
         if let Some((code, message, help)) = self.bare_ipv6_chunk(chunk) {
-            return Some(self.error(code, message, place, "ports behind an IPv6 address").help(help));
-        }
-        if let Some((address, ports)) = chunk.split_once("]/") {
-            let (length, ports) = ports.split_once(':').map_or((ports, ""), |(length, ports)| (length, ports));
-            let colon = if ports.is_empty() { "" } else { ":" };
             return Some(
-                self.error(codes::BARE_IPV6, "the prefix length stands inside the brackets", place, "outside here")
-                    .help(format!("write `{address}/{length}]{colon}{ports}`")),
+                self.error(code, message, place, "ports behind an IPv6 address")
+                    .help(help),
             );
         }
-        self.blank_in_endpoint(start, chunk).or_else(|| self.ports_in_set(start, chunk))
+        if let Some((address, ports)) = chunk.split_once("]/") {
+            let (length, ports) = ports
+                .split_once(':')
+                .map_or((ports, ""), |(length, ports)| (length, ports));
+            let colon = if ports.is_empty() { "" } else { ":" };
+            return Some(
+                self.error(
+                    codes::BARE_IPV6,
+                    "the prefix length stands inside the brackets",
+                    place,
+                    "outside here",
+                )
+                .help(format!("write `{address}/{length}]{colon}{ports}`")),
+            );
+        }
+        self.blank_in_endpoint(start, chunk)
+            .or_else(|| self.ports_in_set(start, chunk))
     }
 
     fn bare_ipv6_chunk(&self, chunk: &str) -> Option<(Code, String, String)> {
@@ -144,7 +179,10 @@ impl Failure<'_> {
         let behind = start + chunk.len();
         let address = chunk.strip_suffix(':')?;
         let blank = scan::byte(self.text, behind).is_some_and(|byte| byte == b' ' || byte == b'\t');
-        let looks = address == "any" || address.starts_with(['@', '[']) || address.contains('.') || address.contains("::");
+        let looks = address == "any"
+            || address.starts_with(['@', '['])
+            || address.contains('.')
+            || address.contains("::");
         if !blank || !looks {
             return None;
         }
@@ -153,8 +191,13 @@ impl Failure<'_> {
         let ports = scan::chunk(self.text, next);
         let ports = if ports.is_empty() { "{…}" } else { ports };
         Some(
-            self.error(codes::BLANK_IN_ENDPOINT, "blank inside ADDRESS:PORTS", place, "a blank follows the `:`")
-                .help(format!("write `{address}:{ports}`")),
+            self.error(
+                codes::BLANK_IN_ENDPOINT,
+                "blank inside ADDRESS:PORTS",
+                place,
+                "a blank follows the `:`",
+            )
+            .help(format!("write `{address}:{ports}`")),
         )
     }
 
@@ -163,7 +206,9 @@ impl Failure<'_> {
         if !inside_set || chunk.starts_with(':') {
             return None;
         }
-        let address = scan::rest(self.text, start).get(..self.at - start).unwrap_or("");
+        let address = scan::rest(self.text, start)
+            .get(..self.at - start)
+            .unwrap_or("");
         Some(
             self.error(
                 codes::PORTS_IN_SET,
@@ -171,7 +216,9 @@ impl Failure<'_> {
                 self.span(chunk.len() - (self.at - start)),
                 "ports here",
             )
-            .help(format!("write `{address}` here, and the ports in the rule: `to @name:53`")),
+            .help(format!(
+                "write `{address}` here, and the ports in the rule: `to @name:53`"
+            )),
         )
     }
 
@@ -182,7 +229,12 @@ impl Failure<'_> {
         }
         let open = self.open_brace_before();
         let place = span(self.source, self.last_end.saturating_sub(1), self.last_end);
-        let diagnostic = self.error(codes::OPEN_BRACE, "missing `}`", place, "expected `}` behind this");
+        let diagnostic = self.error(
+            codes::OPEN_BRACE,
+            "missing `}`",
+            place,
+            "expected `}` behind this",
+        );
         let diagnostic = diagnostic.help("write `}` at the end of the list");
         Some(match open {
             Some(open) => diagnostic.also(span(self.source, open, open + 1), "opened here"),
@@ -216,7 +268,10 @@ impl Failure<'_> {
         match self.byte() {
             None => true,
             Some(b'}') => !self.expected.has("}"),
-            Some(_) => scan::first_on_line(self.text, self.at) && scan::begins_statement(self.text, self.at),
+            Some(_) => {
+                scan::first_on_line(self.text, self.at)
+                    && scan::begins_statement(self.text, self.at)
+            }
         }
     }
 
@@ -241,7 +296,9 @@ impl Failure<'_> {
 
     fn foreign(&self, word: &str) -> Option<Diagnostic> {
         let rest = scan::rest(self.text, self.at);
-        let mark = words::FOREIGN_MARKS.iter().find(|(mark, _)| rest.starts_with(mark));
+        let mark = words::FOREIGN_MARKS
+            .iter()
+            .find(|(mark, _)| rest.starts_with(mark));
         let (found, help) = match mark {
             Some((mark, help)) => (*mark, *help),
             None => (word, words::foreign(word)?),
@@ -265,7 +322,9 @@ impl Failure<'_> {
             return None;
         }
         let help = match (scan::word(self.text, self.start), word) {
-            ("policy", "accept" | "allow" | "drop" | "reject") => format!("write `default in {word}` for a default"),
+            ("policy", "accept" | "allow" | "drop" | "reject") => {
+                format!("write `default in {word}` for a default")
+            }
             _ => format!("choose another name, such as `{word}-1`"),
         };
         Some(
@@ -284,7 +343,10 @@ impl Failure<'_> {
         let chunk = scan::chunk(self.text, self.at);
         let digits = chunk.starts_with(|first: char| first.is_ascii_digit() || first == '[');
         if digits && self.expected.kinds.contains(&"`{ … }`") {
-            return Some(self.unexpected().help(format!("addresses stand in braces: `{{ {chunk} }}`")));
+            return Some(
+                self.unexpected()
+                    .help(format!("addresses stand in braces: `{{ {chunk} }}`")),
+            );
         }
         if !self.expected.has_address() || !digits || !chunk.contains(['.', ':', '/']) {
             return None;
@@ -303,7 +365,8 @@ impl Failure<'_> {
     /// Words of the language at the wrong place, where more than "expected …" helps.
     fn misplaced(&self, word: &str) -> Option<Diagnostic> {
         let help = match word {
-            "socket" | "fragment" | "length" | "ttl" | "dscp" | "vlan" | "flags" | "no" | "established"
+            "socket" | "fragment" | "length" | "ttl" | "dscp" | "vlan" | "flags" | "no"
+            | "established"
                 if self.expected.kinds.contains(&"a clause") =>
             {
                 "conditions follow `if`, joined by `and`: `if no socket and fragment`"
@@ -311,7 +374,9 @@ impl Failure<'_> {
             "in" | "out" | "send" | "receive" if self.expected.kinds.contains(&"a clause") => {
                 "the direction stands right behind the verb: `allow out tcp …`"
             }
-            "tcp" | "udp" | "icmp" | "icmp6" | "sctp" if self.expected.kinds.contains(&"a clause") => {
+            "tcp" | "udp" | "icmp" | "icmp6" | "sctp"
+                if self.expected.kinds.contains(&"a clause") =>
+            {
                 "protocols stand behind the verb and the direction, joined by `,`: `allow in tcp, udp …`"
             }
             _ => return None,
@@ -325,15 +390,20 @@ impl Failure<'_> {
         }
         let begins = self.expected.is_empty() || scan::first_on_line(self.text, self.at);
         let others = words::every().filter(|known| begins || !words::STATEMENT.contains(known));
-        let likely = words::nearest(word, self.expected.candidates()).or_else(|| words::nearest(word, others));
+        let likely = words::nearest(word, self.expected.candidates())
+            .or_else(|| words::nearest(word, others));
         let expected = self.expected.text();
         let label = if expected.is_empty() {
             "a statement must begin here".to_owned()
         } else {
             format!("expected {expected}")
         };
-        let diagnostic =
-            self.error(codes::UNKNOWN_WORD, format!("unknown word `{word}`"), self.span(word.len()), label);
+        let diagnostic = self.error(
+            codes::UNKNOWN_WORD,
+            format!("unknown word `{word}`"),
+            self.span(word.len()),
+            label,
+        );
         Some(match likely {
             Some(likely) => diagnostic.help(format!("did you mean `{likely}`?")),
             None => diagnostic,
@@ -343,12 +413,20 @@ impl Failure<'_> {
     fn glued_label(&self, word: &str) -> Option<Diagnostic> {
         let colon = self.at + word.len();
         let behind = scan::word(self.text, colon + 1);
-        if word.is_empty() || scan::byte(self.text, colon) != Some(b':') || !words::VERBS.contains(&behind) {
+        if word.is_empty()
+            || scan::byte(self.text, colon) != Some(b':')
+            || !words::VERBS.contains(&behind)
+        {
             return None;
         }
         Some(
-            self.error(codes::GLUED_LABEL, "label without a blank behind it", self.span(word.len() + 1), "a label")
-                .help(format!("write `{word}: {behind}`")),
+            self.error(
+                codes::GLUED_LABEL,
+                "label without a blank behind it",
+                self.span(word.len() + 1),
+                "a label",
+            )
+            .help(format!("write `{word}: {behind}`")),
         )
     }
 
@@ -380,7 +458,9 @@ impl Failure<'_> {
         let rest = scan::rest(self.text, self.at);
         let chunk = scan::chunk(self.text, self.at);
         let first = rest.chars().next();
-        if chunk.len() <= 40 && first.is_some_and(|first| first.is_ascii_alphanumeric() || "@[.".contains(first)) {
+        if chunk.len() <= 40
+            && first.is_some_and(|first| first.is_ascii_alphanumeric() || "@[.".contains(first))
+        {
             return chunk;
         }
         let length = first.map_or(0, char::len_utf8);

@@ -80,7 +80,8 @@ impl Printer<'_> {
         self.blank_line(start);
         let inside = self.take_comments(end);
         let trailing = self.trailing(end, next);
-        self.lines.extend(layout(self.text, pieces, &inside, trailing, self.depth));
+        self.lines
+            .extend(layout(self.text, pieces, &inside, trailing, self.depth));
         self.at_begin = false;
     }
 
@@ -88,17 +89,28 @@ impl Printer<'_> {
     fn comments_before(&mut self, at: usize) {
         for comment in self.take_comments(at) {
             self.blank_line(comment.start);
-            self.lines.push(Line::new(self.depth, "", Some(comment.text(self.text).to_owned())));
+            self.lines.push(Line::new(
+                self.depth,
+                "",
+                Some(comment.text(self.text).to_owned()),
+            ));
             self.end = comment.end;
             self.at_begin = false;
         }
     }
 
     fn take_comments(&mut self, before: usize) -> Vec<Comment> {
-        let count = self.comments.iter().take_while(|(start, _)| *start < before).count();
+        let count = self
+            .comments
+            .iter()
+            .take_while(|(start, _)| *start < before)
+            .count();
         let (taken, rest) = self.comments.split_at(count);
         self.comments = rest;
-        taken.iter().map(|&(start, end)| Comment { start, end }).collect()
+        taken
+            .iter()
+            .map(|&(start, end)| Comment { start, end })
+            .collect()
     }
 
     /// The comment behind a statement that ends at `end`, on the same line and before the next statement.
@@ -109,7 +121,10 @@ impl Printer<'_> {
             return None;
         }
         self.comments = self.comments.get(1..).unwrap_or(&[]);
-        let comment = Comment { start, end: comment_end };
+        let comment = Comment {
+            start,
+            end: comment_end,
+        };
         self.end = comment_end;
         Some(comment.text(self.text).to_owned())
     }
@@ -133,5 +148,7 @@ fn start_of(item: &Item) -> usize {
 
 fn bounds(pieces: &Pieces) -> (usize, usize) {
     let all = pieces.iter().flat_map(|group| &group.pieces);
-    all.fold((usize::MAX, 0), |(start, end), piece| (start.min(piece.start), end.max(piece.end)))
+    all.fold((usize::MAX, 0), |(start, end), piece| {
+        (start.min(piece.start), end.max(piece.end))
+    })
 }

@@ -13,7 +13,11 @@ use crate::source::{Source, SourceId, SourceMap, Span};
 /// Renders diagnostics one below the other, each with a blank line behind it; with terminal colours if `color`.
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], sources: &SourceMap, color: bool) -> String {
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     let mut text = String::new();
     for diagnostic in diagnostics {
         text.push_str(&renderer.render(&[report(diagnostic, sources)]));
@@ -27,7 +31,9 @@ fn report<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(&diagnostic.message).id(diagnostic.code.0);
+    let title = level
+        .primary_title(&diagnostic.message)
+        .id(diagnostic.code.0);
     let mut group = Group::with_title(title).elements(snippets(diagnostic, sources));
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(help));
@@ -43,7 +49,12 @@ fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Vec<Eleme
             ids.push(label.span.source);
         }
     }
-    let known = |id: &SourceId| sources.iter().find(|(known, _)| known == id).map(|(_, source)| source);
+    let known = |id: &SourceId| {
+        sources
+            .iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, source)| source)
+    };
     ids.iter()
         .filter_map(|id| known(id).map(|source| snippet(diagnostic, *id, source)))
         .collect()
@@ -53,7 +64,9 @@ fn snippet<'a>(diagnostic: &'a Diagnostic, id: SourceId, source: &'a Source) -> 
     let labels = labels(diagnostic, id);
     let window = window(&source.text, &labels);
     let line = source.text[..window.start].matches('\n').count() + 1;
-    let mut snippet = Snippet::source(&source.text[window.clone()]).path(&source.name).line_start(line);
+    let mut snippet = Snippet::source(&source.text[window.clone()])
+        .path(&source.name)
+        .line_start(line);
     for (kind, label) in labels {
         let range = within(&source.text, label.span);
         let mut annotation = kind.span(range.start - window.start..range.end - window.start);
@@ -67,14 +80,22 @@ fn snippet<'a>(diagnostic: &'a Diagnostic, id: SourceId, source: &'a Source) -> 
 
 fn labels(diagnostic: &Diagnostic, id: SourceId) -> Vec<(AnnotationKind, &Label)> {
     let primary = (AnnotationKind::Primary, &diagnostic.primary);
-    let secondary = diagnostic.secondary.iter().map(|label| (AnnotationKind::Context, label));
-    std::iter::once(primary).chain(secondary).filter(|(_, label)| label.span.source == id).collect()
+    let secondary = diagnostic
+        .secondary
+        .iter()
+        .map(|label| (AnnotationKind::Context, label));
+    std::iter::once(primary)
+        .chain(secondary)
+        .filter(|(_, label)| label.span.source == id)
+        .collect()
 }
 
 /// The whole lines from the first label to the last: what the renderer gets to see of a text.
 fn window(text: &str, labels: &[(AnnotationKind, &Label)]) -> Range<usize> {
     let ranges = labels.iter().map(|(_, label)| within(text, label.span));
-    let (start, end) = ranges.fold((text.len(), 0), |(start, end), range| (start.min(range.start), end.max(range.end)));
+    let (start, end) = ranges.fold((text.len(), 0), |(start, end), range| {
+        (start.min(range.start), end.max(range.end))
+    });
     let end = end.max(start);
     let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let line_end = text[end..].find('\n').map_or(text.len(), |at| end + at);
@@ -106,8 +127,13 @@ mod tests {
     fn one(text: &str, start: usize, end: usize) -> String {
         let mut sources = SourceMap::default();
         let id = sources.add("rules/edge.sk", text);
-        let diagnostic = Diagnostic::error(codes::EXPECTED, "expected a name", span(id, start, end), "here")
-            .help("write a name");
+        let diagnostic = Diagnostic::error(
+            codes::EXPECTED,
+            "expected a name",
+            span(id, start, end),
+            "here",
+        )
+        .help("write a name");
         render(&[diagnostic], &sources, false)
     }
 
@@ -131,17 +157,34 @@ mod tests {
         let diagnostic = Diagnostic::warning(codes::EXPECTED, "m", span(id, 0, 1), "");
         assert!(render(std::slice::from_ref(&diagnostic), &sources, true).contains('\u{1b}'));
         let plain = render(&[diagnostic], &sources, false);
-        assert!(!plain.contains('\u{1b}') && plain.starts_with("warning[E0101]: m"), "{plain}");
+        assert!(
+            !plain.contains('\u{1b}') && plain.starts_with("warning[E0101]: m"),
+            "{plain}"
+        );
     }
 
     #[test]
     fn any_span_in_any_text_is_drawn() {
-        let texts = ["", "\n", "a", "a\n", "a\r\nb\r\n", "\ta\t# ü\n", "日本\nüä", "\u{feff}x", "a\n\n\nb", "\u{0}\u{7f}\u{202e}"];
+        let texts = [
+            "",
+            "\n",
+            "a",
+            "a\n",
+            "a\r\nb\r\n",
+            "\ta\t# ü\n",
+            "日本\nüä",
+            "\u{feff}x",
+            "a\n\n\nb",
+            "\u{0}\u{7f}\u{202e}",
+        ];
         for text in texts {
             for start in 0..text.len() + 3 {
                 for end in 0..text.len() + 3 {
                     let drawn = one(text, start, end);
-                    assert!(drawn.contains("error[E0101]") && drawn.contains("= help"), "{drawn}");
+                    assert!(
+                        drawn.contains("error[E0101]") && drawn.contains("= help"),
+                        "{drawn}"
+                    );
                 }
             }
         }
@@ -156,7 +199,14 @@ mod tests {
             .also(span(main, 0, 1), "first")
             .also(span(other, 3, 4), "and here");
         let text = render(&[diagnostic], &sources, false);
-        for part in ["main.sk:3:1", "1 | a", "3 | c", "other.sk:3:1", "3 | y", "and here"] {
+        for part in [
+            "main.sk:3:1",
+            "1 | a",
+            "3 | c",
+            "other.sk:3:1",
+            "3 | y",
+            "and here",
+        ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
     }

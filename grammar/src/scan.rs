@@ -37,13 +37,19 @@ pub(crate) fn skip(text: &str, mut at: usize) -> usize {
 /// The end of the line that `at` lies in, without its line break.
 pub(crate) fn line_end(text: &str, at: usize) -> usize {
     let rest = text.as_bytes().get(at..).unwrap_or(&[]);
-    at + rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len())
+    at + rest
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .unwrap_or(rest.len())
 }
 
 /// The begin of the line that `at` lies in.
 pub(crate) fn line_start(text: &str, at: usize) -> usize {
     let before = text.as_bytes().get(..at).unwrap_or(&[]);
-    before.iter().rposition(|&byte| byte == b'\n').map_or(0, |found| found + 1)
+    before
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |found| found + 1)
 }
 
 /// How many bytes `at` stands behind the begin of its line.
@@ -54,7 +60,11 @@ pub(crate) fn column(text: &str, at: usize) -> usize {
 /// Whether nothing but blanks stands before `at` on its line.
 pub(crate) fn first_on_line(text: &str, at: usize) -> bool {
     let before = text.as_bytes().get(..at).unwrap_or(&[]);
-    before.iter().rev().find(|&&byte| byte == b'\n' || !is_blank(byte)).is_none_or(|&byte| byte == b'\n')
+    before
+        .iter()
+        .rev()
+        .find(|&&byte| byte == b'\n' || !is_blank(byte))
+        .is_none_or(|&byte| byte == b'\n')
 }
 
 /// The word at an offset: letters, digits, `_`, and `-` between letters or digits; empty if there is none.
@@ -80,13 +90,19 @@ pub(crate) fn word(text: &str, at: usize) -> &str {
 /// The begin of the run without blanks, braces and commas that `at` lies in.
 pub(crate) fn chunk_start(text: &str, at: usize) -> usize {
     let before = text.as_bytes().get(..at).unwrap_or(&[]);
-    before.iter().rposition(|&byte| !in_chunk(byte)).map_or(0, |found| found + 1)
+    before
+        .iter()
+        .rposition(|&byte| !in_chunk(byte))
+        .map_or(0, |found| found + 1)
 }
 
 /// The run without blanks, braces and commas from `at` on.
 pub(crate) fn chunk(text: &str, at: usize) -> &str {
     let rest = rest(text, at);
-    let end = rest.bytes().position(|byte| !in_chunk(byte)).unwrap_or(rest.len());
+    let end = rest
+        .bytes()
+        .position(|byte| !in_chunk(byte))
+        .unwrap_or(rest.len());
     rest.get(..end).unwrap_or("")
 }
 

@@ -14,8 +14,8 @@ mod packet;
 mod pieces;
 mod rule;
 
-pub(crate) use expected::Expected;
 pub(crate) use driver::{Item, Reading, read, read_packet};
+pub(crate) use expected::Expected;
 pub(crate) use pieces::{Group, Kind, Piece, Pieces};
 
 use pest::iterators::Pair;
@@ -72,11 +72,13 @@ impl Builder {
     }
 
     fn error(&mut self, code: Code, message: impl Into<String>, span: Span, label: &str) {
-        self.mistakes.push(Diagnostic::error(code, message, span, label));
+        self.mistakes
+            .push(Diagnostic::error(code, message, span, label));
     }
 
     fn error_help(&mut self, code: Code, message: String, span: Span, label: String, help: String) {
-        self.mistakes.push(Diagnostic::error(code, message, span, label).help(help));
+        self.mistakes
+            .push(Diagnostic::error(code, message, span, label).help(help));
     }
 }
 
@@ -95,7 +97,8 @@ fn end_of(node: &Node<'_>) -> usize {
     let span = node.as_span();
     // Blanks and comments end with a blank, or with the text.
     let last = node.as_str().as_bytes().last();
-    if last.is_some_and(|&last| !crate::scan::is_blank(last)) && span.end() < span.get_input().len() {
+    if last.is_some_and(|&last| !crate::scan::is_blank(last)) && span.end() < span.get_input().len()
+    {
         return span.end();
     }
     let seen = |node: &Node<'_>| !node.as_str().is_empty();
@@ -107,12 +110,16 @@ fn end_of(node: &Node<'_>) -> usize {
 
 /// The first child with this rule.
 fn child<'t>(node: &Node<'t>, rule: Rule) -> Option<Node<'t>> {
-    node.clone().into_inner().find(|child| child.as_rule() == rule)
+    node.clone()
+        .into_inner()
+        .find(|child| child.as_rule() == rule)
 }
 
 /// The children with this rule.
 fn children<'t>(node: &Node<'t>, rule: Rule) -> impl Iterator<Item = Node<'t>> {
-    node.clone().into_inner().filter(move |child| child.as_rule() == rule)
+    node.clone()
+        .into_inner()
+        .filter(move |child| child.as_rule() == rule)
 }
 
 /// The first child, whatever it is.

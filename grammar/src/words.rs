@@ -5,28 +5,105 @@
 
 /// Words that begin a statement; a label does too.
 pub(crate) const STATEMENT: &[&str] = &[
-    "sockc", "policy", "include", "interfaces", "zone", "default", "set", "live", "socket", "map", "group", "pairs",
-    "for", "expect", "allow", "drop", "reject", "count", "redirect", "shortcut", "splice", "audit",
+    "sockc",
+    "policy",
+    "include",
+    "interfaces",
+    "zone",
+    "default",
+    "set",
+    "live",
+    "socket",
+    "map",
+    "group",
+    "pairs",
+    "for",
+    "expect",
+    "allow",
+    "drop",
+    "reject",
+    "count",
+    "redirect",
+    "shortcut",
+    "splice",
+    "audit",
 ];
 
 /// The verbs of rules.
-pub(crate) const VERBS: &[&str] =
-    &["allow", "drop", "reject", "count", "redirect", "shortcut", "splice", "audit"];
+pub(crate) const VERBS: &[&str] = &[
+    "allow", "drop", "reject", "count", "redirect", "shortcut", "splice", "audit",
+];
 
 /// Words that are reserved and begin no statement.
 pub(crate) const RESERVED: &[&str] = &[
-    "in", "out", "send", "receive", "from", "to", "on", "if", "above", "up", "mark", "log", "at", "note", "by",
-    "within", "with", "not", "no", "and", "any", "port",
+    "in", "out", "send", "receive", "from", "to", "on", "if", "above", "up", "mark", "log", "at",
+    "note", "by", "within", "with", "not", "no", "and", "any", "port",
 ];
 
 /// Words with a meaning at their place only.
 pub(crate) const OTHER: &[&str] = &[
-    "absent", "ack", "ah", "burst", "bytes", "cgroup", "connections", "cwr", "destination", "dscp", "ece", "esp",
-    "established", "exceeded", "exists", "expires", "file", "fin", "flags", "fragment", "gre", "hour", "icmp",
-    "icmp6", "input", "interface", "length", "listen", "listening", "malformed", "max", "minute", "name", "netns",
-    "of", "output", "packets", "per", "ports", "process", "proto", "psh", "rate", "registered", "rst", "sample",
-    "sctp", "second", "sk_lookup", "sk_msg", "sk_skb", "sock", "source", "syn", "systemd", "tc", "tcp", "ttl", "udp",
-    "urg", "vlan", "xdp",
+    "absent",
+    "ack",
+    "ah",
+    "burst",
+    "bytes",
+    "cgroup",
+    "connections",
+    "cwr",
+    "destination",
+    "dscp",
+    "ece",
+    "esp",
+    "established",
+    "exceeded",
+    "exists",
+    "expires",
+    "file",
+    "fin",
+    "flags",
+    "fragment",
+    "gre",
+    "hour",
+    "icmp",
+    "icmp6",
+    "input",
+    "interface",
+    "length",
+    "listen",
+    "listening",
+    "malformed",
+    "max",
+    "minute",
+    "name",
+    "netns",
+    "of",
+    "output",
+    "packets",
+    "per",
+    "ports",
+    "process",
+    "proto",
+    "psh",
+    "rate",
+    "registered",
+    "rst",
+    "sample",
+    "sctp",
+    "second",
+    "sk_lookup",
+    "sk_msg",
+    "sk_skb",
+    "sock",
+    "source",
+    "syn",
+    "systemd",
+    "tc",
+    "tcp",
+    "ttl",
+    "udp",
+    "urg",
+    "vlan",
+    "xdp",
 ];
 
 /// The words of socket states, which tell a condition from a declaration.
@@ -36,14 +113,38 @@ pub(crate) const SOCKET_STATES: &[&str] = &["exists", "established", "listening"
 pub(crate) const KINDS: &[(&str, &[&str])] = &[
     (
         "a clause",
-        &["from", "to", "on", "if", "above", "up", "mark", "log", "at", "note", "by", "within", "pairs"],
+        &[
+            "from", "to", "on", "if", "above", "up", "mark", "log", "at", "note", "by", "within",
+            "pairs",
+        ],
     ),
     (
         "a condition",
-        &["socket", "tcp", "fragment", "length", "ttl", "dscp", "mark", "vlan", "sock", "any", "no"],
+        &[
+            "socket", "tcp", "fragment", "length", "ttl", "dscp", "mark", "vlan", "sock", "any",
+            "no",
+        ],
     ),
-    ("what the packet is like", &["socket", "tcp", "fragment", "length", "ttl", "dscp", "malformed", "rate", "group"]),
-    ("a protocol", &["tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre", "proto"]),
+    (
+        "what the packet is like",
+        &[
+            "socket",
+            "tcp",
+            "fragment",
+            "length",
+            "ttl",
+            "dscp",
+            "malformed",
+            "rate",
+            "group",
+        ],
+    ),
+    (
+        "a protocol",
+        &[
+            "tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre", "proto",
+        ],
+    ),
     ("an endpoint", &["any", "port", "not", "group"]),
 ];
 
@@ -67,20 +168,53 @@ pub(crate) const FOREIGN: &[(&str, &str)] = &[
     ("dst-port", "write `to port 443`"),
     ("src-port", "write `from port 443`"),
     ("quick", "leave it out: the first rule that matches decides"),
-    ("return", "leave it out: the first rule that matches decides"),
-    ("jump", "there are no chains to jump to: write the rules in one list, or `include` a file"),
-    ("goto", "there are no chains to jump to: write the rules in one list, or `include` a file"),
-    ("chain", "there are no chains: write the rules in one list, each with its direction (`in`, `out`)"),
-    ("table", "write `set NAME = { … }` for addresses; there are no tables of chains"),
+    (
+        "return",
+        "leave it out: the first rule that matches decides",
+    ),
+    (
+        "jump",
+        "there are no chains to jump to: write the rules in one list, or `include` a file",
+    ),
+    (
+        "goto",
+        "there are no chains to jump to: write the rules in one list, or `include` a file",
+    ),
+    (
+        "chain",
+        "there are no chains: write the rules in one list, each with its direction (`in`, `out`)",
+    ),
+    (
+        "table",
+        "write `set NAME = { … }` for addresses; there are no tables of chains",
+    ),
     ("ipset", "write `set NAME = { … }`"),
     ("define", "write `set NAME = { … }`"),
     ("match", "leave it out: write the clauses themselves"),
-    ("ct", "write `if socket established`: sockets stand in for a connection table"),
-    ("conntrack", "write `if socket established`: sockets stand in for a connection table"),
-    ("state", "write `if socket established`: sockets stand in for a connection table"),
-    ("keep", "leave it out: write `if socket established` on the rule for answers"),
-    ("counter", "leave it out: every rule counts; `count` is a rule that only counts"),
-    ("limit", "write `up to 10 packets/second` or `above 10 packets/second`"),
+    (
+        "ct",
+        "write `if socket established`: sockets stand in for a connection table",
+    ),
+    (
+        "conntrack",
+        "write `if socket established`: sockets stand in for a connection table",
+    ),
+    (
+        "state",
+        "write `if socket established`: sockets stand in for a connection table",
+    ),
+    (
+        "keep",
+        "leave it out: write `if socket established` on the rule for answers",
+    ),
+    (
+        "counter",
+        "leave it out: every rule counts; `count` is a rule that only counts",
+    ),
+    (
+        "limit",
+        "write `up to 10 packets/second` or `above 10 packets/second`",
+    ),
     ("comment", "write `note \"…\"`"),
     ("prefix", "write `log \"text\"`"),
     ("nflog", "write `log`"),
@@ -104,7 +238,10 @@ pub(crate) const FOREIGN: &[(&str, &str)] = &[
     ("TPROXY", "write `redirect … to sock NAME`"),
     ("divert-to", "write `redirect … to sock NAME`"),
     ("bind", "write `redirect … to sock NAME`"),
-    ("nat", "sockc does not rewrite addresses: write `redirect … to sock NAME`"),
+    (
+        "nat",
+        "sockc does not rewrite addresses: write `redirect … to sock NAME`",
+    ),
     ("snat", "sockc does not rewrite addresses"),
     ("masquerade", "sockc does not rewrite addresses"),
     ("icmpv6", "write `icmp6`"),
@@ -113,9 +250,15 @@ pub(crate) const FOREIGN: &[(&str, &str)] = &[
     ("inet6", "leave it out: a rule holds for both families"),
     ("ip", "leave it out: a rule holds for both families"),
     ("ip6", "leave it out: a rule holds for both families"),
-    ("protocol", "write the protocol alone (`tcp`), or `proto 89`"),
+    (
+        "protocol",
+        "write the protocol alone (`tcp`), or `proto 89`",
+    ),
     ("or", "write `any of { …, … }`"),
-    ("except", "write `not` before the list, or `@set - { … }` in a set"),
+    (
+        "except",
+        "write `not` before the list, or `@set - { … }` in a set",
+    ),
     ("all", "write `any`"),
     ("vrf", "write `on interface NAME`"),
     ("mss", "sockc does not rewrite packets"),
@@ -123,7 +266,10 @@ pub(crate) const FOREIGN: &[(&str, &str)] = &[
 
 /// Marks of other tools, with what to write in sockc; longer ones first.
 pub(crate) const FOREIGN_MARKS: &[(&str, &str)] = &[
-    ("!=", "write `not` before the list, or `no` before a condition"),
+    (
+        "!=",
+        "write `not` before the list, or `no` before a condition",
+    ),
     ("&&", "write `and`"),
     ("||", "write `any of { …, … }`"),
     ("==", "write `=`"),
@@ -131,8 +277,14 @@ pub(crate) const FOREIGN_MARKS: &[(&str, &str)] = &[
     ("=>", "write `->`"),
     ("//", "comments begin with `#`"),
     ("/*", "comments begin with `#`"),
-    ("!", "write `not` before the list, or `no` before a condition"),
-    (";", "leave it out: every statement begins with a word of its own"),
+    (
+        "!",
+        "write `not` before the list, or `no` before a condition",
+    ),
+    (
+        ";",
+        "leave it out: every statement begins with a word of its own",
+    ),
     ("$", "write `@name` for a set"),
 ];
 
@@ -146,7 +298,17 @@ pub(crate) fn foreign(word: &str) -> Option<&'static str> {
 pub(crate) fn foreign_verb(word: &str) -> bool {
     matches!(
         word,
-        "accept" | "pass" | "permit" | "block" | "deny" | "discard" | "chain" | "table" | "rdr" | "nat" | "define"
+        "accept"
+            | "pass"
+            | "permit"
+            | "block"
+            | "deny"
+            | "discard"
+            | "chain"
+            | "table"
+            | "rdr"
+            | "nat"
+            | "define"
     )
 }
 
@@ -191,7 +353,9 @@ fn distance(left: &str, right: &str) -> usize {
     for (i, a) in left.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, b) in right.iter().enumerate() {
-            let mut best = (last[j] + usize::from(a != b)).min(last[j + 1] + 1).min(row[j] + 1);
+            let mut best = (last[j] + usize::from(a != b))
+                .min(last[j + 1] + 1)
+                .min(row[j] + 1);
             if i > 0 && j > 0 && *a == right[j - 1] && left[i - 1] == *b {
                 best = best.min(before_last[j - 1] + 1);
             }

@@ -7,26 +7,25 @@
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use sockc_compiler::artifact::{AttachPoint, MANIFEST_VERSION, Manifest};
+use sockc_compiler::artifact::{MANIFEST_VERSION, Manifest};
 
 use crate::attach::{self, Target};
 use crate::carry;
 use crate::error::{Error, at};
 use crate::escaped;
 use crate::fill::{Filler, SlotState};
-use crate::groups::{self, Group, PEERS};
+use crate::groups::{self, PEERS};
 use crate::hook::{Means, Point};
-use crate::interfaces;
 use crate::listen;
 use crate::load;
 use crate::options::Options;
-use crate::probe::{Features, probe};
+use crate::plan::Plan;
 use crate::record::{Attached, Record};
 use crate::session::{self, Session};
 use crate::settle::settle;
 use crate::state::{Lock, SIDES, make_folder, open_or_make, side};
 use crate::sys::map::{self, Shape};
-use crate::sys::{bpffs, cgroup, netns};
+use crate::sys::{bpffs, cgroup};
 
 /// What an apply did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,25 +74,6 @@ pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Ap
     })
 }
 
-/// What is known before anything is touched.
-#[derive(Debug)]
-struct Plan {
-    interfaces: Vec<(u32, String)>,
-    groups: Vec<Group>,
-    features: Features,
-}
-
-impl Plan {
-    fn make(manifest: &Manifest, options: &Options) -> Result<Self, Error> {
-        let present = netns::interfaces().map_err(at("list the interfaces"))?;
-        Ok(Self {
-            interfaces: interfaces::choose(manifest, options, &present)?,
-            groups: groups::open(manifest)?,
-            features: options.features.unwrap_or_else(probe),
-        })
-    }
-}
-
 struct Work<'a> {
     object: &'a [u8],
     manifest: &'a Manifest,
@@ -126,6 +106,18 @@ impl<'a> Work<'a> {
             before,
             record,
             notes: Vec::new(),
+        }
+    }
+
+    /// Patterns may match nothing, and then rules hold nowhere: a person should know.
+    fn note_missing_interfaces(&mut self) {
+        let mut points = self.record.points.iter();
+        let packets = points.any(|point| matches!(point, Point::Xdp | Point::TcIn | Point::TcOut));
+        if packets && self.plan.interfaces.is_empty() {
+            self.notes.push(
+                "no interface matches the policy's patterns, so its packet rules hold nowhere; apply it again when one is there"
+                    .to_owned(),
+            );
         }
     }
 
@@ -225,7 +217,7 @@ impl<'a> Work<'a> {
     fn place_programs(&mut self) -> Result<(), Error> {
         let generation = self.record.generation;
         for attach in &self.manifest.programs {
-            let point = self.point(&attach.point)?;
+            let point = self.plan.point(&attach.point)?;
             let path = self.session.state.program(generation, &attach.program);
             let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
             self.place(point, &program)?;
@@ -245,23 +237,6 @@ impl<'a> Work<'a> {
         map::update(slots.as_fd(), &key, &value).map_err(at(what))?;
         self.record.points.push(point);
         Ok(())
-    }
-
-    fn point(&self, point: &AttachPoint) -> Result<Point, Error> {
-        let group = |index: &usize| {
-            let group = self.plan.groups.get(*index).ok_or_else(|| Error::Object {
-                cause: "a program belongs to a group that is not there".to_owned(),
-            });
-            group.map(|group| group.cgroup.id)
-        };
-        Ok(match point {
-            AttachPoint::Xdp => Point::Xdp,
-            AttachPoint::TcIn => Point::TcIn,
-            AttachPoint::TcOut => Point::TcOut,
-            AttachPoint::SkLookup => Point::Lookup,
-            AttachPoint::SkMsg(index) => Point::Send(group(index)?),
-            AttachPoint::SockOps(index) => Point::SockOps(group(index)?),
-        })
     }
 
     /// Slots that fill themselves again, where the kernel can tell namespaces apart.
@@ -304,58 +279,12 @@ impl<'a> Work<'a> {
         let mut points = self.record.points.clone();
         points.sort();
         for point in points {
-            for target in self.targets(point)? {
+            for target in self.plan.targets(point, self.session)? {
                 let hook = self.attach_one(point, &target)?;
                 self.record.hooks.push(hook);
             }
         }
         Ok(())
-    }
-
-    fn targets(&self, point: Point) -> Result<Vec<Target>, Error> {
-        let interfaces = &self.plan.interfaces;
-        Ok(match point {
-            Point::Xdp | Point::TcIn | Point::TcOut => interfaces
-                .iter()
-                .map(|(index, name)| Target::Interface(*index, name.clone()))
-                .collect(),
-            Point::Lookup => {
-                let namespace = &self.session.namespace;
-                let fd = namespace.as_fd().try_clone_to_owned();
-                let fd = fd.map_err(at("hold the network namespace"))?;
-                vec![Target::Namespace(namespace.inode, fd)]
-            }
-            Point::Listen => vec![self.root_group()?],
-            Point::Send(id) => vec![self.peers(id)?],
-            Point::SockOps(id) => vec![self.group(id)?],
-        })
-    }
-
-    fn root_group(&self) -> Result<Target, Error> {
-        let path = cgroup::root().ok_or(Error::NoCgroups)?;
-        let root = cgroup::open(&path).map_err(at(format!("open {}", path.display())))?;
-        Ok(Target::Cgroup(
-            root.id,
-            root.directory,
-            path.display().to_string(),
-        ))
-    }
-
-    fn path_of(&self, id: u64) -> String {
-        let group = self.plan.groups.iter().find(|group| group.cgroup.id == id);
-        group.map_or_else(String::new, |group| group.path.display().to_string())
-    }
-
-    fn group(&self, id: u64) -> Result<Target, Error> {
-        let path = self.path_of(id);
-        let group = cgroup::open(path.as_ref()).map_err(at(format!("open {path}")))?;
-        Ok(Target::Cgroup(id, group.directory, path))
-    }
-
-    fn peers(&self, id: u64) -> Result<Target, Error> {
-        let pin = self.session.state.group(id).join(PEERS);
-        let map = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
-        Ok(Target::Peers(id, self.path_of(id), map))
     }
 
     /// The hook of the policy in force if it lives, else a new one.
@@ -397,6 +326,7 @@ impl<'a> Work<'a> {
 
     /// The policy is in force; what is left is to take away the old one.
     fn finish(mut self, sockets: Vec<SlotState>) -> Applied {
+        self.note_missing_interfaces();
         let _ = self.step("remove the policy before");
         if let Err(error) = settle(&self.session.state, &self.session.namespace) {
             self.notes.push(format!(

@@ -1,13 +1,15 @@
 //! The control groups of a policy's groups, and the maps that hold their sockets.
 
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use sockc_compiler::artifact::Manifest;
 
-use crate::error::Error;
+use crate::error::{Error, at};
 use crate::load::Kept;
 use crate::state::State;
 use crate::sys::cgroup::{self, Cgroup};
+use crate::sys::{bpffs, map};
 
 /// A group of the policy with its open control group.
 #[derive(Debug)]
@@ -65,3 +67,15 @@ pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<
 
 /// The pin of the map that holds a group's sockets, in the folder of the group.
 pub(crate) const PEERS: &str = "peers";
+
+/// Takes every socket out of the map of a group and removes the group's folder. Without the first, the sockets would stay
+/// under the last policy until the kernel frees the map, some time later.
+pub(crate) fn release(folder: &Path) -> Result<(), Error> {
+    let what = "release the sockets of a group";
+    if let Ok(peers) = bpffs::open(&folder.join(PEERS)) {
+        for key in map::keys(peers.as_fd()).map_err(at(what))? {
+            map::delete(peers.as_fd(), &key).map_err(at(what))?;
+        }
+    }
+    bpffs::remove_tree(folder).map_err(at(format!("remove {}", folder.display())))
+}

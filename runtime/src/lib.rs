@@ -25,6 +25,7 @@ pub mod lab;
 mod listen;
 mod load;
 mod options;
+mod plan;
 mod probe;
 mod record;
 mod session;

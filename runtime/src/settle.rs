@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::attach;
 use crate::carry;
 use crate::error::{Error, at};
+use crate::groups;
 use crate::hook::{Hook, Point};
 use crate::record::Record;
 use crate::state::{State, names, side};
@@ -104,7 +105,7 @@ fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {
     for name in names(&state.group_folder())? {
         let used = record.cgroups.iter().any(|id| id.to_string() == name);
         if !used {
-            remove(&state.group_folder().join(name))?;
+            groups::release(&state.group_folder().join(name))?;
         }
     }
     Ok(())
@@ -121,6 +122,9 @@ pub(crate) fn remove_all(state: &State) -> Result<(), Error> {
         remove(&state.generation(generation).join("prog"))?;
     }
     remove(&state.slots_folder())?;
+    for name in names(&state.group_folder())? {
+        groups::release(&state.group_folder().join(name))?;
+    }
     for name in names(state.root())? {
         remove(&state.root().join(name))?;
     }

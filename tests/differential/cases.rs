@@ -13,7 +13,10 @@ const LONGEST: usize = 3_000;
 
 /// Frames at the edges of the policy: plain ones, ones with tags, options and extension headers, broken ones.
 pub(crate) fn frames(policy: &Policy, rng: &mut Rng, count: usize) -> Vec<Vec<u8>> {
-    edge_headers(policy, rng, count).into_iter().map(|header| frame(header, rng)).collect()
+    edge_headers(policy, rng, count)
+        .into_iter()
+        .map(|header| frame(header, rng))
+        .collect()
 }
 
 fn frame(header: Header, rng: &mut Rng) -> Vec<u8> {
@@ -22,7 +25,10 @@ fn frame(header: Header, rng: &mut Rng) -> Vec<u8> {
     if rng.chance(1, 6) {
         for _ in 0..=rng.below(2) {
             let kind = if rng.chance(1, 2) { 0x8100 } else { 0x88a8 };
-            frame = frame.tag(Tag { kind, control: rng.half() });
+            frame = frame.tag(Tag {
+                kind,
+                control: rng.half(),
+            });
         }
     }
     if rng.chance(1, 40) {
@@ -53,7 +59,11 @@ fn frame(header: Header, rng: &mut Rng) -> Vec<u8> {
 
 fn extended(mut frame: Frame, rng: &mut Rng) -> Frame {
     for _ in 0..rng.below(9) {
-        let length = if rng.chance(1, 8) { rng.byte() } else { rng.byte() % 3 };
+        let length = if rng.chance(1, 8) {
+            rng.byte()
+        } else {
+            rng.byte() % 3
+        };
         frame = frame.extension(match rng.below(4) {
             0 => Extension::HopByHop(length),
             1 => Extension::Routing(length),
@@ -70,7 +80,13 @@ fn broken(rng: &mut Rng) -> Broken {
         0 => broken.ether_type = Some(if rng.chance(1, 2) { 0x0806 } else { 0x0800 }),
         1 => broken.version = Some(rng.byte() & 15),
         2 => broken.header_words = Some(rng.byte() & 15),
-        3 => broken.length_field = Some(if rng.chance(1, 2) { rng.half() } else { rng.half() % 100 }),
+        3 => {
+            broken.length_field = Some(if rng.chance(1, 2) {
+                rng.half()
+            } else {
+                rng.half() % 100
+            })
+        }
         4 => broken.data_offset = Some(rng.byte() & 15),
         _ => broken.cut = Some(rng.below(130)),
     }

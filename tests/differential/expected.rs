@@ -29,7 +29,12 @@ pub(crate) struct Expected<'a> {
 
 impl Expected<'_> {
     /// Whether the packet hooks of a direction let a frame pass.
-    pub(crate) fn packet(&mut self, direction: Direction, packet: Parsed, world: &dyn World) -> (bool, Decision) {
+    pub(crate) fn packet(
+        &mut self,
+        direction: Direction,
+        packet: Parsed,
+        world: &dyn World,
+    ) -> (bool, Decision) {
         let decision = decide(self.policy, &Event::Packet { direction, packet }, world);
         let passes = decision.verdict != Verdict::Drop;
         for &rule in &decision.counted {
@@ -41,8 +46,12 @@ impl Expected<'_> {
             Decider::Rule(rule) if self.counts_packets(rule, decision.verdict) => {
                 self.totals.count(Some(rule.as_u32() as usize));
             }
-            Decider::Default => self.totals.count(self.slot(CounterKind::Default, direction)),
-            Decider::Malformed => self.totals.count(self.slot(CounterKind::Malformed, direction)),
+            Decider::Default => self
+                .totals
+                .count(self.slot(CounterKind::Default, direction)),
+            Decider::Malformed => self
+                .totals
+                .count(self.slot(CounterKind::Malformed, direction)),
             Decider::Rule(_) | Decider::NotIp | Decider::Unmatched => {}
         }
         (passes, decision)
@@ -74,6 +83,9 @@ impl Expected<'_> {
 
     fn slot(&self, kind: CounterKind, direction: Direction) -> Option<usize> {
         let name = sockc_compiler::pipeline::direction_name(direction);
-        self.manifest.counters.iter().position(|counter| counter.kind == kind && counter.direction == name)
+        self.manifest
+            .counters
+            .iter()
+            .position(|counter| counter.kind == kind && counter.direction == name)
     }
 }

@@ -30,10 +30,13 @@ impl Flow {
     }
 
     fn reversed(self) -> Self {
-        Self { from: self.to, to: self.from, ..self }
+        Self {
+            from: self.to,
+            to: self.from,
+            ..self
+        }
     }
 }
-
 
 /// A world of made-up or real sockets.
 pub(crate) struct Flows<'a> {
@@ -43,7 +46,9 @@ pub(crate) struct Flows<'a> {
 
 impl World for Flows<'_> {
     fn socket(&self, direction: Direction, header: &Header) -> SocketAnswer {
-        let Some(flow) = Flow::of(header) else { return SocketAnswer::None };
+        let Some(flow) = Flow::of(header) else {
+            return SocketAnswer::None;
+        };
         match direction {
             Direction::Out => (self.answers)(flow.reversed()),
             Direction::In | Direction::Send => (self.answers)(flow),

@@ -10,12 +10,24 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use aya::maps::Map;
-use aya::programs::Program;
+use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 
 use crate::syscalls::{self, Kind};
 use crate::work::{Case, INDEX, Input, Line, MARK, Object};
+
+// Verdicts of `linux/bpf.h` and `linux/pkt_cls.h`.
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+const TC_ACT_OK: u32 = 0;
+const TC_ACT_SHOT: u32 = 2;
+const TC_ACT_UNSPEC: u32 = u32::MAX;
+const SK_DROP: u32 = 0;
+const SK_PASS: u32 = 1;
+
+/// Lines of a verifier's log that a refusal shows.
+const LOG_LINES: usize = 25;
 
 const LICENSE: &CStr = c"Dual MIT/GPL";
 
@@ -82,7 +94,24 @@ fn load_program(program: &mut Program) -> Result<(), String> {
             ));
         }
     }
-    .map_err(|error| format!("{error:?}"))
+    .map_err(refusal)
+}
+
+/// A refusal with the end of the verifier's log, which says what the verifier did not like.
+fn refusal(error: ProgramError) -> String {
+    let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    else {
+        return format!("{error:?}");
+    };
+    let log = verifier_log.to_string();
+    let lines: Vec<&str> = log.lines().collect();
+    format!(
+        "{io_error}\n{}",
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    )
 }
 
 /// How many instructions the verifier processed for each program, by name. 5.10 does not keep the number
@@ -172,34 +201,66 @@ fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
 
 /// Runs the cases of a loaded object and gives how many were run.
 fn run_cases(object: &Object, ebpf: &Ebpf) -> usize {
-    let mut done = 0;
-    for (number, case) in object.cases.iter().enumerate() {
+    for case in &object.cases {
         match run_case(case, ebpf) {
-            Ok(found) if found == case.expected => {}
-            Ok(found) => say(&Line::Wrong {
+            Ok((passes, _)) if passes == case.passes => {}
+            Ok((_, returned)) => say(&Line::Wrong {
                 object: object.name.clone(),
-                program: case.program.clone(),
-                case: number,
-                expected: case.expected,
-                found,
+                returned,
+                case: case.text.clone(),
             }),
-            Err(message) => say(&Line::Refused {
+            Err((program, message)) => say(&Line::Refused {
                 object: object.name.clone(),
-                program: case.program.clone(),
-                message: format!("case {number}: {message}"),
+                program,
+                message: format!("{message}: {}", case.text),
             }),
         }
-        done += 1;
     }
-    done
+    object.cases.len()
 }
 
-fn run_case(case: &Case, ebpf: &Ebpf) -> Result<u32, String> {
-    let program = ebpf.program(&case.program).ok_or("no such program")?;
-    let fd = program.fd().map_err(|error| error.to_string())?.as_fd();
-    match &case.input {
-        Input::Frame(frame) => syscalls::run_on_frame(fd, frame),
-        Input::Lookup(context) => syscalls::run_on_context(fd, context),
+/// Whether no program drops the input, and what each one returned; the error names the program.
+type Answer = Result<(bool, Vec<(String, u32)>), (String, String)>;
+
+fn run_case(case: &Case, ebpf: &Ebpf) -> Answer {
+    let mut returned = Vec::new();
+    for name in &case.programs {
+        let (found, passes) =
+            run_program(ebpf.program(name), &case.input).map_err(|error| (name.clone(), error))?;
+        returned.push((name.clone(), found));
+        if !passes {
+            return Ok((false, returned));
+        }
     }
-    .map_err(|error| error.to_string())
+    Ok((true, returned))
+}
+
+/// What a program returns, and whether that lets the input pass. Anything but the two values sockc uses is an error.
+fn run_program(program: Option<&Program>, input: &Input) -> Result<(u32, bool), String> {
+    let program = program.ok_or("no such program")?;
+    let fd = program.fd().map_err(|error| error.to_string())?.as_fd();
+    let (found, [drop, pass]) = match (program, input) {
+        (Program::Xdp(_), Input::Frame(frame)) => {
+            (syscalls::run_on_frame(fd, frame), [XDP_DROP, XDP_PASS])
+        }
+        (Program::SchedClassifier(_), Input::Frame(frame)) => {
+            (syscalls::run_on_frame(fd, frame), [TC_ACT_SHOT, TC_ACT_OK])
+        }
+        (Program::SkLookup(_), Input::Lookup(context)) => {
+            let context = context
+                .as_slice()
+                .try_into()
+                .map_err(|_| "a context of another length")?;
+            let found = syscalls::run_lookup(fd, context).map(|(verdict, _)| verdict);
+            (found, [SK_DROP, SK_PASS])
+        }
+        _ => return Err("such programs take other inputs".to_owned()),
+    };
+    match found.map_err(|error| error.to_string())? {
+        found if found == drop => Ok((found, false)),
+        found if found == pass || (drop == TC_ACT_SHOT && found == TC_ACT_UNSPEC) => {
+            Ok((found, true))
+        }
+        found => Err(format!("returned {found}")),
+    }
 }

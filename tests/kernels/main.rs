@@ -7,8 +7,13 @@
 //! Skipped with the reason where QEMU or the kernels cannot be had; `SOCKC_KERNEL=require` makes that a failure.
 
 mod cases;
+#[path = "../differential/context.rs"]
+mod context;
+#[path = "../differential/cases.rs"]
+mod edges;
 mod guest;
 mod machine;
+#[expect(dead_code, reason = "the differential tests fill maps with it")]
 mod syscalls;
 mod verified;
 mod work;

@@ -53,14 +53,6 @@ pub(crate) fn run_on_frame(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<
     run(program, attr)
 }
 
-/// Runs a program on a context and gives what it returned.
-pub(crate) fn run_on_context(program: BorrowedFd<'_>, context: &[u8]) -> io::Result<u32> {
-    let mut attr = empty();
-    attr.test.ctx_in = context.as_ptr() as u64;
-    attr.test.ctx_size_in = context.len() as u32;
-    run(program, attr)
-}
-
 /// Runs an sk_lookup program on a context; what it returned, and the cookie of the socket it chose (0 for none).
 pub(crate) fn run_lookup(program: BorrowedFd<'_>, context: &[u8; 72]) -> io::Result<(u32, u64)> {
     let mut out = [0u8; 72];

@@ -22,15 +22,17 @@ pub(crate) struct Object {
     pub(crate) cases: Vec<Case>,
 }
 
-/// One input of one program.
+/// One input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Case {
-    /// The program's name.
-    pub(crate) program: String,
-    /// What it gets.
+    /// The programs that get it, one after another, until one of them drops it.
+    pub(crate) programs: Vec<String>,
+    /// What they get.
     pub(crate) input: Input,
-    /// What it must return.
-    pub(crate) expected: u32,
+    /// Whether none of them drops it.
+    pub(crate) passes: bool,
+    /// What it is, for people.
+    pub(crate) text: String,
 }
 
 /// What a program is run on.
@@ -63,18 +65,14 @@ pub(crate) enum Line {
         /// Why.
         message: String,
     },
-    /// A program answered something else.
+    /// What must be dropped passed, or the reverse.
     Wrong {
         /// The policy.
         object: String,
-        /// The program.
-        program: String,
-        /// The number of the case in its object, from 0.
-        case: usize,
-        /// What it must return.
-        expected: u32,
-        /// What it returned.
-        found: u32,
+        /// What each program that ran returned.
+        returned: Vec<(String, u32)>,
+        /// The case.
+        case: String,
     },
     /// All is done: so many programs were loaded and so many cases were run.
     Done {

@@ -3,6 +3,9 @@
 //! Both grow with the diagram. The cache may forget; the unique table never does. Neither is ever iterated, so their
 //! layout cannot reach output.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
 use super::Node;
 
 /// A slot that holds nothing.
@@ -16,6 +19,30 @@ fn mix(a: u32, b: u32, c: u32) -> u64 {
     let first = (u64::from(a) << 32 | u64::from(b)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (first ^ first >> 29 ^ u64::from(c)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
+
+/// Hashes node ids, which are small numbers of our own making and need no defence against an adversary.
+#[derive(Default)]
+pub(super) struct NodeHasher(u64);
+
+impl Hasher for NodeHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(byte.into());
+        }
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        let folded = (self.0 ^ self.0 >> 32) as u32;
+        self.0 = mix(folded, id, 0);
+    }
+}
+
+/// What is known of nodes, or of pairs of nodes, inside one operation.
+pub(super) type Known<K, V> = HashMap<K, V, BuildHasherDefault<NodeHasher>>;
 
 /// The slot of a hash in a table of a power of two of slots.
 fn slot(hash: u64, slots: usize) -> usize {

@@ -1,8 +1,6 @@
 //! Operations on whole diagrams. Each recurses over variables in order, so at most as deep as there are bits.
 
-use std::collections::HashMap;
-
-use super::cache::Question;
+use super::cache::{Known, Question};
 use super::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 
@@ -129,7 +127,7 @@ impl Store {
         g: Node,
         combine: &mut dyn FnMut(u32, u32) -> u32,
     ) -> Result<Node, BudgetExceeded> {
-        let mut known = HashMap::new();
+        let mut known = Known::default();
         self.combine(f, g, combine, &mut known)
     }
 
@@ -138,7 +136,7 @@ impl Store {
         f: Node,
         g: Node,
         combine: &mut dyn FnMut(u32, u32) -> u32,
-        known: &mut HashMap<(Node, Node), Node>,
+        known: &mut Known<(Node, Node), Node>,
     ) -> Result<Node, BudgetExceeded> {
         if let Some(&answer) = known.get(&(f, g)) {
             return Ok(answer);
@@ -160,7 +158,7 @@ impl Store {
 
     /// `f` where the field has this value; the answer does not depend on the field.
     pub fn fix(&mut self, f: Node, field: Field, value: u32) -> Result<Node, BudgetExceeded> {
-        let mut known = HashMap::new();
+        let mut known = Known::default();
         self.fix_from(f, field, value, &mut known)
     }
 
@@ -169,7 +167,7 @@ impl Store {
         f: Node,
         field: Field,
         value: u32,
-        known: &mut HashMap<Node, Node>,
+        known: &mut Known<Node, Node>,
     ) -> Result<Node, BudgetExceeded> {
         let data = self.data(f);
         if data.variable >= self.first(field) + field.bits() {

@@ -1,7 +1,8 @@
 //! Questions about one diagram that make no nodes.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
+use super::cache::Known;
 use super::{FieldValues, Node, Store};
 use crate::field::FieldSet;
 
@@ -28,7 +29,7 @@ impl Store {
     #[must_use]
     pub fn satisfy(&self, node: Node, terminal: u32) -> Option<FieldValues> {
         let mut values = FieldValues::default();
-        let mut dead = HashSet::new();
+        let mut dead = Known::default();
         self.search(node, terminal, &mut values, &mut dead)
             .then_some(values)
     }
@@ -38,12 +39,12 @@ impl Store {
         node: Node,
         terminal: u32,
         values: &mut FieldValues,
-        dead: &mut HashSet<Node>,
+        dead: &mut Known<Node, ()>,
     ) -> bool {
         if let Some(found) = self.terminal_of(node) {
             return found == terminal;
         }
-        if dead.contains(&node) {
+        if dead.contains_key(&node) {
             return false;
         }
         let data = self.data(node);
@@ -55,7 +56,7 @@ impl Store {
             values.set(field, values.get(field) | 1 << bit);
             return true;
         }
-        dead.insert(node);
+        dead.insert(node, ());
         false
     }
 
@@ -69,7 +70,7 @@ impl Store {
     #[must_use]
     pub fn terminals(&self, node: Node) -> BTreeSet<u32> {
         self.reachable(node)
-            .into_iter()
+            .into_keys()
             .filter_map(|node| self.terminal_of(node))
             .collect()
     }
@@ -78,13 +79,13 @@ impl Store {
     #[must_use]
     pub fn fields(&self, node: Node) -> FieldSet {
         self.reachable(node)
-            .into_iter()
+            .into_keys()
             .filter_map(|node| self.field_of(node))
             .fold(FieldSet::default(), FieldSet::with)
     }
 
-    fn reachable(&self, root: Node) -> HashSet<Node> {
-        let mut seen = HashSet::from([root]);
+    fn reachable(&self, root: Node) -> Known<Node, ()> {
+        let mut seen = Known::from_iter([(root, ())]);
         let mut open = vec![root];
         while let Some(node) = open.pop() {
             if self.terminal_of(node).is_some() {
@@ -94,7 +95,7 @@ impl Store {
             open.extend(
                 [data.low, data.high]
                     .into_iter()
-                    .filter(|&next| seen.insert(next)),
+                    .filter(|&next| seen.insert(next, ()).is_none()),
             );
         }
         seen

@@ -27,6 +27,8 @@ pub(super) struct Frame {
     pub(super) flags: Slot,
     /// Key of the map `counters`. Four bytes.
     pub(super) counter: Slot,
+    /// The counter of a redirect whose socket may be absent. Four bytes.
+    pub(super) absent: Slot,
     /// How many packets a frame counts for. Four bytes.
     pub(super) weight: Slot,
     /// Which entry decided. Four bytes.
@@ -59,6 +61,7 @@ impl Frame {
             icmp: builder.opaque_slot(2),
             flags: builder.opaque_slot(1),
             counter: builder.opaque_slot(4),
+            absent: builder.opaque_slot(4),
             weight: builder.opaque_slot(4),
             decider: builder.opaque_slot(4),
             outcome: builder.opaque_slot(4),

@@ -47,8 +47,12 @@ impl Lowering<'_> {
         self.enter_leaf(index);
         let block = self.builder.fresh();
         if let Some(slot) = slot {
-            self.builder
-                .set_slot(self.frame.counter, 0, small(slot), Width::W);
+            // What `count` rules count in between overwrites the key.
+            let key = match outcome {
+                Outcome::PassUnlessAbsent(_) => self.frame.absent,
+                _ => self.frame.counter,
+            };
+            self.builder.set_slot(key, 0, small(slot), Width::W);
         }
         if self.source.counts.is_some() {
             let number = self.outcome_number(outcome);

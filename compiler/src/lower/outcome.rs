@@ -1,14 +1,12 @@
 //! What happens in the end: a return code, or a socket is assigned, looked for, or written to directly.
 
 use crate::bpf::opcode::{JumpOp, Width};
-use crate::event::SocketAnswer;
 use crate::hook::Hook;
 use crate::ir::{Block, End, SlotRegion};
 use crate::policy::{Family, GroupId, SocketId};
 
 use super::Lowering;
 use super::context::lookup;
-use super::socket::Phase;
 
 /// The end of a chain for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +17,7 @@ pub(super) enum Outcome {
     Drop,
     /// sk_lookup gives this socket, else rejects.
     Assign(SocketId),
-    /// Goes on, unless no connection has the packet and this socket is not there.
+    /// Goes on, unless this socket is not there.
     PassUnlessAbsent(SocketId),
     /// Goes to the peer's socket if it is in the group.
     Shortcut(GroupId),
@@ -133,20 +131,19 @@ impl Lowering<'_> {
         self.slot_region(true, hit, miss);
     }
 
-    /// Packet hooks: a packet of a connection goes on, and so does a later fragment; a new flow only if the socket is
-    /// there. The rule's own counter, whose slot the leaf has set, counts what is dropped.
+    /// Packet hooks: a new flow goes on only if the socket is there. That the flow is new stands in the diagram. The
+    /// rule's own counter, whose slot the leaf has set, counts what is dropped.
     fn pass_unless_absent(&mut self, block: Block, socket: SocketId, family: Family) {
         let pass = self.outcome(Outcome::Pass, family);
         let drop = self.outcome(Outcome::Drop, family);
-        let absent = self.account(drop);
-        self.builder.enter(block);
-        let part = self.builder.load_slot(self.frame.part, 0, Width::B);
-        self.builder.leave_if(part, JumpOp::Eq, 2, pass);
-        let behind = self.ask(Phase::Redirect, family);
-        self.builder.enter(behind);
-        let answer = self.builder.load_slot(self.frame.answer, 0, Width::B);
+        let account = self.account(drop);
+        let absent = self.head_block();
+        self.builder.enter(absent);
+        let counter = self.builder.load_slot(self.frame.absent, 0, Width::W);
         self.builder
-            .leave_if(answer, JumpOp::Eq, SocketAnswer::Established as i32, pass);
+            .store_slot(self.frame.counter, 0, counter, Width::W);
+        self.builder.jump(account);
+        self.builder.enter(block);
         self.slot_key(socket, family, absent);
         self.slot_region(false, pass, absent);
     }

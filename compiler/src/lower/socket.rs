@@ -29,8 +29,6 @@ pub(super) enum Phase {
     Decision,
     /// The tree of the `count` rules.
     Counts,
-    /// A redirect that wants to know whether the packet belongs to a connection.
-    Redirect,
 }
 
 /// Who asks, and where the lookup begins.

@@ -71,7 +71,9 @@ fn attach(placed: &mut [Placed], comments: &[Comment]) {
 /// Leaves out the comma before a `}`; its comments go to the piece before it.
 fn drop_last_commas(placed: &mut Vec<Placed>) {
     for index in (1..placed.len()).rev() {
-        let closes = placed.get(index + 1).is_some_and(|next| matches!(next.piece.kind, Kind::Close | Kind::GluedBefore));
+        let closes = placed
+            .get(index + 1)
+            .is_some_and(|next| matches!(next.piece.kind, Kind::Close | Kind::GluedBefore));
         if closes && placed[index].piece.kind == Kind::Comma {
             let comma = placed.remove(index);
             placed[index - 1].comments.extend(comma.comments);
@@ -88,8 +90,11 @@ fn break_lists(text: &str, placed: &mut [Placed], depth: usize) {
             Kind::Open => {
                 let next = placed.get(index + 1).map_or(0, |next| next.piece.start);
                 let behind = text.get(placed[index].piece.end..next).unwrap_or("");
-                let empty = placed.get(index + 1).is_some_and(|next| next.piece.kind == Kind::Close);
-                placed[index].broken = !empty && (behind.contains('\n') || (wide && open.is_empty()));
+                let empty = placed
+                    .get(index + 1)
+                    .is_some_and(|next| next.piece.kind == Kind::Close);
+                placed[index].broken =
+                    !empty && (behind.contains('\n') || (wide && open.is_empty()));
                 open.push(index);
             }
             Kind::Close => {
@@ -104,11 +109,15 @@ fn break_lists(text: &str, placed: &mut [Placed], depth: usize) {
 }
 
 fn flat_width(placed: &[Placed]) -> usize {
-    placed.iter().map(|placed| placed.piece.end - placed.piece.start + 1).sum()
+    placed
+        .iter()
+        .map(|placed| placed.piece.end - placed.piece.start + 1)
+        .sum()
 }
 
 fn blank_between(left: Kind, right: Kind) -> bool {
-    !matches!(left, Kind::GluedBehind | Kind::Glue) && !matches!(right, Kind::Comma | Kind::GluedBefore | Kind::Glue)
+    !matches!(left, Kind::GluedBehind | Kind::Glue)
+        && !matches!(right, Kind::Comma | Kind::GluedBefore | Kind::Glue)
 }
 
 struct Writer<'t> {
@@ -164,13 +173,20 @@ impl<'t> Writer<'t> {
             self.end_line(None);
             self.lists.pop();
         }
-        if self.last.is_some_and(|last| !self.code.is_empty() && blank_between(last, kind)) {
+        if self
+            .last
+            .is_some_and(|last| !self.code.is_empty() && blank_between(last, kind))
+        {
             self.code.push(' ');
         }
         if self.code.is_empty() {
             self.lines.push(Line::new(self.depth(), "", None));
         }
-        self.code.push_str(self.text.get(placed.piece.start..placed.piece.end).unwrap_or(""));
+        self.code.push_str(
+            self.text
+                .get(placed.piece.start..placed.piece.end)
+                .unwrap_or(""),
+        );
         self.last = Some(kind);
         if kind == Kind::Open {
             self.lists.push(placed.broken);
@@ -178,7 +194,9 @@ impl<'t> Writer<'t> {
     }
 
     fn depth(&self) -> usize {
-        self.base + self.lists.iter().filter(|broken| **broken).count() + usize::from(self.continued)
+        self.base
+            + self.lists.iter().filter(|broken| **broken).count()
+            + usize::from(self.continued)
     }
 
     fn comments(&mut self, comments: &[Comment]) {
@@ -229,7 +247,10 @@ impl<'t> Writer<'t> {
             }
         }
         self.end_line(trailing);
-        self.lines.extend(left.into_iter().map(|text| Line::new(self.base, "", Some(text))));
+        self.lines.extend(
+            left.into_iter()
+                .map(|text| Line::new(self.base, "", Some(text))),
+        );
         self.lines
     }
 }

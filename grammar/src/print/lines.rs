@@ -39,7 +39,10 @@ impl Line {
 pub(super) fn text_of(lines: &[Line]) -> String {
     let mut text = String::new();
     for run in lines.chunk_by(|left, right| left.has_both() && right.has_both()) {
-        let widths = run.iter().map(Line::width).filter(|&width| width <= ALIGN_UP_TO);
+        let widths = run
+            .iter()
+            .map(Line::width)
+            .filter(|&width| width <= ALIGN_UP_TO);
         let column = widths.max().unwrap_or(0) + 2;
         for line in run {
             write_line(&mut text, line, column);

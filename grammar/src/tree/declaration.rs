@@ -3,8 +3,9 @@
 
 use super::{Builder, Node, Rule, child, children, first, rule};
 use crate::ast::{
-    Address, DefaultLine, Direction, Expect, ExpectedVerdict, GroupDecl, Include, Listen, MapDecl, MapEntry, Name,
-    PairsDecl, Scope, SetDecl, SetOperator, SetTerm, SetValue, SocketDecl, SocketOrigin, Statement, Zone,
+    Address, DefaultLine, Direction, Expect, ExpectedVerdict, GroupDecl, Include, Listen, MapDecl,
+    MapEntry, Name, PairsDecl, Scope, SetDecl, SetOperator, SetTerm, SetValue, SocketDecl,
+    SocketOrigin, Statement, Zone,
 };
 use crate::source::{Span, Spanned};
 
@@ -60,7 +61,10 @@ impl Builder {
         let Some(builtin) = child(node, Rule::builtin) else {
             return Some(Include::Path(self.string_in(node)?));
         };
-        let name = builtin.as_str().trim_start_matches('<').trim_end_matches('>');
+        let name = builtin
+            .as_str()
+            .trim_start_matches('<')
+            .trim_end_matches('>');
         Some(Include::Builtin(self.spanned(&builtin, name.to_owned())))
     }
 

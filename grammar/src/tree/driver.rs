@@ -134,7 +134,11 @@ impl<'t> Driver<'t> {
 
     fn finish(mut self) -> Reading {
         while self.blocks.len() > 1 {
-            if let Some(Block { head: Some((_, open, _)), .. }) = self.blocks.last() {
+            if let Some(Block {
+                head: Some((_, open, _)),
+                ..
+            }) = self.blocks.last()
+            {
                 self.mistakes.push(
                     Diagnostic::error(
                         codes::OPEN_BRACE,
@@ -147,7 +151,8 @@ impl<'t> Driver<'t> {
             }
             self.end_block(self.text.len());
         }
-        self.mistakes.sort_by_key(|mistake| mistake.primary.span.start);
+        self.mistakes
+            .sort_by_key(|mistake| mistake.primary.span.start);
         Reading {
             statements: self.blocks.pop().unwrap_or_default().statements,
             mistakes: self.mistakes,
@@ -163,8 +168,13 @@ impl<'t> Driver<'t> {
         if self.blocks.len() == 1 {
             let place = span(self.source, self.at, self.at + 1);
             self.mistakes.push(
-                Diagnostic::error(codes::STRAY_BRACE, "`}` that closes nothing", place, "no block is open here")
-                    .help("take it out"),
+                Diagnostic::error(
+                    codes::STRAY_BRACE,
+                    "`}` that closes nothing",
+                    place,
+                    "no block is open here",
+                )
+                .help("take it out"),
             );
         } else {
             self.end_block(self.at + 1);
@@ -190,20 +200,26 @@ impl<'t> Driver<'t> {
 
     fn statement(&mut self) {
         let start = self.at;
-        let next = self.outline.next_start(start + 1).unwrap_or(self.text.len());
+        let next = self
+            .outline
+            .next_start(start + 1)
+            .unwrap_or(self.text.len());
         if let Some(deep) = self.outline.deep_between(start, next) {
             self.mistakes.push(too_deep(self.source, deep));
             self.at = self.resume(start, deep);
             return;
         }
         let Some(rule) = opening(self.text, start) else {
-            self.mistakes.push(mistake::no_statement(self.text, self.source, start));
+            self.mistakes
+                .push(mistake::no_statement(self.text, self.source, start));
             self.at = self.resume(start, start);
             return;
         };
         let parsed = Grammar::parse(rule, scan::rest(self.text, start)).ok();
         match parsed.and_then(|mut parsed| parsed.next()) {
-            Some(node) if self.is_complete(rule, start + end_of(&node)) => self.accept(&node, start),
+            Some(node) if self.is_complete(rule, start + end_of(&node)) => {
+                self.accept(&node, start)
+            }
             parsed => self.broken(rule, start, parsed.as_ref()),
         }
     }
@@ -216,7 +232,8 @@ impl<'t> Driver<'t> {
             Some(_) if rule == Rule::for_head => true,
             Some(_) => {
                 scan::begins_statement(self.text, next)
-                    || (scan::first_on_line(self.text, next) && !words::is_known(scan::word(self.text, next)))
+                    || (scan::first_on_line(self.text, next)
+                        && !words::is_known(scan::word(self.text, next)))
             }
         }
     }
@@ -230,7 +247,9 @@ impl<'t> Driver<'t> {
         } else if let Some(statement) = builder.statement(node) {
             self.push(start, end, statement);
         } else if builder.mistakes.is_empty() {
-            builder.mistakes.push(mistake::not_understood(span(self.source, start, end)));
+            builder
+                .mistakes
+                .push(mistake::not_understood(span(self.source, start, end)));
         }
         self.mistakes.append(&mut builder.mistakes);
         if let Some(items) = &mut self.items {
@@ -291,7 +310,10 @@ impl<'t> Driver<'t> {
     /// A block whose head is wrong is gone through all the same, so that its `}` closes something.
     fn enter_wrong_block(&mut self, start: usize, at: usize) -> usize {
         self.blocks.push(Block::default());
-        let next = self.outline.next_start(start + 1).unwrap_or(self.text.len());
+        let next = self
+            .outline
+            .next_start(start + 1)
+            .unwrap_or(self.text.len());
         match self.outline.braces_from(start).first() {
             Some(brace) if brace.open && brace.at < next => brace.at + 1,
             _ => self.resume(start, at),
@@ -346,9 +368,14 @@ impl<'t> Driver<'t> {
     /// is unknown, or another tool's, not indented beyond `column`.
     fn suspect_line(&self, column: usize, from: usize, end: usize) -> Option<usize> {
         let between = self.text.get(from..end)?;
-        let breaks = between.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let breaks = between
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n');
         breaks.map(|(at, _)| from + at + 1).find_map(|line| {
-            let blanks = scan::rest(self.text, line).bytes().take_while(|byte| matches!(byte, b' ' | b'\t'));
+            let blanks = scan::rest(self.text, line)
+                .bytes()
+                .take_while(|byte| matches!(byte, b' ' | b'\t'));
             let indent = blanks.count();
             let word = scan::word(self.text, line + indent);
             let unknown = !word.is_empty() && !words::is_known(word) && line + indent < end;
@@ -385,8 +412,13 @@ fn opening(text: &str, at: usize) -> Option<Rule> {
 }
 
 fn too_deep(source: SourceId, at: usize) -> Diagnostic {
-    Diagnostic::error(codes::TOO_DEEP, "nested too deeply", span(source, at, at + 1), "one level too many")
-        .help("write several rules instead")
+    Diagnostic::error(
+        codes::TOO_DEEP,
+        "nested too deeply",
+        span(source, at, at + 1),
+        "one level too many",
+    )
+    .help("write several rules instead")
 }
 
 fn failure<'t>(

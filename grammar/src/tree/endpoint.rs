@@ -61,7 +61,10 @@ impl Builder {
     /// `any`, a prefix, a range, `@set`, brackets around them
     pub(super) fn address(&mut self, node: &Node<'_>) -> Option<Spanned<Address>> {
         let bracketed = child(node, Rule::open_bracket).is_some();
-        let inner = node.clone().into_inner().find(|part| part.as_rule() != Rule::open_bracket)?;
+        let inner = node
+            .clone()
+            .into_inner()
+            .find(|part| part.as_rule() != Rule::open_bracket)?;
         let value = match inner.as_rule() {
             Rule::k_any => Address::Any,
             Rule::set_ref => Address::Set(self.set_ref(&inner)),
@@ -193,7 +196,10 @@ impl Builder {
 fn is_bare_ipv6(located: &Node<'_>) -> bool {
     let hosts = child(located, Rule::address).and_then(|address| {
         let bracket = child(&address, Rule::open_bracket);
-        bracket.is_none().then(|| child(&address, Rule::hosts)).flatten()
+        bracket
+            .is_none()
+            .then(|| child(&address, Rule::hosts))
+            .flatten()
     });
     hosts.is_some_and(|hosts| hosts.as_str().contains(':'))
 }

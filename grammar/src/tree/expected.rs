@@ -68,12 +68,16 @@ impl Expected {
 
     /// Whether a name could have stood there.
     pub(crate) fn has_name(&self) -> bool {
-        self.kinds.iter().any(|kind| matches!(*kind, "a name" | "an interface"))
+        self.kinds
+            .iter()
+            .any(|kind| matches!(*kind, "a name" | "an interface"))
     }
 
     /// Whether an address or an endpoint could have stood there.
     pub(crate) fn has_address(&self) -> bool {
-        self.kinds.iter().any(|kind| matches!(*kind, "an address" | "an endpoint"))
+        self.kinds
+            .iter()
+            .any(|kind| matches!(*kind, "an address" | "an endpoint"))
     }
 
     /// `` `tcp`, `udp` or a name ``; empty if nothing can be said.
@@ -96,7 +100,9 @@ impl Expected {
 /// The words and marks that a rule stands for; `k_…` rules name their own.
 fn words(rule: Rule) -> &'static [&'static str] {
     match rule {
-        Rule::verb => &["allow", "drop", "reject", "count", "redirect", "shortcut", "splice"],
+        Rule::verb => &[
+            "allow", "drop", "reject", "count", "redirect", "shortcut", "splice",
+        ],
         Rule::default_verb => &["allow", "drop", "reject"],
         Rule::absent_verb => &["drop", "reject"],
         Rule::expected | Rule::expected_verb => &["allow", "drop", "reject", "redirect"],
@@ -162,15 +168,21 @@ fn kinds(rule: Rule) -> &'static [&'static str] {
         Rule::string => &["a string in quotes"],
         Rule::builtin => &["`<essentials>`"],
         Rule::set_ref => &["`@name`"],
-        Rule::element | Rule::address | Rule::hosts | Rule::host | Rule::listen_at => &["an address"],
+        Rule::element | Rule::address | Rule::hosts | Rule::host | Rule::listen_at => {
+            &["an address"]
+        }
         Rule::map_entry => &["an entry such as `192.0.2.0/24:53 -> sock NAME`"],
         Rule::arithmetic | Rule::term => &["`{ … }`", "`@name`", "`file \"…\"`"],
-        Rule::side | Rule::endpoint_side | Rule::endpoint | Rule::located | Rule::bare_clause => &["an endpoint"],
+        Rule::side | Rule::endpoint_side | Rule::endpoint | Rule::located | Rule::bare_clause => {
+            &["an endpoint"]
+        }
         Rule::ports | Rule::port_item | Rule::service => &["a port"],
         Rule::protocol | Rule::protocols | Rule::plain_protocol => &["a protocol"],
         Rule::icmp_types | Rule::icmp_type | Rule::icmp_name => &["an ICMP type"],
         Rule::clause => &["a clause"],
-        Rule::condition | Rule::negation | Rule::any_of | Rule::socket_is | Rule::tcp_flags => &["a condition"],
+        Rule::condition | Rule::negation | Rule::any_of | Rule::socket_is | Rule::tcp_flags => {
+            &["a condition"]
+        }
         Rule::with_item => &["what the packet is like"],
         _ => &[],
     }

@@ -17,7 +17,12 @@ impl Builder {
         };
         let digits = digits.replace('_', "");
         if digits.is_empty() {
-            self.error(codes::EXPECTED, "expected a number", self.span(node), "no digits here");
+            self.error(
+                codes::EXPECTED,
+                "expected a number",
+                self.span(node),
+                "no digits here",
+            );
             return None;
         }
         self.in_range(node, u64::from_str_radix(&digits, radix).ok())
@@ -85,7 +90,8 @@ impl Builder {
             format!("unknown escape `\\{escaped}` in a string"),
             span,
             "not an escape".to_owned(),
-            "write `\\\\` for a backslash, `\\\"` for a quote; there are no other escapes".to_owned(),
+            "write `\\\\` for a backslash, `\\\"` for a quote; there are no other escapes"
+                .to_owned(),
         );
         None
     }
@@ -131,13 +137,25 @@ impl Builder {
             return Some(self.spanned(node, address));
         }
         if let Some((code, message, help)) = crate::mistake::bare_ipv6(text) {
-            self.error_help(code, message, self.span(node), "ports behind an IPv6 address".to_owned(), help);
+            self.error_help(
+                code,
+                message,
+                self.span(node),
+                "ports behind an IPv6 address".to_owned(),
+                help,
+            );
             return None;
         }
         let (family, example) = if text.contains(':') {
-            ("IPv6", "an IPv6 address has up to eight groups of four hex digits, as `2001:db8::1`")
+            (
+                "IPv6",
+                "an IPv6 address has up to eight groups of four hex digits, as `2001:db8::1`",
+            )
         } else {
-            ("IPv4", "an IPv4 address has four numbers up to 255, as `192.0.2.1`")
+            (
+                "IPv4",
+                "an IPv4 address has four numbers up to 255, as `192.0.2.1`",
+            )
         };
         self.error_help(
             codes::BAD_ADDRESS,

@@ -67,9 +67,14 @@ impl Builder {
             _ => "keep one of the two, or write two rules",
         };
         self.mistakes.push(
-            Diagnostic::error(codes::TWICE, format!("{what} stands twice", what = titled(what)), span, "again here")
-                .also(earlier, "first here")
-                .help(help),
+            Diagnostic::error(
+                codes::TWICE,
+                format!("{what} stands twice", what = titled(what)),
+                span,
+                "again here",
+            )
+            .also(earlier, "first here")
+            .help(help),
         );
     }
 
@@ -78,7 +83,9 @@ impl Builder {
         Some(match inner.as_rule() {
             Part::from_clause => Clause::From(self.side(&child(&inner, Part::side)?)?),
             Part::to_clause => self.to_clause(&first_after_word(&inner)?)?,
-            Part::by_map | Part::within_group | Part::with_pairs => Clause::Target(self.target(&inner)?),
+            Part::by_map | Part::within_group | Part::with_pairs => {
+                Clause::Target(self.target(&inner)?)
+            }
             Part::bare_clause => self.bare_destination(&inner, verb)?,
             Part::on_clause => self.on_clause(&first_after_word(&inner)?)?,
             Part::if_clause => Clause::If(self.conditions(&inner)?),
@@ -112,7 +119,10 @@ impl Builder {
                 "destination without its `to`".to_owned(),
                 self.span(node),
                 "from or to?".to_owned(),
-                format!("write `to {}`; only a redirect may leave it out", node.as_str().trim_end()),
+                format!(
+                    "write `to {}`; only a redirect may leave it out",
+                    node.as_str().trim_end()
+                ),
             );
             return None;
         }
@@ -201,7 +211,12 @@ impl Builder {
     }
 
     /// Puts a value where none must be yet.
-    pub(super) fn once<T>(&mut self, what: &str, slot: &mut Option<Spanned<T>>, value: Spanned<T>) -> Option<()> {
+    pub(super) fn once<T>(
+        &mut self,
+        what: &str,
+        slot: &mut Option<Spanned<T>>,
+        value: Spanned<T>,
+    ) -> Option<()> {
         if let Some(earlier) = slot {
             self.twice(what, value.span, earlier.span);
             return None;

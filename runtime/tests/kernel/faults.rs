@@ -10,7 +10,7 @@ use sockc_compiler::artifact::AttachPoint;
 use sockc_runtime::{Error, Features, Options, probe, status};
 
 use crate::policy::*;
-use crate::space::{Space, datagram_arrives, inside, reaches};
+use crate::space::{Space, datagram_arrives, inside, reaches, run};
 
 /// Tells a helper process of these tests at which step to kill itself.
 const KILL_AT: &str = "SOCKC_TEST_KILL_AT";
@@ -44,8 +44,7 @@ fn steps(options: &Options, space: &Space, before: Option<Policy>) -> Vec<String
     }
     new(space).apply(&watching).unwrap();
     sockc_runtime::unload(options).unwrap();
-    let steps = seen.lock().unwrap().clone();
-    steps
+    seen.lock().unwrap().clone()
 }
 
 fn stopping_at(options: &Options, step: &str) -> Options {
@@ -253,5 +252,27 @@ fn a_kill_of_the_first_apply_leaves_nothing_that_unload_cannot_take() {
             assert!(sockc_runtime::unload(&space.options).unwrap(), "{step}");
             assert_eq!(space.tree(), Vec::<String>::new(), "{step}");
         }
+    });
+}
+
+#[test]
+fn a_new_hook_sleeps_until_the_switch() {
+    inside(|space| {
+        run("ip link add v0 type veth peer name v1");
+        let drops = |on: &[&str]| policy("p").on(on).rule(AttachPoint::TcIn, "in", TC_SHOT);
+        drops(&["v0"]).apply(&space.options).unwrap();
+        let arrived = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&arrived);
+        let options = Options {
+            watch: Some(Arc::new(move |step: &str| {
+                if step == "switch" || step == "remove the policy before" {
+                    keep.lock().unwrap().push(datagram_arrives());
+                }
+                ControlFlow::Continue(())
+            })),
+            ..space.options.clone()
+        };
+        drops(&["v0", "lo"]).apply(&options).unwrap();
+        assert_eq!(*arrived.lock().unwrap(), [true, false]);
     });
 }

@@ -1,5 +1,11 @@
 //! The runtime on the running kernel: each test has its own namespaces, bpf file system and control group.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at the first surprise"
+)]
+
 mod faults;
 mod groups;
 mod hooks;

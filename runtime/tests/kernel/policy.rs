@@ -12,24 +12,24 @@ use sockc_compiler::object;
 
 use Register::{R0, R1, R2, R3, R4, R6, R7, R10};
 
-pub const XDP_DROP: i32 = 1;
-pub const XDP_PASS: i32 = 2;
-pub const TC_OK: i32 = 0;
-pub const TC_SHOT: i32 = 2;
-pub const SK_DROP: i32 = 0;
-pub const SK_PASS: i32 = 1;
+pub(crate) const XDP_DROP: i32 = 1;
+pub(crate) const XDP_PASS: i32 = 2;
+pub(crate) const TC_OK: i32 = 0;
+pub(crate) const TC_SHOT: i32 = 2;
+pub(crate) const SK_DROP: i32 = 0;
+pub(crate) const SK_PASS: i32 = 1;
 
 const COUNTERS: usize = 0;
 const SOCKETS: usize = 1;
 const PEERS: usize = 2;
 
 /// A policy under construction.
-pub struct Policy {
+pub(crate) struct Policy {
     artifact: Artifact,
 }
 
 /// A policy without programs.
-pub fn policy(name: &str) -> Policy {
+pub(crate) fn policy(name: &str) -> Policy {
     Policy {
         artifact: Artifact {
             programs: Vec::new(),
@@ -67,14 +67,14 @@ fn map(name: &str, kind: MapKind, [key_size, value_size, max_entries, flags]: [u
 
 impl Policy {
     /// On these interfaces.
-    pub fn on(mut self, interfaces: &[&str]) -> Self {
+    pub(crate) fn on(mut self, interfaces: &[&str]) -> Self {
         self.artifact.manifest.interfaces =
             interfaces.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
     /// A program that counts in a slot of its own, labelled, and gives a verdict.
-    pub fn rule(mut self, point: AttachPoint, label: &str, verdict: i32) -> Self {
+    pub(crate) fn rule(mut self, point: AttachPoint, label: &str, verdict: i32) -> Self {
         let slot = i32::try_from(self.artifact.manifest.counters.len()).unwrap();
         self.artifact.manifest.counters.push(Counter {
             kind: CounterKind::Rule,
@@ -105,7 +105,7 @@ impl Policy {
     }
 
     /// A program that sends every lookup for a TCP port to a slot, or refuses it if the slot is empty.
-    pub fn steer(self, port: u16, slot: i32) -> Self {
+    pub(crate) fn steer(self, port: u16, slot: i32) -> Self {
         let code = vec![
             asm::mov64_reg(R6, R1),
             asm::load(Width::W, R2, R6, 60),
@@ -135,7 +135,7 @@ impl Policy {
     }
 
     /// A named socket with one slot.
-    pub fn socket(mut self, index: u32, protocol: u8, at: &str) -> Self {
+    pub(crate) fn socket(mut self, index: u32, protocol: u8, at: &str) -> Self {
         let at: SocketAddr = at.parse().unwrap();
         self.artifact.manifest.sockets.push(SocketSlots {
             name: format!("s{index}"),
@@ -151,7 +151,7 @@ impl Policy {
     }
 
     /// A group whose connections are taken in when they are established, and whose writes get a verdict.
-    pub fn group(mut self, cgroup: &str, verdict: i32) -> Self {
+    pub(crate) fn group(mut self, cgroup: &str, verdict: i32) -> Self {
         self.artifact.manifest.groups.push(GroupPlan {
             name: "pods".to_owned(),
             cgroup: cgroup.to_owned(),
@@ -184,7 +184,7 @@ impl Policy {
     }
 
     /// A program that the verifier refuses.
-    pub fn broken(self, point: AttachPoint) -> Self {
+    pub(crate) fn broken(self, point: AttachPoint) -> Self {
         let code = vec![asm::load(Width::DW, R0, R1, 4000), asm::exit()];
         self.add(point, code, &[])
     }
@@ -226,7 +226,7 @@ impl Policy {
     }
 
     /// The object and its manifest.
-    pub fn build(self) -> (Vec<u8>, Manifest) {
+    pub(crate) fn build(self) -> (Vec<u8>, Manifest) {
         let object = object::write(&self.artifact).unwrap();
         let manifest = object::read_manifest(&object).unwrap();
         assert_eq!(manifest, self.artifact.manifest);
@@ -234,7 +234,7 @@ impl Policy {
     }
 
     /// Puts it in force.
-    pub fn apply(
+    pub(crate) fn apply(
         self,
         options: &sockc_runtime::Options,
     ) -> Result<sockc_runtime::Applied, sockc_runtime::Error> {

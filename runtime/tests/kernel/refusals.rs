@@ -34,6 +34,11 @@ fn a_missing_interface_is_named() {
         assert!(error.to_string().contains("--interface"), "{error}");
         let applied = drops().on(&["eth*"]).apply(&space.options).unwrap();
         assert_eq!(applied.interfaces, Vec::new());
+        assert!(
+            applied.notes[0].contains("no interface matches"),
+            "{:?}",
+            applied.notes
+        );
         let options = Options {
             interfaces: vec!["lo".to_owned()],
             ..space.options.clone()
@@ -174,4 +179,37 @@ fn missing_rights_are_named() {
         }
         assert_eq!(space.tree(), Vec::<String>::new());
     });
+}
+
+#[test]
+fn two_capabilities_are_enough() {
+    inside(|space| {
+        keep_only(&[12, 39]);
+        let all = drops()
+            .rule(AttachPoint::TcIn, "i", TC_SHOT)
+            .rule(AttachPoint::TcOut, "o", TC_OK)
+            .socket(0, 6, "127.0.0.1:7001")
+            .steer(53, 0)
+            .group(&space.cgroup, SK_PASS);
+        all.apply(&space.options).unwrap();
+        let status = status(&space.options).unwrap().unwrap();
+        assert!(status.hooks.iter().all(|hook| hook.alive));
+        assert_eq!(status.hooks.len(), 7);
+        assert!(unload(&space.options).unwrap());
+    });
+}
+
+/// Drops every capability of this thread but these, by number.
+fn keep_only(capabilities: &[u32]) {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    let mut sets = [[0u32; 3]; 2];
+    for capability in capabilities {
+        // Effective and permitted.
+        sets[(capability / 32) as usize][0] |= 1 << (capability % 32);
+        sets[(capability / 32) as usize][1] |= 1 << (capability % 32);
+    }
+    // SAFETY: the header and the sets are laid out as capset(2) wants them.
+    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    assert_eq!(done, 0);
 }

@@ -153,14 +153,14 @@ fn a_steered_port_is_no_obstacle_to_filling() {
             .apply(&space.options)
             .unwrap();
         assert_eq!(reaches("127.0.0.1:53", &[&server, &other]), Some(7001));
-        // The next policy wants the socket that the first one hides from packets.
+        // The next policy wants the socket that both policies hide from packets.
         let applied = policy("t")
             .socket(0, 6, "127.0.0.1:53")
-            .steer(54, 0)
+            .steer(53, 0)
             .apply(&space.options)
             .unwrap();
         assert_eq!(applied.sockets[0].state, Fill::Filled);
-        assert_eq!(reaches("127.0.0.9:54", &[&server, &other]), Some(53));
+        assert_eq!(reaches("127.0.0.9:53", &[&server, &other]), Some(53));
     });
 }
 

@@ -1,6 +1,6 @@
 //! A place of its own for each test: a network namespace, a mount namespace with a bpf file system, a control group.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,23 +9,23 @@ use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, unshare};
 use sockc_runtime::Options;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// What a test works with.
-pub struct Space {
+pub(crate) struct Space {
     root: PathBuf,
     cgroups: PathBuf,
     /// The name of the test's control group, from the root of the hierarchy.
-    pub cgroup: String,
+    pub(crate) cgroup: String,
     /// Options that keep the state in the test's own bpf file system.
-    pub options: Options,
+    pub(crate) options: Options,
 }
 
 /// Runs a test in a space of its own, in a thread that nothing else runs in.
-pub fn inside(test: impl FnOnce(&Space) + Send + 'static) {
+pub(crate) fn inside(test: impl FnOnce(&Space) + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
         assert_ne!(
             std::env::var("SOCKC_KERNEL").as_deref(),
@@ -128,7 +128,7 @@ fn cgroup_root() -> PathBuf {
 
 impl Space {
     /// Every name below the state folder, sorted.
-    pub fn tree(&self) -> Vec<String> {
+    pub(crate) fn tree(&self) -> Vec<String> {
         let mut found = Vec::new();
         collect(&self.options.bpffs, &mut found);
         // The kernel puts these into every bpf file system.
@@ -138,12 +138,12 @@ impl Space {
     }
 
     /// A folder for files of the test.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.root
     }
 
     /// Moves a process into the test's control group.
-    pub fn join_group(&self, process: u32) {
+    pub(crate) fn join_group(&self, process: u32) {
         let procs = self
             .cgroups
             .join(self.cgroup.trim_start_matches('/'))
@@ -163,7 +163,7 @@ fn collect(folder: &Path, found: &mut Vec<String>) {
 }
 
 /// Runs a command, which must succeed.
-pub fn run(line: &str) {
+pub(crate) fn run(line: &str) {
     let mut words = line.split_whitespace();
     let output = Command::new(words.next().unwrap())
         .args(words)
@@ -177,7 +177,7 @@ pub fn run(line: &str) {
 }
 
 /// Whether a datagram over `lo` arrives.
-pub fn datagram_arrives() -> bool {
+pub(crate) fn datagram_arrives() -> bool {
     let to = UdpSocket::bind("127.0.0.1:0").unwrap();
     to.set_read_timeout(Some(Duration::from_millis(60)))
         .unwrap();
@@ -188,7 +188,7 @@ pub fn datagram_arrives() -> bool {
 }
 
 /// The port of the listener that a connection reaches; `None` if it reaches none.
-pub fn reaches(address: &str, listeners: &[&TcpListener]) -> Option<u16> {
+pub(crate) fn reaches(address: &str, listeners: &[&TcpListener]) -> Option<u16> {
     let _stream =
         TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_millis(300)).ok()?;
     listeners.iter().find_map(|listener| {
@@ -204,23 +204,11 @@ pub fn reaches(address: &str, listeners: &[&TcpListener]) -> Option<u16> {
 }
 
 /// Runs `work` in another, new network namespace, and gives what it gives.
-pub fn elsewhere<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn elsewhere<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
             run("ip link set lo up");
-            work()
-        });
-        thread.join().unwrap()
-    })
-}
-
-/// Runs `work` in the namespace at `path`.
-pub fn within<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> T {
-    let file = File::open(path).unwrap();
-    thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            setns(&file, CloneFlags::CLONE_NEWNET).unwrap();
             work()
         });
         thread.join().unwrap()

@@ -226,11 +226,10 @@ impl Kind {
     }
 }
 
-/// The number, with type and code if a type was named.
-fn protocol_of(
-    written: &Spanned<Protocol>,
-    family: Family,
-) -> Result<(u8, Option<(u8, u8)>), Box<Diagnostic>> {
+/// A protocol's number, with type and code if a type was named.
+type Named = (u8, Option<(u8, u8)>);
+
+fn protocol_of(written: &Spanned<Protocol>, family: Family) -> Result<Named, Box<Diagnostic>> {
     let number = match &written.value {
         Protocol::Tcp => protocol::TCP,
         Protocol::Udp => protocol::UDP,
@@ -254,7 +253,7 @@ fn icmp(
     types: &[Spanned<IcmpType>],
     span: Span,
     family_fits: bool,
-) -> Result<(u8, Option<(u8, u8)>), Box<Diagnostic>> {
+) -> Result<Named, Box<Diagnostic>> {
     let number = match kind {
         IcmpKind::Icmp => protocol::ICMP,
         IcmpKind::Icmp6 => protocol::ICMP6,
