@@ -3,14 +3,14 @@
 //! Everything happens in a network namespace of its own, with real listeners that socket conditions can find.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use aya::maps::{Map, PerCpuArray};
 use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use nix::sched::{CloneFlags, unshare};
-use sockc_compiler::event::{Decision, Header, SocketAnswer, Transport, Verdict};
+use sockc_compiler::event::{Decision, Header, SocketAnswer, Verdict};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
@@ -19,6 +19,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::Subject;
 use crate::cases::{frames, lookups};
+use crate::context::context;
 use crate::expected::{Expected, Totals};
 use crate::syscalls;
 use crate::world::{Flow, Flows};
@@ -311,30 +312,4 @@ fn too_short_for_tc(frame: &[u8]) -> bool {
         [0x86, 0xdd] => frame.len() < 54,
         _ => false,
     }
-}
-
-/// `struct bpf_sk_lookup` as a test run takes it.
-fn context(header: &Header) -> [u8; 72] {
-    let (from, to) = match header.transport {
-        Transport::Tcp { from, to, .. } | Transport::Ports { from, to } => (from, to),
-        Transport::None | Transport::Icmp { .. } => (0, 0),
-    };
-    let mut context = [0; 72];
-    let family: u32 = if header.family() == Family::V4 { 2 } else { 10 };
-    context[8..12].copy_from_slice(&family.to_ne_bytes());
-    context[12..16].copy_from_slice(&u32::from(header.protocol).to_ne_bytes());
-    match (header.from, header.to) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            context[16..20].copy_from_slice(&from.octets());
-            context[40..44].copy_from_slice(&to.octets());
-        }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            context[20..36].copy_from_slice(&from.octets());
-            context[44..60].copy_from_slice(&to.octets());
-        }
-        _ => {}
-    }
-    context[36..38].copy_from_slice(&from.to_be_bytes());
-    context[60..64].copy_from_slice(&u32::from(to).to_ne_bytes());
-    context
 }

@@ -6,6 +6,12 @@
 //!
 //! Skipped with the reason where QEMU or the kernels cannot be had; `SOCKC_KERNEL=require` makes that a failure.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test of files of its own ends where something is wrong"
+)]
+
 mod cases;
 #[path = "../differential/context.rs"]
 mod context;
