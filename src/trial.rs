@@ -76,3 +76,6 @@ fn row(policy: &Policy, case: &Case, seen: Seen) -> Row {
         agrees,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,9 @@
 //! Takes the place where the parse broke and what could have stood there; looks at the text around it to tell a
 //! misspelt word from another tool's word from a missing brace. It sees no grammar rules.
 
-use std::net::Ipv6Addr;
+mod endpoint;
+
+pub(crate) use endpoint::bare_ipv6;
 
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
@@ -28,6 +30,8 @@ pub(crate) struct Failure<'t> {
     pub(crate) last_end: usize,
     /// What could have stood there.
     pub(crate) expected: Expected,
+    /// Whether the text is one packet, which ends with the text only.
+    pub(crate) packet: bool,
 }
 
 /// The message for a statement that did not parse.
@@ -40,6 +44,7 @@ pub(crate) fn explain(failure: &Failure<'_>) -> Diagnostic {
         .or_else(|| failure.incomplete())
         .or_else(|| failure.foreign(found))
         .or_else(|| failure.reserved_name(found))
+        .or_else(|| failure.bare_elements())
         .or_else(|| failure.address())
         .or_else(|| failure.misplaced(found))
         .or_else(|| failure.unknown_word(found))
@@ -56,6 +61,7 @@ pub(crate) fn no_statement(text: &str, source: SourceId, at: usize) -> Diagnosti
         at,
         last_end: at,
         expected: Expected::default(),
+        packet: false,
     };
     let word = scan::word(text, at);
     failure
@@ -64,7 +70,7 @@ pub(crate) fn no_statement(text: &str, source: SourceId, at: usize) -> Diagnosti
         .or_else(|| failure.foreign(word))
         .or_else(|| failure.misplaced(word))
         .or_else(|| failure.unknown_word(word))
-        .unwrap_or_else(|| failure.unexpected())
+        .unwrap_or_else(|| failure.no_beginning(word))
 }
 
 /// The message for a statement that parsed and made no sense to us: never seen, and no reason to stop.
@@ -75,20 +81,6 @@ pub(crate) fn not_understood(place: Span) -> Diagnostic {
         place,
         "here",
     )
-}
-
-/// Whether the text is an unbracketed IPv6 address with ports: code, message and help if so.
-pub(crate) fn bare_ipv6(text: &str) -> Option<(Code, String, String)> {
-    let (address, ports) = text.rsplit_once(':')?;
-    let host = address.split('/').next().unwrap_or(address);
-    let low = host.split('-').next().unwrap_or(host);
-    low.parse::<Ipv6Addr>().ok()?;
-    let ports = if ports.is_empty() { "…" } else { ports };
-    Some((
-        codes::BARE_IPV6,
-        "an IPv6 address with ports needs brackets".to_owned(),
-        format!("write `[{address}]:{ports}`"),
-    ))
 }
 
 impl Failure<'_> {
@@ -126,99 +118,6 @@ impl Failure<'_> {
                 "begins here",
             )
             .help("write `\"` at its end, on the same line"),
-        )
-    }
-
-    /// Mistakes inside ADDRESS:PORTS.
-    fn endpoint(&self) -> Option<Diagnostic> {
-        let near = if self.expected.has(":") {
-            self.last_end
-        } else {
-            self.broke
-        };
-        let start = scan::chunk_start(self.text, near).max(self.start);
-        let chunk = scan::chunk(self.text, start);
-        let place = span(self.source, start, start + chunk.len());
-        if let Some((code, message, help)) = self.bare_ipv6_chunk(chunk) {
-            return Some(
-                self.error(code, message, place, "ports behind an IPv6 address")
-                    .help(help),
-            );
-        }
-        if let Some((address, ports)) = chunk.split_once("]/") {
-            let (length, ports) = ports
-                .split_once(':')
-                .map_or((ports, ""), |(length, ports)| (length, ports));
-            let colon = if ports.is_empty() { "" } else { ":" };
-            return Some(
-                self.error(
-                    codes::BARE_IPV6,
-                    "the prefix length stands inside the brackets",
-                    place,
-                    "outside here",
-                )
-                .help(format!("write `{address}/{length}]{colon}{ports}`")),
-            );
-        }
-        self.blank_in_endpoint(start, chunk)
-            .or_else(|| self.ports_in_set(start, chunk))
-    }
-
-    fn bare_ipv6_chunk(&self, chunk: &str) -> Option<(Code, String, String)> {
-        let wanted = self.expected.has_address() || self.expected.has(":") || chunk.contains("::");
-        if !wanted || chunk.starts_with('[') || chunk.matches(':').count() < 2 {
-            return None;
-        }
-        if chunk.parse::<Ipv6Addr>().is_ok() && !self.expected.has(":") {
-            return None;
-        }
-        bare_ipv6(chunk)
-    }
-
-    fn blank_in_endpoint(&self, start: usize, chunk: &str) -> Option<Diagnostic> {
-        let behind = start + chunk.len();
-        let address = chunk.strip_suffix(':')?;
-        let blank = scan::byte(self.text, behind).is_some_and(|byte| byte == b' ' || byte == b'\t');
-        let looks = address == "any"
-            || address.starts_with(['@', '['])
-            || address.contains('.')
-            || address.contains("::");
-        if !blank || !looks {
-            return None;
-        }
-        let place = span(self.source, start, behind);
-        let next = scan::skip(self.text, behind);
-        let ports = scan::chunk(self.text, next);
-        let ports = if ports.is_empty() { "{…}" } else { ports };
-        Some(
-            self.error(
-                codes::BLANK_IN_ENDPOINT,
-                "blank inside ADDRESS:PORTS",
-                place,
-                "a blank follows the `:`",
-            )
-            .help(format!("write `{address}:{ports}`")),
-        )
-    }
-
-    fn ports_in_set(&self, start: usize, chunk: &str) -> Option<Diagnostic> {
-        let inside_set = self.byte() == Some(b':') && self.expected.no_ports;
-        if !inside_set || chunk.starts_with(':') {
-            return None;
-        }
-        let address = scan::rest(self.text, start)
-            .get(..self.at - start)
-            .unwrap_or("");
-        Some(
-            self.error(
-                codes::PORTS_IN_SET,
-                "a set holds addresses without ports",
-                self.span(chunk.len() - (self.at - start)),
-                "ports here",
-            )
-            .help(format!(
-                "write `{address}` here, and the ports in the rule: `to @name:53`"
-            )),
         )
     }
 
@@ -267,6 +166,7 @@ impl Failure<'_> {
     fn statement_ends(&self) -> bool {
         match self.byte() {
             None => true,
+            Some(_) if self.packet => false,
             Some(b'}') => !self.expected.has("}"),
             Some(_) => {
                 scan::first_on_line(self.text, self.at)
@@ -280,15 +180,10 @@ impl Failure<'_> {
         if !self.statement_ends() || expected.is_empty() || self.last_end <= self.start {
             return None;
         }
-        let found = match self.byte() {
-            None => "the end of the text".to_owned(),
-            Some(b'}') => "`}`".to_owned(),
-            Some(_) => format!("`{}`", scan::word(self.text, self.at)),
-        };
         let place = span(self.source, self.last_end.saturating_sub(1), self.last_end);
         Some(self.error(
             codes::INCOMPLETE,
-            format!("the statement ends too early: expected {expected}, found {found}"),
+            format!("the statement ends too early: expected {expected}"),
             place,
             "the statement ends here",
         ))
@@ -335,30 +230,6 @@ impl Failure<'_> {
                 "a name must stand here",
             )
             .help(help),
-        )
-    }
-
-    /// Text that begins like an address and is none.
-    fn address(&self) -> Option<Diagnostic> {
-        let chunk = scan::chunk(self.text, self.at);
-        let digits = chunk.starts_with(|first: char| first.is_ascii_digit() || first == '[');
-        if digits && self.expected.kinds.contains(&"`{ … }`") {
-            return Some(
-                self.unexpected()
-                    .help(format!("addresses stand in braces: `{{ {chunk} }}`")),
-            );
-        }
-        if !self.expected.has_address() || !digits || !chunk.contains(['.', ':', '/']) {
-            return None;
-        }
-        Some(
-            self.error(
-                codes::BAD_ADDRESS,
-                format!("`{chunk}` is not an address"),
-                self.span(chunk.len()),
-                "not an address",
-            )
-            .help("write an address, a prefix or a range: `192.0.2.1`, `192.0.2.0/24`, `[2001:db8::/32]:53`"),
         )
     }
 
@@ -411,14 +282,10 @@ impl Failure<'_> {
     }
 
     fn glued_label(&self, word: &str) -> Option<Diagnostic> {
-        let colon = self.at + word.len();
-        let behind = scan::word(self.text, colon + 1);
-        if word.is_empty()
-            || scan::byte(self.text, colon) != Some(b':')
-            || !words::VERBS.contains(&behind)
-        {
+        if !scan::is_glued_label(self.text, self.at) {
             return None;
         }
+        let behind = scan::word(self.text, self.at + word.len() + 1);
         Some(
             self.error(
                 codes::GLUED_LABEL,
@@ -428,6 +295,14 @@ impl Failure<'_> {
             )
             .help(format!("write `{word}: {behind}`")),
         )
+    }
+
+    /// A word of the language that begins no statement.
+    fn no_beginning(&self, word: &str) -> Diagnostic {
+        match words::nearest(word, words::STATEMENT.iter().copied()) {
+            Some(likely) => self.unexpected().help(format!("did you mean `{likely}`?")),
+            None => self.unexpected(),
+        }
     }
 
     fn unexpected(&self) -> Diagnostic {

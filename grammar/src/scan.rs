@@ -119,9 +119,18 @@ pub(crate) fn is_label(text: &str, at: usize) -> bool {
         && byte(text, colon + 1).is_none_or(|byte| is_blank(byte) || byte == b'#')
 }
 
+/// Whether a label without its blank stands at `at`: a word, `:` and a verb.
+pub(crate) fn is_glued_label(text: &str, at: usize) -> bool {
+    let word = word(text, at);
+    let colon = at + word.len();
+    !word.is_empty()
+        && byte(text, colon) == Some(b':')
+        && words::VERBS.contains(&self::word(text, colon + 1))
+}
+
 /// Whether a statement begins at `at`: a label, or a word that begins statements and is not used otherwise here.
 pub(crate) fn begins_statement(text: &str, at: usize) -> bool {
-    if is_label(text, at) {
+    if is_label(text, at) || is_glued_label(text, at) {
         return true;
     }
     let word = word(text, at);

@@ -1,7 +1,7 @@
 //! From text to syntax tree: the only place, with the files under `tree/`, that sees pest's rules.
 //!
-//! Takes a text; gives its statements, its mistakes and, for the formatter, its pieces. `driver` finds the statements
-//! and the way after a mistake; `leaf`, `endpoint`, `condition`, `rule`, `declaration` and `packet` build the nodes.
+//! Takes a text; gives its statements, its mistakes and, for the formatter, its pieces. `driver` finds the statements,
+//! `resume` the way after a mistake; `leaf`, `endpoint`, `condition`, `rule`, `declaration` and `packet` build the nodes.
 //! Not here: the wording of what did not parse (`mistake.rs`).
 
 mod condition;
@@ -10,13 +10,15 @@ mod driver;
 mod endpoint;
 mod expected;
 mod leaf;
+mod opening;
 mod packet;
 mod pieces;
+mod resume;
 mod rule;
 
-pub(crate) use driver::{Item, Reading, read, read_packet};
+pub(crate) use driver::{Item, read, read_packet};
 pub(crate) use expected::Expected;
-pub(crate) use pieces::{Group, Kind, Piece, Pieces};
+pub(crate) use pieces::{Kind, Piece, Pieces};
 
 use pest::iterators::Pair;
 

@@ -322,6 +322,18 @@ pub(crate) fn is_known(word: &str) -> bool {
     is_reserved(word) || OTHER.contains(&word)
 }
 
+/// Whether the word may go on with a rule: it begins a clause or a protocol.
+pub(crate) fn continues(word: &str) -> bool {
+    let kinds = KINDS
+        .iter()
+        .filter(|(kind, _)| matches!(*kind, "a clause" | "a protocol"));
+    word == "with"
+        || word == "and"
+        || kinds
+            .flat_map(|(_, words)| *words)
+            .any(|known| *known == word)
+}
+
 /// Every word of the language.
 pub(crate) fn every() -> impl Iterator<Item = &'static str> {
     STATEMENT.iter().chain(RESERVED).chain(OTHER).copied()

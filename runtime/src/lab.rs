@@ -22,7 +22,8 @@ mod space;
 mod state;
 mod sysctl;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 pub use error::Error;
 pub use exchange::{Written, exchange};
@@ -44,6 +45,17 @@ pub const BACK: &str = "back";
 pub const MAC: [u8; 6] = [0x02, 0x73, 0x6b, 0, 0, 1];
 /// The largest IP packet that fits through; native XDP on veth takes a page less its headroom.
 pub const MTU: u32 = 3400;
+
+/// The client's own addresses on [`FRONT`]: from the end of what is set aside for tests of networks, and local ones.
+pub const CLIENT: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 19, 255, 253)),
+    IpAddr::V6(Ipv6Addr::new(0xfd73, 0x6f63, 0x6b63, 0, 0, 0, 0, 1)),
+];
+/// The server's own addresses on [`FRONT`].
+pub const SERVER: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 19, 255, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd73, 0x6f63, 0x6b63, 0, 0, 0, 0, 2)),
+];
 
 /// The client's and the server's namespace, joined.
 #[derive(Debug)]
@@ -70,8 +82,8 @@ impl Lab {
             netlink.veth(FRONT, client)?;
             netlink.veth(BACK, client)
         })??;
-        for space in [&lab.client, &lab.server] {
-            space.run(raise)??;
+        for (space, addresses) in [(&lab.client, CLIENT), (&lab.server, SERVER)] {
+            space.run(|| raise(addresses))??;
         }
         Ok(lab)
     }
@@ -99,12 +111,17 @@ impl Lab {
     }
 }
 
-/// Brings the interfaces of the present namespace up.
-fn raise() -> Result<(), Error> {
+/// Brings the interfaces of the present namespace up and gives it its addresses. A machine without IPv6 gets none.
+fn raise(addresses: [IpAddr; 2]) -> Result<(), Error> {
     let mut netlink = Netlink::open()?;
-    ["lo", FRONT, BACK]
-        .into_iter()
-        .try_for_each(|name| netlink.up(name))
+    for name in ["lo", FRONT, BACK] {
+        netlink.up(name)?;
+    }
+    let known = |address: &IpAddr| address.is_ipv4() || Path::new("/proc/sys/net/ipv6").exists();
+    addresses.into_iter().filter(known).try_for_each(|address| {
+        let length = if address.is_ipv4() { 30 } else { 126 };
+        netlink.address(FRONT, address, length)
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod cases;
 mod context;
 mod expected;
+mod interpreted;
 mod kernel;
 #[path = "../kernels/syscalls.rs"]
 #[allow(dead_code, reason = "the guest uses more of it")]
@@ -70,7 +71,7 @@ fn interpreter_and_diagrams_agree_with_the_reference_meaning() {
     for seed in seeds() {
         let subject = Subject::random(seed, rules_of(seed));
         let mut rng = Rng::new(seed);
-        //interpreted::check(&subject, &mut rng, FRAMES, LOOKUPS);
+        interpreted::check(&subject, &mut rng, FRAMES, LOOKUPS);
     }
 }
 

@@ -107,7 +107,9 @@ impl Random {
                 .pick(&["log", "log \"a # b\" max 5/second", "log sample 1/10"])
                 .to_owned(),
             8 => self.pick(&["at xdp", "at sk_lookup"]).to_owned(),
-            _ => self.pick(&["note \"why\"", "note \"\\\"{}\""]).to_owned(),
+            _ => self
+                .pick(&["note \"why\"", "note \"{} # \\\\\""])
+                .to_owned(),
         }
     }
 

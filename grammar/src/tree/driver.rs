@@ -7,7 +7,9 @@ use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 
 use super::expected::Expected;
+use super::opening::opening;
 use super::pieces::{Pieces, pieces};
+use super::resume::{InBlock, resume};
 use super::{Builder, Grammar, Node, Rule, end_of, span};
 use crate::ast::{ForBlock, Packet, Scope, Statement};
 use crate::codes;
@@ -74,7 +76,10 @@ pub(crate) fn read_packet(text: &str, source: SourceId) -> Result<Packet, Vec<Di
     let packet = match Grammar::parse(Rule::whole_packet, scan::rest(text, start)) {
         Ok(mut parsed) => parsed.next().and_then(|node| builder.packet(&node)),
         Err(error) => {
-            let failure = failure(text, source, &outline, start, &error);
+            let failure = Failure {
+                packet: true,
+                ..failure(text, source, &outline, start, &error)
+            };
             builder.mistakes.push(mistake::explain(&failure));
             None
         }
@@ -217,23 +222,25 @@ impl<'t> Driver<'t> {
         };
         let parsed = Grammar::parse(rule, scan::rest(self.text, start)).ok();
         match parsed.and_then(|mut parsed| parsed.next()) {
-            Some(node) if self.is_complete(rule, start + end_of(&node)) => {
+            Some(node) if self.is_complete(rule, start, start + end_of(&node)) => {
                 self.accept(&node, start)
             }
             parsed => self.broken(rule, start, parsed.as_ref()),
         }
     }
 
-    /// Whether a statement may end at `end`.
-    fn is_complete(&self, rule: Rule, end: usize) -> bool {
+    /// Whether the statement that begins at `start` may end at `end`: what follows is no part of it.
+    fn is_complete(&self, rule: Rule, start: usize, end: usize) -> bool {
         let next = scan::skip(self.text, end);
         match scan::byte(self.text, next) {
             None | Some(b'}') => true,
             Some(_) if rule == Rule::for_head => true,
+            Some(_) if scan::begins_statement(self.text, next) => true,
+            Some(_) if !scan::first_on_line(self.text, next) => false,
             Some(_) => {
-                scan::begins_statement(self.text, next)
-                    || (scan::first_on_line(self.text, next)
-                        && !words::is_known(scan::word(self.text, next)))
+                let word = scan::word(self.text, next);
+                let outdented = scan::column(self.text, next) <= scan::column(self.text, start);
+                !words::is_known(word) || (outdented && !words::continues(word))
             }
         }
     }
@@ -279,12 +286,19 @@ impl<'t> Driver<'t> {
 
     /// Says what is wrong with the statement at `start` and goes on behind it.
     fn broken(&mut self, rule: Rule, start: usize, parsed: Option<&Node<'_>>) {
-        let rest = scan::rest(self.text, start);
-        let failure = match Grammar::parse(Rule::whole_statement, rest) {
-            Err(error) => failure(self.text, self.source, &self.outline, start, &error),
-            Ok(_) => self.misread(start, parsed),
-        };
-        let at = failure.at;
+        let end = parsed.map_or(start, |node| start + end_of(node));
+        let mut failure = self.failure(self.text, start, end);
+        let mut at = failure.at;
+        // `default in`, and on the next line a rule: its verb was taken for the default's.
+        let takes_verb = matches!(rule, Rule::default_line | Rule::expect | Rule::socket_decl);
+        let next = self
+            .outline
+            .next_start(start + 1)
+            .filter(|&next| takes_verb && next < at);
+        if let Some((next, before)) = next.and_then(|next| Some((next, self.text.get(..next)?))) {
+            failure = self.failure(before, start, next);
+            at = next;
+        }
         self.mistakes.push(mistake::explain(&failure));
         self.at = if rule == Rule::for_head {
             self.enter_wrong_block(start, at)
@@ -293,17 +307,20 @@ impl<'t> Driver<'t> {
         };
     }
 
-    /// A statement that broke, with nothing known of how.
-    fn misread(&self, start: usize, parsed: Option<&Node<'_>>) -> Failure<'t> {
-        let end = parsed.map_or(start, |node| start + end_of(node));
-        Failure {
-            text: self.text,
-            source: self.source,
-            start,
-            broke: end,
-            at: scan::skip(self.text, end),
-            last_end: end,
-            expected: Expected::default(),
+    /// Where and how the statement at `start` breaks; if it does not, it breaks at `end` for reasons unknown.
+    fn failure<'a>(&self, text: &'a str, start: usize, end: usize) -> Failure<'a> {
+        match Grammar::parse(Rule::whole_statement, scan::rest(text, start)) {
+            Err(error) => failure(text, self.source, &self.outline, start, &error),
+            Ok(_) => Failure {
+                text,
+                source: self.source,
+                start,
+                broke: end,
+                at: scan::skip(text, end),
+                last_end: end,
+                expected: Expected::default(),
+                packet: false,
+            },
         }
     }
 
@@ -320,95 +337,15 @@ impl<'t> Driver<'t> {
         }
     }
 
-    /// Where to go on after a mistake at `at` in the statement that begins at `start`.
     fn resume(&self, start: usize, at: usize) -> usize {
-        let behind = at.max(start + 1);
-        let column = scan::column(self.text, start);
-        let end = self.outline.next_start(behind).unwrap_or(self.text.len());
-        let mut depth = 0_usize;
-        let mut from = start;
-        for brace in self.outline.braces_from(start) {
-            if brace.at >= end {
-                break;
-            }
-            if depth == 0 {
-                if let Some(line) = self.suspect_line(column, from.max(behind), brace.at) {
-                    return line;
-                }
-            }
-            from = brace.at + 1;
-            if brace.open {
-                depth += 1;
-            } else if depth == 0 && brace.at >= behind && self.closes_block(brace.at) {
-                return brace.at;
-            } else {
-                depth = depth.saturating_sub(1);
-            }
-        }
-        let suspect = if depth == 0 {
-            self.suspect_line(column, from.max(behind), end)
-        } else {
-            None
-        };
-        suspect.unwrap_or(end)
-    }
-
-    /// Whether the `}` at `at` looks like the end of the open block: alone at the begin of its line, or on the line
-    /// of the `{`.
-    fn closes_block(&self, at: usize) -> bool {
-        if self.blocks.len() == 1 {
-            return false;
-        }
         let head = self.blocks.last().and_then(|block| block.head.as_ref());
-        scan::first_on_line(self.text, at)
-            || head.is_none_or(|(_, open, _)| scan::line_end(self.text, *open) >= at)
+        let block = match head {
+            Some((_, open, _)) => InBlock::OpenedAt(*open),
+            None if self.blocks.len() > 1 => InBlock::Wrong,
+            None => InBlock::No,
+        };
+        resume(self.text, &self.outline, start, at, block)
     }
-
-    /// The first line between `from` and `end` that looks like a statement whose first word is misspelt: a word that
-    /// is unknown, or another tool's, not indented beyond `column`.
-    fn suspect_line(&self, column: usize, from: usize, end: usize) -> Option<usize> {
-        let between = self.text.get(from..end)?;
-        let breaks = between
-            .bytes()
-            .enumerate()
-            .filter(|(_, byte)| *byte == b'\n');
-        breaks.map(|(at, _)| from + at + 1).find_map(|line| {
-            let blanks = scan::rest(self.text, line)
-                .bytes()
-                .take_while(|byte| matches!(byte, b' ' | b'\t'));
-            let indent = blanks.count();
-            let word = scan::word(self.text, line + indent);
-            let unknown = !word.is_empty() && !words::is_known(word) && line + indent < end;
-            (unknown && (indent <= column || words::foreign_verb(word))).then_some(line + indent)
-        })
-    }
-}
-
-/// The rule of the statement that begins at `at`.
-fn opening(text: &str, at: usize) -> Option<Rule> {
-    if scan::is_label(text, at) {
-        return Some(Rule::rule_line);
-    }
-    let word = scan::word(text, at);
-    Some(match word {
-        "sockc" => Rule::version,
-        "policy" => Rule::policy,
-        "include" => Rule::include,
-        "interfaces" => Rule::interfaces,
-        "zone" => Rule::zone,
-        "default" => Rule::default_line,
-        "set" => Rule::set_decl,
-        "live" if scan::word(text, scan::skip(text, at + word.len())) == "map" => Rule::map_decl,
-        "live" => Rule::set_decl,
-        "socket" => Rule::socket_decl,
-        "map" => Rule::map_decl,
-        "group" => Rule::group_decl,
-        "pairs" => Rule::pairs_decl,
-        "for" => Rule::for_head,
-        "expect" => Rule::expect,
-        _ if words::VERBS.contains(&word) => Rule::rule_line,
-        _ => return None,
-    })
 }
 
 fn too_deep(source: SourceId, at: usize) -> Diagnostic {
@@ -444,5 +381,6 @@ fn failure<'t>(
         at: scan::skip(text, broke),
         last_end: outline.token_end_before(text, broke).max(start),
         expected,
+        packet: false,
     }
 }

@@ -40,16 +40,31 @@ impl Builder {
         let mut seen = Vec::new();
         let mut complete = true;
         for clause in children(node, Part::clause) {
-            complete &= !self.is_twice(&clause, &mut seen);
-            let built = self.clause(&clause, verb);
+            let built = if self.is_twice(&clause, verb, &mut seen) {
+                None
+            } else {
+                self.clause(&clause, verb)
+            };
             complete &= built.is_some();
             clauses.extend(built.map(|value| self.spanned(&clause, value)));
         }
         complete.then_some(clauses)
     }
 
-    fn is_twice(&mut self, clause: &Node<'_>, seen: &mut Vec<(&'static str, Span)>) -> bool {
-        let slot = first(clause).map_or("", |inner| slot(&inner));
+    fn is_twice(
+        &mut self,
+        clause: &Node<'_>,
+        verb: Verb,
+        seen: &mut Vec<(&'static str, Span)>,
+    ) -> bool {
+        let slot = match first(clause) {
+            // A destination without `to` is a mistake of its own where it is none of a redirect's.
+            Some(inner) if inner.as_rule() == Part::bare_clause && verb != Verb::Redirect => {
+                return false;
+            }
+            Some(inner) => slot(&inner),
+            None => "",
+        };
         let span = self.span(clause);
         let earlier = seen.iter().find(|(other, _)| *other == slot).copied();
         seen.push((slot, span));
@@ -82,7 +97,7 @@ impl Builder {
         let inner = first(node)?;
         Some(match inner.as_rule() {
             Part::from_clause => Clause::From(self.side(&child(&inner, Part::side)?)?),
-            Part::to_clause => self.to_clause(&first_after_word(&inner)?)?,
+            Part::to_clause => self.destination(&first_after_word(&inner)?)?,
             Part::by_map | Part::within_group | Part::with_pairs => {
                 Clause::Target(self.target(&inner)?)
             }
@@ -101,7 +116,7 @@ impl Builder {
         })
     }
 
-    fn to_clause(&mut self, node: &Node<'_>) -> Option<Clause> {
+    fn destination(&mut self, node: &Node<'_>) -> Option<Clause> {
         Some(match node.as_rule() {
             Part::side => Clause::To {
                 bare: false,

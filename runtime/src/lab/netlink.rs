@@ -8,6 +8,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
     NetlinkMessage, NetlinkPayload,
 };
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
@@ -70,6 +71,24 @@ impl Netlink {
         message.header.change_mask = LinkFlags::Up | LinkFlags::Noarp;
         self.ask(RouteNetlinkMessage::SetLink(message), 0)
             .doing(doing)
+    }
+
+    /// Gives an interface an address of its own.
+    pub fn address(&mut self, name: &str, address: IpAddr, length: u8) -> Result<(), Error> {
+        let doing = || format!("giving interface `{name}` the address {address}/{length}");
+        let mut message = AddressMessage::default();
+        message.header.family = family(address);
+        message.header.prefix_len = length;
+        message.header.index = if_nametoindex(name).doing(doing)?;
+        message.attributes = vec![
+            AddressAttribute::Local(address),
+            AddressAttribute::Address(address),
+        ];
+        self.ask(
+            RouteNetlinkMessage::NewAddress(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
+        .doing(doing)
     }
 
     /// Makes every address of a prefix this namespace's own (AnyIP), without configuring any.
@@ -164,10 +183,7 @@ fn route(
 ) -> nix::Result<RouteMessage> {
     let local = kind == RouteType::Local;
     let mut message = RouteMessage::default();
-    message.header.address_family = match address {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    };
+    message.header.address_family = family(address);
     message.header.destination_prefix_length = length;
     message.header.table = if local { TABLE_LOCAL } else { TABLE_MAIN };
     message.header.protocol = RouteProtocol::Static;
@@ -182,4 +198,11 @@ fn route(
         RouteAttribute::Oif(if_nametoindex(interface)?),
     ];
     Ok(message)
+}
+
+fn family(address: IpAddr) -> AddressFamily {
+    match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    }
 }

@@ -78,14 +78,17 @@ impl Drop for Client {
     }
 }
 
-fn all_means(space: &Space) -> [Options; 2] {
-    [true, false].map(|sockmap_link| Options {
+/// With links on maps where the kernel has them, and without.
+fn all_means(space: &Space) -> Vec<Options> {
+    let means = [probe().sockmap_link, false].into_iter();
+    let options = means.map(|sockmap_link| Options {
         features: Some(Features {
             sockmap_link,
             ..probe()
         }),
         ..space.options.clone()
-    })
+    });
+    options.collect()
 }
 
 #[test]

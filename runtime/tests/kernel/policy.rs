@@ -162,11 +162,12 @@ impl Policy {
             asm::mov64_reg(R6, R1),
             asm::load(Width::W, R2, R6, 0),
             asm::jump_imm(JumpOp::Eq, R2, 4, 1),
-            asm::jump_imm(JumpOp::Ne, R2, 5, 10),
+            asm::jump_imm(JumpOp::Ne, R2, 5, 11),
             asm::load(Width::W, R2, R6, 64),
-            asm::store_reg(Width::W, R10, -8, R2),
-            asm::load(Width::W, R2, R6, 68),
-            asm::store_reg(Width::W, R10, -4, R2),
+            asm::load(Width::W, R3, R6, 68),
+            asm::alu64_imm(AluOp::Lsh, R3, 32),
+            asm::alu64_reg(AluOp::Or, R2, R3),
+            asm::store_reg(Width::DW, R10, -8, R2),
             asm::load_map(R2)[0],
             asm::load_map(R2)[1],
             asm::mov64_reg(R3, R10),
@@ -176,7 +177,7 @@ impl Policy {
             asm::mov64_imm(R0, 1),
             asm::exit(),
         ];
-        self.add(AttachPoint::SockOps(0), code, &[(8, PEERS)]).rule(
+        self.add(AttachPoint::SockOps(0), code, &[(9, PEERS)]).rule(
             AttachPoint::SkMsg(0),
             "writes",
             verdict,
