@@ -8,7 +8,7 @@
 )]
 
 mod bad;
-mod command;
 mod golden;
+mod readme;
 mod repository;
 mod tidy;

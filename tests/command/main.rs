@@ -2,6 +2,12 @@
 //!
 //! Tests that need root run in a lab and say `skipped: needs root` elsewhere; `SOCKC_KERNEL=require` makes that a failure.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test of files of its own ends where something is wrong"
+)]
+
 mod plain;
 mod running;
 mod trying;

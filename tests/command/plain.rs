@@ -176,6 +176,48 @@ fn compile_writes_into_the_current_folder() {
 }
 
 #[test]
+fn a_wrong_policy_gives_no_object() {
+    let folder = Folder::new("compile-wrong");
+    let path = folder.file("edge.sk", "default in drop\nallow tcp to 10.0.0.1/8:22\n");
+    let output = folder.0.join("edge.o");
+    let ran = run(&["compile", &path, "-o", output.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1));
+    assert!(!output.exists());
+}
+
+#[test]
+fn no_input_is_a_bug() {
+    let deep = format!(
+        "default in drop\nallow if {}fragment\n",
+        "no ".repeat(5_000)
+    );
+    for input in [
+        "",
+        "\0",
+        "allow",
+        "}}}}{{{{",
+        "allow tcp to \u{1f600}:53",
+        "default in drop\nallow tcp to 1.2.3.4:99999999999999999999999",
+        "set a = @a\nset b = { 10.0.0.9-10.0.0.1 }",
+        &deep,
+    ] {
+        for verb in [
+            &["check", "-"][..],
+            &["fmt", "-"],
+            &["compile", "-", "--emit", "asm"],
+        ] {
+            let ran = run_with_input(verb, input);
+            let shown: String = input.chars().take(40).collect();
+            assert!(
+                matches!(ran.code, Some(0 | 1)),
+                "{verb:?} of {shown:?}: {}",
+                ran.stderr
+            );
+        }
+    }
+}
+
+#[test]
 fn compile_emits_every_stage() {
     let folder = Folder::new("emit");
     let path = folder.file("edge.sk", CLEAN);

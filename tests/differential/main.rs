@@ -3,6 +3,12 @@
 //!
 //! `SOCKC_POLICIES` sets how many policies (200), each with 500 frames and 200 lookups; `SOCKC_SEED` where they begin.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test of files of its own ends where something is wrong"
+)]
+
 mod cases;
 mod context;
 mod expected;
