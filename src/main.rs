@@ -1,3 +1,54 @@
-//! The `sockc` command.
+//! The `sockc` command: reads the command line, runs one verb, ends with its code.
 
-fn main() {}
+mod apply;
+mod check;
+mod cli;
+mod compile;
+mod counters;
+mod exit;
+mod fmt;
+mod input;
+mod output;
+mod place;
+mod stage;
+mod status;
+mod trial;
+mod unload;
+
+use std::panic;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Arguments, Verb};
+use exit::Exit;
+use output::Output;
+
+fn main() -> ExitCode {
+    panic::set_hook(Box::new(output::bug));
+    panic::catch_unwind(run).unwrap_or(Exit::Bug).into()
+}
+
+/// Reads the command line and runs its verb.
+fn run() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error),
+    };
+    let mut output = Output::new(arguments.json, arguments.color);
+    let exit = dispatch(&arguments.verb, &mut output);
+    output.finish(exit)
+}
+
+fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
+    match verb {
+        Verb::Check(arguments) => check::run(arguments, output),
+        Verb::Fmt(arguments) => fmt::run(arguments, output),
+        Verb::Compile(arguments) => compile::run(arguments, output),
+        Verb::Try(arguments) => trial::run(arguments, output),
+        Verb::Apply(arguments) => apply::run(arguments, output),
+        Verb::Status(arguments) => status::run(arguments, output),
+        Verb::Counters(arguments) => counters::run(arguments, output),
+        Verb::Unload(arguments) => unload::run(arguments, output),
+    }
+}

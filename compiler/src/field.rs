@@ -63,6 +63,36 @@ impl Field {
         Self::Socket,
     ];
 
+    /// The name that text forms print.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Family => "family",
+            Self::Protocol => "protocol",
+            Self::Fragment => "fragment",
+            Self::ToPort => "to-port",
+            Self::Icmp => "icmp",
+            Self::To0 => "to0",
+            Self::To1 => "to1",
+            Self::To2 => "to2",
+            Self::To3 => "to3",
+            Self::From0 => "from0",
+            Self::From1 => "from1",
+            Self::From2 => "from2",
+            Self::From3 => "from3",
+            Self::FromPort => "from-port",
+            Self::TcpFlags => "tcp-flags",
+            Self::Length => "length",
+            Self::Socket => "socket",
+        }
+    }
+
+    /// Whether it is a word of an address.
+    #[must_use]
+    pub fn is_address(self) -> bool {
+        (Self::To0..=Self::From3).contains(&self)
+    }
+
     /// Width in bits.
     #[must_use]
     pub fn bits(self) -> u32 {
@@ -104,6 +134,24 @@ impl Field {
 pub struct FieldSet(u32);
 
 impl FieldSet {
+    /// The set of these fields.
+    #[must_use]
+    pub const fn of(fields: &[Field]) -> Self {
+        let mut bits = 0;
+        let mut index = 0;
+        while index < fields.len() {
+            bits |= 1 << fields[index] as u32;
+            index += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether any of these fields is in it.
+    #[must_use]
+    pub fn any(self, fields: &[Field]) -> bool {
+        self.0 & Self::of(fields).0 != 0
+    }
+
     /// The set with one more field.
     #[must_use]
     pub fn with(self, field: Field) -> Self {

@@ -8,11 +8,23 @@
 
 pub mod artifact;
 pub mod bpf;
+pub mod compose;
+pub mod decide;
+pub mod diagram;
+pub mod emit;
 pub mod event;
 pub mod field;
+pub mod generate;
 pub mod hook;
+pub mod interpret;
+pub mod ir;
+pub mod lower;
+pub mod names;
 pub mod object;
 pub mod packet;
+pub mod pipeline;
 pub mod place;
 pub mod policy;
 pub mod ranges;
+pub mod resolve;
+pub mod target;

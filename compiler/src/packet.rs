@@ -7,6 +7,7 @@ pub mod build;
 pub mod edges;
 pub mod parse;
 pub mod random;
+pub mod text;
 
 use crate::event::Part;
 use crate::policy::Family;

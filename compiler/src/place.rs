@@ -1,7 +1,27 @@
 //! Which rule runs at which hook: the chains.
+//!
+//! Takes a [`Policy`]; gives one [`Chain`] for each hook that has something to do. Each rule has one home, the earliest
+//! hook that can evaluate it and say its verdict; there it counts. At the hooks before it stands as a pass, and at the
+//! ones behind as what it is, so that every chain keeps the order of the list. That the chains together mean what the
+//! list means is checked apart from this, in [`crate::compose`]. What one rule by itself cannot do at the hook it names
+//! is the resolver's message; how rules stand to each other is said here.
 
+pub mod codes;
+
+mod arriving;
+mod describe;
+mod lookup;
+mod needs;
+#[cfg(test)]
+mod tests;
+
+pub use describe::describe;
+
+use sockc_grammar::diagnostic::Diagnostic;
+
+use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
-use crate::policy::{GroupId, RuleId};
+use crate::policy::{Action, Direction, GroupId, Policy, Rule, RuleId, Side};
 
 /// The rules of one hook, passes included, in source order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +45,8 @@ pub struct Entry {
     pub effect: Effect,
     /// Whether this hook is the rule's home, where it counts.
     pub counts: bool,
-    /// Only packets of no established socket match here (`at sk_lookup` rules seen from a packet hook).
+    /// Only new flows match here: TCP and UDP, no later fragment, no established socket (rules `at sk_lookup` and the
+    /// watch for absent sockets, seen from a packet hook).
     pub new_flows_only: bool,
     /// Why it stands here, in words, for `--emit placement`.
     pub reason: &'static str,
@@ -42,7 +63,8 @@ pub enum Effect {
     Count,
     /// A later hook decides: ends this chain with a pass, does not count.
     Pass,
-    /// A redirect seen from a packet hook: passes; with `if absent drop` and the slot empty, and no established socket, drops.
+    /// A redirect to a socket that says `if absent drop`, seen from the last packet hook: passes, or drops if the slot
+    /// is empty. Matches only new flows; a [`Self::Pass`] of the same rule follows it. Other redirects are a `Pass`.
     RedirectPass,
     /// A redirect at sk_lookup: assigns the socket, else rejects.
     Redirect,
@@ -55,6 +77,105 @@ pub enum Effect {
 pub struct DefaultEntry {
     /// Whether what nothing matched goes on.
     pub allow: bool,
-    /// Whether this hook counts it (the default's home).
+    /// Whether this hook is its home, where it and malformed packets count.
     pub counts: bool,
+}
+
+/// The chains of a policy, in the order of [`Hook`], then of groups; or why no placement keeps its meaning.
+pub fn place(policy: &Policy, store: &mut Store) -> Result<Vec<Chain>, Vec<Diagnostic>> {
+    let mut errors = Vec::new();
+    match place_all(policy, store, &mut errors) {
+        Ok(chains) if errors.is_empty() => return Ok(chains),
+        Ok(_) => {}
+        Err(exceeded) => errors.extend(codes::too_large(policy, exceeded)),
+    }
+    Err(errors)
+}
+
+fn place_all(
+    policy: &Policy,
+    store: &mut Store,
+    errors: &mut Vec<Diagnostic>,
+) -> Result<Vec<Chain>, BudgetExceeded> {
+    let mut chains = arriving::chains(policy, store, errors)?;
+    chains.extend(leaving(policy));
+    chains.extend(lookup::chain(policy, store, errors)?);
+    chains.extend(
+        policy
+            .groups
+            .keys()
+            .filter_map(|group| sends(policy, group)),
+    );
+    Ok(chains)
+}
+
+/// The only hook for packets that leave.
+fn leaving(policy: &Policy) -> Option<Chain> {
+    let entries: Vec<Entry> = policy
+        .rules_of(Direction::Out)
+        .map(|(rule, data)| at_home(rule, data, "tc is the hook of packets that leave"))
+        .collect();
+    only_chain(policy, Hook::TcOut, None, entries)
+}
+
+/// What holds for the sockets of a group: the rules that name it, and those that name none.
+fn sends(policy: &Policy, group: GroupId) -> Option<Chain> {
+    let entries: Vec<Entry> = policy
+        .rules_of(Direction::Send)
+        .filter(|(_, rule)| concerns(rule, group))
+        .map(|(rule, data)| at_home(rule, data, "sk_msg is the hook of what processes write"))
+        .collect();
+    only_chain(policy, Hook::SkMsg, Some(group), entries)
+}
+
+/// Whether a rule of `send` speaks of the sockets of a group.
+fn concerns(rule: &Rule, group: GroupId) -> bool {
+    let within = match rule.action {
+        Action::Shortcut(within) => within == group,
+        _ => true,
+    };
+    let from = match rule.matches.from {
+        Some(Side::Group(from)) => from == group,
+        _ => true,
+    };
+    within && from
+}
+
+/// The chain of a direction with one hook, if there is anything to do.
+fn only_chain(
+    policy: &Policy,
+    hook: Hook,
+    group: Option<GroupId>,
+    entries: Vec<Entry>,
+) -> Option<Chain> {
+    let default = policy.default_of(hook.direction());
+    if entries.is_empty() && default.is_none() {
+        return None;
+    }
+    Some(Chain {
+        hook,
+        group,
+        entries,
+        default: DefaultEntry {
+            allow: default.is_none_or(|line| line.allow),
+            counts: true,
+        },
+    })
+}
+
+/// A rule at its home.
+fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> Entry {
+    Entry {
+        rule,
+        effect: match data.action {
+            Action::Allow => Effect::Allow,
+            Action::Drop => Effect::Drop,
+            Action::Count => Effect::Count,
+            Action::Redirect(_) => Effect::Redirect,
+            Action::Shortcut(_) => Effect::Shortcut,
+        },
+        counts: true,
+        new_flows_only: data.at == Some(Hook::SkLookup),
+        reason,
+    }
 }

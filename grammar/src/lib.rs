@@ -5,5 +5,41 @@
 //! nothing here knows of BPF or of the kernel.
 
 pub mod ast;
+pub mod codes;
 pub mod diagnostic;
+mod mistake;
+mod outline;
+pub mod print;
+pub mod render;
+mod scan;
 pub mod source;
+mod tree;
+mod words;
+
+use crate::diagnostic::Diagnostic;
+use crate::source::{SourceId, SourceMap};
+
+/// Reads a policy file: what could be understood, and every mistake in the order of the text.
+///
+/// The file is whole if there is no mistake. `id` must come from `sources`.
+#[must_use]
+pub fn parse(sources: &SourceMap, id: SourceId) -> (ast::File, Vec<Diagnostic>) {
+    let reading = tree::read(&sources.get(id).text, id, false);
+    let file = ast::File {
+        source: id,
+        statements: reading.statements,
+    };
+    (file, reading.mistakes)
+}
+
+/// Reads a packet in the words of an `expect` line, as the command line takes it. `id` must come from `sources`.
+///
+/// # Errors
+///
+/// Every mistake in the text.
+pub fn parse_packet(sources: &SourceMap, id: SourceId) -> Result<ast::Packet, Vec<Diagnostic>> {
+    tree::read_packet(&sources.get(id).text, id)
+}
+
+#[cfg(test)]
+mod tests;

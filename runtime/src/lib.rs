@@ -21,6 +21,7 @@ mod foreign;
 mod groups;
 mod hook;
 mod interfaces;
+pub mod lab;
 mod listen;
 mod load;
 mod options;

@@ -118,3 +118,19 @@ fn a_whole_frame_byte_by_byte() {
     ];
     assert_eq!(Frame::new(header).bytes(), expected);
 }
+
+#[test]
+fn udp_never_says_that_it_has_no_checksum() {
+    let checksum = |from| {
+        let header = Header {
+            protocol: 17,
+            transport: Transport::Ports { from, to: 9 },
+            length: 28,
+            ..syn()
+        };
+        Frame::new(header).bytes()[40..42].to_vec()
+    };
+    // One sender's port makes the sum come out as zero.
+    assert!((0..=u16::MAX).any(|from| checksum(from) == [0xff, 0xff]));
+    assert!((0..=u16::MAX).all(|from| checksum(from) != [0, 0]));
+}

@@ -225,3 +225,15 @@ fn ah_is_a_protocol_and_is_not_walked() {
     let header = header(Family::V6, protocol::AH, Transport::None, 40);
     assert_eq!(plain(Frame::new(header.clone())), Parsed::Ip(header));
 }
+
+#[test]
+fn an_atomic_fragment_header_does_not_make_a_first_fragment_whole() {
+    let mut packet = vec![0x60, 0, 0, 0, 0, 16, protocol::FRAGMENT, 64];
+    packet.resize(40, 0);
+    packet.extend([protocol::FRAGMENT, 0, 0, 1, 0, 0, 0, 0]);
+    packet.extend([protocol::ESP, 0, 0, 0, 0, 0, 0, 0]);
+    let Parsed::Ip(seen) = parse(&packet, Layout::Bare(ETH_P_IPV6)) else {
+        panic!("two fragment headers are no mistake");
+    };
+    assert_eq!((seen.part, seen.protocol), (Part::First, protocol::ESP));
+}

@@ -1,0 +1,290 @@
+//! The composition check: the chains together mean what the list means.
+//!
+//! Takes a policy and its chains; says whether, for every packet and every answer of the socket lookup, XDP, then TC,
+//! then the lookup give the verdict of the list, and the rule that decides counts once. The list's side is built from
+//! the rules alone. Runs at every compile; a [`Fault`] is a bug of ours, never a mistake in a policy. Not here: the
+//! bytecode, which is checked against the chains elsewhere.
+
+mod meaning;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::diagram::chain::ChainRoots;
+use crate::diagram::classify::new_flow;
+use crate::diagram::values::header_of;
+use crate::diagram::{BudgetExceeded, NOMATCH, Node, Store};
+use crate::event::{Header, SocketAnswer};
+use crate::field::Field;
+use crate::hook::{Ability, Hook};
+use crate::place::{Chain, Effect};
+use crate::policy::{Direction, GroupId, Policy, RuleId};
+
+pub use meaning::{Outcome, lookup_meaning, meaning};
+
+/// Why the chains cannot be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// They say something else than the list, for instance of this packet.
+    Differs(Box<Difference>),
+    /// A chain depends on a field that its hook cannot read.
+    Unreadable(Hook, Field),
+    /// The check grew past the budget, so nothing is known.
+    TooLarge(BudgetExceeded),
+}
+
+/// A packet of which chains and list say different things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What was compared.
+    pub of: &'static str,
+    /// The packet (for `send`, the connection).
+    pub header: Header,
+    /// What the lookup finds for it.
+    pub socket: SocketAnswer,
+    /// What the list says.
+    pub list: String,
+    /// What the chains say.
+    pub chains: String,
+}
+
+impl From<BudgetExceeded> for Fault {
+    fn from(exceeded: BudgetExceeded) -> Self {
+        Self::TooLarge(exceeded)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Differs(found) => write!(
+                f,
+                "{}: the list says {}, the programs say {}, of {:?} with socket {:?}",
+                found.of, found.list, found.chains, found.header, found.socket
+            ),
+            Self::Unreadable(hook, field) => {
+                write!(f, "{} was given a test of {}", hook.name(), field.name())
+            }
+            Self::TooLarge(exceeded) => exceeded.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Checks the chains of a policy against its lists.
+pub fn check(policy: &Policy, chains: &[Chain], store: &mut Store) -> Result<(), Fault> {
+    let mut check = Check {
+        policy,
+        chains,
+        store,
+    };
+    check.arriving_verdicts()?;
+    check.arriving_deciders()?;
+    check.lookups()?;
+    check.single(Hook::TcOut, Direction::Out, None, "packets that leave")?;
+    for group in policy.groups.keys() {
+        check.single(Hook::SkMsg, Direction::Send, Some(group), "what is written")?;
+    }
+    Ok(())
+}
+
+/// The terminal of chains that contradict each other.
+const BROKEN: u32 = NOMATCH;
+
+/// The terminal where no rule counts, as decider.
+const NOBODY: u32 = NOMATCH - 1;
+
+/// The terminal where the default counts, as decider.
+const DEFAULT: u32 = NOMATCH - 2;
+
+struct Check<'a> {
+    policy: &'a Policy,
+    chains: &'a [Chain],
+    store: &'a mut Store,
+}
+
+impl Check<'_> {
+    /// The decision of a hook's chain with its terminals named anew; `None` if there is no such chain.
+    fn chain(
+        &mut self,
+        hook: Hook,
+        group: Option<GroupId>,
+        name: impl Fn(&Policy, &Chain, u32) -> u32,
+    ) -> Result<Option<Node>, Fault> {
+        let wanted = |chain: &&Chain| chain.hook == hook && chain.group == group;
+        let Some(chain) = self.chains.iter().find(wanted) else {
+            return Ok(None);
+        };
+        let roots = ChainRoots::build(self.store, self.policy, chain)?;
+        let tested = self.store.fields(roots.decision);
+        for field in Field::ALL
+            .into_iter()
+            .filter(|field| tested.contains(*field))
+        {
+            if hook.reads(field) != Ability::Yes {
+                return Err(Fault::Unreadable(hook, field));
+            }
+        }
+        let policy = self.policy;
+        let renamed = self
+            .store
+            .map_terminals(roots.decision, &mut |index| name(policy, chain, index))?;
+        Ok(Some(renamed))
+    }
+
+    /// The same, with every packet going on where there is no such chain.
+    fn outcome(&mut self, hook: Hook, group: Option<GroupId>) -> Result<Node, Fault> {
+        match self.chain(hook, group, outcome_of)? {
+            Some(node) => Ok(node),
+            None => Ok(self.store.terminal(Outcome::Allow.terminal())?),
+        }
+    }
+
+    fn arriving_verdicts(&mut self) -> Result<(), Fault> {
+        let xdp = self.outcome(Hook::Xdp, None)?;
+        let tc = self.outcome(Hook::TcIn, None)?;
+        let found = self.outcome(Hook::SkLookup, None)?;
+        let packet = self.store.apply2(xdp, tc, &mut then_packet_hook)?;
+        let new = new_flow(self.store)?;
+        let allow = self.store.terminal(Outcome::Allow.terminal())?;
+        let found = self.store.ite(new, found, allow)?;
+        let policy = self.policy;
+        let composed = self.store.apply2(packet, found, &mut |packet, found| {
+            then_lookup(policy, packet, found)
+        })?;
+        let list = meaning(self.store, policy, Direction::In, None)?;
+        self.same("verdicts of arriving packets", list, composed, |terminal| {
+            Outcome::text(terminal)
+        })
+    }
+
+    fn arriving_deciders(&mut self) -> Result<(), Fault> {
+        let mut composed = self.store.terminal(NOBODY)?;
+        for hook in [Hook::SkLookup, Hook::TcIn, Hook::Xdp] {
+            let Some(mut node) = self.chain(hook, None, counter_of)? else {
+                continue;
+            };
+            if hook == Hook::SkLookup {
+                let new = new_flow(self.store)?;
+                let nobody = self.store.terminal(NOBODY)?;
+                node = self.store.ite(new, node, nobody)?;
+            }
+            composed = self.store.apply2(node, composed, &mut |first, then| {
+                if first == NOBODY { then } else { first }
+            })?;
+        }
+        let list = meaning::deciders(self.store, self.policy)?;
+        self.same(
+            "rule that counts arriving packets",
+            list,
+            composed,
+            decider_text,
+        )
+    }
+
+    /// What holds for lookups of packets that met no packet hook.
+    fn lookups(&mut self) -> Result<(), Fault> {
+        let found = self.outcome(Hook::SkLookup, None)?;
+        let list = lookup_meaning(self.store, self.policy)?;
+        self.same("socket lookups", list, found, Outcome::text)
+    }
+
+    fn single(
+        &mut self,
+        hook: Hook,
+        direction: Direction,
+        group: Option<GroupId>,
+        of: &'static str,
+    ) -> Result<(), Fault> {
+        let found = self.outcome(hook, group)?;
+        let list = meaning(self.store, self.policy, direction, group)?;
+        self.same(of, list, found, Outcome::text)
+    }
+
+    fn same(
+        &mut self,
+        of: &'static str,
+        list: Node,
+        chains: Node,
+        text: impl Fn(u32) -> String,
+    ) -> Result<(), Fault> {
+        if list == chains {
+            return Ok(());
+        }
+        let differs = self
+            .store
+            .apply2(list, chains, &mut |a, b| u32::from(a != b))?;
+        let values = self.store.satisfy(differs, 1).unwrap_or_default();
+        let (header, socket) = header_of(&values);
+        Err(Fault::Differs(Box::new(Difference {
+            of,
+            header,
+            socket,
+            list: text(self.store.evaluate(list, &values)),
+            chains: text(self.store.evaluate(chains, &values)),
+        })))
+    }
+}
+
+/// What an entry of a chain (or its default) makes of a packet; a watch for an absent socket is named as its redirect.
+fn outcome_of(policy: &Policy, chain: &Chain, index: u32) -> u32 {
+    let Some(entry) = chain.entries.get(index as usize) else {
+        return Outcome::of_default(chain.default.allow).terminal();
+    };
+    let action = policy.rules[entry.rule].action;
+    match entry.effect {
+        Effect::Allow | Effect::Pass | Effect::Count => Outcome::Allow.terminal(),
+        Effect::Drop => Outcome::Drop.terminal(),
+        Effect::RedirectPass | Effect::Redirect | Effect::Shortcut => {
+            Outcome::of(action).terminal()
+        }
+    }
+}
+
+/// The rule (or default) that counts a packet at this hook, if it decides there.
+fn counter_of(policy: &Policy, chain: &Chain, index: u32) -> u32 {
+    match chain.entries.get(index as usize) {
+        Some(entry) if entry.counts => entry.rule.as_u32(),
+        None if chain.default.counts => meaning::default_decider(policy),
+        _ => NOBODY,
+    }
+}
+
+/// What two packet hooks in a row say: each may be the end.
+fn then_packet_hook(first: u32, then: u32) -> u32 {
+    let (allow, drop) = (Outcome::Allow.terminal(), Outcome::Drop.terminal());
+    match (first, then) {
+        (first, _) if first == drop => drop,
+        (first, then) if first == allow || then == drop || first == then => then,
+        (watch, then) if then == allow => watch,
+        _ => BROKEN,
+    }
+}
+
+/// What the packet hooks and then the lookup say. An absent socket that is to drop must have been watched for.
+fn then_lookup(policy: &Policy, packet: u32, found: u32) -> u32 {
+    let (allow, drop) = (Outcome::Allow.terminal(), Outcome::Drop.terminal());
+    if packet == drop {
+        return drop;
+    }
+    let watched = packet != allow;
+    let to_watch = match Outcome::from_terminal(found) {
+        Some(Outcome::Redirect(socket)) => policy.sockets[socket].drop_if_absent,
+        _ => false,
+    };
+    if watched != to_watch || watched && packet != found {
+        return BROKEN;
+    }
+    found
+}
+
+fn decider_text(terminal: u32) -> String {
+    match terminal {
+        BROKEN => "a contradiction".into(),
+        NOBODY => "nobody".into(),
+        DEFAULT => "the default".into(),
+        rule => RuleId::from_u32(rule).to_string(),
+    }
+}

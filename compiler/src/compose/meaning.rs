@@ -1,0 +1,182 @@
+//! The meaning of a list as a diagram, from its rules alone.
+
+use super::{DEFAULT, NOBODY};
+use crate::diagram::chain::seen_from;
+use crate::diagram::classify::{Scope, new_flow, rule_diagram};
+use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::hook::Hook;
+use crate::policy::{Action, Direction, GroupId, Policy, Rule, RuleId, SocketId};
+
+/// What becomes of a packet or a write, where every named socket is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Goes on.
+    Allow,
+    /// Silently away; for `send`, EACCES.
+    Drop,
+    /// Goes on, and the lookup gives this socket.
+    Redirect(SocketId),
+    /// Goes on, past TCP/IP if the peer is a socket of the group.
+    Shortcut(GroupId),
+}
+
+impl Outcome {
+    /// What a deciding rule gives.
+    #[must_use]
+    pub fn of(action: Action) -> Self {
+        match action {
+            Action::Allow | Action::Count => Self::Allow,
+            Action::Drop => Self::Drop,
+            Action::Redirect(socket) => Self::Redirect(socket),
+            Action::Shortcut(group) => Self::Shortcut(group),
+        }
+    }
+
+    /// What a default gives.
+    #[must_use]
+    pub fn of_default(allow: bool) -> Self {
+        if allow { Self::Allow } else { Self::Drop }
+    }
+
+    /// Its terminal in a diagram.
+    #[must_use]
+    pub fn terminal(self) -> u32 {
+        match self {
+            Self::Allow => 0,
+            Self::Drop => 1,
+            Self::Redirect(socket) => 2 + 2 * socket.as_u32(),
+            Self::Shortcut(group) => 3 + 2 * group.as_u32(),
+        }
+    }
+
+    /// The outcome with this terminal.
+    #[must_use]
+    pub fn from_terminal(terminal: u32) -> Option<Self> {
+        match terminal {
+            super::BROKEN => None,
+            0 => Some(Self::Allow),
+            1 => Some(Self::Drop),
+            even if even % 2 == 0 => Some(Self::Redirect(SocketId::from_u32((even - 2) / 2))),
+            odd => Some(Self::Shortcut(GroupId::from_u32((odd - 3) / 2))),
+        }
+    }
+
+    /// A terminal in words.
+    pub(super) fn text(terminal: u32) -> String {
+        match Self::from_terminal(terminal) {
+            None => "a contradiction".into(),
+            Some(Self::Allow) => "allow".into(),
+            Some(Self::Drop) => "drop".into(),
+            Some(Self::Redirect(socket)) => format!("redirect to {socket}"),
+            Some(Self::Shortcut(group)) => format!("shortcut within {group}"),
+        }
+    }
+}
+
+/// The outcome (as [`Outcome::terminal`]) of a direction's list for every packet, or for every write of a group.
+///
+/// Where no lookup is made, a redirect lets the packet go on as it would.
+pub fn meaning(
+    store: &mut Store,
+    policy: &Policy,
+    direction: Direction,
+    group: Option<GroupId>,
+) -> Result<Node, BudgetExceeded> {
+    let allow = policy.default_of(direction).is_none_or(|line| line.allow);
+    let default = Outcome::of_default(allow).terminal();
+    let list = List {
+        policy,
+        direction,
+        group,
+        default,
+    };
+    let whole = list.diagram(store, |_, rule| Some(Outcome::of(rule.action).terminal()))?;
+    if direction == Direction::Send {
+        return seen_from(store, Hook::SkMsg, whole);
+    }
+    let unmoved = store.map_terminals(
+        whole,
+        &mut |terminal| match Outcome::from_terminal(terminal) {
+            Some(Outcome::Redirect(_)) => Outcome::Allow.terminal(),
+            _ => terminal,
+        },
+    )?;
+    let new = new_flow(store)?;
+    store.ite(new, whole, unmoved)
+}
+
+/// The outcome of a lookup for a packet that met no packet hook: drops, rejects and the default do not hold there.
+pub fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, BudgetExceeded> {
+    let list = List {
+        policy,
+        direction: Direction::In,
+        group: None,
+        default: Outcome::Allow.terminal(),
+    };
+    let whole = list.diagram(store, |_, rule| match rule.action {
+        Action::Allow | Action::Redirect(_) => Some(Outcome::of(rule.action).terminal()),
+        _ => None,
+    })?;
+    seen_from(store, Hook::SkLookup, whole)
+}
+
+/// The rule that counts an arriving packet as its decider. A redirect counts lookups.
+pub(super) fn deciders(store: &mut Store, policy: &Policy) -> Result<Node, BudgetExceeded> {
+    let list = List {
+        policy,
+        direction: Direction::In,
+        group: None,
+        default: default_decider(policy),
+    };
+    let whole = list.diagram(store, |id, _| Some(id))?;
+    let unmoved = store.map_terminals(whole, &mut |terminal| {
+        let rule = policy.rules.get(RuleId::from_u32(terminal));
+        match rule.map(|rule| rule.action) {
+            Some(Action::Redirect(_)) => NOBODY,
+            _ => terminal,
+        }
+    })?;
+    let new = new_flow(store)?;
+    store.ite(new, whole, unmoved)
+}
+
+/// Who counts an arriving packet that no rule decides: the `default` line, if there is one.
+pub(super) fn default_decider(policy: &Policy) -> u32 {
+    match policy.default_of(Direction::In) {
+        Some(_) => DEFAULT,
+        None => NOBODY,
+    }
+}
+
+/// A list whose rules get terminals.
+struct List<'a> {
+    policy: &'a Policy,
+    direction: Direction,
+    group: Option<GroupId>,
+    default: u32,
+}
+
+impl List<'_> {
+    /// The terminal of the first deciding rule that matches; a rule without one is left out.
+    fn diagram(
+        &self,
+        store: &mut Store,
+        terminal: impl Fn(u32, &Rule) -> Option<u32>,
+    ) -> Result<Node, BudgetExceeded> {
+        let scope = Scope { group: self.group };
+        let mut layers = Vec::new();
+        for (id, rule) in self.policy.rules_of(self.direction) {
+            let Some(value) = terminal(id.as_u32(), rule).filter(|_| rule.action.decides()) else {
+                continue;
+            };
+            if matches!(rule.action, Action::Shortcut(within) if Some(within) != self.group) {
+                continue;
+            }
+            let matched = rule_diagram(store, rule, scope)?;
+            let value = store.terminal(value)?;
+            layers.push(store.ite(matched, value, Node::NOMATCH)?);
+        }
+        layers.push(store.terminal(self.default)?);
+        store.overlay_all(&layers)
+    }
+}

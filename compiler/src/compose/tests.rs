@@ -1,0 +1,238 @@
+//! The check passes what placement makes and catches what it could do wrong.
+
+use super::meaning::{Outcome, lookup_meaning, meaning};
+use super::*;
+use crate::decide::decide;
+use crate::diagram::sample::{Dice, default, prefix, rule, socket, tcp};
+use crate::diagram::values::values_of;
+use crate::event::{Event, Parsed, Verdict, World};
+use crate::place::{Entry, place};
+use crate::policy::{Action, Condition, Family, Rule, SocketId};
+
+/// A world where every named socket is there.
+struct Present(SocketAnswer);
+
+impl World for Present {
+    fn socket(&self, _: Direction, _: &Header) -> SocketAnswer {
+        self.0
+    }
+    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        true
+    }
+}
+
+fn outcome(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Allow => Outcome::Allow,
+        Verdict::Drop | Verdict::Reject => Outcome::Drop,
+        Verdict::Redirect(socket) => Outcome::Redirect(socket),
+        Verdict::Shortcut(group) => Outcome::Shortcut(group),
+    }
+}
+
+#[test]
+fn the_meaning_is_that_of_the_reference() {
+    let mut dice = Dice::new(21);
+    for round in 0..300 {
+        let mut store = Store::new();
+        let policy = dice.arriving(1 + round % 10);
+        let arriving = meaning(&mut store, &policy, Direction::In, None).unwrap();
+        let lookup = lookup_meaning(&mut store, &policy).unwrap();
+        let sending = dice.sending(1 + round % 10);
+        for _ in 0..100 {
+            let (header, answer) = dice.packet();
+            let values = values_of(&header, answer);
+            let event = Event::Packet {
+                direction: Direction::In,
+                packet: Parsed::Ip(header.clone()),
+            };
+            let wanted = outcome(decide(&policy, &event, &Present(answer)).verdict);
+            assert_eq!(store.evaluate(arriving, &values), wanted.terminal());
+            if matches!(header.protocol, 6 | 17) && header.part == crate::event::Part::Whole {
+                let event = Event::Lookup(header);
+                let wanted = decide(&policy, &event, &Present(SocketAnswer::None)).verdict;
+                // An allow on what a lookup cannot read has no placement ahead of a redirect, so no meaning there.
+                if place(&policy, &mut store).is_ok() {
+                    assert_eq!(store.evaluate(lookup, &values), outcome(wanted).terminal());
+                }
+            }
+        }
+        for group in sending.groups.keys() {
+            let root = meaning(&mut store, &sending, Direction::Send, Some(group)).unwrap();
+            for _ in 0..50 {
+                let header = dice.stream();
+                let values = values_of(&header, SocketAnswer::None);
+                let event = Event::Send { group, header };
+                let wanted = decide(&sending, &event, &Present(SocketAnswer::None)).verdict;
+                assert_eq!(store.evaluate(root, &values), outcome(wanted).terminal());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_placement_makes_passes() {
+    let mut dice = Dice::new(22);
+    for round in 0..300 {
+        for policy in [
+            dice.arriving(1 + round % 12),
+            dice.leaving(1 + round % 12),
+            dice.sending(1 + round % 12),
+        ] {
+            let mut store = Store::new();
+            if let Ok(chains) = place(&policy, &mut store) {
+                assert_eq!(check(&policy, &chains, &mut store), Ok(()));
+            }
+        }
+    }
+}
+
+/// Breaks one thing in the chains, unless there is nothing to break.
+fn spoil(dice: &mut Dice, chains: &mut [Chain]) -> Option<()> {
+    let chain = dice.below(chains.len().max(1));
+    let chain = chains.get_mut(chain)?;
+    let at = dice.below(chain.entries.len().max(1));
+    match dice.below(4) {
+        0 => chain.default.allow = !chain.default.allow,
+        1 => {
+            chain.entries.get(at)?;
+            chain.entries.remove(at);
+        }
+        2 => {
+            let entry: &mut Entry = chain.entries.get_mut(at)?;
+            entry.effect = match entry.effect {
+                Effect::Drop => Effect::Allow,
+                Effect::Redirect => Effect::Allow,
+                _ => Effect::Drop,
+            };
+        }
+        _ => {
+            let next = at + 1;
+            chain.entries.get(next)?;
+            chain.entries.swap(at, next);
+        }
+    }
+    Some(())
+}
+
+#[test]
+fn a_spoilt_placement_is_caught_or_harmless() {
+    let mut dice = Dice::new(23);
+    let mut caught = 0;
+    for _ in 0..600 {
+        let policy = dice.arriving(6);
+        let mut store = Store::new();
+        let Ok(mut chains) = place(&policy, &mut store) else {
+            continue;
+        };
+        if spoil(&mut dice, &mut chains).is_none() {
+            continue;
+        }
+        match check(&policy, &chains, &mut store) {
+            Err(Fault::Differs(found)) => {
+                assert_ne!(found.list, found.chains);
+                caught += 1;
+            }
+            Err(Fault::Unreadable(..)) => caught += 1,
+            other => assert_eq!(other, Ok(())),
+        }
+    }
+    assert!(caught > 150, "only {caught} were caught");
+}
+
+#[test]
+fn a_wrong_default_is_shown_with_a_packet() {
+    let mut policy = Policy::default();
+    policy.defaults.push(default(Direction::In, false));
+    let mut store = Store::new();
+    let mut chains = place(&policy, &mut store).unwrap();
+    chains[0].default.allow = true;
+    let Err(Fault::Differs(found)) = check(&policy, &chains, &mut store) else {
+        panic!("the check passed a default that allows");
+    };
+    assert_eq!(
+        (found.list.as_str(), found.chains.as_str()),
+        ("drop", "allow")
+    );
+    assert!(found.of.contains("arriving"));
+}
+
+/// A policy with these rules, a silent socket, and a default that allows.
+fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {
+    let mut policy = Policy::default();
+    policy.sockets.push(socket(true));
+    policy.defaults.push(default(Direction::In, true));
+    for rule in rules {
+        policy.rules.push(rule);
+    }
+    policy
+}
+
+/// A rule for TCP to port 53 of 3.3.3.0/24.
+fn about_dns(action: Action) -> Rule {
+    Rule {
+        matches: tcp(prefix(), 53),
+        ..rule(action)
+    }
+}
+
+#[test]
+fn a_silent_socket_that_nobody_watches_is_caught() {
+    let policy = policy([about_dns(Action::Redirect(SocketId::from_u32(0)))]);
+    let mut store = Store::new();
+    let mut chains = place(&policy, &mut store).unwrap();
+    assert_eq!(check(&policy, &chains, &mut store), Ok(()));
+    let watch = chains[0].entries.remove(0);
+    assert_eq!(watch.effect, Effect::RedirectPass);
+    assert!(check(&policy, &chains, &mut store).is_err());
+}
+
+#[test]
+fn a_redirect_that_only_other_interfaces_meet_is_missed() {
+    let redirect = about_dns(Action::Redirect(SocketId::from_u32(0)));
+    let policy = policy([about_dns(Action::Drop), redirect]);
+    let mut store = Store::new();
+    let mut chains = place(&policy, &mut store).unwrap();
+    assert_eq!(check(&policy, &chains, &mut store), Ok(()));
+    let lookup = chains.last_mut().unwrap();
+    assert_eq!(lookup.hook, Hook::SkLookup);
+    lookup.entries.clear();
+    let Err(Fault::Differs(found)) = check(&policy, &chains, &mut store) else {
+        panic!("the check passed a lookup without its redirect");
+    };
+    assert_eq!(found.of, "socket lookups");
+}
+
+#[test]
+fn a_test_that_a_hook_cannot_read_is_caught() {
+    let mut redirect = about_dns(Action::Redirect(SocketId::from_u32(0)));
+    redirect.matches.conditions = vec![Condition::Length { low: 0, high: 99 }];
+    let policy = policy([redirect]);
+    let mut store = Store::new();
+    let chains = place(&policy, &mut store).unwrap();
+    assert_eq!(
+        check(&policy, &chains, &mut store),
+        Err(Fault::Unreadable(Hook::SkLookup, Field::Length))
+    );
+}
+
+#[test]
+fn a_rule_that_counts_nowhere_or_twice_is_caught() {
+    let mut dice = Dice::new(24);
+    let mut seen = 0;
+    for _ in 0..100 {
+        let policy = dice.arriving(4);
+        let mut store = Store::new();
+        let Ok(mut chains) = place(&policy, &mut store) else {
+            continue;
+        };
+        let decides = |entry: &&mut Entry| entry.effect == Effect::Drop && entry.counts;
+        let entries = chains.iter_mut().flat_map(|chain| &mut chain.entries);
+        let Some(entry) = entries.into_iter().find(decides) else {
+            continue;
+        };
+        entry.counts = false;
+        seen += u32::from(check(&policy, &chains, &mut store).is_err());
+    }
+    assert!(seen > 10, "only {seen} were caught");
+}

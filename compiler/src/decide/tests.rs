@@ -1,0 +1,329 @@
+//! The language page's points, one test each: a policy, and what it says of packets.
+
+mod matching;
+
+use std::net::IpAddr;
+
+use cranelift_entity::EntityRef;
+use sockc_grammar::diagnostic::Severity;
+use sockc_grammar::parse;
+use sockc_grammar::source::SourceMap;
+
+use super::*;
+use crate::event::Transport;
+use crate::policy::{Family, RuleId};
+use crate::resolve::resolve;
+use SocketAnswer::{Established, Listening, None as Nobody};
+use Verdict::{Allow, Drop, Reject};
+
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
+fn policy(text: &str) -> Policy {
+    let mut sources = SourceMap::default();
+    let id = sources.add("test.sk", text);
+    let (file, mistakes) = parse(&sources, id);
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let (policy, diagnostics) = resolve(&file, &sources, "test");
+    let errors: Vec<_> = diagnostics
+        .iter()
+        .filter(|found| found.severity == Severity::Error)
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}\n{text}");
+    policy.unwrap()
+}
+
+/// A world where the lookup finds the same for every packet, and every named socket is there or none is.
+struct Fixed {
+    socket: SocketAnswer,
+    present: bool,
+}
+
+impl World for Fixed {
+    fn socket(&self, _: Direction, _: &Header) -> SocketAnswer {
+        self.socket
+    }
+    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        self.present
+    }
+}
+
+fn world(socket: SocketAnswer) -> Fixed {
+    Fixed {
+        socket,
+        present: true,
+    }
+}
+
+/// `10.0.0.1:22` or `[2001:db8::1]:22` in two parts.
+fn address(text: &str) -> (IpAddr, u16) {
+    let (address, port) = text.rsplit_once(':').unwrap();
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    (address.parse().unwrap(), port.parse().unwrap())
+}
+
+/// A TCP SYN.
+fn tcp(from: &str, to: &str) -> Header {
+    let ((from, from_port), (to, to_port)) = (address(from), address(to));
+    Header {
+        from,
+        to,
+        protocol: 6,
+        part: Part::Whole,
+        transport: Transport::Tcp {
+            from: from_port,
+            to: to_port,
+            flags: SYN,
+        },
+        length: 40,
+    }
+}
+
+fn with(protocol: u8, transport: Transport) -> Header {
+    Header {
+        protocol,
+        transport,
+        ..tcp("192.0.2.1:1", "192.0.2.2:2")
+    }
+}
+
+fn udp(from: &str, to: &str) -> Header {
+    let ((_, from_port), (_, to_port)) = (address(from), address(to));
+    Header {
+        protocol: 17,
+        transport: Transport::Ports {
+            from: from_port,
+            to: to_port,
+        },
+        ..tcp(from, to)
+    }
+}
+
+fn icmp(kind: u8, code: u8) -> Header {
+    with(1, Transport::Icmp { kind, code })
+}
+
+fn first(header: Header) -> Header {
+    Header {
+        part: Part::First,
+        ..header
+    }
+}
+
+fn later(header: Header) -> Header {
+    Header {
+        part: Part::Later,
+        transport: Transport::None,
+        ..header
+    }
+}
+
+fn arrives(header: &Header) -> Event {
+    Event::Packet {
+        direction: Direction::In,
+        packet: Parsed::Ip(header.clone()),
+    }
+}
+
+/// Whether a packet matches what follows `allow` in a list that drops by default.
+fn matched(rule: &str, header: &Header, socket: SocketAnswer) -> bool {
+    let policy = policy(&format!("default in drop allow {rule}"));
+    decide(&policy, &arrives(header), &world(socket)).verdict == Allow
+}
+
+fn rule(number: usize) -> Decider {
+    Decider::Rule(RuleId::new(number))
+}
+
+#[test]
+fn first_match_wins_and_counts_go_on() {
+    let policy = policy(
+        "default in drop default out drop
+         drop out
+         count
+         drop udp
+         allow
+         count
+         drop",
+    );
+    let packet = tcp("192.0.2.1:1", "192.0.2.2:2");
+    assert_eq!(
+        decide(&policy, &arrives(&packet), &world(Nobody)),
+        Decision {
+            verdict: Allow,
+            decider: rule(3),
+            counted: vec![RuleId::new(1)],
+        }
+    );
+}
+
+#[test]
+fn what_nothing_matches_gets_the_default_or_goes_on() {
+    let packet = arrives(&tcp("192.0.2.1:1", "192.0.2.2:2"));
+    for (text, verdict, decider) in [
+        ("policy empty", Allow, Decider::Unmatched),
+        ("default out drop", Allow, Decider::Unmatched),
+        ("default in drop", Drop, Decider::Default),
+        ("default in allow", Allow, Decider::Default),
+    ] {
+        let decision = decide(&policy(text), &packet, &world(Nobody));
+        assert_eq!((decision.verdict, decision.decider), (verdict, decider));
+    }
+}
+
+#[test]
+fn frames_that_are_not_ip_pass_and_malformed_ones_get_the_default() {
+    for (text, packet, verdict, decider) in [
+        ("default in drop drop", Parsed::NotIp, Allow, Decider::NotIp),
+        (
+            "default in drop allow",
+            Parsed::Malformed,
+            Drop,
+            Decider::Malformed,
+        ),
+        (
+            "default in allow drop",
+            Parsed::Malformed,
+            Allow,
+            Decider::Malformed,
+        ),
+        ("count", Parsed::Malformed, Allow, Decider::Malformed),
+    ] {
+        let event = Event::Packet {
+            direction: Direction::In,
+            packet,
+        };
+        let decision = decide(&policy(text), &event, &world(Nobody));
+        assert_eq!((decision.verdict, decision.decider), (verdict, decider));
+        assert!(decision.counted.is_empty());
+    }
+}
+
+/// `redirect` of an address, with or without ports, to a socket that is silent when absent or not.
+fn redirect(to: &str, absent: &str) -> Policy {
+    policy(&format!(
+        "default in drop
+         socket proxy = tcp listen 127.0.0.1:1234 if absent {absent}
+         redirect {to} to sock proxy"
+    ))
+}
+
+#[test]
+fn redirects_hand_over_new_flows_and_never_fall_through() {
+    let steered = Verdict::Redirect(SocketId::new(0));
+    let packet = tcp("192.0.2.1:1", "3.3.3.3:80");
+    // (if absent …, what the lookup finds, present, on an interface of the policy, verdict)
+    for (absent, socket, present, ours, verdict) in [
+        ("reject", Nobody, true, true, steered),
+        ("reject", Listening, true, true, steered),
+        ("reject", Established, true, true, Allow),
+        ("reject", Established, false, true, Allow),
+        ("reject", Listening, false, true, Reject),
+        ("drop", Listening, false, true, Drop),
+        ("drop", Established, false, true, Allow),
+        ("drop", Nobody, true, false, steered),
+        ("drop", Nobody, false, false, Reject),
+    ] {
+        let event = if ours {
+            arrives(&packet)
+        } else {
+            Event::Lookup(packet.clone())
+        };
+        let policy = redirect("3.3.3.3:*", absent);
+        let decision = decide(&policy, &event, &Fixed { socket, present });
+        assert_eq!(decision.verdict, verdict, "{absent} {socket:?} {present}");
+        assert_eq!(decision.decider, rule(0));
+    }
+    // The protocols are those of the socket.
+    let udp = arrives(&udp("192.0.2.1:1", "3.3.3.3:80"));
+    let decision = decide(&redirect("3.3.3.3:*", "drop"), &udp, &world(Nobody));
+    assert_eq!(decision.decider, Decider::Default);
+}
+
+#[test]
+fn later_fragments_of_a_redirect_go_to_their_datagram() {
+    let packet = arrives(&later(tcp("192.0.2.1:1", "3.3.3.3:80")));
+    let absent = Fixed {
+        socket: Nobody,
+        present: false,
+    };
+    for (to, verdict) in [("3.3.3.3", Allow), ("3.3.3.3:*", Drop)] {
+        assert_eq!(
+            decide(&redirect(to, "drop"), &packet, &absent).verdict,
+            verdict
+        );
+    }
+}
+
+#[test]
+fn at_sk_lookup_limits_a_rule_to_new_flows() {
+    let packet = || tcp("192.0.2.1:1", "192.0.2.2:80");
+    for (header, socket, expected) in [
+        (packet(), Nobody, true),
+        (packet(), Listening, true),
+        (packet(), Established, false),
+        (with(47, Transport::None), Nobody, false),
+        (later(packet()), Nobody, false),
+    ] {
+        assert_eq!(
+            matched("at sk_lookup", &header, socket),
+            expected,
+            "{header:?}"
+        );
+    }
+}
+
+#[test]
+fn at_a_lookup_only_redirects_and_the_allows_ahead_of_them_count() {
+    let policy = policy(
+        "default in drop
+         socket proxy = tcp listen 127.0.0.1:1234
+         drop
+         count
+         count at sk_lookup
+         allow if no fragment
+         allow if socket established
+         allow if socket exists
+         allow to 192.0.2.1
+         redirect to sock proxy",
+    );
+    let ask = |header| decide(&policy, &Event::Lookup(header), &world(Established));
+    let allowed = ask(tcp("192.0.2.9:1", "192.0.2.1:80"));
+    assert_eq!((allowed.verdict, allowed.decider), (Allow, rule(6)));
+    assert_eq!(allowed.counted, [RuleId::new(2)]);
+    let steered = ask(tcp("192.0.2.9:1", "192.0.2.2:80"));
+    assert_eq!(steered.verdict, Verdict::Redirect(SocketId::new(0)));
+    let other = ask(udp("192.0.2.9:1", "192.0.2.2:80"));
+    assert_eq!((other.verdict, other.decider), (Allow, Decider::Unmatched));
+}
+
+#[test]
+fn sends_are_decided_by_the_rules_of_their_group() {
+    let policy = policy(
+        "default send allow
+         group a = cgroup \"/a\"
+         group b = cgroup \"/b\"
+         group c = cgroup \"/c\"
+         count send tcp to 192.0.2.0/24
+         drop send tcp from group a to 192.0.2.0/24
+         shortcut tcp within group b",
+    );
+    let b = GroupId::new(1);
+    for (group, to, verdict, decider) in [
+        (0, "192.0.2.2:80", Drop, rule(1)),
+        (0, "192.0.3.2:80", Allow, Decider::Default),
+        (1, "192.0.2.2:80", Verdict::Shortcut(b), rule(2)),
+        (2, "192.0.2.2:80", Allow, Decider::Default),
+    ] {
+        let event = Event::Send {
+            group: GroupId::new(group),
+            header: tcp("10.0.0.1:1", to),
+        };
+        let decision = decide(&policy, &event, &world(Nobody));
+        assert_eq!((decision.verdict, decision.decider), (verdict, decider));
+        assert_eq!(
+            decision.counted.len(),
+            usize::from(to.starts_with("192.0.2."))
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! Decisions as diagrams: hash-consed multi-terminal binary decision diagrams over the bits of header fields.
+//!
+//! Takes matches and chains; gives canonical nodes: in one [`Store`], two nodes mean the same exactly if their ids are
+//! equal. A [`Store`] grows up to a budget and then answers [`BudgetExceeded`]; nothing here panics or guesses.
+//! [`flatten`] turns a diagram into intervals, ready for code. Not here: placement, and what a verdict does.
+
+pub mod chain;
+pub mod classify;
+pub mod flatten;
+pub mod values;
+
+mod build;
+mod cache;
+mod ops;
+mod store;
+mod walk;
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
+
+use cranelift_entity::entity_impl;
+
+pub use store::Store;
+pub use values::FieldValues;
+
+/// A node of a diagram: a function from field values to a terminal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Node(u32);
+entity_impl!(Node, "node");
+
+impl Node {
+    /// The terminal 0, also "no".
+    pub const FALSE: Self = Self(0);
+    /// The terminal 1, also "yes".
+    pub const TRUE: Self = Self(1);
+    /// The terminal [`NOMATCH`].
+    pub const NOMATCH: Self = Self(2);
+}
+
+/// The terminal of what no rule has matched yet; an overlay falls through it.
+pub const NOMATCH: u32 = u32::MAX;
+
+/// The diagrams of one [`Store`] grew past its budget: the answer is unknown, not "no".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetExceeded {
+    /// The budget, in nodes (or in arms, for a flat diagram).
+    pub budget: usize,
+}
+
+impl std::fmt::Display for BudgetExceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the decision diagram grew past {} nodes", self.budget)
+    }
+}
+
+impl std::error::Error for BudgetExceeded {}

@@ -1,0 +1,228 @@
+//! What a rule matches, as a diagram with the terminals 0 and 1.
+//!
+//! A field is tested only where it exists (language section 2, point 8): guards come from the same few functions for
+//! every construct, so that equal meanings get equal nodes. The oracle is `decide::matches`, written apart from this.
+
+use super::values::{FROM, TO};
+use super::{BudgetExceeded, Node, Store};
+use crate::field::Field;
+use crate::hook::Hook;
+use crate::policy::{
+    AddressSet, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rule, Side, SocketTest,
+};
+
+type Built = Result<Node, BudgetExceeded>;
+
+/// Whose packets or writes a diagram speaks of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The group of the writing socket, for `send`.
+    pub group: Option<GroupId>,
+}
+
+/// The fields of one side of a packet.
+struct SideFields {
+    words: [Field; 4],
+    port: Field,
+}
+
+const FROM_SIDE: SideFields = SideFields {
+    words: FROM,
+    port: Field::FromPort,
+};
+const TO_SIDE: SideFields = SideFields {
+    words: TO,
+    port: Field::ToPort,
+};
+
+/// 1 for the packets of the scope that the rule speaks of; a rule `at sk_lookup` speaks of new flows only.
+pub fn rule_diagram(store: &mut Store, rule: &Rule, scope: Scope) -> Built {
+    let matched = match_diagram(store, &rule.matches, scope)?;
+    if rule.at != Some(Hook::SkLookup) {
+        return Ok(matched);
+    }
+    let new = new_flow(store)?;
+    store.and(matched, new)
+}
+
+/// 1 for the packets of the scope for which every part of the match holds.
+pub fn match_diagram(store: &mut Store, matches: &Match, scope: Scope) -> Built {
+    let mut node = protocols_diagram(store, &matches.protocols)?;
+    for (side, fields) in [(&matches.to, TO_SIDE), (&matches.from, FROM_SIDE)] {
+        if let Some(side) = side {
+            let part = side_diagram(store, side, &fields, scope)?;
+            node = store.and(node, part)?;
+        }
+    }
+    for condition in &matches.conditions {
+        let part = condition_diagram(store, condition)?;
+        node = store.and(node, part)?;
+    }
+    Ok(node)
+}
+
+/// 1 for packets for which the kernel asks a lookup program: TCP and UDP, not a later fragment, no connected socket.
+pub fn new_flow(store: &mut Store) -> Built {
+    let connected = socket_test(store, SocketTest::Established)?;
+    let free = store.not(connected)?;
+    let exists = sockets_exist(store)?;
+    store.and(exists, free)
+}
+
+/// 1 for the given protocol number.
+pub fn protocol(store: &mut Store, number: u8) -> Built {
+    let number = number.into();
+    store.range(Field::Protocol, number, number, Node::TRUE, Node::FALSE)
+}
+
+fn family(store: &mut Store, family: Family) -> Built {
+    let value = u32::from(family == Family::V6);
+    store.range(Field::Family, value, value, Node::TRUE, Node::FALSE)
+}
+
+/// 1 in unfragmented packets and first fragments, where a transport header can be.
+fn has_transport(store: &mut Store) -> Built {
+    store.range(Field::Fragment, 2, 2, Node::FALSE, Node::TRUE)
+}
+
+/// 1 where one of the protocols has its transport header.
+fn transport_of(store: &mut Store, numbers: &[u32]) -> Built {
+    let there = has_transport(store)?;
+    let ranges: Vec<(u32, u32)> = numbers.iter().map(|&number| (number, number)).collect();
+    store.ranges(Field::Protocol, &ranges, there, Node::FALSE)
+}
+
+fn ports_exist(store: &mut Store) -> Built {
+    transport_of(store, &[6, 17, 132])
+}
+
+fn sockets_exist(store: &mut Store) -> Built {
+    transport_of(store, &[6, 17])
+}
+
+fn icmp_exists(store: &mut Store) -> Built {
+    let v4 = transport_of(store, &[1])?;
+    let v6 = transport_of(store, &[58])?;
+    store.range(Field::Family, 0, 0, v4, v6)
+}
+
+fn protocols_diagram(store: &mut Store, protocols: &[ProtocolMatch]) -> Built {
+    if protocols.is_empty() {
+        return Ok(Node::TRUE);
+    }
+    let mut any = Node::FALSE;
+    for one in protocols {
+        let node = protocol_diagram(store, one)?;
+        any = store.or(any, node)?;
+    }
+    Ok(any)
+}
+
+fn protocol_diagram(store: &mut Store, wanted: &ProtocolMatch) -> Built {
+    let mut node = protocol(store, wanted.number)?;
+    if let Some(wanted) = wanted.family {
+        let guard = family(store, wanted)?;
+        node = store.and(guard, node)?;
+    }
+    if wanted.icmp.is_empty() {
+        return Ok(node);
+    }
+    let mut types = Node::FALSE;
+    for one in &wanted.icmp {
+        let low = u32::from(one.kind) << 8 | u32::from(one.code.unwrap_or(0));
+        let high = u32::from(one.kind) << 8 | u32::from(one.code.unwrap_or(u8::MAX));
+        let range = store.range(Field::Icmp, low, high, Node::TRUE, Node::FALSE)?;
+        types = store.or(types, range)?;
+    }
+    let there = icmp_exists(store)?;
+    let readable = store.and(there, types)?;
+    store.and(node, readable)
+}
+
+fn side_diagram(store: &mut Store, side: &Side, fields: &SideFields, scope: Scope) -> Built {
+    let (negated, endpoints) = match side {
+        Side::Group(group) if scope.group == Some(*group) => return Ok(Node::TRUE),
+        Side::Group(_) => return Ok(Node::FALSE),
+        Side::Endpoints { negated, endpoints } => (*negated, endpoints),
+    };
+    let mut nodes = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
+        nodes.push(endpoint_diagram(store, endpoint, fields)?);
+    }
+    let any = store.any(&nodes)?;
+    if !negated {
+        return Ok(any);
+    }
+    let none = store.not(any)?;
+    if endpoints.iter().all(|endpoint| endpoint.ports.is_none()) {
+        return Ok(none);
+    }
+    let there = ports_exist(store)?;
+    store.and(there, none)
+}
+
+fn endpoint_diagram(store: &mut Store, endpoint: &Endpoint, fields: &SideFields) -> Built {
+    let addresses = addresses_diagram(store, &endpoint.addresses, fields)?;
+    let Some(ports) = &endpoint.ports else {
+        return Ok(addresses);
+    };
+    let ranges: Vec<(u32, u32)> = ports
+        .ranges()
+        .iter()
+        .map(|&(low, high)| (low.into(), high.into()))
+        .collect();
+    let inside = store.ranges(fields.port, &ranges, Node::TRUE, Node::FALSE)?;
+    let there = ports_exist(store)?;
+    let ports = store.and(there, inside)?;
+    store.and(ports, addresses)
+}
+
+fn addresses_diagram(store: &mut Store, set: &AddressSet, fields: &SideFields) -> Built {
+    let word = fields.words[0];
+    let v4 = store.ranges(word, set.v4.ranges(), Node::TRUE, Node::FALSE)?;
+    let v6 = store.address_ranges(word, set.v6.ranges(), Node::TRUE, Node::FALSE)?;
+    store.range(Field::Family, 0, 0, v4, v6)
+}
+
+fn condition_diagram(store: &mut Store, condition: &Condition) -> Built {
+    match condition {
+        Condition::No(inner) => {
+            let inner = condition_diagram(store, inner)?;
+            store.not(inner)
+        }
+        Condition::AnyOf(list) => {
+            let mut any = Node::FALSE;
+            for one in list {
+                let node = condition_diagram(store, one)?;
+                any = store.or(any, node)?;
+            }
+            Ok(any)
+        }
+        Condition::Socket(test) => socket_test(store, *test),
+        Condition::TcpFlags { set, clear } => flags_test(store, *set, *clear),
+        Condition::Fragment => store.range(Field::Fragment, 1, 2, Node::TRUE, Node::FALSE),
+        Condition::Length { low, high } => {
+            store.range(Field::Length, *low, *high, Node::TRUE, Node::FALSE)
+        }
+    }
+}
+
+fn socket_test(store: &mut Store, test: SocketTest) -> Built {
+    let (low, high) = match test {
+        SocketTest::Exists => (1, 2),
+        SocketTest::Listening => (1, 1),
+        SocketTest::Established => (2, 2),
+    };
+    let answer = store.range(Field::Socket, low, high, Node::TRUE, Node::FALSE)?;
+    let exists = sockets_exist(store)?;
+    store.and(exists, answer)
+}
+
+fn flags_test(store: &mut Store, set: u8, clear: u8) -> Built {
+    if set & clear != 0 {
+        return Ok(Node::FALSE);
+    }
+    let flags = store.masked(Field::TcpFlags, (set | clear).into(), set.into())?;
+    let there = transport_of(store, &[6])?;
+    store.and(there, flags)
+}

@@ -1,0 +1,195 @@
+//! Operations on whole diagrams. Each recurses over variables in order, so at most as deep as there are bits.
+
+use super::cache::{Known, Question};
+use super::{BudgetExceeded, Node, Store};
+use crate::field::Field;
+
+/// The third operand that marks an overlay in the operation cache: no node has this id.
+const OVERLAY: Node = Node(u32::MAX);
+
+impl Store {
+    /// Where `condition` (terminals 0 and 1) is 1, `then`; elsewhere `otherwise`.
+    pub fn ite(
+        &mut self,
+        condition: Node,
+        then: Node,
+        otherwise: Node,
+    ) -> Result<Node, BudgetExceeded> {
+        match (condition, then, otherwise) {
+            (Node::TRUE, ..) => return Ok(then),
+            (Node::FALSE, ..) => return Ok(otherwise),
+            (_, Node::TRUE, Node::FALSE) => return Ok(condition),
+            _ if then == otherwise => return Ok(then),
+            _ => {}
+        }
+        let question = Question(condition, then, otherwise);
+        if let Some(answer) = self.cache.get(question) {
+            return Ok(answer);
+        }
+        let variable = self
+            .variable(condition)
+            .min(self.variable(then))
+            .min(self.variable(otherwise));
+        let (c0, c1) = self.split(condition, variable);
+        let (t0, t1) = self.split(then, variable);
+        let (e0, e1) = self.split(otherwise, variable);
+        let low = self.ite(c0, t0, e0)?;
+        let high = self.ite(c1, t1, e1)?;
+        let answer = self.make(variable, low, high)?;
+        self.cache.put(question, answer);
+        Ok(answer)
+    }
+
+    /// 1 where both are 1.
+    pub fn and(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
+        self.ite(f.min(g), f.max(g), Node::FALSE)
+    }
+
+    /// 1 where at least one is 1.
+    pub fn or(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
+        self.ite(f.min(g), Node::TRUE, f.max(g))
+    }
+
+    /// 1 where `f` is 0.
+    pub fn not(&mut self, f: Node) -> Result<Node, BudgetExceeded> {
+        self.ite(f, Node::FALSE, Node::TRUE)
+    }
+
+    /// Whether both are 1 anywhere.
+    pub fn meet(&mut self, f: Node, g: Node) -> Result<bool, BudgetExceeded> {
+        Ok(self.and(f, g)? != Node::FALSE)
+    }
+
+    /// `f`, and `g` where `f` is [`NOMATCH`](super::NOMATCH).
+    pub fn overlay(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
+        if f == Node::NOMATCH {
+            return Ok(g);
+        }
+        if f == g || g == Node::NOMATCH || self.terminal_of(f).is_some() {
+            return Ok(f);
+        }
+        let question = Question(f, g, OVERLAY);
+        if let Some(answer) = self.cache.get(question) {
+            return Ok(answer);
+        }
+        let variable = self.variable(f).min(self.variable(g));
+        let (f0, f1) = self.split(f, variable);
+        let (g0, g1) = self.split(g, variable);
+        let low = self.overlay(f0, g0)?;
+        let high = self.overlay(f1, g1)?;
+        let answer = self.make(variable, low, high)?;
+        self.cache.put(question, answer);
+        Ok(answer)
+    }
+
+    /// The overlay of a list, the first on top; halves are merged, so that intermediate diagrams stay small.
+    pub fn overlay_all(&mut self, layers: &[Node]) -> Result<Node, BudgetExceeded> {
+        match layers {
+            [] => Ok(Node::NOMATCH),
+            [one] => Ok(*one),
+            _ => {
+                let (upper, lower) = layers.split_at(layers.len() / 2);
+                let f = self.overlay_all(upper)?;
+                let g = self.overlay_all(lower)?;
+                self.overlay(f, g)
+            }
+        }
+    }
+
+    /// 1 where at least one of the list is 1.
+    pub fn any(&mut self, list: &[Node]) -> Result<Node, BudgetExceeded> {
+        match list {
+            [] => Ok(Node::FALSE),
+            [one] => Ok(*one),
+            _ => {
+                let (first, second) = list.split_at(list.len() / 2);
+                let f = self.any(first)?;
+                let g = self.any(second)?;
+                self.or(f, g)
+            }
+        }
+    }
+
+    /// `f` with every terminal replaced.
+    pub fn map_terminals(
+        &mut self,
+        f: Node,
+        map: &mut dyn FnMut(u32) -> u32,
+    ) -> Result<Node, BudgetExceeded> {
+        self.apply2(f, Node::FALSE, &mut |terminal, _| map(terminal))
+    }
+
+    /// The diagram of `combine` of both terminals, everywhere. `combine` must be a function of its arguments; it is
+    /// called in a fixed order.
+    pub fn apply2(
+        &mut self,
+        f: Node,
+        g: Node,
+        combine: &mut dyn FnMut(u32, u32) -> u32,
+    ) -> Result<Node, BudgetExceeded> {
+        let mut known = Known::default();
+        self.combine(f, g, combine, &mut known)
+    }
+
+    fn combine(
+        &mut self,
+        f: Node,
+        g: Node,
+        combine: &mut dyn FnMut(u32, u32) -> u32,
+        known: &mut Known<(Node, Node), Node>,
+    ) -> Result<Node, BudgetExceeded> {
+        if let Some(&answer) = known.get(&(f, g)) {
+            return Ok(answer);
+        }
+        let answer = match (self.terminal_of(f), self.terminal_of(g)) {
+            (Some(a), Some(b)) => self.terminal(combine(a, b))?,
+            _ => {
+                let variable = self.variable(f).min(self.variable(g));
+                let (f0, f1) = self.split(f, variable);
+                let (g0, g1) = self.split(g, variable);
+                let low = self.combine(f0, g0, combine, known)?;
+                let high = self.combine(f1, g1, combine, known)?;
+                self.make(variable, low, high)?
+            }
+        };
+        known.insert((f, g), answer);
+        Ok(answer)
+    }
+
+    /// `f` where the field has this value; the answer does not depend on the field.
+    pub fn fix(&mut self, f: Node, field: Field, value: u32) -> Result<Node, BudgetExceeded> {
+        let mut known = Known::default();
+        self.fix_from(f, field, value, &mut known)
+    }
+
+    fn fix_from(
+        &mut self,
+        f: Node,
+        field: Field,
+        value: u32,
+        known: &mut Known<Node, Node>,
+    ) -> Result<Node, BudgetExceeded> {
+        let data = self.data(f);
+        if data.variable >= self.first(field) + field.bits() {
+            return Ok(f);
+        }
+        if let Some(&answer) = known.get(&f) {
+            return Ok(answer);
+        }
+        let (tested, bit) = self.bit_of(data.variable);
+        let answer = if tested == field {
+            let next = if value >> bit & 1 == 1 {
+                data.high
+            } else {
+                data.low
+            };
+            self.fix_from(next, field, value, known)?
+        } else {
+            let low = self.fix_from(data.low, field, value, known)?;
+            let high = self.fix_from(data.high, field, value, known)?;
+            self.make(data.variable, low, high)?
+        };
+        known.insert(f, answer);
+        Ok(answer)
+    }
+}

@@ -1,0 +1,99 @@
+//! Parts of policies, as tests need them.
+
+use std::net::Ipv4Addr;
+
+use sockc_grammar::source::{SourceId, Span};
+
+use crate::policy::{
+    Action, AddressSet, Default, Direction, Endpoint, Group, Listen, Match, Place, ProtocolMatch,
+    Rule, Side, Socket,
+};
+use crate::ranges::RangeSet;
+
+/// A rule for arriving packets that matches everything.
+pub(crate) fn rule(action: Action) -> Rule {
+    Rule {
+        label: None,
+        direction: Direction::In,
+        action,
+        matches: Match::default(),
+        at: None,
+        place: place(),
+    }
+}
+
+/// A `default` line.
+pub(crate) fn default(direction: Direction, allow: bool) -> Default {
+    Default {
+        direction,
+        allow,
+        place: place(),
+    }
+}
+
+/// A place in no text.
+fn place() -> Place {
+    Place {
+        span: Span {
+            source: SourceId(0),
+            start: 0,
+            end: 0,
+        },
+        file: "sample.sk".into(),
+        line: 1,
+        column: 1,
+        text: "sample".into(),
+    }
+}
+
+/// A socket that listens for TCP and UDP over IPv4.
+pub(crate) fn socket(drop_if_absent: bool) -> Socket {
+    Socket {
+        name: if drop_if_absent { "silent" } else { "proxy" }.into(),
+        listen: [6, 17]
+            .map(|protocol| Listen {
+                protocol,
+                address: Ipv4Addr::LOCALHOST.into(),
+                port: 1234,
+            })
+            .into(),
+        drop_if_absent,
+        place: place(),
+    }
+}
+
+/// A group of this name.
+pub(crate) fn group(name: &str) -> Group {
+    Group {
+        name: name.into(),
+        cgroup: format!("/{name}"),
+        place: place(),
+    }
+}
+
+/// 3.3.3.0/24
+pub(crate) fn prefix() -> AddressSet {
+    AddressSet {
+        v4: RangeSet::from_ranges([(0x0303_0300, 0x0303_03ff)]),
+        ..AddressSet::default()
+    }
+}
+
+/// `tcp to ADDRESSES:PORT`
+pub(crate) fn tcp(addresses: AddressSet, port: u16) -> Match {
+    Match {
+        protocols: vec![ProtocolMatch {
+            family: None,
+            number: 6,
+            icmp: Vec::new(),
+        }],
+        to: Some(Side::Endpoints {
+            negated: false,
+            endpoints: vec![Endpoint {
+                addresses,
+                ports: Some(RangeSet::from_ranges([(port, port)])),
+            }],
+        }),
+        ..Match::default()
+    }
+}

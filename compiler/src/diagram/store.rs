@@ -1,0 +1,161 @@
+//! The node table: every node of every diagram, each with its own contents.
+
+use super::cache::{Cache, Data, Unique};
+use super::{BudgetExceeded, NOMATCH, Node};
+use crate::field::Field;
+
+/// Nodes a store may hold unless told otherwise: about 600 MB with its tables.
+const DEFAULT_BUDGET: usize = 20_000_000;
+
+/// Diagrams that share their nodes.
+///
+/// The variables are the bits of the fields, most significant first, in the order of [`Field::ALL`]. The four words
+/// of an address are neighbours, so that they are one number of 128 bits.
+pub struct Store {
+    pub(super) nodes: Vec<Data>,
+    unique: Unique,
+    pub(super) cache: Cache,
+    budget: usize,
+    firsts: [u32; Field::ALL.len()],
+    fields: Vec<Field>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Store {
+    /// An empty store with the usual budget.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_budget(DEFAULT_BUDGET)
+    }
+
+    /// An empty store that holds at most this many nodes.
+    #[must_use]
+    pub fn with_budget(budget: usize) -> Self {
+        let mut store = Self {
+            nodes: Vec::new(),
+            unique: Unique::new(),
+            cache: Cache::new(),
+            budget: budget.clamp(3, u32::MAX as usize - 1),
+            firsts: [0; Field::ALL.len()],
+            fields: Vec::new(),
+        };
+        for field in Field::ALL {
+            store.firsts[field as usize] = store.fields.len() as u32;
+            let bits = std::iter::repeat_n(field, field.bits() as usize);
+            store.fields.extend(bits);
+        }
+        // The named nodes FALSE, TRUE and NOMATCH, in this order; the budget has room for them.
+        for value in [0, 1, NOMATCH] {
+            let _ = store.terminal(value);
+        }
+        store
+    }
+
+    /// The diagram that is this terminal everywhere.
+    pub fn terminal(&mut self, value: u32) -> Result<Node, BudgetExceeded> {
+        self.intern(Data {
+            variable: Data::LEAF,
+            low: Node(value),
+            high: Node(value),
+        })
+    }
+
+    /// The terminal that a node is, if it is one.
+    #[must_use]
+    pub fn terminal_of(&self, node: Node) -> Option<u32> {
+        let data = self.data(node);
+        (data.variable == Data::LEAF).then_some(data.low.as_u32())
+    }
+
+    /// The field that a node tests first, if it tests any.
+    #[must_use]
+    pub fn field_of(&self, node: Node) -> Option<Field> {
+        self.fields.get(self.data(node).variable as usize).copied()
+    }
+
+    /// How many nodes the store holds, garbage included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Never: the Boolean terminals are always there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    pub(super) fn data(&self, node: Node) -> Data {
+        self.nodes[node.as_u32() as usize]
+    }
+
+    pub(super) fn variable(&self, node: Node) -> u32 {
+        self.data(node).variable
+    }
+
+    /// The first variable of a field.
+    pub(super) fn first(&self, field: Field) -> u32 {
+        self.firsts[field as usize]
+    }
+
+    /// The field a variable belongs to, and the variable's bit in its value, from 0 for the least significant.
+    pub(super) fn bit_of(&self, variable: u32) -> (Field, u32) {
+        let field = self.fields[variable as usize];
+        (field, field.bits() - 1 - (variable - self.first(field)))
+    }
+
+    /// What a node becomes when a variable, not after the node's own, is 0 and when it is 1.
+    pub(super) fn split(&self, node: Node, variable: u32) -> (Node, Node) {
+        let data = self.data(node);
+        if data.variable == variable {
+            (data.low, data.high)
+        } else {
+            (node, node)
+        }
+    }
+
+    /// What a node becomes when a bit of a field, not after the bit that the node tests first, is 0 and when it is 1.
+    pub(super) fn split_bit(&self, node: Node, field: Field, bit: u32) -> (Node, Node) {
+        self.split(node, self.first(field) + field.bits() - 1 - bit)
+    }
+
+    /// The node that tests a variable that comes before those of both children.
+    pub(super) fn make(
+        &mut self,
+        variable: u32,
+        low: Node,
+        high: Node,
+    ) -> Result<Node, BudgetExceeded> {
+        debug_assert!(variable < self.variable(low) && variable < self.variable(high));
+        if low == high {
+            return Ok(low);
+        }
+        self.intern(Data {
+            variable,
+            low,
+            high,
+        })
+    }
+
+    fn intern(&mut self, data: Data) -> Result<Node, BudgetExceeded> {
+        let slot = match self.unique.find(&self.nodes, data) {
+            Ok(node) => return Ok(node),
+            Err(slot) => slot,
+        };
+        if self.nodes.len() >= self.budget {
+            return Err(BudgetExceeded {
+                budget: self.budget,
+            });
+        }
+        let node = Node::from_u32(self.nodes.len() as u32);
+        self.nodes.push(data);
+        self.unique.insert(&self.nodes, slot);
+        self.cache.fit(self.nodes.len());
+        Ok(node)
+    }
+}

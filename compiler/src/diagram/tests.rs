@@ -1,0 +1,332 @@
+//! Diagrams against the plain answers, over random matches and packets.
+
+use super::chain::ChainRoots;
+use super::classify::{Scope, match_diagram, rule_diagram};
+use super::flatten::{Target, flatten, flatten_within};
+use super::sample::{Dice, default, rule};
+use super::values::{header_of, values_of};
+use super::*;
+use crate::decide::matches;
+use crate::field::Field;
+use crate::hook::Hook;
+use crate::place::{Chain, DefaultEntry, Effect, Entry};
+use crate::policy::{Action, Direction, Policy};
+
+#[test]
+fn ranges_hold_exactly_their_values() {
+    let mut store = Store::new();
+    let inside = store.terminal(7).unwrap();
+    for (low, high) in [(0, 0), (3, 3), (5, 200), (0, 255), (255, 255), (9, 2)] {
+        let node = store
+            .range(Field::Protocol, low, high, inside, Node::NOMATCH)
+            .unwrap();
+        for value in 0..=255 {
+            let values = FieldValues::default().with(Field::Protocol, value);
+            let expected = if (low..=high).contains(&value) {
+                7
+            } else {
+                NOMATCH
+            };
+            assert_eq!(store.evaluate(node, &values), expected);
+        }
+    }
+}
+
+#[test]
+fn values_that_never_occur_follow_the_largest() {
+    let mut store = Store::new();
+    let later = store
+        .range(Field::Fragment, 2, 2, Node::TRUE, Node::FALSE)
+        .unwrap();
+    let first_on = store
+        .range(Field::Fragment, 1, 2, Node::TRUE, Node::FALSE)
+        .unwrap();
+    let three = FieldValues::default().with(Field::Fragment, 3);
+    assert_eq!(store.evaluate(later, &three), 1);
+    assert_eq!(store.evaluate(first_on, &three), 1);
+    let flat = flatten(&store, later).unwrap();
+    assert_eq!(flat.nodes.values().next().unwrap().arms.len(), 2);
+    assert_eq!(flat.nodes.values().next().unwrap().arms[1].0, 2);
+}
+
+#[test]
+fn branches_of_a_range_may_test_earlier_fields() {
+    let mut store = Store::new();
+    let tcp = classify::protocol(&mut store, 6).unwrap();
+    let small = store.range(Field::Length, 0, 99, tcp, Node::FALSE).unwrap();
+    let values = FieldValues::default()
+        .with(Field::Protocol, 6)
+        .with(Field::Length, 99);
+    assert_eq!(store.evaluate(small, &values), 1);
+    assert_eq!(store.evaluate(small, &values.with(Field::Protocol, 17)), 0);
+    assert_eq!(store.evaluate(small, &values.with(Field::Length, 100)), 0);
+}
+
+#[test]
+fn equal_meanings_are_equal_nodes() {
+    let mut dice = Dice::new(1);
+    let mut store = Store::new();
+    for _ in 0..100 {
+        let f = match_diagram(&mut store, &dice.matches(1), Scope::default()).unwrap();
+        let g = match_diagram(&mut store, &dice.matches(1), Scope::default()).unwrap();
+        let both = store.and(f, g).unwrap();
+        let (not_f, not_g) = (store.not(f).unwrap(), store.not(g).unwrap());
+        let neither = store.or(not_f, not_g).unwrap();
+        assert_eq!(store.not(neither).unwrap(), both);
+        assert_eq!(store.not(not_f).unwrap(), f);
+    }
+}
+
+#[test]
+fn a_small_budget_is_an_error_and_not_an_answer() {
+    let mut dice = Dice::new(2);
+    let mut store = Store::with_budget(50);
+    let failed = (0..50).any(|_| {
+        match_diagram(&mut store, &dice.matches(2), Scope::default())
+            == Err(BudgetExceeded { budget: 50 })
+    });
+    assert!(failed && store.len() <= 50);
+}
+
+#[test]
+fn a_match_diagram_says_what_the_reference_says() {
+    let mut dice = Dice::new(3);
+    let mut store = Store::new();
+    let mut hits = 0;
+    for _ in 0..1500 {
+        let wanted = dice.matches(2);
+        let node = match_diagram(&mut store, &wanted, Scope::default()).unwrap();
+        let flat = flatten(&store, node).unwrap();
+        for _ in 0..150 {
+            let (header, answer) = dice.packet();
+            let values = values_of(&header, answer);
+            let expected = matches(&wanted, &header, answer);
+            hits += u32::from(expected);
+            let found = store.evaluate(node, &values);
+            assert_eq!(
+                found,
+                u32::from(expected),
+                "{wanted:?}\n{header:?} {answer:?}"
+            );
+            assert_eq!(flat.evaluate(&values), found);
+        }
+    }
+    assert!(hits > 5000, "only {hits} packets met a rule");
+}
+
+#[test]
+fn witnesses_satisfy_and_are_packets() {
+    let mut dice = Dice::new(4);
+    let mut store = Store::new();
+    for _ in 0..300 {
+        let wanted = dice.matches(2);
+        let node = match_diagram(&mut store, &wanted, Scope::default()).unwrap();
+        let Some(values) = store.satisfy(node, 1) else {
+            assert_eq!(node, Node::FALSE);
+            continue;
+        };
+        assert_eq!(store.evaluate(node, &values), 1);
+        let (header, answer) = header_of(&values);
+        assert!(matches(&wanted, &header, answer), "{wanted:?}\n{header:?}");
+        assert_eq!(store.evaluate(node, &values_of(&header, answer)), 1);
+    }
+}
+
+#[test]
+fn fields_are_tested_only_where_they_exist() {
+    let mut dice = Dice::new(5);
+    let mut store = Store::new();
+    for _ in 0..300 {
+        let wanted = dice.matches(2);
+        let node = match_diagram(&mut store, &wanted, Scope::default()).unwrap();
+        for _ in 0..50 {
+            let (header, answer) = dice.packet();
+            let clean = values_of(&header, answer);
+            let mut noisy = clean;
+            for field in absent(&clean) {
+                noisy.set(field, dice.below(1 << field.bits().min(31)) as u32);
+            }
+            assert_eq!(store.evaluate(node, &clean), store.evaluate(node, &noisy));
+        }
+    }
+}
+
+/// The fields that do not exist in a packet.
+fn absent(values: &FieldValues) -> Vec<Field> {
+    use Field::*;
+    let protocol = values.get(Protocol);
+    let transport = values.get(Fragment) != 2;
+    let icmp = if values.get(Family) == 0 { 1 } else { 58 };
+    let groups = [
+        (
+            values.get(Family) == 1,
+            vec![To1, To2, To3, From1, From2, From3],
+        ),
+        (
+            transport && Field::has_ports(protocol as u8),
+            vec![ToPort, FromPort],
+        ),
+        (transport && protocol == 6, vec![TcpFlags]),
+        (transport && protocol == icmp, vec![Icmp]),
+        (transport && matches!(protocol, 6 | 17), vec![Socket]),
+    ];
+    let there = |(exists, fields): (bool, Vec<Field>)| if exists { Vec::new() } else { fields };
+    groups.into_iter().flat_map(there).collect()
+}
+
+#[test]
+fn an_overlay_is_first_match() {
+    let mut dice = Dice::new(6);
+    for _ in 0..60 {
+        let mut store = Store::new();
+        let policy = dice.arriving(8);
+        let mut layers = Vec::new();
+        for (id, rule) in policy.rules.iter() {
+            let matched = rule_diagram(&mut store, rule, Scope::default()).unwrap();
+            let terminal = store.terminal(id.as_u32()).unwrap();
+            layers.push(store.ite(matched, terminal, Node::NOMATCH).unwrap());
+        }
+        let root = store.overlay_all(&layers).unwrap();
+        for _ in 0..200 {
+            let (header, answer) = dice.packet();
+            let values = values_of(&header, answer);
+            let first = layers
+                .iter()
+                .map(|&layer| store.evaluate(layer, &values))
+                .find(|&terminal| terminal != NOMATCH);
+            assert_eq!(store.evaluate(root, &values), first.unwrap_or(NOMATCH));
+        }
+    }
+}
+
+#[test]
+fn flat_nodes_go_forward_and_neighbouring_arms_differ() {
+    let mut dice = Dice::new(7);
+    let mut store = Store::new();
+    for _ in 0..200 {
+        let node = match_diagram(&mut store, &dice.matches(2), Scope::default()).unwrap();
+        let flat = flatten(&store, node).unwrap();
+        for (id, data) in &flat.nodes {
+            assert!(data.arms.len() >= 2);
+            assert_eq!(data.arms.last().unwrap().0, data.field.max());
+            assert!(
+                data.arms
+                    .windows(2)
+                    .all(|two| two[0].0 < two[1].0 && two[0].1 != two[1].1)
+            );
+            for &(_, target) in &data.arms {
+                if let Target::Node(next) = target {
+                    assert!(next > id && flat.nodes[next].field > data.field);
+                }
+            }
+        }
+        if flat.arms() > 0 {
+            assert!(flatten_within(&store, node, flat.arms() - 1).is_err());
+            assert!(flatten_within(&store, node, flat.arms()).is_ok());
+        }
+    }
+}
+
+#[test]
+fn the_text_of_a_flat_diagram_names_fields_and_ranges() {
+    let mut store = Store::new();
+    let high = store
+        .range(Field::ToPort, 1024, 65_535, Node::TRUE, Node::FALSE)
+        .unwrap();
+    let net = store
+        .range(Field::To0, 0x0a00_0000, 0x0aff_ffff, high, Node::FALSE)
+        .unwrap();
+    assert_eq!(
+        flatten(&store, net).unwrap().text(),
+        "root flat0\n\
+         flat0: to-port\n  0..1023 -> =0\n  1024..65535 -> flat1\n\
+         flat1: to0\n  00000000..09ffffff -> =0\n  0a000000..0affffff -> =1\n  0b000000..ffffffff -> =0\n"
+    );
+}
+
+/// A chain of every rule of the policy as it stands.
+fn plain_chain(policy: &Policy, hook: Hook) -> Chain {
+    let entries = policy.rules.iter().map(|(rule, data)| Entry {
+        rule,
+        effect: match data.action {
+            Action::Count => Effect::Count,
+            Action::Drop => Effect::Drop,
+            _ => Effect::Allow,
+        },
+        counts: true,
+        new_flows_only: false,
+        reason: "test",
+    });
+    Chain {
+        hook,
+        group: None,
+        entries: entries.collect(),
+        default: DefaultEntry {
+            allow: true,
+            counts: true,
+        },
+    }
+}
+
+#[test]
+fn chain_roots_give_the_decider_and_the_counters() {
+    let mut dice = Dice::new(8);
+    for _ in 0..60 {
+        let mut store = Store::new();
+        let policy = dice.leaving(10);
+        let chain = plain_chain(&policy, Hook::TcOut);
+        let roots = ChainRoots::build(&mut store, &policy, &chain).unwrap();
+        assert_eq!(roots.lists[0], Vec::<u32>::new());
+        for _ in 0..200 {
+            let (header, answer) = dice.packet();
+            let values = values_of(&header, answer);
+            let hit = |rule: &crate::policy::Rule| matches(&rule.matches, &header, answer);
+            let decider = policy
+                .rules
+                .values()
+                .position(|rule| rule.action.decides() && hit(rule))
+                .unwrap_or(chain.entries.len());
+            assert_eq!(store.evaluate(roots.decision, &values), decider as u32);
+            let counting: Vec<u32> = (0..)
+                .zip(policy.rules.values())
+                .filter(|(_, rule)| rule.action == Action::Count && hit(rule))
+                .map(|(index, _)| index)
+                .collect();
+            let list = roots.counts.map_or(0, |root| store.evaluate(root, &values));
+            assert_eq!(roots.lists[list as usize], counting);
+        }
+    }
+}
+
+#[test]
+fn a_lookup_chain_tests_only_what_a_lookup_can_see() {
+    let mut store = Store::new();
+    let mut dice = Dice::new(9);
+    for _ in 0..60 {
+        let mut policy = dice.arriving(8);
+        policy.defaults.push(default(Direction::In, true));
+        policy.rules.push(rule(Action::Allow));
+        let chain = plain_chain(&policy, Hook::SkLookup);
+        let roots = ChainRoots::build(&mut store, &policy, &chain).unwrap();
+        for (_, data) in &flatten(&store, roots.decision).unwrap().nodes {
+            assert!(!matches!(
+                data.field,
+                Field::Fragment | Field::Socket | Field::Icmp
+            ));
+            assert!(data.field != Field::Protocol || data.arms.len() == 3);
+        }
+    }
+}
+
+#[test]
+fn the_same_rules_give_the_same_nodes() {
+    let build = || {
+        let mut store = Store::new();
+        let policy = Dice::new(10).leaving(20);
+        let chain = plain_chain(&policy, Hook::TcOut);
+        let roots = ChainRoots::build(&mut store, &policy, &chain).unwrap();
+        let text = flatten(&store, roots.decision).unwrap().text();
+        (store.len(), roots.decision, roots.lists, text)
+    };
+    assert_eq!(build(), build());
+}

@@ -1,0 +1,248 @@
+//! From IR to instructions: registers, stack addresses, jumps, relocations, line information.
+//!
+//! Takes a validated [`Function`]; gives a [`Program`]. Registers are a fixed discipline: pinned values have theirs, all
+//! others get a free one of r0 to r5 inside their block. Jumps are short where they reach; where 16 bits do not, a
+//! target that has `gotol` gets it, for others the function is refused. Nothing is optimised here.
+
+mod block;
+mod registers;
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::artifact::{Line, Program, Relocation};
+use crate::bpf::asm;
+use crate::bpf::insn::Insn;
+use crate::bpf::opcode::{JumpOp, Register};
+use crate::ir::{Block, Function, Invalid, forward_order, validate};
+use crate::target::Target;
+use block::{Item, Side, block_items};
+use cranelift_entity::SecondaryMap;
+
+/// Why a function cannot become a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EmitError {
+    /// A bug: the function breaks a rule of the IR.
+    Invalid(Invalid),
+    /// A bug: a block needs more registers than there are.
+    OutOfRegisters(Block),
+    /// The program needs a jump of more than 32,767 instructions and the target has no `gotol`.
+    TooFar,
+    /// More instructions than the target's limit.
+    TooManyInsns(usize),
+}
+
+impl Display for EmitError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(invalid) => write!(f, "the intermediate form is invalid: {invalid}"),
+            Self::OutOfRegisters(block) => write!(f, "{block} needs more registers than there are"),
+            Self::TooFar => write!(f, "a jump goes further than 32,767 instructions"),
+            Self::TooManyInsns(count) => write!(f, "{count} instructions"),
+        }
+    }
+}
+
+/// Emits a function for a target.
+///
+/// # Errors
+///
+/// A limit of the target, or a bug of the compiler.
+pub fn emit(function: &Function, target: &Target) -> Result<Program, EmitError> {
+    validate(function).map_err(EmitError::Invalid)?;
+    let order = forward_order(function).unwrap_or_default();
+    let mut items = Vec::new();
+    let mut starts = SecondaryMap::with_default(usize::MAX);
+    for (index, &block) in order.iter().enumerate() {
+        starts[block] = items.len();
+        items.extend(block_items(function, block, order.get(index + 1).copied())?);
+    }
+    let layout = Layout::settle(&items, &starts, target)?;
+    let mut program = Program {
+        name: function.name.clone(),
+        section: function.section,
+        insns: Vec::with_capacity(layout.length),
+        relocations: Vec::new(),
+        lines: lines(function, &order, &starts, &layout),
+    };
+    for (index, item) in items.iter().enumerate() {
+        layout.write(index, item, &starts, &mut program);
+    }
+    if program.insns.len() > target.max_insns {
+        return Err(EmitError::TooManyInsns(program.insns.len()));
+    }
+    Ok(program)
+}
+
+/// Where every item begins, and which jumps are long.
+struct Layout {
+    positions: Vec<usize>,
+    long: Vec<bool>,
+    length: usize,
+}
+
+impl Layout {
+    /// Grows jumps until every one reaches. Terminates because a jump never shrinks again.
+    fn settle(
+        items: &[Item],
+        starts: &SecondaryMap<Block, usize>,
+        target: &Target,
+    ) -> Result<Self, EmitError> {
+        let mut long = vec![false; items.len()];
+        loop {
+            let (positions, length) = place(items, &long);
+            let layout = Self {
+                positions,
+                long: long.clone(),
+                length,
+            };
+            let mut grown = false;
+            for (index, item) in items.iter().enumerate() {
+                if let Item::Jump { target: to, .. } = item
+                    && !long[index]
+                    && layout.distance(index, starts[*to]) > i16::MAX as usize
+                {
+                    long[index] = true;
+                    grown = true;
+                }
+            }
+            if !grown {
+                return Ok(layout);
+            }
+            if !target.gotol {
+                return Err(EmitError::TooFar);
+            }
+        }
+    }
+
+    /// Instructions between the end of item `from` and the beginning of item `to`.
+    fn distance(&self, from: usize, to: usize) -> usize {
+        let end = self.positions.get(from + 1).copied().unwrap_or(self.length);
+        self.positions[to] - end
+    }
+
+    fn write(
+        &self,
+        index: usize,
+        item: &Item,
+        starts: &SecondaryMap<Block, usize>,
+        program: &mut Program,
+    ) {
+        match item {
+            Item::Insn(insn) => program.insns.push(*insn),
+            Item::Map(register, map) => {
+                let insn = u32::try_from(program.insns.len()).unwrap_or(u32::MAX);
+                program.relocations.push(Relocation { insn, map: *map });
+                program.insns.extend(asm::load_map(*register));
+            }
+            Item::Imm64(register, imm) => program
+                .insns
+                .extend(asm::load_imm64(*register, imm.cast_unsigned())),
+            Item::Jump { condition, target } => {
+                let distance = self.distance(index, starts[*target]);
+                program
+                    .insns
+                    .extend(jump(condition.as_ref(), distance, self.long[index]));
+            }
+        }
+    }
+}
+
+fn place(items: &[Item], long: &[bool]) -> (Vec<usize>, usize) {
+    let mut position = 0;
+    let positions = items
+        .iter()
+        .zip(long)
+        .map(|(item, &long)| {
+            let start = position;
+            position += item.length(long);
+            start
+        })
+        .collect();
+    (positions, position)
+}
+
+/// The instructions of a jump over `distance` instructions behind it.
+fn jump(condition: Option<&block::Condition>, distance: usize, long: bool) -> Vec<Insn> {
+    let far = i32::try_from(distance).unwrap_or(i32::MAX);
+    let near = i16::try_from(distance).unwrap_or(i16::MAX);
+    match (condition, long) {
+        (None, false) => vec![asm::ja(near)],
+        (None, true) => vec![asm::gotol(far)],
+        (Some(condition), false) => vec![compare(condition, near)],
+        (Some(condition), true) => vec![compare(condition, 1), asm::ja(1), asm::gotol(far)],
+    }
+}
+
+fn compare(condition: &block::Condition, offset: i16) -> Insn {
+    let block::Condition {
+        op,
+        narrow,
+        lhs,
+        rhs,
+    } = *condition;
+    match (rhs, narrow) {
+        (Side::Imm(imm), true) => asm::jump32_imm(op, lhs, imm, offset),
+        (Side::Imm(imm), false) => asm::jump_imm(op, lhs, imm, offset),
+        (Side::Register(rhs), true) => asm::jump32_reg(op, lhs, rhs, offset),
+        (Side::Register(rhs), false) => asm::jump_reg(op, lhs, rhs, offset),
+    }
+}
+
+/// One record where the origin changes from one block to the next.
+fn lines(
+    function: &Function,
+    order: &[Block],
+    starts: &SecondaryMap<Block, usize>,
+    layout: &Layout,
+) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut origin = None;
+    for &block in order {
+        let data = &function.blocks[block];
+        let Some(&position) = layout.positions.get(starts[block]) else {
+            continue;
+        };
+        let insn = u32::try_from(position).unwrap_or(u32::MAX);
+        if origin == Some(data.origin) {
+            continue;
+        }
+        origin = Some(data.origin);
+        let place = &function.origins[data.origin];
+        let line = Line {
+            insn,
+            file: place.file.clone(),
+            line: place.line,
+            column: place.column,
+            text: place.text.clone(),
+        };
+        // A block without instructions of its own shares its first instruction with the block behind it.
+        match lines.last_mut() {
+            Some(last) if last.insn == insn => *last = line,
+            _ => lines.push(line),
+        }
+    }
+    lines
+}
+
+/// The comparison that holds exactly where `op` does not; bit tests have none.
+fn inverted(op: JumpOp) -> Option<JumpOp> {
+    INVERSES.iter().find_map(|&(one, other)| match op {
+        op if op == one => Some(other),
+        op if op == other => Some(one),
+        _ => None,
+    })
+}
+
+const INVERSES: [(JumpOp, JumpOp); 5] = [
+    (JumpOp::Eq, JumpOp::Ne),
+    (JumpOp::Gt, JumpOp::Le),
+    (JumpOp::Ge, JumpOp::Lt),
+    (JumpOp::SGt, JumpOp::SLe),
+    (JumpOp::SGe, JumpOp::SLt),
+];
+
+/// The frame pointer.
+const FRAME: Register = Register::R10;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,388 @@
+//! One block as instructions and jumps whose distance is not known yet.
+
+use crate::artifact::MapId;
+use crate::bpf::asm;
+use crate::bpf::helper::Helper;
+use crate::bpf::insn::Insn;
+use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use crate::ir::{Arg, Block, End, Function, Inst, Operand, Slot, SlotRegion, SocketRegion};
+
+use super::registers::Registers;
+use super::{EmitError, FRAME, inverted};
+
+/// Offset of `state` in `struct bpf_sock` (`linux/bpf.h`), readable of `sock_common` too.
+const SOCK_STATE: i16 = 72;
+
+/// The registers that carry arguments.
+const ARGUMENTS: [Register; 5] = [
+    Register::R1,
+    Register::R2,
+    Register::R3,
+    Register::R4,
+    Register::R5,
+];
+
+/// A piece of code of known meaning and, but for jumps, known length.
+pub(super) enum Item {
+    /// One instruction.
+    Insn(Insn),
+    /// A map's address in a register: two instructions with a relocation.
+    Map(Register, MapId),
+    /// A 64-bit constant: two instructions.
+    Imm64(Register, i64),
+    /// A jump to a block.
+    Jump {
+        /// Taken only if this holds.
+        condition: Option<Condition>,
+        /// Where to.
+        target: Block,
+    },
+}
+
+/// A comparison of registers.
+#[derive(Clone, Copy)]
+pub(super) struct Condition {
+    pub(super) op: JumpOp,
+    pub(super) narrow: bool,
+    pub(super) lhs: Register,
+    pub(super) rhs: Side,
+}
+
+/// The right-hand side of a comparison.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Imm(i32),
+    Register(Register),
+}
+
+impl Item {
+    /// Its length in instructions.
+    pub(super) fn length(&self, long: bool) -> usize {
+        match self {
+            Self::Insn(_) => 1,
+            Self::Map(..) | Self::Imm64(..) => 2,
+            Self::Jump {
+                condition: Some(_), ..
+            } if long => 3,
+            Self::Jump { .. } => 1,
+        }
+    }
+}
+
+/// The items of a block; `next` is laid out right behind it.
+pub(super) fn block_items(
+    function: &Function,
+    block: Block,
+    next: Option<Block>,
+) -> Result<Vec<Item>, EmitError> {
+    let mut emitter = Emitter {
+        function,
+        registers: Registers::new(function, block),
+        items: Vec::new(),
+        next,
+    };
+    let data = &function.blocks[block];
+    for (index, inst) in data.insts.iter().enumerate() {
+        emitter.inst(inst, index)?;
+    }
+    emitter.end(&data.end)?;
+    Ok(emitter.items)
+}
+
+struct Emitter<'f> {
+    function: &'f Function,
+    registers: Registers<'f>,
+    items: Vec<Item>,
+    next: Option<Block>,
+}
+
+impl Emitter<'_> {
+    fn push(&mut self, insn: Insn) {
+        self.items.push(Item::Insn(insn));
+    }
+
+    fn inst(&mut self, inst: &Inst, index: usize) -> Result<(), EmitError> {
+        match inst {
+            Inst::Argument { dst } => {
+                let dst = self.registers.write(*dst, index, None)?;
+                self.mov(dst, Register::R1);
+            }
+            Inst::Imm { dst, imm } => {
+                let dst = self.registers.write(*dst, index, None)?;
+                match i32::try_from(*imm) {
+                    Ok(imm) => self.push(asm::mov64_imm(dst, imm)),
+                    Err(_) => self.items.push(Item::Imm64(dst, *imm)),
+                }
+            }
+            Inst::Copy { dst, src } => {
+                let src = self.registers.read(*src)?;
+                let dst = self.registers.write(*dst, index, Some(src))?;
+                self.mov(dst, src);
+            }
+            Inst::Alu { op, value, rhs } => {
+                let value = self.registers.read(*value)?;
+                let insn = match rhs {
+                    Operand::Imm(imm) => asm::alu64_imm(*op, value, *imm),
+                    Operand::Value(rhs) => asm::alu64_reg(*op, value, self.registers.read(*rhs)?),
+                };
+                self.push(insn);
+            }
+            Inst::FromNetwork { value, bits } => {
+                let value = self.registers.read(*value)?;
+                self.push(asm::to_be(value, *bits));
+            }
+            Inst::Call { helper, args, dst } => {
+                self.call(*helper, args)?;
+                if let Some(dst) = dst {
+                    let dst = self.registers.write(*dst, index, Some(Register::R0))?;
+                    self.mov(dst, Register::R0);
+                }
+            }
+            memory => self.memory(memory, index)?,
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, inst: &Inst, index: usize) -> Result<(), EmitError> {
+        let insn = match inst {
+            Inst::Load {
+                dst,
+                base,
+                offset,
+                width,
+            } => {
+                let base = self.registers.read(*base)?;
+                asm::load(
+                    *width,
+                    self.registers.write(*dst, index, None)?,
+                    base,
+                    *offset,
+                )
+            }
+            Inst::Store {
+                base,
+                offset,
+                src,
+                width,
+            } => asm::store_reg(
+                *width,
+                self.registers.read(*base)?,
+                *offset,
+                self.registers.read(*src)?,
+            ),
+            Inst::LoadSlot {
+                dst,
+                slot,
+                byte,
+                width,
+            } => asm::load(
+                *width,
+                self.registers.write(*dst, index, None)?,
+                FRAME,
+                self.address(*slot, *byte),
+            ),
+            Inst::StoreSlot {
+                slot,
+                byte,
+                src,
+                width,
+            } => asm::store_reg(
+                *width,
+                FRAME,
+                self.address(*slot, *byte),
+                self.registers.read(*src)?,
+            ),
+            Inst::SetSlot {
+                slot,
+                byte,
+                imm,
+                width,
+            } => asm::store_imm(*width, FRAME, self.address(*slot, *byte), *imm),
+            Inst::Argument { .. }
+            | Inst::Imm { .. }
+            | Inst::Copy { .. }
+            | Inst::Alu { .. }
+            | Inst::FromNetwork { .. }
+            | Inst::Call { .. } => return Ok(()),
+        };
+        self.push(insn);
+        Ok(())
+    }
+
+    fn mov(&mut self, dst: Register, src: Register) {
+        if dst != src {
+            self.push(asm::mov64_reg(dst, src));
+        }
+    }
+
+    fn address(&self, slot: Slot, byte: u8) -> i16 {
+        self.function.slots[slot].offset + i16::from(byte)
+    }
+
+    fn slot_address(&mut self, register: Register, slot: Slot) {
+        let offset = self.address(slot, 0);
+        self.push(asm::mov64_reg(register, FRAME));
+        self.push(asm::alu64_imm(AluOp::Add, register, i32::from(offset)));
+    }
+
+    fn call(&mut self, helper: Helper, args: &[Arg]) -> Result<(), EmitError> {
+        for (&register, &arg) in ARGUMENTS.iter().zip(args) {
+            match arg {
+                Arg::Pinned(value) => {
+                    let value = self.registers.read(value)?;
+                    self.mov(register, value);
+                }
+                Arg::Imm(imm) => self.push(asm::mov64_imm(register, imm)),
+                Arg::SlotAddress(slot) => self.slot_address(register, slot),
+                Arg::SlotValue(slot, width) => {
+                    let offset = self.address(slot, 0);
+                    self.push(asm::load(width, register, FRAME, offset));
+                }
+                Arg::Map(map) => self.items.push(Item::Map(register, map)),
+            }
+        }
+        self.push(asm::call(helper));
+        Ok(())
+    }
+
+    fn end(&mut self, end: &End) -> Result<(), EmitError> {
+        match end {
+            End::Jump(block) => self.jump(*block),
+            End::Return(imm) => {
+                self.push(asm::mov64_imm(Register::R0, *imm));
+                self.push(asm::exit());
+            }
+            End::ReturnValue(value) => {
+                let value = self.registers.read(*value)?;
+                self.mov(Register::R0, value);
+                self.push(asm::exit());
+            }
+            End::Branch {
+                op,
+                narrow,
+                lhs,
+                rhs,
+                then,
+                other,
+            } => {
+                let lhs = self.registers.read(*lhs)?;
+                let rhs = match rhs {
+                    Operand::Imm(imm) => Side::Imm(*imm),
+                    Operand::Value(value) => Side::Register(self.registers.read(*value)?),
+                };
+                self.branch(
+                    Condition {
+                        op: *op,
+                        narrow: *narrow,
+                        lhs,
+                        rhs,
+                    },
+                    *then,
+                    *other,
+                );
+            }
+            End::Socket(region) => self.socket(region)?,
+            End::Slot(region) => self.socket_slot(region)?,
+        }
+        Ok(())
+    }
+
+    fn jump(&mut self, target: Block) {
+        if self.next != Some(target) {
+            self.items.push(Item::Jump {
+                condition: None,
+                target,
+            });
+        }
+    }
+
+    fn branch(&mut self, condition: Condition, then: Block, other: Block) {
+        match inverted(condition.op) {
+            Some(op) if self.next == Some(then) => {
+                let condition = Some(Condition { op, ..condition });
+                self.items.push(Item::Jump {
+                    condition,
+                    target: other,
+                });
+            }
+            _ => {
+                self.items.push(Item::Jump {
+                    condition: Some(condition),
+                    target: then,
+                });
+                self.jump(other);
+            }
+        }
+    }
+
+    fn jump_if_r0(&mut self, op: JumpOp, target: Block) {
+        let condition = Condition {
+            op,
+            narrow: false,
+            lhs: Register::R0,
+            rhs: Side::Imm(0),
+        };
+        self.items.push(Item::Jump {
+            condition: Some(condition),
+            target,
+        });
+    }
+
+    /// The netns argument is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
+    fn socket(&mut self, region: &SocketRegion) -> Result<(), EmitError> {
+        let state = self.address(region.state, 0);
+        self.push(asm::store_imm(Width::B, FRAME, state, 0));
+        let args = [
+            Arg::Pinned(region.context),
+            Arg::SlotAddress(region.tuple),
+            Arg::Imm(region.size),
+            Arg::Imm(-1),
+            Arg::Imm(0),
+        ];
+        self.call(region.helper, &args)?;
+        self.jump_if_r0(JumpOp::Eq, region.next);
+        self.push(asm::load(Width::W, Register::R1, Register::R0, SOCK_STATE));
+        self.push(asm::store_reg(Width::B, FRAME, state, Register::R1));
+        self.release(Register::R0);
+        self.jump(region.next);
+        Ok(())
+    }
+
+    fn socket_slot(&mut self, region: &SlotRegion) -> Result<(), EmitError> {
+        self.call(
+            Helper::MapLookupElem,
+            &[Arg::Map(region.map), Arg::SlotAddress(region.key)],
+        )?;
+        self.jump_if_r0(JumpOp::Eq, region.miss);
+        if !region.assign {
+            self.release(Register::R0);
+            self.jump(region.hit);
+            return Ok(());
+        }
+        let carrier = self.registers.read(region.carrier)?;
+        let context = self.registers.read(region.context)?;
+        let key = self.address(region.key, 0);
+        self.push(asm::mov64_reg(carrier, Register::R0));
+        self.push(asm::mov64_reg(Register::R1, context));
+        self.push(asm::mov64_reg(Register::R2, carrier));
+        self.push(asm::mov64_imm(Register::R3, 0));
+        self.push(asm::call(Helper::SkAssign));
+        // The key is not needed any more: its bytes carry the result over the release.
+        self.push(asm::store_reg(Width::W, FRAME, key, Register::R0));
+        self.release(carrier);
+        self.push(asm::load(Width::W, Register::R0, FRAME, key));
+        let condition = Condition {
+            op: JumpOp::Ne,
+            narrow: true,
+            lhs: Register::R0,
+            rhs: Side::Imm(0),
+        };
+        self.branch(condition, region.miss, region.hit);
+        Ok(())
+    }
+
+    fn release(&mut self, reference: Register) {
+        self.mov(Register::R1, reference);
+        self.push(asm::call(Helper::SkRelease));
+    }
+}

@@ -1,0 +1,125 @@
+//! Registers for the values of one block: the first free one, freed after the last read.
+
+use std::collections::BTreeMap;
+
+use crate::bpf::opcode::Register;
+use crate::ir::{Arg, Block, End, Function, Inst, Operand, Value};
+
+use super::EmitError;
+
+const SCRATCH: [Register; 6] = [
+    Register::R0,
+    Register::R1,
+    Register::R2,
+    Register::R3,
+    Register::R4,
+    Register::R5,
+];
+
+/// The registers of one block.
+pub(super) struct Registers<'f> {
+    function: &'f Function,
+    block: Block,
+    last_read: BTreeMap<Value, usize>,
+    held: BTreeMap<Value, Register>,
+}
+
+impl<'f> Registers<'f> {
+    pub(super) fn new(function: &'f Function, block: Block) -> Self {
+        let data = &function.blocks[block];
+        let mut last_read = BTreeMap::new();
+        for (index, inst) in data.insts.iter().enumerate() {
+            reads(inst, |value| {
+                last_read.insert(value, index);
+            });
+        }
+        let mut at_end = |value| {
+            last_read.insert(value, data.insts.len());
+        };
+        match &data.end {
+            End::Branch { lhs, rhs, .. } => {
+                at_end(*lhs);
+                if let Operand::Value(rhs) = rhs {
+                    at_end(*rhs);
+                }
+            }
+            End::ReturnValue(value) => at_end(*value),
+            End::Jump(_) | End::Return(_) | End::Socket(_) | End::Slot(_) => {}
+        }
+        Self {
+            function,
+            block,
+            last_read,
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// The register a value is in.
+    pub(super) fn read(&self, value: Value) -> Result<Register, EmitError> {
+        let pinned = self.function.values[value].pinned;
+        pinned
+            .or_else(|| self.held.get(&value).copied())
+            .ok_or(EmitError::OutOfRegisters(self.block))
+    }
+
+    /// The register that instruction `index` writes a value to; `prefer` if it is free.
+    pub(super) fn write(
+        &mut self,
+        value: Value,
+        index: usize,
+        prefer: Option<Register>,
+    ) -> Result<Register, EmitError> {
+        if let Some(register) = self.function.values[value]
+            .pinned
+            .or_else(|| self.held.get(&value).copied())
+        {
+            return Ok(register);
+        }
+        let last_read = &self.last_read;
+        self.held
+            .retain(|held, _| last_read.get(held).is_some_and(|&last| last > index));
+        let free = prefer
+            .into_iter()
+            .chain(SCRATCH)
+            .find(|register| self.is_free(*register));
+        let register = free.ok_or(EmitError::OutOfRegisters(self.block))?;
+        self.held.insert(value, register);
+        Ok(register)
+    }
+
+    fn is_free(&self, register: Register) -> bool {
+        self.held.values().all(|&held| held != register)
+            && self
+                .function
+                .values
+                .values()
+                .all(|data| data.pinned != Some(register))
+    }
+}
+
+fn reads(inst: &Inst, mut read: impl FnMut(Value)) {
+    match inst {
+        Inst::Copy { src, .. } | Inst::StoreSlot { src, .. } => read(*src),
+        Inst::Alu { value, rhs, .. } => {
+            read(*value);
+            if let Operand::Value(rhs) = rhs {
+                read(*rhs);
+            }
+        }
+        Inst::FromNetwork { value, .. } => read(*value),
+        Inst::Load { base, .. } => read(*base),
+        Inst::Store { base, src, .. } => {
+            read(*base);
+            read(*src);
+        }
+        Inst::Call { args, .. } => {
+            for arg in args {
+                if let Arg::Pinned(value) = arg {
+                    read(*value);
+                }
+            }
+        }
+        Inst::Argument { .. } | Inst::Imm { .. } | Inst::LoadSlot { .. } | Inst::SetSlot { .. } => {
+        }
+    }
+}

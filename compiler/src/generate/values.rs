@@ -1,0 +1,117 @@
+//! The few addresses and ports of one policy, and the sets that hold them.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::random::Random;
+
+/// Addresses and ports to draw from.
+pub(super) struct Values {
+    v4: Vec<String>,
+    v6: Vec<String>,
+    ports: Vec<&'static str>,
+}
+
+/// Which family the addresses of a rule are of, so that most rules can match something.
+#[derive(Clone, Copy)]
+pub(super) enum Lean {
+    V4,
+    V6,
+    Either,
+}
+
+/// Ports, ranges that touch and cross each other, and names.
+const PORTS: &[&str] = &[
+    "0",
+    "1",
+    "22",
+    "53",
+    "80",
+    "443",
+    "8080",
+    "65535",
+    "0-1023",
+    "80-443",
+    "443-8080",
+    "1024-65535",
+    "ssh",
+    "domain",
+    "https",
+];
+
+impl Values {
+    /// Draws the values of a policy.
+    pub(super) fn new(random: &mut Random) -> Self {
+        let mut v4 = vec!["3.3.3.3".to_owned(), "192.0.2.0/24".to_owned()];
+        let mut v6 = vec!["2001:db8::/32".to_owned()];
+        let inner = u32::try_from(random.below(1 << 16)).unwrap_or(0);
+        for _ in 0..6 {
+            v4.push(nested_v4(random, 0x0a01_0000 | inner));
+            v6.push(nested_v6(random, 0x2001_0db8 << 96 | u128::from(inner)));
+        }
+        let ports = (0..6).map(|_| *random.pick(PORTS)).collect();
+        Self { v4, v6, ports }
+    }
+
+    /// The sets, each with something in it: both families, one, the arithmetic of both, and ports.
+    pub(super) fn declarations(&self) -> String {
+        let (v4, v6) = (&self.v4, &self.v6);
+        format!(
+            "set near = {{ {}, {}, {} }}\n\
+             set far = {{ {}, {} }}\n\
+             set mixed = @near - {{ {}, {} }} + @far + {{ {} }}\n\
+             set some-ports = ports {{ {}, {} }}\n",
+            v4[2], v6[2], v6[3], v4[3], v4[4], v4[5], v6[3], v6[4], self.ports[0], self.ports[1],
+        )
+    }
+
+    /// An address part of the family a rule leans to, bracketed where `with_ports` needs it.
+    pub(super) fn address(&self, random: &mut Random, lean: Lean, with_ports: bool) -> String {
+        let v4 = match lean {
+            Lean::V4 => true,
+            Lean::V6 => false,
+            Lean::Either => random.one_in(2),
+        };
+        match random.below(8) {
+            0 | 1 => (*random.pick(&["@near", "@far", "@mixed", "any"])).to_owned(),
+            _ if v4 => random.pick(&self.v4).clone(),
+            _ if with_ports => format!("[{}]", random.pick(&self.v6)),
+            _ => random.pick(&self.v6).clone(),
+        }
+    }
+
+    /// A ports part.
+    pub(super) fn ports(&self, random: &mut Random) -> String {
+        let one = random.pick(&self.ports);
+        match random.below(6) {
+            0 => "*".to_owned(),
+            1 => "@some-ports".to_owned(),
+            2 => format!("{{{one}, {}}}", random.pick(&self.ports)),
+            _ => (*one).to_owned(),
+        }
+    }
+}
+
+/// A prefix or range around a few bits of one address, so that they nest.
+fn nested_v4(random: &mut Random, base: u32) -> String {
+    let address = base ^ u32::try_from(random.below(4)).unwrap_or(0);
+    let length = *random.pick(&[0u32, 1, 8, 15, 16, 24, 29, 30, 31, 32]);
+    let host = u32::MAX.checked_shr(length).unwrap_or(0);
+    let low = Ipv4Addr::from_bits(address & !host);
+    if random.one_in(4) {
+        let high = Ipv4Addr::from_bits(address | host >> 1);
+        return format!("{low}-{high}");
+    }
+    format!("{low}/{length}")
+}
+
+fn nested_v6(random: &mut Random, base: u128) -> String {
+    let address = base ^ u128::from(random.below(4)) << *random.pick(&[0, 32, 64, 90]);
+    let length = *random.pick(&[0u32, 3, 32, 33, 48, 64, 65, 96, 126, 128]);
+    let host = u128::MAX.checked_shr(length).unwrap_or(0);
+    let low = Ipv6Addr::from_bits(address & !host);
+    if random.one_in(4) {
+        let high = Ipv6Addr::from_bits(address | host >> 1);
+        return format!("{low}-{high}");
+    }
+    format!("{low}/{length}")
+}

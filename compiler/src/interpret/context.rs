@@ -1,0 +1,176 @@
+//! What R1 points at, by program type: fields, widths and byte orders as `linux/bpf.h` lays them out and as the
+//! kernel's `*_is_valid_access` functions allow them.
+//!
+//! "Network order" fields are stored so that their bytes in memory are the address's or port's. Programs write to no
+//! context here.
+
+mod input;
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::fault::FaultKind;
+use super::memory::{Packet, number};
+use super::socket::SocketModel;
+use super::value::{SocketPointer, Value};
+use crate::artifact::Section;
+use crate::bpf::opcode::Width;
+
+pub use self::input::{Connection, Input, Lookup, Message, Skb, SockOps, Xdp};
+
+/// The context of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    section: Section,
+    cells: Vec<Cell>,
+    own: Option<SocketModel>,
+    /// For sk_lookup: protocol and family that an assigned socket must fit.
+    wanted: Option<(u8, i32)>,
+    /// For TC: a packet that leaves.
+    egress: bool,
+    /// For sock_ops: the callback.
+    op: u32,
+}
+
+/// One field.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell {
+    offset: usize,
+    size: usize,
+    /// Whether parts of it may be loaded.
+    narrow: bool,
+    content: Content,
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content {
+    Number(u64),
+    Data,
+    DataEnd,
+    OwnSocket,
+}
+
+impl Cell {
+    /// Four bytes that are loaded whole.
+    pub(super) fn word(offset: usize, value: u32) -> Self {
+        Self {
+            offset,
+            size: 4,
+            narrow: false,
+            content: Content::Number(u64::from(value)),
+        }
+    }
+
+    /// Four bytes of which parts may be loaded.
+    pub(super) fn narrow(offset: usize, value: u32) -> Self {
+        Self {
+            narrow: true,
+            ..Self::word(offset, value)
+        }
+    }
+
+    fn pointer(offset: usize, size: usize, content: Content) -> Self {
+        Self {
+            offset,
+            size,
+            narrow: false,
+            content,
+        }
+    }
+}
+
+impl Context {
+    pub(super) fn section(&self) -> Section {
+        self.section
+    }
+
+    pub(super) fn own_socket(&self) -> Option<SocketModel> {
+        self.own
+    }
+
+    pub(super) fn wanted(&self) -> Option<(u8, i32)> {
+        self.wanted
+    }
+
+    pub(super) fn egress(&self) -> bool {
+        self.egress
+    }
+
+    pub(super) fn op(&self) -> u32 {
+        self.op
+    }
+
+    /// Whether the program may return 0 and 1 only.
+    pub(super) fn returns_a_bit(&self) -> bool {
+        matches!(
+            self.section,
+            Section::SkLookup | Section::SkMsg | Section::SockOps
+        )
+    }
+
+    /// A load from the context itself.
+    pub(super) fn load(
+        &self,
+        packet: &Packet,
+        offset: i16,
+        width: Width,
+    ) -> Result<Value, FaultKind> {
+        let generation = packet.generation();
+        Ok(match find(&self.cells, offset, width)? {
+            Content::Number(value) => Value::Scalar(value),
+            Content::Data => Value::Packet {
+                generation,
+                offset: 0,
+            },
+            Content::DataEnd => Value::PacketEnd { generation },
+            Content::OwnSocket if self.own.is_none() => Value::Scalar(0),
+            Content::OwnSocket => Value::Socket(SocketPointer::Own),
+        })
+    }
+}
+
+/// The field, or the part of one, at an offset.
+pub(super) fn find(cells: &[Cell], offset: i16, width: Width) -> Result<Content, FaultKind> {
+    let start = usize::try_from(offset).map_err(|_| FaultKind::BadField)?;
+    let size = width.bytes();
+    if start % size != 0 {
+        return Err(FaultKind::Misaligned);
+    }
+    let holds = |cell: &&Cell| cell.offset <= start && start + size <= cell.offset + cell.size;
+    let cell = cells.iter().find(holds).ok_or(FaultKind::BadField)?;
+    match cell.content {
+        _ if size == cell.size => Ok(cell.content),
+        Content::Number(value) if cell.narrow => {
+            let within = start - cell.offset;
+            let bytes = value.to_le_bytes();
+            let part = bytes.get(within..within + size);
+            Ok(Content::Number(number(part.ok_or(FaultKind::BadField)?)))
+        }
+        _ => Err(FaultKind::BadField),
+    }
+}
+
+/// The IPv4 address in network order, also of a mapped one; else 0.
+pub(super) fn ip4(address: SocketAddr) -> u32 {
+    match address.ip().to_canonical() {
+        IpAddr::V4(v4) => u32::from_le_bytes(v4.octets()),
+        IpAddr::V6(_) => 0,
+    }
+}
+
+/// The four words of the IPv6 address in network order; all 0 for a socket of the other family.
+pub(super) fn ip6(offset: usize, address: SocketAddr, narrow: bool) -> Vec<Cell> {
+    let octets = match address {
+        SocketAddr::V4(_) => [0; 16],
+        SocketAddr::V6(v6) => v6.ip().octets(),
+    };
+    let (words, _) = octets.as_chunks::<4>();
+    (0..)
+        .map(|word| offset + 4 * word)
+        .zip(words)
+        .map(|(at, bytes)| Cell {
+            narrow,
+            ..Cell::word(at, u32::from_le_bytes(*bytes))
+        })
+        .collect()
+}

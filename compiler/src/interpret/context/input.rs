@@ -1,0 +1,316 @@
+//! The inputs of a run, one kind for each program type, and their context fields.
+
+use std::net::SocketAddr;
+
+use super::{Cell, Content, Context, ip4, ip6};
+use crate::artifact::Section;
+use crate::bpf::constant::{AF_INET, AF_INET6};
+use crate::interpret::memory::Packet;
+use crate::interpret::socket::SocketModel;
+
+/// What a program is run on.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// XDP: `struct xdp_md`.
+    Xdp(Xdp),
+    /// TC: `struct __sk_buff`.
+    Skb(Skb),
+    /// sk_lookup: `struct bpf_sk_lookup`.
+    Lookup(Lookup),
+    /// sk_msg: `struct sk_msg_md`.
+    Message(Message),
+    /// sock_ops: `struct bpf_sock_ops`.
+    SockOps(SockOps),
+}
+
+/// A frame at XDP.
+#[derive(Clone, Debug, Default)]
+pub struct Xdp {
+    /// The whole frame, all of it linear.
+    pub frame: Vec<u8>,
+    /// The interface it came in by.
+    pub ingress_ifindex: u32,
+    /// The queue it came in by.
+    pub rx_queue_index: u32,
+}
+
+impl Xdp {
+    /// A frame on interface 1.
+    #[must_use]
+    pub fn new(frame: Vec<u8>) -> Self {
+        Self {
+            frame,
+            ingress_ifindex: 1,
+            rx_queue_index: 0,
+        }
+    }
+}
+
+/// A frame at TC.
+#[derive(Clone, Debug)]
+pub struct Skb {
+    /// The whole frame, from the Ethernet header on.
+    pub frame: Vec<u8>,
+    /// How many bytes of it are linear.
+    pub linear: usize,
+    /// EtherType, in host order.
+    pub protocol: u16,
+    /// `PACKET_HOST` (0) and so on.
+    pub packet_type: u32,
+    /// The mark.
+    pub mark: u32,
+    /// The transmit or receive queue.
+    pub queue_mapping: u32,
+    /// The tag the interface took off: EtherType and control word.
+    pub vlan: Option<(u16, u16)>,
+    /// The priority.
+    pub priority: u32,
+    /// The interface it came in by; 0 if it was made here.
+    pub ingress_ifindex: u32,
+    /// The interface of the hook.
+    pub ifindex: u32,
+    /// How many segments are joined in it; 0 for none.
+    pub gso_segs: u32,
+    /// A packet that leaves.
+    pub egress: bool,
+}
+
+impl Skb {
+    /// A linear frame that arrives on interface 1.
+    #[must_use]
+    pub fn new(frame: Vec<u8>) -> Self {
+        let protocol = match frame.get(12..14) {
+            Some(&[high, low]) => u16::from_be_bytes([high, low]),
+            _ => 0,
+        };
+        Self {
+            linear: frame.len(),
+            frame,
+            protocol,
+            packet_type: 0,
+            mark: 0,
+            queue_mapping: 0,
+            vlan: None,
+            priority: 0,
+            ingress_ifindex: 1,
+            ifindex: 1,
+            gso_segs: 0,
+            egress: false,
+        }
+    }
+
+    /// The same with only so many bytes linear.
+    #[must_use]
+    pub fn with_linear(self, linear: usize) -> Self {
+        Self { linear, ..self }
+    }
+}
+
+/// A lookup for a packet that arrives: `remote` is the sender, `local` the receiver.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup {
+    /// 6 for TCP, 17 for UDP.
+    pub protocol: u8,
+    /// The sender.
+    pub remote: SocketAddr,
+    /// The receiver, of the same family.
+    pub local: SocketAddr,
+    /// The interface it came in by.
+    pub ingress_ifindex: u32,
+}
+
+/// The two ends of a connection as its socket sees them. An IPv6 socket with an IPv4 peer has mapped addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// This side.
+    pub local: SocketAddr,
+    /// The other side.
+    pub remote: SocketAddr,
+}
+
+/// A write to a socket.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The socket that writes.
+    pub socket: SocketModel,
+    /// What it writes.
+    pub data: Vec<u8>,
+}
+
+/// A callback of a socket.
+#[derive(Clone, Copy, Debug)]
+pub struct SockOps {
+    /// `BPF_SOCK_OPS_…_CB`
+    pub op: i32,
+    /// The two ends.
+    pub connection: Connection,
+    /// The TCP state.
+    pub state: u32,
+    /// The next sequence number to send.
+    pub snd_nxt: u32,
+    /// The next sequence number to receive.
+    pub rcv_nxt: u32,
+    /// The socket; `None` for a request socket.
+    pub socket: Option<SocketModel>,
+}
+
+impl Context {
+    pub(in crate::interpret) fn of(input: Input) -> (Self, Packet) {
+        match input {
+            Input::Xdp(xdp) => (plain(Section::Xdp, xdp_cells(&xdp)), whole(xdp.frame)),
+            Input::Skb(skb) => {
+                let context = Self {
+                    egress: skb.egress,
+                    ..plain(Section::Classifier, skb_cells(&skb))
+                };
+                (context, Packet::new(skb.frame, skb.linear))
+            }
+            Input::Lookup(lookup) => {
+                let context = Self {
+                    wanted: Some((lookup.protocol, family(lookup.local))),
+                    ..plain(Section::SkLookup, lookup_cells(&lookup))
+                };
+                (context, Packet::default())
+            }
+            Input::Message(message) => {
+                let context = Self {
+                    own: Some(message.socket),
+                    ..plain(Section::SkMsg, message_cells(&message))
+                };
+                (context, whole(message.data))
+            }
+            Input::SockOps(ops) => {
+                let context = Self {
+                    own: ops.socket,
+                    op: ops.op.cast_unsigned(),
+                    ..plain(Section::SockOps, sock_ops_cells(&ops))
+                };
+                (context, Packet::default())
+            }
+        }
+    }
+}
+
+fn plain(section: Section, cells: Vec<Cell>) -> Context {
+    Context {
+        section,
+        cells,
+        own: None,
+        wanted: None,
+        egress: false,
+        op: 0,
+    }
+}
+
+fn whole(bytes: Vec<u8>) -> Packet {
+    let linear = bytes.len();
+    Packet::new(bytes, linear)
+}
+
+fn xdp_cells(xdp: &Xdp) -> Vec<Cell> {
+    vec![
+        Cell::pointer(0, 4, Content::Data),
+        Cell::pointer(4, 4, Content::DataEnd),
+        // No metadata: it begins and ends where the packet begins.
+        Cell::pointer(8, 4, Content::Data),
+        Cell::word(12, xdp.ingress_ifindex),
+        Cell::word(16, xdp.rx_queue_index),
+    ]
+}
+
+/// The fields for sk_skb (family and addresses) are not for TC: the kernel refuses them there.
+fn skb_cells(skb: &Skb) -> Vec<Cell> {
+    let length = u32::try_from(skb.frame.len()).unwrap_or(u32::MAX);
+    let (vlan_proto, vlan_tci) = skb.vlan.unwrap_or((0, 0));
+    vec![
+        Cell::narrow(0, length),
+        Cell::narrow(4, skb.packet_type),
+        Cell::narrow(8, skb.mark),
+        Cell::narrow(12, skb.queue_mapping),
+        Cell::narrow(16, u32::from(skb.protocol.to_be())),
+        Cell::narrow(20, u32::from(skb.vlan.is_some())),
+        Cell::narrow(24, u32::from(vlan_tci)),
+        Cell::narrow(28, u32::from(vlan_proto.to_be())),
+        Cell::narrow(32, skb.priority),
+        Cell::narrow(36, skb.ingress_ifindex),
+        Cell::narrow(40, skb.ifindex),
+        Cell::pointer(76, 4, Content::Data),
+        Cell::pointer(80, 4, Content::DataEnd),
+        Cell::narrow(164, skb.gso_segs),
+    ]
+}
+
+fn lookup_cells(lookup: &Lookup) -> Vec<Cell> {
+    let (remote, local) = (lookup.remote, lookup.local);
+    let mut cells = vec![
+        Cell::narrow(8, family(local).cast_unsigned()),
+        Cell::narrow(12, u32::from(lookup.protocol)),
+        Cell::narrow(16, only_ip4(remote)),
+        // Network order in two bytes, then zero padding that may be loaded too.
+        Cell::narrow(36, u32::from(remote.port().to_be())),
+        Cell::narrow(40, only_ip4(local)),
+        Cell::narrow(60, u32::from(local.port())),
+        Cell::narrow(64, lookup.ingress_ifindex),
+    ];
+    cells.extend(ip6(20, remote, true));
+    cells.extend(ip6(44, local, true));
+    cells
+}
+
+fn message_cells(message: &Message) -> Vec<Cell> {
+    let connection = Connection {
+        local: message.socket.local,
+        remote: message.socket.remote,
+    };
+    let size = u32::try_from(message.data.len()).unwrap_or(u32::MAX);
+    let mut cells = connection_cells(connection, 16, 60);
+    cells.push(Cell::pointer(0, 8, Content::Data));
+    cells.push(Cell::pointer(8, 8, Content::DataEnd));
+    cells.push(Cell::word(68, size));
+    cells.push(Cell::pointer(72, 8, Content::OwnSocket));
+    cells
+}
+
+fn sock_ops_cells(ops: &SockOps) -> Vec<Cell> {
+    let mut cells = connection_cells(ops.connection, 20, 64);
+    cells.extend([
+        Cell::word(0, ops.op.cast_unsigned()),
+        Cell::word(72, u32::from(ops.socket.is_some())),
+        Cell::word(88, ops.state),
+        Cell::word(100, ops.rcv_nxt),
+        Cell::word(104, ops.snd_nxt),
+        Cell::pointer(184, 8, Content::OwnSocket),
+    ]);
+    cells
+}
+
+/// Family, addresses and ports, which follow each other in both contexts of streams. The remote port is in network
+/// order in the upper half of its word, the local one in host order.
+fn connection_cells(connection: Connection, start: usize, ports: usize) -> Vec<Cell> {
+    let Connection { local, remote } = connection;
+    let mut cells = vec![
+        Cell::word(start, family(local).cast_unsigned()),
+        Cell::word(start + 4, ip4(remote)),
+        Cell::word(start + 8, ip4(local)),
+        Cell::word(ports, u32::from(remote.port()).to_be()),
+        Cell::word(ports + 4, u32::from(local.port())),
+    ];
+    cells.extend(ip6(start + 12, remote, false));
+    cells.extend(ip6(start + 28, local, false));
+    cells
+}
+
+fn family(address: SocketAddr) -> i32 {
+    match address {
+        SocketAddr::V4(_) => AF_INET,
+        SocketAddr::V6(_) => AF_INET6,
+    }
+}
+
+/// At sk_lookup an IPv6 packet has no IPv4 address, mapped or not.
+fn only_ip4(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => ip4(address),
+        SocketAddr::V6(_) => 0,
+    }
+}

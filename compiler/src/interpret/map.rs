@@ -1,0 +1,301 @@
+//! Maps: arrays, per-CPU arrays (of one CPU), hashes, SOCKMAPs, SOCKHASHes and socket storage.
+//!
+//! Programs reach them through helpers; a test or a loader reaches them through the functions here.
+
+use std::collections::BTreeMap;
+
+use cranelift_entity::PrimaryMap;
+
+use super::fault::FaultKind;
+use super::socket::SocketModel;
+use super::value::Value;
+use crate::artifact::{MapId, MapKind, MapSpec};
+use crate::bpf::constant::{BPF_ANY, BPF_EXIST, BPF_F_RDONLY_PROG, BPF_NOEXIST};
+
+/// Why the kernel refuses something, as a positive number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Errno(pub u16);
+
+impl Errno {
+    /// `ENOENT`
+    pub const ENOENT: Self = Self(2);
+    /// `E2BIG`
+    pub const E2BIG: Self = Self(7);
+    /// `ENOMEM`
+    pub const ENOMEM: Self = Self(12);
+    /// `EEXIST`
+    pub const EEXIST: Self = Self(17);
+    /// `EINVAL`
+    pub const EINVAL: Self = Self(22);
+    /// `EPROTOTYPE`
+    pub const EPROTOTYPE: Self = Self(91);
+    /// `ESOCKTNOSUPPORT`
+    pub const ESOCKTNOSUPPORT: Self = Self(94);
+    /// `EOPNOTSUPP`
+    pub const EOPNOTSUPP: Self = Self(95);
+    /// `EAFNOSUPPORT`
+    pub const EAFNOSUPPORT: Self = Self(97);
+
+    /// What a helper returns: the negative number in 64 bits.
+    #[must_use]
+    pub fn value(self) -> u64 {
+        u64::from(self.0).wrapping_neg()
+    }
+}
+
+/// The maps of an object, by their ids.
+#[derive(Clone, Debug, Default)]
+pub struct Maps {
+    maps: PrimaryMap<MapId, Map>,
+}
+
+#[derive(Clone, Debug)]
+struct Map {
+    spec: MapSpec,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    /// Every value, one after the other.
+    Array(Vec<u8>),
+    /// Hash or socket storage. A value's number stays its own, also after it was deleted.
+    Table {
+        keys: BTreeMap<Vec<u8>, usize>,
+        values: Vec<Vec<u8>>,
+    },
+    /// SOCKMAP or SOCKHASH.
+    Sockets(BTreeMap<Vec<u8>, SocketModel>),
+}
+
+impl Maps {
+    /// Empty maps; arrays hold zeros.
+    #[must_use]
+    pub fn new(specs: &PrimaryMap<MapId, MapSpec>) -> Self {
+        let mut maps = PrimaryMap::with_capacity(specs.len());
+        for spec in specs.values() {
+            maps.push(Map {
+                content: Content::empty(spec),
+                spec: spec.clone(),
+            });
+        }
+        Self { maps }
+    }
+
+    /// The map with this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<MapId> {
+        let mut all = self.maps.iter();
+        all.find(|(_, map)| map.spec.name == name).map(|(id, _)| id)
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, map: MapId, key: &[u8]) -> Option<&[u8]> {
+        let entry = self.entry(map, key)?;
+        self.value(map, entry).ok()
+    }
+
+    /// Writes a value.
+    ///
+    /// # Errors
+    /// As the kernel's: wrong sizes, an index beyond the array, a full map, or flags that do not fit.
+    pub fn update(
+        &mut self,
+        map: MapId,
+        key: &[u8],
+        value: &[u8],
+        flags: u64,
+    ) -> Result<(), Errno> {
+        let entry = self.entry(map, key);
+        let map = self.maps.get_mut(map).ok_or(Errno::EINVAL)?;
+        if !map.fits(key, value) {
+            return Err(Errno::EINVAL);
+        }
+        check_flags(flags, entry.is_some() || map.is_array())?;
+        match (&mut map.content, entry) {
+            (Content::Sockets(_), _) => Err(Errno::EOPNOTSUPP),
+            (Content::Array(_), None) => Err(Errno::E2BIG),
+            (Content::Table { keys, .. }, None) if keys.len() >= most(&map.spec) => {
+                Err(Errno::E2BIG)
+            }
+            (Content::Table { keys, values }, None) => {
+                keys.insert(key.to_vec(), values.len());
+                values.push(value.to_vec());
+                Ok(())
+            }
+            (_, Some(entry)) => {
+                let place = map.value_mut(entry).ok_or(Errno::EINVAL)?;
+                place.copy_from_slice(value);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a key out.
+    ///
+    /// # Errors
+    /// As the kernel's: nothing is deleted from an array, and what is not there cannot be.
+    pub fn delete(&mut self, map: MapId, key: &[u8]) -> Result<(), Errno> {
+        let map = self.maps.get_mut(map).ok_or(Errno::EINVAL)?;
+        let absent = match map.spec.kind {
+            MapKind::SockMap => Errno::EINVAL,
+            _ => Errno::ENOENT,
+        };
+        let gone = match &mut map.content {
+            Content::Array(_) => return Err(Errno::EINVAL),
+            Content::Table { keys, .. } => keys.remove(key).is_some(),
+            Content::Sockets(sockets) => sockets.remove(key).is_some(),
+        };
+        if gone { Ok(()) } else { Err(absent) }
+    }
+
+    /// The socket of a key in a SOCKMAP or SOCKHASH.
+    #[must_use]
+    pub fn socket(&self, map: MapId, key: &[u8]) -> Option<SocketModel> {
+        match &self.maps.get(map)?.content {
+            Content::Sockets(sockets) => sockets.get(key).copied(),
+            _ => None,
+        }
+    }
+
+    /// Puts a socket into a SOCKMAP or SOCKHASH.
+    ///
+    /// # Errors
+    /// As the kernel's.
+    pub fn update_socket(
+        &mut self,
+        map: MapId,
+        key: &[u8],
+        socket: SocketModel,
+        flags: u64,
+    ) -> Result<(), Errno> {
+        let map = self.maps.get_mut(map).ok_or(Errno::EINVAL)?;
+        let most = most(&map.spec);
+        let is_slots = map.spec.kind == MapKind::SockMap;
+        let Content::Sockets(sockets) = &mut map.content else {
+            return Err(Errno::EINVAL);
+        };
+        if socket.multipath {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let beyond = match is_slots {
+            true => index(key).is_none_or(|index| index >= most),
+            false => !sockets.contains_key(key) && sockets.len() >= most,
+        };
+        check_flags(flags, sockets.contains_key(key))?;
+        if beyond {
+            return Err(Errno::E2BIG);
+        }
+        sockets.insert(key.to_vec(), socket);
+        Ok(())
+    }
+
+    /// What a map is.
+    pub(super) fn spec(&self, map: MapId) -> Result<&MapSpec, FaultKind> {
+        let map = self.maps.get(map).ok_or(FaultKind::UnknownMap)?;
+        Ok(&map.spec)
+    }
+
+    /// The number of a key's value.
+    pub(super) fn entry(&self, map: MapId, key: &[u8]) -> Option<usize> {
+        let map = self.maps.get(map)?;
+        match &map.content {
+            Content::Array(_) => index(key).filter(|&index| index < most(&map.spec)),
+            Content::Table { keys, .. } => keys.get(key).copied(),
+            Content::Sockets(_) => None,
+        }
+    }
+
+    pub(super) fn value(&self, map: MapId, entry: usize) -> Result<&[u8], FaultKind> {
+        let map = self.maps.get(map).ok_or(FaultKind::UnknownMap)?;
+        let size = size(&map.spec);
+        let value = match &map.content {
+            Content::Array(bytes) => bytes.get(entry * size..).and_then(|it| it.get(..size)),
+            Content::Table { values, .. } => values.get(entry).map(Vec::as_slice),
+            Content::Sockets(_) => None,
+        };
+        value.ok_or(FaultKind::UnknownMap)
+    }
+
+    pub(super) fn value_mut(&mut self, map: MapId, entry: usize) -> Result<&mut [u8], FaultKind> {
+        let map = self.maps.get_mut(map).ok_or(FaultKind::UnknownMap)?;
+        if map.spec.flags & BPF_F_RDONLY_PROG != 0 {
+            return Err(FaultKind::ReadOnly);
+        }
+        map.value_mut(entry).ok_or(FaultKind::UnknownMap)
+    }
+
+    /// The kernel gives the address of a value only for arrays of one entry.
+    pub(super) fn direct_value(&self, map: MapId, offset: u32) -> Result<Value, FaultKind> {
+        let spec = self.spec(map)?;
+        if spec.kind != MapKind::Array || spec.max_entries != 1 || offset >= spec.value_size {
+            return Err(FaultKind::UnknownMap);
+        }
+        Ok(Value::Entry {
+            map,
+            entry: 0,
+            offset: i64::from(offset),
+        })
+    }
+}
+
+impl Content {
+    fn empty(spec: &MapSpec) -> Self {
+        match spec.kind {
+            MapKind::Array | MapKind::PerCpuArray => Self::Array(vec![0; most(spec) * size(spec)]),
+            MapKind::Hash | MapKind::SkStorage => Self::Table {
+                keys: BTreeMap::new(),
+                values: Vec::new(),
+            },
+            MapKind::SockMap | MapKind::SockHash => Self::Sockets(BTreeMap::new()),
+        }
+    }
+}
+
+impl Map {
+    fn is_array(&self) -> bool {
+        matches!(self.content, Content::Array(_))
+    }
+
+    /// Socket storage is keyed by the socket, whatever its key size says, and has no limit.
+    fn fits(&self, key: &[u8], value: &[u8]) -> bool {
+        let key_fits = self.spec.kind == MapKind::SkStorage
+            || u32::try_from(key.len()) == Ok(self.spec.key_size);
+        key_fits && value.len() == size(&self.spec)
+    }
+
+    fn value_mut(&mut self, entry: usize) -> Option<&mut [u8]> {
+        let size = size(&self.spec);
+        match &mut self.content {
+            Content::Array(bytes) => bytes.get_mut(entry * size..)?.get_mut(..size),
+            Content::Table { values, .. } => values.get_mut(entry).map(Vec::as_mut_slice),
+            Content::Sockets(_) => None,
+        }
+    }
+}
+
+fn check_flags(flags: u64, there: bool) -> Result<(), Errno> {
+    match (i32::try_from(flags), there) {
+        (Ok(BPF_ANY), _) | (Ok(BPF_NOEXIST), false) | (Ok(BPF_EXIST), true) => Ok(()),
+        (Ok(BPF_NOEXIST), true) => Err(Errno::EEXIST),
+        (Ok(BPF_EXIST), false) => Err(Errno::ENOENT),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn index(key: &[u8]) -> Option<usize> {
+    let bytes: [u8; 4] = key.try_into().ok()?;
+    usize::try_from(u32::from_le_bytes(bytes)).ok()
+}
+
+fn most(spec: &MapSpec) -> usize {
+    match spec.kind {
+        MapKind::SkStorage => usize::MAX,
+        _ => usize::try_from(spec.max_entries).unwrap_or(usize::MAX),
+    }
+}
+
+fn size(spec: &MapSpec) -> usize {
+    usize::try_from(spec.value_size).unwrap_or(usize::MAX)
+}

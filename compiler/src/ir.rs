@@ -1,0 +1,311 @@
+//! The intermediate form of a program: blocks of instructions over values and stack slots.
+//!
+//! Takes what `lower` builds; gives it to `emit`. Control flow only goes forward: the blocks form a directed graph
+//! without cycles. A value lives in one register: *pinned* values keep theirs in the whole function, all others live
+//! and die inside one block. What has to survive a join stands in a stack slot and is read again, never in a register
+//! as a constant (`facts`: a mask of predicates in a register multiplies the verifier's states).
+//!
+//! Socket references exist only inside [`End::Socket`] and [`End::Slot`]: structured regions that take, use and release
+//! a reference in one piece, so that no path can leave with one. Nothing here knows policies or hooks.
+
+mod builder;
+mod order;
+mod text;
+mod validate;
+
+use cranelift_entity::{PrimaryMap, entity_impl};
+
+use crate::artifact::{MapId, Section};
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+
+pub use builder::Builder;
+pub use order::forward_order;
+pub use validate::{Invalid, validate};
+
+/// A basic block.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Block(u32);
+entity_impl!(Block, "block");
+
+/// A value in a register.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Value(u32);
+entity_impl!(Value, "v");
+
+/// A piece of the stack.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u32);
+entity_impl!(Slot, "ss");
+
+/// A place in the sources that code comes from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(u32);
+entity_impl!(Origin, "line");
+
+/// One program.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// The name it gets in the object.
+    pub name: String,
+    /// The section, which is its type.
+    pub section: Section,
+    /// The blocks; [`Self::entry`] runs first.
+    pub blocks: PrimaryMap<Block, BlockData>,
+    /// The values.
+    pub values: PrimaryMap<Value, ValueData>,
+    /// The stack slots.
+    pub slots: PrimaryMap<Slot, SlotData>,
+    /// The places that code comes from.
+    pub origins: PrimaryMap<Origin, OriginData>,
+    /// The first block.
+    pub entry: Block,
+}
+
+/// A basic block: instructions, then an end.
+#[derive(Clone, Debug)]
+pub struct BlockData {
+    /// Where its code comes from.
+    pub origin: Origin,
+    /// The instructions.
+    pub insts: Vec<Inst>,
+    /// How it ends.
+    pub end: End,
+}
+
+/// A value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ValueData {
+    /// The register it keeps in the whole function; `None` for a value of one block.
+    pub pinned: Option<Register>,
+}
+
+/// A stack slot. The emitter places it; `misaligned` slots are kept off 8-byte boundaries.
+#[derive(Clone, Copy, Debug)]
+pub struct SlotData {
+    /// Size in bytes.
+    pub size: u32,
+    /// Where it stands below the frame pointer, as a negative offset.
+    pub offset: i16,
+}
+
+/// A source line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginData {
+    /// The file's name.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// The text on one line.
+    pub text: String,
+}
+
+/// The right-hand side of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// A constant.
+    Imm(i32),
+    /// A value.
+    Value(Value),
+}
+
+/// An instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inst {
+    /// `dst = r1`, first in the entry block.
+    Argument {
+        /// Target.
+        dst: Value,
+    },
+    /// `dst = imm`
+    Imm {
+        /// Target.
+        dst: Value,
+        /// Constant.
+        imm: i64,
+    },
+    /// `dst = src`
+    Copy {
+        /// Target.
+        dst: Value,
+        /// Source.
+        src: Value,
+    },
+    /// `value = value op rhs`, on 64 bits.
+    Alu {
+        /// Operation.
+        op: AluOp,
+        /// Left side and target.
+        value: Value,
+        /// Right side.
+        rhs: Operand,
+    },
+    /// Turns network byte order into host order and clears the bits above.
+    FromNetwork {
+        /// The value.
+        value: Value,
+        /// 16, 32 or 64.
+        bits: i32,
+    },
+    /// `dst = *(width *)(base + offset)`
+    Load {
+        /// Target.
+        dst: Value,
+        /// Pointer.
+        base: Value,
+        /// Offset in bytes.
+        offset: i16,
+        /// Width.
+        width: Width,
+    },
+    /// `*(width *)(base + offset) = src`
+    Store {
+        /// Pointer.
+        base: Value,
+        /// Offset in bytes.
+        offset: i16,
+        /// What is stored.
+        src: Value,
+        /// Width.
+        width: Width,
+    },
+    /// `dst = slot[byte]`
+    LoadSlot {
+        /// Target.
+        dst: Value,
+        /// Slot.
+        slot: Slot,
+        /// First byte.
+        byte: u8,
+        /// Width.
+        width: Width,
+    },
+    /// `slot[byte] = src`
+    StoreSlot {
+        /// Slot.
+        slot: Slot,
+        /// First byte.
+        byte: u8,
+        /// What is stored.
+        src: Value,
+        /// Width.
+        width: Width,
+    },
+    /// `slot[byte] = imm`
+    SetSlot {
+        /// Slot.
+        slot: Slot,
+        /// First byte.
+        byte: u8,
+        /// Constant.
+        imm: i32,
+        /// Width.
+        width: Width,
+    },
+    /// A helper call. Only pinned values in r6 to r9 survive it.
+    Call {
+        /// The helper.
+        helper: Helper,
+        /// Its arguments, r1 upwards.
+        args: Vec<Arg>,
+        /// Where its result goes, if it is wanted.
+        dst: Option<Value>,
+    },
+}
+
+/// An argument of a helper. There is no argument that a call's own set-up could overwrite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arg {
+    /// A value pinned to r6 to r9.
+    Pinned(Value),
+    /// A constant, sign-extended to 64 bits.
+    Imm(i32),
+    /// The address of a slot.
+    SlotAddress(Slot),
+    /// What a slot holds.
+    SlotValue(Slot, Width),
+    /// A map.
+    Map(MapId),
+}
+
+/// How a block ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Goes to one block.
+    Jump(Block),
+    /// Goes to one of two.
+    Branch {
+        /// Comparison.
+        op: JumpOp,
+        /// 32-bit comparison; else 64-bit.
+        narrow: bool,
+        /// Left side.
+        lhs: Value,
+        /// Right side.
+        rhs: Operand,
+        /// Where it goes if the comparison holds.
+        then: Block,
+        /// Where it goes otherwise.
+        other: Block,
+    },
+    /// Leaves the program with a constant.
+    Return(i32),
+    /// Leaves the program with a value.
+    ReturnValue(Value),
+    /// Looks a socket up, reads its state into a slot and releases it.
+    Socket(SocketRegion),
+    /// Looks a SOCKMAP slot up, uses what it holds and releases it.
+    Slot(SlotRegion),
+}
+
+/// Looks a socket up, stores its state (one byte, `enum` of `include/net/tcp_states.h`; 0 if there is none), releases it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketRegion {
+    /// `SkcLookupTcp` or `SkLookupUdp`.
+    pub helper: Helper,
+    /// The context, pinned to r6 to r9.
+    pub context: Value,
+    /// The tuple.
+    pub tuple: Slot,
+    /// Its size: 12 or 36.
+    pub size: i32,
+    /// Where the state goes.
+    pub state: Slot,
+    /// Where to go on.
+    pub next: Block,
+}
+
+/// Looks a slot of a SOCKMAP up; on a hit optionally assigns the socket to the lookup; releases it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotRegion {
+    /// The SOCKMAP.
+    pub map: MapId,
+    /// The slot that holds the key.
+    pub key: Slot,
+    /// The context, pinned to r6 to r9.
+    pub context: Value,
+    /// A value pinned to r6 to r9 that the region may overwrite, to carry the reference.
+    pub carrier: Value,
+    /// Whether `bpf_sk_assign` is called with the socket.
+    pub assign: bool,
+    /// Where to go on if the slot holds a socket (and the assignment succeeded).
+    pub hit: Block,
+    /// Where to go on otherwise.
+    pub miss: Block,
+}
+
+impl End {
+    /// The blocks it can go to.
+    #[must_use]
+    pub fn successors(&self) -> Vec<Block> {
+        match self {
+            Self::Jump(block) => vec![*block],
+            Self::Branch { then, other, .. } => vec![*other, *then],
+            Self::Return(_) | Self::ReturnValue(_) => Vec::new(),
+            Self::Socket(region) => vec![region.next],
+            Self::Slot(region) => vec![region.hit, region.miss],
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Builds a [`Function`] block by block.
+//!
+//! A block is made first and filled later, so that code can be written in the order it is read although jumps only go
+//! forward. A block that is never filled stays [`End::Return`] of 0 and is found by `validate` only if it is reached,
+//! so every block made must be filled.
+
+use cranelift_entity::PrimaryMap;
+
+use super::{
+    Arg, Block, BlockData, End, Function, Inst, Operand, Origin, OriginData, Slot, SlotData, Value,
+    ValueData,
+};
+use crate::artifact::Section;
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+
+/// A function in the making, with a current block that instructions go to.
+pub struct Builder {
+    function: Function,
+    current: Block,
+    origin: Origin,
+    stack: i16,
+}
+
+impl Builder {
+    /// Begins a function whose first block comes from `origin`.
+    #[must_use]
+    pub fn new(name: impl Into<String>, section: Section, origin: OriginData) -> Self {
+        let mut origins = PrimaryMap::new();
+        let origin = origins.push(origin);
+        let mut blocks = PrimaryMap::new();
+        let entry = blocks.push(BlockData {
+            origin,
+            insts: Vec::new(),
+            end: End::Return(0),
+        });
+        let function = Function {
+            name: name.into(),
+            section,
+            blocks,
+            values: PrimaryMap::new(),
+            slots: PrimaryMap::new(),
+            origins,
+            entry,
+        };
+        Self {
+            function,
+            current: entry,
+            origin,
+            stack: 0,
+        }
+    }
+
+    /// The finished function.
+    #[must_use]
+    pub fn finish(self) -> Function {
+        self.function
+    }
+
+    /// A value that keeps `register` in the whole function.
+    pub fn pinned(&mut self, register: Register) -> Value {
+        self.function.values.push(ValueData {
+            pinned: Some(register),
+        })
+    }
+
+    /// The register that carries the program's argument (r1) into the entry block, as a value pinned to r6 to r9.
+    pub fn argument_in(&mut self, register: Register) -> Value {
+        let argument = self.pinned(register);
+        self.push(Inst::Argument { dst: argument });
+        argument
+    }
+
+    /// A value of the current block.
+    pub fn value(&mut self) -> Value {
+        self.function.values.push(ValueData::default())
+    }
+
+    /// A stack slot that begins on an 8-byte boundary.
+    pub fn slot(&mut self, size: u32) -> Slot {
+        let rounded = i16::try_from(size.next_multiple_of(8)).unwrap_or(i16::MAX);
+        self.stack = self.stack.saturating_sub(rounded);
+        self.function.slots.push(SlotData {
+            size,
+            offset: self.stack,
+        })
+    }
+
+    /// A slot of at most 4 bytes off an 8-byte boundary. The verifier keeps no value for it, only that it is
+    /// initialised (`check_stack_write_fixed_off` tracks constants and spills on 8-byte boundaries only), so what is
+    /// stored there never makes two states differ at a join.
+    pub fn opaque_slot(&mut self, size: u32) -> Slot {
+        self.stack = self.stack.saturating_sub(8);
+        self.function.slots.push(SlotData {
+            size,
+            offset: self.stack + 4,
+        })
+    }
+
+    /// A place that code comes from.
+    pub fn origin(&mut self, data: OriginData) -> Origin {
+        let known = self
+            .function
+            .origins
+            .iter()
+            .find(|(_, known)| **known == data)
+            .map(|(origin, _)| origin);
+        known.unwrap_or_else(|| self.function.origins.push(data))
+    }
+
+    /// From now on blocks are made with this origin.
+    pub fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    /// A new, empty block.
+    pub fn block(&mut self) -> Block {
+        self.function.blocks.push(BlockData {
+            origin: self.origin,
+            insts: Vec::new(),
+            end: End::Return(0),
+        })
+    }
+
+    /// Instructions now go to `block`.
+    pub fn enter(&mut self, block: Block) {
+        self.current = block;
+    }
+
+    /// The block that instructions go to.
+    #[must_use]
+    pub fn current(&self) -> Block {
+        self.current
+    }
+
+    /// Makes a block and enters it.
+    pub fn fresh(&mut self) -> Block {
+        let block = self.block();
+        self.enter(block);
+        block
+    }
+
+    fn push(&mut self, inst: Inst) {
+        self.function.blocks[self.current].insts.push(inst);
+    }
+
+    /// Ends the current block.
+    pub fn end(&mut self, end: End) {
+        self.function.blocks[self.current].end = end;
+    }
+
+    /// Ends the current block with a jump.
+    pub fn jump(&mut self, block: Block) {
+        self.end(End::Jump(block));
+    }
+
+    /// Ends the current block with a 32-bit comparison; goes on in `then` if it holds, else in a fresh block, which
+    /// becomes the current one.
+    pub fn leave_if(&mut self, lhs: Value, op: JumpOp, rhs: impl Into<Operand>, then: Block) {
+        self.leave(lhs, op, rhs.into(), then, true);
+    }
+
+    /// The same with a 64-bit comparison, as pointers need.
+    pub fn leave_if_wide(&mut self, lhs: Value, op: JumpOp, rhs: impl Into<Operand>, then: Block) {
+        self.leave(lhs, op, rhs.into(), then, false);
+    }
+
+    fn leave(&mut self, lhs: Value, op: JumpOp, rhs: Operand, then: Block, narrow: bool) {
+        let other = self.block();
+        self.end(End::Branch {
+            op,
+            narrow,
+            lhs,
+            rhs,
+            then,
+            other,
+        });
+        self.enter(other);
+    }
+
+    /// `imm` in a new value.
+    pub fn imm(&mut self, imm: i64) -> Value {
+        let dst = self.value();
+        self.push(Inst::Imm { dst, imm });
+        dst
+    }
+
+    /// `dst = imm`
+    pub fn set(&mut self, dst: Value, imm: i64) {
+        self.push(Inst::Imm { dst, imm });
+    }
+
+    /// A copy in a new value.
+    pub fn copy(&mut self, src: Value) -> Value {
+        let dst = self.value();
+        self.push(Inst::Copy { dst, src });
+        dst
+    }
+
+    /// `dst = src`
+    pub fn assign(&mut self, dst: Value, src: Value) {
+        self.push(Inst::Copy { dst, src });
+    }
+
+    /// `value = value op rhs`
+    pub fn alu(&mut self, value: Value, op: AluOp, rhs: impl Into<Operand>) {
+        self.push(Inst::Alu {
+            op,
+            value,
+            rhs: rhs.into(),
+        });
+    }
+
+    /// Network to host byte order.
+    pub fn from_network(&mut self, value: Value, bits: i32) {
+        self.push(Inst::FromNetwork { value, bits });
+    }
+
+    /// Loads into a new value.
+    pub fn load(&mut self, base: Value, offset: i16, width: Width) -> Value {
+        let dst = self.value();
+        self.load_to(dst, base, offset, width);
+        dst
+    }
+
+    /// `dst = *(width *)(base + offset)`
+    pub fn load_to(&mut self, dst: Value, base: Value, offset: i16, width: Width) {
+        self.push(Inst::Load {
+            dst,
+            base,
+            offset,
+            width,
+        });
+    }
+
+    /// `*(width *)(base + offset) = src`
+    pub fn store(&mut self, base: Value, offset: i16, src: Value, width: Width) {
+        self.push(Inst::Store {
+            base,
+            offset,
+            src,
+            width,
+        });
+    }
+
+    /// Loads from a slot into a new value.
+    pub fn load_slot(&mut self, slot: Slot, byte: u8, width: Width) -> Value {
+        let dst = self.value();
+        self.load_slot_to(dst, slot, byte, width);
+        dst
+    }
+
+    /// `dst = slot[byte]`
+    pub fn load_slot_to(&mut self, dst: Value, slot: Slot, byte: u8, width: Width) {
+        self.push(Inst::LoadSlot {
+            dst,
+            slot,
+            byte,
+            width,
+        });
+    }
+
+    /// `slot[byte] = src`
+    pub fn store_slot(&mut self, slot: Slot, byte: u8, src: Value, width: Width) {
+        self.push(Inst::StoreSlot {
+            slot,
+            byte,
+            src,
+            width,
+        });
+    }
+
+    /// `slot[byte] = imm`
+    pub fn set_slot(&mut self, slot: Slot, byte: u8, imm: i32, width: Width) {
+        self.push(Inst::SetSlot {
+            slot,
+            byte,
+            imm,
+            width,
+        });
+    }
+
+    /// Calls a helper whose result is not wanted.
+    pub fn call(&mut self, helper: Helper, args: &[Arg]) {
+        self.push(Inst::Call {
+            helper,
+            args: args.to_vec(),
+            dst: None,
+        });
+    }
+
+    /// Calls a helper; its result in a new value.
+    pub fn call_value(&mut self, helper: Helper, args: &[Arg]) -> Value {
+        let dst = self.value();
+        self.push(Inst::Call {
+            helper,
+            args: args.to_vec(),
+            dst: Some(dst),
+        });
+        dst
+    }
+}
+
+impl From<i32> for Operand {
+    fn from(imm: i32) -> Self {
+        Self::Imm(imm)
+    }
+}
+
+impl From<Value> for Operand {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}

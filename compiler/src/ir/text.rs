@@ -1,0 +1,148 @@
+//! The printed form of a function, for `--emit ir`.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::{Arg, End, Function, Inst, Operand, forward_order};
+
+impl Display for Function {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "function {} in {}", self.name, self.section.name())?;
+        for (slot, data) in &self.slots {
+            writeln!(f, "  {slot}: {} bytes at {}", data.size, data.offset)?;
+        }
+        for (value, register) in self
+            .values
+            .iter()
+            .filter_map(|(value, data)| Some((value, data.pinned?)))
+        {
+            writeln!(f, "  {value}: {register:?}")?;
+        }
+        let mut origin = None;
+        for block in forward_order(self).unwrap_or_default() {
+            let data = &self.blocks[block];
+            write!(f, "{block}:")?;
+            if origin != Some(data.origin) {
+                origin = Some(data.origin);
+                let place = &self.origins[data.origin];
+                write!(f, "    ; {}:{} {}", place.file, place.line, place.text)?;
+            }
+            writeln!(f)?;
+            for inst in &data.insts {
+                writeln!(f, "  {inst}")?;
+            }
+            writeln!(f, "  {}", data.end)?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Operand {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Imm(imm) => write!(f, "{imm:#x}"),
+            Self::Value(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+impl Display for Inst {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument { dst } => write!(f, "{dst} = argument"),
+            Self::Imm { dst, imm } => write!(f, "{dst} = {imm:#x}"),
+            Self::Copy { dst, src } => write!(f, "{dst} = {src}"),
+            Self::Alu { op, value, rhs } => write!(f, "{value} = {op:?} {value}, {rhs}"),
+            Self::FromNetwork { value, bits } => write!(f, "{value} = from_network{bits} {value}"),
+            Self::Load {
+                dst,
+                base,
+                offset,
+                width,
+            } => write!(f, "{dst} = load.{width:?} {base}{offset:+}"),
+            Self::Store {
+                base,
+                offset,
+                src,
+                width,
+            } => write!(f, "store.{width:?} {base}{offset:+}, {src}"),
+            Self::LoadSlot {
+                dst,
+                slot,
+                byte,
+                width,
+            } => write!(f, "{dst} = load.{width:?} {slot}+{byte}"),
+            Self::StoreSlot {
+                slot,
+                byte,
+                src,
+                width,
+            } => write!(f, "store.{width:?} {slot}+{byte}, {src}"),
+            Self::SetSlot {
+                slot,
+                byte,
+                imm,
+                width,
+            } => write!(f, "store.{width:?} {slot}+{byte}, {imm:#x}"),
+            Self::Call { helper, args, dst } => {
+                if let Some(dst) = dst {
+                    write!(f, "{dst} = ")?;
+                }
+                write!(f, "call {}(", helper.name())?;
+                for (index, arg) in args.iter().enumerate() {
+                    write!(f, "{}{arg}", if index == 0 { "" } else { ", " })?;
+                }
+                write!(f, ")")
+            }
+        }
+    }
+}
+
+impl Display for Arg {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pinned(value) => write!(f, "{value}"),
+            Self::Imm(imm) => write!(f, "{imm}"),
+            Self::SlotAddress(slot) => write!(f, "&{slot}"),
+            Self::SlotValue(slot, width) => write!(f, "{slot}.{width:?}"),
+            Self::Map(map) => write!(f, "{map}"),
+        }
+    }
+}
+
+impl Display for End {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Jump(block) => write!(f, "jump {block}"),
+            Self::Branch {
+                op,
+                narrow,
+                lhs,
+                rhs,
+                then,
+                other,
+            } => {
+                let bits = if *narrow { 32 } else { 64 };
+                write!(f, "if {lhs} {op:?}.{bits} {rhs} then {then} else {other}")
+            }
+            Self::Return(imm) => write!(f, "return {imm}"),
+            Self::ReturnValue(value) => write!(f, "return {value}"),
+            Self::Socket(region) => write!(
+                f,
+                "socket {} = {}(&{}, {}) then {}",
+                region.state,
+                region.helper.name(),
+                region.tuple,
+                region.size,
+                region.next
+            ),
+            Self::Slot(region) => {
+                let verb = if region.assign { "assign" } else { "present" };
+                write!(
+                    f,
+                    "{verb} {}[{}] then {} else {}",
+                    region.map, region.key, region.hit, region.miss
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! From the decision structure of a chain to IR.
+//!
+//! Takes a chain with its flattened diagrams; gives a [`Function`] of the shape
+//!
+//! ```text
+//! prologue (parse the packet, or tell the family) ─▶ decision tree ─▶ leaf of a rule ─▶ its counter
+//!     ─▶ tree of the `count` rules, if there are any ─▶ outcome (return, assign a socket, …)
+//! ```
+//!
+//! Each family has trees of its own, so that a hook may keep a field at one place for IPv4 and at another for IPv6.
+//! Nothing here decides anything: which rule wins stands in the diagram.
+
+mod account;
+mod context;
+mod frame;
+mod leaf;
+mod outcome;
+mod packet;
+mod read;
+mod socket;
+mod stream;
+mod transport;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use cranelift_entity::SecondaryMap;
+
+use crate::artifact::{MapId, Section};
+use crate::bpf::opcode::Register;
+use crate::diagram::flatten::Flat;
+use crate::field::{Field, FieldSet};
+use crate::hook::Hook;
+use crate::ir::{Block, Builder, Function, Origin, OriginData, Value};
+use crate::place::Chain;
+use crate::policy::{Direction, Family, GroupId, Place, Policy, RuleId, SocketId};
+
+pub use stream::{GroupMaps, PEER_KEY, sock_ops};
+
+use frame::Frame;
+use outcome::Outcome;
+use socket::Questions;
+
+/// The slots of the map `counters`.
+#[derive(Clone, Debug)]
+pub struct CounterSlots {
+    /// One for each rule.
+    pub rules: SecondaryMap<RuleId, u32>,
+    /// One for the default of the chain's direction, if there is one.
+    pub default: Option<u32>,
+    /// One for the malformed packets of the chain's direction.
+    pub malformed: Option<u32>,
+}
+
+/// The maps a program may use.
+#[derive(Clone, Debug)]
+pub struct Maps {
+    /// Per-rule counters.
+    pub counters: MapId,
+    /// Named sockets.
+    pub sockets: Option<MapId>,
+    /// For each group: its sockets and their peer keys.
+    pub groups: SecondaryMap<GroupId, Option<(MapId, MapId)>>,
+}
+
+/// Slots of the named sockets: (family, protocol, index in the map `sockets`).
+pub type SocketSlots = SecondaryMap<SocketId, Vec<(Family, u8, u32)>>;
+
+/// Everything about one chain that code is made from.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// The chain.
+    pub chain: &'a Chain,
+    /// The first deciding entry.
+    pub decision: &'a Flat,
+    /// The `count` entries that match, as an index into `lists`.
+    pub counts: Option<&'a Flat>,
+    /// Lists of entries.
+    pub lists: &'a [Vec<u32>],
+    /// Where things are counted.
+    pub counters: &'a CounterSlots,
+    /// The maps.
+    pub maps: &'a Maps,
+    /// Slots of the named sockets.
+    pub sockets: &'a SocketSlots,
+    /// Where code that belongs to no rule is said to come from.
+    pub head: &'a OriginData,
+}
+
+/// Makes the function of a chain.
+#[must_use]
+pub fn lower(source: Source<'_>, name: &str) -> Function {
+    let mut lowering = Lowering::new(source, name);
+    match source.chain.hook {
+        Hook::Xdp | Hook::TcIn | Hook::TcOut => lowering.parse_packet(),
+        Hook::SkLookup => lowering.open_lookup(),
+        Hook::SkMsg => lowering.open_send(),
+    }
+    lowering.builder.finish()
+}
+
+/// The section of a hook's programs.
+#[must_use]
+pub fn section(hook: Hook) -> Section {
+    match hook {
+        Hook::Xdp => Section::Xdp,
+        Hook::TcIn | Hook::TcOut => Section::Classifier,
+        Hook::SkLookup => Section::SkLookup,
+        Hook::SkMsg => Section::SkMsg,
+    }
+}
+
+/// The list that a hook works on.
+#[must_use]
+pub fn direction(hook: Hook) -> Direction {
+    match hook {
+        Hook::Xdp | Hook::TcIn | Hook::SkLookup => Direction::In,
+        Hook::TcOut => Direction::Out,
+        Hook::SkMsg => Direction::Send,
+    }
+}
+
+/// The place of a statement as an origin of code.
+#[must_use]
+pub fn origin_of(place: &Place) -> OriginData {
+    OriginData {
+        file: place.file.clone(),
+        line: place.line,
+        column: place.column,
+        text: place.text.clone(),
+    }
+}
+
+/// The fields that the program will read: those of its trees, and what a socket lookup needs.
+fn used_fields(source: &Source<'_>) -> FieldSet {
+    let flats = [Some(source.decision), source.counts];
+    let tested = flats
+        .into_iter()
+        .flatten()
+        .flat_map(|flat| flat.nodes.values().map(|node| node.field));
+    let used = tested.fold(FieldSet::default(), FieldSet::with);
+    if used.contains(Field::Socket) {
+        used.union(LOOKED_UP)
+    } else {
+        used
+    }
+}
+
+/// The fields of a socket lookup's tuple.
+const LOOKED_UP: FieldSet = FieldSet::of(&[
+    Field::Protocol,
+    Field::Fragment,
+    Field::From0,
+    Field::To0,
+    Field::FromPort,
+    Field::ToPort,
+]);
+
+/// A function in the making.
+struct Lowering<'a> {
+    source: Source<'a>,
+    builder: Builder,
+    registers: Pinned,
+    frame: Frame,
+    head: Origin,
+    used: FieldSet,
+    questions: Questions,
+    leaves: BTreeMap<(Family, u32), Block>,
+    outcomes: BTreeMap<(Family, Outcome), Block>,
+    accounts: BTreeMap<Block, Block>,
+    count_roots: BTreeMap<Family, Block>,
+    finishes: BTreeMap<Family, Block>,
+}
+
+/// The values that keep their registers: r6 to r9 survive helper calls.
+#[derive(Clone, Copy)]
+struct Pinned {
+    /// r6: the context.
+    context: Value,
+    /// r7: the first byte of the IP header; elsewhere a pointer that has to survive a call.
+    network: Value,
+    /// r8: the end of the packet's linear part; elsewhere a pointer that has to survive a call.
+    end: Value,
+    /// r9: offset of the header being looked at from the IP header; elsewhere a socket reference.
+    cursor: Value,
+    /// r5: the transport header.
+    transport: Value,
+    /// r2: the field being searched.
+    probe: Value,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(source: Source<'a>, name: &str) -> Self {
+        let mut builder = Builder::new(name, section(source.chain.hook), source.head.clone());
+        let registers = Pinned {
+            context: builder.argument_in(Register::R6),
+            network: builder.pinned(Register::R7),
+            end: builder.pinned(Register::R8),
+            cursor: builder.pinned(Register::R9),
+            transport: builder.pinned(Register::R5),
+            probe: builder.pinned(Register::R2),
+        };
+        let frame = Frame::new(&mut builder);
+        let head = builder.origin(source.head.clone());
+        Self {
+            source,
+            builder,
+            registers,
+            frame,
+            head,
+            used: used_fields(&source),
+            questions: Questions::default(),
+            leaves: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            count_roots: BTreeMap::new(),
+            finishes: BTreeMap::new(),
+        }
+    }
+
+    /// A block whose code belongs to no rule.
+    fn head_block(&mut self) -> Block {
+        self.builder.set_origin(self.head);
+        self.builder.block()
+    }
+}

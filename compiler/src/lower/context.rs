@@ -1,0 +1,61 @@
+//! Offsets in the context of each program type (`linux/bpf.h`). They are part of the kernel's interface and never change.
+
+/// `struct xdp_md`
+pub(super) mod xdp {
+    pub(in crate::lower) const DATA: i16 = 0;
+    pub(in crate::lower) const DATA_END: i16 = 4;
+}
+
+/// `struct __sk_buff`
+pub(super) mod skb {
+    pub(in crate::lower) const LEN: i16 = 0;
+    pub(in crate::lower) const VLAN_PRESENT: i16 = 20;
+    pub(in crate::lower) const DATA: i16 = 76;
+    pub(in crate::lower) const DATA_END: i16 = 80;
+    pub(in crate::lower) const GSO_SEGS: i16 = 164;
+}
+
+/// `struct bpf_sk_lookup`: addresses and the remote port in network order, the local port in host order.
+pub(super) mod lookup {
+    pub(in crate::lower) const FAMILY: i16 = 8;
+    pub(in crate::lower) const PROTOCOL: i16 = 12;
+    pub(in crate::lower) const REMOTE_IP4: i16 = 16;
+    pub(in crate::lower) const REMOTE_IP6: i16 = 20;
+    pub(in crate::lower) const REMOTE_PORT: i16 = 36;
+    pub(in crate::lower) const LOCAL_IP4: i16 = 40;
+    pub(in crate::lower) const LOCAL_IP6: i16 = 44;
+    pub(in crate::lower) const LOCAL_PORT: i16 = 60;
+}
+
+/// `struct sk_msg_md`: addresses in network order, the remote port in network order in 32 bits, the local in host order.
+pub(super) mod msg {
+    pub(in crate::lower) const FAMILY: i16 = 16;
+    pub(in crate::lower) const REMOTE_IP4: i16 = 20;
+    pub(in crate::lower) const LOCAL_IP4: i16 = 24;
+    pub(in crate::lower) const REMOTE_IP6: i16 = 28;
+    pub(in crate::lower) const LOCAL_IP6: i16 = 44;
+    pub(in crate::lower) const REMOTE_PORT: i16 = 60;
+    pub(in crate::lower) const LOCAL_PORT: i16 = 64;
+    pub(in crate::lower) const SIZE: i16 = 68;
+    pub(in crate::lower) const SK: i16 = 72;
+}
+
+/// `struct bpf_sock_ops`: byte orders as in `sk_msg_md`.
+pub(super) mod ops {
+    pub(in crate::lower) const OP: i16 = 0;
+    pub(in crate::lower) const FAMILY: i16 = 20;
+    pub(in crate::lower) const REMOTE_IP4: i16 = 24;
+    pub(in crate::lower) const LOCAL_IP4: i16 = 28;
+    pub(in crate::lower) const REMOTE_IP6: i16 = 32;
+    pub(in crate::lower) const LOCAL_IP6: i16 = 48;
+    pub(in crate::lower) const REMOTE_PORT: i16 = 64;
+    pub(in crate::lower) const LOCAL_PORT: i16 = 68;
+    pub(in crate::lower) const RCV_NXT: i16 = 100;
+    pub(in crate::lower) const SND_NXT: i16 = 104;
+    pub(in crate::lower) const SK: i16 = 184;
+}
+
+/// `AF_INET`
+pub(super) const AF_INET: i32 = 2;
+/// `AF_INET6`
+pub(super) const AF_INET6: i32 = 10;

@@ -1,0 +1,75 @@
+//! The stack of a program: what the prologue found out, and what has to survive a join or a call.
+
+use crate::ir::{Builder, Slot};
+
+/// The slots. Small ones are opaque to the verifier (see `Builder::opaque_slot`). A slot that is never touched costs
+/// nothing but room: all of them together stay far below the 512 bytes of the stack.
+pub(super) struct Frame {
+    /// IP protocol; while walking IPv6 extension headers, the header that comes next. One byte.
+    pub(super) protocol: Slot,
+    /// `Field::Fragment`. One byte.
+    pub(super) part: Slot,
+    /// Length of an extension header in 8-byte units beyond the first. One byte.
+    pub(super) extension: Slot,
+    /// Length of the IP packet. Four bytes.
+    pub(super) length: Slot,
+    /// Offset of the IP header in the frame. Four bytes.
+    pub(super) offset: Slot,
+    /// The sender's address in network order; IPv4 in the first four bytes.
+    pub(super) from: Slot,
+    /// The receiver's address likewise.
+    pub(super) to: Slot,
+    /// The sender's and the receiver's port in network order.
+    pub(super) ports: Slot,
+    /// ICMP type and code, two bytes.
+    pub(super) icmp: Slot,
+    /// TCP flags, one byte.
+    pub(super) flags: Slot,
+    /// Key of the map `counters`. Four bytes.
+    pub(super) counter: Slot,
+    /// The counter of a redirect whose socket may be absent. Four bytes.
+    pub(super) absent: Slot,
+    /// How many packets a frame counts for. Four bytes.
+    pub(super) weight: Slot,
+    /// Which entry decided. Four bytes.
+    pub(super) decider: Slot,
+    /// Which outcome follows. Four bytes.
+    pub(super) outcome: Slot,
+    /// `struct bpf_sock_tuple`.
+    pub(super) tuple: Slot,
+    /// State of the socket that a lookup found. One byte.
+    pub(super) state: Slot,
+    /// `Field::Socket`. One byte.
+    pub(super) answer: Slot,
+    /// Which node of the tree asked for a socket. Four bytes.
+    pub(super) asker: Slot,
+    /// Key of the map `sockets`. Four bytes.
+    pub(super) key: Slot,
+}
+
+impl Frame {
+    pub(super) fn new(builder: &mut Builder) -> Self {
+        Self {
+            protocol: builder.opaque_slot(1),
+            part: builder.opaque_slot(1),
+            extension: builder.opaque_slot(1),
+            length: builder.opaque_slot(4),
+            offset: builder.opaque_slot(4),
+            from: builder.slot(16),
+            to: builder.slot(16),
+            ports: builder.slot(4),
+            icmp: builder.opaque_slot(2),
+            flags: builder.opaque_slot(1),
+            counter: builder.opaque_slot(4),
+            absent: builder.opaque_slot(4),
+            weight: builder.opaque_slot(4),
+            decider: builder.opaque_slot(4),
+            outcome: builder.opaque_slot(4),
+            tuple: builder.slot(36),
+            state: builder.opaque_slot(1),
+            answer: builder.opaque_slot(1),
+            asker: builder.opaque_slot(4),
+            key: builder.opaque_slot(4),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The leaves of the trees: an entry of the chain decides, or a list of `count` entries is counted.
+
+use crate::bpf::opcode::{JumpOp, Width};
+use crate::ir::Block;
+use crate::place::Effect;
+use crate::policy::{Action, Family};
+
+use super::outcome::Outcome;
+use super::socket::Phase;
+use super::{Lowering, direction, origin_of};
+
+impl Lowering<'_> {
+    /// The block of a family's decision, with everything behind it.
+    pub(super) fn decide(&mut self, family: Family) -> Block {
+        if let Some(counts) = self.source.counts {
+            let root = self.tree(counts, family, Phase::Counts);
+            self.count_roots.insert(family, root);
+        }
+        self.tree(self.source.decision, family, Phase::Decision)
+    }
+
+    /// Entry number `index` of the chain decides; behind the last entry stands the default.
+    pub(super) fn leaf(&mut self, index: u32, family: Family) -> Block {
+        let entry = self.source.chain.entries.get(index as usize);
+        let (counts, slot, outcome) = match entry {
+            Some(entry) => (
+                entry.counts,
+                Some(self.source.counters.rules[entry.rule]),
+                self.outcome_of(index as usize),
+            ),
+            None => self.default_leaf(),
+        };
+        let family = if self.source.counts.is_some() {
+            family
+        } else {
+            outcome.family(family)
+        };
+        if let Some(&block) = self.leaves.get(&(family, index)) {
+            return block;
+        }
+        let next = self.behind_decision(family, outcome);
+        let next = if counts && slot.is_some() {
+            self.account(next)
+        } else {
+            next
+        };
+        self.enter_leaf(index);
+        let block = self.builder.fresh();
+        if let Some(slot) = slot {
+            // What `count` rules count in between overwrites the key.
+            let key = match outcome {
+                Outcome::PassUnlessAbsent(_) => self.frame.absent,
+                _ => self.frame.counter,
+            };
+            self.builder.set_slot(key, 0, small(slot), Width::W);
+        }
+        if self.source.counts.is_some() {
+            let number = self.outcome_number(outcome);
+            self.builder
+                .set_slot(self.frame.outcome, 0, number, Width::W);
+            self.builder
+                .set_slot(self.frame.decider, 0, small(index), Width::W);
+        }
+        self.builder.jump(next);
+        self.leaves.insert((family, index), block);
+        block
+    }
+
+    fn default_leaf(&self) -> (bool, Option<u32>, Outcome) {
+        let default = self.source.chain.default;
+        (
+            default.counts,
+            self.source.counters.default,
+            if default.allow {
+                Outcome::Pass
+            } else {
+                Outcome::Drop
+            },
+        )
+    }
+
+    /// What is malformed gets the default's verdict and has a counter of its own.
+    pub(super) fn malformed(&mut self) -> Block {
+        let (counts, _, outcome) = self.default_leaf();
+        let end = self.outcome(outcome, Family::V4);
+        let (true, Some(slot)) = (counts, self.source.counters.malformed) else {
+            return end;
+        };
+        let next = self.account(end);
+        let block = self.head_block();
+        self.builder.enter(block);
+        self.builder
+            .set_slot(self.frame.counter, 0, small(slot), Width::W);
+        self.builder.set_slot(self.frame.length, 0, 0, Width::W);
+        self.builder.jump(next);
+        block
+    }
+
+    fn enter_leaf(&mut self, index: u32) {
+        let policy = self.source.policy;
+        let place = match self.source.chain.entries.get(index as usize) {
+            Some(entry) => Some(&policy.rules[entry.rule].place),
+            None => policy
+                .default_of(direction(self.source.chain.hook))
+                .map(|line| &line.place),
+        };
+        let data = place.map_or_else(|| self.source.head.clone(), origin_of);
+        let origin = self.builder.origin(data);
+        self.builder.set_origin(origin);
+    }
+
+    fn outcome_of(&self, index: usize) -> Outcome {
+        let entry = &self.source.chain.entries[index];
+        let rule = &self.source.policy.rules[entry.rule];
+        match (entry.effect, rule.action) {
+            (Effect::Drop, _) => Outcome::Drop,
+            (Effect::Redirect, Action::Redirect(socket)) => Outcome::Assign(socket),
+            (Effect::RedirectPass, Action::Redirect(socket))
+                if self.source.policy.sockets[socket].drop_if_absent =>
+            {
+                Outcome::PassUnlessAbsent(socket)
+            }
+            (Effect::Shortcut, Action::Shortcut(group)) => Outcome::Shortcut(group),
+            _ => Outcome::Pass,
+        }
+    }
+
+    fn behind_decision(&mut self, family: Family, outcome: Outcome) -> Block {
+        match self.count_roots.get(&family) {
+            Some(&root) => {
+                self.outcome(outcome, family);
+                root
+            }
+            None => self.outcome(outcome, family),
+        }
+    }
+
+    /// Counts the entries of a list that stand before the decider, then goes to the outcome.
+    pub(super) fn count_list(&mut self, list: u32, family: Family) -> Block {
+        let mut next = self.finish_block(family);
+        let lists = self.source.lists;
+        let Some(entries) = lists.get(list as usize) else {
+            return next;
+        };
+        // Built from the last to the first: each counts, then goes on to the one behind it.
+        for &index in entries.iter().rev() {
+            next = self.count_one(index, family, next);
+        }
+        next
+    }
+
+    fn count_one(&mut self, index: u32, family: Family, next: Block) -> Block {
+        let Some(entry) = self.source.chain.entries.get(index as usize) else {
+            return next;
+        };
+        let slot = self.source.counters.rules[entry.rule];
+        let account = self.account(next);
+        let finish = self.finish_block(family);
+        self.enter_leaf(index);
+        let block = self.builder.fresh();
+        let decider = self.builder.load_slot(self.frame.decider, 0, Width::W);
+        self.builder
+            .leave_if(decider, JumpOp::Lt, small(index), finish);
+        self.builder
+            .set_slot(self.frame.counter, 0, small(slot), Width::W);
+        self.builder.jump(account);
+        block
+    }
+}
+
+/// Counter slots and entries number far below 2^31.
+fn small(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

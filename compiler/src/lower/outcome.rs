@@ -1,0 +1,202 @@
+//! What happens in the end: a return code, or a socket is assigned, looked for, or written to directly.
+
+use crate::bpf::opcode::{JumpOp, Width};
+use crate::hook::Hook;
+use crate::ir::{Block, End, SlotRegion};
+use crate::policy::{Family, GroupId, SocketId};
+
+use super::Lowering;
+use super::context::lookup;
+
+/// The end of a chain for one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Outcome {
+    /// Goes on.
+    Pass,
+    /// Ends here.
+    Drop,
+    /// sk_lookup gives this socket, else rejects.
+    Assign(SocketId),
+    /// Goes on, unless this socket is not there.
+    PassUnlessAbsent(SocketId),
+    /// Goes to the peer's socket if it is in the group.
+    Shortcut(GroupId),
+}
+
+impl Outcome {
+    /// The family whose code it is: both share what does not depend on it.
+    pub(super) fn family(self, family: Family) -> Family {
+        match self {
+            Self::Pass | Self::Drop | Self::Shortcut(_) => Family::V4,
+            Self::Assign(_) | Self::PassUnlessAbsent(_) => family,
+        }
+    }
+}
+
+/// Return codes of a hook: (goes on, ends here).
+///
+/// TC goes on with -1 (`TCX_NEXT`, `TC_ACT_UNSPEC`), so that programs behind ours still run.
+fn codes(hook: Hook) -> (i32, i32) {
+    match hook {
+        Hook::Xdp => (2, 1),
+        Hook::TcIn | Hook::TcOut => (-1, 2),
+        Hook::SkLookup | Hook::SkMsg => (1, 0),
+    }
+}
+
+impl Lowering<'_> {
+    /// The block of an outcome. Two families share what does not depend on the family.
+    pub(super) fn outcome(&mut self, outcome: Outcome, family: Family) -> Block {
+        let family = outcome.family(family);
+        if let Some(&block) = self.outcomes.get(&(family, outcome)) {
+            return block;
+        }
+        let block = self.head_block();
+        self.outcomes.insert((family, outcome), block);
+        match outcome {
+            Outcome::Pass => self.returns(block, codes(self.source.chain.hook).0),
+            Outcome::Drop => self.returns(block, codes(self.source.chain.hook).1),
+            Outcome::Assign(socket) => self.assign(block, socket, family),
+            Outcome::PassUnlessAbsent(socket) => self.pass_unless_absent(block, socket, family),
+            Outcome::Shortcut(group) => self.shortcut(block, group),
+        }
+        block
+    }
+
+    /// What the verdict slot holds for an outcome.
+    pub(super) fn outcome_number(&self, outcome: Outcome) -> i32 {
+        let number = self
+            .known_outcomes()
+            .iter()
+            .position(|&other| other == outcome);
+        i32::try_from(number.unwrap_or_default()).unwrap_or(i32::MAX)
+    }
+
+    /// Every outcome the chain can have, in a fixed order.
+    fn known_outcomes(&self) -> Vec<Outcome> {
+        let sockets = self.source.policy.sockets.keys();
+        let groups = self.source.policy.groups.keys();
+        [Outcome::Pass, Outcome::Drop]
+            .into_iter()
+            .chain(
+                sockets.flat_map(|socket| {
+                    [Outcome::Assign(socket), Outcome::PassUnlessAbsent(socket)]
+                }),
+            )
+            .chain(groups.map(Outcome::Shortcut))
+            .collect()
+    }
+
+    /// Goes to the outcome that the decision left in its slot.
+    pub(super) fn finish_block(&mut self, family: Family) -> Block {
+        if let Some(&block) = self.finishes.get(&family) {
+            return block;
+        }
+        let block = self.head_block();
+        self.finishes.insert(family, block);
+        block
+    }
+
+    /// Writes the finish block of a family, once every leaf is known.
+    pub(super) fn finish(&mut self, family: Family) {
+        let Some(block) = self.finishes.get(&family).copied() else {
+            return;
+        };
+        let arms: Vec<(u32, Block)> = (0u32..)
+            .zip(self.known_outcomes())
+            .filter_map(|(number, outcome)| {
+                Some((
+                    number,
+                    *self.outcomes.get(&(outcome.family(family), outcome))?,
+                ))
+            })
+            .collect();
+        self.builder.enter(block);
+        self.builder
+            .load_slot_to(self.registers.probe, self.frame.outcome, 0, Width::W);
+        self.search(&arms, 0);
+    }
+
+    fn returns(&mut self, block: Block, code: i32) {
+        self.builder.enter(block);
+        self.builder.end(End::Return(code));
+    }
+
+    /// sk_lookup: the socket of this family and protocol, else a reject.
+    fn assign(&mut self, block: Block, socket: SocketId, family: Family) {
+        let hit = self.outcome(Outcome::Pass, family);
+        let miss = self.outcome(Outcome::Drop, family);
+        self.builder.enter(block);
+        self.slot_key(socket, family, miss);
+        self.slot_region(true, hit, miss);
+    }
+
+    /// Packet hooks: a new flow goes on only if the socket is there. That the flow is new stands in the diagram. The
+    /// rule's own counter, whose slot the leaf has set, counts what is dropped.
+    fn pass_unless_absent(&mut self, block: Block, socket: SocketId, family: Family) {
+        let pass = self.outcome(Outcome::Pass, family);
+        let drop = self.outcome(Outcome::Drop, family);
+        let account = self.account(drop);
+        let absent = self.head_block();
+        self.builder.enter(absent);
+        let counter = self.builder.load_slot(self.frame.absent, 0, Width::W);
+        self.builder
+            .store_slot(self.frame.counter, 0, counter, Width::W);
+        self.builder.jump(account);
+        self.builder.enter(block);
+        self.slot_key(socket, family, absent);
+        self.slot_region(false, pass, absent);
+    }
+
+    /// Leaves the index of the socket's slot for the packet's protocol in `key`; `none` if the policy declares none.
+    fn slot_key(&mut self, socket: SocketId, family: Family, none: Block) {
+        let ready = self.builder.block();
+        let slots: Vec<(u8, u32)> = self.source.sockets[socket]
+            .iter()
+            .filter(|(slot_family, ..)| *slot_family == family)
+            .map(|&(_, protocol, index)| (protocol, index))
+            .collect();
+        for (protocol, index) in slots {
+            let found = self.builder.block();
+            let packet_protocol = self.protocol_value();
+            self.builder
+                .leave_if(packet_protocol, JumpOp::Eq, i32::from(protocol), found);
+            let otherwise = self.builder.current();
+            self.builder.enter(found);
+            self.builder.set_slot(
+                self.frame.key,
+                0,
+                i32::try_from(index).unwrap_or(i32::MAX),
+                Width::W,
+            );
+            self.builder.jump(ready);
+            self.builder.enter(otherwise);
+        }
+        self.builder.jump(none);
+        self.builder.enter(ready);
+    }
+
+    fn protocol_value(&mut self) -> crate::ir::Value {
+        match self.source.chain.hook {
+            Hook::SkLookup => self
+                .builder
+                .load(self.registers.context, lookup::PROTOCOL, Width::W),
+            _ => self.builder.load_slot(self.frame.protocol, 0, Width::B),
+        }
+    }
+
+    fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {
+        let Some(map) = self.source.maps.sockets else {
+            return;
+        };
+        self.builder.end(End::Slot(SlotRegion {
+            map,
+            key: self.frame.key,
+            context: self.registers.context,
+            carrier: self.registers.cursor,
+            assign,
+            hit,
+            miss,
+        }));
+    }
+}

@@ -1,0 +1,375 @@
+//! The prologue of packet hooks: from the frame to the fields on the stack, as language section 2, point 8 says.
+//!
+//! Frames that are not IP pass. Malformed ones get the default. At TC the headers may lie beyond the linear part of the
+//! buffer: the parser then stands in the program twice, and the second one runs behind `bpf_skb_pull_data`, since
+//! control flow only goes forward.
+//!
+//! Ethernet types are compared as they stand in memory, in network order.
+
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::field::Field;
+use crate::hook::Hook;
+use crate::ir::{Arg, Block};
+use crate::policy::Family;
+
+use super::Lowering;
+use super::context::{skb, xdp};
+use super::outcome::Outcome;
+use super::socket::Phase;
+
+/// `ETH_HLEN`
+const ETHERNET: i32 = 14;
+/// Length of a VLAN tag.
+const TAG: i32 = 4;
+/// `ETH_P_IP` in memory order.
+const IPV4: i32 = 0x0008;
+/// `ETH_P_IPV6` in memory order.
+const IPV6: i32 = 0xdd86;
+/// `ETH_P_8021Q` and `ETH_P_8021AD` in memory order.
+const VLAN: [i32; 2] = [0x0081, 0xa888];
+
+/// More than the longest chain of headers: 14 + 8 + 40 + 6 extension headers of 2,048 bytes + 60.
+const HEADERS: i32 = 16_384;
+
+const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
+const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
+
+/// Where a pass of the parser leaves to.
+#[derive(Clone, Copy)]
+pub(super) struct Exits {
+    /// The frame is not IP.
+    pub(super) not_ip: Block,
+    /// What is there is wrong.
+    pub(super) malformed: Block,
+    /// The linear part ends before a header that the frame must have.
+    pub(super) short: Block,
+    /// The linear part ends before the frame says it is IP.
+    pub(super) short_frame: Block,
+    /// The fields of an IPv4 packet are on the stack.
+    pub(super) v4: Block,
+    /// The fields of an IPv6 packet are on the stack.
+    pub(super) v6: Block,
+}
+
+impl Lowering<'_> {
+    /// The whole function of a packet hook.
+    pub(super) fn parse_packet(&mut self) {
+        let entry = self.builder.current();
+        let not_ip = self.outcome(Outcome::Pass, Family::V4);
+        let malformed = self.malformed();
+        let v4 = self.decide(Family::V4);
+        let v6 = self.decide(Family::V6);
+        for family in [Family::V4, Family::V6] {
+            self.finish(family);
+        }
+        for phase in [Phase::Decision, Phase::Counts] {
+            self.answer(phase);
+        }
+        let last = Exits {
+            not_ip,
+            malformed,
+            short: malformed,
+            short_frame: not_ip,
+            v4,
+            v6,
+        };
+        self.builder.set_origin(self.head);
+        self.builder.enter(entry);
+        if self.source.chain.hook == Hook::Xdp {
+            self.parse(last);
+        } else {
+            let pull = self.head_block();
+            self.parse(Exits {
+                short: pull,
+                short_frame: pull,
+                ..last
+            });
+            self.builder.enter(pull);
+            self.pull(last);
+        }
+    }
+
+    /// Makes the headers linear and parses again; what is still short then is cut.
+    fn pull(&mut self, exits: Exits) {
+        let ready = self.builder.block();
+        self.builder
+            .set_slot(self.frame.weight, 0, HEADERS, Width::W);
+        let length = self
+            .builder
+            .load(self.registers.context, skb::LEN, Width::W);
+        self.builder.leave_if(length, JumpOp::Gt, HEADERS, ready);
+        let length = self
+            .builder
+            .load(self.registers.context, skb::LEN, Width::W);
+        self.builder
+            .store_slot(self.frame.weight, 0, length, Width::W);
+        self.builder.jump(ready);
+        self.builder.enter(ready);
+        let args = [
+            Arg::Pinned(self.registers.context),
+            Arg::SlotValue(self.frame.weight, Width::W),
+        ];
+        self.builder.call(Helper::SkbPullData, &args);
+        self.parse(exits);
+    }
+
+    fn parse(&mut self, exits: Exits) {
+        let (data, end) = match self.source.chain.hook {
+            Hook::Xdp => (xdp::DATA, xdp::DATA_END),
+            _ => (skb::DATA, skb::DATA_END),
+        };
+        let registers = self.registers;
+        self.builder
+            .load_to(registers.network, registers.context, data, Width::W);
+        self.builder
+            .load_to(registers.end, registers.context, end, Width::W);
+        self.clear_transport();
+        let v4 = self.head_block();
+        let v6 = self.head_block();
+        self.need(ETHERNET, exits.short_frame);
+        self.ethernet_type(0, exits, v4, v6);
+        self.builder.enter(v4);
+        self.parse_v4(exits);
+        self.builder.enter(v6);
+        self.parse_v6(exits);
+    }
+
+    /// Writes what only some transport headers bring. A packet without them never gets to a test of them, but the
+    /// verifier does not follow why, and before Linux 6.3 it refuses to read stack that some path has not written.
+    fn clear_transport(&mut self) {
+        let ports: &[Field] = &[Field::FromPort, Field::ToPort];
+        for (fields, slot, width) in [
+            (ports, self.frame.ports, Width::W),
+            (&[Field::Icmp], self.frame.icmp, Width::H),
+            (&[Field::TcpFlags], self.frame.flags, Width::B),
+        ] {
+            if self.used.any(fields) {
+                self.builder.set_slot(slot, 0, 0, width);
+            }
+        }
+    }
+
+    /// Leaves to `short` unless `bytes` bytes lie at the network pointer.
+    pub(super) fn need(&mut self, bytes: i32, short: Block) {
+        let behind = self.builder.copy(self.registers.network);
+        self.builder.alu(behind, AluOp::Add, bytes);
+        self.builder
+            .leave_if_wide(behind, JumpOp::Gt, self.registers.end, short);
+    }
+
+    /// Reads the type behind the Ethernet header (`tags` = 0) or a tag, and goes on. The network pointer stands at the
+    /// header that holds the type in its last two bytes.
+    fn ethernet_type(&mut self, tags: i32, exits: Exits, v4: Block, v6: Block) {
+        let size = if tags == 0 { ETHERNET } else { TAG };
+        let kind = self.registers.probe;
+        let offset = i16::try_from(size - 2).unwrap_or(0);
+        self.builder
+            .load_to(kind, self.registers.network, offset, Width::H);
+        self.builder.alu(self.registers.network, AluOp::Add, size);
+        if self.source.chain.hook != Hook::Xdp {
+            self.builder
+                .set_slot(self.frame.offset, 0, ETHERNET + tags * TAG, Width::W);
+        }
+        self.builder.leave_if(kind, JumpOp::Eq, IPV4, v4);
+        self.builder.leave_if(kind, JumpOp::Eq, IPV6, v6);
+        let tagged = self.head_block();
+        for vlan in VLAN {
+            self.builder.leave_if(kind, JumpOp::Eq, vlan, tagged);
+        }
+        self.builder.jump(exits.not_ip);
+        self.builder.enter(tagged);
+        self.tag(tags, exits, v4, v6);
+    }
+
+    /// One more tag. The network interface may have taken one off already: then TC's frame holds one fewer.
+    fn tag(&mut self, tags: i32, exits: Exits, v4: Block, v6: Block) {
+        if tags == 2 {
+            self.builder.jump(exits.malformed);
+            return;
+        }
+        if tags == 1 && self.source.chain.hook != Hook::Xdp {
+            let present = self
+                .builder
+                .load(self.registers.context, skb::VLAN_PRESENT, Width::W);
+            self.builder
+                .leave_if(present, JumpOp::Ne, 0, exits.malformed);
+        }
+        self.need(TAG, exits.short_frame);
+        self.ethernet_type(tags + 1, exits, v4, v6);
+    }
+
+    fn parse_v4(&mut self, exits: Exits) {
+        let registers = self.registers;
+        self.need(20, exits.short);
+        let version = self.builder.load(registers.network, 0, Width::B);
+        self.builder.assign(registers.cursor, version);
+        self.builder.alu(version, AluOp::And, 0xf0);
+        self.builder
+            .leave_if(version, JumpOp::Ne, 0x40, exits.malformed);
+        self.builder.alu(registers.cursor, AluOp::And, 0x0f);
+        self.builder.alu(registers.cursor, AluOp::Lsh, 2);
+        self.builder
+            .leave_if(registers.cursor, JumpOp::Lt, 20, exits.malformed);
+        let total = self.builder.load(registers.network, 2, Width::H);
+        self.builder.from_network(total, 16);
+        self.builder
+            .store_slot(self.frame.length, 0, total, Width::W);
+        self.joined_length(exits);
+        self.frame_holds_packet(exits);
+        let total = self.builder.load_slot(self.frame.length, 0, Width::W);
+        self.builder
+            .leave_if(total, JumpOp::Lt, registers.cursor, exits.malformed);
+        self.addresses_v4();
+        self.fragment_v4(exits);
+        self.transport_by_protocol(Family::V4, exits);
+    }
+
+    fn addresses_v4(&mut self) {
+        let network = self.registers.network;
+        let protocol = self.builder.load(network, 9, Width::B);
+        self.builder
+            .store_slot(self.frame.protocol, 0, protocol, Width::B);
+        for (offset, slot, field) in [
+            (12, self.frame.from, Field::From0),
+            (16, self.frame.to, Field::To0),
+        ] {
+            if !self.used.contains(field) {
+                continue;
+            }
+            let address = self.builder.load(network, offset, Width::W);
+            self.builder.store_slot(slot, 0, address, Width::W);
+        }
+    }
+
+    /// A later fragment has no transport header: straight to the decision.
+    fn fragment_v4(&mut self, exits: Exits) {
+        let probe = self.registers.probe;
+        let [later, whole, ready] = [(); 3].map(|()| self.head_block());
+        self.builder
+            .load_to(probe, self.registers.network, 6, Width::H);
+        self.builder.from_network(probe, 16);
+        self.builder.leave_if(probe, JumpOp::Set, 0x1fff, later);
+        self.builder.set_slot(self.frame.part, 0, 1, Width::B);
+        self.builder.leave_if(probe, JumpOp::Set, 0x2000, ready);
+        self.builder.jump(whole);
+        self.builder.enter(whole);
+        self.builder.set_slot(self.frame.part, 0, 0, Width::B);
+        self.builder.jump(ready);
+        self.builder.enter(later);
+        self.builder.set_slot(self.frame.part, 0, 2, Width::B);
+        self.builder.jump(exits.v4);
+        self.builder.enter(ready);
+    }
+
+    /// BIG TCP: a joined buffer of more than 65,535 bytes says length 0 (Linux 5.19); its length is the buffer's.
+    fn joined_length(&mut self, exits: Exits) {
+        if self.source.chain.hook == Hook::Xdp {
+            return;
+        }
+        let zero = self.head_block();
+        let ready = self.head_block();
+        let total = self.builder.load_slot(self.frame.length, 0, Width::W);
+        self.builder.leave_if(total, JumpOp::Eq, 0, zero);
+        self.builder.jump(ready);
+        self.builder.enter(zero);
+        let length = self
+            .builder
+            .load(self.registers.context, skb::LEN, Width::W);
+        let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
+        self.builder.alu(length, AluOp::Sub, offset);
+        self.builder
+            .store_slot(self.frame.length, 0, length, Width::W);
+        self.builder
+            .leave_if(length, JumpOp::Le, 0xffff, exits.malformed);
+        self.builder.jump(ready);
+        self.builder.enter(ready);
+    }
+
+    /// A packet longer than its frame is malformed. XDP compares pointers (subtracting them would need CAP_PERFMON),
+    /// TC the length of the whole buffer, whatever part of it is linear.
+    fn frame_holds_packet(&mut self, exits: Exits) {
+        let length = self.builder.load_slot(self.frame.length, 0, Width::W);
+        if self.source.chain.hook == Hook::Xdp {
+            // The verifier wants a bound on what is added to a packet pointer; an IP packet has at most 65,575 bytes,
+            // so the mask never changes it.
+            self.builder.alu(length, AluOp::And, 0x1_ffff);
+            let behind = self.builder.copy(self.registers.network);
+            self.builder.alu(behind, AluOp::Add, length);
+            self.builder
+                .leave_if_wide(behind, JumpOp::Gt, self.registers.end, exits.malformed);
+        } else {
+            let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
+            self.builder.alu(length, AluOp::Add, offset);
+            let frame = self
+                .builder
+                .load(self.registers.context, skb::LEN, Width::W);
+            self.builder
+                .leave_if_wide(length, JumpOp::Gt, frame, exits.malformed);
+        }
+    }
+
+    fn parse_v6(&mut self, exits: Exits) {
+        let registers = self.registers;
+        self.need(40, exits.short);
+        let version = self.builder.load(registers.network, 0, Width::B);
+        self.builder.alu(version, AluOp::And, 0xf0);
+        self.builder
+            .leave_if(version, JumpOp::Ne, 0x60, exits.malformed);
+        let payload = self.builder.load(registers.network, 4, Width::H);
+        self.builder.from_network(payload, 16);
+        self.payload_length(payload);
+        self.frame_holds_packet(exits);
+        self.addresses_v6();
+        let next = self.builder.load(registers.network, 6, Width::B);
+        self.builder
+            .store_slot(self.frame.protocol, 0, next, Width::B);
+        self.builder.set_slot(self.frame.part, 0, 0, Width::B);
+        self.builder.set(registers.cursor, 40);
+        self.walk(exits);
+    }
+
+    fn addresses_v6(&mut self) {
+        for (offset, slot, fields) in [(8, self.frame.from, FROM), (24, self.frame.to, TO)] {
+            if !self.used.any(&fields) {
+                continue;
+            }
+            for half in [0, 8u8] {
+                let address =
+                    self.builder
+                        .load(self.registers.network, offset + i16::from(half), Width::DW);
+                self.builder.store_slot(slot, half, address, Width::DW);
+            }
+        }
+    }
+
+    /// IPv6 says the length behind its own 40 bytes; BIG TCP says 0, as an empty packet does.
+    fn payload_length(&mut self, payload: crate::ir::Value) {
+        self.builder.alu(payload, AluOp::Add, 40);
+        self.builder
+            .store_slot(self.frame.length, 0, payload, Width::W);
+        if self.source.chain.hook == Hook::Xdp {
+            return;
+        }
+        let ready = self.head_block();
+        self.builder.leave_if(payload, JumpOp::Ne, 40, ready);
+        let length = self
+            .builder
+            .load(self.registers.context, skb::LEN, Width::W);
+        let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
+        self.builder.alu(length, AluOp::Sub, offset);
+        let joined = self.head_block();
+        self.builder.leave_if(length, JumpOp::Gt, 0xffff, joined);
+        self.builder.jump(ready);
+        self.builder.enter(joined);
+        let length = self
+            .builder
+            .load(self.registers.context, skb::LEN, Width::W);
+        let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
+        self.builder.alu(length, AluOp::Sub, offset);
+        self.builder
+            .store_slot(self.frame.length, 0, length, Width::W);
+        self.builder.jump(ready);
+        self.builder.enter(ready);
+    }
+}

@@ -1,0 +1,152 @@
+//! How each hook reads each field: one table a hook, in packet terms.
+//!
+//! Packet hooks read what the prologue left on the stack; sk_lookup and sk_msg read their context, always at constant
+//! offsets from the saved r1 (the verifier refuses loads through a context pointer that was moved).
+
+use crate::bpf::opcode::Width;
+use crate::field::Field;
+use crate::hook::Hook;
+use crate::ir::{Slot, Value};
+use crate::policy::Family;
+
+use super::Lowering;
+use super::context::{lookup, msg};
+
+/// Where a field stands, and how it is turned into a number in host order.
+struct Place {
+    base: Base,
+    offset: i16,
+    width: Width,
+    /// Bits to swap from network order; 0 where it is in host order.
+    swap: i32,
+}
+
+enum Base {
+    Stack(Slot),
+    Context,
+}
+
+impl Lowering<'_> {
+    /// Loads a field into `dst`, in host order. A field that the hook cannot read never gets here: placement has kept
+    /// it out of the chain; it would read as 0.
+    pub(super) fn read(&mut self, dst: Value, field: Field, family: Family) {
+        let place = match self.source.chain.hook {
+            Hook::Xdp | Hook::TcIn | Hook::TcOut => self.on_stack(field),
+            Hook::SkLookup => in_lookup(field, family),
+            Hook::SkMsg => in_message(field, family),
+        };
+        let Some(place) = place else {
+            self.builder.set(dst, 0);
+            return;
+        };
+        match place.base {
+            Base::Stack(slot) => {
+                let byte = u8::try_from(place.offset).unwrap_or(0);
+                self.builder.load_slot_to(dst, slot, byte, place.width);
+            }
+            Base::Context => {
+                self.builder
+                    .load_to(dst, self.registers.context, place.offset, place.width)
+            }
+        }
+        if place.swap != 0 {
+            self.builder.from_network(dst, place.swap);
+        }
+    }
+
+    fn on_stack(&self, field: Field) -> Option<Place> {
+        let frame = &self.frame;
+        let (slot, offset, width, swap) = match field {
+            Field::Family => return None,
+            Field::Protocol => (frame.protocol, 0, Width::B, 0),
+            Field::Fragment => (frame.part, 0, Width::B, 0),
+            Field::FromPort => (frame.ports, 0, Width::H, 16),
+            Field::ToPort => (frame.ports, 2, Width::H, 16),
+            Field::Icmp => (frame.icmp, 0, Width::H, 16),
+            Field::TcpFlags => (frame.flags, 0, Width::B, 0),
+            Field::Length => (frame.length, 0, Width::W, 0),
+            Field::Socket => (frame.answer, 0, Width::B, 0),
+            Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
+                (frame.from, 4 * word(field), Width::W, 32)
+            }
+            Field::To0 | Field::To1 | Field::To2 | Field::To3 => {
+                (frame.to, 4 * word(field), Width::W, 32)
+            }
+        };
+        Some(Place {
+            base: Base::Stack(slot),
+            offset,
+            width,
+            swap,
+        })
+    }
+}
+
+/// Which 32 bits of an address a field is.
+fn word(field: Field) -> i16 {
+    match field {
+        Field::From1 | Field::To1 => 1,
+        Field::From2 | Field::To2 => 2,
+        Field::From3 | Field::To3 => 3,
+        _ => 0,
+    }
+}
+
+fn context(offset: i16, width: Width, swap: i32) -> Option<Place> {
+    Some(Place {
+        base: Base::Context,
+        offset,
+        width,
+        swap,
+    })
+}
+
+/// The remote side is the sender of a lookup.
+fn in_lookup(field: Field, family: Family) -> Option<Place> {
+    let (from, to) = match family {
+        Family::V4 => (lookup::REMOTE_IP4, lookup::LOCAL_IP4),
+        Family::V6 => (lookup::REMOTE_IP6, lookup::LOCAL_IP6),
+    };
+    match field {
+        Field::Protocol => context(lookup::PROTOCOL, Width::W, 0),
+        Field::FromPort => context(lookup::REMOTE_PORT, Width::H, 16),
+        Field::ToPort => context(lookup::LOCAL_PORT, Width::W, 0),
+        Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
+            context(from + 4 * word(field), Width::W, 32)
+        }
+        Field::To0 | Field::To1 | Field::To2 | Field::To3 => {
+            context(to + 4 * word(field), Width::W, 32)
+        }
+        Field::Family
+        | Field::Fragment
+        | Field::Icmp
+        | Field::TcpFlags
+        | Field::Length
+        | Field::Socket => None,
+    }
+}
+
+/// The local side is the sender of a message.
+fn in_message(field: Field, family: Family) -> Option<Place> {
+    let (from, to) = match family {
+        Family::V4 => (msg::LOCAL_IP4, msg::REMOTE_IP4),
+        Family::V6 => (msg::LOCAL_IP6, msg::REMOTE_IP6),
+    };
+    match field {
+        Field::FromPort => context(msg::LOCAL_PORT, Width::W, 0),
+        Field::ToPort => context(msg::REMOTE_PORT, Width::W, 32),
+        Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
+            context(from + 4 * word(field), Width::W, 32)
+        }
+        Field::To0 | Field::To1 | Field::To2 | Field::To3 => {
+            context(to + 4 * word(field), Width::W, 32)
+        }
+        Field::Protocol
+        | Field::Family
+        | Field::Fragment
+        | Field::Icmp
+        | Field::TcpFlags
+        | Field::Length
+        | Field::Socket => None,
+    }
+}

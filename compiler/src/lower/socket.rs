@@ -1,0 +1,176 @@
+//! The socket question: which socket does the kernel's lookup for this packet find?
+//!
+//! The lookup is one region of code for each family and phase; every node of the tree that asks goes there and comes
+//! back behind it. It uses `bpf_skc_lookup_tcp`, which also finds TIME_WAIT and unfinished handshakes, and
+//! `bpf_sk_lookup_udp`. Both see sockets that an sk_lookup program steers to.
+
+use std::collections::BTreeMap;
+
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{JumpOp, Width};
+use crate::event::SocketAnswer;
+use crate::hook::Hook;
+use crate::ir::{Block, End, SocketRegion};
+use crate::policy::Family;
+
+use super::Lowering;
+
+/// `TCP_ESTABLISHED`
+const ESTABLISHED: i32 = 1;
+/// `TCP_LISTEN`
+const LISTEN: i32 = 10;
+/// `TCP_NEW_SYN_RECV`
+const NEW_SYN_RECV: i32 = 12;
+
+/// Which part of the program asks. Control flow only goes forward, so each part has a lookup of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// The decision tree.
+    Decision,
+    /// The tree of the `count` rules.
+    Counts,
+}
+
+/// Who asks, and where the lookup begins.
+#[derive(Default)]
+pub(super) struct Questions {
+    open: BTreeMap<(Phase, Family), (Block, Vec<Block>)>,
+}
+
+impl Lowering<'_> {
+    /// Ends the current block with the question; the block to go on in, with the answer in its slot.
+    pub(super) fn ask(&mut self, phase: Phase, family: Family) -> Block {
+        let behind = self.head_block();
+        let entry = match self.questions.open.get(&(phase, family)) {
+            Some((entry, _)) => *entry,
+            None => self.head_block(),
+        };
+        let askers = &mut self
+            .questions
+            .open
+            .entry((phase, family))
+            .or_insert_with(|| (entry, Vec::new()))
+            .1;
+        let number = i32::try_from(askers.len()).unwrap_or(i32::MAX);
+        askers.push(behind);
+        self.builder.set_slot(self.frame.asker, 0, number, Width::W);
+        self.builder.jump(entry);
+        behind
+    }
+
+    /// Writes the lookups of a phase that was asked for.
+    pub(super) fn answer(&mut self, phase: Phase) {
+        for family in [Family::V4, Family::V6] {
+            if let Some((entry, askers)) = self.questions.open.remove(&(phase, family)) {
+                self.lookup(entry, &askers, family);
+            }
+        }
+    }
+
+    fn lookup(&mut self, entry: Block, askers: &[Block], family: Family) {
+        self.builder.set_origin(self.head);
+        let done = self.builder.block();
+        let [none, listening, established] = [
+            SocketAnswer::None,
+            SocketAnswer::Listening,
+            SocketAnswer::Established,
+        ]
+        .map(|answer| {
+            let block = self.builder.block();
+            self.builder.enter(block);
+            self.builder
+                .set_slot(self.frame.answer, 0, answer as i32, Width::B);
+            self.builder.jump(done);
+            block
+        });
+        self.builder.enter(entry);
+        let part = self.builder.load_slot(self.frame.part, 0, Width::B);
+        self.builder.leave_if(part, JumpOp::Eq, 2, none);
+        let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
+        let udp = self.builder.block();
+        self.builder.leave_if(protocol, JumpOp::Eq, 17, udp);
+        let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
+        self.builder.leave_if(protocol, JumpOp::Ne, 6, none);
+        self.region(Helper::SkcLookupTcp, family);
+        let state = self.builder.load_slot(self.frame.state, 0, Width::B);
+        self.state_is(state, 0, none);
+        self.state_is_again(LISTEN, listening);
+        self.state_is_again(NEW_SYN_RECV, listening);
+        self.builder.jump(established);
+        self.builder.enter(udp);
+        self.region(Helper::SkLookupUdp, family);
+        let state = self.builder.load_slot(self.frame.state, 0, Width::B);
+        self.state_is(state, 0, none);
+        self.state_is_again(ESTABLISHED, established);
+        self.builder.jump(listening);
+        self.builder.enter(done);
+        self.dispatch(askers);
+    }
+
+    fn state_is(&mut self, state: crate::ir::Value, value: i32, then: Block) {
+        self.builder.leave_if(state, JumpOp::Eq, value, then);
+    }
+
+    fn state_is_again(&mut self, value: i32, then: Block) {
+        let state = self.builder.load_slot(self.frame.state, 0, Width::B);
+        self.state_is(state, value, then);
+    }
+
+    /// Back behind whoever asked.
+    fn dispatch(&mut self, askers: &[Block]) {
+        let arms: Vec<(u32, Block)> = (0u32..)
+            .zip(askers)
+            .map(|(number, &block)| (number, block))
+            .collect();
+        self.builder
+            .load_slot_to(self.registers.probe, self.frame.asker, 0, Width::W);
+        self.search(&arms, 0);
+    }
+
+    /// Fills the tuple in packet order (for packets that leave, as their answer would come), looks up and goes on in a
+    /// fresh block.
+    fn region(&mut self, helper: Helper, family: Family) {
+        self.tuple(family);
+        let next = self.builder.block();
+        self.builder.end(End::Socket(SocketRegion {
+            helper,
+            context: self.registers.context,
+            tuple: self.frame.tuple,
+            size: match family {
+                Family::V4 => 12,
+                Family::V6 => 36,
+            },
+            state: self.frame.state,
+            next,
+        }));
+        self.builder.enter(next);
+    }
+
+    fn tuple(&mut self, family: Family) {
+        let leaving = self.source.chain.hook == Hook::TcOut;
+        let (first, second) = if leaving {
+            (self.frame.to, self.frame.from)
+        } else {
+            (self.frame.from, self.frame.to)
+        };
+        let (width, steps, size) = match family {
+            Family::V4 => (Width::W, 1, 4),
+            Family::V6 => (Width::DW, 2, 16),
+        };
+        for (slot, start) in [(first, 0), (second, size)] {
+            for step in 0..steps {
+                let word = self.builder.load_slot(slot, step * 8, width);
+                self.builder
+                    .store_slot(self.frame.tuple, start + step * 8, word, width);
+            }
+        }
+        for (port, place) in [
+            (0, if leaving { 2 } else { 0 }),
+            (2, if leaving { 0 } else { 2 }),
+        ] {
+            let value = self.builder.load_slot(self.frame.ports, port, Width::H);
+            self.builder
+                .store_slot(self.frame.tuple, 2 * size + place, value, Width::H);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The syntax tree of a packet to the packet.
+
+use sockc_grammar::ast::{self, IcmpType, Packet, Protocol};
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::{Span, Spanned};
+
+use super::Described;
+use super::case::{PLAIN_FLAGS, Said, icmp_of, mistake, plain_icmp};
+use super::codes;
+use super::endpoint::{End, end};
+use super::with::{no_meaning, said};
+use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
+use crate::field::Field;
+use crate::names::IcmpKind;
+use crate::packet::{longest_length, protocol, shortest_length};
+use crate::policy::{Direction, Family, GroupId, Policy};
+use crate::resolve::codes as values;
+
+/// The packet (or write) that the words describe. `whole` is the span of all of them, for what is missing.
+///
+/// # Errors
+/// The first mistake.
+pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, Box<Diagnostic>> {
+    let direction = direction(packet)?;
+    if let Some(on) = &packet.on {
+        return Err(no_meaning("`on`", on.span));
+    }
+    let said = said(&packet.with, policy)?;
+    if let (Some(malformed), Direction::In | Direction::Out) = (&said.malformed, direction) {
+        return malformed_packet(packet, &said, direction, malformed.span);
+    }
+    let from = end(packet.from.as_ref(), "from", whole)?;
+    let to = end(packet.to.as_ref(), "to", whole)?;
+    let kind = Kind::of(packet, &from, &to, &said, whole)?;
+    let header = kind.header(&from, &to, &said)?;
+    let event = match direction {
+        Direction::Send => {
+            let group = group(&kind, &said, policy, whole)?;
+            Event::Send { group, header }
+        }
+        _ => {
+            not_said(said.group.as_ref(), "a group: that belongs to `send`")?;
+            Event::Packet {
+                direction,
+                packet: Parsed::Ip(header),
+            }
+        }
+    };
+    Ok(Described {
+        event,
+        socket: said.socket.map_or(SocketAnswer::None, |it| it.value),
+        absent: said.absent,
+    })
+}
+
+fn direction(packet: &Packet) -> Result<Direction, Box<Diagnostic>> {
+    let Some(written) = &packet.direction else {
+        return Ok(Direction::In);
+    };
+    match written.value {
+        ast::Direction::In => Ok(Direction::In),
+        ast::Direction::Out => Ok(Direction::Out),
+        ast::Direction::Send => Ok(Direction::Send),
+        ast::Direction::Receive => Err(no_meaning("`receive`", written.span)),
+    }
+}
+
+/// A malformed packet has no header that could be looked at: addresses may be named, the rest may not.
+fn malformed_packet(
+    packet: &Packet,
+    said: &Said,
+    direction: Direction,
+    span: Span,
+) -> Result<Described, Box<Diagnostic>> {
+    if let Some(other) = packet.with.iter().find(|item| item.span != span) {
+        return Err(does_not_fit(
+            "a malformed packet has nothing else",
+            other.span,
+        ));
+    }
+    Ok(Described {
+        event: Event::Packet {
+            direction,
+            packet: Parsed::Malformed,
+        },
+        socket: SocketAnswer::None,
+        absent: said.absent.clone(),
+    })
+}
+
+/// Family, protocol and part, which say what else a packet has.
+struct Kind {
+    family: Family,
+    number: u8,
+    part: Part,
+    /// Type and code, if a type was named.
+    icmp: Option<(u8, u8)>,
+    span: Span,
+}
+
+impl Kind {
+    fn of(
+        packet: &Packet,
+        from: &End,
+        to: &End,
+        said: &Said,
+        whole: Span,
+    ) -> Result<Self, Box<Diagnostic>> {
+        let [written] = packet.protocols.as_slice() else {
+            return Err(mistake(
+                codes::NOT_ONE_PROTOCOL,
+                "a packet has one protocol",
+                whole,
+                "not one single protocol",
+                "write one protocol first, such as `tcp`",
+            ));
+        };
+        let family = Family::of(from.address);
+        let (number, icmp) = protocol_of(written, family)?;
+        if Family::of(to.address) != family {
+            let differ = mistake(
+                codes::FAMILIES_DIFFER,
+                "a packet's addresses are of one family",
+                to.span,
+                "of the other family",
+                "write both as IPv4 or both as IPv6",
+            );
+            return Err(Box::new(differ.also(from.span, "of one family")));
+        }
+        let told = from.port.is_some() || to.port.is_some() || icmp.is_some();
+        let part = match (&said.fragment, told) {
+            (None, _) => Part::Whole,
+            (Some(_), true) => Part::First,
+            (Some(_), false) => Part::Later,
+        };
+        if family == Family::V6 && part != Part::Later && protocol::is_extension(number) {
+            let text = "IPv6 steps over this header: the packet's protocol is the one behind it";
+            return Err(does_not_fit(text, written.span));
+        }
+        Ok(Self {
+            family,
+            number,
+            part,
+            icmp,
+            span: written.span,
+        })
+    }
+
+    fn header(&self, from: &End, to: &End, said: &Said) -> Result<Header, Box<Diagnostic>> {
+        Ok(Header {
+            from: from.address,
+            to: to.address,
+            protocol: self.number,
+            part: self.part,
+            transport: self.transport(from, to, said)?,
+            length: self.length(said)?,
+        })
+    }
+
+    fn transport(&self, from: &End, to: &End, said: &Said) -> Result<Transport, Box<Diagnostic>> {
+        let has_ports = Field::has_ports(self.number);
+        if self.number != protocol::TCP || self.part == Part::Later {
+            not_said(said.flags.as_ref(), "tcp flags")?;
+        }
+        if !matches!(self.number, protocol::TCP | protocol::UDP) || self.part == Part::Later {
+            let found = said.socket.as_ref();
+            not_said(
+                found.filter(|it| it.value != SocketAnswer::None),
+                "a socket",
+            )?;
+        }
+        if !has_ports {
+            not_said(from.port.as_ref().or(to.port.as_ref()), "ports")?;
+        }
+        if self.part == Part::Later {
+            return Ok(Transport::None);
+        }
+        if has_ports {
+            let (from, to) = (self.port(from)?, self.port(to)?);
+            return Ok(match self.number {
+                protocol::TCP => Transport::Tcp {
+                    from,
+                    to,
+                    flags: said.flags.as_ref().map_or(PLAIN_FLAGS, |it| it.value),
+                },
+                _ => Transport::Ports { from, to },
+            });
+        }
+        if self.number != icmp_of(self.family) {
+            return Ok(Transport::None);
+        }
+        let (kind, code) = self.icmp.unwrap_or(plain_icmp(self.family));
+        Ok(Transport::Icmp { kind, code })
+    }
+
+    fn port(&self, end: &End) -> Result<u16, Box<Diagnostic>> {
+        end.port.as_ref().map(|port| port.value).ok_or_else(|| {
+            let missing = mistake(
+                codes::PORTS_MISSING,
+                "a packet of tcp, udp or sctp has ports",
+                end.span,
+                "no port",
+                "write `ADDRESS:PORT`, in IPv6 `[ADDRESS]:PORT`",
+            );
+            Box::new(missing.also(self.span, "this protocol has ports"))
+        })
+    }
+
+    fn length(&self, said: &Said) -> Result<u32, Box<Diagnostic>> {
+        let shortest = shortest_length(self.family, self.number, self.part);
+        let longest = longest_length(self.family);
+        let Some(said) = &said.length else {
+            return Ok(shortest);
+        };
+        let length = u32::try_from(said.value).unwrap_or(u32::MAX);
+        if (shortest..=longest).contains(&length) {
+            return Ok(length);
+        }
+        Err(mistake(
+            codes::LENGTH,
+            format!("no packet of this kind has {} bytes", said.value),
+            said.span,
+            format!("from {shortest} to {longest} bytes are possible"),
+            "write a length that a packet of this kind has, or `malformed`",
+        ))
+    }
+}
+
+/// A protocol's number, with type and code if a type was named.
+type Named = (u8, Option<(u8, u8)>);
+
+fn protocol_of(written: &Spanned<Protocol>, family: Family) -> Result<Named, Box<Diagnostic>> {
+    let number = match &written.value {
+        Protocol::Tcp => protocol::TCP,
+        Protocol::Udp => protocol::UDP,
+        Protocol::Sctp => protocol::SCTP,
+        Protocol::Esp => protocol::ESP,
+        Protocol::Ah => protocol::AH,
+        Protocol::Gre => protocol::GRE,
+        Protocol::Number(number) => byte(number.value, number.span, values::PROTOCOL_NUMBER)?,
+        Protocol::Icmp(types) => {
+            return icmp(IcmpKind::Icmp, types, written.span, family == Family::V4);
+        }
+        Protocol::Icmp6(types) => {
+            return icmp(IcmpKind::Icmp6, types, written.span, family == Family::V6);
+        }
+    };
+    Ok((number, None))
+}
+
+fn icmp(
+    kind: IcmpKind,
+    types: &[Spanned<IcmpType>],
+    span: Span,
+    family_fits: bool,
+) -> Result<Named, Box<Diagnostic>> {
+    let number = match kind {
+        IcmpKind::Icmp => protocol::ICMP,
+        IcmpKind::Icmp6 => protocol::ICMP6,
+    };
+    if !family_fits {
+        return Err(mistake(
+            codes::FAMILIES_DIFFER,
+            "`icmp` goes with IPv4 addresses, `icmp6` with IPv6 addresses",
+            span,
+            "of the other family than the addresses",
+            format!("write the other one, or `proto {number}` if that is meant"),
+        ));
+    }
+    match types {
+        [] => Ok((number, None)),
+        [one] => Ok((number, Some(icmp_type(kind, one)?))),
+        [_, second, ..] => Err(does_not_fit("a packet has one ICMP type", second.span)),
+    }
+}
+
+fn icmp_type(kind: IcmpKind, written: &Spanned<IcmpType>) -> Result<(u8, u8), Box<Diagnostic>> {
+    let span = written.span;
+    match &written.value {
+        IcmpType::Number(kind) => Ok((byte(*kind, span, values::ICMP_NUMBER)?, 0)),
+        IcmpType::WithCode(kind, code) => Ok((
+            byte(*kind, span, values::ICMP_NUMBER)?,
+            byte(*code, span, values::ICMP_NUMBER)?,
+        )),
+        IcmpType::Name(name) => {
+            let found = kind.named(name);
+            found
+                .map(|found| (found.kind, found.code.unwrap_or(0)))
+                .ok_or_else(|| unknown_type(kind, name, span))
+        }
+    }
+}
+
+fn unknown_type(kind: IcmpKind, name: &str, span: Span) -> Box<Diagnostic> {
+    let help = match crate::names::nearest(name, kind.names()) {
+        Some(near) => format!("write `{near}`, or the type's number"),
+        None => "write the type's number".to_owned(),
+    };
+    mistake(
+        values::UNKNOWN_ICMP_TYPE,
+        format!("no ICMP type is called `{name}`"),
+        span,
+        "not in the table of ICMP types",
+        help,
+    )
+}
+
+fn byte(
+    number: u64,
+    span: Span,
+    code: sockc_grammar::diagnostic::Code,
+) -> Result<u8, Box<Diagnostic>> {
+    u8::try_from(number).map_err(|_| {
+        mistake(
+            code,
+            format!("there is no such number as {number} here"),
+            span,
+            "numbers end at 255",
+            "write a number from 0 to 255",
+        )
+    })
+}
+
+/// The group that a write belongs to. A write is data on a TCP connection: nothing else is known of it.
+fn group(
+    kind: &Kind,
+    said: &Said,
+    policy: &Policy,
+    whole: Span,
+) -> Result<GroupId, Box<Diagnostic>> {
+    if kind.number != protocol::TCP {
+        return Err(does_not_fit("`send` is about tcp", kind.span));
+    }
+    not_said(said.malformed.as_ref(), "a header that could be malformed")?;
+    not_said(said.fragment.as_ref(), "fragments")?;
+    not_said(said.flags.as_ref(), "tcp flags")?;
+    not_said(said.length.as_ref(), "a packet's length")?;
+    not_said(said.socket.as_ref(), "a lookup")?;
+    if let Some(group) = &said.group {
+        return Ok(group.value);
+    }
+    let mut all = policy.groups.keys();
+    match (all.next(), all.next()) {
+        (Some(only), None) => Ok(only),
+        _ => Err(mistake(
+            codes::GROUP_MISSING,
+            "a write belongs to a group",
+            whole,
+            "no group is named",
+            "write `with group NAME`",
+        )),
+    }
+}
+
+fn not_said<T>(said: Option<&Spanned<T>>, what: &str) -> Result<(), Box<Diagnostic>> {
+    match said {
+        None => Ok(()),
+        Some(said) => Err(does_not_fit(
+            format!("this packet does not have {what}"),
+            said.span,
+        )),
+    }
+}
+
+fn does_not_fit(message: impl Into<String>, span: Span) -> Box<Diagnostic> {
+    mistake(
+        codes::DOES_NOT_FIT,
+        message,
+        span,
+        "does not fit this packet",
+        "leave it out",
+    )
+}

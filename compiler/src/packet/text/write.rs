@@ -1,0 +1,136 @@
+//! A packet to its shortest text.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::case::{PLAIN_FLAGS, plain_icmp};
+use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
+use crate::packet::{protocol, shortest_length};
+use crate::policy::{Direction, Policy};
+
+/// The names of TCP's flags, from the lowest bit.
+const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
+
+/// The packet in words, without anything that is not in its header.
+#[must_use]
+pub fn describe(header: &Header, direction: Direction) -> String {
+    sentence(
+        direction,
+        &packet_words(header),
+        header_with(header, direction),
+    )
+}
+
+/// An event and its surroundings in words; `None` for a frame that is not IP, for which there are none.
+#[must_use]
+pub fn describe_case(policy: &Policy, event: &Event, socket: SocketAnswer) -> Option<String> {
+    let (direction, header, group) = match event {
+        Event::Packet { direction, packet } => match packet {
+            Parsed::NotIp => return None,
+            Parsed::Malformed => {
+                return Some(sentence(*direction, "", vec!["malformed".to_owned()]));
+            }
+            Parsed::Ip(header) => (*direction, header, None),
+        },
+        Event::Lookup(header) => (Direction::In, header, None),
+        Event::Send { group, header } => (Direction::Send, header, policy.groups.get(*group)),
+    };
+    let mut with = Vec::new();
+    match socket {
+        SocketAnswer::None => {}
+        SocketAnswer::Listening => with.push("socket listening".to_owned()),
+        SocketAnswer::Established => with.push("socket established".to_owned()),
+    }
+    with.extend(group.map(|group| format!("group {}", group.name)));
+    with.extend(header_with(header, direction));
+    Some(sentence(direction, &packet_words(header), with))
+}
+
+fn sentence(direction: Direction, packet: &str, with: Vec<String>) -> String {
+    let mut words = Vec::new();
+    match direction {
+        Direction::In => {}
+        Direction::Out => words.push("out".to_owned()),
+        Direction::Send => words.push("send".to_owned()),
+    }
+    if !packet.is_empty() {
+        words.push(packet.to_owned());
+    }
+    if !with.is_empty() {
+        words.push(format!("with {}", with.join(", ")));
+    }
+    words.join(" ")
+}
+
+fn packet_words(header: &Header) -> String {
+    let (from, to) = match header.transport {
+        Transport::Tcp { from, to, .. } | Transport::Ports { from, to } => (Some(from), Some(to)),
+        Transport::None | Transport::Icmp { .. } => (None, None),
+    };
+    format!(
+        "{} from {} to {}",
+        protocol_words(header),
+        endpoint(header.from, from),
+        endpoint(header.to, to)
+    )
+}
+
+fn protocol_words(header: &Header) -> String {
+    let v4 = header.from.is_ipv4();
+    let word = match header.protocol {
+        protocol::TCP => "tcp",
+        protocol::UDP => "udp",
+        protocol::SCTP => "sctp",
+        protocol::ICMP if v4 => "icmp",
+        protocol::ICMP6 if !v4 => "icmp6",
+        protocol::ESP => "esp",
+        protocol::AH => "ah",
+        protocol::GRE => "gre",
+        number => return format!("proto {number}"),
+    };
+    match header.transport {
+        // The first fragment of an echo request needs its type, or it would be read as a later one.
+        Transport::Icmp { kind, code }
+            if header.part != Part::Whole || (kind, code) != plain_icmp(header.family()) =>
+        {
+            format!("{word} {kind}/{code}")
+        }
+        _ => word.to_owned(),
+    }
+}
+
+fn endpoint(address: IpAddr, port: Option<u16>) -> String {
+    match port {
+        Some(port) => SocketAddr::new(address, port).to_string(),
+        None => address.to_string(),
+    }
+}
+
+/// What the header says that is not plain. Of a write only its connection is looked at.
+fn header_with(header: &Header, direction: Direction) -> Vec<String> {
+    let mut with = Vec::new();
+    if direction == Direction::Send {
+        return with;
+    }
+    if header.part != Part::Whole {
+        with.push("fragment".to_owned());
+    }
+    match header.transport {
+        Transport::Tcp { flags, .. } if flags != PLAIN_FLAGS => with.push(flag_words(flags)),
+        _ => {}
+    }
+    let shortest = shortest_length(header.family(), header.protocol, header.part);
+    if header.length != shortest {
+        with.push(format!("length {}", header.length));
+    }
+    with
+}
+
+/// The flags that are set; without any the text must still name one, as clear.
+fn flag_words(flags: u8) -> String {
+    let set = (0..).zip(FLAGS).filter(|(bit, _)| flags >> bit & 1 == 1);
+    let words: Vec<&str> = set.map(|(_, name)| name).collect();
+    match words.is_empty() {
+        true => "tcp flags no syn".to_owned(),
+        false => format!("tcp flags {}", words.join(" ")),
+    }
+}

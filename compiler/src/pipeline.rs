@@ -1,0 +1,384 @@
+//! The whole way from text to artifact: the only place that knows the order of the stages.
+//!
+//! Takes a source map and the file to compile; gives every stage's result up to the first that refuses. Not here: any
+//! stage's own work.
+
+mod manifest;
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
+use sockc_grammar::source::{SourceId, SourceMap, Span};
+
+use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapId, MapKind, MapSpec, Program};
+use crate::compose;
+use crate::diagram::chain::ChainRoots;
+use crate::diagram::flatten::{Flat, flatten};
+use crate::diagram::{BudgetExceeded, Store};
+use crate::emit::{EmitError, emit};
+use crate::hook::Hook;
+use crate::ir::{Function, OriginData};
+use crate::lower::{self, GroupMaps, Maps, PEER_KEY, Source, direction};
+use crate::place::{self, Chain};
+use crate::policy::{Direction, Policy};
+use crate::target::Target;
+
+pub use manifest::Slots;
+
+/// A policy too large for a compare tree.
+pub const TOO_LARGE: Code = Code("E0401");
+/// The analysis would need more memory than it may take.
+pub const BUDGET: Code = Code("E0402");
+
+/// The codes of this stage, with short titles.
+pub const CODES: &[(Code, &str)] = &[
+    (TOO_LARGE, "the policy is too large for a compare tree"),
+    (BUDGET, "the policy is too large to analyse"),
+];
+
+/// What came out.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What is wrong, and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The policy, if it could be resolved.
+    pub policy: Option<Policy>,
+    /// What was built, if nothing is wrong.
+    pub built: Option<Built>,
+    /// A bug of the compiler: a check between two stages failed. There is no artifact then.
+    pub internal: Option<String>,
+}
+
+impl Outcome {
+    /// Whether there is an error among the diagnostics, or a bug.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.internal.is_some()
+            || self
+                .diagnostics
+                .iter()
+                .any(|one| one.severity == Severity::Error)
+    }
+}
+
+/// Everything behind the resolver.
+#[derive(Debug)]
+pub struct Built {
+    /// The chains.
+    pub chains: Vec<Chain>,
+    /// For each chain: its diagrams.
+    pub decisions: Vec<Decision>,
+    /// The intermediate form of every program.
+    pub functions: Vec<Function>,
+    /// Programs, maps, manifest.
+    pub artifact: Artifact,
+}
+
+/// The flattened diagrams of a chain.
+#[derive(Debug)]
+pub struct Decision {
+    /// Which entry decides.
+    pub decision: Flat,
+    /// Which `count` entries match.
+    pub counts: Option<Flat>,
+    /// The lists that `counts` names.
+    pub lists: Vec<Vec<u32>>,
+}
+
+/// Why building stopped.
+enum Stop {
+    Diagnostics(Vec<Diagnostic>),
+    Bug(String),
+}
+
+impl From<BudgetExceeded> for Stop {
+    fn from(exceeded: BudgetExceeded) -> Self {
+        Self::Bug(exceeded.to_string())
+    }
+}
+
+/// Compiles a file for a target. `stem` names a policy that has no name of its own.
+#[must_use]
+pub fn compile(sources: &SourceMap, id: SourceId, stem: &str, target: &Target) -> Outcome {
+    let (file, mut diagnostics) = sockc_grammar::parse(sources, id);
+    let (policy, found) = if diagnostics.is_empty() {
+        crate::resolve::resolve(&file, sources, stem)
+    } else {
+        (None, crate::resolve::resolve_incomplete(&file, sources))
+    };
+    diagnostics.extend(found);
+    let Some(policy) = policy else {
+        return Outcome {
+            diagnostics,
+            policy: None,
+            built: None,
+            internal: None,
+        };
+    };
+    match build(&policy, sources, id, target) {
+        Ok(built) => Outcome {
+            diagnostics,
+            policy: Some(policy),
+            built: Some(built),
+            internal: None,
+        },
+        Err(Stop::Diagnostics(found)) => {
+            diagnostics.extend(found);
+            Outcome {
+                diagnostics,
+                policy: Some(policy),
+                built: None,
+                internal: None,
+            }
+        }
+        Err(Stop::Bug(what)) => Outcome {
+            diagnostics,
+            policy: Some(policy),
+            built: None,
+            internal: Some(what),
+        },
+    }
+}
+
+fn build(
+    policy: &Policy,
+    sources: &SourceMap,
+    id: SourceId,
+    target: &Target,
+) -> Result<Built, Stop> {
+    let whole = Span {
+        source: id,
+        start: 0,
+        end: 0,
+    };
+    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
+    let mut store = Store::default();
+    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    let decisions = chains
+        .iter()
+        .map(|chain| decision(&mut store, policy, chain))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(budget)?;
+    compose::check(policy, &chains, &mut store).map_err(|fault| match fault {
+        compose::Fault::TooLarge(exceeded) => budget(exceeded),
+        bug => Stop::Bug(bug.to_string()),
+    })?;
+    let slots = Slots::new(policy, &chains);
+    let mut maps = PrimaryMap::new();
+    let ids = make_maps(policy, &chains, &slots, &mut maps);
+    let head = head(sources, id, policy);
+    let mut functions = Vec::new();
+    let mut programs = Vec::new();
+    let mut attach = Vec::new();
+    for (chain, decision) in chains.iter().zip(&decisions) {
+        let source = Source {
+            policy,
+            chain,
+            decision: &decision.decision,
+            counts: decision.counts.as_ref(),
+            lists: &decision.lists,
+            counters: slots.of(direction(chain.hook)),
+            maps: &ids,
+            sockets: &slots.sockets,
+            head: &head,
+        };
+        let name = program_name(policy, chain);
+        let group = chain.group.map_or(0, |group| group.as_u32() as usize);
+        functions.push(lower::lower(source, &name));
+        attach.push(Attach {
+            program: name,
+            point: AttachPoint::of(chain.hook, group),
+        });
+    }
+    for group in policy.groups.keys() {
+        let Some((peers, storage)) = ids.groups[group] else {
+            continue;
+        };
+        let group_maps = GroupMaps {
+            peers,
+            storage,
+            counters: ids.counters,
+            escaped: slots.escaped[group],
+        };
+        let name = suffixed(policy, "sock_ops", group);
+        functions.push(lower::sock_ops(&name, &group_maps, &head));
+        attach.push(Attach {
+            program: name,
+            point: AttachPoint::SockOps(group.as_u32() as usize),
+        });
+    }
+    for function in &functions {
+        programs.push(program(function, target, whole)?);
+    }
+    let manifest = manifest::manifest(policy, sources, &slots, attach, target);
+    Ok(Built {
+        chains,
+        decisions,
+        functions,
+        artifact: Artifact {
+            programs,
+            maps,
+            manifest,
+        },
+    })
+}
+
+fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decision, BudgetExceeded> {
+    let roots = ChainRoots::build(store, policy, chain)?;
+    let counts = roots.counts.map(|root| flatten(store, root)).transpose()?;
+    Ok(Decision {
+        decision: flatten(store, roots.decision)?,
+        counts,
+        lists: roots.lists,
+    })
+}
+
+fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
+    Diagnostic::error(
+        BUDGET,
+        "the policy is too large to analyse",
+        span,
+        exceeded.to_string(),
+    )
+    .help("split it, or use fewer different address and port ranges in one list")
+}
+
+fn program(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
+    emit(function, target).map_err(|error| match error {
+        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) => Stop::Bug(error.to_string()),
+        EmitError::TooFar | EmitError::TooManyInsns(_) => {
+            let label = format!(
+                "program `{}` on target {}: {error}",
+                function.name, target.name
+            );
+            let diagnostic = Diagnostic::error(
+                TOO_LARGE,
+                "the policy is too large for a compare tree",
+                span,
+                label,
+            )
+            .help(format!(
+                "a program may have {} instructions; use fewer rules in one direction",
+                target.max_insns
+            ));
+            Stop::Diagnostics(vec![diagnostic])
+        }
+    })
+}
+
+/// Code of no rule is said to come from the first line of the policy.
+fn head(sources: &SourceMap, id: SourceId, policy: &Policy) -> OriginData {
+    OriginData {
+        file: sources.get(id).name.clone(),
+        line: 1,
+        column: 1,
+        text: format!("policy {}", policy.name),
+    }
+}
+
+fn program_name(policy: &Policy, chain: &Chain) -> String {
+    match (chain.hook, chain.group) {
+        (Hook::Xdp, _) => "xdp_in".into(),
+        (Hook::TcIn, _) => "tc_in".into(),
+        (Hook::TcOut, _) => "tc_out".into(),
+        (Hook::SkLookup, _) => "lookup".into(),
+        (Hook::SkMsg, Some(group)) => suffixed(policy, "send", group),
+        (Hook::SkMsg, None) => "send".into(),
+    }
+}
+
+/// With several groups, each has programs and maps of its own.
+fn suffixed(policy: &Policy, stem: &str, group: crate::policy::GroupId) -> String {
+    if policy.groups.len() == 1 {
+        stem.into()
+    } else {
+        format!("{stem}_{}", group.as_u32())
+    }
+}
+
+fn make_maps(
+    policy: &Policy,
+    chains: &[Chain],
+    slots: &Slots,
+    maps: &mut PrimaryMap<MapId, MapSpec>,
+) -> Maps {
+    let counters = maps.push(map(
+        "counters",
+        MapKind::PerCpuArray,
+        4,
+        16,
+        slots.count.max(1),
+    ));
+    let steered = slots.socket_count > 0 && chains.iter().any(|chain| chain.hook == Hook::SkLookup);
+    let sockets =
+        steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
+    let mut groups = SecondaryMap::new();
+    let streams: Vec<_> = chains.iter().filter_map(|chain| chain.group).collect();
+    for group in streams {
+        let peers = maps.push(map(
+            &suffixed(policy, "peers", group),
+            MapKind::SockHash,
+            PEER_KEY,
+            8,
+            MOST_PEERS,
+        ));
+        let mut storage = map(
+            &suffixed(policy, "storage", group),
+            MapKind::SkStorage,
+            4,
+            PEER_KEY,
+            0,
+        );
+        storage.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
+        groups[group] = Some((peers, maps.push(storage)));
+    }
+    Maps {
+        counters,
+        sockets,
+        groups,
+    }
+}
+
+/// Connections of one group that can be taken in; more of them go by plain TCP and are counted as escaped.
+const MOST_PEERS: u32 = 65_536;
+
+fn map(name: &str, kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
+    MapSpec {
+        name: name.into(),
+        kind,
+        key_size,
+        value_size,
+        max_entries,
+        flags: 0,
+    }
+}
+
+/// The direction's name in JSON and messages.
+#[must_use]
+pub fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+        Direction::Send => "send",
+    }
+}
+
+/// Which lists counters are kept for, in order.
+const DIRECTIONS: [Direction; 3] = [Direction::In, Direction::Out, Direction::Send];
+
+/// A counter without a label, of no statement.
+fn bare(
+    kind: crate::artifact::CounterKind,
+    text: String,
+    direction: &str,
+    verdict: &str,
+) -> Counter {
+    Counter {
+        kind,
+        label: None,
+        text,
+        file: String::new(),
+        line: 0,
+        direction: direction.into(),
+        verdict: verdict.into(),
+    }
+}

@@ -1,0 +1,213 @@
+//! What a runtime needs to know: counter slots, socket slots, groups, sources.
+
+use cranelift_entity::SecondaryMap;
+use sockc_grammar::source::SourceMap;
+
+use super::{DIRECTIONS, bare, direction_name, suffixed};
+use crate::artifact::{
+    Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SocketSlots,
+};
+use crate::hook::Hook;
+use crate::lower::{self, CounterSlots};
+use crate::place::Chain;
+use crate::policy::{Action, Direction, Family, GroupId, Policy};
+use crate::target::Target;
+
+/// Slots of the maps `counters` and `sockets`.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    counters: Vec<Counter>,
+    directions: Vec<(Direction, CounterSlots)>,
+    /// For each group: the slot that counts sockets which could not be taken in.
+    pub escaped: SecondaryMap<GroupId, u32>,
+    /// Slots of the named sockets.
+    pub sockets: lower::SocketSlots,
+    /// How many slots `counters` has.
+    pub count: u32,
+    /// How many slots `sockets` has.
+    pub socket_count: u32,
+}
+
+impl Slots {
+    /// Gives out slots: rules in source order, defaults, malformed packets, groups.
+    #[must_use]
+    pub fn new(policy: &Policy, chains: &[Chain]) -> Self {
+        let mut counters: Vec<Counter> = policy.rules.values().map(rule_counter).collect();
+        let mut rules = SecondaryMap::new();
+        for (number, rule) in (0u32..).zip(policy.rules.keys()) {
+            rules[rule] = number;
+        }
+        let mut directions = Vec::new();
+        for direction in DIRECTIONS {
+            let default = policy.default_of(direction).map(|line| {
+                let verdict = if line.allow { "allow" } else { "drop" };
+                let mut counter = bare(
+                    CounterKind::Default,
+                    line.place.text.clone(),
+                    direction_name(direction),
+                    verdict,
+                );
+                counter.file.clone_from(&line.place.file);
+                counter.line = line.place.line;
+                push(&mut counters, counter)
+            });
+            let malformed = has_packets(direction, chains).then(|| {
+                let verdict = if policy.default_of(direction).is_some_and(|line| !line.allow) {
+                    "drop"
+                } else {
+                    "allow"
+                };
+                let counter = bare(
+                    CounterKind::Malformed,
+                    "malformed packets".into(),
+                    direction_name(direction),
+                    verdict,
+                );
+                push(&mut counters, counter)
+            });
+            directions.push((
+                direction,
+                CounterSlots {
+                    rules: rules.clone(),
+                    default,
+                    malformed,
+                },
+            ));
+        }
+        let mut escaped = SecondaryMap::new();
+        for (group, data) in &policy.groups {
+            let text = format!("sockets of group {} that could not be taken in", data.name);
+            escaped[group] = push(
+                &mut counters,
+                bare(CounterKind::Escaped, text, "send", "allow"),
+            );
+        }
+        let (sockets, socket_count) = socket_slots(policy);
+        let count = u32::try_from(counters.len()).unwrap_or(u32::MAX);
+        Self {
+            counters,
+            directions,
+            escaped,
+            sockets,
+            count,
+            socket_count,
+        }
+    }
+
+    /// The counters of a direction.
+    #[must_use]
+    pub fn of(&self, direction: Direction) -> &CounterSlots {
+        // `new` makes one for each direction.
+        let found = self
+            .directions
+            .iter()
+            .find(|(known, _)| *known == direction);
+        found.map_or(&self.directions[0].1, |(_, slots)| slots)
+    }
+}
+
+fn has_packets(direction: Direction, chains: &[Chain]) -> bool {
+    chains.iter().any(|chain| {
+        matches!(chain.hook, Hook::Xdp | Hook::TcIn | Hook::TcOut)
+            && lower::direction(chain.hook) == direction
+    })
+}
+
+fn push(counters: &mut Vec<Counter>, counter: Counter) -> u32 {
+    counters.push(counter);
+    u32::try_from(counters.len() - 1).unwrap_or(u32::MAX)
+}
+
+fn rule_counter(rule: &crate::policy::Rule) -> Counter {
+    Counter {
+        kind: CounterKind::Rule,
+        label: rule.label.clone(),
+        text: rule.place.text.clone(),
+        file: rule.place.file.clone(),
+        line: rule.place.line,
+        direction: direction_name(rule.direction).into(),
+        verdict: verb(rule.action).into(),
+    }
+}
+
+/// The verb of an action.
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::Drop => "drop",
+        Action::Count => "count",
+        Action::Redirect(_) => "redirect",
+        Action::Shortcut(_) => "shortcut",
+    }
+}
+
+fn socket_slots(policy: &Policy) -> (lower::SocketSlots, u32) {
+    let mut slots = SecondaryMap::new();
+    let mut next = 0u32;
+    for (socket, data) in &policy.sockets {
+        slots[socket] = data
+            .listen
+            .iter()
+            .map(|listen| {
+                next += 1;
+                (Family::of(listen.address), listen.protocol, next - 1)
+            })
+            .collect();
+    }
+    (slots, next)
+}
+
+/// The manifest of a policy.
+pub(super) fn manifest(
+    policy: &Policy,
+    sources: &SourceMap,
+    slots: &Slots,
+    programs: Vec<Attach>,
+    target: &Target,
+) -> Manifest {
+    Manifest {
+        version: MANIFEST_VERSION,
+        policy: policy.name.clone(),
+        interfaces: policy.interfaces.clone(),
+        programs,
+        sockets: policy
+            .sockets
+            .iter()
+            .map(|(socket, data)| named_socket(data, &slots.sockets[socket]))
+            .collect(),
+        groups: policy
+            .groups
+            .iter()
+            .map(|(group, data)| GroupPlan {
+                name: data.name.clone(),
+                cgroup: data.cgroup.clone(),
+                peers: suffixed(policy, "peers", group),
+                storage: suffixed(policy, "storage", group),
+            })
+            .collect(),
+        counters: slots.counters.clone(),
+        sources: sources
+            .iter()
+            .map(|(_, source)| (source.name.clone(), source.text.clone()))
+            .collect(),
+        target: target.name.clone(),
+    }
+}
+
+fn named_socket(socket: &crate::policy::Socket, slots: &[(Family, u8, u32)]) -> SocketSlots {
+    SocketSlots {
+        name: socket.name.clone(),
+        drop_if_absent: socket.drop_if_absent,
+        slots: socket
+            .listen
+            .iter()
+            .zip(slots)
+            .map(|(listen, &(.., index))| Slot {
+                index,
+                protocol: listen.protocol,
+                address: listen.address,
+                port: listen.port,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,82 @@
+//! What placement has to say of a policy that it cannot place.
+
+use sockc_grammar::diagnostic::{Code, Diagnostic};
+
+use crate::diagram::BudgetExceeded;
+use crate::policy::{Action, Policy, Rule};
+
+/// An `allow` that a socket lookup cannot evaluate, ahead of a rule of the lookup that it overlaps.
+pub const ALLOW_AHEAD: Code = Code("E0310");
+/// A `count … at tc` of packets that a rule `at xdp` drops.
+pub const COUNT_UNSEEN: Code = Code("E0311");
+/// A policy whose diagrams are larger than the budget: the pipeline's code, met here first.
+pub const TOO_LARGE: Code = Code("E0402");
+
+/// Every code of placement, in order, with what it stands for.
+pub const CODES: &[(Code, &str)] = &[
+    (
+        ALLOW_AHEAD,
+        "an allow that a socket lookup cannot evaluate, ahead of a redirect that it overlaps",
+    ),
+    (
+        COUNT_UNSEEN,
+        "a count at tc of packets that a rule at xdp drops",
+    ),
+];
+
+/// `allow` stands ahead of `own`, a rule of the lookup for some of the same packets, which has to know whether the
+/// allow matched and cannot, for this reason.
+pub(super) fn allow_ahead(allow: &Rule, own: &Rule, reason: &str) -> Diagnostic {
+    let (what, other) = match own.action {
+        Action::Redirect(_) => ("a redirect", "this redirect"),
+        _ => ("a rule at sk_lookup", "this rule"),
+    };
+    Diagnostic::error(
+        ALLOW_AHEAD,
+        format!("this allow cannot stand ahead of {what} that it overlaps"),
+        allow.place.span,
+        reason,
+    )
+    .also(
+        own.place.span,
+        format!("{other} runs in the socket lookup, for some of the same packets"),
+    )
+    .help(match own.action {
+        Action::Redirect(_) => "put the redirect first, or allow by address and port",
+        _ => "put the rule at sk_lookup first, or allow by address and port",
+    })
+}
+
+/// `count` should see packets that `drop`, behind it in the list, drops at an earlier hook.
+pub(super) fn count_unseen(count: &Rule, drop: &Rule) -> Diagnostic {
+    Diagnostic::error(
+        COUNT_UNSEEN,
+        "this count at tc cannot see packets that are dropped at xdp",
+        count.place.span,
+        "tc runs behind xdp",
+    )
+    .also(drop.place.span, "this rule drops some of them at xdp")
+    .help("leave `at tc` out, or `at xdp` out of the rule that drops")
+}
+
+/// The diagrams grew past the budget; `None` for a policy without rules, which makes none.
+pub(super) fn too_large(policy: &Policy, exceeded: BudgetExceeded) -> Option<Diagnostic> {
+    let rule = policy.rules.values().last()?;
+    let error = Diagnostic::error(
+        TOO_LARGE,
+        "the policy is too large to analyse",
+        rule.place.span,
+        format!("{exceeded} before this rule, the last, was placed"),
+    );
+    Some(error.help("split it, or use fewer different address and port ranges in one list"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CODES;
+
+    #[test]
+    fn codes_are_distinct_and_in_order() {
+        assert!(CODES.is_sorted_by(|(left, _), (right, _)| left < right));
+    }
+}

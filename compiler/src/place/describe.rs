@@ -1,0 +1,98 @@
+//! The text of a placement, for `--emit placement`: for every rule, its hooks and the reasons.
+
+use std::fmt::Write;
+
+use super::{Chain, Effect};
+use crate::hook::Hook;
+use crate::policy::{Direction, Place, Policy, RuleId};
+
+/// For each rule in source order, then each default: what it is at each hook, where it counts, and why.
+#[must_use]
+pub fn describe(policy: &Policy, chains: &[Chain]) -> String {
+    let mut text = String::new();
+    for (id, rule) in &policy.rules {
+        title(&mut text, &rule.place);
+        describe_rule(&mut text, policy, chains, id);
+    }
+    for line in &policy.defaults {
+        title(&mut text, &line.place);
+        let own = |chain: &&Chain| runs(chain.hook, line.direction);
+        for chain in chains.iter().filter(own) {
+            let default = chain.default;
+            let effect = match (default.allow, line.allow) {
+                (true, false) => "pass",
+                (true, true) => "allow",
+                (false, _) => "drop",
+            };
+            let reason = default_reason(chain, chains);
+            row(&mut text, policy, chain, effect, default.counts, reason);
+        }
+    }
+    text
+}
+
+/// Whether a default of the direction holds at the hook: of `in`, at the packet hooks only.
+fn runs(hook: Hook, direction: Direction) -> bool {
+    hook.direction() == direction && hook != Hook::SkLookup
+}
+
+fn describe_rule(text: &mut String, policy: &Policy, chains: &[Chain], id: RuleId) {
+    let before = text.len();
+    for chain in chains {
+        for entry in chain.entries.iter().filter(|entry| entry.rule == id) {
+            let effect = effect_word(entry.effect);
+            row(text, policy, chain, effect, entry.counts, entry.reason);
+        }
+    }
+    if text.len() == before {
+        text.push_str("  nowhere\n");
+    }
+}
+
+fn title(text: &mut String, place: &Place) {
+    // Writing to a string cannot fail, here and below.
+    let _ = writeln!(text, "{}:{}  {}", place.file, place.line, place.text);
+}
+
+fn row(
+    text: &mut String,
+    policy: &Policy,
+    chain: &Chain,
+    effect: &str,
+    counts: bool,
+    reason: &str,
+) {
+    let group = chain.group.map(|group| policy.groups[group].name.as_str());
+    let hook = match (chain.hook, group) {
+        (Hook::TcIn, _) => "tc in".to_owned(),
+        (Hook::TcOut, _) => "tc out".to_owned(),
+        (hook, Some(group)) => format!("{} {group}", hook.name()),
+        (hook, None) => hook.name().to_owned(),
+    };
+    let counts = if counts { "counts" } else { "" };
+    let _ = writeln!(text, "  {hook:<12} {effect:<9} {counts:<7} {reason}");
+}
+
+fn effect_word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "allow",
+        Effect::Drop => "drop",
+        Effect::Count => "count",
+        Effect::Pass => "pass",
+        Effect::RedirectPass => "watch",
+        Effect::Redirect => "redirect",
+        Effect::Shortcut => "shortcut",
+    }
+}
+
+fn default_reason(chain: &Chain, chains: &[Chain]) -> &'static str {
+    let xdp = chains.iter().any(|chain| chain.hook == Hook::Xdp);
+    match (chain.hook, chain.default.counts) {
+        (Hook::Xdp, true) => "xdp is the earliest hook",
+        (Hook::Xdp, false) => "a count at tc must see these packets",
+        (Hook::TcIn, true) if xdp => "a count at tc must see these packets",
+        (Hook::TcIn, true) => "every rule of a packet hook says `at tc`",
+        (Hook::TcIn, false) => "xdp has decided these already",
+        _ => "ends the only list there is",
+    }
+}

@@ -1,0 +1,147 @@
+//! The chain of the socket lookup: redirects, rules `at sk_lookup`, and the allows ahead of them.
+//!
+//! An allow stands here only if it overlaps a rule of the lookup behind it: to the others the ordinary lookup, which
+//! is what an allow means here, comes anyway. Drops of the packet hooks are not here; the packets they take make no
+//! lookup.
+
+use sockc_grammar::diagnostic::Diagnostic;
+
+use super::needs::unreadable;
+use super::{Chain, DefaultEntry, Effect, Entry, at_home, codes};
+use crate::diagram::classify::{Scope, new_flow, rule_diagram};
+use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::hook::Hook;
+use crate::policy::{Action, Direction, Policy, Rule, RuleId};
+
+/// The chain, if any rule is at home in it.
+pub(super) fn chain(
+    policy: &Policy,
+    store: &mut Store,
+    errors: &mut Vec<Diagnostic>,
+) -> Result<Option<Chain>, BudgetExceeded> {
+    if !policy.rules_of(Direction::In).any(|(_, rule)| is_own(rule)) {
+        return Ok(None);
+    }
+    let entries = Behind::new(policy).entries(store, errors)?;
+    Ok(Some(Chain {
+        hook: Hook::SkLookup,
+        group: None,
+        entries,
+        default: DefaultEntry {
+            allow: true,
+            counts: false,
+        },
+    }))
+}
+
+/// Whether the lookup is the rule's home.
+fn is_own(rule: &Rule) -> bool {
+    match rule.action {
+        Action::Redirect(_) => true,
+        Action::Allow | Action::Count => rule.at == Some(Hook::SkLookup),
+        Action::Drop | Action::Shortcut(_) => false,
+    }
+}
+
+/// The rules of the lookup that stand behind a place in the list, nearest last.
+struct Behind<'a> {
+    policy: &'a Policy,
+    own: Vec<(RuleId, Node)>,
+    any: Node,
+}
+
+impl<'a> Behind<'a> {
+    fn new(policy: &'a Policy) -> Self {
+        Self {
+            policy,
+            own: Vec::new(),
+            any: Node::FALSE,
+        }
+    }
+
+    /// The entries, found from the end of the list to its beginning.
+    fn entries(
+        mut self,
+        store: &mut Store,
+        errors: &mut Vec<Diagnostic>,
+    ) -> Result<Vec<Entry>, BudgetExceeded> {
+        let mut entries = Vec::new();
+        let rules: Vec<_> = self.policy.rules_of(Direction::In).collect();
+        let mut found = Vec::new();
+        for (id, rule) in rules.into_iter().rev() {
+            if is_own(rule) {
+                self.add(store, id, rule)?;
+                entries.push(at_home(id, rule, reason(rule)));
+            } else if rule.action == Action::Allow {
+                entries.extend(self.allow(store, id, rule, &mut found)?);
+            }
+        }
+        entries.reverse();
+        errors.extend(found.into_iter().rev());
+        Ok(entries)
+    }
+
+    fn add(&mut self, store: &mut Store, id: RuleId, rule: &Rule) -> Result<(), BudgetExceeded> {
+        let matched = lookups(store, rule)?;
+        self.own.push((id, matched));
+        self.any = store.or(matched, self.any)?;
+        Ok(())
+    }
+
+    /// An allow of a packet hook, seen from the lookup.
+    fn allow(
+        &self,
+        store: &mut Store,
+        id: RuleId,
+        rule: &Rule,
+        errors: &mut Vec<Diagnostic>,
+    ) -> Result<Option<Entry>, BudgetExceeded> {
+        if self.own.is_empty() {
+            return Ok(None);
+        }
+        let matched = lookups(store, rule)?;
+        if !store.meet(matched, self.any)? {
+            return Ok(None);
+        }
+        if let Some(why) = unreadable(&rule.matches, Hook::SkLookup) {
+            let own = self.nearest(store, matched)?;
+            errors.extend(own.map(|own| codes::allow_ahead(rule, own, why)));
+            return Ok(None);
+        }
+        Ok(Some(Entry {
+            rule: id,
+            effect: Effect::Allow,
+            counts: false,
+            new_flows_only: false,
+            reason: "stands ahead of a rule of the lookup that it overlaps",
+        }))
+    }
+
+    /// The first rule of the lookup behind that takes some of these packets.
+    fn nearest(
+        &self,
+        store: &mut Store,
+        matched: Node,
+    ) -> Result<Option<&'a Rule>, BudgetExceeded> {
+        for &(id, own) in self.own.iter().rev() {
+            if store.meet(own, matched)? {
+                return Ok(Some(&self.policy.rules[id]));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The packets of a rule for which a lookup is made.
+fn lookups(store: &mut Store, rule: &Rule) -> Result<Node, BudgetExceeded> {
+    let matched = rule_diagram(store, rule, Scope::default())?;
+    let new = new_flow(store)?;
+    store.and(matched, new)
+}
+
+fn reason(rule: &Rule) -> &'static str {
+    match rule.action {
+        Action::Redirect(_) => "only the socket lookup can hand a packet to a socket",
+        _ => "it says `at sk_lookup`",
+    }
+}

@@ -1,0 +1,129 @@
+//! Syntax tree to policy: names to ids, addresses to ranges, and every mistake in one run.
+//!
+//! Takes a parsed file with its sources; gives a [`Policy`] if nothing is wrong, and the diagnostics. Every construct of
+//! the language either gets its meaning here or is refused by `pending`. Not here: what a rule decides (`decide`), and
+//! how rules of a list hinder each other at a hook (placement).
+
+mod addresses;
+mod clauses;
+pub mod codes;
+mod conditions;
+mod declared;
+mod groups;
+mod hooks;
+mod matchable;
+mod pending;
+mod places;
+mod ports;
+mod protocols;
+mod report;
+mod rules;
+mod sets;
+mod sides;
+mod sockets;
+mod statements;
+mod targets;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use sockc_grammar::ast::File;
+use sockc_grammar::diagnostic::{Diagnostic, Severity};
+use sockc_grammar::source::{SourceMap, Span};
+
+use crate::policy::{Direction, GroupId, Policy, SocketId};
+use declared::Declared;
+use places::Places;
+use report::Report;
+use sets::Sets;
+
+/// The policy that a file describes, with everything that is wrong with it; the policy only if no error is among that.
+///
+/// `stem` is the file's name without its ending: the policy's name unless a `policy` line gives another.
+#[must_use]
+pub fn resolve(file: &File, sources: &SourceMap, stem: &str) -> (Option<Policy>, Vec<Diagnostic>) {
+    let mut resolver = Resolver::new(sources, stem);
+    resolver.run(file);
+    let diagnostics = resolver.report.finish();
+    let sound = diagnostics
+        .iter()
+        .all(|found| found.severity != Severity::Error);
+    (sound.then_some(resolver.policy), diagnostics)
+}
+
+/// What is wrong with a file of which statements were left out because of syntax errors. A name or a default that
+/// seems to be missing may have been among them, and is not reported.
+#[must_use]
+pub fn resolve_incomplete(file: &File, sources: &SourceMap) -> Vec<Diagnostic> {
+    let mut resolver = Resolver::new(sources, "");
+    resolver.report.incomplete = true;
+    resolver.run(file);
+    resolver.report.finish()
+}
+
+/// One run.
+struct Resolver<'a> {
+    places: Places<'a>,
+    report: Report,
+    policy: Policy,
+    sets: Sets<'a>,
+    /// `None` for those that are wrong, so that their uses are silent.
+    sockets: Declared<Option<SocketId>>,
+    groups: Declared<Option<GroupId>>,
+    labels: BTreeMap<String, Span>,
+    /// For each direction, the verb of the first rule that needs a default there.
+    needs_default: Vec<(Direction, Span)>,
+    /// Directions with a `default` line that is wrong: they are not missing one.
+    wrong_defaults: Vec<Direction>,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(sources: &'a SourceMap, stem: &str) -> Self {
+        Self {
+            places: Places::new(sources),
+            report: Report::default(),
+            policy: Policy {
+                name: stem.to_owned(),
+                ..Policy::default()
+            },
+            sets: Sets::new(),
+            sockets: Declared::new("socket"),
+            groups: Declared::new("group"),
+            labels: BTreeMap::new(),
+            needs_default: Vec::new(),
+            wrong_defaults: Vec::new(),
+        }
+    }
+
+    /// Names first, since declarations may follow their use; then the rules.
+    fn run(&mut self, file: &'a File) {
+        self.settings(file);
+        self.declarations(file);
+        self.sets.evaluate(&mut self.report);
+        self.rules(file);
+        self.missing_defaults();
+    }
+
+    /// A direction that has an allow or drop rule says what becomes of the rest. Redirects and counts alone need not.
+    fn missing_defaults(&mut self) {
+        if self.report.incomplete {
+            return;
+        }
+        for &(direction, span) in &self.needs_default {
+            let given = self.policy.default_of(direction).is_some()
+                || self.wrong_defaults.contains(&direction);
+            if given {
+                continue;
+            }
+            let word = rules::direction_word(direction);
+            self.report.error(
+                codes::MISSING_DEFAULT,
+                format!("there is no `default {word}`"),
+                span,
+                format!("this rule decides `{word}`, so the rest must be decided too"),
+                format!("write `default {word} drop` or `default {word} allow`"),
+            );
+        }
+    }
+}

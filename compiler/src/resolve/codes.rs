@@ -1,0 +1,61 @@
+//! The resolver's codes, each with what it stands for.
+
+use sockc_grammar::diagnostic::Code;
+
+macro_rules! codes {
+    ($($name:ident = $code:literal, $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $name: Code = Code($code);)*
+
+        /// Every code of the resolver, in order, with what it stands for.
+        pub const CODES: &[(Code, &str)] = &[$(($name, $meaning)),*];
+    };
+}
+
+codes! {
+    UNKNOWN_NAME = "E0201", "a name that is used but not declared";
+    DECLARED_TWICE = "E0202", "a name that is declared twice";
+    HOST_BITS = "E0203", "a prefix with host bits set";
+    PREFIX_TOO_LONG = "E0204", "a prefix length beyond that of its family";
+    PORT_TOO_LARGE = "E0205", "a port above 65535";
+    REVERSED_RANGE = "E0206", "a range whose end lies before its start";
+    MIXED_FAMILIES = "E0207", "a range from one family to the other";
+    UNKNOWN_SERVICE = "E0208", "a service name that is not in the table";
+    UNKNOWN_ICMP_TYPE = "E0209", "an ICMP type name that is not in the table";
+    ICMP_NUMBER = "E0210", "an ICMP type or code above 255";
+    PROTOCOL_NUMBER = "E0211", "an IP protocol above 255";
+    SET_OF_PORTS = "E0212", "a set of ports where addresses are needed";
+    SET_OF_ADDRESSES = "E0213", "a set of addresses where ports are needed";
+    EMPTY_SET = "E0214", "a set with nothing in it";
+    SET_CYCLE = "E0215", "a set that is made of itself";
+    MISSING_DEFAULT = "E0216", "a direction with an allow or drop rule, but no default";
+    DEFAULT_TWICE = "E0217", "a second default for one direction";
+    VERSION = "E0218", "a language version that this sockc does not know, or that is not first";
+    POLICY_TWICE = "E0219", "a second policy line";
+    LISTEN_TWICE = "E0220", "a socket with two addresses for one family and protocol";
+    LISTEN_PORT = "E0221", "a listening port that is 0 or above 65535";
+    GROUPS_OVERLAP = "E0222", "a group whose cgroup is another's or lies inside it";
+    CGROUP_PATH = "E0223", "a cgroup path that is not a path from the root";
+    ONLY_LIVE = "E0224", "a size or an expiry on a set that is not live";
+    VERB_MISPLACED = "E0301", "a verb that does not fit where it stands";
+    NO_TARGET = "E0302", "a steering rule that does not say where to";
+    SOCKET_PROTOCOL = "E0303", "a protocol that the socket does not take";
+    HOOK_CANNOT = "E0304", "a hook that cannot evaluate the rule which names it";
+    LOOKUP_CANNOT_READ = "E0305", "a redirect on something that a socket lookup cannot read";
+    GROUP_MISPLACED = "E0306", "a group where no socket of a group takes part";
+    SEND_PROTOCOL = "E0307", "a rule on sends that names another protocol than tcp";
+    TARGET_MISPLACED = "E0308", "a target that does not belong to the verb";
+    SEND_CONDITION = "E0309", "a condition on a packet in a rule on sends";
+    NO_MEANING_YET = "E0399", "a construct of the language that has no meaning in this version";
+    LABEL_TWICE = "W0501", "a label that two rules have";
+    MATCHES_NOTHING = "W0502", "a rule that can match no packet";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CODES;
+
+    #[test]
+    fn codes_are_distinct_and_in_order() {
+        assert!(CODES.is_sorted_by(|(left, _), (right, _)| left < right));
+    }
+}

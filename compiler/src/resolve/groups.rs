@@ -1,0 +1,103 @@
+//! `group` declarations: the cgroups whose processes' sockets are in a group.
+
+use cranelift_entity::PrimaryMap;
+use sockc_grammar::ast::GroupDecl;
+use sockc_grammar::diagnostic::Diagnostic;
+
+use super::codes;
+use super::report::Report;
+use crate::policy::{Group, GroupId, Place};
+
+/// The group that is declared; `None` if its path is wrong or overlaps another's, which is reported.
+pub(super) fn group(
+    decl: &GroupDecl,
+    place: Place,
+    others: &PrimaryMap<GroupId, Group>,
+    report: &mut Report,
+) -> Option<Group> {
+    let cgroup = cgroup_path(decl, report)?;
+    // A socket is in one map only, so that one program decides over it.
+    if let Some(other) = others
+        .values()
+        .find(|other| overlap(&cgroup, &other.cgroup))
+    {
+        report.push(
+            Diagnostic::error(
+                codes::GROUPS_OVERLAP,
+                format!(
+                    "the groups `{}` and `{}` overlap",
+                    decl.name.value, other.name
+                ),
+                decl.cgroup.span,
+                format!("a socket here could be in `{}` too", other.name),
+            )
+            .also(other.place.span, "the other group")
+            .help("choose cgroups of which neither is the other or lies inside it"),
+        );
+        return None;
+    }
+    Some(Group {
+        name: decl.name.value.clone(),
+        cgroup,
+        place,
+    })
+}
+
+/// The path without doubled slashes, `.` and a slash at the end.
+fn cgroup_path(decl: &GroupDecl, report: &mut Report) -> Option<String> {
+    let written = &decl.cgroup.value;
+    let parts: Vec<&str> = written
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    let wrong = if !written.starts_with('/') {
+        Some("does not begin with `/`")
+    } else if parts.contains(&"..") {
+        Some("`..` leads out of the cgroup")
+    } else if written.contains('\0') {
+        Some("holds a NUL byte")
+    } else {
+        None
+    };
+    if let Some(wrong) = wrong {
+        report.error(
+            codes::CGROUP_PATH,
+            format!("`{}` is not a cgroup's path", written.escape_debug()),
+            decl.cgroup.span,
+            wrong,
+            "write the path from the root of the cgroup-v2 hierarchy, such as \"/kubepods.slice\"",
+        );
+        return None;
+    }
+    Some(format!("/{}", parts.join("/")))
+}
+
+/// Whether one is the other or lies inside it.
+fn overlap(left: &str, right: &str) -> bool {
+    let inside = |inner: &str, outer: &str| {
+        outer == "/"
+            || inner
+                .strip_prefix(outer)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    inside(left, right) || inside(right, left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::overlap;
+
+    #[test]
+    fn paths_overlap_by_whole_names() {
+        for (left, right, expected) in [
+            ("/a", "/a", true),
+            ("/a", "/a/b", true),
+            ("/a/b", "/a", true),
+            ("/", "/a", true),
+            ("/a", "/ab", false),
+            ("/a/b", "/a/c", false),
+        ] {
+            assert_eq!(overlap(left, right), expected, "{left} {right}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Ports, port ranges and service names as written, to sets of ports.
+
+use sockc_grammar::ast::{Name, PortItem, Ports};
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::{Span, Spanned};
+
+use super::addresses::reversed;
+use super::codes;
+use super::report::Report;
+use super::sets::Sets;
+use crate::names;
+use crate::ranges::RangeSet;
+
+/// The ports of an endpoint. `*` is every port, which still matches only packets that have ports.
+pub(super) fn ports(
+    ports: &Spanned<Ports>,
+    sets: &Sets<'_>,
+    report: &mut Report,
+) -> Option<RangeSet<u16>> {
+    match &ports.value {
+        Ports::Any => Some(RangeSet::full()),
+        Ports::List(items) => port_list(items, sets, report),
+    }
+}
+
+/// The union of several items; every wrong one is reported.
+pub(super) fn port_list(
+    items: &[Spanned<PortItem>],
+    sets: &Sets<'_>,
+    report: &mut Report,
+) -> Option<RangeSet<u16>> {
+    let mut ranges = Vec::with_capacity(items.len());
+    let mut sound = true;
+    for item in items {
+        match port_item(item, sets, report) {
+            Some(found) => ranges.extend(found),
+            None => sound = false,
+        }
+    }
+    sound.then(|| RangeSet::from_ranges(ranges))
+}
+
+fn port_item(
+    item: &Spanned<PortItem>,
+    sets: &Sets<'_>,
+    report: &mut Report,
+) -> Option<Vec<(u16, u16)>> {
+    let span = item.span;
+    match &item.value {
+        PortItem::One(number) => {
+            let port = port_number(*number, span, report)?;
+            Some(vec![(port, port)])
+        }
+        PortItem::Range(low, high) => {
+            let low = port_number(*low, span, report)?;
+            let high = port_number(*high, span, report)?;
+            if low > high {
+                let corrected = format!("{high}-{low}");
+                report.push(reversed(&format!("`{low}-{high}`"), corrected, span));
+                return None;
+            }
+            Some(vec![(low, high)])
+        }
+        PortItem::Service(name) => match names::service(name) {
+            Some(port) => Some(vec![(port, port)]),
+            None => {
+                report.push(unknown_service(name, span));
+                None
+            }
+        },
+        PortItem::Set(name) => {
+            let value = name.clone();
+            let set = sets.ports(&Name { value, span }, report)?;
+            Some(set.ranges().to_vec())
+        }
+    }
+}
+
+fn port_number(number: u64, span: Span, report: &mut Report) -> Option<u16> {
+    let port = u16::try_from(number).ok();
+    if port.is_none() {
+        report.error(
+            codes::PORT_TOO_LARGE,
+            format!("there is no port {number}"),
+            span,
+            "ports end at 65535",
+            "write a port from 0 to 65535, or `*` for every port",
+        );
+    }
+    port
+}
+
+fn unknown_service(name: &str, span: Span) -> Diagnostic {
+    let help = match names::nearest(name, names::services()) {
+        Some(near) => format!("write `{near}`, or the port's number"),
+        None => "write the port's number".to_owned(),
+    };
+    Diagnostic::error(
+        codes::UNKNOWN_SERVICE,
+        format!("there is no service `{name}`"),
+        span,
+        "not in the table of services",
+    )
+    .help(help)
+}

@@ -1,0 +1,124 @@
+//! `socket` declarations: the addresses a named socket listens on.
+
+use sockc_grammar::ast::{Listen as WrittenListen, SocketDecl, SocketOrigin, Verb};
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::Spanned;
+
+use super::codes;
+use super::pending;
+use super::report::Report;
+use crate::policy::{Family, Listen, Place, Socket};
+
+/// The socket that is declared; `None` if something is wrong with it, which is reported.
+pub(super) fn socket(decl: &SocketDecl, place: Place, report: &mut Report) -> Option<Socket> {
+    let drop_if_absent = drop_if_absent(decl.absent.as_ref(), report);
+    let listen = match &decl.origin {
+        SocketOrigin::Listen(addresses) => listening(addresses, report),
+        SocketOrigin::Registered(span) => {
+            pending::refuse(pending::REGISTERED, *span, report);
+            None
+        }
+        SocketOrigin::Systemd { unit, .. } => {
+            pending::refuse(pending::SYSTEMD, unit.span, report);
+            None
+        }
+        SocketOrigin::Process { pid_file, .. } => {
+            pending::refuse(pending::PROCESS, pid_file.span, report);
+            None
+        }
+    };
+    Some(Socket {
+        name: decl.name.value.clone(),
+        listen: listen?,
+        drop_if_absent: drop_if_absent?,
+        place,
+    })
+}
+
+fn drop_if_absent(absent: Option<&Spanned<Verb>>, report: &mut Report) -> Option<bool> {
+    match absent.map(|verb| (verb.value, verb.span)) {
+        None | Some((Verb::Reject, _)) => Some(false),
+        Some((Verb::Drop, _)) => Some(true),
+        Some((_, span)) => {
+            report.error(
+                codes::VERB_MISPLACED,
+                "an absent socket can only drop or reject",
+                span,
+                "neither `drop` nor `reject`",
+                "write `if absent drop` or `if absent reject`",
+            );
+            None
+        }
+    }
+}
+
+/// Every address, at most one for each family and protocol; every wrong one is reported.
+fn listening(addresses: &[Spanned<WrittenListen>], report: &mut Report) -> Option<Vec<Listen>> {
+    let mut listen: Vec<(Listen, &Spanned<WrittenListen>)> = Vec::new();
+    let mut sound = true;
+    for written in addresses {
+        let Some(one) = one_address(&written.value, report) else {
+            sound = false;
+            continue;
+        };
+        let slot = |listen: &Listen| (Family::of(listen.address), listen.protocol);
+        match listen.iter().find(|(first, _)| slot(first) == slot(&one)) {
+            Some((_, first)) => {
+                report.push(second_address(written, first));
+                sound = false;
+            }
+            None => listen.push((one, written)),
+        }
+    }
+    sound.then(|| listen.into_iter().map(|(one, _)| one).collect())
+}
+
+fn one_address(written: &WrittenListen, report: &mut Report) -> Option<Listen> {
+    let protocol = match written.protocol.value.as_str() {
+        "tcp" => Some(6),
+        "udp" => Some(17),
+        other => {
+            report.error(
+                codes::SOCKET_PROTOCOL,
+                format!("a socket cannot be found by listening on `{other}`"),
+                written.protocol.span,
+                "neither `tcp` nor `udp`",
+                "write `tcp listen ADDRESS:PORT` or `udp listen ADDRESS:PORT`",
+            );
+            None
+        }
+    };
+    let port = u16::try_from(written.port.value)
+        .ok()
+        .filter(|&port| port != 0);
+    if port.is_none() {
+        report.error(
+            codes::LISTEN_PORT,
+            format!("no socket listens on port {}", written.port.value),
+            written.port.span,
+            "ports that can be listened on are 1 to 65535",
+            "write the port that the socket is bound to",
+        );
+    }
+    Some(Listen {
+        protocol: protocol?,
+        address: written.address.value,
+        port: port?,
+    })
+}
+
+fn second_address(second: &Spanned<WrittenListen>, first: &Spanned<WrittenListen>) -> Diagnostic {
+    let family = match Family::of(second.value.address.value) {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    };
+    let protocol = second.value.protocol.value.to_uppercase();
+    Diagnostic::error(
+        codes::LISTEN_TWICE,
+        format!("the socket has two addresses for {protocol} over {family}"),
+        second.span,
+        "the second",
+    )
+    .also(first.span, "the first")
+    .help("declare two sockets, and say in the rules which one gets what")
+}

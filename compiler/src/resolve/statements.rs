@@ -1,0 +1,198 @@
+//! Every statement but the rules: settings, defaults and declarations.
+
+use sockc_grammar::ast::{DefaultLine, Direction as WrittenDirection, File, Name, Statement, Verb};
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::{Span, Spanned};
+
+use super::declared::Declared;
+use super::rules::{direction_of, direction_word};
+use super::{Resolver, codes, groups, pending, sockets};
+use crate::policy::Default as ResolvedDefault;
+
+impl<'a> Resolver<'a> {
+    /// Statements that declare nothing that rules refer to.
+    pub(super) fn settings(&mut self, file: &'a File) {
+        let mut named: Option<Span> = None;
+        for (index, statement) in file.statements.iter().enumerate() {
+            let span = statement.span;
+            match &statement.value {
+                Statement::Version(version) => self.version(version, index == 0),
+                Statement::Policy(name) => match named {
+                    Some(first) => self.second_policy_line(span, first),
+                    None => {
+                        named = Some(span);
+                        self.policy.name.clone_from(&name.value);
+                    }
+                },
+                Statement::Interfaces(patterns) => self.interfaces(patterns),
+                Statement::Default(line) => self.default_line(line, span),
+                Statement::Include(_) => {
+                    pending::refuse(pending::INCLUDE, span, &mut self.report);
+                    self.report.incomplete = true;
+                }
+                Statement::For(_) => pending::refuse(pending::FOR_BLOCK, span, &mut self.report),
+                Statement::Expect(_) => pending::refuse(pending::EXPECT, span, &mut self.report),
+                Statement::Zone(_)
+                | Statement::Set(_)
+                | Statement::Socket(_)
+                | Statement::Map(_)
+                | Statement::Group(_)
+                | Statement::Pairs(_)
+                | Statement::Rule(_) => {}
+            }
+        }
+    }
+
+    /// Statements that declare a name.
+    pub(super) fn declarations(&mut self, file: &'a File) {
+        let mut zones = Declared::new("zone");
+        let mut pairs = Declared::new("pairs");
+        for statement in &file.statements {
+            let span = statement.span;
+            match &statement.value {
+                Statement::Set(set) => self.sets.declare(set, &mut self.report),
+                Statement::Map(map) => {
+                    pending::refuse(pending::MAP, span, &mut self.report);
+                    self.sets.declare_map(map, &mut self.report);
+                }
+                Statement::Zone(zone) => {
+                    pending::refuse(pending::ZONE, span, &mut self.report);
+                    zones.declare(&zone.name, (), &mut self.report);
+                }
+                Statement::Pairs(decl) => {
+                    pending::refuse(pending::PAIRS, span, &mut self.report);
+                    pairs.declare(&decl.name, (), &mut self.report);
+                }
+                Statement::Socket(decl) => {
+                    let place = self.places.place(span);
+                    let socket = sockets::socket(decl, place, &mut self.report);
+                    if self.sockets.declare(&decl.name, None, &mut self.report) {
+                        let id = socket.map(|socket| self.policy.sockets.push(socket));
+                        self.sockets.set(&decl.name.value, id);
+                    }
+                }
+                Statement::Group(decl) => {
+                    let place = self.places.place(span);
+                    if self.groups.declare(&decl.name, None, &mut self.report) {
+                        let others = &self.policy.groups;
+                        let group = groups::group(decl, place, others, &mut self.report);
+                        let id = group.map(|group| self.policy.groups.push(group));
+                        self.groups.set(&decl.name.value, id);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Rules, in source order.
+    pub(super) fn rules(&mut self, file: &'a File) {
+        for statement in &file.statements {
+            if let Statement::Rule(rule) = &statement.value {
+                self.rule(rule, statement.span);
+            }
+        }
+    }
+
+    fn version(&mut self, version: &Spanned<u64>, first: bool) {
+        if version.value != 1 {
+            self.report.error(
+                codes::VERSION,
+                format!(
+                    "this sockc does not know version {} of the language",
+                    version.value
+                ),
+                version.span,
+                "it knows version 1",
+                "write `sockc 1`, or use a sockc that knows this version",
+            );
+        } else if !first {
+            self.report.error(
+                codes::VERSION,
+                "the language version is not the first statement",
+                version.span,
+                "statements stand before it",
+                "write `sockc 1` at the top of the file, or leave it out",
+            );
+        }
+    }
+
+    fn second_policy_line(&mut self, second: Span, first: Span) {
+        self.report.push(
+            Diagnostic::error(
+                codes::POLICY_TWICE,
+                "the policy is named twice",
+                second,
+                "the second `policy` line",
+            )
+            .also(first, "the first")
+            .help("leave one of the two out"),
+        );
+    }
+
+    /// Several lines add up; a pattern that is there already adds nothing.
+    fn interfaces(&mut self, patterns: &[Name]) {
+        for pattern in patterns {
+            if !self.policy.interfaces.contains(&pattern.value) {
+                self.policy.interfaces.push(pattern.value.clone());
+            }
+        }
+    }
+
+    fn default_line(&mut self, line: &DefaultLine, span: Span) {
+        if let Some(log) = &line.log {
+            pending::refuse(pending::DEFAULT_LOG, log.span, &mut self.report);
+        }
+        if line.direction.value == WrittenDirection::Receive {
+            pending::refuse(pending::RECEIVE, line.direction.span, &mut self.report);
+        }
+        let allow = self.default_verb(&line.verb);
+        let Some(direction) = direction_of(line.direction.value) else {
+            return;
+        };
+        if let Some(first) = self.policy.default_of(direction) {
+            let word = direction_word(direction);
+            let twice = Diagnostic::error(
+                codes::DEFAULT_TWICE,
+                format!("there are two `default {word}`"),
+                span,
+                "the second",
+            );
+            self.report.push(
+                twice
+                    .also(first.place.span, "the first")
+                    .help("leave one of the two out"),
+            );
+            return;
+        }
+        match allow {
+            None => self.wrong_defaults.push(direction),
+            Some(allow) => self.policy.defaults.push(ResolvedDefault {
+                direction,
+                allow,
+                place: self.places.place(span),
+            }),
+        }
+    }
+
+    fn default_verb(&mut self, verb: &Spanned<Verb>) -> Option<bool> {
+        match verb.value {
+            Verb::Allow => Some(true),
+            Verb::Drop => Some(false),
+            Verb::Reject => {
+                pending::refuse(pending::REJECT, verb.span, &mut self.report);
+                None
+            }
+            Verb::Count | Verb::Redirect | Verb::Shortcut | Verb::Splice => {
+                self.report.error(
+                    codes::VERB_MISPLACED,
+                    "a default can only allow or drop",
+                    verb.span,
+                    "not a verdict for everything that is left",
+                    "write `allow` or `drop`",
+                );
+                None
+            }
+        }
+    }
+}

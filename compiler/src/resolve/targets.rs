@@ -1,0 +1,143 @@
+//! What a rule does: its verb with its target, and the protocols that a redirect takes from its socket.
+
+use sockc_grammar::ast::{Protocol, Target, Verb};
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::{Span, Spanned};
+
+use super::clauses::Clauses;
+use super::pending::{self, Pending};
+use super::{Resolver, codes};
+use crate::policy::{Action, ProtocolMatch, SocketId};
+
+/// A verb as it is written.
+pub(super) fn verb_word(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Allow => "allow",
+        Verb::Drop => "drop",
+        Verb::Reject => "reject",
+        Verb::Count => "count",
+        Verb::Redirect => "redirect",
+        Verb::Shortcut => "shortcut",
+        Verb::Splice => "splice",
+    }
+}
+
+/// The targets without meaning.
+fn pending_target(target: &Target) -> Option<Pending> {
+    match target {
+        Target::Interface(_) => Some(pending::TO_INTERFACE),
+        Target::InputOf(_) => Some(pending::TO_INPUT),
+        Target::OutputOf(_) => Some(pending::TO_OUTPUT),
+        Target::ByMap(_) => Some(pending::BY_MAP),
+        Target::Pairs(_) => Some(pending::PAIRS),
+        Target::Sock(_) | Target::WithinGroup(_) => None,
+    }
+}
+
+impl Resolver<'_> {
+    /// What the rule does; `span` is the verb's.
+    pub(super) fn action(
+        &mut self,
+        verb: Verb,
+        clauses: &Clauses<'_>,
+        span: Span,
+    ) -> Option<Action> {
+        match (verb, clauses.target) {
+            (Verb::Allow, None) => return Some(Action::Allow),
+            (Verb::Drop, None) => return Some(Action::Drop),
+            (Verb::Count, None) => return Some(Action::Count),
+            (Verb::Redirect, Some((Target::Sock(name), _))) => {
+                let report = &mut self.report;
+                let socket = self.sockets.look_up(&name.value, name.span, report)?;
+                return socket.map(Action::Redirect);
+            }
+            (Verb::Shortcut, Some((Target::WithinGroup(name), _))) => {
+                let report = &mut self.report;
+                let group = self.groups.look_up(&name.value, name.span, report)?;
+                return group.map(Action::Shortcut);
+            }
+            (_, None) => self.no_target(verb, span),
+            (_, Some((target, at))) => match pending_target(target) {
+                Some(pending) => pending::refuse(pending, at, &mut self.report),
+                None => self.misplaced_target(verb, at),
+            },
+        }
+        None
+    }
+
+    fn no_target(&mut self, verb: Verb, span: Span) {
+        let (missing, help) = match verb {
+            Verb::Shortcut => ("among which sockets", "add `within group NAME`"),
+            _ => ("where to", "add `to sock NAME`"),
+        };
+        self.report.error(
+            codes::NO_TARGET,
+            format!("the {} does not say {missing}", verb_word(verb)),
+            span,
+            "this verb needs a target",
+            help,
+        );
+    }
+
+    fn misplaced_target(&mut self, verb: Verb, span: Span) {
+        let help = match verb {
+            Verb::Redirect => "write `to sock NAME`",
+            Verb::Shortcut => "write `within group NAME`",
+            _ => "leave the target out, or write `redirect … to sock NAME`",
+        };
+        self.report.error(
+            codes::TARGET_MISPLACED,
+            format!("`{}` has no such target", verb_word(verb)),
+            span,
+            "does not belong to the verb",
+            help,
+        );
+    }
+
+    /// The protocols that a redirect matches: those it names, which its socket must hold, else those of its socket.
+    pub(super) fn redirect_protocols(
+        &mut self,
+        named: Vec<ProtocolMatch>,
+        written: &[Spanned<Protocol>],
+        socket: SocketId,
+    ) -> Option<Vec<ProtocolMatch>> {
+        let socket = &self.policy.sockets[socket];
+        let mut held: Vec<u8> = socket.listen.iter().map(|one| one.protocol).collect();
+        held.sort_unstable();
+        held.dedup();
+        if named.is_empty() {
+            let whole = |number| ProtocolMatch {
+                family: None,
+                number,
+                icmp: Vec::new(),
+            };
+            return Some(held.into_iter().map(whole).collect());
+        }
+        let words: Vec<&str> = held.iter().map(|&number| protocol_word(number)).collect();
+        let mut sound = true;
+        for (protocol, written) in named.iter().zip(written) {
+            if held.contains(&protocol.number) {
+                continue;
+            }
+            sound = false;
+            self.report.push(
+                Diagnostic::error(
+                    codes::SOCKET_PROTOCOL,
+                    format!("the socket `{}` does not take this protocol", socket.name),
+                    written.span,
+                    format!("the socket listens on {} only", words.join(" and ")),
+                )
+                .also(socket.place.span, "declared here")
+                .help(format!(
+                    "write `{}`, or leave the protocols out: a redirect takes those of its socket",
+                    words.join(", ")
+                )),
+            );
+        }
+        sound.then_some(named)
+    }
+}
+
+fn protocol_word(number: u8) -> &'static str {
+    if number == 6 { "tcp" } else { "udp" }
+}

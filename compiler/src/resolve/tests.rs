@@ -1,0 +1,303 @@
+//! Policies as text, and what is made of them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use sockc_grammar::parse;
+
+use super::*;
+use crate::generate::{Options, random_policy};
+use crate::hook::Hook;
+use crate::policy::{Action, Condition, Family, Rule, Side, SocketTest};
+
+/// A text through parser and resolver, syntax errors included.
+fn resolved(text: &str) -> (Option<Policy>, Vec<Diagnostic>, SourceMap) {
+    let mut sources = SourceMap::default();
+    let id = sources.add("test.sk", text);
+    let (file, mistakes) = parse(&sources, id);
+    assert!(mistakes.is_empty(), "{mistakes:?}\n{text}");
+    let (policy, diagnostics) = resolve(&file, &sources, "test");
+    (policy, diagnostics, sources)
+}
+
+/// The policy of a text that is right.
+fn policy(text: &str) -> Policy {
+    let (policy, diagnostics, _) = resolved(text);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    policy.unwrap()
+}
+
+/// The only rule of a text.
+fn rule(text: &str) -> Rule {
+    let policy = policy(text);
+    assert_eq!(policy.rules.len(), 1);
+    policy.rules.values().next().unwrap().clone()
+}
+
+/// The only diagnostic of a text.
+fn complaint(text: &str) -> Diagnostic {
+    let (_, mut diagnostics, _) = resolved(text);
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+    diagnostics.remove(0)
+}
+
+#[test]
+fn the_two_sentences() {
+    let policy = policy(
+        "default in drop\n\
+         socket proxy = tcp listen 127.0.0.1:1234, tcp listen [::1]:1234 if absent drop\n\
+         allow tcp to 1.1.1.0/24:53 if socket exists\n\
+         redirect 3.3.3.3:* to sock proxy\n",
+    );
+    assert_eq!(policy.name, "test");
+    let rules: Vec<&Rule> = policy.rules.values().collect();
+    assert_eq!(rules[0].action, Action::Allow);
+    assert_eq!(rules[0].direction, Direction::In);
+    assert_eq!(
+        rules[0].matches.conditions,
+        [Condition::Socket(SocketTest::Exists)]
+    );
+    let Some(Side::Endpoints {
+        negated: false,
+        endpoints,
+    }) = &rules[0].matches.to
+    else {
+        panic!("{:?}", rules[0].matches.to);
+    };
+    assert_eq!(
+        endpoints[0].addresses.v4.ranges(),
+        [(0x0101_0100, 0x0101_01ff)]
+    );
+    assert!(endpoints[0].addresses.v6.is_empty());
+    assert_eq!(endpoints[0].ports.as_ref().unwrap().ranges(), [(53, 53)]);
+    // The protocols are those of the socket.
+    let numbers: Vec<u8> = rules[1]
+        .matches
+        .protocols
+        .iter()
+        .map(|one| one.number)
+        .collect();
+    assert_eq!(numbers, [6]);
+    assert!(matches!(rules[1].action, Action::Redirect(_)));
+    let socket = policy.sockets.values().next().unwrap();
+    assert!(socket.drop_if_absent && socket.listen.len() == 2);
+}
+
+#[test]
+fn a_rule_keeps_its_place_and_its_text_on_one_line() {
+    let rule = rule("default in drop\n\n  web: allow tcp # the shop\n    to any:80 note \"x\"\n");
+    assert_eq!((rule.place.line, rule.place.column), (3, 3));
+    assert_eq!(rule.place.text, "web: allow tcp to any:80 note \"x\"");
+    assert_eq!(rule.label.as_deref(), Some("web"));
+}
+
+#[test]
+fn sets_hold_both_families_and_their_arithmetic_goes_from_the_left() {
+    let rule = rule(
+        "default in drop\n\
+         set rest = @lab - { 10.0.0.0/25, 2001:db8::/33 } + { 10.0.0.0 }\n\
+         set lab = { 10.0.0.0/24, 2001:db8::/32 }\n\
+         allow from @rest\n",
+    );
+    let Some(Side::Endpoints { endpoints, .. }) = rule.matches.from else {
+        panic!("no endpoints");
+    };
+    let set = &endpoints[0].addresses;
+    assert_eq!(
+        set.v4.ranges(),
+        [(0x0a00_0000, 0x0a00_0000), (0x0a00_0080, 0x0a00_00ff)]
+    );
+    assert_eq!(set.v6.ranges()[0].0, 0x2001_0db8_8000 << 80);
+    assert_eq!(endpoints[0].ports, None);
+}
+
+#[test]
+fn a_long_chain_of_sets_is_no_danger() {
+    let mut text = String::from("set s0 = { 10.0.0.1 }\n");
+    for number in 1..10_000 {
+        text += &format!("set s{number} = @s{}\n", number - 1);
+    }
+    let backwards: String = text.lines().rev().map(|line| format!("{line}\n")).collect();
+    assert!(resolved(&text).0.is_some());
+    assert!(resolved(&backwards).0.is_some());
+}
+
+#[test]
+fn directions_hooks_and_families() {
+    let hook = |text: &str| rule(text).at;
+    assert_eq!(hook("default in drop allow tcp at tc"), Some(Hook::TcIn));
+    assert_eq!(
+        hook("default out drop allow out tcp at tc"),
+        Some(Hook::TcOut)
+    );
+    assert_eq!(hook("count tcp at sk_lookup"), Some(Hook::SkLookup));
+    let shortcut = rule("group g = cgroup \"/g/\" shortcut tcp within group g at sk_msg");
+    assert_eq!(shortcut.direction, Direction::Send);
+    let icmp = rule("default in drop allow icmp6 neighbor-solicit");
+    let protocol = &icmp.matches.protocols[0];
+    assert_eq!((protocol.family, protocol.number), (Some(Family::V6), 58));
+    assert_eq!(protocol.icmp[0].kind, 135);
+}
+
+#[test]
+fn a_policy_of_redirects_and_counts_needs_no_default() {
+    let policy = policy(
+        "socket s = udp listen 127.0.0.1:53\n\
+         group g = cgroup \"/g\"\n\
+         count tcp\n\
+         shortcut tcp within group g\n\
+         redirect 192.0.2.1:53 to sock s\n",
+    );
+    assert_eq!(policy.rules.len(), 3);
+    assert!(policy.defaults.is_empty());
+}
+
+#[test]
+fn messages_say_what_to_write() {
+    let table = [
+        (
+            "default in drop allow from 10.0.0.1/8",
+            "write `10.0.0.0/8` for the network, or `10.0.0.1` for the one address",
+        ),
+        (
+            "default in drop allow to any:8099-8000",
+            "write `8000-8099`",
+        ),
+        (
+            "default in drop allow tcp to any:htps",
+            "write `https`, or the port's number",
+        ),
+        (
+            "default in drop allow icmp6 echo-requst",
+            "write `echo-request`, or the type's number",
+        ),
+        (
+            "default in drop allow icmp packet-too-big",
+            "`packet-too-big` is a type of `icmp6`: write `icmp6 packet-too-big`",
+        ),
+        (
+            "set office = { 10.0.0.1 } default in drop allow from @ofice",
+            "write `office`, or declare set `ofice`",
+        ),
+        (
+            "allow tcp to any:22",
+            "write `default in drop` or `default in allow`",
+        ),
+        (
+            "default in drop drop tcp at sk_lookup",
+            "write `reject`, or leave `at sk_lookup` out",
+        ),
+    ];
+    for (text, help) in table {
+        assert_eq!(complaint(text).help.as_deref(), Some(help), "{text}");
+    }
+}
+
+#[test]
+fn one_mistake_gives_one_message() {
+    for text in [
+        // The set is refused once, its uses are silent.
+        "live set banned max 10 default in drop drop from @banned drop to @banned",
+        "set lab = { 10.0.0.1/8 } set rest = @lab + { 10.0.0.1 } default in drop allow from @rest",
+        // What is included may declare what is missing.
+        "include \"common.sk\" allow from @office",
+        "socket s = registered redirect tcp to sock s",
+        "group g = cgroup \"g\" default send allow drop send tcp from group g",
+        "set a = @b set b = @a default in drop allow from @a",
+    ] {
+        complaint(text);
+    }
+}
+
+#[test]
+fn an_incomplete_file_misses_nothing() {
+    let mut sources = SourceMap::default();
+    let id = sources.add("test.sk", "allow from @gone to 10.0.0.1/8");
+    let (file, _) = parse(&sources, id);
+    let codes: Vec<_> = resolve_incomplete(&file, &sources)
+        .iter()
+        .map(|found| found.code)
+        .collect();
+    assert_eq!(codes, [codes::HOST_BITS]);
+}
+
+#[test]
+fn random_policies_are_right_and_most_of_their_rules_can_match() {
+    let mut warnings = 0;
+    for seed in 0..300 {
+        let text = random_policy(seed, Options::everything(30));
+        let (policy, diagnostics, _) = resolved(&text);
+        let errors: Vec<_> = diagnostics
+            .iter()
+            .filter(|found| found.severity == Severity::Error)
+            .collect();
+        assert!(errors.is_empty(), "seed {seed}: {errors:?}\n{text}");
+        assert_eq!(policy.unwrap().rules.len(), 30);
+        warnings += diagnostics.len();
+    }
+    assert!(warnings < 300 * 30 / 8, "{warnings} warnings");
+}
+
+#[test]
+fn example_policies_are_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "sk") {
+            policy(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// The line and code of every `#~ CODE`.
+fn announced(text: &str) -> Vec<(u32, String)> {
+    let mut announced = Vec::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        for code in text.split("#~ ").skip(1) {
+            announced.push((line, code.trim().to_owned()));
+        }
+    }
+    announced
+}
+
+#[test]
+fn every_bad_policy_gets_the_codes_it_announces_and_every_code_has_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/bad");
+    let mut missing: BTreeSet<String> = codes::CODES
+        .iter()
+        .map(|(code, _)| code.0.to_owned())
+        .collect();
+    let ours = missing.clone();
+    let mut wrong: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let announced = announced(&text);
+        if !announced.iter().all(|(_, code)| ours.contains(code)) {
+            continue;
+        }
+        let (policy, diagnostics, sources) = resolved(&text);
+        let found: Vec<_> = diagnostics
+            .iter()
+            .map(|found| (sources.place(found.primary.span).0, found.code.0.to_owned()))
+            .collect();
+        if found != announced {
+            wrong.push(format!(
+                "{}:\n found {found:?}\n announced {announced:?}",
+                path.display()
+            ));
+        }
+        let accepted = announced.iter().all(|(_, code)| code.starts_with('W'));
+        assert_eq!(policy.is_some(), accepted, "{}", path.display());
+        assert!(
+            diagnostics.iter().all(|found| found.help.is_some()),
+            "{}",
+            path.display()
+        );
+        for (_, code) in announced {
+            missing.remove(&code);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(missing.is_empty(), "no bad policy shows {missing:?}");
+}

@@ -1,0 +1,344 @@
+//! What to say of text that did not parse: one message with what was found and what to write.
+//!
+//! Takes the place where the parse broke and what could have stood there; looks at the text around it to tell a
+//! misspelt word from another tool's word from a missing brace. It sees no grammar rules.
+
+mod endpoint;
+
+pub(crate) use endpoint::bare_ipv6;
+
+use crate::codes;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scan;
+use crate::source::{SourceId, Span};
+use crate::tree::{Expected, span};
+use crate::words;
+
+/// A statement that did not parse.
+pub(crate) struct Failure<'t> {
+    /// The whole text.
+    pub(crate) text: &'t str,
+    /// Its id.
+    pub(crate) source: SourceId,
+    /// Where the statement begins.
+    pub(crate) start: usize,
+    /// Where the parse broke; blanks may stand there.
+    pub(crate) broke: usize,
+    /// The first thing at or behind that place.
+    pub(crate) at: usize,
+    /// The end of what stands before that place, without blanks and comments.
+    pub(crate) last_end: usize,
+    /// What could have stood there.
+    pub(crate) expected: Expected,
+    /// Whether the text is one packet, which ends with the text only.
+    pub(crate) packet: bool,
+}
+
+/// The message for a statement that did not parse.
+pub(crate) fn explain(failure: &Failure<'_>) -> Diagnostic {
+    let found = scan::word(failure.text, failure.at);
+    failure
+        .open_string()
+        .or_else(|| failure.endpoint())
+        .or_else(|| failure.open_brace())
+        .or_else(|| failure.incomplete())
+        .or_else(|| failure.foreign(found))
+        .or_else(|| failure.reserved_name(found))
+        .or_else(|| failure.bare_elements())
+        .or_else(|| failure.address())
+        .or_else(|| failure.misplaced(found))
+        .or_else(|| failure.unknown_word(found))
+        .unwrap_or_else(|| failure.unexpected())
+}
+
+/// The message for text at a place where a statement must begin.
+pub(crate) fn no_statement(text: &str, source: SourceId, at: usize) -> Diagnostic {
+    let failure = Failure {
+        text,
+        source,
+        start: at,
+        broke: at,
+        at,
+        last_end: at,
+        expected: Expected::default(),
+        packet: false,
+    };
+    let word = scan::word(text, at);
+    failure
+        .open_string()
+        .or_else(|| failure.glued_label(word))
+        .or_else(|| failure.foreign(word))
+        .or_else(|| failure.misplaced(word))
+        .or_else(|| failure.unknown_word(word))
+        .unwrap_or_else(|| failure.no_beginning(word))
+}
+
+/// The message for a statement that parsed and made no sense to us: never seen, and no reason to stop.
+pub(crate) fn not_understood(place: Span) -> Diagnostic {
+    Diagnostic::error(
+        codes::EXPECTED,
+        "this statement was not understood",
+        place,
+        "here",
+    )
+}
+
+impl Failure<'_> {
+    fn byte(&self) -> Option<u8> {
+        scan::byte(self.text, self.at)
+    }
+
+    fn span(&self, length: usize) -> Span {
+        span(
+            self.source,
+            self.at,
+            (self.at + length).min(self.text.len()),
+        )
+    }
+
+    fn error(
+        &self,
+        code: Code,
+        message: impl Into<String>,
+        place: Span,
+        label: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic::error(code, message, place, label)
+    }
+
+    fn open_string(&self) -> Option<Diagnostic> {
+        if self.byte() != Some(b'"') || scan::string_end(self.text, self.at).is_some() {
+            return None;
+        }
+        Some(
+            self.error(
+                codes::OPEN_STRING,
+                "string without its closing quote",
+                self.span(1),
+                "begins here",
+            )
+            .help("write `\"` at its end, on the same line"),
+        )
+    }
+
+    /// A list that is not closed before the text or the statement ends.
+    fn open_brace(&self) -> Option<Diagnostic> {
+        if !self.expected.has("}") || !self.statement_ends() {
+            return None;
+        }
+        let open = self.open_brace_before();
+        let place = span(self.source, self.last_end.saturating_sub(1), self.last_end);
+        let diagnostic = self.error(
+            codes::OPEN_BRACE,
+            "missing `}`",
+            place,
+            "expected `}` behind this",
+        );
+        let diagnostic = diagnostic.help("write `}` at the end of the list");
+        Some(match open {
+            Some(open) => diagnostic.also(span(self.source, open, open + 1), "opened here"),
+            None => diagnostic,
+        })
+    }
+
+    /// The last `{` of the statement that is still open where the parse broke.
+    fn open_brace_before(&self) -> Option<usize> {
+        let mut open = Vec::new();
+        let mut at = self.start;
+        while at < self.at {
+            match scan::byte(self.text, at)? {
+                b'#' => at = scan::line_end(self.text, at),
+                b'"' => at = scan::string_end(self.text, at).unwrap_or(at + 1),
+                byte => {
+                    if byte == b'{' {
+                        open.push(at);
+                    } else if byte == b'}' {
+                        open.pop();
+                    }
+                    at += 1;
+                }
+            }
+        }
+        open.pop()
+    }
+
+    /// Whether the text, the block or the statement ends where the parse broke.
+    fn statement_ends(&self) -> bool {
+        match self.byte() {
+            None => true,
+            Some(_) if self.packet => false,
+            Some(b'}') => !self.expected.has("}"),
+            Some(_) => {
+                scan::first_on_line(self.text, self.at)
+                    && scan::begins_statement(self.text, self.at)
+            }
+        }
+    }
+
+    fn incomplete(&self) -> Option<Diagnostic> {
+        let expected = self.expected.text();
+        if !self.statement_ends() || expected.is_empty() || self.last_end <= self.start {
+            return None;
+        }
+        let place = span(self.source, self.last_end.saturating_sub(1), self.last_end);
+        Some(self.error(
+            codes::INCOMPLETE,
+            format!("the statement ends too early: expected {expected}"),
+            place,
+            "the statement ends here",
+        ))
+    }
+
+    fn foreign(&self, word: &str) -> Option<Diagnostic> {
+        let rest = scan::rest(self.text, self.at);
+        let mark = words::FOREIGN_MARKS
+            .iter()
+            .find(|(mark, _)| rest.starts_with(mark));
+        let (found, help) = match mark {
+            Some((mark, help)) => (*mark, *help),
+            None => (word, words::foreign(word)?),
+        };
+        if self.expected.has_name() && mark.is_none() {
+            return None;
+        }
+        Some(
+            self.error(
+                codes::FOREIGN_WORD,
+                format!("`{found}` is a word of another tool"),
+                self.span(found.len()),
+                "not a word of sockc",
+            )
+            .help(help),
+        )
+    }
+
+    fn reserved_name(&self, word: &str) -> Option<Diagnostic> {
+        if !self.expected.has_name() || !words::is_reserved(word) {
+            return None;
+        }
+        let help = match (scan::word(self.text, self.start), word) {
+            ("policy", "accept" | "allow" | "drop" | "reject") => {
+                format!("write `default in {word}` for a default")
+            }
+            _ => format!("choose another name, such as `{word}-1`"),
+        };
+        Some(
+            self.error(
+                codes::RESERVED_NAME,
+                format!("`{word}` is a reserved word and cannot be a name"),
+                self.span(word.len()),
+                "a name must stand here",
+            )
+            .help(help),
+        )
+    }
+
+    /// Words of the language at the wrong place, where more than "expected …" helps.
+    fn misplaced(&self, word: &str) -> Option<Diagnostic> {
+        let help = match word {
+            "socket" | "fragment" | "length" | "ttl" | "dscp" | "vlan" | "flags" | "no"
+            | "established"
+                if self.expected.kinds.contains(&"a clause") =>
+            {
+                "conditions follow `if`, joined by `and`: `if no socket and fragment`"
+            }
+            "in" | "out" | "send" | "receive" if self.expected.kinds.contains(&"a clause") => {
+                "the direction stands right behind the verb: `allow out tcp …`"
+            }
+            "tcp" | "udp" | "icmp" | "icmp6" | "sctp"
+                if self.expected.kinds.contains(&"a clause") =>
+            {
+                "protocols stand behind the verb and the direction, joined by `,`: `allow in tcp, udp …`"
+            }
+            _ => return None,
+        };
+        Some(self.unexpected().help(help))
+    }
+
+    fn unknown_word(&self, word: &str) -> Option<Diagnostic> {
+        if word.is_empty() || words::is_known(word) {
+            return None;
+        }
+        let begins = self.expected.is_empty() || scan::first_on_line(self.text, self.at);
+        let others = words::every().filter(|known| begins || !words::STATEMENT.contains(known));
+        let likely = words::nearest(word, self.expected.candidates())
+            .or_else(|| words::nearest(word, others));
+        let expected = self.expected.text();
+        let label = if expected.is_empty() {
+            "a statement must begin here".to_owned()
+        } else {
+            format!("expected {expected}")
+        };
+        let diagnostic = self.error(
+            codes::UNKNOWN_WORD,
+            format!("unknown word `{word}`"),
+            self.span(word.len()),
+            label,
+        );
+        Some(match likely {
+            Some(likely) => diagnostic.help(format!("did you mean `{likely}`?")),
+            None => diagnostic,
+        })
+    }
+
+    fn glued_label(&self, word: &str) -> Option<Diagnostic> {
+        if !scan::is_glued_label(self.text, self.at) {
+            return None;
+        }
+        let behind = scan::word(self.text, self.at + word.len() + 1);
+        Some(
+            self.error(
+                codes::GLUED_LABEL,
+                "label without a blank behind it",
+                self.span(word.len() + 1),
+                "a label",
+            )
+            .help(format!("write `{word}: {behind}`")),
+        )
+    }
+
+    /// A word of the language that begins no statement.
+    fn no_beginning(&self, word: &str) -> Diagnostic {
+        match words::nearest(word, words::STATEMENT.iter().copied()) {
+            Some(likely) => self.unexpected().help(format!("did you mean `{likely}`?")),
+            None => self.unexpected(),
+        }
+    }
+
+    fn unexpected(&self) -> Diagnostic {
+        let expected = match self.expected.text() {
+            text if text.is_empty() => "a statement".to_owned(),
+            text => text,
+        };
+        let found = self.found();
+        let length = found.len().max(1);
+        let shown = match found {
+            "" => "the end of the text".to_owned(),
+            text => format!("`{}`", text.escape_debug()),
+        };
+        self.error(
+            codes::EXPECTED,
+            format!("expected {expected}, found {shown}"),
+            self.span(length),
+            format!("expected {expected}"),
+        )
+    }
+
+    /// What stands where the parse broke: a word, a run of digits and such, or one letter.
+    fn found(&self) -> &str {
+        let word = scan::word(self.text, self.at);
+        if !word.is_empty() {
+            return word;
+        }
+        let rest = scan::rest(self.text, self.at);
+        let chunk = scan::chunk(self.text, self.at);
+        let first = rest.chars().next();
+        if chunk.len() <= 40
+            && first.is_some_and(|first| first.is_ascii_alphanumeric() || "@[.".contains(first))
+        {
+            return chunk;
+        }
+        let length = first.map_or(0, char::len_utf8);
+        rest.get(..length).unwrap_or("")
+    }
+}

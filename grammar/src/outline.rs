@@ -1,0 +1,168 @@
+//! One pass over a text before it is parsed: braces, comments, lines that begin a statement, nesting that is too deep.
+//!
+//! It lets the parser go on after a mistake, refuses deep nesting before anything recurses, and gives the formatter
+//! its comments. It knows strings and comments, and no grammar.
+
+use crate::scan;
+
+/// How deep conditions may nest: braces and `no`s together.
+const DEEPEST: usize = 64;
+
+/// A brace outside strings and comments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brace {
+    /// Where it stands.
+    pub(crate) at: usize,
+    /// `{` or `}`.
+    pub(crate) open: bool,
+}
+
+/// What one pass found, everything in the order of the text.
+#[derive(Debug, Default)]
+pub(crate) struct Outline {
+    /// Every brace.
+    pub(crate) braces: Vec<Brace>,
+    /// Begin and end of every comment, `#` included, line break not.
+    pub(crate) comments: Vec<(usize, usize)>,
+    /// The first word of every line that begins a statement.
+    pub(crate) starts: Vec<usize>,
+    /// Where nesting became too deep.
+    pub(crate) deep: Vec<usize>,
+}
+
+impl Outline {
+    /// Reads a text.
+    pub(crate) fn of(text: &str) -> Self {
+        let mut outline = Self::default();
+        let mut nesting = Nesting::default();
+        let mut at = 0;
+        let mut line_is_new = true;
+        while let Some(byte) = scan::byte(text, at) {
+            if !scan::is_blank(byte) && byte != b'#' && line_is_new {
+                line_is_new = false;
+                if scan::begins_statement(text, at) {
+                    outline.starts.push(at);
+                    nesting = Nesting::default();
+                }
+            }
+            line_is_new |= byte == b'\n';
+            at = outline.step(text, at, byte, &mut nesting);
+        }
+        outline
+    }
+
+    /// Takes in what stands at `at` and gives the offset behind it.
+    fn step(&mut self, text: &str, at: usize, byte: u8, nesting: &mut Nesting) -> usize {
+        match byte {
+            b'#' => {
+                let end = scan::line_end(text, at);
+                self.comments.push((at, end));
+                return end;
+            }
+            b'"' => {
+                nesting.other();
+                return scan::string_end(text, at).unwrap_or_else(|| scan::line_end(text, at));
+            }
+            b'{' => {
+                self.braces.push(Brace { at, open: true });
+                nesting.open();
+            }
+            b'}' => {
+                self.braces.push(Brace { at, open: false });
+                nesting.close();
+            }
+            _ if scan::is_blank(byte) => {}
+            _ => {
+                let word = scan::word(text, at);
+                nesting.word(word);
+                if nesting.too_deep() {
+                    self.deep.push(at);
+                }
+                return at + word.len().max(1);
+            }
+        }
+        if nesting.too_deep() {
+            self.deep.push(at);
+        }
+        at + 1
+    }
+
+    /// The first line at or behind `at` that begins a statement.
+    pub(crate) fn next_start(&self, at: usize) -> Option<usize> {
+        let index = self.starts.partition_point(|&start| start < at);
+        self.starts.get(index).copied()
+    }
+
+    /// The braces at or behind `at`.
+    pub(crate) fn braces_from(&self, at: usize) -> &[Brace] {
+        let index = self.braces.partition_point(|brace| brace.at < at);
+        self.braces.get(index..).unwrap_or(&[])
+    }
+
+    /// The end of what stands before `at`, blanks and comments left out.
+    pub(crate) fn token_end_before(&self, text: &str, at: usize) -> usize {
+        let mut end = at;
+        loop {
+            while end > 0 && scan::byte(text, end - 1).is_some_and(scan::is_blank) {
+                end -= 1;
+            }
+            let index = self.comments.partition_point(|comment| comment.1 < end);
+            match self.comments.get(index) {
+                Some(&(start, comment_end)) if comment_end == end && start < end => end = start,
+                _ => return end,
+            }
+        }
+    }
+
+    /// The first place at or behind `at` and before `end` where nesting became too deep.
+    pub(crate) fn deep_between(&self, at: usize, end: usize) -> Option<usize> {
+        let index = self.deep.partition_point(|&deep| deep < at);
+        self.deep.get(index).copied().filter(|&deep| deep < end)
+    }
+}
+
+/// How deep the text is at the moment, since the last line that began a statement.
+#[derive(Debug, Default)]
+struct Nesting {
+    /// For each open brace, how much it added.
+    braces: Vec<usize>,
+    /// The sum of those.
+    depth: usize,
+    /// `no` words in a row.
+    noes: usize,
+    /// Whether the limit was passed and said already.
+    said: bool,
+}
+
+impl Nesting {
+    fn open(&mut self) {
+        self.braces.push(self.noes + 1);
+        self.depth += self.noes + 1;
+        self.noes = 0;
+    }
+
+    fn close(&mut self) {
+        self.depth -= self.braces.pop().unwrap_or(0);
+        self.noes = 0;
+    }
+
+    fn word(&mut self, word: &str) {
+        match word {
+            "no" => self.noes += 1,
+            "any" | "of" => {}
+            _ => self.noes = 0,
+        }
+    }
+
+    fn other(&mut self) {
+        self.noes = 0;
+    }
+
+    /// True once for each time the limit is passed.
+    fn too_deep(&mut self) -> bool {
+        let deep = self.depth + self.noes > DEEPEST;
+        let first = deep && !self.said;
+        self.said = deep;
+        first
+    }
+}

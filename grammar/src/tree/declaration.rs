@@ -1,0 +1,270 @@
+//! Statements that declare: version, policy, include, interfaces, zones, defaults, sets, sockets, maps, groups, pairs,
+//! and the heads of blocks.
+
+use super::{Builder, Node, Rule, child, children, first, rule};
+use crate::ast::{
+    Address, DefaultLine, Direction, Expect, ExpectedVerdict, GroupDecl, Include, Listen, MapDecl,
+    MapEntry, Name, PairsDecl, Scope, SetDecl, SetOperator, SetTerm, SetValue, SocketDecl,
+    SocketOrigin, Statement, Zone,
+};
+use crate::source::{Span, Spanned};
+
+impl Builder {
+    /// Any statement but a block.
+    pub(super) fn statement(&mut self, node: &Node<'_>) -> Option<Statement> {
+        Some(match node.as_rule() {
+            Rule::rule_line => Statement::Rule(Box::new(self.rule(node)?)),
+            Rule::version => Statement::Version(self.number_in(node)?),
+            Rule::policy => Statement::Policy(self.name_in(node)?),
+            Rule::include => Statement::Include(self.include(node)?),
+            Rule::interfaces => Statement::Interfaces(self.patterns(node)?),
+            Rule::zone => Statement::Zone(Zone {
+                name: self.name_in(node)?,
+                interfaces: self.patterns(node)?,
+            }),
+            Rule::default_line => Statement::Default(self.default_line(node)?),
+            Rule::set_decl => Statement::Set(self.set_decl(node)?),
+            Rule::socket_decl => Statement::Socket(self.socket_decl(node)?),
+            Rule::map_decl => Statement::Map(self.map_decl(node)?),
+            Rule::group_decl => Statement::Group(GroupDecl {
+                name: self.name_in(node)?,
+                cgroup: self.string_in(node)?,
+            }),
+            Rule::pairs_decl => Statement::Pairs(PairsDecl {
+                name: self.name_in(node)?,
+                max: self.optional_number(node)?,
+            }),
+            _ => Statement::Expect(self.expect_line(node)?),
+        })
+    }
+
+    /// What a block is for.
+    pub(super) fn scope(&mut self, node: &Node<'_>) -> Option<Scope> {
+        let scope = first(&child(node, Rule::scope)?)?;
+        Some(match scope.as_rule() {
+            Rule::for_zone => Scope::Zone(self.name_in(&scope)?),
+            Rule::for_interface => Scope::Interface(self.pattern_in(&scope)?),
+            _ => Scope::Netns(self.string_in(&scope)?),
+        })
+    }
+
+    /// The number that may be a child of `node`; the outer `None` is a mistake that was said.
+    #[allow(clippy::option_option, reason = "absent is not the same as wrong")]
+    fn optional_number(&mut self, node: &Node<'_>) -> Option<Option<Spanned<u64>>> {
+        match child(node, Rule::number) {
+            Some(number) => self.number(&number).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn include(&mut self, node: &Node<'_>) -> Option<Include> {
+        let Some(builtin) = child(node, Rule::builtin) else {
+            return Some(Include::Path(self.string_in(node)?));
+        };
+        let name = builtin
+            .as_str()
+            .trim_start_matches('<')
+            .trim_end_matches('>');
+        Some(Include::Builtin(self.spanned(&builtin, name.to_owned())))
+    }
+
+    fn patterns(&mut self, node: &Node<'_>) -> Option<Vec<Name>> {
+        let mut patterns = Vec::new();
+        for pattern in children(node, Rule::pattern) {
+            patterns.push(self.pattern(&pattern)?);
+        }
+        Some(patterns)
+    }
+
+    fn default_line(&mut self, node: &Node<'_>) -> Option<DefaultLine> {
+        let verb = child(node, Rule::default_verb)?;
+        let log = match child(node, Rule::log_clause) {
+            Some(log) => {
+                let value = self.log(&log)?;
+                Some(self.spanned(&log, value))
+            }
+            None => None,
+        };
+        Some(DefaultLine {
+            // `in` may be left out, as in rules.
+            direction: self.direction(node).unwrap_or(Spanned {
+                value: Direction::In,
+                span: self.span(&verb),
+            }),
+            verb: self.spanned(&verb, rule::verb(verb.as_str())),
+            log,
+        })
+    }
+
+    fn live(&self, node: &Node<'_>) -> Option<Span> {
+        child(node, Rule::k_live).map(|word| self.span(&word))
+    }
+
+    fn set_decl(&mut self, node: &Node<'_>) -> Option<SetDecl> {
+        let (mut max, mut expires, mut value) = (None, None, None);
+        for part in node.clone().into_inner() {
+            match part.as_rule() {
+                Rule::set_max => {
+                    let number = self.number_in(&part)?;
+                    self.once("max", &mut max, self.spanned(&part, number))?;
+                }
+                Rule::set_expires => {
+                    let duration = self.duration(&child(&part, Rule::duration)?)?;
+                    self.once("expires", &mut expires, self.spanned(&part, duration))?;
+                }
+                Rule::set_is => {
+                    let contents = self.set_value(&part)?;
+                    self.once("=", &mut value, self.spanned(&part, contents))?;
+                }
+                _ => {}
+            }
+        }
+        Some(SetDecl {
+            live: self.live(node),
+            name: self.name_in(node)?,
+            max: max.map(|max| max.value),
+            expires: expires.map(|expires| expires.value),
+            value: value.map(|value| value.value),
+        })
+    }
+
+    fn set_value(&mut self, node: &Node<'_>) -> Option<SetValue> {
+        if let Some(ports) = child(node, Rule::port_set) {
+            return Some(SetValue::Ports(self.port_items(&ports)?));
+        }
+        let arithmetic = child(node, Rule::arithmetic)?;
+        let mut parts = arithmetic.into_inner();
+        let first = self.term(&parts.next()?)?;
+        let mut rest = Vec::new();
+        while let (Some(operator), Some(term)) = (parts.next(), parts.next()) {
+            let value = match operator.as_rule() {
+                Rule::plus => SetOperator::Plus,
+                _ => SetOperator::Minus,
+            };
+            rest.push((self.spanned(&operator, value), self.term(&term)?));
+        }
+        Some(SetValue::Addresses { first, rest })
+    }
+
+    fn term(&mut self, node: &Node<'_>) -> Option<SetTerm> {
+        let inner = first(node)?;
+        Some(match inner.as_rule() {
+            Rule::element_list => SetTerm::Elements(self.elements(&inner)?),
+            Rule::set_ref => SetTerm::Named(self.set_ref(&inner)),
+            _ => SetTerm::File {
+                path: self.string_in(&inner)?,
+                max: self.optional_number(&inner)?,
+            },
+        })
+    }
+
+    /// `{ ADDRESS, … }`; every bad address is said.
+    pub(super) fn elements(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Address>>> {
+        let mut elements = Vec::new();
+        let mut complete = true;
+        for element in children(node, Rule::element) {
+            let address = self.address(&first(&element)?);
+            complete &= address.is_some();
+            elements.extend(address);
+        }
+        complete.then_some(elements)
+    }
+
+    fn socket_decl(&mut self, node: &Node<'_>) -> Option<SocketDecl> {
+        let absent = child(node, Rule::absent).and_then(|absent| child(&absent, Rule::absent_verb));
+        Some(SocketDecl {
+            name: self.name_in(node)?,
+            origin: self.origin(&child(node, Rule::origin)?)?,
+            absent: absent.map(|verb| self.spanned(&verb, rule::verb(verb.as_str()))),
+        })
+    }
+
+    fn origin(&mut self, node: &Node<'_>) -> Option<SocketOrigin> {
+        let inner = first(node)?;
+        Some(match inner.as_rule() {
+            Rule::k_registered => SocketOrigin::Registered(self.span(&inner)),
+            Rule::systemd => {
+                let mut strings = children(&inner, Rule::string);
+                SocketOrigin::Systemd {
+                    unit: self.string(&strings.next()?)?,
+                    name: match strings.next() {
+                        Some(name) => Some(self.string(&name)?),
+                        None => None,
+                    },
+                }
+            }
+            Rule::process => SocketOrigin::Process {
+                pid_file: self.string_in(&inner)?,
+                listen: self.listens(&child(&inner, Rule::listens)?)?,
+            },
+            _ => SocketOrigin::Listen(self.listens(&inner)?),
+        })
+    }
+
+    fn listens(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Listen>>> {
+        let mut listens = Vec::new();
+        for listen in children(node, Rule::listen) {
+            let at = child(&listen, Rule::listen_at)?;
+            let value = Listen {
+                protocol: self.name(&child(&listen, Rule::listen_protocol)?),
+                address: self.host(&child(&at, Rule::host)?)?,
+                port: self.number_in(&at)?,
+            };
+            listens.push(self.spanned(&listen, value));
+        }
+        Some(listens)
+    }
+
+    fn map_decl(&mut self, node: &Node<'_>) -> Option<MapDecl> {
+        let (mut max, mut entries) = (None, None);
+        for part in node.clone().into_inner() {
+            match part.as_rule() {
+                Rule::map_max => {
+                    let number = self.number_in(&part)?;
+                    self.once("max", &mut max, self.spanned(&part, number))?;
+                }
+                Rule::map_is => {
+                    let contents = self.map_entries(&part)?;
+                    self.once("=", &mut entries, self.spanned(&part, contents))?;
+                }
+                _ => {}
+            }
+        }
+        Some(MapDecl {
+            live: self.live(node),
+            name: self.name_in(node)?,
+            max: max.map(|max| max.value),
+            entries: entries.map(|entries| entries.value).unwrap_or_default(),
+        })
+    }
+
+    fn map_entries(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<MapEntry>>> {
+        let mut entries = Vec::new();
+        for entry in children(node, Rule::map_entry) {
+            let protocol = match child(&entry, Rule::protocol) {
+                Some(protocol) => Some(self.protocol(&protocol)?),
+                None => None,
+            };
+            let value = MapEntry {
+                protocol,
+                endpoint: self.endpoint(&child(&entry, Rule::endpoint)?)?,
+                socket: self.name_in(&entry)?,
+            };
+            entries.push(self.spanned(&entry, value));
+        }
+        Some(entries)
+    }
+
+    fn expect_line(&mut self, node: &Node<'_>) -> Option<Expect> {
+        let expected = child(node, Rule::expected)?;
+        let inner = first(&expected)?;
+        let verdict = match inner.as_rule() {
+            Rule::expected_redirect => ExpectedVerdict::RedirectToSock(self.name_in(&inner)?),
+            _ => ExpectedVerdict::Plain(rule::verb(inner.as_str())),
+        };
+        Some(Expect {
+            verdict: self.spanned(&expected, verdict),
+            packet: self.packet(&child(node, Rule::packet)?)?,
+        })
+    }
+}

@@ -1,0 +1,386 @@
+//! Walks through a text statement by statement: which rule to ask for, blocks, and the way on after a mistake.
+//!
+//! The way on: the next line that begins a statement, or the `}` that closes the block. Not here: what to say of a
+//! mistake (`mistake.rs`), and the nodes (`Builder`).
+
+use pest::Parser;
+use pest::error::{ErrorVariant, InputLocation};
+
+use super::expected::Expected;
+use super::opening::opening;
+use super::pieces::{Pieces, pieces};
+use super::resume::{InBlock, resume};
+use super::{Builder, Grammar, Node, Rule, end_of, span};
+use crate::ast::{ForBlock, Packet, Scope, Statement};
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::mistake::{self, Failure};
+use crate::outline::Outline;
+use crate::scan;
+use crate::source::{SourceId, Spanned};
+use crate::words;
+
+/// How many mistakes are said before the rest of a text is left unread.
+const MOST_MISTAKES: usize = 256;
+
+/// How deep blocks may stand in each other.
+const DEEPEST_BLOCK: usize = 16;
+
+/// What the formatter prints, in the order of the text.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A statement on its own.
+    Statement(Pieces),
+    /// `for … {`
+    Open(Pieces),
+    /// The `}` of a block, at this offset.
+    Close(usize),
+}
+
+/// What came out of a text.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// The statements that could be understood.
+    pub(crate) statements: Vec<Spanned<Statement>>,
+    /// The mistakes, in the order of the text.
+    pub(crate) mistakes: Vec<Diagnostic>,
+    /// Everything as pieces.
+    pub(crate) items: Vec<Item>,
+    /// The comments, in the order of the text.
+    pub(crate) comments: Vec<(usize, usize)>,
+}
+
+/// Reads a whole file; `with_items` for the formatter.
+pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
+    let mut driver = Driver {
+        text,
+        source,
+        outline: Outline::of(text),
+        at: if text.starts_with('\u{feff}') { 3 } else { 0 },
+        blocks: vec![Block::default()],
+        mistakes: Vec::new(),
+        items: with_items.then(Vec::new),
+    };
+    driver.run();
+    driver.finish()
+}
+
+/// Reads a packet in words and nothing behind it.
+pub(crate) fn read_packet(text: &str, source: SourceId) -> Result<Packet, Vec<Diagnostic>> {
+    let outline = Outline::of(text);
+    if let Some(deep) = outline.deep.first() {
+        return Err(vec![too_deep(source, *deep)]);
+    }
+    let start = scan::skip(text, 0);
+    let mut builder = Builder::new(source, start);
+    let packet = match Grammar::parse(Rule::whole_packet, scan::rest(text, start)) {
+        Ok(mut parsed) => parsed.next().and_then(|node| builder.packet(&node)),
+        Err(error) => {
+            let failure = Failure {
+                packet: true,
+                ..failure(text, source, &outline, start, &error)
+            };
+            builder.mistakes.push(mistake::explain(&failure));
+            None
+        }
+    };
+    packet.ok_or(builder.mistakes)
+}
+
+/// A block that is open, or the file itself.
+#[derive(Default)]
+struct Block {
+    /// Where it begins, where its `{` stands, and what it is for; `None` for the file, and for a head that was wrong.
+    head: Option<(usize, usize, Scope)>,
+    statements: Vec<Spanned<Statement>>,
+}
+
+struct Driver<'t> {
+    text: &'t str,
+    source: SourceId,
+    outline: Outline,
+    at: usize,
+    /// The file, and the blocks that are open.
+    blocks: Vec<Block>,
+    mistakes: Vec<Diagnostic>,
+    items: Option<Vec<Item>>,
+}
+
+impl<'t> Driver<'t> {
+    fn run(&mut self) {
+        loop {
+            self.at = scan::skip(self.text, self.at);
+            if self.mistakes.len() >= MOST_MISTAKES {
+                self.stop();
+                return;
+            }
+            match scan::byte(self.text, self.at) {
+                None => return,
+                Some(b'}') => self.close(),
+                Some(_) => self.statement(),
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.at < self.text.len() {
+            let place = span(self.source, self.at, self.at);
+            self.mistakes.push(Diagnostic::error(
+                codes::TOO_MANY,
+                format!("{MOST_MISTAKES} mistakes: the rest was not read"),
+                place,
+                "stopped here",
+            ));
+        }
+        for block in &mut self.blocks {
+            block.head = None;
+        }
+    }
+
+    fn finish(mut self) -> Reading {
+        while self.blocks.len() > 1 {
+            if let Some(Block {
+                head: Some((_, open, _)),
+                ..
+            }) = self.blocks.last()
+            {
+                self.mistakes.push(
+                    Diagnostic::error(
+                        codes::OPEN_BRACE,
+                        "missing `}`",
+                        span(self.source, *open, *open + 1),
+                        "this block is not closed",
+                    )
+                    .help("write `}` behind the last rule of the block"),
+                );
+            }
+            self.end_block(self.text.len());
+        }
+        self.mistakes
+            .sort_by_key(|mistake| mistake.primary.span.start);
+        Reading {
+            statements: self.blocks.pop().unwrap_or_default().statements,
+            mistakes: self.mistakes,
+            items: self.items.unwrap_or_default(),
+            comments: self.outline.comments,
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(items) = &mut self.items {
+            items.push(Item::Close(self.at));
+        }
+        if self.blocks.len() == 1 {
+            let place = span(self.source, self.at, self.at + 1);
+            self.mistakes.push(
+                Diagnostic::error(
+                    codes::STRAY_BRACE,
+                    "`}` that closes nothing",
+                    place,
+                    "no block is open here",
+                )
+                .help("take it out"),
+            );
+        } else {
+            self.end_block(self.at + 1);
+        }
+        self.at += 1;
+    }
+
+    fn end_block(&mut self, end: usize) {
+        let Some(Block { head, statements }) = self.blocks.pop() else {
+            return;
+        };
+        if let Some((start, _, scope)) = head {
+            self.push(start, end, Statement::For(ForBlock { scope, statements }));
+        }
+    }
+
+    fn push(&mut self, start: usize, end: usize, value: Statement) {
+        let span = span(self.source, start, end);
+        if let Some(block) = self.blocks.last_mut() {
+            block.statements.push(Spanned { value, span });
+        }
+    }
+
+    fn statement(&mut self) {
+        let start = self.at;
+        let next = self
+            .outline
+            .next_start(start + 1)
+            .unwrap_or(self.text.len());
+        if let Some(deep) = self.outline.deep_between(start, next) {
+            self.mistakes.push(too_deep(self.source, deep));
+            self.at = self.resume(start, deep);
+            return;
+        }
+        let Some(rule) = opening(self.text, start) else {
+            self.mistakes
+                .push(mistake::no_statement(self.text, self.source, start));
+            self.at = self.resume(start, start);
+            return;
+        };
+        let parsed = Grammar::parse(rule, scan::rest(self.text, start)).ok();
+        match parsed.and_then(|mut parsed| parsed.next()) {
+            Some(node) if self.is_complete(rule, start, start + end_of(&node)) => {
+                self.accept(&node, start)
+            }
+            parsed => self.broken(rule, start, parsed.as_ref()),
+        }
+    }
+
+    /// Whether the statement that begins at `start` may end at `end`: what follows is no part of it.
+    fn is_complete(&self, rule: Rule, start: usize, end: usize) -> bool {
+        let next = scan::skip(self.text, end);
+        match scan::byte(self.text, next) {
+            None | Some(b'}') => true,
+            Some(_) if rule == Rule::for_head => true,
+            Some(_) if scan::begins_statement(self.text, next) => true,
+            Some(_) if !scan::first_on_line(self.text, next) => false,
+            Some(_) => {
+                let word = scan::word(self.text, next);
+                let outdented = scan::column(self.text, next) <= scan::column(self.text, start);
+                !words::is_known(word) || (outdented && !words::continues(word))
+            }
+        }
+    }
+
+    fn accept(&mut self, node: &Node<'_>, start: usize) {
+        let end = start + end_of(node);
+        self.at = end;
+        let mut builder = Builder::new(self.source, start);
+        if node.as_rule() == Rule::for_head {
+            self.open_block(node, start, &mut builder);
+        } else if let Some(statement) = builder.statement(node) {
+            self.push(start, end, statement);
+        } else if builder.mistakes.is_empty() {
+            builder
+                .mistakes
+                .push(mistake::not_understood(span(self.source, start, end)));
+        }
+        self.mistakes.append(&mut builder.mistakes);
+        if let Some(items) = &mut self.items {
+            let pieces = pieces(node, start);
+            items.push(if node.as_rule() == Rule::for_head {
+                Item::Open(pieces)
+            } else {
+                Item::Statement(pieces)
+            });
+        }
+    }
+
+    fn open_block(&mut self, node: &Node<'_>, start: usize, builder: &mut Builder) {
+        let open = self.at - 1;
+        let outer = self.blocks.last();
+        let inside_wrong = self.blocks.len() > 1 && outer.is_some_and(|block| block.head.is_none());
+        let head = builder.scope(node).map(|scope| (start, open, scope));
+        let deep = self.blocks.len() > DEEPEST_BLOCK;
+        if deep && !inside_wrong {
+            self.mistakes.push(too_deep(self.source, start));
+        }
+        self.blocks.push(Block {
+            head: head.filter(|_| !deep),
+            statements: Vec::new(),
+        });
+    }
+
+    /// Says what is wrong with the statement at `start` and goes on behind it.
+    fn broken(&mut self, rule: Rule, start: usize, parsed: Option<&Node<'_>>) {
+        let end = parsed.map_or(start, |node| start + end_of(node));
+        let mut failure = self.failure(self.text, start, end);
+        let mut at = failure.at;
+        // `default in`, and on the next line a rule: its verb was taken for the default's.
+        let takes_verb = matches!(rule, Rule::default_line | Rule::expect | Rule::socket_decl);
+        let next = self
+            .outline
+            .next_start(start + 1)
+            .filter(|&next| takes_verb && next < at);
+        if let Some((next, before)) = next.and_then(|next| Some((next, self.text.get(..next)?))) {
+            failure = self.failure(before, start, next);
+            at = next;
+        }
+        self.mistakes.push(mistake::explain(&failure));
+        self.at = if rule == Rule::for_head {
+            self.enter_wrong_block(start, at)
+        } else {
+            self.resume(start, at)
+        };
+    }
+
+    /// Where and how the statement at `start` breaks; if it does not, it breaks at `end` for reasons unknown.
+    fn failure<'a>(&self, text: &'a str, start: usize, end: usize) -> Failure<'a> {
+        match Grammar::parse(Rule::whole_statement, scan::rest(text, start)) {
+            Err(error) => failure(text, self.source, &self.outline, start, &error),
+            Ok(_) => Failure {
+                text,
+                source: self.source,
+                start,
+                broke: end,
+                at: scan::skip(text, end),
+                last_end: end,
+                expected: Expected::default(),
+                packet: false,
+            },
+        }
+    }
+
+    /// A block whose head is wrong is gone through all the same, so that its `}` closes something.
+    fn enter_wrong_block(&mut self, start: usize, at: usize) -> usize {
+        self.blocks.push(Block::default());
+        let next = self
+            .outline
+            .next_start(start + 1)
+            .unwrap_or(self.text.len());
+        match self.outline.braces_from(start).first() {
+            Some(brace) if brace.open && brace.at < next => brace.at + 1,
+            _ => self.resume(start, at),
+        }
+    }
+
+    fn resume(&self, start: usize, at: usize) -> usize {
+        let head = self.blocks.last().and_then(|block| block.head.as_ref());
+        let block = match head {
+            Some((_, open, _)) => InBlock::OpenedAt(*open),
+            None if self.blocks.len() > 1 => InBlock::Wrong,
+            None => InBlock::No,
+        };
+        resume(self.text, &self.outline, start, at, block)
+    }
+}
+
+fn too_deep(source: SourceId, at: usize) -> Diagnostic {
+    Diagnostic::error(
+        codes::TOO_DEEP,
+        "nested too deeply",
+        span(source, at, at + 1),
+        "one level too many",
+    )
+    .help("write several rules instead")
+}
+
+fn failure<'t>(
+    text: &'t str,
+    source: SourceId,
+    outline: &Outline,
+    start: usize,
+    error: &pest::error::Error<Rule>,
+) -> Failure<'t> {
+    let broke = start
+        + match error.location {
+            InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
+        };
+    let expected = match &error.variant {
+        ErrorVariant::ParsingError { positives, .. } => Expected::of(positives),
+        ErrorVariant::CustomError { .. } => Expected::default(),
+    };
+    Failure {
+        text,
+        source,
+        start,
+        broke,
+        at: scan::skip(text, broke),
+        last_end: outline.token_end_before(text, broke).max(start),
+        expected,
+        packet: false,
+    }
+}

@@ -1,0 +1,189 @@
+//! Names of grammar rules in the reader's words: what could have stood where a parse broke.
+
+use super::Rule;
+use crate::words;
+
+/// What could have stood somewhere.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    /// Words and marks of the language.
+    pub(crate) words: Vec<String>,
+    /// Kinds of text, such as `a name`.
+    pub(crate) kinds: Vec<&'static str>,
+    /// Anything but ports: an element of a set stands there.
+    pub(crate) no_ports: bool,
+}
+
+impl Expected {
+    /// From the rules that pest tried.
+    pub(super) fn of(rules: &[Rule]) -> Self {
+        let mut expected = Self::default();
+        for &rule in rules {
+            expected.add(rule);
+        }
+        expected
+    }
+
+    fn add(&mut self, rule: Rule) {
+        for word in words(rule) {
+            self.word(word);
+        }
+        for &kind in kinds(rule) {
+            if !self.kinds.contains(&kind) {
+                self.kinds.push(kind);
+            }
+        }
+        self.no_ports |= rule == Rule::no_ports;
+        if let Some(word) = format!("{rule:?}").strip_prefix("k_") {
+            self.word(word);
+        }
+    }
+
+    fn word(&mut self, word: &str) {
+        if !self.words.iter().any(|known| known == word) {
+            self.words.push(word.to_owned());
+        }
+    }
+
+    /// Whether nothing is known of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.kinds.is_empty()
+    }
+
+    /// Whether this word or mark could have stood there.
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|known| known == word)
+    }
+
+    /// Every word that could have stood there, those of the kinds included.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &'static str> {
+        let all_of_kind = |(kind, all): &(&'static str, &'static [&'static str])| {
+            let all: &[&str] = if self.kinds.contains(kind) { all } else { &[] };
+            all
+        };
+        let of_kinds: Vec<&str> = words::KINDS.iter().flat_map(all_of_kind).copied().collect();
+        let of_words: Vec<&str> = words::every().filter(|word| self.has(word)).collect();
+        of_words.into_iter().chain(of_kinds)
+    }
+
+    /// Whether a name could have stood there.
+    pub(crate) fn has_name(&self) -> bool {
+        self.kinds
+            .iter()
+            .any(|kind| matches!(*kind, "a name" | "an interface"))
+    }
+
+    /// Whether an address or an endpoint could have stood there.
+    pub(crate) fn has_address(&self) -> bool {
+        self.kinds
+            .iter()
+            .any(|kind| matches!(*kind, "an address" | "an endpoint"))
+    }
+
+    /// `` `tcp`, `udp` or a name ``; empty if nothing can be said.
+    pub(crate) fn text(&self) -> String {
+        let words = self.words.iter().map(|word| format!("`{word}`"));
+        let kinds = self.kinds.iter().map(|kind| (*kind).to_owned());
+        let mut all: Vec<String> = kinds.chain(words).collect();
+        if all.len() > 8 {
+            all.truncate(7);
+            return format!("{}, …", all.join(", "));
+        }
+        match all.split_last() {
+            None => String::new(),
+            Some((only, [])) => only.clone(),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        }
+    }
+}
+
+/// The words and marks that a rule stands for; `k_…` rules name their own.
+fn words(rule: Rule) -> &'static [&'static str] {
+    match rule {
+        Rule::verb => &[
+            "allow", "drop", "reject", "count", "redirect", "shortcut", "splice",
+        ],
+        Rule::default_verb => &["allow", "drop", "reject"],
+        Rule::absent_verb => &["drop", "reject"],
+        Rule::expected | Rule::expected_verb => &["allow", "drop", "reject", "redirect"],
+        Rule::direction => &["in", "out", "send", "receive"],
+        Rule::listen_protocol | Rule::listen | Rule::listens => &["tcp", "udp"],
+        Rule::origin => &["tcp", "udp", "registered", "systemd", "process"],
+        Rule::systemd => &["systemd"],
+        Rule::process => &["process"],
+        Rule::absent | Rule::if_clause => &["if"],
+        Rule::socket_state => &["exists", "established", "listening"],
+        Rule::tcp_flag => &["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"],
+        Rule::hook => &["xdp", "tc", "sk_lookup", "sk_msg", "sk_skb"],
+        Rule::comparison => &["<", "<=", "=", ">=", ">"],
+        Rule::rate_unit => &["packets", "bytes", "connections"],
+        Rule::period => &["second", "minute", "hour"],
+        Rule::per_side => &["source", "destination"],
+        Rule::scope => &["zone", "interface", "netns"],
+        Rule::for_zone | Rule::on_zone => &["zone"],
+        Rule::for_interface | Rule::on_interface => &["interface"],
+        Rule::on_clause => &["on"],
+        Rule::from_clause => &["from"],
+        Rule::to_clause | Rule::to_side => &["to"],
+        Rule::to_sock => &["sock"],
+        Rule::to_interface => &["interface"],
+        Rule::to_input => &["input"],
+        Rule::to_output => &["output"],
+        Rule::by_map => &["by"],
+        Rule::within_group => &["within"],
+        Rule::with_pairs => &["pairs"],
+        Rule::log_clause => &["log"],
+        Rule::with_clause => &["with"],
+        Rule::packet_part => &["from", "to", "on", "with"],
+        Rule::log_sample => &["sample"],
+        Rule::log_max | Rule::set_max | Rule::map_max => &["max"],
+        Rule::set_expires => &["expires"],
+        Rule::set_is | Rule::map_is | Rule::equal => &["="],
+        Rule::port_set => &["ports"],
+        Rule::file_term => &["file"],
+        Rule::per => &["per"],
+        Rule::burst => &["burst"],
+        Rule::in_netns => &["in"],
+        Rule::group_side => &["group"],
+        Rule::comma => &[","],
+        Rule::arrow => &["->"],
+        Rule::plus => &["+"],
+        Rule::minus | Rule::dash => &["-"],
+        Rule::slash => &["/"],
+        Rule::colon => &[":"],
+        Rule::open | Rule::port_open | Rule::element_list => &["{"],
+        Rule::close | Rule::port_close => &["}"],
+        Rule::close_bracket => &["]"],
+        _ => &[],
+    }
+}
+
+/// The kinds of text that a rule stands for.
+fn kinds(rule: Rule) -> &'static [&'static str] {
+    match rule {
+        Rule::name | Rule::word => &["a name"],
+        Rule::pattern => &["an interface"],
+        Rule::number | Rule::digits | Rule::rate => &["a number"],
+        Rule::duration => &["a duration such as `10s` or `5m`"],
+        Rule::string => &["a string in quotes"],
+        Rule::builtin => &["`<essentials>`"],
+        Rule::set_ref => &["`@name`"],
+        Rule::element | Rule::address | Rule::hosts | Rule::host | Rule::listen_at => {
+            &["an address"]
+        }
+        Rule::map_entry => &["an entry such as `192.0.2.0/24:53 -> sock NAME`"],
+        Rule::arithmetic | Rule::term => &["`{ … }`", "`@name`", "`file \"…\"`"],
+        Rule::side | Rule::endpoint_side | Rule::endpoint | Rule::located | Rule::bare_clause => {
+            &["an endpoint"]
+        }
+        Rule::ports | Rule::port_item | Rule::service => &["a port"],
+        Rule::protocol | Rule::protocols | Rule::plain_protocol => &["a protocol"],
+        Rule::icmp_types | Rule::icmp_type | Rule::icmp_name => &["an ICMP type"],
+        Rule::clause => &["a clause"],
+        Rule::condition | Rule::negation | Rule::any_of | Rule::socket_is | Rule::tcp_flags => {
+            &["a condition"]
+        }
+        Rule::with_item => &["what the packet is like"],
+        _ => &[],
+    }
+}

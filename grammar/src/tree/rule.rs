@@ -1,0 +1,321 @@
+//! Rules, their clauses and targets, rates and logs.
+
+use super::{Builder, Node, Rule as Part, child, children, first};
+use crate::ast::{Clause, Direction, HookName, Log, Per, Rate, RateUnit, Rule, Target, Verb};
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::source::{Span, Spanned};
+
+impl Builder {
+    /// `[label:] [audit] VERB [DIRECTION] [PROTOCOLS] CLAUSES`
+    pub(super) fn rule(&mut self, node: &Node<'_>) -> Option<Rule> {
+        let verb = child(node, Part::verb)?;
+        let verb = self.spanned(&verb, self::verb(verb.as_str()));
+        let protocols = self.protocols(node);
+        let clauses = self.clauses(node, verb.value);
+        Some(Rule {
+            label: self.label(node),
+            audit: child(node, Part::k_audit).map(|word| self.span(&word)),
+            verb,
+            direction: self.direction(node),
+            protocols: protocols?,
+            clauses: clauses?,
+        })
+    }
+
+    fn label(&self, node: &Node<'_>) -> Option<Spanned<String>> {
+        let word = child(&child(node, Part::label)?, Part::word)?;
+        Some(self.name(&word))
+    }
+
+    /// The direction that is a child of `node`.
+    pub(super) fn direction(&self, node: &Node<'_>) -> Option<Spanned<Direction>> {
+        let word = child(node, Part::direction)?;
+        Some(self.spanned(&word, direction(word.as_str())))
+    }
+
+    /// Every clause; a mistake in one does not hide the mistakes of the others.
+    fn clauses(&mut self, node: &Node<'_>, verb: Verb) -> Option<Vec<Spanned<Clause>>> {
+        let mut clauses: Vec<Spanned<Clause>> = Vec::new();
+        let mut seen = Vec::new();
+        let mut complete = true;
+        for clause in children(node, Part::clause) {
+            let built = if self.is_twice(&clause, verb, &mut seen) {
+                None
+            } else {
+                self.clause(&clause, verb)
+            };
+            complete &= built.is_some();
+            clauses.extend(built.map(|value| self.spanned(&clause, value)));
+        }
+        complete.then_some(clauses)
+    }
+
+    fn is_twice(
+        &mut self,
+        clause: &Node<'_>,
+        verb: Verb,
+        seen: &mut Vec<(&'static str, Span)>,
+    ) -> bool {
+        let slot = match first(clause) {
+            // A destination without `to` is a mistake of its own where it is none of a redirect's.
+            Some(inner) if inner.as_rule() == Part::bare_clause && verb != Verb::Redirect => {
+                return false;
+            }
+            Some(inner) => slot(&inner),
+            None => "",
+        };
+        let span = self.span(clause);
+        let earlier = seen.iter().find(|(other, _)| *other == slot).copied();
+        seen.push((slot, span));
+        if let Some((_, earlier)) = earlier {
+            self.twice(slot, span, earlier);
+        }
+        earlier.is_some()
+    }
+
+    /// Says that something stands twice.
+    pub(super) fn twice(&mut self, what: &str, span: Span, earlier: Span) {
+        let help = match what {
+            "if" => "join the conditions with `and`",
+            "from" | "to" => "join the endpoints with `,`",
+            _ => "keep one of the two, or write two rules",
+        };
+        self.mistakes.push(
+            Diagnostic::error(
+                codes::TWICE,
+                format!("{what} stands twice", what = titled(what)),
+                span,
+                "again here",
+            )
+            .also(earlier, "first here")
+            .help(help),
+        );
+    }
+
+    fn clause(&mut self, node: &Node<'_>, verb: Verb) -> Option<Clause> {
+        let inner = first(node)?;
+        Some(match inner.as_rule() {
+            Part::from_clause => Clause::From(self.side(&child(&inner, Part::side)?)?),
+            Part::to_clause => self.destination(&first_after_word(&inner)?)?,
+            Part::by_map | Part::within_group | Part::with_pairs => {
+                Clause::Target(self.target(&inner)?)
+            }
+            Part::bare_clause => self.bare_destination(&inner, verb)?,
+            Part::on_clause => self.on_clause(&first_after_word(&inner)?)?,
+            Part::if_clause => Clause::If(self.conditions(&inner)?),
+            Part::above_clause => Clause::Above(self.rate(&child(&inner, Part::rate)?)?),
+            Part::up_to_clause => Clause::UpTo(self.rate(&child(&inner, Part::rate)?)?),
+            Part::mark_clause => Clause::Mark(self.number_in(&inner)?),
+            Part::log_clause => Clause::Log(self.log(&inner)?),
+            Part::at_clause => {
+                let hook = child(&inner, Part::hook)?;
+                Clause::At(self.spanned(&hook, self::hook(hook.as_str())))
+            }
+            _ => Clause::Note(self.string_in(&inner)?),
+        })
+    }
+
+    fn destination(&mut self, node: &Node<'_>) -> Option<Clause> {
+        Some(match node.as_rule() {
+            Part::side => Clause::To {
+                bare: false,
+                side: self.side(node)?,
+            },
+            _ => Clause::Target(self.target(node)?),
+        })
+    }
+
+    fn bare_destination(&mut self, node: &Node<'_>, verb: Verb) -> Option<Clause> {
+        let side = self.endpoint_side(&child(node, Part::endpoint_side)?)?;
+        if verb != Verb::Redirect {
+            self.error_help(
+                codes::BARE_DESTINATION,
+                "destination without its `to`".to_owned(),
+                self.span(node),
+                "from or to?".to_owned(),
+                format!(
+                    "write `to {}`; only a redirect may leave it out",
+                    node.as_str().trim_end()
+                ),
+            );
+            return None;
+        }
+        Some(Clause::To { bare: true, side })
+    }
+
+    fn on_clause(&mut self, node: &Node<'_>) -> Option<Clause> {
+        Some(match node.as_rule() {
+            Part::on_zone => Clause::OnZone(self.name_in(node)?),
+            _ => Clause::OnInterface(self.pattern_in(node)?),
+        })
+    }
+
+    fn target(&mut self, node: &Node<'_>) -> Option<Target> {
+        Some(match node.as_rule() {
+            Part::to_sock => Target::Sock(self.name_in(node)?),
+            Part::to_interface => Target::Interface(self.pattern_in(node)?),
+            Part::to_input => Target::InputOf(self.name_in(node)?),
+            Part::to_output => Target::OutputOf(self.name_in(node)?),
+            Part::by_map => Target::ByMap(self.set_ref(&child(node, Part::set_ref)?)),
+            Part::within_group => Target::WithinGroup(self.name_in(node)?),
+            _ => Target::Pairs(self.name_in(node)?),
+        })
+    }
+
+    fn rate(&mut self, node: &Node<'_>) -> Option<Rate> {
+        Some(Rate {
+            count: self.number_in(node)?,
+            unit: rate_unit(child(node, Part::rate_unit)?.as_str()),
+            period: period(child(node, Part::period)?.as_str()),
+            per: match child(node, Part::per) {
+                Some(per) => Some(self.per(&per)?),
+                None => None,
+            },
+            burst: match child(node, Part::burst) {
+                Some(burst) => Some(self.number_in(&burst)?),
+                None => None,
+            },
+        })
+    }
+
+    fn per(&mut self, node: &Node<'_>) -> Option<Spanned<Per>> {
+        let mut lengths = Vec::new();
+        for number in children(node, Part::number) {
+            lengths.push(self.number(&number)?);
+        }
+        let mut lengths = lengths.into_iter();
+        let per = Per {
+            destination: child(node, Part::per_side)?.as_str() == "destination",
+            v4: lengths.next(),
+            v6: lengths.next(),
+        };
+        Some(self.spanned(node, per))
+    }
+
+    /// `log ["text"] [sample A/B] [max N/PERIOD]`, each part once, in any order.
+    pub(super) fn log(&mut self, node: &Node<'_>) -> Option<Log> {
+        let mut log = Log {
+            text: None,
+            sample: None,
+            max: None,
+        };
+        for part in node.clone().into_inner() {
+            match part.as_rule() {
+                Part::string => {
+                    let text = self.string(&part)?;
+                    self.once("log text", &mut log.text, text)?;
+                }
+                Part::log_sample => {
+                    let [some, all] = *self.numbers(&part)?.as_slice() else {
+                        return None;
+                    };
+                    let sample = self.spanned(&part, (some, all));
+                    self.once("sample", &mut log.sample, sample)?;
+                }
+                Part::log_max => {
+                    let count = self.number_in(&part)?.value;
+                    let period = period(child(&part, Part::period)?.as_str());
+                    let max = self.spanned(&part, (count, period));
+                    self.once("max", &mut log.max, max)?;
+                }
+                _ => {}
+            }
+        }
+        Some(log)
+    }
+
+    /// Puts a value where none must be yet.
+    pub(super) fn once<T>(
+        &mut self,
+        what: &str,
+        slot: &mut Option<Spanned<T>>,
+        value: Spanned<T>,
+    ) -> Option<()> {
+        if let Some(earlier) = slot {
+            self.twice(what, value.span, earlier.span);
+            return None;
+        }
+        *slot = Some(value);
+        Some(())
+    }
+}
+
+fn first_after_word<'t>(node: &Node<'t>) -> Option<Node<'t>> {
+    node.clone().into_inner().nth(1)
+}
+
+/// What a clause must not stand beside: two clauses of one slot are a mistake.
+fn slot(clause: &Node<'_>) -> &'static str {
+    match clause.as_rule() {
+        Part::by_map | Part::within_group | Part::with_pairs => "target",
+        Part::to_clause if child(clause, Part::side).is_none() => "target",
+        Part::from_clause => "from",
+        Part::to_clause | Part::bare_clause => "to",
+        Part::on_clause => "on",
+        Part::if_clause => "if",
+        Part::above_clause | Part::up_to_clause => "rate",
+        Part::mark_clause => "mark",
+        Part::log_clause => "log",
+        Part::at_clause => "at",
+        _ => "note",
+    }
+}
+
+fn titled(slot: &str) -> String {
+    match slot {
+        "target" => "the target".to_owned(),
+        "rate" => "a rate".to_owned(),
+        "log text" => "the text of `log`".to_owned(),
+        word => format!("`{word}`"),
+    }
+}
+
+/// The verb that a word means.
+pub(super) fn verb(word: &str) -> Verb {
+    match word {
+        "allow" => Verb::Allow,
+        "drop" => Verb::Drop,
+        "reject" => Verb::Reject,
+        "count" => Verb::Count,
+        "redirect" => Verb::Redirect,
+        "shortcut" => Verb::Shortcut,
+        _ => Verb::Splice,
+    }
+}
+
+fn direction(word: &str) -> Direction {
+    match word {
+        "in" => Direction::In,
+        "out" => Direction::Out,
+        "send" => Direction::Send,
+        _ => Direction::Receive,
+    }
+}
+
+fn hook(word: &str) -> HookName {
+    match word {
+        "xdp" => HookName::Xdp,
+        "tc" => HookName::Tc,
+        "sk_lookup" => HookName::SkLookup,
+        "sk_msg" => HookName::SkMsg,
+        _ => HookName::SkSkb,
+    }
+}
+
+fn rate_unit(word: &str) -> RateUnit {
+    match word {
+        "packets" => RateUnit::Packets,
+        "bytes" => RateUnit::Bytes,
+        _ => RateUnit::Connections,
+    }
+}
+
+/// A period in seconds.
+fn period(word: &str) -> u64 {
+    match word {
+        "second" => 1,
+        "minute" => 60,
+        _ => 3600,
+    }
+}

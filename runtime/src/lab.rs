@@ -1,0 +1,128 @@
+//! A throw-away pair of network namespaces in which a policy meets real packets.
+//!
+//! ```text
+//!   client ── front ══ front ── server        the policy's interface is the server's `front`
+//!          └─ back ═══ back ──┘               answers of the server take `back`, where no program of ours sits
+//! ```
+//!
+//! Takes root; gives namespaces without names, joined by two veth pairs, closures run inside them ([`Space`]), routes and
+//! sockets for any address a policy speaks of, and a [`Probe`] that says whether a frame got past the hooks. The server also has
+//! a mount namespace with its own bpffs at [`BPFFS`]. Everything ends when the [`Lab`] is dropped: the kernel takes namespaces
+//! away with the last descriptor, so nothing can stay behind. Not here: policies, packets' meaning, verdicts.
+
+mod error;
+mod exchange;
+mod group;
+mod listener;
+mod netlink;
+mod packet_socket;
+mod probe;
+mod rights;
+mod space;
+mod state;
+mod sysctl;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+pub use error::Error;
+pub use exchange::{Written, exchange};
+pub use group::Group;
+pub use listener::{Listener, Reply};
+pub use netlink::Netlink;
+pub use packet_socket::PacketSocket;
+pub use probe::{Probe, Seen};
+pub use rights::missing_rights;
+pub use space::{BPFFS, Space};
+pub use state::{Held, State, hold};
+
+/// The name of the pair of interfaces that the policy is about.
+pub const FRONT: &str = "front";
+/// The name of the pair of interfaces that the server answers by.
+pub const BACK: &str = "back";
+/// The hardware address of every interface of the lab. With one address and no ARP, each end takes every frame of the
+/// other for its own, whatever IP address it is for, and no neighbour is ever asked for.
+pub const MAC: [u8; 6] = [0x02, 0x73, 0x6b, 0, 0, 1];
+/// The largest IP packet that fits through; native XDP on veth takes a page less its headroom.
+pub const MTU: u32 = 3400;
+
+/// The client's own addresses on [`FRONT`]: from the end of what is set aside for tests of networks, and local ones.
+pub const CLIENT: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 19, 255, 253)),
+    IpAddr::V6(Ipv6Addr::new(0xfd73, 0x6f63, 0x6b63, 0, 0, 0, 0, 1)),
+];
+/// The server's own addresses on [`FRONT`].
+pub const SERVER: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 19, 255, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd73, 0x6f63, 0x6b63, 0, 0, 0, 0, 2)),
+];
+
+/// The client's and the server's namespace, joined.
+#[derive(Debug)]
+pub struct Lab {
+    /// Where packets come from.
+    pub client: Space,
+    /// Where the policy is in force.
+    pub server: Space,
+}
+
+impl Lab {
+    /// Makes the namespaces and joins them.
+    pub fn new() -> Result<Self, Error> {
+        let lab = Self {
+            client: Space::new()?,
+            server: Space::with_bpffs()?,
+        };
+        for space in [&lab.client, &lab.server] {
+            space.run(sysctl::quiet)??;
+        }
+        let client = lab.client.net();
+        lab.server.run(|| {
+            let mut netlink = Netlink::open()?;
+            netlink.veth(FRONT, client)?;
+            netlink.veth(BACK, client)
+        })??;
+        for (space, addresses) in [(&lab.client, CLIENT), (&lab.server, SERVER)] {
+            space.run(|| raise(addresses))??;
+        }
+        Ok(lab)
+    }
+
+    /// Makes a prefix the server's own, reached from the client by `front`.
+    pub fn serve(&self, address: IpAddr, length: u8) -> Result<(), Error> {
+        self.server
+            .run(|| Netlink::open()?.local(address, length))??;
+        self.client
+            .run(|| Netlink::open()?.route(address, length, FRONT))?
+    }
+
+    /// Makes a prefix the client's own, reached from the server by `interface`: [`FRONT`], or [`BACK`] to keep the
+    /// server's answers away from the policy.
+    pub fn own(&self, address: IpAddr, length: u8, interface: &str) -> Result<(), Error> {
+        self.client
+            .run(|| Netlink::open()?.local(address, length))??;
+        self.reach(address, length, interface)
+    }
+
+    /// Lets the server reach a prefix by `interface`, whoever has it.
+    pub fn reach(&self, address: IpAddr, length: u8, interface: &str) -> Result<(), Error> {
+        self.server
+            .run(|| Netlink::open()?.route(address, length, interface))?
+    }
+}
+
+/// Brings the interfaces of the present namespace up and gives it its addresses. A machine without IPv6 gets none.
+fn raise(addresses: [IpAddr; 2]) -> Result<(), Error> {
+    let mut netlink = Netlink::open()?;
+    for name in ["lo", FRONT, BACK] {
+        netlink.up(name)?;
+    }
+    let known = |address: &IpAddr| address.is_ipv4() || Path::new("/proc/sys/net/ipv6").exists();
+    addresses.into_iter().filter(known).try_for_each(|address| {
+        let length = if address.is_ipv4() { 30 } else { 126 };
+        netlink.address(FRONT, address, length)
+    })
+}
+
+#[cfg(test)]
+mod tests;

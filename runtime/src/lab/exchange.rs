@@ -1,0 +1,103 @@
+//! A write to a connected TCP socket of a group, and what became of it.
+//!
+//! Both ends are in one namespace and joined by its `lo`, where no packet hook of a policy is; both belong to the group. For the
+//! programs of a group to see them, they must be made after those came into force.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    Backlog, MsgFlags, SockaddrStorage, accept, bind, connect, listen, recv, send,
+};
+
+use super::error::{Error, While};
+use super::{Group, Netlink, Space};
+
+/// How long anything may take to arrive, in milliseconds.
+const PATIENCE: u16 = 5_000;
+/// What is written.
+const WORDS: &[u8] = b"sockc";
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The other end read it.
+    Delivered,
+    /// It failed with EACCES.
+    Denied,
+    /// It succeeded, and nothing arrived.
+    Lost,
+}
+
+/// Connects a socket of the group on `from` to one on `to`, writes, and reads at the other end. Both addresses are the
+/// space's own meanwhile.
+pub fn exchange(
+    space: &Space,
+    group: &Group,
+    from: SocketAddr,
+    to: SocketAddr,
+) -> Result<Written, Error> {
+    space.run(|| {
+        let length = if from.is_ipv4() { 32 } else { 128 };
+        let mut netlink = Netlink::open()?;
+        netlink.local(from.ip(), length)?;
+        netlink.local(to.ip(), length)?;
+        let written = between(group, from, to);
+        netlink.remove_local(from.ip(), length)?;
+        if from.ip() != to.ip() {
+            netlink.remove_local(to.ip(), length)?;
+        }
+        written
+    })?
+}
+
+fn between(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Written, Error> {
+    let (server, client) = (group.tcp_socket(to)?, group.tcp_socket(from)?);
+    let accepted =
+        join(&server, to, &client, from).doing(|| format!("connecting {from} to {to}"))?;
+    write(&client, &accepted).doing(|| format!("writing from {from} to {to}"))
+}
+
+/// Connects the two; gives the accepted socket.
+fn join(
+    server: &OwnedFd,
+    to: SocketAddr,
+    client: &OwnedFd,
+    from: SocketAddr,
+) -> nix::Result<OwnedFd> {
+    bind(server.as_raw_fd(), &SockaddrStorage::from(to))?;
+    listen(server, Backlog::MAXCONN)?;
+    bind(client.as_raw_fd(), &SockaddrStorage::from(from))?;
+    connect(client.as_raw_fd(), &SockaddrStorage::from(to))?;
+    if !readable(server)? {
+        // Connected, but not to us: a lookup program gave the connection to another listener.
+        return Err(Errno::ETIMEDOUT);
+    }
+    let accepted = accept(server.as_raw_fd())?;
+    // SAFETY: `accept` has just made this descriptor, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(accepted) })
+}
+
+fn write(client: &OwnedFd, accepted: &OwnedFd) -> nix::Result<Written> {
+    match send(client.as_raw_fd(), WORDS, MsgFlags::MSG_NOSIGNAL) {
+        Err(Errno::EACCES) => return Ok(Written::Denied),
+        other => other?,
+    };
+    if !readable(accepted)? {
+        return Ok(Written::Lost);
+    }
+    let mut buffer = [0; 16];
+    let length = recv(accepted.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
+    Ok(if buffer.get(..length) == Some(WORDS) {
+        Written::Delivered
+    } else {
+        Written::Lost
+    })
+}
+
+fn readable(fd: &OwnedFd) -> nix::Result<bool> {
+    let mut ready = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut ready, PollTimeout::from(PATIENCE)).map(|count| count > 0)
+}

@@ -1,0 +1,138 @@
+//! A cgroup of the lab's own, and sockets that belong to it.
+//!
+//! A socket belongs for good to the cgroup of the process that made it. So a short-lived child that shares our descriptors
+//! steps into the cgroup, makes the socket and is gone; this process never moves.
+
+use std::ffi::{c_int, c_void};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::error::{Error, While};
+use super::state;
+
+/// Bytes of stack the child gets; it makes two system calls.
+const STACK: usize = 64 * 1024;
+
+/// A cgroup that is removed when this is dropped.
+#[derive(Debug)]
+pub struct Group {
+    folder: PathBuf,
+    path: String,
+}
+
+impl Group {
+    /// A new cgroup below the root of the cgroup-v2 hierarchy.
+    pub fn new() -> Result<Self, Error> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sockc-lab-{}-{number}", std::process::id());
+        let folder = root()?.join(&name);
+        fs::create_dir(&folder).doing(|| format!("making the cgroup {}", folder.display()))?;
+        Ok(Self {
+            folder,
+            path: format!("/{name}"),
+        })
+    }
+
+    /// Its path from the root of the hierarchy.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// A TCP socket of this group for the family of `local`, in the calling thread's network namespace; not bound.
+    pub fn tcp_socket(&self, local: SocketAddr) -> Result<OwnedFd, Error> {
+        let members = self.folder.join("cgroup.procs");
+        let make = || {
+            let members = OpenOptions::new().write(true).open(&members)?;
+            let fd = socket_made_inside(members.as_raw_fd(), local)?;
+            state::prepare(&fd, local)?;
+            Ok::<_, io::Error>(fd)
+        };
+        make().doing(|| format!("making a socket in the cgroup {}", self.path))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // A cgroup that somebody else entered meanwhile cannot be removed, and is theirs to empty.
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+/// Where the cgroup-v2 hierarchy is mounted.
+fn root() -> Result<PathBuf, Error> {
+    let doing = || "looking for the cgroup-v2 hierarchy in /proc/self/mountinfo".to_owned();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").doing(doing)?;
+    mounts
+        .lines()
+        .find_map(|line| {
+            let (mount, filesystem) = line.split_once(" - ")?;
+            filesystem.starts_with("cgroup2 ").then_some(())?;
+            mount.split(' ').nth(4).map(PathBuf::from)
+        })
+        .ok_or_else(|| Error::new(doing(), io::Error::from(io::ErrorKind::NotFound)))
+}
+
+/// What the child is told, and what it answers: a descriptor, or a negative error number.
+struct Order {
+    members: RawFd,
+    family: c_int,
+    result: c_int,
+}
+
+fn socket_made_inside(members: RawFd, local: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if local.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    let mut order = Order {
+        members,
+        family,
+        result: -libc::EIO,
+    };
+    let mut stack = vec![0u128; STACK / 16];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: with CLONE_VFORK this thread sleeps until the child has ended, so `stack` and `order` outlive it and are
+    // touched by one side at a time; `obey` makes only system calls. The top of the stack is aligned to 16 bytes.
+    let child = unsafe {
+        libc::clone(
+            obey,
+            stack.as_mut_ptr().add(stack.len()).cast(),
+            flags,
+            (&raw mut order).cast(),
+        )
+    };
+    if child < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None)?;
+    if order.result < 0 {
+        return Err(io::Error::from_raw_os_error(-order.result));
+    }
+    // SAFETY: the child opened this descriptor in the table it shared with us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(order.result) })
+}
+
+/// The child: steps into the cgroup and makes the socket.
+extern "C" fn obey(order: *mut c_void) -> c_int {
+    // SAFETY: `socket_made_inside` passes its own `Order`, and sleeps while this runs.
+    let order = unsafe { &mut *order.cast::<Order>() };
+    // SAFETY: plain system calls; the only pointer is to one static byte. "0" means the writer itself.
+    order.result = unsafe {
+        if libc::write(order.members, c"0".as_ptr().cast(), 1) < 0 {
+            -*libc::__errno_location()
+        } else {
+            match libc::socket(order.family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) {
+                -1 => -*libc::__errno_location(),
+                fd => fd,
+            }
+        }
+    };
+    0
+}

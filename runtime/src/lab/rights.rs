@@ -1,0 +1,31 @@
+//! What a lab may need that the process does not have.
+
+use std::fs;
+
+/// The capabilities of a lab, by their bit: raw frames, interfaces, namespaces, programs.
+const NEEDED: [(u32, &str); 4] = [
+    (12, "CAP_NET_ADMIN"),
+    (13, "CAP_NET_RAW"),
+    (21, "CAP_SYS_ADMIN"),
+    (39, "CAP_BPF"),
+];
+
+/// The names of the capabilities that miss; all of them where the system does not tell.
+#[must_use]
+pub fn missing_rights() -> Vec<&'static str> {
+    let effective = effective().unwrap_or(0);
+    let misses = |&&(bit, _): &&(u32, &str)| effective >> bit & 1 == 0;
+    NEEDED
+        .iter()
+        .filter(misses)
+        .map(|&(_, name)| name)
+        .collect()
+}
+
+fn effective() -> Option<u64> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}

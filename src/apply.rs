@@ -1,0 +1,204 @@
+//! `sockc apply`: puts a policy, or an object made from one, in force.
+
+use serde::Serialize;
+use sockc_compiler::artifact::Manifest;
+use sockc_compiler::object;
+use sockc_compiler::target::Target;
+use sockc_runtime::{Applied, Fill, Options, SlotState, probe};
+
+use crate::cli;
+use crate::compile::Compiled;
+use crate::exit::Exit;
+use crate::input::{self, Text};
+use crate::output::Output;
+use crate::place::{options, refused};
+
+/// The first bytes of an ELF file.
+const ELF: &[u8] = b"\x7fELF";
+
+/// The JSON of this verb.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    policy: &'a str,
+    generation: u32,
+    interfaces: Vec<Attached<'a>>,
+    sockets: Vec<Slot<'a>>,
+    escaped: Vec<Escaped<'a>>,
+    notes: &'a [String],
+}
+
+/// A hook on an interface in JSON.
+#[derive(Serialize)]
+struct Attached<'a> {
+    interface: &'a str,
+    hook: &'a str,
+    means: String,
+}
+
+/// A slot of a named socket in JSON.
+#[derive(Serialize)]
+pub(crate) struct Slot<'a> {
+    socket: &'a str,
+    protocol: &'static str,
+    address: String,
+    state: String,
+}
+
+/// Connections of a group that its rules do not hold for, in JSON.
+#[derive(Serialize)]
+struct Escaped<'a> {
+    group: &'a str,
+    connections: usize,
+}
+
+/// Compiles if need be, asks if somebody is there to answer, and applies.
+pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
+    apply(arguments, output).err().unwrap_or(Exit::Done)
+}
+
+fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
+    let (object, manifest) = load(arguments, output)?;
+    let options = Options {
+        interfaces: arguments.interfaces.clone(),
+        ..options(&arguments.place)
+    };
+    let question = format!("Put the policy \"{}\" in force?", manifest.policy);
+    if !output.consent(arguments.yes, question) {
+        output.note("nothing was changed");
+        return Ok(());
+    }
+    let applied = sockc_runtime::apply(&object, &manifest, &options)
+        .map_err(|error| refused(&error, output))?;
+    report(&manifest, &applied, output);
+    Ok(())
+}
+
+/// The object and its manifest, from a policy or from an object file.
+fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifest), Exit> {
+    let bytes = input::bytes(&arguments.file, output)?;
+    if bytes.starts_with(ELF) {
+        let manifest = object::read_manifest(&bytes).map_err(|error| {
+            output.error(format!("{}: {error}", arguments.file.display()));
+            Exit::Policy
+        })?;
+        return Ok((bytes, manifest));
+    }
+    let text = Text::new(&arguments.file, bytes, output)?;
+    let compiled = Compiled::new(text, &target(), output)?;
+    let object = compiled.object(output)?;
+    Ok((object, compiled.built.artifact.manifest))
+}
+
+/// The baseline, with what this kernel has beyond it.
+pub(crate) fn target() -> Target {
+    let target = Target::baseline();
+    if probe().gotol {
+        target.with_gotol()
+    } else {
+        target
+    }
+}
+
+fn report(manifest: &Manifest, applied: &Applied, output: &mut Output) {
+    if output.is_json() {
+        output.value(&in_json(manifest, applied));
+        return;
+    }
+    output.line(format!(
+        "policy \"{}\" is in force, generation {}",
+        manifest.policy, applied.generation
+    ));
+    let mut table = Vec::new();
+    for hook in &applied.interfaces {
+        let means = format!("{:?}", hook.means);
+        table.push(vec![
+            format!("  {}", hook.interface),
+            hook.hook.clone(),
+            means,
+        ]);
+    }
+    output.table(&table);
+    sockets(&applied.sockets, output);
+    for (group, connections) in applied.escaped.iter().filter(|(_, count)| *count > 0) {
+        output.note(format!(
+            "{connections} connections of group \"{group}\" were made before; its rules do not hold for them"
+        ));
+    }
+    for note in &applied.notes {
+        output.note(note);
+    }
+}
+
+fn in_json<'a>(manifest: &'a Manifest, applied: &'a Applied) -> Report<'a> {
+    Report {
+        format: "sockc.apply/1",
+        policy: &manifest.policy,
+        generation: applied.generation,
+        interfaces: applied
+            .interfaces
+            .iter()
+            .map(|hook| Attached {
+                interface: &hook.interface,
+                hook: &hook.hook,
+                means: format!("{:?}", hook.means),
+            })
+            .collect(),
+        sockets: slots(&applied.sockets),
+        escaped: applied
+            .escaped
+            .iter()
+            .map(|(group, connections)| Escaped {
+                group,
+                connections: *connections,
+            })
+            .collect(),
+        notes: &applied.notes,
+    }
+}
+
+/// A line for each slot of a named socket.
+pub(crate) fn sockets(states: &[SlotState], output: &mut Output) {
+    let rows: Vec<_> = slots(states)
+        .into_iter()
+        .map(|slot| {
+            vec![
+                format!("  socket {}", slot.socket),
+                format!("{} {}", slot.protocol, slot.address),
+                slot.state,
+            ]
+        })
+        .collect();
+    output.table(&rows);
+}
+
+/// The slots in JSON.
+pub(crate) fn slots(states: &[SlotState]) -> Vec<Slot<'_>> {
+    states
+        .iter()
+        .map(|state| Slot {
+            socket: &state.socket,
+            protocol: if state.slot.protocol == 6 {
+                "tcp"
+            } else {
+                "udp"
+            },
+            address: std::net::SocketAddr::new(state.slot.address, state.slot.port).to_string(),
+            state: fill(state.state),
+        })
+        .collect()
+}
+
+fn fill(state: Fill) -> String {
+    match state {
+        Fill::Filled => "listening".into(),
+        Fill::Absent => "absent: nobody listens there".into(),
+        Fill::WildcardOnly => "absent: only a socket for every address listens on that port".into(),
+        Fill::NotListening => "absent: the socket that is there does not listen".into(),
+        Fill::Mptcp => "absent: the socket speaks MPTCP, which cannot be steered to".into(),
+        Fill::Refused(errno) => format!(
+            "absent: the kernel refused the socket: {}",
+            std::io::Error::from_raw_os_error(errno)
+        ),
+    }
+}

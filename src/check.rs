@@ -1,0 +1,80 @@
+//! `sockc check`: what is wrong with policies, and nothing else.
+
+use serde::Serialize;
+use sockc_compiler::pipeline;
+use sockc_compiler::target::Target;
+use sockc_grammar::diagnostic::{Diagnostic, Severity};
+use sockc_grammar::source::SourceMap;
+
+use crate::cli;
+use crate::compile::outcome_exit;
+use crate::exit::Exit;
+use crate::input::Text;
+use crate::output::Output;
+
+/// The JSON of this verb.
+#[derive(Serialize)]
+struct Report {
+    format: &'static str,
+    diagnostics: Vec<Found>,
+}
+
+/// A diagnostic in JSON.
+#[derive(Serialize)]
+struct Found {
+    code: &'static str,
+    severity: &'static str,
+    message: String,
+    file: String,
+    line: u32,
+    column: u32,
+    help: Option<String>,
+}
+
+/// Checks each file; ends as the worst of them does.
+pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
+    let mut exit = Exit::Done;
+    let mut found = Vec::new();
+    for path in &arguments.files {
+        let text = match Text::read(path, output) {
+            Ok(text) => text,
+            Err(failed) => {
+                exit = exit.max(failed);
+                continue;
+            }
+        };
+        let outcome = pipeline::compile(&text.sources, text.id, &text.stem, &Target::baseline());
+        if output.is_json() {
+            found.extend(in_json(&outcome.diagnostics, &text.sources));
+        } else {
+            output.diagnostics(&text.sources, &outcome.diagnostics);
+        }
+        exit = exit.max(outcome_exit(&outcome, output));
+    }
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.check/1",
+            diagnostics: found,
+        });
+    }
+    exit
+}
+
+fn in_json(diagnostics: &[Diagnostic], sources: &SourceMap) -> impl Iterator<Item = Found> {
+    diagnostics.iter().map(|diagnostic| {
+        let span = diagnostic.primary.span;
+        let (line, column) = sources.place(span);
+        Found {
+            code: diagnostic.code.0,
+            severity: match diagnostic.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            message: diagnostic.message.clone(),
+            file: sources.get(span.source).name.clone(),
+            line,
+            column,
+            help: diagnostic.help.clone(),
+        }
+    })
+}

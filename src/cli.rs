@@ -1,0 +1,165 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Compiles one readable list of firewall and steering rules to BPF and runs it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sockc",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Colour of messages
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// When messages are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// In every case
+    Always,
+    /// In no case
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Say what is wrong with a policy; silent if nothing is
+    Check(Check),
+    /// Bring policies into their canonical form, comments kept
+    Fmt(Fmt),
+    /// Compile a policy to an object file
+    Compile(Compile),
+    /// Send real packets through a policy in a throw-away network namespace
+    Try(Try),
+    /// Put a policy in force, all of it or nothing
+    Apply(Apply),
+    /// Show what is in force
+    Status(Place),
+    /// Show what each rule has counted
+    Counters(Place),
+    /// Take what is in force away
+    Unload(Unload),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Policies; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Fmt {
+    /// Policies, rewritten in place; `-` is standard input, written to standard output
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Change nothing, name the files that would change and end with 1 if there are any
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Compile {
+    /// The policy; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where to write; `-` is standard output [default: STEM.o in the current folder]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write this stage instead, as text on standard output unless -o says otherwise
+    #[arg(long, value_name = "STAGE", default_value = "elf")]
+    pub(crate) emit: Emit,
+}
+
+/// A stage of the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emit {
+    /// The syntax tree of the text
+    Tokens,
+    /// The resolved policy
+    Policy,
+    /// For each rule its hook and the reason
+    Placement,
+    /// The decision structure of each hook
+    Decision,
+    /// The intermediate representation
+    Ir,
+    /// The instructions
+    Asm,
+    /// What a runtime is told
+    Json,
+    /// The decision structure as a graph
+    Dot,
+    /// The object file
+    Elf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Try {
+    /// The policy; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Packets such as `tcp from 8.8.8.8:40000 to 192.0.2.1:22`; left out: one for each rule and each default
+    #[arg(value_name = "PACKET")]
+    pub(crate) packets: Vec<String>,
+}
+
+/// Where the policy is in force.
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// The network namespace, by the name `ip netns` knows or by a path [default: the caller's]
+    #[arg(long, value_name = "NETNS")]
+    pub(crate) netns: Option<String>,
+    /// The bpf file system that holds the state
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
+    pub(crate) bpffs: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    /// A policy, or an object that `sockc compile` made; `-` is a policy from standard input
+    #[arg(value_name = "FILE|OBJECT")]
+    pub(crate) file: PathBuf,
+    /// Attach to this interface instead of the policy's; may be given several times, patterns allowed
+    #[arg(long = "interface", value_name = "INTERFACE")]
+    pub(crate) interfaces: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Never ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Unload {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Never ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,192 @@
+//! `sockc compile`: a policy to an object file, or to the text of a stage.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sockc_compiler::artifact::Artifact;
+use sockc_compiler::object;
+use sockc_compiler::pipeline::{self, Built, Outcome};
+use sockc_compiler::policy::Policy;
+use sockc_compiler::target::Target;
+
+use crate::cli::{self, Emit};
+use crate::exit::Exit;
+use crate::input::{Text, is_stream};
+use crate::output::Output;
+use crate::stage;
+
+/// A policy that compiled.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    /// The text it was made from.
+    pub(crate) text: Text,
+    /// Its meaning.
+    pub(crate) policy: Policy,
+    /// What was made of it.
+    pub(crate) built: Built,
+}
+
+impl Compiled {
+    /// Reads and compiles a file; says what is wrong with it.
+    pub(crate) fn read(path: &Path, target: &Target, output: &mut Output) -> Result<Self, Exit> {
+        let text = Text::read(path, output)?;
+        Self::new(text, target, output)
+    }
+
+    /// Compiles a text; says what is wrong with it.
+    pub(crate) fn new(text: Text, target: &Target, output: &mut Output) -> Result<Self, Exit> {
+        let outcome = pipeline::compile(&text.sources, text.id, &text.stem, target);
+        output.diagnostics(&text.sources, &outcome.diagnostics);
+        let exit = outcome_exit(&outcome, output);
+        match (outcome.policy, outcome.built) {
+            (Some(policy), Some(built)) if exit == Exit::Done => Ok(Self {
+                text,
+                policy,
+                built,
+            }),
+            _ => Err(exit.max(Exit::Policy)),
+        }
+    }
+
+    /// The object file.
+    pub(crate) fn object(&self, output: &mut Output) -> Result<Vec<u8>, Exit> {
+        object::write(&self.built.artifact).map_err(|error| {
+            output.error(format!("this is a bug in sockc: {error}"));
+            Exit::Bug
+        })
+    }
+}
+
+/// How a compile ends, apart from what its diagnostics said.
+pub(crate) fn outcome_exit(outcome: &Outcome, output: &mut Output) -> Exit {
+    if let Some(what) = &outcome.internal {
+        output.error(format!(
+            "this is a bug in sockc: {what}\n  please report it together with the policy"
+        ));
+        return Exit::Bug;
+    }
+    if outcome.failed() {
+        Exit::Policy
+    } else {
+        Exit::Done
+    }
+}
+
+/// The JSON of this verb.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    policy: &'a str,
+    output: Option<String>,
+    programs: Vec<ProgramRow<'a>>,
+}
+
+/// A program in JSON.
+#[derive(Serialize)]
+struct ProgramRow<'a> {
+    program: &'a str,
+    section: &'static str,
+    instructions: usize,
+    maps: Vec<&'a str>,
+}
+
+/// Compiles and writes.
+pub(crate) fn run(arguments: &cli::Compile, output: &mut Output) -> Exit {
+    compile(arguments, output).err().unwrap_or(Exit::Done)
+}
+
+fn compile(arguments: &cli::Compile, output: &mut Output) -> Result<(), Exit> {
+    let target = Target::baseline();
+    if arguments.emit == Emit::Tokens {
+        let text = Text::read(&arguments.file, output)?;
+        return emit(arguments, &stage::tree(&text), output);
+    }
+    let compiled = Compiled::read(&arguments.file, &target, output)?;
+    if arguments.emit != Emit::Elf {
+        return emit(arguments, &stage::text(&compiled, arguments.emit), output);
+    }
+    let bytes = compiled.object(output)?;
+    let path = match &arguments.output {
+        Some(path) if is_stream(path) => {
+            output.bytes(&bytes);
+            return Ok(());
+        }
+        Some(path) => path.clone(),
+        None => PathBuf::from(format!("{}.o", compiled.text.stem)),
+    };
+    write(&path, &bytes, output)?;
+    report(&compiled.built.artifact, &path, output);
+    Ok(())
+}
+
+/// Puts the text of a stage on standard output, or where `-o` says.
+fn emit(arguments: &cli::Compile, text: &str, output: &mut Output) -> Result<(), Exit> {
+    match &arguments.output {
+        Some(path) if !is_stream(path) => write(path, text.as_bytes(), output),
+        _ => {
+            output.bytes(text.as_bytes());
+            Ok(())
+        }
+    }
+}
+
+fn write(path: &Path, bytes: &[u8], output: &mut Output) -> Result<(), Exit> {
+    fs::write(path, bytes).map_err(|error| {
+        output.error(format!("cannot write {}: {error}", path.display()));
+        Exit::Refused
+    })
+}
+
+fn report(artifact: &Artifact, path: &Path, output: &mut Output) {
+    let programs: Vec<ProgramRow<'_>> = rows(artifact);
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.compile/1",
+            policy: &artifact.manifest.policy,
+            output: Some(path.display().to_string()),
+            programs,
+        });
+        return;
+    }
+    let heading = ["program", "hook", "instructions", "maps"].map(String::from);
+    let mut table = vec![heading.to_vec()];
+    table.extend(programs.iter().map(|row| {
+        vec![
+            row.program.to_owned(),
+            row.section.to_owned(),
+            row.instructions.to_string(),
+            row.maps.join(", "),
+        ]
+    }));
+    output.table(&table);
+    output.line(format!("wrote {}", path.display()));
+}
+
+fn rows(artifact: &Artifact) -> Vec<ProgramRow<'_>> {
+    let row = |program: &'_ sockc_compiler::artifact::Program| {
+        let used = |id| program.relocations.iter().any(|one| one.map == id);
+        let maps = artifact.maps.iter().filter(|(id, _)| used(*id));
+        (
+            program.section.name(),
+            program.insns.len(),
+            maps.map(|(id, _)| id).collect::<Vec<_>>(),
+        )
+    };
+    artifact
+        .programs
+        .iter()
+        .map(|program| {
+            let (section, instructions, maps) = row(program);
+            ProgramRow {
+                program: &program.name,
+                section,
+                instructions,
+                maps: maps
+                    .into_iter()
+                    .map(|id| artifact.maps[id].name.as_str())
+                    .collect(),
+            }
+        })
+        .collect()
+}

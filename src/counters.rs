@@ -1,0 +1,100 @@
+//! `sockc counters`: what each rule has counted.
+
+use serde::Serialize;
+use sockc_compiler::artifact::CounterKind;
+use sockc_runtime::CounterValue;
+
+use crate::cli::Place;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::place::{options, refused};
+
+/// The JSON of this verb.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    rules: Vec<Row<'a>>,
+}
+
+/// One counter. `rule` is the label, else the text.
+#[derive(Serialize)]
+pub(crate) struct Row<'a> {
+    rule: &'a str,
+    file: &'a str,
+    line: u32,
+    direction: &'a str,
+    verdict: &'a str,
+    kind: &'static str,
+    packets: u64,
+    bytes: u64,
+}
+
+/// Shows them.
+pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
+    let values = match sockc_runtime::counters(&options(place)) {
+        Ok(values) => values,
+        Err(error) => return refused(&error, output),
+    };
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.counters/1",
+            rules: rows(&values),
+        });
+    } else if values.is_empty() {
+        output.line("no policy is in force");
+    } else {
+        table(&values, output);
+    }
+    Exit::Done
+}
+
+/// The counters as a table.
+pub(crate) fn table(values: &[CounterValue], output: &mut Output) {
+    let heading = ["packets", "bytes", "direction", "rule"].map(String::from);
+    let mut table = vec![heading.to_vec()];
+    table.extend(values.iter().map(|value| {
+        vec![
+            value.packets.to_string(),
+            value.bytes.to_string(),
+            value.counter.direction.clone(),
+            name(value),
+        ]
+    }));
+    output.table(&table);
+}
+
+/// The counters in JSON.
+pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
+    values
+        .iter()
+        .map(|value| Row {
+            rule: value
+                .counter
+                .label
+                .as_deref()
+                .unwrap_or(&value.counter.text),
+            file: &value.counter.file,
+            line: value.counter.line,
+            direction: &value.counter.direction,
+            verdict: &value.counter.verdict,
+            kind: match value.counter.kind {
+                CounterKind::Rule => "rule",
+                CounterKind::Default => "default",
+                CounterKind::Malformed => "malformed",
+                CounterKind::Escaped => "escaped",
+            },
+            packets: value.packets,
+            bytes: value.bytes,
+        })
+        .collect()
+}
+
+/// The statement with its place, if it has one.
+fn name(value: &CounterValue) -> String {
+    let counter = &value.counter;
+    if counter.line == 0 {
+        counter.text.clone()
+    } else {
+        format!("{}:{} {}", counter.file, counter.line, counter.text)
+    }
+}

@@ -1,0 +1,26 @@
+//! How the command ends.
+
+use std::process::ExitCode;
+
+/// The exit codes, the same for every verb. The worse one is the greater one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// The policy is wrong, or a test of it fails.
+    Policy = 1,
+    /// The kernel or the machine refused.
+    Refused = 3,
+    /// What runs is not what sockc left.
+    Changed = 5,
+    /// Wrong use of the command.
+    Usage = 64,
+    /// A bug in sockc.
+    Bug = 70,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

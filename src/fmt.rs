@@ -1,0 +1,102 @@
+//! `sockc fmt`: policies in their canonical form.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sockc_grammar::print;
+
+use crate::cli;
+use crate::exit::Exit;
+use crate::input::{Text, is_stream};
+use crate::output::Output;
+
+/// The JSON of this verb.
+#[derive(Serialize)]
+struct Report {
+    format: &'static str,
+    files: Vec<Formatted>,
+}
+
+/// One file.
+#[derive(Serialize)]
+struct Formatted {
+    file: String,
+    /// Whether it was, or with `--check` would be, changed.
+    changed: bool,
+}
+
+/// Formats each file; ends as the worst of them does.
+pub(crate) fn run(arguments: &cli::Fmt, output: &mut Output) -> Exit {
+    let mut exit = Exit::Done;
+    let mut files = Vec::new();
+    for path in &arguments.files {
+        match format(path, arguments.check, output) {
+            Ok(changed) => {
+                if changed && arguments.check {
+                    exit = exit.max(Exit::Policy);
+                }
+                files.push(Formatted {
+                    file: path.display().to_string(),
+                    changed,
+                });
+            }
+            Err(failed) => exit = exit.max(failed),
+        }
+    }
+    report(arguments, files, output);
+    exit
+}
+
+fn report(arguments: &cli::Fmt, files: Vec<Formatted>, output: &mut Output) {
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.fmt/1",
+            files,
+        });
+    } else if arguments.check {
+        for formatted in files.iter().filter(|one| one.changed) {
+            output.line(&formatted.file);
+        }
+    }
+}
+
+/// Formats one file; whether that changes it.
+fn format(path: &Path, check: bool, output: &mut Output) -> Result<bool, Exit> {
+    let text = Text::read(path, output)?;
+    let before = &text.sources.get(text.id).text;
+    let after = print::format(&text.sources, text.id).map_err(|diagnostics| {
+        output.diagnostics(&text.sources, &diagnostics);
+        Exit::Policy
+    })?;
+    let changed = *before != after;
+    if check || output.is_json() && is_stream(path) {
+        return Ok(changed);
+    }
+    if is_stream(path) {
+        output.bytes(after.as_bytes());
+    } else if changed {
+        replace(path, &after).map_err(|error| {
+            output.error(format!("cannot write {}: {error}", path.display()));
+            Exit::Refused
+        })?;
+    }
+    Ok(changed)
+}
+
+/// Writes a file beside the old one and moves it there, so that no moment has half a policy.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let beside = PathBuf::from(name);
+    let written = fs::write(&beside, text)
+        .and_then(|()| fs::set_permissions(&beside, fs::metadata(&path)?.permissions()))
+        .and_then(|()| fs::rename(&beside, &path));
+    if written.is_err() {
+        // The first error is the one worth telling.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}

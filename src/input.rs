@@ -1,0 +1,82 @@
+//! Reading what the command line names.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sockc_grammar::source::{SourceId, SourceMap};
+
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// The name that stands for standard input.
+const STDIN: &str = "-";
+
+/// Whether the path stands for standard input or output.
+pub(crate) fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == STDIN
+}
+
+/// A policy's text, ready to be parsed.
+#[derive(Debug)]
+pub(crate) struct Text {
+    /// The sources, with the file as the only one.
+    pub(crate) sources: SourceMap,
+    /// The file.
+    pub(crate) id: SourceId,
+    /// The file's name without its ending.
+    pub(crate) stem: String,
+}
+
+impl Text {
+    /// Takes the bytes of a file; they must be UTF-8.
+    pub(crate) fn new(path: &Path, bytes: Vec<u8>, output: &mut Output) -> Result<Self, Exit> {
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            output.error(format!("{}: byte {at} is not UTF-8 text", path.display()));
+            Exit::Policy
+        })?;
+        let mut sources = SourceMap::default();
+        let name = if is_stream(path) {
+            "<stdin>".into()
+        } else {
+            path.display().to_string()
+        };
+        let id = sources.add(name, text);
+        Ok(Self {
+            sources,
+            id,
+            stem: stem(path),
+        })
+    }
+
+    /// Reads and takes a file.
+    pub(crate) fn read(path: &Path, output: &mut Output) -> Result<Self, Exit> {
+        Self::new(path, bytes(path, output)?, output)
+    }
+}
+
+/// The bytes of a file, or of standard input.
+pub(crate) fn bytes(path: &Path, output: &mut Output) -> Result<Vec<u8>, Exit> {
+    let read = if is_stream(path) {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(path)
+    };
+    read.map_err(|error| {
+        output.error(format!("cannot read {}: {error}", path.display()));
+        Exit::Usage
+    })
+}
+
+/// The file's name without folder and ending.
+pub(crate) fn stem(path: &Path) -> String {
+    if is_stream(path) {
+        return "stdin".into();
+    }
+    path.file_stem().map_or_else(
+        || "policy".into(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
+}

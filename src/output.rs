@@ -1,0 +1,159 @@
+//! The only place that prints: results on standard output, diagnostics and refusals on standard error.
+//!
+//! A reader that goes away (EPIPE) ends the printing, not the work. Not here: what is printed.
+
+use std::env;
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::panic::PanicHookInfo;
+use std::thread;
+
+use serde::Serialize;
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::render::render;
+use sockc_grammar::source::SourceMap;
+
+use crate::cli::Color;
+use crate::exit::Exit;
+
+/// Where a verb puts what it has to say.
+#[derive(Debug)]
+pub(crate) struct Output {
+    json: bool,
+    color: bool,
+    /// The first error on standard output; nothing is written after it.
+    broken: Option<io::Error>,
+}
+
+impl Output {
+    /// Says how to print.
+    pub(crate) fn new(json: bool, color: Color) -> Self {
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                !unwanted && io::stderr().is_terminal()
+            }
+        };
+        Self {
+            json,
+            color,
+            broken: None,
+        }
+    }
+
+    /// Whether results are to be JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// A line of a result.
+    pub(crate) fn line(&mut self, text: impl Display) {
+        self.bytes(format!("{text}\n").as_bytes());
+    }
+
+    /// A result as it is.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        if self.broken.is_none() {
+            let mut stdout = io::stdout().lock();
+            self.broken = stdout.write_all(bytes).and_then(|()| stdout.flush()).err();
+        }
+    }
+
+    /// A result as JSON.
+    pub(crate) fn value(&mut self, value: &impl Serialize) {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => self.line(text),
+            Err(error) => self.broken = Some(error.into()),
+        }
+    }
+
+    /// Columns, as wide as their widest cell; the first row is the heading.
+    pub(crate) fn table(&mut self, rows: &[Vec<String>]) {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| {
+                let cells = rows.iter().filter_map(|row| row.get(column));
+                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        for row in rows {
+            let cells = row.iter().zip(&widths);
+            let line: String = cells
+                .map(|(cell, width)| format!("{cell:width$}  "))
+                .collect();
+            self.line(line.trim_end());
+        }
+    }
+
+    /// Diagnostics for a person.
+    pub(crate) fn diagnostics(&mut self, sources: &SourceMap, diagnostics: &[Diagnostic]) {
+        if !diagnostics.is_empty() {
+            say(&render(diagnostics, sources, self.color));
+        }
+    }
+
+    /// Why something was not done.
+    pub(crate) fn error(&mut self, message: impl Display) {
+        say(&format!("error: {message}"));
+    }
+
+    /// Something worth knowing that is no result.
+    pub(crate) fn note(&mut self, message: impl Display) {
+        say(&format!("note: {message}"));
+    }
+
+    /// Asks for consent where somebody can answer; elsewhere, and with `yes`, it is given.
+    pub(crate) fn consent(&mut self, yes: bool, question: impl Display) -> bool {
+        if yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return true;
+        }
+        let mut stderr = io::stderr().lock();
+        let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+        let mut answer = String::new();
+        asked.is_ok()
+            && io::stdin().read_line(&mut answer).is_ok()
+            && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+
+    /// The code to end with: that of the verb, unless the results could not be written.
+    pub(crate) fn finish(self, exit: Exit) -> Exit {
+        match self.broken {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                say(&format!("error: cannot write to standard output: {error}"));
+                exit.max(Exit::Refused)
+            }
+            _ => exit,
+        }
+    }
+}
+
+/// Says what is wrong with the command line, or shows the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> Exit {
+    // Nobody is left to tell if this cannot be written.
+    let _ = error.print();
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}
+
+/// What a panic says.
+pub(crate) fn bug(info: &PanicHookInfo<'_>) {
+    let message = info.payload_as_str().unwrap_or("no message");
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    say(&format!(
+        "error: this is a bug in sockc: {message} ({place}, thread {thread})\n  \
+         please report it together with the policy and the command line"
+    ));
+}
+
+/// Writes to standard error. There is nowhere to report that it is gone.
+fn say(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = writeln!(stderr, "{}", text.trim_end_matches('\n'));
+}

@@ -1,0 +1,25 @@
+//! Where the runtime works, from the command line; and how its refusals end the command.
+
+use sockc_runtime::{Error, Options};
+
+use crate::cli::Place;
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// The runtime's options for a place on the command line.
+pub(crate) fn options(place: &Place) -> Options {
+    Options {
+        bpffs: place.bpffs.clone(),
+        netns: place.netns.clone(),
+        ..Options::default()
+    }
+}
+
+/// Says why the runtime did not do it, and how that ends the command.
+pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
+    output.error(error);
+    match error {
+        Error::Object { .. } | Error::Version { .. } => Exit::Policy,
+        _ => Exit::Refused,
+    }
+}

@@ -1,0 +1,147 @@
+//! The text form of each stage of the compiler, for `--emit`.
+
+use std::fmt::{Arguments, Write};
+
+use sockc_compiler::bpf::disasm;
+use sockc_compiler::diagram::flatten::{Flat, Target};
+use sockc_compiler::place::Chain;
+use sockc_compiler::place::describe;
+use sockc_compiler::policy::Policy;
+
+use crate::cli::Emit;
+use crate::compile::Compiled;
+use crate::input::Text;
+
+/// The syntax tree of a policy's text, as far as it can be read.
+pub(crate) fn tree(text: &Text) -> String {
+    let (file, _) = sockc_grammar::parse(&text.sources, text.id);
+    let mut lines = String::new();
+    for statement in &file.statements {
+        let (line, column) = text.sources.place(statement.span);
+        push(
+            &mut lines,
+            format_args!("{line}:{column} {:#?}", statement.value),
+        );
+    }
+    lines
+}
+
+/// The text of a later stage. Tokens come before it, and `elf` has no text.
+pub(crate) fn text(compiled: &Compiled, emit: Emit) -> String {
+    let built = &compiled.built;
+    match emit {
+        Emit::Policy => format!("{:#?}\n", compiled.policy),
+        Emit::Placement => describe(&compiled.policy, &built.chains),
+        Emit::Decision => decisions(compiled),
+        Emit::Dot => graphs(compiled),
+        Emit::Ir => joined(built.functions.iter().map(ToString::to_string)),
+        Emit::Asm => {
+            let maps = &built.artifact.maps;
+            let programs = built.artifact.programs.iter();
+            joined(programs.map(|program| disasm::listing(program, maps)))
+        }
+        Emit::Json => serde_json::to_string_pretty(&built.artifact.manifest)
+            .map(|text| text + "\n")
+            .unwrap_or_default(),
+        Emit::Tokens | Emit::Elf => String::new(),
+    }
+}
+
+/// For each chain what its terminals stand for, and the tests that lead to them.
+fn decisions(compiled: &Compiled) -> String {
+    let chains = compiled.built.chains.iter();
+    joined(
+        chains
+            .zip(&compiled.built.decisions)
+            .map(|(chain, decision)| {
+                let mut text = format!("{}\n", title(&compiled.policy, chain));
+                for (index, meaning) in terminals(&compiled.policy, chain).enumerate() {
+                    push(&mut text, format_args!("={index}: {meaning}"));
+                }
+                text += &decision.decision.text();
+                if let Some(counts) = &decision.counts {
+                    push(
+                        &mut text,
+                        format_args!("counts, as lists of entries: {:?}", decision.lists),
+                    );
+                    text += &counts.text();
+                }
+                text
+            }),
+    )
+}
+
+/// The same as graphs in the language of Graphviz.
+fn graphs(compiled: &Compiled) -> String {
+    let chains = compiled.built.chains.iter();
+    joined(
+        chains
+            .zip(&compiled.built.decisions)
+            .map(|(chain, decision)| {
+                let mut text = String::new();
+                push(
+                    &mut text,
+                    format_args!("digraph \"{}\" {{", title(&compiled.policy, chain)),
+                );
+                for (index, meaning) in terminals(&compiled.policy, chain).enumerate() {
+                    let label = meaning.replace('\\', "\\\\").replace('"', "\\\"");
+                    push(
+                        &mut text,
+                        format_args!("  leaf{index} [shape=box label=\"{label}\"]"),
+                    );
+                }
+                edges(&mut text, &decision.decision);
+                push(&mut text, format_args!("}}"));
+                text
+            }),
+    )
+}
+
+fn edges(text: &mut String, flat: &Flat) {
+    let name = |target: Target| match target {
+        Target::Node(node) => node.to_string(),
+        Target::Leaf(terminal) => format!("leaf{terminal}"),
+    };
+    push(text, format_args!("  root -> {}", name(flat.root)));
+    for (id, node) in &flat.nodes {
+        push(text, format_args!("  {id} [label=\"{:?}\"]", node.field));
+        let mut low = 0;
+        for &(high, target) in &node.arms {
+            push(
+                text,
+                format_args!("  {id} -> {} [label=\"{low}..{high}\"]", name(target)),
+            );
+            low = high.wrapping_add(1);
+        }
+    }
+}
+
+fn title(policy: &Policy, chain: &Chain) -> String {
+    let hook = chain.hook.name();
+    match chain.group {
+        Some(group) => format!("{hook} {}", policy.groups[group].name),
+        None => hook.to_owned(),
+    }
+}
+
+/// What the terminals of a chain's decision stand for, in their order.
+fn terminals<'a>(policy: &'a Policy, chain: &'a Chain) -> impl Iterator<Item = String> + 'a {
+    let entries = chain.entries.iter().map(|entry| {
+        let place = &policy.rules[entry.rule].place;
+        format!(
+            "{:?}, {}:{} {}",
+            entry.effect, place.file, place.line, place.text
+        )
+    });
+    let default = if chain.default.allow { "pass" } else { "drop" };
+    entries.chain([format!("default, {default}")])
+}
+
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+fn push(text: &mut String, line: Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{line}");
+}

@@ -1,0 +1,45 @@
+//! The bytes of a packet that is tried.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use sockc_compiler::event::{Header, Parsed, Part, Transport};
+use sockc_compiler::packet::build::{Broken, Frame};
+use sockc_runtime::lab::MAC;
+
+/// The frame of a packet; a malformed one has an impossible header length.
+pub(crate) fn bytes(packet: &Parsed) -> Vec<u8> {
+    match packet {
+        Parsed::Ip(header) => Frame::new(header.clone()).addresses(MAC, MAC).bytes(),
+        Parsed::Malformed => Frame::new(plain())
+            .addresses(MAC, MAC)
+            .shrink()
+            .broken(Broken {
+                header_words: Some(4),
+                ..Broken::default()
+            })
+            .bytes(),
+        Parsed::NotIp => Frame::new(plain())
+            .addresses(MAC, MAC)
+            .shrink()
+            .broken(Broken {
+                ether_type: Some(0x0806),
+                ..Broken::default()
+            })
+            .bytes(),
+    }
+}
+
+/// A packet from one documentation address to another.
+fn plain() -> Header {
+    Header {
+        from: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
+        to: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        protocol: 17,
+        part: Part::Whole,
+        transport: Transport::Ports {
+            from: 40_000,
+            to: 9,
+        },
+        length: 0,
+    }
+}

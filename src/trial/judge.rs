@@ -1,0 +1,40 @@
+//! Whether what was seen is what the rules say.
+
+use sockc_compiler::event::{Event, Parsed, Verdict};
+use sockc_compiler::policy::Direction;
+
+use super::choose::Case;
+use super::stage::{Seen, is_new_flow};
+use super::world::{Ends, LabWorld};
+
+/// Whether the verdict allows what was seen.
+pub(crate) fn agrees(case: &Case, verdict: Verdict, seen: &Seen, world: &LabWorld<'_>) -> bool {
+    match (verdict, seen) {
+        (Verdict::Drop, Seen::Dropped | Seen::Denied)
+        | (Verdict::Allow, Seen::Passed | Seen::Refused | Seen::Delivered)
+        | (Verdict::Shortcut(_), Seen::Delivered)
+        | (Verdict::Reject, Seen::Refused) => true,
+        (Verdict::Redirect(wanted), Seen::Reached(socket)) => wanted == *socket,
+        // The lookup of a segment that opens nothing, or of a first fragment, shows nothing outside.
+        (Verdict::Redirect(_) | Verdict::Reject, Seen::Passed) => !shows_its_socket(case),
+        // An ordinary packet to the very address that a named socket is bound to.
+        (Verdict::Allow, Seen::Reached(socket)) => bound_there(case, world) == Some(*socket),
+        _ => false,
+    }
+}
+
+fn shows_its_socket(case: &Case) -> bool {
+    matches!(&case.event, Event::Packet { packet: Parsed::Ip(header), .. } if is_new_flow(header))
+}
+
+fn bound_there(case: &Case, world: &LabWorld<'_>) -> Option<sockc_compiler::policy::SocketId> {
+    let Event::Packet {
+        direction: Direction::In,
+        packet: Parsed::Ip(header),
+    } = &case.event
+    else {
+        return None;
+    };
+    let ends = Ends::of(Direction::In, header)?;
+    world.named_at(header.protocol, ends.local)
+}

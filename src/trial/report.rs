@@ -1,0 +1,111 @@
+//! The rows of a trial, for a person and as JSON.
+
+use serde::Serialize;
+use sockc_runtime::CounterValue;
+
+use crate::counters;
+use crate::output::Output;
+
+/// One packet, what was seen of it and what should have been.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// The packet in words.
+    pub(crate) packet: String,
+    /// What was seen.
+    pub(crate) seen: String,
+    /// What the rules say.
+    pub(crate) verdict: String,
+    /// The statement that decides.
+    pub(crate) decider: Decider,
+    /// Whether the two agree; `None` where nothing could be seen.
+    pub(crate) agrees: Option<bool>,
+}
+
+/// The statement that decides.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Decider {
+    /// The label, else the text.
+    pub(crate) rule: String,
+    /// The file; empty where no statement decides.
+    pub(crate) file: String,
+    /// The line, from 1.
+    pub(crate) line: u32,
+}
+
+/// The JSON of this verb.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    packets: Vec<Packet<'a>>,
+    counters: Vec<counters::Row<'a>>,
+}
+
+/// A row in JSON.
+#[derive(Serialize)]
+struct Packet<'a> {
+    packet: &'a str,
+    seen: &'a str,
+    verdict: &'a str,
+    rule: &'a str,
+    file: &'a str,
+    line: u32,
+    agrees: Option<bool>,
+}
+
+/// Prints the rows, then the counters.
+pub(crate) fn report(rows: &[Row], values: &[CounterValue], output: &mut Output) {
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.try/1",
+            packets: rows.iter().map(packet).collect(),
+            counters: counters::rows(values),
+        });
+        return;
+    }
+    for row in rows {
+        let mark = match row.agrees {
+            Some(true) => "ok     ",
+            Some(false) => "WRONG  ",
+            None => "-      ",
+        };
+        output.line(format!("{mark}{}", row.packet));
+        let decider = &row.decider;
+        let place = if decider.file.is_empty() {
+            decider.rule.clone()
+        } else {
+            format!("{}:{} {}", decider.file, decider.line, decider.rule)
+        };
+        output.line(format!(
+            "       seen: {}; the rules say: {}; by {place}",
+            row.seen, row.verdict
+        ));
+    }
+    summary(rows, output);
+    if !values.is_empty() {
+        output.line("");
+        counters::table(values, output);
+    }
+}
+
+fn summary(rows: &[Row], output: &mut Output) {
+    let count = |agrees| rows.iter().filter(|row| row.agrees == agrees).count();
+    let (right, wrong, unseen) = (count(Some(true)), count(Some(false)), count(None));
+    let mut line = format!("{right} as the rules say, {wrong} not");
+    if unseen > 0 {
+        line += &format!(", {unseen} could not be sent");
+    }
+    output.line("");
+    output.line(line);
+}
+
+fn packet(row: &Row) -> Packet<'_> {
+    Packet {
+        packet: &row.packet,
+        seen: &row.seen,
+        verdict: &row.verdict,
+        rule: &row.decider.rule,
+        file: &row.decider.file,
+        line: row.decider.line,
+        agrees: row.agrees,
+    }
+}

@@ -1,0 +1,101 @@
+use sockc_compiler::event::Decider;
+use sockc_compiler::pipeline;
+use sockc_compiler::policy::RuleId;
+use sockc_compiler::target::Target;
+use sockc_grammar::source::SourceMap;
+
+use super::*;
+use crate::input::Text;
+
+fn compiled(text: &str) -> Compiled {
+    let mut sources = SourceMap::default();
+    let id = sources.add("edge.sk", text);
+    let outcome = pipeline::compile(&sources, id, "edge", &Target::baseline());
+    assert!(!outcome.failed(), "{:?}", outcome.diagnostics);
+    Compiled {
+        policy: outcome.policy.unwrap(),
+        built: outcome.built.unwrap(),
+        text: Text {
+            sources,
+            id,
+            stem: "edge".into(),
+        },
+    }
+}
+
+/// The deciders of the chosen packets.
+fn deciders(text: &str) -> Vec<Decider> {
+    let compiled = compiled(text);
+    let policy = &compiled.policy;
+    let choice = choose::choose(policy).unwrap();
+    let decide = |case: &Case| decide(policy, &case.event, &LabWorld::of(policy, case)).decider;
+    choice.cases.iter().map(decide).collect()
+}
+
+const POLICY: &str = "\
+default in drop
+default out allow
+socket proxy = tcp listen 127.0.0.1:1234
+allow tcp from 10.0.0.0/8 to 192.0.2.1-192.0.2.9:{22, 80-90} if tcp flags syn no ack
+allow if socket established
+drop udp if fragment and length > 1000
+allow icmp echo-request
+redirect 3.3.3.3:* to sock proxy
+drop out tcp to port 25
+";
+
+#[test]
+fn every_rule_and_default_decides_a_chosen_packet() {
+    let found = deciders(POLICY);
+    for rule in (0..6).map(RuleId::from_u32) {
+        assert!(found.contains(&Decider::Rule(rule)), "{rule}: {found:?}");
+    }
+    assert!(found.contains(&Decider::Default) && found.contains(&Decider::Malformed));
+}
+
+#[test]
+fn a_rule_that_nothing_reaches_has_no_packet() {
+    let compiled = compiled("default in drop\nallow tcp\ndrop tcp to 192.0.2.1:22\n");
+    let choice = choose::choose(&compiled.policy).unwrap();
+    assert_eq!(choice.unreached, [choose::Owner::Rule(RuleId::from_u32(1))]);
+}
+
+/// Programs of one policy judged by the rules of another, which differs in one port.
+fn wrong_programs() -> (Compiled, Vec<Case>) {
+    let right = compiled("default in drop\ndoor: allow tcp to 192.0.2.1:22\n");
+    let wrong = compiled("default in drop\ndoor: allow tcp to 192.0.2.1:23\n");
+    let cases = choose::choose(&right.policy).unwrap().cases;
+    let mixed = Compiled {
+        policy: right.policy,
+        ..wrong
+    };
+    (mixed, cases)
+}
+
+fn disagreements(policy: &Policy, cases: &[Case], seen: Vec<Seen>) -> usize {
+    let rows = cases
+        .iter()
+        .zip(seen)
+        .map(|(case, seen)| row(policy, case, seen));
+    rows.filter(|row| row.agrees == Some(false)).count()
+}
+
+#[test]
+fn a_wrong_program_is_caught_in_the_interpreter() {
+    let (mixed, cases) = wrong_programs();
+    let seen = offline::play(&mixed, &cases);
+    assert_eq!(disagreements(&mixed.policy, &cases, seen), 1);
+}
+
+#[test]
+fn a_wrong_program_is_caught_in_a_lab() {
+    if !lab::missing_rights().is_empty() {
+        let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+        assert!(!wanted, "this test needs root");
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let (mixed, cases) = wrong_programs();
+    let (seen, _) = real::play(&mixed, &cases).unwrap();
+    assert_eq!(disagreements(&mixed.policy, &cases, seen), 1);
+}

@@ -1,0 +1,86 @@
+//! Every policy in `rules/bad/` is refused (or warned of) exactly as its comments say, in the words of its golden.
+//!
+//! `#~ E0203` says that this line has this diagnostic, `#~^ E0203` that the line above has it (`^^`: two above).
+
+use sockc_compiler::{pipeline, place, resolve};
+use sockc_grammar::diagnostic::Code;
+use sockc_grammar::render::render;
+
+use crate::golden::compile;
+use crate::repository::{compare_with_golden, fail_on, files_in, stem, text};
+
+/// What a comment says of a line.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Annotation<'a> {
+    /// The line, from 1.
+    pub(crate) line: u32,
+    /// The code.
+    pub(crate) code: &'a str,
+}
+
+/// Every code that a stage declares.
+pub(crate) fn codes() -> impl Iterator<Item = Code> {
+    [
+        sockc_grammar::codes::CODES,
+        resolve::codes::CODES,
+        place::codes::CODES,
+        pipeline::CODES,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(code, _)| *code)
+}
+
+/// The comments of a policy that say what is wrong.
+pub(crate) fn annotations(text: &str) -> Vec<Annotation<'_>> {
+    let mut found = Vec::new();
+    for (line, text) in (1u32..).zip(text.lines()) {
+        for said in text.split("#~").skip(1) {
+            let code = said.trim_start_matches('^');
+            let above = u32::try_from(said.len() - code.len()).unwrap();
+            found.push(Annotation {
+                line: line - above,
+                code: code.trim(),
+            });
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn bad_policies_are_refused_as_they_say() {
+    let mut differences = Vec::new();
+    for name in files_in("rules/bad", ".sk") {
+        let text = text(&name);
+        let (sources, outcome) = compile(&name);
+        assert_eq!(outcome.internal, None, "{name}");
+        let mut found: Vec<Annotation<'_>> = outcome
+            .diagnostics
+            .iter()
+            .map(|one| Annotation {
+                line: sources.place(one.primary.span).0,
+                code: one.code.0,
+            })
+            .collect();
+        found.sort();
+        let said = annotations(&text);
+        if found != said || said.is_empty() {
+            differences.push(format!(
+                "{name}: its comments say {said:?}, found {found:?}"
+            ));
+        }
+        let rendered = render(&outcome.diagnostics, &sources, false);
+        let golden = format!("golden/bad/{}.txt", stem(&name));
+        differences.extend(compare_with_golden(&golden, &rendered));
+    }
+    fail_on(&differences);
+}
+
+#[test]
+fn annotations_name_lines() {
+    let said = annotations("one\ntwo #~ E0101\n#~^^ E0102 #~^ W0501\n");
+    let expected = [(1, "E0102"), (2, "E0101"), (2, "W0501")];
+    let expected = expected.map(|(line, code)| Annotation { line, code });
+    assert_eq!(said, expected);
+}

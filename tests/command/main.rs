@@ -1,0 +1,110 @@
+//! The command from outside: exit codes, output, JSON, and its verbs against a kernel.
+//!
+//! Tests that need root run in a lab and say `skipped: needs root` elsewhere; `SOCKC_KERNEL=require` makes that a failure.
+
+mod plain;
+mod running;
+mod trying;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The command with its arguments.
+fn sockc(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sockc"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env_remove("NO_COLOR");
+    command
+}
+
+/// What a command printed and how it ended.
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    Ran::of(sockc(arguments).output().unwrap())
+}
+
+fn run_with_input(arguments: &[&str], input: &str) -> Ran {
+    let mut child = sockc(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    Ran::of(child.wait_with_output().unwrap())
+}
+
+/// The example policies.
+fn rules() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "sk"))
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= 8);
+    paths
+}
+
+/// A folder that is removed with everything in it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("sockc-test-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether a test that needs root may run; says so where it may not.
+fn root() -> bool {
+    let missing = sockc_runtime::lab::missing_rights();
+    if !missing.is_empty() {
+        let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+        assert!(!wanted, "this test needs {missing:?}");
+        eprintln!("skipped: needs root");
+    }
+    missing.is_empty()
+}

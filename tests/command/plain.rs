@@ -1,0 +1,231 @@
+//! What needs no rights: check, fmt, compile, wrong use.
+
+use std::process::Stdio;
+
+use super::{Folder, rules, run, run_with_input, sockc};
+
+const CLEAN: &str = "default in drop\nallow tcp to 192.0.2.1:22\n";
+
+#[test]
+fn wrong_use_ends_with_64() {
+    for arguments in [
+        &["bogus"][..],
+        &[],
+        &["check"],
+        &["check", "/nowhere.sk"],
+        &["compile", "a.sk", "--emit", "gold"],
+        &["try", "/nowhere.sk"],
+    ] {
+        let ran = run(arguments);
+        assert_eq!(ran.code, Some(64), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty() && !ran.stderr.is_empty());
+    }
+}
+
+#[test]
+fn help_and_version_are_results() {
+    for arguments in [&["--help"][..], &["--version"], &["check", "--help"]] {
+        let ran = run(arguments);
+        assert_eq!(ran.code, Some(0));
+        assert!(ran.stderr.is_empty() && !ran.stdout.is_empty());
+    }
+}
+
+#[test]
+fn check_is_silent_about_what_is_right() {
+    for path in rules() {
+        let ran = run(&["check", path.to_str().unwrap()]);
+        assert_eq!(ran.code, Some(0), "{}: {}", path.display(), ran.stderr);
+        assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn check_names_every_mistake_of_every_file() {
+    let folder = Folder::new("check");
+    let good = folder.file("good.sk", CLEAN);
+    let bad = folder.file(
+        "bad.sk",
+        "default in drop\nallow tcp to 10.0.0.1/8\ndrop in from @nobody\n",
+    );
+    let ran = run(&["check", &good, &bad]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.is_empty());
+    assert!(
+        ran.stderr.contains("bad.sk:2:") && ran.stderr.contains("bad.sk:3:"),
+        "{}",
+        ran.stderr
+    );
+    let ran = run(&["check", "--json", &good, &bad]);
+    assert_eq!(ran.code, Some(1));
+    let json = ran.json();
+    assert_eq!(json["format"], "sockc.check/1");
+    let found = json["diagnostics"].as_array().unwrap();
+    assert_eq!(found.len(), 2);
+    let first = found[0].as_object().unwrap();
+    let mut keys: Vec<_> = first.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "code", "column", "file", "help", "line", "message", "severity"
+        ]
+    );
+    assert_eq!(
+        (&first["line"], &first["severity"]),
+        (&2.into(), &"error".into())
+    );
+    assert_eq!(first["file"], bad);
+}
+
+#[test]
+fn standard_input_is_a_dash() {
+    let ran = run_with_input(&["check", "-"], CLEAN);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let ran = run_with_input(&["check", "-"], "nonsense\n");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("<stdin>:1:1"), "{}", ran.stderr);
+}
+
+#[test]
+fn text_that_is_not_utf8_is_a_mistake_of_the_policy() {
+    let folder = Folder::new("utf8");
+    let path = folder.0.join("bad.sk");
+    std::fs::write(&path, b"default in drop\n\xff\n").unwrap();
+    let ran = run(&["check", path.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("byte 16"), "{}", ran.stderr);
+}
+
+#[test]
+fn colour_is_asked_for() {
+    let bad = "allow tpc\n";
+    let escape = '\u{1b}';
+    assert!(!run_with_input(&["check", "-"], bad).stderr.contains(escape));
+    assert!(
+        run_with_input(&["check", "-", "--color", "always"], bad)
+            .stderr
+            .contains(escape)
+    );
+    assert!(
+        !run_with_input(&["check", "-", "--color", "never"], bad)
+            .stderr
+            .contains(escape)
+    );
+}
+
+#[test]
+fn fmt_rewrites_once() {
+    let folder = Folder::new("fmt");
+    let path = folder.file(
+        "a.sk",
+        "default   in drop\nallow  tcp   to 192.0.2.1:22 # door\n",
+    );
+    let ran = run(&["fmt", "--check", &path]);
+    assert_eq!((ran.code, ran.stdout.trim()), (Some(1), path.as_str()));
+    assert_eq!(run(&["fmt", &path]).code, Some(0));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        text.contains("allow tcp to 192.0.2.1:22") && text.contains("# door"),
+        "{text}"
+    );
+    let ran = run(&["fmt", "--check", "--json", &path]);
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(ran.json()["files"][0]["changed"], false);
+    let ran = run_with_input(&["fmt", "-"], "default   in drop");
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(0), "default in drop\n")
+    );
+}
+
+#[test]
+fn fmt_leaves_a_wrong_file_alone() {
+    let folder = Folder::new("fmt-wrong");
+    let path = folder.file("a.sk", "default   in drop\nnonsense\n");
+    let ran = run(&["fmt", &path]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "default   in drop\nnonsense\n"
+    );
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
+}
+
+#[test]
+fn compile_writes_into_the_current_folder() {
+    let folder = Folder::new("compile");
+    folder.file("edge.sk", CLEAN);
+    let output = sockc(&["compile", "edge.sk"])
+        .current_dir(&folder.0)
+        .output()
+        .unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        table.contains("xdp_in") && table.contains("wrote edge.o"),
+        "{table}"
+    );
+    let bytes = std::fs::read(folder.0.join("edge.o")).unwrap();
+    assert!(bytes.starts_with(b"\x7fELF"));
+    let again = sockc(&["compile", "edge.sk", "-o", "-"])
+        .current_dir(&folder.0)
+        .output()
+        .unwrap();
+    assert_eq!(again.stdout, bytes, "same input, same bytes");
+}
+
+#[test]
+fn compile_emits_every_stage() {
+    let folder = Folder::new("emit");
+    let path = folder.file("edge.sk", CLEAN);
+    for stage in [
+        "tokens",
+        "policy",
+        "placement",
+        "decision",
+        "ir",
+        "asm",
+        "json",
+        "dot",
+    ] {
+        let ran = run(&["compile", &path, "--emit", stage]);
+        assert_eq!(ran.code, Some(0), "{stage}: {}", ran.stderr);
+        assert!(!ran.stdout.is_empty(), "{stage}");
+    }
+    let ran = run(&["compile", &path, "--emit", "json"]);
+    assert_eq!(ran.json()["policy"], "edge");
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_bug() {
+    let folder = Folder::new("pipe");
+    let path = folder.file("edge.sk", CLEAN);
+    let mut child = sockc(&["compile", &path, "--emit", "asm"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn results_that_cannot_be_written_are_not_lost_in_silence() {
+    let folder = Folder::new("full");
+    let path = folder.file("edge.sk", CLEAN);
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = sockc(&["compile", &path, "--emit", "asm"])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(!output.stderr.is_empty());
+}

@@ -1,0 +1,240 @@
+//! `sockc try`, with rights and without.
+
+use std::os::unix::process::CommandExt;
+
+use serde_json::Value;
+
+use super::{Folder, Ran, root, rules, run, sockc};
+
+/// The capabilities that a lab needs.
+const CAPABILITIES: [libc::c_ulong; 4] = [12, 13, 21, 39];
+
+fn rows(ran: &Ran) -> Vec<Value> {
+    let json = ran.json();
+    assert_eq!(json["format"], "sockc.try/1");
+    json["packets"].as_array().unwrap().clone()
+}
+
+/// Runs without the rights of a lab, whoever runs the test.
+fn run_without_rights(arguments: &[&str]) -> Ran {
+    let mut command = sockc(arguments);
+    // SAFETY: `prctl` is a plain system call, as is allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            for capability in CAPABILITIES {
+                libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+            }
+            Ok(())
+        });
+    }
+    Ran::of(command.output().unwrap())
+}
+
+#[test]
+fn every_example_does_in_a_lab_what_its_rules_say() {
+    if !root() {
+        return;
+    }
+    for path in rules() {
+        let ran = run(&["try", "--json", path.to_str().unwrap()]);
+        assert_eq!(
+            ran.code,
+            Some(0),
+            "{}: {}{}",
+            path.display(),
+            ran.stdout,
+            ran.stderr
+        );
+        let rows = rows(&ran);
+        let seen = rows.iter().filter(|row| row["agrees"] == true).count();
+        assert!(
+            seen > 0 && seen * 5 >= rows.len() * 4,
+            "{}: {seen} of {}",
+            path.display(),
+            rows.len()
+        );
+    }
+}
+
+#[test]
+fn every_example_does_in_the_interpreter_what_its_rules_say() {
+    for path in rules() {
+        let ran = run_without_rights(&["try", "--json", path.to_str().unwrap()]);
+        assert_eq!(
+            ran.code,
+            Some(0),
+            "{}: {}{}",
+            path.display(),
+            ran.stdout,
+            ran.stderr
+        );
+        assert!(ran.stderr.contains("CAP_BPF"), "{}", ran.stderr);
+        assert!(
+            rows(&ran).iter().all(|row| row["agrees"] == true),
+            "{}",
+            ran.stdout
+        );
+    }
+}
+
+const POLICY: &str = "\
+default in drop
+default send allow
+socket proxy = tcp listen 127.0.0.1:1234, udp listen 127.0.0.1:1234, tcp listen [::1]:1234
+socket quiet = tcp listen 127.0.0.1:1235 if absent drop
+group pods = cgroup \"/pods\"
+allow tcp to 1.1.1.0/24:53 if socket exists
+allow if socket established
+redirect 3.3.3.3:* to sock proxy
+redirect [2001:db8:3::3]:* to sock proxy
+redirect 4.4.4.4:* to sock quiet
+drop send tcp from group pods to 192.0.2.0/24
+";
+
+/// Packet, what is seen, and the rules' verdict.
+const PACKETS: [(&str, &str, &str); 13] = [
+    ("tcp from 8.8.8.8:4000 to 1.1.1.77:53", "dropped", "drop"),
+    (
+        "tcp from 8.8.8.8:4001 to 1.1.1.77:53 with socket listening",
+        "passed",
+        "allow",
+    ),
+    (
+        "tcp from 8.8.8.8:4002 to 9.9.9.9:9 with socket established, tcp flags ack",
+        "passed",
+        "allow",
+    ),
+    (
+        "udp from 8.8.8.8:4003 to 9.9.9.9:9 with socket established",
+        "passed",
+        "allow",
+    ),
+    ("udp from 8.8.8.8:4003 to 9.9.9.9:9", "dropped", "drop"),
+    (
+        "tcp from 8.8.8.8:4004 to 3.3.3.3:1",
+        "reached sock proxy",
+        "redirect to sock proxy",
+    ),
+    (
+        "tcp from 8.8.8.8:4005 to 3.3.3.3:65535",
+        "reached sock proxy",
+        "redirect to sock proxy",
+    ),
+    (
+        "udp from 8.8.8.8:4006 to 3.3.3.3:80",
+        "reached sock proxy",
+        "redirect to sock proxy",
+    ),
+    (
+        "tcp from [2001:db8::8]:4007 to [2001:db8:3::3]:80",
+        "reached sock proxy",
+        "redirect to sock proxy",
+    ),
+    (
+        "tcp from 8.8.8.8:4008 to 3.3.3.3:1 with sock proxy absent",
+        "passed, nobody listens",
+        "reject",
+    ),
+    (
+        "tcp from 8.8.8.8:4009 to 4.4.4.4:1 with sock quiet absent",
+        "dropped",
+        "drop",
+    ),
+    (
+        "send tcp from 10.0.0.1:4010 to 192.0.2.9:80 with group pods",
+        "write refused (EACCES)",
+        "drop",
+    ),
+    (
+        "send tcp from 10.0.0.1:4011 to 192.0.3.9:80 with group pods",
+        "delivered",
+        "allow",
+    ),
+];
+
+fn given_packets(run: impl Fn(&[&str]) -> Ran) {
+    let folder = Folder::new("packets");
+    let path = folder.file("edge.sk", POLICY);
+    let mut arguments = vec!["try", "--json", path.as_str()];
+    arguments.extend(PACKETS.map(|(packet, _, _)| packet));
+    let ran = run(&arguments);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    for (row, (packet, seen, verdict)) in rows(&ran).iter().zip(PACKETS) {
+        assert_eq!(
+            (&row["seen"], &row["verdict"]),
+            (&seen.into(), &verdict.into()),
+            "{packet}"
+        );
+    }
+}
+
+#[test]
+fn given_packets_fare_as_expected_in_a_lab() {
+    if root() {
+        given_packets(run);
+    }
+}
+
+#[test]
+fn given_packets_fare_as_expected_in_the_interpreter() {
+    given_packets(run_without_rights);
+}
+
+#[test]
+fn a_packet_that_is_none_is_wrong_use() {
+    let folder = Folder::new("no-packet");
+    let path = folder.file("edge.sk", POLICY);
+    let ran = run(&["try", &path, "tcp frm 8.8.8.8:4000 to 1.1.1.1:53"]);
+    assert_eq!(ran.code, Some(64));
+    assert!(ran.stderr.contains("<packet>:1:5"), "{}", ran.stderr);
+}
+
+#[test]
+fn nothing_stays_behind() {
+    if !root() {
+        return;
+    }
+    let path = &rules()[0];
+    let (interfaces, groups) = (interfaces(), lab_groups());
+    assert_eq!(run(&["try", path.to_str().unwrap()]).code, Some(0));
+    assert_eq!(self::interfaces(), interfaces);
+    // Other tests have labs at the same time; what this one made must be gone.
+    assert!(
+        lab_groups()
+            .iter()
+            .all(|group| groups.contains(group) || is_alive(group))
+    );
+}
+
+fn interfaces() -> Vec<String> {
+    names("/sys/class/net")
+}
+
+fn lab_groups() -> Vec<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let root = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        (fields.clone().nth(2) == Some("cgroup2"))
+            .then(|| fields.nth(1))
+            .flatten()
+    });
+    let all = root.map(names).unwrap_or_default();
+    all.into_iter()
+        .filter(|name| name.starts_with("sockc-lab-"))
+        .collect()
+}
+
+/// Whether the process that a lab's control group is named after lives.
+fn is_alive(group: &str) -> bool {
+    let process = group.split('-').nth(2).unwrap();
+    std::path::Path::new("/proc").join(process).exists()
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,120 @@
+//! Frames and lookups at the edges of a policy.
+
+use sockc_compiler::event::{Header, Part, Transport};
+use sockc_compiler::packet::build::{Broken, Extension, Frame, Tag};
+use sockc_compiler::packet::edges::edge_headers;
+use sockc_compiler::packet::random::Rng;
+use sockc_compiler::policy::{Family, Policy};
+
+/// The kernel's test run wants more than an Ethernet header.
+const SHORTEST: usize = 15;
+/// Longer frames do not fit the page of an XDP test run.
+const LONGEST: usize = 3_000;
+
+/// Frames at the edges of the policy: plain ones, ones with tags, options and extension headers, broken ones.
+pub(crate) fn frames(policy: &Policy, rng: &mut Rng, count: usize) -> Vec<Vec<u8>> {
+    edge_headers(policy, rng, count)
+        .into_iter()
+        .map(|header| frame(header, rng))
+        .collect()
+}
+
+fn frame(header: Header, rng: &mut Rng) -> Vec<u8> {
+    let family = header.family();
+    let mut frame = Frame::new(header);
+    if rng.chance(1, 6) {
+        for _ in 0..=rng.below(2) {
+            let kind = if rng.chance(1, 2) { 0x8100 } else { 0x88a8 };
+            frame = frame.tag(Tag {
+                kind,
+                control: rng.half(),
+            });
+        }
+    }
+    if rng.chance(1, 40) {
+        frame = frame.vlan(1).vlan(2).vlan(3);
+    }
+    if rng.chance(1, 5) {
+        frame = match family {
+            Family::V4 => frame.ip_options(rng.below(11)),
+            Family::V6 => extended(frame, rng),
+        };
+    }
+    if rng.chance(1, 8) {
+        frame = frame.tcp_options(rng.below(11));
+    }
+    if rng.chance(1, 10) {
+        frame = frame.padding(rng.below(30));
+    }
+    if rng.chance(1, 8) {
+        frame = frame.broken(broken(rng));
+    }
+    let mut bytes = frame.bytes();
+    bytes.truncate(LONGEST);
+    if bytes.len() < SHORTEST {
+        bytes.resize(SHORTEST, 0);
+    }
+    bytes
+}
+
+fn extended(mut frame: Frame, rng: &mut Rng) -> Frame {
+    for _ in 0..rng.below(9) {
+        let length = if rng.chance(1, 8) {
+            rng.byte()
+        } else {
+            rng.byte() % 3
+        };
+        frame = frame.extension(match rng.below(4) {
+            0 => Extension::HopByHop(length),
+            1 => Extension::Routing(length),
+            2 => Extension::Destination(length),
+            _ => Extension::Fragment,
+        });
+    }
+    frame
+}
+
+fn broken(rng: &mut Rng) -> Broken {
+    let mut broken = Broken::default();
+    match rng.below(6) {
+        0 => broken.ether_type = Some(if rng.chance(1, 2) { 0x0806 } else { 0x0800 }),
+        1 => broken.version = Some(rng.byte() & 15),
+        2 => broken.header_words = Some(rng.byte() & 15),
+        3 => {
+            broken.length_field = Some(if rng.chance(1, 2) {
+                rng.half()
+            } else {
+                rng.half() % 100
+            })
+        }
+        4 => broken.data_offset = Some(rng.byte() & 15),
+        _ => broken.cut = Some(rng.below(130)),
+    }
+    broken
+}
+
+/// Headers that the kernel can look a socket up for: whole TCP and UDP packets.
+pub(crate) fn lookups(policy: &Policy, rng: &mut Rng, count: usize) -> Vec<Header> {
+    let mut found = Vec::with_capacity(count);
+    while found.len() < count {
+        let headers = edge_headers(policy, rng, count);
+        found.extend(headers.into_iter().filter_map(|header| whole(header, rng)));
+    }
+    found.truncate(count);
+    found
+}
+
+fn whole(mut header: Header, rng: &mut Rng) -> Option<Header> {
+    let (from, to) = match header.transport {
+        Transport::Tcp { from, to, .. } | Transport::Ports { from, to } => (from, to),
+        Transport::None | Transport::Icmp { .. } => return None,
+    };
+    header.part = Part::Whole;
+    (header.protocol, header.transport) = if rng.chance(1, 2) {
+        (6, Transport::Tcp { from, to, flags: 2 })
+    } else {
+        (17, Transport::Ports { from, to })
+    };
+    header.length = 60;
+    Some(header)
+}

@@ -1,0 +1,61 @@
+//! A world whose answers are a function of the packet, so that every engine gets the same.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use sockc_compiler::event::{Header, Part, SocketAnswer, Transport, World};
+use sockc_compiler::policy::{Direction, Family, SocketId};
+
+/// Which connection a question is about, from the sender to the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Flow {
+    pub(crate) protocol: u8,
+    pub(crate) from: (IpAddr, u16),
+    pub(crate) to: (IpAddr, u16),
+}
+
+impl Flow {
+    /// The flow of a packet that a socket can have.
+    pub(crate) fn of(header: &Header) -> Option<Self> {
+        let ports = match header.transport {
+            Transport::Tcp { from, to, .. } => (from, to),
+            Transport::Ports { from, to } if header.protocol == 17 => (from, to),
+            _ => return None,
+        };
+        (header.part != Part::Later).then_some(Self {
+            protocol: header.protocol,
+            from: (header.from, ports.0),
+            to: (header.to, ports.1),
+        })
+    }
+
+    fn reversed(self) -> Self {
+        Self {
+            from: self.to,
+            to: self.from,
+            ..self
+        }
+    }
+}
+
+/// A world of made-up or real sockets.
+pub(crate) struct Flows<'a> {
+    pub(crate) answers: &'a dyn Fn(Flow) -> SocketAnswer,
+    pub(crate) present: HashSet<(SocketId, Family, u8)>,
+}
+
+impl World for Flows<'_> {
+    fn socket(&self, direction: Direction, header: &Header) -> SocketAnswer {
+        let Some(flow) = Flow::of(header) else {
+            return SocketAnswer::None;
+        };
+        match direction {
+            Direction::Out => (self.answers)(flow.reversed()),
+            Direction::In | Direction::Send => (self.answers)(flow),
+        }
+    }
+
+    fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
+        self.present.contains(&(socket, family, protocol))
+    }
+}

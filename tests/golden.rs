@@ -1,0 +1,90 @@
+//! Every policy in `rules/` compiles to what its golden says: where each rule runs, how large the decisions are, and
+//! every instruction.
+
+use std::fmt::Write;
+
+use sockc_compiler::artifact::MapSpec;
+use sockc_compiler::bpf::disasm::listing;
+use sockc_compiler::pipeline::{self, Built, Outcome};
+use sockc_compiler::place::describe;
+use sockc_compiler::policy::Policy;
+use sockc_compiler::target::Target;
+use sockc_grammar::source::SourceMap;
+
+use crate::repository::{compare_with_golden, fail_on, files_in, stem, text};
+
+/// Compiles a policy of the repository for the oldest kernel.
+pub(crate) fn compile(name: &str) -> (SourceMap, Outcome) {
+    let mut sources = SourceMap::default();
+    let id = sources.add(name, text(name));
+    let outcome = pipeline::compile(&sources, id, stem(name), &Target::baseline());
+    (sources, outcome)
+}
+
+#[test]
+fn policies_compile_to_their_goldens() {
+    let names = files_in("rules", ".sk");
+    assert!(names.len() >= 8, "{names:?}");
+    let mut differences = Vec::new();
+    for name in names {
+        let (_, outcome) = compile(&name);
+        assert!(
+            outcome.diagnostics.is_empty(),
+            "{name}: {:#?}",
+            outcome.diagnostics
+        );
+        assert_eq!(outcome.internal, None, "{name}");
+        let (policy, built) = (outcome.policy.unwrap(), outcome.built.unwrap());
+        let golden = format!("golden/{}.txt", stem(&name));
+        differences.extend(compare_with_golden(&golden, &page(&name, &policy, &built)));
+    }
+    fail_on(&differences);
+}
+
+#[test]
+fn the_same_policy_gives_the_same_bytes() {
+    let object = || {
+        let built = compile("rules/web-host.sk").1.built.unwrap();
+        sockc_compiler::object::write(&built.artifact).unwrap()
+    };
+    assert_eq!(object(), object());
+}
+
+/// A policy's golden: the sizes first, since a reviewer reads them first.
+fn page(name: &str, policy: &Policy, built: &Built) -> String {
+    let mut text = format!("policy  {name}\n");
+    for (chain, decision) in built.chains.iter().zip(&built.decisions) {
+        let (nodes, arms) = (decision.decision.nodes.len(), decision.decision.arms());
+        let entries = chain.entries.len();
+        writeln!(
+            text,
+            "chain   {:?}  entries {entries}  nodes {nodes}  arms {arms}",
+            chain.hook
+        )
+        .unwrap();
+    }
+    for program in &built.artifact.programs {
+        writeln!(
+            text,
+            "program {}  insns {}",
+            program.name,
+            program.insns.len()
+        )
+        .unwrap();
+    }
+    for map in built.artifact.maps.values() {
+        writeln!(text, "map     {}", map_line(map)).unwrap();
+    }
+    write!(text, "\n== placement\n{}", describe(policy, &built.chains)).unwrap();
+    for program in &built.artifact.programs {
+        write!(text, "\n== {}", listing(program, &built.artifact.maps)).unwrap();
+    }
+    text
+}
+
+fn map_line(map: &MapSpec) -> String {
+    format!(
+        "{}  {:?}  key {}  value {}  entries {}  flags {}",
+        map.name, map.kind, map.key_size, map.value_size, map.max_entries, map.flags
+    )
+}

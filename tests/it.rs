@@ -1,0 +1,14 @@
+//! The integration tests that need nothing but this repository: one binary, since linking each alone takes longer than
+//! running them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test of files of its own ends where something is wrong"
+)]
+
+mod bad;
+mod command;
+mod golden;
+mod repository;
+mod tidy;

@@ -1,0 +1,141 @@
+//! Compiles the policies of `rules/` and chooses inputs for them; what becomes of each says the reference meaning.
+//!
+//! The world of the guest is simple: nobody has a socket. Real sockets are the business of other tests.
+
+use std::fs;
+use std::path::Path;
+
+use sockc_compiler::artifact::Artifact;
+use sockc_compiler::decide::decide;
+use sockc_compiler::event::{Event, Header, SocketAnswer, Verdict, World};
+use sockc_compiler::object;
+use sockc_compiler::packet::parse::{Layout, parse};
+use sockc_compiler::packet::random::Rng;
+use sockc_compiler::pipeline;
+use sockc_compiler::policy::{Direction, Family, Policy, SocketId};
+use sockc_compiler::target::Target;
+use sockc_grammar::source::SourceMap;
+
+use crate::context::context;
+use crate::edges::{frames, lookups};
+use crate::work::{Case, INDEX, Input, Object};
+
+/// Frames and lookups for each policy.
+const COUNT: usize = 150;
+
+/// A machine without sockets.
+struct Nobody;
+
+impl World for Nobody {
+    fn socket(&self, _: Direction, _: &Header) -> SocketAnswer {
+        SocketAnswer::None
+    }
+
+    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        false
+    }
+}
+
+/// Fills `folder` with the objects and their index, and gives the number of objects.
+pub(crate) fn write(folder: &Path) -> usize {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let mut paths: Vec<_> = fs::read_dir(rules)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "sk"));
+    paths.sort();
+    let objects: Vec<Object> = paths.iter().map(|path| compile(path, folder)).collect();
+    fs::write(folder.join(INDEX), serde_json::to_vec(&objects).unwrap()).unwrap();
+    objects.len()
+}
+
+/// Compiles one policy for the oldest kernel, and writes its object.
+fn compile(path: &Path, folder: &Path) -> Object {
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    let mut sources = SourceMap::default();
+    let id = sources.add(
+        format!("rules/{name}.sk"),
+        fs::read_to_string(path).unwrap(),
+    );
+    let outcome = pipeline::compile(&sources, id, name, &Target::baseline());
+    assert!(
+        !outcome.failed(),
+        "{name}: {:?} {:?}",
+        outcome.diagnostics,
+        outcome.internal
+    );
+    let artifact = outcome.built.unwrap().artifact;
+    let file = format!("{name}.o");
+    fs::write(folder.join(&file), object::write(&artifact).unwrap()).unwrap();
+    Object {
+        name: name.to_owned(),
+        file,
+        cases: cases(&outcome.policy.unwrap(), &artifact),
+    }
+}
+
+fn cases(policy: &Policy, artifact: &Artifact) -> Vec<Case> {
+    let mut rng = Rng::new(1);
+    let mut cases = Vec::new();
+    let arriving = present(artifact, &["xdp_in", "tc_in"]);
+    let leaving = present(artifact, &["tc_out"]);
+    for (direction, programs) in [(Direction::In, arriving), (Direction::Out, leaving)] {
+        if !programs.is_empty() {
+            let frames = frames(policy, &mut rng, COUNT)
+                .into_iter()
+                .filter(|frame| whole_ip_header(frame));
+            cases.extend(frames.map(|frame| packet(policy, direction, &programs, frame)));
+        }
+    }
+    let lookup = present(artifact, &["lookup"]);
+    if !lookup.is_empty() {
+        let headers = lookups(policy, &mut rng, COUNT).into_iter();
+        cases.extend(headers.map(|header| looked_up(policy, &lookup, header)));
+    }
+    cases
+}
+
+/// Those of the programs that the object has.
+fn present(artifact: &Artifact, names: &[&str]) -> Vec<String> {
+    let has = |name: &&&str| {
+        artifact
+            .programs
+            .iter()
+            .any(|program| program.name == **name)
+    };
+    names.iter().filter(has).map(ToString::to_string).collect()
+}
+
+/// Whether the test run of TC takes a frame: it refuses one that says it is IP and ends inside the fixed header.
+fn whole_ip_header(frame: &[u8]) -> bool {
+    let least = match frame.get(12..14) {
+        Some([0x08, 0x00]) => 14 + 20,
+        Some([0x86, 0xdd]) => 14 + 40,
+        _ => 0,
+    };
+    frame.len() >= least
+}
+
+fn packet(policy: &Policy, direction: Direction, programs: &[String], frame: Vec<u8>) -> Case {
+    let packet = parse(&frame, Layout::Ethernet);
+    let text = format!("{direction:?} {packet:?}");
+    let decision = decide(policy, &Event::Packet { direction, packet }, &Nobody);
+    Case {
+        programs: programs.to_vec(),
+        input: Input::Frame(frame),
+        // What sk_lookup rejects has passed the packet hooks.
+        passes: decision.verdict != Verdict::Drop,
+        text: format!("{text} {decision:?}"),
+    }
+}
+
+fn looked_up(policy: &Policy, programs: &[String], header: Header) -> Case {
+    let decision = decide(policy, &Event::Lookup(header.clone()), &Nobody);
+    Case {
+        programs: programs.to_vec(),
+        input: Input::Lookup(context(&header).to_vec()),
+        passes: decision.verdict == Verdict::Allow,
+        text: format!("lookup {header:?} {decision:?}"),
+    }
+}

@@ -1,0 +1,217 @@
+//! Loads every golden object on several real kernels and runs packets through its programs.
+//!
+//! The kernels 5.10, 6.1 and 6.12 run under QEMU, the machine's own runs the same work in a network namespace of its
+//! own. This one binary is both halves: the host compiles, boots and judges; started with `SOCKC_GUEST=FOLDER` it is the
+//! guest, which loads, runs and reports. Nothing is downloaded twice: see fetch.sh.
+//!
+//! Skipped with the reason where QEMU or the kernels cannot be had; `SOCKC_KERNEL=require` makes that a failure.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test of files of its own ends where something is wrong"
+)]
+
+mod cases;
+#[path = "../differential/context.rs"]
+mod context;
+#[path = "../differential/cases.rs"]
+mod edges;
+mod guest;
+mod machine;
+#[expect(dead_code, reason = "the differential tests fill maps with it")]
+mod syscalls;
+mod verified;
+mod work;
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use machine::Guest;
+use verified::{Release, Table};
+use work::{Line, MARK};
+
+const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
+
+/// How many guests run at a time.
+const ABREAST: usize = 2;
+
+#[test]
+fn golden_objects_load_and_decide_alike_on_every_kernel() {
+    if let Some(folder) = env::var_os("SOCKC_GUEST") {
+        return guest::run(Path::new(&folder));
+    }
+    let scratch = scratch();
+    let work = scratch.join("work");
+    fs::create_dir_all(&work).unwrap();
+    let objects = cases::write(&work);
+    assert!(objects > 0, "no objects");
+    let mut answers = vec![("this machine's kernel", on_this_machine(&work))];
+    answers.extend(on_kernels(&work, &scratch));
+    let mut table = Table::default();
+    let mut complaints = Vec::new();
+    for (kernel, answer) in &answers {
+        match answer {
+            Ok(console) => complaints.extend(judge(kernel, console, &mut table)),
+            Err(reason) => skip(kernel, reason),
+        }
+    }
+    fs::remove_dir_all(&scratch).unwrap();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    compare(table);
+}
+
+/// A folder of our own that is empty.
+fn scratch() -> PathBuf {
+    let path =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernels-{}", std::process::id()));
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn skip(what: &str, reason: &str) {
+    let required = env::var_os("SOCKC_KERNEL").is_some_and(|value| value == "require");
+    assert!(!required, "{what}: {reason}");
+    println!("skipped: {what}: {reason}");
+}
+
+/// Runs the guest's half here, in a network namespace of its own.
+fn on_this_machine(work: &Path) -> Result<String, String> {
+    let output = Command::new("unshare")
+        .arg("--net")
+        .arg(env::current_exe().unwrap())
+        .args(["--nocapture", "--test-threads", "1"])
+        .env("SOCKC_GUEST", work)
+        .output()
+        .map_err(|error| format!("needs unshare: {error}"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("unshare failed") {
+        return Err("needs root for a network namespace and bpf(2)".to_owned());
+    }
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let code = output.status.code().unwrap_or(-1);
+    Ok(format!(
+        "{}{errors}\n{MARK}EXIT {code} {release}",
+        String::from_utf8_lossy(&output.stdout)
+    ))
+}
+
+/// Boots the kernels, a few at a time, and gives each one's console.
+fn on_kernels(work: &Path, scratch: &Path) -> Vec<(&'static str, Result<String, String>)> {
+    let guest = fetch().and_then(|cache| {
+        let program = env::current_exe().unwrap();
+        Guest::new(&cache, &program, work, scratch).map_err(|error| error.to_string())
+    });
+    let guest = match guest {
+        Ok(guest) => guest,
+        Err(reason) => return vec![("kernels under QEMU", Err(reason))],
+    };
+    let boot = |kernel| {
+        guest
+            .boot(kernel, scratch)
+            .map_err(|error: io::Error| error.to_string())
+    };
+    KERNELS
+        .chunks(ABREAST)
+        .flat_map(|group| {
+            thread::scope(|scope| {
+                let running: Vec<_> = group
+                    .iter()
+                    .map(|kernel| (*kernel, scope.spawn(move || boot(kernel))))
+                    .collect();
+                running
+                    .into_iter()
+                    .map(|(kernel, thread)| (kernel, thread.join().unwrap()))
+                    .collect::<Vec<_>>()
+            })
+        })
+        .collect()
+}
+
+/// Brings the kernels and the tools, and gives the folder they are in; the error is the reason why not.
+fn fetch() -> Result<PathBuf, String> {
+    let cache = match env::var_os("XDG_CACHE_HOME") {
+        Some(home) => Path::new(&home).join("sockc/kernels"),
+        None => Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels"),
+    };
+    let output = Command::new("bash")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/kernels/fetch.sh"
+        ))
+        .arg(&cache)
+        .output()
+        .map_err(|error| format!("needs bash: {error}"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) => Ok(cache),
+        Some(2) => Err(errors
+            .lines()
+            .last()
+            .unwrap_or("no reason given")
+            .to_owned()),
+        _ => panic!("fetch.sh failed: {errors}"),
+    }
+}
+
+/// Reads a console: notes the counts, gives what went wrong.
+fn judge(kernel: &str, console: &str, table: &mut Table) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let exit = console
+        .split(&format!("{MARK}EXIT "))
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    let release = exit.and_then(|line| Release::parse(line.strip_prefix("0 ")?));
+    let Some(release) = release else {
+        return vec![format!(
+            "{kernel} did not get to the end:\n{}",
+            tail(console)
+        )];
+    };
+    let mut done = false;
+    for line in console.lines().filter_map(|line| line.split_once(MARK)) {
+        match serde_json::from_str(line.1) {
+            Ok(Line::Verified {
+                object,
+                program,
+                insns,
+            }) => table.set(&object, &program, release, insns),
+            Ok(Line::Done { programs, cases }) => {
+                println!("{kernel} ({release}): {programs} programs, {cases} cases");
+                done = true;
+            }
+            Ok(other) => complaints.push(format!("{kernel}: {other:?}")),
+            Err(_) => {}
+        }
+    }
+    if !done {
+        complaints.push(format!("{kernel} did not finish:\n{}", tail(console)));
+    }
+    complaints
+}
+
+/// The last lines of a console.
+fn tail(console: &str) -> String {
+    let lines: Vec<&str> = console.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+/// Compares the counts with the ones written down, or writes them down.
+fn compare(now: Table) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/verified.txt");
+    let before = fs::read_to_string(path).unwrap_or_default();
+    let before = Table::parse(&before).unwrap();
+    if env::var_os("SOCKC_BLESS").is_some() {
+        return fs::write(path, now.over(&before).text()).unwrap();
+    }
+    let complaints = before.complaints(&now);
+    assert!(
+        complaints.is_empty(),
+        "{}\nif this is meant: SOCKC_BLESS=1 cargo test --test kernels",
+        complaints.join("\n")
+    );
+}

@@ -1,0 +1,325 @@
+//! The house rules of ARCHITECTURE.md that a program can check.
+//!
+//! Each test names every place that breaks its rule, not only the first.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::repository::{entries, files_below, files_in, root, stem, text};
+
+/// What may stand in the root, hidden entries apart.
+const TOP_LEVEL: &[&str] = &[
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "clippy.toml",
+    "compiler",
+    "golden",
+    "grammar",
+    "rules",
+    "runtime",
+    "rustfmt.toml",
+    "src",
+    "tests",
+];
+
+/// What each crate must not depend on: whatever is nearer to the user, to the kernel, or to the text than itself.
+const FORBIDDEN_DEPENDENCIES: &[(&str, &[&str])] = &[
+    (
+        "grammar",
+        &[
+            "sockc-compiler",
+            "sockc-runtime",
+            "aya",
+            "aya-obj",
+            "clap",
+            "libc",
+            "nix",
+            "object",
+            "cranelift-entity",
+        ],
+    ),
+    (
+        "compiler",
+        &[
+            "sockc-runtime",
+            "aya",
+            "aya-obj",
+            "clap",
+            "libc",
+            "nix",
+            "pest",
+            "pest_derive",
+        ],
+    ),
+    ("runtime", &["sockc-grammar", "clap", "pest", "pest_derive"]),
+];
+
+/// What the pure crates must not say outside their tests.
+const IMPURE: &[&str] = &[
+    "print!(",
+    "println!(",
+    "dbg!(",
+    "std::fs",
+    "std::env",
+    "std::io",
+    "std::process",
+    "std::thread",
+    "std::time",
+    "Instant",
+    "SystemTime",
+    "TcpStream",
+    "UdpSocket",
+    "unsafe ",
+    ".unwrap()",
+    ".expect(",
+    "panic!(",
+    "todo!(",
+    "unimplemented!(",
+];
+
+/// Codes without an example in `rules/bad/`: a policy that large would take too long in every run. Stores with a small
+/// budget are tested beside the code.
+const WITHOUT_EXAMPLE: &[&str] = &["E0402"];
+
+/// Lines of a file: where a test fails, and where it only says so.
+const TOO_LONG: usize = 800;
+const LONG: usize = 400;
+
+fn report(broken: &[String]) {
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn the_top_level_is_what_the_owner_gave() {
+    let found: BTreeSet<String> = entries(root())
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let allowed: BTreeSet<String> = TOP_LEVEL.iter().map(ToString::to_string).collect();
+    assert_eq!(found, allowed);
+}
+
+#[test]
+fn crates_depend_in_one_direction() {
+    let mut broken = Vec::new();
+    for (name, forbidden) in FORBIDDEN_DEPENDENCIES {
+        let manifest = text(&format!("{name}/Cargo.toml"));
+        for dependency in dependencies(&manifest) {
+            if forbidden.contains(&dependency) {
+                broken.push(format!("{name} depends on {dependency}"));
+            }
+        }
+    }
+    report(&broken);
+}
+
+/// The names in the `[dependencies]` section of a manifest; those of tests may be others.
+fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
+    manifest
+        .lines()
+        .skip_while(|line| *line != "[dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| !name.is_empty())
+}
+
+#[test]
+fn the_pure_crates_are_pure() {
+    let mut broken = Vec::new();
+    for folder in ["grammar/src", "compiler/src"] {
+        for name in files_below(folder, ".rs")
+            .iter()
+            .filter(|name| !is_test(name))
+        {
+            for (number, line) in code_lines(&text(name)) {
+                let said = IMPURE.iter().filter(|word| line.contains(**word));
+                broken.extend(said.map(|word| format!("{name}:{number} says {word}")));
+            }
+        }
+    }
+    report(&broken);
+}
+
+/// Whether a file holds tests only.
+fn is_test(name: &str) -> bool {
+    name.ends_with("/tests.rs") || name.contains("/tests/")
+}
+
+/// The numbered lines of a file that are neither comments nor in its test module, which stands last.
+fn code_lines(text: &str) -> Vec<(usize, &str)> {
+    (1..)
+        .zip(text.lines())
+        .take_while(|(_, line)| line.trim() != "#[cfg(test)]" || line.starts_with(' '))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .collect()
+}
+
+#[test]
+fn files_are_short() {
+    let mut broken = Vec::new();
+    for name in all_files() {
+        let lines = text(&name).lines().count();
+        if lines > TOO_LONG {
+            broken.push(format!("{name} has {lines} lines; {TOO_LONG} are the most"));
+        } else if lines > LONG {
+            println!("{name} has {lines} lines; more than {LONG}");
+        }
+    }
+    report(&broken);
+}
+
+/// What people write here: sources, scripts, policies, pages.
+fn all_files() -> Vec<String> {
+    [".rs", ".pest", ".sh", ".sk", ".md"]
+        .iter()
+        .flat_map(|ending| files_below(".", ending))
+        .collect()
+}
+
+#[test]
+fn only_the_tree_sees_pest() {
+    let of_the_tree =
+        |name: &str| name == "grammar/src/tree.rs" || name.starts_with("grammar/src/tree/");
+    report(&files_that_say(&["pest::", "pest_derive"], |name| {
+        name.starts_with("grammar/src/") && !of_the_tree(name)
+    }));
+}
+
+#[test]
+fn only_bpf_knows_opcodes() {
+    report(&files_that_say(
+        &["Insn {", "opcode: 0x", "code: 0x"],
+        |name| name.starts_with("compiler/src/") && !name.starts_with("compiler/src/bpf"),
+    ));
+}
+
+#[test]
+fn only_the_runtime_knows_the_loader() {
+    report(&files_that_say(&["aya::", "aya_obj::"], |name| {
+        !name.starts_with("runtime/") && !name.starts_with("tests/")
+    }));
+}
+
+/// Where one of these words stands in the code of the files that `looked_at` picks, tests apart.
+fn files_that_say(words: &[&str], looked_at: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    let names = files_below(".", ".rs");
+    for name in names
+        .iter()
+        .filter(|name| looked_at(name) && !is_test(name))
+    {
+        for (number, line) in code_lines(&text(name)) {
+            // A function that gives one does not make one.
+            let line = line.replace("-> Insn {", "");
+            let said = words.iter().filter(|word| line.contains(**word));
+            found.extend(said.map(|word| format!("{name}:{number} says {word}")));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    let sources = ["grammar/src", "compiler/src", "runtime/src", "src", "tests"];
+    let silent = sources
+        .iter()
+        .flat_map(|folder| files_below(folder, ".rs"))
+        .filter(|name| !is_test(name) && !text(name).starts_with("//!"))
+        .map(|name| format!("{name} does not begin with what it is"));
+    report(&silent.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_golden_has_a_policy_and_the_reverse() {
+    let stems = |folder: &str, ending: &str| -> BTreeSet<String> {
+        files_in(folder, ending)
+            .iter()
+            .map(|name| stem(name).to_owned())
+            .collect()
+    };
+    let mut goldens = stems("golden", ".txt");
+    assert!(goldens.remove("verified"), "golden/verified.txt is missing");
+    assert_eq!(goldens, stems("rules", ".sk"));
+    assert_eq!(stems("golden/bad", ".txt"), stems("rules/bad", ".sk"));
+}
+
+#[test]
+fn every_diagnostic_has_an_example_and_the_reverse() {
+    let declared: BTreeSet<&str> = crate::bad::codes().map(|code| code.0).collect();
+    let examples: Vec<String> = files_in("rules/bad", ".sk")
+        .iter()
+        .map(|name| text(name))
+        .collect();
+    let shown: BTreeSet<&str> = examples
+        .iter()
+        .flat_map(|text| crate::bad::annotations(text))
+        .map(|annotation| annotation.code)
+        .collect();
+    let missing: Vec<_> = declared
+        .difference(&shown)
+        .filter(|code| !WITHOUT_EXAMPLE.contains(*code))
+        .collect();
+    let unknown: Vec<_> = shown.difference(&declared).collect();
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "without an example: {missing:?}; unknown: {unknown:?}"
+    );
+}
+
+#[test]
+fn what_the_architecture_names_exists() {
+    let page = text("ARCHITECTURE.md");
+    let missing = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| is_path(word) && !root().join(word).exists())
+        .map(|word| format!("ARCHITECTURE.md names {word}, which is not there"));
+    report(&missing.collect::<Vec<_>>());
+}
+
+/// Whether a word in backticks is meant as a file or folder of the repository.
+fn is_path(word: &str) -> bool {
+    let ending = Path::new(word)
+        .extension()
+        .and_then(|ending| ending.to_str());
+    let a_file = matches!(
+        ending,
+        Some("rs" | "sk" | "md" | "txt" | "pest" | "sh" | "toml")
+    );
+    let plain = word
+        .chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || "._-/".contains(letter));
+    plain && !word.starts_with('/') && (a_file || word.ends_with('/'))
+}
+
+#[test]
+fn no_registry_is_named() {
+    let hosts = [
+        concat!("crates", ".io"),
+        concat!("docs", ".rs/"),
+        concat!("debian", ".org"),
+        concat!("ubuntu", ".com"),
+        concat!("pypi", ".org"),
+        concat!("npmjs", ".com"),
+        concat!("ghcr", ".io"),
+        concat!("docker", ".io"),
+    ];
+    let mut broken = Vec::new();
+    let names = all_files()
+        .into_iter()
+        .chain(files_below(".", ".toml"))
+        .chain([".ci/run".to_owned()]);
+    for name in names {
+        let text = text(&name);
+        let named = hosts.iter().filter(|host| text.contains(**host));
+        broken.extend(named.map(|host| format!("{name} names {host}")));
+    }
+    report(&broken);
+}
