@@ -56,7 +56,8 @@ apt_root_of_suites() {
         echo "deb [signed-by=$keyring] $address $suite main"
     done >"$1/sources.list"
     apt+=(-o Dir::Etc::sourcelist="$1/sources.list" -o Dir::Etc::sourceparts="$1/parts"
-        -o Dir::Etc::preferencesparts="$1/parts" -o Dir::State::status="$1/status" -o APT::Architecture=amd64)
+        -o Dir::Etc::preferencesparts="$1/parts" -o Dir::State::status="$1/status" -o APT::Architecture=amd64
+        -o APT::Update::Error-Mode=any)
 }
 
 # Unpacks every package of the folder $1 into the folder $2.
@@ -91,7 +92,6 @@ fetch_kernel() {
     echo "$image" >"$work/out/version"
     rm -rf "$to"
     mv "$work/out" "$to"
-    rm -rf "$work"
     echo "fetched kernel $1: $image"
 }
 
@@ -121,7 +121,6 @@ fetch_tools() {
     chmod +x "$work/out/qemu"
     rm -rf "$to"
     mv "$work/out" "$to"
-    rm -rf "$work"
 }
 
 # A QEMU that finds its libraries and its firmware, which is spread over three packages.
@@ -148,6 +147,7 @@ mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 exec 9>"$cache/lock"
 flock 9
+trap 'rm -rf "$cache"/.fetch.*' EXIT
 fetch_tools
 while read -r name suites package; do
     fetch_kernel "$name" "$suites" "$package"

@@ -45,13 +45,13 @@ fn golden_objects_load_and_decide_alike_on_every_kernel() {
     if let Some(folder) = env::var_os("SOCKC_GUEST") {
         return guest::run(Path::new(&folder));
     }
-    let scratch = scratch();
-    let work = scratch.join("work");
+    let scratch = Scratch::new();
+    let work = scratch.0.join("work");
     fs::create_dir_all(&work).unwrap();
     let objects = cases::write(&work);
     assert!(objects > 0, "no objects");
     let mut answers = vec![("this machine's kernel", on_this_machine(&work))];
-    answers.extend(on_kernels(&work, &scratch));
+    answers.extend(on_kernels(&work, &scratch.0));
     let mut table = Table::default();
     let mut complaints = Vec::new();
     for (kernel, answer) in &answers {
@@ -60,17 +60,27 @@ fn golden_objects_load_and_decide_alike_on_every_kernel() {
             Err(reason) => skip(kernel, reason),
         }
     }
-    fs::remove_dir_all(&scratch).unwrap();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
     compare(table);
 }
 
-/// A folder of our own that is empty.
-fn scratch() -> PathBuf {
-    let path =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernels-{}", std::process::id()));
-    fs::create_dir_all(&path).unwrap();
-    path
+/// A folder of our own, removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernels-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left behind lies in the target folder.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn skip(what: &str, reason: &str) {
