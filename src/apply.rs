@@ -11,7 +11,7 @@ use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::input::{self, Text};
 use crate::output::Output;
-use crate::place::{options, refused};
+use crate::place::{means, options, refused};
 
 /// The first bytes of an ELF file.
 const ELF: &[u8] = b"\x7fELF";
@@ -33,7 +33,7 @@ struct Report<'a> {
 struct Attached<'a> {
     interface: &'a str,
     hook: &'a str,
-    means: String,
+    means: &'static str,
 }
 
 /// A slot of a named socket in JSON.
@@ -111,7 +111,7 @@ fn report(manifest: &Manifest, applied: &Applied, output: &mut Output) {
     ));
     let mut table = Vec::new();
     for hook in &applied.interfaces {
-        let means = format!("{:?}", hook.means);
+        let means = means(hook.means).to_owned();
         table.push(vec![
             format!("  {}", hook.interface),
             hook.hook.clone(),
@@ -141,7 +141,7 @@ fn in_json<'a>(manifest: &'a Manifest, applied: &'a Applied) -> Report<'a> {
             .map(|hook| Attached {
                 interface: &hook.interface,
                 hook: &hook.hook,
-                means: format!("{:?}", hook.means),
+                means: means(hook.means),
             })
             .collect(),
         sockets: slots(&applied.sockets),

@@ -1,6 +1,6 @@
 //! Where the runtime works, from the command line; and how its refusals end the command.
 
-use sockc_runtime::{Error, Options};
+use sockc_runtime::{Error, Means, Options};
 
 use crate::cli::Place;
 use crate::exit::Exit;
@@ -21,5 +21,17 @@ pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
     match error {
         Error::Object { .. } | Error::Version { .. } => Exit::Policy,
         _ => Exit::Refused,
+    }
+}
+
+/// How a hook is attached, in a word.
+pub(crate) fn means(means: Means) -> &'static str {
+    match means {
+        Means::XdpNative => "native",
+        Means::XdpGeneric => "generic",
+        Means::Tcx => "tcx",
+        Means::Clsact => "clsact",
+        Means::Link => "link",
+        Means::MapAttach => "map",
     }
 }

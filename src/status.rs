@@ -7,7 +7,7 @@ use crate::apply::{self, Slot};
 use crate::cli::Place;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::place::{options, refused};
+use crate::place::{means, options, refused};
 
 /// The JSON of this verb; `policy` is null where nothing is in force.
 #[derive(Serialize)]
@@ -25,7 +25,7 @@ struct Report<'a> {
 struct HookRow<'a> {
     hook: &'a str,
     target: &'a str,
-    means: String,
+    means: &'static str,
     program: Option<u32>,
     alive: bool,
     foreign: Vec<&'a str>,
@@ -82,7 +82,7 @@ fn show(status: &Status, output: &mut Output) {
             vec![
                 format!("  {}", hook.hook),
                 hook.target.clone(),
-                format!("{:?}", hook.means),
+                means(hook.means).to_owned(),
                 program,
             ]
         })
@@ -113,7 +113,7 @@ fn in_json(status: Option<&Status>) -> Report<'_> {
             .map(|hook| HookRow {
                 hook: &hook.hook,
                 target: &hook.target,
-                means: format!("{:?}", hook.means),
+                means: means(hook.means),
                 program: hook.program,
                 alive: hook.alive,
                 foreign: hook.foreign.iter().map(|one| one.name.as_str()).collect(),

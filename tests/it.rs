@@ -8,6 +8,7 @@
 )]
 
 mod bad;
+mod command;
 mod golden;
 mod readme;
 mod repository;

@@ -15,6 +15,9 @@ mod checks;
 mod sample;
 
 use sockc_compiler::object;
+use sockc_compiler::pipeline;
+use sockc_compiler::target::Target;
+use sockc_grammar::source::SourceMap;
 
 /// The sample as an object.
 fn bytes() -> Vec<u8> {
@@ -62,4 +65,51 @@ fn counters_have_names() {
     assert!(
         dump.is_none_or(|text| text.contains("\"packets\": 0") && text.contains("\"bytes\": 0"))
     );
+}
+
+/// Every policy in `rules/`, as an object.
+fn compiled() -> Vec<(String, Vec<u8>)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    let mut policies: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "sk"))
+        .collect();
+    policies.sort();
+    policies
+        .into_iter()
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let mut sources = SourceMap::default();
+            let id = sources.add(&name, std::fs::read_to_string(&path).unwrap());
+            let outcome = pipeline::compile(&sources, id, "policy", &Target::baseline());
+            let built = outcome
+                .built
+                .unwrap_or_else(|| panic!("{name} does not compile"));
+            (name, object::write(&built.artifact).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn compiled_policies_are_read_by_everyone() {
+    for (_, bytes) in compiled() {
+        checks::aya_parses(&bytes);
+        checks::llvm_disassembles(&bytes);
+        checks::bpftool_loads(&bytes);
+        checks::ip_attaches(&bytes);
+        checks::tc_attaches(&bytes);
+    }
+}
+
+#[test]
+fn the_kernel_shows_the_line_of_a_rule() {
+    let policies = compiled();
+    let (_, bytes) = policies
+        .iter()
+        .find(|(name, _)| name == "two-sentences.sk")
+        .unwrap();
+    let rule = "; allow tcp to 1.1.1.0/24:53 if socket exists [file:two-sentences.sk line_num:";
+    let dump = checks::bpftool_lines(bytes, "xdp_in");
+    assert!(dump.is_none_or(|text| text.contains(rule)));
 }

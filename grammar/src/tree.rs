@@ -96,17 +96,14 @@ pub(crate) fn span(source: SourceId, start: usize, end: usize) -> Span {
 
 /// The end of a node's last leaf: pest's own end may lie behind blanks and comments.
 fn end_of(node: &Node<'_>) -> usize {
-    let span = node.as_span();
-    // Blanks and comments end with a blank, or with the text.
-    let last = node.as_str().as_bytes().last();
-    if last.is_some_and(|&last| !crate::scan::is_blank(last)) && span.end() < span.get_input().len()
-    {
-        return span.end();
+    let text = node.as_str();
+    if !text.contains('#') {
+        return node.as_span().start() + text.trim_ascii_end().len();
     }
     let seen = |node: &Node<'_>| !node.as_str().is_empty();
     match node.clone().into_inner().rfind(seen) {
         Some(last) => end_of(&last),
-        None => span.end(),
+        None => node.as_span().end(),
     }
 }
 

@@ -72,11 +72,7 @@ pub(crate) fn aya_loads(bytes: &[u8]) {
 pub(crate) fn bpftool_loads(bytes: &[u8]) {
     let artifact = object::read(bytes).unwrap();
     for program in &artifact.programs {
-        let dump = format!(
-            "bpftool prog dump xlated pinned bpffs/prog/{} linum",
-            program.name
-        );
-        let Some(text) = with_loaded(bytes, &dump) else {
+        let Some(text) = bpftool_lines(bytes, &program.name) else {
             return;
         };
         if let Some(line) = program.lines.first() {
@@ -92,6 +88,12 @@ pub(crate) fn bpftool_loads(bytes: &[u8]) {
         };
         assert_map(spec, &serde_json::from_str(&text).unwrap());
     }
+}
+
+/// What `bpftool prog dump xlated … linum` prints of a program of the object.
+pub(crate) fn bpftool_lines(bytes: &[u8], program: &str) -> Option<String> {
+    let dump = format!("bpftool prog dump xlated pinned bpffs/prog/{program} linum");
+    with_loaded(bytes, &dump)
 }
 
 /// What `bpftool map dump` prints of a map of the object.

@@ -2,14 +2,22 @@
 
 use crate::ir::{Builder, Slot};
 
+/// The slot `part` holds one more than `Field::Fragment`. A constant 0 in a slot is a value to the verifier (`STACK_ZERO`)
+/// where every other constant is unknown: it would make a state of its own at each join.
+pub(super) const WHOLE: i32 = 1;
+/// The first fragment.
+pub(super) const FIRST: i32 = 2;
+/// A later fragment.
+pub(super) const LATER: i32 = 3;
+
 /// The slots. Small ones are opaque to the verifier (see `Builder::opaque_slot`). A slot that is never touched costs
 /// nothing but room: all of them together stay far below the 512 bytes of the stack.
 pub(super) struct Frame {
     /// IP protocol; while walking IPv6 extension headers, the header that comes next. One byte.
     pub(super) protocol: Slot,
-    /// `Field::Fragment`. One byte.
+    /// [`WHOLE`], [`FIRST`] or [`LATER`]. One byte.
     pub(super) part: Slot,
-    /// Length of an extension header in 8-byte units beyond the first. One byte.
+    /// Length of an extension header in 8-byte units. Two bytes.
     pub(super) extension: Slot,
     /// Length of the IP packet. Four bytes.
     pub(super) length: Slot,
@@ -52,7 +60,7 @@ impl Frame {
         Self {
             protocol: builder.opaque_slot(1),
             part: builder.opaque_slot(1),
-            extension: builder.opaque_slot(1),
+            extension: builder.opaque_slot(2),
             length: builder.opaque_slot(4),
             offset: builder.opaque_slot(4),
             from: builder.slot(16),

@@ -15,6 +15,7 @@ use crate::policy::Family;
 
 use super::Lowering;
 use super::context::{skb, xdp};
+use super::frame;
 use super::outcome::Outcome;
 use super::socket::Phase;
 
@@ -124,7 +125,6 @@ impl Lowering<'_> {
             .load_to(registers.network, registers.context, data, Width::W);
         self.builder
             .load_to(registers.end, registers.context, end, Width::W);
-        self.clear_transport();
         let v4 = self.head_block();
         let v6 = self.head_block();
         self.need(ETHERNET, exits.short_frame);
@@ -136,8 +136,9 @@ impl Lowering<'_> {
     }
 
     /// Writes what only some transport headers bring. A packet without them never gets to a test of them, but the
-    /// verifier does not follow why, and before Linux 6.3 it refuses to read stack that some path has not written.
-    fn clear_transport(&mut self) {
+    /// verifier does not follow why, and before Linux 6.3 it refuses to read stack that some path has not written. Any
+    /// value does; that of a register that the verifier knows nothing of makes no state of its own, as a zero would.
+    fn fill_transport(&mut self) {
         let ports: &[Field] = &[Field::FromPort, Field::ToPort];
         for (fields, slot, width) in [
             (ports, self.frame.ports, Width::W),
@@ -145,7 +146,8 @@ impl Lowering<'_> {
             (&[Field::TcpFlags], self.frame.flags, Width::B),
         ] {
             if self.used.any(fields) {
-                self.builder.set_slot(slot, 0, 0, width);
+                self.builder
+                    .store_slot(slot, 0, self.registers.probe, width);
             }
         }
     }
@@ -166,6 +168,9 @@ impl Lowering<'_> {
         let offset = i16::try_from(size - 2).unwrap_or(0);
         self.builder
             .load_to(kind, self.registers.network, offset, Width::H);
+        if tags == 0 {
+            self.fill_transport();
+        }
         self.builder.alu(self.registers.network, AluOp::Add, size);
         if self.source.chain.hook != Hook::Xdp {
             self.builder
@@ -250,14 +255,17 @@ impl Lowering<'_> {
             .load_to(probe, self.registers.network, 6, Width::H);
         self.builder.from_network(probe, 16);
         self.builder.leave_if(probe, JumpOp::Set, 0x1fff, later);
-        self.builder.set_slot(self.frame.part, 0, 1, Width::B);
+        self.builder
+            .set_slot(self.frame.part, 0, frame::FIRST, Width::B);
         self.builder.leave_if(probe, JumpOp::Set, 0x2000, ready);
         self.builder.jump(whole);
         self.builder.enter(whole);
-        self.builder.set_slot(self.frame.part, 0, 0, Width::B);
+        self.builder
+            .set_slot(self.frame.part, 0, frame::WHOLE, Width::B);
         self.builder.jump(ready);
         self.builder.enter(later);
-        self.builder.set_slot(self.frame.part, 0, 2, Width::B);
+        self.builder
+            .set_slot(self.frame.part, 0, frame::LATER, Width::B);
         self.builder.jump(exits.v4);
         self.builder.enter(ready);
     }
@@ -324,7 +332,8 @@ impl Lowering<'_> {
         let next = self.builder.load(registers.network, 6, Width::B);
         self.builder
             .store_slot(self.frame.protocol, 0, next, Width::B);
-        self.builder.set_slot(self.frame.part, 0, 0, Width::B);
+        self.builder
+            .set_slot(self.frame.part, 0, frame::WHOLE, Width::B);
         self.builder.set(registers.cursor, 40);
         self.walk(exits);
     }

@@ -3,14 +3,14 @@
 //! Packet hooks read what the prologue left on the stack; sk_lookup and sk_msg read their context, always at constant
 //! offsets from the saved r1 (the verifier refuses loads through a context pointer that was moved).
 
-use crate::bpf::opcode::Width;
+use crate::bpf::opcode::{AluOp, Width};
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::ir::{Slot, Value};
 use crate::policy::Family;
 
-use super::Lowering;
 use super::context::{lookup, msg};
+use super::{Lowering, frame};
 
 /// Where a field stands, and how it is turned into a number in host order.
 struct Place {
@@ -51,6 +51,9 @@ impl Lowering<'_> {
         }
         if place.swap != 0 {
             self.builder.from_network(dst, place.swap);
+        }
+        if field == Field::Fragment {
+            self.builder.alu(dst, AluOp::Sub, frame::WHOLE);
         }
     }
 

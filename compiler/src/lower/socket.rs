@@ -13,7 +13,7 @@ use crate::hook::Hook;
 use crate::ir::{Block, End, SocketRegion};
 use crate::policy::Family;
 
-use super::Lowering;
+use super::{Lowering, frame};
 
 /// `TCP_ESTABLISHED`
 const ESTABLISHED: i32 = 1;
@@ -85,7 +85,7 @@ impl Lowering<'_> {
         });
         self.builder.enter(entry);
         let part = self.builder.load_slot(self.frame.part, 0, Width::B);
-        self.builder.leave_if(part, JumpOp::Eq, 2, none);
+        self.builder.leave_if(part, JumpOp::Eq, frame::LATER, none);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
         let udp = self.builder.block();
         self.builder.leave_if(protocol, JumpOp::Eq, 17, udp);

@@ -9,12 +9,13 @@ use crate::ir::Block;
 use crate::policy::Family;
 
 use super::Lowering;
+use super::frame;
 use super::packet::Exits;
 
-const HOP_BY_HOP: i32 = 0;
-const ROUTING: i32 = 43;
+/// The IPv6 fragment header.
 const FRAGMENT: i32 = 44;
-const DESTINATION: i32 = 60;
+/// The extension headers that are walked: hop-by-hop options, routing, fragment, destination options.
+const EXTENSIONS: [i32; 4] = [0, 43, FRAGMENT, 60];
 
 /// As many extension headers are walked; one more is malformed.
 const MOST_EXTENSIONS: usize = 6;
@@ -29,10 +30,12 @@ impl Lowering<'_> {
         for _ in 0..MOST_EXTENSIONS {
             self.extension(transport, exits);
         }
-        for kind in [HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION] {
-            let next = self.builder.load_slot(self.frame.protocol, 0, Width::B);
+        let probe = self.registers.probe;
+        self.builder
+            .load_slot_to(probe, self.frame.protocol, 0, Width::B);
+        for kind in EXTENSIONS {
             self.builder
-                .leave_if(next, JumpOp::Eq, kind, exits.malformed);
+                .leave_if(probe, JumpOp::Eq, kind, exits.malformed);
         }
         self.builder.jump(transport);
         self.builder.enter(transport);
@@ -45,31 +48,34 @@ impl Lowering<'_> {
         let probe = self.registers.probe;
         self.builder
             .load_slot_to(probe, self.frame.protocol, 0, Width::B);
-        for kind in [HOP_BY_HOP, ROUTING, DESTINATION] {
+        for kind in EXTENSIONS {
             self.builder.leave_if(probe, JumpOp::Eq, kind, extension);
         }
-        self.builder.leave_if(probe, JumpOp::Eq, FRAGMENT, fragment);
         self.builder.jump(transport);
 
         self.builder.enter(extension);
         self.header(8, exits);
-        self.copy_byte(0, self.frame.protocol);
-        self.copy_byte(1, self.frame.extension);
+        let next = self.builder.load(self.registers.transport, 0, Width::B);
+        self.builder
+            .store_slot(self.frame.protocol, 0, next, Width::B);
+        let length = self.builder.load(self.registers.transport, 1, Width::B);
+        self.builder.alu(length, AluOp::Add, 1);
+        self.builder
+            .store_slot(self.frame.extension, 0, length, Width::H);
+        self.builder.leave_if(probe, JumpOp::Eq, FRAGMENT, fragment);
         self.builder.jump(step);
-
         self.builder.enter(fragment);
-        self.header(8, exits);
         self.fragment_header(step, exits);
 
         // The length is read back from the stack, so that both ways have the same range for the verifier.
         self.builder.enter(step);
-        let length = self.builder.load_slot(self.frame.extension, 0, Width::B);
+        let length = self.builder.load_slot(self.frame.extension, 0, Width::H);
         self.builder.alu(length, AluOp::Lsh, 3);
-        self.builder.alu(length, AluOp::Add, 8);
         self.builder.alu(self.registers.cursor, AluOp::Add, length);
         self.cursor_within_packet(0, exits);
     }
 
+    /// A fragment header is 8 bytes long; the byte that is a length elsewhere is reserved.
     fn fragment_header(&mut self, step: Block, exits: Exits) {
         let probe = self.registers.probe;
         let later = self.head_block();
@@ -77,16 +83,17 @@ impl Lowering<'_> {
         self.builder
             .load_to(probe, self.registers.transport, 2, Width::H);
         self.builder.from_network(probe, 16);
-        self.copy_byte(0, self.frame.protocol);
-        self.builder.set_slot(self.frame.extension, 0, 0, Width::B);
+        self.builder.set_slot(self.frame.extension, 0, 1, Width::H);
         self.builder.leave_if(probe, JumpOp::Set, 0xfff8, later);
         self.builder.leave_if(probe, JumpOp::Set, 1, first);
         self.builder.jump(step);
         self.builder.enter(first);
-        self.builder.set_slot(self.frame.part, 0, 1, Width::B);
+        self.builder
+            .set_slot(self.frame.part, 0, frame::FIRST, Width::B);
         self.builder.jump(step);
         self.builder.enter(later);
-        self.builder.set_slot(self.frame.part, 0, 2, Width::B);
+        self.builder
+            .set_slot(self.frame.part, 0, frame::LATER, Width::B);
         self.builder.jump(exits.v6);
     }
 
@@ -113,13 +120,6 @@ impl Lowering<'_> {
         let length = self.builder.load_slot(self.frame.length, 0, Width::W);
         self.builder
             .leave_if_wide(behind, JumpOp::Gt, length, exits.malformed);
-    }
-
-    fn copy_byte(&mut self, offset: i16, slot: crate::ir::Slot) {
-        let byte = self
-            .builder
-            .load(self.registers.transport, offset, Width::B);
-        self.builder.store_slot(slot, 0, byte, Width::B);
     }
 
     /// Reads the transport header of the protocol in its slot, then goes to the decision.

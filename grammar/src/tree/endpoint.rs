@@ -144,13 +144,19 @@ impl Builder {
         Some(values)
     }
 
-    /// The protocols that are children of `node`'s list, none if it has no list.
+    /// The protocols of `node`'s list, none if it has no list.
     pub(super) fn protocols(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Protocol>>> {
+        match child(node, Rule::protocols) {
+            Some(list) => self.protocol_list(&list),
+            None => Some(Vec::new()),
+        }
+    }
+
+    /// The protocols that are children of `node`.
+    pub(super) fn protocol_list(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Protocol>>> {
         let mut protocols = Vec::new();
-        if let Some(list) = child(node, Rule::protocols) {
-            for protocol in children(&list, Rule::protocol) {
-                protocols.push(self.protocol(&protocol)?);
-            }
+        for protocol in children(node, Rule::protocol) {
+            protocols.push(self.protocol(&protocol)?);
         }
         Some(protocols)
     }

@@ -9,23 +9,32 @@ use crate::source::{Span, Spanned};
 impl Builder {
     /// `[label:] [audit] VERB [DIRECTION] [PROTOCOLS] CLAUSES`
     pub(super) fn rule(&mut self, node: &Node<'_>) -> Option<Rule> {
-        let verb = child(node, Part::verb)?;
-        let verb = self.spanned(&verb, self::verb(verb.as_str()));
-        let protocols = self.protocols(node);
-        let clauses = self.clauses(node, verb.value);
+        // One walk over the children: rules are what files consist of.
+        let (mut label, mut audit, mut verb, mut direction) = (None, None, None, None);
+        let mut protocols = Some(Vec::new());
+        let mut clauses = Vec::new();
+        for part in node.clone().into_inner() {
+            match part.as_rule() {
+                Part::label => label = first(&part).map(|word| self.name(&word)),
+                Part::k_audit => audit = Some(self.span(&part)),
+                Part::verb => verb = Some(self.spanned(&part, self::verb(part.as_str()))),
+                Part::direction => {
+                    direction = Some(self.spanned(&part, self::direction(part.as_str())));
+                }
+                Part::protocols => protocols = self.protocol_list(&part),
+                _ => clauses.push(part),
+            }
+        }
+        let verb = verb?;
+        let clauses = self.clauses(clauses, verb.value);
         Some(Rule {
-            label: self.label(node),
-            audit: child(node, Part::k_audit).map(|word| self.span(&word)),
+            label,
+            audit,
             verb,
-            direction: self.direction(node),
+            direction,
             protocols: protocols?,
             clauses: clauses?,
         })
-    }
-
-    fn label(&self, node: &Node<'_>) -> Option<Spanned<String>> {
-        let word = child(&child(node, Part::label)?, Part::word)?;
-        Some(self.name(&word))
     }
 
     /// The direction that is a child of `node`.
@@ -35,11 +44,11 @@ impl Builder {
     }
 
     /// Every clause; a mistake in one does not hide the mistakes of the others.
-    fn clauses(&mut self, node: &Node<'_>, verb: Verb) -> Option<Vec<Spanned<Clause>>> {
+    fn clauses(&mut self, nodes: Vec<Node<'_>>, verb: Verb) -> Option<Vec<Spanned<Clause>>> {
         let mut clauses: Vec<Spanned<Clause>> = Vec::new();
         let mut seen = Vec::new();
         let mut complete = true;
-        for clause in children(node, Part::clause) {
+        for clause in nodes {
             let built = if self.is_twice(&clause, verb, &mut seen) {
                 None
             } else {

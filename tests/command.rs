@@ -1,0 +1,234 @@
+//! The command as a user meets it: exit codes, JSON, standard input, files. Nothing here needs rights.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const GOOD: &str = "default in drop\nallow tcp to 192.0.2.0/24:22\n";
+const BAD: &str = "default in drop\nallow tcp to 10.0.0.1/8:22\n";
+
+/// A folder of a test's own.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("{test}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        fs::write(self.0.join(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).unwrap()
+    }
+
+    fn sockc(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sockc"))
+            .args(arguments)
+            .current_dir(&self.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input may be gone by now.
+        let _ = command.stdin.take().unwrap().write_all(input);
+        command.wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left behind lies in the target folder.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn check_is_silent_about_what_is_clean() {
+    let folder = Folder::new("check-clean");
+    folder.write("good.sk", GOOD);
+    let output = folder.sockc(&["check", "good.sk"], b"");
+    assert_eq!(
+        (code(&output), stdout(&output), stderr(&output)),
+        (0, String::new(), String::new())
+    );
+}
+
+#[test]
+fn check_says_what_is_wrong_and_where() {
+    let folder = Folder::new("check-bad");
+    folder.write("bad.sk", BAD);
+    let output = folder.sockc(&["check", "bad.sk"], b"");
+    assert_eq!((code(&output), stdout(&output)), (1, String::new()));
+    let said = stderr(&output);
+    assert!(
+        said.contains("bad.sk:2:14") && said.contains("10.0.0.0/8"),
+        "{said}"
+    );
+}
+
+#[test]
+fn check_reads_standard_input() {
+    let folder = Folder::new("check-stdin");
+    assert_eq!(code(&folder.sockc(&["check", "-"], GOOD.as_bytes())), 0);
+    assert_eq!(code(&folder.sockc(&["check", "-"], BAD.as_bytes())), 1);
+}
+
+#[test]
+fn check_as_json_has_the_promised_form() {
+    let folder = Folder::new("check-json");
+    folder.write("bad.sk", BAD);
+    let output = folder.sockc(&["check", "--json", "bad.sk"], b"");
+    assert_eq!(code(&output), 1);
+    let value: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(value["format"], "sockc.check/1");
+    let one = &value["diagnostics"][0];
+    assert_eq!(
+        (&one["severity"], &one["line"], &one["column"]),
+        (&"error".into(), &2.into(), &14.into())
+    );
+    assert_eq!(one["file"], "bad.sk");
+    for field in ["code", "message", "help"] {
+        assert!(one[field].is_string(), "{field} in {one}");
+    }
+    folder.write("good.sk", GOOD);
+    let clean = folder.sockc(&["check", "--json", "good.sk"], b"");
+    let value: Value = serde_json::from_str(&stdout(&clean)).unwrap();
+    assert_eq!(
+        (code(&clean), &value["diagnostics"]),
+        (0, &Value::Array(Vec::new()))
+    );
+}
+
+#[test]
+fn wrong_use_ends_with_64() {
+    let folder = Folder::new("usage");
+    folder.write("good.sk", GOOD);
+    let wrong: [&[&str]; 6] = [
+        &[],
+        &["chek", "good.sk"],
+        &["check"],
+        &["check", "--jsn", "good.sk"],
+        &["compile", "good.sk", "--emit", "poetry"],
+        &["check", "not-there.sk"],
+    ];
+    for arguments in wrong {
+        let output = folder.sockc(arguments, b"");
+        assert_eq!(code(&output), 64, "{arguments:?}: {}", stderr(&output));
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+    assert_eq!(code(&folder.sockc(&["--help"], b"")), 0);
+}
+
+#[test]
+fn fmt_writes_one_form() {
+    let folder = Folder::new("fmt");
+    let crooked =
+        "default   in drop   # keep me\nallow tcp  if socket exists   to 192.0.2.0/24:22\n";
+    folder.write("a.sk", crooked);
+    let check = folder.sockc(&["fmt", "--check", "a.sk"], b"");
+    assert_eq!((code(&check), folder.read("a.sk").as_str()), (1, crooked));
+    assert!((stdout(&check) + &stderr(&check)).contains("a.sk"));
+    let piped = folder.sockc(&["fmt", "-"], crooked.as_bytes());
+    assert_eq!(code(&folder.sockc(&["fmt", "a.sk"], b"")), 0);
+    let written = folder.read("a.sk");
+    assert_eq!(stdout(&piped), written);
+    assert!(
+        written.contains("# keep me") && written.contains("to 192.0.2.0/24:22 if socket exists"),
+        "{written}"
+    );
+    assert_eq!(code(&folder.sockc(&["fmt", "--check", "a.sk"], b"")), 0);
+    assert_eq!(code(&folder.sockc(&["fmt", "-"], b"allow tcp to")), 1);
+}
+
+#[test]
+fn compile_writes_an_object_where_it_is_told() {
+    let folder = Folder::new("compile");
+    folder.write("good.sk", GOOD);
+    assert_eq!(code(&folder.sockc(&["compile", "good.sk"], b"")), 0);
+    assert_eq!(
+        code(&folder.sockc(&["compile", "good.sk", "-o", "other.o"], b"")),
+        0
+    );
+    let object = fs::read(folder.0.join("good.o")).unwrap();
+    assert!(object.starts_with(b"\x7fELF"));
+    assert_eq!(fs::read(folder.0.join("other.o")).unwrap(), object);
+}
+
+#[test]
+fn a_bad_policy_gives_no_object() {
+    let folder = Folder::new("compile-bad");
+    folder.write("bad.sk", BAD);
+    assert_eq!(code(&folder.sockc(&["compile", "bad.sk"], b"")), 1);
+    assert!(!folder.0.join("bad.o").exists());
+}
+
+#[test]
+fn every_stage_has_a_text_form() {
+    let folder = Folder::new("emit");
+    folder.write("good.sk", GOOD);
+    for stage in [
+        "tokens",
+        "policy",
+        "placement",
+        "decision",
+        "ir",
+        "asm",
+        "json",
+        "dot",
+    ] {
+        let output = folder.sockc(&["compile", "good.sk", "--emit", stage], b"");
+        assert_eq!(code(&output), 0, "{stage}: {}", stderr(&output));
+        assert!(!output.stdout.is_empty(), "{stage}");
+    }
+    assert!(!folder.0.join("good.o").exists());
+}
+
+#[test]
+fn no_input_is_a_bug() {
+    let folder = Folder::new("no-bug");
+    let deep = format!("allow if {} fragment", "no ".repeat(5_000));
+    let inputs: [&[u8]; 8] = [
+        b"",
+        b"\xff\xfe\x00",
+        b"allow",
+        b"}}}}{{{{",
+        b"default in drop\nallow tcp to 1.2.3.4:99999999999999999999999",
+        b"set a = @a\nset b = { 10.0.0.9-10.0.0.1 }",
+        "allow tcp to \u{1F600}".as_bytes(),
+        deep.as_bytes(),
+    ];
+    for input in inputs {
+        for verb in ["check", "fmt", "compile"] {
+            let output = folder.sockc(&[verb, "-"], input);
+            let fine = matches!(code(&output), 0 | 1);
+            let shown = String::from_utf8_lossy(&input[..input.len().min(40)]).into_owned();
+            assert!(
+                fine,
+                "{verb} of {shown:?}: {} {}",
+                code(&output),
+                stderr(&output)
+            );
+        }
+    }
+}
