@@ -3,7 +3,7 @@
 //! `#~ E0203` says that this line has this diagnostic, `#~^ E0203` that the line above has it (`^^`: two above).
 
 use sockc_compiler::{pipeline, place, resolve};
-use sockc_grammar::diagnostic::Code;
+use sockc_grammar::diagnostic::{Code, Severity};
 use sockc_grammar::render::render;
 
 use crate::golden::compile;
@@ -69,6 +69,15 @@ fn bad_policies_are_refused_as_they_say() {
             differences.push(format!(
                 "{name}: its comments say {said:?}, found {found:?}"
             ));
+        }
+        let accepted = outcome
+            .diagnostics
+            .iter()
+            .all(|one| one.severity == Severity::Warning);
+        assert_eq!(outcome.built.is_some(), accepted, "{name}");
+        for one in &outcome.diagnostics {
+            let advised = one.help.is_some() || one.message.contains("expected");
+            assert!(advised, "{name}: {} does not say what to write", one.code.0);
         }
         let rendered = render(&outcome.diagnostics, &sources, false);
         let golden = format!("golden/bad/{}.txt", stem(&name));

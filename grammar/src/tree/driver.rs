@@ -125,12 +125,14 @@ impl<'t> Driver<'t> {
     fn stop(&mut self) {
         if self.at < self.text.len() {
             let place = span(self.source, self.at, self.at);
-            self.mistakes.push(Diagnostic::error(
+            let mistake = Diagnostic::error(
                 codes::TOO_MANY,
                 format!("{MOST_MISTAKES} mistakes: the rest was not read"),
                 place,
                 "stopped here",
-            ));
+            );
+            self.mistakes
+                .push(mistake.help("mend those above, then look again"));
         }
         for block in &mut self.blocks {
             block.head = None;
