@@ -164,7 +164,7 @@ fn build(
     })?;
     let slots = Slots::new(policy, &chains);
     let mut maps = PrimaryMap::new();
-    let ids = make_maps(policy, &chains, &slots, &mut maps);
+    let ids = make_maps(policy, &slots, &mut maps);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
     let mut programs = Vec::new();
@@ -193,6 +193,9 @@ fn build(
         let Some((peers, storage)) = ids.groups[group] else {
             continue;
         };
+        if chains.iter().all(|chain| chain.group != Some(group)) {
+            continue;
+        }
         let group_maps = GroupMaps {
             peers,
             storage,
@@ -295,12 +298,7 @@ fn suffixed(policy: &Policy, stem: &str, group: crate::policy::GroupId) -> Strin
     }
 }
 
-fn make_maps(
-    policy: &Policy,
-    chains: &[Chain],
-    slots: &Slots,
-    maps: &mut PrimaryMap<MapId, MapSpec>,
-) -> Maps {
+fn make_maps(policy: &Policy, slots: &Slots, maps: &mut PrimaryMap<MapId, MapSpec>) -> Maps {
     let counters = maps.push(map(
         "counters",
         MapKind::PerCpuArray,
@@ -308,12 +306,10 @@ fn make_maps(
         16,
         slots.count.max(1),
     ));
-    let steered = slots.socket_count > 0 && chains.iter().any(|chain| chain.hook == Hook::SkLookup);
-    let sockets =
-        steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
+    let sockets = (slots.socket_count > 0)
+        .then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
     let mut groups = SecondaryMap::new();
-    let streams: Vec<_> = chains.iter().filter_map(|chain| chain.group).collect();
-    for group in streams {
+    for group in policy.groups.keys() {
         let peers = maps.push(map(
             &suffixed(policy, "peers", group),
             MapKind::SockHash,
@@ -382,3 +378,6 @@ fn bare(
         verdict: verdict.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
