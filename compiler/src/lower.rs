@@ -226,3 +226,6 @@ impl<'a> Lowering<'a> {
         self.builder.block()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,7 +220,7 @@ impl Lowering<'_> {
         self.builder.from_network(total, 16);
         self.builder
             .store_slot(self.frame.length, 0, total, Width::W);
-        self.joined_length(exits);
+        self.joined_length(0);
         self.frame_holds_packet(exits);
         let total = self.builder.load_slot(self.frame.length, 0, Width::W);
         self.builder
@@ -270,26 +270,23 @@ impl Lowering<'_> {
         self.builder.enter(ready);
     }
 
-    /// BIG TCP: a joined buffer of more than 65,535 bytes says length 0 (Linux 5.19); its length is the buffer's.
-    fn joined_length(&mut self, exits: Exits) {
+    /// BIG TCP: a joined buffer of more than 65,535 bytes says the length of an empty packet (Linux 5.19); its length is
+    /// the buffer's.
+    fn joined_length(&mut self, empty: i32) {
         if self.source.chain.hook == Hook::Xdp {
             return;
         }
-        let zero = self.head_block();
         let ready = self.head_block();
-        let total = self.builder.load_slot(self.frame.length, 0, Width::W);
-        self.builder.leave_if(total, JumpOp::Eq, 0, zero);
-        self.builder.jump(ready);
-        self.builder.enter(zero);
-        let length = self
-            .builder
-            .load(self.registers.context, skb::LEN, Width::W);
+        let said = self.builder.load_slot(self.frame.length, 0, Width::W);
+        self.builder.leave_if(said, JumpOp::Ne, empty, ready);
+        let length = self.registers.probe;
+        self.builder
+            .load_to(length, self.registers.context, skb::LEN, Width::W);
         let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
         self.builder.alu(length, AluOp::Sub, offset);
+        self.builder.leave_if(length, JumpOp::Le, 0xffff, ready);
         self.builder
             .store_slot(self.frame.length, 0, length, Width::W);
-        self.builder
-            .leave_if(length, JumpOp::Le, 0xffff, exits.malformed);
         self.builder.jump(ready);
         self.builder.enter(ready);
     }
@@ -326,7 +323,10 @@ impl Lowering<'_> {
             .leave_if(version, JumpOp::Ne, 0x60, exits.malformed);
         let payload = self.builder.load(registers.network, 4, Width::H);
         self.builder.from_network(payload, 16);
-        self.payload_length(payload);
+        self.builder.alu(payload, AluOp::Add, 40);
+        self.builder
+            .store_slot(self.frame.length, 0, payload, Width::W);
+        self.joined_length(40);
         self.frame_holds_packet(exits);
         self.addresses_v6();
         let next = self.builder.load(registers.network, 6, Width::B);
@@ -350,35 +350,5 @@ impl Lowering<'_> {
                 self.builder.store_slot(slot, half, address, Width::DW);
             }
         }
-    }
-
-    /// IPv6 says the length behind its own 40 bytes; BIG TCP says 0, as an empty packet does.
-    fn payload_length(&mut self, payload: crate::ir::Value) {
-        self.builder.alu(payload, AluOp::Add, 40);
-        self.builder
-            .store_slot(self.frame.length, 0, payload, Width::W);
-        if self.source.chain.hook == Hook::Xdp {
-            return;
-        }
-        let ready = self.head_block();
-        self.builder.leave_if(payload, JumpOp::Ne, 40, ready);
-        let length = self
-            .builder
-            .load(self.registers.context, skb::LEN, Width::W);
-        let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
-        self.builder.alu(length, AluOp::Sub, offset);
-        let joined = self.head_block();
-        self.builder.leave_if(length, JumpOp::Gt, 0xffff, joined);
-        self.builder.jump(ready);
-        self.builder.enter(joined);
-        let length = self
-            .builder
-            .load(self.registers.context, skb::LEN, Width::W);
-        let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
-        self.builder.alu(length, AluOp::Sub, offset);
-        self.builder
-            .store_slot(self.frame.length, 0, length, Width::W);
-        self.builder.jump(ready);
-        self.builder.enter(ready);
     }
 }
