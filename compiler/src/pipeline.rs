@@ -19,7 +19,7 @@ use crate::hook::Hook;
 use crate::ir::{Function, OriginData};
 use crate::lower::{self, GroupMaps, Maps, PEER_KEY, Source, direction};
 use crate::place::{self, Chain};
-use crate::policy::{Direction, Policy};
+use crate::policy::{Direction, GroupId, Policy};
 use crate::target::Target;
 
 pub use manifest::Slots;
@@ -164,11 +164,12 @@ fn build(
     })?;
     let slots = Slots::new(policy, &chains);
     let mut maps = PrimaryMap::new();
-    let ids = make_maps(policy, &slots, &mut maps);
+    let ids = make_maps(policy, &chains, &slots, &mut maps);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
     let mut programs = Vec::new();
     let mut attach = Vec::new();
+    let groups = with_rules(&chains);
     for (chain, decision) in chains.iter().zip(&decisions) {
         let source = Source {
             policy,
@@ -182,7 +183,7 @@ fn build(
             head: &head,
         };
         let name = program_name(policy, chain);
-        let group = chain.group.map_or(0, |group| group.as_u32() as usize);
+        let group = chain.group.map_or(0, |group| place_of(group, &groups));
         functions.push(lower::lower(source, &name));
         attach.push(Attach {
             program: name,
@@ -193,9 +194,6 @@ fn build(
         let Some((peers, storage)) = ids.groups[group] else {
             continue;
         };
-        if chains.iter().all(|chain| chain.group != Some(group)) {
-            continue;
-        }
         let group_maps = GroupMaps {
             peers,
             storage,
@@ -206,13 +204,13 @@ fn build(
         functions.push(lower::sock_ops(&name, &group_maps, &head));
         attach.push(Attach {
             program: name,
-            point: AttachPoint::SockOps(group.as_u32() as usize),
+            point: AttachPoint::SockOps(place_of(group, &groups)),
         });
     }
     for function in &functions {
         programs.push(program(function, target, whole)?);
     }
-    let manifest = manifest::manifest(policy, sources, &slots, attach, target);
+    let manifest = manifest::manifest(policy, sources, &slots, attach, &groups, target);
     Ok(Built {
         chains,
         decisions,
@@ -290,7 +288,7 @@ fn program_name(policy: &Policy, chain: &Chain) -> String {
 }
 
 /// With several groups, each has programs and maps of its own.
-fn suffixed(policy: &Policy, stem: &str, group: crate::policy::GroupId) -> String {
+fn suffixed(policy: &Policy, stem: &str, group: GroupId) -> String {
     if policy.groups.len() == 1 {
         stem.into()
     } else {
@@ -298,7 +296,23 @@ fn suffixed(policy: &Policy, stem: &str, group: crate::policy::GroupId) -> Strin
     }
 }
 
-fn make_maps(policy: &Policy, slots: &Slots, maps: &mut PrimaryMap<MapId, MapSpec>) -> Maps {
+/// The groups that rules or a default speak of, in the manifest's order. Others are not looked for on the machine.
+fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
+    chains.iter().filter_map(|chain| chain.group).collect()
+}
+
+/// The index of a group in the manifest.
+fn place_of(group: GroupId, groups: &[GroupId]) -> usize {
+    // A chain's group is among the groups of the chains.
+    groups.iter().position(|one| *one == group).unwrap_or(0)
+}
+
+fn make_maps(
+    policy: &Policy,
+    chains: &[Chain],
+    slots: &Slots,
+    maps: &mut PrimaryMap<MapId, MapSpec>,
+) -> Maps {
     let counters = maps.push(map(
         "counters",
         MapKind::PerCpuArray,
@@ -306,10 +320,11 @@ fn make_maps(policy: &Policy, slots: &Slots, maps: &mut PrimaryMap<MapId, MapSpe
         16,
         slots.count.max(1),
     ));
-    let sockets = (slots.socket_count > 0)
-        .then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
+    let steered = slots.socket_count > 0 && chains.iter().any(|chain| chain.hook == Hook::SkLookup);
+    let sockets =
+        steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
     let mut groups = SecondaryMap::new();
-    for group in policy.groups.keys() {
+    for group in with_rules(chains) {
         let peers = maps.push(map(
             &suffixed(policy, "peers", group),
             MapKind::SockHash,
