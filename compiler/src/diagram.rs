@@ -45,13 +45,13 @@ pub const NOMATCH: u32 = u32::MAX;
 /// The diagrams of one [`Store`] grew past its budget: the answer is unknown, not "no".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetExceeded {
-    /// The budget, in nodes (or in arms, for a flat diagram).
+    /// The budget: in nodes, for a flat diagram in arms, for `count` rules in entries of their lists.
     pub budget: usize,
 }
 
 impl std::fmt::Display for BudgetExceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the decision diagram grew past {} nodes", self.budget)
+        write!(f, "the decision diagram grew past {} pieces", self.budget)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::hook::Hook;
 use crate::ir::{Function, OriginData};
 use crate::lower::{self, GroupMaps, Maps, PEER_KEY, Source, direction};
 use crate::place::{self, Chain};
-use crate::policy::{Direction, Policy};
+use crate::policy::{Direction, GroupId, Policy};
 use crate::target::Target;
 
 pub use manifest::Slots;
@@ -169,6 +169,7 @@ fn build(
     let mut functions = Vec::new();
     let mut programs = Vec::new();
     let mut attach = Vec::new();
+    let groups = with_rules(&chains);
     for (chain, decision) in chains.iter().zip(&decisions) {
         let source = Source {
             policy,
@@ -182,7 +183,7 @@ fn build(
             head: &head,
         };
         let name = program_name(policy, chain);
-        let group = chain.group.map_or(0, |group| group.as_u32() as usize);
+        let group = chain.group.map_or(0, |group| place_of(group, &groups));
         functions.push(lower::lower(source, &name));
         attach.push(Attach {
             program: name,
@@ -203,13 +204,13 @@ fn build(
         functions.push(lower::sock_ops(&name, &group_maps, &head));
         attach.push(Attach {
             program: name,
-            point: AttachPoint::SockOps(group.as_u32() as usize),
+            point: AttachPoint::SockOps(place_of(group, &groups)),
         });
     }
     for function in &functions {
         programs.push(program(function, target, whole)?);
     }
-    let manifest = manifest::manifest(policy, sources, &slots, attach, target);
+    let manifest = manifest::manifest(policy, sources, &slots, attach, &groups, target);
     Ok(Built {
         chains,
         decisions,
@@ -287,12 +288,23 @@ fn program_name(policy: &Policy, chain: &Chain) -> String {
 }
 
 /// With several groups, each has programs and maps of its own.
-fn suffixed(policy: &Policy, stem: &str, group: crate::policy::GroupId) -> String {
+fn suffixed(policy: &Policy, stem: &str, group: GroupId) -> String {
     if policy.groups.len() == 1 {
         stem.into()
     } else {
         format!("{stem}_{}", group.as_u32())
     }
+}
+
+/// The groups that rules or a default speak of, in the manifest's order. Others are not looked for on the machine.
+fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
+    chains.iter().filter_map(|chain| chain.group).collect()
+}
+
+/// The index of a group in the manifest.
+fn place_of(group: GroupId, groups: &[GroupId]) -> usize {
+    // A chain's group is among the groups of the chains.
+    groups.iter().position(|one| *one == group).unwrap_or(0)
 }
 
 fn make_maps(
@@ -312,8 +324,7 @@ fn make_maps(
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
     let mut groups = SecondaryMap::new();
-    let streams: Vec<_> = chains.iter().filter_map(|chain| chain.group).collect();
-    for group in streams {
+    for group in with_rules(chains) {
         let peers = maps.push(map(
             &suffixed(policy, "peers", group),
             MapKind::SockHash,
@@ -382,3 +393,6 @@ fn bare(
         verdict: verdict.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,6 +214,7 @@ impl Chooser<'_> {
         left.wish(Field::TcpFlags, 2, 2)?;
         left.addresses(family)?;
         left.wish(Field::ToPort, 1, u32::from(u16::MAX))?;
+        left.wish(Field::FromPort, 1, u32::from(u16::MAX))?;
         left.wish(Field::FromPort, self.port.into(), self.port.into())?;
         left.apart(family)?;
         let Some(values) = left.lowest() else {

@@ -163,7 +163,12 @@ impl<'a> Machine<'a> {
             socket,
             data: b"sockc".to_vec(),
         };
-        let point = AttachPoint::SkMsg(group.as_u32() as usize);
+        let name = &self.policy.groups[group].name;
+        let mut plans = self.artifact.manifest.groups.iter();
+        let Some(place) = plans.position(|plan| plan.name == *name) else {
+            return Ok(Seen::Delivered);
+        };
+        let point = AttachPoint::SkMsg(place);
         Ok(match self.run(&point, Input::Message(message))? {
             Some(outcome) if outcome.code() != SK_PASS => Seen::Denied,
             _ => Seen::Delivered,

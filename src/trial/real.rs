@@ -106,8 +106,10 @@ fn in_one_lab<'c>(
 /// The manifest with the lab's control groups in place of the machine's.
 fn of_lab(manifest: &Manifest, stage: &Stage<'_>) -> Manifest {
     let mut manifest = manifest.clone();
-    for (group, cgroup) in manifest.groups.iter_mut().zip(stage.cgroups()) {
-        cgroup.clone_into(&mut group.cgroup);
+    for group in &mut manifest.groups {
+        if let Some(cgroup) = stage.cgroup(&group.name) {
+            cgroup.clone_into(&mut group.cgroup);
+        }
     }
     manifest
 }

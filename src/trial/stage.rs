@@ -79,9 +79,13 @@ impl<'a> Stage<'a> {
         &self.lab
     }
 
-    /// The control groups that stand for the policy's groups, as paths from the root of the hierarchy.
-    pub(crate) fn cgroups(&self) -> impl Iterator<Item = &str> {
-        self.groups.iter().map(Group::path)
+    /// The control group that stands for the policy's group of this name, as a path from the root of the hierarchy.
+    pub(crate) fn cgroup(&self, name: &str) -> Option<&str> {
+        let declared = self.policy.groups.values();
+        let mut groups = self.groups.iter().zip(declared);
+        groups
+            .find(|(_, declared)| declared.name == name)
+            .map(|(group, _)| group.path())
     }
 
     /// Plays one case.

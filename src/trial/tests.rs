@@ -1,4 +1,5 @@
 use sockc_compiler::event::Decider;
+use sockc_compiler::generate::{Options, random_policy};
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::RuleId;
 use sockc_compiler::target::Target;
@@ -6,6 +7,17 @@ use sockc_grammar::source::SourceMap;
 
 use super::*;
 use crate::input::Text;
+
+/// Whether a test with a lab may run; says so where it may not.
+fn has_rights() -> bool {
+    let missing = lab::missing_rights();
+    if !missing.is_empty() {
+        let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+        assert!(!wanted, "this test needs {missing:?}");
+        eprintln!("skipped: needs root");
+    }
+    missing.is_empty()
+}
 
 fn compiled(text: &str) -> Compiled {
     let mut sources = SourceMap::default();
@@ -89,13 +101,55 @@ fn a_wrong_program_is_caught_in_the_interpreter() {
 
 #[test]
 fn a_wrong_program_is_caught_in_a_lab() {
-    if !lab::missing_rights().is_empty() {
-        let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
-        assert!(!wanted, "this test needs root");
-        eprintln!("skipped: needs root");
+    if !has_rights() {
         return;
     }
     let (mixed, cases) = wrong_programs();
     let (seen, _) = real::play(&mixed, &cases).unwrap();
     assert_eq!(disagreements(&mixed.policy, &cases, seen), 1);
+}
+
+/// Random policies with the packets chosen for them; more with `SOCKC_POLICIES`.
+fn random_trials(play: impl Fn(&Compiled, &[Case]) -> Vec<Seen>) {
+    let count = std::env::var("SOCKC_POLICIES").map_or(8, |count| count.parse().unwrap());
+    for seed in 0..count {
+        let text = random_policy(seed, Options::everything(8));
+        let compiled = compiled(&text);
+        let cases = choose::choose(&compiled.policy).unwrap().cases;
+        let seen = play(&compiled, &cases);
+        let rows = cases.iter().zip(seen);
+        let rows = rows.map(|(case, seen)| row(&compiled.policy, case, seen));
+        let wrong: Vec<_> = rows.filter(|row| row.agrees == Some(false)).collect();
+        assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}\n{text}");
+    }
+}
+
+#[test]
+fn random_policies_do_in_the_interpreter_what_their_rules_say() {
+    random_trials(offline::play);
+}
+
+#[test]
+fn random_policies_do_in_a_lab_what_their_rules_say() {
+    if has_rights() {
+        random_trials(|compiled, cases| real::play(compiled, cases).unwrap().0);
+    }
+}
+
+#[test]
+fn what_is_declared_and_not_used_is_no_hindrance() {
+    if !has_rights() {
+        return;
+    }
+    let declared =
+        "socket s = tcp listen 127.0.0.1:1\ngroup g = cgroup \"/g\"\ngroup h = cgroup \"/h\"\n";
+    for rules in [
+        "default in drop\nallow tcp\n",
+        "default send allow\ndrop send tcp from group h to port 25\n",
+    ] {
+        let compiled = compiled(&format!("{declared}{rules}"));
+        let cases = choose::choose(&compiled.policy).unwrap().cases;
+        let (seen, _) = real::play(&compiled, &cases).unwrap();
+        assert_eq!(disagreements(&compiled.policy, &cases, seen), 0);
+    }
 }

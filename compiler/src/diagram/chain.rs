@@ -108,9 +108,14 @@ pub fn seen_from(store: &mut Store, hook: Hook, root: Node) -> Result<Node, Budg
     }
 }
 
+/// Most entries that all lists together may hold. Each entry of a list that is used costs three instructions and more,
+/// so beyond this no program would come of it.
+const MOST_LISTED: usize = 250_000;
+
 /// Lists of indices, each stored once.
 struct Lists {
     lists: Vec<Vec<u32>>,
+    held: usize,
     known: BTreeMap<Vec<u32>, u32>,
 }
 
@@ -118,6 +123,7 @@ impl Default for Lists {
     fn default() -> Self {
         Self {
             lists: vec![Vec::new()],
+            held: 0,
             known: BTreeMap::from([(Vec::new(), 0)]),
         }
     }
@@ -129,6 +135,7 @@ impl Lists {
             return id;
         }
         let id = self.lists.len() as u32;
+        self.held += list.len();
         self.lists.push(list.clone());
         self.known.insert(list, id);
         id
@@ -151,12 +158,22 @@ impl Lists {
                 let (first, second) = entries.split_at(entries.len() / 2);
                 let f = self.diagram(store, first)?;
                 let g = self.diagram(store, second)?;
-                store.apply2(f, g, &mut |a, b| self.joined(a, b))
+                let both = store.apply2(f, g, &mut |a, b| self.joined(a, b))?;
+                if self.held > MOST_LISTED {
+                    return Err(BudgetExceeded {
+                        budget: MOST_LISTED,
+                    });
+                }
+                Ok(both)
             }
         }
     }
 
+    /// Past the budget nothing is joined any more; `diagram` then refuses.
     fn joined(&mut self, a: u32, b: u32) -> u32 {
+        if self.held > MOST_LISTED {
+            return 0;
+        }
         let mut list = self.lists[a as usize].clone();
         list.extend(&self.lists[b as usize]);
         self.id(list)

@@ -12,7 +12,7 @@ use super::{BudgetExceeded, FieldValues, Node, Store};
 use crate::field::Field;
 
 /// Arms a flat diagram may have unless told otherwise.
-const DEFAULT_ARMS: usize = 4_000_000;
+const DEFAULT_ARMS: usize = 400_000;
 
 /// A node of a flat diagram.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,8 @@ use sockc_grammar::source::SourceMap;
 
 use super::{DIRECTIONS, bare, direction_name, suffixed};
 use crate::artifact::{
-    Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SocketSlots,
+    Attach, AttachPoint, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot,
+    SocketSlots,
 };
 use crate::hook::Hook;
 use crate::lower::{self, CounterSlots};
@@ -163,8 +164,13 @@ pub(super) fn manifest(
     sources: &SourceMap,
     slots: &Slots,
     programs: Vec<Attach>,
+    groups: &[GroupId],
     target: &Target,
 ) -> Manifest {
+    // Where nothing is steered there is no map of sockets, and nothing that would need them.
+    let steers = programs
+        .iter()
+        .any(|attach| attach.point == AttachPoint::SkLookup);
     Manifest {
         version: MANIFEST_VERSION,
         policy: policy.name.clone(),
@@ -173,14 +179,14 @@ pub(super) fn manifest(
         sockets: policy
             .sockets
             .iter()
+            .filter(|_| steers)
             .map(|(socket, data)| named_socket(data, &slots.sockets[socket]))
             .collect(),
-        groups: policy
-            .groups
+        groups: groups
             .iter()
-            .map(|(group, data)| GroupPlan {
-                name: data.name.clone(),
-                cgroup: data.cgroup.clone(),
+            .map(|&group| GroupPlan {
+                name: policy.groups[group].name.clone(),
+                cgroup: policy.groups[group].cgroup.clone(),
                 peers: suffixed(policy, "peers", group),
                 storage: suffixed(policy, "storage", group),
             })

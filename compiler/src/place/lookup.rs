@@ -67,13 +67,14 @@ impl<'a> Behind<'a> {
     ) -> Result<Vec<Entry>, BudgetExceeded> {
         let mut entries = Vec::new();
         let rules: Vec<_> = self.policy.rules_of(Direction::In).collect();
+        let left = left_over(store, &rules)?;
         let mut found = Vec::new();
-        for (id, rule) in rules.into_iter().rev() {
+        for ((id, rule), matched) in rules.into_iter().zip(left).rev() {
             if is_own(rule) {
                 self.add(store, id, rule)?;
                 entries.push(at_home(id, rule, reason(rule)));
             } else if rule.action == Action::Allow {
-                entries.extend(self.allow(store, id, rule, &mut found)?);
+                entries.extend(self.allow(store, (id, rule), matched, &mut found)?);
             }
         }
         entries.reverse();
@@ -92,14 +93,13 @@ impl<'a> Behind<'a> {
     fn allow(
         &self,
         store: &mut Store,
-        id: RuleId,
-        rule: &Rule,
+        (id, rule): (RuleId, &Rule),
+        matched: Node,
         errors: &mut Vec<Diagnostic>,
     ) -> Result<Option<Entry>, BudgetExceeded> {
         if self.own.is_empty() {
             return Ok(None);
         }
-        let matched = lookups(store, rule)?;
         if !store.meet(matched, self.any)? {
             return Ok(None);
         }
@@ -130,6 +130,23 @@ impl<'a> Behind<'a> {
         }
         Ok(None)
     }
+}
+
+/// For each rule, the packets of it for which a lookup is made and that no rule ahead of it has taken there.
+fn left_over(store: &mut Store, rules: &[(RuleId, &Rule)]) -> Result<Vec<Node>, BudgetExceeded> {
+    let mut taken = Node::FALSE;
+    let mut left = Vec::with_capacity(rules.len());
+    for &(_, rule) in rules {
+        let all = lookups(store, rule)?;
+        let free = store.not(taken)?;
+        left.push(store.and(all, free)?);
+        let readable =
+            rule.action == Action::Allow && unreadable(&rule.matches, Hook::SkLookup).is_none();
+        if rule.action.decides() && (is_own(rule) || readable) {
+            taken = store.or(taken, all)?;
+        }
+    }
+    Ok(left)
 }
 
 /// The packets of a rule for which a lookup is made.

@@ -50,8 +50,11 @@ impl Listener {
         })
     }
 
-    /// The datagrams that came since the last call.
+    /// The datagrams that came since the last call; a TCP listener has none.
     pub fn datagrams(&self) -> Result<Vec<Vec<u8>>, Error> {
+        if self.protocol == 6 {
+            return Ok(Vec::new());
+        }
         let mut datagrams = Vec::new();
         let mut buffer = vec![0; 65_536];
         loop {

@@ -42,6 +42,10 @@ pub fn hold(
 }
 
 fn make(protocol: u8, local: SocketAddr, remote: SocketAddr, state: State) -> nix::Result<OwnedFd> {
+    if local.port() == 0 {
+        // The kernel would choose another one.
+        return Err(nix::Error::EADDRNOTAVAIL);
+    }
     let fd = open(protocol, local)?;
     let repaired = protocol == 6 && state == State::Established;
     if repaired {

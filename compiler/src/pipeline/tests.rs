@@ -1,0 +1,69 @@
+use super::*;
+
+fn compiled(text: &str) -> Outcome {
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", text);
+    compile(&sources, id, "t", &Target::baseline())
+}
+
+fn codes(outcome: &Outcome) -> Vec<&'static str> {
+    let found = outcome.diagnostics.iter();
+    found.map(|diagnostic| diagnostic.code.0).collect()
+}
+
+#[test]
+fn what_is_declared_and_not_used_asks_nothing_of_the_machine() {
+    let outcome = compiled(
+        "default in drop
+         socket proxy = tcp listen 127.0.0.1:1234
+         group pods = cgroup \"/pods\"
+         allow tcp to port 22",
+    );
+    let artifact = outcome.built.unwrap().artifact;
+    let maps: Vec<&str> = artifact
+        .maps
+        .values()
+        .map(|map| map.name.as_str())
+        .collect();
+    assert_eq!(maps, ["counters"]);
+    assert!(artifact.manifest.sockets.is_empty() && artifact.manifest.groups.is_empty());
+}
+
+#[test]
+fn lists_of_count_rules_are_refused_before_they_fill_the_memory() {
+    let rules: String = (1..2_000)
+        .map(|port| format!("count tcp to port 0-{port}\n"))
+        .collect();
+    assert_eq!(
+        codes(&compiled(&format!("default in allow\n{rules}"))),
+        ["E0402"]
+    );
+}
+
+#[test]
+fn a_tree_that_is_too_large_is_refused() {
+    let rules: String = (0..40_000u32)
+        .map(|number| {
+            let address = std::net::Ipv4Addr::from(number.wrapping_mul(0x9e37_79b1));
+            format!("allow tcp from {address} to port {}\n", number % 7 * 2 + 1)
+        })
+        .collect();
+    assert_eq!(
+        codes(&compiled(&format!("default in drop\n{rules}"))),
+        ["E0401"]
+    );
+}
+
+#[test]
+fn an_allow_that_no_lookup_reaches_is_no_obstacle() {
+    let outcome = compiled(
+        "socket a = tcp listen 127.0.0.1:1
+         socket b = tcp listen 127.0.0.1:2
+         default in drop
+         redirect tcp to 3.3.3.3:80 to sock a
+         allow tcp to 3.3.3.3:80 if tcp flags syn no ack
+         redirect tcp to 3.3.3.3:* to sock b",
+    );
+    assert_eq!(codes(&outcome), Vec::<&str>::new());
+    assert!(outcome.built.is_some(), "{:?}", outcome.internal);
+}
