@@ -49,7 +49,7 @@ fn an_absent_socket_refuses_where_the_policy_says_reject_or_nothing() {
         let mut knocker = Knocker::new(&stage);
         for (to, proxy) in TO.into_iter().zip(PROXY) {
             assert_eq!(knocker.tcp(to), Answer::Refused);
-            assert_eq!(knocker.udp(to), Answer::Refused);
+            assert_eq!(knocker.udp(to), Answer::Refused, "{to}");
             stage.assert_refused(to);
             let listener = stage.listen(proxy);
             stage.assert_reaches(to, &listener);

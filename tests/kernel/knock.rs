@@ -10,9 +10,11 @@ use crate::stage::{Stage, at, client_for};
 
 /// The first port that packets come from.
 const FIRST_PORT: u16 = 20_000;
-/// TCP flags.
+/// The flag that ends a direction.
+pub(crate) const FIN: u8 = 0x01;
+/// The flag that opens a connection.
 pub(crate) const SYN: u8 = 0x02;
-/// TCP flags.
+/// The flag of every later segment.
 pub(crate) const ACK: u8 = 0x10;
 
 /// What a packet met.
