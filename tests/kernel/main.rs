@@ -1,0 +1,20 @@
+//! Policies in force on a lab's interface, met by real sockets and real packets.
+//!
+//! Every test makes its own pair of namespaces, which end with it. It needs root; without, it says that it was skipped, and
+//! with `SOCKC_KERNEL=require` it fails.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at the first surprise"
+)]
+
+mod absent;
+mod knock;
+mod load;
+mod refusals;
+mod stage;
+mod stateful;
+mod steering;
+mod table;
+mod two_sentences;
