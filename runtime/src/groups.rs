@@ -51,16 +51,16 @@ pub(crate) fn open(manifest: &Manifest) -> Result<Vec<Group>, Error> {
     Ok(groups)
 }
 
-/// The maps of the groups: sockets stay in them over generations, so a new policy finds them there.
+/// The maps of the groups' sockets: sockets stay in them over generations, so a new policy finds them there.
+///
+/// The sockets' storage is not kept. It says where a socket may take the shortcut to, and a socket that has written by TCP
+/// under the policy before must not take it: the peer would read that data before what is still in its TCP queue.
 pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<Kept> {
     let plans = manifest.groups.iter().zip(groups);
     plans
-        .flat_map(|(plan, group)| {
-            let folder = state.group(group.cgroup.id);
-            [(&plan.peers, PEERS), (&plan.storage, "storage")].map(|(name, pin)| Kept {
-                name: name.clone(),
-                pin: folder.join(pin),
-            })
+        .map(|(plan, group)| Kept {
+            name: plan.peers.clone(),
+            pin: state.group(group.cgroup.id).join(PEERS),
         })
         .collect()
 }

@@ -27,9 +27,14 @@ pub struct Group {
 impl Group {
     /// A new cgroup below the root of the cgroup-v2 hierarchy.
     pub fn new() -> Result<Self, Error> {
+        Self::named("")
+    }
+
+    /// The same with a name that ends in `ending`.
+    pub fn named(ending: &str) -> Result<Self, Error> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("sockc-lab-{}-{number}", std::process::id());
+        let name = format!("sockc-lab-{}-{number}{ending}", std::process::id());
         let folder = root()?.join(&name);
         fs::create_dir(&folder).doing(|| format!("making the cgroup {}", folder.display()))?;
         Ok(Self {
@@ -44,12 +49,30 @@ impl Group {
         &self.path
     }
 
+    /// Moves a process into the cgroup; the sockets that it has already stay where they were made.
+    pub fn join(&self, process: u32) -> Result<(), Error> {
+        fs::write(self.members(), process.to_string())
+            .doing(|| format!("moving the process {process} into the cgroup {}", self.path))
+    }
+
+    fn members(&self) -> PathBuf {
+        self.folder.join("cgroup.procs")
+    }
+
     /// A TCP socket of this group for the family of `local`, in the calling thread's network namespace; not bound.
     pub fn tcp_socket(&self, local: SocketAddr) -> Result<OwnedFd, Error> {
-        let members = self.folder.join("cgroup.procs");
+        self.socket(local, libc::IPPROTO_TCP)
+    }
+
+    /// The same for MPTCP, which the kernel may lack.
+    pub fn mptcp_socket(&self, local: SocketAddr) -> Result<OwnedFd, Error> {
+        self.socket(local, libc::IPPROTO_MPTCP)
+    }
+
+    fn socket(&self, local: SocketAddr, protocol: c_int) -> Result<OwnedFd, Error> {
         let make = || {
-            let members = OpenOptions::new().write(true).open(&members)?;
-            let fd = socket_made_inside(members.as_raw_fd(), local)?;
+            let members = OpenOptions::new().write(true).open(self.members())?;
+            let fd = socket_made_inside(members.as_raw_fd(), local, protocol)?;
             state::prepare(&fd, local)?;
             Ok::<_, io::Error>(fd)
         };
@@ -82,10 +105,11 @@ fn root() -> Result<PathBuf, Error> {
 struct Order {
     members: RawFd,
     family: c_int,
+    protocol: c_int,
     result: c_int,
 }
 
-fn socket_made_inside(members: RawFd, local: SocketAddr) -> io::Result<OwnedFd> {
+fn socket_made_inside(members: RawFd, local: SocketAddr, protocol: c_int) -> io::Result<OwnedFd> {
     let family = if local.is_ipv4() {
         libc::AF_INET
     } else {
@@ -94,6 +118,7 @@ fn socket_made_inside(members: RawFd, local: SocketAddr) -> io::Result<OwnedFd> 
     let mut order = Order {
         members,
         family,
+        protocol,
         result: -libc::EIO,
     };
     let mut stack = vec![0u128; STACK / 16];
@@ -128,7 +153,8 @@ extern "C" fn obey(order: *mut c_void) -> c_int {
         if libc::write(order.members, c"0".as_ptr().cast(), 1) < 0 {
             -*libc::__errno_location()
         } else {
-            match libc::socket(order.family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) {
+            let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+            match libc::socket(order.family, kind, order.protocol) {
                 -1 => -*libc::__errno_location(),
                 fd => fd,
             }

@@ -1,0 +1,223 @@
+//! Where a test happens: two namespaces joined by a veth, a cgroup, and one policy in force.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+
+use sockc_compiler::artifact::CounterKind;
+use sockc_compiler::object;
+use sockc_compiler::pipeline;
+use sockc_compiler::target::Target;
+use sockc_grammar::source::SourceMap;
+use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
+use sockc_runtime::{Applied, Error, Options, apply, counters, unload};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// The client's addresses.
+pub(crate) const CLIENT4: &str = "198.51.100.9";
+pub(crate) const CLIENT6: &str = "2001:db8::9";
+/// Prefixes of the server: the first of each family is refused by the talk's policy.
+const SERVED: [(&str, u8); 4] = [
+    ("192.0.2.0", 24),
+    ("203.0.113.0", 24),
+    ("2001:db8:2::", 48),
+    ("2001:db8:3::", 48),
+];
+
+/// Namespaces, a cgroup, and the policy in the server's namespace.
+pub(crate) struct Place {
+    pub(crate) lab: Lab,
+    pub(crate) group: Group,
+    options: Options,
+}
+
+/// Runs a test where it may run; says so where it may not, and fails where it must.
+pub(crate) fn inside(test: impl FnOnce(&Place)) {
+    inside_named("", test);
+}
+
+/// The same, with a cgroup whose name ends in `ending`.
+pub(crate) fn inside_named(ending: &str, test: impl FnOnce(&Place)) {
+    if !nix::unistd::geteuid().is_root() || !missing_rights().is_empty() {
+        let required = std::env::var("SOCKC_KERNEL").is_ok_and(|value| value == "require");
+        assert!(!required, "tests of the kernel are required and need root");
+        println!("skipped: needs root");
+        return;
+    }
+    let lab = Lab::new().unwrap();
+    for (prefix, length) in SERVED {
+        lab.serve(ip(prefix), length).unwrap();
+    }
+    lab.own(ip(CLIENT4), 32, FRONT).unwrap();
+    lab.own(ip(CLIENT6), 128, FRONT).unwrap();
+    test(&Place {
+        lab,
+        group: Group::named(ending).unwrap(),
+        options: Options::default(),
+    });
+}
+
+impl Place {
+    /// Puts a policy in force. `GROUP` in its text stands for the declaration of the group `pods`.
+    pub(crate) fn apply(&self, text: &str) -> Applied {
+        self.try_apply(text).unwrap()
+    }
+
+    pub(crate) fn try_apply(&self, text: &str) -> Result<Applied, Error> {
+        let declared = format!("group pods = cgroup \"{}\"", self.group.path());
+        let artifact = compiled(text.replace("GROUP", &declared));
+        let bytes = object::write(&artifact).unwrap();
+        let work = || apply(&bytes, &artifact.manifest, &self.options);
+        self.lab.server.run(work).unwrap()
+    }
+
+    /// Takes the policy away; whether there was one.
+    pub(crate) fn unload(&self) -> bool {
+        let work = || unload(&self.options);
+        self.lab.server.run(work).unwrap().unwrap()
+    }
+
+    /// Writes and bytes that the rule with this label has counted.
+    pub(crate) fn counted(&self, label: &str) -> (u64, u64) {
+        self.count(|counter| counter.label.as_deref() == Some(label))
+    }
+
+    /// Sockets that could not be taken in.
+    pub(crate) fn escaped(&self) -> u64 {
+        self.count(|counter| counter.kind == CounterKind::Escaped).0
+    }
+
+    fn count(&self, wanted: impl Fn(&sockc_compiler::artifact::Counter) -> bool) -> (u64, u64) {
+        let all = self.lab.server.run(|| counters(&self.options));
+        let all = all.unwrap().unwrap();
+        let found = all.iter().find(|value| wanted(&value.counter)).unwrap();
+        (found.packets, found.bytes)
+    }
+
+    /// A client's end in the client's namespace, in the group or not, connected to a server's end.
+    pub(crate) fn pair(&self, from: &str, to: &str, sides: Sides) -> Pair {
+        let spaces = [&self.lab.client, &self.lab.server];
+        self.pair_in(spaces, from, to, sides)
+    }
+
+    /// The same over `lo` of one namespace.
+    pub(crate) fn pair_over_lo(&self, space: &Space, address: &str, sides: Sides) -> Pair {
+        self.pair_in([space, space], address, address, sides)
+    }
+
+    fn pair_in(&self, spaces: [&Space; 2], from: &str, to: &str, sides: Sides) -> Pair {
+        let listener = self.listener(spaces[1], SocketAddr::new(ip(to), 0), sides.server);
+        let to = listener.local_addr().unwrap();
+        let client = self.client(spaces[0], SocketAddr::new(ip(from), 0), sides.client);
+        client.connect(&SockAddr::from(to)).unwrap();
+        Pair {
+            client: client.into(),
+            server: listener.accept().unwrap().0,
+        }
+    }
+
+    /// A bound socket that has yet to connect.
+    pub(crate) fn client(&self, space: &Space, local: SocketAddr, grouped: bool) -> Socket {
+        let socket = self.socket(space, local, grouped);
+        socket.bind(&local.into()).unwrap();
+        socket
+    }
+
+    /// A listener; what it accepts is in the group if it is.
+    pub(crate) fn listener(&self, space: &Space, local: SocketAddr, grouped: bool) -> TcpListener {
+        let socket = self.client(space, local, grouped);
+        socket.listen(1024).unwrap();
+        socket.into()
+    }
+
+    /// A socket that may take any address, not bound.
+    pub(crate) fn socket(&self, space: &Space, local: SocketAddr, grouped: bool) -> Socket {
+        let socket = if grouped {
+            let made = space.run(|| self.group.tcp_socket(local));
+            Socket::from(made.unwrap().unwrap())
+        } else {
+            space.run(|| plain_socket(local)).unwrap()
+        };
+        socket.set_nonblocking(false).unwrap();
+        socket
+    }
+
+    /// An MPTCP socket of the group, where the kernel has MPTCP.
+    pub(crate) fn mptcp_socket(&self, space: &Space, local: SocketAddr) -> Option<OwnedFd> {
+        let made = space.run(|| self.group.mptcp_socket(local));
+        made.unwrap().ok()
+    }
+}
+
+impl Drop for Place {
+    /// Programs on a cgroup hold nothing of the namespace: without this they would stay as long as the bpf file system.
+    fn drop(&mut self) {
+        let _ = self.lab.server.run(|| unload(&self.options));
+    }
+}
+
+/// Which ends of a connection are in the group.
+#[derive(Clone, Copy)]
+pub(crate) struct Sides {
+    pub(crate) client: bool,
+    pub(crate) server: bool,
+}
+
+pub(crate) const CLIENT: Sides = Sides {
+    client: true,
+    server: false,
+};
+pub(crate) const BOTH: Sides = Sides {
+    client: true,
+    server: true,
+};
+pub(crate) const NEITHER: Sides = Sides {
+    client: false,
+    server: false,
+};
+
+/// A connection.
+pub(crate) struct Pair {
+    pub(crate) client: TcpStream,
+    pub(crate) server: TcpStream,
+}
+
+fn plain_socket(local: SocketAddr) -> Socket {
+    let socket = Socket::new(
+        Domain::for_address(local),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )
+    .unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_freebind_v4(true).unwrap();
+    if local.is_ipv6() {
+        socket.set_only_v6(true).unwrap();
+    }
+    socket
+}
+
+fn compiled(text: String) -> sockc_compiler::artifact::Artifact {
+    let mut sources = SourceMap::default();
+    let id = sources.add("streams.sk", text.clone());
+    let outcome = pipeline::compile(&sources, id, "streams", &Target::baseline());
+    let Some(built) = outcome.built else {
+        panic!("{text}\n{:?}", outcome.diagnostics);
+    };
+    built.artifact
+}
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Bytes that an interface of a space has sent.
+pub(crate) fn sent_by(space: &Space, interface: &str) -> u64 {
+    let table = space.run(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+    let table = table.unwrap();
+    let line = table
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(&format!("{interface}:")));
+    let fields: Vec<&str> = line.unwrap().split_whitespace().collect();
+    fields[8].parse().unwrap()
+}

@@ -1,0 +1,264 @@
+//! The shortcut: data goes from socket to socket, all of it, in order, and never to a stranger.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+
+use sockc_runtime::lab::{FRONT, Space};
+use socket2::SockAddr;
+
+use crate::egress::arrives;
+use crate::place::*;
+use crate::writes::DATA;
+
+pub(crate) const SHORTCUT: &str = "
+default send allow
+GROUP
+near: shortcut tcp within group pods
+";
+const SERVER4: &str = "203.0.113.5";
+const SERVER6: &str = "2001:db8:3::5";
+/// Bytes sent each way.
+const MUCH: usize = 50_000_000;
+
+/// Bytes that look random and differ by `seed`.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed;
+    let word = |_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 32) as u32
+    };
+    (0..length.div_ceil(4))
+        .map(word)
+        .flat_map(u32::to_ne_bytes)
+        .take(length)
+        .collect()
+}
+
+/// Sends all in pieces of odd sizes, ends its side at once, and reads what the other side has sent.
+fn exchange(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {
+    let mut reading = stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut all = Vec::new();
+            reading.read_to_end(&mut all).unwrap();
+            all
+        });
+        for piece in data.chunks(60_013) {
+            stream.write_all(piece).unwrap();
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
+        reader.join().unwrap()
+    })
+}
+
+/// Much data both ways; gives how many bytes the interface has sent meanwhile.
+fn both_ways(mut pair: Pair, space: &Space, interface: &str) -> u64 {
+    let (up, down) = (noise(1, MUCH), noise(2, MUCH));
+    let before = sent_by(space, interface);
+    thread::scope(|scope| {
+        let server = scope.spawn(|| exchange(&mut pair.server, &down));
+        assert!(
+            exchange(&mut pair.client, &up) == down,
+            "what the client read"
+        );
+        assert!(server.join().unwrap() == up, "what the server read");
+    });
+    sent_by(space, interface) - before
+}
+
+#[test]
+fn much_data_goes_both_ways_past_the_veth() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        for (from, to) in [(CLIENT4, SERVER4), (CLIENT6, SERVER6)] {
+            let pair = place.pair(from, to, BOTH);
+            let wire = both_ways(pair, &place.lab.client, FRONT);
+            println!("{to}: {MUCH} bytes each way, {wire} on the veth");
+            assert!(wire < 10_000, "{to}: {wire} bytes went by the veth");
+        }
+    });
+}
+
+#[test]
+fn much_data_goes_both_ways_past_lo() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        for address in ["127.0.0.1", "::1"] {
+            let pair = place.pair_over_lo(&place.lab.server, address, BOTH);
+            let wire = both_ways(pair, &place.lab.server, "lo");
+            println!("{address}: {MUCH} bytes each way, {wire} on lo");
+            assert!(wire < 10_000, "{address}: {wire} bytes went by lo");
+        }
+    });
+}
+
+#[test]
+fn data_goes_by_tcp_where_a_side_is_outside_the_group() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let server = Sides {
+            client: false,
+            server: true,
+        };
+        for sides in [NEITHER, CLIENT, server] {
+            let pair = place.pair(CLIENT4, SERVER4, sides);
+            let wire = both_ways(pair, &place.lab.client, FRONT);
+            assert!(wire as usize > MUCH, "only {wire} bytes went by the veth");
+        }
+    });
+}
+
+#[test]
+fn data_is_there_when_the_writer_closes_right_after() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        for round in 0..200 {
+            let Pair { client, server } = place.pair(CLIENT4, SERVER4, BOTH);
+            let ends = if round % 2 == 0 {
+                (client, server)
+            } else {
+                (server, client)
+            };
+            let (mut writer, mut reader) = ends;
+            let data = noise(round, 100_000);
+            writer.write_all(&data).unwrap();
+            drop(writer);
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).unwrap();
+            assert!(read == data, "round {round}: {} bytes", read.len());
+        }
+    });
+}
+
+#[test]
+fn equal_addresses_in_two_namespaces_never_mix() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let local = |port| SocketAddr::new(ip("127.0.0.1"), port);
+        let spaces = [&place.lab.client, &place.lab.server];
+        let mut pairs = spaces.map(|space| {
+            let listener = place.listener(space, local(7000), true);
+            let client = place.client(space, local(7001), true);
+            client.connect(&SockAddr::from(local(7000))).unwrap();
+            Pair {
+                client: client.into(),
+                server: listener.accept().unwrap().0,
+            }
+        });
+        let before = spaces.map(|space| sent_by(space, "lo"));
+        for round in 0..1000u32 {
+            for (number, pair) in (0u32..).zip(&mut pairs) {
+                let word = [round.to_be_bytes(), number.to_be_bytes()].concat();
+                for (from, to) in [(&mut pair.client, &mut pair.server)] {
+                    from.write_all(&word).unwrap();
+                    let mut read = [0; 8];
+                    to.read_exact(&mut read).unwrap();
+                    assert_eq!(read, word[..]);
+                    to.write_all(&word).unwrap();
+                    from.read_exact(&mut read).unwrap();
+                    assert_eq!(read, word[..]);
+                }
+            }
+        }
+        for (space, before) in spaces.iter().zip(before) {
+            assert!(
+                sent_by(space, "lo") - before < 5_000,
+                "both take the shortcut"
+            );
+        }
+    });
+}
+
+/// Connects and writes twice at once: the first write may find that its peer is not in the group's map yet.
+fn connect_and_write(place: &Place, spaces: [&Space; 2], ends: [&str; 2], rounds: u64) {
+    let listener = place.listener(spaces[1], SocketAddr::new(ip(ends[1]), 0), true);
+    let to: SockAddr = listener.local_addr().unwrap().into();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..rounds {
+                let local = SocketAddr::new(ip(ends[0]), 0);
+                let socket = place.client(spaces[0], local, true);
+                socket.connect(&to).unwrap();
+                let mut client = TcpStream::from(socket);
+                for half in [2 * round, 2 * round + 1] {
+                    client.write_all(&half.to_be_bytes()).unwrap();
+                }
+            }
+        });
+        for round in 0..rounds {
+            let mut server = listener.accept().unwrap().0;
+            let mut all = Vec::new();
+            server.read_to_end(&mut all).unwrap();
+            let wanted = [2 * round, 2 * round + 1].map(u64::to_be_bytes).concat();
+            assert_eq!(all, wanted, "round {round}");
+        }
+    });
+}
+
+#[test]
+fn two_writes_right_after_the_connect_stay_in_order() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let lab = &place.lab;
+        connect_and_write(place, [&lab.client, &lab.server], [CLIENT4, SERVER4], 1500);
+        connect_and_write(place, [&lab.server; 2], ["127.0.0.1"; 2], 1500);
+    });
+}
+
+/// What came by TCP and is not read yet must be read before what comes by a shortcut that a later policy brings.
+#[test]
+fn a_shortcut_that_comes_later_does_not_overtake() {
+    inside(|place| {
+        place.apply("default send allow GROUP far: drop send tcp from group pods to 10.0.0.0/8");
+        let mut pair = place.pair(CLIENT4, SERVER4, BOTH);
+        pair.client.write_all(b"first ").unwrap();
+        place.apply(SHORTCUT);
+        pair.client.write_all(b"second").unwrap();
+        let mut all = [0; 12];
+        pair.server.read_exact(&mut all).unwrap();
+        assert_eq!(&all, b"first second");
+    });
+}
+
+#[test]
+fn a_shortcut_that_goes_leaves_the_order() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let mut pair = place.pair(CLIENT4, SERVER4, BOTH);
+        let open = "default send allow GROUP far: drop send tcp from group pods to 10.0.0.0/8";
+        for policy in [open, SHORTCUT, SHORTCUT] {
+            pair.client.write_all(b"first ").unwrap();
+            place.apply(policy);
+            pair.client.write_all(b"second").unwrap();
+            let mut all = [0; 12];
+            pair.server.read_exact(&mut all).unwrap();
+            assert_eq!(&all, b"first second");
+        }
+    });
+}
+
+#[test]
+fn a_drop_ahead_of_the_shortcut_wins() {
+    inside(|place| {
+        place.apply(
+            "default send allow GROUP
+             quarantine: drop send tcp from group pods to 192.0.2.0/24
+             near: shortcut tcp within group pods",
+        );
+        let mut dropped = place.pair(CLIENT4, "192.0.2.5", BOTH);
+        assert!(crate::writes::is_refused(&dropped.client.write(DATA)));
+        dropped.server.write_all(DATA).unwrap();
+        assert!(arrives(&mut dropped.client));
+        let before = sent_by(&place.lab.client, FRONT);
+        let mut near = place.pair(CLIENT4, SERVER4, BOTH);
+        let after = sent_by(&place.lab.client, FRONT);
+        near.client.write_all(&noise(1, 20_000)).unwrap();
+        near.server.read_exact(&mut vec![0; 20_000]).unwrap();
+        assert!(before < after && sent_by(&place.lab.client, FRONT) < after + 2_000);
+        assert_eq!(place.counted("quarantine").0, 1);
+        assert!(place.counted("near").0 >= 2);
+    });
+}
