@@ -113,10 +113,15 @@ fn build_key(code: &mut Code, pass: Label) {
     code.add([asm::load(Width::W, Register::R2, Register::R6, FAMILY)]);
     code.jump_if(JumpOp::Eq, Register::R2, AF_INET, mapped);
     code.jump_if(JumpOp::Ne, Register::R2, AF_INET6, pass);
-    for word in 0..4 {
+    // Two words at a time: without CAP_PERFMON, Linux 6.1 refuses to store a register beside another one in eight bytes of
+    // stack.
+    for pair in [0, 8] {
         code.add([
-            asm::load(Width::W, Register::R2, Register::R6, LOCAL_IP6 + 4 * word),
-            asm::store_reg(Width::W, Register::R10, KEY + 4 * word, Register::R2),
+            asm::load(Width::W, Register::R2, Register::R6, LOCAL_IP6 + pair),
+            asm::load(Width::W, Register::R3, Register::R6, LOCAL_IP6 + pair + 4),
+            asm::alu64_imm(AluOp::Lsh, Register::R3, 32),
+            asm::alu64_reg(AluOp::Or, Register::R2, Register::R3),
+            asm::store_reg(Width::DW, Register::R10, KEY + pair, Register::R2),
         ]);
     }
     code.jump(port);

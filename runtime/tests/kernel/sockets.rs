@@ -56,6 +56,26 @@ fn a_slot_fills_itself_when_the_service_starts_and_restarts() {
 }
 
 #[test]
+fn a_slot_fills_itself_for_ipv6_too() {
+    inside(|space| {
+        if !probe().netns_cookie_in_sock_ops {
+            println!("skipped: needs bpf_get_netns_cookie in sock_ops");
+            return;
+        }
+        let make = |at| policy("s").socket(3, 6, at).steer(53, 3);
+        for at in ["[::1]:7001", "[::]:7001", "0.0.0.0:7001"] {
+            make(at).apply(&space.options).unwrap();
+            assert_eq!(state(space), Fill::Absent, "{at}");
+            let server = TcpListener::bind(at).unwrap();
+            assert_eq!(state(space), Fill::Filled, "{at}");
+            drop(server);
+            let _other = TcpListener::bind("127.0.0.2:7001").unwrap();
+            assert_eq!(state(space), Fill::Absent, "{at}");
+        }
+    });
+}
+
+#[test]
 fn a_listener_of_another_namespace_never_gets_in() {
     inside(|space| {
         if !probe().netns_cookie_in_sock_ops {
