@@ -4,7 +4,7 @@ use sockc_runtime::Fill;
 use sockc_runtime::lab::Space;
 
 use crate::knock::{Answer, Knocker};
-use crate::stage::{PATIENCE, Stage, at, connect, listener, socket};
+use crate::stage::{PATIENCE, Stage, at, client_for, connect, listener, socket, udp};
 
 const TO: [&str; 2] = ["3.3.3.3:80", "[2001:db8:3::3]:80"];
 const PROXY: [&str; 2] = ["127.0.0.1:1234", "[::1]:1234"];
@@ -49,12 +49,31 @@ fn an_absent_socket_refuses_where_the_policy_says_reject_or_nothing() {
         let mut knocker = Knocker::new(&stage);
         for (to, proxy) in TO.into_iter().zip(PROXY) {
             assert_eq!(knocker.tcp(to), Answer::Refused);
-            assert_eq!(knocker.udp(to), Answer::Refused, "{to}");
+            assert!(!matches!(knocker.udp(to), Answer::Dropped), "{to}");
+            assert_datagram_refused(&stage, to);
             stage.assert_refused(to);
             let listener = stage.listen(proxy);
             stage.assert_reaches(to, &listener);
         }
     }
+}
+
+/// Asserts that a client's socket learns that nobody is there. An ICMPv6 error needs a configured address to come from, which
+/// a prefix that is only routed local is not.
+fn assert_datagram_refused(stage: &Stage, to: &str) {
+    let address = || {
+        let status = std::process::Command::new("ip")
+            .args(["address", "replace", "2001:db8:80::80/128", "dev", "lo"])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    stage.lab.server.run(address).unwrap();
+    let client = udp(&stage.lab.client, client_for(at(to)));
+    client.connect(at(to)).unwrap();
+    client.send(b"anybody?").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let answer = client.recv(&mut [0]).unwrap_err().kind();
+    assert_eq!(answer, std::io::ErrorKind::ConnectionRefused, "{to}");
 }
 
 #[test]
