@@ -22,13 +22,19 @@ fn stage(absent: &str, more: &str) -> Option<Stage> {
 
 /// What a client of the server's own namespace sees, over `lo`.
 fn locally(stage: &Stage, to: &str) -> Option<std::io::ErrorKind> {
-    let from = if at(to).is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+    let from = if at(to).is_ipv4() {
+        "127.0.0.1:0"
+    } else {
+        "[::1]:0"
+    };
     connect(&stage.lab.server, at(from), at(to), PATIENCE).err()
 }
 
 #[test]
 fn an_absent_socket_is_silent_where_the_policy_says_drop() {
-    let Some(stage) = stage("if absent drop", "default in drop") else { return };
+    let Some(stage) = stage("if absent drop", "default in drop") else {
+        return;
+    };
     let mut knocker = Knocker::new(&stage);
     for (to, proxy) in TO.into_iter().zip(PROXY) {
         for _ in 0..2 {
@@ -45,7 +51,9 @@ fn an_absent_socket_is_silent_where_the_policy_says_drop() {
 #[test]
 fn an_absent_socket_refuses_where_the_policy_says_reject_or_nothing() {
     for absent in ["", "if absent reject"] {
-        let Some(stage) = stage(absent, "default in drop") else { return };
+        let Some(stage) = stage(absent, "default in drop") else {
+            return;
+        };
         let mut knocker = Knocker::new(&stage);
         for (to, proxy) in TO.into_iter().zip(PROXY) {
             assert_eq!(knocker.tcp(to), Answer::Refused);
@@ -63,7 +71,14 @@ fn an_absent_socket_refuses_where_the_policy_says_reject_or_nothing() {
 fn assert_datagram_refused(stage: &Stage, to: &str) {
     let address = || {
         let status = std::process::Command::new("ip")
-            .args(["address", "replace", "2001:db8:80::80/128", "dev", "lo"])
+            .args([
+                "address",
+                "replace",
+                "2001:db8:80::80/128",
+                "dev",
+                "lo",
+                "nodad",
+            ])
             .status();
         assert!(status.unwrap().success());
     };
@@ -79,7 +94,9 @@ fn assert_datagram_refused(stage: &Stage, to: &str) {
 #[test]
 fn over_lo_an_absent_socket_always_refuses() {
     for absent in ["if absent drop", "if absent reject"] {
-        let Some(stage) = stage(absent, "default in drop") else { return };
+        let Some(stage) = stage(absent, "default in drop") else {
+            return;
+        };
         for (to, proxy) in TO.into_iter().zip(PROXY) {
             let refused = Some(std::io::ErrorKind::ConnectionRefused);
             assert_eq!(locally(&stage, to), refused, "{absent}: {to}");
@@ -93,7 +110,9 @@ fn over_lo_an_absent_socket_always_refuses() {
 
 #[test]
 fn an_absent_socket_never_falls_through_to_another_listener() {
-    let Some(stage) = stage("if absent reject", "") else { return };
+    let Some(stage) = stage("if absent reject", "") else {
+        return;
+    };
     for to in TO {
         let other = stage.listen(to);
         stage.assert_refused(to);
@@ -104,7 +123,9 @@ fn an_absent_socket_never_falls_through_to_another_listener() {
 
 #[test]
 fn a_socket_that_was_shut_down_but_not_closed_refuses() {
-    let Some(stage) = stage("if absent drop", "default in drop") else { return };
+    let Some(stage) = stage("if absent drop", "default in drop") else {
+        return;
+    };
     for (to, proxy) in TO.into_iter().zip(PROXY) {
         let listener: socket2::Socket = stage.listen(proxy).into();
         assert!(stage.connect(to).is_ok());
@@ -116,13 +137,15 @@ fn a_socket_that_was_shut_down_but_not_closed_refuses() {
 
 #[test]
 fn a_listener_of_another_namespace_never_gets_into_the_slot() {
-    let Some(stage) = stage("if absent drop", "default in drop") else { return };
+    let Some(stage) = stage("if absent drop", "default in drop") else {
+        return;
+    };
     let other = Space::new().unwrap();
     for (to, proxy) in TO.into_iter().zip(PROXY) {
         // Another namespace, and the client's: one is unknown to the server, the other is its neighbour.
         let elsewhere = [&other, &stage.lab.client].map(|space| listener(space, at(proxy)));
-        let _datagrams = [&other, &stage.lab.client]
-            .map(|space| socket(space, socket2::Type::DGRAM, at(proxy)));
+        let _datagrams =
+            [&other, &stage.lab.client].map(|space| socket(space, socket2::Type::DGRAM, at(proxy)));
         assert_eq!(stage.fills(), [Fill::Absent; 4]);
         stage.assert_silent(to);
         stage.apply(

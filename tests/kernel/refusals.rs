@@ -190,7 +190,14 @@ fn a_control_group_that_is_not_there() {
 fn an_object_cut_short_or_of_another_version() {
     let Some(stage) = stage() else { return };
     let whole = compile(NEXT);
-    for length in [0, 3, 64, whole.object.len() / 4, whole.object.len() / 2, whole.object.len() - 1] {
+    for length in [
+        0,
+        3,
+        64,
+        whole.object.len() / 4,
+        whole.object.len() / 2,
+        whole.object.len() - 1,
+    ] {
         let error = refused(&stage, &["compile the policy again"], || {
             sockc_runtime::apply(&whole.object[..length], &whole.manifest, &stage.options)
         });
