@@ -149,8 +149,11 @@ fn once(to: SocketAddr, tally: &Tally) {
     match socket.connect_timeout(&to.into(), PATIENCE) {
         Ok(()) => tally.connected.fetch_add(1, Ordering::Relaxed),
         Err(error) => {
-            println!("{to}: {error}");
-            tally.failed.fetch_add(1, Ordering::Relaxed)
+            let failed = tally.failed.fetch_add(1, Ordering::Relaxed);
+            if failed == 0 {
+                println!("the first that failed: {to}: {error}");
+            }
+            failed
         }
     };
     let took = started.elapsed().as_micros() as u64;
