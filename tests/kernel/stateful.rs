@@ -42,16 +42,18 @@ impl Place {
             }
         }
         let policy = match self {
-            Self::Tc => {
-                "default in drop
+            Self::Tc => "default in drop
                  answers: allow if socket established at tc"
-                    .to_owned()
-            }
+                .to_owned(),
             _ => rules("stateful-host"),
         };
         let applied = stage.apply(&policy);
         let inward = applied.interfaces.iter().find(|hook| hook.hook != "tc-out");
-        assert_eq!(inward.map(|hook| hook.means), Some(self.means()), "{applied:?}");
+        assert_eq!(
+            inward.map(|hook| hook.means),
+            Some(self.means()),
+            "{applied:?}"
+        );
         Some(stage)
     }
 }
@@ -112,7 +114,11 @@ fn connections_work_through_time_wait(place: Place) {
         wait_for("our answer to the peer's FIN", || {
             !states(&stage.lab.client, port).contains(&LAST_ACK.to_owned())
         });
-        assert_eq!(stage.dropped(), 0, "{place:?}: nothing of a connection of ours");
+        assert_eq!(
+            stage.dropped(),
+            0,
+            "{place:?}: nothing of a connection of ours"
+        );
         assert!(stage.counted("answers") > 0);
         // The peer sends its FIN once more, as it would had our answer got lost.
         let again = header(6, remote, local, FIN | ACK);
@@ -124,7 +130,10 @@ fn connections_work_through_time_wait(place: Place) {
 fn strangers_are_dropped(place: Place) {
     let Some(stage) = place.stage() else { return };
     let mut knocker = Knocker::new(&stage);
-    for (address, other) in SERVER.into_iter().zip(["192.0.2.80:81", "[2001:db8:80::80]:81"]) {
+    for (address, other) in SERVER
+        .into_iter()
+        .zip(["192.0.2.80:81", "[2001:db8:80::80]:81"])
+    {
         let open = SocketAddr::new(ip(address), 80);
         let before = stage.dropped();
         let _listener = listener(&stage.lab.server, open);
@@ -155,7 +164,10 @@ fn datagrams_follow_the_connected_socket(place: Place) {
         assert_echo(&ours, &peer);
         assert_eq!(stage.dropped(), family as u64, "{place:?}");
         let unrelated = header(17, stranger.local_addr().unwrap(), local, 0);
-        assert!(!knocker.passes(&unrelated), "{place:?}: another port of the peer");
+        assert!(
+            !knocker.passes(&unrelated),
+            "{place:?}: another port of the peer"
+        );
         // A socket that nobody connected is a server to the kernel.
         let open = udp(&stage.lab.server, SocketAddr::new(ip(SERVER[family]), 0));
         let answer = header(17, remote, open.local_addr().unwrap(), 0);
@@ -204,7 +216,9 @@ at_each_place!(native_xdp: Place::Native, generic_xdp: Place::Generic, tc: Place
 
 #[test]
 fn the_peer_may_close_first() {
-    let Some(stage) = Place::Native.stage() else { return };
+    let Some(stage) = Place::Native.stage() else {
+        return;
+    };
     for family in [0, 1] {
         let peer = listener(&stage.lab.client, SocketAddr::new(ip(CLIENT[family]), 443));
         let Outward { mut ours, theirs } = open(&stage, &peer, family);
@@ -219,8 +233,13 @@ fn the_peer_may_close_first() {
 
 #[test]
 fn a_refused_connection_is_refused_at_once() {
-    let Some(stage) = Place::Native.stage() else { return };
-    for (from, to) in SERVER.into_iter().zip(["198.51.100.9:9", "[2001:db8:9::9]:9"]) {
+    let Some(stage) = Place::Native.stage() else {
+        return;
+    };
+    for (from, to) in SERVER
+        .into_iter()
+        .zip(["198.51.100.9:9", "[2001:db8:9::9]:9"])
+    {
         let from = SocketAddr::new(ip(from), 0);
         let answer = connect(&stage.lab.server, from, at(to), PATIENCE);
         assert_eq!(answer.err(), Some(std::io::ErrorKind::ConnectionRefused));

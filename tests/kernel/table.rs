@@ -145,7 +145,9 @@ fn dual_stack(stage: &Stage, port: u16) -> Socket {
     let make = || {
         let socket = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
         socket.set_only_v6(false).unwrap();
-        socket.bind(&SocketAddr::new(ip("::"), port).into()).unwrap();
+        socket
+            .bind(&SocketAddr::new(ip("::"), port).into())
+            .unwrap();
         socket.listen(16).unwrap();
         socket
     };

@@ -50,7 +50,11 @@ fn a_port_is_open_exactly_while_a_server_listens_there() {
             drop(server);
         }
         // A server on every address serves this one too, and only this port.
-        let everywhere = if to.starts_with('[') { "[::]:53" } else { "0.0.0.0:53" };
+        let everywhere = if to.starts_with('[') {
+            "[::]:53"
+        } else {
+            "0.0.0.0:53"
+        };
         let server = stage.listen(everywhere);
         stage.assert_reaches(to, &server);
         let other = to.replace(":53", ":54");
@@ -120,7 +124,10 @@ fn datagrams_reach_the_socket_and_an_apply_finds_a_restarted_one() {
         // What is in the slots by now: UDP sockets of the round before are gone, and nothing tells of new ones.
         assert_eq!(stage.fills(), [Fill::Absent; 4]);
         let applied = stage.apply(&rules("two-sentences"));
-        let filled = applied.sockets.iter().filter(|slot| slot.state == Fill::Filled);
+        let filled = applied
+            .sockets
+            .iter()
+            .filter(|slot| slot.state == Fill::Filled);
         assert!(filled.map(|slot| slot.slot.protocol).eq([17, 17]));
         for (server, all) in servers.iter().zip(ALL) {
             for to in all {
