@@ -1,8 +1,11 @@
 //! The shortcut: data goes from socket to socket, all of it, in order, and never to a stranger.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ffi::c_int;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Space};
 use socket2::SockAddr;
@@ -18,6 +21,8 @@ near: shortcut tcp within group pods
 ";
 const SERVER4: &str = "203.0.113.5";
 const SERVER6: &str = "2001:db8:3::5";
+/// How long data may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes sent each way.
 const MUCH: usize = 50_000_000;
 
@@ -39,19 +44,33 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 /// Sends all in pieces of odd sizes, ends its side at once, and reads what the other side has sent.
 fn exchange(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let mut reading = stream.try_clone().unwrap();
     thread::scope(|scope| {
-        let reader = scope.spawn(move || {
-            let mut all = Vec::new();
-            reading.read_to_end(&mut all).unwrap();
-            all
-        });
+        let reader = scope.spawn(move || all_of(&mut reading));
         for piece in data.chunks(60_013) {
             stream.write_all(piece).unwrap();
         }
         stream.shutdown(Shutdown::Write).unwrap();
         reader.join().unwrap()
     })
+}
+
+/// Reads to the end. A blocking read of a socket in a SOCKMAP ends with EAGAIN when room to write, not data, has woken it
+/// (`tcp_msg_wait_data` waits once), so such a read is done again.
+fn all_of(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut all, started) = (Vec::new(), Instant::now());
+    loop {
+        match stream.read_to_end(&mut all) {
+            Ok(_) => return all,
+            Err(error) => assert!(
+                error.kind() == ErrorKind::WouldBlock && started.elapsed() < PATIENCE,
+                "{error} after {} bytes",
+                all.len()
+            ),
+        }
+    }
 }
 
 /// Much data both ways; gives how many bytes the interface has sent meanwhile.
@@ -152,15 +171,14 @@ fn equal_addresses_in_two_namespaces_never_mix() {
         for round in 0..1000u32 {
             for (number, pair) in (0u32..).zip(&mut pairs) {
                 let word = [round.to_be_bytes(), number.to_be_bytes()].concat();
-                for (from, to) in [(&mut pair.client, &mut pair.server)] {
-                    from.write_all(&word).unwrap();
-                    let mut read = [0; 8];
-                    to.read_exact(&mut read).unwrap();
-                    assert_eq!(read, word[..]);
-                    to.write_all(&word).unwrap();
-                    from.read_exact(&mut read).unwrap();
-                    assert_eq!(read, word[..]);
-                }
+                let (client, server) = (&mut pair.client, &mut pair.server);
+                let mut read = [0; 8];
+                client.write_all(&word).unwrap();
+                server.read_exact(&mut read).unwrap();
+                assert_eq!(read, word[..]);
+                server.write_all(&word).unwrap();
+                client.read_exact(&mut read).unwrap();
+                assert_eq!(read, word[..]);
             }
         }
         for (space, before) in spaces.iter().zip(before) {
@@ -208,6 +226,50 @@ fn two_writes_right_after_the_connect_stay_in_order() {
     });
 }
 
+/// Such a listener answers the handshake, forgets it, and makes the connection when data arrives: then the client's first
+/// write finds no peer in the group's map and its second one would.
+#[test]
+fn two_writes_to_a_listener_that_defers_stay_in_order() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let local = SocketAddr::new(ip(SERVER4), 0);
+        let listener = place.listener(&place.lab.server, local, true);
+        defer_accept(&listener);
+        let local = SocketAddr::new(ip(CLIENT4), 0);
+        let client = place.client(&place.lab.client, local, true);
+        client
+            .connect(&listener.local_addr().unwrap().into())
+            .unwrap();
+        let mut client = TcpStream::from(client);
+        client.write_all(b"first ").unwrap();
+        let mut server = listener.accept().unwrap().0;
+        client.write_all(b"second").unwrap();
+        let mut all = [0; 12];
+        server.read_exact(&mut all).unwrap();
+        assert_eq!(&all, b"first second");
+        let before = sent_by(&place.lab.server, FRONT);
+        server.write_all(&noise(1, 20_000)).unwrap();
+        client.read_exact(&mut vec![0; 20_000]).unwrap();
+        let by_veth = sent_by(&place.lab.server, FRONT) - before;
+        assert!(by_veth < 2_000, "the other direction takes the shortcut");
+    });
+}
+
+fn defer_accept(listener: &TcpListener) {
+    let seconds: c_int = 5;
+    // SAFETY: the option is an int and lives through the call.
+    let set = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            4,
+        )
+    };
+    assert_eq!(set, 0);
+}
+
 /// What came by TCP and is not read yet must be read before what comes by a shortcut that a later policy brings.
 #[test]
 fn a_shortcut_that_comes_later_does_not_overtake() {
@@ -237,6 +299,22 @@ fn a_shortcut_that_goes_leaves_the_order() {
             pair.server.read_exact(&mut all).unwrap();
             assert_eq!(&all, b"first second");
         }
+    });
+}
+
+/// The kernel empties a socket's queue of redirected data when the socket leaves the SOCKMAP (`sk_psock_drop`).
+#[test]
+fn unload_loses_what_came_by_the_shortcut_and_is_not_read() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let mut pair = place.pair(CLIENT4, SERVER4, BOTH);
+        pair.client.write_all(b"first ").unwrap();
+        assert!(place.unload());
+        pair.client.write_all(b"second").unwrap();
+        drop(pair.client);
+        let mut rest = Vec::new();
+        pair.server.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"second");
     });
 }
 

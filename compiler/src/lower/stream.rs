@@ -19,6 +19,8 @@ use super::outcome::Outcome;
 /// Size of a key of the map `peers`: two addresses, two ports, two sequence numbers.
 pub const PEER_KEY: u32 = 48;
 
+/// Where both ports are in a key; no connection has a port 0.
+const PEER_PORTS: i16 = 32;
 /// `BPF_F_INGRESS`: into the peer's receive queue.
 const INGRESS: i32 = 1;
 /// `BPF_SK_STORAGE_GET_F_CREATE`
@@ -72,8 +74,10 @@ impl Lowering<'_> {
         (v4, v6)
     }
 
-    /// Gives the data to the peer if it is in the group. The helper's answer does not matter: returning its code would
-    /// refuse the write when the peer is not there, so the program passes in both cases.
+    /// Gives the data to the peer if it is in the group, else lets it go by TCP; returning the helper's code would refuse
+    /// the write then. From there on the socket stays with TCP, though its peer may come (a listener with
+    /// `TCP_DEFER_ACCEPT` makes its socket when the first data arrives): the kernel gives a reader what came by the
+    /// shortcut before what is in its TCP queue, so the later write would overtake.
     pub(super) fn shortcut(&mut self, block: Block, group: GroupId) {
         let pass = self.outcome(Outcome::Pass, Family::V4);
         self.builder.enter(block);
@@ -102,7 +106,10 @@ impl Lowering<'_> {
             Arg::Pinned(key),
             Arg::Imm(INGRESS),
         ];
-        self.builder.call(Helper::MsgRedirectHash, &args);
+        let taken = self.builder.call_value(Helper::MsgRedirectHash, &args);
+        self.builder.leave_if(taken, JumpOp::Ne, 0, pass);
+        let nobody = self.builder.imm(0);
+        self.builder.store(key, PEER_PORTS, nobody, Width::DW);
         self.builder.jump(pass);
     }
 }
