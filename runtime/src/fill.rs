@@ -133,6 +133,7 @@ fn fill_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
     let mut code = Code::default();
     let (nobody, elsewhere) = (code.label(), code.label());
     let (idle, release) = (code.label(), code.label());
+    code.add([asm::mov64_reg(Register::R6, Register::R1)]);
     look_up(&mut code, slot);
     code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
     code.add([asm::mov64_reg(Register::R7, Register::R0)]);
@@ -186,25 +187,30 @@ fn pointer(register: Register, offset: i16) -> [sockc_compiler::bpf::insn::Insn;
     ]
 }
 
-/// Calls the lookup for a packet from nowhere, port 0, to the address of the slot: the tuple is source address, destination
-/// address, source port, destination port, all in network order.
+/// Calls the lookup for a packet from nowhere, port 0, to the address of the slot. The tuple is stored by 64 bits: without
+/// CAP_PERFMON, Linux 6.1 takes a stored word for a spilled register, and refuses a store to the other half of its bytes.
 fn look_up(code: &mut Code, slot: &Slot) {
-    let address = words(slot.address);
-    let words = i16::try_from(address.len()).unwrap_or(4);
-    for (index, word) in (0i16..).zip(&address) {
-        let source = TUPLE + 4 * index;
-        code.add([
-            asm::store_imm(Width::W, Register::R10, source, 0),
-            asm::store_imm(Width::W, Register::R10, source + 4 * words, *word),
-        ]);
+    let tuple = tuple(slot);
+    for (index, eight) in (0i16..).zip(tuple.chunks(8)) {
+        let mut bytes = [0; 8];
+        bytes
+            .iter_mut()
+            .zip(eight)
+            .for_each(|(to, from)| *to = *from);
+        code.add(asm::load_imm64(Register::R1, u64::from_ne_bytes(bytes)));
+        code.add([asm::store_reg(
+            Width::DW,
+            Register::R10,
+            TUPLE + 8 * index,
+            Register::R1,
+        )]);
     }
-    let port = i32::from(slot.port.to_be());
-    code.add([
-        asm::store_imm(Width::H, Register::R10, TUPLE + 8 * words, 0),
-        asm::store_imm(Width::H, Register::R10, TUPLE + 8 * words + 2, port),
-    ]);
+    code.add([asm::mov64_reg(Register::R1, Register::R6)]);
     code.add(pointer(Register::R2, TUPLE));
-    code.add([asm::mov64_imm(Register::R3, i32::from(8 * words + 4))]);
+    code.add([asm::mov64_imm(
+        Register::R3,
+        i32::try_from(tuple.len()).unwrap_or(0),
+    )]);
     code.add(asm::load_imm64(
         Register::R4,
         BPF_F_CURRENT_NETNS.cast_unsigned(),
@@ -216,12 +222,26 @@ fn look_up(code: &mut Code, slot: &Slot) {
     code.add([asm::mov64_imm(Register::R5, 0), asm::call(helper)]);
 }
 
-/// The address as the words of memory hold it.
-fn words(address: IpAddr) -> Vec<i32> {
-    let bytes = match address {
+/// Source address, destination address, source port, destination port, all in network order.
+fn tuple(slot: &Slot) -> Vec<u8> {
+    let address = octets(slot.address);
+    let mut tuple = vec![0; address.len()];
+    tuple.extend(address);
+    tuple.extend([0, 0]);
+    tuple.extend(slot.port.to_be_bytes());
+    tuple
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
-    };
+    }
+}
+
+/// The address as the words of memory hold it.
+fn words(address: IpAddr) -> Vec<i32> {
+    let bytes = octets(address);
     let words = bytes.as_chunks::<4>().0.iter();
     words.map(|word| i32::from_ne_bytes(*word)).collect()
 }

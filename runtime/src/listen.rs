@@ -108,13 +108,13 @@ fn code(addresses: BorrowedFd<'_>, sockets: BorrowedFd<'_>, cookie: u64) -> Vec<
     code.bytes()
 }
 
+/// Builds the key on the stack, two words at a time: without CAP_PERFMON, Linux 6.1 takes a stored word for a spilled
+/// register, and refuses a store to the other half of its eight bytes.
 fn build_key(code: &mut Code, pass: Label) {
     let (mapped, port) = (code.label(), code.label());
     code.add([asm::load(Width::W, Register::R2, Register::R6, FAMILY)]);
     code.jump_if(JumpOp::Eq, Register::R2, AF_INET, mapped);
     code.jump_if(JumpOp::Ne, Register::R2, AF_INET6, pass);
-    // Two words at a time: without CAP_PERFMON, Linux 6.1 refuses to store a register beside another one in eight bytes of
-    // stack.
     for pair in [0, 8] {
         code.add([
             asm::load(Width::W, Register::R2, Register::R6, LOCAL_IP6 + pair),
@@ -128,14 +128,11 @@ fn build_key(code: &mut Code, pass: Label) {
     code.place(mapped);
     code.add([
         asm::store_imm(Width::DW, Register::R10, KEY, 0),
-        asm::store_imm(
-            Width::W,
-            Register::R10,
-            KEY + 8,
-            0xffff_u32.to_be().cast_signed(),
-        ),
-        asm::load(Width::W, Register::R2, Register::R6, LOCAL_IP4),
-        asm::store_reg(Width::W, Register::R10, KEY + 12, Register::R2),
+        asm::mov32_imm(Register::R2, 0xffff_u32.to_be().cast_signed()),
+        asm::load(Width::W, Register::R3, Register::R6, LOCAL_IP4),
+        asm::alu64_imm(AluOp::Lsh, Register::R3, 32),
+        asm::alu64_reg(AluOp::Or, Register::R2, Register::R3),
+        asm::store_reg(Width::DW, Register::R10, KEY + 8, Register::R2),
     ]);
     code.place(port);
     code.add([

@@ -190,6 +190,7 @@ fn two_capabilities_are_enough() {
             .rule(AttachPoint::TcIn, "i", TC_SHOT)
             .rule(AttachPoint::TcOut, "o", TC_OK)
             .socket(0, 6, "127.0.0.1:7001")
+            .socket(1, 17, "[fe80::1:2:3]:7001")
             .steer(53, 0)
             .group(&space.cgroup, SK_PASS);
         all.apply(&space.options).unwrap();
