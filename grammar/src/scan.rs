@@ -136,7 +136,11 @@ pub(crate) fn begins_statement(text: &str, at: usize) -> bool {
     let word = word(text, at);
     let behind = skip(text, at + word.len());
     match word {
-        "socket" => !words::SOCKET_STATES.contains(&self::word(text, behind)),
+        // Neither `socket exists` nor the `socket` of `no socket`, which `in netns`, `,` or `}` may follow.
+        "socket" => {
+            let next = self::word(text, behind);
+            !next.is_empty() && next != "in" && !words::SOCKET_STATES.contains(&next)
+        }
         "pairs" => {
             let after_name = skip(text, behind + self::word(text, behind).len());
             byte(text, after_name) == Some(b'=') || self::word(text, after_name) == "registered"

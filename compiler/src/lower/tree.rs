@@ -1,7 +1,8 @@
 //! The compare tree: a flattened diagram as blocks.
 //!
-//! Each node loads its field once and searches its intervals; a node reached on several ways is one block. No field is
-//! tested twice on a path, so the verifier never meets a branch that is already decided.
+//! Each node loads its field once and searches its intervals; a node reached on several ways is one block. No tree
+//! tests a field twice on a path, so the verifier meets no branch in it that is already decided; `count` rules have a
+//! tree of their own.
 
 use std::collections::BTreeMap;
 

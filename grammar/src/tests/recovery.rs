@@ -224,6 +224,28 @@ fn deep_nesting_is_refused_and_nothing_else() {
 }
 
 #[test]
+fn the_socket_of_a_condition_does_not_begin_a_statement() {
+    for tail in ["", " in netns \"b\"", " # a comment\n"] {
+        let lists = |count: usize| {
+            let line = format!("any of {{ no\nsocket{tail}, ");
+            format!(
+                "drop if {}fragment{}\n",
+                line.repeat(count),
+                " }".repeat(count)
+            )
+        };
+        assert_eq!(mistakes(&lists(63)), []);
+        let codes: Vec<_> = mistakes(&lists(10_000))
+            .into_iter()
+            .map(|(code, _)| code)
+            .collect();
+        assert_eq!(codes, ["E0113"], "{tail}");
+    }
+    let text = "drop if no\nsocket\nalow\nsocket p = tcp listen 127.0.0.1:80\nallow\n";
+    assert_eq!(mistakes(text), [("E0102", 3)]);
+}
+
+#[test]
 fn after_many_mistakes_the_rest_is_not_read() {
     let text = "for zone a {\n".to_owned() + &"alow\n".repeat(300);
     let mistakes = mistakes(&text);
