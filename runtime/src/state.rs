@@ -128,14 +128,12 @@ impl State {
 
     /// The pin of a map of a generation.
     pub(crate) fn map(&self, generation: u32, name: &str) -> PathBuf {
-        self.generation(generation).join("map").join(pin_name(name))
+        self.generation(generation).join("map").join(name)
     }
 
     /// The pin of a program of a generation.
     pub(crate) fn program(&self, generation: u32, name: &str) -> PathBuf {
-        self.generation(generation)
-            .join("prog")
-            .join(pin_name(name))
+        self.generation(generation).join("prog").join(name)
     }
 
     /// The pin of a generation's record.
@@ -188,11 +186,6 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>, Error> {
         path: folder.to_owned(),
         cause: cause.to_string(),
     })
-}
-
-/// A name that the bpf file system takes: it refuses dots.
-fn pin_name(name: &str) -> String {
-    name.replace('.', "_")
 }
 
 /// Whether a folder is one, and nobody but root or we can change what is in it.
