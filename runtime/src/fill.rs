@@ -6,7 +6,7 @@
 //! wildcard listener that would also answer there is another socket, and perhaps another service.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_prog_type;
@@ -186,16 +186,22 @@ fn pointer(register: Register, offset: i16) -> [sockc_compiler::bpf::insn::Insn;
     ]
 }
 
-/// Calls the lookup for a packet from nowhere, port 0, to the address of the slot: the tuple is source address, destination
-/// address, source port, destination port, all in network order.
+/// Calls the lookup for a packet from nobody to the address of the slot: the tuple is source address, destination address,
+/// source port, destination port, all in network order. The dispatcher knows such a packet by its source, which no wire
+/// can give: port 0 of the unspecified address, or of the loopback address for IPv6, where the kernel takes packets from
+/// `::` off the wire but none from `::1`.
 fn look_up(code: &mut Code, slot: &Slot) {
     let address = words(slot.address);
+    let nobody = match slot.address {
+        IpAddr::V4(_) => words(Ipv4Addr::UNSPECIFIED.into()),
+        IpAddr::V6(_) => words(Ipv6Addr::LOCALHOST.into()),
+    };
     let words = i16::try_from(address.len()).unwrap_or(4);
-    for (index, word) in (0i16..).zip(&address) {
+    for (index, (from, to)) in (0i16..).zip(nobody.iter().zip(&address)) {
         let source = TUPLE + 4 * index;
         code.add([
-            asm::store_imm(Width::W, Register::R10, source, 0),
-            asm::store_imm(Width::W, Register::R10, source + 4 * words, *word),
+            asm::store_imm(Width::W, Register::R10, source, *from),
+            asm::store_imm(Width::W, Register::R10, source + 4 * words, *to),
         ]);
     }
     let port = i32::from(slot.port.to_be());
