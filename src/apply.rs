@@ -78,11 +78,12 @@ fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
 fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifest), Exit> {
     let bytes = input::bytes(&arguments.file, output)?;
     if bytes.starts_with(ELF) {
-        let manifest = object::read_manifest(&bytes).map_err(|error| {
+        // The whole of it is read, since the loader of the runtime trusts what it is given.
+        let artifact = object::read(&bytes).map_err(|error| {
             output.error(format!("{}: {error}", arguments.file.display()));
             Exit::Policy
         })?;
-        return Ok((bytes, manifest));
+        return Ok((bytes, artifact.manifest));
     }
     let text = Text::new(&arguments.file, bytes, output)?;
     let compiled = Compiled::new(text, &target(), output)?;

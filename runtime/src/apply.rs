@@ -121,6 +121,20 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The kernel keeps a refused write in mind until its socket is closed (`SK_DROP` of sk_msg).
+    fn note_kept_groups(&mut self) {
+        let before = self.before.iter().flat_map(|before| &before.cgroups);
+        if before
+            .into_iter()
+            .any(|id| self.record.cgroups.contains(id))
+        {
+            self.notes.push(
+                "connections of a group that the policy before refused stay refused until they are closed"
+                    .to_owned(),
+            );
+        }
+    }
+
     fn run(mut self) -> Result<Applied, Error> {
         match self.prepare_and_switch() {
             Ok(sockets) => Ok(self.finish(sockets)),
@@ -154,7 +168,7 @@ impl<'a> Work<'a> {
         )?;
         self.step("fill the sockets")?;
         let filler = self.filler()?;
-        self.fill(filler.as_ref())?;
+        let states = self.fill(filler.as_ref())?;
         self.step("place the programs")?;
         self.place_programs()?;
         self.attach_all()?;
@@ -163,9 +177,29 @@ impl<'a> Work<'a> {
         self.record.write(self.object, &path)?;
         self.step("switch")?;
         self.session.state.switch_to(self.record.generation)?;
-        self.step("fill the sockets again")?;
-        // A service may have restarted since the first time, before the hook for that was awake.
-        self.fill(filler.as_ref())
+        // From here on nothing is a failure: the policy is in force.
+        self.detach_gone();
+        let _ = self.step("fill the sockets again");
+        Ok(self.fill_again(filler.as_ref(), states))
+    }
+
+    /// An interface that leaves the policy must not meet the rules of the new one until everything else is settled. What
+    /// fails here is tried again there, and told.
+    fn detach_gone(&self) {
+        let before = self.before.iter().flat_map(|before| &before.hooks);
+        for attached in before.filter(|attached| !self.record.has(&attached.hook)) {
+            let _ = attach::detach(&self.session.state, &attached.hook);
+        }
+    }
+
+    /// A service may have restarted since the first time, before the hook for that was awake.
+    fn fill_again(&mut self, filler: Option<&Filler>, before: Vec<SlotState>) -> Vec<SlotState> {
+        self.fill(filler).unwrap_or_else(|error| {
+            self.notes.push(format!(
+                "a service that restarted just now may be missing ({error}); run `sockc apply` again then"
+            ));
+            before
+        })
     }
 
     fn load_maps(&self) -> Result<aya::Ebpf, Error> {
@@ -279,12 +313,28 @@ impl<'a> Work<'a> {
         let mut points = self.record.points.clone();
         points.sort();
         for point in points {
-            for target in self.plan.targets(point, self.session)? {
-                let hook = self.attach_one(point, &target)?;
-                self.record.hooks.push(hook);
+            match self.attach_point(point) {
+                Err(error) if point == Point::Listen && !matches!(error, Error::Stopped { .. }) => {
+                    self.do_without_listen(&error);
+                }
+                attached => self.record.hooks.extend(attached?),
             }
         }
         Ok(())
+    }
+
+    fn attach_point(&self, point: Point) -> Result<Vec<Attached>, Error> {
+        let targets = self.plan.targets(point, self.session)?;
+        let hooks = targets.iter().map(|target| self.attach_one(point, target));
+        hooks.collect()
+    }
+
+    /// The root of all control groups belongs to the whole machine: others may have filled it, or keep it for themselves.
+    fn do_without_listen(&mut self, error: &Error) {
+        self.record.points.retain(|point| *point != Point::Listen);
+        self.notes.push(format!(
+            "slots are not filled again by themselves ({error}); after a restart, run `sockc apply` again"
+        ));
     }
 
     /// The hook of the policy in force if it lives, else a new one.
@@ -312,13 +362,6 @@ impl<'a> Work<'a> {
     /// Back to what was. What cannot be undone now is undone by the next command.
     fn undo(&self) {
         let state = &self.session.state;
-        let before = self.before.as_ref().map_or(0, |before| before.generation);
-        if state
-            .in_force()
-            .is_ok_and(|generation| generation == self.record.generation)
-        {
-            let _ = state.switch_to(before);
-        }
         if let Ok(None) = settle(state, &self.session.namespace) {
             state.remove_if_empty();
         }
@@ -327,6 +370,7 @@ impl<'a> Work<'a> {
     /// The policy is in force; what is left is to take away the old one.
     fn finish(mut self, sockets: Vec<SlotState>) -> Applied {
         self.note_missing_interfaces();
+        self.note_kept_groups();
         let _ = self.step("remove the policy before");
         if let Err(error) = settle(&self.session.state, &self.session.namespace) {
             self.notes.push(format!(

@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::constant::AF_INET;
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
@@ -22,8 +23,12 @@ use crate::sys::prog;
 pub(crate) const TCP_LISTEN_CB: i32 = 11;
 /// `remote_port` of `struct bpf_sk_lookup`.
 const LOOKUP_REMOTE_PORT: i16 = 36;
-/// The words of `remote_ip4` and `remote_ip6` of `struct bpf_sk_lookup`.
-const LOOKUP_REMOTE_ADDRESS: [i16; 5] = [16, 20, 24, 28, 32];
+/// `family` of `struct bpf_sk_lookup`.
+const LOOKUP_FAMILY: i16 = 8;
+/// The words of `remote_ip4` and the first three of `remote_ip6`. Of the other family they read as zero.
+const LOOKUP_REMOTE_ADDRESS: [i16; 4] = [16, 20, 24, 28];
+/// The last word of `remote_ip6`, in network order.
+const LOOKUP_REMOTE_END: i16 = 32;
 
 /// Loads the dispatcher of a point.
 pub(crate) fn load(
@@ -73,10 +78,10 @@ fn code(point: Point, since: u32, control: BorrowedFd<'_>, slots: BorrowedFd<'_>
     code.bytes()
 }
 
-/// A lookup for a remote address and port of zero is no packet: it is the runtime looking for a listener by its address, and
-/// must find that listener, not where the policy sends packets for it.
+/// A lookup from port 0 of 0.0.0.0 or ::1 is no packet, for the kernel takes none of these off a wire: it is the runtime
+/// looking for a listener by its address, and must find that listener, not where the policy sends packets for it.
 fn skip_own_lookups(code: &mut Code) {
-    let packet = code.label();
+    let (packet, own) = (code.label(), code.label());
     code.add([asm::load(
         Width::H,
         Register::R2,
@@ -88,6 +93,21 @@ fn skip_own_lookups(code: &mut Code) {
         code.add([asm::load(Width::W, Register::R2, Register::R1, offset)]);
         code.jump_if(JumpOp::Ne, Register::R2, 0, packet);
     }
+    code.add([asm::load(
+        Width::W,
+        Register::R2,
+        Register::R1,
+        LOOKUP_FAMILY,
+    )]);
+    code.jump_if(JumpOp::Eq, Register::R2, AF_INET, own);
+    code.add([asm::load(
+        Width::W,
+        Register::R2,
+        Register::R1,
+        LOOKUP_REMOTE_END,
+    )]);
+    code.jump_if(JumpOp::Ne, Register::R2, 1_i32.to_be(), packet);
+    code.place(own);
     code.give(Point::Lookup.kind().pass);
     code.place(packet);
 }

@@ -18,6 +18,11 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// Others can change the state folder, or made it.
+    Untrusted {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The network namespace cannot be opened or entered.
     Netns {
         /// As it was named; empty for the caller's own.
@@ -142,8 +147,13 @@ impl fmt::Display for Error {
             ),
             Self::NoBpffs { path } => {
                 let path = path.display();
-                write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf bpf {path}`, or name another place with --bpffs")
+                write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf -o mode=0700 bpf {path}`, or name another place with --bpffs")
             }
+            Self::Untrusted { path } => write!(
+                f,
+                "others can change {}, so sockc does not use it; look at what is there, remove it by hand, and mount the bpf file system with `-o mode=0700`",
+                path.display()
+            ),
             Self::Netns { name, cause } if name.is_empty() => {
                 write!(f, "the network namespace of this process cannot be read: {cause}")
             }

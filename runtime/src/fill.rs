@@ -6,7 +6,7 @@
 //! wildcard listener that would also answer there is another socket, and perhaps another service.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_prog_type;
@@ -187,8 +187,9 @@ fn pointer(register: Register, offset: i16) -> [sockc_compiler::bpf::insn::Insn;
     ]
 }
 
-/// Calls the lookup for a packet from nowhere, port 0, to the address of the slot. The tuple is stored by 64 bits: without
-/// CAP_PERFMON, Linux 6.1 takes a stored word for a spilled register, and refuses a store to the other half of its bytes.
+/// Calls the lookup for a packet from nobody to the address of the slot. The dispatcher knows such a packet by its source,
+/// which no wire can give: port 0 of the unspecified address, or of the loopback address for IPv6, where the kernel takes
+/// packets from `::` off the wire but none from `::1`. The tuple is stored by 64 bits: without CAP_PERFMON, Linux 6.1 takes a stored word for a spilled register, and refuses a store to the other half of its bytes.
 fn look_up(code: &mut Code, slot: &Slot) {
     let tuple = tuple(slot);
     for (index, eight) in (0i16..).zip(tuple.chunks(8)) {
@@ -224,9 +225,11 @@ fn look_up(code: &mut Code, slot: &Slot) {
 
 /// Source address, destination address, source port, destination port, all in network order.
 fn tuple(slot: &Slot) -> Vec<u8> {
-    let address = octets(slot.address);
-    let mut tuple = vec![0; address.len()];
-    tuple.extend(address);
+    let mut tuple = match slot.address {
+        IpAddr::V4(_) => octets(Ipv4Addr::UNSPECIFIED.into()),
+        IpAddr::V6(_) => octets(Ipv6Addr::LOCALHOST.into()),
+    };
+    tuple.extend(octets(slot.address));
     tuple.extend([0, 0]);
     tuple.extend(slot.port.to_be_bytes());
     tuple

@@ -45,6 +45,7 @@ pub(crate) fn maps(
         if kept.iter().any(|kept| kept.name == name) {
             continue;
         }
+        check_name(name)?;
         map.pin(state.map(generation, name))
             .map_err(|error| Error::Kernel {
                 what: format!("pin the map \"{name}\""),
@@ -52,6 +53,16 @@ pub(crate) fn maps(
             })?;
     }
     Ok(ebpf)
+}
+
+/// A name becomes a pin: it must lead nowhere else, and the bpf file system refuses dots.
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.contains(['/', '.']) {
+        return Err(Error::Object {
+            cause: format!("\"{name}\" cannot be the name of a map or program"),
+        });
+    }
+    Ok(())
 }
 
 /// aya takes a pinned map for the object's whatever its sizes, and programs would then read beyond its values.
@@ -93,6 +104,7 @@ pub(crate) fn programs(
     make_folder(&state.generation(generation).join("prog"))?;
     for attach in &manifest.programs {
         let name = &attach.program;
+        check_name(name)?;
         let program = ebpf.program_mut(name).ok_or_else(|| Error::Object {
             cause: format!("it lacks the program \"{name}\""),
         })?;
@@ -190,6 +202,14 @@ pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_leads_nowhere_else() {
+        assert!(check_name("sockets").is_ok());
+        for name in ["", "..", "../control", "/etc", "a.b"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn the_rule_and_the_end_of_the_log_are_found() {

@@ -3,6 +3,7 @@
 //! This one function ends an apply, undoes one that failed, and mends after one that was killed: whatever is not of the
 //! generation in force goes away. With nothing in force, everything does.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -95,7 +96,14 @@ fn empty_other_side(state: &State, record: &Record) -> Result<(), Error> {
 
 fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
     let what = "empty a program slot";
-    let slots = bpffs::open(&state.slots(point)).map_err(at(what))?;
+    let path = state.slots(point);
+    let slots = bpffs::open(&path).map_err(|cause| match cause.kind() {
+        io::ErrorKind::NotFound => Error::State {
+            path,
+            cause: "a program slot is gone".to_owned(),
+        },
+        _ => at(what)(cause),
+    })?;
     map::delete(slots.as_fd(), &side.to_ne_bytes())
         .map(drop)
         .map_err(at(what))
@@ -114,6 +122,9 @@ fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {
 /// Removes everything in the folder: links first, since what packets meet must go before what it needs; then programs, then
 /// maps. The folder itself stays, for the lock is on it.
 pub(crate) fn remove_all(state: &State) -> Result<(), Error> {
+    // One word puts all hooks to sleep. So what a kill or a refusal below leaves is in force no more, and the next command
+    // removes it. A word that is damaged does not keep the rest from going.
+    let _ = state.switch_to(0);
     for hook in hooks(state)? {
         attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
     }

@@ -49,9 +49,29 @@ impl State {
                 path: bpffs.to_owned(),
             });
         }
-        Ok(Self {
+        let state = Self {
             root: bpffs.join("sockc").join(inode.to_string()),
-        })
+        };
+        state.check_owner()?;
+        Ok(state)
+    }
+
+    /// Refuses folders that others made or can change. Everybody may make names in a bpf file system that is mounted without
+    /// a mode, and we remove names as root: `sockc`, or what is in it, could be a symbolic link to anywhere.
+    fn check_owner(&self) -> Result<(), Error> {
+        let above = self.root.parent();
+        for folder in above.into_iter().chain([self.root.as_path()]) {
+            let about = match fs::symlink_metadata(folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                about => about.map_err(at(format!("look at {}", folder.display())))?,
+            };
+            if !is_ours(&about) {
+                return Err(Error::Untrusted {
+                    path: folder.to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The folder itself.
@@ -108,14 +128,12 @@ impl State {
 
     /// The pin of a map of a generation.
     pub(crate) fn map(&self, generation: u32, name: &str) -> PathBuf {
-        self.generation(generation).join("map").join(pin_name(name))
+        self.generation(generation).join("map").join(name)
     }
 
     /// The pin of a program of a generation.
     pub(crate) fn program(&self, generation: u32, name: &str) -> PathBuf {
-        self.generation(generation)
-            .join("prog")
-            .join(pin_name(name))
+        self.generation(generation).join("prog").join(name)
     }
 
     /// The pin of a generation's record.
@@ -135,12 +153,14 @@ impl State {
 
     /// The generation in force; 0 for none.
     pub(crate) fn in_force(&self) -> Result<u32, Error> {
-        let Ok(control) = bpffs::open(&self.control()) else {
-            return Ok(0);
+        let what = "read which policy is in force";
+        // Any other error says nothing, and where nothing is in force everything is removed.
+        let control = match bpffs::open(&self.control()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            control => control.map_err(at(what))?,
         };
         let mut word = [0; 4];
-        map::lookup(control.as_fd(), &[0; 4], &mut word)
-            .map_err(at("read which policy is in force"))?;
+        map::lookup(control.as_fd(), &[0; 4], &mut word).map_err(at(what))?;
         Ok(u32::from_ne_bytes(word))
     }
 
@@ -168,9 +188,11 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>, Error> {
     })
 }
 
-/// A name that the bpf file system takes: it refuses dots.
-fn pin_name(name: &str) -> String {
-    name.replace('.', "_")
+/// Whether a folder is one, and nobody but root or we can change what is in it.
+fn is_ours(about: &fs::Metadata) -> bool {
+    let owner = about.uid();
+    let ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();
+    about.is_dir() && ours && about.mode() & 0o022 == 0
 }
 
 /// Makes a folder and those above it, for the owner and the group.
@@ -184,8 +206,9 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
 
 /// Opens the map that is pinned at `path`, or makes it and pins it there.
 pub(crate) fn open_or_make(path: &Path, title: &str, shape: map::Shape) -> Result<OwnedFd, Error> {
-    if let Ok(fd) = bpffs::open(path) {
-        return Ok(fd);
+    match bpffs::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened.map_err(at(format!("open {}", path.display()))),
     }
     let fd = map::create(title, shape).map_err(at(format!("make the map {title}")))?;
     bpffs::pin(fd.as_fd(), path).map_err(at(format!("pin {}", path.display())))?;
@@ -223,6 +246,8 @@ impl Lock {
             if try_lock(&folder, access).map_err(at("lock the state folder"))? {
                 // Whoever held it may have removed the folder: then the lock is on nothing.
                 if same(&folder, state.root()) {
+                    // Between the first look and the lock somebody else may have made it.
+                    state.check_owner()?;
                     return Ok(Some(Self { _folder: folder }));
                 }
                 continue;

@@ -94,9 +94,20 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
 }
 
 fn in_force(state: &State) -> Result<Option<Record>, Error> {
-    match state.in_force()? {
-        0 => Ok(None),
-        generation => Ok(Some(Record::read(&state.record(generation))?.0)),
+    Ok(read_in_force(state)?.map(|(record, _)| record))
+}
+
+/// The record in force and its object. Without the lock, an apply may switch and remove what was in force under us.
+fn read_in_force(state: &State) -> Result<Option<(Record, Vec<u8>)>, Error> {
+    loop {
+        let generation = state.in_force()?;
+        if generation == 0 {
+            return Ok(None);
+        }
+        match Record::read(&state.record(generation)) {
+            Err(_) if state.in_force()? != generation => {}
+            read => return read.map(Some),
+        }
     }
 }
 
@@ -211,8 +222,7 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
 ///
 /// Any [`Error`].
 pub fn object(options: &Options) -> Result<Option<Vec<u8>>, Error> {
-    session::enter(options, |session| match session.state.in_force()? {
-        0 => Ok(None),
-        generation => Ok(Some(Record::read(&session.state.record(generation))?.1)),
+    session::enter(options, |session| {
+        Ok(read_in_force(&session.state)?.map(|(_, object)| object))
     })
 }

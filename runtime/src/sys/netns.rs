@@ -102,9 +102,9 @@ pub(crate) fn within<T: Send>(
             }
             Ok(work())
         });
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the thread of the namespace ended early")))
+        // A panic is a bug of ours and must not look like a refusal of the system.
+        let done = thread.join();
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

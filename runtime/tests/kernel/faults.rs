@@ -28,7 +28,7 @@ fn new(space: &Space) -> Policy {
     new_on(&space.cgroup)
 }
 
-/// The steps of an apply of [`new`] over `before`, the last one aside: that is after the switch.
+/// The steps of an apply of [`new`] over `before`.
 fn steps(options: &Options, space: &Space, before: Option<Policy>) -> Vec<String> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&seen);
@@ -83,7 +83,9 @@ fn a_failure_at_any_step_leaves_the_policy_before() {
             assert!(steps.len() >= 11, "{steps:?}");
             old(space).apply(&options).unwrap();
             let (tree, before) = (space.tree(), status(&options).unwrap());
-            for step in &steps[..steps.len() - 1] {
+            // After it the policy is in force, and nothing stops it any more.
+            let last = steps.iter().position(|step| step == "switch").unwrap();
+            for step in &steps[..=last] {
                 let error = new(space).apply(&stopping_at(&options, step)).unwrap_err();
                 assert!(matches!(error, Error::Stopped { .. }), "{step}: {error}");
                 assert_eq!(space.tree(), tree, "{step}");
@@ -100,8 +102,8 @@ fn a_failure_at_any_step_leaves_nothing_where_nothing_was() {
     inside(|space| {
         for options in options(space) {
             for step in &steps(&options, space, None)[..] {
-                if step == "remove the policy before" {
-                    continue;
+                if step == "fill the sockets again" {
+                    break;
                 }
                 new(space).apply(&stopping_at(&options, step)).unwrap_err();
                 assert_eq!(space.tree(), Vec::<String>::new(), "{step}");
@@ -253,6 +255,32 @@ fn a_kill_of_the_first_apply_leaves_nothing_that_unload_cannot_take() {
             assert!(sockc_runtime::unload(&space.options).unwrap(), "{step}");
             assert_eq!(space.tree(), Vec::<String>::new(), "{step}");
         }
+    });
+}
+
+#[test]
+fn an_interface_that_leaves_the_policy_is_let_go_at_the_switch() {
+    inside(|space| {
+        run("ip link add v0 type veth peer name v1");
+        let on = |interface: &str, verdict| {
+            policy("p")
+                .on(&[interface])
+                .rule(AttachPoint::TcIn, "in", verdict)
+        };
+        on("lo", TC_OK).apply(&space.options).unwrap();
+        let arrived = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&arrived);
+        let options = Options {
+            watch: Some(Arc::new(move |step: &str| {
+                if step == "fill the sockets again" {
+                    keep.lock().unwrap().push(datagram_arrives());
+                }
+                ControlFlow::Continue(())
+            })),
+            ..space.options.clone()
+        };
+        on("v0", TC_SHOT).apply(&options).unwrap();
+        assert_eq!(*arrived.lock().unwrap(), [true]);
     });
 }
 

@@ -2,17 +2,23 @@
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use nix::mount::{MsFlags, mount, umount};
 use sockc_compiler::artifact::AttachPoint;
 use sockc_runtime::{Error, Options, counters, object, status, unload};
 
 use crate::policy::*;
-use crate::space::{datagram_arrives, elsewhere, inside};
+use crate::space::{Space, datagram_arrives, elsewhere, inside};
+
+fn path_in(space: &Space, end: &str) -> String {
+    let mut paths = space.tree().into_iter();
+    paths.find(|path| path.ends_with(end)).unwrap()
+}
 
 fn drops() -> Policy {
     policy("drops")
@@ -104,6 +110,58 @@ fn a_damaged_record_is_told_and_nothing_is_touched() {
         }
         assert_eq!(space.tree(), tree);
         assert!(!datagram_arrives(), "the policy is still in force");
+    });
+}
+
+#[test]
+fn a_lost_program_slot_is_told() {
+    inside(|space| {
+        drops().apply(&space.options).unwrap();
+        fs::remove_file(path_in(space, "/slots/tc-in")).unwrap();
+        let error = status(&space.options).unwrap_err();
+        assert!(matches!(error, Error::State { .. }), "{error}");
+        assert!(error.to_string().contains("sockc unload"), "{error}");
+    });
+}
+
+#[test]
+fn a_word_that_cannot_be_read_does_not_mean_that_nothing_is_in_force() {
+    inside(|space| {
+        drops().apply(&space.options).unwrap();
+        let control = path_in(space, "/control");
+        fs::remove_file(&control).unwrap();
+        fs::create_dir(&control).unwrap();
+        let tree = space.tree();
+        status(&space.options).unwrap_err();
+        drops().apply(&space.options).unwrap_err();
+        assert_eq!(space.tree(), tree);
+        assert!(!datagram_arrives(), "the policy is still in force");
+        assert!(unload(&space.options).unwrap());
+        assert!(datagram_arrives());
+    });
+}
+
+#[test]
+fn an_unload_that_ends_early_is_finished_by_the_next_command() {
+    inside(|space| {
+        for finish in [false, true] {
+            drops().apply(&space.options).unwrap();
+            // A mount point cannot be removed.
+            let busy = Path::new(&path_in(space, "/link")).join("busy");
+            fs::create_dir(&busy).unwrap();
+            let (nothing, flags) = (None::<&str>, MsFlags::empty());
+            mount(Some("none"), &busy, Some("tmpfs"), flags, nothing).unwrap();
+            unload(&space.options).unwrap_err();
+            assert!(datagram_arrives());
+            umount(&busy).unwrap();
+            if finish {
+                assert_eq!(drops().apply(&space.options).unwrap().generation, 1);
+                assert!(unload(&space.options).unwrap());
+            } else {
+                assert_eq!(status(&space.options).unwrap(), None);
+            }
+            assert_eq!(space.tree(), Vec::<String>::new());
+        }
     });
 }
 

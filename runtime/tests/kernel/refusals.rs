@@ -1,5 +1,7 @@
 //! What the world refuses, in plain words, with nothing changed.
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::process::Command;
 use std::thread;
 
@@ -100,7 +102,41 @@ fn a_folder_that_is_no_bpffs_is_refused() {
             ..space.options.clone()
         };
         let error = refused(space, drops(), &options);
-        assert!(error.to_string().contains("mount -t bpf bpf"), "{error}");
+        assert!(
+            error.to_string().contains("mount -t bpf -o mode=0700 bpf"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
+fn a_folder_that_others_can_change_is_refused() {
+    inside(|space| {
+        drops().apply(&space.options).unwrap();
+        let above = space.options.bpffs.join("sockc");
+        let folder = space.tree()[1].clone();
+        let refuses = |what: &str| {
+            let errors = [
+                status(&space.options).unwrap_err(),
+                drops().apply(&space.options).unwrap_err(),
+                unload(&space.options).unwrap_err(),
+            ];
+            for error in errors {
+                assert!(matches!(error, Error::Untrusted { .. }), "{what}: {error}");
+            }
+        };
+        for path in [above.as_path(), folder.as_ref()] {
+            chown(path, Some(65534), None).unwrap();
+            refuses("of another");
+            chown(path, Some(0), None).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o770)).unwrap();
+            refuses("writable");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o750)).unwrap();
+        }
+        assert!(unload(&space.options).unwrap());
+        symlink(space.folder(), &above).unwrap();
+        refuses("a link");
+        assert!(fs::exists(space.folder()).unwrap());
     });
 }
 

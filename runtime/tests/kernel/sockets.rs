@@ -125,6 +125,32 @@ fn apply_fills_again_by_itself_where_the_kernel_cannot_tell() {
 }
 
 #[test]
+fn a_root_of_control_groups_that_takes_no_program_is_no_failure() {
+    inside(|space| {
+        if !probe().netns_cookie_in_sock_ops {
+            println!("skipped: needs bpf_get_netns_cookie in sock_ops");
+            return;
+        }
+        // The last mount counts, and a control group that is gone takes nothing.
+        space.mount_dead_group();
+        let server = TcpListener::bind(AT).unwrap();
+        let applied = steer(space);
+        assert!(
+            applied.notes[0].contains("after a restart"),
+            "{:?}",
+            applied.notes
+        );
+        assert!(
+            space
+                .tree()
+                .iter()
+                .all(|path| !path.ends_with("/slots/listen"))
+        );
+        assert_eq!(reaches(TO, &[&server]), Some(7001));
+    });
+}
+
+#[test]
 fn a_wildcard_listener_is_another_socket() {
     inside(|space| {
         for wildcard in ["0.0.0.0:7001", "[::]:7001"] {

@@ -142,6 +142,20 @@ impl Space {
         &self.root
     }
 
+    /// Mounts a control group and removes it.
+    pub(crate) fn mount_dead_group(&self) {
+        let group = self
+            .cgroups
+            .join(self.cgroup.trim_start_matches('/'))
+            .join("dead");
+        let point = self.root.join("dead");
+        fs::create_dir(&group).unwrap();
+        fs::create_dir(&point).unwrap();
+        let nothing = None::<&str>;
+        mount(Some(&group), &point, nothing, MsFlags::MS_BIND, nothing).unwrap();
+        fs::remove_dir(&group).unwrap();
+    }
+
     /// Moves a process into the test's control group.
     pub(crate) fn join_group(&self, process: u32) {
         let procs = self
