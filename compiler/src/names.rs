@@ -63,11 +63,29 @@ fn plain_spelling(name: &str) -> String {
         .replace("advertisement", "advert")
 }
 
+/// Names beyond this length were not mistyped by hand, and comparing them takes long.
+const LONGEST_MISTYPED: usize = 64;
+
+/// So many names of a fitting length are compared, and no more: a policy may declare any number.
+const MOST_COMPARED: usize = 1000;
+
 /// The candidate that `name` was most likely meant to be, if one is near enough: the first of the nearest.
+///
+/// Its time is bounded: a candidate whose length differs too much is not compared.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).max(1);
+    let length = name.chars().take(LONGEST_MISTYPED + 1).count();
+    if length > LONGEST_MISTYPED {
+        return None;
+    }
+    let limit = (length / 3).max(1);
+    let lengths = length.saturating_sub(limit)..=length + limit;
     candidates
         .into_iter()
+        .filter(|candidate| {
+            let most = candidate.chars().take(lengths.end() + 1);
+            lengths.contains(&most.count())
+        })
+        .take(MOST_COMPARED)
         .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
         .filter(|&(distance, _)| distance <= limit)
         .min_by_key(|&(distance, _)| distance)
@@ -123,5 +141,15 @@ mod tests {
         assert_eq!(nearest("offcie", ["lab", "office"]), Some("office"));
         assert_eq!(nearest("htps", services()), Some("https"));
         assert_eq!(nearest("zebra", ["office", "lab"]), None);
+    }
+
+    #[test]
+    fn long_names_have_no_nearest() {
+        let long = "a".repeat(64);
+        let longer = "a".repeat(65);
+        assert_eq!(nearest(&long, [longer.as_str()]), Some(longer.as_str()));
+        assert_eq!(nearest(&longer, [longer.as_str()]), None);
+        let endless = "a".repeat(1_000_000);
+        assert_eq!(nearest("a", std::iter::repeat_n(&*endless, 100_000)), None);
     }
 }

@@ -12,6 +12,7 @@ mod declared;
 mod groups;
 mod hooks;
 mod matchable;
+mod overlaps;
 mod pending;
 mod places;
 mod ports;
@@ -103,6 +104,25 @@ impl<'a> Resolver<'a> {
         self.sets.evaluate(&mut self.report);
         self.rules(file);
         self.missing_defaults();
+        self.idle_default();
+    }
+
+    /// Sends are those of groups' sockets: without a group their default decides nothing.
+    fn idle_default(&mut self) {
+        if self.report.incomplete || !self.groups.is_empty() {
+            return;
+        }
+        if let Some(default) = self.policy.default_of(Direction::Send) {
+            self.report.push(
+                Diagnostic::warning(
+                    codes::MATCHES_NOTHING,
+                    "the default decides nothing",
+                    default.place.span,
+                    "no group is declared, so there are no sockets whose sends it could decide",
+                )
+                .help("declare a group, or leave the line out"),
+            );
+        }
     }
 
     /// A direction that has an allow or drop rule says what becomes of the rest. Redirects and counts alone need not.

@@ -1,5 +1,6 @@
 //! Addresses, prefixes and ranges as written, to sets of addresses.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_grammar::ast::Address;
@@ -7,6 +8,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::codes;
+use super::overlaps::{Part, overlaps};
 use super::report::Report;
 use super::sets::Sets;
 use crate::policy::AddressSet;
@@ -15,22 +17,34 @@ use crate::ranges::RangeSet;
 /// Ranges on their way to become a set: merged once, however many there are.
 #[derive(Default)]
 pub(super) struct Gathered {
-    v4: Vec<(u32, u32)>,
-    v6: Vec<(u128, u128)>,
+    v4: Vec<Part<u32>>,
+    v6: Vec<Part<u128>>,
+    /// How many elements have been added, which is the number of the next.
+    elements: usize,
 }
 
 impl Gathered {
     /// The set of everything gathered.
     pub(super) fn finish(self) -> AddressSet {
         AddressSet {
-            v4: RangeSet::from_ranges(self.v4),
-            v6: RangeSet::from_ranges(self.v6),
+            v4: RangeSet::from_ranges(self.v4.into_iter().map(|(_, range)| range)),
+            v6: RangeSet::from_ranges(self.v6.into_iter().map(|(_, range)| range)),
         }
     }
 
+    /// Each element that overlaps another, with that other, both counted from 0 in the order they were added.
+    pub(super) fn overlaps(&self) -> BTreeMap<usize, usize> {
+        let mut found = overlaps(&self.v6);
+        found.extend(overlaps(&self.v4));
+        found
+    }
+
     fn add_set(&mut self, set: &AddressSet) {
-        self.v4.extend(set.v4.ranges());
-        self.v6.extend(set.v6.ranges());
+        let element = self.elements;
+        self.v4
+            .extend(set.v4.ranges().iter().map(|&range| (element, range)));
+        self.v6
+            .extend(set.v6.ranges().iter().map(|&range| (element, range)));
     }
 
     /// Adds what is written. `None` if it is wrong, which is reported.
@@ -41,6 +55,9 @@ impl Gathered {
         report: &mut Report,
     ) -> Option<()> {
         let span = address.span;
+        if let Some(v4) = mapped(&address.value) {
+            report.push(mapped_address(&v4, span));
+        }
         match &address.value {
             Address::Any => self.add_set(&AddressSet::any()),
             Address::Prefix { address, length } => {
@@ -49,6 +66,7 @@ impl Gathered {
             Address::Range(low, high) => self.add_range(*low, *high, span, report)?,
             Address::Set(name) => self.add_set(sets.addresses(name, report)?),
         }
+        self.elements += 1;
         Some(())
     }
 
@@ -103,10 +121,12 @@ impl Gathered {
         let range = format!("`{low}-{high}`");
         match (low, high) {
             (IpAddr::V4(low), IpAddr::V4(high)) if low <= high => {
-                self.v4.push((low.to_bits(), high.to_bits()));
+                self.v4
+                    .push((self.elements, (low.to_bits(), high.to_bits())));
             }
             (IpAddr::V6(low), IpAddr::V6(high)) if low <= high => {
-                self.v6.push((low.to_bits(), high.to_bits()));
+                self.v6
+                    .push((self.elements, (low.to_bits(), high.to_bits())));
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
                 report.error(
@@ -136,6 +156,38 @@ pub(super) fn reversed(range: &str, corrected: String, span: Span) -> Diagnostic
         "its end lies before its start",
     )
     .help(format!("write `{corrected}`"))
+}
+
+/// How the IPv4 addresses are written that IPv6 ones stand for, if that is what they do (`::ffff:10.0.0.9`).
+///
+/// The whole block `::ffff:0:0/96` is no such case: it is named to drop packets that forge such addresses.
+fn mapped(address: &Address) -> Option<String> {
+    let v4 = |address: &IpAddr| match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
+    };
+    match address {
+        Address::Any | Address::Set(_) => None,
+        Address::Range(low, high) => Some(format!("{}-{}", v4(low)?, v4(high)?)),
+        Address::Prefix { address, length } => {
+            let v4 = v4(address)?;
+            match length {
+                None | Some(128) => Some(v4.to_string()),
+                Some(length @ 97..128) => Some(format!("{v4}/{}", length - 96)),
+                Some(_) => None,
+            }
+        }
+    }
+}
+
+fn mapped_address(v4: &str, span: Span) -> Diagnostic {
+    Diagnostic::warning(
+        codes::MATCHES_NOTHING,
+        "an IPv4-mapped address matches no IPv4 packet",
+        span,
+        "programs see IPv4 so; packets carry the IPv4 address itself",
+    )
+    .help(format!("write `{v4}`"))
 }
 
 /// The first and the last address of the prefix that `address` lies in, `host_bits` being at most its family's width.

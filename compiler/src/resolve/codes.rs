@@ -47,7 +47,8 @@ codes! {
     SEND_CONDITION = "E0309", "a condition on a packet in a rule on sends";
     NO_MEANING_YET = "E0399", "a construct of the language that has no meaning in this version";
     LABEL_TWICE = "W0501", "a label that two rules have";
-    MATCHES_NOTHING = "W0502", "a rule that can match no packet";
+    MATCHES_NOTHING = "W0502", "something that can match nothing";
+    ELEMENTS_OVERLAP = "W0503", "elements of a set that overlap";
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl<T> Declared<T> {
     pub(super) fn look_up(&self, name: &str, span: Span, report: &mut Report) -> Option<&T> {
         let found = self.get(name);
         if found.is_none() && !report.incomplete {
-            report.push(self.unknown(name, span));
+            report.push_error(|| self.unknown(name, span));
         }
         found
     }

@@ -6,6 +6,7 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::addresses::reversed;
 use super::codes;
+use super::overlaps::Part;
 use super::report::Report;
 use super::sets::Sets;
 use crate::names;
@@ -19,25 +20,29 @@ pub(super) fn ports(
 ) -> Option<RangeSet<u16>> {
     match &ports.value {
         Ports::Any => Some(RangeSet::full()),
-        Ports::List(items) => port_list(items, sets, report),
+        Ports::List(items) => {
+            let parts = port_parts(items, sets, report)?;
+            let ranges = parts.into_iter().map(|(_, range)| range);
+            Some(RangeSet::from_ranges(ranges))
+        }
     }
 }
 
-/// The union of several items; every wrong one is reported.
-pub(super) fn port_list(
+/// The ranges of several items, each with the number of its item; every wrong item is reported.
+pub(super) fn port_parts(
     items: &[Spanned<PortItem>],
     sets: &Sets<'_>,
     report: &mut Report,
-) -> Option<RangeSet<u16>> {
-    let mut ranges = Vec::with_capacity(items.len());
+) -> Option<Vec<Part<u16>>> {
+    let mut parts = Vec::with_capacity(items.len());
     let mut sound = true;
-    for item in items {
+    for (number, item) in items.iter().enumerate() {
         match port_item(item, sets, report) {
-            Some(found) => ranges.extend(found),
+            Some(found) => parts.extend(found.into_iter().map(|range| (number, range))),
             None => sound = false,
         }
     }
-    sound.then(|| RangeSet::from_ranges(ranges))
+    sound.then_some(parts)
 }
 
 fn port_item(
@@ -64,7 +69,7 @@ fn port_item(
         PortItem::Service(name) => match names::service(name) {
             Some(port) => Some(vec![(port, port)]),
             None => {
-                report.push(unknown_service(name, span));
+                report.push_error(|| unknown_service(name, span));
                 None
             }
         },

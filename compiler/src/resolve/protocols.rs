@@ -83,7 +83,7 @@ fn icmp_type(
         IcmpType::Name(name) => {
             let found = kind.named(name);
             if found.is_none() {
-                report.push(unknown_type(kind, name, span));
+                report.push_error(|| unknown_type(kind, name, span));
             }
             found
         }

@@ -1,7 +1,11 @@
-//! The diagnostics of one run, and the messages that more than one part of the resolver says.
+//! The diagnostics of one run: the first of them, where there are too many to read.
 
+use sockc_grammar::codes::TOO_MANY;
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::Span;
+
+/// After so many errors the others are only counted.
+const MOST_ERRORS: usize = 256;
 
 /// What has been found wrong so far.
 #[derive(Default)]
@@ -16,8 +20,19 @@ pub(super) struct Report {
 impl Report {
     /// Takes one more.
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        self.errors += usize::from(diagnostic.severity == Severity::Error);
-        self.diagnostics.push(diagnostic);
+        if diagnostic.severity == Severity::Error {
+            self.push_error(|| diagnostic);
+        } else {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Takes an error that is made only if there are not too many: finding what was meant takes time.
+    pub(super) fn push_error(&mut self, error: impl FnOnce() -> Diagnostic) {
+        if self.errors < MOST_ERRORS {
+            self.diagnostics.push(error());
+        }
+        self.errors += 1;
     }
 
     /// Takes an error that has a help.
@@ -37,10 +52,23 @@ impl Report {
         self.errors
     }
 
-    /// Everything that was found, in the order of its places.
+    /// What was found, in the order of its places, and last how many errors are left out.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         self.diagnostics
             .sort_by_key(|found| (found.primary.span.source, found.primary.span.start));
+        let left_out = self.errors.saturating_sub(MOST_ERRORS);
+        if let Some(last) = self.diagnostics.last().filter(|_| left_out > 0) {
+            let place = last.primary.span;
+            self.diagnostics.push(
+                Diagnostic::error(
+                    TOO_MANY,
+                    format!("{MOST_ERRORS} errors: {left_out} more are left out"),
+                    place,
+                    "stopped here",
+                )
+                .help("correct these first"),
+            );
+        }
         self.diagnostics
     }
 }

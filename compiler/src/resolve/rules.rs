@@ -45,7 +45,9 @@ impl Resolver<'_> {
         if self.report.errors() > errors {
             return;
         }
-        if let Some(reason) = can_match(&rule, !self.groups.is_empty()).err() {
+        // Where something is not seen, a group may be among it.
+        let any_group = self.report.incomplete || !self.groups.is_empty();
+        if let Some(reason) = can_match(&rule, any_group).err() {
             self.report.push(
                 Diagnostic::warning(
                     codes::MATCHES_NOTHING,

@@ -10,7 +10,8 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::addresses::Gathered;
 use super::declared::Declared;
-use super::ports::port_list;
+use super::overlaps::{self, overlaps};
+use super::ports::port_parts;
 use super::report::Report;
 use super::{codes, pending};
 use crate::policy::AddressSet;
@@ -156,7 +157,9 @@ impl<'a> Sets<'a> {
         };
         match value {
             SetValue::Ports(items) => {
-                let ports = port_list(items, self, report)?;
+                let parts = port_parts(items, self, report)?;
+                overlaps::warn(&overlaps(&parts), items, report);
+                let ports = RangeSet::from_ranges(parts.into_iter().map(|(_, range)| range));
                 refuse_empty(ports.is_empty(), &set.name, report)?;
                 Some(Meaning::Ports(ports))
             }
@@ -201,7 +204,11 @@ impl<'a> Sets<'a> {
                 for element in elements {
                     sound &= gathered.add(element, self, report).is_some();
                 }
-                sound.then(|| gathered.finish())
+                if !sound {
+                    return None;
+                }
+                overlaps::warn(&gathered.overlaps(), elements, report);
+                Some(gathered.finish())
             }
             SetTerm::Named(name) => self.addresses(name, report).cloned(),
             SetTerm::File { path, .. } => {

@@ -102,13 +102,14 @@ fn one_address(written: &WrittenListen, report: &mut Report) -> Option<Listen> {
     }
     Some(Listen {
         protocol: protocol?,
-        address: written.address.value,
+        // A socket of both families that is bound to an IPv4 address gets that address's IPv4 packets.
+        address: written.address.value.to_canonical(),
         port: port?,
     })
 }
 
 fn second_address(second: &Spanned<WrittenListen>, first: &Spanned<WrittenListen>) -> Diagnostic {
-    let family = match Family::of(second.value.address.value) {
+    let family = match Family::of(second.value.address.value.to_canonical()) {
         Family::V4 => "IPv4",
         Family::V6 => "IPv6",
     };
