@@ -13,6 +13,7 @@ use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use crate::dispatch;
 use crate::error::{Error, at};
+use crate::filter;
 use crate::foreign;
 use crate::hook::{Hook, Means, Point};
 use crate::load::reasons;
@@ -231,8 +232,14 @@ pub(crate) fn describe(state: &State, hook: &Hook) -> Option<link::Description> 
     Some(link::Description {
         id: 0,
         program: program.id,
-        alive: hook.means == Means::MapAttach || name_of(hook.target).is_some(),
+        alive: hook.means == Means::MapAttach || has_filter(hook, program.id),
     })
+}
+
+/// Whether the filter of a hook is there; a kernel that does not tell leaves us the interface to go by.
+fn has_filter(hook: &Hook, program: u32) -> bool {
+    filter::is_there(hook.target, hook.point, program)
+        .unwrap_or_else(|_| name_of(hook.target).is_some())
 }
 
 /// Takes a hook off the kernel and removes its pin. `peers` gives the map of a group's sockets.
@@ -240,24 +247,16 @@ pub(crate) fn detach(state: &State, hook: &Hook) -> io::Result<()> {
     let path = state.link(hook);
     if let Ok(fd) = bpffs::open(&path) {
         match hook.means {
-            Means::Clsact => detach_clsact(hook)?,
+            Means::Clsact => {
+                let program = prog::describe(fd.as_fd())?.id;
+                filter::remove(hook.target, hook.point, program)?;
+            }
             Means::MapAttach => detach_from_map(state, hook, fd.as_fd()),
             // Unlinking would do, but only some time later.
             _ => link::detach(fd.as_fd()),
         }
     }
     bpffs::unpin(&path)
-}
-
-fn detach_clsact(hook: &Hook) -> io::Result<()> {
-    let Some(name) = name_of(hook.target) else {
-        return Ok(());
-    };
-    let title = dispatch::title(hook.since);
-    match tc::qdisc_detach_program(&name, direction(hook.point), &title) {
-        Err(tc::TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(|error| io::Error::other(reasons(&error))),
-    }
 }
 
 fn detach_from_map(state: &State, hook: &Hook, program: BorrowedFd<'_>) {

@@ -46,8 +46,8 @@ pub(crate) fn load(
     })
 }
 
-/// The name of the dispatchers that were made for a generation. Filters of TC are found again by it.
-pub(crate) fn title(since: u32) -> String {
+/// The name of the dispatchers that were made for a generation.
+fn title(since: u32) -> String {
     format!("sockc_{since:x}")
 }
 

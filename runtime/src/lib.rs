@@ -17,6 +17,7 @@ mod dispatch;
 mod error;
 mod escaped;
 mod fill;
+mod filter;
 mod foreign;
 mod groups;
 mod hook;

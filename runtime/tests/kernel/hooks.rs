@@ -94,6 +94,33 @@ fn tc_drops_both_ways_by_tcx_and_by_clsact() {
 }
 
 #[test]
+fn a_lost_filter_is_told_and_attached_again() {
+    inside(|space| {
+        let options = sockc_runtime::Options {
+            features: Some(Features {
+                tcx: false,
+                ..probe()
+            }),
+            ..space.options.clone()
+        };
+        let drops = || {
+            policy("a")
+                .on(&["lo"])
+                .rule(AttachPoint::TcIn, "r", TC_SHOT)
+        };
+        drops().apply(&options).unwrap();
+        assert!(status(&options).unwrap().unwrap().hooks[0].alive);
+        run("tc qdisc del dev lo clsact");
+        assert!(!status(&options).unwrap().unwrap().hooks[0].alive);
+        assert!(datagram_arrives());
+        drops().apply(&options).unwrap();
+        assert!(!datagram_arrives());
+        assert!(unload(&options).unwrap());
+        assert!(datagram_arrives());
+    });
+}
+
+#[test]
 fn one_switch_moves_every_hook() {
     inside(|space| {
         let all = |name: &str, verdict| {
