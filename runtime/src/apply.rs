@@ -109,6 +109,13 @@ impl<'a> Work<'a> {
         }
     }
 
+    fn note_skipped_interfaces(&mut self) {
+        let skipped = self.plan.skipped.iter();
+        self.notes.extend(skipped.map(|name| {
+            format!("the interface \"{name}\" carries no Ethernet frames: packet rules do not hold there")
+        }));
+    }
+
     /// Patterns may match nothing, and then rules hold nowhere: a person should know.
     fn note_missing_interfaces(&mut self) {
         let mut points = self.record.points.iter();
@@ -370,6 +377,7 @@ impl<'a> Work<'a> {
     /// The policy is in force; what is left is to take away the old one.
     fn finish(mut self, sockets: Vec<SlotState>) -> Applied {
         self.note_missing_interfaces();
+        self.note_skipped_interfaces();
         self.note_kept_groups();
         let _ = self.step("remove the policy before");
         if let Err(error) = settle(&self.session.state, &self.session.namespace) {

@@ -37,6 +37,11 @@ pub enum Error {
         /// Those that are there.
         present: Vec<String>,
     },
+    /// A named interface carries no Ethernet frames.
+    NoEthernet {
+        /// Its name.
+        name: String,
+    },
     /// The policy has packet rules and names no interface.
     NoInterfaceNamed {
         /// The policy.
@@ -165,6 +170,10 @@ impl fmt::Display for Error {
                 f,
                 "there is no interface \"{name}\" in this network namespace; it has {}",
                 present.join(", ")
+            ),
+            Self::NoEthernet { name } => write!(
+                f,
+                "the interface \"{name}\" carries no Ethernet frames, which packet rules read; name the interface below or beside it instead"
             ),
             Self::NoInterfaceNamed { policy } => write!(
                 f,

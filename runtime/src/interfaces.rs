@@ -5,37 +5,61 @@ use sockc_compiler::artifact::{AttachPoint, Manifest};
 use crate::error::Error;
 use crate::options::Options;
 
-/// Index and name of the policy's interfaces, by index; none if it has no packet programs. A name must be there, a pattern
-/// may match nothing.
+/// What packet programs hang on.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    /// Index and name of the interfaces, by index.
+    pub(crate) interfaces: Vec<(u32, String)>,
+    /// Those that a pattern covers but that carry no Ethernet frames.
+    pub(crate) skipped: Vec<String>,
+}
+
+/// Chooses among the interfaces that are there; none if the policy has no packet programs. A name must be there, and carry
+/// Ethernet frames (`ethernet` tells), for programs would misread others; a pattern may match nothing.
 pub(crate) fn choose(
     manifest: &Manifest,
     options: &Options,
     present: &[(u32, String)],
-) -> Result<Vec<(u32, String)>, Error> {
-    if !has_packet_programs(manifest) {
-        return Ok(Vec::new());
-    }
+    ethernet: impl Fn(&str) -> Result<bool, Error>,
+) -> Result<Choice, Error> {
     let wanted = match options.interfaces.as_slice() {
         [] => &manifest.interfaces,
         _ => &options.interfaces,
     };
+    check_present(wanted, present)?;
+    let mut choice = Choice::default();
+    if !has_packet_programs(manifest) {
+        return Ok(choice);
+    }
     if wanted.is_empty() {
         return Err(Error::NoInterfaceNamed {
             policy: manifest.policy.clone(),
         });
     }
-    for name in wanted.iter().filter(|name| !is_pattern(name)) {
-        if !present.iter().any(|(_, there)| there == name) {
-            return Err(Error::NoInterface {
-                name: name.clone(),
-                present: present.iter().map(|(_, name)| name.clone()).collect(),
-            });
+    for (index, name) in present {
+        if !wanted.iter().any(|one| covers(one, name)) {
+            continue;
+        }
+        if ethernet(name)? {
+            choice.interfaces.push((*index, name.clone()));
+        } else if wanted.contains(name) {
+            return Err(Error::NoEthernet { name: name.clone() });
+        } else {
+            choice.skipped.push(name.clone());
         }
     }
-    let chosen = present
-        .iter()
-        .filter(|(_, name)| wanted.iter().any(|one| covers(one, name)));
-    Ok(chosen.cloned().collect())
+    Ok(choice)
+}
+
+fn check_present(wanted: &[String], present: &[(u32, String)]) -> Result<(), Error> {
+    let mut named = wanted.iter().filter(|name| !is_pattern(name));
+    let missing = named.find(|name| !present.iter().any(|(_, there)| there == *name));
+    missing.map_or(Ok(()), |name| {
+        Err(Error::NoInterface {
+            name: name.clone(),
+            present: present.iter().map(|(_, name)| name.clone()).collect(),
+        })
+    })
 }
 
 fn has_packet_programs(manifest: &Manifest) -> bool {

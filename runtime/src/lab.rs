@@ -8,7 +8,8 @@
 //! Takes root; gives namespaces without names, joined by two veth pairs, closures run inside them ([`Space`]), routes and
 //! sockets for any address a policy speaks of, and a [`Probe`] that says whether a frame got past the hooks. The server also has
 //! a mount namespace with its own bpffs at [`BPFFS`]. Everything ends when the [`Lab`] is dropped: the kernel takes namespaces
-//! away with the last descriptor, so nothing can stay behind. Not here: policies, packets' meaning, verdicts.
+//! away with the last descriptor, so nothing of them can stay behind. A [`Group`] is a folder of the machine's control groups; it
+//! goes when it is dropped, and stays behind, empty, after a kill. Not here: policies, packets' meaning, verdicts.
 
 mod error;
 mod exchange;

@@ -20,6 +20,8 @@ use crate::sys::{bpffs, cgroup, netns};
 pub(crate) struct Plan {
     /// Index and name of the interfaces that packet programs hang on.
     pub(crate) interfaces: Vec<(u32, String)>,
+    /// Interfaces that a pattern covers but that packet programs cannot hang on.
+    pub(crate) skipped: Vec<String>,
     /// The groups, in the manifest's order.
     pub(crate) groups: Vec<Group>,
     /// What may be used of the kernel.
@@ -30,8 +32,13 @@ impl Plan {
     /// Finds out; an interface or a control group that is named and missing is an error.
     pub(crate) fn make(manifest: &Manifest, options: &Options) -> Result<Self, Error> {
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
+        let ethernet = |name: &str| {
+            netns::carries_ethernet(name).map_err(at(format!("look at the interface \"{name}\"")))
+        };
+        let choice = interfaces::choose(manifest, options, &present, ethernet)?;
         Ok(Self {
-            interfaces: interfaces::choose(manifest, options, &present)?,
+            interfaces: choice.interfaces,
+            skipped: choice.skipped,
             groups: groups::open(manifest)?,
             features: options.features.unwrap_or_else(probe),
         })

@@ -20,7 +20,7 @@ pub(crate) fn enter<T: Send>(
     options: &Options,
     work: impl FnOnce(&Session) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
-    let missing = caps::missing();
+    let missing = caps::missing(options.netns.is_some());
     if !missing.is_empty() {
         return Err(Error::Rights { missing });
     }

@@ -3,7 +3,7 @@
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::policy::SocketId;
 use sockc_runtime::lab::{self, BPFFS, FRONT};
-use sockc_runtime::{CounterValue, Options};
+use sockc_runtime::{CounterValue, Features, Options, probe};
 
 use super::choose::Case;
 use super::stage::{Seen, Stage};
@@ -92,6 +92,11 @@ fn in_one_lab<'c>(
     let options = Options {
         bpffs: BPFFS.into(),
         interfaces: vec![FRONT.into()],
+        // Slots that fill themselves again hang on the machine's root of control groups, which is not the lab's.
+        features: Some(Features {
+            netns_cookie_in_sock_ops: false,
+            ..probe()
+        }),
         ..Options::default()
     };
     let apply = || sockc_runtime::apply(&object, &manifest, &options);

@@ -8,10 +8,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 /// What is written each time.
-pub(crate) const DATA: &[u8; 8] = b"sixteen!";
+pub(crate) const DATA: &[u8; 8] = b"8 bytes!";
 
-/// A way to write: its name and the calls; the result is the error number, 0 for none.
-pub(crate) const WAYS: [(&str, fn(&TcpStream) -> io::Result<usize>); 9] = [
+/// Writes [`DATA`] to a connection.
+type Way = fn(&TcpStream) -> io::Result<usize>;
+
+/// The ways to write and their names.
+pub(crate) const WAYS: [(&str, Way); 9] = [
     ("send", |stream| send(stream, 0)),
     ("send MSG_MORE", |stream| send(stream, libc::MSG_MORE)),
     ("send MSG_OOB", |stream| send(stream, libc::MSG_OOB)),

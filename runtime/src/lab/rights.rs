@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::sys::caps;
+
 /// The capabilities of a lab, by their bit: raw frames, interfaces, namespaces, programs.
 const NEEDED: [(u32, &str); 4] = [
     (12, "CAP_NET_ADMIN"),
@@ -13,7 +15,9 @@ const NEEDED: [(u32, &str); 4] = [
 /// The names of the capabilities that miss; all of them where the system does not tell.
 #[must_use]
 pub fn missing_rights() -> Vec<&'static str> {
-    let effective = effective().unwrap_or(0);
+    // Of a user namespace they do not hold for the machine, and bpf(2) refuses.
+    let told = effective().filter(|_| caps::in_first_user_namespace());
+    let effective = told.unwrap_or(0);
     let misses = |&&(bit, _): &&(u32, &str)| effective >> bit & 1 == 0;
     NEEDED
         .iter()

@@ -7,12 +7,24 @@ const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
 /// CAP_SYS_ADMIN, which stands for CAP_BPF on every kernel.
 const SYS_ADMIN: u32 = 21;
 
-/// The capabilities that miss; none if all is well or if the kernel does not tell.
-pub(crate) fn missing() -> Vec<&'static str> {
+/// The capabilities that miss, for work in the caller's network namespace or (`elsewhere`) in another; none if all is well or
+/// if the kernel does not tell.
+pub(crate) fn missing(elsewhere: bool) -> Vec<&'static str> {
     let Ok(status) = fs::read_to_string("/proc/thread-self/status") else {
         return Vec::new();
     };
-    effective(&status).map_or_else(Vec::new, missing_of)
+    let effective = effective(&status).map(|bits| if in_first_user_namespace() { bits } else { 0 });
+    effective.map_or_else(Vec::new, |bits| missing_of(bits, elsewhere))
+}
+
+/// Whether capabilities hold for the machine: those of another user namespace say nothing to bpf(2). The first one maps every
+/// user to itself; a kernel without user namespaces has no such file.
+pub(crate) fn in_first_user_namespace() -> bool {
+    fs::read_to_string("/proc/thread-self/uid_map").map_or(true, |map| maps_everybody(&map))
+}
+
+fn maps_everybody(map: &str) -> bool {
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 fn effective(status: &str) -> Option<u64> {
@@ -22,13 +34,15 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-fn missing_of(effective: u64) -> Vec<&'static str> {
+fn missing_of(effective: u64, elsewhere: bool) -> Vec<&'static str> {
     let has = |bit: u32| effective >> bit & 1 == 1;
     let stands_in = |name: &str| name == "CAP_BPF" && has(SYS_ADMIN);
-    NEEDED
-        .iter()
+    // setns(2) wants it.
+    let to_enter = elsewhere.then_some((SYS_ADMIN, "CAP_SYS_ADMIN"));
+    let needed = NEEDED.into_iter().chain(to_enter);
+    needed
         .filter(|(bit, name)| !has(*bit) && !stands_in(name))
-        .map(|(_, name)| *name)
+        .map(|(_, name)| name)
         .collect()
 }
 
@@ -58,13 +72,25 @@ mod tests {
 
     #[test]
     fn names_what_misses() {
-        assert_eq!(missing_of(0), ["CAP_NET_ADMIN", "CAP_BPF"]);
-        assert_eq!(missing_of(1 << 12 | 1 << 39), Vec::<&str>::new());
-        assert_eq!(missing_of(1 << 12 | 1 << 21), Vec::<&str>::new());
-        assert_eq!(missing_of(1 << 39), ["CAP_NET_ADMIN"]);
+        assert_eq!(missing_of(0, false), ["CAP_NET_ADMIN", "CAP_BPF"]);
+        assert_eq!(missing_of(1 << 12 | 1 << 39, false), Vec::<&str>::new());
+        assert_eq!(missing_of(1 << 12 | 1 << 21, false), Vec::<&str>::new());
+        assert_eq!(missing_of(1 << 39, false), ["CAP_NET_ADMIN"]);
+        assert_eq!(
+            missing_of(1 << 12 | 1 << 39, true),
+            ["CAP_SYS_ADMIN"],
+            "to enter a namespace"
+        );
         assert_eq!(
             effective("Name:\tx\nCapEff:\t0000000000001000\n"),
             Some(1 << 12)
         );
+    }
+
+    #[test]
+    fn a_user_namespace_is_told_by_its_map() {
+        assert!(maps_everybody("         0          0 4294967295\n"));
+        assert!(!maps_everybody("         0       1000          1\n"));
+        assert!(!maps_everybody(""));
     }
 }

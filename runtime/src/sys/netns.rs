@@ -108,6 +108,32 @@ pub(crate) fn within<T: Send>(
     })
 }
 
+/// Whether the frames of an interface of the calling thread's namespace begin with an Ethernet header.
+pub(crate) fn carries_ethernet(name: &str) -> io::Result<bool> {
+    let kind = SockType::Datagram;
+    let socket = socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: the struct is integers and arrays of them, for which zeros are valid.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    let place = request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1);
+    for (to, byte) in place.zip(name.bytes()) {
+        *to = byte.cast_signed();
+    }
+    // SAFETY: the request lives through the call.
+    let result = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCGIFHWADDR,
+            std::ptr::from_mut(&mut request),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call just wrote this member of the union.
+    let hardware = unsafe { request.ifr_ifru.ifru_hwaddr.sa_family };
+    Ok(hardware == libc::ARPHRD_ETHER || hardware == libc::ARPHRD_LOOPBACK)
+}
+
 /// The interfaces of the calling thread's namespace: index and name, by index.
 pub(crate) fn interfaces() -> io::Result<Vec<(u32, String)>> {
     let list = nix::net::if_::if_nameindex()?;

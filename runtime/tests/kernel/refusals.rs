@@ -51,6 +51,31 @@ fn a_missing_interface_is_named() {
 }
 
 #[test]
+fn an_interface_is_looked_for_even_if_only_lookups_are_left() {
+    inside(|space| {
+        let lookup = policy("l").on(&["eth7"]).steer(53, 0);
+        let error = refused(space, lookup, &space.options);
+        assert!(matches!(error, Error::NoInterface { .. }), "{error}");
+    });
+}
+
+#[test]
+fn an_interface_without_ethernet_is_refused_by_name_and_skipped_by_pattern() {
+    inside(|space| {
+        let tun = ["tuntap", "add", "mode", "tun", "name", "t0"];
+        if !Command::new("ip").args(tun).status().unwrap().success() {
+            println!("skipped: needs tun");
+            return;
+        }
+        let error = refused(space, drops().on(&["t0", "lo"]), &space.options);
+        assert!(error.to_string().contains("\"t0\""), "{error}");
+        let applied = drops().on(&["t*", "lo"]).apply(&space.options).unwrap();
+        assert_eq!(applied.interfaces.len(), 1);
+        assert!(applied.notes[0].contains("\"t0\""), "{:?}", applied.notes);
+    });
+}
+
+#[test]
 fn another_xdp_program_is_named_and_left() {
     inside(|space| {
         let file = space.folder().join("other.o");

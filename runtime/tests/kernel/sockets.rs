@@ -215,6 +215,10 @@ fn a_steered_port_is_no_obstacle_to_filling() {
             .unwrap();
         assert_eq!(applied.sockets[0].state, Fill::Filled);
         assert_eq!(reaches("127.0.0.9:53", &[&server, &other]), Some(53));
+        let _server = TcpListener::bind("[::1]:53").unwrap();
+        let again = policy("u").socket(0, 6, "[::1]:53").steer(53, 0);
+        let applied = again.apply(&space.options).unwrap();
+        assert_eq!(applied.sockets[0].state, Fill::Filled);
     });
 }
 
