@@ -23,8 +23,13 @@ mod space;
 mod state;
 mod sysctl;
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use error::While as _;
 
 pub use error::Error;
 pub use exchange::{Written, exchange};
@@ -46,6 +51,9 @@ pub const BACK: &str = "back";
 pub const MAC: [u8; 6] = [0x02, 0x73, 0x6b, 0, 0, 1];
 /// The largest IP packet that fits through; native XDP on veth takes a page less its headroom.
 pub const MTU: u32 = 3400;
+
+/// How long an interface may take until it runs: a second or two on a machine where many come and go.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The client's own addresses on [`FRONT`]: from the end of what is set aside for tests of networks, and local ones.
 pub const CLIENT: [IpAddr; 2] = [
@@ -86,6 +94,9 @@ impl Lab {
         for (space, addresses) in [(&lab.client, CLIENT), (&lab.server, SERVER)] {
             space.run(|| raise(addresses))??;
         }
+        for space in [&lab.client, &lab.server] {
+            space.run(settle)??;
+        }
         Ok(lab)
     }
 
@@ -123,6 +134,22 @@ fn raise(addresses: [IpAddr; 2]) -> Result<(), Error> {
         let length = if address.is_ipv4() { 30 } else { 126 };
         netlink.address(FRONT, address, length)
     })
+}
+
+/// Waits until frames can leave by every interface of the present namespace.
+fn settle() -> Result<(), Error> {
+    let mut netlink = Netlink::open()?;
+    for name in [FRONT, BACK] {
+        let began = Instant::now();
+        while !netlink.is_running(name)? {
+            if began.elapsed() > PATIENCE {
+                let late = io::Error::from(io::ErrorKind::TimedOut);
+                return Err(late).doing(|| format!("waiting for interface `{name}` to run"));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

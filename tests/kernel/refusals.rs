@@ -251,7 +251,7 @@ fn a_stop_before_any_step_until_the_switch_changes_nothing() {
             watch: Some(Arc::new(move |step| {
                 let mut count = count.lock().unwrap();
                 *count += 1;
-                if *count > number || step == "fill the sockets again" {
+                if *count > number || step == "switch" {
                     return ControlFlow::Break(());
                 }
                 ControlFlow::Continue(())
@@ -264,7 +264,7 @@ fn a_stop_before_any_step_until_the_switch_changes_nothing() {
         let Error::Stopped { step } = error else {
             panic!("{error}")
         };
-        let last = step == "fill the sockets again";
+        let last = step == "switch";
         stopped.push(step);
         if last {
             break;

@@ -73,6 +73,23 @@ impl Netlink {
             .doing(doing)
     }
 
+    /// Whether frames can leave by an interface. A device drops what it is given until the kernel has noticed, in its own
+    /// time, that the other end is up too; on newer kernels the question itself makes it notice.
+    pub(super) fn is_running(&mut self, name: &str) -> Result<bool, Error> {
+        let doing = || format!("asking whether interface `{name}` is running");
+        let mut message = LinkMessage::default();
+        message.header.index = if_nametoindex(name).doing(doing)?;
+        match self
+            .exchange(RouteNetlinkMessage::GetLink(message), 0)
+            .doing(doing)?
+        {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                Ok(link.header.flags.contains(LinkFlags::Running))
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Gives an interface an address of its own.
     pub fn address(&mut self, name: &str, address: IpAddr, length: u8) -> Result<(), Error> {
         let doing = || format!("giving interface `{name}` the address {address}/{length}");
@@ -145,22 +162,31 @@ impl Netlink {
             .doing(doing)
     }
 
-    /// Sends one request and reads the kernel's answer to it.
+    /// Has the kernel do something.
     fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        match self.exchange(message, NLM_F_ACK | flags)? {
+            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends one request and reads the kernel's answer to it.
+    fn exchange(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<NetlinkPayload<RouteNetlinkMessage>> {
         let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        header.flags = NLM_F_REQUEST | flags;
         let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
         self.socket.send(&bytes, 0)?;
         let (answer, _) = self.socket.recv_from_full()?;
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
-            .map_err(io::Error::other)?;
-        match answer.payload {
-            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
-            _ => Ok(()),
-        }
+        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+            .map(|answer| answer.payload)
+            .map_err(io::Error::other)
     }
 }
 
