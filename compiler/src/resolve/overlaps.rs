@@ -73,7 +73,9 @@ mod tests {
 
     #[test]
     fn what_begins_inside_another_overlaps_it_and_neighbours_do_not() {
-        let table: [(&[(u16, u16)], &[(usize, usize)]); 7] = [
+        /// Ranges, and for each that overlaps one before it: which, and with which.
+        type Row<'a> = (&'a [(u16, u16)], &'a [(usize, usize)]);
+        let table: [Row<'_>; 7] = [
             (&[(0, 9), (10, 19)], &[]),
             (&[(10, 19), (0, 9)], &[]),
             (&[(0, 9), (9, 19)], &[(1, 0)]),

@@ -271,7 +271,7 @@ fn a_default_of_no_group_is_warned_of_unless_the_group_may_be_unseen() {
     let text = "default send drop";
     assert_eq!(complaint(text).code, codes::MATCHES_NOTHING);
     let mut sources = SourceMap::default();
-    let id = sources.add("test.sk", &format!("{text}\nallow send tcp"));
+    let id = sources.add("test.sk", format!("{text}\nallow send tcp"));
     let (file, _) = parse(&sources, id);
     assert_eq!(resolve_incomplete(&file, &sources), []);
 }
