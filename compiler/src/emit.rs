@@ -50,11 +50,13 @@ impl Display for EmitError {
 pub fn emit(function: &Function, target: &Target) -> Result<Program, EmitError> {
     validate(function).map_err(EmitError::Invalid)?;
     let order = forward_order(function).unwrap_or_default();
+    let pinned = registers::pinned(function);
     let mut items = Vec::new();
     let mut starts = SecondaryMap::with_default(usize::MAX);
     for (index, &block) in order.iter().enumerate() {
         starts[block] = items.len();
-        items.extend(block_items(function, block, order.get(index + 1).copied())?);
+        let next = order.get(index + 1).copied();
+        items.extend(block_items(function, &pinned, block, next)?);
     }
     let layout = Layout::settle(&items, &starts, target)?;
     let mut program = Program {

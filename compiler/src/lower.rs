@@ -167,6 +167,7 @@ struct Lowering<'a> {
     head: Origin,
     used: FieldSet,
     questions: Questions,
+    origins: BTreeMap<u32, Origin>,
     leaves: BTreeMap<(Family, u32), Block>,
     outcomes: BTreeMap<(Family, Outcome), Block>,
     accounts: BTreeMap<Block, Block>,
@@ -203,7 +204,7 @@ impl<'a> Lowering<'a> {
             probe: builder.pinned(Register::R2),
         };
         let frame = Frame::new(&mut builder);
-        let head = builder.origin(source.head.clone());
+        let head = builder.first_origin();
         Self {
             source,
             builder,
@@ -212,6 +213,7 @@ impl<'a> Lowering<'a> {
             head,
             used: used_fields(&source),
             questions: Questions::default(),
+            origins: BTreeMap::new(),
             leaves: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             accounts: BTreeMap::new(),

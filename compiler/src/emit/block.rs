@@ -72,12 +72,13 @@ impl Item {
 /// The items of a block; `next` is laid out right behind it.
 pub(super) fn block_items(
     function: &Function,
+    pinned: &[Register],
     block: Block,
     next: Option<Block>,
 ) -> Result<Vec<Item>, EmitError> {
     let mut emitter = Emitter {
         function,
-        registers: Registers::new(function, block),
+        registers: Registers::new(function, pinned, block),
         items: Vec::new(),
         next,
     };

@@ -1,6 +1,6 @@
 //! Registers for the values of one block: the first free one, freed after the last read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bpf::opcode::Register;
 use crate::ir::{Arg, Block, End, Function, Inst, Operand, Value};
@@ -19,13 +19,15 @@ const SCRATCH: [Register; 6] = [
 /// The registers of one block.
 pub(super) struct Registers<'f> {
     function: &'f Function,
+    /// The registers of the function's pinned values, which no other value gets.
+    pinned: &'f [Register],
     block: Block,
     last_read: BTreeMap<Value, usize>,
     held: BTreeMap<Value, Register>,
 }
 
 impl<'f> Registers<'f> {
-    pub(super) fn new(function: &'f Function, block: Block) -> Self {
+    pub(super) fn new(function: &'f Function, pinned: &'f [Register], block: Block) -> Self {
         let data = &function.blocks[block];
         let mut last_read = BTreeMap::new();
         for (index, inst) in data.insts.iter().enumerate() {
@@ -48,6 +50,7 @@ impl<'f> Registers<'f> {
         }
         Self {
             function,
+            pinned,
             block,
             last_read,
             held: BTreeMap::new(),
@@ -88,13 +91,15 @@ impl<'f> Registers<'f> {
     }
 
     fn is_free(&self, register: Register) -> bool {
-        self.held.values().all(|&held| held != register)
-            && self
-                .function
-                .values
-                .values()
-                .all(|data| data.pinned != Some(register))
+        self.held.values().all(|&held| held != register) && !self.pinned.contains(&register)
     }
+}
+
+/// The registers of a function's pinned values.
+pub(super) fn pinned(function: &Function) -> Vec<Register> {
+    let all = function.values.values();
+    let registers: BTreeSet<Register> = all.filter_map(|data| data.pinned).collect();
+    registers.into_iter().collect()
 }
 
 fn reads(inst: &Inst, mut read: impl FnMut(Value)) {

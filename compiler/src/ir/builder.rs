@@ -97,15 +97,15 @@ impl Builder {
         })
     }
 
-    /// A place that code comes from.
+    /// The place that the first block comes from.
+    #[must_use]
+    pub fn first_origin(&self) -> Origin {
+        self.function.blocks[self.function.entry].origin
+    }
+
+    /// One more place that code comes from. Whoever asks twice for a place gets two.
     pub fn origin(&mut self, data: OriginData) -> Origin {
-        let known = self
-            .function
-            .origins
-            .iter()
-            .find(|(_, known)| **known == data)
-            .map(|(origin, _)| origin);
-        known.unwrap_or_else(|| self.function.origins.push(data))
+        self.function.origins.push(data)
     }
 
     /// From now on blocks are made with this origin.

@@ -104,8 +104,13 @@ impl Lowering<'_> {
                 .default_of(direction(self.source.chain.hook))
                 .map(|line| &line.place),
         };
-        let data = place.map_or_else(|| self.source.head.clone(), origin_of);
-        let origin = self.builder.origin(data);
+        let origin = match place {
+            Some(place) => *self
+                .origins
+                .entry(index)
+                .or_insert_with(|| self.builder.origin(origin_of(place))),
+            None => self.head,
+        };
         self.builder.set_origin(origin);
     }
 
