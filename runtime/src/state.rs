@@ -227,7 +227,16 @@ pub(crate) enum Access {
 /// The lock on a state folder; it ends when this is dropped, or with the process.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _folder: File,
+    folder: File,
+}
+
+impl Drop for Lock {
+    /// A process that another thread is just starting has the descriptor too, until it runs its own program: closing ours
+    /// alone would leave the folder locked for that while.
+    fn drop(&mut self) {
+        // SAFETY: flock(2) takes a descriptor, which lives through the call, and a number.
+        unsafe { libc::flock(self.folder.as_raw_fd(), libc::LOCK_UN) };
+    }
 }
 
 impl Lock {
@@ -248,7 +257,7 @@ impl Lock {
                 if same(&folder, state.root()) {
                     // Between the first look and the lock somebody else may have made it.
                     state.check_owner()?;
-                    return Ok(Some(Self { _folder: folder }));
+                    return Ok(Some(Self { folder }));
                 }
                 continue;
             }
