@@ -127,12 +127,13 @@ fn cgroup_root() -> PathBuf {
 }
 
 impl Space {
-    /// Every name below the state folder, sorted.
+    /// The state folder and every name below it, sorted.
     pub(crate) fn tree(&self) -> Vec<String> {
         let mut found = Vec::new();
         collect(&self.options.bpffs, &mut found);
-        // The kernel puts these into every bpf file system.
-        found.retain(|name| !name.ends_with(".debug"));
+        // The kernel puts files of its own into every bpf file system, and `ip` folders into the first it finds.
+        let ours = self.options.bpffs.join("sockc");
+        found.retain(|name| Path::new(name).starts_with(&ours));
         found.sort();
         found
     }
