@@ -80,7 +80,7 @@ pub struct ValueData {
     pub pinned: Option<Register>,
 }
 
-/// A stack slot. The emitter places it; `misaligned` slots are kept off 8-byte boundaries.
+/// A stack slot, at the place that the builder gave it.
 #[derive(Clone, Copy, Debug)]
 pub struct SlotData {
     /// Size in bytes.

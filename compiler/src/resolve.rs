@@ -7,7 +7,7 @@
 mod addresses;
 mod clauses;
 pub mod codes;
-mod conditions;
+pub(crate) mod conditions;
 mod declared;
 mod groups;
 mod hooks;

@@ -34,8 +34,8 @@ fn one_condition(written: &Spanned<Written>, report: &mut Report) -> Option<Cond
             SocketState::Listening => SocketTest::Listening,
         })),
         Written::TcpFlags { set, clear } => Some(Condition::TcpFlags {
-            set: flags(set),
-            clear: flags(clear),
+            set: flag_bits(set),
+            clear: flag_bits(clear),
         }),
         Written::Fragment => Some(Condition::Fragment),
         Written::Length(comparison, number) => Some(length(*comparison, number.value)),
@@ -47,7 +47,8 @@ fn one_condition(written: &Spanned<Written>, report: &mut Report) -> Option<Cond
     }
 }
 
-fn flags(flags: &[Spanned<TcpFlag>]) -> u8 {
+/// TCP flags as the bits of their header byte (RFC 9293, section 3.1).
+pub(crate) fn flag_bits(flags: &[Spanned<TcpFlag>]) -> u8 {
     flags.iter().fold(0, |bits, flag| {
         bits | match flag.value {
             TcpFlag::Fin => 0x01,

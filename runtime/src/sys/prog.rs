@@ -81,11 +81,7 @@ pub(crate) fn attach(
     target: BorrowedFd<'_>,
     kind: bpf_attach_type,
 ) -> io::Result<()> {
-    let mut a = attr();
-    a.__bindgen_anon_5.__bindgen_anon_1.target_fd = number(target);
-    a.__bindgen_anon_5.attach_bpf_fd = number(program);
-    a.__bindgen_anon_5.attach_type = kind as u32;
-    call(bpf_cmd::BPF_PROG_ATTACH, &mut a).map(drop)
+    attachment(bpf_cmd::BPF_PROG_ATTACH, program, target, kind)
 }
 
 /// Takes a program that was attached without a link off its map.
@@ -94,11 +90,20 @@ pub(crate) fn detach(
     target: BorrowedFd<'_>,
     kind: bpf_attach_type,
 ) -> io::Result<()> {
+    attachment(bpf_cmd::BPF_PROG_DETACH, program, target, kind)
+}
+
+fn attachment(
+    command: bpf_cmd,
+    program: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    kind: bpf_attach_type,
+) -> io::Result<()> {
     let mut a = attr();
     a.__bindgen_anon_5.__bindgen_anon_1.target_fd = number(target);
     a.__bindgen_anon_5.attach_bpf_fd = number(program);
     a.__bindgen_anon_5.attach_type = kind as u32;
-    call(bpf_cmd::BPF_PROG_DETACH, &mut a).map(drop)
+    call(command, &mut a).map(drop)
 }
 
 /// Where programs are asked for.

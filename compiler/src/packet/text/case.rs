@@ -1,6 +1,5 @@
 //! What a packet is while its text is read: the plain values, and what was said so far.
 
-use sockc_grammar::ast::TcpFlag;
 use sockc_grammar::diagnostic::{Code, Diagnostic};
 use sockc_grammar::source::{Span, Spanned};
 
@@ -70,20 +69,4 @@ pub(super) fn once<T>(
     }
     *place = Some(Spanned { value, span });
     Ok(())
-}
-
-/// Flags as bits.
-pub(super) fn bits(flags: &[Spanned<TcpFlag>]) -> u8 {
-    flags.iter().fold(0, |bits, flag| {
-        bits | match flag.value {
-            TcpFlag::Fin => 0x01,
-            TcpFlag::Syn => 0x02,
-            TcpFlag::Rst => 0x04,
-            TcpFlag::Psh => 0x08,
-            TcpFlag::Ack => 0x10,
-            TcpFlag::Urg => 0x20,
-            TcpFlag::Ece => 0x40,
-            TcpFlag::Cwr => 0x80,
-        }
-    })
 }

@@ -4,12 +4,13 @@ use sockc_grammar::ast::{Name, SocketState, TcpFlag, With};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::case::{Said, bits, mistake, once};
+use super::case::{Said, mistake, once};
 use super::codes;
 use crate::event::SocketAnswer;
 use crate::names;
 use crate::policy::Policy;
 use crate::resolve::codes as meaning;
+use crate::resolve::conditions::flag_bits;
 
 /// Everything that is said behind `with`, each thing once.
 pub(super) fn said(items: &[Spanned<With>], policy: &Policy) -> Result<Said, Box<Diagnostic>> {
@@ -84,10 +85,10 @@ fn answer(state: Option<SocketState>, span: Span) -> Result<SocketAnswer, Box<Di
 
 /// The flags that are set; those that are named as clear are clear anyway.
 fn flags(set: &[Spanned<TcpFlag>], clear: &[Spanned<TcpFlag>]) -> Result<u8, Box<Diagnostic>> {
-    let set_bits = bits(set);
+    let set_bits = flag_bits(set);
     let both = clear
         .iter()
-        .find(|flag| set_bits & bits(std::slice::from_ref(flag)) != 0);
+        .find(|flag| set_bits & flag_bits(std::slice::from_ref(flag)) != 0);
     match both {
         None => Ok(set_bits),
         Some(flag) => Err(mistake(
