@@ -151,7 +151,7 @@ fn build(
         end: 0,
     };
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
-    let mut store = Store::default();
+    let mut store = Store::of(policy);
     let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
     let decisions = chains
         .iter()

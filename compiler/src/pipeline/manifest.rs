@@ -11,7 +11,7 @@ use crate::artifact::{
 use crate::hook::Hook;
 use crate::lower::{self, CounterSlots};
 use crate::place::Chain;
-use crate::policy::{Action, Direction, Family, GroupId, Policy};
+use crate::policy::{Action, DefaultVerdict, Direction, Family, GroupId, Policy};
 use crate::target::Target;
 
 /// Slots of the maps `counters` and `sockets`.
@@ -41,7 +41,7 @@ impl Slots {
         let mut directions = Vec::new();
         for direction in DIRECTIONS {
             let default = policy.default_of(direction).map(|line| {
-                let verdict = if line.allow { "allow" } else { "drop" };
+                let verdict = default_word(line.verdict);
                 let mut counter = bare(
                     CounterKind::Default,
                     line.place.text.clone(),
@@ -53,10 +53,9 @@ impl Slots {
                 push(&mut counters, counter)
             });
             let malformed = has_packets(direction, chains).then(|| {
-                let verdict = if policy.default_of(direction).is_some_and(|line| !line.allow) {
-                    "drop"
-                } else {
-                    "allow"
+                let verdict = match policy.default_of(direction).map(|line| line.verdict) {
+                    Some(DefaultVerdict::Drop | DefaultVerdict::Reject) => "drop",
+                    Some(DefaultVerdict::Allow) | None => "allow",
                 };
                 let counter = bare(
                     CounterKind::Malformed,
@@ -131,13 +130,23 @@ fn rule_counter(rule: &crate::policy::Rule) -> Counter {
     }
 }
 
+/// The verb of a default.
+fn default_word(verdict: DefaultVerdict) -> &'static str {
+    match verdict {
+        DefaultVerdict::Allow => "allow",
+        DefaultVerdict::Drop => "drop",
+        DefaultVerdict::Reject => "reject",
+    }
+}
+
 /// The verb of an action.
 fn verb(action: Action) -> &'static str {
     match action {
         Action::Allow => "allow",
         Action::Drop => "drop",
+        Action::Reject => "reject",
         Action::Count => "count",
-        Action::Redirect(_) => "redirect",
+        Action::Redirect(_) | Action::Forward(_) => "redirect",
         Action::Shortcut(_) => "shortcut",
     }
 }
@@ -147,7 +156,9 @@ fn socket_slots(policy: &Policy) -> (lower::SocketSlots, u32) {
     let mut next = 0u32;
     for (socket, data) in &policy.sockets {
         slots[socket] = data
-            .listen
+            .origin
+            .listen()
+            .unwrap_or_default()
             .iter()
             .map(|listen| {
                 next += 1;
@@ -205,7 +216,9 @@ fn named_socket(socket: &crate::policy::Socket, slots: &[(Family, u8, u32)]) -> 
         name: socket.name.clone(),
         drop_if_absent: socket.drop_if_absent,
         slots: socket
-            .listen
+            .origin
+            .listen()
+            .unwrap_or_default()
             .iter()
             .zip(slots)
             .map(|(listen, &(.., index))| Slot {
