@@ -62,6 +62,7 @@ fn map(name: &str, kind: MapKind, [key_size, value_size, max_entries, flags]: [u
         value_size,
         max_entries,
         flags,
+        data: None,
     }
 }
 
@@ -209,6 +210,7 @@ impl Policy {
                 .map(|(insn, map)| Relocation {
                     insn: *insn,
                     map: ids[*map],
+                    value_offset: None,
                 })
                 .collect(),
             lines: vec![Line {
