@@ -3,6 +3,7 @@
 use cranelift_entity::{PrimaryMap, entity_impl};
 use serde::{Deserialize, Serialize};
 
+use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::hook::Hook;
 
@@ -75,13 +76,16 @@ pub struct Program {
     pub lines: Vec<Line>,
 }
 
-/// A reference to a map in the first half of a 64-bit immediate load.
+/// A reference to a map, or into a map's value, in the first half of a 64-bit immediate load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relocation {
     /// The instruction, counted in 8-byte units.
     pub insn: u32,
     /// The map.
     pub map: MapId,
+    /// `None` for the map itself (`BPF_PSEUDO_MAP_FD`). Else the address so many bytes into the only value of a map with
+    /// [`MapSpec::data`] (`BPF_PSEUDO_MAP_VALUE`); the load's second half holds the same number.
+    pub value_offset: Option<u32>,
 }
 
 /// From this instruction on, the code comes from this line.
@@ -114,6 +118,29 @@ pub struct MapSpec {
     pub max_entries: u32,
     /// `BPF_F_…`
     pub flags: u32,
+    /// The contents of a table: an array with one entry that is filled, frozen, and only read by programs, through an
+    /// address into its value (see [`Relocation::value_offset`]). The value is as long as this. A table travels in the
+    /// section `.rodata.NAME`. `None` for every other map, which starts empty.
+    pub data: Option<Vec<u8>>,
+}
+
+/// Most bytes of a table: Linux 5.10 refuses values beyond `KMALLOC_MAX_SIZE`.
+pub const TABLE_LIMIT: usize = 4 << 20;
+
+impl MapSpec {
+    /// A constant table of 1 to [`TABLE_LIMIT`] bytes.
+    #[must_use]
+    pub fn table(name: impl Into<String>, data: Vec<u8>) -> Self {
+        Self {
+            name: name.into(),
+            kind: MapKind::Array,
+            key_size: 4,
+            value_size: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            max_entries: 1,
+            flags: BPF_F_RDONLY_PROG,
+            data: Some(data),
+        }
+    }
 }
 
 /// The map types that are used.
@@ -125,23 +152,33 @@ pub enum MapKind {
     Array = 2,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`
     PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_LRU_HASH`: a full one forgets what was not used for long.
+    LruHash = 9,
+    /// `BPF_MAP_TYPE_LPM_TRIE`: keys are prefixes, a `u32` of prefix bits in host order and then the address in network
+    /// order; needs `BPF_F_NO_PREALLOC`.
+    LpmTrie = 11,
     /// `BPF_MAP_TYPE_SOCKMAP`
     SockMap = 15,
     /// `BPF_MAP_TYPE_SOCKHASH`
     SockHash = 18,
     /// `BPF_MAP_TYPE_SK_STORAGE`
     SkStorage = 24,
+    /// `BPF_MAP_TYPE_RINGBUF`: no keys or values; `max_entries` are bytes, a power of two of whole pages.
+    RingBuf = 27,
 }
 
 impl MapKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Hash,
         Self::Array,
         Self::PerCpuArray,
+        Self::LruHash,
+        Self::LpmTrie,
         Self::SockMap,
         Self::SockHash,
         Self::SkStorage,
+        Self::RingBuf,
     ];
 }
 

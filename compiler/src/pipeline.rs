@@ -245,7 +245,9 @@ fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
 
 fn program(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
     emit(function, target).map_err(|error| match error {
-        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) => Stop::Bug(error.to_string()),
+        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
+            Stop::Bug(error.to_string())
+        }
         EmitError::TooFar | EmitError::TooManyInsns(_) => {
             let label = format!(
                 "program `{}` on target {}: {error}",
@@ -360,6 +362,7 @@ fn map(name: &str, kind: MapKind, key_size: u32, value_size: u32, max_entries: u
         value_size,
         max_entries,
         flags: 0,
+        data: None,
     }
 }
 

@@ -62,6 +62,7 @@ fn map(name: &str, kind: MapKind, [key_size, value_size, max_entries, flags]: [u
         value_size,
         max_entries,
         flags,
+        data: None,
     }
 }
 
@@ -102,6 +103,34 @@ impl Policy {
             asm::exit(),
         ];
         self.add(point, code, &[(1, COUNTERS)])
+    }
+
+    /// The maps that grow while they are in force, unused: what the kernel wants of each kind is looked at when it is made.
+    pub(crate) fn live_maps(mut self) -> Self {
+        let maps = [
+            map("live", MapKind::LpmTrie, [8, 8, 1000, 1]),
+            map("rates", MapKind::LruHash, [8, 8, 1000, 0]),
+            map("events", MapKind::RingBuf, [0, 0, 1 << 16, 0]),
+        ];
+        for map in maps {
+            self.artifact.maps.push(map);
+        }
+        self
+    }
+
+    /// A program that gives the verdict which the last byte of a table holds.
+    pub(crate) fn tabled(mut self, point: AttachPoint, verdict: u8) -> Self {
+        let mut data = vec![0xff; 1000];
+        data.push(verdict);
+        let offset = u32::try_from(data.len() - 1).unwrap();
+        self.artifact.maps.push(MapSpec::table("table", data));
+        let [first, second] = asm::load_map_value(R1, offset.cast_signed());
+        let code = vec![first, second, asm::load(Width::B, R0, R1, 0), asm::exit()];
+        let map = self.artifact.maps.len() - 1;
+        let mut policy = self.add(point, code, &[(0, map)]);
+        let program = policy.artifact.programs.last_mut().unwrap();
+        program.relocations[0].value_offset = Some(offset);
+        policy
     }
 
     /// A program that sends every lookup for a TCP port to a slot, or refuses it if the slot is empty.
@@ -209,6 +238,7 @@ impl Policy {
                 .map(|(insn, map)| Relocation {
                     insn: *insn,
                     map: ids[*map],
+                    value_offset: None,
                 })
                 .collect(),
             lines: vec![Line {
