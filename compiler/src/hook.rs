@@ -51,6 +51,21 @@ pub enum Verb {
     Shortcut,
 }
 
+impl Verb {
+    /// The word of the language.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Count => "count",
+            Self::Redirect | Self::Forward => "redirect",
+            Self::Shortcut => "shortcut",
+        }
+    }
+}
+
 impl From<Action> for Verb {
     fn from(action: Action) -> Self {
         match action {

@@ -3,6 +3,7 @@
 //! Takes a source map and the file to compile; gives every stage's result up to the first that refuses. Not here: any
 //! stage's own work.
 
+mod live;
 mod manifest;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
@@ -188,6 +189,7 @@ fn build(
         attach.push(Attach {
             program: name,
             point: AttachPoint::of(chain.hook, group),
+            class: chain.class.map(|class| class.as_u32() as usize),
         });
     }
     for group in policy.groups.keys() {
@@ -205,6 +207,7 @@ fn build(
         attach.push(Attach {
             program: name,
             point: AttachPoint::SockOps(place_of(group, &groups)),
+            class: None,
         });
     }
     for function in &functions {
@@ -219,6 +222,7 @@ fn build(
             programs,
             maps,
             manifest,
+            netns: Vec::new(),
         },
     })
 }
@@ -394,6 +398,8 @@ fn bare(
         line: 0,
         direction: direction.into(),
         verdict: verdict.into(),
+        audit: false,
+        log: None,
     }
 }
 

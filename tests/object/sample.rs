@@ -23,6 +23,7 @@ pub(crate) fn artifact() -> Artifact {
         ],
         maps: maps(),
         manifest: manifest(),
+        netns: Vec::new(),
     }
 }
 
@@ -81,11 +82,17 @@ fn manifest() -> Manifest {
         programs: vec![Attach {
             program: "xdp_in".to_owned(),
             point: AttachPoint::Xdp,
+            class: None,
         }],
         sockets: Vec::new(),
         groups: Vec::new(),
         counters: Vec::new(),
         sources: vec![("sample.sk".to_owned(), "default allow\n".to_owned())],
+        classes: Vec::new(),
+        sets: Vec::new(),
+        maps: Vec::new(),
+        ports: Vec::new(),
+        namespaces: Vec::new(),
         target: "host".to_owned(),
     }
 }

@@ -45,6 +45,7 @@ pub fn read(bytes: &[u8]) -> Result<Artifact, ObjectError> {
         programs: functions.into_programs(),
         maps,
         manifest,
+        netns: Vec::new(),
     };
     check::check(&artifact).map_err(ObjectError::damaged)?;
     Ok(artifact)

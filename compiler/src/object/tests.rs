@@ -123,10 +123,12 @@ fn manifest() -> Manifest {
         programs: vec![Attach {
             program: "xdp_in".to_owned(),
             point: AttachPoint::Xdp,
+            class: Some(0),
         }],
         sockets: vec![SocketSlots {
             name: "web".to_owned(),
             drop_if_absent: true,
+            origin: SlotOrigin::Listen,
             slots: vec![Slot {
                 index: 0,
                 protocol: 6,
@@ -136,6 +138,11 @@ fn manifest() -> Manifest {
         }],
         groups: Vec::new(),
         counters: Vec::new(),
+        classes: Vec::new(),
+        sets: Vec::new(),
+        maps: Vec::new(),
+        ports: Vec::new(),
+        namespaces: Vec::new(),
         sources: vec![("edge.sk".to_owned(), "default allow\n".to_owned())],
         target: "5.10".to_owned(),
     }
@@ -155,6 +162,7 @@ fn artifact() -> Artifact {
         ],
         maps: maps(),
         manifest: manifest(),
+        netns: Vec::new(),
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct Policy {
 pub(crate) fn policy(name: &str) -> Policy {
     Policy {
         artifact: Artifact {
+            netns: Vec::new(),
             programs: Vec::new(),
             maps: PrimaryMap::from_iter([
                 map("counters", MapKind::PerCpuArray, [4, 16, 8, 0]),
@@ -48,6 +49,11 @@ pub(crate) fn policy(name: &str) -> Policy {
                 groups: Vec::new(),
                 counters: Vec::new(),
                 sources: Vec::new(),
+                classes: Vec::new(),
+                sets: Vec::new(),
+                maps: Vec::new(),
+                ports: Vec::new(),
+                namespaces: Vec::new(),
                 target: "test".to_owned(),
             },
         },
@@ -85,6 +91,8 @@ impl Policy {
             line: 1,
             direction: "in".to_owned(),
             verdict: "count".to_owned(),
+            audit: false,
+            log: None,
         });
         let code = vec![
             asm::store_imm(Width::W, R10, -4, slot),
@@ -169,6 +177,7 @@ impl Policy {
         self.artifact.manifest.sockets.push(SocketSlots {
             name: format!("s{index}"),
             drop_if_absent: false,
+            origin: SlotOrigin::Listen,
             slots: vec![Slot {
                 index,
                 protocol,
@@ -252,6 +261,7 @@ impl Policy {
         self.artifact.manifest.programs.push(Attach {
             program: name.to_owned(),
             point,
+            class: None,
         });
         self
     }
