@@ -23,14 +23,11 @@ macro_rules! pending {
 }
 
 pending! {
-    INCLUDE = "`include`", "put the text of the included file here";
     ZONE = "`zone`", "list the interfaces in the `interfaces` line; rules hold for all of them";
     FOR_BLOCK = "a `for` block", "write its rules in the one list, or in a policy of their own";
     MAP = "`map`", "write one `redirect` rule for each entry, the most specific first";
     PAIRS = "`pairs`", "leave it out: sockets of a proxy cannot be joined yet";
     EXPECT = "`expect`", "leave the line out, or keep it as a comment";
-    LIVE_SET = "a live set", "write an inline set: `set NAME = { … }`";
-    SET_FILE = "a set from a file", "write the elements inline: `set NAME = { … }`";
     REGISTERED = "a registered socket", "name the listening address: `tcp listen ADDRESS:PORT`";
     SYSTEMD = "a systemd socket", "name the listening address: `tcp listen ADDRESS:PORT`";
     PROCESS = "a socket of a named process", "leave out `process \"…\"`: the listening address alone finds the socket";
