@@ -303,7 +303,7 @@ fn every_refusal_says_what_to_do() {
         ),
         (
             ObjectError::ManifestVersion { found: 7 },
-            "manifest version 7, this one reads 1",
+            "manifest version 7, this one reads 2",
             "compile the policy again",
         ),
         (
