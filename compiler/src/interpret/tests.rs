@@ -2,6 +2,7 @@
 
 mod faults;
 mod maps;
+mod packets;
 mod sockets;
 
 use cranelift_entity::PrimaryMap;
