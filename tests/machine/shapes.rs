@@ -9,7 +9,7 @@ use sockc_compiler::interpret::{Bare, Maps};
 use sockc_compiler::ir::{Arg, Builder, End, OriginData, Value};
 use sockc_compiler::target::Target;
 
-use crate::engine::{Subject, subject};
+use crate::engine::Subject;
 
 fn builder() -> Builder {
     let origin = OriginData {
@@ -27,7 +27,6 @@ fn emitted(builder: Builder, maps: impl IntoIterator<Item = MapSpec>) -> Subject
     Subject {
         program,
         specs: maps.into_iter().collect(),
-        ..subject(Section::Xdp, Vec::new())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod faults;
 mod maps;
+mod mutation;
 mod packets;
 mod sockets;
 
