@@ -23,13 +23,21 @@ pub(crate) fn whole() -> String {
     frame.clone()
 }
 
-/// The lines of the frame that these rules need, in order.
+/// The lines of the frame that these rules need, and those that these lines need, in order.
 pub(crate) fn around(rules: &str) -> String {
-    let words = words(rules);
-    let needed = |line: &&str| keys(line).iter().any(|key| words.contains(key));
     let frame = whole();
-    let lines: Vec<&str> = frame.lines().filter(needed).collect();
-    lines.join("\n") + "\n"
+    let mut words = words(rules);
+    loop {
+        let lines: Vec<&str> = frame
+            .lines()
+            .filter(|line| keys(line).iter().any(|key| words.contains(key)))
+            .collect();
+        let known = words.len();
+        words.extend(lines.iter().flat_map(|line| self::words(line)));
+        if words.len() == known {
+            return lines.join("\n") + "\n";
+        }
+    }
 }
 
 /// The words of a text, of which names are some. Every text has the empty one.
