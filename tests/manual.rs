@@ -271,3 +271,25 @@ fn the_tables_of_names_are_whole() {
         .collect();
     assert!(missing.is_empty(), "docs/names.md lacks {missing:?}");
 }
+
+#[test]
+fn every_verb_is_in_the_table_of_commands_and_the_reverse() {
+    let page = crate::repository::text("docs/commands.md");
+    let told: BTreeSet<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| `sockc "))
+        .filter_map(|line| line.split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter_map(|command| command.split([' ', '…']).nth(1))
+        .collect();
+    let help = crate::readme::help();
+    let verbs: BTreeSet<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    assert_eq!(told, verbs);
+}
