@@ -59,6 +59,22 @@ fn tc_attaches_it() {
     checks::tc_attaches(&bytes());
 }
 
+/// Tables decide without our runtime, at the address that the program asked for.
+#[test]
+fn a_table_decides_for_every_loader() {
+    for (byte, expected) in [(0, 2), (2, 2), (3, 1), (7, 1)] {
+        let mut frame = [0; 60];
+        frame[1] = byte;
+        let bytes = bytes();
+        for code in [
+            checks::aya_runs(&bytes, "from_table", &frame),
+            checks::bpftool_runs(&bytes, "from_table", &frame),
+        ] {
+            assert!(code.is_none_or(|code| code == expected), "{byte}: {code:?}");
+        }
+    }
+}
+
 #[test]
 fn counters_have_names() {
     let dump = checks::bpftool_dump(&bytes(), "counters");

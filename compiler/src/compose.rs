@@ -119,11 +119,8 @@ impl Check<'_> {
         };
         let roots = ChainRoots::build(self.store, self.policy, chain)?;
         let tested = self.store.fields(roots.decision);
-        for field in Field::ALL
-            .into_iter()
-            .filter(|field| tested.contains(*field))
-        {
-            if hook.reads(field) != Ability::Yes {
+        for field in tested.iter() {
+            if matches!(hook.reads(field), Ability::No(_)) {
                 return Err(Fault::Unreadable(hook, field));
             }
         }
@@ -231,13 +228,14 @@ impl Check<'_> {
 /// What an entry of a chain (or its default) makes of a packet; a watch for an absent socket is named as its redirect.
 fn outcome_of(policy: &Policy, chain: &Chain, index: u32) -> u32 {
     let Some(entry) = chain.entries.get(index as usize) else {
-        return Outcome::of_default(chain.default.allow).terminal();
+        return Outcome::of_default(chain.default.verdict).terminal();
     };
     let action = policy.rules[entry.rule].action;
     match entry.effect {
         Effect::Allow | Effect::Pass | Effect::Count => Outcome::Allow.terminal(),
         Effect::Drop => Outcome::Drop.terminal(),
-        Effect::RedirectPass | Effect::Redirect | Effect::Shortcut => {
+        Effect::Reject => Outcome::Reject.terminal(),
+        Effect::RedirectPass | Effect::Redirect | Effect::Forward | Effect::Shortcut => {
             Outcome::of(action).terminal()
         }
     }

@@ -140,23 +140,22 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
         .into_iter()
         .flatten()
         .flat_map(|flat| flat.nodes.values().map(|node| node.field));
-    let used = tested.fold(FieldSet::default(), FieldSet::with);
+    let mut used: FieldSet = tested.collect();
     if used.contains(Field::Socket) {
-        used.union(LOOKED_UP)
-    } else {
-        used
+        used.extend(LOOKED_UP);
     }
+    used
 }
 
 /// The fields of a socket lookup's tuple.
-const LOOKED_UP: FieldSet = FieldSet::of(&[
+const LOOKED_UP: [Field; 6] = [
     Field::Protocol,
     Field::Fragment,
     Field::From0,
     Field::To0,
     Field::FromPort,
     Field::ToPort,
-]);
+];
 
 /// A function in the making.
 struct Lowering<'a> {

@@ -7,6 +7,7 @@
 //! ```text
 //! xdp, classifier, …   the programs, several functions to a section
 //! .maps                one slot for each map; what the map is, its type in .BTF says
+//! .rodata.NAME         the contents of one constant table, which loaders make a frozen map of
 //! license              "Dual MIT/GPL"
 //! .BTF, .BTF.ext       names, types, and which source line each instruction comes from
 //! .sockc.manifest      the manifest as JSON; other loaders pass over it
@@ -32,9 +33,12 @@ pub use error::ObjectError;
 pub use read::{read, read_manifest};
 
 use crate::artifact::Artifact;
+use crate::bpf::insn::Insn;
 
 /// The section of the map definitions.
 const MAPS: &str = ".maps";
+/// How the section of a constant table begins; the table's name follows.
+const TABLE: &str = ".rodata.";
 /// The section of the license.
 const LICENSE: &str = "license";
 /// The license as the kernel compares it; some helpers are for GPL-compatible programs only.
@@ -45,6 +49,13 @@ const MANIFEST: &str = ".sockc.manifest";
 const BTF: &str = ".BTF";
 /// The section of the line information.
 const BTF_EXT: &str = ".BTF.ext";
+
+/// Exchanges the immediates of a 64-bit load; nothing happens where the two halves are not there.
+fn exchange_halves(insns: &mut [Insn], at: u32) {
+    if let Some([first, second, ..]) = insns.get_mut(at as usize..) {
+        std::mem::swap(&mut first.imm, &mut second.imm);
+    }
+}
 
 /// The object file of an artifact.
 ///

@@ -3,6 +3,7 @@
 //! Takes a source map and the file to compile; gives every stage's result up to the first that refuses. Not here: any
 //! stage's own work.
 
+mod live;
 mod manifest;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
@@ -151,7 +152,7 @@ fn build(
         end: 0,
     };
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
-    let mut store = Store::default();
+    let mut store = Store::of(policy);
     let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
     let decisions = chains
         .iter()
@@ -188,6 +189,7 @@ fn build(
         attach.push(Attach {
             program: name,
             point: AttachPoint::of(chain.hook, group),
+            class: chain.class.map(|class| class.as_u32() as usize),
         });
     }
     for group in policy.groups.keys() {
@@ -205,6 +207,7 @@ fn build(
         attach.push(Attach {
             program: name,
             point: AttachPoint::SockOps(place_of(group, &groups)),
+            class: None,
         });
     }
     for function in &functions {
@@ -219,6 +222,7 @@ fn build(
             programs,
             maps,
             manifest,
+            netns: Vec::new(),
         },
     })
 }
@@ -245,7 +249,9 @@ fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
 
 fn program(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
     emit(function, target).map_err(|error| match error {
-        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) => Stop::Bug(error.to_string()),
+        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
+            Stop::Bug(error.to_string())
+        }
         EmitError::TooFar | EmitError::TooManyInsns(_) => {
             let label = format!(
                 "program `{}` on target {}: {error}",
@@ -360,6 +366,7 @@ fn map(name: &str, kind: MapKind, key_size: u32, value_size: u32, max_entries: u
         value_size,
         max_entries,
         flags: 0,
+        data: None,
     }
 }
 
@@ -391,6 +398,8 @@ fn bare(
         line: 0,
         direction: direction.into(),
         verdict: verdict.into(),
+        audit: false,
+        log: None,
     }
 }
 

@@ -21,7 +21,9 @@ use sockc_grammar::diagnostic::Diagnostic;
 
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
-use crate::policy::{Action, Direction, GroupId, Policy, Rule, RuleId, Side};
+use crate::policy::{
+    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, Side,
+};
 
 /// The rules of one hook, passes included, in source order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Chain {
     pub hook: Hook,
     /// For `sk_msg`: the group whose sockets it holds for.
     pub group: Option<GroupId>,
+    /// For packet hooks: the class of interfaces that it holds for.
+    pub class: Option<ClassId>,
     /// The rules.
     pub entries: Vec<Entry>,
     /// What nothing matched gets, and malformed packets.
@@ -59,6 +63,10 @@ pub enum Effect {
     Allow,
     /// Ends with a drop.
     Drop,
+    /// Ends with an answer as if nobody listened.
+    Reject,
+    /// Ends on the way out of another interface.
+    Forward,
     /// Counts and goes on in the chain.
     Count,
     /// A later hook decides: ends this chain with a pass, does not count.
@@ -75,8 +83,8 @@ pub enum Effect {
 /// The end of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DefaultEntry {
-    /// Whether what nothing matched goes on.
-    pub allow: bool,
+    /// What becomes of what nothing matched.
+    pub verdict: DefaultVerdict,
     /// Whether this hook is its home, where it and malformed packets count.
     pub counts: bool,
 }
@@ -155,9 +163,10 @@ fn only_chain(
     Some(Chain {
         hook,
         group,
+        class: hook.is_packet().then(Policy::plain_class),
         entries,
         default: DefaultEntry {
-            allow: default.is_none_or(|line| line.allow),
+            verdict: default.map_or(DefaultVerdict::Allow, |line| line.verdict),
             counts: true,
         },
     })
@@ -170,6 +179,8 @@ fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> Entry {
         effect: match data.action {
             Action::Allow => Effect::Allow,
             Action::Drop => Effect::Drop,
+            Action::Reject => Effect::Reject,
+            Action::Forward(_) => Effect::Forward,
             Action::Count => Effect::Count,
             Action::Redirect(_) => Effect::Redirect,
             Action::Shortcut(_) => Effect::Shortcut,

@@ -7,6 +7,9 @@ pub struct Target {
     pub name: String,
     /// Whether it has the jump with a 32-bit offset (cpu v4, Linux 6.6, and backports).
     pub gotol: bool,
+    /// Whether it has atomic instructions that give the old value back: compare-and-exchange, exchange, fetch-and-add
+    /// (Linux 5.12). Adding without the old value is there everywhere.
+    pub atomics: bool,
     /// Most instructions of one program.
     pub max_insns: usize,
 }
@@ -22,6 +25,7 @@ impl Target {
         Self {
             name: "linux-5.10".into(),
             gotol: false,
+            atomics: false,
             max_insns: MAX_TREE_INSNS,
         }
     }
@@ -30,6 +34,13 @@ impl Target {
     #[must_use]
     pub fn with_gotol(mut self) -> Self {
         self.gotol = true;
+        self
+    }
+
+    /// The same with `atomics`.
+    #[must_use]
+    pub fn with_atomics(mut self) -> Self {
+        self.atomics = true;
         self
     }
 }

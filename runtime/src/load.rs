@@ -17,6 +17,10 @@ use std::os::fd::AsFd;
 /// Lines of the verifier's log that an error shows.
 const LOG_LINES: usize = 6;
 
+/// How aya names the map of a constant table, which it fills and freezes: by the section. Programs alone refer to it, so it
+/// needs no pin.
+const TABLE: &str = ".rodata.";
+
 /// A map that lives outside the generation: its name in the object, and its pin.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
@@ -42,7 +46,7 @@ pub(crate) fn maps(
     }
     let ebpf = loader.load(object).map_err(|error| refused(&error))?;
     for (name, map) in ebpf.maps() {
-        if kept.iter().any(|kept| kept.name == name) {
+        if name.starts_with(TABLE) || kept.iter().any(|kept| kept.name == name) {
             continue;
         }
         check_name(name)?;

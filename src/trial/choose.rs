@@ -66,7 +66,7 @@ pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
     let mut chooser = Chooser {
         policy,
         world: LabWorld::new(policy),
-        store: Store::new(),
+        store: Store::of(policy),
         choice: Choice::default(),
         port: FIRST_PORT,
     };
@@ -110,7 +110,11 @@ impl Chooser<'_> {
             }
             if let Owner::Default(_) = owner {
                 let packet = Parsed::Malformed;
-                let event = Event::Packet { direction, packet };
+                let event = Event::Packet {
+                    direction,
+                    class: Policy::plain_class(),
+                    packet,
+                };
                 self.choice.cases.push(Case::new(event, SocketAnswer::None));
             }
         }
@@ -153,7 +157,7 @@ impl Chooser<'_> {
             }
             let matched = match direction {
                 Direction::Send => match_diagram(&mut self.store, &rule.matches, scope)?,
-                _ => rule_diagram(&mut self.store, rule, scope)?,
+                _ => rule_diagram(&mut self.store, id, rule, scope)?,
             };
             let region = self.store.and(undecided, matched)?;
             regions.push((Owner::Rule(id), Some(rule.action), region));
@@ -187,7 +191,11 @@ impl Chooser<'_> {
             };
             if self.world.holding(socket).answer(direction, &header) == socket {
                 let packet = Parsed::Ip(header);
-                let event = Event::Packet { direction, packet };
+                let event = Event::Packet {
+                    direction,
+                    class: Policy::plain_class(),
+                    packet,
+                };
                 return Ok(Some(Case::new(event, socket)));
             }
         }

@@ -44,6 +44,7 @@ pub(crate) fn verdict(policy: &Policy, verdict: Verdict) -> String {
         Verdict::Drop => "drop".into(),
         Verdict::Reject => "reject".into(),
         Verdict::Redirect(socket) => format!("redirect to sock {}", policy.sockets[socket].name),
+        Verdict::Forward(port) => format!("redirect to interface {}", policy.ports[port]),
         Verdict::Shortcut(group) => format!("shortcut within group {}", policy.groups[group].name),
     }
 }
@@ -74,7 +75,7 @@ pub(crate) fn owner(policy: &Policy, owner: Owner) -> String {
 fn direction(event: &Event) -> Direction {
     match event {
         Event::Packet { direction, .. } => *direction,
-        Event::Lookup(_) => Direction::In,
+        Event::Lookup { .. } => Direction::In,
         Event::Send { .. } => Direction::Send,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The world of the guest is simple: nobody has a socket. Real sockets are the business of other tests.
 
+use sockc_compiler::policy::NetnsId;
 use std::fs;
 use std::path::Path;
 
@@ -27,7 +28,7 @@ const COUNT: usize = 150;
 struct Nobody;
 
 impl World for Nobody {
-    fn socket(&self, _: Direction, _: &Header) -> SocketAnswer {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         SocketAnswer::None
     }
 
@@ -120,7 +121,15 @@ fn whole_ip_header(frame: &[u8]) -> bool {
 fn packet(policy: &Policy, direction: Direction, programs: &[String], frame: Vec<u8>) -> Case {
     let packet = parse(&frame, Layout::Ethernet);
     let text = format!("{direction:?} {packet:?}");
-    let decision = decide(policy, &Event::Packet { direction, packet }, &Nobody);
+    let decision = decide(
+        policy,
+        &Event::Packet {
+            direction,
+            class: Policy::plain_class(),
+            packet,
+        },
+        &Nobody,
+    );
     Case {
         programs: programs.to_vec(),
         input: Input::Frame(frame),
@@ -131,7 +140,14 @@ fn packet(policy: &Policy, direction: Direction, programs: &[String], frame: Vec
 }
 
 fn looked_up(policy: &Policy, programs: &[String], header: Header) -> Case {
-    let decision = decide(policy, &Event::Lookup(header.clone()), &Nobody);
+    let decision = decide(
+        policy,
+        &Event::Lookup {
+            class: Policy::plain_class(),
+            header: header.clone(),
+        },
+        &Nobody,
+    );
     Case {
         programs: programs.to_vec(),
         input: Input::Lookup(context(&header).to_vec()),

@@ -28,6 +28,8 @@ pub(super) enum Item {
     Insn(Insn),
     /// A map's address in a register: two instructions with a relocation.
     Map(Register, MapId),
+    /// The address so many bytes into a map's only value: two instructions with a relocation.
+    MapValue(Register, MapId, u32),
     /// A 64-bit constant: two instructions.
     Imm64(Register, i64),
     /// A jump to a block.
@@ -60,7 +62,7 @@ impl Item {
     pub(super) fn length(&self, long: bool) -> usize {
         match self {
             Self::Insn(_) => 1,
-            Self::Map(..) | Self::Imm64(..) => 2,
+            Self::Map(..) | Self::MapValue(..) | Self::Imm64(..) => 2,
             Self::Jump {
                 condition: Some(_), ..
             } if long => 3,
@@ -132,6 +134,11 @@ impl Emitter<'_> {
                 let value = self.registers.read(*value)?;
                 self.push(asm::to_be(value, *bits));
             }
+            Inst::MapValue { dst, map, offset } => {
+                let dst = self.registers.write(*dst, index, None)?;
+                self.items.push(Item::MapValue(dst, *map, *offset));
+            }
+            Inst::CompareExchange { .. } => self.compare_exchange(inst, index)?,
             Inst::Call { helper, args, dst } => {
                 self.call(*helper, args)?;
                 if let Some(dst) = dst {
@@ -199,14 +206,53 @@ impl Emitter<'_> {
                 imm,
                 width,
             } => asm::store_imm(*width, FRAME, self.address(*slot, *byte), *imm),
+            Inst::AtomicAdd {
+                base,
+                offset,
+                src,
+                width,
+            } => asm::atomic_add(
+                *width,
+                self.registers.read(*base)?,
+                *offset,
+                self.registers.read(*src)?,
+            ),
             Inst::Argument { .. }
             | Inst::Imm { .. }
             | Inst::Copy { .. }
             | Inst::Alu { .. }
             | Inst::FromNetwork { .. }
+            | Inst::MapValue { .. }
+            | Inst::CompareExchange { .. }
             | Inst::Call { .. } => return Ok(()),
         };
         self.push(insn);
+        Ok(())
+    }
+
+    /// What is expected must stand in r0, which gets what was there. Whatever else r0 holds and is read from here on moves
+    /// away first.
+    fn compare_exchange(&mut self, inst: &Inst, index: usize) -> Result<(), EmitError> {
+        let Inst::CompareExchange {
+            dst,
+            base,
+            offset,
+            expected,
+            new,
+        } = inst
+        else {
+            return Ok(());
+        };
+        let expected_in = self.registers.read(*expected)?;
+        if let Some(elsewhere) = self.registers.clear(Register::R0, *expected, index)? {
+            self.mov(elsewhere, Register::R0);
+        }
+        self.mov(Register::R0, expected_in);
+        let base = self.registers.read(*base)?;
+        let new = self.registers.read(*new)?;
+        self.push(asm::compare_exchange64(base, *offset, new));
+        let dst = self.registers.write(*dst, index, Some(Register::R0))?;
+        self.mov(dst, Register::R0);
         Ok(())
     }
 

@@ -244,7 +244,11 @@ impl Content {
     fn empty(spec: &MapSpec) -> Self {
         match spec.kind {
             MapKind::Array | MapKind::PerCpuArray => Self::Array(vec![0; most(spec) * size(spec)]),
-            MapKind::Hash | MapKind::SkStorage => Self::Table {
+            MapKind::Hash
+            | MapKind::LruHash
+            | MapKind::LpmTrie
+            | MapKind::SkStorage
+            | MapKind::RingBuf => Self::Table {
                 keys: BTreeMap::new(),
                 values: Vec::new(),
             },

@@ -21,7 +21,11 @@ fn program(section: Section, insns: Vec<Insn>, relocations: &[(u32, MapId)]) -> 
         insns,
         relocations: relocations
             .iter()
-            .map(|&(insn, map)| Relocation { insn, map })
+            .map(|&(insn, map)| Relocation {
+                insn,
+                map,
+                value_offset: None,
+            })
             .collect(),
         lines: Vec::new(),
     }
@@ -41,6 +45,7 @@ fn spec(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapS
         value_size,
         max_entries,
         flags: 0,
+        data: None,
     }
 }
 

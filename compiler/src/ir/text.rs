@@ -83,6 +83,23 @@ impl Display for Inst {
                 imm,
                 width,
             } => write!(f, "store.{width:?} {slot}+{byte}, {imm:#x}"),
+            Self::MapValue { dst, map, offset } => write!(f, "{dst} = &{map}[0]+{offset}"),
+            Self::AtomicAdd {
+                base,
+                offset,
+                src,
+                width,
+            } => write!(f, "atomic_add.{width:?} {base}{offset:+}, {src}"),
+            Self::CompareExchange {
+                dst,
+                base,
+                offset,
+                expected,
+                new,
+            } => write!(
+                f,
+                "{dst} = compare_exchange.DW {base}{offset:+}, {expected}, {new}"
+            ),
             Self::Call { helper, args, dst } => {
                 if let Some(dst) = dst {
                     write!(f, "{dst} = ")?;

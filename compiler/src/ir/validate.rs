@@ -133,6 +133,23 @@ impl Check<'_> {
             Inst::SetSlot {
                 slot, byte, width, ..
             } => self.access(*slot, *byte, *width)?,
+            Inst::MapValue { dst, .. } => self.write(*dst),
+            Inst::AtomicAdd { base, src, .. } => {
+                self.read(*base)?;
+                self.read(*src)?;
+            }
+            Inst::CompareExchange {
+                dst,
+                base,
+                expected,
+                new,
+                ..
+            } => {
+                [base, expected, new]
+                    .into_iter()
+                    .try_for_each(|value| self.read(*value))?;
+                self.write(*dst);
+            }
             Inst::Call { args, dst, .. } => {
                 args.iter().try_for_each(|arg| self.arg(*arg))?;
                 self.live.clear();

@@ -3,7 +3,7 @@
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::ir::Block;
 use crate::place::Effect;
-use crate::policy::{Action, Family};
+use crate::policy::{Action, DefaultVerdict, Family};
 
 use super::outcome::Outcome;
 use super::socket::Phase;
@@ -71,10 +71,9 @@ impl Lowering<'_> {
         (
             default.counts,
             self.source.counters.default,
-            if default.allow {
-                Outcome::Pass
-            } else {
-                Outcome::Drop
+            match default.verdict {
+                DefaultVerdict::Allow => Outcome::Pass,
+                DefaultVerdict::Drop | DefaultVerdict::Reject => Outcome::Drop,
             },
         )
     }

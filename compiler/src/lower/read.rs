@@ -60,7 +60,6 @@ impl Lowering<'_> {
     fn on_stack(&self, field: Field) -> Option<Place> {
         let frame = &self.frame;
         let (slot, offset, width, swap) = match field {
-            Field::Family => return None,
             Field::Protocol => (frame.protocol, 0, Width::B, 0),
             Field::Fragment => (frame.part, 0, Width::B, 0),
             Field::FromPort => (frame.ports, 0, Width::H, 16),
@@ -75,6 +74,7 @@ impl Lowering<'_> {
             Field::To0 | Field::To1 | Field::To2 | Field::To3 => {
                 (frame.to, 4 * word(field), Width::W, 32)
             }
+            _ => return None,
         };
         Some(Place {
             base: Base::Stack(slot),
@@ -120,12 +120,7 @@ fn in_lookup(field: Field, family: Family) -> Option<Place> {
         Field::To0 | Field::To1 | Field::To2 | Field::To3 => {
             context(to + 4 * word(field), Width::W, 32)
         }
-        Field::Family
-        | Field::Fragment
-        | Field::Icmp
-        | Field::TcpFlags
-        | Field::Length
-        | Field::Socket => None,
+        _ => None,
     }
 }
 
@@ -144,12 +139,6 @@ fn in_message(field: Field, family: Family) -> Option<Place> {
         Field::To0 | Field::To1 | Field::To2 | Field::To3 => {
             context(to + 4 * word(field), Width::W, 32)
         }
-        Field::Protocol
-        | Field::Family
-        | Field::Fragment
-        | Field::Icmp
-        | Field::TcpFlags
-        | Field::Length
-        | Field::Socket => None,
+        _ => None,
     }
 }

@@ -31,6 +31,7 @@ fn header(from: &str, to: &str) -> Header {
             flags: 2,
         },
         length: 60,
+        ..Header::PLAIN
     }
 }
 

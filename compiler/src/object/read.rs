@@ -10,8 +10,6 @@ mod lines;
 mod types;
 mod words;
 
-use object::ObjectSymbol;
-
 use super::{BTF, BTF_EXT, MANIFEST, ObjectError, check, manifest};
 use crate::artifact::{Artifact, Manifest};
 use file::File;
@@ -38,7 +36,7 @@ pub fn read(bytes: &[u8]) -> Result<Artifact, ObjectError> {
     let symbols = code::symbols(&file)?;
     let mut maps = cranelift_entity::PrimaryMap::new();
     for map in &symbols.maps {
-        maps.push(types.map(map.name().unwrap_or_default())?);
+        maps.push(map.spec(&file, &types)?);
     }
     let mut functions = code::functions(&file, &symbols)?;
     code::add_relocations(&file, &symbols, &mut functions)?;
@@ -47,6 +45,7 @@ pub fn read(bytes: &[u8]) -> Result<Artifact, ObjectError> {
         programs: functions.into_programs(),
         maps,
         manifest,
+        netns: Vec::new(),
     };
     check::check(&artifact).map_err(ObjectError::damaged)?;
     Ok(artifact)

@@ -6,7 +6,9 @@ use cranelift_entity::PrimaryMap;
 
 use super::{ObjectError, read, read_manifest, write};
 use crate::artifact::*;
+use crate::bpf::asm::load_map_value;
 use crate::bpf::insn::Insn;
+use crate::bpf::opcode::Register;
 
 fn insn(opcode: u8, dst: u8, imm: i32) -> Insn {
     Insn {
@@ -27,6 +29,35 @@ fn code(verdict: i32) -> Vec<Insn> {
     ]
 }
 
+/// The id of the map `table`.
+const TABLE: u32 = 10;
+
+/// A program that reads a table in two places.
+fn table_program() -> Program {
+    let [first, second] = load_map_value(Register::R2, 96);
+    let [third, fourth] = load_map_value(Register::R3, 0);
+    let reference = |insn, offset| Relocation {
+        insn,
+        map: MapId::from_u32(TABLE),
+        value_offset: Some(offset),
+    };
+    Program {
+        name: "reads".to_owned(),
+        section: Section::Xdp,
+        insns: [vec![first, second, third, fourth], code(1)].concat(),
+        relocations: vec![
+            reference(0, 96),
+            reference(2, 0),
+            Relocation {
+                insn: 4,
+                map: MapId::from_u32(0),
+                value_offset: None,
+            },
+        ],
+        lines: Vec::new(),
+    }
+}
+
 fn line(insn: u32, line: u32, text: &str) -> Line {
     Line {
         insn,
@@ -45,6 +76,7 @@ fn program(name: &str, section: Section, map: u32) -> Program {
         relocations: vec![Relocation {
             insn: 0,
             map: MapId::from_u32(map),
+            value_offset: None,
         }],
         lines: vec![
             line(0, 1, "drop from \"é\\x\""),
@@ -62,6 +94,7 @@ fn map(name: &str, kind: MapKind, sizes: [u32; 4]) -> MapSpec {
         value_size,
         max_entries,
         flags,
+        data: None,
     }
 }
 
@@ -71,9 +104,14 @@ fn maps() -> PrimaryMap<MapId, MapSpec> {
         map("sockets", MapKind::SockMap, [4, 8, 64, 0]),
         map("peers", MapKind::SockHash, [36, 8, 1024, 0]),
         map("keys", MapKind::SkStorage, [4, 36, 0, 1]),
-        map("table", MapKind::Array, [4, 1 << 22, 1, 0x480]),
+        map("bytes", MapKind::Array, [4, 1 << 22, 1, 0x480]),
         map("zones", MapKind::Hash, [4, 2, 100, 1]),
         map("wide", MapKind::Hash, [12, 1, 100, 1]),
+        map("live", MapKind::LpmTrie, [8, 8, 1000, 1]),
+        map("rates", MapKind::LruHash, [8, 8, 1000, 0]),
+        map("events", MapKind::RingBuf, [0, 0, 1 << 18, 0]),
+        MapSpec::table("table", (0..100).collect()),
+        MapSpec::table("more", vec![7; 3]),
     ])
 }
 
@@ -85,10 +123,12 @@ fn manifest() -> Manifest {
         programs: vec![Attach {
             program: "xdp_in".to_owned(),
             point: AttachPoint::Xdp,
+            class: Some(0),
         }],
         sockets: vec![SocketSlots {
             name: "web".to_owned(),
             drop_if_absent: true,
+            origin: SlotOrigin::Listen,
             slots: vec![Slot {
                 index: 0,
                 protocol: 6,
@@ -98,6 +138,11 @@ fn manifest() -> Manifest {
         }],
         groups: Vec::new(),
         counters: Vec::new(),
+        classes: Vec::new(),
+        sets: Vec::new(),
+        maps: Vec::new(),
+        ports: Vec::new(),
+        namespaces: Vec::new(),
         sources: vec![("edge.sk".to_owned(), "default allow\n".to_owned())],
         target: "5.10".to_owned(),
     }
@@ -113,9 +158,11 @@ fn artifact() -> Artifact {
             program("lookup", Section::SkLookup, 1),
             program("send", Section::SkMsg, 2),
             program("sock_ops", Section::SockOps, 3),
+            table_program(),
         ],
         maps: maps(),
         manifest: manifest(),
+        netns: Vec::new(),
     }
 }
 
@@ -125,6 +172,27 @@ fn what_is_written_is_read() {
     let bytes = write(&artifact).unwrap();
     assert_eq!(read(&bytes).unwrap(), artifact);
     assert_eq!(read_manifest(&bytes).unwrap(), artifact.manifest);
+}
+
+#[test]
+fn the_file_has_the_offset_where_loaders_look() {
+    let artifact = artifact();
+    let bytes = write(&artifact).unwrap();
+    let load = [0x18, 0x22, 0, 0, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert!(bytes.windows(16).any(|window| window == load));
+}
+
+#[test]
+fn tables_alone_need_no_other_maps() {
+    let mut artifact = artifact();
+    artifact.programs = vec![table_program()];
+    artifact.programs[0].insns.truncate(4);
+    artifact.programs[0].relocations.truncate(2);
+    for relocation in &mut artifact.programs[0].relocations {
+        relocation.map = MapId::from_u32(0);
+    }
+    artifact.maps = PrimaryMap::from_iter([MapSpec::table("t", vec![1; 100])]);
+    assert_eq!(read(&write(&artifact).unwrap()).unwrap(), artifact);
 }
 
 #[test]
@@ -262,7 +330,7 @@ type Break = (fn(&mut Artifact), &'static str);
 
 #[test]
 fn broken_artifacts_are_refused() {
-    let cases: [Break; 12] = [
+    let cases: [Break; 20] = [
         (|a| a.programs[0].name = "xdp".into(), "that of a section"),
         (|a| a.programs[0].name = "counters".into(), "used twice"),
         (|a| a.programs[0].name = "tc-in".into(), "not an identifier"),
@@ -281,6 +349,32 @@ fn broken_artifacts_are_refused() {
         (|a| a.programs[0].lines[1].insn = 1, "not at an instruction"),
         (|a| a.programs[0].lines[1].insn = 0, "do not increase"),
         (|a| a.maps[MapId::from_u32(0)].value_size = 0, "no bytes"),
+        (|a| a.maps[MapId::from_u32(7)].flags = 0, "NO_PREALLOC"),
+        (
+            |a| a.maps[MapId::from_u32(7)].key_size = 4,
+            "no key of a trie",
+        ),
+        (|a| a.maps[MapId::from_u32(9)].key_size = 4, "with keys"),
+        (
+            |a| a.maps[MapId::from_u32(9)].max_entries = 5000,
+            "power of two",
+        ),
+        (
+            |a| a.maps[MapId::from_u32(TABLE)].flags = 0,
+            "read-only array",
+        ),
+        (
+            |a| a.maps[MapId::from_u32(TABLE)].data = Some(Vec::new()),
+            "1 byte to 4 MiB",
+        ),
+        (
+            |a| a.programs[6].relocations[0].value_offset = Some(100),
+            "leads elsewhere",
+        ),
+        (
+            |a| a.programs[6].relocations[2].value_offset = Some(0),
+            "of the wrong kind",
+        ),
     ];
     for (change, words) in cases {
         let refusal = refusal(change);

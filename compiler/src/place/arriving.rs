@@ -11,7 +11,7 @@ use super::{Chain, DefaultEntry, Effect, Entry, at_home, codes};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::hook::Hook;
-use crate::policy::{Action, Direction, Policy, Rule, RuleId};
+use crate::policy::{Action, DefaultVerdict, Direction, Policy, Rule, RuleId};
 
 /// Where the rules for arriving packets, and their default, count.
 struct Homes {
@@ -87,9 +87,12 @@ impl Homes {
         Chain {
             hook,
             group: None,
+            class: Some(Policy::plain_class()),
             entries,
             default: DefaultEntry {
-                allow: waits || line.is_none_or(|line| line.allow),
+                verdict: line
+                    .filter(|_| !waits)
+                    .map_or(DefaultVerdict::Allow, |line| line.verdict),
                 counts: self.default == hook,
             },
         }
@@ -173,7 +176,7 @@ impl Counted {
             if rule.action != Action::Drop || homes[id] != Some(Hook::Xdp) {
                 continue;
             }
-            let dropped = rule_diagram(store, rule, Scope::default())?;
+            let dropped = rule_diagram(store, id, rule, Scope::default())?;
             if !store.meet(dropped, counted)? {
                 continue;
             }
@@ -186,7 +189,7 @@ impl Counted {
     }
 
     fn add(&mut self, store: &mut Store, id: RuleId, rule: &Rule) -> Result<(), BudgetExceeded> {
-        let matched = rule_diagram(store, rule, Scope::default())?;
+        let matched = rule_diagram(store, id, rule, Scope::default())?;
         self.rules.push((id, matched));
         self.any = Some(store.or(matched, self.any.unwrap_or(Node::FALSE))?);
         Ok(())
@@ -214,14 +217,14 @@ impl Counted {
     fn reaches_default(&self, policy: &Policy, store: &mut Store) -> Result<bool, BudgetExceeded> {
         let drops = policy
             .default_of(Direction::In)
-            .is_some_and(|line| !line.allow);
+            .is_some_and(|line| line.verdict != DefaultVerdict::Allow);
         let (true, Some(counted)) = (drops, self.any) else {
             return Ok(false);
         };
         let mut deciders = Vec::new();
-        for (_, rule) in policy.rules_of(Direction::In) {
+        for (id, rule) in policy.rules_of(Direction::In) {
             if rule.action.decides() {
-                deciders.push(rule_diagram(store, rule, Scope::default())?);
+                deciders.push(rule_diagram(store, id, rule, Scope::default())?);
             }
         }
         let decided = store.any(&deciders)?;

@@ -19,14 +19,23 @@ fn unreadable_condition(condition: &Condition, hook: Hook) -> Option<&'static st
             return list.iter().find_map(|one| unreadable_condition(one, hook));
         }
         // No lookup is made for packets of an established socket, so the answer is known there: no.
-        Condition::Socket(SocketTest::Established) if hook == Hook::SkLookup => return None,
-        Condition::Socket(_) => Field::Socket,
+        Condition::Socket {
+            test: SocketTest::Established,
+            netns: None,
+        } if hook == Hook::SkLookup => return None,
+        Condition::Socket { netns, .. } => netns.map_or(Field::Socket, Field::SocketIn),
+        Condition::SockAbsent(socket) => Field::Absent(*socket),
+        Condition::Entry { map, .. } => Field::Entry(*map),
+        Condition::Ttl { .. } => Field::Ttl,
+        Condition::Dscp(_) => Field::Dscp,
+        Condition::Mark { .. } => Field::Mark,
+        Condition::Vlan(_) => Field::Vlan,
         Condition::TcpFlags { .. } => Field::TcpFlags,
         Condition::Fragment => Field::Fragment,
         Condition::Length { .. } => Field::Length,
     };
     match hook.reads(field) {
-        Ability::Yes => None,
+        Ability::Yes | Ability::IfAsked(_) => None,
         Ability::No(reason) => Some(reason),
     }
 }

@@ -28,11 +28,14 @@ fn one_condition(written: &Spanned<Written>, report: &mut Report) -> Option<Cond
         Written::No(inner) => Some(Condition::No(Box::new(one_condition(inner, report)?))),
         Written::AnyOf(any) => Some(Condition::AnyOf(conditions(any, report)?)),
         Written::Socket { netns: Some(_), .. } => refuse(pending::IN_NETNS),
-        Written::Socket { state, netns: None } => Some(Condition::Socket(match state {
-            SocketState::Exists => SocketTest::Exists,
-            SocketState::Established => SocketTest::Established,
-            SocketState::Listening => SocketTest::Listening,
-        })),
+        Written::Socket { state, netns: None } => Some(Condition::Socket {
+            test: match state {
+                SocketState::Exists => SocketTest::Exists,
+                SocketState::Established => SocketTest::Established,
+                SocketState::Listening => SocketTest::Listening,
+            },
+            netns: None,
+        }),
         Written::TcpFlags { set, clear } => Some(Condition::TcpFlags {
             set: flag_bits(set),
             clear: flag_bits(clear),

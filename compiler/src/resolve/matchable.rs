@@ -135,16 +135,17 @@ fn side_fits(side: &Side, kind: Kind, look_at_ports: bool) -> bool {
         .iter()
         .filter(|endpoint| endpoint.ports.as_ref().is_none_or(RangeSet::is_full));
     match kind.family {
-        Family::V4 => !covers(taken.map(|endpoint| &endpoint.addresses.v4)),
-        Family::V6 => !covers(taken.map(|endpoint| &endpoint.addresses.v6)),
+        Family::V4 => !covers(taken.filter_map(|endpoint| Some(&endpoint.addresses.ranges()?.v4))),
+        Family::V6 => !covers(taken.filter_map(|endpoint| Some(&endpoint.addresses.ranges()?.v6))),
     }
 }
 
+/// A set that is asked as one question may hold any address.
 fn has_family(endpoint: &Endpoint, family: Family) -> bool {
-    match family {
-        Family::V4 => !endpoint.addresses.v4.is_empty(),
-        Family::V6 => !endpoint.addresses.v6.is_empty(),
-    }
+    endpoint.addresses.ranges().is_none_or(|set| match family {
+        Family::V4 => !set.v4.is_empty(),
+        Family::V6 => !set.v6.is_empty(),
+    })
 }
 
 /// Whether the sets together hold every value.
@@ -166,7 +167,12 @@ fn outcome(condition: &Condition, kind: Kind) -> Option<bool> {
                 Some(false)
             }
         }
-        Condition::Socket(_) => (!kind.has_socket()).then_some(false),
+        Condition::Socket { .. } | Condition::Entry { .. } => (!kind.has_socket()).then_some(false),
+        Condition::SockAbsent(_)
+        | Condition::Mark { .. }
+        | Condition::Dscp(_)
+        | Condition::Vlan(_) => None,
+        Condition::Ttl { low, high } => (low > high || *low > 255).then_some(false),
         Condition::TcpFlags { set, clear } => {
             let impossible = set & clear != 0 || kind.protocol != 6 || kind.part == 2;
             impossible.then_some(false)

@@ -114,18 +114,17 @@ impl Resolver<'_> {
         if let Action::Redirect(socket) = action {
             protocols = self.redirect_protocols(protocols, &written.protocols, socket)?;
         }
+        let matches = Match {
+            protocols,
+            from: from?,
+            to: to?,
+            conditions: conditions?,
+            on: None,
+        };
         Some(Rule {
             label: written.label.as_ref().map(|label| label.value.clone()),
-            direction,
-            action,
-            matches: Match {
-                protocols,
-                from: from?,
-                to: to?,
-                conditions: conditions?,
-            },
             at,
-            place: self.places.place(span),
+            ..Rule::plain(direction, action, matches, self.places.place(span))
         })
     }
 

@@ -9,7 +9,7 @@ use super::declared::Declared;
 use super::ports::ports;
 use super::report::Report;
 use super::sets::Sets;
-use crate::policy::{AddressSet, Direction, Endpoint, GroupId, Side};
+use crate::policy::{AddressSet, Addresses, Direction, Endpoint, GroupId, Side};
 
 /// Which end of a packet a side is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ fn endpoint(written: &WrittenEndpoint, sets: &Sets<'_>, report: &mut Report) -> 
         Some(written) => ports(written, sets, report).map(Some),
     };
     Some(Endpoint {
-        addresses: addresses?,
+        addresses: Addresses::Ranges(addresses?),
         ports: ports?,
     })
 }

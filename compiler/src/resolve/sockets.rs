@@ -7,6 +7,7 @@ use sockc_grammar::source::Spanned;
 use super::codes;
 use super::pending;
 use super::report::Report;
+use crate::policy::SocketOrigin as Origin;
 use crate::policy::{Family, Listen, Place, Socket};
 
 /// The socket that is declared; `None` if something is wrong with it, which is reported.
@@ -29,7 +30,7 @@ pub(super) fn socket(decl: &SocketDecl, place: Place, report: &mut Report) -> Op
     };
     Some(Socket {
         name: decl.name.value.clone(),
-        listen: listen?,
+        origin: Origin::Listen(listen?),
         drop_if_absent: drop_if_absent?,
         place,
     })

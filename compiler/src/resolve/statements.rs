@@ -7,7 +7,7 @@ use sockc_grammar::source::{Span, Spanned};
 use super::declared::Declared;
 use super::rules::{direction_of, direction_word};
 use super::{Resolver, codes, groups, pending, sockets};
-use crate::policy::Default as ResolvedDefault;
+use crate::policy::{Default as ResolvedDefault, DefaultVerdict};
 
 impl<'a> Resolver<'a> {
     /// Statements that declare nothing that rules refer to.
@@ -169,16 +169,17 @@ impl<'a> Resolver<'a> {
             None => self.wrong_defaults.push(direction),
             Some(allow) => self.policy.defaults.push(ResolvedDefault {
                 direction,
-                allow,
+                verdict: allow,
+                log: None,
                 place: self.places.place(span),
             }),
         }
     }
 
-    fn default_verb(&mut self, verb: &Spanned<Verb>) -> Option<bool> {
+    fn default_verb(&mut self, verb: &Spanned<Verb>) -> Option<DefaultVerdict> {
         match verb.value {
-            Verb::Allow => Some(true),
-            Verb::Drop => Some(false),
+            Verb::Allow => Some(DefaultVerdict::Allow),
+            Verb::Drop => Some(DefaultVerdict::Drop),
             Verb::Reject => {
                 pending::refuse(pending::REJECT, verb.span, &mut self.report);
                 None

@@ -102,7 +102,13 @@ impl Resolver<'_> {
         socket: SocketId,
     ) -> Option<Vec<ProtocolMatch>> {
         let socket = &self.policy.sockets[socket];
-        let mut held: Vec<u8> = socket.listen.iter().map(|one| one.protocol).collect();
+        let mut held: Vec<u8> = socket
+            .origin
+            .listen()
+            .unwrap_or_default()
+            .iter()
+            .map(|one| one.protocol)
+            .collect();
         held.sort_unstable();
         held.dedup();
         if named.is_empty() {

@@ -55,7 +55,10 @@ fn the_two_sentences() {
     assert_eq!(rules[0].direction, Direction::In);
     assert_eq!(
         rules[0].matches.conditions,
-        [Condition::Socket(SocketTest::Exists)]
+        [Condition::Socket {
+            test: SocketTest::Exists,
+            netns: None
+        }]
     );
     let Some(Side::Endpoints {
         negated: false,
@@ -64,11 +67,9 @@ fn the_two_sentences() {
     else {
         panic!("{:?}", rules[0].matches.to);
     };
-    assert_eq!(
-        endpoints[0].addresses.v4.ranges(),
-        [(0x0101_0100, 0x0101_01ff)]
-    );
-    assert!(endpoints[0].addresses.v6.is_empty());
+    let addresses = endpoints[0].addresses.ranges().unwrap();
+    assert_eq!(addresses.v4.ranges(), [(0x0101_0100, 0x0101_01ff)]);
+    assert!(addresses.v6.is_empty());
     assert_eq!(endpoints[0].ports.as_ref().unwrap().ranges(), [(53, 53)]);
     // The protocols are those of the socket.
     let numbers: Vec<u8> = rules[1]
@@ -80,7 +81,7 @@ fn the_two_sentences() {
     assert_eq!(numbers, [6]);
     assert!(matches!(rules[1].action, Action::Redirect(_)));
     let socket = policy.sockets.values().next().unwrap();
-    assert!(socket.drop_if_absent && socket.listen.len() == 2);
+    assert!(socket.drop_if_absent && socket.origin.listen().unwrap().len() == 2);
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn sets_hold_both_families_and_their_arithmetic_goes_from_the_left() {
     let Some(Side::Endpoints { endpoints, .. }) = rule.matches.from else {
         panic!("no endpoints");
     };
-    let set = &endpoints[0].addresses;
+    let set = endpoints[0].addresses.ranges().unwrap();
     assert_eq!(
         set.v4.ranges(),
         [(0x0a00_0000, 0x0a00_0000), (0x0a00_0080, 0x0a00_00ff)]
@@ -232,7 +233,7 @@ fn a_mapped_listening_address_is_that_of_ipv4() {
         policy("socket p = tcp listen [::ffff:127.0.0.1]:1234, tcp listen [::1]:1234").sockets;
     let families: Vec<_> = sockets
         .values()
-        .flat_map(|socket| &socket.listen)
+        .flat_map(|socket| socket.origin.listen().unwrap())
         .map(|listen| Family::of(listen.address))
         .collect();
     assert_eq!(families, [Family::V4, Family::V6]);

@@ -166,6 +166,28 @@ fn an_unload_that_ends_early_is_finished_by_the_next_command() {
 }
 
 #[test]
+fn tables_decide_and_are_frozen() {
+    inside(|space| {
+        for (verdict, arrives) in [(TC_SHOT, false), (TC_OK, true)] {
+            policy("tables")
+                .on(&["lo"])
+                .live_maps()
+                .tabled(AttachPoint::TcIn, u8::try_from(verdict).unwrap())
+                .apply(&space.options)
+                .unwrap();
+            assert_eq!(datagram_arrives(), arrives);
+        }
+        assert!(space.tree().iter().any(|path| path.ends_with("/map/live")));
+        let mut maps = aya::maps::loaded_maps().filter_map(Result::ok);
+        let table = maps.find(|map| map.name_as_str() == Some(".rodata.table"));
+        let map = aya::maps::MapData::from_id(table.unwrap().id()).unwrap();
+        let map = aya::maps::Map::Array(map);
+        let mut array: aya::maps::Array<_, [u8; 1001]> = map.try_into().unwrap();
+        array.set(0, [0; 1001], 0).unwrap_err();
+    });
+}
+
+#[test]
 fn the_object_comes_back() {
     inside(|space| {
         assert_eq!(object(&space.options).unwrap(), None);

@@ -32,6 +32,7 @@ pub(crate) struct Policy {
 pub(crate) fn policy(name: &str) -> Policy {
     Policy {
         artifact: Artifact {
+            netns: Vec::new(),
             programs: Vec::new(),
             maps: PrimaryMap::from_iter([
                 map("counters", MapKind::PerCpuArray, [4, 16, 8, 0]),
@@ -48,6 +49,11 @@ pub(crate) fn policy(name: &str) -> Policy {
                 groups: Vec::new(),
                 counters: Vec::new(),
                 sources: Vec::new(),
+                classes: Vec::new(),
+                sets: Vec::new(),
+                maps: Vec::new(),
+                ports: Vec::new(),
+                namespaces: Vec::new(),
                 target: "test".to_owned(),
             },
         },
@@ -62,6 +68,7 @@ fn map(name: &str, kind: MapKind, [key_size, value_size, max_entries, flags]: [u
         value_size,
         max_entries,
         flags,
+        data: None,
     }
 }
 
@@ -84,6 +91,8 @@ impl Policy {
             line: 1,
             direction: "in".to_owned(),
             verdict: "count".to_owned(),
+            audit: false,
+            log: None,
         });
         let code = vec![
             asm::store_imm(Width::W, R10, -4, slot),
@@ -102,6 +111,34 @@ impl Policy {
             asm::exit(),
         ];
         self.add(point, code, &[(1, COUNTERS)])
+    }
+
+    /// The maps that grow while they are in force, unused: what the kernel wants of each kind is looked at when it is made.
+    pub(crate) fn live_maps(mut self) -> Self {
+        let maps = [
+            map("live", MapKind::LpmTrie, [8, 8, 1000, 1]),
+            map("rates", MapKind::LruHash, [8, 8, 1000, 0]),
+            map("events", MapKind::RingBuf, [0, 0, 1 << 16, 0]),
+        ];
+        for map in maps {
+            self.artifact.maps.push(map);
+        }
+        self
+    }
+
+    /// A program that gives the verdict which the last byte of a table holds.
+    pub(crate) fn tabled(mut self, point: AttachPoint, verdict: u8) -> Self {
+        let mut data = vec![0xff; 1000];
+        data.push(verdict);
+        let offset = u32::try_from(data.len() - 1).unwrap();
+        self.artifact.maps.push(MapSpec::table("table", data));
+        let [first, second] = asm::load_map_value(R1, offset.cast_signed());
+        let code = vec![first, second, asm::load(Width::B, R0, R1, 0), asm::exit()];
+        let map = self.artifact.maps.len() - 1;
+        let mut policy = self.add(point, code, &[(0, map)]);
+        let program = policy.artifact.programs.last_mut().unwrap();
+        program.relocations[0].value_offset = Some(offset);
+        policy
     }
 
     /// A program that sends every lookup for a TCP port to a slot, or refuses it if the slot is empty.
@@ -140,6 +177,7 @@ impl Policy {
         self.artifact.manifest.sockets.push(SocketSlots {
             name: format!("s{index}"),
             drop_if_absent: false,
+            origin: SlotOrigin::Listen,
             slots: vec![Slot {
                 index,
                 protocol,
@@ -209,6 +247,7 @@ impl Policy {
                 .map(|(insn, map)| Relocation {
                     insn: *insn,
                     map: ids[*map],
+                    value_offset: None,
                 })
                 .collect(),
             lines: vec![Line {
@@ -222,6 +261,7 @@ impl Policy {
         self.artifact.manifest.programs.push(Attach {
             program: name.to_owned(),
             point,
+            class: None,
         });
         self
     }

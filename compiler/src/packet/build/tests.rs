@@ -86,6 +86,7 @@ fn syn() -> Header {
             flags: 2,
         },
         length: 40,
+        ..Header::PLAIN
     }
 }
 

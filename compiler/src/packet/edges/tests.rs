@@ -21,14 +21,7 @@ fn rule(matches: Match) -> Rule {
         column: 1,
         text: String::new(),
     };
-    Rule {
-        label: None,
-        direction: Direction::In,
-        action: Action::Allow,
-        matches,
-        at: None,
-        place,
-    }
+    Rule::plain(Direction::In, Action::Allow, matches, place)
 }
 
 fn policy() -> Policy {
@@ -39,7 +32,7 @@ fn policy() -> Policy {
     let to = Side::Endpoints {
         negated: false,
         endpoints: vec![Endpoint {
-            addresses,
+            addresses: addresses.into(),
             ports: Some(RangeSet::from_ranges([(53, 60)])),
         }],
     };

@@ -42,6 +42,7 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
             not_said(said.group.as_ref(), "a group: that belongs to `send`")?;
             Event::Packet {
                 direction,
+                class: Policy::plain_class(),
                 packet: Parsed::Ip(header),
             }
         }
@@ -81,6 +82,7 @@ fn malformed_packet(
     Ok(Described {
         event: Event::Packet {
             direction,
+            class: Policy::plain_class(),
             packet: Parsed::Malformed,
         },
         socket: SocketAnswer::None,
@@ -154,6 +156,10 @@ impl Kind {
             part: self.part,
             transport: self.transport(from, to, said)?,
             length: self.length(said)?,
+            ttl: 64,
+            dscp: 0,
+            vlan: None,
+            mark: 0,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Words to packets and back.
 
+use crate::policy::SocketOrigin;
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::parse_packet;
 use sockc_grammar::source::{SourceId, SourceMap, Span};
@@ -29,11 +30,11 @@ fn policy() -> Policy {
     let mut policy = Policy::default();
     policy.sockets.push(Socket {
         name: "proxy".to_owned(),
-        listen: vec![Listen {
+        origin: SocketOrigin::Listen(vec![Listen {
             protocol: 6,
             address: [127, 0, 0, 1].into(),
             port: 1234,
-        }],
+        }]),
         drop_if_absent: true,
         place: place(),
     });
@@ -97,6 +98,7 @@ fn plain_values() {
             flags: 2,
         },
         length: 40,
+        ..Header::PLAIN
     };
     assert_eq!(header("tcp from 8.8.8.8:40000 to 192.0.2.1:ssh"), expected);
     let text = "tcp from 8.8.8.8:40000 to 192.0.2.1:22";
@@ -114,6 +116,7 @@ fn what_is_said_is_read() {
     let Event::Packet {
         direction: Direction::Out,
         packet: Parsed::Ip(header),
+        ..
     } = &described.event
     else {
         panic!("{described:?}");

@@ -24,14 +24,16 @@ pub fn describe(header: &Header, direction: Direction) -> String {
 #[must_use]
 pub fn describe_case(policy: &Policy, event: &Event, socket: SocketAnswer) -> Option<String> {
     let (direction, header, group) = match event {
-        Event::Packet { direction, packet } => match packet {
+        Event::Packet {
+            direction, packet, ..
+        } => match packet {
             Parsed::NotIp => return None,
             Parsed::Malformed => {
                 return Some(sentence(*direction, "", vec!["malformed".to_owned()]));
             }
             Parsed::Ip(header) => (*direction, header, None),
         },
-        Event::Lookup(header) => (Direction::In, header, None),
+        Event::Lookup { header, .. } => (Direction::In, header, None),
         Event::Send { group, header } => (Direction::Send, header, policy.groups.get(*group)),
     };
     let mut with = Vec::new();
