@@ -9,6 +9,7 @@ use crate::artifact::*;
 use crate::bpf::asm::load_map_value;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::Register;
+use crate::packet::random::Rng;
 
 fn insn(opcode: u8, dst: u8, imm: i32) -> Insn {
     Insn {
@@ -252,6 +253,43 @@ fn no_changed_byte_panics() {
     assert!(refused > bytes.len() / 4, "only {refused} were refused");
 }
 
+/// A table that is small enough to change everything around it often.
+fn small() -> Artifact {
+    let mut artifact = artifact();
+    artifact.maps = PrimaryMap::from_iter([
+        map("live", MapKind::LpmTrie, [8, 8, 1000, 1]),
+        MapSpec::table("table", (0..100).collect()),
+    ]);
+    artifact.programs = vec![table_program(), program("tc_in", Section::Classifier, 0)];
+    for (relocation, map) in artifact.programs[0].relocations.iter_mut().zip([1, 1, 0]) {
+        relocation.map = MapId::from_u32(map);
+    }
+    artifact
+}
+
+#[test]
+fn what_is_read_from_changed_bytes_is_sound() {
+    let bytes = write(&small()).unwrap();
+    assert_eq!(read(&bytes).unwrap(), small());
+    let mut rng = Rng::new(3);
+    let mut taken = 0;
+    for _ in 0..50_000 {
+        let mut changed = bytes.clone();
+        for _ in 0..=rng.below(4) {
+            let at = rng.below(changed.len());
+            let end = (at + [1, 2, 4, 8][rng.below(4)]).min(changed.len());
+            let value = [0, 0xff, 0x80, rng.byte()][rng.below(4)];
+            changed[at..end].fill(value);
+        }
+        if let Ok(artifact) = read(&changed) {
+            taken += 1;
+            // What is given keeps the rules of what may be written.
+            write(&artifact).unwrap();
+        }
+    }
+    assert!(taken > 1_000, "only {taken} were read");
+}
+
 #[test]
 fn something_else_is_no_object() {
     assert_eq!(read(b"default allow\n"), Err(ObjectError::NotAnObject));
@@ -303,7 +341,7 @@ fn every_refusal_says_what_to_do() {
         ),
         (
             ObjectError::ManifestVersion { found: 7 },
-            "manifest version 7, this one reads 1",
+            "manifest version 7, this one reads 2",
             "compile the policy again",
         ),
         (

@@ -27,7 +27,7 @@ impl Builder {
 
     /// `ADDRESS`, `ADDRESS:PORTS` or `port PORTS`
     pub(super) fn endpoint(&mut self, node: &Node<'_>) -> Option<Spanned<Endpoint>> {
-        let parts = child(node, Rule::located).unwrap_or_else(|| node.clone());
+        let parts = child(node, Rule::located).unwrap_or(*node);
         let address = match child(&parts, Rule::address) {
             Some(address) => Some(self.address(&address)?),
             None => None,
@@ -62,8 +62,7 @@ impl Builder {
     pub(super) fn address(&mut self, node: &Node<'_>) -> Option<Spanned<Address>> {
         let bracketed = child(node, Rule::open_bracket).is_some();
         let inner = node
-            .clone()
-            .into_inner()
+            .inner()
             .find(|part| part.as_rule() != Rule::open_bracket)?;
         let value = match inner.as_rule() {
             Rule::k_any => Address::Any,

@@ -58,14 +58,13 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
         Rule::clause | Rule::packet_part => first(node).map_or(rank, |inner| self::rank(&inner)),
         _ => rank,
     };
-    let mut inner = node.clone().into_inner().peekable();
+    let mut inner = node.inner().peekable();
     // A label is one piece: no blank before its colon, one behind it.
     let leaf = inner.peek().is_none() || node.as_rule() == Rule::label;
     if leaf && !node.as_str().is_empty() {
-        let span = node.as_span();
         let piece = Piece {
-            start: offset + span.start(),
-            end: offset + span.end(),
+            start: offset + node.start(),
+            end: offset + node.end(),
             kind: kind(node.as_rule()),
         };
         match groups.last_mut() {

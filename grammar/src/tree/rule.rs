@@ -13,7 +13,7 @@ impl Builder {
         let (mut label, mut audit, mut verb, mut direction) = (None, None, None, None);
         let mut protocols = Some(Vec::new());
         let mut clauses = Vec::new();
-        for part in node.clone().into_inner() {
+        for part in node.inner() {
             match part.as_rule() {
                 Part::label => label = first(&part).map(|word| self.name(&word)),
                 Part::k_audit => audit = Some(self.span(&part)),
@@ -209,7 +209,7 @@ impl Builder {
             sample: None,
             max: None,
         };
-        for part in node.clone().into_inner() {
+        for part in node.inner() {
             match part.as_rule() {
                 Part::string => {
                     let text = self.string(&part)?;
@@ -251,7 +251,7 @@ impl Builder {
 }
 
 fn first_after_word<'t>(node: &Node<'t>) -> Option<Node<'t>> {
-    node.clone().into_inner().nth(1)
+    node.inner().nth(1)
 }
 
 /// What a clause must not stand beside: two clauses of one slot are a mistake.
