@@ -15,6 +15,7 @@ pub mod emit;
 pub mod event;
 pub mod field;
 pub mod generate;
+pub mod glob;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
