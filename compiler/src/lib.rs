@@ -18,6 +18,7 @@ pub mod expect;
 pub mod field;
 pub mod files;
 pub mod generate;
+pub mod glob;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
