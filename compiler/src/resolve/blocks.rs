@@ -53,7 +53,7 @@ impl<'a> Resolver<'a> {
     fn own_classes(&mut self, clause: &Clause) -> Option<Vec<ClassId>> {
         match clause {
             Clause::OnZone(name) => self.interfaces.zone(name, &mut self.report),
-            Clause::OnInterface(pattern) => Some(self.interfaces.pattern(pattern)),
+            Clause::OnInterface(pattern) => self.interfaces.pattern(pattern),
             _ => None,
         }
     }
@@ -68,7 +68,7 @@ impl<'a> Resolver<'a> {
                 return;
             }
             Scope::Zone(name) => (self.interfaces.zone(name, &mut self.report), name),
-            Scope::Interface(pattern) => (Some(self.interfaces.pattern(pattern)), pattern),
+            Scope::Interface(pattern) => (self.interfaces.pattern(pattern), pattern),
         };
         self.block = Some(Block {
             classes,

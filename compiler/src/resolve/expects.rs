@@ -219,7 +219,7 @@ impl Resolver<'_> {
         }
         match &on.value {
             On::Zone(name) => self.interfaces.zone(name, &mut self.report).map(Some),
-            On::Interface(pattern) => Some(Some(self.interfaces.pattern(pattern))),
+            On::Interface(pattern) => self.interfaces.pattern(pattern).map(Some),
         }
     }
 

@@ -35,7 +35,8 @@ pub(super) fn combinations(patterns: &[&str]) -> Option<BTreeSet<Vec<usize>>> {
     }
     start.sort_unstable();
     let mut found = BTreeSet::from([Vec::new()]);
-    let mut met = BTreeSet::from([start.clone()]);
+    // The start itself is met only when letters lead back to it.
+    let mut met = BTreeSet::new();
     let mut level = vec![start];
     for _ in 0..LONGEST_NAME {
         let mut next = Vec::new();

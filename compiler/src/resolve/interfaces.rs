@@ -29,6 +29,8 @@ pub(super) struct Interfaces {
     declared: Vec<Zone>,
     /// The patterns of the zones, in order.
     patterns: Vec<(Name, ZoneId)>,
+    /// Whether the classes could be told apart.
+    classified: bool,
     /// The classes that a zone means.
     of_zone: BTreeMap<ZoneId, Vec<ClassId>>,
     /// The classes that a pattern means.
@@ -45,6 +47,7 @@ impl Interfaces {
             zones: Declared::new("zone"),
             declared: Vec::new(),
             patterns: Vec::new(),
+            classified: false,
             of_zone: BTreeMap::new(),
             of_pattern: BTreeMap::new(),
         }
@@ -188,6 +191,7 @@ impl Interfaces {
             self.too_many(mentions, report);
             return;
         }
+        self.classified = true;
         classes.clear();
         for ((zone, numbers), patterns) in meant {
             let class = classes.push(Class {
@@ -242,13 +246,15 @@ impl Interfaces {
     /// The classes of a zone; an unknown one is reported.
     pub(super) fn zone(&self, name: &Name, report: &mut Report) -> Option<Vec<ClassId>> {
         let zone = (*self.zones.look_up(&name.value, name.span, report)?)?;
-        Some(self.of_zone.get(&zone).cloned().unwrap_or_default())
+        let known = self.of_zone.get(&zone);
+        self.classified.then(|| known.cloned().unwrap_or_default())
     }
 
-    /// The classes of a pattern that rules or `expect` lines name: none, if no name can match it.
-    pub(super) fn pattern(&self, pattern: &Name) -> Vec<ClassId> {
+    /// The classes of a pattern that rules or `expect` lines name: an empty list if no name can match it, `None` if there
+    /// were too many to tell apart.
+    pub(super) fn pattern(&self, pattern: &Name) -> Option<Vec<ClassId>> {
         let known = self.of_pattern.get(&pattern.value);
-        known.cloned().unwrap_or_default()
+        self.classified.then(|| known.cloned().unwrap_or_default())
     }
 
     /// The patterns of all zones, each once, in order.
