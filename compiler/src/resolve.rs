@@ -4,7 +4,7 @@
 //! the language either gets its meaning here or is refused by `pending`. Not here: what a rule decides (`decide`), and
 //! how rules of a list hinder each other at a hook (placement).
 
-mod addresses;
+pub(crate) mod addresses;
 mod clauses;
 pub mod codes;
 pub(crate) mod conditions;
@@ -12,6 +12,7 @@ mod declared;
 mod effects;
 mod groups;
 mod hooks;
+pub(crate) mod kernel_names;
 mod matchable;
 pub(crate) mod numbers;
 mod overlaps;
