@@ -142,16 +142,8 @@ impl Builder {
         Some(values)
     }
 
-    /// The protocols of `node`'s list, none if it has no list.
-    pub(super) fn protocols(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Protocol>>> {
-        match child(node, Rule::protocols) {
-            Some(list) => self.protocol_list(&list),
-            None => Some(Vec::new()),
-        }
-    }
-
     /// The protocols that are children of `node`.
-    pub(super) fn protocol_list(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Protocol>>> {
+    pub(super) fn protocols(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Protocol>>> {
         let mut protocols = Vec::new();
         for protocol in children(node, Rule::protocol) {
             protocols.push(self.protocol(&protocol)?);

@@ -173,7 +173,7 @@ fn kinds(rule: Rule) -> &'static [&'static str] {
         Rule::arithmetic | Rule::term => &["`{ … }`", "`@name`", "`file \"…\"`"],
         Rule::endpoint_side | Rule::endpoint | Rule::bare_clause => &["an endpoint"],
         Rule::ports | Rule::port_item | Rule::service => &["a port"],
-        Rule::protocol | Rule::protocols | Rule::plain_protocol => &["a protocol"],
+        Rule::protocol | Rule::plain_protocol => &["a protocol"],
         Rule::icmp_types | Rule::icmp_type | Rule::icmp_name => &["an ICMP type"],
         Rule::clause => &["a clause"],
         Rule::condition | Rule::negation | Rule::any_of | Rule::socket_is | Rule::tcp_flags => {

@@ -11,7 +11,7 @@ impl Builder {
     pub(super) fn rule(&mut self, node: &Node<'_>) -> Option<Rule> {
         // One walk over the children: rules are what files consist of.
         let (mut label, mut audit, mut verb, mut direction) = (None, None, None, None);
-        let mut protocols = Some(Vec::new());
+        let mut protocols = Vec::new();
         let mut clauses = Vec::new();
         for part in node.inner() {
             match part.as_rule() {
@@ -21,8 +21,9 @@ impl Builder {
                 Part::direction => {
                     direction = Some(self.spanned(&part, self::direction(part.as_str())));
                 }
-                Part::protocols => protocols = self.protocol_list(&part),
-                _ => clauses.push(part),
+                Part::protocol => protocols.push(self.protocol(&part)),
+                Part::clause => clauses.push(part),
+                _ => {}
             }
         }
         let verb = verb?;
@@ -32,7 +33,7 @@ impl Builder {
             audit,
             verb,
             direction,
-            protocols: protocols?,
+            protocols: protocols.into_iter().collect::<Option<_>>()?,
             clauses: clauses?,
         })
     }
