@@ -63,6 +63,7 @@ impl Subject {
             programs: vec![self.program.clone()],
             maps: self.specs.clone(),
             manifest: manifest(),
+            netns: Vec::new(),
         };
         let bytes = object::write(&artifact).unwrap();
         let mut ebpf = EbpfLoader::new().load(&bytes).unwrap();
@@ -157,6 +158,11 @@ fn manifest() -> Manifest {
         sockets: Vec::new(),
         groups: Vec::new(),
         counters: Vec::new(),
+        classes: Vec::new(),
+        sets: Vec::new(),
+        maps: Vec::new(),
+        ports: Vec::new(),
+        namespaces: Vec::new(),
         sources: Vec::new(),
         target: "host".to_owned(),
     }
