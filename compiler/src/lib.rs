@@ -16,6 +16,7 @@ pub mod event;
 pub mod expect;
 pub mod field;
 pub mod generate;
+pub mod glob;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
