@@ -17,6 +17,7 @@ pub mod expect;
 pub mod explain;
 pub mod field;
 pub mod generate;
+pub mod glob;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
