@@ -16,8 +16,10 @@ use crate::escaped;
 use crate::fill::{Filler, SlotState};
 use crate::groups::{self, PEERS};
 use crate::hook::{Means, Point};
+use crate::interfaces::has_packet_programs;
 use crate::listen;
 use crate::load;
+use crate::named;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::record::{Attached, Record};
@@ -118,9 +120,7 @@ impl<'a> Work<'a> {
 
     /// Patterns may match nothing, and then rules hold nowhere: a person should know.
     fn note_missing_interfaces(&mut self) {
-        let mut points = self.record.points.iter();
-        let packets = points.any(|point| matches!(point, Point::Xdp | Point::TcIn | Point::TcOut));
-        if packets && self.plan.interfaces.is_empty() {
+        if has_packet_programs(self.manifest) && self.plan.interfaces.is_empty() {
             self.notes.push(
                 "no interface matches the policy's patterns, so its packet rules hold nowhere; apply it again when one is there"
                     .to_owned(),
@@ -173,6 +173,8 @@ impl<'a> Work<'a> {
             &self.session.state,
             self.record.generation,
         )?;
+        self.step("fill what the policy names")?;
+        named::fill(self.manifest, &self.session.state, self.record.generation)?;
         self.step("fill the sockets")?;
         let filler = self.filler()?;
         let states = self.fill(filler.as_ref())?;
@@ -258,16 +260,17 @@ impl<'a> Work<'a> {
     fn place_programs(&mut self) -> Result<(), Error> {
         let generation = self.record.generation;
         for attach in &self.manifest.programs {
-            let point = self.plan.point(&attach.point)?;
             let path = self.session.state.program(generation, &attach.program);
             let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
-            self.place(point, &program)?;
+            for point in self.plan.points(attach)? {
+                self.place(point, &program)?;
+            }
         }
         self.place_listen()
     }
 
     fn place(&mut self, point: Point, program: &OwnedFd) -> Result<(), Error> {
-        let what = format!("place the {} program", point.name());
+        let what = format!("place the {} program", point.title());
         let slots = open_or_make(
             &self.session.state.slots(point),
             "sockc_slots",
@@ -356,7 +359,7 @@ impl<'a> Work<'a> {
         {
             return Ok(attached.clone());
         }
-        self.step(&format!("attach {} {}", point.name(), target.title()))?;
+        self.step(&format!("attach {} {}", point.title(), target.title()))?;
         attach::attach(
             state,
             point,
@@ -405,10 +408,9 @@ impl<'a> Work<'a> {
 }
 
 fn interface_hook(attached: &Attached) -> Option<InterfaceHook> {
-    let on_interface = matches!(attached.hook.point, Point::Xdp | Point::TcIn | Point::TcOut);
-    on_interface.then(|| InterfaceHook {
+    attached.hook.point.is_packet().then(|| InterfaceHook {
         interface: attached.target.clone(),
-        hook: attached.hook.point.name(),
+        hook: attached.hook.point.title(),
         means: attached.hook.means,
     })
 }

@@ -47,6 +47,13 @@ pub enum Error {
         /// The policy.
         policy: String,
     },
+    /// The patterns of two zones cover one interface.
+    TwoZones {
+        /// The interface.
+        interface: String,
+        /// The zones.
+        zones: [String; 2],
+    },
     /// Another XDP program is on the interface.
     ForeignXdp {
         /// The interface.
@@ -178,6 +185,10 @@ impl fmt::Display for Error {
             Self::NoInterfaceNamed { policy } => write!(
                 f,
                 "the policy \"{policy}\" has packet rules but names no interface; add `interfaces …` to it or give --interface"
+            ),
+            Self::TwoZones { interface, zones: [one, other] } => write!(
+                f,
+                "the interface \"{interface}\" is in two zones, \"{one}\" and \"{other}\"; an interface can be in one only, so change the patterns of one of them"
             ),
             Self::ForeignXdp { interface, program } => {
                 write!(f, "another XDP program is on the interface \"{interface}\"")?;

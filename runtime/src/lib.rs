@@ -12,6 +12,7 @@
 mod apply;
 mod attach;
 mod carry;
+mod classes;
 mod code;
 mod dispatch;
 mod error;
@@ -25,6 +26,8 @@ mod interfaces;
 pub mod lab;
 mod listen;
 mod load;
+mod named;
+mod nsid;
 mod options;
 mod plan;
 mod probe;

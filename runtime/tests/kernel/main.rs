@@ -6,6 +6,7 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod classes;
 mod faults;
 mod groups;
 mod hooks;
