@@ -4,6 +4,7 @@
 //! them at once. Until that word is written nothing that packets meet has changed, and whatever ends the work (a refusal, a
 //! kill) leaves only things that `settle` removes.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -18,12 +19,13 @@ use crate::groups::{self, PEERS};
 use crate::hook::{Means, Point};
 use crate::interfaces::has_packet_programs;
 use crate::listen;
-use crate::load;
+use crate::load::{self, Kept};
 use crate::named;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::record::{Attached, Record};
 use crate::session::{self, Session};
+use crate::sets;
 use crate::settle::settle;
 use crate::state::{Lock, SIDES, make_folder, open_or_make, side};
 use crate::sys::map::{self, Shape};
@@ -165,7 +167,9 @@ impl<'a> Work<'a> {
 
     fn prepare_and_switch(&mut self) -> Result<Vec<SlotState>, Error> {
         self.step("load the maps")?;
-        let mut ebpf = self.load_maps()?;
+        let shapes = load::shapes(self.object)?;
+        let kept = self.kept(&shapes);
+        let mut ebpf = self.load_maps(&kept, &shapes)?;
         self.step("load the programs")?;
         load::programs(
             &mut ebpf,
@@ -175,6 +179,14 @@ impl<'a> Work<'a> {
         )?;
         self.step("fill what the policy names")?;
         named::fill(self.manifest, &self.session.state, self.record.generation)?;
+        self.step("fill the live sets")?;
+        sets::fill(
+            self.manifest,
+            self.before.as_ref(),
+            &self.session.state,
+            self.record.generation,
+            &kept,
+        )?;
         self.step("fill the sockets")?;
         let filler = self.filler()?;
         let states = self.fill(filler.as_ref())?;
@@ -211,7 +223,24 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn load_maps(&self) -> Result<aya::Ebpf, Error> {
+    /// The maps of the generation before, and those of no generation, that the object is to use.
+    fn kept(&self, shapes: &BTreeMap<String, Shape>) -> Vec<Kept> {
+        let state = &self.session.state;
+        let mut kept = groups::kept(self.manifest, &self.plan.groups, state);
+        kept.extend(sets::kept(
+            self.manifest,
+            self.before.as_ref(),
+            state,
+            shapes,
+        ));
+        kept
+    }
+
+    fn load_maps(
+        &self,
+        kept: &[Kept],
+        shapes: &BTreeMap<String, Shape>,
+    ) -> Result<aya::Ebpf, Error> {
         let state = &self.session.state;
         for folder in [state.slots_folder(), state.link_folder()] {
             make_folder(&folder)?;
@@ -220,8 +249,7 @@ impl<'a> Work<'a> {
             make_folder(&state.group(group.cgroup.id))?;
         }
         open_or_make(&state.control(), "sockc_control", Shape::array(4, 1))?;
-        let kept = groups::kept(self.manifest, &self.plan.groups, state);
-        let ebpf = load::maps(self.object, state, self.record.generation, &kept)?;
+        let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;
         carry::prepare(state, self.record.generation, self.manifest)?;
         Ok(ebpf)
     }
