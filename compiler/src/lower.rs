@@ -16,6 +16,7 @@ mod frame;
 mod leaf;
 mod outcome;
 mod packet;
+mod question;
 mod read;
 mod socket;
 mod stream;
@@ -39,7 +40,7 @@ pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 
 use frame::Frame;
 use outcome::Outcome;
-use socket::Questions;
+use question::Questions;
 
 /// The slots of the map `counters`.
 #[derive(Clone, Debug)]

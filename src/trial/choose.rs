@@ -108,7 +108,7 @@ impl Chooser<'_> {
         for (owner, _, region) in self.regions(Direction::Send, Some(group))? {
             let mut found = false;
             for family in [Family::V4, Family::V6] {
-                let region = chain::seen_from(&mut self.store, Hook::SkMsg, region)?;
+                let region = chain::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
                 let Some((header, _)) = self.narrow(region, family, &[6], SocketAnswer::None)?
                 else {
                     continue;

@@ -47,9 +47,9 @@ pub(super) struct Frame {
     pub(super) tuple: Slot,
     /// State of the socket that a lookup found. One byte.
     pub(super) state: Slot,
-    /// `Field::Socket`. One byte.
+    /// The answer to the question that was asked last (see `question`). Four bytes.
     pub(super) answer: Slot,
-    /// Which node of the tree asked for a socket. Four bytes.
+    /// Which node of the tree asked it. Four bytes.
     pub(super) asker: Slot,
     /// Key of the map `sockets`. Four bytes.
     pub(super) key: Slot,
@@ -75,7 +75,7 @@ impl Frame {
             outcome: builder.opaque_slot(4),
             tuple: builder.slot(36),
             state: builder.opaque_slot(1),
-            answer: builder.opaque_slot(1),
+            answer: builder.opaque_slot(4),
             asker: builder.opaque_slot(4),
             key: builder.opaque_slot(4),
         }

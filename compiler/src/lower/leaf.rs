@@ -6,7 +6,7 @@ use crate::place::Effect;
 use crate::policy::{Action, DefaultVerdict, Family};
 
 use super::outcome::Outcome;
-use super::socket::Phase;
+use super::question::Phase;
 use super::{Lowering, direction, origin_of};
 
 impl Lowering<'_> {

@@ -17,7 +17,6 @@ use super::Lowering;
 use super::context::{skb, xdp};
 use super::frame;
 use super::outcome::Outcome;
-use super::socket::Phase;
 
 /// `ETH_HLEN`
 const ETHERNET: i32 = 14;
@@ -64,9 +63,7 @@ impl Lowering<'_> {
         for family in [Family::V4, Family::V6] {
             self.finish(family);
         }
-        for phase in [Phase::Decision, Phase::Counts] {
-            self.answer(phase);
-        }
+        self.answer_all();
         let last = Exits {
             not_ip,
             malformed,

@@ -67,7 +67,6 @@ impl Lowering<'_> {
             Field::Icmp => (frame.icmp, 0, Width::H, 16),
             Field::TcpFlags => (frame.flags, 0, Width::B, 0),
             Field::Length => (frame.length, 0, Width::W, 0),
-            Field::Socket => (frame.answer, 0, Width::B, 0),
             Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
                 (frame.from, 4 * word(field), Width::W, 32)
             }

@@ -1,10 +1,7 @@
 //! The socket question: which socket does the kernel's lookup for this packet find?
 //!
-//! The lookup is one region of code for each family and phase; every node of the tree that asks goes there and comes
-//! back behind it. It uses `bpf_skc_lookup_tcp`, which also finds TIME_WAIT and unfinished handshakes, and
-//! `bpf_sk_lookup_udp`. Both see sockets that an sk_lookup program steers to.
-
-use std::collections::BTreeMap;
+//! The lookup uses `bpf_skc_lookup_tcp`, which also finds TIME_WAIT and unfinished handshakes, and `bpf_sk_lookup_udp`.
+//! Both see sockets that an sk_lookup program steers to.
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
@@ -22,54 +19,9 @@ const LISTEN: i32 = 10;
 /// `TCP_NEW_SYN_RECV`
 const NEW_SYN_RECV: i32 = 12;
 
-/// Which part of the program asks. Control flow only goes forward, so each part has a lookup of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    /// The decision tree.
-    Decision,
-    /// The tree of the `count` rules.
-    Counts,
-}
-
-/// Who asks, and where the lookup begins.
-#[derive(Default)]
-pub(super) struct Questions {
-    open: BTreeMap<(Phase, Family), (Block, Vec<Block>)>,
-}
-
 impl Lowering<'_> {
-    /// Ends the current block with the question; the block to go on in, with the answer in its slot.
-    pub(super) fn ask(&mut self, phase: Phase, family: Family) -> Block {
-        let behind = self.head_block();
-        let entry = match self.questions.open.get(&(phase, family)) {
-            Some((entry, _)) => *entry,
-            None => self.head_block(),
-        };
-        let askers = &mut self
-            .questions
-            .open
-            .entry((phase, family))
-            .or_insert_with(|| (entry, Vec::new()))
-            .1;
-        let number = i32::try_from(askers.len()).unwrap_or(i32::MAX);
-        askers.push(behind);
-        self.builder.set_slot(self.frame.asker, 0, number, Width::W);
-        self.builder.jump(entry);
-        behind
-    }
-
-    /// Writes the lookups of a phase that was asked for.
-    pub(super) fn answer(&mut self, phase: Phase) {
-        for family in [Family::V4, Family::V6] {
-            if let Some((entry, askers)) = self.questions.open.remove(&(phase, family)) {
-                self.lookup(entry, &askers, family);
-            }
-        }
-    }
-
-    fn lookup(&mut self, entry: Block, askers: &[Block], family: Family) {
-        self.builder.set_origin(self.head);
-        let done = self.builder.block();
+    /// Writes the lookup from the block `entry` on; every way ends in `done`, with the answer in its slot.
+    pub(super) fn find_socket(&mut self, entry: Block, family: Family, done: Block) {
         let [none, listening, established] = [
             SocketAnswer::None,
             SocketAnswer::Listening,
@@ -103,8 +55,6 @@ impl Lowering<'_> {
         self.state_is(state, 0, none);
         self.state_is_again(ESTABLISHED, established);
         self.builder.jump(listening);
-        self.builder.enter(done);
-        self.dispatch(askers);
     }
 
     fn state_is(&mut self, state: crate::ir::Value, value: i32, then: Block) {
@@ -114,17 +64,6 @@ impl Lowering<'_> {
     fn state_is_again(&mut self, value: i32, then: Block) {
         let state = self.builder.load_slot(self.frame.state, 0, Width::B);
         self.state_is(state, value, then);
-    }
-
-    /// Back behind whoever asked.
-    fn dispatch(&mut self, askers: &[Block]) {
-        let arms: Vec<(u32, Block)> = (0u32..)
-            .zip(askers)
-            .map(|(number, &block)| (number, block))
-            .collect();
-        self.builder
-            .load_slot_to(self.registers.probe, self.frame.asker, 0, Width::W);
-        self.search(&arms, 0);
     }
 
     /// Fills the tuple in packet order (for packets that leave, as their answer would come), looks up and goes on in a

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use cranelift_entity::PrimaryMap;
 
-use super::{ObjectError, read, read_manifest, write};
+use super::{ObjectError, namespaces, read, read_manifest, write};
 use crate::artifact::*;
 use crate::bpf::asm::load_map_value;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::Register;
+use crate::packet::random::Rng;
 
 fn insn(opcode: u8, dst: u8, imm: i32) -> Insn {
     Insn {
@@ -195,6 +196,48 @@ fn tables_alone_need_no_other_maps() {
     assert_eq!(read(&write(&artifact).unwrap()).unwrap(), artifact);
 }
 
+/// An artifact with two `for netns` blocks.
+fn with_namespaces() -> Artifact {
+    let mut outer = small();
+    let inner = small();
+    outer.netns = vec![
+        ("blue one/2".to_owned(), inner),
+        ("a".to_owned(), artifact()),
+    ];
+    outer
+}
+
+#[test]
+fn blocks_of_namespaces_travel_as_objects() {
+    let artifact = with_namespaces();
+    let bytes = write(&artifact).unwrap();
+    assert_eq!(read(&bytes).unwrap(), artifact);
+    let inner = namespaces(&bytes).unwrap();
+    let expected = artifact.netns.iter();
+    let expected = expected.map(|(name, inner)| (name.clone(), write(inner).unwrap()));
+    assert_eq!(inner, expected.collect::<Vec<_>>());
+    assert_eq!(namespaces(&inner[0].1), Ok(Vec::new()));
+}
+
+#[test]
+fn an_object_with_blocks_in_blocks_is_damaged() {
+    let mut bytes = write(&with_namespaces()).unwrap();
+    let inner = write(&small()).unwrap();
+    let at = bytes
+        .windows(inner.len())
+        .position(|window| window == inner)
+        .unwrap();
+    let name = b".sockc.manifest";
+    let within = inner
+        .windows(name.len())
+        .position(|window| window == name)
+        .unwrap();
+    // As long as the name that it takes the place of.
+    bytes[at + within..][..name.len()].copy_from_slice(b".sockc.netns.xx");
+    let error = read(&bytes).unwrap_err().to_string();
+    assert!(error.contains("namespaces of its own"), "{error}");
+}
+
 #[test]
 fn nothing_is_read_from_nothing() {
     let mut empty = artifact();
@@ -252,6 +295,45 @@ fn no_changed_byte_panics() {
     assert!(refused > bytes.len() / 4, "only {refused} were refused");
 }
 
+/// A table that is small enough to change everything around it often.
+fn small() -> Artifact {
+    let mut artifact = artifact();
+    artifact.maps = PrimaryMap::from_iter([
+        map("live", MapKind::LpmTrie, [8, 8, 1000, 1]),
+        MapSpec::table("table", (0..100).collect()),
+    ]);
+    artifact.programs = vec![table_program(), program("tc_in", Section::Classifier, 0)];
+    for (relocation, map) in artifact.programs[0].relocations.iter_mut().zip([1, 1, 0]) {
+        relocation.map = MapId::from_u32(map);
+    }
+    artifact
+}
+
+#[test]
+fn what_is_read_from_changed_bytes_is_sound() {
+    let mut artifact = small();
+    artifact.netns = vec![("blue".to_owned(), small())];
+    let bytes = write(&artifact).unwrap();
+    assert_eq!(read(&bytes).unwrap(), artifact);
+    let mut rng = Rng::new(3);
+    let mut taken = 0;
+    for _ in 0..50_000 {
+        let mut changed = bytes.clone();
+        for _ in 0..=rng.below(4) {
+            let at = rng.below(changed.len());
+            let end = (at + [1, 2, 4, 8][rng.below(4)]).min(changed.len());
+            let value = [0, 0xff, 0x80, rng.byte()][rng.below(4)];
+            changed[at..end].fill(value);
+        }
+        if let Ok(artifact) = read(&changed) {
+            taken += 1;
+            // What is given keeps the rules of what may be written.
+            write(&artifact).unwrap();
+        }
+    }
+    assert!(taken > 1_000, "only {taken} were read");
+}
+
 #[test]
 fn something_else_is_no_object() {
     assert_eq!(read(b"default allow\n"), Err(ObjectError::NotAnObject));
@@ -303,7 +385,7 @@ fn every_refusal_says_what_to_do() {
         ),
         (
             ObjectError::ManifestVersion { found: 7 },
-            "manifest version 7, this one reads 1",
+            "manifest version 7, this one reads 2",
             "compile the policy again",
         ),
         (
@@ -330,7 +412,7 @@ type Break = (fn(&mut Artifact), &'static str);
 
 #[test]
 fn broken_artifacts_are_refused() {
-    let cases: [Break; 20] = [
+    let cases: [Break; 22] = [
         (|a| a.programs[0].name = "xdp".into(), "that of a section"),
         (|a| a.programs[0].name = "counters".into(), "used twice"),
         (|a| a.programs[0].name = "tc-in".into(), "not an identifier"),
@@ -349,6 +431,14 @@ fn broken_artifacts_are_refused() {
         (|a| a.programs[0].lines[1].insn = 1, "not at an instruction"),
         (|a| a.programs[0].lines[1].insn = 0, "do not increase"),
         (|a| a.maps[MapId::from_u32(0)].value_size = 0, "no bytes"),
+        (
+            |a| a.netns = vec![(String::new(), small())],
+            "cannot be named",
+        ),
+        (
+            |a| a.netns = vec![("a".to_owned(), with_namespaces())],
+            "of its own",
+        ),
         (|a| a.maps[MapId::from_u32(7)].flags = 0, "NO_PREALLOC"),
         (
             |a| a.maps[MapId::from_u32(7)].key_size = 4,

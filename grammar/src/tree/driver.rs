@@ -10,7 +10,7 @@ use super::expected::Expected;
 use super::opening::opening;
 use super::pieces::{Pieces, pieces};
 use super::resume::{InBlock, resume};
-use super::{Builder, Grammar, Node, Rule, end_of, span};
+use super::{Builder, Grammar, Node, Nodes, Rule, span};
 use crate::ast::{ForBlock, Packet, Scope, Statement};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
@@ -52,10 +52,13 @@ pub(crate) struct Reading {
 
 /// Reads a whole file; `with_items` for the formatter.
 pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
+    let mut outline = Outline::of(text);
     let mut driver = Driver {
         text,
+        plain: outline.take_plain(),
         source,
-        outline: Outline::of(text),
+        outline,
+        nodes: Nodes::default(),
         at: if text.starts_with('\u{feff}') { 3 } else { 0 },
         blocks: vec![Block::default()],
         mistakes: Vec::new(),
@@ -67,14 +70,19 @@ pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
 
 /// Reads a packet in words and nothing behind it.
 pub(crate) fn read_packet(text: &str, source: SourceId) -> Result<Packet, Vec<Diagnostic>> {
-    let outline = Outline::of(text);
+    let mut outline = Outline::of(text);
+    let plain = outline.take_plain();
+    let mut nodes = Nodes::default();
     if let Some(deep) = outline.deep.first() {
         return Err(vec![too_deep(source, *deep)]);
     }
     let start = scan::skip(text, 0);
     let mut builder = Builder::new(source, start);
-    let packet = match Grammar::parse(Rule::whole_packet, scan::rest(text, start)) {
-        Ok(mut parsed) => parsed.next().and_then(|node| builder.packet(&node)),
+    let plain = scan::rest(&plain, start);
+    let packet = match Grammar::parse(Rule::whole_packet, plain) {
+        Ok(pairs) => nodes
+            .take(plain, pairs)
+            .and_then(|node| builder.packet(&node)),
         Err(error) => {
             let failure = Failure {
                 packet: true,
@@ -97,8 +105,12 @@ struct Block {
 
 struct Driver<'t> {
     text: &'t str,
+    /// The text as the grammar reads it, see [`Outline::take_plain`].
+    plain: String,
     source: SourceId,
     outline: Outline,
+    /// The nodes of the statement at hand.
+    nodes: Nodes,
     at: usize,
     /// The file, and the blocks that are open.
     blocks: Vec<Block>,
@@ -222,12 +234,34 @@ impl<'t> Driver<'t> {
             self.at = self.resume(start, start);
             return;
         };
-        let parsed = Grammar::parse(rule, scan::rest(self.text, start)).ok();
-        match parsed.and_then(|mut parsed| parsed.next()) {
-            Some(node) if self.is_complete(rule, start, start + end_of(&node)) => {
-                self.accept(&node, start)
+        let mut nodes = std::mem::take(&mut self.nodes);
+        let plain = std::mem::take(&mut self.plain);
+        let end = self.outline.token_end_before(self.text, next);
+        let alone = plain.get(start..end).unwrap_or("");
+        match parse(rule, alone, &mut nodes).filter(|node| node.end() == alone.len()) {
+            Some(node) => self.accept(&node, start),
+            None => self.beyond_lines(
+                rule,
+                start,
+                parse(rule, scan::rest(&plain, start), &mut nodes),
+                &plain,
+            ),
+        }
+        self.nodes = nodes;
+        self.plain = plain;
+    }
+
+    /// A statement that does not end where the next line begins one: another follows on its line, it holds a word that
+    /// begins statements, or it is wrong.
+    fn beyond_lines(&mut self, rule: Rule, start: usize, parsed: Option<Node<'_>>, plain: &str) {
+        match parsed {
+            Some(node) if self.is_complete(rule, start, start + node.end()) => {
+                self.accept(&node, start);
             }
-            parsed => self.broken(rule, start, parsed.as_ref()),
+            parsed => {
+                let end = parsed.map_or(start, |node| start + node.end());
+                self.broken(rule, start, end, plain);
+            }
         }
     }
 
@@ -248,7 +282,7 @@ impl<'t> Driver<'t> {
     }
 
     fn accept(&mut self, node: &Node<'_>, start: usize) {
-        let end = start + end_of(node);
+        let end = start + node.end();
         self.at = end;
         let mut builder = Builder::new(self.source, start);
         if node.as_rule() == Rule::for_head {
@@ -287,9 +321,8 @@ impl<'t> Driver<'t> {
     }
 
     /// Says what is wrong with the statement at `start` and goes on behind it.
-    fn broken(&mut self, rule: Rule, start: usize, parsed: Option<&Node<'_>>) {
-        let end = parsed.map_or(start, |node| start + end_of(node));
-        let mut failure = self.failure(self.text, start, end);
+    fn broken(&mut self, rule: Rule, start: usize, end: usize, plain: &str) {
+        let mut failure = self.failure(self.text, plain, start, end);
         let mut at = failure.at;
         // `default in`, and on the next line a rule: its verb was taken for the default's.
         let takes_verb = matches!(rule, Rule::default_line | Rule::expect | Rule::socket_decl);
@@ -297,8 +330,9 @@ impl<'t> Driver<'t> {
             .outline
             .next_start(start + 1)
             .filter(|&next| takes_verb && next < at);
-        if let Some((next, before)) = next.and_then(|next| Some((next, self.text.get(..next)?))) {
-            failure = self.failure(before, start, next);
+        let cut = next.and_then(|next| Some((next, self.text.get(..next)?, plain.get(..next)?)));
+        if let Some((next, text, plain)) = cut {
+            failure = self.failure(text, plain, start, next);
             at = next;
         }
         self.mistakes.push(mistake::explain(&failure));
@@ -310,8 +344,8 @@ impl<'t> Driver<'t> {
     }
 
     /// Where and how the statement at `start` breaks; if it does not, it breaks at `end` for reasons unknown.
-    fn failure<'a>(&self, text: &'a str, start: usize, end: usize) -> Failure<'a> {
-        match Grammar::parse(Rule::whole_statement, scan::rest(text, start)) {
+    fn failure<'a>(&self, text: &'a str, plain: &str, start: usize, end: usize) -> Failure<'a> {
+        match Grammar::parse(Rule::whole_statement, scan::rest(plain, start)) {
             Err(error) => failure(text, self.source, &self.outline, start, &error),
             Ok(_) => Failure {
                 text,
@@ -348,6 +382,11 @@ impl<'t> Driver<'t> {
         };
         resume(self.text, &self.outline, start, at, block)
     }
+}
+
+/// The statement that `text` begins with.
+fn parse<'n>(rule: Rule, text: &'n str, nodes: &'n mut Nodes) -> Option<Node<'n>> {
+    nodes.take(text, Grammar::parse(rule, text).ok()?)
 }
 
 fn too_deep(source: SourceId, at: usize) -> Diagnostic {

@@ -1,0 +1,124 @@
+//! Questions: fields that cost a search or a helper call to tell, asked only where a tree tests them.
+//!
+//! The answer to a question is one region of code for each phase, family and field. Every node of a tree that tests the
+//! field leaves its number in a slot and goes there; the region leaves the answer in another slot and goes back behind
+//! the node. Fields are tested in order and regions are entered only from nodes, so control flow only goes forward.
+//!
+//! Not here: how a question is answered, which each kind of field has a file for.
+
+use std::collections::BTreeMap;
+
+use crate::bpf::opcode::Width;
+use crate::field::Field;
+use crate::ir::{Block, Value};
+use crate::policy::Family;
+
+use super::Lowering;
+
+/// Which part of the program asks. Control flow only goes forward, so each part has answers of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// The decision tree.
+    Decision,
+    /// The tree of the `count` rules.
+    Counts,
+}
+
+/// What is asked: in this phase, of a packet of this family, the value of this field.
+type Question = (Phase, Family, Field);
+
+/// Where the answer to a question begins, and the blocks that go on with it, by the number of the asker.
+struct Asked {
+    entry: Block,
+    askers: Vec<Block>,
+}
+
+/// The questions that were asked and have no answer yet.
+#[derive(Default)]
+pub(super) struct Questions {
+    open: BTreeMap<Question, Asked>,
+}
+
+/// Whether a field is a question. The others stand on the stack or in the context.
+pub(super) fn is_question(field: Field) -> bool {
+    field >= Field::Interface
+}
+
+/// What the answer slot holds for the field's value 0. The answers of a socket lookup stand as they are; all others one
+/// higher, since a constant 0 on the stack would be a value to the verifier and make a state of its own at each join.
+pub(super) fn base(field: Field) -> u32 {
+    match field {
+        Field::Socket | Field::SocketIn(_) => 0,
+        _ => 1,
+    }
+}
+
+impl Lowering<'_> {
+    /// Ends the current block with a question; the block to go on in, with the answer in its slot.
+    pub(super) fn ask(&mut self, phase: Phase, family: Family, field: Field) -> Block {
+        let behind = self.head_block();
+        let question = (phase, family, field);
+        if !self.questions.open.contains_key(&question) {
+            let asked = Asked {
+                entry: self.head_block(),
+                askers: Vec::new(),
+            };
+            self.questions.open.insert(question, asked);
+        }
+        let Some(asked) = self.questions.open.get_mut(&question) else {
+            return behind;
+        };
+        let number = i32::try_from(asked.askers.len()).unwrap_or(i32::MAX);
+        asked.askers.push(behind);
+        let entry = asked.entry;
+        self.builder.set_slot(self.frame.asker, 0, number, Width::W);
+        self.builder.jump(entry);
+        behind
+    }
+
+    /// Loads the answer to the question that was asked last; [`base`] stands for the value 0.
+    pub(super) fn read_answer(&mut self, dst: Value, field: Field) {
+        let width = match field {
+            Field::Socket | Field::SocketIn(_) => Width::B,
+            _ => Width::W,
+        };
+        self.builder.load_slot_to(dst, self.frame.answer, 0, width);
+    }
+
+    /// Writes the answers to everything that was asked. Called once, when every tree is written.
+    pub(super) fn answer_all(&mut self) {
+        for ((_, family, field), asked) in std::mem::take(&mut self.questions.open) {
+            self.builder.set_origin(self.head);
+            let done = self.builder.block();
+            self.answer(field, asked.entry, family, done);
+            self.builder.enter(done);
+            self.dispatch(&asked.askers);
+        }
+    }
+
+    /// Writes the answer to one question from the block `entry` on: every way leaves it in its slot and goes to `done`.
+    fn answer(&mut self, field: Field, entry: Block, family: Family, done: Block) {
+        match field {
+            Field::Socket => self.find_socket(entry, family, done),
+            _ => self.no_answer(entry, done),
+        }
+    }
+
+    /// Placement keeps a question out of chains of hooks that have no answer.
+    fn no_answer(&mut self, entry: Block, done: Block) {
+        self.builder.enter(entry);
+        self.builder.set_slot(self.frame.answer, 0, 1, Width::W);
+        self.builder.jump(done);
+    }
+
+    /// Back behind whoever asked.
+    fn dispatch(&mut self, askers: &[Block]) {
+        let arms: Vec<(u32, Block)> = (0u32..)
+            .zip(askers)
+            .map(|(number, &block)| (number, block))
+            .collect();
+        self.builder
+            .load_slot_to(self.registers.probe, self.frame.asker, 0, Width::W);
+        self.search(&arms, 0);
+    }
+}
