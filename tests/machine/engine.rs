@@ -63,6 +63,7 @@ impl Subject {
             programs: vec![self.program.clone()],
             maps: self.specs.clone(),
             manifest: manifest(),
+            netns: Vec::new(),
         };
         let bytes = object::write(&artifact).unwrap();
         let mut ebpf = EbpfLoader::new().load(&bytes).unwrap();
@@ -152,12 +153,7 @@ fn manifest() -> Manifest {
     Manifest {
         version: MANIFEST_VERSION,
         policy: "subject".to_owned(),
-        interfaces: Vec::new(),
-        programs: Vec::new(),
-        sockets: Vec::new(),
-        groups: Vec::new(),
-        counters: Vec::new(),
-        sources: Vec::new(),
         target: "host".to_owned(),
+        ..Manifest::default()
     }
 }

@@ -13,7 +13,7 @@ use crate::policy::AddressSet;
 use crate::ranges::{Bound, RangeSet};
 
 /// An address as words in host order, the first word first; IPv4 has one, and ones behind it.
-pub type Words = [u32; 4];
+pub(super) type Words = [u32; 4];
 
 /// A constant set, as code searches it.
 #[derive(Clone, Debug)]
