@@ -375,7 +375,7 @@ impl Emitter<'_> {
         });
     }
 
-    /// The netns argument is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
+    /// Without a namespace the argument is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
     fn socket(&mut self, region: &SocketRegion) -> Result<(), EmitError> {
         let state = self.address(region.state, 0);
         self.push(asm::store_imm(Width::B, FRAME, state, 0));
@@ -383,7 +383,9 @@ impl Emitter<'_> {
             Arg::Pinned(region.context),
             Arg::SlotAddress(region.tuple),
             Arg::Imm(region.size),
-            Arg::Imm(-1),
+            region
+                .netns
+                .map_or(Arg::Imm(-1), |netns| Arg::SlotValue(netns, Width::W)),
             Arg::Imm(0),
         ];
         self.call(region.helper, &args)?;
