@@ -252,20 +252,28 @@ fn counter_of(policy: &Policy, chain: &Chain, index: u32) -> u32 {
 
 /// What two packet hooks in a row say: each may be the end.
 fn then_packet_hook(first: u32, then: u32) -> u32 {
-    let (allow, drop) = (Outcome::Allow.terminal(), Outcome::Drop.terminal());
+    let allow = Outcome::Allow.terminal();
     match (first, then) {
-        (first, _) if first == drop => drop,
-        (first, then) if first == allow || then == drop || first == then => then,
+        (first, _) if ends(first) => first,
+        (first, then) if first == allow || ends(then) || first == then => then,
         (watch, then) if then == allow => watch,
         _ => BROKEN,
     }
 }
 
+/// Whether a packet hook that says this is the last to see the packet.
+fn ends(terminal: u32) -> bool {
+    matches!(
+        Outcome::from_terminal(terminal),
+        Some(Outcome::Drop | Outcome::Reject | Outcome::Forward(_))
+    )
+}
+
 /// What the packet hooks and then the lookup say. An absent socket that is to drop must have been watched for.
 fn then_lookup(policy: &Policy, packet: u32, found: u32) -> u32 {
-    let (allow, drop) = (Outcome::Allow.terminal(), Outcome::Drop.terminal());
-    if packet == drop {
-        return drop;
+    let allow = Outcome::Allow.terminal();
+    if ends(packet) {
+        return packet;
     }
     let watched = packet != allow;
     let to_watch = match Outcome::from_terminal(found) {

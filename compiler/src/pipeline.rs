@@ -115,29 +115,35 @@ pub fn compile(sources: &SourceMap, id: SourceId, stem: &str, target: &Target) -
             internal: None,
         };
     };
-    match build(&policy, sources, id, target) {
-        Ok(built) => Outcome {
-            diagnostics,
-            policy: Some(policy),
-            built: Some(built),
-            internal: None,
-        },
-        Err(Stop::Diagnostics(found)) => {
-            diagnostics.extend(found);
-            Outcome {
-                diagnostics,
-                policy: Some(policy),
-                built: None,
-                internal: None,
-            }
-        }
-        Err(Stop::Bug(what)) => Outcome {
-            diagnostics,
-            policy: Some(policy),
-            built: None,
-            internal: Some(what),
-        },
+    let outcome = compile_policy(policy, sources, id, target);
+    diagnostics.extend(outcome.diagnostics);
+    Outcome {
+        diagnostics,
+        ..outcome
     }
+}
+
+/// Compiles a policy that was resolved from a file.
+#[must_use]
+pub fn compile_policy(
+    policy: Policy,
+    sources: &SourceMap,
+    id: SourceId,
+    target: &Target,
+) -> Outcome {
+    let mut outcome = Outcome {
+        diagnostics: Vec::new(),
+        policy: None,
+        built: None,
+        internal: None,
+    };
+    match build(&policy, sources, id, target) {
+        Ok(built) => outcome.built = Some(built),
+        Err(Stop::Diagnostics(found)) => outcome.diagnostics = found,
+        Err(Stop::Bug(what)) => outcome.internal = Some(what),
+    }
+    outcome.policy = Some(policy);
+    outcome
 }
 
 fn build(
@@ -329,6 +335,8 @@ fn make_maps(
     let steered = slots.socket_count > 0 && chains.iter().any(|chain| chain.hook == Hook::SkLookup);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
+    let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
+    let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
     let mut groups = SecondaryMap::new();
     for group in with_rules(chains) {
         let peers = maps.push(map(
@@ -351,6 +359,7 @@ fn make_maps(
     Maps {
         counters,
         sockets,
+        ports,
         groups,
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::classify::{Scope, match_diagram, new_flow, protocol};
+use super::classify::{Scope, match_diagram, new_flow, protocol, rate_diagram};
 use super::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::hook::Hook;
@@ -77,7 +77,13 @@ pub fn entry_diagram(
     entry: &Entry,
 ) -> Result<Node, BudgetExceeded> {
     let scope = Scope { group: chain.group };
-    let mut matched = match_diagram(store, &policy.rules[entry.rule].matches, scope)?;
+    let rule = &policy.rules[entry.rule];
+    let mut matched = match_diagram(store, &rule.matches, scope)?;
+    // A packet is metered where the rule counts it; everywhere else the rest of the rule speaks for it.
+    if let (true, Some(rate)) = (entry.counts, &rule.rate) {
+        let rate = rate_diagram(store, entry.rule, rate)?;
+        matched = store.and(matched, rate)?;
+    }
     if entry.new_flows_only {
         let new = new_flow(store)?;
         matched = store.and(matched, new)?;
