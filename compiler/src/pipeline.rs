@@ -156,25 +156,42 @@ fn work(
         .iter()
         .all(|found| found.severity != Severity::Error);
     let policy = policy.filter(|_| sound);
-    let mut outcome = Outcome {
-        diagnostics,
-        policy: None,
-        built: None,
-        internal: None,
-    };
-    let Some(policy) = policy else {
-        return outcome;
-    };
-    match then(&policy, sources) {
-        Ok((built, warnings)) => {
-            outcome.diagnostics.extend(warnings);
-            outcome.built = built;
+    match policy {
+        Some(policy) => {
+            let done = then(&policy, sources);
+            outcome(policy, diagnostics, done)
         }
-        Err(Stop::Diagnostics(found)) => outcome.diagnostics.extend(found),
-        Err(Stop::Bug(what)) => outcome.internal = Some(what),
+        None => Outcome {
+            diagnostics,
+            policy: None,
+            built: None,
+            internal: None,
+        },
     }
-    outcome.policy = Some(policy);
-    outcome
+}
+
+/// What came out of the work on a policy.
+fn outcome(
+    policy: Policy,
+    mut diagnostics: Vec<Diagnostic>,
+    done: Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+) -> Outcome {
+    let mut built = None;
+    let mut internal = None;
+    match done {
+        Ok((made, warnings)) => {
+            diagnostics.extend(warnings);
+            built = made;
+        }
+        Err(Stop::Diagnostics(found)) => diagnostics.extend(found),
+        Err(Stop::Bug(what)) => internal = Some(what),
+    }
+    Outcome {
+        diagnostics,
+        policy: Some(policy),
+        built,
+        internal,
+    }
 }
 
 /// What is known of a policy before code is made of it.
@@ -202,6 +219,21 @@ fn start(source: SourceId) -> Span {
         start: 0,
         end: 0,
     }
+}
+
+/// Compiles a policy that was resolved from a file.
+#[must_use]
+pub fn compile_policy(
+    policy: Policy,
+    sources: &SourceMap,
+    id: SourceId,
+    target: &Target,
+) -> Outcome {
+    let built = analyse(&policy, id).and_then(|(analysis, warnings)| {
+        let built = build(&policy, analysis, sources, id, target)?;
+        Ok((Some(built), warnings))
+    });
+    outcome(policy, Vec::new(), built)
 }
 
 fn build(
@@ -400,6 +432,8 @@ fn make_maps(
     let steered = slots.socket_count > 0 && asked::steers(chains, tested);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
+    let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
+    let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
     let mut groups = SecondaryMap::new();
     for group in with_rules(chains) {
         let peers = maps.push(map(
@@ -422,6 +456,7 @@ fn make_maps(
     Maps {
         counters,
         sockets,
+        ports,
         groups,
         sets: asked::sets(policy, tested, maps),
         entries: asked::entries(policy, maps),
