@@ -69,6 +69,7 @@ fn in_json(diagnostics: &[Diagnostic], sources: &SourceMap) -> impl Iterator<Ite
             severity: match diagnostic.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
+                Severity::Note => "note",
             },
             message: diagnostic.message.clone(),
             file: sources.get(span.source).name.clone(),

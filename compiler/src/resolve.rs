@@ -9,14 +9,17 @@ mod clauses;
 pub mod codes;
 pub(crate) mod conditions;
 mod declared;
+mod effects;
 mod groups;
 mod hooks;
 mod matchable;
+pub(crate) mod numbers;
 mod overlaps;
 mod pending;
 mod places;
 mod ports;
 mod protocols;
+mod rates;
 mod report;
 mod rules;
 mod sets;
@@ -125,7 +128,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// A direction that has an allow or drop rule says what becomes of the rest. Redirects and counts alone need not.
+    /// A direction that has an allow, drop or reject rule says what becomes of the rest. Redirects and counts alone need
+    /// not.
     fn missing_defaults(&mut self) {
         if self.report.incomplete {
             return;

@@ -153,17 +153,7 @@ fn manifest() -> Manifest {
     Manifest {
         version: MANIFEST_VERSION,
         policy: "subject".to_owned(),
-        interfaces: Vec::new(),
-        programs: Vec::new(),
-        sockets: Vec::new(),
-        groups: Vec::new(),
-        counters: Vec::new(),
-        classes: Vec::new(),
-        sets: Vec::new(),
-        maps: Vec::new(),
-        ports: Vec::new(),
-        namespaces: Vec::new(),
-        sources: Vec::new(),
         target: "host".to_owned(),
+        ..Manifest::default()
     }
 }

@@ -10,11 +10,17 @@ use super::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::policy::{
-    Addresses, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rate, RateUnit, Rule,
-    RuleId, SetId, Side, SocketTest,
+    AddressSet, Addresses, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rate,
+    RateUnit, Rule, RuleId, SetId, Side, SocketTest,
 };
 
 type Built = Result<Node, BudgetExceeded>;
+
+/// The sender's side and the receiver's.
+#[must_use]
+pub fn sides() -> [SideFields; 2] {
+    [FROM_SIDE, TO_SIDE]
+}
 
 /// Whose packets or writes a diagram speaks of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +30,7 @@ pub struct Scope {
 }
 
 /// The fields of one side of a packet.
-struct SideFields {
+pub struct SideFields {
     words: [Field; 4],
     port: Field,
     member: fn(SetId) -> Field,
@@ -232,12 +238,19 @@ fn endpoint_diagram(store: &mut Store, endpoint: &Endpoint, fields: &SideFields)
 }
 
 fn addresses_diagram(store: &mut Store, addresses: &Addresses, fields: &SideFields) -> Built {
-    let set = match addresses {
-        Addresses::Ranges(set) => set,
-        Addresses::Set(set) => {
-            return yes(store, (fields.member)(*set));
-        }
-    };
+    match addresses {
+        Addresses::Ranges(set) => within(store, set, fields),
+        Addresses::Set(set) => member(store, *set, fields),
+    }
+}
+
+/// 1 where the side's address is said to be in the set.
+pub fn member(store: &mut Store, set: SetId, fields: &SideFields) -> Built {
+    yes(store, (fields.member)(set))
+}
+
+/// 1 where the side's address is one of these.
+pub fn within(store: &mut Store, set: &AddressSet, fields: &SideFields) -> Built {
     let word = fields.words[0];
     let v4 = store.ranges(word, set.v4.ranges(), Node::TRUE, Node::FALSE)?;
     let v6 = store.address_ranges(word, set.v6.ranges(), Node::TRUE, Node::FALSE)?;

@@ -45,10 +45,23 @@ codes! {
     SEND_PROTOCOL = "E0307", "a rule on sends that names another protocol than tcp";
     TARGET_MISPLACED = "E0308", "a target that does not belong to the verb";
     SEND_CONDITION = "E0309", "a condition on a packet in a rule on sends";
-    NO_MEANING_YET = "E0399", "a construct of the language that has no meaning in this version";
+    VALUE_RANGE = "E0320", "a number that its field cannot have";
+    UNKNOWN_DSCP = "E0321", "a DSCP name that is not in the table";
+    OUTSIDE_MASK = "E0322", "a mark with bits outside its mask";
+    RATE_VALUE = "E0323", "a rate that no bucket can keep";
+    RATE_MISPLACED = "E0324", "a rate where nothing can meter";
+    MARK_MISPLACED = "E0325", "a mark on a rule that cannot set one";
+    LOG_LIMIT = "E0326", "a log limit that lets nothing through, or is no part";
+    SOCKET_ORIGIN = "E0327", "a unit, a name or a file that a socket cannot come from";
+    NETNS_NAME = "E0328", "a name that no network namespace can have";
+    INTERFACE_NAME = "E0329", "a name that no single interface can have";
+    OUT_CONDITION = "E0330", "a condition that makes no sense of packets that leave";
+    NO_MEANING_YET = "E0399", "a construct of the language that comes in a later version";
+    LOG_LIMITED = "N0620", "a log without limits, which gets one";
     LABEL_TWICE = "W0501", "a label that two rules have";
     MATCHES_NOTHING = "W0502", "something that can match nothing";
     ELEMENTS_OVERLAP = "W0503", "elements of a set that overlap";
+    SMALL_BURST = "W0520", "a rate of bytes that a usual packet never fits";
 }
 
 #[cfg(test)]
