@@ -8,6 +8,7 @@ use sockc_grammar::source::SourceMap;
 
 use crate::cli;
 use crate::compile::outcome_exit;
+use crate::disk::Disk;
 use crate::exit::Exit;
 use crate::input::Text;
 use crate::output::Output;
@@ -36,14 +37,20 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
     let mut exit = Exit::Done;
     let mut found = Vec::new();
     for path in &arguments.files {
-        let text = match Text::read(path, output) {
+        let mut text = match Text::read(path, output) {
             Ok(text) => text,
             Err(failed) => {
                 exit = exit.max(failed);
                 continue;
             }
         };
-        let outcome = pipeline::compile(&text.sources, text.id, &text.stem, &Target::baseline());
+        let outcome = pipeline::compile(
+            &mut text.sources,
+            text.id,
+            &text.stem,
+            &Target::baseline(),
+            &mut Disk::new(),
+        );
         if output.is_json() {
             found.extend(in_json(&outcome.diagnostics, &text.sources));
         } else {

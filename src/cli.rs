@@ -51,6 +51,8 @@ pub(crate) enum Verb {
     Status(Place),
     /// Show what each rule has counted
     Counters(Place),
+    /// Print a text that sockc brings, such as `essentials`
+    Show(Show),
     /// Take what is in force away
     Unload(Unload),
 }
@@ -142,6 +144,13 @@ pub(crate) struct Apply {
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// The text, by the name that `include <NAME>` takes
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 #[derive(Args, Debug)]

@@ -16,11 +16,14 @@ use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::emit::{EmitError, emit};
+use crate::files::Files;
 use crate::hook::Hook;
 use crate::ir::{Function, OriginData};
 use crate::lower::{self, GroupMaps, Maps, PEER_KEY, Source, direction};
 use crate::place::{self, Chain};
 use crate::policy::{Direction, GroupId, Policy};
+use crate::reading;
+use crate::resolve::resolve_reading;
 use crate::target::Target;
 
 pub use manifest::Slots;
@@ -97,16 +100,23 @@ impl From<BudgetExceeded> for Stop {
     }
 }
 
-/// Compiles a file for a target. `stem` names a policy that has no name of its own.
+/// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
 #[must_use]
-pub fn compile(sources: &SourceMap, id: SourceId, stem: &str, target: &Target) -> Outcome {
-    let (file, mut diagnostics) = sockc_grammar::parse(sources, id);
-    let (policy, found) = if diagnostics.is_empty() {
-        crate::resolve::resolve(&file, sources, stem)
-    } else {
-        (None, crate::resolve::resolve_incomplete(&file, sources))
-    };
+pub fn compile(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    target: &Target,
+    files: &mut dyn Files,
+) -> Outcome {
+    let (reading, mut diagnostics) = reading::read(sources, id, files);
+    let sources = &*sources;
+    let (policy, found) = resolve_reading(&reading, sources, stem);
     diagnostics.extend(found);
+    let sound = diagnostics
+        .iter()
+        .all(|found| found.severity != Severity::Error);
+    let policy = policy.filter(|_| sound);
     let Some(policy) = policy else {
         return Outcome {
             diagnostics,

@@ -4,7 +4,7 @@
 //! the language either gets its meaning here or is refused by `pending`. Not here: what a rule decides (`decide`), and
 //! how rules of a list hinder each other at a hook (placement).
 
-mod addresses;
+pub(crate) mod addresses;
 mod clauses;
 pub mod codes;
 pub(crate) mod conditions;
@@ -12,7 +12,9 @@ mod declared;
 mod effects;
 mod groups;
 mod hooks;
+mod live;
 mod matchable;
+mod mentions;
 pub(crate) mod numbers;
 mod overlaps;
 mod pending;
@@ -37,33 +39,48 @@ use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceMap, Span};
 
 use crate::policy::{Direction, GroupId, Policy, SocketId};
+use crate::reading::{Lists, Reading};
 use declared::Declared;
+use mentions::Mentions;
 use places::Places;
 use report::Report;
 use sets::Sets;
 
 /// The policy that a file describes, with everything that is wrong with it; the policy only if no error is among that.
+/// A file that names lists needs [`resolve_reading`].
 ///
 /// `stem` is the file's name without its ending: the policy's name unless a `policy` line gives another.
 #[must_use]
-pub fn resolve(file: &File, sources: &SourceMap, stem: &str) -> (Option<Policy>, Vec<Diagnostic>) {
-    let mut resolver = Resolver::new(sources, stem);
+pub fn resolve(
+    file: &File,
+    sources: &SourceMap,
+    stem: &str,
+) -> (Option<Policy>, Vec<Diagnostic>) {
+    let lists = Lists::new();
+    run(Resolver::new(sources, &lists, stem), file)
+}
+
+/// The policy that a file and the files it names describe, with everything that is wrong with it; the policy only if no
+/// error is among that and nothing was left out in reading.
+#[must_use]
+pub fn resolve_reading(
+    reading: &Reading,
+    sources: &SourceMap,
+    stem: &str,
+) -> (Option<Policy>, Vec<Diagnostic>) {
+    let mut resolver = Resolver::new(sources, &reading.lists, stem);
+    resolver.report.incomplete = !reading.whole;
+    let (policy, diagnostics) = run(resolver, &reading.file);
+    (policy.filter(|_| reading.whole), diagnostics)
+}
+
+fn run<'a>(mut resolver: Resolver<'a>, file: &'a File) -> (Option<Policy>, Vec<Diagnostic>) {
     resolver.run(file);
     let diagnostics = resolver.report.finish();
     let sound = diagnostics
         .iter()
         .all(|found| found.severity != Severity::Error);
     (sound.then_some(resolver.policy), diagnostics)
-}
-
-/// What is wrong with a file of which statements were left out because of syntax errors. A name or a default that
-/// seems to be missing may have been among them, and is not reported.
-#[must_use]
-pub fn resolve_incomplete(file: &File, sources: &SourceMap) -> Vec<Diagnostic> {
-    let mut resolver = Resolver::new(sources, "");
-    resolver.report.incomplete = true;
-    resolver.run(file);
-    resolver.report.finish()
 }
 
 /// One run.
@@ -83,7 +100,7 @@ struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    fn new(sources: &'a SourceMap, stem: &str) -> Self {
+    fn new(sources: &'a SourceMap, lists: &'a Lists, stem: &str) -> Self {
         Self {
             places: Places::new(sources),
             report: Report::default(),
@@ -91,7 +108,7 @@ impl<'a> Resolver<'a> {
                 name: stem.to_owned(),
                 ..Policy::default()
             },
-            sets: Sets::new(),
+            sets: Sets::new(lists),
             sockets: Declared::new("socket"),
             groups: Declared::new("group"),
             labels: BTreeMap::new(),
@@ -102,9 +119,12 @@ impl<'a> Resolver<'a> {
 
     /// Names first, since declarations may follow their use; then the rules.
     fn run(&mut self, file: &'a File) {
+        let mentions = Mentions::of(&file.statements);
         self.settings(file);
         self.declarations(file);
         self.sets.evaluate(&mut self.report);
+        self.sets
+            .number(&mentions, &self.places, &mut self.policy.sets);
         self.rules(file);
         self.missing_defaults();
         self.idle_default();

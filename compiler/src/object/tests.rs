@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use cranelift_entity::PrimaryMap;
 
-use super::{ObjectError, read, read_manifest, write};
+use super::{ObjectError, namespaces, read, read_manifest, write};
 use crate::artifact::*;
 use crate::bpf::asm::load_map_value;
 use crate::bpf::insn::Insn;
@@ -196,6 +196,48 @@ fn tables_alone_need_no_other_maps() {
     assert_eq!(read(&write(&artifact).unwrap()).unwrap(), artifact);
 }
 
+/// An artifact with two `for netns` blocks.
+fn with_namespaces() -> Artifact {
+    let mut outer = small();
+    let inner = small();
+    outer.netns = vec![
+        ("blue one/2".to_owned(), inner),
+        ("a".to_owned(), artifact()),
+    ];
+    outer
+}
+
+#[test]
+fn blocks_of_namespaces_travel_as_objects() {
+    let artifact = with_namespaces();
+    let bytes = write(&artifact).unwrap();
+    assert_eq!(read(&bytes).unwrap(), artifact);
+    let inner = namespaces(&bytes).unwrap();
+    let expected = artifact.netns.iter();
+    let expected = expected.map(|(name, inner)| (name.clone(), write(inner).unwrap()));
+    assert_eq!(inner, expected.collect::<Vec<_>>());
+    assert_eq!(namespaces(&inner[0].1), Ok(Vec::new()));
+}
+
+#[test]
+fn an_object_with_blocks_in_blocks_is_damaged() {
+    let mut bytes = write(&with_namespaces()).unwrap();
+    let inner = write(&small()).unwrap();
+    let at = bytes
+        .windows(inner.len())
+        .position(|window| window == inner)
+        .unwrap();
+    let name = b".sockc.manifest";
+    let within = inner
+        .windows(name.len())
+        .position(|window| window == name)
+        .unwrap();
+    // As long as the name that it takes the place of.
+    bytes[at + within..][..name.len()].copy_from_slice(b".sockc.netns.xx");
+    let error = read(&bytes).unwrap_err().to_string();
+    assert!(error.contains("namespaces of its own"), "{error}");
+}
+
 #[test]
 fn nothing_is_read_from_nothing() {
     let mut empty = artifact();
@@ -269,8 +311,10 @@ fn small() -> Artifact {
 
 #[test]
 fn what_is_read_from_changed_bytes_is_sound() {
-    let bytes = write(&small()).unwrap();
-    assert_eq!(read(&bytes).unwrap(), small());
+    let mut artifact = small();
+    artifact.netns = vec![("blue".to_owned(), small())];
+    let bytes = write(&artifact).unwrap();
+    assert_eq!(read(&bytes).unwrap(), artifact);
     let mut rng = Rng::new(3);
     let mut taken = 0;
     for _ in 0..50_000 {
@@ -368,7 +412,7 @@ type Break = (fn(&mut Artifact), &'static str);
 
 #[test]
 fn broken_artifacts_are_refused() {
-    let cases: [Break; 20] = [
+    let cases: [Break; 22] = [
         (|a| a.programs[0].name = "xdp".into(), "that of a section"),
         (|a| a.programs[0].name = "counters".into(), "used twice"),
         (|a| a.programs[0].name = "tc-in".into(), "not an identifier"),
@@ -387,6 +431,14 @@ fn broken_artifacts_are_refused() {
         (|a| a.programs[0].lines[1].insn = 1, "not at an instruction"),
         (|a| a.programs[0].lines[1].insn = 0, "do not increase"),
         (|a| a.maps[MapId::from_u32(0)].value_size = 0, "no bytes"),
+        (
+            |a| a.netns = vec![(String::new(), small())],
+            "cannot be named",
+        ),
+        (
+            |a| a.netns = vec![("a".to_owned(), with_namespaces())],
+            "of its own",
+        ),
         (|a| a.maps[MapId::from_u32(7)].flags = 0, "NO_PREALLOC"),
         (
             |a| a.maps[MapId::from_u32(7)].key_size = 4,

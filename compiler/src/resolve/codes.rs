@@ -36,6 +36,17 @@ codes! {
     GROUPS_OVERLAP = "E0222", "a group whose cgroup is another's or lies inside it";
     CGROUP_PATH = "E0223", "a cgroup path that is not a path from the root";
     ONLY_LIVE = "E0224", "a size or an expiry on a set that is not live";
+    INCLUDE_CYCLE = "E0225", "a file that includes itself";
+    UNREADABLE = "E0226", "a file that cannot be read";
+    UNKNOWN_BUILTIN = "E0227", "an included text that sockc does not bring";
+    TOO_MANY_INCLUDES = "E0228", "more included files than a policy may have";
+    LIST_LINE = "E0229", "a line of a list that is no address, prefix or range";
+    LIST_TOO_LONG = "E0230", "a list with more elements than its set allows";
+    NO_MAX = "E0231", "a live set or map without a size";
+    LIVE_ARITHMETIC = "E0232", "a live set in the arithmetic of sets";
+    LIVE_RANGE = "E0233", "an element of a live set that is no prefix";
+    START_TOO_LONG = "E0234", "a live set or map that starts with more than it can hold";
+    NOT_A_SET = "E0235", "a map where a set is needed, or the reverse";
     VERB_MISPLACED = "E0301", "a verb that does not fit where it stands";
     NO_TARGET = "E0302", "a steering rule that does not say where to";
     SOCKET_PROTOCOL = "E0303", "a protocol that the socket does not take";

@@ -23,14 +23,11 @@ macro_rules! pending {
 }
 
 pending! {
-    INCLUDE = "`include`", "put the text of the included file here";
     ZONE = "`zone`", "list the interfaces in the `interfaces` line; rules hold for all of them";
     FOR_BLOCK = "a `for` block", "write its rules in the one list, or in a policy of their own";
     MAP = "`map`", "write one `redirect` rule for each entry, the most specific first";
     PAIRS = "`pairs`", "leave it out: sockets of a proxy cannot be joined yet";
     EXPECT = "`expect`", "leave the line out, or keep it as a comment";
-    LIVE_SET = "a live set", "write an inline set: `set NAME = { … }`";
-    SET_FILE = "a set from a file", "write the elements inline: `set NAME = { … }`";
     SPLICE = "`splice`", "leave the rule out: a proxy's sockets cannot be joined yet";
     RECEIVE = "`receive`", "leave it out: only what a group sends can be decided, with `send`";
     ON = "`on`", "leave it out: rules hold for every interface of the policy";

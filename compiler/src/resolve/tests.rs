@@ -6,8 +6,10 @@ use std::path::Path;
 use sockc_grammar::parse;
 
 use super::*;
+use crate::files::Texts;
 use crate::generate::{Options, random_policy};
 use crate::hook::Hook;
+use crate::reading::read;
 use crate::policy::{Action, Condition, Family, Rule, Side, SocketTest};
 
 /// A text through parser and resolver, syntax errors included.
@@ -18,6 +20,13 @@ fn resolved(text: &str) -> (Option<Policy>, Vec<Diagnostic>, SourceMap) {
     assert!(mistakes.is_empty(), "{mistakes:?}\n{text}");
     let (policy, diagnostics) = resolve(&file, &sources, "test");
     (policy, diagnostics, sources)
+}
+
+/// What is wrong with a text of which something is not seen.
+fn incomplete(sources: &mut SourceMap, id: sockc_grammar::source::SourceId) -> Vec<Diagnostic> {
+    let (mut reading, _) = read(sources, id, &mut Texts::default());
+    reading.whole = false;
+    resolve_reading(&reading, sources, "").1
 }
 
 /// The policy of a text that is right.
@@ -273,16 +282,14 @@ fn a_default_of_no_group_is_warned_of_unless_the_group_may_be_unseen() {
     assert_eq!(complaint(text).code, codes::MATCHES_NOTHING);
     let mut sources = SourceMap::default();
     let id = sources.add("test.sk", format!("{text}\nallow send tcp"));
-    let (file, _) = parse(&sources, id);
-    assert_eq!(resolve_incomplete(&file, &sources), []);
+    assert_eq!(incomplete(&mut sources, id), []);
 }
 
 #[test]
 fn an_incomplete_file_misses_nothing() {
     let mut sources = SourceMap::default();
     let id = sources.add("test.sk", "allow from @gone to 10.0.0.1/8");
-    let (file, _) = parse(&sources, id);
-    let codes: Vec<_> = resolve_incomplete(&file, &sources)
+    let codes: Vec<_> = incomplete(&mut sources, id)
         .iter()
         .map(|found| found.code)
         .collect();

@@ -13,7 +13,7 @@ impl Builder {
     /// Any statement but a block.
     pub(super) fn statement(&mut self, node: &Node<'_>) -> Option<Statement> {
         Some(match node.as_rule() {
-            Rule::rule_line => Statement::Rule(Box::new(self.rule(node)?)),
+            Rule::rule_line | Rule::unlabelled => Statement::Rule(Box::new(self.rule(node)?)),
             Rule::version => Statement::Version(self.number_in(node)?),
             Rule::policy => Statement::Policy(self.name_in(node)?),
             Rule::include => Statement::Include(self.include(node)?),
