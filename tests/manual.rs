@@ -9,6 +9,7 @@ mod page;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use sockc_compiler::files::Texts;
 use sockc_compiler::packet::text;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
@@ -109,17 +110,22 @@ fn wrong(found: Vec<Found>) -> Vec<Found> {
 }
 
 /// What a compile of a whole policy says, `expect` lines included.
-fn diagnostics(policy: &str, _files: &[(String, String)]) -> Vec<Found> {
-    let (sources, outcome) = compile(policy);
+fn diagnostics(policy: &str, files: &[(String, String)]) -> Vec<Found> {
+    let (sources, outcome) = compile(policy, files);
     assert_eq!(outcome.internal, None, "{policy}");
     let found = outcome.diagnostics.iter();
     found.map(|one| Found::new(one, &sources)).collect()
 }
 
-fn compile(policy: &str) -> (SourceMap, pipeline::Outcome) {
+fn compile(policy: &str, files: &[(String, String)]) -> (SourceMap, pipeline::Outcome) {
     let mut sources = SourceMap::default();
     let id = sources.add("example.sk", policy);
-    let outcome = pipeline::compile(&sources, id, "example", &Target::baseline());
+    let beside = files.iter();
+    let mut files = beside.fold(Texts::default(), |files, (name, text)| {
+        files.with(name, text.as_bytes())
+    });
+    let target = Target::baseline();
+    let outcome = pipeline::compile(&mut sources, id, "example", &target, &mut files);
     (sources, outcome)
 }
 
@@ -136,7 +142,7 @@ fn in_the_frame(rules: &str, files: &[(String, String)]) -> Vec<Found> {
 /// What is wrong with packets, one a line.
 fn packets(lines: &str) -> Vec<Found> {
     let frame = frame::whole();
-    let (sources, outcome) = compile(&frame);
+    let (sources, outcome) = compile(&frame, &[]);
     let Some(policy) = outcome.policy else {
         let found = outcome.diagnostics.iter();
         return found.map(|one| Found::new(one, &sources)).collect();
