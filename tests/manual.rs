@@ -22,7 +22,7 @@ use crate::repository::{files_below, files_in, root, stem};
 use page::{Block, Kind, Page};
 
 /// Codes whose bad example is shown and not run: it would be too long for a page.
-const SHOWN_ONLY: &[&str] = &["E0118", "E0401", "E0402"];
+const SHOWN_ONLY: &[&str] = &["E0118", "E0228", "E0248", "E0401", "E0402"];
 
 fn pages() -> impl Iterator<Item = Page> {
     files_below("docs", ".md")
