@@ -120,12 +120,10 @@ fn diagnostics(policy: &str, files: &[(String, String)]) -> Vec<Found> {
 fn compile(policy: &str, files: &[(String, String)]) -> (SourceMap, pipeline::Outcome) {
     let mut sources = SourceMap::default();
     let id = sources.add("example.sk", policy);
-    let beside = files.iter();
-    let mut files = beside.fold(Texts::default(), |files, (name, text)| {
-        files.with(name, text.as_bytes())
+    let mut texts = files.iter().fold(Texts::default(), |texts, (name, text)| {
+        texts.with(name, text.as_str())
     });
-    let target = Target::baseline();
-    let outcome = pipeline::compile(&mut sources, id, "example", &target, &mut files);
+    let outcome = pipeline::compile(&mut sources, id, "example", &Target::baseline(), &mut texts);
     (sources, outcome)
 }
 

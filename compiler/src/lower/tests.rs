@@ -14,7 +14,13 @@ const NEXT: i32 = -1;
 fn built(text: &str) -> Built {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
-    let outcome = compile(&mut sources, id, "t", &Target::baseline(), &mut crate::files::Texts::default());
+    let outcome = compile(
+        &mut sources,
+        id,
+        "t",
+        &Target::baseline(),
+        &mut crate::files::Texts::default(),
+    );
     assert!(!outcome.failed(), "{outcome:?}");
     outcome.built.unwrap()
 }
