@@ -15,6 +15,7 @@ pub mod diagram;
 pub mod emit;
 pub mod event;
 pub mod expect;
+pub mod explain;
 pub mod field;
 pub mod files;
 pub mod generate;

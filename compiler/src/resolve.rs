@@ -16,6 +16,7 @@ mod globs;
 mod groups;
 mod hooks;
 mod interfaces;
+pub(crate) mod kernel_names;
 mod live;
 mod maps;
 mod matchable;
