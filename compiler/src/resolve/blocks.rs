@@ -5,8 +5,8 @@ use sockc_grammar::ast::{Clause, ForBlock, Name, Rule as WrittenRule, Scope, Sta
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::conditions::netns_name;
 use super::interfaces::Block;
+use super::kernel_names;
 use super::report::Report;
 use super::{Resolver, codes};
 use crate::policy::{ClassId, Direction, NetnsPolicy};
@@ -108,7 +108,7 @@ impl<'a> Resolver<'a> {
             else {
                 continue;
             };
-            if self.report.checked(netns_name(name)).is_none() {
+            if self.report.checked(kernel_names::netns(name)).is_none() {
                 continue;
             }
             match found.iter_mut().find(|(known, _)| *known == name.value) {
