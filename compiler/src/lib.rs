@@ -18,6 +18,7 @@ pub mod generate;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
+pub mod log;
 pub mod lower;
 pub mod names;
 pub mod object;

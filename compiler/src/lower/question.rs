@@ -87,18 +87,20 @@ impl Lowering<'_> {
 
     /// Writes the answers to everything that was asked. Called once, when every tree is written.
     pub(super) fn answer_all(&mut self) {
-        for ((_, family, field), asked) in std::mem::take(&mut self.questions.open) {
+        for ((phase, family, field), asked) in std::mem::take(&mut self.questions.open) {
             self.builder.set_origin(self.head);
             let done = self.builder.block();
-            self.answer(field, asked.entry, family, done);
+            self.answer(field, asked.entry, (phase, family), done);
             self.builder.enter(done);
             self.dispatch(&asked.askers);
         }
     }
 
     /// Writes the answer to one question from the block `entry` on: every way leaves it in its slot and goes to `done`.
-    fn answer(&mut self, field: Field, entry: Block, family: Family, done: Block) {
+    fn answer(&mut self, field: Field, entry: Block, by: (Phase, Family), done: Block) {
+        let (phase, family) = by;
         match field {
+            Field::Fits(rule) => self.ask_meter(phase, rule, entry, family, done),
             Field::Socket => self.find_socket(entry, family, done),
             _ => self.no_answer(entry, done),
         }
