@@ -188,7 +188,7 @@ impl MapKind {
 pub const MANIFEST_VERSION: u32 = 2;
 
 /// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`MANIFEST_VERSION`].
     pub version: u32,

@@ -9,6 +9,7 @@ mod matching;
 mod tests;
 
 pub use matching::{Seen, covers, matches};
+pub(crate) use matching::{covers_class, covers_protocol, covers_side, from_port, holds, to_port};
 
 use crate::event::{Decider, Decision, Event, Header, Parsed, Part, SocketAnswer, Verdict, World};
 use crate::hook::Hook;
@@ -209,7 +210,7 @@ fn steer(seen: &Seen<'_>, socket: SocketId, absent: Verdict) -> Verdict {
 }
 
 /// Whether the kernel would ask a lookup program about this packet.
-fn is_new_flow(header: &Header, answer: SocketAnswer) -> bool {
+pub(crate) fn is_new_flow(header: &Header, answer: SocketAnswer) -> bool {
     matches!(header.protocol, 6 | 17)
         && header.part != Part::Later
         && answer != SocketAnswer::Established

@@ -47,8 +47,14 @@ pub enum Field {
     Dscp,
     /// 0 without a VLAN tag, else one more than the identifier in the outer one.
     Vlan,
-    /// The packet mark it came with.
-    Mark,
+    /// The most significant byte of the packet mark it came with. By bytes, since masks often keep only the low ones.
+    Mark0,
+    /// The second byte of the mark.
+    Mark1,
+    /// The third byte of the mark.
+    Mark2,
+    /// The least significant byte of the mark.
+    Mark3,
     /// The class of the interface, as a number; the program of a packet hook knows it.
     Interface,
     /// Whether the receiver's address is in the set: 0 or 1. From here on, each field is a question that costs a search.
@@ -86,7 +92,7 @@ pub enum FieldKind {
     Dscp,
     /// [`Field::Vlan`]
     Vlan,
-    /// [`Field::Mark`]
+    /// [`Field::Mark0`] to [`Field::Mark3`]
     Mark,
     /// [`Field::Interface`]
     Interface,
@@ -125,7 +131,7 @@ impl FieldKind {
 
 impl Field {
     /// The fields that every policy has, in order. The others are made by what a policy declares.
-    pub const FIXED: [Self; 22] = [
+    pub const FIXED: [Self; 25] = [
         Self::Family,
         Self::Protocol,
         Self::Fragment,
@@ -145,7 +151,10 @@ impl Field {
         Self::Ttl,
         Self::Dscp,
         Self::Vlan,
-        Self::Mark,
+        Self::Mark0,
+        Self::Mark1,
+        Self::Mark2,
+        Self::Mark3,
         Self::Interface,
         Self::Socket,
     ];
@@ -194,7 +203,7 @@ impl Field {
             Self::Ttl => FieldKind::Ttl,
             Self::Dscp => FieldKind::Dscp,
             Self::Vlan => FieldKind::Vlan,
-            Self::Mark => FieldKind::Mark,
+            Self::Mark0 | Self::Mark1 | Self::Mark2 | Self::Mark3 => FieldKind::Mark,
             Self::Interface => FieldKind::Interface,
             Self::ToIn(_) | Self::FromIn(_) => FieldKind::Member,
             Self::Absent(_) => FieldKind::Absent,
@@ -227,7 +236,10 @@ impl Field {
             Self::Ttl => "ttl",
             Self::Dscp => "dscp",
             Self::Vlan => "vlan",
-            Self::Mark => "mark",
+            Self::Mark0 => "mark0",
+            Self::Mark1 => "mark1",
+            Self::Mark2 => "mark2",
+            Self::Mark3 => "mark3",
             Self::Interface => "interface",
             Self::Socket => "socket",
             Self::ToIn(set) => return format!("to-in-{set}"),
@@ -253,11 +265,17 @@ impl Field {
             Self::Family | Self::ToIn(_) | Self::FromIn(_) | Self::Absent(_) | Self::Fits(_) => 1,
             Self::Fragment | Self::Socket | Self::SocketIn(_) => 2,
             Self::Dscp => 6,
-            Self::Protocol | Self::TcpFlags | Self::Ttl | Self::Interface => 8,
+            Self::Protocol
+            | Self::TcpFlags
+            | Self::Ttl
+            | Self::Mark0
+            | Self::Mark1
+            | Self::Mark2
+            | Self::Mark3
+            | Self::Interface => 8,
             Self::Vlan => 13,
             Self::ToPort | Self::FromPort | Self::Icmp | Self::Entry(_) => 16,
             Self::Length
-            | Self::Mark
             | Self::To0
             | Self::To1
             | Self::To2

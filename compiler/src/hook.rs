@@ -270,6 +270,15 @@ const DOES: &[Does] = &[
     },
 ];
 
+/// Whether a hook can set the packet mark, by [`Hook`].
+const SETS_MARK: [Ability; 5] = [
+    No("a frame has no mark before the stack has taken it over"),
+    Yes,
+    Yes,
+    No("a socket lookup cannot change the packet"),
+    STREAM,
+];
+
 impl Hook {
     /// Every hook, in the order a packet or a write meets them.
     pub const ALL: [Self; 5] = [
@@ -310,10 +319,22 @@ impl Hook {
     /// Whether it can tell the value of a field.
     #[must_use]
     pub fn reads(self, field: Field) -> Ability {
+        self.reads_kind(field.kind())
+    }
+
+    /// Whether it can tell the values of fields of a kind.
+    #[must_use]
+    pub fn reads_kind(self, kind: FieldKind) -> Ability {
         READS
             .iter()
-            .find(|row| row.kinds.contains(&field.kind()))
+            .find(|row| row.kinds.contains(&kind))
             .map_or(No("no hook reads it"), |row| row.abilities[self as usize])
+    }
+
+    /// Whether an allow there can set the packet mark.
+    #[must_use]
+    pub fn sets_mark(self) -> Ability {
+        SETS_MARK[self as usize]
     }
 
     /// Whether it can say a verb.

@@ -10,11 +10,17 @@
 //! Each family has trees of its own, so that a hook may keep a field at one place for IPv4 and at another for IPv6.
 //! Nothing here decides anything: which rule wins stands in the diagram.
 
+mod absent;
 mod account;
+mod boundaries;
 mod context;
+mod filled;
 mod frame;
+mod header;
 mod leaf;
+mod live;
 mod log;
+mod member;
 mod meter;
 mod outcome;
 mod packet;
@@ -37,8 +43,13 @@ use crate::field::{Field, FieldSet};
 use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
 use crate::place::Chain;
-use crate::policy::{Direction, Family, GroupId, Place, Policy, RuleId, SocketId};
+use crate::policy::{
+    Direction, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
+};
 
+pub use boundaries::SetTables;
+pub use live::LiveMapMaps;
+pub use member::SetMaps;
 pub use meter::{BUCKET_KEY, Meters};
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 
@@ -79,6 +90,14 @@ pub struct Maps {
     pub meters: Meters,
     /// For each group: its sockets and their peer keys.
     pub groups: SecondaryMap<GroupId, Option<(MapId, MapId)>>,
+    /// How the sets are asked that a tree asks for.
+    pub sets: SecondaryMap<SetId, Option<SetMaps>>,
+    /// The live maps.
+    pub entries: SecondaryMap<LiveMapId, Option<LiveMapMaps>>,
+    /// The ids of the named network namespaces.
+    pub namespaces: Option<MapId>,
+    /// The classes of the interfaces, where sk_lookup asks for them.
+    pub interfaces: Option<MapId>,
 }
 
 /// Slots of the named sockets: (family, protocol, index in the map `sockets`).
@@ -153,14 +172,13 @@ pub fn origin_of(place: &Place) -> OriginData {
     }
 }
 
-/// The fields that the program will read: those of its trees, and what a socket lookup needs.
+/// The fields that the program will read: those of its trees, and what their questions need.
 fn used_fields(source: &Source<'_>) -> FieldSet {
     let flats = [Some(source.decision), source.counts];
-    let tested = flats
-        .into_iter()
-        .flatten()
-        .flat_map(|flat| flat.nodes.values().map(|node| node.field));
+    let tested = flats.into_iter().flatten().flat_map(Flat::fields);
     let mut used: FieldSet = tested.collect();
+    let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
+    used.extend(needed.iter());
     for field in used.clone().iter() {
         if let Field::Fits(rule) = field
             && let Some(rate) = &source.policy.rules[rule].rate
@@ -171,21 +189,8 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
     if log::logs(source) {
         used.extend(log::fields());
     }
-    if used.contains(Field::Socket) {
-        used.extend(LOOKED_UP);
-    }
     used
 }
-
-/// The fields of a socket lookup's tuple.
-const LOOKED_UP: [Field; 6] = [
-    Field::Protocol,
-    Field::Fragment,
-    Field::From0,
-    Field::To0,
-    Field::FromPort,
-    Field::ToPort,
-];
 
 /// A function in the making.
 struct Lowering<'a> {

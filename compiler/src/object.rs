@@ -11,6 +11,7 @@
 //! license              "Dual MIT/GPL"
 //! .BTF, .BTF.ext       names, types, and which source line each instruction comes from
 //! .sockc.manifest      the manifest as JSON; other loaders pass over it
+//! .sockc.netns.NAME    the object of one `for netns` block, whole; other loaders pass over it
 //! ```
 //!
 //! Not here: files, loading, and whether the programs are right.
@@ -30,7 +31,7 @@ mod types;
 mod tests;
 
 pub use error::ObjectError;
-pub use read::{read, read_manifest};
+pub use read::{namespaces, read, read_manifest};
 
 use crate::artifact::Artifact;
 use crate::bpf::insn::Insn;
@@ -45,6 +46,8 @@ const LICENSE: &str = "license";
 const LICENSE_TEXT: &[u8] = b"Dual MIT/GPL\0";
 /// The section of the manifest.
 const MANIFEST: &str = ".sockc.manifest";
+/// How the section of the object of a `for netns` block begins; the namespace's name follows.
+const NETNS: &str = ".sockc.netns.";
 /// The section of the types.
 const BTF: &str = ".BTF";
 /// The section of the line information.
@@ -76,6 +79,17 @@ pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
             btf: types.finish()?,
             btf_ext: lines,
         },
-        manifest::encode(&artifact.manifest)?,
+        elf::Extra {
+            manifest: manifest::encode(&artifact.manifest)?,
+            netns: inner(artifact)?,
+        },
     )
+}
+
+/// The objects of the `for netns` blocks, by the names of their namespaces.
+fn inner(artifact: &Artifact) -> Result<Vec<(&str, Vec<u8>)>, ObjectError> {
+    let blocks = artifact.netns.iter();
+    blocks
+        .map(|(name, artifact)| Ok((name.as_str(), write(artifact)?)))
+        .collect()
 }

@@ -106,7 +106,8 @@ fn place_all(
     errors: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Chain>, BudgetExceeded> {
     let mut chains = arriving::chains(policy, store, errors)?;
-    chains.extend(leaving(policy));
+    let classes = policy.classes.keys();
+    chains.extend(classes.filter_map(|class| leaving(policy, class)));
     chains.extend(lookup::chain(policy, store, errors)?);
     chains.extend(
         policy
@@ -117,13 +118,28 @@ fn place_all(
     Ok(chains)
 }
 
-/// The only hook for packets that leave.
-fn leaving(policy: &Policy) -> Option<Chain> {
-    let entries: Vec<Entry> = policy
-        .rules_of(Direction::Out)
+/// The rules of a direction that speak of a class of interfaces, in order.
+fn rules_on(
+    policy: &Policy,
+    direction: Direction,
+    class: ClassId,
+) -> impl Iterator<Item = (RuleId, &Rule)> {
+    policy.rules_of(direction).filter(move |(_, rule)| {
+        let on = rule.matches.on.as_ref();
+        on.is_none_or(|classes| classes.contains(&class))
+    })
+}
+
+/// The only hook for packets that leave, on a class of interfaces.
+fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
+    let entries: Vec<Entry> = rules_on(policy, Direction::Out, class)
         .map(|(rule, data)| at_home(rule, data, "tc is the hook of packets that leave"))
         .collect();
-    only_chain(policy, Hook::TcOut, None, entries)
+    let chain = only_chain(policy, Hook::TcOut, None, entries)?;
+    Some(Chain {
+        class: Some(class),
+        ..chain
+    })
 }
 
 /// What holds for the sockets of a group: the rules that name it, and those that name none.
@@ -163,7 +179,7 @@ fn only_chain(
     Some(Chain {
         hook,
         group,
-        class: hook.is_packet().then(Policy::plain_class),
+        class: None,
         entries,
         default: DefaultEntry {
             verdict: default.map_or(DefaultVerdict::Allow, |line| line.verdict),

@@ -1,7 +1,7 @@
 //! One pass over a text before it is parsed: braces, comments, lines that begin a statement, nesting that is too deep.
 //!
-//! It lets the parser go on after a mistake, refuses deep nesting before anything recurses, and gives the formatter
-//! its comments. It knows strings and comments, and no grammar.
+//! It lets the parser go on after a mistake, refuses deep nesting before anything recurses, gives the formatter its
+//! comments and the grammar a text without them. It knows strings and comments, and no grammar.
 
 use crate::scan;
 
@@ -28,12 +28,18 @@ pub(crate) struct Outline {
     pub(crate) starts: Vec<usize>,
     /// Where nesting became too deep.
     pub(crate) deep: Vec<usize>,
+    /// The text with a space for each byte of a comment, each tab and each line break, so that offsets are the same.
+    /// The break behind a string that is not closed stays: no string goes on over it.
+    plain: Vec<u8>,
 }
 
 impl Outline {
     /// Reads a text.
     pub(crate) fn of(text: &str) -> Self {
-        let mut outline = Self::default();
+        let mut outline = Self {
+            plain: text.as_bytes().to_vec(),
+            ..Self::default()
+        };
         let mut nesting = Nesting::default();
         let mut at = 0;
         let mut line_is_new = true;
@@ -45,8 +51,9 @@ impl Outline {
                     nesting = Nesting::default();
                 }
             }
-            line_is_new |= byte == b'\n';
-            at = outline.step(text, at, byte, &mut nesting);
+            let next = outline.step(text, at, byte, &mut nesting);
+            line_is_new |= scan::byte(text, next - 1) == Some(b'\n');
+            at = next;
         }
         outline
     }
@@ -57,11 +64,12 @@ impl Outline {
             b'#' => {
                 let end = scan::line_end(text, at);
                 self.comments.push((at, end));
+                self.blank_out(at, end);
                 return end;
             }
             b'"' => {
                 nesting.other();
-                return scan::string_end(text, at).unwrap_or_else(|| scan::line_end(text, at));
+                return scan::string_end(text, at).unwrap_or_else(|| scan::line_end(text, at) + 1);
             }
             b'{' => {
                 self.braces.push(Brace { at, open: true });
@@ -71,7 +79,11 @@ impl Outline {
                 self.braces.push(Brace { at, open: false });
                 nesting.close();
             }
-            _ if scan::is_blank(byte) => {}
+            b' ' => return at + 1,
+            _ if scan::is_blank(byte) => {
+                self.blank_out(at, at + 1);
+                return at + 1;
+            }
             _ => {
                 let word = scan::word(text, at);
                 nesting.word(word);
@@ -85,6 +97,18 @@ impl Outline {
             self.deep.push(at);
         }
         at + 1
+    }
+
+    fn blank_out(&mut self, start: usize, end: usize) {
+        if let Some(bytes) = self.plain.get_mut(start..end) {
+            bytes.fill(b' ');
+        }
+    }
+
+    /// Gives away the text as the grammar reads it: comments, tabs and line breaks are spaces.
+    pub(crate) fn take_plain(&mut self) -> String {
+        // Comments are blanked out from end to end: what was UTF-8 is so still.
+        String::from_utf8(std::mem::take(&mut self.plain)).unwrap_or_default()
     }
 
     /// The first line at or behind `at` that begins a statement.

@@ -10,6 +10,7 @@ mod driver;
 mod endpoint;
 mod expected;
 mod leaf;
+mod node;
 mod opening;
 mod packet;
 mod pieces;
@@ -19,8 +20,6 @@ mod rule;
 pub(crate) use driver::{Item, read, read_packet};
 pub(crate) use expected::Expected;
 pub(crate) use pieces::{Kind, Piece, Pieces};
-
-use pest::iterators::Pair;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{SourceId, Span, Spanned};
@@ -35,9 +34,7 @@ mod grammar {
 }
 
 use grammar::{Grammar, Rule};
-
-/// A node of the parse.
-type Node<'t> = Pair<'t, Rule>;
+use node::{Node, Nodes};
 
 /// Makes syntax tree nodes of pest's, and says what is wrong with them.
 ///
@@ -63,7 +60,7 @@ impl Builder {
     }
 
     fn span(&self, node: &Node<'_>) -> Span {
-        self.span_between(node.as_span().start(), end_of(node))
+        self.span_between(node.start(), node.end())
     }
 
     fn spanned<T>(&self, node: &Node<'_>, value: T) -> Spanned<T> {
@@ -94,34 +91,17 @@ pub(crate) fn span(source: SourceId, start: usize, end: usize) -> Span {
     }
 }
 
-/// The end of a node's last leaf: pest's own end may lie behind blanks and comments.
-fn end_of(node: &Node<'_>) -> usize {
-    let text = node.as_str();
-    if !text.contains('#') {
-        return node.as_span().start() + text.trim_ascii_end().len();
-    }
-    let seen = |node: &Node<'_>| !node.as_str().is_empty();
-    match node.clone().into_inner().rfind(seen) {
-        Some(last) => end_of(&last),
-        None => node.as_span().end(),
-    }
-}
-
 /// The first child with this rule.
 fn child<'t>(node: &Node<'t>, rule: Rule) -> Option<Node<'t>> {
-    node.clone()
-        .into_inner()
-        .find(|child| child.as_rule() == rule)
+    node.inner().find(|child| child.as_rule() == rule)
 }
 
 /// The children with this rule.
-fn children<'t>(node: &Node<'t>, rule: Rule) -> impl Iterator<Item = Node<'t>> {
-    node.clone()
-        .into_inner()
-        .filter(move |child| child.as_rule() == rule)
+fn children<'t>(node: &Node<'t>, rule: Rule) -> impl Iterator<Item = Node<'t>> + use<'t> {
+    node.inner().filter(move |child| child.as_rule() == rule)
 }
 
 /// The first child, whatever it is.
 fn first<'t>(node: &Node<'t>) -> Option<Node<'t>> {
-    node.clone().into_inner().next()
+    node.inner().next()
 }

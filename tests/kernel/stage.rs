@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use sockc_compiler::artifact::{CounterKind, Manifest};
+use sockc_compiler::files::Texts;
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_compiler::{object, pipeline};
@@ -71,7 +72,7 @@ pub(crate) fn compile_changed(
 ) -> Compiled {
     let mut sources = SourceMap::default();
     let id = sources.add("test.sk", text.to_owned());
-    let written = pipeline::compile(&sources, id, "test", target);
+    let written = pipeline::compile(&mut sources, id, "test", target, &mut Texts::default());
     assert!(!written.failed(), "{text}\n{:?}", written.diagnostics);
     let mut policy = written.policy.unwrap();
     change(&mut policy);

@@ -23,6 +23,16 @@ pub(crate) fn artifact() -> Artifact {
         ],
         maps: maps(),
         manifest: manifest(),
+        netns: vec![("blue".to_owned(), inner())],
+    }
+}
+
+/// What a `for netns` block compiles to.
+fn inner() -> Artifact {
+    Artifact {
+        programs: vec![program("tc_in", Section::Classifier, counting(-1))],
+        maps: maps(),
+        manifest: manifest(),
         netns: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, DefaultVerdict, Direction, GroupId, Policy, PortId, Rule, RuleId, SocketId,
+    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, PortId, Rule, RuleId, SocketId,
 };
 
 /// What becomes of a packet or a write, where every named socket is there.
@@ -96,6 +96,15 @@ impl Outcome {
     }
 }
 
+/// Whose packets or writes a list is asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Of {
+    /// For `send`: the group of the writing socket.
+    pub group: Option<GroupId>,
+    /// For packets: the class of the interface; `None` for every class.
+    pub class: Option<ClassId>,
+}
+
 /// The outcome (as [`Outcome::terminal`]) of a direction's list for every packet, or for every write of a group.
 ///
 /// Where no lookup is made, a redirect lets the packet go on as it would.
@@ -103,7 +112,7 @@ pub fn meaning(
     store: &mut Store,
     policy: &Policy,
     direction: Direction,
-    group: Option<GroupId>,
+    of: Of,
 ) -> Result<Node, BudgetExceeded> {
     let default = policy
         .default_of(direction)
@@ -112,13 +121,14 @@ pub fn meaning(
     let list = List {
         policy,
         direction,
-        group,
+        group: of.group,
         default,
     };
     let whole = list.diagram(store, |_, rule| Some(Outcome::of(rule.action).terminal()))?;
     if direction == Direction::Send {
-        return seen_from(store, Hook::SkMsg, whole);
+        return seen_from(store, Hook::SkMsg, None, whole);
     }
+    let whole = seen_from(store, Hook::TcIn, of.class, whole)?;
     let unmoved = store.map_terminals(
         whole,
         &mut |terminal| match Outcome::from_terminal(terminal) {
@@ -140,13 +150,18 @@ pub fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, Budget
     };
     let whole = list.diagram(store, |_, rule| match rule.action {
         Action::Allow | Action::Redirect(_) => Some(Outcome::of(rule.action).terminal()),
+        Action::Reject if rule.at == Some(Hook::SkLookup) => Some(Outcome::Reject.terminal()),
         _ => None,
     })?;
-    seen_from(store, Hook::SkLookup, whole)
+    seen_from(store, Hook::SkLookup, None, whole)
 }
 
 /// The rule that counts an arriving packet as its decider. A redirect counts lookups.
-pub(super) fn deciders(store: &mut Store, policy: &Policy) -> Result<Node, BudgetExceeded> {
+pub(super) fn deciders(
+    store: &mut Store,
+    policy: &Policy,
+    class: ClassId,
+) -> Result<Node, BudgetExceeded> {
     let list = List {
         policy,
         direction: Direction::In,
@@ -154,6 +169,7 @@ pub(super) fn deciders(store: &mut Store, policy: &Policy) -> Result<Node, Budge
         default: default_decider(policy),
     };
     let whole = list.diagram(store, |id, _| Some(id))?;
+    let whole = seen_from(store, Hook::TcIn, Some(class), whole)?;
     let unmoved = store.map_terminals(whole, &mut |terminal| {
         let rule = policy.rules.get(RuleId::from_u32(terminal));
         match rule.map(|rule| rule.action) {

@@ -39,7 +39,7 @@ fn the_meaning_is_that_of_the_reference() {
     for round in 0..300 {
         let mut store = Store::new();
         let policy = dice.arriving(1 + round % 10);
-        let arriving = meaning(&mut store, &policy, Direction::In, None).unwrap();
+        let arriving = meaning(&mut store, &policy, Direction::In, Of::default()).unwrap();
         let lookup = lookup_meaning(&mut store, &policy).unwrap();
         let sending = dice.sending(1 + round % 10);
         for _ in 0..100 {
@@ -65,7 +65,16 @@ fn the_meaning_is_that_of_the_reference() {
             }
         }
         for group in sending.groups.keys() {
-            let root = meaning(&mut store, &sending, Direction::Send, Some(group)).unwrap();
+            let root = meaning(
+                &mut store,
+                &sending,
+                Direction::Send,
+                Of {
+                    group: Some(group),
+                    ..Of::default()
+                },
+            )
+            .unwrap();
             for _ in 0..50 {
                 let header = dice.stream();
                 let values = values_of(&header, SocketAnswer::None);

@@ -46,7 +46,7 @@ impl<'a> Seen<'a> {
     }
 
     /// A packet as a socket lookup sees it.
-    pub(super) fn unconnected(
+    pub(crate) fn unconnected(
         policy: &'a Policy,
         class: ClassId,
         header: &'a Header,
@@ -58,8 +58,13 @@ impl<'a> Seen<'a> {
         }
     }
 
+    /// Whose list it is asked about.
+    pub(crate) fn direction(&self) -> Direction {
+        self.direction
+    }
+
     /// What the lookup for it finds. There is one for TCP and UDP, except in later fragments; `send` asks for none.
-    pub(super) fn socket(&self, netns: Option<NetnsId>) -> SocketAnswer {
+    pub(crate) fn socket(&self, netns: Option<NetnsId>) -> SocketAnswer {
         let looked_up = matches!(self.header.protocol, 6 | 17)
             && self.header.part != Part::Later
             && self.direction != Direction::Send;
@@ -105,17 +110,20 @@ pub fn matches(seen: &Seen<'_>, id: RuleId, rule: &Rule) -> bool {
 #[must_use]
 pub fn covers(seen: &Seen<'_>, matches: &Match) -> bool {
     let header = seen.header;
-    protocols_match(&matches.protocols, header)
-        && side_matches(seen, matches.from.as_ref(), header.from, from_port(header))
-        && side_matches(seen, matches.to.as_ref(), header.to, to_port(header))
-        && matches
-            .on
-            .as_ref()
-            .is_none_or(|classes| seen.class.is_some_and(|class| classes.contains(&class)))
+    covers_protocol(&matches.protocols, header)
+        && covers_side(seen, matches.from.as_ref(), header.from, from_port(header))
+        && covers_side(seen, matches.to.as_ref(), header.to, to_port(header))
+        && covers_class(seen, matches)
         && matches
             .conditions
             .iter()
             .all(|condition| holds(seen, condition))
+}
+
+/// Interfaces are named by class; what is written has none.
+pub(crate) fn covers_class(seen: &Seen<'_>, matches: &Match) -> bool {
+    let on = matches.on.as_ref();
+    on.is_none_or(|classes| seen.class.is_some_and(|class| classes.contains(&class)))
 }
 
 /// `above` matches the excess, `up to` what fits. What the unit does not count always fits.
@@ -138,7 +146,7 @@ fn takes_tokens(seen: &Seen<'_>, unit: RateUnit) -> bool {
 }
 
 /// No protocols named: every one.
-fn protocols_match(protocols: &[ProtocolMatch], header: &Header) -> bool {
+pub(crate) fn covers_protocol(protocols: &[ProtocolMatch], header: &Header) -> bool {
     protocols.is_empty()
         || protocols.iter().any(|protocol| {
             protocol
@@ -163,7 +171,12 @@ fn icmp_matches(types: &[IcmpMatch], header: &Header) -> bool {
 }
 
 /// A `from` or `to`; one that is left out matches everything.
-fn side_matches(seen: &Seen<'_>, side: Option<&Side>, address: IpAddr, port: Option<u16>) -> bool {
+pub(crate) fn covers_side(
+    seen: &Seen<'_>,
+    side: Option<&Side>,
+    address: IpAddr,
+    port: Option<u16>,
+) -> bool {
     match side {
         None | Some(Side::Group(_)) => true,
         Some(Side::Endpoints {
@@ -202,7 +215,7 @@ fn endpoint_matches(
 }
 
 /// The sender's port: only in TCP, UDP and SCTP, unfragmented or in the first fragment.
-fn from_port(header: &Header) -> Option<u16> {
+pub(crate) fn from_port(header: &Header) -> Option<u16> {
     match header.transport {
         Transport::Tcp { from, .. } | Transport::Ports { from, .. } => Some(from),
         Transport::Icmp { .. } | Transport::None => None,
@@ -210,7 +223,7 @@ fn from_port(header: &Header) -> Option<u16> {
 }
 
 /// The receiver's port, likewise.
-fn to_port(header: &Header) -> Option<u16> {
+pub(crate) fn to_port(header: &Header) -> Option<u16> {
     match header.transport {
         Transport::Tcp { to, .. } | Transport::Ports { to, .. } => Some(to),
         Transport::Icmp { .. } | Transport::None => None,
@@ -218,7 +231,7 @@ fn to_port(header: &Header) -> Option<u16> {
 }
 
 /// Whether a condition holds.
-fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
+pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
     let header = seen.header;
     match condition {
         Condition::No(inner) => !holds(seen, inner),

@@ -5,16 +5,22 @@
 
 use std::collections::BTreeSet;
 
-use super::values::{FROM, TO};
+use super::values::{FROM, MARK, TO};
 use super::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::policy::{
-    Addresses, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rate, RateUnit, Rule,
-    RuleId, SetId, Side, SocketTest,
+    AddressSet, Addresses, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rate,
+    RateUnit, Rule, RuleId, SetId, Side, SocketTest,
 };
 
 type Built = Result<Node, BudgetExceeded>;
+
+/// The sender's side and the receiver's.
+#[must_use]
+pub fn sides() -> [SideFields; 2] {
+    [FROM_SIDE, TO_SIDE]
+}
 
 /// Whose packets or writes a diagram speaks of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +30,7 @@ pub struct Scope {
 }
 
 /// The fields of one side of a packet.
-struct SideFields {
+pub struct SideFields {
     words: [Field; 4],
     port: Field,
     member: fn(SetId) -> Field,
@@ -43,16 +49,22 @@ const TO_SIDE: SideFields = SideFields {
 
 /// 1 for the packets of the scope that the rule speaks of; a rule `at sk_lookup` speaks of new flows only.
 pub fn rule_diagram(store: &mut Store, id: RuleId, rule: &Rule, scope: Scope) -> Built {
-    let mut matched = match_diagram(store, &rule.matches, scope)?;
-    if let Some(rate) = &rule.rate {
-        let rate = rate_diagram(store, id, rate)?;
-        matched = store.and(matched, rate)?;
-    }
+    let matched = rate_and_match(store, id, rule, scope)?;
     if rule.at != Some(Hook::SkLookup) {
         return Ok(matched);
     }
     let new = new_flow(store)?;
     store.and(matched, new)
+}
+
+/// The same, wherever the rule says it runs.
+pub fn rate_and_match(store: &mut Store, id: RuleId, rule: &Rule, scope: Scope) -> Built {
+    let matched = match_diagram(store, &rule.matches, scope)?;
+    let Some(rate) = &rule.rate else {
+        return Ok(matched);
+    };
+    let rate = rate_diagram(store, id, rate)?;
+    store.and(matched, rate)
 }
 
 /// 1 for the packets of the scope for which every part of the match holds.
@@ -226,12 +238,19 @@ fn endpoint_diagram(store: &mut Store, endpoint: &Endpoint, fields: &SideFields)
 }
 
 fn addresses_diagram(store: &mut Store, addresses: &Addresses, fields: &SideFields) -> Built {
-    let set = match addresses {
-        Addresses::Ranges(set) => set,
-        Addresses::Set(set) => {
-            return yes(store, (fields.member)(*set));
-        }
-    };
+    match addresses {
+        Addresses::Ranges(set) => within(store, set, fields),
+        Addresses::Set(set) => member(store, *set, fields),
+    }
+}
+
+/// 1 where the side's address is said to be in the set.
+pub fn member(store: &mut Store, set: SetId, fields: &SideFields) -> Built {
+    yes(store, (fields.member)(set))
+}
+
+/// 1 where the side's address is one of these.
+pub fn within(store: &mut Store, set: &AddressSet, fields: &SideFields) -> Built {
     let word = fields.words[0];
     let v4 = store.ranges(word, set.v4.ranges(), Node::TRUE, Node::FALSE)?;
     let v6 = store.address_ranges(word, set.v6.ranges(), Node::TRUE, Node::FALSE)?;
@@ -268,12 +287,23 @@ fn condition_diagram(store: &mut Store, condition: &Condition) -> Built {
         Condition::Length { low, high } => between(store, Field::Length, *low, *high),
         Condition::Ttl { low, high } => between(store, Field::Ttl, *low, *high),
         Condition::Dscp(value) => between(store, Field::Dscp, (*value).into(), (*value).into()),
-        Condition::Mark { value, mask } => store.masked(Field::Mark, *mask, *value),
+        Condition::Mark { value, mask } => mark_test(store, *value, *mask),
         Condition::Vlan(id) => {
             let number = u32::from(*id) + 1;
             between(store, Field::Vlan, number, number)
         }
     }
+}
+
+/// 1 where the masked bytes of the mark are those of the value.
+fn mark_test(store: &mut Store, value: u32, mask: u32) -> Built {
+    let mut node = Node::TRUE;
+    let bytes = value.to_be_bytes().into_iter().zip(mask.to_be_bytes());
+    for (field, (value, mask)) in MARK.into_iter().zip(bytes) {
+        let byte = store.masked(field, mask.into(), value.into())?;
+        node = store.and(node, byte)?;
+    }
+    Ok(node)
 }
 
 /// 1 for the values from `low` to `high` that the field can have.

@@ -76,6 +76,9 @@ pub const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
 /// The words of the sender's address.
 pub const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
 
+/// The bytes of the packet mark.
+pub const MARK: [Field; 4] = [Field::Mark0, Field::Mark1, Field::Mark2, Field::Mark3];
+
 /// The field values of a packet for which the lookup gives this answer.
 #[must_use]
 pub fn values_of(header: &Header, socket: SocketAnswer) -> FieldValues {
@@ -86,8 +89,10 @@ pub fn values_of(header: &Header, socket: SocketAnswer) -> FieldValues {
         .with(Field::Ttl, header.ttl.into())
         .with(Field::Dscp, header.dscp.into())
         .with(Field::Vlan, header.vlan.map_or(0, |id| u32::from(id) + 1))
-        .with(Field::Mark, header.mark)
         .with(Field::Socket, socket as u32);
+    for (byte, value) in MARK.into_iter().zip(header.mark.to_be_bytes()) {
+        values.set(byte, value.into());
+    }
     let part = match header.part {
         Part::Whole => 0,
         Part::First => 1,
@@ -130,7 +135,9 @@ pub fn header_of(values: &FieldValues) -> (Header, SocketAnswer) {
         ttl: values.get(Field::Ttl) as u8,
         dscp: values.get(Field::Dscp) as u8,
         vlan: values.get(Field::Vlan).checked_sub(1).map(|id| id as u16),
-        mark: values.get(Field::Mark),
+        mark: MARK
+            .into_iter()
+            .fold(0, |mark, byte| mark << 8 | values.get(byte)),
     };
     let socket = match values.get(Field::Socket) {
         _ if !matches!(protocol, 6 | 17) || part == Part::Later => SocketAnswer::None,

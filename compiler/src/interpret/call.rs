@@ -36,7 +36,7 @@ fn allowed(helper: Helper) -> &'static [Section] {
         Helper::XdpAdjustHead | Helper::XdpAdjustTail | Helper::RedirectMap => &[Xdp],
         Helper::Redirect | Helper::CsumDiff => &[Xdp, Classifier],
         Helper::SockMapUpdate | Helper::SockHashUpdate => &[SockOps],
-        Helper::MsgRedirectHash => &[SkMsg],
+        Helper::MsgRedirectHash | Helper::MsgRedirectMap => &[SkMsg],
         Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => &[Xdp, Classifier],
         Helper::SkRelease => &[Xdp, Classifier, SkLookup],
         Helper::SkStorageGet | Helper::GetNetnsCookie => &[Classifier, SkMsg, SockOps],
@@ -89,7 +89,8 @@ impl Machine<'_> {
             Helper::RedirectMap => Err(FaultKind::UnknownMap),
             Helper::SockMapUpdate => self.socket_update(MapKind::SockMap),
             Helper::SockHashUpdate => self.socket_update(MapKind::SockHash),
-            Helper::MsgRedirectHash => self.msg_redirect(),
+            Helper::MsgRedirectHash => self.msg_redirect_hash(),
+            Helper::MsgRedirectMap => self.msg_redirect_map(),
             Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => {
                 self.socket_lookup(helper)
             }
@@ -160,7 +161,7 @@ impl Machine<'_> {
             return Err(FaultKind::UnknownMap);
         }
         let length = self.length_argument(Register::R3)?;
-        let record = self.bytes(self.get(Register::R2)?, length)?;
+        let record = self.bytes_off_packet(Register::R2, length)?;
         let flags = self.scalar(Register::R4)?;
         let known = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
         if flags & !u64::from(known.cast_unsigned()) != 0 {
@@ -183,6 +184,20 @@ impl Machine<'_> {
         match self.get(register)? {
             Value::Context => Ok(()),
             _ => Err(FaultKind::BadArgument(register)),
+        }
+    }
+
+    /// Bytes for a helper that must not read the packet (its `pkt_access` is not set).
+    fn bytes_off_packet(&self, register: Register, length: usize) -> Result<Vec<u8>, FaultKind> {
+        let pointer = self.off_packet(register)?;
+        self.bytes(pointer, length)
+    }
+
+    /// A pointer for a helper that must not touch the packet.
+    fn off_packet(&self, register: Register) -> Result<Value, FaultKind> {
+        match self.get(register)? {
+            Value::Packet { .. } => Err(FaultKind::BadArgument(register)),
+            value => Ok(value),
         }
     }
 

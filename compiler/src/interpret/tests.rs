@@ -2,6 +2,8 @@
 
 mod faults;
 mod maps;
+mod mutation;
+mod packets;
 mod sockets;
 
 use cranelift_entity::PrimaryMap;

@@ -202,7 +202,7 @@ impl Lowering<'_> {
     }
 
     /// Leaves the index of the socket's slot for the packet's protocol in `key`; `none` if the policy declares none.
-    fn slot_key(&mut self, socket: SocketId, family: Family, none: Block) {
+    pub(super) fn slot_key(&mut self, socket: SocketId, family: Family, none: Block) {
         let ready = self.builder.block();
         let slots: Vec<(u8, u32)> = self.source.sockets[socket]
             .iter()
@@ -238,7 +238,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {
+    pub(super) fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {
         let Some(map) = self.source.maps.sockets else {
             return;
         };

@@ -20,7 +20,13 @@ const NEXT: i32 = -1;
 fn built(text: &str) -> Built {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
-    let outcome = compile(&sources, id, "t", &Target::baseline());
+    let outcome = compile(
+        &mut sources,
+        id,
+        "t",
+        &Target::baseline(),
+        &mut crate::files::Texts::default(),
+    );
     assert!(!outcome.failed(), "{outcome:?}");
     outcome.built.unwrap()
 }

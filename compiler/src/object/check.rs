@@ -29,6 +29,7 @@ pub(super) fn check(artifact: &Artifact) -> Result<(), String> {
     if artifact.programs.len() > COUNT_LIMIT || artifact.maps.len() > COUNT_LIMIT {
         return Err("more than 65535 programs or maps".to_owned());
     }
+    check_netns(artifact)?;
     let mut names = BTreeSet::from([super::types::LICENSE_VARIABLE]);
     for spec in artifact.maps.values() {
         check_name(&spec.name, MAP_NAME_LIMIT, &mut names)?;
@@ -38,6 +39,24 @@ pub(super) fn check(artifact: &Artifact) -> Result<(), String> {
         check_name(&program.name, PROGRAM_NAME_LIMIT, &mut names)?;
         check_program(program, &artifact.maps)
             .map_err(|rule| format!("program `{}`: {rule}", program.name))?;
+    }
+    Ok(())
+}
+
+/// Namespaces differ, have names that a section's can hold, and have none of their own.
+fn check_netns(artifact: &Artifact) -> Result<(), String> {
+    let mut names = BTreeSet::new();
+    for (name, inner) in &artifact.netns {
+        if name.is_empty() || name.contains('\0') || !names.insert(name) {
+            return Err(format!(
+                "the network namespace {name:?} cannot be named or is there twice"
+            ));
+        }
+        if !inner.netns.is_empty() {
+            return Err(format!(
+                "the network namespace {name:?} has namespaces of its own"
+            ));
+        }
     }
     Ok(())
 }

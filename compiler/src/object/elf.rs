@@ -10,7 +10,7 @@ use object::{
 
 use super::layout::{INSN_SIZE, Layout, MAP_SIZE, PlacedProgram};
 use super::types::LICENSE_VARIABLE;
-use super::{BTF, BTF_EXT, LICENSE, LICENSE_TEXT, MANIFEST, MAPS, ObjectError, TABLE};
+use super::{BTF, BTF_EXT, LICENSE, LICENSE_TEXT, MANIFEST, MAPS, NETNS, ObjectError, TABLE};
 use crate::artifact::{Artifact, MapSpec, Program};
 use crate::bpf::insn::Insn;
 
@@ -22,12 +22,20 @@ pub(super) struct Debug {
     pub(super) btf_ext: Vec<u8>,
 }
 
+/// The sections that only we read.
+pub(super) struct Extra<'a> {
+    /// `.sockc.manifest`
+    pub(super) manifest: Vec<u8>,
+    /// `.sockc.netns.NAME`, by name.
+    pub(super) netns: Vec<(&'a str, Vec<u8>)>,
+}
+
 /// The file.
 pub(super) fn assemble(
     artifact: &Artifact,
     layout: &Layout<'_>,
     debug: Debug,
-    manifest: Vec<u8>,
+    extra: Extra<'_>,
 ) -> Result<Vec<u8>, ObjectError> {
     let mut file = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     let code = add_code(&mut file, layout);
@@ -44,7 +52,13 @@ pub(super) fn assemble(
     );
     add_section(&mut file, BTF, SectionKind::Other, &debug.btf, 4);
     add_section(&mut file, BTF_EXT, SectionKind::Other, &debug.btf_ext, 4);
-    add_section(&mut file, MANIFEST, SectionKind::Other, &manifest, 1);
+    let manifest = &extra.manifest;
+    add_section(&mut file, MANIFEST, SectionKind::Other, manifest, 1);
+    for (name, object) in &extra.netns {
+        let name = format!("{NETNS}{name}");
+        // Aligned as an ELF file wants to be when it is read in place.
+        add_section(&mut file, &name, SectionKind::Other, object, 8);
+    }
     file.write().map_err(refused)
 }
 

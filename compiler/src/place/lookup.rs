@@ -104,7 +104,7 @@ impl<'a> Behind<'a> {
         if !store.meet(matched, self.any)? {
             return Ok(None);
         }
-        if let Some(why) = unreadable(&rule.matches, Hook::SkLookup) {
+        if let Some(why) = unreadable(id, rule, Hook::SkLookup) {
             let own = self.nearest(store, matched)?;
             errors.extend(own.map(|own| codes::allow_ahead(rule, own, why)));
             return Ok(None);
@@ -142,7 +142,7 @@ fn left_over(store: &mut Store, rules: &[(RuleId, &Rule)]) -> Result<Vec<Node>, 
         let free = store.not(taken)?;
         left.push(store.and(all, free)?);
         let readable =
-            rule.action == Action::Allow && unreadable(&rule.matches, Hook::SkLookup).is_none();
+            rule.action == Action::Allow && unreadable(id, rule, Hook::SkLookup).is_none();
         if rule.action.decides() && (is_own(rule) || readable) {
             taken = store.or(taken, all)?;
         }

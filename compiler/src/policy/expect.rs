@@ -16,7 +16,7 @@ pub struct Expect {
 /// The verdict of an `expect` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExpectedVerdict {
-    /// Goes on, wherever to.
+    /// Goes on, and no rule hands it to a socket or to an interface.
     Allow,
     /// Silently away.
     Drop,

@@ -71,7 +71,7 @@ impl Builder {
     pub(super) fn tcp_flags(&mut self, node: &Node<'_>) -> Flags {
         let mut flags = Flags::default();
         let mut clear = false;
-        for part in node.clone().into_inner() {
+        for part in node.inner() {
             match part.as_rule() {
                 Rule::k_no => clear = true,
                 Rule::tcp_flag => {

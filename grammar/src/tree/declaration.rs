@@ -13,7 +13,7 @@ impl Builder {
     /// Any statement but a block.
     pub(super) fn statement(&mut self, node: &Node<'_>) -> Option<Statement> {
         Some(match node.as_rule() {
-            Rule::rule_line => Statement::Rule(Box::new(self.rule(node)?)),
+            Rule::rule_line | Rule::unlabelled => Statement::Rule(Box::new(self.rule(node)?)),
             Rule::version => Statement::Version(self.number_in(node)?),
             Rule::policy => Statement::Policy(self.name_in(node)?),
             Rule::include => Statement::Include(self.include(node)?),
@@ -102,7 +102,7 @@ impl Builder {
 
     fn set_decl(&mut self, node: &Node<'_>) -> Option<SetDecl> {
         let (mut max, mut expires, mut value) = (None, None, None);
-        for part in node.clone().into_inner() {
+        for part in node.inner() {
             match part.as_rule() {
                 Rule::set_max => {
                     let number = self.number_in(&part)?;
@@ -133,7 +133,7 @@ impl Builder {
             return Some(SetValue::Ports(self.port_items(&ports)?));
         }
         let arithmetic = child(node, Rule::arithmetic)?;
-        let mut parts = arithmetic.into_inner();
+        let mut parts = arithmetic.inner();
         let first = self.term(&parts.next()?)?;
         let mut rest = Vec::new();
         while let (Some(operator), Some(term)) = (parts.next(), parts.next()) {
@@ -162,9 +162,18 @@ impl Builder {
     pub(super) fn elements(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Address>>> {
         let mut elements = Vec::new();
         let mut complete = true;
+        let mut wrong_end = None;
         for element in children(node, Rule::element) {
+            // `10.0,0.0/8` is one mistake: the comma that no blank follows.
+            if wrong_end.is_some_and(|end| element.start() == end + 1) {
+                wrong_end = None;
+                continue;
+            }
             let address = self.address(&first(&element)?);
-            complete &= address.is_some();
+            if address.is_none() {
+                complete = false;
+                wrong_end = Some(element.end());
+            }
             elements.extend(address);
         }
         complete.then_some(elements)
@@ -217,7 +226,7 @@ impl Builder {
 
     fn map_decl(&mut self, node: &Node<'_>) -> Option<MapDecl> {
         let (mut max, mut entries) = (None, None);
-        for part in node.clone().into_inner() {
+        for part in node.inner() {
             match part.as_rule() {
                 Rule::map_max => {
                     let number = self.number_in(&part)?;

@@ -10,7 +10,7 @@ use super::expected::Expected;
 use super::opening::opening;
 use super::pieces::{Pieces, pieces};
 use super::resume::{InBlock, resume};
-use super::{Builder, Grammar, Node, Rule, end_of, span};
+use super::{Builder, Grammar, Node, Nodes, Rule, span};
 use crate::ast::{ForBlock, Packet, Scope, Statement};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
@@ -52,11 +52,15 @@ pub(crate) struct Reading {
 
 /// Reads a whole file; `with_items` for the formatter.
 pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
+    let mut outline = Outline::of(text);
     let mut driver = Driver {
         text,
+        plain: outline.take_plain(),
         source,
-        outline: Outline::of(text),
+        outline,
+        nodes: Nodes::default(),
         at: if text.starts_with('\u{feff}') { 3 } else { 0 },
+        before: None,
         blocks: vec![Block::default()],
         mistakes: Vec::new(),
         items: with_items.then(Vec::new),
@@ -67,14 +71,19 @@ pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
 
 /// Reads a packet in words and nothing behind it.
 pub(crate) fn read_packet(text: &str, source: SourceId) -> Result<Packet, Vec<Diagnostic>> {
-    let outline = Outline::of(text);
+    let mut outline = Outline::of(text);
+    let plain = outline.take_plain();
+    let mut nodes = Nodes::default();
     if let Some(deep) = outline.deep.first() {
         return Err(vec![too_deep(source, *deep)]);
     }
     let start = scan::skip(text, 0);
     let mut builder = Builder::new(source, start);
-    let packet = match Grammar::parse(Rule::whole_packet, scan::rest(text, start)) {
-        Ok(mut parsed) => parsed.next().and_then(|node| builder.packet(&node)),
+    let plain = scan::rest(&plain, start);
+    let packet = match Grammar::parse(Rule::whole_packet, plain) {
+        Ok(pairs) => nodes
+            .take(plain, pairs)
+            .and_then(|node| builder.packet(&node)),
         Err(error) => {
             let failure = Failure {
                 packet: true,
@@ -97,9 +106,15 @@ struct Block {
 
 struct Driver<'t> {
     text: &'t str,
+    /// The text as the grammar reads it, see [`Outline::take_plain`].
+    plain: String,
     source: SourceId,
     outline: Outline,
+    /// The nodes of the statement at hand.
+    nodes: Nodes,
     at: usize,
+    /// Where the statement before begins, if it stands in the same block.
+    before: Option<usize>,
     /// The file, and the blocks that are open.
     blocks: Vec<Block>,
     mistakes: Vec<Diagnostic>,
@@ -169,24 +184,51 @@ impl<'t> Driver<'t> {
     }
 
     fn close(&mut self) {
+        if self.blocks.len() == 1 || self.is_inside_statement(self.at) {
+            self.stray_brace();
+            return;
+        }
         if let Some(items) = &mut self.items {
             items.push(Item::Close(self.at));
         }
-        if self.blocks.len() == 1 {
-            let place = span(self.source, self.at, self.at + 1);
-            self.mistakes.push(
-                Diagnostic::error(
-                    codes::STRAY_BRACE,
-                    "`}` that closes nothing",
-                    place,
-                    "no block is open here",
-                )
-                .help("take it out"),
-            );
-        } else {
-            self.end_block(self.at + 1);
-        }
+        self.end_block(self.at + 1);
+        self.before = None;
         self.at += 1;
+    }
+
+    /// Whether the `}` at `at` cannot be a block's: it is followed on its line by what begins no statement, and the
+    /// block was opened on a line before.
+    fn is_inside_statement(&self, at: usize) -> bool {
+        let head = self.blocks.last().and_then(|block| block.head.as_ref());
+        head.is_some_and(|(_, open, _)| scan::line_end(self.text, *open) < at)
+            && self.has_rest(at + 1)
+    }
+
+    /// Whether something stands at or behind `at` on its line that begins no statement and closes nothing.
+    fn has_rest(&self, at: usize) -> bool {
+        let next = scan::skip(self.text, at);
+        next < scan::line_end(self.text, at)
+            && scan::byte(self.text, next) != Some(b'}')
+            && !scan::begins_statement(self.text, next)
+    }
+
+    /// A `}` too many; what it cut off on its line is part of the same mistake.
+    fn stray_brace(&mut self) {
+        let place = span(self.source, self.at, self.at + 1);
+        self.mistakes.push(
+            Diagnostic::error(
+                codes::STRAY_BRACE,
+                "`}` that closes nothing",
+                place,
+                "no block is open here",
+            )
+            .help("take it out"),
+        );
+        self.at = if self.has_rest(self.at + 1) {
+            self.resume(self.at, self.at + 1)
+        } else {
+            self.at + 1
+        };
     }
 
     fn end_block(&mut self, end: usize) {
@@ -217,17 +259,51 @@ impl<'t> Driver<'t> {
             return;
         }
         let Some(rule) = opening(self.text, start) else {
-            self.mistakes
-                .push(mistake::no_statement(self.text, self.source, start));
-            self.at = self.resume(start, start);
+            self.no_statement(start);
             return;
         };
-        let parsed = Grammar::parse(rule, scan::rest(self.text, start)).ok();
-        match parsed.and_then(|mut parsed| parsed.next()) {
-            Some(node) if self.is_complete(rule, start, start + end_of(&node)) => {
-                self.accept(&node, start)
+        self.before = Some(start);
+        let mut nodes = std::mem::take(&mut self.nodes);
+        let plain = std::mem::take(&mut self.plain);
+        let end = self.outline.token_end_before(self.text, next);
+        let alone = plain.get(start..end).unwrap_or("");
+        match parse(rule, alone, &mut nodes).filter(|node| node.end() == alone.len()) {
+            Some(node) => self.accept(&node, start),
+            None => self.beyond_lines(
+                rule,
+                start,
+                parse(rule, scan::rest(&plain, start), &mut nodes),
+                &plain,
+            ),
+        }
+        self.nodes = nodes;
+        self.plain = plain;
+    }
+
+    /// Text that begins no statement. Indented beyond the statement before, it is the rest of that one, whose beginning
+    /// was damaged: then all lines as far in are the same mistake.
+    fn no_statement(&mut self, start: usize) {
+        self.mistakes
+            .push(mistake::no_statement(self.text, self.source, start));
+        let column = scan::column(self.text, start);
+        let before = self
+            .before
+            .map(|before| scan::column(self.text, before))
+            .filter(|&before| before < column && scan::first_on_line(self.text, start));
+        self.at = self.resume_at(before.unwrap_or(column), start, start);
+    }
+
+    /// A statement that does not end where the next line begins one: another follows on its line, it holds a word that
+    /// begins statements, or it is wrong.
+    fn beyond_lines(&mut self, rule: Rule, start: usize, parsed: Option<Node<'_>>, plain: &str) {
+        match parsed {
+            Some(node) if self.is_complete(rule, start, start + node.end()) => {
+                self.accept(&node, start);
             }
-            parsed => self.broken(rule, start, parsed.as_ref()),
+            parsed => {
+                let end = parsed.map_or(start, |node| start + node.end());
+                self.broken(rule, start, end, plain);
+            }
         }
     }
 
@@ -248,7 +324,7 @@ impl<'t> Driver<'t> {
     }
 
     fn accept(&mut self, node: &Node<'_>, start: usize) {
-        let end = start + end_of(node);
+        let end = start + node.end();
         self.at = end;
         let mut builder = Builder::new(self.source, start);
         if node.as_rule() == Rule::for_head {
@@ -273,6 +349,7 @@ impl<'t> Driver<'t> {
 
     fn open_block(&mut self, node: &Node<'_>, start: usize, builder: &mut Builder) {
         let open = self.at - 1;
+        self.before = None;
         let outer = self.blocks.last();
         let inside_wrong = self.blocks.len() > 1 && outer.is_some_and(|block| block.head.is_none());
         let head = builder.scope(node).map(|scope| (start, open, scope));
@@ -287,9 +364,8 @@ impl<'t> Driver<'t> {
     }
 
     /// Says what is wrong with the statement at `start` and goes on behind it.
-    fn broken(&mut self, rule: Rule, start: usize, parsed: Option<&Node<'_>>) {
-        let end = parsed.map_or(start, |node| start + end_of(node));
-        let mut failure = self.failure(self.text, start, end);
+    fn broken(&mut self, rule: Rule, start: usize, end: usize, plain: &str) {
+        let mut failure = self.failure(self.text, plain, start, end);
         let mut at = failure.at;
         // `default in`, and on the next line a rule: its verb was taken for the default's.
         let takes_verb = matches!(rule, Rule::default_line | Rule::expect | Rule::socket_decl);
@@ -297,8 +373,9 @@ impl<'t> Driver<'t> {
             .outline
             .next_start(start + 1)
             .filter(|&next| takes_verb && next < at);
-        if let Some((next, before)) = next.and_then(|next| Some((next, self.text.get(..next)?))) {
-            failure = self.failure(before, start, next);
+        let cut = next.and_then(|next| Some((next, self.text.get(..next)?, plain.get(..next)?)));
+        if let Some((next, text, plain)) = cut {
+            failure = self.failure(text, plain, start, next);
             at = next;
         }
         self.mistakes.push(mistake::explain(&failure));
@@ -310,8 +387,8 @@ impl<'t> Driver<'t> {
     }
 
     /// Where and how the statement at `start` breaks; if it does not, it breaks at `end` for reasons unknown.
-    fn failure<'a>(&self, text: &'a str, start: usize, end: usize) -> Failure<'a> {
-        match Grammar::parse(Rule::whole_statement, scan::rest(text, start)) {
+    fn failure<'a>(&self, text: &'a str, plain: &str, start: usize, end: usize) -> Failure<'a> {
+        match Grammar::parse(Rule::whole_statement, scan::rest(plain, start)) {
             Err(error) => failure(text, self.source, &self.outline, start, &error),
             Ok(_) => Failure {
                 text,
@@ -340,14 +417,23 @@ impl<'t> Driver<'t> {
     }
 
     fn resume(&self, start: usize, at: usize) -> usize {
+        self.resume_at(scan::column(self.text, start), start, at)
+    }
+
+    fn resume_at(&self, column: usize, start: usize, at: usize) -> usize {
         let head = self.blocks.last().and_then(|block| block.head.as_ref());
         let block = match head {
             Some((_, open, _)) => InBlock::OpenedAt(*open),
             None if self.blocks.len() > 1 => InBlock::Wrong,
             None => InBlock::No,
         };
-        resume(self.text, &self.outline, start, at, block)
+        resume(self.text, &self.outline, column, start, at, block)
     }
+}
+
+/// The statement that `text` begins with.
+fn parse<'n>(rule: Rule, text: &'n str, nodes: &'n mut Nodes) -> Option<Node<'n>> {
+    nodes.take(text, Grammar::parse(rule, text).ok()?)
 }
 
 fn too_deep(source: SourceId, at: usize) -> Diagnostic {

@@ -8,10 +8,9 @@ use crate::source::Spanned;
 impl Builder {
     /// `group NAME` or a list of endpoints.
     pub(super) fn side(&mut self, node: &Node<'_>) -> Option<Side> {
-        let inner = first(node)?;
-        match inner.as_rule() {
-            Rule::group_side => Some(Side::Group(self.name_in(&inner)?)),
-            _ => self.endpoint_side(&inner),
+        match node.as_rule() {
+            Rule::group_side => Some(Side::Group(self.name_in(node)?)),
+            _ => self.endpoint_side(node),
         }
     }
 
@@ -27,16 +26,15 @@ impl Builder {
 
     /// `ADDRESS`, `ADDRESS:PORTS` or `port PORTS`
     pub(super) fn endpoint(&mut self, node: &Node<'_>) -> Option<Spanned<Endpoint>> {
-        let parts = child(node, Rule::located).unwrap_or_else(|| node.clone());
-        let address = match child(&parts, Rule::address) {
+        let address = match child(node, Rule::address) {
             Some(address) => Some(self.address(&address)?),
             None => None,
         };
-        let ports = match child(&parts, Rule::ports) {
+        let ports = match child(node, Rule::ports) {
             Some(ports) => Some(self.ports(&ports)?),
             None => None,
         };
-        if ports.is_some() && is_bare_ipv6(&parts) {
+        if ports.is_some() && is_bare_ipv6(node) {
             return self.bare_ipv6(node);
         }
         Some(self.spanned(node, Endpoint { address, ports }))
@@ -60,45 +58,45 @@ impl Builder {
 
     /// `any`, a prefix, a range, `@set`, brackets around them
     pub(super) fn address(&mut self, node: &Node<'_>) -> Option<Spanned<Address>> {
-        let bracketed = child(node, Rule::open_bracket).is_some();
-        let inner = node
-            .clone()
-            .into_inner()
-            .find(|part| part.as_rule() != Rule::open_bracket)?;
-        let value = match inner.as_rule() {
+        let value = match first(node)?.as_rule() {
             Rule::k_any => Address::Any,
-            Rule::set_ref => Address::Set(self.set_ref(&inner)),
-            _ => self.hosts(&inner, bracketed)?,
+            Rule::set_ref => Address::Set(self.set_ref(node)),
+            _ => self.hosts(node)?,
         };
         Some(self.spanned(node, value))
     }
 
-    fn hosts(&mut self, node: &Node<'_>, bracketed: bool) -> Option<Address> {
-        let mut hosts = Vec::new();
-        for host in children(node, Rule::host) {
-            hosts.push(self.host(&host)?.value);
-        }
-        if bracketed && hosts.iter().any(std::net::IpAddr::is_ipv4) {
+    fn hosts(&mut self, node: &Node<'_>) -> Option<Address> {
+        let mut hosts = children(node, Rule::host);
+        let low = self.host(&hosts.next()?)?.value;
+        let high = match hosts.next() {
+            Some(high) => Some(self.host(&high)?.value),
+            None => None,
+        };
+        let bracketed = child(node, Rule::open_bracket).is_some();
+        if bracketed && (low.is_ipv4() || high.is_some_and(|high| high.is_ipv4())) {
+            let text = node.as_str().trim_matches(['[', ']']);
+            let start = node.start() + 1;
             self.error_help(
                 codes::BAD_ADDRESS,
                 "brackets around an IPv4 address".to_owned(),
-                self.span(node),
+                self.span_between(start, start + text.len()),
                 "only IPv6 addresses stand in brackets".to_owned(),
-                format!("write `{}`", node.as_str()),
+                format!("write `{text}`"),
             );
             return None;
         }
-        match *hosts.as_slice() {
-            [low, high] => Some(Address::Range(low, high)),
-            [address] => {
-                let length = match child(node, Rule::digits) {
-                    Some(digits) => Some(self.digits(&digits)?.value),
-                    None => None,
-                };
-                Some(Address::Prefix { address, length })
-            }
-            _ => None,
+        if let Some(high) = high {
+            return Some(Address::Range(low, high));
         }
+        let length = match child(node, Rule::digits) {
+            Some(digits) => Some(self.digits(&digits)?.value),
+            None => None,
+        };
+        Some(Address::Prefix {
+            address: low,
+            length,
+        })
     }
 
     /// `*`, one item, or a list in braces
@@ -144,16 +142,8 @@ impl Builder {
         Some(values)
     }
 
-    /// The protocols of `node`'s list, none if it has no list.
-    pub(super) fn protocols(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Protocol>>> {
-        match child(node, Rule::protocols) {
-            Some(list) => self.protocol_list(&list),
-            None => Some(Vec::new()),
-        }
-    }
-
     /// The protocols that are children of `node`.
-    pub(super) fn protocol_list(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Protocol>>> {
+    pub(super) fn protocols(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Protocol>>> {
         let mut protocols = Vec::new();
         for protocol in children(node, Rule::protocol) {
             protocols.push(self.protocol(&protocol)?);
@@ -199,13 +189,9 @@ impl Builder {
 }
 
 /// Whether an endpoint's address is IPv6 and stands without brackets.
-fn is_bare_ipv6(located: &Node<'_>) -> bool {
-    let hosts = child(located, Rule::address).and_then(|address| {
-        let bracket = child(&address, Rule::open_bracket);
-        bracket
-            .is_none()
-            .then(|| child(&address, Rule::hosts))
-            .flatten()
-    });
-    hosts.is_some_and(|hosts| hosts.as_str().contains(':'))
+fn is_bare_ipv6(endpoint: &Node<'_>) -> bool {
+    child(endpoint, Rule::address).is_some_and(|address| {
+        first(&address).is_some_and(|part| part.as_rule() == Rule::host)
+            && address.as_str().contains(':')
+    })
 }

@@ -168,16 +168,12 @@ fn kinds(rule: Rule) -> &'static [&'static str] {
         Rule::string => &["a string in quotes"],
         Rule::builtin => &["`<essentials>`"],
         Rule::set_ref => &["`@name`"],
-        Rule::element | Rule::address | Rule::hosts | Rule::host | Rule::listen_at => {
-            &["an address"]
-        }
+        Rule::element | Rule::address | Rule::host | Rule::listen_at => &["an address"],
         Rule::map_entry => &["an entry such as `192.0.2.0/24:53 -> sock NAME`"],
         Rule::arithmetic | Rule::term => &["`{ … }`", "`@name`", "`file \"…\"`"],
-        Rule::side | Rule::endpoint_side | Rule::endpoint | Rule::located | Rule::bare_clause => {
-            &["an endpoint"]
-        }
+        Rule::endpoint_side | Rule::endpoint | Rule::bare_clause => &["an endpoint"],
         Rule::ports | Rule::port_item | Rule::service => &["a port"],
-        Rule::protocol | Rule::protocols | Rule::plain_protocol => &["a protocol"],
+        Rule::protocol | Rule::plain_protocol => &["a protocol"],
         Rule::icmp_types | Rule::icmp_type | Rule::icmp_name => &["an ICMP type"],
         Rule::clause => &["a clause"],
         Rule::condition | Rule::negation | Rule::any_of | Rule::socket_is | Rule::tcp_flags => {

@@ -83,7 +83,7 @@ impl Builder {
     }
 
     fn bad_escape(&mut self, node: &Node<'_>, at: usize, escaped: char) -> Option<Spanned<String>> {
-        let start = node.as_span().start() + 1 + at;
+        let start = node.start() + 1 + at;
         let span = self.span_between(start, start + 1 + escaped.len_utf8());
         self.error_help(
             codes::BAD_ESCAPE,

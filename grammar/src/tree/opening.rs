@@ -26,7 +26,7 @@ pub(super) fn opening(text: &str, at: usize) -> Option<Rule> {
         "pairs" => Rule::pairs_decl,
         "for" => Rule::for_head,
         "expect" => Rule::expect,
-        _ if words::VERBS.contains(&word) => Rule::rule_line,
+        _ if words::VERBS.contains(&word) => Rule::unlabelled,
         _ => return None,
     })
 }

@@ -1,6 +1,7 @@
 //! Packets in words: behind `expect`, and on the command line.
 
 use super::condition::socket_state;
+use super::rule::first_after_word;
 use super::{Builder, Node, Rule, child, children, first};
 use crate::ast::{On, Packet, With};
 use crate::source::Spanned;
@@ -32,11 +33,11 @@ impl Builder {
     ) -> Option<()> {
         match node.as_rule() {
             Rule::from_clause => {
-                let side = self.side(&child(node, Rule::side)?)?;
+                let side = self.side(&first_after_word(node)?)?;
                 self.once("from", &mut packet.from, self.spanned(node, side))
             }
             Rule::to_side => {
-                let side = self.side(&child(node, Rule::side)?)?;
+                let side = self.side(&first_after_word(node)?)?;
                 self.once("to", &mut packet.to, self.spanned(node, side))
             }
             Rule::on_clause => {

@@ -2,7 +2,8 @@
 //!
 //! Every leaf of a statement comes back exactly once, so nothing of it can be lost.
 
-use super::{Node, Rule, child, first};
+use super::rule::to_side;
+use super::{Node, Rule, first};
 
 /// How a piece stands to its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +59,13 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
         Rule::clause | Rule::packet_part => first(node).map_or(rank, |inner| self::rank(&inner)),
         _ => rank,
     };
-    let mut inner = node.clone().into_inner().peekable();
+    let mut inner = node.inner().peekable();
     // A label is one piece: no blank before its colon, one behind it.
     let leaf = inner.peek().is_none() || node.as_rule() == Rule::label;
     if leaf && !node.as_str().is_empty() {
-        let span = node.as_span();
         let piece = Piece {
-            start: offset + span.start(),
-            end: offset + span.end(),
+            start: offset + node.start(),
+            end: offset + node.end(),
             kind: kind(node.as_rule()),
         };
         match groups.last_mut() {
@@ -85,7 +85,7 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
 fn rank(clause: &Node<'_>) -> u8 {
     match clause.as_rule() {
         Rule::from_clause => 1,
-        Rule::to_clause if child(clause, Rule::side).is_none() => 3,
+        Rule::to_clause if !to_side(clause) => 3,
         Rule::to_clause | Rule::to_side | Rule::bare_clause => 2,
         Rule::by_map | Rule::within_group | Rule::with_pairs => 3,
         Rule::on_clause => 4,

@@ -11,9 +11,9 @@ impl Builder {
     pub(super) fn rule(&mut self, node: &Node<'_>) -> Option<Rule> {
         // One walk over the children: rules are what files consist of.
         let (mut label, mut audit, mut verb, mut direction) = (None, None, None, None);
-        let mut protocols = Some(Vec::new());
+        let mut protocols = Vec::new();
         let mut clauses = Vec::new();
-        for part in node.clone().into_inner() {
+        for part in node.inner() {
             match part.as_rule() {
                 Part::label => label = first(&part).map(|word| self.name(&word)),
                 Part::k_audit => audit = Some(self.span(&part)),
@@ -21,8 +21,9 @@ impl Builder {
                 Part::direction => {
                     direction = Some(self.spanned(&part, self::direction(part.as_str())));
                 }
-                Part::protocols => protocols = self.protocol_list(&part),
-                _ => clauses.push(part),
+                Part::protocol => protocols.push(self.protocol(&part)),
+                Part::clause => clauses.push(part),
+                _ => {}
             }
         }
         let verb = verb?;
@@ -32,7 +33,7 @@ impl Builder {
             audit,
             verb,
             direction,
-            protocols: protocols?,
+            protocols: protocols.into_iter().collect::<Option<_>>()?,
             clauses: clauses?,
         })
     }
@@ -49,6 +50,11 @@ impl Builder {
         let mut seen = Vec::new();
         let mut complete = true;
         for clause in nodes {
+            // What is left of a broken clause looks like a destination without `to`.
+            let bare = first(&clause).is_some_and(|inner| inner.as_rule() == Part::bare_clause);
+            if bare && !complete {
+                continue;
+            }
             let built = if self.is_twice(&clause, verb, &mut seen) {
                 None
             } else {
@@ -105,7 +111,7 @@ impl Builder {
     fn clause(&mut self, node: &Node<'_>, verb: Verb) -> Option<Clause> {
         let inner = first(node)?;
         Some(match inner.as_rule() {
-            Part::from_clause => Clause::From(self.side(&child(&inner, Part::side)?)?),
+            Part::from_clause => Clause::From(self.side(&first_after_word(&inner)?)?),
             Part::to_clause => self.destination(&first_after_word(&inner)?)?,
             Part::by_map | Part::within_group | Part::with_pairs => {
                 Clause::Target(self.target(&inner)?)
@@ -127,7 +133,7 @@ impl Builder {
 
     fn destination(&mut self, node: &Node<'_>) -> Option<Clause> {
         Some(match node.as_rule() {
-            Part::side => Clause::To {
+            Part::endpoint_side | Part::group_side => Clause::To {
                 bare: false,
                 side: self.side(node)?,
             },
@@ -209,7 +215,7 @@ impl Builder {
             sample: None,
             max: None,
         };
-        for part in node.clone().into_inner() {
+        for part in node.inner() {
             match part.as_rule() {
                 Part::string => {
                     let text = self.string(&part)?;
@@ -250,15 +256,22 @@ impl Builder {
     }
 }
 
-fn first_after_word<'t>(node: &Node<'t>) -> Option<Node<'t>> {
-    node.clone().into_inner().nth(1)
+/// Whether a `to` names a destination, not a target.
+pub(super) fn to_side(clause: &Node<'_>) -> bool {
+    first_after_word(clause)
+        .is_some_and(|what| matches!(what.as_rule(), Part::endpoint_side | Part::group_side))
+}
+
+/// What stands behind the word that begins `node`.
+pub(super) fn first_after_word<'t>(node: &Node<'t>) -> Option<Node<'t>> {
+    node.inner().nth(1)
 }
 
 /// What a clause must not stand beside: two clauses of one slot are a mistake.
 fn slot(clause: &Node<'_>) -> &'static str {
     match clause.as_rule() {
         Part::by_map | Part::within_group | Part::with_pairs => "target",
-        Part::to_clause if child(clause, Part::side).is_none() => "target",
+        Part::to_clause if !to_side(clause) => "target",
         Part::from_clause => "from",
         Part::to_clause | Part::bare_clause => "to",
         Part::on_clause => "on",

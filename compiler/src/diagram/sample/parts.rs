@@ -1,6 +1,6 @@
 //! Parts of policies, as tests need them.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_grammar::source::{SourceId, Span};
 
@@ -64,18 +64,25 @@ fn place() -> Place {
     }
 }
 
-/// A socket that listens for TCP and UDP over IPv4.
+/// The loopback addresses of both families.
+fn loopbacks() -> [IpAddr; 2] {
+    [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+}
+
+/// A socket that listens for TCP and UDP in both families.
 pub(crate) fn socket(drop_if_absent: bool) -> Socket {
     Socket {
         name: if drop_if_absent { "silent" } else { "proxy" }.into(),
         origin: SocketOrigin::Listen(
             [6, 17]
-                .map(|protocol| Listen {
+                .into_iter()
+                .flat_map(|protocol| loopbacks().map(|address| (protocol, address)))
+                .map(|(protocol, address)| Listen {
                     protocol,
-                    address: Ipv4Addr::LOCALHOST.into(),
+                    address,
                     port: 1234,
                 })
-                .into(),
+                .collect(),
         ),
         drop_if_absent,
         place: place(),

@@ -15,7 +15,8 @@ use crate::interpret::value::Value;
 use crate::interpret::{Machine, alu};
 
 impl Machine<'_> {
-    /// `bpf_csum_diff`. Kernels differ in how far the sum is folded; all agree once it is folded to 16 bits.
+    /// `bpf_csum_diff`. Kernels differ in how far the sum is folded; all agree once it is folded to 16 bits. From Linux 6.13
+    /// on sizes need not be multiples of 4.
     pub(super) fn checksum_difference(&mut self) -> Result<Value, FaultKind> {
         let from = self.summand(Register::R1, Register::R2)?;
         let to = self.summand(Register::R3, Register::R4)?;

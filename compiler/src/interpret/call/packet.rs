@@ -23,7 +23,7 @@ impl Machine<'_> {
     pub(super) fn store_bytes(&mut self) -> Result<Value, FaultKind> {
         self.context_argument(Register::R1)?;
         let length = self.length_argument(Register::R4)?;
-        let bytes = self.bytes(self.get(Register::R3)?, length)?;
+        let bytes = self.bytes_off_packet(Register::R3, length)?;
         let offset = self.packet_offset(Register::R2)?;
         let known = BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH;
         if self.has_other_flags(Register::R5, known)? {
@@ -40,7 +40,7 @@ impl Machine<'_> {
     pub(super) fn load_bytes(&mut self) -> Result<Value, FaultKind> {
         self.context_argument(Register::R1)?;
         let length = self.length_argument(Register::R4)?;
-        let to = self.get(Register::R3)?;
+        let to = self.off_packet(Register::R3)?;
         let range = self.packet_offset(Register::R2)?;
         let range = range.and_then(|start| Some(start..start.checked_add(length)?));
         let found = range.and_then(|range| self.packet.bytes().get(range));

@@ -49,7 +49,7 @@ impl Run {
                 self.counted.push(entry.rule);
             }
             if entry.effect != Effect::Count {
-                return self.decided(policy, entry, world);
+                return self.decided(policy, entry, header, world);
             }
         }
         self.defaulted |= chain.default.counts;
@@ -59,15 +59,22 @@ impl Run {
         )
     }
 
-    fn decided(&mut self, policy: &Policy, entry: &Entry, world: &Still) -> bool {
-        match (entry.effect, policy.rules[entry.rule].action) {
+    fn decided(&mut self, policy: &Policy, entry: &Entry, header: &Header, world: &Still) -> bool {
+        let action = policy.rules[entry.rule].action;
+        let present = match action {
+            Action::Redirect(socket) => {
+                world.present && policy.sockets[socket].may_hold(header.family(), header.protocol)
+            }
+            _ => true,
+        };
+        match (entry.effect, action) {
             (Effect::Drop, _) => self.end(false, Verdict::Drop),
-            (Effect::RedirectPass, _) => self.end(world.present, Verdict::Drop),
+            (Effect::RedirectPass, _) => self.end(present, Verdict::Drop),
             (Effect::Redirect, Action::Redirect(socket)) => {
-                if world.present {
+                if present {
                     self.verdict = Verdict::Redirect(socket);
                 }
-                self.end(world.present, Verdict::Reject)
+                self.end(present, Verdict::Reject)
             }
             (Effect::Shortcut, Action::Shortcut(group)) => {
                 self.verdict = Verdict::Shortcut(group);
