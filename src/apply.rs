@@ -93,12 +93,15 @@ fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifes
 
 /// The baseline, with what this kernel has beyond it.
 pub(crate) fn target() -> Target {
-    let target = Target::baseline();
-    if probe().gotol {
-        target.with_gotol()
-    } else {
-        target
+    let features = probe();
+    let mut target = Target::baseline();
+    if features.gotol {
+        target = target.with_gotol();
     }
+    if features.atomics {
+        target = target.with_atomics();
+    }
+    target
 }
 
 fn report(manifest: &Manifest, applied: &Applied, output: &mut Output) {

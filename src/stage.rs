@@ -1,5 +1,6 @@
 //! The text form of each stage of the compiler, for `--emit`.
 
+use sockc_compiler::policy::DefaultVerdict;
 use std::fmt::{Arguments, Write};
 
 use sockc_compiler::bpf::disasm;
@@ -133,7 +134,11 @@ fn terminals<'a>(policy: &'a Policy, chain: &'a Chain) -> impl Iterator<Item = S
             entry.effect, place.file, place.line, place.text
         )
     });
-    let default = if chain.default.allow { "pass" } else { "drop" };
+    let default = match chain.default.verdict {
+        DefaultVerdict::Allow => "pass",
+        DefaultVerdict::Drop => "drop",
+        DefaultVerdict::Reject => "reject",
+    };
     entries.chain([format!("default, {default}")])
 }
 

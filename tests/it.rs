@@ -10,6 +10,7 @@
 mod bad;
 mod command;
 mod golden;
+mod manual;
 mod readme;
 mod repository;
 mod tidy;

@@ -14,6 +14,7 @@ mod checks;
 #[path = "object/sample.rs"]
 mod sample;
 
+use sockc_compiler::files::Texts;
 use sockc_compiler::object;
 use sockc_compiler::pipeline;
 use sockc_compiler::target::Target;
@@ -59,6 +60,22 @@ fn tc_attaches_it() {
     checks::tc_attaches(&bytes());
 }
 
+/// Tables decide without our runtime, at the address that the program asked for.
+#[test]
+fn a_table_decides_for_every_loader() {
+    for (byte, expected) in [(0, 2), (2, 2), (3, 1), (7, 1)] {
+        let mut frame = [0; 60];
+        frame[1] = byte;
+        let bytes = bytes();
+        for code in [
+            checks::aya_runs(&bytes, "from_table", &frame),
+            checks::bpftool_runs(&bytes, "from_table", &frame),
+        ] {
+            assert!(code.is_none_or(|code| code == expected), "{byte}: {code:?}");
+        }
+    }
+}
+
 #[test]
 fn counters_have_names() {
     let dump = checks::bpftool_dump(&bytes(), "counters");
@@ -82,7 +99,13 @@ fn compiled() -> Vec<(String, Vec<u8>)> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let mut sources = SourceMap::default();
             let id = sources.add(&name, std::fs::read_to_string(&path).unwrap());
-            let outcome = pipeline::compile(&sources, id, "policy", &Target::baseline());
+            let outcome = pipeline::compile(
+                &mut sources,
+                id,
+                "policy",
+                &Target::baseline(),
+                &mut Texts::default(),
+            );
             let built = outcome
                 .built
                 .unwrap_or_else(|| panic!("{name} does not compile"));

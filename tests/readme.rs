@@ -18,6 +18,11 @@ fn printed(output: &Output) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// What `sockc --help` prints.
+pub(crate) fn help() -> String {
+    printed(&sockc(&["--help"]))
+}
+
 #[test]
 fn it_has_two_commands_and_the_first_one_works() {
     let page = text("README.md");
@@ -37,7 +42,7 @@ fn it_has_two_commands_and_the_first_one_works() {
 
 #[test]
 fn its_verbs_exist() {
-    let help = printed(&sockc(&["--help"]));
+    let help = help();
     let page = text("README.md");
     let verbs: Vec<&str> = page
         .lines()

@@ -18,6 +18,7 @@ const TOP_LEVEL: &[&str] = &[
     "README.md",
     "clippy.toml",
     "compiler",
+    "docs",
     "golden",
     "grammar",
     "rules",

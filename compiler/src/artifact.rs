@@ -3,6 +3,7 @@
 use cranelift_entity::{PrimaryMap, entity_impl};
 use serde::{Deserialize, Serialize};
 
+use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::hook::Hook;
 
@@ -20,6 +21,8 @@ pub struct Artifact {
     pub maps: PrimaryMap<MapId, MapSpec>,
     /// What a runtime needs to know.
     pub manifest: Manifest,
+    /// The policies of `for netns` blocks: the namespace's name and what is compiled for it. They have none of their own.
+    pub netns: Vec<(String, Artifact)>,
 }
 
 /// The section of a program, which is its type.
@@ -75,13 +78,16 @@ pub struct Program {
     pub lines: Vec<Line>,
 }
 
-/// A reference to a map in the first half of a 64-bit immediate load.
+/// A reference to a map, or into a map's value, in the first half of a 64-bit immediate load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relocation {
     /// The instruction, counted in 8-byte units.
     pub insn: u32,
     /// The map.
     pub map: MapId,
+    /// `None` for the map itself (`BPF_PSEUDO_MAP_FD`). Else the address so many bytes into the only value of a map with
+    /// [`MapSpec::data`] (`BPF_PSEUDO_MAP_VALUE`); the load's second half holds the same number.
+    pub value_offset: Option<u32>,
 }
 
 /// From this instruction on, the code comes from this line.
@@ -114,6 +120,29 @@ pub struct MapSpec {
     pub max_entries: u32,
     /// `BPF_F_…`
     pub flags: u32,
+    /// The contents of a table: an array with one entry that is filled, frozen, and only read by programs, through an
+    /// address into its value (see [`Relocation::value_offset`]). The value is as long as this. A table travels in the
+    /// section `.rodata.NAME`. `None` for every other map, which starts empty.
+    pub data: Option<Vec<u8>>,
+}
+
+/// Most bytes of a table: Linux 5.10 refuses values beyond `KMALLOC_MAX_SIZE`.
+pub const TABLE_LIMIT: usize = 4 << 20;
+
+impl MapSpec {
+    /// A constant table of 1 to [`TABLE_LIMIT`] bytes.
+    #[must_use]
+    pub fn table(name: impl Into<String>, data: Vec<u8>) -> Self {
+        Self {
+            name: name.into(),
+            kind: MapKind::Array,
+            key_size: 4,
+            value_size: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            max_entries: 1,
+            flags: BPF_F_RDONLY_PROG,
+            data: Some(data),
+        }
+    }
 }
 
 /// The map types that are used.
@@ -125,31 +154,41 @@ pub enum MapKind {
     Array = 2,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`
     PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_LRU_HASH`: a full one forgets what was not used for long.
+    LruHash = 9,
+    /// `BPF_MAP_TYPE_LPM_TRIE`: keys are prefixes, a `u32` of prefix bits in host order and then the address in network
+    /// order; needs `BPF_F_NO_PREALLOC`.
+    LpmTrie = 11,
     /// `BPF_MAP_TYPE_SOCKMAP`
     SockMap = 15,
     /// `BPF_MAP_TYPE_SOCKHASH`
     SockHash = 18,
     /// `BPF_MAP_TYPE_SK_STORAGE`
     SkStorage = 24,
+    /// `BPF_MAP_TYPE_RINGBUF`: no keys or values; `max_entries` are bytes, a power of two of whole pages.
+    RingBuf = 27,
 }
 
 impl MapKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Hash,
         Self::Array,
         Self::PerCpuArray,
+        Self::LruHash,
+        Self::LpmTrie,
         Self::SockMap,
         Self::SockHash,
         Self::SkStorage,
+        Self::RingBuf,
     ];
 }
 
 /// The version of [`Manifest`]; another one is refused.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`MANIFEST_VERSION`].
     pub version: u32,
@@ -165,6 +204,18 @@ pub struct Manifest {
     pub groups: Vec<GroupPlan>,
     /// What the slots of the map `counters` count, by slot.
     pub counters: Vec<Counter>,
+    /// The classes of interfaces, by number; the first is that of every other interface.
+    pub classes: Vec<ClassPlan>,
+    /// The live sets.
+    pub sets: Vec<SetPlan>,
+    /// The live maps.
+    pub maps: Vec<LiveMapPlan>,
+    /// The interfaces that packets are sent out of, by name: slots of the map `ports`, whose values are `u32` interface
+    /// indices (0 while unknown).
+    pub ports: Vec<String>,
+    /// The network namespaces that conditions name: slots of the map `namespaces`, whose values are `u32` namespace ids as
+    /// seen from the policy's own namespace, plus 1 (0 while unknown).
+    pub namespaces: Vec<String>,
     /// The sources: name and text.
     pub sources: Vec<(String, String)>,
     /// The target it was compiled for.
@@ -178,6 +229,72 @@ pub struct Attach {
     pub program: String,
     /// The point.
     pub point: AttachPoint,
+    /// For packet hooks: the class of interfaces that it holds for, as an index into [`Manifest::classes`].
+    pub class: Option<usize>,
+}
+
+/// A class of interfaces: those of the zone (or of none) that match exactly these of all patterns that rules name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassPlan {
+    /// The zone's name and its patterns.
+    pub zone: Option<(String, Vec<String>)>,
+    /// The patterns of `on interface`.
+    pub patterns: Vec<String>,
+}
+
+/// A live set: the LPM trie of this name in the object.
+///
+/// A key is a `u32` prefix length in host order (8 more than the prefix's own), the family (4 or 6, one byte) and 16 bytes
+/// of address in network order, those of IPv4 first and zeros behind: 21 bytes, padded to 24. A value is two `u64`: the
+/// time at which the element and everything that covers it has expired, and the element's own time, both in nanoseconds of
+/// CLOCK_MONOTONIC, `u64::MAX` for never. A packet's address is a member if the longest prefix's first time is to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetPlan {
+    /// Its name in the policy.
+    pub name: String,
+    /// Its map in the object.
+    pub map: String,
+    /// Most elements.
+    pub max: u32,
+    /// How long an element stays, in milliseconds; `None` for ever.
+    pub expires: Option<u64>,
+    /// The prefixes it starts with.
+    pub start: Vec<(std::net::IpAddr, u8)>,
+}
+
+/// A live map: an LPM trie and an array in the object.
+///
+/// The array has 65,536 values of `u32`: the class of each port, 0 for ports that no entry's range tells from others. A
+/// key of the trie is a `u32` prefix length in host order (64 more than the prefix's own), the port class (`u32`, host
+/// order), protocol (6 or 17), family (4 or 6), two zero bytes and 16 bytes of address as in [`SetPlan`]: 28 bytes. A value
+/// is a `u32`, one more than the socket's number in [`Manifest::sockets`], then a `u32` with the prefix's own length. A
+/// packet is looked up with its port's class and with class `u32::MAX`, which stands for entries of every port; the longer
+/// prefix wins, and the port's class if both are as long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveMapPlan {
+    /// Its name in the policy.
+    pub name: String,
+    /// The trie.
+    pub trie: String,
+    /// The array of port classes.
+    pub classes: String,
+    /// Most entries.
+    pub max: u32,
+    /// The entries it starts with.
+    pub start: Vec<LiveEntryPlan>,
+}
+
+/// An entry of a live map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveEntryPlan {
+    /// The prefix.
+    pub prefix: (std::net::IpAddr, u8),
+    /// The ports, inclusive.
+    pub ports: (u16, u16),
+    /// 6 or 17; `None` for both.
+    pub protocol: Option<u8>,
+    /// The socket's name.
+    pub socket: String,
 }
 
 /// A kind of attach point.
@@ -218,8 +335,23 @@ pub struct SocketSlots {
     pub name: String,
     /// Whether an empty slot drops silently on the policy's interfaces; else it rejects.
     pub drop_if_absent: bool,
+    /// Where its sockets come from.
+    pub origin: SlotOrigin,
     /// Its slots.
     pub slots: Vec<Slot>,
+}
+
+/// Where the sockets of a named socket come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotOrigin {
+    /// Any process of the network namespace that listens on the slots' addresses.
+    Listen,
+    /// The process whose id stands in this file, listening on the slots' addresses.
+    Process(String),
+    /// Handed over later.
+    Registered,
+    /// Held by systemd for this unit, under this name of the file descriptor if there are several.
+    Systemd(String, Option<String>),
 }
 
 /// One slot of the map `sockets`.
@@ -229,9 +361,9 @@ pub struct Slot {
     pub index: u32,
     /// 6 for TCP, 17 for UDP.
     pub protocol: u8,
-    /// The listening address, exactly.
+    /// The listening address, exactly; where the policy names none, the unspecified address of the slot's family.
     pub address: std::net::IpAddr,
-    /// The port.
+    /// The port; 0 where the policy names none.
     pub port: u16,
 }
 
@@ -263,8 +395,12 @@ pub struct Counter {
     pub line: u32,
     /// `in`, `out` or `send`.
     pub direction: String,
-    /// The verb: `allow`, `drop`, `count`, `redirect`, `shortcut`.
+    /// The verb: `allow`, `drop`, `reject`, `count`, `redirect`, `shortcut`; of an audited rule, what is audited.
     pub verdict: String,
+    /// Whether the rule is audited: it only counts and logs.
+    pub audit: bool,
+    /// The text of its `log`, if it has one.
+    pub log: Option<String>,
 }
 
 /// What a counter counts.

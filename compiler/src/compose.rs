@@ -19,9 +19,9 @@ use crate::event::{Header, SocketAnswer};
 use crate::field::Field;
 use crate::hook::{Ability, Hook};
 use crate::place::{Chain, Effect};
-use crate::policy::{Direction, GroupId, Policy, RuleId};
+use crate::policy::{ClassId, Direction, Policy, RuleId};
 
-pub use meaning::{Outcome, lookup_meaning, meaning};
+pub use meaning::{Of, Outcome, lookup_meaning, meaning};
 
 /// Why the chains cannot be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Fault {
     Differs(Box<Difference>),
     /// A chain depends on a field that its hook cannot read.
     Unreadable(Hook, Field),
+    /// Two hooks ask for the tokens of this rule's rate.
+    MeteredTwice(RuleId),
     /// The check grew past the budget, so nothing is known.
     TooLarge(BudgetExceeded),
 }
@@ -66,6 +68,7 @@ impl fmt::Display for Fault {
             Self::Unreadable(hook, field) => {
                 write!(f, "{} was given a test of {}", hook.name(), field.name())
             }
+            Self::MeteredTwice(rule) => write!(f, "two hooks take the tokens of {rule}"),
             Self::TooLarge(exceeded) => exceeded.fmt(f),
         }
     }
@@ -80,12 +83,22 @@ pub fn check(policy: &Policy, chains: &[Chain], store: &mut Store) -> Result<(),
         chains,
         store,
     };
-    check.arriving_verdicts()?;
-    check.arriving_deciders()?;
+    for class in policy.classes.keys() {
+        check.arriving_verdicts(class)?;
+        check.arriving_deciders(class)?;
+        let leaving = Of {
+            class: Some(class),
+            ..Of::default()
+        };
+        check.single(Hook::TcOut, Direction::Out, leaving, "packets that leave")?;
+    }
     check.lookups()?;
-    check.single(Hook::TcOut, Direction::Out, None, "packets that leave")?;
     for group in policy.groups.keys() {
-        check.single(Hook::SkMsg, Direction::Send, Some(group), "what is written")?;
+        let written = Of {
+            group: Some(group),
+            ..Of::default()
+        };
+        check.single(Hook::SkMsg, Direction::Send, written, "what is written")?;
     }
     Ok(())
 }
@@ -110,20 +123,19 @@ impl Check<'_> {
     fn chain(
         &mut self,
         hook: Hook,
-        group: Option<GroupId>,
+        of: Of,
         name: impl Fn(&Policy, &Chain, u32) -> u32,
     ) -> Result<Option<Node>, Fault> {
-        let wanted = |chain: &&Chain| chain.hook == hook && chain.group == group;
+        let class = of.class.filter(|_| hook.is_packet());
+        let wanted =
+            |chain: &&Chain| chain.hook == hook && chain.group == of.group && chain.class == class;
         let Some(chain) = self.chains.iter().find(wanted) else {
             return Ok(None);
         };
         let roots = ChainRoots::build(self.store, self.policy, chain)?;
         let tested = self.store.fields(roots.decision);
-        for field in Field::ALL
-            .into_iter()
-            .filter(|field| tested.contains(*field))
-        {
-            if hook.reads(field) != Ability::Yes {
+        for field in tested.iter() {
+            if matches!(hook.reads(field), Ability::No(_)) {
                 return Err(Fault::Unreadable(hook, field));
             }
         }
@@ -131,21 +143,28 @@ impl Check<'_> {
         let renamed = self
             .store
             .map_terminals(roots.decision, &mut |index| name(policy, chain, index))?;
-        Ok(Some(renamed))
+        // A lookup is told the interface; what is compared may be about one class.
+        let known = match of.class {
+            Some(class) => self.store.fix(renamed, Field::Interface, class.as_u32())?,
+            None => renamed,
+        };
+        Ok(Some(known))
     }
 
     /// The same, with every packet going on where there is no such chain.
-    fn outcome(&mut self, hook: Hook, group: Option<GroupId>) -> Result<Node, Fault> {
-        match self.chain(hook, group, outcome_of)? {
+    fn outcome(&mut self, hook: Hook, of: Of) -> Result<Node, Fault> {
+        match self.chain(hook, of, outcome_of)? {
             Some(node) => Ok(node),
             None => Ok(self.store.terminal(Outcome::Allow.terminal())?),
         }
     }
 
-    fn arriving_verdicts(&mut self) -> Result<(), Fault> {
-        let xdp = self.outcome(Hook::Xdp, None)?;
-        let tc = self.outcome(Hook::TcIn, None)?;
-        let found = self.outcome(Hook::SkLookup, None)?;
+    fn arriving_verdicts(&mut self, class: ClassId) -> Result<(), Fault> {
+        let of = on(class);
+        let xdp = self.outcome(Hook::Xdp, of)?;
+        let tc = self.outcome(Hook::TcIn, of)?;
+        self.metered_once(xdp, tc)?;
+        let found = self.outcome(Hook::SkLookup, of)?;
         let packet = self.store.apply2(xdp, tc, &mut then_packet_hook)?;
         let new = new_flow(self.store)?;
         let allow = self.store.terminal(Outcome::Allow.terminal())?;
@@ -154,28 +173,51 @@ impl Check<'_> {
         let composed = self.store.apply2(packet, found, &mut |packet, found| {
             then_lookup(policy, packet, found)
         })?;
-        let list = meaning(self.store, policy, Direction::In, None)?;
+        let list = meaning(self.store, policy, Direction::In, of)?;
         self.same("verdicts of arriving packets", list, composed, |terminal| {
             Outcome::text(terminal)
         })
     }
 
-    fn arriving_deciders(&mut self) -> Result<(), Fault> {
-        let mut composed = self.store.terminal(NOBODY)?;
-        for hook in [Hook::SkLookup, Hook::TcIn, Hook::Xdp] {
-            let Some(mut node) = self.chain(hook, None, counter_of)? else {
+    /// A rate that two hooks ask about one packet would take its tokens twice.
+    fn metered_once(&self, xdp: Node, tc: Node) -> Result<(), Fault> {
+        let (first, then) = (self.store.fields(xdp), self.store.fields(tc));
+        let twice = first.iter().find_map(|field| match field {
+            Field::Fits(rule) if then.contains(field) => Some(rule),
+            _ => None,
+        });
+        twice.map_or(Ok(()), |rule| Err(Fault::MeteredTwice(rule)))
+    }
+
+    fn arriving_deciders(&mut self, class: ClassId) -> Result<(), Fault> {
+        let of = on(class);
+        let nobody = self.store.terminal(NOBODY)?;
+        let mut composed = match self.chain(Hook::SkLookup, of, counter_of)? {
+            Some(found) => {
+                let new = new_flow(self.store)?;
+                self.store.ite(new, found, nobody)?
+            }
+            None => nobody,
+        };
+        for hook in [Hook::TcIn, Hook::Xdp] {
+            let Some(counter) = self.chain(hook, of, counter_of)? else {
                 continue;
             };
-            if hook == Hook::SkLookup {
-                let new = new_flow(self.store)?;
-                let nobody = self.store.terminal(NOBODY)?;
-                node = self.store.ite(new, node, nobody)?;
-            }
-            composed = self.store.apply2(node, composed, &mut |first, then| {
-                if first == NOBODY { then } else { first }
-            })?;
+            // What a hook takes gets no further, so nobody behind it counts it.
+            let outcome = self.outcome(hook, of)?;
+            let behind = self
+                .store
+                .apply2(outcome, composed, &mut |outcome, behind| {
+                    if goes_on(outcome) { behind } else { NOBODY }
+                })?;
+            composed =
+                self.store
+                    .apply2(counter, behind, &mut |first, then| match (first, then) {
+                        (NOBODY, one) | (one, NOBODY) => one,
+                        _ => BROKEN,
+                    })?;
         }
-        let list = meaning::deciders(self.store, self.policy)?;
+        let list = meaning::deciders(self.store, self.policy, class)?;
         self.same(
             "rule that counts arriving packets",
             list,
@@ -186,7 +228,7 @@ impl Check<'_> {
 
     /// What holds for lookups of packets that met no packet hook.
     fn lookups(&mut self) -> Result<(), Fault> {
-        let found = self.outcome(Hook::SkLookup, None)?;
+        let found = self.outcome(Hook::SkLookup, Of::default())?;
         let list = lookup_meaning(self.store, self.policy)?;
         self.same("socket lookups", list, found, Outcome::text)
     }
@@ -195,12 +237,12 @@ impl Check<'_> {
         &mut self,
         hook: Hook,
         direction: Direction,
-        group: Option<GroupId>,
-        of: &'static str,
+        of: Of,
+        what: &'static str,
     ) -> Result<(), Fault> {
-        let found = self.outcome(hook, group)?;
-        let list = meaning(self.store, self.policy, direction, group)?;
-        self.same(of, list, found, Outcome::text)
+        let found = self.outcome(hook, of)?;
+        let list = meaning(self.store, self.policy, direction, of)?;
+        self.same(what, list, found, Outcome::text)
     }
 
     fn same(
@@ -231,13 +273,14 @@ impl Check<'_> {
 /// What an entry of a chain (or its default) makes of a packet; a watch for an absent socket is named as its redirect.
 fn outcome_of(policy: &Policy, chain: &Chain, index: u32) -> u32 {
     let Some(entry) = chain.entries.get(index as usize) else {
-        return Outcome::of_default(chain.default.allow).terminal();
+        return Outcome::of_default(chain.default.verdict).terminal();
     };
     let action = policy.rules[entry.rule].action;
     match entry.effect {
         Effect::Allow | Effect::Pass | Effect::Count => Outcome::Allow.terminal(),
         Effect::Drop => Outcome::Drop.terminal(),
-        Effect::RedirectPass | Effect::Redirect | Effect::Shortcut => {
+        Effect::Reject => Outcome::Reject.terminal(),
+        Effect::RedirectPass | Effect::Redirect | Effect::Forward | Effect::Shortcut => {
             Outcome::of(action).terminal()
         }
     }
@@ -252,12 +295,28 @@ fn counter_of(policy: &Policy, chain: &Chain, index: u32) -> u32 {
     }
 }
 
+/// Packets on an interface of a class.
+fn on(class: ClassId) -> Of {
+    Of {
+        class: Some(class),
+        ..Of::default()
+    }
+}
+
+/// Whether what a packet hook said lets the packet get to the next one; a watch for an absent socket does.
+fn goes_on(outcome: u32) -> bool {
+    !matches!(
+        Outcome::from_terminal(outcome),
+        Some(Outcome::Drop | Outcome::Reject | Outcome::Forward(_))
+    )
+}
+
 /// What two packet hooks in a row say: each may be the end.
 fn then_packet_hook(first: u32, then: u32) -> u32 {
-    let (allow, drop) = (Outcome::Allow.terminal(), Outcome::Drop.terminal());
+    let allow = Outcome::Allow.terminal();
     match (first, then) {
-        (first, _) if first == drop => drop,
-        (first, then) if first == allow || then == drop || first == then => then,
+        (first, _) if !goes_on(first) => first,
+        (first, then) if first == allow || !goes_on(then) || first == then => then,
         (watch, then) if then == allow => watch,
         _ => BROKEN,
     }
@@ -265,11 +324,10 @@ fn then_packet_hook(first: u32, then: u32) -> u32 {
 
 /// What the packet hooks and then the lookup say. An absent socket that is to drop must have been watched for.
 fn then_lookup(policy: &Policy, packet: u32, found: u32) -> u32 {
-    let (allow, drop) = (Outcome::Allow.terminal(), Outcome::Drop.terminal());
-    if packet == drop {
-        return drop;
+    if !goes_on(packet) {
+        return packet;
     }
-    let watched = packet != allow;
+    let watched = packet != Outcome::Allow.terminal();
     let to_watch = match Outcome::from_terminal(found) {
         Some(Outcome::Redirect(socket)) => policy.sockets[socket].drop_if_absent,
         _ => false,

@@ -1,18 +1,21 @@
 //! The reference meaning: what a policy says of one event, written to be read beside the language page.
 //!
-//! Takes a resolved [`Policy`], an [`Event`] and a [`World`] that answers for sockets; gives a [`Decision`]. It is slow
-//! and obvious on purpose: everything else (diagram, bytecode, kernel) is tested against it. Not here: which hook runs
-//! a rule, since placement does not change meaning.
+//! Takes a resolved [`Policy`], an [`Event`] and a [`World`] that answers for sockets, live sets and rates; gives a
+//! [`Decision`]. It is slow and obvious on purpose: everything else (diagram, bytecode, kernel) is tested against it. Not
+//! here: which hook runs a rule, since placement does not change meaning.
 
 mod matching;
 #[cfg(test)]
 mod tests;
 
-pub use matching::matches;
+pub use matching::{Seen, covers, matches};
+pub(crate) use matching::{covers_class, covers_protocol, covers_side, from_port, holds, to_port};
 
 use crate::event::{Decider, Decision, Event, Header, Parsed, Part, SocketAnswer, Verdict, World};
 use crate::hook::Hook;
-use crate::policy::{Action, Direction, GroupId, Policy, Rule, Side, SocketId};
+use crate::policy::{
+    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, Side, SocketId,
+};
 
 /// What the policy says of the event.
 ///
@@ -21,9 +24,13 @@ use crate::policy::{Action, Direction, GroupId, Policy, Rule, Side, SocketId};
 #[must_use]
 pub fn decide(policy: &Policy, event: &Event, world: &dyn World) -> Decision {
     match event {
-        Event::Packet { direction, packet } => decide_packet(policy, *direction, packet, world),
-        Event::Lookup(header) => decide_lookup(policy, header, world),
-        Event::Send { group, header } => decide_send(policy, *group, header),
+        Event::Packet {
+            direction,
+            class,
+            packet,
+        } => decide_packet(policy, *direction, *class, packet, world),
+        Event::Lookup { class, header } => decide_lookup(policy, *class, header, world),
+        Event::Send { group, header } => decide_send(policy, *group, header, world),
     }
 }
 
@@ -31,53 +38,55 @@ pub fn decide(policy: &Policy, event: &Event, world: &dyn World) -> Decision {
 fn decide_packet(
     policy: &Policy,
     direction: Direction,
+    class: ClassId,
     packet: &Parsed,
     world: &dyn World,
 ) -> Decision {
     let header = match packet {
         Parsed::NotIp => return undisturbed(Decider::NotIp),
-        Parsed::Malformed => {
-            return Decision {
-                verdict: default_verdict(policy, direction),
-                decider: Decider::Malformed,
-                counted: Vec::new(),
-            };
-        }
+        Parsed::Malformed => return malformed(policy, direction),
         Parsed::Ip(header) => header,
     };
-    let answer = world.socket(direction, header);
+    let seen = Seen::new(policy, direction, Some(class), header, world);
     first_match(
         policy,
         direction,
-        |rule| {
-            matches(&rule.matches, header, answer)
-                && (rule.at != Some(Hook::SkLookup) || is_new_flow(header, answer))
+        |id, rule| {
+            (rule.at != Some(Hook::SkLookup) || is_new_flow(header, seen.socket(None)))
+                && matches(&seen, id, rule)
         },
-        |action| packet_verdict(policy, action, header, answer, world),
+        |action| packet_verdict(&seen, action),
     )
 }
 
+/// A malformed packet gets the default; one that cannot be read cannot be answered, so a reject is silent.
+fn malformed(policy: &Policy, direction: Direction) -> Decision {
+    let verdict = match default_verdict(policy, direction) {
+        Verdict::Reject => Verdict::Drop,
+        other => other,
+    };
+    Decision {
+        verdict,
+        ..undisturbed(Decider::Malformed)
+    }
+}
+
 /// What a deciding rule does to a packet that it matches.
-fn packet_verdict(
-    policy: &Policy,
-    action: Action,
-    header: &Header,
-    answer: SocketAnswer,
-    world: &dyn World,
-) -> Verdict {
+fn packet_verdict(seen: &Seen<'_>, action: Action) -> Verdict {
     match action {
         Action::Drop => Verdict::Drop,
+        Action::Reject => Verdict::Reject,
+        Action::Forward(port) => Verdict::Forward(port),
         Action::Allow | Action::Count | Action::Shortcut(_) => Verdict::Allow,
         // Connections that exist are not moved: the kernel asks no lookup program about them.
-        Action::Redirect(_) if answer == SocketAnswer::Established => Verdict::Allow,
+        Action::Redirect(_) if seen.socket(None) == SocketAnswer::Established => Verdict::Allow,
         // No lookup is made for a later fragment: it joins its datagram first.
-        Action::Redirect(_) if header.part == Part::Later => Verdict::Allow,
+        Action::Redirect(_) if seen.header.part == Part::Later => Verdict::Allow,
         Action::Redirect(socket) => {
-            let silent = policy.sockets[socket].drop_if_absent;
+            let silent = seen.policy.sockets[socket].drop_if_absent;
             steer(
+                seen,
                 socket,
-                header,
-                world,
                 if silent {
                     Verdict::Drop
                 } else {
@@ -88,29 +97,32 @@ fn packet_verdict(
     }
 }
 
-/// A lookup for a packet that met no packet hook: only redirects, the `allow`s that a lookup can evaluate, and counts
+/// A lookup for a packet that met no packet hook: only redirects, the `allow`s that a lookup can evaluate, and rules
 /// that say `at sk_lookup` are there. An absent socket is always a reject, since a lookup cannot drop in silence.
-fn decide_lookup(policy: &Policy, header: &Header, world: &dyn World) -> Decision {
+fn decide_lookup(policy: &Policy, class: ClassId, header: &Header, world: &dyn World) -> Decision {
     // Packets of established sockets get to no lookup; that the socket is not an established one is all that is known.
-    let answer = SocketAnswer::None;
-    if !is_new_flow(header, answer) {
+    let seen = Seen::unconnected(policy, class, header, world);
+    if !is_new_flow(header, SocketAnswer::None) {
         return undisturbed(Decider::Unmatched);
     }
     let here = |rule: &Rule| match rule.action {
         Action::Redirect(_) => true,
-        Action::Allow => matching::readable_at_lookup(&rule.matches),
-        Action::Count => rule.at == Some(Hook::SkLookup),
-        Action::Drop | Action::Shortcut(_) => false,
+        Action::Allow => matching::readable_at_lookup(rule),
+        Action::Count | Action::Reject => rule.at == Some(Hook::SkLookup),
+        Action::Drop | Action::Forward(_) | Action::Shortcut(_) => false,
     };
     let mut decision = first_match(
         policy,
         Direction::In,
-        |rule| here(rule) && matches(&rule.matches, header, answer),
+        |id, rule| here(rule) && matches(&seen, id, rule),
         |action| match action {
-            Action::Redirect(socket) => steer(socket, header, world, Verdict::Reject),
+            Action::Redirect(socket) => steer(&seen, socket, Verdict::Reject),
+            Action::Reject => Verdict::Reject,
             _ => Verdict::Allow,
         },
     );
+    // The packet mark belongs to the packet hooks.
+    decision.mark = None;
     if decision.decider == Decider::Default {
         decision.decider = Decider::Unmatched;
         decision.verdict = Verdict::Allow;
@@ -119,7 +131,7 @@ fn decide_lookup(policy: &Policy, header: &Header, world: &dyn World) -> Decisio
 }
 
 /// Data that a process of a group writes.
-fn decide_send(policy: &Policy, group: GroupId, header: &Header) -> Decision {
+fn decide_send(policy: &Policy, group: GroupId, header: &Header, world: &dyn World) -> Decision {
     let of_this_group = |rule: &Rule| {
         let within = match rule.action {
             Action::Shortcut(within) => within == group,
@@ -131,13 +143,14 @@ fn decide_send(policy: &Policy, group: GroupId, header: &Header) -> Decision {
         };
         within && from
     };
+    let seen = Seen::new(policy, Direction::Send, None, header, world);
     first_match(
         policy,
         Direction::Send,
-        // Socket conditions have no meaning for `send`, so no answer is asked for.
-        |rule| of_this_group(rule) && matches(&rule.matches, header, SocketAnswer::None),
+        |id, rule| of_this_group(rule) && matches(&seen, id, rule),
         |action| match action {
             Action::Drop => Verdict::Drop,
+            Action::Reject => Verdict::Reject,
             Action::Shortcut(within) => Verdict::Shortcut(within),
             _ => Verdict::Allow,
         },
@@ -148,12 +161,12 @@ fn decide_send(policy: &Policy, group: GroupId, header: &Header) -> Decision {
 fn first_match(
     policy: &Policy,
     direction: Direction,
-    matched: impl Fn(&Rule) -> bool,
+    matched: impl Fn(RuleId, &Rule) -> bool,
     verdict: impl Fn(Action) -> Verdict,
 ) -> Decision {
     let mut counted = Vec::new();
     for (id, rule) in policy.rules_of(direction) {
-        if !matched(rule) {
+        if !matched(id, rule) {
             continue;
         }
         if rule.action.decides() {
@@ -161,6 +174,7 @@ fn first_match(
                 verdict: verdict(rule.action),
                 decider: Decider::Rule(id),
                 counted,
+                mark: rule.mark,
             };
         }
         counted.push(id);
@@ -173,20 +187,22 @@ fn first_match(
         verdict: default_verdict(policy, direction),
         decider,
         counted,
+        mark: None,
     }
 }
 
 /// The `default` of a direction; without one, what nothing matches is allowed.
 fn default_verdict(policy: &Policy, direction: Direction) -> Verdict {
-    match policy.default_of(direction) {
-        Some(line) if !line.allow => Verdict::Drop,
-        _ => Verdict::Allow,
+    match policy.default_of(direction).map(|line| line.verdict) {
+        Some(DefaultVerdict::Drop) => Verdict::Drop,
+        Some(DefaultVerdict::Reject) => Verdict::Reject,
+        Some(DefaultVerdict::Allow) | None => Verdict::Allow,
     }
 }
 
 /// The named socket if it is there, else what an absent one gets. Never another socket.
-fn steer(socket: SocketId, header: &Header, world: &dyn World, absent: Verdict) -> Verdict {
-    if world.present(socket, header.family(), header.protocol) {
+fn steer(seen: &Seen<'_>, socket: SocketId, absent: Verdict) -> Verdict {
+    if seen.present(socket) {
         Verdict::Redirect(socket)
     } else {
         absent
@@ -194,7 +210,7 @@ fn steer(socket: SocketId, header: &Header, world: &dyn World, absent: Verdict) 
 }
 
 /// Whether the kernel would ask a lookup program about this packet.
-fn is_new_flow(header: &Header, answer: SocketAnswer) -> bool {
+pub(crate) fn is_new_flow(header: &Header, answer: SocketAnswer) -> bool {
     matches!(header.protocol, 6 | 17)
         && header.part != Part::Later
         && answer != SocketAnswer::Established
@@ -206,5 +222,6 @@ fn undisturbed(decider: Decider) -> Decision {
         verdict: Verdict::Allow,
         decider,
         counted: Vec::new(),
+        mark: None,
     }
 }

@@ -5,15 +5,16 @@
 //! target that has `gotol` gets it, for others the function is refused. Nothing is optimised here.
 
 mod block;
+mod memory;
 mod registers;
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::artifact::{Line, Program, Relocation};
+use crate::artifact::{Line, MapId, Program, Relocation};
 use crate::bpf::asm;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::{JumpOp, Register};
-use crate::ir::{Block, Function, Invalid, forward_order, validate};
+use crate::ir::{Block, Function, Inst, Invalid, forward_order, validate};
 use crate::target::Target;
 use block::{Item, Side, block_items};
 use cranelift_entity::SecondaryMap;
@@ -25,6 +26,8 @@ pub enum EmitError {
     Invalid(Invalid),
     /// A bug: a block needs more registers than there are.
     OutOfRegisters(Block),
+    /// A bug: the function has an instruction that the target lacks.
+    NoAtomics,
     /// The program needs a jump of more than 32,767 instructions and the target has no `gotol`.
     TooFar,
     /// More instructions than the target's limit.
@@ -36,6 +39,7 @@ impl Display for EmitError {
         match self {
             Self::Invalid(invalid) => write!(f, "the intermediate form is invalid: {invalid}"),
             Self::OutOfRegisters(block) => write!(f, "{block} needs more registers than there are"),
+            Self::NoAtomics => write!(f, "the target has no compare-and-exchange"),
             Self::TooFar => write!(f, "a jump goes further than 32,767 instructions"),
             Self::TooManyInsns(count) => write!(f, "{count} instructions"),
         }
@@ -49,6 +53,7 @@ impl Display for EmitError {
 /// A limit of the target, or a bug of the compiler.
 pub fn emit(function: &Function, target: &Target) -> Result<Program, EmitError> {
     validate(function).map_err(EmitError::Invalid)?;
+    check_target(function, target)?;
     let order = forward_order(function).unwrap_or_default();
     let pinned = registers::pinned(function);
     let mut items = Vec::new();
@@ -73,6 +78,16 @@ pub fn emit(function: &Function, target: &Target) -> Result<Program, EmitError> 
         return Err(EmitError::TooManyInsns(program.insns.len()));
     }
     Ok(program)
+}
+
+/// Whether the target has every instruction.
+fn check_target(function: &Function, target: &Target) -> Result<(), EmitError> {
+    let mut insts = function.blocks.values().flat_map(|block| &block.insts);
+    let exchanges = insts.any(|inst| matches!(inst, Inst::CompareExchange { .. }));
+    if exchanges && !target.atomics {
+        return Err(EmitError::NoAtomics);
+    }
+    Ok(())
 }
 
 /// Where every item begins, and which jumps are long.
@@ -132,9 +147,13 @@ impl Layout {
         match item {
             Item::Insn(insn) => program.insns.push(*insn),
             Item::Map(register, map) => {
-                let insn = u32::try_from(program.insns.len()).unwrap_or(u32::MAX);
-                program.relocations.push(Relocation { insn, map: *map });
+                refer(program, *map, None);
                 program.insns.extend(asm::load_map(*register));
+            }
+            Item::MapValue(register, map, offset) => {
+                refer(program, *map, Some(*offset));
+                let insns = asm::load_map_value(*register, offset.cast_signed());
+                program.insns.extend(insns);
             }
             Item::Imm64(register, imm) => program
                 .insns
@@ -147,6 +166,16 @@ impl Layout {
             }
         }
     }
+}
+
+/// Notes that the next instruction refers to a map.
+fn refer(program: &mut Program, map: MapId, value_offset: Option<u32>) {
+    let insn = u32::try_from(program.insns.len()).unwrap_or(u32::MAX);
+    program.relocations.push(Relocation {
+        insn,
+        map,
+        value_offset,
+    });
 }
 
 fn place(items: &[Item], long: &[bool]) -> (Vec<usize>, usize) {

@@ -1,8 +1,10 @@
 //! What a policy is asked about, and what it answers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use crate::policy::{Direction, Family, GroupId, RuleId, SocketId};
+use crate::policy::{
+    ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, PortId, RuleId, SetId, SocketId,
+};
 
 /// A packet's headers, as far as rules look at them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,9 +21,31 @@ pub struct Header {
     pub transport: Transport,
     /// Length of the whole IP packet in bytes, IPv6's 40 included.
     pub length: u32,
+    /// Time to live, or IPv6's hop limit.
+    pub ttl: u8,
+    /// The upper six bits of the traffic class.
+    pub dscp: u8,
+    /// The identifier in the outer VLAN tag, 0 to 4095; `None` without a tag.
+    pub vlan: Option<u16>,
+    /// The packet mark it came with; 0 at XDP, where there is none yet.
+    pub mark: u32,
 }
 
 impl Header {
+    /// An unfragmented packet of protocol 0 with nothing in it, from and to 0.0.0.0, and plain values for the rest.
+    pub const PLAIN: Self = Self {
+        from: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        to: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        protocol: 0,
+        part: Part::Whole,
+        transport: Transport::None,
+        length: 20,
+        ttl: 64,
+        dscp: 0,
+        vlan: None,
+        mark: 0,
+    };
+
     /// The family.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -89,11 +113,18 @@ pub enum Event {
     Packet {
         /// `In` or `Out`.
         direction: Direction,
+        /// The class of the interface.
+        class: ClassId,
         /// The packet.
         packet: Parsed,
     },
     /// A socket lookup for a packet that passed no packet hook of ours: `lo`, or an interface that is not the policy's.
-    Lookup(Header),
+    Lookup {
+        /// The class of the interface that it came in by.
+        class: ClassId,
+        /// The packet.
+        header: Header,
+    },
     /// Data a process writes to a connected TCP socket of a group.
     Send {
         /// The socket's group.
@@ -114,12 +145,28 @@ pub enum SocketAnswer {
     Established = 2,
 }
 
-/// What the machine around the policy says.
+/// What the machine around the policy says. Each question is asked at most once of a packet, and only if the answer
+/// matters.
 pub trait World {
-    /// The socket that the kernel's lookup for this packet finds (for `Out`: the sending socket).
-    fn socket(&self, direction: Direction, header: &Header) -> SocketAnswer;
+    /// The socket that the kernel's lookup for this packet finds (for `Out`: the sending socket), in the interface's
+    /// network namespace or in a named one.
+    fn socket(&self, direction: Direction, netns: Option<NetnsId>, header: &Header)
+    -> SocketAnswer;
     /// Whether the named socket holds one for this family and protocol.
     fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool;
+    /// Whether a live set has this address in it; unless said otherwise, it has nothing in it.
+    fn member(&self, _: SetId, _: IpAddr) -> bool {
+        false
+    }
+    /// The socket that a live map names for this packet; unless said otherwise, none.
+    fn entry(&self, _: LiveMapId, _: &Header) -> Option<SocketId> {
+        None
+    }
+    /// Whether the packet fits in the rate of a rule that it otherwise matches; takes the tokens if so.
+    /// Unless said otherwise, it fits.
+    fn fits(&self, _: RuleId, _: &Header) -> bool {
+        true
+    }
 }
 
 /// What becomes of it.
@@ -133,6 +180,8 @@ pub enum Verdict {
     Reject,
     /// Goes on, and the lookup gives this socket.
     Redirect(SocketId),
+    /// Leaves by this interface.
+    Forward(PortId),
     /// Goes on, past TCP/IP if the peer is a socket of the group.
     Shortcut(GroupId),
 }
@@ -159,6 +208,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Who decided.
     pub decider: Decider,
-    /// The `count` rules that matched before the decider, in order.
+    /// The rules that only count and matched before the decider, in order.
     pub counted: Vec<RuleId>,
+    /// What the packet mark is set to.
+    pub mark: Option<u32>,
 }

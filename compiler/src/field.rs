@@ -2,6 +2,10 @@
 //!
 //! `from` and `to` are the sender's and the receiver's side in every direction. How a hook reads a field is not here.
 
+use std::collections::BTreeSet;
+
+use crate::policy::{LiveMapId, NetnsId, Policy, RuleId, SetId, SocketId};
+
 /// A variable of the decision, of at most 32 bits. The order of the variants is the order in a diagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Field {
@@ -37,13 +41,97 @@ pub enum Field {
     TcpFlags,
     /// Length of the whole IP packet.
     Length,
-    /// The socket that the lookup finds: 0 none, 1 listening, 2 established. Comes last: it costs a helper call.
+    /// Time to live, or hop limit.
+    Ttl,
+    /// The upper six bits of the traffic class.
+    Dscp,
+    /// 0 without a VLAN tag, else one more than the identifier in the outer one.
+    Vlan,
+    /// The most significant byte of the packet mark it came with. By bytes, since masks often keep only the low ones.
+    Mark0,
+    /// The second byte of the mark.
+    Mark1,
+    /// The third byte of the mark.
+    Mark2,
+    /// The least significant byte of the mark.
+    Mark3,
+    /// The class of the interface, as a number; the program of a packet hook knows it.
+    Interface,
+    /// Whether the receiver's address is in the set: 0 or 1. From here on, each field is a question that costs a search.
+    ToIn(SetId),
+    /// Whether the sender's address is in the set: 0 or 1.
+    FromIn(SetId),
+    /// Whether the named socket holds none for the family and protocol: 0 or 1.
+    Absent(SocketId),
+    /// What a live map has for the packet: 0 nothing, else one more than the socket's number.
+    Entry(LiveMapId),
+    /// The socket that the lookup finds: 0 none, 1 listening, 2 established. It costs a helper call.
     Socket,
+    /// The same in another network namespace.
+    SocketIn(NetnsId),
+    /// Whether the packet fits in the rate of a rule: 0 or 1. Comes last, and by rule: asking takes the tokens.
+    Fits(RuleId),
+}
+
+/// Fields that are read, or told apart by hooks, in the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FieldKind {
+    /// Family, protocol, addresses and ports.
+    Tuple,
+    /// [`Field::Fragment`]
+    Fragment,
+    /// [`Field::Icmp`]
+    Icmp,
+    /// [`Field::TcpFlags`]
+    TcpFlags,
+    /// [`Field::Length`]
+    Length,
+    /// [`Field::Ttl`]
+    Ttl,
+    /// [`Field::Dscp`]
+    Dscp,
+    /// [`Field::Vlan`]
+    Vlan,
+    /// [`Field::Mark0`] to [`Field::Mark3`]
+    Mark,
+    /// [`Field::Interface`]
+    Interface,
+    /// [`Field::ToIn`] and [`Field::FromIn`]
+    Member,
+    /// [`Field::Absent`]
+    Absent,
+    /// [`Field::Entry`]
+    Entry,
+    /// [`Field::Socket`] and [`Field::SocketIn`]
+    Socket,
+    /// [`Field::Fits`]
+    Rate,
+}
+
+impl FieldKind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 15] = [
+        Self::Tuple,
+        Self::Fragment,
+        Self::Icmp,
+        Self::TcpFlags,
+        Self::Length,
+        Self::Ttl,
+        Self::Dscp,
+        Self::Vlan,
+        Self::Mark,
+        Self::Interface,
+        Self::Member,
+        Self::Absent,
+        Self::Entry,
+        Self::Socket,
+        Self::Rate,
+    ];
 }
 
 impl Field {
-    /// Every field, in order.
-    pub const ALL: [Self; 17] = [
+    /// The fields that every policy has, in order. The others are made by what a policy declares.
+    pub const FIXED: [Self; 25] = [
         Self::Family,
         Self::Protocol,
         Self::Fragment,
@@ -60,13 +148,75 @@ impl Field {
         Self::FromPort,
         Self::TcpFlags,
         Self::Length,
+        Self::Ttl,
+        Self::Dscp,
+        Self::Vlan,
+        Self::Mark0,
+        Self::Mark1,
+        Self::Mark2,
+        Self::Mark3,
+        Self::Interface,
         Self::Socket,
     ];
 
+    /// The fields of a policy, in order.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Vec<Self> {
+        let mut fields = Self::FIXED.to_vec();
+        fields.extend(policy.sets.keys().map(Self::ToIn));
+        fields.extend(policy.sets.keys().map(Self::FromIn));
+        fields.extend(policy.sockets.keys().map(Self::Absent));
+        fields.extend(policy.live_maps.keys().map(Self::Entry));
+        fields.extend(policy.namespaces.keys().map(Self::SocketIn));
+        let metered = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
+        fields.extend(metered.map(|(id, _)| Self::Fits(id)));
+        fields.sort_unstable();
+        fields
+    }
+
+    /// The place in [`Self::FIXED`], if it has one.
+    #[must_use]
+    pub fn fixed_index(self) -> Option<usize> {
+        Self::FIXED.iter().position(|field| *field == self)
+    }
+
+    /// How it is read.
+    #[must_use]
+    pub fn kind(self) -> FieldKind {
+        match self {
+            Self::Family
+            | Self::Protocol
+            | Self::ToPort
+            | Self::To0
+            | Self::To1
+            | Self::To2
+            | Self::To3
+            | Self::From0
+            | Self::From1
+            | Self::From2
+            | Self::From3
+            | Self::FromPort => FieldKind::Tuple,
+            Self::Fragment => FieldKind::Fragment,
+            Self::Icmp => FieldKind::Icmp,
+            Self::TcpFlags => FieldKind::TcpFlags,
+            Self::Length => FieldKind::Length,
+            Self::Ttl => FieldKind::Ttl,
+            Self::Dscp => FieldKind::Dscp,
+            Self::Vlan => FieldKind::Vlan,
+            Self::Mark0 | Self::Mark1 | Self::Mark2 | Self::Mark3 => FieldKind::Mark,
+            Self::Interface => FieldKind::Interface,
+            Self::ToIn(_) | Self::FromIn(_) => FieldKind::Member,
+            Self::Absent(_) => FieldKind::Absent,
+            Self::Entry(_) => FieldKind::Entry,
+            Self::Socket | Self::SocketIn(_) => FieldKind::Socket,
+            Self::Fits(_) => FieldKind::Rate,
+        }
+    }
+
     /// The name that text forms print.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
+    pub fn name(self) -> String {
+        let fixed = match self {
             Self::Family => "family",
             Self::Protocol => "protocol",
             Self::Fragment => "fragment",
@@ -83,8 +233,23 @@ impl Field {
             Self::FromPort => "from-port",
             Self::TcpFlags => "tcp-flags",
             Self::Length => "length",
+            Self::Ttl => "ttl",
+            Self::Dscp => "dscp",
+            Self::Vlan => "vlan",
+            Self::Mark0 => "mark0",
+            Self::Mark1 => "mark1",
+            Self::Mark2 => "mark2",
+            Self::Mark3 => "mark3",
+            Self::Interface => "interface",
             Self::Socket => "socket",
-        }
+            Self::ToIn(set) => return format!("to-in-{set}"),
+            Self::FromIn(set) => return format!("from-in-{set}"),
+            Self::Absent(socket) => return format!("absent-{socket}"),
+            Self::Entry(map) => return format!("entry-{map}"),
+            Self::SocketIn(netns) => return format!("socket-in-{netns}"),
+            Self::Fits(rule) => return format!("fits-{rule}"),
+        };
+        fixed.into()
     }
 
     /// Whether it is a word of an address.
@@ -97,10 +262,19 @@ impl Field {
     #[must_use]
     pub fn bits(self) -> u32 {
         match self {
-            Self::Family => 1,
-            Self::Fragment | Self::Socket => 2,
-            Self::Protocol | Self::TcpFlags => 8,
-            Self::ToPort | Self::FromPort | Self::Icmp => 16,
+            Self::Family | Self::ToIn(_) | Self::FromIn(_) | Self::Absent(_) | Self::Fits(_) => 1,
+            Self::Fragment | Self::Socket | Self::SocketIn(_) => 2,
+            Self::Dscp => 6,
+            Self::Protocol
+            | Self::TcpFlags
+            | Self::Ttl
+            | Self::Mark0
+            | Self::Mark1
+            | Self::Mark2
+            | Self::Mark3
+            | Self::Interface => 8,
+            Self::Vlan => 13,
+            Self::ToPort | Self::FromPort | Self::Icmp | Self::Entry(_) => 16,
             Self::Length
             | Self::To0
             | Self::To1
@@ -117,7 +291,8 @@ impl Field {
     #[must_use]
     pub fn max(self) -> u32 {
         match self {
-            Self::Fragment | Self::Socket => 2,
+            Self::Fragment | Self::Socket | Self::SocketIn(_) => 2,
+            Self::Vlan => 4096,
             other => u32::MAX >> (32 - other.bits()),
         }
     }
@@ -130,43 +305,43 @@ impl Field {
 }
 
 /// A set of fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FieldSet(u32);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet(BTreeSet<Field>);
 
 impl FieldSet {
-    /// The set of these fields.
-    #[must_use]
-    pub const fn of(fields: &[Field]) -> Self {
-        let mut bits = 0;
-        let mut index = 0;
-        while index < fields.len() {
-            bits |= 1 << fields[index] as u32;
-            index += 1;
-        }
-        Self(bits)
-    }
-
     /// Whether any of these fields is in it.
     #[must_use]
-    pub fn any(self, fields: &[Field]) -> bool {
-        self.0 & Self::of(fields).0 != 0
+    pub fn any(&self, fields: &[Field]) -> bool {
+        fields.iter().any(|field| self.0.contains(field))
     }
 
     /// The set with one more field.
     #[must_use]
-    pub fn with(self, field: Field) -> Self {
-        Self(self.0 | 1 << field as u32)
+    pub fn with(mut self, field: Field) -> Self {
+        self.0.insert(field);
+        self
     }
 
     /// Whether the field is in it.
     #[must_use]
-    pub fn contains(self, field: Field) -> bool {
-        self.0 >> (field as u32) & 1 == 1
+    pub fn contains(&self, field: Field) -> bool {
+        self.0.contains(&field)
     }
 
-    /// The fields of either.
-    #[must_use]
-    pub fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    /// The fields, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Field> {
+        self.0.iter().copied()
+    }
+}
+
+impl Extend<Field> for FieldSet {
+    fn extend<T: IntoIterator<Item = Field>>(&mut self, fields: T) {
+        self.0.extend(fields);
+    }
+}
+
+impl FromIterator<Field> for FieldSet {
+    fn from_iter<T: IntoIterator<Item = Field>>(fields: T) -> Self {
+        Self(fields.into_iter().collect())
     }
 }

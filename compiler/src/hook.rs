@@ -3,7 +3,7 @@
 //! A row is a group of fields or an action, a column is a hook. Placement, its check and the messages read it. Not
 //! here: how a hook reads a field or says a verdict, which is the code generator's.
 
-use crate::field::Field;
+use crate::field::{Field, FieldKind};
 use crate::policy::{Action, Direction};
 
 /// A place in the kernel where a program of ours runs.
@@ -26,6 +26,8 @@ pub enum Hook {
 pub enum Ability {
     /// It can.
     Yes,
+    /// It can, but a rule runs there only if it says `at` this hook, for this reason.
+    IfAsked(&'static str),
     /// It cannot, for this reason.
     No(&'static str),
 }
@@ -39,10 +41,29 @@ pub enum Verb {
     Drop,
     /// `count`
     Count,
-    /// `redirect … to sock`
+    /// `reject`
+    Reject,
+    /// `redirect … to sock`, `redirect … by @map`
     Redirect,
+    /// `redirect … to interface`
+    Forward,
     /// `shortcut`
     Shortcut,
+}
+
+impl Verb {
+    /// The word of the language.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Count => "count",
+            Self::Redirect | Self::Forward => "redirect",
+            Self::Shortcut => "shortcut",
+        }
+    }
 }
 
 impl From<Action> for Verb {
@@ -50,43 +71,34 @@ impl From<Action> for Verb {
         match action {
             Action::Allow => Self::Allow,
             Action::Drop => Self::Drop,
+            Action::Reject => Self::Reject,
             Action::Count => Self::Count,
             Action::Redirect(_) => Self::Redirect,
+            Action::Forward(_) => Self::Forward,
             Action::Shortcut(_) => Self::Shortcut,
         }
     }
 }
 
-use Ability::{No, Yes};
+use Ability::{IfAsked, No, Yes};
 
-/// What a hook can tell of some fields, by [`Hook`].
+/// What a hook can tell of fields of a kind, by [`Hook`].
 struct Reads {
-    fields: &'static [Field],
+    kinds: &'static [FieldKind],
     abilities: [Ability; 5],
 }
 
 const STREAM: Ability = No("what a process writes is a stream, not packets");
+const NOT_GIVEN: Ability =
+    No("a socket lookup is given addresses and ports, not the packet's header");
 
-const READS: [Reads; 6] = [
+const READS: &[Reads] = &[
     Reads {
-        fields: &[
-            Field::Family,
-            Field::Protocol,
-            Field::ToPort,
-            Field::To0,
-            Field::To1,
-            Field::To2,
-            Field::To3,
-            Field::From0,
-            Field::From1,
-            Field::From2,
-            Field::From3,
-            Field::FromPort,
-        ],
+        kinds: &[FieldKind::Tuple, FieldKind::Member],
         abilities: [Yes, Yes, Yes, Yes, Yes],
     },
     Reads {
-        fields: &[Field::Fragment],
+        kinds: &[FieldKind::Fragment],
         abilities: [
             Yes,
             Yes,
@@ -96,7 +108,7 @@ const READS: [Reads; 6] = [
         ],
     },
     Reads {
-        fields: &[Field::Icmp],
+        kinds: &[FieldKind::Icmp],
         abilities: [
             Yes,
             Yes,
@@ -106,7 +118,7 @@ const READS: [Reads; 6] = [
         ],
     },
     Reads {
-        fields: &[Field::TcpFlags],
+        kinds: &[FieldKind::TcpFlags],
         abilities: [
             Yes,
             Yes,
@@ -116,7 +128,7 @@ const READS: [Reads; 6] = [
         ],
     },
     Reads {
-        fields: &[Field::Length],
+        kinds: &[FieldKind::Length],
         abilities: [
             Yes,
             Yes,
@@ -126,13 +138,67 @@ const READS: [Reads; 6] = [
         ],
     },
     Reads {
-        fields: &[Field::Socket],
+        kinds: &[FieldKind::Ttl, FieldKind::Dscp],
+        abilities: [Yes, Yes, Yes, NOT_GIVEN, STREAM],
+    },
+    Reads {
+        kinds: &[FieldKind::Vlan],
+        abilities: [
+            IfAsked("most interfaces take the tag off before xdp sees the frame"),
+            Yes,
+            Yes,
+            NOT_GIVEN,
+            STREAM,
+        ],
+    },
+    Reads {
+        kinds: &[FieldKind::Mark],
+        abilities: [
+            No("a frame has no mark before the stack has taken it over"),
+            Yes,
+            Yes,
+            No("a socket lookup is given addresses and ports, not the packet mark"),
+            STREAM,
+        ],
+    },
+    Reads {
+        kinds: &[FieldKind::Interface],
+        abilities: [
+            Yes,
+            Yes,
+            Yes,
+            Yes,
+            No("what a process writes has no interface yet"),
+        ],
+    },
+    Reads {
+        kinds: &[FieldKind::Absent, FieldKind::Entry],
+        abilities: [
+            Yes,
+            Yes,
+            No("a packet that leaves has its socket already"),
+            Yes,
+            No("data that is written has its socket already"),
+        ],
+    },
+    Reads {
+        kinds: &[FieldKind::Socket],
         abilities: [
             Yes,
             Yes,
             Yes,
             No("the socket lookup, where redirects run, is what finds the socket"),
             No("the socket is the one that is written to"),
+        ],
+    },
+    Reads {
+        kinds: &[FieldKind::Rate],
+        abilities: [
+            Yes,
+            Yes,
+            Yes,
+            No("a socket lookup runs again and again for one packet, so it cannot meter"),
+            Yes,
         ],
     },
 ];
@@ -146,7 +212,10 @@ struct Does {
 const LATER: Ability = No("which socket gets a packet is decided later, by the socket lookup");
 const PACKETS: Ability = No("it sees packets, not what a process writes");
 
-const DOES: [Does; 5] = [
+/// Whether a driver sends frames that a program turns round or moves is known only where they run.
+const DRIVER: Ability = IfAsked("not every driver can send a frame from xdp; tc always can");
+
+const DOES: &[Does] = &[
     Does {
         verb: Verb::Allow,
         abilities: [Yes; 5],
@@ -159,6 +228,26 @@ const DOES: [Does; 5] = [
             Yes,
             No("a socket lookup cannot drop in silence"),
             Yes,
+        ],
+    },
+    Does {
+        verb: Verb::Reject,
+        abilities: [
+            DRIVER,
+            Yes,
+            No("a packet that leaves has no peer that could be answered; write `drop`"),
+            Yes,
+            Yes,
+        ],
+    },
+    Does {
+        verb: Verb::Forward,
+        abilities: [
+            DRIVER,
+            Yes,
+            Yes,
+            No("a socket lookup chooses a socket, not an interface"),
+            PACKETS,
         ],
     },
     Does {
@@ -179,6 +268,15 @@ const DOES: [Does; 5] = [
         verb: Verb::Shortcut,
         abilities: [PACKETS, PACKETS, PACKETS, PACKETS, Yes],
     },
+];
+
+/// Whether a hook can set the packet mark, by [`Hook`].
+const SETS_MARK: [Ability; 5] = [
+    No("a frame has no mark before the stack has taken it over"),
+    Yes,
+    Yes,
+    No("a socket lookup cannot change the packet"),
+    STREAM,
 ];
 
 impl Hook {
@@ -212,13 +310,31 @@ impl Hook {
         }
     }
 
+    /// Whether it sees packets on an interface.
+    #[must_use]
+    pub fn is_packet(self) -> bool {
+        matches!(self, Self::Xdp | Self::TcIn | Self::TcOut)
+    }
+
     /// Whether it can tell the value of a field.
     #[must_use]
     pub fn reads(self, field: Field) -> Ability {
+        self.reads_kind(field.kind())
+    }
+
+    /// Whether it can tell the values of fields of a kind.
+    #[must_use]
+    pub fn reads_kind(self, kind: FieldKind) -> Ability {
         READS
             .iter()
-            .find(|row| row.fields.contains(&field))
+            .find(|row| row.kinds.contains(&kind))
             .map_or(No("no hook reads it"), |row| row.abilities[self as usize])
+    }
+
+    /// Whether an allow there can set the packet mark.
+    #[must_use]
+    pub fn sets_mark(self) -> Ability {
+        SETS_MARK[self as usize]
     }
 
     /// Whether it can say a verb.
@@ -235,10 +351,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_has_one_row() {
-        for field in Field::ALL {
-            let rows = READS.iter().filter(|row| row.fields.contains(&field));
-            assert_eq!(rows.count(), 1, "{field:?}");
+    fn every_kind_of_field_has_one_row() {
+        for kind in FieldKind::ALL {
+            let rows = READS.iter().filter(|row| row.kinds.contains(&kind));
+            assert_eq!(rows.count(), 1, "{kind:?}");
         }
     }
 

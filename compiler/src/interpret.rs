@@ -3,10 +3,11 @@
 //! Takes a [`Program`], its [`Maps`], an [`Input`] (the context) and a [`Kernel`] that answers lookups; gives an
 //! [`Outcome`] or the [`Fault`] that a kernel would have prevented. Values carry the region they point into, so that a
 //! read beyond the packet, a forgotten NULL test, a stale packet pointer or a socket that is not released on this path
-//! is a fault and not a wrong answer. It reads instructions through the same decoder as the disassembler.
+//! is a fault and not a wrong answer. It reads instructions through the same decoder as the disassembler. What helpers and
+//! writes made of the packet is in the outcome; what went into maps and ring buffers is in the maps.
 //!
-//! Not here: the verifier's work on *all* paths, tail calls, functions inside a program, and writes to packets and
-//! contexts, none of which we emit.
+//! Not here: the verifier's work on *all* paths, tail calls, functions inside a program, and writes to messages, none of
+//! which we emit.
 
 mod alu;
 mod call;
@@ -15,6 +16,7 @@ mod fault;
 mod kernel;
 mod map;
 mod memory;
+mod packet;
 mod socket;
 mod stack;
 mod value;
@@ -27,12 +29,12 @@ use crate::bpf::opcode::{AluOp, JumpOp, Register};
 
 pub use self::context::{Connection, Input, Lookup, Message, Skb, SockOps, Xdp};
 pub use self::fault::{Fault, FaultKind};
-pub use self::kernel::{Kernel, LookupKind, Netns, Quiet, Tuple};
+pub use self::kernel::{Bare, Kernel, LookupKind, Netns, Quiet, Tuple};
 pub use self::map::{Errno, Maps};
 pub use self::socket::SocketModel;
 
 use self::context::Context;
-use self::memory::Packet;
+use self::packet::Packet;
 use self::socket::Ledger;
 use self::stack::Stack;
 use self::value::Value;
@@ -46,6 +48,14 @@ pub struct Outcome {
     pub assigned: Option<SocketModel>,
     /// Where `bpf_msg_redirect_hash` sends the message, if the program returns `SK_PASS`.
     pub redirected: Option<Redirect>,
+    /// Where `bpf_redirect` sends the packet, if the program returns `TC_ACT_REDIRECT` or `XDP_REDIRECT`.
+    pub forwarded: Option<Forward>,
+    /// The copies that `bpf_clone_redirect` sent, in order.
+    pub clones: Vec<(Forward, Vec<u8>)>,
+    /// The packet or message as the program leaves it; empty for a lookup or a callback.
+    pub frame: Vec<u8>,
+    /// The mark of a packet at TC as the program leaves it.
+    pub mark: Option<u32>,
     /// The instructions it ran, by index, in order.
     pub trace: Vec<u32>,
 }
@@ -73,6 +83,18 @@ pub struct Redirect {
     pub ingress: bool,
 }
 
+/// Where a packet goes instead of on to the stack or out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The interface.
+    pub ifindex: u32,
+    /// As if it arrived there, else out of it.
+    pub ingress: bool,
+}
+
+/// Where `struct __sk_buff` has the mark.
+const SKB_MARK: i16 = 8;
+
 /// Runs the program once.
 ///
 /// # Errors
@@ -89,6 +111,10 @@ pub fn run(
             r0,
             assigned: machine.assigned,
             redirected: machine.redirected,
+            forwarded: machine.forwarded,
+            clones: machine.clones,
+            mark: machine.context.skb_field(SKB_MARK),
+            frame: machine.packet.into_bytes(),
             trace: machine.trace,
         }),
         Err(kind) => Err(Fault {
@@ -110,6 +136,8 @@ struct Machine<'a> {
     ledger: Ledger,
     assigned: Option<SocketModel>,
     redirected: Option<Redirect>,
+    forwarded: Option<Forward>,
+    clones: Vec<(Forward, Vec<u8>)>,
     /// The instruction that runs.
     at: usize,
     trace: Vec<u32>,
@@ -147,6 +175,8 @@ impl<'a> Machine<'a> {
             ledger: Ledger::default(),
             assigned: None,
             redirected: None,
+            forwarded: None,
+            clones: Vec::new(),
             at: 0,
             trace: Vec::new(),
         }
@@ -212,11 +242,11 @@ impl<'a> Machine<'a> {
             }
             Op::Immediate { dst, value } => self.set_scalar(dst, value)?,
             Op::Map { dst, .. } => {
-                let map = self.relocation()?;
+                let map = self.relocation(None)?;
                 self.set(dst, Value::Map(map))?;
             }
             Op::MapValue { dst, offset, .. } => {
-                let map = self.relocation()?;
+                let map = self.relocation(Some(offset))?;
                 let value = self.maps.direct_value(map, offset)?;
                 self.set(dst, value)?;
             }
@@ -322,13 +352,15 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn relocation(&self) -> Result<MapId, FaultKind> {
+    /// The map that the relocation here names; it must be for the same kind of load.
+    fn relocation(&self, value_offset: Option<u32>) -> Result<MapId, FaultKind> {
         let relocations = &self.program.relocations;
         let here = u32::try_from(self.at).unwrap_or(u32::MAX);
         relocations
             .binary_search_by_key(&here, |relocation| relocation.insn)
             .ok()
             .and_then(|index| relocations.get(index))
+            .filter(|relocation| relocation.value_offset == value_offset)
             .map(|relocation| relocation.map)
             .ok_or(FaultKind::UnknownMap)
     }

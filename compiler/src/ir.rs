@@ -204,6 +204,40 @@ pub enum Inst {
         /// Width.
         width: Width,
     },
+    /// `dst` = the address `offset` bytes into the only value of a map with contents.
+    MapValue {
+        /// Target.
+        dst: Value,
+        /// A map whose [`crate::artifact::MapSpec::data`] is there.
+        map: MapId,
+        /// Bytes into the value, below its size.
+        offset: u32,
+    },
+    /// `lock *(width *)(base + offset) += src`, without the old value: every kernel has it.
+    AtomicAdd {
+        /// Pointer.
+        base: Value,
+        /// Offset in bytes.
+        offset: i16,
+        /// What is added.
+        src: Value,
+        /// [`Width::W`] or [`Width::DW`].
+        width: Width,
+    },
+    /// `dst` = the old `*(u64 *)(base + offset)`; if that equals `expected`, memory becomes `new`. Only for targets that
+    /// have `atomics`.
+    CompareExchange {
+        /// Target: equals `expected` exactly if the exchange took place.
+        dst: Value,
+        /// Pointer.
+        base: Value,
+        /// Offset in bytes.
+        offset: i16,
+        /// What must be there.
+        expected: Value,
+        /// What is stored then.
+        new: Value,
+    },
     /// A helper call. Only pinned values in r6 to r9 survive it.
     Call {
         /// The helper.
@@ -271,6 +305,8 @@ pub struct SocketRegion {
     pub tuple: Slot,
     /// Its size: 12 or 36.
     pub size: i32,
+    /// The slot (4 bytes) with the id of the network namespace that is looked in; `None` for the context's own.
+    pub netns: Option<Slot>,
     /// Where the state goes.
     pub state: Slot,
     /// Where to go on.

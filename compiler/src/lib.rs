@@ -1,7 +1,8 @@
 //! Policy to meaning, decision structure, IR, bytecode and object. Pure: no files, clock, kernel or printing.
 //!
 //! ```text
-//! ast ─ resolve ─▶ Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision ─ lower ─▶ IR ─ emit ─▶ Program ─ object ─▶ ELF
+//! text ─ reading ─▶ ast ─ resolve ─▶ Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision ─ lower ─▶ IR
+//!   ─ emit ─▶ Program ─ object ─▶ ELF
 //! ```
 
 #![forbid(unsafe_code)]
@@ -13,8 +14,12 @@ pub mod decide;
 pub mod diagram;
 pub mod emit;
 pub mod event;
+pub mod expect;
+pub mod explain;
 pub mod field;
+pub mod files;
 pub mod generate;
+pub mod glob;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
@@ -26,5 +31,7 @@ pub mod pipeline;
 pub mod place;
 pub mod policy;
 pub mod ranges;
+pub mod reading;
 pub mod resolve;
 pub mod target;
+pub mod witness;

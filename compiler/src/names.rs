@@ -1,4 +1,4 @@
-//! Names that the language knows by heart: services, ICMP types, and the nearest of several names.
+//! Names that the language knows by heart: services, DSCP code points, ICMP types, and the nearest of several names.
 //!
 //! Takes a name as written; gives its number. The tables are here and not read from the machine, so that a policy
 //! means the same everywhere. Not here: names that a policy declares.
@@ -19,6 +19,20 @@ pub fn service(name: &str) -> Option<u16> {
 /// The names of all services, in the table's order.
 pub fn services() -> impl Iterator<Item = &'static str> {
     tables::SERVICES.iter().map(|&(name, _)| name)
+}
+
+/// The code point of a DSCP name.
+#[must_use]
+pub fn dscp(name: &str) -> Option<u8> {
+    tables::DSCP
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|&(_, value)| value)
+}
+
+/// The names of all DSCP code points, in the table's order.
+pub fn dscps() -> impl Iterator<Item = &'static str> {
+    tables::DSCP.iter().map(|&(name, _)| name)
 }
 
 /// The two kinds of ICMP, whose types have different names.

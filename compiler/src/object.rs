@@ -7,9 +7,11 @@
 //! ```text
 //! xdp, classifier, …   the programs, several functions to a section
 //! .maps                one slot for each map; what the map is, its type in .BTF says
+//! .rodata.NAME         the contents of one constant table, which loaders make a frozen map of
 //! license              "Dual MIT/GPL"
 //! .BTF, .BTF.ext       names, types, and which source line each instruction comes from
 //! .sockc.manifest      the manifest as JSON; other loaders pass over it
+//! .sockc.netns.NAME    the object of one `for netns` block, whole; other loaders pass over it
 //! ```
 //!
 //! Not here: files, loading, and whether the programs are right.
@@ -29,22 +31,34 @@ mod types;
 mod tests;
 
 pub use error::ObjectError;
-pub use read::{read, read_manifest};
+pub use read::{namespaces, read, read_manifest};
 
 use crate::artifact::Artifact;
+use crate::bpf::insn::Insn;
 
 /// The section of the map definitions.
 const MAPS: &str = ".maps";
+/// How the section of a constant table begins; the table's name follows.
+const TABLE: &str = ".rodata.";
 /// The section of the license.
 const LICENSE: &str = "license";
 /// The license as the kernel compares it; some helpers are for GPL-compatible programs only.
 const LICENSE_TEXT: &[u8] = b"Dual MIT/GPL\0";
 /// The section of the manifest.
 const MANIFEST: &str = ".sockc.manifest";
+/// How the section of the object of a `for netns` block begins; the namespace's name follows.
+const NETNS: &str = ".sockc.netns.";
 /// The section of the types.
 const BTF: &str = ".BTF";
 /// The section of the line information.
 const BTF_EXT: &str = ".BTF.ext";
+
+/// Exchanges the immediates of a 64-bit load; nothing happens where the two halves are not there.
+fn exchange_halves(insns: &mut [Insn], at: u32) {
+    if let Some([first, second, ..]) = insns.get_mut(at as usize..) {
+        std::mem::swap(&mut first.imm, &mut second.imm);
+    }
+}
 
 /// The object file of an artifact.
 ///
@@ -65,6 +79,17 @@ pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
             btf: types.finish()?,
             btf_ext: lines,
         },
-        manifest::encode(&artifact.manifest)?,
+        elf::Extra {
+            manifest: manifest::encode(&artifact.manifest)?,
+            netns: inner(artifact)?,
+        },
     )
+}
+
+/// The objects of the `for netns` blocks, by the names of their namespaces.
+fn inner(artifact: &Artifact) -> Result<Vec<(&str, Vec<u8>)>, ObjectError> {
+    let blocks = artifact.netns.iter();
+    blocks
+        .map(|(name, artifact)| Ok((name.as_str(), write(artifact)?)))
+        .collect()
 }

@@ -3,36 +3,53 @@
 //! Takes a source map and the file to compile; gives every stage's result up to the first that refuses. Not here: any
 //! stage's own work.
 
+mod asked;
+mod live;
 mod manifest;
+mod program_names;
+
+use std::collections::BTreeSet;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapId, MapKind, MapSpec, Program};
+use crate::bpf::limits;
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::emit::{EmitError, emit};
-use crate::hook::Hook;
+use crate::expect;
+use crate::field::FieldSet;
+use crate::files::Files;
 use crate::ir::{Function, OriginData};
 use crate::lower::{self, GroupMaps, Maps, PEER_KEY, Source, direction};
 use crate::place::{self, Chain};
 use crate::policy::{Direction, GroupId, Policy};
+use crate::reading;
+use crate::resolve::resolve_reading;
 use crate::target::Target;
 
 pub use manifest::Slots;
+use program_names::ProgramNames;
 
 /// A policy too large for a compare tree.
 pub const TOO_LARGE: Code = Code("E0401");
 /// The analysis would need more memory than it may take.
 pub const BUDGET: Code = Code("E0402");
+/// A lookup is to know the interface, which the target's kernel does not tell it.
+pub const NO_INTERFACE: Code = Code("E0403");
 
 /// The codes of this stage, with short titles.
 pub const CODES: &[(Code, &str)] = &[
     (TOO_LARGE, "the policy is too large for a compare tree"),
     (BUDGET, "the policy is too large to analyse"),
+    (
+        NO_INTERFACE,
+        "this kernel does not tell a socket lookup the interface",
+    ),
 ];
 
 /// What came out.
@@ -96,63 +113,139 @@ impl From<BudgetExceeded> for Stop {
     }
 }
 
-/// Compiles a file for a target. `stem` names a policy that has no name of its own.
+/// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
 #[must_use]
-pub fn compile(sources: &SourceMap, id: SourceId, stem: &str, target: &Target) -> Outcome {
-    let (file, mut diagnostics) = sockc_grammar::parse(sources, id);
-    let (policy, found) = if diagnostics.is_empty() {
-        crate::resolve::resolve(&file, sources, stem)
-    } else {
-        (None, crate::resolve::resolve_incomplete(&file, sources))
-    };
+pub fn compile(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    target: &Target,
+    files: &mut dyn Files,
+) -> Outcome {
+    work(sources, id, stem, files, |policy, sources| {
+        let (analysis, warnings) = analyse(policy, id)?;
+        Ok((
+            Some(build(policy, analysis, sources, id, target)?),
+            warnings,
+        ))
+    })
+}
+
+/// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
+#[must_use]
+pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
+    work(sources, id, stem, files, |policy, _| {
+        let (_, warnings) = analyse(policy, id)?;
+        Ok((None, warnings))
+    })
+}
+
+/// Reads and resolves a file, then does with the policy what is to be done.
+fn work(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    files: &mut dyn Files,
+    then: impl FnOnce(&Policy, &SourceMap) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+) -> Outcome {
+    let (reading, mut diagnostics) = reading::read(sources, id, files);
+    let sources = &*sources;
+    let (policy, found) = resolve_reading(&reading, sources, stem);
     diagnostics.extend(found);
-    let Some(policy) = policy else {
-        return Outcome {
+    let sound = diagnostics
+        .iter()
+        .all(|found| found.severity != Severity::Error);
+    let policy = policy.filter(|_| sound);
+    match policy {
+        Some(policy) => {
+            let done = then(&policy, sources);
+            outcome(policy, diagnostics, done)
+        }
+        None => Outcome {
             diagnostics,
             policy: None,
             built: None,
             internal: None,
-        };
-    };
-    match build(&policy, sources, id, target) {
-        Ok(built) => Outcome {
-            diagnostics,
-            policy: Some(policy),
-            built: Some(built),
-            internal: None,
-        },
-        Err(Stop::Diagnostics(found)) => {
-            diagnostics.extend(found);
-            Outcome {
-                diagnostics,
-                policy: Some(policy),
-                built: None,
-                internal: None,
-            }
-        }
-        Err(Stop::Bug(what)) => Outcome {
-            diagnostics,
-            policy: Some(policy),
-            built: None,
-            internal: Some(what),
         },
     }
 }
 
+/// What came out of the work on a policy.
+fn outcome(
+    policy: Policy,
+    mut diagnostics: Vec<Diagnostic>,
+    done: Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+) -> Outcome {
+    let mut built = None;
+    let mut internal = None;
+    match done {
+        Ok((made, warnings)) => {
+            diagnostics.extend(warnings);
+            built = made;
+        }
+        Err(Stop::Diagnostics(found)) => diagnostics.extend(found),
+        Err(Stop::Bug(what)) => internal = Some(what),
+    }
+    Outcome {
+        diagnostics,
+        policy: Some(policy),
+        built,
+        internal,
+    }
+}
+
+/// What is known of a policy before code is made of it.
+struct Analysis {
+    store: Store,
+    chains: Vec<Chain>,
+}
+
+/// Places the rules and decides the `expect` lines; gives the warnings of both.
+fn analyse(policy: &Policy, id: SourceId) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
+    let mut store = Store::of(policy);
+    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    let found = expect::check(policy, &mut store).map_err(budget)?;
+    if found.iter().any(|one| one.severity == Severity::Error) {
+        return Err(Stop::Diagnostics(found));
+    }
+    Ok((Analysis { store, chains }, found))
+}
+
+/// The place of what belongs to no statement.
+fn start(source: SourceId) -> Span {
+    Span {
+        source,
+        start: 0,
+        end: 0,
+    }
+}
+
+/// Compiles a policy that was resolved from a file.
+#[must_use]
+pub fn compile_policy(
+    policy: Policy,
+    sources: &SourceMap,
+    id: SourceId,
+    target: &Target,
+) -> Outcome {
+    let built = analyse(&policy, id).and_then(|(analysis, warnings)| {
+        let built = build(&policy, analysis, sources, id, target)?;
+        Ok((Some(built), warnings))
+    });
+    outcome(policy, Vec::new(), built)
+}
+
 fn build(
     policy: &Policy,
+    analysis: Analysis,
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
 ) -> Result<Built, Stop> {
-    let whole = Span {
-        source: id,
-        start: 0,
-        end: 0,
-    };
+    let whole = start(id);
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
-    let mut store = Store::default();
-    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    let Analysis { mut store, chains } = analysis;
     let decisions = chains
         .iter()
         .map(|chain| decision(&mut store, policy, chain))
@@ -164,7 +257,11 @@ fn build(
     })?;
     let slots = Slots::new(policy, &chains);
     let mut maps = PrimaryMap::new();
-    let ids = make_maps(policy, &chains, &slots, &mut maps);
+    let tested = asked::fields(&decisions);
+    asked::check(policy, &chains, &decisions, target)
+        .map_err(|found| Stop::Diagnostics(vec![found]))?;
+    let ids = make_maps(policy, &chains, &tested, &slots, &mut maps);
+    let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
     let mut programs = Vec::new();
@@ -182,12 +279,13 @@ fn build(
             sockets: &slots.sockets,
             head: &head,
         };
-        let name = program_name(policy, chain);
+        let name = names.of(chain);
         let group = chain.group.map_or(0, |group| place_of(group, &groups));
         functions.push(lower::lower(source, &name));
         attach.push(Attach {
             program: name,
             point: AttachPoint::of(chain.hook, group),
+            class: chain.class.map(|class| class.as_u32() as usize),
         });
     }
     for group in policy.groups.keys() {
@@ -205,12 +303,13 @@ fn build(
         attach.push(Attach {
             program: name,
             point: AttachPoint::SockOps(place_of(group, &groups)),
+            class: None,
         });
     }
     for function in &functions {
         programs.push(program(function, target, whole)?);
     }
-    let manifest = manifest::manifest(policy, sources, &slots, attach, &groups, target);
+    let manifest = manifest::manifest(policy, sources, &slots, attach, &ids, &groups, target);
     Ok(Built {
         chains,
         decisions,
@@ -219,6 +318,7 @@ fn build(
             programs,
             maps,
             manifest,
+            netns: Vec::new(),
         },
     })
 }
@@ -244,8 +344,27 @@ fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
 }
 
 fn program(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
+    let program = emitted(function, target, span)?;
+    let used: BTreeSet<MapId> = program.relocations.iter().map(|one| one.map).collect();
+    if used.len() <= limits::MAPS {
+        return Ok(program);
+    }
+    let label = format!(
+        "program `{}` uses {} maps, and a program may use {}",
+        function.name,
+        used.len(),
+        limits::MAPS
+    );
+    let diagnostic = Diagnostic::error(TOO_LARGE, "a program needs too many maps", span, label)
+        .help("write fewer large sets and live sets, or join them with `+`");
+    Err(Stop::Diagnostics(vec![diagnostic]))
+}
+
+fn emitted(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
     emit(function, target).map_err(|error| match error {
-        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) => Stop::Bug(error.to_string()),
+        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
+            Stop::Bug(error.to_string())
+        }
         EmitError::TooFar | EmitError::TooManyInsns(_) => {
             let label = format!(
                 "program `{}` on target {}: {error}",
@@ -276,17 +395,6 @@ fn head(sources: &SourceMap, id: SourceId, policy: &Policy) -> OriginData {
     }
 }
 
-fn program_name(policy: &Policy, chain: &Chain) -> String {
-    match (chain.hook, chain.group) {
-        (Hook::Xdp, _) => "xdp_in".into(),
-        (Hook::TcIn, _) => "tc_in".into(),
-        (Hook::TcOut, _) => "tc_out".into(),
-        (Hook::SkLookup, _) => "lookup".into(),
-        (Hook::SkMsg, Some(group)) => suffixed(policy, "send", group),
-        (Hook::SkMsg, None) => "send".into(),
-    }
-}
-
 /// With several groups, each has programs and maps of its own.
 fn suffixed(policy: &Policy, stem: &str, group: GroupId) -> String {
     if policy.groups.len() == 1 {
@@ -310,6 +418,7 @@ fn place_of(group: GroupId, groups: &[GroupId]) -> usize {
 fn make_maps(
     policy: &Policy,
     chains: &[Chain],
+    tested: &FieldSet,
     slots: &Slots,
     maps: &mut PrimaryMap<MapId, MapSpec>,
 ) -> Maps {
@@ -320,9 +429,11 @@ fn make_maps(
         16,
         slots.count.max(1),
     ));
-    let steered = slots.socket_count > 0 && chains.iter().any(|chain| chain.hook == Hook::SkLookup);
+    let steered = slots.socket_count > 0 && asked::steers(chains, tested);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
+    let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
+    let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
     let mut groups = SecondaryMap::new();
     for group in with_rules(chains) {
         let peers = maps.push(map(
@@ -345,7 +456,12 @@ fn make_maps(
     Maps {
         counters,
         sockets,
+        ports,
         groups,
+        sets: asked::sets(policy, tested, maps),
+        entries: asked::entries(policy, maps),
+        namespaces: asked::namespaces(policy, maps),
+        interfaces: asked::interfaces(tested, maps),
     }
 }
 
@@ -360,6 +476,7 @@ fn map(name: &str, kind: MapKind, key_size: u32, value_size: u32, max_entries: u
         value_size,
         max_entries,
         flags: 0,
+        data: None,
     }
 }
 
@@ -391,6 +508,8 @@ fn bare(
         line: 0,
         direction: direction.into(),
         verdict: verdict.into(),
+        audit: false,
+        log: None,
     }
 }
 

@@ -21,7 +21,9 @@ use sockc_grammar::diagnostic::Diagnostic;
 
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
-use crate::policy::{Action, Direction, GroupId, Policy, Rule, RuleId, Side};
+use crate::policy::{
+    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, Side,
+};
 
 /// The rules of one hook, passes included, in source order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Chain {
     pub hook: Hook,
     /// For `sk_msg`: the group whose sockets it holds for.
     pub group: Option<GroupId>,
+    /// For packet hooks: the class of interfaces that it holds for.
+    pub class: Option<ClassId>,
     /// The rules.
     pub entries: Vec<Entry>,
     /// What nothing matched gets, and malformed packets.
@@ -59,6 +63,10 @@ pub enum Effect {
     Allow,
     /// Ends with a drop.
     Drop,
+    /// Ends with an answer as if nobody listened.
+    Reject,
+    /// Ends on the way out of another interface.
+    Forward,
     /// Counts and goes on in the chain.
     Count,
     /// A later hook decides: ends this chain with a pass, does not count.
@@ -75,8 +83,8 @@ pub enum Effect {
 /// The end of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DefaultEntry {
-    /// Whether what nothing matched goes on.
-    pub allow: bool,
+    /// What becomes of what nothing matched.
+    pub verdict: DefaultVerdict,
     /// Whether this hook is its home, where it and malformed packets count.
     pub counts: bool,
 }
@@ -98,7 +106,8 @@ fn place_all(
     errors: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Chain>, BudgetExceeded> {
     let mut chains = arriving::chains(policy, store, errors)?;
-    chains.extend(leaving(policy));
+    let classes = policy.classes.keys();
+    chains.extend(classes.filter_map(|class| leaving(policy, class)));
     chains.extend(lookup::chain(policy, store, errors)?);
     chains.extend(
         policy
@@ -109,13 +118,28 @@ fn place_all(
     Ok(chains)
 }
 
-/// The only hook for packets that leave.
-fn leaving(policy: &Policy) -> Option<Chain> {
-    let entries: Vec<Entry> = policy
-        .rules_of(Direction::Out)
+/// The rules of a direction that speak of a class of interfaces, in order.
+fn rules_on(
+    policy: &Policy,
+    direction: Direction,
+    class: ClassId,
+) -> impl Iterator<Item = (RuleId, &Rule)> {
+    policy.rules_of(direction).filter(move |(_, rule)| {
+        let on = rule.matches.on.as_ref();
+        on.is_none_or(|classes| classes.contains(&class))
+    })
+}
+
+/// The only hook for packets that leave, on a class of interfaces.
+fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
+    let entries: Vec<Entry> = rules_on(policy, Direction::Out, class)
         .map(|(rule, data)| at_home(rule, data, "tc is the hook of packets that leave"))
         .collect();
-    only_chain(policy, Hook::TcOut, None, entries)
+    let chain = only_chain(policy, Hook::TcOut, None, entries)?;
+    Some(Chain {
+        class: Some(class),
+        ..chain
+    })
 }
 
 /// What holds for the sockets of a group: the rules that name it, and those that name none.
@@ -155,9 +179,10 @@ fn only_chain(
     Some(Chain {
         hook,
         group,
+        class: None,
         entries,
         default: DefaultEntry {
-            allow: default.is_none_or(|line| line.allow),
+            verdict: default.map_or(DefaultVerdict::Allow, |line| line.verdict),
             counts: true,
         },
     })
@@ -170,6 +195,8 @@ fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> Entry {
         effect: match data.action {
             Action::Allow => Effect::Allow,
             Action::Drop => Effect::Drop,
+            Action::Reject => Effect::Reject,
+            Action::Forward(_) => Effect::Forward,
             Action::Count => Effect::Count,
             Action::Redirect(_) => Effect::Redirect,
             Action::Shortcut(_) => Effect::Shortcut,

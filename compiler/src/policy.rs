@@ -3,13 +3,25 @@
 //! Made by the resolver from the syntax tree; read by `decide`, placement and everything after. Rules keep the place
 //! they were written at, down to the last instruction. Not here: how anything is decided or compiled.
 
-use std::net::IpAddr;
+mod declared;
+mod expect;
+mod matching;
+mod measure;
+
+pub use declared::{
+    Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Set, SetKind, Socket, SocketOrigin, Zone,
+};
+pub use expect::{Expect, ExpectedVerdict, Region};
+pub use matching::{
+    AddressSet, Addresses, Condition, Endpoint, Family, IcmpMatch, Match, ProtocolMatch, Side,
+    SocketTest,
+};
+pub use measure::{Log, Per, Rate, RateUnit};
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;
 
-use crate::hook::Hook;
-use crate::ranges::RangeSet;
+use crate::hook::{Hook, Verb};
 
 /// A rule of the policy, numbered in source order over all directions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,8 +38,39 @@ entity_impl!(SocketId, "sock");
 pub struct GroupId(u32);
 entity_impl!(GroupId, "group");
 
+/// A zone: a name for some interfaces.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ZoneId(u32);
+entity_impl!(ZoneId, "zone");
+
+/// A class of interfaces that the rules cannot tell apart. The first stands for every interface that no zone and no
+/// `on interface` names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClassId(u32);
+entity_impl!(ClassId, "class");
+
+/// A set of addresses that is asked as one question: a live one, or one too large to be taken apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetId(u32);
+entity_impl!(SetId, "set");
+
+/// A live map.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LiveMapId(u32);
+entity_impl!(LiveMapId, "live");
+
+/// An interface that rules send packets out of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(u32);
+entity_impl!(PortId, "port");
+
+/// A network namespace that a condition names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetnsId(u32);
+entity_impl!(NetnsId, "netns");
+
 /// A whole policy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// Its name: the `policy` line, else the file's stem.
     pub name: String,
@@ -39,11 +82,57 @@ pub struct Policy {
     pub sockets: PrimaryMap<SocketId, Socket>,
     /// The groups.
     pub groups: PrimaryMap<GroupId, Group>,
-    /// Interface patterns, in the order they were written.
+    /// Patterns of the interfaces that packet rules attach to, in the order they were written; those of the zones if
+    /// no `interfaces` line is there.
     pub interfaces: Vec<String>,
+    /// The zones.
+    pub zones: PrimaryMap<ZoneId, Zone>,
+    /// The classes of interfaces; never empty.
+    pub classes: PrimaryMap<ClassId, Class>,
+    /// The sets that are asked as one question.
+    pub sets: PrimaryMap<SetId, Set>,
+    /// The live maps.
+    pub live_maps: PrimaryMap<LiveMapId, LiveMap>,
+    /// The interfaces that rules send packets out of, by name.
+    pub ports: PrimaryMap<PortId, String>,
+    /// The network namespaces that conditions name.
+    pub namespaces: PrimaryMap<NetnsId, String>,
+    /// The `expect` lines.
+    pub expects: Vec<Expect>,
+    /// The policies of `for netns` blocks, in the order they were written. They have none of their own.
+    pub netns: Vec<NetnsPolicy>,
+}
+
+impl std::default::Default for Policy {
+    fn default() -> Self {
+        let mut classes = PrimaryMap::new();
+        classes.push(Class::default());
+        Self {
+            name: String::new(),
+            rules: PrimaryMap::new(),
+            defaults: Vec::new(),
+            sockets: PrimaryMap::new(),
+            groups: PrimaryMap::new(),
+            interfaces: Vec::new(),
+            zones: PrimaryMap::new(),
+            classes,
+            sets: PrimaryMap::new(),
+            live_maps: PrimaryMap::new(),
+            ports: PrimaryMap::new(),
+            namespaces: PrimaryMap::new(),
+            expects: Vec::new(),
+            netns: Vec::new(),
+        }
+    }
 }
 
 impl Policy {
+    /// The class of interfaces that no zone and no `on interface` names.
+    #[must_use]
+    pub fn plain_class() -> ClassId {
+        ClassId(0)
+    }
+
     /// The `default` line of a direction.
     #[must_use]
     pub fn default_of(&self, direction: Direction) -> Option<&Default> {
@@ -91,10 +180,23 @@ pub struct Place {
 pub struct Default {
     /// Which list it ends.
     pub direction: Direction,
-    /// True for `allow`, false for `drop`.
-    pub allow: bool,
+    /// What it does.
+    pub verdict: DefaultVerdict,
+    /// Whether it logs.
+    pub log: Option<Log>,
     /// Where it was written.
     pub place: Place,
+}
+
+/// What a `default` line does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DefaultVerdict {
+    /// Go on.
+    Allow,
+    /// Silently away.
+    Drop,
+    /// As if nobody listened; a malformed packet is dropped, since it cannot be answered.
+    Reject,
 }
 
 /// One rule.
@@ -110,8 +212,42 @@ pub struct Rule {
     pub matches: Match,
     /// `at HOOK`: for `in`, `tc` is [`Hook::TcIn`], for `out` [`Hook::TcOut`].
     pub at: Option<Hook>,
-    /// Where it was written.
+    /// The rate, if there is one: a part of what it matches, asked when everything else holds.
+    pub rate: Option<Rate>,
+    /// `mark N`: what an allow sets the packet mark to.
+    pub mark: Option<u32>,
+    /// `log …`
+    pub log: Option<Log>,
+    /// For `audit VERB`: the verb that was written; `action` is [`Action::Count`] then.
+    pub audit: Option<Verb>,
+    /// A redirect by a map becomes several rules: one for each entry of a constant map, the most specific first, or one
+    /// for each socket that a live map may name. This is the first of them; they share its counter.
+    pub head: Option<RuleId>,
+    /// `note "…"`
+    pub note: Option<String>,
+    /// Where it was written; for a redirect by a map, the rule, not the entry.
     pub place: Place,
+}
+
+impl Rule {
+    /// A rule without label, hook, rate, mark and log.
+    #[must_use]
+    pub fn plain(direction: Direction, action: Action, matches: Match, place: Place) -> Self {
+        Self {
+            label: None,
+            direction,
+            action,
+            matches,
+            at: None,
+            rate: None,
+            mark: None,
+            log: None,
+            audit: None,
+            head: None,
+            note: None,
+            place,
+        }
+    }
 }
 
 /// What a rule does.
@@ -121,10 +257,14 @@ pub enum Action {
     Allow,
     /// Silently away; for `send`, the write fails with EACCES.
     Drop,
+    /// As if nobody listened; for `send`, the write fails with EACCES.
+    Reject,
     /// Count, and go on in the list.
     Count,
     /// Allow, and hand new connections (TCP) or packets (UDP) to the socket.
     Redirect(SocketId),
+    /// Out of another interface, as it is.
+    Forward(PortId),
     /// Allow, and move the data past TCP/IP if the peer is a socket of the group too.
     Shortcut(GroupId),
 }
@@ -135,184 +275,4 @@ impl Action {
     pub fn decides(self) -> bool {
         self != Self::Count
     }
-}
-
-/// A conjunction: every part must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Match {
-    /// One of these; empty means every protocol.
-    pub protocols: Vec<ProtocolMatch>,
-    /// The sender's side.
-    pub from: Option<Side>,
-    /// The receiver's side.
-    pub to: Option<Side>,
-    /// All of these.
-    pub conditions: Vec<Condition>,
-}
-
-/// An IP protocol, in one family or both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProtocolMatch {
-    /// Only in this family, if given (`icmp` is IPv4 only, `icmp6` IPv6 only).
-    pub family: Option<Family>,
-    /// The protocol number.
-    pub number: u8,
-    /// For ICMP: one of these (empty means every type, later fragments included).
-    pub icmp: Vec<IcmpMatch>,
-}
-
-/// An ICMP type, with one code or every code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IcmpMatch {
-    /// The type.
-    pub kind: u8,
-    /// The code, if named.
-    pub code: Option<u8>,
-}
-
-/// An IP family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    /// IPv4
-    V4,
-    /// IPv6
-    V6,
-}
-
-impl Family {
-    /// The family of an address.
-    #[must_use]
-    pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() {
-            Self::V4
-        } else {
-            Self::V6
-        }
-    }
-}
-
-/// What follows `from` or `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// One of the endpoints, or with `negated` none of them. If any endpoint has ports, a negated list still matches
-    /// only packets that have ports.
-    Endpoints {
-        /// `not`
-        negated: bool,
-        /// The list.
-        endpoints: Vec<Endpoint>,
-    },
-    /// A socket of this group (`send` only; on the sender's side).
-    Group(GroupId),
-}
-
-/// Addresses, and ports if named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The addresses, both families.
-    pub addresses: AddressSet,
-    /// The ports; `None` where none were named, which also matches packets that have no ports.
-    pub ports: Option<RangeSet<u16>>,
-}
-
-/// Addresses of both families.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressSet {
-    /// IPv4 addresses in host order.
-    pub v4: RangeSet<u32>,
-    /// IPv6 addresses in host order.
-    pub v6: RangeSet<u128>,
-}
-
-impl AddressSet {
-    /// Every address of both families.
-    #[must_use]
-    pub fn any() -> Self {
-        Self {
-            v4: RangeSet::full(),
-            v6: RangeSet::full(),
-        }
-    }
-
-    /// Whether the address is in it.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match address {
-            IpAddr::V4(v4) => self.v4.contains(v4.to_bits()),
-            IpAddr::V6(v6) => self.v6.contains(v6.to_bits()),
-        }
-    }
-}
-
-/// A condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// Plain negation: true of packets that have no such field too.
-    No(Box<Condition>),
-    /// At least one holds.
-    AnyOf(Vec<Condition>),
-    /// The socket that the kernel's lookup for this packet finds, in the packet's own network namespace.
-    Socket(SocketTest),
-    /// A whole TCP header is there, these flags are set and those are clear.
-    TcpFlags {
-        /// Bits that are set.
-        set: u8,
-        /// Bits that are clear.
-        clear: u8,
-    },
-    /// Offset not 0, or more fragments to come.
-    Fragment,
-    /// The IP packet's length in bytes (IPv6's 40 included), inclusive. An empty range is `low > high`.
-    Length {
-        /// Smallest.
-        low: u32,
-        /// Largest.
-        high: u32,
-    },
-}
-
-/// Which answer of the socket lookup a condition wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SocketTest {
-    /// Listening or established.
-    Exists,
-    /// A connected one.
-    Established,
-    /// A listener, an unfinished handshake, an unconnected UDP socket.
-    Listening,
-}
-
-/// A named socket.
-#[derive(Clone, Debug)]
-pub struct Socket {
-    /// Its name.
-    pub name: String,
-    /// The listening addresses: at most one for each of (family, protocol).
-    pub listen: Vec<Listen>,
-    /// True for `if absent drop`, false for `if absent reject` (the default).
-    pub drop_if_absent: bool,
-    /// Where it was declared.
-    pub place: Place,
-}
-
-/// One listening address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// 6 for TCP, 17 for UDP.
-    pub protocol: u8,
-    /// The address it is bound to, exactly.
-    pub address: IpAddr,
-    /// The port.
-    pub port: u16,
-}
-
-/// A group of sockets.
-#[derive(Clone, Debug)]
-pub struct Group {
-    /// Its name.
-    pub name: String,
-    /// The cgroup's path from the root of the cgroup-v2 hierarchy; begins with `/`, no `/` at the end unless it is the root.
-    pub cgroup: String,
-    /// Where it was declared.
-    pub place: Place,
 }

@@ -83,6 +83,20 @@ impl<T: Bound> RangeSet<T> {
         self.ranges == [(T::MIN, T::MAX)]
     }
 
+    /// Whether some value is in both.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let (few, many) = if self.ranges.len() <= other.ranges.len() {
+            (&self.ranges, &other.ranges)
+        } else {
+            (&other.ranges, &self.ranges)
+        };
+        few.iter().any(|&(low, high)| {
+            let at = many.partition_point(|&(_, end)| end < low);
+            many.get(at).is_some_and(|&(start, _)| start <= high)
+        })
+    }
+
     /// Whether `value` is in it.
     #[must_use]
     pub fn contains(&self, value: T) -> bool {

@@ -4,19 +4,25 @@
 //! the language either gets its meaning here or is refused by `pending`. Not here: what a rule decides (`decide`), and
 //! how rules of a list hinder each other at a hook (placement).
 
-mod addresses;
+pub(crate) mod addresses;
 mod clauses;
 pub mod codes;
 pub(crate) mod conditions;
 mod declared;
+mod effects;
 mod groups;
 mod hooks;
+pub(crate) mod kernel_names;
+mod live;
 mod matchable;
+mod mentions;
+pub(crate) mod numbers;
 mod overlaps;
 mod pending;
 mod places;
 mod ports;
 mod protocols;
+mod rates;
 mod report;
 mod rules;
 mod sets;
@@ -34,33 +40,44 @@ use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceMap, Span};
 
 use crate::policy::{Direction, GroupId, Policy, SocketId};
+use crate::reading::{Lists, Reading};
 use declared::Declared;
+use mentions::Mentions;
 use places::Places;
 use report::Report;
 use sets::Sets;
 
 /// The policy that a file describes, with everything that is wrong with it; the policy only if no error is among that.
+/// A file that names lists needs [`resolve_reading`].
 ///
 /// `stem` is the file's name without its ending: the policy's name unless a `policy` line gives another.
 #[must_use]
 pub fn resolve(file: &File, sources: &SourceMap, stem: &str) -> (Option<Policy>, Vec<Diagnostic>) {
-    let mut resolver = Resolver::new(sources, stem);
+    let lists = Lists::new();
+    run(Resolver::new(sources, &lists, stem), file)
+}
+
+/// The policy that a file and the files it names describe, with everything that is wrong with it; the policy only if no
+/// error is among that and nothing was left out in reading.
+#[must_use]
+pub fn resolve_reading(
+    reading: &Reading,
+    sources: &SourceMap,
+    stem: &str,
+) -> (Option<Policy>, Vec<Diagnostic>) {
+    let mut resolver = Resolver::new(sources, &reading.lists, stem);
+    resolver.report.incomplete = !reading.whole;
+    let (policy, diagnostics) = run(resolver, &reading.file);
+    (policy.filter(|_| reading.whole), diagnostics)
+}
+
+fn run<'a>(mut resolver: Resolver<'a>, file: &'a File) -> (Option<Policy>, Vec<Diagnostic>) {
     resolver.run(file);
     let diagnostics = resolver.report.finish();
     let sound = diagnostics
         .iter()
         .all(|found| found.severity != Severity::Error);
     (sound.then_some(resolver.policy), diagnostics)
-}
-
-/// What is wrong with a file of which statements were left out because of syntax errors. A name or a default that
-/// seems to be missing may have been among them, and is not reported.
-#[must_use]
-pub fn resolve_incomplete(file: &File, sources: &SourceMap) -> Vec<Diagnostic> {
-    let mut resolver = Resolver::new(sources, "");
-    resolver.report.incomplete = true;
-    resolver.run(file);
-    resolver.report.finish()
 }
 
 /// One run.
@@ -80,7 +97,7 @@ struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    fn new(sources: &'a SourceMap, stem: &str) -> Self {
+    fn new(sources: &'a SourceMap, lists: &'a Lists, stem: &str) -> Self {
         Self {
             places: Places::new(sources),
             report: Report::default(),
@@ -88,7 +105,7 @@ impl<'a> Resolver<'a> {
                 name: stem.to_owned(),
                 ..Policy::default()
             },
-            sets: Sets::new(),
+            sets: Sets::new(lists),
             sockets: Declared::new("socket"),
             groups: Declared::new("group"),
             labels: BTreeMap::new(),
@@ -99,9 +116,12 @@ impl<'a> Resolver<'a> {
 
     /// Names first, since declarations may follow their use; then the rules.
     fn run(&mut self, file: &'a File) {
+        let mentions = Mentions::of(&file.statements);
         self.settings(file);
         self.declarations(file);
         self.sets.evaluate(&mut self.report);
+        self.sets
+            .number(&mentions, &self.places, &mut self.policy.sets);
         self.rules(file);
         self.missing_defaults();
         self.idle_default();
@@ -125,7 +145,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// A direction that has an allow or drop rule says what becomes of the rest. Redirects and counts alone need not.
+    /// A direction that has an allow, drop or reject rule says what becomes of the rest. Redirects and counts alone need
+    /// not.
     fn missing_defaults(&mut self) {
         if self.report.incomplete {
             return;

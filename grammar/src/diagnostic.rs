@@ -1,7 +1,7 @@
 //! What is wrong with a policy, as data: code, place, what was found, what to write.
 //!
 //! Each stage declares its own codes beside its own messages: `E01xx` syntax, `E02xx` names and values, `E03xx` what a
-//! hook can do and what has no meaning yet, `E04xx` limits, `W05xx` warnings. Rendering is not here.
+//! hook can do and what has no meaning yet, `E04xx` limits, `W05xx` warnings, `N06xx` notes. Rendering is not here.
 
 use crate::source::Span;
 
@@ -16,6 +16,8 @@ pub enum Severity {
     Error,
     /// The policy is accepted.
     Warning,
+    /// Nothing is wrong: something is said that the text leaves open.
+    Note,
 }
 
 /// A place and what is to be said of it.
@@ -32,7 +34,7 @@ pub struct Label {
 pub struct Diagnostic {
     /// The stable code.
     pub code: Code,
-    /// Error or warning.
+    /// Error, warning or note.
     pub severity: Severity,
     /// What is wrong: lower case, no full stop.
     pub message: String,
@@ -74,6 +76,19 @@ impl Diagnostic {
     ) -> Self {
         Self {
             severity: Severity::Warning,
+            ..Self::error(code, message, span, label)
+        }
+    }
+
+    /// A note with its place and what was found there.
+    pub fn note(
+        code: Code,
+        message: impl Into<String>,
+        span: Span,
+        label: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Note,
             ..Self::error(code, message, span, label)
         }
     }

@@ -164,6 +164,8 @@ mod tests {
             line: 1,
             direction: "in".to_owned(),
             verdict: "drop".to_owned(),
+            audit: false,
+            log: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::helper::Helper;
-use sockc_compiler::bpf::opcode::Register;
+use sockc_compiler::bpf::opcode::{Register, Width};
 
 use crate::code::Code;
 use crate::sys::{link, map, prog};
@@ -21,6 +21,8 @@ pub struct Features {
     pub netns_cookie_in_sock_ops: bool,
     /// Jumps of 32 bits (Linux 6.6).
     pub gotol: bool,
+    /// Atomic instructions that give the old value back (Linux 5.12).
+    pub atomics: bool,
 }
 
 /// Tries what the kernel can do. Without the rights to try, everything is absent.
@@ -31,6 +33,7 @@ pub fn probe() -> Features {
         sockmap_link: sockmap_link().is_some(),
         netns_cookie_in_sock_ops: netns_cookie(),
         gotol: gotol(),
+        atomics: atomics(),
     }
 }
 
@@ -82,6 +85,18 @@ fn netns_cookie() -> bool {
 fn gotol() -> bool {
     let mut code = Code::default();
     code.add([asm::mov64_imm(Register::R0, 0), asm::gotol(0), asm::exit()]);
+    loads(bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS, None, code)
+}
+
+fn atomics() -> bool {
+    let mut code = Code::default();
+    code.add([
+        asm::store_imm(Width::DW, Register::R10, -8, 0),
+        asm::mov64_imm(Register::R0, 0),
+        asm::mov64_imm(Register::R1, 1),
+        asm::compare_exchange64(Register::R10, -8, Register::R1),
+    ]);
+    code.give(0);
     loads(bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS, None, code)
 }
 

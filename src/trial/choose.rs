@@ -12,7 +12,10 @@ use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer};
 use sockc_compiler::field::Field;
 use sockc_compiler::hook::Hook;
 use sockc_compiler::packet;
-use sockc_compiler::policy::{Action, Direction, Family, GroupId, Policy, RuleId, SocketId};
+use sockc_compiler::policy::{Action, Direction, Family, GroupId, Policy, RuleId};
+
+/// A packet or a write to try, and what is around it.
+pub(crate) use sockc_compiler::packet::text::Described as Case;
 
 use super::world::LabWorld;
 
@@ -20,28 +23,6 @@ use super::world::LabWorld;
 const FIRST_PORT: u16 = 40_000;
 /// The longest packet that the lab's wire takes.
 const LONGEST: u32 = sockc_runtime::lab::MTU;
-
-/// A packet or a write to try.
-#[derive(Clone, Debug)]
-pub(crate) struct Case {
-    /// What is sent.
-    pub(crate) event: Event,
-    /// The socket that is there for it.
-    pub(crate) socket: SocketAnswer,
-    /// The named sockets that are not there.
-    pub(crate) absent: Vec<SocketId>,
-}
-
-impl Case {
-    /// A case with every named socket there.
-    fn new(event: Event, socket: SocketAnswer) -> Self {
-        Self {
-            event,
-            socket,
-            absent: Vec::new(),
-        }
-    }
-}
 
 /// What a region belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +47,7 @@ pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
     let mut chooser = Chooser {
         policy,
         world: LabWorld::new(policy),
-        store: Store::new(),
+        store: Store::of(policy),
         choice: Choice::default(),
         port: FIRST_PORT,
     };
@@ -110,8 +91,14 @@ impl Chooser<'_> {
             }
             if let Owner::Default(_) = owner {
                 let packet = Parsed::Malformed;
-                let event = Event::Packet { direction, packet };
-                self.choice.cases.push(Case::new(event, SocketAnswer::None));
+                let event = Event::Packet {
+                    direction,
+                    class: Policy::plain_class(),
+                    packet,
+                };
+                self.choice
+                    .cases
+                    .push(Case::plain(event, SocketAnswer::None));
             }
         }
         Ok(())
@@ -121,14 +108,16 @@ impl Chooser<'_> {
         for (owner, _, region) in self.regions(Direction::Send, Some(group))? {
             let mut found = false;
             for family in [Family::V4, Family::V6] {
-                let region = chain::seen_from(&mut self.store, Hook::SkMsg, region)?;
+                let region = chain::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
                 let Some((header, _)) = self.narrow(region, family, &[6], SocketAnswer::None)?
                 else {
                     continue;
                 };
                 found = true;
                 let event = Event::Send { group, header };
-                self.choice.cases.push(Case::new(event, SocketAnswer::None));
+                self.choice
+                    .cases
+                    .push(Case::plain(event, SocketAnswer::None));
             }
             if !found {
                 self.choice.unreached.push(owner);
@@ -153,7 +142,7 @@ impl Chooser<'_> {
             }
             let matched = match direction {
                 Direction::Send => match_diagram(&mut self.store, &rule.matches, scope)?,
-                _ => rule_diagram(&mut self.store, rule, scope)?,
+                _ => rule_diagram(&mut self.store, id, rule, scope)?,
             };
             let region = self.store.and(undecided, matched)?;
             regions.push((Owner::Rule(id), Some(rule.action), region));
@@ -187,8 +176,12 @@ impl Chooser<'_> {
             };
             if self.world.holding(socket).answer(direction, &header) == socket {
                 let packet = Parsed::Ip(header);
-                let event = Event::Packet { direction, packet };
-                return Ok(Some(Case::new(event, socket)));
+                let event = Event::Packet {
+                    direction,
+                    class: Policy::plain_class(),
+                    packet,
+                };
+                return Ok(Some(Case::plain(event, socket)));
             }
         }
         Ok(None)

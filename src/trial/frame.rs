@@ -41,5 +41,6 @@ fn plain() -> Header {
             to: 9,
         },
         length: 0,
+        ..Header::PLAIN
     }
 }

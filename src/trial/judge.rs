@@ -31,6 +31,7 @@ fn bound_there(case: &Case, world: &LabWorld<'_>) -> Option<sockc_compiler::poli
     let Event::Packet {
         direction: Direction::In,
         packet: Parsed::Ip(header),
+        ..
     } = &case.event
     else {
         return None;

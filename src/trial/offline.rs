@@ -92,12 +92,13 @@ impl<'a> Machine<'a> {
             Event::Packet {
                 direction: Direction::In,
                 packet,
+                ..
             } => self.arrives(packet),
             Event::Packet { packet, .. } => {
                 let dropped = self.packet(&AttachPoint::TcOut, packet)?;
                 Ok(if dropped { Seen::Dropped } else { Seen::Passed })
             }
-            Event::Lookup(header) => self.looked_up(header),
+            Event::Lookup { header, .. } => self.looked_up(header),
             Event::Send { group, header } => self.written(*group, header),
         }
     }
@@ -218,6 +219,7 @@ impl Sockets {
         let Event::Packet {
             direction,
             packet: Parsed::Ip(header),
+            ..
         } = &case.event
         else {
             return Self {

@@ -91,7 +91,9 @@ impl<'a> Stage<'a> {
     /// Plays one case.
     pub(crate) fn play(&mut self, case: &Case) -> Result<Seen, Error> {
         match &case.event {
-            Event::Packet { direction, packet } => self.packet(*direction, packet, case),
+            Event::Packet {
+                direction, packet, ..
+            } => self.packet(*direction, packet, case),
             Event::Send { group, header } => {
                 let group = self.groups.get(group.as_u32() as usize);
                 match (group, Ends::of(Direction::Send, header)) {
@@ -99,7 +101,7 @@ impl<'a> Stage<'a> {
                     _ => Ok(Seen::NotSent("it is no TCP connection".into())),
                 }
             }
-            Event::Lookup(_) => Ok(Seen::NotSent("the lab sends packets".into())),
+            Event::Lookup { .. } => Ok(Seen::NotSent("the lab sends packets".into())),
         }
     }
 
@@ -247,7 +249,14 @@ fn listeners(policy: &Policy, absent: &[SocketId]) -> Result<Vec<(SocketId, List
         .sockets
         .iter()
         .filter(|(id, _)| !absent.contains(id))
-        .flat_map(|(id, socket)| socket.listen.iter().map(move |listen| (id, listen)));
+        .flat_map(|(id, socket)| {
+            socket
+                .origin
+                .listen()
+                .unwrap_or_default()
+                .iter()
+                .map(move |listen| (id, listen))
+        });
     (FIRST_TTL..=u8::MAX)
         .cycle()
         .zip(named)

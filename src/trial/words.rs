@@ -10,18 +10,7 @@ use super::stage::Seen;
 
 /// The packet as the command line takes it.
 pub(crate) fn packet(policy: &Policy, case: &Case) -> String {
-    let mut words = text::describe_case(policy, &case.event, case.socket)
-        .unwrap_or_else(|| "a frame that is not IP".into());
-    let mut lead = if words.contains(" with ") || words.starts_with("with ") {
-        ", "
-    } else {
-        " with "
-    };
-    for socket in &case.absent {
-        words += &format!("{lead}sock {} absent", policy.sockets[*socket].name);
-        lead = ", ";
-    }
-    words
+    text::describe_case(policy, case).unwrap_or_else(|| "a frame that is not IP".into())
 }
 
 /// What was seen.
@@ -44,6 +33,7 @@ pub(crate) fn verdict(policy: &Policy, verdict: Verdict) -> String {
         Verdict::Drop => "drop".into(),
         Verdict::Reject => "reject".into(),
         Verdict::Redirect(socket) => format!("redirect to sock {}", policy.sockets[socket].name),
+        Verdict::Forward(port) => format!("redirect to interface {}", policy.ports[port]),
         Verdict::Shortcut(group) => format!("shortcut within group {}", policy.groups[group].name),
     }
 }
@@ -74,7 +64,7 @@ pub(crate) fn owner(policy: &Policy, owner: Owner) -> String {
 fn direction(event: &Event) -> Direction {
     match event {
         Event::Packet { direction, .. } => *direction,
-        Event::Lookup(_) => Direction::In,
+        Event::Lookup { .. } => Direction::In,
         Event::Send { .. } => Direction::Send,
     }
 }

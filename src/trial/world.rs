@@ -3,6 +3,7 @@
 //! What it answers is what the kernel would, given the plain listeners of the policy's sockets, the socket held for the
 //! packet at hand, and the redirects: a packet that a redirect would steer finds the socket it would be steered to.
 
+use sockc_compiler::policy::NetnsId;
 use std::net::{IpAddr, SocketAddr};
 
 use sockc_compiler::decide::decide;
@@ -55,10 +56,19 @@ impl<'a> LabWorld<'a> {
             Direction::Out => mirrored(header),
             _ => header.clone(),
         };
-        match decide(self.policy, &Event::Lookup(arriving), self).verdict {
+        match decide(
+            self.policy,
+            &Event::Lookup {
+                class: Policy::plain_class(),
+                header: arriving,
+            },
+            self,
+        )
+        .verdict
+        {
             Verdict::Redirect(_) => SocketAnswer::Listening,
             Verdict::Drop | Verdict::Reject => SocketAnswer::None,
-            Verdict::Allow | Verdict::Shortcut(_)
+            Verdict::Allow | Verdict::Shortcut(_) | Verdict::Forward(_)
                 if self.held == SocketAnswer::Listening
                     || self.named_at(header.protocol, ends.local).is_some() =>
             {
@@ -76,23 +86,20 @@ impl<'a> LabWorld<'a> {
                     && listen.port == local.port()
                     && (listen.address == local.ip() || is_wildcard_for(listen.address, local.ip()))
             };
-            let there = !self.absent.contains(&id) && socket.listen.iter().any(bound);
+            let there = !self.absent.contains(&id)
+                && socket.origin.listen().unwrap_or_default().iter().any(bound);
             there.then_some(id)
         })
     }
 }
 
 impl World for LabWorld<'_> {
-    fn socket(&self, direction: Direction, header: &Header) -> SocketAnswer {
+    fn socket(&self, direction: Direction, _: Option<NetnsId>, header: &Header) -> SocketAnswer {
         self.answer(direction, header)
     }
 
     fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
-        let listen = &self.policy.sockets[socket].listen;
-        !self.absent.contains(&socket)
-            && listen
-                .iter()
-                .any(|listen| listen.protocol == protocol && Family::of(listen.address) == family)
+        !self.absent.contains(&socket) && self.policy.sockets[socket].may_hold(family, protocol)
     }
 }
 

@@ -35,7 +35,15 @@ impl Expected<'_> {
         packet: Parsed,
         world: &dyn World,
     ) -> (bool, Decision) {
-        let decision = decide(self.policy, &Event::Packet { direction, packet }, world);
+        let decision = decide(
+            self.policy,
+            &Event::Packet {
+                direction,
+                class: Policy::plain_class(),
+                packet,
+            },
+            world,
+        );
         let passes = decision.verdict != Verdict::Drop;
         for &rule in &decision.counted {
             if self.policy.rules[rule].at != Some(Hook::SkLookup) {
@@ -68,7 +76,14 @@ impl Expected<'_> {
 
     /// The verdict of a lookup.
     pub(crate) fn lookup(&mut self, header: Header, world: &dyn World) -> Decision {
-        let decision = decide(self.policy, &Event::Lookup(header), world);
+        let decision = decide(
+            self.policy,
+            &Event::Lookup {
+                class: Policy::plain_class(),
+                header,
+            },
+            world,
+        );
         for &rule in &decision.counted {
             self.totals.count(Some(rule.as_u32() as usize));
         }

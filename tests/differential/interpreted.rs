@@ -149,7 +149,7 @@ fn diagram_agrees(
     let Decider::Rule(rule) = decision.decider else {
         return;
     };
-    let values = values_of(header, world.socket(direction, header));
+    let values = values_of(header, world.socket(direction, None, header));
     for (chain, roots) in subject.built.chains.iter().zip(&subject.built.decisions) {
         let home = chain
             .entries

@@ -1,5 +1,6 @@
 //! A world whose answers are a function of the packet, so that every engine gets the same.
 
+use sockc_compiler::policy::NetnsId;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -45,7 +46,7 @@ pub(crate) struct Flows<'a> {
 }
 
 impl World for Flows<'_> {
-    fn socket(&self, direction: Direction, header: &Header) -> SocketAnswer {
+    fn socket(&self, direction: Direction, _: Option<NetnsId>, header: &Header) -> SocketAnswer {
         let Some(flow) = Flow::of(header) else {
             return SocketAnswer::None;
         };

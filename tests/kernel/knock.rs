@@ -121,6 +121,7 @@ pub(crate) fn header(protocol: u8, from: SocketAddr, to: SocketAddr, flags: u8) 
         part: Part::Whole,
         transport,
         length: 0,
+        ..Header::PLAIN
     };
     Frame::new(header).shrink().header().clone()
 }

@@ -1,5 +1,6 @@
 //! What `if socket …` says of sockets in every state, by real packets to real sockets, against the reference meaning.
 
+use sockc_compiler::policy::{NetnsId, Policy};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use sockc_compiler::decide::decide;
@@ -64,7 +65,7 @@ impl State {
 struct Known(SocketAnswer);
 
 impl World for Known {
-    fn socket(&self, _: Direction, _: &Header) -> SocketAnswer {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.0
     }
 
@@ -175,6 +176,7 @@ fn check(place: &str) {
         for case in &cases {
             let event = Event::Packet {
                 direction: Direction::In,
+                class: Policy::plain_class(),
                 packet: Parsed::Ip(case.header.clone()),
             };
             let decision = decide(&compiled.policy, &event, &Known(case.state.answer()));

@@ -2,6 +2,8 @@
 //!
 //! The world of the guest is simple: nobody has a socket. Real sockets are the business of other tests.
 
+use sockc_compiler::files::Texts;
+use sockc_compiler::policy::NetnsId;
 use std::fs;
 use std::path::Path;
 
@@ -27,7 +29,7 @@ const COUNT: usize = 150;
 struct Nobody;
 
 impl World for Nobody {
-    fn socket(&self, _: Direction, _: &Header) -> SocketAnswer {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         SocketAnswer::None
     }
 
@@ -58,7 +60,13 @@ fn compile(path: &Path, folder: &Path) -> Object {
         format!("rules/{name}.sk"),
         fs::read_to_string(path).unwrap(),
     );
-    let outcome = pipeline::compile(&sources, id, name, &Target::baseline());
+    let outcome = pipeline::compile(
+        &mut sources,
+        id,
+        name,
+        &Target::baseline(),
+        &mut Texts::default(),
+    );
     assert!(
         !outcome.failed(),
         "{name}: {:?} {:?}",
@@ -120,7 +128,15 @@ fn whole_ip_header(frame: &[u8]) -> bool {
 fn packet(policy: &Policy, direction: Direction, programs: &[String], frame: Vec<u8>) -> Case {
     let packet = parse(&frame, Layout::Ethernet);
     let text = format!("{direction:?} {packet:?}");
-    let decision = decide(policy, &Event::Packet { direction, packet }, &Nobody);
+    let decision = decide(
+        policy,
+        &Event::Packet {
+            direction,
+            class: Policy::plain_class(),
+            packet,
+        },
+        &Nobody,
+    );
     Case {
         programs: programs.to_vec(),
         input: Input::Frame(frame),
@@ -131,7 +147,14 @@ fn packet(policy: &Policy, direction: Direction, programs: &[String], frame: Vec
 }
 
 fn looked_up(policy: &Policy, programs: &[String], header: Header) -> Case {
-    let decision = decide(policy, &Event::Lookup(header.clone()), &Nobody);
+    let decision = decide(
+        policy,
+        &Event::Lookup {
+            class: Policy::plain_class(),
+            header: header.clone(),
+        },
+        &Nobody,
+    );
     Case {
         programs: programs.to_vec(),
         input: Input::Lookup(context(&header).to_vec()),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use aya::EbpfLoader;
-use aya::programs::Program;
+use aya::programs::{Program, TestRun as _, TestRunOptions, Xdp};
 use sockc_compiler::artifact::{Artifact, MapSpec, Section};
 use sockc_compiler::object;
 
@@ -21,16 +21,25 @@ pub(crate) fn aya_parses(bytes: &[u8]) {
     assert_eq!(names(parsed.programs.keys()), program_names(&artifact));
     assert_eq!(
         names(parsed.maps.keys()),
-        artifact.maps.values().map(|m| m.name.clone()).collect()
+        artifact.maps.values().map(name_in_aya).collect()
     );
     for spec in artifact.maps.values() {
-        let map = &parsed.maps[&spec.name];
+        let map = &parsed.maps[&name_in_aya(spec)];
+        assert_eq!(map.data(), spec.data.as_deref().unwrap_or_default());
         let sizes = (map.key_size(), map.value_size(), map.max_entries());
         assert_eq!(sizes, (spec.key_size, spec.value_size, spec.max_entries));
         assert_eq!(
             (map.map_type(), map.map_flags()),
             (spec.kind as u32, spec.flags)
         );
+    }
+}
+
+/// aya and libbpf name a table after its section.
+fn name_in_aya(spec: &MapSpec) -> String {
+    match spec.data {
+        Some(_) => format!(".rodata.{}", spec.name),
+        None => spec.name.clone(),
     }
 }
 
@@ -82,12 +91,42 @@ pub(crate) fn bpftool_loads(bytes: &[u8]) {
         }
     }
     for spec in artifact.maps.values() {
-        let show = format!("bpftool -j map show pinned bpffs/map/{}", spec.name);
+        // The bpf file system refuses dots, for which libbpf puts underscores.
+        let pin = name_in_aya(spec).replace('.', "_");
+        let show = format!("bpftool -j map show pinned bpffs/map/{pin}");
         let Some(text) = with_loaded(bytes, &show) else {
             return;
         };
         assert_map(spec, &serde_json::from_str(&text).unwrap());
     }
+}
+
+/// The verdict that the kernel's run of an XDP program gives for a frame, loaded by aya.
+pub(crate) fn aya_runs(bytes: &[u8], program: &str, frame: &[u8]) -> Option<u32> {
+    if !root() {
+        return None;
+    }
+    let mut loaded = EbpfLoader::new().load(bytes).unwrap();
+    let program: &mut Xdp = loaded.program_mut(program).unwrap().try_into().unwrap();
+    program.load().unwrap();
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        ..TestRunOptions::default()
+    };
+    Some(program.test_run(options).unwrap().return_value)
+}
+
+/// The same, loaded and run by `bpftool`.
+pub(crate) fn bpftool_runs(bytes: &[u8], program: &str, frame: &[u8]) -> Option<u32> {
+    let octal: String = frame.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    let run = format!(
+        "printf '{octal}' > frame
+        bpftool -j prog run pinned bpffs/prog/{program} data_in frame"
+    );
+    let shown: serde_json::Value = serde_json::from_str(&with_loaded(bytes, &run)?).unwrap();
+    shown["retval"]
+        .as_u64()
+        .map(|code| u32::try_from(code).unwrap())
 }
 
 /// What `bpftool prog dump xlated … linum` prints of a program of the object.
@@ -218,8 +257,16 @@ fn assert_map(spec: &MapSpec, shown: &serde_json::Value) {
         "{}",
         spec.name
     );
-    assert_eq!(number("flags"), u64::from(spec.flags), "{}", spec.name);
+    // libbpf makes tables mappable where the kernel can.
+    let added = if spec.data.is_some() { MMAPABLE } else { 0 };
+    let flags = number("flags") & !added;
+    assert_eq!(flags, u64::from(spec.flags), "{}", spec.name);
+    let frozen = u64::from(spec.data.is_some());
+    assert_eq!(number("frozen"), frozen, "{}", spec.name);
 }
+
+/// `BPF_F_MMAPABLE`
+const MMAPABLE: u64 = 0x400;
 
 /// Loads a program of any section that we have.
 fn load(program: &mut Program) -> Result<(), aya::programs::ProgramError> {

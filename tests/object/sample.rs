@@ -1,11 +1,13 @@
-//! An artifact made by hand: every section, every kind of map, two programs in one section.
+//! An artifact made by hand: every section, every kind of map, two programs in one section, tables that decide.
 
 use cranelift_entity::PrimaryMap;
 use sockc_compiler::artifact::{
     Artifact, Attach, AttachPoint, Line, MANIFEST_VERSION, Manifest, MapId, MapKind, MapSpec,
-    Program, Relocation, Section,
+    Program, Relocation, Section, TABLE_LIMIT,
 };
+use sockc_compiler::bpf::asm::load_map_value;
 use sockc_compiler::bpf::insn::Insn;
+use sockc_compiler::bpf::opcode::Register;
 
 /// The sample.
 pub(crate) fn artifact() -> Artifact {
@@ -17,9 +19,21 @@ pub(crate) fn artifact() -> Artifact {
             program("lookup", Section::SkLookup, assigning()),
             program("send", Section::SkMsg, redirecting()),
             program("sock_ops", Section::SockOps, storing()),
+            program("from_table", Section::Xdp, deciding()),
         ],
         maps: maps(),
         manifest: manifest(),
+        netns: vec![("blue".to_owned(), inner())],
+    }
+}
+
+/// What a `for netns` block compiles to.
+fn inner() -> Artifact {
+    Artifact {
+        programs: vec![program("tc_in", Section::Classifier, counting(-1))],
+        maps: maps(),
+        manifest: manifest(),
+        netns: Vec::new(),
     }
 }
 
@@ -27,6 +41,11 @@ const COUNTERS: u32 = 0;
 const SOCKETS: u32 = 1;
 const PEERS: u32 = 2;
 const KEYS: u32 = 3;
+const VERDICTS: u32 = 11;
+const LARGE: u32 = 12;
+
+const XDP_DROP: u8 = 1;
+const XDP_PASS: u8 = 2;
 
 /// The address and port pairs of a connection.
 const PEER_KEY: u32 = 36;
@@ -38,9 +57,13 @@ fn maps() -> PrimaryMap<MapId, MapSpec> {
         ("peers", MapKind::SockHash, [PEER_KEY, 8, 1024, 0]),
         ("keys", MapKind::SkStorage, [4, PEER_KEY, 0, 1]),
         // BPF_F_RDONLY_PROG
-        ("table", MapKind::Array, [4, 100, 1, 0x80]),
+        ("bytes", MapKind::Array, [4, 100, 1, 0x80]),
         ("zones", MapKind::Hash, [4, 2, 100, 1]),
         ("pairs", MapKind::Hash, [12, 1, 100, 1]),
+        ("live", MapKind::LpmTrie, [8, 8, 1000, 1]),
+        ("live6", MapKind::LpmTrie, [20, 8, 1000, 1]),
+        ("rates", MapKind::LruHash, [8, 8, 1000, 0]),
+        ("events", MapKind::RingBuf, [0, 0, 1 << 16, 0]),
     ]
     .map(
         |(name, kind, [key_size, value_size, max_entries, flags])| MapSpec {
@@ -50,9 +73,14 @@ fn maps() -> PrimaryMap<MapId, MapSpec> {
             value_size,
             max_entries,
             flags,
+            data: None,
         },
     )
     .into_iter()
+    .chain([
+        MapSpec::table("verdicts", vec![XDP_PASS, XDP_PASS, XDP_PASS, XDP_DROP]),
+        MapSpec::table("large", vec![XDP_PASS; TABLE_LIMIT]),
+    ])
     .collect()
 }
 
@@ -64,11 +92,17 @@ fn manifest() -> Manifest {
         programs: vec![Attach {
             program: "xdp_in".to_owned(),
             point: AttachPoint::Xdp,
+            class: None,
         }],
         sockets: Vec::new(),
         groups: Vec::new(),
         counters: Vec::new(),
         sources: vec![("sample.sk".to_owned(), "default allow\n".to_owned())],
+        classes: Vec::new(),
+        sets: Vec::new(),
+        maps: Vec::new(),
+        ports: Vec::new(),
+        namespaces: Vec::new(),
         target: "host".to_owned(),
     }
 }
@@ -168,6 +202,43 @@ fn storing() -> Code {
     (code, vec![relocation(at, KEYS)])
 }
 
+/// Gives what the table `verdicts` holds for the second byte of the packet's destination, modulo 4, if the last byte of
+/// the table `large` is `XDP_PASS`.
+fn deciding() -> Code {
+    let [large, large_offset] =
+        load_map_value(Register::R2, i32::try_from(TABLE_LIMIT - 1).unwrap());
+    let [verdicts, verdicts_offset] = load_map_value(Register::R3, 1);
+    let reference = |insn, map, offset| Relocation {
+        insn,
+        map: MapId::from_u32(map),
+        value_offset: Some(offset),
+    };
+    let code = vec![
+        set(0, 0),
+        large,
+        large_offset,
+        op(0x71, 2, 2, 0, 0),                    // r2 = *(u8 *)(r2 + 0)
+        op(0x55, 2, 0, 11, i32::from(XDP_PASS)), // if r2 != XDP_PASS goto +11
+        op(0x61, 4, 1, 0, 0),                    // r4 = ctx->data
+        op(0x61, 5, 1, 4, 0),                    // r5 = ctx->data_end
+        copy(2, 4),
+        op(0x07, 2, 0, 0, 14), // r2 += 14
+        op(0x2d, 2, 5, 6, 0),  // if r2 > r5 goto +6
+        op(0x71, 4, 4, 1, 0),  // r4 = *(u8 *)(r4 + 1)
+        op(0x57, 4, 0, 0, 3),  // r4 &= 3
+        verdicts,
+        verdicts_offset,
+        op(0x0f, 3, 4, 0, 0),  // r3 += r4
+        op(0x71, 0, 3, -1, 0), // r0 = *(u8 *)(r3 - 1)
+        exit(),
+    ];
+    let last = u32::try_from(TABLE_LIMIT - 1).unwrap();
+    (
+        code,
+        vec![reference(1, LARGE, last), reference(12, VERDICTS, 1)],
+    )
+}
+
 /// `r2 = &0`, a key on the stack.
 fn slot_zero() -> [Insn; 4] {
     [
@@ -189,6 +260,7 @@ fn relocation(insn: u32, map: u32) -> Relocation {
     Relocation {
         insn,
         map: MapId::from_u32(map),
+        value_offset: None,
     }
 }
 

@@ -125,6 +125,30 @@ pub fn atomic_add32(base: Register, offset: i16, src: Register) -> Insn {
     atomic_add(Width::W, base, offset, src)
 }
 
+/// `lock *(width *)(base + offset) += src`, for [`Width::W`] and [`Width::DW`].
+#[must_use]
+pub fn atomic_add(width: Width, base: Register, offset: i16, src: Register) -> Insn {
+    atomic(width, AtomicOp::Add, 0, base, offset, src)
+}
+
+/// `src = fetch_add(*(u64 *)(base + offset), src)`: `src` gets the old value (Linux 5.12).
+#[must_use]
+pub fn fetch_add64(base: Register, offset: i16, src: Register) -> Insn {
+    atomic(Width::DW, AtomicOp::Add, AtomicOp::FETCH, base, offset, src)
+}
+
+/// `src = exchange(*(u64 *)(base + offset), src)`: `src` gets the old value (Linux 5.12).
+#[must_use]
+pub fn exchange64(base: Register, offset: i16, src: Register) -> Insn {
+    atomic(Width::DW, AtomicOp::Exchange, 0, base, offset, src)
+}
+
+/// If `*(u64 *)(base + offset)` is R0 it becomes `src`; R0 gets the old value (Linux 5.12).
+#[must_use]
+pub fn compare_exchange64(base: Register, offset: i16, src: Register) -> Insn {
+    atomic(Width::DW, AtomicOp::CompareExchange, 0, base, offset, src)
+}
+
 /// Jumps always.
 #[must_use]
 pub fn ja(offset: i16) -> Insn {
@@ -232,13 +256,21 @@ fn with_reg(opcode: u8, dst: Register, src: Register, offset: i16) -> Insn {
     }
 }
 
-fn atomic_add(width: Width, base: Register, offset: i16, src: Register) -> Insn {
+/// `more` is set in the immediate besides the operation's number.
+fn atomic(
+    width: Width,
+    op: AtomicOp,
+    more: i32,
+    base: Register,
+    offset: i16,
+    src: Register,
+) -> Insn {
     Insn {
         opcode: class::STX | mode::ATOMIC | width.code(),
         dst: base.number(),
         src: src.number(),
         offset,
-        imm: AtomicOp::TABLE[AtomicOp::Add as usize].1,
+        imm: op.number() | more,
     }
 }
 

@@ -30,14 +30,47 @@ pub const BPF_SK_LOOKUP_F_REPLACE: i32 = 1;
 /// `bpf_sk_assign` at sk_lookup: exactly this socket, no spreading over its reuseport group.
 pub const BPF_SK_LOOKUP_F_NO_REUSEPORT: i32 = 2;
 
+/// `bpf_ringbuf_output`: does not wake the reader.
+pub const BPF_RB_NO_WAKEUP: i32 = 1;
+/// `bpf_ringbuf_output`: wakes the reader.
+pub const BPF_RB_FORCE_WAKEUP: i32 = 2;
+/// `bpf_skb_store_bytes`: mends a checksum that the interface computed over the packet.
+pub const BPF_F_RECOMPUTE_CSUM: i32 = 1;
+/// `bpf_skb_store_bytes`: the flow hash is void.
+pub const BPF_F_INVALIDATE_HASH: i32 = 2;
+/// `bpf_l4_csum_replace`: the field is part of the pseudo header.
+pub const BPF_F_PSEUDO_HDR: i32 = 1 << 4;
+/// `bpf_l4_csum_replace`: a checksum of 0 means none and stays, as for UDP.
+pub const BPF_F_MARK_MANGLED_0: i32 = 1 << 5;
+/// `bpf_l4_csum_replace`: a checksum of 0 is one.
+pub const BPF_F_MARK_ENFORCE: i32 = 1 << 6;
+/// `bpf_l3_csum_replace`, `bpf_l4_csum_replace`: the bits of the flags that hold the field's size, 0 for a difference.
+pub const BPF_F_HDR_FIELD_MASK: i32 = 0xf;
+/// `bpf_skb_adjust_room`: behind the network header.
+pub const BPF_ADJ_ROOM_NET: i32 = 0;
+/// `bpf_skb_adjust_room`: behind the Ethernet header.
+pub const BPF_ADJ_ROOM_MAC: i32 = 1;
+/// `bpf_skb_adjust_room`: segments keep their size.
+pub const BPF_F_ADJ_ROOM_FIXED_GSO: i32 = 1;
+/// `bpf_skb_adjust_room`: the interface's checksum stays.
+pub const BPF_F_ADJ_ROOM_NO_CSUM_RESET: i32 = 1 << 5;
+
+/// XDP: an error of the program; away.
+pub const XDP_ABORTED: i32 = 0;
 /// XDP: away.
 pub const XDP_DROP: i32 = 1;
 /// XDP: on to the stack.
 pub const XDP_PASS: i32 = 2;
+/// XDP: out of the interface it came in by.
+pub const XDP_TX: i32 = 3;
+/// XDP: where `bpf_redirect` said.
+pub const XDP_REDIRECT: i32 = 4;
 /// TC: on to the stack, ends classification.
 pub const TC_ACT_OK: i32 = 0;
 /// TC: away.
 pub const TC_ACT_SHOT: i32 = 2;
+/// TC: where `bpf_redirect` said.
+pub const TC_ACT_REDIRECT: i32 = 7;
 /// TCX: the next program, and the stack if there is none.
 pub const TCX_NEXT: i32 = -1;
 /// sk_lookup and sk_msg: refuse.

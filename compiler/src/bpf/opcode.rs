@@ -342,6 +342,12 @@ impl AtomicOp {
         (Self::CompareExchange, 0xf1, "cmpxchg"),
     ];
 
+    /// Its number in the immediate, without [`Self::FETCH`] where that may be absent.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        Self::TABLE[self as usize].1
+    }
+
     /// Its name in a listing.
     #[must_use]
     pub fn name(self) -> &'static str {

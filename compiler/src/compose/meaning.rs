@@ -5,7 +5,9 @@ use crate::diagram::chain::seen_from;
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::hook::Hook;
-use crate::policy::{Action, Direction, GroupId, Policy, Rule, RuleId, SocketId};
+use crate::policy::{
+    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, PortId, Rule, RuleId, SocketId,
+};
 
 /// What becomes of a packet or a write, where every named socket is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,8 +16,12 @@ pub enum Outcome {
     Allow,
     /// Silently away; for `send`, EACCES.
     Drop,
+    /// As if nobody listened.
+    Reject,
     /// Goes on, and the lookup gives this socket.
     Redirect(SocketId),
+    /// Leaves by this interface.
+    Forward(PortId),
     /// Goes on, past TCP/IP if the peer is a socket of the group.
     Shortcut(GroupId),
 }
@@ -27,6 +33,8 @@ impl Outcome {
         match action {
             Action::Allow | Action::Count => Self::Allow,
             Action::Drop => Self::Drop,
+            Action::Reject => Self::Reject,
+            Action::Forward(port) => Self::Forward(port),
             Action::Redirect(socket) => Self::Redirect(socket),
             Action::Shortcut(group) => Self::Shortcut(group),
         }
@@ -34,8 +42,12 @@ impl Outcome {
 
     /// What a default gives.
     #[must_use]
-    pub fn of_default(allow: bool) -> Self {
-        if allow { Self::Allow } else { Self::Drop }
+    pub fn of_default(verdict: DefaultVerdict) -> Self {
+        match verdict {
+            DefaultVerdict::Allow => Self::Allow,
+            DefaultVerdict::Drop => Self::Drop,
+            DefaultVerdict::Reject => Self::Reject,
+        }
     }
 
     /// Its terminal in a diagram.
@@ -44,8 +56,10 @@ impl Outcome {
         match self {
             Self::Allow => 0,
             Self::Drop => 1,
-            Self::Redirect(socket) => 2 + 2 * socket.as_u32(),
-            Self::Shortcut(group) => 3 + 2 * group.as_u32(),
+            Self::Reject => 2,
+            Self::Redirect(socket) => 3 + 3 * socket.as_u32(),
+            Self::Shortcut(group) => 4 + 3 * group.as_u32(),
+            Self::Forward(port) => 5 + 3 * port.as_u32(),
         }
     }
 
@@ -56,8 +70,15 @@ impl Outcome {
             super::BROKEN => None,
             0 => Some(Self::Allow),
             1 => Some(Self::Drop),
-            even if even % 2 == 0 => Some(Self::Redirect(SocketId::from_u32((even - 2) / 2))),
-            odd => Some(Self::Shortcut(GroupId::from_u32((odd - 3) / 2))),
+            2 => Some(Self::Reject),
+            other => {
+                let number = other / 3 - 1;
+                Some(match other % 3 {
+                    0 => Self::Redirect(SocketId::from_u32(number)),
+                    1 => Self::Shortcut(GroupId::from_u32(number)),
+                    _ => Self::Forward(PortId::from_u32(number)),
+                })
+            }
         }
     }
 
@@ -67,10 +88,21 @@ impl Outcome {
             None => "a contradiction".into(),
             Some(Self::Allow) => "allow".into(),
             Some(Self::Drop) => "drop".into(),
+            Some(Self::Reject) => "reject".into(),
+            Some(Self::Forward(port)) => format!("redirect to interface {port}"),
             Some(Self::Redirect(socket)) => format!("redirect to {socket}"),
             Some(Self::Shortcut(group)) => format!("shortcut within {group}"),
         }
     }
+}
+
+/// Whose packets or writes a list is asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Of {
+    /// For `send`: the group of the writing socket.
+    pub group: Option<GroupId>,
+    /// For packets: the class of the interface; `None` for every class.
+    pub class: Option<ClassId>,
 }
 
 /// The outcome (as [`Outcome::terminal`]) of a direction's list for every packet, or for every write of a group.
@@ -80,20 +112,23 @@ pub fn meaning(
     store: &mut Store,
     policy: &Policy,
     direction: Direction,
-    group: Option<GroupId>,
+    of: Of,
 ) -> Result<Node, BudgetExceeded> {
-    let allow = policy.default_of(direction).is_none_or(|line| line.allow);
-    let default = Outcome::of_default(allow).terminal();
+    let default = policy
+        .default_of(direction)
+        .map_or(Outcome::Allow, |line| Outcome::of_default(line.verdict))
+        .terminal();
     let list = List {
         policy,
         direction,
-        group,
+        group: of.group,
         default,
     };
     let whole = list.diagram(store, |_, rule| Some(Outcome::of(rule.action).terminal()))?;
     if direction == Direction::Send {
-        return seen_from(store, Hook::SkMsg, whole);
+        return seen_from(store, Hook::SkMsg, None, whole);
     }
+    let whole = seen_from(store, Hook::TcIn, of.class, whole)?;
     let unmoved = store.map_terminals(
         whole,
         &mut |terminal| match Outcome::from_terminal(terminal) {
@@ -115,13 +150,18 @@ pub fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, Budget
     };
     let whole = list.diagram(store, |_, rule| match rule.action {
         Action::Allow | Action::Redirect(_) => Some(Outcome::of(rule.action).terminal()),
+        Action::Reject if rule.at == Some(Hook::SkLookup) => Some(Outcome::Reject.terminal()),
         _ => None,
     })?;
-    seen_from(store, Hook::SkLookup, whole)
+    seen_from(store, Hook::SkLookup, None, whole)
 }
 
 /// The rule that counts an arriving packet as its decider. A redirect counts lookups.
-pub(super) fn deciders(store: &mut Store, policy: &Policy) -> Result<Node, BudgetExceeded> {
+pub(super) fn deciders(
+    store: &mut Store,
+    policy: &Policy,
+    class: ClassId,
+) -> Result<Node, BudgetExceeded> {
     let list = List {
         policy,
         direction: Direction::In,
@@ -129,6 +169,7 @@ pub(super) fn deciders(store: &mut Store, policy: &Policy) -> Result<Node, Budge
         default: default_decider(policy),
     };
     let whole = list.diagram(store, |id, _| Some(id))?;
+    let whole = seen_from(store, Hook::TcIn, Some(class), whole)?;
     let unmoved = store.map_terminals(whole, &mut |terminal| {
         let rule = policy.rules.get(RuleId::from_u32(terminal));
         match rule.map(|rule| rule.action) {
@@ -172,7 +213,7 @@ impl List<'_> {
             if matches!(rule.action, Action::Shortcut(within) if Some(within) != self.group) {
                 continue;
             }
-            let matched = rule_diagram(store, rule, scope)?;
+            let matched = rule_diagram(store, id, rule, scope)?;
             let value = store.terminal(value)?;
             layers.push(store.ite(matched, value, Node::NOMATCH)?);
         }

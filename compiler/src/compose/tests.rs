@@ -8,12 +8,13 @@ use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, Verdict, World};
 use crate::place::{Entry, place};
 use crate::policy::{Action, Condition, Family, Rule, SocketId};
+use crate::policy::{DefaultVerdict, NetnsId};
 
 /// A world where every named socket is there.
 struct Present(SocketAnswer);
 
 impl World for Present {
-    fn socket(&self, _: Direction, _: &Header) -> SocketAnswer {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.0
     }
     fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
@@ -24,7 +25,9 @@ impl World for Present {
 fn outcome(verdict: Verdict) -> Outcome {
     match verdict {
         Verdict::Allow => Outcome::Allow,
-        Verdict::Drop | Verdict::Reject => Outcome::Drop,
+        Verdict::Drop => Outcome::Drop,
+        Verdict::Reject => Outcome::Reject,
+        Verdict::Forward(port) => Outcome::Forward(port),
         Verdict::Redirect(socket) => Outcome::Redirect(socket),
         Verdict::Shortcut(group) => Outcome::Shortcut(group),
     }
@@ -36,7 +39,7 @@ fn the_meaning_is_that_of_the_reference() {
     for round in 0..300 {
         let mut store = Store::new();
         let policy = dice.arriving(1 + round % 10);
-        let arriving = meaning(&mut store, &policy, Direction::In, None).unwrap();
+        let arriving = meaning(&mut store, &policy, Direction::In, Of::default()).unwrap();
         let lookup = lookup_meaning(&mut store, &policy).unwrap();
         let sending = dice.sending(1 + round % 10);
         for _ in 0..100 {
@@ -44,12 +47,16 @@ fn the_meaning_is_that_of_the_reference() {
             let values = values_of(&header, answer);
             let event = Event::Packet {
                 direction: Direction::In,
+                class: Policy::plain_class(),
                 packet: Parsed::Ip(header.clone()),
             };
             let wanted = outcome(decide(&policy, &event, &Present(answer)).verdict);
             assert_eq!(store.evaluate(arriving, &values), wanted.terminal());
             if matches!(header.protocol, 6 | 17) && header.part == crate::event::Part::Whole {
-                let event = Event::Lookup(header);
+                let event = Event::Lookup {
+                    class: Policy::plain_class(),
+                    header,
+                };
                 let wanted = decide(&policy, &event, &Present(SocketAnswer::None)).verdict;
                 // An allow on what a lookup cannot read has no placement ahead of a redirect, so no meaning there.
                 if place(&policy, &mut store).is_ok() {
@@ -58,7 +65,16 @@ fn the_meaning_is_that_of_the_reference() {
             }
         }
         for group in sending.groups.keys() {
-            let root = meaning(&mut store, &sending, Direction::Send, Some(group)).unwrap();
+            let root = meaning(
+                &mut store,
+                &sending,
+                Direction::Send,
+                Of {
+                    group: Some(group),
+                    ..Of::default()
+                },
+            )
+            .unwrap();
             for _ in 0..50 {
                 let header = dice.stream();
                 let values = values_of(&header, SocketAnswer::None);
@@ -87,13 +103,20 @@ fn what_placement_makes_passes() {
     }
 }
 
+fn opposite(verdict: DefaultVerdict) -> DefaultVerdict {
+    match verdict {
+        DefaultVerdict::Allow => DefaultVerdict::Drop,
+        DefaultVerdict::Drop | DefaultVerdict::Reject => DefaultVerdict::Allow,
+    }
+}
+
 /// Breaks one thing in the chains, unless there is nothing to break.
 fn spoil(dice: &mut Dice, chains: &mut [Chain]) -> Option<()> {
     let chain = dice.below(chains.len().max(1));
     let chain = chains.get_mut(chain)?;
     let at = dice.below(chain.entries.len().max(1));
     match dice.below(4) {
-        0 => chain.default.allow = !chain.default.allow,
+        0 => chain.default.verdict = opposite(chain.default.verdict),
         1 => {
             chain.entries.get(at)?;
             chain.entries.remove(at);
@@ -146,7 +169,7 @@ fn a_wrong_default_is_shown_with_a_packet() {
     policy.defaults.push(default(Direction::In, false));
     let mut store = Store::new();
     let mut chains = place(&policy, &mut store).unwrap();
-    chains[0].default.allow = true;
+    chains[0].default.verdict = DefaultVerdict::Allow;
     let Err(Fault::Differs(found)) = check(&policy, &chains, &mut store) else {
         panic!("the check passed a default that allows");
     };

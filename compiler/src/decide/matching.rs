@@ -1,29 +1,152 @@
 //! Whether a packet is one that a rule speaks of.
 //!
-//! Takes a rule's [`Match`] and a packet's [`Header`]; gives yes or no. Not here: what then becomes of the packet, and
-//! whether a socket belongs to a group, which the caller knows.
+//! Takes a rule and what is [`Seen`] of a packet; gives yes or no. Not here: what then becomes of the packet, and whether
+//! a socket belongs to a group, which the caller knows.
 
 use std::net::IpAddr;
 
-use crate::event::{Header, Part, SocketAnswer, Transport};
-use crate::policy::{Condition, Endpoint, IcmpMatch, Match, ProtocolMatch, Side, SocketTest};
+use crate::event::{Header, Part, SocketAnswer, Transport, World};
+use crate::policy::{
+    Addresses, ClassId, Condition, Direction, Endpoint, IcmpMatch, Match, NetnsId, Policy,
+    ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetKind, Side, SocketId, SocketTest,
+};
 
-/// Whether every part of `matches` holds for the packet, `socket` being the answer of the lookup for it.
+/// A packet, and whom to ask about it.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// The policy, for what its sets hold.
+    pub policy: &'a Policy,
+    /// The packet.
+    pub header: &'a Header,
+    direction: Direction,
+    /// The class of the interface; `None` for what is written, which has no interface yet.
+    class: Option<ClassId>,
+    world: &'a dyn World,
+    /// Whether the own namespace is known to hold no established socket for it, and nothing else is known.
+    unconnected: bool,
+}
+
+impl<'a> Seen<'a> {
+    /// A packet of a direction.
+    pub fn new(
+        policy: &'a Policy,
+        direction: Direction,
+        class: Option<ClassId>,
+        header: &'a Header,
+        world: &'a dyn World,
+    ) -> Self {
+        Self {
+            policy,
+            header,
+            direction,
+            class,
+            world,
+            unconnected: false,
+        }
+    }
+
+    /// A packet as a socket lookup sees it.
+    pub(crate) fn unconnected(
+        policy: &'a Policy,
+        class: ClassId,
+        header: &'a Header,
+        world: &'a dyn World,
+    ) -> Self {
+        Self {
+            unconnected: true,
+            ..Self::new(policy, Direction::In, Some(class), header, world)
+        }
+    }
+
+    /// Whose list it is asked about.
+    pub(crate) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// What the lookup for it finds. There is one for TCP and UDP, except in later fragments; `send` asks for none.
+    pub(crate) fn socket(&self, netns: Option<NetnsId>) -> SocketAnswer {
+        let looked_up = matches!(self.header.protocol, 6 | 17)
+            && self.header.part != Part::Later
+            && self.direction != Direction::Send;
+        if looked_up && !self.unconnected {
+            self.world.socket(self.direction, netns, self.header)
+        } else {
+            SocketAnswer::None
+        }
+    }
+
+    /// Whether the named socket holds one for it.
+    pub(super) fn present(&self, socket: SocketId) -> bool {
+        let (family, protocol) = (self.header.family(), self.header.protocol);
+        self.policy.sockets[socket].may_hold(family, protocol)
+            && self.world.present(socket, family, protocol)
+    }
+
+    fn contains(&self, addresses: &Addresses, address: IpAddr) -> bool {
+        match addresses {
+            Addresses::Ranges(ranges) => ranges.contains(address),
+            Addresses::Set(set) => match &self.policy.sets[*set].kind {
+                SetKind::Constant(ranges) => ranges.contains(address),
+                SetKind::Live { .. } => self.world.member(*set, address),
+            },
+        }
+    }
+}
+
+/// Whether every part of a rule holds for the packet. The rate comes last: its tokens are taken only when everything
+/// else holds.
 ///
 /// `from group G` holds here for every packet: whose socket it is, the header does not say.
 #[must_use]
-pub fn matches(matches: &Match, header: &Header, socket: SocketAnswer) -> bool {
-    protocols_match(&matches.protocols, header)
-        && side_matches(matches.from.as_ref(), header.from, from_port(header))
-        && side_matches(matches.to.as_ref(), header.to, to_port(header))
+pub fn matches(seen: &Seen<'_>, id: RuleId, rule: &Rule) -> bool {
+    covers(seen, &rule.matches)
+        && rule
+            .rate
+            .as_ref()
+            .is_none_or(|rate| rate_matches(seen, id, rate))
+}
+
+/// Whether a conjunction holds for the packet.
+#[must_use]
+pub fn covers(seen: &Seen<'_>, matches: &Match) -> bool {
+    let header = seen.header;
+    covers_protocol(&matches.protocols, header)
+        && covers_side(seen, matches.from.as_ref(), header.from, from_port(header))
+        && covers_side(seen, matches.to.as_ref(), header.to, to_port(header))
+        && covers_class(seen, matches)
         && matches
             .conditions
             .iter()
-            .all(|condition| holds(condition, header, socket))
+            .all(|condition| holds(seen, condition))
+}
+
+/// Interfaces are named by class; what is written has none.
+pub(crate) fn covers_class(seen: &Seen<'_>, matches: &Match) -> bool {
+    let on = matches.on.as_ref();
+    on.is_none_or(|classes| seen.class.is_some_and(|class| classes.contains(&class)))
+}
+
+/// `above` matches the excess, `up to` what fits. What the unit does not count always fits.
+fn rate_matches(seen: &Seen<'_>, id: RuleId, rate: &Rate) -> bool {
+    let fits = !takes_tokens(seen, rate.unit) || seen.world.fits(id, seen.header);
+    fits != rate.above
+}
+
+fn takes_tokens(seen: &Seen<'_>, unit: RateUnit) -> bool {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    match (unit, seen.header.transport) {
+        (RateUnit::Packets | RateUnit::Bytes, _) => true,
+        (RateUnit::Connections, Transport::Tcp { flags, .. }) => flags & (SYN | ACK) == SYN,
+        (RateUnit::Connections, Transport::Ports { .. }) => {
+            seen.header.protocol == 17 && seen.socket(None) != SocketAnswer::Established
+        }
+        (RateUnit::Connections, Transport::Icmp { .. } | Transport::None) => false,
+    }
 }
 
 /// No protocols named: every one.
-fn protocols_match(protocols: &[ProtocolMatch], header: &Header) -> bool {
+pub(crate) fn covers_protocol(protocols: &[ProtocolMatch], header: &Header) -> bool {
     protocols.is_empty()
         || protocols.iter().any(|protocol| {
             protocol
@@ -48,7 +171,12 @@ fn icmp_matches(types: &[IcmpMatch], header: &Header) -> bool {
 }
 
 /// A `from` or `to`; one that is left out matches everything.
-fn side_matches(side: Option<&Side>, address: IpAddr, port: Option<u16>) -> bool {
+pub(crate) fn covers_side(
+    seen: &Seen<'_>,
+    side: Option<&Side>,
+    address: IpAddr,
+    port: Option<u16>,
+) -> bool {
     match side {
         None | Some(Side::Group(_)) => true,
         Some(Side::Endpoints {
@@ -56,7 +184,7 @@ fn side_matches(side: Option<&Side>, address: IpAddr, port: Option<u16>) -> bool
             endpoints,
         }) => endpoints
             .iter()
-            .any(|endpoint| endpoint_matches(endpoint, address, port)),
+            .any(|endpoint| endpoint_matches(seen, endpoint, address, port)),
         // What no endpoint of the list matches; a list with ports still speaks only of packets that have ports.
         Some(Side::Endpoints {
             negated: true,
@@ -65,24 +193,29 @@ fn side_matches(side: Option<&Side>, address: IpAddr, port: Option<u16>) -> bool
             let names_ports = endpoints.iter().any(|endpoint| endpoint.ports.is_some());
             let none = !endpoints
                 .iter()
-                .any(|endpoint| endpoint_matches(endpoint, address, port));
+                .any(|endpoint| endpoint_matches(seen, endpoint, address, port));
             none && (port.is_some() || !names_ports)
         }
     }
 }
 
 /// An endpoint that names ports never matches a packet without.
-fn endpoint_matches(endpoint: &Endpoint, address: IpAddr, port: Option<u16>) -> bool {
+fn endpoint_matches(
+    seen: &Seen<'_>,
+    endpoint: &Endpoint,
+    address: IpAddr,
+    port: Option<u16>,
+) -> bool {
     let port_fits = match (&endpoint.ports, port) {
         (None, _) => true,
         (Some(ports), Some(port)) => ports.contains(port),
         (Some(_), None) => false,
     };
-    endpoint.addresses.contains(address) && port_fits
+    seen.contains(&endpoint.addresses, address) && port_fits
 }
 
 /// The sender's port: only in TCP, UDP and SCTP, unfragmented or in the first fragment.
-fn from_port(header: &Header) -> Option<u16> {
+pub(crate) fn from_port(header: &Header) -> Option<u16> {
     match header.transport {
         Transport::Tcp { from, .. } | Transport::Ports { from, .. } => Some(from),
         Transport::Icmp { .. } | Transport::None => None,
@@ -90,7 +223,7 @@ fn from_port(header: &Header) -> Option<u16> {
 }
 
 /// The receiver's port, likewise.
-fn to_port(header: &Header) -> Option<u16> {
+pub(crate) fn to_port(header: &Header) -> Option<u16> {
     match header.transport {
         Transport::Tcp { to, .. } | Transport::Ports { to, .. } => Some(to),
         Transport::Icmp { .. } | Transport::None => None,
@@ -98,35 +231,60 @@ fn to_port(header: &Header) -> Option<u16> {
 }
 
 /// Whether a condition holds.
-fn holds(condition: &Condition, header: &Header, socket: SocketAnswer) -> bool {
+pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
+    let header = seen.header;
     match condition {
-        Condition::No(inner) => !holds(inner, header, socket),
-        Condition::AnyOf(any) => any.iter().any(|inner| holds(inner, header, socket)),
-        Condition::Socket(SocketTest::Exists) => socket != SocketAnswer::None,
-        Condition::Socket(SocketTest::Established) => socket == SocketAnswer::Established,
-        Condition::Socket(SocketTest::Listening) => socket == SocketAnswer::Listening,
+        Condition::No(inner) => !holds(seen, inner),
+        Condition::AnyOf(any) => any.iter().any(|inner| holds(seen, inner)),
+        Condition::Socket { test, netns } => {
+            let answer = seen.socket(*netns);
+            match test {
+                SocketTest::Exists => answer != SocketAnswer::None,
+                SocketTest::Established => answer == SocketAnswer::Established,
+                SocketTest::Listening => answer == SocketAnswer::Listening,
+            }
+        }
+        Condition::SockAbsent(socket) => !seen.present(*socket),
+        Condition::Entry { map, socket } => {
+            to_port(header).is_some()
+                && matches!(header.protocol, 6 | 17)
+                && seen.world.entry(*map, header) == Some(*socket)
+        }
         Condition::TcpFlags { set, clear } => match header.transport {
             Transport::Tcp { flags, .. } => flags & set == *set && flags & clear == 0,
             _ => false,
         },
         Condition::Fragment => header.part != Part::Whole,
         Condition::Length { low, high } => (*low..=*high).contains(&header.length),
+        Condition::Ttl { low, high } => (*low..=*high).contains(&header.ttl.into()),
+        Condition::Dscp(value) => header.dscp == *value,
+        Condition::Mark { value, mask } => header.mark & mask == *value,
+        Condition::Vlan(id) => header.vlan == Some(*id),
     }
 }
 
 /// Whether a socket lookup can tell if a rule matches: it reads addresses, protocol and ports, and knows that no
 /// established socket was found.
-pub(super) fn readable_at_lookup(matches: &Match) -> bool {
+pub(super) fn readable_at_lookup(rule: &Rule) -> bool {
     fn readable(condition: &Condition) -> bool {
         match condition {
             Condition::No(inner) => readable(inner),
             Condition::AnyOf(any) => any.iter().all(readable),
-            Condition::Socket(SocketTest::Established) => true,
-            Condition::Socket(SocketTest::Exists | SocketTest::Listening)
+            Condition::Socket {
+                test: SocketTest::Established,
+                netns: None,
+            }
+            | Condition::SockAbsent(_)
+            | Condition::Entry { .. } => true,
+            Condition::Socket { .. }
             | Condition::TcpFlags { .. }
             | Condition::Fragment
-            | Condition::Length { .. } => false,
+            | Condition::Length { .. }
+            | Condition::Ttl { .. }
+            | Condition::Dscp(_)
+            | Condition::Mark { .. }
+            | Condition::Vlan(_) => false,
         }
     }
-    matches.conditions.iter().all(readable)
+    rule.rate.is_none() && rule.matches.conditions.iter().all(readable)
 }

@@ -11,7 +11,7 @@ use sockc_grammar::source::SourceMap;
 
 use super::*;
 use crate::event::Transport;
-use crate::policy::{Family, RuleId};
+use crate::policy::{Family, NetnsId, RuleId};
 use crate::resolve::resolve;
 use SocketAnswer::{Established, Listening, None as Nobody};
 use Verdict::{Allow, Drop, Reject};
@@ -40,7 +40,7 @@ struct Fixed {
 }
 
 impl World for Fixed {
-    fn socket(&self, _: Direction, _: &Header) -> SocketAnswer {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.socket
     }
     fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
@@ -76,6 +76,7 @@ fn tcp(from: &str, to: &str) -> Header {
             flags: SYN,
         },
         length: 40,
+        ..Header::PLAIN
     }
 }
 
@@ -121,6 +122,7 @@ fn later(header: Header) -> Header {
 fn arrives(header: &Header) -> Event {
     Event::Packet {
         direction: Direction::In,
+        class: Policy::plain_class(),
         packet: Parsed::Ip(header.clone()),
     }
 }
@@ -153,6 +155,7 @@ fn first_match_wins_and_counts_go_on() {
             verdict: Allow,
             decider: rule(3),
             counted: vec![RuleId::new(1)],
+            mark: None,
         }
     );
 }
@@ -191,6 +194,7 @@ fn frames_that_are_not_ip_pass_and_malformed_ones_get_the_default() {
     ] {
         let event = Event::Packet {
             direction: Direction::In,
+            class: Policy::plain_class(),
             packet,
         };
         let decision = decide(&policy(text), &event, &world(Nobody));
@@ -227,7 +231,10 @@ fn redirects_hand_over_new_flows_and_never_fall_through() {
         let event = if ours {
             arrives(&packet)
         } else {
-            Event::Lookup(packet.clone())
+            Event::Lookup {
+                class: Policy::plain_class(),
+                header: packet.clone(),
+            }
         };
         let policy = redirect("3.3.3.3:*", absent);
         let decision = decide(&policy, &event, &Fixed { socket, present });
@@ -287,7 +294,16 @@ fn at_a_lookup_only_redirects_and_the_allows_ahead_of_them_count() {
          allow to 192.0.2.1
          redirect to sock proxy",
     );
-    let ask = |header| decide(&policy, &Event::Lookup(header), &world(Established));
+    let ask = |header| {
+        decide(
+            &policy,
+            &Event::Lookup {
+                class: Policy::plain_class(),
+                header,
+            },
+            &world(Established),
+        )
+    };
     let allowed = ask(tcp("192.0.2.9:1", "192.0.2.1:80"));
     assert_eq!((allowed.verdict, allowed.decider), (Allow, rule(6)));
     assert_eq!(allowed.counted, [RuleId::new(2)]);

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use super::classify::{Scope, match_diagram, new_flow, protocol};
+use super::classify::{Scope, new_flow, protocol, rate_and_match};
 use super::{BudgetExceeded, Node, Store};
-use crate::field::Field;
-use crate::hook::Hook;
+use crate::field::{Field, FieldKind};
+use crate::hook::{Ability, Hook};
 use crate::place::{Chain, Effect, Entry};
-use crate::policy::Policy;
+use crate::policy::{ClassId, Policy};
 
 /// The diagrams of one chain.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl ChainRoots {
         }
         deciders.push(store.terminal(Self::default_index(chain))?);
         let whole = store.overlay_all(&deciders)?;
-        let decision = seen_from(store, chain.hook, whole)?;
+        let decision = seen_from(store, chain.hook, chain.class, whole)?;
         if counters.is_empty() {
             return Ok(Self {
                 decision,
@@ -77,21 +77,46 @@ pub fn entry_diagram(
     entry: &Entry,
 ) -> Result<Node, BudgetExceeded> {
     let scope = Scope { group: chain.group };
-    let mut matched = match_diagram(store, &policy.rules[entry.rule].matches, scope)?;
+    let mut matched = rate_and_match(store, entry.rule, &policy.rules[entry.rule], scope)?;
     if entry.new_flows_only {
         let new = new_flow(store)?;
         matched = store.and(matched, new)?;
     }
-    seen_from(store, chain.hook, matched)
+    let seen = seen_from(store, chain.hook, chain.class, matched)?;
+    if entry.effect == Effect::Pass {
+        return widened(store, chain.hook, seen);
+    }
+    Ok(seen)
+}
+
+/// 1 for every packet that the diagram might be 1 for, as far as a hook can tell. Tags are not told apart: only a rule
+/// that says `at xdp` looks at them there, and such a rule is no pass.
+pub fn widened(store: &mut Store, hook: Hook, root: Node) -> Result<Node, BudgetExceeded> {
+    let mut wide = root;
+    for field in store.fields(root).iter() {
+        if hook.reads(field) != Ability::Yes || field.kind() == FieldKind::Rate {
+            wide = store.forget(wide, field)?;
+        }
+    }
+    Ok(wide)
 }
 
 /// The diagram with every field that is the same for all that a hook sees taken out.
 ///
 /// A lookup is made for whole (or reassembled) TCP and UDP packets without a connected socket; what a process writes
 /// to a socket of a SOCKMAP is a TCP stream.
-pub fn seen_from(store: &mut Store, hook: Hook, root: Node) -> Result<Node, BudgetExceeded> {
+/// A packet hook's program knows the class of its interface.
+pub fn seen_from(
+    store: &mut Store,
+    hook: Hook,
+    class: Option<ClassId>,
+    root: Node,
+) -> Result<Node, BudgetExceeded> {
     match hook {
-        Hook::Xdp | Hook::TcIn | Hook::TcOut => Ok(root),
+        Hook::Xdp | Hook::TcIn | Hook::TcOut => match class {
+            Some(class) => store.fix(root, Field::Interface, class.as_u32()),
+            None => Ok(root),
+        },
         Hook::SkLookup => {
             let whole = store.fix(root, Field::Fragment, 0)?;
             let free = store.fix(whole, Field::Socket, 0)?;

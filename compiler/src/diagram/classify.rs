@@ -3,15 +3,24 @@
 //! A field is tested only where it exists (language section 2, point 8): guards come from the same few functions for
 //! every construct, so that equal meanings get equal nodes. The oracle is `decide::matches`, written apart from this.
 
-use super::values::{FROM, TO};
+use std::collections::BTreeSet;
+
+use super::values::{FROM, MARK, TO};
 use super::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::policy::{
-    AddressSet, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rule, Side, SocketTest,
+    AddressSet, Addresses, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rate,
+    RateUnit, Rule, RuleId, SetId, Side, SocketTest,
 };
 
 type Built = Result<Node, BudgetExceeded>;
+
+/// The sender's side and the receiver's.
+#[must_use]
+pub fn sides() -> [SideFields; 2] {
+    [FROM_SIDE, TO_SIDE]
+}
 
 /// Whose packets or writes a diagram speaks of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,28 +30,41 @@ pub struct Scope {
 }
 
 /// The fields of one side of a packet.
-struct SideFields {
+pub struct SideFields {
     words: [Field; 4],
     port: Field,
+    member: fn(SetId) -> Field,
 }
 
 const FROM_SIDE: SideFields = SideFields {
     words: FROM,
     port: Field::FromPort,
+    member: Field::FromIn,
 };
 const TO_SIDE: SideFields = SideFields {
     words: TO,
     port: Field::ToPort,
+    member: Field::ToIn,
 };
 
 /// 1 for the packets of the scope that the rule speaks of; a rule `at sk_lookup` speaks of new flows only.
-pub fn rule_diagram(store: &mut Store, rule: &Rule, scope: Scope) -> Built {
-    let matched = match_diagram(store, &rule.matches, scope)?;
+pub fn rule_diagram(store: &mut Store, id: RuleId, rule: &Rule, scope: Scope) -> Built {
+    let matched = rate_and_match(store, id, rule, scope)?;
     if rule.at != Some(Hook::SkLookup) {
         return Ok(matched);
     }
     let new = new_flow(store)?;
     store.and(matched, new)
+}
+
+/// The same, wherever the rule says it runs.
+pub fn rate_and_match(store: &mut Store, id: RuleId, rule: &Rule, scope: Scope) -> Built {
+    let matched = match_diagram(store, &rule.matches, scope)?;
+    let Some(rate) = &rule.rate else {
+        return Ok(matched);
+    };
+    let rate = rate_diagram(store, id, rate)?;
+    store.and(matched, rate)
 }
 
 /// 1 for the packets of the scope for which every part of the match holds.
@@ -54,6 +76,11 @@ pub fn match_diagram(store: &mut Store, matches: &Match, scope: Scope) -> Built 
             node = store.and(node, part)?;
         }
     }
+    if let Some(classes) = &matches.on {
+        let ranges = points(classes.iter().map(|class| class.as_u32()));
+        let on = store.ranges(Field::Interface, &ranges, Node::TRUE, Node::FALSE)?;
+        node = store.and(node, on)?;
+    }
     for condition in &matches.conditions {
         let part = condition_diagram(store, condition)?;
         node = store.and(node, part)?;
@@ -61,9 +88,42 @@ pub fn match_diagram(store: &mut Store, matches: &Match, scope: Scope) -> Built 
     Ok(node)
 }
 
+/// Numbers in any order as ranges of one number each, in order.
+fn points(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+    let numbers: BTreeSet<u32> = numbers.collect();
+    numbers.into_iter().map(|number| (number, number)).collect()
+}
+
+/// 1 for the part that the rate of a rule matches. Its tokens are asked for only where its unit counts the packet.
+pub fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
+    let fits = store.range(Field::Fits(id), 1, 1, Node::TRUE, Node::FALSE)?;
+    let counted = match rate.unit {
+        RateUnit::Packets | RateUnit::Bytes => Node::TRUE,
+        RateUnit::Connections => connection_starts(store)?,
+    };
+    let fits = store.ite(counted, fits, Node::TRUE)?;
+    if rate.above {
+        store.not(fits)
+    } else {
+        Ok(fits)
+    }
+}
+
+/// 1 for TCP SYNs without ACK, and for UDP packets (no later fragments) without a connected socket.
+fn connection_starts(store: &mut Store) -> Built {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    let tcp = flags_test(store, SYN, ACK)?;
+    let udp = transport_of(store, &[17])?;
+    let connected = socket_test(store, SocketTest::Established, Field::Socket)?;
+    let free = store.not(connected)?;
+    let udp = store.and(udp, free)?;
+    store.or(tcp, udp)
+}
+
 /// 1 for packets for which the kernel asks a lookup program: TCP and UDP, not a later fragment, no connected socket.
 pub fn new_flow(store: &mut Store) -> Built {
-    let connected = socket_test(store, SocketTest::Established)?;
+    let connected = socket_test(store, SocketTest::Established, Field::Socket)?;
     let free = store.not(connected)?;
     let exists = sockets_exist(store)?;
     store.and(exists, free)
@@ -177,7 +237,20 @@ fn endpoint_diagram(store: &mut Store, endpoint: &Endpoint, fields: &SideFields)
     store.and(ports, addresses)
 }
 
-fn addresses_diagram(store: &mut Store, set: &AddressSet, fields: &SideFields) -> Built {
+fn addresses_diagram(store: &mut Store, addresses: &Addresses, fields: &SideFields) -> Built {
+    match addresses {
+        Addresses::Ranges(set) => within(store, set, fields),
+        Addresses::Set(set) => member(store, *set, fields),
+    }
+}
+
+/// 1 where the side's address is said to be in the set.
+pub fn member(store: &mut Store, set: SetId, fields: &SideFields) -> Built {
+    yes(store, (fields.member)(set))
+}
+
+/// 1 where the side's address is one of these.
+pub fn within(store: &mut Store, set: &AddressSet, fields: &SideFields) -> Built {
     let word = fields.words[0];
     let v4 = store.ranges(word, set.v4.ranges(), Node::TRUE, Node::FALSE)?;
     let v6 = store.address_ranges(word, set.v6.ranges(), Node::TRUE, Node::FALSE)?;
@@ -198,22 +271,62 @@ fn condition_diagram(store: &mut Store, condition: &Condition) -> Built {
             }
             Ok(any)
         }
-        Condition::Socket(test) => socket_test(store, *test),
+        Condition::Socket { test, netns } => {
+            let field = netns.map_or(Field::Socket, Field::SocketIn);
+            socket_test(store, *test, field)
+        }
+        Condition::SockAbsent(socket) => yes(store, Field::Absent(*socket)),
+        Condition::Entry { map, socket } => {
+            let number = socket.as_u32() + 1;
+            let named = store.range(Field::Entry(*map), number, number, Node::TRUE, Node::FALSE)?;
+            let exists = sockets_exist(store)?;
+            store.and(exists, named)
+        }
         Condition::TcpFlags { set, clear } => flags_test(store, *set, *clear),
         Condition::Fragment => store.range(Field::Fragment, 1, 2, Node::TRUE, Node::FALSE),
-        Condition::Length { low, high } => {
-            store.range(Field::Length, *low, *high, Node::TRUE, Node::FALSE)
+        Condition::Length { low, high } => between(store, Field::Length, *low, *high),
+        Condition::Ttl { low, high } => between(store, Field::Ttl, *low, *high),
+        Condition::Dscp(value) => between(store, Field::Dscp, (*value).into(), (*value).into()),
+        Condition::Mark { value, mask } => mark_test(store, *value, *mask),
+        Condition::Vlan(id) => {
+            let number = u32::from(*id) + 1;
+            between(store, Field::Vlan, number, number)
         }
     }
 }
 
-fn socket_test(store: &mut Store, test: SocketTest) -> Built {
+/// 1 where the masked bytes of the mark are those of the value.
+fn mark_test(store: &mut Store, value: u32, mask: u32) -> Built {
+    let mut node = Node::TRUE;
+    let bytes = value.to_be_bytes().into_iter().zip(mask.to_be_bytes());
+    for (field, (value, mask)) in MARK.into_iter().zip(bytes) {
+        let byte = store.masked(field, mask.into(), value.into())?;
+        node = store.and(node, byte)?;
+    }
+    Ok(node)
+}
+
+/// 1 for the values from `low` to `high` that the field can have.
+fn between(store: &mut Store, field: Field, low: u32, high: u32) -> Built {
+    let high = high.min(field.max());
+    if low > high {
+        return Ok(Node::FALSE);
+    }
+    store.range(field, low, high, Node::TRUE, Node::FALSE)
+}
+
+/// 1 where a question is answered with yes.
+fn yes(store: &mut Store, field: Field) -> Built {
+    store.range(field, 1, 1, Node::TRUE, Node::FALSE)
+}
+
+fn socket_test(store: &mut Store, test: SocketTest, field: Field) -> Built {
     let (low, high) = match test {
         SocketTest::Exists => (1, 2),
         SocketTest::Listening => (1, 1),
         SocketTest::Established => (2, 2),
     };
-    let answer = store.range(Field::Socket, low, high, Node::TRUE, Node::FALSE)?;
+    let answer = store.range(field, low, high, Node::TRUE, Node::FALSE)?;
     let exists = sockets_exist(store)?;
     store.and(exists, answer)
 }

@@ -162,6 +162,36 @@ impl Store {
         self.fix_from(f, field, value, &mut known)
     }
 
+    /// 1 where `f` (terminals 0 and 1) is 1 for some value of the field; the answer does not depend on the field.
+    pub fn forget(&mut self, f: Node, field: Field) -> Result<Node, BudgetExceeded> {
+        let mut known = Known::default();
+        self.forget_from(f, field, &mut known)
+    }
+
+    fn forget_from(
+        &mut self,
+        f: Node,
+        field: Field,
+        known: &mut Known<Node, Node>,
+    ) -> Result<Node, BudgetExceeded> {
+        let data = self.data(f);
+        if data.variable >= self.first(field) + field.bits() {
+            return Ok(f);
+        }
+        if let Some(&answer) = known.get(&f) {
+            return Ok(answer);
+        }
+        let low = self.forget_from(data.low, field, known)?;
+        let high = self.forget_from(data.high, field, known)?;
+        let answer = if self.bit_of(data.variable).0 == field {
+            self.or(low, high)?
+        } else {
+            self.make(data.variable, low, high)?
+        };
+        known.insert(f, answer);
+        Ok(answer)
+    }
+
     fn fix_from(
         &mut self,
         f: Node,

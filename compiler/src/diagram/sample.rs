@@ -1,9 +1,9 @@
 //! Random policies and packets over few values, so that rules meet packets at the edges of their ranges; and the
 //! parts that tests build policies of.
 
-mod parts;
+pub(crate) mod parts;
 
-pub(crate) use parts::{default, group, prefix, rule, socket, tcp};
+pub(crate) use parts::{default, group, hit, prefix, rule, socket, tcp};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -105,6 +105,10 @@ impl Dice {
             part,
             transport: self.transport(protocol, v6, part),
             length: self.pick(&LENGTHS),
+            ttl: self.pick(&[0, 1, 64, 255]),
+            dscp: self.pick(&[0, 46, 63]),
+            vlan: self.pick(&[None, Some(0), Some(12)]),
+            mark: self.pick(&[0, 7, 0x10, u32::MAX]),
         };
         let answer = match (protocol, part) {
             (6 | 17, Part::Whole | Part::First) => self.pick(&[
@@ -145,6 +149,7 @@ impl Dice {
             part: Part::Whole,
             transport: self.transport(6, v6, Part::Whole),
             length: 40,
+            ..Header::PLAIN
         }
     }
 
@@ -191,7 +196,10 @@ impl Dice {
             1 => Some(RangeSet::full()),
             _ => None,
         };
-        Endpoint { addresses, ports }
+        Endpoint {
+            addresses: addresses.into(),
+            ports,
+        }
     }
 
     fn side(&mut self) -> Option<Side> {
@@ -206,13 +214,16 @@ impl Dice {
     }
 
     fn condition(&mut self, depth: usize) -> Condition {
-        let plain = if depth == 0 { 5 } else { 7 };
+        let plain = if depth == 0 { 9 } else { 11 };
         match self.below(plain) {
-            0 | 1 => Condition::Socket(self.pick(&[
-                SocketTest::Exists,
-                SocketTest::Established,
-                SocketTest::Listening,
-            ])),
+            0 | 1 => Condition::Socket {
+                test: self.pick(&[
+                    SocketTest::Exists,
+                    SocketTest::Established,
+                    SocketTest::Listening,
+                ]),
+                netns: None,
+            },
             2 => Condition::TcpFlags {
                 set: self.pick(&[0, 2, 16]),
                 clear: self.pick(&[0, 2, 16]),
@@ -222,7 +233,17 @@ impl Dice {
                 low: self.pick(&LENGTHS),
                 high: self.pick(&LENGTHS),
             },
-            5 => Condition::No(Box::new(self.condition(depth - 1))),
+            5 => Condition::Ttl {
+                low: self.pick(&[0, 1, 64]),
+                high: self.pick(&[1, 64, 255, u32::MAX]),
+            },
+            6 => Condition::Dscp(self.pick(&[0, 46])),
+            7 => Condition::Vlan(self.pick(&[0, 12])),
+            8 => {
+                let (value, mask) = self.pick(&[(7, u32::MAX), (0x10, 0xff)]);
+                Condition::Mark { value, mask }
+            }
+            9 => Condition::No(Box::new(self.condition(depth - 1))),
             _ => Condition::AnyOf((0..2).map(|_| self.condition(depth - 1)).collect()),
         }
     }
@@ -240,6 +261,7 @@ impl Dice {
             from: self.side(),
             to: self.side(),
             conditions: (0..conditions).map(|_| self.condition(2)).collect(),
+            on: None,
         }
     }
 

@@ -1,22 +1,25 @@
 //! The node table: every node of every diagram, each with its own contents.
 
+use std::collections::BTreeMap;
+
 use super::cache::{Cache, Data, Unique};
 use super::{BudgetExceeded, NOMATCH, Node};
 use crate::field::Field;
+use crate::policy::Policy;
 
 /// Nodes a store may hold unless told otherwise: about 600 MB with its tables.
 const DEFAULT_BUDGET: usize = 20_000_000;
 
 /// Diagrams that share their nodes.
 ///
-/// The variables are the bits of the fields, most significant first, in the order of [`Field::ALL`]. The four words
+/// The variables are the bits of the fields, most significant first, in the order of [`Field`]. The four words
 /// of an address are neighbours, so that they are one number of 128 bits.
 pub struct Store {
     pub(super) nodes: Vec<Data>,
     unique: Unique,
     pub(super) cache: Cache,
     budget: usize,
-    firsts: [u32; Field::ALL.len()],
+    firsts: BTreeMap<Field, u32>,
     fields: Vec<Field>,
 }
 
@@ -27,25 +30,37 @@ impl Default for Store {
 }
 
 impl Store {
-    /// An empty store with the usual budget.
+    /// An empty store with the usual budget, for the fields that every policy has.
     #[must_use]
     pub fn new() -> Self {
         Self::with_budget(DEFAULT_BUDGET)
     }
 
-    /// An empty store that holds at most this many nodes.
+    /// An empty store with the usual budget, for the fields of a policy.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Self {
+        Self::with(DEFAULT_BUDGET, &Field::of(policy))
+    }
+
+    /// An empty store that holds at most this many nodes, for the fields that every policy has.
     #[must_use]
     pub fn with_budget(budget: usize) -> Self {
+        Self::with(budget, &Field::FIXED)
+    }
+
+    /// An empty store that holds at most this many nodes, for these fields, which are in order.
+    #[must_use]
+    pub fn with(budget: usize, fields: &[Field]) -> Self {
         let mut store = Self {
             nodes: Vec::new(),
             unique: Unique::new(),
             cache: Cache::new(),
             budget: budget.clamp(3, u32::MAX as usize - 1),
-            firsts: [0; Field::ALL.len()],
+            firsts: BTreeMap::new(),
             fields: Vec::new(),
         };
-        for field in Field::ALL {
-            store.firsts[field as usize] = store.fields.len() as u32;
+        for &field in fields {
+            store.firsts.insert(field, store.fields.len() as u32);
             let bits = std::iter::repeat_n(field, field.bits() as usize);
             store.fields.extend(bits);
         }
@@ -99,8 +114,11 @@ impl Store {
     }
 
     /// The first variable of a field.
+    ///
+    /// # Panics
+    /// If the store was not made for the field: a diagram of another policy, which is a bug of ours.
     pub(super) fn first(&self, field: Field) -> u32 {
-        self.firsts[field as usize]
+        self.firsts[&field]
     }
 
     /// The field a variable belongs to, and the variable's bit in its value, from 0 for the least significant.

@@ -3,10 +3,10 @@
 use super::chain::ChainRoots;
 use super::classify::{Scope, match_diagram, rule_diagram};
 use super::flatten::{Target, flatten, flatten_within};
+use super::sample::hit;
 use super::sample::{Dice, default, rule};
 use super::values::{header_of, values_of};
 use super::*;
-use crate::decide::matches;
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::place::{Chain, DefaultEntry, Effect, Entry};
@@ -58,7 +58,10 @@ fn branches_of_a_range_may_test_earlier_fields() {
         .with(Field::Protocol, 6)
         .with(Field::Length, 99);
     assert_eq!(store.evaluate(small, &values), 1);
-    assert_eq!(store.evaluate(small, &values.with(Field::Protocol, 17)), 0);
+    assert_eq!(
+        store.evaluate(small, &values.clone().with(Field::Protocol, 17)),
+        0
+    );
     assert_eq!(store.evaluate(small, &values.with(Field::Length, 100)), 0);
 }
 
@@ -100,7 +103,7 @@ fn a_match_diagram_says_what_the_reference_says() {
         for _ in 0..150 {
             let (header, answer) = dice.packet();
             let values = values_of(&header, answer);
-            let expected = matches(&wanted, &header, answer);
+            let expected = hit(&wanted, &header, answer);
             hits += u32::from(expected);
             let found = store.evaluate(node, &values);
             assert_eq!(
@@ -127,7 +130,7 @@ fn witnesses_satisfy_and_are_packets() {
         };
         assert_eq!(store.evaluate(node, &values), 1);
         let (header, answer) = header_of(&values);
-        assert!(matches(&wanted, &header, answer), "{wanted:?}\n{header:?}");
+        assert!(hit(&wanted, &header, answer), "{wanted:?}\n{header:?}");
         assert_eq!(store.evaluate(node, &values_of(&header, answer)), 1);
     }
 }
@@ -142,7 +145,7 @@ fn fields_are_tested_only_where_they_exist() {
         for _ in 0..50 {
             let (header, answer) = dice.packet();
             let clean = values_of(&header, answer);
-            let mut noisy = clean;
+            let mut noisy = clean.clone();
             for field in absent(&clean) {
                 noisy.set(field, dice.below(1 << field.bits().min(31)) as u32);
             }
@@ -182,7 +185,7 @@ fn an_overlay_is_first_match() {
         let policy = dice.arriving(8);
         let mut layers = Vec::new();
         for (id, rule) in policy.rules.iter() {
-            let matched = rule_diagram(&mut store, rule, Scope::default()).unwrap();
+            let matched = rule_diagram(&mut store, id, rule, Scope::default()).unwrap();
             let terminal = store.terminal(id.as_u32()).unwrap();
             layers.push(store.ite(matched, terminal, Node::NOMATCH).unwrap());
         }
@@ -260,9 +263,10 @@ fn plain_chain(policy: &Policy, hook: Hook) -> Chain {
     Chain {
         hook,
         group: None,
+        class: hook.is_packet().then(Policy::plain_class),
         entries: entries.collect(),
         default: DefaultEntry {
-            allow: true,
+            verdict: crate::policy::DefaultVerdict::Allow,
             counts: true,
         },
     }
@@ -280,7 +284,7 @@ fn chain_roots_give_the_decider_and_the_counters() {
         for _ in 0..200 {
             let (header, answer) = dice.packet();
             let values = values_of(&header, answer);
-            let hit = |rule: &crate::policy::Rule| matches(&rule.matches, &header, answer);
+            let hit = |rule: &crate::policy::Rule| hit(&rule.matches, &header, answer);
             let decider = policy
                 .rules
                 .values()

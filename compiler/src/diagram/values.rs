@@ -1,24 +1,40 @@
 //! One value for each field: a packet as a diagram sees it, and back.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::event::{Header, Part, SocketAnswer, Transport};
 use crate::field::Field;
 
 /// A value for each field; those that do not exist in a packet are 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct FieldValues([u32; Field::ALL.len()]);
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FieldValues {
+    fixed: [u32; Field::FIXED.len()],
+    /// Those of the policy's own fields that are not 0.
+    own: BTreeMap<Field, u32>,
+}
 
 impl FieldValues {
     /// The value of a field.
     #[must_use]
     pub fn get(&self, field: Field) -> u32 {
-        self.0[field as usize]
+        match field.fixed_index() {
+            Some(index) => self.fixed[index],
+            None => self.own.get(&field).copied().unwrap_or_default(),
+        }
     }
 
     /// Sets the value of a field.
     pub fn set(&mut self, field: Field, value: u32) {
-        self.0[field as usize] = value;
+        match field.fixed_index() {
+            Some(index) => self.fixed[index] = value,
+            None if value == 0 => {
+                self.own.remove(&field);
+            }
+            None => {
+                self.own.insert(field, value);
+            }
+        }
     }
 
     /// The same with one field changed.
@@ -26,6 +42,11 @@ impl FieldValues {
     pub fn with(mut self, field: Field, value: u32) -> Self {
         self.set(field, value);
         self
+    }
+
+    /// The values of the policy's own fields that are not 0, in order.
+    pub fn own(&self) -> impl Iterator<Item = (Field, u32)> {
+        self.own.iter().map(|(field, value)| (*field, *value))
     }
 
     fn set_address(&mut self, words: [Field; 4], address: IpAddr) {
@@ -55,6 +76,9 @@ pub const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
 /// The words of the sender's address.
 pub const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
 
+/// The bytes of the packet mark.
+pub const MARK: [Field; 4] = [Field::Mark0, Field::Mark1, Field::Mark2, Field::Mark3];
+
 /// The field values of a packet for which the lookup gives this answer.
 #[must_use]
 pub fn values_of(header: &Header, socket: SocketAnswer) -> FieldValues {
@@ -62,7 +86,13 @@ pub fn values_of(header: &Header, socket: SocketAnswer) -> FieldValues {
         .with(Field::Family, u32::from(header.from.is_ipv6()))
         .with(Field::Protocol, header.protocol.into())
         .with(Field::Length, header.length)
+        .with(Field::Ttl, header.ttl.into())
+        .with(Field::Dscp, header.dscp.into())
+        .with(Field::Vlan, header.vlan.map_or(0, |id| u32::from(id) + 1))
         .with(Field::Socket, socket as u32);
+    for (byte, value) in MARK.into_iter().zip(header.mark.to_be_bytes()) {
+        values.set(byte, value.into());
+    }
     let part = match header.part {
         Part::Whole => 0,
         Part::First => 1,
@@ -102,6 +132,12 @@ pub fn header_of(values: &FieldValues) -> (Header, SocketAnswer) {
         part,
         transport: transport_of(values, protocol, part),
         length: values.get(Field::Length),
+        ttl: values.get(Field::Ttl) as u8,
+        dscp: values.get(Field::Dscp) as u8,
+        vlan: values.get(Field::Vlan).checked_sub(1).map(|id| id as u16),
+        mark: MARK
+            .into_iter()
+            .fold(0, |mark, byte| mark << 8 | values.get(byte)),
     };
     let socket = match values.get(Field::Socket) {
         _ if !matches!(protocol, 6 | 17) || part == Part::Later => SocketAnswer::None,

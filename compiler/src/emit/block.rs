@@ -28,6 +28,8 @@ pub(super) enum Item {
     Insn(Insn),
     /// A map's address in a register: two instructions with a relocation.
     Map(Register, MapId),
+    /// The address so many bytes into a map's only value: two instructions with a relocation.
+    MapValue(Register, MapId, u32),
     /// A 64-bit constant: two instructions.
     Imm64(Register, i64),
     /// A jump to a block.
@@ -60,7 +62,7 @@ impl Item {
     pub(super) fn length(&self, long: bool) -> usize {
         match self {
             Self::Insn(_) => 1,
-            Self::Map(..) | Self::Imm64(..) => 2,
+            Self::Map(..) | Self::MapValue(..) | Self::Imm64(..) => 2,
             Self::Jump {
                 condition: Some(_), ..
             } if long => 3,
@@ -90,15 +92,15 @@ pub(super) fn block_items(
     Ok(emitter.items)
 }
 
-struct Emitter<'f> {
+pub(super) struct Emitter<'f> {
     function: &'f Function,
-    registers: Registers<'f>,
+    pub(super) registers: Registers<'f>,
     items: Vec<Item>,
     next: Option<Block>,
 }
 
 impl Emitter<'_> {
-    fn push(&mut self, insn: Insn) {
+    pub(super) fn push(&mut self, insn: Insn) {
         self.items.push(Item::Insn(insn));
     }
 
@@ -132,6 +134,11 @@ impl Emitter<'_> {
                 let value = self.registers.read(*value)?;
                 self.push(asm::to_be(value, *bits));
             }
+            Inst::MapValue { dst, map, offset } => {
+                let dst = self.registers.write(*dst, index, None)?;
+                self.items.push(Item::MapValue(dst, *map, *offset));
+            }
+            Inst::CompareExchange { .. } => self.compare_exchange(inst, index)?,
             Inst::Call { helper, args, dst } => {
                 self.call(*helper, args)?;
                 if let Some(dst) = dst {
@@ -144,79 +151,13 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn memory(&mut self, inst: &Inst, index: usize) -> Result<(), EmitError> {
-        let insn = match inst {
-            Inst::Load {
-                dst,
-                base,
-                offset,
-                width,
-            } => {
-                let base = self.registers.read(*base)?;
-                asm::load(
-                    *width,
-                    self.registers.write(*dst, index, None)?,
-                    base,
-                    *offset,
-                )
-            }
-            Inst::Store {
-                base,
-                offset,
-                src,
-                width,
-            } => asm::store_reg(
-                *width,
-                self.registers.read(*base)?,
-                *offset,
-                self.registers.read(*src)?,
-            ),
-            Inst::LoadSlot {
-                dst,
-                slot,
-                byte,
-                width,
-            } => asm::load(
-                *width,
-                self.registers.write(*dst, index, None)?,
-                FRAME,
-                self.address(*slot, *byte),
-            ),
-            Inst::StoreSlot {
-                slot,
-                byte,
-                src,
-                width,
-            } => asm::store_reg(
-                *width,
-                FRAME,
-                self.address(*slot, *byte),
-                self.registers.read(*src)?,
-            ),
-            Inst::SetSlot {
-                slot,
-                byte,
-                imm,
-                width,
-            } => asm::store_imm(*width, FRAME, self.address(*slot, *byte), *imm),
-            Inst::Argument { .. }
-            | Inst::Imm { .. }
-            | Inst::Copy { .. }
-            | Inst::Alu { .. }
-            | Inst::FromNetwork { .. }
-            | Inst::Call { .. } => return Ok(()),
-        };
-        self.push(insn);
-        Ok(())
-    }
-
-    fn mov(&mut self, dst: Register, src: Register) {
+    pub(super) fn mov(&mut self, dst: Register, src: Register) {
         if dst != src {
             self.push(asm::mov64_reg(dst, src));
         }
     }
 
-    fn address(&self, slot: Slot, byte: u8) -> i16 {
+    pub(super) fn address(&self, slot: Slot, byte: u8) -> i16 {
         self.function.slots[slot].offset + i16::from(byte)
     }
 
@@ -329,7 +270,7 @@ impl Emitter<'_> {
         });
     }
 
-    /// The netns argument is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
+    /// Without a namespace the argument is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
     fn socket(&mut self, region: &SocketRegion) -> Result<(), EmitError> {
         let state = self.address(region.state, 0);
         self.push(asm::store_imm(Width::B, FRAME, state, 0));
@@ -337,7 +278,9 @@ impl Emitter<'_> {
             Arg::Pinned(region.context),
             Arg::SlotAddress(region.tuple),
             Arg::Imm(region.size),
-            Arg::Imm(-1),
+            region
+                .netns
+                .map_or(Arg::Imm(-1), |netns| Arg::SlotValue(netns, Width::W)),
             Arg::Imm(0),
         ];
         self.call(region.helper, &args)?;

@@ -90,6 +90,30 @@ impl<'f> Registers<'f> {
         Ok(register)
     }
 
+    /// Gives the value in `register` another one if instruction `index` reads it, other than as `operand`, or a later one
+    /// does. Gives the new register; the value's bits are still in the old one.
+    pub(super) fn clear(
+        &mut self,
+        register: Register,
+        operand: Value,
+        index: usize,
+    ) -> Result<Option<Register>, EmitError> {
+        let last_read = &self.last_read;
+        self.held
+            .retain(|held, _| last_read.get(held).is_some_and(|&last| last >= index));
+        let mut holders = self.held.iter().filter(|&(_, &held)| held == register);
+        let Some((&holder, _)) = holders.next() else {
+            return Ok(None);
+        };
+        if holder == operand && self.last_read.get(&holder) == Some(&index) {
+            return Ok(None);
+        }
+        let free = SCRATCH.into_iter().find(|other| self.is_free(*other));
+        let free = free.ok_or(EmitError::OutOfRegisters(self.block))?;
+        self.held.insert(holder, free);
+        Ok(Some(free))
+    }
+
     fn is_free(&self, register: Register) -> bool {
         self.held.values().all(|&held| held != register) && !self.pinned.contains(&register)
     }
@@ -113,10 +137,18 @@ fn reads(inst: &Inst, mut read: impl FnMut(Value)) {
         }
         Inst::FromNetwork { value, .. } => read(*value),
         Inst::Load { base, .. } => read(*base),
-        Inst::Store { base, src, .. } => {
+        Inst::Store { base, src, .. } | Inst::AtomicAdd { base, src, .. } => {
             read(*base);
             read(*src);
         }
+        Inst::CompareExchange {
+            base,
+            expected,
+            new,
+            ..
+        } => [base, expected, new]
+            .into_iter()
+            .for_each(|value| read(*value)),
         Inst::Call { args, .. } => {
             for arg in args {
                 if let Arg::Pinned(value) = arg {
@@ -124,7 +156,10 @@ fn reads(inst: &Inst, mut read: impl FnMut(Value)) {
                 }
             }
         }
-        Inst::Argument { .. } | Inst::Imm { .. } | Inst::LoadSlot { .. } | Inst::SetSlot { .. } => {
-        }
+        Inst::Argument { .. }
+        | Inst::Imm { .. }
+        | Inst::LoadSlot { .. }
+        | Inst::SetSlot { .. }
+        | Inst::MapValue { .. } => {}
     }
 }

@@ -1,8 +1,8 @@
 use super::*;
-use crate::artifact::Section;
+use crate::artifact::{MapId, Relocation, Section};
 use crate::bpf::disasm::disassemble;
 use crate::bpf::opcode::{AluOp, Width};
-use crate::ir::{Builder, OriginData};
+use crate::ir::{Builder, OriginData, Value};
 
 fn origin(line: u32) -> OriginData {
     OriginData {
@@ -14,7 +14,11 @@ fn origin(line: u32) -> OriginData {
 }
 
 fn listing(builder: Builder) -> Vec<String> {
-    let program = emit(&builder.finish(), &Target::baseline()).unwrap();
+    listing_for(builder, &Target::baseline())
+}
+
+fn listing_for(builder: Builder, target: &Target) -> Vec<String> {
+    let program = emit(&builder.finish(), target).unwrap();
     let next = program
         .insns
         .iter()
@@ -145,4 +149,102 @@ fn a_jump_backward_is_a_bug() {
         emit(&builder.finish(), &Target::baseline()),
         Err(EmitError::Invalid(_))
     ));
+}
+
+#[test]
+fn a_table_is_referred_to_by_an_address_in_it() {
+    let mut builder = Builder::new("f", Section::Xdp, origin(1));
+    let table = MapId::from_u32(3);
+    let index = builder.imm(8);
+    let entry = builder.map_value(table, 40);
+    builder.alu(entry, AluOp::Add, index);
+    let value = builder.load(entry, -4, Width::W);
+    builder.end(crate::ir::End::ReturnValue(value));
+    let program = emit(&builder.finish(), &Target::baseline()).unwrap();
+    let reference = Relocation {
+        insn: 1,
+        map: table,
+        value_offset: Some(40),
+    };
+    assert_eq!(program.relocations, [reference]);
+    assert_eq!(program.insns[1..3], asm::load_map_value(Register::R1, 40));
+}
+
+/// An exchange whose old value is compared with what was expected; `values` are expected and new.
+fn exchange(values: fn(&mut Builder, Value) -> (Value, Value)) -> Vec<String> {
+    let mut builder = Builder::new("f", Section::Xdp, origin(1));
+    let lost = builder.block();
+    let base = builder.argument_in(Register::R6);
+    let (expected, new) = values(&mut builder, base);
+    let old = builder.compare_exchange(base, 8, expected, new);
+    builder.leave_if_wide(old, JumpOp::Ne, expected, lost);
+    builder.end(crate::ir::End::Return(1));
+    builder.enter(lost);
+    builder.end(crate::ir::End::Return(0));
+    listing_for(builder, &Target::baseline().with_atomics())
+}
+
+#[test]
+fn an_exchange_expects_in_r0_and_keeps_what_is_read_later() {
+    let expected_first = exchange(|builder, base| {
+        let expected = builder.load(base, 0, Width::DW);
+        (expected, builder.load(base, 16, Width::DW))
+    });
+    assert_eq!(
+        expected_first[1..6],
+        [
+            "r0 = *(u64 *)(r6 + 0)",
+            "r1 = *(u64 *)(r6 + 16)",
+            "r2 = r0",
+            "r0 = cmpxchg((u64 *)(r6 + 8), r0, r1)",
+            "if r0 != r2 goto +2",
+        ]
+    );
+    let new_first = exchange(|builder, base| {
+        let new = builder.load(base, 16, Width::DW);
+        (builder.load(base, 0, Width::DW), new)
+    });
+    assert_eq!(
+        new_first[1..7],
+        [
+            "r0 = *(u64 *)(r6 + 16)",
+            "r1 = *(u64 *)(r6 + 0)",
+            "r2 = r0",
+            "r0 = r1",
+            "r0 = cmpxchg((u64 *)(r6 + 8), r0, r2)",
+            "if r0 != r1 goto +2",
+        ]
+    );
+}
+
+#[test]
+fn an_exchange_is_refused_where_the_target_has_none() {
+    let mut builder = Builder::new("f", Section::Xdp, origin(1));
+    let base = builder.argument_in(Register::R6);
+    let value = builder.imm(1);
+    let old = builder.compare_exchange(base, 0, value, value);
+    builder.end(crate::ir::End::ReturnValue(old));
+    let function = builder.finish();
+    assert_eq!(
+        emit(&function, &Target::baseline()).unwrap_err(),
+        EmitError::NoAtomics
+    );
+    assert!(emit(&function, &Target::baseline().with_atomics()).is_ok());
+}
+
+#[test]
+fn adding_atomically_is_for_every_target() {
+    let mut builder = Builder::new("f", Section::Xdp, origin(1));
+    let base = builder.argument_in(Register::R6);
+    let one = builder.imm(1);
+    builder.atomic_add(base, 8, one, Width::DW);
+    builder.atomic_add(base, 16, one, Width::W);
+    builder.end(crate::ir::End::Return(0));
+    assert_eq!(
+        listing(builder)[2..4],
+        [
+            "lock *(u64 *)(r6 + 8) += r0",
+            "lock *(u32 *)(r6 + 16) += w0"
+        ]
+    );
 }

@@ -1,5 +1,7 @@
 //! Helper calls: which type of program may call what, and what each one does.
 
+mod checksum;
+mod packet;
 mod sockets;
 
 use super::Machine;
@@ -7,6 +9,7 @@ use super::fault::FaultKind;
 use super::map::Errno;
 use super::value::Value;
 use crate::artifact::{MapId, MapKind, Section};
+use crate::bpf::constant::{BPF_F_RDONLY_PROG, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::Register;
 
@@ -18,10 +21,22 @@ fn allowed(helper: Helper) -> &'static [Section] {
         | Helper::MapUpdateElem
         | Helper::MapDeleteElem
         | Helper::KtimeGetNs
+        | Helper::GetPrandomU32
+        | Helper::RingbufOutput
         | Helper::TailCall => &[Xdp, Classifier, SkLookup, SkMsg, SockOps],
-        Helper::SkbPullData => &[Classifier],
+        Helper::SkbPullData
+        | Helper::SkbStoreBytes
+        | Helper::SkbLoadBytes
+        | Helper::SkbChangeTail
+        | Helper::SkbChangeHead
+        | Helper::SkbAdjustRoom
+        | Helper::L3CsumReplace
+        | Helper::L4CsumReplace
+        | Helper::CloneRedirect => &[Classifier],
+        Helper::XdpAdjustHead | Helper::XdpAdjustTail | Helper::RedirectMap => &[Xdp],
+        Helper::Redirect | Helper::CsumDiff => &[Xdp, Classifier],
         Helper::SockMapUpdate | Helper::SockHashUpdate => &[SockOps],
-        Helper::MsgRedirectHash => &[SkMsg],
+        Helper::MsgRedirectHash | Helper::MsgRedirectMap => &[SkMsg],
         Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => &[Xdp, Classifier],
         Helper::SkRelease => &[Xdp, Classifier, SkLookup],
         Helper::SkStorageGet | Helper::GetNetnsCookie => &[Classifier, SkMsg, SockOps],
@@ -37,6 +52,7 @@ impl Machine<'_> {
             return Err(FaultKind::HelperNotAllowed(helper));
         }
         let result = self.answer(helper)?;
+        self.context.set_length(&self.packet);
         for argument in [
             Register::R1,
             Register::R2,
@@ -56,10 +72,25 @@ impl Machine<'_> {
             Helper::MapDeleteElem => self.map_delete(),
             Helper::KtimeGetNs => Ok(Value::Scalar(self.world.now())),
             Helper::TailCall => Err(FaultKind::Unsupported("a tail call")),
+            Helper::GetPrandomU32 => Ok(Value::Scalar(u64::from(self.world.random()))),
+            Helper::RingbufOutput => self.ring_output(),
             Helper::SkbPullData => self.pull_data(),
+            Helper::SkbStoreBytes => self.store_bytes(),
+            Helper::SkbLoadBytes => self.load_bytes(),
+            Helper::SkbChangeTail => self.change_tail(),
+            Helper::SkbChangeHead => self.change_head(),
+            Helper::SkbAdjustRoom => self.adjust_room(),
+            Helper::XdpAdjustHead | Helper::XdpAdjustTail => self.adjust_frame(helper),
+            Helper::L3CsumReplace | Helper::L4CsumReplace => self.replace_checksum(helper),
+            Helper::CsumDiff => self.checksum_difference(),
+            Helper::Redirect => self.redirect(),
+            Helper::CloneRedirect => self.clone_redirect(),
+            // The kernel takes maps of devices, CPUs and AF_XDP sockets only, and we have none.
+            Helper::RedirectMap => Err(FaultKind::UnknownMap),
             Helper::SockMapUpdate => self.socket_update(MapKind::SockMap),
             Helper::SockHashUpdate => self.socket_update(MapKind::SockHash),
-            Helper::MsgRedirectHash => self.msg_redirect(),
+            Helper::MsgRedirectHash => self.msg_redirect_hash(),
+            Helper::MsgRedirectMap => self.msg_redirect_map(),
             Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => {
                 self.socket_lookup(helper)
             }
@@ -81,13 +112,16 @@ impl Machine<'_> {
                 Some(model) => Value::Socket(self.ledger.take(model, true)),
                 None => Value::Scalar(0),
             }),
-            MapKind::SkStorage => Err(FaultKind::UnknownMap),
+            MapKind::SkStorage | MapKind::RingBuf => Err(FaultKind::UnknownMap),
             _ => Ok(match self.maps.entry(map, &key) {
-                Some(entry) => Value::Entry {
-                    map,
-                    entry,
-                    offset: 0,
-                },
+                Some(entry) => {
+                    self.maps.touch(map, entry);
+                    Value::Entry {
+                        map,
+                        entry,
+                        offset: 0,
+                    }
+                }
                 None => Value::Scalar(0),
             }),
         }
@@ -96,7 +130,7 @@ impl Machine<'_> {
     fn map_update(&mut self) -> Result<Value, FaultKind> {
         let (map, key) = self.map_and_key(Register::R1, Register::R2)?;
         let flags = self.scalar(Register::R4)?;
-        let kind = self.maps.spec(map)?.kind;
+        let kind = self.changeable(map)?;
         if matches!(kind, MapKind::SockMap | MapKind::SockHash) {
             let (socket, _) = self.socket_argument(Register::R3)?;
             return Ok(status(self.maps.update_socket(map, &key, socket, flags)));
@@ -107,7 +141,33 @@ impl Machine<'_> {
 
     fn map_delete(&mut self) -> Result<Value, FaultKind> {
         let (map, key) = self.map_and_key(Register::R1, Register::R2)?;
+        self.changeable(map)?;
         Ok(status(self.maps.delete(map, &key)))
+    }
+
+    /// The kind of a map, if programs may put something in or take it out by key.
+    fn changeable(&self, map: MapId) -> Result<MapKind, FaultKind> {
+        let spec = self.maps.spec(map)?;
+        match spec.kind {
+            MapKind::SkStorage | MapKind::RingBuf => Err(FaultKind::UnknownMap),
+            _ if spec.flags & BPF_F_RDONLY_PROG != 0 => Err(FaultKind::ReadOnly),
+            kind => Ok(kind),
+        }
+    }
+
+    fn ring_output(&mut self) -> Result<Value, FaultKind> {
+        let map = self.map_argument(Register::R1)?;
+        if self.maps.spec(map)?.kind != MapKind::RingBuf {
+            return Err(FaultKind::UnknownMap);
+        }
+        let length = self.length_argument(Register::R3)?;
+        let record = self.bytes_off_packet(Register::R2, length)?;
+        let flags = self.scalar(Register::R4)?;
+        let known = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
+        if flags & !u64::from(known.cast_unsigned()) != 0 {
+            return Ok(status(Err(Errno::EINVAL)));
+        }
+        Ok(status(self.maps.output(map, record)))
     }
 
     /// The kernel pulls what it can or nothing, and voids packet pointers either way.
@@ -125,6 +185,28 @@ impl Machine<'_> {
             Value::Context => Ok(()),
             _ => Err(FaultKind::BadArgument(register)),
         }
+    }
+
+    /// Bytes for a helper that must not read the packet (its `pkt_access` is not set).
+    fn bytes_off_packet(&self, register: Register, length: usize) -> Result<Vec<u8>, FaultKind> {
+        let pointer = self.off_packet(register)?;
+        self.bytes(pointer, length)
+    }
+
+    /// A pointer for a helper that must not touch the packet.
+    fn off_packet(&self, register: Register) -> Result<Value, FaultKind> {
+        match self.get(register)? {
+            Value::Packet { .. } => Err(FaultKind::BadArgument(register)),
+            value => Ok(value),
+        }
+    }
+
+    /// A length that the verifier must know to be in range: whole, not negative.
+    pub(super) fn length_argument(&self, register: Register) -> Result<usize, FaultKind> {
+        let length = self.scalar(register)?;
+        let length = i32::try_from(length).ok();
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        length.ok_or(FaultKind::BadArgument(register))
     }
 
     pub(super) fn map_argument(&self, register: Register) -> Result<MapId, FaultKind> {

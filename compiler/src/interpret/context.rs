@@ -1,21 +1,26 @@
 //! What R1 points at, by program type: fields, widths and byte orders as `linux/bpf.h` lays them out and as the
 //! kernel's `*_is_valid_access` functions allow them.
 //!
-//! "Network order" fields are stored so that their bytes in memory are the address's or port's. Programs write to no
-//! context here.
+//! "Network order" fields are stored so that their bytes in memory are the address's or port's. Programs write to the
+//! fields of a packet at TC that the kernel lets them write, mark and priority among them.
 
 mod input;
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::alu;
 use super::fault::FaultKind;
-use super::memory::{Packet, number};
+use super::memory::number;
+use super::packet::Packet;
 use super::socket::SocketModel;
 use super::value::{SocketPointer, Value};
 use crate::artifact::Section;
 use crate::bpf::opcode::Width;
 
 pub use self::input::{Connection, Input, Lookup, Message, Skb, SockOps, Xdp};
+
+/// Where `struct __sk_buff` has the packet's length.
+const SKB_LENGTH: usize = 0;
 
 /// The context of a run.
 #[derive(Clone, Debug)]
@@ -27,6 +32,8 @@ pub(super) struct Context {
     wanted: Option<(u8, i32)>,
     /// For TC: a packet that leaves.
     egress: bool,
+    /// For TC: the packet's EtherType, in host order.
+    ethertype: u16,
     /// For sock_ops: the callback.
     op: u32,
 }
@@ -38,6 +45,8 @@ pub(super) struct Cell {
     size: usize,
     /// Whether parts of it may be loaded.
     narrow: bool,
+    /// Whether the program may store to it, whole.
+    writable: bool,
     content: Content,
 }
 
@@ -57,6 +66,7 @@ impl Cell {
             offset,
             size: 4,
             narrow: false,
+            writable: false,
             content: Content::Number(u64::from(value)),
         }
     }
@@ -69,11 +79,20 @@ impl Cell {
         }
     }
 
+    /// The same, for the program to store to.
+    fn writable(self) -> Self {
+        Self {
+            writable: true,
+            ..self
+        }
+    }
+
     fn pointer(offset: usize, size: usize, content: Content) -> Self {
         Self {
             offset,
             size,
             narrow: false,
+            writable: false,
             content,
         }
     }
@@ -94,6 +113,52 @@ impl Context {
 
     pub(super) fn egress(&self) -> bool {
         self.egress
+    }
+
+    pub(super) fn ethertype(&self) -> u16 {
+        self.ethertype
+    }
+
+    /// Where packet pointers may be written through.
+    pub(super) fn packet_is_writable(&self) -> bool {
+        matches!(self.section, Section::Xdp | Section::Classifier)
+    }
+
+    /// The packet of a TC program has another length now.
+    pub(super) fn set_length(&mut self, packet: &Packet) {
+        let length = u64::try_from(packet.bytes().len()).unwrap_or(u64::MAX);
+        let is_length = |cell: &&mut Cell| cell.offset == SKB_LENGTH;
+        if self.section == Section::Classifier
+            && let Some(cell) = self.cells.iter_mut().find(is_length)
+        {
+            cell.content = Content::Number(length);
+        }
+    }
+
+    /// What a field of a packet at TC holds now.
+    pub(super) fn skb_field(&self, offset: i16) -> Option<u32> {
+        if self.section != Section::Classifier {
+            return None;
+        }
+        match find(&self.cells, offset, Width::W) {
+            Ok(Content::Number(value)) => u32::try_from(value).ok(),
+            _ => None,
+        }
+    }
+
+    /// A store to the context itself: of a register, to a whole field that programs may set. (Before Linux 6.4 no constant
+    /// is stored to a context.)
+    pub(super) fn store(&mut self, offset: i16, width: Width, value: u64) -> Result<(), FaultKind> {
+        find(&self.cells, offset, width)?;
+        let start = usize::try_from(offset).map_err(|_| FaultKind::BadField)?;
+        let mut cells = self.cells.iter_mut();
+        let cell = cells.find(|cell| cell.offset == start && cell.size == width.bytes());
+        let cell = cell.ok_or(FaultKind::BadField)?;
+        if !cell.writable {
+            return Err(FaultKind::ReadOnly);
+        }
+        cell.content = Content::Number(u64::from(alu::low(value)));
+        Ok(())
     }
 
     pub(super) fn op(&self) -> u32 {

@@ -43,6 +43,38 @@ pub trait Kernel {
 
     /// `bpf_get_netns_cookie`
     fn netns_cookie(&mut self) -> u64;
+
+    /// `bpf_get_prandom_u32`
+    fn random(&mut self) -> u32 {
+        0
+    }
+}
+
+/// A machine without sockets, whose clock and random numbers are given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bare {
+    /// Nanoseconds since boot.
+    pub now: u64,
+    /// What every call for a random number gives.
+    pub random: u32,
+}
+
+impl Kernel for Bare {
+    fn lookup(&mut self, _: LookupKind, _: Tuple, _: Netns) -> Option<SocketModel> {
+        None
+    }
+
+    fn now(&mut self) -> u64 {
+        self.now
+    }
+
+    fn netns_cookie(&mut self) -> u64 {
+        1
+    }
+
+    fn random(&mut self) -> u32 {
+        self.random
+    }
 }
 
 /// A machine without sockets, at time 0.

@@ -1,6 +1,8 @@
-//! Maps: arrays, per-CPU arrays (of one CPU), hashes, SOCKMAPs, SOCKHASHes and socket storage.
+//! Maps: arrays, per-CPU arrays (of one CPU), hashes, tries, SOCKMAPs, SOCKHASHes, socket storage, ring buffers.
 //!
 //! Programs reach them through helpers; a test or a loader reaches them through the functions here.
+
+mod table;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +13,7 @@ use super::socket::SocketModel;
 use super::value::Value;
 use crate::artifact::{MapId, MapKind, MapSpec};
 use crate::bpf::constant::{BPF_ANY, BPF_EXIST, BPF_F_RDONLY_PROG, BPF_NOEXIST};
+use table::Table;
 
 /// Why the kernel refuses something, as a positive number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,12 +24,18 @@ impl Errno {
     pub const ENOENT: Self = Self(2);
     /// `E2BIG`
     pub const E2BIG: Self = Self(7);
+    /// `EAGAIN`
+    pub const EAGAIN: Self = Self(11);
     /// `ENOMEM`
     pub const ENOMEM: Self = Self(12);
+    /// `EFAULT`
+    pub const EFAULT: Self = Self(14);
     /// `EEXIST`
     pub const EEXIST: Self = Self(17);
     /// `EINVAL`
     pub const EINVAL: Self = Self(22);
+    /// `ENOSPC`
+    pub const ENOSPC: Self = Self(28);
     /// `EPROTOTYPE`
     pub const EPROTOTYPE: Self = Self(91);
     /// `ESOCKTNOSUPPORT`
@@ -35,6 +44,9 @@ impl Errno {
     pub const EOPNOTSUPP: Self = Self(95);
     /// `EAFNOSUPPORT`
     pub const EAFNOSUPPORT: Self = Self(97);
+
+    /// `ENOTSUPP`, the kernel's own
+    pub const ENOTSUPP: Self = Self(524);
 
     /// What a helper returns: the negative number in 64 bits.
     #[must_use]
@@ -59,17 +71,16 @@ struct Map {
 enum Content {
     /// Every value, one after the other.
     Array(Vec<u8>),
-    /// Hash or socket storage. A value's number stays its own, also after it was deleted.
-    Table {
-        keys: BTreeMap<Vec<u8>, usize>,
-        values: Vec<Vec<u8>>,
-    },
+    /// Hash, trie or socket storage.
+    Table(Table),
     /// SOCKMAP or SOCKHASH.
     Sockets(BTreeMap<Vec<u8>, SocketModel>),
+    /// The records of a ring buffer that nobody took yet.
+    Ring(Vec<Vec<u8>>),
 }
 
 impl Maps {
-    /// Empty maps; arrays hold zeros.
+    /// Maps as a loader makes them: tables are filled, arrays hold zeros, the others are empty.
     #[must_use]
     pub fn new(specs: &PrimaryMap<MapId, MapSpec>) -> Self {
         let mut maps = PrimaryMap::with_capacity(specs.len());
@@ -89,7 +100,7 @@ impl Maps {
         all.find(|(_, map)| map.spec.name == name).map(|(id, _)| id)
     }
 
-    /// The value of a key.
+    /// The value that a lookup of a key finds.
     #[must_use]
     pub fn get(&self, map: MapId, key: &[u8]) -> Option<&[u8]> {
         let entry = self.entry(map, key)?;
@@ -99,7 +110,8 @@ impl Maps {
     /// Writes a value.
     ///
     /// # Errors
-    /// As the kernel's: wrong sizes, an index beyond the array, a full map, or flags that do not fit.
+    /// As the kernel's: wrong sizes, an index beyond the array, a full map (an LRU hash is never full), or flags that do
+    /// not fit.
     pub fn update(
         &mut self,
         map: MapId,
@@ -107,28 +119,39 @@ impl Maps {
         value: &[u8],
         flags: u64,
     ) -> Result<(), Errno> {
-        let entry = self.entry(map, key);
         let map = self.maps.get_mut(map).ok_or(Errno::EINVAL)?;
         if !map.fits(key, value) {
             return Err(Errno::EINVAL);
         }
-        check_flags(flags, entry.is_some() || map.is_array())?;
-        match (&mut map.content, entry) {
-            (Content::Sockets(_), _) => Err(Errno::EOPNOTSUPP),
-            (Content::Array(_), None) => Err(Errno::E2BIG),
-            (Content::Table { keys, .. }, None) if keys.len() >= most(&map.spec) => {
-                Err(Errno::E2BIG)
-            }
-            (Content::Table { keys, values }, None) => {
-                keys.insert(key.to_vec(), values.len());
-                values.push(value.to_vec());
-                Ok(())
-            }
-            (_, Some(entry)) => {
-                let place = map.value_mut(entry).ok_or(Errno::EINVAL)?;
-                place.copy_from_slice(value);
-                Ok(())
-            }
+        let there = match &map.content {
+            Content::Array(_) => true,
+            Content::Table(table) => table.exact(key).is_some(),
+            Content::Sockets(_) | Content::Ring(_) => return Err(Errno::EOPNOTSUPP),
+        };
+        check_flags(flags, there)?;
+        if let Content::Table(table) = &mut map.content {
+            return table.insert(key, value);
+        }
+        let entry = index(key).filter(|&index| index < most(&map.spec));
+        let place = entry.and_then(|entry| map.value_mut(entry));
+        place.ok_or(Errno::E2BIG)?.copy_from_slice(value);
+        Ok(())
+    }
+
+    /// The records of a ring buffer that were not taken yet, oldest first.
+    #[must_use]
+    pub fn records(&self, map: MapId) -> &[Vec<u8>] {
+        match self.maps.get(map).map(|map| &map.content) {
+            Some(Content::Ring(records)) => records,
+            _ => &[],
+        }
+    }
+
+    /// Takes the records out of a ring buffer, oldest first.
+    pub fn take_records(&mut self, map: MapId) -> Vec<Vec<u8>> {
+        match self.maps.get_mut(map).map(|map| &mut map.content) {
+            Some(Content::Ring(records)) => std::mem::take(records),
+            _ => Vec::new(),
         }
     }
 
@@ -144,7 +167,8 @@ impl Maps {
         };
         let gone = match &mut map.content {
             Content::Array(_) => return Err(Errno::EINVAL),
-            Content::Table { keys, .. } => keys.remove(key).is_some(),
+            Content::Ring(_) => return Err(Errno::EOPNOTSUPP),
+            Content::Table(table) => table.remove(key),
             Content::Sockets(sockets) => sockets.remove(key).is_some(),
         };
         if gone { Ok(()) } else { Err(absent) }
@@ -191,19 +215,42 @@ impl Maps {
         Ok(())
     }
 
+    /// One record more. A ring is full one byte early, and a record takes its length in 8 bytes and whole words.
+    pub(super) fn output(&mut self, map: MapId, record: Vec<u8>) -> Result<(), Errno> {
+        let map = self.maps.get_mut(map).ok_or(Errno::EINVAL)?;
+        let most = most(&map.spec);
+        let Content::Ring(records) = &mut map.content else {
+            return Err(Errno::EINVAL);
+        };
+        let space = |record: &Vec<u8>| (record.len() + 8).next_multiple_of(8);
+        let taken: usize = records.iter().map(space).sum();
+        if taken + space(&record) >= most {
+            return Err(Errno::EAGAIN);
+        }
+        records.push(record);
+        Ok(())
+    }
+
+    /// Notes that a program looked a value up.
+    pub(super) fn touch(&mut self, map: MapId, entry: usize) {
+        if let Some(Content::Table(table)) = self.maps.get_mut(map).map(|map| &mut map.content) {
+            table.touch(entry);
+        }
+    }
+
     /// What a map is.
     pub(super) fn spec(&self, map: MapId) -> Result<&MapSpec, FaultKind> {
         let map = self.maps.get(map).ok_or(FaultKind::UnknownMap)?;
         Ok(&map.spec)
     }
 
-    /// The number of a key's value.
+    /// The number of the value that a lookup of a key finds.
     pub(super) fn entry(&self, map: MapId, key: &[u8]) -> Option<usize> {
         let map = self.maps.get(map)?;
         match &map.content {
             Content::Array(_) => index(key).filter(|&index| index < most(&map.spec)),
-            Content::Table { keys, .. } => keys.get(key).copied(),
-            Content::Sockets(_) => None,
+            Content::Table(table) => table.find(key),
+            Content::Sockets(_) | Content::Ring(_) => None,
         }
     }
 
@@ -212,8 +259,8 @@ impl Maps {
         let size = size(&map.spec);
         let value = match &map.content {
             Content::Array(bytes) => bytes.get(entry * size..).and_then(|it| it.get(..size)),
-            Content::Table { values, .. } => values.get(entry).map(Vec::as_slice),
-            Content::Sockets(_) => None,
+            Content::Table(table) => table.value(entry),
+            Content::Sockets(_) | Content::Ring(_) => None,
         };
         value.ok_or(FaultKind::UnknownMap)
     }
@@ -243,21 +290,20 @@ impl Maps {
 impl Content {
     fn empty(spec: &MapSpec) -> Self {
         match spec.kind {
-            MapKind::Array | MapKind::PerCpuArray => Self::Array(vec![0; most(spec) * size(spec)]),
-            MapKind::Hash | MapKind::SkStorage => Self::Table {
-                keys: BTreeMap::new(),
-                values: Vec::new(),
-            },
+            MapKind::Array | MapKind::PerCpuArray => Self::Array(match &spec.data {
+                Some(data) => data.clone(),
+                None => vec![0; most(spec) * size(spec)],
+            }),
+            MapKind::Hash | MapKind::LruHash | MapKind::LpmTrie | MapKind::SkStorage => {
+                Self::Table(Table::new(spec.kind, most(spec)))
+            }
+            MapKind::RingBuf => Self::Ring(Vec::new()),
             MapKind::SockMap | MapKind::SockHash => Self::Sockets(BTreeMap::new()),
         }
     }
 }
 
 impl Map {
-    fn is_array(&self) -> bool {
-        matches!(self.content, Content::Array(_))
-    }
-
     /// Socket storage is keyed by the socket, whatever its key size says, and has no limit.
     fn fits(&self, key: &[u8], value: &[u8]) -> bool {
         let key_fits = self.spec.kind == MapKind::SkStorage
@@ -269,8 +315,8 @@ impl Map {
         let size = size(&self.spec);
         match &mut self.content {
             Content::Array(bytes) => bytes.get_mut(entry * size..)?.get_mut(..size),
-            Content::Table { values, .. } => values.get_mut(entry).map(Vec::as_mut_slice),
-            Content::Sockets(_) => None,
+            Content::Table(table) => table.value_mut(entry),
+            Content::Sockets(_) | Content::Ring(_) => None,
         }
     }
 }

@@ -6,51 +6,6 @@ use super::{Machine, alu};
 use crate::bpf::decode::{Op, Operand};
 use crate::bpf::opcode::{AluOp, AtomicOp, Register, Width};
 
-/// The packet or message of a run.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Packet {
-    bytes: Vec<u8>,
-    linear: usize,
-    generation: u32,
-}
-
-impl Packet {
-    pub(super) fn new(bytes: Vec<u8>, linear: usize) -> Self {
-        Self {
-            linear: linear.min(bytes.len()),
-            bytes,
-            generation: 0,
-        }
-    }
-
-    /// Counts how often packet pointers became void.
-    pub(super) fn generation(&self) -> u32 {
-        self.generation
-    }
-
-    /// Where the linear part ends.
-    pub(super) fn end(&self) -> u64 {
-        u64::try_from(self.linear).unwrap_or(u64::MAX)
-    }
-
-    /// `bpf_skb_pull_data`: voids every packet pointer, and makes `length` bytes linear (0: as many as are) if the
-    /// packet has them.
-    pub(super) fn pull(&mut self, length: usize) -> bool {
-        self.generation += 1;
-        let fits = length <= self.bytes.len();
-        if fits {
-            self.linear = self.linear.max(length);
-        }
-        fits
-    }
-
-    fn read(&self, offset: i64, length: usize) -> Option<&[u8]> {
-        let start = usize::try_from(offset).ok()?;
-        let linear = self.bytes.get(..self.linear)?;
-        linear.get(start..start.checked_add(length)?)
-    }
-}
-
 impl Machine<'_> {
     pub(super) fn memory(&mut self, op: Op) -> Result<(), FaultKind> {
         match op {
@@ -119,8 +74,16 @@ impl Machine<'_> {
         width: Width,
         src: Operand,
     ) -> Result<(), FaultKind> {
-        let place = base_moved(self.fresh(self.get(base)?)?, offset)?;
-        match (self.operand(src)?, place) {
+        let base = self.fresh(self.get(base)?)?;
+        let value = self.operand(src)?;
+        if let (Value::Context, Operand::Register(_)) = (base, src) {
+            return match value {
+                Value::Scalar(value) => self.context.store(offset, width, value),
+                _ => Err(FaultKind::PointerStored),
+            };
+        }
+        let place = base_moved(base, offset)?;
+        match (value, place) {
             (Value::Scalar(value), _) => self.write(place, width, value),
             (pointer, Value::Stack(at)) if width == Width::DW => {
                 aligned(at, width)?;
@@ -193,10 +156,19 @@ impl Machine<'_> {
     fn write(&mut self, place: Value, width: Width, value: u64) -> Result<(), FaultKind> {
         let all = value.to_le_bytes();
         let bytes = all.get(..width.bytes()).ok_or(FaultKind::OutOfBounds)?;
-        match place {
-            Value::Stack(at) => {
-                aligned(at, width)?;
-                self.stack.write(at, bytes)
+        if let Value::Stack(at) = place {
+            aligned(at, width)?;
+        }
+        self.write_bytes(place, bytes)
+    }
+
+    /// Writes through a pointer, of the program or of a helper.
+    pub(super) fn write_bytes(&mut self, place: Value, bytes: &[u8]) -> Result<(), FaultKind> {
+        match self.fresh(place)? {
+            Value::Stack(at) => self.stack.write(at, bytes),
+            Value::Packet { offset, .. } if self.context.packet_is_writable() => {
+                let written = self.packet.write(offset, bytes);
+                written.ok_or(FaultKind::OutOfBounds)
             }
             Value::Entry { map, entry, offset } => {
                 let value = self.maps.value_mut(map, entry)?;

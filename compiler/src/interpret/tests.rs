@@ -2,6 +2,8 @@
 
 mod faults;
 mod maps;
+mod mutation;
+mod packets;
 mod sockets;
 
 use cranelift_entity::PrimaryMap;
@@ -18,12 +20,25 @@ fn program(section: Section, insns: Vec<Insn>, relocations: &[(u32, MapId)]) -> 
     Program {
         name: "test".to_owned(),
         section,
-        insns,
         relocations: relocations
             .iter()
-            .map(|&(insn, map)| Relocation { insn, map })
+            .map(|&(insn, map)| Relocation {
+                insn,
+                map,
+                value_offset: value_offset(&insns, insn),
+            })
             .collect(),
         lines: Vec::new(),
+        insns,
+    }
+}
+
+/// The offset of a load of a value's address.
+fn value_offset(insns: &[Insn], at: u32) -> Option<u32> {
+    let at = usize::try_from(at).unwrap();
+    match crate::bpf::decode::decode(insns[at], insns.get(at + 1).copied()) {
+        Some(Op::MapValue { offset, .. }) => Some(offset),
+        _ => None,
     }
 }
 
@@ -41,6 +56,7 @@ fn spec(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapS
         value_size,
         max_entries,
         flags: 0,
+        data: None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     Arg, Block, BlockData, End, Function, Inst, Operand, Origin, OriginData, Slot, SlotData, Value,
     ValueData,
 };
-use crate::artifact::Section;
+use crate::artifact::{MapId, Section};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
 
@@ -95,6 +95,12 @@ impl Builder {
             size,
             offset: self.stack + 4,
         })
+    }
+
+    /// A part of a slot as a slot of its own, so that what is never there at the same time can share room.
+    pub fn part(&mut self, slot: Slot, byte: u8, size: u32) -> Slot {
+        let offset = self.function.slots[slot].offset + i16::from(byte);
+        self.function.slots.push(SlotData { size, offset })
     }
 
     /// The place that the first block comes from.
@@ -278,6 +284,48 @@ impl Builder {
             imm,
             width,
         });
+    }
+
+    /// The address `offset` bytes into the only value of a map with contents.
+    pub fn map_value(&mut self, map: MapId, offset: u32) -> Value {
+        let dst = self.value();
+        self.map_value_to(dst, map, offset);
+        dst
+    }
+
+    /// `dst` = the address `offset` bytes into the only value of a map with contents.
+    pub fn map_value_to(&mut self, dst: Value, map: MapId, offset: u32) {
+        self.push(Inst::MapValue { dst, map, offset });
+    }
+
+    /// `lock *(width *)(base + offset) += src`, for [`Width::W`] and [`Width::DW`].
+    pub fn atomic_add(&mut self, base: Value, offset: i16, src: Value, width: Width) {
+        self.push(Inst::AtomicAdd {
+            base,
+            offset,
+            src,
+            width,
+        });
+    }
+
+    /// Puts `new` into `*(u64 *)(base + offset)` if `expected` is there; gives what was there. Only for targets that have
+    /// `atomics`.
+    pub fn compare_exchange(
+        &mut self,
+        base: Value,
+        offset: i16,
+        expected: Value,
+        new: Value,
+    ) -> Value {
+        let dst = self.value();
+        self.push(Inst::CompareExchange {
+            dst,
+            base,
+            offset,
+            expected,
+            new,
+        });
+        dst
     }
 
     /// Calls a helper whose result is not wanted.

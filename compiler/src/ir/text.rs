@@ -83,6 +83,23 @@ impl Display for Inst {
                 imm,
                 width,
             } => write!(f, "store.{width:?} {slot}+{byte}, {imm:#x}"),
+            Self::MapValue { dst, map, offset } => write!(f, "{dst} = &{map}[0]+{offset}"),
+            Self::AtomicAdd {
+                base,
+                offset,
+                src,
+                width,
+            } => write!(f, "atomic_add.{width:?} {base}{offset:+}, {src}"),
+            Self::CompareExchange {
+                dst,
+                base,
+                offset,
+                expected,
+                new,
+            } => write!(
+                f,
+                "{dst} = compare_exchange.DW {base}{offset:+}, {expected}, {new}"
+            ),
             Self::Call { helper, args, dst } => {
                 if let Some(dst) = dst {
                     write!(f, "{dst} = ")?;
@@ -126,15 +143,21 @@ impl Display for End {
             }
             Self::Return(imm) => write!(f, "return {imm}"),
             Self::ReturnValue(value) => write!(f, "return {value}"),
-            Self::Socket(region) => write!(
-                f,
-                "socket {} = {}(&{}, {}) then {}",
-                region.state,
-                region.helper.name(),
-                region.tuple,
-                region.size,
-                region.next
-            ),
+            Self::Socket(region) => {
+                let netns = match region.netns {
+                    Some(netns) => format!(" in {netns}"),
+                    None => String::new(),
+                };
+                write!(
+                    f,
+                    "socket {} = {}(&{}, {}){netns} then {}",
+                    region.state,
+                    region.helper.name(),
+                    region.tuple,
+                    region.size,
+                    region.next
+                )
+            }
             Self::Slot(region) => {
                 let verb = if region.assign { "assign" } else { "present" };
                 write!(

@@ -76,6 +76,9 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
         End::ReturnValue(value) => check.read(*value),
         End::Socket(region) => {
             check.survivor(region.context)?;
+            if let Some(netns) = region.netns {
+                check.slot(netns, 0, 4)?;
+            }
             check.slot(
                 region.tuple,
                 0,
@@ -133,6 +136,23 @@ impl Check<'_> {
             Inst::SetSlot {
                 slot, byte, width, ..
             } => self.access(*slot, *byte, *width)?,
+            Inst::MapValue { dst, .. } => self.write(*dst),
+            Inst::AtomicAdd { base, src, .. } => {
+                self.read(*base)?;
+                self.read(*src)?;
+            }
+            Inst::CompareExchange {
+                dst,
+                base,
+                expected,
+                new,
+                ..
+            } => {
+                [base, expected, new]
+                    .into_iter()
+                    .try_for_each(|value| self.read(*value))?;
+                self.write(*dst);
+            }
             Inst::Call { args, dst, .. } => {
                 args.iter().try_for_each(|arg| self.arg(*arg))?;
                 self.live.clear();

@@ -47,12 +47,22 @@ pub(super) struct Frame {
     pub(super) tuple: Slot,
     /// State of the socket that a lookup found. One byte.
     pub(super) state: Slot,
-    /// `Field::Socket`. One byte.
+    /// The answer to the question that was asked last (see `question`). Four bytes.
     pub(super) answer: Slot,
-    /// Which node of the tree asked for a socket. Four bytes.
+    /// Which node of the tree asked it. Four bytes.
     pub(super) asker: Slot,
-    /// Key of the map `sockets`. Four bytes.
+    /// Key of the map `sockets` or of another map with keys of four bytes.
     pub(super) key: Slot,
+    /// Time to live or hop limit. One byte.
+    pub(super) ttl: Slot,
+    /// The upper six bits of the traffic class. One byte.
+    pub(super) dscp: Slot,
+    /// One more than `Field::Vlan`. Two bytes.
+    pub(super) vlan: Slot,
+    /// Key of a trie: 24 bytes for a live set, 28 for a live map.
+    pub(super) prefix: Slot,
+    /// The id of the network namespace that is looked in. Four bytes.
+    pub(super) netns: Slot,
 }
 
 impl Frame {
@@ -75,9 +85,14 @@ impl Frame {
             outcome: builder.opaque_slot(4),
             tuple: builder.slot(36),
             state: builder.opaque_slot(1),
-            answer: builder.opaque_slot(1),
+            answer: builder.opaque_slot(4),
             asker: builder.opaque_slot(4),
             key: builder.opaque_slot(4),
+            ttl: builder.opaque_slot(1),
+            dscp: builder.opaque_slot(1),
+            vlan: builder.opaque_slot(2),
+            prefix: builder.slot(28),
+            netns: builder.opaque_slot(4),
         }
     }
 }

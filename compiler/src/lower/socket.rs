@@ -1,17 +1,15 @@
 //! The socket question: which socket does the kernel's lookup for this packet find?
 //!
-//! The lookup is one region of code for each family and phase; every node of the tree that asks goes there and comes
-//! back behind it. It uses `bpf_skc_lookup_tcp`, which also finds TIME_WAIT and unfinished handshakes, and
-//! `bpf_sk_lookup_udp`. Both see sockets that an sk_lookup program steers to.
+//! The lookup uses `bpf_skc_lookup_tcp`, which also finds TIME_WAIT and unfinished handshakes, and `bpf_sk_lookup_udp`.
+//! Both see sockets that an sk_lookup program steers to.
 
-use std::collections::BTreeMap;
-
+use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::event::SocketAnswer;
 use crate::hook::Hook;
-use crate::ir::{Block, End, SocketRegion};
-use crate::policy::Family;
+use crate::ir::{Block, End, Slot, SocketRegion};
+use crate::policy::{Family, NetnsId};
 
 use super::{Lowering, frame};
 
@@ -22,54 +20,16 @@ const LISTEN: i32 = 10;
 /// `TCP_NEW_SYN_RECV`
 const NEW_SYN_RECV: i32 = 12;
 
-/// Which part of the program asks. Control flow only goes forward, so each part has a lookup of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    /// The decision tree.
-    Decision,
-    /// The tree of the `count` rules.
-    Counts,
-}
-
-/// Who asks, and where the lookup begins.
-#[derive(Default)]
-pub(super) struct Questions {
-    open: BTreeMap<(Phase, Family), (Block, Vec<Block>)>,
-}
-
 impl Lowering<'_> {
-    /// Ends the current block with the question; the block to go on in, with the answer in its slot.
-    pub(super) fn ask(&mut self, phase: Phase, family: Family) -> Block {
-        let behind = self.head_block();
-        let entry = match self.questions.open.get(&(phase, family)) {
-            Some((entry, _)) => *entry,
-            None => self.head_block(),
-        };
-        let askers = &mut self
-            .questions
-            .open
-            .entry((phase, family))
-            .or_insert_with(|| (entry, Vec::new()))
-            .1;
-        let number = i32::try_from(askers.len()).unwrap_or(i32::MAX);
-        askers.push(behind);
-        self.builder.set_slot(self.frame.asker, 0, number, Width::W);
-        self.builder.jump(entry);
-        behind
-    }
-
-    /// Writes the lookups of a phase that was asked for.
-    pub(super) fn answer(&mut self, phase: Phase) {
-        for family in [Family::V4, Family::V6] {
-            if let Some((entry, askers)) = self.questions.open.remove(&(phase, family)) {
-                self.lookup(entry, &askers, family);
-            }
-        }
-    }
-
-    fn lookup(&mut self, entry: Block, askers: &[Block], family: Family) {
-        self.builder.set_origin(self.head);
-        let done = self.builder.block();
+    /// Writes the lookup from the block `entry` on; every way ends in `done`, with the answer in its slot. It looks in
+    /// the namespace `elsewhere` (with the map that knows the ids of namespaces), else in the interface's own.
+    pub(super) fn find_socket(
+        &mut self,
+        elsewhere: Option<(MapId, NetnsId)>,
+        entry: Block,
+        family: Family,
+        done: Block,
+    ) {
         let [none, listening, established] = [
             SocketAnswer::None,
             SocketAnswer::Listening,
@@ -84,6 +44,10 @@ impl Lowering<'_> {
             block
         });
         self.builder.enter(entry);
+        let netns = elsewhere.map(|(map, netns)| {
+            self.namespace(map, netns, none);
+            self.frame.netns
+        });
         let part = self.builder.load_slot(self.frame.part, 0, Width::B);
         self.builder.leave_if(part, JumpOp::Eq, frame::LATER, none);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
@@ -91,20 +55,18 @@ impl Lowering<'_> {
         self.builder.leave_if(protocol, JumpOp::Eq, 17, udp);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
         self.builder.leave_if(protocol, JumpOp::Ne, 6, none);
-        self.region(Helper::SkcLookupTcp, family);
+        self.region(Helper::SkcLookupTcp, netns, family);
         let state = self.builder.load_slot(self.frame.state, 0, Width::B);
         self.state_is(state, 0, none);
         self.state_is_again(LISTEN, listening);
         self.state_is_again(NEW_SYN_RECV, listening);
         self.builder.jump(established);
         self.builder.enter(udp);
-        self.region(Helper::SkLookupUdp, family);
+        self.region(Helper::SkLookupUdp, netns, family);
         let state = self.builder.load_slot(self.frame.state, 0, Width::B);
         self.state_is(state, 0, none);
         self.state_is_again(ESTABLISHED, established);
         self.builder.jump(listening);
-        self.builder.enter(done);
-        self.dispatch(askers);
     }
 
     fn state_is(&mut self, state: crate::ir::Value, value: i32, then: Block) {
@@ -116,20 +78,9 @@ impl Lowering<'_> {
         self.state_is(state, value, then);
     }
 
-    /// Back behind whoever asked.
-    fn dispatch(&mut self, askers: &[Block]) {
-        let arms: Vec<(u32, Block)> = (0u32..)
-            .zip(askers)
-            .map(|(number, &block)| (number, block))
-            .collect();
-        self.builder
-            .load_slot_to(self.registers.probe, self.frame.asker, 0, Width::W);
-        self.search(&arms, 0);
-    }
-
     /// Fills the tuple in packet order (for packets that leave, as their answer would come), looks up and goes on in a
     /// fresh block.
-    fn region(&mut self, helper: Helper, family: Family) {
+    fn region(&mut self, helper: Helper, netns: Option<Slot>, family: Family) {
         self.tuple(family);
         let next = self.builder.block();
         self.builder.end(End::Socket(SocketRegion {
@@ -140,6 +91,7 @@ impl Lowering<'_> {
                 Family::V4 => 12,
                 Family::V6 => 36,
             },
+            netns,
             state: self.frame.state,
             next,
         }));

@@ -71,6 +71,7 @@ impl Lowering<'_> {
         let v6 = self.decide(Family::V6);
         self.finish(Family::V4);
         self.finish(Family::V6);
+        self.answer_all();
         (v4, v6)
     }
 

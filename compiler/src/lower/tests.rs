@@ -1,5 +1,9 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
+mod made;
+mod reject;
+mod sent;
+
 use sockc_grammar::source::SourceMap;
 
 use crate::event::{Header, Part, Transport};
@@ -14,7 +18,13 @@ const NEXT: i32 = -1;
 fn built(text: &str) -> Built {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
-    let outcome = compile(&sources, id, "t", &Target::baseline());
+    let outcome = compile(
+        &mut sources,
+        id,
+        "t",
+        &Target::baseline(),
+        &mut crate::files::Texts::default(),
+    );
     assert!(!outcome.failed(), "{outcome:?}");
     outcome.built.unwrap()
 }
@@ -31,6 +41,7 @@ fn header(from: &str, to: &str) -> Header {
             flags: 2,
         },
         length: 60,
+        ..Header::PLAIN
     }
 }
 

@@ -13,7 +13,7 @@ use crate::ir::Block;
 use crate::policy::Family;
 
 use super::Lowering;
-use super::socket::Phase;
+use super::question::{self, Phase};
 
 /// An interval's upper bound and where it leads.
 type Arm = (u32, Block);
@@ -61,19 +61,24 @@ impl Lowering<'_> {
             return block;
         }
         let data = &tree.flat.nodes[node];
+        let field = data.field;
+        let asks = question::is_question(field);
+        let low = if asks { question::base(field) } else { 0 };
         let arms: Vec<Arm> = data
             .arms
             .iter()
-            .map(|&(high, target)| (high, self.target(tree, target)))
+            .map(|&(high, target)| (high.saturating_add(low), self.target(tree, target)))
             .collect();
         let block = self.head_block();
         self.builder.enter(block);
-        if data.field == Field::Socket {
-            let search = self.ask(tree.phase, tree.family);
+        if asks {
+            let search = self.ask(tree.phase, tree.family, field);
             self.builder.enter(search);
+            self.read_answer(self.registers.probe, field);
+        } else {
+            self.read(self.registers.probe, field, tree.family);
         }
-        self.read(self.registers.probe, data.field, tree.family);
-        self.search(&arms, 0);
+        self.search(&arms, low);
         tree.blocks.insert(node, block);
         block
     }

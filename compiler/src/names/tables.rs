@@ -26,6 +26,16 @@ pub(super) const SERVICES: &[(&str, u16)] = &[
     ("wireguard", 51820),
 ];
 
+/// DSCP code points: class selectors (RFC 2474), assured forwarding (RFC 2597), expedited forwarding (RFC 3246), voice
+/// admit (RFC 5865) and lower effort (RFC 8622).
+#[rustfmt::skip]
+pub(super) const DSCP: &[(&str, u8)] = &[
+    ("cs0", 0), ("cs1", 8), ("cs2", 16), ("cs3", 24), ("cs4", 32), ("cs5", 40), ("cs6", 48), ("cs7", 56),
+    ("af11", 10), ("af12", 12), ("af13", 14), ("af21", 18), ("af22", 20), ("af23", 22),
+    ("af31", 26), ("af32", 28), ("af33", 30), ("af41", 34), ("af42", 36), ("af43", 38),
+    ("ef", 46), ("va", 44), ("le", 1),
+];
+
 /// ICMP types over IPv4; a name that means one code of a type brings it along.
 pub(super) const ICMP: &[(&str, u8, Option<u8>)] = &[
     ("echo-reply", 0, None),

@@ -5,7 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::artifact::{Artifact, MapSpec, Program, Section};
+use cranelift_entity::PrimaryMap;
+
+use crate::artifact::{
+    Artifact, MapId, MapKind, MapSpec, Program, Relocation, Section, TABLE_LIMIT,
+};
+use crate::bpf::constant::{BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG};
 use crate::bpf::insn::Insn;
 
 /// The opcode of a 64-bit immediate load, which takes two instructions.
@@ -14,6 +19,8 @@ const LOAD_IMM64: u8 = 0x18;
 const MAP_NAME_LIMIT: usize = 15;
 /// `KSYM_NAME_LEN` of the oldest kernels less the zero byte: BTF with a longer name is refused.
 const PROGRAM_NAME_LIMIT: usize = 127;
+/// The smallest page of the machines we run on.
+const PAGE: u32 = 4096;
 /// More programs or maps than this do not fit the 16-bit counts of BTF.
 const COUNT_LIMIT: usize = 0xffff;
 
@@ -22,15 +29,34 @@ pub(super) fn check(artifact: &Artifact) -> Result<(), String> {
     if artifact.programs.len() > COUNT_LIMIT || artifact.maps.len() > COUNT_LIMIT {
         return Err("more than 65535 programs or maps".to_owned());
     }
+    check_netns(artifact)?;
     let mut names = BTreeSet::from([super::types::LICENSE_VARIABLE]);
     for spec in artifact.maps.values() {
         check_name(&spec.name, MAP_NAME_LIMIT, &mut names)?;
-        check_map(spec)?;
+        check_map(spec).map_err(|rule| format!("map `{}`: {rule}", spec.name))?;
     }
     for program in &artifact.programs {
         check_name(&program.name, PROGRAM_NAME_LIMIT, &mut names)?;
-        check_program(program, artifact.maps.len())
+        check_program(program, &artifact.maps)
             .map_err(|rule| format!("program `{}`: {rule}", program.name))?;
+    }
+    Ok(())
+}
+
+/// Namespaces differ, have names that a section's can hold, and have none of their own.
+fn check_netns(artifact: &Artifact) -> Result<(), String> {
+    let mut names = BTreeSet::new();
+    for (name, inner) in &artifact.netns {
+        if name.is_empty() || name.contains('\0') || !names.insert(name) {
+            return Err(format!(
+                "the network namespace {name:?} cannot be named or is there twice"
+            ));
+        }
+        if !inner.netns.is_empty() {
+            return Err(format!(
+                "the network namespace {name:?} has namespaces of its own"
+            ));
+        }
     }
     Ok(())
 }
@@ -58,16 +84,49 @@ fn check_name<'a>(
     Ok(())
 }
 
-/// Every map type in use has keys and values.
-fn check_map(spec: &MapSpec) -> Result<(), String> {
-    if spec.key_size == 0 || spec.value_size == 0 {
-        return Err(format!("map `{}`: a key or value of no bytes", spec.name));
+/// The kernel's rules for each kind, and those of tables.
+fn check_map(spec: &MapSpec) -> Result<(), &'static str> {
+    if let Some(data) = &spec.data {
+        return check_table(spec, data);
+    }
+    match spec.kind {
+        MapKind::RingBuf => check_ring(spec),
+        _ if spec.key_size == 0 || spec.value_size == 0 => Err("a key or value of no bytes"),
+        // A prefix length and 1 to 256 bytes (`LPM_DATA_SIZE_MAX`).
+        MapKind::LpmTrie if !(5..=260).contains(&spec.key_size) => Err("no key of a trie"),
+        MapKind::LpmTrie if spec.flags & BPF_F_NO_PREALLOC == 0 => {
+            Err("a trie without BPF_F_NO_PREALLOC")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A ring has bytes only.
+fn check_ring(spec: &MapSpec) -> Result<(), &'static str> {
+    if spec.key_size != 0 || spec.value_size != 0 {
+        return Err("a ring buffer with keys or values");
+    }
+    if spec.max_entries < PAGE || !spec.max_entries.is_power_of_two() {
+        return Err("a ring buffer's size is a power of two of whole pages");
+    }
+    Ok(())
+}
+
+/// A table is what every loader makes of a section `.rodata.NAME`.
+fn check_table(spec: &MapSpec, data: &[u8]) -> Result<(), &'static str> {
+    if data.is_empty() || data.len() > TABLE_LIMIT {
+        return Err("a table has 1 byte to 4 MiB");
+    }
+    let shape = (spec.kind, spec.key_size, spec.max_entries, spec.flags);
+    let fits = usize::try_from(spec.value_size) == Ok(data.len());
+    if shape != (MapKind::Array, 4, 1, BPF_F_RDONLY_PROG) || !fits {
+        return Err("a table is a read-only array with one entry of its contents' size");
     }
     Ok(())
 }
 
 /// Instructions, relocations and lines fit together.
-fn check_program(program: &Program, maps: usize) -> Result<(), String> {
+fn check_program(program: &Program, maps: &PrimaryMap<MapId, MapSpec>) -> Result<(), String> {
     if program.insns.is_empty() {
         return Err("no instructions".to_owned());
     }
@@ -83,14 +142,35 @@ fn check_program(program: &Program, maps: usize) -> Result<(), String> {
                 relocation.insn
             ));
         }
-        if relocation.map.as_u32() as usize >= maps {
+        let Some(spec) = maps.get(relocation.map) else {
             return Err(format!("{:?} does not exist", relocation.map));
-        }
+        };
+        check_offset(program, relocation, spec)?;
     }
     if !increases(program.relocations.iter().map(|relocation| relocation.insn)) {
         return Err("map references do not increase".to_owned());
     }
     check_lines(program, &starts)
+}
+
+/// Only tables are referred to by the addresses in them, and only so.
+fn check_offset(program: &Program, relocation: &Relocation, spec: &MapSpec) -> Result<(), String> {
+    let at = relocation.insn;
+    let (Some(_), Some(offset)) = (&spec.data, relocation.value_offset) else {
+        let same = spec.data.is_none() && relocation.value_offset.is_none();
+        return if same {
+            Ok(())
+        } else {
+            Err(format!("the map reference at {at} is of the wrong kind"))
+        };
+    };
+    let halves = program.insns.get(at as usize..);
+    let holds = matches!(halves, Some([first, second, ..])
+        if first.imm == 0 && second.imm.cast_unsigned() == offset);
+    if !holds || offset >= spec.value_size {
+        return Err(format!("the table reference at {at} leads elsewhere"));
+    }
+    Ok(())
 }
 
 /// The kernel's rules for line information (`check_btf_line`).

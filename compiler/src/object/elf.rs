@@ -10,8 +10,9 @@ use object::{
 
 use super::layout::{INSN_SIZE, Layout, MAP_SIZE, PlacedProgram};
 use super::types::LICENSE_VARIABLE;
-use super::{BTF, BTF_EXT, LICENSE, LICENSE_TEXT, MANIFEST, MAPS, ObjectError};
-use crate::artifact::Artifact;
+use super::{BTF, BTF_EXT, LICENSE, LICENSE_TEXT, MANIFEST, MAPS, NETNS, ObjectError, TABLE};
+use crate::artifact::{Artifact, MapSpec, Program};
+use crate::bpf::insn::Insn;
 
 /// The bytes of the sections of types and lines.
 pub(super) struct Debug {
@@ -21,12 +22,20 @@ pub(super) struct Debug {
     pub(super) btf_ext: Vec<u8>,
 }
 
+/// The sections that only we read.
+pub(super) struct Extra<'a> {
+    /// `.sockc.manifest`
+    pub(super) manifest: Vec<u8>,
+    /// `.sockc.netns.NAME`, by name.
+    pub(super) netns: Vec<(&'a str, Vec<u8>)>,
+}
+
 /// The file.
 pub(super) fn assemble(
     artifact: &Artifact,
     layout: &Layout<'_>,
     debug: Debug,
-    manifest: Vec<u8>,
+    extra: Extra<'_>,
 ) -> Result<Vec<u8>, ObjectError> {
     let mut file = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     let code = add_code(&mut file, layout);
@@ -43,7 +52,13 @@ pub(super) fn assemble(
     );
     add_section(&mut file, BTF, SectionKind::Other, &debug.btf, 4);
     add_section(&mut file, BTF_EXT, SectionKind::Other, &debug.btf_ext, 4);
-    add_section(&mut file, MANIFEST, SectionKind::Other, &manifest, 1);
+    let manifest = &extra.manifest;
+    add_section(&mut file, MANIFEST, SectionKind::Other, manifest, 1);
+    for (name, object) in &extra.netns {
+        let name = format!("{NETNS}{name}");
+        // Aligned as an ELF file wants to be when it is read in place.
+        add_section(&mut file, &name, SectionKind::Other, object, 8);
+    }
     file.write().map_err(refused)
 }
 
@@ -55,13 +70,25 @@ fn add_code(file: &mut Object<'_>, layout: &Layout<'_>) -> Vec<SectionId> {
         .map(|section| {
             let programs = section.programs.iter();
             let code: Vec<u8> = programs
-                .flat_map(|placed| placed.program.insns.iter())
-                .flat_map(|insn| insn.to_bytes())
+                .flat_map(|placed| as_linked(placed.program))
+                .flat_map(Insn::to_bytes)
                 .collect();
             let name = section.section.name();
             add_section(file, name, SectionKind::Text, &code, u64::from(INSN_SIZE))
         })
         .collect()
+}
+
+/// The instructions as the file holds them: the offset into a table stands in the first half of its load, where loaders
+/// look for it.
+fn as_linked(program: &Program) -> Vec<Insn> {
+    let mut insns = program.insns.clone();
+    for relocation in &program.relocations {
+        if relocation.value_offset.is_some() {
+            super::exchange_halves(&mut insns, relocation.insn);
+        }
+    }
+    insns
 }
 
 /// A symbol for each program, in the artifact's order.
@@ -90,21 +117,41 @@ fn add_functions(
     }
 }
 
-/// The section of maps, all zero bytes, and a symbol for each.
+/// The section of maps, all zero bytes, the sections of tables, and a symbol for each map and table.
 fn add_maps(file: &mut Object<'_>, artifact: &Artifact) -> Vec<SymbolId> {
-    if artifact.maps.is_empty() {
-        return Vec::new();
-    }
     let size = u64::from(MAP_SIZE);
-    let slots = vec![0; artifact.maps.len() * MAP_SIZE as usize];
-    let section = add_section(file, MAPS, SectionKind::Data, &slots, 8);
-    let specs = artifact.maps.values().zip(0..);
-    specs
-        .map(|(spec, index): (_, u64)| {
-            let range = index * size..(index + 1) * size;
-            add_symbol(file, &spec.name, SymbolKind::Data, section, range)
-        })
-        .collect()
+    let specs = artifact.maps.values();
+    let defined = specs.filter(|spec| spec.data.is_none()).count();
+    let slots = vec![0; defined * MAP_SIZE as usize];
+    // An empty section is left out.
+    let section = (defined > 0).then(|| add_section(file, MAPS, SectionKind::Data, &slots, 8));
+    let mut end = 0;
+    let mut symbols = Vec::with_capacity(artifact.maps.len());
+    for spec in artifact.maps.values() {
+        let place = match (&spec.data, section) {
+            (Some(data), _) => (add_table(file, spec, data), 0..data.len() as u64),
+            (None, Some(section)) => {
+                let start = end;
+                end += size;
+                (section, start..end)
+            }
+            (None, None) => continue,
+        };
+        symbols.push(add_symbol(
+            file,
+            &spec.name,
+            SymbolKind::Data,
+            place.0,
+            place.1,
+        ));
+    }
+    symbols
+}
+
+/// The section of a table.
+fn add_table(file: &mut Object<'_>, spec: &MapSpec, data: &[u8]) -> SectionId {
+    let name = format!("{TABLE}{}", spec.name);
+    add_section(file, &name, SectionKind::ReadOnlyData, data, 8)
 }
 
 /// A relocation for each reference to a map.

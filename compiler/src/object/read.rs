@@ -10,9 +10,7 @@ mod lines;
 mod types;
 mod words;
 
-use object::ObjectSymbol;
-
-use super::{BTF, BTF_EXT, MANIFEST, ObjectError, check, manifest};
+use super::{BTF, BTF_EXT, MANIFEST, NETNS, ObjectError, check, manifest};
 use crate::artifact::{Artifact, Manifest};
 use file::File;
 
@@ -38,7 +36,7 @@ pub fn read(bytes: &[u8]) -> Result<Artifact, ObjectError> {
     let symbols = code::symbols(&file)?;
     let mut maps = cranelift_entity::PrimaryMap::new();
     for map in &symbols.maps {
-        maps.push(types.map(map.name().unwrap_or_default())?);
+        maps.push(map.spec(&file, &types)?);
     }
     let mut functions = code::functions(&file, &symbols)?;
     code::add_relocations(&file, &symbols, &mut functions)?;
@@ -47,9 +45,40 @@ pub fn read(bytes: &[u8]) -> Result<Artifact, ObjectError> {
         programs: functions.into_programs(),
         maps,
         manifest,
+        netns: netns(&file)?,
     };
     check::check(&artifact).map_err(ObjectError::damaged)?;
     Ok(artifact)
+}
+
+/// The objects of the `for netns` blocks that travel in this one, by the names of their namespaces: each an object of its
+/// own, as [`super::write()`] would write it.
+///
+/// # Errors
+///
+/// The bytes are no object of this version of sockc, or are damaged.
+pub fn namespaces(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, ObjectError> {
+    let file = File::open(bytes)?;
+    manifest_of(&file)?;
+    let found = file.beginning(NETNS)?.into_iter();
+    Ok(found
+        .map(|(name, object)| (name.to_owned(), object.to_vec()))
+        .collect())
+}
+
+/// The artifacts of the `for netns` blocks. One that has blocks itself is refused before they are read, so that the depth is
+/// bounded whatever the bytes.
+fn netns(file: &File<'_>) -> Result<Vec<(String, Artifact)>, ObjectError> {
+    let mut artifacts = Vec::new();
+    for (name, object) in file.beginning(NETNS)? {
+        if !File::open(object)?.beginning(NETNS)?.is_empty() {
+            return Err(ObjectError::damaged(format!(
+                "the network namespace {name:?} has namespaces of its own"
+            )));
+        }
+        artifacts.push((name.to_owned(), read(object)?));
+    }
+    Ok(artifacts)
 }
 
 /// The manifest of an open object; an object without one is not ours.

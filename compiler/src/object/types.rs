@@ -2,11 +2,12 @@
 //!
 //! A map is a variable in `.maps` whose type says everything. The type is a struct of pointers: to an array as long as the
 //! number meant (`type`, `max_entries`, `map_flags`, `key_size`, `value_size`), or to the type of a key or value. With types
-//! `bpftool map dump` prints names. Socket maps have sizes only: the kernel takes no types for them.
+//! `bpftool map dump` prints names. Socket maps and ring buffers have sizes only: the kernel takes no types for them. A
+//! constant table is a variable of bytes in a section of its own.
 
 use super::btf::{self, Btf, Member, Placed, TypeId};
 use super::layout::MAP_SIZE;
-use super::{LICENSE, LICENSE_TEXT, MAPS, ObjectError};
+use super::{LICENSE, LICENSE_TEXT, MAPS, ObjectError, TABLE};
 use crate::artifact::{Artifact, MapKind, MapSpec, Section};
 
 /// The name of the license's variable; its section's name would confuse assemblers.
@@ -19,6 +20,7 @@ const COUNTER_SIZE: u32 = 16;
 /// Adds what the artifact needs and gives the functions, by program.
 pub(super) fn describe(btf: &mut Btf, artifact: &Artifact) -> Result<Vec<TypeId>, ObjectError> {
     describe_maps(btf, artifact)?;
+    describe_tables(btf, artifact);
     describe_license(btf)?;
     Ok(artifact
         .programs
@@ -27,11 +29,12 @@ pub(super) fn describe(btf: &mut Btf, artifact: &Artifact) -> Result<Vec<TypeId>
         .collect())
 }
 
-/// Every map as a variable, and the section they are in; an empty section is left out, as the kernel refuses it.
+/// Every map but the tables as a variable, and the section they are in; an empty section is left out, as the kernel
+/// refuses it.
 fn describe_maps(btf: &mut Btf, artifact: &Artifact) -> Result<(), ObjectError> {
     let mut variables = Vec::with_capacity(artifact.maps.len());
     let mut end: u32 = 0;
-    for spec in artifact.maps.values() {
+    for spec in artifact.maps.values().filter(|spec| spec.data.is_none()) {
         let definition = definition(btf, spec);
         variables.push(Placed {
             variable: btf.variable(&spec.name, definition),
@@ -46,6 +49,20 @@ fn describe_maps(btf: &mut Btf, artifact: &Artifact) -> Result<(), ObjectError> 
         btf.section(MAPS, end, &variables);
     }
     Ok(())
+}
+
+/// Every table as a variable in its section.
+fn describe_tables(btf: &mut Btf, artifact: &Artifact) {
+    for spec in artifact.maps.values().filter(|spec| spec.data.is_some()) {
+        let byte = btf.integer(btf::U8);
+        let bytes = btf.array(byte, spec.value_size);
+        let placed = Placed {
+            variable: btf.variable(&spec.name, bytes),
+            offset: 0,
+            size: spec.value_size,
+        };
+        btf.section(&format!("{TABLE}{}", spec.name), spec.value_size, &[placed]);
+    }
 }
 
 /// The license as a variable in its section.
@@ -88,12 +105,16 @@ fn definition(btf: &mut Btf, spec: &MapSpec) -> TypeId {
 
 /// The attributes of key and value. The kernel wants types for both or for neither.
 fn key_and_value(btf: &mut Btf, spec: &MapSpec) -> [(&'static str, TypeId); 2] {
-    if matches!(spec.kind, MapKind::SockMap | MapKind::SockHash) {
+    let untyped = [MapKind::SockMap, MapKind::SockHash, MapKind::RingBuf];
+    if untyped.contains(&spec.kind) {
         let key = number(btf, spec.key_size);
         let value = number(btf, spec.value_size);
         return [("key_size", key), ("value_size", value)];
     }
-    let key = plain(btf, spec.key_size);
+    let key = match spec.kind {
+        MapKind::LpmTrie => prefix(btf, spec.key_size),
+        _ => plain(btf, spec.key_size),
+    };
     let value = match spec.kind {
         MapKind::SkStorage => stored(btf, spec.value_size),
         _ if spec.name == COUNTERS && spec.value_size == COUNTER_SIZE => counter(btf),
@@ -129,6 +150,16 @@ fn counter(btf: &mut Btf) -> TypeId {
     let of = btf.integer(btf::U64);
     let members = [("packets", 0), ("bytes", 8)].map(|(name, offset)| Member { name, of, offset });
     btf.structure("counter", COUNTER_SIZE, &members)
+}
+
+/// `struct prefix { __u32 length; __u8 address[…]; }`: the kernel wants a struct (`trie_check_btf`).
+fn prefix(btf: &mut Btf, size: u32) -> TypeId {
+    let length = btf.integer(btf::U32);
+    let byte = btf.integer(btf::U8);
+    let address = btf.array(byte, size.saturating_sub(4));
+    let members = [("length", length, 0), ("address", address, 4)];
+    let members = members.map(|(name, of, offset)| Member { name, of, offset });
+    btf.structure("prefix", size, &members)
 }
 
 /// `struct stored { … value; }`: what a socket keeps.

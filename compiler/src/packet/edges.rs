@@ -45,6 +45,10 @@ pub fn arbitrary_header(rng: &mut Rng) -> Header {
         icmp: vec![(rng.byte(), rng.byte())],
         flags: vec![rng.byte()],
         lengths: vec![0, rng.word() % 1500],
+        ttls: vec![rng.byte()],
+        dscps: vec![rng.byte() & 0x3f],
+        vlans: vec![None, None, Some(rng.half() & 0x0fff)],
+        marks: vec![0, rng.word()],
     };
     values.protocols.retain(|&number| possible(family, number));
     let edges = Edges {
@@ -100,6 +104,10 @@ impl Edges<'_> {
             part,
             transport,
             length: wanted.clamp(shortest, longest_length(family)),
+            ttl: self.pick(rng, |values| &values.ttls).unwrap_or(64),
+            dscp: self.pick(rng, |values| &values.dscps).unwrap_or(0),
+            vlan: self.pick(rng, |values| &values.vlans).unwrap_or(None),
+            mark: self.pick(rng, |values| &values.marks).unwrap_or(0),
         }
     }
 

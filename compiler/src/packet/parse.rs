@@ -12,6 +12,7 @@
 //! - After a fragment header with an offset the walk stops: that header's protocol is the packet's, even if it names an
 //!   extension header. With several fragment headers the packet is what the strongest says: an atomic one does not make
 //!   a first fragment whole again.
+//! - The packet mark is no part of a frame: it is 0 here, and the caller's to set.
 //! - A payload length of 0 in IPv6 means 0 bytes. Jumbograms and joined segments beyond 64 KiB are the hook's business.
 
 use std::net::IpAddr;
@@ -40,11 +41,15 @@ pub enum Layout {
 pub fn parse(frame: &[u8], layout: Layout) -> Parsed {
     let link = match layout {
         Layout::Ethernet => ethernet(frame),
-        Layout::Bare(kind) => Link::Packet(kind, frame),
+        Layout::Bare(kind) => Link::Packet(kind, frame, None),
     };
     let header = match link {
-        Link::Packet(ETH_P_IP, packet) => ipv4(packet),
-        Link::Packet(ETH_P_IPV6, packet) => ipv6(packet),
+        Link::Packet(ETH_P_IP, packet, vlan) => {
+            ipv4(packet).map(|header| Header { vlan, ..header })
+        }
+        Link::Packet(ETH_P_IPV6, packet, vlan) => {
+            ipv6(packet).map(|header| Header { vlan, ..header })
+        }
         Link::Packet(..) | Link::Cut => return Parsed::NotIp,
         Link::TooManyTags => return Parsed::Malformed,
     };
@@ -52,8 +57,8 @@ pub fn parse(frame: &[u8], layout: Layout) -> Parsed {
 }
 
 enum Link<'a> {
-    /// An EtherType that is no VLAN tag, and what follows.
-    Packet(u16, &'a [u8]),
+    /// An EtherType that is no VLAN tag, what follows, and the identifier in the outer tag.
+    Packet(u16, &'a [u8], Option<u16>),
     Cut,
     TooManyTags,
 }
@@ -64,19 +69,21 @@ fn ethernet(frame: &[u8]) -> Link<'_> {
     };
     let [.., high, low] = *addresses_and_kind;
     let mut kind = u16::from_be_bytes([high, low]);
+    let mut outer = None;
     for _ in 0..VLAN_TAGS {
         if !is_vlan(kind) {
-            return Link::Packet(kind, rest);
+            return Link::Packet(kind, rest, outer);
         }
-        let Some((&[_, _, high, low], behind)) = rest.split_first_chunk::<4>() else {
+        let Some((&[tag, id, high, low], behind)) = rest.split_first_chunk::<4>() else {
             return Link::Cut;
         };
+        outer = outer.or(Some(u16::from_be_bytes([tag, id]) & 0x0fff));
         (kind, rest) = (u16::from_be_bytes([high, low]), behind);
     }
     if is_vlan(kind) {
         return Link::TooManyTags;
     }
-    Link::Packet(kind, rest)
+    Link::Packet(kind, rest, outer)
 }
 
 fn is_vlan(kind: u16) -> bool {
@@ -103,6 +110,10 @@ fn ipv4(packet: &[u8]) -> Option<Header> {
         part,
         transport: transport(Family::V4, head[9], part, body)?,
         length: u32::from(total),
+        ttl: head[8],
+        dscp: head[1] >> 2,
+        vlan: None,
+        mark: 0,
     })
 }
 
@@ -122,6 +133,10 @@ fn ipv6(packet: &[u8]) -> Option<Header> {
         part: walked.part,
         transport: transport(Family::V6, walked.protocol, walked.part, walked.rest)?,
         length: 40 + u32::from(payload),
+        ttl: head[7],
+        dscp: (head[0] & 0x0f) << 2 | head[1] >> 6,
+        vlan: None,
+        mark: 0,
     })
 }
 

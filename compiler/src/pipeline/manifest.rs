@@ -1,17 +1,22 @@
 //! What a runtime needs to know: counter slots, socket slots, groups, sources.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use cranelift_entity::SecondaryMap;
 use sockc_grammar::source::SourceMap;
 
+use super::live;
 use super::{DIRECTIONS, bare, direction_name, suffixed};
 use crate::artifact::{
-    Attach, AttachPoint, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot,
+    Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SlotOrigin,
     SocketSlots,
 };
 use crate::hook::Hook;
-use crate::lower::{self, CounterSlots};
+use crate::lower::{self, CounterSlots, Maps};
 use crate::place::Chain;
-use crate::policy::{Action, Direction, Family, GroupId, Policy};
+use crate::policy::{
+    DefaultVerdict, Direction, Family, GroupId, Listen, Policy, Socket, SocketOrigin,
+};
 use crate::target::Target;
 
 /// Slots of the maps `counters` and `sockets`.
@@ -41,7 +46,7 @@ impl Slots {
         let mut directions = Vec::new();
         for direction in DIRECTIONS {
             let default = policy.default_of(direction).map(|line| {
-                let verdict = if line.allow { "allow" } else { "drop" };
+                let verdict = default_word(line.verdict);
                 let mut counter = bare(
                     CounterKind::Default,
                     line.place.text.clone(),
@@ -49,14 +54,14 @@ impl Slots {
                     verdict,
                 );
                 counter.file.clone_from(&line.place.file);
+                counter.log = line.log.as_ref().map(|log| log.text.clone());
                 counter.line = line.place.line;
                 push(&mut counters, counter)
             });
             let malformed = has_packets(direction, chains).then(|| {
-                let verdict = if policy.default_of(direction).is_some_and(|line| !line.allow) {
-                    "drop"
-                } else {
-                    "allow"
+                let verdict = match policy.default_of(direction).map(|line| line.verdict) {
+                    Some(DefaultVerdict::Drop | DefaultVerdict::Reject) => "drop",
+                    Some(DefaultVerdict::Allow) | None => "allow",
                 };
                 let counter = bare(
                     CounterKind::Malformed,
@@ -127,18 +132,18 @@ fn rule_counter(rule: &crate::policy::Rule) -> Counter {
         file: rule.place.file.clone(),
         line: rule.place.line,
         direction: direction_name(rule.direction).into(),
-        verdict: verb(rule.action).into(),
+        verdict: rule.audit.unwrap_or(rule.action.into()).word().into(),
+        audit: rule.audit.is_some(),
+        log: rule.log.as_ref().map(|log| log.text.clone()),
     }
 }
 
-/// The verb of an action.
-fn verb(action: Action) -> &'static str {
-    match action {
-        Action::Allow => "allow",
-        Action::Drop => "drop",
-        Action::Count => "count",
-        Action::Redirect(_) => "redirect",
-        Action::Shortcut(_) => "shortcut",
+/// The verb of a default.
+fn default_word(verdict: DefaultVerdict) -> &'static str {
+    match verdict {
+        DefaultVerdict::Allow => "allow",
+        DefaultVerdict::Drop => "drop",
+        DefaultVerdict::Reject => "reject",
     }
 }
 
@@ -146,9 +151,8 @@ fn socket_slots(policy: &Policy) -> (lower::SocketSlots, u32) {
     let mut slots = SecondaryMap::new();
     let mut next = 0u32;
     for (socket, data) in &policy.sockets {
-        slots[socket] = data
-            .listen
-            .iter()
+        slots[socket] = addresses(data)
+            .into_iter()
             .map(|listen| {
                 next += 1;
                 (Family::of(listen.address), listen.protocol, next - 1)
@@ -158,19 +162,37 @@ fn socket_slots(policy: &Policy) -> (lower::SocketSlots, u32) {
     (slots, next)
 }
 
+/// The addresses that a named socket's slots are for: those that it declares, else an unspecified one for each family
+/// and protocol.
+fn addresses(socket: &Socket) -> Vec<Listen> {
+    let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    match socket.origin.listen() {
+        Some(listen) => listen.to_vec(),
+        None => any
+            .into_iter()
+            .flat_map(|address| [6, 17].map(|protocol| (address, protocol)))
+            .map(|(address, protocol)| Listen {
+                protocol,
+                address,
+                port: 0,
+            })
+            .collect(),
+    }
+}
+
 /// The manifest of a policy.
 pub(super) fn manifest(
     policy: &Policy,
     sources: &SourceMap,
     slots: &Slots,
     programs: Vec<Attach>,
+    maps: &Maps,
     groups: &[GroupId],
     target: &Target,
 ) -> Manifest {
-    // Where nothing is steered there is no map of sockets, and nothing that would need them.
-    let steers = programs
-        .iter()
-        .any(|attach| attach.point == AttachPoint::SkLookup);
+    // Where nothing is steered there is no map of sockets, and nothing that would need them. Live maps name sockets by
+    // their place in the list.
+    let steers = maps.sockets.is_some() || !policy.live_maps.is_empty();
     Manifest {
         version: MANIFEST_VERSION,
         policy: policy.name.clone(),
@@ -192,6 +214,11 @@ pub(super) fn manifest(
             })
             .collect(),
         counters: slots.counters.clone(),
+        classes: live::classes(policy),
+        sets: live::sets(policy),
+        maps: live::maps(policy),
+        ports: policy.ports.values().cloned().collect(),
+        namespaces: policy.namespaces.values().cloned().collect(),
         sources: sources
             .iter()
             .map(|(_, source)| (source.name.clone(), source.text.clone()))
@@ -204,9 +231,14 @@ fn named_socket(socket: &crate::policy::Socket, slots: &[(Family, u8, u32)]) -> 
     SocketSlots {
         name: socket.name.clone(),
         drop_if_absent: socket.drop_if_absent,
-        slots: socket
-            .listen
-            .iter()
+        origin: match &socket.origin {
+            SocketOrigin::Listen(_) => SlotOrigin::Listen,
+            SocketOrigin::Process { pid_file, .. } => SlotOrigin::Process(pid_file.clone()),
+            SocketOrigin::Registered => SlotOrigin::Registered,
+            SocketOrigin::Systemd { unit, name } => SlotOrigin::Systemd(unit.clone(), name.clone()),
+        },
+        slots: addresses(socket)
+            .into_iter()
             .zip(slots)
             .map(|(listen, &(.., index))| Slot {
                 index,

@@ -9,6 +9,8 @@ use crate::policy::{Action, Policy, Rule};
 pub const ALLOW_AHEAD: Code = Code("E0310");
 /// A `count … at tc` of packets that a rule `at xdp` drops.
 pub const COUNT_UNSEEN: Code = Code("E0311");
+/// A rule `at xdp` behind one that only tc can evaluate, for some of the same packets.
+pub const TOO_EARLY: Code = Code("E0312");
 /// A policy whose diagrams are larger than the budget: the pipeline's code, met here first.
 pub const TOO_LARGE: Code = Code("E0402");
 
@@ -21,6 +23,10 @@ pub const CODES: &[(Code, &str)] = &[
     (
         COUNT_UNSEEN,
         "a count at tc of packets that a rule at xdp drops",
+    ),
+    (
+        TOO_EARLY,
+        "a rule at xdp that would run ahead of one before it in the list",
     ),
 ];
 
@@ -57,6 +63,32 @@ pub(super) fn count_unseen(count: &Rule, drop: &Rule) -> Diagnostic {
     )
     .also(drop.place.span, "this rule drops some of them at xdp")
     .help("leave `at tc` out, or `at xdp` out of the rule that drops")
+}
+
+/// `rule` says `at xdp`, and `ahead`, before it in the list, decides some of the same packets at tc.
+pub(super) fn too_early(ahead: &Rule, rule: &Rule) -> Diagnostic {
+    Diagnostic::error(
+        TOO_EARLY,
+        "this rule would run ahead of one that stands before it",
+        rule.place.span,
+        "xdp runs ahead of tc",
+    )
+    .also(
+        ahead.place.span,
+        "this rule is for some of the same packets, and can only run at tc",
+    )
+    .help("leave `at xdp` out, or put this rule first")
+}
+
+/// `rule` allows by a rate `at xdp`, and there is a chain at tc, which could not tell what it let pass.
+pub(super) fn rate_too_early(rule: &Rule) -> Diagnostic {
+    Diagnostic::error(
+        TOO_EARLY,
+        "this rule would be asked twice",
+        rule.place.span,
+        "other rules run at tc, which cannot ask for the rate again",
+    )
+    .help("leave `at xdp` out")
 }
 
 /// The diagrams grew past the budget; `None` for a policy without rules, which makes none.

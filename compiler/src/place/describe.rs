@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Chain, Effect};
 use crate::hook::Hook;
-use crate::policy::{Direction, Place, Policy, RuleId};
+use crate::policy::{DefaultVerdict, Direction, Place, Policy, RuleId};
 
 /// For each rule in source order, then each default: what it is at each hook, where it counts, and why.
 #[must_use]
@@ -19,10 +19,11 @@ pub fn describe(policy: &Policy, chains: &[Chain]) -> String {
         let own = |chain: &&Chain| runs(chain.hook, line.direction);
         for chain in chains.iter().filter(own) {
             let default = chain.default;
-            let effect = match (default.allow, line.allow) {
-                (true, false) => "pass",
-                (true, true) => "allow",
-                (false, _) => "drop",
+            let effect = match (default.verdict, line.verdict) {
+                (DefaultVerdict::Allow, DefaultVerdict::Drop | DefaultVerdict::Reject) => "pass",
+                (DefaultVerdict::Allow, DefaultVerdict::Allow) => "allow",
+                (DefaultVerdict::Drop, _) => "drop",
+                (DefaultVerdict::Reject, _) => "reject",
             };
             let reason = default_reason(chain, chains);
             row(&mut text, policy, chain, effect, default.counts, reason);
@@ -77,6 +78,8 @@ fn effect_word(effect: Effect) -> &'static str {
     match effect {
         Effect::Allow => "allow",
         Effect::Drop => "drop",
+        Effect::Reject => "reject",
+        Effect::Forward => "redirect",
         Effect::Count => "count",
         Effect::Pass => "pass",
         Effect::RedirectPass => "watch",

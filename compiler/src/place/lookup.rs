@@ -11,7 +11,7 @@ use super::{Chain, DefaultEntry, Effect, Entry, at_home, codes};
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::hook::Hook;
-use crate::policy::{Action, Direction, Policy, Rule, RuleId};
+use crate::policy::{Action, DefaultVerdict, Direction, Policy, Rule, RuleId};
 
 /// The chain, if any rule is at home in it.
 pub(super) fn chain(
@@ -26,9 +26,10 @@ pub(super) fn chain(
     Ok(Some(Chain {
         hook: Hook::SkLookup,
         group: None,
+        class: None,
         entries,
         default: DefaultEntry {
-            allow: true,
+            verdict: DefaultVerdict::Allow,
             counts: false,
         },
     }))
@@ -38,8 +39,8 @@ pub(super) fn chain(
 fn is_own(rule: &Rule) -> bool {
     match rule.action {
         Action::Redirect(_) => true,
-        Action::Allow | Action::Count => rule.at == Some(Hook::SkLookup),
-        Action::Drop | Action::Shortcut(_) => false,
+        Action::Allow | Action::Count | Action::Reject => rule.at == Some(Hook::SkLookup),
+        Action::Drop | Action::Forward(_) | Action::Shortcut(_) => false,
     }
 }
 
@@ -83,7 +84,7 @@ impl<'a> Behind<'a> {
     }
 
     fn add(&mut self, store: &mut Store, id: RuleId, rule: &Rule) -> Result<(), BudgetExceeded> {
-        let matched = lookups(store, rule)?;
+        let matched = lookups(store, id, rule)?;
         self.own.push((id, matched));
         self.any = store.or(matched, self.any)?;
         Ok(())
@@ -103,7 +104,7 @@ impl<'a> Behind<'a> {
         if !store.meet(matched, self.any)? {
             return Ok(None);
         }
-        if let Some(why) = unreadable(&rule.matches, Hook::SkLookup) {
+        if let Some(why) = unreadable(id, rule, Hook::SkLookup) {
             let own = self.nearest(store, matched)?;
             errors.extend(own.map(|own| codes::allow_ahead(rule, own, why)));
             return Ok(None);
@@ -136,12 +137,12 @@ impl<'a> Behind<'a> {
 fn left_over(store: &mut Store, rules: &[(RuleId, &Rule)]) -> Result<Vec<Node>, BudgetExceeded> {
     let mut taken = Node::FALSE;
     let mut left = Vec::with_capacity(rules.len());
-    for &(_, rule) in rules {
-        let all = lookups(store, rule)?;
+    for &(id, rule) in rules {
+        let all = lookups(store, id, rule)?;
         let free = store.not(taken)?;
         left.push(store.and(all, free)?);
         let readable =
-            rule.action == Action::Allow && unreadable(&rule.matches, Hook::SkLookup).is_none();
+            rule.action == Action::Allow && unreadable(id, rule, Hook::SkLookup).is_none();
         if rule.action.decides() && (is_own(rule) || readable) {
             taken = store.or(taken, all)?;
         }
@@ -150,8 +151,8 @@ fn left_over(store: &mut Store, rules: &[(RuleId, &Rule)]) -> Result<Vec<Node>, 
 }
 
 /// The packets of a rule for which a lookup is made.
-fn lookups(store: &mut Store, rule: &Rule) -> Result<Node, BudgetExceeded> {
-    let matched = rule_diagram(store, rule, Scope::default())?;
+fn lookups(store: &mut Store, id: RuleId, rule: &Rule) -> Result<Node, BudgetExceeded> {
+    let matched = rule_diagram(store, id, rule, Scope::default())?;
     let new = new_flow(store)?;
     store.and(matched, new)
 }

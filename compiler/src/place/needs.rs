@@ -2,31 +2,98 @@
 
 use crate::field::Field;
 use crate::hook::{Ability, Hook};
-use crate::policy::{Condition, Match, SocketTest};
+use crate::policy::{Addresses, Condition, Rule, RuleId, Side, SocketTest};
 
-/// Why a hook cannot evaluate the conditions of a match, if it cannot.
-pub(super) fn unreadable(matches: &Match, hook: Hook) -> Option<&'static str> {
-    matches
-        .conditions
-        .iter()
-        .find_map(|condition| unreadable_condition(condition, hook))
+/// Why a hook cannot evaluate a rule, if it cannot.
+pub(super) fn unreadable(id: RuleId, rule: &Rule, hook: Hook) -> Option<&'static str> {
+    fields(id, rule)
+        .into_iter()
+        .filter(|field| !known_at_lookup(rule, hook, *field))
+        .find_map(|field| match hook.reads(field) {
+            Ability::Yes | Ability::IfAsked(_) => None,
+            Ability::No(reason) => Some(reason),
+        })
 }
 
-fn unreadable_condition(condition: &Condition, hook: Hook) -> Option<&'static str> {
-    let field = match condition {
-        Condition::No(inner) => return unreadable_condition(inner, hook),
-        Condition::AnyOf(list) => {
-            return list.iter().find_map(|one| unreadable_condition(one, hook));
+/// Whether a hook can evaluate a rule and say its verdict, as it stands: what a hook can only if a rule asks for it, it
+/// can for a rule that names the hook.
+pub(super) fn readable_unasked(id: RuleId, rule: &Rule, hook: Hook) -> bool {
+    let can = |ability| match ability {
+        Ability::Yes => true,
+        Ability::IfAsked(_) => rule.at == Some(hook),
+        Ability::No(_) => false,
+    };
+    can(hook.does(rule.action.into()))
+        && fields(id, rule)
+            .into_iter()
+            .all(|field| can(hook.reads(field)))
+}
+
+/// No lookup is made for packets of an established socket, so there the answer is known where that alone is asked.
+fn known_at_lookup(rule: &Rule, hook: Hook, field: Field) -> bool {
+    fn only_established(condition: &Condition) -> bool {
+        match condition {
+            Condition::No(inner) => only_established(inner),
+            Condition::AnyOf(list) => list.iter().all(only_established),
+            Condition::Socket { test, netns: None } => *test == SocketTest::Established,
+            _ => true,
         }
-        // No lookup is made for packets of an established socket, so the answer is known there: no.
-        Condition::Socket(SocketTest::Established) if hook == Hook::SkLookup => return None,
-        Condition::Socket(_) => Field::Socket,
+    }
+    hook == Hook::SkLookup
+        && field == Field::Socket
+        && rule.rate.is_none()
+        && rule.matches.conditions.iter().all(only_established)
+}
+
+/// The fields that a rule depends on beside family, protocol, addresses and ports.
+pub(super) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
+    let mut fields = Vec::new();
+    for (side, member) in [
+        (&rule.matches.to, Field::ToIn as fn(_) -> _),
+        (&rule.matches.from, Field::FromIn),
+    ] {
+        let Some(Side::Endpoints { endpoints, .. }) = side else {
+            continue;
+        };
+        fields.extend(
+            endpoints
+                .iter()
+                .filter_map(|endpoint| match endpoint.addresses {
+                    Addresses::Set(set) => Some(member(set)),
+                    Addresses::Ranges(_) => None,
+                }),
+        );
+    }
+    let types = rule
+        .matches
+        .protocols
+        .iter()
+        .any(|one| !one.icmp.is_empty());
+    fields.extend(types.then_some(Field::Icmp));
+    fields.extend(rule.matches.on.is_some().then_some(Field::Interface));
+    for condition in &rule.matches.conditions {
+        of_condition(condition, &mut fields);
+    }
+    fields.extend(rule.rate.is_some().then_some(Field::Fits(id)));
+    fields
+}
+
+fn of_condition(condition: &Condition, fields: &mut Vec<Field>) {
+    fields.push(match condition {
+        Condition::No(inner) => return of_condition(inner, fields),
+        Condition::AnyOf(list) => {
+            return list.iter().for_each(|one| of_condition(one, fields));
+        }
+        Condition::Socket { netns, .. } => netns.map_or(Field::Socket, Field::SocketIn),
+        Condition::SockAbsent(socket) => Field::Absent(*socket),
+        Condition::Entry { map, .. } => Field::Entry(*map),
         Condition::TcpFlags { .. } => Field::TcpFlags,
         Condition::Fragment => Field::Fragment,
         Condition::Length { .. } => Field::Length,
-    };
-    match hook.reads(field) {
-        Ability::Yes => None,
-        Ability::No(reason) => Some(reason),
-    }
+        Condition::Ttl { .. } => Field::Ttl,
+        Condition::Dscp(_) => Field::Dscp,
+        // Every byte of the mark is read alike.
+        Condition::Mark { .. } => Field::Mark0,
+        Condition::Vlan(_) => Field::Vlan,
+    });
 }

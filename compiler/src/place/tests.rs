@@ -50,7 +50,11 @@ fn sketch(chains: &[Chain]) -> Vec<String> {
         .iter()
         .map(|chain| {
             let entries: Vec<String> = chain.entries.iter().map(entry).collect();
-            let default = if chain.default.allow { "allow" } else { "drop" };
+            let default = match chain.default.verdict {
+                DefaultVerdict::Allow => "allow",
+                DefaultVerdict::Drop => "drop",
+                DefaultVerdict::Reject => "reject",
+            };
             let counts = if chain.default.counts { "+" } else { "" };
             format!(
                 "{:?}: {} | {default}{counts}",
@@ -86,8 +90,14 @@ fn at(hook: Hook, data: Rule) -> Rule {
 }
 
 const SHORT: Condition = Condition::Length { low: 0, high: 99 };
-const EXISTS: Condition = Condition::Socket(SocketTest::Exists);
-const ESTABLISHED: Condition = Condition::Socket(SocketTest::Established);
+const EXISTS: Condition = Condition::Socket {
+    test: SocketTest::Exists,
+    netns: None,
+};
+const ESTABLISHED: Condition = Condition::Socket {
+    test: SocketTest::Established,
+    netns: None,
+};
 
 #[test]
 fn rules_run_at_xdp_and_redirects_at_the_lookup() {

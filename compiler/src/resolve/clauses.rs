@@ -2,7 +2,7 @@
 //!
 //! That each is there at most once is the parser's to see.
 
-use sockc_grammar::ast::{Clause, Condition, HookName, Side, Target};
+use sockc_grammar::ast::{Clause, Condition, HookName, Log, Rate, Side, Target};
 use sockc_grammar::source::{Span, Spanned};
 
 use super::pending::{self, Pending};
@@ -16,6 +16,11 @@ pub(super) struct Clauses<'a> {
     pub(super) conditions: &'a [Spanned<Condition>],
     pub(super) at: Option<&'a Spanned<HookName>>,
     pub(super) target: Option<(&'a Target, Span)>,
+    /// True for `above`.
+    pub(super) rate: Option<(bool, &'a Rate, Span)>,
+    pub(super) mark: Option<(&'a Spanned<u64>, Span)>,
+    pub(super) log: Option<(&'a Log, Span)>,
+    pub(super) note: Option<&'a Spanned<String>>,
 }
 
 impl<'a> Clauses<'a> {
@@ -38,12 +43,12 @@ impl<'a> Clauses<'a> {
             Clause::At(hook) if hook.value == HookName::SkSkb => refuse(pending::SK_SKB),
             Clause::At(hook) => self.at = Some(hook),
             Clause::Target(target) => self.target = Some((target, span)),
-            // A note is for people; it changes nothing.
-            Clause::Note(_) => {}
+            Clause::Note(note) => self.note = Some(note),
             Clause::OnZone(_) | Clause::OnInterface(_) => refuse(pending::ON),
-            Clause::Above(_) | Clause::UpTo(_) => refuse(pending::RATE),
-            Clause::Mark(_) => refuse(pending::MARK),
-            Clause::Log(_) => refuse(pending::LOG),
+            Clause::Above(rate) => self.rate = Some((true, rate, span)),
+            Clause::UpTo(rate) => self.rate = Some((false, rate, span)),
+            Clause::Mark(number) => self.mark = Some((number, span)),
+            Clause::Log(log) => self.log = Some((log, span)),
         }
     }
 }

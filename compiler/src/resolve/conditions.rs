@@ -1,50 +1,122 @@
 //! The conditions of a rule.
 
-use sockc_grammar::ast::{Comparison, Condition as Written, SocketState, TcpFlag};
+use cranelift_entity::PrimaryMap;
+use sockc_grammar::ast::{Condition as Written, Name, SocketState, TcpFlag};
+use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Spanned;
 
-use super::pending::{self, Pending};
+use super::codes;
+use super::declared::Declared;
+use super::kernel_names;
+use super::numbers::{self, Checked, compared};
 use super::report::Report;
-use crate::policy::{Condition, SocketTest};
+use crate::policy::{Condition, NetnsId, SocketId, SocketTest};
 
-/// Every condition; those without meaning are refused.
-pub(super) fn conditions(
-    written: &[Spanned<Written>],
-    report: &mut Report,
-) -> Option<Vec<Condition>> {
-    let found: Vec<_> = written
-        .iter()
-        .map(|condition| one_condition(condition, report))
-        .collect();
-    found.into_iter().collect()
+/// What the names in conditions stand for.
+pub(super) struct Names<'a> {
+    /// The named sockets; `None` for those that are wrong.
+    pub(super) sockets: &'a Declared<Option<SocketId>>,
+    /// The network namespaces that conditions have named so far.
+    pub(super) namespaces: &'a mut PrimaryMap<NetnsId, String>,
 }
 
-fn one_condition(written: &Spanned<Written>, report: &mut Report) -> Option<Condition> {
-    let mut refuse = |pending: Pending| {
-        pending::refuse(pending, written.span, report);
-        None
-    };
-    match &written.value {
-        Written::No(inner) => Some(Condition::No(Box::new(one_condition(inner, report)?))),
-        Written::AnyOf(any) => Some(Condition::AnyOf(conditions(any, report)?)),
-        Written::Socket { netns: Some(_), .. } => refuse(pending::IN_NETNS),
-        Written::Socket { state, netns: None } => Some(Condition::Socket(match state {
+impl Names<'_> {
+    /// Every condition; every wrong one is reported.
+    pub(super) fn conditions(
+        &mut self,
+        written: &[Spanned<Written>],
+        report: &mut Report,
+    ) -> Option<Vec<Condition>> {
+        let found: Vec<_> = written
+            .iter()
+            .map(|condition| self.one(&condition.value, report))
+            .collect();
+        found.into_iter().collect()
+    }
+
+    fn one(&mut self, written: &Written, report: &mut Report) -> Option<Condition> {
+        match written {
+            Written::No(inner) => Some(Condition::No(Box::new(self.one(&inner.value, report)?))),
+            Written::AnyOf(any) => Some(Condition::AnyOf(self.conditions(any, report)?)),
+            Written::Socket { state, netns } => self.socket(*state, netns.as_ref(), report),
+            Written::SockAbsent(name) => self.absent(name, report),
+            Written::TcpFlags { set, clear } => Some(Condition::TcpFlags {
+                set: flag_bits(set),
+                clear: flag_bits(clear),
+            }),
+            Written::Fragment => Some(Condition::Fragment),
+            Written::Length(comparison, number) => {
+                // Lengths beyond every packet's may be compared with.
+                let (low, high) = compared(*comparison, number.value, u32::MAX);
+                Some(Condition::Length { low, high })
+            }
+            Written::Ttl(comparison, number) => {
+                let number = report.checked(numbers::ttl(number))?;
+                let (low, high) = compared(*comparison, number.into(), u8::MAX.into());
+                Some(Condition::Ttl { low, high })
+            }
+            Written::Dscp(value) => report.checked(numbers::dscp(value)).map(Condition::Dscp),
+            Written::Vlan(id) => report.checked(numbers::vlan(id)).map(Condition::Vlan),
+            Written::Mark { value, mask } => report.checked(mark(value, mask.as_ref())),
+        }
+    }
+
+    fn socket(
+        &mut self,
+        state: SocketState,
+        netns: Option<&Spanned<String>>,
+        report: &mut Report,
+    ) -> Option<Condition> {
+        let test = match state {
             SocketState::Exists => SocketTest::Exists,
             SocketState::Established => SocketTest::Established,
             SocketState::Listening => SocketTest::Listening,
-        })),
-        Written::TcpFlags { set, clear } => Some(Condition::TcpFlags {
-            set: flag_bits(set),
-            clear: flag_bits(clear),
-        }),
-        Written::Fragment => Some(Condition::Fragment),
-        Written::Length(comparison, number) => Some(length(*comparison, number.value)),
-        Written::Ttl(..) => refuse(pending::TTL),
-        Written::Dscp(_) => refuse(pending::DSCP),
-        Written::Mark { .. } => refuse(pending::MARK_CONDITION),
-        Written::Vlan(_) => refuse(pending::VLAN),
-        Written::SockAbsent(_) => refuse(pending::SOCK_ABSENT),
+        };
+        let netns = match netns {
+            None => None,
+            Some(name) => {
+                report.checked(kernel_names::netns(name))?;
+                Some(self.namespace(&name.value))
+            }
+        };
+        Some(Condition::Socket { test, netns })
     }
+
+    /// Each namespace has one number, however often it is named.
+    fn namespace(&mut self, name: &str) -> NetnsId {
+        let known = self.namespaces.iter().find(|(_, known)| *known == name);
+        match known {
+            Some((id, _)) => id,
+            None => self.namespaces.push(name.to_owned()),
+        }
+    }
+
+    fn absent(&self, name: &Name, report: &mut Report) -> Option<Condition> {
+        let socket = self.sockets.look_up(&name.value, name.span, report)?;
+        socket.map(Condition::SockAbsent)
+    }
+}
+
+/// A mark is compared where the mask has its bits; without a mask everywhere.
+fn mark(value: &Spanned<u64>, mask: Option<&Spanned<u64>>) -> Checked<Condition> {
+    let number = numbers::mark(value)?;
+    let bits = mask.map_or(Ok(u32::MAX), numbers::mark)?;
+    if number & !bits == 0 {
+        return Ok(Condition::Mark {
+            value: number,
+            mask: bits,
+        });
+    }
+    let inside = number & bits;
+    let found = Diagnostic::error(
+        codes::OUTSIDE_MASK,
+        format!("the mark {number:#x} has bits outside its mask {bits:#x}"),
+        value.span,
+        "no packet's masked mark has these bits",
+    );
+    Err(Box::new(found.help(format!(
+        "write `mark {inside:#x}/{bits:#x}`, or a wider mask"
+    ))))
 }
 
 /// TCP flags as the bits of their header byte (RFC 9293, section 3.1).
@@ -61,48 +133,4 @@ pub(crate) fn flag_bits(flags: &[Spanned<TcpFlag>]) -> u8 {
             TcpFlag::Cwr => 0x80,
         }
     })
-}
-
-/// The lengths that compare so with a number, which may be beyond every length.
-fn length(comparison: Comparison, number: u64) -> Condition {
-    let end = u64::from(u32::MAX);
-    let (low, high) = match comparison {
-        Comparison::Less => (Some(0), number.checked_sub(1)),
-        Comparison::LessOrEqual => (Some(0), Some(number)),
-        Comparison::Equal => (Some(number), Some(number)),
-        Comparison::GreaterOrEqual => (Some(number), Some(end)),
-        Comparison::Greater => (number.checked_add(1), Some(end)),
-    };
-    let fitting = low.zip(high).and_then(|(low, high)| {
-        let low = u32::try_from(low).ok()?;
-        Some((low, u32::try_from(high).unwrap_or(u32::MAX)))
-    });
-    let (low, high) = fitting.unwrap_or((1, 0));
-    Condition::Length { low, high }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_inclusive_ranges_and_may_be_empty() {
-        use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual};
-        const END: u32 = u32::MAX;
-        let big = u64::from(END) + 1;
-        for (comparison, number, low, high) in [
-            (Less, 468, 0, 467),
-            (LessOrEqual, 468, 0, 468),
-            (Equal, 468, 468, 468),
-            (GreaterOrEqual, 468, 468, END),
-            (Greater, 468, 469, END),
-            (Less, 0, 1, 0),
-            (Greater, big, 1, 0),
-            (Equal, big, 1, 0),
-            (Greater, u64::MAX, 1, 0),
-            (Less, u64::MAX, 0, END),
-        ] {
-            assert_eq!(length(comparison, number), Condition::Length { low, high });
-        }
-    }
 }

@@ -1,14 +1,16 @@
-//! What the hook of a rule can evaluate: `at`, redirects at the socket lookup, rules on sends.
+//! Whether a rule by itself can run where it must: at the hook it names, else at the one its direction and verb leave.
 //!
-//! Only what one rule says by itself is looked at; how the rules of a list stand to each other is placement's.
+//! What hooks can do is the table of `hook`; here is what is said of a rule that asks for more. How the rules of a list
+//! stand to each other is placement's.
 
-use sockc_grammar::ast::{Condition, HookName, Protocol, Verb};
+use sockc_grammar::ast::{Condition, HookName, Protocol, RateUnit};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::codes;
 use super::report::Report;
-use crate::hook::Hook;
+use crate::field::FieldKind;
+use crate::hook::{Ability, Hook, Verb};
 use crate::policy::Direction;
 
 /// The hook that `at` names in a direction, or why there is none.
@@ -41,96 +43,206 @@ fn hooks_that_fit(direction: Direction) -> &'static str {
     }
 }
 
-/// What a rule with an `at` says, as far as its hook is concerned.
-pub(super) struct AtRule<'a> {
+/// The hook that can do most of what a rule without `at` may say; placement may find an earlier one that can do all.
+fn usual(direction: Direction, verb: Verb) -> Hook {
+    match direction {
+        Direction::In if verb == Verb::Redirect => Hook::SkLookup,
+        Direction::In => Hook::TcIn,
+        Direction::Out => Hook::TcOut,
+        Direction::Send => Hook::SkMsg,
+    }
+}
+
+/// What a rule says, as far as its hook is concerned.
+pub(super) struct AtHook<'a> {
     /// The hook as written.
-    pub(super) at: &'a Spanned<HookName>,
+    pub(super) at: Option<&'a Spanned<HookName>>,
     /// Its list.
     pub(super) direction: Direction,
-    /// Its verb, unless that has no meaning.
-    pub(super) verb: Option<Verb>,
+    /// Its verb, as if there were no `audit`.
+    pub(super) verb: Verb,
+    /// Where the verb stands.
+    pub(super) verb_span: Span,
     /// Its protocols.
     pub(super) protocols: &'a [Spanned<Protocol>],
     /// Its conditions.
     pub(super) conditions: &'a [Spanned<Condition>],
+    /// What its rate counts, and where it stands.
+    pub(super) rate: Option<(RateUnit, Span)>,
+    /// Where it sets a mark.
+    pub(super) mark: Option<Span>,
 }
 
-impl AtRule<'_> {
-    /// The hook, if it can evaluate the rule; else the reason is reported.
-    pub(super) fn hook(&self, report: &mut Report) -> Option<Hook> {
-        let hook = match hook_of(self.at.value, self.direction) {
-            Ok(hook) => hook,
-            Err(reason) => {
-                let help = format!(
-                    "leave `at` out, or write {}",
-                    hooks_that_fit(self.direction)
-                );
-                report.push(self.cannot(self.at.span, reason).help(help));
-                return None;
-            }
+/// What a hook cannot do of a rule.
+struct Obstacle {
+    part: Part,
+    span: Span,
+    reason: &'static str,
+}
+
+/// The part of a rule that a hook cannot do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Verb,
+    Protocol,
+    Condition,
+    Rate,
+    Mark,
+}
+
+impl AtHook<'_> {
+    /// The hook that `at` names, if one is named. `None` if the rule cannot run, which is reported.
+    pub(super) fn hook(&self, report: &mut Report) -> Option<Option<Hook>> {
+        let hook = match self.at {
+            None => usual(self.direction, self.verb),
+            Some(at) => match hook_of(at.value, self.direction) {
+                Ok(hook) => hook,
+                Err(reason) => {
+                    let fit = hooks_that_fit(self.direction);
+                    let help = format!("leave `at` out, or write {fit}");
+                    report.push(cannot(at, at.span, reason).help(help));
+                    return None;
+                }
+            },
         };
-        match self.first_obstacle(hook) {
-            Some(obstacle) => {
-                report.push(obstacle);
-                None
-            }
-            None => Some(hook),
+        if let Some(obstacle) = self.first_obstacle(hook) {
+            report.push(self.said(&obstacle, hook));
+            return None;
         }
+        Some(self.at.map(|_| hook))
     }
 
     /// The first thing in the rule that the hook cannot do.
-    fn first_obstacle(&self, hook: Hook) -> Option<Diagnostic> {
-        match (hook, self.verb) {
-            (Hook::Xdp | Hook::TcIn, Some(Verb::Redirect)) => Some(
-                self.cannot(
-                    self.at.span,
-                    "which socket gets a packet is decided later, by the socket lookup",
-                )
-                .help("leave `at` out, or write `at sk_lookup`"),
-            ),
-            // The lookup's only refusal is answered with a reset or an ICMP error.
-            (Hook::SkLookup, Some(Verb::Drop)) => Some(
-                self.cannot(self.at.span, "a socket lookup cannot drop in silence")
-                    .help("write `reject`, or leave `at sk_lookup` out"),
-            ),
-            // Redirects have a message of their own, whether or not `at` says where they run.
-            (Hook::SkLookup, Some(Verb::Redirect)) => None,
-            (Hook::SkLookup, _) => self.unreadable_at_lookup(),
+    fn first_obstacle(&self, hook: Hook) -> Option<Obstacle> {
+        let obstacle = |part, span, reason| Obstacle { part, span, reason };
+        if let Ability::No(reason) = hook.does(self.verb) {
+            return Some(obstacle(Part::Verb, self.verb_span, reason));
+        }
+        // Those of a redirect are compared with its socket's.
+        if hook == Hook::SkLookup && self.verb != Verb::Redirect {
+            let other = self.protocols.iter().find(|one| !has_sockets(&one.value));
+            if let Some(other) = other {
+                let reason = "sockets are looked up for TCP and UDP only";
+                return Some(obstacle(Part::Protocol, other.span, reason));
+            }
+        }
+        if let Some((span, reason)) = unreadable(self.conditions, hook) {
+            return Some(obstacle(Part::Condition, span, reason));
+        }
+        if let Some((span, reason)) = self.unmetered(hook) {
+            return Some(obstacle(Part::Rate, span, reason));
+        }
+        match (self.mark, hook.sets_mark()) {
+            (Some(span), Ability::No(reason)) => Some(obstacle(Part::Mark, span, reason)),
             _ => None,
         }
     }
 
-    fn unreadable_at_lookup(&self) -> Option<Diagnostic> {
-        let protocol = self.protocols.iter().find(|protocol| {
-            !matches!(protocol.value, Protocol::Tcp | Protocol::Udp)
-                && !matches!(&protocol.value, Protocol::Number(number) if matches!(number.value, 6 | 17))
-        });
-        if let Some(protocol) = protocol {
-            return Some(
-                self.cannot(protocol.span, "sockets are looked up for TCP and UDP only")
-                    .help("leave `at sk_lookup` out, or name only `tcp` and `udp`"),
-            );
-        }
-        let (span, reason) = unreadable(self.conditions)?;
-        Some(
-            self.cannot(span, reason)
-                .help("leave `at sk_lookup` out, or the condition"),
-        )
+    /// Where the rate stands and why the hook cannot meter, if it cannot.
+    fn unmetered(&self, hook: Hook) -> Option<(Span, &'static str)> {
+        let (unit, span) = self.rate?;
+        let refuses = matches!(self.verb, Verb::Drop | Verb::Reject);
+        let reason = match hook.reads_kind(FieldKind::Rate) {
+            Ability::No(reason) => reason,
+            _ if hook != Hook::SkMsg => return None,
+            _ if refuses => "a process tries a refused write again, which would take tokens again",
+            _ if unit == RateUnit::Connections => "the connection of a write has long begun",
+            _ => return None,
+        };
+        Some((span, reason))
     }
 
-    fn cannot(&self, span: Span, reason: &str) -> Diagnostic {
-        let hook = word(self.at.value);
-        let error = Diagnostic::error(
-            codes::HOOK_CANNOT,
-            format!("the rule cannot run at {hook}"),
-            span,
-            reason,
-        );
-        if span == self.at.span {
-            error
-        } else {
-            error.also(self.at.span, "the hook is named here")
+    fn said(&self, obstacle: &Obstacle, hook: Hook) -> Diagnostic {
+        // Where there is a choice of hooks, the one that is named is the mistake; else the rule is.
+        let chosen = self.at.filter(|_| {
+            self.direction == Direction::In
+                && (self.verb != Verb::Redirect || obstacle.part == Part::Verb)
+        });
+        match chosen {
+            Some(at) if obstacle.part == Part::Verb => {
+                cannot(at, at.span, obstacle.reason).help(self.other_verb(hook))
+            }
+            Some(at) => cannot(at, obstacle.span, obstacle.reason).help(help_at(obstacle, hook)),
+            None => self.nowhere(obstacle),
         }
+    }
+
+    fn other_verb(&self, hook: Hook) -> String {
+        match self.verb {
+            Verb::Redirect => "leave `at` out, or write `at sk_lookup`".to_owned(),
+            // The lookup's only refusal is answered with a reset or an ICMP error.
+            Verb::Drop => "write `reject`, or leave `at sk_lookup` out".to_owned(),
+            _ => format!("leave `at {}` out", hook.name()),
+        }
+    }
+
+    /// What is said of a rule that no hook can run.
+    fn nowhere(&self, obstacle: &Obstacle) -> Diagnostic {
+        let redirect = self.direction == Direction::In;
+        let (code, message, help) = match (obstacle.part, self.direction) {
+            (Part::Condition, Direction::In) => (
+                codes::LOOKUP_CANNOT_READ,
+                "a redirect cannot depend on this condition",
+                "choose by address, protocol and port; drop what is unwanted with a rule ahead of it",
+            ),
+            (Part::Condition, Direction::Out) => (
+                codes::OUT_CONDITION,
+                "a rule on packets that leave cannot depend on this condition",
+                "leave the condition out, or decide when packets arrive",
+            ),
+            (Part::Condition, Direction::Send) => (
+                codes::SEND_CONDITION,
+                "a rule on sends cannot depend on this condition",
+                "choose by group, address and port",
+            ),
+            (Part::Rate, _) if redirect => (
+                codes::RATE_MISPLACED,
+                "a redirect to a socket cannot have a rate",
+                "write a `drop … above RATE` ahead of it",
+            ),
+            (Part::Rate, _) => (
+                codes::RATE_MISPLACED,
+                "this rate cannot be kept on sends",
+                "leave the rate out, or meter packets with a rule on `out`",
+            ),
+            (Part::Verb, Direction::Out) if self.verb == Verb::Reject => (
+                codes::VERB_MISPLACED,
+                "`reject` does not stand in `out`",
+                "write `drop`",
+            ),
+            (Part::Verb | Part::Protocol | Part::Mark, _) => (
+                codes::VERB_MISPLACED,
+                "the rule cannot run anywhere",
+                "leave it out, or give it another verb",
+            ),
+        };
+        Diagnostic::error(code, message, obstacle.span, obstacle.reason).help(help)
+    }
+}
+
+/// The refusal of the hook that a rule names.
+fn cannot(at: &Spanned<HookName>, span: Span, reason: &str) -> Diagnostic {
+    let error = Diagnostic::error(
+        codes::HOOK_CANNOT,
+        format!("the rule cannot run at {}", word(at.value)),
+        span,
+        reason,
+    );
+    if span == at.span {
+        error
+    } else {
+        error.also(at.span, "the hook is named here")
+    }
+}
+
+fn help_at(obstacle: &Obstacle, hook: Hook) -> String {
+    let leave = format!("leave `at {}` out, or", hook.name());
+    match obstacle.part {
+        Part::Protocol => format!("{leave} name only `tcp` and `udp`"),
+        Part::Condition => format!("{leave} the condition"),
+        Part::Rate => format!("{leave} the rate"),
+        Part::Mark => format!("{leave} write `at tc`"),
+        Part::Verb => format!("{leave} change the verb"),
     }
 }
 
@@ -144,57 +256,33 @@ fn word(hook: HookName) -> &'static str {
     }
 }
 
-/// Refuses a redirect on something that the socket lookup, where it runs, cannot read.
-pub(super) fn redirect_reads(conditions: &[Spanned<Condition>], report: &mut Report) {
-    let Some((span, reason)) = unreadable(conditions) else {
-        return;
-    };
-    report.error(
-        codes::LOOKUP_CANNOT_READ,
-        "a redirect cannot depend on this condition",
-        span,
-        reason,
-        "choose by address, protocol and port; drop what is unwanted with a rule ahead of it",
-    );
-}
-
-/// Refuses conditions on packets in a rule on sends.
-pub(super) fn send_conditions(conditions: &[Spanned<Condition>], report: &mut Report) {
-    if let Some((span, _)) = unreadable(conditions) {
-        report.error(
-            codes::SEND_CONDITION,
-            "a rule on sends cannot depend on this condition",
-            span,
-            "sk_msg sees the data of a connection, not packets",
-            "choose by group, address and port",
-        );
+fn has_sockets(protocol: &Protocol) -> bool {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp => true,
+        Protocol::Number(number) => matches!(number.value, 6 | 17),
+        _ => false,
     }
 }
 
-/// The first condition that neither the socket lookup nor sk_msg can read, and why the lookup cannot.
-fn unreadable(conditions: &[Spanned<Condition>]) -> Option<(Span, &'static str)> {
+/// The first condition that a hook cannot read, and why.
+fn unreadable(conditions: &[Spanned<Condition>], hook: Hook) -> Option<(Span, &'static str)> {
     conditions.iter().find_map(|condition| {
-        let reason = match &condition.value {
-            Condition::No(inner) => return unreadable(std::slice::from_ref(&**inner)),
-            Condition::AnyOf(any) => return unreadable(any),
-            Condition::Socket { netns: None, .. } => {
-                "the socket lookup, where redirects run, is what finds the socket"
-            }
-            Condition::TcpFlags { .. } => {
-                "a socket lookup is given addresses and ports, not the TCP header"
-            }
-            Condition::Length(..) => {
-                "a socket lookup is given addresses and ports, not the packet's length"
-            }
-            Condition::Fragment => "datagrams are whole again when their socket is looked up",
-            // These have no meaning yet, which is said elsewhere.
-            Condition::Socket { netns: Some(_), .. }
-            | Condition::Ttl(..)
-            | Condition::Dscp(_)
-            | Condition::Mark { .. }
-            | Condition::Vlan(_)
-            | Condition::SockAbsent(_) => return None,
+        let kind = match &condition.value {
+            Condition::No(inner) => return unreadable(std::slice::from_ref(&**inner), hook),
+            Condition::AnyOf(any) => return unreadable(any, hook),
+            Condition::Socket { .. } => FieldKind::Socket,
+            Condition::TcpFlags { .. } => FieldKind::TcpFlags,
+            Condition::Length(..) => FieldKind::Length,
+            Condition::Fragment => FieldKind::Fragment,
+            Condition::Ttl(..) => FieldKind::Ttl,
+            Condition::Dscp(_) => FieldKind::Dscp,
+            Condition::Mark { .. } => FieldKind::Mark,
+            Condition::Vlan(_) => FieldKind::Vlan,
+            Condition::SockAbsent(_) => FieldKind::Absent,
         };
-        Some((condition.span, reason))
+        match hook.reads_kind(kind) {
+            Ability::No(reason) => Some((condition.span, reason)),
+            Ability::Yes | Ability::IfAsked(_) => None,
+        }
     })
 }

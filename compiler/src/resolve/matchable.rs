@@ -3,8 +3,12 @@
 //! Looks at the few kinds of packets that rules tell apart, not at packets: a rule that passes here may still be
 //! contradictory in ways that only the decision structure sees.
 
+use crate::event::Part;
 use crate::hook::Hook;
-use crate::policy::{Action, Condition, Direction, Endpoint, Family, ProtocolMatch, Rule, Side};
+use crate::packet::{protocol, shortest_length};
+use crate::policy::{
+    Action, Condition, Direction, Endpoint, Family, Policy, ProtocolMatch, RateUnit, Rule, Side,
+};
 use crate::ranges::{Bound, RangeSet};
 
 /// A kind of packet.
@@ -12,45 +16,46 @@ use crate::ranges::{Bound, RangeSet};
 struct Kind {
     family: Family,
     protocol: u8,
-    /// Not a fragment: 0, the first: 1, a later one: 2.
-    part: u8,
+    part: Part,
 }
 
 impl Kind {
     fn has_ports(self) -> bool {
-        matches!(self.protocol, 6 | 17 | 132) && self.part != 2
+        matches!(self.protocol, 6 | 17 | 132) && self.part != Part::Later
     }
 
     fn has_socket(self) -> bool {
-        matches!(self.protocol, 6 | 17) && self.part != 2
+        matches!(self.protocol, 6 | 17) && self.part != Part::Later
     }
 }
 
 /// Whether anything can match the rule; the error says why nothing can. `any_group`: whether a group is declared.
-pub(super) fn can_match(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
+pub(super) fn can_match(rule: &Rule, policy: &Policy, any_group: bool) -> Result<(), &'static str> {
     if rule.direction == Direction::Send {
         sends(rule, any_group)?;
     }
     let kinds = kinds(rule);
-    let stages: [(&str, &dyn Fn(Kind) -> bool); 3] = [
+    let fits =
+        |kind: Kind| sides_fit(rule, kind, true) && protocols_fit(&rule.matches.protocols, kind);
+    let meets = |kind: Kind| {
+        let mut outcomes = rule.matches.conditions.iter();
+        fits(kind) && outcomes.all(|one| outcome(one, kind, policy) != Some(false))
+    };
+    let stages: [(&str, &dyn Fn(Kind) -> bool); 4] = [
         ("no packet has such a sender and such a receiver", &|kind| {
             sides_fit(rule, kind, false)
         }),
         (
             "packets of these protocols have no such addresses or ports",
-            &|kind| sides_fit(rule, kind, true) && protocols_fit(&rule.matches.protocols, kind),
+            &fits,
         ),
         (
             "no packet that the rest of the rule matches meets these conditions",
-            &|kind| {
-                sides_fit(rule, kind, true)
-                    && protocols_fit(&rule.matches.protocols, kind)
-                    && rule
-                        .matches
-                        .conditions
-                        .iter()
-                        .all(|condition| outcome(condition, kind) != Some(false))
-            },
+            &meets,
+        ),
+        (
+            "no packet that the rest of the rule matches begins a connection, and others always fit",
+            &|kind| meets(kind) && may_exceed(rule, kind),
         ),
     ];
     for (reason, fits) in stages {
@@ -59,6 +64,13 @@ pub(super) fn can_match(rule: &Rule, any_group: bool) -> Result<(), &'static str
         }
     }
     Ok(())
+}
+
+/// Whether packets of a kind take tokens, where the rule wants those that find none left.
+fn may_exceed(rule: &Rule, kind: Kind) -> bool {
+    rule.rate
+        .as_ref()
+        .is_none_or(|rate| !rate.above || rate.unit != RateUnit::Connections || kind.has_socket())
 }
 
 /// Sends have a group, and a shortcut one of its own.
@@ -84,13 +96,13 @@ fn kinds(rule: &Rule) -> Vec<Kind> {
         protocols = vec![6, 17];
     }
     let parts = match (rule.direction, rule.at) {
-        (Direction::Send, _) | (_, Some(Hook::SkLookup)) => 0..=1,
-        _ => 0..=2,
+        (Direction::Send, _) | (_, Some(Hook::SkLookup)) => &[Part::Whole, Part::First][..],
+        _ => &[Part::Whole, Part::First, Part::Later],
     };
     let mut kinds = Vec::new();
     for family in [Family::V4, Family::V6] {
         for &protocol in &protocols {
-            for part in parts.clone() {
+            for &part in parts {
                 kinds.push(Kind {
                     family,
                     protocol,
@@ -135,16 +147,17 @@ fn side_fits(side: &Side, kind: Kind, look_at_ports: bool) -> bool {
         .iter()
         .filter(|endpoint| endpoint.ports.as_ref().is_none_or(RangeSet::is_full));
     match kind.family {
-        Family::V4 => !covers(taken.map(|endpoint| &endpoint.addresses.v4)),
-        Family::V6 => !covers(taken.map(|endpoint| &endpoint.addresses.v6)),
+        Family::V4 => !covers(taken.filter_map(|endpoint| Some(&endpoint.addresses.ranges()?.v4))),
+        Family::V6 => !covers(taken.filter_map(|endpoint| Some(&endpoint.addresses.ranges()?.v6))),
     }
 }
 
+/// A set that is asked as one question may hold any address.
 fn has_family(endpoint: &Endpoint, family: Family) -> bool {
-    match family {
-        Family::V4 => !endpoint.addresses.v4.is_empty(),
-        Family::V6 => !endpoint.addresses.v6.is_empty(),
-    }
+    endpoint.addresses.ranges().is_none_or(|set| match family {
+        Family::V4 => !set.v4.is_empty(),
+        Family::V6 => !set.v6.is_empty(),
+    })
 }
 
 /// Whether the sets together hold every value.
@@ -153,11 +166,11 @@ fn covers<'a, T: Bound + 'a>(sets: impl Iterator<Item = &'a RangeSet<T>>) -> boo
 }
 
 /// What a condition says of every packet of a kind; `None` if that depends on the packet.
-fn outcome(condition: &Condition, kind: Kind) -> Option<bool> {
+fn outcome(condition: &Condition, kind: Kind, policy: &Policy) -> Option<bool> {
     match condition {
-        Condition::No(inner) => outcome(inner, kind).map(|holds| !holds),
+        Condition::No(inner) => outcome(inner, kind, policy).map(|holds| !holds),
         Condition::AnyOf(any) => {
-            let outcomes: Vec<_> = any.iter().map(|inner| outcome(inner, kind)).collect();
+            let outcomes: Vec<_> = any.iter().map(|one| outcome(one, kind, policy)).collect();
             if outcomes.contains(&Some(true)) {
                 Some(true)
             } else if outcomes.contains(&None) {
@@ -166,16 +179,40 @@ fn outcome(condition: &Condition, kind: Kind) -> Option<bool> {
                 Some(false)
             }
         }
-        Condition::Socket(_) => (!kind.has_socket()).then_some(false),
-        Condition::TcpFlags { set, clear } => {
-            let impossible = set & clear != 0 || kind.protocol != 6 || kind.part == 2;
-            impossible.then_some(false)
+        Condition::Socket { .. } | Condition::Entry { .. } => (!kind.has_socket()).then_some(false),
+        Condition::SockAbsent(socket) => {
+            let may_be_there = policy.sockets[*socket].may_hold(kind.family, kind.protocol);
+            (!may_be_there).then_some(true)
         }
-        Condition::Fragment => Some(kind.part != 0),
-        Condition::Length { low, high } => match (low > high, *low, *high) {
-            (true, ..) => Some(false),
-            (_, 0, u32::MAX) => Some(true),
+        Condition::Mark { value, mask } => match (*mask, value & !mask) {
+            (_, 1..) => Some(false),
+            (0, 0) => Some(true),
             _ => None,
         },
+        Condition::Dscp(value) => (*value > 63).then_some(false),
+        Condition::Vlan(id) => (*id > 4095).then_some(false),
+        Condition::Ttl { low, high } => within(*low, *high, 0, 255),
+        Condition::TcpFlags { set, clear } => {
+            let impossible =
+                set & clear != 0 || kind.protocol != protocol::TCP || kind.part == Part::Later;
+            impossible.then_some(false)
+        }
+        Condition::Fragment => Some(kind.part != Part::Whole),
+        // Joined segments are longer than any length field can say, so that there is no longest packet.
+        Condition::Length { low, high } => {
+            let shortest = shortest_length(kind.family, kind.protocol, kind.part);
+            within(*low, *high, shortest, u32::MAX)
+        }
+    }
+}
+
+/// Whether values from `first` to `last` all lie in a range, or none; `None` if some do.
+fn within(low: u32, high: u32, first: u32, last: u32) -> Option<bool> {
+    if low > high || high < first || low > last {
+        Some(false)
+    } else if low <= first && last <= high {
+        Some(true)
+    } else {
+        None
     }
 }

@@ -23,37 +23,18 @@ macro_rules! pending {
 }
 
 pending! {
-    INCLUDE = "`include`", "put the text of the included file here";
     ZONE = "`zone`", "list the interfaces in the `interfaces` line; rules hold for all of them";
     FOR_BLOCK = "a `for` block", "write its rules in the one list, or in a policy of their own";
     MAP = "`map`", "write one `redirect` rule for each entry, the most specific first";
     PAIRS = "`pairs`", "leave it out: sockets of a proxy cannot be joined yet";
     EXPECT = "`expect`", "leave the line out, or keep it as a comment";
-    LIVE_SET = "a live set", "write an inline set: `set NAME = { … }`";
-    SET_FILE = "a set from a file", "write the elements inline: `set NAME = { … }`";
-    REGISTERED = "a registered socket", "name the listening address: `tcp listen ADDRESS:PORT`";
-    SYSTEMD = "a systemd socket", "name the listening address: `tcp listen ADDRESS:PORT`";
-    PROCESS = "a socket of a named process", "leave out `process \"…\"`: the listening address alone finds the socket";
-    DEFAULT_LOG = "`log` on a default", "leave it out; `sockc counters` shows how much a default decides";
-    REJECT = "`reject`", "write `drop`";
     SPLICE = "`splice`", "leave the rule out: a proxy's sockets cannot be joined yet";
     RECEIVE = "`receive`", "leave it out: only what a group sends can be decided, with `send`";
-    AUDIT = "`audit`", "write `count` in place of the verb to count without deciding";
     ON = "`on`", "leave it out: rules hold for every interface of the policy";
-    RATE = "a rate", "leave the clause out";
-    MARK = "`mark`", "leave it out";
-    LOG = "`log`", "leave it out; `sockc counters` shows how often a rule matched";
     SK_SKB = "`at sk_skb`", "leave it out: data that arrives on a socket cannot be decided yet";
-    TO_INTERFACE = "`redirect … to interface`", "redirect to a socket: `to sock NAME`";
     TO_INPUT = "`redirect … to input of sock`", "redirect new connections with `to sock NAME`";
     TO_OUTPUT = "`redirect … to output of sock`", "redirect new connections with `to sock NAME`";
     BY_MAP = "`by @map`", "write one `redirect … to sock NAME` for each entry of the map";
-    TTL = "the condition `ttl`", "leave it out";
-    DSCP = "the condition `dscp`", "leave it out";
-    MARK_CONDITION = "the condition `mark`", "leave it out";
-    VLAN = "the condition `vlan`", "leave it out";
-    SOCK_ABSENT = "the condition `sock NAME absent`", "say `if absent drop` or `if absent reject` where the socket is declared";
-    IN_NETNS = "`in netns`", "leave it out: a condition looks in the network namespace of the interface";
 }
 
 /// Refuses a construct, once.
@@ -62,7 +43,7 @@ pub(super) fn refuse(pending: Pending, span: Span, report: &mut Report) {
         codes::NO_MEANING_YET,
         format!("{} has no meaning in this version of sockc", pending.what),
         span,
-        "understood, but not supported yet",
+        "understood; it comes in a later version",
         pending.help,
     );
 }

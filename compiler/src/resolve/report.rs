@@ -47,6 +47,11 @@ impl Report {
         self.push(Diagnostic::error(code, message, span, label).help(help));
     }
 
+    /// The value, or nothing where there is none, which is reported.
+    pub(super) fn checked<T>(&mut self, checked: Result<T, Box<Diagnostic>>) -> Option<T> {
+        checked.map_err(|found| self.push(*found)).ok()
+    }
+
     /// How many errors there are; a part is sound if it added none.
     pub(super) fn errors(&self) -> usize {
         self.errors

@@ -5,14 +5,14 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::clauses::Clauses;
-use super::conditions::conditions;
-use super::hooks::{AtRule, redirect_reads, send_conditions};
+use super::conditions::Names;
+use super::hooks::AtHook;
 use super::matchable::can_match;
 use super::protocols::protocols;
 use super::sides::{End, side};
 use super::targets::verb_word;
 use super::{Resolver, codes, pending};
-use crate::hook::Hook;
+use crate::hook::{self, Hook};
 use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
 
 /// A direction that has a meaning.
@@ -47,7 +47,7 @@ impl Resolver<'_> {
         }
         // Where something is not seen, a group may be among it.
         let any_group = self.report.incomplete || !self.groups.is_empty();
-        if let Some(reason) = can_match(&rule, any_group).err() {
+        if let Some(reason) = can_match(&rule, &self.policy, any_group).err() {
             self.report.push(
                 Diagnostic::warning(
                     codes::MATCHES_NOTHING,
@@ -58,6 +58,7 @@ impl Resolver<'_> {
                 .help("leave the rule out, or correct what it names"),
             );
         }
+        let rule = self.audited(rule, written);
         self.policy.rules.push(rule);
     }
 
@@ -83,9 +84,6 @@ impl Resolver<'_> {
 
     /// Every part of a rule; all that is wrong is reported. The outcome is of use only if nothing was.
     fn resolved(&mut self, written: &WrittenRule, span: Span) -> Option<Rule> {
-        if let Some(audit) = written.audit {
-            pending::refuse(pending::AUDIT, audit, &mut self.report);
-        }
         let clauses = Clauses::sort(&written.clauses, &mut self.report);
         let verb = self.verb(&written.verb);
         let direction = self.direction(written, &clauses)?;
@@ -106,69 +104,64 @@ impl Resolver<'_> {
         };
         let from = end(clauses.from, End::From);
         let to = end(clauses.to, End::To);
-        let conditions = conditions(clauses.conditions, &mut self.report);
+        let mut names = Names {
+            sockets: &self.sockets,
+            namespaces: &mut self.policy.namespaces,
+        };
+        let conditions = names.conditions(clauses.conditions, &mut self.report);
+        let effects = self.effects(written, &clauses, direction);
         let at = self.hook(written, &clauses, verb, direction);
         let action = verb.and_then(|verb| self.action(verb, &clauses, written.verb.span));
-        let (action, at) = (action?, at?);
+        let (action, at, effects) = (action?, at?, effects?);
         let mut protocols = protocols?;
         if let Action::Redirect(socket) = action {
             protocols = self.redirect_protocols(protocols, &written.protocols, socket)?;
         }
+        let matches = Match {
+            protocols,
+            from: from?,
+            to: to?,
+            conditions: conditions?,
+            on: None,
+        };
         Some(Rule {
             label: written.label.as_ref().map(|label| label.value.clone()),
-            direction,
-            action,
-            matches: Match {
-                protocols,
-                from: from?,
-                to: to?,
-                conditions: conditions?,
-            },
             at,
-            place: self.places.place(span),
+            rate: effects.rate,
+            mark: effects.mark,
+            log: effects.log,
+            note: effects.note,
+            ..Rule::plain(direction, action, matches, self.places.place(span))
         })
     }
 
     /// The verb, unless it has no meaning.
     fn verb(&mut self, written: &Spanned<Verb>) -> Option<Verb> {
-        match written.value {
-            Verb::Reject => pending::refuse(pending::REJECT, written.span, &mut self.report),
-            Verb::Splice => pending::refuse(pending::SPLICE, written.span, &mut self.report),
-            verb => return Some(verb),
+        if written.value == Verb::Splice {
+            pending::refuse(pending::SPLICE, written.span, &mut self.report);
+            return None;
         }
-        None
+        Some(written.value)
     }
 
     /// The direction: `in` where none is written, `send` for a shortcut.
     fn direction(&mut self, written: &WrittenRule, clauses: &Clauses<'_>) -> Option<Direction> {
-        let verb = written.verb.value;
-        let only = match verb {
+        let usual = match written.verb.value {
             // Joining has been refused as a whole.
             Verb::Splice => return None,
-            Verb::Shortcut => Some((Direction::Send, "a shortcut takes what a process sends")),
-            // Other targets have directions of their own, and have no meaning yet.
-            Verb::Redirect if matches!(clauses.target, Some((Target::Sock(_), _)) | None) => {
-                Some((Direction::In, "a socket is given to packets that arrive"))
-            }
-            _ => None,
+            Verb::Shortcut => Direction::Send,
+            _ => Direction::In,
         };
         let Some(direction) = &written.direction else {
-            return Some(only.map_or(Direction::In, |(direction, _)| direction));
+            return Some(usual);
         };
         let found = direction_of(direction.value);
-        match only {
-            Some((only, reason)) if found != Some(only) => {
-                let word = direction_word(only);
-                self.report.error(
-                    codes::VERB_MISPLACED,
-                    format!("`{}` stands only in `{word}`", verb_word(verb)),
-                    direction.span,
-                    reason,
-                    format!("write `{word}`, or leave the direction out"),
-                );
-                return Some(only);
+        if let Some((fitting, reason)) = directions(written.verb.value, clauses.target) {
+            let fits = found.is_some_and(|found| fitting.contains(&found));
+            if !fits {
+                self.misplaced_verb(written.verb.value, direction.span, fitting, reason);
+                return Some(usual);
             }
-            _ => {}
         }
         if found.is_none() {
             pending::refuse(pending::RECEIVE, direction.span, &mut self.report);
@@ -176,8 +169,24 @@ impl Resolver<'_> {
         found
     }
 
+    fn misplaced_verb(&mut self, verb: Verb, span: Span, fitting: &[Direction], reason: &str) {
+        let words: Vec<String> = fitting
+            .iter()
+            .map(|&direction| format!("`{}`", direction_word(direction)))
+            .collect();
+        let words = words.join(" or ");
+        self.report.error(
+            codes::VERB_MISPLACED,
+            format!("`{}` stands only in {words}", verb_word(verb)),
+            span,
+            reason,
+            format!("write {words}, or leave the direction out"),
+        );
+    }
+
     fn note_need_of_default(&mut self, written: &WrittenRule, direction: Direction) {
-        let decides = matches!(written.verb.value, Verb::Allow | Verb::Drop);
+        let decides = matches!(written.verb.value, Verb::Allow | Verb::Drop | Verb::Reject)
+            && written.audit.is_none();
         let noted = self.needs_default.iter().any(|(of, _)| *of == direction);
         if decides && !noted {
             self.needs_default.push((direction, written.verb.span));
@@ -213,21 +222,57 @@ impl Resolver<'_> {
         verb: Option<Verb>,
         direction: Direction,
     ) -> Option<Option<Hook>> {
-        if direction == Direction::Send {
-            send_conditions(clauses.conditions, &mut self.report);
-        } else if verb == Some(Verb::Redirect) {
-            redirect_reads(clauses.conditions, &mut self.report);
-        }
-        let Some(at) = clauses.at else {
+        let Some(verb) = verb.and_then(|verb| verb_of(verb, clauses.target)) else {
             return Some(None);
         };
-        let rule = AtRule {
-            at,
+        // A mark elsewhere is refused wherever the rule runs.
+        let mark = clauses
+            .mark
+            .filter(|_| verb == hook::Verb::Allow && direction != Direction::Send);
+        let rule = AtHook {
+            at: clauses.at,
             direction,
             verb,
+            verb_span: written.verb.span,
             protocols: &written.protocols,
             conditions: clauses.conditions,
+            rate: clauses.rate.map(|(_, rate, span)| (rate.unit, span)),
+            mark: mark.map(|(_, span)| span),
         };
-        rule.hook(&mut self.report).map(Some)
+        rule.hook(&mut self.report)
     }
+}
+
+/// The directions that a verb with this target stands in, and why in no other; `None` for every one.
+fn directions(
+    verb: Verb,
+    target: Option<(&Target, Span)>,
+) -> Option<(&'static [Direction], &'static str)> {
+    match (verb, target) {
+        (Verb::Shortcut, _) => Some((&[Direction::Send], "a shortcut takes what a process sends")),
+        (Verb::Redirect, None | Some((Target::Sock(_) | Target::ByMap(_), _))) => {
+            Some((&[Direction::In], "a socket is given to packets that arrive"))
+        }
+        (Verb::Redirect, Some((Target::Interface(_), _))) => Some((
+            &[Direction::In, Direction::Out],
+            "packets leave by an interface, not what a process writes",
+        )),
+        // Other targets come in a later version, and have directions of their own.
+        _ => None,
+    }
+}
+
+/// The verb with what its target makes of it; `None` for what comes in a later version.
+fn verb_of(verb: Verb, target: Option<(&Target, Span)>) -> Option<hook::Verb> {
+    Some(match (verb, target) {
+        (_, Some((Target::InputOf(_) | Target::OutputOf(_) | Target::Pairs(_), _)))
+        | (Verb::Splice, _) => return None,
+        (Verb::Redirect, Some((Target::Interface(_), _))) => hook::Verb::Forward,
+        (Verb::Redirect, _) => hook::Verb::Redirect,
+        (Verb::Allow, _) => hook::Verb::Allow,
+        (Verb::Drop, _) => hook::Verb::Drop,
+        (Verb::Reject, _) => hook::Verb::Reject,
+        (Verb::Shortcut, _) => hook::Verb::Shortcut,
+        (Verb::Count, _) => hook::Verb::Count,
+    })
 }

@@ -1,6 +1,6 @@
 //! What follows `from` and `to`: endpoints, or the group whose sockets send.
 
-use sockc_grammar::ast::{Endpoint as WrittenEndpoint, Side as WrittenSide};
+use sockc_grammar::ast::{Address, Endpoint as WrittenEndpoint, Side as WrittenSide};
 use sockc_grammar::source::{Span, Spanned};
 
 use super::addresses::Gathered;
@@ -9,7 +9,7 @@ use super::declared::Declared;
 use super::ports::ports;
 use super::report::Report;
 use super::sets::Sets;
-use crate::policy::{AddressSet, Direction, Endpoint, GroupId, Side};
+use crate::policy::{AddressSet, Addresses, Direction, Endpoint, GroupId, Side};
 
 /// Which end of a packet a side is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,13 +37,8 @@ pub(super) fn endpoints(
 
 fn endpoint(written: &WrittenEndpoint, sets: &Sets<'_>, report: &mut Report) -> Option<Endpoint> {
     let addresses = match &written.address {
-        None => Some(AddressSet::any()),
-        Some(address) => {
-            let mut gathered = Gathered::default();
-            gathered
-                .add(address, sets, report)
-                .map(|()| gathered.finish())
-        }
+        None => Some(AddressSet::any().into()),
+        Some(address) => addresses(address, sets, report),
     };
     let ports = match &written.ports {
         None => Some(None),
@@ -53,6 +48,20 @@ fn endpoint(written: &WrittenEndpoint, sets: &Sets<'_>, report: &mut Report) -> 
         addresses: addresses?,
         ports: ports?,
     })
+}
+
+/// The addresses of an endpoint: a live or a large set by its number, everything else as ranges.
+fn addresses(
+    written: &Spanned<Address>,
+    sets: &Sets<'_>,
+    report: &mut Report,
+) -> Option<Addresses> {
+    if let Address::Set(name) = &written.value {
+        return sets.endpoint(name, report);
+    }
+    let mut gathered = Gathered::default();
+    gathered.add(written, sets, report)?;
+    Some(gathered.finish().into())
 }
 
 /// A `from` or `to` of a rule of this direction.

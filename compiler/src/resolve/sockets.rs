@@ -1,38 +1,94 @@
-//! `socket` declarations: the addresses a named socket listens on.
+//! `socket` declarations: where a named socket comes from, and the addresses it listens on.
 
 use sockc_grammar::ast::{Listen as WrittenListen, SocketDecl, SocketOrigin, Verb};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Spanned;
 
 use super::codes;
-use super::pending;
+use super::numbers::Checked;
 use super::report::Report;
+use crate::policy::SocketOrigin as Origin;
 use crate::policy::{Family, Listen, Place, Socket};
 
 /// The socket that is declared; `None` if something is wrong with it, which is reported.
 pub(super) fn socket(decl: &SocketDecl, place: Place, report: &mut Report) -> Option<Socket> {
     let drop_if_absent = drop_if_absent(decl.absent.as_ref(), report);
-    let listen = match &decl.origin {
-        SocketOrigin::Listen(addresses) => listening(addresses, report),
-        SocketOrigin::Registered(span) => {
-            pending::refuse(pending::REGISTERED, *span, report);
-            None
-        }
-        SocketOrigin::Systemd { unit, .. } => {
-            pending::refuse(pending::SYSTEMD, unit.span, report);
-            None
-        }
-        SocketOrigin::Process { pid_file, .. } => {
-            pending::refuse(pending::PROCESS, pid_file.span, report);
-            None
-        }
-    };
+    let origin = origin(&decl.origin, report);
     Some(Socket {
         name: decl.name.value.clone(),
-        listen: listen?,
+        origin: origin?,
         drop_if_absent: drop_if_absent?,
         place,
     })
+}
+
+fn origin(written: &SocketOrigin, report: &mut Report) -> Option<Origin> {
+    match written {
+        SocketOrigin::Listen(addresses) => listening(addresses, report).map(Origin::Listen),
+        SocketOrigin::Registered(_) => Some(Origin::Registered),
+        SocketOrigin::Systemd { unit, name } => {
+            let sound = report.checked(unit_name(unit));
+            let named = name.as_ref().map_or(Ok(()), descriptor_name);
+            report.checked(named).and(sound)?;
+            Some(Origin::Systemd {
+                unit: unit.value.clone(),
+                name: name.as_ref().map(|name| name.value.clone()),
+            })
+        }
+        SocketOrigin::Process { pid_file, listen } => {
+            let sound = report.checked(pid_path(pid_file));
+            let listen = listening(listen, report);
+            sound?;
+            Some(Origin::Process {
+                pid_file: pid_file.value.clone(),
+                listen: listen?,
+            })
+        }
+    }
+}
+
+/// A unit as systemd names it: it has a type behind its last dot, and is no path.
+fn unit_name(unit: &Spanned<String>) -> Checked<()> {
+    let wrong = match unit.value.rsplit_once('.') {
+        _ if unit.value.contains(['/', '\0']) || unit.value.contains(char::is_whitespace) => {
+            "holds a blank, a `/` or a NUL byte"
+        }
+        Some((stem, "socket" | "service")) if !stem.is_empty() => return Ok(()),
+        _ => "does not end in `.socket` or `.service`",
+    };
+    let help = "write the name that `systemctl` shows, such as \"authdns.socket\"";
+    Err(no_origin("unit", unit, wrong, help))
+}
+
+/// What systemd takes as a `FileDescriptorName=`.
+fn descriptor_name(name: &Spanned<String>) -> Checked<()> {
+    let wrong = match name.value.as_str() {
+        "" => "empty",
+        other if other.len() > 255 => "longer than 255 bytes",
+        other if other.contains(':') || other.contains(char::is_control) => {
+            "holds a colon or a control character"
+        }
+        _ => return Ok(()),
+    };
+    let help = "write the unit's `FileDescriptorName=`, or leave `name` out";
+    Err(no_origin("name of a file descriptor", name, wrong, help))
+}
+
+fn pid_path(path: &Spanned<String>) -> Checked<()> {
+    let wrong = match path.value.as_str() {
+        other if other.contains('\0') => "holds a NUL byte",
+        other if !other.starts_with('/') => "does not begin with `/`",
+        other if other.ends_with('/') => "names a folder",
+        _ => return Ok(()),
+    };
+    let help = "write the whole path of the file, such as \"/run/api.pid\"";
+    Err(no_origin("path of a process's file", path, wrong, help))
+}
+
+fn no_origin(what: &str, found: &Spanned<String>, wrong: &str, help: &str) -> Box<Diagnostic> {
+    let message = format!("`{}` is no {what}", found.value.escape_debug());
+    let found = Diagnostic::error(codes::SOCKET_ORIGIN, message, found.span, wrong);
+    Box::new(found.help(help))
 }
 
 fn drop_if_absent(absent: Option<&Spanned<Verb>>, report: &mut Report) -> Option<bool> {

@@ -6,8 +6,8 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::declared::Declared;
 use super::rules::{direction_of, direction_word};
-use super::{Resolver, codes, groups, pending, sockets};
-use crate::policy::Default as ResolvedDefault;
+use super::{Resolver, codes, groups, pending, rates, sockets};
+use crate::policy::{Default as ResolvedDefault, DefaultVerdict};
 
 impl<'a> Resolver<'a> {
     /// Statements that declare nothing that rules refer to.
@@ -26,10 +26,8 @@ impl<'a> Resolver<'a> {
                 },
                 Statement::Interfaces(patterns) => self.interfaces(patterns),
                 Statement::Default(line) => self.default_line(line, span),
-                Statement::Include(_) => {
-                    pending::refuse(pending::INCLUDE, span, &mut self.report);
-                    self.report.incomplete = true;
-                }
+                // Read before, and put in its place; where that could not be, it has been said.
+                Statement::Include(_) => self.report.incomplete = true,
                 Statement::For(_) => pending::refuse(pending::FOR_BLOCK, span, &mut self.report),
                 Statement::Expect(_) => pending::refuse(pending::EXPECT, span, &mut self.report),
                 Statement::Zone(_)
@@ -140,13 +138,12 @@ impl<'a> Resolver<'a> {
     }
 
     fn default_line(&mut self, line: &DefaultLine, span: Span) {
-        if let Some(log) = &line.log {
-            pending::refuse(pending::DEFAULT_LOG, log.span, &mut self.report);
-        }
+        let log = line.log.as_ref();
+        let log = log.and_then(|log| rates::log(&log.value, log.span, &mut self.report));
         if line.direction.value == WrittenDirection::Receive {
             pending::refuse(pending::RECEIVE, line.direction.span, &mut self.report);
         }
-        let allow = self.default_verb(&line.verb);
+        let verdict = self.default_verb(&line.verb, line.direction.value);
         let Some(direction) = direction_of(line.direction.value) else {
             return;
         };
@@ -165,34 +162,39 @@ impl<'a> Resolver<'a> {
             );
             return;
         }
-        match allow {
+        match verdict {
             None => self.wrong_defaults.push(direction),
-            Some(allow) => self.policy.defaults.push(ResolvedDefault {
+            Some(verdict) => self.policy.defaults.push(ResolvedDefault {
                 direction,
-                allow,
+                verdict,
+                log,
                 place: self.places.place(span),
             }),
         }
     }
 
-    fn default_verb(&mut self, verb: &Spanned<Verb>) -> Option<bool> {
-        match verb.value {
-            Verb::Allow => Some(true),
-            Verb::Drop => Some(false),
-            Verb::Reject => {
-                pending::refuse(pending::REJECT, verb.span, &mut self.report);
-                None
-            }
-            Verb::Count | Verb::Redirect | Verb::Shortcut | Verb::Splice => {
-                self.report.error(
-                    codes::VERB_MISPLACED,
-                    "a default can only allow or drop",
-                    verb.span,
-                    "not a verdict for everything that is left",
-                    "write `allow` or `drop`",
-                );
-                None
-            }
-        }
+    fn default_verb(
+        &mut self,
+        verb: &Spanned<Verb>,
+        direction: WrittenDirection,
+    ) -> Option<DefaultVerdict> {
+        let (message, label, help) = match (verb.value, direction) {
+            (Verb::Allow, _) => return Some(DefaultVerdict::Allow),
+            (Verb::Drop, _) => return Some(DefaultVerdict::Drop),
+            (Verb::Reject, WrittenDirection::Out) => (
+                "`reject` does not stand in `out`",
+                "a packet that leaves has no peer that could be answered",
+                "write `drop`",
+            ),
+            (Verb::Reject, _) => return Some(DefaultVerdict::Reject),
+            (Verb::Count | Verb::Redirect | Verb::Shortcut | Verb::Splice, _) => (
+                "a default can only allow, drop or reject",
+                "not a verdict for everything that is left",
+                "write `allow`, `drop` or `reject`",
+            ),
+        };
+        self.report
+            .error(codes::VERB_MISPLACED, message, verb.span, label, help);
+        None
     }
 }

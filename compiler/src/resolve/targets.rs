@@ -6,8 +6,9 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::clauses::Clauses;
 use super::pending::{self, Pending};
-use super::{Resolver, codes};
-use crate::policy::{Action, ProtocolMatch, SocketId};
+use super::{Resolver, codes, kernel_names};
+use crate::packet::protocol;
+use crate::policy::{Action, PortId, ProtocolMatch, SocketId, SocketOrigin};
 
 /// A verb as it is written.
 pub(super) fn verb_word(verb: Verb) -> &'static str {
@@ -25,12 +26,11 @@ pub(super) fn verb_word(verb: Verb) -> &'static str {
 /// The targets without meaning.
 fn pending_target(target: &Target) -> Option<Pending> {
     match target {
-        Target::Interface(_) => Some(pending::TO_INTERFACE),
         Target::InputOf(_) => Some(pending::TO_INPUT),
         Target::OutputOf(_) => Some(pending::TO_OUTPUT),
         Target::ByMap(_) => Some(pending::BY_MAP),
         Target::Pairs(_) => Some(pending::PAIRS),
-        Target::Sock(_) | Target::WithinGroup(_) => None,
+        Target::Sock(_) | Target::Interface(_) | Target::WithinGroup(_) => None,
     }
 }
 
@@ -45,11 +45,16 @@ impl Resolver<'_> {
         match (verb, clauses.target) {
             (Verb::Allow, None) => return Some(Action::Allow),
             (Verb::Drop, None) => return Some(Action::Drop),
+            (Verb::Reject, None) => return Some(Action::Reject),
             (Verb::Count, None) => return Some(Action::Count),
             (Verb::Redirect, Some((Target::Sock(name), _))) => {
                 let report = &mut self.report;
                 let socket = self.sockets.look_up(&name.value, name.span, report)?;
                 return socket.map(Action::Redirect);
+            }
+            (Verb::Redirect, Some((Target::Interface(name), _))) => {
+                self.report.checked(kernel_names::interface(name))?;
+                return Some(Action::Forward(self.port(&name.value)));
             }
             (Verb::Shortcut, Some((Target::WithinGroup(name), _))) => {
                 let report = &mut self.report;
@@ -65,10 +70,19 @@ impl Resolver<'_> {
         None
     }
 
+    /// Each interface has one number, however many rules name it.
+    fn port(&mut self, name: &str) -> PortId {
+        let known = self.policy.ports.iter().find(|(_, known)| *known == name);
+        match known {
+            Some((id, _)) => id,
+            None => self.policy.ports.push(name.to_owned()),
+        }
+    }
+
     fn no_target(&mut self, verb: Verb, span: Span) {
         let (missing, help) = match verb {
             Verb::Shortcut => ("among which sockets", "add `within group NAME`"),
-            _ => ("where to", "add `to sock NAME`"),
+            _ => ("where to", "add `to sock NAME` or `to interface NAME`"),
         };
         self.report.error(
             codes::NO_TARGET,
@@ -81,7 +95,7 @@ impl Resolver<'_> {
 
     fn misplaced_target(&mut self, verb: Verb, span: Span) {
         let help = match verb {
-            Verb::Redirect => "write `to sock NAME`",
+            Verb::Redirect => "write `to sock NAME` or `to interface NAME`",
             Verb::Shortcut => "write `within group NAME`",
             _ => "leave the target out, or write `redirect … to sock NAME`",
         };
@@ -102,9 +116,7 @@ impl Resolver<'_> {
         socket: SocketId,
     ) -> Option<Vec<ProtocolMatch>> {
         let socket = &self.policy.sockets[socket];
-        let mut held: Vec<u8> = socket.listen.iter().map(|one| one.protocol).collect();
-        held.sort_unstable();
-        held.dedup();
+        let held = held_protocols(&socket.origin);
         if named.is_empty() {
             let whole = |number| ProtocolMatch {
                 family: None,
@@ -125,7 +137,10 @@ impl Resolver<'_> {
                     codes::SOCKET_PROTOCOL,
                     format!("the socket `{}` does not take this protocol", socket.name),
                     written.span,
-                    format!("the socket listens on {} only", words.join(" and ")),
+                    match socket.origin.listen() {
+                        Some(_) => format!("the socket listens on {} only", words.join(" and ")),
+                        None => "a socket that is handed over is one of tcp or udp".to_owned(),
+                    },
                 )
                 .also(socket.place.span, "declared here")
                 .help(format!(
@@ -136,6 +151,17 @@ impl Resolver<'_> {
         }
         sound.then_some(named)
     }
+}
+
+/// The protocols that a socket may hold, in order; one that is handed over may be of either.
+fn held_protocols(origin: &SocketOrigin) -> Vec<u8> {
+    let Some(listen) = origin.listen() else {
+        return vec![protocol::TCP, protocol::UDP];
+    };
+    let mut held: Vec<u8> = listen.iter().map(|one| one.protocol).collect();
+    held.sort_unstable();
+    held.dedup();
+    held
 }
 
 fn protocol_word(number: u8) -> &'static str {

@@ -356,6 +356,7 @@ fn syn(from: IpAddr, to: IpAddr, port: u16) -> Vec<u8> {
             flags: 2,
         },
         length: 0,
+        ..Header::PLAIN
     };
     sockc_compiler::packet::build::Frame::new(header)
         .addresses(MAC, MAC)

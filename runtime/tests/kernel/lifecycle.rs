@@ -74,7 +74,7 @@ fn unload_twice_is_fine_and_takes_what_is_damaged() {
     inside(|space| {
         drops().apply(&space.options).unwrap();
         let tree = space.tree();
-        for name in ["record", "control", "slots/tc-in", "current"] {
+        for name in ["record", "control", "slots/tc-in_1", "current"] {
             drops().apply(&space.options).unwrap();
             assert!(!datagram_arrives());
             let found = space
@@ -117,7 +117,7 @@ fn a_damaged_record_is_told_and_nothing_is_touched() {
 fn a_lost_program_slot_is_told() {
     inside(|space| {
         drops().apply(&space.options).unwrap();
-        fs::remove_file(path_in(space, "/slots/tc-in")).unwrap();
+        fs::remove_file(path_in(space, "/slots/tc-in_1")).unwrap();
         let error = status(&space.options).unwrap_err();
         assert!(matches!(error, Error::State { .. }), "{error}");
         assert!(error.to_string().contains("sockc unload"), "{error}");
@@ -162,6 +162,28 @@ fn an_unload_that_ends_early_is_finished_by_the_next_command() {
             }
             assert_eq!(space.tree(), Vec::<String>::new());
         }
+    });
+}
+
+#[test]
+fn tables_decide_and_are_frozen() {
+    inside(|space| {
+        for (verdict, arrives) in [(TC_SHOT, false), (TC_OK, true)] {
+            policy("tables")
+                .on(&["lo"])
+                .live_maps()
+                .tabled(AttachPoint::TcIn, u8::try_from(verdict).unwrap())
+                .apply(&space.options)
+                .unwrap();
+            assert_eq!(datagram_arrives(), arrives);
+        }
+        assert!(space.tree().iter().any(|path| path.ends_with("/map/live")));
+        let mut maps = aya::maps::loaded_maps().filter_map(Result::ok);
+        let table = maps.find(|map| map.name_as_str() == Some(".rodata.table"));
+        let map = aya::maps::MapData::from_id(table.unwrap().id()).unwrap();
+        let map = aya::maps::Map::Array(map);
+        let mut array: aya::maps::Array<_, [u8; 1001]> = map.try_into().unwrap();
+        array.set(0, [0; 1001], 0).unwrap_err();
     });
 }
 

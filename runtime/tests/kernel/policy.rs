@@ -32,6 +32,7 @@ pub(crate) struct Policy {
 pub(crate) fn policy(name: &str) -> Policy {
     Policy {
         artifact: Artifact {
+            netns: Vec::new(),
             programs: Vec::new(),
             maps: PrimaryMap::from_iter([
                 map("counters", MapKind::PerCpuArray, [4, 16, 8, 0]),
@@ -48,6 +49,11 @@ pub(crate) fn policy(name: &str) -> Policy {
                 groups: Vec::new(),
                 counters: Vec::new(),
                 sources: Vec::new(),
+                classes: Vec::new(),
+                sets: Vec::new(),
+                maps: Vec::new(),
+                ports: Vec::new(),
+                namespaces: Vec::new(),
                 target: "test".to_owned(),
             },
         },
@@ -62,6 +68,7 @@ fn map(name: &str, kind: MapKind, [key_size, value_size, max_entries, flags]: [u
         value_size,
         max_entries,
         flags,
+        data: None,
     }
 }
 
@@ -84,6 +91,8 @@ impl Policy {
             line: 1,
             direction: "in".to_owned(),
             verdict: "count".to_owned(),
+            audit: false,
+            log: None,
         });
         let code = vec![
             asm::store_imm(Width::W, R10, -4, slot),
@@ -102,6 +111,34 @@ impl Policy {
             asm::exit(),
         ];
         self.add(point, code, &[(1, COUNTERS)])
+    }
+
+    /// The maps that grow while they are in force, unused: what the kernel wants of each kind is looked at when it is made.
+    pub(crate) fn live_maps(mut self) -> Self {
+        let maps = [
+            map("live", MapKind::LpmTrie, [8, 8, 1000, 1]),
+            map("rates", MapKind::LruHash, [8, 8, 1000, 0]),
+            map("events", MapKind::RingBuf, [0, 0, 1 << 16, 0]),
+        ];
+        for map in maps {
+            self.artifact.maps.push(map);
+        }
+        self
+    }
+
+    /// A program that gives the verdict which the last byte of a table holds.
+    pub(crate) fn tabled(mut self, point: AttachPoint, verdict: u8) -> Self {
+        let mut data = vec![0xff; 1000];
+        data.push(verdict);
+        let offset = u32::try_from(data.len() - 1).unwrap();
+        self.artifact.maps.push(MapSpec::table("table", data));
+        let [first, second] = asm::load_map_value(R1, offset.cast_signed());
+        let code = vec![first, second, asm::load(Width::B, R0, R1, 0), asm::exit()];
+        let map = self.artifact.maps.len() - 1;
+        let mut policy = self.add(point, code, &[(0, map)]);
+        let program = policy.artifact.programs.last_mut().unwrap();
+        program.relocations[0].value_offset = Some(offset);
+        policy
     }
 
     /// A program that sends every lookup for a TCP port to a slot, or refuses it if the slot is empty.
@@ -140,6 +177,7 @@ impl Policy {
         self.artifact.manifest.sockets.push(SocketSlots {
             name: format!("s{index}"),
             drop_if_absent: false,
+            origin: SlotOrigin::Listen,
             slots: vec![Slot {
                 index,
                 protocol,
@@ -184,6 +222,33 @@ impl Policy {
         )
     }
 
+    /// A class of interfaces: of a zone with one pattern, matching these patterns of rules.
+    pub(crate) fn class(mut self, zone: Option<(&str, &str)>, patterns: &[&str]) -> Self {
+        self.artifact.manifest.classes.push(ClassPlan {
+            zone: zone.map(|(name, pattern)| (name.to_owned(), vec![pattern.to_owned()])),
+            patterns: patterns.iter().map(|one| (*one).to_owned()).collect(),
+        });
+        self
+    }
+
+    /// The last program is for this class of interfaces only.
+    pub(crate) fn for_class(mut self, class: usize) -> Self {
+        self.artifact.manifest.programs.last_mut().unwrap().class = Some(class);
+        self
+    }
+
+    /// A map of the object.
+    pub(crate) fn map(mut self, name: &str, kind: MapKind, shape: [u32; 4]) -> Self {
+        self.artifact.maps.push(map(name, kind, shape));
+        self
+    }
+
+    /// Whatever else the manifest says.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Manifest)) -> Self {
+        change(&mut self.artifact.manifest);
+        self
+    }
+
     /// A program that the verifier refuses.
     pub(crate) fn broken(self, point: AttachPoint) -> Self {
         let code = vec![asm::load(Width::DW, R0, R1, 4000), asm::exit()];
@@ -200,8 +265,12 @@ impl Policy {
             AttachPoint::SkMsg(_) => ("send", Section::SkMsg),
             AttachPoint::SockOps(_) => ("sock_ops", Section::SockOps),
         };
+        let mut name = name.to_owned();
+        if self.artifact.programs.iter().any(|one| one.name == name) {
+            name = format!("{name}_{}", self.artifact.programs.len());
+        }
         self.artifact.programs.push(Program {
-            name: name.to_owned(),
+            name: name.clone(),
             section,
             insns,
             relocations: maps
@@ -209,6 +278,7 @@ impl Policy {
                 .map(|(insn, map)| Relocation {
                     insn: *insn,
                     map: ids[*map],
+                    value_offset: None,
                 })
                 .collect(),
             lines: vec![Line {
@@ -220,8 +290,9 @@ impl Policy {
             }],
         });
         self.artifact.manifest.programs.push(Attach {
-            program: name.to_owned(),
+            program: name,
             point,
+            class: None,
         });
         self
     }

@@ -141,6 +141,7 @@ fn a_listing_names_lines_maps_and_targets() {
         value_size: 16,
         max_entries: 1,
         flags: 0,
+        data: None,
     });
     let [first, second] = load_map(R1);
     let program = Program {
@@ -156,6 +157,7 @@ fn a_listing_names_lines_maps_and_targets() {
         relocations: vec![Relocation {
             insn: 2,
             map: counters,
+            value_offset: None,
         }],
         lines: vec![Line {
             insn: 0,

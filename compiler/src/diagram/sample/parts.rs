@@ -1,34 +1,52 @@
 //! Parts of policies, as tests need them.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_grammar::source::{SourceId, Span};
 
+use crate::decide::{Seen, covers};
+use crate::event::{Header, SocketAnswer, World};
 use crate::policy::{
-    Action, AddressSet, Default, Direction, Endpoint, Group, Listen, Match, Place, ProtocolMatch,
-    Rule, Side, Socket,
+    Action, AddressSet, Default, DefaultVerdict, Direction, Endpoint, Family, Group, Listen, Match,
+    NetnsId, Place, Policy, ProtocolMatch, Rule, Side, Socket, SocketId, SocketOrigin,
 };
 use crate::ranges::RangeSet;
 
 /// A rule for arriving packets that matches everything.
 pub(crate) fn rule(action: Action) -> Rule {
-    Rule {
-        label: None,
-        direction: Direction::In,
-        action,
-        matches: Match::default(),
-        at: None,
-        place: place(),
-    }
+    Rule::plain(Direction::In, action, Match::default(), place())
 }
 
 /// A `default` line.
 pub(crate) fn default(direction: Direction, allow: bool) -> Default {
     Default {
         direction,
-        allow,
+        verdict: if allow {
+            DefaultVerdict::Allow
+        } else {
+            DefaultVerdict::Drop
+        },
+        log: None,
         place: place(),
     }
+}
+
+/// Whether a match covers a packet for which every lookup gives this answer.
+pub(crate) fn hit(wanted: &Match, header: &Header, answer: SocketAnswer) -> bool {
+    struct Found(SocketAnswer);
+    impl World for Found {
+        fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
+            self.0
+        }
+        fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+            true
+        }
+    }
+    let policy = Policy::default();
+    let class = Some(Policy::plain_class());
+    let world = Found(answer);
+    let seen = Seen::new(&policy, Direction::In, class, header, &world);
+    covers(&seen, wanted)
 }
 
 /// A place in no text.
@@ -46,17 +64,26 @@ fn place() -> Place {
     }
 }
 
-/// A socket that listens for TCP and UDP over IPv4.
+/// The loopback addresses of both families.
+fn loopbacks() -> [IpAddr; 2] {
+    [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+}
+
+/// A socket that listens for TCP and UDP in both families.
 pub(crate) fn socket(drop_if_absent: bool) -> Socket {
     Socket {
         name: if drop_if_absent { "silent" } else { "proxy" }.into(),
-        listen: [6, 17]
-            .map(|protocol| Listen {
-                protocol,
-                address: Ipv4Addr::LOCALHOST.into(),
-                port: 1234,
-            })
-            .into(),
+        origin: SocketOrigin::Listen(
+            [6, 17]
+                .into_iter()
+                .flat_map(|protocol| loopbacks().map(|address| (protocol, address)))
+                .map(|(protocol, address)| Listen {
+                    protocol,
+                    address,
+                    port: 1234,
+                })
+                .collect(),
+        ),
         drop_if_absent,
         place: place(),
     }
@@ -90,7 +117,7 @@ pub(crate) fn tcp(addresses: AddressSet, port: u16) -> Match {
         to: Some(Side::Endpoints {
             negated: false,
             endpoints: vec![Endpoint {
-                addresses,
+                addresses: addresses.into(),
                 ports: Some(RangeSet::from_ranges([(port, port)])),
             }],
         }),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{Cell, Content, Context, ip4, ip6};
 use crate::artifact::Section;
 use crate::bpf::constant::{AF_INET, AF_INET6};
-use crate::interpret::memory::Packet;
+use crate::interpret::packet::Packet;
 use crate::interpret::socket::SocketModel;
 
 /// What a program is run on.
@@ -157,10 +157,14 @@ pub struct SockOps {
 impl Context {
     pub(in crate::interpret) fn of(input: Input) -> (Self, Packet) {
         match input {
-            Input::Xdp(xdp) => (plain(Section::Xdp, xdp_cells(&xdp)), whole(xdp.frame)),
+            Input::Xdp(xdp) => {
+                let context = plain(Section::Xdp, xdp_cells(&xdp));
+                (context, Packet::in_page(xdp.frame))
+            }
             Input::Skb(skb) => {
                 let context = Self {
                     egress: skb.egress,
+                    ethertype: skb.protocol,
                     ..plain(Section::Classifier, skb_cells(&skb))
                 };
                 (context, Packet::new(skb.frame, skb.linear))
@@ -198,6 +202,7 @@ fn plain(section: Section, cells: Vec<Cell>) -> Context {
         own: None,
         wanted: None,
         egress: false,
+        ethertype: 0,
         op: 0,
     }
 }
@@ -222,22 +227,26 @@ fn xdp_cells(xdp: &Xdp) -> Vec<Cell> {
 fn skb_cells(skb: &Skb) -> Vec<Cell> {
     let length = u32::try_from(skb.frame.len()).unwrap_or(u32::MAX);
     let (vlan_proto, vlan_tci) = skb.vlan.unwrap_or((0, 0));
-    vec![
+    let scratch = (0..5).map(|word| Cell::narrow(48 + 4 * word, 0).writable());
+    let mut cells = vec![
         Cell::narrow(0, length),
         Cell::narrow(4, skb.packet_type),
-        Cell::narrow(8, skb.mark),
-        Cell::narrow(12, skb.queue_mapping),
+        Cell::narrow(8, skb.mark).writable(),
+        Cell::narrow(12, skb.queue_mapping).writable(),
         Cell::narrow(16, u32::from(skb.protocol.to_be())),
         Cell::narrow(20, u32::from(skb.vlan.is_some())),
         Cell::narrow(24, u32::from(vlan_tci)),
         Cell::narrow(28, u32::from(vlan_proto.to_be())),
-        Cell::narrow(32, skb.priority),
+        Cell::narrow(32, skb.priority).writable(),
         Cell::narrow(36, skb.ingress_ifindex),
         Cell::narrow(40, skb.ifindex),
+        Cell::narrow(44, 0).writable(),
         Cell::pointer(76, 4, Content::Data),
         Cell::pointer(80, 4, Content::DataEnd),
         Cell::narrow(164, skb.gso_segs),
-    ]
+    ];
+    cells.extend(scratch);
+    cells
 }
 
 fn lookup_cells(lookup: &Lookup) -> Vec<Cell> {

@@ -9,9 +9,10 @@ use object::{
 };
 
 use super::super::layout::INSN_SIZE;
-use super::super::{MAPS, ObjectError};
+use super::super::{MAPS, ObjectError, TABLE, exchange_halves};
 use super::file::{File, damaged};
-use crate::artifact::{MapId, Program, Relocation, Section};
+use super::types::Types;
+use crate::artifact::{MapId, MapSpec, Program, Relocation, Section};
 use crate::bpf::insn::Insn;
 
 type Symbol<'data, 'file> = ElfSymbol64<'data, 'file, LittleEndian>;
@@ -20,8 +21,32 @@ type Symbol<'data, 'file> = ElfSymbol64<'data, 'file, LittleEndian>;
 pub(super) struct Symbols<'data, 'file> {
     /// Programs, with their section.
     programs: Vec<(Section, Symbol<'data, 'file>)>,
-    /// Maps.
-    pub(super) maps: Vec<Symbol<'data, 'file>>,
+    /// Maps, tables among them.
+    pub(super) maps: Vec<MapSymbol<'data, 'file>>,
+}
+
+/// The symbol of a map.
+pub(super) struct MapSymbol<'data, 'file> {
+    symbol: Symbol<'data, 'file>,
+    /// Whether it is a table, which has a section of its own.
+    is_table: bool,
+}
+
+impl MapSymbol<'_, '_> {
+    /// The map's definition.
+    pub(super) fn spec(&self, file: &File<'_>, types: &Types<'_>) -> Result<MapSpec, ObjectError> {
+        let name = self.symbol.name().map_err(|error| damaged(&error))?;
+        if !self.is_table {
+            return types.map(name);
+        }
+        let data = file.section(&format!("{TABLE}{name}"))?;
+        if (self.symbol.address(), self.symbol.size()) != (0, data.len() as u64) {
+            return Err(ObjectError::damaged(format!(
+                "the table `{name}` is not its whole section"
+            )));
+        }
+        Ok(MapSpec::table(name, data.to_vec()))
+    }
 }
 
 /// A program and where it lies.
@@ -50,7 +75,10 @@ pub(super) fn symbols<'data, 'file>(
         let section = section.map_err(|error| damaged(&error))?;
         let section = section.name().map_err(|error| damaged(&error))?;
         match symbol.kind() {
-            SymbolKind::Data if section == MAPS => symbols.maps.push(symbol),
+            SymbolKind::Data if section == MAPS || section.starts_with(TABLE) => {
+                let is_table = section != MAPS;
+                symbols.maps.push(MapSymbol { symbol, is_table });
+            }
             SymbolKind::Text => symbols.programs.push((code_section(section)?, symbol)),
             _ => {}
         }
@@ -91,11 +119,16 @@ pub(super) fn add_relocations(
     functions: &mut Functions,
 ) -> Result<(), ObjectError> {
     let wrong = || ObjectError::damaged("a reference of a program to a map cannot be read");
-    let maps: BTreeMap<usize, usize> = symbols.maps.iter().map(|s| s.index().0).zip(0..).collect();
+    let maps: BTreeMap<usize, (MapId, bool)> = symbols
+        .maps
+        .iter()
+        .zip(0..)
+        .map(|(map, id)| (map.symbol.index().0, (MapId::from_u32(id), map.is_table)))
+        .collect();
     for section in file.elf.sections() {
         let name = section.name().map_err(|error| damaged(&error))?;
         for (offset, relocation) in section.relocations() {
-            let map = match (relocation.target(), relocation.flags()) {
+            let &(map, is_table) = match (relocation.target(), relocation.flags()) {
                 (
                     RelocationTarget::Symbol(SymbolIndex(symbol)),
                     RelocationFlags::Elf {
@@ -104,11 +137,17 @@ pub(super) fn add_relocations(
                 ) => maps.get(&symbol).ok_or_else(wrong)?,
                 _ => return Err(wrong()),
             };
-            let map = MapId::from_u32(u32::try_from(*map).map_err(|_| wrong())?);
             let (program, insn) = functions
                 .at(code_section(name)?, offset)
                 .ok_or_else(wrong)?;
-            program.relocations.push(Relocation { insn, map });
+            let value_offset = is_table
+                .then(|| in_memory(program, insn).ok_or_else(wrong))
+                .transpose()?;
+            program.relocations.push(Relocation {
+                insn,
+                map,
+                value_offset,
+            });
         }
     }
     for function in &mut functions.0 {
@@ -116,6 +155,13 @@ pub(super) fn add_relocations(
         relocations.sort_by_key(|relocation| relocation.insn);
     }
     Ok(())
+}
+
+/// Turns the load of a table's address from its form in the file into the one in memory; gives the offset it loads.
+fn in_memory(program: &mut Program, at: u32) -> Option<u32> {
+    exchange_halves(&mut program.insns, at);
+    let second = program.insns.get(at as usize + 1)?;
+    Some(second.imm.cast_unsigned())
 }
 
 impl Functions {

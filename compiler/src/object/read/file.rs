@@ -43,6 +43,18 @@ impl<'a> File<'a> {
         data.map_err(|error| damaged(&error))
     }
 
+    /// What follows `prefix` in the name, and the bytes, of every section whose name begins so, in order.
+    pub(super) fn beginning(&self, prefix: &str) -> Result<Vec<(&str, &'a [u8])>, ObjectError> {
+        let mut found = Vec::new();
+        for section in self.elf.sections() {
+            let name = section.name().map_err(|error| damaged(&error))?;
+            if let Some(rest) = name.strip_prefix(prefix) {
+                found.push((rest, section.data().map_err(|error| damaged(&error))?));
+            }
+        }
+        Ok(found)
+    }
+
     /// The bytes of a section that every object of ours has.
     pub(super) fn section(&self, name: &str) -> Result<&'a [u8], ObjectError> {
         self.find(name)?

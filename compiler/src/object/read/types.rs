@@ -86,6 +86,7 @@ impl<'a> Types<'a> {
             value_size: attributes.value_size?,
             max_entries: attributes.max_entries?,
             flags: attributes.flags?,
+            data: None,
         })
     }
 

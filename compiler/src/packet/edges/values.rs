@@ -1,7 +1,7 @@
 //! The values at which a rule's answer may change.
 
 use crate::packet::protocol;
-use crate::policy::{Condition, Endpoint, Family, Match, Policy, Rule, Side};
+use crate::policy::{Addresses, Condition, Endpoint, Family, Match, Policy, Rule, Side};
 use crate::ranges::{Bound, RangeSet};
 
 /// Values of one rule, or of every rule.
@@ -13,6 +13,10 @@ pub(super) struct Values {
     pub(super) icmp: Vec<(u8, u8)>,
     pub(super) flags: Vec<u8>,
     pub(super) lengths: Vec<u32>,
+    pub(super) ttls: Vec<u8>,
+    pub(super) dscps: Vec<u8>,
+    pub(super) vlans: Vec<Option<u16>>,
+    pub(super) marks: Vec<u32>,
 }
 
 /// Addresses and ports of one endpoint.
@@ -49,8 +53,17 @@ impl Values {
             all.icmp.extend(&rule.icmp);
             all.flags.extend(&rule.flags);
             all.lengths.extend(&rule.lengths);
+            all.ttls.extend(&rule.ttls);
+            all.dscps.extend(&rule.dscps);
+            all.vlans.extend(&rule.vlans);
+            all.marks.extend(&rule.marks);
         }
-        for listen in policy.sockets.values().flat_map(|socket| &socket.listen) {
+        for listen in policy
+            .sockets
+            .values()
+            .filter_map(|socket| socket.origin.listen())
+            .flatten()
+        {
             all.to.push(Corner::exact(listen.address, listen.port));
         }
         all
@@ -91,6 +104,10 @@ impl Values {
             flags: vec![0, 2, 0x10, 0x12, 0xff],
             // Mostly the shortest packet: length is seldom what a rule is about.
             lengths: vec![0, 0, 0, 0, 64, 100, 1500],
+            ttls: vec![0, 1, 64, 255],
+            dscps: vec![0, 46, 63],
+            vlans: vec![None, None, Some(0), Some(4095)],
+            marks: vec![0, 0, u32::MAX],
         }
     }
 
@@ -105,7 +122,21 @@ impl Values {
                         .extend([end.saturating_sub(1), end, end.saturating_add(1)]);
                 }
             }
-            Condition::Socket(_) | Condition::Fragment => {}
+            Condition::Ttl { low, high } => self.ttls.extend(
+                [*low, *high]
+                    .into_iter()
+                    .flat_map(|end| [end.saturating_sub(1), end, end.saturating_add(1)])
+                    .filter_map(|end| u8::try_from(end).ok()),
+            ),
+            Condition::Dscp(value) => self.dscps.extend([*value, value ^ 1]),
+            Condition::Mark { value, mask } => {
+                self.marks.extend([*value, value | !mask, value ^ mask]);
+            }
+            Condition::Vlan(id) => self.vlans.extend([Some(*id), Some(id ^ 1)]),
+            Condition::Socket { .. }
+            | Condition::SockAbsent(_)
+            | Condition::Entry { .. }
+            | Condition::Fragment => {}
         }
     }
 
@@ -121,10 +152,15 @@ impl Values {
 }
 
 impl Corner {
+    /// The ends of an endpoint's ranges; what a set holds that is asked as one question is not an edge of the rule.
     fn of(endpoint: &Endpoint) -> Self {
+        let (v4, v6) = match &endpoint.addresses {
+            Addresses::Ranges(set) => (ends(&set.v4), ends(&set.v6)),
+            Addresses::Set(_) => (Vec::new(), Vec::new()),
+        };
         Self {
-            v4: ends(&endpoint.addresses.v4),
-            v6: ends(&endpoint.addresses.v6),
+            v4,
+            v6,
             ports: endpoint.ports.as_ref().map(ends).unwrap_or_default(),
         }
     }

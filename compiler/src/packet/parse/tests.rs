@@ -18,6 +18,7 @@ fn header(family: Family, protocol: u8, transport: Transport, length: u32) -> He
         part: Part::Whole,
         transport,
         length,
+        ..Header::PLAIN
     }
 }
 

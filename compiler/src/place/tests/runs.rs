@@ -1,13 +1,15 @@
 //! The chains run one after another against the reference meaning.
 
 use super::placed;
-use crate::decide::{decide, matches};
+use crate::decide::decide;
 use crate::diagram::Store;
 use crate::diagram::sample::Dice;
+use crate::diagram::sample::hit;
 use crate::event::{Decider, Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
 use crate::hook::Hook;
 use crate::place::{Chain, Effect, Entry, describe, place};
 use crate::policy::{Action, Direction, Family, Policy, RuleId, SocketId};
+use crate::policy::{DefaultVerdict, NetnsId};
 
 /// A world with the same answers for every packet.
 struct Still {
@@ -16,7 +18,7 @@ struct Still {
 }
 
 impl World for Still {
-    fn socket(&self, _: Direction, _: &Header) -> SocketAnswer {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.answer
     }
     fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
@@ -40,29 +42,39 @@ impl Run {
             && world.answer != SocketAnswer::Established;
         for entry in &chain.entries {
             let data = &policy.rules[entry.rule].matches;
-            if !matches(data, header, world.answer) || entry.new_flows_only && !new {
+            if !hit(data, header, world.answer) || entry.new_flows_only && !new {
                 continue;
             }
             if entry.counts {
                 self.counted.push(entry.rule);
             }
             if entry.effect != Effect::Count {
-                return self.decided(policy, entry, world);
+                return self.decided(policy, entry, header, world);
             }
         }
         self.defaulted |= chain.default.counts;
-        self.end(chain.default.allow, Verdict::Drop)
+        self.end(
+            chain.default.verdict == DefaultVerdict::Allow,
+            Verdict::Drop,
+        )
     }
 
-    fn decided(&mut self, policy: &Policy, entry: &Entry, world: &Still) -> bool {
-        match (entry.effect, policy.rules[entry.rule].action) {
+    fn decided(&mut self, policy: &Policy, entry: &Entry, header: &Header, world: &Still) -> bool {
+        let action = policy.rules[entry.rule].action;
+        let present = match action {
+            Action::Redirect(socket) => {
+                world.present && policy.sockets[socket].may_hold(header.family(), header.protocol)
+            }
+            _ => true,
+        };
+        match (entry.effect, action) {
             (Effect::Drop, _) => self.end(false, Verdict::Drop),
-            (Effect::RedirectPass, _) => self.end(world.present, Verdict::Drop),
+            (Effect::RedirectPass, _) => self.end(present, Verdict::Drop),
             (Effect::Redirect, Action::Redirect(socket)) => {
-                if world.present {
+                if present {
                     self.verdict = Verdict::Redirect(socket);
                 }
-                self.end(world.present, Verdict::Reject)
+                self.end(present, Verdict::Reject)
             }
             (Effect::Shortcut, Action::Shortcut(group)) => {
                 self.verdict = Verdict::Shortcut(group);
@@ -140,6 +152,7 @@ fn chains_do_to_arriving_packets_what_the_list_says() {
             let world = Still { answer, present };
             let event = Event::Packet {
                 direction: Direction::In,
+                class: Policy::plain_class(),
                 packet: Parsed::Ip(header.clone()),
             };
             let mut wanted = reference(&policy, &event, &world);
@@ -187,7 +200,14 @@ fn the_lookup_chain_is_the_meaning_of_a_lookup() {
                 },
                 present: dice.below(2) == 0,
             };
-            let wanted = reference(&policy, &Event::Lookup(header.clone()), &world);
+            let wanted = reference(
+                &policy,
+                &Event::Lookup {
+                    class: Policy::plain_class(),
+                    header: header.clone(),
+                },
+                &world,
+            );
             let found = run(&policy, &chains, &[Hook::SkLookup], &header, &world);
             assert_eq!(found.verdict, wanted.verdict);
         }
@@ -208,6 +228,7 @@ fn chains_do_to_leaving_packets_and_writes_what_the_lists_say() {
             };
             let event = Event::Packet {
                 direction: Direction::Out,
+                class: Policy::plain_class(),
                 packet: Parsed::Ip(header.clone()),
             };
             let found = run(&leaving, &chains, &[Hook::TcOut], &header, &world);

@@ -1,0 +1,104 @@
+//! Which values of the fields a well-formed packet can have.
+//!
+//! A diagram speaks of every value that its bits can hold. What is said of packets has to leave out those that none has:
+//! a packet shorter than its headers, a fourth kind of fragment, an interface of no class.
+
+use super::{BudgetExceeded, Node, Store};
+use crate::event::Part;
+use crate::field::Field;
+use crate::packet::{longest_length, protocol, shortest_length};
+use crate::policy::{Direction, Family, Policy};
+
+type Built = Result<Node, BudgetExceeded>;
+
+/// 1 for the packets (or, for `send`, the connections) of a direction that there can be.
+pub fn possible(store: &mut Store, policy: &Policy, direction: Direction) -> Built {
+    let mut node = lengths(store)?;
+    for field in Field::of(policy) {
+        let high = match field {
+            Field::Interface => policy.classes.len() as u32 - 1,
+            Field::Entry(_) => policy.sockets.len() as u32,
+            other => other.max(),
+        };
+        let within = store.range(field, 0, high, Node::TRUE, Node::FALSE)?;
+        node = store.and(node, within)?;
+    }
+    let beyond = beyond_direction(store, policy, direction)?;
+    store.and(node, beyond)
+}
+
+/// What the direction rules out: a mark or a tag that its packets never have.
+fn beyond_direction(store: &mut Store, policy: &Policy, direction: Direction) -> Built {
+    if direction != Direction::Send {
+        return Ok(Node::TRUE);
+    }
+    let mut node = store.range(Field::Protocol, 6, 6, Node::TRUE, Node::FALSE)?;
+    let nothing = Field::of(policy).into_iter().filter(|field| {
+        matches!(
+            field,
+            Field::Fragment | Field::Socket | Field::SocketIn(_) | Field::Vlan
+        )
+    });
+    for field in nothing {
+        let none = store.range(field, 0, 0, Node::TRUE, Node::FALSE)?;
+        node = store.and(node, none)?;
+    }
+    Ok(node)
+}
+
+/// 1 where the length has room for the headers.
+fn lengths(store: &mut Store) -> Built {
+    let mut families = [Node::FALSE; 2];
+    for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
+        *node = family_lengths(store, family)?;
+    }
+    store.range(Field::Family, 0, 0, families[0], families[1])
+}
+
+fn family_lengths(store: &mut Store, family: Family) -> Built {
+    let parts = [Part::Whole, Part::First, Part::Later];
+    let mut node = Node::FALSE;
+    for (number, part) in (0u32..).zip(parts) {
+        let of_part = part_lengths(store, family, part)?;
+        node = store.range(Field::Fragment, number, number, of_part, node)?;
+    }
+    Ok(node)
+}
+
+/// Protocols with a transport header that is looked at have a length of their own; the others share one.
+fn part_lengths(store: &mut Store, family: Family, part: Part) -> Built {
+    let length = |store: &mut Store, number: u8| {
+        let low = shortest_length(family, number, part);
+        store.range(
+            Field::Length,
+            low,
+            longest_length(family),
+            Node::TRUE,
+            Node::FALSE,
+        )
+    };
+    // Protocol 255 is reserved and has no header.
+    let mut node = length(store, 255)?;
+    let icmp = match family {
+        Family::V4 => protocol::ICMP,
+        Family::V6 => protocol::ICMP6,
+    };
+    for number in [protocol::TCP, protocol::UDP, protocol::SCTP, icmp] {
+        let own = length(store, number)?;
+        node = store.range(Field::Protocol, number.into(), number.into(), own, node)?;
+    }
+    extension_headers_are_no_protocol(store, family, node)
+}
+
+/// Over IPv6, a packet's protocol is never an extension header that is walked, except in later fragments.
+fn extension_headers_are_no_protocol(store: &mut Store, family: Family, node: Node) -> Built {
+    if family == Family::V4 {
+        return Ok(node);
+    }
+    let walked: Vec<(u32, u32)> = (0..=u8::MAX)
+        .filter(|&number| protocol::is_extension(number))
+        .map(|number| (number.into(), number.into()))
+        .collect();
+    let later = store.range(Field::Fragment, 2, 2, node, Node::FALSE)?;
+    store.ranges(Field::Protocol, &walked, later, node)
+}

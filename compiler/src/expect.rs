@@ -1,0 +1,186 @@
+//! Whether the `expect` lines of a policy hold, for every packet they cover.
+//!
+//! Takes a policy; walks its list with the region of each line as a diagram, so that only rules which meet the region
+//! cost anything. What is not said is free: other fields, sockets, live sets, rates; named sockets are there unless the
+//! line says that they are not. A redirect stands for the connections that it does not move, too: of those a line may
+//! say `redirect` or `allow`. A packet that breaks a line is asked of the reference meaning before it is shown. Not
+//! here: how the line was written.
+
+mod region;
+mod verdict;
+
+use sockc_grammar::diagnostic::{Code, Diagnostic};
+
+use crate::decide::decide;
+use crate::diagram::classify::{Scope, rule_diagram};
+use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer};
+use crate::packet::text::{Described, describe_case};
+use crate::policy::{Action, ClassId, Direction, Expect, GroupId, Policy, Rule, Side};
+use crate::witness::Witness;
+
+/// An `expect` line that does not hold.
+pub const BROKEN: Code = Code("E0501");
+/// An `expect` line that no packet can break, since it speaks of none.
+pub const EMPTY: Code = Code("E0502");
+
+/// Every code of this stage, in order, with what it stands for.
+pub const CODES: &[(Code, &str)] = &[
+    (BROKEN, "an `expect` line that does not hold"),
+    (EMPTY, "an `expect` line that speaks of no packet"),
+];
+
+/// What is wrong with the `expect` lines, in order.
+pub fn check(policy: &Policy, store: &mut Store) -> Result<Vec<Diagnostic>, BudgetExceeded> {
+    let mut found = Vec::new();
+    for expect in &policy.expects {
+        found.extend(line(policy, expect, store)?);
+    }
+    Ok(found)
+}
+
+fn line(
+    policy: &Policy,
+    expect: &Expect,
+    store: &mut Store,
+) -> Result<Option<Diagnostic>, BudgetExceeded> {
+    if expect.region.malformed {
+        return Ok(malformed(policy, expect));
+    }
+    let mut covered = false;
+    for group in groups(policy, expect) {
+        let region = region::region(store, policy, &expect.region, group)?;
+        covered |= region != Node::FALSE;
+        let mut walk = Walk {
+            policy,
+            expect,
+            group,
+            store,
+        };
+        if let Some(witness) = walk.breaks(region)? {
+            let decision = witness.decide(policy);
+            let packet = describe_case(policy, &witness.described(policy));
+            return Ok(Some(broken(policy, expect, &decision, packet)));
+        }
+    }
+    Ok((!covered).then(|| empty(expect)))
+}
+
+/// The groups whose writes a line speaks of; for packets, one that is none.
+fn groups(policy: &Policy, expect: &Expect) -> Vec<Option<GroupId>> {
+    match (expect.region.direction, expect.region.group) {
+        (Direction::Send, None) => policy.groups.keys().map(Some).collect(),
+        (Direction::Send, group) => vec![group],
+        _ => vec![None],
+    }
+}
+
+/// Malformed packets all get the same.
+fn malformed(policy: &Policy, expect: &Expect) -> Option<Diagnostic> {
+    let event = Event::Packet {
+        direction: expect.region.direction,
+        class: region::classes(&expect.region)
+            .first()
+            .copied()
+            .unwrap_or(ClassId::from_u32(0)),
+        packet: Parsed::Malformed,
+    };
+    let nothing = Witness::new(Default::default(), expect.region.direction, None);
+    let decision = decide(policy, &event, &nothing);
+    let packet = describe_case(policy, &Described::plain(event, SocketAnswer::None));
+    (!verdict::fulfils(expect.verdict, decision.verdict))
+        .then(|| broken(policy, expect, &decision, packet))
+}
+
+/// One line's way through the list.
+struct Walk<'a> {
+    policy: &'a Policy,
+    expect: &'a Expect,
+    group: Option<GroupId>,
+    store: &'a mut Store,
+}
+
+impl Walk<'_> {
+    /// A packet of the region that does not get the verdict.
+    fn breaks(&mut self, region: Node) -> Result<Option<Witness>, BudgetExceeded> {
+        let mut left = region;
+        let rules = self.policy.rules_of(self.expect.region.direction);
+        for (id, rule) in rules {
+            if left == Node::FALSE {
+                return Ok(None);
+            }
+            if !rule.action.decides() || !self.concerns(rule) || region::disjoint(rule, self.expect)
+            {
+                continue;
+            }
+            let scope = Scope { group: self.group };
+            let matched = rule_diagram(self.store, id, rule, scope)?;
+            let hit = self.store.and(left, matched)?;
+            if hit == Node::FALSE {
+                continue;
+            }
+            let wrong = verdict::wrong(self.store, self.policy, self.expect.verdict, rule, hit)?;
+            if let Some(witness) = self.witness(wrong)? {
+                return Ok(Some(witness));
+            }
+            let others = self.store.not(matched)?;
+            left = self.store.and(left, others)?;
+        }
+        let direction = self.expect.region.direction;
+        let default = self.policy.default_of(direction).map(|line| line.verdict);
+        if verdict::fulfils(self.expect.verdict, verdict::of_default(default)) {
+            return Ok(None);
+        }
+        self.witness(left)
+    }
+
+    fn concerns(&self, rule: &Rule) -> bool {
+        let Some(group) = self.group else {
+            return true;
+        };
+        let within = !matches!(rule.action, Action::Shortcut(within) if within != group);
+        within && !matches!(rule.matches.from, Some(Side::Group(from)) if from != group)
+    }
+
+    /// A packet of these, if there is one once the constant sets hold what they hold.
+    fn witness(&mut self, packets: Node) -> Result<Option<Witness>, BudgetExceeded> {
+        let real = region::with_constant_sets(self.store, self.policy, packets)?;
+        let values = self.store.satisfy(real, 1);
+        Ok(values.map(|values| Witness::new(values, self.expect.region.direction, self.group)))
+    }
+}
+
+fn broken(
+    policy: &Policy,
+    expect: &Expect,
+    decision: &Decision,
+    packet: Option<String>,
+) -> Diagnostic {
+    let verdict = verdict::words(policy, decision.verdict);
+    let example = packet.unwrap_or_default();
+    let error = Diagnostic::error(
+        BROKEN,
+        format!("this is not so: {example} gets {verdict}"),
+        expect.place.span,
+        format!("expected {}", verdict::expected(policy, expect.verdict)),
+    );
+    let error = match decision.decider {
+        Decider::Rule(id) => error.also(policy.rules[id].place.span, "this rule decides"),
+        Decider::Default | Decider::Malformed => match policy.default_of(expect.region.direction) {
+            Some(line) => error.also(line.place.span, "the default decides"),
+            None => error,
+        },
+        Decider::NotIp | Decider::Unmatched => error,
+    };
+    error.help(format!("see why: `sockc explain FILE '{example}'`"))
+}
+
+fn empty(expect: &Expect) -> Diagnostic {
+    Diagnostic::error(
+        EMPTY,
+        "this line speaks of no packet",
+        expect.place.span,
+        "no packet has all of this",
+    )
+    .help("correct the line: as it stands, it proves nothing")
+}

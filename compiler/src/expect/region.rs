@@ -1,0 +1,158 @@
+//! The packets that a line speaks of, as a diagram.
+
+use crate::diagram::classify::{Scope, match_diagram, member, sides, within};
+use crate::diagram::possible::possible;
+use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::field::Field;
+use crate::policy::{
+    ClassId, Condition, Endpoint, Expect, Family, GroupId, Match, Policy, Region, Rule, SetKind,
+    Side, SocketId,
+};
+
+type Built = Result<Node, BudgetExceeded>;
+
+/// 1 for the packets of the region, in every world in which the line must hold.
+pub(super) fn region(
+    store: &mut Store,
+    policy: &Policy,
+    region: &Region,
+    group: Option<GroupId>,
+) -> Built {
+    let mut node = match_diagram(store, &region.matches, Scope { group })?;
+    let possible = possible(store, policy, region.direction)?;
+    node = store.and(node, possible)?;
+    for socket in policy.sockets.keys() {
+        let presence = presence(store, policy, region, socket)?;
+        node = store.and(node, presence)?;
+    }
+    for (set, addresses) in &region.members {
+        for side in sides() {
+            let named = within(store, addresses, &side)?;
+            let member = member(store, *set, &side)?;
+            let known = store.ite(named, member, Node::TRUE)?;
+            node = store.and(node, known)?;
+        }
+    }
+    if region.rate_exceeded {
+        let metered = Field::of(policy).into_iter();
+        for field in metered.filter(|field| matches!(field, Field::Fits(_))) {
+            let over = store.range(field, 0, 0, Node::TRUE, Node::FALSE)?;
+            node = store.and(node, over)?;
+        }
+    }
+    Ok(node)
+}
+
+/// The classes of interfaces that a region names.
+pub(super) fn classes(region: &Region) -> &[ClassId] {
+    region.matches.on.as_deref().unwrap_or_default()
+}
+
+/// A named socket is there for what it may hold, unless the line says that it is not; for the rest it is absent.
+fn presence(store: &mut Store, policy: &Policy, region: &Region, socket: SocketId) -> Built {
+    let absent = store.range(Field::Absent(socket), 1, 1, Node::TRUE, Node::FALSE)?;
+    let may = may_hold(store, policy, socket)?;
+    if said_absent(&region.matches.conditions, socket) {
+        return store.or(absent, may);
+    }
+    let present = store.not(absent)?;
+    store.ite(may, present, absent)
+}
+
+fn said_absent(conditions: &[Condition], socket: SocketId) -> bool {
+    conditions
+        .iter()
+        .any(|condition| *condition == Condition::SockAbsent(socket))
+}
+
+/// 1 where the named socket is there for the packet.
+pub(super) fn held(store: &mut Store, policy: &Policy, socket: SocketId) -> Built {
+    let present = store.range(Field::Absent(socket), 0, 0, Node::TRUE, Node::FALSE)?;
+    let may = may_hold(store, policy, socket)?;
+    store.and(may, present)
+}
+
+/// 1 for the families and protocols that the named socket may hold.
+fn may_hold(store: &mut Store, policy: &Policy, socket: SocketId) -> Built {
+    let mut families = [Node::FALSE; 2];
+    for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
+        let numbers: Vec<(u32, u32)> = [6, 17]
+            .into_iter()
+            .filter(|&number| policy.sockets[socket].may_hold(family, number))
+            .map(|number| (number.into(), number.into()))
+            .collect();
+        *node = store.ranges(Field::Protocol, &numbers, Node::TRUE, Node::FALSE)?;
+    }
+    store.range(Field::Family, 0, 0, families[0], families[1])
+}
+
+/// Those of the packets for which the constant sets answer as their contents say. Only sets that the packets depend on
+/// are looked at, since their diagrams may be large.
+pub(super) fn with_constant_sets(store: &mut Store, policy: &Policy, packets: Node) -> Built {
+    let mut node = packets;
+    for (set, data) in &policy.sets {
+        let SetKind::Constant(contents) = &data.kind else {
+            continue;
+        };
+        let tested = store.fields(node);
+        for (side, field) in sides()
+            .into_iter()
+            .zip([Field::FromIn(set), Field::ToIn(set)])
+        {
+            if !tested.contains(field) || node == Node::FALSE {
+                continue;
+            }
+            let inside = within(store, contents, &side)?;
+            let yes = store.range(field, 1, 1, Node::TRUE, Node::FALSE)?;
+            let no = store.not(yes)?;
+            let answers = store.ite(inside, yes, no)?;
+            node = store.and(node, answers)?;
+        }
+    }
+    Ok(node)
+}
+
+/// Whether a rule and a line clearly share no packet, by protocols and addresses alone.
+pub(super) fn disjoint(rule: &Rule, expect: &Expect) -> bool {
+    let (rule, line) = (&rule.matches, &expect.region.matches);
+    protocols_disjoint(rule, line)
+        || sides_disjoint(rule.from.as_ref(), line.from.as_ref())
+        || sides_disjoint(rule.to.as_ref(), line.to.as_ref())
+}
+
+fn protocols_disjoint(rule: &Match, line: &Match) -> bool {
+    let shared = |number: u8| line.protocols.iter().any(|one| one.number == number);
+    !rule.protocols.is_empty()
+        && !line.protocols.is_empty()
+        && !rule.protocols.iter().any(|one| shared(one.number))
+}
+
+fn sides_disjoint(rule: Option<&Side>, line: Option<&Side>) -> bool {
+    let (
+        Some(Side::Endpoints {
+            negated: false,
+            endpoints: rule,
+        }),
+        Some(Side::Endpoints {
+            negated: false,
+            endpoints: line,
+        }),
+    ) = (rule, line)
+    else {
+        return false;
+    };
+    rule.iter()
+        .all(|one| line.iter().all(|other| endpoints_disjoint(one, other)))
+}
+
+fn endpoints_disjoint(one: &Endpoint, other: &Endpoint) -> bool {
+    let ports = match (&one.ports, &other.ports) {
+        (Some(one), Some(other)) => !one.meets(other),
+        _ => false,
+    };
+    let addresses = match (one.addresses.ranges(), other.addresses.ranges()) {
+        (Some(one), Some(other)) => !one.v4.meets(&other.v4) && !one.v6.meets(&other.v6),
+        _ => false,
+    };
+    ports || addresses
+}

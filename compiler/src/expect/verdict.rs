@@ -1,0 +1,106 @@
+//! Verdicts that a line expects, against those that packets get.
+
+use crate::diagram::classify::new_flow;
+use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::event::Verdict;
+use crate::expect::region::held;
+use crate::policy::{Action, DefaultVerdict, ExpectedVerdict, Policy, Rule, SocketId};
+
+/// Whether a verdict is what a line expects.
+pub(super) fn fulfils(expected: ExpectedVerdict, verdict: Verdict) -> bool {
+    match (expected, verdict) {
+        (ExpectedVerdict::Allow, Verdict::Allow)
+        | (ExpectedVerdict::Drop, Verdict::Drop)
+        | (ExpectedVerdict::Reject, Verdict::Reject)
+        | (ExpectedVerdict::Redirect, Verdict::Redirect(_) | Verdict::Forward(_))
+        | (ExpectedVerdict::Shortcut, Verdict::Shortcut(_)) => true,
+        (ExpectedVerdict::RedirectTo(wanted), Verdict::Redirect(socket)) => wanted == socket,
+        _ => false,
+    }
+}
+
+/// The verdict of a default, or of its absence.
+pub(super) fn of_default(default: Option<DefaultVerdict>) -> Verdict {
+    match default {
+        None | Some(DefaultVerdict::Allow) => Verdict::Allow,
+        Some(DefaultVerdict::Drop) => Verdict::Drop,
+        Some(DefaultVerdict::Reject) => Verdict::Reject,
+    }
+}
+
+/// Those of the packets that a rule decides otherwise than a line expects.
+pub(super) fn wrong(
+    store: &mut Store,
+    policy: &Policy,
+    expected: ExpectedVerdict,
+    rule: &Rule,
+    packets: Node,
+) -> Result<Node, BudgetExceeded> {
+    let verdict = match rule.action {
+        Action::Redirect(socket) => {
+            return wrong_redirect(store, policy, expected, socket, packets);
+        }
+        Action::Allow | Action::Count => Verdict::Allow,
+        Action::Drop => Verdict::Drop,
+        Action::Reject => Verdict::Reject,
+        Action::Forward(port) => Verdict::Forward(port),
+        Action::Shortcut(group) => Verdict::Shortcut(group),
+    };
+    Ok(if fulfils(expected, verdict) {
+        Node::FALSE
+    } else {
+        packets
+    })
+}
+
+/// Connections that exist, and later fragments, are not moved: a line may say what the rule says, or that they go on.
+/// Others get the socket, or what an absent one gives.
+fn wrong_redirect(
+    store: &mut Store,
+    policy: &Policy,
+    expected: ExpectedVerdict,
+    socket: SocketId,
+    packets: Node,
+) -> Result<Node, BudgetExceeded> {
+    let absent = if policy.sockets[socket].drop_if_absent {
+        Verdict::Drop
+    } else {
+        Verdict::Reject
+    };
+    let [moved, lost, stays] = [Verdict::Redirect(socket), absent, Verdict::Allow]
+        .map(|verdict| fulfils(expected, verdict));
+    let node = |right: bool| if right { Node::FALSE } else { Node::TRUE };
+    let there = held(store, policy, socket)?;
+    let new = store.ite(there, node(moved), node(lost))?;
+    let is_new = new_flow(store)?;
+    let wrong = store.ite(is_new, new, node(stays || moved))?;
+    store.and(packets, wrong)
+}
+
+/// A verdict in words.
+pub(super) fn words(policy: &Policy, verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Allow => "`allow`".into(),
+        Verdict::Drop => "`drop`".into(),
+        Verdict::Reject => "`reject`".into(),
+        Verdict::Redirect(socket) => {
+            format!("`redirect to sock {}`", policy.sockets[socket].name)
+        }
+        Verdict::Forward(port) => format!("`redirect to interface {}`", policy.ports[port]),
+        Verdict::Shortcut(group) => {
+            format!("`shortcut within group {}`", policy.groups[group].name)
+        }
+    }
+}
+
+/// What a line expects, in words.
+pub(super) fn expected(policy: &Policy, expected: ExpectedVerdict) -> String {
+    match expected {
+        ExpectedVerdict::Allow => "`allow`".into(),
+        ExpectedVerdict::Drop => "`drop`".into(),
+        ExpectedVerdict::Reject => "`reject`".into(),
+        ExpectedVerdict::Redirect => "`redirect`".into(),
+        ExpectedVerdict::RedirectTo(socket) => words(policy, Verdict::Redirect(socket)),
+        ExpectedVerdict::Shortcut => "`shortcut`".into(),
+    }
+}

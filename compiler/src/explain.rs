@@ -1,0 +1,100 @@
+//! Why a packet gets its verdict: for each rule in turn, that it matches, or the first reason why it does not.
+//!
+//! Takes a policy, an event and a world; gives a [`Trace`] whose decision is that of the reference meaning. Reasons are
+//! looked for in the order in which `decide` looks, so that a rule has a reason exactly if it does not match. Not here:
+//! what the programs do, and printing.
+
+mod reason;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use crate::decide::{Seen, decide};
+use crate::event::{Decider, Decision, Event, Parsed, World};
+use crate::policy::{Policy, RuleId};
+
+/// The way of an event through its list.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The rules that were asked, in order, up to the one that decides.
+    pub steps: Vec<Step>,
+    /// What the reference meaning says.
+    pub decision: Decision,
+}
+
+/// What one rule says of the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The rule.
+    pub rule: RuleId,
+    /// Whether it matches.
+    pub outcome: Outcome,
+}
+
+/// Whether a rule matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It matches and decides.
+    Decides,
+    /// It matches, counts, and the list goes on.
+    Counts,
+    /// It does not match, for this reason: a clause of a sentence.
+    No(String),
+}
+
+/// Asks every rule up to the one that decides.
+///
+/// The world is asked about the rules of the list once more than by [`decide`]; one that takes tokens of a rate has to
+/// answer alike.
+#[must_use]
+pub fn explain(policy: &Policy, event: &Event, world: &dyn World) -> Trace {
+    let decision = decide(policy, event, world);
+    let steps = match seen(policy, event, world) {
+        Some(seen) => steps(&seen, event, &decision),
+        None => Vec::new(),
+    };
+    Trace { steps, decision }
+}
+
+/// What rules look at; `None` for what no rule is asked about.
+fn seen<'a>(policy: &'a Policy, event: &'a Event, world: &'a dyn World) -> Option<Seen<'a>> {
+    match event {
+        Event::Packet {
+            direction,
+            class,
+            packet: Parsed::Ip(header),
+        } => Some(Seen::new(policy, *direction, Some(*class), header, world)),
+        Event::Packet { .. } => None,
+        Event::Lookup { class, header } => Some(Seen::unconnected(policy, *class, header, world)),
+        Event::Send { header, .. } => Some(Seen::new(
+            policy,
+            crate::policy::Direction::Send,
+            None,
+            header,
+            world,
+        )),
+    }
+}
+
+fn steps(seen: &Seen<'_>, event: &Event, decision: &Decision) -> Vec<Step> {
+    let decider = match decision.decider {
+        Decider::Rule(rule) => Some(rule),
+        _ => None,
+    };
+    let mut steps = Vec::new();
+    for (rule, data) in seen.policy.rules_of(seen.direction()) {
+        let outcome = if Some(rule) == decider {
+            Outcome::Decides
+        } else if decision.counted.contains(&rule) {
+            Outcome::Counts
+        } else {
+            Outcome::No(reason::why_not(seen, event, data))
+        };
+        let decides = outcome == Outcome::Decides;
+        steps.push(Step { rule, outcome });
+        if decides {
+            break;
+        }
+    }
+    steps
+}

@@ -1,0 +1,112 @@
+//! The first reason why a rule does not match, in words.
+
+use super::words;
+use crate::decide::{
+    Seen, covers_class, covers_protocol, covers_side, from_port, holds, is_new_flow, to_port,
+};
+use crate::event::Event;
+use crate::hook::Hook;
+use crate::policy::{Action, Condition, Endpoint, Rule, Side};
+
+/// Why a rule does not match. The caller knows that it does not.
+pub(super) fn why_not(seen: &Seen<'_>, event: &Event, rule: &Rule) -> String {
+    let wanted = &rule.matches;
+    if let Some(reason) = elsewhere(seen, event, rule) {
+        return reason;
+    }
+    if !covers_protocol(&wanted.protocols, seen.header) {
+        return format!(
+            "it is for {}; this is {}",
+            words::protocols(&wanted.protocols),
+            words::protocol(seen.header)
+        );
+    }
+    let sides = [
+        (
+            "from",
+            &wanted.from,
+            seen.header.from,
+            from_port(seen.header),
+        ),
+        ("to", &wanted.to, seen.header.to, to_port(seen.header)),
+    ];
+    for (word, side, address, port) in sides {
+        if !covers_side(seen, side.as_ref(), address, port) {
+            return side_reason(seen, word, side.as_ref(), port);
+        }
+    }
+    if !covers_class(seen, wanted) {
+        return "it is for packets of another interface".into();
+    }
+    let failing = wanted
+        .conditions
+        .iter()
+        .find(|condition| !holds(seen, condition));
+    if let Some(condition) = failing {
+        return condition_reason(seen, condition);
+    }
+    rate_reason(rule)
+}
+
+/// Why a rule is not asked about this event at all.
+fn elsewhere(seen: &Seen<'_>, event: &Event, rule: &Rule) -> Option<String> {
+    match event {
+        Event::Packet { .. } => (rule.at == Some(Hook::SkLookup)
+            && !is_new_flow(seen.header, seen.socket(None)))
+        .then(|| "it runs in the socket lookup, and none is made for this packet".into()),
+        Event::Lookup { .. } => {
+            let here = match rule.action {
+                Action::Redirect(_) | Action::Allow => true,
+                _ => rule.at == Some(Hook::SkLookup),
+            };
+            (!here).then(|| "it does not run in the socket lookup".into())
+        }
+        Event::Send { group, .. } => {
+            let within = matches!(rule.action, Action::Shortcut(within) if within != *group);
+            let from = matches!(rule.matches.from, Some(Side::Group(from)) if from != *group);
+            (within || from).then(|| "it is for another group".into())
+        }
+    }
+}
+
+fn side_reason(seen: &Seen<'_>, word: &str, side: Option<&Side>, port: Option<u16>) -> String {
+    let here = match word {
+        "from" => words::endpoint(seen.header.from, port),
+        _ => words::endpoint(seen.header.to, port),
+    };
+    let Some(Side::Endpoints { negated, endpoints }) = side else {
+        return "it is for another group".into();
+    };
+    let names_ports = endpoints.iter().any(|endpoint| endpoint.ports.is_some());
+    if names_ports && port.is_none() {
+        return "it names a port; this packet has none".into();
+    }
+    let list: Vec<String> = endpoints
+        .iter()
+        .map(|endpoint: &Endpoint| words::end(seen.policy, endpoint))
+        .collect();
+    let not = if *negated { "not " } else { "" };
+    format!(
+        "it wants {word} {not}{}; this is {word} {here}",
+        words::short(list)
+    )
+}
+
+fn condition_reason(seen: &Seen<'_>, condition: &Condition) -> String {
+    let wanted = words::condition(seen.policy, condition);
+    let found = words::found(seen, condition);
+    if found.is_empty() {
+        format!("it wants {wanted}")
+    } else {
+        format!("it wants {wanted}; {found}")
+    }
+}
+
+/// Everything else holds, so it is the rate; which part it is for, the rule says.
+fn rate_reason(rule: &Rule) -> String {
+    match rule.rate {
+        Some(rate) if rate.above => "it is for what is above its rate; this packet fits",
+        _ => "it is for what fits in its rate; this packet is above it",
+    }
+    .into()
+}

@@ -1,0 +1,142 @@
+//! Reasons, one for each part of a rule, and that random rules never run out of reasons.
+
+use sockc_grammar::parse;
+use sockc_grammar::source::SourceMap;
+
+use super::*;
+use crate::diagram::sample::Dice;
+use crate::event::{Header, Part, SocketAnswer, Transport};
+use crate::policy::{Direction, Family, NetnsId, SocketId};
+use crate::resolve::resolve;
+
+struct Finds(SocketAnswer);
+
+impl World for Finds {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        self.0
+    }
+    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        true
+    }
+}
+
+fn policy(text: &str) -> Policy {
+    let mut sources = SourceMap::default();
+    let id = sources.add("test.sk", text);
+    let (file, mistakes) = parse(&sources, id);
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let (policy, diagnostics) = resolve(&file, &sources, "test");
+    policy.unwrap_or_else(|| panic!("{diagnostics:?}"))
+}
+
+fn arrives(header: Header) -> Event {
+    Event::Packet {
+        direction: Direction::In,
+        class: Policy::plain_class(),
+        packet: Parsed::Ip(header),
+    }
+}
+
+fn syn() -> Header {
+    Header {
+        from: [8, 8, 8, 8].into(),
+        to: [192, 0, 2, 1].into(),
+        protocol: 6,
+        transport: Transport::Tcp {
+            from: 40_000,
+            to: 22,
+            flags: 2,
+        },
+        length: 40,
+        ..Header::PLAIN
+    }
+}
+
+/// The reason why the only rule does not match.
+fn reason(rule: &str, header: Header, answer: SocketAnswer) -> String {
+    let policy = policy(&format!("default in drop {rule}"));
+    let trace = explain(&policy, &arrives(header), &Finds(answer));
+    match &trace.steps[0].outcome {
+        Outcome::No(reason) => reason.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_part_has_its_reason() {
+    let none = SocketAnswer::None;
+    for (rule, wanted) in [
+        ("allow udp", "it is for udp; this is tcp"),
+        (
+            "allow from 10.0.0.0/8, 192.0.2.7-192.0.2.9",
+            "it wants from 10.0.0.0/8, 192.0.2.7-192.0.2.9; this is from 8.8.8.8:40000",
+        ),
+        (
+            "allow to any:80",
+            "it wants to any port 80; this is to 192.0.2.1:22",
+        ),
+        (
+            "allow to not 192.0.2.0/24",
+            "it wants to not 192.0.2.0/24; this is to 192.0.2.1:22",
+        ),
+        (
+            "allow if socket exists",
+            "it wants socket exists; the lookup finds no socket",
+        ),
+        (
+            "allow if tcp flags ack no syn",
+            "it wants tcp flags ack no syn; it has syn",
+        ),
+        (
+            "allow if length > 468",
+            "it wants length >= 469; its length is 40",
+        ),
+        ("allow if fragment", "it wants fragment; it is whole"),
+    ] {
+        assert_eq!(reason(rule, syn(), none), wanted, "{rule}");
+    }
+    let later = Header {
+        part: Part::Later,
+        transport: Transport::None,
+        ..syn()
+    };
+    assert_eq!(
+        reason("allow to any:22", later.clone(), none),
+        "it names a port; this packet has none"
+    );
+    assert_eq!(
+        reason("allow udp", later, none),
+        "it is for udp; this is a later fragment of tcp"
+    );
+}
+
+#[test]
+fn the_way_ends_at_the_decider() {
+    let policy = policy("default in drop count tcp allow udp allow tcp drop");
+    let trace = explain(&policy, &arrives(syn()), &Finds(SocketAnswer::None));
+    let outcomes: Vec<&Outcome> = trace.steps.iter().map(|step| &step.outcome).collect();
+    assert_eq!(outcomes[0], &Outcome::Counts);
+    assert!(matches!(outcomes[1], Outcome::No(_)));
+    assert_eq!(outcomes[2..], [&Outcome::Decides]);
+}
+
+#[test]
+fn random_rules_have_reasons() {
+    let mut dice = Dice::new(77);
+    for round in 0..300 {
+        let policy = dice.arriving(1 + round % 8);
+        for _ in 0..40 {
+            let (header, answer) = dice.packet();
+            let trace = explain(&policy, &arrives(header), &Finds(answer));
+            for step in trace.steps {
+                if let Outcome::No(reason) = step.outcome {
+                    assert!(
+                        !reason.contains("rate"),
+                        "{:?}: {reason}",
+                        policy.rules[step.rule]
+                    );
+                }
+            }
+        }
+    }
+}

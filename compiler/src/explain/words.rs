@@ -1,0 +1,241 @@
+//! Matches and packets in words, as short as an explanation needs them.
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::decide::Seen;
+use crate::event::{Header, Part, SocketAnswer, Transport};
+use crate::packet::protocol;
+use crate::policy::{
+    Addresses, Condition, Direction, Endpoint, NetnsId, Policy, ProtocolMatch, SocketTest,
+};
+use crate::ranges::{Bound, RangeSet};
+
+/// Most items of a list that are shown.
+const SHOWN: usize = 4;
+
+/// A list, cut where it gets long.
+pub(super) fn short(mut items: Vec<String>) -> String {
+    let more = items.len().saturating_sub(SHOWN);
+    items.truncate(SHOWN);
+    if more > 0 {
+        items.push(format!("and {more} more"));
+    }
+    items.join(", ")
+}
+
+/// The protocols of a rule.
+pub(super) fn protocols(protocols: &[ProtocolMatch]) -> String {
+    let word = |one: &ProtocolMatch| {
+        let name = number_word(one.number);
+        let types: Vec<String> = one
+            .icmp
+            .iter()
+            .map(|kind| match kind.code {
+                Some(code) => format!("{}/{code}", kind.kind),
+                None => kind.kind.to_string(),
+            })
+            .collect();
+        if types.is_empty() {
+            name
+        } else {
+            format!("{name} {}", short(types))
+        }
+    };
+    short(protocols.iter().map(word).collect())
+}
+
+fn number_word(number: u8) -> String {
+    match number {
+        protocol::TCP => "tcp".into(),
+        protocol::UDP => "udp".into(),
+        protocol::SCTP => "sctp".into(),
+        protocol::ICMP => "icmp".into(),
+        protocol::ICMP6 => "icmp6".into(),
+        protocol::ESP => "esp".into(),
+        protocol::AH => "ah".into(),
+        protocol::GRE => "gre".into(),
+        number => format!("proto {number}"),
+    }
+}
+
+/// The protocol of a packet, with its ICMP type.
+pub(super) fn protocol(header: &Header) -> String {
+    let name = number_word(header.protocol);
+    match (header.transport, header.part) {
+        (Transport::Icmp { kind, code }, _) => format!("{name} {kind}/{code}"),
+        (_, Part::Later) => format!("a later fragment of {name}"),
+        _ => name,
+    }
+}
+
+/// An end of a packet.
+pub(super) fn endpoint(address: IpAddr, port: Option<u16>) -> String {
+    match port {
+        Some(port) => SocketAddr::new(address, port).to_string(),
+        None => address.to_string(),
+    }
+}
+
+/// An endpoint of a rule.
+pub(super) fn end(policy: &Policy, endpoint: &Endpoint) -> String {
+    let addresses = match &endpoint.addresses {
+        Addresses::Set(set) => format!("@{}", policy.sets[*set].name),
+        Addresses::Ranges(set) if set.v4.is_full() && set.v6.is_full() => "any".into(),
+        Addresses::Ranges(set) => {
+            let mut items = ranges(&set.v4, 32, |bits| Ipv4Addr::from_bits(bits).into());
+            items.extend(ranges(&set.v6, 128, |bits| {
+                Ipv6Addr::from_bits(bits).into()
+            }));
+            short(items)
+        }
+    };
+    let Some(ports) = &endpoint.ports else {
+        return addresses;
+    };
+    let items = ports.ranges().iter().map(|&(low, high)| {
+        if low == high {
+            low.to_string()
+        } else {
+            format!("{low}-{high}")
+        }
+    });
+    let ports = if ports.is_full() {
+        "*".into()
+    } else {
+        short(items.collect())
+    };
+    format!("{addresses} port {ports}")
+}
+
+fn ranges<T: Bound + Into<u128>>(
+    set: &RangeSet<T>,
+    bits: u32,
+    address: impl Fn(T) -> IpAddr,
+) -> Vec<String> {
+    let text = |&(low, high): &(T, T)| {
+        let (first, last) = (low.into(), high.into());
+        let free = (last - first).trailing_ones();
+        let is_prefix = last - first == (1u128.checked_shl(free).unwrap_or(0)).wrapping_sub(1)
+            && first.trailing_zeros() >= free;
+        match (first == last, is_prefix) {
+            (true, _) => address(low).to_string(),
+            (_, true) => format!("{}/{}", address(low), bits - free),
+            _ => format!("{}-{}", address(low), address(high)),
+        }
+    };
+    set.ranges().iter().map(text).collect()
+}
+
+/// A condition as a rule writes it.
+pub(super) fn condition(policy: &Policy, condition: &Condition) -> String {
+    match condition {
+        Condition::No(inner) => format!("no {}", self::condition(policy, inner)),
+        Condition::AnyOf(list) => {
+            let items: Vec<String> = list
+                .iter()
+                .map(|one| self::condition(policy, one))
+                .collect();
+            format!("any of {{ {} }}", items.join(", "))
+        }
+        Condition::Socket { test, netns } => {
+            let state = match test {
+                SocketTest::Exists => "exists",
+                SocketTest::Established => "established",
+                SocketTest::Listening => "listening",
+            };
+            format!("socket {state}{}", in_netns(policy, *netns))
+        }
+        Condition::SockAbsent(socket) => format!("sock {} absent", policy.sockets[*socket].name),
+        Condition::Entry { map, socket } => format!(
+            "an entry of @{} for sock {}",
+            policy.live_maps[*map].name, policy.sockets[*socket].name
+        ),
+        Condition::TcpFlags { set, clear } => flags(*set, *clear),
+        Condition::Fragment => "fragment".into(),
+        Condition::Length { low, high } => between("length", *low, *high),
+        Condition::Ttl { low, high } => between("ttl", *low, *high),
+        Condition::Dscp(value) => format!("dscp {value}"),
+        Condition::Mark {
+            value,
+            mask: u32::MAX,
+        } => format!("mark {value:#x}"),
+        Condition::Mark { value, mask } => format!("mark {value:#x}/{mask:#x}"),
+        Condition::Vlan(id) => format!("vlan {id}"),
+    }
+}
+
+fn in_netns(policy: &Policy, netns: Option<NetnsId>) -> String {
+    netns.map_or_else(String::new, |id| {
+        format!(" in netns \"{}\"", policy.namespaces[id])
+    })
+}
+
+fn between(what: &str, low: u32, high: u32) -> String {
+    match (low, high) {
+        (low, high) if low > high => format!("a {what} that there is not"),
+        (low, high) if low == high => format!("{what} = {low}"),
+        (0, high) => format!("{what} <= {high}"),
+        (low, u32::MAX) => format!("{what} >= {low}"),
+        (low, high) => format!("{what} >= {low} and {what} <= {high}"),
+    }
+}
+
+const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
+
+fn flag_names(bits: u8) -> Vec<&'static str> {
+    let names = (0u8..).zip(FLAGS);
+    names
+        .filter(|(bit, _)| bits >> bit & 1 == 1)
+        .map(|(_, name)| name)
+        .collect()
+}
+
+fn flags(set: u8, clear: u8) -> String {
+    let clear: Vec<String> = flag_names(clear)
+        .iter()
+        .map(|name| format!("no {name}"))
+        .collect();
+    let words = flag_names(set).into_iter().map(str::to_owned).chain(clear);
+    format!("tcp flags {}", words.collect::<Vec<_>>().join(" "))
+}
+
+/// What a packet has in place of what a condition wants; empty where nothing short can be said.
+pub(super) fn found(seen: &Seen<'_>, condition: &Condition) -> String {
+    let header = seen.header;
+    let is = |what: &str, value: &dyn Display| format!("its {what} is {value}");
+    match condition {
+        Condition::No(inner) => found(seen, inner),
+        Condition::AnyOf(_) => String::new(),
+        Condition::Socket { netns, .. } => socket(seen, *netns),
+        Condition::SockAbsent(_) => "it is there".into(),
+        Condition::Entry { .. } => "it has none".into(),
+        Condition::TcpFlags { .. } => match header.transport {
+            Transport::Tcp { flags: 0, .. } => "it has no flag set".into(),
+            Transport::Tcp { flags, .. } => format!("it has {}", flag_names(flags).join(" ")),
+            _ => "it has no TCP header".into(),
+        },
+        Condition::Fragment => "it is whole".into(),
+        Condition::Length { .. } => is("length", &header.length),
+        Condition::Ttl { .. } => is("ttl", &header.ttl),
+        Condition::Dscp(_) => is("dscp", &header.dscp),
+        Condition::Mark { .. } => is("mark", &format_args!("{:#x}", header.mark)),
+        Condition::Vlan(_) => match header.vlan {
+            Some(id) => is("vlan", &id),
+            None => "it has no tag".into(),
+        },
+    }
+}
+
+fn socket(seen: &Seen<'_>, netns: Option<NetnsId>) -> String {
+    let there = in_netns(seen.policy, netns);
+    let own = match (seen.direction(), netns) {
+        (Direction::Out, None) => "its sender has",
+        _ => "the lookup finds",
+    };
+    match seen.socket(netns) {
+        SocketAnswer::None => format!("{own} no socket{there}"),
+        SocketAnswer::Listening => format!("{own} a listening socket{there}"),
+        SocketAnswer::Established => format!("{own} a connected socket{there}"),
+    }
+}

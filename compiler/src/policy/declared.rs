@@ -1,0 +1,169 @@
+//! What a policy declares by name: sockets, groups, zones, sets, live maps, policies of other namespaces.
+
+use std::net::IpAddr;
+
+use super::{AddressSet, Family, Place, Policy, SocketId, ZoneId};
+
+/// A named socket.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    /// Its name.
+    pub name: String,
+    /// Where it comes from.
+    pub origin: SocketOrigin,
+    /// True for `if absent drop`, false for `if absent reject` (the default).
+    pub drop_if_absent: bool,
+    /// Where it was declared.
+    pub place: Place,
+}
+
+impl Socket {
+    /// Whether it may hold a socket for this family and protocol (6 or 17).
+    #[must_use]
+    pub fn may_hold(&self, family: Family, protocol: u8) -> bool {
+        match self.origin.listen() {
+            Some(listen) => listen
+                .iter()
+                .any(|one| one.protocol == protocol && Family::of(one.address) == family),
+            None => matches!(protocol, 6 | 17),
+        }
+    }
+}
+
+/// Where a named socket comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketOrigin {
+    /// Any process of the network namespace: at most one address for each of (family, protocol).
+    Listen(Vec<Listen>),
+    /// The process whose id stands in a file.
+    Process {
+        /// The file.
+        pid_file: String,
+        /// The addresses, as for `Listen`.
+        listen: Vec<Listen>,
+    },
+    /// Handed over later; any of the four (family, protocol).
+    Registered,
+    /// Held by systemd for a unit; any of the four (family, protocol).
+    Systemd {
+        /// The unit.
+        unit: String,
+        /// The name of the file descriptor, if there are several.
+        name: Option<String>,
+    },
+}
+
+impl SocketOrigin {
+    /// The listening addresses, where the policy names them.
+    #[must_use]
+    pub fn listen(&self) -> Option<&[Listen]> {
+        match self {
+            Self::Listen(listen) | Self::Process { listen, .. } => Some(listen),
+            Self::Registered | Self::Systemd { .. } => None,
+        }
+    }
+}
+
+/// One listening address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// 6 for TCP, 17 for UDP.
+    pub protocol: u8,
+    /// The address it is bound to, exactly.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+/// A group of sockets.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// The cgroup's path from the root of the cgroup-v2 hierarchy; begins with `/`, no `/` at the end unless it is the root.
+    pub cgroup: String,
+    /// Where it was declared.
+    pub place: Place,
+}
+
+/// A zone.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    /// Its name.
+    pub name: String,
+    /// Patterns of its interfaces.
+    pub patterns: Vec<String>,
+    /// Where it was declared.
+    pub place: Place,
+}
+
+/// What tells the interfaces of a class from others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Class {
+    /// The zone they are in.
+    pub zone: Option<ZoneId>,
+    /// The patterns of `on interface` and `for interface` that they match, each once, in the order they were written.
+    pub patterns: Vec<String>,
+}
+
+/// A set that is asked as one question.
+#[derive(Clone, Debug)]
+pub struct Set {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub kind: SetKind,
+    /// Where it was declared.
+    pub place: Place,
+}
+
+/// What is in a set.
+#[derive(Clone, Debug)]
+pub enum SetKind {
+    /// These addresses, always.
+    Constant(AddressSet),
+    /// What was added while running.
+    Live {
+        /// Most elements.
+        max: u32,
+        /// How long an element stays, in milliseconds; `None` for ever.
+        expires: Option<u64>,
+        /// The prefixes it starts with: address and length, sorted, each once.
+        start: Vec<(IpAddr, u8)>,
+    },
+}
+
+/// A live map: packets to sockets, changed while running.
+#[derive(Clone, Debug)]
+pub struct LiveMap {
+    /// Its name.
+    pub name: String,
+    /// Most entries.
+    pub max: u32,
+    /// The entries it starts with.
+    pub start: Vec<LiveEntry>,
+    /// Where it was declared.
+    pub place: Place,
+}
+
+/// An entry of a live map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LiveEntry {
+    /// The prefix.
+    pub prefix: (IpAddr, u8),
+    /// The ports, inclusive.
+    pub ports: (u16, u16),
+    /// 6 or 17; `None` for both.
+    pub protocol: Option<u8>,
+    /// The socket.
+    pub socket: SocketId,
+}
+
+/// The policy of a `for netns` block.
+#[derive(Clone, Debug)]
+pub struct NetnsPolicy {
+    /// The namespace's name.
+    pub name: String,
+    /// What holds in it.
+    pub policy: Policy,
+}

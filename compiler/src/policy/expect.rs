@@ -1,0 +1,48 @@
+//! What a policy says of itself: `expect` lines.
+
+use super::{AddressSet, Direction, GroupId, Match, Place, SetId, SocketId};
+
+/// An `expect` line: every packet of the region must get the verdict.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// What must come out.
+    pub verdict: ExpectedVerdict,
+    /// The packets it is said of.
+    pub region: Region,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// The verdict of an `expect` line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExpectedVerdict {
+    /// Goes on, and no rule hands it to a socket or to an interface.
+    Allow,
+    /// Silently away.
+    Drop,
+    /// As if nobody listened.
+    Reject,
+    /// Handed to some socket or out of some interface.
+    Redirect,
+    /// Handed to this socket.
+    RedirectTo(SocketId),
+    /// Past TCP/IP.
+    Shortcut,
+}
+
+/// A region of packets: what is not said is free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Which list.
+    pub direction: Direction,
+    /// The packets; `on` holds their interfaces.
+    pub matches: Match,
+    /// Members of live sets: these addresses are in, nothing is said of others.
+    pub members: Vec<(SetId, AddressSet)>,
+    /// `rate exceeded`: no rate fits.
+    pub rate_exceeded: bool,
+    /// `group G`: for `send`, the socket's group.
+    pub group: Option<GroupId>,
+    /// `malformed`: only malformed packets, which have a direction and an interface and nothing else.
+    pub malformed: bool,
+}

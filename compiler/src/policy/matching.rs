@@ -1,0 +1,229 @@
+//! What a rule or an `expect` line speaks of: conjunctions of protocols, sides and conditions.
+//!
+//! Not here: whether a packet is one of them, which is `decide`'s.
+
+use std::net::IpAddr;
+
+use super::{ClassId, GroupId, LiveMapId, NetnsId, SetId, SocketId};
+use crate::ranges::RangeSet;
+
+/// A conjunction: every part must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// One of these; empty means every protocol.
+    pub protocols: Vec<ProtocolMatch>,
+    /// The sender's side.
+    pub from: Option<Side>,
+    /// The receiver's side.
+    pub to: Option<Side>,
+    /// All of these.
+    pub conditions: Vec<Condition>,
+    /// `on`: one of these classes of interfaces; `None` for every one.
+    pub on: Option<Vec<ClassId>>,
+}
+
+/// An IP protocol, in one family or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtocolMatch {
+    /// Only in this family, if given (`icmp` is IPv4 only, `icmp6` IPv6 only).
+    pub family: Option<Family>,
+    /// The protocol number.
+    pub number: u8,
+    /// For ICMP: one of these (empty means every type, later fragments included).
+    pub icmp: Vec<IcmpMatch>,
+}
+
+/// An ICMP type, with one code or every code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpMatch {
+    /// The type.
+    pub kind: u8,
+    /// The code, if named.
+    pub code: Option<u8>,
+}
+
+/// An IP family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4
+    V4,
+    /// IPv6
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
+    }
+}
+
+/// What follows `from` or `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// One of the endpoints, or with `negated` none of them. If any endpoint has ports, a negated list still matches
+    /// only packets that have ports.
+    Endpoints {
+        /// `not`
+        negated: bool,
+        /// The list.
+        endpoints: Vec<Endpoint>,
+    },
+    /// A socket of this group (`send` only; on the sender's side).
+    Group(GroupId),
+}
+
+/// Addresses, and ports if named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The addresses, both families.
+    pub addresses: Addresses,
+    /// The ports; `None` where none were named, which also matches packets that have no ports.
+    pub ports: Option<RangeSet<u16>>,
+}
+
+/// The addresses of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// These.
+    Ranges(AddressSet),
+    /// The members of a set that is asked as one question.
+    Set(SetId),
+}
+
+impl Addresses {
+    /// The addresses, unless it is a set that is asked as one question.
+    #[must_use]
+    pub fn ranges(&self) -> Option<&AddressSet> {
+        match self {
+            Self::Ranges(set) => Some(set),
+            Self::Set(_) => None,
+        }
+    }
+}
+
+impl From<AddressSet> for Addresses {
+    fn from(set: AddressSet) -> Self {
+        Self::Ranges(set)
+    }
+}
+
+/// Addresses of both families.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressSet {
+    /// IPv4 addresses in host order.
+    pub v4: RangeSet<u32>,
+    /// IPv6 addresses in host order.
+    pub v6: RangeSet<u128>,
+}
+
+impl AddressSet {
+    /// Every address of both families.
+    #[must_use]
+    pub fn any() -> Self {
+        Self {
+            v4: RangeSet::full(),
+            v6: RangeSet::full(),
+        }
+    }
+
+    /// These addresses.
+    #[must_use]
+    pub fn of(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for address in addresses {
+            match address {
+                IpAddr::V4(one) => v4.push((one.to_bits(), one.to_bits())),
+                IpAddr::V6(one) => v6.push((one.to_bits(), one.to_bits())),
+            }
+        }
+        Self {
+            v4: RangeSet::from_ranges(v4),
+            v6: RangeSet::from_ranges(v6),
+        }
+    }
+
+    /// Whether the address is in it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.v4.contains(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.contains(v6.to_bits()),
+        }
+    }
+}
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Plain negation: true of packets that have no such field too.
+    No(Box<Condition>),
+    /// At least one holds.
+    AnyOf(Vec<Condition>),
+    /// The socket that the kernel's lookup for this packet finds.
+    Socket {
+        /// Which answer is wanted.
+        test: SocketTest,
+        /// The network namespace that is looked in; `None` for the interface's own.
+        netns: Option<NetnsId>,
+    },
+    /// A live map names this socket for the packet.
+    Entry {
+        /// The map.
+        map: LiveMapId,
+        /// The socket.
+        socket: SocketId,
+    },
+    /// The named socket holds none for the packet's family and protocol.
+    SockAbsent(SocketId),
+    /// A whole TCP header is there, these flags are set and those are clear.
+    TcpFlags {
+        /// Bits that are set.
+        set: u8,
+        /// Bits that are clear.
+        clear: u8,
+    },
+    /// Offset not 0, or more fragments to come.
+    Fragment,
+    /// The IP packet's length in bytes (IPv6's 40 included), inclusive. An empty range is `low > high`.
+    Length {
+        /// Smallest.
+        low: u32,
+        /// Largest.
+        high: u32,
+    },
+    /// The time to live, or IPv6's hop limit, inclusive. An empty range is `low > high`.
+    Ttl {
+        /// Smallest.
+        low: u32,
+        /// Largest.
+        high: u32,
+    },
+    /// The upper six bits of the traffic class (RFC 2474), 0 to 63.
+    Dscp(u8),
+    /// The packet mark that the packet came with: `mark & mask == value`, `value` within `mask`.
+    Mark {
+        /// What the masked bits are.
+        value: u32,
+        /// Which bits are looked at.
+        mask: u32,
+    },
+    /// The identifier in the outer VLAN tag, 0 to 4095.
+    Vlan(u16),
+}
+
+/// Which answer of the socket lookup a condition wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SocketTest {
+    /// Listening or established.
+    Exists,
+    /// A connected one.
+    Established,
+    /// A listener, an unfinished handshake, an unconnected UDP socket.
+    Listening,
+}

@@ -1,0 +1,52 @@
+//! What a rule measures or reports: rates and logs.
+
+/// `log …`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The text, empty if none was written.
+    pub text: String,
+    /// `sample A/B`: this part of the matches, chosen at random; `None` for all of them.
+    pub sample: Option<(u32, u32)>,
+    /// `max N/PERIOD`: at most so many in so many seconds. `None` only where a sample was written.
+    pub max: Option<(u32, u32)>,
+}
+
+/// `above` or `up to` a rate: a token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// True for `above` (the excess matches), false for `up to` (the part that fits matches).
+    pub above: bool,
+    /// Tokens that come in a period, from 1.
+    pub count: u64,
+    /// The period in seconds: 1, 60 or 3600.
+    pub period: u32,
+    /// What takes tokens, and how many.
+    pub unit: RateUnit,
+    /// One bucket for each address; `None` for one bucket in all.
+    pub per: Option<Per>,
+    /// Tokens that a full bucket holds, from 1.
+    pub burst: u64,
+}
+
+/// What takes tokens of a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RateUnit {
+    /// Every packet takes one (a joined buffer at TC one for each segment).
+    Packets,
+    /// Every packet takes the length of its IP packet.
+    Bytes,
+    /// A TCP SYN without ACK takes one, and a UDP packet (not a later fragment) without a connected socket. Others take
+    /// none and always fit.
+    Connections,
+}
+
+/// The address whose bucket it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Per {
+    /// True for the receiver's address, false for the sender's.
+    pub destination: bool,
+    /// Bits of an IPv4 address that count, 0 to 32.
+    pub v4: u8,
+    /// Bits of an IPv6 address that count, 0 to 128.
+    pub v6: u8,
+}

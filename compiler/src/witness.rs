@@ -1,0 +1,160 @@
+//! A packet found in a diagram, and the world in which it was found.
+//!
+//! Takes the values of a diagram's fields; gives the event they stand for and a [`World`] that answers as they say, so
+//! that whatever a diagram claims of a packet can be asked of the reference meaning too. Not here: finding the values.
+
+use std::net::IpAddr;
+
+use crate::decide::decide;
+use crate::diagram::FieldValues;
+use crate::diagram::values::header_of;
+use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
+use crate::field::Field;
+use crate::packet::text::{Described, DescribedWorld};
+use crate::policy::{
+    AddressSet, ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, Policy, RuleId, SetId,
+    SetKind, SocketId,
+};
+
+/// An event, and what the world says of it.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// What happens.
+    pub event: Event,
+    /// The packet or connection.
+    pub header: Header,
+    /// What the lookup in the interface's own namespace finds.
+    pub socket: SocketAnswer,
+    values: FieldValues,
+}
+
+impl Witness {
+    /// The event of a direction (for `send`: written by a socket of the group) with these values.
+    #[must_use]
+    pub fn new(values: FieldValues, direction: Direction, group: Option<GroupId>) -> Self {
+        let (header, socket) = header_of(&values);
+        let event = match group {
+            Some(group) if direction == Direction::Send => Event::Send {
+                group,
+                header: header.clone(),
+            },
+            _ => Event::Packet {
+                direction,
+                class: ClassId::from_u32(values.get(Field::Interface)),
+                packet: Parsed::Ip(header.clone()),
+            },
+        };
+        Self {
+            event,
+            header,
+            socket,
+            values,
+        }
+    }
+
+    /// What the reference meaning says of it.
+    #[must_use]
+    pub fn decide(&self, policy: &Policy) -> Decision {
+        decide(policy, &self.event, self)
+    }
+
+    /// The same in words' terms: what has to be said of it beside plain values. Rates are said to be exceeded, all of
+    /// them, only if the verdict depends on it.
+    #[must_use]
+    pub fn described(&self, policy: &Policy) -> Described {
+        let mut described = Described {
+            elsewhere: self.elsewhere(policy),
+            absent: self.absent(policy),
+            members: self.members(policy),
+            ..Described::plain(self.event.clone(), self.socket)
+        };
+        let wanted = self.decide(policy);
+        let world = DescribedWorld::new(policy, &described);
+        described.rate_exceeded = decide(policy, &self.event, &world) != wanted;
+        described
+    }
+
+    fn elsewhere(&self, policy: &Policy) -> Vec<(NetnsId, SocketAnswer)> {
+        let answers = policy.namespaces.keys().map(|netns| {
+            let answer = self.socket(Direction::In, Some(netns), &self.header);
+            (netns, answer)
+        });
+        answers
+            .filter(|(_, answer)| *answer != SocketAnswer::None)
+            .collect()
+    }
+
+    /// Sockets that hold nothing for the packet anyway need not be said to be absent.
+    fn absent(&self, policy: &Policy) -> Vec<SocketId> {
+        let (family, protocol) = (self.header.family(), self.header.protocol);
+        let sockets = policy.sockets.iter();
+        sockets
+            .filter(|(id, socket)| {
+                socket.may_hold(family, protocol) && self.values.get(Field::Absent(*id)) == 1
+            })
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// The live sets that hold other ends of the packet than they start with.
+    fn members(&self, policy: &Policy) -> Vec<(SetId, AddressSet)> {
+        let ends = [self.header.from, self.header.to];
+        let plain = Described::plain(self.event.clone(), self.socket);
+        let world = DescribedWorld::new(policy, &plain);
+        let live = policy
+            .sets
+            .iter()
+            .filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
+        live.filter(|(id, _)| {
+            ends.iter()
+                .any(|end| world.member(*id, *end) != self.member(*id, *end))
+        })
+        .map(|(id, _)| {
+            let inside = ends.into_iter().filter(|end| self.member(id, *end));
+            (id, AddressSet::of(inside))
+        })
+        .collect()
+    }
+
+    /// The values that it was made from.
+    #[must_use]
+    pub fn values(&self) -> &FieldValues {
+        &self.values
+    }
+}
+
+impl World for Witness {
+    fn socket(&self, _: Direction, netns: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        match self
+            .values
+            .get(netns.map_or(Field::Socket, Field::SocketIn))
+        {
+            0 => SocketAnswer::None,
+            1 => SocketAnswer::Listening,
+            _ => SocketAnswer::Established,
+        }
+    }
+
+    fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {
+        self.values.get(Field::Absent(socket)) == 0
+    }
+
+    /// The receiver's answer stands for an address that is both ends'.
+    fn member(&self, set: SetId, address: IpAddr) -> bool {
+        let field = if address == self.header.to {
+            Field::ToIn(set)
+        } else {
+            Field::FromIn(set)
+        };
+        self.values.get(field) == 1
+    }
+
+    fn entry(&self, map: LiveMapId, _: &Header) -> Option<SocketId> {
+        let number = self.values.get(Field::Entry(map)).checked_sub(1)?;
+        Some(SocketId::from_u32(number))
+    }
+
+    fn fits(&self, rule: RuleId, _: &Header) -> bool {
+        self.values.get(Field::Fits(rule)) == 1
+    }
+}

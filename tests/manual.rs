@@ -1,0 +1,316 @@
+//! The manual says what is true: every example in `docs/` compiles, or is refused with the code that it names, and
+//! every diagnostic has a page.
+//!
+//! What the words behind a fence mean stands in `tests/manual/page.rs`.
+
+mod frame;
+mod page;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use sockc_compiler::files::Texts;
+use sockc_compiler::packet::text;
+use sockc_compiler::pipeline;
+use sockc_compiler::policy::Policy;
+use sockc_compiler::target::Target;
+use sockc_grammar::diagnostic::{Diagnostic, Severity};
+use sockc_grammar::source::{SourceMap, Span};
+
+use crate::bad;
+use crate::repository::{files_below, files_in, root, stem};
+use page::{Block, Kind, Page};
+
+/// Codes whose bad example is shown and not run: it would be too long for a page.
+const SHOWN_ONLY: &[&str] = &["E0118", "E0228", "E0248", "E0401", "E0402"];
+
+fn pages() -> impl Iterator<Item = Page> {
+    files_below("docs", ".md")
+        .into_iter()
+        .map(|name| Page::read(&name))
+}
+
+fn report(broken: &[String]) {
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_example_is_what_it_says() {
+    let mut broken = Vec::new();
+    let mut seen = 0;
+    for page in pages() {
+        for block in &page.blocks {
+            broken.extend(judge(block, &page));
+            seen += usize::from(block.kind != Kind::Shown);
+        }
+    }
+    assert!(seen > 100, "{seen} examples");
+    report(&broken);
+}
+
+/// What is wrong with an example.
+fn judge(block: &Block, page: &Page) -> Vec<String> {
+    let files = page.files();
+    let found = match &block.kind {
+        Kind::Policy => wrong(diagnostics(&block.text, &files)),
+        Kind::Rules => wrong(in_the_frame(&block.text, &files)),
+        Kind::Bad(code) => return only(code, &diagnostics(&block.text, &files), block),
+        Kind::Packets => packets(&block.text),
+        Kind::BadPackets(code) => return only(code, &packets(&block.text), block),
+        Kind::Frame | Kind::File(_) | Kind::Shown => return Vec::new(),
+        Kind::Unknown(info) => return vec![format!("{}: what is `{info}`?", block.place)],
+    };
+    let said = found
+        .iter()
+        .map(|found| format!("{}: {found}", block.place));
+    said.collect()
+}
+
+/// What is wrong if these are not diagnostics of this code alone.
+fn only(code: &str, found: &[Found], block: &Block) -> Vec<String> {
+    let fits = !found.is_empty() && found.iter().all(|found| found.code == code);
+    if fits {
+        return Vec::new();
+    }
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    vec![format!("{}: {code} is meant, found {found:?}", block.place)]
+}
+
+/// A diagnostic of an example.
+struct Found {
+    code: &'static str,
+    severity: Severity,
+    line: u32,
+    message: String,
+}
+
+impl Found {
+    fn new(one: &Diagnostic, sources: &SourceMap) -> Self {
+        Self {
+            code: one.code.0,
+            severity: one.severity,
+            line: sources.place(one.primary.span).0,
+            message: one.message.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(to, "{} in line {}: {}", self.code, self.line, self.message)
+    }
+}
+
+/// Errors and warnings: a note says that nothing is wrong.
+fn wrong(found: Vec<Found>) -> Vec<Found> {
+    let wrong = found.into_iter();
+    wrong
+        .filter(|found| found.severity != Severity::Note)
+        .collect()
+}
+
+/// What a compile of a whole policy says, `expect` lines included.
+fn diagnostics(policy: &str, files: &[(String, String)]) -> Vec<Found> {
+    let (sources, outcome) = compile(policy, files);
+    assert_eq!(outcome.internal, None, "{policy}");
+    let found = outcome.diagnostics.iter();
+    found.map(|one| Found::new(one, &sources)).collect()
+}
+
+fn compile(policy: &str, files: &[(String, String)]) -> (SourceMap, pipeline::Outcome) {
+    let mut sources = SourceMap::default();
+    let id = sources.add("example.sk", policy);
+    let mut texts = files.iter().fold(Texts::default(), |texts, (name, text)| {
+        texts.with(name, text.as_str())
+    });
+    let outcome = pipeline::compile(&mut sources, id, "example", &Target::baseline(), &mut texts);
+    (sources, outcome)
+}
+
+/// What is wrong with rules in the frame. Warnings of the frame's own lines are not theirs.
+fn in_the_frame(rules: &str, files: &[(String, String)]) -> Vec<Found> {
+    let frame = frame::around(rules);
+    let before = u32::try_from(frame.lines().count()).unwrap();
+    let found = diagnostics(&format!("{frame}{rules}"), files).into_iter();
+    found
+        .filter(|found| found.severity == Severity::Error || found.line > before)
+        .collect()
+}
+
+/// What is wrong with packets, one a line.
+fn packets(lines: &str) -> Vec<Found> {
+    let frame = frame::whole();
+    let (sources, outcome) = compile(&frame, &[]);
+    let Some(policy) = outcome.policy else {
+        let found = outcome.diagnostics.iter();
+        return found.map(|one| Found::new(one, &sources)).collect();
+    };
+    lines
+        .lines()
+        .filter_map(|line| packet(line, &policy))
+        .collect()
+}
+
+fn packet(line: &str, policy: &Policy) -> Option<Found> {
+    let mut sources = SourceMap::default();
+    let source = sources.add("packet", line);
+    let whole = Span {
+        source,
+        start: 0,
+        end: u32::try_from(line.len()).unwrap(),
+    };
+    let error = match sockc_grammar::parse_packet(&sources, source) {
+        Ok(packet) => *text::read(&packet, policy, whole).err()?,
+        Err(mistakes) => mistakes.into_iter().next()?,
+    };
+    Some(Found::new(&error, &sources))
+}
+
+/// Every code that the program can say.
+fn codes() -> BTreeSet<&'static str> {
+    let packets = text::codes::CODES.iter().map(|(code, _)| *code);
+    bad::codes().chain(packets).map(|code| code.0).collect()
+}
+
+#[test]
+fn every_code_has_a_page_and_the_reverse() {
+    let names = files_in("docs/codes", ".md");
+    let pages: BTreeSet<&str> = names.iter().map(|name| stem(name)).collect();
+    let codes = codes();
+    let missing: Vec<_> = codes.difference(&pages).collect();
+    let unknown: Vec<_> = pages.difference(&codes).collect();
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "without a page in docs/codes: {missing:?}; of no code: {unknown:?}"
+    );
+}
+
+#[test]
+fn a_code_stands_for_one_thing() {
+    let packets = text::codes::CODES.iter().map(|(code, _)| *code);
+    let mut all: Vec<&str> = bad::codes().chain(packets).map(|code| code.0).collect();
+    all.sort_unstable();
+    let twice: Vec<_> = all.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
+fn pages_of_codes_have_one_shape() {
+    let mut broken = Vec::new();
+    for name in files_in("docs/codes", ".md") {
+        let page = Page::read(&name);
+        let code = stem(&name);
+        let [title, "## What", "## Bad", "## Good"] =
+            page.headings.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        else {
+            broken.push(format!("{name}: its headings are {:?}", page.headings));
+            continue;
+        };
+        if !title.starts_with(&format!("# {code}: ")) {
+            broken.push(format!("{name}: its title is {title}"));
+        }
+        let shows = |section: &str, fits: &dyn Fn(&Kind) -> bool| {
+            let mut blocks = page.blocks.iter();
+            blocks.any(|block| block.section == section && fits(&block.kind))
+        };
+        let bad = |kind: &Kind| match kind {
+            Kind::Bad(of) | Kind::BadPackets(of) => of == code,
+            Kind::Shown => SHOWN_ONLY.contains(&code),
+            _ => false,
+        };
+        let good = |kind: &Kind| matches!(kind, Kind::Policy | Kind::Packets);
+        if !shows("Bad", &bad) || !shows("Good", &good) {
+            broken.push(format!("{name}: no bad example, or no good one"));
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let folder = root().join(&page.name);
+        let folder = folder.parent().unwrap_or(Path::new(""));
+        for link in &page.links {
+            let file = link.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !folder.join(file).exists() {
+                broken.push(format!("{}: nothing is at {link}", page.name));
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn the_table_of_contents_has_every_chapter() {
+    let contents = Page::read("docs/README.md").links;
+    let missing: Vec<String> = files_in("docs", ".md")
+        .into_iter()
+        .filter_map(|name| name.strip_prefix("docs/").map(str::to_owned))
+        .filter(|name| name != "README.md" && !contents.contains(name))
+        .map(|name| format!("docs/README.md does not lead to {name}"))
+        .collect();
+    report(&missing);
+}
+
+/// Words of the grammar, each of which the manual must show at work.
+#[test]
+fn every_word_of_the_language_has_an_example() {
+    let grammar = crate::repository::text("grammar/src/policy.pest");
+    let is_word = |word: &&str| {
+        let letters = |letter: char| letter.is_ascii_lowercase() || "_6".contains(letter);
+        // `ms` is a unit of durations, glued to its number.
+        word.len() > 1 && word.chars().all(letters) && *word != "ms"
+    };
+    let words: BTreeSet<&str> = grammar
+        .lines()
+        .filter(|line| !line.starts_with("//"))
+        .flat_map(|line| line.split('"').skip(1).step_by(2))
+        .filter(is_word)
+        .collect();
+    assert!(words.len() > 100, "{words:?}");
+    let shown: Vec<Block> = pages().flat_map(|page| page.blocks).collect();
+    let apart = |letter: char| !(letter.is_ascii_alphanumeric() || letter == '_');
+    let shown: BTreeSet<&str> = shown
+        .iter()
+        .filter(|block| !matches!(block.kind, Kind::Shown | Kind::Bad(_)))
+        .flat_map(|block| block.text.split(apart))
+        .collect();
+    let missing: Vec<_> = words.difference(&shown).collect();
+    assert!(missing.is_empty(), "without an example: {missing:?}");
+}
+
+#[test]
+fn the_tables_of_names_are_whole() {
+    use sockc_compiler::names::{IcmpKind, services};
+    let page = crate::repository::text("docs/names.md");
+    let icmp = IcmpKind::Icmp.names().chain(IcmpKind::Icmp6.names());
+    let missing: Vec<&str> = services()
+        .chain(icmp)
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "docs/names.md lacks {missing:?}");
+}
+
+#[test]
+fn every_verb_is_in_the_table_of_commands_and_the_reverse() {
+    let page = crate::repository::text("docs/commands.md");
+    let told: BTreeSet<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| `sockc "))
+        .filter_map(|line| line.split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter_map(|command| command.split([' ', '…']).nth(1))
+        .collect();
+    let help = crate::readme::help();
+    let verbs: BTreeSet<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    assert_eq!(told, verbs);
+}
