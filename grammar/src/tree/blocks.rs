@@ -30,15 +30,20 @@ impl Driver<'_> {
     /// block was opened on a line before.
     fn is_inside_statement(&self, at: usize) -> bool {
         let head = self.blocks.last().and_then(|block| block.head.as_ref());
-        head.is_some_and(|(_, open, _)| scan::line_end(self.text, *open) < at)
-            && self.has_rest(at + 1)
+        head.is_some_and(|(_, open, _)| self.breaks_between(*open, at)) && self.has_rest(at + 1)
+    }
+
+    fn breaks_between(&self, start: usize, end: usize) -> bool {
+        self.text
+            .get(start..end)
+            .is_some_and(|text| text.contains('\n'))
     }
 
     /// Whether something stands at or behind `at` on its line that begins no statement and closes nothing.
     fn has_rest(&self, at: usize) -> bool {
         let next = scan::skip(self.text, at);
-        next < scan::line_end(self.text, at)
-            && scan::byte(self.text, next) != Some(b'}')
+        !self.breaks_between(at, next)
+            && scan::byte(self.text, next).is_some_and(|byte| byte != b'}')
             && !scan::begins_statement(self.text, next)
     }
 
