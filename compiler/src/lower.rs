@@ -10,14 +10,21 @@
 //! Each family has trees of its own, so that a hook may keep a field at one place for IPv4 and at another for IPv6.
 //! Nothing here decides anything: which rule wins stands in the diagram.
 
+mod absent;
 mod account;
+mod boundaries;
 mod context;
+mod filled;
 mod frame;
+mod header;
 mod leaf;
+mod live;
+mod member;
 mod outcome;
 mod packet;
 mod question;
 mod read;
+mod reject;
 mod socket;
 mod stream;
 mod transport;
@@ -30,17 +37,23 @@ use cranelift_entity::SecondaryMap;
 use crate::artifact::{MapId, Section};
 use crate::bpf::opcode::Register;
 use crate::diagram::flatten::Flat;
-use crate::field::{Field, FieldSet};
+use crate::field::FieldSet;
 use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Value};
 use crate::place::Chain;
-use crate::policy::{Direction, Family, GroupId, Place, Policy, RuleId, SocketId};
+use crate::policy::{
+    Direction, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
+};
 
+pub use boundaries::SetTables;
+pub use live::LiveMapMaps;
+pub use member::SetMaps;
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 
 use frame::Frame;
 use outcome::Outcome;
 use question::Questions;
+use reject::Reply;
 
 /// The slots of the map `counters`.
 #[derive(Clone, Debug)]
@@ -60,8 +73,18 @@ pub struct Maps {
     pub counters: MapId,
     /// Named sockets.
     pub sockets: Option<MapId>,
+    /// Interfaces that packets are sent out of.
+    pub ports: Option<MapId>,
     /// For each group: its sockets and their peer keys.
     pub groups: SecondaryMap<GroupId, Option<(MapId, MapId)>>,
+    /// How the sets are asked that a tree asks for.
+    pub sets: SecondaryMap<SetId, Option<SetMaps>>,
+    /// The live maps.
+    pub entries: SecondaryMap<LiveMapId, Option<LiveMapMaps>>,
+    /// The ids of the named network namespaces.
+    pub namespaces: Option<MapId>,
+    /// The classes of the interfaces, where sk_lookup asks for them.
+    pub interfaces: Option<MapId>,
 }
 
 /// Slots of the named sockets: (family, protocol, index in the map `sockets`).
@@ -134,29 +157,15 @@ pub fn origin_of(place: &Place) -> OriginData {
     }
 }
 
-/// The fields that the program will read: those of its trees, and what a socket lookup needs.
+/// The fields that the program will read: those of its trees, and what their questions need.
 fn used_fields(source: &Source<'_>) -> FieldSet {
     let flats = [Some(source.decision), source.counts];
-    let tested = flats
-        .into_iter()
-        .flatten()
-        .flat_map(|flat| flat.nodes.values().map(|node| node.field));
+    let tested = flats.into_iter().flatten().flat_map(Flat::fields);
     let mut used: FieldSet = tested.collect();
-    if used.contains(Field::Socket) {
-        used.extend(LOOKED_UP);
-    }
+    let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
+    used.extend(needed.iter());
     used
 }
-
-/// The fields of a socket lookup's tuple.
-const LOOKED_UP: [Field; 6] = [
-    Field::Protocol,
-    Field::Fragment,
-    Field::From0,
-    Field::To0,
-    Field::FromPort,
-    Field::ToPort,
-];
 
 /// A function in the making.
 struct Lowering<'a> {
@@ -164,6 +173,8 @@ struct Lowering<'a> {
     builder: Builder,
     registers: Pinned,
     frame: Frame,
+    /// Where an answer is put together, if the chain rejects packets.
+    reply: Option<Reply>,
     head: Origin,
     used: FieldSet,
     questions: Questions,
@@ -204,12 +215,17 @@ impl<'a> Lowering<'a> {
             probe: builder.pinned(Register::R2),
         };
         let frame = Frame::new(&mut builder);
+        let reply = reject::answers(source.chain).then(|| {
+            let room = builder.slot(reject::ROOM);
+            Reply::new(&mut builder, room)
+        });
         let head = builder.first_origin();
         Self {
             source,
             builder,
             registers,
             frame,
+            reply,
             head,
             used: used_fields(&source),
             questions: Questions::default(),

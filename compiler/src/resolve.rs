@@ -12,6 +12,7 @@ mod declared;
 mod effects;
 mod groups;
 mod hooks;
+pub(crate) mod kernel_names;
 mod live;
 mod matchable;
 mod mentions;
