@@ -11,7 +11,7 @@ use super::page::{Kind, Page};
 const PAGE: &str = "docs/README.md";
 
 /// The frame as the manual shows it.
-pub(crate) fn whole() -> String {
+fn whole() -> String {
     let frames = Page::read(PAGE).blocks.into_iter();
     let frames: Vec<String> = frames
         .filter(|block| block.kind == Kind::Frame)
