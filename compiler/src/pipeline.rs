@@ -441,4 +441,6 @@ fn bare(
 }
 
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
+mod members;
+
 use sockc_grammar::source::SourceMap;
 
 use crate::event::{Header, Part, Transport};
