@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use sockc_compiler::pipeline;
-use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::SourceMap;
 
@@ -44,13 +43,7 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
                 continue;
             }
         };
-        let outcome = pipeline::compile(
-            &mut text.sources,
-            text.id,
-            &text.stem,
-            &Target::baseline(),
-            &mut Disk::new(),
-        );
+        let outcome = pipeline::check(&mut text.sources, text.id, &text.stem, &mut Disk::new());
         if output.is_json() {
             found.extend(in_json(&outcome.diagnostics, &text.sources));
         } else {

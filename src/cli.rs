@@ -1,8 +1,13 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sockc_runtime::{Expiry, Prefix};
+
+use crate::duration::expiry;
+use crate::element::element;
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -53,6 +58,9 @@ pub(crate) enum Verb {
     Counters(Place),
     /// Print a text that sockc brings, such as `essentials`
     Show(Show),
+    /// Show or change a live set of the policy in force
+    #[command(subcommand)]
+    Set(SetVerb),
     /// Take what is in force away
     Unload(Unload),
 }
@@ -160,6 +168,84 @@ pub(crate) struct Unload {
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+/// What to do with a live set.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SetVerb {
+    /// Put elements in; those that are in get a new time
+    Add(SetAdd),
+    /// Take elements out
+    Del(SetDel),
+    /// Show what is in it
+    List(SetList),
+    /// Replace everything that is in it by the elements of a file, or nothing
+    Load(SetLoad),
+    /// Say whether an address is in it, by which element and until when; ends with 1 if it is not
+    Test(SetTest),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetAdd {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    /// Addresses and prefixes
+    #[arg(required = true, value_name = "ELEMENT", value_parser = element)]
+    pub(crate) elements: Vec<Prefix>,
+    /// When they leave by themselves: `30s`, `10m`, `never` … [default: as the policy says]
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    pub(crate) expires: Option<Expiry>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetDel {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    /// Addresses and prefixes, as they were put in
+    #[arg(required = true, value_name = "ELEMENT", value_parser = element)]
+    pub(crate) elements: Vec<Prefix>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetList {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetLoad {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    /// One address or prefix a line, `#` begins a comment; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// When they leave by themselves: `30s`, `10m`, `never` … [default: as the policy says]
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    pub(crate) expires: Option<Expiry>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetTest {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    /// The address
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: IpAddr,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[cfg(test)]

@@ -6,11 +6,14 @@ mod cli;
 mod compile;
 mod counters;
 mod disk;
+mod duration;
+mod element;
 mod exit;
 mod fmt;
 mod input;
 mod output;
 mod place;
+mod set;
 mod show;
 mod stage;
 mod status;
@@ -52,6 +55,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
         Verb::Show(arguments) => show::run(arguments, output),
+        Verb::Set(verb) => set::run(verb, output),
         Verb::Unload(arguments) => unload::run(arguments, output),
     }
 }

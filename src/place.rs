@@ -21,6 +21,7 @@ pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
     match error {
         Error::Object { .. } | Error::Version { .. } => Exit::Policy,
         Error::State { .. } => Exit::Changed,
+        Error::Unknown { .. } => Exit::Usage,
         _ => Exit::Refused,
     }
 }

@@ -17,7 +17,13 @@ use crate::repository::{Repository, compare_with_golden, fail_on, files_in, stem
 pub(crate) fn compile(name: &str) -> (SourceMap, Outcome) {
     let mut sources = SourceMap::default();
     let id = sources.add(name, text(name));
-    let outcome = pipeline::compile(&mut sources, id, stem(name), &Target::baseline(), &mut Repository);
+    let outcome = pipeline::compile(
+        &mut sources,
+        id,
+        stem(name),
+        &Target::baseline(),
+        &mut Repository,
+    );
     (sources, outcome)
 }
 

@@ -99,7 +99,13 @@ fn compiled() -> Vec<(String, Vec<u8>)> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let mut sources = SourceMap::default();
             let id = sources.add(&name, std::fs::read_to_string(&path).unwrap());
-            let outcome = pipeline::compile(&mut sources, id, "policy", &Target::baseline(), &mut Texts::default());
+            let outcome = pipeline::compile(
+                &mut sources,
+                id,
+                "policy",
+                &Target::baseline(),
+                &mut Texts::default(),
+            );
             let built = outcome
                 .built
                 .unwrap_or_else(|| panic!("{name} does not compile"));

@@ -24,6 +24,7 @@ mod outcome;
 mod packet;
 mod question;
 mod read;
+mod reject;
 mod socket;
 mod stream;
 mod transport;
@@ -52,6 +53,7 @@ pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 use frame::Frame;
 use outcome::Outcome;
 use question::Questions;
+use reject::Reply;
 
 /// The slots of the map `counters`.
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ pub struct Maps {
     pub counters: MapId,
     /// Named sockets.
     pub sockets: Option<MapId>,
+    /// Interfaces that packets are sent out of.
+    pub ports: Option<MapId>,
     /// For each group: its sockets and their peer keys.
     pub groups: SecondaryMap<GroupId, Option<(MapId, MapId)>>,
     /// How the sets are asked that a tree asks for.
@@ -169,6 +173,8 @@ struct Lowering<'a> {
     builder: Builder,
     registers: Pinned,
     frame: Frame,
+    /// Where an answer is put together, if the chain rejects packets.
+    reply: Option<Reply>,
     head: Origin,
     used: FieldSet,
     questions: Questions,
@@ -209,12 +215,17 @@ impl<'a> Lowering<'a> {
             probe: builder.pinned(Register::R2),
         };
         let frame = Frame::new(&mut builder);
+        let reply = reject::answers(source.chain).then(|| {
+            let room = builder.slot(reject::ROOM);
+            Reply::new(&mut builder, room)
+        });
         let head = builder.first_origin();
         Self {
             source,
             builder,
             registers,
             frame,
+            reply,
             head,
             used: used_fields(&source),
             questions: Questions::default(),

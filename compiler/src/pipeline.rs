@@ -21,6 +21,7 @@ use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::emit::{EmitError, emit};
+use crate::expect;
 use crate::field::FieldSet;
 use crate::files::Files;
 use crate::ir::{Function, OriginData};
@@ -121,6 +122,32 @@ pub fn compile(
     target: &Target,
     files: &mut dyn Files,
 ) -> Outcome {
+    work(sources, id, stem, files, |policy, sources| {
+        let (analysis, warnings) = analyse(policy, id)?;
+        Ok((
+            Some(build(policy, analysis, sources, id, target)?),
+            warnings,
+        ))
+    })
+}
+
+/// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
+#[must_use]
+pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
+    work(sources, id, stem, files, |policy, _| {
+        let (_, warnings) = analyse(policy, id)?;
+        Ok((None, warnings))
+    })
+}
+
+/// Reads and resolves a file, then does with the policy what is to be done.
+fn work(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    files: &mut dyn Files,
+    then: impl FnOnce(&Policy, &SourceMap) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+) -> Outcome {
     let (reading, mut diagnostics) = reading::read(sources, id, files);
     let sources = &*sources;
     let (policy, found) = resolve_reading(&reading, sources, stem);
@@ -129,53 +156,96 @@ pub fn compile(
         .iter()
         .all(|found| found.severity != Severity::Error);
     let policy = policy.filter(|_| sound);
-    let Some(policy) = policy else {
-        return Outcome {
+    match policy {
+        Some(policy) => {
+            let done = then(&policy, sources);
+            outcome(policy, diagnostics, done)
+        }
+        None => Outcome {
             diagnostics,
             policy: None,
             built: None,
             internal: None,
-        };
-    };
-    match build(&policy, sources, id, target) {
-        Ok(built) => Outcome {
-            diagnostics,
-            policy: Some(policy),
-            built: Some(built),
-            internal: None,
-        },
-        Err(Stop::Diagnostics(found)) => {
-            diagnostics.extend(found);
-            Outcome {
-                diagnostics,
-                policy: Some(policy),
-                built: None,
-                internal: None,
-            }
-        }
-        Err(Stop::Bug(what)) => Outcome {
-            diagnostics,
-            policy: Some(policy),
-            built: None,
-            internal: Some(what),
         },
     }
 }
 
+/// What came out of the work on a policy.
+fn outcome(
+    policy: Policy,
+    mut diagnostics: Vec<Diagnostic>,
+    done: Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+) -> Outcome {
+    let mut built = None;
+    let mut internal = None;
+    match done {
+        Ok((made, warnings)) => {
+            diagnostics.extend(warnings);
+            built = made;
+        }
+        Err(Stop::Diagnostics(found)) => diagnostics.extend(found),
+        Err(Stop::Bug(what)) => internal = Some(what),
+    }
+    Outcome {
+        diagnostics,
+        policy: Some(policy),
+        built,
+        internal,
+    }
+}
+
+/// What is known of a policy before code is made of it.
+struct Analysis {
+    store: Store,
+    chains: Vec<Chain>,
+}
+
+/// Places the rules and decides the `expect` lines; gives the warnings of both.
+fn analyse(policy: &Policy, id: SourceId) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
+    let mut store = Store::of(policy);
+    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    let found = expect::check(policy, &mut store).map_err(budget)?;
+    if found.iter().any(|one| one.severity == Severity::Error) {
+        return Err(Stop::Diagnostics(found));
+    }
+    Ok((Analysis { store, chains }, found))
+}
+
+/// The place of what belongs to no statement.
+fn start(source: SourceId) -> Span {
+    Span {
+        source,
+        start: 0,
+        end: 0,
+    }
+}
+
+/// Compiles a policy that was resolved from a file.
+#[must_use]
+pub fn compile_policy(
+    policy: Policy,
+    sources: &SourceMap,
+    id: SourceId,
+    target: &Target,
+) -> Outcome {
+    let built = analyse(&policy, id).and_then(|(analysis, warnings)| {
+        let built = build(&policy, analysis, sources, id, target)?;
+        Ok((Some(built), warnings))
+    });
+    outcome(policy, Vec::new(), built)
+}
+
 fn build(
     policy: &Policy,
+    analysis: Analysis,
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
 ) -> Result<Built, Stop> {
-    let whole = Span {
-        source: id,
-        start: 0,
-        end: 0,
-    };
+    let whole = start(id);
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
-    let mut store = Store::of(policy);
-    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    let Analysis { mut store, chains } = analysis;
     let decisions = chains
         .iter()
         .map(|chain| decision(&mut store, policy, chain))
@@ -362,6 +432,8 @@ fn make_maps(
     let steered = slots.socket_count > 0 && asked::steers(chains, tested);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
+    let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
+    let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
     let mut groups = SecondaryMap::new();
     for group in with_rules(chains) {
         let peers = maps.push(map(
@@ -384,6 +456,7 @@ fn make_maps(
     Maps {
         counters,
         sockets,
+        ports,
         groups,
         sets: asked::sets(policy, tested, maps),
         entries: asked::entries(policy, maps),

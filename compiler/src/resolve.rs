@@ -12,6 +12,7 @@ mod declared;
 mod effects;
 mod groups;
 mod hooks;
+pub(crate) mod kernel_names;
 mod live;
 mod matchable;
 mod mentions;
@@ -51,11 +52,7 @@ use sets::Sets;
 ///
 /// `stem` is the file's name without its ending: the policy's name unless a `policy` line gives another.
 #[must_use]
-pub fn resolve(
-    file: &File,
-    sources: &SourceMap,
-    stem: &str,
-) -> (Option<Policy>, Vec<Diagnostic>) {
+pub fn resolve(file: &File, sources: &SourceMap, stem: &str) -> (Option<Policy>, Vec<Diagnostic>) {
     let lists = Lists::new();
     run(Resolver::new(sources, &lists, stem), file)
 }

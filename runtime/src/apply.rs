@@ -4,6 +4,7 @@
 //! them at once. Until that word is written nothing that packets meet has changed, and whatever ends the work (a refusal, a
 //! kill) leaves only things that `settle` removes.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -16,12 +17,15 @@ use crate::escaped;
 use crate::fill::{Filler, SlotState};
 use crate::groups::{self, PEERS};
 use crate::hook::{Means, Point};
+use crate::interfaces::has_packet_programs;
 use crate::listen;
-use crate::load;
+use crate::load::{self, Kept};
+use crate::named;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::record::{Attached, Record};
 use crate::session::{self, Session};
+use crate::sets;
 use crate::settle::settle;
 use crate::state::{Lock, SIDES, make_folder, open_or_make, side};
 use crate::sys::map::{self, Shape};
@@ -118,9 +122,7 @@ impl<'a> Work<'a> {
 
     /// Patterns may match nothing, and then rules hold nowhere: a person should know.
     fn note_missing_interfaces(&mut self) {
-        let mut points = self.record.points.iter();
-        let packets = points.any(|point| matches!(point, Point::Xdp | Point::TcIn | Point::TcOut));
-        if packets && self.plan.interfaces.is_empty() {
+        if has_packet_programs(self.manifest) && self.plan.interfaces.is_empty() {
             self.notes.push(
                 "no interface matches the policy's patterns, so its packet rules hold nowhere; apply it again when one is there"
                     .to_owned(),
@@ -165,13 +167,25 @@ impl<'a> Work<'a> {
 
     fn prepare_and_switch(&mut self) -> Result<Vec<SlotState>, Error> {
         self.step("load the maps")?;
-        let mut ebpf = self.load_maps()?;
+        let shapes = load::shapes(self.object)?;
+        let kept = self.kept(&shapes);
+        let mut ebpf = self.load_maps(&kept, &shapes)?;
         self.step("load the programs")?;
         load::programs(
             &mut ebpf,
             self.manifest,
             &self.session.state,
             self.record.generation,
+        )?;
+        self.step("fill what the policy names")?;
+        named::fill(self.manifest, &self.session.state, self.record.generation)?;
+        self.step("fill the live sets")?;
+        sets::fill(
+            self.manifest,
+            self.before.as_ref(),
+            &self.session.state,
+            self.record.generation,
+            &kept,
         )?;
         self.step("fill the sockets")?;
         let filler = self.filler()?;
@@ -209,7 +223,24 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn load_maps(&self) -> Result<aya::Ebpf, Error> {
+    /// The maps of the generation before, and those of no generation, that the object is to use.
+    fn kept(&self, shapes: &BTreeMap<String, Shape>) -> Vec<Kept> {
+        let state = &self.session.state;
+        let mut kept = groups::kept(self.manifest, &self.plan.groups, state);
+        kept.extend(sets::kept(
+            self.manifest,
+            self.before.as_ref(),
+            state,
+            shapes,
+        ));
+        kept
+    }
+
+    fn load_maps(
+        &self,
+        kept: &[Kept],
+        shapes: &BTreeMap<String, Shape>,
+    ) -> Result<aya::Ebpf, Error> {
         let state = &self.session.state;
         for folder in [state.slots_folder(), state.link_folder()] {
             make_folder(&folder)?;
@@ -218,8 +249,7 @@ impl<'a> Work<'a> {
             make_folder(&state.group(group.cgroup.id))?;
         }
         open_or_make(&state.control(), "sockc_control", Shape::array(4, 1))?;
-        let kept = groups::kept(self.manifest, &self.plan.groups, state);
-        let ebpf = load::maps(self.object, state, self.record.generation, &kept)?;
+        let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;
         carry::prepare(state, self.record.generation, self.manifest)?;
         Ok(ebpf)
     }
@@ -258,16 +288,17 @@ impl<'a> Work<'a> {
     fn place_programs(&mut self) -> Result<(), Error> {
         let generation = self.record.generation;
         for attach in &self.manifest.programs {
-            let point = self.plan.point(&attach.point)?;
             let path = self.session.state.program(generation, &attach.program);
             let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
-            self.place(point, &program)?;
+            for point in self.plan.points(attach)? {
+                self.place(point, &program)?;
+            }
         }
         self.place_listen()
     }
 
     fn place(&mut self, point: Point, program: &OwnedFd) -> Result<(), Error> {
-        let what = format!("place the {} program", point.name());
+        let what = format!("place the {} program", point.title());
         let slots = open_or_make(
             &self.session.state.slots(point),
             "sockc_slots",
@@ -356,7 +387,7 @@ impl<'a> Work<'a> {
         {
             return Ok(attached.clone());
         }
-        self.step(&format!("attach {} {}", point.name(), target.title()))?;
+        self.step(&format!("attach {} {}", point.title(), target.title()))?;
         attach::attach(
             state,
             point,
@@ -405,10 +436,9 @@ impl<'a> Work<'a> {
 }
 
 fn interface_hook(attached: &Attached) -> Option<InterfaceHook> {
-    let on_interface = matches!(attached.hook.point, Point::Xdp | Point::TcIn | Point::TcOut);
-    on_interface.then(|| InterfaceHook {
+    attached.hook.point.is_packet().then(|| InterfaceHook {
         interface: attached.target.clone(),
-        hook: attached.hook.point.name(),
+        hook: attached.hook.point.title(),
         means: attached.hook.means,
     })
 }

@@ -75,7 +75,7 @@ pub(crate) fn attach(
 ) -> Result<Attached, Error> {
     let what = format!(
         "attach the {} program to {}",
-        point.name(),
+        point.title(),
         title_of(target)
     );
     let program = dispatcher(state, point, since).map_err(at(what.clone()))?;
@@ -86,11 +86,11 @@ pub(crate) fn attach(
         means,
     };
     let means = match point {
-        Point::Xdp => attach_xdp(state, program.as_fd(), target, &hook)?,
-        Point::TcIn | Point::TcOut if !features.tcx => {
+        Point::Xdp(_) => attach_xdp(state, program.as_fd(), target, &hook)?,
+        Point::TcIn(_) | Point::TcOut(_) if !features.tcx => {
             attach_clsact(state, program.as_fd(), target, hook(Means::Clsact))?
         }
-        Point::TcIn | Point::TcOut => {
+        Point::TcIn(_) | Point::TcOut(_) => {
             pin_link(state, program.as_fd(), target, hook(Means::Tcx), 0).map_err(at(what))?
         }
         Point::Send(_) if !features.sockmap_link => {
@@ -180,7 +180,7 @@ fn attach_clsact(
 ) -> Result<Means, Error> {
     let what = format!(
         "attach the {} program to \"{}\"",
-        hook.point.name(),
+        hook.point.title(),
         target.title()
     );
     let refused = |cause: &dyn std::error::Error| Error::Kernel {
@@ -204,7 +204,7 @@ fn attach_clsact(
 
 fn direction(point: Point) -> TcAttachType {
     match point {
-        Point::TcOut => TcAttachType::Egress,
+        Point::TcOut(_) => TcAttachType::Egress,
         _ => TcAttachType::Ingress,
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::prefix::Prefix;
+
 /// Why the runtime did not do what it was asked.
 #[derive(Debug)]
 pub enum Error {
@@ -46,6 +48,13 @@ pub enum Error {
     NoInterfaceNamed {
         /// The policy.
         policy: String,
+    },
+    /// The patterns of two zones cover one interface.
+    TwoZones {
+        /// The interface.
+        interface: String,
+        /// The zones.
+        zones: [String; 2],
     },
     /// Another XDP program is on the interface.
     ForeignXdp {
@@ -94,6 +103,48 @@ pub enum Error {
         found: u32,
         /// The version known.
         known: u32,
+    },
+    /// No policy is in force that could be asked or changed.
+    NothingInForce,
+    /// The policy in force declares nothing by this name.
+    Unknown {
+        /// What was looked for: `live set`, `live map`, `socket`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The declared name that was probably meant.
+        nearest: Option<String>,
+        /// What is declared of this kind.
+        declared: Vec<String>,
+    },
+    /// A change would leave more elements in a live set than it may hold.
+    SetFull {
+        /// The set.
+        set: String,
+        /// How many are in it.
+        size: usize,
+        /// How many there would be.
+        wanted: usize,
+        /// Most elements.
+        max: u32,
+    },
+    /// A live set has more elements than the new policy lets it hold.
+    SetOutgrown {
+        /// The set.
+        set: String,
+        /// How many are in it.
+        size: usize,
+        /// Most elements.
+        max: u32,
+    },
+    /// An element to be removed is not in the live set.
+    NotInSet {
+        /// The set.
+        set: String,
+        /// The element.
+        element: Prefix,
+        /// An element that is in the set and covers it.
+        covered_by: Option<Prefix>,
     },
     /// Another command is changing the same namespace.
     Locked {
@@ -179,6 +230,10 @@ impl fmt::Display for Error {
                 f,
                 "the policy \"{policy}\" has packet rules but names no interface; add `interfaces …` to it or give --interface"
             ),
+            Self::TwoZones { interface, zones: [one, other] } => write!(
+                f,
+                "the interface \"{interface}\" is in two zones, \"{one}\" and \"{other}\"; an interface can be in one only, so change the patterns of one of them"
+            ),
             Self::ForeignXdp { interface, program } => {
                 write!(f, "another XDP program is on the interface \"{interface}\"")?;
                 if let Some((id, name)) = program {
@@ -207,6 +262,27 @@ impl fmt::Display for Error {
                 f,
                 "the object was made by another version of sockc (format {found}, this one knows {known}); compile the policy again"
             ),
+            Self::NothingInForce => f.write_str(
+                "no policy is in force in this network namespace; `sockc apply` puts one in force, and --netns names another namespace",
+            ),
+            Self::Unknown { kind, name, nearest, declared } => {
+                unknown(f, kind, name, nearest.as_deref(), declared)
+            }
+            Self::SetFull { set, size, wanted, max } => write!(
+                f,
+                "the live set \"{set}\" holds at most {max} elements: {size} are in it, and this would make {wanted}; remove some, or raise its `max` and apply the policy again"
+            ),
+            Self::SetOutgrown { set, size, max } => write!(
+                f,
+                "{size} elements are in the live set \"{set}\", and the new policy says `max {max}`; raise it, or remove some with `sockc set del`"
+            ),
+            Self::NotInSet { set, element, covered_by } => {
+                write!(f, "{element} is not an element of the live set \"{set}\"")?;
+                match covered_by {
+                    Some(outer) => write!(f, "; it is a member by the element {outer}"),
+                    None => f.write_str("; `sockc set list` shows what is"),
+                }
+            }
             Self::Locked { path, waited } => write!(
                 f,
                 "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",
@@ -221,6 +297,21 @@ impl fmt::Display for Error {
             Self::Stopped { step } => write!(f, "stopped before \"{step}\"; nothing was changed"),
             Self::Kernel { what, cause } => write!(f, "the kernel refused to {what}: {cause}"),
         }
+    }
+}
+
+fn unknown(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    name: &str,
+    nearest: Option<&str>,
+    declared: &[String],
+) -> fmt::Result {
+    write!(f, "the policy in force declares no {kind} \"{name}\"")?;
+    match nearest {
+        Some(nearest) => write!(f, "; did you mean \"{nearest}\"?"),
+        None if declared.is_empty() => write!(f, ", nor any other {kind}"),
+        None => write!(f, "; it declares {}", declared.join(", ")),
     }
 }
 

@@ -50,7 +50,7 @@ fn holding(interface: u64, point: Point, program: u32) -> io::Result<Vec<TcHeade
     message.header.parent = TcHandle {
         major: TcHandle::CLSACT.major,
         minor: match point {
-            Point::TcOut => TcHandle::MIN_EGRESS,
+            Point::TcOut(_) => TcHandle::MIN_EGRESS,
             _ => TcHandle::MIN_INGRESS,
         },
     };

@@ -61,6 +61,7 @@ pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<
         .map(|(plan, group)| Kept {
             name: plan.peers.clone(),
             pin: state.group(group.cgroup.id).join(PEERS),
+            again: false,
         })
         .collect()
 }

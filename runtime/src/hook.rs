@@ -1,13 +1,14 @@
 //! Where programs of ours hang in the kernel, and how that is named in the state folder.
 //!
-//! A [`Point`] is a kind of place with one dispatcher and one pair of program slots; a [`Hook`] is one attachment of that
-//! dispatcher, for instance to one interface. A hook's whole description is in the name of its pin, so that what a killed
+//! A [`Point`] is a place with one pair of program slots, for instance what arrives on one interface; a [`Hook`] is the
+//! attachment of a dispatcher that calls the program in these slots. Slots belong to an interface and not to a class of
+//! interfaces, so that one word moves an interface from one class to another together with everything else. A hook's whole description is in the name of its pin, so that what a killed
 //! command left can be taken away without any other record.
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use serde::{Deserialize, Serialize};
 
-/// A kind of place.
+/// A place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Point {
     /// Data written to the sockets of the control group with this id.
@@ -16,12 +17,12 @@ pub(crate) enum Point {
     SockOps(u64),
     /// Sockets of the whole machine that begin to listen.
     Listen,
-    /// Packets that arrive, before the stack sees them.
-    Xdp,
-    /// Packets that arrive.
-    TcIn,
-    /// Packets that leave.
-    TcOut,
+    /// Packets that arrive on the interface with this index, before the stack sees them.
+    Xdp(u32),
+    /// Packets that arrive on the interface with this index.
+    TcIn(u32),
+    /// Packets that leave by the interface with this index.
+    TcOut(u32),
     /// Lookups of listening sockets.
     Lookup,
 }
@@ -45,15 +46,15 @@ impl Point {
         use bpf_attach_type as attach;
         use bpf_prog_type as program;
         let (program, load, attach, pass) = match self {
-            Self::Xdp => (program::BPF_PROG_TYPE_XDP, true, attach::BPF_XDP, 2),
+            Self::Xdp(_) => (program::BPF_PROG_TYPE_XDP, true, attach::BPF_XDP, 2),
             // -1 is TC_ACT_UNSPEC and TCX_NEXT: the next filter decides.
-            Self::TcIn => (
+            Self::TcIn(_) => (
                 program::BPF_PROG_TYPE_SCHED_CLS,
                 false,
                 attach::BPF_TCX_INGRESS,
                 -1,
             ),
-            Self::TcOut => (
+            Self::TcOut(_) => (
                 program::BPF_PROG_TYPE_SCHED_CLS,
                 false,
                 attach::BPF_TCX_EGRESS,
@@ -86,11 +87,24 @@ impl Point {
         }
     }
 
+    /// Whether packets of an interface meet it.
+    pub(crate) fn is_packet(self) -> bool {
+        matches!(self, Self::Xdp(_) | Self::TcIn(_) | Self::TcOut(_))
+    }
+
+    /// What a person calls it: of interfaces the kind, else its name.
+    pub(crate) fn title(self) -> String {
+        if self.is_packet() {
+            return self.word().to_owned();
+        }
+        self.name()
+    }
+
     fn word(self) -> &'static str {
         match self {
-            Self::Xdp => "xdp",
-            Self::TcIn => "tc-in",
-            Self::TcOut => "tc-out",
+            Self::Xdp(_) => "xdp",
+            Self::TcIn(_) => "tc-in",
+            Self::TcOut(_) => "tc-out",
             Self::Lookup => "lookup",
             Self::Listen => "listen",
             Self::Send(_) => "send",
@@ -102,15 +116,19 @@ impl Point {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Send(id) | Self::SockOps(id) => format!("{}_{id}", self.word()),
+            Self::Xdp(index) | Self::TcIn(index) | Self::TcOut(index) => {
+                format!("{}_{index}", self.word())
+            }
             _ => self.word().to_owned(),
         }
     }
 
     fn of(word: &str, target: u64) -> Option<Self> {
+        let index = || u32::try_from(target).ok();
         Some(match word {
-            "xdp" => Self::Xdp,
-            "tc-in" => Self::TcIn,
-            "tc-out" => Self::TcOut,
+            "xdp" => Self::Xdp(index()?),
+            "tc-in" => Self::TcIn(index()?),
+            "tc-out" => Self::TcOut(index()?),
             "lookup" => Self::Lookup,
             "listen" => Self::Listen,
             "send" => Self::Send(target),
@@ -156,7 +174,7 @@ impl Means {
 /// One attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Hook {
-    /// The kind of place.
+    /// The place.
     pub(crate) point: Point,
     /// The index of the interface, the inode of the namespace, or the id of the control group.
     pub(crate) target: u64,
@@ -202,9 +220,9 @@ mod tests {
     #[test]
     fn a_pin_name_says_everything() {
         let points = [
-            Point::Xdp,
-            Point::TcIn,
-            Point::TcOut,
+            Point::Xdp(7),
+            Point::TcIn(7),
+            Point::TcOut(7),
             Point::Lookup,
             Point::Listen,
             Point::Send(7),

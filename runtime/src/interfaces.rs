@@ -2,14 +2,26 @@
 
 use sockc_compiler::artifact::{AttachPoint, Manifest};
 
+use crate::classes::class_of;
 use crate::error::Error;
 use crate::options::Options;
+
+/// An interface of the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Interface {
+    /// Its index.
+    pub(crate) index: u32,
+    /// Its name.
+    pub(crate) name: String,
+    /// The number of its class.
+    pub(crate) class: usize,
+}
 
 /// What packet programs hang on.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
-    /// Index and name of the interfaces, by index.
-    pub(crate) interfaces: Vec<(u32, String)>,
+    /// The interfaces, by index.
+    pub(crate) interfaces: Vec<Interface>,
     /// Those that a pattern covers but that carry no Ethernet frames.
     pub(crate) skipped: Vec<String>,
 }
@@ -41,7 +53,11 @@ pub(crate) fn choose(
             continue;
         }
         if ethernet(name)? {
-            choice.interfaces.push((*index, name.clone()));
+            choice.interfaces.push(Interface {
+                index: *index,
+                name: name.clone(),
+                class: class_of(&manifest.classes, name)?,
+            });
         } else if wanted.contains(name) {
             return Err(Error::NoEthernet { name: name.clone() });
         } else {
@@ -62,7 +78,8 @@ fn check_present(wanted: &[String], present: &[(u32, String)]) -> Result<(), Err
     })
 }
 
-fn has_packet_programs(manifest: &Manifest) -> bool {
+/// Whether the policy has programs for packets of interfaces.
+pub(crate) fn has_packet_programs(manifest: &Manifest) -> bool {
     let packet = [AttachPoint::Xdp, AttachPoint::TcIn, AttachPoint::TcOut];
     manifest
         .programs
@@ -75,7 +92,7 @@ fn is_pattern(name: &str) -> bool {
 }
 
 /// `lo` is meant only by its name: who writes `*` thinks of the network.
-fn covers(wanted: &str, name: &str) -> bool {
+pub(crate) fn covers(wanted: &str, name: &str) -> bool {
     wanted == name
         || (is_pattern(wanted) && name != "lo" && matches(wanted.as_bytes(), name.as_bytes()))
 }

@@ -1,5 +1,6 @@
 //! Loads an object by aya: maps first, then programs, all pinned in the folder of a generation.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -28,6 +29,8 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     /// The pin, which is used again if it is there.
     pub(crate) pin: PathBuf,
+    /// Whether the generation gets a pin of its own beside it.
+    pub(crate) again: bool,
 }
 
 /// Makes the maps of the object, except those of `kept` that are there already.
@@ -36,8 +39,9 @@ pub(crate) fn maps(
     state: &State,
     generation: u32,
     kept: &[Kept],
+    shapes: &BTreeMap<String, Shape>,
 ) -> Result<Ebpf, Error> {
-    check_kept(object, kept)?;
+    check_kept(shapes, kept)?;
     make_folder(&state.generation(generation).join("map"))?;
     let mut loader = EbpfLoader::new();
     loader.verifier_log_level(VerifierLogLevel::STATS);
@@ -46,7 +50,8 @@ pub(crate) fn maps(
     }
     let ebpf = loader.load(object).map_err(|error| refused(&error))?;
     for (name, map) in ebpf.maps() {
-        if name.starts_with(TABLE) || kept.iter().any(|kept| kept.name == name) {
+        let elsewhere = |kept: &Kept| kept.name == name && !kept.again;
+        if name.starts_with(TABLE) || kept.iter().any(elsewhere) {
             continue;
         }
         check_name(name)?;
@@ -69,26 +74,32 @@ fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// aya takes a pinned map for the object's whatever its sizes, and programs would then read beyond its values.
-fn check_kept(object: &[u8], kept: &[Kept]) -> Result<(), Error> {
+/// The shapes of the maps of an object, by name.
+pub(crate) fn shapes(object: &[u8]) -> Result<BTreeMap<String, Shape>, Error> {
     let parsed = aya_obj::Object::parse(object).map_err(|error| Error::Object {
         cause: reasons(&error),
     })?;
+    let shape = |map: &aya_obj::Map| Shape {
+        kind: map.map_type(),
+        key: map.key_size(),
+        value: map.value_size(),
+        entries: map.max_entries(),
+    };
+    let maps = parsed.maps.iter();
+    Ok(maps.map(|(name, map)| (name.clone(), shape(map))).collect())
+}
+
+/// aya takes a pinned map for the object's whatever its sizes, and programs would then read beyond its values.
+fn check_kept(shapes: &BTreeMap<String, Shape>, kept: &[Kept]) -> Result<(), Error> {
     for one in kept {
-        let wanted = parsed.maps.get(&one.name).ok_or_else(|| Error::Object {
+        let wanted = shapes.get(&one.name).ok_or_else(|| Error::Object {
             cause: format!("it lacks the map \"{}\"", one.name),
         })?;
         let Ok(pinned) = bpffs::open(&one.pin) else {
             continue;
         };
         let there = map::shape(pinned.as_fd()).map_err(at("look at a pinned map"))?;
-        let wanted = Shape {
-            kind: wanted.map_type(),
-            key: wanted.key_size(),
-            value: wanted.value_size(),
-            entries: wanted.max_entries(),
-        };
-        if wanted != there {
+        if *wanted != there {
             return Err(Error::State {
                 path: one.pin.clone(),
                 cause: "the sockets of this group are in a map of another shape".to_owned(),

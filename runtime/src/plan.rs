@@ -3,13 +3,13 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use sockc_compiler::artifact::{AttachPoint, Manifest};
+use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
 
 use crate::attach::Target;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PEERS};
 use crate::hook::Point;
-use crate::interfaces;
+use crate::interfaces::{self, Interface};
 use crate::options::Options;
 use crate::probe::{Features, probe};
 use crate::session::Session;
@@ -18,8 +18,8 @@ use crate::sys::{bpffs, cgroup, netns};
 /// What is known before anything is touched.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Index and name of the interfaces that packet programs hang on.
-    pub(crate) interfaces: Vec<(u32, String)>,
+    /// The interfaces that packet programs hang on.
+    pub(crate) interfaces: Vec<Interface>,
     /// Interfaces that a pattern covers but that packet programs cannot hang on.
     pub(crate) skipped: Vec<String>,
     /// The groups, in the manifest's order.
@@ -44,16 +44,23 @@ impl Plan {
         })
     }
 
-    /// The point of a program of the manifest.
-    pub(crate) fn point(&self, point: &AttachPoint) -> Result<Point, Error> {
-        Ok(match point {
-            AttachPoint::Xdp => Point::Xdp,
-            AttachPoint::TcIn => Point::TcIn,
-            AttachPoint::TcOut => Point::TcOut,
-            AttachPoint::SkLookup => Point::Lookup,
-            AttachPoint::SkMsg(index) => Point::Send(self.cgroup(*index)?),
-            AttachPoint::SockOps(index) => Point::SockOps(self.cgroup(*index)?),
+    /// The points of a program of the manifest: of a packet program one for each interface of its class.
+    pub(crate) fn points(&self, attach: &Attach) -> Result<Vec<Point>, Error> {
+        Ok(match &attach.point {
+            AttachPoint::Xdp => self.on_interfaces(attach.class, Point::Xdp),
+            AttachPoint::TcIn => self.on_interfaces(attach.class, Point::TcIn),
+            AttachPoint::TcOut => self.on_interfaces(attach.class, Point::TcOut),
+            AttachPoint::SkLookup => vec![Point::Lookup],
+            AttachPoint::SkMsg(index) => vec![Point::Send(self.cgroup(*index)?)],
+            AttachPoint::SockOps(index) => vec![Point::SockOps(self.cgroup(*index)?)],
         })
+    }
+
+    /// A program without a class is for interfaces of every class.
+    fn on_interfaces(&self, class: Option<usize>, point: fn(u32) -> Point) -> Vec<Point> {
+        let interfaces = self.interfaces.iter();
+        let same = interfaces.filter(|one| class.is_none_or(|class| class == one.class));
+        same.map(|one| point(one.index)).collect()
     }
 
     fn cgroup(&self, index: usize) -> Result<u64, Error> {
@@ -66,7 +73,9 @@ impl Plan {
     /// What the programs of a point hang on.
     pub(crate) fn targets(&self, point: Point, session: &Session) -> Result<Vec<Target>, Error> {
         Ok(match point {
-            Point::Xdp | Point::TcIn | Point::TcOut => self.interface_targets(),
+            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => {
+                self.interface_target(index)
+            }
             Point::Lookup => vec![namespace(session)?],
             Point::Listen => vec![control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?],
             Point::SockOps(id) => vec![control_group(self.path_of(id))?],
@@ -74,10 +83,11 @@ impl Plan {
         })
     }
 
-    fn interface_targets(&self) -> Vec<Target> {
-        let interfaces = self.interfaces.iter();
-        interfaces
-            .map(|(index, name)| Target::Interface(*index, name.clone()))
+    fn interface_target(&self, index: u32) -> Vec<Target> {
+        let found = self.interfaces.iter().find(|one| one.index == index);
+        found
+            .map(|one| Target::Interface(index, one.name.clone()))
+            .into_iter()
             .collect()
     }
 

@@ -14,7 +14,7 @@ use crate::hook::{Hook, Point};
 use crate::sys::{bpffs, map};
 
 /// The version of [`Record`] and of the dispatchers.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes in an element of the map.
 const CHUNK: u32 = 16 << 10;
 /// Bytes of the two lengths.

@@ -147,7 +147,7 @@ fn describe_hook(session: &Session, record: &Record, attached: &Attached) -> Hoo
         .map(|link| link.program)
         .filter(|program| *program != 0);
     HookStatus {
-        hook: hook.point.name(),
+        hook: hook.point.title(),
         target: attached.target.clone(),
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation),
@@ -169,12 +169,12 @@ fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Fo
     let ours: Vec<u32> = dispatcher.into_iter().collect();
     let interface = u32::try_from(hook.target).unwrap_or(0);
     match hook.point {
-        Point::Xdp => foreign::xdp(hook.target)
+        Point::Xdp(_) => foreign::xdp(hook.target)
             .filter(|(id, _)| !ours.contains(id))
             .map(|(id, name)| Foreign { id, name })
             .into_iter()
             .collect(),
-        Point::TcIn | Point::TcOut => {
+        Point::TcIn(_) | Point::TcOut(_) => {
             foreign::at(Place::Interface(interface), hook.point.kind().attach, &ours)
         }
         Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours),

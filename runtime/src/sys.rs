@@ -3,10 +3,12 @@
 //! Takes and gives file descriptors, numbers and bytes; every failure is a plain [`std::io::Error`]. It knows nothing of
 //! policies, generations or the layout of the state. All `unsafe` of the crate is in here.
 
+pub(crate) mod batch;
 pub(crate) mod bpf;
 pub(crate) mod bpffs;
 pub(crate) mod caps;
 pub(crate) mod cgroup;
+pub(crate) mod clock;
 pub(crate) mod link;
 pub(crate) mod map;
 pub(crate) mod netns;

@@ -54,7 +54,13 @@ impl Subject {
     fn compiled(text: String) -> Self {
         let mut sources = SourceMap::default();
         let id = sources.add("random.sk", text.clone());
-        let outcome = pipeline::compile(&mut sources, id, "random", &Target::baseline(), &mut Texts::default());
+        let outcome = pipeline::compile(
+            &mut sources,
+            id,
+            "random",
+            &Target::baseline(),
+            &mut Texts::default(),
+        );
         assert!(
             !outcome.failed(),
             "{text}\n{:?}\n{}",

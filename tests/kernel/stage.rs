@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use sockc_compiler::files::Texts;
 use sockc_compiler::artifact::{CounterKind, Manifest};
+use sockc_compiler::files::Texts;
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_compiler::{object, pipeline};
@@ -63,7 +63,13 @@ pub(crate) struct Compiled {
 pub(crate) fn compile(text: &str) -> Compiled {
     let mut sources = SourceMap::default();
     let id = sources.add("test.sk", text.to_owned());
-    let outcome = pipeline::compile(&mut sources, id, "test", &Target::baseline(), &mut Texts::default());
+    let outcome = pipeline::compile(
+        &mut sources,
+        id,
+        "test",
+        &Target::baseline(),
+        &mut Texts::default(),
+    );
     assert!(!outcome.failed(), "{text}\n{:?}", outcome.diagnostics);
     let artifact = outcome.built.unwrap().artifact;
     Compiled {

@@ -60,7 +60,13 @@ fn compile(path: &Path, folder: &Path) -> Object {
         format!("rules/{name}.sk"),
         fs::read_to_string(path).unwrap(),
     );
-    let outcome = pipeline::compile(&mut sources, id, name, &Target::baseline(), &mut Texts::default());
+    let outcome = pipeline::compile(
+        &mut sources,
+        id,
+        name,
+        &Target::baseline(),
+        &mut Texts::default(),
+    );
     assert!(
         !outcome.failed(),
         "{name}: {:?} {:?}",

@@ -148,4 +148,3 @@ fn table_of(boundaries: &[Words], words: usize, last: Option<Words>) -> Table {
         last,
     }
 }
-

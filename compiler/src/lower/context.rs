@@ -9,9 +9,11 @@ pub(super) mod xdp {
 /// `struct __sk_buff`
 pub(super) mod skb {
     pub(in crate::lower) const LEN: i16 = 0;
+    pub(in crate::lower) const PACKET_TYPE: i16 = 4;
     pub(in crate::lower) const MARK: i16 = 8;
     pub(in crate::lower) const VLAN_PRESENT: i16 = 20;
     pub(in crate::lower) const VLAN_TCI: i16 = 24;
+    pub(in crate::lower) const IFINDEX: i16 = 40;
     pub(in crate::lower) const DATA: i16 = 76;
     pub(in crate::lower) const DATA_END: i16 = 80;
     pub(in crate::lower) const GSO_SEGS: i16 = 164;

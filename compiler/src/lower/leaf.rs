@@ -1,6 +1,7 @@
 //! The leaves of the trees: an entry of the chain decides, or a list of `count` entries is counted.
 
 use crate::bpf::opcode::{JumpOp, Width};
+use crate::hook::Hook;
 use crate::ir::Block;
 use crate::place::Effect;
 use crate::policy::{Action, DefaultVerdict, Family};
@@ -73,7 +74,8 @@ impl Lowering<'_> {
             self.source.counters.default,
             match default.verdict {
                 DefaultVerdict::Allow => Outcome::Pass,
-                DefaultVerdict::Drop | DefaultVerdict::Reject => Outcome::Drop,
+                DefaultVerdict::Drop => Outcome::Drop,
+                DefaultVerdict::Reject => self.refusal(),
             },
         )
     }
@@ -81,6 +83,11 @@ impl Lowering<'_> {
     /// What is malformed gets the default's verdict and has a counter of its own.
     pub(super) fn malformed(&mut self) -> Block {
         let (counts, _, outcome) = self.default_leaf();
+        // What cannot be read cannot be answered.
+        let outcome = match outcome {
+            Outcome::Reject => Outcome::Drop,
+            other => other,
+        };
         let end = self.outcome(outcome, Family::V4);
         let (true, Some(slot)) = (counts, self.source.counters.malformed) else {
             return end;
@@ -118,6 +125,8 @@ impl Lowering<'_> {
         let rule = &self.source.policy.rules[entry.rule];
         match (entry.effect, rule.action) {
             (Effect::Drop, _) => Outcome::Drop,
+            (Effect::Reject, _) => self.refusal(),
+            (Effect::Forward, Action::Forward(port)) => Outcome::Forward(port),
             (Effect::Redirect, Action::Redirect(socket)) => Outcome::Assign(socket),
             (Effect::RedirectPass, Action::Redirect(socket))
                 if self.source.policy.sockets[socket].drop_if_absent =>
@@ -125,7 +134,21 @@ impl Lowering<'_> {
                 Outcome::PassUnlessAbsent(socket)
             }
             (Effect::Shortcut, Action::Shortcut(group)) => Outcome::Shortcut(group),
+            (Effect::Allow, _) => match rule.mark {
+                Some(mark) if matches!(self.source.chain.hook, Hook::TcIn | Hook::TcOut) => {
+                    Outcome::Mark(mark)
+                }
+                _ => Outcome::Pass,
+            },
             _ => Outcome::Pass,
+        }
+    }
+
+    /// What a reject is at this hook: a lookup and a write have a code for it, which is that of a drop.
+    fn refusal(&self) -> Outcome {
+        match self.source.chain.hook {
+            Hook::Xdp | Hook::TcIn => Outcome::Reject,
+            Hook::TcOut | Hook::SkLookup | Hook::SkMsg => Outcome::Drop,
         }
     }
 

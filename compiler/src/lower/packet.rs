@@ -172,7 +172,7 @@ impl Lowering<'_> {
             _ => {}
         }
         self.builder.alu(self.registers.network, AluOp::Add, size);
-        if self.source.chain.hook != Hook::Xdp {
+        if self.source.chain.hook != Hook::Xdp || self.reply.is_some() {
             self.builder
                 .set_slot(self.frame.offset, 0, ETHERNET + tags * TAG, Width::W);
         }

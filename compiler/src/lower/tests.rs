@@ -1,6 +1,9 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
+mod made;
 mod members;
+mod reject;
+mod sent;
 
 use sockc_grammar::source::SourceMap;
 
@@ -16,7 +19,13 @@ const NEXT: i32 = -1;
 fn built(text: &str) -> Built {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
-    let outcome = compile(&mut sources, id, "t", &Target::baseline(), &mut crate::files::Texts::default());
+    let outcome = compile(
+        &mut sources,
+        id,
+        "t",
+        &Target::baseline(),
+        &mut crate::files::Texts::default(),
+    );
     assert!(!outcome.failed(), "{outcome:?}");
     outcome.built.unwrap()
 }

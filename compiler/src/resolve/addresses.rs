@@ -221,7 +221,7 @@ pub(crate) fn mapped_list(count: u64, first: Span) -> Diagnostic {
 }
 
 /// The first and the last address of the prefix that `address` lies in, `host_bits` being at most its family's width.
-fn covered(address: IpAddr, host_bits: u32) -> (IpAddr, IpAddr) {
+pub(crate) fn covered(address: IpAddr, host_bits: u32) -> (IpAddr, IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             let mask = 1u32.checked_shl(host_bits).map_or(u32::MAX, |bit| bit - 1);

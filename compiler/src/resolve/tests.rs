@@ -9,8 +9,8 @@ use super::*;
 use crate::files::Texts;
 use crate::generate::{Options, random_policy};
 use crate::hook::Hook;
-use crate::reading::read;
 use crate::policy::{Action, Condition, Family, Rule, Side, SocketTest};
+use crate::reading::read;
 
 /// A text through parser and resolver, syntax errors included.
 fn resolved(text: &str) -> (Option<Policy>, Vec<Diagnostic>, SourceMap) {

@@ -74,7 +74,7 @@ fn unload_twice_is_fine_and_takes_what_is_damaged() {
     inside(|space| {
         drops().apply(&space.options).unwrap();
         let tree = space.tree();
-        for name in ["record", "control", "slots/tc-in", "current"] {
+        for name in ["record", "control", "slots/tc-in_1", "current"] {
             drops().apply(&space.options).unwrap();
             assert!(!datagram_arrives());
             let found = space
@@ -117,7 +117,7 @@ fn a_damaged_record_is_told_and_nothing_is_touched() {
 fn a_lost_program_slot_is_told() {
     inside(|space| {
         drops().apply(&space.options).unwrap();
-        fs::remove_file(path_in(space, "/slots/tc-in")).unwrap();
+        fs::remove_file(path_in(space, "/slots/tc-in_1")).unwrap();
         let error = status(&space.options).unwrap_err();
         assert!(matches!(error, Error::State { .. }), "{error}");
         assert!(error.to_string().contains("sockc unload"), "{error}");

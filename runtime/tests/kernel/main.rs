@@ -6,10 +6,12 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod classes;
 mod faults;
 mod groups;
 mod hooks;
 mod lifecycle;
+mod live_sets;
 mod policy;
 mod refusals;
 mod sockets;

@@ -222,6 +222,33 @@ impl Policy {
         )
     }
 
+    /// A class of interfaces: of a zone with one pattern, matching these patterns of rules.
+    pub(crate) fn class(mut self, zone: Option<(&str, &str)>, patterns: &[&str]) -> Self {
+        self.artifact.manifest.classes.push(ClassPlan {
+            zone: zone.map(|(name, pattern)| (name.to_owned(), vec![pattern.to_owned()])),
+            patterns: patterns.iter().map(|one| (*one).to_owned()).collect(),
+        });
+        self
+    }
+
+    /// The last program is for this class of interfaces only.
+    pub(crate) fn for_class(mut self, class: usize) -> Self {
+        self.artifact.manifest.programs.last_mut().unwrap().class = Some(class);
+        self
+    }
+
+    /// A map of the object.
+    pub(crate) fn map(mut self, name: &str, kind: MapKind, shape: [u32; 4]) -> Self {
+        self.artifact.maps.push(map(name, kind, shape));
+        self
+    }
+
+    /// Whatever else the manifest says.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Manifest)) -> Self {
+        change(&mut self.artifact.manifest);
+        self
+    }
+
     /// A program that the verifier refuses.
     pub(crate) fn broken(self, point: AttachPoint) -> Self {
         let code = vec![asm::load(Width::DW, R0, R1, 4000), asm::exit()];
@@ -238,8 +265,12 @@ impl Policy {
             AttachPoint::SkMsg(_) => ("send", Section::SkMsg),
             AttachPoint::SockOps(_) => ("sock_ops", Section::SockOps),
         };
+        let mut name = name.to_owned();
+        if self.artifact.programs.iter().any(|one| one.name == name) {
+            name = format!("{name}_{}", self.artifact.programs.len());
+        }
         self.artifact.programs.push(Program {
-            name: name.to_owned(),
+            name: name.clone(),
             section,
             insns,
             relocations: maps
@@ -259,7 +290,7 @@ impl Policy {
             }],
         });
         self.artifact.manifest.programs.push(Attach {
-            program: name.to_owned(),
+            program: name,
             point,
             class: None,
         });

@@ -1,0 +1,84 @@
+//! Looks at and changes what is in force without an apply: live sets, live maps, registered sockets.
+//!
+//! Every change takes the lock that `apply` takes, so changes made at once come one after the other, and none falls between
+//! the two policies of an apply.
+
+use std::os::fd::OwnedFd;
+
+use sockc_compiler::names::nearest;
+
+use crate::error::{Error, at};
+use crate::options::Options;
+use crate::record::Record;
+use crate::session::{self, Session};
+use crate::settle::settle;
+use crate::state::{Access, Lock, State};
+use crate::sys::bpffs;
+
+/// A policy in force.
+#[derive(Debug)]
+pub(crate) struct Force<'a> {
+    /// Where.
+    pub(crate) session: &'a Session,
+    /// What.
+    pub(crate) record: &'a Record,
+}
+
+impl Force<'_> {
+    /// The state folder.
+    pub(crate) fn state(&self) -> &State {
+        &self.session.state
+    }
+
+    /// A map of the generation in force.
+    pub(crate) fn map(&self, name: &str) -> Result<OwnedFd, Error> {
+        let path = self.state().map(self.record.generation, name);
+        bpffs::open(&path).map_err(at(format!("open {}", path.display())))
+    }
+}
+
+/// Runs `work` on the policy in force, which nobody changes meanwhile; `access` says whether `work` does.
+pub(crate) fn with<T: Send>(
+    options: &Options,
+    access: Access,
+    work: impl FnOnce(&Force<'_>) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    session::enter(options, |session| {
+        let lock = Lock::take(&session.state, access, options.lock_wait)?;
+        let _lock = lock.ok_or(Error::NothingInForce)?;
+        let record = match access {
+            Access::Change => settle(&session.state, &session.namespace)?,
+            Access::Read => in_force(&session.state)?,
+        };
+        if record.is_none() && access == Access::Change {
+            session.state.remove_if_empty();
+        }
+        let record = record.ok_or(Error::NothingInForce)?;
+        work(&Force {
+            session,
+            record: &record,
+        })
+    })
+}
+
+fn in_force(state: &State) -> Result<Option<Record>, Error> {
+    match state.in_force()? {
+        0 => Ok(None),
+        generation => Ok(Some(Record::read(&state.record(generation))?.0)),
+    }
+}
+
+/// That a policy declares nothing of a kind by a name.
+pub(crate) fn unknown<'a>(
+    kind: &'static str,
+    name: &str,
+    declared: impl Iterator<Item = &'a str>,
+) -> Error {
+    let declared: Vec<&str> = declared.collect();
+    Error::Unknown {
+        kind,
+        name: name.to_owned(),
+        nearest: nearest(name, declared.iter().copied()).map(str::to_owned),
+        declared: declared.into_iter().map(str::to_owned).collect(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Many entries of a map in few calls, where the kernel has that for the map's kind; one by one elsewhere.
+//!
+//! Nothing here is atomic: a refusal in the middle leaves what was done before it, and says so by its error only.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use aya_obj::generated::bpf_cmd;
+
+use super::bpf::number;
+use super::bpf::{address, attr, call};
+use super::map;
+
+/// A key and its value.
+pub(crate) type Entry = (Vec<u8>, Vec<u8>);
+
+/// Entries in one call: some hundred kilobytes of buffers.
+const CHUNK: usize = 4096;
+/// `ENOTSUPP` of the kernel's own headers: what it says where a kind of map has no batches.
+const ENOTSUPP: i32 = 524;
+
+/// Every entry of a map that nobody changes meanwhile.
+pub(crate) fn read(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+    match read_in_batches(map) {
+        Err(error) if is_unknown(&error) => read_singly(map),
+        read => read,
+    }
+}
+
+/// Writes entries, whether they were there or not.
+pub(crate) fn update(map: BorrowedFd<'_>, entries: &[Entry]) -> io::Result<()> {
+    for chunk in entries.chunks(CHUNK) {
+        let keys = joined(chunk.iter().map(|(key, _)| key));
+        let values = joined(chunk.iter().map(|(_, value)| value));
+        let done = batch(
+            map,
+            bpf_cmd::BPF_MAP_UPDATE_BATCH,
+            &keys,
+            Some(&values),
+            chunk.len(),
+        );
+        match done {
+            Err(error) if is_unknown(&error) => {
+                for (key, value) in chunk {
+                    map::update(map, key, value)?;
+                }
+            }
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes keys, all of which are there.
+pub(crate) fn delete(map: BorrowedFd<'_>, keys: &[Vec<u8>]) -> io::Result<()> {
+    for chunk in keys.chunks(CHUNK) {
+        let bytes = joined(chunk.iter());
+        let done = batch(
+            map,
+            bpf_cmd::BPF_MAP_DELETE_BATCH,
+            &bytes,
+            None,
+            chunk.len(),
+        );
+        match done {
+            Err(error) if is_unknown(&error) => {
+                for key in chunk {
+                    map::delete(map, key)?;
+                }
+            }
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether an error says that there are no batches for this map, or at all.
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(ENOTSUPP | libc::EINVAL | libc::EOPNOTSUPP)
+    )
+}
+
+fn joined<'a>(parts: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
+    parts.flatten().copied().collect()
+}
+
+fn batch(
+    map: BorrowedFd<'_>,
+    command: bpf_cmd,
+    keys: &[u8],
+    values: Option<&[u8]>,
+    count: usize,
+) -> io::Result<()> {
+    let mut a = attr();
+    a.batch.map_fd = number(map);
+    a.batch.keys = address(keys);
+    a.batch.values = values.map_or(0, |values| address(values));
+    a.batch.count = u32::try_from(count).map_err(io::Error::other)?;
+    call(command, &mut a).map(drop)
+}
+
+fn read_in_batches(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+    let shape = map::shape(map)?;
+    let (key_size, value_size) = (shape.key as usize, shape.value as usize);
+    let mut keys = vec![0; key_size * CHUNK];
+    let mut values = vec![0; value_size * CHUNK];
+    let mut place = vec![0; key_size.max(4)];
+    let mut found = Vec::new();
+    let mut first = true;
+    loop {
+        let mut next = vec![0; place.len()];
+        let mut a = attr();
+        a.batch.map_fd = number(map);
+        a.batch.in_batch = if first { 0 } else { address(place.as_slice()) };
+        a.batch.out_batch = address(next.as_mut_slice());
+        a.batch.keys = address(keys.as_mut_slice());
+        a.batch.values = address(values.as_mut_slice());
+        a.batch.count = CHUNK as u32;
+        let done = match call(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut a) {
+            Ok(_) => false,
+            // The end, with what was found on the way to it.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+            Err(error) => return Err(error),
+        };
+        // SAFETY: the command just wrote this field of the union.
+        let count = unsafe { a.batch.count } as usize;
+        let read = keys.chunks(key_size).zip(values.chunks(value_size));
+        found.extend(
+            read.take(count)
+                .map(|(key, value)| (key.to_vec(), value.to_vec())),
+        );
+        if done {
+            return Ok(found);
+        }
+        place = next;
+        first = false;
+    }
+}
+
+fn read_singly(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+    let shape = map::shape(map)?;
+    let mut found = Vec::new();
+    for key in map::keys(map)? {
+        let mut value = vec![0; shape.value as usize];
+        if map::lookup(map, &key, &mut value)? {
+            found.push((key, value));
+        }
+    }
+    Ok(found)
+}

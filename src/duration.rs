@@ -1,0 +1,82 @@
+//! Times as the language writes them, `500ms 10s 5m 1h 2d`: read from the command line, and shown.
+
+use std::time::Duration;
+
+use sockc_runtime::Expiry;
+
+/// The units and their milliseconds, the longest first.
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// Reads the time after which an element expires, or `never`.
+pub(crate) fn expiry(text: &str) -> Result<Expiry, String> {
+    if text == "never" {
+        return Ok(Expiry::Never);
+    }
+    let time = milliseconds(text).filter(|time| *time > 0);
+    time.map(|time| Expiry::After(Duration::from_millis(time)))
+        .ok_or_else(|| "write a time such as `30s`, `10m`, `2h` or `1d`, or `never`".to_owned())
+}
+
+fn milliseconds(text: &str) -> Option<u64> {
+    let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic())?;
+    let (digits, unit) = text.split_at(unit_at);
+    let factor = UNITS.iter().find(|(name, _)| *name == unit)?.1;
+    let count: u64 = digits.replace('_', "").parse().ok()?;
+    count.checked_mul(factor)
+}
+
+/// A time in its two largest units, whole seconds.
+pub(crate) fn text(time: Duration) -> String {
+    let mut left = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let mut parts = Vec::new();
+    for (name, factor) in UNITS.iter().take(4) {
+        if left >= *factor && parts.len() < 2 {
+            parts.push(format!("{}{name}", left / factor));
+            left %= factor;
+        }
+    }
+    if parts.is_empty() {
+        return "less than 1s".into();
+    }
+    parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_the_language_writes_them() {
+        let after = |milliseconds| Ok(Expiry::After(Duration::from_millis(milliseconds)));
+        assert_eq!(expiry("500ms"), after(500));
+        assert_eq!(expiry("10s"), after(10_000));
+        assert_eq!(expiry("1_0m"), after(600_000));
+        assert_eq!(expiry("2d"), after(172_800_000));
+        assert_eq!(expiry("never"), Ok(Expiry::Never));
+        for wrong in [
+            "",
+            "10",
+            "0s",
+            "s",
+            "-1s",
+            "10 s",
+            "1y",
+            "99999999999999999999s",
+        ] {
+            assert!(expiry(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_shown_in_two_units() {
+        assert_eq!(text(Duration::from_millis(999)), "less than 1s");
+        assert_eq!(text(Duration::from_secs(61)), "1m 1s");
+        assert_eq!(text(Duration::from_secs(90_061)), "1d 1h");
+    }
+}
