@@ -514,6 +514,4 @@ fn bare(
 }
 
 #[cfg(test)]
-pub(crate) mod sample;
-#[cfg(test)]
 mod tests;

@@ -1,7 +1,9 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
+mod headers;
 mod made;
 mod members;
+mod questions;
 mod reject;
 mod sent;
 

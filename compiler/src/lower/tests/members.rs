@@ -2,29 +2,28 @@
 
 use std::net::IpAddr;
 
-use crate::artifact::{Artifact, Program, TABLE_LIMIT};
-use crate::diagram::sample::{self, Dice};
+use cranelift_entity::PrimaryMap;
+
+use super::made::{built, policy, run_on};
+use crate::artifact::{Artifact, TABLE_LIMIT};
+use crate::diagram::sample::Dice;
+use crate::diagram::sample::parts::rule;
 use crate::event::{Header, Transport};
-use crate::interpret::{Input, Maps, Quiet, Xdp, run};
+use crate::interpret::Maps;
 use crate::packet::build::Frame;
-use crate::pipeline::{Built, sample::built};
-use crate::policy::{
-    Action, AddressSet, Addresses, Direction, Endpoint, Policy, Set, SetKind, Side,
-};
+use crate::policy::{Action, AddressSet, Addresses, Endpoint, Policy, Set, SetKind, Side};
 use crate::ranges::{Bound, RangeSet};
-use crate::target::Target;
 
 /// `drop from @set`, with everything else allowed.
 fn dropping(set: AddressSet) -> Policy {
-    let mut policy = Policy::default();
-    let rule = sample::rule(Action::Drop);
-    let set = policy.sets.push(Set {
+    let mut rule = rule(Action::Drop);
+    let place = rule.place.clone();
+    let mut sets = PrimaryMap::new();
+    let set = sets.push(Set {
         name: "large".into(),
         kind: SetKind::Constant(set),
-        place: rule.place.clone(),
+        place,
     });
-    policy.defaults.push(sample::default(Direction::In, true));
-    let mut rule = rule;
     rule.matches.from = Some(Side::Endpoints {
         negated: false,
         endpoints: vec![Endpoint {
@@ -32,25 +31,22 @@ fn dropping(set: AddressSet) -> Policy {
             ports: None,
         }],
     });
-    policy.rules.push(rule);
-    policy
-}
-
-fn program<'a>(artifact: &'a Artifact, name: &str) -> &'a Program {
-    let mut programs = artifact.programs.iter();
-    programs.find(|program| program.name == name).unwrap()
+    Policy {
+        sets,
+        ..policy([rule])
+    }
 }
 
 struct Dropper {
-    built: Built,
+    artifact: Artifact,
     maps: Maps,
 }
 
 impl Dropper {
     fn new(set: &AddressSet) -> Self {
-        let built = built(&dropping(set.clone()), &Target::baseline());
-        let maps = Maps::new(&built.artifact.maps);
-        Self { built, maps }
+        let artifact = built(dropping(set.clone()));
+        let maps = Maps::new(&artifact.maps);
+        Self { artifact, maps }
     }
 
     fn drops(&mut self, from: IpAddr) -> bool {
@@ -66,9 +62,8 @@ impl Dropper {
             length: 60,
             ..Header::PLAIN
         };
-        let input = Input::Xdp(Xdp::new(Frame::new(header).bytes()));
-        let xdp = program(&self.built.artifact, "xdp_in");
-        run(xdp, &mut self.maps, input, &mut Quiet).unwrap().code() == 1
+        let frame = Frame::new(header).bytes();
+        run_on(&self.artifact, &mut self.maps, frame).code() == 1
     }
 }
 
@@ -155,7 +150,6 @@ fn a_million_prefixes_take_several_tables() {
     let set = both(&v4, &v6);
     let mut dropper = Dropper::new(&set);
     let tables: Vec<(&str, usize)> = dropper
-        .built
         .artifact
         .maps
         .values()
