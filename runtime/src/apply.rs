@@ -19,6 +19,7 @@ use crate::groups::{self, PEERS};
 use crate::hook::{Means, Point};
 use crate::interfaces::has_packet_programs;
 use crate::listen;
+use crate::live_maps;
 use crate::load::{self, Kept};
 use crate::named;
 use crate::options::Options;
@@ -186,6 +187,13 @@ impl<'a> Work<'a> {
             &self.session.state,
             self.record.generation,
             &kept,
+        )?;
+        self.step("fill the live maps")?;
+        live_maps::fill(
+            self.manifest,
+            self.before.as_ref(),
+            &self.session.state,
+            self.record.generation,
         )?;
         self.step("fill the sockets")?;
         let filler = self.filler()?;

@@ -11,6 +11,7 @@ mod faults;
 mod groups;
 mod hooks;
 mod lifecycle;
+mod live_maps;
 mod live_sets;
 mod policy;
 mod refusals;
