@@ -7,12 +7,15 @@ mod compile;
 mod counters;
 mod duration;
 mod element;
+mod entry;
 mod exit;
 mod fmt;
 mod input;
+mod map;
 mod output;
 mod place;
 mod set;
+mod socket;
 mod stage;
 mod status;
 mod trial;
@@ -52,6 +55,8 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
+        Verb::Map(verb) => map::run(verb, output),
+        Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),
         Verb::Unload(arguments) => unload::run(arguments, output),
     }

@@ -173,6 +173,13 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
+    /// A socket cannot be registered by this name.
+    Socket {
+        /// The name.
+        name: String,
+        /// Why.
+        cause: String,
+    },
     /// Another command is changing the same namespace.
     Locked {
         /// The state folder.
@@ -321,6 +328,7 @@ impl fmt::Display for Error {
             Self::Entry { map, entry, cause } => {
                 write!(f, "`{entry}` of the live map \"{map}\": {cause}")
             }
+            Self::Socket { name, cause } => write!(f, "the socket \"{name}\": {cause}"),
             Self::Locked { path, waited } => write!(
                 f,
                 "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",

@@ -14,3 +14,4 @@ pub(crate) mod map;
 pub(crate) mod netns;
 pub(crate) mod process;
 pub(crate) mod prog;
+pub(crate) mod socket;

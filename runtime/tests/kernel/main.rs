@@ -9,6 +9,7 @@
 mod classes;
 mod faults;
 mod groups;
+mod handed;
 mod hooks;
 mod lifecycle;
 mod live_maps;
