@@ -8,14 +8,17 @@ mod counters;
 mod disk;
 mod duration;
 mod element;
+mod entry;
 mod exit;
 mod explain;
 mod fmt;
 mod input;
+mod map;
 mod output;
 mod place;
 mod set;
 mod show;
+mod socket;
 mod stage;
 mod status;
 mod trial;
@@ -57,6 +60,8 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
         Verb::Show(arguments) => show::run(arguments, output),
+        Verb::Map(verb) => map::run(verb, output),
+        Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),
         Verb::Unload(arguments) => unload::run(arguments, output),
     }
