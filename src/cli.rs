@@ -48,6 +48,8 @@ pub(crate) enum Verb {
     Fmt(Fmt),
     /// Compile a policy to an object file
     Compile(Compile),
+    /// Say which rule decides a packet, and why the earlier ones do not
+    Explain(Explain),
     /// Send real packets through a policy in a throw-away network namespace
     Try(Try),
     /// Put a policy in force, all of it or nothing
@@ -116,6 +118,19 @@ pub(crate) enum Emit {
     Dot,
     /// The object file
     Elf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// The policy; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// A packet such as `tcp from 8.8.8.8:40000 to 192.0.2.1:22 with socket listening`
+    #[arg(value_name = "PACKET")]
+    pub(crate) packet: Vec<String>,
+    /// A recording (pcap or pcapng): one line for each packet, and a sum for each rule
+    #[arg(long, value_name = "FILE", conflicts_with = "packet")]
+    pub(crate) pcap: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -9,6 +9,7 @@ mod disk;
 mod duration;
 mod element;
 mod exit;
+mod explain;
 mod fmt;
 mod input;
 mod output;
@@ -50,6 +51,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Check(arguments) => check::run(arguments, output),
         Verb::Fmt(arguments) => fmt::run(arguments, output),
         Verb::Compile(arguments) => compile::run(arguments, output),
+        Verb::Explain(arguments) => explain::run(arguments, output),
         Verb::Try(arguments) => trial::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Status(arguments) => status::run(arguments, output),
