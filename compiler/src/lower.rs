@@ -19,7 +19,9 @@ mod frame;
 mod header;
 mod leaf;
 mod live;
+mod log;
 mod member;
+mod meter;
 mod outcome;
 mod packet;
 mod question;
@@ -37,9 +39,9 @@ use cranelift_entity::SecondaryMap;
 use crate::artifact::{MapId, Section};
 use crate::bpf::opcode::Register;
 use crate::diagram::flatten::Flat;
-use crate::field::FieldSet;
+use crate::field::{Field, FieldSet};
 use crate::hook::Hook;
-use crate::ir::{Block, Builder, Function, Origin, OriginData, Value};
+use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
 use crate::place::Chain;
 use crate::policy::{
     Direction, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
@@ -48,9 +50,12 @@ use crate::policy::{
 pub use boundaries::SetTables;
 pub use live::LiveMapMaps;
 pub use member::SetMaps;
+pub use meter::{BUCKET_KEY, Meters};
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 
 use frame::Frame;
+use log::Gate;
+use meter::Bucket;
 use outcome::Outcome;
 use question::Questions;
 use reject::Reply;
@@ -75,6 +80,14 @@ pub struct Maps {
     pub sockets: Option<MapId>,
     /// Interfaces that packets are sent out of.
     pub ports: Option<MapId>,
+    /// Buckets of rates that are not for each address, and of the limits of logs.
+    pub rates: Option<MapId>,
+    /// Buckets for each address.
+    pub buckets: Option<MapId>,
+    /// The ring buffer of `log`.
+    pub log: Option<MapId>,
+    /// Which number each rate has in them.
+    pub meters: Meters,
     /// For each group: its sockets and their peer keys.
     pub groups: SecondaryMap<GroupId, Option<(MapId, MapId)>>,
     /// How the sets are asked that a tree asks for.
@@ -109,6 +122,8 @@ pub struct Source<'a> {
     pub maps: &'a Maps,
     /// Slots of the named sockets.
     pub sockets: &'a SocketSlots,
+    /// Whether there is compare-and-exchange.
+    pub atomics: bool,
     /// Where code that belongs to no rule is said to come from.
     pub head: &'a OriginData,
 }
@@ -164,6 +179,16 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
     let mut used: FieldSet = tested.collect();
     let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
     used.extend(needed.iter());
+    for field in used.clone().iter() {
+        if let Field::Fits(rule) = field
+            && let Some(rate) = &source.policy.rules[rule].rate
+        {
+            used.extend(meter::bucket_fields(rate).iter().copied());
+        }
+    }
+    if log::logs(source) {
+        used.extend(log::fields());
+    }
     used
 }
 
@@ -175,6 +200,10 @@ struct Lowering<'a> {
     frame: Frame,
     /// Where an answer is put together, if the chain rejects packets.
     reply: Option<Reply>,
+    /// Where a bucket's key is put together, if the policy has buckets.
+    bucket: Option<Bucket>,
+    /// Where a record is put together, if the chain logs.
+    record: Option<Slot>,
     head: Origin,
     used: FieldSet,
     questions: Questions,
@@ -184,6 +213,8 @@ struct Lowering<'a> {
     accounts: BTreeMap<Block, Block>,
     count_roots: BTreeMap<Family, Block>,
     finishes: BTreeMap<Family, Block>,
+    gates: BTreeMap<Gate, Block>,
+    records: BTreeMap<(Option<Family>, Block), Block>,
 }
 
 /// The values that keep their registers: r6 to r9 survive helper calls.
@@ -215,10 +246,20 @@ impl<'a> Lowering<'a> {
             probe: builder.pinned(Register::R2),
         };
         let frame = Frame::new(&mut builder);
-        let reply = reject::answers(source.chain).then(|| {
-            let room = builder.slot(reject::ROOM);
-            Reply::new(&mut builder, room)
-        });
+        let (answers, meters, logs) = (
+            reject::answers(source.chain),
+            meter::has_buckets(source.policy),
+            log::logs(&source),
+        );
+        // Records, buckets and answers are never put together at the same time.
+        let room = (answers || meters || logs).then(|| builder.slot(reject::ROOM));
+        let reply = room
+            .filter(|_| answers)
+            .map(|room| Reply::new(&mut builder, room));
+        let bucket = room
+            .filter(|_| meters)
+            .map(|room| Bucket::new(&mut builder, room));
+        let record = room.filter(|_| logs);
         let head = builder.first_origin();
         Self {
             source,
@@ -226,6 +267,8 @@ impl<'a> Lowering<'a> {
             registers,
             frame,
             reply,
+            bucket,
+            record,
             head,
             used: used_fields(&source),
             questions: Questions::default(),
@@ -235,6 +278,8 @@ impl<'a> Lowering<'a> {
             accounts: BTreeMap::new(),
             count_roots: BTreeMap::new(),
             finishes: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            records: BTreeMap::new(),
         }
     }
 

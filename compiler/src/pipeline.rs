@@ -25,7 +25,8 @@ use crate::expect;
 use crate::field::FieldSet;
 use crate::files::Files;
 use crate::ir::{Function, OriginData};
-use crate::lower::{self, GroupMaps, Maps, PEER_KEY, Source, direction};
+use crate::log;
+use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source, direction};
 use crate::place::{self, Chain};
 use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
@@ -327,6 +328,7 @@ fn build(
             counters: slots.of(direction(chain.hook)),
             maps: &ids,
             sockets: &slots.sockets,
+            atomics: target.atomics,
             head: &head,
         };
         let name = names.of(chain);
@@ -485,6 +487,14 @@ fn make_maps(
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
     let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
     let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
+    let meters = Meters::new(policy);
+    let rates =
+        (meters.rates > 0).then(|| maps.push(map("rates", MapKind::Array, 4, 8, meters.rates)));
+    let buckets = (meters.shared > 0).then(|| {
+        let entries = meters.shared.saturating_mul(BUCKETS).min(MOST_BUCKETS);
+        maps.push(map("buckets", MapKind::LruHash, BUCKET_KEY, 8, entries))
+    });
+    let log = logs(policy).then(|| maps.push(map("log", MapKind::RingBuf, 0, 0, log::RING)));
     let mut groups = SecondaryMap::new();
     for group in with_rules(chains) {
         let peers = maps.push(map(
@@ -508,12 +518,28 @@ fn make_maps(
         counters,
         sockets,
         ports,
+        rates,
+        buckets,
+        log,
+        meters,
         groups,
         sets: asked::sets(policy, tested, maps),
         entries: asked::entries(policy, maps),
         namespaces: asked::namespaces(policy, maps),
         interfaces: asked::interfaces(tested, maps),
     }
+}
+
+/// Addresses that a rate `per source` or `per destination` remembers, for each such rule.
+const BUCKETS: u32 = 65_536;
+
+/// Most addresses that all of them remember together.
+const MOST_BUCKETS: u32 = 1 << 20;
+
+/// Whether anything of a policy logs.
+fn logs(policy: &Policy) -> bool {
+    policy.rules.values().any(|rule| rule.log.is_some())
+        || policy.defaults.iter().any(|line| line.log.is_some())
 }
 
 /// Connections of one group that can be taken in; more of them go by plain TCP and are counted as escaped.

@@ -4,6 +4,7 @@
 pub(super) mod xdp {
     pub(in crate::lower) const DATA: i16 = 0;
     pub(in crate::lower) const DATA_END: i16 = 4;
+    pub(in crate::lower) const INGRESS_IFINDEX: i16 = 12;
 }
 
 /// `struct __sk_buff`

@@ -23,6 +23,7 @@ impl Lowering<'_> {
     /// Entry number `index` of the chain decides; behind the last entry stands the default.
     pub(super) fn leaf(&mut self, index: u32, family: Family) -> Block {
         let entry = self.source.chain.entries.get(index as usize);
+        let rule = entry.map(|entry| entry.rule);
         let (counts, slot, outcome) = match entry {
             Some(entry) => (
                 entry.counts,
@@ -31,7 +32,7 @@ impl Lowering<'_> {
             ),
             None => self.default_leaf(),
         };
-        let family = if self.source.counts.is_some() {
+        let family = if self.source.counts.is_some() || self.record.is_some() {
             family
         } else {
             outcome.family(family)
@@ -41,6 +42,7 @@ impl Lowering<'_> {
         }
         let next = self.behind_decision(family, outcome);
         let next = if counts && slot.is_some() {
+            let next = self.logged(rule, Some(family), next);
             self.account(next)
         } else {
             next
@@ -92,7 +94,8 @@ impl Lowering<'_> {
         let (true, Some(slot)) = (counts, self.source.counters.malformed) else {
             return end;
         };
-        let next = self.account(end);
+        let next = self.logged(None, None, end);
+        let next = self.account(next);
         let block = self.head_block();
         self.builder.enter(block);
         self.builder
@@ -181,7 +184,8 @@ impl Lowering<'_> {
             return next;
         };
         let slot = self.source.counters.rules[entry.rule];
-        let account = self.account(next);
+        let logged = self.logged(Some(entry.rule), Some(family), next);
+        let account = self.account(logged);
         let finish = self.finish_block(family);
         self.enter_leaf(index);
         let block = self.builder.fresh();

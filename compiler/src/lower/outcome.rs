@@ -188,7 +188,8 @@ impl Lowering<'_> {
     fn pass_unless_absent(&mut self, block: Block, socket: SocketId, family: Family) {
         let pass = self.outcome(Outcome::Pass, family);
         let drop = self.outcome(Outcome::Drop, family);
-        let account = self.account(drop);
+        let logged = self.logged_absent(socket, family, drop);
+        let account = self.account(logged);
         let absent = self.head_block();
         self.builder.enter(absent);
         let counter = self.builder.load_slot(self.frame.absent, 0, Width::W);

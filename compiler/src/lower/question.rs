@@ -120,22 +120,24 @@ impl Lowering<'_> {
 
     /// Writes the answers to everything that was asked. Called once, when every tree is written.
     pub(super) fn answer_all(&mut self) {
-        for ((_, family, field), asked) in std::mem::take(&mut self.questions.open) {
+        for ((phase, family, field), asked) in std::mem::take(&mut self.questions.open) {
             self.builder.set_origin(self.head);
             let done = self.builder.block();
-            self.answer(field, asked.entry, family, done);
+            self.answer(field, asked.entry, (phase, family), done);
             self.builder.enter(done);
             self.dispatch(&asked.askers);
         }
     }
 
     /// Writes the answer to one question from the block `entry` on: every way leaves it in its slot and goes to `done`.
-    fn answer(&mut self, field: Field, entry: Block, family: Family, done: Block) {
+    fn answer(&mut self, field: Field, entry: Block, by: (Phase, Family), done: Block) {
+        let (phase, family) = by;
         let maps = self.source.maps;
         match (field, maps.interfaces, maps.namespaces) {
             (Field::Interface, Some(map), _) => self.find_interface(map, entry, done),
             (Field::ToIn(set), ..) => self.find_member(set, TO, entry, family, done),
             (Field::FromIn(set), ..) => self.find_member(set, FROM, entry, family, done),
+            (Field::Fits(rule), ..) => self.ask_meter(phase, rule, entry, family, done),
             (Field::Absent(socket), ..) => self.find_absent(socket, entry, family, done),
             (Field::Entry(map), ..) => self.find_entry(map, entry, family, done),
             (Field::Socket, ..) => self.find_socket(None, entry, family, done),

@@ -112,7 +112,9 @@ impl Resolver<'_> {
     fn resolved(&mut self, written: &WrittenRule, span: Span) -> Option<Rule> {
         let clauses = Clauses::sort(&written.clauses, &mut self.report);
         let verb = self.verb(&written.verb);
+        let errors = self.report.errors();
         let direction = self.direction(written, &clauses)?;
+        let misplaced = self.report.errors() > errors;
         self.note_need_of_default(written, direction);
         let protocols = self.protocols(&written.protocols, direction);
         let sets = &self.sets;
@@ -137,7 +139,11 @@ impl Resolver<'_> {
         let conditions = names.conditions(clauses.conditions, &mut self.report);
         let on = self.on(written, direction);
         let effects = self.effects(written, &clauses, direction);
-        let at = self.hook(written, &clauses, verb, direction);
+        // Which hook a verb in the wrong list runs at is no question.
+        let at = match misplaced {
+            true => None,
+            false => self.hook(written, &clauses, verb, direction),
+        };
         let action = verb.and_then(|verb| self.action(verb, &clauses, written.verb.span));
         let (action, at, effects) = (action?, at?, effects?);
         let mut protocols = protocols?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::files::{Files, Texts};
-use crate::generate::{Options, random_policy};
+use crate::generate::{Features, Options, random_policy};
 use crate::hook::Hook;
 use crate::policy::{Action, Condition, Family, Rule, Side, SocketTest};
 use crate::reading::read;
@@ -333,6 +333,30 @@ fn random_policies_are_right_and_most_of_their_rules_can_match() {
         warnings += diagnostics.iter().filter(idle).count();
     }
     assert!(warnings < 300 * 30 / 8, "{warnings} warnings");
+}
+
+#[test]
+fn random_policies_of_the_whole_language_are_right() {
+    let features = Features {
+        zones: false,
+        ..Features::WHOLE
+    };
+    for seed in 0..300 {
+        let text = random_policy(
+            seed,
+            Options {
+                features,
+                ..Options::everything(30)
+            },
+        );
+        let (policy, diagnostics, _) = resolved(&text);
+        let errors: Vec<_> = diagnostics
+            .iter()
+            .filter(|found| found.severity == Severity::Error)
+            .collect();
+        assert!(errors.is_empty(), "seed {seed}: {errors:?}\n{text}");
+        assert_eq!(policy.unwrap().rules.len(), 30);
+    }
 }
 
 #[test]
