@@ -42,6 +42,7 @@ pub(crate) fn explain(failure: &Failure<'_>) -> Diagnostic {
         .or_else(|| failure.endpoint())
         .or_else(|| failure.open_brace())
         .or_else(|| failure.incomplete())
+        .or_else(|| failure.missing_behind())
         .or_else(|| failure.foreign(found))
         .or_else(|| failure.reserved_name(found))
         .or_else(|| failure.bare_elements())
@@ -167,7 +168,7 @@ impl Failure<'_> {
         match self.byte() {
             None => true,
             Some(_) if self.packet => false,
-            Some(b'}') => !self.expected.has("}"),
+            Some(b'}') => !self.expected.has("}") && self.open_brace_before().is_none(),
             Some(_) => {
                 scan::first_on_line(self.text, self.at)
                     && scan::begins_statement(self.text, self.at)
@@ -186,6 +187,28 @@ impl Failure<'_> {
             format!("the statement ends too early: expected {expected}"),
             place,
             "the statement ends here",
+        ))
+    }
+
+    /// A comma, `=` or verb that misses at the end of a line: what the next line begins with is as it should be.
+    fn missing_behind(&self) -> Option<Diagnostic> {
+        let chunk = scan::chunk(self.text, self.at);
+        let element = chunk.len() > 1
+            && chunk.contains(|letter: char| letter == '.' || letter == '-' || letter == ':');
+        let wanted = [",", "=", "{", "allow"];
+        let wants = wanted.iter().any(|mark| self.expected.has(mark));
+        let indented = scan::column(self.text, self.at) > scan::column(self.text, self.start);
+        let next_line = scan::first_on_line(self.text, self.at)
+            && scan::line_end(self.text, self.last_end) < self.at;
+        if !(element && wants && indented && next_line && self.last_end > self.start) {
+            return None;
+        }
+        let expected = self.expected.text();
+        Some(self.error(
+            codes::EXPECTED,
+            format!("expected {expected} behind this, found `{chunk}` on a line of its own"),
+            span(self.source, self.last_end - 1, self.last_end),
+            format!("expected {expected} behind this"),
         ))
     }
 

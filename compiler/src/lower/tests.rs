@@ -1,5 +1,11 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
+mod logs;
+mod made;
+mod rates;
+mod reject;
+mod sent;
+
 use sockc_grammar::source::SourceMap;
 
 use crate::event::{Header, Part, Transport};

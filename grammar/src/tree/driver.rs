@@ -60,6 +60,7 @@ pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
         outline,
         nodes: Nodes::default(),
         at: if text.starts_with('\u{feff}') { 3 } else { 0 },
+        before: None,
         blocks: vec![Block::default()],
         mistakes: Vec::new(),
         items: with_items.then(Vec::new),
@@ -112,6 +113,8 @@ struct Driver<'t> {
     /// The nodes of the statement at hand.
     nodes: Nodes,
     at: usize,
+    /// Where the statement before begins, if it stands in the same block.
+    before: Option<usize>,
     /// The file, and the blocks that are open.
     blocks: Vec<Block>,
     mistakes: Vec<Diagnostic>,
@@ -181,24 +184,51 @@ impl<'t> Driver<'t> {
     }
 
     fn close(&mut self) {
+        if self.blocks.len() == 1 || self.is_inside_statement(self.at) {
+            self.stray_brace();
+            return;
+        }
         if let Some(items) = &mut self.items {
             items.push(Item::Close(self.at));
         }
-        if self.blocks.len() == 1 {
-            let place = span(self.source, self.at, self.at + 1);
-            self.mistakes.push(
-                Diagnostic::error(
-                    codes::STRAY_BRACE,
-                    "`}` that closes nothing",
-                    place,
-                    "no block is open here",
-                )
-                .help("take it out"),
-            );
-        } else {
-            self.end_block(self.at + 1);
-        }
+        self.end_block(self.at + 1);
+        self.before = None;
         self.at += 1;
+    }
+
+    /// Whether the `}` at `at` cannot be a block's: it is followed on its line by what begins no statement, and the
+    /// block was opened on a line before.
+    fn is_inside_statement(&self, at: usize) -> bool {
+        let head = self.blocks.last().and_then(|block| block.head.as_ref());
+        head.is_some_and(|(_, open, _)| scan::line_end(self.text, *open) < at)
+            && self.has_rest(at + 1)
+    }
+
+    /// Whether something stands at or behind `at` on its line that begins no statement and closes nothing.
+    fn has_rest(&self, at: usize) -> bool {
+        let next = scan::skip(self.text, at);
+        next < scan::line_end(self.text, at)
+            && scan::byte(self.text, next) != Some(b'}')
+            && !scan::begins_statement(self.text, next)
+    }
+
+    /// A `}` too many; what it cut off on its line is part of the same mistake.
+    fn stray_brace(&mut self) {
+        let place = span(self.source, self.at, self.at + 1);
+        self.mistakes.push(
+            Diagnostic::error(
+                codes::STRAY_BRACE,
+                "`}` that closes nothing",
+                place,
+                "no block is open here",
+            )
+            .help("take it out"),
+        );
+        self.at = if self.has_rest(self.at + 1) {
+            self.resume(self.at, self.at + 1)
+        } else {
+            self.at + 1
+        };
     }
 
     fn end_block(&mut self, end: usize) {
@@ -229,11 +259,10 @@ impl<'t> Driver<'t> {
             return;
         }
         let Some(rule) = opening(self.text, start) else {
-            self.mistakes
-                .push(mistake::no_statement(self.text, self.source, start));
-            self.at = self.resume(start, start);
+            self.no_statement(start);
             return;
         };
+        self.before = Some(start);
         let mut nodes = std::mem::take(&mut self.nodes);
         let plain = std::mem::take(&mut self.plain);
         let end = self.outline.token_end_before(self.text, next);
@@ -249,6 +278,19 @@ impl<'t> Driver<'t> {
         }
         self.nodes = nodes;
         self.plain = plain;
+    }
+
+    /// Text that begins no statement. Indented beyond the statement before, it is the rest of that one, whose beginning
+    /// was damaged: then all lines as far in are the same mistake.
+    fn no_statement(&mut self, start: usize) {
+        self.mistakes
+            .push(mistake::no_statement(self.text, self.source, start));
+        let column = scan::column(self.text, start);
+        let before = self
+            .before
+            .map(|before| scan::column(self.text, before))
+            .filter(|&before| before < column && scan::first_on_line(self.text, start));
+        self.at = self.resume_at(before.unwrap_or(column), start, start);
     }
 
     /// A statement that does not end where the next line begins one: another follows on its line, it holds a word that
@@ -307,6 +349,7 @@ impl<'t> Driver<'t> {
 
     fn open_block(&mut self, node: &Node<'_>, start: usize, builder: &mut Builder) {
         let open = self.at - 1;
+        self.before = None;
         let outer = self.blocks.last();
         let inside_wrong = self.blocks.len() > 1 && outer.is_some_and(|block| block.head.is_none());
         let head = builder.scope(node).map(|scope| (start, open, scope));
@@ -374,13 +417,17 @@ impl<'t> Driver<'t> {
     }
 
     fn resume(&self, start: usize, at: usize) -> usize {
+        self.resume_at(scan::column(self.text, start), start, at)
+    }
+
+    fn resume_at(&self, column: usize, start: usize, at: usize) -> usize {
         let head = self.blocks.last().and_then(|block| block.head.as_ref());
         let block = match head {
             Some((_, open, _)) => InBlock::OpenedAt(*open),
             None if self.blocks.len() > 1 => InBlock::Wrong,
             None => InBlock::No,
         };
-        resume(self.text, &self.outline, start, at, block)
+        resume(self.text, &self.outline, column, start, at, block)
     }
 }
 
