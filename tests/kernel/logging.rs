@@ -1,5 +1,7 @@
 //! Records of `log` in the kernel's ring, and answers as the kernel's own helpers write them.
 
+use std::net::SocketAddr;
+
 use aya::maps::RingBuf;
 use sockc_compiler::event::{Header, Parsed, Transport};
 use sockc_compiler::hook::Hook;
@@ -11,7 +13,7 @@ use sockc_compiler::target::Target;
 
 use crate::knock::{SYN, header};
 use crate::loaded::Loaded;
-use crate::stage::{at, compile_changed, permitted};
+use crate::stage::{SERVER, Stage, at, compile_changed, ip, permitted, wait_for};
 
 const ENDS: [(&str, &str); 2] = [
     ("10.0.0.1:4000", "192.0.2.7:80"),
@@ -60,6 +62,42 @@ fn records_come_out_of_the_ring() {
         }
         assert!(ring.next().is_none(), "the limit is three an hour");
     }
+}
+
+/// What the policy in force logs, as whoever watches it reads it.
+#[test]
+fn the_policy_in_force_says_what_it_logs() {
+    let Some(stage) = Stage::new() else { return };
+    let open = || sockc_runtime::LogReader::open(&stage.options).unwrap();
+    assert!(stage.lab.server.run(open).unwrap().is_none());
+    let text = "default in allow
+         knocks: allow udp to port 9 at tc";
+    let compiled = compile_changed(text, &Target::baseline(), |policy| {
+        for rule in policy.rules.values_mut() {
+            rule.log = Some(Log {
+                text: "knock".into(),
+                sample: None,
+                max: None,
+            });
+        }
+    });
+    stage.apply_compiled(&compiled).unwrap();
+    let mut log = stage.lab.server.run(open).unwrap().unwrap();
+    for to in SERVER {
+        let to = SocketAddr::new(ip(to), 9).to_string();
+        stage.assert_datagram(&to, &stage.udp(&to));
+        let mut record = None;
+        wait_for("a record", || {
+            record = log.take();
+            record.is_some()
+        });
+        let record = record.unwrap();
+        let counter = &compiled.manifest.counters[record.counter as usize];
+        assert_eq!(counter.label.as_deref(), Some("knocks"));
+        assert!(record.interface > 0);
+        assert_eq!(record.packet.unwrap().to, at(&to).ip());
+    }
+    assert!(log.take().is_none());
 }
 
 /// The kernel's helpers write the same answers as the interpreter's: what both hooks return is a packet whose checksums are
