@@ -101,6 +101,9 @@ pub(crate) fn target() -> Target {
     if features.atomics {
         target = target.with_atomics();
     }
+    if features.lookup_interface {
+        target = target.with_lookup_interface();
+    }
     target
 }
 
