@@ -15,3 +15,4 @@ pub(crate) mod netns;
 pub(crate) mod process;
 pub(crate) mod prog;
 pub(crate) mod ringbuf;
+pub(crate) mod socket;
