@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 use sockc_compiler::pipeline;
-use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::SourceMap;
 
 use crate::cli;
 use crate::compile::outcome_exit;
+use crate::disk::Disk;
 use crate::exit::Exit;
 use crate::input::Text;
 use crate::output::Output;
@@ -36,14 +36,14 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
     let mut exit = Exit::Done;
     let mut found = Vec::new();
     for path in &arguments.files {
-        let text = match Text::read(path, output) {
+        let mut text = match Text::read(path, output) {
             Ok(text) => text,
             Err(failed) => {
                 exit = exit.max(failed);
                 continue;
             }
         };
-        let outcome = pipeline::compile(&text.sources, text.id, &text.stem, &Target::baseline());
+        let outcome = pipeline::check(&mut text.sources, text.id, &text.stem, &mut Disk::new());
         if output.is_json() {
             found.extend(in_json(&outcome.diagnostics, &text.sources));
         } else {

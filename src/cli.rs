@@ -49,6 +49,8 @@ pub(crate) enum Verb {
     Fmt(Fmt),
     /// Compile a policy to an object file
     Compile(Compile),
+    /// Say which rule decides a packet, and why the earlier ones do not
+    Explain(Explain),
     /// Send real packets through a policy in a throw-away network namespace
     Try(Try),
     /// Put a policy in force, all of it or nothing
@@ -57,6 +59,8 @@ pub(crate) enum Verb {
     Status(Place),
     /// Show what each rule has counted
     Counters(Place),
+    /// Print a text that sockc brings, such as `essentials`
+    Show(Show),
     /// Show or change a live map of the policy in force
     #[command(subcommand)]
     Map(MapVerb),
@@ -124,6 +128,19 @@ pub(crate) enum Emit {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// The policy; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// A packet such as `tcp from 8.8.8.8:40000 to 192.0.2.1:22 with socket listening`
+    #[arg(value_name = "PACKET")]
+    pub(crate) packet: Vec<String>,
+    /// A recording (pcap or pcapng): one line for each packet, and a sum for each rule
+    #[arg(long, value_name = "FILE", conflicts_with = "packet")]
+    pub(crate) pcap: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Try {
     /// The policy; `-` is standard input
     #[arg(value_name = "FILE")]
@@ -157,6 +174,13 @@ pub(crate) struct Apply {
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// The text, by the name that `include <NAME>` takes
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 #[derive(Args, Debug)]

@@ -11,6 +11,7 @@ use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 
 use crate::cli::{self, Emit};
+use crate::disk::Disk;
 use crate::exit::Exit;
 use crate::input::{Text, is_stream};
 use crate::output::Output;
@@ -35,8 +36,14 @@ impl Compiled {
     }
 
     /// Compiles a text; says what is wrong with it.
-    pub(crate) fn new(text: Text, target: &Target, output: &mut Output) -> Result<Self, Exit> {
-        let outcome = pipeline::compile(&text.sources, text.id, &text.stem, target);
+    pub(crate) fn new(mut text: Text, target: &Target, output: &mut Output) -> Result<Self, Exit> {
+        let outcome = pipeline::compile(
+            &mut text.sources,
+            text.id,
+            &text.stem,
+            target,
+            &mut Disk::new(),
+        );
         output.diagnostics(&text.sources, &outcome.diagnostics);
         let exit = outcome_exit(&outcome, output);
         match (outcome.policy, outcome.built) {

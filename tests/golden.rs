@@ -11,13 +11,19 @@ use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 
-use crate::repository::{compare_with_golden, fail_on, files_in, stem, text};
+use crate::repository::{Repository, compare_with_golden, fail_on, files_in, stem, text};
 
 /// Compiles a policy of the repository for the oldest kernel.
 pub(crate) fn compile(name: &str) -> (SourceMap, Outcome) {
     let mut sources = SourceMap::default();
     let id = sources.add(name, text(name));
-    let outcome = pipeline::compile(&sources, id, stem(name), &Target::baseline());
+    let outcome = pipeline::compile(
+        &mut sources,
+        id,
+        stem(name),
+        &Target::baseline(),
+        &mut Repository,
+    );
     (sources, outcome)
 }
 

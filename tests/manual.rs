@@ -9,6 +9,7 @@ mod page;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use sockc_compiler::files::Texts;
 use sockc_compiler::packet::text;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
@@ -21,7 +22,7 @@ use crate::repository::{files_below, files_in, root, stem};
 use page::{Block, Kind, Page};
 
 /// Codes whose bad example is shown and not run: it would be too long for a page.
-const SHOWN_ONLY: &[&str] = &["E0118", "E0401", "E0402"];
+const SHOWN_ONLY: &[&str] = &["E0118", "E0228", "E0248", "E0401", "E0402"];
 
 fn pages() -> impl Iterator<Item = Page> {
     files_below("docs", ".md")
@@ -51,8 +52,8 @@ fn every_example_is_what_it_says() {
 fn judge(block: &Block, page: &Page) -> Vec<String> {
     let files = page.files();
     let found = match &block.kind {
-        Kind::Policy => diagnostics(&block.text, &files),
-        Kind::Rules => in_the_frame(&block.text, &files),
+        Kind::Policy => wrong(diagnostics(&block.text, &files)),
+        Kind::Rules => wrong(in_the_frame(&block.text, &files)),
         Kind::Bad(code) => return only(code, &diagnostics(&block.text, &files), block),
         Kind::Packets => packets(&block.text),
         Kind::BadPackets(code) => return only(code, &packets(&block.text), block),
@@ -100,18 +101,29 @@ impl std::fmt::Display for Found {
     }
 }
 
+/// Errors and warnings: a note says that nothing is wrong.
+fn wrong(found: Vec<Found>) -> Vec<Found> {
+    let wrong = found.into_iter();
+    wrong
+        .filter(|found| found.severity != Severity::Note)
+        .collect()
+}
+
 /// What a compile of a whole policy says, `expect` lines included.
-fn diagnostics(policy: &str, _files: &[(String, String)]) -> Vec<Found> {
-    let (sources, outcome) = compile(policy);
+fn diagnostics(policy: &str, files: &[(String, String)]) -> Vec<Found> {
+    let (sources, outcome) = compile(policy, files);
     assert_eq!(outcome.internal, None, "{policy}");
     let found = outcome.diagnostics.iter();
     found.map(|one| Found::new(one, &sources)).collect()
 }
 
-fn compile(policy: &str) -> (SourceMap, pipeline::Outcome) {
+fn compile(policy: &str, files: &[(String, String)]) -> (SourceMap, pipeline::Outcome) {
     let mut sources = SourceMap::default();
     let id = sources.add("example.sk", policy);
-    let outcome = pipeline::compile(&sources, id, "example", &Target::baseline());
+    let mut texts = files.iter().fold(Texts::default(), |texts, (name, text)| {
+        texts.with(name, text.as_str())
+    });
+    let outcome = pipeline::compile(&mut sources, id, "example", &Target::baseline(), &mut texts);
     (sources, outcome)
 }
 
@@ -127,8 +139,8 @@ fn in_the_frame(rules: &str, files: &[(String, String)]) -> Vec<Found> {
 
 /// What is wrong with packets, one a line.
 fn packets(lines: &str) -> Vec<Found> {
-    let frame = frame::whole();
-    let (sources, outcome) = compile(&frame);
+    let frame = frame::around(lines);
+    let (sources, outcome) = compile(&frame, &[]);
     let Some(policy) = outcome.policy else {
         let found = outcome.diagnostics.iter();
         return found.map(|one| Found::new(one, &sources)).collect();
@@ -171,6 +183,15 @@ fn every_code_has_a_page_and_the_reverse() {
         missing.is_empty() && unknown.is_empty(),
         "without a page in docs/codes: {missing:?}; of no code: {unknown:?}"
     );
+}
+
+#[test]
+fn a_code_stands_for_one_thing() {
+    let packets = text::codes::CODES.iter().map(|(code, _)| *code);
+    let mut all: Vec<&str> = bad::codes().chain(packets).map(|code| code.0).collect();
+    all.sort_unstable();
+    let twice: Vec<_> = all.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
 }
 
 #[test]

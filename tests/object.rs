@@ -14,6 +14,7 @@ mod checks;
 #[path = "object/sample.rs"]
 mod sample;
 
+use sockc_compiler::files::Texts;
 use sockc_compiler::object;
 use sockc_compiler::pipeline;
 use sockc_compiler::target::Target;
@@ -98,7 +99,13 @@ fn compiled() -> Vec<(String, Vec<u8>)> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let mut sources = SourceMap::default();
             let id = sources.add(&name, std::fs::read_to_string(&path).unwrap());
-            let outcome = pipeline::compile(&sources, id, "policy", &Target::baseline());
+            let outcome = pipeline::compile(
+                &mut sources,
+                id,
+                "policy",
+                &Target::baseline(),
+                &mut Texts::default(),
+            );
             let built = outcome
                 .built
                 .unwrap_or_else(|| panic!("{name} does not compile"));

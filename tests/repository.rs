@@ -4,6 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
+use sockc_compiler::files::Files;
+
+/// The repository's files, as policies of it name them.
+pub(crate) struct Repository;
+
+impl Files for Repository {
+    fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        fs::read(root().join(path)).map_err(|error| error.to_string())
+    }
+}
 
 /// The repository's root.
 pub(crate) fn root() -> &'static Path {

@@ -5,6 +5,7 @@
 //! target that has `gotol` gets it, for others the function is refused. Nothing is optimised here.
 
 mod block;
+mod memory;
 mod registers;
 
 use std::fmt::{self, Display, Formatter};

@@ -15,7 +15,7 @@ use crate::decide::decide;
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer};
-use crate::packet::text::describe_case;
+use crate::packet::text::{Described, describe_case};
 use crate::policy::{Action, ClassId, Direction, Expect, GroupId, Policy, Rule, Side};
 use crate::witness::Witness;
 
@@ -59,7 +59,7 @@ fn line(
         };
         if let Some(witness) = walk.breaks(region)? {
             let decision = witness.decide(policy);
-            let packet = describe_case(policy, &witness.event, witness.socket);
+            let packet = describe_case(policy, &witness.described(policy));
             return Ok(Some(broken(policy, expect, &decision, packet)));
         }
     }
@@ -87,7 +87,7 @@ fn malformed(policy: &Policy, expect: &Expect) -> Option<Diagnostic> {
     };
     let nothing = Witness::new(Default::default(), expect.region.direction, None);
     let decision = decide(policy, &event, &nothing);
-    let packet = describe_case(policy, &event, SocketAnswer::None);
+    let packet = describe_case(policy, &Described::plain(event, SocketAnswer::None));
     (!verdict::fulfils(expect.verdict, decision.verdict))
         .then(|| broken(policy, expect, &decision, packet))
 }

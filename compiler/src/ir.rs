@@ -305,6 +305,8 @@ pub struct SocketRegion {
     pub tuple: Slot,
     /// Its size: 12 or 36.
     pub size: i32,
+    /// The slot (4 bytes) with the id of the network namespace that is looked in; `None` for the context's own.
+    pub netns: Option<Slot>,
     /// Where the state goes.
     pub state: Slot,
     /// Where to go on.

@@ -1,7 +1,8 @@
 //! Policy to meaning, decision structure, IR, bytecode and object. Pure: no files, clock, kernel or printing.
 //!
 //! ```text
-//! ast ─ resolve ─▶ Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision ─ lower ─▶ IR ─ emit ─▶ Program ─ object ─▶ ELF
+//! text ─ reading ─▶ ast ─ resolve ─▶ Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision ─ lower ─▶ IR
+//!   ─ emit ─▶ Program ─ object ─▶ ELF
 //! ```
 
 #![forbid(unsafe_code)]
@@ -16,11 +17,13 @@ pub mod event;
 pub mod expect;
 pub mod explain;
 pub mod field;
+pub mod files;
 pub mod generate;
 pub mod glob;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
+pub mod log;
 pub mod lower;
 pub mod names;
 pub mod object;
@@ -29,6 +32,8 @@ pub mod pipeline;
 pub mod place;
 pub mod policy;
 pub mod ranges;
+pub mod reading;
 pub mod resolve;
+pub mod simulate;
 pub mod target;
 pub mod witness;

@@ -10,14 +10,23 @@
 //! Each family has trees of its own, so that a hook may keep a field at one place for IPv4 and at another for IPv6.
 //! Nothing here decides anything: which rule wins stands in the diagram.
 
+mod absent;
 mod account;
+mod boundaries;
 mod context;
+mod filled;
 mod frame;
+mod header;
 mod leaf;
+mod live;
+mod log;
+mod member;
+mod meter;
 mod outcome;
 mod packet;
 mod question;
 mod read;
+mod reject;
 mod socket;
 mod stream;
 mod transport;
@@ -32,15 +41,24 @@ use crate::bpf::opcode::Register;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
 use crate::hook::Hook;
-use crate::ir::{Block, Builder, Function, Origin, OriginData, Value};
+use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
 use crate::place::Chain;
-use crate::policy::{Direction, Family, GroupId, Place, Policy, RuleId, SocketId};
+use crate::policy::{
+    Direction, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
+};
 
+pub use boundaries::SetTables;
+pub use live::LiveMapMaps;
+pub use member::SetMaps;
+pub use meter::{BUCKET_KEY, Meters};
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 
 use frame::Frame;
+use log::Gate;
+use meter::Bucket;
 use outcome::Outcome;
 use question::Questions;
+use reject::Reply;
 
 /// The slots of the map `counters`.
 #[derive(Clone, Debug)]
@@ -60,8 +78,26 @@ pub struct Maps {
     pub counters: MapId,
     /// Named sockets.
     pub sockets: Option<MapId>,
+    /// Interfaces that packets are sent out of.
+    pub ports: Option<MapId>,
+    /// Buckets of rates that are not for each address, and of the limits of logs.
+    pub rates: Option<MapId>,
+    /// Buckets for each address.
+    pub buckets: Option<MapId>,
+    /// The ring buffer of `log`.
+    pub log: Option<MapId>,
+    /// Which number each rate has in them.
+    pub meters: Meters,
     /// For each group: its sockets and their peer keys.
     pub groups: SecondaryMap<GroupId, Option<(MapId, MapId)>>,
+    /// How the sets are asked that a tree asks for.
+    pub sets: SecondaryMap<SetId, Option<SetMaps>>,
+    /// The live maps.
+    pub entries: SecondaryMap<LiveMapId, Option<LiveMapMaps>>,
+    /// The ids of the named network namespaces.
+    pub namespaces: Option<MapId>,
+    /// The classes of the interfaces, where sk_lookup asks for them.
+    pub interfaces: Option<MapId>,
 }
 
 /// Slots of the named sockets: (family, protocol, index in the map `sockets`).
@@ -86,6 +122,8 @@ pub struct Source<'a> {
     pub maps: &'a Maps,
     /// Slots of the named sockets.
     pub sockets: &'a SocketSlots,
+    /// Whether there is compare-and-exchange.
+    pub atomics: bool,
     /// Where code that belongs to no rule is said to come from.
     pub head: &'a OriginData,
 }
@@ -134,29 +172,25 @@ pub fn origin_of(place: &Place) -> OriginData {
     }
 }
 
-/// The fields that the program will read: those of its trees, and what a socket lookup needs.
+/// The fields that the program will read: those of its trees, and what their questions need.
 fn used_fields(source: &Source<'_>) -> FieldSet {
     let flats = [Some(source.decision), source.counts];
-    let tested = flats
-        .into_iter()
-        .flatten()
-        .flat_map(|flat| flat.nodes.values().map(|node| node.field));
+    let tested = flats.into_iter().flatten().flat_map(Flat::fields);
     let mut used: FieldSet = tested.collect();
-    if used.contains(Field::Socket) {
-        used.extend(LOOKED_UP);
+    let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
+    used.extend(needed.iter());
+    for field in used.clone().iter() {
+        if let Field::Fits(rule) = field
+            && let Some(rate) = &source.policy.rules[rule].rate
+        {
+            used.extend(meter::bucket_fields(rate).iter().copied());
+        }
+    }
+    if log::logs(source) {
+        used.extend(log::fields());
     }
     used
 }
-
-/// The fields of a socket lookup's tuple.
-const LOOKED_UP: [Field; 6] = [
-    Field::Protocol,
-    Field::Fragment,
-    Field::From0,
-    Field::To0,
-    Field::FromPort,
-    Field::ToPort,
-];
 
 /// A function in the making.
 struct Lowering<'a> {
@@ -164,6 +198,12 @@ struct Lowering<'a> {
     builder: Builder,
     registers: Pinned,
     frame: Frame,
+    /// Where an answer is put together, if the chain rejects packets.
+    reply: Option<Reply>,
+    /// Where a bucket's key is put together, if the policy has buckets.
+    bucket: Option<Bucket>,
+    /// Where a record is put together, if the chain logs.
+    record: Option<Slot>,
     head: Origin,
     used: FieldSet,
     questions: Questions,
@@ -173,6 +213,8 @@ struct Lowering<'a> {
     accounts: BTreeMap<Block, Block>,
     count_roots: BTreeMap<Family, Block>,
     finishes: BTreeMap<Family, Block>,
+    gates: BTreeMap<Gate, Block>,
+    records: BTreeMap<(Option<Family>, Block), Block>,
 }
 
 /// The values that keep their registers: r6 to r9 survive helper calls.
@@ -204,12 +246,29 @@ impl<'a> Lowering<'a> {
             probe: builder.pinned(Register::R2),
         };
         let frame = Frame::new(&mut builder);
+        let (answers, meters, logs) = (
+            reject::answers(source.chain),
+            meter::has_buckets(source.policy),
+            log::logs(&source),
+        );
+        // Records, buckets and answers are never put together at the same time.
+        let room = (answers || meters || logs).then(|| builder.slot(reject::ROOM));
+        let reply = room
+            .filter(|_| answers)
+            .map(|room| Reply::new(&mut builder, room));
+        let bucket = room
+            .filter(|_| meters)
+            .map(|room| Bucket::new(&mut builder, room));
+        let record = room.filter(|_| logs);
         let head = builder.first_origin();
         Self {
             source,
             builder,
             registers,
             frame,
+            reply,
+            bucket,
+            record,
             head,
             used: used_fields(&source),
             questions: Questions::default(),
@@ -219,6 +278,8 @@ impl<'a> Lowering<'a> {
             accounts: BTreeMap::new(),
             count_roots: BTreeMap::new(),
             finishes: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            records: BTreeMap::new(),
         }
     }
 

@@ -3,37 +3,54 @@
 //! Takes a source map and the file to compile; gives every stage's result up to the first that refuses. Not here: any
 //! stage's own work.
 
+mod asked;
 mod live;
 mod manifest;
+mod program_names;
+
+use std::collections::BTreeSet;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapId, MapKind, MapSpec, Program};
+use crate::bpf::limits;
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::emit::{EmitError, emit};
-use crate::hook::Hook;
+use crate::expect;
+use crate::field::FieldSet;
+use crate::files::Files;
 use crate::ir::{Function, OriginData};
-use crate::lower::{self, GroupMaps, Maps, PEER_KEY, Source, direction};
+use crate::log;
+use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source, direction};
 use crate::place::{self, Chain};
 use crate::policy::{Direction, GroupId, Policy};
+use crate::reading;
+use crate::resolve::resolve_reading;
 use crate::target::Target;
 
 pub use manifest::Slots;
+use program_names::ProgramNames;
 
 /// A policy too large for a compare tree.
 pub const TOO_LARGE: Code = Code("E0401");
 /// The analysis would need more memory than it may take.
 pub const BUDGET: Code = Code("E0402");
+/// A lookup is to know the interface, which the target's kernel does not tell it.
+pub const NO_INTERFACE: Code = Code("E0403");
 
 /// The codes of this stage, with short titles.
 pub const CODES: &[(Code, &str)] = &[
     (TOO_LARGE, "the policy is too large for a compare tree"),
     (BUDGET, "the policy is too large to analyse"),
+    (
+        NO_INTERFACE,
+        "this kernel does not tell a socket lookup the interface",
+    ),
 ];
 
 /// What came out.
@@ -70,8 +87,10 @@ pub struct Built {
     pub decisions: Vec<Decision>,
     /// The intermediate form of every program.
     pub functions: Vec<Function>,
-    /// Programs, maps, manifest.
+    /// Programs, maps, manifest, and the same of every namespace.
     pub artifact: Artifact,
+    /// What was built for the policies of `for netns` blocks, in order. They have none of their own.
+    pub netns: Vec<Built>,
 }
 
 /// The flattened diagrams of a chain.
@@ -97,63 +116,187 @@ impl From<BudgetExceeded> for Stop {
     }
 }
 
-/// Compiles a file for a target. `stem` names a policy that has no name of its own.
+/// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
 #[must_use]
-pub fn compile(sources: &SourceMap, id: SourceId, stem: &str, target: &Target) -> Outcome {
-    let (file, mut diagnostics) = sockc_grammar::parse(sources, id);
-    let (policy, found) = if diagnostics.is_empty() {
-        crate::resolve::resolve(&file, sources, stem)
-    } else {
-        (None, crate::resolve::resolve_incomplete(&file, sources))
-    };
+pub fn compile(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    target: &Target,
+    files: &mut dyn Files,
+) -> Outcome {
+    work(sources, id, stem, files, |policy, sources| {
+        let (analyses, warnings) = analyse_all(policy, id)?;
+        let built = build_all(policy, analyses, sources, id, target)?;
+        Ok((Some(built), warnings))
+    })
+}
+
+/// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
+#[must_use]
+pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
+    work(sources, id, stem, files, |policy, _| {
+        let (_, warnings) = analyse_all(policy, id)?;
+        Ok((None, warnings))
+    })
+}
+
+/// Reads and resolves a file, then does with the policy what is to be done.
+fn work(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    files: &mut dyn Files,
+    then: impl FnOnce(&Policy, &SourceMap) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+) -> Outcome {
+    let (reading, mut diagnostics) = reading::read(sources, id, files);
+    let sources = &*sources;
+    let (policy, found) = resolve_reading(&reading, sources, stem);
     diagnostics.extend(found);
-    let Some(policy) = policy else {
-        return Outcome {
+    let sound = diagnostics
+        .iter()
+        .all(|found| found.severity != Severity::Error);
+    let policy = policy.filter(|_| sound);
+    match policy {
+        Some(policy) => {
+            let done = then(&policy, sources);
+            outcome(policy, diagnostics, done)
+        }
+        None => Outcome {
             diagnostics,
             policy: None,
             built: None,
             internal: None,
-        };
-    };
-    match build(&policy, sources, id, target) {
-        Ok(built) => Outcome {
-            diagnostics,
-            policy: Some(policy),
-            built: Some(built),
-            internal: None,
-        },
-        Err(Stop::Diagnostics(found)) => {
-            diagnostics.extend(found);
-            Outcome {
-                diagnostics,
-                policy: Some(policy),
-                built: None,
-                internal: None,
-            }
-        }
-        Err(Stop::Bug(what)) => Outcome {
-            diagnostics,
-            policy: Some(policy),
-            built: None,
-            internal: Some(what),
         },
     }
 }
 
-fn build(
+/// What came out of the work on a policy.
+fn outcome(
+    policy: Policy,
+    mut diagnostics: Vec<Diagnostic>,
+    done: Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+) -> Outcome {
+    let mut built = None;
+    let mut internal = None;
+    match done {
+        Ok((made, warnings)) => {
+            diagnostics.extend(warnings);
+            built = made;
+        }
+        Err(Stop::Diagnostics(found)) => diagnostics.extend(found),
+        Err(Stop::Bug(what)) => internal = Some(what),
+    }
+    Outcome {
+        diagnostics,
+        policy: Some(policy),
+        built,
+        internal,
+    }
+}
+
+/// What is known of a policy before code is made of it.
+struct Analysis {
+    store: Store,
+    chains: Vec<Chain>,
+}
+
+/// A policy and those inside it, in order.
+fn with_inner(policy: &Policy) -> impl Iterator<Item = &Policy> {
+    let inner = policy.netns.iter().map(|inner| &inner.policy);
+    std::iter::once(policy).chain(inner)
+}
+
+/// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
+fn analyse_all(policy: &Policy, id: SourceId) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
+    let mut analyses = Vec::new();
+    let mut found = Vec::new();
+    for policy in with_inner(policy) {
+        match analyse(policy, id) {
+            Ok((analysis, warnings)) => {
+                analyses.push(analysis);
+                found.extend(warnings);
+            }
+            Err(Stop::Diagnostics(wrong)) => found.extend(wrong),
+            Err(bug) => return Err(bug),
+        }
+    }
+    if analyses.len() == 1 + policy.netns.len() {
+        Ok((analyses, found))
+    } else {
+        Err(Stop::Diagnostics(found))
+    }
+}
+
+/// Builds a policy and those inside it.
+fn build_all(
     policy: &Policy,
+    analyses: Vec<Analysis>,
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
 ) -> Result<Built, Stop> {
-    let whole = Span {
-        source: id,
-        start: 0,
-        end: 0,
+    let mut all = with_inner(policy)
+        .zip(analyses)
+        .map(|(policy, analysis)| build(policy, analysis, sources, id, target));
+    let mut built = match all.next() {
+        Some(built) => built?,
+        None => return Err(Stop::Bug("a policy that is not analysed".into())),
     };
-    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
+    built.netns = all.collect::<Result<_, _>>()?;
+    let inner = policy.netns.iter().zip(&built.netns);
+    built.artifact.netns = inner
+        .map(|(netns, built)| (netns.name.clone(), built.artifact.clone()))
+        .collect();
+    Ok(built)
+}
+
+/// Places the rules and decides the `expect` lines; gives the warnings of both.
+fn analyse(policy: &Policy, id: SourceId) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
     let mut store = Store::of(policy);
     let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    let found = expect::check(policy, &mut store).map_err(budget)?;
+    if found.iter().any(|one| one.severity == Severity::Error) {
+        return Err(Stop::Diagnostics(found));
+    }
+    Ok((Analysis { store, chains }, found))
+}
+
+/// The place of what belongs to no statement.
+fn start(source: SourceId) -> Span {
+    Span {
+        source,
+        start: 0,
+        end: 0,
+    }
+}
+
+/// Compiles a policy that was resolved from a file.
+#[must_use]
+pub fn compile_policy(
+    policy: Policy,
+    sources: &SourceMap,
+    id: SourceId,
+    target: &Target,
+) -> Outcome {
+    let built = analyse_all(&policy, id).and_then(|(analyses, warnings)| {
+        let built = build_all(&policy, analyses, sources, id, target)?;
+        Ok((Some(built), warnings))
+    });
+    outcome(policy, Vec::new(), built)
+}
+
+fn build(
+    policy: &Policy,
+    analysis: Analysis,
+    sources: &SourceMap,
+    id: SourceId,
+    target: &Target,
+) -> Result<Built, Stop> {
+    let whole = start(id);
+    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
+    let Analysis { mut store, chains } = analysis;
     let decisions = chains
         .iter()
         .map(|chain| decision(&mut store, policy, chain))
@@ -165,7 +308,11 @@ fn build(
     })?;
     let slots = Slots::new(policy, &chains);
     let mut maps = PrimaryMap::new();
-    let ids = make_maps(policy, &chains, &slots, &mut maps);
+    let tested = asked::fields(&decisions);
+    asked::check(policy, &chains, &decisions, target)
+        .map_err(|found| Stop::Diagnostics(vec![found]))?;
+    let ids = make_maps(policy, &chains, &tested, &slots, &mut maps);
+    let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
     let mut programs = Vec::new();
@@ -181,9 +328,10 @@ fn build(
             counters: slots.of(direction(chain.hook)),
             maps: &ids,
             sockets: &slots.sockets,
+            atomics: target.atomics,
             head: &head,
         };
-        let name = program_name(policy, chain);
+        let name = names.of(chain);
         let group = chain.group.map_or(0, |group| place_of(group, &groups));
         functions.push(lower::lower(source, &name));
         attach.push(Attach {
@@ -213,7 +361,7 @@ fn build(
     for function in &functions {
         programs.push(program(function, target, whole)?);
     }
-    let manifest = manifest::manifest(policy, sources, &slots, attach, &groups, target);
+    let manifest = manifest::manifest(policy, sources, &slots, attach, &ids, &groups, target);
     Ok(Built {
         chains,
         decisions,
@@ -224,6 +372,7 @@ fn build(
             manifest,
             netns: Vec::new(),
         },
+        netns: Vec::new(),
     })
 }
 
@@ -248,6 +397,23 @@ fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
 }
 
 fn program(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
+    let program = emitted(function, target, span)?;
+    let used: BTreeSet<MapId> = program.relocations.iter().map(|one| one.map).collect();
+    if used.len() <= limits::MAPS {
+        return Ok(program);
+    }
+    let label = format!(
+        "program `{}` uses {} maps, and a program may use {}",
+        function.name,
+        used.len(),
+        limits::MAPS
+    );
+    let diagnostic = Diagnostic::error(TOO_LARGE, "a program needs too many maps", span, label)
+        .help("write fewer large sets and live sets, or join them with `+`");
+    Err(Stop::Diagnostics(vec![diagnostic]))
+}
+
+fn emitted(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
     emit(function, target).map_err(|error| match error {
         EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
             Stop::Bug(error.to_string())
@@ -282,17 +448,6 @@ fn head(sources: &SourceMap, id: SourceId, policy: &Policy) -> OriginData {
     }
 }
 
-fn program_name(policy: &Policy, chain: &Chain) -> String {
-    match (chain.hook, chain.group) {
-        (Hook::Xdp, _) => "xdp_in".into(),
-        (Hook::TcIn, _) => "tc_in".into(),
-        (Hook::TcOut, _) => "tc_out".into(),
-        (Hook::SkLookup, _) => "lookup".into(),
-        (Hook::SkMsg, Some(group)) => suffixed(policy, "send", group),
-        (Hook::SkMsg, None) => "send".into(),
-    }
-}
-
 /// With several groups, each has programs and maps of its own.
 fn suffixed(policy: &Policy, stem: &str, group: GroupId) -> String {
     if policy.groups.len() == 1 {
@@ -316,6 +471,7 @@ fn place_of(group: GroupId, groups: &[GroupId]) -> usize {
 fn make_maps(
     policy: &Policy,
     chains: &[Chain],
+    tested: &FieldSet,
     slots: &Slots,
     maps: &mut PrimaryMap<MapId, MapSpec>,
 ) -> Maps {
@@ -326,9 +482,19 @@ fn make_maps(
         16,
         slots.count.max(1),
     ));
-    let steered = slots.socket_count > 0 && chains.iter().any(|chain| chain.hook == Hook::SkLookup);
+    let steered = slots.socket_count > 0 && asked::steers(chains, tested);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
+    let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
+    let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
+    let meters = Meters::new(policy);
+    let rates =
+        (meters.rates > 0).then(|| maps.push(map("rates", MapKind::Array, 4, 8, meters.rates)));
+    let buckets = (meters.shared > 0).then(|| {
+        let entries = meters.shared.saturating_mul(BUCKETS).min(MOST_BUCKETS);
+        maps.push(map("buckets", MapKind::LruHash, BUCKET_KEY, 8, entries))
+    });
+    let log = logs(policy).then(|| maps.push(map("log", MapKind::RingBuf, 0, 0, log::RING)));
     let mut groups = SecondaryMap::new();
     for group in with_rules(chains) {
         let peers = maps.push(map(
@@ -351,8 +517,29 @@ fn make_maps(
     Maps {
         counters,
         sockets,
+        ports,
+        rates,
+        buckets,
+        log,
+        meters,
         groups,
+        sets: asked::sets(policy, tested, maps),
+        entries: asked::entries(policy, maps),
+        namespaces: asked::namespaces(policy, maps),
+        interfaces: asked::interfaces(tested, maps),
     }
+}
+
+/// Addresses that a rate `per source` or `per destination` remembers, for each such rule.
+const BUCKETS: u32 = 65_536;
+
+/// Most addresses that all of them remember together.
+const MOST_BUCKETS: u32 = 1 << 20;
+
+/// Whether anything of a policy logs.
+fn logs(policy: &Policy) -> bool {
+    policy.rules.values().any(|rule| rule.log.is_some())
+        || policy.defaults.iter().any(|line| line.log.is_some())
 }
 
 /// Connections of one group that can be taken in; more of them go by plain TCP and are counted as escaped.

@@ -10,6 +10,8 @@ pub struct Target {
     /// Whether it has atomic instructions that give the old value back: compare-and-exchange, exchange, fetch-and-add
     /// (Linux 5.12). Adding without the old value is there everywhere.
     pub atomics: bool,
+    /// Whether a socket lookup is told the interface that the packet came in by (Linux 5.17).
+    pub lookup_interface: bool,
     /// Most instructions of one program.
     pub max_insns: usize,
 }
@@ -26,6 +28,7 @@ impl Target {
             name: "linux-5.10".into(),
             gotol: false,
             atomics: false,
+            lookup_interface: false,
             max_insns: MAX_TREE_INSNS,
         }
     }
@@ -41,6 +44,13 @@ impl Target {
     #[must_use]
     pub fn with_atomics(mut self) -> Self {
         self.atomics = true;
+        self
+    }
+
+    /// The same with `lookup_interface`.
+    #[must_use]
+    pub fn with_lookup_interface(mut self) -> Self {
+        self.lookup_interface = true;
         self
     }
 }

@@ -8,11 +8,14 @@ use std::net::IpAddr;
 use crate::decide::decide;
 use crate::diagram::FieldValues;
 use crate::diagram::values::header_of;
-use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
+use crate::event::{Decision, Event, Header, Parsed, Part, SocketAnswer, World};
 use crate::field::Field;
+use crate::packet::text::{Described, DescribedWorld};
 use crate::policy::{
-    ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, Policy, RuleId, SetId, SocketId,
+    AddressSet, ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, Policy, RuleId, SetId,
+    SetKind, SocketId,
 };
+use crate::ranges::RangeSet;
 
 /// An event, and what the world says of it.
 #[derive(Clone, Debug)]
@@ -54,6 +57,81 @@ impl Witness {
     #[must_use]
     pub fn decide(&self, policy: &Policy) -> Decision {
         decide(policy, &self.event, self)
+    }
+
+    /// The event and what must be said of the machine around it so that the policy decides as it does here.
+    ///
+    /// A text knows one state of all rates only: where some fit and others do not, the decision may be another.
+    #[must_use]
+    pub fn described(&self, policy: &Policy) -> Described {
+        let wanted = self.decide(policy);
+        let mut said = self.everything(policy);
+        let decides_so = |said: &Described| {
+            let found = decide(policy, &said.event, &DescribedWorld::new(policy, said));
+            (found.verdict, found.decider) == (wanted.verdict, wanted.decider)
+        };
+        let mut without = |shorten: &dyn Fn(&mut Described)| {
+            let mut shorter = said.clone();
+            shorten(&mut shorter);
+            if decides_so(&shorter) {
+                said = shorter;
+            }
+        };
+        without(&|said| said.rate_exceeded = false);
+        for netns in policy.namespaces.keys() {
+            without(&|said| said.elsewhere.retain(|(other, _)| *other != netns));
+        }
+        for socket in policy.sockets.keys() {
+            without(&|said| said.absent.retain(|other| *other != socket));
+        }
+        for set in policy.sets.keys() {
+            without(&|said| said.members.retain(|(other, _)| *other != set));
+        }
+        said
+    }
+
+    /// All that the values say, as far as there are words for it.
+    fn everything(&self, policy: &Policy) -> Described {
+        let mut said = Described::plain(self.event.clone(), self.socket);
+        let looked_up = matches!(self.header.protocol, 6 | 17) && self.header.part != Part::Later;
+        said.elsewhere = policy
+            .namespaces
+            .keys()
+            .map(|netns| (netns, self.socket(Direction::In, Some(netns), &self.header)))
+            .filter(|&(_, answer)| looked_up && answer != SocketAnswer::None)
+            .collect();
+        let absent = |socket: &SocketId| self.values.get(Field::Absent(*socket)) == 1;
+        said.absent = policy.sockets.keys().filter(absent).collect();
+        said.members = policy
+            .sets
+            .iter()
+            .filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }))
+            .map(|(set, _)| (set, self.members(set)))
+            .collect();
+        said.rate_exceeded = true;
+        said
+    }
+
+    /// Those of the two addresses that are in a set.
+    fn members(&self, set: SetId) -> AddressSet {
+        let ends = [
+            (self.header.to, Field::ToIn(set)),
+            (self.header.from, Field::FromIn(set)),
+        ];
+        let inside = ends
+            .into_iter()
+            .filter(|&(_, field)| self.values.get(field) == 1);
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (address, _) in inside {
+            match address {
+                IpAddr::V4(address) => v4.push((address.to_bits(), address.to_bits())),
+                IpAddr::V6(address) => v6.push((address.to_bits(), address.to_bits())),
+            }
+        }
+        AddressSet {
+            v4: RangeSet::from_ranges(v4),
+            v6: RangeSet::from_ranges(v6),
+        }
     }
 
     /// The values that it was made from.

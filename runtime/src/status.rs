@@ -114,7 +114,8 @@ fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
     })
 }
 
-fn in_force(state: &State) -> Result<Option<Record>, Error> {
+/// The record in force.
+pub(crate) fn in_force(state: &State) -> Result<Option<Record>, Error> {
     Ok(read_in_force(state)?.map(|(record, _)| record))
 }
 

@@ -47,12 +47,7 @@ fn read(policy: &Policy, packet: &str, sources: &mut SourceMap) -> Result<Case, 
         end: u32::try_from(packet.len()).unwrap_or(u32::MAX),
     };
     let tree = parse_packet(sources, id)?;
-    let described = text::read(&tree, policy, whole).map_err(|mistake| vec![*mistake])?;
-    Ok(Case {
-        event: described.event,
-        socket: described.socket,
-        absent: described.absent,
-    })
+    text::read(&tree, policy, whole).map_err(|mistake| vec![*mistake])
 }
 
 fn chosen(policy: &Policy, output: &mut Output) -> Result<Vec<Case>, Exit> {

@@ -12,7 +12,10 @@ use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer};
 use sockc_compiler::field::Field;
 use sockc_compiler::hook::Hook;
 use sockc_compiler::packet;
-use sockc_compiler::policy::{Action, Direction, Family, GroupId, Policy, RuleId, SocketId};
+use sockc_compiler::policy::{Action, Direction, Family, GroupId, Policy, RuleId};
+
+/// A packet or a write to try, and what is around it.
+pub(crate) use sockc_compiler::packet::text::Described as Case;
 
 use super::world::LabWorld;
 
@@ -20,28 +23,6 @@ use super::world::LabWorld;
 const FIRST_PORT: u16 = 40_000;
 /// The longest packet that the lab's wire takes.
 const LONGEST: u32 = sockc_runtime::lab::MTU;
-
-/// A packet or a write to try.
-#[derive(Clone, Debug)]
-pub(crate) struct Case {
-    /// What is sent.
-    pub(crate) event: Event,
-    /// The socket that is there for it.
-    pub(crate) socket: SocketAnswer,
-    /// The named sockets that are not there.
-    pub(crate) absent: Vec<SocketId>,
-}
-
-impl Case {
-    /// A case with every named socket there.
-    fn new(event: Event, socket: SocketAnswer) -> Self {
-        Self {
-            event,
-            socket,
-            absent: Vec::new(),
-        }
-    }
-}
 
 /// What a region belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +96,9 @@ impl Chooser<'_> {
                     class: Policy::plain_class(),
                     packet,
                 };
-                self.choice.cases.push(Case::new(event, SocketAnswer::None));
+                self.choice
+                    .cases
+                    .push(Case::plain(event, SocketAnswer::None));
             }
         }
         Ok(())
@@ -132,7 +115,9 @@ impl Chooser<'_> {
                 };
                 found = true;
                 let event = Event::Send { group, header };
-                self.choice.cases.push(Case::new(event, SocketAnswer::None));
+                self.choice
+                    .cases
+                    .push(Case::plain(event, SocketAnswer::None));
             }
             if !found {
                 self.choice.unreached.push(owner);
@@ -196,7 +181,7 @@ impl Chooser<'_> {
                     class: Policy::plain_class(),
                     packet,
                 };
-                return Ok(Some(Case::new(event, socket)));
+                return Ok(Some(Case::plain(event, socket)));
             }
         }
         Ok(None)

@@ -1,4 +1,5 @@
 use sockc_compiler::event::Decider;
+use sockc_compiler::files::Texts;
 use sockc_compiler::generate::{Options, random_policy};
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::RuleId;
@@ -22,7 +23,13 @@ fn has_rights() -> bool {
 fn compiled(text: &str) -> Compiled {
     let mut sources = SourceMap::default();
     let id = sources.add("edge.sk", text);
-    let outcome = pipeline::compile(&sources, id, "edge", &Target::baseline());
+    let outcome = pipeline::compile(
+        &mut sources,
+        id,
+        "edge",
+        &Target::baseline(),
+        &mut Texts::default(),
+    );
     assert!(!outcome.failed(), "{:?}", outcome.diagnostics);
     Compiled {
         policy: outcome.policy.unwrap(),

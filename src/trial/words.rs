@@ -10,18 +10,7 @@ use super::stage::Seen;
 
 /// The packet as the command line takes it.
 pub(crate) fn packet(policy: &Policy, case: &Case) -> String {
-    let mut words = text::describe_case(policy, &case.event, case.socket)
-        .unwrap_or_else(|| "a frame that is not IP".into());
-    let mut lead = if words.contains(" with ") || words.starts_with("with ") {
-        ", "
-    } else {
-        " with "
-    };
-    for socket in &case.absent {
-        words += &format!("{lead}sock {} absent", policy.sockets[*socket].name);
-        lead = ", ";
-    }
-    words
+    text::describe_case(policy, case).unwrap_or_else(|| "a frame that is not IP".into())
 }
 
 /// What was seen.

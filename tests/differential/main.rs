@@ -19,6 +19,7 @@ mod kernel;
 mod syscalls;
 mod world;
 
+use sockc_compiler::files::Texts;
 use sockc_compiler::generate::{Options, random_policy};
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::pipeline::{self, Built};
@@ -53,7 +54,13 @@ impl Subject {
     fn compiled(text: String) -> Self {
         let mut sources = SourceMap::default();
         let id = sources.add("random.sk", text.clone());
-        let outcome = pipeline::compile(&sources, id, "random", &Target::baseline());
+        let outcome = pipeline::compile(
+            &mut sources,
+            id,
+            "random",
+            &Target::baseline(),
+            &mut Texts::default(),
+        );
         assert!(
             !outcome.failed(),
             "{text}\n{:?}\n{}",

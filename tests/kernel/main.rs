@@ -12,9 +12,17 @@
 mod absent;
 mod knock;
 mod load;
+mod loaded;
+mod logging;
+mod metering;
+mod moved;
 mod refusals;
+mod reject;
 mod stage;
 mod stateful;
 mod steering;
+#[path = "../kernels/syscalls.rs"]
+#[allow(dead_code, reason = "these tests run packet programs only")]
+mod syscalls;
 mod table;
 mod two_sentences;

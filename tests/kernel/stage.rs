@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use sockc_compiler::artifact::{CounterKind, Manifest};
+use sockc_compiler::files::Texts;
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_compiler::{object, pipeline};
@@ -60,9 +61,22 @@ pub(crate) struct Compiled {
 
 /// Compiles a policy that has no mistakes.
 pub(crate) fn compile(text: &str) -> Compiled {
+    compile_changed(text, &Target::baseline(), |_| ())
+}
+
+/// Compiles a policy that differs from its text.
+pub(crate) fn compile_changed(
+    text: &str,
+    target: &Target,
+    change: impl FnOnce(&mut Policy),
+) -> Compiled {
     let mut sources = SourceMap::default();
     let id = sources.add("test.sk", text.to_owned());
-    let outcome = pipeline::compile(&sources, id, "test", &Target::baseline());
+    let written = pipeline::compile(&mut sources, id, "test", target, &mut Texts::default());
+    assert!(!written.failed(), "{text}\n{:?}", written.diagnostics);
+    let mut policy = written.policy.unwrap();
+    change(&mut policy);
+    let outcome = pipeline::compile_policy(policy, &sources, id, target);
     assert!(!outcome.failed(), "{text}\n{:?}", outcome.diagnostics);
     let artifact = outcome.built.unwrap().artifact;
     Compiled {

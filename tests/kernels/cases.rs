@@ -2,6 +2,7 @@
 //!
 //! The world of the guest is simple: nobody has a socket. Real sockets are the business of other tests.
 
+use sockc_compiler::files::Texts;
 use sockc_compiler::policy::NetnsId;
 use std::fs;
 use std::path::Path;
@@ -59,7 +60,13 @@ fn compile(path: &Path, folder: &Path) -> Object {
         format!("rules/{name}.sk"),
         fs::read_to_string(path).unwrap(),
     );
-    let outcome = pipeline::compile(&sources, id, name, &Target::baseline());
+    let outcome = pipeline::compile(
+        &mut sources,
+        id,
+        name,
+        &Target::baseline(),
+        &mut Texts::default(),
+    );
     assert!(
         !outcome.failed(),
         "{name}: {:?} {:?}",

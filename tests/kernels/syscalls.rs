@@ -53,6 +53,23 @@ pub(crate) fn run_on_frame(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<
     run(program, attr)
 }
 
+/// Runs a program on a frame and gives what it returned, and the frame as it left it.
+pub(crate) fn rewrite(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<(u32, Vec<u8>)> {
+    let mut out = vec![0u8; frame.len() + 256];
+    let mut attr = empty();
+    attr.test.prog_fd = program.as_raw_fd() as u32;
+    attr.test.repeat = 1;
+    attr.test.data_in = frame.as_ptr() as u64;
+    attr.test.data_size_in = frame.len() as u32;
+    attr.test.data_out = out.as_mut_ptr() as u64;
+    attr.test.data_size_out = out.len() as u32;
+    call(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr)?;
+    // SAFETY: the kernel has filled this member of the union.
+    let (returned, length) = unsafe { (attr.test.retval, attr.test.data_size_out) };
+    out.truncate(length as usize);
+    Ok((returned, out))
+}
+
 /// Runs an sk_lookup program on a context; what it returned, and the cookie of the socket it chose (0 for none).
 pub(crate) fn run_lookup(program: BorrowedFd<'_>, context: &[u8; 72]) -> io::Result<(u32, u64)> {
     let mut out = [0u8; 72];

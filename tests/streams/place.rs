@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 
 use sockc_compiler::artifact::CounterKind;
+use sockc_compiler::files::Texts;
 use sockc_compiler::object;
 use sockc_compiler::pipeline;
 use sockc_compiler::target::Target;
@@ -200,7 +201,13 @@ fn plain_socket(local: SocketAddr) -> Socket {
 fn compiled(text: String) -> sockc_compiler::artifact::Artifact {
     let mut sources = SourceMap::default();
     let id = sources.add("streams.sk", text.clone());
-    let outcome = pipeline::compile(&sources, id, "streams", &Target::baseline());
+    let outcome = pipeline::compile(
+        &mut sources,
+        id,
+        "streams",
+        &Target::baseline(),
+        &mut Texts::default(),
+    );
     let Some(built) = outcome.built else {
         panic!("{text}\n{:?}", outcome.diagnostics);
     };

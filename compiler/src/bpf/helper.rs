@@ -52,6 +52,8 @@ pub enum Helper {
     RedirectMap,
     /// `(sock_ops ctx, SOCKMAP, key, flags) -> 0 or -errno`
     SockMapUpdate,
+    /// `(sk_msg ctx, SOCKMAP, index, flags) -> SK_PASS or SK_DROP`
+    MsgRedirectMap,
     /// `(xdp ctx, delta) -> 0 or -errno`: XDP. Moves the packet's end; packet pointers are void afterwards.
     XdpAdjustTail,
     /// `(sock_ops ctx, SOCKHASH, key, flags) -> 0 or -errno`
@@ -78,7 +80,7 @@ pub enum Helper {
 
 impl Helper {
     /// Every helper with its number and name.
-    pub const TABLE: [(Self, u32, &'static str); 31] = [
+    pub const TABLE: [(Self, u32, &'static str); 32] = [
         (Self::MapLookupElem, 1, "bpf_map_lookup_elem"),
         (Self::MapUpdateElem, 2, "bpf_map_update_elem"),
         (Self::MapDeleteElem, 3, "bpf_map_delete_elem"),
@@ -99,6 +101,7 @@ impl Helper {
         (Self::SkbAdjustRoom, 50, "bpf_skb_adjust_room"),
         (Self::RedirectMap, 51, "bpf_redirect_map"),
         (Self::SockMapUpdate, 53, "bpf_sock_map_update"),
+        (Self::MsgRedirectMap, 60, "bpf_msg_redirect_map"),
         (Self::XdpAdjustTail, 65, "bpf_xdp_adjust_tail"),
         (Self::SockHashUpdate, 70, "bpf_sock_hash_update"),
         (Self::MsgRedirectHash, 71, "bpf_msg_redirect_hash"),

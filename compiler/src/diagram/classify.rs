@@ -95,7 +95,7 @@ fn points(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
 }
 
 /// 1 for the part that the rate of a rule matches. Its tokens are asked for only where its unit counts the packet.
-fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
+pub fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
     let fits = store.range(Field::Fits(id), 1, 1, Node::TRUE, Node::FALSE)?;
     let counted = match rate.unit {
         RateUnit::Packets | RateUnit::Bytes => Node::TRUE,

@@ -47,6 +47,13 @@ pub struct Flat {
     pub root: Target,
 }
 
+impl Flat {
+    /// The field of each node.
+    pub fn fields(&self) -> impl Iterator<Item = Field> {
+        self.nodes.values().map(|node| node.field)
+    }
+}
+
 /// The flat form of a diagram, with the usual budget.
 pub fn flatten(store: &Store, root: Node) -> Result<Flat, BudgetExceeded> {
     flatten_within(store, root, DEFAULT_ARMS)

@@ -1,7 +1,7 @@
 //! Random policies and packets over few values, so that rules meet packets at the edges of their ranges; and the
 //! parts that tests build policies of.
 
-mod parts;
+pub(crate) mod parts;
 
 pub(crate) use parts::{default, group, hit, prefix, rule, socket, tcp};
 

@@ -92,15 +92,15 @@ pub(super) fn block_items(
     Ok(emitter.items)
 }
 
-struct Emitter<'f> {
+pub(super) struct Emitter<'f> {
     function: &'f Function,
-    registers: Registers<'f>,
+    pub(super) registers: Registers<'f>,
     items: Vec<Item>,
     next: Option<Block>,
 }
 
 impl Emitter<'_> {
-    fn push(&mut self, insn: Insn) {
+    pub(super) fn push(&mut self, insn: Insn) {
         self.items.push(Item::Insn(insn));
     }
 
@@ -151,118 +151,13 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn memory(&mut self, inst: &Inst, index: usize) -> Result<(), EmitError> {
-        let insn = match inst {
-            Inst::Load {
-                dst,
-                base,
-                offset,
-                width,
-            } => {
-                let base = self.registers.read(*base)?;
-                asm::load(
-                    *width,
-                    self.registers.write(*dst, index, None)?,
-                    base,
-                    *offset,
-                )
-            }
-            Inst::Store {
-                base,
-                offset,
-                src,
-                width,
-            } => asm::store_reg(
-                *width,
-                self.registers.read(*base)?,
-                *offset,
-                self.registers.read(*src)?,
-            ),
-            Inst::LoadSlot {
-                dst,
-                slot,
-                byte,
-                width,
-            } => asm::load(
-                *width,
-                self.registers.write(*dst, index, None)?,
-                FRAME,
-                self.address(*slot, *byte),
-            ),
-            Inst::StoreSlot {
-                slot,
-                byte,
-                src,
-                width,
-            } => asm::store_reg(
-                *width,
-                FRAME,
-                self.address(*slot, *byte),
-                self.registers.read(*src)?,
-            ),
-            Inst::SetSlot {
-                slot,
-                byte,
-                imm,
-                width,
-            } => asm::store_imm(*width, FRAME, self.address(*slot, *byte), *imm),
-            Inst::AtomicAdd {
-                base,
-                offset,
-                src,
-                width,
-            } => asm::atomic_add(
-                *width,
-                self.registers.read(*base)?,
-                *offset,
-                self.registers.read(*src)?,
-            ),
-            Inst::Argument { .. }
-            | Inst::Imm { .. }
-            | Inst::Copy { .. }
-            | Inst::Alu { .. }
-            | Inst::FromNetwork { .. }
-            | Inst::MapValue { .. }
-            | Inst::CompareExchange { .. }
-            | Inst::Call { .. } => return Ok(()),
-        };
-        self.push(insn);
-        Ok(())
-    }
-
-    /// What is expected must stand in r0, which gets what was there. Whatever else r0 holds and is read from here on moves
-    /// away first.
-    fn compare_exchange(&mut self, inst: &Inst, index: usize) -> Result<(), EmitError> {
-        let Inst::CompareExchange {
-            dst,
-            base,
-            offset,
-            expected,
-            new,
-        } = inst
-        else {
-            return Ok(());
-        };
-        let expected_in = self.registers.read(*expected)?;
-        if let Some(elsewhere) = self.registers.clear(Register::R0, *expected, index)? {
-            self.mov(elsewhere, Register::R0);
-        }
-        self.mov(Register::R0, expected_in);
-        let base = self.registers.read(*base)?;
-        let new = self.registers.read(*new)?;
-        self.push(asm::compare_exchange64(base, *offset, new));
-        let dst = self.registers.write(*dst, index, Some(Register::R0))?;
-        self.mov(dst, Register::R0);
-        Ok(())
-    }
-
-    fn mov(&mut self, dst: Register, src: Register) {
+    pub(super) fn mov(&mut self, dst: Register, src: Register) {
         if dst != src {
             self.push(asm::mov64_reg(dst, src));
         }
     }
 
-    fn address(&self, slot: Slot, byte: u8) -> i16 {
+    pub(super) fn address(&self, slot: Slot, byte: u8) -> i16 {
         self.function.slots[slot].offset + i16::from(byte)
     }
 
@@ -375,7 +270,7 @@ impl Emitter<'_> {
         });
     }
 
-    /// The netns argument is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
+    /// Without a namespace the argument is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
     fn socket(&mut self, region: &SocketRegion) -> Result<(), EmitError> {
         let state = self.address(region.state, 0);
         self.push(asm::store_imm(Width::B, FRAME, state, 0));
@@ -383,7 +278,9 @@ impl Emitter<'_> {
             Arg::Pinned(region.context),
             Arg::SlotAddress(region.tuple),
             Arg::Imm(region.size),
-            Arg::Imm(-1),
+            region
+                .netns
+                .map_or(Arg::Imm(-1), |netns| Arg::SlotValue(netns, Width::W)),
             Arg::Imm(0),
         ];
         self.call(region.helper, &args)?;

@@ -36,7 +36,7 @@ fn allowed(helper: Helper) -> &'static [Section] {
         Helper::XdpAdjustHead | Helper::XdpAdjustTail | Helper::RedirectMap => &[Xdp],
         Helper::Redirect | Helper::CsumDiff => &[Xdp, Classifier],
         Helper::SockMapUpdate | Helper::SockHashUpdate => &[SockOps],
-        Helper::MsgRedirectHash => &[SkMsg],
+        Helper::MsgRedirectHash | Helper::MsgRedirectMap => &[SkMsg],
         Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => &[Xdp, Classifier],
         Helper::SkRelease => &[Xdp, Classifier, SkLookup],
         Helper::SkStorageGet | Helper::GetNetnsCookie => &[Classifier, SkMsg, SockOps],
@@ -89,7 +89,8 @@ impl Machine<'_> {
             Helper::RedirectMap => Err(FaultKind::UnknownMap),
             Helper::SockMapUpdate => self.socket_update(MapKind::SockMap),
             Helper::SockHashUpdate => self.socket_update(MapKind::SockHash),
-            Helper::MsgRedirectHash => self.msg_redirect(),
+            Helper::MsgRedirectHash => self.msg_redirect_hash(),
+            Helper::MsgRedirectMap => self.msg_redirect_map(),
             Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => {
                 self.socket_lookup(helper)
             }

@@ -97,6 +97,12 @@ impl Builder {
         })
     }
 
+    /// A part of a slot as a slot of its own, so that what is never there at the same time can share room.
+    pub fn part(&mut self, slot: Slot, byte: u8, size: u32) -> Slot {
+        let offset = self.function.slots[slot].offset + i16::from(byte);
+        self.function.slots.push(SlotData { size, offset })
+    }
+
     /// The place that the first block comes from.
     #[must_use]
     pub fn first_origin(&self) -> Origin {

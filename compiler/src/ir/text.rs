@@ -143,15 +143,21 @@ impl Display for End {
             }
             Self::Return(imm) => write!(f, "return {imm}"),
             Self::ReturnValue(value) => write!(f, "return {value}"),
-            Self::Socket(region) => write!(
-                f,
-                "socket {} = {}(&{}, {}) then {}",
-                region.state,
-                region.helper.name(),
-                region.tuple,
-                region.size,
-                region.next
-            ),
+            Self::Socket(region) => {
+                let netns = match region.netns {
+                    Some(netns) => format!(" in {netns}"),
+                    None => String::new(),
+                };
+                write!(
+                    f,
+                    "socket {} = {}(&{}, {}){netns} then {}",
+                    region.state,
+                    region.helper.name(),
+                    region.tuple,
+                    region.size,
+                    region.next
+                )
+            }
             Self::Slot(region) => {
                 let verb = if region.assign { "assign" } else { "present" };
                 write!(

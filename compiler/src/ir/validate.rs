@@ -76,6 +76,9 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
         End::ReturnValue(value) => check.read(*value),
         End::Socket(region) => {
             check.survivor(region.context)?;
+            if let Some(netns) = region.netns {
+                check.slot(netns, 0, 4)?;
+            }
             check.slot(
                 region.tuple,
                 0,

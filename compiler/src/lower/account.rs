@@ -61,7 +61,7 @@ impl Lowering<'_> {
     }
 
     /// TC sees segments that were joined; `gso_segs` says how many (0 for one that was not).
-    fn weigh(&mut self) {
+    pub(super) fn weigh(&mut self) {
         let ready = self.builder.block();
         self.builder.set_slot(self.frame.weight, 0, 1, Width::W);
         let segments = self

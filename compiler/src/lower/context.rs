@@ -4,12 +4,17 @@
 pub(super) mod xdp {
     pub(in crate::lower) const DATA: i16 = 0;
     pub(in crate::lower) const DATA_END: i16 = 4;
+    pub(in crate::lower) const INGRESS_IFINDEX: i16 = 12;
 }
 
 /// `struct __sk_buff`
 pub(super) mod skb {
     pub(in crate::lower) const LEN: i16 = 0;
+    pub(in crate::lower) const PACKET_TYPE: i16 = 4;
+    pub(in crate::lower) const MARK: i16 = 8;
     pub(in crate::lower) const VLAN_PRESENT: i16 = 20;
+    pub(in crate::lower) const VLAN_TCI: i16 = 24;
+    pub(in crate::lower) const IFINDEX: i16 = 40;
     pub(in crate::lower) const DATA: i16 = 76;
     pub(in crate::lower) const DATA_END: i16 = 80;
     pub(in crate::lower) const GSO_SEGS: i16 = 164;
@@ -25,6 +30,8 @@ pub(super) mod lookup {
     pub(in crate::lower) const LOCAL_IP4: i16 = 40;
     pub(in crate::lower) const LOCAL_IP6: i16 = 44;
     pub(in crate::lower) const LOCAL_PORT: i16 = 60;
+    /// Linux 5.17.
+    pub(in crate::lower) const INGRESS_IFINDEX: i16 = 64;
 }
 
 /// `struct sk_msg_md`: addresses in network order, the remote port in network order in 32 bits, the local in host order.

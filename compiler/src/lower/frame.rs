@@ -51,8 +51,18 @@ pub(super) struct Frame {
     pub(super) answer: Slot,
     /// Which node of the tree asked it. Four bytes.
     pub(super) asker: Slot,
-    /// Key of the map `sockets`. Four bytes.
+    /// Key of the map `sockets` or of another map with keys of four bytes.
     pub(super) key: Slot,
+    /// Time to live or hop limit. One byte.
+    pub(super) ttl: Slot,
+    /// The upper six bits of the traffic class. One byte.
+    pub(super) dscp: Slot,
+    /// One more than `Field::Vlan`. Two bytes.
+    pub(super) vlan: Slot,
+    /// Key of a trie: 24 bytes for a live set, 28 for a live map.
+    pub(super) prefix: Slot,
+    /// The id of the network namespace that is looked in. Four bytes.
+    pub(super) netns: Slot,
 }
 
 impl Frame {
@@ -78,6 +88,11 @@ impl Frame {
             answer: builder.opaque_slot(4),
             asker: builder.opaque_slot(4),
             key: builder.opaque_slot(4),
+            ttl: builder.opaque_slot(1),
+            dscp: builder.opaque_slot(1),
+            vlan: builder.opaque_slot(2),
+            prefix: builder.slot(28),
+            netns: builder.opaque_slot(4),
         }
     }
 }

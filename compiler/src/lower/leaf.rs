@@ -1,6 +1,7 @@
 //! The leaves of the trees: an entry of the chain decides, or a list of `count` entries is counted.
 
 use crate::bpf::opcode::{JumpOp, Width};
+use crate::hook::Hook;
 use crate::ir::Block;
 use crate::place::Effect;
 use crate::policy::{Action, DefaultVerdict, Family};
@@ -22,6 +23,7 @@ impl Lowering<'_> {
     /// Entry number `index` of the chain decides; behind the last entry stands the default.
     pub(super) fn leaf(&mut self, index: u32, family: Family) -> Block {
         let entry = self.source.chain.entries.get(index as usize);
+        let rule = entry.map(|entry| entry.rule);
         let (counts, slot, outcome) = match entry {
             Some(entry) => (
                 entry.counts,
@@ -30,7 +32,7 @@ impl Lowering<'_> {
             ),
             None => self.default_leaf(),
         };
-        let family = if self.source.counts.is_some() {
+        let family = if self.source.counts.is_some() || self.record.is_some() {
             family
         } else {
             outcome.family(family)
@@ -40,6 +42,7 @@ impl Lowering<'_> {
         }
         let next = self.behind_decision(family, outcome);
         let next = if counts && slot.is_some() {
+            let next = self.logged(rule, Some(family), next);
             self.account(next)
         } else {
             next
@@ -73,7 +76,8 @@ impl Lowering<'_> {
             self.source.counters.default,
             match default.verdict {
                 DefaultVerdict::Allow => Outcome::Pass,
-                DefaultVerdict::Drop | DefaultVerdict::Reject => Outcome::Drop,
+                DefaultVerdict::Drop => Outcome::Drop,
+                DefaultVerdict::Reject => self.refusal(),
             },
         )
     }
@@ -81,11 +85,17 @@ impl Lowering<'_> {
     /// What is malformed gets the default's verdict and has a counter of its own.
     pub(super) fn malformed(&mut self) -> Block {
         let (counts, _, outcome) = self.default_leaf();
+        // What cannot be read cannot be answered.
+        let outcome = match outcome {
+            Outcome::Reject => Outcome::Drop,
+            other => other,
+        };
         let end = self.outcome(outcome, Family::V4);
         let (true, Some(slot)) = (counts, self.source.counters.malformed) else {
             return end;
         };
-        let next = self.account(end);
+        let next = self.logged(None, None, end);
+        let next = self.account(next);
         let block = self.head_block();
         self.builder.enter(block);
         self.builder
@@ -118,6 +128,8 @@ impl Lowering<'_> {
         let rule = &self.source.policy.rules[entry.rule];
         match (entry.effect, rule.action) {
             (Effect::Drop, _) => Outcome::Drop,
+            (Effect::Reject, _) => self.refusal(),
+            (Effect::Forward, Action::Forward(port)) => Outcome::Forward(port),
             (Effect::Redirect, Action::Redirect(socket)) => Outcome::Assign(socket),
             (Effect::RedirectPass, Action::Redirect(socket))
                 if self.source.policy.sockets[socket].drop_if_absent =>
@@ -125,7 +137,21 @@ impl Lowering<'_> {
                 Outcome::PassUnlessAbsent(socket)
             }
             (Effect::Shortcut, Action::Shortcut(group)) => Outcome::Shortcut(group),
+            (Effect::Allow, _) => match rule.mark {
+                Some(mark) if matches!(self.source.chain.hook, Hook::TcIn | Hook::TcOut) => {
+                    Outcome::Mark(mark)
+                }
+                _ => Outcome::Pass,
+            },
             _ => Outcome::Pass,
+        }
+    }
+
+    /// What a reject is at this hook: a lookup and a write have a code for it, which is that of a drop.
+    fn refusal(&self) -> Outcome {
+        match self.source.chain.hook {
+            Hook::Xdp | Hook::TcIn => Outcome::Reject,
+            Hook::TcOut | Hook::SkLookup | Hook::SkMsg => Outcome::Drop,
         }
     }
 
@@ -158,7 +184,8 @@ impl Lowering<'_> {
             return next;
         };
         let slot = self.source.counters.rules[entry.rule];
-        let account = self.account(next);
+        let logged = self.logged(Some(entry.rule), Some(family), next);
+        let account = self.account(logged);
         let finish = self.finish_block(family);
         self.enter_leaf(index);
         let block = self.builder.fresh();

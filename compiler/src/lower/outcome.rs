@@ -1,12 +1,15 @@
 //! What happens in the end: a return code, or a socket is assigned, looked for, or written to directly.
 
+use std::collections::BTreeSet;
+
+use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::hook::Hook;
-use crate::ir::{Block, End, SlotRegion};
-use crate::policy::{Family, GroupId, SocketId};
+use crate::ir::{Arg, Block, End, SlotRegion};
+use crate::policy::{Family, GroupId, PortId, SocketId};
 
 use super::Lowering;
-use super::context::lookup;
+use super::context::{lookup, skb};
 
 /// The end of a chain for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,14 +24,22 @@ pub(super) enum Outcome {
     PassUnlessAbsent(SocketId),
     /// Goes to the peer's socket if it is in the group.
     Shortcut(GroupId),
+    /// Goes on with this packet mark.
+    Mark(u32),
+    /// Leaves by this interface.
+    Forward(PortId),
+    /// Packet hooks: is answered as if nobody listened. Elsewhere that is a [`Self::Drop`].
+    Reject,
 }
 
 impl Outcome {
     /// The family whose code it is: both share what does not depend on it.
     pub(super) fn family(self, family: Family) -> Family {
         match self {
-            Self::Pass | Self::Drop | Self::Shortcut(_) => Family::V4,
-            Self::Assign(_) | Self::PassUnlessAbsent(_) => family,
+            Self::Pass | Self::Drop | Self::Shortcut(_) | Self::Mark(_) | Self::Forward(_) => {
+                Family::V4
+            }
+            Self::Assign(_) | Self::PassUnlessAbsent(_) | Self::Reject => family,
         }
     }
 }
@@ -59,6 +70,9 @@ impl Lowering<'_> {
             Outcome::Assign(socket) => self.assign(block, socket, family),
             Outcome::PassUnlessAbsent(socket) => self.pass_unless_absent(block, socket, family),
             Outcome::Shortcut(group) => self.shortcut(block, group),
+            Outcome::Mark(mark) => self.mark(block, mark),
+            Outcome::Forward(port) => self.forward(block, port),
+            Outcome::Reject => self.reject(block, family),
         }
         block
     }
@@ -76,6 +90,9 @@ impl Lowering<'_> {
     fn known_outcomes(&self) -> Vec<Outcome> {
         let sockets = self.source.policy.sockets.keys();
         let groups = self.source.policy.groups.keys();
+        let ports = self.source.policy.ports.keys();
+        let rules = self.source.policy.rules.values();
+        let marks: BTreeSet<u32> = rules.filter_map(|rule| rule.mark).collect();
         [Outcome::Pass, Outcome::Drop]
             .into_iter()
             .chain(
@@ -84,6 +101,9 @@ impl Lowering<'_> {
                 }),
             )
             .chain(groups.map(Outcome::Shortcut))
+            .chain(marks.into_iter().map(Outcome::Mark))
+            .chain(ports.map(Outcome::Forward))
+            .chain([Outcome::Reject])
             .collect()
     }
 
@@ -122,6 +142,38 @@ impl Lowering<'_> {
         self.builder.end(End::Return(code));
     }
 
+    /// TC: goes on with another packet mark. Placement keeps it there.
+    fn mark(&mut self, block: Block, mark: u32) {
+        let pass = self.outcome(Outcome::Pass, Family::V4);
+        self.builder.enter(block);
+        let mark = self.builder.imm(i64::from(mark));
+        self.builder
+            .store(self.registers.context, skb::MARK, mark, Width::W);
+        self.builder.jump(pass);
+    }
+
+    /// XDP and TC: out of the interface whose index stands in the map `ports`; while that is not known, nowhere.
+    fn forward(&mut self, block: Block, port: PortId) {
+        let drop = self.outcome(Outcome::Drop, Family::V4);
+        self.builder.enter(block);
+        let Some(ports) = self.source.maps.ports else {
+            self.builder.jump(drop);
+            return;
+        };
+        let slot = i32::try_from(port.as_u32()).unwrap_or(i32::MAX);
+        self.builder.set_slot(self.frame.key, 0, slot, Width::W);
+        let args = [Arg::Map(ports), Arg::SlotAddress(self.frame.key)];
+        let index = self.registers.end;
+        let found = self.builder.call_value(Helper::MapLookupElem, &args);
+        self.builder.assign(index, found);
+        self.builder.leave_if_wide(index, JumpOp::Eq, 0, drop);
+        self.builder.load_to(index, index, 0, Width::W);
+        self.builder.leave_if(index, JumpOp::Eq, 0, drop);
+        let args = [Arg::Pinned(index), Arg::Imm(0)];
+        let code = self.builder.call_value(Helper::Redirect, &args);
+        self.builder.end(End::ReturnValue(code));
+    }
+
     /// sk_lookup: the socket of this family and protocol, else a reject.
     fn assign(&mut self, block: Block, socket: SocketId, family: Family) {
         let hit = self.outcome(Outcome::Pass, family);
@@ -136,7 +188,8 @@ impl Lowering<'_> {
     fn pass_unless_absent(&mut self, block: Block, socket: SocketId, family: Family) {
         let pass = self.outcome(Outcome::Pass, family);
         let drop = self.outcome(Outcome::Drop, family);
-        let account = self.account(drop);
+        let logged = self.logged_absent(socket, family, drop);
+        let account = self.account(logged);
         let absent = self.head_block();
         self.builder.enter(absent);
         let counter = self.builder.load_slot(self.frame.absent, 0, Width::W);
@@ -149,7 +202,7 @@ impl Lowering<'_> {
     }
 
     /// Leaves the index of the socket's slot for the packet's protocol in `key`; `none` if the policy declares none.
-    fn slot_key(&mut self, socket: SocketId, family: Family, none: Block) {
+    pub(super) fn slot_key(&mut self, socket: SocketId, family: Family, none: Block) {
         let ready = self.builder.block();
         let slots: Vec<(u8, u32)> = self.source.sockets[socket]
             .iter()
@@ -185,7 +238,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {
+    pub(super) fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {
         let Some(map) = self.source.maps.sockets else {
             return;
         };

@@ -32,8 +32,8 @@ const VLAN: [i32; 2] = [0x0081, 0xa888];
 /// More than the longest chain of headers: 14 + 8 + 40 + 6 extension headers of 2,048 bytes + 60.
 const HEADERS: i32 = 16_384;
 
-const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
-const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
+pub(super) const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
+pub(super) const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
 
 /// Where a pass of the parser leaves to.
 #[derive(Clone, Copy)]
@@ -124,6 +124,7 @@ impl Lowering<'_> {
             .load_to(registers.end, registers.context, end, Width::W);
         let v4 = self.head_block();
         let v6 = self.head_block();
+        self.tag_taken_off();
         self.need(ETHERNET, exits.short_frame);
         self.ethernet_type(0, exits, v4, v6);
         self.builder.enter(v4);
@@ -165,11 +166,13 @@ impl Lowering<'_> {
         let offset = i16::try_from(size - 2).unwrap_or(0);
         self.builder
             .load_to(kind, self.registers.network, offset, Width::H);
-        if tags == 0 {
-            self.fill_transport();
+        match tags {
+            0 => self.fill_transport(),
+            1 => self.first_tag(),
+            _ => {}
         }
         self.builder.alu(self.registers.network, AluOp::Add, size);
-        if self.source.chain.hook != Hook::Xdp {
+        if self.source.chain.hook != Hook::Xdp || self.reply.is_some() {
             self.builder
                 .set_slot(self.frame.offset, 0, ETHERNET + tags * TAG, Width::W);
         }
@@ -223,6 +226,7 @@ impl Lowering<'_> {
         self.builder
             .leave_if(total, JumpOp::Lt, registers.cursor, exits.malformed);
         self.addresses_v4();
+        self.hops_and_class_v4();
         self.fragment_v4(exits);
         self.transport_by_protocol(Family::V4, exits);
     }
@@ -326,6 +330,7 @@ impl Lowering<'_> {
         self.joined_length(40);
         self.frame_holds_packet(exits);
         self.addresses_v6();
+        self.hops_and_class_v6();
         let next = self.builder.load(registers.network, 6, Width::B);
         self.builder
             .store_slot(self.frame.protocol, 0, next, Width::B);

@@ -14,6 +14,7 @@ use crate::ir::{Block, Value};
 use crate::policy::Family;
 
 use super::Lowering;
+use super::packet::{FROM, TO};
 
 /// Which part of the program asks. Control flow only goes forward, so each part has answers of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +54,38 @@ pub(super) fn base(field: Field) -> u32 {
     }
 }
 
+/// The fields that the answer to a question looks at.
+pub(super) fn needs(field: Field) -> &'static [Field] {
+    match field {
+        Field::ToIn(_) => &TO,
+        Field::FromIn(_) => &FROM,
+        Field::Absent(_) => &[Field::Protocol],
+        Field::Entry(_) => &ENTRY,
+        Field::Socket | Field::SocketIn(_) => &LOOKED_UP,
+        _ => &[],
+    }
+}
+
+/// The fields of a live map's key.
+const ENTRY: [Field; 6] = [
+    Field::Protocol,
+    Field::To0,
+    Field::To1,
+    Field::To2,
+    Field::To3,
+    Field::ToPort,
+];
+
+/// The fields of a socket lookup's tuple.
+const LOOKED_UP: [Field; 6] = [
+    Field::Protocol,
+    Field::Fragment,
+    Field::From0,
+    Field::To0,
+    Field::FromPort,
+    Field::ToPort,
+];
+
 impl Lowering<'_> {
     /// Ends the current block with a question; the block to go on in, with the answer in its slot.
     pub(super) fn ask(&mut self, phase: Phase, family: Family, field: Field) -> Block {
@@ -87,27 +120,39 @@ impl Lowering<'_> {
 
     /// Writes the answers to everything that was asked. Called once, when every tree is written.
     pub(super) fn answer_all(&mut self) {
-        for ((_, family, field), asked) in std::mem::take(&mut self.questions.open) {
+        for ((phase, family, field), asked) in std::mem::take(&mut self.questions.open) {
             self.builder.set_origin(self.head);
             let done = self.builder.block();
-            self.answer(field, asked.entry, family, done);
+            self.answer(field, asked.entry, (phase, family), done);
             self.builder.enter(done);
             self.dispatch(&asked.askers);
         }
     }
 
     /// Writes the answer to one question from the block `entry` on: every way leaves it in its slot and goes to `done`.
-    fn answer(&mut self, field: Field, entry: Block, family: Family, done: Block) {
-        match field {
-            Field::Socket => self.find_socket(entry, family, done),
-            _ => self.no_answer(entry, done),
+    fn answer(&mut self, field: Field, entry: Block, by: (Phase, Family), done: Block) {
+        let (phase, family) = by;
+        let maps = self.source.maps;
+        match (field, maps.interfaces, maps.namespaces) {
+            (Field::Interface, Some(map), _) => self.find_interface(map, entry, done),
+            (Field::ToIn(set), ..) => self.find_member(set, TO, entry, family, done),
+            (Field::FromIn(set), ..) => self.find_member(set, FROM, entry, family, done),
+            (Field::Fits(rule), ..) => self.ask_meter(phase, rule, entry, family, done),
+            (Field::Absent(socket), ..) => self.find_absent(socket, entry, family, done),
+            (Field::Entry(map), ..) => self.find_entry(map, entry, family, done),
+            (Field::Socket, ..) => self.find_socket(None, entry, family, done),
+            (Field::SocketIn(netns), _, Some(map)) => {
+                self.find_socket(Some((map, netns)), entry, family, done);
+            }
+            _ => self.no_answer(field, entry, done),
         }
     }
 
-    /// Placement keeps a question out of chains of hooks that have no answer.
-    fn no_answer(&mut self, entry: Block, done: Block) {
+    /// Placement keeps a question out of chains of hooks that have no answer; it would be 0.
+    pub(super) fn no_answer(&mut self, field: Field, entry: Block, done: Block) {
+        let zero = i32::try_from(base(field)).unwrap_or(0);
         self.builder.enter(entry);
-        self.builder.set_slot(self.frame.answer, 0, 1, Width::W);
+        self.builder.set_slot(self.frame.answer, 0, zero, Width::W);
         self.builder.jump(done);
     }
 

@@ -9,8 +9,8 @@ use crate::hook::Hook;
 use crate::ir::{Slot, Value};
 use crate::policy::Family;
 
-use super::context::{lookup, msg};
-use super::{Lowering, frame};
+use super::context::{lookup, msg, skb};
+use super::{Lowering, frame, header};
 
 /// Where a field stands, and how it is turned into a number in host order.
 struct Place {
@@ -30,14 +30,33 @@ impl Lowering<'_> {
     /// Loads a field into `dst`, in host order. A field that the hook cannot read never gets here: placement has kept
     /// it out of the chain; it would read as 0.
     pub(super) fn read(&mut self, dst: Value, field: Field, family: Family) {
+        let swap = self.load_field(dst, field, family);
+        if swap != 0 {
+            self.builder.from_network(dst, swap);
+        }
+        let above = match field {
+            Field::Fragment => frame::WHOLE,
+            Field::Vlan => header::UNTAGGED,
+            _ => return,
+        };
+        self.builder.alu(dst, AluOp::Sub, above);
+    }
+
+    /// Loads a word of an address into `dst` as it stands in memory, in network order.
+    pub(super) fn read_raw(&mut self, dst: Value, field: Field, family: Family) {
+        self.load_field(dst, field, family);
+    }
+
+    /// Loads what stands for a field; gives the bits that are to be swapped from network order.
+    fn load_field(&mut self, dst: Value, field: Field, family: Family) -> i32 {
         let place = match self.source.chain.hook {
-            Hook::Xdp | Hook::TcIn | Hook::TcOut => self.on_stack(field),
+            Hook::Xdp | Hook::TcIn | Hook::TcOut => self.in_packet(field),
             Hook::SkLookup => in_lookup(field, family),
             Hook::SkMsg => in_message(field, family),
         };
         let Some(place) = place else {
             self.builder.set(dst, 0);
-            return;
+            return 0;
         };
         match place.base {
             Base::Stack(slot) => {
@@ -49,12 +68,22 @@ impl Lowering<'_> {
                     .load_to(dst, self.registers.context, place.offset, place.width)
             }
         }
-        if place.swap != 0 {
-            self.builder.from_network(dst, place.swap);
-        }
-        if field == Field::Fragment {
-            self.builder.alu(dst, AluOp::Sub, frame::WHOLE);
-        }
+        place.swap
+    }
+
+    /// On the stack, but for the mark, which the context of TC holds: it is read before any rule sets it.
+    fn in_packet(&self, field: Field) -> Option<Place> {
+        let byte = match field {
+            Field::Mark0 => 3,
+            Field::Mark1 => 2,
+            Field::Mark2 => 1,
+            Field::Mark3 => 0,
+            _ => return self.on_stack(field),
+        };
+        let marked = self.source.chain.hook != Hook::Xdp;
+        marked
+            .then(|| context(skb::MARK + byte, Width::B, 0))
+            .flatten()
     }
 
     fn on_stack(&self, field: Field) -> Option<Place> {
@@ -67,6 +96,9 @@ impl Lowering<'_> {
             Field::Icmp => (frame.icmp, 0, Width::H, 16),
             Field::TcpFlags => (frame.flags, 0, Width::B, 0),
             Field::Length => (frame.length, 0, Width::W, 0),
+            Field::Ttl => (frame.ttl, 0, Width::B, 0),
+            Field::Dscp => (frame.dscp, 0, Width::B, 0),
+            Field::Vlan => (frame.vlan, 0, Width::H, 0),
             Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
                 (frame.from, 4 * word(field), Width::W, 32)
             }

@@ -3,12 +3,13 @@
 //! The lookup uses `bpf_skc_lookup_tcp`, which also finds TIME_WAIT and unfinished handshakes, and `bpf_sk_lookup_udp`.
 //! Both see sockets that an sk_lookup program steers to.
 
+use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::event::SocketAnswer;
 use crate::hook::Hook;
-use crate::ir::{Block, End, SocketRegion};
-use crate::policy::Family;
+use crate::ir::{Block, End, Slot, SocketRegion};
+use crate::policy::{Family, NetnsId};
 
 use super::{Lowering, frame};
 
@@ -20,8 +21,15 @@ const LISTEN: i32 = 10;
 const NEW_SYN_RECV: i32 = 12;
 
 impl Lowering<'_> {
-    /// Writes the lookup from the block `entry` on; every way ends in `done`, with the answer in its slot.
-    pub(super) fn find_socket(&mut self, entry: Block, family: Family, done: Block) {
+    /// Writes the lookup from the block `entry` on; every way ends in `done`, with the answer in its slot. It looks in
+    /// the namespace `elsewhere` (with the map that knows the ids of namespaces), else in the interface's own.
+    pub(super) fn find_socket(
+        &mut self,
+        elsewhere: Option<(MapId, NetnsId)>,
+        entry: Block,
+        family: Family,
+        done: Block,
+    ) {
         let [none, listening, established] = [
             SocketAnswer::None,
             SocketAnswer::Listening,
@@ -36,6 +44,10 @@ impl Lowering<'_> {
             block
         });
         self.builder.enter(entry);
+        let netns = elsewhere.map(|(map, netns)| {
+            self.namespace(map, netns, none);
+            self.frame.netns
+        });
         let part = self.builder.load_slot(self.frame.part, 0, Width::B);
         self.builder.leave_if(part, JumpOp::Eq, frame::LATER, none);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
@@ -43,14 +55,14 @@ impl Lowering<'_> {
         self.builder.leave_if(protocol, JumpOp::Eq, 17, udp);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
         self.builder.leave_if(protocol, JumpOp::Ne, 6, none);
-        self.region(Helper::SkcLookupTcp, family);
+        self.region(Helper::SkcLookupTcp, netns, family);
         let state = self.builder.load_slot(self.frame.state, 0, Width::B);
         self.state_is(state, 0, none);
         self.state_is_again(LISTEN, listening);
         self.state_is_again(NEW_SYN_RECV, listening);
         self.builder.jump(established);
         self.builder.enter(udp);
-        self.region(Helper::SkLookupUdp, family);
+        self.region(Helper::SkLookupUdp, netns, family);
         let state = self.builder.load_slot(self.frame.state, 0, Width::B);
         self.state_is(state, 0, none);
         self.state_is_again(ESTABLISHED, established);
@@ -68,7 +80,7 @@ impl Lowering<'_> {
 
     /// Fills the tuple in packet order (for packets that leave, as their answer would come), looks up and goes on in a
     /// fresh block.
-    fn region(&mut self, helper: Helper, family: Family) {
+    fn region(&mut self, helper: Helper, netns: Option<Slot>, family: Family) {
         self.tuple(family);
         let next = self.builder.block();
         self.builder.end(End::Socket(SocketRegion {
@@ -79,6 +91,7 @@ impl Lowering<'_> {
                 Family::V4 => 12,
                 Family::V6 => 36,
             },
+            netns,
             state: self.frame.state,
             next,
         }));

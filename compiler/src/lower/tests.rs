@@ -1,5 +1,14 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
+mod headers;
+mod logs;
+mod made;
+mod members;
+mod questions;
+mod rates;
+mod reject;
+mod sent;
+
 use sockc_grammar::source::SourceMap;
 
 use crate::event::{Header, Part, Transport};
@@ -14,7 +23,13 @@ const NEXT: i32 = -1;
 fn built(text: &str) -> Built {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
-    let outcome = compile(&sources, id, "t", &Target::baseline());
+    let outcome = compile(
+        &mut sources,
+        id,
+        "t",
+        &Target::baseline(),
+        &mut crate::files::Texts::default(),
+    );
     assert!(!outcome.failed(), "{outcome:?}");
     outcome.built.unwrap()
 }

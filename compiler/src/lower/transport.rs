@@ -156,6 +156,7 @@ impl Lowering<'_> {
 
     fn tcp(&mut self, exits: Exits) {
         self.header(20, exits);
+        self.keep_cursor();
         let size = self.builder.load(self.registers.transport, 12, Width::B);
         self.builder.alu(size, AluOp::And, 0xf0);
         self.builder.alu(size, AluOp::Rsh, 2);

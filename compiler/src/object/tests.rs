@@ -1,5 +1,8 @@
 //! Tests of writing and reading together.
 
+mod broken;
+mod changed;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use cranelift_entity::PrimaryMap;
@@ -9,7 +12,6 @@ use crate::artifact::*;
 use crate::bpf::asm::load_map_value;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::Register;
-use crate::packet::random::Rng;
 
 fn insn(opcode: u8, dst: u8, imm: i32) -> Insn {
     Insn {
@@ -220,25 +222,6 @@ fn blocks_of_namespaces_travel_as_objects() {
 }
 
 #[test]
-fn an_object_with_blocks_in_blocks_is_damaged() {
-    let mut bytes = write(&with_namespaces()).unwrap();
-    let inner = write(&small()).unwrap();
-    let at = bytes
-        .windows(inner.len())
-        .position(|window| window == inner)
-        .unwrap();
-    let name = b".sockc.manifest";
-    let within = inner
-        .windows(name.len())
-        .position(|window| window == name)
-        .unwrap();
-    // As long as the name that it takes the place of.
-    bytes[at + within..][..name.len()].copy_from_slice(b".sockc.netns.xx");
-    let error = read(&bytes).unwrap_err().to_string();
-    assert!(error.contains("namespaces of its own"), "{error}");
-}
-
-#[test]
 fn nothing_is_read_from_nothing() {
     let mut empty = artifact();
     empty.programs.clear();
@@ -270,31 +253,6 @@ fn far_columns_and_lines_are_cut() {
     assert_eq!((found.line, found.column), ((1 << 22) - 1, 1023));
 }
 
-#[test]
-fn a_file_cut_anywhere_is_cut_short() {
-    let bytes = write(&artifact()).unwrap();
-    for length in 0..bytes.len() {
-        let cut = &bytes[..length];
-        assert_eq!(read(cut), Err(ObjectError::CutShort), "{length}");
-        assert_eq!(read_manifest(cut), Err(ObjectError::CutShort), "{length}");
-    }
-}
-
-#[test]
-fn no_changed_byte_panics() {
-    let bytes = write(&artifact()).unwrap();
-    let mut refused = 0;
-    for at in 0..bytes.len() {
-        for change in [1, 0x80, 0xff] {
-            let mut changed = bytes.clone();
-            changed[at] ^= change;
-            refused += usize::from(read(&changed).is_err());
-            let _ = read_manifest(&changed);
-        }
-    }
-    assert!(refused > bytes.len() / 4, "only {refused} were refused");
-}
-
 /// A table that is small enough to change everything around it often.
 fn small() -> Artifact {
     let mut artifact = artifact();
@@ -307,31 +265,6 @@ fn small() -> Artifact {
         relocation.map = MapId::from_u32(map);
     }
     artifact
-}
-
-#[test]
-fn what_is_read_from_changed_bytes_is_sound() {
-    let mut artifact = small();
-    artifact.netns = vec![("blue".to_owned(), small())];
-    let bytes = write(&artifact).unwrap();
-    assert_eq!(read(&bytes).unwrap(), artifact);
-    let mut rng = Rng::new(3);
-    let mut taken = 0;
-    for _ in 0..50_000 {
-        let mut changed = bytes.clone();
-        for _ in 0..=rng.below(4) {
-            let at = rng.below(changed.len());
-            let end = (at + [1, 2, 4, 8][rng.below(4)]).min(changed.len());
-            let value = [0, 0xff, 0x80, rng.byte()][rng.below(4)];
-            changed[at..end].fill(value);
-        }
-        if let Ok(artifact) = read(&changed) {
-            taken += 1;
-            // What is given keeps the rules of what may be written.
-            write(&artifact).unwrap();
-        }
-    }
-    assert!(taken > 1_000, "only {taken} were read");
 }
 
 #[test]
@@ -397,78 +330,5 @@ fn every_refusal_says_what_to_do() {
     for (error, what, remedy) in cases {
         let text = error.to_string();
         assert!(text.contains(what) && text.contains(remedy), "{text}");
-    }
-}
-
-/// The error of writing the artifact after a change.
-fn refusal(change: impl FnOnce(&mut Artifact)) -> String {
-    let mut artifact = artifact();
-    change(&mut artifact);
-    write(&artifact).unwrap_err().to_string()
-}
-
-/// A change that breaks an artifact, and words of the refusal.
-type Break = (fn(&mut Artifact), &'static str);
-
-#[test]
-fn broken_artifacts_are_refused() {
-    let cases: [Break; 22] = [
-        (|a| a.programs[0].name = "xdp".into(), "that of a section"),
-        (|a| a.programs[0].name = "counters".into(), "used twice"),
-        (|a| a.programs[0].name = "tc-in".into(), "not an identifier"),
-        (|a| a.programs[0].name = "1in".into(), "not an identifier"),
-        (
-            |a| a.maps[MapId::from_u32(0)].name = "sixteen_bytes_xx".into(),
-            "longer than 15",
-        ),
-        (|a| a.programs[0].insns.truncate(1), "half a 64-bit"),
-        (|a| a.programs[0].relocations[0].insn = 2, "not at a 64-bit"),
-        (
-            |a| a.programs[0].relocations[0].map = MapId::from_u32(99),
-            "does not exist",
-        ),
-        (|a| a.programs[0].lines[0].insn = 2, "not at the first"),
-        (|a| a.programs[0].lines[1].insn = 1, "not at an instruction"),
-        (|a| a.programs[0].lines[1].insn = 0, "do not increase"),
-        (|a| a.maps[MapId::from_u32(0)].value_size = 0, "no bytes"),
-        (
-            |a| a.netns = vec![(String::new(), small())],
-            "cannot be named",
-        ),
-        (
-            |a| a.netns = vec![("a".to_owned(), with_namespaces())],
-            "of its own",
-        ),
-        (|a| a.maps[MapId::from_u32(7)].flags = 0, "NO_PREALLOC"),
-        (
-            |a| a.maps[MapId::from_u32(7)].key_size = 4,
-            "no key of a trie",
-        ),
-        (|a| a.maps[MapId::from_u32(9)].key_size = 4, "with keys"),
-        (
-            |a| a.maps[MapId::from_u32(9)].max_entries = 5000,
-            "power of two",
-        ),
-        (
-            |a| a.maps[MapId::from_u32(TABLE)].flags = 0,
-            "read-only array",
-        ),
-        (
-            |a| a.maps[MapId::from_u32(TABLE)].data = Some(Vec::new()),
-            "1 byte to 4 MiB",
-        ),
-        (
-            |a| a.programs[6].relocations[0].value_offset = Some(100),
-            "leads elsewhere",
-        ),
-        (
-            |a| a.programs[6].relocations[2].value_offset = Some(0),
-            "of the wrong kind",
-        ),
-    ];
-    for (change, words) in cases {
-        let refusal = refusal(change);
-        assert!(refusal.contains(words), "{refusal}");
-        assert!(refusal.ends_with("a bug in sockc"), "{refusal}");
     }
 }

@@ -21,7 +21,7 @@ pub struct Frame {
     ip_options: usize,
     extensions: Vec<Extension>,
     tcp_options: usize,
-    ttl: u8,
+    ecn: u8,
     sequence: (u32, u32),
     payload: Vec<u8>,
     padding: usize,
@@ -35,6 +35,21 @@ pub struct Tag {
     pub kind: u16,
     /// Priority and number.
     pub control: u16,
+}
+
+impl Tag {
+    /// An ordinary tag with this number and no priority.
+    fn numbered(number: u16) -> Self {
+        Self {
+            kind: ETH_P_8021Q,
+            control: number,
+        }
+    }
+
+    /// The number without the priority.
+    fn number(self) -> u16 {
+        self.control & 0x0fff
+    }
 }
 
 /// An IPv6 extension header.
@@ -68,19 +83,19 @@ pub struct Broken {
 }
 
 impl Frame {
-    /// A frame with this header. A length below the headers' own stays in the length field, which makes the packet
+    /// A frame with this header, in a VLAN tag if it names one; its mark is no part of a frame. A length below the headers' own stays in the length field, which makes the packet
     /// malformed; above, the packet is filled with zeros.
     #[must_use]
     pub fn new(header: Header) -> Self {
         Self {
-            header,
             source: [2, 0, 0, 0, 0, 1],
             destination: [2, 0, 0, 0, 0, 2],
-            tags: Vec::new(),
+            tags: header.vlan.map(Tag::numbered).into_iter().collect(),
+            header,
             ip_options: 0,
             extensions: Vec::new(),
             tcp_options: 0,
-            ttl: 64,
+            ecn: 0,
             sequence: (1, 0),
             payload: Vec::new(),
             padding: 0,
@@ -98,6 +113,7 @@ impl Frame {
     /// One more VLAN tag, inside those before it.
     #[must_use]
     pub fn tag(mut self, tag: Tag) -> Self {
+        self.header.vlan = self.header.vlan.or(Some(tag.number()));
         self.tags.push(tag);
         self
     }
@@ -105,10 +121,7 @@ impl Frame {
     /// One more VLAN tag with this number.
     #[must_use]
     pub fn vlan(self, number: u16) -> Self {
-        self.tag(Tag {
-            kind: ETH_P_8021Q,
-            control: number,
-        })
+        self.tag(Tag::numbered(number))
     }
 
     /// This many words (at most 10) of IPv4 options, all "no operation".
@@ -135,7 +148,14 @@ impl Frame {
     /// Time to live, or hop limit.
     #[must_use]
     pub fn ttl(mut self, ttl: u8) -> Self {
-        self.ttl = ttl;
+        self.header.ttl = ttl;
+        self
+    }
+
+    /// The two bits of explicit congestion notification, 0 to 3, beside the DSCP value.
+    #[must_use]
+    pub fn ecn(mut self, bits: u8) -> Self {
+        self.ecn = bits & 3;
         self
     }
 

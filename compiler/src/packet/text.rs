@@ -1,7 +1,7 @@
 //! Packets in the words of the command line (language section 8), both ways.
 //!
-//! Takes a packet and gives its shortest text; takes the syntax tree of such a text and gives the packet. What the text
-//! leaves out has its plain value, and what has its plain value is left out.
+//! Takes a packet and what is around it, and gives its shortest text; takes the syntax tree of such a text and gives
+//! what it describes. What the text leaves out has its plain value, and what has its plain value is left out.
 //!
 //! Choices where the language is silent:
 //! - `icmp` and `icmp6` without a type are echo requests, a type without a code has code 0.
@@ -9,29 +9,58 @@
 //!   neither is written like a later one: no rule can tell them apart.
 //! - An address may be written as a prefix of its whole length.
 //! - A write (`send`) belongs to the one declared group if none is named.
+//! - `@banned { … }` says everything that is in the live set, in place of what it starts with.
+//! - A socket state with `in netns` behind it says what is found there; without, in the interface's own namespace. Both
+//!   may be said of one packet.
 
 mod case;
 pub mod codes;
 mod endpoint;
+mod interface;
+mod members;
 mod read;
 mod with;
+mod world;
 mod write;
 
 use crate::event::{Event, SocketAnswer};
-use crate::policy::SocketId;
+use crate::policy::{AddressSet, NetnsId, SetId, SocketId};
 
+pub use interface::class_of;
 pub use read::read;
+pub use world::DescribedWorld;
 pub use write::{describe, describe_case};
 
-/// What a text describes.
+/// What a text describes: an event, and what the machine around the policy says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {
     /// The packet or write.
     pub event: Event,
     /// The socket that the lookup finds.
     pub socket: SocketAnswer,
-    /// The named sockets that are not there; all others are.
+    /// The sockets that the lookups in other namespaces find, by namespace, each once; none where nothing is said.
+    pub elsewhere: Vec<(NetnsId, SocketAnswer)>,
+    /// The named sockets that are not there, each once; all others are.
     pub absent: Vec<SocketId>,
+    /// What is in live sets, by set, each once; the others hold what they start with.
+    pub members: Vec<(SetId, AddressSet)>,
+    /// Whether no rate has tokens left; else every one has.
+    pub rate_exceeded: bool,
+}
+
+impl Described {
+    /// An event in plain surroundings but for the socket that is found.
+    #[must_use]
+    pub fn plain(event: Event, socket: SocketAnswer) -> Self {
+        Self {
+            event,
+            socket,
+            elsewhere: Vec::new(),
+            absent: Vec::new(),
+            members: Vec::new(),
+            rate_exceeded: false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use sockc_grammar::source::SourceMap;
 use super::live;
 use super::{DIRECTIONS, bare, direction_name, suffixed};
 use crate::artifact::{
-    Attach, AttachPoint, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot,
-    SlotOrigin, SocketSlots,
+    Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SlotOrigin,
+    SocketSlots,
 };
 use crate::hook::Hook;
-use crate::lower::{self, CounterSlots};
+use crate::lower::{self, CounterSlots, Maps};
 use crate::place::Chain;
 use crate::policy::{
     DefaultVerdict, Direction, Family, GroupId, Listen, Policy, Socket, SocketOrigin,
@@ -38,10 +38,14 @@ impl Slots {
     /// Gives out slots: rules in source order, defaults, malformed packets, groups.
     #[must_use]
     pub fn new(policy: &Policy, chains: &[Chain]) -> Self {
-        let mut counters: Vec<Counter> = policy.rules.values().map(rule_counter).collect();
+        let mut counters = Vec::new();
         let mut rules = SecondaryMap::new();
-        for (number, rule) in (0u32..).zip(policy.rules.keys()) {
-            rules[rule] = number;
+        for (id, rule) in &policy.rules {
+            // What a redirect by a map became counts as one rule.
+            rules[id] = match rule.head.filter(|head| *head != id) {
+                Some(head) => rules[head],
+                None => push(&mut counters, rule_counter(rule)),
+            };
         }
         let mut directions = Vec::new();
         for direction in DIRECTIONS {
@@ -186,13 +190,13 @@ pub(super) fn manifest(
     sources: &SourceMap,
     slots: &Slots,
     programs: Vec<Attach>,
+    maps: &Maps,
     groups: &[GroupId],
     target: &Target,
 ) -> Manifest {
-    // Where nothing is steered there is no map of sockets, and nothing that would need them.
-    let steers = programs
-        .iter()
-        .any(|attach| attach.point == AttachPoint::SkLookup);
+    // Where nothing is steered there is no map of sockets, and nothing that would need them. Live maps name sockets by
+    // their place in the list.
+    let steers = maps.sockets.is_some() || !policy.live_maps.is_empty();
     Manifest {
         version: MANIFEST_VERSION,
         policy: policy.name.clone(),

@@ -1,9 +1,16 @@
 use super::*;
+use crate::files::Texts;
 
 fn compiled(text: &str) -> Outcome {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
-    compile(&sources, id, "t", &Target::baseline())
+    compile(
+        &mut sources,
+        id,
+        "t",
+        &Target::baseline(),
+        &mut Texts::default(),
+    )
 }
 
 fn codes(outcome: &Outcome) -> Vec<&'static str> {

@@ -132,6 +132,22 @@ impl AddressSet {
         }
     }
 
+    /// These addresses.
+    #[must_use]
+    pub fn of(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for address in addresses {
+            match address {
+                IpAddr::V4(one) => v4.push((one.to_bits(), one.to_bits())),
+                IpAddr::V6(one) => v6.push((one.to_bits(), one.to_bits())),
+            }
+        }
+        Self {
+            v4: RangeSet::from_ranges(v4),
+            v6: RangeSet::from_ranges(v6),
+        }
+    }
+
     /// Whether the address is in it.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

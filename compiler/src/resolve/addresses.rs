@@ -60,91 +60,105 @@ impl Gathered {
         }
         match &address.value {
             Address::Any => self.add_set(&AddressSet::any()),
-            Address::Prefix { address, length } => {
-                self.add_prefix(*address, *length, span, report)?;
+            Address::Prefix {
+                address,
+                length: None,
+            } => self.add_range((*address, *address)),
+            Address::Prefix {
+                address,
+                length: Some(length),
+            } => self.add_range(checked(prefix(*address, *length, span), report)?),
+            Address::Range(low, high) => {
+                self.add_range(checked(range(*low, *high, span), report)?);
             }
-            Address::Range(low, high) => self.add_range(*low, *high, span, report)?,
             Address::Set(name) => self.add_set(sets.addresses(name, report)?),
         }
         self.elements += 1;
         Some(())
     }
 
-    fn add_prefix(
-        &mut self,
-        address: IpAddr,
-        length: Option<u64>,
-        span: Span,
-        report: &mut Report,
-    ) -> Option<()> {
-        let (longest, family) = match address {
-            IpAddr::V4(_) => (32, "IPv4"),
-            IpAddr::V6(_) => (128, "IPv6"),
-        };
-        let length = length.unwrap_or(longest);
-        let Some(host_bits) = longest
-            .checked_sub(length)
-            .and_then(|bits| u32::try_from(bits).ok())
-        else {
-            report.error(
-                codes::PREFIX_TOO_LONG,
-                format!("the prefix length {length} is too long"),
-                span,
-                format!("an {family} prefix has at most {longest} bits"),
-                format!("write `{address}/{longest}`, or a shorter length"),
-            );
-            return None;
-        };
-        let (low, high) = covered(address, host_bits);
-        if low != address {
-            report.error(
-                codes::HOST_BITS,
-                format!("the prefix `{address}/{length}` has host bits set"),
-                span,
-                format!("bits after the first {length} are not zero"),
-                format!(
-                    "write `{low}/{length}` for the network, or `{address}` for the one address"
-                ),
-            );
-            return None;
-        }
-        self.add_range(low, high, span, report)
-    }
-
-    fn add_range(
-        &mut self,
-        low: IpAddr,
-        high: IpAddr,
-        span: Span,
-        report: &mut Report,
-    ) -> Option<()> {
-        let range = format!("`{low}-{high}`");
+    fn add_range(&mut self, (low, high): (IpAddr, IpAddr)) {
         match (low, high) {
-            (IpAddr::V4(low), IpAddr::V4(high)) if low <= high => {
+            (IpAddr::V4(low), IpAddr::V4(high)) => {
                 self.v4
                     .push((self.elements, (low.to_bits(), high.to_bits())));
             }
-            (IpAddr::V6(low), IpAddr::V6(high)) if low <= high => {
+            (IpAddr::V6(low), IpAddr::V6(high)) => {
                 self.v6
                     .push((self.elements, (low.to_bits(), high.to_bits())));
             }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-                report.error(
-                    codes::MIXED_FAMILIES,
-                    format!("the range {range} goes from one family to the other"),
-                    span,
-                    "one end is IPv4, the other IPv6",
-                    "write one range for each family; a set holds both",
-                );
-                return None;
-            }
-            _ => {
-                report.push(reversed(&range, format!("{high}-{low}"), span));
-                return None;
-            }
+            // `range` and `prefix` give ends of one family.
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
         }
-        Some(())
     }
+}
+
+/// What is reported unless it is wrong.
+fn checked<T>(found: Result<T, Box<Diagnostic>>, report: &mut Report) -> Option<T> {
+    found.map_err(|wrong| report.push(*wrong)).ok()
+}
+
+/// The first and the last address of a prefix, or what is wrong with it.
+pub(crate) fn prefix(
+    address: IpAddr,
+    length: u64,
+    span: Span,
+) -> Result<(IpAddr, IpAddr), Box<Diagnostic>> {
+    let (longest, family) = match address {
+        IpAddr::V4(_) => (32u64, "IPv4"),
+        IpAddr::V6(_) => (128, "IPv6"),
+    };
+    let host_bits = longest
+        .checked_sub(length)
+        .and_then(|bits| u32::try_from(bits).ok());
+    let Some(host_bits) = host_bits else {
+        let error = Diagnostic::error(
+            codes::PREFIX_TOO_LONG,
+            format!("the prefix length {length} is too long"),
+            span,
+            format!("an {family} prefix has at most {longest} bits"),
+        );
+        return Err(Box::new(
+            error.help(format!("write `{address}/{longest}`, or a shorter length")),
+        ));
+    };
+    let (low, high) = covered(address, host_bits);
+    if low != address {
+        let error = Diagnostic::error(
+            codes::HOST_BITS,
+            format!("the prefix `{address}/{length}` has host bits set"),
+            span,
+            format!("bits after the first {length} are not zero"),
+        );
+        return Err(Box::new(error.help(format!(
+            "write `{low}/{length}` for the network, or `{address}` for the one address"
+        ))));
+    }
+    Ok((low, high))
+}
+
+/// A range of addresses of one family, or what is wrong with it.
+pub(crate) fn range(
+    low: IpAddr,
+    high: IpAddr,
+    span: Span,
+) -> Result<(IpAddr, IpAddr), Box<Diagnostic>> {
+    if low.is_ipv4() != high.is_ipv4() {
+        let error = Diagnostic::error(
+            codes::MIXED_FAMILIES,
+            format!("the range `{low}-{high}` goes from one family to the other"),
+            span,
+            "one end is IPv4, the other IPv6",
+        );
+        return Err(Box::new(
+            error.help("write one range for each family; a set holds both"),
+        ));
+    }
+    if low > high {
+        let shown = format!("`{low}-{high}`");
+        return Err(Box::new(reversed(&shown, format!("{high}-{low}"), span)));
+    }
+    Ok((low, high))
 }
 
 /// A range whose end lies before its start.
@@ -190,8 +204,24 @@ fn mapped_address(v4: &str, span: Span) -> Diagnostic {
     .help(format!("write `{v4}`"))
 }
 
+/// The warning for a list of which so many elements match no IPv4 packet, though they look so.
+pub(crate) fn mapped_list(count: u64, first: Span) -> Diagnostic {
+    let message = if count == 1 {
+        "an IPv4-mapped address in this list matches no IPv4 packet".to_owned()
+    } else {
+        format!("{count} IPv4-mapped addresses in this list match no IPv4 packet")
+    };
+    Diagnostic::warning(
+        codes::MATCHES_NOTHING,
+        message,
+        first,
+        "programs see IPv4 so; packets carry the IPv4 address itself",
+    )
+    .help("write the IPv4 addresses themselves")
+}
+
 /// The first and the last address of the prefix that `address` lies in, `host_bits` being at most its family's width.
-fn covered(address: IpAddr, host_bits: u32) -> (IpAddr, IpAddr) {
+pub(crate) fn covered(address: IpAddr, host_bits: u32) -> (IpAddr, IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             let mask = 1u32.checked_shl(host_bits).map_or(u32::MAX, |bit| bit - 1);

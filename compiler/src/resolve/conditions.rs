@@ -7,6 +7,7 @@ use sockc_grammar::source::Spanned;
 
 use super::codes;
 use super::declared::Declared;
+use super::kernel_names;
 use super::numbers::{self, Checked, compared};
 use super::report::Report;
 use crate::policy::{Condition, NetnsId, SocketId, SocketTest};
@@ -74,7 +75,7 @@ impl Names<'_> {
         let netns = match netns {
             None => None,
             Some(name) => {
-                report.checked(netns_name(name))?;
+                report.checked(kernel_names::netns(name))?;
                 Some(self.namespace(&name.value))
             }
         };
@@ -94,29 +95,6 @@ impl Names<'_> {
         let socket = self.sockets.look_up(&name.value, name.span, report)?;
         socket.map(Condition::SockAbsent)
     }
-}
-
-/// A network namespace as `ip netns` names it: a file name.
-pub(crate) fn netns_name(name: &Spanned<String>) -> Checked<()> {
-    let wrong = match name.value.as_str() {
-        "" => "empty",
-        "." | ".." => "the name of a folder",
-        other if other.contains(['/', '\0']) => "holds a `/` or a NUL byte",
-        other if other.len() > 255 => "longer than 255 bytes",
-        _ => return Ok(()),
-    };
-    let found = Diagnostic::error(
-        codes::NETNS_NAME,
-        format!(
-            "no network namespace can be called `{}`",
-            name.value.escape_debug()
-        ),
-        name.span,
-        wrong,
-    );
-    Err(Box::new(found.help(
-        "write the name that `ip netns` shows, such as \"blue\"",
-    )))
 }
 
 /// A mark is compared where the mask has its bits; without a mask everywhere.

@@ -11,6 +11,7 @@ use super::report::Report;
 use crate::names::nearest;
 
 /// Declared names and what they stand for.
+#[derive(Clone)]
 pub(super) struct Declared<T> {
     kind: &'static str,
     names: BTreeMap<String, (Span, T)>,

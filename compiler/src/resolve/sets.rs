@@ -1,7 +1,9 @@
 //! Sets: of addresses with their arithmetic, of ports; every set once, in the order of their dependence.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use cranelift_entity::PrimaryMap;
 use sockc_grammar::ast::{
     Address, MapDecl, Name, PortItem, SetDecl, SetOperator, SetTerm, SetValue,
 };
@@ -9,20 +11,38 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::addresses::Gathered;
+use super::codes;
 use super::declared::Declared;
+use super::live::live_set;
+use super::mentions::Mentions;
 use super::overlaps::{self, overlaps};
+use super::places::Places;
 use super::ports::port_parts;
 use super::report::Report;
-use super::{codes, pending};
-use crate::policy::AddressSet;
+use crate::policy::{AddressSet, Addresses, Set, SetId, SetKind};
 use crate::ranges::RangeSet;
+use crate::reading::{List, Lists};
+
+/// A constant set of more ranges than this is asked as one question.
+const LARGE: usize = 64;
 
 /// What the name of a set stands for.
+#[derive(Clone)]
 enum Meaning<'a> {
     /// Declared, and not looked at yet.
     Unread(&'a SetDecl),
-    Addresses(AddressSet),
+    Addresses {
+        addresses: Rc<AddressSet>,
+        /// Its number, if it is large and rules name it.
+        id: Option<SetId>,
+    },
     Ports(RangeSet<u16>),
+    Live {
+        kind: SetKind,
+        id: Option<SetId>,
+    },
+    /// A map, live or not.
+    Map,
     /// Something is wrong with it, which has been reported: its uses are silent.
     Refused,
 }
@@ -30,16 +50,47 @@ enum Meaning<'a> {
 /// The sets of a policy; maps share their space of names.
 pub(super) struct Sets<'a> {
     declared: Declared<Meaning<'a>>,
+    /// Those that this policy declares.
     order: Vec<&'a SetDecl>,
+    /// Those that the policy around it declares.
+    inherited: Vec<&'a SetDecl>,
+    lists: &'a Lists,
 }
 
 impl<'a> Sets<'a> {
-    /// No sets yet.
-    pub(super) fn new() -> Self {
+    /// No sets yet; the lists are those that sets may name.
+    pub(super) fn new(lists: &'a Lists) -> Self {
         Self {
             declared: Declared::new("set"),
             order: Vec::new(),
+            inherited: Vec::new(),
+            lists,
         }
+    }
+
+    /// The same names for a policy inside this one, which numbers those that it uses itself.
+    pub(super) fn inherited(&self) -> Self {
+        let mut inherited = Self {
+            declared: self.declared.clone(),
+            order: Vec::new(),
+            inherited: self.order.iter().chain(&self.inherited).copied().collect(),
+            lists: self.lists,
+        };
+        for decl in &inherited.inherited {
+            let meaning = match self.declared.get(&decl.name.value) {
+                Some(Meaning::Live { kind, .. }) => Meaning::Live {
+                    kind: kind.clone(),
+                    id: None,
+                },
+                Some(Meaning::Addresses { addresses, .. }) => Meaning::Addresses {
+                    addresses: Rc::clone(addresses),
+                    id: None,
+                },
+                _ => continue,
+            };
+            inherited.declared.set(&decl.name.value, meaning);
+        }
+        inherited
     }
 
     /// Declares a set.
@@ -52,26 +103,67 @@ impl<'a> Sets<'a> {
         }
     }
 
-    /// Takes the name of a map, which has no meaning yet.
-    pub(super) fn declare_map(&mut self, map: &MapDecl, report: &mut Report) {
-        self.declared.declare(&map.name, Meaning::Refused, report);
+    /// Takes the name of a map; says whether it was free.
+    pub(super) fn declare_map(&mut self, map: &MapDecl, report: &mut Report) -> bool {
+        self.declared.declare(&map.name, Meaning::Map, report)
     }
 
-    /// The addresses of `@name`; reports an unknown name and a set of ports.
+    /// The addresses of `@name` for the arithmetic of sets; reports a name that stands for something else.
     pub(super) fn addresses(&self, name: &Name, report: &mut Report) -> Option<&AddressSet> {
         match self.declared.look_up(&name.value, name.span, report)? {
-            Meaning::Addresses(set) => Some(set),
-            Meaning::Ports(_) => {
+            Meaning::Addresses { addresses, .. } => Some(addresses),
+            Meaning::Live { .. } => {
                 report.error(
-                    codes::SET_OF_PORTS,
-                    format!("`@{}` is a set of ports", name.value),
+                    codes::LIVE_ARITHMETIC,
+                    format!("`@{}` is a live set", name.value),
                     name.span,
-                    "addresses are needed here",
-                    format!("write `port @{0}`, or `any:@{0}`", name.value),
+                    "what is in it changes while running, so no other set can be made of it",
+                    "name both sets in the rules that need both",
                 );
                 None
             }
-            Meaning::Refused | Meaning::Unread(_) => None,
+            other => {
+                no_addresses(name, other, report);
+                None
+            }
+        }
+    }
+
+    /// The addresses of `@name` as an endpoint; reports a name that stands for something else.
+    pub(super) fn endpoint(&self, name: &Name, report: &mut Report) -> Option<Addresses> {
+        match self.declared.look_up(&name.value, name.span, report)? {
+            Meaning::Addresses { id: Some(id), .. } | Meaning::Live { id: Some(id), .. } => {
+                Some(Addresses::Set(*id))
+            }
+            Meaning::Addresses {
+                addresses,
+                id: None,
+            } => Some(AddressSet::clone(addresses).into()),
+            other => {
+                no_addresses(name, other, report);
+                None
+            }
+        }
+    }
+
+    /// The number of the live set `@name`; reports a name that stands for something else.
+    pub(super) fn live(&self, name: &Name, report: &mut Report) -> Option<SetId> {
+        match self.declared.look_up(&name.value, name.span, report)? {
+            Meaning::Live { id, .. } => *id,
+            Meaning::Addresses { .. } => {
+                report.error(
+                    codes::NOT_A_SET,
+                    format!("`@{}` is not a live set", name.value),
+                    name.span,
+                    "what is in it never changes",
+                    "leave it out, or name a live set",
+                );
+                None
+            }
+            other => {
+                no_addresses(name, other, report);
+                None
+            }
         }
     }
 
@@ -79,7 +171,7 @@ impl<'a> Sets<'a> {
     pub(super) fn ports(&self, name: &Name, report: &mut Report) -> Option<&RangeSet<u16>> {
         match self.declared.look_up(&name.value, name.span, report)? {
             Meaning::Ports(set) => Some(set),
-            Meaning::Addresses(_) => {
+            Meaning::Addresses { .. } | Meaning::Live { .. } => {
                 report.error(
                     codes::SET_OF_ADDRESSES,
                     format!("`@{}` is a set of addresses", name.value),
@@ -89,7 +181,70 @@ impl<'a> Sets<'a> {
                 );
                 None
             }
+            Meaning::Map => {
+                report.push(is_a_map(name));
+                None
+            }
             Meaning::Refused | Meaning::Unread(_) => None,
+        }
+    }
+
+    /// Whether `@name` is a map; reports a name that stands for something else.
+    pub(super) fn is_map(&self, name: &Name, report: &mut Report) -> Option<()> {
+        match self.declared.look_up(&name.value, name.span, report)? {
+            Meaning::Map => Some(()),
+            Meaning::Refused => None,
+            _ => {
+                report.error(
+                    codes::NOT_A_SET,
+                    format!("`@{}` is a set", name.value),
+                    name.span,
+                    "a map is needed here",
+                    format!(
+                        "declare `map {} = {{ PREFIX:PORTS -> sock NAME }}`",
+                        name.value
+                    ),
+                );
+                None
+            }
+        }
+    }
+
+    /// Numbers the sets that are asked as one question: live ones that this policy declares or names, and large ones that
+    /// its rules name. Equal contents share a number.
+    pub(super) fn number(
+        &mut self,
+        mentions: &Mentions<'_>,
+        places: &Places<'_>,
+        sets: &mut PrimaryMap<SetId, Set>,
+    ) {
+        let own = self.order.iter().map(|decl| (decl, true));
+        let outer = self.inherited.iter().map(|decl| (decl, false));
+        for (decl, own) in own.chain(outer) {
+            let name = &decl.name;
+            let named = mentions.sets.contains(name.value.as_str());
+            let set = |kind| Set {
+                name: name.value.clone(),
+                kind,
+                place: places.place(name.span),
+            };
+            let meaning = match self.declared.get(&name.value) {
+                Some(Meaning::Live { kind, .. }) if own || named => Meaning::Live {
+                    id: Some(sets.push(set(kind.clone()))),
+                    kind: kind.clone(),
+                },
+                Some(Meaning::Addresses { addresses, .. }) if named && is_large(addresses) => {
+                    let id = known(sets, addresses).unwrap_or_else(|| {
+                        sets.push(set(SetKind::Constant(AddressSet::clone(addresses))))
+                    });
+                    Meaning::Addresses {
+                        id: Some(id),
+                        addresses: Rc::clone(addresses),
+                    }
+                }
+                _ => continue,
+            };
+            self.declared.set(&name.value, meaning);
         }
     }
 
@@ -138,9 +293,9 @@ impl<'a> Sets<'a> {
     }
 
     fn meaning(&self, set: &SetDecl, report: &mut Report) -> Option<Meaning<'a>> {
-        if let Some(live) = set.live {
-            pending::refuse(pending::LIVE_SET, live.to(set.name.span), report);
-            return None;
+        if set.live.is_some() {
+            let kind = live_set(set, report)?;
+            return Some(Meaning::Live { kind, id: None });
         }
         for only_live in set.max.iter().chain(&set.expires) {
             report.error(
@@ -167,7 +322,10 @@ impl<'a> Sets<'a> {
                 let addresses = self.arithmetic(first, rest, report)?;
                 let empty = addresses.v4.is_empty() && addresses.v6.is_empty();
                 refuse_empty(empty, &set.name, report)?;
-                Some(Meaning::Addresses(addresses))
+                Some(Meaning::Addresses {
+                    addresses: Rc::new(addresses),
+                    id: None,
+                })
             }
         }
     }
@@ -211,12 +369,86 @@ impl<'a> Sets<'a> {
                 Some(gathered.finish())
             }
             SetTerm::Named(name) => self.addresses(name, report).cloned(),
-            SetTerm::File { path, .. } => {
-                pending::refuse(pending::SET_FILE, path.span, report);
-                None
+            SetTerm::File { path, max } => {
+                // One that is wrong has been reported.
+                let list = self.lists.get(&path.span)?.as_ref()?;
+                list_fits(list, max.as_ref(), report)?;
+                merged_lines(list, path.span, report);
+                Some(list.addresses.clone())
             }
         }
     }
+}
+
+/// The constant set with these contents, if there is one.
+fn known(sets: &PrimaryMap<SetId, Set>, addresses: &AddressSet) -> Option<SetId> {
+    let mut sets = sets.iter();
+    let equal = |set: &Set| matches!(&set.kind, SetKind::Constant(other) if other == addresses);
+    sets.find(|(_, set)| equal(set)).map(|(id, _)| id)
+}
+
+/// Whether a set has so many ranges that they are not taken apart.
+fn is_large(set: &AddressSet) -> bool {
+    set.v4.ranges().len() + set.v6.ranges().len() > LARGE
+}
+
+/// Reports that a name does not stand for addresses, unless something else has been said of it.
+fn no_addresses(name: &Name, meaning: &Meaning<'_>, report: &mut Report) {
+    match meaning {
+        Meaning::Ports(_) => report.error(
+            codes::SET_OF_PORTS,
+            format!("`@{}` is a set of ports", name.value),
+            name.span,
+            "addresses are needed here",
+            format!("write `port @{0}`, or `any:@{0}`", name.value),
+        ),
+        Meaning::Map => report.push(is_a_map(name)),
+        _ => {}
+    }
+}
+
+fn is_a_map(name: &Name) -> Diagnostic {
+    Diagnostic::error(
+        codes::NOT_A_SET,
+        format!("`@{}` is a map", name.value),
+        name.span,
+        "a set is needed here",
+    )
+    .help(format!(
+        "write `redirect tcp by @{}`, or name a set",
+        name.value
+    ))
+}
+
+/// Whether a list is no longer than its set allows.
+fn list_fits(list: &List, max: Option<&Spanned<u64>>, report: &mut Report) -> Option<()> {
+    let Some(max) = max.filter(|max| list.elements > max.value) else {
+        return Some(());
+    };
+    report.error(
+        codes::LIST_TOO_LONG,
+        format!("the list has {} elements", list.elements),
+        max.span,
+        format!("at most {} are allowed here", max.value),
+        format!(
+            "write `max {}`, or more, if the list is right",
+            list.elements
+        ),
+    );
+    None
+}
+
+/// Says once how many elements of a list overlap others.
+fn merged_lines(list: &List, span: Span, report: &mut Report) {
+    let message = match list.overlapping {
+        0 => return,
+        1 => "1 element of the list overlaps another and was merged".to_owned(),
+        count => format!("{count} elements of the list overlap others and were merged"),
+    };
+    report.push(
+        Diagnostic::warning(codes::ELEMENTS_OVERLAP, message, span, "this list")
+            .help("write what is in the list once; it means the same"),
+    );
 }
 
 /// How far the walk over the sets has come with one.

@@ -1,6 +1,6 @@
 //! What follows `from` and `to`: endpoints, or the group whose sockets send.
 
-use sockc_grammar::ast::{Endpoint as WrittenEndpoint, Side as WrittenSide};
+use sockc_grammar::ast::{Address, Endpoint as WrittenEndpoint, Side as WrittenSide};
 use sockc_grammar::source::{Span, Spanned};
 
 use super::addresses::Gathered;
@@ -37,22 +37,31 @@ pub(super) fn endpoints(
 
 fn endpoint(written: &WrittenEndpoint, sets: &Sets<'_>, report: &mut Report) -> Option<Endpoint> {
     let addresses = match &written.address {
-        None => Some(AddressSet::any()),
-        Some(address) => {
-            let mut gathered = Gathered::default();
-            gathered
-                .add(address, sets, report)
-                .map(|()| gathered.finish())
-        }
+        None => Some(AddressSet::any().into()),
+        Some(address) => addresses(address, sets, report),
     };
     let ports = match &written.ports {
         None => Some(None),
         Some(written) => ports(written, sets, report).map(Some),
     };
     Some(Endpoint {
-        addresses: Addresses::Ranges(addresses?),
+        addresses: addresses?,
         ports: ports?,
     })
+}
+
+/// The addresses of an endpoint: a live or a large set by its number, everything else as ranges.
+fn addresses(
+    written: &Spanned<Address>,
+    sets: &Sets<'_>,
+    report: &mut Report,
+) -> Option<Addresses> {
+    if let Address::Set(name) = &written.value {
+        return sets.endpoint(name, report);
+    }
+    let mut gathered = Gathered::default();
+    gathered.add(written, sets, report)?;
+    Some(gathered.finish().into())
 }
 
 /// A `from` or `to` of a rule of this direction.

@@ -1,14 +1,12 @@
 //! What a rule does: its verb with its target, and the protocols that a redirect takes from its socket.
 
-use sockc_grammar::ast::{Name, Protocol, Target, Verb};
+use sockc_grammar::ast::{Protocol, Target, Verb};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::clauses::Clauses;
-use super::numbers::Checked;
 use super::pending::{self, Pending};
-use super::{Resolver, codes};
-use crate::glob;
+use super::{Resolver, codes, kernel_names};
 use crate::packet::protocol;
 use crate::policy::{Action, PortId, ProtocolMatch, SocketId, SocketOrigin};
 
@@ -30,9 +28,8 @@ fn pending_target(target: &Target) -> Option<Pending> {
     match target {
         Target::InputOf(_) => Some(pending::TO_INPUT),
         Target::OutputOf(_) => Some(pending::TO_OUTPUT),
-        Target::ByMap(_) => Some(pending::BY_MAP),
         Target::Pairs(_) => Some(pending::PAIRS),
-        Target::Sock(_) | Target::Interface(_) | Target::WithinGroup(_) => None,
+        Target::Sock(_) | Target::Interface(_) | Target::ByMap(_) | Target::WithinGroup(_) => None,
     }
 }
 
@@ -54,8 +51,11 @@ impl Resolver<'_> {
                 let socket = self.sockets.look_up(&name.value, name.span, report)?;
                 return socket.map(Action::Redirect);
             }
+            (Verb::Redirect, Some((Target::ByMap(name), _))) => {
+                return self.map_action(name, clauses);
+            }
             (Verb::Redirect, Some((Target::Interface(name), _))) => {
-                self.report.checked(interface_name(name))?;
+                self.report.checked(kernel_names::interface(name))?;
                 return Some(Action::Forward(self.port(&name.value)));
             }
             (Verb::Shortcut, Some((Target::WithinGroup(name), _))) => {
@@ -156,7 +156,7 @@ impl Resolver<'_> {
 }
 
 /// The protocols that a socket may hold, in order; one that is handed over may be of either.
-fn held_protocols(origin: &SocketOrigin) -> Vec<u8> {
+pub(super) fn held_protocols(origin: &SocketOrigin) -> Vec<u8> {
     let Some(listen) = origin.listen() else {
         return vec![protocol::TCP, protocol::UDP];
     };
@@ -164,29 +164,6 @@ fn held_protocols(origin: &SocketOrigin) -> Vec<u8> {
     held.sort_unstable();
     held.dedup();
     held
-}
-
-/// One interface as the kernel names it: up to 15 bytes, no pattern.
-fn interface_name(name: &Name) -> Checked<()> {
-    let wrong = match name.value.as_str() {
-        "" => "empty",
-        "." | ".." => "the name of a folder",
-        other if glob::is_pattern(other) => "a pattern: it may stand for several interfaces",
-        other if other.len() > 15 => "longer than 15 bytes",
-        other if other.contains(['/', ':', '\0']) || other.contains(char::is_whitespace) => {
-            "holds a blank, `/` or `:`"
-        }
-        _ => return Ok(()),
-    };
-    let found = Diagnostic::error(
-        codes::INTERFACE_NAME,
-        format!("`{}` is not one interface", name.value.escape_debug()),
-        name.span,
-        wrong,
-    );
-    Err(Box::new(
-        found.help("write the name of one interface, such as `eth1`"),
-    ))
 }
 
 fn protocol_word(number: u8) -> &'static str {

@@ -193,7 +193,7 @@ fn braces_that_miss_or_are_too_many() {
     );
     assert_eq!(
         mistakes("set a = {\n  10.0.0.0/8\n  10.1.0.0/16\n}\nallow\n"),
-        [("E0101", 3)]
+        [("E0101", 2)]
     );
 }
 

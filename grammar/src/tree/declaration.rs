@@ -162,9 +162,18 @@ impl Builder {
     pub(super) fn elements(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<Address>>> {
         let mut elements = Vec::new();
         let mut complete = true;
+        let mut wrong_end = None;
         for element in children(node, Rule::element) {
+            // `10.0,0.0/8` is one mistake: the comma that no blank follows.
+            if wrong_end.is_some_and(|end| element.start() == end + 1) {
+                wrong_end = None;
+                continue;
+            }
             let address = self.address(&first(&element)?);
-            complete &= address.is_some();
+            if address.is_none() {
+                complete = false;
+                wrong_end = Some(element.end());
+            }
             elements.extend(address);
         }
         complete.then_some(elements)

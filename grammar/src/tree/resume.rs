@@ -15,16 +15,17 @@ pub(super) enum InBlock {
     OpenedAt(usize),
 }
 
-/// Where to go on after a mistake at `at` in the statement that begins at `start`: always behind `start`.
+/// Where to go on after a mistake at `at` in the statement that begins at `start`: always behind `start`. Lines indented
+/// beyond `column` belong to the statement.
 pub(super) fn resume(
     text: &str,
     outline: &Outline,
+    column: usize,
     start: usize,
     at: usize,
     block: InBlock,
 ) -> usize {
     let behind = at.max(start + 1);
-    let column = scan::column(text, start);
     let end = outline.next_start(behind).unwrap_or(text.len());
     let mut depth = 0_usize;
     let mut from = start;

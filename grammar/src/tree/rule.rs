@@ -50,6 +50,11 @@ impl Builder {
         let mut seen = Vec::new();
         let mut complete = true;
         for clause in nodes {
+            // What is left of a broken clause looks like a destination without `to`.
+            let bare = first(&clause).is_some_and(|inner| inner.as_rule() == Part::bare_clause);
+            if bare && !complete {
+                continue;
+            }
             let built = if self.is_twice(&clause, verb, &mut seen) {
                 None
             } else {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::status;
-use crate::artifact::MapKind;
+use crate::artifact::{MapId, MapKind};
 use crate::bpf::constant::{
     AF_INET, BPF_F_INGRESS, BPF_SK_LOOKUP_F_NO_REUSEPORT, BPF_SK_LOOKUP_F_REPLACE,
     BPF_SK_STORAGE_GET_F_CREATE, BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB,
@@ -95,15 +95,26 @@ impl Machine<'_> {
         status(Ok(()))
     }
 
-    /// `SK_DROP` where the key has no socket: a program that wants plain TCP then must not return it.
-    pub(super) fn msg_redirect(&mut self) -> Result<Value, FaultKind> {
-        self.context_argument(Register::R1)?;
+    pub(super) fn msg_redirect_hash(&mut self) -> Result<Value, FaultKind> {
         let (map, key) = self.map_and_key(Register::R2, Register::R3)?;
-        if self.maps.spec(map)?.kind != MapKind::SockHash {
+        self.msg_redirect(MapKind::SockHash, map, &key)
+    }
+
+    /// The index is a number, not the address of one.
+    pub(super) fn msg_redirect_map(&mut self) -> Result<Value, FaultKind> {
+        let map = self.map_argument(Register::R2)?;
+        let index = alu::low(self.scalar(Register::R3)?);
+        self.msg_redirect(MapKind::SockMap, map, &index.to_le_bytes())
+    }
+
+    /// `SK_DROP` where the key has no socket: a program that wants plain TCP then must not return it.
+    fn msg_redirect(&mut self, kind: MapKind, map: MapId, key: &[u8]) -> Result<Value, FaultKind> {
+        self.context_argument(Register::R1)?;
+        if self.maps.spec(map)?.kind != kind {
             return Err(FaultKind::UnknownMap);
         }
         let flags = i32::try_from(self.scalar(Register::R4)?);
-        let found = self.maps.socket(map, &key);
+        let found = self.maps.socket(map, key);
         let open = found.filter(|socket| socket.state != TCP_LISTEN.cast_unsigned());
         let code = match (flags, open) {
             (Ok(flags @ (0 | BPF_F_INGRESS)), Some(socket)) => {

@@ -352,3 +352,46 @@ fn time_comes_from_the_world() {
     let insns = vec![call(Helper::KtimeGetNs), exit()];
     assert_eq!(run_lookup(insns, &mut one()), Ok(42));
 }
+
+#[test]
+fn a_message_goes_to_the_socket_in_a_slot() {
+    let [first, second] = load_map(R2);
+    let insns = |index, flags| {
+        vec![
+            first,
+            second,
+            mov64_imm(R3, index),
+            mov64_imm(R4, flags),
+            call(Helper::MsgRedirectMap),
+            exit(),
+        ]
+    };
+    let (mut maps, slots) = one_map(spec(MapKind::SockMap, 4, 8, 4));
+    let (local, remote) = (at("10.0.0.1:258"), at("10.0.0.2:772"));
+    let open = SocketModel::listener(3, local).connected(1, remote);
+    let listener = SocketModel::listener(4, local);
+    maps.update_socket(slots, &[0; 4], open, 0).unwrap();
+    maps.update_socket(slots, &[1, 0, 0, 0], listener, 0)
+        .unwrap();
+    let mut sent = |index, flags| {
+        let program = program(Section::SkMsg, insns(index, flags), &[(0, slots)]);
+        let input = Input::Message(Message {
+            socket: open,
+            data: b"hello".to_vec(),
+        });
+        let outcome = run(&program, &mut maps, input, &mut Quiet).unwrap();
+        (outcome.code(), outcome.redirected)
+    };
+    let to = |ingress| {
+        Some(Redirect {
+            socket: open,
+            ingress,
+        })
+    };
+    assert_eq!(sent(0, 0), (1, to(false)));
+    assert_eq!(sent(0, 1), (1, to(true)));
+    assert_eq!(sent(0, 2), (0, None));
+    assert_eq!(sent(1, 1), (0, None), "it listens");
+    assert_eq!(sent(2, 1), (0, None), "the slot is empty");
+    assert_eq!(sent(9, 1), (0, None), "there is no such slot");
+}

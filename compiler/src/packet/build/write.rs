@@ -51,6 +51,11 @@ fn wide(address: IpAddr) -> [u8; 16] {
     }
 }
 
+/// DSCP and congestion notification in one byte.
+fn traffic_class(frame: &Frame) -> u8 {
+    frame.header.dscp << 2 | frame.ecn
+}
+
 fn ipv4(frame: &Frame, from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
     let header = 20 + frame.ip_options * 4;
     let words = u8::try_from(header / 4).unwrap_or(15);
@@ -62,12 +67,12 @@ fn ipv4(frame: &Frame, from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
     let length = u16::try_from(frame.header.length).unwrap_or(u16::MAX);
     let mut bytes = vec![
         frame.broken.version.unwrap_or(4) << 4 | frame.broken.header_words.unwrap_or(words),
-        0,
+        traffic_class(frame),
     ];
     bytes.extend(frame.broken.length_field.unwrap_or(length).to_be_bytes());
     bytes.extend([0x12, 0x34]);
     bytes.extend(fragment.to_be_bytes());
-    bytes.extend([frame.ttl, frame.header.protocol, 0, 0]);
+    bytes.extend([frame.header.ttl, frame.header.protocol, 0, 0]);
     bytes.extend(from.iter().chain(&to));
     bytes.resize(header, 1);
     let sum = checksum::finish(checksum::sum(&bytes));
@@ -80,9 +85,11 @@ fn ipv6(frame: &Frame, from: [u8; 16], to: [u8; 16]) -> Vec<u8> {
     let extensions = frame.extensions_in_place();
     let length = u16::try_from(frame.header.length.saturating_sub(40)).unwrap_or(u16::MAX);
     let first = next_header(frame, &extensions, 0);
-    let mut bytes = vec![frame.broken.version.unwrap_or(6) << 4, 0, 0, 0];
+    let class = traffic_class(frame);
+    let version = frame.broken.version.unwrap_or(6) << 4;
+    let mut bytes = vec![version | class >> 4, class << 4, 0, 0];
     bytes.extend(frame.broken.length_field.unwrap_or(length).to_be_bytes());
-    bytes.extend([first, frame.ttl]);
+    bytes.extend([first, frame.header.ttl]);
     bytes.extend(from.iter().chain(&to));
     for (index, &extension) in extensions.iter().enumerate() {
         let next = next_header(frame, &extensions, index + 1);

@@ -3,10 +3,10 @@
 use sockc_grammar::diagnostic::{Code, Diagnostic};
 use sockc_grammar::source::{Span, Spanned};
 
-use super::codes;
-use crate::event::SocketAnswer;
+use super::{Described, codes};
+use crate::event::{Event, SocketAnswer};
 use crate::packet::protocol;
-use crate::policy::{Family, GroupId, SocketId};
+use crate::policy::{AddressSet, Family, GroupId, NetnsId, SetId, SocketId};
 
 /// A SYN alone.
 pub(super) const PLAIN_FLAGS: u8 = 2;
@@ -27,16 +27,63 @@ pub(super) fn icmp_of(family: Family) -> u8 {
     }
 }
 
+/// A socket that is said to be found.
+pub(super) struct SocketSaid {
+    pub(super) answer: SocketAnswer,
+    /// The namespace it is found in; `None` for the interface's own.
+    pub(super) netns: Option<Spanned<NetnsId>>,
+    pub(super) span: Span,
+}
+
 /// What follows `with`.
 #[derive(Default)]
 pub(super) struct Said {
-    pub(super) socket: Option<Spanned<SocketAnswer>>,
+    pub(super) sockets: Vec<SocketSaid>,
+    /// A namespace whose socket state has not been said yet.
+    pub(super) namespace_ahead: Option<Spanned<NetnsId>>,
     pub(super) flags: Option<Spanned<u8>>,
     pub(super) fragment: Option<Spanned<()>>,
     pub(super) length: Option<Spanned<u64>>,
     pub(super) malformed: Option<Spanned<()>>,
     pub(super) group: Option<Spanned<GroupId>>,
     pub(super) absent: Vec<SocketId>,
+    pub(super) ttl: Option<Spanned<u8>>,
+    pub(super) dscp: Option<Spanned<u8>>,
+    pub(super) mark: Option<Spanned<u32>>,
+    pub(super) vlan: Option<Spanned<u16>>,
+    pub(super) members: Vec<(SetId, AddressSet)>,
+    pub(super) rate_exceeded: Option<Spanned<()>>,
+}
+
+impl Said {
+    /// The socket that is found in the interface's own namespace.
+    pub(super) fn socket(&self) -> SocketAnswer {
+        let own = self.sockets.iter().find(|socket| socket.netns.is_none());
+        own.map_or(SocketAnswer::None, |socket| socket.answer)
+    }
+
+    /// What is described around an event. Empty answers are the plain ones.
+    pub(super) fn describe(self, event: Event) -> Described {
+        let socket = self.socket();
+        let mut elsewhere: Vec<_> = self
+            .sockets
+            .iter()
+            .filter(|socket| socket.answer != SocketAnswer::None)
+            .filter_map(|socket| Some((socket.netns.as_ref()?.value, socket.answer)))
+            .collect();
+        elsewhere.sort_unstable_by_key(|(netns, _)| *netns);
+        let (mut absent, mut members) = (self.absent, self.members);
+        absent.sort_unstable();
+        members.sort_unstable_by_key(|(set, _)| *set);
+        Described {
+            event,
+            socket,
+            elsewhere,
+            absent,
+            members,
+            rate_exceeded: self.rate_exceeded.is_some(),
+        }
+    }
 }
 
 /// A mistake with its help.

@@ -4,17 +4,18 @@ use sockc_grammar::ast::{self, IcmpType, Packet, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::Described;
 use super::case::{PLAIN_FLAGS, Said, icmp_of, mistake, plain_icmp};
-use super::codes;
 use super::endpoint::{End, end};
 use super::with::{no_meaning, said};
+use super::{Described, codes, interface};
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
 use crate::field::Field;
 use crate::names::IcmpKind;
 use crate::packet::{longest_length, protocol, shortest_length};
-use crate::policy::{Direction, Family, GroupId, Policy};
+use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
 use crate::resolve::codes as values;
+
+const PLAIN: Header = Header::PLAIN;
 
 /// The packet (or write) that the words describe. `whole` is the span of all of them, for what is missing.
 ///
@@ -22,12 +23,10 @@ use crate::resolve::codes as values;
 /// The first mistake.
 pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, Box<Diagnostic>> {
     let direction = direction(packet)?;
-    if let Some(on) = &packet.on {
-        return Err(no_meaning("`on`", on.span));
-    }
+    let class = class(packet, policy, direction)?;
     let said = said(&packet.with, policy)?;
     if let (Some(malformed), Direction::In | Direction::Out) = (&said.malformed, direction) {
-        return malformed_packet(packet, &said, direction, malformed.span);
+        return malformed_packet(packet, direction, class, malformed.span);
     }
     let from = end(packet.from.as_ref(), "from", whole)?;
     let to = end(packet.to.as_ref(), "to", whole)?;
@@ -42,16 +41,28 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
             not_said(said.group.as_ref(), "a group: that belongs to `send`")?;
             Event::Packet {
                 direction,
-                class: Policy::plain_class(),
+                class,
                 packet: Parsed::Ip(header),
             }
         }
     };
-    Ok(Described {
-        event,
-        socket: said.socket.map_or(SocketAnswer::None, |it| it.value),
-        absent: said.absent,
-    })
+    Ok(said.describe(event))
+}
+
+/// The class of the interface; what is written has none.
+fn class(
+    packet: &Packet,
+    policy: &Policy,
+    direction: Direction,
+) -> Result<ClassId, Box<Diagnostic>> {
+    match &packet.on {
+        None => Ok(Policy::plain_class()),
+        Some(on) if direction == Direction::Send => Err(does_not_fit(
+            "what a process writes has no interface yet",
+            on.span,
+        )),
+        Some(on) => interface::read(&on.value, policy),
+    }
 }
 
 fn direction(packet: &Packet) -> Result<Direction, Box<Diagnostic>> {
@@ -69,8 +80,8 @@ fn direction(packet: &Packet) -> Result<Direction, Box<Diagnostic>> {
 /// A malformed packet has no header that could be looked at: addresses may be named, the rest may not.
 fn malformed_packet(
     packet: &Packet,
-    said: &Said,
     direction: Direction,
+    class: ClassId,
     span: Span,
 ) -> Result<Described, Box<Diagnostic>> {
     if let Some(other) = packet.with.iter().find(|item| item.span != span) {
@@ -79,15 +90,12 @@ fn malformed_packet(
             other.span,
         ));
     }
-    Ok(Described {
-        event: Event::Packet {
-            direction,
-            class: Policy::plain_class(),
-            packet: Parsed::Malformed,
-        },
-        socket: SocketAnswer::None,
-        absent: said.absent.clone(),
-    })
+    let event = Event::Packet {
+        direction,
+        class,
+        packet: Parsed::Malformed,
+    };
+    Ok(Described::plain(event, SocketAnswer::None))
 }
 
 /// Family, protocol and part, which say what else a packet has.
@@ -156,10 +164,10 @@ impl Kind {
             part: self.part,
             transport: self.transport(from, to, said)?,
             length: self.length(said)?,
-            ttl: 64,
-            dscp: 0,
-            vlan: None,
-            mark: 0,
+            ttl: said.ttl.as_ref().map_or(PLAIN.ttl, |it| it.value),
+            dscp: said.dscp.as_ref().map_or(PLAIN.dscp, |it| it.value),
+            vlan: said.vlan.as_ref().map(|it| it.value),
+            mark: said.mark.as_ref().map_or(PLAIN.mark, |it| it.value),
         })
     }
 
@@ -169,11 +177,10 @@ impl Kind {
             not_said(said.flags.as_ref(), "tcp flags")?;
         }
         if !matches!(self.number, protocol::TCP | protocol::UDP) || self.part == Part::Later {
-            let found = said.socket.as_ref();
-            not_said(
-                found.filter(|it| it.value != SocketAnswer::None),
-                "a socket",
-            )?;
+            let mut found = said.sockets.iter();
+            if let Some(found) = found.find(|it| it.answer != SocketAnswer::None) {
+                return Err(not_had("a socket", found.span));
+            }
         }
         if !has_ports {
             not_said(from.port.as_ref().or(to.port.as_ref()), "ports")?;
@@ -341,7 +348,13 @@ fn group(
     not_said(said.fragment.as_ref(), "fragments")?;
     not_said(said.flags.as_ref(), "tcp flags")?;
     not_said(said.length.as_ref(), "a packet's length")?;
-    not_said(said.socket.as_ref(), "a lookup")?;
+    not_said(said.ttl.as_ref(), "a time to live")?;
+    not_said(said.dscp.as_ref(), "a DSCP value")?;
+    not_said(said.mark.as_ref(), "a packet mark")?;
+    not_said(said.vlan.as_ref(), "a VLAN tag")?;
+    if let Some(socket) = said.sockets.first() {
+        return Err(not_had("a lookup", socket.span));
+    }
     if let Some(group) = &said.group {
         return Ok(group.value);
     }
@@ -361,11 +374,12 @@ fn group(
 fn not_said<T>(said: Option<&Spanned<T>>, what: &str) -> Result<(), Box<Diagnostic>> {
     match said {
         None => Ok(()),
-        Some(said) => Err(does_not_fit(
-            format!("this packet does not have {what}"),
-            said.span,
-        )),
+        Some(said) => Err(not_had(what, said.span)),
     }
+}
+
+fn not_had(what: &str, span: Span) -> Box<Diagnostic> {
+    does_not_fit(format!("this packet does not have {what}"), span)
 }
 
 fn does_not_fit(message: impl Into<String>, span: Span) -> Box<Diagnostic> {

@@ -6,10 +6,15 @@ use sockc_grammar::parse_packet;
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use super::*;
+use crate::event::World;
 use crate::event::{Header, Parsed, Part, Transport};
 use crate::packet::edges::arbitrary_header;
 use crate::packet::random::Rng;
-use crate::policy::{Direction, Group, Listen, Place, Policy, Socket};
+use crate::policy::{
+    Class, ClassId, Direction, Family, Group, Listen, LiveEntry, LiveMap, Place, Policy, Set,
+    SetKind, Socket, Zone,
+};
+use crate::ranges::RangeSet;
 
 fn place() -> Place {
     let span = Span {
@@ -38,6 +43,43 @@ fn policy() -> Policy {
         drop_if_absent: true,
         place: place(),
     });
+    policy.namespaces.push("blue".to_owned());
+    policy.namespaces.push("a \"quoted\" one".to_owned());
+    for (name, start) in [
+        ("banned", Vec::new()),
+        ("vips", vec![([3, 3, 3, 0].into(), 24)]),
+    ] {
+        let kind = SetKind::Live {
+            max: 100,
+            expires: None,
+            start,
+        };
+        policy.sets.push(Set {
+            name: name.to_owned(),
+            kind,
+            place: place(),
+        });
+    }
+    let zone = |name: &str, patterns: &[&str]| Zone {
+        name: name.to_owned(),
+        patterns: patterns.iter().map(|&it| it.to_owned()).collect(),
+        place: place(),
+    };
+    let wan = policy.zones.push(zone("wan", &["eth0", "ppp?"]));
+    let lan = policy.zones.push(zone("lan", &["br-*"]));
+    for (zone, patterns) in [
+        (Some(wan), &[][..]),
+        (Some(lan), &[]),
+        (Some(wan), &["ppp*"]),
+        (None, &["lo"]),
+        (None, &["veth*"]),
+        (None, &["veth*", "*.12"]),
+    ] {
+        policy.classes.push(Class {
+            zone,
+            patterns: patterns.iter().map(|&it| it.to_owned()).collect(),
+        });
+    }
     for name in ["pods", "edge"] {
         policy.groups.push(Group {
             name: name.to_owned(),
@@ -122,7 +164,7 @@ fn what_is_said_is_read() {
         panic!("{described:?}");
     };
     assert_eq!(header.length, 500);
-    let words = describe_case(&policy(), &described.event, described.socket);
+    let words = describe_case(&policy(), &described);
     assert_eq!(words.as_deref(), Some(text));
 }
 
@@ -162,12 +204,12 @@ fn fragments_and_icmp() {
 fn writes_and_absent_sockets() {
     let text = "send tcp from 10.0.0.1:5000 to 192.0.2.1:80 with group edge";
     let described = read(text);
-    let words = describe_case(&policy(), &described.event, described.socket);
+    let words = describe_case(&policy(), &described);
     assert_eq!(words.as_deref(), Some(text));
     let absent = read("tcp from 1.1.1.1:1 to 3.3.3.3:80 with sock proxy absent");
     assert_eq!(absent.absent, policy().sockets.keys().collect::<Vec<_>>());
     let malformed = read("out with malformed");
-    let words = describe_case(&policy(), &malformed.event, SocketAnswer::None);
+    let words = describe_case(&policy(), &malformed);
     assert_eq!(words.as_deref(), Some("out with malformed"));
 }
 
@@ -230,9 +272,59 @@ fn mistakes_have_their_code_and_place() {
             "group pods",
         ),
         (
-            "tcp from 1.1.1.1:1 to 2.2.2.2:2 with ttl 3",
-            "E0399",
-            "ttl 3",
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 with ttl 256",
+            "E0320",
+            "256",
+        ),
+        (
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 with dscp af44",
+            "E0321",
+            "af44",
+        ),
+        (
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 with @bannd { 1.2.3.4 }",
+            "E0201",
+            "@bannd",
+        ),
+        (
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 with @banned { 10.0.0.1/8 }",
+            "E0203",
+            "10.0.0.1/8",
+        ),
+        (
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 with @banned { }, @banned { }",
+            "E0238",
+            "@banned { }",
+        ),
+        (
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 with in netns \"blue\"",
+            "E0237",
+            "in netns \"blue\"",
+        ),
+        (
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 with socket listening, no socket",
+            "E0238",
+            "no socket",
+        ),
+        (
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 with socket listening in netns \"red\"",
+            "E0201",
+            "\"red\"",
+        ),
+        (
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 on zone wann",
+            "E0201",
+            "wann",
+        ),
+        (
+            "tcp from 1.1.1.1:1 to 2.2.2.2:2 on interface eth*",
+            "E0329",
+            "eth*",
+        ),
+        (
+            "send tcp from 1.1.1.1:1 to 2.2.2.2:2 with group pods, vlan 3",
+            "E0237",
+            "vlan 3",
         ),
         (
             "tcp from 1.1.1.1:1 to 2.2.2.2:2 with sock prxy absent",
@@ -280,6 +372,186 @@ fn every_header_comes_back_from_its_words() {
         let text = describe(&expected, Direction::In);
         assert_eq!(header(&text), expected, "{text}");
     }
+}
+
+/// What is said around a packet, at random.
+fn arbitrary(rng: &mut Rng, policy: &Policy) -> Described {
+    let header = arbitrary_header(rng);
+    let has_socket = matches!(header.protocol, 6 | 17) && header.part != Part::Later;
+    let answers = [
+        SocketAnswer::None,
+        SocketAnswer::Listening,
+        SocketAnswer::Established,
+    ];
+    let classes: Vec<ClassId> = policy.classes.keys().collect();
+    let event = Event::Packet {
+        direction: *rng.pick(&[Direction::In, Direction::Out]).unwrap(),
+        class: *rng.pick(&classes).unwrap(),
+        packet: Parsed::Ip(header),
+    };
+    let mut described = Described::plain(event, SocketAnswer::None);
+    if has_socket {
+        described.socket = *rng.pick(&answers).unwrap();
+        for netns in policy.namespaces.keys() {
+            let answer = *rng.pick(&answers).unwrap();
+            described
+                .elsewhere
+                .extend((answer != SocketAnswer::None).then_some((netns, answer)));
+        }
+    }
+    described.rate_exceeded = rng.chance(1, 4);
+    let sockets = policy.sockets.keys().filter(|_| rng.chance(1, 3));
+    described.absent = sockets.collect();
+    for set in policy.sets.keys() {
+        if rng.chance(1, 2) {
+            described.members.push((set, arbitrary_members(rng)));
+        }
+    }
+    described
+}
+
+fn arbitrary_members(rng: &mut Rng) -> AddressSet {
+    let v4 = (0..rng.below(3)).map(|_| {
+        let low = rng.word();
+        let high = low | u32::MAX.checked_shr(rng.word() % 33).unwrap_or(0);
+        if rng.chance(1, 2) {
+            (low, high)
+        } else {
+            (low & !(high ^ low), high)
+        }
+    });
+    let v4 = RangeSet::from_ranges(v4.collect::<Vec<_>>());
+    let v6 = (0..rng.below(3)).map(|_| {
+        let low = u128::from(rng.bits()) << 64 | u128::from(rng.bits());
+        (
+            low,
+            low | u128::MAX.checked_shr(rng.word() % 129).unwrap_or(0),
+        )
+    });
+    let v6 = RangeSet::from_ranges(v6.collect::<Vec<_>>());
+    AddressSet { v4, v6 }
+}
+
+#[test]
+fn everything_that_is_described_comes_back_from_its_words() {
+    let policy = policy();
+    let mut rng = Rng::new(6);
+    for _ in 0..5000 {
+        let mut expected = arbitrary(&mut rng, &policy);
+        if let Event::Packet {
+            packet: Parsed::Ip(header),
+            ..
+        } = &mut expected.event
+            && header.part == Part::First
+            && header.transport == Transport::None
+        {
+            header.part = Part::Later;
+            expected.socket = SocketAnswer::None;
+            expected.elsewhere.clear();
+        }
+        let text = describe_case(&policy, &expected).unwrap();
+        let found = try_read(&text, &policy).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+        assert_eq!(found, expected, "{text}");
+        assert_eq!(describe_case(&policy, &found).unwrap(), text);
+    }
+}
+
+#[test]
+fn every_field_has_its_words() {
+    let text = "tcp from 1.1.1.1:1 to 2.2.2.2:2 on zone wan with socket listening, socket established in netns \"blue\", \
+                tcp flags psh ack, length 500, ttl 3, dscp ef, mark 7, vlan 12, @banned { 1.2.3.4, 10.0.0.0/8 }, \
+                rate exceeded, sock proxy absent";
+    let described = read(text);
+    assert_eq!(describe_case(&policy(), &described).as_deref(), Some(text));
+    let header = header(text);
+    assert_eq!((header.ttl, header.dscp, header.mark), (3, 46, 7));
+    assert_eq!(header.vlan, Some(12));
+    let other_order =
+        "tcp from 1.1.1.1:1 to 2.2.2.2:2 with in netns \"blue\", ttl 3, socket established";
+    let (blue, _) = policy().namespaces.iter().next().unwrap();
+    let elsewhere = read(other_order).elsewhere;
+    assert_eq!(elsewhere.first(), Some(&(blue, SocketAnswer::Established)));
+}
+
+#[test]
+fn interfaces_are_of_the_class_of_their_zone_and_patterns() {
+    let policy = policy();
+    for (name, class) in [
+        ("eth0", 1),
+        ("eth1", 0),
+        ("br-lan", 2),
+        ("ppp0", 3),
+        ("ppp00", 0),
+        ("lo", 4),
+        ("veth7", 5),
+        ("veth7.12", 6),
+        ("eth1.12", 0),
+    ] {
+        let found = class_of(&policy, name).as_u32();
+        assert_eq!(found, class, "{name}");
+        let text = format!("udp from 1.1.1.1:1 to 2.2.2.2:2 on interface {name}");
+        let Event::Packet { class: read, .. } = read(&text).event else {
+            panic!("{text}");
+        };
+        assert_eq!(read.as_u32(), class);
+    }
+    let words = |class| interface::words(&policy, ClassId::from_u32(class));
+    assert_eq!(words(0), None);
+    assert_eq!(words(1).as_deref(), Some("on zone wan"));
+    assert_eq!(words(3).as_deref(), Some("on interface ppp0"));
+    assert_eq!(words(4).as_deref(), Some("on interface \"lo\""));
+}
+
+#[test]
+fn what_is_not_said_is_plain_in_the_world() {
+    let mut policy = policy();
+    let proxy = policy.sockets.keys().next().unwrap();
+    let (banned, vips) = {
+        let mut sets = policy.sets.keys();
+        (sets.next().unwrap(), sets.next().unwrap())
+    };
+    let entry = |length, ports, protocol| LiveEntry {
+        prefix: ([3, 0, 0, 0].into(), length),
+        ports,
+        protocol,
+        socket: proxy,
+    };
+    let other = policy.sockets.push(policy.sockets[proxy].clone());
+    let map = policy.live_maps.push(LiveMap {
+        name: "tenants".to_owned(),
+        max: 10,
+        start: vec![
+            entry(8, (0, u16::MAX), None),
+            LiveEntry {
+                socket: other,
+                ..entry(8, (80, 80), Some(6))
+            },
+            entry(8, (80, 80), None),
+            entry(7, (80, 80), Some(6)),
+        ],
+        place: place(),
+    });
+    let text = "tcp from 1.1.1.1:1 to 3.3.3.3:80";
+    let described = read(text);
+    let world = DescribedWorld::new(&policy, &described);
+    assert!(world.present(proxy, Family::V4, 6) && !world.present(proxy, Family::V4, 17));
+    assert!(world.member(vips, [3, 3, 3, 9].into()) && !world.member(vips, [3, 3, 4, 9].into()));
+    assert!(!world.member(banned, [3, 3, 3, 9].into()));
+    assert_eq!(world.entry(map, &header(text)), Some(other));
+    assert_eq!(
+        world.entry(map, &header("udp from 1.1.1.1:1 to 3.3.3.3:81")),
+        Some(proxy)
+    );
+    assert_eq!(
+        world.entry(map, &header("udp from 1.1.1.1:1 to 5.3.3.3:81")),
+        None
+    );
+    let said = read(&format!(
+        "{text} with @vips {{ 9.9.9.9 }}, @banned {{ 3.3.3.0/24 }}, sock proxy absent"
+    ));
+    let world = DescribedWorld::new(&policy, &said);
+    assert!(!world.member(vips, [3, 3, 3, 9].into()) && world.member(banned, [3, 3, 3, 9].into()));
+    assert!(!world.present(proxy, Family::V4, 6));
 }
 
 #[test]

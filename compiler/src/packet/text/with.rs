@@ -4,13 +4,14 @@ use sockc_grammar::ast::{Name, SocketState, TcpFlag, With};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::case::{Said, mistake, once};
-use super::codes;
+use super::case::{Said, SocketSaid, mistake, once};
+use super::{codes, members};
 use crate::event::SocketAnswer;
 use crate::names;
-use crate::policy::Policy;
+use crate::policy::{NetnsId, Policy, SetKind};
 use crate::resolve::codes as meaning;
 use crate::resolve::conditions::flag_bits;
+use crate::resolve::numbers;
 
 /// Everything that is said behind `with`, each thing once.
 pub(super) fn said(items: &[Spanned<With>], policy: &Policy) -> Result<Said, Box<Diagnostic>> {
@@ -18,23 +19,41 @@ pub(super) fn said(items: &[Spanned<With>], policy: &Policy) -> Result<Said, Box
     for item in items {
         one(&mut said, item, policy)?;
     }
+    each_namespace_once(&said)?;
     Ok(said)
 }
 
 fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box<Diagnostic>> {
     let span = item.span;
     match &item.value {
-        With::Socket(state) => {
-            let answer = answer(*state, span)?;
-            once(&mut said.socket, answer, span, "the socket")
-        }
+        With::Socket(state) => socket(said, *state, span),
+        With::Netns(name) => namespace(said, name, span, policy),
         With::TcpFlags { set, clear } => {
             let flags = flags(set, clear)?;
             once(&mut said.flags, flags, span, "`tcp flags`")
         }
         With::Fragment => once(&mut said.fragment, (), span, "`fragment`"),
         With::Length(length) => once(&mut said.length, length.value, span, "`length`"),
+        With::Ttl(ttl) => once(&mut said.ttl, numbers::ttl(ttl)?, span, "`ttl`"),
+        With::Dscp(dscp) => once(&mut said.dscp, numbers::dscp(dscp)?, span, "`dscp`"),
+        With::Mark(mark) => once(&mut said.mark, numbers::mark(mark)?, span, "`mark`"),
+        With::Vlan(id) => once(&mut said.vlan, numbers::vlan(id)?, span, "`vlan`"),
+        With::RateExceeded => once(&mut said.rate_exceeded, (), span, "`rate exceeded`"),
         With::Malformed => once(&mut said.malformed, (), span, "`malformed`"),
+        With::Members { set, elements } => {
+            let live = policy.sets.iter();
+            let live = live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
+            let set = find(
+                set,
+                "live set",
+                live.map(|(id, set)| (id, set.name.as_str())),
+            )?;
+            if said.members.iter().any(|(other, _)| *other == set) {
+                return Err(twice("the set", span));
+            }
+            said.members.push((set, members::read(elements)?));
+            Ok(())
+        }
         With::Group(name) => {
             let groups = policy.groups.iter();
             let groups = groups.map(|(id, group)| (id, group.name.as_str()));
@@ -44,26 +63,84 @@ fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box
         With::SockAbsent(name) => {
             let sockets = policy.sockets.iter();
             let sockets = sockets.map(|(id, socket)| (id, socket.name.as_str()));
-            said.absent.push(find(name, "socket", sockets)?);
+            let socket = find(name, "socket", sockets)?;
+            if said.absent.contains(&socket) {
+                return Err(twice("the socket", span));
+            }
+            said.absent.push(socket);
             Ok(())
         }
-        With::Ttl(_) => Err(no_meaning("`ttl`", span)),
-        With::Dscp(_) => Err(no_meaning("`dscp`", span)),
-        With::Mark(_) => Err(no_meaning("`mark`", span)),
-        With::Vlan(_) => Err(no_meaning("`vlan`", span)),
-        With::Members { .. } => Err(no_meaning("a live set", span)),
-        With::RateExceeded => Err(no_meaning("`rate exceeded`", span)),
-        With::Netns(_) => Err(no_meaning("`in netns`", span)),
     }
 }
 
-/// The refusal of what no rule can look at yet.
+fn socket(said: &mut Said, state: Option<SocketState>, span: Span) -> Result<(), Box<Diagnostic>> {
+    let answer = answer(state, span)?;
+    let netns = said.namespace_ahead.take();
+    said.sockets.push(SocketSaid {
+        answer,
+        netns,
+        span,
+    });
+    Ok(())
+}
+
+/// The namespace of the socket state before it; the first item may also name that of the state behind it.
+fn namespace(
+    said: &mut Said,
+    name: &Spanned<String>,
+    span: Span,
+    policy: &Policy,
+) -> Result<(), Box<Diagnostic>> {
+    let namespaces = policy.namespaces.iter();
+    let namespaces = namespaces.map(|(id, name)| (id, name.as_str()));
+    let netns = find(name, "network namespace of a condition", namespaces)?;
+    let named = Spanned { value: netns, span };
+    match said.sockets.last_mut() {
+        Some(last) if last.netns.is_none() => last.netns = Some(named),
+        _ if said.namespace_ahead.is_none() => said.namespace_ahead = Some(named),
+        _ => return Err(twice("the namespace", span)),
+    }
+    Ok(())
+}
+
+fn each_namespace_once(said: &Said) -> Result<(), Box<Diagnostic>> {
+    if let Some(ahead) = &said.namespace_ahead {
+        return Err(mistake(
+            codes::DOES_NOT_FIT,
+            "no socket state is said of this namespace",
+            ahead.span,
+            "says where a socket is found",
+            "write `socket listening in netns \"NAME\"`",
+        ));
+    }
+    let mut seen: Vec<Option<NetnsId>> = Vec::new();
+    for socket in &said.sockets {
+        let netns = socket.netns.as_ref().map(|netns| netns.value);
+        if seen.contains(&netns) {
+            return Err(twice("the socket", socket.span));
+        }
+        seen.push(netns);
+    }
+    Ok(())
+}
+
+fn twice(what: &str, span: Span) -> Box<Diagnostic> {
+    mistake(
+        codes::SAID_TWICE,
+        format!("{what} is said twice"),
+        span,
+        "said again here",
+        "say it once",
+    )
+}
+
+/// The refusal of what comes in a later version.
 pub(super) fn no_meaning(what: &str, span: Span) -> Box<Diagnostic> {
     mistake(
         meaning::NO_MEANING_YET,
         format!("{what} has no meaning in this version of sockc"),
         span,
-        "understood, but not supported yet",
+        "understood; it comes in a later version",
         "leave it out: no rule can look at it",
     )
 }
@@ -101,7 +178,8 @@ fn flags(set: &[Spanned<TcpFlag>], clear: &[Spanned<TcpFlag>]) -> Result<u8, Box
     }
 }
 
-fn find<'a, Id>(
+/// What a name stands for among those that the policy declares.
+pub(super) fn find<'a, Id>(
     name: &Name,
     what: &str,
     declared: impl Iterator<Item = (Id, &'a str)>,

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::case::{PLAIN_FLAGS, plain_icmp};
+use super::{Described, interface, members};
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
+use crate::names;
 use crate::packet::{protocol, shortest_length};
 use crate::policy::{Direction, Policy};
 
@@ -13,41 +15,77 @@ const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"
 /// The packet in words, without anything that is not in its header.
 #[must_use]
 pub fn describe(header: &Header, direction: Direction) -> String {
-    sentence(
-        direction,
-        &packet_words(header),
-        header_with(header, direction),
-    )
+    let with = header_with(header, direction);
+    sentence(direction, &packet_words(header), None, &with)
 }
 
 /// An event and its surroundings in words; `None` for a frame that is not IP, for which there are none.
 #[must_use]
-pub fn describe_case(policy: &Policy, event: &Event, socket: SocketAnswer) -> Option<String> {
-    let (direction, header, group) = match event {
+pub fn describe_case(policy: &Policy, described: &Described) -> Option<String> {
+    let (direction, class, header, group) = match &described.event {
         Event::Packet {
-            direction, packet, ..
+            direction,
+            class,
+            packet,
         } => match packet {
             Parsed::NotIp => return None,
             Parsed::Malformed => {
-                return Some(sentence(*direction, "", vec!["malformed".to_owned()]));
+                let on = interface::words(policy, *class);
+                let malformed = ["malformed".to_owned()];
+                return Some(sentence(*direction, "", on, &malformed));
             }
-            Parsed::Ip(header) => (*direction, header, None),
+            Parsed::Ip(header) => (*direction, Some(*class), header, None),
         },
-        Event::Lookup { header, .. } => (Direction::In, header, None),
-        Event::Send { group, header } => (Direction::Send, header, policy.groups.get(*group)),
+        Event::Lookup { class, header } => (Direction::In, Some(*class), header, None),
+        Event::Send { group, header } => (Direction::Send, None, header, policy.groups.get(*group)),
     };
-    let mut with = Vec::new();
-    match socket {
-        SocketAnswer::None => {}
-        SocketAnswer::Listening => with.push("socket listening".to_owned()),
-        SocketAnswer::Established => with.push("socket established".to_owned()),
-    }
+    let mut with = socket_words(policy, described);
     with.extend(group.map(|group| format!("group {}", group.name)));
     with.extend(header_with(header, direction));
-    Some(sentence(direction, &packet_words(header), with))
+    with.extend(machine_with(policy, described));
+    let on = class.and_then(|class| interface::words(policy, class));
+    Some(sentence(direction, &packet_words(header), on, &with))
 }
 
-fn sentence(direction: Direction, packet: &str, with: Vec<String>) -> String {
+/// The sockets that lookups find.
+fn socket_words(policy: &Policy, described: &Described) -> Vec<String> {
+    let own = (None, described.socket);
+    let elsewhere = described.elsewhere.iter();
+    let elsewhere = elsewhere.map(|(netns, answer)| (policy.namespaces.get(*netns), *answer));
+    std::iter::once(own)
+        .chain(elsewhere)
+        .filter_map(|(netns, answer)| {
+            let state = match answer {
+                SocketAnswer::None => return None,
+                SocketAnswer::Listening => "socket listening",
+                SocketAnswer::Established => "socket established",
+            };
+            Some(match netns {
+                None => state.to_owned(),
+                Some(name) => format!("{state} in netns {}", quoted(name)),
+            })
+        })
+        .collect()
+}
+
+/// What live sets, rates and named sockets say that is not plain.
+fn machine_with(policy: &Policy, described: &Described) -> Vec<String> {
+    let sets = described.members.iter().map(|(set, members)| {
+        let name = &policy.sets[*set].name;
+        match members::words(members) {
+            empty if empty.is_empty() => format!("@{name} {{ }}"),
+            list => format!("@{name} {{ {list} }}"),
+        }
+    });
+    let rate = described.rate_exceeded.then(|| "rate exceeded".to_owned());
+    let absent = described
+        .absent
+        .iter()
+        .map(|socket| format!("sock {} absent", policy.sockets[*socket].name));
+    sets.chain(rate).chain(absent).collect()
+}
+
+fn sentence(direction: Direction, packet: &str, on: Option<String>, with: &[String]) -> String {
     let mut words = Vec::new();
     match direction {
         Direction::In => {}
@@ -57,6 +95,7 @@ fn sentence(direction: Direction, packet: &str, with: Vec<String>) -> String {
     if !packet.is_empty() {
         words.push(packet.to_owned());
     }
+    words.extend(on);
     if !with.is_empty() {
         words.push(format!("with {}", with.join(", ")));
     }
@@ -124,6 +163,16 @@ fn header_with(header: &Header, direction: Direction) -> Vec<String> {
     if header.length != shortest {
         with.push(format!("length {}", header.length));
     }
+    if header.ttl != Header::PLAIN.ttl {
+        with.push(format!("ttl {}", header.ttl));
+    }
+    if header.dscp != Header::PLAIN.dscp {
+        with.push(dscp_words(header.dscp));
+    }
+    if header.mark != Header::PLAIN.mark {
+        with.push(format!("mark {}", header.mark));
+    }
+    with.extend(header.vlan.map(|id| format!("vlan {id}")));
     with
 }
 
@@ -135,4 +184,16 @@ fn flag_words(flags: u8) -> String {
         true => "tcp flags no syn".to_owned(),
         false => format!("tcp flags {}", words.join(" ")),
     }
+}
+
+fn dscp_words(value: u8) -> String {
+    match names::dscps().find(|name| names::dscp(name) == Some(value)) {
+        Some(name) => format!("dscp {name}"),
+        None => format!("dscp {value}"),
+    }
+}
+
+/// A string of the language.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -1,0 +1,222 @@
+//! `log`: a record in the ring buffer `log`, written behind the counter of whoever logs.
+//!
+//! A sample is taken by random numbers; a limit is a bucket of the map `rates`. A full ring takes no record, and nothing
+//! waits for it.
+
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{JumpOp, Width};
+use crate::field::Field;
+use crate::hook::{Ability, Hook};
+use crate::ir::{Arg, Block, Slot};
+use crate::log::{SIZE, offset};
+use crate::place::{Effect, Entry};
+use crate::policy::{Action, Family, Log, RuleId, SocketId};
+
+use super::context::{msg, skb, xdp};
+use super::meter::{Pace, Ways};
+use super::{Lowering, Source, direction};
+
+/// Fields of a record: which, where, how wide.
+const FIELDS: [(Field, u8, Width); 15] = [
+    (Field::Length, offset::LENGTH, Width::W),
+    (Field::Protocol, offset::PROTOCOL, Width::B),
+    (Field::Fragment, offset::PART, Width::B),
+    (Field::Icmp, offset::ICMP, Width::H),
+    (Field::TcpFlags, offset::FLAGS, Width::B),
+    (Field::FromPort, offset::FROM_PORT, Width::H),
+    (Field::ToPort, offset::TO_PORT, Width::H),
+    (Field::From0, offset::FROM, Width::W),
+    (Field::From1, offset::FROM + 4, Width::W),
+    (Field::From2, offset::FROM + 8, Width::W),
+    (Field::From3, offset::FROM + 12, Width::W),
+    (Field::To0, offset::TO, Width::W),
+    (Field::To1, offset::TO + 4, Width::W),
+    (Field::To2, offset::TO + 8, Width::W),
+    (Field::To3, offset::TO + 12, Width::W),
+];
+
+/// The words of an address that only IPv6 has.
+const V6_ONLY: [Field; 6] = [
+    Field::From1,
+    Field::From2,
+    Field::From3,
+    Field::To1,
+    Field::To2,
+    Field::To3,
+];
+
+/// Whether anything that counts in a chain logs.
+pub(super) fn logs(source: &Source<'_>) -> bool {
+    let rules = &source.policy.rules;
+    let counts = |entry: &&Entry| entry.counts || entry.effect == Effect::RedirectPass;
+    let mut entries = source.chain.entries.iter().filter(counts);
+    let default = source.policy.default_of(direction(source.chain.hook));
+    let default = default.filter(|_| source.chain.default.counts);
+    entries.any(|entry| rules[entry.rule].log.is_some())
+        || default.is_some_and(|line| line.log.is_some())
+}
+
+/// The fields that a record holds.
+pub(super) fn fields() -> impl Iterator<Item = Field> {
+    FIELDS.into_iter().map(|(field, ..)| field)
+}
+
+/// Who logs, what it is about (`None` for what is malformed), and where it goes on.
+pub(super) type Gate = (Option<RuleId>, Option<Family>, Block);
+
+impl Lowering<'_> {
+    /// The block that writes the record of a rule, or of the default, and goes on to `next`: `next` itself where nothing
+    /// is logged.
+    pub(super) fn logged(
+        &mut self,
+        rule: Option<RuleId>,
+        family: Option<Family>,
+        next: Block,
+    ) -> Block {
+        let policy = self.source.policy;
+        let of = direction(self.source.chain.hook);
+        let log = match rule {
+            Some(rule) => policy.rules[rule].log.as_ref(),
+            None => policy.default_of(of).and_then(|line| line.log.as_ref()),
+        };
+        let Some(log) = log else { return next };
+        if let Some(&gate) = self.gates.get(&(rule, family, next)) {
+            return gate;
+        }
+        let write = self.record(family, next);
+        let gate = self.head_block();
+        self.gates.insert((rule, family, next), gate);
+        self.builder.enter(gate);
+        self.sample(log, next);
+        let number = self.source.maps.meters.log(rule, of);
+        match (Pace::of_log(log), number) {
+            (Some(pace), Some(number)) => {
+                let ways = Ways {
+                    fits: write,
+                    excess: next,
+                };
+                self.take_one(number, pace, ways);
+            }
+            _ => self.builder.jump(write),
+        }
+        gate
+    }
+
+    /// Leaves to `next` with what is not in the sample.
+    fn sample(&mut self, log: &Log, next: Block) {
+        let Some((part, whole)) = log.sample.filter(|(part, whole)| part < whole) else {
+            return;
+        };
+        let bound = (u64::from(part) << 32) / u64::from(whole);
+        let bound = u32::try_from(bound).unwrap_or(u32::MAX).cast_signed();
+        let random = self.builder.call_value(Helper::GetPrandomU32, &[]);
+        self.builder.leave_if(random, JumpOp::Ge, bound, next);
+    }
+
+    /// The block that writes a record and goes on to `next`.
+    fn record(&mut self, family: Option<Family>, next: Block) -> Block {
+        if let Some(&block) = self.records.get(&(family, next)) {
+            return block;
+        }
+        let block = self.head_block();
+        self.records.insert((family, next), block);
+        self.builder.enter(block);
+        let (Some(record), Some(map)) = (self.record, self.source.maps.log) else {
+            self.builder.jump(next);
+            return block;
+        };
+        for byte in (0u8..).step_by(8).take(SIZE / 8) {
+            self.builder.set_slot(record, byte, 0, Width::DW);
+        }
+        let time = self.builder.call_value(Helper::KtimeGetNs, &[]);
+        self.builder
+            .store_slot(record, offset::TIME, time, Width::DW);
+        let counter = self.builder.load_slot(self.frame.counter, 0, Width::W);
+        self.builder
+            .store_slot(record, offset::COUNTER, counter, Width::W);
+        let hook = self.source.chain.hook as i32;
+        self.builder.set_slot(record, offset::HOOK, hook, Width::B);
+        self.from_context(record);
+        if let Some(family) = family {
+            self.from_packet(record, family);
+        }
+        let args = [
+            Arg::Map(map),
+            Arg::SlotAddress(record),
+            Arg::Imm(i32::try_from(SIZE).unwrap_or(i32::MAX)),
+            Arg::Imm(0),
+        ];
+        self.builder.call(Helper::RingbufOutput, &args);
+        self.builder.jump(next);
+        block
+    }
+
+    /// What the context says of the packet.
+    fn from_context(&mut self, record: Slot) {
+        let found: &[(i16, u8)] = match self.source.chain.hook {
+            Hook::Xdp => &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
+            Hook::TcIn | Hook::TcOut => {
+                &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)]
+            }
+            Hook::SkLookup => &[],
+            Hook::SkMsg => &[(msg::SIZE, offset::LENGTH)],
+        };
+        for &(from, to) in found {
+            let value = self.builder.load(self.registers.context, from, Width::W);
+            self.builder.store_slot(record, to, value, Width::W);
+        }
+    }
+
+    fn from_packet(&mut self, record: Slot, family: Family) {
+        let name = match family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        };
+        self.builder
+            .set_slot(record, offset::FAMILY, name, Width::B);
+        let hook = self.source.chain.hook;
+        for (field, byte, width) in FIELDS {
+            let foreign = family == Family::V4 && V6_ONLY.contains(&field);
+            // What a hook cannot tell stays zero.
+            if foreign || hook.reads(field) != Ability::Yes {
+                continue;
+            }
+            let value = self.registers.probe;
+            if hook == Hook::SkMsg && field == Field::Protocol {
+                self.builder.set(value, 6);
+            } else {
+                self.read(value, field, family);
+            }
+            self.builder.store_slot(record, byte, value, width);
+        }
+    }
+
+    /// Behind a new flow that is dropped because its socket is absent: the redirects that may have sent it here log it. Which
+    /// of them it was says the counter.
+    pub(super) fn logged_absent(&mut self, socket: SocketId, family: Family, next: Block) -> Block {
+        let source = self.source;
+        let mut gates = Vec::new();
+        for entry in &source.chain.entries {
+            let rule = &source.policy.rules[entry.rule];
+            let to_this = rule.action == Action::Redirect(socket);
+            if to_this && entry.effect == Effect::RedirectPass && rule.log.is_some() {
+                let gate = self.logged(Some(entry.rule), Some(family), next);
+                gates.push((source.counters.rules[entry.rule], gate));
+            }
+        }
+        if gates.is_empty() {
+            return next;
+        }
+        let block = self.head_block();
+        self.builder.enter(block);
+        let counter = self.registers.probe;
+        self.builder
+            .load_slot_to(counter, self.frame.counter, 0, Width::W);
+        for (slot, gate) in gates {
+            let slot = i32::try_from(slot).unwrap_or(i32::MAX);
+            self.builder.leave_if(counter, JumpOp::Eq, slot, gate);
+        }
+        self.builder.jump(next);
+        block
+    }
+}

@@ -1,0 +1,165 @@
+//! What a rate is in numbers: the cost of a token, how far a bucket may be ahead, and which bucket is whose.
+
+use cranelift_entity::SecondaryMap;
+
+use crate::policy::{Direction, Log, Policy, RuleId};
+
+/// Sixteenths of a nanosecond in a second.
+const SECOND: u128 = 16_000_000_000;
+
+/// A bucket is never further ahead, so that no sum overflows for the first 27 years after boot.
+const MOST_AHEAD: u128 = 1 << 62;
+
+/// A rate in sixteenths of a nanosecond. What is cut off is less than one of them for each packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::lower) struct Pace {
+    /// Whole part of what a token costs.
+    pub(in crate::lower) whole: i64,
+    /// The rest, in parts of 2^32.
+    pub(in crate::lower) fraction: u32,
+    /// How far the bucket may be ahead of the clock: a full bucket's worth.
+    pub(in crate::lower) limit: i64,
+    /// A packet that takes more tokens never fits.
+    pub(in crate::lower) most: u64,
+}
+
+impl Pace {
+    /// `count` tokens in `period` seconds, at most `burst` at once.
+    pub(in crate::lower) fn of(count: u64, period: u32, burst: u64) -> Self {
+        let (count, burst) = (u128::from(count.max(1)), u128::from(burst));
+        let time = u128::from(period) * SECOND;
+        let limit = (burst * time / count).min(MOST_AHEAD);
+        Self {
+            whole: i64::try_from(time / count).unwrap_or(i64::MAX),
+            fraction: u32::try_from(((time % count) << 32) / count).unwrap_or(u32::MAX),
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+            most: u64::try_from(burst.min(MOST_AHEAD * count / time)).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The pace of a log's limit: as many at once as come in a period.
+    pub(in crate::lower) fn of_log(log: &Log) -> Option<Self> {
+        let (count, period) = log.max?;
+        Some(Self::of(count.into(), period, count.into()))
+    }
+}
+
+/// Which number a rate has in the array `rates`, or among those that share `buckets`.
+#[derive(Clone, Debug, Default)]
+pub struct Meters {
+    rules: SecondaryMap<RuleId, Option<u32>>,
+    logs: SecondaryMap<RuleId, Option<u32>>,
+    defaults: Vec<(Direction, u32)>,
+    /// How many buckets there are in `rates`.
+    pub rates: u32,
+    /// How many rates share `buckets`.
+    pub shared: u32,
+}
+
+impl Meters {
+    /// Gives out numbers: rates by rule, then the limits of logs.
+    #[must_use]
+    pub fn new(policy: &Policy) -> Self {
+        let mut meters = Self::default();
+        for (id, rule) in &policy.rules {
+            meters.rules[id] = rule.rate.map(|rate| match rate.per {
+                None => next(&mut meters.rates),
+                Some(_) => next(&mut meters.shared),
+            });
+        }
+        for (id, rule) in &policy.rules {
+            let limited = rule.log.as_ref().is_some_and(|log| log.max.is_some());
+            meters.logs[id] = limited.then(|| next(&mut meters.rates));
+        }
+        for line in &policy.defaults {
+            if line.log.as_ref().is_some_and(|log| log.max.is_some()) {
+                let number = next(&mut meters.rates);
+                meters.defaults.push((line.direction, number));
+            }
+        }
+        meters
+    }
+
+    /// The number of a rule's rate.
+    #[must_use]
+    pub fn rule(&self, rule: RuleId) -> Option<u32> {
+        self.rules[rule]
+    }
+
+    /// The bucket of the limit of a log: that of a rule, or of the default of a direction.
+    #[must_use]
+    pub fn log(&self, rule: Option<RuleId>, direction: Direction) -> Option<u32> {
+        match rule {
+            Some(rule) => self.logs[rule],
+            None => {
+                let mut defaults = self.defaults.iter();
+                defaults.find(|(of, _)| *of == direction).map(|one| one.1)
+            }
+        }
+    }
+}
+
+fn next(count: &mut u32) -> u32 {
+    *count += 1;
+    *count - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `tokens` at once cost, as the code computes it.
+    fn cost(pace: Pace, tokens: u64) -> u128 {
+        let tokens = u128::from(tokens);
+        tokens * pace.whole.unsigned_abs() as u128 + ((tokens * u128::from(pace.fraction)) >> 32)
+    }
+
+    #[test]
+    fn costs_are_exact_from_one_an_hour_to_a_hundred_gigabits() {
+        for (count, period) in [
+            (1, 3600),
+            (1, 60),
+            (7, 3600),
+            (1, 1),
+            (3, 1),
+            (1000, 1),
+            (50_000_000, 1),
+            (12_500_000_000, 1),
+            (45_000_000_000_000, 3600),
+        ] {
+            let pace = Pace::of(count, period, count);
+            for tokens in [1, 2, 64, 1500, 65_535, 524_280] {
+                let exact = u128::from(tokens) * u128::from(period) * SECOND;
+                let found = cost(pace, tokens) * u128::from(count);
+                assert!(found <= exact, "{count}/{period} {tokens}");
+                assert!(
+                    exact - found <= 2 * u128::from(count),
+                    "{count}/{period} {tokens}"
+                );
+                if tokens <= pace.most {
+                    assert!(cost(pace, tokens) < 1 << 63);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_bucket_fits_and_not_a_token_more() {
+        for (count, period, burst) in [(1, 3600, 1), (3, 1, 3), (7, 60, 100), (1000, 1, 20)] {
+            let pace = Pace::of(count, period, burst);
+            let limit = u128::from(pace.limit.unsigned_abs());
+            assert!(cost(pace, 1) * u128::from(burst) <= limit);
+            assert!(cost(pace, 1) * u128::from(burst + 1) > limit);
+            assert_eq!(pace.most, burst);
+        }
+    }
+
+    #[test]
+    fn what_would_overflow_never_fits() {
+        let pace = Pace::of(1, 3600, u64::MAX);
+        assert_eq!(pace.limit, 1 << 62);
+        assert!(pace.most < 1 << 31);
+        assert!(cost(pace, pace.most) <= 1 << 62);
+        assert!(cost(pace, pace.most + 1) > 1 << 62);
+    }
+}

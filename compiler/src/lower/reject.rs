@@ -1,0 +1,274 @@
+//! Rejects at packet hooks: the packet is answered as if nobody listened, and the answer leaves where it came in.
+//!
+//! A TCP segment gets a reset (RFC 9293, 3.10.7.1), everything else an ICMP port unreachable that quotes whole words of it. Nothing
+//! is answered to later fragments, resets, ICMP, frames for many or for another machine, and packets from or to an
+//! address that is nobody's: those are dropped. An answer has no IPv4 options and no IPv6 extension headers.
+//!
+//! There is one such piece of code for each family, at the end of the program. It gathers what it needs from the packet on
+//! the stack, writes the answer there (`answer`), and puts it into the packet (`deliver`).
+
+mod answer;
+mod deliver;
+
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::hook::Hook;
+use crate::ir::{Arg, Block, Builder, Slot};
+use crate::place::{Chain, Effect};
+use crate::policy::{DefaultVerdict, Family};
+
+use super::Lowering;
+use super::context::{skb, xdp};
+use super::frame;
+use super::outcome::Outcome;
+
+/// Bytes of stack that an answer takes; other uses share them.
+pub(super) const ROOM: u32 = 200;
+
+/// The lowest first byte of an IPv4 address that is no single machine's.
+const V4_MANY: i32 = 224;
+/// The first byte of an IPv6 address of many.
+const V6_MANY: i32 = 0xff;
+/// `PACKET_HOST`
+const PACKET_HOST: i32 = 0;
+/// The bit of a hardware address's first byte that says it is for many.
+const LINK_MANY: i32 = 1;
+/// TCP flags.
+const RST: i32 = 0x04;
+
+/// Where an answer is put together.
+#[derive(Clone, Copy)]
+pub(super) struct Reply {
+    /// Offset of the transport header from the IP header. Four bytes.
+    transport: Slot,
+    /// The packet's first 24 bytes, which hold the Ethernet header and up to two tags; then those of the answer.
+    ether: Slot,
+    /// The answer's IP header and TCP or ICMP header: 60 bytes.
+    head: Slot,
+    /// The packet's TCP header without options: 20 bytes.
+    segment: Slot,
+    /// The packet's beginning from the IP header on: up to 88 bytes, zeros behind its end.
+    quote: Slot,
+}
+
+impl Reply {
+    /// Places for an answer in [`ROOM`] bytes of stack.
+    pub(super) fn new(builder: &mut Builder, room: Slot) -> Self {
+        Self {
+            transport: builder.opaque_slot(4),
+            ether: builder.part(room, 0, 24),
+            head: builder.part(room, 24, 64),
+            segment: builder.part(room, 88, 24),
+            quote: builder.part(room, 112, 88),
+        }
+    }
+}
+
+/// Whether a chain answers packets.
+pub(super) fn answers(chain: &Chain) -> bool {
+    let rejects = chain.default.verdict == DefaultVerdict::Reject
+        || chain
+            .entries
+            .iter()
+            .any(|entry| entry.effect == Effect::Reject);
+    rejects && matches!(chain.hook, Hook::Xdp | Hook::TcIn)
+}
+
+/// What differs between the families. Offsets are from the IP header.
+struct Shape {
+    /// Length of the IP header without options.
+    header: u8,
+    /// Where the sender's address stands.
+    from: u8,
+    /// Where the receiver's address stands.
+    to: u8,
+    /// Bytes of an address.
+    address: u8,
+    /// Most bytes that are quoted: whole words.
+    quote: u8,
+    /// The protocol number of ICMP.
+    icmp: u8,
+    /// Type and code of "port unreachable".
+    unreachable: [u8; 2],
+}
+
+fn shape(family: Family) -> &'static Shape {
+    match family {
+        // The longest header with its options, and 8 bytes.
+        Family::V4 => &Shape {
+            header: 20,
+            from: 12,
+            to: 16,
+            address: 4,
+            quote: 68,
+            icmp: 1,
+            unreachable: [3, 3],
+        },
+        // The header, 40 bytes of extension headers, and 8 bytes.
+        Family::V6 => &Shape {
+            header: 40,
+            from: 8,
+            to: 24,
+            address: 16,
+            quote: 88,
+            icmp: 58,
+            unreachable: [1, 4],
+        },
+    }
+}
+
+/// Which bytes of the packet.
+#[derive(Clone, Copy)]
+enum At {
+    /// From the Ethernet header on.
+    Frame,
+    /// From the IP header on.
+    Network,
+    /// From the transport header on.
+    Transport,
+}
+
+impl Lowering<'_> {
+    /// Remembers where the transport header stands, if the chain answers packets.
+    pub(super) fn keep_cursor(&mut self) {
+        if let Some(reply) = self.reply {
+            let cursor = self.registers.cursor;
+            self.builder
+                .store_slot(reply.transport, 0, cursor, Width::W);
+        }
+    }
+
+    /// The block that answers the packets of a family.
+    pub(super) fn reject(&mut self, block: Block, family: Family) {
+        let drop = self.outcome(Outcome::Drop, family);
+        let Some(reply) = self.reply else {
+            self.builder.enter(block);
+            self.builder.jump(drop);
+            return;
+        };
+        let [segment, other] = [(); 2].map(|()| self.head_block());
+        self.reset(segment, reply, family, drop);
+        self.unreachable(other, reply, family, drop);
+        self.builder.enter(block);
+        self.is_answered(reply, family, drop);
+        let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
+        self.builder.leave_if(protocol, JumpOp::Eq, 6, segment);
+        self.builder.jump(other);
+    }
+
+    /// Leaves to `drop` unless the packet may be answered. Its addresses are at `quote` then.
+    fn is_answered(&mut self, reply: Reply, family: Family, drop: Block) {
+        let shape = shape(family);
+        let part = self.builder.load_slot(self.frame.part, 0, Width::B);
+        self.builder.leave_if(part, JumpOp::Eq, frame::LATER, drop);
+        let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
+        let icmp = i32::from(shape.icmp);
+        self.builder.leave_if(protocol, JumpOp::Eq, icmp, drop);
+        if self.source.chain.hook != Hook::Xdp {
+            let kind = self
+                .builder
+                .load(self.registers.context, skb::PACKET_TYPE, Width::W);
+            self.builder.leave_if(kind, JumpOp::Ne, PACKET_HOST, drop);
+        }
+        self.fetch(At::Frame, reply.ether, 24, drop);
+        let link = self.builder.load_slot(reply.ether, 0, Width::B);
+        self.builder.leave_if(link, JumpOp::Set, LINK_MANY, drop);
+        self.fetch(At::Network, reply.quote, shape.header, drop);
+        match family {
+            Family::V4 => self.addresses_v4_single(reply, shape, drop),
+            Family::V6 => self.addresses_v6_single(reply, shape, drop),
+        }
+    }
+
+    /// Both addresses are of one machine, and the sender's is not 0.x.x.x.
+    fn addresses_v4_single(&mut self, reply: Reply, shape: &Shape, drop: Block) {
+        for address in [shape.from, shape.to] {
+            let first = self.builder.load_slot(reply.quote, address, Width::B);
+            self.builder.leave_if(first, JumpOp::Ge, V4_MANY, drop);
+        }
+        let first = self.builder.load_slot(reply.quote, shape.from, Width::B);
+        self.builder.leave_if(first, JumpOp::Eq, 0, drop);
+    }
+
+    /// Both addresses are of one machine, and the sender's is not `::`.
+    fn addresses_v6_single(&mut self, reply: Reply, shape: &Shape, drop: Block) {
+        for address in [shape.from, shape.to] {
+            let first = self.builder.load_slot(reply.quote, address, Width::B);
+            self.builder.leave_if(first, JumpOp::Eq, V6_MANY, drop);
+        }
+        let any = self.builder.load_slot(reply.quote, shape.from, Width::DW);
+        let more = self
+            .builder
+            .load_slot(reply.quote, shape.from + 8, Width::DW);
+        self.builder.alu(any, AluOp::Or, more);
+        self.builder.leave_if_wide(any, JumpOp::Eq, 0, drop);
+    }
+
+    /// Copies bytes of the packet to the stack, whole words; leaves to `drop` if they are not there.
+    fn fetch(&mut self, at: At, to: Slot, bytes: u8, drop: Block) {
+        if self.source.chain.hook == Hook::Xdp {
+            self.point(at);
+            self.need(i32::from(bytes), drop);
+            for byte in (0..bytes).step_by(4) {
+                let network = self.registers.network;
+                let word = self.builder.load(network, i16::from(byte), Width::W);
+                self.builder.store_slot(to, byte, word, Width::W);
+            }
+            return;
+        }
+        let offset = match at {
+            At::Frame => Arg::Imm(0),
+            At::Network => Arg::SlotValue(self.frame.offset, Width::W),
+            At::Transport => {
+                let offset = self.registers.end;
+                self.transport_offset(offset);
+                Arg::Pinned(offset)
+            }
+        };
+        let args = [
+            Arg::Pinned(self.registers.context),
+            offset,
+            Arg::SlotAddress(to),
+            Arg::Imm(i32::from(bytes)),
+        ];
+        self.call_or(Helper::SkbLoadBytes, &args, drop);
+    }
+
+    fn transport_offset(&mut self, to: crate::ir::Value) {
+        let Some(reply) = self.reply else { return };
+        self.builder
+            .load_slot_to(to, self.frame.offset, 0, Width::W);
+        let cursor = self.builder.load_slot(reply.transport, 0, Width::W);
+        self.builder.alu(to, AluOp::Add, cursor);
+    }
+
+    /// XDP: points the network register there, and the end register at the end of the frame. Offsets are masked for the
+    /// verifier, which has forgotten how far they can be.
+    fn point(&mut self, at: At) {
+        let (registers, context) = (self.registers, self.registers.context);
+        self.builder
+            .load_to(registers.end, context, xdp::DATA_END, Width::W);
+        self.builder
+            .load_to(registers.network, context, xdp::DATA, Width::W);
+        let offset = match at {
+            At::Frame => return,
+            At::Network => self.builder.load_slot(self.frame.offset, 0, Width::W),
+            At::Transport => {
+                let offset = self.builder.value();
+                self.transport_offset(offset);
+                offset
+            }
+        };
+        self.builder.alu(offset, AluOp::And, FURTHEST);
+        self.builder.alu(registers.network, AluOp::Add, offset);
+    }
+
+    /// Calls a helper and leaves to `otherwise` if it says that it failed.
+    fn call_or(&mut self, helper: Helper, args: &[Arg], otherwise: Block) {
+        let result = self.builder.call_value(helper, args);
+        self.builder.leave_if(result, JumpOp::Ne, 0, otherwise);
+    }
+}
+
+/// Beyond every transport header that the parser gets to: 14 + 8 + 40 + 6 extension headers of 2,048 bytes.
+const FURTHEST: i32 = 0x3fff;

@@ -1,0 +1,108 @@
+//! Where a packet arrives or leaves: interfaces and zones to classes, both ways.
+
+use sockc_grammar::ast::On;
+use sockc_grammar::diagnostic::Diagnostic;
+
+use super::with::find;
+use crate::glob;
+use crate::policy::{Class, ClassId, Policy, ZoneId};
+use crate::resolve::kernel_names;
+
+/// The class that is named.
+pub(super) fn read(on: &On, policy: &Policy) -> Result<ClassId, Box<Diagnostic>> {
+    match on {
+        On::Interface(name) => {
+            kernel_names::interface(name)?;
+            Ok(class_of(policy, &name.value))
+        }
+        On::Zone(name) => {
+            let zones = policy.zones.iter();
+            let zones = zones.map(|(id, zone)| (id, zone.name.as_str()));
+            let zone = find(name, "zone", zones)?;
+            Ok(class_of_zone(policy, zone))
+        }
+    }
+}
+
+/// The class of an interface: that of its zone and of exactly the patterns of `on interface` that it matches.
+#[must_use]
+pub fn class_of(policy: &Policy, interface: &str) -> ClassId {
+    let matches = |pattern: &String| glob::matches(pattern, interface);
+    let zone = policy
+        .zones
+        .iter()
+        .find(|(_, zone)| zone.patterns.iter().any(matches))
+        .map(|(id, _)| id);
+    // A class with a pattern that the interface does not match is not its own; of the others, the one that says most.
+    policy
+        .classes
+        .iter()
+        .filter(|(_, class)| class.zone == zone && class.patterns.iter().all(matches))
+        .max_by_key(|(id, class)| (class.patterns.len(), std::cmp::Reverse(*id)))
+        .map_or(Policy::plain_class(), |(id, _)| id)
+}
+
+/// The class of an interface of the zone of which nothing else is known.
+fn class_of_zone(policy: &Policy, zone: ZoneId) -> ClassId {
+    policy
+        .classes
+        .iter()
+        .filter(|(_, class)| class.zone == Some(zone))
+        .min_by_key(|(id, class)| (class.patterns.len(), *id))
+        .map_or(Policy::plain_class(), |(id, _)| id)
+}
+
+/// `on …` for a class: nothing for the plain one, the zone where that says enough, else an interface that is in it.
+pub(super) fn words(policy: &Policy, class: ClassId) -> Option<String> {
+    if class == Policy::plain_class() {
+        return None;
+    }
+    let known = policy.classes.get(class)?;
+    match known.zone {
+        Some(zone) if class_of_zone(policy, zone) == class => {
+            Some(format!("on zone {}", policy.zones[zone].name))
+        }
+        zone => {
+            let name = example(policy, known, class);
+            let zone = || zone.map(|zone| format!("on zone {}", policy.zones[zone].name));
+            name.map_or_else(zone, |name| {
+                Some(format!("on interface {}", pattern(&name)))
+            })
+        }
+    }
+}
+
+/// An interface of the class, made of the beginning and the end of its patterns and those of its zone.
+fn example(policy: &Policy, known: &Class, class: ClassId) -> Option<String> {
+    let zone = known.zone.iter();
+    let zone = zone.flat_map(|zone| &policy.zones[*zone].patterns);
+    let patterns: Vec<&String> = known.patterns.iter().chain(zone).collect();
+    let pairs = patterns
+        .iter()
+        .flat_map(|head| patterns.iter().map(move |tail| (head, tail)));
+    pairs
+        .flat_map(|(head, tail)| ["", "0", "x", "0x1"].map(|middle| joined(head, middle, tail)))
+        .find(|name| !name.is_empty() && name.len() <= 15 && class_of(policy, name) == class)
+}
+
+/// What stands ahead of the first star of one pattern, then `middle`, then what stands behind the last star of another.
+fn joined(head: &str, middle: &str, tail: &str) -> String {
+    let name = match (head.split_once('*'), tail.rsplit_once('*')) {
+        (Some((head, _)), Some((_, tail))) => format!("{head}{middle}{tail}"),
+        (None, _) => head.to_owned(),
+        (_, None) => tail.to_owned(),
+    };
+    name.replace('?', "0")
+}
+
+/// The name as a pattern of the language; a word that could be a reserved one stands in quotes.
+fn pattern(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let starts = name.bytes().next().is_some_and(|byte| byte != b'-');
+    let unreserved = name.bytes().any(|byte| byte.is_ascii_digit());
+    if starts && unreserved && name.bytes().all(plain) {
+        name.to_owned()
+    } else {
+        super::write::quoted(name)
+    }
+}

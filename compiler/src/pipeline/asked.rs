@@ -1,0 +1,144 @@
+//! The maps that questions are put to: tables of constant sets, tries of live sets and live maps, what the runtime fills in.
+//!
+//! Live sets and live maps always have their maps, since the manifest speaks of them; a table is there if a program
+//! searches it.
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+use sockc_grammar::diagnostic::Diagnostic;
+
+use super::{Decision, NO_INTERFACE, live, map};
+use crate::artifact::{MapId, MapKind, MapSpec};
+use crate::bpf::constant::BPF_F_NO_PREALLOC;
+use crate::diagram::flatten::Flat;
+use crate::field::{Field, FieldKind, FieldSet};
+use crate::hook::Hook;
+use crate::lower::{LiveMapMaps, SetMaps, SetTables};
+use crate::place::Chain;
+use crate::policy::{LiveMapId, Policy, SetId, SetKind};
+use crate::target::Target;
+
+/// Sizes of keys and values, as `SetPlan` and `LiveMapPlan` say.
+const SET_KEY: u32 = 24;
+const SET_VALUE: u32 = 16;
+const MAP_KEY: u32 = 28;
+const MAP_VALUE: u32 = 8;
+const PORTS: u32 = 65_536;
+
+/// Interfaces whose class a lookup can know; each is an entry of a hash map that is made as it is needed.
+const MOST_INTERFACES: u32 = 65_536;
+
+type Specs = PrimaryMap<MapId, MapSpec>;
+
+/// The fields that a chain's trees test.
+fn fields_of(decision: &Decision) -> impl Iterator<Item = Field> {
+    let flats = [Some(&decision.decision), decision.counts.as_ref()];
+    flats.into_iter().flatten().flat_map(Flat::fields)
+}
+
+/// The fields that the trees of all chains test.
+pub(super) fn fields(decisions: &[Decision]) -> FieldSet {
+    decisions.iter().flat_map(fields_of).collect()
+}
+
+/// Whether programs look into the slots of named sockets.
+pub(super) fn steers(chains: &[Chain], tested: &FieldSet) -> bool {
+    chains.iter().any(|chain| chain.hook == Hook::SkLookup)
+        || tested
+            .iter()
+            .any(|field| matches!(field.kind(), FieldKind::Absent | FieldKind::Entry))
+}
+
+/// Refuses a lookup that asks for the interface where the kernel does not tell it.
+pub(super) fn check(
+    policy: &Policy,
+    chains: &[Chain],
+    decisions: &[Decision],
+    target: &Target,
+) -> Result<(), Diagnostic> {
+    let asks = |decision: &Decision| fields_of(decision).any(|field| field == Field::Interface);
+    let lookup = chains
+        .iter()
+        .zip(decisions)
+        .find(|(chain, decision)| chain.hook == Hook::SkLookup && asks(decision));
+    let Some((chain, _)) = lookup.filter(|_| !target.lookup_interface) else {
+        return Ok(());
+    };
+    let mut rules = chain.entries.iter().map(|entry| &policy.rules[entry.rule]);
+    let Some(rule) = rules.find(|rule| rule.matches.on.is_some()) else {
+        return Ok(());
+    };
+    let label = format!(
+        "the lookup that runs this rule has to know the interface; target {} does not tell it",
+        target.name
+    );
+    Err(Diagnostic::error(
+        NO_INTERFACE,
+        "this kernel does not tell a socket lookup the interface",
+        rule.place.span,
+        label,
+    )
+    .help("write the rule without `on`, or compile for Linux 5.17 or later"))
+}
+
+/// How every set is asked that a tree asks for, and the tries of all live sets.
+pub(super) fn sets(
+    policy: &Policy,
+    tested: &FieldSet,
+    maps: &mut Specs,
+) -> SecondaryMap<SetId, Option<SetMaps>> {
+    let mut asked = SecondaryMap::new();
+    for (id, set) in &policy.sets {
+        asked[id] = match &set.kind {
+            SetKind::Constant(_) if !tested.any(&[Field::ToIn(id), Field::FromIn(id)]) => None,
+            SetKind::Constant(addresses) => {
+                let add = |family: &str, number: usize, data: Vec<u8>| {
+                    let name = format!("{}_{family}_{number}", live::set_map(id));
+                    maps.push(MapSpec::table(name, data))
+                };
+                Some(SetMaps::Tables(SetTables::new(addresses, add)))
+            }
+            SetKind::Live { max, .. } => {
+                let spec = trie(&live::set_map(id), SET_KEY, SET_VALUE, *max);
+                Some(SetMaps::Trie(maps.push(spec)))
+            }
+        };
+    }
+    asked
+}
+
+/// The tries and port classes of the live maps.
+pub(super) fn entries(
+    policy: &Policy,
+    maps: &mut Specs,
+) -> SecondaryMap<LiveMapId, Option<LiveMapMaps>> {
+    let mut asked = SecondaryMap::new();
+    for (id, data) in &policy.live_maps {
+        asked[id] = Some(LiveMapMaps {
+            trie: maps.push(trie(&live::map_trie(id), MAP_KEY, MAP_VALUE, data.max)),
+            classes: maps.push(map(&live::map_classes(id), MapKind::Array, 4, 4, PORTS)),
+        });
+    }
+    asked
+}
+
+/// The ids of the namespaces that conditions name.
+pub(super) fn namespaces(policy: &Policy, maps: &mut Specs) -> Option<MapId> {
+    let count = u32::try_from(policy.namespaces.len()).unwrap_or(u32::MAX);
+    let spec = map("namespaces", MapKind::Array, 4, 4, count);
+    (count > 0).then(|| maps.push(spec))
+}
+
+/// The classes of interfaces. Only sk_lookup asks; a program of a packet hook knows its class.
+pub(super) fn interfaces(tested: &FieldSet, maps: &mut Specs) -> Option<MapId> {
+    tested.contains(Field::Interface).then(|| {
+        let mut spec = map("interfaces", MapKind::Hash, 4, 4, MOST_INTERFACES);
+        spec.flags = BPF_F_NO_PREALLOC;
+        maps.push(spec)
+    })
+}
+
+fn trie(name: &str, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
+    let mut spec = map(name, MapKind::LpmTrie, key_size, value_size, max_entries);
+    spec.flags = BPF_F_NO_PREALLOC;
+    spec
+}

@@ -1,0 +1,124 @@
+//! What the programs are called in the object.
+//!
+//! The programs of packet hooks have the name of their hook, and behind it what tells the class of interfaces that they
+//! hold for. The kernel keeps 15 bytes of a name and needs no two to differ; in the object each is a symbol of its own.
+
+use std::collections::BTreeSet;
+
+use cranelift_entity::SecondaryMap;
+
+use super::suffixed;
+use crate::hook::Hook;
+use crate::place::Chain;
+use crate::policy::{Class, ClassId, Policy};
+
+/// Longest name of a class; what is cut off is told apart by the class's number.
+const LONGEST: usize = 40;
+
+/// The names of a policy's programs.
+pub(super) struct ProgramNames<'p> {
+    policy: &'p Policy,
+    /// For each class but the plain one: its zone, else its patterns.
+    classes: SecondaryMap<ClassId, String>,
+}
+
+impl<'p> ProgramNames<'p> {
+    pub(super) fn new(policy: &'p Policy) -> Self {
+        let mut classes = SecondaryMap::new();
+        let mut taken = BTreeSet::new();
+        for (id, class) in policy.classes.iter().skip(1) {
+            let mut name = class_name(policy, class);
+            while !taken.insert(name.clone()) {
+                name = format!("{name}_{}", id.as_u32());
+            }
+            classes[id] = name;
+        }
+        Self { policy, classes }
+    }
+
+    /// The name of a chain's program.
+    pub(super) fn of(&self, chain: &Chain) -> String {
+        let stem = match chain.hook {
+            Hook::Xdp => "xdp_in",
+            Hook::TcIn => "tc_in",
+            Hook::TcOut => "tc_out",
+            Hook::SkLookup => "lookup",
+            Hook::SkMsg => "send",
+        };
+        match (chain.class, chain.group) {
+            (Some(class), _) if class != Policy::plain_class() => {
+                format!("{stem}_{}", self.classes[class])
+            }
+            (_, Some(group)) => suffixed(self.policy, stem, group),
+            _ => stem.into(),
+        }
+    }
+}
+
+/// The zone's name and the patterns, as part of an identifier of C.
+fn class_name(policy: &Policy, class: &Class) -> String {
+    let zone = class.zone.map(|zone| policy.zones[zone].name.as_str());
+    let parts: Vec<&str> = zone
+        .into_iter()
+        .chain(class.patterns.iter().map(String::as_str))
+        .collect();
+    let plain = |letter: char| match letter {
+        letter if letter.is_ascii_alphanumeric() => letter.to_ascii_lowercase(),
+        _ => '_',
+    };
+    parts.join("_").chars().map(plain).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::DefaultEntry;
+    use crate::policy::DefaultVerdict;
+
+    fn class(patterns: &[&str]) -> Class {
+        Class {
+            zone: None,
+            patterns: patterns.iter().map(|&one| one.into()).collect(),
+        }
+    }
+
+    #[test]
+    fn no_two_classes_share_a_name() {
+        let mut policy = Policy::default();
+        let long = "x".repeat(50);
+        for patterns in [
+            &["br-*"][..],
+            &["br_?"],
+            &["BR", ""],
+            &["br__2"],
+            &[&long],
+            &[&long, "y"],
+        ] {
+            policy.classes.push(class(patterns));
+        }
+        let names = ProgramNames::new(&policy);
+        let all: BTreeSet<&String> = names.classes.values().collect();
+        assert_eq!(all.len(), policy.classes.len(), "{all:?}");
+        assert!(names.classes.values().all(|name| name.len() < 60));
+    }
+
+    #[test]
+    fn the_plain_class_has_the_name_of_the_hook() {
+        let mut policy = Policy::default();
+        let wan = policy.classes.push(class(&["wan0"]));
+        let names = ProgramNames::new(&policy);
+        let mut chain = Chain {
+            hook: Hook::Xdp,
+            group: None,
+            class: Some(Policy::plain_class()),
+            entries: Vec::new(),
+            default: DefaultEntry {
+                verdict: DefaultVerdict::Allow,
+                counts: true,
+            },
+        };
+        assert_eq!(names.of(&chain), "xdp_in");
+        chain.class = Some(wan);
+        assert_eq!(names.of(&chain), "xdp_in_wan0");
+    }
+}

@@ -1,0 +1,193 @@
+//! The list that a set is read from: one address, prefix or range a line, `#` comments, both families.
+//!
+//! Takes a text of any length; gives merged ranges and how many elements overlapped others, without keeping anything
+//! for each line. A line that is wrong is reported with its place; none is passed over in silence.
+
+use std::cmp::Reverse;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use sockc_grammar::codes::TOO_MANY;
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::{Source, SourceId, Span};
+
+use crate::files::{Files, Progress};
+use crate::policy::AddressSet;
+use crate::ranges::{Bound, RangeSet};
+use crate::resolve::addresses::{mapped_list, prefix, range};
+use crate::resolve::codes;
+
+/// So many wrong lines of one list are shown; the others are counted.
+const MOST_WRONG: usize = 20;
+
+/// How often progress is told, in bytes.
+const STEP: usize = 1 << 18;
+
+/// What stands in a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// The addresses.
+    pub addresses: AddressSet,
+    /// Lines with an element.
+    pub elements: u64,
+    /// Elements that begin inside another.
+    pub overlapping: u64,
+}
+
+/// Elements on their way to become a list.
+#[derive(Default)]
+struct Gathered {
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+    elements: u64,
+    /// Elements in the block of IPv4-mapped addresses, and the first of them.
+    mapped: u64,
+    first_mapped: Option<Span>,
+    wrong: Vec<Diagnostic>,
+    left_out: u64,
+}
+
+/// Reads a list; it is of use only if no error was found.
+pub(super) fn read(
+    source: &Source,
+    id: SourceId,
+    files: &mut dyn Files,
+) -> (List, Vec<Diagnostic>) {
+    let mut gathered = Gathered::default();
+    let text = &source.text;
+    // Editors of other systems put a byte order mark at the start.
+    let mut start = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    let mut told = 0;
+    while start < text.len() {
+        let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        gathered.line(&text[start..end], start, id);
+        start = end + 1;
+        if start - told >= STEP {
+            told = start;
+            files.progress(Progress {
+                name: &source.name,
+                done: start.min(text.len()),
+                total: text.len(),
+            });
+        }
+    }
+    gathered.finish()
+}
+
+impl Gathered {
+    /// Takes a line that begins at this byte.
+    fn line(&mut self, line: &str, at: usize, source: SourceId) {
+        let element = line.split_once('#').map_or(line, |(before, _)| before);
+        let blank = element.len() - element.trim_start().len();
+        let element = element.trim();
+        if element.is_empty() {
+            return;
+        }
+        let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let start = at + blank;
+        let span = Span {
+            source,
+            start: position(start),
+            end: position(start + element.len()),
+        };
+        self.elements += 1;
+        match bounds(element, span) {
+            Ok((IpAddr::V4(low), IpAddr::V4(high))) => {
+                self.v4.push((low.to_bits(), high.to_bits()))
+            }
+            Ok((IpAddr::V6(low), IpAddr::V6(high))) => {
+                if is_mapped(low, high) {
+                    self.mapped += 1;
+                    self.first_mapped.get_or_insert(span);
+                }
+                self.v6.push((low.to_bits(), high.to_bits()));
+            }
+            // Ranges are of one family.
+            Ok(_) => {}
+            Err(wrong) if self.wrong.len() < MOST_WRONG => self.wrong.push(*wrong),
+            Err(_) => self.left_out += 1,
+        }
+    }
+
+    fn finish(mut self) -> (List, Vec<Diagnostic>) {
+        if let (Some(last), 1..) = (self.wrong.last(), self.left_out) {
+            let place = last.primary.span;
+            self.wrong.push(
+                Diagnostic::error(
+                    TOO_MANY,
+                    format!("{} more lines of this list are wrong", self.left_out),
+                    place,
+                    "stopped here",
+                )
+                .help("correct these first"),
+            );
+        }
+        if let Some(first) = self.first_mapped {
+            self.wrong.push(mapped_list(self.mapped, first));
+        }
+        let overlapping = overlapping(&mut self.v4) + overlapping(&mut self.v6);
+        let list = List {
+            addresses: AddressSet {
+                v4: RangeSet::from_ranges(self.v4),
+                v6: RangeSet::from_ranges(self.v6),
+            },
+            elements: self.elements,
+            overlapping,
+        };
+        (list, self.wrong)
+    }
+}
+
+/// The first and the last address of an element, both of one family.
+fn bounds(element: &str, span: Span) -> Result<(IpAddr, IpAddr), Box<Diagnostic>> {
+    let host = |text: &str| address(text).ok_or_else(|| no_element(element, span));
+    if let Some((start, length)) = element.split_once('/') {
+        let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+        let length = length.parse().ok().filter(|_| digits);
+        return match length {
+            Some(length) => prefix(host(start)?, length, span),
+            None => Err(no_element(element, span)),
+        };
+    }
+    if let Some((low, high)) = element.split_once('-') {
+        return range(host(low.trim_end())?, host(high.trim_start())?, span);
+    }
+    let one = host(element)?;
+    Ok((one, one))
+}
+
+fn address(text: &str) -> Option<IpAddr> {
+    if text.contains(':') {
+        text.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+    } else {
+        text.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
+    }
+}
+
+/// Whether both ends lie in `::ffff:0:0/96`, but not the whole block.
+fn is_mapped(low: Ipv6Addr, high: Ipv6Addr) -> bool {
+    let ends = low.to_ipv4_mapped().zip(high.to_ipv4_mapped());
+    ends.is_some_and(|ends| ends != (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST))
+}
+
+fn no_element(element: &str, span: Span) -> Box<Diagnostic> {
+    let shown: String = element.chars().take(60).collect();
+    let error = Diagnostic::error(
+        codes::LIST_LINE,
+        format!("`{}` is no address, prefix or range", shown.escape_debug()),
+        span,
+        "a list has one element a line",
+    );
+    Box::new(error.help("write an address, a prefix such as `10.0.0.0/8` or a range such as `10.0.0.1-10.0.0.9`; put a `#` before comments"))
+}
+
+/// Sorts ranges and counts those that begin inside another.
+fn overlapping<T: Bound>(ranges: &mut [(T, T)]) -> u64 {
+    ranges.sort_unstable_by_key(|&(low, high)| (low, Reverse(high)));
+    let mut reach: Option<T> = None;
+    let mut count = 0;
+    for &(low, high) in &*ranges {
+        count += u64::from(reach.is_some_and(|end| low <= end));
+        reach = Some(reach.map_or(high, |end| end.max(high)));
+    }
+    count
+}

@@ -1,0 +1,183 @@
+//! Which patterns of interface names one name can match together: exactly, by walking all patterns at once.
+//!
+//! Takes patterns of letters, `*` (any letters, also none) and `?` (one letter); gives every set of them that some name
+//! matches while it matches none of the others. Names are what the kernel allows: 1 to 15 letters, without `/`, `:` and
+//! blanks. `lo` is matched only by its name: who writes `*` thinks of the network.
+
+use std::collections::BTreeSet;
+
+use crate::glob;
+
+/// The most letters of a name (`IFNAMSIZ` less the zero byte).
+const LONGEST_NAME: usize = 15;
+
+/// The walk ends without an answer when it has met so many states.
+const MOST_STATES: usize = 1 << 14;
+
+/// A piece of a pattern.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Letter(char),
+    One,
+    Many,
+}
+
+/// Where a walk stands: pairs of a pattern and the number of its pieces that are behind, sorted.
+type State = Vec<(usize, usize)>;
+
+/// Every set of patterns (by their numbers, sorted) that one name matches and no other pattern; the empty set is always
+/// among them. `None` if there are too many to tell.
+pub(super) fn combinations(patterns: &[&str]) -> Option<BTreeSet<Vec<usize>>> {
+    let pieces: Vec<Vec<Piece>> = patterns.iter().map(|pattern| pieces(pattern)).collect();
+    let mut start = State::new();
+    for number in 0..pieces.len() {
+        enter(&pieces, number, 0, &mut start);
+    }
+    start.sort_unstable();
+    let mut found = BTreeSet::from([Vec::new()]);
+    // The start itself is met only when letters lead back to it.
+    let mut met = BTreeSet::new();
+    let mut level = vec![start];
+    for _ in 0..LONGEST_NAME {
+        let mut next = Vec::new();
+        for state in &level {
+            for letter in letters(&pieces, state) {
+                let state = step(&pieces, state, letter);
+                if state.is_empty() || met.contains(&state) {
+                    continue;
+                }
+                if met.len() >= MOST_STATES {
+                    return None;
+                }
+                found.insert(matched(&pieces, patterns, &state));
+                met.insert(state.clone());
+                next.push(state);
+            }
+        }
+        level = next;
+    }
+    Some(found)
+}
+
+/// Whether a pattern matches a name, as the machine's interfaces are matched.
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
+    pattern == name || glob::is_pattern(pattern) && name != "lo" && glob::matches(pattern, name)
+}
+
+fn pieces(pattern: &str) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = pattern
+        .chars()
+        .map(|letter| match letter {
+            '*' => Piece::Many,
+            '?' => Piece::One,
+            letter => Piece::Letter(letter),
+        })
+        .collect();
+    pieces.dedup_by(|later, earlier| *later == Piece::Many && *earlier == Piece::Many);
+    pieces
+}
+
+/// Adds a place in a pattern, with those that are reached from it without a letter.
+fn enter(pieces: &[Vec<Piece>], number: usize, at: usize, state: &mut State) {
+    state.push((number, at));
+    if pieces[number].get(at) == Some(&Piece::Many) {
+        state.push((number, at + 1));
+    }
+}
+
+/// The letters that lead on from a state; `None` stands for every other one.
+fn letters(pieces: &[Vec<Piece>], state: &State) -> BTreeSet<Option<char>> {
+    let named = state
+        .iter()
+        .filter_map(|&(number, at)| match pieces[number].get(at) {
+            Some(Piece::Letter(letter)) => Some(*letter),
+            _ => None,
+        });
+    named
+        .filter(|letter| !matches!(letter, '/' | ':') && !letter.is_whitespace())
+        .map(Some)
+        .chain([None])
+        .collect()
+}
+
+fn step(pieces: &[Vec<Piece>], state: &State, letter: Option<char>) -> State {
+    let mut next = State::new();
+    for &(number, at) in state {
+        match pieces[number].get(at) {
+            Some(Piece::Many) => enter(pieces, number, at, &mut next),
+            Some(Piece::One) => enter(pieces, number, at + 1, &mut next),
+            Some(Piece::Letter(wanted)) if letter == Some(*wanted) => {
+                enter(pieces, number, at + 1, &mut next);
+            }
+            Some(Piece::Letter(_)) | None => {}
+        }
+    }
+    next.sort_unstable();
+    next.dedup();
+    next
+}
+
+/// The patterns that the names of a state match.
+fn matched(pieces: &[Vec<Piece>], patterns: &[&str], state: &State) -> Vec<usize> {
+    let mut matched: Vec<usize> = state
+        .iter()
+        .filter(|&&(number, at)| at == pieces[number].len())
+        .map(|&(number, _)| number)
+        .collect();
+    if matched.iter().any(|&number| patterns[number] == "lo") {
+        matched.retain(|&number| patterns[number] == "lo");
+    }
+    matched
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(patterns: &[&str]) -> Vec<Vec<usize>> {
+        combinations(patterns).unwrap().into_iter().collect()
+    }
+
+    #[test]
+    fn literal_names_exclude_each_other() {
+        assert_eq!(found(&["eth0", "eth1"]), [vec![], vec![0], vec![1]]);
+        assert_eq!(found(&["eth0", "eth0"]), [vec![], vec![0, 1]]);
+    }
+
+    #[test]
+    fn patterns_meet_only_where_a_name_can() {
+        type Row<'a> = (&'a [&'a str], &'a [&'a [usize]]);
+        let table: [Row<'_>; 9] = [
+            (&["eth*", "eth0"], &[&[], &[0], &[0, 1]]),
+            (&["eth*", "*0"], &[&[], &[0], &[0, 1], &[1]]),
+            (&["br-*", "eth*"], &[&[], &[0], &[1]]),
+            (&["a?", "?b"], &[&[], &[0], &[0, 1], &[1]]),
+            // What the first matches, the other does too.
+            (&["a?", "a*"], &[&[], &[0, 1], &[1]]),
+            (&["*"], &[&[], &[0]]),
+            // Longer than any name: alone 16 letters, and 8 at each end.
+            (&["abcdefghijklmnop"], &[&[]]),
+            (&["abcdefgh*", "*ijklmnop"], &[&[], &[0], &[1]]),
+            (&["a/b*", "a b"], &[&[]]),
+        ];
+        for (patterns, expected) in table {
+            assert_eq!(found(patterns), expected, "{patterns:?}");
+        }
+    }
+
+    #[test]
+    fn lo_is_matched_only_by_its_name() {
+        assert_eq!(found(&["l*", "lo"]), [vec![], vec![0], vec![1]]);
+        assert!(matches("lo", "lo") && !matches("l*", "lo") && matches("l*", "lo1"));
+    }
+
+    #[test]
+    fn many_names_are_quick_and_too_many_patterns_end() {
+        let names: Vec<String> = (0..400).map(|number| format!("veth{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(found(&names).len(), 401);
+        let patterns: Vec<String> = ('a'..='t').map(|letter| format!("*{letter}*")).collect();
+        let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+        assert_eq!(combinations(&patterns), None);
+    }
+}

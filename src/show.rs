@@ -1,0 +1,23 @@
+//! `sockc show`: the texts that sockc brings, as `include <NAME>` puts them into a policy.
+
+use sockc_compiler::reading::BUILTINS;
+
+use crate::cli;
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// Prints a text as it is.
+pub(crate) fn run(arguments: &cli::Show, output: &mut Output) -> Exit {
+    let found = BUILTINS.iter().find(|(name, _)| *name == arguments.name);
+    let Some((_, text)) = found else {
+        let names: Vec<&str> = BUILTINS.iter().map(|(name, _)| *name).collect();
+        output.error(format!(
+            "sockc brings no text `{}`; there is {}",
+            arguments.name,
+            names.join(", ")
+        ));
+        return Exit::Usage;
+    };
+    output.bytes(text.as_bytes());
+    Exit::Done
+}

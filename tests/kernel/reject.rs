@@ -1,0 +1,160 @@
+//! Rejects: a client learns at once that nobody is there, although somebody is.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use sockc_compiler::policy::{Action, DefaultVerdict};
+use sockc_compiler::target::Target;
+use sockc_runtime::lab::{FRONT, Space};
+
+use crate::stage::{
+    CLIENT, PATIENCE, SERVER, Stage, at, client_for, compile_changed, connect, ip, udp, wait_for,
+};
+
+const PORT: u16 = 81;
+
+fn servers(port: u16) -> [SocketAddr; 2] {
+    SERVER.map(|address| SocketAddr::new(ip(address), port))
+}
+
+/// Rejects port 81 at this hook.
+fn apply(stage: &Stage, hook: &str) {
+    let text = format!(
+        "default in allow
+         drop tcp, udp to port {PORT} at {hook}"
+    );
+    let compiled = compile_changed(&text, &Target::baseline(), |policy| {
+        for rule in policy.rules.values_mut() {
+            rule.action = Action::Reject;
+        }
+    });
+    stage.apply_compiled(&compiled).unwrap();
+}
+
+fn command(space: &Space, line: &str) {
+    let run = || {
+        let mut words = line.split(' ');
+        let program = words.next().unwrap();
+        Command::new(program)
+            .args(words)
+            .status()
+            .unwrap()
+            .success()
+    };
+    assert!(space.run(run).unwrap(), "{line}");
+}
+
+fn assert_datagram_refused(stage: &Stage, from: SocketAddr, to: SocketAddr) {
+    let client = udp(&stage.lab.client, from);
+    client.connect(to).unwrap();
+    client.send(b"anybody?").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let answer = client.recv(&mut [0]).unwrap_err().kind();
+    assert_eq!(answer, ErrorKind::ConnectionRefused, "{to}");
+}
+
+/// Somebody listens, and is reached on another port only.
+fn assert_refuses(stage: &Stage) {
+    for (rejected, open) in servers(PORT).into_iter().zip(servers(80)) {
+        let _busy = (
+            stage.listen(&rejected.to_string()),
+            stage.udp(&rejected.to_string()),
+        );
+        let listener = stage.listen(&open.to_string());
+        for _ in 0..3 {
+            stage.assert_refused(&rejected.to_string());
+            assert_datagram_refused(stage, client_for(rejected), rejected);
+        }
+        stage.assert_reaches(&open.to_string(), &listener);
+        stage.assert_datagram(&open.to_string(), &stage.udp(&open.to_string()));
+    }
+}
+
+#[test]
+fn tc_answers_clients() {
+    let Some(stage) = Stage::new() else { return };
+    apply(&stage, "tc");
+    assert_refuses(&stage);
+}
+
+/// A veth pair hands over what XDP sends back only if its other end polls, which receive offload switches on.
+#[test]
+fn xdp_answers_clients() {
+    let Some(stage) = Stage::new() else { return };
+    command(&stage.lab.client, &format!("ethtool -K {FRONT} gro on"));
+    apply(&stage, "xdp");
+    assert_refuses(&stage);
+}
+
+#[test]
+fn generic_xdp_answers_clients() {
+    let Some(stage) = Stage::new() else { return };
+    for space in [&stage.lab.client, &stage.lab.server] {
+        command(space, &format!("ip link set {FRONT} mtu 9000"));
+    }
+    apply(&stage, "xdp");
+    assert_refuses(&stage);
+}
+
+/// The tag of a packet stays on its answer.
+#[test]
+fn tagged_packets_are_answered_with_their_tag() {
+    let addresses = ["198.18.7.1", "198.18.7.2"];
+    for hook in ["tc", "xdp"] {
+        let Some(stage) = Stage::new() else { return };
+        let spaces = [&stage.lab.client, &stage.lab.server];
+        for (space, address) in spaces.into_iter().zip(addresses) {
+            for line in [
+                format!("ip link add link {FRONT} name {FRONT}.7 type vlan id 7"),
+                format!("ip address add {address}/24 dev {FRONT}.7"),
+                format!("ip link set {FRONT}.7 up"),
+            ] {
+                command(space, &line);
+            }
+        }
+        command(&stage.lab.client, &format!("ethtool -K {FRONT} gro on"));
+        apply(&stage, hook);
+        let to = SocketAddr::new(ip(addresses[1]), PORT);
+        let from = SocketAddr::new(ip(addresses[0]), 0);
+        let listener = stage.listen(&to.to_string());
+        let refused = connect(&stage.lab.client, from, to, PATIENCE);
+        assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused), "{hook}");
+        assert_datagram_refused(&stage, from, to);
+        drop(listener);
+    }
+}
+
+/// A connection that was there before the policy ends with the next thing that its client says.
+#[test]
+fn an_open_connection_is_reset() {
+    use std::io::{Read, Write};
+    let Some(stage) = Stage::new() else { return };
+    for to in servers(PORT) {
+        let listener = stage.listen(&to.to_string());
+        let (mut client, _server) = stage.assert_reaches(&to.to_string(), &listener);
+        apply(&stage, "tc");
+        client.write_all(b"more").unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let answer = client.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(answer, Err(ErrorKind::ConnectionReset), "{to}");
+        stage.apply("default in allow");
+    }
+}
+
+#[test]
+fn a_default_that_rejects_answers_and_counts() {
+    let Some(stage) = Stage::new() else { return };
+    let text = "default in drop
+         allow tcp to port 80 at tc";
+    let compiled = compile_changed(text, &Target::baseline(), |policy| {
+        policy.defaults[0].verdict = DefaultVerdict::Reject;
+    });
+    stage.apply_compiled(&compiled).unwrap();
+    stage.assert_refused(&servers(PORT)[0].to_string());
+    wait_for("the count", || stage.dropped() >= 1);
+    let client = SocketAddr::new(ip(CLIENT[1]), 0);
+    assert_datagram_refused(&stage, client, servers(PORT)[1]);
+    let listener = stage.listen(&at("192.0.2.80:80").to_string());
+    stage.assert_reaches("192.0.2.80:80", &listener);
+}
