@@ -10,6 +10,9 @@ use sockc_compiler::bpf::opcode::{Register, Width};
 use crate::code::Code;
 use crate::sys::{link, map, prog};
 
+/// `ingress_ifindex` of `struct bpf_sk_lookup`.
+const LOOKUP_INTERFACE: i16 = 64;
+
 /// Features that the runtime or the compiler has another way for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -23,6 +26,8 @@ pub struct Features {
     pub gotol: bool,
     /// Atomic instructions that give the old value back (Linux 5.12).
     pub atomics: bool,
+    /// A lookup program sees the interface that the packet came by (Linux 5.17).
+    pub lookup_interface: bool,
 }
 
 /// Tries what the kernel can do. Without the rights to try, everything is absent.
@@ -34,6 +39,7 @@ pub fn probe() -> Features {
         netns_cookie_in_sock_ops: netns_cookie(),
         gotol: gotol(),
         atomics: atomics(),
+        lookup_interface: lookup_interface(),
     }
 }
 
@@ -98,6 +104,22 @@ fn atomics() -> bool {
     ]);
     code.give(0);
     loads(bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS, None, code)
+}
+
+fn lookup_interface() -> bool {
+    let mut code = Code::default();
+    code.add([asm::load(
+        Width::W,
+        Register::R2,
+        Register::R1,
+        LOOKUP_INTERFACE,
+    )]);
+    code.give(1);
+    loads(
+        bpf_prog_type::BPF_PROG_TYPE_SK_LOOKUP,
+        Some(bpf_attach_type::BPF_SK_LOOKUP),
+        code,
+    )
 }
 
 fn loads(kind: bpf_prog_type, attach: Option<bpf_attach_type>, code: Code) -> bool {
