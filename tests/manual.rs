@@ -191,6 +191,28 @@ fn every_code_has_a_page_and_the_reverse() {
 }
 
 #[test]
+fn every_code_of_the_sources_is_in_a_table() {
+    let codes = codes();
+    let mut strays = BTreeSet::new();
+    for folder in ["grammar/src", "compiler/src"] {
+        let names = files_below(folder, ".rs").into_iter();
+        for name in names.filter(|name| !name.contains("/tests")) {
+            let source = crate::repository::text(&name);
+            let strings = source.split('"').filter(|string| is_code(string));
+            let unknown = strings.filter(|string| !codes.contains(string));
+            strays.extend(unknown.map(|code| format!("{code} in {name}")));
+        }
+    }
+    assert!(strays.is_empty(), "in no table: {strays:?}");
+}
+
+/// Whether a text is a code, such as `E0203`.
+fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix(['E', 'W', 'N']).unwrap_or_default();
+    digits.len() == 4 && digits.chars().all(|digit| digit.is_ascii_digit())
+}
+
+#[test]
 fn a_code_stands_for_one_thing() {
     let packets = text::codes::CODES.iter().map(|(code, _)| *code);
     let mut all: Vec<&str> = bad::codes().chain(packets).map(|code| code.0).collect();
@@ -288,10 +310,11 @@ fn every_word_of_the_language_has_an_example() {
 
 #[test]
 fn the_tables_of_names_are_whole() {
-    use sockc_compiler::names::{IcmpKind, services};
+    use sockc_compiler::names::{IcmpKind, dscps, services};
     let page = crate::repository::text("docs/names.md");
     let icmp = IcmpKind::Icmp.names().chain(IcmpKind::Icmp6.names());
     let missing: Vec<&str> = services()
+        .chain(dscps())
         .chain(icmp)
         .filter(|name| !page.contains(&format!("`{name}`")))
         .collect();
