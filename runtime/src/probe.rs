@@ -10,9 +10,6 @@ use sockc_compiler::bpf::opcode::{Register, Width};
 use crate::code::Code;
 use crate::sys::{link, map, prog};
 
-/// `ingress_ifindex` of `struct bpf_sk_lookup`.
-const LOOKUP_INTERFACE: i16 = 64;
-
 /// Features that the runtime or the compiler has another way for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
