@@ -190,15 +190,27 @@ pub(crate) fn slots(states: &[SlotState]) -> Vec<Slot<'_>> {
             } else {
                 "udp"
             },
-            address: std::net::SocketAddr::new(state.slot.address, state.slot.port).to_string(),
-            state: fill(state.state),
+            address: address(state),
+            state: fill(state),
         })
         .collect()
 }
 
-fn fill(state: Fill) -> String {
-    match state {
+/// Where a slot's socket listens; a slot for any address has a family only.
+fn address(state: &SlotState) -> String {
+    let slot = &state.slot;
+    match (slot.port, slot.address.is_ipv4()) {
+        (0, true) => "IPv4".into(),
+        (0, false) => "IPv6".into(),
+        (port, _) => std::net::SocketAddr::new(slot.address, port).to_string(),
+    }
+}
+
+/// How a slot stands, in words.
+pub(crate) fn fill(state: &SlotState) -> String {
+    match state.state {
         Fill::Filled => "listening".into(),
+        Fill::Absent if state.slot.port == 0 => "absent".into(),
         Fill::Absent => "absent: nobody listens there".into(),
         Fill::WildcardOnly => "absent: only a socket for every address listens on that port".into(),
         Fill::NotListening => "absent: the socket that is there does not listen".into(),

@@ -139,7 +139,7 @@ fn in_the_frame(rules: &str, files: &[(String, String)]) -> Vec<Found> {
 
 /// What is wrong with packets, one a line.
 fn packets(lines: &str) -> Vec<Found> {
-    let frame = frame::whole();
+    let frame = frame::around(lines);
     let (sources, outcome) = compile(&frame, &[]);
     let Some(policy) = outcome.policy else {
         let found = outcome.diagnostics.iter();

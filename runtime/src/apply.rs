@@ -14,11 +14,12 @@ use crate::attach::{self, Target};
 use crate::carry;
 use crate::error::{Error, at};
 use crate::escaped;
-use crate::fill::{Filler, SlotState};
+use crate::fill::SlotState;
 use crate::groups::{self, PEERS};
 use crate::hook::{Means, Point};
 use crate::interfaces::has_packet_programs;
 use crate::listen;
+use crate::live_maps;
 use crate::load::{self, Kept};
 use crate::named;
 use crate::options::Options;
@@ -28,6 +29,7 @@ use crate::session::{self, Session};
 use crate::sets;
 use crate::settle::settle;
 use crate::state::{Lock, SIDES, make_folder, open_or_make, side};
+use crate::supply::{Supply, slots_map};
 use crate::sys::map::{self, Shape};
 use crate::sys::{bpffs, cgroup};
 
@@ -187,9 +189,22 @@ impl<'a> Work<'a> {
             self.record.generation,
             &kept,
         )?;
+        self.step("fill the live maps")?;
+        live_maps::fill(
+            self.manifest,
+            self.before.as_ref(),
+            &self.session.state,
+            self.record.generation,
+        )?;
         self.step("fill the sockets")?;
-        let filler = self.filler()?;
-        let states = self.fill(filler.as_ref())?;
+        let supply = Supply::new(
+            self.manifest,
+            self.before.as_ref(),
+            &self.session.state,
+            self.record.generation,
+            self.session.namespace.inode,
+        )?;
+        let states = self.fill(supply.as_ref())?;
         self.step("place the programs")?;
         self.place_programs()?;
         self.attach_all()?;
@@ -201,7 +216,7 @@ impl<'a> Work<'a> {
         // From here on nothing is a failure: the policy is in force.
         self.detach_gone();
         let _ = self.step("fill the sockets again");
-        Ok(self.fill_again(filler.as_ref(), states))
+        Ok(self.fill_again(supply.as_ref(), states))
     }
 
     /// An interface that leaves the policy must not meet the rules of the new one until everything else is settled. What
@@ -214,8 +229,12 @@ impl<'a> Work<'a> {
     }
 
     /// A service may have restarted since the first time, before the hook for that was awake.
-    fn fill_again(&mut self, filler: Option<&Filler>, before: Vec<SlotState>) -> Vec<SlotState> {
-        self.fill(filler).unwrap_or_else(|error| {
+    fn fill_again(
+        &mut self,
+        supply: Option<&Supply<'_>>,
+        before: Vec<SlotState>,
+    ) -> Vec<SlotState> {
+        self.fill(supply).unwrap_or_else(|error| {
             self.notes.push(format!(
                 "a service that restarted just now may be missing ({error}); run `sockc apply` again then"
             ));
@@ -254,34 +273,15 @@ impl<'a> Work<'a> {
         Ok(ebpf)
     }
 
-    fn sockets_map(&self) -> Result<OwnedFd, Error> {
-        let path = self.session.state.map(self.record.generation, "sockets");
-        bpffs::open(&path).map_err(|_| Error::Object {
-            cause: "it names sockets but lacks the map \"sockets\"".to_owned(),
-        })
-    }
-
-    fn filler(&self) -> Result<Option<Filler>, Error> {
-        if self
-            .manifest
-            .sockets
-            .iter()
-            .all(|socket| socket.slots.is_empty())
-        {
-            return Ok(None);
-        }
-        let sockets = self.sockets_map()?;
-        let filler = Filler::new(self.manifest, sockets.as_fd());
-        filler
-            .map(Some)
-            .map_err(at("load the programs that fill socket slots"))
-    }
-
-    fn fill(&self, filler: Option<&Filler>) -> Result<Vec<SlotState>, Error> {
-        let states = filler.map(Filler::run).transpose();
-        Ok(states
-            .map_err(at("fill the socket slots"))?
-            .unwrap_or_default())
+    fn fill(&mut self, supply: Option<&Supply<'_>>) -> Result<Vec<SlotState>, Error> {
+        let Some(supply) = supply else {
+            return Ok(Vec::new());
+        };
+        let (states, notes) = supply.run()?;
+        let new = notes.into_iter().filter(|note| !self.notes.contains(note));
+        let new: Vec<String> = new.collect();
+        self.notes.extend(new);
+        Ok(states)
     }
 
     /// Puts the programs into the slots of this generation's side, which nothing reads yet.
@@ -315,12 +315,7 @@ impl<'a> Work<'a> {
     fn place_listen(&mut self) -> Result<(), Error> {
         let cookie = self.session.namespace.cookie;
         let able = self.plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
-        let slots = self
-            .manifest
-            .sockets
-            .iter()
-            .flat_map(|socket| &socket.slots);
-        let has_tcp = slots.into_iter().any(|slot| slot.protocol == 6);
+        let has_tcp = listen::slots(self.manifest).next().is_some();
         let (Some(cookie), true, true) = (cookie, able, has_tcp) else {
             if has_tcp {
                 self.notes.push(
@@ -330,7 +325,7 @@ impl<'a> Work<'a> {
             }
             return Ok(());
         };
-        let sockets = self.sockets_map()?;
+        let sockets = slots_map(&self.session.state, self.record.generation)?;
         let what = "load the program that fills socket slots again";
         if let Some(listen) =
             listen::load(self.manifest, sockets.as_fd(), cookie).map_err(at(what))?

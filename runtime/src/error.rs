@@ -146,6 +146,40 @@ pub enum Error {
         /// An element that is in the set and covers it.
         covered_by: Option<Prefix>,
     },
+    /// A live map would have more entries than it may hold.
+    MapFull {
+        /// The map.
+        map: String,
+        /// How many there would be.
+        wanted: usize,
+        /// Most entries.
+        max: u32,
+    },
+    /// The entries of a live map cut the ports into too many pieces.
+    MapTooWide {
+        /// The map.
+        map: String,
+        /// How many keys they make.
+        keys: usize,
+        /// Most keys.
+        room: u32,
+    },
+    /// An entry of a live map is wrong, or not there.
+    Entry {
+        /// The map.
+        map: String,
+        /// The entry.
+        entry: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A socket cannot be registered by this name.
+    Socket {
+        /// The name.
+        name: String,
+        /// Why.
+        cause: String,
+    },
     /// Another command is changing the same namespace.
     Locked {
         /// The state folder.
@@ -283,6 +317,18 @@ impl fmt::Display for Error {
                     None => f.write_str("; `sockc set list` shows what is"),
                 }
             }
+            Self::MapFull { map, wanted, max } => write!(
+                f,
+                "the live map \"{map}\" holds at most {max} entries, and there would be {wanted}; remove some, or raise its `max` and apply the policy again"
+            ),
+            Self::MapTooWide { map, keys, room } => write!(
+                f,
+                "the entries of the live map \"{map}\" make {keys} keys, and it has room for {room}: ranges of ports that overlap those of other entries take several; use fewer of them, or raise the map's `max`"
+            ),
+            Self::Entry { map, entry, cause } => {
+                write!(f, "`{entry}` of the live map \"{map}\": {cause}")
+            }
+            Self::Socket { name, cause } => write!(f, "the socket \"{name}\": {cause}"),
             Self::Locked { path, waited } => write!(
                 f,
                 "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",

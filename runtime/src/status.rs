@@ -93,7 +93,8 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
     })
 }
 
-fn in_force(state: &State) -> Result<Option<Record>, Error> {
+/// The record in force.
+pub(crate) fn in_force(state: &State) -> Result<Option<Record>, Error> {
     Ok(read_in_force(state)?.map(|(record, _)| record))
 }
 
