@@ -10,9 +10,6 @@ use sockc_compiler::bpf::opcode::{Register, Width};
 use crate::code::Code;
 use crate::sys::{link, map, prog};
 
-/// `ingress_ifindex` of `struct bpf_sk_lookup`.
-const LOOKUP_INTERFACE: i16 = 64;
-
 /// Features that the runtime or the compiler has another way for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -26,7 +23,7 @@ pub struct Features {
     pub gotol: bool,
     /// Atomic instructions that give the old value back (Linux 5.12).
     pub atomics: bool,
-    /// A lookup program sees the interface that the packet came by (Linux 5.17).
+    /// A socket lookup is told the interface that the packet came in by (Linux 5.17).
     pub lookup_interface: bool,
 }
 
@@ -107,12 +104,14 @@ fn atomics() -> bool {
 }
 
 fn lookup_interface() -> bool {
+    /// `ingress_ifindex` in `struct bpf_sk_lookup`.
+    const INGRESS_IFINDEX: i16 = 64;
     let mut code = Code::default();
     code.add([asm::load(
         Width::W,
-        Register::R2,
+        Register::R0,
         Register::R1,
-        LOOKUP_INTERFACE,
+        INGRESS_IFINDEX,
     )]);
     code.give(1);
     loads(
