@@ -36,6 +36,7 @@ mod members;
 mod named;
 mod nsid;
 mod options;
+mod owned;
 mod plan;
 mod port_classes;
 mod prefix;
@@ -50,6 +51,7 @@ mod status;
 mod supply;
 mod sys;
 mod unload;
+mod work;
 
 pub use apply::{Applied, InterfaceHook, apply};
 pub use entries::text as entry_text;

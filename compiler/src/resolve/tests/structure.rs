@@ -451,6 +451,36 @@ fn expect_lines_are_regions() {
 }
 
 #[test]
+fn a_namespace_in_an_expect_line_is_that_of_the_socket_before_it() {
+    let netns = |with: &str| -> Vec<bool> {
+        let policy = policy(&format!(
+            "default in drop expect drop from any to any with {with}"
+        ));
+        let conditions = policy.expects[0].region.matches.conditions.iter();
+        conditions
+            .map(|condition| match condition {
+                Condition::No(inner) => matches!(**inner, Condition::Socket { netns: Some(_), .. }),
+                other => matches!(other, Condition::Socket { netns: Some(_), .. }),
+            })
+            .collect()
+    };
+    assert_eq!(
+        netns("no socket, no socket in netns \"web\""),
+        [false, true]
+    );
+    assert_eq!(netns("socket listening, in netns \"web\""), [true]);
+    assert_eq!(netns("in netns \"web\", socket listening"), [true]);
+}
+
+#[test]
+fn an_unknown_map_is_called_one() {
+    let text = "socket s = registered map dns = { 1.1.1.1:53 -> sock s } redirect by @dsn";
+    let found = complaint(text);
+    assert_eq!(found.message, "there is no map `dsn`");
+    assert!(found.help.unwrap().starts_with("write `dns`"));
+}
+
+#[test]
 fn the_essentials_resolve_without_a_word() {
     let policy = policy("default in drop\ninclude <essentials>\n");
     let labels: Vec<_> = policy
