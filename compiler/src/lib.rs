@@ -23,6 +23,7 @@ pub mod glob;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
+pub mod lint;
 pub mod log;
 pub mod lower;
 pub mod names;

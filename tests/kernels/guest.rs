@@ -262,8 +262,8 @@ fn run_program(program: Option<&Program>, input: &Input) -> Result<(u32, bool), 
     match found.map_err(|error| error.to_string())? {
         found if found == drop => Ok((found, false)),
         // An answer, or out of another interface.
-        XDP_TX | XDP_REDIRECT if drop == XDP_DROP => Ok((found, false)),
-        TC_ACT_REDIRECT if drop == TC_ACT_SHOT => Ok((found, false)),
+        found @ (XDP_TX | XDP_REDIRECT) if drop == XDP_DROP => Ok((found, false)),
+        found @ TC_ACT_REDIRECT if drop == TC_ACT_SHOT => Ok((found, false)),
         found if found == pass || (drop == TC_ACT_SHOT && found == TC_ACT_UNSPEC) => {
             Ok((found, true))
         }

@@ -187,8 +187,10 @@ fn zones_may_share_patterns_only_as_far_as_no_name_is_certainly_in_both() {
     }
 }
 
-/// Of each rule of a map: prefix length, ports, protocols, socket.
-fn map_rules(policy: &Policy) -> Vec<(u32, (u16, u16), Vec<u8>, u32)> {
+/// Of a rule of a map: prefix length, ports, protocols, socket.
+type MapRule = (u32, (u16, u16), Vec<u8>, u32);
+
+fn map_rules(policy: &Policy) -> Vec<MapRule> {
     let rules = policy.rules.values();
     rules
         .map(|rule| {
