@@ -59,7 +59,7 @@ pub use error::Error;
 pub use fill::{Fill, SlotState};
 pub use foreign::Foreign;
 pub use hook::Means;
-pub use live_maps::{LiveMap, map_add, map_del, map_list};
+pub use live_maps::{LiveMap, Removed, map_add, map_del, map_list};
 pub use log::LogReader;
 pub use options::{Options, Watch};
 pub use prefix::Prefix;
