@@ -179,7 +179,7 @@ fn what_ip_needs_is_asked_of_the_meaning() {
         "default out drop\nallow out tcp to any:80\n",
     ] {
         let lacks = ["W0603", "W0604"].map(|code| lines(code, enough));
-        assert_eq!(lacks, [vec![], vec![]], "{enough}");
+        assert_eq!(lacks.concat(), Vec::<u32>::new(), "{enough}");
     }
     let established = "default in drop\nallow if socket established\n";
     assert_eq!(lines("W0603", established), [1]);
@@ -257,7 +257,7 @@ fn names_that_nothing_uses() {
         drop tcp to port @p if sock s absent\n";
     assert_eq!(lines("W0609", text), [3, 5, 7, 8]);
     let sends = "default send allow\ngroup g = cgroup \"/g\"\ndrop send to 10.0.0.1\n";
-    assert_eq!(lines("W0609", sends), []);
+    assert_eq!(lines("W0609", sends), Vec::<u32>::new());
 }
 
 /// Answers that differ by packet and by what is asked, the same each time.
