@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use sockc_runtime::{Expiry, Prefix};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use sockc_runtime::{Expiry, Prefix, SlotKind};
 
 use crate::duration::expiry;
 use crate::element::element;
+use crate::socket::slot_kind;
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -48,6 +49,8 @@ pub(crate) enum Verb {
     Fmt(Fmt),
     /// Compile a policy to an object file
     Compile(Compile),
+    /// Say which rule decides a packet, and why the earlier ones do not
+    Explain(Explain),
     /// Send real packets through a policy in a throw-away network namespace
     Try(Try),
     /// Put a policy in force, all of it or nothing
@@ -58,9 +61,15 @@ pub(crate) enum Verb {
     Counters(Place),
     /// Print a text that sockc brings, such as `essentials`
     Show(Show),
+    /// Show or change a live map of the policy in force
+    #[command(subcommand)]
+    Map(MapVerb),
     /// Show or change a live set of the policy in force
     #[command(subcommand)]
     Set(SetVerb),
+    /// Show or hand over the sockets behind the names of the policy in force
+    #[command(subcommand)]
+    Socket(SocketVerb),
     /// Take what is in force away
     Unload(Unload),
 }
@@ -116,6 +125,19 @@ pub(crate) enum Emit {
     Dot,
     /// The object file
     Elf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// The policy; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// A packet such as `tcp from 8.8.8.8:40000 to 192.0.2.1:22 with socket listening`
+    #[arg(value_name = "PACKET")]
+    pub(crate) packet: Vec<String>,
+    /// A recording (pcap or pcapng): one line for each packet, and a sum for each rule
+    #[arg(long, value_name = "FILE", conflicts_with = "packet")]
+    pub(crate) pcap: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -244,6 +266,80 @@ pub(crate) struct SetTest {
     /// The address
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: IpAddr,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// What to do with a live map.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MapVerb {
+    /// Put entries in
+    Add(MapChange),
+    /// Take entries out
+    Del(MapChange),
+    /// Show what is in it
+    List(MapList),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapChange {
+    /// The live map
+    #[arg(value_name = "NAME")]
+    pub(crate) map: String,
+    /// Entries as a policy writes them, such as 'tcp 198.51.100.7:* -> sock proxy'; `del` needs no `-> sock`
+    #[arg(required = true, value_name = "ENTRY")]
+    pub(crate) entries: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapList {
+    /// The live map
+    #[arg(value_name = "NAME")]
+    pub(crate) map: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// What to do with named sockets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SocketVerb {
+    /// Hand sockets over to a name that the policy declares as `registered`
+    Register(SocketRegister),
+    /// Take registered sockets out again
+    Unregister(SocketUnregister),
+    /// Show the named sockets and how they stand
+    List(Place),
+}
+
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("source").required(true).args(["pid", "listen_fds"]))]
+pub(crate) struct SocketRegister {
+    /// The socket's name in the policy
+    #[arg(value_name = "NAME")]
+    pub(crate) socket: String,
+    /// The process that has the socket
+    #[arg(long, value_name = "PID", requires = "fd")]
+    pub(crate) pid: Option<u32>,
+    /// The socket's descriptor in that process
+    #[arg(long, value_name = "FD", requires = "pid")]
+    pub(crate) fd: Option<i32>,
+    /// The sockets that were handed to this command by systemd's protocol (LISTEN_FDS)
+    #[arg(long)]
+    pub(crate) listen_fds: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SocketUnregister {
+    /// The socket's name in the policy
+    #[arg(value_name = "NAME")]
+    pub(crate) socket: String,
+    /// Only these: tcp4, tcp6, udp4, udp6 [default: all]
+    #[arg(value_name = "SLOT", value_parser = slot_kind)]
+    pub(crate) slots: Vec<SlotKind>,
     #[command(flatten)]
     pub(crate) place: Place,
 }

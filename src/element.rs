@@ -23,12 +23,15 @@ pub(crate) fn element(text: &str) -> Result<Prefix, String> {
     let length = length.ok_or_else(|| {
         format!("the prefix length of `{text}` is none; write a number from 0 to {most}")
     })?;
-    Prefix::new(parsed, length).ok_or_else(|| {
-        let right = Prefix::truncate(parsed, length).map_or_else(String::new, |right| {
-            format!("; write `{}/{length}`", right.address())
-        });
-        format!("the prefix `{text}` has host bits set{right}")
-    })
+    Prefix::new(parsed, length).ok_or_else(|| host_bits(parsed, length))
+}
+
+/// That bits are set behind a prefix.
+pub(crate) fn host_bits(address: IpAddr, length: u8) -> String {
+    let right = Prefix::truncate(address, length).map_or_else(String::new, |right| {
+        format!("; write `{}/{length}`", right.address())
+    });
+    format!("the prefix `{address}/{length}` has host bits set{right}")
 }
 
 fn wrong(text: &str) -> String {

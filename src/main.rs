@@ -8,13 +8,17 @@ mod counters;
 mod disk;
 mod duration;
 mod element;
+mod entry;
 mod exit;
+mod explain;
 mod fmt;
 mod input;
+mod map;
 mod output;
 mod place;
 mod set;
 mod show;
+mod socket;
 mod stage;
 mod status;
 mod trial;
@@ -50,11 +54,14 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Check(arguments) => check::run(arguments, output),
         Verb::Fmt(arguments) => fmt::run(arguments, output),
         Verb::Compile(arguments) => compile::run(arguments, output),
+        Verb::Explain(arguments) => explain::run(arguments, output),
         Verb::Try(arguments) => trial::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
         Verb::Show(arguments) => show::run(arguments, output),
+        Verb::Map(verb) => map::run(verb, output),
+        Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),
         Verb::Unload(arguments) => unload::run(arguments, output),
     }

@@ -5,6 +5,7 @@ use std::fmt::{Arguments, Write};
 
 use sockc_compiler::bpf::disasm;
 use sockc_compiler::diagram::flatten::{Flat, Target};
+use sockc_compiler::pipeline::Built;
 use sockc_compiler::place::Chain;
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
@@ -29,12 +30,27 @@ pub(crate) fn tree(text: &Text) -> String {
 
 /// The text of a later stage. Tokens come before it, and `elf` has no text.
 pub(crate) fn text(compiled: &Compiled, emit: Emit) -> String {
-    let built = &compiled.built;
+    let (policy, built) = (&compiled.policy, &compiled.built);
+    let outer = text_of(policy, built, emit);
+    if matches!(emit, Emit::Policy | Emit::Json) {
+        return outer;
+    }
+    let inner = policy.netns.iter().zip(&built.netns);
+    let inner = inner.map(|(netns, built)| {
+        let comment = if emit == Emit::Dot { "//" } else { "#" };
+        let text = text_of(&netns.policy, built, emit);
+        format!("{comment} netns \"{}\"\n{text}", netns.name)
+    });
+    joined(std::iter::once(outer).chain(inner))
+}
+
+/// The text of a stage of one policy.
+fn text_of(policy: &Policy, built: &Built, emit: Emit) -> String {
     match emit {
-        Emit::Policy => format!("{:#?}\n", compiled.policy),
-        Emit::Placement => describe(&compiled.policy, &built.chains),
-        Emit::Decision => decisions(compiled),
-        Emit::Dot => graphs(compiled),
+        Emit::Policy => format!("{policy:#?}\n"),
+        Emit::Placement => describe(policy, &built.chains),
+        Emit::Decision => decisions(policy, built),
+        Emit::Dot => graphs(policy, built),
         Emit::Ir => joined(built.functions.iter().map(ToString::to_string)),
         Emit::Asm => {
             let maps = &built.artifact.maps;
@@ -49,53 +65,45 @@ pub(crate) fn text(compiled: &Compiled, emit: Emit) -> String {
 }
 
 /// For each chain what its terminals stand for, and the tests that lead to them.
-fn decisions(compiled: &Compiled) -> String {
-    let chains = compiled.built.chains.iter();
-    joined(
-        chains
-            .zip(&compiled.built.decisions)
-            .map(|(chain, decision)| {
-                let mut text = format!("{}\n", title(&compiled.policy, chain));
-                for (index, meaning) in terminals(&compiled.policy, chain).enumerate() {
-                    push(&mut text, format_args!("={index}: {meaning}"));
-                }
-                text += &decision.decision.text();
-                if let Some(counts) = &decision.counts {
-                    push(
-                        &mut text,
-                        format_args!("counts, as lists of entries: {:?}", decision.lists),
-                    );
-                    text += &counts.text();
-                }
-                text
-            }),
-    )
+fn decisions(policy: &Policy, built: &Built) -> String {
+    let chains = built.chains.iter();
+    joined(chains.zip(&built.decisions).map(|(chain, decision)| {
+        let mut text = format!("{}\n", title(policy, chain));
+        for (index, meaning) in terminals(policy, chain).enumerate() {
+            push(&mut text, format_args!("={index}: {meaning}"));
+        }
+        text += &decision.decision.text();
+        if let Some(counts) = &decision.counts {
+            push(
+                &mut text,
+                format_args!("counts, as lists of entries: {:?}", decision.lists),
+            );
+            text += &counts.text();
+        }
+        text
+    }))
 }
 
 /// The same as graphs in the language of Graphviz.
-fn graphs(compiled: &Compiled) -> String {
-    let chains = compiled.built.chains.iter();
-    joined(
-        chains
-            .zip(&compiled.built.decisions)
-            .map(|(chain, decision)| {
-                let mut text = String::new();
-                push(
-                    &mut text,
-                    format_args!("digraph \"{}\" {{", title(&compiled.policy, chain)),
-                );
-                for (index, meaning) in terminals(&compiled.policy, chain).enumerate() {
-                    let label = meaning.replace('\\', "\\\\").replace('"', "\\\"");
-                    push(
-                        &mut text,
-                        format_args!("  leaf{index} [shape=box label=\"{label}\"]"),
-                    );
-                }
-                edges(&mut text, &decision.decision);
-                push(&mut text, format_args!("}}"));
-                text
-            }),
-    )
+fn graphs(policy: &Policy, built: &Built) -> String {
+    let chains = built.chains.iter();
+    joined(chains.zip(&built.decisions).map(|(chain, decision)| {
+        let mut text = String::new();
+        push(
+            &mut text,
+            format_args!("digraph \"{}\" {{", title(policy, chain)),
+        );
+        for (index, meaning) in terminals(policy, chain).enumerate() {
+            let label = meaning.replace('\\', "\\\\").replace('"', "\\\"");
+            push(
+                &mut text,
+                format_args!("  leaf{index} [shape=box label=\"{label}\"]"),
+            );
+        }
+        edges(&mut text, &decision.decision);
+        push(&mut text, format_args!("}}"));
+        text
+    }))
 }
 
 fn edges(text: &mut String, flat: &Flat) {

@@ -9,13 +9,13 @@
 
 mod cases;
 mod choose;
-mod frame;
+pub(crate) mod frame;
 mod judge;
 mod offline;
 mod real;
 mod report;
 mod stage;
-mod words;
+pub(crate) mod words;
 mod world;
 
 use sockc_compiler::decide::decide;

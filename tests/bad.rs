@@ -2,12 +2,12 @@
 //!
 //! `#~ E0203` says that this line has this diagnostic, `#~^ E0203` that the line above has it (`^^`: two above).
 
-use sockc_compiler::{pipeline, place, resolve};
-use sockc_grammar::diagnostic::{Code, Severity};
+use sockc_compiler::{expect, pipeline, place, resolve};
+use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::render::render;
 
 use crate::golden::compile;
-use crate::repository::{compare_with_golden, fail_on, files_in, stem, text};
+use crate::repository::{compare_with_golden, fail_on, files_in, stem};
 
 /// What a comment says of a line.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,7 @@ pub(crate) fn codes() -> impl Iterator<Item = Code> {
         sockc_grammar::codes::CODES,
         resolve::codes::CODES,
         place::codes::CODES,
+        expect::CODES,
         pipeline::CODES,
     ]
     .into_iter()
@@ -52,19 +53,27 @@ pub(crate) fn annotations(text: &str) -> Vec<Annotation<'_>> {
 fn bad_policies_are_refused_as_they_say() {
     let mut differences = Vec::new();
     for name in files_in("rules/bad", ".sk") {
-        let text = text(&name);
         let (sources, outcome) = compile(&name);
         assert_eq!(outcome.internal, None, "{name}");
-        let mut found: Vec<Annotation<'_>> = outcome
+        let annotation = |one: &Diagnostic| Annotation {
+            line: sources.place(one.primary.span).0,
+            code: one.code.0,
+        };
+        let mut found: Vec<_> = outcome
             .diagnostics
             .iter()
-            .map(|one| Annotation {
-                line: sources.place(one.primary.span).0,
-                code: one.code.0,
-            })
+            .map(|one| (one.primary.span.source, annotation(one)))
             .collect();
         found.sort();
-        let said = annotations(&text);
+        // Included files and lists say themselves what is wrong with them.
+        let said: Vec<_> = sources
+            .iter()
+            .flat_map(|(id, source)| {
+                annotations(&source.text)
+                    .into_iter()
+                    .map(move |one| (id, one))
+            })
+            .collect();
         if found != said || said.is_empty() {
             differences.push(format!(
                 "{name}: its comments say {said:?}, found {found:?}"

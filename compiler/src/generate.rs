@@ -7,6 +7,7 @@
 mod parts;
 mod random;
 mod values;
+mod whole;
 
 pub use random::Random;
 
@@ -26,10 +27,71 @@ pub struct Options {
     pub socket_conditions: bool,
     /// Whether some rules say `at tc`.
     pub hooks: bool,
+    /// What else of the language there is.
+    pub features: Features,
+}
+
+/// What there is beyond allow, drop, count and redirect by addresses, ports, protocols, flags, lengths and sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Conditions on ttl, dscp, mark and vlan.
+    pub fields: bool,
+    /// `sock NAME absent`; needs the sockets of redirects.
+    pub absent: bool,
+    /// Sockets in other network namespaces; needs conditions on sockets.
+    pub namespaces: bool,
+    /// Live sets, and a set too large to be taken apart.
+    pub sets: bool,
+    /// Zones and interfaces.
+    pub zones: bool,
+    /// Reject, as rules and as default.
+    pub rejects: bool,
+    /// Redirects to an interface.
+    pub forwards: bool,
+    /// Rates.
+    pub rates: bool,
+    /// Rules that set the packet mark.
+    pub marks: bool,
+    /// Logs and notes.
+    pub logs: bool,
+    /// `audit`
+    pub audit: bool,
+}
+
+impl Features {
+    /// None of them.
+    pub const PLAIN: Self = Self {
+        fields: false,
+        absent: false,
+        namespaces: false,
+        sets: false,
+        zones: false,
+        rejects: false,
+        forwards: false,
+        rates: false,
+        marks: false,
+        logs: false,
+        audit: false,
+    };
+
+    /// All of them.
+    pub const WHOLE: Self = Self {
+        fields: true,
+        absent: true,
+        namespaces: true,
+        sets: true,
+        zones: true,
+        rejects: true,
+        forwards: true,
+        rates: true,
+        marks: true,
+        logs: true,
+        audit: true,
+    };
 }
 
 impl Options {
-    /// Everything, with this many rules.
+    /// Everything but the features, with this many rules.
     #[must_use]
     pub fn everything(rules: usize) -> Self {
         Self {
@@ -38,6 +100,16 @@ impl Options {
             redirects: true,
             socket_conditions: true,
             hooks: true,
+            features: Features::PLAIN,
+        }
+    }
+
+    /// Everything with all features.
+    #[must_use]
+    pub fn whole(rules: usize) -> Self {
+        Self {
+            features: Features::WHOLE,
+            ..Self::everything(rules)
         }
     }
 }
@@ -46,13 +118,11 @@ impl Options {
 #[must_use]
 pub fn random_policy(seed: u64, options: Options) -> String {
     let mut random = Random::new(seed);
-    let values = Values::new(&mut random);
+    let values = Values::new(&mut random, options.features.sets);
     let mut policy = format!("sockc 1\npolicy random-{seed}\n\n");
-    for direction in ["in", "out"] {
-        let verb = random.pick(&["allow", "drop"]);
-        policy += &format!("default {direction} {verb}\n");
-    }
+    policy += &defaults(&mut random, options.features);
     policy += &values.declarations();
+    policy += &whole::declarations(&values, options.features);
     if options.redirects {
         policy += SOCKETS;
     }
@@ -64,7 +134,7 @@ pub fn random_policy(seed: u64, options: Options) -> String {
     };
     for number in 0..options.rules {
         let rule = if number < steering {
-            steering_rule(&mut random, &values)
+            steering_rule(&mut random, &values, options.features)
         } else {
             packet_rule(&mut random, &values, options)
         };
@@ -77,6 +147,24 @@ pub fn random_policy(seed: u64, options: Options) -> String {
     policy
 }
 
+/// Both defaults; with rejects, that of packets that arrive may be one.
+fn defaults(random: &mut Random, features: Features) -> String {
+    let mut lines = String::new();
+    for direction in ["in", "out"] {
+        let mut verb = *random.pick(&["allow", "drop"]);
+        if features.rejects && direction == "in" && random.one_in(3) {
+            verb = "reject";
+        }
+        let log = if features.logs && random.one_in(3) {
+            " log \"rest\" max 5/second"
+        } else {
+            ""
+        };
+        lines += &format!("default {direction} {verb}{log}\n");
+    }
+    lines
+}
+
 /// A socket of each kind: both protocols and families or one of each, silent or not when absent.
 const SOCKETS: &str = "\
 socket both  = tcp listen 127.0.0.1:1234, tcp listen [::1]:1234, udp listen 127.0.0.1:1234, udp listen [::1]:1234
@@ -85,7 +173,7 @@ socket plain = tcp listen 0.0.0.0:1236 if absent reject
 ";
 
 /// A redirect, or a rule that may stand ahead of one: by address, port and protocol only.
-fn steering_rule(random: &mut Random, values: &Values) -> String {
+fn steering_rule(random: &mut Random, values: &Values, features: Features) -> String {
     if random.one_in(2) {
         let socket = *random.pick(&["both", "quiet", "plain"]);
         let protocols = match (socket, random.below(4)) {
@@ -96,28 +184,67 @@ fn steering_rule(random: &mut Random, values: &Values) -> String {
         };
         let lean = *random.pick(&[Lean::V4, Lean::V6, Lean::Either]);
         let sides = sides(random, values, lean, true);
-        return format!("redirect{protocols}{sides} to sock {socket}");
+        let on = whole::on(random, features);
+        return format!("redirect{protocols}{sides} to sock {socket}{on}");
     }
-    let verb = random.pick(&["allow", "drop", "count"]);
-    format!("{verb}{}", subject(random, values))
+    let verb = *random.pick(&["allow", "drop", "count"]);
+    let verb = if features.rejects && random.one_in(6) {
+        "reject"
+    } else {
+        verb
+    };
+    let subject = subject(random, values);
+    format!("{verb}{subject}{}", whole::on(random, features))
 }
 
 /// A rule with everything that packet hooks read.
 fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String {
-    let verb = random.pick(&["allow", "allow", "drop", "drop", "count"]);
+    let features = options.features;
+    let verb = *random.pick(&["allow", "allow", "drop", "drop", "count"]);
     let direction = match random.below(3) {
         0 if options.outgoing => " out",
         1 => " in",
         _ => "",
     };
-    let subject = subject(random, values);
-    let conditions = conditions(random, options.socket_conditions);
+    let arriving = direction != " out";
+    let text = subject(random, values);
+    let conditions = conditions(random, options, arriving);
     let hook = if options.hooks && random.one_in(12) {
         " at tc"
     } else {
         ""
     };
-    format!("{verb}{direction}{subject}{conditions}{hook}")
+    if features == Features::PLAIN {
+        return format!("{verb}{direction}{text}{conditions}{hook}");
+    }
+    let (verb, target) = other_verb(random, features, verb, arriving);
+    let audit = if features.audit && random.one_in(8) {
+        "audit "
+    } else {
+        ""
+    };
+    let on = whole::on(random, features);
+    let rate = whole::rate(random, features);
+    let marks = verb == "allow" && audit.is_empty();
+    let effects = whole::effects(random, features, marks);
+    format!("{audit}{verb}{direction}{text}{target}{on}{conditions}{rate}{effects}{hook}")
+}
+
+/// A verb of the features in place of a plain one, with its target.
+fn other_verb(
+    random: &mut Random,
+    features: Features,
+    plain: &'static str,
+    arriving: bool,
+) -> (&'static str, &'static str) {
+    match random.below(8) {
+        0 if features.rejects && arriving => ("reject", ""),
+        1 if features.forwards => {
+            let target = *random.pick(&[" to interface fwd0", " to interface fwd1"]);
+            ("redirect", target)
+        }
+        _ => (plain, ""),
+    }
 }
 
 #[cfg(test)]
@@ -126,8 +253,49 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_policy_and_another_another() {
-        let options = Options::everything(20);
-        assert_eq!(random_policy(7, options), random_policy(7, options));
-        assert_ne!(random_policy(7, options), random_policy(8, options));
+        for options in [Options::everything(20), Options::whole(20)] {
+            assert_eq!(random_policy(7, options), random_policy(7, options));
+            assert_ne!(random_policy(7, options), random_policy(8, options));
+        }
+    }
+
+    #[test]
+    fn the_whole_language_occurs_and_the_plain_part_has_none_of_it() {
+        let words = [
+            "reject",
+            "audit ",
+            "to interface fwd",
+            "above ",
+            "up to ",
+            " mark ",
+            "log ",
+            "ttl ",
+            "dscp ",
+            "vlan ",
+            "absent",
+            "in netns",
+            "@banned",
+            "@vips",
+            "@large",
+            "on zone",
+            "on interface",
+            "note ",
+            "live set",
+            "per source",
+            "default in reject",
+        ];
+        let texts = |options: fn(usize) -> Options| -> String {
+            (0..100)
+                .map(|seed| random_policy(seed, options(20)))
+                .collect()
+        };
+        let whole = texts(Options::whole);
+        for word in words {
+            assert!(whole.contains(word), "{word}");
+        }
+        let plain = texts(Options::everything).replace(SOCKETS, "");
+        for word in words {
+            assert!(!plain.contains(word), "{word}");
+        }
     }
 }

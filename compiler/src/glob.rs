@@ -1,10 +1,14 @@
 //! Patterns of interface names: `*` stands for any characters, `?` for one; every other character for itself.
 //!
-//! Takes a pattern and a name; gives whether they match. Not here: which interfaces there are.
+//! Takes a pattern and a name; gives whether they match. `lo` is matched only by its name: who writes `*` thinks of the
+//! network. Not here: which interfaces there are.
 
 /// Whether the whole name matches the pattern. Takes time in proportion to the product of their lengths at most.
 #[must_use]
 pub fn matches(pattern: &str, name: &str) -> bool {
+    if name == "lo" {
+        return pattern == name;
+    }
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut read) = (0, 0);
     // Where the last star stands, and how much of the name it has taken so far.
@@ -61,6 +65,9 @@ mod tests {
             ("a*b*c", "aXbYbZ", false),
             ("*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
             ("a.c", "abc", false),
+            ("lo", "lo", true),
+            ("l*", "lo", false),
+            ("*", "lo", false),
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }

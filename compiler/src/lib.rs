@@ -36,5 +36,6 @@ pub mod policy;
 pub mod ranges;
 pub mod reading;
 pub mod resolve;
+pub mod simulate;
 pub mod target;
 pub mod witness;

@@ -88,8 +88,10 @@ pub struct Built {
     pub decisions: Vec<Decision>,
     /// The intermediate form of every program.
     pub functions: Vec<Function>,
-    /// Programs, maps, manifest.
+    /// Programs, maps, manifest, and the same of every namespace.
     pub artifact: Artifact,
+    /// What was built for the policies of `for netns` blocks, in order. They have none of their own.
+    pub netns: Vec<Built>,
 }
 
 /// The flattened diagrams of a chain.
@@ -125,11 +127,9 @@ pub fn compile(
     files: &mut dyn Files,
 ) -> Outcome {
     work(sources, id, stem, files, |policy, sources| {
-        let (analysis, warnings) = analyse(policy, id)?;
-        Ok((
-            Some(build(policy, analysis, sources, id, target)?),
-            warnings,
-        ))
+        let (analyses, warnings) = analyse_all(policy, id)?;
+        let built = build_all(policy, analyses, sources, id, target)?;
+        Ok((Some(built), warnings))
     })
 }
 
@@ -137,7 +137,7 @@ pub fn compile(
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
     work(sources, id, stem, files, |policy, _| {
-        let (_, warnings) = analyse(policy, id)?;
+        let (_, warnings) = analyse_all(policy, id)?;
         Ok((None, warnings))
     })
 }
@@ -203,6 +203,56 @@ struct Analysis {
     chains: Vec<Chain>,
 }
 
+/// A policy and those inside it, in order.
+fn with_inner(policy: &Policy) -> impl Iterator<Item = &Policy> {
+    let inner = policy.netns.iter().map(|inner| &inner.policy);
+    std::iter::once(policy).chain(inner)
+}
+
+/// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
+fn analyse_all(policy: &Policy, id: SourceId) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
+    let mut analyses = Vec::new();
+    let mut found = Vec::new();
+    for policy in with_inner(policy) {
+        match analyse(policy, id) {
+            Ok((analysis, warnings)) => {
+                analyses.push(analysis);
+                found.extend(warnings);
+            }
+            Err(Stop::Diagnostics(wrong)) => found.extend(wrong),
+            Err(bug) => return Err(bug),
+        }
+    }
+    if analyses.len() == 1 + policy.netns.len() {
+        Ok((analyses, found))
+    } else {
+        Err(Stop::Diagnostics(found))
+    }
+}
+
+/// Builds a policy and those inside it.
+fn build_all(
+    policy: &Policy,
+    analyses: Vec<Analysis>,
+    sources: &SourceMap,
+    id: SourceId,
+    target: &Target,
+) -> Result<Built, Stop> {
+    let mut all = with_inner(policy)
+        .zip(analyses)
+        .map(|(policy, analysis)| build(policy, analysis, sources, id, target));
+    let mut built = match all.next() {
+        Some(built) => built?,
+        None => return Err(Stop::Bug("a policy that is not analysed".into())),
+    };
+    built.netns = all.collect::<Result<_, _>>()?;
+    let inner = policy.netns.iter().zip(&built.netns);
+    built.artifact.netns = inner
+        .map(|(netns, built)| (netns.name.clone(), built.artifact.clone()))
+        .collect();
+    Ok(built)
+}
+
 /// Places the rules, decides the `expect` lines and looks for what is probably not meant; gives the warnings.
 fn analyse(policy: &Policy, id: SourceId) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
@@ -233,8 +283,8 @@ pub fn compile_policy(
     id: SourceId,
     target: &Target,
 ) -> Outcome {
-    let built = analyse(&policy, id).and_then(|(analysis, warnings)| {
-        let built = build(&policy, analysis, sources, id, target)?;
+    let built = analyse_all(&policy, id).and_then(|(analyses, warnings)| {
+        let built = build_all(&policy, analyses, sources, id, target)?;
         Ok((Some(built), warnings))
     });
     outcome(policy, Vec::new(), built)
@@ -325,6 +375,7 @@ fn build(
             manifest,
             netns: Vec::new(),
         },
+        netns: Vec::new(),
     })
 }
 

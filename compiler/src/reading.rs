@@ -243,7 +243,10 @@ impl Reader<'_> {
             codes::INCLUDE_CYCLE,
             format!("the file {} includes itself", names[0]),
             span,
-            format!("this closes the circle: {}", names.join(" includes ")),
+            match chain.len() {
+                1 => "this is the file itself".to_owned(),
+                _ => format!("this closes the circle: {}", names.join(" includes ")),
+            },
         );
         for link in chain.iter().skip(1).filter_map(|open| open.named) {
             diagnostic = diagnostic.also(link, "included here");

@@ -5,15 +5,20 @@
 //! how rules of a list hinder each other at a hook (placement).
 
 pub(crate) mod addresses;
+mod blocks;
 mod clauses;
 pub mod codes;
 pub(crate) mod conditions;
 mod declared;
 mod effects;
+mod expects;
+mod globs;
 mod groups;
 mod hooks;
+mod interfaces;
 pub(crate) mod kernel_names;
 mod live;
+mod maps;
 mod matchable;
 mod mentions;
 pub(crate) mod numbers;
@@ -32,16 +37,20 @@ mod statements;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod through;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use sockc_grammar::ast::File;
+use sockc_grammar::ast::{File, Statement};
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
-use sockc_grammar::source::{SourceMap, Span};
+use sockc_grammar::source::{SourceMap, Span, Spanned};
 
 use crate::policy::{Direction, GroupId, Policy, SocketId};
 use crate::reading::{Lists, Reading};
 use declared::Declared;
+use interfaces::{Block, Interfaces};
+use maps::Maps;
 use mentions::Mentions;
 use places::Places;
 use report::Report;
@@ -72,7 +81,7 @@ pub fn resolve_reading(
 }
 
 fn run<'a>(mut resolver: Resolver<'a>, file: &'a File) -> (Option<Policy>, Vec<Diagnostic>) {
-    resolver.run(file);
+    resolver.run(&file.statements.iter().collect::<Vec<_>>());
     let diagnostics = resolver.report.finish();
     let sound = diagnostics
         .iter()
@@ -82,13 +91,19 @@ fn run<'a>(mut resolver: Resolver<'a>, file: &'a File) -> (Option<Policy>, Vec<D
 
 /// One run.
 struct Resolver<'a> {
-    places: Places<'a>,
+    places: Rc<Places<'a>>,
     report: Report,
     policy: Policy,
     sets: Sets<'a>,
     /// `None` for those that are wrong, so that their uses are silent.
     sockets: Declared<Option<SocketId>>,
     groups: Declared<Option<GroupId>>,
+    maps: Maps,
+    interfaces: Interfaces,
+    /// Whether it is the policy of a `for netns` block.
+    inside: bool,
+    /// The block for a zone or an interface that the rules stand in.
+    block: Option<Block>,
     labels: BTreeMap<String, Span>,
     /// For each direction, the verb of the first rule that needs a default there.
     needs_default: Vec<(Direction, Span)>,
@@ -99,7 +114,7 @@ struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     fn new(sources: &'a SourceMap, lists: &'a Lists, stem: &str) -> Self {
         Self {
-            places: Places::new(sources),
+            places: Rc::new(Places::new(sources)),
             report: Report::default(),
             policy: Policy {
                 name: stem.to_owned(),
@@ -108,23 +123,64 @@ impl<'a> Resolver<'a> {
             sets: Sets::new(lists),
             sockets: Declared::new("socket"),
             groups: Declared::new("group"),
+            maps: Maps::default(),
+            interfaces: Interfaces::new(),
+            inside: false,
+            block: None,
             labels: BTreeMap::new(),
             needs_default: Vec::new(),
             wrong_defaults: Vec::new(),
         }
     }
 
-    /// Names first, since declarations may follow their use; then the rules.
-    fn run(&mut self, file: &'a File) {
-        let mentions = Mentions::of(&file.statements);
-        self.settings(file);
-        self.declarations(file);
+    /// A resolver of a policy inside this one, which knows the names that are declared here.
+    fn inner(&mut self) -> Self {
+        let policy = Policy {
+            name: self.policy.name.clone(),
+            sockets: self.policy.sockets.clone(),
+            groups: self.policy.groups.clone(),
+            ..Policy::default()
+        };
+        Self {
+            places: Rc::clone(&self.places),
+            report: std::mem::take(&mut self.report),
+            policy,
+            sets: self.sets.inherited(),
+            sockets: self.sockets.clone(),
+            groups: self.groups.clone(),
+            maps: self.maps.inherited(),
+            interfaces: self.interfaces.inherited(),
+            inside: true,
+            block: None,
+            labels: BTreeMap::new(),
+            needs_default: Vec::new(),
+            wrong_defaults: Vec::new(),
+        }
+    }
+
+    /// Names first, since declarations may follow their use; then the rules; last the policies inside this one.
+    fn run(&mut self, statements: &[&'a Spanned<Statement>]) {
+        let mentions = Mentions::of(statements.iter().copied());
+        self.settings(statements);
+        let maps = self.declarations(statements);
         self.sets.evaluate(&mut self.report);
         self.sets
             .number(&mentions, &self.places, &mut self.policy.sets);
-        self.rules(file);
+        self.maps(&maps);
+        self.maps
+            .inherit(&mentions.sets, &mut self.policy.live_maps);
+        self.interfaces
+            .inherit(&mentions, &mut self.policy.zones, &mut self.report);
+        self.interfaces
+            .classify(&mentions, &mut self.policy.classes, &mut self.report);
+        if self.policy.interfaces.is_empty() {
+            self.policy.interfaces = self.interfaces.of_zones();
+        }
+        self.rules(statements);
+        self.expectations(statements);
         self.missing_defaults();
         self.idle_default();
+        self.namespaces(statements);
     }
 
     /// Sends are those of groups' sockets: without a group their default decides nothing.

@@ -8,13 +8,14 @@ use std::net::IpAddr;
 use crate::decide::decide;
 use crate::diagram::FieldValues;
 use crate::diagram::values::header_of;
-use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
+use crate::event::{Decision, Event, Header, Parsed, Part, SocketAnswer, World};
 use crate::field::Field;
 use crate::packet::text::{Described, DescribedWorld};
 use crate::policy::{
     AddressSet, ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, Policy, RuleId, SetId,
     SetKind, SocketId,
 };
+use crate::ranges::RangeSet;
 
 /// An event, and what the world says of it.
 #[derive(Clone, Debug)]
@@ -58,62 +59,79 @@ impl Witness {
         decide(policy, &self.event, self)
     }
 
-    /// The same in words' terms: what has to be said of it beside plain values. Rates are said to be exceeded, all of
-    /// them, only if the verdict depends on it.
+    /// The event and what must be said of the machine around it so that the policy decides as it does here.
+    ///
+    /// A text knows one state of all rates only: where some fit and others do not, the decision may be another.
     #[must_use]
     pub fn described(&self, policy: &Policy) -> Described {
-        let mut described = Described {
-            elsewhere: self.elsewhere(policy),
-            absent: self.absent(policy),
-            members: self.members(policy),
-            ..Described::plain(self.event.clone(), self.socket)
-        };
         let wanted = self.decide(policy);
-        let world = DescribedWorld::new(policy, &described);
-        described.rate_exceeded = decide(policy, &self.event, &world) != wanted;
-        described
+        let mut said = self.everything(policy);
+        let decides_so = |said: &Described| {
+            let found = decide(policy, &said.event, &DescribedWorld::new(policy, said));
+            (found.verdict, found.decider) == (wanted.verdict, wanted.decider)
+        };
+        let mut without = |shorten: &dyn Fn(&mut Described)| {
+            let mut shorter = said.clone();
+            shorten(&mut shorter);
+            if decides_so(&shorter) {
+                said = shorter;
+            }
+        };
+        without(&|said| said.rate_exceeded = false);
+        for netns in policy.namespaces.keys() {
+            without(&|said| said.elsewhere.retain(|(other, _)| *other != netns));
+        }
+        for socket in policy.sockets.keys() {
+            without(&|said| said.absent.retain(|other| *other != socket));
+        }
+        for set in policy.sets.keys() {
+            without(&|said| said.members.retain(|(other, _)| *other != set));
+        }
+        said
     }
 
-    fn elsewhere(&self, policy: &Policy) -> Vec<(NetnsId, SocketAnswer)> {
-        let answers = policy.namespaces.keys().map(|netns| {
-            let answer = self.socket(Direction::In, Some(netns), &self.header);
-            (netns, answer)
-        });
-        answers
-            .filter(|(_, answer)| *answer != SocketAnswer::None)
-            .collect()
-    }
-
-    /// Sockets that hold nothing for the packet anyway need not be said to be absent.
-    fn absent(&self, policy: &Policy) -> Vec<SocketId> {
-        let (family, protocol) = (self.header.family(), self.header.protocol);
-        let sockets = policy.sockets.iter();
-        sockets
-            .filter(|(id, socket)| {
-                socket.may_hold(family, protocol) && self.values.get(Field::Absent(*id)) == 1
-            })
-            .map(|(id, _)| id)
-            .collect()
-    }
-
-    /// The live sets that hold other ends of the packet than they start with.
-    fn members(&self, policy: &Policy) -> Vec<(SetId, AddressSet)> {
-        let ends = [self.header.from, self.header.to];
-        let plain = Described::plain(self.event.clone(), self.socket);
-        let world = DescribedWorld::new(policy, &plain);
-        let live = policy
+    /// All that the values say, as far as there are words for it.
+    fn everything(&self, policy: &Policy) -> Described {
+        let mut said = Described::plain(self.event.clone(), self.socket);
+        let looked_up = matches!(self.header.protocol, 6 | 17) && self.header.part != Part::Later;
+        said.elsewhere = policy
+            .namespaces
+            .keys()
+            .map(|netns| (netns, self.socket(Direction::In, Some(netns), &self.header)))
+            .filter(|&(_, answer)| looked_up && answer != SocketAnswer::None)
+            .collect();
+        let absent = |socket: &SocketId| self.values.get(Field::Absent(*socket)) == 1;
+        said.absent = policy.sockets.keys().filter(absent).collect();
+        said.members = policy
             .sets
             .iter()
-            .filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
-        live.filter(|(id, _)| {
-            ends.iter()
-                .any(|end| world.member(*id, *end) != self.member(*id, *end))
-        })
-        .map(|(id, _)| {
-            let inside = ends.into_iter().filter(|end| self.member(id, *end));
-            (id, AddressSet::of(inside))
-        })
-        .collect()
+            .filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }))
+            .map(|(set, _)| (set, self.members(set)))
+            .collect();
+        said.rate_exceeded = true;
+        said
+    }
+
+    /// Those of the two addresses that are in a set.
+    fn members(&self, set: SetId) -> AddressSet {
+        let ends = [
+            (self.header.to, Field::ToIn(set)),
+            (self.header.from, Field::FromIn(set)),
+        ];
+        let inside = ends
+            .into_iter()
+            .filter(|&(_, field)| self.values.get(field) == 1);
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (address, _) in inside {
+            match address {
+                IpAddr::V4(address) => v4.push((address.to_bits(), address.to_bits())),
+                IpAddr::V6(address) => v6.push((address.to_bits(), address.to_bits())),
+            }
+        }
+        AddressSet {
+            v4: RangeSet::from_ranges(v4),
+            v6: RangeSet::from_ranges(v6),
+        }
     }
 
     /// The values that it was made from.

@@ -52,15 +52,16 @@ pub(crate) fn explain(failure: &Failure<'_>) -> Diagnostic {
         .unwrap_or_else(|| failure.unexpected())
 }
 
-/// The message for text at a place where a statement must begin.
-pub(crate) fn no_statement(text: &str, source: SourceId, at: usize) -> Diagnostic {
+/// The message for text at a place where a statement must begin. `last_end` is the end of the statement before if the
+/// text may be the rest of it, else `at`.
+pub(crate) fn no_statement(text: &str, source: SourceId, at: usize, last_end: usize) -> Diagnostic {
     let failure = Failure {
         text,
         source,
         start: at,
         broke: at,
         at,
-        last_end: at,
+        last_end,
         expected: Expected::default(),
         packet: false,
     };
@@ -70,6 +71,7 @@ pub(crate) fn no_statement(text: &str, source: SourceId, at: usize) -> Diagnosti
         .or_else(|| failure.glued_label(word))
         .or_else(|| failure.foreign(word))
         .or_else(|| failure.misplaced(word))
+        .or_else(|| failure.behind_line())
         .or_else(|| failure.unknown_word(word))
         .unwrap_or_else(|| failure.no_beginning(word))
 }
@@ -192,18 +194,32 @@ impl Failure<'_> {
 
     /// A comma, `=` or verb that misses at the end of a line: what the next line begins with is as it should be.
     fn missing_behind(&self) -> Option<Diagnostic> {
-        let chunk = scan::chunk(self.text, self.at);
-        let element = chunk.len() > 1
-            && chunk.contains(|letter: char| letter == '.' || letter == '-' || letter == ':');
         let wanted = [",", "=", "{", "allow"];
-        let wants = wanted.iter().any(|mark| self.expected.has(mark));
+        let wants = wanted.iter().any(|mark| self.expected.has(mark))
+            || self.expected.has_name()
+            || self.expected.kinds.contains(&"`{ … }`");
         let indented = scan::column(self.text, self.at) > scan::column(self.text, self.start);
-        let next_line = scan::first_on_line(self.text, self.at)
-            && scan::line_end(self.text, self.last_end) < self.at;
-        if !(element && wants && indented && next_line && self.last_end > self.start) {
+        if !(wants && indented && self.last_end > self.start) {
             return None;
         }
-        let expected = self.expected.text();
+        self.behind_line()
+    }
+
+    /// What to say of an element of a list that begins a line, when the mistake is what stands before it.
+    fn behind_line(&self) -> Option<Diagnostic> {
+        let chunk = scan::chunk(self.text, self.at);
+        let address = chunk.split(['/', '-']).next().unwrap_or(chunk);
+        let element = address.parse::<std::net::IpAddr>().is_ok();
+        let between = self.text.get(self.last_end..self.at).unwrap_or("");
+        let next_line = between.bytes().filter(|&byte| byte == b'\n').count() == 1
+            && scan::first_on_line(self.text, self.at);
+        if !element || !next_line || self.last_end == 0 {
+            return None;
+        }
+        let expected = match self.expected.text() {
+            text if text.is_empty() => "`{`, `,` or a statement".to_owned(),
+            text => text,
+        };
         Some(self.error(
             codes::EXPECTED,
             format!("expected {expected} behind this, found `{chunk}` on a line of its own"),

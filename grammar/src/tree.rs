@@ -1,9 +1,11 @@
 //! From text to syntax tree: the only place, with the files under `tree/`, that sees pest's rules.
 //!
 //! Takes a text; gives its statements, its mistakes and, for the formatter, its pieces. `driver` finds the statements,
-//! `resume` the way after a mistake; `leaf`, `endpoint`, `condition`, `rule`, `declaration` and `packet` build the nodes.
+//! `blocks` what stands around them, `resume` the way after a mistake; `node` holds a parse; `leaf`, `endpoint`,
+//! `condition`, `rule`, `declaration` and `packet` build the tree.
 //! Not here: the wording of what did not parse (`mistake.rs`).
 
+mod blocks;
 mod condition;
 mod declaration;
 mod driver;

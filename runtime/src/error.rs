@@ -32,6 +32,20 @@ pub enum Error {
         /// What the system says.
         cause: io::Error,
     },
+    /// Two names are of one network namespace, and both are to have a policy.
+    SameNetns {
+        /// The names.
+        names: [String; 2],
+    },
+    /// The policy in force in a namespace is not one that this apply may replace.
+    OtherPolicy {
+        /// The namespace; `None` for the caller's own.
+        netns: Option<String>,
+        /// The policy in force there.
+        policy: String,
+        /// Whether it comes from a `for netns` block of another policy.
+        owned: bool,
+    },
     /// A named interface is not there.
     NoInterface {
         /// Its name.
@@ -146,6 +160,40 @@ pub enum Error {
         /// An element that is in the set and covers it.
         covered_by: Option<Prefix>,
     },
+    /// A live map would have more entries than it may hold.
+    MapFull {
+        /// The map.
+        map: String,
+        /// How many there would be.
+        wanted: usize,
+        /// Most entries.
+        max: u32,
+    },
+    /// The entries of a live map cut the ports into too many pieces.
+    MapTooWide {
+        /// The map.
+        map: String,
+        /// How many keys they make.
+        keys: usize,
+        /// Most keys.
+        room: u32,
+    },
+    /// An entry of a live map is wrong, or not there.
+    Entry {
+        /// The map.
+        map: String,
+        /// The entry.
+        entry: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A socket cannot be registered by this name.
+    Socket {
+        /// The name.
+        name: String,
+        /// Why.
+        cause: String,
+    },
     /// Another command is changing the same namespace.
     Locked {
         /// The state folder.
@@ -217,6 +265,22 @@ impl fmt::Display for Error {
                 f,
                 "the network namespace \"{name}\" cannot be entered: {cause}; `ip netns list` shows those with names"
             ),
+            Self::SameNetns { names: [one, other] } => write!(
+                f,
+                "the network namespaces \"{one}\" and \"{other}\" are the same one; it can have one policy only"
+            ),
+            Self::OtherPolicy { netns, policy, owned } => {
+                match netns {
+                    Some(netns) => write!(f, "in the network namespace \"{netns}\"")?,
+                    None => f.write_str("in this network namespace")?,
+                }
+                write!(f, " the policy \"{policy}\" is in force, ")?;
+                f.write_str(if *owned {
+                    "which a `for netns` block of another namespace's policy put there; change it in that policy, or take it away with `sockc unload` here"
+                } else {
+                    "which no `for netns` block of this policy put there; take it away with `sockc unload` first"
+                })
+            }
             Self::NoInterface { name, present } => write!(
                 f,
                 "there is no interface \"{name}\" in this network namespace; it has {}",
@@ -283,6 +347,18 @@ impl fmt::Display for Error {
                     None => f.write_str("; `sockc set list` shows what is"),
                 }
             }
+            Self::MapFull { map, wanted, max } => write!(
+                f,
+                "the live map \"{map}\" holds at most {max} entries, and there would be {wanted}; remove some, or raise its `max` and apply the policy again"
+            ),
+            Self::MapTooWide { map, keys, room } => write!(
+                f,
+                "the entries of the live map \"{map}\" make {keys} keys, and it has room for {room}: ranges of ports that overlap those of other entries take several; use fewer of them, or raise the map's `max`"
+            ),
+            Self::Entry { map, entry, cause } => {
+                write!(f, "`{entry}` of the live map \"{map}\": {cause}")
+            }
+            Self::Socket { name, cause } => write!(f, "the socket \"{name}\": {cause}"),
             Self::Locked { path, waited } => write!(
                 f,
                 "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",

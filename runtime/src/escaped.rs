@@ -27,7 +27,7 @@ pub(crate) fn count(path: &Path, peers: &Path) -> usize {
         let inodes = established
             .entry(namespace.ino())
             .or_insert_with(|| established_of(process));
-        for (fd, inode) in sockets_of(process) {
+        for (fd, inode) in process::sockets(process).unwrap_or_default() {
             if inodes.contains(&inode) && !is_known(process, fd, &known) {
                 escaped.insert(inode);
             }
@@ -63,23 +63,6 @@ fn inode_of(line: &str) -> Option<u64> {
     let state = words.nth(3)?;
     let inode = words.nth(5)?;
     (state == ESTABLISHED).then(|| inode.parse().ok())?
-}
-
-/// The sockets of a process: descriptor and inode.
-fn sockets_of(process: u32) -> Vec<(i32, u64)> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd")) else {
-        return Vec::new();
-    };
-    let sockets = entries.flatten().filter_map(|entry| {
-        let fd = entry.file_name().to_str()?.parse().ok()?;
-        let target = fs::read_link(entry.path()).ok()?;
-        let inode = target
-            .to_str()?
-            .strip_prefix("socket:[")?
-            .strip_suffix(']')?;
-        Some((fd, inode.parse().ok()?))
-    });
-    sockets.collect()
 }
 
 /// Whether a socket is in the map. Only asked when the map has sockets, for it needs a copy of the descriptor.

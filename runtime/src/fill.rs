@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_prog_type;
-use sockc_compiler::artifact::{Manifest, Slot};
+use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::constant::{AF_INET, AF_INET6, BPF_F_CURRENT_NETNS};
 use sockc_compiler::bpf::helper::Helper;
@@ -54,6 +54,17 @@ pub struct SlotState {
     pub state: Fill,
 }
 
+impl SlotState {
+    /// A slot that nobody fills.
+    pub(crate) fn absent(socket: &str, slot: &Slot) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            slot: slot.clone(),
+            state: Fill::Absent,
+        }
+    }
+}
+
 /// How a slot stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
@@ -80,28 +91,41 @@ pub(crate) struct Filler {
 impl Filler {
     /// Makes the program of every slot.
     pub(crate) fn new(manifest: &Manifest, sockets: BorrowedFd<'_>) -> io::Result<Self> {
-        Self::with(manifest, |slot| fill_code(slot, sockets))
+        let named = manifest.sockets.iter();
+        let listen = named.filter(|socket| socket.origin == SlotOrigin::Listen);
+        Self::with(listen.flat_map(slots), |slot| fill_code(slot, sockets))
+    }
+
+    /// Makes programs that copy what is in slots of another map, each with its index there.
+    pub(crate) fn copier<'a>(
+        copied: impl Iterator<Item = (&'a str, &'a Slot, u32)>,
+        from: BorrowedFd<'_>,
+        sockets: BorrowedFd<'_>,
+    ) -> io::Result<Self> {
+        let mut programs = Vec::new();
+        for (socket, slot, index) in copied {
+            let program = load(&copy_code(slot, index, from, sockets))?;
+            programs.push((socket.to_owned(), slot.clone(), program));
+        }
+        Ok(Self { programs })
     }
 
     /// Makes programs that only look into the slots.
     pub(crate) fn inspector(manifest: &Manifest, sockets: BorrowedFd<'_>) -> io::Result<Self> {
-        Self::with(manifest, |slot| inspect_code(slot, sockets))
+        Self::with(manifest.sockets.iter().flat_map(slots), |slot| {
+            inspect_code(slot, sockets)
+        })
     }
 
-    fn with(manifest: &Manifest, code: impl Fn(&Slot) -> Vec<u8>) -> io::Result<Self> {
-        let mut programs = Vec::new();
-        for socket in &manifest.sockets {
-            for slot in &socket.slots {
-                let program = prog::load(&prog::Source {
-                    name: "sockc_slot",
-                    kind: bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
-                    attach: None,
-                    code: &code(slot),
-                })?;
-                programs.push((socket.name.clone(), slot.clone(), program));
-            }
-        }
-        Ok(Self { programs })
+    fn with<'a>(
+        slots: impl Iterator<Item = (&'a str, &'a Slot)>,
+        code: impl Fn(&Slot) -> Vec<u8>,
+    ) -> io::Result<Self> {
+        let programs =
+            slots.map(|(socket, slot)| Ok((socket.to_owned(), slot.clone(), load(&code(slot))?)));
+        Ok(Self {
+            programs: programs.collect::<io::Result<_>>()?,
+        })
     }
 
     /// Runs them all in the network namespace of the calling thread.
@@ -115,6 +139,20 @@ impl Filler {
         });
         states.collect()
     }
+}
+
+/// The slots of a named socket, each with the name.
+fn slots(socket: &SocketSlots) -> impl Iterator<Item = (&str, &Slot)> {
+    socket.slots.iter().map(|slot| (socket.name.as_str(), slot))
+}
+
+fn load(code: &[u8]) -> io::Result<OwnedFd> {
+    prog::load(&prog::Source {
+        name: "sockc_slot",
+        kind: bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
+        attach: None,
+        code,
+    })
 }
 
 fn outcome(returned: u32) -> Fill {
@@ -153,21 +191,43 @@ fn fill_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
     code.bytes()
 }
 
-/// Looks at what is in a slot.
-fn inspect_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
+/// Puts what is in a slot of another map into the map.
+fn copy_code(slot: &Slot, index: u32, from: BorrowedFd<'_>, sockets: BorrowedFd<'_>) -> Vec<u8> {
     let mut code = Code::default();
     let (nobody, idle, release) = (code.label(), code.label(), code.label());
+    take_out(&mut code, index, from, nobody);
+    check_state(&mut code, slot, Register::R7, idle);
+    put_in(&mut code, slot, sockets);
+    code.jump(release);
+    code.place(idle);
+    code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
+    code.place(release);
+    give_after_release(&mut code);
+    code.place(nobody);
+    code.give(NOBODY);
+    code.bytes()
+}
+
+/// Looks a slot up; R7 becomes the socket.
+fn take_out(code: &mut Code, index: u32, sockets: BorrowedFd<'_>, nobody: Label) {
     code.add([asm::store_imm(
         Width::W,
         Register::R10,
         KEY,
-        slot.index.cast_signed(),
+        index.cast_signed(),
     )]);
     code.map(Register::R1, sockets);
     code.add(pointer(Register::R2, KEY));
     code.add([asm::call(Helper::MapLookupElem)]);
     code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
     code.add([asm::mov64_reg(Register::R7, Register::R0)]);
+}
+
+/// Looks at what is in a slot.
+fn inspect_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
+    let mut code = Code::default();
+    let (nobody, idle, release) = (code.label(), code.label(), code.label());
+    take_out(&mut code, slot.index, sockets, nobody);
     check_state(&mut code, slot, Register::R7, idle);
     code.add([asm::mov64_imm(Register::R8, FOUND)]);
     code.jump(release);

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use sockc_compiler::artifact::{Manifest, Slot};
+use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::constant::{AF_INET, AF_INET6};
 use sockc_compiler::bpf::helper::Helper;
@@ -38,14 +38,23 @@ pub(crate) struct Listen {
     pub(crate) program: OwnedFd,
 }
 
+/// The slots that fill themselves again: those of sockets that any process may open, and of TCP, which alone begins to
+/// listen.
+pub(crate) fn slots(manifest: &Manifest) -> impl Iterator<Item = &Slot> {
+    let sockets = manifest.sockets.iter();
+    let listen = sockets.filter(|socket| socket.origin == SlotOrigin::Listen);
+    listen
+        .flat_map(|socket| &socket.slots)
+        .filter(|slot| slot.protocol == 6)
+}
+
 /// Makes both; `None` if the policy has no TCP slot.
 pub(crate) fn load(
     manifest: &Manifest,
     sockets: BorrowedFd<'_>,
     cookie: u64,
 ) -> io::Result<Option<Listen>> {
-    let all = manifest.sockets.iter().flat_map(|socket| &socket.slots);
-    let slots: Vec<&Slot> = all.filter(|slot| slot.protocol == 6).collect();
+    let slots: Vec<&Slot> = slots(manifest).collect();
     if slots.is_empty() {
         return Ok(None);
     }

@@ -157,26 +157,7 @@ fn change(
         return batch::delete(trie, &gone);
     }
     batch::delete(trie, &gone)?;
-    match batch::update(trie, &changed) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => replace(trie, &changed),
-        updated => updated,
-    }
-}
-
-/// Writes entries into a trie that may be full, where an older kernel does not replace: there an element is away for a moment.
-fn replace(trie: BorrowedFd<'_>, entries: &[batch::Entry]) -> io::Result<()> {
-    for (key, value) in entries {
-        match map::update(trie, key, value) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
-                if !map::delete(trie, key)? {
-                    return Err(error);
-                }
-                map::update(trie, key, value)?;
-            }
-            updated => updated?,
-        }
-    }
-    Ok(())
+    batch::replace(trie, &changed)
 }
 
 fn encode(element: Prefix) -> Vec<u8> {

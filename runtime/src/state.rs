@@ -9,6 +9,7 @@
 //!     GENERATION/map/…     maps of the object and of the runtime
 //!     GENERATION/prog/…    programs of the object
 //!     GENERATION/record    what was applied
+//!     GENERATION/entries   the entries of live maps
 //!     current              a symbolic link for people; `control` is what counts
 //! ```
 //!
@@ -139,6 +140,11 @@ impl State {
     /// The pin of a generation's record.
     pub(crate) fn record(&self, generation: u32) -> PathBuf {
         self.generation(generation).join("record")
+    }
+
+    /// The pin of the entries of a generation's live maps.
+    pub(crate) fn entries(&self, generation: u32) -> PathBuf {
+        self.generation(generation).join("entries")
     }
 
     /// The generations that have a folder, in order.

@@ -14,3 +14,5 @@ pub(crate) mod map;
 pub(crate) mod netns;
 pub(crate) mod process;
 pub(crate) mod prog;
+pub(crate) mod ringbuf;
+pub(crate) mod socket;

@@ -268,14 +268,15 @@ impl Loaded {
         }
         let mut passes = None;
         for name in names {
-            let (fd, drop) = match self.ebpf.program(name) {
-                Some(Program::Xdp(program)) => (program.fd().unwrap().as_fd(), 1),
-                Some(Program::SchedClassifier(program)) => (program.fd().unwrap().as_fd(), 2),
+            let (fd, pass) = match self.ebpf.program(name) {
+                Some(Program::Xdp(program)) => (program.fd().unwrap().as_fd(), 2),
+                Some(Program::SchedClassifier(program)) => (program.fd().unwrap().as_fd(), -1),
                 _ => continue,
             };
             let returned = syscalls::run_on_frame(fd, frame).unwrap();
-            passes = Some(returned != drop);
-            if returned == drop {
+            let returned = returned.cast_signed();
+            passes = Some(returned == pass);
+            if returned != pass {
                 break;
             }
         }

@@ -1,5 +1,7 @@
 //! Records of `log` in the kernel's ring, and answers as the kernel's own helpers write them.
 
+use std::net::SocketAddr;
+
 use aya::maps::RingBuf;
 use sockc_compiler::event::{Header, Parsed, Transport};
 use sockc_compiler::hook::Hook;
@@ -11,7 +13,7 @@ use sockc_compiler::target::Target;
 
 use crate::knock::{SYN, header};
 use crate::loaded::Loaded;
-use crate::stage::{at, compile_changed, permitted};
+use crate::stage::{SERVER, Stage, at, compile_changed, ip, permitted, wait_for};
 
 const ENDS: [(&str, &str); 2] = [
     ("10.0.0.1:4000", "192.0.2.7:80"),
@@ -62,6 +64,42 @@ fn records_come_out_of_the_ring() {
     }
 }
 
+/// What the policy in force logs, as whoever watches it reads it.
+#[test]
+fn the_policy_in_force_says_what_it_logs() {
+    let Some(stage) = Stage::new() else { return };
+    let open = || sockc_runtime::LogReader::open(&stage.options).unwrap();
+    assert!(stage.lab.server.run(open).unwrap().is_none());
+    let text = "default in allow
+         knocks: allow udp to port 9 at tc";
+    let compiled = compile_changed(text, &Target::baseline(), |policy| {
+        for rule in policy.rules.values_mut() {
+            rule.log = Some(Log {
+                text: "knock".into(),
+                sample: None,
+                max: None,
+            });
+        }
+    });
+    stage.apply_compiled(&compiled).unwrap();
+    let mut log = stage.lab.server.run(open).unwrap().unwrap();
+    for to in SERVER {
+        let to = SocketAddr::new(ip(to), 9).to_string();
+        stage.assert_datagram(&to, &stage.udp(&to));
+        let mut record = None;
+        wait_for("a record", || {
+            record = log.take();
+            record.is_some()
+        });
+        let record = record.unwrap();
+        let counter = &compiled.manifest.counters[record.counter as usize];
+        assert_eq!(counter.label.as_deref(), Some("knocks"));
+        assert!(record.interface > 0);
+        assert_eq!(record.packet.unwrap().to, at(&to).ip());
+    }
+    assert!(log.take().is_none());
+}
+
 /// The kernel's helpers write the same answers as the interpreter's: what both hooks return is a packet whose checksums are
 /// right.
 #[test]
@@ -80,17 +118,22 @@ fn answers_are_right_to_the_byte() {
             }
         }));
         for (from, to) in ENDS {
-            for (protocol, payload) in [(6, 0), (6, 700), (17, 0), (17, 9), (17, 900), (132, 30)] {
+            for (protocol, payload) in [(6, 0), (6, 701), (17, 0), (17, 9), (17, 900), (132, 31)] {
                 let packet = header(protocol, at(from), at(to), SYN);
-                // TC takes frames for the address of `lo`, which is all zero, for its own.
+                // TC takes frames for the address of `lo`, which is all zero, for its own. A tag stays in its buffer, as
+                // a second one would.
                 let frame = Frame::new(packet)
                     .addresses([2, 0, 0, 0, 0, 1], [0; 6])
                     .payload(&vec![7; payload]);
+                let tags = payload % 2;
+                let frame = (0..tags).fold(frame, |frame, _| frame.vlan(5));
                 let (code, answer) = loaded.rewrite(&frame.bytes());
                 assert_eq!(code, sends, "{name} {protocol}");
                 assert_eq!(answer[..6], [2, 0, 0, 0, 0, 1]);
                 assert_eq!(answer[6..12], [0; 6]);
-                assert_right(&answer);
+                let offset = 14 + 4 * tags;
+                assert_eq!(answer[12..offset], frame.bytes()[12..offset]);
+                assert_right(&answer[offset - 14..]);
                 let Parsed::Ip(found) = parse_frame(&answer, Layout::Ethernet) else {
                     panic!("{answer:02x?}");
                 };
@@ -104,7 +147,7 @@ fn answers_are_right_to_the_byte() {
 
 /// Checks the checksums of an answer.
 fn assert_right(frame: &[u8]) {
-    let v4 = frame[12] == 8;
+    let v4 = frame[14] >> 4 == 4;
     let header = if v4 { 20 } else { 40 };
     let length = if v4 {
         usize::from(u16::from_be_bytes([frame[16], frame[17]]))

@@ -9,12 +9,13 @@ use std::path::Path;
 
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::decide::decide;
-use sockc_compiler::event::{Event, Header, SocketAnswer, Verdict, World};
+use sockc_compiler::event::{Decider, Decision, Event, Header, SocketAnswer, Verdict, World};
+use sockc_compiler::hook::Hook;
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::pipeline;
-use sockc_compiler::policy::{Direction, Family, Policy, SocketId};
+use sockc_compiler::policy::{Action, Direction, Family, Policy, SocketId};
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 
@@ -140,9 +141,24 @@ fn packet(policy: &Policy, direction: Direction, programs: &[String], frame: Vec
     Case {
         programs: programs.to_vec(),
         input: Input::Frame(frame),
-        // What sk_lookup rejects has passed the packet hooks.
-        passes: decision.verdict != Verdict::Drop,
+        passes: passes_packet_hooks(policy, &decision),
         text: format!("{text} {decision:?}"),
+    }
+}
+
+/// What sk_lookup rejects has passed the packet hooks.
+fn passes_packet_hooks(policy: &Policy, decision: &Decision) -> bool {
+    let by_lookup = match decision.decider {
+        Decider::Rule(rule) => {
+            let rule = &policy.rules[rule];
+            matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
+        }
+        _ => false,
+    };
+    match decision.verdict {
+        Verdict::Drop | Verdict::Forward(_) => false,
+        Verdict::Reject => by_lookup,
+        Verdict::Allow | Verdict::Redirect(_) | Verdict::Shortcut(_) => true,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What stands around the rules of the manual's examples: the frame that the manual itself shows.
 //!
 //! A line of the frame is there for the examples that use the name it declares; a default of `send` or `receive` for
-//! those that have rules of that direction.
+//! those that have rules of that direction; a rule that looks into a network namespace for those that name it.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::page::{Kind, Page};
 const PAGE: &str = "docs/README.md";
 
 /// The frame as the manual shows it.
-pub(crate) fn whole() -> String {
+fn whole() -> String {
     let frames = Page::read(PAGE).blocks.into_iter();
     let frames: Vec<String> = frames
         .filter(|block| block.kind == Kind::Frame)
@@ -54,6 +54,7 @@ fn keys(line: &str) -> Vec<&str> {
         ["default", "send", ..] => vec!["send", "shortcut"],
         ["default", "receive", ..] => vec!["receive", "splice"],
         ["default", ..] => vec![""],
+        ["count", .., netns] => vec![netns.trim_matches('"')],
         ["live", _, name, ..] | [_, name, ..] => vec![name],
         _ => Vec::new(),
     }
@@ -64,6 +65,7 @@ fn a_line_is_there_for_who_needs_it() {
     assert_eq!(keys("default in drop"), [""]);
     assert_eq!(keys("live set banned max 10"), ["banned"]);
     assert_eq!(keys("set office = { 10.0.0.0/8 }"), ["office"]);
+    assert_eq!(keys("count if socket exists in netns \"blue\""), ["blue"]);
     assert_eq!(keys(""), [""; 0]);
     assert!(words("allow tcp from @office to any:@web").contains("web"));
 }

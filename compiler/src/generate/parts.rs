@@ -1,7 +1,9 @@
 //! The parts of a random rule, each with the blank ahead of it.
 
+use super::Options;
 use super::random::Random;
 use super::values::{Lean, Values};
+use super::whole;
 
 /// Protocols as rules write them, with the family they are of and whether they have ports; more of what occurs most.
 #[rustfmt::skip]
@@ -84,21 +86,25 @@ fn endpoint(random: &mut Random, values: &Values, lean: Lean, ports: bool) -> St
     }
 }
 
-/// `if …`, or nothing.
-pub(super) fn conditions(random: &mut Random, sockets: bool) -> String {
+/// `if …`, or nothing; `arriving`: whether the rule is about packets that arrive.
+pub(super) fn conditions(random: &mut Random, options: Options, arriving: bool) -> String {
     match random.below(4) {
-        0 => format!(" if {}", condition(random, sockets)),
+        0 => format!(" if {}", condition(random, options, arriving)),
         1 if random.one_in(2) => {
-            let first = condition(random, sockets);
-            format!(" if {first} and {}", condition(random, sockets))
+            let first = condition(random, options, arriving);
+            format!(" if {first} and {}", condition(random, options, arriving))
         }
         _ => String::new(),
     }
 }
 
-fn condition(random: &mut Random, sockets: bool) -> String {
+fn condition(random: &mut Random, options: Options, arriving: bool) -> String {
+    let sockets = options.socket_conditions;
+    let named = arriving && options.redirects;
     let one = |random: &mut Random| {
-        if sockets && random.one_in(3) {
+        if let Some(other) = whole::condition(random, options.features, sockets, named) {
+            other
+        } else if sockets && random.one_in(3) {
             *random.pick(SOCKETS)
         } else {
             *random.pick(CONDITIONS)

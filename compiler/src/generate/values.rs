@@ -9,7 +9,16 @@ pub(super) struct Values {
     v4: Vec<String>,
     v6: Vec<String>,
     ports: Vec<&'static str>,
+    /// What stands for addresses by name.
+    named: &'static [&'static str],
 }
+
+/// Sets that every policy has, and `any`.
+const NAMED: &[&str] = &["@near", "@far", "@mixed", "any"];
+/// The same with the sets that are asked as one question.
+const WITH_QUESTIONS: &[&str] = &[
+    "@near", "@far", "@mixed", "any", "@banned", "@vips", "@large",
+];
 
 /// Which family the addresses of a rule are of, so that most rules can match something.
 #[derive(Clone, Copy)]
@@ -39,8 +48,8 @@ const PORTS: &[&str] = &[
 ];
 
 impl Values {
-    /// Draws the values of a policy.
-    pub(super) fn new(random: &mut Random) -> Self {
+    /// Draws the values of a policy; `questions`: whether it has sets that are asked as one question.
+    pub(super) fn new(random: &mut Random, questions: bool) -> Self {
         let mut v4 = vec!["3.3.3.3".to_owned(), "192.0.2.0/24".to_owned()];
         let mut v6 = vec!["2001:db8::/32".to_owned()];
         let inner = u32::try_from(random.below(1 << 16)).unwrap_or(0);
@@ -49,7 +58,27 @@ impl Values {
             v6.push(nested_v6(random, 0x2001_0db8 << 96 | u128::from(inner)));
         }
         let ports = (0..6).map(|_| *random.pick(PORTS)).collect();
-        Self { v4, v6, ports }
+        Self {
+            v4,
+            v6,
+            ports,
+            named: if questions { WITH_QUESTIONS } else { NAMED },
+        }
+    }
+
+    /// Live sets that start with nothing and with something, and a set of more ranges than are taken apart.
+    pub(super) fn question_sets(&self) -> String {
+        let scattered = (0..40u16).flat_map(|number| {
+            let v6 = format!("2001:db8:{:x}::/48", number * 3);
+            [format!("10.1.{}.0/25", number * 2), v6]
+        });
+        let scattered: Vec<String> = scattered.collect();
+        format!(
+            "live set banned max 100 expires 10m\n\
+             live set vips max 100 = {{ 3.3.3.0/24, 192.0.2.7, 2001:db8::/64 }}\n\
+             set large = {{ {} }}\n",
+            scattered.join(", ")
+        )
     }
 
     /// The sets, each with something in it: both families, one, the arithmetic of both, and ports.
@@ -72,7 +101,7 @@ impl Values {
             Lean::Either => random.one_in(2),
         };
         match random.below(8) {
-            0 | 1 => (*random.pick(&["@near", "@far", "@mixed", "any"])).to_owned(),
+            0 | 1 => (*random.pick(self.named)).to_owned(),
             _ if v4 => random.pick(&self.v4).clone(),
             _ if with_ports => format!("[{}]", random.pick(&self.v6)),
             _ => random.pick(&self.v6).clone(),

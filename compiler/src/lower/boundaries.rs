@@ -27,7 +27,7 @@ pub struct SetTables {
 /// The addresses of one family.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// How many words of an address are compared, 1 to 4.
+    /// How many words of an address are compared: 1, 2 or 4, so that places have sizes that shifts can multiply by.
     pub words: usize,
     /// Whether the smallest address is in the set.
     pub starts_inside: bool,
@@ -110,7 +110,7 @@ fn words_v6(address: u128) -> Words {
 fn compared(boundaries: &[Words]) -> usize {
     let needed = |words: &Words| words.iter().rposition(|&word| word != u32::MAX);
     let last = boundaries.iter().filter_map(needed).max();
-    last.unwrap_or(0) + 1
+    (last.unwrap_or(0) + 1).next_power_of_two()
 }
 
 /// Cuts boundaries into tables of at most `limit` bytes. Between two tables stands one boundary that is in neither, so

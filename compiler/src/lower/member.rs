@@ -1,7 +1,8 @@
 //! The question whether an address is in a set: a search in tables for constant sets, a lookup for live ones.
 //!
-//! The search in a table has no branch: what it compares becomes a mask of all ones or zeros by subtracting and shifting,
-//! and the mask moves the pointer or does not. A search with branches would make a state for the verifier at each step.
+//! The search in a table has no branch: the sign of a difference, shifted to where it counts, moves the pointer or does
+//! not. A search with branches would make a state for the verifier at each step. So would a mask of the sign (an arithmetic
+//! shift, then an `and`): newer kernels take that for a branch and follow both ways (measured on 6.18.44).
 
 use crate::artifact::MapId;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
@@ -65,11 +66,9 @@ impl Lowering<'_> {
             let behind = part.last.map(|last| self.beyond(last, words, family));
             let answer = self.search_table(part, words, family);
             if search.starts_inside {
-                self.builder.alu(answer, AluOp::Add, 2);
-            } else {
-                self.builder.alu(answer, AluOp::And, 1);
-                self.builder.alu(answer, AluOp::Add, 1);
+                self.builder.alu(answer, AluOp::Xor, 1);
             }
+            self.builder.alu(answer, AluOp::Add, 1);
             self.builder
                 .store_slot(self.frame.answer, 0, answer, Width::W);
             self.builder.jump(done);
@@ -94,7 +93,7 @@ impl Lowering<'_> {
         behind
     }
 
-    /// Searches a table; gives -1 if the address lies an odd number of runs from the table's start, else 0.
+    /// Searches a table; gives 1 if the address lies an odd number of runs from the table's start, else 0.
     ///
     /// Before each step the pointer stands at the place that as many boundaries precede as are known to be smaller. Large
     /// tables are looked into further ahead of it than an instruction's offset reaches: the pointer then runs ahead itself.
@@ -122,7 +121,9 @@ impl Lowering<'_> {
             if step == 1 {
                 return smaller;
             }
-            self.builder.alu(smaller, AluOp::And, step * place);
+            let bytes = (step * place).trailing_zeros();
+            self.builder
+                .alu(smaller, AluOp::Lsh, i32::try_from(bytes).unwrap_or(0));
             self.builder.alu(pointer, AluOp::Add, smaller);
             step /= 2;
         }
@@ -143,7 +144,7 @@ impl Lowering<'_> {
         places[..words.len()].to_vec()
     }
 
-    /// -1 if the boundary at the pointer is smaller than the address, else 0: from the last word to the first, each
+    /// 1 if the boundary at the pointer is smaller than the address, else 0: from the last word to the first, each
     /// difference with the borrow of the one before.
     fn compare(&mut self, pointer: Value, offset: i16, address: &[Value]) -> Value {
         let mut borrow: Option<Value> = None;
@@ -152,9 +153,9 @@ impl Lowering<'_> {
             let difference = self.builder.load(pointer, at, Width::W);
             self.builder.alu(difference, AluOp::Sub, word);
             if let Some(borrow) = borrow {
-                self.builder.alu(difference, AluOp::Add, borrow);
+                self.builder.alu(difference, AluOp::Sub, borrow);
             }
-            self.builder.alu(difference, AluOp::Arsh, 63);
+            self.builder.alu(difference, AluOp::Rsh, 63);
             borrow = Some(difference);
         }
         borrow.unwrap_or(pointer)

@@ -1,7 +1,10 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
+mod headers;
 mod logs;
 mod made;
+mod members;
+mod questions;
 mod rates;
 mod reject;
 mod sent;

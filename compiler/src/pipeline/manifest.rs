@@ -38,10 +38,14 @@ impl Slots {
     /// Gives out slots: rules in source order, defaults, malformed packets, groups.
     #[must_use]
     pub fn new(policy: &Policy, chains: &[Chain]) -> Self {
-        let mut counters: Vec<Counter> = policy.rules.values().map(rule_counter).collect();
+        let mut counters = Vec::new();
         let mut rules = SecondaryMap::new();
-        for (number, rule) in (0u32..).zip(policy.rules.keys()) {
-            rules[rule] = number;
+        for (id, rule) in &policy.rules {
+            // What a redirect by a map became counts as one rule.
+            rules[id] = match rule.head.filter(|head| *head != id) {
+                Some(head) => rules[head],
+                None => push(&mut counters, rule_counter(rule)),
+            };
         }
         let mut directions = Vec::new();
         for direction in DIRECTIONS {

@@ -44,7 +44,8 @@ impl<'a> Clauses<'a> {
             Clause::At(hook) => self.at = Some(hook),
             Clause::Target(target) => self.target = Some((target, span)),
             Clause::Note(note) => self.note = Some(note),
-            Clause::OnZone(_) | Clause::OnInterface(_) => refuse(pending::ON),
+            // Looked at together with the block that the rule stands in.
+            Clause::OnZone(_) | Clause::OnInterface(_) => {}
             Clause::Above(rate) => self.rate = Some((true, rate, span)),
             Clause::UpTo(rate) => self.rate = Some((false, rate, span)),
             Clause::Mark(number) => self.mark = Some((number, span)),

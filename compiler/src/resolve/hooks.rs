@@ -286,3 +286,6 @@ fn unreadable(conditions: &[Spanned<Condition>], hook: Hook) -> Option<(Span, &'
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,10 @@ use sockc_grammar::source::Span;
 
 use super::codes;
 use super::declared::Declared;
-use super::globs::{combinations, is_glob, matches};
+use super::globs::{combinations, matches};
 use super::mentions::Mentions;
 use super::report::Report;
+use crate::glob::is_pattern;
 use crate::policy::{Class, ClassId, Place, Zone, ZoneId};
 
 /// The most classes that a field of 8 bits can tell apart.
@@ -22,9 +23,14 @@ const MOST_CLASSES: usize = 255;
 
 /// The zones, and what they and the patterns of rules mean.
 pub(super) struct Interfaces {
-    zones: Declared<ZoneId>,
+    /// `None` for a zone of the policy around this one that this one does not name.
+    zones: Declared<Option<ZoneId>>,
+    /// The zones, in order, also those of the policy around.
+    declared: Vec<Zone>,
     /// The patterns of the zones, in order.
     patterns: Vec<(Name, ZoneId)>,
+    /// Whether the classes could be told apart.
+    classified: bool,
     /// The classes that a zone means.
     of_zone: BTreeMap<ZoneId, Vec<ClassId>>,
     /// The classes that a pattern means.
@@ -39,7 +45,9 @@ impl Interfaces {
     pub(super) fn new() -> Self {
         Self {
             zones: Declared::new("zone"),
+            declared: Vec::new(),
             patterns: Vec::new(),
+            classified: false,
             of_zone: BTreeMap::new(),
             of_pattern: BTreeMap::new(),
         }
@@ -54,7 +62,7 @@ impl Interfaces {
         report: &mut Report,
     ) {
         let next = zones.next_key();
-        if !self.zones.declare(&written.name, next, report) {
+        if !self.zones.declare(&written.name, Some(next), report) {
             return;
         }
         let mut patterns: Vec<String> = Vec::new();
@@ -65,11 +73,52 @@ impl Interfaces {
                 patterns.push(pattern.value.clone());
             }
         }
-        zones.push(Zone {
+        let zone = Zone {
             name: written.name.value.clone(),
             patterns,
             place,
-        });
+        };
+        self.declared.push(zone.clone());
+        zones.push(zone);
+    }
+
+    /// The same zones for a policy inside this one, in which only those count that it names.
+    pub(super) fn inherited(&self) -> Self {
+        let mut inherited = Self {
+            zones: self.zones.clone(),
+            declared: self.declared.clone(),
+            ..Self::new()
+        };
+        for zone in &self.declared {
+            inherited.zones.set(&zone.name, None);
+        }
+        inherited
+    }
+
+    /// Takes in the zones of the policy around this one that this one names.
+    pub(super) fn inherit(
+        &mut self,
+        mentions: &Mentions<'_>,
+        zones: &mut PrimaryMap<ZoneId, Zone>,
+        report: &mut Report,
+    ) {
+        for zone in self.declared.clone() {
+            let outer = matches!(self.zones.get(&zone.name), Some(None));
+            if !outer || !mentions.zones.contains(zone.name.as_str()) {
+                continue;
+            }
+            let id = zones.next_key();
+            for pattern in &zone.patterns {
+                let pattern = Name {
+                    value: pattern.clone(),
+                    span: zone.place.span,
+                };
+                self.refuse_second_zone(&pattern, id, zones, report);
+                self.patterns.push((pattern, id));
+            }
+            self.zones.set(&zone.name, Some(id));
+            zones.push(zone);
+        }
     }
 
     /// Reports an interface that is named in one zone and named or covered in another. Patterns that both may match
@@ -82,7 +131,7 @@ impl Interfaces {
         report: &mut Report,
     ) {
         let both = |other: &str| {
-            let covered = |glob: &str, name: &str| !is_glob(name) && matches(glob, name);
+            let covered = |glob: &str, name: &str| !is_pattern(name) && matches(glob, name);
             other == pattern.value
                 || covered(other, &pattern.value)
                 || covered(&pattern.value, other)
@@ -92,7 +141,7 @@ impl Interfaces {
             .iter()
             .find(|(other, of)| *of != zone && both(&other.value));
         if let Some((other, of)) = found {
-            let name = if is_glob(&pattern.value) && !is_glob(&other.value) {
+            let name = if is_pattern(&pattern.value) && !is_pattern(&other.value) {
                 &other.value
             } else {
                 &pattern.value
@@ -119,7 +168,10 @@ impl Interfaces {
     ) {
         let distinct = distinct(&mentions.interfaces);
         let expected = distinct_beyond(&mentions.expected_interfaces, &distinct);
-        let zones = self.patterns.iter().map(|(pattern, _)| pattern.value.as_str());
+        let zones = self
+            .patterns
+            .iter()
+            .map(|(pattern, _)| pattern.value.as_str());
         let all: Vec<&str> = zones
             .chain(distinct.iter().copied())
             .chain(expected)
@@ -139,6 +191,7 @@ impl Interfaces {
             self.too_many(mentions, report);
             return;
         }
+        self.classified = true;
         classes.clear();
         for ((zone, numbers), patterns) in meant {
             let class = classes.push(Class {
@@ -192,14 +245,16 @@ impl Interfaces {
 
     /// The classes of a zone; an unknown one is reported.
     pub(super) fn zone(&self, name: &Name, report: &mut Report) -> Option<Vec<ClassId>> {
-        let zone = self.zones.look_up(&name.value, name.span, report)?;
-        Some(self.of_zone.get(zone).cloned().unwrap_or_default())
+        let zone = (*self.zones.look_up(&name.value, name.span, report)?)?;
+        let known = self.of_zone.get(&zone);
+        self.classified.then(|| known.cloned().unwrap_or_default())
     }
 
-    /// The classes of a pattern that rules or `expect` lines name: none, if no name can match it.
-    pub(super) fn pattern(&self, pattern: &Name) -> Vec<ClassId> {
+    /// The classes of a pattern that rules or `expect` lines name: an empty list if no name can match it, `None` if there
+    /// were too many to tell apart.
+    pub(super) fn pattern(&self, pattern: &Name) -> Option<Vec<ClassId>> {
         let known = self.of_pattern.get(&pattern.value);
-        known.cloned().unwrap_or_default()
+        self.classified.then(|| known.cloned().unwrap_or_default())
     }
 
     /// The patterns of all zones, each once, in order.

@@ -8,7 +8,7 @@ use sockc_grammar::ast::{Address, Name, SetDecl, SetTerm, SetValue};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::addresses::{prefix, range};
+use super::addresses::{covered, prefix, range};
 use super::codes;
 use super::report::Report;
 use crate::policy::SetKind;
@@ -181,6 +181,12 @@ pub(super) fn one_prefix(
             None
         }
     }
+}
+
+/// The first and the last address of a prefix without host bits.
+pub(super) fn covered_by(address: IpAddr, length: u8) -> (IpAddr, IpAddr) {
+    let longest: u32 = if address.is_ipv4() { 32 } else { 128 };
+    covered(address, longest.saturating_sub(length.into()))
 }
 
 /// So many prefixes of a range are shown.

@@ -34,6 +34,9 @@ pub(super) fn can_match(rule: &Rule, policy: &Policy, any_group: bool) -> Result
     if rule.direction == Direction::Send {
         sends(rule, any_group)?;
     }
+    if rule.matches.on.as_ref().is_some_and(Vec::is_empty) {
+        return Err("no interface that is in one zone at most can have such a name");
+    }
     let kinds = kinds(rule);
     let fits =
         |kind: Kind| sides_fit(rule, kind, true) && protocols_fit(&rule.matches.protocols, kind);

@@ -6,15 +6,18 @@
 use std::collections::BTreeSet;
 
 use sockc_grammar::ast::{
-    Address, Clause, Endpoint, Expect, Name, On, Rule, Scope, Side, Statement, With,
+    Address, Clause, Endpoint, Expect, ForBlock, Name, On, Rule, Scope, Side, Statement, Target,
+    With,
 };
 use sockc_grammar::source::Spanned;
 
 /// What is spoken of.
 #[derive(Default)]
 pub(super) struct Mentions<'a> {
-    /// Sets in endpoints, and live sets whose members an `expect` line names.
+    /// Sets in endpoints, live sets whose members an `expect` line names, and maps that rules go by.
     pub(super) sets: BTreeSet<&'a str>,
+    /// Zones.
+    pub(super) zones: BTreeSet<&'a str>,
     /// Patterns of `on interface` and `for interface` in rules, in order.
     pub(super) interfaces: Vec<&'a Name>,
     /// Patterns of `on interface` in `expect` lines, in order.
@@ -23,28 +26,39 @@ pub(super) struct Mentions<'a> {
 
 impl<'a> Mentions<'a> {
     /// What these statements speak of.
-    pub(super) fn of(statements: &'a [Spanned<Statement>]) -> Self {
+    pub(super) fn of(statements: impl Iterator<Item = &'a Spanned<Statement>>) -> Self {
         let mut mentions = Self::default();
         mentions.statements(statements);
         mentions
     }
 
-    fn statements(&mut self, statements: &'a [Spanned<Statement>]) {
+    fn statements(&mut self, statements: impl Iterator<Item = &'a Spanned<Statement>>) {
         for statement in statements {
             match &statement.value {
                 Statement::Rule(rule) => self.rule(rule),
                 Statement::Expect(expect) => self.expect(expect),
-                Statement::For(block) => {
-                    if let Scope::Interface(pattern) = &block.scope {
-                        self.interfaces.push(pattern);
-                    }
-                    if !matches!(block.scope, Scope::Netns(_)) {
-                        self.statements(&block.statements);
-                    }
-                }
+                Statement::For(block) => self.block(block),
                 _ => {}
             }
         }
+    }
+
+    /// Blocks inside a block are refused elsewhere.
+    fn block(&mut self, block: &'a ForBlock) {
+        match &block.scope {
+            Scope::Interface(pattern) => self.interfaces.push(pattern),
+            Scope::Zone(zone) => self.zone(zone),
+            Scope::Netns(_) => return,
+        }
+        for statement in &block.statements {
+            if let Statement::Rule(rule) = &statement.value {
+                self.rule(rule);
+            }
+        }
+    }
+
+    fn zone(&mut self, zone: &'a Name) {
+        self.zones.insert(&zone.value);
     }
 
     fn rule(&mut self, rule: &'a Rule) {
@@ -52,6 +66,10 @@ impl<'a> Mentions<'a> {
             match &clause.value {
                 Clause::From(side) | Clause::To { side, .. } => self.side(side),
                 Clause::OnInterface(pattern) => self.interfaces.push(pattern),
+                Clause::OnZone(zone) => self.zone(zone),
+                Clause::Target(Target::ByMap(map)) => {
+                    self.sets.insert(&map.value);
+                }
                 _ => {}
             }
         }
@@ -62,12 +80,10 @@ impl<'a> Mentions<'a> {
         for side in packet.from.iter().chain(&packet.to) {
             self.side(&side.value);
         }
-        if let Some(Spanned {
-            value: On::Interface(pattern),
-            ..
-        }) = &packet.on
-        {
-            self.expected_interfaces.push(pattern);
+        match packet.on.as_ref().map(|on| &on.value) {
+            Some(On::Interface(pattern)) => self.expected_interfaces.push(pattern),
+            Some(On::Zone(zone)) => self.zone(zone),
+            None => {}
         }
         for item in &packet.with {
             if let With::Members { set, .. } = &item.value {

@@ -23,18 +23,12 @@ macro_rules! pending {
 }
 
 pending! {
-    ZONE = "`zone`", "list the interfaces in the `interfaces` line; rules hold for all of them";
-    FOR_BLOCK = "a `for` block", "write its rules in the one list, or in a policy of their own";
-    MAP = "`map`", "write one `redirect` rule for each entry, the most specific first";
     PAIRS = "`pairs`", "leave it out: sockets of a proxy cannot be joined yet";
-    EXPECT = "`expect`", "leave the line out, or keep it as a comment";
     SPLICE = "`splice`", "leave the rule out: a proxy's sockets cannot be joined yet";
     RECEIVE = "`receive`", "leave it out: only what a group sends can be decided, with `send`";
-    ON = "`on`", "leave it out: rules hold for every interface of the policy";
     SK_SKB = "`at sk_skb`", "leave it out: data that arrives on a socket cannot be decided yet";
     TO_INPUT = "`redirect … to input of sock`", "redirect new connections with `to sock NAME`";
     TO_OUTPUT = "`redirect … to output of sock`", "redirect new connections with `to sock NAME`";
-    BY_MAP = "`by @map`", "write one `redirect … to sock NAME` for each entry of the map";
 }
 
 /// Refuses a construct, once.

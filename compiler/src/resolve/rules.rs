@@ -1,6 +1,8 @@
 //! One rule: its parts, and what verb, direction and target say to each other.
 
-use sockc_grammar::ast::{Direction as WrittenDirection, Rule as WrittenRule, Target, Verb};
+use sockc_grammar::ast::{
+    Direction as WrittenDirection, Protocol, Rule as WrittenRule, Target, Verb,
+};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -11,6 +13,7 @@ use super::matchable::can_match;
 use super::protocols::protocols;
 use super::sides::{End, side};
 use super::targets::verb_word;
+use super::through::{map_named, map_of};
 use super::{Resolver, codes, pending};
 use crate::hook::{self, Hook};
 use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
@@ -45,21 +48,44 @@ impl Resolver<'_> {
         if self.report.errors() > errors {
             return;
         }
+        let rule = self.audited(rule, written);
+        let rules = match map_named(written) {
+            Some(map) => self.through_map(&rule, map, written),
+            None => vec![rule],
+        };
+        if self.report.errors() == errors {
+            self.refuse_idle(&rules, span);
+            self.append(rules);
+        }
+    }
+
+    /// Warns of a rule that can match nothing, whichever of the rules it stands for is asked.
+    fn refuse_idle(&mut self, rules: &[Rule], span: Span) {
         // Where something is not seen, a group may be among it.
         let any_group = self.report.incomplete || !self.groups.is_empty();
-        if let Some(reason) = can_match(&rule, &self.policy, any_group).err() {
+        let reasons: Vec<_> = rules
+            .iter()
+            .map_while(|rule| can_match(rule, &self.policy, any_group).err())
+            .collect();
+        if let Some(reason) = reasons.first().filter(|_| reasons.len() == rules.len()) {
             self.report.push(
                 Diagnostic::warning(
                     codes::MATCHES_NOTHING,
                     "the rule can match nothing",
                     span,
-                    reason,
+                    *reason,
                 )
                 .help("leave the rule out, or correct what it names"),
             );
         }
-        let rule = self.audited(rule, written);
-        self.policy.rules.push(rule);
+    }
+
+    /// Appends what a rule stands for; several count as the first of them.
+    fn append(&mut self, rules: Vec<Rule>) {
+        let head = (rules.len() > 1).then(|| self.policy.rules.next_key());
+        for rule in rules {
+            self.policy.rules.push(Rule { head, ..rule });
+        }
     }
 
     fn label(&mut self, written: &WrittenRule) {
@@ -86,9 +112,11 @@ impl Resolver<'_> {
     fn resolved(&mut self, written: &WrittenRule, span: Span) -> Option<Rule> {
         let clauses = Clauses::sort(&written.clauses, &mut self.report);
         let verb = self.verb(&written.verb);
+        let errors = self.report.errors();
         let direction = self.direction(written, &clauses)?;
+        let misplaced = self.report.errors() > errors;
         self.note_need_of_default(written, direction);
-        let protocols = self.protocols(written, direction);
+        let protocols = self.protocols(&written.protocols, direction);
         let sets = &self.sets;
         let mut end = |written, end| match written {
             Some(written) => side(
@@ -109,12 +137,17 @@ impl Resolver<'_> {
             namespaces: &mut self.policy.namespaces,
         };
         let conditions = names.conditions(clauses.conditions, &mut self.report);
+        let on = self.on(written, direction);
         let effects = self.effects(written, &clauses, direction);
-        let at = self.hook(written, &clauses, verb, direction);
+        // Which hook a verb in the wrong list runs at is no question.
+        let at = match misplaced {
+            true => None,
+            false => self.hook(written, &clauses, verb, direction),
+        };
         let action = verb.and_then(|verb| self.action(verb, &clauses, written.verb.span));
         let (action, at, effects) = (action?, at?, effects?);
         let mut protocols = protocols?;
-        if let Action::Redirect(socket) = action {
+        if let (Action::Redirect(socket), None) = (action, map_of(&clauses)) {
             protocols = self.redirect_protocols(protocols, &written.protocols, socket)?;
         }
         let matches = Match {
@@ -122,7 +155,7 @@ impl Resolver<'_> {
             from: from?,
             to: to?,
             conditions: conditions?,
-            on: None,
+            on: on?,
         };
         Some(Rule {
             label: written.label.as_ref().map(|label| label.value.clone()),
@@ -194,18 +227,18 @@ impl Resolver<'_> {
     }
 
     /// The protocols; on sends there is only TCP.
-    fn protocols(
+    pub(super) fn protocols(
         &mut self,
-        written: &WrittenRule,
+        written: &[Spanned<Protocol>],
         direction: Direction,
     ) -> Option<Vec<ProtocolMatch>> {
-        let found = protocols(&written.protocols, &mut self.report)?;
+        let found = protocols(written, &mut self.report)?;
         let other = found.iter().position(|protocol| protocol.number != 6);
         if let (Direction::Send, Some(index)) = (direction, other) {
             self.report.error(
                 codes::SEND_PROTOCOL,
                 "a rule on sends is about TCP",
-                written.protocols[index].span,
+                written[index].span,
                 "not a protocol of connections that can be decided",
                 "write `tcp`, or leave the protocol out",
             );

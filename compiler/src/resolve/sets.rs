@@ -50,7 +50,10 @@ enum Meaning<'a> {
 /// The sets of a policy; maps share their space of names.
 pub(super) struct Sets<'a> {
     declared: Declared<Meaning<'a>>,
+    /// Those that this policy declares.
     order: Vec<&'a SetDecl>,
+    /// Those that the policy around it declares.
+    inherited: Vec<&'a SetDecl>,
     lists: &'a Lists,
 }
 
@@ -60,8 +63,34 @@ impl<'a> Sets<'a> {
         Self {
             declared: Declared::new("set"),
             order: Vec::new(),
+            inherited: Vec::new(),
             lists,
         }
+    }
+
+    /// The same names for a policy inside this one, which numbers those that it uses itself.
+    pub(super) fn inherited(&self) -> Self {
+        let mut inherited = Self {
+            declared: self.declared.clone(),
+            order: Vec::new(),
+            inherited: self.order.iter().chain(&self.inherited).copied().collect(),
+            lists: self.lists,
+        };
+        for decl in &inherited.inherited {
+            let meaning = match self.declared.get(&decl.name.value) {
+                Some(Meaning::Live { kind, .. }) => Meaning::Live {
+                    kind: kind.clone(),
+                    id: None,
+                },
+                Some(Meaning::Addresses { addresses, .. }) => Meaning::Addresses {
+                    addresses: Rc::clone(addresses),
+                    id: None,
+                },
+                _ => continue,
+            };
+            inherited.declared.set(&decl.name.value, meaning);
+        }
+        inherited
     }
 
     /// Declares a set.
@@ -162,7 +191,10 @@ impl<'a> Sets<'a> {
 
     /// Whether `@name` is a map; reports a name that stands for something else.
     pub(super) fn is_map(&self, name: &Name, report: &mut Report) -> Option<()> {
-        match self.declared.look_up(&name.value, name.span, report)? {
+        match self
+            .declared
+            .look_up_as("map", &name.value, name.span, report)?
+        {
             Meaning::Map => Some(()),
             Meaning::Refused => None,
             _ => {
@@ -181,39 +213,33 @@ impl<'a> Sets<'a> {
         }
     }
 
-    /// Numbers the sets that are asked as one question: live ones, and large ones that rules name. Equal contents share
-    /// a number.
+    /// Numbers the sets that are asked as one question: live ones that this policy declares or names, and large ones that
+    /// its rules name. Equal contents share a number.
     pub(super) fn number(
         &mut self,
         mentions: &Mentions<'_>,
         places: &Places<'_>,
         sets: &mut PrimaryMap<SetId, Set>,
     ) {
-        for decl in &self.order {
+        let own = self.order.iter().map(|decl| (decl, true));
+        let outer = self.inherited.iter().map(|decl| (decl, false));
+        for (decl, own) in own.chain(outer) {
             let name = &decl.name;
+            let named = mentions.sets.contains(name.value.as_str());
             let set = |kind| Set {
                 name: name.value.clone(),
                 kind,
                 place: places.place(name.span),
             };
             let meaning = match self.declared.get(&name.value) {
-                Some(Meaning::Live { kind, .. }) => Meaning::Live {
+                Some(Meaning::Live { kind, .. }) if own || named => Meaning::Live {
                     id: Some(sets.push(set(kind.clone()))),
                     kind: kind.clone(),
                 },
-                Some(Meaning::Addresses { addresses, .. })
-                    if is_large(addresses) && mentions.sets.contains(name.value.as_str()) =>
-                {
-                    let known = sets.iter().find(|(_, set)| {
-                        matches!(&set.kind, SetKind::Constant(other) if *other == **addresses)
+                Some(Meaning::Addresses { addresses, .. }) if named && is_large(addresses) => {
+                    let id = known(sets, addresses).unwrap_or_else(|| {
+                        sets.push(set(SetKind::Constant(AddressSet::clone(addresses))))
                     });
-                    let id = match known {
-                        Some((id, _)) => id,
-                        None => {
-                            let kind = SetKind::Constant(AddressSet::clone(addresses));
-                            sets.push(set(kind))
-                        }
-                    };
                     Meaning::Addresses {
                         id: Some(id),
                         addresses: Rc::clone(addresses),
@@ -355,6 +381,13 @@ impl<'a> Sets<'a> {
             }
         }
     }
+}
+
+/// The constant set with these contents, if there is one.
+fn known(sets: &PrimaryMap<SetId, Set>, addresses: &AddressSet) -> Option<SetId> {
+    let mut sets = sets.iter();
+    let equal = |set: &Set| matches!(&set.kind, SetKind::Constant(other) if other == addresses);
+    sets.find(|(_, set)| equal(set)).map(|(id, _)| id)
 }
 
 /// Whether a set has so many ranges that they are not taken apart.

@@ -1,6 +1,8 @@
 //! Every statement but the rules: settings, defaults and declarations.
 
-use sockc_grammar::ast::{DefaultLine, Direction as WrittenDirection, File, Name, Statement, Verb};
+use sockc_grammar::ast::{
+    DefaultLine, Direction as WrittenDirection, MapDecl, Name, Statement, Verb,
+};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -11,12 +13,16 @@ use crate::policy::{Default as ResolvedDefault, DefaultVerdict};
 
 impl<'a> Resolver<'a> {
     /// Statements that declare nothing that rules refer to.
-    pub(super) fn settings(&mut self, file: &'a File) {
+    pub(super) fn settings(&mut self, statements: &[&'a Spanned<Statement>]) {
         let mut named: Option<Span> = None;
-        for (index, statement) in file.statements.iter().enumerate() {
+        for (index, statement) in statements.iter().enumerate() {
             let span = statement.span;
             match &statement.value {
-                Statement::Version(version) => self.version(version, index == 0),
+                Statement::Version(version) => {
+                    let mut before = statements[..index].iter();
+                    let in_this_file = before.any(|other| other.span.source == span.source);
+                    self.version(version, !in_this_file && !self.inside);
+                }
                 Statement::Policy(name) => match named {
                     Some(first) => self.second_policy_line(span, first),
                     None => {
@@ -28,9 +34,9 @@ impl<'a> Resolver<'a> {
                 Statement::Default(line) => self.default_line(line, span),
                 // Read before, and put in its place; where that could not be, it has been said.
                 Statement::Include(_) => self.report.incomplete = true,
-                Statement::For(_) => pending::refuse(pending::FOR_BLOCK, span, &mut self.report),
-                Statement::Expect(_) => pending::refuse(pending::EXPECT, span, &mut self.report),
-                Statement::Zone(_)
+                Statement::For(_)
+                | Statement::Expect(_)
+                | Statement::Zone(_)
                 | Statement::Set(_)
                 | Statement::Socket(_)
                 | Statement::Map(_)
@@ -41,22 +47,22 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Statements that declare a name.
-    pub(super) fn declarations(&mut self, file: &'a File) {
-        let mut zones = Declared::new("zone");
+    /// Statements that declare a name. Gives the maps, whose entries name other things.
+    pub(super) fn declarations(
+        &mut self,
+        statements: &[&'a Spanned<Statement>],
+    ) -> Vec<(&'a MapDecl, Span)> {
+        let mut maps = Vec::new();
         let mut pairs = Declared::new("pairs");
-        for statement in &file.statements {
+        for statement in statements {
             let span = statement.span;
             match &statement.value {
                 Statement::Set(set) => self.sets.declare(set, &mut self.report),
                 Statement::Map(map) => {
-                    pending::refuse(pending::MAP, span, &mut self.report);
-                    self.sets.declare_map(map, &mut self.report);
+                    let first = self.sets.declare_map(map, &mut self.report);
+                    maps.extend(first.then_some((map, span)));
                 }
-                Statement::Zone(zone) => {
-                    pending::refuse(pending::ZONE, span, &mut self.report);
-                    zones.declare(&zone.name, (), &mut self.report);
-                }
+                Statement::Zone(zone) => self.zone(zone, span),
                 Statement::Pairs(decl) => {
                     pending::refuse(pending::PAIRS, span, &mut self.report);
                     pairs.declare(&decl.name, (), &mut self.report);
@@ -81,13 +87,16 @@ impl<'a> Resolver<'a> {
                 _ => {}
             }
         }
+        maps
     }
 
     /// Rules, in source order.
-    pub(super) fn rules(&mut self, file: &'a File) {
-        for statement in &file.statements {
-            if let Statement::Rule(rule) = &statement.value {
-                self.rule(rule, statement.span);
+    pub(super) fn rules(&mut self, statements: &[&'a Spanned<Statement>]) {
+        for statement in statements {
+            match &statement.value {
+                Statement::Rule(rule) => self.rule(rule, statement.span),
+                Statement::For(block) => self.block(block, statement.span),
+                _ => {}
             }
         }
     }

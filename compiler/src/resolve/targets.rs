@@ -28,9 +28,8 @@ fn pending_target(target: &Target) -> Option<Pending> {
     match target {
         Target::InputOf(_) => Some(pending::TO_INPUT),
         Target::OutputOf(_) => Some(pending::TO_OUTPUT),
-        Target::ByMap(_) => Some(pending::BY_MAP),
         Target::Pairs(_) => Some(pending::PAIRS),
-        Target::Sock(_) | Target::Interface(_) | Target::WithinGroup(_) => None,
+        Target::Sock(_) | Target::Interface(_) | Target::ByMap(_) | Target::WithinGroup(_) => None,
     }
 }
 
@@ -51,6 +50,9 @@ impl Resolver<'_> {
                 let report = &mut self.report;
                 let socket = self.sockets.look_up(&name.value, name.span, report)?;
                 return socket.map(Action::Redirect);
+            }
+            (Verb::Redirect, Some((Target::ByMap(name), _))) => {
+                return self.map_action(name, clauses);
             }
             (Verb::Redirect, Some((Target::Interface(name), _))) => {
                 self.report.checked(kernel_names::interface(name))?;
@@ -154,7 +156,7 @@ impl Resolver<'_> {
 }
 
 /// The protocols that a socket may hold, in order; one that is handed over may be of either.
-fn held_protocols(origin: &SocketOrigin) -> Vec<u8> {
+pub(super) fn held_protocols(origin: &SocketOrigin) -> Vec<u8> {
     let Some(listen) = origin.listen() else {
         return vec![protocol::TCP, protocol::UDP];
     };

@@ -1,6 +1,9 @@
 //! Texts with a letter lost, changed or added: nothing panics, nothing hangs, and the message points to the change.
 
-use super::{LANGUAGE, MORE, read, source};
+use std::path::Path;
+
+use super::generate::Random;
+use super::{LANGUAGE, MORE, mistakes, read, source};
 
 const LETTERS: &[&str] = &[
     "x", "0", " ", "\n", "{", "}", "\"", ":", ",", "-", "@", "#", "\\", "é", "/",
@@ -115,4 +118,107 @@ fn garbage_is_read_in_time() {
     }
     // Far above what it takes; a hang or anything quadratic takes minutes.
     assert!(begun.elapsed().as_secs() < 120, "{:?}", begun.elapsed());
+}
+
+/// Letters that mean something to the grammar or to its recovery.
+const EDGES: &[&str] = &[
+    "{", "}", "\"", "#", ":", ",", "@", "-", "*", "0", "a", "\n", " ", "\u{e9}",
+];
+
+/// How many changes of each policy are tried, out of about 30,000.
+const TRIED: usize = 300;
+
+/// The policies that are shown to users.
+fn policies() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
+    let names = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut policies: Vec<(String, String)> = names
+        .filter(|name| name.extension().is_some_and(|extension| extension == "sk"))
+        .map(|name| {
+            (
+                name.display().to_string(),
+                std::fs::read_to_string(&name).unwrap(),
+            )
+        })
+        .collect();
+    policies.sort();
+    policies
+}
+
+/// One letter lost, changed, or one more: the text, the line, and whether line breaks were touched.
+fn change(text: &str, random: &mut Random) -> (String, u32, bool) {
+    let letters: Vec<(usize, char)> = text.char_indices().collect();
+    let (at, letter) = letters[random.below(letters.len())];
+    let edge = EDGES[random.below(EDGES.len())];
+    let (new, behind) = match random.below(3) {
+        0 => ("", at + letter.len_utf8()),
+        1 => (edge, at),
+        _ => (edge, at + letter.len_utf8()),
+    };
+    let changed = format!("{}{new}{}", &text[..at], &text[behind..]);
+    let line = 1 + u32::try_from(text[..at].matches('\n').count()).unwrap();
+    (changed, line, new == "\n" || letter == '\n')
+}
+
+#[test]
+fn a_changed_letter_of_a_policy_is_one_mistake_at_its_line() {
+    let mut random = Random(0x5eed);
+    let (mut tried, mut elsewhere, mut several) = (0, Vec::new(), Vec::new());
+    for (name, text) in policies() {
+        assert!(mistakes(&text).is_empty(), "{name}");
+        for _ in 0..TRIED {
+            let (changed, line, breaks) = change(&text, &mut random);
+            let found = mistakes(&changed);
+            let shown = changed
+                .lines()
+                .nth(line as usize - 1)
+                .unwrap_or("")
+                .to_owned();
+            tried += 1;
+            let lines = line..=line + u32::from(breaks);
+            if found.iter().any(|(_, line)| !lines.contains(line)) {
+                elsewhere.push(format!("{name}:{line}: {shown}\n    {found:?}"));
+            } else if found.len() > 1 && !breaks {
+                several.push(format!("{name}:{line}: {shown}\n    {found:?}"));
+            }
+        }
+    }
+    // A `#` before a list's `{`, or a `}` inside one, leaves lines behind that nobody can tell from a mistake of theirs.
+    assert!(elsewhere.len() * 500 < tried, "{}", elsewhere.join("\n"));
+    assert!(several.len() * 500 < tried, "{}", several.join("\n"));
+}
+
+#[test]
+fn five_mistakes_are_five_messages() {
+    const KINDS: &[(&str, &str)] = &[
+        ("alow tcp", "E0102"),
+        ("allow tcp to 10.0.0.300:22", "E0110"),
+        ("accept tcp", "E0103"),
+        ("set a = { 10.0.0.0/8, 1.1.1.1", "E0105"),
+        ("include \"x.sk", "E0104"),
+        ("drop tcp to any:22 }", "E0106"),
+        ("drop from any from any", "E0108"),
+        ("set drop = { 10.0.0.0/8 }", "E0109"),
+        ("drop to 2001:db8::/32:53", "E0111"),
+        ("drop to any: 22", "E0112"),
+        ("allow to", "E0116"),
+        ("ssh:allow tcp", "E0117"),
+        ("set x = { 1.1.1.1:22 }", "E0119"),
+        ("drop }rom any", "E0106"),
+        ("drop to 10.0,0.0/8", "E0110"),
+        ("allow note \"\\n\"", "E0115"),
+    ];
+    for (first, _) in KINDS.iter().enumerate() {
+        let five = || KINDS.iter().cycle().skip(first).step_by(3).take(5);
+        let text: String = five()
+            .map(|(wrong, _)| format!("allow tcp to any:80\n{wrong}\n"))
+            .collect();
+        let expected: Vec<(&str, u32)> = five()
+            .zip((2..).step_by(2))
+            .map(|((_, code), line)| (*code, line))
+            .collect();
+        assert_eq!(mistakes(&text), expected, "{text}");
+    }
 }

@@ -11,7 +11,7 @@ use super::opening::opening;
 use super::pieces::{Pieces, pieces};
 use super::resume::{InBlock, resume};
 use super::{Builder, Grammar, Node, Nodes, Rule, span};
-use crate::ast::{ForBlock, Packet, Scope, Statement};
+use crate::ast::{Packet, Scope, Statement};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::mistake::{self, Failure};
@@ -22,9 +22,6 @@ use crate::words;
 
 /// How many mistakes are said before the rest of a text is left unread.
 const MOST_MISTAKES: usize = 256;
-
-/// How deep blocks may stand in each other.
-const DEEPEST_BLOCK: usize = 16;
 
 /// What the formatter prints, in the order of the text.
 #[derive(Debug)]
@@ -98,27 +95,27 @@ pub(crate) fn read_packet(text: &str, source: SourceId) -> Result<Packet, Vec<Di
 
 /// A block that is open, or the file itself.
 #[derive(Default)]
-struct Block {
+pub(super) struct Block {
     /// Where it begins, where its `{` stands, and what it is for; `None` for the file, and for a head that was wrong.
-    head: Option<(usize, usize, Scope)>,
-    statements: Vec<Spanned<Statement>>,
+    pub(super) head: Option<(usize, usize, Scope)>,
+    pub(super) statements: Vec<Spanned<Statement>>,
 }
 
-struct Driver<'t> {
-    text: &'t str,
+pub(super) struct Driver<'t> {
+    pub(super) text: &'t str,
     /// The text as the grammar reads it, see [`Outline::take_plain`].
     plain: String,
-    source: SourceId,
-    outline: Outline,
+    pub(super) source: SourceId,
+    pub(super) outline: Outline,
     /// The nodes of the statement at hand.
     nodes: Nodes,
-    at: usize,
+    pub(super) at: usize,
     /// Where the statement before begins, if it stands in the same block.
-    before: Option<usize>,
+    pub(super) before: Option<usize>,
     /// The file, and the blocks that are open.
-    blocks: Vec<Block>,
-    mistakes: Vec<Diagnostic>,
-    items: Option<Vec<Item>>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) mistakes: Vec<Diagnostic>,
+    pub(super) items: Option<Vec<Item>>,
 }
 
 impl<'t> Driver<'t> {
@@ -183,64 +180,7 @@ impl<'t> Driver<'t> {
         }
     }
 
-    fn close(&mut self) {
-        if self.blocks.len() == 1 || self.is_inside_statement(self.at) {
-            self.stray_brace();
-            return;
-        }
-        if let Some(items) = &mut self.items {
-            items.push(Item::Close(self.at));
-        }
-        self.end_block(self.at + 1);
-        self.before = None;
-        self.at += 1;
-    }
-
-    /// Whether the `}` at `at` cannot be a block's: it is followed on its line by what begins no statement, and the
-    /// block was opened on a line before.
-    fn is_inside_statement(&self, at: usize) -> bool {
-        let head = self.blocks.last().and_then(|block| block.head.as_ref());
-        head.is_some_and(|(_, open, _)| scan::line_end(self.text, *open) < at)
-            && self.has_rest(at + 1)
-    }
-
-    /// Whether something stands at or behind `at` on its line that begins no statement and closes nothing.
-    fn has_rest(&self, at: usize) -> bool {
-        let next = scan::skip(self.text, at);
-        next < scan::line_end(self.text, at)
-            && scan::byte(self.text, next) != Some(b'}')
-            && !scan::begins_statement(self.text, next)
-    }
-
-    /// A `}` too many; what it cut off on its line is part of the same mistake.
-    fn stray_brace(&mut self) {
-        let place = span(self.source, self.at, self.at + 1);
-        self.mistakes.push(
-            Diagnostic::error(
-                codes::STRAY_BRACE,
-                "`}` that closes nothing",
-                place,
-                "no block is open here",
-            )
-            .help("take it out"),
-        );
-        self.at = if self.has_rest(self.at + 1) {
-            self.resume(self.at, self.at + 1)
-        } else {
-            self.at + 1
-        };
-    }
-
-    fn end_block(&mut self, end: usize) {
-        let Some(Block { head, statements }) = self.blocks.pop() else {
-            return;
-        };
-        if let Some((start, _, scope)) = head {
-            self.push(start, end, Statement::For(ForBlock { scope, statements }));
-        }
-    }
-
-    fn push(&mut self, start: usize, end: usize, value: Statement) {
+    pub(super) fn push(&mut self, start: usize, end: usize, value: Statement) {
         let span = span(self.source, start, end);
         if let Some(block) = self.blocks.last_mut() {
             block.statements.push(Spanned { value, span });
@@ -283,13 +223,17 @@ impl<'t> Driver<'t> {
     /// Text that begins no statement. Indented beyond the statement before, it is the rest of that one, whose beginning
     /// was damaged: then all lines as far in are the same mistake.
     fn no_statement(&mut self, start: usize) {
-        self.mistakes
-            .push(mistake::no_statement(self.text, self.source, start));
         let column = scan::column(self.text, start);
         let before = self
             .before
             .map(|before| scan::column(self.text, before))
             .filter(|&before| before < column && scan::first_on_line(self.text, start));
+        let last_end = match before {
+            Some(_) => self.outline.token_end_before(self.text, start),
+            None => start,
+        };
+        let mistake = mistake::no_statement(self.text, self.source, start, last_end);
+        self.mistakes.push(mistake);
         self.at = self.resume_at(before.unwrap_or(column), start, start);
     }
 
@@ -347,22 +291,6 @@ impl<'t> Driver<'t> {
         }
     }
 
-    fn open_block(&mut self, node: &Node<'_>, start: usize, builder: &mut Builder) {
-        let open = self.at - 1;
-        self.before = None;
-        let outer = self.blocks.last();
-        let inside_wrong = self.blocks.len() > 1 && outer.is_some_and(|block| block.head.is_none());
-        let head = builder.scope(node).map(|scope| (start, open, scope));
-        let deep = self.blocks.len() > DEEPEST_BLOCK;
-        if deep && !inside_wrong {
-            self.mistakes.push(too_deep(self.source, start));
-        }
-        self.blocks.push(Block {
-            head: head.filter(|_| !deep),
-            statements: Vec::new(),
-        });
-    }
-
     /// Says what is wrong with the statement at `start` and goes on behind it.
     fn broken(&mut self, rule: Rule, start: usize, end: usize, plain: &str) {
         let mut failure = self.failure(self.text, plain, start, end);
@@ -403,20 +331,7 @@ impl<'t> Driver<'t> {
         }
     }
 
-    /// A block whose head is wrong is gone through all the same, so that its `}` closes something.
-    fn enter_wrong_block(&mut self, start: usize, at: usize) -> usize {
-        self.blocks.push(Block::default());
-        let next = self
-            .outline
-            .next_start(start + 1)
-            .unwrap_or(self.text.len());
-        match self.outline.braces_from(start).first() {
-            Some(brace) if brace.open && brace.at < next => brace.at + 1,
-            _ => self.resume(start, at),
-        }
-    }
-
-    fn resume(&self, start: usize, at: usize) -> usize {
+    pub(super) fn resume(&self, start: usize, at: usize) -> usize {
         self.resume_at(scan::column(self.text, start), start, at)
     }
 
@@ -436,7 +351,7 @@ fn parse<'n>(rule: Rule, text: &'n str, nodes: &'n mut Nodes) -> Option<Node<'n>
     nodes.take(text, Grammar::parse(rule, text).ok()?)
 }
 
-fn too_deep(source: SourceId, at: usize) -> Diagnostic {
+pub(super) fn too_deep(source: SourceId, at: usize) -> Diagnostic {
     Diagnostic::error(
         codes::TOO_DEEP,
         "nested too deeply",

@@ -51,6 +51,31 @@ pub(crate) fn update(map: BorrowedFd<'_>, entries: &[Entry]) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes entries into a trie that may be full. Linux before 6.13 replaces nothing there: the key goes first, and is away for a
+/// moment.
+pub(crate) fn replace(trie: BorrowedFd<'_>, entries: &[Entry]) -> io::Result<()> {
+    match update(trie, entries) {
+        Err(error) if is_full(&error) => {}
+        updated => return updated,
+    }
+    for (key, value) in entries {
+        match map::update(trie, key, value) {
+            Err(error) if is_full(&error) => {
+                if !map::delete(trie, key)? {
+                    return Err(error);
+                }
+                map::update(trie, key, value)?;
+            }
+            updated => updated?,
+        }
+    }
+    Ok(())
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOSPC)
+}
+
 /// Removes keys, all of which are there.
 pub(crate) fn delete(map: BorrowedFd<'_>, keys: &[Vec<u8>]) -> io::Result<()> {
     for chunk in keys.chunks(CHUNK) {

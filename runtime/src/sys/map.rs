@@ -109,6 +109,12 @@ pub(crate) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Resul
     call(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut a).map(drop)
 }
 
+/// Puts an open socket into a slot of a SOCKMAP with values of 8 bytes.
+pub(crate) fn put_socket(map: BorrowedFd<'_>, slot: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+    let value = u64::from(number(socket));
+    update(map, &slot.to_ne_bytes(), &value.to_ne_bytes())
+}
+
 /// Removes a key; `false` if it was not there.
 pub(crate) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
     let mut a = attr();

@@ -1,21 +1,59 @@
-//! Sockets of other processes, to be told apart but not used.
+//! Sockets of other processes: which they have, and copies of their descriptors.
 
+use std::fs;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use super::netns;
 
 /// The cookie of a socket of another process.
 pub(crate) fn socket_cookie(process: u32, fd: i32) -> Option<u64> {
-    let process = open(libc::SYS_pidfd_open, process.into(), 0)?;
-    let socket = open(libc::SYS_pidfd_getfd, process.as_raw_fd().into(), fd.into())?;
+    let socket = descriptor(process, fd).ok()?;
     netns::option(socket.as_fd(), libc::SO_COOKIE)
 }
 
+/// A copy of a descriptor of another process.
+pub(crate) fn descriptor(process: u32, fd: i32) -> io::Result<OwnedFd> {
+    let process = open(libc::SYS_pidfd_open, process.into(), 0)?;
+    open(libc::SYS_pidfd_getfd, process.as_raw_fd().into(), fd.into())
+}
+
+/// A copy of a descriptor of this process that is known by its number only.
+pub(crate) fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes numbers only, and says so if the descriptor is not open.
+    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// The sockets of a process: descriptor and inode, by descriptor.
+pub(crate) fn sockets(process: u32) -> io::Result<Vec<(i32, u64)>> {
+    let entries = fs::read_dir(format!("/proc/{process}/fd"))?;
+    let sockets = entries.flatten().filter_map(|entry| {
+        let fd = entry.file_name().to_str()?.parse().ok()?;
+        let target = fs::read_link(entry.path()).ok()?;
+        let inode = target
+            .to_str()?
+            .strip_prefix("socket:[")?
+            .strip_suffix(']')?;
+        Some((fd, inode.parse().ok()?))
+    });
+    let mut sockets: Vec<(i32, u64)> = sockets.collect();
+    sockets.sort_unstable();
+    Ok(sockets)
+}
+
 /// Calls a system call of two numbers (and flags of zero) that makes a descriptor.
-fn open(call: libc::c_long, one: libc::c_long, other: libc::c_long) -> Option<OwnedFd> {
+fn open(call: libc::c_long, one: libc::c_long, other: libc::c_long) -> io::Result<OwnedFd> {
     // SAFETY: both calls take numbers only.
     let fd = unsafe { libc::syscall(call, one, other, 0) };
-    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for us, and nothing else owns it.
-    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -9,8 +9,11 @@
 mod classes;
 mod faults;
 mod groups;
+mod handed;
 mod hooks;
 mod lifecycle;
+mod namespaces;
+mod live_maps;
 mod live_sets;
 mod policy;
 mod refusals;

@@ -1,0 +1,99 @@
+//! What random policies have of the whole language beyond plain rules: declarations, conditions, rates, logs, marks.
+
+use super::Features;
+use super::random::Random;
+use super::values::Values;
+
+/// Conditions on fields that plain policies do not look at.
+#[rustfmt::skip]
+const FIELDS: &[&str] = &[
+    "ttl < 2", "ttl = 64", "ttl >= 255", "ttl <= 128", "dscp ef", "dscp cs0", "dscp 63", "dscp af11",
+    "mark 7", "mark 0", "mark 0x10/0xff", "mark 0/1", "vlan 12", "vlan 0", "vlan 4095",
+];
+
+/// Rates of every unit and period, for all packets together and by address.
+#[rustfmt::skip]
+const RATES: &[&str] = &[
+    "1 packets/second", "1000 packets/second burst 5", "20 packets/minute per source", "3 packets/hour per destination/24/56",
+    "100_000 bytes/second", "1_000_000 bytes/minute per source/0/128 burst 3000", "20 connections/minute per source/32/64",
+    "5 connections/second burst 1", "2 connections/hour per destination",
+];
+
+/// Logs with a limit of some kind.
+const LOGS: &[&str] = &[
+    "log max 5/second",
+    "log \"seen\" sample 1/10",
+    "log \"a \\\"quoted\\\" text\" sample 3/4 max 100/minute",
+];
+
+/// Declarations that the features need.
+pub(super) fn declarations(values: &Values, features: Features) -> String {
+    let mut text = String::new();
+    if features.sets {
+        text += &values.question_sets();
+    }
+    if features.zones {
+        text += "zone wan = eth0, ppp*\nzone lan = br-*\n";
+    }
+    text
+}
+
+/// A condition of the features, if one is drawn; `named`: whether the rule may ask for named sockets.
+pub(super) fn condition(
+    random: &mut Random,
+    features: Features,
+    sockets: bool,
+    named: bool,
+) -> Option<&'static str> {
+    if features.fields && random.one_in(2) {
+        return Some(*random.pick(FIELDS));
+    }
+    if features.absent && named && random.one_in(4) {
+        return Some(*random.pick(&["sock both absent", "sock quiet absent", "sock plain absent"]));
+    }
+    if features.namespaces && sockets && random.one_in(4) {
+        return Some(*random.pick(&[
+            "socket exists in netns \"blue\"",
+            "socket listening in netns \"green\"",
+            "socket established in netns \"blue\"",
+        ]));
+    }
+    None
+}
+
+/// `on …`, or nothing.
+pub(super) fn on(random: &mut Random, features: Features) -> &'static str {
+    if !features.zones || !random.one_in(4) {
+        return "";
+    }
+    *random.pick(&[
+        " on zone wan",
+        " on zone lan",
+        " on interface eth1",
+        " on interface ppp0",
+    ])
+}
+
+/// A rate, or nothing.
+pub(super) fn rate(random: &mut Random, features: Features) -> String {
+    if !features.rates || !random.one_in(6) {
+        return String::new();
+    }
+    let word = *random.pick(&["above", "up to"]);
+    format!(" {word} {}", random.pick(RATES))
+}
+
+/// What a rule does beside its verdict: a mark where it can set one, a log, a note.
+pub(super) fn effects(random: &mut Random, features: Features, marks: bool) -> String {
+    let mut text = String::new();
+    if features.marks && marks && random.one_in(5) {
+        text += *random.pick(&[" mark 7", " mark 0", " mark 0xffff_ffff"]);
+    }
+    if features.logs && random.one_in(6) {
+        text += &format!(" {}", random.pick(LOGS));
+    }
+    if features.logs && random.one_in(12) {
+        text += " note \"random\"";
+    }
+    text
+}

@@ -1,0 +1,187 @@
+//! Time to live, traffic class, VLAN tag and mark at every packet hook, against the reference meaning.
+
+use crate::artifact::Artifact;
+use crate::decide::decide;
+use crate::event::{Event, Header, Parsed, SocketAnswer, Transport, Verdict, World};
+use crate::hook::Hook;
+use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
+use crate::packet::build::Frame;
+use crate::packet::parse::{Layout, parse};
+use crate::policy::{Action, Condition, Direction, Family, NetnsId, Policy, Rule, SocketId};
+
+use super::made::{at, built, policy};
+
+/// Nothing of the machine is asked.
+struct Nothing;
+
+impl World for Nothing {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        SocketAnswer::None
+    }
+    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        false
+    }
+}
+
+const HOOKS: [Hook; 3] = [Hook::Xdp, Hook::TcIn, Hook::TcOut];
+
+fn direction(hook: Hook) -> Direction {
+    hook.direction()
+}
+
+/// `drop at HOOK if C`
+fn dropping(hook: Hook, condition: Condition) -> Policy {
+    let mut rule = Rule {
+        direction: direction(hook),
+        ..at(hook, Action::Drop)
+    };
+    rule.matches.conditions.push(condition);
+    policy([rule])
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for (from, to) in [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")] {
+        for (ttl, dscp) in [(0, 0), (1, 63), (2, 46), (64, 1), (255, 32)] {
+            let header = Header {
+                from: from.parse().unwrap(),
+                to: to.parse().unwrap(),
+                protocol: 17,
+                transport: Transport::Ports { from: 1, to: 2 },
+                length: 60,
+                ttl,
+                dscp,
+                ..Header::PLAIN
+            };
+            let frame = Frame::new(header);
+            frames.push(frame.clone().bytes());
+            frames.push(frame.clone().vlan(12).bytes());
+            frames.push(frame.vlan(12).vlan(4095).bytes());
+        }
+    }
+    frames
+}
+
+struct Case {
+    frame: Vec<u8>,
+    taken_off: Option<(u16, u16)>,
+    mark: u32,
+}
+
+impl Case {
+    /// What the parser makes of the frame and of what stands beside it.
+    fn packet(&self) -> Parsed {
+        let Parsed::Ip(header) = parse(&self.frame, Layout::Ethernet) else {
+            panic!("the frame is whole");
+        };
+        let outer = self.taken_off.map(|(_, tag)| tag & 0x0fff);
+        Parsed::Ip(Header {
+            vlan: outer.or(header.vlan),
+            mark: self.mark,
+            ..header
+        })
+    }
+
+    fn drops(&self, hook: Hook, artifact: &Artifact) -> bool {
+        let skb = Skb {
+            vlan: self.taken_off,
+            mark: self.mark,
+            egress: hook == Hook::TcOut,
+            ..Skb::new(self.frame.clone())
+        };
+        let (name, input, drop) = match hook {
+            Hook::Xdp => ("xdp_in", Input::Xdp(Xdp::new(self.frame.clone())), 1),
+            Hook::TcOut => ("tc_out", Input::Skb(skb), 2),
+            _ => ("tc_in", Input::Skb(skb), 2),
+        };
+        let mut programs = artifact.programs.iter();
+        let program = programs.find(|program| program.name == name).unwrap();
+        let mut maps = Maps::new(&artifact.maps);
+        let outcome = run(program, &mut maps, input, &mut Bare::default());
+        outcome.unwrap().code() == drop
+    }
+}
+
+fn check(hook: Hook, condition: &Condition, cases: &[Case]) {
+    let policy = dropping(hook, condition.clone());
+    let artifact = built(policy.clone());
+    for case in cases {
+        let event = Event::Packet {
+            direction: direction(hook),
+            class: Policy::plain_class(),
+            packet: case.packet(),
+        };
+        let decision = decide(&policy, &event, &Nothing);
+        let wanted = decision.verdict == Verdict::Drop;
+        let said = case.drops(hook, &artifact);
+        assert_eq!(said, wanted, "{hook:?} {condition:?} {event:?}");
+    }
+}
+
+fn plain_cases() -> Vec<Case> {
+    let case = |frame| Case {
+        frame,
+        taken_off: None,
+        mark: 0,
+    };
+    frames().into_iter().map(case).collect()
+}
+
+#[test]
+fn hops_and_class_are_those_of_the_header() {
+    let conditions = [
+        Condition::Ttl { low: 0, high: 1 },
+        Condition::Ttl { low: 64, high: 255 },
+        Condition::Dscp(0),
+        Condition::Dscp(1),
+        Condition::Dscp(32),
+        Condition::Dscp(46),
+        Condition::Dscp(63),
+    ];
+    for hook in HOOKS {
+        for condition in &conditions {
+            check(hook, condition, &plain_cases());
+        }
+    }
+}
+
+#[test]
+fn the_outer_tag_counts_wherever_it_stands() {
+    let conditions = [0, 7, 12, 4095].map(Condition::Vlan);
+    for condition in &conditions {
+        check(Hook::Xdp, condition, &plain_cases());
+        for hook in [Hook::TcIn, Hook::TcOut] {
+            check(hook, condition, &plain_cases());
+            let mut cases = plain_cases();
+            // A third tag is malformed; a control word has a priority above the identifier.
+            cases.retain(|case| case.frame[16..18] != [0x81, 0]);
+            for tag in [0xe000, 0xf007, 12] {
+                for case in &mut cases {
+                    case.taken_off = Some((0x8100, tag));
+                }
+                check(hook, condition, &cases);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_mark_is_the_one_the_packet_came_with() {
+    let masks = [
+        (7, u32::MAX),
+        (0x10, 0xff),
+        (0x0100_0000, 0xff00_0000),
+        (0x0020_0000, 0x0020_0000),
+    ];
+    for (value, mask) in masks {
+        for hook in [Hook::TcIn, Hook::TcOut] {
+            for mark in [0, 7, 0x10, 0x1234_5610, 0x0120_0007, u32::MAX] {
+                let mut cases = plain_cases();
+                for case in &mut cases {
+                    case.mark = mark;
+                }
+                check(hook, &Condition::Mark { value, mask }, &cases);
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Constant sets: the tables say of every boundary and its neighbours what the ranges say, at every hook.
+
+use std::net::IpAddr;
+
+use cranelift_entity::PrimaryMap;
+
+use super::made::{built, policy, run_on};
+use crate::artifact::{Artifact, TABLE_LIMIT};
+use crate::diagram::sample::Dice;
+use crate::diagram::sample::parts::rule;
+use crate::event::{Header, Transport};
+use crate::interpret::Maps;
+use crate::packet::build::Frame;
+use crate::policy::{Action, AddressSet, Addresses, Endpoint, Policy, Set, SetKind, Side};
+use crate::ranges::{Bound, RangeSet};
+
+/// `drop from @set`, with everything else allowed.
+fn dropping(set: AddressSet) -> Policy {
+    let mut rule = rule(Action::Drop);
+    let place = rule.place.clone();
+    let mut sets = PrimaryMap::new();
+    let set = sets.push(Set {
+        name: "large".into(),
+        kind: SetKind::Constant(set),
+        place,
+    });
+    rule.matches.from = Some(Side::Endpoints {
+        negated: false,
+        endpoints: vec![Endpoint {
+            addresses: Addresses::Set(set),
+            ports: None,
+        }],
+    });
+    Policy {
+        sets,
+        ..policy([rule])
+    }
+}
+
+struct Dropper {
+    artifact: Artifact,
+    maps: Maps,
+}
+
+impl Dropper {
+    fn new(set: &AddressSet) -> Self {
+        let artifact = built(dropping(set.clone()));
+        let maps = Maps::new(&artifact.maps);
+        Self { artifact, maps }
+    }
+
+    fn drops(&mut self, from: IpAddr) -> bool {
+        let to = match from {
+            IpAddr::V4(_) => "192.0.2.1".parse().unwrap(),
+            IpAddr::V6(_) => "2001:db8::1".parse().unwrap(),
+        };
+        let header = Header {
+            from,
+            to,
+            protocol: 17,
+            transport: Transport::Ports { from: 1, to: 2 },
+            length: 60,
+            ..Header::PLAIN
+        };
+        let frame = Frame::new(header).bytes();
+        run_on(&self.artifact, &mut self.maps, frame).code() == 1
+    }
+}
+
+/// Addresses at and beside the ends of ranges, and at the ends of all.
+fn edges<T: Bound>(set: &RangeSet<T>) -> Vec<T> {
+    let ends = set.ranges().iter().flat_map(|&(low, high)| [low, high]);
+    let near = ends.flat_map(|end| [end.previous(), Some(end), end.next()]);
+    near.flatten().chain([T::MIN, T::MAX]).collect()
+}
+
+fn check(set: AddressSet) {
+    let mut dropper = Dropper::new(&set);
+    let v4 = edges(&set.v4).into_iter().map(|one| IpAddr::V4(one.into()));
+    let v6 = edges(&set.v6).into_iter().map(|one| IpAddr::V6(one.into()));
+    for address in v4.chain(v6) {
+        assert_eq!(
+            dropper.drops(address),
+            set.contains(address),
+            "{address} of {set:?}"
+        );
+    }
+}
+
+fn both(v4: &[(u32, u32)], v6: &[(u128, u128)]) -> AddressSet {
+    AddressSet {
+        v4: RangeSet::from_ranges(v4.iter().copied()),
+        v6: RangeSet::from_ranges(v6.iter().copied()),
+    }
+}
+
+#[test]
+fn small_sets_have_the_right_ends() {
+    const LAST4: u32 = u32::MAX;
+    const LAST6: u128 = u128::MAX;
+    check(both(&[], &[]));
+    check(both(&[(0, LAST4)], &[(0, LAST6)]));
+    check(both(&[(0, 0)], &[(0, 0)]));
+    check(both(&[(LAST4, LAST4)], &[(LAST6, LAST6)]));
+    check(both(&[(0, 0), (LAST4, LAST4)], &[(0, 0), (LAST6, LAST6)]));
+    check(both(
+        &[(0, 6), (8, LAST4)],
+        &[(0, 1 << 64), ((1 << 64) + 2, LAST6)],
+    ));
+    check(both(&[(7, 7)], &[(1 << 96, (2 << 96) - 1)]));
+}
+
+/// Every number of boundaries around powers of two; prefixes of IPv6 of every number of words.
+#[test]
+fn random_sets_have_the_right_boundaries() {
+    let mut dice = Dice::new(7);
+    for prefixes in [1usize, 2, 3, 4, 7, 8, 9, 31, 33] {
+        for length in [16u32, 32, 33, 48, 64, 65, 96, 97, 128] {
+            let v4 = (0..prefixes).map(|_| {
+                let low = random(&mut dice) as u32 & (u32::MAX << (32 - length.min(32)));
+                (low, low | u32::MAX.checked_shr(length).unwrap_or(0))
+            });
+            let v4: Vec<_> = v4.collect();
+            let v6 = (0..prefixes).map(|_| {
+                let low = random(&mut dice) & (u128::MAX << (128 - length));
+                (low, low | u128::MAX.checked_shr(length).unwrap_or(0))
+            });
+            check(both(&v4, &v6.collect::<Vec<_>>()));
+        }
+    }
+}
+
+fn random(dice: &mut Dice) -> u128 {
+    (0..8).fold(0, |bits, _| bits << 16 | dice.below(1 << 16) as u128)
+}
+
+#[test]
+fn a_million_prefixes_take_several_tables() {
+    let v4: Vec<(u32, u32)> = (0..1_000_000u32)
+        .map(|number| (number << 12 | 5, number << 12 | 8))
+        .collect();
+    let v6: Vec<(u128, u128)> = (0..1_000_000u128)
+        .map(|number| {
+            (
+                0x2001 << 112 | number << 65,
+                0x2001 << 112 | number << 65 | u128::from(u64::MAX),
+            )
+        })
+        .collect();
+    let set = both(&v4, &v6);
+    let mut dropper = Dropper::new(&set);
+    let tables: Vec<(&str, usize)> = dropper
+        .artifact
+        .maps
+        .values()
+        .filter_map(|map| Some((map.name.as_str(), map.data.as_ref()?.len())))
+        .collect();
+    assert_eq!(tables.len(), 2 + 4, "{tables:?}");
+    assert!(tables.iter().all(|&(_, size)| size <= TABLE_LIMIT));
+    let mut dice = Dice::new(3);
+    for number in (0..2_000)
+        .map(|_| dice.below(1_000_000))
+        .chain(separators())
+    {
+        let (low, high) = v4[number];
+        for address in [low - 1, low, high, high + 1] {
+            let address = IpAddr::V4(address.into());
+            assert_eq!(dropper.drops(address), set.contains(address), "{address}");
+        }
+        let (low, high) = v6[number];
+        for address in [low - 1, low, high, high + 1] {
+            let address = IpAddr::V6(address.into());
+            assert_eq!(dropper.drops(address), set.contains(address), "{address}");
+        }
+    }
+}
+
+/// Prefixes around the boundaries that stand between two tables: each has two.
+fn separators() -> impl Iterator<Item = usize> {
+    let between = (1..8usize).map(|table| table << 18);
+    between
+        .flat_map(|middle| middle - 2..middle + 2)
+        .filter(|&number| number < 1_000_000)
+}

@@ -1,0 +1,412 @@
+//! What a runtime fills and changes while programs run: live sets, live maps, sockets, namespaces, classes of interfaces.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sockc_grammar::source::SourceMap;
+
+use crate::artifact::{Artifact, MapId, Program};
+use crate::diagram::sample::parts::{rule, socket};
+use crate::event::{Header, Transport};
+use crate::hook::Hook;
+use crate::interpret::{
+    Bare, Input, Kernel, Lookup, LookupKind, Maps, Netns, Outcome, SocketModel, Tuple, Xdp, run,
+};
+use crate::packet::build::Frame;
+use crate::pipeline::compile_policy;
+use crate::policy::{
+    Action, Addresses, Class, ClassId, Condition, Endpoint, LiveMap, NetnsId, Policy, Set, SetKind,
+    Side, SocketTest,
+};
+use crate::target::Target;
+
+use super::made::{at, built, built_for, policy};
+
+const DROP: i32 = 1;
+const PASS: i32 = 2;
+
+fn program<'a>(artifact: &'a Artifact, name: &str) -> &'a Program {
+    let mut programs = artifact.programs.iter();
+    programs.find(|program| program.name == name).unwrap()
+}
+
+fn datagram(from: &str, to: &str, port: u16) -> Vec<u8> {
+    packet(17, from, to, port)
+}
+
+fn packet(protocol: u8, from: &str, to: &str, port: u16) -> Vec<u8> {
+    let transport = match protocol {
+        6 => Transport::Tcp {
+            from: 40_000,
+            to: port,
+            flags: 2,
+        },
+        17 => Transport::Ports {
+            from: 40_000,
+            to: port,
+        },
+        _ => Transport::None,
+    };
+    let header = Header {
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+        protocol,
+        transport,
+        length: 60,
+        ..Header::PLAIN
+    };
+    Frame::new(header).bytes()
+}
+
+/// What `xdp_in` says.
+fn arrives(artifact: &Artifact, maps: &mut Maps, frame: Vec<u8>, world: &mut dyn Kernel) -> i32 {
+    let input = Input::Xdp(Xdp::new(frame));
+    run(program(artifact, "xdp_in"), maps, input, world)
+        .unwrap()
+        .code()
+}
+
+fn looked_up(artifact: &Artifact, maps: &mut Maps, lookup: Lookup) -> Outcome {
+    let lookup = Input::Lookup(lookup);
+    let program = program(artifact, "lookup");
+    run(program, maps, lookup, &mut Bare::default()).unwrap()
+}
+
+fn lookup(protocol: u8, remote: &str, local: &str) -> Lookup {
+    Lookup {
+        protocol,
+        remote: remote.parse().unwrap(),
+        local: local.parse().unwrap(),
+        ingress_ifindex: 3,
+    }
+}
+
+/// The bytes of an address as they stand in keys.
+fn key_address(address: IpAddr) -> (u8, u8, [u8; 16]) {
+    match address {
+        IpAddr::V4(v4) => {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&v4.octets());
+            (4, 32, bytes)
+        }
+        IpAddr::V6(v6) => (6, 128, v6.octets()),
+    }
+}
+
+/// A key of a live set, as `SetPlan` says.
+fn set_key(address: &str, length: u32) -> Vec<u8> {
+    let (family, _, bytes) = key_address(address.parse().unwrap());
+    let mut key = (8 + length).to_ne_bytes().to_vec();
+    key.push(family);
+    key.extend(bytes);
+    key.resize(24, 0);
+    key
+}
+
+fn live_set() -> Policy {
+    let mut rule = at(Hook::Xdp, Action::Drop);
+    let mut policy = policy([]);
+    let set = policy.sets.push(Set {
+        name: "banned".into(),
+        kind: SetKind::Live {
+            max: 100,
+            expires: Some(1000),
+            start: Vec::new(),
+        },
+        place: rule.place.clone(),
+    });
+    rule.matches.from = Some(Side::Endpoints {
+        negated: false,
+        endpoints: vec![Endpoint {
+            addresses: Addresses::Set(set),
+            ports: None,
+        }],
+    });
+    policy.rules.push(rule);
+    policy
+}
+
+#[test]
+fn members_of_live_sets_expire() {
+    let artifact = built(live_set());
+    let plan = &artifact.manifest.sets[0];
+    let mut maps = Maps::new(&artifact.maps);
+    let map = maps.named(&plan.map).unwrap();
+    let mut add = |address: &str, length: u32, until: u64| {
+        let value = [until.to_ne_bytes(), until.to_ne_bytes()].concat();
+        maps.update(map, &set_key(address, length), &value, 0)
+            .unwrap();
+    };
+    add("192.0.2.0", 25, u64::MAX);
+    add("192.0.2.129", 32, 500);
+    add("2001:db8::", 32, u64::MAX);
+    add("2001:db8:0:1::", 64, 500);
+    add("2001:db8:0:1::7", 128, u64::MAX);
+    let mut drops = |from: &str, now: u64| {
+        let to = if from.contains(':') {
+            "::1"
+        } else {
+            "10.0.0.1"
+        };
+        let frame = datagram(from, to, 53);
+        let world = &mut Bare { now, random: 0 };
+        arrives(&artifact, &mut maps, frame, world) == DROP
+    };
+    assert!(drops("192.0.2.0", 0) && drops("192.0.2.127", u64::MAX - 1));
+    assert!(!drops("192.0.2.128", 0) && !drops("192.0.1.255", 0));
+    assert!(drops("192.0.2.129", 499) && !drops("192.0.2.129", 500));
+    assert!(drops("2001:db8::1", 0) && !drops("2001:db9::1", 0));
+    assert!(drops("2001:db8:0:1::8", 499) && !drops("2001:db8:0:1::8", 500));
+    assert!(drops("2001:db8:0:1::7", 500));
+}
+
+#[test]
+fn a_prefix_of_length_0_is_of_one_family() {
+    let artifact = built(live_set());
+    let mut maps = Maps::new(&artifact.maps);
+    let map = maps.named(&artifact.manifest.sets[0].map).unwrap();
+    let never = [u8::MAX; 16];
+    maps.update(map, &set_key("::", 0), &never, 0).unwrap();
+    let world = &mut Bare::default();
+    let v6 = datagram("ff00::1", "::1", 53);
+    assert_eq!(arrives(&artifact, &mut maps, v6, world), DROP);
+    let v4 = datagram("6.0.0.1", "10.0.0.1", 53);
+    assert_eq!(arrives(&artifact, &mut maps, v4, world), PASS);
+}
+
+/// `redirect by @tenants`, with two sockets that it may name.
+fn live_map() -> Policy {
+    let mut policy = policy([]);
+    let plain = rule(Action::Allow);
+    let sockets = [
+        policy.sockets.push(socket(false)),
+        policy.sockets.push(socket(true)),
+    ];
+    let map = policy.live_maps.push(LiveMap {
+        name: "tenants".into(),
+        max: 100,
+        start: Vec::new(),
+        place: plain.place.clone(),
+    });
+    for socket in sockets {
+        let mut rule = rule(Action::Redirect(socket));
+        rule.matches.conditions = vec![Condition::Entry { map, socket }];
+        policy.rules.push(rule);
+    }
+    policy
+}
+
+/// A key of a live map, as `LiveMapPlan` says.
+fn map_key(class: u32, protocol: u8, address: &str, length: u32) -> Vec<u8> {
+    let (family, _, bytes) = key_address(address.parse().unwrap());
+    let mut key = (64 + length).to_ne_bytes().to_vec();
+    key.extend(class.to_ne_bytes());
+    key.extend([protocol, family, 0, 0]);
+    key.extend(bytes);
+    key
+}
+
+struct Tenants {
+    artifact: Artifact,
+    maps: Maps,
+    trie: MapId,
+    classes: MapId,
+}
+
+impl Tenants {
+    fn new() -> Self {
+        let artifact = built(live_map());
+        let mut maps = Maps::new(&artifact.maps);
+        let plan = &artifact.manifest.maps[0];
+        let (trie, classes) = (maps.named(&plan.trie), maps.named(&plan.classes));
+        let sockets = maps.named("sockets").unwrap();
+        for named in &artifact.manifest.sockets {
+            for slot in &named.slots {
+                let address = SocketAddr::new(slot.address, slot.port);
+                let id = u64::from(slot.index) + 1;
+                let model = match slot.protocol {
+                    6 => SocketModel::listener(id, address),
+                    _ => SocketModel::udp(id, address),
+                };
+                maps.update_socket(sockets, &slot.index.to_ne_bytes(), model, 0)
+                    .unwrap();
+            }
+        }
+        Self {
+            artifact,
+            maps,
+            trie: trie.unwrap(),
+            classes: classes.unwrap(),
+        }
+    }
+
+    fn port(&mut self, port: u32, class: u32) {
+        let (key, value) = (port.to_ne_bytes(), class.to_ne_bytes());
+        self.maps.update(self.classes, &key, &value, 0).unwrap();
+    }
+
+    fn add(&mut self, class: u32, protocol: u8, address: &str, length: u32, socket: u32) {
+        let key = map_key(class, protocol, address, length);
+        let value = [(socket + 1).to_ne_bytes(), length.to_ne_bytes()].concat();
+        self.maps.update(self.trie, &key, &value, 0).unwrap();
+    }
+
+    /// The name of the socket that a lookup gives.
+    fn steers(&mut self, lookup: Lookup) -> Option<String> {
+        let outcome = looked_up(&self.artifact, &mut self.maps, lookup);
+        let assigned = u32::try_from(outcome.assigned?.id - 1).unwrap();
+        let mut sockets = self.artifact.manifest.sockets.iter();
+        let named = sockets.find(|one| one.slots.iter().any(|slot| slot.index == assigned));
+        Some(named.unwrap().name.clone())
+    }
+}
+
+#[test]
+fn the_most_specific_entry_of_a_live_map_wins() {
+    let mut tenants = Tenants::new();
+    let names: Vec<String> = tenants
+        .artifact
+        .manifest
+        .sockets
+        .iter()
+        .map(|socket| socket.name.clone())
+        .collect();
+    let (first, second) = (Some(names[0].clone()), Some(names[1].clone()));
+    tenants.port(443, 9);
+    tenants.add(u32::MAX, 6, "198.51.100.0", 24, 0);
+    tenants.add(9, 6, "198.51.100.0", 24, 1);
+    tenants.add(u32::MAX, 6, "198.51.100.7", 32, 0);
+    tenants.add(9, 17, "0.0.0.0", 0, 1);
+    tenants.add(u32::MAX, 17, "0.0.0.0", 0, 0);
+    tenants.add(9, 6, "2001:db8::", 32, 1);
+    let mut steers = |protocol, local: &str| {
+        let remote = if local.starts_with('[') {
+            "[2001:db8::9]:4000"
+        } else {
+            "192.0.2.1:4000"
+        };
+        tenants.steers(lookup(protocol, remote, local))
+    };
+    assert_eq!(steers(6, "198.51.100.1:80"), first);
+    assert_eq!(steers(6, "198.51.100.1:443"), second);
+    assert_eq!(steers(6, "198.51.100.7:443"), first);
+    assert_eq!(steers(6, "198.51.101.7:443"), None);
+    assert_eq!(steers(17, "203.0.113.1:443"), second);
+    assert_eq!(steers(17, "203.0.113.1:444"), first);
+    assert_eq!(steers(6, "[2001:db8::1]:443"), second);
+    assert_eq!(steers(6, "[2001:db8::1]:80"), None);
+    assert_eq!(steers(6, "[2001:db9::1]:443"), None);
+}
+
+/// `drop at xdp if sock proxy absent`
+#[test]
+fn a_socket_is_absent_while_its_slot_is_empty() {
+    let mut policy = policy([]);
+    let proxy = policy.sockets.push(socket(false));
+    let mut rule = at(Hook::Xdp, Action::Drop);
+    rule.matches.conditions = vec![Condition::SockAbsent(proxy)];
+    policy.rules.push(rule);
+    let artifact = built(policy);
+    let mut maps = Maps::new(&artifact.maps);
+    let sockets = maps.named("sockets").unwrap();
+    let slots = artifact.manifest.sockets[0].slots.clone();
+    let world = &mut Bare::default();
+    let frame = |protocol| packet(protocol, "192.0.2.1", "10.0.0.1", 80);
+    for protocol in [6, 17, 47] {
+        assert_eq!(arrives(&artifact, &mut maps, frame(protocol), world), DROP);
+    }
+    let tcp4 = slots
+        .iter()
+        .find(|slot| slot.protocol == 6 && slot.address.is_ipv4());
+    let tcp4 = tcp4.unwrap();
+    let model = SocketModel::listener(1, SocketAddr::new(tcp4.address, tcp4.port));
+    maps.update_socket(sockets, &tcp4.index.to_ne_bytes(), model, 0)
+        .unwrap();
+    assert_eq!(arrives(&artifact, &mut maps, frame(6), world), PASS);
+    assert_eq!(arrives(&artifact, &mut maps, frame(17), world), DROP);
+    assert_eq!(arrives(&artifact, &mut maps, frame(47), world), DROP);
+    let v6 = packet(6, "2001:db8::1", "2001:db8::2", 80);
+    assert_eq!(arrives(&artifact, &mut maps, v6, world), DROP);
+}
+
+/// A world with a listener in the namespace 7.
+struct Elsewhere;
+
+impl Kernel for Elsewhere {
+    fn lookup(&mut self, _: LookupKind, tuple: Tuple, netns: Netns) -> Option<SocketModel> {
+        (netns == Netns::Id(7)).then(|| SocketModel::listener(1, tuple.destination))
+    }
+    fn now(&mut self) -> u64 {
+        0
+    }
+    fn netns_cookie(&mut self) -> u64 {
+        1
+    }
+}
+
+/// `drop if socket listening in netns "blue"`
+#[test]
+fn sockets_are_looked_up_in_other_namespaces() {
+    let mut policy = policy([]);
+    policy.namespaces.push("red".into());
+    let blue: NetnsId = policy.namespaces.push("blue".into());
+    let mut rule = at(Hook::Xdp, Action::Drop);
+    rule.matches.conditions = vec![Condition::Socket {
+        test: SocketTest::Listening,
+        netns: Some(blue),
+    }];
+    policy.rules.push(rule);
+    let artifact = built(policy);
+    let mut maps = Maps::new(&artifact.maps);
+    let namespaces = maps.named("namespaces").unwrap();
+    let frame = packet(6, "192.0.2.1", "10.0.0.1", 80);
+    let mut said = |id: u32| {
+        let value = id.to_ne_bytes();
+        maps.update(namespaces, &1u32.to_ne_bytes(), &value, 0)
+            .unwrap();
+        arrives(&artifact, &mut maps, frame.clone(), &mut Elsewhere)
+    };
+    assert_eq!(said(0), PASS);
+    assert_eq!(said(7), PASS);
+    assert_eq!(said(8), DROP);
+}
+
+/// `redirect on interface wan0 to sock proxy`
+fn steered_on_wan() -> (Policy, ClassId) {
+    let mut policy = policy([]);
+    let proxy = policy.sockets.push(socket(false));
+    let wan = policy.classes.push(Class {
+        zone: None,
+        patterns: vec!["wan0".into()],
+    });
+    let mut rule = rule(Action::Redirect(proxy));
+    rule.matches.on = Some(vec![wan]);
+    policy.rules.push(rule);
+    (policy, wan)
+}
+
+#[test]
+fn a_lookup_knows_the_class_of_the_interface() {
+    let (policy, wan) = steered_on_wan();
+    let target = Target::baseline().with_lookup_interface();
+    let artifact = built_for(policy, &target).artifact;
+    let mut maps = Maps::new(&artifact.maps);
+    let interfaces = maps.named("interfaces").unwrap();
+    let asked = lookup(6, "192.0.2.1:4000", "10.0.0.1:80");
+    let said = looked_up(&artifact, &mut maps, asked).code();
+    assert_eq!(said, 1, "an interface that nobody knows is of class 0");
+    let class = (wan.as_u32() + 1).to_ne_bytes();
+    maps.update(interfaces, &3u32.to_ne_bytes(), &class, 0)
+        .unwrap();
+    let said = looked_up(&artifact, &mut maps, asked).code();
+    assert_eq!(said, 0, "the socket is not there");
+}
+
+#[test]
+fn only_newer_kernels_tell_a_lookup_the_interface() {
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", "");
+    let (policy, _) = steered_on_wan();
+    let outcome = compile_policy(policy, &sources, id, &Target::baseline());
+    let codes: Vec<&str> = outcome.diagnostics.iter().map(|one| one.code.0).collect();
+    assert_eq!(codes, ["E0403"]);
+}

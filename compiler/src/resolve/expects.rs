@@ -1,0 +1,336 @@
+//! `expect` lines: what verdict is expected, and of which packets.
+//!
+//! Takes the lines; gives regions, in which what is not said is free. Not here: whether a line holds.
+
+use sockc_grammar::ast::{
+    Address, Comparison, Condition as Written, Endpoint, Expect as WrittenExpect,
+    ExpectedVerdict as WrittenVerdict, Name, On, Packet, Side as WrittenSide, SocketState,
+    Statement, Verb, With,
+};
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::{Span, Spanned};
+
+use super::addresses::Gathered;
+use super::conditions::Names;
+use super::pending;
+use super::rules::direction_of;
+use super::sides::{End, side};
+use super::targets::verb_word;
+use super::{Resolver, codes};
+use crate::policy::{
+    AddressSet, ClassId, Direction, Expect, ExpectedVerdict, GroupId, Match, Region, SetId, Side,
+};
+
+/// What stands behind `with`, sorted.
+#[derive(Default)]
+struct Sorted<'a> {
+    /// What is said of the packet in the words of conditions.
+    conditions: Vec<Spanned<Written>>,
+    members: Vec<(&'a Name, &'a [Spanned<Address>])>,
+    rate_exceeded: bool,
+    malformed: Option<Span>,
+    group: Option<&'a Name>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(with: &'a [Spanned<With>]) -> Self {
+        let mut sorted = Self::default();
+        for (index, item) in with.iter().enumerate() {
+            sorted.take(item, netns_of(with, index));
+        }
+        sorted
+    }
+
+    fn take(&mut self, item: &'a Spanned<With>, netns: Option<&Spanned<String>>) {
+        let condition = match &item.value {
+            With::Members { set, elements } => return self.members.push((set, elements)),
+            With::RateExceeded => return self.rate_exceeded = true,
+            With::Malformed => return self.malformed = Some(item.span),
+            With::Group(name) => return self.group = Some(name),
+            // Said of the socket that stands beside it.
+            With::Netns(_) => return,
+            With::Socket(Some(state)) => socket(*state, netns),
+            With::Socket(None) => Written::No(Box::new(Spanned {
+                value: socket(SocketState::Exists, netns),
+                span: item.span,
+            })),
+            With::TcpFlags { set, clear } => Written::TcpFlags {
+                set: set.clone(),
+                clear: clear.clone(),
+            },
+            With::Fragment => Written::Fragment,
+            With::Length(number) => Written::Length(Comparison::Equal, number.clone()),
+            With::Ttl(number) => Written::Ttl(Comparison::Equal, number.clone()),
+            With::Dscp(value) => Written::Dscp(value.clone()),
+            With::Mark(value) => Written::Mark {
+                value: value.clone(),
+                mask: None,
+            },
+            With::Vlan(id) => Written::Vlan(id.clone()),
+            With::SockAbsent(name) => Written::SockAbsent(name.clone()),
+        };
+        self.conditions.push(Spanned {
+            value: condition,
+            span: item.span,
+        });
+    }
+}
+
+/// The namespace that an item is said of: the one right behind it, else one that no socket stands before.
+fn netns_of(with: &[Spanned<With>], index: usize) -> Option<&Spanned<String>> {
+    let name = |at: usize| match with.get(at).map(|item| &item.value) {
+        Some(With::Netns(name)) => Some(name),
+        _ => None,
+    };
+    let socket = |at: Option<usize>| at.is_some_and(|at| matches!(with[at].value, With::Socket(_)));
+    let loose = (0..with.len()).find(|&at| name(at).is_some() && !socket(at.checked_sub(1)));
+    name(index + 1).or_else(|| name(loose?))
+}
+
+fn socket(state: SocketState, netns: Option<&Spanned<String>>) -> Written {
+    Written::Socket {
+        state,
+        netns: netns.cloned(),
+    }
+}
+
+impl Resolver<'_> {
+    /// The `expect` lines, in order.
+    pub(super) fn expectations(&mut self, statements: &[&Spanned<Statement>]) {
+        for statement in statements {
+            if let Statement::Expect(expect) = &statement.value {
+                let found = self.expectation(expect, statement.span);
+                self.policy.expects.extend(found);
+            }
+        }
+    }
+
+    fn expectation(&mut self, written: &WrittenExpect, span: Span) -> Option<Expect> {
+        let verdict = self.expected(&written.verdict);
+        let region = self.region(&written.packet);
+        Some(Expect {
+            verdict: verdict?,
+            region: region?,
+            place: self.places.place(span),
+        })
+    }
+
+    fn expected(&mut self, written: &Spanned<WrittenVerdict>) -> Option<ExpectedVerdict> {
+        let verb = match &written.value {
+            WrittenVerdict::RedirectToSock(name) => {
+                let report = &mut self.report;
+                let socket = self.sockets.look_up(&name.value, name.span, report)?;
+                return socket.map(ExpectedVerdict::RedirectTo);
+            }
+            WrittenVerdict::Plain(verb) => *verb,
+        };
+        match verb {
+            Verb::Allow => Some(ExpectedVerdict::Allow),
+            Verb::Drop => Some(ExpectedVerdict::Drop),
+            Verb::Reject => Some(ExpectedVerdict::Reject),
+            Verb::Redirect => Some(ExpectedVerdict::Redirect),
+            Verb::Shortcut => Some(ExpectedVerdict::Shortcut),
+            Verb::Splice => {
+                pending::refuse(pending::SPLICE, written.span, &mut self.report);
+                None
+            }
+            Verb::Count => {
+                self.report.error(
+                    codes::VERB_MISPLACED,
+                    format!("`{}` is no verdict", verb_word(verb)),
+                    written.span,
+                    "it does not decide what becomes of a packet",
+                    "write `allow`, `drop`, `reject` or `redirect`",
+                );
+                None
+            }
+        }
+    }
+
+    fn region(&mut self, packet: &Packet) -> Option<Region> {
+        let direction = match &packet.direction {
+            None => Direction::In,
+            Some(written) => {
+                let found = direction_of(written.value);
+                if found.is_none() {
+                    pending::refuse(pending::RECEIVE, written.span, &mut self.report);
+                }
+                found?
+            }
+        };
+        let with = Sorted::of(&packet.with);
+        let protocols = self.protocols(&packet.protocols, direction);
+        let from = self.packet_side(packet.from.as_ref(), End::From, direction);
+        let to = self.packet_side(packet.to.as_ref(), End::To, direction);
+        let on = self.packet_on(packet.on.as_ref(), direction);
+        let group = self.packet_group(with.group, direction);
+        let members = self.members(&with.members);
+        let mut names = Names {
+            sockets: &self.sockets,
+            namespaces: &mut self.policy.namespaces,
+        };
+        let conditions = names.conditions(&with.conditions, &mut self.report);
+        self.netns_without_socket(&packet.with)?;
+        self.only_malformed(packet, &with)?;
+        let malformed = with.malformed.is_some();
+        let free = |side: Option<Side>| side.filter(|_| !malformed);
+        Some(Region {
+            direction,
+            matches: Match {
+                protocols: protocols?,
+                from: free(from?),
+                to: free(to?),
+                conditions: conditions?,
+                on: on?,
+            },
+            members: members?,
+            rate_exceeded: with.rate_exceeded,
+            group: group?,
+            malformed,
+        })
+    }
+
+    #[allow(clippy::option_option, reason = "free is not the same as wrong")]
+    fn packet_side(
+        &mut self,
+        written: Option<&Spanned<WrittenSide>>,
+        end: End,
+        direction: Direction,
+    ) -> Option<Option<Side>> {
+        let Some(written) = written else {
+            return Some(None);
+        };
+        let (sets, groups) = (&self.sets, &self.groups);
+        let report = &mut self.report;
+        side(&written.value, end, direction, sets, groups, report).map(Some)
+    }
+
+    #[allow(clippy::option_option, reason = "free is not the same as wrong")]
+    fn packet_on(
+        &mut self,
+        on: Option<&Spanned<On>>,
+        direction: Direction,
+    ) -> Option<Option<Vec<ClassId>>> {
+        let Some(on) = on else {
+            return Some(None);
+        };
+        if direction == Direction::Send {
+            self.report.error(
+                codes::ON_SEND,
+                "what a process writes has no interface",
+                on.span,
+                "named here",
+                "leave it out, or expect something of packets that leave with `out`",
+            );
+            return None;
+        }
+        match &on.value {
+            On::Zone(name) => self.interfaces.zone(name, &mut self.report).map(Some),
+            On::Interface(pattern) => self.interfaces.pattern(pattern).map(Some),
+        }
+    }
+
+    #[allow(clippy::option_option, reason = "free is not the same as wrong")]
+    fn packet_group(
+        &mut self,
+        name: Option<&Name>,
+        direction: Direction,
+    ) -> Option<Option<GroupId>> {
+        let Some(name) = name else {
+            return Some(None);
+        };
+        if direction != Direction::Send {
+            self.report.error(
+                codes::GROUP_MISPLACED,
+                "a packet does not say whose socket it belongs to",
+                name.span,
+                "only what a process writes has a group",
+                "write `send` after the verdict, or leave the group out",
+            );
+            return None;
+        }
+        let report = &mut self.report;
+        let group = self.groups.look_up(&name.value, name.span, report)?;
+        group.map(Some)
+    }
+
+    fn members(
+        &mut self,
+        written: &[(&Name, &[Spanned<Address>])],
+    ) -> Option<Vec<(SetId, AddressSet)>> {
+        let mut found = Vec::with_capacity(written.len());
+        for (name, elements) in written {
+            let set = self.sets.live(name, &mut self.report);
+            let mut gathered = Gathered::default();
+            let mut sound = true;
+            for element in *elements {
+                let added = gathered.add(element, &self.sets, &mut self.report);
+                sound &= added.is_some();
+            }
+            found.push(set.filter(|_| sound).map(|set| (set, gathered.finish())));
+        }
+        found.into_iter().collect()
+    }
+
+    fn netns_without_socket(&mut self, with: &[Spanned<With>]) -> Option<()> {
+        let socket = with
+            .iter()
+            .any(|item| matches!(item.value, With::Socket(_)));
+        let netns = with
+            .iter()
+            .find(|item| matches!(item.value, With::Netns(_)));
+        let Some(netns) = netns.filter(|_| !socket) else {
+            return Some(());
+        };
+        self.report.error(
+            codes::EXPECTATION,
+            "a network namespace without a socket that is looked for in it",
+            netns.span,
+            "says where a socket is, but not which",
+            "write `socket listening in netns \"…\"`, `socket established in netns \"…\"` or `no socket in netns \"…\"`",
+        );
+        None
+    }
+
+    /// Nothing can be read of a malformed packet, so nothing is said of it but its direction and its interface.
+    fn only_malformed(&mut self, packet: &Packet, with: &Sorted<'_>) -> Option<()> {
+        let Some(malformed) = with.malformed else {
+            return Some(());
+        };
+        let free =
+            |side: Option<&Spanned<WrittenSide>>| side.is_none_or(|side| is_any(&side.value));
+        let alone = packet.with.len() == 1
+            && packet.protocols.is_empty()
+            && free(packet.from.as_ref())
+            && free(packet.to.as_ref());
+        if alone {
+            return Some(());
+        }
+        self.report.push(
+            Diagnostic::error(
+                codes::EXPECTATION,
+                "nothing can be read of a malformed packet",
+                malformed,
+                "so it has no protocol, address or anything else that the line speaks of",
+            )
+            .help("write `from any to any with malformed`, with `on` if it matters"),
+        );
+        None
+    }
+}
+
+/// Whether a side says nothing: `any`.
+fn is_any(side: &WrittenSide) -> bool {
+    let WrittenSide::Endpoints {
+        not: None,
+        endpoints,
+    } = side
+    else {
+        return false;
+    };
+    let any = |endpoint: &Endpoint| {
+        let address = endpoint.address.as_ref().map(|address| &address.value);
+        address == Some(&Address::Any) && endpoint.ports.is_none()
+    };
+    endpoints.iter().all(|endpoint| any(&endpoint.value))
+}

@@ -1,0 +1,238 @@
+//! What the emitted programs do to one event, in the interpreter.
+//!
+//! Takes an artifact, the policy it was made from, an event, and a world; fills the maps as a runtime would and as the
+//! world answers, runs the programs in the kernel's order (XDP, TC, then the lookup if one is made) and gives the verdict
+//! that comes of it. The world is asked before the programs run, about this one packet. Not here: what the rules say.
+
+mod filling;
+mod kernel;
+
+use std::net::SocketAddr;
+
+use crate::artifact::{Artifact, AttachPoint, Program};
+use crate::bpf::constant::{
+    SK_PASS, TC_ACT_REDIRECT, TC_ACT_SHOT, TCP_ESTABLISHED, XDP_DROP, XDP_REDIRECT, XDP_TX,
+};
+use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
+use crate::interpret::{self, Fault, Input, Lookup, Maps, Message, Outcome, Skb, SocketModel, Xdp};
+use crate::policy::{ClassId, Direction, GroupId, Policy, PortId, SocketId};
+use kernel::Machine;
+
+/// The interface that a packet arrives on or leaves by.
+pub const INTERFACE: u32 = 1;
+/// The first of the interfaces that packets are sent out of, by [`PortId`].
+pub const FIRST_PORT: u32 = 100;
+
+/// What the programs did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// What became of the event.
+    pub verdict: Verdict,
+    /// The mark that the packet goes on with, if a program at TC ran and let it pass.
+    pub mark: Option<u32>,
+}
+
+/// Runs every program that the event meets. `frame` holds the bytes of a packet; it is not looked at for other events.
+///
+/// # Errors
+/// A fault of the bytecode, which is a bug of ours.
+pub fn simulate(
+    policy: &Policy,
+    artifact: &Artifact,
+    event: &Event,
+    frame: &[u8],
+    world: &dyn World,
+) -> Result<Ran, Fault> {
+    let mut run = Run {
+        policy,
+        artifact,
+        maps: Maps::new(&artifact.maps),
+        machine: Machine::new(policy, event, world),
+        mark: None,
+    };
+    run.fill(event, world);
+    let verdict = match event {
+        Event::Packet {
+            direction,
+            class,
+            packet,
+        } => run.packet(*direction, *class, packet, frame)?,
+        Event::Lookup { header, .. } => run.looked_up(header)?,
+        Event::Send { group, header } => run.written(*group, header)?,
+    };
+    Ok(Ran {
+        verdict,
+        mark: run.mark,
+    })
+}
+
+/// A run in the making.
+struct Run<'a> {
+    policy: &'a Policy,
+    artifact: &'a Artifact,
+    maps: Maps,
+    machine: Machine,
+    mark: Option<u32>,
+}
+
+impl Run<'_> {
+    fn packet(
+        &mut self,
+        direction: Direction,
+        class: ClassId,
+        packet: &Parsed,
+        frame: &[u8],
+    ) -> Result<Verdict, Fault> {
+        let points: &[AttachPoint] = match direction {
+            Direction::In => &[AttachPoint::Xdp, AttachPoint::TcIn],
+            Direction::Out | Direction::Send => &[AttachPoint::TcOut],
+        };
+        for point in points {
+            let input = input(point, packet, frame);
+            let Some(outcome) = self.run(point, Some(class), input)? else {
+                continue;
+            };
+            if let Some(end) = end(point, &outcome) {
+                return Ok(end);
+            }
+            self.mark = outcome.mark;
+        }
+        match packet {
+            Parsed::Ip(header) if direction == Direction::In && self.is_looked_up(header) => {
+                self.looked_up(header)
+            }
+            _ => Ok(Verdict::Allow),
+        }
+    }
+
+    /// Whether the kernel asks a lookup program: TCP and UDP that no connected socket takes, once the datagram is whole.
+    fn is_looked_up(&self, header: &Header) -> bool {
+        matches!(header.protocol, 6 | 17)
+            && header.part != Part::Later
+            && self.machine.own != SocketAnswer::Established
+    }
+
+    fn looked_up(&mut self, header: &Header) -> Result<Verdict, Fault> {
+        let Some((from, to)) = ends(header) else {
+            return Ok(Verdict::Allow);
+        };
+        let lookup = Lookup {
+            protocol: header.protocol,
+            remote: from,
+            local: to,
+            ingress_ifindex: INTERFACE,
+        };
+        let Some(outcome) = self.run(&AttachPoint::SkLookup, None, Input::Lookup(lookup))? else {
+            return Ok(Verdict::Allow);
+        };
+        let chosen = outcome.assigned.and_then(|socket| self.named(socket));
+        Ok(match chosen {
+            _ if outcome.code() != SK_PASS => Verdict::Reject,
+            Some(socket) => Verdict::Redirect(socket),
+            None => Verdict::Allow,
+        })
+    }
+
+    /// Whether the peer is in the group too is not known, so a shortcut shows as an allow.
+    fn written(&mut self, group: GroupId, header: &Header) -> Result<Verdict, Fault> {
+        let Some((from, to)) = ends(header) else {
+            return Ok(Verdict::Allow);
+        };
+        let message = Message {
+            socket: SocketModel::listener(0, from).connected(TCP_ESTABLISHED, to),
+            data: vec![0],
+        };
+        let name = &self.policy.groups[group].name;
+        let mut plans = self.artifact.manifest.groups.iter();
+        let Some(place) = plans.position(|plan| plan.name == *name) else {
+            return Ok(Verdict::Allow);
+        };
+        let outcome = self.run(&AttachPoint::SkMsg(place), None, Input::Message(message))?;
+        Ok(match outcome {
+            Some(outcome) if outcome.code() != SK_PASS => Verdict::Drop,
+            _ => Verdict::Allow,
+        })
+    }
+
+    /// Runs the program at an attach point, if there is one.
+    fn run(
+        &mut self,
+        point: &AttachPoint,
+        class: Option<ClassId>,
+        input: Input,
+    ) -> Result<Option<Outcome>, Fault> {
+        let Some(program) = program(self.artifact, point, class) else {
+            return Ok(None);
+        };
+        interpret::run(program, &mut self.maps, input, &mut self.machine).map(Some)
+    }
+
+    fn named(&self, socket: SocketModel) -> Option<SocketId> {
+        let number = u32::try_from(socket.id.checked_sub(1)?).ok()?;
+        Some(SocketId::from_u32(number))
+    }
+}
+
+/// The program that holds at an attach point, for a class of interfaces if it is a packet hook's.
+fn program<'a>(
+    artifact: &'a Artifact,
+    point: &AttachPoint,
+    class: Option<ClassId>,
+) -> Option<&'a Program> {
+    let class = class.map(|class| class.as_u32() as usize);
+    let mut attached = artifact.manifest.programs.iter();
+    let attach = attached.find(|one| one.point == *point && one.class == class)?;
+    let mut programs = artifact.programs.iter();
+    programs.find(|program| program.name == attach.program)
+}
+
+/// What a packet hook is given.
+fn input(point: &AttachPoint, packet: &Parsed, frame: &[u8]) -> Input {
+    if *point == AttachPoint::Xdp {
+        return Input::Xdp(Xdp {
+            ingress_ifindex: INTERFACE,
+            ..Xdp::new(frame.to_vec())
+        });
+    }
+    let leaves = *point == AttachPoint::TcOut;
+    let mark = match packet {
+        Parsed::Ip(header) => header.mark,
+        Parsed::NotIp | Parsed::Malformed => 0,
+    };
+    Input::Skb(Skb {
+        mark,
+        ifindex: INTERFACE,
+        ingress_ifindex: if leaves { 0 } else { INTERFACE },
+        egress: leaves,
+        ..Skb::new(frame.to_vec())
+    })
+}
+
+/// The verdict, if a packet hook is the last to see the packet. An answer leaves by the interface it came in by; what
+/// is rejected and cannot be answered is dropped.
+fn end(point: &AttachPoint, outcome: &Outcome) -> Option<Verdict> {
+    let sent = outcome.forwarded.map(|forward| {
+        let port = forward.ifindex.checked_sub(FIRST_PORT);
+        port.map_or(Verdict::Reject, |port| {
+            Verdict::Forward(PortId::from_u32(port))
+        })
+    });
+    match (point, outcome.code()) {
+        (AttachPoint::Xdp, XDP_TX) => Some(Verdict::Reject),
+        (AttachPoint::Xdp, XDP_REDIRECT) | (_, TC_ACT_REDIRECT) => sent,
+        (AttachPoint::Xdp, XDP_DROP) | (_, TC_ACT_SHOT) => Some(Verdict::Drop),
+        _ => None,
+    }
+}
+
+/// The sender's and the receiver's end, where there are ports.
+fn ends(header: &Header) -> Option<(SocketAddr, SocketAddr)> {
+    let (from, to) = match header.transport {
+        Transport::Tcp { from, to, .. } | Transport::Ports { from, to } => (from, to),
+        Transport::Icmp { .. } | Transport::None => return None,
+    };
+    Some((
+        SocketAddr::new(header.from, from),
+        SocketAddr::new(header.to, to),
+    ))
+}

@@ -1,0 +1,176 @@
+//! Filling the maps as a runtime would, for one packet in a world that is known.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{FIRST_PORT, INTERFACE, Run};
+use crate::event::{Event, Header, Parsed, World};
+use crate::interpret::SocketModel;
+use crate::lower::Meters;
+use crate::policy::{ClassId, Family, Per};
+
+impl Run<'_> {
+    /// Fills what the manifest speaks of. An update that a map refuses leaves it empty, and the verdict shows it.
+    pub(super) fn fill(&mut self, event: &Event, world: &dyn World) {
+        let (class, header) = match event {
+            Event::Packet { class, packet, .. } => match packet {
+                Parsed::Ip(header) => (Some(*class), Some(header)),
+                Parsed::NotIp | Parsed::Malformed => (Some(*class), None),
+            },
+            Event::Lookup { class, header } => (Some(*class), Some(header)),
+            Event::Send { header, .. } => (None, Some(header)),
+        };
+        self.interfaces(class);
+        if let Some(header) = header {
+            self.sockets(header, world);
+            self.live_sets(header, world);
+            self.live_maps(header, world);
+            self.rates(header, world);
+        }
+    }
+
+    fn put(&mut self, map: &str, key: &[u8], value: &[u8]) {
+        if let Some(map) = self.maps.named(map) {
+            let _ = self.maps.update(map, key, value, 0);
+        }
+    }
+
+    fn interfaces(&mut self, class: Option<ClassId>) {
+        if let Some(class) = class {
+            let value = class.as_u32() + 1;
+            self.put("interfaces", &INTERFACE.to_ne_bytes(), &value.to_ne_bytes());
+        }
+        for (port, _) in (0u32..).zip(&self.artifact.manifest.ports) {
+            let ifindex = FIRST_PORT + port;
+            self.put("ports", &port.to_ne_bytes(), &ifindex.to_ne_bytes());
+        }
+        // The id of a namespace is its number here; the map holds one more.
+        for (number, _) in (0u32..).zip(&self.artifact.manifest.namespaces) {
+            let id = number + 1;
+            self.put("namespaces", &number.to_ne_bytes(), &id.to_ne_bytes());
+        }
+    }
+
+    /// Puts the named sockets that are there into their slots.
+    fn sockets(&mut self, header: &Header, world: &dyn World) {
+        let Some(map) = self.maps.named("sockets") else {
+            return;
+        };
+        let slots = self.artifact.manifest.sockets.iter();
+        for (named, data) in
+            slots.flat_map(|named| named.slots.iter().map(move |slot| (named, slot)))
+        {
+            let mut sockets = self.policy.sockets.iter();
+            let Some((socket, _)) = sockets.find(|(_, one)| one.name == named.name) else {
+                continue;
+            };
+            let family = Family::of(data.address);
+            if !world.present(socket, family, data.protocol) || family != header.family() {
+                continue;
+            }
+            let number = u64::from(socket.as_u32()) + 1;
+            let address = SocketAddr::new(data.address, data.port);
+            let model = match data.protocol {
+                6 => SocketModel::listener(number, address),
+                _ => SocketModel::udp(number, address),
+            };
+            let _ = self
+                .maps
+                .update_socket(map, &data.index.to_ne_bytes(), model, 0);
+        }
+    }
+
+    /// The ends of the packet that are members, each as a prefix of its whole length.
+    fn live_sets(&mut self, header: &Header, world: &dyn World) {
+        for plan in &self.artifact.manifest.sets {
+            let mut sets = self.policy.sets.iter();
+            let Some((set, _)) = sets.find(|(_, one)| one.name == plan.name) else {
+                continue;
+            };
+            for end in [header.from, header.to] {
+                if world.member(set, end) {
+                    let (family, bits, address) = whole(end);
+                    let mut key = (8 + bits).to_ne_bytes().to_vec();
+                    key.push(family);
+                    key.extend(address);
+                    key.extend([0; 3]);
+                    self.put(&plan.map, &key, &[0xff; 16]);
+                }
+            }
+        }
+    }
+
+    /// The packet's entry, for every port.
+    fn live_maps(&mut self, header: &Header, world: &dyn World) {
+        for (map, live) in &self.policy.live_maps {
+            let mut plans = self.artifact.manifest.maps.iter();
+            let plan = plans.find(|plan| plan.name == live.name);
+            let (Some(plan), Some(socket)) = (plan, world.entry(map, header)) else {
+                continue;
+            };
+            let (family, bits, address) = whole(header.to);
+            let mut key = (64 + bits).to_ne_bytes().to_vec();
+            key.extend(u32::MAX.to_ne_bytes());
+            key.extend([header.protocol, family, 0, 0]);
+            key.extend(address);
+            let mut value = (socket.as_u32() + 1).to_ne_bytes().to_vec();
+            value.extend(bits.to_ne_bytes());
+            self.put(&plan.trie, &key, &value);
+        }
+    }
+
+    /// Empties the buckets of the rates that the packet does not fit in; untouched ones are full.
+    fn rates(&mut self, header: &Header, world: &dyn World) {
+        let meters = Meters::new(self.policy);
+        let metered = self.policy.rules.iter().filter_map(|(id, rule)| {
+            let number = meters.rule(id)?;
+            Some((id, rule.rate?, number))
+        });
+        for (id, rate, number) in metered.collect::<Vec<_>>() {
+            if world.fits(id, header) {
+                continue;
+            }
+            match rate.per {
+                None => self.put("rates", &number.to_ne_bytes(), &NEVER.to_ne_bytes()),
+                Some(per) => {
+                    let end = if per.destination {
+                        header.to
+                    } else {
+                        header.from
+                    };
+                    let key = bucket(number, end, per);
+                    self.put("buckets", &key, &NEVER.to_ne_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// The time at which an emptied bucket would be full again.
+const NEVER: u64 = u64::MAX / 2;
+
+/// The key of the bucket of an address.
+fn bucket(number: u32, address: IpAddr, per: Per) -> Vec<u8> {
+    let (family, _, mut bytes) = whole(address);
+    let kept = u32::from(if address.is_ipv4() { per.v4 } else { per.v6 });
+    for (at, byte) in (0u32..).zip(bytes.iter_mut()) {
+        let mask = u8::MAX.checked_shl(8u32.saturating_sub(kept.saturating_sub(8 * at)));
+        *byte &= mask.unwrap_or(0);
+    }
+    let mut key = number.to_ne_bytes().to_vec();
+    key.extend(u32::from(family).to_ne_bytes());
+    key.extend(bytes);
+    key
+}
+
+/// An address as keys hold it: family, bits, and 16 bytes with zeros behind those of IPv4.
+fn whole(address: IpAddr) -> (u8, u32, [u8; 16]) {
+    match address {
+        IpAddr::V4(v4) => {
+            let mut bytes = [0; 16];
+            let (head, _) = bytes.split_at_mut(4);
+            head.copy_from_slice(&v4.octets());
+            (4, 32, bytes)
+        }
+        IpAddr::V6(v6) => (6, 128, v6.octets()),
+    }
+}

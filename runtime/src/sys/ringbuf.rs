@@ -1,0 +1,25 @@
+//! A ring buffer's records, taken out one by one.
+//!
+//! The kernel maps both counters and the data twice in a row, so that every record is in one piece; aya does that part.
+
+use std::io;
+use std::path::Path;
+
+use aya::maps::{Map, MapData, RingBuf};
+
+/// A reader. A ring has one: what it takes is gone.
+pub(crate) struct Ring(RingBuf<MapData>);
+
+impl Ring {
+    /// Opens a pinned ring.
+    pub(crate) fn open(pin: &Path) -> io::Result<Self> {
+        let data = MapData::from_pin(pin).map_err(io::Error::other)?;
+        let map = Map::from_map_data(data).map_err(io::Error::other)?;
+        RingBuf::try_from(map).map(Self).map_err(io::Error::other)
+    }
+
+    /// The oldest record, if there is one.
+    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
+        self.0.next().map(|record| record.to_vec())
+    }
+}

@@ -1,0 +1,81 @@
+//! What an open socket is.
+
+use std::fs::File;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::os::unix::fs::MetadataExt;
+
+use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, getpeername, getsockname};
+
+/// Gives the network namespace of a socket (`linux/sockios.h`, since Linux 4.10).
+const SIOCGSKNS: libc::c_ulong = 0x894c;
+
+/// A socket of IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct About {
+    /// The IP protocol: 6, 17, or another one such as MPTCP's 262.
+    pub(crate) protocol: i32,
+    /// Where it is bound; port 0 if it is not.
+    pub(crate) local: SocketAddr,
+    /// Whether it is a listener of a protocol with connections.
+    pub(crate) listens: bool,
+    /// Whether it has a peer.
+    pub(crate) connected: bool,
+    /// The inode of its network namespace.
+    pub(crate) namespace: u64,
+}
+
+/// What a descriptor is; `None` if it is a socket of another family.
+pub(crate) fn about(socket: BorrowedFd<'_>) -> io::Result<Option<About>> {
+    let local: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+    let Some(local) = address(&local) else {
+        return Ok(None);
+    };
+    Ok(Some(About {
+        protocol: option(socket, libc::SO_PROTOCOL)?,
+        local,
+        listens: option(socket, libc::SO_ACCEPTCONN)? != 0,
+        connected: getpeername::<SockaddrStorage>(socket.as_raw_fd()).is_ok(),
+        namespace: namespace(socket)?,
+    }))
+}
+
+fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let four = address.as_sockaddr_in().copied();
+    let six = address.as_sockaddr_in6().copied();
+    let four = four.map(|four: SockaddrIn| SocketAddr::new(four.ip().into(), four.port()));
+    four.or_else(|| six.map(|six: SockaddrIn6| SocketAddr::new(six.ip().into(), six.port())))
+}
+
+/// A socket option of the socket level that is a number.
+fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<i32> {
+    let mut value: libc::c_int = 0;
+    let mut length = libc::socklen_t::try_from(mem::size_of::<libc::c_int>()).unwrap_or(0);
+    // SAFETY: the buffer has the length that is passed with it.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(value)
+}
+
+fn namespace(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    // SAFETY: the request takes no argument and gives a new descriptor.
+    let fd = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSKNS as _) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nothing else owns it.
+    let file = unsafe { File::from_raw_fd(fd) };
+    Ok(file.metadata()?.ino())
+}

@@ -1,0 +1,247 @@
+//! Live maps: what a program would find after each change, and over an apply.
+
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use aya::maps::lpm_trie::Key;
+use aya::maps::{Array, LpmTrie, Map, MapData};
+use sockc_compiler::artifact::{AttachPoint, LiveEntryPlan, LiveMapPlan, MapKind};
+use sockc_runtime::{Error, Options, Removed, entry_text, map_add, map_del, map_list};
+
+use crate::policy::*;
+use crate::space::{Space, inside};
+
+const ALL: (u16, u16) = (0, u16::MAX);
+
+fn entry(prefix: &str, ports: (u16, u16), socket: &str) -> LiveEntryPlan {
+    let (address, length) = prefix.split_once('/').unwrap();
+    LiveEntryPlan {
+        prefix: (address.parse().unwrap(), length.parse().unwrap()),
+        ports,
+        protocol: None,
+        socket: socket.to_owned(),
+    }
+}
+
+/// A policy with TCP sockets of these numbers, named by them, and a live map.
+fn tenants(name: &str, sockets: &[u32], max: u32, room: u32) -> Policy {
+    let mut policy = policy(name)
+        .on(&["lo"])
+        .rule(AttachPoint::TcIn, "in", TC_OK)
+        .map("map_0", MapKind::LpmTrie, [28, 8, room, 1])
+        .map("map_0_ports", MapKind::Array, [4, 4, 65536, 0])
+        .with(|manifest| {
+            manifest.maps.push(LiveMapPlan {
+                name: "tenants".to_owned(),
+                trie: "map_0".to_owned(),
+                classes: "map_0_ports".to_owned(),
+                max,
+                start: vec![entry("10.0.0.0/8", ALL, "s1")],
+            });
+        });
+    for number in sockets {
+        policy = policy.socket(*number, 6, &format!("127.0.0.1:{}", 7000 + number));
+    }
+    policy
+}
+
+fn pinned(space: &Space, end: &str) -> MapData {
+    let mut tree = space.tree().into_iter();
+    MapData::from_pin(tree.find(|path| path.ends_with(end)).unwrap()).unwrap()
+}
+
+/// The number of the socket that a program finds for TCP.
+fn found(space: &Space, address: &str, port: u16) -> Option<u32> {
+    let IpAddr::V4(address) = address.parse().unwrap() else {
+        return None;
+    };
+    let ports = Map::Array(pinned(space, "/map/map_0_ports"));
+    let class = Array::<_, u32>::try_from(ports)
+        .unwrap()
+        .get(&port.into(), 0)
+        .unwrap();
+    let trie = Map::LpmTrie(pinned(space, "/map/map_0"));
+    let trie = LpmTrie::<_, [u8; 24], [u32; 2]>::try_from(trie).unwrap();
+    let look = |class: u32| {
+        let mut data = [0; 24];
+        data[..4].copy_from_slice(&class.to_ne_bytes());
+        data[4..6].copy_from_slice(&[6, 4]);
+        data[8..12].copy_from_slice(&address.octets());
+        trie.get(&Key::new(64 + 32, data), 0).ok()
+    };
+    match (look(class), look(u32::MAX)) {
+        (Some([_, one]), Some([other, length])) if length > one => Some(other - 1),
+        (one, other) => one.or(other).map(|[socket, _]| socket - 1),
+    }
+}
+
+fn removed(entry: &LiveEntryPlan, with_socket: bool) -> [Removed; 1] {
+    [Removed {
+        entry: entry.clone(),
+        with_socket,
+    }]
+}
+
+fn listed(options: &Options) -> Vec<String> {
+    let map = map_list(options, "tenants").unwrap();
+    map.entries.iter().map(entry_text).collect()
+}
+
+#[test]
+fn entries_are_found_from_when_they_are_added_until_they_are_removed() {
+    inside(|space| {
+        let options = &space.options;
+        tenants("p", &[1, 2], 10, 100).apply(options).unwrap();
+        assert_eq!(found(space, "10.1.1.1", 80), Some(0), "what it starts with");
+        let (narrow, host) = (
+            entry("10.0.0.0/8", (80, 89), "s2"),
+            entry("10.9.9.9/32", ALL, "s1"),
+        );
+        let both = [narrow.clone(), host];
+        assert_eq!(map_add(options, "tenants", &both).unwrap(), 3);
+        assert_eq!(found(space, "10.1.1.1", 80), Some(1));
+        assert_eq!(found(space, "10.1.1.1", 90), Some(0));
+        assert_eq!(found(space, "10.9.9.9", 80), Some(0), "the longer prefix");
+        assert_eq!(found(space, "11.1.1.1", 80), None);
+        // A range inside the other one, and then without the other one.
+        let inner = entry("10.0.0.0/8", (85, 85), "s1");
+        map_add(options, "tenants", &[inner]).unwrap();
+        assert_eq!(found(space, "10.1.1.1", 85), Some(0));
+        assert_eq!(found(space, "10.1.1.1", 84), Some(1));
+        assert_eq!(
+            map_del(options, "tenants", &removed(&narrow, false)).unwrap(),
+            3
+        );
+        assert_eq!(found(space, "10.1.1.1", 84), Some(0));
+        assert_eq!(
+            listed(options),
+            [
+                "10.0.0.0/8:* -> sock s1",
+                "10.9.9.9:* -> sock s1",
+                "10.0.0.0/8:85 -> sock s1"
+            ]
+        );
+    });
+}
+
+#[test]
+fn a_refused_change_changes_nothing() {
+    inside(|space| {
+        let options = &space.options;
+        // Room for three keys, of which an entry for a range takes one.
+        tenants("p", &[1, 2], 5, 3).apply(options).unwrap();
+        let before = listed(options);
+        let refused = |entries: &[LiveEntryPlan], said: &str| {
+            let error = map_add(options, "tenants", entries)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(said), "{error}");
+            assert_eq!(listed(options), before);
+            assert_eq!(found(space, "10.1.1.1", 80), Some(0));
+            assert_eq!(found(space, "11.1.1.1", 80), None);
+        };
+        let other = |port: u16| entry("11.0.0.0/8", (port, port), "s2");
+        refused(
+            &[entry("11.0.0.0/8", ALL, "s3")],
+            "no socket \"s3\"; did you mean",
+        );
+        refused(&[entry("10.0.0.0/8", ALL, "s2")], "for the same packets");
+        refused(
+            &[other(80), entry("11.0.0.0/8", (80, 80), "s1")],
+            "same packets",
+        );
+        let overlap = [
+            entry("11.0.0.0/8", (80, 90), "s1"),
+            entry("11.0.0.0/8", (85, 95), "s2"),
+        ];
+        refused(&overlap, "neither range is inside");
+        refused(&[1, 2, 3].map(other), "make 4 keys, and it has room for 3");
+        refused(&[1, 2, 3, 4, 5].map(other), "at most 5 entries");
+        let error = map_del(options, "tenants", &removed(&other(80), true))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("is not in the map"), "{error}");
+        let error = map_del(
+            options,
+            "tenants",
+            &removed(&entry("10.0.0.0/8", ALL, "s2"), true),
+        );
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("`10.0.0.0/8:* -> sock s2`"), "{error}");
+        let error = map_list(options, "tenant").unwrap_err().to_string();
+        assert!(error.contains("did you mean \"tenants\"?"), "{error}");
+        // A map that is full to the last key can be changed all the same.
+        map_add(options, "tenants", &[other(80), other(81)]).unwrap();
+        map_del(options, "tenants", &removed(&other(80), true)).unwrap();
+        map_add(options, "tenants", &[other(82)]).unwrap();
+        assert_eq!(found(space, "11.1.1.1", 80), None);
+        assert_eq!(found(space, "11.1.1.1", 81), Some(1));
+        assert_eq!(found(space, "11.1.1.1", 82), Some(1));
+    });
+}
+
+#[test]
+fn entries_come_over_to_the_next_policy_with_its_numbers() {
+    inside(|space| {
+        let options = &space.options;
+        tenants("p", &[1, 2], 10, 100).apply(options).unwrap();
+        map_add(options, "tenants", &[entry("11.0.0.0/8", (80, 80), "s2")]).unwrap();
+        let entries = listed(options);
+        tenants("q", &[2, 3, 1], 10, 50).apply(options).unwrap();
+        assert_eq!(listed(options), entries);
+        assert_eq!(found(space, "11.1.1.1", 80), Some(0));
+        assert_eq!(found(space, "10.1.1.1", 80), Some(2));
+        for (policy, said) in [
+            (tenants("r", &[1], 10, 50), "no socket \"s2\""),
+            (tenants("r", &[1, 2], 1, 50), "at most 1 entries"),
+        ] {
+            let error = policy.apply(options).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+            assert_eq!(listed(options), entries);
+            assert_eq!(found(space, "11.1.1.1", 80), Some(0));
+        }
+    });
+}
+
+#[test]
+fn an_apply_that_fails_leaves_the_entries() {
+    inside(|space| {
+        let options = &space.options;
+        tenants("p", &[1, 2], 10, 100).apply(options).unwrap();
+        let (tree, entries) = (space.tree(), listed(options));
+        let stopping = Options {
+            watch: Some(Arc::new(|step: &str| match step {
+                "switch" => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            })),
+            ..options.clone()
+        };
+        let error = tenants("q", &[2, 1], 10, 50).apply(&stopping).unwrap_err();
+        assert!(matches!(error, Error::Stopped { .. }), "{error}");
+        assert_eq!((space.tree(), listed(options)), (tree, entries));
+        assert_eq!(found(space, "10.1.1.1", 80), Some(0));
+    });
+}
+
+#[test]
+fn ten_thousand_entries_are_put_in_at_once() {
+    inside(|space| {
+        let options = &space.options;
+        tenants("p", &[1, 2], 10_001, 40_000)
+            .apply(options)
+            .unwrap();
+        let many = |number: u32| {
+            let prefix = format!("{}/32", std::net::Ipv4Addr::from_bits(0x0b00_0000 + number));
+            let port = u16::try_from(number).unwrap();
+            entry(&prefix, (port, port + 1), "s2")
+        };
+        let entries: Vec<_> = (0..10_000).map(many).collect();
+        let began = std::time::Instant::now();
+        assert_eq!(map_add(options, "tenants", &entries).unwrap(), 10_001);
+        println!("put in in {} ms", began.elapsed().as_millis());
+        assert_eq!(found(space, "11.0.0.7", 7), Some(1));
+        assert_eq!(found(space, "11.0.0.7", 8), Some(1));
+        assert_eq!(found(space, "11.0.0.7", 9), None);
+    });
+}

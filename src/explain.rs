@@ -1,0 +1,135 @@
+//! `sockc explain`: which rule decides a packet, and why the earlier ones did not.
+//!
+//! The verdict is that of the reference meaning; the emitted programs run in the compiler's interpreter beside it, and a
+//! difference is a bug that is said. With `--pcap` every packet of a recording gets a line, and every rule a sum.
+
+mod capture;
+mod recording;
+mod report;
+
+use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
+use sockc_compiler::explain::{Trace, explain};
+use sockc_compiler::packet::text::{self, Described, DescribedWorld};
+use sockc_compiler::simulate::simulate;
+use sockc_compiler::target::Target;
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::parse_packet;
+use sockc_grammar::source::{SourceMap, Span};
+
+use crate::cli;
+use crate::compile::Compiled;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::trial::frame;
+
+/// Explains a packet in words, or every packet of a recording.
+pub(crate) fn run(arguments: &cli::Explain, output: &mut Output) -> Exit {
+    let target = Target::baseline();
+    let compiled = match Compiled::read(&arguments.file, &target, output) {
+        Ok(compiled) => compiled,
+        Err(exit) => return exit,
+    };
+    match (&arguments.pcap, arguments.packet.is_empty()) {
+        (Some(path), true) => recording::run(&compiled, path, output),
+        (None, false) => one(&compiled, &arguments.packet.join(" "), output),
+        _ => {
+            output.error("explain takes a packet such as `tcp from 8.8.8.8:40000 to 192.0.2.1:22`, or --pcap FILE");
+            Exit::Usage
+        }
+    }
+}
+
+fn one(compiled: &Compiled, packet: &str, output: &mut Output) -> Exit {
+    let mut sources = SourceMap::default();
+    let described = match read(compiled, packet, &mut sources) {
+        Ok(described) => described,
+        Err(diagnostics) => {
+            output.diagnostics(&sources, &diagnostics);
+            return Exit::Usage;
+        }
+    };
+    let bytes = bytes(&described.event);
+    let answer = Answer::of(compiled, &described, &bytes);
+    report::one(compiled, &described, &answer, output);
+    answer.exit(output)
+}
+
+/// A packet of the command line.
+fn read(
+    compiled: &Compiled,
+    packet: &str,
+    sources: &mut SourceMap,
+) -> Result<Described, Vec<Diagnostic>> {
+    let id = sources.add("<packet>", packet);
+    let whole = Span {
+        source: id,
+        start: 0,
+        end: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+    };
+    let tree = parse_packet(sources, id)?;
+    text::read(&tree, &compiled.policy, whole).map_err(|mistake| vec![*mistake])
+}
+
+/// The frame of a packet in words; other events have none.
+fn bytes(event: &Event) -> Vec<u8> {
+    match event {
+        Event::Packet { packet, .. } => frame::bytes(packet),
+        Event::Lookup { .. } | Event::Send { .. } => Vec::new(),
+    }
+}
+
+/// What the rules say, and what the programs do.
+struct Answer {
+    trace: Trace,
+    /// What the programs did instead, if it is something else, or the fault that ended them.
+    differs: Option<String>,
+}
+
+impl Answer {
+    fn of(compiled: &Compiled, described: &Described, frame: &[u8]) -> Self {
+        let policy = &compiled.policy;
+        let world = DescribedWorld::new(policy, described);
+        let trace = explain(policy, &described.event, &world);
+        let artifact = &compiled.built.artifact;
+        let differs = match simulate(policy, artifact, &described.event, frame, &world) {
+            Ok(ran) => (!agree(&trace.decision, ran.verdict, &described.event))
+                .then(|| format!("{:?}", ran.verdict)),
+            Err(fault) => Some(format!("{fault:?}")),
+        };
+        Self { trace, differs }
+    }
+
+    /// How the command ends; a difference is said.
+    fn exit(&self, output: &mut Output) -> Exit {
+        let Some(differs) = &self.differs else {
+            return Exit::Done;
+        };
+        output.error(format!(
+            "this is a bug in sockc: the rules say {:?}, the programs {differs}\n  please report it together with the policy and the packet",
+            self.trace.decision.verdict
+        ));
+        Exit::Bug
+    }
+}
+
+/// Whether programs did what the rules say. What is rejected but cannot be answered is dropped; a shortcut shows as an
+/// allow, and a lookup is made only for what names a port.
+fn agree(decision: &Decision, ran: Verdict, event: &Event) -> bool {
+    let is_send = matches!(event, Event::Send { .. });
+    match (decision.verdict, ran) {
+        (wanted, ran) if wanted == ran => true,
+        (Verdict::Reject, Verdict::Drop) => true,
+        (Verdict::Shortcut(_), Verdict::Allow) => is_send,
+        // The frame of a malformed packet is dropped, whatever else it would get.
+        (Verdict::Drop, Verdict::Reject) => {
+            matches!(
+                event,
+                Event::Packet {
+                    packet: Parsed::Malformed,
+                    ..
+                }
+            )
+        }
+        _ => false,
+    }
+}

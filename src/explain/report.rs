@@ -1,0 +1,179 @@
+//! An explained packet, for a person and as JSON.
+
+use serde::Serialize;
+use sockc_compiler::event::{Decider, Decision, Event, Verdict};
+use sockc_compiler::explain::{Outcome, Step};
+use sockc_compiler::packet::text::{Described, describe_case};
+use sockc_compiler::policy::{Direction, Place, Policy};
+
+use super::Answer;
+use crate::compile::Compiled;
+use crate::output::Output;
+use crate::trial::words;
+
+/// The JSON of one packet.
+#[derive(Serialize)]
+pub(super) struct Report<'a> {
+    pub(super) format: &'static str,
+    /// The packet in words.
+    pub(super) packet: String,
+    #[serde(flatten)]
+    pub(super) verdict: Said<'a>,
+    pub(super) steps: Vec<Row<'a>>,
+}
+
+/// The verdict in JSON.
+#[derive(Serialize)]
+pub(super) struct Said<'a> {
+    /// `drop`, `allow`, `reject`, `redirect` or `shortcut`.
+    verdict: &'static str,
+    /// The socket of a redirect.
+    socket: Option<&'a str>,
+    /// The interface of a redirect.
+    interface: Option<&'a str>,
+    /// The label of the rule that decides.
+    rule: Option<&'a str>,
+    /// The file and line of what decides; 0 where no statement does.
+    file: &'a str,
+    line: u32,
+    /// Whether the default decides, or its absence.
+    default: bool,
+    /// The packet mark that is set.
+    mark: Option<u32>,
+}
+
+/// What one rule says, in JSON.
+#[derive(Serialize)]
+pub(super) struct Row<'a> {
+    rule: Option<&'a str>,
+    text: &'a str,
+    line: u32,
+    outcome: &'static str,
+    reason: Option<&'a str>,
+}
+
+/// Shows what was found out about one packet.
+pub(super) fn one(
+    compiled: &Compiled,
+    described: &Described,
+    answer: &Answer,
+    output: &mut Output,
+) {
+    let policy = &compiled.policy;
+    let packet = packet(policy, described);
+    let decision = &answer.trace.decision;
+    if output.is_json() {
+        let steps = answer.trace.steps.iter();
+        output.value(&Report {
+            format: "sockc.explain/1",
+            packet,
+            verdict: said(policy, &described.event, decision),
+            steps: steps.map(|step| row(policy, step)).collect(),
+        });
+        return;
+    }
+    output.line(packet);
+    for step in &answer.trace.steps {
+        let rule = &policy.rules[step.rule];
+        let text = match &step.outcome {
+            Outcome::Decides => "decides".to_owned(),
+            Outcome::Counts => "matches and counts; the list goes on".to_owned(),
+            Outcome::No(reason) => format!("no: {reason}"),
+        };
+        output.line(format_args!("  {} {}", at(&rule.place), rule.place.text));
+        output.line(format_args!("      {text}"));
+    }
+    output.line(format_args!(
+        "=> {}, by {}",
+        words::verdict(policy, decision.verdict),
+        decider(policy, &described.event, decision.decider)
+    ));
+}
+
+/// The packet in words.
+pub(super) fn packet(policy: &Policy, described: &Described) -> String {
+    describe_case(policy, described).unwrap_or_else(|| "a frame that is not IP".into())
+}
+
+/// What decides, in words.
+pub(super) fn decider(policy: &Policy, event: &Event, decider: Decider) -> String {
+    match (decider, statement(policy, event, decider)) {
+        (Decider::Malformed, Some(place)) => {
+            format!("{} {}: the packet is malformed", at(place), place.text)
+        }
+        (_, Some(place)) => format!("{} {}", at(place), place.text),
+        (Decider::NotIp, None) => "no rule: frames that are not IP always pass".into(),
+        (Decider::Malformed, None) => "no rule: malformed, and there is no default".into(),
+        (_, None) => "no rule: nothing matches, and there is no default".into(),
+    }
+}
+
+fn at(place: &Place) -> String {
+    format!("{}:{}", place.file, place.line)
+}
+
+/// The statement that decides.
+pub(super) fn statement<'a>(
+    policy: &'a Policy,
+    event: &Event,
+    decider: Decider,
+) -> Option<&'a Place> {
+    match decider {
+        Decider::Rule(rule) => Some(&policy.rules[rule].place),
+        Decider::Default | Decider::Malformed => {
+            policy.default_of(direction(event)).map(|line| &line.place)
+        }
+        Decider::NotIp | Decider::Unmatched => None,
+    }
+}
+
+fn direction(event: &Event) -> Direction {
+    match event {
+        Event::Packet { direction, .. } => *direction,
+        Event::Lookup { .. } => Direction::In,
+        Event::Send { .. } => Direction::Send,
+    }
+}
+
+/// The verdict in JSON.
+pub(super) fn said<'a>(policy: &'a Policy, event: &Event, decision: &Decision) -> Said<'a> {
+    let (verdict, socket, interface) = match decision.verdict {
+        Verdict::Allow => ("allow", None, None),
+        Verdict::Drop => ("drop", None, None),
+        Verdict::Reject => ("reject", None, None),
+        Verdict::Redirect(socket) => ("redirect", Some(&*policy.sockets[socket].name), None),
+        Verdict::Forward(port) => ("redirect", None, Some(&*policy.ports[port])),
+        Verdict::Shortcut(_) => ("shortcut", None, None),
+    };
+    let place = statement(policy, event, decision.decider);
+    let rule = match decision.decider {
+        Decider::Rule(rule) => policy.rules[rule].label.as_deref(),
+        _ => None,
+    };
+    Said {
+        verdict,
+        socket,
+        interface,
+        rule,
+        file: place.map_or("", |place| &place.file),
+        line: place.map_or(0, |place| place.line),
+        default: !matches!(decision.decider, Decider::Rule(_)),
+        mark: decision.mark,
+    }
+}
+
+fn row<'a>(policy: &'a Policy, step: &'a Step) -> Row<'a> {
+    let rule = &policy.rules[step.rule];
+    let (outcome, reason) = match &step.outcome {
+        Outcome::Decides => ("decides", None),
+        Outcome::Counts => ("counts", None),
+        Outcome::No(reason) => ("no", Some(&**reason)),
+    };
+    Row {
+        rule: rule.label.as_deref(),
+        text: &rule.place.text,
+        line: rule.place.line,
+        outcome,
+        reason,
+    }
+}

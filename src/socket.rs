@@ -1,0 +1,202 @@
+//! `sockc socket`: which sockets stand behind the names of the policy in force, and handing some over.
+
+use std::env;
+
+use serde::Serialize;
+use sockc_compiler::artifact::{SlotOrigin, SocketSlots};
+use sockc_runtime::{Handover, SlotKind, SlotState};
+
+use crate::apply::fill;
+use crate::cli::{Place, SocketRegister, SocketUnregister, SocketVerb};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::place::{options, refused};
+
+/// The first descriptor that systemd hands over (`sd_listen_fds(3)`).
+const FIRST: i32 = 3;
+
+/// The JSON of changes.
+#[derive(Serialize)]
+struct Changed<'a> {
+    format: &'static str,
+    socket: &'a str,
+    /// The slots that were filled or emptied: `tcp4`, `tcp6`, `udp4`, `udp6`.
+    slots: Vec<&'static str>,
+}
+
+/// The JSON of `list`.
+#[derive(Serialize)]
+struct List<'a> {
+    format: &'static str,
+    sockets: Vec<Row<'a>>,
+}
+
+/// A slot in JSON.
+#[derive(Serialize)]
+struct Row<'a> {
+    socket: &'a str,
+    origin: String,
+    slot: &'static str,
+    state: String,
+}
+
+/// Runs it.
+pub(crate) fn run(verb: &SocketVerb, output: &mut Output) -> Exit {
+    let done = match verb {
+        SocketVerb::Register(arguments) => register(arguments, output),
+        SocketVerb::Unregister(arguments) => unregister(arguments, output),
+        SocketVerb::List(place) => list(place, output),
+    };
+    done.err().unwrap_or(Exit::Done)
+}
+
+fn register(arguments: &SocketRegister, output: &mut Output) -> Result<(), Exit> {
+    let sockets = match (arguments.pid, arguments.fd) {
+        (Some(pid), Some(fd)) => vec![Handover::Process { pid, fd }],
+        _ => handed_over().map_err(|mistake| {
+            output.error(mistake);
+            Exit::Usage
+        })?,
+    };
+    let name = &arguments.socket;
+    let slots = sockc_runtime::socket_register(&options(&arguments.place), name, &sockets)
+        .map_err(|error| refused(&error, output))?;
+    changed(name, &slots, "now holds", output);
+    Ok(())
+}
+
+/// The descriptors that systemd, or whoever speaks its protocol, handed to this command.
+fn handed_over() -> Result<Vec<Handover>, String> {
+    let variable = |name: &str| env::var(name).ok();
+    let count = count(
+        variable("LISTEN_FDS").as_deref(),
+        variable("LISTEN_PID").as_deref(),
+        std::process::id(),
+    )?;
+    Ok((FIRST..).take(count).map(Handover::Own).collect())
+}
+
+fn count(descriptors: Option<&str>, process: Option<&str>, own: u32) -> Result<usize, String> {
+    let descriptors = descriptors.ok_or(
+        "no sockets were handed over: LISTEN_FDS is not set; start the command by systemd or systemd-socket-activate, or name a socket by --pid and --fd",
+    )?;
+    if process.is_some_and(|process| process.parse() != Ok(own)) {
+        return Err("LISTEN_PID names another process, so the sockets are not for this command; start it by `exec`".into());
+    }
+    match descriptors.parse() {
+        Ok(0) | Err(_) => Err(format!(
+            "LISTEN_FDS is `{descriptors}`; it must be the number of sockets, at least 1"
+        )),
+        Ok(count) => Ok(count),
+    }
+}
+
+fn unregister(arguments: &SocketUnregister, output: &mut Output) -> Result<(), Exit> {
+    let name = &arguments.socket;
+    let place = options(&arguments.place);
+    let slots = sockc_runtime::socket_unregister(&place, name, &arguments.slots)
+        .map_err(|error| refused(&error, output))?;
+    changed(name, &slots, "no longer holds", output);
+    Ok(())
+}
+
+fn changed(name: &str, slots: &[SlotKind], what: &str, output: &mut Output) {
+    let slots: Vec<&str> = slots.iter().map(|slot| slot.name()).collect();
+    if output.is_json() {
+        output.value(&Changed {
+            format: "sockc.socket/1",
+            socket: name,
+            slots,
+        });
+    } else if slots.is_empty() {
+        output.line(format!("socket \"{name}\": nothing was registered"));
+    } else {
+        output.line(format!("socket \"{name}\" {what} {}", slots.join(", ")));
+    }
+}
+
+fn list(place: &Place, output: &mut Output) -> Result<(), Exit> {
+    let sockets =
+        sockc_runtime::socket_list(&options(place)).map_err(|error| refused(&error, output))?;
+    let rows: Vec<Row<'_>> = sockets
+        .iter()
+        .flat_map(|(socket, states)| states.iter().map(|state| row(socket, state)))
+        .collect();
+    if output.is_json() {
+        output.value(&List {
+            format: "sockc.socket-list/1",
+            sockets: rows,
+        });
+        return Ok(());
+    }
+    if rows.is_empty() {
+        output.line("the policy in force has no named sockets");
+    }
+    let cells = rows.into_iter().map(|row| {
+        vec![
+            row.socket.to_owned(),
+            row.origin,
+            row.slot.to_owned(),
+            row.state,
+        ]
+    });
+    output.table(&cells.collect::<Vec<_>>());
+    Ok(())
+}
+
+fn row<'a>(socket: &'a SocketSlots, state: &SlotState) -> Row<'a> {
+    Row {
+        socket: &socket.name,
+        origin: origin(socket, state),
+        slot: SlotKind::of(&state.slot).name(),
+        state: fill(state),
+    }
+}
+
+fn origin(socket: &SocketSlots, state: &SlotState) -> String {
+    let address = std::net::SocketAddr::new(state.slot.address, state.slot.port);
+    match &socket.origin {
+        SlotOrigin::Listen => format!("listen {address}"),
+        SlotOrigin::Process(file) => format!("process {file} listen {address}"),
+        SlotOrigin::Registered => "registered".into(),
+        SlotOrigin::Systemd(unit, None) => format!("systemd {unit}"),
+        SlotOrigin::Systemd(unit, Some(name)) => format!("systemd {unit} name {name}"),
+    }
+}
+
+/// Reads the name of a slot.
+pub(crate) fn slot_kind(text: &str) -> Result<SlotKind, String> {
+    let found = SlotKind::ALL.into_iter().find(|kind| kind.name() == text);
+    found.ok_or_else(|| "write tcp4, tcp6, udp4 or udp6".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_of_systemd_is_read() {
+        assert_eq!(count(Some("2"), Some("7"), 7), Ok(2));
+        assert_eq!(count(Some("1"), None, 7), Ok(1));
+        for (descriptors, process) in [
+            (None, None),
+            (Some("0"), Some("7")),
+            (Some("x"), Some("7")),
+            (Some("1"), Some("8")),
+            (Some("1"), Some("")),
+        ] {
+            assert!(
+                count(descriptors, process, 7).is_err(),
+                "{descriptors:?} {process:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn slots_are_named() {
+        for kind in SlotKind::ALL {
+            assert_eq!(slot_kind(kind.name()), Ok(kind));
+        }
+        assert!(slot_kind("tcp").is_err());
+    }
+}
