@@ -93,6 +93,7 @@ fn cases(policy: &Policy, artifact: &Artifact) -> Vec<Case> {
         if !programs.is_empty() {
             let frames = frames(policy, &mut rng, COUNT)
                 .into_iter()
+                .map(|(_, frame)| frame)
                 .filter(|frame| whole_ip_header(frame));
             cases.extend(frames.map(|frame| packet(policy, direction, &programs, frame)));
         }
