@@ -7,6 +7,8 @@
 //! here: how the line was written.
 
 mod region;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use sockc_grammar::diagnostic::{Code, Diagnostic};

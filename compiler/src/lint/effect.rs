@@ -40,15 +40,18 @@ pub(super) fn check(
     }
     let default = default_action(list.policy, list.direction);
     let mut left = BUDGET;
-    let rules = list.rules.clone();
+    // What is never reached takes nothing, and may be left out as well.
+    let reached = list.rules.iter().filter(|(id, _)| !unreachable.contains(id));
+    let rules: Vec<_> = reached.copied().collect();
     for (at, &(id, rule)) in rules.iter().enumerate() {
-        if !is_plain(rule) || unreachable.contains(&id) || list.in_lookups(id, rule) {
+        if !is_plain(rule) || list.in_lookups(id, rule) {
             continue;
         }
         let behind = Behind {
             own: [(id, rule)],
             rules: &rules[at + 1..],
             default,
+            unreachable,
         };
         if let Some(same) = behind.same(list, &mut left) {
             found.push(report(list.policy, rule, same));
@@ -85,6 +88,7 @@ struct Behind<'a> {
     own: [(RuleId, &'a Rule); 1],
     rules: &'a [(RuleId, &'a Rule)],
     default: Option<Action>,
+    unreachable: &'a BTreeSet<RuleId>,
 }
 
 impl Behind<'_> {
@@ -137,7 +141,9 @@ impl Behind<'_> {
                 return false;
             };
             let (id, _) = self.own[0];
-            let behind = list.deciders(&sample, None).filter(|other| *other > id);
+            let behind = list
+                .deciders(&sample, None)
+                .filter(|other| *other > id && !self.unreachable.contains(other));
             match behind.min() {
                 Some(first) => !self.agrees(&list.policy.rules[first]),
                 None => true,
