@@ -43,13 +43,13 @@ allow tcp to any:22 up to 5 connections/second per source
 #[test]
 fn lines_that_hold_say_nothing() {
     let lines = "expect allow tcp from 198.51.100.7:40000 to 192.0.2.80:443 with socket listening, @banned { 9.9.9.9 }
-expect drop tcp from any to any:23
+expect drop tcp from any to 192.0.2.0/24:23
 expect drop udp from @bogons to any on zone wan
 expect drop udp from any to any
 expect drop tcp from 8.8.8.8:1000 to any with @banned { 8.8.8.8 }
 expect redirect to sock proxy tcp from 192.0.2.9:5000 to 3.3.3.3:65535 on zone wan with @banned { 9.9.9.9 }
 expect drop tcp from 192.0.2.9:5000 to 3.3.3.3:80 with sock proxy absent, no socket
-expect drop tcp from any to any:22 with rate exceeded, tcp flags syn no ack
+expect drop tcp from any to 192.0.2.1:22 with rate exceeded, tcp flags syn no ack
 expect drop with malformed
 ";
     assert_eq!(wrong(&format!("{EDGE}{lines}")), []);
@@ -59,9 +59,16 @@ expect drop with malformed
 fn a_broken_line_shows_a_packet_and_who_decides() {
     for (line, wanted) in [
         ("expect allow tcp from any to any:23", "gets `drop`"),
-        ("expect drop tcp from 8.8.8.8:1 to any:22", "gets `allow`"),
         (
-            "expect allow tcp from 8.8.8.8:1 to any:22 with tcp flags syn no ack",
+            "expect drop tcp from 8.8.8.8:1 to 192.0.2.1:22",
+            "gets `allow`",
+        ),
+        (
+            "expect drop tcp from 8.8.8.8:1 to any:22",
+            "gets `redirect to sock proxy`",
+        ),
+        (
+            "expect allow tcp from 8.8.8.8:1 to 192.0.2.1:22 with @banned { 9.9.9.9 }",
             "rate exceeded",
         ),
         (
