@@ -2,7 +2,7 @@
 //!
 //! `#~ E0203` says that this line has this diagnostic, `#~^ E0203` that the line above has it (`^^`: two above).
 
-use sockc_compiler::{expect, lint, pipeline, place, resolve};
+use sockc_compiler::{expect, pipeline, place, resolve};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::render::render;
 
@@ -25,7 +25,6 @@ pub(crate) fn codes() -> impl Iterator<Item = Code> {
         resolve::codes::CODES,
         place::codes::CODES,
         expect::CODES,
-        lint::CODES,
         pipeline::CODES,
     ]
     .into_iter()
