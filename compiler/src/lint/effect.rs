@@ -41,7 +41,10 @@ pub(super) fn check(
     let default = default_action(list.policy, list.direction);
     let mut left = BUDGET;
     // What is never reached takes nothing, and may be left out as well.
-    let reached = list.rules.iter().filter(|(id, _)| !unreachable.contains(id));
+    let reached = list
+        .rules
+        .iter()
+        .filter(|(id, _)| !unreachable.contains(id));
     let rules: Vec<_> = reached.copied().collect();
     for (at, &(id, rule)) in rules.iter().enumerate() {
         if !is_plain(rule) || list.in_lookups(id, rule) {
