@@ -26,6 +26,7 @@ use crate::apply::target;
 use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
+use crate::lints::Lints;
 use crate::output::Output;
 
 use choose::Case;
@@ -39,7 +40,8 @@ pub(crate) fn run(arguments: &cli::Try, output: &mut Output) -> Exit {
 }
 
 fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
-    let compiled = Compiled::read(&arguments.file, &target(), output)?;
+    let lints = Lints::new(&arguments.lints, output)?;
+    let compiled = Compiled::read(&arguments.file, &target(), &lints, output)?;
     let cases = cases::cases(&compiled.policy, &arguments.packets, output)?;
     let missing = lab::missing_rights();
     let (seen, counters) = if missing.is_empty() {

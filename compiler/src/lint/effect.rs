@@ -40,14 +40,9 @@ pub(super) fn check(
     }
     let default = default_action(list.policy, list.direction);
     let mut left = BUDGET;
-    // What is never reached takes nothing, and may be left out as well.
-    let reached = list
-        .rules
-        .iter()
-        .filter(|(id, _)| !unreachable.contains(id));
-    let rules: Vec<_> = reached.copied().collect();
+    let rules = list.rules.clone();
     for (at, &(id, rule)) in rules.iter().enumerate() {
-        if !is_plain(rule) || list.in_lookups(id, rule) {
+        if !is_plain(rule) || unreachable.contains(&id) || list.in_lookups(id, rule) {
             continue;
         }
         let behind = Behind {
@@ -105,7 +100,7 @@ impl Behind<'_> {
         let mut undecided = Vec::new();
         for &(id, other) in self.rules {
             *left = left.checked_sub(1)?;
-            if disjoint(list.policy, &rule.matches, &other.matches) {
+            if self.idle(id, other) || disjoint(list.policy, &rule.matches, &other.matches) {
                 continue;
             }
             if !self.agrees(other) {
@@ -132,6 +127,11 @@ impl Behind<'_> {
         }
     }
 
+    /// Whether a rule behind this one does the same and is never reached: it is not what takes this one's place.
+    fn idle(&self, id: RuleId, other: &Rule) -> bool {
+        self.unreachable.contains(&id) && self.agrees(other)
+    }
+
     /// Whether the rule matches some packet, as far as corners show.
     fn matches_some(&self, list: &List<'_>) -> bool {
         (0..CORNERS).any(|variant| Sample::of(list.policy, &self.own, variant).is_some())
@@ -146,7 +146,7 @@ impl Behind<'_> {
             let (id, _) = self.own[0];
             let behind = list
                 .deciders(&sample, None)
-                .filter(|other| *other > id && !self.unreachable.contains(other));
+                .filter(|other| *other > id && !self.idle(*other, &list.policy.rules[*other]));
             match behind.min() {
                 Some(first) => !self.agrees(&list.policy.rules[first]),
                 None => true,

@@ -60,7 +60,7 @@ fn rules_cover_another_together() {
     let text = "default in drop\n\
         include <essentials>\n\
         allow tcp from 10.0.0.0/9\n\
-        drop tcp from 10.128.0.0/9 to port 0-1023\n\
+        mid: drop tcp from 10.128.0.0/9 to port 0-1023\n\
         allow tcp from 10.128.0.0/9 to port 1024-65535\n\
         allow udp to any:53\n\
         whole: drop tcp from 10.0.0.0/8 to any:*\n\
