@@ -26,6 +26,18 @@ struct Report<'a> {
     sockets: Vec<Slot<'a>>,
     escaped: Vec<Escaped<'a>>,
     notes: &'a [String],
+    netns: Vec<Inner<'a>>,
+}
+
+/// The policy of a `for netns` block in JSON.
+#[derive(Serialize)]
+struct Inner<'a> {
+    netns: &'a str,
+    generation: u32,
+    interfaces: Vec<Attached<'a>>,
+    sockets: Vec<Slot<'a>>,
+    escaped: Vec<Escaped<'a>>,
+    notes: &'a [String],
 }
 
 /// A hook on an interface in JSON.
@@ -101,6 +113,9 @@ pub(crate) fn target() -> Target {
     if features.atomics {
         target = target.with_atomics();
     }
+    if features.lookup_interface {
+        target = target.with_lookup_interface();
+    }
     target
 }
 
@@ -113,6 +128,18 @@ fn report(manifest: &Manifest, applied: &Applied, output: &mut Output) {
         "policy \"{}\" is in force, generation {}",
         manifest.policy, applied.generation
     ));
+    details(applied, output);
+    for (netns, inner) in &applied.netns {
+        output.line(format!(
+            "in the network namespace \"{netns}\", generation {}",
+            inner.generation
+        ));
+        details(inner, output);
+    }
+}
+
+/// Hooks, slots and notes of one policy.
+fn details(applied: &Applied, output: &mut Output) {
     let mut table = Vec::new();
     for hook in &applied.interfaces {
         let means = means(hook.means).to_owned();
@@ -135,30 +162,45 @@ fn report(manifest: &Manifest, applied: &Applied, output: &mut Output) {
 }
 
 fn in_json<'a>(manifest: &'a Manifest, applied: &'a Applied) -> Report<'a> {
+    let inner = applied.netns.iter().map(|(netns, inner)| Inner {
+        netns,
+        generation: inner.generation,
+        interfaces: attached(inner),
+        sockets: slots(&inner.sockets),
+        escaped: escaped(inner),
+        notes: &inner.notes,
+    });
     Report {
         format: "sockc.apply/1",
         policy: &manifest.policy,
         generation: applied.generation,
-        interfaces: applied
-            .interfaces
-            .iter()
-            .map(|hook| Attached {
-                interface: &hook.interface,
-                hook: &hook.hook,
-                means: means(hook.means),
-            })
-            .collect(),
+        interfaces: attached(applied),
         sockets: slots(&applied.sockets),
-        escaped: applied
-            .escaped
-            .iter()
-            .map(|(group, connections)| Escaped {
-                group,
-                connections: *connections,
-            })
-            .collect(),
+        escaped: escaped(applied),
         notes: &applied.notes,
+        netns: inner.collect(),
     }
+}
+
+fn attached(applied: &Applied) -> Vec<Attached<'_>> {
+    let hooks = applied.interfaces.iter();
+    hooks
+        .map(|hook| Attached {
+            interface: &hook.interface,
+            hook: &hook.hook,
+            means: means(hook.means),
+        })
+        .collect()
+}
+
+fn escaped(applied: &Applied) -> Vec<Escaped<'_>> {
+    let groups = applied.escaped.iter();
+    groups
+        .map(|(group, connections)| Escaped {
+            group,
+            connections: *connections,
+        })
+        .collect()
 }
 
 /// A line for each slot of a named socket.

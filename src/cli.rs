@@ -286,7 +286,7 @@ pub(crate) struct MapChange {
     /// The live map
     #[arg(value_name = "NAME")]
     pub(crate) map: String,
-    /// Entries as a policy writes them, such as 'tcp 198.51.100.7:* -> sock proxy'
+    /// Entries as a policy writes them, such as 'tcp 198.51.100.7:* -> sock proxy'; `del` needs no `-> sock`
     #[arg(required = true, value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
     #[command(flatten)]

@@ -22,6 +22,8 @@ pub(crate) struct Row<'a> {
     rule: &'a str,
     file: &'a str,
     line: u32,
+    /// The namespace of the `for netns` block; null for the policy itself.
+    netns: Option<&'a str>,
     direction: &'a str,
     verdict: &'a str,
     kind: &'static str,
@@ -75,6 +77,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
                 .unwrap_or(&value.counter.text),
             file: &value.counter.file,
             line: value.counter.line,
+            netns: value.netns.as_deref(),
             direction: &value.counter.direction,
             verdict: &value.counter.verdict,
             kind: match value.counter.kind {
@@ -89,12 +92,16 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
         .collect()
 }
 
-/// The statement with its place, if it has one.
+/// The statement with its place, if it has one, and the namespace of its block.
 fn name(value: &CounterValue) -> String {
     let counter = &value.counter;
-    if counter.line == 0 {
+    let name = if counter.line == 0 {
         counter.text.clone()
     } else {
         format!("{}:{} {}", counter.file, counter.line, counter.text)
+    };
+    match &value.netns {
+        Some(netns) => format!("{name} (in netns \"{netns}\")"),
+        None => name,
     }
 }

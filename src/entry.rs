@@ -11,7 +11,7 @@ use sockc_grammar::ast::{
     Address, Endpoint, MapDecl, MapEntry, PortItem, Ports, Protocol, Statement,
 };
 use sockc_grammar::source::SourceMap;
-use sockc_runtime::Prefix;
+use sockc_runtime::{Prefix, Removed};
 
 use crate::element::host_bits;
 use crate::exit::Exit;
@@ -51,6 +51,18 @@ pub(crate) fn entries(text: &str, output: &mut Output) -> Result<Vec<LiveEntryPl
         entries.extend(read);
     }
     Ok(entries)
+}
+
+/// Reads the entries of one argument that are to be removed; their sockets may be left out.
+pub(crate) fn removed(text: &str, output: &mut Output) -> Result<Vec<Removed>, Exit> {
+    let with_socket = text.contains("->");
+    let read = if with_socket {
+        entries(text, output)?
+    } else {
+        entries(&format!("{text} -> sock any-socket"), output)?
+    };
+    let removed = read.into_iter().map(|entry| Removed { entry, with_socket });
+    Ok(removed.collect())
 }
 
 fn plans(entry: &MapEntry) -> Result<Vec<LiveEntryPlan>, String> {

@@ -1,11 +1,10 @@
 //! `sockc map`: what is in a live map of the policy in force, and changes to it.
 
 use serde::Serialize;
-use sockc_compiler::artifact::LiveEntryPlan;
-use sockc_runtime::{Error, Options, entry_text};
+use sockc_runtime::{Error, entry_text};
 
 use crate::cli::{MapChange, MapList, MapVerb};
-use crate::entry::entries;
+use crate::entry::{entries, removed};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::place::{options, refused};
@@ -29,35 +28,44 @@ struct List<'a> {
     entries: Vec<String>,
 }
 
-/// A change to the entries of a map.
-type Change = fn(&Options, &str, &[LiveEntryPlan]) -> Result<usize, Error>;
-
 /// Runs it.
 pub(crate) fn run(verb: &MapVerb, output: &mut Output) -> Exit {
     let done = match verb {
-        MapVerb::Add(add) => changed(add, sockc_runtime::map_add, output),
-        MapVerb::Del(del) => changed(del, sockc_runtime::map_del, output),
-        MapVerb::List(list) => show(list, output),
+        MapVerb::Add(arguments) => add(arguments, output),
+        MapVerb::Del(arguments) => del(arguments, output),
+        MapVerb::List(arguments) => show(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)
 }
 
-fn changed(arguments: &MapChange, change: Change, output: &mut Output) -> Result<(), Exit> {
+fn add(arguments: &MapChange, output: &mut Output) -> Result<(), Exit> {
     let mut all = Vec::new();
     for text in &arguments.entries {
         all.extend(entries(text, output)?);
     }
-    let map = &arguments.map;
-    let count =
-        change(&options(&arguments.place), map, &all).map_err(|error| refused(&error, output))?;
+    let done = sockc_runtime::map_add(&options(&arguments.place), &arguments.map, &all);
+    changed(&arguments.map, done, output)
+}
+
+fn del(arguments: &MapChange, output: &mut Output) -> Result<(), Exit> {
+    let mut all = Vec::new();
+    for text in &arguments.entries {
+        all.extend(removed(text, output)?);
+    }
+    let done = sockc_runtime::map_del(&options(&arguments.place), &arguments.map, &all);
+    changed(&arguments.map, done, output)
+}
+
+fn changed(map: &str, done: Result<usize, Error>, output: &mut Output) -> Result<(), Exit> {
+    let entries = done.map_err(|error| refused(&error, output))?;
     if output.is_json() {
         output.value(&Changed {
             format: "sockc.map/1",
             map,
-            entries: count,
+            entries,
         });
     } else {
-        output.line(format!("live map \"{map}\": {count} entries"));
+        output.line(format!("live map \"{map}\": {entries} entries"));
     }
     Ok(())
 }

@@ -18,6 +18,14 @@ struct Report<'a> {
     hooks: Vec<HookRow<'a>>,
     sockets: Vec<Slot<'a>>,
     leftovers: &'a [String],
+    netns: Vec<Inner<'a>>,
+}
+
+/// The policy of a `for netns` block in JSON; `status` is null where nothing is in force.
+#[derive(Serialize)]
+struct Inner<'a> {
+    netns: &'a str,
+    status: Option<Report<'a>>,
 }
 
 /// A hook in JSON.
@@ -49,17 +57,32 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
     if !output.is_json() {
         show(&status, output);
     }
+    let whole = tell_losses(&status, output);
+    if whole { Exit::Done } else { Exit::Changed }
+}
+
+/// Says what of ours is gone; `true` if nothing is.
+fn tell_losses(status: &Status, output: &mut Output) -> bool {
+    let mut whole = true;
     for lost in status.hooks.iter().filter(|hook| is_lost(hook)) {
+        whole = false;
         output.error(format!(
             "the {} hook {} is not what sockc left; `sockc apply` puts it back",
             lost.hook, lost.target
         ));
     }
-    if status.hooks.iter().any(is_lost) {
-        Exit::Changed
-    } else {
-        Exit::Done
+    for (netns, inner) in &status.netns {
+        whole &= match inner {
+            Some(inner) => tell_losses(inner, output),
+            None => {
+                output.error(format!(
+                    "the policy of the network namespace \"{netns}\" is gone; `sockc apply` puts it back"
+                ));
+                false
+            }
+        };
     }
+    whole
 }
 
 /// Whether somebody took our program away, or what it hung on is gone.
@@ -100,6 +123,19 @@ fn show(status: &Status, output: &mut Output) {
     for left in &status.leftovers {
         output.note(format!("removed what an earlier command left: {left}"));
     }
+    for (netns, inner) in &status.netns {
+        if let Some(inner) = inner {
+            output.line(format!("in the network namespace \"{netns}\":"));
+            show(inner, output);
+        }
+    }
+}
+
+fn inner_in_json((netns, status): &(String, Option<Status>)) -> Inner<'_> {
+    Inner {
+        netns,
+        status: status.as_ref().map(|status| in_json(Some(status))),
+    }
 }
 
 fn in_json(status: Option<&Status>) -> Report<'_> {
@@ -123,5 +159,10 @@ fn in_json(status: Option<&Status>) -> Report<'_> {
             .map(|status| apply::slots(&status.sockets))
             .unwrap_or_default(),
         leftovers: status.map_or(&[], |status| &status.leftovers),
+        netns: status
+            .map_or(&[][..], |status| &status.netns)
+            .iter()
+            .map(inner_in_json)
+            .collect(),
     }
 }

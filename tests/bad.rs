@@ -2,7 +2,7 @@
 //!
 //! `#~ E0203` says that this line has this diagnostic, `#~^ E0203` that the line above has it (`^^`: two above).
 
-use sockc_compiler::{pipeline, place, resolve};
+use sockc_compiler::{expect, lint, pipeline, place, resolve};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::render::render;
 
@@ -24,6 +24,8 @@ pub(crate) fn codes() -> impl Iterator<Item = Code> {
         sockc_grammar::codes::CODES,
         resolve::codes::CODES,
         place::codes::CODES,
+        expect::CODES,
+        lint::CODES,
         pipeline::CODES,
     ]
     .into_iter()

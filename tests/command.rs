@@ -232,3 +232,49 @@ fn no_input_is_a_bug() {
         }
     }
 }
+
+#[test]
+fn files_are_found_beside_the_policy_and_for_standard_input_in_the_current_folder() {
+    let folder = Folder::new("includes");
+    fs::create_dir_all(folder.0.join("site")).unwrap();
+    folder.write(
+        "site/common.sk",
+        "set office = file \"office.txt\" max 10\n",
+    );
+    folder.write(
+        "site/office.txt",
+        "10.20.0.0/16 # all of it\r\n2001:db8:20::/48\r\n",
+    );
+    folder.write(
+        "site/edge.sk",
+        "include \"common.sk\"\ndefault in drop\nallow from @office\n",
+    );
+    let output = folder.sockc(&["check", "site/edge.sk"], b"");
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+    let text = b"include \"site/common.sk\"\ndefault in drop\nallow from @office\n";
+    let output = folder.sockc(&["check", "-"], text);
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+    folder.write("site/office.txt", "10.20.0.1/16\n");
+    let output = folder.sockc(&["check", "site/edge.sk"], b"");
+    assert_eq!(code(&output), 1);
+    assert!(
+        stderr(&output).contains("--> site/office.txt:1:1"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn the_essentials_are_a_policy_as_they_are_printed() {
+    let folder = Folder::new("essentials");
+    let output = folder.sockc(&["show", "essentials"], b"");
+    assert_eq!(code(&output), 0);
+    let text = stdout(&output);
+    let policy = format!("default in drop\n{text}");
+    let output = folder.sockc(&["check", "-"], policy.as_bytes());
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+    let output = folder.sockc(&["fmt", "-"], text.as_bytes());
+    assert_eq!(stdout(&output), text);
+    let output = folder.sockc(&["show", "esentials"], b"");
+    assert_eq!(code(&output), 64);
+}

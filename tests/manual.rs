@@ -21,6 +21,9 @@ use crate::bad;
 use crate::repository::{files_below, files_in, root, stem};
 use page::{Block, Kind, Page};
 
+/// The code of what comes in a later version.
+const LATER: &str = "E0399";
+
 /// Codes whose bad example is shown and not run: it would be too long for a page.
 const SHOWN_ONLY: &[&str] = &["E0118", "E0228", "E0248", "E0401", "E0402"];
 
@@ -55,6 +58,8 @@ fn judge(block: &Block, page: &Page) -> Vec<String> {
         Kind::Policy => wrong(diagnostics(&block.text, &files)),
         Kind::Rules => wrong(in_the_frame(&block.text, &files)),
         Kind::Bad(code) => return only(code, &diagnostics(&block.text, &files), block),
+        Kind::Later => return only(LATER, &diagnostics(&block.text, &files), block),
+        Kind::LaterRules => return only(LATER, &in_the_frame(&block.text, &files), block),
         Kind::Packets => packets(&block.text),
         Kind::BadPackets(code) => return only(code, &packets(&block.text), block),
         Kind::Frame | Kind::File(_) | Kind::Shown => return Vec::new(),
@@ -186,6 +191,28 @@ fn every_code_has_a_page_and_the_reverse() {
 }
 
 #[test]
+fn every_code_of_the_sources_is_in_a_table() {
+    let codes = codes();
+    let mut strays = BTreeSet::new();
+    for folder in ["grammar/src", "compiler/src"] {
+        let names = files_below(folder, ".rs").into_iter();
+        for name in names.filter(|name| !name.contains("/tests")) {
+            let source = crate::repository::text(&name);
+            let strings = source.split('"').filter(|string| is_code(string));
+            let unknown = strings.filter(|string| !codes.contains(string));
+            strays.extend(unknown.map(|code| format!("{code} in {name}")));
+        }
+    }
+    assert!(strays.is_empty(), "in no table: {strays:?}");
+}
+
+/// Whether a text is a code, such as `E0203`.
+fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix(['E', 'W', 'N']).unwrap_or_default();
+    digits.len() == 4 && digits.chars().all(|digit| digit.is_ascii_digit())
+}
+
+#[test]
 fn a_code_stands_for_one_thing() {
     let packets = text::codes::CODES.iter().map(|(code, _)| *code);
     let mut all: Vec<&str> = bad::codes().chain(packets).map(|code| code.0).collect();
@@ -283,10 +310,11 @@ fn every_word_of_the_language_has_an_example() {
 
 #[test]
 fn the_tables_of_names_are_whole() {
-    use sockc_compiler::names::{IcmpKind, services};
+    use sockc_compiler::names::{IcmpKind, dscps, services};
     let page = crate::repository::text("docs/names.md");
     let icmp = IcmpKind::Icmp.names().chain(IcmpKind::Icmp6.names());
     let missing: Vec<&str> = services()
+        .chain(dscps())
         .chain(icmp)
         .filter(|name| !page.contains(&format!("`{name}`")))
         .collect();
@@ -294,15 +322,9 @@ fn the_tables_of_names_are_whole() {
 }
 
 #[test]
-fn every_verb_is_in_the_table_of_commands_and_the_reverse() {
+fn the_table_of_commands_is_true() {
     let page = crate::repository::text("docs/commands.md");
-    let told: BTreeSet<&str> = page
-        .lines()
-        .filter(|line| line.starts_with("| `sockc "))
-        .filter_map(|line| line.split(" | ").next())
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .filter_map(|command| command.split([' ', '…']).nth(1))
-        .collect();
+    let (now, later) = page.split_once("\n## Later\n").unwrap_or((&page, ""));
     let help = crate::readme::help();
     let verbs: BTreeSet<&str> = help
         .lines()
@@ -312,5 +334,33 @@ fn every_verb_is_in_the_table_of_commands_and_the_reverse() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|verb| *verb != "help")
         .collect();
-    assert_eq!(told, verbs);
+    assert_eq!(verbs_of(now), verbs, "docs/commands.md, above `Later`");
+    let too_late: Vec<_> = verbs_of(later).intersection(&verbs).copied().collect();
+    assert!(
+        too_late.is_empty(),
+        "docs/commands.md: {too_late:?} are there"
+    );
+}
+
+/// The verbs of the tables on a page.
+fn verbs_of(page: &str) -> BTreeSet<&str> {
+    page.lines()
+        .filter(|line| line.starts_with("| `sockc "))
+        .filter_map(|line| line.split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter_map(|command| command.split([' ', '…']).nth(1))
+        .collect()
+}
+
+#[test]
+fn policies_of_a_later_version_are_refused_for_that_alone() {
+    for name in files_in("rules/later", ".sk") {
+        let (_, outcome) = crate::golden::compile(&name);
+        let codes: BTreeSet<&str> = outcome.diagnostics.iter().map(|one| one.code.0).collect();
+        assert_eq!(
+            codes,
+            [LATER].into(),
+            "{name}; move it to rules/ when it compiles"
+        );
+    }
 }

@@ -264,12 +264,12 @@ pub struct SetPlan {
 
 /// A live map: an LPM trie and an array in the object.
 ///
-/// The array has 65,536 values of `u32`: the class of each port, 0 for ports that no entry's range tells from others. A
-/// key of the trie is a `u32` prefix length in host order (64 more than the prefix's own), the port class (`u32`, host
-/// order), protocol (6 or 17), family (4 or 6), two zero bytes and 16 bytes of address as in [`SetPlan`]: 28 bytes. A value
-/// is a `u32`, one more than the socket's number in [`Manifest::sockets`], then a `u32` with the prefix's own length. A
-/// packet is looked up with its port's class and with class `u32::MAX`, which stands for entries of every port; the longer
-/// prefix wins, and the port's class if both are as long.
+/// The array has 65,536 values of `u32`: the class of each port, 0 for ports that no entry's range tells from others. No
+/// key has class 0, and programs look none up. A key of the trie is a `u32` prefix length in host order (64 more than the
+/// prefix's own), the port class (`u32`, host order), protocol (6 or 17), family (4 or 6), two zero bytes and 16 bytes of
+/// address as in [`SetPlan`]: 28 bytes. A value is a `u32`, one more than the socket's number in [`Manifest::sockets`], then
+/// a `u32` with the prefix's own length. A packet is looked up with its port's class and with class `u32::MAX`, which
+/// stands for entries of every port; the longer prefix wins, and the port's class if both are as long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveMapPlan {
     /// Its name in the policy.

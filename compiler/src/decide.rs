@@ -9,7 +9,9 @@ mod matching;
 mod tests;
 
 pub use matching::{Seen, covers, matches};
-pub(crate) use matching::{covers_class, covers_protocol, covers_side, from_port, holds, to_port};
+pub(crate) use matching::{
+    covers_class, covers_protocol, covers_side, from_port, holds, readable_at_lookup, to_port,
+};
 
 use crate::event::{Decider, Decision, Event, Header, Parsed, Part, SocketAnswer, Verdict, World};
 use crate::hook::Hook;
@@ -107,7 +109,7 @@ fn decide_lookup(policy: &Policy, class: ClassId, header: &Header, world: &dyn W
     }
     let here = |rule: &Rule| match rule.action {
         Action::Redirect(_) => true,
-        Action::Allow => matching::readable_at_lookup(rule),
+        Action::Allow => readable_at_lookup(rule),
         Action::Count | Action::Reject => rule.at == Some(Hook::SkLookup),
         Action::Drop | Action::Forward(_) | Action::Shortcut(_) => false,
     };

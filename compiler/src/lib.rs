@@ -9,6 +9,7 @@
 
 pub mod artifact;
 pub mod bpf;
+pub mod codes;
 pub mod compose;
 pub mod decide;
 pub mod diagram;
@@ -23,6 +24,7 @@ pub mod glob;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
+pub mod lint;
 pub mod log;
 pub mod lower;
 pub mod names;

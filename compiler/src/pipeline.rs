@@ -25,6 +25,7 @@ use crate::expect;
 use crate::field::FieldSet;
 use crate::files::Files;
 use crate::ir::{Function, OriginData};
+use crate::lint;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source, direction};
 use crate::place::{self, Chain};
@@ -159,6 +160,7 @@ fn work(
     let policy = policy.filter(|_| sound);
     match policy {
         Some(policy) => {
+            diagnostics.extend(lint::text(&reading, sources));
             let done = then(&policy, sources);
             outcome(policy, diagnostics, done)
         }
@@ -251,15 +253,16 @@ fn build_all(
     Ok(built)
 }
 
-/// Places the rules and decides the `expect` lines; gives the warnings of both.
+/// Places the rules, decides the `expect` lines and looks for what is probably not meant; gives the warnings.
 fn analyse(policy: &Policy, id: SourceId) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
     let mut store = Store::of(policy);
     let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
-    let found = expect::check(policy, &mut store).map_err(budget)?;
+    let mut found = expect::check(policy, &mut store).map_err(budget)?;
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Stop::Diagnostics(found));
     }
+    found.extend(lint::policy(policy));
     Ok((Analysis { store, chains }, found))
 }
 
@@ -309,8 +312,9 @@ fn build(
     let slots = Slots::new(policy, &chains);
     let mut maps = PrimaryMap::new();
     let tested = asked::fields(&decisions);
-    asked::check(policy, &chains, &decisions, target)
-        .map_err(|found| Stop::Diagnostics(vec![found]))?;
+    if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
+        return Err(Stop::Diagnostics(vec![refusal]));
+    }
     let ids = make_maps(policy, &chains, &tested, &slots, &mut maps);
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);

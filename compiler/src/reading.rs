@@ -193,7 +193,7 @@ impl Reader<'_> {
     fn list(&mut self, written: &Spanned<String>) -> Option<Rc<List>> {
         let text = self.text(written)?;
         let name = self.path(written).display().to_string();
-        let id = self.sources.add(name, text);
+        let id = self.sources.add_list(name, text);
         let source = self.sources.get(id);
         let (list, found) = list::read(source, id, self.files);
         let sound = found.iter().all(|one| one.severity != Severity::Error);
@@ -243,7 +243,10 @@ impl Reader<'_> {
             codes::INCLUDE_CYCLE,
             format!("the file {} includes itself", names[0]),
             span,
-            format!("this closes the circle: {}", names.join(" includes ")),
+            match chain.len() {
+                1 => "this is the file itself".to_owned(),
+                _ => format!("this closes the circle: {}", names.join(" includes ")),
+            },
         );
         for link in chain.iter().skip(1).filter_map(|open| open.named) {
             diagnostic = diagnostic.also(link, "included here");

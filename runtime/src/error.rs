@@ -32,6 +32,20 @@ pub enum Error {
         /// What the system says.
         cause: io::Error,
     },
+    /// Two names are of one network namespace, and both are to have a policy.
+    SameNetns {
+        /// The names.
+        names: [String; 2],
+    },
+    /// The policy in force in a namespace is not one that this apply may replace.
+    OtherPolicy {
+        /// The namespace; `None` for the caller's own.
+        netns: Option<String>,
+        /// The policy in force there.
+        policy: String,
+        /// Whether it comes from a `for netns` block of another policy.
+        owned: bool,
+    },
     /// A named interface is not there.
     NoInterface {
         /// Its name.
@@ -251,6 +265,22 @@ impl fmt::Display for Error {
                 f,
                 "the network namespace \"{name}\" cannot be entered: {cause}; `ip netns list` shows those with names"
             ),
+            Self::SameNetns { names: [one, other] } => write!(
+                f,
+                "the network namespaces \"{one}\" and \"{other}\" are the same one; it can have one policy only"
+            ),
+            Self::OtherPolicy { netns, policy, owned } => {
+                match netns {
+                    Some(netns) => write!(f, "in the network namespace \"{netns}\"")?,
+                    None => f.write_str("in this network namespace")?,
+                }
+                write!(f, " the policy \"{policy}\" is in force, ")?;
+                f.write_str(if *owned {
+                    "which a `for netns` block of another namespace's policy put there; change it in that policy, or take it away with `sockc unload` here"
+                } else {
+                    "which no `for netns` block of this policy put there; take it away with `sockc unload` first"
+                })
+            }
             Self::NoInterface { name, present } => write!(
                 f,
                 "there is no interface \"{name}\" in this network namespace; it has {}",

@@ -36,6 +36,33 @@ pub struct LiveMap {
     pub entries: Vec<LiveEntryPlan>,
 }
 
+/// An entry to be removed. Prefix, ports and protocol tell it from all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The entry.
+    pub entry: LiveEntryPlan,
+    /// Whether its socket must be that of the entry in the map.
+    pub with_socket: bool,
+}
+
+impl Removed {
+    fn means(&self, entry: &LiveEntryPlan) -> bool {
+        let same = &self.entry;
+        let packets = same.prefix == entry.prefix
+            && same.ports == entry.ports
+            && same.protocol == entry.protocol;
+        packets && (!self.with_socket || same.socket == entry.socket)
+    }
+
+    fn text(&self) -> String {
+        let text = text(&self.entry);
+        match text.split_once(" -> ") {
+            Some((packets, _)) if !self.with_socket => packets.to_owned(),
+            _ => text,
+        }
+    }
+}
+
 /// Puts entries into a live map. Gives how many are in it then.
 ///
 /// # Errors
@@ -60,13 +87,13 @@ pub fn map_add(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Resu
 /// # Errors
 ///
 /// Any [`Error`], also if one of the entries is not in the map; nothing is changed then.
-pub fn map_del(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
+pub fn map_del(options: &Options, name: &str, entries: &[Removed]) -> Result<usize, Error> {
     change(options, name, |plan, all| {
-        for entry in entries {
-            let place = all.iter().position(|other| other == entry);
+        for removed in entries {
+            let place = all.iter().position(|entry| removed.means(entry));
             let place = place.ok_or_else(|| Error::Entry {
                 map: plan.name.clone(),
-                entry: text(entry),
+                entry: removed.text(),
                 cause: "it is not in the map; `sockc map list` shows what is".to_owned(),
             })?;
             all.remove(place);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::probe::Features;
 
 /// Is told each step before it is done, and may stop the work there; what was before stays in force then.
@@ -26,6 +27,27 @@ pub struct Options {
     pub features: Option<Features>,
     /// Is told each step of `apply`.
     pub watch: Option<Watch>,
+}
+
+impl Options {
+    /// The same for another network namespace; interfaces that were named are those of this one.
+    pub(crate) fn within(&self, netns: &str) -> Self {
+        Self {
+            netns: Some(netns.to_owned()),
+            interfaces: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Tells the caller the next step; an error if it wants to stop.
+    pub(crate) fn step(&self, name: &str) -> Result<(), Error> {
+        match self.watch.as_ref().map(|watch| watch(name)) {
+            Some(ControlFlow::Break(())) => Err(Error::Stopped {
+                step: name.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for Options {

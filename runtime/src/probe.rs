@@ -23,6 +23,8 @@ pub struct Features {
     pub gotol: bool,
     /// Atomic instructions that give the old value back (Linux 5.12).
     pub atomics: bool,
+    /// A socket lookup is told the interface that the packet came in by (Linux 5.17).
+    pub lookup_interface: bool,
 }
 
 /// Tries what the kernel can do. Without the rights to try, everything is absent.
@@ -34,6 +36,7 @@ pub fn probe() -> Features {
         netns_cookie_in_sock_ops: netns_cookie(),
         gotol: gotol(),
         atomics: atomics(),
+        lookup_interface: lookup_interface(),
     }
 }
 
@@ -98,6 +101,24 @@ fn atomics() -> bool {
     ]);
     code.give(0);
     loads(bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS, None, code)
+}
+
+fn lookup_interface() -> bool {
+    /// `ingress_ifindex` in `struct bpf_sk_lookup`.
+    const INGRESS_IFINDEX: i16 = 64;
+    let mut code = Code::default();
+    code.add([asm::load(
+        Width::W,
+        Register::R0,
+        Register::R1,
+        INGRESS_IFINDEX,
+    )]);
+    code.give(1);
+    loads(
+        bpf_prog_type::BPF_PROG_TYPE_SK_LOOKUP,
+        Some(bpf_attach_type::BPF_SK_LOOKUP),
+        code,
+    )
 }
 
 fn loads(kind: bpf_prog_type, attach: Option<bpf_attach_type>, code: Code) -> bool {

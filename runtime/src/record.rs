@@ -10,6 +10,7 @@ use sockc_compiler::artifact::Manifest;
 use crate::chunks;
 use crate::error::{Error, at};
 use crate::hook::{Hook, Point};
+use crate::owned::{Held, Owner};
 
 /// The version of [`Record`] and of the dispatchers.
 const VERSION: u32 = 2;
@@ -30,6 +31,10 @@ pub(crate) struct Record {
     pub(crate) hooks: Vec<Attached>,
     /// The ids of the control groups of the manifest's groups, in their order.
     pub(crate) cgroups: Vec<u64>,
+    /// The namespace of the policy whose `for netns` block this is.
+    pub(crate) owner: Option<Owner>,
+    /// The namespaces of this policy's own `for netns` blocks.
+    pub(crate) netns: Vec<Held>,
     /// The cookie of the network namespace: its inode may be used again, the cookie is not.
     pub(crate) cookie: Option<u64>,
 }
@@ -53,6 +58,8 @@ impl Record {
             points: Vec::new(),
             hooks: Vec::new(),
             cgroups: Vec::new(),
+            owner: None,
+            netns: Vec::new(),
             cookie,
         }
     }

@@ -210,16 +210,18 @@ fn until(plan: &SetPlan, expiry: Expiry, now: u64) -> u64 {
     })
 }
 
-/// The tries in force that the next generation takes: those of the same name and shape.
+/// The tries that the next generation takes: those of the same name and shape, of the first of `sources` that has one.
 pub(crate) fn kept(
     manifest: &Manifest,
-    before: Option<&Record>,
-    state: &State,
+    sources: &[(&State, &Record)],
     shapes: &BTreeMap<String, Shape>,
 ) -> Vec<Kept> {
     let sets = manifest.sets.iter();
     sets.filter_map(|plan| {
-        let pin = pin_before(plan, before, state)?;
+        let mut pins = sources
+            .iter()
+            .filter_map(|(state, record)| pin_before(plan, Some(record), state));
+        let pin = pins.next()?;
         let trie = bpffs::open(&pin).ok()?;
         let there = map::shape(trie.as_fd()).ok()?;
         (shapes.get(&plan.map) == Some(&there)).then(|| Kept {

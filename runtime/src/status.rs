@@ -12,6 +12,7 @@ use crate::fill::{Filler, SlotState};
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
 use crate::options::Options;
+use crate::owned::Held;
 use crate::record::{Attached, Record};
 use crate::session::{self, Session};
 use crate::settle::{hooks, settle};
@@ -34,6 +35,8 @@ pub struct Status {
     pub sockets: Vec<SlotState>,
     /// What an earlier command left behind; it has been removed, unless another command is at work.
     pub leftovers: Vec<String>,
+    /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
+    pub netns: Vec<(String, Option<Status>)>,
 }
 
 /// How a hook stands.
@@ -58,6 +61,8 @@ pub struct HookStatus {
 /// A counter and what it has counted since its rule came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CounterValue {
+    /// The namespace of the `for netns` block that counts; `None` for the policy itself.
+    pub netns: Option<String>,
     /// What is counted.
     pub counter: Counter,
     /// Packets, lookups or writes.
@@ -72,6 +77,21 @@ pub struct CounterValue {
 ///
 /// Any [`Error`].
 pub fn status(options: &Options) -> Result<Option<Status>, Error> {
+    let Some((mut found, held)) = own_status(options)? else {
+        return Ok(None);
+    };
+    for held in held {
+        let inner = match own_status(&options.within(&held.name)) {
+            Err(Error::Netns { .. }) => None,
+            inner => inner?.map(|(status, _)| status),
+        };
+        found.netns.push((held.name, inner));
+    }
+    Ok(Some(found))
+}
+
+/// What is in force in one namespace, and the namespaces that belong to it.
+fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
     session::enter(options, |session| {
         let mut left = Vec::new();
         match Lock::take(&session.state, Access::Change, Duration::ZERO) {
@@ -89,7 +109,8 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
         let Some(record) = in_force(&session.state)? else {
             return Ok(None);
         };
-        describe(session, &record, left).map(Some)
+        let status = describe(session, &record, left)?;
+        Ok(Some((status, record.netns)))
     })
 }
 
@@ -138,6 +159,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         hooks,
         sockets: sockets(&session.state, record)?,
         leftovers,
+        netns: Vec::new(),
     })
 }
 
@@ -193,27 +215,43 @@ fn sockets(state: &State, record: &Record) -> Result<Vec<SlotState>, Error> {
     states.map_err(at("look into the socket slots"))
 }
 
-/// What the policy in force has counted; empty if nothing is in force.
+/// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.
 ///
 /// # Errors
 ///
 /// Any [`Error`].
 pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
+    let (mut values, held) = own_counters(options)?;
+    for held in held {
+        let inner = match own_counters(&options.within(&held.name)) {
+            // `status` says that the namespace is gone.
+            Err(Error::Netns { .. }) => continue,
+            inner => inner?.0,
+        };
+        values.extend(inner.into_iter().map(|value| CounterValue {
+            netns: Some(held.name.clone()),
+            ..value
+        }));
+    }
+    Ok(values)
+}
+
+fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Error> {
     session::enter(options, |session| {
         // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
         let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
         let Some(record) = in_force(&session.state)? else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         };
         let totals = carry::totals(&session.state, &record)?;
         let counters = record.manifest.counters.iter().cloned().zip(totals);
-        Ok(counters
-            .map(|(counter, total)| CounterValue {
-                counter,
-                packets: total.packets,
-                bytes: total.bytes,
-            })
-            .collect())
+        let values = counters.map(|(counter, total)| CounterValue {
+            netns: None,
+            counter,
+            packets: total.packets,
+            bytes: total.bytes,
+        });
+        Ok((values.collect(), record.netns))
     })
 }
 

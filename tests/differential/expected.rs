@@ -44,7 +44,7 @@ impl Expected<'_> {
             },
             world,
         );
-        let passes = decision.verdict != Verdict::Drop;
+        let passes = self.passes_packet_hooks(&decision);
         for &rule in &decision.counted {
             if self.policy.rules[rule].at != Some(Hook::SkLookup) {
                 self.totals.count(Some(rule.as_u32() as usize));
@@ -63,6 +63,22 @@ impl Expected<'_> {
             Decider::Rule(_) | Decider::NotIp | Decider::Unmatched => {}
         }
         (passes, decision)
+    }
+
+    /// What a lookup rejects has passed the packet hooks.
+    fn passes_packet_hooks(&self, decision: &Decision) -> bool {
+        let by_lookup = match decision.decider {
+            Decider::Rule(rule) => {
+                let rule = &self.policy.rules[rule];
+                matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
+            }
+            _ => false,
+        };
+        match decision.verdict {
+            Verdict::Drop | Verdict::Forward(_) => false,
+            Verdict::Reject => by_lookup,
+            Verdict::Allow | Verdict::Redirect(_) | Verdict::Shortcut(_) => true,
+        }
     }
 
     /// A redirect counts lookups; at a packet hook only what it drops because the socket is absent.

@@ -213,11 +213,11 @@ impl<'a> Machine<'a> {
     /// Whether the packet hooks of a direction let the frame pass; `None` where there are none.
     fn run(&mut self, direction: Direction, frame: &[u8], linear: usize) -> Option<bool> {
         let names: &[(&str, i32)] = match direction {
-            Direction::In => &[("xdp_in", 1), ("tc_in", 2)],
-            _ => &[("tc_out", 2)],
+            Direction::In => &[("xdp_in", 2), ("tc_in", -1)],
+            _ => &[("tc_out", -1)],
         };
         let mut passes = None;
-        for &(name, drop) in names {
+        for &(name, pass) in names {
             let Some(program) = self.program(name) else {
                 continue;
             };
@@ -232,8 +232,8 @@ impl<'a> Machine<'a> {
             let outcome = outcome.unwrap_or_else(|fault| {
                 panic!("{}\n{name}: {fault}\n{frame:02x?}", self.subject.text)
             });
-            passes = Some(outcome.code() != drop);
-            if outcome.code() == drop {
+            passes = Some(outcome.code() == pass);
+            if outcome.code() != pass {
                 break;
             }
         }

@@ -9,17 +9,18 @@ use std::path::Path;
 
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::decide::decide;
-use sockc_compiler::event::{Event, Header, SocketAnswer, Verdict, World};
+use sockc_compiler::event::{Decider, Decision, Event, Header, SocketAnswer, Verdict, World};
+use sockc_compiler::hook::Hook;
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::pipeline;
-use sockc_compiler::policy::{Direction, Family, Policy, SocketId};
+use sockc_compiler::policy::{Action, Direction, Family, Policy, SocketId};
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 
 use crate::context::context;
-use crate::edges::{frames, lookups};
+use crate::edges::{SHORTEST, frames, lookups, truncations};
 use crate::work::{Case, INDEX, Input, Object};
 
 /// Frames and lookups for each policy.
@@ -92,6 +93,8 @@ fn cases(policy: &Policy, artifact: &Artifact) -> Vec<Case> {
         if !programs.is_empty() {
             let frames = frames(policy, &mut rng, COUNT)
                 .into_iter()
+                .chain(truncations(policy, &mut rng, SHORTEST))
+                .map(|(_, frame)| frame)
                 .filter(|frame| whole_ip_header(frame));
             cases.extend(frames.map(|frame| packet(policy, direction, &programs, frame)));
         }
@@ -140,9 +143,24 @@ fn packet(policy: &Policy, direction: Direction, programs: &[String], frame: Vec
     Case {
         programs: programs.to_vec(),
         input: Input::Frame(frame),
-        // What sk_lookup rejects has passed the packet hooks.
-        passes: decision.verdict != Verdict::Drop,
+        passes: passes_packet_hooks(policy, &decision),
         text: format!("{text} {decision:?}"),
+    }
+}
+
+/// What sk_lookup rejects has passed the packet hooks.
+fn passes_packet_hooks(policy: &Policy, decision: &Decision) -> bool {
+    let by_lookup = match decision.decider {
+        Decider::Rule(rule) => {
+            let rule = &policy.rules[rule];
+            matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
+        }
+        _ => false,
+    };
+    match decision.verdict {
+        Verdict::Drop | Verdict::Forward(_) => false,
+        Verdict::Reject => by_lookup,
+        Verdict::Allow | Verdict::Redirect(_) | Verdict::Shortcut(_) => true,
     }
 }
 

@@ -21,6 +21,9 @@ use crate::work::{Case, INDEX, Input, Line, MARK, Object};
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const TC_ACT_OK: u32 = 0;
+const XDP_TX: u32 = 3;
+const XDP_REDIRECT: u32 = 4;
+const TC_ACT_REDIRECT: u32 = 7;
 const TC_ACT_SHOT: u32 = 2;
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const SK_DROP: u32 = 0;
@@ -258,6 +261,9 @@ fn run_program(program: Option<&Program>, input: &Input) -> Result<(u32, bool), 
     };
     match found.map_err(|error| error.to_string())? {
         found if found == drop => Ok((found, false)),
+        // An answer, or out of another interface.
+        found @ (XDP_TX | XDP_REDIRECT) if drop == XDP_DROP => Ok((found, false)),
+        found @ TC_ACT_REDIRECT if drop == TC_ACT_SHOT => Ok((found, false)),
         found if found == pass || (drop == TC_ACT_SHOT && found == TC_ACT_UNSPEC) => {
             Ok((found, true))
         }

@@ -16,6 +16,10 @@ pub(crate) enum Kind {
     Bad(String),
     /// `sk-frame`: what stands around `sk-rules`, and declares the names that packets use.
     Frame,
+    /// `sk-later`: a whole policy, refused because it comes in a later version, and for nothing else.
+    Later,
+    /// `sk-rules-later`: the same for rules in the frame.
+    LaterRules,
     /// `packet`: packets in words, one a line.
     Packets,
     /// `packet-bad CODE`: packets in words, each with this diagnostic.
@@ -37,6 +41,8 @@ impl Kind {
             "sk-rules" => Self::Rules,
             "sk-bad" => Self::Bad(rest),
             "sk-frame" => Self::Frame,
+            "sk-later" => Self::Later,
+            "sk-rules-later" => Self::LaterRules,
             "packet" => Self::Packets,
             "packet-bad" => Self::BadPackets(rest),
             "file" => Self::File(rest),

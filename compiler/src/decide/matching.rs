@@ -265,7 +265,7 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
 
 /// Whether a socket lookup can tell if a rule matches: it reads addresses, protocol and ports, and knows that no
 /// established socket was found.
-pub(super) fn readable_at_lookup(rule: &Rule) -> bool {
+pub(crate) fn readable_at_lookup(rule: &Rule) -> bool {
     fn readable(condition: &Condition) -> bool {
         match condition {
             Condition::No(inner) => readable(inner),

@@ -136,9 +136,9 @@ impl Lowering<'_> {
             .store_slot(record, offset::COUNTER, counter, Width::W);
         let hook = self.source.chain.hook as i32;
         self.builder.set_slot(record, offset::HOOK, hook, Width::B);
-        self.from_context(record);
+        self.note_context(record);
         if let Some(family) = family {
-            self.from_packet(record, family);
+            self.note_packet(record, family);
         }
         let args = [
             Arg::Map(map),
@@ -152,7 +152,7 @@ impl Lowering<'_> {
     }
 
     /// What the context says of the packet.
-    fn from_context(&mut self, record: Slot) {
+    fn note_context(&mut self, record: Slot) {
         let found: &[(i16, u8)] = match self.source.chain.hook {
             Hook::Xdp => &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
             Hook::TcIn | Hook::TcOut => {
@@ -167,7 +167,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn from_packet(&mut self, record: Slot, family: Family) {
+    fn note_packet(&mut self, record: Slot, family: Family) {
         let name = match family {
             Family::V4 => 4,
             Family::V6 => 6,

@@ -137,6 +137,7 @@ impl Lowering<'_> {
     /// verifier does not follow why, and before Linux 6.3 it refuses to read stack that some path has not written. Any
     /// value does; that of a register that the verifier knows nothing of makes no state of its own, as a zero would.
     fn fill_transport(&mut self) {
+        self.fill_cursor();
         let ports: &[Field] = &[Field::FromPort, Field::ToPort];
         for (fields, slot, width) in [
             (ports, self.frame.ports, Width::W),

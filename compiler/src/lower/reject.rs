@@ -138,6 +138,15 @@ impl Lowering<'_> {
         }
     }
 
+    /// Writes anything where the transport header's place will stand: the verifier does not see that only TCP reads it.
+    pub(super) fn fill_cursor(&mut self) {
+        if let Some(reply) = self.reply {
+            let anything = self.registers.probe;
+            self.builder
+                .store_slot(reply.transport, 0, anything, Width::W);
+        }
+    }
+
     /// The block that answers the packets of a family.
     pub(super) fn reject(&mut self, block: Block, family: Family) {
         let drop = self.outcome(Outcome::Drop, family);

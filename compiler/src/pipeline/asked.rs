@@ -24,6 +24,17 @@ const MAP_KEY: u32 = 28;
 const MAP_VALUE: u32 = 8;
 const PORTS: u32 = 65_536;
 
+/// Keys that a trie has room for beyond a live set's elements: Linux before 6.13 wants room for a new element even where it
+/// replaces one.
+const SPARE: u32 = 1;
+
+/// Keys that a trie has room for, for each entry of a live map: one for each protocol, and more where its range of ports is cut
+/// by others. Room that is not used costs nothing.
+const KEYS: u32 = 8;
+
+/// Most keys of a live map: Linux 5.10 charges memory for all of them at once, and refuses more than 4 GiB.
+const MOST_KEYS: u32 = 1 << 25;
+
 /// Interfaces whose class a lookup can know; each is an entry of a hash map that is made as it is needed.
 const MOST_INTERFACES: u32 = 65_536;
 
@@ -48,36 +59,32 @@ pub(super) fn steers(chains: &[Chain], tested: &FieldSet) -> bool {
             .any(|field| matches!(field.kind(), FieldKind::Absent | FieldKind::Entry))
 }
 
-/// Refuses a lookup that asks for the interface where the kernel does not tell it.
-pub(super) fn check(
+/// Why a lookup is refused that asks for the interface where the kernel does not tell it.
+pub(super) fn refusal(
     policy: &Policy,
     chains: &[Chain],
     decisions: &[Decision],
     target: &Target,
-) -> Result<(), Diagnostic> {
+) -> Option<Diagnostic> {
     let asks = |decision: &Decision| fields_of(decision).any(|field| field == Field::Interface);
     let lookup = chains
         .iter()
         .zip(decisions)
         .find(|(chain, decision)| chain.hook == Hook::SkLookup && asks(decision));
-    let Some((chain, _)) = lookup.filter(|_| !target.lookup_interface) else {
-        return Ok(());
-    };
+    let (chain, _) = lookup.filter(|_| !target.lookup_interface)?;
     let mut rules = chain.entries.iter().map(|entry| &policy.rules[entry.rule]);
-    let Some(rule) = rules.find(|rule| rule.matches.on.is_some()) else {
-        return Ok(());
-    };
+    let rule = rules.find(|rule| rule.matches.on.is_some())?;
     let label = format!(
         "the lookup that runs this rule has to know the interface; target {} does not tell it",
         target.name
     );
-    Err(Diagnostic::error(
+    let refusal = Diagnostic::error(
         NO_INTERFACE,
         "this kernel does not tell a socket lookup the interface",
         rule.place.span,
         label,
-    )
-    .help("write the rule without `on`, or compile for Linux 5.17 or later"))
+    );
+    Some(refusal.help("write the rule without `on`, or compile for Linux 5.17 or later"))
 }
 
 /// How every set is asked that a tree asks for, and the tries of all live sets.
@@ -98,7 +105,12 @@ pub(super) fn sets(
                 Some(SetMaps::Tables(SetTables::new(addresses, add)))
             }
             SetKind::Live { max, .. } => {
-                let spec = trie(&live::set_map(id), SET_KEY, SET_VALUE, *max);
+                let spec = trie(
+                    &live::set_map(id),
+                    SET_KEY,
+                    SET_VALUE,
+                    max.saturating_add(SPARE),
+                );
                 Some(SetMaps::Trie(maps.push(spec)))
             }
         };
@@ -114,7 +126,12 @@ pub(super) fn entries(
     let mut asked = SecondaryMap::new();
     for (id, data) in &policy.live_maps {
         asked[id] = Some(LiveMapMaps {
-            trie: maps.push(trie(&live::map_trie(id), MAP_KEY, MAP_VALUE, data.max)),
+            trie: maps.push(trie(
+                &live::map_trie(id),
+                MAP_KEY,
+                MAP_VALUE,
+                data.max.saturating_mul(KEYS).min(MOST_KEYS),
+            )),
             classes: maps.push(map(&live::map_classes(id), MapKind::Array, 4, 4, PORTS)),
         });
     }

@@ -74,3 +74,62 @@ fn an_allow_that_no_lookup_reaches_is_no_obstacle() {
     assert_eq!(codes(&outcome), Vec::<&str>::new());
     assert!(outcome.built.is_some(), "{:?}", outcome.internal);
 }
+
+#[test]
+fn policies_of_namespaces_are_built_and_travel_in_the_object() {
+    let outcome = compiled(
+        "policy edge
+         default in drop
+         for netns \"blue\" { default in drop allow tcp to port 22 }
+         for netns \"green\" { default out allow drop out udp }",
+    );
+    assert_eq!(codes(&outcome), Vec::<&str>::new());
+    let built = outcome.built.unwrap();
+    let names: Vec<&str> = built
+        .artifact
+        .netns
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(names, ["blue", "green"]);
+    assert_eq!(built.netns[1].artifact, built.artifact.netns[1].1);
+    let programs = |artifact: &Artifact| -> Vec<String> {
+        artifact
+            .programs
+            .iter()
+            .map(|one| one.name.clone())
+            .collect()
+    };
+    assert_eq!(programs(&built.artifact.netns[1].1), ["tc_out"]);
+    let bytes = crate::object::write(&built.artifact).unwrap();
+    assert_eq!(crate::object::read(&bytes).unwrap().netns.len(), 2);
+}
+
+#[test]
+fn a_mistake_in_a_namespace_is_told_together_with_those_outside() {
+    let outcome = compiled(
+        "default in drop
+         expect allow from any to any
+         for netns \"blue\" { default in drop expect allow from any to any }",
+    );
+    assert_eq!(codes(&outcome), ["E0501", "E0501"]);
+    assert!(outcome.built.is_none());
+}
+
+#[test]
+fn a_redirect_by_a_map_has_one_counter() {
+    let outcome = compiled(
+        "socket a = registered
+         map m = { 192.0.2.0/24:53 -> sock a, 192.0.2.1:53 -> sock a }
+         count tcp
+         redirect by @m",
+    );
+    assert_eq!(codes(&outcome), Vec::<&str>::new());
+    let policy = outcome.policy.unwrap();
+    assert_eq!(policy.rules.len(), 3);
+    let counters = outcome.built.unwrap().artifact.manifest.counters;
+    let rules = counters
+        .iter()
+        .filter(|one| one.kind == crate::artifact::CounterKind::Rule);
+    assert_eq!(rules.count(), 2);
+}

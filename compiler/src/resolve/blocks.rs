@@ -63,7 +63,11 @@ impl<'a> Resolver<'a> {
         let (classes, named) = match &block.scope {
             Scope::Netns(_) if !self.inside => return,
             Scope::Netns(name) => {
-                nested(span, name.span, &mut self.report);
+                let head = Span {
+                    end: name.span.end,
+                    ..span
+                };
+                nested(head, None, &mut self.report);
                 self.report.incomplete = true;
                 return;
             }
@@ -83,7 +87,13 @@ impl<'a> Resolver<'a> {
     fn in_block(&mut self, statement: &'a Spanned<Statement>, named: &Name) {
         match &statement.value {
             Statement::Rule(rule) => self.rule(rule, statement.span),
-            Statement::For(_) => nested(statement.span, named.span, &mut self.report),
+            Statement::For(_) => {
+                let head = Span {
+                    end: statement.span.start.saturating_add(3),
+                    ..statement.span
+                };
+                nested(head, Some(named.span), &mut self.report);
+            }
             _ => self.report.push(
                 Diagnostic::error(
                     codes::NOT_A_RULE,
@@ -158,18 +168,19 @@ fn on_send(written: &WrittenRule, on: Span, report: &mut Report) {
     );
 }
 
-fn nested(span: Span, outer: Span, report: &mut Report) {
-    report.push(
-        Diagnostic::error(
-            codes::BLOCK_NESTED,
-            "a block inside a block",
-            Span {
-                end: span.start.saturating_add(3).min(span.end),
-                ..span
-            },
-            "begins here",
-        )
-        .also(outer, "inside this one")
-        .help("close the outer block first; only blocks for zones and interfaces stand inside `for netns`"),
+/// `head` begins the inner block; `outer` names what the outer one is for, if that is an interface or a zone.
+fn nested(head: Span, outer: Option<Span>, report: &mut Report) {
+    let error = Diagnostic::error(
+        codes::BLOCK_NESTED,
+        "a block inside a block",
+        head,
+        "begins here",
     );
+    let error = match outer {
+        Some(outer) => error.also(outer, "inside this one"),
+        None => error,
+    };
+    report.push(error.help(
+        "close the outer block first; only blocks for zones and interfaces stand inside `for netns`",
+    ));
 }

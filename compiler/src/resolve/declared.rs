@@ -65,15 +65,25 @@ impl<T> Declared<T> {
 
     /// What a name stands for; an unknown one is reported with the nearest that is declared.
     pub(super) fn look_up(&self, name: &str, span: Span, report: &mut Report) -> Option<&T> {
+        self.look_up_as(self.kind, name, span, report)
+    }
+
+    /// The same where messages call it something else.
+    pub(super) fn look_up_as(
+        &self,
+        kind: &str,
+        name: &str,
+        span: Span,
+        report: &mut Report,
+    ) -> Option<&T> {
         let found = self.get(name);
         if found.is_none() && !report.incomplete {
-            report.push_error(|| self.unknown(name, span));
+            report.push_error(|| self.unknown(kind, name, span));
         }
         found
     }
 
-    fn unknown(&self, name: &str, span: Span) -> Diagnostic {
-        let kind = self.kind;
+    fn unknown(&self, kind: &str, name: &str, span: Span) -> Diagnostic {
         let near = nearest(name, self.names.keys().map(String::as_str));
         let help = match near {
             Some(near) => format!("write `{near}`, or declare {kind} `{name}`"),

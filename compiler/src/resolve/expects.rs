@@ -34,13 +34,9 @@ struct Sorted<'a> {
 
 impl<'a> Sorted<'a> {
     fn of(with: &'a [Spanned<With>]) -> Self {
-        let netns = with.iter().find_map(|item| match &item.value {
-            With::Netns(name) => Some(name),
-            _ => None,
-        });
         let mut sorted = Self::default();
-        for item in with {
-            sorted.take(item, netns);
+        for (index, item) in with.iter().enumerate() {
+            sorted.take(item, netns_of(with, index));
         }
         sorted
     }
@@ -78,6 +74,17 @@ impl<'a> Sorted<'a> {
             span: item.span,
         });
     }
+}
+
+/// The namespace that an item is said of: the one right behind it, else one that no socket stands before.
+fn netns_of(with: &[Spanned<With>], index: usize) -> Option<&Spanned<String>> {
+    let name = |at: usize| match with.get(at).map(|item| &item.value) {
+        Some(With::Netns(name)) => Some(name),
+        _ => None,
+    };
+    let socket = |at: Option<usize>| at.is_some_and(|at| matches!(with[at].value, With::Socket(_)));
+    let loose = (0..with.len()).find(|&at| name(at).is_some() && !socket(at.checked_sub(1)));
+    name(index + 1).or_else(|| name(loose?))
 }
 
 fn socket(state: SocketState, netns: Option<&Spanned<String>>) -> Written {

@@ -191,7 +191,10 @@ impl<'a> Sets<'a> {
 
     /// Whether `@name` is a map; reports a name that stands for something else.
     pub(super) fn is_map(&self, name: &Name, report: &mut Report) -> Option<()> {
-        match self.declared.look_up(&name.value, name.span, report)? {
+        match self
+            .declared
+            .look_up_as("map", &name.value, name.span, report)?
+        {
             Meaning::Map => Some(()),
             Meaning::Refused => None,
             _ => {

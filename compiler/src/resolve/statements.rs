@@ -59,9 +59,8 @@ impl<'a> Resolver<'a> {
             match &statement.value {
                 Statement::Set(set) => self.sets.declare(set, &mut self.report),
                 Statement::Map(map) => {
-                    if self.sets.declare_map(map, &mut self.report) {
-                        maps.push((map, span));
-                    }
+                    let first = self.sets.declare_map(map, &mut self.report);
+                    maps.extend(first.then_some((map, span)));
                 }
                 Statement::Zone(zone) => self.zone(zone, span),
                 Statement::Pairs(decl) => {

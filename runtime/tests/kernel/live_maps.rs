@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, MapData};
 use sockc_compiler::artifact::{AttachPoint, LiveEntryPlan, LiveMapPlan, MapKind};
-use sockc_runtime::{Error, Options, entry_text, map_add, map_del, map_list};
+use sockc_runtime::{Error, Options, Removed, entry_text, map_add, map_del, map_list};
 
 use crate::policy::*;
 use crate::space::{Space, inside};
@@ -76,6 +76,13 @@ fn found(space: &Space, address: &str, port: u16) -> Option<u32> {
     }
 }
 
+fn removed(entry: &LiveEntryPlan, with_socket: bool) -> [Removed; 1] {
+    [Removed {
+        entry: entry.clone(),
+        with_socket,
+    }]
+}
+
 fn listed(options: &Options) -> Vec<String> {
     let map = map_list(options, "tenants").unwrap();
     map.entries.iter().map(entry_text).collect()
@@ -102,7 +109,10 @@ fn entries_are_found_from_when_they_are_added_until_they_are_removed() {
         map_add(options, "tenants", &[inner]).unwrap();
         assert_eq!(found(space, "10.1.1.1", 85), Some(0));
         assert_eq!(found(space, "10.1.1.1", 84), Some(1));
-        assert_eq!(map_del(options, "tenants", &[narrow]).unwrap(), 3);
+        assert_eq!(
+            map_del(options, "tenants", &removed(&narrow, false)).unwrap(),
+            3
+        );
         assert_eq!(found(space, "10.1.1.1", 84), Some(0));
         assert_eq!(
             listed(options),
@@ -148,15 +158,22 @@ fn a_refused_change_changes_nothing() {
         refused(&overlap, "neither range is inside");
         refused(&[1, 2, 3].map(other), "make 4 keys, and it has room for 3");
         refused(&[1, 2, 3, 4, 5].map(other), "at most 5 entries");
-        let error = map_del(options, "tenants", &[other(80)])
+        let error = map_del(options, "tenants", &removed(&other(80), true))
             .unwrap_err()
             .to_string();
         assert!(error.contains("is not in the map"), "{error}");
+        let error = map_del(
+            options,
+            "tenants",
+            &removed(&entry("10.0.0.0/8", ALL, "s2"), true),
+        );
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("`10.0.0.0/8:* -> sock s2`"), "{error}");
         let error = map_list(options, "tenant").unwrap_err().to_string();
         assert!(error.contains("did you mean \"tenants\"?"), "{error}");
         // A map that is full to the last key can be changed all the same.
         map_add(options, "tenants", &[other(80), other(81)]).unwrap();
-        map_del(options, "tenants", &[other(80)]).unwrap();
+        map_del(options, "tenants", &removed(&other(80), true)).unwrap();
         map_add(options, "tenants", &[other(82)]).unwrap();
         assert_eq!(found(space, "11.1.1.1", 80), None);
         assert_eq!(found(space, "11.1.1.1", 81), Some(1));

@@ -12,6 +12,7 @@ mod groups;
 mod handed;
 mod hooks;
 mod lifecycle;
+mod namespaces;
 mod live_maps;
 mod live_sets;
 mod policy;

@@ -297,6 +297,12 @@ impl Policy {
         self
     }
 
+    /// The policy of another network namespace, in a `for netns` block of this one.
+    pub(crate) fn within(mut self, netns: &str, inner: Policy) -> Self {
+        self.artifact.netns.push((netns.to_owned(), inner.artifact));
+        self
+    }
+
     /// The object and its manifest.
     pub(crate) fn build(self) -> (Vec<u8>, Manifest) {
         let object = object::write(&self.artifact).unwrap();

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sockc_grammar::source::SourceMap;
+
 use crate::artifact::{Artifact, MapId, Program};
 use crate::diagram::sample::parts::{rule, socket};
 use crate::event::{Header, Transport};
@@ -10,6 +12,7 @@ use crate::interpret::{
     Bare, Input, Kernel, Lookup, LookupKind, Maps, Netns, Outcome, SocketModel, Tuple, Xdp, run,
 };
 use crate::packet::build::Frame;
+use crate::pipeline::compile_policy;
 use crate::policy::{
     Action, Addresses, Class, ClassId, Condition, Endpoint, LiveMap, NetnsId, Policy, Set, SetKind,
     Side, SocketTest,
@@ -367,28 +370,43 @@ fn sockets_are_looked_up_in_other_namespaces() {
     assert_eq!(said(8), DROP);
 }
 
-/// `redirect tcp on wan to sock proxy`
-#[test]
-fn a_lookup_knows_the_class_of_the_interface() {
+/// `redirect on interface wan0 to sock proxy`
+fn steered_on_wan() -> (Policy, ClassId) {
     let mut policy = policy([]);
     let proxy = policy.sockets.push(socket(false));
-    let wan: ClassId = policy.classes.push(Class {
+    let wan = policy.classes.push(Class {
         zone: None,
         patterns: vec!["wan0".into()],
     });
     let mut rule = rule(Action::Redirect(proxy));
     rule.matches.on = Some(vec![wan]);
     policy.rules.push(rule);
+    (policy, wan)
+}
+
+#[test]
+fn a_lookup_knows_the_class_of_the_interface() {
+    let (policy, wan) = steered_on_wan();
     let target = Target::baseline().with_lookup_interface();
     let artifact = built_for(policy, &target).artifact;
     let mut maps = Maps::new(&artifact.maps);
     let interfaces = maps.named("interfaces").unwrap();
     let asked = lookup(6, "192.0.2.1:4000", "10.0.0.1:80");
-    let mut said = || looked_up(&artifact, &mut maps, asked).code();
-    assert_eq!(said(), 1, "an interface that nobody knows is of class 0");
+    let said = looked_up(&artifact, &mut maps, asked).code();
+    assert_eq!(said, 1, "an interface that nobody knows is of class 0");
     let class = (wan.as_u32() + 1).to_ne_bytes();
     maps.update(interfaces, &3u32.to_ne_bytes(), &class, 0)
         .unwrap();
     let said = looked_up(&artifact, &mut maps, asked).code();
     assert_eq!(said, 0, "the socket is not there");
+}
+
+#[test]
+fn only_newer_kernels_tell_a_lookup_the_interface() {
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", "");
+    let (policy, _) = steered_on_wan();
+    let outcome = compile_policy(policy, &sources, id, &Target::baseline());
+    let codes: Vec<&str> = outcome.diagnostics.iter().map(|one| one.code.0).collect();
+    assert_eq!(codes, ["E0403"]);
 }

@@ -1,8 +1,13 @@
 //! The values at which a rule's answer may change.
 
+use std::net::IpAddr;
+
 use crate::packet::protocol;
-use crate::policy::{Addresses, Condition, Endpoint, Family, Match, Policy, Rule, Side};
+use crate::policy::{Addresses, Condition, Endpoint, Family, Match, Policy, Rule, SetKind, Side};
 use crate::ranges::{Bound, RangeSet};
+
+/// So many ranges at each end of a large set are edges of the policy.
+const OUTERMOST: usize = 8;
 
 /// Values of one rule, or of every rule.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +70,11 @@ impl Values {
             .flatten()
         {
             all.to.push(Corner::exact(listen.address, listen.port));
+        }
+        for set in policy.sets.values() {
+            let corner = Corner::of_set(&set.kind);
+            all.from.push(corner.clone());
+            all.to.push(corner);
         }
         all
     }
@@ -165,10 +175,45 @@ impl Corner {
         }
     }
 
-    fn exact(address: std::net::IpAddr, port: u16) -> Self {
+    /// The ends of the ranges at both ends of a set that is asked as one question; of a live one, of what it starts with.
+    fn of_set(kind: &SetKind) -> Self {
+        let mut corner = Self::default();
+        match kind {
+            SetKind::Constant(set) => {
+                corner.v4 = ends(&outermost(&set.v4));
+                corner.v6 = ends(&outermost(&set.v6));
+            }
+            SetKind::Live { start, .. } => {
+                let outer = start.iter().take(OUTERMOST);
+                for &(address, length) in outer.chain(start.iter().rev().take(OUTERMOST)) {
+                    corner.add_prefix(address, length);
+                }
+            }
+        }
+        corner
+    }
+
+    fn add_prefix(&mut self, address: IpAddr, length: u8) {
+        match address {
+            IpAddr::V4(address) => {
+                let host = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+                let low = address.to_bits() & !host;
+                self.v4
+                    .extend(ends(&RangeSet::from_ranges([(low, low | host)])));
+            }
+            IpAddr::V6(address) => {
+                let host = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+                let low = address.to_bits() & !host;
+                self.v6
+                    .extend(ends(&RangeSet::from_ranges([(low, low | host)])));
+            }
+        }
+    }
+
+    fn exact(address: IpAddr, port: u16) -> Self {
         let (v4, v6) = match address {
-            std::net::IpAddr::V4(v4) => (vec![v4.to_bits()], Vec::new()),
-            std::net::IpAddr::V6(v6) => (Vec::new(), vec![v6.to_bits()]),
+            IpAddr::V4(v4) => (vec![v4.to_bits()], Vec::new()),
+            IpAddr::V6(v6) => (Vec::new(), vec![v6.to_bits()]),
         };
         Self {
             v4,
@@ -183,6 +228,13 @@ fn corners(side: Option<&Side>) -> Vec<Corner> {
         Some(Side::Endpoints { endpoints, .. }) => endpoints.iter().map(Corner::of).collect(),
         Some(Side::Group(_)) | None => Vec::new(),
     }
+}
+
+/// The first and the last ranges of a set.
+fn outermost<T: Bound>(set: &RangeSet<T>) -> RangeSet<T> {
+    let ranges = set.ranges().iter();
+    let last = ranges.clone().rev().take(OUTERMOST);
+    RangeSet::from_ranges(ranges.take(OUTERMOST).chain(last).copied())
 }
 
 /// The ends of every range and their neighbours; the ends twice, since inside is where later rules are reached.

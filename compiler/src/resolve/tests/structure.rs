@@ -187,8 +187,10 @@ fn zones_may_share_patterns_only_as_far_as_no_name_is_certainly_in_both() {
     }
 }
 
-/// Of each rule of a map: prefix length, ports, protocols, socket.
-fn map_rules(policy: &Policy) -> Vec<(u32, (u16, u16), Vec<u8>, u32)> {
+/// Of a rule of a map: prefix length, ports, protocols, socket.
+type MapRule = (u32, (u16, u16), Vec<u8>, u32);
+
+fn map_rules(policy: &Policy) -> Vec<MapRule> {
     let rules = policy.rules.values();
     rules
         .map(|rule| {
@@ -448,6 +450,36 @@ fn expect_lines_are_regions() {
             mask: u32::MAX
         }
     );
+}
+
+#[test]
+fn a_namespace_in_an_expect_line_is_that_of_the_socket_before_it() {
+    let netns = |with: &str| -> Vec<bool> {
+        let policy = policy(&format!(
+            "default in drop expect drop from any to any with {with}"
+        ));
+        let conditions = policy.expects[0].region.matches.conditions.iter();
+        conditions
+            .map(|condition| match condition {
+                Condition::No(inner) => matches!(**inner, Condition::Socket { netns: Some(_), .. }),
+                other => matches!(other, Condition::Socket { netns: Some(_), .. }),
+            })
+            .collect()
+    };
+    assert_eq!(
+        netns("no socket, no socket in netns \"web\""),
+        [false, true]
+    );
+    assert_eq!(netns("socket listening, in netns \"web\""), [true]);
+    assert_eq!(netns("in netns \"web\", socket listening"), [true]);
+}
+
+#[test]
+fn an_unknown_map_is_called_one() {
+    let text = "socket s = registered map dns = { 1.1.1.1:53 -> sock s } redirect by @dsn";
+    let found = complaint(text);
+    assert_eq!(found.message, "there is no map `dsn`");
+    assert!(found.help.unwrap().starts_with("write `dns`"));
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! What is legal and probably not meant: warnings of a policy that compiles.
+//!
+//! Takes a resolved policy, or its text; gives warnings. None is a guess: each is proved from the reference meaning, or
+//! from what the text plainly says, and a lint that cannot be sure says nothing. Not here: mistakes, which the stages
+//! report that find them.
+
+mod boxes;
+mod effect;
+mod essentials;
+mod family;
+mod index;
+mod limits;
+mod list;
+mod literal;
+mod names;
+mod reach;
+mod sample;
+#[cfg(test)]
+mod tests;
+mod udp;
+
+use sockc_grammar::diagnostic::{Code, Diagnostic};
+use sockc_grammar::source::SourceMap;
+
+use crate::policy::{Direction, Policy};
+use crate::reading::Reading;
+use list::List;
+
+/// A rule that is never reached.
+pub const UNREACHABLE: Code = Code("W0601");
+/// A rule that changes nothing.
+pub const NO_EFFECT: Code = Code("W0602");
+/// A `default in drop` that keeps neighbour discovery out.
+pub const NO_NEIGHBOURS: Code = Code("W0603");
+/// A `default in drop` that keeps path MTU errors out.
+pub const NO_PATH_MTU: Code = Code("W0604");
+/// A UDP rule that opens every port on which something waits.
+pub const UDP_SOCKETS: Code = Code("W0605");
+/// An IPv6 address that ends as a port would.
+pub const PORT_IN_ADDRESS: Code = Code("W0606");
+/// A redirect for a family that its socket never holds.
+pub const OTHER_FAMILY: Code = Code("W0607");
+/// A set or map that is nearly full as it starts.
+pub const NEARLY_FULL: Code = Code("W0608");
+/// A name that is declared and not used.
+pub const UNUSED: Code = Code("W0609");
+/// A redirect of every UDP port.
+pub const UDP_ANY_PORT: Code = Code("W0610");
+
+/// Every code of the lints, in order, with what it stands for.
+pub const CODES: &[(Code, &str)] = &[
+    (UNREACHABLE, "a rule that is never reached"),
+    (NO_EFFECT, "a rule that changes nothing"),
+    (
+        NO_NEIGHBOURS,
+        "a default that keeps IPv6 neighbour discovery out",
+    ),
+    (NO_PATH_MTU, "a default that keeps path MTU errors out"),
+    (
+        UDP_SOCKETS,
+        "a UDP rule that opens every port on which something waits",
+    ),
+    (
+        PORT_IN_ADDRESS,
+        "an IPv6 address that reads like one with a port",
+    ),
+    (
+        OTHER_FAMILY,
+        "a redirect for a family that its socket never holds",
+    ),
+    (NEARLY_FULL, "a set or map that starts nearly full"),
+    (UNUSED, "a name that is declared and not used"),
+    (UDP_ANY_PORT, "a redirect of every UDP port to one socket"),
+];
+
+/// What the rules of a policy, and of the policies of its namespaces, give reason to say; by lint, then in order.
+#[must_use]
+pub fn policy(policy: &Policy) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for direction in [Direction::In, Direction::Out, Direction::Send] {
+        let mut list = List::new(policy, direction);
+        let unreachable = reach::check(&mut list, &mut found);
+        effect::check(&mut list, &unreachable, &mut found);
+    }
+    essentials::check(policy, &mut found);
+    udp::check(policy, &mut found);
+    family::check(policy, &mut found);
+    limits::live(policy, &mut found);
+    for inner in &policy.netns {
+        found.extend(self::policy(&inner.policy));
+    }
+    found
+}
+
+/// What the text of a sound policy gives reason to say.
+#[must_use]
+pub fn text(reading: &Reading, sources: &SourceMap) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    literal::check(&reading.file, sources, &mut found);
+    limits::files(reading, &mut found);
+    names::check(&reading.file, &mut found);
+    found
+}

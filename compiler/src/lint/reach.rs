@@ -1,0 +1,142 @@
+//! Rules that are never reached: in every world, rules before them decide every packet that they match.
+//!
+//! First the rule's own corners, which show most rules to be reached; then one rule that holds it as a box; then its
+//! diagram without those of the rules that decide its packets, as far as the budget goes. A rule that socket lookups ask
+//! about is covered only by others of them, since a lookup also comes for packets that no packet hook has seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sockc_grammar::diagnostic::Diagnostic;
+
+use super::UNREACHABLE;
+use super::boxes::contains;
+use super::list::{List, head};
+use super::sample::Sample;
+use crate::diagram::{BudgetExceeded, Node};
+use crate::policy::{GroupId, Policy, Rule, RuleId};
+
+/// So many corners of a rule are looked at.
+pub(super) const CORNERS: usize = 4;
+
+/// So many rules may together cover one.
+const MOST_COVERING: usize = 64;
+
+/// So many covering rules are shown.
+const SHOWN: usize = 3;
+
+/// Reports the rules of a list that are never reached, and gives them.
+pub(super) fn check(list: &mut List<'_>, found: &mut Vec<Diagnostic>) -> BTreeSet<RuleId> {
+    let mut unreachable = BTreeSet::new();
+    // By the first of the rules that a redirect by a map became: who covers all of them, unless one is reached.
+    let mut covered: BTreeMap<RuleId, Option<BTreeSet<RuleId>>> = BTreeMap::new();
+    for (id, rule) in list.rules.clone() {
+        let known = covered
+            .entry(head(id, rule))
+            .or_insert_with(|| Some(BTreeSet::new()));
+        let Some(covers) = known else {
+            continue;
+        };
+        match covering(list, id, rule) {
+            Some(more) => {
+                covers.extend(more);
+                unreachable.insert(id);
+            }
+            None => *known = None,
+        }
+    }
+    for (first, covers) in covered {
+        if let Some(mut covers) = covers {
+            covers.retain(|id| head(*id, &list.policy.rules[*id]) != first);
+            found.push(report(list.policy, first, &covers));
+        }
+    }
+    unreachable
+}
+
+/// The rules that decide all that this one matches; nothing if it is reached, matches nothing, or cannot be told.
+fn covering(list: &mut List<'_>, id: RuleId, rule: &Rule) -> Option<BTreeSet<RuleId>> {
+    let scopes = list.scopes(rule);
+    let mut covers = BTreeSet::new();
+    for &scope in &scopes {
+        covers.extend(covering_in(list, id, rule, scope)?);
+    }
+    (!scopes.is_empty()).then_some(covers)
+}
+
+fn covering_in(
+    list: &mut List<'_>,
+    id: RuleId,
+    rule: &Rule,
+    scope: Option<GroupId>,
+) -> Option<BTreeSet<RuleId>> {
+    let own = [(id, rule)];
+    for variant in 0..CORNERS {
+        let Some(sample) = Sample::of(list.policy, &own, variant) else {
+            continue;
+        };
+        let mut reached = true;
+        let before = list.deciders(&sample, scope);
+        for other in before.filter(|other| covers(list, *other, id, rule)) {
+            reached = false;
+            if contains(list.policy, &list.policy.rules[other], rule) {
+                return Some(BTreeSet::from([other]));
+            }
+        }
+        if reached {
+            return None;
+        }
+    }
+    together(list, id, rule, scope).ok().flatten()
+}
+
+/// Whether a deciding rule that matches a packet of a rule keeps it from that rule.
+fn covers(list: &List<'_>, other: RuleId, id: RuleId, rule: &Rule) -> bool {
+    other < id && (!list.in_lookups(id, rule) || list.in_lookups(other, &list.policy.rules[other]))
+}
+
+/// The rules that cover a rule together.
+fn together(
+    list: &mut List<'_>,
+    id: RuleId,
+    rule: &Rule,
+    scope: Option<GroupId>,
+) -> Result<Option<BTreeSet<RuleId>>, BudgetExceeded> {
+    let own = list.diagram(id, scope)?;
+    let possible = list.possible()?;
+    let mut left = list.both(own, possible)?;
+    let mut found = BTreeSet::new();
+    while let Some(deciders) = list.deciders_in(left, scope) {
+        let before = deciders
+            .into_iter()
+            .filter(|other| covers(list, *other, id, rule));
+        let Some(first) = before.min().filter(|_| found.len() < MOST_COVERING) else {
+            return Ok(None);
+        };
+        // A set that is asked as one question may answer otherwise than it would: then nothing is proved.
+        if !found.insert(first) {
+            return Ok(None);
+        }
+        let matched = list.diagram(first, scope)?;
+        left = list.without(left, matched)?;
+    }
+    Ok((left == Node::FALSE && !found.is_empty()).then_some(found))
+}
+
+fn report(policy: &Policy, id: RuleId, covers: &BTreeSet<RuleId>) -> Diagnostic {
+    let decided = match covers.len() {
+        1 => "a rule before it decides everything that it matches".to_owned(),
+        many => format!("{many} rules before it decide everything that it matches"),
+    };
+    let place = policy.rules[id].place.span;
+    let mut warning = Diagnostic::warning(UNREACHABLE, "the rule is never reached", place, decided);
+    let more = covers.len().saturating_sub(SHOWN);
+    for (index, cover) in covers.iter().take(SHOWN).enumerate() {
+        let text = match (covers.len(), index + 1 == SHOWN && more > 0) {
+            (1, _) => "this one".to_owned(),
+            (_, false) => "one of them".to_owned(),
+            (_, true) => format!("one of them, and {more} more"),
+        };
+        warning = warning.also(policy.rules[*cover].place.span, text);
+    }
+    warning.help("leave the rule out, or put it ahead of what covers it")
+}

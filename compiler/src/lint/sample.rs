@@ -1,0 +1,318 @@
+//! Packets of a rule, quickly: its own corners, with answers of the machine around it that fit few other rules.
+//!
+//! Takes one rule, or two for a packet that both match; gives packets that the reference meaning says they match. None
+//! found does not mean that there is none. Not here: which other rules match the packet.
+
+mod ends;
+
+use std::net::IpAddr;
+
+use self::ends::{Ends, ends};
+use super::list::is_of;
+use crate::decide::Seen;
+use crate::event::{Header, Part, SocketAnswer, Transport, World};
+use crate::field::Field;
+use crate::hook::Hook;
+use crate::packet::{longest_length, protocol, shortest_length};
+use crate::policy::{
+    ClassId, Condition, Direction, Family, LiveMapId, NetnsId, Policy, ProtocolMatch, RateUnit,
+    Rule, RuleId, SetId, SocketId, SocketTest,
+};
+
+/// A protocol that rules seldom name (RFC 3692).
+const EXPERIMENTAL: u8 = 253;
+
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
+/// A packet, and what the machine says of it.
+#[derive(Clone, Debug)]
+pub(super) struct Sample<'a> {
+    /// The packet.
+    pub(super) header: Header,
+    policy: &'a Policy,
+    direction: Direction,
+    class: ClassId,
+    socket: SocketAnswer,
+    elsewhere: SocketAnswer,
+    absent: Vec<SocketId>,
+    members: Vec<(SetId, IpAddr)>,
+    entry: Option<(LiveMapId, SocketId)>,
+    /// The rules that it is made for: their rates match it, other rates do not.
+    made_for: &'a [(RuleId, &'a Rule)],
+}
+
+impl World for Sample<'_> {
+    fn socket(&self, _: Direction, netns: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        match netns {
+            None => self.socket,
+            Some(_) => self.elsewhere,
+        }
+    }
+
+    fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {
+        !self.absent.contains(&socket)
+    }
+
+    fn member(&self, set: SetId, address: IpAddr) -> bool {
+        self.members.contains(&(set, address))
+    }
+
+    fn entry(&self, map: LiveMapId, _: &Header) -> Option<SocketId> {
+        let named = self.entry.filter(|(named, _)| *named == map);
+        named.map(|(_, socket)| socket)
+    }
+
+    fn fits(&self, rule: RuleId, _: &Header) -> bool {
+        let own = self.made_for.iter().any(|(id, _)| *id == rule);
+        let rate = self.policy.rules[rule].rate;
+        let above = rate.is_some_and(|rate| rate.above);
+        own != above
+    }
+}
+
+impl<'a> Sample<'a> {
+    /// A packet of the rules, which are of one direction; another `variant` (0 to 3) takes other corners.
+    pub(super) fn of(
+        policy: &'a Policy,
+        rules: &'a [(RuleId, &'a Rule)],
+        variant: usize,
+    ) -> Option<Self> {
+        let direction = rules.first()?.1.direction;
+        let families = match variant % 2 {
+            0 => [Family::V4, Family::V6],
+            _ => [Family::V6, Family::V4],
+        };
+        families.into_iter().find_map(|family| {
+            let (number, named) = protocol_of(rules, family, variant)?;
+            let mut sample = Self {
+                header: Header {
+                    protocol: number,
+                    ..Header::PLAIN
+                },
+                policy,
+                direction,
+                class: class_of(rules)?,
+                socket: SocketAnswer::None,
+                elsewhere: SocketAnswer::None,
+                absent: Vec::new(),
+                members: Vec::new(),
+                entry: None,
+                made_for: rules,
+            };
+            let mut flags = if variant < 2 { ACK } else { SYN };
+            if rules.iter().any(|(_, rule)| counts_connections(rule)) {
+                flags = SYN;
+            }
+            for (_, rule) in rules {
+                for condition in &rule.matches.conditions {
+                    sample.meet(condition, variant, &mut flags);
+                }
+            }
+            sample.fill(family, named, flags, variant)
+        })
+    }
+
+    /// Takes what a condition asks for, where that is simple.
+    fn meet(&mut self, condition: &Condition, variant: usize, flags: &mut u8) {
+        match condition {
+            Condition::No(_) => {}
+            Condition::AnyOf(any) => {
+                if let Some(one) = any.get(variant % any.len().max(1)) {
+                    self.meet(one, variant, flags);
+                }
+            }
+            Condition::Socket { test, netns } => {
+                let answer = match (test, variant % 2) {
+                    (SocketTest::Established, _) | (SocketTest::Exists, 1) => {
+                        SocketAnswer::Established
+                    }
+                    _ => SocketAnswer::Listening,
+                };
+                match netns {
+                    None => self.socket = answer,
+                    Some(_) => self.elsewhere = answer,
+                }
+            }
+            Condition::Entry { map, socket } => self.entry = Some((*map, *socket)),
+            Condition::SockAbsent(socket) => self.absent.push(*socket),
+            Condition::TcpFlags { set, clear } => *flags = (*flags | set) & !clear,
+            Condition::Fragment => {
+                self.header.part = if variant % 2 == 0 {
+                    Part::First
+                } else {
+                    Part::Later
+                };
+            }
+            Condition::Length { low, .. } => self.header.length = self.header.length.max(*low),
+            Condition::Ttl { low, high } => {
+                let plain = u32::from(self.header.ttl);
+                if !(*low..=*high).contains(&plain) {
+                    self.header.ttl = u8::try_from(*low).unwrap_or(u8::MAX);
+                }
+            }
+            Condition::Dscp(value) => self.header.dscp = *value,
+            Condition::Mark { value, .. } => self.header.mark |= value,
+            Condition::Vlan(id) => self.header.vlan = Some(*id),
+        }
+    }
+
+    /// Takes addresses and ports until the rules match.
+    fn fill(
+        mut self,
+        family: Family,
+        named: Option<&ProtocolMatch>,
+        flags: u8,
+        variant: usize,
+    ) -> Option<Self> {
+        let (number, part) = (self.header.protocol, self.header.part);
+        self.header.length = self
+            .header
+            .length
+            .max(shortest_length(family, number, part));
+        if self.header.length > longest_length(family) {
+            return None;
+        }
+        let rules = self.made_for;
+        let froms = ends(self.policy, rules, |one| one.from.as_ref(), family, variant);
+        let tos = ends(self.policy, rules, |one| one.to.as_ref(), family, variant);
+        for from in &froms {
+            for to in &tos {
+                self.take(from, to, named, flags);
+                if rules.iter().all(|&(id, rule)| self.is_of(id, rule)) {
+                    return Some(self);
+                }
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, from: &Ends, to: &Ends, named: Option<&ProtocolMatch>, flags: u8) {
+        self.header.from = from.address;
+        self.header.to = to.address;
+        self.header.transport = transport(&self.header, from.port, to.port, named, flags);
+        self.members.clear();
+        for end in [from, to] {
+            self.members
+                .extend(end.member.map(|set| (set, end.address)));
+        }
+    }
+
+    /// Whether a rule of the list matches it; whose writes they are, where it is about sends, the caller knows.
+    pub(super) fn is_of(&self, id: RuleId, rule: &Rule) -> bool {
+        let class = (self.direction != Direction::Send).then_some(self.class);
+        let seen = Seen::new(self.policy, self.direction, class, &self.header, self);
+        is_of(&seen, id, rule)
+    }
+}
+
+fn counts_connections(rule: &Rule) -> bool {
+    let rate = rule.rate.as_ref();
+    rate.is_some_and(|rate| rate.above && rate.unit == RateUnit::Connections)
+}
+
+/// A class of interfaces that all of the rules are for.
+fn class_of(rules: &[(RuleId, &Rule)]) -> Option<ClassId> {
+    let mut named = rules
+        .iter()
+        .filter_map(|(_, rule)| rule.matches.on.as_ref());
+    let Some(first) = named.next() else {
+        return Some(Policy::plain_class());
+    };
+    let others: Vec<_> = named.collect();
+    let shared = |class: &&ClassId| others.iter().all(|other| other.contains(class));
+    first.iter().find(shared).copied()
+}
+
+/// A protocol that all of the rules are for, and what the narrowest of them says of it.
+fn protocol_of<'a>(
+    rules: &[(RuleId, &'a Rule)],
+    family: Family,
+    variant: usize,
+) -> Option<(u8, Option<&'a ProtocolMatch>)> {
+    let lists = || rules.iter().map(|(_, rule)| &rule.matches.protocols);
+    let fits = |one: &ProtocolMatch, number: u8| {
+        one.number == number && one.family.is_none_or(|named| named == family)
+    };
+    let mut named = lists().filter(|list| !list.is_empty());
+    let Some(first) = named.next() else {
+        return Some((unnamed(rules, variant), None));
+    };
+    let mut shared = first.iter().filter(|one| {
+        fits(one, one.number)
+            && lists()
+                .all(|list| list.is_empty() || list.iter().any(|other| fits(other, one.number)))
+            && !(family == Family::V6 && protocol::is_extension(one.number))
+    });
+    let chosen = match variant {
+        0 | 1 => shared.next(),
+        _ => shared.next_back(),
+    }?;
+    // Types are named by at most one of two rules, else this one has them.
+    let narrow = lists()
+        .flatten()
+        .find(|one| fits(one, chosen.number) && !one.icmp.is_empty());
+    Some((chosen.number, Some(narrow.unwrap_or(chosen))))
+}
+
+/// A protocol for rules that name none.
+fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> u8 {
+    fn needs(condition: &Condition) -> Option<&'static [u8]> {
+        match condition {
+            Condition::TcpFlags { .. } => Some(&[protocol::TCP]),
+            Condition::Socket { .. } | Condition::Entry { .. } | Condition::SockAbsent(_) => {
+                Some(&[protocol::UDP, protocol::TCP])
+            }
+            Condition::AnyOf(any) => any.iter().find_map(needs),
+            _ => None,
+        }
+    }
+    let conditions = rules.iter().flat_map(|(_, rule)| &rule.matches.conditions);
+    let lookup = rules
+        .iter()
+        .any(|(_, rule)| rule.at == Some(Hook::SkLookup) || counts_connections(rule));
+    let choice: &[u8] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
+        Some(list) => list,
+        None if lookup => &[protocol::UDP, protocol::TCP],
+        None if rules
+            .iter()
+            .any(|(_, rule)| rule.direction == Direction::Send) =>
+        {
+            &[protocol::TCP]
+        }
+        None if rules
+            .iter()
+            .any(|(_, rule)| ends::names_ports(&rule.matches)) =>
+        {
+            &[protocol::SCTP, protocol::UDP, protocol::TCP]
+        }
+        None => &[EXPERIMENTAL, protocol::SCTP, protocol::UDP, protocol::TCP],
+    };
+    choice[variant % choice.len()]
+}
+
+fn transport(
+    header: &Header,
+    from: u16,
+    to: u16,
+    named: Option<&ProtocolMatch>,
+    flags: u8,
+) -> Transport {
+    let icmp = match header.family() {
+        Family::V4 => protocol::ICMP,
+        Family::V6 => protocol::ICMP6,
+    };
+    match header.protocol {
+        _ if header.part == Part::Later => Transport::None,
+        protocol::TCP => Transport::Tcp { from, to, flags },
+        number if Field::has_ports(number) => Transport::Ports { from, to },
+        number if number == icmp => {
+            let wanted = named.and_then(|named| named.icmp.first());
+            Transport::Icmp {
+                kind: wanted.map_or(100, |one| one.kind),
+                code: wanted.and_then(|one| one.code).unwrap_or(0),
+            }
+        }
+        _ => Transport::None,
+    }
+}

@@ -1,0 +1,372 @@
+//! Each lint shows where it should, and not next to it; and what is reported holds for packets at the edges.
+
+use cranelift_entity::EntityRef;
+use sockc_grammar::source::SourceMap;
+
+use super::{CODES, policy as lint};
+use crate::decide::decide;
+use crate::event::{Decider, Event, Header, Parsed, SocketAnswer, World};
+use crate::files::Texts;
+use crate::generate::{Options, random_policy};
+use crate::packet::edges::edge_headers;
+use crate::packet::random::Rng;
+use crate::pipeline;
+use crate::policy::{Action, Direction, Family, NetnsId, Policy, RuleId, SocketId};
+
+/// Code and line of every warning of the lints, with the lines of the other places.
+fn found(text: &str) -> Vec<(&'static str, u32, Vec<u32>)> {
+    let mut sources = SourceMap::default();
+    let id = sources.add("test.sk", text);
+    let mut files = Texts::default().with("list.txt", "10.0.0.1\n10.0.0.3\n10.0.0.5\n");
+    let outcome = pipeline::check(&mut sources, id, "test", &mut files);
+    assert!(!outcome.failed(), "{:#?}", outcome.diagnostics);
+    let line = |span| sources.place(span).0;
+    let lints = outcome
+        .diagnostics
+        .iter()
+        .filter(|one| CODES.iter().any(|(code, _)| *code == one.code));
+    lints
+        .map(|one| {
+            assert!(one.help.is_some());
+            let others = one.secondary.iter().map(|other| line(other.span));
+            (one.code.0, line(one.primary.span), others.collect())
+        })
+        .collect()
+}
+
+/// The lines with a warning of this code.
+fn lines(code: &str, text: &str) -> Vec<u32> {
+    let found = found(text).into_iter();
+    found
+        .filter(|(of, ..)| *of == code)
+        .map(|(_, line, _)| line)
+        .collect()
+}
+
+#[test]
+fn a_rule_that_one_rule_covers_is_never_reached() {
+    let text = "default in allow\n\
+        drop tcp from 10.0.0.0/8\n\
+        one: allow tcp from 10.1.0.0/16 to any:22\n\
+        two: count tcp from 10.1.0.0/16 if tcp flags syn\n\
+        three: allow udp from 10.1.0.0/16 to any:22\n\
+        four: allow tcp from 10.0.0.0/7 to any:22\n\
+        five: allow tcp from 2001:db8::/32 to any:22\n";
+    assert_eq!(found(text), [("W0601", 3, vec![2]), ("W0601", 4, vec![2])]);
+}
+
+#[test]
+fn rules_cover_another_together() {
+    let text = "default in drop\n\
+        include <essentials>\n\
+        allow tcp from 10.0.0.0/9\n\
+        drop tcp from 10.128.0.0/9 to port 0-1023\n\
+        allow tcp from 10.128.0.0/9 to port 1024-65535\n\
+        allow udp to any:53\n\
+        whole: drop tcp from 10.0.0.0/8 to any:*\n\
+        later: drop tcp from 10.0.0.0/8\n";
+    // Later fragments have no ports.
+    assert_eq!(found(text), [("W0601", 7, vec![3, 4, 5])]);
+}
+
+#[test]
+fn many_covering_rules_are_counted() {
+    let mut text = String::from("default in allow\n");
+    for port in 0..5 {
+        text += &format!("drop tcp to any:{port}\n");
+    }
+    text += "sum: drop tcp to any:0-4\n";
+    assert_eq!(found(&text), [("W0601", 7, vec![2, 3, 4])]);
+}
+
+#[test]
+fn conditions_and_rates_let_packets_through() {
+    let text = "default in allow\n\
+        drop tcp to any:22 if tcp flags syn\n\
+        drop tcp to any:22 above 5 packets/second\n\
+        half: drop tcp to any:22 if socket listening\n\
+        some: drop tcp to any:22\n";
+    assert_eq!(found(text), []);
+    let complement = "default in allow\n\
+        drop tcp to any:22 if tcp flags syn\n\
+        drop tcp to any:22 if no tcp flags syn\n\
+        none: drop tcp to any:22\n";
+    assert_eq!(found(complement), [("W0601", 4, vec![2, 3])]);
+}
+
+#[test]
+fn a_redirect_behind_a_drop_is_reached_over_lo() {
+    let text = "default in allow\n\
+        socket s = tcp listen 127.0.0.1:9\n\
+        drop tcp to 192.0.2.1:80\n\
+        a: redirect tcp to 192.0.2.1:80 to sock s\n\
+        b: redirect tcp to 192.0.2.1:80 to sock s\n";
+    assert_eq!(found(text), [("W0601", 5, vec![4])]);
+}
+
+#[test]
+fn a_rule_that_matches_nothing_is_reported_once() {
+    let text = "default in allow\n\
+        drop from 10.0.0.0/8\n\
+        drop tcp from 10.0.0.0/8 to 2001:db8::1\n";
+    assert_eq!(found(text), []);
+}
+
+#[test]
+fn rules_that_change_nothing() {
+    let text = "default in drop\n\
+        include <essentials>\n\
+        drop tcp from 10.0.0.0/8 to any:22\n\
+        allow tcp to any:80\n\
+        allow tcp from 10.0.0.0/8 to any:80-81\n\
+        drop from 10.0.0.0/8\n\
+        allow udp to any:53\n\
+        drop udp to any:53\n\
+        drop udp to any:54\n\
+        label: drop udp to any:55\n";
+    assert_eq!(
+        found(text),
+        [
+            ("W0601", 8, vec![7]),
+            ("W0602", 3, vec![6]),
+            ("W0602", 9, vec![1])
+        ]
+    );
+}
+
+#[test]
+fn rules_that_change_something_stay() {
+    let bogons = "default in drop\n\
+        include <essentials>\n\
+        drop from 10.0.0.0/8\n\
+        allow tcp to any:80\n\
+        allow tcp to any:443\n\
+        drop tcp to any:444\n\
+        count tcp to any:444-446\n\
+        drop tcp to any:445 note \"why\"\n";
+    assert_eq!(found(bogons), []);
+    let logged = "default in drop log max 5/second\n\
+        include <essentials>\n\
+        allow tcp to any:80\n\
+        drop tcp to any:444\n";
+    assert_eq!(found(logged), []);
+    let before_redirect = "default in allow\n\
+        socket s = tcp listen 127.0.0.1:9\n\
+        allow tcp to 192.0.2.1:80\n\
+        redirect tcp to 192.0.2.1:80-81 to sock s\n";
+    assert_eq!(found(before_redirect), []);
+}
+
+#[test]
+fn what_ip_needs_is_asked_of_the_meaning() {
+    let v4 = "default in drop\nallow tcp to 192.0.2.1:80\n";
+    assert_eq!(found(v4), [("W0604", 1, vec![])]);
+    let both = "default in reject\nallow tcp to any:80\n";
+    assert_eq!(
+        found(both),
+        [
+            ("W0603", 1, vec![]),
+            ("W0604", 1, vec![]),
+            ("W0604", 1, vec![])
+        ]
+    );
+    for enough in [
+        "default in drop\nallow tcp to any:80\nallow icmp, icmp6\n",
+        "default in drop\nallow tcp to any:80\ninclude <essentials>\n",
+        "default in drop\nallow from any\n",
+        "default in drop\ndrop tcp to any:80\n",
+        "default in allow\ndrop tcp to any:80\nallow udp\n",
+        "default out drop\nallow out tcp to any:80\n",
+    ] {
+        let lacks = ["W0603", "W0604"].map(|code| lines(code, enough));
+        assert!(lacks.iter().all(Vec::is_empty), "{enough}");
+    }
+    let established = "default in drop\nallow if socket established\n";
+    assert_eq!(lines("W0603", established), [1]);
+}
+
+#[test]
+fn udp_sockets_are_open_to_all() {
+    let text = "default in drop\n\
+        include <essentials>\n\
+        a: allow udp if socket exists\n\
+        b: allow udp to 192.0.2.1 if socket listening\n\
+        c: allow tcp if socket exists\n\
+        d: allow udp to any:53 if socket exists\n\
+        e: allow udp from 10.0.0.0/8 if socket exists\n\
+        f: allow udp if socket established\n\
+        g: allow udp if no socket exists\n\
+        h: allow udp to any:* if socket exists\n";
+    assert_eq!(lines("W0605", text), [3, 4, 10]);
+}
+
+#[test]
+fn every_udp_port_answers_from_one() {
+    let text = "socket u = udp listen 127.0.0.1:9\n\
+        socket b = udp listen 127.0.0.1:9, tcp listen 127.0.0.1:9\n\
+        redirect udp to 192.0.2.1:* to sock u\n\
+        redirect udp to 192.0.2.2:9 to sock u\n\
+        redirect to 192.0.2.3:* to sock b\n";
+    assert_eq!(lines("W0610", text), [3]);
+}
+
+#[test]
+fn families_of_sockets() {
+    let text = "socket s = tcp listen 127.0.0.1:9\n\
+        socket r = registered\n\
+        redirect tcp to 192.0.2.1:80 to sock s\n\
+        redirect tcp to port 81 to sock s\n\
+        redirect tcp to 192.0.2.1:82, [2001:db8::1]:82 to sock s\n\
+        redirect tcp from 10.0.0.0/8 to port 83 to sock s\n\
+        redirect tcp to port 84 to sock r\n";
+    assert_eq!(lines("W0607", text), [4, 5]);
+}
+
+#[test]
+fn literals_that_read_like_ports() {
+    let text = "default in drop\n\
+        include <essentials>\n\
+        allow tcp to 2001:db8::1:80\n\
+        allow tcp to [2001:db8::1:80]\n\
+        allow tcp to [2001:db8::1]:80\n\
+        allow tcp to 2001:db8::80, 2001:db8::2:53\n";
+    assert_eq!(lines("W0606", text), [3, 6]);
+}
+
+#[test]
+fn sets_that_start_nearly_full() {
+    let text = "default in allow\n\
+        live set a max 2 = { 10.0.0.1, 10.0.0.9 }\n\
+        live set b max 3 = { 10.0.0.1, 10.0.0.9 }\n\
+        set c = file \"list.txt\" max 3\n\
+        set d = file \"list.txt\" max 4\n\
+        drop from @a, @b, @c, @d\n";
+    assert_eq!(lines("W0608", text), [4, 2]);
+}
+
+#[test]
+fn names_that_nothing_uses() {
+    let text = "default in allow\n\
+        set a = { 10.0.0.1 }\n\
+        set b = { @a }\n\
+        set p = ports { 80 }\n\
+        set q = ports { 81 }\n\
+        socket s = registered\n\
+        socket t = registered\n\
+        group g = cgroup \"/g\"\n\
+        drop tcp to port @p if sock s absent\n";
+    assert_eq!(lines("W0609", text), [3, 5, 7, 8]);
+    let sends = "default send allow\ngroup g = cgroup \"/g\"\ndrop send to 10.0.0.1\n";
+    assert!(lines("W0609", sends).is_empty());
+}
+
+/// Answers that differ by packet and by what is asked, the same each time.
+struct Chance(u64);
+
+impl Chance {
+    fn draw(&self, salt: u64, bound: u64) -> u64 {
+        Rng::new(self.0 ^ salt.wrapping_mul(0x9e37_79b9)).bits() % bound
+    }
+}
+
+impl World for Chance {
+    fn socket(&self, _: Direction, netns: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        let salt = netns.map_or(1, |netns| 100 + netns.as_u32());
+        [
+            SocketAnswer::None,
+            SocketAnswer::Listening,
+            SocketAnswer::Established,
+        ][self.draw(salt.into(), 3) as usize]
+    }
+
+    fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {
+        self.draw(200 + socket.index() as u64, 2) == 0
+    }
+
+    fn fits(&self, rule: RuleId, _: &Header) -> bool {
+        self.draw(300 + rule.index() as u64, 2) == 0
+    }
+}
+
+/// The policy without a rule.
+fn without(policy: &Policy, left_out: RuleId) -> Policy {
+    let mut rest = policy.clone();
+    // It stays in its place and matches nothing, so that the others keep their numbers.
+    rest.rules[left_out].matches.protocols.clear();
+    rest.rules[left_out].matches.on = Some(Vec::new());
+    rest
+}
+
+/// The rule that a warning of this code is at.
+fn reported(policy: &Policy, code: super::Code) -> Vec<RuleId> {
+    let found = lint(policy).into_iter().filter(|one| one.code == code);
+    found
+        .map(|one| {
+            let at = |id: &RuleId| policy.rules[*id].place.span == one.primary.span;
+            policy.rules.keys().find(at).unwrap()
+        })
+        .collect()
+}
+
+fn resolved(text: &str) -> Policy {
+    let mut sources = SourceMap::default();
+    let id = sources.add("random.sk", text);
+    let (file, _) = sockc_grammar::parse(&sources, id);
+    crate::resolve::resolve(&file, &sources, "random")
+        .0
+        .unwrap()
+}
+
+#[test]
+fn what_is_reported_holds_for_packets_at_the_edges() {
+    let (mut unreachable, mut idle) = (0, 0);
+    for seed in 0..150 {
+        let text = random_policy(seed, Options::everything(24));
+        let policy = resolved(&text);
+        let never = reported(&policy, super::UNREACHABLE);
+        let changes: Vec<(RuleId, Policy)> = reported(&policy, super::NO_EFFECT)
+            .into_iter()
+            .map(|id| (id, without(&policy, id)))
+            .collect();
+        unreachable += never.len();
+        idle += changes.len();
+        let mut rng = Rng::new(seed);
+        for header in edge_headers(&policy, &mut rng, 400) {
+            let world = Chance(rng.bits());
+            for direction in [Direction::In, Direction::Out] {
+                let event = Event::Packet {
+                    direction,
+                    class: Policy::plain_class(),
+                    packet: Parsed::Ip(header.clone()),
+                };
+                let decision = decide(&policy, &event, &world);
+                for id in &never {
+                    assert_ne!(decision.decider, Decider::Rule(*id), "{header:?}\n{text}");
+                    assert!(!decision.counted.contains(id), "{header:?}\n{text}");
+                }
+                for (id, rest) in &changes {
+                    let other = decide(rest, &event, &world);
+                    assert_eq!(other.verdict, decision.verdict, "{id} {header:?}\n{text}");
+                    assert_eq!(other.counted, decision.counted, "{id} {header:?}\n{text}");
+                }
+            }
+            let lookup = Event::Lookup {
+                class: Policy::plain_class(),
+                header: header.clone(),
+            };
+            let decision = decide(&policy, &lookup, &world);
+            for id in never.iter().filter(|id| steers(&policy, **id)) {
+                assert_ne!(decision.decider, Decider::Rule(*id), "{header:?}\n{text}");
+            }
+            for (id, rest) in &changes {
+                let other = decide(rest, &lookup, &world);
+                assert_eq!(other.verdict, decision.verdict, "{id} {header:?}\n{text}");
+            }
+        }
+    }
+    assert!(unreachable > 100 && idle > 100, "{unreachable} {idle}");
+}
+
+fn steers(policy: &Policy, id: RuleId) -> bool {
+    matches!(policy.rules[id].action, Action::Redirect(_))
+}

@@ -1,0 +1,366 @@
+//! One policy on its way into force in one network namespace: what is made beside the policy in force, what is done after
+//! the switch, and how it is undone.
+//!
+//! The switch itself is not here: several policies may be switched together.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use sockc_compiler::artifact::Manifest;
+
+use crate::apply::{Applied, InterfaceHook, Part};
+use crate::attach::{self, Target};
+use crate::carry;
+use crate::error::{Error, at};
+use crate::escaped;
+use crate::fill::SlotState;
+use crate::groups::{self, PEERS};
+use crate::hook::Point;
+use crate::interfaces::has_packet_programs;
+use crate::listen;
+use crate::live_maps;
+use crate::load::{self, Kept};
+use crate::named;
+use crate::options::Options;
+use crate::owned::Outer;
+use crate::plan::Plan;
+use crate::record::{Attached, Record};
+use crate::session::Session;
+use crate::sets;
+use crate::settle::settle;
+use crate::state::{SIDES, make_folder, open_or_make, side};
+use crate::supply::{Supply, slots_map};
+use crate::sys::map::{self, Shape};
+use crate::sys::{bpffs, cgroup};
+
+/// What is needed after the switch.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
+    supply: Option<Supply<'a>>,
+    states: Vec<SlotState>,
+}
+
+/// A policy on its way into force in one network namespace.
+pub(crate) struct Work<'a> {
+    object: &'a [u8],
+    manifest: &'a Manifest,
+    options: &'a Options,
+    session: &'a Session,
+    plan: Plan,
+    before: Option<Record>,
+    record: Record,
+    notes: Vec<String>,
+}
+
+impl<'a> Work<'a> {
+    /// Begins it; `record` has the generation, and who owns what.
+    pub(crate) fn new(
+        part: &'a Part<'a>,
+        session: &'a Session,
+        plan: Plan,
+        before: Option<Record>,
+        mut record: Record,
+    ) -> Self {
+        record.cgroups = plan.groups.iter().map(|group| group.cgroup.id).collect();
+        Self {
+            object: part.object,
+            manifest: part.manifest,
+            options: &part.options,
+            session,
+            plan,
+            before,
+            record,
+            notes: Vec::new(),
+        }
+    }
+
+    fn note_skipped_interfaces(&mut self) {
+        let skipped = self.plan.skipped.iter();
+        self.notes.extend(skipped.map(|name| {
+            format!("the interface \"{name}\" carries no Ethernet frames: packet rules do not hold there")
+        }));
+    }
+
+    /// Patterns may match nothing, and then rules hold nowhere: a person should know.
+    fn note_missing_interfaces(&mut self) {
+        if has_packet_programs(self.manifest) && self.plan.interfaces.is_empty() {
+            self.notes.push(
+                "no interface matches the policy's patterns, so its packet rules hold nowhere; apply it again when one is there"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// The kernel keeps a refused write in mind until its socket is closed (`SK_DROP` of sk_msg).
+    fn note_kept_groups(&mut self) {
+        let before = self.before.iter().flat_map(|before| &before.cgroups);
+        if before
+            .into_iter()
+            .any(|id| self.record.cgroups.contains(id))
+        {
+            self.notes.push(
+                "connections of a group that the policy before refused stay refused until they are closed"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn step(&self, name: &str) -> Result<(), Error> {
+        self.options.step(name)
+    }
+
+    /// What is kept of the policy.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Makes everything that the policy needs, beside what is in force. `outer` is the policy that this one stands in.
+    pub(crate) fn prepare(&mut self, outer: Option<&Outer>) -> Result<Prepared<'a>, Error> {
+        self.step("load the maps")?;
+        let shapes = load::shapes(self.object)?;
+        let kept = self.kept(outer, &shapes);
+        let mut ebpf = self.load_maps(&kept, &shapes)?;
+        let (state, generation) = (&self.session.state, self.record.generation);
+        self.step("load the programs")?;
+        load::programs(&mut ebpf, self.manifest, state, generation)?;
+        self.step("fill what the policy names")?;
+        named::fill(self.manifest, state, generation)?;
+        let before = self.before.as_ref();
+        self.step("fill the live sets")?;
+        sets::fill(self.manifest, before, state, generation, &kept)?;
+        self.step("fill the live maps")?;
+        live_maps::fill(self.manifest, before, state, generation)?;
+        self.step("fill the sockets")?;
+        let namespace = self.session.namespace.inode;
+        let supply = Supply::new(self.manifest, before, state, generation, namespace)?;
+        let states = self.fill(supply.as_ref())?;
+        self.step("place the programs")?;
+        self.place_programs()?;
+        self.attach_all()?;
+        self.step("keep the record")?;
+        let path = self.session.state.record(self.record.generation);
+        self.record.write(self.object, &path)?;
+        Ok(Prepared { supply, states })
+    }
+
+    /// An interface that leaves the policy must not meet the rules of the new one until everything else is settled. What
+    /// fails here is tried again there, and told.
+    fn detach_gone(&self) {
+        let before = self.before.iter().flat_map(|before| &before.hooks);
+        for attached in before.filter(|attached| !self.record.has(&attached.hook)) {
+            let _ = attach::detach(&self.session.state, &attached.hook);
+        }
+    }
+
+    /// A service may have restarted since the first time, before the hook for that was awake.
+    fn fill_again(
+        &mut self,
+        supply: Option<&Supply<'_>>,
+        before: Vec<SlotState>,
+    ) -> Vec<SlotState> {
+        self.fill(supply).unwrap_or_else(|error| {
+            self.notes.push(format!(
+                "a service that restarted just now may be missing ({error}); run `sockc apply` again then"
+            ));
+            before
+        })
+    }
+
+    /// The maps of the generation before, and those of no generation, that the object is to use.
+    fn kept(&self, outer: Option<&Outer>, shapes: &BTreeMap<String, Shape>) -> Vec<Kept> {
+        let state = &self.session.state;
+        // A set of the outer policy is the same set here.
+        let mut sources = Vec::new();
+        sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
+        sources.extend(self.before.as_ref().map(|before| (state, before)));
+        let mut kept = groups::kept(self.manifest, &self.plan.groups, state);
+        kept.extend(sets::kept(self.manifest, &sources, shapes));
+        kept
+    }
+
+    fn load_maps(
+        &self,
+        kept: &[Kept],
+        shapes: &BTreeMap<String, Shape>,
+    ) -> Result<aya::Ebpf, Error> {
+        let state = &self.session.state;
+        for folder in [state.slots_folder(), state.link_folder()] {
+            make_folder(&folder)?;
+        }
+        for group in &self.plan.groups {
+            make_folder(&state.group(group.cgroup.id))?;
+        }
+        open_or_make(&state.control(), "sockc_control", Shape::array(4, 1))?;
+        let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;
+        carry::prepare(state, self.record.generation, self.manifest)?;
+        Ok(ebpf)
+    }
+
+    fn fill(&mut self, supply: Option<&Supply<'_>>) -> Result<Vec<SlotState>, Error> {
+        let Some(supply) = supply else {
+            return Ok(Vec::new());
+        };
+        let (states, notes) = supply.run()?;
+        let new = notes.into_iter().filter(|note| !self.notes.contains(note));
+        let new: Vec<String> = new.collect();
+        self.notes.extend(new);
+        Ok(states)
+    }
+
+    /// Puts the programs into the slots of this generation's side, which nothing reads yet.
+    fn place_programs(&mut self) -> Result<(), Error> {
+        let generation = self.record.generation;
+        for attach in &self.manifest.programs {
+            let path = self.session.state.program(generation, &attach.program);
+            let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
+            for point in self.plan.points(attach)? {
+                self.place(point, &program)?;
+            }
+        }
+        self.place_listen()
+    }
+
+    fn place(&mut self, point: Point, program: &OwnedFd) -> Result<(), Error> {
+        let what = format!("place the {} program", point.title());
+        let slots = open_or_make(
+            &self.session.state.slots(point),
+            "sockc_slots",
+            Shape::programs(SIDES),
+        )?;
+        let key = side(self.record.generation).to_ne_bytes();
+        let value = program.as_raw_fd().to_ne_bytes();
+        map::update(slots.as_fd(), &key, &value).map_err(at(what))?;
+        self.record.points.push(point);
+        Ok(())
+    }
+
+    /// Slots that fill themselves again, where the kernel can tell namespaces apart.
+    fn place_listen(&mut self) -> Result<(), Error> {
+        let cookie = self.session.namespace.cookie;
+        let able = self.plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
+        let has_tcp = listen::slots(self.manifest).next().is_some();
+        let (Some(cookie), true, true) = (cookie, able, has_tcp) else {
+            if has_tcp {
+                self.notes.push(
+                    "this kernel cannot tell when a service listens again, or has no control groups of version 2: after a restart, run `sockc apply` again"
+                        .to_owned(),
+                );
+            }
+            return Ok(());
+        };
+        let sockets = slots_map(&self.session.state, self.record.generation)?;
+        let what = "load the program that fills socket slots again";
+        if let Some(listen) =
+            listen::load(self.manifest, sockets.as_fd(), cookie).map_err(at(what))?
+        {
+            let generation = self.record.generation;
+            let state = &self.session.state;
+            bpffs::pin(listen.addresses.as_fd(), &state.map(generation, "listen"))
+                .map_err(at(what))?;
+            bpffs::pin(listen.program.as_fd(), &state.program(generation, "listen"))
+                .map_err(at(what))?;
+            self.place(Point::Listen, &listen.program)?;
+        }
+        Ok(())
+    }
+
+    /// Attaches what is not attached yet: streams first, packets last.
+    fn attach_all(&mut self) -> Result<(), Error> {
+        let mut points = self.record.points.clone();
+        points.sort();
+        for point in points {
+            match self.attach_point(point) {
+                Err(error) if point == Point::Listen && !matches!(error, Error::Stopped { .. }) => {
+                    self.do_without_listen(&error);
+                }
+                attached => self.record.hooks.extend(attached?),
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_point(&self, point: Point) -> Result<Vec<Attached>, Error> {
+        let targets = self.plan.targets(point, self.session)?;
+        let hooks = targets.iter().map(|target| self.attach_one(point, target));
+        hooks.collect()
+    }
+
+    /// The root of all control groups belongs to the whole machine: others may have filled it, or keep it for themselves.
+    fn do_without_listen(&mut self, error: &Error) {
+        self.record.points.retain(|point| *point != Point::Listen);
+        self.notes.push(format!(
+            "slots are not filled again by themselves ({error}); after a restart, run `sockc apply` again"
+        ));
+    }
+
+    /// The hook of the policy in force if it lives, else a new one.
+    fn attach_one(&self, point: Point, target: &Target) -> Result<Attached, Error> {
+        let state = &self.session.state;
+        let before = self.before.iter().flat_map(|before| &before.hooks);
+        let same = before.into_iter().find(|attached| {
+            attached.hook.point == point && attached.hook.target == target.number()
+        });
+        if let Some(attached) = same
+            && attach::describe(state, &attached.hook).is_some_and(|hook| hook.alive)
+        {
+            return Ok(attached.clone());
+        }
+        self.step(&format!("attach {} {}", point.title(), target.title()))?;
+        attach::attach(
+            state,
+            point,
+            target,
+            self.record.generation,
+            self.plan.features,
+        )
+    }
+
+    /// Back to what was. What cannot be undone now is undone by the next command.
+    pub(crate) fn undo(&self) {
+        let state = &self.session.state;
+        if let Ok(None) = settle(state, &self.session.namespace) {
+            state.remove_if_empty();
+        }
+    }
+
+    /// The policy is in force, and nothing is a failure any more; what is left is to take away the old one.
+    pub(crate) fn finish(mut self, prepared: Prepared<'_>) -> Applied {
+        self.detach_gone();
+        let _ = self.step("fill the sockets again");
+        let sockets = self.fill_again(prepared.supply.as_ref(), prepared.states);
+        self.note_missing_interfaces();
+        self.note_skipped_interfaces();
+        self.note_kept_groups();
+        let _ = self.step("remove the policy before");
+        if let Err(error) = settle(&self.session.state, &self.session.namespace) {
+            self.notes.push(format!(
+                "not everything of the policy before is removed yet: {error}"
+            ));
+        }
+        let escaped = self.plan.groups.iter().map(|group| {
+            let peers = self.session.state.group(group.cgroup.id).join(PEERS);
+            (group.name.clone(), escaped::count(&group.path, &peers))
+        });
+        Applied {
+            generation: self.record.generation,
+            interfaces: self
+                .record
+                .hooks
+                .iter()
+                .filter_map(interface_hook)
+                .collect(),
+            sockets,
+            escaped: escaped.collect(),
+            notes: self.notes,
+            netns: Vec::new(),
+        }
+    }
+}
+
+fn interface_hook(attached: &Attached) -> Option<InterfaceHook> {
+    attached.hook.point.is_packet().then(|| InterfaceHook {
+        interface: attached.target.clone(),
+        hook: attached.hook.point.title(),
+        means: attached.hook.means,
+    })
+}

@@ -1,0 +1,282 @@
+//! `for netns` blocks: several policies that come, change and go as one.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+use sockc_compiler::artifact::{AttachPoint, MapKind, SetPlan};
+use sockc_runtime::{Error, Expiry, Options, Prefix, counters, set_add, set_list, status, unload};
+
+use crate::policy::*;
+use crate::space::{Space, datagram_arrives, elsewhere, inside};
+
+/// Another network namespace, with a name that leads to it as long as this lives.
+struct Other {
+    file: File,
+    name: String,
+}
+
+impl Other {
+    fn new() -> Self {
+        let file = elsewhere(|| File::open("/proc/thread-self/ns/net").unwrap());
+        let name = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        Self { file, name }
+    }
+
+    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let inside = || {
+            setns(&self.file, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        };
+        thread::scope(|scope| scope.spawn(inside).join().unwrap())
+    }
+
+    /// The options of a command in this namespace.
+    fn options(&self, space: &Space) -> Options {
+        Options {
+            netns: Some(self.name.clone()),
+            ..space.options.clone()
+        }
+    }
+
+    fn arrives(&self) -> bool {
+        self.run(datagram_arrives)
+    }
+}
+
+fn on_lo(name: &str, verdict: i32) -> Policy {
+    policy(name)
+        .on(&["lo"])
+        .rule(AttachPoint::TcIn, "in", verdict)
+}
+
+/// A policy that lets go on, and drops in other namespaces.
+fn outer(name: &str, verdict: i32, others: &[&Other]) -> Policy {
+    let outer = on_lo(name, TC_OK);
+    others.iter().fold(outer, |outer, other| {
+        outer.within(&other.name, on_lo(&format!("{name}-in"), verdict))
+    })
+}
+
+#[test]
+fn all_policies_come_change_and_go_together() {
+    inside(|space| {
+        let (one, two) = (Other::new(), Other::new());
+        let options = &space.options;
+        let applied = outer("a", TC_SHOT, &[&one, &two]).apply(options).unwrap();
+        let names: Vec<_> = applied.netns.iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(names, [one.name.clone(), two.name.clone()]);
+        assert_eq!(
+            [datagram_arrives(), one.arrives(), two.arrives()],
+            [true, false, false]
+        );
+        let found = status(options).unwrap().unwrap();
+        let inner = found
+            .netns
+            .iter()
+            .map(|(_, status)| status.as_ref().unwrap().policy.as_str());
+        assert_eq!(inner.collect::<Vec<_>>(), ["a-in", "a-in"]);
+        let counted = counters(options).unwrap();
+        let packets: Vec<_> = counted
+            .iter()
+            .map(|one| (one.netns.is_some(), one.packets))
+            .collect();
+        assert_eq!(packets, [(false, 1), (true, 1), (true, 1)]);
+        // A block that goes takes its policy along, and counters go on.
+        outer("b", TC_SHOT, &[&two]).apply(options).unwrap();
+        assert_eq!(
+            [datagram_arrives(), one.arrives(), two.arrives()],
+            [true, true, false]
+        );
+        assert_eq!(status(&one.options(space)).unwrap(), None);
+        assert_eq!(counters(options).unwrap()[1].packets, 2);
+        assert!(unload(options).unwrap());
+        assert!(two.arrives());
+        assert_eq!(space.tree(), Vec::<String>::new());
+    });
+}
+
+/// Is told the number and the name of a step; `true` stops there.
+type Watcher = Box<dyn Fn(usize, &str) -> bool + Send + Sync>;
+
+#[test]
+fn a_failure_at_any_step_leaves_every_policy_before() {
+    inside(|space| {
+        let (one, two) = (Other::new(), Other::new());
+        let options = &space.options;
+        let new = || on_lo("b", TC_SHOT).within(&two.name, on_lo("b-in", TC_SHOT));
+        outer("a", TC_SHOT, &[&one]).apply(options).unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&seen);
+        let watching = |watch: Watcher| {
+            let count = Mutex::new(0);
+            Options {
+                watch: Some(Arc::new(move |step: &str| {
+                    let mut count = count.lock().unwrap();
+                    *count += 1;
+                    match watch(*count - 1, step) {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    }
+                })),
+                ..options.clone()
+            }
+        };
+        new()
+            .apply(&watching(Box::new(move |_, step| {
+                keep.lock().unwrap().push(step.to_owned());
+                false
+            })))
+            .unwrap();
+        unload(options).unwrap();
+        let steps = seen.lock().unwrap().clone();
+        let last = steps
+            .iter()
+            .rposition(|step| step.starts_with("switch "))
+            .unwrap();
+        assert_eq!(steps[last], format!("switch {}", two.name), "{steps:?}");
+        outer("a", TC_SHOT, &[&one]).apply(options).unwrap();
+        let (tree, before) = (space.tree(), status(options).unwrap());
+        for (stop, step) in steps.iter().enumerate().take(last + 1) {
+            let stopping = watching(Box::new(move |now, _| now == stop));
+            let error = new().apply(&stopping).unwrap_err();
+            assert!(matches!(error, Error::Stopped { .. }), "{}: {error}", step);
+            assert_eq!(space.tree(), tree, "{}", step);
+            assert_eq!(status(options).unwrap(), before, "{}", step);
+            assert_eq!(
+                [datagram_arrives(), one.arrives(), two.arrives()],
+                [true, false, true],
+                "{}",
+                step
+            );
+        }
+        new().apply(options).unwrap();
+        assert_eq!(
+            [datagram_arrives(), one.arrives(), two.arrives()],
+            [false, true, false]
+        );
+    });
+}
+
+#[test]
+fn another_policy_in_the_namespace_is_never_replaced() {
+    inside(|space| {
+        let (one, options) = (Other::new(), &space.options);
+        on_lo("theirs", TC_OK).apply(&one.options(space)).unwrap();
+        let error = outer("a", TC_SHOT, &[&one]).apply(options).unwrap_err();
+        assert!(
+            matches!(error, Error::OtherPolicy { owned: false, .. }),
+            "{error}"
+        );
+        assert!(one.arrives());
+        assert_eq!(status(options).unwrap(), None);
+        unload(&one.options(space)).unwrap();
+        outer("a", TC_SHOT, &[&one]).apply(options).unwrap();
+        let error = on_lo("theirs", TC_OK)
+            .apply(&one.options(space))
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::OtherPolicy { owned: true, .. }),
+            "{error}"
+        );
+        assert!(!one.arrives());
+        // Nor is it taken by a third one.
+        let third = Other::new();
+        let error = outer("c", TC_OK, &[&one])
+            .apply(&third.options(space))
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::OtherPolicy { owned: true, .. }),
+            "{error}"
+        );
+        assert!(!one.arrives());
+    });
+}
+
+#[test]
+fn a_namespace_has_one_policy_and_must_be_there() {
+    inside(|space| {
+        let (one, options) = (Other::new(), &space.options);
+        let copy = one.file.try_clone().unwrap();
+        let twice = format!("/proc/{}/fd/{}", std::process::id(), copy.as_raw_fd());
+        let two_names = outer("a", TC_SHOT, &[&one]).within(&twice, on_lo("b", TC_OK));
+        let error = two_names.apply(options).unwrap_err();
+        assert!(matches!(error, Error::SameNetns { .. }), "{error}");
+        let missing = on_lo("a", TC_OK).within("sockc-nowhere", on_lo("b", TC_OK));
+        let error = missing.apply(options).unwrap_err();
+        assert!(matches!(error, Error::Netns { .. }), "{error}");
+        let broken =
+            on_lo("a", TC_SHOT).within(&one.name, on_lo("b", TC_OK).broken(AttachPoint::Xdp));
+        let error = broken.apply(options).unwrap_err();
+        assert!(matches!(error, Error::Program { .. }), "{error}");
+        assert!(datagram_arrives());
+        assert_eq!(space.tree(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_policy_whose_namespace_is_gone_is_taken_away_all_the_same() {
+    inside(|space| {
+        let (one, options) = (Other::new(), &space.options);
+        outer("a", TC_SHOT, &[&one]).apply(options).unwrap();
+        drop(one);
+        let found = status(options).unwrap().unwrap();
+        assert!(found.netns[0].1.is_none());
+        assert_eq!(counters(options).unwrap().len(), 1);
+        assert!(unload(options).unwrap());
+        assert_eq!(space.tree(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_live_set_of_the_outer_policy_is_the_same_set_inside() {
+    inside(|space| {
+        let (one, options) = (Other::new(), &space.options);
+        let with_set = |policy: Policy, map: &str| {
+            policy
+                .map(map, MapKind::LpmTrie, [24, 16, 10, 1])
+                .with(|manifest| {
+                    manifest.sets.push(SetPlan {
+                        name: "banned".to_owned(),
+                        map: map.to_owned(),
+                        max: 10,
+                        expires: None,
+                        start: Vec::new(),
+                    });
+                })
+        };
+        let make = || {
+            let inner = with_set(on_lo("in", TC_OK), "set_3");
+            with_set(on_lo("a", TC_OK), "set_0").within(&one.name, inner)
+        };
+        make().apply(options).unwrap();
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        set_add(options, "banned", &[Prefix::host(address)], Expiry::Never).unwrap();
+        assert_eq!(
+            set_list(&one.options(space), "banned")
+                .unwrap()
+                .elements
+                .len(),
+            1
+        );
+        make().apply(options).unwrap();
+        set_add(
+            options,
+            "banned",
+            &[Prefix::host("::1".parse().unwrap())],
+            Expiry::Never,
+        )
+        .unwrap();
+        assert_eq!(
+            set_list(&one.options(space), "banned")
+                .unwrap()
+                .elements
+                .len(),
+            2
+        );
+    });
+}
