@@ -222,10 +222,11 @@ fn end(point: &AttachPoint, outcome: &Outcome) -> Option<Verdict> {
             Verdict::Forward(PortId::from_u32(port))
         })
     });
-    match (point, outcome.code()) {
-        (AttachPoint::Xdp, XDP_TX) => Some(Verdict::Reject),
-        (AttachPoint::Xdp, XDP_REDIRECT) | (_, TC_ACT_REDIRECT) => sent,
-        (AttachPoint::Xdp, XDP_DROP) | (_, TC_ACT_SHOT) => Some(Verdict::Drop),
+    // The numbers of the two hooks mean different things.
+    match (*point == AttachPoint::Xdp, outcome.code()) {
+        (true, XDP_TX) => Some(Verdict::Reject),
+        (true, XDP_REDIRECT) | (false, TC_ACT_REDIRECT) => sent,
+        (true, XDP_DROP) | (false, TC_ACT_SHOT) => Some(Verdict::Drop),
         _ => None,
     }
 }

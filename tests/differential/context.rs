@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use sockc_compiler::event::{Header, Transport};
 use sockc_compiler::policy::Family;
-use sockc_compiler::simulate::INTERFACE;
 
 /// `struct bpf_sk_lookup` as a test run takes it.
 pub(crate) fn context(header: &Header) -> [u8; 72] {
@@ -29,6 +28,5 @@ pub(crate) fn context(header: &Header) -> [u8; 72] {
     }
     context[36..38].copy_from_slice(&from.to_be_bytes());
     context[60..64].copy_from_slice(&u32::from(to).to_ne_bytes());
-    context[64..68].copy_from_slice(&INTERFACE.to_ne_bytes());
     context
 }

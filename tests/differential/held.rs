@@ -35,7 +35,8 @@ impl Held {
         let artifact = &subject.built.artifact;
         let there = |entry: &Entry| map_fd(ebpf, &entry.map).is_some();
         let wanted = entries(&subject.policy, artifact, event, world);
-        let wanted: BTreeSet<Entry> = wanted.into_iter().filter(there).collect();
+        let wanted = wanted.into_iter().map(|entry| seen_by(event, entry));
+        let wanted: BTreeSet<Entry> = wanted.filter(there).collect();
         for entry in self.now.difference(&wanted) {
             self.clear(ebpf, subject, entry);
         }
@@ -113,6 +114,14 @@ impl Held {
             calls::delete(fd, &entry.key);
         }
     }
+}
+
+/// A test run of sk_lookup takes no interface: its packets come from number 0.
+fn seen_by(event: &Event, mut entry: Entry) -> Entry {
+    if matches!(event, Event::Lookup { .. }) && entry.map == "interfaces" {
+        entry.key = vec![0; 4];
+    }
+    entry
 }
 
 fn header(event: &Event) -> Option<&Header> {

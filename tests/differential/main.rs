@@ -59,18 +59,19 @@ pub(crate) struct Subject {
 
 impl Subject {
     fn random(seed: u64, rules: usize) -> Self {
-        Self::compiled(random_policy(seed, Options::everything(rules)))
+        Self::placeable(random_policy(seed, Options::everything(rules)))
     }
 
-    /// A policy of the whole language without the rules that no hook can be found for.
     fn whole(seed: u64, rules: usize, features: Features) -> Self {
-        let mut text = random_policy(
-            seed,
-            Options {
-                features,
-                ..Options::whole(rules)
-            },
-        );
+        let options = Options {
+            features,
+            ..Options::whole(rules)
+        };
+        Self::placeable(random_policy(seed, options))
+    }
+
+    /// A policy without the rules that no hook can be found for.
+    fn placeable(mut text: String) -> Self {
         for _ in 0..REPAIRS {
             let (sources, outcome) = compile(&text);
             let errors = outcome.diagnostics.iter();
