@@ -119,6 +119,7 @@ fn on_random_policies_no_edge_packet_breaks_a_line_that_holds() {
             let mut sources = SourceMap::default();
             let id = sources.add("random.sk", format!("{text}\n{line}\n"));
             let outcome = pipeline::check(&mut sources, id, "random", &mut Texts::default());
+            let failed = outcome.failed();
             let Some(policy) = outcome.policy else {
                 panic!("{:?}\n{text}", outcome.diagnostics);
             };
@@ -126,7 +127,7 @@ fn on_random_policies_no_edge_packet_breaks_a_line_that_holds() {
                 broken += 1;
                 continue;
             }
-            if outcome.failed() {
+            if failed {
                 // No placement, so no line was looked at.
                 continue;
             }
