@@ -247,6 +247,11 @@ fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String
     let rate = whole::rate(random, features);
     let marks = verb == "allow" && audit.is_empty();
     let effects = whole::effects(random, features, marks);
+    let hook = if effects.contains("mark") && hook == " at xdp" {
+        " at tc"
+    } else {
+        hook
+    };
     format!("{audit}{verb}{direction}{text}{target}{on}{conditions}{rate}{effects}{hook}")
 }
 
