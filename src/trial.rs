@@ -10,6 +10,7 @@
 mod cases;
 mod choose;
 pub(crate) mod frame;
+mod interfaces;
 mod judge;
 mod offline;
 mod real;
@@ -18,6 +19,7 @@ mod stage;
 pub(crate) mod words;
 mod world;
 
+use sockc_compiler::artifact::Artifact;
 use sockc_compiler::decide::decide;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::lab;
@@ -26,9 +28,10 @@ use crate::apply::target;
 use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
+use crate::lints::Lints;
 use crate::output::Output;
 
-use choose::Case;
+use choose::{Case, Owner};
 use report::Row;
 use stage::Seen;
 use world::LabWorld;
@@ -38,41 +41,91 @@ pub(crate) fn run(arguments: &cli::Try, output: &mut Output) -> Exit {
     trial(arguments, output).unwrap_or_else(|exit| exit)
 }
 
+/// A policy with what was made of it: the file's own, or that of a `for netns` block. Each is tried by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    /// The namespace of the block.
+    pub(crate) netns: Option<&'a str>,
+    /// What the rules say.
+    pub(crate) policy: &'a Policy,
+    /// The programs.
+    pub(crate) artifact: &'a Artifact,
+}
+
+impl<'a> Subject<'a> {
+    /// The file's own policy.
+    pub(crate) fn outer(compiled: &'a Compiled) -> Self {
+        Self {
+            netns: None,
+            policy: &compiled.policy,
+            artifact: &compiled.built.artifact,
+        }
+    }
+
+    /// The file's own policy, then those of its blocks.
+    fn all(compiled: &'a Compiled) -> impl Iterator<Item = Self> {
+        let blocks = compiled.policy.netns.iter();
+        let blocks = blocks.zip(&compiled.built.artifact.netns);
+        let inner = blocks.map(|(block, (_, artifact))| Self {
+            netns: Some(&block.name),
+            policy: &block.policy,
+            artifact,
+        });
+        std::iter::once(Self::outer(compiled)).chain(inner)
+    }
+}
+
 fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
-    let compiled = Compiled::read(&arguments.file, &target(), output)?;
-    let cases = cases::cases(&compiled.policy, &arguments.packets, output)?;
+    let lints = Lints::new(&arguments.lints, output)?;
+    let compiled = Compiled::read(&arguments.file, &target(), &lints, output)?;
     let missing = lab::missing_rights();
-    let (seen, counters) = if missing.is_empty() {
-        real::play(&compiled, &cases).map_err(|failure| failure.exit(output))?
-    } else {
+    if !missing.is_empty() {
         output.note(format!(
             "real packets need the rights {}; the same packets run through the bytecode in an interpreter instead",
             missing.join(", ")
         ));
-        (offline::play(&compiled, &cases), Vec::new())
-    };
-    let rows: Vec<Row> = cases
-        .iter()
-        .zip(seen)
-        .map(|(case, seen)| row(&compiled.policy, case, seen))
-        .collect();
+    }
+    let (mut rows, mut counters) = (Vec::new(), Vec::new());
+    for subject in Subject::all(&compiled) {
+        if subject.netns.is_some() && !arguments.packets.is_empty() {
+            // A packet on the command line is in the words of the file's own policy.
+            break;
+        }
+        let cases = cases::cases(subject.policy, &arguments.packets, output)?;
+        let seen = if missing.is_empty() {
+            let (seen, counted) =
+                real::play(&subject, &cases).map_err(|failure| failure.exit(output))?;
+            counters.extend(counted);
+            seen
+        } else {
+            offline::play(&subject, &cases)
+        };
+        let judged = cases.iter().zip(seen);
+        rows.extend(judged.map(|(case, seen)| row(&subject, case, seen)));
+    }
     report::report(&rows, &counters, output);
     let wrong = rows.iter().any(|row| row.agrees == Some(false));
     Ok(if wrong { Exit::Policy } else { Exit::Done })
 }
 
-fn row(policy: &Policy, case: &Case, seen: Seen) -> Row {
+fn row(subject: &Subject<'_>, case: &Case, seen: Seen) -> Row {
+    let policy = subject.policy;
     let world = LabWorld::of(policy, case);
     let decision = decide(policy, &case.event, &world);
     let agrees = match seen {
         Seen::NotSent(_) => None,
         _ => Some(judge::agrees(case, decision.verdict, &seen, &world)),
     };
+    let counted = decision.counted.iter();
     Row {
+        netns: subject.netns.map(str::to_owned),
         packet: words::packet(policy, case),
         seen: words::seen(policy, &seen),
         verdict: words::verdict(policy, decision.verdict),
         decider: words::decider(policy, case, decision.decider),
+        counted: counted
+            .map(|rule| words::owner(policy, Owner::Rule(*rule)))
+            .collect(),
         agrees,
     }
 }

@@ -246,6 +246,8 @@ fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String
     let on = whole::on(random, features);
     let rate = whole::rate(random, features);
     let marks = verb == "allow" && audit.is_empty();
+    // XDP has no mark to set.
+    let marks = marks && hook != " at xdp";
     let effects = whole::effects(random, features, marks);
     let hook = if effects.contains("mark") && hook == " at xdp" {
         " at tc"

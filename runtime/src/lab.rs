@@ -1,7 +1,7 @@
 //! A throw-away pair of network namespaces in which a policy meets real packets.
 //!
 //! ```text
-//!   client ── front ══ front ── server        the policy's interface is the server's `front`
+//!   client ── front ══ front ── server        the policy's interface is the server's `front`, or those it names
 //!          └─ back ═══ back ──┘               answers of the server take `back`, where no program of ours sits
 //! ```
 //!
@@ -16,6 +16,7 @@ mod exchange;
 mod group;
 mod listener;
 mod netlink;
+mod offload;
 mod packet_socket;
 mod probe;
 mod rights;
@@ -45,7 +46,7 @@ pub use state::{Held, State, hold};
 /// The name of the pair of interfaces that the policy is about.
 pub const FRONT: &str = "front";
 /// The name of the pair of interfaces that the server answers by.
-pub const BACK: &str = "back";
+pub const BACK: &str = "sockc-back";
 /// The hardware address of every interface of the lab. With one address and no ARP, each end takes every frame of the
 /// other for its own, whatever IP address it is for, and no neighbour is ever asked for.
 pub const MAC: [u8; 6] = [0x02, 0x73, 0x6b, 0, 0, 1];
@@ -76,8 +77,13 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes the namespaces and joins them.
+    /// Makes the namespaces and joins them by [`FRONT`] and [`BACK`].
     pub fn new() -> Result<Self, Error> {
+        Self::with(&[FRONT])
+    }
+
+    /// The same with pairs of these names, at least one, in place of [`FRONT`]. The first has the addresses.
+    pub fn with(fronts: &[&str]) -> Result<Self, Error> {
         let lab = Self {
             client: Space::new()?,
             server: Space::with_bpffs()?,
@@ -88,14 +94,16 @@ impl Lab {
         let client = lab.client.net();
         lab.server.run(|| {
             let mut netlink = Netlink::open()?;
-            netlink.veth(FRONT, client)?;
-            netlink.veth(BACK, client)
+            let mut names = fronts.iter().chain([&BACK]);
+            names.try_for_each(|name| netlink.veth(name, client))
         })??;
         for (space, addresses) in [(&lab.client, CLIENT), (&lab.server, SERVER)] {
-            space.run(|| raise(addresses))??;
+            space.run(|| raise(fronts, addresses))??;
         }
+        lab.client
+            .run(|| fronts.iter().try_for_each(|name| offload::receive(name)))??;
         for space in [&lab.client, &lab.server] {
-            space.run(settle)??;
+            space.run(|| settle(fronts))??;
         }
         Ok(lab)
     }
@@ -124,22 +132,25 @@ impl Lab {
 }
 
 /// Brings the interfaces of the present namespace up and gives it its addresses. A machine without IPv6 gets none.
-fn raise(addresses: [IpAddr; 2]) -> Result<(), Error> {
+fn raise(fronts: &[&str], addresses: [IpAddr; 2]) -> Result<(), Error> {
     let mut netlink = Netlink::open()?;
-    for name in ["lo", FRONT, BACK] {
+    for name in fronts.iter().chain(&["lo", BACK]) {
         netlink.up(name)?;
     }
+    let Some(first) = fronts.first() else {
+        return Ok(());
+    };
     let known = |address: &IpAddr| address.is_ipv4() || Path::new("/proc/sys/net/ipv6").exists();
     addresses.into_iter().filter(known).try_for_each(|address| {
         let length = if address.is_ipv4() { 30 } else { 126 };
-        netlink.address(FRONT, address, length)
+        netlink.address(first, address, length)
     })
 }
 
 /// Waits until frames can leave by every interface of the present namespace.
-fn settle() -> Result<(), Error> {
+fn settle(fronts: &[&str]) -> Result<(), Error> {
     let mut netlink = Netlink::open()?;
-    for name in [FRONT, BACK] {
+    for name in fronts.iter().chain([&BACK]) {
         let began = Instant::now();
         while !netlink.is_running(name)? {
             if began.elapsed() > PATIENCE {

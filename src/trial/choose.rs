@@ -1,23 +1,32 @@
 //! One packet for each rule and each default, at the low edge of what is left to it by the rules before.
 //!
-//! Takes a policy; gives [`Case`]s. The region of each decider is a diagram; wishes (a whole packet, a SYN,
-//! ordinary addresses) narrow it as long as something is left, so that the packet is one that can be sent and looked at.
-//! Not here: sending.
+//! Takes a policy; gives [`Case`]s. The region of each decider is a diagram. It is cut down to what the lab can be made to
+//! answer; wishes (a whole packet, a SYN, ordinary addresses) narrow it as long as something is left, so that the packet is
+//! one that can be sent and looked at. Not here: sending.
+
+mod narrow;
+mod started;
 
 use std::net::IpAddr;
 
 use sockc_compiler::diagram::classify::{Scope, match_diagram, rule_diagram};
-use sockc_compiler::diagram::{BudgetExceeded, Node, Store, chain, values};
-use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer};
+use sockc_compiler::diagram::possible::possible;
+use sockc_compiler::diagram::{BudgetExceeded, FieldValues, Node, Store, chain, values};
+use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, World};
 use sockc_compiler::field::Field;
 use sockc_compiler::hook::Hook;
 use sockc_compiler::packet;
-use sockc_compiler::policy::{Action, Direction, Family, GroupId, Policy, RuleId};
+use sockc_compiler::policy::{
+    Action, AddressSet, ClassId, Direction, Family, GroupId, Policy, RuleId, SetId, SetKind,
+};
 
 /// A packet or a write to try, and what is around it.
 pub(crate) use sockc_compiler::packet::text::Described as Case;
 
+use super::interfaces::Interfaces;
 use super::world::LabWorld;
+use narrow::Narrowed;
+use started::{Free, as_started};
 
 /// The sender's port of the first chosen packet; the next ones count up, so that no two flows are the same.
 const FIRST_PORT: u16 = 40_000;
@@ -46,7 +55,10 @@ pub(crate) struct Choice {
 pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
     let mut chooser = Chooser {
         policy,
-        world: LabWorld::new(policy),
+        classes: Interfaces::of(policy)
+            .classes()
+            .map(|(class, _)| class)
+            .collect(),
         store: Store::of(policy),
         choice: Choice::default(),
         port: FIRST_PORT,
@@ -62,7 +74,8 @@ pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
 
 struct Chooser<'a> {
     policy: &'a Policy,
-    world: LabWorld<'a>,
+    /// Those that the lab has an interface for.
+    classes: Vec<ClassId>,
     store: Store,
     choice: Choice,
     port: u16,
@@ -78,10 +91,11 @@ impl Chooser<'_> {
                 Some(Action::Redirect(_)) => &[&[6], &[17]],
                 _ => &[&[6, 17, 1, 58, 132]],
             };
+            let regions = self.in_the_lab(region)?;
             let mut found = false;
             for family in [Family::V4, Family::V6] {
                 for protocols in protocols {
-                    let case = self.packet(direction, region, family, protocols)?;
+                    let case = self.packet(direction, &regions, family, protocols)?;
                     found |= case.is_some();
                     self.choice.cases.extend(case);
                 }
@@ -90,40 +104,49 @@ impl Chooser<'_> {
                 self.choice.unreached.push(owner);
             }
             if let Owner::Default(_) = owner {
-                let packet = Parsed::Malformed;
-                let event = Event::Packet {
-                    direction,
-                    class: Policy::plain_class(),
-                    packet,
-                };
-                self.choice
-                    .cases
-                    .push(Case::plain(event, SocketAnswer::None));
+                self.choice.cases.extend(self.malformed(direction));
             }
         }
         Ok(())
     }
 
+    /// A packet that cannot be read, on the first interface there is.
+    fn malformed(&self, direction: Direction) -> Option<Case> {
+        let event = Event::Packet {
+            direction,
+            class: *self.classes.first()?,
+            packet: Parsed::Malformed,
+        };
+        Some(Case::plain(event, SocketAnswer::None))
+    }
+
     fn writes(&mut self, group: GroupId) -> Result<(), BudgetExceeded> {
         for (owner, _, region) in self.regions(Direction::Send, Some(group))? {
+            let region = chain::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
+            let regions = self.in_the_lab(region)?;
             let mut found = false;
             for family in [Family::V4, Family::V6] {
-                let region = chain::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
-                let Some((header, _)) = self.narrow(region, family, &[6], SocketAnswer::None)?
-                else {
-                    continue;
-                };
-                found = true;
-                let event = Event::Send { group, header };
-                self.choice
-                    .cases
-                    .push(Case::plain(event, SocketAnswer::None));
+                let case = self.write(group, &regions, family)?;
+                found |= case.is_some();
+                self.choice.cases.extend(case);
             }
             if !found {
                 self.choice.unreached.push(owner);
             }
         }
         Ok(())
+    }
+
+    /// What is left of a region in the lab, the plainest surroundings first.
+    fn in_the_lab(&mut self, region: Node) -> Result<Vec<Node>, BudgetExceeded> {
+        let mut regions = Vec::new();
+        for free in Free::ORDER {
+            let left = as_started(&mut self.store, self.policy, region, free)?;
+            if left != Node::FALSE && !regions.contains(&left) {
+                regions.push(left);
+            }
+        }
+        Ok(regions)
     }
 
     /// For each rule of a list what the deciders before it leave, then what all of them leave to the default.
@@ -134,7 +157,7 @@ impl Chooser<'_> {
     ) -> Result<Regions, BudgetExceeded> {
         let scope = Scope { group };
         let mut regions = Vec::new();
-        let mut undecided = Node::TRUE;
+        let mut undecided = possible(&mut self.store, self.policy, direction)?;
         for (id, rule) in self.policy.rules_of(direction) {
             if matches!((rule.action, group), (Action::Shortcut(within), Some(group)) if within != group)
             {
@@ -157,44 +180,135 @@ impl Chooser<'_> {
         Ok(regions)
     }
 
-    /// A packet of the region for which the lab can make the socket that the region asks for.
+    /// A packet of the first region that has one for which the lab can make what the packet needs.
     fn packet(
         &mut self,
         direction: Direction,
-        region: Node,
+        regions: &[Node],
         family: Family,
         protocols: &[u8],
     ) -> Result<Option<Case>, BudgetExceeded> {
-        for wanted in [
+        let classes = self.classes.clone();
+        let sockets = [
             SocketAnswer::None,
             SocketAnswer::Listening,
             SocketAnswer::Established,
-        ] {
-            let found = self.narrow(region, family, protocols, wanted)?;
-            let Some((header, socket)) = found else {
-                continue;
-            };
-            if self.world.holding(socket).answer(direction, &header) == socket {
-                let packet = Parsed::Ip(header);
+        ];
+        for &region in regions {
+            for (class, socket) in classes
+                .iter()
+                .flat_map(|class| sockets.map(|socket| (*class, socket)))
+            {
+                let region = self.store.fix(region, Field::Interface, class.as_u32())?;
+                let Some(found) = self.narrow(region, family, protocols, socket)? else {
+                    continue;
+                };
+                let (header, socket) = values::header_of(&found);
                 let event = Event::Packet {
                     direction,
-                    class: Policy::plain_class(),
-                    packet,
+                    class,
+                    packet: Parsed::Ip(header.clone()),
                 };
-                return Ok(Some(Case::plain(event, socket)));
+                let case = self.case(event, socket, &header, &found);
+                if LabWorld::of(self.policy, &case).answer(direction, &header) == socket {
+                    return Ok(Some(case));
+                }
             }
         }
         Ok(None)
     }
 
-    /// The lowest packet of the region that fulfils the wishes.
+    /// A connection of the group for what its sockets write.
+    fn write(
+        &mut self,
+        group: GroupId,
+        regions: &[Node],
+        family: Family,
+    ) -> Result<Option<Case>, BudgetExceeded> {
+        for &region in regions {
+            if let Some(found) = self.narrow(region, family, &[6], SocketAnswer::None)? {
+                let (header, socket) = values::header_of(&found);
+                let event = Event::Send {
+                    group,
+                    header: header.clone(),
+                };
+                return Ok(Some(self.case(event, socket, &header, &found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The case that these values speak of.
+    fn case(
+        &self,
+        event: Event,
+        socket: SocketAnswer,
+        header: &Header,
+        found: &FieldValues,
+    ) -> Case {
+        let mut case = Case::plain(event, socket);
+        let looked_up = matches!(header.protocol, 6 | 17) && header.part != Part::Later;
+        if looked_up {
+            let answers = self.policy.namespaces.keys().map(|netns| {
+                let answer = match found.get(Field::SocketIn(netns)) {
+                    0 => SocketAnswer::None,
+                    1 => SocketAnswer::Listening,
+                    _ => SocketAnswer::Established,
+                };
+                (netns, answer)
+            });
+            case.elsewhere = answers
+                .filter(|(_, answer)| *answer != SocketAnswer::None)
+                .collect();
+        }
+        let sockets = self.policy.sockets.iter();
+        case.absent = sockets
+            .filter(|(id, socket)| {
+                found.get(Field::Absent(*id)) == 1
+                    && socket.may_hold(header.family(), header.protocol)
+            })
+            .map(|(id, _)| id)
+            .collect();
+        case.members = self.members(&case, header, found);
+        case
+    }
+
+    /// The live sets that must hold something else than at the start.
+    fn members(
+        &self,
+        started: &Case,
+        header: &Header,
+        found: &FieldValues,
+    ) -> Vec<(SetId, AddressSet)> {
+        let world = LabWorld::of(self.policy, started);
+        let live = self.policy.sets.iter();
+        live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }))
+            .filter_map(|(set, _)| {
+                let ends = [
+                    (header.to, Field::ToIn(set)),
+                    (header.from, Field::FromIn(set)),
+                ];
+                let inside: Vec<IpAddr> = ends
+                    .iter()
+                    .filter(|(_, field)| found.get(*field) == 1)
+                    .map(|(address, _)| *address)
+                    .collect();
+                let as_before = ends
+                    .iter()
+                    .all(|(address, _)| world.member(set, *address) == inside.contains(address));
+                (!as_before).then(|| (set, AddressSet::of(inside)))
+            })
+            .collect()
+    }
+
+    /// The plainest packet of the region.
     fn narrow(
         &mut self,
         region: Node,
         family: Family,
         protocols: &[u8],
         socket: SocketAnswer,
-    ) -> Result<Option<(Header, SocketAnswer)>, BudgetExceeded> {
+    ) -> Result<Option<FieldValues>, BudgetExceeded> {
         let mut left = Narrowed {
             store: &mut self.store,
             region,
@@ -204,142 +318,24 @@ impl Chooser<'_> {
         left.must(Field::Socket, socket as u32, socket as u32)?;
         left.wish(Field::Fragment, 0, 0)?;
         left.first_of(Field::Protocol, protocols)?;
+        left.plain(self.policy, family)?;
         left.wish(Field::TcpFlags, 2, 2)?;
         left.addresses(family)?;
         left.wish(Field::ToPort, 1, u32::from(u16::MAX))?;
         left.wish(Field::FromPort, 1, u32::from(u16::MAX))?;
         left.wish(Field::FromPort, self.port.into(), self.port.into())?;
         left.apart(family)?;
-        let Some(values) = left.lowest() else {
+        let Some(found) = left.lowest() else {
             return Ok(None);
         };
-        let (header, _) = values::header_of(&values);
+        let (header, _) = values::header_of(&found);
+        let number = header.protocol.into();
+        left.must(Field::Protocol, number, number)?;
         let shortest = packet::shortest_length(family, header.protocol, header.part);
-        left.must(
-            Field::Protocol,
-            header.protocol.into(),
-            header.protocol.into(),
-        )?;
         left.must(Field::Length, shortest, packet::longest_length(family))?;
         left.wish(Field::Length, shortest, LONGEST)?;
+        left.wish(Field::Length, shortest, shortest)?;
         self.port = self.port.checked_add(1).unwrap_or(FIRST_PORT);
-        Ok(left.lowest().map(|values| values::header_of(&values)))
+        Ok(left.lowest())
     }
-}
-
-/// A region and what has been asked of it.
-struct Narrowed<'a> {
-    store: &'a mut Store,
-    region: Node,
-}
-
-impl Narrowed<'_> {
-    /// Only this range, even if nothing is left.
-    fn must(&mut self, field: Field, low: u32, high: u32) -> Result<(), BudgetExceeded> {
-        let range = self
-            .store
-            .range(field, low, high, Node::TRUE, Node::FALSE)?;
-        self.region = self.store.and(self.region, range)?;
-        Ok(())
-    }
-
-    /// This range if something is left; whether it is.
-    fn wish(&mut self, field: Field, low: u32, high: u32) -> Result<bool, BudgetExceeded> {
-        let range = self
-            .store
-            .range(field, low, high, Node::TRUE, Node::FALSE)?;
-        self.wish_node(range)
-    }
-
-    fn wish_node(&mut self, wish: Node) -> Result<bool, BudgetExceeded> {
-        let narrower = self.store.and(self.region, wish)?;
-        let possible = narrower != Node::FALSE;
-        if possible {
-            self.region = narrower;
-        }
-        Ok(possible)
-    }
-
-    /// The first of these values that is possible, if any.
-    fn first_of(&mut self, field: Field, values: &[u8]) -> Result<(), BudgetExceeded> {
-        for &value in values {
-            if self.wish(field, value.into(), value.into())? {
-                return Ok(());
-            }
-        }
-        self.wish(field, 0, 0).map(|_| ())
-    }
-
-    /// Documentation addresses, or at least ordinary ones, the two ends apart.
-    fn addresses(&mut self, family: Family) -> Result<(), BudgetExceeded> {
-        for (fields, own) in [(values::TO, TO_WISHES), (values::FROM, FROM_WISHES)] {
-            let wishes = own.iter().chain(ORDINARY);
-            for (low, high) in wishes.filter_map(|(low, high)| ends(low, high, family)) {
-                if self.wish(fields[0], low, high)? {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Not the same address at both ends, if there is a choice.
-    fn apart(&mut self, family: Family) -> Result<(), BudgetExceeded> {
-        let Some(values) = self.lowest() else {
-            return Ok(());
-        };
-        let (header, _) = values::header_of(&values);
-        if header.from != header.to {
-            return Ok(());
-        }
-        let last = |fields: [Field; 4]| match family {
-            Family::V4 => fields[0],
-            Family::V6 => fields[3],
-        };
-        for field in [last(values::TO), last(values::FROM)] {
-            let value = values.get(field);
-            let other = self
-                .store
-                .range(field, value, value, Node::FALSE, Node::TRUE)?;
-            if self.wish_node(other)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn lowest(&self) -> Option<values::FieldValues> {
-        self.store.satisfy(self.region, 1)
-    }
-}
-
-/// Ranges of addresses, by preference, as first and last address.
-type Wishes = &'static [(&'static str, &'static str)];
-
-/// The receiver's first choice.
-const TO_WISHES: Wishes = &[
-    ("192.0.2.1", "192.0.2.254"),
-    ("2001:db8:7::", "2001:db8:7::"),
-];
-/// The sender's first choice.
-const FROM_WISHES: Wishes = &[
-    ("198.51.100.1", "198.51.100.254"),
-    ("2001:db9::", "2001:db9::"),
-];
-/// Addresses that a stack takes from a wire without ado.
-const ORDINARY: Wishes = &[
-    ("1.0.0.1", "126.255.255.254"),
-    ("128.0.0.1", "223.255.255.254"),
-    ("2000::", "3fff::"),
-    ("fc00::", "fdff::"),
-];
-
-/// The ends of a wish in the first 32 bits, if it is of this family.
-fn ends(low: &str, high: &str, family: Family) -> Option<(u32, u32)> {
-    let first = |text: &str| match text.parse().ok()? {
-        IpAddr::V4(address) if family == Family::V4 => Some(address.to_bits()),
-        IpAddr::V6(address) if family == Family::V6 => u32::try_from(address.to_bits() >> 96).ok(),
-        _ => None,
-    };
-    Some((first(low)?, first(high)?))
 }

@@ -4,7 +4,7 @@ use sockc_compiler::event::{Event, Parsed, Verdict};
 use sockc_compiler::policy::Direction;
 
 use super::choose::Case;
-use super::stage::{Seen, is_new_flow};
+use super::stage::{Seen, is_new_flow, is_ordinary};
 use super::world::{Ends, LabWorld};
 
 /// Whether the verdict allows what was seen.
@@ -13,12 +13,37 @@ pub(crate) fn agrees(case: &Case, verdict: Verdict, seen: &Seen, world: &LabWorl
         (Verdict::Drop, Seen::Dropped | Seen::Denied)
         | (Verdict::Allow, Seen::Passed | Seen::Refused | Seen::Delivered)
         | (Verdict::Shortcut(_), Seen::Delivered)
-        | (Verdict::Reject, Seen::Refused) => true,
+        | (Verdict::Reject, Seen::Answered | Seen::Refused | Seen::Denied) => true,
+        // What cannot be answered is dropped.
+        (Verdict::Reject, Seen::Dropped) => !is_answered(case),
         (Verdict::Redirect(wanted), Seen::Reached(socket)) => wanted == *socket,
+        (Verdict::Forward(wanted), Seen::Forwarded(port)) => wanted == *port,
         // The lookup of a segment that opens nothing, or of a first fragment, shows nothing outside.
         (Verdict::Redirect(_) | Verdict::Reject, Seen::Passed) => !shows_its_socket(case),
         // An ordinary packet to the very address that a named socket is bound to.
         (Verdict::Allow, Seen::Reached(socket)) => bound_there(case, world) == Some(*socket),
+        // The frame of a malformed packet is dropped, or answered where a reject is what it would get.
+        (Verdict::Drop, Seen::Answered) => is_malformed(case),
+        _ => false,
+    }
+}
+
+fn is_malformed(case: &Case) -> bool {
+    let Event::Packet { packet, .. } = &case.event else {
+        return false;
+    };
+    *packet == Parsed::Malformed
+}
+
+/// Whether a packet that is rejected surely gets an answer: one that arrives, opens a flow, and comes from one machine and
+/// goes to one.
+fn is_answered(case: &Case) -> bool {
+    match &case.event {
+        Event::Packet {
+            direction: Direction::In,
+            packet: Parsed::Ip(header),
+            ..
+        } => is_new_flow(header) && [header.from, header.to].into_iter().all(is_ordinary),
         _ => false,
     }
 }

@@ -9,6 +9,8 @@ use crate::output::Output;
 /// One packet, what was seen of it and what should have been.
 #[derive(Debug)]
 pub(crate) struct Row {
+    /// The network namespace whose policy it meets, for a `for netns` block.
+    pub(crate) netns: Option<String>,
     /// The packet in words.
     pub(crate) packet: String,
     /// What was seen.
@@ -17,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) verdict: String,
     /// The statement that decides.
     pub(crate) decider: Decider,
+    /// The rules that count it before, each as its place and text.
+    pub(crate) counted: Vec<String>,
     /// Whether the two agree; `None` where nothing could be seen.
     pub(crate) agrees: Option<bool>,
 }
@@ -50,6 +54,8 @@ struct Packet<'a> {
     file: &'a str,
     line: u32,
     agrees: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    netns: Option<&'a str>,
 }
 
 /// Prints the rows, then the counters.
@@ -68,7 +74,9 @@ pub(crate) fn report(rows: &[Row], values: &[CounterValue], output: &mut Output)
             Some(false) => "WRONG  ",
             None => "-      ",
         };
-        output.line(format!("{mark}{}", row.packet));
+        let netns = row.netns.iter();
+        let within: String = netns.map(|name| format!("in netns \"{name}\": ")).collect();
+        output.line(format!("{mark}{within}{}", row.packet));
         let decider = &row.decider;
         let place = if decider.file.is_empty() {
             decider.rule.clone()
@@ -79,6 +87,9 @@ pub(crate) fn report(rows: &[Row], values: &[CounterValue], output: &mut Output)
             "       seen: {}; the rules say: {}; by {place}",
             row.seen, row.verdict
         ));
+        for counted in &row.counted {
+            output.line(format!("       counted by {counted}"));
+        }
     }
     summary(rows, output);
     if !values.is_empty() {
@@ -107,5 +118,6 @@ fn packet(row: &Row) -> Packet<'_> {
         file: &row.decider.file,
         line: row.decider.line,
         agrees: row.agrees,
+        netns: row.netns.as_deref(),
     }
 }

@@ -3,21 +3,26 @@
 //! What is seen comes from the wire behind the hooks, from the servers' answers and datagrams, and from the error of a
 //! write: never from our own programs or counters. Not here: what should have been seen.
 
-use std::net::{IpAddr, SocketAddr};
+mod elsewhere;
+mod servers;
+mod wires;
+
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 
 use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
-use sockc_compiler::policy::{Direction, Policy, SocketId};
+use sockc_compiler::policy::{ClassId, Direction, Policy, PortId, SocketId};
+use sockc_runtime::SlotKind;
 use sockc_runtime::lab::{
-    self, BACK, Error, FRONT, Group, Held, Lab, Listener, Probe, Reply, State, Written, exchange,
-    hold,
+    self, BACK, Error, Group, Held, Lab, Probe, Reply, Space, State, Written, exchange, hold,
 };
 
 use super::choose::Case;
 use super::frame;
+use super::interfaces::Interfaces;
 use super::world::{Ends, LabWorld, ports};
-
-/// The TTL of the first listener; the next ones count up. Ordinary ones have 64.
-const FIRST_TTL: u8 = 100;
+use servers::Servers;
+use wires::Wires;
 
 /// What was seen of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +35,10 @@ pub(crate) enum Seen {
     Reached(SocketId),
     /// It got past the hooks, and nobody listened.
     Refused,
+    /// It did not get past the hooks, and a refusal came back where it came from.
+    Answered,
+    /// It left by this interface, as it was.
+    Forwarded(PortId),
     /// The write failed with EACCES.
     Denied,
     /// What was written arrived.
@@ -43,33 +52,35 @@ pub(crate) enum Seen {
 pub(crate) struct Stage<'a> {
     policy: &'a Policy,
     lab: Lab,
-    inward: Probe,
-    outward: Probe,
+    wires: Wires,
     answers: Probe,
-    listeners: Vec<(SocketId, Listener)>,
+    servers: Servers,
     groups: Vec<Group>,
+    /// The namespaces that conditions name, by number.
+    namespaces: Vec<Space>,
     /// The addresses of the present case: ours and the peer's.
     placed: Option<(IpAddr, IpAddr)>,
 }
 
 impl<'a> Stage<'a> {
-    /// Makes the lab and starts a plain listener wherever the policy names a socket that is not to be absent.
-    pub(crate) fn new(policy: &'a Policy, absent: &[SocketId]) -> Result<Self, Error> {
-        let lab = Lab::new()?;
-        let listeners = lab.server.run(|| listeners(policy, absent))??;
-        let groups = policy
-            .groups
-            .iter()
-            .map(|_| Group::new())
-            .collect::<Result<_, _>>()?;
+    /// Makes the lab and starts a server for every named socket that is not to be absent.
+    pub(crate) fn new(
+        policy: &'a Policy,
+        interfaces: &Interfaces,
+        absent: &[SocketId],
+    ) -> Result<Self, Error> {
+        let lab = Lab::with(&interfaces.all())?;
+        let servers = lab.server.run(|| Servers::start(policy, absent))??;
+        let groups = policy.groups.values().map(|_| Group::new());
+        let namespaces = policy.namespaces.values().map(|_| Space::new());
         Ok(Self {
             policy,
-            inward: Probe::new(&lab.client, &lab.server, FRONT)?,
-            outward: Probe::new(&lab.server, &lab.client, FRONT)?,
+            wires: Wires::new(&lab, interfaces)?,
             answers: Probe::new(&lab.server, &lab.client, BACK)?,
+            groups: groups.collect::<Result<_, _>>()?,
+            namespaces: namespaces.collect::<Result<_, _>>()?,
             lab,
-            listeners,
-            groups,
+            servers,
             placed: None,
         })
     }
@@ -88,12 +99,28 @@ impl<'a> Stage<'a> {
             .map(|(group, _)| group.path())
     }
 
+    /// Paths of the namespaces that conditions name, by number, for this process.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = String> {
+        let spaces = self.namespaces.iter();
+        spaces.map(|space| format!("/proc/self/fd/{}", space.net().as_raw_fd()))
+    }
+
+    /// The descriptor of the server that stands for a named socket in slots of this kind.
+    pub(crate) fn server_of(&self, socket: SocketId, kind: SlotKind) -> Option<i32> {
+        self.servers.descriptor(socket, kind)
+    }
+
     /// Plays one case.
     pub(crate) fn play(&mut self, case: &Case) -> Result<Seen, Error> {
+        if case.rate_exceeded {
+            return Ok(Seen::NotSent("every rate of the lab has tokens".into()));
+        }
         match &case.event {
             Event::Packet {
-                direction, packet, ..
-            } => self.packet(*direction, packet, case),
+                direction,
+                class,
+                packet,
+            } => self.packet((*direction, *class), packet, case),
             Event::Send { group, header } => {
                 let group = self.groups.get(group.as_u32() as usize);
                 match (group, Ends::of(Direction::Send, header)) {
@@ -107,13 +134,12 @@ impl<'a> Stage<'a> {
 
     fn packet(
         &mut self,
-        direction: Direction,
+        (direction, class): (Direction, ClassId),
         packet: &Parsed,
         case: &Case,
     ) -> Result<Seen, Error> {
         let frame = frame::bytes(packet);
-        if frame.len() > lab::MTU as usize {
-            let reason = format!("the lab's wire takes {} bytes", lab::MTU);
+        if let Some(reason) = self.obstacle(class, packet, &frame) {
             return Ok(Seen::NotSent(reason));
         }
         let _held = match self.prepare(direction, packet, case) {
@@ -122,21 +148,57 @@ impl<'a> Stage<'a> {
             Err(error) => return Ok(Seen::NotSent(error.to_string())),
         };
         self.answers.arrived()?;
-        for (_, listener) in &self.listeners {
-            listener.datagrams()?;
-        }
-        let probe = match direction {
-            Direction::Out => &mut self.outward,
-            _ => &mut self.inward,
-        };
-        let passed = probe.send(&frame)? == lab::Seen::Passed;
-        match (passed, direction, packet) {
-            (false, ..) => Ok(Seen::Dropped),
-            (true, Direction::In, Parsed::Ip(header)) if is_new_flow(header) => {
-                self.answered(header)
+        self.servers.datagrams()?;
+        self.wires.clear()?;
+        let passed = self.wires.send(direction, class, &frame)?;
+        match packet {
+            Parsed::Ip(header) if passed => {
+                if direction == Direction::In && is_new_flow(header) {
+                    self.answered(header)
+                } else {
+                    Ok(Seen::Passed)
+                }
             }
-            _ => Ok(Seen::Passed),
+            Parsed::Ip(header) => self.held_back(direction, class, header, &frame),
+            _ if passed => Ok(Seen::Passed),
+            _ => Ok(Seen::Dropped),
         }
+    }
+
+    /// Why the lab cannot send a packet.
+    fn obstacle(&self, class: ClassId, packet: &Parsed, frame: &[u8]) -> Option<String> {
+        let marked = matches!(packet, Parsed::Ip(header) if header.mark != 0);
+        if !self.wires.has(class) {
+            Some("no interface of the lab is one of those".into())
+        } else if frame.len() > lab::MTU as usize {
+            Some(format!("the lab's wire takes {} bytes", lab::MTU))
+        } else {
+            marked.then(|| "packets of the lab come without a mark".into())
+        }
+    }
+
+    /// What became of a packet that did not get past the hooks: it left elsewhere, was refused, or dropped in silence.
+    fn held_back(
+        &mut self,
+        direction: Direction,
+        class: ClassId,
+        header: &Header,
+        frame: &[u8],
+    ) -> Result<Seen, Error> {
+        if let Some(port) = self.wires.left_by(frame)? {
+            return Ok(Seen::Forwarded(port));
+        }
+        let (from, to) = ports(header).unwrap_or_default();
+        let frames = self.wires.came_back(direction, class)?;
+        let refused = frames
+            .iter()
+            .filter_map(|frame| Reply::read(frame, header.to, header.from, (to, from)))
+            .any(|reply| matches!(reply, Reply::Reset | Reply::Unreachable));
+        Ok(if refused {
+            Seen::Answered
+        } else {
+            Seen::Dropped
+        })
     }
 
     /// Brings addresses and sockets into the state that the case is about.
@@ -145,12 +207,20 @@ impl<'a> Stage<'a> {
         direction: Direction,
         packet: &Parsed,
         case: &Case,
-    ) -> Result<Option<Held>, Error> {
+    ) -> Result<Vec<Held>, Error> {
         let Parsed::Ip(header) = packet else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         self.place(direction, header)?;
-        self.socket(direction, header, case)
+        let mut held = Vec::new();
+        held.extend(self.socket(direction, header, case)?);
+        for (netns, answer) in &case.elsewhere {
+            let space = self.namespaces.get(netns.as_u32() as usize);
+            if let (Some(space), Some(ends)) = (space, Ends::of(direction, header)) {
+                held.extend(elsewhere::hold(space, header.protocol, ends, *answer)?);
+            }
+        }
+        Ok(held)
     }
 
     /// What becomes of a write of the group. A connection that cannot be made is no verdict.
@@ -196,10 +266,8 @@ impl<'a> Stage<'a> {
         header: &Header,
         case: &Case,
     ) -> Result<Option<Held>, Error> {
-        let state = match case.socket {
-            SocketAnswer::None => return Ok(None),
-            SocketAnswer::Listening => State::Listening,
-            SocketAnswer::Established => State::Established,
+        let Some(state) = state_of(case.socket) else {
+            return Ok(None);
         };
         let world = LabWorld::of(self.policy, case).holding(SocketAnswer::None);
         let Some(ends) = Ends::of(direction, header) else {
@@ -218,10 +286,8 @@ impl<'a> Stage<'a> {
     fn answered(&mut self, header: &Header) -> Result<Seen, Error> {
         let (from, to) = ports(header).unwrap_or_default();
         let frames = self.answers.arrived()?;
-        for (socket, listener) in &self.listeners {
-            if listener.protocol == header.protocol && !listener.datagrams()?.is_empty() {
-                return Ok(Seen::Reached(*socket));
-            }
+        if let Some(socket) = self.servers.reached(header.protocol)? {
+            return Ok(Seen::Reached(socket));
         }
         let replies = frames
             .iter()
@@ -229,11 +295,8 @@ impl<'a> Stage<'a> {
         for reply in replies {
             match reply {
                 Reply::SynAck { ttl } => {
-                    let ours = self
-                        .listeners
-                        .iter()
-                        .find(|(_, listener)| listener.ttl == ttl);
-                    return Ok(ours.map_or(Seen::Passed, |(socket, _)| Seen::Reached(*socket)));
+                    let ours = self.servers.with_ttl(ttl);
+                    return Ok(ours.map_or(Seen::Passed, Seen::Reached));
                 }
                 Reply::Reset | Reply::Unreachable => return Ok(Seen::Refused),
                 Reply::Other => {}
@@ -243,28 +306,13 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Starts the listeners; only TCP ones need a TTL of their own, but each has one.
-fn listeners(policy: &Policy, absent: &[SocketId]) -> Result<Vec<(SocketId, Listener)>, Error> {
-    let named = policy
-        .sockets
-        .iter()
-        .filter(|(id, _)| !absent.contains(id))
-        .flat_map(|(id, socket)| {
-            socket
-                .origin
-                .listen()
-                .unwrap_or_default()
-                .iter()
-                .map(move |listen| (id, listen))
-        });
-    (FIRST_TTL..=u8::MAX)
-        .cycle()
-        .zip(named)
-        .map(|(ttl, (id, listen))| {
-            let address = SocketAddr::new(listen.address, listen.port);
-            Ok((id, Listener::start(listen.protocol, address, ttl)?))
-        })
-        .collect()
+/// The state of a socket that a lookup answers so for.
+fn state_of(answer: SocketAnswer) -> Option<State> {
+    match answer {
+        SocketAnswer::None => None,
+        SocketAnswer::Listening => Some(State::Listening),
+        SocketAnswer::Established => Some(State::Established),
+    }
 }
 
 /// Whether the server's answer tells which socket the lookup found: an opening TCP segment, or a whole datagram.
@@ -283,9 +331,10 @@ fn whole(address: IpAddr) -> u8 {
 }
 
 /// Whether an address can be a host's.
-fn is_ordinary(address: IpAddr) -> bool {
-    !address.is_unspecified()
-        && !address.is_multicast()
-        && !address.is_loopback()
-        && address != IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
+pub(crate) fn is_ordinary(address: IpAddr) -> bool {
+    let beyond = match address {
+        IpAddr::V4(address) => matches!(address.octets(), [0 | 224..=255, ..]),
+        IpAddr::V6(_) => false,
+    };
+    !beyond && !address.is_unspecified() && !address.is_multicast() && !address.is_loopback()
 }

@@ -91,19 +91,20 @@ fn wrong_programs() -> (Compiled, Vec<Case>) {
     (mixed, cases)
 }
 
-fn disagreements(policy: &Policy, cases: &[Case], seen: Vec<Seen>) -> usize {
+fn disagreements(compiled: &Compiled, cases: &[Case], seen: Vec<Seen>) -> usize {
+    let subject = Subject::outer(compiled);
     let rows = cases
         .iter()
         .zip(seen)
-        .map(|(case, seen)| row(policy, case, seen));
+        .map(|(case, seen)| row(&subject, case, seen));
     rows.filter(|row| row.agrees == Some(false)).count()
 }
 
 #[test]
 fn a_wrong_program_is_caught_in_the_interpreter() {
     let (mixed, cases) = wrong_programs();
-    let seen = offline::play(&mixed, &cases);
-    assert_eq!(disagreements(&mixed.policy, &cases, seen), 1);
+    let seen = offline::play(&Subject::outer(&mixed), &cases);
+    assert_eq!(disagreements(&mixed, &cases, seen), 1);
 }
 
 #[test]
@@ -112,20 +113,21 @@ fn a_wrong_program_is_caught_in_a_lab() {
         return;
     }
     let (mixed, cases) = wrong_programs();
-    let (seen, _) = real::play(&mixed, &cases).unwrap();
-    assert_eq!(disagreements(&mixed.policy, &cases, seen), 1);
+    let (seen, _) = real::play(&Subject::outer(&mixed), &cases).unwrap();
+    assert_eq!(disagreements(&mixed, &cases, seen), 1);
 }
 
 /// Random policies with the packets chosen for them; more with `SOCKC_POLICIES`.
-fn random_trials(play: impl Fn(&Compiled, &[Case]) -> Vec<Seen>) {
+fn random_trials(play: impl Fn(&Subject<'_>, &[Case]) -> Vec<Seen>) {
     let count = std::env::var("SOCKC_POLICIES").map_or(8, |count| count.parse().unwrap());
     for seed in 0..count {
         let text = random_policy(seed, Options::everything(8));
         let compiled = compiled(&text);
         let cases = choose::choose(&compiled.policy).unwrap().cases;
-        let seen = play(&compiled, &cases);
+        let subject = Subject::outer(&compiled);
+        let seen = play(&subject, &cases);
         let rows = cases.iter().zip(seen);
-        let rows = rows.map(|(case, seen)| row(&compiled.policy, case, seen));
+        let rows = rows.map(|(case, seen)| row(&subject, case, seen));
         let wrong: Vec<_> = rows.filter(|row| row.agrees == Some(false)).collect();
         assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}\n{text}");
     }
@@ -139,7 +141,7 @@ fn random_policies_do_in_the_interpreter_what_their_rules_say() {
 #[test]
 fn random_policies_do_in_a_lab_what_their_rules_say() {
     if has_rights() {
-        random_trials(|compiled, cases| real::play(compiled, cases).unwrap().0);
+        random_trials(|subject, cases| real::play(subject, cases).unwrap().0);
     }
 }
 
@@ -156,7 +158,7 @@ fn what_is_declared_and_not_used_is_no_hindrance() {
     ] {
         let compiled = compiled(&format!("{declared}{rules}"));
         let cases = choose::choose(&compiled.policy).unwrap().cases;
-        let (seen, _) = real::play(&compiled, &cases).unwrap();
-        assert_eq!(disagreements(&compiled.policy, &cases, seen), 0);
+        let (seen, _) = real::play(&Subject::outer(&compiled), &cases).unwrap();
+        assert_eq!(disagreements(&compiled, &cases, seen), 0);
     }
 }

@@ -20,6 +20,8 @@ pub(crate) fn seen(policy: &Policy, seen: &Seen) -> String {
         Seen::Passed => "passed".into(),
         Seen::Reached(socket) => format!("reached sock {}", policy.sockets[*socket].name),
         Seen::Refused => "passed, nobody listens".into(),
+        Seen::Answered => "refused by an answer".into(),
+        Seen::Forwarded(port) => format!("left by interface {}", policy.ports[*port]),
         Seen::Denied => "write refused (EACCES)".into(),
         Seen::Delivered => "delivered".into(),
         Seen::NotSent(reason) => format!("nothing: {reason}"),

@@ -1,47 +1,54 @@
-//! The lab's world, as the reference meaning asks about it: which sockets are there.
+//! The lab's world, as the reference meaning asks about it: which sockets are there, what live sets hold.
 //!
 //! What it answers is what the kernel would, given the plain listeners of the policy's sockets, the socket held for the
 //! packet at hand, and the redirects: a packet that a redirect would steer finds the socket it would be steered to.
 
-use sockc_compiler::policy::NetnsId;
 use std::net::{IpAddr, SocketAddr};
 
 use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Event, Header, Part, SocketAnswer, Transport, Verdict, World};
-use sockc_compiler::policy::{Direction, Family, Policy, SocketId};
+use sockc_compiler::packet::text::DescribedWorld;
+use sockc_compiler::policy::{
+    ClassId, Direction, Family, LiveMapId, NetnsId, Policy, RuleId, SetId, SocketId,
+};
 
 use super::choose::Case;
 
-/// The lab's sockets.
+/// The lab as it is for one case.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LabWorld<'a> {
     policy: &'a Policy,
+    case: &'a Case,
     held: SocketAnswer,
-    absent: &'a [SocketId],
 }
 
 impl<'a> LabWorld<'a> {
-    /// Every named socket listens, and no other is there.
-    pub(crate) fn new(policy: &'a Policy) -> Self {
-        Self {
-            policy,
-            held: SocketAnswer::None,
-            absent: &[],
-        }
-    }
-
-    /// The world of a case.
+    /// The world of a case: every named socket listens but those that it says are absent, and the socket that it asks for
+    /// is there.
     pub(crate) fn of(policy: &'a Policy, case: &'a Case) -> Self {
         Self {
             policy,
+            case,
             held: case.socket,
-            absent: &case.absent,
         }
     }
 
-    /// The same with a socket held for the packet at hand.
+    /// The same with another socket held for the packet at hand.
     pub(crate) fn holding(self, held: SocketAnswer) -> Self {
         Self { held, ..self }
+    }
+
+    /// What the case says of all but its own namespace's sockets.
+    fn described(&self) -> DescribedWorld<'a> {
+        DescribedWorld::new(self.policy, self.case)
+    }
+
+    /// The class of the interface that the case is about.
+    fn class(&self) -> ClassId {
+        match &self.case.event {
+            Event::Packet { class, .. } | Event::Lookup { class, .. } => *class,
+            Event::Send { .. } => Policy::plain_class(),
+        }
     }
 
     /// What the kernel's lookup for a packet finds.
@@ -59,7 +66,7 @@ impl<'a> LabWorld<'a> {
         match decide(
             self.policy,
             &Event::Lookup {
-                class: Policy::plain_class(),
+                class: self.class(),
                 header: arriving,
             },
             self,
@@ -86,7 +93,7 @@ impl<'a> LabWorld<'a> {
                     && listen.port == local.port()
                     && (listen.address == local.ip() || is_wildcard_for(listen.address, local.ip()))
             };
-            let there = !self.absent.contains(&id)
+            let there = !self.case.absent.contains(&id)
                 && socket.origin.listen().unwrap_or_default().iter().any(bound);
             there.then_some(id)
         })
@@ -94,12 +101,32 @@ impl<'a> LabWorld<'a> {
 }
 
 impl World for LabWorld<'_> {
-    fn socket(&self, direction: Direction, _: Option<NetnsId>, header: &Header) -> SocketAnswer {
-        self.answer(direction, header)
+    fn socket(
+        &self,
+        direction: Direction,
+        netns: Option<NetnsId>,
+        header: &Header,
+    ) -> SocketAnswer {
+        match netns {
+            None => self.answer(direction, header),
+            elsewhere => self.described().socket(direction, elsewhere, header),
+        }
     }
 
     fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
-        !self.absent.contains(&socket) && self.policy.sockets[socket].may_hold(family, protocol)
+        self.described().present(socket, family, protocol)
+    }
+
+    fn member(&self, set: SetId, address: IpAddr) -> bool {
+        self.described().member(set, address)
+    }
+
+    fn entry(&self, map: LiveMapId, header: &Header) -> Option<SocketId> {
+        self.described().entry(map, header)
+    }
+
+    fn fits(&self, rule: RuleId, header: &Header) -> bool {
+        self.described().fits(rule, header)
     }
 }
 

@@ -60,7 +60,7 @@ fn rules_cover_another_together() {
     let text = "default in drop\n\
         include <essentials>\n\
         allow tcp from 10.0.0.0/9\n\
-        drop tcp from 10.128.0.0/9 to port 0-1023\n\
+        mid: drop tcp from 10.128.0.0/9 to port 0-1023\n\
         allow tcp from 10.128.0.0/9 to port 1024-65535\n\
         allow udp to any:53\n\
         whole: drop tcp from 10.0.0.0/8 to any:*\n\
@@ -77,6 +77,17 @@ fn many_covering_rules_are_counted() {
     }
     text += "sum: drop tcp to any:0-4\n";
     assert_eq!(found(&text), [("W0601", 7, vec![2, 3, 4])]);
+}
+
+#[test]
+fn included_rules_may_be_covered() {
+    let text = "default in drop\n\
+        drop icmp\n\
+        drop icmp6\n\
+        mine: allow if socket established\n\
+        include <essentials>\n\
+        second: drop icmp echo-reply\n";
+    assert_eq!(lines("W0601", text), [6]);
 }
 
 #[test]
@@ -299,7 +310,8 @@ fn without(policy: &Policy, left_out: RuleId) -> Policy {
 
 /// The rule that a warning of this code is at.
 fn reported(policy: &Policy, code: super::Code) -> Vec<RuleId> {
-    let found = lint(policy).into_iter().filter(|one| one.code == code);
+    let own = policy.rules[RuleId::new(0)].place.span.source;
+    let found = lint(policy, own).into_iter().filter(|one| one.code == code);
     found
         .map(|one| {
             let at = |id: &RuleId| policy.rules[*id].place.span == one.primary.span;

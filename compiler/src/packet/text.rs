@@ -26,7 +26,7 @@ mod write;
 use crate::event::{Event, SocketAnswer};
 use crate::policy::{AddressSet, NetnsId, SetId, SocketId};
 
-pub use interface::class_of;
+pub use interface::{class_of, example};
 pub use read::read;
 pub use world::DescribedWorld;
 pub use write::{describe, describe_case};

@@ -50,6 +50,12 @@ impl Listener {
         })
     }
 
+    /// The number of its descriptor in this process.
+    #[must_use]
+    pub fn descriptor(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+
     /// The datagrams that came since the last call; a TCP listener has none.
     pub fn datagrams(&self) -> Result<Vec<Vec<u8>>, Error> {
         if self.protocol == 6 {

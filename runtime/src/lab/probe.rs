@@ -80,6 +80,12 @@ impl Probe {
         })
     }
 
+    /// Whether a frame arrived that something else than this probe sent, under the same terms as [`Self::arrived`].
+    pub fn saw(&mut self, frame: &[u8]) -> Result<bool, Error> {
+        let arrived = self.arrived()?;
+        Ok(arrived.contains(&untagged(frame)))
+    }
+
     /// Every frame that arrived since the last call or the last [`Self::send`]. What another probe's frame set off before it
     /// returned is among them.
     pub fn arrived(&mut self) -> Result<Vec<Vec<u8>>, Error> {

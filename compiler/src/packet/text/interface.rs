@@ -5,7 +5,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 
 use super::with::find;
 use crate::glob;
-use crate::policy::{Class, ClassId, Policy, ZoneId};
+use crate::policy::{ClassId, Policy, ZoneId};
 use crate::resolve::kernel_names;
 
 /// The class that is named.
@@ -63,7 +63,7 @@ pub(super) fn words(policy: &Policy, class: ClassId) -> Option<String> {
             Some(format!("on zone {}", policy.zones[zone].name))
         }
         zone => {
-            let name = example(policy, known, class);
+            let name = example(policy, class);
             let zone = || zone.map(|zone| format!("on zone {}", policy.zones[zone].name));
             name.map_or_else(zone, |name| {
                 Some(format!("on interface {}", pattern(&name)))
@@ -72,8 +72,11 @@ pub(super) fn words(policy: &Policy, class: ClassId) -> Option<String> {
     }
 }
 
-/// An interface of the class, made of the beginning and the end of its patterns and those of its zone.
-fn example(policy: &Policy, known: &Class, class: ClassId) -> Option<String> {
+/// The name of an interface of the class, made of the beginning and the end of its patterns and those of its zone; none for
+/// the plain class.
+#[must_use]
+pub fn example(policy: &Policy, class: ClassId) -> Option<String> {
+    let known = policy.classes.get(class)?;
     let zone = known.zone.iter();
     let zone = zone.flat_map(|zone| &policy.zones[*zone].patterns);
     let patterns: Vec<&String> = known.patterns.iter().chain(zone).collect();
