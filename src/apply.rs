@@ -10,6 +10,7 @@ use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::input::{self, Text};
+use crate::lints::Lints;
 use crate::output::Output;
 use crate::place::{means, options, refused};
 
@@ -88,6 +89,7 @@ fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
 
 /// The object and its manifest, from a policy or from an object file.
 fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifest), Exit> {
+    let lints = Lints::new(&arguments.lints, output)?;
     let bytes = input::bytes(&arguments.file, output)?;
     if bytes.starts_with(ELF) {
         // The whole of it is read, since the loader of the runtime trusts what it is given.
@@ -98,7 +100,7 @@ fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifes
         return Ok((bytes, artifact.manifest));
     }
     let text = Text::new(&arguments.file, bytes, output)?;
-    let compiled = Compiled::new(text, &target(), output)?;
+    let compiled = Compiled::new(text, &target(), &lints, output)?;
     let object = compiled.object(output)?;
     Ok((object, compiled.built.artifact.manifest))
 }

@@ -10,6 +10,7 @@ use crate::compile::outcome_exit;
 use crate::disk::Disk;
 use crate::exit::Exit;
 use crate::input::Text;
+use crate::lints::Lints;
 use crate::output::Output;
 
 /// The JSON of this verb.
@@ -33,6 +34,10 @@ struct Found {
 
 /// Checks each file; ends as the worst of them does.
 pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
+    let lints = match Lints::new(&arguments.lints, output) {
+        Ok(lints) => lints,
+        Err(failed) => return failed,
+    };
     let mut exit = Exit::Done;
     let mut found = Vec::new();
     for path in &arguments.files {
@@ -43,7 +48,8 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
                 continue;
             }
         };
-        let outcome = pipeline::check(&mut text.sources, text.id, &text.stem, &mut Disk::new());
+        let mut outcome = pipeline::check(&mut text.sources, text.id, &text.stem, &mut Disk::new());
+        lints.judge(&mut outcome.diagnostics);
         if output.is_json() {
             found.extend(in_json(&outcome.diagnostics, &text.sources));
         } else {

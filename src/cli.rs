@@ -61,6 +61,8 @@ pub(crate) enum Verb {
     Counters(Place),
     /// Print a text that sockc brings, such as `essentials`
     Show(Show),
+    /// Print the page of a diagnostic, or list all of them
+    ExplainCode(ExplainCode),
     /// Show or change a live map of the policy in force
     #[command(subcommand)]
     Map(MapVerb),
@@ -79,6 +81,26 @@ pub(crate) struct Check {
     /// Policies; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) lints: Lints,
+}
+
+/// What becomes of warnings.
+#[derive(Args, Debug)]
+pub(crate) struct Lints {
+    /// Take warnings of this code for errors; `all` for every warning
+    #[arg(long, value_name = "CODE|all")]
+    pub(crate) deny: Vec<String>,
+    /// Say nothing of what has this code; `all` for every warning
+    #[arg(long, value_name = "CODE|all")]
+    pub(crate) allow: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainCode {
+    /// The code, such as `E0203`; left out, all codes are listed
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -102,6 +124,8 @@ pub(crate) struct Compile {
     /// Write this stage instead, as text on standard output unless -o says otherwise
     #[arg(long, value_name = "STAGE", default_value = "elf")]
     pub(crate) emit: Emit,
+    #[command(flatten)]
+    pub(crate) lints: Lints,
 }
 
 /// A stage of the compiler.
@@ -148,6 +172,8 @@ pub(crate) struct Try {
     /// Packets such as `tcp from 8.8.8.8:40000 to 192.0.2.1:22`; left out: one for each rule and each default
     #[arg(value_name = "PACKET")]
     pub(crate) packets: Vec<String>,
+    #[command(flatten)]
+    pub(crate) lints: Lints,
 }
 
 /// Where the policy is in force.
@@ -174,6 +200,8 @@ pub(crate) struct Apply {
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) lints: Lints,
 }
 
 #[derive(Args, Debug)]

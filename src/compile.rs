@@ -14,6 +14,7 @@ use crate::cli::{self, Emit};
 use crate::disk::Disk;
 use crate::exit::Exit;
 use crate::input::{Text, is_stream};
+use crate::lints::Lints;
 use crate::output::Output;
 use crate::stage;
 
@@ -30,20 +31,31 @@ pub(crate) struct Compiled {
 
 impl Compiled {
     /// Reads and compiles a file; says what is wrong with it.
-    pub(crate) fn read(path: &Path, target: &Target, output: &mut Output) -> Result<Self, Exit> {
+    pub(crate) fn read(
+        path: &Path,
+        target: &Target,
+        lints: &Lints,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
-        Self::new(text, target, output)
+        Self::new(text, target, lints, output)
     }
 
     /// Compiles a text; says what is wrong with it.
-    pub(crate) fn new(mut text: Text, target: &Target, output: &mut Output) -> Result<Self, Exit> {
-        let outcome = pipeline::compile(
+    pub(crate) fn new(
+        mut text: Text,
+        target: &Target,
+        lints: &Lints,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        let mut outcome = pipeline::compile(
             &mut text.sources,
             text.id,
             &text.stem,
             target,
             &mut Disk::new(),
         );
+        lints.judge(&mut outcome.diagnostics);
         output.diagnostics(&text.sources, &outcome.diagnostics);
         let exit = outcome_exit(&outcome, output);
         match (outcome.policy, outcome.built) {
@@ -109,7 +121,8 @@ fn compile(arguments: &cli::Compile, output: &mut Output) -> Result<(), Exit> {
         let text = Text::read(&arguments.file, output)?;
         return emit(arguments, &stage::tree(&text), output);
     }
-    let compiled = Compiled::read(&arguments.file, &target, output)?;
+    let lints = Lints::new(&arguments.lints, output)?;
+    let compiled = Compiled::read(&arguments.file, &target, &lints, output)?;
     if arguments.emit != Emit::Elf {
         return emit(arguments, &stage::text(&compiled, arguments.emit), output);
     }

@@ -19,13 +19,14 @@ use sockc_grammar::source::{SourceMap, Span};
 use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
+use crate::lints::Lints;
 use crate::output::Output;
 use crate::trial::frame;
 
 /// Explains a packet in words, or every packet of a recording.
 pub(crate) fn run(arguments: &cli::Explain, output: &mut Output) -> Exit {
     let target = Target::baseline();
-    let compiled = match Compiled::read(&arguments.file, &target, output) {
+    let compiled = match Compiled::read(&arguments.file, &target, &Lints::default(), output) {
         Ok(compiled) => compiled,
         Err(exit) => return exit,
     };

@@ -11,8 +11,10 @@ mod element;
 mod entry;
 mod exit;
 mod explain;
+mod explain_code;
 mod fmt;
 mod input;
+mod lints;
 mod map;
 mod output;
 mod place;
@@ -60,6 +62,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
         Verb::Show(arguments) => show::run(arguments, output),
+        Verb::ExplainCode(arguments) => explain_code::run(arguments, output),
         Verb::Map(verb) => map::run(verb, output),
         Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),

@@ -28,6 +28,7 @@ use crate::apply::target;
 use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
+use crate::lints::Lints;
 use crate::output::Output;
 
 use choose::{Case, Owner};
@@ -75,7 +76,8 @@ impl<'a> Subject<'a> {
 }
 
 fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
-    let compiled = Compiled::read(&arguments.file, &target(), output)?;
+    let lints = Lints::new(&arguments.lints, output)?;
+    let compiled = Compiled::read(&arguments.file, &target(), &lints, output)?;
     let missing = lab::missing_rights();
     if !missing.is_empty() {
         output.note(format!(

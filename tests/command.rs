@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const GOOD: &str = "default in drop\nallow tcp to 192.0.2.0/24:22\n";
+const GOOD: &str =
+    "default in drop\nallow icmp fragmentation-needed\nallow tcp to 192.0.2.0/24:22\n";
 const BAD: &str = "default in drop\nallow tcp to 10.0.0.1/8:22\n";
 
 /// A folder of a test's own.
@@ -277,4 +278,58 @@ fn the_essentials_are_a_policy_as_they_are_printed() {
     assert_eq!(stdout(&output), text);
     let output = folder.sockc(&["show", "esentials"], b"");
     assert_eq!(code(&output), 64);
+}
+
+/// Its third line is never reached, which is a warning.
+const WARNED: &str = "default in allow\ndrop from 10.0.0.0/8\nallow tcp from 10.0.0.0/8\n";
+
+#[test]
+fn warnings_are_denied_and_allowed() {
+    let folder = Folder::new("lints");
+    folder.write("warned.sk", WARNED);
+    let check = |options: &[&str]| {
+        let output = folder.sockc(&[&["check", "warned.sk"], options].concat(), b"");
+        (code(&output), stderr(&output))
+    };
+    let (plain, said) = check(&[]);
+    assert!(plain == 0 && said.contains("warning[W0601]"), "{said}");
+    let (denied, said) = check(&["--deny", "W0601"]);
+    assert!(denied == 1 && said.contains("error[W0601]"), "{said}");
+    assert_eq!(check(&["--deny", "all"]).0, 1);
+    assert_eq!(check(&["--deny", "W0602", "--deny", "W0601"]).0, 1);
+    assert_eq!(check(&["--allow", "W0601"]), (0, String::new()));
+    let (allowed, said) = check(&["--deny", "all", "--allow", "W0601"]);
+    assert_eq!((allowed, said), (0, String::new()));
+    let (unknown, said) = check(&["--deny", "W0061"]);
+    assert!(
+        unknown == 64 && said.contains("did you mean `W0601`"),
+        "{said}"
+    );
+    assert_eq!(check(&["--allow", "E0203"]).0, 64);
+    let compiled = folder.sockc(&["compile", "warned.sk", "--deny", "all"], b"");
+    assert_eq!(code(&compiled), 1);
+    assert!(!folder.0.join("warned.o").exists());
+}
+
+#[test]
+fn codes_are_explained() {
+    let folder = Folder::new("explain-code");
+    let page = folder.sockc(&["explain-code", "W0601"], b"");
+    assert_eq!(code(&page), 0);
+    assert!(stdout(&page).starts_with("# W0601: a rule that is never reached"));
+    let list = stdout(&folder.sockc(&["explain-code"], b""));
+    assert!(list.lines().count() > 100 && list.contains("W0601  a rule that is never reached"));
+    let json = folder.sockc(&["explain-code", "E0203", "--json"], b"");
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["format"], "sockc.explain-code/1");
+    assert_eq!(json["codes"][0]["code"], "E0203");
+    assert!(
+        json["codes"][0]["page"]
+            .as_str()
+            .unwrap()
+            .contains("## Good")
+    );
+    let unknown = folder.sockc(&["explain-code", "E2003"], b"");
+    assert_eq!(code(&unknown), 64);
+    assert!(stderr(&unknown).contains("`E0203`"), "{}", stderr(&unknown));
 }

@@ -8,6 +8,7 @@
 )]
 
 mod bad;
+mod changes;
 mod command;
 mod golden;
 mod manual;

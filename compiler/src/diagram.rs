@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod classify;
 pub mod flatten;
+pub mod plain;
 pub mod possible;
 pub mod values;
 

@@ -7,12 +7,15 @@
 //! here: how the line was written.
 
 mod region;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use sockc_grammar::diagnostic::{Code, Diagnostic};
 
 use crate::decide::decide;
 use crate::diagram::classify::{Scope, rule_diagram};
+use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer};
 use crate::packet::text::{Described, describe_case};
@@ -145,7 +148,7 @@ impl Walk<'_> {
     /// A packet of these, if there is one once the constant sets hold what they hold.
     fn witness(&mut self, packets: Node) -> Result<Option<Witness>, BudgetExceeded> {
         let real = region::with_constant_sets(self.store, self.policy, packets)?;
-        let values = self.store.satisfy(real, 1);
+        let values = plainest(self.store, self.policy, real)?;
         Ok(values.map(|values| Witness::new(values, self.expect.region.direction, self.group)))
     }
 }

@@ -42,7 +42,9 @@ pub struct Features {
     pub namespaces: bool,
     /// Live sets, and a set too large to be taken apart.
     pub sets: bool,
-    /// Zones and interfaces.
+    /// Constant and live maps; needs the sockets of redirects.
+    pub maps: bool,
+    /// Zones, blocks for them, and interfaces.
     pub zones: bool,
     /// Reject, as rules and as default.
     pub rejects: bool,
@@ -65,6 +67,7 @@ impl Features {
         absent: false,
         namespaces: false,
         sets: false,
+        maps: false,
         zones: false,
         rejects: false,
         forwards: false,
@@ -80,6 +83,7 @@ impl Features {
         absent: true,
         namespaces: true,
         sets: true,
+        maps: true,
         zones: true,
         rejects: true,
         forwards: true,
@@ -125,6 +129,7 @@ pub fn random_policy(seed: u64, options: Options) -> String {
     policy += &whole::declarations(&values, options.features);
     if options.redirects {
         policy += SOCKETS;
+        policy += whole::maps(options.features);
     }
     policy.push('\n');
     let steering = if options.redirects {
@@ -138,10 +143,12 @@ pub fn random_policy(seed: u64, options: Options) -> String {
         } else {
             packet_rule(&mut random, &values, options)
         };
-        if random.one_in(4) {
-            policy += &format!("r{number}: ");
-        }
-        policy += &rule;
+        let label = if random.one_in(4) {
+            format!("r{number}: ")
+        } else {
+            String::new()
+        };
+        policy += &whole::placed(&mut random, format!("{label}{rule}"), options.features);
         policy.push('\n');
     }
     policy
@@ -174,6 +181,9 @@ socket plain = tcp listen 0.0.0.0:1236 if absent reject
 
 /// A redirect, or a rule that may stand ahead of one: by address, port and protocol only.
 fn steering_rule(random: &mut Random, values: &Values, features: Features) -> String {
+    if features.maps && random.one_in(6) {
+        return whole::by_map(random);
+    }
     if random.one_in(2) {
         let socket = *random.pick(&["both", "quiet", "plain"]);
         let protocols = match (socket, random.below(4)) {
@@ -210,7 +220,7 @@ fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String
     let text = subject(random, values);
     let conditions = conditions(random, options, arriving);
     let hook = if options.hooks && random.one_in(12) {
-        " at tc"
+        whole::hook(random, features, arriving, &conditions)
     } else {
         ""
     };
@@ -278,6 +288,10 @@ mod tests {
             "@vips",
             "@large",
             "on zone",
+            "for zone",
+            "by @table",
+            "by @tenants",
+            "at xdp",
             "on interface",
             "note ",
             "live set",

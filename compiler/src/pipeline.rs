@@ -312,8 +312,9 @@ fn build(
     let slots = Slots::new(policy, &chains);
     let mut maps = PrimaryMap::new();
     let tested = asked::fields(&decisions);
-    asked::check(policy, &chains, &decisions, target)
-        .map_err(|found| Stop::Diagnostics(vec![found]))?;
+    if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
+        return Err(Stop::Diagnostics(vec![refusal]));
+    }
     let ids = make_maps(policy, &chains, &tested, &slots, &mut maps);
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);

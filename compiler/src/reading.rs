@@ -193,7 +193,7 @@ impl Reader<'_> {
     fn list(&mut self, written: &Spanned<String>) -> Option<Rc<List>> {
         let text = self.text(written)?;
         let name = self.path(written).display().to_string();
-        let id = self.sources.add(name, text);
+        let id = self.sources.add_list(name, text);
         let source = self.sources.get(id);
         let (list, found) = list::read(source, id, self.files);
         let sound = found.iter().all(|one| one.severity != Severity::Error);

@@ -4,7 +4,8 @@
 //! world answers, runs the programs in the kernel's order (XDP, TC, then the lookup if one is made) and gives the verdict
 //! that comes of it. The world is asked before the programs run, about this one packet. Not here: what the rules say.
 
-mod filling;
+mod effects;
+pub mod filling;
 mod kernel;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use crate::bpf::constant::{
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
 use crate::interpret::{self, Fault, Input, Lookup, Maps, Message, Outcome, Skb, SocketModel, Xdp};
 use crate::policy::{ClassId, Direction, GroupId, Policy, PortId, SocketId};
+pub use effects::Effects;
 use kernel::Machine;
 
 /// The interface that a packet arrives on or leaves by.
@@ -30,6 +32,8 @@ pub struct Ran {
     pub verdict: Verdict,
     /// The mark that the packet goes on with, if a program at TC ran and let it pass.
     pub mark: Option<u32>,
+    /// What they left in the maps.
+    pub effects: Effects,
 }
 
 /// Runs every program that the event meets. `frame` holds the bytes of a packet; it is not looked at for other events.
@@ -63,6 +67,7 @@ pub fn simulate(
     Ok(Ran {
         verdict,
         mark: run.mark,
+        effects: run.effects(event),
     })
 }
 
@@ -217,10 +222,11 @@ fn end(point: &AttachPoint, outcome: &Outcome) -> Option<Verdict> {
             Verdict::Forward(PortId::from_u32(port))
         })
     });
-    match (point, outcome.code()) {
-        (AttachPoint::Xdp, XDP_TX) => Some(Verdict::Reject),
-        (AttachPoint::Xdp, XDP_REDIRECT) | (_, TC_ACT_REDIRECT) => sent,
-        (AttachPoint::Xdp, XDP_DROP) | (_, TC_ACT_SHOT) => Some(Verdict::Drop),
+    // The numbers of the two hooks mean different things.
+    match (*point == AttachPoint::Xdp, outcome.code()) {
+        (true, XDP_TX) => Some(Verdict::Reject),
+        (true, XDP_REDIRECT) | (false, TC_ACT_REDIRECT) => sent,
+        (true, XDP_DROP) | (false, TC_ACT_SHOT) => Some(Verdict::Drop),
         _ => None,
     }
 }

@@ -45,6 +45,8 @@ pub struct Source {
     pub name: String,
     /// The whole text.
     pub text: String,
+    /// Whether it is the list of a set, not a policy: its place is shown in messages, its text is kept nowhere else.
+    pub is_list: bool,
 }
 
 /// Every text a compile has seen.
@@ -56,9 +58,19 @@ pub struct SourceMap {
 impl SourceMap {
     /// Takes a text in and returns its id.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
+        self.push(name.into(), text.into(), false)
+    }
+
+    /// The same for the list of a set.
+    pub fn add_list(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
+        self.push(name.into(), text.into(), true)
+    }
+
+    fn push(&mut self, name: String, text: String, is_list: bool) -> SourceId {
         self.sources.push(Source {
-            name: name.into(),
-            text: text.into(),
+            name,
+            text,
+            is_list,
         });
         SourceId(u32::try_from(self.sources.len() - 1).unwrap_or(u32::MAX))
     }

@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_covers_stands_before_what_it_covers() {
-        let mut sorted = vec![
+        let mut sorted = [
             prefix("10.1.0.0", 16),
             prefix("::", 0),
             prefix("10.0.0.0", 8),

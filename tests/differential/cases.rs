@@ -7,21 +7,41 @@ use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{Family, Policy};
 
 /// The kernel's test run wants more than an Ethernet header.
-const SHORTEST: usize = 15;
+pub(crate) const SHORTEST: usize = 15;
 /// Longer frames do not fit the page of an XDP test run.
 const LONGEST: usize = 3_000;
 
-/// Frames at the edges of the policy: plain ones, ones with tags, options and extension headers, broken ones.
-pub(crate) fn frames(policy: &Policy, rng: &mut Rng, count: usize) -> Vec<Vec<u8>> {
+/// The hardware addresses: `lo`, where test runs arrive, has one of zeros.
+const LINK: ([u8; 6], [u8; 6]) = ([2, 0, 0, 0, 0, 1], [0; 6]);
+/// Frames are cut after every number of bytes up to this one.
+const CUTS: usize = 80;
+
+/// Frames at the edges of the policy, each with the header that it was made from: plain ones, ones with tags, options and
+/// extension headers, broken ones.
+pub(crate) fn frames(policy: &Policy, rng: &mut Rng, count: usize) -> Vec<(Header, Vec<u8>)> {
     edge_headers(policy, rng, count)
         .into_iter()
-        .map(|header| frame(header, rng))
+        .map(|header| (header.clone(), frame(header, rng)))
         .collect()
+}
+
+/// One frame cut after every number of bytes from `shortest` on.
+pub(crate) fn truncations(
+    policy: &Policy,
+    rng: &mut Rng,
+    shortest: usize,
+) -> Vec<(Header, Vec<u8>)> {
+    let Some(header) = edge_headers(policy, rng, 1).pop() else {
+        return Vec::new();
+    };
+    let whole = frame(header.clone(), rng);
+    let cut = |length: usize| (header.clone(), whole[..length.min(whole.len())].to_vec());
+    (shortest..=CUTS).map(cut).collect()
 }
 
 fn frame(header: Header, rng: &mut Rng) -> Vec<u8> {
     let family = header.family();
-    let mut frame = Frame::new(header);
+    let mut frame = Frame::new(header).addresses(LINK.0, LINK.1);
     if rng.chance(1, 6) {
         for _ in 0..=rng.below(2) {
             let kind = if rng.chance(1, 2) { 0x8100 } else { 0x88a8 };

@@ -26,7 +26,7 @@ const ESTABLISHED_STATES: [i32; 4] = [1, 2, 6, 8];
 const LISTENING_STATES: [i32; 2] = [10, 12];
 
 /// One flow in three has no socket, one a listener, one a connection: a function of the flow.
-fn made_up(flow: Flow) -> SocketAnswer {
+pub(crate) fn made_up(flow: Flow) -> SocketAnswer {
     match digest(flow) % 3 {
         0 => SocketAnswer::None,
         1 => SocketAnswer::Listening,
@@ -102,7 +102,7 @@ pub(crate) fn check(subject: &Subject, rng: &mut Rng, packets: usize, looked_up:
         manifest: &subject.built.artifact.manifest,
         totals: Totals::default(),
     };
-    for frame in frames(&subject.policy, rng, packets) {
+    for (_, frame) in frames(&subject.policy, rng, packets) {
         for direction in [Direction::In, Direction::Out] {
             let packet = parse(&frame, Layout::Ethernet);
             let linear = rng.below(frame.len() + 1);

@@ -4,26 +4,35 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
-use aya::maps::{Map, PerCpuArray};
+use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use nix::sched::{CloneFlags, unshare};
-use sockc_compiler::event::{Decision, Header, SocketAnswer, Verdict};
+use sockc_compiler::artifact::AttachPoint;
+use sockc_compiler::bpf::constant::{
+    TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX,
+};
+use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
-use sockc_compiler::policy::{Direction, Family, SocketId};
+use sockc_compiler::policy::{ClassId, Direction, Family, PortId, SocketId};
+use sockc_compiler::simulate::filling::slots;
 use socket2::{Domain, Socket, Type};
 
-use crate::Subject;
-use crate::cases::{frames, lookups};
+use crate::answer::wrong_answer;
+use crate::cases::{SHORTEST, frames, lookups, truncations};
 use crate::context::context;
-use crate::expected::{Expected, Totals};
-use crate::syscalls;
-use crate::world::{Flow, Flows};
+use crate::effects::{Reference, Wanted, add, wrong_records};
+use crate::held::{Held, map_fd};
+use crate::made::Made;
+use crate::world::{Flow, present};
+use crate::{Subject, calls, points, syscalls};
 
+/// `TC_ACT_UNSPEC`: goes on.
+const TC_ACT_UNSPEC: i32 = -1;
 const TCP_PORTS: [u16; 3] = [80, 443, 8080];
 const UDP_PORTS: [u16; 2] = [53, 443];
 
@@ -119,79 +128,74 @@ fn open(address: SocketAddr, kind: Type) -> Socket {
     socket
 }
 
-/// Compares one policy with the kernel on many packets.
+/// Compares one policy with the kernel on many packets; gives how many frames ran.
 pub(crate) fn check(
     subject: &Subject,
     sockets: &Sockets,
+    seed: u64,
     rng: &mut Rng,
     packets: usize,
     looked_up: usize,
-) {
+) -> usize {
     let bytes = object::write(&subject.built.artifact).unwrap();
     let mut loaded = Loaded::new(&bytes, subject);
-    let present = loaded.fill(subject, sockets, rng);
-    let world = Flows {
-        answers: &Sockets::answer,
-        present,
-    };
-    let manifest = &subject.built.artifact.manifest;
-    let mut expected = Expected {
+    let world = Made {
+        seed,
         policy: &subject.policy,
-        manifest,
-        totals: Totals::default(),
+        answers: &Sockets::answer,
+        present: loaded.fill(sockets, rng),
     };
-    for frame in frames(&subject.policy, rng, packets) {
+    let classes: Vec<ClassId> = subject.policy.classes.keys().collect();
+    let mut frames = frames(&subject.policy, rng, packets);
+    frames.extend(truncations(&subject.policy, rng, SHORTEST));
+    let mut ran = 0;
+    for (header, frame) in frames {
         for direction in [Direction::In, Direction::Out] {
-            let Some(passes) = loaded.run(direction, &frame) else {
-                continue;
+            let mut packet = parse(&frame, Layout::Ethernet);
+            if let Parsed::Ip(parsed) = &mut packet {
+                parsed.mark = header.mark;
+            }
+            let event = Event::Packet {
+                direction,
+                class: *rng.pick(&classes).unwrap(),
+                packet,
             };
-            let (wanted, decision) =
-                expected.packet(direction, parse(&frame, Layout::Ethernet), &world);
-            assert_eq!(
-                passes,
-                wanted,
-                "{}",
-                report(subject, direction, &frame, &decision)
-            );
+            ran += usize::from(loaded.packet(&event, &frame, header.mark, &world));
         }
     }
-    for header in lookups(&subject.policy, rng, looked_up) {
-        let Some((accepted, cookie)) = loaded.look_up(&header) else {
-            break;
-        };
-        let decision = expected.lookup(header.clone(), &world);
-        let wanted = match decision.verdict {
-            Verdict::Redirect(socket) => (true, loaded.cookie(socket, &header)),
-            Verdict::Reject => (false, 0),
-            _ => (true, 0),
-        };
-        assert_eq!(
-            (accepted, cookie),
-            wanted,
-            "{}\n{header:?}\n{decision:?}",
-            subject.text
-        );
+    if subject.has_lookup() {
+        for header in lookups(&subject.policy, rng, looked_up) {
+            let class = *rng.pick(&classes).unwrap();
+            loaded.lookup(&Event::Lookup { class, header }, &world);
+        }
     }
-    assert_eq!(loaded.totals(), expected.totals, "{}", subject.text);
+    assert_eq!(loaded.totals(), loaded.expected, "{}", subject.text);
+    ran
 }
 
-fn report(subject: &Subject, direction: Direction, frame: &[u8], decision: &Decision) -> String {
-    let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!(
-        "{}\n{direction:?} {:?}\n{hex}\n{decision:?}",
-        subject.text,
-        parse(frame, Layout::Ethernet)
-    )
+/// What the packet hooks did.
+#[derive(Debug)]
+struct Ran {
+    verdict: Verdict,
+    frame: Vec<u8>,
+    /// The mark behind TC, where a packet goes on.
+    mark: Option<u32>,
 }
 
 /// An object in the kernel.
-struct Loaded {
+struct Loaded<'a> {
+    subject: &'a Subject,
+    reference: Reference<'a>,
     ebpf: Ebpf,
+    log: Option<RingBuf<MapData>>,
+    held: Held,
     cookies: BTreeMap<(SocketId, Family, u8), u64>,
+    /// What the counters must show, packets and bytes.
+    expected: BTreeMap<u32, (u64, u64)>,
 }
 
-impl Loaded {
-    fn new(bytes: &[u8], subject: &Subject) -> Self {
+impl<'a> Loaded<'a> {
+    fn new(bytes: &[u8], subject: &'a Subject) -> Self {
         let mut ebpf = EbpfLoader::new()
             .allow_unsupported_maps()
             .load(bytes)
@@ -205,105 +209,263 @@ impl Loaded {
             };
             loaded.unwrap_or_else(|error| panic!("{}\n{name}: {error:?}", subject.text));
         }
+        let log = ebpf.take_map("log");
         Self {
+            subject,
+            reference: Reference::new(subject),
             ebpf,
+            log: log.map(|map| RingBuf::try_from(map).unwrap()),
+            held: Held::default(),
             cookies: BTreeMap::new(),
+            expected: BTreeMap::new(),
         }
     }
 
     /// Fills some of the slots.
-    fn fill(
-        &mut self,
-        subject: &Subject,
-        sockets: &Sockets,
-        rng: &mut Rng,
-    ) -> HashSet<(SocketId, Family, u8)> {
+    fn fill(&mut self, sockets: &Sockets, rng: &mut Rng) -> HashSet<(SocketId, Family, u8)> {
         let mut used: BTreeMap<(Family, u8), usize> = BTreeMap::new();
-        let manifest = &subject.built.artifact.manifest;
-        for (socket, named) in subject.policy.sockets.keys().zip(&manifest.sockets) {
-            for slot in &named.slots {
-                if rng.chance(1, 3) {
-                    continue;
-                }
-                let kind = (Family::of(slot.address), slot.protocol);
-                let next = used.entry(kind).or_default();
-                let steered = &sockets.slots[&kind][*next];
-                *next += 1;
-                let Some(map) = self.map_fd("sockets") else {
-                    continue;
-                };
-                let value = u64::try_from(steered.as_raw_fd()).unwrap().to_ne_bytes();
-                syscalls::update(map, &slot.index.to_ne_bytes(), &value).unwrap();
-                self.cookies
-                    .insert((socket, kind.0, kind.1), steered.cookie().unwrap());
-            }
-        }
-        self.cookies.keys().copied().collect()
-    }
-
-    fn cookie(&self, socket: SocketId, header: &Header) -> u64 {
-        self.cookies[&(socket, header.family(), header.protocol)]
-    }
-
-    fn map_fd(&self, name: &str) -> Option<BorrowedFd<'_>> {
-        let map = self.ebpf.map(name)?;
-        Some(match map {
-            Map::SockMap(data) | Map::SockHash(data) | Map::Unsupported(data) => data.fd().as_fd(),
-            _ => return None,
-        })
-    }
-
-    /// Whether the packet hooks of a direction let the frame pass; `None` where there are none.
-    fn run(&self, direction: Direction, frame: &[u8]) -> Option<bool> {
-        let names: &[&str] = if direction == Direction::In {
-            &["xdp_in", "tc_in"]
-        } else {
-            &["tc_out"]
-        };
-        let runs_tc = names
-            .iter()
-            .any(|name| matches!(self.ebpf.program(name), Some(Program::SchedClassifier(_))));
-        if runs_tc && too_short_for_tc(frame) {
-            return None;
-        }
-        let mut passes = None;
-        for name in names {
-            let (fd, pass) = match self.ebpf.program(name) {
-                Some(Program::Xdp(program)) => (program.fd().unwrap().as_fd(), 2),
-                Some(Program::SchedClassifier(program)) => (program.fd().unwrap().as_fd(), -1),
-                _ => continue,
+        let slots: Vec<_> = slots(&self.subject.policy, &self.subject.built.artifact).collect();
+        let there = present(slots.iter().copied(), rng);
+        for (socket, slot) in slots {
+            let kind = (Family::of(slot.address), slot.protocol);
+            let Some(map) = map_fd(&self.ebpf, "sockets") else {
+                continue;
             };
-            let returned = syscalls::run_on_frame(fd, frame).unwrap();
-            let returned = returned.cast_signed();
-            passes = Some(returned == pass);
-            if returned != pass {
-                break;
+            if !there.contains(&(socket, kind.0, kind.1)) {
+                continue;
             }
+            let next = used.entry(kind).or_default();
+            let steered = &sockets.slots[&kind][*next];
+            *next += 1;
+            let value = u64::try_from(steered.as_raw_fd()).unwrap().to_ne_bytes();
+            syscalls::update(map, &slot.index.to_ne_bytes(), &value).unwrap();
+            let cookie = steered.cookie().unwrap();
+            self.cookies.insert((socket, kind.0, kind.1), cookie);
         }
-        passes
+        there
     }
 
-    fn look_up(&self, header: &Header) -> Option<(bool, u64)> {
+    /// Compares what the packet hooks do with one packet; whether there are any, and they take it.
+    fn packet(&mut self, event: &Event, frame: &[u8], mark: u32, world: &Made<'_>) -> bool {
+        let Event::Packet {
+            direction,
+            class,
+            packet,
+        } = event
+        else {
+            return false;
+        };
+        let subject = self.subject;
+        let at_tc = points(*direction).iter().any(|point| {
+            *point != AttachPoint::Xdp && subject.program(point, Some(*class)).is_some()
+        });
+        if at_tc && too_short_for_tc(frame) || !subject.has_packet_hooks(*direction, *class) {
+            return false;
+        }
+        self.held.fill(&self.ebpf, subject, event, world);
+        let before = now();
+        let ran = self.run(*direction, *class, frame, mark);
+        let after = now();
+        let taken = self.held.taken(&self.ebpf, subject, event);
+        let records = self.records();
+        let wanted = self.reference.at_packet_hooks(event, world);
+        let here = Expectation {
+            subject,
+            event,
+            frame,
+            wanted: &wanted,
+            ran: &ran,
+        };
+        here.verdict_and_mark(mark);
+        let wrong = wrong_records(&wanted.logged, &records, packet, true);
+        assert!(wrong.is_none(), "{wrong:?}\n{}", here.report());
+        let asked: Vec<_> = taken.keys().collect();
+        assert_eq!(
+            asked,
+            wanted.taken.iter().collect::<Vec<_>>(),
+            "tokens\n{}",
+            here.report()
+        );
+        for (rule, value) in taken {
+            let Parsed::Ip(header) = packet else { continue };
+            let (least, most) = self.reference.price(rule, header);
+            let possible = (before << 4) + least..=(after << 4) + most;
+            assert!(
+                possible.contains(&value),
+                "{rule} {value}\n{}",
+                here.report()
+            );
+        }
+        for (slot, (packets, bytes)) in wanted.counted {
+            let total = self.expected.entry(slot).or_default();
+            *total = (total.0 + packets, total.1 + bytes);
+        }
+        true
+    }
+
+    /// Compares one lookup.
+    fn lookup(&mut self, event: &Event, world: &Made<'_>) {
+        let Event::Lookup { header, .. } = event else {
+            return;
+        };
+        self.held.fill(&self.ebpf, self.subject, event, world);
         let Some(Program::SkLookup(program)) = self.ebpf.program("lookup") else {
-            return None;
+            return;
         };
         let fd = program.fd().unwrap().as_fd();
         let (returned, cookie) = syscalls::run_lookup(fd, &context(header)).unwrap();
-        Some((returned == 1, cookie))
+        let wanted = self.reference.at_lookup(event, world);
+        let family = header.family();
+        let expected = match wanted.verdict {
+            Verdict::Redirect(socket) => (1, self.cookies[&(socket, family, header.protocol)]),
+            Verdict::Reject => (0, 0),
+            _ => (1, 0),
+        };
+        let text = &self.subject.text;
+        assert_eq!(
+            (returned, cookie),
+            expected,
+            "{text}\n{event:?}\n{wanted:?}"
+        );
+        let records = self.records();
+        let packet = Parsed::Ip(header.clone());
+        let wrong = wrong_records(&wanted.logged, &records, &packet, true);
+        assert!(wrong.is_none(), "{wrong:?}\n{text}\n{event:?}\n{wanted:?}");
+        for slot in wanted.counted.into_keys() {
+            add(&mut self.expected, slot, 0);
+        }
     }
 
-    fn totals(&self) -> Totals {
+    /// The records in the ring; the limits of logs are full again then.
+    fn records(&mut self) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        if let Some(log) = &mut self.log {
+            while let Some(record) = log.next() {
+                records.push(record.to_vec());
+            }
+            self.held.refill_logs(&self.ebpf, self.subject);
+        }
+        records
+    }
+
+    fn run(&self, direction: Direction, class: ClassId, frame: &[u8], mark: u32) -> Ran {
+        let mut ran = Ran {
+            verdict: Verdict::Allow,
+            frame: frame.to_vec(),
+            mark: None,
+        };
+        for point in points(direction) {
+            let Some(program) = self.subject.program(point, Some(class)) else {
+                continue;
+            };
+            let (fd, came) = match self.ebpf.program(&program.name) {
+                Some(Program::Xdp(program)) => (program.fd().unwrap().as_fd(), None),
+                Some(Program::SchedClassifier(program)) => {
+                    (program.fd().unwrap().as_fd(), Some(mark))
+                }
+                _ => panic!("{} is not loaded", program.name),
+            };
+            let done = calls::run(fd, frame, came).unwrap();
+            let rewritten = done.frame != frame;
+            ran.frame = done.frame;
+            ran.verdict = match (*point == AttachPoint::Xdp, done.code) {
+                (true, XDP_TX) => Verdict::Reject,
+                (true, XDP_DROP) | (false, TC_ACT_SHOT) => Verdict::Drop,
+                (false, TC_ACT_REDIRECT) if rewritten => Verdict::Reject,
+                (true, XDP_REDIRECT) | (false, TC_ACT_REDIRECT) => forwarded(),
+                (true, XDP_PASS) => continue,
+                (false, TC_ACT_UNSPEC) => {
+                    ran.mark = Some(done.mark);
+                    continue;
+                }
+                (_, code) => panic!("{} returned {code}", program.name),
+            };
+            break;
+        }
+        ran
+    }
+
+    fn totals(&self) -> BTreeMap<u32, (u64, u64)> {
         let map = self.ebpf.map("counters").unwrap();
         let counters: PerCpuArray<_, [u64; 2]> = PerCpuArray::try_from(map).unwrap();
         let slots = (0..counters.len()).map(|slot| {
             let values = counters.get(&slot, 0).unwrap();
-            (
-                slot as usize,
-                values.iter().map(|value| value[0]).sum::<u64>(),
-            )
+            let sum = |at: usize| values.iter().map(|value| value[at]).sum::<u64>();
+            (slot, (sum(0), sum(1)))
         });
-        Totals(slots.filter(|(_, packets)| *packets > 0).collect())
+        slots.filter(|(_, total)| *total != (0, 0)).collect()
     }
+}
+
+/// Out of some interface: a test run does not say which.
+fn forwarded() -> Verdict {
+    Verdict::Forward(PortId::from_u32(0))
+}
+
+/// One packet, what must become of it, and what did.
+struct Expectation<'a> {
+    subject: &'a Subject,
+    event: &'a Event,
+    frame: &'a [u8],
+    wanted: &'a Wanted,
+    ran: &'a Ran,
+}
+
+impl Expectation<'_> {
+    fn verdict_and_mark(&self, came: u32) {
+        let goes_on = match self.wanted.verdict {
+            Verdict::Reject => !self.wanted.rejects_at_packet_hooks(&self.subject.policy),
+            Verdict::Allow | Verdict::Redirect(_) => true,
+            _ => false,
+        };
+        let verdict = match self.wanted.verdict {
+            _ if goes_on => Verdict::Allow,
+            Verdict::Forward(_) => forwarded(),
+            verdict => verdict,
+        };
+        assert_eq!(self.ran.verdict, verdict, "{}", self.report());
+        let set = self.wanted.decision.mark;
+        let mark = self.ran.mark.filter(|_| goes_on);
+        assert!(
+            mark.is_none_or(|mark| mark == set.unwrap_or(came)),
+            "mark\n{}",
+            self.report()
+        );
+        assert!(
+            mark.is_some() || set.is_none(),
+            "no mark\n{}",
+            self.report()
+        );
+        if let (
+            Verdict::Reject,
+            Event::Packet {
+                packet: Parsed::Ip(header),
+                ..
+            },
+        ) = (verdict, self.event)
+        {
+            let wrong = wrong_answer(header, self.frame, &self.ran.frame);
+            assert!(wrong.is_none(), "{wrong:?}\n{}", self.report());
+        }
+    }
+
+    fn report(&self) -> String {
+        let hex: String = self
+            .frame
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!(
+            "{}\n{:?}\n{hex}\n{:?}\n{:?}",
+            self.subject.text, self.event, self.wanted, self.ran
+        )
+    }
+}
+
+/// Nanoseconds since boot.
+fn now() -> u64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 
 /// A test run of TC refuses frames that say they are IP and end before the IP header does.

@@ -1,11 +1,12 @@
 //! A world whose answers are a function of the packet, so that every engine gets the same.
 
-use sockc_compiler::policy::NetnsId;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use sockc_compiler::artifact::Slot;
 use sockc_compiler::event::{Header, Part, SocketAnswer, Transport, World};
-use sockc_compiler::policy::{Direction, Family, SocketId};
+use sockc_compiler::packet::random::Rng;
+use sockc_compiler::policy::{Direction, Family, NetnsId, SocketId};
 
 /// Which connection a question is about, from the sender to the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +31,7 @@ impl Flow {
         })
     }
 
-    fn reversed(self) -> Self {
+    pub(crate) fn reversed(self) -> Self {
         Self {
             from: self.to,
             to: self.from,
@@ -59,4 +60,15 @@ impl World for Flows<'_> {
     fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
         self.present.contains(&(socket, family, protocol))
     }
+}
+
+/// Two of three slots have their socket.
+pub(crate) fn present<'a>(
+    slots: impl Iterator<Item = (SocketId, &'a Slot)>,
+    rng: &mut Rng,
+) -> HashSet<(SocketId, Family, u8)> {
+    let there = slots.filter(|_| !rng.chance(1, 3));
+    there
+        .map(|(socket, slot)| (socket, Family::of(slot.address), slot.protocol))
+        .collect()
 }

@@ -20,7 +20,7 @@ use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 
 use crate::context::context;
-use crate::edges::{frames, lookups};
+use crate::edges::{SHORTEST, frames, lookups, truncations};
 use crate::work::{Case, INDEX, Input, Object};
 
 /// Frames and lookups for each policy.
@@ -93,6 +93,8 @@ fn cases(policy: &Policy, artifact: &Artifact) -> Vec<Case> {
         if !programs.is_empty() {
             let frames = frames(policy, &mut rng, COUNT)
                 .into_iter()
+                .chain(truncations(policy, &mut rng, SHORTEST))
+                .map(|(_, frame)| frame)
                 .filter(|frame| whole_ip_header(frame));
             cases.extend(frames.map(|frame| packet(policy, direction, &programs, frame)));
         }

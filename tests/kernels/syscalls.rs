@@ -103,12 +103,12 @@ fn run(program: BorrowedFd<'_>, mut attr: bpf_attr) -> io::Result<u32> {
     Ok(unsafe { attr.test.retval })
 }
 
-fn empty() -> bpf_attr {
+pub(crate) fn empty() -> bpf_attr {
     // SAFETY: the union is plain data, and all zero bits are what the kernel wants in fields that are not used.
     unsafe { std::mem::zeroed() }
 }
 
-fn call(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
+pub(crate) fn call(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
     // SAFETY: the pointers in `attr` come from slices that live until the call returns.
     let answer = unsafe {
         libc::syscall(

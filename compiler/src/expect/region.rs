@@ -29,7 +29,8 @@ pub(super) fn region(
         for side in sides() {
             let named = within(store, addresses, &side)?;
             let member = member(store, *set, &side)?;
-            let known = store.ite(named, member, Node::TRUE)?;
+            let other = store.not(member)?;
+            let known = store.ite(named, member, other)?;
             node = store.and(node, known)?;
         }
     }

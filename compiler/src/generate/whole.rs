@@ -38,6 +38,46 @@ pub(super) fn declarations(values: &Values, features: Features) -> String {
     text
 }
 
+/// Maps to the sockets of redirects: one that nests, one that changes.
+pub(super) fn maps(features: Features) -> &'static str {
+    if !features.maps {
+        return "";
+    }
+    "map table = { 3.3.3.0/24:* -> sock both, 3.3.3.3:80 -> sock quiet, 3.3.3.3:80-443 -> sock plain, \
+     tcp 0.0.0.0/0:22 -> sock both, [2001:db8::/32]:* -> sock quiet, [2001:db8::/64]:53 -> sock both }\n\
+     live map tenants max 1000\n"
+}
+
+/// A redirect by a map.
+pub(super) fn by_map(random: &mut Random) -> String {
+    let protocols = *random.pick(&["", " tcp", " udp"]);
+    let map = *random.pick(&["table", "tenants"]);
+    format!("redirect{protocols} by @{map}")
+}
+
+/// A rule as it is, or in the block of a zone.
+pub(super) fn placed(random: &mut Random, rule: String, features: Features) -> String {
+    if features.zones && !rule.contains(" on ") && random.one_in(10) {
+        return format!("for zone lan {{ {rule} }}");
+    }
+    rule
+}
+
+/// A hook that a rule with these conditions can be asked at.
+pub(super) fn hook(
+    random: &mut Random,
+    features: Features,
+    arriving: bool,
+    conditions: &str,
+) -> &'static str {
+    let early = features.fields && arriving && !conditions.contains("mark");
+    if early && random.one_in(2) {
+        " at xdp"
+    } else {
+        " at tc"
+    }
+}
+
 /// A condition of the features, if one is drawn; `named`: whether the rule may ask for named sockets.
 pub(super) fn condition(
     random: &mut Random,

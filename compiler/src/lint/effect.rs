@@ -49,6 +49,7 @@ pub(super) fn check(
             own: [(id, rule)],
             rules: &rules[at + 1..],
             default,
+            unreachable,
         };
         if let Some(same) = behind.same(list, &mut left) {
             found.push(report(list.policy, rule, same));
@@ -85,6 +86,7 @@ struct Behind<'a> {
     own: [(RuleId, &'a Rule); 1],
     rules: &'a [(RuleId, &'a Rule)],
     default: Option<Action>,
+    unreachable: &'a BTreeSet<RuleId>,
 }
 
 impl Behind<'_> {
@@ -98,7 +100,7 @@ impl Behind<'_> {
         let mut undecided = Vec::new();
         for &(id, other) in self.rules {
             *left = left.checked_sub(1)?;
-            if disjoint(list.policy, &rule.matches, &other.matches) {
+            if self.idle(id, other) || disjoint(list.policy, &rule.matches, &other.matches) {
                 continue;
             }
             if !self.agrees(other) {
@@ -125,6 +127,11 @@ impl Behind<'_> {
         }
     }
 
+    /// Whether a rule behind this one does the same and is never reached: it is not what takes this one's place.
+    fn idle(&self, id: RuleId, other: &Rule) -> bool {
+        self.unreachable.contains(&id) && self.agrees(other)
+    }
+
     /// Whether the rule matches some packet, as far as corners show.
     fn matches_some(&self, list: &List<'_>) -> bool {
         (0..CORNERS).any(|variant| Sample::of(list.policy, &self.own, variant).is_some())
@@ -137,7 +144,9 @@ impl Behind<'_> {
                 return false;
             };
             let (id, _) = self.own[0];
-            let behind = list.deciders(&sample, None).filter(|other| *other > id);
+            let behind = list
+                .deciders(&sample, None)
+                .filter(|other| *other > id && !self.idle(*other, &list.policy.rules[*other]));
             match behind.min() {
                 Some(first) => !self.agrees(&list.policy.rules[first]),
                 None => true,

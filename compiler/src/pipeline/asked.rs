@@ -59,36 +59,32 @@ pub(super) fn steers(chains: &[Chain], tested: &FieldSet) -> bool {
             .any(|field| matches!(field.kind(), FieldKind::Absent | FieldKind::Entry))
 }
 
-/// Refuses a lookup that asks for the interface where the kernel does not tell it.
-pub(super) fn check(
+/// Why a lookup is refused that asks for the interface where the kernel does not tell it.
+pub(super) fn refusal(
     policy: &Policy,
     chains: &[Chain],
     decisions: &[Decision],
     target: &Target,
-) -> Result<(), Diagnostic> {
+) -> Option<Diagnostic> {
     let asks = |decision: &Decision| fields_of(decision).any(|field| field == Field::Interface);
     let lookup = chains
         .iter()
         .zip(decisions)
         .find(|(chain, decision)| chain.hook == Hook::SkLookup && asks(decision));
-    let Some((chain, _)) = lookup.filter(|_| !target.lookup_interface) else {
-        return Ok(());
-    };
+    let (chain, _) = lookup.filter(|_| !target.lookup_interface)?;
     let mut rules = chain.entries.iter().map(|entry| &policy.rules[entry.rule]);
-    let Some(rule) = rules.find(|rule| rule.matches.on.is_some()) else {
-        return Ok(());
-    };
+    let rule = rules.find(|rule| rule.matches.on.is_some())?;
     let label = format!(
         "the lookup that runs this rule has to know the interface; target {} does not tell it",
         target.name
     );
-    Err(Diagnostic::error(
+    let refusal = Diagnostic::error(
         NO_INTERFACE,
         "this kernel does not tell a socket lookup the interface",
         rule.place.span,
         label,
-    )
-    .help("write the rule without `on`, or compile for Linux 5.17 or later"))
+    );
+    Some(refusal.help("write the rule without `on`, or compile for Linux 5.17 or later"))
 }
 
 /// How every set is asked that a tree asks for, and the tries of all live sets.

@@ -223,8 +223,10 @@ pub(super) fn manifest(
         maps: live::maps(policy),
         ports: policy.ports.values().cloned().collect(),
         namespaces: policy.namespaces.values().cloned().collect(),
+        // What a list holds stands in the tables.
         sources: sources
             .iter()
+            .filter(|(_, source)| !source.is_list)
             .map(|(_, source)| (source.name.clone(), source.text.clone()))
             .collect(),
         target: target.name.clone(),

@@ -37,7 +37,7 @@ pub struct Region {
     pub direction: Direction,
     /// The packets; `on` holds their interfaces.
     pub matches: Match,
-    /// Members of live sets: these addresses are in, nothing is said of others.
+    /// Contents of live sets: these addresses and no others. Of other live sets nothing is known.
     pub members: Vec<(SetId, AddressSet)>,
     /// `rate exceeded`: no rate fits.
     pub rate_exceeded: bool,

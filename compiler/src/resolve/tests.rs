@@ -355,7 +355,8 @@ fn random_policies_of_the_whole_language_are_right() {
             .filter(|found| found.severity == Severity::Error)
             .collect();
         assert!(errors.is_empty(), "seed {seed}: {errors:?}\n{text}");
-        assert_eq!(policy.unwrap().rules.len(), 30);
+        // A redirect by a map is several rules.
+        assert!(policy.unwrap().rules.len() >= 30);
     }
 }
 

@@ -1,37 +1,144 @@
-//! Filling the maps as a runtime would, for one packet in a world that is known.
+//! What a runtime would fill the maps with, for one packet in a world that is known.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::{FIRST_PORT, INTERFACE, Run};
+use crate::artifact::{Artifact, Slot};
 use crate::event::{Event, Header, Parsed, World};
 use crate::interpret::SocketModel;
 use crate::lower::Meters;
-use crate::policy::{ClassId, Family, Per};
+use crate::policy::{ClassId, Family, Per, Policy, RuleId, SocketId};
+
+/// An element of a map.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The map's name in the object.
+    pub map: String,
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// Everything but sockets that the maps must hold for the world's answers about one event to be theirs.
+///
+/// A rate that the packet does not fit in has an emptied bucket; the others have none here, which is a full one.
+#[must_use]
+pub fn entries(
+    policy: &Policy,
+    artifact: &Artifact,
+    event: &Event,
+    world: &dyn World,
+) -> Vec<Entry> {
+    let (class, header) = match event {
+        Event::Packet { class, packet, .. } => match packet {
+            Parsed::Ip(header) => (Some(*class), Some(header)),
+            Parsed::NotIp | Parsed::Malformed => (Some(*class), None),
+        },
+        Event::Lookup { class, header } => (Some(*class), Some(header)),
+        Event::Send { header, .. } => (None, Some(header)),
+    };
+    let mut filling = Filling {
+        policy,
+        artifact,
+        entries: Vec::new(),
+    };
+    filling.interfaces(class);
+    if let Some(header) = header {
+        filling.live_sets(header, world);
+        filling.live_maps(header, world);
+        filling.rates(header, world);
+    }
+    filling.entries
+}
+
+/// The slots of the map `sockets` with the sockets that they are for.
+pub fn slots<'a>(
+    policy: &'a Policy,
+    artifact: &'a Artifact,
+) -> impl Iterator<Item = (SocketId, &'a Slot)> {
+    let named = artifact.manifest.sockets.iter().filter_map(|named| {
+        let mut sockets = policy.sockets.iter();
+        let (socket, _) = sockets.find(|(_, one)| one.name == named.name)?;
+        Some((socket, named))
+    });
+    named.flat_map(|(socket, named)| named.slots.iter().map(move |slot| (socket, slot)))
+}
+
+/// Where the bucket stands that a packet takes tokens of, for the rate of a rule: the map and the key.
+#[must_use]
+pub fn bucket(policy: &Policy, rule: RuleId, header: &Header) -> Option<(&'static str, Vec<u8>)> {
+    let rate = policy.rules[rule].rate?;
+    let number = Meters::new(policy).rule(rule)?;
+    Some(match rate.per {
+        None => ("rates", number.to_ne_bytes().to_vec()),
+        Some(per) => {
+            let end = if per.destination {
+                header.to
+            } else {
+                header.from
+            };
+            ("buckets", bucket_key(number, end, per))
+        }
+    })
+}
 
 impl Run<'_> {
     /// Fills what the manifest speaks of. An update that a map refuses leaves it empty, and the verdict shows it.
     pub(super) fn fill(&mut self, event: &Event, world: &dyn World) {
-        let (class, header) = match event {
-            Event::Packet { class, packet, .. } => match packet {
-                Parsed::Ip(header) => (Some(*class), Some(header)),
-                Parsed::NotIp | Parsed::Malformed => (Some(*class), None),
-            },
-            Event::Lookup { class, header } => (Some(*class), Some(header)),
-            Event::Send { header, .. } => (None, Some(header)),
-        };
-        self.interfaces(class);
-        if let Some(header) = header {
+        for entry in entries(self.policy, self.artifact, event, world) {
+            if let Some(map) = self.maps.named(&entry.map) {
+                let _ = self.maps.update(map, &entry.key, &entry.value, 0);
+            }
+        }
+        if let Event::Packet {
+            packet: Parsed::Ip(header),
+            ..
+        }
+        | Event::Lookup { header, .. }
+        | Event::Send { header, .. } = event
+        {
             self.sockets(header, world);
-            self.live_sets(header, world);
-            self.live_maps(header, world);
-            self.rates(header, world);
         }
     }
 
-    fn put(&mut self, map: &str, key: &[u8], value: &[u8]) {
-        if let Some(map) = self.maps.named(map) {
-            let _ = self.maps.update(map, key, value, 0);
+    /// Puts the named sockets that are there into their slots.
+    fn sockets(&mut self, header: &Header, world: &dyn World) {
+        let Some(map) = self.maps.named("sockets") else {
+            return;
+        };
+        for (socket, data) in slots(self.policy, self.artifact) {
+            let family = Family::of(data.address);
+            if !world.present(socket, family, data.protocol) || family != header.family() {
+                continue;
+            }
+            let number = u64::from(socket.as_u32()) + 1;
+            let address = SocketAddr::new(data.address, data.port);
+            let model = match data.protocol {
+                6 => SocketModel::listener(number, address),
+                _ => SocketModel::udp(number, address),
+            };
+            let _ = self
+                .maps
+                .update_socket(map, &data.index.to_ne_bytes(), model, 0);
         }
+    }
+}
+
+/// Entries in the making.
+struct Filling<'a> {
+    policy: &'a Policy,
+    artifact: &'a Artifact,
+    entries: Vec<Entry>,
+}
+
+impl Filling<'_> {
+    fn put(&mut self, map: &str, key: &[u8], value: &[u8]) {
+        self.entries.push(Entry {
+            map: map.into(),
+            key: key.into(),
+            value: value.into(),
+        });
     }
 
     fn interfaces(&mut self, class: Option<ClassId>) {
@@ -47,35 +154,6 @@ impl Run<'_> {
         for (number, _) in (0u32..).zip(&self.artifact.manifest.namespaces) {
             let id = number + 1;
             self.put("namespaces", &number.to_ne_bytes(), &id.to_ne_bytes());
-        }
-    }
-
-    /// Puts the named sockets that are there into their slots.
-    fn sockets(&mut self, header: &Header, world: &dyn World) {
-        let Some(map) = self.maps.named("sockets") else {
-            return;
-        };
-        let slots = self.artifact.manifest.sockets.iter();
-        for (named, data) in
-            slots.flat_map(|named| named.slots.iter().map(move |slot| (named, slot)))
-        {
-            let mut sockets = self.policy.sockets.iter();
-            let Some((socket, _)) = sockets.find(|(_, one)| one.name == named.name) else {
-                continue;
-            };
-            let family = Family::of(data.address);
-            if !world.present(socket, family, data.protocol) || family != header.family() {
-                continue;
-            }
-            let number = u64::from(socket.as_u32()) + 1;
-            let address = SocketAddr::new(data.address, data.port);
-            let model = match data.protocol {
-                6 => SocketModel::listener(number, address),
-                _ => SocketModel::udp(number, address),
-            };
-            let _ = self
-                .maps
-                .update_socket(map, &data.index.to_ne_bytes(), model, 0);
         }
     }
 
@@ -120,36 +198,23 @@ impl Run<'_> {
 
     /// Empties the buckets of the rates that the packet does not fit in; untouched ones are full.
     fn rates(&mut self, header: &Header, world: &dyn World) {
-        let meters = Meters::new(self.policy);
-        let metered = self.policy.rules.iter().filter_map(|(id, rule)| {
-            let number = meters.rule(id)?;
-            Some((id, rule.rate?, number))
-        });
-        for (id, rate, number) in metered.collect::<Vec<_>>() {
-            if world.fits(id, header) {
+        let policy = self.policy;
+        for (id, rule) in &policy.rules {
+            if rule.rate.is_none() || world.fits(id, header) {
                 continue;
             }
-            match rate.per {
-                None => self.put("rates", &number.to_ne_bytes(), &NEVER.to_ne_bytes()),
-                Some(per) => {
-                    let end = if per.destination {
-                        header.to
-                    } else {
-                        header.from
-                    };
-                    let key = bucket(number, end, per);
-                    self.put("buckets", &key, &NEVER.to_ne_bytes());
-                }
+            if let Some((map, key)) = bucket(policy, id, header) {
+                self.put(map, &key, &NEVER.to_ne_bytes());
             }
         }
     }
 }
 
 /// The time at which an emptied bucket would be full again.
-const NEVER: u64 = u64::MAX / 2;
+pub(super) const NEVER: u64 = u64::MAX / 2;
 
 /// The key of the bucket of an address.
-fn bucket(number: u32, address: IpAddr, per: Per) -> Vec<u8> {
+fn bucket_key(number: u32, address: IpAddr, per: Per) -> Vec<u8> {
     let (family, _, mut bytes) = whole(address);
     let kept = u32::from(if address.is_ipv4() { per.v4 } else { per.v6 });
     for (at, byte) in (0u32..).zip(bytes.iter_mut()) {

@@ -100,6 +100,9 @@ fn all_policies_come_change_and_go_together() {
     });
 }
 
+/// Is told the number and the name of a step; `true` stops there.
+type Watcher = Box<dyn Fn(usize, &str) -> bool + Send + Sync>;
+
 #[test]
 fn a_failure_at_any_step_leaves_every_policy_before() {
     inside(|space| {
@@ -109,7 +112,7 @@ fn a_failure_at_any_step_leaves_every_policy_before() {
         outer("a", TC_SHOT, &[&one]).apply(options).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&seen);
-        let watching = |watch: Box<dyn Fn(usize, &str) -> bool + Send + Sync>| {
+        let watching = |watch: Watcher| {
             let count = Mutex::new(0);
             Options {
                 watch: Some(Arc::new(move |step: &str| {
@@ -138,21 +141,17 @@ fn a_failure_at_any_step_leaves_every_policy_before() {
         assert_eq!(steps[last], format!("switch {}", two.name), "{steps:?}");
         outer("a", TC_SHOT, &[&one]).apply(options).unwrap();
         let (tree, before) = (space.tree(), status(options).unwrap());
-        for stop in 0..=last {
+        for (stop, step) in steps.iter().enumerate().take(last + 1) {
             let stopping = watching(Box::new(move |now, _| now == stop));
             let error = new().apply(&stopping).unwrap_err();
-            assert!(
-                matches!(error, Error::Stopped { .. }),
-                "{}: {error}",
-                steps[stop]
-            );
-            assert_eq!(space.tree(), tree, "{}", steps[stop]);
-            assert_eq!(status(options).unwrap(), before, "{}", steps[stop]);
+            assert!(matches!(error, Error::Stopped { .. }), "{}: {error}", step);
+            assert_eq!(space.tree(), tree, "{}", step);
+            assert_eq!(status(options).unwrap(), before, "{}", step);
             assert_eq!(
                 [datagram_arrives(), one.arrives(), two.arrives()],
                 [true, false, true],
                 "{}",
-                steps[stop]
+                step
             );
         }
         new().apply(options).unwrap();

@@ -1,0 +1,88 @@
+//! The plainest packet of a region: one that a person would write down.
+//!
+//! Where a field is free it gets the value that language section 8 calls plain, or a documentation address. Preferences
+//! are tried one after the other; one that would leave nothing is left out.
+
+use std::net::IpAddr;
+
+use super::classify::{sides, within};
+use super::{BudgetExceeded, FieldValues, Node, Store};
+use crate::field::Field;
+use crate::policy::{AddressSet, Policy};
+
+/// Fields and the value that is plain. Flags: a SYN alone. Ports and protocols: those of a client of a web server.
+const PLAIN: [(Field, u32); 12] = [
+    (Field::Fragment, 0),
+    (Field::Family, 0),
+    (Field::Protocol, 6),
+    (Field::TcpFlags, 2),
+    (Field::Socket, 0),
+    (Field::Ttl, 64),
+    (Field::Dscp, 0),
+    (Field::Vlan, 0),
+    (Field::FromPort, 40_000),
+    (Field::ToPort, 80),
+    (Field::Icmp, 0x0800),
+    (Field::Interface, 0),
+];
+
+/// Documentation addresses (RFC 5737, RFC 3849) by side: the sender's, then the receiver's.
+const ADDRESSES: [[&str; 2]; 2] = [
+    ["198.51.100.7", "2001:db8:7::7"],
+    ["192.0.2.1", "2001:db8:2::1"],
+];
+
+/// The values of the plainest packet for which the diagram is 1; `None` if there is none.
+pub fn plainest(
+    store: &mut Store,
+    policy: &Policy,
+    region: Node,
+) -> Result<Option<FieldValues>, BudgetExceeded> {
+    let mut node = region;
+    let rates = Field::of(policy)
+        .into_iter()
+        .filter(|field| matches!(field, Field::Fits(_)))
+        .map(|field| (field, 1));
+    for (field, value) in PLAIN.into_iter().chain(rates.collect::<Vec<_>>()) {
+        let plain = store.range(field, value, value, Node::TRUE, Node::FALSE)?;
+        node = preferred(store, node, plain)?;
+    }
+    for (side, texts) in sides().into_iter().zip(ADDRESSES) {
+        let addresses = texts
+            .into_iter()
+            .filter_map(|text| text.parse::<IpAddr>().ok());
+        let plain = within(store, &AddressSet::of(addresses), &side)?;
+        node = preferred(store, node, plain)?;
+    }
+    Ok(store.satisfy(node, 1))
+}
+
+/// Those of the packets that are plain, if there are any; else all of them.
+fn preferred(store: &mut Store, packets: Node, plain: Node) -> Result<Node, BudgetExceeded> {
+    let some = store.and(packets, plain)?;
+    Ok(if some == Node::FALSE { packets } else { some })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_free_is_plain_and_what_is_not_is_kept() {
+        let policy = Policy::default();
+        let mut store = Store::of(&policy);
+        let udp = store
+            .range(Field::Protocol, 17, 17, Node::TRUE, Node::FALSE)
+            .unwrap();
+        let far = store.range(Field::Ttl, 0, 9, udp, Node::FALSE).unwrap();
+        let values = plainest(&mut store, &policy, far).unwrap().unwrap();
+        let of = |field| values.get(field);
+        assert_eq!(
+            (of(Field::Protocol), of(Field::Ttl), of(Field::Dscp)),
+            (17, 0, 0)
+        );
+        assert_eq!((of(Field::FromPort), of(Field::ToPort)), (40_000, 80));
+        assert_eq!(of(Field::To0), 0xc000_0201);
+        assert_eq!(plainest(&mut store, &policy, Node::FALSE).unwrap(), None);
+    }
+}

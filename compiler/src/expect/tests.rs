@@ -1,0 +1,158 @@
+//! Lines that hold and lines that do not, and that whatever breaks a line is real.
+
+use sockc_grammar::source::SourceMap;
+
+use super::*;
+use crate::event::Header;
+use crate::files::Texts;
+use crate::generate::{Options, random_policy};
+use crate::packet::edges::edge_headers;
+use crate::packet::random::Rng;
+use crate::pipeline;
+use crate::policy::Match;
+
+/// The policy with its lines; the lines that are wrong, with what is said of them.
+fn wrong(text: &str) -> Vec<(u32, String)> {
+    let mut sources = SourceMap::default();
+    let id = sources.add("test.sk", text);
+    let outcome = pipeline::check(&mut sources, id, "test", &mut Texts::default());
+    let errors = outcome
+        .diagnostics
+        .iter()
+        .filter(|one| one.severity == sockc_grammar::diagnostic::Severity::Error);
+    errors
+        .map(|one| {
+            assert!(one.code == BROKEN || one.code == EMPTY, "{one:?}");
+            (sources.place(one.primary.span).0, one.message.clone())
+        })
+        .collect()
+}
+
+const EDGE: &str = "default in drop
+zone wan = eth0
+set bogons = { 10.0.0.0/8, fc00::/7 }
+live set banned max 10
+socket proxy = tcp listen 127.0.0.1:1234, tcp listen [::1]:1234 if absent drop
+drop from @bogons on zone wan
+drop from @banned
+redirect tcp to 3.3.3.3:* to sock proxy
+allow tcp to 192.0.2.80:443 if socket listening
+allow tcp to any:22 up to 5 connections/second per source
+";
+
+#[test]
+fn lines_that_hold_say_nothing() {
+    let lines = "expect allow tcp from 198.51.100.7:40000 to 192.0.2.80:443 with socket listening, @banned { 9.9.9.9 }
+expect drop tcp from any to 192.0.2.0/24:23
+expect drop udp from @bogons to any on zone wan
+expect drop udp from any to any
+expect drop tcp from 8.8.8.8:1000 to any with @banned { 8.8.8.8 }
+expect redirect to sock proxy tcp from 192.0.2.9:5000 to 3.3.3.3:65535 on zone wan with @banned { 9.9.9.9 }
+expect drop tcp from 192.0.2.9:5000 to 3.3.3.3:80 with sock proxy absent, no socket
+expect drop tcp from any to 192.0.2.1:22 with rate exceeded, tcp flags syn no ack
+expect drop with malformed
+";
+    assert_eq!(wrong(&format!("{EDGE}{lines}")), []);
+}
+
+#[test]
+fn a_broken_line_shows_a_packet_and_who_decides() {
+    for (line, wanted) in [
+        ("expect allow tcp from any to any:23", "gets `drop`"),
+        (
+            "expect drop tcp from 8.8.8.8:1 to 192.0.2.1:22",
+            "gets `allow`",
+        ),
+        (
+            "expect drop tcp from 8.8.8.8:1 to any:22",
+            "gets `redirect to sock proxy`",
+        ),
+        (
+            "expect allow tcp from 8.8.8.8:1 to 192.0.2.1:22 with @banned { 9.9.9.9 }",
+            "rate exceeded",
+        ),
+        (
+            "expect redirect to sock proxy tcp from 8.8.8.8:1 to 3.3.3.3:80",
+            "@banned { 8.8.8.8 }",
+        ),
+        ("expect reject udp from any to any", "gets `drop`"),
+        (
+            "expect drop tcp from 10.0.0.0/8 to 10.0.0.0/8:22 with fragment",
+            "gets `allow`",
+        ),
+    ] {
+        let found = wrong(&format!("{EDGE}{line}\n"));
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        assert!(found[0].1.contains(wanted), "{line}: {found:?}");
+    }
+}
+
+#[test]
+fn a_line_about_nothing_is_a_mistake() {
+    let found = wrong(&format!(
+        "{EDGE}expect drop tcp from 10.0.0.0/8 to 2001:db8::/32\n"
+    ));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].1.contains("no packet"), "{found:?}");
+}
+
+/// Whether a region of one condition-free match covers a packet.
+fn covers(region: &Match, header: &Header, policy: &Policy) -> bool {
+    let nothing = Witness::new(Default::default(), Direction::In, None);
+    let class = Some(Policy::plain_class());
+    let seen = crate::decide::Seen::new(policy, Direction::In, class, header, &nothing);
+    crate::decide::covers(&seen, region)
+}
+
+#[test]
+fn on_random_policies_no_edge_packet_breaks_a_line_that_holds() {
+    let lines = [
+        "expect drop tcp from any to any",
+        "expect allow tcp from any to any:80",
+        "expect drop udp from any to any:53",
+        "expect allow from any to any with fragment",
+    ];
+    let (mut held, mut broken) = (0, 0);
+    for seed in 0..120u64 {
+        let text = random_policy(seed, Options::whole(3 + seed as usize % 6));
+        for line in lines {
+            let mut sources = SourceMap::default();
+            let id = sources.add("random.sk", format!("{text}\n{line}\n"));
+            let outcome = pipeline::check(&mut sources, id, "random", &mut Texts::default());
+            let failed = outcome.failed();
+            let Some(policy) = outcome.policy else {
+                panic!("{:?}\n{text}", outcome.diagnostics);
+            };
+            if outcome.diagnostics.iter().any(|one| one.code == BROKEN) {
+                broken += 1;
+                continue;
+            }
+            if failed {
+                // No placement, so no line was looked at.
+                continue;
+            }
+            held += 1;
+            let expect = policy.expects.last().unwrap().clone();
+            for header in edge_headers(&policy, &mut Rng::new(seed), 200) {
+                if !covers(&expect.region.matches, &header, &policy) {
+                    continue;
+                }
+                let event = Event::Packet {
+                    direction: Direction::In,
+                    class: Policy::plain_class(),
+                    packet: Parsed::Ip(header),
+                };
+                let described = Described::plain(event, SocketAnswer::None);
+                let world = crate::packet::text::DescribedWorld::new(&policy, &described);
+                let verdict = decide(&policy, &described.event, &world).verdict;
+                assert!(
+                    verdict::fulfils(expect.verdict, verdict)
+                        || matches!(verdict, crate::event::Verdict::Redirect(_)),
+                    "{line}: {verdict:?} of {:?}\n{text}",
+                    described.event
+                );
+            }
+        }
+    }
+    assert!(held > 20 && broken > 100, "{held} held, {broken} broken");
+}

@@ -1,0 +1,253 @@
+//! What one event must leave behind by the reference meaning: counters, records of logs, tokens, the mark.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sockc_compiler::decide::decide;
+use sockc_compiler::event::{Decider, Decision, Event, Header, Parsed, Verdict, World};
+use sockc_compiler::hook::Hook;
+use sockc_compiler::log;
+use sockc_compiler::pipeline::Slots;
+use sockc_compiler::policy::{Action, Direction, Policy, RateUnit, RuleId};
+use sockc_compiler::simulate::INTERFACE;
+
+use crate::Subject;
+use crate::answer::is_answered;
+use crate::made::Metered;
+
+/// A record that must be in the ring.
+#[derive(Clone, Debug)]
+pub(crate) struct Logged {
+    /// The counter beside which it was written.
+    slot: u32,
+    /// Whether it may be missing, being a sample.
+    sampled: bool,
+    /// Whether it comes from a socket lookup.
+    looked_up: bool,
+}
+
+/// What must come of one event.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) decision: Decision,
+    pub(crate) verdict: Verdict,
+    /// Packets and bytes by slot.
+    pub(crate) counted: BTreeMap<u32, (u64, u64)>,
+    pub(crate) logged: Vec<Logged>,
+    pub(crate) taken: BTreeSet<RuleId>,
+}
+
+impl Wanted {
+    /// Whether it is a packet hook that rejects, not the lookup behind it.
+    pub(crate) fn rejects_at_packet_hooks(&self, policy: &Policy) -> bool {
+        self.verdict == Verdict::Reject
+            && match self.decision.decider {
+                Decider::Rule(rule) => !is_of_lookup(policy, rule),
+                _ => true,
+            }
+    }
+}
+
+/// Whether the socket lookup is where a rule counts.
+fn is_of_lookup(policy: &Policy, rule: RuleId) -> bool {
+    let rule = &policy.rules[rule];
+    matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
+}
+
+/// The reference meaning of a subject.
+pub(crate) struct Reference<'a> {
+    policy: &'a Policy,
+    slots: Slots,
+}
+
+impl<'a> Reference<'a> {
+    pub(crate) fn new(subject: &'a Subject) -> Self {
+        Self {
+            policy: &subject.policy,
+            slots: Slots::new(&subject.policy, &subject.built.chains),
+        }
+    }
+
+    /// What the packet hooks of its direction make of a packet: redirects to sockets are still to come.
+    pub(crate) fn at_packet_hooks(&self, event: &Event, world: &dyn World) -> Wanted {
+        let metered = Metered::new(world);
+        let decision = decide(self.policy, event, &metered);
+        let Event::Packet {
+            direction, packet, ..
+        } = event
+        else {
+            panic!("only packets get to packet hooks");
+        };
+        let by_lookup = match decision.decider {
+            Decider::Rule(rule) => is_of_lookup(self.policy, rule),
+            _ => false,
+        };
+        let verdict = match (decision.verdict, packet) {
+            (Verdict::Reject, Parsed::Ip(header)) if !by_lookup && !is_answered(header) => {
+                Verdict::Drop
+            }
+            (verdict, _) => verdict,
+        };
+        let mut wanted = Wanted {
+            verdict,
+            counted: BTreeMap::new(),
+            logged: Vec::new(),
+            taken: metered.taken(),
+            decision: decision.clone(),
+        };
+        let bytes = match packet {
+            Parsed::Ip(header) => header.length,
+            Parsed::NotIp | Parsed::Malformed => 0,
+        };
+        let rules = decision.counted.iter().copied();
+        let rules = rules.filter(|rule| !is_of_lookup(self.policy, *rule));
+        let decider = match decision.decider {
+            Decider::Rule(rule) if !by_lookup || decision.verdict == Verdict::Drop => Some(rule),
+            _ => None,
+        };
+        for rule in rules.chain(decider) {
+            self.count(&mut wanted, rule, bytes, false);
+        }
+        self.count_default(&mut wanted, *direction, bytes);
+        wanted
+    }
+
+    /// What a lookup makes of a packet.
+    pub(crate) fn at_lookup(&self, event: &Event, world: &dyn World) -> Wanted {
+        let decision = decide(self.policy, event, world);
+        let mut wanted = Wanted {
+            verdict: decision.verdict,
+            counted: BTreeMap::new(),
+            logged: Vec::new(),
+            taken: BTreeSet::new(),
+            decision: decision.clone(),
+        };
+        let decider = match decision.decider {
+            Decider::Rule(rule) => Some(rule),
+            _ => None,
+        };
+        for rule in decision.counted.iter().copied().chain(decider) {
+            if is_of_lookup(self.policy, rule) {
+                self.count(&mut wanted, rule, 0, true);
+            }
+        }
+        wanted
+    }
+
+    fn count(&self, wanted: &mut Wanted, rule: RuleId, bytes: u32, looked_up: bool) {
+        let data = &self.policy.rules[rule];
+        let slot = self.slots.of(data.direction).rules[rule];
+        add(&mut wanted.counted, slot, bytes);
+        if let Some(log) = &data.log {
+            wanted.logged.push(Logged {
+                slot,
+                sampled: log.sample.is_some(),
+                looked_up,
+            });
+        }
+    }
+
+    fn count_default(&self, wanted: &mut Wanted, direction: Direction, bytes: u32) {
+        let slots = self.slots.of(direction);
+        let slot = match wanted.decision.decider {
+            Decider::Default => slots.default,
+            Decider::Malformed => slots.malformed,
+            Decider::Rule(_) | Decider::NotIp | Decider::Unmatched => None,
+        };
+        let Some(slot) = slot else { return };
+        add(&mut wanted.counted, slot, bytes);
+        let line = self.policy.default_of(direction);
+        if let Some(log) = line.and_then(|line| line.log.as_ref()) {
+            wanted.logged.push(Logged {
+                slot,
+                sampled: log.sample.is_some(),
+                looked_up: false,
+            });
+        }
+    }
+
+    /// The least and the most that the tokens of a packet move a rule's bucket, in sixteenths of a nanosecond.
+    pub(crate) fn price(&self, rule: RuleId, header: &Header) -> (u64, u64) {
+        let rate = self.policy.rules[rule].rate.unwrap();
+        let tokens = match rate.unit {
+            RateUnit::Bytes => u128::from(header.length),
+            RateUnit::Packets | RateUnit::Connections => 1,
+        };
+        let time = u128::from(rate.period) * 16_000_000_000 * tokens;
+        let exact = u64::try_from(time / u128::from(rate.count)).unwrap();
+        (exact.saturating_sub(2), exact + 2)
+    }
+}
+
+/// One packet more.
+pub(crate) fn add(counted: &mut BTreeMap<u32, (u64, u64)>, slot: u32, bytes: u32) {
+    let (packets, sum) = counted.entry(slot).or_default();
+    *packets += 1;
+    *sum += u64::from(bytes);
+}
+
+/// What is wrong with the records of one event, if anything is. `random`: whether samples are drawn at random.
+pub(crate) fn wrong_records(
+    wanted: &[Logged],
+    records: &[Vec<u8>],
+    packet: &Parsed,
+    random: bool,
+) -> Option<String> {
+    let mut left: Vec<&Logged> = wanted.iter().collect();
+    for bytes in records {
+        let Some(record) = log::parse(bytes) else {
+            return Some(format!("not a record: {bytes:?}"));
+        };
+        let of = |one: &&Logged| {
+            one.slot == record.counter && one.looked_up == (record.hook == Hook::SkLookup)
+        };
+        let Some(at) = left.iter().position(of) else {
+            return Some(format!("a record too many: {record:?}"));
+        };
+        left.remove(at);
+        if !fits(&record, packet) {
+            return Some(format!("a wrong record: {record:?}"));
+        }
+    }
+    left.retain(|one| !(random && one.sampled));
+    (!left.is_empty()).then(|| format!("missing: {left:?}"))
+}
+
+fn fits(record: &log::LogRecord, packet: &Parsed) -> bool {
+    let lookup = record.hook == Hook::SkLookup;
+    let interface = if lookup { 0 } else { INTERFACE };
+    let header = match (&record.packet, packet) {
+        (None, Parsed::Malformed) => return record.interface == interface,
+        (Some(_), Parsed::Ip(header)) => header,
+        _ => return false,
+    };
+    let Some(found) = &record.packet else {
+        return false;
+    };
+    let mark = if matches!(record.hook, Hook::TcIn | Hook::TcOut) {
+        header.mark
+    } else {
+        0
+    };
+    let (ports, flags, icmp) = transport(header);
+    record.interface == interface
+        && (found.from, found.to, found.protocol) == (header.from, header.to, header.protocol)
+        && found.ports == ports
+        && found.mark == mark
+        && (lookup
+            || (found.part == header.part as u8
+                && found.length == header.length
+                && found.flags == flags
+                && found.icmp == icmp))
+}
+
+type Named = (Option<(u16, u16)>, Option<u8>, Option<(u8, u8)>);
+
+fn transport(header: &Header) -> Named {
+    use sockc_compiler::event::Transport;
+    match header.transport {
+        Transport::Tcp { from, to, flags } => (Some((from, to)), Some(flags), None),
+        Transport::Ports { from, to } => (Some((from, to)), None, None),
+        Transport::Icmp { kind, code } => (None, None, Some((kind, code))),
+        Transport::None => (None, None, None),
+    }
+}

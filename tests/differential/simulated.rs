@@ -1,0 +1,185 @@
+//! All programs of a policy of the whole language in the interpreter, event by event: verdict, mark, counters, records,
+//! tokens, answers.
+
+use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer, Transport, Verdict};
+use sockc_compiler::packet::parse::{Layout, parse};
+use sockc_compiler::packet::random::Rng;
+use sockc_compiler::policy::Direction;
+use sockc_compiler::simulate::filling::slots;
+use sockc_compiler::simulate::{Ran, simulate};
+
+use crate::Subject;
+use crate::cases::{frames, lookups, truncations};
+use crate::effects::{Reference, Wanted, add, wrong_records};
+use crate::interpreted::made_up;
+use crate::made::Made;
+use crate::world::present;
+
+/// Compares one policy with the interpreter on many events.
+pub(crate) fn check(subject: &Subject, seed: u64, rng: &mut Rng, packets: usize, looked_up: usize) {
+    let reference = Reference::new(subject);
+    let world = Made {
+        seed,
+        policy: &subject.policy,
+        answers: &made_up,
+        present: present(slots(&subject.policy, &subject.built.artifact), rng),
+    };
+    let classes: Vec<_> = subject.policy.classes.keys().collect();
+    let mut frames = frames(&subject.policy, rng, packets);
+    frames.extend(truncations(&subject.policy, rng, 0));
+    for (header, frame) in frames {
+        for direction in [Direction::In, Direction::Out] {
+            let mut packet = parse(&frame, Layout::Ethernet);
+            if let Parsed::Ip(parsed) = &mut packet {
+                parsed.mark = header.mark;
+            }
+            let event = Event::Packet {
+                direction,
+                class: *rng.pick(&classes).unwrap(),
+                packet,
+            };
+            check_packet(subject, &reference, &event, &frame, &world);
+        }
+    }
+    for header in lookups(&subject.policy, rng, looked_up) {
+        let event = Event::Lookup {
+            class: *rng.pick(&classes).unwrap(),
+            header,
+        };
+        check_lookup(subject, &reference, &event, &world);
+    }
+}
+
+fn check_packet(
+    subject: &Subject,
+    reference: &Reference<'_>,
+    event: &Event,
+    frame: &[u8],
+    world: &Made<'_>,
+) {
+    let Event::Packet {
+        direction,
+        class,
+        packet,
+    } = event
+    else {
+        return;
+    };
+    let mut wanted = reference.at_packet_hooks(event, world);
+    if !subject.has_packet_hooks(*direction, *class) {
+        wanted.counted.clear();
+        wanted.logged.clear();
+    }
+    let passes = matches!(
+        wanted.verdict,
+        Verdict::Allow | Verdict::Redirect(_) | Verdict::Reject
+    ) && !(wanted.verdict == Verdict::Reject
+        && wanted.rejects_at_packet_hooks(&subject.policy));
+    if let Parsed::Ip(header) = packet
+        && *direction == Direction::In
+        && passes
+        && is_looked_up(header, world)
+        && subject.has_lookup()
+    {
+        let event = Event::Lookup {
+            class: *class,
+            header: header.clone(),
+        };
+        let behind = reference.at_lookup(&event, world);
+        for slot in behind.counted.into_keys() {
+            add(&mut wanted.counted, slot, 0);
+        }
+        wanted.logged.extend(behind.logged);
+    }
+    let ran = simulate(
+        &subject.policy,
+        &subject.built.artifact,
+        event,
+        frame,
+        world,
+    );
+    let ran = ran.unwrap_or_else(|fault| panic!("{}\n{event:?}\n{fault}", subject.text));
+    let context = || {
+        format!(
+            "{}\n{event:?}\n{frame:02x?}\n{:?}\n{wanted:?}\n{ran:?}",
+            subject.text, world.present
+        )
+    };
+    assert_eq!(ran.verdict, wanted.verdict, "verdict\n{}", context());
+    assert_eq!(
+        ran.effects.counted,
+        wanted.counted,
+        "counters\n{}",
+        context()
+    );
+    check_mark(&ran, &wanted, packet, &context);
+    let wrong = wrong_records(&wanted.logged, &ran.effects.records, packet, false);
+    assert!(wrong.is_none(), "{wrong:?}\n{}", context());
+    check_tokens(reference, &ran, &wanted, packet, &context);
+}
+
+/// What goes on to the stack, or out, has the rule's mark, or the one it came with.
+fn check_mark(ran: &Ran, wanted: &Wanted, packet: &Parsed, context: &dyn Fn() -> String) {
+    let came = match packet {
+        Parsed::Ip(header) => header.mark,
+        Parsed::NotIp | Parsed::Malformed => 0,
+    };
+    match (ran.mark, wanted.decision.mark) {
+        (Some(mark), set) => assert_eq!(mark, set.unwrap_or(came), "mark\n{}", context()),
+        (None, set) => assert_eq!(set, None, "mark\n{}", context()),
+    }
+}
+
+fn check_tokens(
+    reference: &Reference<'_>,
+    ran: &Ran,
+    wanted: &Wanted,
+    packet: &Parsed,
+    context: &dyn Fn() -> String,
+) {
+    let taken: Vec<_> = ran.effects.taken.keys().collect();
+    assert_eq!(
+        taken,
+        wanted.taken.iter().collect::<Vec<_>>(),
+        "tokens\n{}",
+        context()
+    );
+    let Parsed::Ip(header) = packet else { return };
+    for (rule, cost) in &ran.effects.taken {
+        let (least, most) = reference.price(*rule, header);
+        assert!(
+            (least..=most).contains(cost),
+            "{rule} cost {cost}\n{}",
+            context()
+        );
+    }
+}
+
+fn check_lookup(subject: &Subject, reference: &Reference<'_>, event: &Event, world: &Made<'_>) {
+    let Event::Lookup { header, .. } = event else {
+        return;
+    };
+    if !subject.has_lookup() {
+        return;
+    }
+    let wanted = reference.at_lookup(event, world);
+    let ran = simulate(&subject.policy, &subject.built.artifact, event, &[], world);
+    let ran = ran.unwrap_or_else(|fault| panic!("{}\n{event:?}\n{fault}", subject.text));
+    let context = format!("{}\n{event:?}\n{wanted:?}\n{ran:?}", subject.text);
+    assert_eq!(ran.verdict, wanted.verdict, "{context}");
+    assert_eq!(ran.effects.counted, wanted.counted, "{context}");
+    let packet = Parsed::Ip(header.clone());
+    let wrong = wrong_records(&wanted.logged, &ran.effects.records, &packet, false);
+    assert!(wrong.is_none(), "{wrong:?}\n{context}");
+}
+
+/// Whether the kernel asks for a socket at all: TCP and UDP with ports that no connected socket takes.
+fn is_looked_up(header: &Header, world: &Made<'_>) -> bool {
+    use sockc_compiler::event::World;
+    matches!(header.protocol, 6 | 17)
+        && matches!(
+            header.transport,
+            Transport::Tcp { .. } | Transport::Ports { .. }
+        )
+        && world.socket(Direction::In, None, header) != SocketAnswer::Established
+}
