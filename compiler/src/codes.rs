@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(named("W0601").map(|code| code.0), Some("W0601"));
         assert_eq!(named("w0601"), None);
         assert_eq!(near("w0601").map(|code| code.0), Some("W0601"));
-        assert_eq!(near("W6001").map(|code| code.0), Some("W0601"));
+        assert_eq!(near("W06O1").map(|code| code.0), Some("W0601"));
         assert_eq!(near("shadowed"), None);
     }
 }

@@ -44,6 +44,8 @@ pub struct Features {
     pub sets: bool,
     /// Constant and live maps; needs the sockets of redirects.
     pub maps: bool,
+    /// Groups of sockets and what they write.
+    pub groups: bool,
     /// Zones, blocks for them, and interfaces.
     pub zones: bool,
     /// Reject, as rules and as default.
@@ -68,6 +70,7 @@ impl Features {
         namespaces: false,
         sets: false,
         maps: false,
+        groups: false,
         zones: false,
         rejects: false,
         forwards: false,
@@ -84,6 +87,7 @@ impl Features {
         namespaces: true,
         sets: true,
         maps: true,
+        groups: true,
         zones: true,
         rejects: true,
         forwards: true,
@@ -184,6 +188,9 @@ fn steering_rule(random: &mut Random, values: &Values, features: Features) -> St
     if features.maps && random.one_in(6) {
         return whole::by_map(random);
     }
+    if features.maps && random.one_in(10) {
+        return whole::at_lookup(random, values);
+    }
     if random.one_in(2) {
         let socket = *random.pick(&["both", "quiet", "plain"]);
         let protocols = match (socket, random.below(4)) {
@@ -210,6 +217,9 @@ fn steering_rule(random: &mut Random, values: &Values, features: Features) -> St
 /// A rule with everything that packet hooks read.
 fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String {
     let features = options.features;
+    if features.groups && random.one_in(8) {
+        return whole::writing(random, values);
+    }
     let verb = *random.pick(&["allow", "allow", "drop", "drop", "count"]);
     let direction = match random.below(3) {
         0 if options.outgoing => " out",
@@ -236,6 +246,8 @@ fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String
     let on = whole::on(random, features);
     let rate = whole::rate(random, features);
     let marks = verb == "allow" && audit.is_empty();
+    // XDP has no mark to set.
+    let marks = marks && hook != " at xdp";
     let effects = whole::effects(random, features, marks);
     format!("{audit}{verb}{direction}{text}{target}{on}{conditions}{rate}{effects}{hook}")
 }
@@ -292,6 +304,8 @@ mod tests {
             "by @table",
             "by @tenants",
             "at xdp",
+            "at sk_lookup",
+            "send tcp from group",
             "on interface",
             "note ",
             "live set",

@@ -20,7 +20,7 @@ mod tests;
 mod udp;
 
 use sockc_grammar::diagnostic::{Code, Diagnostic};
-use sockc_grammar::source::SourceMap;
+use sockc_grammar::source::{SourceId, SourceMap};
 
 use crate::policy::{Direction, Policy};
 use crate::reading::Reading;
@@ -73,21 +73,22 @@ pub const CODES: &[(Code, &str)] = &[
     (UDP_ANY_PORT, "a redirect of every UDP port to one socket"),
 ];
 
-/// What the rules of a policy, and of the policies of its namespaces, give reason to say; by lint, then in order.
+/// What the rules of a policy, and of the policies of its namespaces, give reason to say; by lint, then in order. `own`
+/// is the policy's own file: rules of included files are there for other policies too.
 #[must_use]
-pub fn policy(policy: &Policy) -> Vec<Diagnostic> {
+pub fn policy(policy: &Policy, own: SourceId) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for direction in [Direction::In, Direction::Out, Direction::Send] {
         let mut list = List::new(policy, direction);
-        let unreachable = reach::check(&mut list, &mut found);
-        effect::check(&mut list, &unreachable, &mut found);
+        let unreachable = reach::check(&mut list, own, &mut found);
+        effect::check(&mut list, own, &unreachable, &mut found);
     }
     essentials::check(policy, &mut found);
     udp::check(policy, &mut found);
     family::check(policy, &mut found);
     limits::live(policy, &mut found);
     for inner in &policy.netns {
-        found.extend(self::policy(&inner.policy));
+        found.extend(self::policy(&inner.policy, own));
     }
     found
 }

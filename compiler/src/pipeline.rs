@@ -262,7 +262,7 @@ fn analyse(policy: &Policy, id: SourceId) -> Result<(Analysis, Vec<Diagnostic>),
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Stop::Diagnostics(found));
     }
-    found.extend(lint::policy(policy));
+    found.extend(lint::policy(policy, id));
     Ok((Analysis { store, chains }, found))
 }
 

@@ -1,10 +1,12 @@
 //! Frames and lookups at the edges of a policy.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use sockc_compiler::event::{Header, Part, Transport};
 use sockc_compiler::packet::build::{Broken, Extension, Frame, Tag};
 use sockc_compiler::packet::edges::edge_headers;
 use sockc_compiler::packet::random::Rng;
-use sockc_compiler::policy::{Family, Policy};
+use sockc_compiler::policy::{Family, Policy, SetKind};
 
 /// The kernel's test run wants more than an Ethernet header.
 pub(crate) const SHORTEST: usize = 15;
@@ -19,10 +21,58 @@ const CUTS: usize = 80;
 /// Frames at the edges of the policy, each with the header that it was made from: plain ones, ones with tags, options and
 /// extension headers, broken ones.
 pub(crate) fn frames(policy: &Policy, rng: &mut Rng, count: usize) -> Vec<(Header, Vec<u8>)> {
+    let edges = SetEdges::of(policy);
     edge_headers(policy, rng, count)
         .into_iter()
-        .map(|header| (header.clone(), frame(header, rng)))
+        .map(|header| {
+            let header = edges.moved(header, rng);
+            (header.clone(), frame(header, rng))
+        })
         .collect()
+}
+
+/// The ends of the ranges of sets that are asked as one question, and their neighbours.
+struct SetEdges {
+    v4: Vec<IpAddr>,
+    v6: Vec<IpAddr>,
+}
+
+impl SetEdges {
+    fn of(policy: &Policy) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for set in policy.sets.values() {
+            let SetKind::Constant(set) = &set.kind else {
+                continue;
+            };
+            for &(low, high) in set.v4.ranges() {
+                let near = [low, high, low.wrapping_sub(1), high.wrapping_add(1)];
+                v4.extend(near.map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits))));
+            }
+            for &(low, high) in set.v6.ranges() {
+                let near = [low, high, low.wrapping_sub(1), high.wrapping_add(1)];
+                v6.extend(near.map(|bits| IpAddr::from(Ipv6Addr::from_bits(bits))));
+            }
+        }
+        Self { v4, v6 }
+    }
+
+    /// One header in four has an end there.
+    fn moved(&self, mut header: Header, rng: &mut Rng) -> Header {
+        let edges = match header.family() {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        if edges.is_empty() || !rng.chance(1, 4) {
+            return header;
+        }
+        let end = if rng.chance(1, 2) {
+            &mut header.from
+        } else {
+            &mut header.to
+        };
+        *end = rng.pick(edges).copied().unwrap_or(*end);
+        header
+    }
 }
 
 /// One frame cut after every number of bytes from `shortest` on.

@@ -133,6 +133,30 @@ impl<'a> Reference<'a> {
         wanted
     }
 
+    /// What becomes of bytes that are written.
+    pub(crate) fn at_write(&self, event: &Event, bytes: u32, world: &dyn World) -> Wanted {
+        let decision = decide(self.policy, event, world);
+        let mut wanted = Wanted {
+            verdict: match decision.verdict {
+                Verdict::Drop | Verdict::Reject => Verdict::Drop,
+                _ => Verdict::Allow,
+            },
+            counted: BTreeMap::new(),
+            logged: Vec::new(),
+            taken: BTreeSet::new(),
+            decision: decision.clone(),
+        };
+        let decider = match decision.decider {
+            Decider::Rule(rule) => Some(rule),
+            _ => None,
+        };
+        for rule in decision.counted.iter().copied().chain(decider) {
+            self.count(&mut wanted, rule, bytes, false);
+        }
+        self.count_default(&mut wanted, Direction::Send, bytes);
+        wanted
+    }
+
     fn count(&self, wanted: &mut Wanted, rule: RuleId, bytes: u32, looked_up: bool) {
         let data = &self.policy.rules[rule];
         let slot = self.slots.of(data.direction).rules[rule];
@@ -163,6 +187,16 @@ impl<'a> Reference<'a> {
                 looked_up: false,
             });
         }
+    }
+
+    /// The texts of the rules that decided or counted.
+    pub(crate) fn effective<'b>(&'b self, decision: &'b Decision) -> impl Iterator<Item = &'b str> {
+        let decider = match decision.decider {
+            Decider::Rule(rule) => Some(rule),
+            _ => None,
+        };
+        let rules = decision.counted.iter().copied().chain(decider);
+        rules.map(|rule| self.policy.rules[rule].place.text.as_str())
     }
 
     /// The least and the most that the tokens of a packet move a rule's bucket, in sixteenths of a nanosecond.
@@ -214,7 +248,8 @@ pub(crate) fn wrong_records(
 
 fn fits(record: &log::LogRecord, packet: &Parsed) -> bool {
     let lookup = record.hook == Hook::SkLookup;
-    let interface = if lookup { 0 } else { INTERFACE };
+    let writes = record.hook == Hook::SkMsg;
+    let interface = if lookup || writes { 0 } else { INTERFACE };
     let header = match (&record.packet, packet) {
         (None, Parsed::Malformed) => return record.interface == interface,
         (Some(_), Parsed::Ip(header)) => header,
@@ -234,6 +269,7 @@ fn fits(record: &log::LogRecord, packet: &Parsed) -> bool {
         && found.ports == ports
         && found.mark == mark
         && (lookup
+            || (writes && found.length == header.length)
             || (found.part == header.part as u8
                 && found.length == header.length
                 && found.flags == flags

@@ -1,7 +1,9 @@
 //! All programs of a policy of the whole language in the interpreter, event by event: verdict, mark, counters, records,
 //! tokens, answers.
 
-use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer, Transport, Verdict};
+use std::collections::BTreeSet;
+
+use sockc_compiler::event::{Decision, Event, Header, Parsed, SocketAnswer, Transport, Verdict};
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::Direction;
@@ -15,8 +17,15 @@ use crate::interpreted::made_up;
 use crate::made::Made;
 use crate::world::present;
 
-/// Compares one policy with the interpreter on many events.
-pub(crate) fn check(subject: &Subject, seed: u64, rng: &mut Rng, packets: usize, looked_up: usize) {
+/// Compares one policy with the interpreter on many events; the rules that decided or counted go to `effective`.
+pub(crate) fn check(
+    subject: &Subject,
+    seed: u64,
+    packets: usize,
+    looked_up: usize,
+    effective: &mut BTreeSet<String>,
+) {
+    let rng = &mut Rng::new(seed);
     let reference = Reference::new(subject);
     let world = Made {
         seed,
@@ -38,7 +47,8 @@ pub(crate) fn check(subject: &Subject, seed: u64, rng: &mut Rng, packets: usize,
                 class: *rng.pick(&classes).unwrap(),
                 packet,
             };
-            check_packet(subject, &reference, &event, &frame, &world);
+            let decision = check_packet(subject, &reference, &event, &frame, &world);
+            effective.extend(reference.effective(&decision).map(str::to_owned));
         }
     }
     for header in lookups(&subject.policy, rng, looked_up) {
@@ -46,9 +56,25 @@ pub(crate) fn check(subject: &Subject, seed: u64, rng: &mut Rng, packets: usize,
             class: *rng.pick(&classes).unwrap(),
             header,
         };
-        check_lookup(subject, &reference, &event, &world);
+        let decision = check_lookup(subject, &reference, &event, &world);
+        effective.extend(reference.effective(&decision).map(str::to_owned));
+    }
+    for header in lookups(&subject.policy, rng, looked_up) {
+        for group in subject.policy.groups.keys() {
+            let header = Header {
+                protocol: 6,
+                length: WRITTEN,
+                ..header.clone()
+            };
+            let event = Event::Send { group, header };
+            let decision = check_write(subject, &reference, &event, &world);
+            effective.extend(reference.effective(&decision).map(str::to_owned));
+        }
     }
 }
+
+/// Bytes that a simulated process writes.
+const WRITTEN: u32 = 1;
 
 fn check_packet(
     subject: &Subject,
@@ -56,14 +82,14 @@ fn check_packet(
     event: &Event,
     frame: &[u8],
     world: &Made<'_>,
-) {
+) -> Decision {
     let Event::Packet {
         direction,
         class,
         packet,
     } = event
     else {
-        return;
+        panic!("{event:?} is no packet");
     };
     let mut wanted = reference.at_packet_hooks(event, world);
     if !subject.has_packet_hooks(*direction, *class) {
@@ -116,6 +142,7 @@ fn check_packet(
     let wrong = wrong_records(&wanted.logged, &ran.effects.records, packet, false);
     assert!(wrong.is_none(), "{wrong:?}\n{}", context());
     check_tokens(reference, &ran, &wanted, packet, &context);
+    wanted.decision
 }
 
 /// What goes on to the stack, or out, has the rule's mark, or the one it came with.
@@ -155,14 +182,41 @@ fn check_tokens(
     }
 }
 
-fn check_lookup(subject: &Subject, reference: &Reference<'_>, event: &Event, world: &Made<'_>) {
-    let Event::Lookup { header, .. } = event else {
+fn check_lookup(
+    subject: &Subject,
+    reference: &Reference<'_>,
+    event: &Event,
+    world: &Made<'_>,
+) -> Decision {
+    let mut wanted = reference.at_lookup(event, world);
+    if !subject.has_lookup() {
+        wanted.counted.clear();
+    }
+    check_without_frame(subject, event, &wanted, world);
+    wanted.decision
+}
+
+fn check_write(
+    subject: &Subject,
+    reference: &Reference<'_>,
+    event: &Event,
+    world: &Made<'_>,
+) -> Decision {
+    let mut wanted = reference.at_write(event, WRITTEN, world);
+    let Event::Send { group, .. } = event else {
+        panic!("{event:?} is no write");
+    };
+    if !subject.has_send(*group) {
+        wanted.counted.clear();
+    }
+    check_without_frame(subject, event, &wanted, world);
+    wanted.decision
+}
+
+fn check_without_frame(subject: &Subject, event: &Event, wanted: &Wanted, world: &Made<'_>) {
+    let (Event::Lookup { header, .. } | Event::Send { header, .. }) = event else {
         return;
     };
-    if !subject.has_lookup() {
-        return;
-    }
-    let wanted = reference.at_lookup(event, world);
     let ran = simulate(&subject.policy, &subject.built.artifact, event, &[], world);
     let ran = ran.unwrap_or_else(|fault| panic!("{}\n{event:?}\n{fault}", subject.text));
     let context = format!("{}\n{event:?}\n{wanted:?}\n{ran:?}", subject.text);

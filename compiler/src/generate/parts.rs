@@ -66,7 +66,8 @@ pub(super) fn sides(random: &mut Random, values: &Values, lean: Lean, ports: boo
     sides
 }
 
-fn side(random: &mut Random, values: &Values, lean: Lean, ports: bool) -> String {
+/// A list of endpoints, or what is none of them.
+pub(super) fn side(random: &mut Random, values: &Values, lean: Lean, ports: bool) -> String {
     let not = if random.one_in(6) { "not " } else { "" };
     let count = random.below(3).max(1);
     let endpoints: Vec<String> = (0..count)

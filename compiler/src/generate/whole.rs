@@ -1,8 +1,9 @@
 //! What random policies have of the whole language beyond plain rules: declarations, conditions, rates, logs, marks.
 
 use super::Features;
+use super::parts::{side, sides};
 use super::random::Random;
-use super::values::Values;
+use super::values::{Lean, Values};
 
 /// Conditions on fields that plain policies do not look at.
 #[rustfmt::skip]
@@ -32,6 +33,9 @@ pub(super) fn declarations(values: &Values, features: Features) -> String {
     if features.sets {
         text += &values.question_sets();
     }
+    if features.groups {
+        text += "group pods = cgroup \"/pods\"\ngroup web = cgroup \"/web\"\ndefault send allow\n";
+    }
     if features.zones {
         text += "zone wan = eth0, ppp*\nzone lan = br-*\n";
     }
@@ -55,9 +59,28 @@ pub(super) fn by_map(random: &mut Random) -> String {
     format!("redirect{protocols} by @{map}")
 }
 
+/// A rule that the socket lookup itself evaluates.
+pub(super) fn at_lookup(random: &mut Random, values: &Values) -> String {
+    let verb = *random.pick(&["allow", "count", "reject"]);
+    let protocols = *random.pick(&[" tcp", " udp", " tcp, udp"]);
+    let lean = *random.pick(&[Lean::V4, Lean::V6, Lean::Either]);
+    let sides = sides(random, values, lean, true);
+    format!("{verb}{protocols}{sides} at sk_lookup")
+}
+
+/// A rule about what a group writes.
+pub(super) fn writing(random: &mut Random, values: &Values) -> String {
+    let verb = *random.pick(&["allow", "drop", "reject", "count"]);
+    let group = *random.pick(&["pods", "web"]);
+    let lean = *random.pick(&[Lean::V4, Lean::V6, Lean::Either]);
+    let to = side(random, values, lean, true);
+    let log = *random.pick(&["", "", " log \"written\""]);
+    format!("{verb} send tcp from group {group} to {to}{log}")
+}
+
 /// A rule as it is, or in the block of a zone.
 pub(super) fn placed(random: &mut Random, rule: String, features: Features) -> String {
-    if features.zones && !rule.contains(" on ") && random.one_in(10) {
+    if features.zones && !rule.contains(" on ") && !rule.contains(" send ") && random.one_in(10) {
         return format!("for zone lan {{ {rule} }}");
     }
     rule

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::SourceId;
 
 use super::NO_EFFECT;
 use super::boxes::{contains, disjoint};
@@ -15,8 +16,17 @@ use super::sample::Sample;
 use crate::diagram::{BudgetExceeded, Node};
 use crate::policy::{Action, DefaultVerdict, Direction, Policy, Rule, RuleId};
 
-/// Comparisons of two rules in one list: about a hundredth of a second.
-const BUDGET: usize = 1_000_000;
+/// Steps for one list, of which a comparison of two rules takes one: some hundredths of a second.
+const BUDGET: usize = 500_000;
+
+/// Steps that the corners of a rule take.
+const CORNERS_COST: usize = 10;
+
+/// Steps that the search for a packet of two rules takes.
+const SHARED_COST: usize = 50;
+
+/// So many rules behind one may stay undecided for the diagrams to be drawn.
+const MOST_UNDECIDED: usize = 64;
 
 /// Who gives a rule's packets the same verdict behind it.
 #[derive(Clone, Copy)]
@@ -29,9 +39,10 @@ enum Same {
     Default,
 }
 
-/// Reports the rules of a list that change nothing.
+/// Reports the rules of a list that change nothing; those of included files may do so elsewhere.
 pub(super) fn check(
     list: &mut List<'_>,
+    own: SourceId,
     unreachable: &BTreeSet<RuleId>,
     found: &mut Vec<Diagnostic>,
 ) {
@@ -42,7 +53,11 @@ pub(super) fn check(
     let mut left = BUDGET;
     let rules = list.rules.clone();
     for (at, &(id, rule)) in rules.iter().enumerate() {
-        if !is_plain(rule) || unreachable.contains(&id) || list.in_lookups(id, rule) {
+        if rule.place.span.source != own
+            || !is_plain(rule)
+            || unreachable.contains(&id)
+            || list.in_lookups(id, rule)
+        {
             continue;
         }
         let behind = Behind {
@@ -93,6 +108,7 @@ impl Behind<'_> {
     /// Who does what the rule does; nothing if somebody does otherwise, or if that cannot be told.
     fn same(&self, list: &mut List<'_>, left: &mut usize) -> Option<Same> {
         let (_, rule) = self.own[0];
+        *left = left.checked_sub(CORNERS_COST)?;
         if self.default != Some(rule.action) && self.corner_differs(list) {
             return None;
         }
@@ -104,12 +120,16 @@ impl Behind<'_> {
                 continue;
             }
             if !self.agrees(other) {
+                *left = left.checked_sub(SHARED_COST)?;
                 if self.shared(list, id, other) {
                     return None;
                 }
             } else if contains(list.policy, other, rule) {
                 container = Some(id);
                 break;
+            }
+            if undecided.len() == MOST_UNDECIDED {
+                return None;
             }
             undecided.push((id, other));
         }

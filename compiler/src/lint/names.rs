@@ -115,7 +115,7 @@ impl<'a> Names<'a> {
                 }
                 self.statements(&block.statements);
             }
-            Statement::Expect(expect) => self.expect(expect),
+            Statement::Expect(expect) => self.expectation(expect),
             Statement::Rule(rule) => self.rule(rule),
             Statement::Version(_) | Statement::Policy(_) | Statement::Include(_) => {}
         }
@@ -231,7 +231,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn expect(&mut self, expect: &'a Expect) {
+    fn expectation(&mut self, expect: &'a Expect) {
         if let ExpectedVerdict::RedirectToSock(name) = &expect.verdict.value {
             self.takes(Kind::Socket, &name.value);
         }

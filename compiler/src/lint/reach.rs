@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::SourceId;
 
 use super::UNREACHABLE;
 use super::boxes::contains;
@@ -24,8 +25,13 @@ const MOST_COVERING: usize = 64;
 /// So many covering rules are shown.
 const SHOWN: usize = 3;
 
-/// Reports the rules of a list that are never reached, and gives them.
-pub(super) fn check(list: &mut List<'_>, found: &mut Vec<Diagnostic>) -> BTreeSet<RuleId> {
+/// Reports the rules of a list that are never reached, and gives them. An included rule is reported only if its own file
+/// covers it.
+pub(super) fn check(
+    list: &mut List<'_>,
+    own: SourceId,
+    found: &mut Vec<Diagnostic>,
+) -> BTreeSet<RuleId> {
     let mut unreachable = BTreeSet::new();
     // By the first of the rules that a redirect by a map became: who covers all of them, unless one is reached.
     let mut covered: BTreeMap<RuleId, Option<BTreeSet<RuleId>>> = BTreeMap::new();
@@ -47,7 +53,11 @@ pub(super) fn check(list: &mut List<'_>, found: &mut Vec<Diagnostic>) -> BTreeSe
     for (first, covers) in covered {
         if let Some(mut covers) = covers {
             covers.retain(|id| head(*id, &list.policy.rules[*id]) != first);
-            found.push(report(list.policy, first, &covers));
+            let source = |id: RuleId| list.policy.rules[id].place.span.source;
+            let at_home = covers.iter().all(|cover| source(*cover) == source(first));
+            if source(first) == own || at_home {
+                found.push(report(list.policy, first, &covers));
+            }
         }
     }
     unreachable

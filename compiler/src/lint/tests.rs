@@ -80,6 +80,17 @@ fn many_covering_rules_are_counted() {
 }
 
 #[test]
+fn included_rules_may_be_covered() {
+    let text = "default in drop\n\
+        drop icmp\n\
+        drop icmp6\n\
+        mine: allow if socket established\n\
+        include <essentials>\n\
+        second: drop icmp echo-reply\n";
+    assert_eq!(lines("W0601", text), [6]);
+}
+
+#[test]
 fn conditions_and_rates_let_packets_through() {
     let text = "default in allow\n\
         drop tcp to any:22 if tcp flags syn\n\
@@ -299,7 +310,8 @@ fn without(policy: &Policy, left_out: RuleId) -> Policy {
 
 /// The rule that a warning of this code is at.
 fn reported(policy: &Policy, code: super::Code) -> Vec<RuleId> {
-    let found = lint(policy).into_iter().filter(|one| one.code == code);
+    let own = policy.rules[RuleId::new(0)].place.span.source;
+    let found = lint(policy, own).into_iter().filter(|one| one.code == code);
     found
         .map(|one| {
             let at = |id: &RuleId| policy.rules[*id].place.span == one.primary.span;

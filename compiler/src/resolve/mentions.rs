@@ -36,7 +36,7 @@ impl<'a> Mentions<'a> {
         for statement in statements {
             match &statement.value {
                 Statement::Rule(rule) => self.rule(rule),
-                Statement::Expect(expect) => self.expect(expect),
+                Statement::Expect(expect) => self.line(expect),
                 Statement::For(block) => self.block(block),
                 _ => {}
             }
@@ -75,7 +75,7 @@ impl<'a> Mentions<'a> {
         }
     }
 
-    fn expect(&mut self, expect: &'a Expect) {
+    fn line(&mut self, expect: &'a Expect) {
         let packet = &expect.packet;
         for side in packet.from.iter().chain(&packet.to) {
             self.side(&side.value);
