@@ -72,6 +72,74 @@ fn every_rule_and_default_decides_a_chosen_packet() {
     assert!(found.contains(&Decider::Default) && found.contains(&Decider::Malformed));
 }
 
+/// The texts of the packets that a rule decides.
+fn packets_of(policy: &Policy, rule: u32) -> Vec<String> {
+    let choice = choose::choose(policy).unwrap();
+    let decided = |case: &&Case| {
+        let decision = decide(policy, &case.event, &LabWorld::of(policy, case));
+        decision.decider == Decider::Rule(RuleId::from_u32(rule))
+    };
+    let cases = choice.cases.iter().filter(decided);
+    cases.map(|case| words::packet(policy, case)).collect()
+}
+
+#[test]
+fn a_packet_is_the_plainest_that_reaches_its_rule() {
+    let compiled = compiled(
+        "default in drop
+         live set banned max 10
+         live set known max 10 = { 192.0.2.7 }
+         zone wan = wan0
+         drop from @banned to 192.0.2.0/24
+         allow tcp from @known to 192.0.2.0/24
+         drop icmp to 192.0.2.0/24 if ttl < 2
+         allow udp to 192.0.2.0/24:53 on zone wan if vlan 7",
+    );
+    for (rule, packet) in [
+        (
+            0,
+            "tcp from 198.51.100.1:40000 to 192.0.2.1:1 on zone wan with @banned { 198.51.100.1 }",
+        ),
+        (1, "tcp from 192.0.2.7:40001 to 192.0.2.1:1 on zone wan"),
+        (
+            2,
+            "icmp from 198.51.100.1 to 192.0.2.1 on zone wan with ttl 1",
+        ),
+        (
+            3,
+            "udp from 198.51.100.1:40003 to 192.0.2.1:53 on zone wan with vlan 7",
+        ),
+    ] {
+        assert_eq!(packets_of(&compiled.policy, rule), [packet]);
+    }
+}
+
+#[test]
+fn the_lab_has_an_interface_of_each_class_that_the_policy_attaches_to() {
+    let compiled = compiled(
+        "interfaces eth0, br-*
+         default in drop
+         zone lan = br-*
+         zone away = wlan0
+         allow tcp on zone lan
+         allow udp on interface br-a?
+         redirect sctp to 192.0.2.1 to interface out0",
+    );
+    let interfaces = interfaces::Interfaces::of(&compiled.policy);
+    assert_eq!(interfaces.attached(), ["br-0", "br-a0", "eth0"]);
+    assert_eq!(interfaces.all(), ["br-0", "br-a0", "eth0", "out0"]);
+    let plain = compiled_plain();
+    assert_eq!(
+        interfaces::Interfaces::of(&plain.policy).all(),
+        [lab::FRONT]
+    );
+}
+
+/// A policy that names no interface.
+fn compiled_plain() -> Compiled {
+    compiled("default in drop\nallow tcp\n")
+}
+
 #[test]
 fn a_rule_that_nothing_reaches_has_no_packet() {
     let compiled = compiled("default in drop\nallow tcp\ndrop tcp to 192.0.2.1:22\n");
