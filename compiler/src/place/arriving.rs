@@ -72,15 +72,21 @@ impl Homes {
         let last = hook == Hook::TcIn || !self.tc;
         match (rule.action, home) {
             (Action::Count, _) => Vec::new(),
-            (Action::Redirect(socket), _) if last && policy.sockets[socket].drop_if_absent => vec![
-                entry(
+            (Action::Redirect(socket), _) if last && policy.sockets[socket].drop_if_absent => {
+                let watch = entry(
                     Effect::RedirectPass,
                     true,
                     "drops new flows while its socket is absent",
-                ),
-                entry(Effect::Pass, false, "connections that exist are not moved"),
-            ],
-            (Action::Redirect(_), _) => {
+                );
+                let others = entry(Effect::Pass, false, "connections that exist are not moved");
+                // `at sk_lookup` says that it is not about them.
+                if rule.at == Some(Hook::SkLookup) {
+                    vec![watch]
+                } else {
+                    vec![watch, others]
+                }
+            }
+            (Action::Redirect(_), _) if rule.at != Some(Hook::SkLookup) => {
                 vec![entry(Effect::Pass, false, "waits for the socket lookup")]
             }
             (_, Some(Hook::SkLookup)) => vec![entry(
