@@ -42,6 +42,8 @@ use sockc_grammar::source::SourceMap;
 
 /// Socket lookups for each policy.
 const LOOKUPS: usize = 200;
+/// Policies of each kind, unless said otherwise.
+const POLICIES: u64 = 60;
 /// How often the rules that cannot be placed are taken out of a policy.
 const REPAIRS: usize = 20;
 
@@ -242,7 +244,7 @@ fn in_the_kernel(
 
 fn seeds() -> std::ops::Range<u64> {
     let first = number("SOCKC_SEED", 1);
-    first..first + number("SOCKC_POLICIES", 60)
+    first..first + number("SOCKC_POLICIES", POLICIES)
 }
 
 /// Frames for each policy.
