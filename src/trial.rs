@@ -114,7 +114,7 @@ fn row(subject: &Subject<'_>, case: &Case, seen: Seen) -> Row {
     let decision = decide(policy, &case.event, &world);
     let agrees = match seen {
         Seen::NotSent(_) => None,
-        _ => Some(judge::agrees(case, decision.verdict, &seen, &world)),
+        _ => Some(judge::agrees(policy, case, decision.verdict, &seen, &world)),
     };
     let counted = decision.counted.iter();
     Row {

@@ -34,6 +34,8 @@ pub struct Ran {
     pub mark: Option<u32>,
     /// What they left in the maps.
     pub effects: Effects,
+    /// Whether it got as far as a lookup program.
+    pub looked_up: bool,
 }
 
 /// Runs every program that the event meets. `frame` holds the bytes of a packet; it is not looked at for other events.
@@ -53,6 +55,7 @@ pub fn simulate(
         maps: Maps::new(&artifact.maps),
         machine: Machine::new(policy, event, world),
         mark: None,
+        looked_up: false,
     };
     run.fill(event, world);
     let verdict = match event {
@@ -68,6 +71,7 @@ pub fn simulate(
         verdict,
         mark: run.mark,
         effects: run.effects(event),
+        looked_up: run.looked_up,
     })
 }
 
@@ -78,6 +82,7 @@ struct Run<'a> {
     maps: Maps,
     machine: Machine,
     mark: Option<u32>,
+    looked_up: bool,
 }
 
 impl Run<'_> {
@@ -130,6 +135,7 @@ impl Run<'_> {
         let Some(outcome) = self.run(&AttachPoint::SkLookup, None, Input::Lookup(lookup))? else {
             return Ok(Verdict::Allow);
         };
+        self.looked_up = true;
         let chosen = outcome.assigned.and_then(|socket| self.named(socket));
         Ok(match chosen {
             _ if outcome.code() != SK_PASS => Verdict::Reject,

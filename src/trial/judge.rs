@@ -1,21 +1,27 @@
 //! Whether what was seen is what the rules say.
 
 use sockc_compiler::event::{Event, Parsed, Verdict};
-use sockc_compiler::policy::Direction;
+use sockc_compiler::policy::{DefaultVerdict, Direction, Policy};
 
 use super::choose::Case;
 use super::stage::{Seen, is_new_flow, is_ordinary};
 use super::world::{Ends, LabWorld};
 
 /// Whether the verdict allows what was seen.
-pub(crate) fn agrees(case: &Case, verdict: Verdict, seen: &Seen, world: &LabWorld<'_>) -> bool {
+pub(crate) fn agrees(
+    policy: &Policy,
+    case: &Case,
+    verdict: Verdict,
+    seen: &Seen,
+    world: &LabWorld<'_>,
+) -> bool {
     match (verdict, seen) {
         (Verdict::Drop, Seen::Dropped | Seen::Denied)
         | (Verdict::Allow, Seen::Passed | Seen::Refused | Seen::Delivered)
         | (Verdict::Shortcut(_), Seen::Delivered)
         | (Verdict::Reject, Seen::Answered | Seen::Refused | Seen::Denied) => true,
         // What cannot be answered is dropped.
-        (Verdict::Reject, Seen::Dropped) => !is_answered(case),
+        (Verdict::Reject, Seen::Dropped) => !is_answered(policy, case),
         (Verdict::Redirect(wanted), Seen::Reached(socket)) => wanted == *socket,
         (Verdict::Forward(wanted), Seen::Forwarded(port)) => wanted == *port,
         // The lookup of a segment that opens nothing, or of a first fragment, shows nothing outside.
@@ -36,8 +42,13 @@ fn is_malformed(case: &Case) -> bool {
 }
 
 /// Whether a packet that is rejected surely gets an answer: one that arrives, opens a flow, and comes from one machine and
-/// goes to one.
-fn is_answered(case: &Case) -> bool {
+/// goes to one. What leaves meets the rules of `out`, and the answer of a rule at TC is no exception.
+fn is_answered(policy: &Policy, case: &Case) -> bool {
+    let outward = policy.default_of(Direction::Out).map(|line| line.verdict);
+    let free = matches!(outward, None | Some(DefaultVerdict::Allow));
+    if !free || policy.rules_of(Direction::Out).next().is_some() {
+        return false;
+    }
     match &case.event {
         Event::Packet {
             direction: Direction::In,

@@ -1,7 +1,7 @@
 //! The same cases without a lab: the emitted bytecode in the compiler's interpreter.
 
 use sockc_compiler::event::{Event, Verdict};
-use sockc_compiler::simulate::simulate;
+use sockc_compiler::simulate::{Ran, simulate};
 
 use super::choose::Case;
 use super::stage::Seen;
@@ -26,17 +26,18 @@ fn one(subject: &Subject<'_>, case: &Case) -> Seen {
         &bytes,
         &world,
     ) {
-        Ok(ran) => seen(ran.verdict, &case.event),
+        Ok(ran) => seen(&ran, &case.event),
         Err(fault) => Seen::NotSent(format!("a fault of the bytecode: {fault:?}")),
     }
 }
 
 /// What the programs did, as somebody outside would see it.
-fn seen(verdict: Verdict, event: &Event) -> Seen {
-    match (verdict, event) {
+fn seen(ran: &Ran, event: &Event) -> Seen {
+    match (ran.verdict, event) {
         (Verdict::Drop | Verdict::Reject, Event::Send { .. }) => Seen::Denied,
         (_, Event::Send { .. }) => Seen::Delivered,
         (Verdict::Drop, _) => Seen::Dropped,
+        (Verdict::Reject, _) if ran.looked_up => Seen::Refused,
         (Verdict::Reject, _) => Seen::Answered,
         (Verdict::Redirect(socket), _) => Seen::Reached(socket),
         (Verdict::Forward(port), _) => Seen::Forwarded(port),
