@@ -61,9 +61,7 @@ fn presence(store: &mut Store, policy: &Policy, region: &Region, socket: SocketI
 }
 
 fn said_absent(conditions: &[Condition], socket: SocketId) -> bool {
-    conditions
-        .iter()
-        .any(|condition| *condition == Condition::SockAbsent(socket))
+    conditions.contains(&Condition::SockAbsent(socket))
 }
 
 /// 1 where the named socket is there for the packet.

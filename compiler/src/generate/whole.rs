@@ -129,12 +129,13 @@ pub(super) fn on(random: &mut Random, features: Features) -> &'static str {
     if !features.zones || !random.one_in(4) {
         return "";
     }
-    *random.pick(&[
+    const WHERE: [&str; 4] = [
         " on zone wan",
         " on zone lan",
         " on interface eth1",
         " on interface ppp0",
-    ])
+    ];
+    random.pick::<&str>(&WHERE)
 }
 
 /// A rate, or nothing.

@@ -39,10 +39,16 @@ fn known_at_lookup(rule: &Rule, hook: Hook, field: Field) -> bool {
             _ => true,
         }
     }
-    hook == Hook::SkLookup
-        && field == Field::Socket
-        && rule.rate.is_none()
-        && rule.matches.conditions.iter().all(only_established)
+    match field {
+        // Lookups are made for TCP and UDP only: the part of the rule that is about ICMP never meets one.
+        Field::Icmp => hook == Hook::SkLookup,
+        Field::Socket => {
+            hook == Hook::SkLookup
+                && rule.rate.is_none()
+                && rule.matches.conditions.iter().all(only_established)
+        }
+        _ => false,
+    }
 }
 
 /// The fields that a rule depends on beside family, protocol, addresses and ports.
