@@ -9,6 +9,7 @@ use sockc_compiler::object;
 use sockc_compiler::pipeline::{self, Built, Outcome};
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
+use sockc_grammar::diagnostic::Severity;
 
 use crate::cli::{self, Emit};
 use crate::disk::Disk;
@@ -41,20 +42,44 @@ impl Compiled {
         Self::new(text, target, lints, output)
     }
 
+    /// Reads and compiles a file for every supported kernel, or, where the policy asks for something newer, for the oldest
+    /// that has it; says so, and what is wrong with it.
+    pub(crate) fn portable(path: &Path, lints: &Lints, output: &mut Output) -> Result<Self, Exit> {
+        let text = Text::read(path, output)?;
+        let (kept, outcome) = outcome(text.clone(), &Target::baseline());
+        let mut errors = outcome
+            .diagnostics
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+            .peekable();
+        if errors.peek().is_none() || !errors.all(|one| one.code == pipeline::NO_INTERFACE) {
+            return Self::of(kept, outcome, lints, output);
+        }
+        let newer = Target::linux_5_17();
+        output.note(format!(
+            "compiled for {}: older kernels do not tell a socket lookup the interface",
+            newer.name
+        ));
+        Self::new(text, &newer, lints, output)
+    }
+
     /// Compiles a text; says what is wrong with it.
     pub(crate) fn new(
-        mut text: Text,
+        text: Text,
         target: &Target,
         lints: &Lints,
         output: &mut Output,
     ) -> Result<Self, Exit> {
-        let mut outcome = pipeline::compile(
-            &mut text.sources,
-            text.id,
-            &text.stem,
-            target,
-            &mut Disk::new(),
-        );
+        let (text, outcome) = outcome(text, target);
+        Self::of(text, outcome, lints, output)
+    }
+
+    fn of(
+        text: Text,
+        mut outcome: Outcome,
+        lints: &Lints,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
         lints.judge(&mut outcome.diagnostics);
         output.diagnostics(&text.sources, &outcome.diagnostics);
         let exit = outcome_exit(&outcome, output);
@@ -75,6 +100,18 @@ impl Compiled {
             Exit::Bug
         })
     }
+}
+
+/// Compiles a text, with everything that it names.
+fn outcome(mut text: Text, target: &Target) -> (Text, Outcome) {
+    let outcome = pipeline::compile(
+        &mut text.sources,
+        text.id,
+        &text.stem,
+        target,
+        &mut Disk::new(),
+    );
+    (text, outcome)
 }
 
 /// How a compile ends, apart from what its diagnostics said.
@@ -116,13 +153,12 @@ pub(crate) fn run(arguments: &cli::Compile, output: &mut Output) -> Exit {
 }
 
 fn compile(arguments: &cli::Compile, output: &mut Output) -> Result<(), Exit> {
-    let target = Target::baseline();
     if arguments.emit == Emit::Tokens {
         let text = Text::read(&arguments.file, output)?;
         return emit(arguments, &stage::tree(&text), output);
     }
     let lints = Lints::new(&arguments.lints, output)?;
-    let compiled = Compiled::read(&arguments.file, &target, &lints, output)?;
+    let compiled = Compiled::portable(&arguments.file, &lints, output)?;
     if arguments.emit != Emit::Elf {
         return emit(arguments, &stage::text(&compiled, arguments.emit), output);
     }

@@ -11,7 +11,7 @@ use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
 use sockc_compiler::simulate::simulate;
-use sockc_compiler::target::Target;
+use sockc_grammar::ast::{Packet, With};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::parse_packet;
 use sockc_grammar::source::{SourceMap, Span};
@@ -21,12 +21,11 @@ use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::lints::Lints;
 use crate::output::Output;
-use crate::trial::frame;
+use crate::trial::{Subject, frame};
 
 /// Explains a packet in words, or every packet of a recording.
 pub(crate) fn run(arguments: &cli::Explain, output: &mut Output) -> Exit {
-    let target = Target::baseline();
-    let compiled = match Compiled::read(&arguments.file, &target, &Lints::default(), output) {
+    let compiled = match Compiled::portable(&arguments.file, &Lints::default(), output) {
         Ok(compiled) => compiled,
         Err(exit) => return exit,
     };
@@ -42,33 +41,67 @@ pub(crate) fn run(arguments: &cli::Explain, output: &mut Output) -> Exit {
 
 fn one(compiled: &Compiled, packet: &str, output: &mut Output) -> Exit {
     let mut sources = SourceMap::default();
-    let described = match read(compiled, packet, &mut sources) {
-        Ok(described) => described,
+    let (subject, described) = match read(compiled, packet, &mut sources) {
+        Ok(read) => read,
         Err(diagnostics) => {
             output.diagnostics(&sources, &diagnostics);
             return Exit::Usage;
         }
     };
     let bytes = bytes(&described.event);
-    let answer = Answer::of(compiled, &described, &bytes);
-    report::one(compiled, &described, &answer, output);
+    let answer = Answer::of(subject, &described, &bytes);
+    report::one(subject.policy, &described, &answer, output);
     answer.exit(output)
 }
 
-/// A packet of the command line.
-fn read(
-    compiled: &Compiled,
+/// A packet of the command line, and the policy that it is for: `in netns` without a socket state names a block.
+fn read<'a>(
+    compiled: &'a Compiled,
     packet: &str,
     sources: &mut SourceMap,
-) -> Result<Described, Vec<Diagnostic>> {
+) -> Result<(Subject<'a>, Described), Vec<Diagnostic>> {
     let id = sources.add("<packet>", packet);
     let whole = Span {
         source: id,
         start: 0,
         end: u32::try_from(packet.len()).unwrap_or(u32::MAX),
     };
-    let tree = parse_packet(sources, id)?;
-    text::read(&tree, &compiled.policy, whole).map_err(|mistake| vec![*mistake])
+    let mut tree = parse_packet(sources, id)?;
+    let subject = subject(compiled, &mut tree);
+    match text::read(&tree, subject.policy, whole) {
+        Ok(described) => Ok((subject, described)),
+        Err(mistake) => Err(vec![*mistake]),
+    }
+}
+
+/// The policy of the block that a packet names, else the file's own. What names the block is taken off the packet.
+fn subject<'a>(compiled: &'a Compiled, packet: &mut Packet) -> Subject<'a> {
+    let asks = |item: &With| matches!(item, With::Socket(Some(_)));
+    if packet.with.iter().any(|item| asks(&item.value)) && !names_block_alone(compiled, packet) {
+        return Subject::outer(compiled);
+    }
+    let named = packet.with.iter().find_map(|item| match &item.value {
+        With::Netns(name) => Subject::all(compiled).find(|one| one.netns == Some(&name.value)),
+        _ => None,
+    });
+    let Some(subject) = named else {
+        return Subject::outer(compiled);
+    };
+    packet
+        .with
+        .retain(|item| !matches!(item.value, With::Netns(_)));
+    subject
+}
+
+/// Whether no condition of the file's own policy looks into the namespace that a packet names.
+fn names_block_alone(compiled: &Compiled, packet: &Packet) -> bool {
+    packet.with.iter().all(|item| match &item.value {
+        With::Netns(name) => {
+            let mut asked = compiled.policy.namespaces.values();
+            !asked.any(|one| *one == name.value)
+        }
+        _ => true,
+    })
 }
 
 /// The frame of a packet in words; other events have none.
@@ -87,12 +120,11 @@ struct Answer {
 }
 
 impl Answer {
-    fn of(compiled: &Compiled, described: &Described, frame: &[u8]) -> Self {
-        let policy = &compiled.policy;
+    fn of(subject: Subject<'_>, described: &Described, frame: &[u8]) -> Self {
+        let policy = subject.policy;
         let world = DescribedWorld::new(policy, described);
         let trace = explain(policy, &described.event, &world);
-        let artifact = &compiled.built.artifact;
-        let differs = match simulate(policy, artifact, &described.event, frame, &world) {
+        let differs = match simulate(policy, subject.artifact, &described.event, frame, &world) {
             Ok(ran) => (!agree(&trace.decision, ran.verdict, &described.event))
                 .then(|| format!("{:?}", ran.verdict)),
             Err(fault) => Some(format!("{fault:?}")),

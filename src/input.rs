@@ -18,7 +18,7 @@ pub(crate) fn is_stream(path: &Path) -> bool {
 }
 
 /// A policy's text, ready to be parsed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Text {
     /// The sources, with the file as the only one.
     pub(crate) sources: SourceMap,

@@ -63,7 +63,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The file's own policy, then those of its blocks.
-    fn all(compiled: &'a Compiled) -> impl Iterator<Item = Self> {
+    pub(crate) fn all(compiled: &'a Compiled) -> impl Iterator<Item = Self> {
         let blocks = compiled.policy.netns.iter();
         let blocks = blocks.zip(&compiled.built.artifact.netns);
         let inner = blocks.map(|(block, (_, artifact))| Self {

@@ -14,7 +14,9 @@ mod checks;
 #[path = "object/sample.rs"]
 mod sample;
 
-use sockc_compiler::files::Texts;
+use std::path::Path;
+
+use sockc_compiler::files::Files;
 use sockc_compiler::object;
 use sockc_compiler::pipeline;
 use sockc_compiler::target::Target;
@@ -99,19 +101,24 @@ fn compiled() -> Vec<(String, Vec<u8>)> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let mut sources = SourceMap::default();
             let id = sources.add(&name, std::fs::read_to_string(&path).unwrap());
-            let outcome = pipeline::compile(
-                &mut sources,
-                id,
-                "policy",
-                &Target::baseline(),
-                &mut Texts::default(),
-            );
+            let outcome =
+                pipeline::compile(&mut sources, id, "policy", &Target::baseline(), &mut Folder);
             let built = outcome
                 .built
                 .unwrap_or_else(|| panic!("{name} does not compile"));
             (name, object::write(&built.artifact).unwrap())
         })
         .collect()
+}
+
+/// The lists that the policies name, beside them.
+struct Folder;
+
+impl Files for Folder {
+    fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+        std::fs::read(rules.join(path)).map_err(|error| error.to_string())
+    }
 }
 
 #[test]

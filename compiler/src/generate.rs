@@ -249,6 +249,11 @@ fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String
     // XDP has no mark to set.
     let marks = marks && hook != " at xdp";
     let effects = whole::effects(random, features, marks);
+    let hook = if effects.contains("mark") && hook == " at xdp" {
+        " at tc"
+    } else {
+        hook
+    };
     format!("{audit}{verb}{direction}{text}{target}{on}{conditions}{rate}{effects}{hook}")
 }
 

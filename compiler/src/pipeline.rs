@@ -31,6 +31,7 @@ use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source, 
 use crate::place::{self, Chain};
 use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
+use crate::resolve::codes::MATCHES_NOTHING;
 use crate::resolve::resolve_reading;
 use crate::target::Target;
 
@@ -164,8 +165,12 @@ fn work(
             let done = then(&policy, sources);
             outcome(policy, diagnostics, done)
         }
+        // A mistake may leave a rule without anything to match: that is said once, as the mistake.
         None => Outcome {
-            diagnostics,
+            diagnostics: diagnostics
+                .into_iter()
+                .filter(|one| one.code != MATCHES_NOTHING)
+                .collect(),
             policy: None,
             built: None,
             internal: None,

@@ -33,6 +33,17 @@ impl Target {
         }
     }
 
+    /// Linux 5.17, the first that tells a socket lookup the interface.
+    #[must_use]
+    pub fn linux_5_17() -> Self {
+        Self {
+            name: "linux-5.17".into(),
+            atomics: true,
+            lookup_interface: true,
+            ..Self::baseline()
+        }
+    }
+
     /// The same with `gotol`.
     #[must_use]
     pub fn with_gotol(mut self) -> Self {

@@ -201,8 +201,13 @@ fn advance<'a>(
             ),
         },
     });
+    // Held until every word is written: nobody else may put a policy in force there in between.
+    let mut locks = Vec::new();
     for one in gone {
-        let state = State::at(&part.options.bpffs, one.inode)?;
+        let Some((state, lock)) = owned::still_ours(one, &part.options, session)? else {
+            continue;
+        };
+        locks.push(lock);
         ready.push(Switch {
             generation: 0,
             before: state.in_force()?,

@@ -126,6 +126,26 @@ pub(crate) fn gone(before: Option<&Record>, record: &Record) -> Vec<Held> {
     before.filter(|held| !kept(held)).cloned().collect()
 }
 
+/// The state of a namespace that was owned, locked; `None` if what is in force there, if anything is, is not the session's
+/// any more: it was taken away, or the inode is another namespace's by now.
+pub(crate) fn still_ours(
+    held: &Held,
+    options: &Options,
+    session: &Session,
+) -> Result<Option<(State, Lock)>, Error> {
+    let state = State::at(&options.bpffs, held.inode)?;
+    let Some(lock) = Lock::take(&state, Access::Change, options.lock_wait)? else {
+        return Ok(None);
+    };
+    let generation = state.in_force()?;
+    if generation == 0 {
+        return Ok(None);
+    }
+    let (record, _) = Record::read(&state.record(generation))?;
+    let ours = record.owner == Some(Owner::of(session));
+    Ok(ours.then_some((state, lock)))
+}
+
 /// Takes the policies of namespaces away that the namespace of the session owns; gives what could not be.
 pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Vec<String> {
     let owner = Owner::of(session);

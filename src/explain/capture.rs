@@ -48,7 +48,8 @@ fn pcap(file: impl Read, each: &mut dyn FnMut(Packet)) -> Result<(), String> {
     let mut reader = PcapReader::new(file).map_err(|error| error.to_string())?;
     let link = reader.header().datalink;
     let mut count = 0u64;
-    while let Some(packet) = reader.next_packet() {
+    // Raw packets: the others are refused where the recording was cut short.
+    while let Some(packet) = reader.next_raw_packet() {
         count += 1;
         let packet = packet.map_err(|error| format!("packet {count}: {error}"))?;
         each(frame(link, &packet.data, packet.orig_len)?);

@@ -13,7 +13,7 @@ use super::{Answer, capture, report};
 use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::trial::words;
+use crate::trial::{Subject, words};
 
 /// The JSON of a recording.
 #[derive(Serialize)]
@@ -41,7 +41,8 @@ struct Sum {
 
 /// Explains a recording. Nothing is known of its sockets, so packets are taken as without one.
 pub(super) fn run(compiled: &Compiled, path: &Path, output: &mut Output) -> Exit {
-    let policy = &compiled.policy;
+    let subject = Subject::outer(compiled);
+    let policy = subject.policy;
     let mut sums: BTreeMap<(u8, Option<u32>), Sum> = BTreeMap::new();
     let mut lines = Vec::new();
     let mut exit = Exit::Done;
@@ -49,7 +50,7 @@ pub(super) fn run(compiled: &Compiled, path: &Path, output: &mut Output) -> Exit
     let read = capture::packets(path, &mut |packet| {
         number += 1;
         let described = described(&packet);
-        let answer = Answer::of(compiled, &described, &packet.frame);
+        let answer = Answer::of(subject, &described, &packet.frame);
         exit = exit.max(answer.exit(output));
         let decision = &answer.trace.decision;
         let by = report::decider(policy, &described.event, decision.decider);

@@ -7,7 +7,6 @@ use sockc_compiler::packet::text::{Described, describe_case};
 use sockc_compiler::policy::{Direction, Place, Policy};
 
 use super::Answer;
-use crate::compile::Compiled;
 use crate::output::Output;
 use crate::trial::words;
 
@@ -25,7 +24,7 @@ pub(super) struct Report<'a> {
 /// The verdict in JSON.
 #[derive(Serialize)]
 pub(super) struct Said<'a> {
-    /// `drop`, `allow`, `reject`, `redirect` or `shortcut`.
+    /// `drop`, `allow`, `reject` or `redirect`.
     verdict: &'static str,
     /// The socket of a redirect.
     socket: Option<&'a str>,
@@ -53,13 +52,7 @@ pub(super) struct Row<'a> {
 }
 
 /// Shows what was found out about one packet.
-pub(super) fn one(
-    compiled: &Compiled,
-    described: &Described,
-    answer: &Answer,
-    output: &mut Output,
-) {
-    let policy = &compiled.policy;
+pub(super) fn one(policy: &Policy, described: &Described, answer: &Answer, output: &mut Output) {
     let packet = packet(policy, described);
     let decision = &answer.trace.decision;
     if output.is_json() {
@@ -143,7 +136,8 @@ pub(super) fn said<'a>(policy: &'a Policy, event: &Event, decision: &Decision) -
         Verdict::Reject => ("reject", None, None),
         Verdict::Redirect(socket) => ("redirect", Some(&*policy.sockets[socket].name), None),
         Verdict::Forward(port) => ("redirect", None, Some(&*policy.ports[port])),
-        Verdict::Shortcut(_) => ("shortcut", None, None),
+        // The data gets to its peer; which way it goes is no part of the verdict.
+        Verdict::Shortcut(_) => ("allow", None, None),
     };
     let place = statement(policy, event, decision.decider);
     let rule = match decision.decider {

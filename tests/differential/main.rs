@@ -1,10 +1,10 @@
 //! Random policies against everything that claims to know what they mean: the reference meaning, the diagrams, our own
 //! interpreter on the bytes, and the kernel.
 //!
-//! Policies are of the plain part of the language and of the whole of it. `SOCKC_POLICIES` sets how many of each (30),
+//! Policies are of the plain part of the language and of the whole of it. `SOCKC_POLICIES` sets how many of each (60),
 //! `SOCKC_FRAMES` how many frames each policy gets (500; every one arrives and leaves), `SOCKC_SEED` where they begin. The
-//! whole campaign of more than a million frames in the kernel:
-//! `SOCKC_POLICIES=500 SOCKC_FRAMES=2500 cargo test --test differential kernel -- --nocapture`.
+//! whole campaign, of 1.2 million frames in the kernel:
+//! `SOCKC_POLICIES=300 SOCKC_FRAMES=1000 cargo test --test differential kernel -- --nocapture`.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,6 +42,8 @@ use sockc_grammar::source::SourceMap;
 
 /// Socket lookups for each policy.
 const LOOKUPS: usize = 200;
+/// Policies of each kind, unless said otherwise.
+const POLICIES: u64 = 60;
 /// How often the rules that cannot be placed are taken out of a policy.
 const REPAIRS: usize = 20;
 
@@ -242,7 +244,7 @@ fn in_the_kernel(
 
 fn seeds() -> std::ops::Range<u64> {
     let first = number("SOCKC_SEED", 1);
-    first..first + number("SOCKC_POLICIES", 30)
+    first..first + number("SOCKC_POLICIES", POLICIES)
 }
 
 /// Frames for each policy.

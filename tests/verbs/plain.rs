@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use super::{Folder, run, run_with_input, sockc};
 
-const CLEAN: &str = "default in drop\nallow tcp to 192.0.2.1:22\n";
+const CLEAN: &str = "default in drop\nallow tcp to 192.0.2.1:22\nallow icmp fragmentation-needed\n";
 
 #[test]
 fn help_and_version_are_results() {

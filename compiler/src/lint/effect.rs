@@ -17,7 +17,7 @@ use crate::diagram::{BudgetExceeded, Node};
 use crate::policy::{Action, DefaultVerdict, Direction, Policy, Rule, RuleId};
 
 /// Steps for one list, of which a comparison of two rules takes one: some hundredths of a second.
-const BUDGET: usize = 500_000;
+const BUDGET: usize = 1_500_000;
 
 /// Steps that the corners of a rule take.
 const CORNERS_COST: usize = 10;

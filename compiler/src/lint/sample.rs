@@ -138,7 +138,7 @@ impl<'a> Sample<'a> {
             Condition::SockAbsent(socket) => self.absent.push(*socket),
             Condition::TcpFlags { set, clear } => *flags = (*flags | set) & !clear,
             Condition::Fragment => {
-                self.header.part = if variant % 2 == 0 {
+                self.header.part = if variant.is_multiple_of(2) {
                     Part::First
                 } else {
                     Part::Later

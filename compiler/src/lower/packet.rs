@@ -11,6 +11,7 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::ir::{Arg, Block};
+use crate::place::{Effect, Entry};
 use crate::policy::Family;
 
 use super::Lowering;
@@ -138,6 +139,7 @@ impl Lowering<'_> {
     /// value does; that of a register that the verifier knows nothing of makes no state of its own, as a zero would.
     fn fill_transport(&mut self) {
         self.fill_cursor();
+        self.fill_absent();
         let ports: &[Field] = &[Field::FromPort, Field::ToPort];
         for (fields, slot, width) in [
             (ports, self.frame.ports, Width::W),
@@ -148,6 +150,17 @@ impl Lowering<'_> {
                 self.builder
                     .store_slot(slot, 0, self.registers.probe, width);
             }
+        }
+    }
+
+    /// With `count` rules, every way leads to the place where a watch for an absent socket reads its counter, as far as
+    /// the verifier can tell.
+    fn fill_absent(&mut self) {
+        let watches = |entry: &Entry| entry.effect == Effect::RedirectPass;
+        let entries = &self.source.chain.entries;
+        if self.source.counts.is_some() && entries.iter().any(watches) {
+            let any = self.registers.probe;
+            self.builder.store_slot(self.frame.absent, 0, any, Width::W);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Rejects at packet hooks: the packet is answered as if nobody listened, and the answer leaves where it came in.
 //!
 //! A TCP segment gets a reset (RFC 9293, 3.10.7.1), everything else an ICMP port unreachable that quotes whole words of it. Nothing
-//! is answered to later fragments, resets, ICMP, frames for many or for another machine, and packets from or to an
+//! is answered to later fragments, resets, ICMP but echo requests, frames for many or for another machine, and packets from or to an
 //! address that is nobody's: those are dropped. An answer has no IPv4 options and no IPv6 extension headers.
 //!
 //! There is one such piece of code for each family, at the end of the program. It gathers what it needs from the packet on
@@ -88,6 +88,8 @@ struct Shape {
     quote: u8,
     /// The protocol number of ICMP.
     icmp: u8,
+    /// The type of a request for an echo.
+    echo: u8,
     /// Type and code of "port unreachable".
     unreachable: [u8; 2],
 }
@@ -102,6 +104,7 @@ fn shape(family: Family) -> &'static Shape {
             address: 4,
             quote: 68,
             icmp: 1,
+            echo: 8,
             unreachable: [3, 3],
         },
         // The header, 40 bytes of extension headers, and 8 bytes.
@@ -112,6 +115,7 @@ fn shape(family: Family) -> &'static Shape {
             address: 16,
             quote: 88,
             icmp: 58,
+            echo: 128,
             unreachable: [1, 4],
         },
     }
@@ -159,20 +163,36 @@ impl Lowering<'_> {
         self.reset(segment, reply, family, drop);
         self.unreachable(other, reply, family, drop);
         self.builder.enter(block);
+        self.is_no_icmp_but_echo(reply, family, drop);
         self.is_answered(reply, family, drop);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
         self.builder.leave_if(protocol, JumpOp::Eq, 6, segment);
         self.builder.jump(other);
     }
 
-    /// Leaves to `drop` unless the packet may be answered. Its addresses are at `quote` then.
-    fn is_answered(&mut self, reply: Reply, family: Family, drop: Block) {
+    /// Leaves to `drop` for ICMP, which might be an error itself (RFC 1122, 3.2.2; RFC 4443, 2.4), unless it is a request
+    /// for an echo.
+    fn is_no_icmp_but_echo(&mut self, reply: Reply, family: Family, drop: Block) {
         let shape = shape(family);
+        let [icmp, go_on] = [(); 2].map(|()| self.head_block());
         let part = self.builder.load_slot(self.frame.part, 0, Width::B);
         self.builder.leave_if(part, JumpOp::Eq, frame::LATER, drop);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
-        let icmp = i32::from(shape.icmp);
-        self.builder.leave_if(protocol, JumpOp::Eq, icmp, drop);
+        let number = i32::from(shape.icmp);
+        self.builder.leave_if(protocol, JumpOp::Eq, number, icmp);
+        self.builder.jump(go_on);
+        self.builder.enter(icmp);
+        self.fetch(At::Transport, reply.segment, 4, drop);
+        let kind = self.builder.load_slot(reply.segment, 0, Width::B);
+        let echo = i32::from(shape.echo);
+        self.builder.leave_if(kind, JumpOp::Ne, echo, drop);
+        self.builder.jump(go_on);
+        self.builder.enter(go_on);
+    }
+
+    /// Leaves to `drop` unless the packet may be answered. Its addresses are at `quote` then.
+    fn is_answered(&mut self, reply: Reply, family: Family, drop: Block) {
+        let shape = shape(family);
         if self.source.chain.hook != Hook::Xdp {
             let kind = self
                 .builder

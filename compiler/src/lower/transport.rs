@@ -147,6 +147,7 @@ impl Lowering<'_> {
         }
         self.builder.enter(icmp);
         self.header(8, exits);
+        self.keep_cursor();
         if self.used.contains(Field::Icmp) {
             let kind = self.builder.load(self.registers.transport, 0, Width::H);
             self.builder.store_slot(self.frame.icmp, 0, kind, Width::H);

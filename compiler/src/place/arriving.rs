@@ -1,7 +1,7 @@
 //! The chains of the packet hooks for packets that arrive: XDP, then TC ingress, for each class of interfaces.
 //!
 //! Where each rule runs is settled in [`homes`]; here its entries are made. A rule stands at its home as what it is,
-//! ahead of it as a pass, behind it as what keeps its place: what XDP has dropped is dropped at TC too, without counting.
+//! ahead of it as a pass; behind it an allow keeps its place, and what takes packets away is gone, as they are.
 
 mod homes;
 
@@ -72,15 +72,21 @@ impl Homes {
         let last = hook == Hook::TcIn || !self.tc;
         match (rule.action, home) {
             (Action::Count, _) => Vec::new(),
-            (Action::Redirect(socket), _) if last && policy.sockets[socket].drop_if_absent => vec![
-                entry(
+            (Action::Redirect(socket), _) if last && policy.sockets[socket].drop_if_absent => {
+                let watch = entry(
                     Effect::RedirectPass,
                     true,
                     "drops new flows while its socket is absent",
-                ),
-                entry(Effect::Pass, false, "connections that exist are not moved"),
-            ],
-            (Action::Redirect(_), _) => {
+                );
+                let others = entry(Effect::Pass, false, "connections that exist are not moved");
+                // `at sk_lookup` says that it is not about them.
+                if rule.at == Some(Hook::SkLookup) {
+                    vec![watch]
+                } else {
+                    vec![watch, others]
+                }
+            }
+            (Action::Redirect(_), _) if rule.at != Some(Hook::SkLookup) => {
                 vec![entry(Effect::Pass, false, "waits for the socket lookup")]
             }
             (_, Some(Hook::SkLookup)) => vec![entry(
@@ -89,14 +95,13 @@ impl Homes {
                 "new flows wait for the socket lookup",
             )],
             (_, Some(Hook::TcIn)) => vec![entry(Effect::Pass, false, "waits for tc")],
-            // What was over the rate is gone; what comes here fits, and the rule does not match it.
-            _ if rule.rate.is_some() => Vec::new(),
             (Action::Allow, _) => vec![entry(
                 Effect::Allow,
                 false,
                 "xdp has let these pass; keeps its place",
             )],
-            _ => vec![entry(Effect::Drop, false, "xdp has taken these already")],
+            // What XDP has taken does not come here. What comes may be joined of segments that the rule did not match.
+            _ => Vec::new(),
         }
     }
 

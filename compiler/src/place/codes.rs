@@ -80,13 +80,13 @@ pub(super) fn too_early(ahead: &Rule, rule: &Rule) -> Diagnostic {
     .help("leave `at xdp` out, or put this rule first")
 }
 
-/// `rule` allows by a rate `at xdp`, and there is a chain at tc, which could not tell what it let pass.
-pub(super) fn rate_too_early(rule: &Rule) -> Diagnostic {
+/// `rule` allows `at xdp` by something that is another at tc, and there is a chain at tc.
+pub(super) fn asked_again(rule: &Rule) -> Diagnostic {
     Diagnostic::error(
         TOO_EARLY,
-        "this rule would be asked twice",
+        "this rule would be asked twice, and not answered alike",
         rule.place.span,
-        "other rules run at tc, which cannot ask for the rate again",
+        "other rules run at tc, where rates have taken their tokens and segments are joined",
     )
     .help("leave `at xdp` out")
 }

@@ -69,7 +69,9 @@ impl Meters {
         }
         for (id, rule) in &policy.rules {
             let limited = rule.log.as_ref().is_some_and(|log| log.max.is_some());
-            meters.logs[id] = limited.then(|| next(&mut meters.rates));
+            // The rules that a redirect by a map becomes share its limit, as they share its counter.
+            let shared = rule.head.and_then(|head| meters.logs[head]);
+            meters.logs[id] = shared.or_else(|| limited.then(|| next(&mut meters.rates)));
         }
         for line in &policy.defaults {
             if line.log.as_ref().is_some_and(|log| log.max.is_some()) {

@@ -214,7 +214,7 @@ fn options_extensions_and_tags_are_stepped_over() {
 #[test]
 fn what_must_not_be_answered_is_dropped_in_silence() {
     let icmp =
-        |addresses, protocol| header(addresses, protocol, Transport::Icmp { kind: 8, code: 0 });
+        |addresses, protocol, kind| header(addresses, protocol, Transport::Icmp { kind, code: 0 });
     let [v4, v6] = ADDRESSES;
     let later = |addresses| Header {
         part: Part::Later,
@@ -224,8 +224,10 @@ fn what_must_not_be_answered_is_dropped_in_silence() {
     let silent = [
         tcp(v4, RST),
         tcp(v6, RST | ACK),
-        icmp(v4, 1),
-        icmp(v6, 58),
+        icmp(v4, 1, 0),
+        icmp(v4, 1, 3),
+        icmp(v6, 58, 1),
+        icmp(v6, 58, 129),
         later(v4),
         later(v6),
         udp(("10.0.0.1", "224.0.0.1")),
@@ -248,7 +250,11 @@ fn what_must_not_be_answered_is_dropped_in_silence() {
             part: Part::First,
             ..udp(v6)
         };
-        assert!(answer(hook, &Frame::new(first).shrink()).is_some());
+        let answered = [first, icmp(v4, 1, 8), icmp(v6, 58, 128)];
+        for header in answered {
+            let frame = Frame::new(header.clone()).shrink();
+            assert!(answer(hook, &frame).is_some(), "{header:?}");
+        }
     }
 }
 

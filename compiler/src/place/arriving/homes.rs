@@ -3,7 +3,8 @@
 //! The choice: a rule runs at XDP if XDP can evaluate it, unless it says otherwise. A rule that XDP cannot evaluate is a
 //! pass there for every packet that it might match; the rules behind it for such packets follow it to TC, or they would
 //! be asked too early. So do drops behind a `count … at tc` of the same packets, since the count must see them, and the
-//! default. An allow by a rate follows as soon as there is a chain at TC, which could not tell whether it had matched.
+//! default. An allow by rate, length or TCP flags follows as soon as there is a chain at TC: tokens have been taken and
+//! segments joined by then, so TC could not tell whether it had matched.
 //! If no rule is left at XDP and some are at TC, there is no XDP chain.
 
 use cranelift_entity::SecondaryMap;
@@ -12,6 +13,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use crate::diagram::chain::{seen_from, widened};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::field::{Field, FieldKind};
 use crate::hook::{Ability, Hook};
 use crate::place::needs::{fields, readable_unasked};
 use crate::place::{codes, rules_on};
@@ -55,7 +57,7 @@ impl Homes {
                 rules[id] = Some(Hook::TcIn);
                 let rule = &policy.rules[id];
                 if rule.at == Some(Hook::Xdp) {
-                    push_new(errors, vec![codes::rate_too_early(rule)]);
+                    push_new(errors, vec![codes::asked_again(rule)]);
                 }
             }
         }
@@ -85,7 +87,8 @@ impl Homes {
         }
     }
 
-    /// Allows by a rate that would run at XDP although there is a chain at TC.
+    /// Allows that would run at XDP although there is a chain at TC, which would find another answer: a rate has been
+    /// asked by then, and segments have been joined.
     fn late_allows<'a>(
         &'a self,
         policy: &'a Policy,
@@ -95,8 +98,8 @@ impl Homes {
             .filter(|(id, rule)| {
                 self.tc
                     && self.rules[*id] == Some(Hook::Xdp)
-                    && rule.rate.is_some()
                     && rule.action == Action::Allow
+                    && fields(*id, rule).into_iter().any(changes_on_the_way)
             })
             .map(|(id, _)| id)
     }
@@ -119,6 +122,14 @@ impl Homes {
                 });
         unread.unwrap_or("a rule at tc ahead of it must see these packets")
     }
+}
+
+/// Whether a field of one packet may be another at TC than at XDP.
+fn changes_on_the_way(field: Field) -> bool {
+    matches!(
+        field.kind(),
+        FieldKind::Rate | FieldKind::Length | FieldKind::TcpFlags
+    )
 }
 
 /// Errors that were not found for another class of interfaces already.
