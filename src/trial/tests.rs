@@ -21,15 +21,13 @@ fn has_rights() -> bool {
 }
 
 fn compiled(text: &str) -> Compiled {
+    compiled_for(text, &Target::baseline())
+}
+
+fn compiled_for(text: &str, target: &Target) -> Compiled {
     let mut sources = SourceMap::default();
     let id = sources.add("edge.sk", text);
-    let outcome = pipeline::compile(
-        &mut sources,
-        id,
-        "edge",
-        &Target::baseline(),
-        &mut Texts::default(),
-    );
+    let outcome = pipeline::compile(&mut sources, id, "edge", target, &mut Texts::default());
     assert!(!outcome.failed(), "{:?}", outcome.diagnostics);
     Compiled {
         policy: outcome.policy.unwrap(),
@@ -194,7 +192,7 @@ fn random_trials(features: Features, play: impl Fn(&Subject<'_>, &[Case]) -> Vec
             ..Options::everything(8)
         };
         let text = random_policy(seed, options);
-        let compiled = compiled(&text);
+        let compiled = compiled_for(&text, &Target::baseline().with_lookup_interface());
         let cases = choose::choose(&compiled.policy).unwrap().cases;
         let subject = Subject::outer(&compiled);
         let seen = play(&subject, &cases);
@@ -216,6 +214,7 @@ fn random_policies_do_in_a_lab_what_their_rules_say() {
         // Some rates have one token for a minute, and several packets would want it.
         let features = Features {
             rates: false,
+            zones: sockc_runtime::probe().lookup_interface,
             ..Features::WHOLE
         };
         random_trials(features, |subject, cases| {

@@ -206,7 +206,18 @@ pub(super) fn manifest(
             .sockets
             .iter()
             .filter(|_| steers)
-            .map(|(socket, data)| named_socket(data, &slots.sockets[socket]))
+            .map(|(socket, data)| {
+                let named = named_socket(data, &slots.sockets[socket]);
+                SocketSlots {
+                    // Without the map there are only names.
+                    slots: if maps.sockets.is_some() {
+                        named.slots
+                    } else {
+                        Vec::new()
+                    },
+                    ..named
+                }
+            })
             .collect(),
         groups: groups
             .iter()
