@@ -2,7 +2,7 @@
 //!
 //! The world of the guest is simple: nobody has a socket. Real sockets are the business of other tests.
 
-use sockc_compiler::files::Texts;
+use sockc_compiler::files::Files;
 use sockc_compiler::policy::NetnsId;
 use std::fs;
 use std::path::Path;
@@ -53,6 +53,16 @@ pub(crate) fn write(folder: &Path) -> usize {
     objects.len()
 }
 
+/// The lists that the policies name.
+struct Repository;
+
+impl Files for Repository {
+    fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        fs::read(root.join(path)).map_err(|error| error.to_string())
+    }
+}
+
 /// Compiles one policy for the oldest kernel, and writes its object.
 fn compile(path: &Path, folder: &Path) -> Object {
     let name = path.file_stem().unwrap().to_str().unwrap();
@@ -66,7 +76,7 @@ fn compile(path: &Path, folder: &Path) -> Object {
         id,
         name,
         &Target::baseline(),
-        &mut Texts::default(),
+        &mut Repository,
     );
     assert!(
         !outcome.failed(),

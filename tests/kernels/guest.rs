@@ -194,6 +194,7 @@ fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
         | Map::HashMap(data)
         | Map::LruHashMap(data)
         | Map::LpmTrie(data)
+        | Map::RingBuf(data)
         | Map::SockMap(data)
         | Map::SockHash(data)
         | Map::SkStorage(data)
