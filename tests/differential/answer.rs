@@ -7,20 +7,21 @@ use sockc_compiler::packet::parse::{Layout, parse};
 
 const RST: u8 = 4;
 
-/// Whether a rejected packet is answered, if its frame is for one machine: later fragments, resets, ICMP, and packets from or to
+/// Whether a rejected packet is answered, if its frame is for one machine: later fragments, resets, ICMP but echo requests, and packets from or to
 /// an address that is no single machine's are not.
 pub(crate) fn is_answered(header: &Header) -> bool {
-    let icmp = match header.from {
-        IpAddr::V4(_) => 1,
-        IpAddr::V6(_) => 58,
+    let (icmp, echo) = match header.from {
+        IpAddr::V4(_) => (1, 8),
+        IpAddr::V6(_) => (58, 128),
     };
+    let asks = matches!(header.transport, Transport::Icmp { kind, .. } if kind == echo);
     let reset = matches!(header.transport, Transport::Tcp { flags, .. } if flags & RST != 0);
     let sender = match header.from {
         IpAddr::V4(from) => from.octets()[0] != 0,
         IpAddr::V6(from) => !from.is_unspecified(),
     };
     header.part != Part::Later
-        && header.protocol != icmp
+        && (header.protocol != icmp || asks)
         && !reset
         && sender
         && single(header.from)

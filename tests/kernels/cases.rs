@@ -71,13 +71,7 @@ fn compile(path: &Path, folder: &Path) -> Object {
         format!("rules/{name}.sk"),
         fs::read_to_string(path).unwrap(),
     );
-    let outcome = pipeline::compile(
-        &mut sources,
-        id,
-        name,
-        &Target::baseline(),
-        &mut Repository,
-    );
+    let outcome = pipeline::compile(&mut sources, id, name, &Target::baseline(), &mut Repository);
     assert!(
         !outcome.failed(),
         "{name}: {:?} {:?}",
