@@ -44,6 +44,7 @@ pub(crate) fn with<T: Send>(
     work: impl FnOnce(&Force<'_>) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     session::enter(options, |session| {
+        let _outer = outer_lock(session, options, access)?;
         let lock = Lock::take(&session.state, access, options.lock_wait)?;
         let _lock = lock.ok_or(Error::NothingInForce)?;
         let record = match access {
@@ -59,6 +60,17 @@ pub(crate) fn with<T: Send>(
             record: &record,
         })
     })
+}
+
+/// The lock of the policy that the one in force stands in, if it stands in a `for netns` block: they share live sets. It is
+/// taken first, as `apply` does.
+fn outer_lock(session: &Session, options: &Options, access: Access) -> Result<Option<Lock>, Error> {
+    // What is damaged is told where it is read under the lock.
+    let record = in_force(&session.state).ok().flatten();
+    let Some(owner) = record.and_then(|record| record.owner) else {
+        return Ok(None);
+    };
+    Lock::take(&owner.state(options)?, access, options.lock_wait)
 }
 
 fn in_force(state: &State) -> Result<Option<Record>, Error> {

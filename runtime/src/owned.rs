@@ -26,6 +26,11 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    /// Its state.
+    pub(crate) fn state(&self, options: &Options) -> Result<State, Error> {
+        State::at(&options.bpffs, self.inode)
+    }
+
     /// The namespace of a session.
     pub(crate) fn of(session: &Session) -> Self {
         Self {

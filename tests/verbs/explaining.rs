@@ -1,0 +1,175 @@
+//! `sockc explain` on recordings: both formats, every kind of frame, recordings that were cut short, damaged files.
+
+use std::net::IpAddr;
+
+use sockc_compiler::event::{Header, Transport};
+use sockc_compiler::packet::build::Frame;
+
+use crate::{Folder, run};
+
+const POLICY: &str = "default in drop
+web: allow tcp to 192.0.2.1:80
+ping: allow icmp echo-request
+out: drop out udp
+default out allow
+";
+
+fn ip() -> Header {
+    Header {
+        from: IpAddr::from([198, 51, 100, 7]),
+        to: IpAddr::from([192, 0, 2, 1]),
+        protocol: 6,
+        transport: Transport::Tcp {
+            from: 40_000,
+            to: 80,
+            flags: 2,
+        },
+        ..Header::PLAIN
+    }
+}
+
+/// An Ethernet frame of a TCP packet to port 80.
+fn frame(payload: &[u8]) -> Vec<u8> {
+    Frame::new(ip()).shrink().payload(payload).bytes()
+}
+
+/// Link types (tcpdump.org's list).
+const ETHERNET: u32 = 1;
+const RAW: u32 = 101;
+const SLL: u32 = 113;
+
+fn pcap(link: u32, packets: &[(Vec<u8>, u32)]) -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 96, link] {
+        file.extend(word.to_le_bytes());
+    }
+    for (data, wire) in packets {
+        for word in [0, 0, data.len() as u32, *wire] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(data);
+    }
+    file
+}
+
+fn pcapng(link: u16, data: &[u8], wire: u32) -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0x0a0d_0d0au32, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28] {
+        file.extend(word.to_le_bytes());
+    }
+    for word in [1, 20, link.into(), 0, 20] {
+        file.extend(u32::to_le_bytes(word));
+    }
+    let padded = data.len().next_multiple_of(4);
+    let length = 32 + padded as u32;
+    for word in [6, length, 0, 0, 0, data.len() as u32, wire] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(data);
+    file.resize(file.len() + padded - data.len(), 0);
+    file.extend(length.to_le_bytes());
+    file
+}
+
+/// What a recording is said to be: verdict and label of each packet.
+fn explained(name: &str, file: &[u8]) -> Vec<(String, Option<String>)> {
+    let folder = Folder::new(name);
+    let policy = folder.file("edge.sk", POLICY);
+    let recording = folder.0.join("packets");
+    std::fs::write(&recording, file).unwrap();
+    let recording = recording.to_str().unwrap();
+    let ran = run(&["explain", "--json", &policy, "--pcap", recording]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let json = ran.json();
+    assert_eq!(json["format"], "sockc.explain/1");
+    let packets = json["packets"].as_array().unwrap();
+    packets
+        .iter()
+        .map(|packet| {
+            let verdict = packet["verdict"].as_str().unwrap().to_owned();
+            (verdict, packet["rule"].as_str().map(str::to_owned))
+        })
+        .collect()
+}
+
+fn allowed() -> (String, Option<String>) {
+    ("allow".into(), Some("web".into()))
+}
+
+#[test]
+fn every_kind_of_frame_is_read() {
+    let whole = frame(b"");
+    let wire = |data: &[u8]| data.len() as u32;
+    let bare = whole[14..].to_vec();
+    // Linux cooked: packet type 0 (for us), address type, length, address, EtherType.
+    let mut cooked = vec![0; 14];
+    cooked.extend([8, 0]);
+    cooked.extend(&bare);
+    let mut sent = cooked.clone();
+    sent[1] = 4;
+    for (name, link, data, wanted) in [
+        ("ethernet", ETHERNET, whole.clone(), allowed()),
+        ("raw", RAW, bare, allowed()),
+        ("cooked", SLL, cooked, allowed()),
+        ("sent", SLL, sent, ("allow".into(), None)),
+    ] {
+        let length = wire(&data);
+        let found = explained(name, &pcap(link, &[(data.clone(), length)]));
+        assert_eq!(found, [wanted.clone()], "{name}");
+        let link = u16::try_from(link).unwrap();
+        assert_eq!(
+            explained(name, &pcapng(link, &data, length)),
+            [wanted],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_packet_that_was_cut_short_is_what_it_was_on_the_wire() {
+    let whole = frame(&[7; 400]);
+    let cut = whole[..96].to_vec();
+    let wire = whole.len() as u32;
+    let found = explained(
+        "cut",
+        &pcap(ETHERNET, &[(cut.clone(), wire), (frame(b""), 54)]),
+    );
+    assert_eq!(found, [allowed(), allowed()]);
+    assert_eq!(explained("cut-ng", &pcapng(1, &cut, wire)), [allowed()]);
+}
+
+#[test]
+fn a_person_gets_a_line_for_each_packet_and_a_sum_for_each_rule() {
+    let folder = Folder::new("lines");
+    let policy = folder.file("edge.sk", POLICY);
+    let recording = folder.0.join("two.pcap");
+    let packet = (frame(b""), 54);
+    std::fs::write(&recording, pcap(ETHERNET, &[packet.clone(), packet])).unwrap();
+    let ran = run(&["explain", &policy, "--pcap", recording.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.stdout.matches("tcp from 198.51.100.7:40000").count(), 2);
+    let sum = ran.stdout.lines().last().unwrap();
+    assert!(
+        sum.starts_with('2') && sum.contains("web: allow tcp"),
+        "{sum}"
+    );
+}
+
+#[test]
+fn damaged_recordings_say_so() {
+    let folder = Folder::new("damaged");
+    let policy = folder.file("edge.sk", POLICY);
+    let whole = pcap(ETHERNET, &[(frame(b""), 54)]);
+    for (bytes, wanted) in [
+        (&whole[..2], "header"),
+        (&whole[..60], "packet 1"),
+        (&[0u8; 64][..], "cannot read"),
+        (&pcap(147, &[(frame(b""), 54)])[..], "link type 147"),
+    ] {
+        let recording = folder.0.join("packets");
+        std::fs::write(&recording, bytes).unwrap();
+        let ran = run(&["explain", &policy, "--pcap", recording.to_str().unwrap()]);
+        assert_eq!(ran.code, Some(64), "{wanted}: {}", ran.stderr);
+        assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
+    }
+}
