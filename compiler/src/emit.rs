@@ -93,6 +93,8 @@ fn check_target(function: &Function, target: &Target) -> Result<(), EmitError> {
 /// Where every item begins, and which jumps are long.
 struct Layout {
     positions: Vec<usize>,
+    /// The same with room for what the kernel puts in place of instructions.
+    grown: Vec<usize>,
     long: Vec<bool>,
     length: usize,
 }
@@ -106,9 +108,11 @@ impl Layout {
     ) -> Result<Self, EmitError> {
         let mut long = vec![false; items.len()];
         loop {
-            let (positions, length) = place(items, &long);
+            let (positions, length) = place(items, &long, |_| 0);
+            let (grown, _) = place(items, &long, Item::growth);
             let layout = Self {
                 positions,
+                grown,
                 long: long.clone(),
                 length,
             };
@@ -116,7 +120,7 @@ impl Layout {
             for (index, item) in items.iter().enumerate() {
                 if let Item::Jump { target: to, .. } = item
                     && !long[index]
-                    && layout.distance(index, starts[*to]) > i16::MAX as usize
+                    && layout.reach(index, starts[*to]) > i16::MAX as usize
                 {
                     long[index] = true;
                     grown = true;
@@ -135,6 +139,12 @@ impl Layout {
     fn distance(&self, from: usize, to: usize) -> usize {
         let end = self.positions.get(from + 1).copied().unwrap_or(self.length);
         self.positions[to] - end
+    }
+
+    /// The same once the kernel has put its own instructions in place of calls and loads: it refuses a jump of 16 bits
+    /// that becomes too long then (`bpf_adj_branches`: "insn cannot be patched due to 16-bit range").
+    fn reach(&self, from: usize, to: usize) -> usize {
+        self.grown[to] - self.grown[from]
     }
 
     fn write(
@@ -178,14 +188,14 @@ fn refer(program: &mut Program, map: MapId, value_offset: Option<u32>) {
     });
 }
 
-fn place(items: &[Item], long: &[bool]) -> (Vec<usize>, usize) {
+fn place(items: &[Item], long: &[bool], growth: impl Fn(&Item) -> usize) -> (Vec<usize>, usize) {
     let mut position = 0;
     let positions = items
         .iter()
         .zip(long)
         .map(|(item, &long)| {
             let start = position;
-            position += item.length(long);
+            position += item.length(long) + growth(item);
             start
         })
         .collect();

@@ -34,7 +34,7 @@ use sockc_compiler::artifact::{AttachPoint, Program};
 use sockc_compiler::files::Texts;
 use sockc_compiler::generate::{Features, Options, random_policy};
 use sockc_compiler::packet::random::Rng;
-use sockc_compiler::pipeline::{self, Built, Outcome};
+use sockc_compiler::pipeline::{self, Built, Outcome, TOO_LARGE};
 use sockc_compiler::policy::{ClassId, Direction, GroupId, Policy};
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
@@ -78,6 +78,20 @@ impl Subject {
     fn placeable(mut text: String) -> Self {
         for _ in 0..REPAIRS {
             let (sources, outcome) = compile(&text);
+            if outcome
+                .diagnostics
+                .iter()
+                .any(|found| found.code == TOO_LARGE)
+            {
+                // The rules stand behind the declarations: the last quarter goes.
+                let count = text.lines().count() * 3 / 4;
+                text = text
+                    .lines()
+                    .take(count)
+                    .map(|line| format!("{line}\n"))
+                    .collect();
+                continue;
+            }
             let errors = outcome.diagnostics.iter();
             let wrong: Vec<usize> = errors
                 .filter(|found| found.severity == Severity::Error)

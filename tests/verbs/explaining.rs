@@ -115,7 +115,7 @@ fn every_kind_of_frame_is_read() {
     ] {
         let length = wire(&data);
         let found = explained(name, &pcap(link, &[(data.clone(), length)]));
-        assert_eq!(found, [wanted.clone()], "{name}");
+        assert_eq!(found, std::slice::from_ref(&wanted), "{name}");
         let link = u16::try_from(link).unwrap();
         assert_eq!(
             explained(name, &pcapng(link, &data, length)),

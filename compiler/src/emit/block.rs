@@ -58,6 +58,23 @@ pub(super) enum Side {
 }
 
 impl Item {
+    /// At most so many instructions come beside this one when the kernel loads the program: lookups in arrays and hashes
+    /// are written out, a load from the context is up to four, a division checks its divisor.
+    pub(super) fn growth(&self) -> usize {
+        const CALL: u8 = 0x85;
+        const LOAD: u8 = 0x01;
+        const CLASS: u8 = 0x07;
+        const DIVISIONS: [u8; 4] = [0x3c, 0x3f, 0x9c, 0x9f];
+        /// The register that holds the context.
+        const CONTEXT: u8 = 6;
+        match self {
+            Self::Insn(insn) if insn.opcode == CALL => 16,
+            Self::Insn(insn) if insn.opcode & CLASS == LOAD && insn.src == CONTEXT => 3,
+            Self::Insn(insn) if DIVISIONS.contains(&insn.opcode) => 4,
+            _ => 0,
+        }
+    }
+
     /// Its length in instructions.
     pub(super) fn length(&self, long: bool) -> usize {
         match self {
