@@ -43,9 +43,7 @@ use crate::field::{Field, FieldSet};
 use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
 use crate::place::Chain;
-use crate::policy::{
-    Direction, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
-};
+use crate::policy::{Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId};
 
 pub use boundaries::SetTables;
 pub use live::LiveMapMaps;
@@ -148,16 +146,6 @@ pub fn section(hook: Hook) -> Section {
         Hook::TcIn | Hook::TcOut => Section::Classifier,
         Hook::SkLookup => Section::SkLookup,
         Hook::SkMsg => Section::SkMsg,
-    }
-}
-
-/// The list that a hook works on.
-#[must_use]
-pub fn direction(hook: Hook) -> Direction {
-    match hook {
-        Hook::Xdp | Hook::TcIn | Hook::SkLookup => Direction::In,
-        Hook::TcOut => Direction::Out,
-        Hook::SkMsg => Direction::Send,
     }
 }
 

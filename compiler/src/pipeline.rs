@@ -27,7 +27,7 @@ use crate::files::Files;
 use crate::ir::{Function, OriginData};
 use crate::lint;
 use crate::log;
-use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source, direction};
+use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source};
 use crate::place::{self, Chain};
 use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
@@ -334,7 +334,7 @@ fn build(
             decision: &decision.decision,
             counts: decision.counts.as_ref(),
             lists: &decision.lists,
-            counters: slots.of(direction(chain.hook)),
+            counters: slots.of(chain.hook.direction()),
             maps: &ids,
             sockets: &slots.sockets,
             atomics: target.atomics,

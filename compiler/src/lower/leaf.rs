@@ -8,7 +8,7 @@ use crate::policy::{Action, DefaultVerdict, Family};
 
 use super::outcome::Outcome;
 use super::question::Phase;
-use super::{Lowering, direction, origin_of};
+use super::{Lowering, origin_of};
 
 impl Lowering<'_> {
     /// The block of a family's decision, with everything behind it.
@@ -110,7 +110,7 @@ impl Lowering<'_> {
         let place = match self.source.chain.entries.get(index as usize) {
             Some(entry) => Some(&policy.rules[entry.rule].place),
             None => policy
-                .default_of(direction(self.source.chain.hook))
+                .default_of(self.source.chain.hook.direction())
                 .map(|line| &line.place),
         };
         let origin = match place {

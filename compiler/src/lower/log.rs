@@ -14,7 +14,7 @@ use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
 use super::context::{msg, skb, xdp};
 use super::meter::{Pace, Ways};
-use super::{Lowering, Source, direction};
+use super::{Lowering, Source};
 
 /// Fields of a record: which, where, how wide.
 const FIELDS: [(Field, u8, Width); 15] = [
@@ -50,7 +50,7 @@ pub(super) fn logs(source: &Source<'_>) -> bool {
     let rules = &source.policy.rules;
     let counts = |entry: &&Entry| entry.counts || entry.effect == Effect::RedirectPass;
     let mut entries = source.chain.entries.iter().filter(counts);
-    let default = source.policy.default_of(direction(source.chain.hook));
+    let default = source.policy.default_of(source.chain.hook.direction());
     let default = default.filter(|_| source.chain.default.counts);
     entries.any(|entry| rules[entry.rule].log.is_some())
         || default.is_some_and(|line| line.log.is_some())
@@ -74,7 +74,7 @@ impl Lowering<'_> {
         next: Block,
     ) -> Block {
         let policy = self.source.policy;
-        let of = direction(self.source.chain.hook);
+        let of = self.source.chain.hook.direction();
         let log = match rule {
             Some(rule) => policy.rules[rule].log.as_ref(),
             None => policy.default_of(of).and_then(|line| line.log.as_ref()),

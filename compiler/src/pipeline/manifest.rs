@@ -11,7 +11,6 @@ use crate::artifact::{
     Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SlotOrigin,
     SocketSlots,
 };
-use crate::hook::Hook;
 use crate::lower::{self, CounterSlots, Maps};
 use crate::place::Chain;
 use crate::policy::{
@@ -117,10 +116,9 @@ impl Slots {
 }
 
 fn has_packets(direction: Direction, chains: &[Chain]) -> bool {
-    chains.iter().any(|chain| {
-        matches!(chain.hook, Hook::Xdp | Hook::TcIn | Hook::TcOut)
-            && lower::direction(chain.hook) == direction
-    })
+    chains
+        .iter()
+        .any(|chain| chain.hook.is_packet() && chain.hook.direction() == direction)
 }
 
 fn push(counters: &mut Vec<Counter>, counter: Counter) -> u32 {

@@ -25,14 +25,10 @@ impl World for Nothing {
 
 const HOOKS: [Hook; 3] = [Hook::Xdp, Hook::TcIn, Hook::TcOut];
 
-fn direction(hook: Hook) -> Direction {
-    hook.direction()
-}
-
 /// `drop at HOOK if C`
 fn dropping(hook: Hook, condition: Condition) -> Policy {
     let mut rule = Rule {
-        direction: direction(hook),
+        direction: hook.direction(),
         ..at(hook, Action::Drop)
     };
     rule.matches.conditions.push(condition);
@@ -107,7 +103,7 @@ fn check(hook: Hook, condition: &Condition, cases: &[Case]) {
     let artifact = built(policy.clone());
     for case in cases {
         let event = Event::Packet {
-            direction: direction(hook),
+            direction: hook.direction(),
             class: Policy::plain_class(),
             packet: case.packet(),
         };
