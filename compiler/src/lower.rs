@@ -31,6 +31,7 @@ mod socket;
 mod stream;
 mod transport;
 mod tree;
+mod winner;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,7 @@ use cranelift_entity::SecondaryMap;
 
 use crate::artifact::{MapId, Section};
 use crate::bpf::opcode::Register;
+use crate::classifier::Member;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
 use crate::hook::Hook;
@@ -114,6 +116,8 @@ pub struct Source<'a> {
     pub counts: Option<&'a Flat>,
     /// Lists of entries.
     pub lists: &'a [Vec<u32>],
+    /// The bulk rules that stand in the chain, in order.
+    pub members: &'a [Member<'a>],
     /// Where things are counted.
     pub counters: &'a CounterSlots,
     /// The maps.
@@ -233,7 +237,7 @@ impl<'a> Lowering<'a> {
             transport: builder.pinned(Register::R5),
             probe: builder.pinned(Register::R2),
         };
-        let frame = Frame::new(&mut builder);
+        let mut frame = Frame::new(&mut builder);
         let (answers, meters, logs) = (
             reject::answers(source.chain),
             meter::has_buckets(source.policy),
@@ -248,6 +252,7 @@ impl<'a> Lowering<'a> {
             .filter(|_| meters)
             .map(|room| Bucket::new(&mut builder, room));
         let record = room.filter(|_| logs);
+        frame.winner = (!source.members.is_empty()).then(|| builder.opaque_slot(4));
         let head = builder.first_origin();
         Self {
             source,

@@ -43,6 +43,8 @@ pub(super) struct Frame {
     pub(super) decider: Slot,
     /// Which outcome follows. Four bytes.
     pub(super) outcome: Slot,
+    /// The counter of the bulk rule that matches first, if the chain has such rules. Four bytes.
+    pub(super) winner: Option<Slot>,
     /// `struct bpf_sock_tuple`.
     pub(super) tuple: Slot,
     /// State of the socket that a lookup found. One byte.
@@ -83,6 +85,7 @@ impl Frame {
             weight: builder.opaque_slot(4),
             decider: builder.opaque_slot(4),
             outcome: builder.opaque_slot(4),
+            winner: None,
             tuple: builder.slot(36),
             state: builder.opaque_slot(1),
             answer: builder.opaque_slot(4),
