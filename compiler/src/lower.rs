@@ -31,6 +31,7 @@ mod socket;
 mod stream;
 mod transport;
 mod tree;
+mod walk;
 
 use std::collections::BTreeMap;
 
@@ -50,6 +51,7 @@ pub use live::LiveMapMaps;
 pub use member::SetMaps;
 pub use meter::{BUCKET_KEY, Meters};
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
+pub use walk::ClassifierMaps;
 
 use frame::Frame;
 use log::Gate;
@@ -186,6 +188,8 @@ struct Lowering<'a> {
     builder: Builder,
     registers: Pinned,
     frame: Frame,
+    /// Where a walk through tables keeps what it knows of the packet.
+    walk: walk::WalkFrame,
     /// Where an answer is put together, if the chain rejects packets.
     reply: Option<Reply>,
     /// Where a bucket's key is put together, if the policy has buckets.
@@ -234,6 +238,7 @@ impl<'a> Lowering<'a> {
             probe: builder.pinned(Register::R2),
         };
         let frame = Frame::new(&mut builder);
+        let walk = walk::WalkFrame::new(&mut builder);
         let (answers, meters, logs) = (
             reject::answers(source.chain),
             meter::has_buckets(source.policy),
@@ -254,6 +259,7 @@ impl<'a> Lowering<'a> {
             builder,
             registers,
             frame,
+            walk,
             reply,
             bucket,
             record,
