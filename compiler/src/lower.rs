@@ -238,7 +238,7 @@ impl<'a> Lowering<'a> {
             probe: builder.pinned(Register::R2),
         };
         let frame = Frame::new(&mut builder);
-        let walk = walk::WalkFrame::new(&mut builder);
+        let walk = walk::WalkFrame::new(&mut builder, frame.tuple, frame.prefix);
         let (answers, meters, logs) = (
             reject::answers(source.chain),
             meter::has_buckets(source.policy),

@@ -43,7 +43,7 @@ pub(super) struct Frame {
     pub(super) decider: Slot,
     /// Which outcome follows. Four bytes.
     pub(super) outcome: Slot,
-    /// `struct bpf_sock_tuple`.
+    /// `struct bpf_sock_tuple`, 36 bytes.
     pub(super) tuple: Slot,
     /// State of the socket that a lookup found. One byte.
     pub(super) state: Slot,
@@ -83,7 +83,7 @@ impl Frame {
             weight: builder.opaque_slot(4),
             decider: builder.opaque_slot(4),
             outcome: builder.opaque_slot(4),
-            tuple: builder.slot(36),
+            tuple: builder.slot(40),
             state: builder.opaque_slot(1),
             answer: builder.opaque_slot(4),
             asker: builder.opaque_slot(4),

@@ -13,14 +13,13 @@
 use crate::artifact::MapId;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::classifier::tables::{
-    FamilyTables, GROUP_AT, GROUP_BITS, INDEX_BITS, LAST_AT, LIST, MASK_BITS, RANK_AT, RankSlots,
+    FamilyTables, GROUP_AT, GROUP_BITS, INDEX_BITS, LAST_AT, MASK_BITS, RANK_AT, RankSlots,
     SERVICE_AT, SERVICE_BITS, SHIFT_AT, SIZE_AT, StratumTables, Tables, WORD_AT, address_words,
     record_size,
 };
 use crate::classifier::{GUARD, MULTIPLIERS, Root, SERVICE_SIZE};
 use crate::field::Field;
-use crate::hook::Hook;
-use crate::ir::{Block, Slot, Value};
+use crate::ir::{Block, Builder, Slot, Value};
 use crate::policy::Family;
 
 use super::Lowering;
@@ -158,12 +157,16 @@ struct Walk<'m> {
 }
 
 impl WalkFrame {
-    pub(super) fn new(builder: &mut crate::ir::Builder) -> Self {
+    /// A walk shares its room with the tuples of socket lookups and the keys of tries: one question is answered at a time.
+    pub(super) fn new(builder: &mut Builder, tuple: Slot, prefix: Slot) -> Self {
+        let words = (0..5).map(|word| builder.part(tuple, 8 * word, 8));
+        let words = words.collect();
+        let [ports, guarded, class] = [0, 8, 16].map(|byte| builder.part(prefix, byte, 8));
         Self {
-            words: (0..5).map(|_| builder.slot(8)).collect(),
-            ports: builder.slot(8),
-            guarded: builder.slot(8),
-            class: builder.slot(8),
+            words,
+            ports,
+            guarded,
+            class,
             winner: builder.opaque_slot(4),
         }
     }
