@@ -48,9 +48,9 @@ pub(crate) fn text(compiled: &Compiled, emit: Emit) -> String {
 fn text_of(policy: &Policy, built: &Built, emit: Emit) -> String {
     match emit {
         Emit::Policy => format!("{policy:#?}\n"),
-        Emit::Placement => describe(policy, &built.chains),
-        Emit::Decision => decisions(policy, built),
-        Emit::Dot => graphs(policy, built),
+        Emit::Placement => describe(built.placed(policy), &built.chains),
+        Emit::Decision => decisions(built.placed(policy), built),
+        Emit::Dot => graphs(built.placed(policy), built),
         Emit::Ir => joined(built.functions.iter().map(ToString::to_string)),
         Emit::Asm => {
             let maps = &built.artifact.maps;

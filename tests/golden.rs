@@ -81,7 +81,12 @@ fn page(name: &str, policy: &Policy, built: &Built) -> String {
     for map in built.artifact.maps.values() {
         writeln!(text, "map     {}", map_line(map)).unwrap();
     }
-    write!(text, "\n== placement\n{}", describe(policy, &built.chains)).unwrap();
+    write!(
+        text,
+        "\n== placement\n{}",
+        describe(built.placed(policy), &built.chains)
+    )
+    .unwrap();
     for program in &built.artifact.programs {
         write!(text, "\n== {}", listing(program, &built.artifact.maps)).unwrap();
     }

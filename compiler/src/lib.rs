@@ -9,6 +9,7 @@
 
 pub mod artifact;
 pub mod bpf;
+pub mod bulk;
 pub mod classifier;
 pub mod codes;
 pub mod compose;

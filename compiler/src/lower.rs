@@ -116,6 +116,8 @@ pub struct Source<'a> {
     pub counts: Option<&'a Flat>,
     /// Lists of entries.
     pub lists: &'a [Vec<u32>],
+    /// The tables of the bulk rules that stand in the chain, if there are any.
+    pub winner: Option<&'a ClassifierMaps>,
     /// Where things are counted.
     pub counters: &'a CounterSlots,
     /// The maps.
@@ -237,7 +239,7 @@ impl<'a> Lowering<'a> {
             transport: builder.pinned(Register::R5),
             probe: builder.pinned(Register::R2),
         };
-        let frame = Frame::new(&mut builder);
+        let mut frame = Frame::new(&mut builder);
         let walk = walk::WalkFrame::new(&mut builder, frame.tuple, frame.prefix);
         let (answers, meters, logs) = (
             reject::answers(source.chain),
@@ -253,6 +255,7 @@ impl<'a> Lowering<'a> {
             .filter(|_| meters)
             .map(|room| Bucket::new(&mut builder, room));
         let record = room.filter(|_| logs);
+        frame.winner = source.winner.is_some().then(|| builder.opaque_slot(4));
         let head = builder.first_origin();
         Self {
             source,

@@ -7,6 +7,7 @@ mod asked;
 mod live;
 mod manifest;
 mod program_names;
+mod winners;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,7 @@ use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapId, MapKind, MapSpec, Program};
 use crate::bpf::limits;
+use crate::bulk::{Breadth, Bulk, Shape};
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
@@ -80,10 +82,30 @@ impl Outcome {
     }
 }
 
+/// What a policy is compiled for, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The kernel.
+    pub target: &'a Target,
+    /// What large lists of plain rules become.
+    pub shape: Shape,
+}
+
+impl<'a> From<&'a Target> for Options<'a> {
+    fn from(target: &'a Target) -> Self {
+        Self {
+            target,
+            shape: Shape::default(),
+        }
+    }
+}
+
 /// Everything behind the resolver.
 #[derive(Debug)]
 pub struct Built {
-    /// The chains.
+    /// The policy with its bulk rules reduced to groups, where it has many.
+    pub bulk: Option<Bulk>,
+    /// The chains, of the reduced policy if there is one.
     pub chains: Vec<Chain>,
     /// For each chain: its diagrams.
     pub decisions: Vec<Decision>,
@@ -93,6 +115,14 @@ pub struct Built {
     pub artifact: Artifact,
     /// What was built for the policies of `for netns` blocks, in order. They have none of their own.
     pub netns: Vec<Built>,
+}
+
+impl Built {
+    /// The policy that chains and decisions speak of: the one that was compiled, or the reduced one.
+    #[must_use]
+    pub fn placed<'a>(&'a self, policy: &'a Policy) -> &'a Policy {
+        self.bulk.as_ref().map_or(policy, |bulk| &bulk.policy)
+    }
 }
 
 /// The flattened diagrams of a chain.
@@ -120,15 +150,16 @@ impl From<BudgetExceeded> for Stop {
 
 /// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
 #[must_use]
-pub fn compile(
+pub fn compile<'a>(
     sources: &mut SourceMap,
     id: SourceId,
     stem: &str,
-    target: &Target,
+    options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
+    let Options { target, shape } = options.into();
     work(sources, id, stem, files, |policy, sources| {
-        let (analyses, warnings) = analyse_all(policy, id)?;
+        let (analyses, warnings) = analyse_all(policy, id, shape)?;
         let built = build_all(policy, analyses, sources, id, target)?;
         Ok((Some(built), warnings))
     })
@@ -138,7 +169,7 @@ pub fn compile(
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
     work(sources, id, stem, files, |policy, _| {
-        let (_, warnings) = analyse_all(policy, id)?;
+        let (_, warnings) = analyse_all(policy, id, Shape::default())?;
         Ok((None, warnings))
     })
 }
@@ -204,6 +235,7 @@ fn outcome(
 
 /// What is known of a policy before code is made of it.
 struct Analysis {
+    bulk: Option<Bulk>,
     store: Store,
     chains: Vec<Chain>,
 }
@@ -215,11 +247,15 @@ fn with_inner(policy: &Policy) -> impl Iterator<Item = &Policy> {
 }
 
 /// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
-fn analyse_all(policy: &Policy, id: SourceId) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
+fn analyse_all(
+    policy: &Policy,
+    id: SourceId,
+    shape: Shape,
+) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
     let mut analyses = Vec::new();
     let mut found = Vec::new();
     for policy in with_inner(policy) {
-        match analyse(policy, id) {
+        match analyse(policy, id, shape) {
             Ok((analysis, warnings)) => {
                 analyses.push(analysis);
                 found.extend(warnings);
@@ -259,16 +295,56 @@ fn build_all(
 }
 
 /// Places the rules, decides the `expect` lines and looks for what is probably not meant; gives the warnings.
-fn analyse(policy: &Policy, id: SourceId) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+fn analyse(
+    policy: &Policy,
+    id: SourceId,
+    shape: Shape,
+) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
-    let mut store = Store::of(policy);
-    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
-    let mut found = expect::check(policy, &mut store).map_err(budget)?;
+    let mut analysis = match in_bulk(policy, shape) {
+        Some(analysis) => analysis,
+        None => as_it_is(policy)?,
+    };
+    let mut found = match &analysis.bulk {
+        None => expect::check(policy, &mut analysis.store),
+        Some(_) => expect::check(policy, &mut Store::of(policy)),
+    }
+    .map_err(budget)?;
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Stop::Diagnostics(found));
     }
     found.extend(lint::policy(policy, id));
-    Ok((Analysis { store, chains }, found))
+    Ok((analysis, found))
+}
+
+/// Places the rules as they are; says what is wrong if that cannot be done.
+fn as_it_is(policy: &Policy) -> Result<Analysis, Stop> {
+    let mut store = Store::of(policy);
+    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    Ok(Analysis {
+        bulk: None,
+        store,
+        chains,
+    })
+}
+
+/// Places the rules with bulk rules as groups, where there are many. What placement refuses of a group it may allow of its
+/// rules, so what it says then is said of nobody: fewer rules are taken, and in the end none.
+fn in_bulk(policy: &Policy, shape: Shape) -> Option<Analysis> {
+    let least = shape.least()?;
+    [Breadth::Every, Breadth::Free]
+        .into_iter()
+        .filter_map(|breadth| Bulk::of(policy, least, breadth))
+        .find_map(|bulk| {
+            let mut store = Store::of(&bulk.policy);
+            let chains = place::place(&bulk.policy, &mut store).ok()?;
+            compose::check(&bulk.policy, &chains, &mut store).ok()?;
+            Some(Analysis {
+                bulk: Some(bulk),
+                store,
+                chains,
+            })
+        })
 }
 
 /// The place of what belongs to no statement.
@@ -282,13 +358,14 @@ fn start(source: SourceId) -> Span {
 
 /// Compiles a policy that was resolved from a file.
 #[must_use]
-pub fn compile_policy(
+pub fn compile_policy<'a>(
     policy: Policy,
     sources: &SourceMap,
     id: SourceId,
-    target: &Target,
+    options: impl Into<Options<'a>>,
 ) -> Outcome {
-    let built = analyse_all(&policy, id).and_then(|(analyses, warnings)| {
+    let Options { target, shape } = options.into();
+    let built = analyse_all(&policy, id, shape).and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, target)?;
         Ok((Some(built), warnings))
     });
@@ -296,45 +373,60 @@ pub fn compile_policy(
 }
 
 fn build(
-    policy: &Policy,
+    whole: &Policy,
     analysis: Analysis,
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
 ) -> Result<Built, Stop> {
-    let whole = start(id);
-    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
-    let Analysis { mut store, chains } = analysis;
+    let span = start(id);
+    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, span)]);
+    let Analysis {
+        bulk,
+        mut store,
+        chains,
+    } = analysis;
+    let policy = bulk.as_ref().map_or(whole, |bulk| &bulk.policy);
     let decisions = chains
         .iter()
         .map(|chain| decision(&mut store, policy, chain))
         .collect::<Result<Vec<_>, _>>()
         .map_err(budget)?;
-    compose::check(policy, &chains, &mut store).map_err(|fault| match fault {
-        compose::Fault::TooLarge(exceeded) => budget(exceeded),
-        bug => Stop::Bug(bug.to_string()),
-    })?;
-    let slots = Slots::new(policy, &chains);
+    // Groups are taken only where this has been checked of them.
+    if bulk.is_none() {
+        compose::check(policy, &chains, &mut store).map_err(|fault| match fault {
+            compose::Fault::TooLarge(exceeded) => budget(exceeded),
+            bug => Stop::Bug(bug.to_string()),
+        })?;
+    }
+    let slots = Slots::new(whole, &chains);
     let mut maps = PrimaryMap::new();
     let tested = asked::fields(&decisions);
     if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
         return Err(Stop::Diagnostics(vec![refusal]));
     }
     let ids = make_maps(policy, &chains, &tested, &slots, &mut maps);
+    let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut maps) else {
+        // No tables fit: a compare tree may.
+        return build(whole, as_it_is(whole)?, sources, id, target);
+    };
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
     let mut programs = Vec::new();
     let mut attach = Vec::new();
     let groups = with_rules(&chains);
-    for (chain, decision) in chains.iter().zip(&decisions) {
+    for ((chain, decision), winner) in chains.iter().zip(&decisions).zip(&winners) {
+        let counters = slots.of(chain.hook.direction());
+        let own = bulk.as_ref().map(|bulk| bulk.counters(counters));
         let source = Source {
             policy,
             chain,
             decision: &decision.decision,
             counts: decision.counts.as_ref(),
             lists: &decision.lists,
-            counters: slots.of(chain.hook.direction()),
+            winner: winner.as_ref(),
+            counters: own.as_ref().unwrap_or(counters),
             maps: &ids,
             sockets: &slots.sockets,
             atomics: target.atomics,
@@ -368,10 +460,11 @@ fn build(
         });
     }
     for function in &functions {
-        programs.push(program(function, target, whole)?);
+        programs.push(program(function, target, span)?);
     }
-    let manifest = manifest::manifest(policy, sources, &slots, attach, &ids, &groups, target);
+    let manifest = manifest::manifest(whole, sources, &slots, attach, &ids, &groups, target);
     Ok(Built {
+        bulk,
         chains,
         decisions,
         functions,

@@ -130,6 +130,14 @@ impl Tables {
         })
     }
 
+    /// Bytes of the largest one.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        let strata = self.v4.strata.iter().chain(&self.v6.strata);
+        let most = strata.map(|stratum| stratum.children.len().max(stratum.records.len()));
+        most.max().unwrap_or(0)
+    }
+
     /// The tables of a family.
     #[must_use]
     pub fn of(&self, family: Family) -> &FamilyTables {

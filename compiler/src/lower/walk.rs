@@ -143,8 +143,6 @@ pub(super) struct WalkFrame {
     guarded: Slot,
     /// The class of the protocol.
     class: Slot,
-    /// The counter of the winner. Four bytes.
-    pub(super) winner: Slot,
 }
 
 /// Where the blocks of a walk lead.
@@ -167,7 +165,6 @@ impl WalkFrame {
             ports,
             guarded,
             class,
-            winner: builder.opaque_slot(4),
         }
     }
 }
@@ -178,14 +175,11 @@ fn number(value: u32) -> i32 {
 }
 
 impl Lowering<'_> {
-    /// Finds the winner: leaves its group, one higher, as the answer, and its counter in the slot `winner`.
-    pub(super) fn walk_tables(
-        &mut self,
-        maps: &ClassifierMaps,
-        entry: Block,
-        family: Family,
-        done: Block,
-    ) {
+    /// Leaves the winner's group as the answer, and its counter in the slot `winner`.
+    pub(super) fn find_winner(&mut self, entry: Block, family: Family, done: Block) {
+        let (Some(maps), Some(slot)) = (self.source.winner, self.frame.winner) else {
+            return self.no_answer(Field::Winner, entry, done);
+        };
         let tables = match family {
             Family::V4 => &maps.v4,
             Family::V6 => &maps.v6,
@@ -199,7 +193,7 @@ impl Lowering<'_> {
             self.stratum(walk, stratum);
             self.builder.enter(next);
         }
-        self.winner(maps, done);
+        self.winner(maps, slot, done);
     }
 
     /// Leaves the words of the packet in their slots, and for IPv4 the addresses in their register too.
@@ -523,7 +517,7 @@ impl Lowering<'_> {
     }
 
     /// The answer, from the best record.
-    fn winner(&mut self, maps: &ClassifierMaps, done: Block) {
+    fn winner(&mut self, maps: &ClassifierMaps, slot: Slot, done: Block) {
         let (best, rank) = (self.registers.end, self.registers.probe);
         let nobody = self.builder.block();
         self.builder.leave_if_wide(best, JumpOp::Eq, -1, nobody);
@@ -542,15 +536,17 @@ impl Lowering<'_> {
                 let last = number(maps.ranks.saturating_sub(1));
                 self.builder.leave_if_wide(rank, JumpOp::Gt, last, nobody);
                 self.builder.alu(rank, AluOp::Lsh, 2);
-                let slot = self.builder.value();
-                self.table_at(slot, place);
-                self.builder.alu(slot, AluOp::Add, rank);
-                self.builder.load_to(rank, slot, 0, Width::W);
+                let pointer = self.builder.value();
+                self.table_at(pointer, place);
+                self.builder.alu(pointer, AluOp::Add, rank);
+                self.builder.load_to(rank, pointer, 0, Width::W);
             }
         }
-        self.builder.store_slot(self.walk.winner, 0, rank, Width::W);
+        self.builder.store_slot(slot, 0, rank, Width::W);
         self.builder.jump(done);
         self.builder.enter(nobody);
+        // Nobody reads it then, but a slot that a path may read has to be written, and 0 would be a value to the verifier.
+        self.builder.set_slot(slot, 0, 1, Width::W);
         self.builder.set_slot(self.frame.answer, 0, 1, Width::W);
         self.builder.jump(done);
     }
