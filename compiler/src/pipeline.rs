@@ -7,6 +7,7 @@ mod asked;
 mod live;
 mod manifest;
 mod program_names;
+mod winners;
 
 use std::collections::BTreeSet;
 
@@ -302,7 +303,7 @@ fn analyse(
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
     let mut analysis = match in_bulk(policy, shape) {
         Some(analysis) => analysis,
-        None => whole(policy)?,
+        None => as_it_is(policy)?,
     };
     let mut found = match &analysis.bulk {
         None => expect::check(policy, &mut analysis.store),
@@ -317,7 +318,7 @@ fn analyse(
 }
 
 /// Places the rules as they are; says what is wrong if that cannot be done.
-fn whole(policy: &Policy) -> Result<Analysis, Stop> {
+fn as_it_is(policy: &Policy) -> Result<Analysis, Stop> {
     let mut store = Store::of(policy);
     let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
     Ok(Analysis {
@@ -405,17 +406,18 @@ fn build(
         return Err(Stop::Diagnostics(vec![refusal]));
     }
     let ids = make_maps(policy, &chains, &tested, &slots, &mut maps);
+    let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut maps) else {
+        // No tables fit: a compare tree may.
+        return build(whole, as_it_is(whole)?, sources, id, target);
+    };
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
     let mut programs = Vec::new();
     let mut attach = Vec::new();
     let groups = with_rules(&chains);
-    for (chain, decision) in chains.iter().zip(&decisions) {
+    for ((chain, decision), winner) in chains.iter().zip(&decisions).zip(&winners) {
         let counters = slots.of(chain.hook.direction());
-        let members = bulk
-            .as_ref()
-            .map_or_else(Vec::new, |bulk| bulk.members(whole, chain, counters));
         let own = bulk.as_ref().map(|bulk| bulk.counters(counters));
         let source = Source {
             policy,
@@ -423,7 +425,7 @@ fn build(
             decision: &decision.decision,
             counts: decision.counts.as_ref(),
             lists: &decision.lists,
-            members: &members,
+            winner: winner.as_ref(),
             counters: own.as_ref().unwrap_or(counters),
             maps: &ids,
             sockets: &slots.sockets,
