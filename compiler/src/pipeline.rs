@@ -3,6 +3,7 @@
 //! Takes a source map and the file to compile; gives every stage's result up to the first that refuses. Not here: any
 //! stage's own work.
 
+mod analysis;
 mod asked;
 mod live;
 mod manifest;
@@ -17,26 +18,26 @@ use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapId, MapKind, MapSpec, Program};
 use crate::bpf::limits;
-use crate::bulk::{Breadth, Bulk, Shape};
+use crate::bulk::{Bulk, Shape};
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::emit::{EmitError, emit};
-use crate::expect;
 use crate::field::FieldSet;
 use crate::files::Files;
 use crate::ir::{Function, OriginData};
 use crate::lint;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source};
-use crate::place::{self, Chain};
+use crate::place::Chain;
 use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
 use crate::resolve::codes::MATCHES_NOTHING;
 use crate::resolve::resolve_reading;
 use crate::target::Target;
 
+use analysis::{Analysis, analyse_all, as_it_is, with_inner};
 pub use manifest::Slots;
 use program_names::ProgramNames;
 
@@ -233,44 +234,6 @@ fn outcome(
     }
 }
 
-/// What is known of a policy before code is made of it.
-struct Analysis {
-    bulk: Option<Bulk>,
-    store: Store,
-    chains: Vec<Chain>,
-}
-
-/// A policy and those inside it, in order.
-fn with_inner(policy: &Policy) -> impl Iterator<Item = &Policy> {
-    let inner = policy.netns.iter().map(|inner| &inner.policy);
-    std::iter::once(policy).chain(inner)
-}
-
-/// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
-fn analyse_all(
-    policy: &Policy,
-    id: SourceId,
-    shape: Shape,
-) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
-    let mut analyses = Vec::new();
-    let mut found = Vec::new();
-    for policy in with_inner(policy) {
-        match analyse(policy, id, shape) {
-            Ok((analysis, warnings)) => {
-                analyses.push(analysis);
-                found.extend(warnings);
-            }
-            Err(Stop::Diagnostics(wrong)) => found.extend(wrong),
-            Err(bug) => return Err(bug),
-        }
-    }
-    if analyses.len() == 1 + policy.netns.len() {
-        Ok((analyses, found))
-    } else {
-        Err(Stop::Diagnostics(found))
-    }
-}
-
 /// Builds a policy and those inside it.
 fn build_all(
     policy: &Policy,
@@ -292,59 +255,6 @@ fn build_all(
         .map(|(netns, built)| (netns.name.clone(), built.artifact.clone()))
         .collect();
     Ok(built)
-}
-
-/// Places the rules, decides the `expect` lines and looks for what is probably not meant; gives the warnings.
-fn analyse(
-    policy: &Policy,
-    id: SourceId,
-    shape: Shape,
-) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
-    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
-    let mut analysis = match in_bulk(policy, shape) {
-        Some(analysis) => analysis,
-        None => as_it_is(policy)?,
-    };
-    let mut found = match &analysis.bulk {
-        None => expect::check(policy, &mut analysis.store),
-        Some(_) => expect::check(policy, &mut Store::of(policy)),
-    }
-    .map_err(budget)?;
-    if found.iter().any(|one| one.severity == Severity::Error) {
-        return Err(Stop::Diagnostics(found));
-    }
-    found.extend(lint::policy(policy, id));
-    Ok((analysis, found))
-}
-
-/// Places the rules as they are; says what is wrong if that cannot be done.
-fn as_it_is(policy: &Policy) -> Result<Analysis, Stop> {
-    let mut store = Store::of(policy);
-    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
-    Ok(Analysis {
-        bulk: None,
-        store,
-        chains,
-    })
-}
-
-/// Places the rules with bulk rules as groups, where there are many. What placement refuses of a group it may allow of its
-/// rules, so what it says then is said of nobody: fewer rules are taken, and in the end none.
-fn in_bulk(policy: &Policy, shape: Shape) -> Option<Analysis> {
-    let least = shape.least()?;
-    [Breadth::Every, Breadth::Free]
-        .into_iter()
-        .filter_map(|breadth| Bulk::of(policy, least, breadth))
-        .find_map(|bulk| {
-            let mut store = Store::of(&bulk.policy);
-            let chains = place::place(&bulk.policy, &mut store).ok()?;
-            compose::check(&bulk.policy, &chains, &mut store).ok()?;
-            Some(Analysis {
-                bulk: Some(bulk),
-                store,
-                chains,
-            })
-        })
 }
 
 /// The place of what belongs to no statement.

@@ -1,0 +1,109 @@
+//! What is known of a policy before code is made of it: where its rules run, and what is wrong with it.
+//!
+//! Takes a policy and those inside it; gives an [`Analysis`] of each, or all mistakes. Not here: code.
+
+use sockc_grammar::diagnostic::{Diagnostic, Severity};
+use sockc_grammar::source::SourceId;
+
+use super::{Stop, start, too_much};
+use crate::bulk::{Breadth, Bulk, Shape};
+use crate::compose;
+use crate::diagram::{BudgetExceeded, Store};
+use crate::expect;
+use crate::lint;
+use crate::place::{self, Chain};
+use crate::policy::Policy;
+
+/// What is known of a policy before code is made of it.
+pub(super) struct Analysis {
+    /// With bulk rules as groups, where there are many.
+    pub(super) bulk: Option<Bulk>,
+    /// The diagrams so far.
+    pub(super) store: Store,
+    /// The chains, of the reduced policy if there is one.
+    pub(super) chains: Vec<Chain>,
+}
+
+/// A policy and those inside it, in order.
+pub(super) fn with_inner(policy: &Policy) -> impl Iterator<Item = &Policy> {
+    let inner = policy.netns.iter().map(|inner| &inner.policy);
+    std::iter::once(policy).chain(inner)
+}
+
+/// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
+pub(super) fn analyse_all(
+    policy: &Policy,
+    id: SourceId,
+    shape: Shape,
+) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
+    let mut analyses = Vec::new();
+    let mut found = Vec::new();
+    for policy in with_inner(policy) {
+        match analyse(policy, id, shape) {
+            Ok((analysis, warnings)) => {
+                analyses.push(analysis);
+                found.extend(warnings);
+            }
+            Err(Stop::Diagnostics(wrong)) => found.extend(wrong),
+            Err(bug) => return Err(bug),
+        }
+    }
+    if analyses.len() == 1 + policy.netns.len() {
+        Ok((analyses, found))
+    } else {
+        Err(Stop::Diagnostics(found))
+    }
+}
+
+/// Places the rules, decides the `expect` lines and looks for what is probably not meant; gives the warnings.
+fn analyse(
+    policy: &Policy,
+    id: SourceId,
+    shape: Shape,
+) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
+    let mut analysis = match in_bulk(policy, shape) {
+        Some(analysis) => analysis,
+        None => as_it_is(policy)?,
+    };
+    let mut found = match &analysis.bulk {
+        None => expect::check(policy, &mut analysis.store),
+        Some(_) => expect::check(policy, &mut Store::of(policy)),
+    }
+    .map_err(budget)?;
+    if found.iter().any(|one| one.severity == Severity::Error) {
+        return Err(Stop::Diagnostics(found));
+    }
+    found.extend(lint::policy(policy, id));
+    Ok((analysis, found))
+}
+
+/// Places the rules as they are; says what is wrong if that cannot be done.
+pub(super) fn as_it_is(policy: &Policy) -> Result<Analysis, Stop> {
+    let mut store = Store::of(policy);
+    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    Ok(Analysis {
+        bulk: None,
+        store,
+        chains,
+    })
+}
+
+/// Places the rules with bulk rules as groups, where there are many. What placement refuses of a group it may allow of its
+/// rules, so what it says then is said of nobody: fewer rules are taken, and in the end none.
+fn in_bulk(policy: &Policy, shape: Shape) -> Option<Analysis> {
+    let least = shape.least()?;
+    [Breadth::Every, Breadth::Free]
+        .into_iter()
+        .filter_map(|breadth| Bulk::of(policy, least, breadth))
+        .find_map(|bulk| {
+            let mut store = Store::of(&bulk.policy);
+            let chains = place::place(&bulk.policy, &mut store).ok()?;
+            compose::check(&bulk.policy, &chains, &mut store).ok()?;
+            Some(Analysis {
+                bulk: Some(bulk),
+                store,
+                chains,
+            })
+        })
+}
