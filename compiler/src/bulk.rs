@@ -109,19 +109,6 @@ impl Bulk {
             ..whole.clone()
         }
     }
-
-    /// What of a rule of the whole policy stands in the chains: itself, or its group.
-    #[must_use]
-    pub fn reduced(&self, rule: RuleId) -> Option<RuleId> {
-        let within = |group: &&Group| group.members.binary_search(&rule).is_ok();
-        let group = self.groups.iter().find(within).map(|group| group.rule);
-        group.or_else(|| {
-            let mut origins = self.origins.iter();
-            origins
-                .find(|(_, origin)| **origin == rule)
-                .map(|(id, _)| id)
-        })
-    }
 }
 
 /// Whether rules with this action take packets away, so that no hook behind sees them.

@@ -158,7 +158,14 @@ fn diagram_agrees(
         groups.find(|group| group.members.contains(&rule))
     });
     let values = values.with(Field::Winner, group.map_or(0, |group| group.number));
-    let rule = bulk.map_or(rule, |bulk| bulk.reduced(rule).unwrap());
+    let rule = match (bulk, group) {
+        (_, Some(group)) => group.rule,
+        (Some(bulk), None) => {
+            let mut rules = bulk.policy.rules.keys();
+            rules.find(|&one| bulk.origin(one) == rule).unwrap()
+        }
+        (None, None) => rule,
+    };
     for (chain, roots) in subject.built.chains.iter().zip(&subject.built.decisions) {
         let home = chain
             .entries

@@ -45,3 +45,42 @@ fn runs(policy: &Policy) -> Vec<Vec<(u32, bool)>> {
     }
     runs
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagram::sample::parts::rule;
+    use crate::policy::{Action, Condition, Rule, SocketId};
+
+    fn group(number: u32, action: Action) -> Rule {
+        let mut group = rule(action);
+        group.matches.conditions = vec![Condition::Winner(number)];
+        group
+    }
+
+    /// What is said at winner 1, which takes packets away, of a lookup that says 7 at winner 2.
+    fn said(rules: impl IntoIterator<Item = Rule>) -> Vec<u32> {
+        let mut policy = Policy::default();
+        policy.rules.extend(rules);
+        let mut store = Store::of(&policy);
+        let seven = store.terminal(7).unwrap();
+        let lookup = store
+            .range(Field::Winner, 2, 2, seven, Node::FALSE)
+            .unwrap();
+        let seen = behind_packet_hooks(&mut store, &policy, lookup).unwrap();
+        let at_one = store.fix(seen, Field::Winner, 1).unwrap();
+        let at_two = store.fix(seen, Field::Winner, 2).unwrap();
+        assert_eq!(at_two, seven, "what lets pass is the lookup's winner too");
+        store.terminals(at_one).into_iter().collect()
+    }
+
+    #[test]
+    fn what_got_past_a_drop_may_have_any_winner_behind_it() {
+        let redirect = || group(2, Action::Redirect(SocketId::from_u32(0)));
+        let drop = || group(1, Action::Drop);
+        assert_eq!(said([drop(), redirect()]), [BROKEN]);
+        assert_eq!(said([redirect(), drop()]), [BROKEN]);
+        assert_eq!(said([drop(), rule(Action::Count), redirect()]), [BROKEN]);
+        assert_eq!(said([redirect(), rule(Action::Count), drop()]), [0]);
+    }
+}
