@@ -4,25 +4,22 @@
 //! stage's own work.
 
 mod asked;
+mod limits;
 mod live;
 mod manifest;
 mod program_names;
 mod winners;
 
-use std::collections::BTreeSet;
-
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
-use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapId, MapKind, MapSpec, Program};
-use crate::bpf::limits;
+use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapKind, MapSpec};
 use crate::bulk::{Breadth, Bulk, Shape};
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
-use crate::emit::{EmitError, emit};
 use crate::expect;
 use crate::field::FieldSet;
 use crate::files::Files;
@@ -35,12 +32,14 @@ use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
 use crate::resolve::codes::MATCHES_NOTHING;
 use crate::resolve::resolve_reading;
+use crate::tables::{PlacedTable, Tables};
 use crate::target::Target;
 
+use limits::Checked;
 pub use manifest::Slots;
 use program_names::ProgramNames;
 
-/// A policy too large for a compare tree.
+/// A program would be beyond a limit of the kernel.
 pub const TOO_LARGE: Code = Code("E0401");
 /// The analysis would need more memory than it may take.
 pub const BUDGET: Code = Code("E0402");
@@ -49,7 +48,7 @@ pub const NO_INTERFACE: Code = Code("E0403");
 
 /// The codes of this stage, with short titles.
 pub const CODES: &[(Code, &str)] = &[
-    (TOO_LARGE, "the policy is too large for a compare tree"),
+    (TOO_LARGE, "a program would be beyond a limit of the kernel"),
     (BUDGET, "the policy is too large to analyse"),
     (
         NO_INTERFACE,
@@ -111,6 +110,8 @@ pub struct Built {
     pub decisions: Vec<Decision>,
     /// The intermediate form of every program.
     pub functions: Vec<Function>,
+    /// What the maps of constant tables hold, and where.
+    pub tables: Vec<PlacedTable>,
     /// Programs, maps, manifest, and the same of every namespace.
     pub artifact: Artifact,
     /// What was built for the policies of `for netns` blocks, in order. They have none of their own.
@@ -405,11 +406,13 @@ fn build(
     if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
         return Err(Stop::Diagnostics(vec![refusal]));
     }
-    let ids = make_maps(policy, &chains, &tested, &slots, &mut maps);
-    let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut maps) else {
+    let mut tables = Tables::new(&mut maps, target.limits.table.ours);
+    let ids = make_maps(policy, &chains, &tested, &slots, &mut tables);
+    let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut tables) else {
         // No tables fit: a compare tree may.
         return build(whole, as_it_is(whole)?, sources, id, target);
     };
+    let tables = tables.finish();
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
@@ -459,8 +462,14 @@ fn build(
             class: None,
         });
     }
+    let checked = Checked {
+        policy,
+        maps: &ids,
+        target,
+        whole: span,
+    };
     for function in &functions {
-        programs.push(program(function, target, span)?);
+        programs.push(checked.program(function)?);
     }
     let manifest = manifest::manifest(whole, sources, &slots, attach, &ids, &groups, target);
     Ok(Built {
@@ -468,6 +477,7 @@ fn build(
         chains,
         decisions,
         functions,
+        tables,
         artifact: Artifact {
             programs,
             maps,
@@ -496,48 +506,6 @@ fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
         exceeded.to_string(),
     )
     .help("split it, or use fewer different address and port ranges in one list")
-}
-
-fn program(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
-    let program = emitted(function, target, span)?;
-    let used: BTreeSet<MapId> = program.relocations.iter().map(|one| one.map).collect();
-    if used.len() <= limits::MAPS {
-        return Ok(program);
-    }
-    let label = format!(
-        "program `{}` uses {} maps, and a program may use {}",
-        function.name,
-        used.len(),
-        limits::MAPS
-    );
-    let diagnostic = Diagnostic::error(TOO_LARGE, "a program needs too many maps", span, label)
-        .help("write fewer large sets and live sets, or join them with `+`");
-    Err(Stop::Diagnostics(vec![diagnostic]))
-}
-
-fn emitted(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
-    emit(function, target).map_err(|error| match error {
-        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
-            Stop::Bug(error.to_string())
-        }
-        EmitError::TooFar | EmitError::TooManyInsns(_) => {
-            let label = format!(
-                "program `{}` on target {}: {error}",
-                function.name, target.name
-            );
-            let diagnostic = Diagnostic::error(
-                TOO_LARGE,
-                "the policy is too large for a compare tree",
-                span,
-                label,
-            )
-            .help(format!(
-                "a program may have {} instructions; use fewer rules in one direction",
-                target.max_insns
-            ));
-            Stop::Diagnostics(vec![diagnostic])
-        }
-    })
 }
 
 /// Code of no rule is said to come from the first line of the policy.
@@ -575,8 +543,9 @@ fn make_maps(
     chains: &[Chain],
     tested: &FieldSet,
     slots: &Slots,
-    maps: &mut PrimaryMap<MapId, MapSpec>,
+    tables: &mut Tables<'_>,
 ) -> Maps {
+    let maps = tables.maps();
     let counters = maps.push(map(
         "counters",
         MapKind::PerCpuArray,
@@ -616,6 +585,11 @@ fn make_maps(
         storage.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
         groups[group] = Some((peers, maps.push(storage)));
     }
+    let sets = asked::sets(policy, tested, tables);
+    let maps = tables.maps();
+    let entries = asked::entries(policy, maps);
+    let namespaces = asked::namespaces(policy, maps);
+    let interfaces = asked::interfaces(tested, maps);
     Maps {
         counters,
         sockets,
@@ -625,10 +599,10 @@ fn make_maps(
         log,
         meters,
         groups,
-        sets: asked::sets(policy, tested, maps),
-        entries: asked::entries(policy, maps),
-        namespaces: asked::namespaces(policy, maps),
-        interfaces: asked::interfaces(tested, maps),
+        sets,
+        entries,
+        namespaces,
+        interfaces,
     }
 }
 
