@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use sockc_compiler::bpf::opcode::Width;
 use sockc_runtime::lab::MAC;
 
-use crate::rules::Header;
+use super::rules::Header;
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;

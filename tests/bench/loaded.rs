@@ -53,7 +53,8 @@ impl Loaded {
             return Err("the policy is not one program for what arrives".into());
         };
         let began = Instant::now();
-        let mut ebpf = EbpfLoader::new().load(&compiled.object)?;
+        // The objects need nothing of the kernel's own types, which take longer to read than all else.
+        let mut ebpf = EbpfLoader::new().btf(None).load(&compiled.object)?;
         let name = attach.program.clone();
         match ebpf.program_mut(&name) {
             Some(Program::Xdp(program)) => program.load()?,

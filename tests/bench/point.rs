@@ -1,12 +1,12 @@
 //! One rule set, all systems: everything is loaded, then measured in rounds.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use crate::compiled::{Folder, How};
 use crate::frame::Layout;
 use crate::loaded::Loaded;
-use crate::report::{Cost, Report};
+use crate::report::{Cost, FLOOD, Report};
 use crate::rounds::{Entrant, Mode, Rounds};
 use crate::rules::scan::Scan;
 use crate::rules::text::{Place, Verdicts};
@@ -261,8 +261,8 @@ impl Bench {
         Ok((first, Some(load_ms)))
     }
 
-    /// Our program, a program that only parses, and one look-up in a hash table with as many entries, alone, on as many
-    /// different packets as there are rules.
+    /// Our program with and without counters, a program that only parses, and one look-up in a hash table with as many
+    /// entries: each alone, on as many different packets as there are rules.
     fn add_yardstick(&mut self, plan: &Plan<'_>, traffic: &Traffic) -> Result<(), Problem> {
         if plan.set.has_ipv6() {
             return Ok(());
@@ -271,29 +271,39 @@ impl Bench {
         let headers = &traffic.hits[..count];
         let trace = Rc::new(Trace::new(traffic.layout, headers)?);
         let table = Table::of_headers(headers, plan.set.rules.len())?;
-        let how = How { counters: true };
-        let made = sockc::compiled(plan.folder, plan.set, Verdicts::Alternate, Place::Xdp, how);
-        let loaded = Loaded::new(&made.map_err(|unfit| format!("{unfit:?}"))?)?;
         let stage = Rc::new(Stage::new()?);
-        let programs = [
-            (PARSE, trace.toward_program(hash::parse_only()?.as_fd())?),
-            (
-                HASH,
-                trace.toward_program(table.filter(Layer::Xdp)?.as_fd())?,
-            ),
-            (OURS, trace.toward_program(loaded.program()?)?),
-        ];
-        for (name, generator) in programs {
-            self.entrants.push(Entrant {
-                name: name.to_owned(),
-                stage: Rc::clone(&stage),
-                trace: Rc::clone(&trace),
-                generator,
-                mode: Mode::Dry,
-                control: false,
-            });
+        self.add_dry(PARSE, &stage, &trace, hash::parse_only()?.as_fd())?;
+        self.add_dry(HASH, &stage, &trace, table.filter(Layer::Xdp)?.as_fd())?;
+        for (name, counters) in [(OURS, true), (UNCOUNTED, false)] {
+            let (verdicts, how) = (Verdicts::Alternate, How { counters });
+            match sockc::compiled(plan.folder, plan.set, verdicts, Place::Xdp, how) {
+                Ok(made) => {
+                    let loaded = Loaded::new(&made)?;
+                    self.add_dry(name, &stage, &trace, loaded.program()?)?;
+                    self.held.push(loaded);
+                }
+                Err(Unfit::Refused(why)) => return Err(why.into()),
+                Err(Unfit::Unsayable) => {}
+            }
         }
-        self.held.push(loaded);
+        Ok(())
+    }
+
+    fn add_dry(
+        &mut self,
+        name: &str,
+        stage: &Rc<Stage>,
+        trace: &Rc<Trace>,
+        program: BorrowedFd<'_>,
+    ) -> Result<(), Problem> {
+        self.entrants.push(Entrant {
+            name: name.to_owned(),
+            stage: Rc::clone(stage),
+            trace: Rc::clone(trace),
+            generator: trace.toward_program(program)?,
+            mode: Mode::Dry,
+            control: false,
+        });
         Ok(())
     }
 
@@ -305,7 +315,15 @@ impl Bench {
             report.costs.push(self.cost(plan, row, rounds)?);
         }
         let place = |name: &str| self.entrants.iter().position(|one| one.name == name);
-        report.tell_yardstick(rounds, [PARSE, HASH, OURS].map(place));
+        for name in ["sockc-xdp", "sockc-tc"] {
+            let flooded = place(&format!("{name}{FLOOD}"));
+            let both = flooded.zip(place(name));
+            let ratio = both.map(|(one, other)| rounds.ratio(one, other));
+            report
+                .flood
+                .extend(ratio.map(|ratio| (name.to_owned(), ratio)));
+        }
+        report.tell_yardstick(rounds, [PARSE, HASH, OURS, UNCOUNTED].map(place));
         Ok(())
     }
 
@@ -339,9 +357,8 @@ impl Bench {
     }
 }
 
-/// Behind the name of a system that is flooded.
-const FLOOD: &str = " (flood)";
 /// The entrants of the yardstick.
 const PARSE: &str = "parse only";
 const HASH: &str = "one look-up";
 const OURS: &str = "our program";
+const UNCOUNTED: &str = "our program without counters";

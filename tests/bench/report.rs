@@ -9,6 +9,8 @@ use crate::rounds::{Rounds, TOLERANCE};
 use crate::rules::RuleSet;
 use crate::sockc::Facts;
 
+/// Behind the name of a system that is flooded.
+pub(crate) const FLOOD: &str = " (flood)";
 /// Costs below this are too near to that of the frame itself to take the frame's away.
 const LEAST_NET: f64 = 50.0;
 
@@ -27,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) unsteady: f64,
     pub(crate) costs: Vec<Cost>,
     pub(crate) sockc: Vec<Facts>,
+    /// For each of our systems, what a packet of a flood costs, as a share of what one costs that hits a rule.
+    pub(crate) flood: Vec<(String, f64)>,
     pub(crate) yardstick: Option<Yardstick>,
 }
 
@@ -53,6 +57,8 @@ pub(crate) struct Yardstick {
     pub(crate) lookup_ns: f64,
     pub(crate) sockc_ns: f64,
     pub(crate) ratio: f64,
+    /// What counting costs, where the compiler can leave it out.
+    pub(crate) counters_ns: Option<f64>,
 }
 
 impl Report {
@@ -66,13 +72,14 @@ impl Report {
             unsteady: 0.0,
             costs: Vec::new(),
             sockc: Vec::new(),
+            flood: Vec::new(),
             yardstick: None,
         }
     }
 
     /// Takes the yardstick from the rounds, if its entrants ran.
-    pub(crate) fn tell_yardstick(&mut self, rounds: &Rounds, places: [Option<usize>; 3]) {
-        let [Some(parse), Some(lookup), Some(ours)] = places else {
+    pub(crate) fn tell_yardstick(&mut self, rounds: &Rounds, places: [Option<usize>; 4]) {
+        let [Some(parse), Some(lookup), Some(ours), uncounted] = places else {
             return;
         };
         let parse_ns = rounds.cost(parse);
@@ -83,6 +90,7 @@ impl Report {
             lookup_ns,
             sockc_ns,
             ratio: sockc_ns / lookup_ns,
+            counters_ns: uncounted.map(|one| rounds.cost(ours) - rounds.cost(one)),
         });
     }
 
@@ -120,12 +128,14 @@ impl Report {
         for facts in &self.sockc {
             let _ = writeln!(text, "{}", facts_line(facts));
         }
-        if let Some(yardstick) = &self.yardstick {
+        for (system, ratio) in &self.flood {
             let _ = writeln!(
                 text,
-                "yardstick: classify {:.1} ns, one hash look-up {:.1} ns, ratio {:.2} (parse only {:.1} ns)",
-                yardstick.sockc_ns, yardstick.lookup_ns, yardstick.ratio, yardstick.parse_ns
+                "{system}: a flood of random headers costs {ratio:.2} of packets that hit rules"
             );
+        }
+        if let Some(yardstick) = &self.yardstick {
+            let _ = writeln!(text, "{}", yardstick.line());
         }
         text
     }
@@ -165,6 +175,19 @@ impl Report {
     }
 }
 
+impl Yardstick {
+    fn line(&self) -> String {
+        let counters = self.counters_ns.map_or_else(
+            || "- (the compiler always makes them)".to_owned(),
+            |cost| format!("{cost:.1} ns"),
+        );
+        format!(
+            "alone: classify {:.1} ns, one hash look-up {:.1} ns, ratio {:.2}; parse only {:.1} ns; counters {counters}",
+            self.sockc_ns, self.lookup_ns, self.ratio, self.parse_ns
+        )
+    }
+}
+
 fn facts_line(facts: &Facts) -> String {
     format!(
         "sockc {:<4} compile {:.1} ms, load {:.1} ms, {} instructions, {} verified, {} bytes of tables, \
@@ -193,7 +216,11 @@ pub(crate) fn panels(reports: &[Report]) -> Vec<Panel> {
             });
             panels.len() - 1
         });
-        for cost in &report.costs {
+        let measured = report
+            .costs
+            .iter()
+            .filter(|one| !one.system.ends_with(FLOOD));
+        for cost in measured {
             let Some(nanoseconds) = cost.nanoseconds else {
                 continue;
             };
