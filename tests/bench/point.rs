@@ -76,7 +76,8 @@ struct Row {
 pub(crate) fn measure(plan: &Plan<'_>) -> Result<Report, Problem> {
     let traffic = Traffic::new(plan.set, plan.size)?;
     let mut report = Report::new(plan.set, plan.size);
-    let refused = check(plan, &traffic, &mut report)?;
+    let checked = check(plan, &traffic, &mut report)?;
+    let refused = checked.as_ref().err();
     let mut bench = Bench {
         entrants: Vec::new(),
         rows: Vec::new(),
@@ -85,58 +86,53 @@ pub(crate) fn measure(plan: &Plan<'_>) -> Result<Report, Problem> {
     for (name, system) in SYSTEMS {
         let control = matches!(system, System::Control(_));
         if control || plan.systems.contains(&system) {
-            bench.add(plan, &traffic, name, system, refused.as_deref())?;
+            bench.add(plan, &traffic, name, system, refused)?;
         }
     }
-    if plan.systems.contains(&System::Sockc(Layer::Xdp)) && refused.is_none() {
-        bench.add_yardstick(plan, &traffic)?;
+    if let Ok(Some(loaded)) = checked {
+        bench.add_yardstick(plan, &traffic, loaded)?;
     }
     let rounds = Rounds::run(&bench.entrants, plan.rounds)?;
     bench.tell(plan, &rounds, &mut report)?;
     Ok(report)
 }
 
-/// Compiles the policies whose verdicts take turns, and checks them; gives why nothing of ours runs, if so.
-fn check(
-    plan: &Plan<'_>,
-    traffic: &Traffic,
-    report: &mut Report,
-) -> Result<Option<String>, Problem> {
+/// The policies whose verdicts take turns: why there is none, or the one at XDP, if it was asked for.
+type Checked = Result<Option<Loaded>, String>;
+
+/// Compiles the policies whose verdicts take turns, and checks them.
+fn check(plan: &Plan<'_>, traffic: &Traffic, report: &mut Report) -> Result<Checked, Problem> {
     let scan = Scan::new(&plan.set.rules);
-    let given = &plan.set.headers;
-    let given_trace = Trace::new(
-        traffic.layout,
-        if given.is_empty() {
-            &traffic.hits
-        } else {
-            given
-        },
-    )?;
+    let given = plan.set.headers.as_slice();
+    let given_trace = (!given.is_empty()).then(|| Trace::new(traffic.layout, given));
+    let given_trace = given_trace.transpose()?;
     let mut asked = vec![
         Asked::new(&traffic.hit_trace, &traffic.hits),
         Asked::new(&traffic.flood_trace, &traffic.flood),
     ];
-    if !given.is_empty() {
-        asked.push(Asked::new(&given_trace, given));
-    }
+    asked.extend(given_trace.as_ref().map(|trace| Asked::new(trace, given)));
+    let mut at_xdp = None;
     for (layer, place) in [(Layer::Xdp, Place::Xdp), (Layer::Stack, Place::Tc)] {
         if !plan.systems.contains(&System::Sockc(layer)) {
             continue;
         }
-        let how = How { counters: true };
-        let made = sockc::compiled(plan.folder, plan.set, Verdicts::Alternate, place, how);
-        match made {
-            Ok(made) => {
-                let rules = plan.set.rules.len();
-                report
-                    .sockc
-                    .push(sockc::facts(&made, place, &scan, &asked, rules)?);
-            }
-            Err(Unfit::Refused(why)) => return Ok(Some(why)),
-            Err(Unfit::Unsayable) => {}
+        let (verdicts, how) = (Verdicts::Alternate, How { counters: true });
+        let made = match sockc::compiled(plan.folder, plan.set, verdicts, place, how) {
+            Ok(made) => made,
+            Err(unfit) => return Ok(Err(unfit.to_string())),
+        };
+        let loaded = match Loaded::new(&made) {
+            Ok(loaded) => loaded,
+            Err(problem) => return Ok(Err(problem.to_string())),
+        };
+        let rules = plan.set.rules.len();
+        let facts = sockc::facts(&made, &loaded, place, &scan, &asked, rules)?;
+        report.sockc.push(facts);
+        if layer == Layer::Xdp {
+            at_xdp = Some(loaded);
         }
     }
-    Ok(None)
+    Ok(Ok(at_xdp))
 }
 
 impl Bench {
@@ -146,10 +142,10 @@ impl Bench {
         traffic: &Traffic,
         name: &str,
         system: System,
-        refused: Option<&str>,
+        refused: Option<&String>,
     ) -> Result<(), Problem> {
         let prepared = match (system, refused) {
-            (System::Sockc(_), Some(why)) => Err(Unfit::Refused(why.to_owned())),
+            (System::Sockc(_), Some(why)) => Err(Unfit::Refused(why.clone())),
             _ => self.prepare(plan, traffic, name, system),
         };
         let (entrant, load_ms) = match prepared {
@@ -263,7 +259,12 @@ impl Bench {
 
     /// Our program with and without counters, a program that only parses, and one look-up in a hash table with as many
     /// entries: each alone, on as many different packets as there are rules.
-    fn add_yardstick(&mut self, plan: &Plan<'_>, traffic: &Traffic) -> Result<(), Problem> {
+    fn add_yardstick(
+        &mut self,
+        plan: &Plan<'_>,
+        traffic: &Traffic,
+        ours: Loaded,
+    ) -> Result<(), Problem> {
         if plan.set.has_ipv6() {
             return Ok(());
         }
@@ -274,17 +275,13 @@ impl Bench {
         let stage = Rc::new(Stage::new()?);
         self.add_dry(PARSE, &stage, &trace, hash::parse_only()?.as_fd())?;
         self.add_dry(HASH, &stage, &trace, table.filter(Layer::Xdp)?.as_fd())?;
-        for (name, counters) in [(OURS, true), (UNCOUNTED, false)] {
-            let (verdicts, how) = (Verdicts::Alternate, How { counters });
-            match sockc::compiled(plan.folder, plan.set, verdicts, Place::Xdp, how) {
-                Ok(made) => {
-                    let loaded = Loaded::new(&made)?;
-                    self.add_dry(name, &stage, &trace, loaded.program()?)?;
-                    self.held.push(loaded);
-                }
-                Err(Unfit::Refused(why)) => return Err(why.into()),
-                Err(Unfit::Unsayable) => {}
-            }
+        self.add_dry(OURS, &stage, &trace, ours.program()?)?;
+        self.held.push(ours);
+        let (verdicts, how) = (Verdicts::Alternate, How { counters: false });
+        if let Ok(made) = sockc::compiled(plan.folder, plan.set, verdicts, Place::Xdp, how) {
+            let uncounted = Loaded::new(&made)?;
+            self.add_dry(UNCOUNTED, &stage, &trace, uncounted.program()?)?;
+            self.held.push(uncounted);
         }
         Ok(())
     }

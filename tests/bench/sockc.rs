@@ -71,15 +71,15 @@ pub(crate) fn compiled(
     compile(folder, &policy(&set.rules, verdicts, place), how)
 }
 
-/// Loads a compiled policy with verdicts that take turns, and compares it with the scan.
+/// Compares a policy whose verdicts take turns with the scan.
 pub(crate) fn facts(
     compiled: &Compiled,
+    loaded: &Loaded,
     place: Place,
     scan: &Scan,
     asked: &[Asked<'_>],
     rules: usize,
 ) -> Result<Facts, Problem> {
-    let loaded = Loaded::new(compiled)?;
     let stage = Stage::new()?;
     let (mut checked, mut wrong) = (0, 0);
     for one in asked {

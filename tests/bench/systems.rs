@@ -9,6 +9,8 @@ pub(crate) mod nft;
 pub(crate) mod patient;
 pub(crate) mod plain;
 
+use std::fmt;
+
 use crate::rules::RuleSet;
 use crate::stage::{Problem, Stage};
 
@@ -65,6 +67,15 @@ pub(crate) enum Unfit {
     Unsayable,
     /// It refuses, or takes too long.
     Refused(String),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsayable => f.write_str("these rules cannot be said in it"),
+            Self::Refused(why) => f.write_str(why),
+        }
+    }
 }
 
 impl From<Problem> for Unfit {

@@ -48,7 +48,7 @@ impl Filter for Tool {
         let mut save = self.command(false, "save");
         save.args(["-c", "-t", "raw"]);
         let done = stage.inside(move || Ok(patient::run(&mut save, "")))?;
-        let listing = done.map_err(|unfit| format!("{unfit:?}"))?.output;
+        let listing = done.map_err(|unfit| unfit.to_string())?.output;
         let mut lines = listing.lines();
         let line = lines.find_map(|line| line.strip_prefix(":PREROUTING DROP ["));
         let number = line.and_then(|line| line.split(':').next());

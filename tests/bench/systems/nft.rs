@@ -34,7 +34,7 @@ impl Filter for Form {
         let mut command = Command::new("nft");
         command.args(["list", "chain", table(set), "bench", "rest"]);
         let done = stage.inside(move || Ok(patient::run(&mut command, "")))?;
-        let listing = done.map_err(|unfit| format!("{unfit:?}"))?.output;
+        let listing = done.map_err(|unfit| unfit.to_string())?.output;
         let number = listing
             .split("packets ")
             .nth(1)

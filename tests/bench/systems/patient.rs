@@ -39,7 +39,7 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Result<Done, Unfit> {
         let (output, errors) = (text(output), text(errors));
         match ended? {
             None => Err(Unfit::Refused(format!(
-                "loading takes over {} s",
+                "it takes over {} s",
                 LONGEST.as_secs()
             ))),
             Some(false) => Err(Unfit::Refused(format!("{name}: {}", first_line(&errors)))),
