@@ -1,8 +1,8 @@
 //! Policy to meaning, decision structure, IR, bytecode and object. Pure: no files, clock, kernel or printing.
 //!
 //! ```text
-//! text ─ reading ─▶ ast ─ resolve ─▶ Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision ─ lower ─▶ IR
-//!   ─ emit ─▶ Program ─ object ─▶ ELF
+//! text ─ reading ─▶ ast ─ resolve ─▶ Policy ─ bulk ─▶ reduced Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision
+//!   ─ lower ─▶ IR ─ emit ─▶ Program ─ object ─▶ ELF
 //! ```
 
 #![forbid(unsafe_code)]

@@ -187,7 +187,7 @@ fn interpreter_and_diagrams_agree_with_the_reference_meaning() {
     }
 }
 
-/// Policies of whose plain rules groups were made, at least: the others of [`in_tables`] have none, or none that could.
+/// The part of the policies whose plain rules became groups, at least. Others have none, or none that can be taken.
 const REDUCED: (usize, usize) = (3, 4);
 
 #[test]
@@ -260,6 +260,18 @@ fn the_kernel_agrees_on_the_whole_language() {
         Subject::whole(seed, rules_of(seed), features, Shape::Tree)
     };
     in_the_kernel("whole", subject, seeds(), frames());
+}
+
+#[test]
+fn the_kernel_agrees_on_the_whole_language_where_plain_rules_are_bulk() {
+    let subject = |seed| {
+        let features = Features {
+            namespaces: false,
+            ..Features::WHOLE
+        };
+        Subject::whole(seed, rules_of(seed), features, Shape::Tables)
+    };
+    in_the_kernel("whole, bulk", subject, seeds(), frames());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{Built, Options, Outcome, Slots, compile};
+use crate::pipeline::{Built, Options, Outcome, Slots, check, compile};
 use crate::place::{Chain, Effect, place};
 use crate::target::Target;
 
@@ -28,21 +28,29 @@ fn built(text: &str, shape: Shape) -> Built {
     compiled(text, shape).built.unwrap()
 }
 
-fn bulk_of(text: &str) -> Bulk {
-    built(text, Shape::Tables).bulk.unwrap()
+/// The policy, with every plain rule taken.
+fn bulk_of(text: &str) -> (Policy, Bulk) {
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", text);
+    let outcome = check(&mut sources, id, "t", &mut Texts::default());
+    assert!(!outcome.failed(), "{outcome:?}");
+    let policy = outcome.policy.unwrap();
+    let bulk = Bulk::of(&policy, 1, Breadth::Every).unwrap();
+    (policy, bulk)
 }
 
 /// For each group the lines of its rules, from 1.
-fn lines(text: &str) -> Vec<Vec<u32>> {
-    let outcome = compiled(text, Shape::Tables);
-    let policy = outcome.policy.unwrap();
+fn lines(policy: &Policy, bulk: &Bulk) -> Vec<Vec<u32>> {
     let line = |rule: &RuleId| policy.rules[*rule].place.line;
-    let groups = outcome.built.unwrap().bulk.map(|bulk| bulk.groups);
-    let groups = groups.unwrap_or_default();
+    let groups = bulk.groups.iter();
     groups
-        .iter()
         .map(|group| group.members.iter().map(line).collect())
         .collect()
+}
+
+fn lines_of(text: &str) -> Vec<Vec<u32>> {
+    let (policy, bulk) = bulk_of(text);
+    lines(&policy, &bulk)
 }
 
 /// The lines of the rules among which the program of a hook asks for the winner.
@@ -65,7 +73,7 @@ fn asked(text: &str, hook: Hook) -> Vec<u32> {
 
 #[test]
 fn rules_of_one_kind_with_no_other_between_them_are_one_group() {
-    let text = "default in drop
+    let text = "default in drop default out drop
         allow tcp to port 22
         drop udp
         allow tcp to port 80
@@ -76,34 +84,34 @@ fn rules_of_one_kind_with_no_other_between_them_are_one_group() {
         allow udp to port 53 if ttl > 4
         drop from 192.0.2.0/24";
     let expected: [&[u32]; 6] = [&[2, 4], &[3], &[6], &[7], &[8], &[10]];
-    assert_eq!(lines(text), expected);
+    assert_eq!(lines_of(text), expected);
 }
 
 #[test]
 fn what_is_more_than_a_plain_decision_stays_a_rule() {
-    let text = "zone lan = interface \"lan*\"
+    let text = "zone lan = \"lan*\"
         default in drop
-        allow tcp to port 1 up to 5 packets/s
-        allow tcp to port 2 log
+        allow tcp to port 1 up to 5 packets/second
+        allow tcp to port 2 log max 1/second
         allow tcp to port 3 mark 7
         audit drop tcp to port 4
-        allow icmp type echo-request
+        allow icmp echo-request
         allow tcp from not 10.0.0.0/8
         allow tcp on zone lan to port 5
         allow tcp to port 6";
-    assert_eq!(lines(text), [[9], [10]]);
+    assert_eq!(lines_of(text), [[9], [10]]);
 }
 
 #[test]
 fn where_there_is_a_lookup_rules_of_one_interface_are_no_bulk() {
-    let text = "zone lan = interface \"lan*\"
+    let text = "zone lan = \"lan*\"
         socket web = tcp listen 127.0.0.1:80
         default in allow
         drop udp on zone lan to port 5
         redirect tcp to port 80 to sock web
         reject tcp to port 81 at sk_lookup
         drop udp to port 7";
-    assert_eq!(lines(text), [vec![5], vec![7]]);
+    assert_eq!(lines_of(text), [vec![5], vec![7]]);
 }
 
 #[test]
@@ -121,7 +129,13 @@ fn few_rules_stay_a_tree() {
 
 #[test]
 fn each_direction_has_winners_of_its_own() {
-    let bulk = bulk_of("default in drop\nallow tcp\nallow out udp\ndrop out tcp\ndrop udp");
+    let (_, bulk) = bulk_of(
+        "default in drop default out drop
+        allow tcp
+        allow out udp
+        drop out tcp
+        drop udp",
+    );
     let numbers: Vec<_> = bulk
         .groups
         .iter()
@@ -153,7 +167,7 @@ fn a_group_is_named_by_its_first_rule_and_how_many_there_are() {
     let rules: String = (1..=1204)
         .map(|port| format!("allow tcp to port {port}\n"))
         .collect();
-    let bulk = bulk_of(&format!("default in drop\n{rules}"));
+    let (_, bulk) = bulk_of(&format!("default in drop\n{rules}"));
     let place = &bulk.policy.rules[bulk.groups[0].rule].place;
     assert_eq!(
         place.text,
@@ -171,12 +185,14 @@ fn what_placement_refuses_of_a_group_is_not_said_of_its_rules() {
         allow tcp to port 22 if tcp flags syn
         redirect tcp to port 80 to sock web
         allow tcp to port 23";
-    assert_eq!(lines(text), [[5]]);
+    let outcome = compiled(text, Shape::Tables);
+    let bulk = outcome.built.unwrap().bulk.unwrap();
+    assert_eq!(lines(&outcome.policy.unwrap(), &bulk), [[5]]);
 }
 
 #[test]
 fn a_group_that_is_missing_in_a_chain_is_found() {
-    let policy = bulk_of(STEERED).policy;
+    let policy = bulk_of(STEERED).1.policy;
     let mut store = Store::of(&policy);
     let chains = place(&policy, &mut store).unwrap();
     assert_eq!(compose::check(&policy, &chains, &mut store), Ok(()));
