@@ -28,6 +28,7 @@ use crate::ir::{Function, OriginData};
 use crate::lint;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source};
+use crate::observer::{Observer, Silent};
 use crate::place::{self, Chain};
 use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
@@ -127,9 +128,9 @@ pub fn compile(
     target: &Target,
     files: &mut dyn Files,
 ) -> Outcome {
-    work(sources, id, stem, files, |policy, sources| {
-        let (analyses, warnings) = analyse_all(policy, id)?;
-        let built = build_all(policy, analyses, sources, id, target)?;
+    work(sources, id, stem, files, |policy, sources, observer| {
+        let (analyses, warnings) = analyse_all(policy, id, observer)?;
+        let built = build_all(policy, analyses, sources, id, target, observer)?;
         Ok((Some(built), warnings))
     })
 }
@@ -137,8 +138,8 @@ pub fn compile(
 /// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
-    work(sources, id, stem, files, |policy, _| {
-        let (_, warnings) = analyse_all(policy, id)?;
+    work(sources, id, stem, files, |policy, _, observer| {
+        let (_, warnings) = analyse_all(policy, id, observer)?;
         Ok((None, warnings))
     })
 }
@@ -149,10 +150,15 @@ fn work(
     id: SourceId,
     stem: &str,
     files: &mut dyn Files,
-    then: impl FnOnce(&Policy, &SourceMap) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+    then: impl FnOnce(
+        &Policy,
+        &SourceMap,
+        &mut dyn Observer,
+    ) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
 ) -> Outcome {
     let (reading, mut diagnostics) = reading::read(sources, id, files);
     let sources = &*sources;
+    files.stage("resolve");
     let (policy, found) = resolve_reading(&reading, sources, stem);
     diagnostics.extend(found);
     let sound = diagnostics
@@ -161,8 +167,10 @@ fn work(
     let policy = policy.filter(|_| sound);
     match policy {
         Some(policy) => {
+            files.stage("lint");
             diagnostics.extend(lint::text(&reading, sources));
-            let done = then(&policy, sources);
+            drop(reading);
+            let done = then(&policy, sources, files);
             outcome(policy, diagnostics, done)
         }
         // A mistake may leave a rule without anything to match: that is said once, as the mistake.
@@ -215,11 +223,15 @@ fn with_inner(policy: &Policy) -> impl Iterator<Item = &Policy> {
 }
 
 /// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
-fn analyse_all(policy: &Policy, id: SourceId) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
+fn analyse_all(
+    policy: &Policy,
+    id: SourceId,
+    observer: &mut dyn Observer,
+) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
     let mut analyses = Vec::new();
     let mut found = Vec::new();
     for policy in with_inner(policy) {
-        match analyse(policy, id) {
+        match analyse(policy, id, observer) {
             Ok((analysis, warnings)) => {
                 analyses.push(analysis);
                 found.extend(warnings);
@@ -242,10 +254,11 @@ fn build_all(
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
+    observer: &mut dyn Observer,
 ) -> Result<Built, Stop> {
     let mut all = with_inner(policy)
         .zip(analyses)
-        .map(|(policy, analysis)| build(policy, analysis, sources, id, target));
+        .map(|(policy, analysis)| build(policy, analysis, sources, id, target, observer));
     let mut built = match all.next() {
         Some(built) => built?,
         None => return Err(Stop::Bug("a policy that is not analysed".into())),
@@ -259,14 +272,21 @@ fn build_all(
 }
 
 /// Places the rules, decides the `expect` lines and looks for what is probably not meant; gives the warnings.
-fn analyse(policy: &Policy, id: SourceId) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+fn analyse(
+    policy: &Policy,
+    id: SourceId,
+    observer: &mut dyn Observer,
+) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+    observer.stage("place");
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
     let mut store = Store::of(policy);
     let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    observer.stage("expect");
     let mut found = expect::check(policy, &mut store).map_err(budget)?;
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Stop::Diagnostics(found));
     }
+    observer.stage("lint");
     found.extend(lint::policy(policy, id));
     Ok((Analysis { store, chains }, found))
 }
@@ -288,8 +308,8 @@ pub fn compile_policy(
     id: SourceId,
     target: &Target,
 ) -> Outcome {
-    let built = analyse_all(&policy, id).and_then(|(analyses, warnings)| {
-        let built = build_all(&policy, analyses, sources, id, target)?;
+    let built = analyse_all(&policy, id, &mut Silent).and_then(|(analyses, warnings)| {
+        let built = build_all(&policy, analyses, sources, id, target, &mut Silent)?;
         Ok((Some(built), warnings))
     });
     outcome(policy, Vec::new(), built)
@@ -301,19 +321,23 @@ fn build(
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
+    observer: &mut dyn Observer,
 ) -> Result<Built, Stop> {
     let whole = start(id);
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
     let Analysis { mut store, chains } = analysis;
+    observer.stage("decide");
     let decisions = chains
         .iter()
         .map(|chain| decision(&mut store, policy, chain))
         .collect::<Result<Vec<_>, _>>()
         .map_err(budget)?;
+    observer.stage("compose");
     compose::check(policy, &chains, &mut store).map_err(|fault| match fault {
         compose::Fault::TooLarge(exceeded) => budget(exceeded),
         bug => Stop::Bug(bug.to_string()),
     })?;
+    observer.stage("lower");
     let slots = Slots::new(policy, &chains);
     let mut maps = PrimaryMap::new();
     let tested = asked::fields(&decisions);
@@ -367,6 +391,7 @@ fn build(
             class: None,
         });
     }
+    observer.stage("emit");
     for function in &functions {
         programs.push(program(function, target, whole)?);
     }
