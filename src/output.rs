@@ -208,3 +208,32 @@ fn say(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = writeln!(stderr, "{}", text.trim_end_matches('\n'));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockc_grammar::diagnostic::Code;
+    use sockc_grammar::source::Span;
+
+    #[test]
+    fn of_each_warning_the_first_are_shown_and_of_errors_all() {
+        let source = SourceMap::default().add("a.sk", "");
+        let span = Span {
+            source,
+            start: 0,
+            end: 0,
+        };
+        let warning = |code| Diagnostic::warning(Code(code), "", span, "");
+        let mut diagnostics = vec![warning("W0601"); 25];
+        diagnostics.push(warning("W0602"));
+        diagnostics.extend(vec![Diagnostic::error(Code("E0203"), "", span, ""); 30]);
+        let (shown, left_out) = first_of_each(&diagnostics);
+        let codes: Vec<_> = shown.map(|one| one.code.0).collect();
+        let count = |code| codes.iter().filter(|one| **one == code).count();
+        assert_eq!(
+            (count("W0601"), count("W0602"), count("E0203")),
+            (20, 1, 30)
+        );
+        assert_eq!(left_out, BTreeMap::from([("W0601", 5)]));
+    }
+}
