@@ -30,9 +30,9 @@ pub const LEAST: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
     /// Tables where there are [`LEAST`] plain rules or more in a direction.
+    #[default]
     Chosen,
     /// Compare trees, always.
-    #[default]
     Tree,
     /// Tables, always.
     Tables,

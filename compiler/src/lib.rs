@@ -32,6 +32,7 @@ pub mod log;
 pub mod lower;
 pub mod names;
 pub mod object;
+pub mod observer;
 pub mod packet;
 pub mod pipeline;
 pub mod place;

@@ -27,6 +27,7 @@ use crate::ir::{Function, OriginData};
 use crate::lint;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source};
+use crate::observer::{Observer, Silent};
 use crate::place::{self, Chain};
 use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
@@ -159,9 +160,9 @@ pub fn compile<'a>(
     files: &mut dyn Files,
 ) -> Outcome {
     let Options { target, shape } = options.into();
-    work(sources, id, stem, files, |policy, sources| {
-        let (analyses, warnings) = analyse_all(policy, id, shape)?;
-        let built = build_all(policy, analyses, sources, id, target)?;
+    work(sources, id, stem, files, |policy, sources, observer| {
+        let (analyses, warnings) = analyse_all(policy, id, shape, observer)?;
+        let built = build_all(policy, analyses, sources, id, target, observer)?;
         Ok((Some(built), warnings))
     })
 }
@@ -169,8 +170,8 @@ pub fn compile<'a>(
 /// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
-    work(sources, id, stem, files, |policy, _| {
-        let (_, warnings) = analyse_all(policy, id, Shape::default())?;
+    work(sources, id, stem, files, |policy, _, observer| {
+        let (_, warnings) = analyse_all(policy, id, Shape::default(), observer)?;
         Ok((None, warnings))
     })
 }
@@ -181,10 +182,15 @@ fn work(
     id: SourceId,
     stem: &str,
     files: &mut dyn Files,
-    then: impl FnOnce(&Policy, &SourceMap) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+    then: impl FnOnce(
+        &Policy,
+        &SourceMap,
+        &mut dyn Observer,
+    ) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
 ) -> Outcome {
     let (reading, mut diagnostics) = reading::read(sources, id, files);
     let sources = &*sources;
+    files.stage("resolve");
     let (policy, found) = resolve_reading(&reading, sources, stem);
     diagnostics.extend(found);
     let sound = diagnostics
@@ -193,8 +199,10 @@ fn work(
     let policy = policy.filter(|_| sound);
     match policy {
         Some(policy) => {
+            files.stage("lint");
             diagnostics.extend(lint::text(&reading, sources));
-            let done = then(&policy, sources);
+            drop(reading);
+            let done = then(&policy, sources, files);
             outcome(policy, diagnostics, done)
         }
         // A mistake may leave a rule without anything to match: that is said once, as the mistake.
@@ -252,11 +260,12 @@ fn analyse_all(
     policy: &Policy,
     id: SourceId,
     shape: Shape,
+    observer: &mut dyn Observer,
 ) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
     let mut analyses = Vec::new();
     let mut found = Vec::new();
     for policy in with_inner(policy) {
-        match analyse(policy, id, shape) {
+        match analyse(policy, id, shape, observer) {
             Ok((analysis, warnings)) => {
                 analyses.push(analysis);
                 found.extend(warnings);
@@ -279,10 +288,11 @@ fn build_all(
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
+    observer: &mut dyn Observer,
 ) -> Result<Built, Stop> {
     let mut all = with_inner(policy)
         .zip(analyses)
-        .map(|(policy, analysis)| build(policy, analysis, sources, id, target));
+        .map(|(policy, analysis)| build(policy, analysis, sources, id, target, observer));
     let mut built = match all.next() {
         Some(built) => built?,
         None => return Err(Stop::Bug("a policy that is not analysed".into())),
@@ -300,12 +310,15 @@ fn analyse(
     policy: &Policy,
     id: SourceId,
     shape: Shape,
+    observer: &mut dyn Observer,
 ) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+    observer.stage("place");
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
     let mut analysis = match in_bulk(policy, shape) {
         Some(analysis) => analysis,
         None => as_it_is(policy)?,
     };
+    observer.stage("expect");
     let mut found = match &analysis.bulk {
         None => expect::check(policy, &mut analysis.store),
         Some(_) => expect::check(policy, &mut Store::of(policy)),
@@ -314,6 +327,7 @@ fn analyse(
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Stop::Diagnostics(found));
     }
+    observer.stage("lint");
     found.extend(lint::policy(policy, id));
     Ok((analysis, found))
 }
@@ -366,8 +380,8 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let Options { target, shape } = options.into();
-    let built = analyse_all(&policy, id, shape).and_then(|(analyses, warnings)| {
-        let built = build_all(&policy, analyses, sources, id, target)?;
+    let built = analyse_all(&policy, id, shape, &mut Silent).and_then(|(analyses, warnings)| {
+        let built = build_all(&policy, analyses, sources, id, target, &mut Silent)?;
         Ok((Some(built), warnings))
     });
     outcome(policy, Vec::new(), built)
@@ -379,6 +393,7 @@ fn build(
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
+    observer: &mut dyn Observer,
 ) -> Result<Built, Stop> {
     let span = start(id);
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, span)]);
@@ -388,11 +403,13 @@ fn build(
         chains,
     } = analysis;
     let policy = bulk.as_ref().map_or(whole, |bulk| &bulk.policy);
+    observer.stage("decide");
     let decisions = chains
         .iter()
         .map(|chain| decision(&mut store, policy, chain))
         .collect::<Result<Vec<_>, _>>()
         .map_err(budget)?;
+    observer.stage("compose");
     // Groups are taken only where this has been checked of them.
     if bulk.is_none() {
         compose::check(policy, &chains, &mut store).map_err(|fault| match fault {
@@ -400,6 +417,7 @@ fn build(
             bug => Stop::Bug(bug.to_string()),
         })?;
     }
+    observer.stage("tables");
     let slots = Slots::new(whole, &chains);
     let mut maps = PrimaryMap::new();
     let tested = asked::fields(&decisions);
@@ -410,9 +428,10 @@ fn build(
     let ids = make_maps(policy, &chains, &tested, &slots, &mut tables);
     let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut tables) else {
         // No tables fit: a compare tree may.
-        return build(whole, as_it_is(whole)?, sources, id, target);
+        return build(whole, as_it_is(whole)?, sources, id, target, observer);
     };
     let tables = tables.finish();
+    observer.stage("lower");
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
@@ -462,6 +481,7 @@ fn build(
             class: None,
         });
     }
+    observer.stage("emit");
     let checked = Checked {
         policy,
         maps: &ids,
