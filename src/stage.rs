@@ -9,6 +9,7 @@ use sockc_compiler::pipeline::Built;
 use sockc_compiler::place::Chain;
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
+use sockc_compiler::tables;
 
 use crate::cli::Emit;
 use crate::compile::Compiled;
@@ -55,7 +56,14 @@ fn text_of(policy: &Policy, built: &Built, emit: Emit) -> String {
         Emit::Asm => {
             let maps = &built.artifact.maps;
             let programs = built.artifact.programs.iter();
-            joined(programs.map(|program| disasm::listing(program, maps)))
+            let tables = tables::listing(&built.tables, maps);
+            let listings = programs.map(|program| disasm::listing(program, maps));
+            joined(
+                [tables]
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .chain(listings),
+            )
         }
         Emit::Json => serde_json::to_string_pretty(&built.artifact.manifest)
             .map(|text| text + "\n")

@@ -5,43 +5,43 @@
 
 mod analysis;
 mod asked;
+mod limits;
 mod live;
 mod manifest;
 mod program_names;
 mod winners;
 
-use std::collections::BTreeSet;
-
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
-use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapId, MapKind, MapSpec, Program};
-use crate::bpf::limits;
+use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapKind, MapSpec};
 use crate::bulk::{Bulk, Shape};
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
-use crate::emit::{EmitError, emit};
 use crate::field::FieldSet;
 use crate::files::Files;
 use crate::ir::{Function, OriginData};
 use crate::lint;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source};
+use crate::observer::{Observer, Silent};
 use crate::place::Chain;
 use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
 use crate::resolve::codes::MATCHES_NOTHING;
 use crate::resolve::resolve_reading;
+use crate::tables::{PlacedTable, Tables};
 use crate::target::Target;
 
 use analysis::{Analysis, analyse_all, as_it_is, with_inner};
+use limits::Checked;
 pub use manifest::Slots;
 use program_names::ProgramNames;
 
-/// A policy too large for a compare tree.
+/// A program would be beyond a limit of the kernel.
 pub const TOO_LARGE: Code = Code("E0401");
 /// The analysis would need more memory than it may take.
 pub const BUDGET: Code = Code("E0402");
@@ -50,7 +50,7 @@ pub const NO_INTERFACE: Code = Code("E0403");
 
 /// The codes of this stage, with short titles.
 pub const CODES: &[(Code, &str)] = &[
-    (TOO_LARGE, "the policy is too large for a compare tree"),
+    (TOO_LARGE, "a program would be beyond a limit of the kernel"),
     (BUDGET, "the policy is too large to analyse"),
     (
         NO_INTERFACE,
@@ -112,6 +112,8 @@ pub struct Built {
     pub decisions: Vec<Decision>,
     /// The intermediate form of every program.
     pub functions: Vec<Function>,
+    /// What the maps of constant tables hold, and where.
+    pub tables: Vec<PlacedTable>,
     /// Programs, maps, manifest, and the same of every namespace.
     pub artifact: Artifact,
     /// What was built for the policies of `for netns` blocks, in order. They have none of their own.
@@ -159,9 +161,9 @@ pub fn compile<'a>(
     files: &mut dyn Files,
 ) -> Outcome {
     let Options { target, shape } = options.into();
-    work(sources, id, stem, files, |policy, sources| {
-        let (analyses, warnings) = analyse_all(policy, id, shape)?;
-        let built = build_all(policy, analyses, sources, id, target)?;
+    work(sources, id, stem, files, |policy, sources, observer| {
+        let (analyses, warnings) = analyse_all(policy, id, shape, observer)?;
+        let built = build_all(policy, analyses, sources, id, target, observer)?;
         Ok((Some(built), warnings))
     })
 }
@@ -169,8 +171,8 @@ pub fn compile<'a>(
 /// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
-    work(sources, id, stem, files, |policy, _| {
-        let (_, warnings) = analyse_all(policy, id, Shape::default())?;
+    work(sources, id, stem, files, |policy, _, observer| {
+        let (_, warnings) = analyse_all(policy, id, Shape::default(), observer)?;
         Ok((None, warnings))
     })
 }
@@ -181,10 +183,15 @@ fn work(
     id: SourceId,
     stem: &str,
     files: &mut dyn Files,
-    then: impl FnOnce(&Policy, &SourceMap) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
+    then: impl FnOnce(
+        &Policy,
+        &SourceMap,
+        &mut dyn Observer,
+    ) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
 ) -> Outcome {
     let (reading, mut diagnostics) = reading::read(sources, id, files);
     let sources = &*sources;
+    files.stage("resolve");
     let (policy, found) = resolve_reading(&reading, sources, stem);
     diagnostics.extend(found);
     let sound = diagnostics
@@ -193,8 +200,10 @@ fn work(
     let policy = policy.filter(|_| sound);
     match policy {
         Some(policy) => {
+            files.stage("lint");
             diagnostics.extend(lint::text(&reading, sources));
-            let done = then(&policy, sources);
+            drop(reading);
+            let done = then(&policy, sources, files);
             outcome(policy, diagnostics, done)
         }
         // A mistake may leave a rule without anything to match: that is said once, as the mistake.
@@ -241,10 +250,11 @@ fn build_all(
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
+    observer: &mut dyn Observer,
 ) -> Result<Built, Stop> {
     let mut all = with_inner(policy)
         .zip(analyses)
-        .map(|(policy, analysis)| build(policy, analysis, sources, id, target));
+        .map(|(policy, analysis)| build(policy, analysis, sources, id, target, observer));
     let mut built = match all.next() {
         Some(built) => built?,
         None => return Err(Stop::Bug("a policy that is not analysed".into())),
@@ -275,8 +285,8 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let Options { target, shape } = options.into();
-    let built = analyse_all(&policy, id, shape).and_then(|(analyses, warnings)| {
-        let built = build_all(&policy, analyses, sources, id, target)?;
+    let built = analyse_all(&policy, id, shape, &mut Silent).and_then(|(analyses, warnings)| {
+        let built = build_all(&policy, analyses, sources, id, target, &mut Silent)?;
         Ok((Some(built), warnings))
     });
     outcome(policy, Vec::new(), built)
@@ -288,6 +298,7 @@ fn build(
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
+    observer: &mut dyn Observer,
 ) -> Result<Built, Stop> {
     let span = start(id);
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, span)]);
@@ -297,11 +308,13 @@ fn build(
         chains,
     } = analysis;
     let policy = bulk.as_ref().map_or(whole, |bulk| &bulk.policy);
+    observer.stage("decide");
     let decisions = chains
         .iter()
         .map(|chain| decision(&mut store, policy, chain))
         .collect::<Result<Vec<_>, _>>()
         .map_err(budget)?;
+    observer.stage("compose");
     // Groups are taken only where this has been checked of them.
     if bulk.is_none() {
         compose::check(policy, &chains, &mut store).map_err(|fault| match fault {
@@ -309,17 +322,21 @@ fn build(
             bug => Stop::Bug(bug.to_string()),
         })?;
     }
+    observer.stage("tables");
     let slots = Slots::new(whole, &chains);
     let mut maps = PrimaryMap::new();
     let tested = asked::fields(&decisions);
     if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
         return Err(Stop::Diagnostics(vec![refusal]));
     }
-    let ids = make_maps(policy, &chains, &tested, &slots, &mut maps);
-    let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut maps) else {
+    let mut tables = Tables::new(&mut maps, target.limits.table.ours);
+    let ids = make_maps(policy, &chains, &tested, &slots, &mut tables);
+    let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut tables) else {
         // No tables fit: a compare tree may.
-        return build(whole, as_it_is(whole)?, sources, id, target);
+        return build(whole, as_it_is(whole)?, sources, id, target, observer);
     };
+    let tables = tables.finish();
+    observer.stage("lower");
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
@@ -369,8 +386,15 @@ fn build(
             class: None,
         });
     }
+    observer.stage("emit");
+    let checked = Checked {
+        policy,
+        maps: &ids,
+        target,
+        whole: span,
+    };
     for function in &functions {
-        programs.push(program(function, target, span)?);
+        programs.push(checked.program(function)?);
     }
     let manifest = manifest::manifest(whole, sources, &slots, attach, &ids, &groups, target);
     Ok(Built {
@@ -378,6 +402,7 @@ fn build(
         chains,
         decisions,
         functions,
+        tables,
         artifact: Artifact {
             programs,
             maps,
@@ -406,48 +431,6 @@ fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
         exceeded.to_string(),
     )
     .help("split it, or use fewer different address and port ranges in one list")
-}
-
-fn program(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
-    let program = emitted(function, target, span)?;
-    let used: BTreeSet<MapId> = program.relocations.iter().map(|one| one.map).collect();
-    if used.len() <= limits::MAPS {
-        return Ok(program);
-    }
-    let label = format!(
-        "program `{}` uses {} maps, and a program may use {}",
-        function.name,
-        used.len(),
-        limits::MAPS
-    );
-    let diagnostic = Diagnostic::error(TOO_LARGE, "a program needs too many maps", span, label)
-        .help("write fewer large sets and live sets, or join them with `+`");
-    Err(Stop::Diagnostics(vec![diagnostic]))
-}
-
-fn emitted(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
-    emit(function, target).map_err(|error| match error {
-        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
-            Stop::Bug(error.to_string())
-        }
-        EmitError::TooFar | EmitError::TooManyInsns(_) => {
-            let label = format!(
-                "program `{}` on target {}: {error}",
-                function.name, target.name
-            );
-            let diagnostic = Diagnostic::error(
-                TOO_LARGE,
-                "the policy is too large for a compare tree",
-                span,
-                label,
-            )
-            .help(format!(
-                "a program may have {} instructions; use fewer rules in one direction",
-                target.max_insns
-            ));
-            Stop::Diagnostics(vec![diagnostic])
-        }
-    })
 }
 
 /// Code of no rule is said to come from the first line of the policy.
@@ -485,8 +468,9 @@ fn make_maps(
     chains: &[Chain],
     tested: &FieldSet,
     slots: &Slots,
-    maps: &mut PrimaryMap<MapId, MapSpec>,
+    tables: &mut Tables<'_>,
 ) -> Maps {
+    let maps = tables.maps();
     let counters = maps.push(map(
         "counters",
         MapKind::PerCpuArray,
@@ -526,6 +510,11 @@ fn make_maps(
         storage.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
         groups[group] = Some((peers, maps.push(storage)));
     }
+    let sets = asked::sets(policy, tested, tables);
+    let maps = tables.maps();
+    let entries = asked::entries(policy, maps);
+    let namespaces = asked::namespaces(policy, maps);
+    let interfaces = asked::interfaces(tested, maps);
     Maps {
         counters,
         sockets,
@@ -535,10 +524,10 @@ fn make_maps(
         log,
         meters,
         groups,
-        sets: asked::sets(policy, tested, maps),
-        entries: asked::entries(policy, maps),
-        namespaces: asked::namespaces(policy, maps),
-        interfaces: asked::interfaces(tested, maps),
+        sets,
+        entries,
+        namespaces,
+        interfaces,
     }
 }
 

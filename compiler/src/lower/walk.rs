@@ -10,7 +10,6 @@
 //! but the verifier does not know that: each is compared with the table's end once, on a way that is never taken.
 //! The layout is that of [`crate::classifier::tables`].
 
-use crate::artifact::MapId;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::classifier::tables::{
     FamilyTables, GROUP_AT, GROUP_BITS, INDEX_BITS, LAST_AT, MASK_BITS, RANK_AT, RankSlots,
@@ -21,12 +20,10 @@ use crate::classifier::{GUARD, MULTIPLIERS, Root, SERVICE_SIZE};
 use crate::field::Field;
 use crate::ir::{Block, Builder, Slot, Value};
 use crate::policy::Family;
+use crate::tables::TablePlace as Place;
 
 use super::Lowering;
 use super::packet::{FROM, TO};
-
-/// Where a table stands: the map and the bytes before it.
-pub type Place = (MapId, u32);
 
 /// A classifier's tables, each at its place.
 #[derive(Clone, Debug)]
@@ -262,8 +259,8 @@ impl Lowering<'_> {
             .store_slot(self.walk.guarded, 0, from, Width::DW);
     }
 
-    fn table_at(&mut self, dst: Value, (map, offset): Place) {
-        self.builder.map_value_to(dst, map, offset);
+    fn table_at(&mut self, dst: Value, place: Place) {
+        self.builder.map_value_to(dst, place.map, place.offset);
     }
 
     fn stratum(&mut self, walk: Walk<'_>, stratum: &StratumMaps) {

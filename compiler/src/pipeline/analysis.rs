@@ -11,6 +11,7 @@ use crate::compose;
 use crate::diagram::{BudgetExceeded, Store};
 use crate::expect;
 use crate::lint;
+use crate::observer::Observer;
 use crate::place::{self, Chain};
 use crate::policy::Policy;
 
@@ -35,11 +36,12 @@ pub(super) fn analyse_all(
     policy: &Policy,
     id: SourceId,
     shape: Shape,
+    observer: &mut dyn Observer,
 ) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
     let mut analyses = Vec::new();
     let mut found = Vec::new();
     for policy in with_inner(policy) {
-        match analyse(policy, id, shape) {
+        match analyse(policy, id, shape, observer) {
             Ok((analysis, warnings)) => {
                 analyses.push(analysis);
                 found.extend(warnings);
@@ -60,12 +62,15 @@ fn analyse(
     policy: &Policy,
     id: SourceId,
     shape: Shape,
+    observer: &mut dyn Observer,
 ) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+    observer.stage("place");
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
     let mut analysis = match in_bulk(policy, shape) {
         Some(analysis) => analysis,
         None => as_it_is(policy)?,
     };
+    observer.stage("expect");
     let mut found = match &analysis.bulk {
         None => expect::check(policy, &mut analysis.store),
         Some(_) => expect::check(policy, &mut Store::of(policy)),
@@ -74,6 +79,7 @@ fn analyse(
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Stop::Diagnostics(found));
     }
+    observer.stage("lint");
     found.extend(lint::policy(policy, id));
     Ok((analysis, found))
 }

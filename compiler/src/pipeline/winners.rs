@@ -2,14 +2,12 @@
 //!
 //! Takes the chains of a reduced policy; gives each its tables, in maps. Not here: how tables are made.
 
-use cranelift_entity::PrimaryMap;
-
 use super::{Chain, Slots};
-use crate::artifact::{MapId, MapSpec, TABLE_LIMIT};
 use crate::bulk::Bulk;
-use crate::classifier::{self, Tables, Unfit};
+use crate::classifier::{self, Unfit};
 use crate::lower::ClassifierMaps;
 use crate::policy::Policy;
+use crate::tables::{LINE, Tables};
 
 /// The tables of each chain, in order; `None` for one that asks for no winner.
 pub(super) fn tables(
@@ -17,7 +15,7 @@ pub(super) fn tables(
     whole: &Policy,
     chains: &[Chain],
     slots: &Slots,
-    maps: &mut PrimaryMap<MapId, MapSpec>,
+    tables: &mut Tables<'_>,
 ) -> Result<Vec<Option<ClassifierMaps>>, Unfit> {
     let Some(bulk) = bulk else {
         return Ok(chains.iter().map(|_| None).collect());
@@ -32,16 +30,15 @@ pub(super) fn tables(
                 return Ok(None);
             }
             let (services, sides) = classifier::build(&members)?;
-            let tables = Tables::new(&members, &services, &sides)?;
-            if tables.largest() > TABLE_LIMIT {
+            let made = classifier::Tables::new(&members, &services, &sides)?;
+            if made.largest() > tables.limit() {
                 return Err(Unfit::Size);
             }
             let ranks = u32::try_from(members.len()).map_err(|_| Unfit::Size)?;
             let add = |name: &str, bytes: &[u8]| {
-                let name = format!("w{number}_{name}");
-                (maps.push(MapSpec::table(name, bytes.to_vec())), 0)
+                tables.push(format!("winner{number}_{name}"), bytes, LINE)
             };
-            Ok(Some(ClassifierMaps::new(&tables, ranks, add)))
+            Ok(Some(ClassifierMaps::new(&made, ranks, add)))
         })
         .collect()
 }
