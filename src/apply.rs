@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
+use sockc_compiler::observer::Observer;
 use sockc_compiler::target::Target;
 use sockc_runtime::{Applied, Fill, Options, SlotState, probe};
 
@@ -76,11 +77,13 @@ fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
         interfaces: arguments.interfaces.clone(),
         ..options(&arguments.place)
     };
+    output.watch().clear();
     let question = format!("Put the policy \"{}\" in force?", manifest.policy);
     if !output.consent(arguments.yes, question) {
         output.note("nothing was changed");
         return Ok(());
     }
+    output.watch().stage("put in force");
     let applied = sockc_runtime::apply(&object, &manifest, &options)
         .map_err(|error| refused(&error, output))?;
     report(&manifest, &applied, output);

@@ -48,7 +48,8 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
                 continue;
             }
         };
-        let mut outcome = pipeline::check(&mut text.sources, text.id, &text.stem, &mut Disk::new());
+        let mut disk = Disk::new(output.watch());
+        let mut outcome = pipeline::check(&mut text.sources, text.id, &text.stem, &mut disk);
         lints.judge(&mut outcome.diagnostics);
         if output.is_json() {
             found.extend(in_json(&outcome.diagnostics, &text.sources));

@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Colour of messages
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
+    /// Say how long each stage took, and the most memory that was used
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }

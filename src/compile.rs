@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::object;
+use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline::{self, Built, Outcome};
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
@@ -18,6 +19,7 @@ use crate::input::{Text, is_stream};
 use crate::lints::Lints;
 use crate::output::Output;
 use crate::stage;
+use crate::watch::Watch;
 
 /// A policy that compiled.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl Compiled {
     /// that has it; says so, and what is wrong with it.
     pub(crate) fn portable(path: &Path, lints: &Lints, output: &mut Output) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
-        let (kept, outcome) = outcome(text.clone(), &Target::baseline());
+        let (kept, outcome) = outcome(text.clone(), &Target::baseline(), output.watch());
         let mut errors = outcome
             .diagnostics
             .iter()
@@ -70,7 +72,7 @@ impl Compiled {
         lints: &Lints,
         output: &mut Output,
     ) -> Result<Self, Exit> {
-        let (text, outcome) = outcome(text, target);
+        let (text, outcome) = outcome(text, target, output.watch());
         Self::of(text, outcome, lints, output)
     }
 
@@ -95,6 +97,7 @@ impl Compiled {
 
     /// The object file.
     pub(crate) fn object(&self, output: &mut Output) -> Result<Vec<u8>, Exit> {
+        output.watch().stage("write the object");
         object::write(&self.built.artifact).map_err(|error| {
             output.error(format!("this is a bug in sockc: {error}"));
             Exit::Bug
@@ -103,13 +106,13 @@ impl Compiled {
 }
 
 /// Compiles a text, with everything that it names.
-fn outcome(mut text: Text, target: &Target) -> (Text, Outcome) {
+fn outcome(mut text: Text, target: &Target, watch: &mut Watch) -> (Text, Outcome) {
     let outcome = pipeline::compile(
         &mut text.sources,
         text.id,
         &text.stem,
         target,
-        &mut Disk::new(),
+        &mut Disk::new(watch),
     );
     (text, outcome)
 }

@@ -1,71 +1,38 @@
 //! The files that a policy names, read from the machine.
-//!
-//! A list that takes long says on a terminal how far its reading has come.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use sockc_compiler::files::{Files, Progress};
+use sockc_compiler::files::Files;
+use sockc_compiler::observer::Observer;
 
-/// What takes less time says nothing.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a line is drawn.
-const REDRAW: Duration = Duration::from_millis(100);
+use crate::watch::Watch;
 
-/// The machine's files.
+/// The machine's files, and who is told how far a compile has come.
 #[derive(Debug)]
-pub(crate) struct Disk {
-    terminal: bool,
-    started: Instant,
-    /// When the line was drawn last; it is taken away in the end.
-    drawn: Option<Instant>,
+pub(crate) struct Disk<'a> {
+    watch: &'a mut Watch,
 }
 
-impl Disk {
-    /// Begins to read now.
-    pub(crate) fn new() -> Self {
-        Self {
-            terminal: io::stderr().is_terminal(),
-            started: Instant::now(),
-            drawn: None,
-        }
+impl<'a> Disk<'a> {
+    /// Tells this watch.
+    pub(crate) fn new(watch: &'a mut Watch) -> Self {
+        Self { watch }
     }
 }
 
-impl Files for Disk {
+impl Observer for Disk<'_> {
+    fn stage(&mut self, name: &str) {
+        self.watch.stage(name);
+    }
+
+    fn progress(&mut self, done: u64, of: u64) {
+        self.watch.progress(done, of);
+    }
+}
+
+impl Files for Disk<'_> {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
         fs::read(path).map_err(|error| error.to_string())
     }
-
-    fn progress(&mut self, progress: Progress<'_>) {
-        let now = Instant::now();
-        let waited = now - self.drawn.map_or(self.started, |drawn| drawn);
-        let wait = if self.drawn.is_some() {
-            REDRAW
-        } else {
-            PATIENCE
-        };
-        if !self.terminal || waited < wait {
-            return;
-        }
-        self.drawn = Some(now);
-        let percent = progress.done * 100 / progress.total.max(1);
-        draw(&format!("reading {}: {percent} %", progress.name));
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        if self.drawn.is_some() {
-            draw("");
-        }
-    }
-}
-
-/// Draws a line over the one before; a terminal that is gone needs none.
-fn draw(line: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
 }

@@ -146,10 +146,13 @@ fn range(item: &PortItem) -> Result<(u16, u16), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Color;
+    use clap::Parser;
+
+    use crate::cli::Arguments;
 
     fn read(text: &str) -> Result<Vec<String>, Exit> {
-        let mut output = Output::new(false, Color::Never);
+        let mut output =
+            Output::new(&Arguments::try_parse_from(["sockc", "check", "x.sk"]).unwrap());
         let entries = entries(text, &mut output)?;
         Ok(entries.iter().map(sockc_runtime::entry_text).collect())
     }

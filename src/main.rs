@@ -25,6 +25,7 @@ mod stage;
 mod status;
 mod trial;
 mod unload;
+mod watch;
 
 use std::panic;
 use std::process::ExitCode;
@@ -46,7 +47,7 @@ fn run() -> Exit {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error),
     };
-    let mut output = Output::new(arguments.json, arguments.color);
+    let mut output = Output::new(&arguments);
     let exit = dispatch(&arguments.verb, &mut output);
     output.finish(exit)
 }

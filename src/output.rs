@@ -2,6 +2,7 @@
 //!
 //! A reader that goes away (EPIPE) ends the printing, not the work. Not here: what is printed.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -9,26 +10,29 @@ use std::panic::PanicHookInfo;
 use std::thread;
 
 use serde::Serialize;
+use sockc_compiler::observer::Observer;
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::render::render;
 use sockc_grammar::source::SourceMap;
 
-use crate::cli::Color;
+use crate::cli::{Arguments, Color};
 use crate::exit::Exit;
+use crate::watch::Watch;
 
 /// Where a verb puts what it has to say.
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
     color: bool,
+    watch: Watch,
     /// The first error on standard output; nothing is written after it.
     broken: Option<io::Error>,
 }
 
 impl Output {
     /// Says how to print.
-    pub(crate) fn new(json: bool, color: Color) -> Self {
-        let color = match color {
+    pub(crate) fn new(arguments: &Arguments) -> Self {
+        let color = match arguments.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
@@ -37,10 +41,16 @@ impl Output {
             }
         };
         Self {
-            json,
+            json: arguments.json,
             color,
+            watch: Watch::new(arguments.verbose),
             broken: None,
         }
+    }
+
+    /// Who is told of the stages.
+    pub(crate) fn watch(&mut self) -> &mut Watch {
+        &mut self.watch
     }
 
     /// Whether results are to be JSON.
@@ -87,10 +97,22 @@ impl Output {
         }
     }
 
-    /// Diagnostics for a person.
+    /// Diagnostics for a person: every error, and of each warning and note the first ones.
     pub(crate) fn diagnostics(&mut self, sources: &SourceMap, diagnostics: &[Diagnostic]) {
-        if !diagnostics.is_empty() {
-            say(&render(diagnostics, sources, self.color));
+        if diagnostics.is_empty() {
+            return;
+        }
+        self.watch.stage("say what was found");
+        self.watch.clear();
+        let (shown, left_out) = first_of_each(diagnostics);
+        say(&render(shown, sources, self.color));
+        if !left_out.is_empty() {
+            let more: Vec<_> = left_out
+                .iter()
+                .map(|(code, count)| format!("{count} more {code}"))
+                .collect();
+            let more = more.join(", ");
+            self.note(format!("and {more} (`sockc check --json` lists all)"));
         }
     }
 
@@ -118,7 +140,10 @@ impl Output {
     }
 
     /// The code to end with: that of the verb, unless the results could not be written.
-    pub(crate) fn finish(self, exit: Exit) -> Exit {
+    pub(crate) fn finish(mut self, exit: Exit) -> Exit {
+        if let Some(report) = self.watch.report() {
+            say(&report);
+        }
         match self.broken {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 say(&format!("error: cannot write to standard output: {error}"));
@@ -127,6 +152,32 @@ impl Output {
             _ => exit,
         }
     }
+}
+
+/// So many warnings of one code are shown to a person.
+const MOST_OF_A_CODE: usize = 20;
+
+/// What is shown of diagnostics, and how many of each code are not.
+fn first_of_each(
+    diagnostics: &[Diagnostic],
+) -> (
+    impl Iterator<Item = &Diagnostic>,
+    BTreeMap<&'static str, usize>,
+) {
+    let mut seen: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let shown: Vec<_> = diagnostics
+        .iter()
+        .filter(|one| {
+            let count = seen.entry(one.code.0).or_default();
+            *count += 1;
+            one.code.0.starts_with('E') || *count <= MOST_OF_A_CODE
+        })
+        .collect();
+    seen.retain(|code, count| !code.starts_with('E') && *count > MOST_OF_A_CODE);
+    for count in seen.values_mut() {
+        *count -= MOST_OF_A_CODE;
+    }
+    (shown.into_iter(), seen)
 }
 
 /// Says what is wrong with the command line, or shows the help that was asked for.
@@ -156,4 +207,33 @@ pub(crate) fn bug(info: &PanicHookInfo<'_>) {
 fn say(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = writeln!(stderr, "{}", text.trim_end_matches('\n'));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockc_grammar::diagnostic::Code;
+    use sockc_grammar::source::Span;
+
+    #[test]
+    fn of_each_warning_the_first_are_shown_and_of_errors_all() {
+        let source = SourceMap::default().add("a.sk", "");
+        let span = Span {
+            source,
+            start: 0,
+            end: 0,
+        };
+        let warning = |code| Diagnostic::warning(Code(code), "", span, "");
+        let mut diagnostics = vec![warning("W0601"); 25];
+        diagnostics.push(warning("W0602"));
+        diagnostics.extend(vec![Diagnostic::error(Code("E0203"), "", span, ""); 30]);
+        let (shown, left_out) = first_of_each(&diagnostics);
+        let codes: Vec<_> = shown.map(|one| one.code.0).collect();
+        let count = |code| codes.iter().filter(|one| **one == code).count();
+        assert_eq!(
+            (count("W0601"), count("W0602"), count("E0203")),
+            (20, 1, 30)
+        );
+        assert_eq!(left_out, BTreeMap::from([("W0601", 5)]));
+    }
 }

@@ -333,3 +333,38 @@ fn codes_are_explained() {
     assert_eq!(code(&unknown), 64);
     assert!(stderr(&unknown).contains("`E0203`"), "{}", stderr(&unknown));
 }
+
+#[test]
+fn verbose_says_what_each_stage_took_and_quiet_says_nothing() {
+    let folder = Folder::new("verbose");
+    folder.write("good.sk", GOOD);
+    let verbose = folder.sockc(&["compile", "-v", "good.sk"], b"");
+    assert_eq!(code(&verbose), 0);
+    let said = stderr(&verbose);
+    for stage in [
+        "read the policy",
+        "resolve",
+        "lint",
+        "emit",
+        "write the object",
+        "in all",
+    ] {
+        assert!(said.contains(stage), "{stage}: {said}");
+    }
+    assert!(said.contains("most memory"), "{said}");
+    assert_eq!(stderr(&folder.sockc(&["check", "good.sk"], b"")), "");
+}
+
+#[test]
+fn of_many_warnings_the_first_are_shown_and_json_has_all() {
+    let folder = Folder::new("many");
+    let rules: String = (0..30)
+        .map(|port| format!("drop tcp to any:{port}\n"))
+        .collect();
+    folder.write("many.sk", format!("default in allow\ndrop tcp\n{rules}"));
+    let shown = stderr(&folder.sockc(&["check", "many.sk"], b""));
+    assert_eq!(shown.matches("warning[W0601]").count(), 20, "{shown}");
+    assert!(shown.contains("10 more W0601"), "{shown}");
+    let json = stdout(&folder.sockc(&["check", "--json", "many.sk"], b""));
+    assert_eq!(json.matches("\"W0601\"").count(), 30, "{json}");
+}

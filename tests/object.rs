@@ -18,6 +18,7 @@ use std::path::Path;
 
 use sockc_compiler::files::Files;
 use sockc_compiler::object;
+use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
@@ -113,6 +114,8 @@ fn compiled() -> Vec<(String, Vec<u8>)> {
 
 /// The lists that the policies name, beside them.
 struct Folder;
+
+impl Observer for Folder {}
 
 impl Files for Folder {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {

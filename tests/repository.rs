@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 use sockc_compiler::files::Files;
+use sockc_compiler::observer::Observer;
 
 /// The repository's files, as policies of it name them.
 pub(crate) struct Repository;
+
+impl Observer for Repository {}
 
 impl Files for Repository {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {

@@ -6,28 +6,16 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-/// Where the files that a policy names come from.
-pub trait Files {
+use crate::observer::Observer;
+
+/// Where the files that a policy names come from. It is told too how far a compile has come.
+pub trait Files: Observer {
     /// The bytes of a file. The path is relative to the current folder, or absolute.
     ///
     /// # Errors
     ///
     /// Why it cannot be read, in words that follow "cannot read …: ".
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String>;
-
-    /// Told now and then how far the reading of a long list has come.
-    fn progress(&mut self, _: Progress<'_>) {}
-}
-
-/// How far the reading of a list has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress<'a> {
-    /// The file's name.
-    pub name: &'a str,
-    /// Bytes that have been read.
-    pub done: usize,
-    /// Bytes in all.
-    pub total: usize,
 }
 
 /// Files that are held in memory.
@@ -44,6 +32,8 @@ impl Texts {
         self
     }
 }
+
+impl Observer for Texts {}
 
 impl Files for Texts {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {

@@ -1,18 +1,21 @@
 //! Policy to meaning, decision structure, IR, bytecode and object. Pure: no files, clock, kernel or printing.
 //!
 //! ```text
-//! text ─ reading ─▶ ast ─ resolve ─▶ Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision ─ lower ─▶ IR
-//!   ─ emit ─▶ Program ─ object ─▶ ELF
+//! text ─ reading ─▶ ast ─ resolve ─▶ Policy ─ bulk ─▶ reduced Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision
+//!   ─ lower ─▶ IR ─ emit ─▶ Program ─ object ─▶ ELF
 //! ```
 
 #![forbid(unsafe_code)]
 
 pub mod artifact;
 pub mod bpf;
+pub mod bulk;
+pub mod classifier;
 pub mod codes;
 pub mod compose;
 pub mod decide;
 pub mod diagram;
+pub mod effort;
 pub mod emit;
 pub mod event;
 pub mod expect;
@@ -29,6 +32,7 @@ pub mod log;
 pub mod lower;
 pub mod names;
 pub mod object;
+pub mod observer;
 pub mod packet;
 pub mod pipeline;
 pub mod place;
@@ -37,5 +41,6 @@ pub mod ranges;
 pub mod reading;
 pub mod resolve;
 pub mod simulate;
+pub mod tables;
 pub mod target;
 pub mod witness;

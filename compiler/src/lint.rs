@@ -20,7 +20,7 @@ mod tests;
 mod udp;
 
 use sockc_grammar::diagnostic::{Code, Diagnostic};
-use sockc_grammar::source::{SourceId, SourceMap};
+use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use crate::policy::{Direction, Policy};
 use crate::reading::Reading;
@@ -46,6 +46,8 @@ pub const NEARLY_FULL: Code = Code("W0608");
 pub const UNUSED: Code = Code("W0609");
 /// A redirect of every UDP port.
 pub const UDP_ANY_PORT: Code = Code("W0610");
+/// A policy so large that not each of its rules could be told to be needed.
+pub const CUT_SHORT: Code = Code("N0621");
 
 /// Every code of the lints, in order, with what it stands for.
 pub const CODES: &[(Code, &str)] = &[
@@ -71,6 +73,10 @@ pub const CODES: &[(Code, &str)] = &[
     (NEARLY_FULL, "a set or map that starts nearly full"),
     (UNUSED, "a name that is declared and not used"),
     (UDP_ANY_PORT, "a redirect of every UDP port to one socket"),
+    (
+        CUT_SHORT,
+        "the search for rules without effect was cut short",
+    ),
 ];
 
 /// What the rules of a policy, and of the policies of its namespaces, give reason to say; by lint, then in order. `own`
@@ -78,11 +84,14 @@ pub const CODES: &[(Code, &str)] = &[
 #[must_use]
 pub fn policy(policy: &Policy, own: SourceId) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    let mut cut_short = false;
     for direction in [Direction::In, Direction::Out, Direction::Send] {
         let mut list = List::new(policy, direction);
         let unreachable = reach::check(&mut list, own, &mut found);
         effect::check(&mut list, own, &unreachable, &mut found);
+        cut_short |= list.is_exhausted();
     }
+    found.extend(cut_short.then(|| self::cut_short(own)));
     essentials::check(policy, &mut found);
     udp::check(policy, &mut found);
     family::check(policy, &mut found);
@@ -91,6 +100,21 @@ pub fn policy(policy: &Policy, own: SourceId) -> Vec<Diagnostic> {
         found.extend(self::policy(&inner.policy, own));
     }
     found
+}
+
+fn cut_short(own: SourceId) -> Diagnostic {
+    let whole = Span {
+        source: own,
+        start: 0,
+        end: 0,
+    };
+    Diagnostic::note(
+        CUT_SHORT,
+        "not every rule was looked at",
+        whole,
+        "rules that are never reached or change nothing may be among those that were not",
+    )
+    .help("what is reported holds; for the rest, join rules that do the same, or name addresses with sets")
 }
 
 /// What the text of a sound policy gives reason to say.

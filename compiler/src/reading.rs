@@ -31,6 +31,9 @@ const DEEPEST_INCLUDE: usize = 32;
 /// A policy may include this many files in all.
 const MOST_INCLUDES: usize = 4096;
 
+/// The name of this stage.
+const STAGE: &str = "read the policy";
+
 /// The texts that the compiler brings: name and text.
 pub const BUILTINS: &[(&str, &str)] = &[("essentials", include_str!("essentials.sk"))];
 
@@ -51,6 +54,7 @@ pub fn read(
     id: SourceId,
     files: &mut dyn Files,
 ) -> (Reading, Vec<Diagnostic>) {
+    files.stage(STAGE);
     let path = normal(sources.get(id).name.as_ref());
     let mut reader = Reader {
         sources,
@@ -195,7 +199,9 @@ impl Reader<'_> {
         let name = self.path(written).display().to_string();
         let id = self.sources.add_list(name, text);
         let source = self.sources.get(id);
+        self.files.stage(&format!("read {}", source.name));
         let (list, found) = list::read(source, id, self.files);
+        self.files.stage(STAGE);
         let sound = found.iter().all(|one| one.severity != Severity::Error);
         self.diagnostics.extend(found);
         sound.then(|| Rc::new(list))

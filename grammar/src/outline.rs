@@ -132,7 +132,8 @@ impl Outline {
             }
             let index = self.comments.partition_point(|comment| comment.1 < end);
             match self.comments.get(index) {
-                Some(&(start, comment_end)) if comment_end == end && start < end => end = start,
+                // A comment may end with blanks.
+                Some(&(start, _)) if start < end => end = start,
                 _ => return end,
             }
         }

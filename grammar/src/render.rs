@@ -12,7 +12,11 @@ use crate::source::{Source, SourceId, SourceMap, Span};
 
 /// Renders diagnostics one below the other, each with a blank line behind it; with terminal colours if `color`.
 #[must_use]
-pub fn render(diagnostics: &[Diagnostic], sources: &SourceMap, color: bool) -> String {
+pub fn render<'a>(
+    diagnostics: impl IntoIterator<Item = &'a Diagnostic>,
+    sources: &SourceMap,
+    color: bool,
+) -> String {
     let renderer = if color {
         Renderer::styled()
     } else {
@@ -42,7 +46,10 @@ fn report<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
     group
 }
 
-/// One snippet for each text that the diagnostic points into, the primary's first.
+/// Labels of one text that are further apart, in bytes, get a snippet each: what lies between is not looked at.
+const FAR: usize = 1 << 14;
+
+/// One snippet for each place that the diagnostic points to, the primary's first.
 fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Vec<Element<'a>> {
     let mut ids: Vec<SourceId> = vec![diagnostic.primary.span.source];
     for label in &diagnostic.secondary {
@@ -57,14 +64,34 @@ fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Vec<Eleme
             .map(|(_, source)| source)
     };
     ids.iter()
-        .filter_map(|id| known(id).map(|source| snippet(diagnostic, *id, source)))
+        .filter_map(|id| known(id).map(|source| (source, labels(diagnostic, *id))))
+        .flat_map(|(source, labels)| {
+            let groups = near_each_other(labels);
+            groups.into_iter().map(|group| snippet(group, source))
+        })
         .collect()
 }
 
-fn snippet<'a>(diagnostic: &'a Diagnostic, id: SourceId, source: &'a Source) -> Element<'a> {
-    let labels = labels(diagnostic, id);
+/// Labels of one text by place; the group with the first label comes first.
+fn near_each_other(labels: Vec<(AnnotationKind, &Label)>) -> Vec<Vec<(AnnotationKind, &Label)>> {
+    let mut groups: Vec<Vec<(AnnotationKind, &Label)>> = Vec::new();
+    for (kind, label) in labels {
+        let start = label.span.start as usize;
+        let is_near = |group: &&mut Vec<(AnnotationKind, &Label)>| {
+            let mut starts = group.iter().map(|(_, other)| other.span.start as usize);
+            starts.any(|other| other.abs_diff(start) <= FAR)
+        };
+        match groups.iter_mut().find(is_near) {
+            Some(group) => group.push((kind, label)),
+            None => groups.push(vec![(kind, label)]),
+        }
+    }
+    groups
+}
+
+fn snippet<'a>(labels: Vec<(AnnotationKind, &'a Label)>, source: &'a Source) -> Element<'a> {
     let window = window(&source.text, &labels);
-    let line = source.text[..window.start].matches('\n').count() + 1;
+    let line = source.line(window.start);
     let mut snippet = Snippet::source(&source.text[window.clone()])
         .path(&source.name)
         .line_start(line);

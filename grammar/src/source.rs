@@ -2,6 +2,8 @@
 //!
 //! A [`Span`] is a byte range in one text of a [`SourceMap`]. Nothing here reads files: the caller hands the text over.
 
+use std::sync::OnceLock;
+
 /// Which text of the [`SourceMap`] a span lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub u32);
@@ -47,6 +49,29 @@ pub struct Source {
     pub text: String,
     /// Whether it is the list of a set, not a policy: its place is shown in messages, its text is kept nowhere else.
     pub is_list: bool,
+    /// Where its lines begin, once somebody has asked.
+    line_starts: OnceLock<Vec<u32>>,
+}
+
+impl Source {
+    /// Where each line begins; found once, however often it is asked.
+    fn line_starts(&self) -> &[u32] {
+        self.line_starts.get_or_init(|| {
+            let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+            let bytes = self.text.bytes().enumerate();
+            let breaks = bytes.filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(0)
+                .chain(breaks.map(|(at, _)| narrow(at + 1)))
+                .collect()
+        })
+    }
+
+    /// The line that a byte stands in, from 1.
+    #[must_use]
+    pub fn line(&self, at: usize) -> usize {
+        let starts = self.line_starts();
+        starts.partition_point(|&start| start as usize <= at)
+    }
 }
 
 /// Every text a compile has seen.
@@ -71,6 +96,7 @@ impl SourceMap {
             name,
             text,
             is_list,
+            line_starts: OnceLock::new(),
         });
         SourceId(u32::try_from(self.sources.len() - 1).unwrap_or(u32::MAX))
     }
@@ -89,10 +115,11 @@ impl SourceMap {
     /// Line and column of a span's first byte, both counted from 1, the column in characters.
     #[must_use]
     pub fn place(&self, span: Span) -> (u32, u32) {
-        let before = &self.get(span.source).text[..span.start as usize];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-        let column = before[line_start..].chars().count() + 1;
+        let source = self.get(span.source);
+        let start = span.start as usize;
+        let line = source.line(start);
+        let line_start = source.line_starts()[line - 1] as usize;
+        let column = source.text[line_start..start].chars().count() + 1;
         (
             u32::try_from(line).unwrap_or(u32::MAX),
             u32::try_from(column).unwrap_or(u32::MAX),

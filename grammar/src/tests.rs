@@ -5,6 +5,7 @@ mod examples;
 mod formatting;
 mod generate;
 mod mutation;
+mod plain;
 mod recovery;
 mod tables;
 

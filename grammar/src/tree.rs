@@ -2,7 +2,7 @@
 //!
 //! Takes a text; gives its statements, its mistakes and, for the formatter, its pieces. `driver` finds the statements,
 //! `blocks` what stands around them, `resume` the way after a mistake; `node` holds a parse; `leaf`, `endpoint`,
-//! `condition`, `rule`, `declaration` and `packet` build the tree.
+//! `condition`, `rule`, `declaration` and `packet` build the tree; `plain` is the short way for plain rules.
 //! Not here: the wording of what did not parse (`mistake.rs`).
 
 mod blocks;
@@ -16,6 +16,7 @@ mod node;
 mod opening;
 mod packet;
 mod pieces;
+mod plain;
 mod resume;
 mod rule;
 

@@ -3,6 +3,7 @@
 //! The world of the guest is simple: nobody has a socket. Real sockets are the business of other tests.
 
 use sockc_compiler::files::Files;
+use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::NetnsId;
 use std::fs;
 use std::path::Path;
@@ -55,6 +56,8 @@ pub(crate) fn write(folder: &Path) -> usize {
 
 /// The lists that the policies name.
 struct Repository;
+
+impl Observer for Repository {}
 
 impl Files for Repository {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {

@@ -4,26 +4,21 @@
 //! those count, log or meter, except by label. Not here: rules that are never reached.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::SourceId;
 
 use super::NO_EFFECT;
-use super::boxes::{contains, disjoint};
-use super::list::List;
+use super::boxes::contains;
+use super::list::{Exhausted, List};
 use super::reach::CORNERS;
 use super::sample::Sample;
-use crate::diagram::{BudgetExceeded, Node};
+use crate::diagram::Node;
 use crate::policy::{Action, DefaultVerdict, Direction, Policy, Rule, RuleId};
 
-/// Steps for one list, of which a comparison of two rules takes one: some hundredths of a second.
-const BUDGET: usize = 1_500_000;
-
-/// Steps that the corners of a rule take.
-const CORNERS_COST: usize = 10;
-
-/// Steps that the search for a packet of two rules takes.
-const SHARED_COST: usize = 50;
+/// Looks that the search for a packet of two rules takes.
+const SHARED_COST: u64 = 20;
 
 /// So many rules behind one may stay undecided for the diagrams to be drawn.
 const MOST_UNDECIDED: usize = 64;
@@ -50,9 +45,8 @@ pub(super) fn check(
         return;
     }
     let default = default_action(list.policy, list.direction);
-    let mut left = BUDGET;
     let rules = list.rules.clone();
-    for (at, &(id, rule)) in rules.iter().enumerate() {
+    for (id, rule) in rules {
         if rule.place.span.source != own
             || !is_plain(rule)
             || unreachable.contains(&id)
@@ -62,11 +56,10 @@ pub(super) fn check(
         }
         let behind = Behind {
             own: [(id, rule)],
-            rules: &rules[at + 1..],
             default,
             unreachable,
         };
-        if let Some(same) = behind.same(list, &mut left) {
+        if let Ok(Some(same)) = behind.same(list) {
             found.push(report(list.policy, rule, same));
         }
     }
@@ -99,42 +92,35 @@ fn is_plain(rule: &Rule) -> bool {
 /// A rule, and what stands behind it.
 struct Behind<'a> {
     own: [(RuleId, &'a Rule); 1],
-    rules: &'a [(RuleId, &'a Rule)],
     default: Option<Action>,
     unreachable: &'a BTreeSet<RuleId>,
 }
 
 impl Behind<'_> {
     /// Who does what the rule does; nothing if somebody does otherwise, or if that cannot be told.
-    fn same(&self, list: &mut List<'_>, left: &mut usize) -> Option<Same> {
+    fn same(&self, list: &mut List<'_>) -> Result<Option<Same>, Exhausted> {
         let (_, rule) = self.own[0];
-        *left = left.checked_sub(CORNERS_COST)?;
-        if self.default != Some(rule.action) && self.corner_differs(list) {
-            return None;
+        if self.corner_differs(list)? {
+            return Ok(None);
         }
-        let mut container = None;
-        let mut undecided = Vec::new();
-        for &(id, other) in self.rules {
-            *left = left.checked_sub(1)?;
-            if self.idle(id, other) || disjoint(list.policy, &rule.matches, &other.matches) {
-                continue;
-            }
+        let container = self.container(list)?;
+        let end = container.map_or(u32::MAX, |id| id.as_u32());
+        let counts = |id, other: &Rule| !self.idle(id, other);
+        let Some(undecided) = list.sharing(rule, self.behind(end), MOST_UNDECIDED, counts)? else {
+            return Ok(None);
+        };
+        let mut differs = false;
+        for &id in &undecided {
+            let other = &list.policy.rules[id];
             if !self.agrees(other) {
-                *left = left.checked_sub(SHARED_COST)?;
-                if self.shared(list, id, other) {
-                    return None;
+                list.look(SHARED_COST)?;
+                if self.shared(list, id, other)? {
+                    return Ok(None);
                 }
-            } else if contains(list.policy, other, rule) {
-                container = Some(id);
-                break;
+                differs = true;
             }
-            if undecided.len() == MOST_UNDECIDED {
-                return None;
-            }
-            undecided.push((id, other));
         }
-        let differs = undecided.iter().any(|(_, other)| !self.agrees(other));
-        match (container, differs) {
+        Ok(match (container, differs) {
             // A rule that matches nothing has been reported as such.
             (_, false) if !self.matches_some(list) => None,
             (Some(id), false) => Some(Same::Rule(id)),
@@ -142,9 +128,31 @@ impl Behind<'_> {
             (None, false) if undecided.is_empty() => None,
             (end, _) => self
                 .drawn(list, &undecided, end)
-                .ok()?
+                .unwrap_or(false)
                 .then_some(Same::Several),
-        }
+        })
+    }
+
+    /// The rules behind this one, up to `end`.
+    fn behind(&self, end: u32) -> Range<u32> {
+        self.own[0].0.as_u32() + 1..end
+    }
+
+    /// The first rule behind this one that does the same for all of its packets.
+    fn container(&self, list: &List<'_>) -> Result<Option<RuleId>, Exhausted> {
+        let (_, rule) = self.own[0];
+        // It matches every packet of this rule, so any packet finds it.
+        let Some(sample) = self.samples(list).next() else {
+            return Ok(None);
+        };
+        list.first_decider(&sample, self.behind(u32::MAX), |id| {
+            let other = &list.policy.rules[id];
+            !self.idle(id, other) && self.agrees(other) && contains(list.policy, other, rule)
+        })
+    }
+
+    fn samples<'s>(&'s self, list: &'s List<'_>) -> impl Iterator<Item = Sample<'s>> {
+        (0..CORNERS).filter_map(|variant| Sample::of(list.policy, &self.own, variant))
     }
 
     /// Whether a rule behind this one does the same and is never reached: it is not what takes this one's place.
@@ -154,24 +162,22 @@ impl Behind<'_> {
 
     /// Whether the rule matches some packet, as far as corners show.
     fn matches_some(&self, list: &List<'_>) -> bool {
-        (0..CORNERS).any(|variant| Sample::of(list.policy, &self.own, variant).is_some())
+        self.samples(list).next().is_some()
     }
 
     /// Whether a corner of the rule gets another verdict behind it.
-    fn corner_differs(&self, list: &List<'_>) -> bool {
-        (0..CORNERS).any(|variant| {
-            let Some(sample) = Sample::of(list.policy, &self.own, variant) else {
-                return false;
+    fn corner_differs(&self, list: &List<'_>) -> Result<bool, Exhausted> {
+        for sample in self.samples(list) {
+            let asked = |other| !self.idle(other, &list.policy.rules[other]);
+            let agrees = match list.first_decider(&sample, self.behind(u32::MAX), asked)? {
+                Some(first) => self.agrees(&list.policy.rules[first]),
+                None => self.default == Some(self.own[0].1.action),
             };
-            let (id, _) = self.own[0];
-            let behind = list
-                .deciders(&sample, None)
-                .filter(|other| *other > id && !self.idle(*other, &list.policy.rules[*other]));
-            match behind.min() {
-                Some(first) => !self.agrees(&list.policy.rules[first]),
-                None => true,
+            if !agrees {
+                return Ok(true);
             }
-        })
+        }
+        Ok(false)
     }
 
     /// Whether a rule behind this one does the same and nothing that this one's packets would change.
@@ -183,24 +189,27 @@ impl Behind<'_> {
     }
 
     /// Whether some packet of this rule is the other's, as far as corners show, and none before takes it.
-    fn shared(&self, list: &List<'_>, id: RuleId, other: &Rule) -> bool {
-        let (own, rule) = self.own[0];
-        let both = [(own, rule), (id, other)];
-        (0..CORNERS).any(|variant| {
-            Sample::of(list.policy, &both, variant).is_some_and(|sample| {
-                let mut between = list.deciders(&sample, None);
-                !between.any(|third| own < third && third < id)
-            })
-        })
+    fn shared(&self, list: &List<'_>, id: RuleId, other: &Rule) -> Result<bool, Exhausted> {
+        let both = [self.own[0], (id, other)];
+        for variant in 0..CORNERS {
+            let Some(sample) = Sample::of(list.policy, &both, variant) else {
+                continue;
+            };
+            let between = self.behind(id.as_u32());
+            if list.first_decider(&sample, between, |_| true)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The same by diagrams, for the rules behind that may share packets with this one; `end` takes all that is left.
     fn drawn(
         &self,
         list: &mut List<'_>,
-        others: &[(RuleId, &Rule)],
+        others: &BTreeSet<RuleId>,
         end: Option<RuleId>,
-    ) -> Result<bool, BudgetExceeded> {
+    ) -> Result<bool, Exhausted> {
         let (id, rule) = self.own[0];
         let own = list.diagram(id, None)?;
         let possible = list.possible()?;
@@ -208,9 +217,9 @@ impl Behind<'_> {
         if left == Node::FALSE {
             return Ok(false);
         }
-        for (other, data) in others {
-            let matched = list.diagram(*other, None)?;
-            if self.agrees(data) {
+        for &other in others {
+            let matched = list.diagram(other, None)?;
+            if self.agrees(&list.policy.rules[other]) {
                 left = list.without(left, matched)?;
             } else if list.both(left, matched)? != Node::FALSE {
                 return Ok(false);

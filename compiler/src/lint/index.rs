@@ -1,28 +1,65 @@
-//! Which rules may match a packet, by its addresses and the port it goes to.
+//! Which rules may match a packet, or share packets with a rule, by addresses, ports and protocol.
 //!
-//! For each of a few dimensions a segment tree over the ends of the rules' ranges: each node has the rules that span it,
-//! so that the rules around a value stand on one way from the root. What a dimension cannot say of a rule (a negated
-//! list, a live set) spans everything. Not here: whether the rule really matches.
+//! For each family a tree over one of these dimensions, whose nodes have trees over the others as long as many rules
+//! stand in them: so few rules are looked at of 100,000. What a dimension cannot say of a rule (a negated list, a live
+//! set) spans everything, and several ranges count as the one around them. Not here: whether the rule really matches.
 
+mod tree;
+
+use std::cell::Cell;
 use std::net::IpAddr;
+use std::ops::Range;
 
+use cranelift_entity::SecondaryMap;
+
+use self::tree::{Counted, Part};
 use super::boxes::known;
-use crate::decide::to_port;
+use crate::decide::{from_port, to_port};
 use crate::event::Header;
-use crate::policy::{Endpoint, Match, Policy, RuleId, Side};
+use crate::policy::{Endpoint, Family, Match, Policy, RuleId, Side};
 
-/// Ranges of one rule beyond this number are taken together as the one around them.
-const MOST_RANGES: usize = 64;
+/// Receiver's and sender's address, their ports, the protocol.
+const DIMENSIONS: usize = 5;
 
-/// The rules of a list, findable by packet.
-pub(super) struct Index {
-    to: [Tree; 2],
-    from: [Tree; 2],
-    port: Tree,
+/// Inclusive; addresses of IPv6 by their upper half.
+type Values = (u64, u64);
+
+const EVERYTHING: Values = (0, u64::MAX);
+
+/// Where a value that a packet does not have would be: rules that do not ask for it have it.
+const NONE: Values = (u64::MAX, u64::MAX);
+
+/// What a rule says in each dimension.
+type Shape = [Values; DIMENSIONS];
+
+/// How many rules may still be looked at.
+pub(super) struct Looks(Cell<u64>);
+
+impl Looks {
+    /// So many.
+    pub(super) fn new(count: u64) -> Self {
+        Self(Cell::new(count))
+    }
+
+    /// Takes some, if there are any left.
+    pub(super) fn take(&self, count: u64) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(count));
+        left > count
+    }
 }
 
-/// A range of values, inclusive.
-type Range = (u128, u128);
+/// The rules of a list, findable by packet and by rule.
+pub(super) struct Index {
+    /// By family, IPv4 first.
+    families: [Rules; 2],
+}
+
+/// The rules that may match packets of a family.
+struct Rules {
+    part: Part,
+    shapes: SecondaryMap<RuleId, Shape>,
+}
 
 impl Index {
     /// Takes the rules of a list, in order.
@@ -30,188 +67,174 @@ impl Index {
         policy: &Policy,
         rules: impl Iterator<Item = (RuleId, &'a Match)> + Clone,
     ) -> Self {
-        let tree = |of: &dyn Fn(&Match) -> Vec<Range>| {
-            Tree::new(rules.clone().map(|(id, one)| (id, of(one))).collect())
+        let of = |family| {
+            let shapes: Vec<_> = rules
+                .clone()
+                .filter_map(|(id, one)| Some((id, shape(policy, one, family)?)))
+                .collect();
+            let mut left = Counted::for_rules(shapes.len());
+            Rules {
+                shapes: shapes.iter().copied().collect(),
+                part: Part::of(shapes, [false; DIMENSIONS], &mut left),
+            }
         };
-        let side = |side: Option<&Side>, family| side_ranges(policy, side, family);
         Self {
-            to: [0, 1].map(|family| tree(&|one| side(one.to.as_ref(), family))),
-            from: [0, 1].map(|family| tree(&|one| side(one.from.as_ref(), family))),
-            port: tree(&|one| port_ranges(one.to.as_ref())),
+            families: [of(Family::V4), of(Family::V6)],
         }
     }
 
-    /// Rules that may match the packet, each once, in no order; every other one does not.
-    pub(super) fn around(&self, header: &Header) -> impl Iterator<Item = RuleId> {
-        let family = usize::from(header.to.is_ipv6());
-        let to = self.to[family].around(bits(header.to));
-        let from = self.from[family].around(bits(header.from));
-        let port = to_port(header).map(|port| self.port.around(port.into()));
-        [Some(to), Some(from), port]
-            .into_iter()
-            .flatten()
-            .min_by_key(Around::len)
-            .into_iter()
-            .flat_map(|around| around.lists)
-            .flatten()
-            .copied()
+    /// Tells of rules among `ids` that may match the packet, each once; every other one of them does not. They come part
+    /// by part, in order within each; `take` says whether to go on with the part. Says whether the looks sufficed.
+    pub(super) fn around(
+        &self,
+        header: &Header,
+        ids: Range<u32>,
+        looks: &Looks,
+        take: &mut dyn FnMut(RuleId) -> bool,
+    ) -> bool {
+        let port = |port: Option<u16>| port.map_or(NONE, |port| (port.into(), port.into()));
+        let point = [
+            point(header.to),
+            point(header.from),
+            port(to_port(header)),
+            port(from_port(header)),
+            (header.protocol.into(), header.protocol.into()),
+        ];
+        let Rules { part, shapes } = &self.families[usize::from(header.to.is_ipv6())];
+        let mut sufficed = true;
+        part.around(&point, &mut |list| {
+            among(list, &ids).all(|id| {
+                sufficed &= looks.take(1);
+                sufficed && (!meet(&shapes[id], &point) || take(id))
+            });
+        });
+        sufficed
+    }
+
+    /// Tells of rules among `ids` that may share packets with a match, in no order, some of them twice, until `take` says
+    /// that it is enough; every other one of them shares none. Says whether the looks sufficed.
+    pub(super) fn sharing(
+        &self,
+        policy: &Policy,
+        one: &Match,
+        ids: Range<u32>,
+        looks: &Looks,
+        take: &mut dyn FnMut(RuleId) -> bool,
+    ) -> bool {
+        let mut sufficed = true;
+        for (family, rules) in [Family::V4, Family::V6].into_iter().zip(&self.families) {
+            let Some(shape) = shape(policy, one, family) else {
+                continue;
+            };
+            let mut in_list = |list: &[RuleId]| {
+                among(list, &ids).all(|id| {
+                    sufficed &= looks.take(1);
+                    sufficed && (!meet(&rules.shapes[id], &shape) || take(id))
+                })
+            };
+            if !rules.part.meeting(&shape, &mut in_list) {
+                break;
+            }
+        }
+        sufficed
     }
 }
 
-fn bits(address: IpAddr) -> u128 {
-    match address {
+/// Whether two shapes share something.
+fn meet(one: &Shape, other: &Shape) -> bool {
+    one.iter()
+        .zip(other)
+        .all(|(one, other)| one.0 <= other.1 && other.0 <= one.1)
+}
+
+/// The rules of a list in order that are among `ids`.
+fn among(list: &[RuleId], ids: &Range<u32>) -> impl Iterator<Item = RuleId> {
+    let start = list.partition_point(|id| id.as_u32() < ids.start);
+    let end = ids.end;
+    let rest = list[start..].iter().copied();
+    rest.take_while(move |id| id.as_u32() < end)
+}
+
+fn point(address: IpAddr) -> Values {
+    let bits = match address {
         IpAddr::V4(v4) => v4.to_bits().into(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
+        IpAddr::V6(v6) => upper(v6.to_bits()),
+    };
+    (bits, bits)
 }
 
-const EVERYTHING: Range = (0, u128::MAX);
+/// The upper half of an IPv6 address.
+fn upper(bits: u128) -> u64 {
+    u64::try_from(bits >> 64).unwrap_or(u64::MAX)
+}
 
-/// The addresses of a side in one family (0 for IPv4).
-fn side_ranges(policy: &Policy, side: Option<&Side>, family: usize) -> Vec<Range> {
-    let Some(Side::Endpoints {
-        negated: false,
-        endpoints,
-    }) = side
-    else {
-        return vec![EVERYTHING];
+/// What a match says of the packets of a family, if it may match any.
+fn shape(policy: &Policy, one: &Match, family: Family) -> Option<Shape> {
+    let [to, from] = [one.to.as_ref(), one.from.as_ref()];
+    Some([
+        addresses(policy, to, family)?,
+        addresses(policy, from, family)?,
+        ports(to),
+        ports(from),
+        protocols(one, family)?,
+    ])
+}
+
+fn protocols(one: &Match, family: Family) -> Option<Values> {
+    if one.protocols.is_empty() {
+        return Some(EVERYTHING);
+    }
+    let fits = one
+        .protocols
+        .iter()
+        .filter(|protocol| protocol.family.is_none_or(|named| named == family));
+    around(fits.map(|protocol| (protocol.number.into(), protocol.number.into())))
+}
+
+/// The addresses of a side in one family.
+fn addresses(policy: &Policy, side: Option<&Side>, family: Family) -> Option<Values> {
+    let Some(endpoints) = plain(side) else {
+        return Some(EVERYTHING);
     };
-    let mut ranges = Vec::new();
-    for endpoint in endpoints {
+    around(endpoints.iter().filter_map(|endpoint| {
         let Some(set) = known(policy, &endpoint.addresses) else {
-            return vec![EVERYTHING];
+            return Some(EVERYTHING);
         };
         match family {
-            0 if set.v4.is_full() => return vec![EVERYTHING],
-            0 => ranges.extend(
-                set.v4
-                    .ranges()
-                    .iter()
-                    .map(|&(low, high)| (low.into(), high.into())),
-            ),
-            _ => ranges.extend_from_slice(set.v6.ranges()),
+            Family::V4 => hull(set.v4.ranges(), u64::from),
+            Family::V6 => hull(set.v6.ranges(), upper),
         }
-    }
-    joined(ranges)
+    }))
 }
 
-/// The ports of the receiver's side.
-fn port_ranges(side: Option<&Side>) -> Vec<Range> {
-    let Some(Side::Endpoints {
-        negated: false,
-        endpoints,
-    }) = side
-    else {
-        return vec![EVERYTHING];
+/// The ports of a side; without ports, what has none fits too.
+fn ports(side: Option<&Side>) -> Values {
+    let range = |endpoint: &Endpoint| match &endpoint.ports {
+        None => Some(EVERYTHING),
+        Some(ports) => hull(ports.ranges(), u64::from),
     };
-    let ports = |endpoint: &Endpoint| match &endpoint.ports {
-        None => vec![EVERYTHING],
-        Some(ports) => ports
-            .ranges()
-            .iter()
-            .map(|&(low, high)| (low.into(), high.into()))
-            .collect(),
-    };
-    joined(endpoints.iter().flat_map(ports).collect())
+    plain(side)
+        .and_then(|endpoints| around(endpoints.iter().filter_map(range)))
+        .unwrap_or(EVERYTHING)
 }
 
-/// The ranges without overlaps; many of them as one.
-fn joined(mut ranges: Vec<Range>) -> Vec<Range> {
-    ranges.sort_unstable();
-    if ranges.len() > MOST_RANGES {
-        let low = ranges.first().map_or(0, |first| first.0);
-        let high = ranges.iter().map(|one| one.1).max().unwrap_or(low);
-        return vec![(low, high)];
-    }
-    let mut apart: Vec<Range> = Vec::with_capacity(ranges.len());
-    for (low, high) in ranges {
-        match apart.last_mut() {
-            Some(last) if low <= last.1 => last.1 = last.1.max(high),
-            _ => apart.push((low, high)),
-        }
-    }
-    apart
-}
-
-/// A segment tree.
-struct Tree {
-    /// Where a segment begins; the first begins at 0.
-    starts: Vec<u128>,
-    /// Nodes in the order of a heap, the leaves from `leaves` on.
-    nodes: Vec<Vec<RuleId>>,
-    leaves: usize,
-}
-
-/// The lists on the way from a leaf to the root.
-struct Around<'a> {
-    lists: Vec<&'a [RuleId]>,
-}
-
-impl Around<'_> {
-    fn len(&self) -> usize {
-        self.lists.iter().map(|list| list.len()).sum()
+/// The endpoints of a side that says which it matches, not which it does not.
+fn plain(side: Option<&Side>) -> Option<&[Endpoint]> {
+    match side {
+        Some(Side::Endpoints {
+            negated: false,
+            endpoints,
+        }) => Some(endpoints),
+        _ => None,
     }
 }
 
-impl Tree {
-    /// The ranges of one rule do not overlap.
-    fn new(rules: Vec<(RuleId, Vec<Range>)>) -> Self {
-        let mut starts = vec![0];
-        for (low, high) in rules.iter().flat_map(|(_, ranges)| ranges) {
-            starts.push(*low);
-            starts.extend(high.checked_add(1));
-        }
-        starts.sort_unstable();
-        starts.dedup();
-        let leaves = starts.len().next_power_of_two();
-        let mut tree = Self {
-            starts,
-            nodes: vec![Vec::new(); leaves * 2],
-            leaves,
-        };
-        for (id, ranges) in &rules {
-            for &range in ranges {
-                tree.insert(*id, range);
-            }
-        }
-        tree
-    }
+/// The range around sorted ones, if there are any.
+fn hull<T: Copy>(ranges: &[(T, T)], of: impl Fn(T) -> u64) -> Option<Values> {
+    Some((of(ranges.first()?.0), of(ranges.last()?.1)))
+}
 
-    /// The segment that a value lies in.
-    fn segment(&self, value: u128) -> usize {
-        self.starts.partition_point(|&start| start <= value) - 1
-    }
-
-    fn insert(&mut self, id: RuleId, (low, high): Range) {
-        if (low, high) == EVERYTHING {
-            self.nodes[1].push(id);
-            return;
-        }
-        let mut left = self.segment(low) + self.leaves;
-        let mut right = self.segment(high) + self.leaves + 1;
-        while left < right {
-            if left % 2 == 1 {
-                self.nodes[left].push(id);
-                left += 1;
-            }
-            if right % 2 == 1 {
-                right -= 1;
-                self.nodes[right].push(id);
-            }
-            left /= 2;
-            right /= 2;
-        }
-    }
-
-    fn around(&self, value: u128) -> Around<'_> {
-        let mut lists = Vec::new();
-        let mut at = self.segment(value) + self.leaves;
-        while at > 0 {
-            if !self.nodes[at].is_empty() {
-                lists.push(self.nodes[at].as_slice());
-            }
-            at /= 2;
-        }
-        Around { lists }
-    }
+/// The range around all, if there are any.
+fn around(ranges: impl Iterator<Item = Values>) -> Option<Values> {
+    ranges.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
 }

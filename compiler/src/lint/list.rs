@@ -2,7 +2,12 @@
 //!
 //! Not here: what a lint makes of that.
 
-use super::index::Index;
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::boxes::disjoint;
+use super::index::{Index, Looks};
 use super::sample::Sample;
 use crate::decide::{Seen, is_new_flow, matches, readable_at_lookup};
 use crate::diagram::classify::{Scope, rule_diagram};
@@ -17,6 +22,16 @@ use crate::witness::Witness;
 /// Nodes for the rules of one direction that cannot be told quickly: about a tenth of a second.
 const BUDGET: usize = 300_000;
 
+/// Looks at rules that may match a packet or share packets, for one direction: some tenths of a second.
+const LOOKS: u64 = 16_000_000;
+
+/// So few rules in a row are looked at one by one.
+const SHORT: usize = 128;
+
+/// There are no looks or no nodes left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exhausted;
+
 /// The rules of a direction.
 pub(super) struct List<'a> {
     /// The policy.
@@ -26,6 +41,9 @@ pub(super) struct List<'a> {
     /// Its rules, in order.
     pub(super) rules: Vec<(RuleId, &'a Rule)>,
     index: Index,
+    /// What is left of the looks.
+    looks: Looks,
+    exhausted: Cell<bool>,
     store: Store,
     possible: Option<Node>,
     /// The last rule that takes part in socket lookups whatever stands behind it.
@@ -39,11 +57,13 @@ impl<'a> List<'a> {
         let steers = |rule: &Rule| {
             matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
         };
-        let deciding = rules.iter().filter(|(_, rule)| rule.action.decides());
+        let matches = rules.iter().map(|(id, rule)| (*id, &rule.matches));
         let last = rules.iter().rev().find(|(_, rule)| steers(rule));
         Self {
-            index: Index::new(policy, deciding.map(|(id, rule)| (*id, &rule.matches))),
+            index: Index::new(policy, matches),
             store: Store::with(BUDGET, &Field::of(policy)),
+            looks: Looks::new(LOOKS),
+            exhausted: Cell::new(false),
             possible: None,
             last_lookup: last.map(|(id, _)| *id),
             policy,
@@ -75,20 +95,78 @@ impl<'a> List<'a> {
             .collect()
     }
 
-    /// Deciding rules that match the sample, in no order.
+    /// Takes looks, as long as there are any.
+    pub(super) fn look(&self, times: u64) -> Result<(), Exhausted> {
+        self.sufficed(self.looks.take(times))
+    }
+
+    fn sufficed(&self, sufficed: bool) -> Result<(), Exhausted> {
+        if sufficed {
+            return Ok(());
+        }
+        self.exhausted.set(true);
+        Err(Exhausted)
+    }
+
+    /// Whether some rules could not be told for want of looks or nodes.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.exhausted.get()
+    }
+
+    /// What was drawn, unless there were too few nodes.
+    fn drawn<T>(&self, drawn: Result<T, BudgetExceeded>) -> Result<T, Exhausted> {
+        drawn.map_err(|_| {
+            self.exhausted.set(true);
+            Exhausted
+        })
+    }
+
+    /// Deciding rules among `ids` that match the sample, each once. They come part by part, in order within each; `take`
+    /// says whether to go on with the part.
     pub(super) fn deciders(
         &self,
         sample: &Sample<'_>,
         scope: Option<GroupId>,
-    ) -> impl Iterator<Item = RuleId> {
-        self.index.around(&sample.header).filter(move |id| {
-            let rule = &self.policy.rules[*id];
-            concerns(rule, scope) && sample.is_of(*id, rule)
-        })
+        ids: Range<u32>,
+        mut take: impl FnMut(RuleId) -> bool,
+    ) -> Result<(), Exhausted> {
+        let seen = sample.seen();
+        let header = &sample.header;
+        let sufficed = self.index.around(header, ids, &self.looks, &mut |id| {
+            let rule = &self.policy.rules[id];
+            let matched = rule.action.decides() && concerns(rule, scope) && is_of(&seen, id, rule);
+            !matched || take(id)
+        });
+        self.sufficed(sufficed)
     }
 
-    /// Some packet of a diagram, and the deciding rules that match it, in no order.
-    pub(super) fn deciders_in(&self, node: Node, scope: Option<GroupId>) -> Option<Vec<RuleId>> {
+    /// The first deciding rule among `ids` that matches the sample and is asked for.
+    pub(super) fn first_decider(
+        &self,
+        sample: &Sample<'_>,
+        ids: Range<u32>,
+        asked: impl Fn(RuleId) -> bool,
+    ) -> Result<Option<RuleId>, Exhausted> {
+        let mut first: Option<RuleId> = None;
+        self.deciders(sample, None, ids, |id| {
+            let earlier = first.is_none_or(|known| id < known);
+            let found = earlier && asked(id);
+            if found {
+                first = Some(id);
+            }
+            earlier && !found
+        })?;
+        Ok(first)
+    }
+
+    /// Some packet of a diagram, and the first deciding rule among `ids` that matches it and is asked for.
+    pub(super) fn first_decider_in(
+        &self,
+        node: Node,
+        scope: Option<GroupId>,
+        ids: Range<u32>,
+        asked: impl Fn(RuleId) -> bool,
+    ) -> Option<Option<RuleId>> {
         let values = self.store.satisfy(node, 1)?;
         let witness = Witness::new(values, self.direction, scope);
         let class = match witness.event {
@@ -97,19 +175,63 @@ impl<'a> List<'a> {
         };
         let header = &witness.header;
         let seen = Seen::new(self.policy, self.direction, class, header, &witness);
-        let around = self.index.around(header).filter(|id| {
-            let rule = &self.policy.rules[*id];
-            concerns(rule, scope) && is_of(&seen, *id, rule)
+        let mut first: Option<RuleId> = None;
+        let sufficed = self.index.around(header, ids, &self.looks, &mut |id| {
+            let rule = &self.policy.rules[id];
+            let earlier = first.is_none_or(|known| id < known);
+            let found = earlier
+                && rule.action.decides()
+                && concerns(rule, scope)
+                && is_of(&seen, id, rule)
+                && asked(id);
+            if found {
+                first = Some(id);
+            }
+            earlier && !found
         });
-        Some(around.collect())
+        self.sufficed(sufficed).is_ok().then_some(first)
+    }
+
+    /// Rules among `ids` that may share packets with a rule, in order; nothing if they are more than `most`.
+    /// Only those are counted that `counts` says.
+    pub(super) fn sharing(
+        &self,
+        rule: &Rule,
+        ids: Range<u32>,
+        most: usize,
+        counts: impl Fn(RuleId, &Rule) -> bool,
+    ) -> Result<Option<BTreeSet<RuleId>>, Exhausted> {
+        let mut found = BTreeSet::new();
+        let mut take = |id: RuleId| {
+            let other = &self.policy.rules[id];
+            let shares = counts(id, other) && !disjoint(self.policy, &rule.matches, &other.matches);
+            if shares {
+                found.insert(id);
+            }
+            found.len() <= most
+        };
+        let first = self
+            .rules
+            .partition_point(|(id, _)| id.as_u32() < ids.start);
+        let end = self.rules.partition_point(|(id, _)| id.as_u32() < ids.end);
+        if end - first <= SHORT {
+            self.look((end - first) as u64)?;
+            self.rules[first..end].iter().all(|(id, _)| take(*id));
+        } else {
+            let one = &rule.matches;
+            let looks = &self.looks;
+            self.sufficed(self.index.sharing(self.policy, one, ids, looks, &mut take))?;
+        }
+        Ok((found.len() <= most).then_some(found))
     }
 
     /// 1 for the packets that there can be.
-    pub(super) fn possible(&mut self) -> Result<Node, BudgetExceeded> {
+    pub(super) fn possible(&mut self) -> Result<Node, Exhausted> {
         if let Some(known) = self.possible {
             return Ok(known);
         }
-        let node = possible(&mut self.store, self.policy, self.direction)?;
+        let drawn = possible(&mut self.store, self.policy, self.direction);
+        let node = self.drawn(drawn)?;
         self.possible = Some(node);
         Ok(node)
     }
@@ -119,19 +241,22 @@ impl<'a> List<'a> {
         &mut self,
         id: RuleId,
         group: Option<GroupId>,
-    ) -> Result<Node, BudgetExceeded> {
-        rule_diagram(&mut self.store, id, &self.policy.rules[id], Scope { group })
+    ) -> Result<Node, Exhausted> {
+        let drawn = rule_diagram(&mut self.store, id, &self.policy.rules[id], Scope { group });
+        self.drawn(drawn)
     }
 
     /// 1 where the first is and the second is not.
-    pub(super) fn without(&mut self, from: Node, taken: Node) -> Result<Node, BudgetExceeded> {
-        let rest = self.store.not(taken)?;
-        self.store.and(from, rest)
+    pub(super) fn without(&mut self, from: Node, taken: Node) -> Result<Node, Exhausted> {
+        let store = &mut self.store;
+        let drawn = store.not(taken).and_then(|rest| store.and(from, rest));
+        self.drawn(drawn)
     }
 
     /// 1 where both are.
-    pub(super) fn both(&mut self, one: Node, other: Node) -> Result<Node, BudgetExceeded> {
-        self.store.and(one, other)
+    pub(super) fn both(&mut self, one: Node, other: Node) -> Result<Node, Exhausted> {
+        let drawn = self.store.and(one, other);
+        self.drawn(drawn)
     }
 }
 

@@ -11,9 +11,9 @@ use sockc_grammar::source::SourceId;
 
 use super::UNREACHABLE;
 use super::boxes::contains;
-use super::list::{List, head};
+use super::list::{Exhausted, List, head};
 use super::sample::Sample;
-use crate::diagram::{BudgetExceeded, Node};
+use crate::diagram::Node;
 use crate::policy::{GroupId, Policy, Rule, RuleId};
 
 /// So many corners of a rule are looked at.
@@ -85,12 +85,22 @@ fn covering_in(
             continue;
         };
         let mut reached = true;
-        let before = list.deciders(&sample, scope);
-        for other in before.filter(|other| covers(list, *other, id, rule)) {
-            reached = false;
-            if contains(list.policy, &list.policy.rules[other], rule) {
-                return Some(BTreeSet::from([other]));
+        let mut container: Option<RuleId> = None;
+        let looked = list.deciders(&sample, scope, 0..id.as_u32(), |other| {
+            if container.is_some_and(|known| known < other) {
+                return false;
             }
+            if covers(list, other, id, rule) {
+                reached = false;
+                if contains(list.policy, &list.policy.rules[other], rule) {
+                    container = Some(other);
+                }
+            }
+            container != Some(other)
+        });
+        looked.ok()?;
+        if let Some(container) = container {
+            return Some(BTreeSet::from([container]));
         }
         if reached {
             return None;
@@ -110,16 +120,17 @@ fn together(
     id: RuleId,
     rule: &Rule,
     scope: Option<GroupId>,
-) -> Result<Option<BTreeSet<RuleId>>, BudgetExceeded> {
+) -> Result<Option<BTreeSet<RuleId>>, Exhausted> {
     let own = list.diagram(id, scope)?;
     let possible = list.possible()?;
     let mut left = list.both(own, possible)?;
     let mut found = BTreeSet::new();
-    while let Some(deciders) = list.deciders_in(left, scope) {
-        let before = deciders
-            .into_iter()
-            .filter(|other| covers(list, *other, id, rule));
-        let Some(first) = before.min().filter(|_| found.len() < MOST_COVERING) else {
+    let covering = |list: &List<'_>, left| {
+        let asked = |other| covers(list, other, id, rule);
+        list.first_decider_in(left, scope, 0..id.as_u32(), asked)
+    };
+    while let Some(decider) = covering(list, left) {
+        let Some(first) = decider.filter(|_| found.len() < MOST_COVERING) else {
             return Ok(None);
         };
         // A set that is asked as one question may answer otherwise than it would: then nothing is proved.

@@ -154,6 +154,7 @@ impl<'a> Sample<'a> {
             Condition::Dscp(value) => self.header.dscp = *value,
             Condition::Mark { value, .. } => self.header.mark |= value,
             Condition::Vlan(id) => self.header.vlan = Some(*id),
+            Condition::Winner(_) => {}
         }
     }
 
@@ -198,11 +199,15 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// Whether a rule of the list matches it; whose writes they are, where it is about sends, the caller knows.
-    pub(super) fn is_of(&self, id: RuleId, rule: &Rule) -> bool {
+    /// What rules see of it; whose writes they are, where it is about sends, the caller knows.
+    pub(super) fn seen(&self) -> Seen<'_> {
         let class = (self.direction != Direction::Send).then_some(self.class);
-        let seen = Seen::new(self.policy, self.direction, class, &self.header, self);
-        is_of(&seen, id, rule)
+        Seen::new(self.policy, self.direction, class, &self.header, self)
+    }
+
+    /// Whether a rule of the list matches it.
+    fn is_of(&self, id: RuleId, rule: &Rule) -> bool {
+        is_of(&self.seen(), id, rule)
     }
 }
 

@@ -8,6 +8,7 @@ mod questions;
 mod rates;
 mod reject;
 mod sent;
+mod winners;
 
 use sockc_grammar::source::SourceMap;
 

@@ -10,7 +10,7 @@ use sockc_grammar::codes::TOO_MANY;
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Source, SourceId, Span};
 
-use crate::files::{Files, Progress};
+use crate::observer::Observer;
 use crate::policy::AddressSet;
 use crate::ranges::{Bound, RangeSet};
 use crate::resolve::addresses::{mapped_list, prefix, range};
@@ -50,7 +50,7 @@ struct Gathered {
 pub(super) fn read(
     source: &Source,
     id: SourceId,
-    files: &mut dyn Files,
+    observer: &mut dyn Observer,
 ) -> (List, Vec<Diagnostic>) {
     let mut gathered = Gathered::default();
     let text = &source.text;
@@ -63,11 +63,7 @@ pub(super) fn read(
         start = end + 1;
         if start - told >= STEP {
             told = start;
-            files.progress(Progress {
-                name: &source.name,
-                done: start.min(text.len()),
-                total: text.len(),
-            });
+            observer.progress(start.min(text.len()) as u64, text.len() as u64);
         }
     }
     gathered.finish()

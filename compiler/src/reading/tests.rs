@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::files::Texts;
+use crate::observer::Observer;
 
 fn reading(files: &Texts, text: &str) -> (Reading, Vec<Diagnostic>, SourceMap) {
     let mut sources = SourceMap::default();
@@ -95,6 +96,7 @@ fn what_cannot_be_included_is_said_at_the_include() {
 #[test]
 fn links_that_go_in_circles_come_to_an_end() {
     struct Links;
+    impl Observer for Links {}
     impl Files for Links {
         fn read(&mut self, _: &std::path::Path) -> Result<Vec<u8>, String> {
             Ok(b"include \"x/a.sk\" include \"y/a.sk\"".to_vec())
@@ -179,6 +181,7 @@ fn mapped_addresses_in_a_list_are_warned_of_once() {
 #[test]
 fn a_file_that_two_sets_name_is_read_once() {
     struct Counting(u32);
+    impl Observer for Counting {}
     impl Files for Counting {
         fn read(&mut self, _: &std::path::Path) -> Result<Vec<u8>, String> {
             self.0 += 1;

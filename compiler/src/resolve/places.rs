@@ -1,49 +1,28 @@
 //! Where a statement stands, ready for messages and line information.
 
-use std::collections::BTreeMap;
-
-use sockc_grammar::source::{SourceId, SourceMap, Span};
+use sockc_grammar::source::{SourceMap, Span};
 
 use crate::policy::Place;
 
-/// The sources with the start of each of their lines, so that finding a line does not read the text again.
+/// The sources that statements stand in.
 pub(super) struct Places<'a> {
     sources: &'a SourceMap,
-    line_starts: BTreeMap<SourceId, Vec<usize>>,
 }
 
 impl<'a> Places<'a> {
-    /// Finds the lines of every source.
+    /// Places in these sources.
     pub(super) fn new(sources: &'a SourceMap) -> Self {
-        let line_starts = sources
-            .iter()
-            .map(|(id, source)| {
-                let breaks = source.text.match_indices('\n').map(|(at, _)| at + 1);
-                (id, std::iter::once(0).chain(breaks).collect())
-            })
-            .collect();
-        Self {
-            sources,
-            line_starts,
-        }
+        Self { sources }
     }
 
     /// The place of a statement.
     pub(super) fn place(&self, span: Span) -> Place {
-        let source = self.sources.get(span.source);
-        let start = span.start as usize;
-        let starts = self
-            .line_starts
-            .get(&span.source)
-            .map_or(&[][..], Vec::as_slice);
-        let line = starts.partition_point(|&line| line <= start);
-        let line_start = starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
-        let before = source.text.get(line_start..start).unwrap_or("");
+        let (line, column) = self.sources.place(span);
         Place {
             span,
-            file: source.name.clone(),
-            line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX),
+            file: self.sources.get(span.source).name.clone(),
+            line,
+            column,
             text: on_one_line(self.sources.text(span)),
         }
     }
@@ -51,6 +30,11 @@ impl<'a> Places<'a> {
 
 /// The text on one line: comments left out, blanks outside strings squeezed.
 fn on_one_line(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'#' | b'\\');
+    if bytes.iter().all(plain) && !bytes.windows(2).any(|two| two == b"  ") {
+        return text.trim().to_owned();
+    }
     let mut line = String::with_capacity(text.len());
     let mut characters = text.chars();
     let mut in_string = false;

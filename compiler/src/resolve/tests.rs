@@ -7,6 +7,7 @@ use super::*;
 use crate::files::{Files, Texts};
 use crate::generate::{Features, Options, random_policy};
 use crate::hook::Hook;
+use crate::observer::Observer;
 use crate::policy::{Action, Condition, Family, Rule, Side, SocketTest};
 use crate::reading::read;
 
@@ -34,6 +35,8 @@ fn resolved_beside(
 
 /// The files of this repository.
 struct Repository;
+
+impl Observer for Repository {}
 
 impl Files for Repository {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {

@@ -9,6 +9,7 @@ use pest::error::{ErrorVariant, InputLocation};
 use super::expected::Expected;
 use super::opening::opening;
 use super::pieces::{Pieces, pieces};
+use super::plain;
 use super::resume::{InBlock, resume};
 use super::{Builder, Grammar, Node, Nodes, Rule, span};
 use crate::ast::{Packet, Scope, Statement};
@@ -198,6 +199,10 @@ impl<'t> Driver<'t> {
             self.at = self.resume(start, deep);
             return;
         }
+        let end = self.outline.token_end_before(self.text, next);
+        if self.plain_rule(start, end) {
+            return;
+        }
         let Some(rule) = opening(self.text, start) else {
             self.no_statement(start);
             return;
@@ -205,7 +210,6 @@ impl<'t> Driver<'t> {
         self.before = Some(start);
         let mut nodes = std::mem::take(&mut self.nodes);
         let plain = std::mem::take(&mut self.plain);
-        let end = self.outline.token_end_before(self.text, next);
         let alone = plain.get(start..end).unwrap_or("");
         match parse(rule, alone, &mut nodes).filter(|node| node.end() == alone.len()) {
             Some(node) => self.accept(&node, start),
@@ -218,6 +222,21 @@ impl<'t> Driver<'t> {
         }
         self.nodes = nodes;
         self.plain = plain;
+    }
+
+    /// Takes the statement if it is a plain rule. The formatter's pieces come from the grammar alone.
+    fn plain_rule(&mut self, start: usize, end: usize) -> bool {
+        if self.items.is_some() {
+            return false;
+        }
+        let alone = self.plain.get(start..end).unwrap_or("");
+        let Some(rule) = plain::rule(alone, self.source, start) else {
+            return false;
+        };
+        self.before = Some(start);
+        self.at = end;
+        self.push(start, end, Statement::Rule(Box::new(rule)));
+        true
     }
 
     /// Text that begins no statement. Indented beyond the statement before, it is the rest of that one, whose beginning

@@ -1,0 +1,79 @@
+//! Classifiers: which of many rules is the first that matches a packet, from tables instead of code.
+//!
+//! Takes rules that speak of nothing but protocols, addresses and ports, in order; gives a [`Classifier`]: constant tables
+//! and a description of the short walk through them. Not here: the code of the walk (`lower`), which rules are given to a
+//! classifier (`bulk`), and rules with conditions, which stay in the diagram.
+
+mod boxes;
+mod choose;
+mod cost;
+mod cut;
+mod grow;
+mod items;
+mod services;
+mod stratum;
+pub mod tables;
+
+pub use boxes::{Boxed, Prefix, Protocols, Service, boxes, is_plain};
+
+use crate::policy::Match;
+
+/// A rule that a classifier is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// What it matches; [`is_plain`] holds for it.
+    pub matches: &'a Match,
+    /// What [`crate::field::Field::Winner`] is where this rule is the first that matches: 1 or more.
+    pub group: u32,
+    /// Its slot in the map `counters`.
+    pub slot: u32,
+}
+
+/// Why rules cannot be made a classifier of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Too many different combinations of protocols and ports.
+    Services,
+    /// Too many protocols that have to be told apart.
+    Protocols,
+    /// Too many different pairs of prefix lengths.
+    Lengths,
+    /// Too many groups.
+    Groups,
+    /// Too many rules, or rules that no split keeps small.
+    Size,
+}
+
+pub use cost::{cost, probes};
+pub use grow::Word;
+pub use items::{Dimension, Item};
+pub use services::Services;
+pub use services::{CLASS_ENTRIES, GUARD, SERVICE_SIZE};
+pub use stratum::{MULTIPLIERS, Root, Stratum, hash};
+pub use tables::Tables;
+
+use crate::policy::Family;
+
+/// What is known of the rules in one family.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// The boxes.
+    pub items: Vec<Item>,
+    /// The strata.
+    pub strata: Vec<Stratum>,
+}
+
+/// All of it.
+pub fn build(members: &[Member<'_>]) -> Result<(Services, [Side; 2]), Unfit> {
+    let mut services = Services::default();
+    let v4 = items::items(members, &mut services, Family::V4)?;
+    let v6 = items::items(members, &mut services, Family::V6)?;
+    services.classify().ok_or(Unfit::Protocols)?;
+    let side = |found: &[_], family| {
+        let items = items::ranged(found, &services, family);
+        let strata = choose::strata(&items, family).ok_or(Unfit::Size)?;
+        Ok(Side { items, strata })
+    };
+    let sides = [side(&v4, Family::V4)?, side(&v6, Family::V6)?];
+    Ok((services, sides))
+}

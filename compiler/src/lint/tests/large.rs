@@ -1,0 +1,80 @@
+//! The lints of long lists: what the index finds, and what is said where the budget ends.
+
+use sockc_grammar::diagnostic::Code;
+use sockc_grammar::source::SourceId;
+
+use super::{reported, resolved};
+use crate::generate::{Options, random_policy};
+use crate::lint::list::{List, is_of};
+use crate::lint::sample::Sample;
+use crate::lint::{CUT_SHORT, UNREACHABLE};
+use crate::policy::{Direction, Policy, RuleId};
+
+#[test]
+fn the_index_finds_the_rules_that_looking_at_each_would() {
+    let mut found = 0;
+    for seed in 0..40 {
+        let policy = resolved(&random_policy(seed, Options::everything(60)));
+        for direction in [Direction::In, Direction::Out] {
+            let list = List::new(&policy, direction);
+            for own in &list.rules {
+                let own = [*own];
+                for sample in (0..4).filter_map(|variant| Sample::of(&policy, &own, variant)) {
+                    let mut indexed = Vec::new();
+                    let looked = list.deciders(&sample, None, 0..u32::MAX, |id| {
+                        indexed.push(id);
+                        true
+                    });
+                    looked.unwrap();
+                    indexed.sort_unstable();
+                    let each = list.rules.iter().filter(|(id, rule)| {
+                        rule.action.decides() && is_of(&sample.seen(), *id, rule)
+                    });
+                    let each: Vec<RuleId> = each.map(|(id, _)| *id).collect();
+                    assert_eq!(indexed, each);
+                    found += each.len();
+                }
+            }
+        }
+    }
+    assert!(found > 100, "{found}");
+}
+
+#[test]
+fn thousands_of_rules_are_told_apart_without_a_word_of_the_budget() {
+    let mut text = String::from("default in drop\ninclude <essentials>\n");
+    for number in 0..3000 {
+        let (high, low) = (number / 250, number % 250);
+        text += &format!("allow tcp from 10.{high}.{low}.0/24 to 192.0.2.{low}:{number}\n");
+        text += &format!("drop tcp from 10.{high}.0.0/16 to 192.0.2.{low}\n");
+    }
+    text += "last: allow tcp from 10.3.7.9 to 192.0.2.7:5\n";
+    let policy = resolved(&text);
+    let (last, _) = policy.rules.last().unwrap();
+    assert_eq!(reported(&policy, UNREACHABLE), [last]);
+    assert!(
+        reported_codes(&policy)
+            .iter()
+            .all(|code| *code != CUT_SHORT)
+    );
+}
+
+#[test]
+fn without_looks_nothing_is_told_and_that_is_known() {
+    let policy =
+        resolved("default in drop\nallow tcp from 10.0.0.0/8\nallow tcp from 10.1.0.0/16\n");
+    let list = List::new(&policy, Direction::In);
+    let own = [list.rules[1]];
+    let sample = Sample::of(&policy, &own, 0).unwrap();
+    let first = |list: &List<'_>| list.first_decider(&sample, 0..u32::MAX, |_| true);
+    assert_eq!(first(&list).unwrap(), Some(list.rules[0].0));
+    assert!(!list.is_exhausted());
+    assert!(list.look(u64::MAX).is_err());
+    assert!(first(&list).is_err() && list.is_exhausted());
+}
+
+fn reported_codes(policy: &Policy) -> Vec<Code> {
+    let own = SourceId(0);
+    let found = crate::lint::policy(policy, own);
+    found.into_iter().map(|one| one.code).collect()
+}

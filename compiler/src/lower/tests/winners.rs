@@ -1,0 +1,116 @@
+//! Groups of bulk rules: one leaf decides for all of them, and each counts for itself.
+
+use sockc_grammar::source::SourceMap;
+
+use crate::artifact::Artifact;
+use crate::bulk::Shape;
+use crate::event::{Header, Part, Transport};
+use crate::files::Texts;
+use crate::interpret::Maps;
+use crate::packet::build::Frame;
+use crate::pipeline::{Options, compile};
+use crate::target::Target;
+
+use super::made::run_on;
+
+const DROP: i32 = 1;
+const PASS: i32 = 2;
+
+fn built(text: &str) -> Artifact {
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", text);
+    let target = Target::baseline();
+    let options = Options {
+        target: &target,
+        shape: Shape::Tables,
+    };
+    let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
+    assert!(!outcome.failed(), "{outcome:?}");
+    let built = outcome.built.unwrap();
+    assert!(built.bulk.is_some());
+    built.artifact
+}
+
+fn to_port(port: u16) -> Header {
+    Header {
+        from: "192.0.2.1".parse().unwrap(),
+        to: "198.51.100.1".parse().unwrap(),
+        protocol: 6,
+        transport: Transport::Tcp {
+            from: 40_000,
+            to: port,
+            flags: 2,
+        },
+        length: 60,
+        ..Header::PLAIN
+    }
+}
+
+/// The packets that each counter has counted, after what the programs said of these packets.
+fn counted(artifact: &Artifact, packets: &[(Header, i32)]) -> Vec<u64> {
+    let mut maps = Maps::new(&artifact.maps);
+    for (header, wanted) in packets {
+        let frame = Frame::new(header.clone()).bytes();
+        let code = run_on(artifact, &mut maps, frame).code();
+        assert_eq!(code, *wanted, "{header:?}");
+    }
+    let counters = maps.named("counters").unwrap();
+    let slots = 0..artifact.manifest.counters.len() as u32;
+    slots
+        .map(|slot| {
+            let value = maps.get(counters, &slot.to_ne_bytes()).unwrap();
+            u64::from_ne_bytes(value[..8].try_into().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn every_rule_of_a_group_counts_for_itself() {
+    let artifact = built(
+        "default in drop
+         allow tcp to port 1
+         drop tcp to port 2
+         allow tcp to port 3
+         allow tcp to port {1, 4}",
+    );
+    let packets = [
+        (to_port(1), PASS),
+        (to_port(2), DROP),
+        (to_port(3), PASS),
+        (to_port(3), PASS),
+        (to_port(4), PASS),
+        (to_port(5), DROP),
+    ];
+    assert_eq!(counted(&artifact, &packets), [1, 1, 2, 1, 1, 0]);
+}
+
+/// `count` rules run behind the decision and use the same slots of the stack.
+#[test]
+fn what_counts_in_between_does_not_change_whose_counter_it_is() {
+    let artifact = built(
+        "default in drop
+         allow tcp to port 1
+         count tcp to port 2-9
+         allow tcp to port 2
+         allow tcp to port 3
+         count tcp to port 3-9",
+    );
+    let packets = [(to_port(1), PASS), (to_port(3), PASS), (to_port(4), DROP)];
+    assert_eq!(counted(&artifact, &packets), [1, 2, 0, 1, 1, 1, 0]);
+}
+
+#[test]
+fn a_later_fragment_has_no_ports_to_win_by() {
+    let artifact = built(
+        "default in drop
+         allow tcp to port 1-65535
+         allow tcp from 192.0.2.0/24",
+    );
+    let later = Header {
+        part: Part::Later,
+        transport: Transport::None,
+        ..to_port(1)
+    };
+    let packets = [(to_port(1), PASS), (later, PASS)];
+    assert_eq!(counted(&artifact, &packets), [1, 1, 0, 0]);
+}

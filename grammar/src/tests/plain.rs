@@ -1,0 +1,219 @@
+//! Plain rules are read without the grammar: the tree and the mistakes are those that the grammar gives.
+
+use std::path::{Path, PathBuf};
+
+use super::generate::Random;
+use super::{LANGUAGE, MORE};
+use crate::ast::Statement;
+use crate::source::{SourceId, Spanned};
+use crate::tree;
+
+/// Words and marks of plain rules, and some that only look so.
+const PARTS: &[&str] = &[
+    "allow",
+    "drop",
+    "reject",
+    "count",
+    "redirect",
+    "audit",
+    "in",
+    "out",
+    "send",
+    "receive",
+    "tcp",
+    "udp",
+    "icmp",
+    "icmp6",
+    "proto",
+    "89",
+    "from",
+    "to",
+    "not",
+    "any",
+    "port",
+    ",",
+    "any:80",
+    "any:http",
+    "any:no",
+    "any:*",
+    "10.0.0.0/8",
+    "10.0.0.1:80-90",
+    "10.0.0.1-10.0.0.9",
+    "1.2.3.256",
+    "01.2.3.4",
+    "10.0.0.1-::1",
+    "10.0.0.0/8:{ 80, 443, }",
+    "10.0.0.0/8:{80,443-450 , @web}",
+    "@office",
+    "@office:22",
+    "@web-",
+    "[2001:db8::/32]:53",
+    "2001:db8::1",
+    "2001:db8::1/64",
+    "::",
+    "[::1]",
+    "[::1]/64",
+    "[1.2.3.4]",
+    "2001:db8::/32:53",
+    "fe80::1-fe80::9",
+    "face:b00k",
+    "dead",
+    "1.2.3.4:0x50",
+    "1.2.3.4:1_000",
+    "any:99999999999999999999",
+    "10.0.0.0/99",
+    "group",
+    "a",
+    "web:",
+    "any:",
+    "ssh-in:",
+    "*",
+    "{",
+    "}",
+    "#c\n",
+    "\n",
+    "\t",
+    "log",
+    "note \"x\"",
+    "if",
+    "tcp,",
+    "anyone",
+    "any:8080x",
+    "icmp echo-request",
+    "1.2.3.4,",
+    "80",
+];
+
+/// Reads a text with and without the short way.
+fn both_ways(text: &str) -> usize {
+    let quick = tree::read(text, SourceId(0), false);
+    let slow = tree::read(text, SourceId(0), true);
+    assert_eq!(quick.statements, slow.statements, "{text}");
+    assert_eq!(quick.mistakes, slow.mistakes, "{text}");
+    rules(&quick.statements)
+}
+
+fn rules(statements: &[Spanned<Statement>]) -> usize {
+    let in_one = |statement: &Spanned<Statement>| match &statement.value {
+        Statement::Rule(_) => 1,
+        Statement::For(block) => rules(&block.statements),
+        _ => 0,
+    };
+    statements.iter().map(in_one).sum()
+}
+
+/// Every policy of the repository, those with mistakes included.
+fn policies() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = vec![root.join("rules"), root.join("docs"), root.join("tests")];
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "sk") {
+                texts.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    texts
+}
+
+#[test]
+fn policies_are_read_alike() {
+    let texts = policies();
+    assert!(texts.len() > 50, "{}", texts.len());
+    for text in texts.iter().map(String::as_str).chain([LANGUAGE, MORE]) {
+        both_ways(text);
+        for line in text.lines() {
+            both_ways(line);
+        }
+    }
+}
+
+#[test]
+fn changed_policies_are_read_alike() {
+    let mut random = Random(0x1a2b);
+    for text in policies()
+        .iter()
+        .map(String::as_str)
+        .chain([LANGUAGE, MORE])
+    {
+        let letters: Vec<(usize, char)> = text.char_indices().collect();
+        for _ in 0..40 {
+            let (at, letter) = letters[random.below(letters.len())];
+            let part = PARTS[random.below(PARTS.len())];
+            let behind = match random.below(2) {
+                0 => at,
+                _ => at + letter.len_utf8(),
+            };
+            both_ways(&format!("{}{part}{}", &text[..at], &text[behind..]));
+        }
+    }
+}
+
+#[test]
+fn made_up_rules_are_read_alike() {
+    let mut random = Random(0x77);
+    let mut read = 0;
+    for _ in 0..60_000 {
+        let mut text = PARTS[random.below(5)].to_owned();
+        for _ in 0..random.below(9) {
+            text += ["", " ", " ", " ", "  "][random.below(5)];
+            text += PARTS[random.below(PARTS.len())];
+        }
+        read += both_ways(&text);
+    }
+    for _ in 0..3000 {
+        read += both_ways(&random.text());
+    }
+    assert!(read > 5_000, "{read}");
+}
+
+/// Well-formed plain rules, so that what is compared is mostly taken the short way.
+#[test]
+fn plain_rules_are_read_alike() {
+    const SIDES: &[&str] = &[
+        "any",
+        "10.0.0.0/8",
+        "10.0.0.1",
+        "10.0.0.1-10.0.0.9",
+        "2001:db8::/32",
+        "[2001:db8::1]:53",
+        "@office",
+        "any:http",
+        "any:*",
+        "10.0.0.1:80-90",
+        "@office:{ 80 , @web,443-450 }",
+        "port 53",
+        "port { domain }",
+        "[::-::9]:@web",
+        "not 10.0.0.0/8",
+        "not any:22 , 1.1.1.1",
+        "::ffff:1.2.3.4",
+    ];
+    let mut random = Random(0xfeed);
+    for _ in 0..20_000 {
+        let mut pick = |list: &[&'static str]| list[random.below(list.len())];
+        let text = format!(
+            "{}{} {}{}{}{}{}",
+            pick(&["", "", "web: ", "any:\t"]),
+            pick(&["allow", "drop", "reject", "count"]),
+            pick(&["", "in ", "out  ", "send "]),
+            pick(&[
+                "",
+                "tcp ",
+                "tcp , udp ",
+                "icmp, icmp6 ",
+                "proto 89 ",
+                "gre,esp,ah,sctp "
+            ]),
+            pick(&["", "from ", "to ", "to\n  "]),
+            pick(SIDES),
+            pick(&["", " ", " # c", "\n", " to any", " from 1.2.3.4 "]),
+        );
+        both_ways(&text);
+        both_ways(&format!("count in\n{text}\ncount out"));
+    }
+}

@@ -1,0 +1,232 @@
+//! Plain rules, read by hand: a large file consists of them, and the grammar takes ten times as long.
+//!
+//! Takes the text of one statement as the grammar reads it (blanks are spaces, comments are gone); gives its rule if the
+//! text is a verb, a direction, protocols, `from` and `to`, each written the usual way. Anything else is declined, and
+//! with it every mistake: then the grammar is asked, which alone defines the language. What is taken here gives the tree
+//! that the grammar gives; a test compares the two. Not here: values, which are the resolver's to check.
+
+mod endpoint;
+
+use super::span;
+use crate::ast::{Clause, Direction, Name, Protocol, Rule, Side, Verb};
+use crate::scan;
+use crate::source::{SourceId, Span, Spanned};
+
+/// The verbs of plain rules.
+const VERBS: &[(&str, Verb)] = &[
+    ("allow", Verb::Allow),
+    ("drop", Verb::Drop),
+    ("reject", Verb::Reject),
+    ("count", Verb::Count),
+];
+
+const DIRECTIONS: &[(&str, Direction)] = &[
+    ("in", Direction::In),
+    ("out", Direction::Out),
+    ("send", Direction::Send),
+    ("receive", Direction::Receive),
+];
+
+/// The rule that the whole of `text` is, if it is a plain one; `offset` is where `text` begins in its source.
+pub(super) fn rule(text: &str, source: SourceId, offset: usize) -> Option<Rule> {
+    let mut cursor = Cursor {
+        text,
+        at: 0,
+        source,
+        offset,
+    };
+    let label = cursor.label();
+    let verb = cursor.one_of(VERBS)?;
+    let direction = cursor.one_of(DIRECTIONS);
+    let protocols = cursor.protocols()?;
+    let clauses = cursor.clauses()?;
+    let whole = cursor.at == text.len() && !text.ends_with(' ');
+    whole.then_some(Rule {
+        label,
+        audit: None,
+        verb,
+        direction,
+        protocols,
+        clauses,
+    })
+}
+
+/// How far a statement has been read. A method that gives `None` may have moved it: the statement is declined then,
+/// unless its name begins with what it only looks for.
+struct Cursor<'t> {
+    text: &'t str,
+    at: usize,
+    source: SourceId,
+    offset: usize,
+}
+
+impl<'t> Cursor<'t> {
+    fn byte(&self) -> Option<u8> {
+        scan::byte(self.text, self.at)
+    }
+
+    fn blanks(&mut self) {
+        while self.byte() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    /// Takes a byte if it stands here.
+    fn takes(&mut self, byte: u8) -> bool {
+        let found = self.byte() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Whether a word, a number or an address surely ends here.
+    fn at_end(&self) -> bool {
+        matches!(self.byte(), None | Some(b' ' | b','))
+    }
+
+    fn span_from(&self, start: usize) -> Span {
+        span(self.source, self.offset + start, self.offset + self.at)
+    }
+
+    fn spanned<T>(&self, start: usize, value: T) -> Spanned<T> {
+        Spanned {
+            value,
+            span: self.span_from(start),
+        }
+    }
+
+    /// The word here, if nothing is glued to it; empty if there is none.
+    fn word(&self) -> &'t str {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
+        let inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let length = rest.iter().take_while(|byte| inside(byte)).count();
+        match rest.get(length) {
+            None | Some(b' ' | b',') => self.text.get(self.at..self.at + length).unwrap_or(""),
+            Some(_) => "",
+        }
+    }
+
+    /// Takes the word if it stands here, and the blanks behind it.
+    fn takes_word(&mut self, word: &str) -> Option<Span> {
+        if self.word() != word {
+            return None;
+        }
+        let start = self.at;
+        self.at += word.len();
+        let span = self.span_from(start);
+        self.blanks();
+        Some(span)
+    }
+
+    /// Takes a word of a table if one stands here.
+    fn one_of<T: Copy>(&mut self, table: &[(&str, T)]) -> Option<Spanned<T>> {
+        let word = self.word();
+        let (_, value) = table.iter().find(|(name, _)| *name == word)?;
+        let span = self.takes_word(word)?;
+        Some(Spanned {
+            value: *value,
+            span,
+        })
+    }
+
+    /// Takes a label if one stands here.
+    fn label(&mut self) -> Option<Name> {
+        let word = scan::word(self.text, self.at);
+        let behind = self.at + word.len();
+        let labelled = scan::byte(self.text, behind) == Some(b':')
+            && scan::byte(self.text, behind + 1) == Some(b' ');
+        if word.is_empty() || !labelled {
+            return None;
+        }
+        let start = self.at;
+        self.at = behind;
+        let label = self.spanned(start, word.to_owned());
+        self.at += 1;
+        self.blanks();
+        Some(label)
+    }
+
+    /// Protocols as far as they go; none if there are none.
+    fn protocols(&mut self) -> Option<Vec<Spanned<Protocol>>> {
+        let mut protocols = Vec::new();
+        if matches!(self.word(), "" | "from" | "to") {
+            return Some(protocols);
+        }
+        loop {
+            protocols.push(self.protocol()?);
+            self.blanks();
+            if !self.takes(b',') {
+                return Some(protocols);
+            }
+            self.blanks();
+        }
+    }
+
+    fn protocol(&mut self) -> Option<Spanned<Protocol>> {
+        let start = self.at;
+        let word = self.word();
+        self.at += word.len();
+        let value = match word {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            "sctp" => Protocol::Sctp,
+            "esp" => Protocol::Esp,
+            "ah" => Protocol::Ah,
+            "gre" => Protocol::Gre,
+            "icmp" if self.no_types_follow() => Protocol::Icmp(Vec::new()),
+            "icmp6" if self.no_types_follow() => Protocol::Icmp6(Vec::new()),
+            "proto" => {
+                self.blanks();
+                Protocol::Number(self.number().filter(|_| self.at_end())?)
+            }
+            _ => return None,
+        };
+        Some(self.spanned(start, value))
+    }
+
+    /// Whether an ICMP protocol surely has no types behind it.
+    fn no_types_follow(&mut self) -> bool {
+        let behind = self.at;
+        self.blanks();
+        let none = matches!(self.byte(), None | Some(b',')) || matches!(self.word(), "from" | "to");
+        self.at = behind;
+        none
+    }
+
+    /// `from …` and `to …`, each at most once, up to the end.
+    fn clauses(&mut self) -> Option<Vec<Spanned<Clause>>> {
+        let mut clauses: Vec<Spanned<Clause>> = Vec::new();
+        let (mut from, mut to) = (false, false);
+        while self.at < self.text.len() {
+            let start = self.at;
+            let seen = match self.word() {
+                "from" => &mut from,
+                "to" => &mut to,
+                _ => return None,
+            };
+            if std::mem::replace(seen, true) {
+                return None;
+            }
+            if clauses.capacity() == 0 {
+                clauses.reserve_exact(2);
+            }
+            let clause = self.clause()?;
+            clauses.push(self.spanned(start, clause));
+            self.blanks();
+        }
+        Some(clauses)
+    }
+
+    fn clause(&mut self) -> Option<Clause> {
+        let is_from = self.takes_word("from").is_some();
+        if !is_from {
+            self.takes_word("to")?;
+        }
+        let not = self.takes_word("not");
+        let endpoints = self.endpoints()?;
+        let side = Side::Endpoints { not, endpoints };
+        Some(match is_from {
+            true => Clause::From(side),
+            false => Clause::To { bare: false, side },
+        })
+    }
+}
