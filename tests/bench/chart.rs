@@ -27,21 +27,34 @@ const TOP: f64 = 40.0;
 const BOTTOM: f64 = 48.0;
 /// Room for the names behind the last panel.
 const NAMES: f64 = 150.0;
-/// Colours that people who see fewer of them tell apart (Okabe and Ito), and dashes.
-const STYLES: [(&str, &str); 12] = [
-    ("#d55e00", ""),
-    ("#d55e00", "6 3"),
-    ("#0072b2", ""),
-    ("#0072b2", "6 3"),
-    ("#009e73", ""),
-    ("#009e73", "6 3"),
-    ("#009e73", "2 3"),
-    ("#cc79a7", ""),
-    ("#cc79a7", "6 3"),
-    ("#cc79a7", "2 3"),
-    ("#888888", ""),
-    ("#888888", "6 3"),
+/// Colours that people who see fewer of them tell apart (Okabe and Ito), dashes and widths, in the order in which systems
+/// come up: the controls, ours, and the others.
+const STYLES: [Style; 12] = [
+    Style("#888888", "", 1),
+    Style("#888888", "6 3", 1),
+    Style("#d55e00", "", 4),
+    Style("#d55e00", "8 3", 4),
+    Style("#0072b2", "", 2),
+    Style("#0072b2", "6 3", 2),
+    Style("#009e73", "", 2),
+    Style("#009e73", "6 3", 2),
+    Style("#009e73", "2 3", 2),
+    Style("#cc79a7", "", 2),
+    Style("#cc79a7", "6 3", 2),
+    Style("#000000", "2 3", 2),
 ];
+
+/// A line's colour, dashes and width.
+#[derive(Clone, Copy)]
+struct Style(&'static str, &'static str, u8);
+
+impl Style {
+    /// As attributes.
+    fn stroke(self) -> String {
+        let Self(colour, dashes, width) = self;
+        format!("stroke=\"{colour}\" stroke-width=\"{width}\" stroke-dasharray=\"{dashes}\"")
+    }
+}
 
 /// The file.
 pub(crate) fn draw(panels: &[Panel]) -> String {
@@ -86,7 +99,7 @@ fn names(panels: &[Panel]) -> Vec<&str> {
     names
 }
 
-fn style(names: &[&str], name: &str) -> (&'static str, &'static str) {
+fn style(names: &[&str], name: &str) -> Style {
     let place = names.iter().position(|one| *one == name).unwrap_or(0);
     STYLES[place % STYLES.len()]
 }
@@ -186,7 +199,7 @@ fn timed(power: i32) -> String {
     format!("{} {}", 10f64.powi(power - 3 * unit), units[unit as usize])
 }
 
-fn curve(text: &mut String, scale: &Scale, series: &Series, (colour, dashes): (&str, &str)) {
+fn curve(text: &mut String, scale: &Scale, series: &Series, style: Style) {
     let places = series
         .points
         .iter()
@@ -197,15 +210,16 @@ fn curve(text: &mut String, scale: &Scale, series: &Series, (colour, dashes): (&
         .collect();
     let _ = writeln!(
         text,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" \
-         stroke-dasharray=\"{dashes}\"><title>{}</title></polyline>",
+        "<polyline points=\"{}\" fill=\"none\" {}><title>{}</title></polyline>",
         line.join(" "),
+        style.stroke(),
         escaped(&series.name)
     );
     for (x, y) in places {
         let _ = writeln!(
             text,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{}\"/>",
+            style.0
         );
     }
 }
@@ -213,11 +227,10 @@ fn curve(text: &mut String, scale: &Scale, series: &Series, (colour, dashes): (&
 fn legend(text: &mut String, names: &[&str]) {
     for (place, name) in names.iter().enumerate() {
         let y = 8.0 + 20.0 * place as f64;
-        let (colour, dashes) = style(names, name);
         let _ = writeln!(
             text,
-            "<path d=\"M0 {y}H26\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\"/>\
-             <text x=\"32\" y=\"{}\">{}</text>",
+            "<path d=\"M0 {y}H26\" {}/><text x=\"32\" y=\"{}\">{}</text>",
+            style(names, name).stroke(),
             y + 4.0,
             escaped(name)
         );

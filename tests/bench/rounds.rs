@@ -13,7 +13,7 @@ use crate::traffic::{Generator, Trace};
 /// How much slower a control may be than in its best round.
 pub(crate) const TOLERANCE: f64 = 1.05;
 /// Rounds that are tried for each that is wanted, at most.
-const PATIENCE: usize = 4;
+const PATIENCE: usize = 3;
 /// Windows of one measurement; the fastest and the slowest are left out.
 const WINDOWS: usize = 5;
 /// How long a window should last, in nanoseconds.
