@@ -8,9 +8,13 @@ mod boxes;
 mod choose;
 mod cost;
 mod cut;
+mod flat;
 mod grow;
+mod intern;
 mod items;
+mod region;
 mod services;
+mod shapes;
 mod stratum;
 
 pub use boxes::{Boxed, Prefix, Protocols, Service, boxes, is_plain};
@@ -41,7 +45,6 @@ pub enum Unfit {
     Size,
 }
 
-pub use cost::{cost, probes};
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;
