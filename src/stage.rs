@@ -9,6 +9,7 @@ use sockc_compiler::pipeline::Built;
 use sockc_compiler::place::Chain;
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
+use sockc_compiler::tables;
 
 use crate::cli::Emit;
 use crate::compile::Compiled;
@@ -48,14 +49,21 @@ pub(crate) fn text(compiled: &Compiled, emit: Emit) -> String {
 fn text_of(policy: &Policy, built: &Built, emit: Emit) -> String {
     match emit {
         Emit::Policy => format!("{policy:#?}\n"),
-        Emit::Placement => describe(policy, &built.chains),
-        Emit::Decision => decisions(policy, built),
-        Emit::Dot => graphs(policy, built),
+        Emit::Placement => describe(built.placed(policy), &built.chains),
+        Emit::Decision => decisions(built.placed(policy), built),
+        Emit::Dot => graphs(built.placed(policy), built),
         Emit::Ir => joined(built.functions.iter().map(ToString::to_string)),
         Emit::Asm => {
             let maps = &built.artifact.maps;
             let programs = built.artifact.programs.iter();
-            joined(programs.map(|program| disasm::listing(program, maps)))
+            let tables = tables::listing(&built.tables, maps);
+            let listings = programs.map(|program| disasm::listing(program, maps));
+            joined(
+                [tables]
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .chain(listings),
+            )
         }
         Emit::Json => serde_json::to_string_pretty(&built.artifact.manifest)
             .map(|text| text + "\n")

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use sockc_compiler::artifact::MapSpec;
 use sockc_compiler::bpf::disasm::listing;
+use sockc_compiler::effort::Effort;
 use sockc_compiler::pipeline::{self, Built, Outcome};
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
@@ -56,6 +57,28 @@ fn the_same_policy_gives_the_same_bytes() {
     assert_eq!(object(), object());
 }
 
+/// What is estimated of the verifier's work is what kernels said of it (`golden/verified.txt`), or up to two and a half times as much.
+#[test]
+fn the_estimate_of_the_verifiers_work_is_near_it() {
+    let table = text("golden/verified.txt");
+    let mut wrong = Vec::new();
+    for line in table.lines().skip(3) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let measured = words[2..]
+            .iter()
+            .filter_map(|word| word.parse::<usize>().ok());
+        let measured = measured.max().unwrap();
+        let built = compile(&format!("rules/{}.sk", words[0])).1.built.unwrap();
+        let mut functions = built.functions.iter();
+        let function = functions.find(|one| one.name == words[1]).unwrap();
+        let found = Effort::of(function, 1_000_000).processed;
+        if found < measured || found > measured * 5 / 2 {
+            wrong.push(format!("{line}: estimated {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// A policy's golden: the sizes first, since a reviewer reads them first.
 fn page(name: &str, policy: &Policy, built: &Built) -> String {
     let mut text = format!("policy  {name}\n");
@@ -81,7 +104,13 @@ fn page(name: &str, policy: &Policy, built: &Built) -> String {
     for map in built.artifact.maps.values() {
         writeln!(text, "map     {}", map_line(map)).unwrap();
     }
-    write!(text, "\n== placement\n{}", describe(policy, &built.chains)).unwrap();
+    text += &sockc_compiler::tables::listing(&built.tables, &built.artifact.maps);
+    write!(
+        text,
+        "\n== placement\n{}",
+        describe(built.placed(policy), &built.chains)
+    )
+    .unwrap();
     for program in &built.artifact.programs {
         write!(text, "\n== {}", listing(program, &built.artifact.maps)).unwrap();
     }

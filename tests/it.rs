@@ -8,6 +8,7 @@
 )]
 
 mod bad;
+mod benchmarks;
 mod changes;
 mod command;
 mod golden;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
+use crate::bpf::limits::ARRAY_VALUE;
 use crate::hook::Hook;
 
 /// A map of the object.
@@ -126,8 +127,8 @@ pub struct MapSpec {
     pub data: Option<Vec<u8>>,
 }
 
-/// Most bytes of a table: Linux 5.10 refuses values beyond `KMALLOC_MAX_SIZE`.
-pub const TABLE_LIMIT: usize = 4 << 20;
+/// Most bytes of a table: what Linux 5.10 takes.
+pub const TABLE_LIMIT: usize = ARRAY_VALUE;
 
 impl MapSpec {
     /// A constant table of 1 to [`TABLE_LIMIT`] bytes.

@@ -16,6 +16,7 @@ mod region;
 mod services;
 mod shapes;
 mod stratum;
+pub mod tables;
 
 pub use boxes::{Boxed, Prefix, Protocols, Service, boxes, is_plain};
 
@@ -41,6 +42,8 @@ pub enum Unfit {
     Protocols,
     /// Too many different pairs of prefix lengths.
     Lengths,
+    /// Too many groups.
+    Groups,
     /// Too many rules, or rules that no split keeps small.
     Size,
 }
@@ -48,7 +51,9 @@ pub enum Unfit {
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;
-pub use stratum::{Root, Stratum, hash};
+pub use services::{CLASS_ENTRIES, GUARD, SERVICE_SIZE};
+pub use stratum::{MULTIPLIERS, Root, Stratum, hash};
+pub use tables::Tables;
 
 use crate::policy::Family;
 

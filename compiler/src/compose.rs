@@ -8,6 +8,7 @@
 mod meaning;
 #[cfg(test)]
 mod tests;
+mod winner;
 
 use std::fmt;
 
@@ -144,10 +145,15 @@ impl Check<'_> {
             .store
             .map_terminals(roots.decision, &mut |index| name(policy, chain, index))?;
         // A lookup is told the interface; what is compared may be about one class.
-        let known = match of.class {
-            Some(class) => self.store.fix(renamed, Field::Interface, class.as_u32())?,
-            None => renamed,
+        let Some(class) = of.class else {
+            return Ok(Some(renamed));
         };
+        let known = self.store.fix(renamed, Field::Interface, class.as_u32())?;
+        if hook == Hook::SkLookup {
+            return Ok(Some(winner::behind_packet_hooks(
+                self.store, policy, known,
+            )?));
+        }
         Ok(Some(known))
     }
 

@@ -74,7 +74,7 @@ pub fn emit(function: &Function, target: &Target) -> Result<Program, EmitError> 
     for (index, item) in items.iter().enumerate() {
         layout.write(index, item, &starts, &mut program);
     }
-    if program.insns.len() > target.max_insns {
+    if program.insns.len() > target.limits.instructions.ours {
         return Err(EmitError::TooManyInsns(program.insns.len()));
     }
     Ok(program)

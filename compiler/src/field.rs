@@ -57,7 +57,10 @@ pub enum Field {
     Mark3,
     /// The class of the interface, as a number; the program of a packet hook knows it.
     Interface,
-    /// Whether the receiver's address is in the set: 0 or 1. From here on, each field is a question that costs a search.
+    /// The group of the first bulk rule of the direction that matches (see `bulk`): 0 none. From here on, each field is a
+    /// question that costs a search.
+    Winner,
+    /// Whether the receiver's address is in the set: 0 or 1.
     ToIn(SetId),
     /// Whether the sender's address is in the set: 0 or 1.
     FromIn(SetId),
@@ -96,6 +99,8 @@ pub enum FieldKind {
     Mark,
     /// [`Field::Interface`]
     Interface,
+    /// [`Field::Winner`]
+    Winner,
     /// [`Field::ToIn`] and [`Field::FromIn`]
     Member,
     /// [`Field::Absent`]
@@ -110,7 +115,7 @@ pub enum FieldKind {
 
 impl FieldKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Tuple,
         Self::Fragment,
         Self::Icmp,
@@ -121,6 +126,7 @@ impl FieldKind {
         Self::Vlan,
         Self::Mark,
         Self::Interface,
+        Self::Winner,
         Self::Member,
         Self::Absent,
         Self::Entry,
@@ -131,7 +137,7 @@ impl FieldKind {
 
 impl Field {
     /// The fields that every policy has, in order. The others are made by what a policy declares.
-    pub const FIXED: [Self; 25] = [
+    pub const FIXED: [Self; 26] = [
         Self::Family,
         Self::Protocol,
         Self::Fragment,
@@ -156,6 +162,7 @@ impl Field {
         Self::Mark2,
         Self::Mark3,
         Self::Interface,
+        Self::Winner,
         Self::Socket,
     ];
 
@@ -205,6 +212,7 @@ impl Field {
             Self::Vlan => FieldKind::Vlan,
             Self::Mark0 | Self::Mark1 | Self::Mark2 | Self::Mark3 => FieldKind::Mark,
             Self::Interface => FieldKind::Interface,
+            Self::Winner => FieldKind::Winner,
             Self::ToIn(_) | Self::FromIn(_) => FieldKind::Member,
             Self::Absent(_) => FieldKind::Absent,
             Self::Entry(_) => FieldKind::Entry,
@@ -241,6 +249,7 @@ impl Field {
             Self::Mark2 => "mark2",
             Self::Mark3 => "mark3",
             Self::Interface => "interface",
+            Self::Winner => "winner",
             Self::Socket => "socket",
             Self::ToIn(set) => return format!("to-in-{set}"),
             Self::FromIn(set) => return format!("from-in-{set}"),
@@ -274,7 +283,7 @@ impl Field {
             | Self::Mark3
             | Self::Interface => 8,
             Self::Vlan => 13,
-            Self::ToPort | Self::FromPort | Self::Icmp | Self::Entry(_) => 16,
+            Self::ToPort | Self::FromPort | Self::Icmp | Self::Winner | Self::Entry(_) => 16,
             Self::Length
             | Self::To0
             | Self::To1

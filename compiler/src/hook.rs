@@ -172,6 +172,16 @@ const READS: &[Reads] = &[
         ],
     },
     Reads {
+        kinds: &[FieldKind::Winner],
+        abilities: [
+            Yes,
+            Yes,
+            Yes,
+            Yes,
+            No("rules for what processes write are never taken together"),
+        ],
+    },
+    Reads {
         kinds: &[FieldKind::Absent, FieldKind::Entry],
         abilities: [
             Yes,

@@ -9,11 +9,13 @@
 
 pub mod artifact;
 pub mod bpf;
+pub mod bulk;
 pub mod classifier;
 pub mod codes;
 pub mod compose;
 pub mod decide;
 pub mod diagram;
+pub mod effort;
 pub mod emit;
 pub mod event;
 pub mod expect;
@@ -38,5 +40,6 @@ pub mod ranges;
 pub mod reading;
 pub mod resolve;
 pub mod simulate;
+pub mod tables;
 pub mod target;
 pub mod witness;

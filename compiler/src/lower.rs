@@ -31,6 +31,7 @@ mod socket;
 mod stream;
 mod transport;
 mod tree;
+mod walk;
 
 use std::collections::BTreeMap;
 
@@ -50,6 +51,7 @@ pub use live::LiveMapMaps;
 pub use member::SetMaps;
 pub use meter::{BUCKET_KEY, Meters};
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
+pub use walk::ClassifierMaps;
 
 use frame::Frame;
 use log::Gate;
@@ -114,6 +116,8 @@ pub struct Source<'a> {
     pub counts: Option<&'a Flat>,
     /// Lists of entries.
     pub lists: &'a [Vec<u32>],
+    /// The tables of the bulk rules that stand in the chain, if there are any.
+    pub winner: Option<&'a ClassifierMaps>,
     /// Where things are counted.
     pub counters: &'a CounterSlots,
     /// The maps.
@@ -186,6 +190,8 @@ struct Lowering<'a> {
     builder: Builder,
     registers: Pinned,
     frame: Frame,
+    /// Where a walk through tables keeps what it knows of the packet.
+    walk: walk::WalkFrame,
     /// Where an answer is put together, if the chain rejects packets.
     reply: Option<Reply>,
     /// Where a bucket's key is put together, if the policy has buckets.
@@ -233,7 +239,8 @@ impl<'a> Lowering<'a> {
             transport: builder.pinned(Register::R5),
             probe: builder.pinned(Register::R2),
         };
-        let frame = Frame::new(&mut builder);
+        let mut frame = Frame::new(&mut builder);
+        let walk = walk::WalkFrame::new(&mut builder, frame.tuple, frame.prefix);
         let (answers, meters, logs) = (
             reject::answers(source.chain),
             meter::has_buckets(source.policy),
@@ -248,12 +255,14 @@ impl<'a> Lowering<'a> {
             .filter(|_| meters)
             .map(|room| Bucket::new(&mut builder, room));
         let record = room.filter(|_| logs);
+        frame.winner = source.winner.is_some().then(|| builder.opaque_slot(4));
         let head = builder.first_origin();
         Self {
             source,
             builder,
             registers,
             frame,
+            walk,
             reply,
             bucket,
             record,

@@ -4,23 +4,22 @@
 //! stage's own work.
 
 mod asked;
+mod limits;
 mod live;
 mod manifest;
 mod program_names;
-
-use std::collections::BTreeSet;
+mod winners;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
-use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapId, MapKind, MapSpec, Program};
-use crate::bpf::limits;
+use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapKind, MapSpec};
+use crate::bulk::{Breadth, Bulk, Shape};
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
-use crate::emit::{EmitError, emit};
 use crate::expect;
 use crate::field::FieldSet;
 use crate::files::Files;
@@ -33,12 +32,14 @@ use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
 use crate::resolve::codes::MATCHES_NOTHING;
 use crate::resolve::resolve_reading;
+use crate::tables::{PlacedTable, Tables};
 use crate::target::Target;
 
+use limits::Checked;
 pub use manifest::Slots;
 use program_names::ProgramNames;
 
-/// A policy too large for a compare tree.
+/// A program would be beyond a limit of the kernel.
 pub const TOO_LARGE: Code = Code("E0401");
 /// The analysis would need more memory than it may take.
 pub const BUDGET: Code = Code("E0402");
@@ -47,7 +48,7 @@ pub const NO_INTERFACE: Code = Code("E0403");
 
 /// The codes of this stage, with short titles.
 pub const CODES: &[(Code, &str)] = &[
-    (TOO_LARGE, "the policy is too large for a compare tree"),
+    (TOO_LARGE, "a program would be beyond a limit of the kernel"),
     (BUDGET, "the policy is too large to analyse"),
     (
         NO_INTERFACE,
@@ -80,19 +81,49 @@ impl Outcome {
     }
 }
 
+/// What a policy is compiled for, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The kernel.
+    pub target: &'a Target,
+    /// What large lists of plain rules become.
+    pub shape: Shape,
+}
+
+impl<'a> From<&'a Target> for Options<'a> {
+    fn from(target: &'a Target) -> Self {
+        Self {
+            target,
+            shape: Shape::default(),
+        }
+    }
+}
+
 /// Everything behind the resolver.
 #[derive(Debug)]
 pub struct Built {
-    /// The chains.
+    /// The policy with its bulk rules reduced to groups, where it has many.
+    pub bulk: Option<Bulk>,
+    /// The chains, of the reduced policy if there is one.
     pub chains: Vec<Chain>,
     /// For each chain: its diagrams.
     pub decisions: Vec<Decision>,
     /// The intermediate form of every program.
     pub functions: Vec<Function>,
+    /// What the maps of constant tables hold, and where.
+    pub tables: Vec<PlacedTable>,
     /// Programs, maps, manifest, and the same of every namespace.
     pub artifact: Artifact,
     /// What was built for the policies of `for netns` blocks, in order. They have none of their own.
     pub netns: Vec<Built>,
+}
+
+impl Built {
+    /// The policy that chains and decisions speak of: the one that was compiled, or the reduced one.
+    #[must_use]
+    pub fn placed<'a>(&'a self, policy: &'a Policy) -> &'a Policy {
+        self.bulk.as_ref().map_or(policy, |bulk| &bulk.policy)
+    }
 }
 
 /// The flattened diagrams of a chain.
@@ -120,15 +151,16 @@ impl From<BudgetExceeded> for Stop {
 
 /// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
 #[must_use]
-pub fn compile(
+pub fn compile<'a>(
     sources: &mut SourceMap,
     id: SourceId,
     stem: &str,
-    target: &Target,
+    options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
+    let Options { target, shape } = options.into();
     work(sources, id, stem, files, |policy, sources| {
-        let (analyses, warnings) = analyse_all(policy, id)?;
+        let (analyses, warnings) = analyse_all(policy, id, shape)?;
         let built = build_all(policy, analyses, sources, id, target)?;
         Ok((Some(built), warnings))
     })
@@ -138,7 +170,7 @@ pub fn compile(
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
     work(sources, id, stem, files, |policy, _| {
-        let (_, warnings) = analyse_all(policy, id)?;
+        let (_, warnings) = analyse_all(policy, id, Shape::default())?;
         Ok((None, warnings))
     })
 }
@@ -204,6 +236,7 @@ fn outcome(
 
 /// What is known of a policy before code is made of it.
 struct Analysis {
+    bulk: Option<Bulk>,
     store: Store,
     chains: Vec<Chain>,
 }
@@ -215,11 +248,15 @@ fn with_inner(policy: &Policy) -> impl Iterator<Item = &Policy> {
 }
 
 /// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
-fn analyse_all(policy: &Policy, id: SourceId) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
+fn analyse_all(
+    policy: &Policy,
+    id: SourceId,
+    shape: Shape,
+) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
     let mut analyses = Vec::new();
     let mut found = Vec::new();
     for policy in with_inner(policy) {
-        match analyse(policy, id) {
+        match analyse(policy, id, shape) {
             Ok((analysis, warnings)) => {
                 analyses.push(analysis);
                 found.extend(warnings);
@@ -259,16 +296,56 @@ fn build_all(
 }
 
 /// Places the rules, decides the `expect` lines and looks for what is probably not meant; gives the warnings.
-fn analyse(policy: &Policy, id: SourceId) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+fn analyse(
+    policy: &Policy,
+    id: SourceId,
+    shape: Shape,
+) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(id))]);
-    let mut store = Store::of(policy);
-    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
-    let mut found = expect::check(policy, &mut store).map_err(budget)?;
+    let mut analysis = match in_bulk(policy, shape) {
+        Some(analysis) => analysis,
+        None => as_it_is(policy)?,
+    };
+    let mut found = match &analysis.bulk {
+        None => expect::check(policy, &mut analysis.store),
+        Some(_) => expect::check(policy, &mut Store::of(policy)),
+    }
+    .map_err(budget)?;
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Stop::Diagnostics(found));
     }
     found.extend(lint::policy(policy, id));
-    Ok((Analysis { store, chains }, found))
+    Ok((analysis, found))
+}
+
+/// Places the rules as they are; says what is wrong if that cannot be done.
+fn as_it_is(policy: &Policy) -> Result<Analysis, Stop> {
+    let mut store = Store::of(policy);
+    let chains = place::place(policy, &mut store).map_err(Stop::Diagnostics)?;
+    Ok(Analysis {
+        bulk: None,
+        store,
+        chains,
+    })
+}
+
+/// Places the rules with bulk rules as groups, where there are many. What placement refuses of a group it may allow of its
+/// rules, so what it says then is said of nobody: fewer rules are taken, and in the end none.
+fn in_bulk(policy: &Policy, shape: Shape) -> Option<Analysis> {
+    let least = shape.least()?;
+    [Breadth::Every, Breadth::Free]
+        .into_iter()
+        .filter_map(|breadth| Bulk::of(policy, least, breadth))
+        .find_map(|bulk| {
+            let mut store = Store::of(&bulk.policy);
+            let chains = place::place(&bulk.policy, &mut store).ok()?;
+            compose::check(&bulk.policy, &chains, &mut store).ok()?;
+            Some(Analysis {
+                bulk: Some(bulk),
+                store,
+                chains,
+            })
+        })
 }
 
 /// The place of what belongs to no statement.
@@ -282,13 +359,14 @@ fn start(source: SourceId) -> Span {
 
 /// Compiles a policy that was resolved from a file.
 #[must_use]
-pub fn compile_policy(
+pub fn compile_policy<'a>(
     policy: Policy,
     sources: &SourceMap,
     id: SourceId,
-    target: &Target,
+    options: impl Into<Options<'a>>,
 ) -> Outcome {
-    let built = analyse_all(&policy, id).and_then(|(analyses, warnings)| {
+    let Options { target, shape } = options.into();
+    let built = analyse_all(&policy, id, shape).and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, target)?;
         Ok((Some(built), warnings))
     });
@@ -296,45 +374,62 @@ pub fn compile_policy(
 }
 
 fn build(
-    policy: &Policy,
+    whole: &Policy,
     analysis: Analysis,
     sources: &SourceMap,
     id: SourceId,
     target: &Target,
 ) -> Result<Built, Stop> {
-    let whole = start(id);
-    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, whole)]);
-    let Analysis { mut store, chains } = analysis;
+    let span = start(id);
+    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, span)]);
+    let Analysis {
+        bulk,
+        mut store,
+        chains,
+    } = analysis;
+    let policy = bulk.as_ref().map_or(whole, |bulk| &bulk.policy);
     let decisions = chains
         .iter()
         .map(|chain| decision(&mut store, policy, chain))
         .collect::<Result<Vec<_>, _>>()
         .map_err(budget)?;
-    compose::check(policy, &chains, &mut store).map_err(|fault| match fault {
-        compose::Fault::TooLarge(exceeded) => budget(exceeded),
-        bug => Stop::Bug(bug.to_string()),
-    })?;
-    let slots = Slots::new(policy, &chains);
+    // Groups are taken only where this has been checked of them.
+    if bulk.is_none() {
+        compose::check(policy, &chains, &mut store).map_err(|fault| match fault {
+            compose::Fault::TooLarge(exceeded) => budget(exceeded),
+            bug => Stop::Bug(bug.to_string()),
+        })?;
+    }
+    let slots = Slots::new(whole, &chains);
     let mut maps = PrimaryMap::new();
     let tested = asked::fields(&decisions);
     if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
         return Err(Stop::Diagnostics(vec![refusal]));
     }
-    let ids = make_maps(policy, &chains, &tested, &slots, &mut maps);
+    let mut tables = Tables::new(&mut maps, target.limits.table.ours);
+    let ids = make_maps(policy, &chains, &tested, &slots, &mut tables);
+    let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut tables) else {
+        // No tables fit: a compare tree may.
+        return build(whole, as_it_is(whole)?, sources, id, target);
+    };
+    let tables = tables.finish();
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
     let mut programs = Vec::new();
     let mut attach = Vec::new();
     let groups = with_rules(&chains);
-    for (chain, decision) in chains.iter().zip(&decisions) {
+    for ((chain, decision), winner) in chains.iter().zip(&decisions).zip(&winners) {
+        let counters = slots.of(chain.hook.direction());
+        let own = bulk.as_ref().map(|bulk| bulk.counters(counters));
         let source = Source {
             policy,
             chain,
             decision: &decision.decision,
             counts: decision.counts.as_ref(),
             lists: &decision.lists,
-            counters: slots.of(chain.hook.direction()),
+            winner: winner.as_ref(),
+            counters: own.as_ref().unwrap_or(counters),
             maps: &ids,
             sockets: &slots.sockets,
             atomics: target.atomics,
@@ -367,14 +462,22 @@ fn build(
             class: None,
         });
     }
+    let checked = Checked {
+        policy,
+        maps: &ids,
+        target,
+        whole: span,
+    };
     for function in &functions {
-        programs.push(program(function, target, whole)?);
+        programs.push(checked.program(function)?);
     }
-    let manifest = manifest::manifest(policy, sources, &slots, attach, &ids, &groups, target);
+    let manifest = manifest::manifest(whole, sources, &slots, attach, &ids, &groups, target);
     Ok(Built {
+        bulk,
         chains,
         decisions,
         functions,
+        tables,
         artifact: Artifact {
             programs,
             maps,
@@ -403,48 +506,6 @@ fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
         exceeded.to_string(),
     )
     .help("split it, or use fewer different address and port ranges in one list")
-}
-
-fn program(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
-    let program = emitted(function, target, span)?;
-    let used: BTreeSet<MapId> = program.relocations.iter().map(|one| one.map).collect();
-    if used.len() <= limits::MAPS {
-        return Ok(program);
-    }
-    let label = format!(
-        "program `{}` uses {} maps, and a program may use {}",
-        function.name,
-        used.len(),
-        limits::MAPS
-    );
-    let diagnostic = Diagnostic::error(TOO_LARGE, "a program needs too many maps", span, label)
-        .help("write fewer large sets and live sets, or join them with `+`");
-    Err(Stop::Diagnostics(vec![diagnostic]))
-}
-
-fn emitted(function: &Function, target: &Target, span: Span) -> Result<Program, Stop> {
-    emit(function, target).map_err(|error| match error {
-        EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
-            Stop::Bug(error.to_string())
-        }
-        EmitError::TooFar | EmitError::TooManyInsns(_) => {
-            let label = format!(
-                "program `{}` on target {}: {error}",
-                function.name, target.name
-            );
-            let diagnostic = Diagnostic::error(
-                TOO_LARGE,
-                "the policy is too large for a compare tree",
-                span,
-                label,
-            )
-            .help(format!(
-                "a program may have {} instructions; use fewer rules in one direction",
-                target.max_insns
-            ));
-            Stop::Diagnostics(vec![diagnostic])
-        }
-    })
 }
 
 /// Code of no rule is said to come from the first line of the policy.
@@ -482,8 +543,9 @@ fn make_maps(
     chains: &[Chain],
     tested: &FieldSet,
     slots: &Slots,
-    maps: &mut PrimaryMap<MapId, MapSpec>,
+    tables: &mut Tables<'_>,
 ) -> Maps {
+    let maps = tables.maps();
     let counters = maps.push(map(
         "counters",
         MapKind::PerCpuArray,
@@ -523,6 +585,11 @@ fn make_maps(
         storage.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
         groups[group] = Some((peers, maps.push(storage)));
     }
+    let sets = asked::sets(policy, tested, tables);
+    let maps = tables.maps();
+    let entries = asked::entries(policy, maps);
+    let namespaces = asked::namespaces(policy, maps);
+    let interfaces = asked::interfaces(tested, maps);
     Maps {
         counters,
         sockets,
@@ -532,10 +599,10 @@ fn make_maps(
         log,
         meters,
         groups,
-        sets: asked::sets(policy, tested, maps),
-        entries: asked::entries(policy, maps),
-        namespaces: asked::namespaces(policy, maps),
-        interfaces: asked::interfaces(tested, maps),
+        sets,
+        entries,
+        namespaces,
+        interfaces,
     }
 }
 

@@ -16,6 +16,7 @@ mod needs;
 mod tests;
 
 pub use describe::describe;
+pub use lookup::has_lookup;
 
 use sockc_grammar::diagnostic::Diagnostic;
 

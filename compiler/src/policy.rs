@@ -248,6 +248,15 @@ impl Rule {
             place,
         }
     }
+
+    /// The group of bulk rules that it stands for, in a policy that `bulk` made.
+    #[must_use]
+    pub fn winner(&self) -> Option<u32> {
+        match self.matches.conditions.as_slice() {
+            [Condition::Winner(group)] => Some(*group),
+            _ => None,
+        }
+    }
 }
 
 /// What a rule does.

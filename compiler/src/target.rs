@@ -1,5 +1,7 @@
 //! What a kernel can do, as an input of the compiler. Probed by the runtime, or named.
 
+use crate::bpf::limits::Limits;
+
 /// Features and limits of the kernel that will run the programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -12,36 +14,90 @@ pub struct Target {
     pub atomics: bool,
     /// Whether a socket lookup is told the interface that the packet came in by (Linux 5.17).
     pub lookup_interface: bool,
-    /// Most instructions of one program.
-    pub max_insns: usize,
+    /// How much of everything it takes.
+    pub limits: Limits,
 }
 
-/// Beyond this a compare tree is refused: a tree is processed as about three times its instructions, and a program must
-/// stay far below the verifier's million (`BPF_COMPLEXITY_LIMIT_INSNS`).
-const MAX_TREE_INSNS: usize = 100_000;
+/// A release that brought something, as it left the kernel's own tree. Distributions carry features back to older ones, so
+/// whoever has a kernel at hand asks it instead.
+struct Release {
+    name: &'static str,
+    gotol: bool,
+    atomics: bool,
+    lookup_interface: bool,
+    limits: Limits,
+}
+
+/// Every release that brought something we use, oldest first.
+const RELEASES: [Release; 5] = [
+    Release {
+        name: "linux-5.10",
+        gotol: false,
+        atomics: false,
+        lookup_interface: false,
+        limits: Limits::LINUX_5_10,
+    },
+    Release {
+        name: "linux-5.12",
+        gotol: false,
+        atomics: true,
+        lookup_interface: false,
+        limits: Limits::LINUX_5_10,
+    },
+    Release {
+        name: "linux-5.17",
+        gotol: false,
+        atomics: true,
+        lookup_interface: true,
+        limits: Limits::LINUX_5_10,
+    },
+    Release {
+        name: "linux-6.0",
+        gotol: false,
+        atomics: true,
+        lookup_interface: true,
+        limits: Limits::LINUX_6_0,
+    },
+    Release {
+        name: "linux-6.6",
+        gotol: true,
+        atomics: true,
+        lookup_interface: true,
+        limits: Limits::LINUX_6_0,
+    },
+];
+
+impl From<&Release> for Target {
+    fn from(release: &Release) -> Self {
+        Self {
+            name: release.name.into(),
+            gotol: release.gotol,
+            atomics: release.atomics,
+            lookup_interface: release.lookup_interface,
+            limits: release.limits,
+        }
+    }
+}
 
 impl Target {
     /// What every supported kernel has: Linux 5.10.
     #[must_use]
     pub fn baseline() -> Self {
-        Self {
-            name: "linux-5.10".into(),
-            gotol: false,
-            atomics: false,
-            lookup_interface: false,
-            max_insns: MAX_TREE_INSNS,
-        }
+        Self::from(&RELEASES[0])
+    }
+
+    /// Every release that brought something we use, oldest first.
+    pub fn releases() -> impl Iterator<Item = Self> {
+        RELEASES.iter().map(Self::from)
     }
 
     /// Linux 5.17, the first that tells a socket lookup the interface.
     #[must_use]
     pub fn linux_5_17() -> Self {
-        Self {
-            name: "linux-5.17".into(),
-            atomics: true,
-            lookup_interface: true,
-            ..Self::baseline()
-        }
+        let mut releases = Self::releases();
+        releases
+            .find(|release| release.lookup_interface)
+            .unwrap_or_else(Self::baseline)
     }
 
     /// The same with `gotol`.
@@ -63,5 +119,37 @@ impl Target {
     pub fn with_lookup_interface(mut self) -> Self {
         self.lookup_interface = true;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_releases_take_nothing_away() {
+        let releases: Vec<Target> = Target::releases().collect();
+        for pair in releases.windows(2) {
+            let has = |one: &Target| [one.gotol, one.atomics, one.lookup_interface];
+            let kept = has(&pair[0]).into_iter().zip(has(&pair[1]));
+            assert!(kept.into_iter().all(|(before, after)| after || !before));
+            assert!(pair[1].limits.table.kernel >= pair[0].limits.table.kernel);
+        }
+        assert_eq!(Target::linux_5_17().name, "linux-5.17");
+    }
+
+    #[test]
+    fn we_never_take_more_than_the_kernel_gives() {
+        for release in Target::releases() {
+            let limits = release.limits;
+            let all = [
+                limits.instructions,
+                limits.processed,
+                limits.pending_jumps,
+                limits.maps,
+                limits.table,
+            ];
+            assert!(all.iter().all(|limit| limit.ours <= limit.kernel));
+        }
     }
 }

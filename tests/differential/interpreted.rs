@@ -9,6 +9,7 @@ use sockc_compiler::diagram::values::values_of;
 use sockc_compiler::event::{
     Decider, Decision, Header, Parsed, SocketAnswer, Transport, Verdict, World,
 };
+use sockc_compiler::field::Field;
 use sockc_compiler::hook::Hook;
 use sockc_compiler::interpret::{
     self, Input, Kernel, Lookup, LookupKind, Maps, Netns, Skb, SocketModel, Tuple, Xdp,
@@ -150,6 +151,14 @@ fn diagram_agrees(
         return;
     };
     let values = values_of(header, world.socket(direction, None, header));
+    // Where a bulk rule decides, it is the winner. Where another rule does, the winner stands behind it, or there is none.
+    let bulk = subject.built.bulk.as_ref();
+    let group = bulk.and_then(|bulk| {
+        let mut groups = bulk.groups.iter();
+        groups.find(|group| group.members.contains(&rule))
+    });
+    let values = values.with(Field::Winner, group.map_or(0, |group| group.number));
+    let rule = bulk.map_or(rule, |bulk| bulk.reduced(rule).unwrap());
     for (chain, roots) in subject.built.chains.iter().zip(&subject.built.decisions) {
         let home = chain
             .entries

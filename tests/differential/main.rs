@@ -31,10 +31,11 @@ mod world;
 use std::collections::BTreeSet;
 
 use sockc_compiler::artifact::{AttachPoint, Program};
+use sockc_compiler::bulk::Shape;
 use sockc_compiler::files::Texts;
 use sockc_compiler::generate::{Features, Options, random_policy};
 use sockc_compiler::packet::random::Rng;
-use sockc_compiler::pipeline::{self, Built, Outcome, TOO_LARGE};
+use sockc_compiler::pipeline::{self, Built, Options as Compile, Outcome, TOO_LARGE};
 use sockc_compiler::policy::{ClassId, Direction, GroupId, Policy};
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
@@ -62,22 +63,22 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    fn random(seed: u64, rules: usize) -> Self {
-        Self::placeable(random_policy(seed, Options::everything(rules)))
+    fn random(seed: u64, rules: usize, shape: Shape) -> Self {
+        Self::placeable(random_policy(seed, Options::everything(rules)), shape)
     }
 
-    fn whole(seed: u64, rules: usize, features: Features) -> Self {
+    fn whole(seed: u64, rules: usize, features: Features, shape: Shape) -> Self {
         let options = Options {
             features,
             ..Options::whole(rules)
         };
-        Self::placeable(random_policy(seed, options))
+        Self::placeable(random_policy(seed, options), shape)
     }
 
     /// A policy without the rules that no hook can be found for.
-    fn placeable(mut text: String) -> Self {
+    fn placeable(mut text: String, shape: Shape) -> Self {
         for _ in 0..REPAIRS {
-            let (sources, outcome) = compile(&text);
+            let (sources, outcome) = compile(&text, shape);
             if outcome
                 .diagnostics
                 .iter()
@@ -109,11 +110,11 @@ impl Subject {
             let kept = lines.filter(|(number, _)| !wrong.contains(number));
             text = kept.map(|(_, line)| format!("{line}\n")).collect();
         }
-        Self::compiled(text)
+        Self::compiled(text, shape)
     }
 
-    fn compiled(text: String) -> Self {
-        let (_, outcome) = compile(&text);
+    fn compiled(text: String, shape: Shape) -> Self {
+        let (_, outcome) = compile(&text, shape);
         assert!(
             !outcome.failed(),
             "{text}\n{:?}\n{}",
@@ -165,20 +166,49 @@ pub(crate) fn points(direction: Direction) -> &'static [AttachPoint] {
     }
 }
 
-fn compile(text: &str) -> (SourceMap, Outcome) {
+fn compile(text: &str, shape: Shape) -> (SourceMap, Outcome) {
     let mut sources = SourceMap::default();
     let id = sources.add("random.sk", text.to_owned());
     let target = Target::baseline();
-    let outcome = pipeline::compile(&mut sources, id, "random", &target, &mut Texts::default());
+    let options = Compile {
+        target: &target,
+        shape,
+    };
+    let outcome = pipeline::compile(&mut sources, id, "random", options, &mut Texts::default());
     (sources, outcome)
 }
 
 #[test]
 fn interpreter_and_diagrams_agree_with_the_reference_meaning() {
     for seed in seeds() {
-        let subject = Subject::random(seed, rules_of(seed));
+        let subject = Subject::random(seed, rules_of(seed), Shape::Tree);
         let mut rng = Rng::new(seed);
         interpreted::check(&subject, &mut rng, frames(), LOOKUPS);
+    }
+}
+
+/// Policies of whose plain rules groups were made, at least: the others of [`in_tables`] have none, or none that could.
+const REDUCED: (usize, usize) = (3, 4);
+
+#[test]
+fn the_interpreter_agrees_where_plain_rules_are_bulk() {
+    let mut reduced = 0;
+    for seed in seeds() {
+        let subject = Subject::random(seed, rules_of(seed), Shape::Tables);
+        reduced += usize::from(subject.built.bulk.is_some());
+        let mut rng = Rng::new(seed);
+        interpreted::check(&subject, &mut rng, frames(), LOOKUPS);
+    }
+    let (part, whole) = REDUCED;
+    assert!(reduced * whole >= seeds().count() * part, "{reduced}");
+}
+
+#[test]
+fn the_interpreter_agrees_on_the_whole_language_where_plain_rules_are_bulk() {
+    for seed in seeds() {
+        let subject = Subject::whole(seed, rules_of(seed), Features::WHOLE, Shape::Tables);
+        let (packets, lookups) = (frames() / 4, LOOKUPS / 4);
+        simulated::check(&subject, seed, packets, lookups, &mut BTreeSet::new());
     }
 }
 
@@ -195,7 +225,7 @@ const CONSTRUCTS: &[&str] = &[
 fn the_interpreter_agrees_on_the_whole_language() {
     let mut effective = BTreeSet::new();
     for seed in seeds() {
-        let subject = Subject::whole(seed, rules_of(seed), Features::WHOLE);
+        let subject = Subject::whole(seed, rules_of(seed), Features::WHOLE, Shape::Tree);
         let (packets, lookups) = (frames() / 4, LOOKUPS / 4);
         simulated::check(&subject, seed, packets, lookups, &mut effective);
     }
@@ -209,8 +239,14 @@ fn the_interpreter_agrees_on_the_whole_language() {
 
 #[test]
 fn the_kernel_agrees_with_the_reference_meaning() {
-    let subject = |seed| Subject::random(seed, rules_of(seed));
+    let subject = |seed| Subject::random(seed, rules_of(seed), Shape::Tree);
     in_the_kernel("plain", subject, seeds(), frames());
+}
+
+#[test]
+fn the_kernel_agrees_where_plain_rules_are_bulk() {
+    let subject = |seed| Subject::random(seed, rules_of(seed), Shape::Tables);
+    in_the_kernel("bulk", subject, seeds(), frames());
 }
 
 /// Other namespaces are left out: what is in them is tested with real sockets.
@@ -221,14 +257,14 @@ fn the_kernel_agrees_on_the_whole_language() {
             namespaces: false,
             ..Features::WHOLE
         };
-        Subject::whole(seed, rules_of(seed), features)
+        Subject::whole(seed, rules_of(seed), features, Shape::Tree)
     };
     in_the_kernel("whole", subject, seeds(), frames());
 }
 
 #[test]
 fn fifty_rules_and_many_packets_in_the_kernel() {
-    let subject = |seed| Subject::random(seed, 50);
+    let subject = |seed| Subject::random(seed, 50, Shape::Tree);
     in_the_kernel("fifty rules", subject, 50_000..50_001, 10 * frames());
 }
 

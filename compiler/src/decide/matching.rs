@@ -260,6 +260,8 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
         Condition::Dscp(value) => header.dscp == *value,
         Condition::Mark { value, mask } => header.mark & mask == *value,
         Condition::Vlan(id) => header.vlan == Some(*id),
+        // Policies that `bulk` makes are not decided: their rules do not say what they match.
+        Condition::Winner(_) => false,
     }
 }
 
@@ -275,7 +277,8 @@ pub(crate) fn readable_at_lookup(rule: &Rule) -> bool {
                 netns: None,
             }
             | Condition::SockAbsent(_)
-            | Condition::Entry { .. } => true,
+            | Condition::Entry { .. }
+            | Condition::Winner(_) => true,
             Condition::Socket { .. }
             | Condition::TcpFlags { .. }
             | Condition::Fragment

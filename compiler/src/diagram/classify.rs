@@ -292,6 +292,7 @@ fn condition_diagram(store: &mut Store, condition: &Condition) -> Built {
             let number = u32::from(*id) + 1;
             between(store, Field::Vlan, number, number)
         }
+        Condition::Winner(group) => between(store, Field::Winner, *group, *group),
     }
 }
 

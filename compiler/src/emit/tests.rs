@@ -100,10 +100,8 @@ fn a_jump_that_does_not_reach_needs_gotol() {
 
 #[test]
 fn too_many_insns_are_refused() {
-    let target = Target {
-        max_insns: 100,
-        ..Target::baseline()
-    };
+    let mut target = Target::baseline();
+    target.limits.instructions.ours = 100;
     assert!(matches!(
         emit(&long(60), &target),
         Err(EmitError::TooManyInsns(_))

@@ -162,6 +162,7 @@ pub(super) fn condition(policy: &Policy, condition: &Condition) -> String {
         } => format!("mark {value:#x}"),
         Condition::Mark { value, mask } => format!("mark {value:#x}/{mask:#x}"),
         Condition::Vlan(id) => format!("vlan {id}"),
+        Condition::Winner(group) => format!("winner {group}"),
     }
 }
 
@@ -206,7 +207,7 @@ pub(super) fn found(seen: &Seen<'_>, condition: &Condition) -> String {
     let is = |what: &str, value: &dyn Display| format!("its {what} is {value}");
     match condition {
         Condition::No(inner) => found(seen, inner),
-        Condition::AnyOf(_) => String::new(),
+        Condition::AnyOf(_) | Condition::Winner(_) => String::new(),
         Condition::Socket { netns, .. } => socket(seen, *netns),
         Condition::SockAbsent(_) => "it is there".into(),
         Condition::Entry { .. } => "it has none".into(),

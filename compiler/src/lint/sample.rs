@@ -154,6 +154,7 @@ impl<'a> Sample<'a> {
             Condition::Dscp(value) => self.header.dscp = *value,
             Condition::Mark { value, .. } => self.header.mark |= value,
             Condition::Vlan(id) => self.header.vlan = Some(*id),
+            Condition::Winner(_) => {}
         }
     }
 

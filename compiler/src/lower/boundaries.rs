@@ -7,10 +7,16 @@
 //!
 //! Trailing words that are all ones in every boundary cannot change a comparison and are left out: prefixes of IPv6 up
 //! to /64 compare two words of four. A set larger than a table has several, with a boundary between each two.
+//!
+//! A large table of one word has an index: for each value of an address' first bits, how many boundaries come before all
+//! such addresses. The search begins there, and needs only as many steps as the fullest of these pieces does. What stands
+//! behind the piece is larger than the address and never counts, so nothing has to say where the piece ends.
 
-use crate::artifact::{MapId, TABLE_LIMIT};
+use crate::artifact::MapId;
+use crate::bpf::limits::ARRAY_VALUE;
 use crate::policy::AddressSet;
 use crate::ranges::{Bound, RangeSet};
+use crate::tables::{LINE, TablePlace, Tables};
 
 /// An address as words in host order, the first word first; IPv4 has one, and ones behind it.
 pub(super) type Words = [u32; 4];
@@ -38,33 +44,82 @@ pub struct Search {
 /// One table.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// The map that holds it.
-    pub map: MapId,
-    /// Steps of a search: it has 2^steps - 1 places of as many words as are compared.
+    /// Where it begins.
+    pub place: TablePlace,
+    /// Where the search begins for each value of the first bits; without it, at the table's first place.
+    pub index: Option<Index>,
+    /// Steps of a search: wherever it begins, there are 2^steps - 1 places of as many words as are compared.
     pub steps: u32,
     /// Larger addresses are looked for in the next table; `None` in the last one.
     pub last: Option<Words>,
 }
 
+/// Where the searches of a table begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Index {
+    /// Where it begins itself: for each value of the first bits, a `u32` with the bytes before the place.
+    pub place: TablePlace,
+    /// How many bits of an address are behind those that it is asked by.
+    pub shift: u32,
+    /// The largest number that stands in it.
+    pub most: u32,
+}
+
 /// One table that has no map yet.
 struct Table {
     data: Vec<u8>,
+    index: Option<Beginnings>,
     steps: u32,
     last: Option<Words>,
 }
 
+/// An index that has no map yet.
+struct Beginnings {
+    /// For each value of the first bits, how many boundaries come before; increasing.
+    before: Vec<u32>,
+    /// Most boundaries between two of these, or behind the last.
+    fullest: usize,
+    shift: u32,
+}
+
+/// Places of one word in a table as large as a map's value can be before Linux 6.0.
+const LARGE: usize = ARRAY_VALUE / 4;
+
+/// Places that a search from the last boundary may look at behind it: no piece of a large table is fuller.
+const BEHIND: usize = 1 << 16;
+
+/// An index is worth its memory and the two loads more if it saves so many steps.
+const WORTH: u32 = 4;
+
 impl SetTables {
-    /// The tables of a set; `add` makes a map with such contents, for `v4` or `v6` and the number of the table.
-    pub fn new(set: &AddressSet, mut add: impl FnMut(&str, usize, Vec<u8>) -> MapId) -> Self {
-        let mut search = |name: &str, starts_inside: bool, boundaries: &[Words]| {
+    /// The maps that hold the tables.
+    #[must_use]
+    pub fn maps(&self) -> Vec<MapId> {
+        let parts = self.v4.parts.iter().chain(&self.v6.parts);
+        let places = parts.flat_map(|part| {
+            let index = part.index.map(|index| index.place);
+            index.into_iter().chain([part.place])
+        });
+        let mut maps: Vec<MapId> = places.map(|place| place.map).collect();
+        maps.sort_unstable();
+        maps.dedup();
+        maps
+    }
+
+    /// The tables of a set, whose names begin with `name`.
+    pub fn new(set: &AddressSet, name: &str, packed: &mut Tables<'_>) -> Self {
+        let mut search = |family: &str, starts_inside: bool, boundaries: &[Words]| {
             let words = compared(boundaries);
             let mut parts = Vec::new();
-            for (number, table) in tables(boundaries, words, TABLE_LIMIT)
+            for (number, table) in tables(boundaries, words, packed.limit())
                 .into_iter()
                 .enumerate()
             {
+                let name = format!("{name}_{family}_{number}");
+                let index = table.index.map(|index| index.placed(&name, packed));
                 parts.push(Part {
-                    map: add(name, number, table.data),
+                    place: packed.push(name, &table.data, LINE),
+                    index,
                     steps: table.steps,
                     last: table.last,
                 });
@@ -119,7 +174,11 @@ fn tables(boundaries: &[Words], words: usize, limit: usize) -> Vec<Table> {
     if boundaries.is_empty() {
         return Vec::new();
     }
-    let most = 1 << (limit / (4 * words)).max(2).ilog2();
+    let most = if words == 1 && limit == 4 * LARGE {
+        LARGE - BEHIND
+    } else {
+        1 << (limit / (4 * words)).max(2).ilog2()
+    };
     let mut tables = Vec::new();
     let mut rest = boundaries;
     while let Some((table, behind)) = rest.split_at_checked(most - 1)
@@ -134,7 +193,14 @@ fn tables(boundaries: &[Words], words: usize, limit: usize) -> Vec<Table> {
 
 /// A table of at least one place, padded.
 fn table_of(boundaries: &[Words], words: usize, last: Option<Words>) -> Table {
-    let places = (boundaries.len() + 1).next_power_of_two().max(2) - 1;
+    let whole = (boundaries.len() + 1).next_power_of_two().max(2).ilog2();
+    let index =
+        Beginnings::of(boundaries).filter(|index| words == 1 && index.steps() + WORTH <= whole);
+    let steps = index.as_ref().map_or(whole, Beginnings::steps);
+    let places = match index {
+        Some(_) => boundaries.len() + (1 << steps) - 1,
+        None => (1 << steps) - 1,
+    };
     let mut data = Vec::with_capacity(places * words * 4);
     for boundary in boundaries {
         for word in &boundary[..words] {
@@ -144,7 +210,45 @@ fn table_of(boundaries: &[Words], words: usize, last: Option<Words>) -> Table {
     data.resize(places * words * 4, u8::MAX);
     Table {
         data,
-        steps: (places + 1).ilog2(),
+        index,
+        steps,
         last,
+    }
+}
+
+impl Beginnings {
+    /// The index by an eighth as many pieces as there are boundaries, so that it is small beside the table.
+    fn of(boundaries: &[Words]) -> Option<Self> {
+        let bits = boundaries.len().checked_ilog2()?.saturating_sub(3).min(16);
+        let shift = 32u32.checked_sub(bits).filter(|_| bits > 0)?;
+        let pieces = boundaries.chunk_by(|left, right| left[0] >> shift == right[0] >> shift);
+        let fullest = pieces.map(<[Words]>::len).max()?;
+        let mut before = Vec::with_capacity(1 << bits);
+        let mut passed = 0;
+        for piece in 0..1u32 << bits {
+            let rest = boundaries[passed..].iter();
+            passed += rest.take_while(|words| words[0] >> shift < piece).count();
+            before.push(u32::try_from(passed).ok()?);
+        }
+        Some(Self {
+            before,
+            fullest,
+            shift,
+        })
+    }
+
+    /// Steps of a search in the fullest piece.
+    fn steps(&self) -> u32 {
+        (self.fullest + 1).next_power_of_two().ilog2().max(1)
+    }
+
+    fn placed(self, name: &str, packed: &mut Tables<'_>) -> Index {
+        let bytes = |before: &u32| (before * 4).to_le_bytes();
+        let data: Vec<u8> = self.before.iter().flat_map(bytes).collect();
+        Index {
+            place: packed.push(format!("{name}_index"), &data, LINE),
+            shift: self.shift,
+            most: self.before.last().map_or(0, |before| before * 4),
+        }
     }
 }

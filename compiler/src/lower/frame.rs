@@ -43,7 +43,9 @@ pub(super) struct Frame {
     pub(super) decider: Slot,
     /// Which outcome follows. Four bytes.
     pub(super) outcome: Slot,
-    /// `struct bpf_sock_tuple`.
+    /// The counter of the bulk rule that matches first, if the chain has such rules. Four bytes.
+    pub(super) winner: Option<Slot>,
+    /// `struct bpf_sock_tuple`, 36 bytes.
     pub(super) tuple: Slot,
     /// State of the socket that a lookup found. One byte.
     pub(super) state: Slot,
@@ -83,7 +85,8 @@ impl Frame {
             weight: builder.opaque_slot(4),
             decider: builder.opaque_slot(4),
             outcome: builder.opaque_slot(4),
-            tuple: builder.slot(36),
+            tuple: builder.slot(40),
+            winner: None,
             state: builder.opaque_slot(1),
             answer: builder.opaque_slot(4),
             asker: builder.opaque_slot(4),

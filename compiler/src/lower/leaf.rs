@@ -4,7 +4,7 @@ use crate::bpf::opcode::{JumpOp, Width};
 use crate::hook::Hook;
 use crate::ir::Block;
 use crate::place::Effect;
-use crate::policy::{Action, DefaultVerdict, Family};
+use crate::policy::{Action, DefaultVerdict, Family, RuleId};
 
 use super::outcome::Outcome;
 use super::question::Phase;
@@ -50,12 +50,7 @@ impl Lowering<'_> {
         self.enter_leaf(index);
         let block = self.builder.fresh();
         if let Some(slot) = slot {
-            // What `count` rules count in between overwrites the key.
-            let key = match outcome {
-                Outcome::PassUnlessAbsent(_) => self.frame.absent,
-                _ => self.frame.counter,
-            };
-            self.builder.set_slot(key, 0, small(slot), Width::W);
+            self.set_counter(rule, slot, outcome);
         }
         if self.source.counts.is_some() {
             let number = self.outcome_number(outcome);
@@ -67,6 +62,25 @@ impl Lowering<'_> {
         self.builder.jump(next);
         self.leaves.insert((family, index), block);
         block
+    }
+
+    /// Leaves the counter of who decided where it is looked for: that of the rule, or, for a group of bulk rules, that of
+    /// the one that the question for the winner has found.
+    fn set_counter(&mut self, rule: Option<RuleId>, slot: u32, outcome: Outcome) {
+        // What `count` rules count in between overwrites the key.
+        let key = match outcome {
+            Outcome::PassUnlessAbsent(_) => self.frame.absent,
+            _ => self.frame.counter,
+        };
+        let rules = &self.source.policy.rules;
+        let group = rule.and_then(|rule| rules[rule].winner());
+        match self.frame.winner.filter(|_| group.is_some()) {
+            Some(winner) => {
+                let counter = self.builder.load_slot(winner, 0, Width::W);
+                self.builder.store_slot(key, 0, counter, Width::W);
+            }
+            None => self.builder.set_slot(key, 0, small(slot), Width::W),
+        }
     }
 
     fn default_leaf(&self) -> (bool, Option<u32>, Outcome) {

@@ -7,11 +7,11 @@
 use crate::artifact::MapId;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
-use crate::ir::{Block, Value};
+use crate::ir::{Block, OriginData, Value};
 use crate::policy::{Family, SetId};
 
-use super::Lowering;
-use super::boundaries::{Part, Search, SetTables, Words};
+use super::boundaries::{Index, Part, Search, SetTables, Words};
+use super::{Lowering, origin_of};
 
 /// How code asks whether an address is in a set.
 #[derive(Clone, Debug)]
@@ -32,6 +32,7 @@ impl Lowering<'_> {
         family: Family,
         done: Block,
     ) {
+        let entry = self.search_of(set, entry);
         match &self.source.maps.sets[set] {
             Some(SetMaps::Tables(tables)) => {
                 let search = match family {
@@ -45,6 +46,22 @@ impl Lowering<'_> {
             }
             None => self.no_answer(Field::ToIn(set), entry, done),
         }
+    }
+
+    /// A block behind `entry` from which on the code is said to come from the set, so that what is said of its code names it.
+    fn search_of(&mut self, set: SetId, entry: Block) -> Block {
+        let set = &self.source.policy.sets[set];
+        // The statement's own text may be the whole list.
+        let origin = OriginData {
+            text: format!("set {}", set.name),
+            ..origin_of(&set.place)
+        };
+        let origin = self.builder.origin(origin);
+        self.builder.set_origin(origin);
+        self.builder.enter(entry);
+        let search = self.builder.block();
+        self.builder.jump(search);
+        search
     }
 
     fn find_in_tables(
@@ -64,7 +81,14 @@ impl Lowering<'_> {
         self.builder.enter(entry);
         for part in &search.parts {
             let behind = part.last.map(|last| self.beyond(last, words, family));
-            let answer = self.search_table(part, words, family);
+            let address = self.address_words(words, family);
+            let answer = match part.index {
+                Some(index) => self.search_piece(part, index, address[0], done),
+                None => {
+                    let (pointer, ahead) = self.first_place(part, 4 * words.len());
+                    self.search_table(part, pointer, ahead, &address)
+                }
+            };
             if search.starts_inside {
                 self.builder.alu(answer, AluOp::Xor, 1);
             }
@@ -93,31 +117,65 @@ impl Lowering<'_> {
         behind
     }
 
-    /// Searches a table; gives 1 if the address lies an odd number of runs from the table's start, else 0.
+    /// Searches the piece of a table that an index leads to; gives what `search_table` gives.
+    fn search_piece(&mut self, part: &Part, index: Index, address: Value, done: Block) -> Value {
+        let entry = self.builder.map_value(index.place.map, index.place.offset);
+        let which = self.builder.copy(address);
+        self.builder.alu(which, AluOp::Rsh, bits(index.shift));
+        self.builder.alu(which, AluOp::Lsh, 2);
+        self.builder.alu(entry, AluOp::Add, which);
+        // An address of one word leaves this register free.
+        let before = self.registers.cursor;
+        self.builder.load_to(before, entry, 0, Width::W);
+        // No number is larger; the verifier does not know what stands in a table.
+        let never = self.builder.block();
+        self.builder
+            .leave_if_wide(before, JumpOp::Gt, bits(index.most), never);
+        let (pointer, ahead) = self.first_place(part, 4);
+        self.builder.alu(pointer, AluOp::Add, before);
+        let answer = self.search_table(part, pointer, ahead, &[address]);
+        self.builder.alu(before, AluOp::Rsh, 2);
+        self.builder.alu(answer, AluOp::Add, before);
+        self.builder.alu(answer, AluOp::And, 1);
+        let behind = self.builder.current();
+        self.builder.enter(never);
+        self.builder.set_slot(self.frame.answer, 0, 1, Width::W);
+        self.builder.jump(done);
+        self.builder.enter(behind);
+        answer
+    }
+
+    /// A pointer to the place that the first step of a search looks at, less what an instruction's offset reaches; and how
+    /// far it is from the table's beginning.
+    fn first_place(&mut self, part: &Part, place: usize) -> (Value, i32) {
+        let place = i32::try_from(place).unwrap_or(4);
+        let first = looked_at(1 << (part.steps - 1), place);
+        let ahead = if reaches(first, place) { 0 } else { first };
+        let start = part.place.offset + u32::try_from(ahead).unwrap_or_default();
+        (self.builder.map_value(part.place.map, start), ahead)
+    }
+
+    /// Searches a table; gives 1 if the address lies an odd number of runs from where the search began, else 0.
     ///
     /// Before each step the pointer stands at the place that as many boundaries precede as are known to be smaller. Large
     /// tables are looked into further ahead of it than an instruction's offset reaches: the pointer then runs ahead itself.
-    fn search_table(&mut self, part: &Part, words: &[Field], family: Family) -> Value {
-        let address = self.address_words(words, family);
+    fn search_table(
+        &mut self,
+        part: &Part,
+        pointer: Value,
+        mut ahead: i32,
+        address: &[Value],
+    ) -> Value {
         let place = 4 * i32::try_from(address.len()).unwrap_or(4);
-        let looked_at = |step: i32| (step - 1) * place;
-        let reaches = |distance: i32| i16::try_from(distance + place).is_ok();
         let mut step = 1i32 << (part.steps - 1);
-        let mut ahead = if reaches(looked_at(step)) {
-            0
-        } else {
-            looked_at(step)
-        };
-        let start = u32::try_from(ahead).unwrap_or_default();
-        let pointer = self.builder.map_value(part.map, start);
         loop {
-            if !reaches(looked_at(step) - ahead) {
-                self.builder
-                    .alu(pointer, AluOp::Add, looked_at(step) - ahead);
-                ahead = looked_at(step);
+            let looked_at = looked_at(step, place);
+            if !reaches(looked_at - ahead, place) {
+                self.builder.alu(pointer, AluOp::Add, looked_at - ahead);
+                ahead = looked_at;
             }
-            let offset = i16::try_from(looked_at(step) - ahead).unwrap_or_default();
-            let smaller = self.compare(pointer, offset, &address);
+            let offset = i16::try_from(looked_at - ahead).unwrap_or_default();
+            let smaller = self.compare(pointer, offset, address);
             if step == 1 {
                 return smaller;
             }
@@ -160,4 +218,19 @@ impl Lowering<'_> {
         }
         borrow.unwrap_or(pointer)
     }
+}
+
+/// How far ahead of the boundaries that are known to be smaller a step of a search looks, in bytes.
+fn looked_at(step: i32, place: i32) -> i32 {
+    (step - 1) * place
+}
+
+/// Whether an instruction's offset reaches all of a place so far away.
+fn reaches(distance: i32, place: i32) -> bool {
+    i16::try_from(distance + place).is_ok()
+}
+
+/// Shifts and sizes of tables are far below 2^31.
+fn bits(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -62,6 +62,7 @@ pub(super) fn needs(field: Field) -> &'static [Field] {
         Field::Absent(_) => &[Field::Protocol],
         Field::Entry(_) => &ENTRY,
         Field::Socket | Field::SocketIn(_) => &LOOKED_UP,
+        Field::Winner => &PLAIN,
         _ => &[],
     }
 }
@@ -73,6 +74,22 @@ const ENTRY: [Field; 6] = [
     Field::To1,
     Field::To2,
     Field::To3,
+    Field::ToPort,
+];
+
+/// What bulk rules speak of.
+const PLAIN: [Field; 12] = [
+    Field::Protocol,
+    Field::Fragment,
+    Field::To0,
+    Field::To1,
+    Field::To2,
+    Field::To3,
+    Field::From0,
+    Field::From1,
+    Field::From2,
+    Field::From3,
+    Field::FromPort,
     Field::ToPort,
 ];
 
@@ -135,6 +152,7 @@ impl Lowering<'_> {
         let maps = self.source.maps;
         match (field, maps.interfaces, maps.namespaces) {
             (Field::Interface, Some(map), _) => self.find_interface(map, entry, done),
+            (Field::Winner, ..) => self.find_winner(entry, family, done),
             (Field::ToIn(set), ..) => self.find_member(set, TO, entry, family, done),
             (Field::FromIn(set), ..) => self.find_member(set, FROM, entry, family, done),
             (Field::Fits(rule), ..) => self.ask_meter(phase, rule, entry, family, done),

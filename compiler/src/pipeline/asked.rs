@@ -15,6 +15,7 @@ use crate::hook::Hook;
 use crate::lower::{LiveMapMaps, SetMaps, SetTables};
 use crate::place::Chain;
 use crate::policy::{LiveMapId, Policy, SetId, SetKind};
+use crate::tables::Tables;
 use crate::target::Target;
 
 /// Sizes of keys and values, as `SetPlan` and `LiveMapPlan` say.
@@ -91,18 +92,15 @@ pub(super) fn refusal(
 pub(super) fn sets(
     policy: &Policy,
     tested: &FieldSet,
-    maps: &mut Specs,
+    tables: &mut Tables<'_>,
 ) -> SecondaryMap<SetId, Option<SetMaps>> {
     let mut asked = SecondaryMap::new();
     for (id, set) in &policy.sets {
         asked[id] = match &set.kind {
             SetKind::Constant(_) if !tested.any(&[Field::ToIn(id), Field::FromIn(id)]) => None,
             SetKind::Constant(addresses) => {
-                let add = |family: &str, number: usize, data: Vec<u8>| {
-                    let name = format!("{}_{family}_{number}", live::set_map(id));
-                    maps.push(MapSpec::table(name, data))
-                };
-                Some(SetMaps::Tables(SetTables::new(addresses, add)))
+                let name = live::set_map(id);
+                Some(SetMaps::Tables(SetTables::new(addresses, &name, tables)))
             }
             SetKind::Live { max, .. } => {
                 let spec = trie(
@@ -111,7 +109,7 @@ pub(super) fn sets(
                     SET_VALUE,
                     max.saturating_add(SPARE),
                 );
-                Some(SetMaps::Trie(maps.push(spec)))
+                Some(SetMaps::Trie(tables.maps().push(spec)))
             }
         };
     }

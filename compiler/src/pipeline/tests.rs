@@ -137,3 +137,41 @@ fn a_redirect_by_a_map_has_one_counter() {
         .filter(|one| one.kind == crate::artifact::CounterKind::Rule);
     assert_eq!(rules.count(), 2);
 }
+
+/// A live set is a map of its own. What is said stands at one of them and names the limit.
+#[test]
+fn too_many_live_sets_are_named() {
+    let sets: String = (0..70)
+        .map(|number| format!("live set s{number} max 10\ndrop from @s{number}\n"))
+        .collect();
+    let outcome = compiled(&format!("default in allow\n{sets}"));
+    assert_eq!(codes(&outcome), ["E0401"]);
+    let diagnostic = outcome
+        .diagnostics
+        .iter()
+        .find(|one| one.code == TOO_LARGE)
+        .unwrap();
+    assert!(
+        diagnostic.primary.text.contains("uses 71 maps, 64 at most"),
+        "{diagnostic:?}"
+    );
+    assert!(diagnostic.primary.span.start > 0 && diagnostic.secondary.len() == 2);
+}
+
+#[test]
+fn work_of_the_verifier_is_limited_before_anything_is_emitted() {
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", "default in drop\nallow tcp to port 22\n");
+    let mut target = Target::baseline();
+    target.limits.processed.ours = 1_000;
+    let outcome = compile(&mut sources, id, "t", &target, &mut Texts::default());
+    assert_eq!(codes(&outcome), ["E0401"]);
+    let label = &outcome.diagnostics.last().unwrap().primary;
+    assert!(
+        label
+            .text
+            .contains("steps of the kernel's verifier, 1000 at most"),
+        "{label:?}"
+    );
+    assert_eq!(sources.place(label.span).0, 2);
+}

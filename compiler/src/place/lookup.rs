@@ -19,7 +19,7 @@ pub(super) fn chain(
     store: &mut Store,
     errors: &mut Vec<Diagnostic>,
 ) -> Result<Option<Chain>, BudgetExceeded> {
-    if !policy.rules_of(Direction::In).any(|(_, rule)| is_own(rule)) {
+    if !has_lookup(policy) {
         return Ok(None);
     }
     let entries = Behind::new(policy).entries(store, errors)?;
@@ -33,6 +33,12 @@ pub(super) fn chain(
             counts: false,
         },
     }))
+}
+
+/// Whether any rule of the policy is at home in a socket lookup.
+#[must_use]
+pub fn has_lookup(policy: &Policy) -> bool {
+    policy.rules_of(Direction::In).any(|(_, rule)| is_own(rule))
 }
 
 /// Whether the lookup is the rule's home.

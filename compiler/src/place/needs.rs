@@ -101,5 +101,6 @@ fn of_condition(condition: &Condition, fields: &mut Vec<Field>) {
         // Every byte of the mark is read alike.
         Condition::Mark { .. } => Field::Mark0,
         Condition::Vlan(_) => Field::Vlan,
+        Condition::Winner(_) => Field::Winner,
     });
 }

@@ -215,6 +215,9 @@ pub enum Condition {
     },
     /// The identifier in the outer VLAN tag, 0 to 4095.
     Vlan(u16),
+    /// The first bulk rule that matches is of this group, 1 or more. No policy that was written has it: it stands in
+    /// those that `bulk` makes.
+    Winner(u32),
 }
 
 /// Which answer of the socket lookup a condition wants.

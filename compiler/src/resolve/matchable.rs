@@ -194,6 +194,7 @@ fn outcome(condition: &Condition, kind: Kind, policy: &Policy) -> Option<bool> {
         },
         Condition::Dscp(value) => (*value > 63).then_some(false),
         Condition::Vlan(id) => (*id > 4095).then_some(false),
+        Condition::Winner(_) => None,
         Condition::Ttl { low, high } => within(*low, *high, 0, 255),
         Condition::TcpFlags { set, clear } => {
             let impossible =

@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use cranelift_entity::PrimaryMap;
-
 use super::made::{built, policy, run_on};
 use crate::artifact::{Artifact, TABLE_LIMIT};
 use crate::diagram::sample::Dice;
@@ -16,10 +14,14 @@ use crate::ranges::{Bound, RangeSet};
 
 /// `drop from @set`, with everything else allowed.
 fn dropping(set: AddressSet) -> Policy {
+    with_set(policy([]), set)
+}
+
+/// The policy with one more rule, `drop from @set`.
+fn with_set(mut policy: Policy, set: AddressSet) -> Policy {
     let mut rule = rule(Action::Drop);
     let place = rule.place.clone();
-    let mut sets = PrimaryMap::new();
-    let set = sets.push(Set {
+    let set = policy.sets.push(Set {
         name: "large".into(),
         kind: SetKind::Constant(set),
         place,
@@ -31,10 +33,8 @@ fn dropping(set: AddressSet) -> Policy {
             ports: None,
         }],
     });
-    Policy {
-        sets,
-        ..policy([rule])
-    }
+    policy.rules.push(rule);
+    policy
 }
 
 struct Dropper {
@@ -155,12 +155,13 @@ fn a_million_prefixes_take_several_tables() {
         .values()
         .filter_map(|map| Some((map.name.as_str(), map.data.as_ref()?.len())))
         .collect();
-    assert_eq!(tables.len(), 2 + 4, "{tables:?}");
+    assert_eq!(tables.len(), 3 + 4, "{tables:?}");
     assert!(tables.iter().all(|&(_, size)| size <= TABLE_LIMIT));
     let mut dice = Dice::new(3);
     for number in (0..2_000)
         .map(|_| dice.below(1_000_000))
-        .chain(separators())
+        .chain(separators(1 << 18))
+        .chain(separators((TABLE_LIMIT / 4 - (1 << 16)) / 2))
     {
         let (low, high) = v4[number];
         for address in [low - 1, low, high, high + 1] {
@@ -175,10 +176,53 @@ fn a_million_prefixes_take_several_tables() {
     }
 }
 
-/// Prefixes around the boundaries that stand between two tables: each has two.
-fn separators() -> impl Iterator<Item = usize> {
-    let between = (1..8usize).map(|table| table << 18);
+/// Prefixes around the boundaries that stand between two tables, each of which has the boundaries of so many.
+fn separators(prefixes: usize) -> impl Iterator<Item = usize> {
+    let between = (1..8).map(move |table| table * prefixes);
     between
         .flat_map(|middle| middle - 2..middle + 2)
         .filter(|&number| number < 1_000_000)
+}
+
+/// Many prefixes that are near each other, few elsewhere, none in most places: pieces of an index of very different sizes.
+#[test]
+fn an_index_leads_to_the_right_piece() {
+    let mut dice = Dice::new(11);
+    let near = (0..3_000u32).map(|number| (0x0a00_0000 | number << 3, 2));
+    let far = (0..3_000).map(|_| (random(&mut dice) as u32 & !0xff, 0xfe));
+    let ends = [(0, 3), (u32::MAX - 3, 3)];
+    let ranges: Vec<(u32, u32)> = near
+        .chain(far)
+        .chain(ends)
+        .map(|(low, more)| (low, low + more))
+        .collect();
+    let set = both(&ranges, &[]);
+    let artifact = built(dropping(set.clone()));
+    let tables = artifact.maps.values().filter(|map| map.data.is_some());
+    let sizes: Vec<u32> = tables.map(|table| table.value_size).collect();
+    // Four bytes a boundary, a piece's length behind them, and a quarter at most for the index.
+    assert!(
+        matches!(sizes[..], [size] if size < 12_000 * 5 + 3_000 * 4),
+        "{sizes:?}"
+    );
+    check(set);
+}
+
+#[test]
+fn more_large_sets_than_a_program_may_have_maps_share_few() {
+    let mut policy = policy([]);
+    for number in 0..80u32 {
+        let low = |prefix: u32| prefix << 20 | number << 8;
+        let v4: Vec<_> = (0..400)
+            .map(|prefix| (low(prefix), low(prefix) | 3))
+            .collect();
+        policy = with_set(policy, both(&v4, &[]));
+    }
+    let artifact = built(policy);
+    let used: std::collections::BTreeSet<_> = artifact.programs[0]
+        .relocations
+        .iter()
+        .map(|one| one.map)
+        .collect();
+    assert_eq!(used.len(), 2, "{:?}", artifact.maps);
 }

@@ -146,7 +146,8 @@ impl Values {
             Condition::Socket { .. }
             | Condition::SockAbsent(_)
             | Condition::Entry { .. }
-            | Condition::Fragment => {}
+            | Condition::Fragment
+            | Condition::Winner(_) => {}
         }
     }
 

@@ -1,0 +1,131 @@
+//! Bulk rules: many rules that speak of nothing but protocols, addresses and ports, seen as a few groups.
+//!
+//! A diagram cannot hold tens of thousands of rules, tables can (see `classifier`). So where a direction has many plain
+//! rules, its list is *reduced*: rules of one kind between two others become one rule, with the one condition that the
+//! first bulk rule which matches is of this group (`Condition::Winner`). Everything behind sees the reduced policy:
+//! placement, diagrams, the composition check, code. None of them knows what the groups match, and what they say holds
+//! whatever that is: placement may put a rule at a later hook than it had to.
+//!
+//! Takes a policy; gives a [`Bulk`], or nothing where there are few plain rules. `decide`, `expect`, `explain`, the lints,
+//! counters and the manifest keep to the whole policy. Not here: how the winner is found.
+//!
+//! Every chain of packet hooks asks for the winner among all bulk rules of its direction and interface, so that the answer
+//! is the same in all of them. A socket lookup leaves out the rules that take packets away: who gets that far was not
+//! taken, or met no packet hook, where they do not hold.
+
+mod cut;
+mod members;
+#[cfg(test)]
+mod tests;
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+
+use crate::lower::CounterSlots;
+use crate::policy::{Action, Direction, Policy, RuleId};
+
+/// Plain rules of a direction from which on they are bulk. Below, a compare tree is small enough, and needs no search.
+pub const LEAST: usize = 64;
+
+/// What large lists of plain rules become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// Tables where there are [`LEAST`] plain rules or more in a direction.
+    #[default]
+    Chosen,
+    /// Compare trees, always.
+    Tree,
+    /// Tables, always.
+    Tables,
+}
+
+impl Shape {
+    /// Plain rules of a direction from which on they are bulk, if they ever are.
+    #[must_use]
+    pub fn least(self) -> Option<usize> {
+        match self {
+            Self::Chosen => Some(LEAST),
+            Self::Tree => None,
+            Self::Tables => Some(1),
+        }
+    }
+}
+
+/// Which plain rules are taken. What placement has to say of a rule depends on what it matches; where it would refuse a
+/// group, fewer rules are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breadth {
+    /// Every one.
+    Every,
+    /// Those that placement may put anywhere: no redirects to sockets, and none that names a hook.
+    Free,
+}
+
+/// A policy with its bulk rules reduced to groups.
+#[derive(Clone, Debug)]
+pub struct Bulk {
+    /// The reduced policy. It has no `expect` lines and no policies of other namespaces.
+    pub policy: Policy,
+    /// The groups, in the order of their first rules.
+    pub groups: Vec<Group>,
+    /// For each rule of the reduced policy one of the whole policy: itself, or the first of its group.
+    origins: PrimaryMap<RuleId, RuleId>,
+}
+
+/// Bulk rules that no other rule of their direction stands between, and that differ in what they match only.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Whose list they stand in.
+    pub direction: Direction,
+    /// The group's number in its direction, from 1.
+    pub number: u32,
+    /// The rule that stands for it in the reduced policy.
+    pub rule: RuleId,
+    /// Its rules in the whole policy, in order; never empty.
+    pub members: Vec<RuleId>,
+}
+
+impl Bulk {
+    /// The reduced policy, if a direction has at least so many bulk rules.
+    #[must_use]
+    pub fn of(policy: &Policy, least: usize, breadth: Breadth) -> Option<Self> {
+        cut::cut(policy, least, breadth)
+    }
+
+    /// The rule of the whole policy that a rule of the reduced one is, or whose group it stands for.
+    #[must_use]
+    pub fn origin(&self, rule: RuleId) -> RuleId {
+        self.origins[rule]
+    }
+
+    /// The counters of the rules of the reduced policy. That of a group is never looked at: its rules have their own.
+    #[must_use]
+    pub fn counters(&self, whole: &CounterSlots) -> CounterSlots {
+        let mut rules = SecondaryMap::new();
+        for rule in self.policy.rules.keys() {
+            rules[rule] = whole.rules[self.origin(rule)];
+        }
+        CounterSlots {
+            rules,
+            ..whole.clone()
+        }
+    }
+
+    /// What of a rule of the whole policy stands in the chains: itself, or its group.
+    #[must_use]
+    pub fn reduced(&self, rule: RuleId) -> Option<RuleId> {
+        let within = |group: &&Group| group.members.binary_search(&rule).is_ok();
+        let group = self.groups.iter().find(within).map(|group| group.rule);
+        group.or_else(|| {
+            let mut origins = self.origins.iter();
+            origins
+                .find(|(_, origin)| **origin == rule)
+                .map(|(id, _)| id)
+        })
+    }
+}
+
+/// Whether rules with this action take packets away, so that no hook behind sees them.
+#[must_use]
+pub fn takes(action: Action) -> bool {
+    matches!(action, Action::Drop | Action::Reject | Action::Forward(_))
+}

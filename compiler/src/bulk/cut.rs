@@ -1,0 +1,184 @@
+//! Which rules are bulk, and the policy in which they stand as groups.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+
+use super::{Breadth, Bulk, Group};
+use crate::classifier::is_plain;
+use crate::field::Field;
+use crate::hook::Hook;
+use crate::place::has_lookup;
+use crate::policy::{Action, ClassId, Condition, Direction, Match, Policy, Rule, RuleId};
+
+/// Directions with packets.
+const DIRECTIONS: [Direction; 2] = [Direction::In, Direction::Out];
+
+/// What rules of one group have in common.
+type Kind<'p> = (Direction, Action, Option<Hook>, Option<&'p [ClassId]>);
+
+/// The reduced policy; `None` if it would be the policy as it is.
+pub(super) fn cut(policy: &Policy, least: usize, breadth: Breadth) -> Option<Bulk> {
+    let taken = taken(policy, least, breadth);
+    if taken.values().all(|&bulk| !bulk) {
+        return None;
+    }
+    let mut cutting = Cutting::default();
+    for (id, rule) in &policy.rules {
+        if taken[id] {
+            cutting.take(id, rule);
+        } else {
+            cutting.keep(id, rule);
+        }
+    }
+    // More groups than the field has values for could not be told apart.
+    let last = cutting.groups.iter().map(|group| group.number).max()?;
+    (last < Field::Winner.max()).then(|| cutting.finish(policy))
+}
+
+/// The bulk rules.
+fn taken(policy: &Policy, least: usize, breadth: Breadth) -> SecondaryMap<RuleId, bool> {
+    let lookup = has_lookup(policy);
+    let mut taken = SecondaryMap::with_default(false);
+    for direction in DIRECTIONS {
+        let bulk: Vec<RuleId> = policy
+            .rules_of(direction)
+            .filter(|(_, rule)| is_bulk(rule, breadth, lookup && direction == Direction::In))
+            .map(|(id, _)| id)
+            .collect();
+        if bulk.len() >= least {
+            bulk.into_iter().for_each(|id| taken[id] = true);
+        }
+    }
+    taken
+}
+
+/// Whether a rule decides by what it matches alone, and a classifier can tell that. A rule `at sk_lookup` does not: it
+/// matches new flows only. Where there is a lookup, which is one program for all interfaces, no rule with `on` is bulk.
+fn is_bulk(rule: &Rule, breadth: Breadth, looked_up: bool) -> bool {
+    let free = rule.at.is_none() && !matches!(rule.action, Action::Redirect(_));
+    rule.action.decides()
+        && rule.rate.is_none()
+        && rule.mark.is_none()
+        && rule.log.is_none()
+        && rule.at != Some(Hook::SkLookup)
+        && (breadth == Breadth::Every || free)
+        && !(looked_up && rule.matches.on.is_some())
+        && is_plain(&rule.matches)
+}
+
+/// A reduced policy in the making.
+#[derive(Default)]
+struct Cutting<'p> {
+    rules: PrimaryMap<RuleId, Rule>,
+    origins: PrimaryMap<RuleId, RuleId>,
+    /// For each rule that is kept, its id in the reduced policy.
+    kept: SecondaryMap<RuleId, Option<RuleId>>,
+    groups: Vec<Group>,
+    /// The groups that the next bulk rule may join, by kind: places in `groups`.
+    open: HashMap<Kind<'p>, usize>,
+    /// How many groups each direction has.
+    counts: HashMap<Direction, u32>,
+}
+
+impl<'p> Cutting<'p> {
+    /// A rule that stays as it is ends the groups of its direction: what is behind it is decided later.
+    fn keep(&mut self, id: RuleId, rule: &Rule) {
+        self.open
+            .retain(|(direction, ..), _| *direction != rule.direction);
+        let head = rule.head.and_then(|head| match head == id {
+            true => Some(self.rules.next_key()),
+            false => self.kept[head],
+        });
+        let reduced = self.rules.push(Rule {
+            head,
+            ..rule.clone()
+        });
+        self.origins.push(id);
+        self.kept[id] = Some(reduced);
+    }
+
+    fn take(&mut self, id: RuleId, rule: &'p Rule) {
+        let kind = (
+            rule.direction,
+            rule.action,
+            rule.at,
+            rule.matches.on.as_deref(),
+        );
+        if let Some(&place) = self.open.get(&kind) {
+            self.groups[place].members.push(id);
+            return;
+        }
+        let number = self.counts.entry(rule.direction).or_default();
+        *number += 1;
+        let matches = Match {
+            conditions: vec![Condition::Winner(*number)],
+            on: rule.matches.on.clone(),
+            ..Match::default()
+        };
+        let reduced = self.rules.push(Rule {
+            at: rule.at,
+            ..Rule::plain(rule.direction, rule.action, matches, rule.place.clone())
+        });
+        self.origins.push(id);
+        self.open.insert(kind, self.groups.len());
+        self.groups.push(Group {
+            direction: rule.direction,
+            number: *number,
+            rule: reduced,
+            members: vec![id],
+        });
+    }
+
+    fn finish(mut self, policy: &Policy) -> Bulk {
+        for group in &self.groups {
+            let place = &mut self.rules[group.rule].place;
+            place.text = title(group, &place.text);
+        }
+        Bulk {
+            policy: with_rules(policy, self.rules),
+            groups: self.groups,
+            origins: self.origins,
+        }
+    }
+}
+
+/// What a group is called where a rule would show its text.
+fn title(group: &Group, first: &str) -> String {
+    let mut count = String::new();
+    let digits = group.members.len().to_string();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            count.push(',');
+        }
+        count.push(digit);
+    }
+    let mut text = format!("winner {}: {count} rule", group.number);
+    // Writing to a string cannot fail.
+    let _ = match group.members.len() {
+        1 => write!(text, ": {first}"),
+        _ => write!(text, "s, first: {first}"),
+    };
+    text
+}
+
+/// The policy with other rules; whatever is asked of the whole policy alone is left out.
+fn with_rules(policy: &Policy, rules: PrimaryMap<RuleId, Rule>) -> Policy {
+    Policy {
+        name: policy.name.clone(),
+        rules,
+        defaults: policy.defaults.clone(),
+        sockets: policy.sockets.clone(),
+        groups: policy.groups.clone(),
+        interfaces: policy.interfaces.clone(),
+        zones: policy.zones.clone(),
+        classes: policy.classes.clone(),
+        sets: policy.sets.clone(),
+        live_maps: policy.live_maps.clone(),
+        ports: policy.ports.clone(),
+        namespaces: policy.namespaces.clone(),
+        expects: Vec::new(),
+        netns: Vec::new(),
+    }
+}

@@ -1,0 +1,68 @@
+//! Among which rules a chain asks for the winner.
+
+use cranelift_entity::SecondaryMap;
+
+use super::{Bulk, Group, takes};
+use crate::classifier::Member;
+use crate::hook::Hook;
+use crate::lower::CounterSlots;
+use crate::place::Chain;
+use crate::policy::{Policy, Rule, RuleId};
+
+impl Bulk {
+    /// The bulk rules among which a chain of the reduced policy asks for the winner, in order; none if it does not ask.
+    #[must_use]
+    pub fn members<'p>(
+        &self,
+        whole: &'p Policy,
+        chain: &Chain,
+        counters: &CounterSlots,
+    ) -> Vec<Member<'p>> {
+        let direction = chain.hook.direction();
+        let groups = || {
+            self.groups
+                .iter()
+                .filter(move |group| group.direction == direction)
+        };
+        let mut stands = SecondaryMap::with_default(false);
+        for entry in &chain.entries {
+            stands[entry.rule] = true;
+        }
+        let standing = groups().filter(|group| stands[group.rule]);
+        let Some(last) = standing.filter_map(Group::last).max() else {
+            return Vec::new();
+        };
+        let mut numbers = SecondaryMap::with_default(0);
+        for group in groups() {
+            for &rule in &group.members {
+                numbers[rule] = group.number;
+            }
+        }
+        whole
+            .rules_of(direction)
+            .filter(|(id, rule)| numbers[*id] > 0 && holds(chain, rule))
+            .take_while(|(id, _)| chain.hook.is_packet() || *id <= last)
+            .map(|(id, rule)| Member {
+                matches: &rule.matches,
+                group: numbers[id],
+                slot: counters.rules[id],
+            })
+            .collect()
+    }
+}
+
+impl Group {
+    fn last(&self) -> Option<RuleId> {
+        self.members.last().copied()
+    }
+}
+
+/// Whether a bulk rule takes part at a hook: at packet hooks if it speaks of the interface, at lookups if it does not take
+/// packets away. What stands behind the last rule of a lookup cannot change what it finds.
+fn holds(chain: &Chain, rule: &Rule) -> bool {
+    match (chain.hook, &rule.matches.on, chain.class) {
+        (Hook::SkLookup, ..) => !takes(rule.action),
+        (_, Some(classes), Some(class)) => classes.contains(&class),
+        _ => true,
+    }
+}

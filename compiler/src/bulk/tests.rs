@@ -1,0 +1,203 @@
+//! What becomes a group, what each chain asks about, and when groups are not taken.
+
+use sockc_grammar::source::SourceMap;
+
+use super::*;
+use crate::compose::{self, Fault};
+use crate::diagram::Store;
+use crate::files::Texts;
+use crate::hook::Hook;
+use crate::pipeline::{Built, Options, Outcome, Slots, compile};
+use crate::place::{Chain, Effect, place};
+use crate::target::Target;
+
+fn compiled(text: &str, shape: Shape) -> Outcome {
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", text);
+    let target = Target::baseline();
+    let options = Options {
+        target: &target,
+        shape,
+    };
+    let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
+    assert!(!outcome.failed(), "{outcome:?}");
+    outcome
+}
+
+fn built(text: &str, shape: Shape) -> Built {
+    compiled(text, shape).built.unwrap()
+}
+
+fn bulk_of(text: &str) -> Bulk {
+    built(text, Shape::Tables).bulk.unwrap()
+}
+
+/// For each group the lines of its rules, from 1.
+fn lines(text: &str) -> Vec<Vec<u32>> {
+    let outcome = compiled(text, Shape::Tables);
+    let policy = outcome.policy.unwrap();
+    let line = |rule: &RuleId| policy.rules[*rule].place.line;
+    let groups = outcome.built.unwrap().bulk.map(|bulk| bulk.groups);
+    let groups = groups.unwrap_or_default();
+    groups
+        .iter()
+        .map(|group| group.members.iter().map(line).collect())
+        .collect()
+}
+
+/// The lines of the rules among which the program of a hook asks for the winner.
+fn asked(text: &str, hook: Hook) -> Vec<u32> {
+    let outcome = compiled(text, Shape::Tables);
+    let (policy, built) = (outcome.policy.unwrap(), outcome.built.unwrap());
+    let slots = Slots::new(&policy, &built.chains);
+    let bulk = built.bulk.unwrap();
+    let chain = built.chains.iter().find(|chain| chain.hook == hook);
+    let members = bulk.members(&policy, chain.unwrap(), slots.of(hook.direction()));
+    let of = |matches: &crate::policy::Match| {
+        let mut rules = policy.rules.values();
+        rules.find(|rule| std::ptr::eq(&rule.matches, matches))
+    };
+    members
+        .iter()
+        .map(|member| of(member.matches).unwrap().place.line)
+        .collect()
+}
+
+#[test]
+fn rules_of_one_kind_with_no_other_between_them_are_one_group() {
+    let text = "default in drop
+        allow tcp to port 22
+        drop udp
+        allow tcp to port 80
+        count tcp
+        allow tcp to port 443
+        allow out udp
+        drop tcp
+        allow udp to port 53 if ttl > 4
+        drop from 192.0.2.0/24";
+    let expected: [&[u32]; 6] = [&[2, 4], &[3], &[6], &[7], &[8], &[10]];
+    assert_eq!(lines(text), expected);
+}
+
+#[test]
+fn what_is_more_than_a_plain_decision_stays_a_rule() {
+    let text = "zone lan = interface \"lan*\"
+        default in drop
+        allow tcp to port 1 up to 5 packets/s
+        allow tcp to port 2 log
+        allow tcp to port 3 mark 7
+        audit drop tcp to port 4
+        allow icmp type echo-request
+        allow tcp from not 10.0.0.0/8
+        allow tcp on zone lan to port 5
+        allow tcp to port 6";
+    assert_eq!(lines(text), [[9], [10]]);
+}
+
+#[test]
+fn where_there_is_a_lookup_rules_of_one_interface_are_no_bulk() {
+    let text = "zone lan = interface \"lan*\"
+        socket web = tcp listen 127.0.0.1:80
+        default in allow
+        drop udp on zone lan to port 5
+        redirect tcp to port 80 to sock web
+        reject tcp to port 81 at sk_lookup
+        drop udp to port 7";
+    assert_eq!(lines(text), [vec![5], vec![7]]);
+}
+
+#[test]
+fn few_rules_stay_a_tree() {
+    let rule = |port: usize| format!("allow tcp to port {port}\n");
+    let text = |count: usize| -> String {
+        std::iter::once("default in drop\n".to_owned())
+            .chain((1..=count).map(rule))
+            .collect()
+    };
+    assert!(built(&text(LEAST - 1), Shape::Chosen).bulk.is_none());
+    assert!(built(&text(LEAST), Shape::Chosen).bulk.is_some());
+    assert!(built(&text(LEAST), Shape::Tree).bulk.is_none());
+}
+
+#[test]
+fn each_direction_has_winners_of_its_own() {
+    let bulk = bulk_of("default in drop\nallow tcp\nallow out udp\ndrop out tcp\ndrop udp");
+    let numbers: Vec<_> = bulk
+        .groups
+        .iter()
+        .map(|group| (group.direction, group.number))
+        .collect();
+    let (arriving, leaving) = (Direction::In, Direction::Out);
+    assert_eq!(
+        numbers,
+        [(arriving, 1), (leaving, 1), (leaving, 2), (arriving, 2)]
+    );
+}
+
+const STEERED: &str = "socket web = tcp listen 127.0.0.1:80
+    default in drop
+    drop tcp from 192.0.2.0/24
+    allow tcp to port 22
+    redirect tcp to port 80 to sock web
+    drop udp
+    allow tcp to port 23";
+
+#[test]
+fn a_lookup_asks_among_what_lets_pass_up_to_its_last_rule() {
+    assert_eq!(asked(STEERED, Hook::Xdp), [3, 4, 5, 6, 7]);
+    assert_eq!(asked(STEERED, Hook::SkLookup), [4, 5]);
+}
+
+#[test]
+fn a_group_is_named_by_its_first_rule_and_how_many_there_are() {
+    let rules: String = (1..=1204)
+        .map(|port| format!("allow tcp to port {port}\n"))
+        .collect();
+    let bulk = bulk_of(&format!("default in drop\n{rules}"));
+    let place = &bulk.policy.rules[bulk.groups[0].rule].place;
+    assert_eq!(
+        place.text,
+        "winner 1: 1,204 rules, first: allow tcp to port 1"
+    );
+    assert_eq!(place.line, 2);
+}
+
+/// Placement sees that the flags of packets to port 22 do not matter to a redirect of port 80, but not that a group of
+/// redirects is of port 80.
+#[test]
+fn what_placement_refuses_of_a_group_is_not_said_of_its_rules() {
+    let text = "socket web = tcp listen 127.0.0.1:80
+        default in drop
+        allow tcp to port 22 if tcp flags syn
+        redirect tcp to port 80 to sock web
+        allow tcp to port 23";
+    assert_eq!(lines(text), [[5]]);
+}
+
+#[test]
+fn a_group_that_is_missing_in_a_chain_is_found() {
+    let policy = bulk_of(STEERED).policy;
+    let mut store = Store::of(&policy);
+    let chains = place(&policy, &mut store).unwrap();
+    assert_eq!(compose::check(&policy, &chains, &mut store), Ok(()));
+    for (index, chain) in chains.iter().enumerate() {
+        for (at, entry) in chain.entries.iter().enumerate() {
+            let without = |chain: &Chain| {
+                let mut less = chain.clone();
+                less.entries.remove(at);
+                less
+            };
+            let mut broken = chains.clone();
+            broken[index] = without(chain);
+            let found = compose::check(&policy, &broken, &mut store);
+            // An allow at the end of a lookup is what comes anyway.
+            let idle = chain.hook == Hook::SkLookup && entry.effect == Effect::Allow;
+            assert_eq!(
+                matches!(found, Err(Fault::Differs(_))),
+                !idle,
+                "{entry:?} of {:?}",
+                chain.hook
+            );
+        }
+    }
+}

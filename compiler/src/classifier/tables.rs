@@ -1,0 +1,381 @@
+//! The bytes of a classifier's tables.
+//!
+//! Takes strata and services; gives tables that code walks without helper calls, and what the code has to know of them.
+//! All numbers stand in the byte order of BPF's little-endian targets. Not here: which map a table is in.
+//!
+//! ```text
+//! child   u32  node: base (20 bits) | log2 of bits (2) | shift (6) | word (3) | 0
+//!              list: first record (20 bits) … | 1
+//! record  the address words, then u64: masks (11 bits) | service (15) | last (1) | group (13) | rank (24)
+//! ```
+//!
+//! Words of a packet: for IPv4 both addresses (the sender's high), then `class << 32 | from port << 16 | to port`; for IPv6
+//! four words of addresses, then the same. A list is over behind the record with `last`, and before one whose rank is not
+//! smaller than the best so far; the first record of a table is an empty list.
+
+use std::collections::HashMap;
+
+use super::cut::Cut;
+use super::grow::{Grown, LONGEST, Word};
+use super::items::{Dimension, Item};
+use super::stratum::{Root, Stratum, words};
+use super::{Member, Services, Side, Unfit};
+use crate::policy::Family;
+
+/// Set in a child that is a list.
+pub const LIST: u32 = 1 << 31;
+/// Bits of a child that are an index.
+pub const INDEX_BITS: u32 = 20;
+/// Where the logarithm of a node's bits stands.
+pub const SIZE_AT: u32 = 20;
+/// Where a node's shift stands.
+pub const SHIFT_AT: u32 = 22;
+/// Where a node's word stands.
+pub const WORD_AT: u32 = 28;
+
+/// Bits of a record that are its masks.
+pub const MASK_BITS: u32 = 11;
+/// Where a record's service stands.
+pub const SERVICE_AT: u32 = MASK_BITS;
+/// Bits of it.
+pub const SERVICE_BITS: u32 = 15;
+/// The bit of a list's last record.
+pub const LAST_AT: u32 = SERVICE_AT + SERVICE_BITS;
+/// Where a record's group stands.
+pub const GROUP_AT: u32 = LAST_AT + 1;
+/// Bits of it.
+pub const GROUP_BITS: u32 = 13;
+/// Where a record's rank stands; no rank is all ones.
+pub const RANK_AT: u32 = GROUP_AT + GROUP_BITS;
+
+/// The tables of one stratum.
+#[derive(Clone, Debug)]
+pub struct StratumTables {
+    /// How a walk begins; a tree's word is in `start`.
+    pub root: Root,
+    /// The child that a walk through a tree begins with.
+    pub start: u32,
+    /// The children of all nodes.
+    pub children: Vec<u8>,
+    /// The records of all lists, and as many behind them as a list may have.
+    pub records: Vec<u8>,
+    /// How many records begin a list or stand in one.
+    pub record_count: u32,
+    /// Most nodes on a way, the hash not counted.
+    pub depth: u32,
+    /// Most records of a list.
+    pub longest: usize,
+    /// The words that nodes look at, by increasing number.
+    pub words: Vec<u32>,
+    /// The smallest rank in it.
+    pub first_rank: u32,
+}
+
+/// The tables of one family.
+#[derive(Clone, Debug)]
+pub struct FamilyTables {
+    /// The masks of pairs of prefix lengths, a power of two of entries.
+    pub masks: Vec<u8>,
+    /// The strata.
+    pub strata: Vec<StratumTables>,
+}
+
+/// Which counter counts for a rank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RankSlots {
+    /// The rank and this number.
+    Offset(u32),
+    /// By rank, four bytes each.
+    Table(Vec<u8>),
+}
+
+/// Everything that code needs.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// The class of each protocol, one byte each; then the same of later fragments.
+    pub classes: Vec<u8>,
+    /// The services.
+    pub services: Vec<u8>,
+    /// Which counter a rank counts at.
+    pub slots: RankSlots,
+    /// For IPv4.
+    pub v4: FamilyTables,
+    /// For IPv6.
+    pub v6: FamilyTables,
+}
+
+impl Tables {
+    /// The tables of what was built of these members.
+    pub fn new(
+        members: &[Member<'_>],
+        services: &Services,
+        sides: &[Side; 2],
+    ) -> Result<Self, Unfit> {
+        if members.len() >= 1 << (64 - RANK_AT) {
+            return Err(Unfit::Size);
+        }
+        if services.len() > 1 << SERVICE_BITS {
+            return Err(Unfit::Services);
+        }
+        if members.iter().any(|one| one.group >= 1 << GROUP_BITS) {
+            return Err(Unfit::Groups);
+        }
+        let [v4, v6] = sides;
+        Ok(Self {
+            classes: services.class_table(),
+            services: services.table(),
+            slots: slots(members),
+            v4: family(members, v4, Family::V4)?,
+            v6: family(members, v6, Family::V6)?,
+        })
+    }
+
+    /// Bytes of the largest one.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        let strata = self.v4.strata.iter().chain(&self.v6.strata);
+        let most = strata.map(|stratum| stratum.children.len().max(stratum.records.len()));
+        most.max().unwrap_or(0)
+    }
+
+    /// The tables of a family.
+    #[must_use]
+    pub fn of(&self, family: Family) -> &FamilyTables {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+}
+
+fn slots(members: &[Member<'_>]) -> RankSlots {
+    let first = members.first().map_or(0, |one| one.slot);
+    let in_row = (first..).zip(members).all(|(slot, one)| one.slot == slot);
+    if in_row {
+        return RankSlots::Offset(first);
+    }
+    let bytes = members.iter().flat_map(|one| one.slot.to_le_bytes());
+    RankSlots::Table(bytes.collect())
+}
+
+/// The words of an address pair in a record.
+#[must_use]
+pub fn address_words(family: Family) -> usize {
+    match family {
+        Family::V4 => 1,
+        Family::V6 => 4,
+    }
+}
+
+/// Bytes of a record.
+#[must_use]
+pub fn record_size(family: Family) -> usize {
+    8 * address_words(family) + 8
+}
+
+fn family(members: &[Member<'_>], side: &Side, family: Family) -> Result<FamilyTables, Unfit> {
+    let mut masks = Masks::new(family);
+    let strata = side
+        .strata
+        .iter()
+        .map(|stratum| one_stratum(members, &side.items, stratum, &mut masks))
+        .collect::<Result<_, _>>()?;
+    Ok(FamilyTables {
+        masks: masks.bytes(),
+        strata,
+    })
+}
+
+fn one_stratum(
+    members: &[Member<'_>],
+    items: &[Item],
+    stratum: &Stratum,
+    masks: &mut Masks,
+) -> Result<StratumTables, Unfit> {
+    let grown = &stratum.grown;
+    let mut records = Records::new(masks.family);
+    for list in &grown.lists {
+        records.list(members, items, list, masks)?;
+    }
+    let family = masks.family;
+    let encoded = |word: Word| encoded(word, &records.starts, family);
+    let start = match stratum.root {
+        Root::Tree(word) => encoded(word),
+        Root::Hash { .. } => LIST,
+    };
+    let children = grown.children.iter().map(|&word| encoded(word));
+    let listed = grown.lists.iter().flatten();
+    Ok(StratumTables {
+        root: stratum.root,
+        start,
+        children: children.flat_map(u32::to_le_bytes).collect(),
+        record_count: records.count,
+        depth: grown.depth,
+        longest: longest(grown),
+        words: used_words(stratum, family),
+        first_rank: listed
+            .map(|&item| items[item as usize].rank)
+            .min()
+            .unwrap_or(0),
+        records: records.finish(),
+    })
+}
+
+fn longest(grown: &Grown) -> usize {
+    grown.lists.iter().map(Vec::len).max().unwrap_or(0)
+}
+
+fn used_words(stratum: &Stratum, family: Family) -> Vec<u32> {
+    let root = match stratum.root {
+        Root::Tree(word) => Some(word),
+        Root::Hash { .. } => None,
+    };
+    let nodes = stratum.grown.children.iter().copied().chain(root);
+    let mut used: Vec<u32> = nodes
+        .filter_map(|word| match word {
+            Word::Node(cut, _) => Some(place(cut, family).0),
+            Word::List(_) => None,
+        })
+        .collect();
+    used.sort_unstable();
+    used.dedup();
+    used
+}
+
+fn encoded(word: Word, starts: &[u32], family: Family) -> u32 {
+    match word {
+        Word::List(list) => LIST | starts[list as usize],
+        Word::Node(cut, base) => {
+            let (word, shift) = place(cut, family);
+            let size = u32::from(cut.bits).trailing_zeros();
+            base | size << SIZE_AT | shift << SHIFT_AT | word << WORD_AT
+        }
+    }
+}
+
+/// The word that a cut looks at, and its shift there.
+fn place(cut: Cut, family: Family) -> (u32, u32) {
+    let shift = u32::from(cut.shift);
+    let last = address_words(family) as u32;
+    match (cut.dimension, family) {
+        (Dimension::ToPort, _) => (last, shift),
+        (Dimension::FromPort, _) => (last, shift + 16),
+        (Dimension::Class, _) => (last, shift + 32),
+        (Dimension::From, Family::V4) => (0, shift + 32),
+        (Dimension::To, Family::V4) => (0, shift),
+        (Dimension::From, Family::V6) => (u32::from(shift < 64), shift % 64),
+        (Dimension::To, Family::V6) => (2 + u32::from(shift < 64), shift % 64),
+    }
+}
+
+/// The masks of pairs of prefix lengths.
+struct Masks {
+    family: Family,
+    known: HashMap<(u8, u8), u16>,
+    words: Vec<u64>,
+}
+
+impl Masks {
+    fn new(family: Family) -> Self {
+        Self {
+            family,
+            known: HashMap::new(),
+            words: Vec::new(),
+        }
+    }
+
+    fn number(&mut self, item: &Item) -> Result<u16, Unfit> {
+        let pair = (item.from.length, item.to.length);
+        if let Some(&number) = self.known.get(&pair) {
+            return Ok(number);
+        }
+        let number = u16::try_from(self.known.len()).map_err(|_| Unfit::Lengths)?;
+        if number >= 1 << MASK_BITS {
+            return Err(Unfit::Lengths);
+        }
+        let shape = super::stratum::Shape {
+            family: self.family,
+            from: pair.0,
+            to: pair.1,
+        };
+        self.words.extend(shape.masks());
+        self.known.insert(pair, number);
+        Ok(number)
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        let entries = self.known.len().max(1).next_power_of_two();
+        let mut words = self.words;
+        words.resize(entries * address_words(self.family), 0);
+        words.into_iter().flat_map(u64::to_le_bytes).collect()
+    }
+}
+
+/// The records of a stratum.
+struct Records {
+    family: Family,
+    bytes: Vec<u8>,
+    /// Where each list begins.
+    starts: Vec<u32>,
+    count: u32,
+}
+
+impl Records {
+    fn new(family: Family) -> Self {
+        let mut records = Self {
+            family,
+            bytes: Vec::new(),
+            starts: Vec::new(),
+            count: 0,
+        };
+        records.nothing();
+        records
+    }
+
+    /// A record that ends every list: no rank is smaller than the best by then.
+    fn nothing(&mut self) {
+        self.bytes
+            .resize(self.bytes.len() + record_size(self.family) - 8, 0);
+        self.bytes.extend_from_slice(&u64::MAX.to_le_bytes());
+        self.count += 1;
+    }
+
+    fn list(
+        &mut self,
+        members: &[Member<'_>],
+        items: &[Item],
+        list: &[u32],
+        masks: &mut Masks,
+    ) -> Result<(), Unfit> {
+        if list.is_empty() {
+            self.starts.push(0);
+            return Ok(());
+        }
+        if self.count as usize + list.len() >= 1 << INDEX_BITS {
+            return Err(Unfit::Size);
+        }
+        self.starts.push(self.count);
+        for (place, &index) in list.iter().enumerate() {
+            let item = &items[index as usize];
+            for word in words(item.from.address, item.to.address, self.family) {
+                self.bytes.extend_from_slice(&word.to_le_bytes());
+            }
+            let group = members[item.rank as usize].group;
+            let last = place + 1 == list.len();
+            let word = u64::from(item.rank) << RANK_AT
+                | u64::from(group) << GROUP_AT
+                | u64::from(last) << LAST_AT
+                | u64::from(item.service) << SERVICE_AT
+                | u64::from(masks.number(item)?);
+            self.bytes.extend_from_slice(&word.to_le_bytes());
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let behind = LONGEST * record_size(self.family);
+        self.bytes.resize(self.bytes.len() + behind, 0);
+        self.bytes
+    }
+}

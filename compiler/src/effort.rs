@@ -1,0 +1,153 @@
+//! How much work a function gives the kernel's verifier, before anything is emitted.
+//!
+//! The verifier walks every path, and stops where it meets a state that it has walked from before. Here each block is walked
+//! once for each state in which its registers can be told apart; the instructions of all these walks are what it
+//! processes. Takes a function that goes forward; gives numbers that lie near the kernel's (`golden/verified.txt` has
+//! those), rather above them than below.
+//!
+//! Not here: limits, and what is said of a function beyond them.
+
+mod state;
+
+use std::collections::BTreeSet;
+
+use cranelift_entity::{EntityRef, SecondaryMap};
+
+use crate::ir::{Arg, Block, End, Function, Inst, Origin, forward_order};
+use state::{Matter, State};
+
+/// The work that a function gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Instructions that are processed, over all states; at least so many where counting was given up.
+    pub processed: usize,
+    /// Branches that are pending at most on one path.
+    pub pending_jumps: usize,
+}
+
+/// The verifier remembers a state only where so many instructions and two jumps lie behind the last one; so it walks short
+/// ways behind a join again. All work is so many percent of what is walked once (for the policies of `rules/` kernels process
+/// 120 to 240).
+const WORK: usize = 240;
+
+impl Effort {
+    /// The work that a function gives; counting is given up beyond `most` processed instructions.
+    #[must_use]
+    pub fn of(function: &Function, most: usize) -> Self {
+        let order = forward_order(function).unwrap_or_default();
+        let walked = processed(function, &order, most);
+        Self {
+            processed: walked.saturating_mul(WORK) / 100,
+            pending_jumps: pending_jumps(function, &order),
+        }
+    }
+}
+
+/// The instructions of a function, near enough.
+#[must_use]
+pub fn size(function: &Function) -> usize {
+    let order = forward_order(function).unwrap_or_default();
+    order.iter().map(|&block| length(function, block)).sum()
+}
+
+fn processed(function: &Function, order: &[Block], most: usize) -> usize {
+    let matters = Matter::of(function, order);
+    let mut states: SecondaryMap<Block, BTreeSet<State>> = SecondaryMap::new();
+    states[function.entry].insert(State::default());
+    let mut processed = 0;
+    for &block in order {
+        let here = std::mem::take(&mut states[block]);
+        processed += here.len() * length(function, block);
+        if processed > most {
+            break;
+        }
+        for state in here {
+            let behind = state.behind(function, block);
+            for successor in behind.successors(&function.blocks[block].end) {
+                states[successor].insert(behind.only(matters.at(successor)));
+            }
+        }
+    }
+    processed
+}
+
+/// The instructions of a block, near enough.
+fn length(function: &Function, block: Block) -> usize {
+    /// A region prepares a call, tests what came, and releases it.
+    const REGION: usize = 24;
+    let data = &function.blocks[block];
+    let end = match data.end {
+        End::Jump(_) | End::Branch { .. } => 1,
+        End::Return(_) | End::ReturnValue(_) => 2,
+        End::Socket(_) | End::Slot(_) => REGION,
+    };
+    let insts = data.insts.iter().map(|inst| match inst {
+        Inst::Call { args, .. } => {
+            let addresses = args.iter().filter(|arg| matches!(arg, Arg::SlotAddress(_)));
+            2 + args.len() + addresses.count()
+        }
+        Inst::CompareExchange { .. } => 3,
+        _ => 1,
+    });
+    insts.sum::<usize>() + end
+}
+
+/// A branch stays pending while the way behind it is walked, and is taken up when that way has ended.
+fn pending_jumps(function: &Function, order: &[Block]) -> usize {
+    let mut pending: SecondaryMap<Block, usize> = SecondaryMap::new();
+    let mut most = 0;
+    for (index, &block) in order.iter().enumerate() {
+        let here = pending[block];
+        let mut go = |to: Block, more: usize| {
+            pending[to] = pending[to].max(here + more);
+            most = most.max(here + more);
+        };
+        match function.blocks[block].end {
+            End::Branch { then, other, .. } => {
+                // The way that is laid out behind the branch is walked first.
+                let first_is_then = order.get(index + 1) == Some(&then) && then != other;
+                go(then, usize::from(first_is_then));
+                go(other, usize::from(!first_is_then));
+            }
+            End::Jump(to) => go(to, 0),
+            // The null test of a region is pending while what is behind it is walked.
+            ref end => {
+                for successor in end.successors() {
+                    go(successor, 1);
+                }
+            }
+        }
+    }
+    most
+}
+
+/// The places that a function's code comes from, with how much of it stands for each: its own instructions, and a test for
+/// each way that leads to it. The most expensive come first; code of no rule, which begins where the function does, is left
+/// out.
+#[must_use]
+pub fn shares(function: &Function) -> Vec<(Origin, usize)> {
+    let head = function.blocks[function.entry].origin;
+    let mut shares: SecondaryMap<Origin, usize> = SecondaryMap::new();
+    for block in forward_order(function).unwrap_or_default() {
+        let data = &function.blocks[block];
+        shares[data.origin] += length(function, block);
+        for successor in data.end.successors() {
+            let there = function.blocks[successor].origin;
+            if there != data.origin {
+                shares[there] += 1;
+            }
+        }
+    }
+    let mut all: Vec<(Origin, usize)> = function
+        .origins
+        .keys()
+        .filter(|&origin| origin != head)
+        .map(|origin| (origin, shares[origin]))
+        .filter(|&(_, share)| share > 0)
+        .collect();
+    all.sort_by_key(|&(origin, share)| (std::cmp::Reverse(share), origin.index()));
+    all
+}
+
+#[cfg(test)]
+mod tests;

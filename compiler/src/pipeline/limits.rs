@@ -1,0 +1,216 @@
+//! From a function to a program within the limits of the target; or what is beyond a limit, with the rules and sets that cost
+//! most.
+//!
+//! Estimates from the function come first, so that nothing is emitted in vain; the program itself is measured behind
+//! them. Not here: the limits (`bpf::limits`), how work is estimated (`effort`), how code is emitted.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::Span;
+
+use super::{Stop, TOO_LARGE};
+use crate::artifact::{MapId, Program};
+use crate::bpf::limits::{Limit, Limits};
+use crate::effort::{self, Effort};
+use crate::emit::{EmitError, emit};
+use crate::ir::Function;
+use crate::lower::{Maps, SetMaps};
+use crate::policy::{Place, Policy};
+use crate::target::Target;
+
+/// How many rules and sets are named.
+const NAMED: usize = 3;
+
+/// A function whose estimated size is beyond the limit by so much, in percent of it, is not even emitted.
+const ESTIMATE: usize = 150;
+
+/// A limit that a policy can reach.
+struct Kind {
+    /// How much of it a target gives.
+    limit: fn(&Limits) -> Limit,
+    /// What is counted, in the plural.
+    counted: &'static str,
+    /// What to write instead.
+    help: &'static str,
+}
+
+const INSTRUCTIONS: Kind = Kind {
+    limit: |limits| limits.instructions,
+    counted: "instructions",
+    help: "join prefixes and port ranges that belong together, or name addresses in a `set`",
+};
+
+const PROCESSED: Kind = Kind {
+    limit: |limits| limits.processed,
+    counted: "steps of the kernel's verifier",
+    help: "join prefixes and port ranges that belong together, or name addresses in a `set`",
+};
+
+const PENDING: Kind = Kind {
+    limit: |limits| limits.pending_jumps,
+    counted: "tests in a row",
+    help: "name addresses in a `set`, and write fewer `count` rules",
+};
+
+const MAPS: Kind = Kind {
+    limit: |limits| limits.maps,
+    counted: "maps",
+    help: "join live sets and live maps that one process fills, or ask fewer of them in one direction",
+};
+
+/// What one policy's programs are made for.
+#[derive(Clone, Copy)]
+pub(super) struct Checked<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) maps: &'a Maps,
+    pub(super) target: &'a Target,
+    /// The place of what belongs to no statement.
+    pub(super) whole: Span,
+}
+
+impl Checked<'_> {
+    /// The program of a function.
+    pub(super) fn program(&self, function: &Function) -> Result<Program, Stop> {
+        let refused = |diagnostic| Stop::Diagnostics(vec![diagnostic]);
+        if let Some(diagnostic) = self.estimated(function) {
+            return Err(refused(diagnostic));
+        }
+        let program = emit(function, self.target).map_err(|error| match error {
+            EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
+                Stop::Bug(error.to_string())
+            }
+            EmitError::TooManyInsns(found) => {
+                refused(self.too_large(function, &INSTRUCTIONS, found))
+            }
+            EmitError::TooFar => refused(self.too_far(function)),
+        })?;
+        let used: BTreeSet<MapId> = program.relocations.iter().map(|one| one.map).collect();
+        if used.len() > self.limit(&MAPS) {
+            return Err(refused(self.too_many_maps(&program.name, &used)));
+        }
+        Ok(program)
+    }
+
+    fn limit(&self, kind: &Kind) -> usize {
+        (kind.limit)(&self.target.limits).ours
+    }
+
+    fn estimated(&self, function: &Function) -> Option<Diagnostic> {
+        let size = effort::size(function);
+        if size > self.limit(&INSTRUCTIONS) / 100 * ESTIMATE {
+            return Some(self.too_large(function, &INSTRUCTIONS, size));
+        }
+        let effort = Effort::of(function, self.limit(&PROCESSED));
+        let found = [
+            (&PENDING, effort.pending_jumps),
+            (&PROCESSED, effort.processed),
+        ];
+        let beyond = found.iter().find(|(kind, found)| *found > self.limit(kind));
+        beyond.map(|(kind, found)| self.too_large(function, kind, *found))
+    }
+
+    /// A diagnostic of a program's code.
+    fn too_large(&self, function: &Function, kind: &Kind, found: usize) -> Diagnostic {
+        let (name, most) = (&function.name, self.limit(kind));
+        let what = format!(
+            "program `{name}` needs {found} {}, {most} at most",
+            kind.counted
+        );
+        self.of_code(function, &what, kind.help)
+    }
+
+    fn too_far(&self, function: &Function) -> Diagnostic {
+        let what = format!(
+            "program `{}` needs a jump further than a kernel without `gotol` (Linux 6.6) can go",
+            function.name
+        );
+        self.of_code(function, &what, INSTRUCTIONS.help)
+    }
+
+    fn of_code(&self, function: &Function, what: &str, help: &str) -> Diagnostic {
+        let spans = self.spans();
+        let mut shares: BTreeMap<Span, usize> = BTreeMap::new();
+        for (origin, share) in effort::shares(function) {
+            let origin = &function.origins[origin];
+            let place = (origin.file.as_str(), origin.line, origin.column);
+            if let Some(&span) = spans.get(&place) {
+                *shares.entry(span).or_default() += share;
+            }
+        }
+        self.report(what, help, shares, "instructions")
+    }
+
+    fn too_many_maps(&self, program: &str, used: &BTreeSet<MapId>) -> Diagnostic {
+        let mut shares: BTreeMap<Span, usize> = BTreeMap::new();
+        for (place, map) in self.declared() {
+            if used.contains(&map) {
+                *shares.entry(place.span).or_default() += 1;
+            }
+        }
+        let (found, most) = (used.len(), self.limit(&MAPS));
+        let what = format!("program `{program}` uses {found} maps, {most} at most");
+        self.report(&what, MAPS.help, shares, "maps")
+    }
+
+    /// The maps that sets and live maps of the policy have.
+    fn declared(&self) -> impl Iterator<Item = (&Place, MapId)> {
+        let sets = self.policy.sets.iter().flat_map(|(id, set)| {
+            let maps = match &self.maps.sets[id] {
+                Some(SetMaps::Trie(trie)) => vec![*trie],
+                Some(SetMaps::Tables(tables)) => tables.maps(),
+                None => Vec::new(),
+            };
+            maps.into_iter().map(|map| (&set.place, map))
+        });
+        let live = self.policy.live_maps.iter().flat_map(|(id, live)| {
+            let maps = self.maps.entries[id].iter();
+            maps.flat_map(|maps| [maps.trie, maps.classes])
+                .map(|map| (&live.place, map))
+        });
+        sets.chain(live)
+    }
+
+    /// The rules and sets that code comes from, by their places. A default stands for whatever is left, and is never to
+    /// blame.
+    fn spans(&self) -> BTreeMap<(&str, u32, u32), Span> {
+        let rules = self.policy.rules.values().map(|rule| &rule.place);
+        let sets = self.policy.sets.values().map(|set| &set.place);
+        let all = rules.chain(sets);
+        all.map(|place| ((place.file.as_str(), place.line, place.column), place.span))
+            .collect()
+    }
+
+    /// Stands at the most expensive statement and names the next ones too.
+    fn report(
+        &self,
+        what: &str,
+        help: &str,
+        shares: BTreeMap<Span, usize>,
+        counted: &str,
+    ) -> Diagnostic {
+        let mut shares: Vec<(Span, usize)> = shares.into_iter().collect();
+        shares.sort_by_key(|&(span, share)| (Reverse(share), span));
+        let others = shares.len().saturating_sub(NAMED);
+        let mut named = shares.into_iter().take(NAMED);
+        let (span, label) = match named.next() {
+            Some((span, share)) => (span, format!("{what}; most are for this: about {share}")),
+            None => (self.whole, what.to_owned()),
+        };
+        let mut diagnostic = Diagnostic::error(
+            TOO_LARGE,
+            "a program would be beyond a limit of the kernel",
+            span,
+            label,
+        );
+        for (span, share) in named {
+            diagnostic = diagnostic.also(span, format!("about {share} {counted} are for this"));
+        }
+        let more = match others {
+            0 => String::new(),
+            others => format!("; {others} more statements take part"),
+        };
+        diagnostic.help(format!("{help} (target {}{more})", self.target.name))
+    }
+}

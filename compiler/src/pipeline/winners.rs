@@ -1,0 +1,44 @@
+//! The tables of bulk rules: one classifier for each chain that asks for the winner.
+//!
+//! Takes the chains of a reduced policy; gives each its tables, in maps. Not here: how tables are made.
+
+use super::{Chain, Slots};
+use crate::bulk::Bulk;
+use crate::classifier::{self, Unfit};
+use crate::lower::ClassifierMaps;
+use crate::policy::Policy;
+use crate::tables::{LINE, Tables};
+
+/// The tables of each chain, in order; `None` for one that asks for no winner.
+pub(super) fn tables(
+    bulk: Option<&Bulk>,
+    whole: &Policy,
+    chains: &[Chain],
+    slots: &Slots,
+    tables: &mut Tables<'_>,
+) -> Result<Vec<Option<ClassifierMaps>>, Unfit> {
+    let Some(bulk) = bulk else {
+        return Ok(chains.iter().map(|_| None).collect());
+    };
+    chains
+        .iter()
+        .enumerate()
+        .map(|(number, chain)| {
+            let counters = slots.of(chain.hook.direction());
+            let members = bulk.members(whole, chain, counters);
+            if members.is_empty() {
+                return Ok(None);
+            }
+            let (services, sides) = classifier::build(&members)?;
+            let made = classifier::Tables::new(&members, &services, &sides)?;
+            if made.largest() > tables.limit() {
+                return Err(Unfit::Size);
+            }
+            let ranks = u32::try_from(members.len()).map_err(|_| Unfit::Size)?;
+            let add = |name: &str, bytes: &[u8]| {
+                tables.push(format!("winner{number}_{name}"), bytes, LINE)
+            };
+            Ok(Some(ClassifierMaps::new(&made, ranks, add)))
+        })
+        .collect()
+}

@@ -1,0 +1,107 @@
+//! What a packet costs: sockc against the kernel's other filters, with the same rules and the same packets.
+//!
+//! ```text
+//! cargo bench --bench cost -- --quick
+//! ```
+//!
+//! Takes root and the commands `nft` and `iptables`; prints a table for each rule set, and writes JSON and a chart where asked
+//! to. The method is in `docs/speed.md`. Everything happens in network namespaces that go with it.
+
+mod chart;
+mod code;
+mod compiled;
+mod frame;
+mod loaded;
+mod options;
+mod point;
+mod report;
+mod rounds;
+mod rules;
+mod sockc;
+mod stage;
+mod sys;
+mod systems;
+mod traffic;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use sockc_runtime::lab;
+
+use crate::compiled::Folder;
+use crate::options::Options;
+use crate::point::Plan;
+use crate::report::Report;
+use crate::rules::family::Family;
+use crate::rules::{RuleSet, classbench};
+use crate::stage::Problem;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let done = match arguments.get(1..) {
+        Some([first, policy, made]) if first == compiled::CHILD => {
+            compiled::child(Path::new(policy), Path::new(made))
+        }
+        _ => run(&Options::parse()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Problem> {
+    let missing = lab::missing_rights();
+    if !missing.is_empty() {
+        return Err(format!(
+            "the benchmarks make network namespaces and load programs; run them as root (missing: {})",
+            missing.join(", ")
+        )
+        .into());
+    }
+    let folder = Folder::new()?;
+    let systems = options.systems()?;
+    let mut reports = Vec::new();
+    for (family, size) in options.points()? {
+        let Some(set) = rule_set(&family, size)? else {
+            println!("\n{family}, {size} rules: there is no such set");
+            continue;
+        };
+        let report = point::measure(&Plan {
+            set: &set,
+            size,
+            systems: &systems,
+            rounds: options.rounds(),
+            folder: &folder,
+        })?;
+        print!("{}", report.table());
+        reports.push(report);
+        // After each point: a run that is ended leaves what it has.
+        write(options, &reports)?;
+    }
+    Ok(())
+}
+
+/// The set of a family: made here, or read.
+fn rule_set(family: &str, size: usize) -> Result<Option<RuleSet>, Problem> {
+    if let Some(family) = Family::named(family) {
+        return Ok(Some(family.rules(size)));
+    }
+    let folder = classbench::folder().ok_or("the sets of ClassBench are not there")?;
+    Ok(classbench::read(&folder, family, size).map_err(|error| error.to_string())?)
+}
+
+fn write(options: &Options, reports: &[Report]) -> Result<(), Problem> {
+    if let Some(path) = &options.json {
+        fs::write(path, serde_json::to_string_pretty(reports)?)?;
+    }
+    if let Some(path) = &options.svg {
+        fs::write(path, chart::draw(&report::panels(reports)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! A rule set as a policy: one rule on a line, in order, so that a line stands for a rule.
+
+use std::fmt::{self, Write as _};
+
+use super::{ANY_PORT, Prefix, Rule};
+
+/// Which verdicts the rules of a policy have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdicts {
+    /// Every packet is dropped, by its rule or by the default: each system does the same with it, so that costs compare.
+    Drop,
+    /// Rules allow and drop in turn, beginning with allow, and the default allows.
+    Alternate,
+}
+
+/// Where the rules run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Where the compiler puts them, which is XDP.
+    Xdp,
+    /// Every rule says `at tc`.
+    Tc,
+}
+
+/// Lines ahead of the first rule.
+const HEAD: usize = 2;
+
+/// The policy's text.
+pub(crate) fn policy(rules: &[Rule], verdicts: Verdicts, place: Place) -> String {
+    let default = match verdicts {
+        Verdicts::Drop => "drop",
+        Verdicts::Alternate => "allow",
+    };
+    let mut text = format!("policy bench\ndefault in {default}\n");
+    for (index, rule) in rules.iter().enumerate() {
+        let verb = if allows(verdicts, Some(index)) {
+            "allow"
+        } else {
+            "drop"
+        };
+        let at = match place {
+            Place::Xdp => "",
+            Place::Tc => " at tc",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{verb} {}{at}", Words(rule));
+    }
+    text
+}
+
+/// Whether a packet is allowed whose first rule this is.
+pub(crate) fn allows(verdicts: Verdicts, rule: Option<usize>) -> bool {
+    verdicts == Verdicts::Alternate && rule.is_none_or(|index| index % 2 == 0)
+}
+
+/// The rule on a line of the policy, counted from 1.
+pub(crate) fn rule_of_line(line: u32) -> Option<usize> {
+    usize::try_from(line).ok()?.checked_sub(HEAD + 1)
+}
+
+/// A rule in the words of the language.
+struct Words<'a>(&'a Rule);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rule = self.0;
+        match rule.protocol {
+            Some(6) => f.write_str("tcp ")?,
+            Some(17) => f.write_str("udp ")?,
+            Some(132) => f.write_str("sctp ")?,
+            Some(1) if !rule.is_ipv6() => f.write_str("icmp ")?,
+            Some(58) if rule.is_ipv6() => f.write_str("icmp6 ")?,
+            Some(number) => write!(f, "proto {number} ")?,
+            None if rule.has_ports() => f.write_str("tcp, udp, sctp ")?,
+            None => {}
+        }
+        let (from, to) = (End(rule.from, rule.sports), End(rule.to, rule.dports));
+        write!(f, "from {from} to {to}")
+    }
+}
+
+/// An endpoint.
+struct End(Prefix, (u16, u16));
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(prefix, (low, high)) = self;
+        let (address, length) = (prefix.address, prefix.length);
+        if (*low, *high) == ANY_PORT {
+            return write!(f, "{address}/{length}");
+        }
+        if address.is_ipv6() {
+            write!(f, "[{address}/{length}]:{low}")?;
+        } else {
+            write!(f, "{address}/{length}:{low}")?;
+        }
+        if high > low {
+            write!(f, "-{high}")
+        } else {
+            Ok(())
+        }
+    }
+}

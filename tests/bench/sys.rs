@@ -1,0 +1,17 @@
+//! The system calls of the benchmarks: the runtime's own, and those that only benchmarks ask for.
+
+#![allow(dead_code, reason = "the runtime uses more of it")]
+
+#[path = "../../runtime/src/sys/batch.rs"]
+pub(crate) mod batch;
+#[path = "../../runtime/src/sys/bpf.rs"]
+pub(crate) mod bpf;
+#[path = "../../runtime/src/sys/link.rs"]
+pub(crate) mod link;
+#[path = "../../runtime/src/sys/map.rs"]
+pub(crate) mod map;
+#[path = "../../runtime/src/sys/prog.rs"]
+pub(crate) mod prog;
+
+#[path = "sys/run.rs"]
+pub(crate) mod run;
