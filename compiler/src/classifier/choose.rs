@@ -3,7 +3,7 @@
 //! Takes the boxes of a family; tries several ways to split them and gives the one whose walk costs least by the measured
 //! costs of [`super::cost`]. Not here: how a stratum is made, and which shapes of hashed keys are worth trying.
 
-use super::cost::{Tables, probes};
+use super::cost::{Walks, probes};
 use super::flat::{Flat, Narrow, Wide};
 use super::items::{Dimension, Item};
 use super::shapes::{self, best_shape};
@@ -151,7 +151,7 @@ fn trees<F: Flat>(
             .collect();
         let Some(built) = built else { continue };
         let all: Vec<&Stratum> = first.iter().copied().chain(&built).collect();
-        let time = Tables::new(boxes, all).time(probes);
+        let time = Walks::new(boxes, all).time(probes);
         if best.as_ref().is_none_or(|(least, _)| time < *least) {
             best = Some((time, built));
         }

@@ -66,14 +66,14 @@ pub(super) fn probes<F: Flat>(boxes: Boxes<'_, F>) -> Vec<Probe> {
 }
 
 /// Strata whose walks are tried.
-pub(super) struct Tables<'a, F> {
+pub(super) struct Walks<'a, F> {
     boxes: Boxes<'a, F>,
     strata: Vec<&'a Stratum>,
     /// Nanoseconds of each load that may miss.
     miss: f64,
 }
 
-impl<'a, F: Flat> Tables<'a, F> {
+impl<'a, F: Flat> Walks<'a, F> {
     /// These strata.
     #[must_use]
     pub(super) fn new(boxes: Boxes<'a, F>, mut strata: Vec<&'a Stratum>) -> Self {

@@ -11,7 +11,7 @@ use crate::policy::Family;
 
 /// The odd constants that address words are multiplied by: the fraction of the golden ratio and three more (the ones of
 /// splitmix64 and of xxHash64, which mix well).
-pub(super) const MULTIPLIERS: [u64; 4] = [
+pub const MULTIPLIERS: [u64; 4] = [
     0x9e37_79b9_7f4a_7c15,
     0xbf58_476d_1ce4_e5b9,
     0x94d0_49bb_1331_11eb,
