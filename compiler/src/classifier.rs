@@ -8,9 +8,13 @@ mod boxes;
 mod choose;
 mod cost;
 mod cut;
+mod flat;
 mod grow;
+mod intern;
 mod items;
+mod region;
 mod services;
+mod shapes;
 mod stratum;
 pub mod tables;
 
@@ -44,7 +48,6 @@ pub enum Unfit {
     Size,
 }
 
-pub use cost::{cost, probes};
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;

@@ -10,7 +10,7 @@ use crate::ranges::{Bound, RangeSet};
 const MOST: usize = 256;
 
 /// Protocols that have ports, by number.
-pub const WITH_PORTS: [u8; 3] = [6, 17, 132];
+pub(super) const WITH_PORTS: [u8; 3] = [6, 17, 132];
 
 /// A prefix of an address: the address in host order (IPv4 in the low 32 bits) and how many bits of it count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

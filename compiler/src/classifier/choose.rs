@@ -1,92 +1,176 @@
 //! Which boxes share a stratum.
 //!
 //! Takes the boxes of a family; tries several ways to split them and gives the one whose walk costs least by the measured
-//! costs below. Not here: how a stratum is made.
+//! costs of [`super::cost`]. Not here: how a stratum is made, and which shapes of hashed keys are worth trying.
 
-use std::collections::HashMap;
-
-use super::cost::{Cost, cost, probes};
+use super::cost::{Walks, probes};
+use super::flat::{Flat, Narrow, Wide};
 use super::items::{Dimension, Item};
-use super::stratum::{Room, Shape, Stratum};
+use super::shapes::{self, best_shape};
+use super::stratum::{Boxes, MOST_LIST_BYTES, Room, Shape, Stratum, record_size};
 use crate::policy::Family;
 
 /// Most strata: each is one more walk for every packet.
 const MOST: usize = 6;
 
-/// The strata of a family.
-pub fn strata(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
-    let all: Vec<u32> = (0..items.len() as u32).collect();
-    let mut best: Option<(f64, Vec<Stratum>)> = None;
-    let probes = probes(items, family);
-    for most in 0..=3 {
-        let Some(found) = split(items, &all, family, most) else {
-            continue;
-        };
-        let cost: Cost = cost(&found, items, &probes);
-        if best.as_ref().is_none_or(|(least, _)| cost.time < *least) {
-            best = Some((cost.time, found));
-        }
+/// Most hashed strata that are tried, before they are cut into parts.
+const MOST_HASHED: usize = 4;
+
+/// Most boxes that go to one tree where there is a choice: hashing is faster for more.
+const MOST_TREE: usize = 4096;
+
+/// Most boxes for which several pairs of trees are tried.
+const MOST_PAIRS: usize = 2048;
+
+/// The strata of a family, those of smaller ranks first.
+pub(super) fn strata(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
+    match family {
+        Family::V4 => strata_of::<Narrow>(items, family),
+        Family::V6 => strata_of::<Wide>(items, family),
     }
-    best.map(|(_, found)| found)
 }
 
-/// At most so many hashed strata, then trees.
-fn split(items: &[Item], all: &[u32], family: Family, most: usize) -> Option<Vec<Stratum>> {
-    let mut left = all.to_vec();
-    let mut found = Vec::new();
-    let room = Room {
-        records: 4 * all.len() + 65_536,
-        bytes: 32 * all.len() + 65_536,
+fn strata_of<F: Flat>(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
+    let flats: Vec<F> = items.iter().map(F::of).collect();
+    let boxes = Boxes {
+        items,
+        flats: &flats,
+        family,
+        classes: items.iter().fold(0, |all, item| all | item.classes),
     };
-    for _ in 0..most {
-        let Some(shape) = best_shape(items, &left, family) else {
+    let probes = probes(boxes);
+    let hashed = hashed(boxes);
+    let mut best: Option<(f64, Vec<Stratum>)> = None;
+    for count in (0..=hashed.strata.len()).rev() {
+        let left = &hashed.left[count];
+        let needless = left.len() > MOST_TREE && best.is_some();
+        if needless {
+            continue;
+        }
+        let first: Vec<&Stratum> = hashed.strata[..count].iter().flatten().collect();
+        let Some((time, trees)) = trees(boxes, left, &first, &probes) else {
+            continue;
+        };
+        if best.as_ref().is_none_or(|(least, _)| time < *least) {
+            let all = first.into_iter().cloned().chain(trees);
+            best = Some((time, all.collect()));
+        }
+    }
+    let (_, mut found) = best?;
+    found.sort_by_key(|stratum| stratum.first_rank);
+    Some(found)
+}
+
+/// Hashed strata, the most useful first, and what the first so many of them leave.
+struct Hashed {
+    strata: Vec<Vec<Stratum>>,
+    left: Vec<Vec<u32>>,
+}
+
+fn hashed<F: Flat>(boxes: Boxes<'_, F>) -> Hashed {
+    let all: Vec<u32> = (0..boxes.items.len() as u32).collect();
+    let mut found = Hashed {
+        strata: Vec::new(),
+        left: vec![all],
+    };
+    while found.strata.len() < MOST_HASHED {
+        let left = &found.left[found.strata.len()];
+        let Some(shape) = best_shape(boxes, left) else {
             break;
         };
         let (taken, rest): (Vec<u32>, Vec<u32>) = left
             .iter()
-            .partition(|&&index| shape.takes(&items[index as usize]));
-        found.push(Stratum::build(items, &taken, Some(shape), family, room).ok()?);
-        left = rest;
+            .partition(|&&index| shape.takes(&boxes.items[index as usize]));
+        let Some(strata) = parts(boxes, &taken, shape) else {
+            break;
+        };
+        found.strata.push(strata);
+        found.left.push(rest);
     }
-    trees(items, left, family, 2, &mut found)?;
-    (found.len() <= MOST).then_some(found)
+    found
 }
 
-/// The rest as trees: one, or where that takes too much, two kinds of boxes apart, and so on.
-fn trees(
-    items: &[Item],
-    left: Vec<u32>,
-    family: Family,
-    apart: u32,
-    found: &mut Vec<Stratum>,
-) -> Option<()> {
-    if left.is_empty() {
-        return Some(());
-    }
-    let room = Room {
-        records: 8 * left.len() + 8_192,
-        bytes: 64 * left.len() + 32_768,
+/// Hashed strata of one shape: several where one cannot hold all lists. Those of later ranks are skipped for packets that
+/// match earlier ones.
+fn parts<F: Flat>(boxes: Boxes<'_, F>, taken: &[u32], shape: Shape) -> Option<Vec<Stratum>> {
+    let most = MOST_LIST_BYTES / record_size(boxes.family) * 7 / 8;
+    let room = |part: &[u32]| Room {
+        records: 2 * part.len() + 8_192,
+        bytes: record_size(boxes.family) * part.len() + 32_768,
     };
-    if let Ok(stratum) = Stratum::build(items, &left, None, family, room) {
-        found.push(stratum);
-        return Some(());
-    }
-    if apart == 0 {
-        return None;
-    }
-    let even = |kind: &&Kind| {
-        let yes = left
+    let parts = taken.len().div_ceil(most);
+    taken
+        .chunks(taken.len().div_ceil(parts))
+        .map(|part| Stratum::build(boxes, part, Some(shape), room(part)).ok())
+        .collect()
+}
+
+/// Bytes that all tables of a family should take: some for each box, and some where there are few.
+fn target(boxes: usize, family: Family) -> usize {
+    (record_size(family) * 5 / 2) * boxes + 49_152
+}
+
+/// The rest as trees, and what all costs: one tree, or two with the boxes apart that disturb each other.
+fn trees<F: Flat>(
+    boxes: Boxes<'_, F>,
+    left: &[u32],
+    first: &[&Stratum],
+    probes: &[super::cost::Probe],
+) -> Option<(f64, Vec<Stratum>)> {
+    let family = boxes.family;
+    let used: usize = first.iter().map(|one| one.bytes(family)).sum();
+    let bytes = target(boxes.items.len(), family)
+        .saturating_sub(used)
+        .saturating_sub(left.len() * record_size(family))
+        .max(32_768);
+    let mut best: Option<(f64, Vec<Stratum>)> = None;
+    for kinds in [
+        &[][..],
+        &KINDS[0..1],
+        &KINDS[1..2],
+        &KINDS[2..3],
+        &KINDS[3..4],
+        &KINDS[0..2],
+    ] {
+        if best.is_some() && (left.len() > MOST_PAIRS || left.is_empty()) {
+            break;
+        }
+        let groups = groups(boxes.items, left, kinds);
+        if first.len() + groups.len() > MOST {
+            continue;
+        }
+        let built: Option<Vec<Stratum>> = groups
             .iter()
-            .filter(|&&index| kind(&items[index as usize]))
-            .count();
-        yes.min(left.len() - yes)
-    };
-    let kind = KINDS.iter().max_by_key(even)?;
-    let (yes, no) = left
-        .into_iter()
-        .partition(|&index| kind(&items[index as usize]));
-    trees(items, yes, family, apart - 1, found)?;
-    trees(items, no, family, apart - 1, found)
+            .map(|group| {
+                let room = Room {
+                    records: bytes / record_size(family) + left.len(),
+                    bytes: bytes / left.len() * group.len(),
+                };
+                Stratum::build(boxes, group, None, room).ok()
+            })
+            .collect();
+        let Some(built) = built else { continue };
+        let all: Vec<&Stratum> = first.iter().copied().chain(&built).collect();
+        let time = Walks::new(boxes, all).time(probes);
+        if best.as_ref().is_none_or(|(least, _)| time < *least) {
+            best = Some((time, built));
+        }
+    }
+    best
+}
+
+/// Boxes by which of the kinds they are of; no group is empty.
+fn groups(items: &[Item], left: &[u32], kinds: &[Kind]) -> Vec<Vec<u32>> {
+    let mut groups = vec![Vec::new(); 1 << kinds.len()];
+    for &index in left {
+        let item = &items[index as usize];
+        let number = kinds
+            .iter()
+            .fold(0, |number, kind| number << 1 | usize::from(kind(item)));
+        groups[number].push(index);
+    }
+    groups.retain(|group| !group.is_empty());
+    groups
 }
 
 /// A kind of boxes that disturb others in a tree.
@@ -94,55 +178,8 @@ type Kind = fn(&Item) -> bool;
 
 /// Boxes that say little about one dimension stand in many children of nodes that look at it.
 const KINDS: [Kind; 4] = [
-    |item| item.from.length < 8,
-    |item| item.to.length < 8,
-    |item| item.range(Dimension::FromPort) == (0, 0xffff),
+    |item| item.from.length < shapes::SHORT,
+    |item| item.to.length < shapes::SHORT,
     |item| item.range(Dimension::ToPort) == (0, 0xffff),
+    |item| item.range(Dimension::FromPort) == (0, 0xffff),
 ];
-
-/// The shape that takes many boxes with few of the same key.
-fn best_shape(items: &[Item], left: &[u32], family: Family) -> Option<Shape> {
-    let lengths: &[u8] = match family {
-        Family::V4 => &[0, 8, 12, 16, 20, 24, 28, 32],
-        Family::V6 => &[0, 16, 24, 32, 40, 48, 56, 64, 128],
-    };
-    let mut best: Option<(f64, Shape)> = None;
-    for &from in lengths {
-        for &to in lengths {
-            let shape = Shape { family, from, to };
-            if from == 0 && to == 0 {
-                continue;
-            }
-            let taken = left
-                .iter()
-                .filter(|&&index| shape.takes(&items[index as usize]))
-                .count();
-            if taken < 64
-                || taken * 8 < left.len()
-                || best.is_some_and(|(most, _)| taken as f64 <= most)
-            {
-                continue;
-            }
-            let value = value(items, left, shape);
-            if best.is_none_or(|(most, _)| value > most) {
-                best = Some((value, shape));
-            }
-        }
-    }
-    best.map(|(_, shape)| shape)
-}
-
-/// How many boxes a shape takes, less where they crowd at the same keys.
-fn value(items: &[Item], left: &[u32], shape: Shape) -> f64 {
-    let mut keys: HashMap<(u128, u128), u64> = HashMap::new();
-    let mut taken = 0u64;
-    for &index in left {
-        let item = &items[index as usize];
-        if shape.takes(item) {
-            taken += 1;
-            *keys.entry(shape.key(item)).or_default() += 1;
-        }
-    }
-    let crowd = keys.values().map(|n| n * n).sum::<u64>() as f64 / taken.max(1) as f64;
-    taken as f64 / (1.0 + (crowd / 4.0).max(1.0).log2() / 4.0)
-}

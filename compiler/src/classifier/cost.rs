@@ -1,135 +1,178 @@
 //! What a way to split boxes costs a packet.
 //!
-//! Takes strata and packets that their boxes match; gives nanoseconds by measured costs, and bytes. Not here: the choice.
+//! Takes strata and packets that their boxes match; gives nanoseconds by measured costs. Not here: the choice.
 
-use super::grow::{Grown, Word};
-use super::items::{Dimension, Item, width};
-use super::stratum::{Root, Stratum, hash, words};
-use crate::policy::Family;
+use super::flat::{Flat, MOST_PLANES};
+use super::grow::Word;
+use super::items::Dimension;
+use super::region::low_bits;
+use super::stratum::{Boxes, Root, Stratum, hash, words};
 
-/// What a walk costs, by the measured costs of its parts.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cost {
-    /// Nanoseconds a packet that some rule matches.
-    pub time: f64,
-    /// Bytes of the tables.
-    pub bytes: usize,
-    /// Nodes that such a packet meets.
-    pub nodes: f64,
-    /// Boxes that it is compared with.
-    pub compared: f64,
-}
-
-/// Nanoseconds to begin a walk, for a node, and for a box that is compared (measured on Linux 6.18, x86-64).
+/// Nanoseconds to begin a walk, to hash, for a node, and for a box that is compared (measured on Linux 6.18, x86-64).
 const START: f64 = 3.0;
-const NODE: f64 = 4.0;
-const COMPARE: f64 = 3.0;
+const HASH: f64 = 1.0;
+const NODE: f64 = super::cut::NODE;
+const COMPARE: f64 = 3.5;
 
-/// Bytes of the caches, and what a load costs that gets beyond (`facts`: dependent loads of 256 KiB, 1 MiB, 4 MiB).
-const BEYOND: [(usize, f64); 3] = [(64 << 10, 1.0), (512 << 10, 5.0), (2 << 20, 25.0)];
+/// Bytes of all tables, and what a load costs more where they take more than that (dependent loads of 64 KiB, 512 KiB, …).
+const BEYOND: [(usize, f64); 4] = [
+    (64 << 10, 1.5),
+    (512 << 10, 3.0),
+    (1 << 20, 6.0),
+    (2 << 20, 10.0),
+];
 
-/// A packet, by [`Dimension::index`].
-pub type Probe = [u128; 5];
+/// Loads of a walk that are likely not to be in the nearest cache: the root's child and the list.
+const FAR_LOADS: f64 = 1.5;
 
-/// Most packets that are tried.
-const MOST_PROBES: usize = 1_000;
+/// Packets that boxes match, and other packets.
+const MATCHING: usize = 384;
+const OTHERS: usize = 128;
 
-/// Packets that boxes match, from all over the list: the corners of boxes in turn.
+/// A packet: its values by plane.
+pub(super) type Probe = [u64; MOST_PLANES];
+
+/// Packets that boxes match, from all over the list, each at one corner of its box; then packets of any kind.
 #[must_use]
-pub fn probes(items: &[Item], family: Family) -> Vec<Probe> {
-    let step = items.len().div_ceil(MOST_PROBES).max(1);
-    let fill = super::boxes::low_bits(width(family));
-    items
-        .iter()
-        .step_by(step)
-        .enumerate()
-        .map(|(number, item)| {
-            let mut probe = [0; 5];
-            let mut seed = number as u128;
-            for dimension in Dimension::ALL {
-                // A number that differs from probe to probe, spread over the free bits.
-                seed = seed
-                    .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
-                    .rotate_left(41)
-                    ^ 0x5bd1;
-                let (low, high) = item.range(dimension);
-                probe[dimension.index()] = match dimension {
-                    Dimension::Class => low,
-                    _ => low + (seed & fill) % (high - low).saturating_add(1),
-                };
-            }
-            probe
-        })
-        .collect()
+pub(super) fn probes<F: Flat>(boxes: Boxes<'_, F>) -> Vec<Probe> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let step = boxes.flats.len().div_ceil(MATCHING).max(1);
+    let classes = F::PLANES.len() - 1;
+    let mut found = Vec::with_capacity(MATCHING + OTHERS);
+    for flat in boxes.flats.iter().step_by(step) {
+        let mut probe = [0; MOST_PLANES];
+        for (plane, value) in probe.iter_mut().enumerate().take(classes) {
+            let (low, high) = flat.bounds(plane);
+            *value = if next() >> 32 & 1 == 0 { low } else { high };
+        }
+        probe[classes] = flat.classes().trailing_zeros().into();
+        found.push(probe);
+    }
+    for _ in 0..OTHERS {
+        let mut probe = [0; MOST_PLANES];
+        for (value, plane) in probe.iter_mut().zip(F::PLANES) {
+            *value = next() >> 7 & low_bits(plane.bits.into());
+        }
+        probe[classes] = next() % u64::from(64 - boxes.classes.leading_zeros()).max(1);
+        found.push(probe);
+    }
+    found
 }
 
-/// What the walks of these packets through all strata cost on average.
-#[must_use]
-pub fn cost(strata: &[Stratum], items: &[Item], probes: &[Probe]) -> Cost {
-    let mut sum = Cost {
-        bytes: strata.iter().map(|one| bytes(&one.grown)).sum(),
-        ..Cost::default()
-    };
-    for probe in probes {
+/// Strata whose walks are tried.
+pub(super) struct Walks<'a, F> {
+    boxes: Boxes<'a, F>,
+    strata: Vec<&'a Stratum>,
+    /// Nanoseconds of each load that may miss.
+    miss: f64,
+}
+
+impl<'a, F: Flat> Walks<'a, F> {
+    /// These strata.
+    #[must_use]
+    pub(super) fn new(boxes: Boxes<'a, F>, mut strata: Vec<&'a Stratum>) -> Self {
+        strata.sort_by_key(|stratum| stratum.first_rank);
+        let bytes: usize = strata.iter().map(|one| one.bytes(boxes.family)).sum();
+        let beyond = BEYOND.iter().rev().find(|(size, _)| bytes > *size);
+        Self {
+            boxes,
+            strata,
+            miss: beyond.map_or(0.0, |(_, miss)| *miss),
+        }
+    }
+
+    /// Nanoseconds that these packets take on average.
+    #[must_use]
+    pub(super) fn time(&self, probes: &[Probe]) -> f64 {
+        let all: f64 = probes.iter().map(|probe| self.walk(probe)).sum();
+        all / probes.len().max(1) as f64
+    }
+
+    fn walk(&self, probe: &Probe) -> f64 {
         let mut best = u32::MAX;
-        for stratum in strata {
-            let (nodes, compared) = walk(stratum, items, probe, &mut best);
-            sum.nodes += f64::from(nodes);
-            sum.compared += f64::from(compared);
+        let mut time = 0.0;
+        for stratum in &self.strata {
+            if best < stratum.first_rank {
+                break;
+            }
+            time += START + FAR_LOADS * self.miss + self.through(stratum, probe, &mut best);
         }
+        time
     }
-    let count = probes.len().max(1) as f64;
-    sum.nodes /= count;
-    sum.compared /= count;
-    let beyond = BEYOND.iter().rev().find(|(size, _)| sum.bytes > *size);
-    let miss = beyond.map_or(0.0, |(_, miss)| *miss);
-    sum.time = strata.len() as f64 * (START + miss) + NODE * sum.nodes + COMPARE * sum.compared;
-    sum
+
+    /// One stratum.
+    fn through(&self, stratum: &Stratum, probe: &Probe, best: &mut u32) -> f64 {
+        let children = &stratum.grown.children;
+        let mut time = 0.0;
+        let mut word = match stratum.root {
+            Root::Tree(word) => word,
+            Root::Hash { shape, bits, first } => {
+                time += HASH + NODE;
+                let kept = words(
+                    address::<F>(probe, Dimension::From),
+                    address::<F>(probe, Dimension::To),
+                    shape.family,
+                )
+                .into_iter()
+                .zip(shape.masks())
+                .map(|(word, mask)| word & mask);
+                let kept: Vec<u64> = kept.collect();
+                children[(first + hash(&kept, bits)) as usize]
+            }
+        };
+        while let Word::Node(cut, first) = word {
+            time += NODE;
+            let value = value::<F>(probe, cut.dimension, cut.shift);
+            let child = value as u32 & ((1 << cut.bits) - 1);
+            word = children[(first + child) as usize];
+        }
+        let Word::List(list) = word else {
+            return time;
+        };
+        for &index in &stratum.grown.lists[list as usize] {
+            let rank = self.boxes.items[index as usize].rank;
+            if rank >= *best {
+                break;
+            }
+            time += COMPARE;
+            if holds(&self.boxes.flats[index as usize], probe) {
+                *best = rank;
+                break;
+            }
+        }
+        time
+    }
 }
 
-/// Bytes of nodes and lists.
-fn bytes(grown: &Grown) -> usize {
-    let records: usize = grown.lists.iter().map(Vec::len).sum();
-    grown.children.len() * 4 + records * 16
+/// The bits of a dimension from `shift` on that are in the same plane.
+fn value<F: Flat>(probe: &Probe, dimension: Dimension, shift: u8) -> u64 {
+    let plane = F::PLANES.iter().position(|one| {
+        one.dimension == dimension && (one.shift..one.shift + one.bits).contains(&shift)
+    });
+    plane.map_or(0, |plane| probe[plane] >> (shift - F::PLANES[plane].shift))
 }
 
-fn walk(stratum: &Stratum, items: &[Item], probe: &Probe, best: &mut u32) -> (u32, u32) {
-    let grown = &stratum.grown;
-    let (mut nodes, mut compared) = (0, 0);
-    let mut word = match stratum.root {
-        Root::Tree(word) => word,
-        Root::Hash { shape, bits, first } => {
-            nodes += 1;
-            let family = shape.family;
-            let address = |side: Dimension| probe[side.index()];
-            let all = words(address(Dimension::From), address(Dimension::To), family);
-            let masks = shape.masks();
-            let kept: Vec<u64> = all
-                .iter()
-                .zip(masks)
-                .map(|(word, mask)| word & mask)
-                .collect();
-            grown.children[(first + hash(&kept, bits)) as usize]
-        }
-    };
-    while let Word::Node(cut, first) = word {
-        nodes += 1;
-        let child = (probe[cut.dimension.index()] >> cut.shift) as u32 & ((1 << cut.bits) - 1);
-        word = grown.children[(first + child) as usize];
-    }
-    let Word::List(list) = word else {
-        return (nodes, compared);
-    };
-    for &index in &grown.lists[list as usize] {
-        let item = &items[index as usize];
-        if item.rank >= *best {
-            break;
-        }
-        compared += 1;
-        if item.holds(probe) {
-            *best = item.rank;
-            break;
-        }
-    }
-    (nodes, compared)
+fn address<F: Flat>(probe: &Probe, dimension: Dimension) -> u128 {
+    let planes = F::PLANES.iter().zip(probe);
+    planes
+        .filter(|(plane, _)| plane.dimension == dimension)
+        .fold(0, |all, (plane, value)| {
+            all | u128::from(*value) << plane.shift
+        })
+}
+
+/// Whether a packet is in a box.
+fn holds<F: Flat>(flat: &F, probe: &Probe) -> bool {
+    let classes = F::PLANES.len() - 1;
+    flat.classes() >> probe[classes] & 1 == 1
+        && (0..classes).all(|plane| {
+            let (low, high) = flat.bounds(plane);
+            low <= probe[plane] && probe[plane] <= high
+        })
 }

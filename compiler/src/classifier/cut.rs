@@ -1,11 +1,11 @@
 //! Which bits a node of a cut tree looks at.
 //!
-//! Takes the boxes of a node; gives the [`Cut`] that shortens their lists most for the room it takes, if any does.
+//! Takes the boxes of a node; gives the [`Cut`] that shortens their lists most for the room it takes, if any does. The bits
+//! may stand anywhere: a box that says nothing about them is in every child. Long lists are judged by a sample first.
 
-use super::boxes::low_bits;
-use super::grow::Region;
-use super::items::{Dimension, Item, Range};
-use crate::policy::Family;
+use super::flat::{Flat, Plane};
+use super::items::Dimension;
+use super::region::{Region, children, clipped, low_bits};
 
 /// A few neighbouring bits of one dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,147 +18,291 @@ pub struct Cut {
     pub bits: u8,
 }
 
-/// A cut, and the bits above it that the boxes which differ have in common.
+/// A cut of a plane.
 #[derive(Clone, Copy, Debug)]
-pub struct Chosen {
-    /// The cut.
-    pub cut: Cut,
-    /// The common bits, in place; the bits of the cut and below are 0.
-    pub base: u128,
+pub(super) struct Chosen {
+    /// The plane's number.
+    pub plane: usize,
+    /// Bits of the plane behind the last one looked at.
+    pub shift: u32,
+    /// How many are looked at.
+    pub bits: u32,
 }
 
-/// How many bits a node may look at.
-pub const WIDTHS: [u8; 4] = [8, 4, 2, 1];
-
-impl Cut {
-    /// How many bits it looks at or stands before.
-    fn above(self) -> u32 {
-        u32::from(self.shift) + u32::from(self.bits)
+impl Chosen {
+    /// What the code looks at.
+    pub(super) fn cut(self, plane: Plane) -> Cut {
+        Cut {
+            dimension: plane.dimension,
+            shift: plane.shift + self.shift as u8,
+            bits: self.bits as u8,
+        }
     }
 }
 
-/// Bytes of a box in a list, and of a child.
-const RECORD: usize = 16;
+/// Bytes of a child.
 const CHILD: usize = 4;
 
-/// The best cut of these boxes that adds at most so many bytes.
-pub fn best(boxes: &[&Item], region: &Region, family: Family, allowed: usize) -> Option<Chosen> {
-    let mut best: Option<(f64, Chosen)> = None;
-    for dimension in Dimension::ALL {
-        let Some((top, first)) = highest(boxes, region, dimension) else {
+/// Boxes of a longer list that are looked at first.
+const SAMPLE: usize = 256;
+
+/// Cuts that are the best by the sample and then judged by all boxes.
+const FINALISTS: usize = 4;
+
+/// Lists up to this length are cut by four bits at most: more would mostly be empty.
+const FEW: usize = 16;
+
+/// Nanoseconds of a node, and of a box in a list that is met.
+pub(super) const NODE: f64 = 4.0;
+const MET: f64 = 2.3;
+
+/// Nanoseconds that a cut may cost more where it takes all the room there is.
+const TIGHT: f64 = 4.0;
+
+/// What it costs to come to the end from a list of this length on.
+pub(super) fn ahead(length: f64) -> f64 {
+    match length <= 4.0 {
+        true => MET * length,
+        false => MET * 4.0 + NODE / 2.5 * roughly_log2(length / 4.0),
+    }
+}
+
+/// The logarithm, with a straight line between powers of two.
+fn roughly_log2(value: f64) -> f64 {
+    let bits = value.to_bits();
+    let exponent = (bits >> 52 & 0x7ff) as f64 - 1023.0;
+    exponent + (bits & low_bits(52)) as f64 / (1u64 << 52) as f64
+}
+
+/// What a cut is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes that it may add.
+    pub allowed: usize,
+    /// Bytes of a box in a list.
+    pub record: usize,
+    /// Whether a list is out of the question.
+    pub must: bool,
+}
+
+/// The best cut of these boxes.
+pub(super) fn best<F: Flat>(
+    flats: &[F],
+    list: &[u32],
+    region: &Region,
+    limits: Limits,
+    scratch: &mut Vec<(u64, u64)>,
+) -> Option<Chosen> {
+    let stay = match limits.must {
+        true => f64::MAX,
+        false => MET * list.len() as f64,
+    };
+    if list.len() <= SAMPLE {
+        let mut best = (stay, None);
+        let mut keep = |score: f64, chosen| {
+            if score < best.0 {
+                best = (score, Some(chosen));
+            }
+        };
+        try_all(
+            flats,
+            list.iter(),
+            list.len(),
+            region,
+            limits,
+            scratch,
+            &mut keep,
+        );
+        return best.1;
+    }
+    let mut finalists: Vec<(f64, Chosen)> = Vec::with_capacity(FINALISTS + 1);
+    let mut keep = |score: f64, chosen| {
+        let place = finalists.partition_point(|(other, _)| *other <= score);
+        if place < FINALISTS {
+            finalists.insert(place, (score, chosen));
+            finalists.truncate(FINALISTS);
+        }
+    };
+    let sample = list.iter().step_by(list.len().div_ceil(SAMPLE));
+    try_all(
+        flats,
+        sample,
+        list.len(),
+        region,
+        limits,
+        scratch,
+        &mut keep,
+    );
+    let mut best = (stay, None);
+    for (_, chosen) in finalists {
+        let within = region.within(chosen.plane, F::PLANES[chosen.plane]);
+        let ranges = list
+            .iter()
+            .map(|&index| clipped(flats[index as usize].bounds(chosen.plane), within));
+        let edges = Edges::<256>::of(ranges, chosen.shift, chosen.bits);
+        if let Some(score) = edges.score(chosen.bits, list.len(), limits)
+            && score < best.0
+        {
+            best = (score, Some(chosen));
+        }
+    }
+    best.1
+}
+
+/// Judges cuts in every plane.
+fn try_all<'a, F: Flat>(
+    flats: &[F],
+    sample: impl Iterator<Item = &'a u32> + Clone,
+    length: usize,
+    region: &Region,
+    limits: Limits,
+    scratch: &mut Vec<(u64, u64)>,
+    keep: &mut impl FnMut(f64, Chosen),
+) {
+    for (plane, kind) in F::PLANES.iter().enumerate() {
+        let within = region.within(plane, *kind);
+        scratch.clear();
+        scratch.extend(
+            sample
+                .clone()
+                .map(|&index| clipped(flats[index as usize].bounds(plane), within)),
+        );
+        let Some(varied) = varied(scratch, within) else {
             continue;
         };
-        for bits in WIDTHS {
-            let cut = window(dimension, top, bits, family);
-            let Some(price) = price(boxes, region, cut, allowed) else {
-                continue;
+        for (shift, bits) in windows(varied, length) {
+            let mut keep = |score, fewer| {
+                let shift = shift + bits - fewer;
+                let bits = fewer;
+                keep(score, Chosen { plane, shift, bits });
             };
-            if best.is_none_or(|(least, _)| price < least) {
-                let base = first & !low_bits(cut.above());
-                best = Some((price, Chosen { cut, base }));
+            let ranges = scratch.iter().copied();
+            match bits {
+                8 => Edges::<256>::of(ranges, shift, bits).widths(length, bits, limits, &mut keep),
+                _ => Edges::<16>::of(ranges, shift, bits).widths(length, bits, limits, &mut keep),
             }
         }
     }
-    best.map(|(_, chosen)| chosen)
 }
 
-/// The highest bit in which boxes differ that do not hold the whole region, and the first value of one of them; `None`
-/// where they do not differ.
-fn highest(boxes: &[&Item], region: &Region, dimension: Dimension) -> Option<(u32, u128)> {
-    let within = region.within[dimension.index()];
-    let mut first = None;
+/// The bits in which boxes differ that do not hold the whole range; `None` where they do not differ.
+fn varied(ranges: &[(u64, u64)], within: (u64, u64)) -> Option<u64> {
+    let mut some = None;
     let mut differing = 0;
-    for item in boxes {
-        let (low, high) = clipped(item.range(dimension), within);
+    for &(low, high) in ranges {
         if (low, high) == within {
             continue;
         }
-        let first = *first.get_or_insert(low);
+        let first = *some.get_or_insert(low);
         differing |= (low ^ first) | (high ^ first);
     }
-    let first = first.filter(|_| differing != 0)?;
-    Some((127 - differing.leading_zeros(), first))
+    (differing != 0).then_some(differing)
 }
 
-fn clipped(range: Range, within: Range) -> Range {
-    (range.0.max(within.0), range.1.min(within.1))
+/// Groups of neighbouring bits that tell boxes apart, from the highest on: their shifts and widths.
+fn windows(varied: u64, length: usize) -> impl Iterator<Item = (u32, u32)> {
+    let top = 64 - varied.leading_zeros();
+    let widest = if length > FEW { 8 } else { 4 };
+    // Only widths that the code knows.
+    let width = match top {
+        1 => 1,
+        2 | 3 => 2,
+        4..=7 => 4,
+        _ => widest,
+    };
+    let mut next = Some(top - width);
+    std::iter::from_fn(move || {
+        let shift = next?;
+        next = (shift > 0 && varied & low_bits(shift) != 0).then(|| shift.saturating_sub(4));
+        Some((shift, width))
+    })
+    .filter(move |(shift, width)| varied >> shift & low_bits(*width) != 0)
+    .take(if length > FEW { 8 } else { 3 })
 }
 
-/// The bits from the highest on down. Those of one node stand in one 64-bit word.
-fn window(dimension: Dimension, top: u32, bits: u8, family: Family) -> Cut {
-    let mut shift = (top + 1).saturating_sub(u32::from(bits));
-    if top >= 64 {
-        shift = shift.max(64);
-    }
-    let room = dimension.bits(family) - shift;
-    Cut {
-        dimension,
-        shift: shift as u8,
-        bits: bits.min(
-            WIDTHS
-                .into_iter()
-                .find(|&one| u32::from(one) <= room)
-                .unwrap_or(1),
-        ),
-    }
+/// How many boxes begin and end at each child.
+struct Edges<const N: usize> {
+    begin: [u32; N],
+    end: [u32; N],
+    boxes: u32,
 }
 
-/// What a packet that some box matches pays after this cut; `None` where it brings nothing or takes too much room.
-fn price(boxes: &[&Item], region: &Region, cut: Cut, allowed: usize) -> Option<f64> {
-    let size = 1usize << cut.bits;
-    let mut edges = vec![0i64; size + 1];
-    for item in boxes {
-        let (first, last) = children(item, region, cut);
-        edges[first as usize] += 1;
-        edges[last as usize + 1] -= 1;
+impl<const N: usize> Edges<N> {
+    fn of(ranges: impl Iterator<Item = (u64, u64)>, shift: u32, bits: u32) -> Self {
+        let mut edges = Self {
+            begin: [0; N],
+            end: [0; N],
+            boxes: 0,
+        };
+        for range in ranges {
+            let (first, last) = children(range, shift, bits);
+            edges.begin[first as usize & (N - 1)] += 1;
+            edges.end[last as usize & (N - 1)] += 1;
+            edges.boxes += 1;
+        }
+        edges
     }
-    let (mut here, mut total, mut squares) = (0i64, 0i64, 0i64);
-    for edge in &edges[..size] {
-        here += edge;
-        total += here;
-        squares += here * here;
+
+    /// Judges the cut and those that look at its first half, quarter and eighth of bits only.
+    fn widths(mut self, length: usize, bits: u32, limits: Limits, keep: &mut impl FnMut(f64, u32)) {
+        let mut bits = bits;
+        loop {
+            if let Some(score) = self.score(bits, length, limits) {
+                keep(score, bits);
+            }
+            if bits == 1 {
+                return;
+            }
+            let less = bits / 2;
+            self.fold(bits, less);
+            bits = less;
+        }
     }
-    let length = boxes.len() as f64;
-    let expected = squares as f64 / total.max(1) as f64;
-    if expected > 0.9 * length {
-        return None;
+
+    fn fold(&mut self, bits: u32, less: u32) {
+        let step = 1 << (bits - less);
+        for child in 0..1usize << less {
+            let all = child * step..(child + 1) * step;
+            self.begin[child] = self.begin[all.clone()].iter().sum();
+            self.end[child] = self.end[all].iter().sum();
+        }
     }
-    let taken = taken(total as usize, boxes.len(), size);
-    if taken > allowed {
-        return None;
+
+    /// What a packet pays after this cut; `None` where it brings nothing or takes too much room. The edges may be those of
+    /// some boxes of `length`.
+    fn score(&self, bits: u32, length: usize, limits: Limits) -> Option<f64> {
+        let size = 1usize << bits;
+        if size * CHILD > limits.allowed {
+            return None;
+        }
+        let sample = f64::from(self.boxes);
+        let (mut here, mut met, mut stored, mut ended) = (0u32, 0u64, 0u64, 1);
+        for (&begin, &end) in self.begin[..size].iter().zip(&self.end[..size]) {
+            here += begin;
+            // Packets are taken to lie at the ends of boxes.
+            met += u64::from(here) * u64::from(begin + end);
+            // A child with the same boxes as the one before takes no room.
+            if begin + ended > 0 {
+                stored += u64::from(here);
+            }
+            here -= end;
+            ended = end;
+        }
+        let scale = length as f64 / sample;
+        let expected = (met as f64 / (2.0 * sample) - 1.0) * scale + 1.0;
+        if expected > 0.9 * length as f64 {
+            return None;
+        }
+        let stored = (stored as f64 * scale) as usize;
+        let taken = taken(stored, length, size, limits.record);
+        if taken > limits.allowed {
+            return None;
+        }
+        Some(NODE + ahead(expected) + TIGHT * taken as f64 / limits.allowed as f64)
     }
-    Some(expected * (1.0 + 0.5 * taken as f64 / allowed as f64))
 }
 
 /// Bytes that a node adds: its children, and the boxes that stand in several of them.
-pub fn taken(total: usize, before: usize, children: usize) -> usize {
-    total.saturating_sub(before) * RECORD + children * CHILD
-}
-
-/// The first and the last child that a box is in.
-pub fn children(item: &Item, region: &Region, cut: Cut) -> (u32, u32) {
-    let within = region.within[cut.dimension.index()];
-    let (low, high) = clipped(item.range(cut.dimension), within);
-    let mask = low_bits(cut.bits.into()) as u32;
-    let above = |value: u128| value & !low_bits(cut.above());
-    if low > high || above(low) != above(high) {
-        return (0, mask);
-    }
-    let child = |value: u128| (value >> cut.shift) as u32 & mask;
-    (child(low), child(high))
-}
-
-/// The region of a child.
-pub fn child(region: &Region, chosen: Chosen, value: u32) -> Region {
-    let Chosen { cut, base } = chosen;
-    let index = cut.dimension.index();
-    let low = base | u128::from(value) << cut.shift;
-    let part = (low, low | low_bits(cut.shift.into()));
-    let mut inner = *region;
-    inner.within[index] = part;
-    // Only where no bit was left out does the child say where the packet lies.
-    if region.sure[index] == (base, base | low_bits(cut.above())) {
-        inner.sure[index] = part;
-    }
-    inner
+pub(super) fn taken(stored: usize, before: usize, children: usize, record: usize) -> usize {
+    stored.saturating_sub(before) * record + children * CHILD
 }

@@ -1,26 +1,31 @@
 //! Cut trees: nodes that look at a few bits of one dimension, down to short lists of boxes.
 //!
 //! Takes boxes of one family; gives nodes and lists, equal ones stored once. A list is always compared in full, so a node
-//! may leave out bits that its boxes have in common: a packet that differs in them matches nothing there but boxes that
-//! every child has. Not here: which boxes share a tree, and the bytes.
+//! may look at any bits, and leave out others: a box that says nothing about them is in every child. Not here: which boxes
+//! share a tree, which bits, and the bytes.
 
-use std::collections::HashMap;
+use super::cut::{self, Chosen, Cut, Limits};
+use super::flat::{Flat, Plane};
+use super::intern::Index;
+use super::region::{Region, Spans, children, clipped, low_bits};
 
-use super::cut::{self, Chosen, Cut};
-use super::items::{Dimension, Item, Range};
-use crate::policy::Family;
-
-/// Boxes that a list has where cutting on would still shorten it.
+/// Boxes that a list has where cutting on could hardly shorten it.
 const SHORT: usize = 4;
 
 /// Most boxes in a list: the code compares with each in turn.
-pub const LONGEST: usize = 24;
+pub(super) const LONGEST: usize = 24;
+
+/// Most boxes that are compared with each other to find those that can never be the first.
+const MOST_PAIRED: usize = 32;
 
 /// Most children of all nodes together: an index has 20 bits.
-pub const MOST_CHILDREN: usize = 1 << 20;
+pub(super) const MOST_CHILDREN: usize = 1 << 20;
 
 /// Deepest a tree may be.
 const DEEPEST: u32 = 14;
+
+/// Bytes that a node may add where a list would be too long.
+const FORCED: usize = 4096;
 
 /// Where a child leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,78 +51,56 @@ pub struct Grown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMuch;
 
-/// A part of all packets, in each dimension.
+/// How much room trees get.
 #[derive(Clone, Copy, Debug)]
-pub struct Region {
-    /// What the boxes are cut within: all that differs between them lies in here.
-    pub within: [Range; 5],
-    /// What a packet that comes here is known to lie in.
-    pub sure: [Range; 5],
-}
-
-impl Region {
-    /// Every packet.
-    #[must_use]
-    pub fn whole(family: Family) -> Self {
-        let mut all = [(0, 0); 5];
-        for dimension in Dimension::ALL {
-            all[dimension.index()] = (0, super::boxes::low_bits(dimension.bits(family)));
-        }
-        Self {
-            within: all,
-            sure: all,
-        }
-    }
-
-    /// Whether a box holds all of it.
-    fn inside(&self, item: &Item) -> bool {
-        Dimension::ALL.into_iter().all(|dimension| {
-            let (low, high) = item.range(dimension);
-            let (first, last) = self.sure[dimension.index()];
-            match dimension {
-                Dimension::Class => (first..=last).all(|class| item.classes >> class & 1 == 1),
-                _ => low <= first && last <= high,
-            }
-        })
-    }
+pub(super) struct Room {
+    /// Boxes in all lists.
+    pub records: usize,
+    /// Bytes of a box in a list.
+    pub record: usize,
 }
 
 /// Trees in the making.
-pub struct Grower<'a> {
-    items: &'a [Item],
-    family: Family,
+pub(super) struct Grower<'a, F> {
+    flats: &'a [F],
     grown: Grown,
-    lists: HashMap<Vec<u32>, u32>,
-    nodes: HashMap<(Cut, Vec<Word>), Word>,
-    /// Records that lists may still take.
-    room: usize,
+    lists: Index,
+    nodes: Index,
+    room: Room,
+    /// Lists of the nodes that are being made, one behind the other.
+    stack: Vec<u32>,
+    scratch: Vec<(u64, u64)>,
 }
 
-impl<'a> Grower<'a> {
-    /// Nothing yet. Lists may take `room` boxes in all.
+/// A part of the stack.
+type Part = std::ops::Range<usize>;
+
+impl<'a, F: Flat> Grower<'a, F> {
+    /// Nothing yet.
     #[must_use]
-    pub fn new(items: &'a [Item], family: Family, room: usize) -> Self {
+    pub(super) fn new(flats: &'a [F], room: Room) -> Self {
         Self {
-            items,
-            family,
+            flats,
             grown: Grown {
                 lists: vec![Vec::new()],
                 ..Grown::default()
             },
-            lists: HashMap::from([(Vec::new(), 0)]),
-            nodes: HashMap::new(),
+            lists: Index::default(),
+            nodes: Index::default(),
             room,
+            stack: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
     /// What was grown.
     #[must_use]
-    pub fn finish(self) -> Grown {
+    pub(super) fn finish(self) -> Grown {
         self.grown
     }
 
     /// Reserves children in a row, all of them the empty list; gives the first.
-    pub fn reserve(&mut self, count: usize) -> Result<u32, TooMuch> {
+    pub(super) fn reserve(&mut self, count: usize) -> Result<u32, TooMuch> {
         let first = self.grown.children.len();
         if first + count > MOST_CHILDREN {
             return Err(TooMuch);
@@ -127,7 +110,7 @@ impl<'a> Grower<'a> {
     }
 
     /// Sets a reserved child.
-    pub fn set(&mut self, child: u32, word: Word) {
+    pub(super) fn set(&mut self, child: u32, word: Word) {
         if let Some(place) = self.grown.children.get_mut(child as usize) {
             *place = word;
         }
@@ -135,101 +118,233 @@ impl<'a> Grower<'a> {
 
     /// A tree for these boxes, which come by rank. It may take so many bytes more than a list of them would; more only where
     /// a list would be too long.
-    pub fn tree(
+    pub(super) fn tree(
         &mut self,
         list: &[u32],
+        region: &Region,
+        budget: usize,
+    ) -> Result<Word, TooMuch> {
+        let start = self.stack.len();
+        self.stack.extend_from_slice(list);
+        let word = self.grow(start..start + list.len(), region, 0, budget);
+        self.stack.truncate(start);
+        word
+    }
+
+    fn grow(
+        &mut self,
+        part: Part,
         region: &Region,
         depth: u32,
         budget: usize,
     ) -> Result<Word, TooMuch> {
-        let list = self.needed(list, region);
-        if list.len() > SHORT && depth < DEEPEST {
-            let list_of = |&index: &u32| &self.items[index as usize];
-            let boxes: Vec<&Item> = list.iter().map(list_of).collect();
-            let allowed = match list.len() > LONGEST {
-                true => budget.max(4096),
-                false => budget,
-            };
-            if let Some(chosen) = cut::best(&boxes, region, self.family, allowed) {
-                return self.node(&list, chosen, region, depth, allowed);
-            }
+        let spans = region.spans::<F>();
+        let start = self.stack.len();
+        self.needed(part, &spans);
+        let list = start..self.stack.len();
+        let word = match self.choose(list.clone(), region, depth, budget) {
+            Some((chosen, allowed)) => self.node(list, chosen, region, depth, allowed),
+            None => self.list(list),
+        };
+        self.stack.truncate(start);
+        word
+    }
+
+    /// The best cut, and the bytes it may take; `None` where a list is better.
+    fn choose(
+        &mut self,
+        list: Part,
+        region: &Region,
+        depth: u32,
+        budget: usize,
+    ) -> Option<(Chosen, usize)> {
+        if list.len() <= SHORT || depth >= DEEPEST {
+            return None;
         }
-        self.list(list)
+        let must = list.len() > LONGEST;
+        let limits = Limits {
+            allowed: if must { budget.max(FORCED) } else { budget },
+            record: self.room.record,
+            must,
+        };
+        let list = &self.stack[list];
+        let mut best = |limits| cut::best(self.flats, list, region, limits, &mut self.scratch);
+        if let Some(chosen) = best(limits) {
+            return Some((chosen, limits.allowed));
+        }
+        // All that is left is to make many copies.
+        let allowed = self.room.records * self.room.record;
+        let chosen = best(Limits { allowed, ..limits }).filter(|_| must)?;
+        Some((chosen, limits.allowed))
     }
 
     fn node(
         &mut self,
-        list: &[u32],
+        list: Part,
         chosen: Chosen,
         region: &Region,
         depth: u32,
         budget: usize,
     ) -> Result<Word, TooMuch> {
         self.grown.depth = self.grown.depth.max(depth + 1);
-        let cut = chosen.cut;
-        let mut parts = vec![Vec::new(); 1 << cut.bits];
-        for &index in list {
-            let (first, last) = cut::children(&self.items[index as usize], region, cut);
-            for part in &mut parts[first as usize..=last as usize] {
-                part.push(index);
-            }
-        }
-        let total: usize = parts.iter().map(Vec::len).sum();
-        let left = budget.saturating_sub(cut::taken(total, list.len(), parts.len()));
-        let mut children = Vec::with_capacity(parts.len());
+        let plane = F::PLANES[chosen.plane];
+        let cut = chosen.cut(plane);
+        let (parts, same) = self.part(list.clone(), chosen, plane, region);
+        let stored: usize = parts.iter().map(Part::len).sum();
+        let taken = cut::taken(stored, list.len(), parts.len(), self.room.record);
+        let left = budget.saturating_sub(taken);
+        let mut words: Vec<Word> = Vec::with_capacity(parts.len());
         for (value, part) in (0u32..).zip(parts) {
-            let inside = cut::child(region, chosen, value);
-            let share = left * part.len() / total.max(1);
-            children.push(self.tree(&part, &inside, depth + 1, share)?);
+            let word = match words.last() {
+                Some(&before) if same[value as usize] => before,
+                _ if part.is_empty() => Word::List(0),
+                _ => {
+                    let inside =
+                        region.child(cut, chosen.plane, chosen.shift, value, F::PLANES.len() - 1);
+                    let share = left * part.len() / stored.max(1);
+                    self.grow(part, &inside, depth + 1, share)?
+                }
+            };
+            words.push(word);
         }
-        if children.iter().all(|word| *word == children[0]) {
-            return Ok(children[0]);
-        }
-        let key = (cut, children);
-        if let Some(&word) = self.nodes.get(&key) {
-            return Ok(word);
-        }
-        let first = self.grown.children.len();
-        if first + key.1.len() > MOST_CHILDREN {
-            return Err(TooMuch);
-        }
-        self.grown.children.extend_from_slice(&key.1);
-        let word = Word::Node(cut, first as u32);
-        self.nodes.insert(key, word);
-        Ok(word)
+        self.intern_node(cut, &words)
     }
 
-    /// The boxes that can be the first to match: none behind one that holds the whole region, none inside an earlier one.
-    fn needed(&self, list: &[u32], region: &Region) -> Vec<u32> {
-        let mut kept: Vec<u32> = Vec::with_capacity(list.len());
-        for &index in list {
-            let item = &self.items[index as usize];
-            let hidden = list.len() <= 4 * LONGEST
-                && kept
-                    .iter()
-                    .any(|&earlier| self.items[earlier as usize].covers(item));
-            if hidden {
+    /// The boxes of each child, and which children have nothing that the one before has not: their parts are empty.
+    fn part(
+        &mut self,
+        list: Part,
+        chosen: Chosen,
+        plane: Plane,
+        region: &Region,
+    ) -> (Vec<Part>, [bool; 256]) {
+        let size = 1usize << chosen.bits;
+        let within = region.within(chosen.plane, plane);
+        let mut counts = [0u32; 257];
+        let mut fresh = [false; 258];
+        // A box need not match all classes between its first and its last.
+        fresh.fill(chosen.plane == F::PLANES.len() - 1);
+        fresh[0] = true;
+        self.scratch.clear();
+        for &index in &self.stack[list.clone()] {
+            let range = clipped(self.flats[index as usize].bounds(chosen.plane), within);
+            let (first, last) = children(range, chosen.shift, chosen.bits);
+            let (first, last) = (first as usize, last as usize);
+            counts[first] += 1;
+            counts[last + 1] = counts[last + 1].wrapping_sub(1);
+            self.scratch.push((first as u64, last as u64));
+            mark(&mut fresh[..], range, chosen, (first, last));
+        }
+        // Counts, then places.
+        let mut here = 0u32;
+        let mut next = self.stack.len();
+        let mut parts = Vec::with_capacity(size);
+        let mut same = [false; 256];
+        for child in 0..size {
+            here = here.wrapping_add(counts[child]);
+            same[child] = !fresh[child];
+            let length = if fresh[child] { here as usize } else { 0 };
+            parts.push(next..next + length);
+            next += length;
+        }
+        self.stack.resize(next, 0);
+        let mut ends: Vec<usize> = parts.iter().map(|part| part.start).collect();
+        for (place, &(first, last)) in list.zip(&self.scratch) {
+            let index = self.stack[place];
+            for child in first as usize..=last as usize {
+                if !same[child] {
+                    self.stack[ends[child]] = index;
+                    ends[child] += 1;
+                }
+            }
+        }
+        (parts, same)
+    }
+
+    fn intern_node(&mut self, cut: Cut, words: &[Word]) -> Result<Word, TooMuch> {
+        if words.iter().all(|word| *word == words[0]) {
+            return Ok(words[0]);
+        }
+        let children = &self.grown.children;
+        let known = self.nodes.find(&(cut, words), |first| {
+            children.get(first as usize..first as usize + words.len()) == Some(words)
+        });
+        let first = match known {
+            Some(first) => first,
+            None => {
+                let first = children.len();
+                if first + words.len() > MOST_CHILDREN {
+                    return Err(TooMuch);
+                }
+                self.grown.children.extend_from_slice(words);
+                self.nodes.insert(&(cut, words), first as u32);
+                first as u32
+            }
+        };
+        Ok(Word::Node(cut, first))
+    }
+
+    /// Puts the boxes that can be the first to match on the stack: none behind one that holds the whole region, none inside
+    /// an earlier one.
+    fn needed(&mut self, part: Part, spans: &Spans) {
+        let start = self.stack.len();
+        let paired = part.len() <= MOST_PAIRED;
+        for place in part {
+            let index = self.stack[place];
+            let flat = &self.flats[index as usize];
+            if !spans.meets(flat) {
                 continue;
             }
-            kept.push(index);
-            if region.inside(item) {
+            let earlier = |&one: &u32| spans.covers(&self.flats[one as usize], flat);
+            if paired && self.stack[start..].iter().any(earlier) {
+                continue;
+            }
+            self.stack.push(index);
+            if spans.inside(flat) {
                 break;
             }
         }
-        kept
     }
 
-    fn list(&mut self, list: Vec<u32>) -> Result<Word, TooMuch> {
+    fn list(&mut self, list: Part) -> Result<Word, TooMuch> {
+        let list = &self.stack[list];
+        if list.is_empty() {
+            return Ok(Word::List(0));
+        }
         if list.len() > LONGEST {
             return Err(TooMuch);
         }
-        if let Some(&number) = self.lists.get(&list) {
+        let lists = &self.grown.lists;
+        if let Some(number) = self.lists.find(list, |one| lists[one as usize] == list) {
             return Ok(Word::List(number));
         }
-        self.room = self.room.checked_sub(list.len()).ok_or(TooMuch)?;
+        let room = &mut self.room;
+        room.records = room.records.checked_sub(list.len()).ok_or(TooMuch)?;
         let number = self.grown.lists.len() as u32;
-        self.grown.lists.push(list.clone());
         self.lists.insert(list, number);
+        self.grown.lists.push(list.to_vec());
         Ok(Word::List(number))
+    }
+}
+
+/// Marks the children that differ from the one before by this box.
+fn mark(fresh: &mut [bool], range: (u64, u64), chosen: Chosen, (first, last): (usize, usize)) {
+    let free = low_bits(chosen.shift);
+    let above = low_bits(chosen.shift + chosen.bits);
+    let everywhere = range.0 > range.1 || (range.0 ^ range.1) & !above != 0;
+    if everywhere {
+        // A range that ends amid the bits looked at is another one in each child.
+        if range.0 & above != 0 || range.1 & above != above {
+            fresh.fill(true);
+        }
+        return;
+    }
+    fresh[first] = true;
+    fresh[last + 1] = true;
+    if range.0 & free != 0 {
+        fresh[first + 1] = true;
+    }
+    if range.1 & free != free {
+        fresh[last] = true;
     }
 }

@@ -51,7 +51,7 @@ impl Dimension {
 
 /// Bits of an address.
 #[must_use]
-pub fn width(family: Family) -> u32 {
+pub(super) fn width(family: Family) -> u32 {
     match family {
         Family::V4 => 32,
         Family::V6 => 128,
@@ -59,7 +59,7 @@ pub fn width(family: Family) -> u32 {
 }
 
 /// A range of values, inclusive.
-pub type Range = (u128, u128);
+pub(super) type Range = (u128, u128);
 
 /// One box.
 #[derive(Clone, Debug)]
@@ -68,21 +68,29 @@ pub struct Item {
     pub from: Prefix,
     /// The receiver's addresses.
     pub to: Prefix,
+    /// The family of the addresses.
+    pub family: Family,
     /// The number of its service.
     pub service: u16,
     /// The rank of its member: the first is 0.
     pub rank: u32,
-    /// By [`Dimension::index`]; of the classes, the hull.
-    ranges: [Range; 5],
+    /// The sender's ports and the receiver's.
+    ports: [(u16, u16); 2],
     /// The classes, one bit each.
     pub classes: u64,
 }
 
 impl Item {
-    /// Its range in a dimension.
+    /// Its range in a dimension; of the classes, the hull.
     #[must_use]
     pub fn range(&self, dimension: Dimension) -> Range {
-        self.ranges[dimension.index()]
+        match dimension {
+            Dimension::From => addresses(self.from, self.family),
+            Dimension::To => addresses(self.to, self.family),
+            Dimension::FromPort => ports(self.ports[0]),
+            Dimension::ToPort => ports(self.ports[1]),
+            Dimension::Class => hull(self.classes),
+        }
     }
 
     /// Whether a packet is in it: its values by [`Dimension::index`].
@@ -90,26 +98,15 @@ impl Item {
     pub fn holds(&self, values: &[u128; 5]) -> bool {
         let class = values[Dimension::Class.index()];
         self.classes >> class & 1 == 1
-            && self
-                .ranges
-                .iter()
-                .zip(values)
-                .all(|((low, high), value)| low <= value && value <= high)
-    }
-
-    /// Whether everything that the other one matches is matched by this one.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        let inside = |dimension: Dimension| {
-            let (outer, inner) = (self.range(dimension), other.range(dimension));
-            outer.0 <= inner.0 && inner.1 <= outer.1
-        };
-        other.classes & !self.classes == 0 && Dimension::ALL.into_iter().all(inside)
+            && Dimension::ALL.into_iter().all(|dimension| {
+                let (low, high) = self.range(dimension);
+                (low..=high).contains(&values[dimension.index()])
+            })
     }
 }
 
 /// The boxes of every member in a family, in order of rank.
-pub fn items(
+pub(super) fn items(
     members: &[Member<'_>],
     services: &mut Services,
     family: Family,
@@ -126,26 +123,25 @@ pub fn items(
 
 /// The same as ranges, once the classes are known.
 #[must_use]
-pub fn ranged(found: &[(u32, Boxed, u16)], services: &Services, family: Family) -> Vec<Item> {
-    let one = |&(rank, boxed, service): &(u32, Boxed, u16)| {
-        let classes = services.classes(service);
-        let port = |(low, high): (u16, u16)| (u128::from(low), u128::from(high));
-        Item {
-            from: boxed.from,
-            to: boxed.to,
-            service,
-            rank,
-            ranges: [
-                addresses(boxed.from, family),
-                addresses(boxed.to, family),
-                port(boxed.service.from),
-                port(boxed.service.to),
-                hull(classes),
-            ],
-            classes,
-        }
+pub(super) fn ranged(
+    found: &[(u32, Boxed, u16)],
+    services: &Services,
+    family: Family,
+) -> Vec<Item> {
+    let one = |&(rank, boxed, service): &(u32, Boxed, u16)| Item {
+        from: boxed.from,
+        to: boxed.to,
+        family,
+        service,
+        rank,
+        ports: [boxed.service.from, boxed.service.to],
+        classes: services.classes(service),
     };
     found.iter().map(one).collect()
+}
+
+fn ports((low, high): (u16, u16)) -> Range {
+    (low.into(), high.into())
 }
 
 fn addresses(prefix: Prefix, family: Family) -> Range {

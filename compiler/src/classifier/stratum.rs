@@ -2,11 +2,11 @@
 //!
 //! Takes the boxes of a stratum and how they are found; gives the [`Stratum`]. Not here: which boxes share one.
 
-use std::collections::HashMap;
-
 use super::boxes::low_bits;
-use super::grow::{Grower, Grown, Region, TooMuch, Word};
+use super::flat::{Flat, Plane};
+use super::grow::{Grower, Grown, TooMuch, Word};
 use super::items::{Dimension, Item, width};
+use super::region::{self, Region};
 use crate::policy::Family;
 
 /// The odd constants that address words are multiplied by: the fraction of the golden ratio and three more (the ones of
@@ -65,7 +65,7 @@ fn masked(address: u128, length: u8, width: u32) -> u128 {
 
 /// Both addresses as words: for IPv4 one, the sender's in the high half; for IPv6 four.
 #[must_use]
-pub fn words(from: u128, to: u128, family: Family) -> Vec<u64> {
+pub(super) fn words(from: u128, to: u128, family: Family) -> Vec<u64> {
     match family {
         Family::V4 => vec![(from as u64) << 32 | to as u64],
         Family::V6 => vec![
@@ -80,11 +80,15 @@ pub fn words(from: u128, to: u128, family: Family) -> Vec<u64> {
 /// The place in a table of two to the power of `bits` entries.
 #[must_use]
 pub fn hash(words: &[u64], bits: u32) -> u32 {
-    let mixed = words.iter().zip(MULTIPLIERS).fold(0u64, |sum, (word, by)| {
+    (mixed(words) >> (64 - bits)) as u32
+}
+
+/// The hash before it is cut to a number of bits.
+fn mixed(words: &[u64]) -> u64 {
+    let sum = words.iter().zip(MULTIPLIERS).fold(0u64, |sum, (word, by)| {
         sum.wrapping_add(word.wrapping_mul(by))
     });
-    let mixed = mixed ^ mixed >> 29;
-    (mixed.wrapping_mul(MULTIPLIERS[1]) >> (64 - bits)) as u32
+    (sum ^ sum >> 29).wrapping_mul(MULTIPLIERS[1])
 }
 
 /// How a walk begins.
@@ -112,9 +116,11 @@ pub struct Stratum {
     pub grown: Grown,
     /// How many boxes there are.
     pub boxes: usize,
+    /// The smallest rank of its boxes: where a smaller one is known, the walk can be left out.
+    pub first_rank: u32,
 }
 
-/// How much room trees get.
+/// How much room a stratum gets.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// Boxes in all lists.
@@ -123,83 +129,141 @@ pub struct Room {
     pub bytes: usize,
 }
 
+/// The boxes of a family: as they are, and as trees are grown from them.
+#[derive(Debug)]
+pub struct Boxes<'a, F> {
+    /// As they are.
+    pub items: &'a [Item],
+    /// Their bounds.
+    pub flats: &'a [F],
+    /// The family.
+    pub family: Family,
+    /// The classes that any box matches.
+    pub classes: u64,
+}
+
+impl<F> Clone for Boxes<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Boxes<'_, F> {}
+
+/// Most bytes of all lists of a stratum: a map is no larger.
+pub(super) const MOST_LIST_BYTES: usize = 4 << 20;
+
+/// Bytes of a box in a list.
+#[must_use]
+pub(super) fn record_size(family: Family) -> usize {
+    match family {
+        Family::V4 => 16,
+        Family::V6 => 40,
+    }
+}
+
 impl Stratum {
     /// A stratum of these boxes, by rank.
-    pub fn build(
-        items: &[Item],
+    pub fn build<F: Flat>(
+        boxes: Boxes<'_, F>,
         list: &[u32],
         shape: Option<Shape>,
-        family: Family,
         room: Room,
     ) -> Result<Self, TooMuch> {
-        let mut grower = Grower::new(items, family, room.records);
+        let lists = super::grow::Room {
+            records: room
+                .records
+                .min(MOST_LIST_BYTES / record_size(boxes.family)),
+            record: record_size(boxes.family),
+        };
+        let mut grower = Grower::new(boxes.flats, lists);
         let root = match shape {
-            Some(shape) => hashed(&mut grower, items, list, shape, (family, room.bytes))?,
-            None => Root::Tree(grower.tree(list, &Region::whole(family), 0, room.bytes)?),
+            Some(shape) => hashed(&mut grower, boxes, list, shape, room.bytes)?,
+            None => Root::Tree(grower.tree(list, &Region::whole(boxes.classes), room.bytes)?),
         };
         Ok(Self {
             root,
             grown: grower.finish(),
             boxes: list.len(),
+            first_rank: list
+                .first()
+                .map_or(u32::MAX, |&first| boxes.items[first as usize].rank),
         })
+    }
+
+    /// Bytes of its nodes and lists.
+    #[must_use]
+    pub fn bytes(&self, family: Family) -> usize {
+        let records: usize = self.grown.lists.iter().map(Vec::len).sum();
+        self.grown.children.len() * 4 + records * record_size(family)
     }
 }
 
-fn hashed(
-    grower: &mut Grower<'_>,
-    items: &[Item],
+/// Most bits of a hash.
+const MOST_BITS: u32 = 18;
+
+fn hashed<F: Flat>(
+    grower: &mut Grower<'_, F>,
+    boxes: Boxes<'_, F>,
     list: &[u32],
     shape: Shape,
-    (family, budget): (Family, usize),
+    budget: usize,
 ) -> Result<Root, TooMuch> {
-    let mut keys: HashMap<(u128, u128), u32> = HashMap::with_capacity(list.len());
-    for &index in list {
-        *keys.entry(shape.key(&items[index as usize])).or_default() += 1;
-    }
-    // Two of three entries taken: shorter lists would cost cache.
-    let bits = (keys.len() * 3 / 2)
+    let key = |&index: &u32| shape.key(&boxes.items[index as usize]);
+    let mut keyed: Vec<(u64, u32)> = list
+        .iter()
+        .map(|index| {
+            let (from, to) = key(index);
+            (mixed(&words(from, to, boxes.family)), *index)
+        })
+        .collect();
+    keyed.sort_unstable();
+    let distinct = keyed.chunk_by(|a, b| a.0 == b.0).count();
+    // As many entries as keys, up to twice as many: shorter lists would cost cache.
+    let bits = distinct
         .next_power_of_two()
         .trailing_zeros()
-        .clamp(1, 17);
-    let mut slots: Vec<Vec<u32>> = vec![Vec::new(); 1 << bits];
-    for &index in list {
-        let (from, to) = shape.key(&items[index as usize]);
-        slots[hash(&words(from, to, family), bits) as usize].push(index);
-    }
+        .clamp(1, MOST_BITS);
     let first = grower.reserve(1 << bits)?;
-    for (child, slot) in (first..).zip(&slots) {
-        let region = region(items, slot, shape, family);
+    let place = |mixed: u64| (mixed >> (64 - bits)) as u32;
+    let mut slot = Vec::new();
+    for same in keyed.chunk_by(|a, b| place(a.0) == place(b.0)) {
+        slot.clear();
+        slot.extend(same.iter().map(|(_, index)| *index));
+        slot.sort_unstable();
+        let mut region = Region::whole(boxes.classes);
+        if let Some((one, others)) = slot.split_first()
+            && others.iter().all(|other| key(other) == key(one))
+        {
+            fix::<F>(&mut region, shape, key(one));
+        }
         let share = budget * slot.len() / list.len().max(1);
-        let word = grower.tree(slot, &region, 0, share)?;
-        grower.set(child, word);
+        let word = grower.tree(&slot, &region, share)?;
+        grower.set(first + place(same[0].0), word);
     }
     Ok(Root::Hash { shape, bits, first })
 }
 
-/// The region of a slot.
-fn region(items: &[Item], slot: &[u32], shape: Shape, family: Family) -> Region {
-    let mut region = Region::whole(family);
-    let Some((&first, others)) = slot.split_first() else {
-        return region;
-    };
-    let key = shape.key(&items[first as usize]);
-    let alone = others
-        .iter()
-        .all(|&other| shape.key(&items[other as usize]) == key);
-    if alone {
-        let block = |address: u128, length: u8| {
-            let free = low_bits(width(family) - u32::from(length));
-            (address, address | free)
+/// Makes it the region of one key: packets of other keys match nothing there, so what holds for this key alone is as good
+/// as known.
+fn fix<F: Flat>(region: &mut Region, shape: Shape, (from, to): (u128, u128)) {
+    let width = width(shape.family);
+    for (
+        number,
+        &Plane {
+            dimension,
+            shift,
+            bits,
+        },
+    ) in F::PLANES.iter().enumerate()
+    {
+        let (key, length) = match dimension {
+            Dimension::From => (from, shape.from),
+            Dimension::To => (to, shape.to),
+            _ => continue,
         };
-        // Packets of other keys match nothing here, so what holds for this key alone is as good as sure.
-        let sides = [
-            (Dimension::From, block(key.0, shape.from)),
-            (Dimension::To, block(key.1, shape.to)),
-        ];
-        for (side, block) in sides {
-            region.within[side.index()] = block;
-            region.sure[side.index()] = block;
-        }
+        let mask = (masked(u128::MAX, length, width) >> shift) as u64;
+        let part = region::low_bits(bits.into());
+        region.fix(number, mask & part, (key >> shift) as u64);
     }
-    region
 }
