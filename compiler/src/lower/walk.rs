@@ -66,6 +66,7 @@ struct StratumMaps {
     depth: u32,
     longest: usize,
     words: Vec<u32>,
+    first_rank: u32,
 }
 
 impl ClassifierMaps {
@@ -108,6 +109,7 @@ fn family(
             depth,
             longest,
             record_count,
+            first_rank,
             ..
         } = *stratum;
         StratumMaps {
@@ -120,6 +122,7 @@ fn family(
             depth,
             longest,
             words: stratum.words.clone(),
+            first_rank,
         }
     });
     let strata = strata.collect();
@@ -265,6 +268,13 @@ impl Lowering<'_> {
 
     fn stratum(&mut self, walk: Walk<'_>, stratum: &StratumMaps) {
         let node = self.registers.probe;
+        if stratum.first_rank > 0 {
+            // What was found stands before everything in here.
+            let first = self.wide(u64::from(stratum.first_rank) << RANK_AT);
+            let best = self.registers.end;
+            self.builder
+                .leave_if_wide(best, JumpOp::Lt, first, walk.next);
+        }
         match stratum.root {
             Root::Hash { shape, bits, first } => {
                 self.hash(walk, &shape.masks(), bits);
