@@ -4,6 +4,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
+use sockc_compiler::pipeline;
 use sockc_compiler::target::Target;
 use sockc_runtime::{Applied, Fill, Options, SlotState, probe};
 
@@ -95,6 +96,10 @@ fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifes
     let lints = Lints::new(&arguments.lints, output)?;
     let bytes = input::bytes(&arguments.file, output)?;
     if bytes.starts_with(ELF) {
+        if arguments.counting.no_counters {
+            output.error("--no-counters is for policies: an object is as it was compiled");
+            return Err(Exit::Usage);
+        }
         // The whole of it is read, since the loader of the runtime trusts what it is given.
         let artifact = object::read(&bytes).map_err(|error| {
             output.error(format!("{}: {error}", arguments.file.display()));
@@ -103,7 +108,12 @@ fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifes
         return Ok((bytes, artifact.manifest));
     }
     let text = Text::new(&arguments.file, bytes, output)?;
-    let compiled = Compiled::new(text, &target(), &lints, output)?;
+    let target = target();
+    let options = pipeline::Options {
+        counters: arguments.counting.counters(),
+        ..pipeline::Options::from(&target)
+    };
+    let compiled = Compiled::new(text, options, &lints, output)?;
     let object = compiled.object(output)?;
     Ok((object, compiled.built.artifact.manifest))
 }

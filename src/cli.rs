@@ -128,7 +128,17 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "STAGE", default_value = "elf")]
     pub(crate) emit: Emit,
     #[command(flatten)]
+    pub(crate) counting: Counting,
+    #[command(flatten)]
     pub(crate) lints: Lints,
+}
+
+/// Whether rules count.
+#[derive(Args, Debug)]
+pub(crate) struct Counting {
+    /// Leave the counters of rules and defaults out: each packet is decided a little faster
+    #[arg(long)]
+    pub(crate) no_counters: bool,
 }
 
 /// A stage of the compiler.
@@ -203,6 +213,8 @@ pub(crate) struct Apply {
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) counting: Counting,
     #[command(flatten)]
     pub(crate) lints: Lints,
 }

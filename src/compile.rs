@@ -7,7 +7,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
-use sockc_compiler::pipeline::{self, Built, Outcome};
+use sockc_compiler::pipeline::{self, Built, Counters, Options, Outcome};
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
@@ -46,9 +46,19 @@ impl Compiled {
 
     /// Reads and compiles a file for every supported kernel, or, where the policy asks for something newer, for the oldest
     /// that has it; says so, and what is wrong with it.
-    pub(crate) fn portable(path: &Path, lints: &Lints, output: &mut Output) -> Result<Self, Exit> {
+    pub(crate) fn portable(
+        path: &Path,
+        counters: Counters,
+        lints: &Lints,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
-        let (kept, outcome) = outcome(text.clone(), &Target::baseline(), output.watch());
+        let baseline = Target::baseline();
+        let options = Options {
+            counters,
+            ..Options::from(&baseline)
+        };
+        let (kept, outcome) = outcome(text.clone(), options, output.watch());
         let mut errors = outcome
             .diagnostics
             .iter()
@@ -62,17 +72,21 @@ impl Compiled {
             "compiled for {}: older kernels do not tell a socket lookup the interface",
             newer.name
         ));
-        Self::new(text, &newer, lints, output)
+        let options = Options {
+            target: &newer,
+            ..options
+        };
+        Self::new(text, options, lints, output)
     }
 
     /// Compiles a text; says what is wrong with it.
-    pub(crate) fn new(
+    pub(crate) fn new<'a>(
         text: Text,
-        target: &Target,
+        options: impl Into<Options<'a>>,
         lints: &Lints,
         output: &mut Output,
     ) -> Result<Self, Exit> {
-        let (text, outcome) = outcome(text, target, output.watch());
+        let (text, outcome) = outcome(text, options.into(), output.watch());
         Self::of(text, outcome, lints, output)
     }
 
@@ -106,12 +120,12 @@ impl Compiled {
 }
 
 /// Compiles a text, with everything that it names.
-fn outcome(mut text: Text, target: &Target, watch: &mut Watch) -> (Text, Outcome) {
+fn outcome(mut text: Text, options: Options<'_>, watch: &mut Watch) -> (Text, Outcome) {
     let outcome = pipeline::compile(
         &mut text.sources,
         text.id,
         &text.stem,
-        target,
+        options,
         &mut Disk::new(watch),
     );
     (text, outcome)
@@ -150,6 +164,17 @@ struct ProgramRow<'a> {
     maps: Vec<&'a str>,
 }
 
+impl cli::Counting {
+    /// The same for the compiler.
+    pub(crate) fn counters(&self) -> Counters {
+        if self.no_counters {
+            Counters::LeftOut
+        } else {
+            Counters::Kept
+        }
+    }
+}
+
 /// Compiles and writes.
 pub(crate) fn run(arguments: &cli::Compile, output: &mut Output) -> Exit {
     compile(arguments, output).err().unwrap_or(Exit::Done)
@@ -161,7 +186,8 @@ fn compile(arguments: &cli::Compile, output: &mut Output) -> Result<(), Exit> {
         return emit(arguments, &stage::tree(&text), output);
     }
     let lints = Lints::new(&arguments.lints, output)?;
-    let compiled = Compiled::portable(&arguments.file, &lints, output)?;
+    let counters = arguments.counting.counters();
+    let compiled = Compiled::portable(&arguments.file, counters, &lints, output)?;
     if arguments.emit != Emit::Elf {
         return emit(arguments, &stage::text(&compiled, arguments.emit), output);
     }

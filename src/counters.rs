@@ -13,6 +13,8 @@ use crate::place::{options, refused};
 #[derive(Serialize)]
 struct Report<'a> {
     format: &'static str,
+    /// Whether rules count; a policy that was compiled without counters has no rows for them.
+    counted: bool,
     rules: Vec<Row<'a>>,
 }
 
@@ -37,18 +39,32 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
         Ok(values) => values,
         Err(error) => return refused(&error, output),
     };
+    let in_force = !values.is_empty();
+    let (values, left_out): (Vec<_>, Vec<_>) =
+        values.into_iter().partition(|value| value.counter.counted);
+    let counted = left_out.is_empty();
     if output.is_json() {
         output.value(&Report {
             format: "sockc.counters/1",
+            counted,
             rules: rows(&values),
         });
-    } else if values.is_empty() {
+        return Exit::Done;
+    }
+    if !in_force {
         output.line("no policy is in force");
-    } else {
+    }
+    if !counted {
+        output.line(LEFT_OUT);
+    }
+    if !values.is_empty() {
         table(&values, output);
     }
     Exit::Done
 }
+
+/// What stands for the counters of rules that do not count.
+const LEFT_OUT: &str = "this policy was compiled without counters";
 
 /// The counters as a table.
 pub(crate) fn table(values: &[CounterValue], output: &mut Output) {

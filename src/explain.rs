@@ -10,6 +10,7 @@ mod report;
 use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
+use sockc_compiler::pipeline::Counters;
 use sockc_compiler::simulate::simulate;
 use sockc_grammar::ast::{Packet, With};
 use sockc_grammar::diagnostic::Diagnostic;
@@ -25,10 +26,11 @@ use crate::trial::{Subject, frame};
 
 /// Explains a packet in words, or every packet of a recording.
 pub(crate) fn run(arguments: &cli::Explain, output: &mut Output) -> Exit {
-    let compiled = match Compiled::portable(&arguments.file, &Lints::default(), output) {
-        Ok(compiled) => compiled,
-        Err(exit) => return exit,
-    };
+    let compiled =
+        match Compiled::portable(&arguments.file, Counters::Kept, &Lints::default(), output) {
+            Ok(compiled) => compiled,
+            Err(exit) => return exit,
+        };
     match (&arguments.pcap, arguments.packet.is_empty()) {
         (Some(path), true) => recording::run(&compiled, path, output),
         (None, false) => one(&compiled, &arguments.packet.join(" "), output),

@@ -177,6 +177,28 @@ fn compile_writes_an_object_where_it_is_told() {
 }
 
 #[test]
+fn counters_are_left_out_when_that_is_asked_for() {
+    let folder = Folder::new("no-counters");
+    folder.write("good.sk", GOOD);
+    let whole = folder.sockc(&["compile", "good.sk", "-o", "with.o", "--json"], b"");
+    let less = folder.sockc(&["compile", "good.sk", "--no-counters", "--json"], b"");
+    assert!(
+        stdout(&whole).contains("\"counters\""),
+        "{}",
+        stdout(&whole)
+    );
+    assert!(!stdout(&less).contains("\"counters\""), "{}", stdout(&less));
+    // What is compiled already cannot be asked for it.
+    let object = folder.sockc(&["apply", "good.o", "--no-counters", "--yes"], b"");
+    assert_eq!(code(&object), 64);
+    assert!(
+        stderr(&object).contains("--no-counters is for policies"),
+        "{}",
+        stderr(&object)
+    );
+}
+
+#[test]
 fn a_bad_policy_gives_no_object() {
     let folder = Folder::new("compile-bad");
     folder.write("bad.sk", BAD);

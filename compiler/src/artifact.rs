@@ -402,6 +402,18 @@ pub struct Counter {
     pub audit: bool,
     /// The text of its `log`, if it has one.
     pub log: Option<String>,
+    /// Whether the programs count here. A slot that nothing counts still names its rule in the records of logs.
+    #[serde(default = "counted", skip_serializing_if = "is_counted")]
+    pub counted: bool,
+}
+
+/// A manifest says nothing of a counter that counts.
+fn counted() -> bool {
+    true
+}
+
+fn is_counted(counted: &bool) -> bool {
+    *counted
 }
 
 /// What a counter counts.

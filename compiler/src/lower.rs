@@ -74,8 +74,10 @@ pub struct CounterSlots {
 /// The maps a program may use.
 #[derive(Clone, Debug)]
 pub struct Maps {
-    /// Per-rule counters.
-    pub counters: MapId,
+    /// What counts for rules, defaults and malformed packets, unless that is left out.
+    pub counters: Option<MapId>,
+    /// What counts sockets that could not be taken in, where there are groups: the same map.
+    pub escaped: Option<MapId>,
     /// Named sockets.
     pub sockets: Option<MapId>,
     /// Interfaces that packets are sent out of.

@@ -8,6 +8,7 @@ mod asked;
 mod limits;
 mod live;
 mod manifest;
+mod options;
 mod program_names;
 mod winners;
 
@@ -34,11 +35,11 @@ use crate::reading;
 use crate::resolve::codes::MATCHES_NOTHING;
 use crate::resolve::resolve_reading;
 use crate::tables::{PlacedTable, Tables};
-use crate::target::Target;
 
 use analysis::{Analysis, analyse_all, as_it_is, with_inner};
 use limits::Checked;
 pub use manifest::Slots;
+pub use options::{Counters, Options};
 use program_names::ProgramNames;
 
 /// A program would be beyond a limit of the kernel.
@@ -80,24 +81,6 @@ impl Outcome {
                 .diagnostics
                 .iter()
                 .any(|one| one.severity == Severity::Error)
-    }
-}
-
-/// What a policy is compiled for, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
-    /// The kernel.
-    pub target: &'a Target,
-    /// What large lists of plain rules become.
-    pub shape: Shape,
-}
-
-impl<'a> From<&'a Target> for Options<'a> {
-    fn from(target: &'a Target) -> Self {
-        Self {
-            target,
-            shape: Shape::default(),
-        }
     }
 }
 
@@ -160,10 +143,10 @@ pub fn compile<'a>(
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
-    let Options { target, shape } = options.into();
+    let options = options.into();
     work(sources, id, stem, files, |policy, sources, observer| {
-        let (analyses, warnings) = analyse_all(policy, id, shape, observer)?;
-        let built = build_all(policy, analyses, sources, id, target, observer)?;
+        let (analyses, warnings) = analyse_all(policy, id, options.shape, observer)?;
+        let built = build_all(policy, analyses, sources, id, options, observer)?;
         Ok((Some(built), warnings))
     })
 }
@@ -249,12 +232,12 @@ fn build_all(
     analyses: Vec<Analysis>,
     sources: &SourceMap,
     id: SourceId,
-    target: &Target,
+    options: Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Built, Stop> {
     let mut all = with_inner(policy)
         .zip(analyses)
-        .map(|(policy, analysis)| build(policy, analysis, sources, id, target, observer));
+        .map(|(policy, analysis)| build(policy, analysis, sources, id, options, observer));
     let mut built = match all.next() {
         Some(built) => built?,
         None => return Err(Stop::Bug("a policy that is not analysed".into())),
@@ -284,9 +267,10 @@ pub fn compile_policy<'a>(
     id: SourceId,
     options: impl Into<Options<'a>>,
 ) -> Outcome {
-    let Options { target, shape } = options.into();
-    let built = analyse_all(&policy, id, shape, &mut Silent).and_then(|(analyses, warnings)| {
-        let built = build_all(&policy, analyses, sources, id, target, &mut Silent)?;
+    let options = options.into();
+    let analysed = analyse_all(&policy, id, options.shape, &mut Silent);
+    let built = analysed.and_then(|(analyses, warnings)| {
+        let built = build_all(&policy, analyses, sources, id, options, &mut Silent)?;
         Ok((Some(built), warnings))
     });
     outcome(policy, Vec::new(), built)
@@ -297,9 +281,10 @@ fn build(
     analysis: Analysis,
     sources: &SourceMap,
     id: SourceId,
-    target: &Target,
+    options: Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Built, Stop> {
+    let target = options.target;
     let span = start(id);
     let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, span)]);
     let Analysis {
@@ -323,7 +308,7 @@ fn build(
         })?;
     }
     observer.stage("tables");
-    let slots = Slots::new(whole, &chains);
+    let slots = Slots::new(whole, &chains, options.counters);
     let mut maps = PrimaryMap::new();
     let tested = asked::fields(&decisions);
     if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
@@ -333,7 +318,7 @@ fn build(
     let ids = make_maps(policy, &chains, &tested, &slots, &mut tables);
     let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut tables) else {
         // No tables fit: a compare tree may.
-        return build(whole, as_it_is(whole)?, sources, id, target, observer);
+        return build(whole, as_it_is(whole)?, sources, id, options, observer);
     };
     let tables = tables.finish();
     observer.stage("lower");
@@ -369,13 +354,13 @@ fn build(
         });
     }
     for group in policy.groups.keys() {
-        let Some((peers, storage)) = ids.groups[group] else {
+        let (Some((peers, storage)), Some(counters)) = (ids.groups[group], ids.escaped) else {
             continue;
         };
         let group_maps = GroupMaps {
             peers,
             storage,
-            counters: ids.counters,
+            counters,
             escaped: slots.escaped[group],
         };
         let name = suffixed(policy, "sock_ops", group);
@@ -471,13 +456,11 @@ fn make_maps(
     tables: &mut Tables<'_>,
 ) -> Maps {
     let maps = tables.maps();
-    let counters = maps.push(map(
-        "counters",
-        MapKind::PerCpuArray,
-        4,
-        16,
-        slots.count.max(1),
-    ));
+    let grouped = chains.iter().any(|chain| chain.group.is_some());
+    let kept = slots.kept == Counters::Kept;
+    let count = slots.count.max(1);
+    let counting =
+        (kept || grouped).then(|| maps.push(map("counters", MapKind::PerCpuArray, 4, 16, count)));
     let steered = slots.socket_count > 0 && asked::steers(chains, tested);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
@@ -516,7 +499,8 @@ fn make_maps(
     let namespaces = asked::namespaces(policy, maps);
     let interfaces = asked::interfaces(tested, maps);
     Maps {
-        counters,
+        counters: counting.filter(|_| kept),
+        escaped: counting.filter(|_| grouped),
         sockets,
         ports,
         rates,
@@ -588,6 +572,7 @@ fn bare(
         verdict: verdict.into(),
         audit: false,
         log: None,
+        counted: true,
     }
 }
 

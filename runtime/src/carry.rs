@@ -166,6 +166,7 @@ mod tests {
             verdict: "drop".to_owned(),
             audit: false,
             log: None,
+            counted: true,
         }
     }
 

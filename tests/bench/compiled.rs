@@ -11,7 +11,7 @@ use std::time::Instant;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::files::Texts;
 use sockc_compiler::object;
-use sockc_compiler::pipeline;
+use sockc_compiler::pipeline::{self, Counters, Options};
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
 use sockc_grammar::source::SourceMap;
@@ -22,6 +22,9 @@ use crate::systems::{Unfit, patient};
 
 /// The first argument of a child.
 pub(crate) const CHILD: &str = "--compile-one";
+
+/// A child's last argument if rules are not to count.
+pub(crate) const UNCOUNTED: &str = "--no-counters";
 
 /// How a policy is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +62,11 @@ impl Drop for Folder {
 
 /// Compiles a policy; a refusal is the compiler's first error.
 pub(crate) fn compile(folder: &Folder, text: &str, how: How) -> Result<Compiled, Unfit> {
-    if !how.counters {
-        // The compiler cannot be asked for that yet.
-        return Err(Unfit::Unsayable);
-    }
     let (policy, made) = (folder.0.join("policy.sk"), folder.0.join("policy.o"));
     fs::write(&policy, text)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(CHILD).arg(&policy).arg(&made);
+    command.args((!how.counters).then_some(UNCOUNTED));
     let done = patient::run(&mut command, "")?;
     let said = done.output.trim();
     let Ok(milliseconds) = said.parse() else {
@@ -82,11 +82,15 @@ pub(crate) fn compile(folder: &Folder, text: &str, how: How) -> Result<Compiled,
 }
 
 /// What the child does: compiles one file into another, and prints how many milliseconds it took, or why it does not.
-pub(crate) fn child(policy: &Path, made: &Path) -> Result<(), Problem> {
+pub(crate) fn child(policy: &Path, made: &Path, counters: Counters) -> Result<(), Problem> {
     let text = fs::read_to_string(policy)?;
     let target = target();
+    let options = Options {
+        counters,
+        ..Options::from(&target)
+    };
     let began = Instant::now();
-    match object_of(&text, &target) {
+    match object_of(&text, options) {
         Ok(bytes) => {
             let took = began.elapsed().as_secs_f64() * 1e3;
             fs::write(made, bytes)?;
@@ -97,10 +101,10 @@ pub(crate) fn child(policy: &Path, made: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
-fn object_of(text: &str, target: &Target) -> Result<Vec<u8>, String> {
+fn object_of(text: &str, options: Options<'_>) -> Result<Vec<u8>, String> {
     let mut sources = SourceMap::default();
     let id = sources.add("policy.sk", text);
-    let outcome = pipeline::compile(&mut sources, id, "policy", target, &mut Texts::default());
+    let outcome = pipeline::compile(&mut sources, id, "policy", options, &mut Texts::default());
     if let Some(bug) = outcome.internal {
         return Err(format!("a bug of the compiler: {bug}"));
     }

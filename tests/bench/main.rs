@@ -28,6 +28,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use sockc_compiler::pipeline::Counters;
 use sockc_runtime::lab;
 
 use crate::compiled::Folder;
@@ -41,8 +42,14 @@ use crate::stage::Problem;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let done = match arguments.get(1..) {
-        Some([first, policy, made]) if first == compiled::CHILD => {
-            compiled::child(Path::new(policy), Path::new(made))
+        Some([first, policy, made, how @ ..]) if first == compiled::CHILD => {
+            let uncounted = how.iter().any(|one| one == compiled::UNCOUNTED);
+            let counters = if uncounted {
+                Counters::LeftOut
+            } else {
+                Counters::Kept
+            };
+            compiled::child(Path::new(policy), Path::new(made), counters)
         }
         _ => run(&Options::parse()),
     };

@@ -6,7 +6,7 @@ use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Decider, Decision, Event, Header, Parsed, Verdict, World};
 use sockc_compiler::hook::Hook;
 use sockc_compiler::log;
-use sockc_compiler::pipeline::Slots;
+use sockc_compiler::pipeline::{Counters, Slots};
 use sockc_compiler::policy::{Action, Direction, Policy, RateUnit, RuleId};
 use sockc_compiler::simulate::INTERFACE;
 
@@ -63,7 +63,7 @@ impl<'a> Reference<'a> {
     pub(crate) fn new(subject: &'a Subject) -> Self {
         Self {
             policy: &subject.policy,
-            slots: Slots::new(&subject.policy, &subject.built.chains),
+            slots: Slots::new(&subject.policy, &subject.built.chains, Counters::Kept),
         }
     }
 

@@ -35,7 +35,7 @@ use sockc_compiler::bulk::Shape;
 use sockc_compiler::files::Texts;
 use sockc_compiler::generate::{Features, Options, random_policy};
 use sockc_compiler::packet::random::Rng;
-use sockc_compiler::pipeline::{self, Built, Options as Compile, Outcome, TOO_LARGE};
+use sockc_compiler::pipeline::{self, Built, Counters, Options as Compile, Outcome, TOO_LARGE};
 use sockc_compiler::policy::{ClassId, Direction, GroupId, Policy};
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
@@ -173,6 +173,7 @@ fn compile(text: &str, shape: Shape) -> (SourceMap, Outcome) {
     let options = Compile {
         target: &target,
         shape,
+        counters: Counters::Kept,
     };
     let outcome = pipeline::compile(&mut sources, id, "random", options, &mut Texts::default());
     (sources, outcome)

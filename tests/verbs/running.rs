@@ -111,6 +111,30 @@ fn an_object_can_be_applied_alone() {
 }
 
 #[test]
+fn a_policy_without_counters_says_so() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (lab(), Folder::new("uncounted"));
+    let path = folder.file("edge.sk", POLICY);
+    let applied = on_server(
+        &lab,
+        &["apply", &path, "--no-counters", "--interface", FRONT],
+    );
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    let told = on_server(&lab, &["counters"]);
+    assert_eq!(
+        told.stdout, "this policy was compiled without counters\n",
+        "{}",
+        told.stderr
+    );
+    let json = on_server(&lab, &["counters", "--json"]).json();
+    assert_eq!(json["counted"], false);
+    assert_eq!(json["rules"].as_array().unwrap().len(), 0);
+    assert_eq!(on_server(&lab, &["unload", "--yes"]).code, Some(0));
+}
+
+#[test]
 fn a_refusal_says_what_to_do_and_changes_nothing() {
     if !root() {
         return;

@@ -7,7 +7,7 @@ use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{Built, Options, Outcome, Slots, check, compile};
+use crate::pipeline::{Built, Counters, Options, Outcome, Slots, check, compile};
 use crate::place::{Chain, Effect, place};
 use crate::target::Target;
 
@@ -18,6 +18,7 @@ fn compiled(text: &str, shape: Shape) -> Outcome {
     let options = Options {
         target: &target,
         shape,
+        counters: Counters::Kept,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");
@@ -57,7 +58,7 @@ fn lines_of(text: &str) -> Vec<Vec<u32>> {
 fn asked(text: &str, hook: Hook) -> Vec<u32> {
     let outcome = compiled(text, Shape::Tables);
     let (policy, built) = (outcome.policy.unwrap(), outcome.built.unwrap());
-    let slots = Slots::new(&policy, &built.chains);
+    let slots = Slots::new(&policy, &built.chains, Counters::Kept);
     let bulk = built.bulk.unwrap();
     let chain = built.chains.iter().find(|chain| chain.hook == hook);
     let members = bulk.members(&policy, chain.unwrap(), slots.of(hook.direction()));

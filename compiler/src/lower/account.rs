@@ -9,8 +9,11 @@ use super::Lowering;
 use super::context::{msg, skb};
 
 impl Lowering<'_> {
-    /// The block that counts and goes on to `next`.
+    /// The block that counts and goes on to `next`; `next` itself where counters are left out.
     pub(super) fn account(&mut self, next: Block) -> Block {
+        let Some(map) = self.source.maps.counters else {
+            return next;
+        };
         if let Some(&block) = self.accounts.get(&next) {
             return block;
         }
@@ -20,10 +23,7 @@ impl Lowering<'_> {
         if joined {
             self.weigh();
         }
-        let args = [
-            Arg::Map(self.source.maps.counters),
-            Arg::SlotAddress(self.frame.counter),
-        ];
+        let args = [Arg::Map(map), Arg::SlotAddress(self.frame.counter)];
         let counter = self.registers.end;
         let found = self.builder.call_value(Helper::MapLookupElem, &args);
         self.builder.assign(counter, found);

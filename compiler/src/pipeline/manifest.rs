@@ -6,7 +6,7 @@ use cranelift_entity::SecondaryMap;
 use sockc_grammar::source::SourceMap;
 
 use super::live;
-use super::{DIRECTIONS, bare, direction_name, suffixed};
+use super::{Counters, DIRECTIONS, bare, direction_name, suffixed};
 use crate::artifact::{
     Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SlotOrigin,
     SocketSlots,
@@ -27,6 +27,8 @@ pub struct Slots {
     pub escaped: SecondaryMap<GroupId, u32>,
     /// Slots of the named sockets.
     pub sockets: lower::SocketSlots,
+    /// Whether rules count.
+    pub kept: Counters,
     /// How many slots `counters` has.
     pub count: u32,
     /// How many slots `sockets` has.
@@ -36,7 +38,7 @@ pub struct Slots {
 impl Slots {
     /// Gives out slots: rules in source order, defaults, malformed packets, groups.
     #[must_use]
-    pub fn new(policy: &Policy, chains: &[Chain]) -> Self {
+    pub fn new(policy: &Policy, chains: &[Chain], kept: Counters) -> Self {
         let mut counters = Vec::new();
         let mut rules = SecondaryMap::new();
         for (id, rule) in &policy.rules {
@@ -83,6 +85,9 @@ impl Slots {
                 },
             ));
         }
+        for counter in &mut counters {
+            counter.counted = kept == Counters::Kept;
+        }
         let mut escaped = SecondaryMap::new();
         for (group, data) in &policy.groups {
             let text = format!("sockets of group {} that could not be taken in", data.name);
@@ -98,6 +103,7 @@ impl Slots {
             directions,
             escaped,
             sockets,
+            kept,
             count,
             socket_count,
         }
@@ -137,6 +143,7 @@ fn rule_counter(rule: &crate::policy::Rule) -> Counter {
         verdict: rule.audit.unwrap_or(rule.action.into()).word().into(),
         audit: rule.audit.is_some(),
         log: rule.log.as_ref().map(|log| log.text.clone()),
+        counted: true,
     }
 }
 

@@ -1,16 +1,20 @@
 use super::*;
 use crate::files::Texts;
+use crate::target::Target;
 
 fn compiled(text: &str) -> Outcome {
+    counting(text, Counters::Kept)
+}
+
+fn counting(text: &str, counters: Counters) -> Outcome {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
-    compile(
-        &mut sources,
-        id,
-        "t",
-        &Target::baseline(),
-        &mut Texts::default(),
-    )
+    let target = Target::baseline();
+    let options = Options {
+        counters,
+        ..Options::from(&target)
+    };
+    compile(&mut sources, id, "t", options, &mut Texts::default())
 }
 
 /// The codes of the mistakes; these policies are too small to please the lints.
@@ -38,6 +42,40 @@ fn what_is_declared_and_not_used_asks_nothing_of_the_machine() {
         .collect();
     assert_eq!(maps, ["counters"]);
     assert!(artifact.manifest.sockets.is_empty() && artifact.manifest.groups.is_empty());
+}
+
+#[test]
+fn without_counters_there_is_no_map_of_them_and_less_code() {
+    let text = "default in drop
+         allow tcp to port 22 log \"ssh\"
+         count udp";
+    let [with, without] = [Counters::Kept, Counters::LeftOut]
+        .map(|counters| counting(text, counters).built.unwrap().artifact);
+    assert!(with.maps.values().any(|map| map.name == "counters"));
+    assert!(without.maps.values().all(|map| map.name != "counters"));
+    assert!(without.programs[0].insns.len() < with.programs[0].insns.len());
+    // Records of logs name their rules by these slots.
+    let names = |artifact: &Artifact| -> Vec<String> {
+        let counters = artifact.manifest.counters.iter();
+        counters.map(|one| one.text.clone()).collect()
+    };
+    assert_eq!(names(&without), names(&with));
+    assert!(with.manifest.counters.iter().all(|one| one.counted));
+    assert!(without.manifest.counters.iter().all(|one| !one.counted));
+}
+
+#[test]
+fn sockets_that_a_group_could_not_take_in_are_counted_always() {
+    let text = "default send allow
+         group pods = cgroup \"/pods\"
+         shortcut tcp within group pods";
+    let outcome = counting(text, Counters::LeftOut);
+    let artifact = outcome.built.unwrap().artifact;
+    assert!(artifact.maps.values().any(|map| map.name == "counters"));
+    for counter in &artifact.manifest.counters {
+        let escaped = counter.kind == crate::artifact::CounterKind::Escaped;
+        assert_eq!(counter.counted, escaped, "{counter:?}");
+    }
 }
 
 #[test]

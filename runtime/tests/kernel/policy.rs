@@ -93,6 +93,7 @@ impl Policy {
             verdict: "count".to_owned(),
             audit: false,
             log: None,
+            counted: true,
         });
         let code = vec![
             asm::store_imm(Width::W, R10, -4, slot),

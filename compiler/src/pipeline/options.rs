@@ -1,0 +1,38 @@
+//! What a policy is compiled for, and how: what a caller may choose.
+//!
+//! Not here: what the choices do.
+
+use crate::bulk::Shape;
+use crate::target::Target;
+
+/// What a policy is compiled for, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The kernel.
+    pub target: &'a Target,
+    /// What large lists of plain rules become.
+    pub shape: Shape,
+    /// Whether rules count.
+    pub counters: Counters,
+}
+
+/// Whether rules, defaults and malformed packets are counted. Sockets that a group could not take in always are: that
+/// costs no packet anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counters {
+    /// They are.
+    #[default]
+    Kept,
+    /// They are not, which saves each packet a call of the kernel. Logs still name the rule.
+    LeftOut,
+}
+
+impl<'a> From<&'a Target> for Options<'a> {
+    fn from(target: &'a Target) -> Self {
+        Self {
+            target,
+            shape: Shape::default(),
+            counters: Counters::default(),
+        }
+    }
+}
