@@ -2,15 +2,18 @@ use super::*;
 use crate::files::Texts;
 
 fn compiled(text: &str) -> Outcome {
+    compiled_as(text, Shape::Chosen)
+}
+
+fn compiled_as(text: &str, shape: Shape) -> Outcome {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
-    compile(
-        &mut sources,
-        id,
-        "t",
-        &Target::baseline(),
-        &mut Texts::default(),
-    )
+    let target = Target::baseline();
+    let options = Options {
+        target: &target,
+        shape,
+    };
+    compile(&mut sources, id, "t", options, &mut Texts::default())
 }
 
 /// The codes of the mistakes; these policies are too small to please the lints.
@@ -59,10 +62,9 @@ fn a_tree_that_is_too_large_is_refused() {
             format!("allow tcp from {address} to port {}\n", number % 7 * 2 + 1)
         })
         .collect();
-    assert_eq!(
-        codes(&compiled(&format!("default in drop\n{rules}"))),
-        ["E0401"]
-    );
+    let text = format!("default in drop\n{rules}");
+    assert_eq!(codes(&compiled_as(&text, Shape::Tree)), ["E0401"]);
+    assert!(compiled(&text).built.is_some());
 }
 
 #[test]
