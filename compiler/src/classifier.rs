@@ -17,6 +17,8 @@ mod services;
 mod shapes;
 mod stratum;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use boxes::{Boxed, Prefix, Protocols, Service, boxes, is_plain};
 

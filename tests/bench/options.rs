@@ -66,11 +66,13 @@ impl Options {
 
     /// Family and size of every point.
     pub(crate) fn points(&self) -> Result<Vec<(String, usize)>, Problem> {
-        let sizes: &[usize] = match (self.size.as_slice(), self.quick) {
-            ([], true) => &FEW_SIZES,
-            ([], false) => &SIZES,
-            (sizes, _) => sizes,
+        let mut sizes = match (self.size.as_slice(), self.quick) {
+            ([], true) => FEW_SIZES.to_vec(),
+            ([], false) => SIZES.to_vec(),
+            (sizes, _) => sizes.to_vec(),
         };
+        // Curves are drawn in this order.
+        sizes.sort_unstable();
         let families = self.families()?;
         let points = families.iter().flat_map(|family| {
             let sizes = sizes.iter().copied();

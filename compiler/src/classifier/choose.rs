@@ -3,7 +3,7 @@
 //! Takes the boxes of a family; tries several ways to split them and gives the one whose walk costs least by the measured
 //! costs of [`super::cost`]. Not here: how a stratum is made, and which shapes of hashed keys are worth trying.
 
-use super::cost::{Walks, probes};
+use super::cost::{Probe, Walks, probes};
 use super::flat::{Flat, Narrow, Wide};
 use super::items::{Dimension, Item};
 use super::shapes::{self, best_shape};
@@ -18,6 +18,10 @@ const MOST_HASHED: usize = 4;
 
 /// Most boxes that go to one tree where there is a choice: hashing is faster for more.
 const MOST_TREE: usize = 4096;
+
+/// Copies of each box in a tree, and bytes that nodes and copies may take in any case.
+const MOST_COPIES: usize = 4;
+const LEAST_ROOM: usize = 32_768;
 
 /// Most boxes for which several pairs of trees are tried.
 const MOST_PAIRS: usize = 2048;
@@ -39,7 +43,15 @@ fn strata_of<F: Flat>(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
         classes: items.iter().fold(0, |all, item| all | item.classes),
     };
     let probes = probes(boxes);
-    let hashed = hashed(boxes);
+    // Most sets do with little room; for the others speed goes before memory.
+    [1, 6, 36]
+        .into_iter()
+        .find_map(|plenty| within(boxes, &probes, plenty))
+}
+
+/// The best strata that can be made where each may take so many times the usual room.
+fn within<F: Flat>(boxes: Boxes<'_, F>, probes: &[Probe], plenty: usize) -> Option<Vec<Stratum>> {
+    let hashed = hashed(boxes, plenty);
     let mut best: Option<(f64, Vec<Stratum>)> = None;
     for count in (0..=hashed.strata.len()).rev() {
         let left = &hashed.left[count];
@@ -48,7 +60,7 @@ fn strata_of<F: Flat>(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
             continue;
         }
         let first: Vec<&Stratum> = hashed.strata[..count].iter().flatten().collect();
-        let Some((time, trees)) = trees(boxes, left, &first, &probes) else {
+        let Some((time, trees)) = trees(boxes, left, &first, (probes, plenty)) else {
             continue;
         };
         if best.as_ref().is_none_or(|(least, _)| time < *least) {
@@ -67,7 +79,7 @@ struct Hashed {
     left: Vec<Vec<u32>>,
 }
 
-fn hashed<F: Flat>(boxes: Boxes<'_, F>) -> Hashed {
+fn hashed<F: Flat>(boxes: Boxes<'_, F>, plenty: usize) -> Hashed {
     let all: Vec<u32> = (0..boxes.items.len() as u32).collect();
     let mut found = Hashed {
         strata: Vec::new(),
@@ -81,7 +93,7 @@ fn hashed<F: Flat>(boxes: Boxes<'_, F>) -> Hashed {
         let (taken, rest): (Vec<u32>, Vec<u32>) = left
             .iter()
             .partition(|&&index| shape.takes(&boxes.items[index as usize]));
-        let Some(strata) = parts(boxes, &taken, shape) else {
+        let Some(strata) = parts(boxes, &taken, shape, plenty) else {
             break;
         };
         found.strata.push(strata);
@@ -92,11 +104,16 @@ fn hashed<F: Flat>(boxes: Boxes<'_, F>) -> Hashed {
 
 /// Hashed strata of one shape: several where one cannot hold all lists. Those of later ranks are skipped for packets that
 /// match earlier ones.
-fn parts<F: Flat>(boxes: Boxes<'_, F>, taken: &[u32], shape: Shape) -> Option<Vec<Stratum>> {
+fn parts<F: Flat>(
+    boxes: Boxes<'_, F>,
+    taken: &[u32],
+    shape: Shape,
+    plenty: usize,
+) -> Option<Vec<Stratum>> {
     let most = MOST_LIST_BYTES / record_size(boxes.family) * 7 / 8;
     let room = |part: &[u32]| Room {
-        records: 2 * part.len() + 8_192,
-        bytes: record_size(boxes.family) * part.len() + 32_768,
+        records: plenty * (2 * part.len() + 8_192),
+        bytes: plenty * (record_size(boxes.family) * part.len() + 32_768),
     };
     let parts = taken.len().div_ceil(most);
     taken
@@ -115,14 +132,16 @@ fn trees<F: Flat>(
     boxes: Boxes<'_, F>,
     left: &[u32],
     first: &[&Stratum],
-    probes: &[super::cost::Probe],
+    (probes, plenty): (&[Probe], usize),
 ) -> Option<(f64, Vec<Stratum>)> {
     let family = boxes.family;
     let used: usize = first.iter().map(|one| one.bytes(family)).sum();
     let bytes = target(boxes.items.len(), family)
         .saturating_sub(used)
         .saturating_sub(left.len() * record_size(family))
-        .max(32_768);
+        .min(MOST_COPIES * record_size(family) * left.len())
+        .max(LEAST_ROOM)
+        * plenty;
     let mut best: Option<(f64, Vec<Stratum>)> = None;
     for kinds in [
         &[][..],

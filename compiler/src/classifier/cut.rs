@@ -50,7 +50,7 @@ const SAMPLE: usize = 256;
 const FINALISTS: usize = 4;
 
 /// Lists up to this length are cut by four bits at most: more would mostly be empty.
-const FEW: usize = 16;
+const FEW: usize = 32;
 
 /// Nanoseconds of a node, and of a box in a list that is met.
 pub(super) const NODE: f64 = 4.0;
@@ -170,7 +170,9 @@ fn try_all<'a, F: Flat>(
         let Some(varied) = varied(scratch, within) else {
             continue;
         };
-        for (shift, bits) in windows(varied, length) {
+        let known = region.known(plane) | !low_bits(kind.bits.into());
+        let most = most_windows(scratch, length);
+        for (shift, bits) in windows(varied, known, length).take(most) {
             let mut keep = |score, fewer| {
                 let shift = shift + bits - fewer;
                 let bits = fewer;
@@ -199,25 +201,35 @@ fn varied(ranges: &[(u64, u64)], within: (u64, u64)) -> Option<u64> {
     (differing != 0).then_some(differing)
 }
 
-/// Groups of neighbouring bits that tell boxes apart, from the highest on: their shifts and widths.
-fn windows(varied: u64, length: usize) -> impl Iterator<Item = (u32, u32)> {
-    let top = 64 - varied.leading_zeros();
+/// Groups of neighbouring unknown bits that tell boxes apart, from the highest on: their shifts and widths.
+fn windows(varied: u64, known: u64, length: usize) -> impl Iterator<Item = (u32, u32)> {
     let widest = if length > FEW { 8 } else { 4 };
-    // Only widths that the code knows.
-    let width = match top {
-        1 => 1,
-        2 | 3 => 2,
-        4..=7 => 4,
-        _ => widest,
-    };
-    let mut next = Some(top - width);
+    let mut left = varied & !known;
     std::iter::from_fn(move || {
-        let shift = next?;
-        next = (shift > 0 && varied & low_bits(shift) != 0).then(|| shift.saturating_sub(4));
-        Some((shift, width))
+        let top = left.checked_ilog2()? + 1;
+        // Only widths that the code knows. The last bits may stand below some that all boxes have in common.
+        let window = |width: u32| (top.saturating_sub(width), width);
+        let unknown = |(shift, width): &(u32, u32)| known >> shift & low_bits(*width) == 0;
+        let wide = [8, 4, 2, 1].map(window).into_iter();
+        let fits = |(_, width): &(u32, u32)| *width <= widest && *width < 2 * top;
+        let found = wide.filter(fits).find(unknown)?;
+        left &= low_bits(top.saturating_sub(found.1.min(4)));
+        Some(found)
     })
-    .filter(move |(shift, width)| varied >> shift & low_bits(*width) != 0)
-    .take(if length > FEW { 8 } else { 3 })
+}
+
+/// How many windows are worth a look: only the highest where many ranges begin or end at odd values, since a lower one would
+/// have them in every child.
+fn most_windows(ranges: &[(u64, u64)], length: usize) -> usize {
+    let odd = ranges.iter().filter(|(low, high)| {
+        let free = low ^ high;
+        free & free.wrapping_add(1) != 0 || low & free != 0
+    });
+    match (odd.count() * 4 > ranges.len(), length > FEW) {
+        (true, _) => 1,
+        (false, true) => 8,
+        (false, false) => 3,
+    }
 }
 
 /// How many boxes begin and end at each child.
@@ -276,11 +288,12 @@ impl<const N: usize> Edges<N> {
             return None;
         }
         let sample = f64::from(self.boxes);
-        let (mut here, mut met, mut stored, mut ended) = (0u32, 0u64, 0u64, 1);
+        let (mut here, mut met, mut all, mut stored, mut ended) = (0u32, 0u64, 0u64, 0u64, 1);
         for (&begin, &end) in self.begin[..size].iter().zip(&self.end[..size]) {
             here += begin;
             // Packets are taken to lie at the ends of boxes.
             met += u64::from(here) * u64::from(begin + end);
+            all += u64::from(here);
             // A child with the same boxes as the one before takes no room.
             if begin + ended > 0 {
                 stored += u64::from(here);
@@ -290,7 +303,14 @@ impl<const N: usize> Edges<N> {
         }
         let scale = length as f64 / sample;
         let expected = (met as f64 / (2.0 * sample) - 1.0) * scale + 1.0;
-        if expected > 0.9 * length as f64 {
+        // Ranges that overlap have ends where few others end.
+        let mean = all as f64 * scale / size as f64;
+        let reached = if limits.must {
+            expected.min(mean)
+        } else {
+            expected
+        };
+        if reached > 0.9 * length as f64 {
             return None;
         }
         let stored = (stored as f64 * scale) as usize;

@@ -138,8 +138,9 @@ impl<'a, F: Flat> Grower<'a, F> {
         depth: u32,
         budget: usize,
     ) -> Result<Word, TooMuch> {
-        let spans = region.spans::<F>();
         let start = self.stack.len();
+        let boxes = self.stack[part.clone()].iter();
+        let spans = region.spans(boxes.map(|&index| &self.flats[index as usize]));
         self.needed(part, &spans);
         let list = start..self.stack.len();
         let word = match self.choose(list.clone(), region, depth, budget) {
@@ -220,7 +221,7 @@ impl<'a, F: Flat> Grower<'a, F> {
     ) -> (Vec<Part>, [bool; 256]) {
         let size = 1usize << chosen.bits;
         let within = region.within(chosen.plane, plane);
-        let mut counts = [0u32; 257];
+        let mut counts = [0i32; 257];
         let mut fresh = [false; 258];
         // A box need not match all classes between its first and its last.
         fresh.fill(chosen.plane == F::PLANES.len() - 1);
@@ -231,17 +232,17 @@ impl<'a, F: Flat> Grower<'a, F> {
             let (first, last) = children(range, chosen.shift, chosen.bits);
             let (first, last) = (first as usize, last as usize);
             counts[first] += 1;
-            counts[last + 1] = counts[last + 1].wrapping_sub(1);
+            counts[last + 1] -= 1;
             self.scratch.push((first as u64, last as u64));
             mark(&mut fresh[..], range, chosen, (first, last));
         }
         // Counts, then places.
-        let mut here = 0u32;
+        let mut here = 0;
         let mut next = self.stack.len();
         let mut parts = Vec::with_capacity(size);
         let mut same = [false; 256];
         for child in 0..size {
-            here = here.wrapping_add(counts[child]);
+            here += counts[child];
             same[child] = !fresh[child];
             let length = if fresh[child] { here as usize } else { 0 };
             parts.push(next..next + length);

@@ -62,6 +62,11 @@ impl Region {
         inner
     }
 
+    /// The bits of a plane that are known.
+    pub(super) fn known(&self, plane: usize) -> u64 {
+        self.known[plane].0
+    }
+
     /// The range of a plane that the known bits from the highest on leave.
     #[must_use]
     pub(super) fn within(&self, plane: usize, kind: Plane) -> (u64, u64) {
@@ -77,17 +82,28 @@ impl Region {
         (value, value | low_bits(kind.bits.into()) & !mask)
     }
 
-    /// Spans of every plane.
+    /// What these boxes can match here: packets outside of all of them need no answer, so it does not matter which box is
+    /// thought to hold those.
     #[must_use]
-    pub(super) fn spans<F: Flat>(&self) -> Spans {
+    pub(super) fn spans<'a, F: Flat + 'a>(&self, boxes: impl Iterator<Item = &'a F>) -> Spans {
+        let mut hull = [(u64::MAX, 0); MOST_PLANES];
+        let mut classes = 0;
+        for one in boxes {
+            classes |= one.classes();
+            for (plane, (least, greatest)) in hull.iter_mut().enumerate().take(F::PLANES.len()) {
+                let (low, high) = one.bounds(plane);
+                *least = low.min(*least);
+                *greatest = high.max(*greatest);
+            }
+        }
         let mut bounds = [(0, 0); MOST_PLANES];
         for (plane, kind) in F::PLANES.iter().enumerate() {
-            bounds[plane] = self.span(plane, *kind);
+            bounds[plane] = clipped(self.span(plane, *kind), hull[plane]);
         }
         Spans {
             bounds,
             known: self.known,
-            classes: self.classes,
+            classes: self.classes & classes,
         }
     }
 }

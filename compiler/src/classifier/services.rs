@@ -52,17 +52,18 @@ impl Services {
         tests.sort_unstable();
         tests.dedup();
         let mut seen: HashMap<Vec<bool>, u8> = HashMap::new();
-        self.class_of = Vec::with_capacity(CLASS_ENTRIES);
-        for later in [false, true] {
-            for number in 0..=u8::MAX {
-                let signature = tests
-                    .iter()
-                    .map(|&(protocols, ports)| speaks_of(&protocols, ports, number, later))
-                    .collect();
-                let next = seen.len();
-                let class = *seen.entry(signature).or_insert(next.try_into().ok()?);
-                self.class_of.push(class);
-            }
+        self.class_of = vec![0; CLASS_ENTRIES];
+        // Protocols with ports come first: services that look at ports then have neighbouring classes.
+        let first = WITH_PORTS.into_iter().map(usize::from);
+        for entry in first.chain(0..CLASS_ENTRIES) {
+            let (number, later) = ((entry & 0xff) as u8, entry > 0xff);
+            let signature = tests
+                .iter()
+                .map(|&(protocols, ports)| speaks_of(&protocols, ports, number, later))
+                .collect();
+            let next = seen.len();
+            let class = *seen.entry(signature).or_insert(next.try_into().ok()?);
+            self.class_of[entry] = class;
         }
         if seen.len() > MOST_CLASSES {
             return None;

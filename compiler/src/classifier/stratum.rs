@@ -153,6 +153,9 @@ impl<F> Copy for Boxes<'_, F> {}
 /// Most bytes of all lists of a stratum: a map is no larger.
 pub(super) const MOST_LIST_BYTES: usize = 4 << 20;
 
+/// Records that a table has besides those of its lists, at most.
+const BEHIND: usize = 64;
+
 /// Bytes of a box in a list.
 #[must_use]
 pub(super) fn record_size(family: Family) -> usize {
@@ -173,7 +176,7 @@ impl Stratum {
         let lists = super::grow::Room {
             records: room
                 .records
-                .min(MOST_LIST_BYTES / record_size(boxes.family)),
+                .min(MOST_LIST_BYTES / record_size(boxes.family) - BEHIND),
             record: record_size(boxes.family),
         };
         let mut grower = Grower::new(boxes.flats, lists);

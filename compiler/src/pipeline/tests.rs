@@ -3,16 +3,25 @@ use crate::files::Texts;
 use crate::target::Target;
 
 fn compiled(text: &str) -> Outcome {
-    counting(text, Counters::Kept)
+    compiled_with(text, Shape::Chosen, Counters::Kept)
+}
+
+fn compiled_as(text: &str, shape: Shape) -> Outcome {
+    compiled_with(text, shape, Counters::Kept)
 }
 
 fn counting(text: &str, counters: Counters) -> Outcome {
+    compiled_with(text, Shape::Chosen, counters)
+}
+
+fn compiled_with(text: &str, shape: Shape, counters: Counters) -> Outcome {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
     let target = Target::baseline();
     let options = Options {
+        target: &target,
+        shape,
         counters,
-        ..Options::from(&target)
     };
     compile(&mut sources, id, "t", options, &mut Texts::default())
 }
@@ -97,10 +106,9 @@ fn a_tree_that_is_too_large_is_refused() {
             format!("allow tcp from {address} to port {}\n", number % 7 * 2 + 1)
         })
         .collect();
-    assert_eq!(
-        codes(&compiled(&format!("default in drop\n{rules}"))),
-        ["E0401"]
-    );
+    let text = format!("default in drop\n{rules}");
+    assert_eq!(codes(&compiled_as(&text, Shape::Tree)), ["E0401"]);
+    assert!(compiled(&text).built.is_some());
 }
 
 #[test]

@@ -1,0 +1,350 @@
+//! Walks through strata against a linear scan of the boxes: random sets, hostile sets, packets at the edges of boxes.
+
+use std::collections::HashSet;
+
+use super::grow::LONGEST;
+use super::stratum::{MOST_LIST_BYTES, record_size, words};
+use super::*;
+use crate::packet::random::Rng;
+use crate::policy::{AddressSet, Addresses, Endpoint, ProtocolMatch, Side as End};
+use crate::ranges::RangeSet;
+
+/// A packet's values by [`Dimension::index`].
+type Packet = [u128; 5];
+
+/// A range of addresses.
+#[derive(Clone, Copy)]
+enum Block {
+    V4(u32, u8),
+    V6(u128, u8),
+}
+
+const ANY: (u16, u16) = (0, u16::MAX);
+
+fn end(block: Block, ports: (u16, u16)) -> Option<End> {
+    let addresses = match block {
+        Block::V4(address, length) => {
+            let free = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+            let range = (address & !free, address | free);
+            AddressSet {
+                v4: RangeSet::from_ranges([range]),
+                ..AddressSet::default()
+            }
+        }
+        Block::V6(address, length) => {
+            let free = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+            let range = (address & !free, address | free);
+            AddressSet {
+                v6: RangeSet::from_ranges([range]),
+                ..AddressSet::default()
+            }
+        }
+    };
+    Some(End::Endpoints {
+        negated: false,
+        endpoints: vec![Endpoint {
+            addresses: Addresses::Ranges(addresses),
+            ports: (ports != ANY).then(|| RangeSet::from_ranges([ports])),
+        }],
+    })
+}
+
+fn matching(protocol: Option<u8>, from: Option<End>, to: Option<End>) -> Match {
+    let protocols = protocol.map(|number| ProtocolMatch {
+        family: None,
+        number,
+        icmp: Vec::new(),
+    });
+    Match {
+        protocols: protocols.into_iter().collect(),
+        from,
+        to,
+        ..Match::default()
+    }
+}
+
+fn members(matches: &[Match]) -> Vec<Member<'_>> {
+    let member = |(slot, matches)| Member {
+        matches,
+        group: 1,
+        slot,
+    };
+    (0..).zip(matches).map(member).collect()
+}
+
+/// The first rank that matches, by asking every box.
+fn scanned(side: &Side, packet: &Packet) -> Option<u32> {
+    let first = side.items.iter().find(|item| item.holds(packet));
+    first.map(|item| item.rank)
+}
+
+/// The first rank that matches, by the strata.
+fn walked(side: &Side, family: Family, packet: &Packet) -> Option<u32> {
+    let mut best: Option<u32> = None;
+    for stratum in &side.strata {
+        if best.is_some_and(|best| best < stratum.first_rank) {
+            continue;
+        }
+        let children = &stratum.grown.children;
+        let mut word = match stratum.root {
+            Root::Tree(word) => word,
+            Root::Hash { shape, bits, first } => {
+                let [from, to] = [Dimension::From, Dimension::To].map(|one| packet[one.index()]);
+                let all = words(from, to, family);
+                let kept: Vec<u64> = all.iter().zip(shape.masks()).map(|(a, b)| a & b).collect();
+                children[(first + hash(&kept, bits)) as usize]
+            }
+        };
+        while let Word::Node(cut, first) = word {
+            let value = packet[cut.dimension.index()] >> cut.shift;
+            word = children[first as usize + (value as usize & ((1 << cut.bits) - 1))];
+        }
+        let Word::List(list) = word else {
+            continue;
+        };
+        let list = stratum.grown.lists[list as usize].iter();
+        let found = list
+            .map(|&index| &side.items[index as usize])
+            .find(|item| item.holds(packet));
+        best = found.map(|item| item.rank).into_iter().chain(best).min();
+    }
+    best
+}
+
+/// A packet at an edge of a box, or just beside it, in each dimension.
+fn aimed(side: &Side, dice: &mut Rng, family: Family) -> Packet {
+    let item = &side.items[dice.below(side.items.len())];
+    let mut packet = [0; 5];
+    for dimension in Dimension::ALL {
+        let (low, high) = item.range(dimension);
+        let all = boxes::low_bits(dimension.bits(family));
+        let value = match dice.below(8) {
+            0 => low.wrapping_sub(1) & all,
+            1 => high.wrapping_add(1) & all,
+            2 | 3 => low + (high - low) / 2,
+            4 | 5 => high,
+            _ => low,
+        };
+        packet[dimension.index()] = value;
+    }
+    packet[Dimension::Class.index()] = match dice.below(8) {
+        0 => dice.below(4) as u128,
+        _ => item.classes.trailing_zeros().into(),
+    };
+    packet
+}
+
+fn random(dice: &mut Rng, family: Family) -> Packet {
+    let mut packet = [0; 5];
+    for dimension in Dimension::ALL {
+        let value = u128::from(dice.bits()) << 64 | u128::from(dice.bits());
+        packet[dimension.index()] = value & boxes::low_bits(dimension.bits(family));
+    }
+    packet[Dimension::Class.index()] = dice.below(4) as u128;
+    packet
+}
+
+fn assert_limits(side: &Side, family: Family) {
+    assert!(side.strata.len() <= 6, "{} strata", side.strata.len());
+    for stratum in &side.strata {
+        let grown = &stratum.grown;
+        let records: usize = grown.lists.iter().map(Vec::len).sum();
+        assert!((records + LONGEST + 1) * record_size(family) <= MOST_LIST_BYTES);
+        assert!(grown.children.len() <= 1 << 20 && grown.depth <= 14);
+        assert!(grown.lists.iter().all(|list| list.len() <= LONGEST));
+        let ranks = grown.lists.iter().flatten();
+        let first = ranks.map(|&index| side.items[index as usize].rank).min();
+        assert!(first.is_none_or(|first| stratum.first_rank <= first));
+    }
+}
+
+/// Builds, and compares packets; gives how many of them matched.
+fn check(name: &str, matches: &[Match], packets: usize) -> usize {
+    let members = members(matches);
+    let (_, sides) = build(&members).unwrap_or_else(|unfit| panic!("{name}: {unfit:?}"));
+    let mut dice = Rng::new(packets as u64);
+    let mut matched = 0;
+    for (side, family) in sides.iter().zip([Family::V4, Family::V6]) {
+        if side.items.is_empty() {
+            continue;
+        }
+        assert_limits(side, family);
+        for number in 0..packets {
+            let packet = match number % 4 {
+                0 => random(&mut dice, family),
+                _ => aimed(side, &mut dice, family),
+            };
+            let wanted = scanned(side, &packet);
+            let found = walked(side, family, &packet);
+            assert_eq!(found, wanted, "{name}, {family:?}: {packet:x?}");
+            matched += usize::from(found.is_some());
+        }
+    }
+    matched
+}
+
+/// A block of one of some prefixes, or any.
+fn block(dice: &mut Rng, family: Family, spread: usize) -> Block {
+    match family {
+        Family::V4 => {
+            let lengths = [0, 3, 8, 16, 20, 24, 28, 32];
+            let length = lengths[dice.below(lengths.len())];
+            let high = (dice.below(spread) as u32).wrapping_mul(0x0101_8040);
+            Block::V4(high ^ dice.word() >> 8, length)
+        }
+        Family::V6 => {
+            let lengths = [0, 16, 32, 48, 56, 64, 72, 128];
+            let length = lengths[dice.below(lengths.len())];
+            let high = (dice.below(spread) as u128) << 80 | 0x2001_0db8 << 96;
+            Block::V6(high | u128::from(dice.bits() & 0xff00_ffff), length)
+        }
+    }
+}
+
+fn ports(dice: &mut Rng) -> (u16, u16) {
+    let port = dice.half();
+    match dice.below(5) {
+        0 | 1 => (port & 0x3ff, port & 0x3ff),
+        2 => (port.min(1024), port.max(1024)),
+        3 => (port, port.saturating_add(dice.half() & 0xff)),
+        _ => ANY,
+    }
+}
+
+fn some_rule(dice: &mut Rng, family: Family, spread: usize) -> Match {
+    let sides = [0, 1].map(|_| {
+        let block = block(dice, family, spread);
+        end(block, ports(dice))
+    });
+    let [from, to] = sides.map(|side| side.filter(|_| !dice.chance(1, 4)));
+    let protocol = [Some(6), Some(17), Some(6), None][dice.below(4)];
+    matching(protocol, from, to)
+}
+
+#[test]
+fn random_sets_are_answered_as_by_a_scan() {
+    for family in [Family::V4, Family::V6] {
+        for (seed, count, spread) in [(1, 1, 1), (2, 10, 3), (3, 100, 7), (4, 400, 40)] {
+            let mut dice = Rng::new(seed);
+            let rules = (0..count).map(|_| some_rule(&mut dice, family, spread));
+            let rules: Vec<Match> = rules.collect();
+            let matched = check("random", &rules, 2_000);
+            assert!(matched > 200, "{family:?}, {count}: {matched}");
+        }
+    }
+}
+
+/// Hosts and networks with services, as in a list of who may speak to whom.
+fn services(dice: &mut Rng, count: usize, family: impl Fn(&mut Rng) -> Family) -> Vec<Match> {
+    let rule = |_| {
+        let family = family(dice);
+        let narrow = |dice: &mut Rng| match family {
+            Family::V4 => Block::V4(dice.word(), 24 + 8 * (dice.byte() & 1)),
+            Family::V6 => Block::V6(
+                0x2001_0db8 << 96 | u128::from(dice.word()) << 64 | u128::from(dice.byte()),
+                64 + 64 * (dice.byte() & 1),
+            ),
+        };
+        let port = [22, 53, 80, 443, 8080][dice.below(5)];
+        let from = narrow(dice);
+        let to = narrow(dice);
+        let from = (!dice.chance(1, 3)).then(|| end(from, ANY)).flatten();
+        let to = end(to, (port, port)).filter(|_| from.is_none() || !dice.chance(1, 5));
+        matching(Some(6), from, to)
+    };
+    (0..count).map(rule).collect()
+}
+
+#[test]
+fn large_sets_of_both_families_are_built() {
+    let mut dice = Rng::new(7);
+    let either = |dice: &mut Rng| [Family::V4, Family::V6][dice.below(2)];
+    let rules = services(&mut dice, 100_000, either);
+    assert!(check("both families", &rules, 200) > 100);
+}
+
+#[test]
+fn sets_that_need_more_lists_than_a_map_holds_become_several_strata() {
+    let mut dice = Rng::new(8);
+    let rules = services(&mut dice, 300_000, |_| Family::V4);
+    assert!(check("300,000", &rules, 100) > 15);
+    let mut dice = Rng::new(9);
+    let rules = services(&mut dice, 150_000, |_| Family::V6);
+    assert!(check("150,000 of IPv6", &rules, 100) > 15);
+}
+
+#[test]
+fn few_addresses_with_many_ranges_of_ports_are_built() {
+    let mut dice = Rng::new(10);
+    let rule = |number: usize| {
+        let low = dice.half();
+        let high = low.saturating_add(dice.half() >> dice.below(12));
+        let host = Block::V4(0x0a00_0000 + number as u32 / 1_000, 32);
+        matching(Some(6), None, end(host, (low, high)))
+    };
+    let rules: Vec<Match> = (0..10_000).map(rule).collect();
+    assert!(check("ranges of ports", &rules, 2_000) > 500);
+}
+
+#[test]
+fn chains_of_nested_networks_are_built() {
+    let mut dice = Rng::new(11);
+    let mut rules = Vec::new();
+    while rules.len() < 10_000 {
+        let (one, other) = (dice.word(), dice.word());
+        for length in (0..=32).rev() {
+            let from = end(Block::V4(one, length), ANY);
+            let to = end(Block::V4(other, 32 - length), ANY);
+            rules.push(match dice.below(3) {
+                0 => matching(Some(6), from, to),
+                1 => matching(None, from, None),
+                _ => matching(Some(17), None, end(Block::V4(other, length), ANY)),
+            });
+        }
+    }
+    assert!(check("nested", &rules, 2_000) > 500);
+}
+
+#[test]
+fn rules_that_name_one_field_are_built() {
+    let mut dice = Rng::new(12);
+    let any = || end(Block::V4(0, 0), ANY);
+    let rule = |_| {
+        let port = dice.half();
+        let host = end(Block::V4(dice.word(), 32 - (dice.byte() & 15)), ANY);
+        match dice.below(5) {
+            0 => matching(None, host, None),
+            1 => matching(None, None, host),
+            2 => matching(None, end(Block::V4(0, 0), (port, port)), any()),
+            3 => matching(None, any(), end(Block::V4(0, 0), (port, port))),
+            _ => matching(Some(dice.byte() % 40), None, None),
+        }
+    };
+    let rules: Vec<Match> = (0..10_000).map(rule).collect();
+    let kinds: HashSet<_> = rules.iter().map(|rule| rule.protocols.len()).collect();
+    assert_eq!(kinds.len(), 2);
+    assert!(check("one field", &rules, 2_000) > 500);
+}
+
+#[test]
+fn ranges_that_all_overlap_are_built_right_or_refused() {
+    let mut dice = Rng::new(13);
+    let rule = |_| {
+        let [from, to] = [0, 1].map(|_| (dice.half() / 2, 0x8000 + dice.half() / 2));
+        let [from, to] = [from, to].map(|ports| end(Block::V4(0, 0), ports));
+        matching(Some(6), from, to)
+    };
+    let rules: Vec<Match> = (0..3_000).map(rule).collect();
+    match build(&members(&rules)) {
+        Ok(_) => assert!(check("overlapping", &rules, 1_000) > 100),
+        Err(unfit) => assert_eq!(unfit, Unfit::Size),
+    }
+}
+
+#[test]
+fn the_same_rules_give_the_same_tables() {
+    let mut dice = Rng::new(14);
+    let rules = services(&mut dice, 3_000, |_| Family::V4);
+    let made = || format!("{:?}", build(&members(&rules)).unwrap().1[0].strata);
+    assert_eq!(made(), made());
+}
