@@ -230,7 +230,7 @@ impl<'a, F: Flat> Grower<'a, F> {
             let range = clipped(self.flats[index as usize].bounds(chosen.plane), within);
             let (first, last) = children(range, chosen.shift, chosen.bits);
             let (first, last) = (first as usize, last as usize);
-            counts[first] += 1;
+            counts[first] = counts[first].wrapping_add(1);
             counts[last + 1] = counts[last + 1].wrapping_sub(1);
             self.scratch.push((first as u64, last as u64));
             mark(&mut fresh[..], range, chosen, (first, last));
