@@ -27,7 +27,7 @@ const LEAST_ROOM: usize = 32_768;
 const HOPELESS: f64 = 1.2;
 
 /// Most boxes for which several pairs of trees are tried.
-const MOST_PAIRS: usize = 512;
+const MOST_PAIRS: usize = 256;
 
 /// The strata of a family, those of smaller ranks first.
 pub(super) fn strata(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
