@@ -23,8 +23,11 @@ const MOST_TREE: usize = 4096;
 const MOST_COPIES: usize = 4;
 const LEAST_ROOM: usize = 32_768;
 
+/// Where one stratum fewer costs so much more time, still fewer are not tried.
+const HOPELESS: f64 = 1.2;
+
 /// Most boxes for which several pairs of trees are tried.
-const MOST_PAIRS: usize = 2048;
+const MOST_PAIRS: usize = 256;
 
 /// The strata of a family, those of smaller ranks first.
 pub(super) fn strata(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
@@ -52,23 +55,27 @@ fn strata_of<F: Flat>(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
 /// The best strata that can be made where each may take so many times the usual room.
 fn within<F: Flat>(boxes: Boxes<'_, F>, probes: &[Probe], plenty: usize) -> Option<Vec<Stratum>> {
     let hashed = hashed(boxes, plenty);
-    let mut best: Option<(f64, Vec<Stratum>)> = None;
+    let mut best: Option<(f64, usize, Vec<Stratum>)> = None;
     for count in (0..=hashed.strata.len()).rev() {
         let left = &hashed.left[count];
-        let needless = left.len() > MOST_TREE && best.is_some();
-        if needless {
-            continue;
+        if left.len() > MOST_TREE && best.is_some() {
+            break;
         }
         let first: Vec<&Stratum> = hashed.strata[..count].iter().flatten().collect();
         let Some((time, trees)) = trees(boxes, left, &first, (probes, plenty)) else {
             continue;
         };
-        if best.as_ref().is_none_or(|(least, _)| time < *least) {
-            let all = first.into_iter().cloned().chain(trees);
-            best = Some((time, all.collect()));
+        let least = best.as_ref().map_or(f64::MAX, |(least, ..)| *least);
+        if time > HOPELESS * least {
+            break;
+        }
+        if time < least {
+            best = Some((time, count, trees));
         }
     }
-    let (_, mut found) = best?;
+    let (_, count, trees) = best?;
+    let hashed = hashed.strata.into_iter().take(count).flatten();
+    let mut found: Vec<Stratum> = hashed.chain(trees).collect();
     found.sort_by_key(|stratum| stratum.first_rank);
     Some(found)
 }

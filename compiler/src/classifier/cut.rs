@@ -50,7 +50,7 @@ const SAMPLE: usize = 256;
 const FINALISTS: usize = 4;
 
 /// Lists up to this length are cut by four bits at most: more would mostly be empty.
-const FEW: usize = 32;
+const FEW: usize = 64;
 
 /// Nanoseconds of a node, and of a box in a list that is met.
 pub(super) const NODE: f64 = 4.0;
@@ -227,7 +227,7 @@ fn most_windows(ranges: &[(u64, u64)], length: usize) -> usize {
     });
     match (odd.count() * 4 > ranges.len(), length > FEW) {
         (true, _) => 1,
-        (false, true) => 8,
+        (false, true) => 5,
         (false, false) => 3,
     }
 }
