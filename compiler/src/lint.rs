@@ -79,14 +79,41 @@ pub const CODES: &[(Code, &str)] = &[
     ),
 ];
 
+/// How much work the lints of one direction may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// Some hundredths of a second: a policy that is compiled waits for it.
+    Quick,
+    /// About a second: for `check`.
+    Thorough,
+}
+
+impl Care {
+    /// Looks at rules that may match a packet or share packets.
+    fn looks(self) -> u64 {
+        match self {
+            Self::Quick => 400_000,
+            Self::Thorough => 16_000_000,
+        }
+    }
+
+    /// Nodes of diagrams for the rules that cannot be told quickly.
+    fn nodes(self) -> usize {
+        match self {
+            Self::Quick => 50_000,
+            Self::Thorough => 300_000,
+        }
+    }
+}
+
 /// What the rules of a policy, and of the policies of its namespaces, give reason to say; by lint, then in order. `own`
 /// is the policy's own file: rules of included files are there for other policies too.
 #[must_use]
-pub fn policy(policy: &Policy, own: SourceId) -> Vec<Diagnostic> {
+pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut cut_short = false;
     for direction in [Direction::In, Direction::Out, Direction::Send] {
-        let mut list = List::new(policy, direction);
+        let mut list = List::new(policy, direction, care);
         let unreachable = reach::check(&mut list, own, &mut found);
         effect::check(&mut list, own, &unreachable, &mut found);
         cut_short |= list.is_exhausted();
@@ -97,7 +124,7 @@ pub fn policy(policy: &Policy, own: SourceId) -> Vec<Diagnostic> {
     family::check(policy, &mut found);
     limits::live(policy, &mut found);
     for inner in &policy.netns {
-        found.extend(self::policy(&inner.policy, own));
+        found.extend(self::policy(&inner.policy, own, care));
     }
     found
 }

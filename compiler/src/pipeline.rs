@@ -25,7 +25,7 @@ use crate::diagram::{BudgetExceeded, Store};
 use crate::field::FieldSet;
 use crate::files::Files;
 use crate::ir::{Function, OriginData};
-use crate::lint;
+use crate::lint::{self, Care};
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source};
 use crate::observer::{Observer, Silent};
@@ -145,7 +145,7 @@ pub fn compile<'a>(
 ) -> Outcome {
     let options = options.into();
     work(sources, id, stem, files, |policy, sources, observer| {
-        let (analyses, warnings) = analyse_all(policy, id, options.shape, observer)?;
+        let (analyses, warnings) = analyse_all(policy, id, options.shape, Care::Quick, observer)?;
         let built = build_all(policy, analyses, sources, id, options, observer)?;
         Ok((Some(built), warnings))
     })
@@ -155,7 +155,7 @@ pub fn compile<'a>(
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
     work(sources, id, stem, files, |policy, _, observer| {
-        let (_, warnings) = analyse_all(policy, id, Shape::default(), observer)?;
+        let (_, warnings) = analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
         Ok((None, warnings))
     })
 }
@@ -268,7 +268,7 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let options = options.into();
-    let analysed = analyse_all(&policy, id, options.shape, &mut Silent);
+    let analysed = analyse_all(&policy, id, options.shape, Care::Quick, &mut Silent);
     let built = analysed.and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, options, &mut Silent)?;
         Ok((Some(built), warnings))

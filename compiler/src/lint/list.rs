@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::Care;
 use super::boxes::disjoint;
 use super::index::{Index, Looks};
 use super::sample::Sample;
@@ -18,12 +19,6 @@ use crate::field::Field;
 use crate::hook::Hook;
 use crate::policy::{Action, Direction, GroupId, Policy, Rule, RuleId, Side};
 use crate::witness::Witness;
-
-/// Nodes for the rules of one direction that cannot be told quickly: about a tenth of a second.
-const BUDGET: usize = 300_000;
-
-/// Looks at rules that may match a packet or share packets, for one direction: some tenths of a second.
-const LOOKS: u64 = 16_000_000;
 
 /// So few rules in a row are looked at one by one.
 const SHORT: usize = 128;
@@ -52,7 +47,7 @@ pub(super) struct List<'a> {
 
 impl<'a> List<'a> {
     /// The list of a direction.
-    pub(super) fn new(policy: &'a Policy, direction: Direction) -> Self {
+    pub(super) fn new(policy: &'a Policy, direction: Direction, care: Care) -> Self {
         let rules: Vec<_> = policy.rules_of(direction).collect();
         let steers = |rule: &Rule| {
             matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
@@ -61,8 +56,8 @@ impl<'a> List<'a> {
         let last = rules.iter().rev().find(|(_, rule)| steers(rule));
         Self {
             index: Index::new(policy, matches),
-            store: Store::with(BUDGET, &Field::of(policy)),
-            looks: Looks::new(LOOKS),
+            store: Store::with(care.nodes(), &Field::of(policy)),
+            looks: Looks::new(care.looks()),
             exhausted: Cell::new(false),
             possible: None,
             last_lookup: last.map(|(id, _)| *id),

@@ -313,7 +313,9 @@ fn without(policy: &Policy, left_out: RuleId) -> Policy {
 /// The rule that a warning of this code is at.
 fn reported(policy: &Policy, code: super::Code) -> Vec<RuleId> {
     let own = policy.rules[RuleId::new(0)].place.span.source;
-    let found = lint(policy, own).into_iter().filter(|one| one.code == code);
+    let found = lint(policy, own, super::Care::Thorough)
+        .into_iter()
+        .filter(|one| one.code == code);
     found
         .map(|one| {
             let at = |id: &RuleId| policy.rules[*id].place.span == one.primary.span;

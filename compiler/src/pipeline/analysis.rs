@@ -10,7 +10,7 @@ use crate::bulk::{Breadth, Bulk, Shape};
 use crate::compose;
 use crate::diagram::{BudgetExceeded, Store};
 use crate::expect;
-use crate::lint;
+use crate::lint::{self, Care};
 use crate::observer::Observer;
 use crate::place::{self, Chain};
 use crate::policy::Policy;
@@ -36,12 +36,13 @@ pub(super) fn analyse_all(
     policy: &Policy,
     id: SourceId,
     shape: Shape,
+    care: Care,
     observer: &mut dyn Observer,
 ) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
     let mut analyses = Vec::new();
     let mut found = Vec::new();
     for policy in with_inner(policy) {
-        match analyse(policy, id, shape, observer) {
+        match analyse(policy, id, shape, care, observer) {
             Ok((analysis, warnings)) => {
                 analyses.push(analysis);
                 found.extend(warnings);
@@ -62,6 +63,7 @@ fn analyse(
     policy: &Policy,
     id: SourceId,
     shape: Shape,
+    care: Care,
     observer: &mut dyn Observer,
 ) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
     observer.stage("place");
@@ -80,7 +82,7 @@ fn analyse(
         return Err(Stop::Diagnostics(found));
     }
     observer.stage("lint");
-    found.extend(lint::policy(policy, id));
+    found.extend(lint::policy(policy, id, care));
     Ok((analysis, found))
 }
 

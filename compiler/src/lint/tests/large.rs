@@ -1,5 +1,6 @@
 //! The lints of long lists: what the index finds, and what is said where the budget ends.
 
+use crate::lint::Care;
 use sockc_grammar::diagnostic::Code;
 use sockc_grammar::source::SourceId;
 
@@ -16,7 +17,7 @@ fn the_index_finds_the_rules_that_looking_at_each_would() {
     for seed in 0..40 {
         let policy = resolved(&random_policy(seed, Options::everything(60)));
         for direction in [Direction::In, Direction::Out] {
-            let list = List::new(&policy, direction);
+            let list = List::new(&policy, direction, Care::Thorough);
             for own in &list.rules {
                 let own = [*own];
                 for sample in (0..4).filter_map(|variant| Sample::of(&policy, &own, variant)) {
@@ -63,7 +64,7 @@ fn thousands_of_rules_are_told_apart_without_a_word_of_the_budget() {
 fn without_looks_nothing_is_told_and_that_is_known() {
     let policy =
         resolved("default in drop\nallow tcp from 10.0.0.0/8\nallow tcp from 10.1.0.0/16\n");
-    let list = List::new(&policy, Direction::In);
+    let list = List::new(&policy, Direction::In, Care::Thorough);
     let own = [list.rules[1]];
     let sample = Sample::of(&policy, &own, 0).unwrap();
     let first = |list: &List<'_>| list.first_decider(&sample, 0..u32::MAX, |_| true);
@@ -75,6 +76,6 @@ fn without_looks_nothing_is_told_and_that_is_known() {
 
 fn reported_codes(policy: &Policy) -> Vec<Code> {
     let own = SourceId(0);
-    let found = crate::lint::policy(policy, own);
+    let found = crate::lint::policy(policy, own, Care::Thorough);
     found.into_iter().map(|one| one.code).collect()
 }
