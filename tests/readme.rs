@@ -30,14 +30,30 @@ fn it_has_two_commands_and_the_first_one_works() {
         .lines()
         .filter(|line| line.starts_with("cargo "))
         .collect();
-    let [first, "cargo test --workspace"] = commands.as_slice() else {
+    let [first, "cargo test --workspace", chart] = commands.as_slice() else {
         panic!("{commands:?}");
     };
+    draws_what_is_shown(&page, chart);
     let arguments = first.strip_prefix("cargo run -- ").unwrap();
     let output = sockc(&arguments.split(' ').collect::<Vec<_>>());
     let said = printed(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("rules/two-sentences.sk:"), "{said}");
+}
+
+/// The third command takes an hour: that it names families of the benchmark, and draws the chart that the page shows, is
+/// what can be seen here.
+fn draws_what_is_shown(page: &str, command: &str) {
+    let rest = command
+        .strip_prefix("cargo bench --bench cost -- --family ")
+        .unwrap();
+    let (families, chart) = rest.split_once(" --svg ").unwrap();
+    let manual = text("docs/speed.md");
+    for family in families.split(',') {
+        assert!(manual.contains(&format!("| `{family}`")) || manual.contains(&format!("`{family}`,")));
+    }
+    assert!(page.contains(&format!("]({chart})")), "{chart}");
+    assert!(text(chart).starts_with("<svg"), "{chart}");
 }
 
 #[test]
