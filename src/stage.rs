@@ -9,6 +9,7 @@ use sockc_compiler::pipeline::Built;
 use sockc_compiler::place::Chain;
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
+use sockc_compiler::shapes;
 use sockc_compiler::tables;
 
 use crate::cli::Emit;
@@ -50,7 +51,7 @@ fn text_of(policy: &Policy, built: &Built, emit: Emit) -> String {
     match emit {
         Emit::Policy => format!("{policy:#?}\n"),
         Emit::Placement => describe(built.placed(policy), &built.chains),
-        Emit::Decision => decisions(built.placed(policy), built),
+        Emit::Decision => decisions(policy, built),
         Emit::Dot => graphs(built.placed(policy), built),
         Emit::Ir => joined(built.functions.iter().map(ToString::to_string)),
         Emit::Asm => {
@@ -72,11 +73,13 @@ fn text_of(policy: &Policy, built: &Built, emit: Emit) -> String {
     }
 }
 
-/// For each chain what its terminals stand for, and the tests that lead to them.
-fn decisions(policy: &Policy, built: &Built) -> String {
-    let chains = built.chains.iter();
-    joined(chains.zip(&built.decisions).map(|(chain, decision)| {
+/// For each chain what became of it and why, what its terminals stand for, and the tests that lead to them.
+fn decisions(whole: &Policy, built: &Built) -> String {
+    let policy = built.placed(whole);
+    let chains = built.chains.iter().zip(&built.decisions);
+    joined(chains.enumerate().map(|(index, (chain, decision))| {
         let mut text = format!("{}\n", title(policy, chain));
+        text += &shapes::describe(whole, built, index);
         for (index, meaning) in terminals(policy, chain).enumerate() {
             push(&mut text, format_args!("={index}: {meaning}"));
         }

@@ -50,7 +50,9 @@ fn draws_what_is_shown(page: &str, command: &str) {
     let (families, chart) = rest.split_once(" --svg ").unwrap();
     let manual = text("docs/speed.md");
     for family in families.split(',') {
-        assert!(manual.contains(&format!("| `{family}`")) || manual.contains(&format!("`{family}`,")));
+        assert!(
+            manual.contains(&format!("| `{family}`")) || manual.contains(&format!("`{family}`,"))
+        );
     }
     assert!(page.contains(&format!("]({chart})")), "{chart}");
     assert!(text(chart).starts_with("<svg"), "{chart}");

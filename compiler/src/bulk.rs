@@ -17,13 +17,22 @@ mod cut;
 mod members;
 #[cfg(test)]
 mod tests;
+pub mod tree;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use crate::lower::CounterSlots;
 use crate::policy::{Action, Direction, Policy, RuleId};
 
-/// Plain rules of a direction from which on they are bulk. Below, a compare tree is small enough, and needs no search.
+pub use cut::plain;
+
+/// Plain rules of a direction from which on they are bulk.
+///
+/// Below, it is always a compare tree: of so few rules it takes less than 20 ns and some hundred instructions
+/// ([`tree::cost`]), and needs no tables. From there on it is always tables. A tree of rules that speak of one field would
+/// be as fast up to some hundreds; but one of rules that speak of several fields has more leaves than rules, up to their
+/// product, and how many is not known before its diagram is built, which may fail. What tables cost grows little with the
+/// number of rules.
 pub const LEAST: usize = 64;
 
 /// What large lists of plain rules become.

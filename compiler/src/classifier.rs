@@ -5,6 +5,7 @@
 //! classifier (`bulk`), and rules with conditions, which stay in the diagram.
 
 mod boxes;
+mod choice;
 mod choose;
 mod cost;
 mod cut;
@@ -16,6 +17,7 @@ mod region;
 mod services;
 mod shapes;
 mod stratum;
+mod summary;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -50,11 +52,13 @@ pub enum Unfit {
     Size,
 }
 
+pub use choice::{Choice, Part, Split};
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;
 pub use services::{CLASS_ENTRIES, GUARD, SERVICE_SIZE};
-pub use stratum::{MULTIPLIERS, Root, Stratum, hash};
+pub use stratum::{MULTIPLIERS, Root, Shape, Stratum, hash};
+pub use summary::{FamilySummary, Summary};
 pub use tables::Tables;
 
 use crate::policy::Family;
@@ -66,6 +70,8 @@ pub struct Side {
     pub items: Vec<Item>,
     /// The strata.
     pub strata: Vec<Stratum>,
+    /// What they were chosen from.
+    pub choice: Choice,
 }
 
 /// All of it.
@@ -76,8 +82,12 @@ pub fn build(members: &[Member<'_>]) -> Result<(Services, [Side; 2]), Unfit> {
     services.classify().ok_or(Unfit::Protocols)?;
     let side = |found: &[_], family| {
         let items = items::ranged(found, &services, family);
-        let strata = choose::strata(&items, family).ok_or(Unfit::Size)?;
-        Ok(Side { items, strata })
+        let (strata, choice) = choose::strata(&items, family).ok_or(Unfit::Size)?;
+        Ok(Side {
+            items,
+            strata,
+            choice,
+        })
     };
     let sides = [side(&v4, Family::V4)?, side(&v6, Family::V6)?];
     Ok((services, sides))

@@ -40,6 +40,7 @@ pub mod policy;
 pub mod ranges;
 pub mod reading;
 pub mod resolve;
+pub mod shapes;
 pub mod simulate;
 pub mod tables;
 pub mod target;

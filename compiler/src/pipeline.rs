@@ -18,6 +18,7 @@ use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapKind, MapSpec};
 use crate::bulk::{Bulk, Shape};
+use crate::classifier::Summary;
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
@@ -93,7 +94,9 @@ pub struct Built {
     pub chains: Vec<Chain>,
     /// For each chain: its diagrams.
     pub decisions: Vec<Decision>,
-    /// The intermediate form of every program.
+    /// For each chain: what is known of its classifier, if it has one.
+    pub winners: Vec<Option<Summary>>,
+    /// The intermediate form of every program; those of the chains stand first, in order.
     pub functions: Vec<Function>,
     /// What the maps of constant tables hold, and where.
     pub tables: Vec<PlacedTable>,
@@ -337,7 +340,7 @@ fn build(
             decision: &decision.decision,
             counts: decision.counts.as_ref(),
             lists: &decision.lists,
-            winner: winner.as_ref(),
+            winner: winner.as_ref().map(|winner| &winner.maps),
             counters: own.as_ref().unwrap_or(counters),
             maps: &ids,
             sockets: &slots.sockets,
@@ -386,6 +389,7 @@ fn build(
         bulk,
         chains,
         decisions,
+        winners: winners.into_iter().map(|one| Some(one?.summary)).collect(),
         functions,
         tables,
         artifact: Artifact {

@@ -37,6 +37,19 @@ pub(super) fn cut(policy: &Policy, least: usize, breadth: Breadth) -> Option<Bul
     (last < Field::Winner.max()).then(|| cutting.finish(policy))
 }
 
+/// How many rules of a direction could be bulk.
+#[must_use]
+pub fn plain(policy: &Policy, direction: Direction) -> usize {
+    let looked_up = has_lookup(policy) && direction == Direction::In;
+    let rules = policy.rules_of(direction);
+    let plain = rules.filter(|(_, rule)| is_bulk(rule, Breadth::Every, looked_up));
+    if DIRECTIONS.contains(&direction) {
+        plain.count()
+    } else {
+        0
+    }
+}
+
 /// The bulk rules.
 fn taken(policy: &Policy, least: usize, breadth: Breadth) -> SecondaryMap<RuleId, bool> {
     let lookup = has_lookup(policy);

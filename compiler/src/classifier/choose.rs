@@ -3,6 +3,7 @@
 //! Takes the boxes of a family; tries several ways to split them and gives the one whose walk costs least by the measured
 //! costs of [`super::cost`]. Not here: how a stratum is made, and which shapes of hashed keys are worth trying.
 
+use super::choice::{Choice, Part, Split, Tried};
 use super::cost::{Probe, Walks, probes};
 use super::flat::{Flat, Narrow, Wide};
 use super::items::{Dimension, Item};
@@ -29,15 +30,18 @@ const HOPELESS: f64 = 1.2;
 /// Most boxes for which several pairs of trees are tried.
 const MOST_PAIRS: usize = 256;
 
-/// The strata of a family, those of smaller ranks first.
-pub(super) fn strata(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
+/// What was found: the strata of a family, those of smaller ranks first, and what they were chosen from.
+type Found = (Vec<Stratum>, Choice);
+
+/// The strata of a family.
+pub(super) fn strata(items: &[Item], family: Family) -> Option<Found> {
     match family {
         Family::V4 => strata_of::<Narrow>(items, family),
         Family::V6 => strata_of::<Wide>(items, family),
     }
 }
 
-fn strata_of<F: Flat>(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
+fn strata_of<F: Flat>(items: &[Item], family: Family) -> Option<Found> {
     let flats: Vec<F> = items.iter().map(F::of).collect();
     let boxes = Boxes {
         items,
@@ -53,31 +57,24 @@ fn strata_of<F: Flat>(items: &[Item], family: Family) -> Option<Vec<Stratum>> {
 }
 
 /// The best strata that can be made where each may take so many times the usual room.
-fn within<F: Flat>(boxes: Boxes<'_, F>, probes: &[Probe], plenty: usize) -> Option<Vec<Stratum>> {
+fn within<F: Flat>(boxes: Boxes<'_, F>, probes: &[Probe], plenty: usize) -> Option<Found> {
     let hashed = hashed(boxes, plenty);
-    let mut best: Option<(f64, usize, Vec<Stratum>)> = None;
+    let mut tried = Tried::default();
     for count in (0..=hashed.strata.len()).rev() {
-        let left = &hashed.left[count];
-        if left.len() > MOST_TREE && best.is_some() {
+        if hashed.left[count].len() > MOST_TREE && tried.any() {
             break;
         }
-        let first: Vec<&Stratum> = hashed.strata[..count].iter().flatten().collect();
-        let Some((time, trees)) = trees(boxes, left, &first, (probes, plenty)) else {
-            continue;
-        };
-        let least = best.as_ref().map_or(f64::MAX, |(least, ..)| *least);
-        if time > HOPELESS * least {
+        let least = tried.least();
+        let time = trees(boxes, &hashed, count, (probes, plenty), &mut tried);
+        if time.is_some_and(|time| least.is_some_and(|least| time > HOPELESS * least)) {
             break;
-        }
-        if time < least {
-            best = Some((time, count, trees));
         }
     }
-    let (_, count, trees) = best?;
-    let hashed = hashed.strata.into_iter().take(count).flatten();
-    let mut found: Vec<Stratum> = hashed.chain(trees).collect();
+    let (count, trees, choice) = tried.finish()?;
+    let first = hashed.strata.into_iter().take(count).flatten();
+    let mut found: Vec<Stratum> = first.chain(trees).collect();
     found.sort_by_key(|stratum| stratum.first_rank);
-    Some(found)
+    Some((found, choice))
 }
 
 /// Hashed strata, the most useful first, and what the first so many of them leave.
@@ -134,14 +131,18 @@ fn target(boxes: usize, family: Family) -> usize {
     (record_size(family) * 5 / 2) * boxes + 49_152
 }
 
-/// The rest as trees, and what all costs: one tree, or two with the boxes apart that disturb each other.
+/// Tries what the first `count` hashed strata leave as trees: one, or two with the boxes apart that disturb each other.
+/// Gives the time of the fastest way.
 fn trees<F: Flat>(
     boxes: Boxes<'_, F>,
-    left: &[u32],
-    first: &[&Stratum],
+    hashed: &Hashed,
+    count: usize,
     (probes, plenty): (&[Probe], usize),
-) -> Option<(f64, Vec<Stratum>)> {
+    tried: &mut Tried,
+) -> Option<f64> {
     let family = boxes.family;
+    let left = &hashed.left[count];
+    let first: Vec<&Stratum> = hashed.strata[..count].iter().flatten().collect();
     let used: usize = first.iter().map(|one| one.bytes(family)).sum();
     let bytes = target(boxes.items.len(), family)
         .saturating_sub(used)
@@ -149,7 +150,7 @@ fn trees<F: Flat>(
         .min(MOST_COPIES * record_size(family) * left.len())
         .max(LEAST_ROOM)
         * plenty;
-    let mut best: Option<(f64, Vec<Stratum>)> = None;
+    let mut fastest: Option<f64> = None;
     for kinds in [
         &[][..],
         &KINDS[0..1],
@@ -158,7 +159,7 @@ fn trees<F: Flat>(
         &KINDS[3..4],
         &KINDS[0..2],
     ] {
-        if best.is_some() && (left.len() > MOST_PAIRS || left.is_empty()) {
+        if fastest.is_some() && (left.len() > MOST_PAIRS || left.is_empty()) {
             break;
         }
         let groups = groups(boxes.items, left, kinds);
@@ -177,12 +178,13 @@ fn trees<F: Flat>(
             .collect();
         let Some(built) = built else { continue };
         let all: Vec<&Stratum> = first.iter().copied().chain(&built).collect();
-        let time = Walks::new(boxes, all).time(probes);
-        if best.as_ref().is_none_or(|(least, _)| time < *least) {
-            best = Some((time, built));
-        }
+        let mut parts: Vec<Part> = all.iter().map(|one| Part::of(one, family)).collect();
+        parts.sort_by_key(|part| part.first_rank);
+        let nanoseconds = Walks::new(boxes, all).time(probes);
+        tried.add(Split { parts, nanoseconds }, count, built);
+        fastest = Some(fastest.map_or(nanoseconds, |least| least.min(nanoseconds)));
     }
-    best
+    fastest
 }
 
 /// Boxes by which of the kinds they are of; no group is empty.

@@ -45,6 +45,8 @@ pub struct Grown {
     pub lists: Vec<Vec<u32>>,
     /// Most nodes on a way.
     pub depth: u32,
+    /// Different nodes.
+    pub nodes: usize,
 }
 
 /// The trees cannot be made within their limits.
@@ -278,6 +280,7 @@ impl<'a, F: Flat> Grower<'a, F> {
                     return Err(TooMuch);
                 }
                 self.grown.children.extend_from_slice(words);
+                self.grown.nodes += 1;
                 self.nodes.insert(&(cut, words), first as u32);
                 first as u32
             }

@@ -1,0 +1,79 @@
+//! What is known of a classifier once its tables are made, for those who ask why it is as it is.
+//!
+//! Takes the rules, the split and the tables; gives numbers. Not here: the words for them (`shapes` of the crate).
+
+use std::collections::BTreeSet;
+
+use super::choice::Choice;
+use super::tables::{FamilyTables, RankSlots};
+use super::{Member, Services, Side, Tables};
+
+/// A classifier in numbers.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Rules.
+    pub rules: usize,
+    /// Different combinations of protocols and ports.
+    pub services: usize,
+    /// Bytes of all tables.
+    pub bytes: usize,
+    /// For IPv4 and IPv6.
+    pub families: [FamilySummary; 2],
+}
+
+/// One family of a classifier in numbers.
+#[derive(Clone, Debug)]
+pub struct FamilySummary {
+    /// Boxes; a rule may be several.
+    pub boxes: usize,
+    /// Different pairs of prefix lengths, each of which has masks.
+    pub masks: usize,
+    /// How the boxes were split.
+    pub choice: Choice,
+}
+
+impl Summary {
+    /// What is known of these.
+    #[must_use]
+    pub fn new(
+        members: &[Member<'_>],
+        services: &Services,
+        sides: [Side; 2],
+        tables: &Tables,
+    ) -> Self {
+        Self {
+            rules: members.len(),
+            services: services.len(),
+            bytes: bytes(tables),
+            families: sides.map(|side| FamilySummary {
+                boxes: side.items.len(),
+                masks: masks(&side),
+                choice: side.choice,
+            }),
+        }
+    }
+}
+
+fn masks(side: &Side) -> usize {
+    let lengths = |item: &super::Item| (item.from.length, item.to.length);
+    side.items
+        .iter()
+        .map(lengths)
+        .collect::<BTreeSet<_>>()
+        .len()
+}
+
+fn bytes(tables: &Tables) -> usize {
+    let slots = match &tables.slots {
+        RankSlots::Offset(_) => 0,
+        RankSlots::Table(bytes) => bytes.len(),
+    };
+    let families = [&tables.v4, &tables.v6].map(of_family);
+    tables.classes.len() + tables.services.len() + slots + families.iter().sum::<usize>()
+}
+
+fn of_family(tables: &FamilyTables) -> usize {
+    let strata = tables.strata.iter();
+    let strata = strata.map(|one| one.children.len() + one.records.len());
+    tables.masks.len() + strata.sum::<usize>()
+}

@@ -1,0 +1,197 @@
+//! What became of each chain, tree or tables, what it costs, and what else it could have been: the first part of
+//! `--emit decision`.
+//!
+//! Takes a policy and what was built of it; gives text. Costs are estimates: nanoseconds by measured costs
+//! (`classifier`, `bulk::tree`), without parsing, counting and what the kernel does; work of the verifier by `effort`.
+//! Not here: the choice itself, and the tests that lead to a decision.
+
+use std::fmt::{Arguments, Write};
+
+use crate::bulk::{self, LEAST, tree};
+use crate::classifier::{FamilySummary, Part, Split, Summary};
+use crate::diagram::flatten::Flat;
+use crate::effort::Effort;
+use crate::pipeline::Built;
+use crate::place::Chain;
+use crate::policy::{Family, Policy};
+
+/// Steps of the verifier up to which work is counted: no kernel takes more.
+const MOST_WORK: usize = 1_000_000;
+
+/// What became of chain number `index` of what was built of a policy.
+#[must_use]
+pub fn describe(whole: &Policy, built: &Built, index: usize) -> String {
+    let mut text = String::new();
+    let (Some(chain), Some(decision)) = (built.chains.get(index), built.decisions.get(index))
+    else {
+        return text;
+    };
+    match built.winners.get(index).and_then(Option::as_ref) {
+        Some(summary) => tables(&mut text, summary),
+        None => tree_alone(&mut text, whole, built, (chain, &decision.decision)),
+    }
+    program(&mut text, built, index);
+    if let Some(summary) = built.winners.get(index).and_then(Option::as_ref) {
+        tree_instead(&mut text, summary);
+    }
+    text
+}
+
+/// Why a chain is a tree and nothing else.
+fn tree_alone(text: &mut String, whole: &Policy, built: &Built, (chain, flat): (&Chain, &Flat)) {
+    let plain = bulk::plain(whole, chain.hook.direction());
+    let why = if plain < LEAST {
+        format!("plain rules {plain}, tables begin at {LEAST}")
+    } else if built.bulk.is_some() {
+        "none of its rules is found in tables".to_owned()
+    } else {
+        format!("its {plain} plain rules cannot stand as groups, or were not to")
+    };
+    push(text, format_args!("shape: compare tree; {why}"));
+    let (nodes, arms) = (flat.nodes.len(), flat.arms());
+    let time = tree::cost(arms).nanoseconds;
+    push(
+        text,
+        format_args!("  {nodes} nodes, {arms} arms; about {time:.0} ns a packet"),
+    );
+}
+
+/// What a compare tree of the same rules would be. It was not built: nobody knows how many leaves it would have.
+fn tree_instead(text: &mut String, summary: &Summary) {
+    let rules = summary.rules;
+    let cost = tree::cost(rules);
+    push(
+        text,
+        format_args!(
+            "  instead: compare tree, not tried: {rules} rules; {:.0} ns or more, {} instructions or more, and as \
+             much work of the verifier or more",
+            cost.nanoseconds, cost.instructions
+        ),
+    );
+}
+
+fn tables(text: &mut String, summary: &Summary) {
+    let Summary {
+        rules,
+        services,
+        bytes,
+        ref families,
+    } = *summary;
+    push(
+        text,
+        format_args!("shape: tables; plain rules {rules}, tables begin at {LEAST}"),
+    );
+    push(
+        text,
+        format_args!(
+            "  {services} services, {bytes} bytes, {} a rule",
+            bytes / rules.max(1)
+        ),
+    );
+    for (one, family) in families.iter().zip([Family::V4, Family::V6]) {
+        of_family(text, one, family);
+    }
+}
+
+fn of_family(text: &mut String, summary: &FamilySummary, family: Family) {
+    let name = match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    };
+    let FamilySummary {
+        boxes,
+        masks,
+        choice,
+    } = summary;
+    push(
+        text,
+        format_args!(
+            "  {name}: {boxes} boxes, {masks} pairs of prefix lengths; {}",
+            costs(&choice.chosen, family)
+        ),
+    );
+    for part in &choice.chosen.parts {
+        stratum(text, part);
+    }
+    for other in &choice.others {
+        let parts: Vec<String> = other
+            .parts
+            .iter()
+            .map(|part| format!("{} of {}", way(part), part.boxes))
+            .collect();
+        push(
+            text,
+            format_args!(
+                "    instead: {}; {}",
+                costs(other, family),
+                parts.join(" + ")
+            ),
+        );
+    }
+}
+
+/// What a way to split costs.
+fn costs(split: &Split, family: Family) -> String {
+    format!(
+        "about {:.1} ns a packet, {} bytes, work of the verifier {}",
+        split.nanoseconds,
+        split.bytes(),
+        split.work(family)
+    )
+}
+
+fn stratum(text: &mut String, part: &Part) {
+    let Part {
+        boxes,
+        nodes,
+        lists,
+        depth,
+        longest,
+        bytes,
+        first_rank,
+        ..
+    } = part;
+    push(
+        text,
+        format_args!(
+            "    from rank {first_rank}: {}, {boxes} boxes, {nodes} nodes, {lists} lists, depth {depth}, longest list \
+             {longest}, {bytes} bytes",
+            way(part)
+        ),
+    );
+}
+
+/// How a stratum's walk begins.
+fn way(part: &Part) -> String {
+    match part.hash {
+        Some((shape, bits)) => format!(
+            "hash of from/{} to/{} (2^{bits} entries)",
+            shape.from, shape.to
+        ),
+        None => "tree".to_owned(),
+    }
+}
+
+/// The size of the program, and what the verifier has to do with it.
+fn program(text: &mut String, built: &Built, index: usize) {
+    // Programs of chains stand in the order of the chains, before all others.
+    let (functions, programs) = (&built.functions, &built.artifact.programs);
+    if let (Some(function), Some(program)) = (functions.get(index), programs.get(index)) {
+        let instructions = program.insns.len();
+        let work = Effort::of(function, MOST_WORK).processed;
+        push(
+            text,
+            format_args!(
+                "  program: {instructions} instructions, work of the verifier about {work}"
+            ),
+        );
+    }
+}
+
+fn push(text: &mut String, line: Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{line}");
+}
+
+#[cfg(test)]
+mod tests;
