@@ -15,14 +15,14 @@ use sockc_compiler::hook::Hook;
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
-use sockc_compiler::pipeline;
+use sockc_compiler::pipeline::{self, Outcome};
 use sockc_compiler::policy::{Action, Direction, Family, Policy, SocketId};
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 
 use crate::context::context;
 use crate::edges::{SHORTEST, frames, lookups, truncations};
-use crate::work::{Case, INDEX, Input, Object};
+use crate::work::{Case, Input, Object};
 
 /// Frames and lookups for each policy.
 const COUNT: usize = 150;
@@ -40,8 +40,8 @@ impl World for Nobody {
     }
 }
 
-/// Fills `folder` with the objects and their index, and gives the number of objects.
-pub(crate) fn write(folder: &Path) -> usize {
+/// Writes the objects of `rules/` into a folder.
+pub(crate) fn write(folder: &Path) -> Vec<Object> {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
     let mut paths: Vec<_> = fs::read_dir(rules)
         .unwrap()
@@ -49,9 +49,7 @@ pub(crate) fn write(folder: &Path) -> usize {
         .collect();
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "sk"));
     paths.sort();
-    let objects: Vec<Object> = paths.iter().map(|path| compile(path, folder)).collect();
-    fs::write(folder.join(INDEX), serde_json::to_vec(&objects).unwrap()).unwrap();
-    objects.len()
+    paths.iter().map(|path| object(path, folder)).collect()
 }
 
 /// The lists that the policies name.
@@ -66,21 +64,11 @@ impl Files for Repository {
     }
 }
 
-/// Compiles one policy for the oldest kernel, and writes its object.
-fn compile(path: &Path, folder: &Path) -> Object {
+/// Compiles one policy, and writes its object.
+fn object(path: &Path, folder: &Path) -> Object {
     let name = path.file_stem().unwrap().to_str().unwrap();
-    let mut sources = SourceMap::default();
-    let id = sources.add(
-        format!("rules/{name}.sk"),
-        fs::read_to_string(path).unwrap(),
-    );
-    let outcome = pipeline::compile(&mut sources, id, name, &Target::baseline(), &mut Repository);
-    assert!(
-        !outcome.failed(),
-        "{name}: {:?} {:?}",
-        outcome.diagnostics,
-        outcome.internal
-    );
+    let text = fs::read_to_string(path).unwrap();
+    let outcome = compile(name, &format!("rules/{name}.sk"), text, &mut Repository).unwrap();
     let artifact = outcome.built.unwrap().artifact;
     let file = format!("{name}.o");
     fs::write(folder.join(&file), object::write(&artifact).unwrap()).unwrap();
@@ -88,7 +76,25 @@ fn compile(path: &Path, folder: &Path) -> Object {
         name: name.to_owned(),
         file,
         cases: cases(&outcome.policy.unwrap(), &artifact),
+        large: None,
     }
+}
+
+/// Compiles a policy for the oldest kernel; the error is what is wrong with it.
+pub(crate) fn compile(
+    name: &str,
+    path: &str,
+    text: String,
+    files: &mut impl Files,
+) -> Result<Outcome, String> {
+    let mut sources = SourceMap::default();
+    let id = sources.add(path, text);
+    let outcome = pipeline::compile(&mut sources, id, name, &Target::baseline(), files);
+    if outcome.failed() {
+        let (wrong, bug) = (&outcome.diagnostics, &outcome.internal);
+        return Err(format!("{name}: {wrong:?} {bug:?}"));
+    }
+    Ok(outcome)
 }
 
 fn cases(policy: &Policy, artifact: &Artifact) -> Vec<Case> {
@@ -115,7 +121,7 @@ fn cases(policy: &Policy, artifact: &Artifact) -> Vec<Case> {
 }
 
 /// Those of the programs that the object has.
-fn present(artifact: &Artifact, names: &[&str]) -> Vec<String> {
+pub(crate) fn present(artifact: &Artifact, names: &[&str]) -> Vec<String> {
     let has = |name: &&&str| {
         artifact
             .programs

@@ -8,8 +8,9 @@ use std::ffi::CStr;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::time::Instant;
 
-use aya::maps::Map;
+use aya::maps::{Map, PerCpuArray};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
@@ -45,10 +46,12 @@ pub(crate) fn run(folder: &Path) {
             Ok((ebpf, loaded)) => {
                 programs += loaded;
                 cases += run_cases(object, &ebpf);
+                check_counts(object, &ebpf);
             }
             Err((program, message)) => say(&Line::Refused {
                 object: object.name.clone(),
                 program,
+                case: None,
                 message,
             }),
         }
@@ -63,13 +66,20 @@ fn say(line: &Line) {
 /// Loads an object's maps and programs; the error names the program.
 fn load(object: &Object, bytes: &[u8]) -> Result<(Ebpf, usize), (String, String)> {
     let whole = |error: &dyn std::fmt::Debug| (String::new(), format!("{error:?}"));
+    let began = Instant::now();
+    // The objects need nothing of the kernel's own types, which take longer to read than all else.
     let mut ebpf = EbpfLoader::new()
+        .btf(None)
         .allow_unsupported_maps()
         .load(bytes)
         .map_err(|error| whole(&error))?;
     for (name, program) in ebpf.programs_mut() {
         load_program(program).map_err(|error| (name.to_owned(), error))?;
     }
+    say(&Line::Loaded {
+        object: object.name.clone(),
+        milliseconds: began.elapsed().as_secs_f64() * 1e3,
+    });
     let counts = statistics(bytes, &ebpf).map_err(|error| (String::new(), error))?;
     let loaded = counts.len();
     for (program, insns) in counts {
@@ -205,22 +215,42 @@ fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
 
 /// Runs the cases of a loaded object and gives how many were run.
 fn run_cases(object: &Object, ebpf: &Ebpf) -> usize {
-    for case in &object.cases {
+    for (number, case) in object.cases.iter().enumerate() {
         match run_case(case, ebpf) {
             Ok((passes, _)) if passes == case.passes => {}
             Ok((_, returned)) => say(&Line::Wrong {
                 object: object.name.clone(),
                 returned,
-                case: case.text.clone(),
+                case: number,
             }),
             Err((program, message)) => say(&Line::Refused {
                 object: object.name.clone(),
                 program,
-                message: format!("{message}: {}", case.text),
+                case: Some(number),
+                message,
             }),
         }
     }
     object.cases.len()
+}
+
+/// Compares what the counters have counted with what they should.
+fn check_counts(object: &Object, ebpf: &Ebpf) {
+    let Some(large) = &object.large else { return };
+    let counters = PerCpuArray::try_from(ebpf.map("counters").unwrap());
+    let counters: PerCpuArray<_, [u64; 2]> = counters.unwrap();
+    for (&slot, &expected) in &large.counts {
+        let of_each = counters.get(&slot, 0).unwrap();
+        let found = of_each.iter().map(|[packets, _]| packets).sum();
+        if found != expected {
+            say(&Line::Miscounted {
+                object: object.name.clone(),
+                slot,
+                found,
+                expected,
+            });
+        }
+    }
 }
 
 /// Whether no program drops the input, and what each one returned; the error names the program.

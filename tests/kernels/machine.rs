@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Longest life of a guest, in seconds.
-const PATIENCE: &str = "240";
+const PATIENCE: &str = "600";
 
 /// Everything a guest needs, put together once for all kernels.
 pub(crate) struct Guest {
     cache: PathBuf,
     payload: Vec<u8>,
+    /// Its memory in MiB.
+    memory: usize,
 }
 
 impl Guest {
@@ -43,9 +45,12 @@ impl Guest {
             let file = file?;
             fs::copy(file.path(), root.join("work").join(file.file_name()))?;
         }
+        let payload = archive(&busybox, &root)?;
         Ok(Self {
             cache: cache.to_owned(),
-            payload: archive(&busybox, &root)?,
+            // The archive and its files lie there side by side, and files may fill no more than half of it.
+            memory: 640 + 4 * (payload.len() >> 20),
+            payload,
         })
     }
 
@@ -67,9 +72,8 @@ impl Guest {
             .args(["-k", "5", PATIENCE])
             .arg(self.cache.join("tools/qemu"))
             // microvm hangs on 5.10 and 6.1.
-            .args([
-                "-M", "pc", "-accel", "tcg", "-cpu", "max", "-m", "768", "-smp", "1",
-            ])
+            .args(["-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1"])
+            .args(["-m", &self.memory.to_string()])
             .args([
                 "-nodefaults",
                 "-no-user-config",

@@ -1,4 +1,5 @@
-//! Loads every golden object on several real kernels and runs packets through its programs.
+//! Loads every golden object and the objects of large rule sets on several real kernels, and runs packets through their
+//! programs.
 //!
 //! The kernels 5.10, 6.1 and 6.12 run under QEMU, the machine's own runs the same work in a network namespace of its
 //! own. This one binary is both halves: the host compiles, boots and judges; started with `SOCKC_GUEST=FOLDER` it is the
@@ -17,8 +18,15 @@ mod cases;
 mod context;
 #[path = "../differential/cases.rs"]
 mod edges;
+#[path = "../bench/frame.rs"]
+#[expect(dead_code, reason = "the benchmarks make whole traces with it")]
+mod frame;
 mod guest;
 mod machine;
+#[path = "../bench/rules/mod.rs"]
+#[expect(dead_code, reason = "the benchmarks say more of them")]
+mod rules;
+mod sets;
 #[expect(dead_code, reason = "the differential tests fill maps with it")]
 mod syscalls;
 mod verified;
@@ -33,7 +41,7 @@ use std::thread;
 
 use machine::Guest;
 use verified::{Release, Table};
-use work::{Line, MARK};
+use work::{INDEX, Large, Line, MARK, Object};
 
 const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 
@@ -48,15 +56,17 @@ fn golden_objects_load_and_decide_alike_on_every_kernel() {
     let scratch = Scratch::new();
     let work = scratch.0.join("work");
     fs::create_dir_all(&work).unwrap();
-    let objects = cases::write(&work);
-    assert!(objects > 0, "no objects");
+    let mut objects = cases::write(&work);
+    assert!(!objects.is_empty(), "no objects");
+    objects.extend(sets::write(&work));
+    fs::write(work.join(INDEX), serde_json::to_vec(&objects).unwrap()).unwrap();
     let mut answers = vec![("this machine's kernel", on_this_machine(&work))];
     answers.extend(on_kernels(&work, &scratch.0));
     let mut table = Table::default();
     let mut complaints = Vec::new();
     for (kernel, answer) in &answers {
         match answer {
-            Ok(console) => complaints.extend(judge(kernel, console, &mut table)),
+            Ok(console) => complaints.extend(judge(kernel, console, &objects, &mut table)),
             Err(reason) => skip(kernel, reason),
         }
     }
@@ -169,7 +179,7 @@ fn fetch() -> Result<PathBuf, String> {
 }
 
 /// Reads a console: notes the counts, gives what went wrong.
-fn judge(kernel: &str, console: &str, table: &mut Table) -> Vec<String> {
+fn judge(kernel: &str, console: &str, objects: &[Object], table: &mut Table) -> Vec<String> {
     let mut complaints = Vec::new();
     let exit = console
         .split(&format!("{MARK}EXIT "))
@@ -189,12 +199,29 @@ fn judge(kernel: &str, console: &str, table: &mut Table) -> Vec<String> {
                 object,
                 program,
                 insns,
-            }) => table.set(&object, &program, release, insns),
+            }) => {
+                let large = objects.iter().find(|one| one.name == object);
+                let large = large.and_then(|one| one.large.as_ref());
+                if let Some(large) = large {
+                    println!("{release} {object} {program}: {insns} instructions processed");
+                    let more = too_much(large, &program, insns);
+                    complaints.extend(more.map(|more| format!("{object} on {release}: {more}")));
+                }
+                if large.is_none_or(|large| large.golden) {
+                    table.set(&object, &program, release, insns);
+                }
+            }
+            Ok(Line::Loaded {
+                object,
+                milliseconds,
+            }) => {
+                println!("{release} {object}: {milliseconds:.1} ms");
+            }
             Ok(Line::Done { programs, cases }) => {
                 println!("{kernel} ({release}): {programs} programs, {cases} cases");
                 done = true;
             }
-            Ok(other) => complaints.push(format!("{kernel}: {other:?}")),
+            Ok(other) => complaints.push(complaint(kernel, &other, objects)),
             Err(_) => {}
         }
     }
@@ -202,6 +229,35 @@ fn judge(kernel: &str, console: &str, table: &mut Table) -> Vec<String> {
         complaints.push(format!("{kernel} did not finish:\n{}", tail(console)));
     }
     complaints
+}
+
+/// A line of a guest that is no good news, with the case that it is about.
+fn complaint(kernel: &str, line: &Line, objects: &[Object]) -> String {
+    let about = match line {
+        Line::Wrong { object, case, .. } => Some((object, *case)),
+        Line::Refused { object, case, .. } => case.map(|case| (object, case)),
+        _ => None,
+    };
+    let case = about.and_then(|(name, case)| {
+        let object = objects.iter().find(|one| one.name == *name)?;
+        object.cases.get(case)
+    });
+    let text = case.map_or("", |case| &case.text);
+    format!("{kernel}: {line:?} {text}")
+}
+
+/// What is wrong with the number of instructions that a verifier processed for a program of many rules.
+fn too_much(large: &Large, program: &str, insns: u32) -> Option<String> {
+    let estimate = large.estimates.get(program).copied().unwrap_or(0);
+    if insns > large.budget {
+        let budget = large.budget;
+        return Some(format!(
+            "{program} takes {insns}, and at most {budget} are meant"
+        ));
+    }
+    // Half as much again is borne: the compiler takes half of what the kernel allows.
+    (2 * insns as usize > 3 * estimate)
+        .then(|| format!("{program} takes {insns}, and the compiler expected {estimate}"))
 }
 
 /// The last lines of a console.

@@ -10,7 +10,7 @@ use std::fmt::Write;
 const TOLERANCE: u32 = 20;
 
 const HEADER: &str = "\
-# Instructions that each kernel's verifier processes before it accepts a program of rules/.
+# Instructions that each kernel's verifier processes before it accepts a program of rules/ or of a large set of rules.
 # Written by SOCKC_BLESS=1 cargo test --test kernels; a rise of more than 20 % fails that test.
 ";
 

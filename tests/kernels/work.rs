@@ -3,6 +3,8 @@
 //! The host writes `work.json` and the objects into one folder, which becomes a part of the guest's file system; the
 //! guest answers with lines on its console. Not here: who makes the cases (cases.rs), who runs them (guest.rs).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The file in the folder that lists the objects.
@@ -20,6 +22,21 @@ pub(crate) struct Object {
     pub(crate) file: String,
     /// The inputs.
     pub(crate) cases: Vec<Case>,
+    /// What else is asked of it if its rules are many.
+    pub(crate) large: Option<Large>,
+}
+
+/// What is asked of a policy of thousands of rules.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Large {
+    /// Whether its counts stand in `golden/verified.txt`.
+    pub(crate) golden: bool,
+    /// Most instructions that a verifier may process for a program.
+    pub(crate) budget: u32,
+    /// How many the compiler expects, by program.
+    pub(crate) estimates: BTreeMap<String, usize>,
+    /// Packets that slots of the map `counters` have counted after all cases; the others have counted none.
+    pub(crate) counts: BTreeMap<u32, u64>,
 }
 
 /// One input.
@@ -31,7 +48,8 @@ pub(crate) struct Case {
     pub(crate) input: Input,
     /// Whether none of them drops it.
     pub(crate) passes: bool,
-    /// What it is, for people.
+    /// What it is, for people. It stays with the host: a guest would read through megabytes.
+    #[serde(skip)]
     pub(crate) text: String,
 }
 
@@ -62,6 +80,8 @@ pub(crate) enum Line {
         object: String,
         /// The program, or nothing where the object as a whole was refused.
         program: String,
+        /// The number of the case, where a run was refused.
+        case: Option<usize>,
         /// Why.
         message: String,
     },
@@ -71,8 +91,26 @@ pub(crate) enum Line {
         object: String,
         /// What each program that ran returned.
         returned: Vec<(String, u32)>,
-        /// The case.
-        case: String,
+        /// The number of the case.
+        case: usize,
+    },
+    /// Another number of packets than expected was counted.
+    Miscounted {
+        /// The policy.
+        object: String,
+        /// The slot of the counters.
+        slot: u32,
+        /// What it has counted.
+        found: u64,
+        /// What it should have counted.
+        expected: u64,
+    },
+    /// An object's maps are filled and its programs verified.
+    Loaded {
+        /// The policy.
+        object: String,
+        /// How long that took.
+        milliseconds: f64,
     },
     /// All is done: so many programs were loaded and so many cases were run.
     Done {
