@@ -10,6 +10,7 @@ mod live;
 mod manifest;
 mod options;
 mod program_names;
+mod size;
 mod winners;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
@@ -175,11 +176,18 @@ fn work(
         &mut dyn Observer,
     ) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
 ) -> Outcome {
+    if let Some(refusal) = size::of_text(sources, id) {
+        return refused(vec![refusal]);
+    }
     let (reading, mut diagnostics) = reading::read(sources, id, files);
     let sources = &*sources;
     files.stage("resolve");
     let (policy, found) = resolve_reading(&reading, sources, stem);
     diagnostics.extend(found);
+    let too_large = policy
+        .as_ref()
+        .and_then(|policy| size::of_rules(policy, id));
+    diagnostics.extend(too_large);
     let sound = diagnostics
         .iter()
         .all(|found| found.severity != Severity::Error);
@@ -193,15 +201,20 @@ fn work(
             outcome(policy, diagnostics, done)
         }
         // A mistake may leave a rule without anything to match: that is said once, as the mistake.
-        None => Outcome {
-            diagnostics: diagnostics
-                .into_iter()
-                .filter(|one| one.code != MATCHES_NOTHING)
-                .collect(),
-            policy: None,
-            built: None,
-            internal: None,
-        },
+        None => {
+            let told = |one: &Diagnostic| one.code != MATCHES_NOTHING;
+            refused(diagnostics.into_iter().filter(told).collect())
+        }
+    }
+}
+
+/// Nothing but what is wrong.
+fn refused(diagnostics: Vec<Diagnostic>) -> Outcome {
+    Outcome {
+        diagnostics,
+        policy: None,
+        built: None,
+        internal: None,
     }
 }
 

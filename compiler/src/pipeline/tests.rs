@@ -221,3 +221,12 @@ fn work_of_the_verifier_is_limited_before_anything_is_emitted() {
     );
     assert_eq!(sources.place(label.span).0, 2);
 }
+
+#[test]
+fn a_policy_of_too_many_rules_is_refused_in_plain_words() {
+    let rules = "drop tcp to port 1\n".repeat(500_001);
+    let outcome = compiled(&format!("default in allow\n{rules}"));
+    assert_eq!(codes(&outcome), ["E0402"]);
+    let text = "#".repeat((40 << 20) + 1);
+    assert_eq!(codes(&compiled(&text)), ["E0402"]);
+}

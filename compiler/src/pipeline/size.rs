@@ -1,0 +1,41 @@
+//! How large a policy may be, so that no stage takes more than 2 GiB of memory.
+//!
+//! Takes the text, then the resolved policy; gives the diagnostic where it is too large. List files are not text of the
+//! policy: each has a `max` of its own, and an element takes some bytes only. Not here: limits of the kernel.
+
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::{SourceId, SourceMap};
+
+use super::{BUDGET, start};
+use crate::policy::Policy;
+
+/// Most bytes of the policy's own file: a rule in 18 bytes takes as much of the parser as one in 100.
+const MOST_TEXT: usize = 40 << 20;
+
+/// Most rules: one takes up to 2.5 KiB over all stages (measured with a million of them).
+const MOST_RULES: usize = 500_000;
+
+/// What is wrong with the size of a text.
+pub(super) fn of_text(sources: &SourceMap, id: SourceId) -> Option<Diagnostic> {
+    let bytes = sources.get(id).text.len();
+    (bytes > MOST_TEXT).then(|| {
+        let label = format!("{bytes} bytes; a policy may have {MOST_TEXT}");
+        refusal(id, label)
+    })
+}
+
+/// What is wrong with the number of rules.
+pub(super) fn of_rules(policy: &Policy, id: SourceId) -> Option<Diagnostic> {
+    let inner = policy.netns.iter().map(|inner| inner.policy.rules.len());
+    let rules = policy.rules.len() + inner.sum::<usize>();
+    (rules > MOST_RULES).then(|| {
+        let label = format!("{rules} rules; a policy may have {MOST_RULES}");
+        refusal(id, label)
+    })
+}
+
+fn refusal(id: SourceId, label: String) -> Diagnostic {
+    Diagnostic::error(BUDGET, "the policy is too large to analyse", start(id), label).help(
+        "put addresses that get the same verdict into a set: `set NAME = file \"LIST\" max N` takes millions of them",
+    )
+}
