@@ -56,7 +56,7 @@ pub use choice::{Choice, Part, Split};
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;
-pub use services::{CLASS_ENTRIES, GUARD, SERVICE_SIZE};
+pub use services::{CLASS_ENTRIES, GUARD, MOST_CLASSES, SERVICE_SIZE};
 pub use stratum::{MULTIPLIERS, Root, Shape, Stratum, hash};
 pub use summary::{FamilySummary, Summary};
 pub use tables::Tables;

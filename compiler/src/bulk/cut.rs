@@ -60,11 +60,34 @@ fn taken(policy: &Policy, least: usize, breadth: Breadth) -> SecondaryMap<RuleId
             .filter(|(_, rule)| is_bulk(rule, breadth, lookup && direction == Direction::In))
             .map(|(id, _)| id)
             .collect();
+        let bulk = of_usual_protocols(policy, bulk);
         if bulk.len() >= least {
             bulk.into_iter().for_each(|id| taken[id] = true);
         }
     }
     taken
+}
+
+/// Protocols that a classifier tells apart, of at most [`crate::classifier::MOST_CLASSES`] classes: some have two, one of
+/// them for later fragments, and one is that of all the others.
+const MOST_PROTOCOLS: usize = 56;
+
+/// The rules that name none but the most frequent protocols; one for each of 256 protocols is better off in the tree.
+fn of_usual_protocols(policy: &Policy, bulk: Vec<RuleId>) -> Vec<RuleId> {
+    let numbers = |id: &RuleId| {
+        let protocols = &policy.rules[*id].matches.protocols;
+        protocols.iter().map(|one| one.number)
+    };
+    let mut often = [0usize; 256];
+    for number in bulk.iter().flat_map(numbers) {
+        often[usize::from(number)] += 1;
+    }
+    let mut usual: Vec<u8> = (0..=u8::MAX).collect();
+    usual.sort_by_key(|&number| std::cmp::Reverse(often[usize::from(number)]));
+    usual.truncate(MOST_PROTOCOLS);
+    bulk.into_iter()
+        .filter(|id| numbers(id).all(|number| usual.contains(&number)))
+        .collect()
 }
 
 /// Whether a rule decides by what it matches alone, and a classifier can tell that. A rule `at sk_lookup` does not: it

@@ -218,3 +218,16 @@ fn a_group_that_is_missing_in_a_chain_is_found() {
         }
     }
 }
+
+#[test]
+fn rare_protocols_stay_in_the_tree() {
+    let rules: String = (0..=255u32)
+        .map(|number| format!("allow proto {number} from 10.0.0.{number}\n"))
+        .chain((0..100u32).map(|number| format!("allow tcp from 10.1.0.{number}\n")))
+        .collect();
+    let built = built(&format!("default in drop\n{rules}"), Shape::Chosen);
+    let bulk = built.bulk.unwrap();
+    let members: usize = bulk.groups.iter().map(|group| group.members.len()).sum();
+    assert_eq!(members, 100 + 56);
+    assert_eq!(built.artifact.programs.len(), 1);
+}

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::boxes::{Protocols, Service, WITH_PORTS};
 
 /// Most classes: a service has one bit for each.
-pub(super) const MOST_CLASSES: usize = 64;
+pub const MOST_CLASSES: usize = 64;
 
 /// Entries of the table of classes: each protocol number, and each again for later fragments.
 pub const CLASS_ENTRIES: usize = 512;
