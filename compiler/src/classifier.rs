@@ -1,6 +1,6 @@
 //! Classifiers: which of many rules is the first that matches a packet, from tables instead of code.
 //!
-//! Takes rules that speak of nothing but protocols, addresses and ports, in order; gives a [`Classifier`]: constant tables
+//! Takes rules that speak of nothing but protocols, addresses and ports, in order; gives a [`Tables`]: constant tables
 //! and a description of the short walk through them. Not here: the code of the walk (`lower`), which rules are given to a
 //! classifier (`bulk`), and rules with conditions, which stay in the diagram.
 
