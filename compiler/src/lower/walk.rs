@@ -435,7 +435,10 @@ impl Lowering<'_> {
         self.builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
         let differs = self.service_differs(walk);
         self.builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
-        self.builder.assign(best, about);
+        // Loaded again, not copied: newer verifiers (6.12 and 6.18 were seen to) remember that two registers hold the same
+        // number, and follow the ways on which they do and on which they do not one by one.
+        self.builder
+            .load_to(best, self.registers.cursor, behind, Width::DW);
         self.builder.jump(walk.next);
         self.builder.enter(miss);
         self.builder
