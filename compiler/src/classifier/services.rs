@@ -88,12 +88,6 @@ impl Services {
         mask
     }
 
-    /// The service of a number.
-    #[must_use]
-    pub fn get(&self, number: u16) -> &Service {
-        &self.list[usize::from(number)]
-    }
-
     /// The classes that a service matches, one bit each.
     #[must_use]
     pub fn classes(&self, number: u16) -> u64 {

@@ -137,15 +137,6 @@ impl Tables {
         let most = strata.map(|stratum| stratum.children.len().max(stratum.records.len()));
         most.max().unwrap_or(0)
     }
-
-    /// The tables of a family.
-    #[must_use]
-    pub fn of(&self, family: Family) -> &FamilyTables {
-        match family {
-            Family::V4 => &self.v4,
-            Family::V6 => &self.v6,
-        }
-    }
 }
 
 fn slots(members: &[Member<'_>]) -> RankSlots {

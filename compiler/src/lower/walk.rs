@@ -87,6 +87,14 @@ impl ClassifierMaps {
             ranks,
         }
     }
+
+    /// The tables of a family.
+    fn of(&self, family: Family) -> &FamilyMaps {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
 }
 
 fn entries(table: &[u8], size: usize) -> u32 {
@@ -180,10 +188,7 @@ impl Lowering<'_> {
         let (Some(maps), Some(slot)) = (self.source.winner, self.frame.winner) else {
             return self.no_answer(Field::Winner, entry, done);
         };
-        let tables = match family {
-            Family::V4 => &maps.v4,
-            Family::V6 => &maps.v6,
-        };
+        let tables = maps.of(family);
         self.builder.enter(entry);
         self.packet_words(maps, family);
         self.builder.set(self.registers.end, -1);
@@ -448,10 +453,7 @@ impl Lowering<'_> {
     /// Not 0 if the addresses differ in bits that the record's masks keep.
     fn addresses_differ(&mut self, walk: Walk<'_>, offset: i16) -> Value {
         let (maps, family) = (walk.maps, walk.family);
-        let tables = match family {
-            Family::V4 => &maps.v4,
-            Family::V6 => &maps.v6,
-        };
+        let tables = maps.of(family);
         let words = address_words(family);
         let masks = self.entry_at((0, MASK_BITS), (tables.masks, tables.mask_count), 8 * words);
         let mut differs: Option<Value> = None;
