@@ -15,6 +15,7 @@ pub mod codes;
 pub mod compose;
 pub mod decide;
 pub mod diagram;
+pub mod diff;
 pub mod effort;
 pub mod emit;
 pub mod event;
