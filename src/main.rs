@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod compile;
 mod counters;
+mod diff;
 mod disk;
 mod duration;
 mod element;
