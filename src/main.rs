@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod explain_code;
 mod fmt;
+mod graph;
 mod input;
 mod lints;
 mod map;
