@@ -28,6 +28,7 @@ pub mod glob;
 pub mod hook;
 pub mod interpret;
 pub mod ir;
+pub mod kept;
 pub mod lint;
 pub mod log;
 pub mod lower;
