@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 mod explain_code;
 mod fmt;
+mod guards;
 mod input;
 mod lints;
 mod map;

@@ -25,6 +25,7 @@ pub mod field;
 pub mod files;
 pub mod generate;
 pub mod glob;
+pub mod guard;
 pub mod hook;
 pub mod interpret;
 pub mod ir;

@@ -441,7 +441,7 @@ fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decisio
     })
 }
 
-fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
+pub(crate) fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
     Diagnostic::error(
         BUDGET,
         "the policy is too large to analyse",
