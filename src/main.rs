@@ -15,6 +15,7 @@ mod explain;
 mod explain_code;
 mod fmt;
 mod graph;
+mod guards;
 mod input;
 mod lints;
 mod map;

@@ -80,8 +80,26 @@ pub fn resolve_reading(
     (policy.filter(|_| reading.whole), diagnostics)
 }
 
-fn run<'a>(mut resolver: Resolver<'a>, file: &'a File) -> (Option<Policy>, Vec<Diagnostic>) {
-    resolver.run(&file.statements.iter().collect::<Vec<_>>());
+/// The policy that statements describe, wherever they were written, with everything that is wrong with it.
+#[must_use]
+pub(crate) fn resolve_statements<'a>(
+    statements: &[&'a Spanned<Statement>],
+    lists: &'a Lists,
+    sources: &'a SourceMap,
+    stem: &str,
+) -> (Option<Policy>, Vec<Diagnostic>) {
+    resolved(Resolver::new(sources, lists, stem), statements)
+}
+
+fn run<'a>(resolver: Resolver<'a>, file: &'a File) -> (Option<Policy>, Vec<Diagnostic>) {
+    resolved(resolver, &file.statements.iter().collect::<Vec<_>>())
+}
+
+fn resolved<'a>(
+    mut resolver: Resolver<'a>,
+    statements: &[&'a Spanned<Statement>],
+) -> (Option<Policy>, Vec<Diagnostic>) {
+    resolver.run(statements);
     let diagnostics = resolver.report.finish();
     let sound = diagnostics
         .iter()
