@@ -79,6 +79,6 @@ fn who(decider: &Decider) -> String {
             is_default: true, ..
         }) => "the default".into(),
         Decider::Line(line) => format!("line {}", line.line),
-        Decider::Nobody => "what no rule matches".into(),
+        Decider::Nobody | Decider::NotAttached => "what no rule matches".into(),
     }
 }

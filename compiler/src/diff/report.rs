@@ -174,6 +174,8 @@ pub enum Decider {
     Line(Line),
     /// No rule matches and there is no default.
     Nobody,
+    /// The policy is not on this interface.
+    NotAttached,
 }
 
 /// A region whose fate changes.

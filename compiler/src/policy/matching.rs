@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use super::{ClassId, GroupId, LiveMapId, NetnsId, SetId, SocketId};
+use super::{ClassId, GroupId, LiveMapId, NetnsId, Policy, SetId, SetKind, SocketId};
 use crate::ranges::RangeSet;
 
 /// A conjunction: every part must hold.
@@ -103,6 +103,18 @@ impl Addresses {
         match self {
             Self::Ranges(set) => Some(set),
             Self::Set(_) => None,
+        }
+    }
+
+    /// The addresses, unless they change while running.
+    #[must_use]
+    pub fn constant<'a>(&'a self, policy: &'a Policy) -> Option<&'a AddressSet> {
+        match self {
+            Self::Ranges(set) => Some(set),
+            Self::Set(set) => match &policy.sets[*set].kind {
+                SetKind::Constant(contents) => Some(contents),
+                SetKind::Live { .. } => None,
+            },
         }
     }
 }
