@@ -1,5 +1,6 @@
 //! The command line.
 
+mod diff;
 mod plan;
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use crate::duration::expiry;
 use crate::element::element;
 use crate::socket::slot_kind;
 
+pub(crate) use diff::{Diff, View};
 pub(crate) use plan::Guards;
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
@@ -26,7 +28,7 @@ pub(crate) struct Arguments {
     /// Print results as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Colour of messages
+    /// Colour of messages and differences
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
     /// Say how long each stage took, and the most memory that was used
@@ -58,6 +60,8 @@ pub(crate) enum Verb {
     Compile(Compile),
     /// Say which rule decides a packet, and why the earlier ones do not
     Explain(Explain),
+    /// Say what two policies do differently, with an example packet for each change
+    Diff(Diff),
     /// Send real packets through a policy in a throw-away network namespace
     Try(Try),
     /// Put a policy in force, all of it or nothing

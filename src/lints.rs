@@ -36,6 +36,18 @@ impl Lints {
         })
     }
 
+    /// No warning is told.
+    pub(crate) fn silent() -> Self {
+        let allow = Named {
+            all: true,
+            codes: Vec::new(),
+        };
+        Self {
+            allow,
+            ..Self::default()
+        }
+    }
+
     /// Takes away what is allowed, and makes errors of what is denied.
     pub(crate) fn judge(&self, diagnostics: &mut Vec<Diagnostic>) {
         diagnostics.retain(|one| !self.allows(one));

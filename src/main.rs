@@ -61,6 +61,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Fmt(arguments) => fmt::run(arguments, output),
         Verb::Compile(arguments) => compile::run(arguments, output),
         Verb::Explain(arguments) => explain::run(arguments, output),
+        Verb::Diff(arguments) => diff::run(arguments, output),
         Verb::Try(arguments) => trial::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Status(arguments) => status::run(arguments, output),

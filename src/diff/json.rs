@@ -17,6 +17,8 @@ pub(crate) struct Body<'a> {
     /// Whether all that changes is here.
     complete: bool,
     incomplete: Vec<Incomplete<'a>>,
+    /// Changes that are not among `changes`.
+    untold: usize,
     changes: Vec<ChangeRow<'a>>,
     edits: Vec<EditRow<'a>>,
     counters: Vec<MovedRow<'a>>,
@@ -31,6 +33,7 @@ impl<'a> Body<'a> {
             differs: report.differs(),
             complete: report.is_complete(),
             incomplete: Vec::new(),
+            untold: report.scopes.iter().map(|one| one.untold).sum(),
             changes: Vec::new(),
             edits: Vec::new(),
             counters: Vec::new(),

@@ -82,6 +82,7 @@ impl Page {
             self.block("**by no single rule**");
             self.changes(&others);
         }
+        self.left_out(scope.untold);
         self.without_effect(scope);
         let moved = scope.moved.iter().map(|one| {
             let by = [&one.was, &one.will_be].map(|by| code(&words::decider(by)));
@@ -142,8 +143,12 @@ impl Page {
             let title = count::of(items.len() - open, "more change");
             self.details(&title, &items[open..]);
         }
-        if shown < changes.len() {
-            let left_out = count::of(changes.len() - shown, "more change");
+        self.left_out(changes.len() - shown);
+    }
+
+    fn left_out(&mut self, changes: usize) {
+        if changes > 0 {
+            let left_out = count::of(changes, "more change");
             self.block(&format!("And {left_out}, which `sockc diff --all` shows."));
         }
     }

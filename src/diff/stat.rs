@@ -28,6 +28,13 @@ pub(crate) fn text(report: &Report) -> String {
             ));
         }
     }
+    let untold: usize = report.scopes.iter().map(|one| one.untold).sum();
+    if untold > 0 {
+        lines.push(format!(
+            " and {} (--all counts them)",
+            count::of(untold, "more region")
+        ));
+    }
     lines.extend(edits(report));
     let data = report.scopes.iter().flat_map(|one| &one.data);
     lines.extend(data.map(|data| format!(" {}", words::data(data))));

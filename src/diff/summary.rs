@@ -24,15 +24,16 @@ pub(crate) fn line(report: &Report) -> String {
 /// What changes in effect: `3 changes of effect: 2 drop -> allow, 1 allow -> drop.`
 pub(super) fn effect(report: &Report) -> String {
     let changes: Vec<&Change> = report.scopes.iter().flat_map(|one| &one.changes).collect();
+    let untold: usize = report.scopes.iter().map(|one| one.untold).sum();
     let settings = report.scopes.iter().any(|one| !one.settings.is_empty());
-    match (changes.len(), report.is_complete()) {
+    match (changes.len() + untold, report.is_complete()) {
         (0, false) => "Not everything could be compared; no change of effect was found.".into(),
         (0, true) if settings => "What is declared changes; no rule has another effect.".into(),
         (0, true) => "No change in effect.".into(),
         (many, complete) => {
             let more = if complete { "" } else { ", and perhaps more" };
             let many = count::of(many, "change");
-            format!("{many} of effect: {}{more}.", kinds(&changes))
+            format!("{many} of effect: {}{more}.", kinds(&changes, untold))
         }
     }
 }
@@ -90,14 +91,15 @@ fn tally<T: PartialEq>(counts: &mut Vec<(T, usize)>, what: T) {
     }
 }
 
-fn kinds(changes: &[&Change]) -> String {
-    match &by_kind(changes)[..] {
-        [(kind, _)] => kind.to_string(),
-        kinds => {
-            let items = kinds.iter().map(|(kind, count)| format!("{count} {kind}"));
-            items.collect::<Vec<_>>().join(", ")
-        }
-    }
+/// The kinds of change; how many of each if there are several, and if that is known.
+fn kinds(changes: &[&Change], untold: usize) -> String {
+    let kinds = by_kind(changes);
+    let alone = kinds.len() == 1 || untold > 0;
+    let words = kinds.iter().map(|(kind, count)| match alone {
+        true => kind.to_string(),
+        false => format!("{count} {kind}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// What else is not the same: `2 rules reworded`, `1 set or map changed`.
@@ -148,6 +150,6 @@ fn fate(edit: &Edit) -> (&'static str, &'static str) {
         EditKind::Changed => (thing, "reworded"),
         EditKind::Named => (thing, "with another set, map or socket"),
         EditKind::Relabelled if labels[0] != labels[1] => ("label", "renamed"),
-        EditKind::Relabelled => ("remark", "changed"),
+        EditKind::Relabelled => (thing, "reworded"),
     }
 }

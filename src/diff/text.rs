@@ -12,7 +12,7 @@ use sockc_compiler::diff::report::{Change, Data, Decider, Edit, Effect, Moved, S
 
 use super::paint::{Paint, Role};
 use super::{count, summary, words};
-use cut::{Cut, Lists};
+use cut::{Cut, Form, Lists};
 use page::Page;
 
 /// How it is to look.
@@ -26,15 +26,15 @@ pub(crate) struct Look {
 
 /// The whole comparison; ends with its summary.
 pub(crate) fn text(report: &Report, look: Look) -> String {
+    let changes = || report.scopes.iter().flat_map(|scope| &scope.changes);
     let mut shown = Shown {
         page: Page::new(look.paint),
-        cut: Cut::new(look.all),
+        cut: Cut::new(look.all, changes().count()),
         number: 0,
     };
     for scope in &report.scopes {
         shown.scope(scope);
     }
-    let changes = || report.scopes.iter().flat_map(|scope| &scope.changes);
     if changes().any(words::moves_redirect) {
         shown.page.gap();
         shown.page.line(0, Role::Aside, words::REDIRECTS_MOVE);
@@ -45,6 +45,13 @@ pub(crate) fn text(report: &Report, look: Look) -> String {
         shown.incomplete(scope);
     }
     shown.page.text()
+}
+
+/// Edits that there was no room for.
+#[derive(Default)]
+struct LeftOut {
+    edits: usize,
+    changes: usize,
 }
 
 /// What has been said so far.
@@ -60,6 +67,7 @@ impl Shown {
         let begun = self.page.len();
         self.edits_with_effect(scope);
         self.changes_of_no_edit(scope);
+        self.more(0, scope.untold, "change");
         self.edits_without_effect(scope);
         self.unknown_edits(scope);
         self.moved(&scope.moved);
@@ -72,46 +80,38 @@ impl Shown {
         }
     }
 
+    /// Each with its changes below it.
     fn edits_with_effect(&mut self, scope: &Scope) {
-        let mut left_out = (0, 0);
+        let mut left_out = LeftOut::default();
         for (index, edit) in scope.edits.iter().enumerate() {
             if edit.effect != Effect::Some {
                 continue;
             }
-            let changes: Vec<&Change> = scope
-                .changes
-                .iter()
-                .filter(|one| one.edit == Some(index))
-                .collect();
-            if !self.cut.has_room() {
-                left_out = (left_out.0 + 1, left_out.1 + changes.len());
-                self.number += changes.len();
-                continue;
+            let of_edit = |one: &&Change| one.edit == Some(index);
+            let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
+            match self.cut.form() {
+                Form::LeftOut if !changes.is_empty() => {
+                    left_out.edits += 1;
+                    left_out.changes += changes.len();
+                    continue;
+                }
+                Form::Brief | Form::LeftOut => {}
+                Form::Full => self.page.gap(),
             }
-            self.page.gap();
             self.edit(edit);
             self.changes(&changes);
         }
-        if left_out.0 > 0 {
-            self.page.gap();
-            let (edits, changes) = (
-                count::of(left_out.0, "more edit"),
-                count::of(left_out.1, "change"),
-            );
-            self.page.line(
-                0,
-                Role::Aside,
-                &format!("and {edits} with {changes} {}", cut::HINT),
-            );
+        if left_out.edits > 0 {
+            let edits = count::of(left_out.edits, "more edit");
+            let changes = count::of(left_out.changes, "change");
+            let text = format!("and {edits} with {changes} {}", cut::HINT);
+            self.page.line(0, Role::Aside, &text);
         }
     }
 
     fn changes_of_no_edit(&mut self, scope: &Scope) {
-        let changes: Vec<&Change> = scope
-            .changes
-            .iter()
-            .filter(|one| one.edit.is_none())
-            .collect();
+        let of_none = scope.changes.iter().filter(|one| one.edit.is_none());
+        let changes: Vec<&Change> = of_none.collect();
         if !changes.is_empty() {
             self.page.gap();
             self.page.line(0, Role::Aside, "by no single rule");
@@ -157,18 +157,29 @@ impl Shown {
         }
     }
 
-    /// Changes, numbered, as many as are shown of one edit.
+    /// Changes, numbered, as many as are shown.
     fn changes(&mut self, changes: &[&Change]) {
-        let shown = self.cut.take(Lists::Changes, changes.len());
-        for change in &changes[..shown] {
-            self.number += 1;
-            self.change(change);
+        let mut left_out = 0;
+        for change in changes {
+            match self.cut.form() {
+                Form::Full => self.change(change),
+                Form::Brief => self.brief(change),
+                Form::LeftOut => left_out += 1,
+            }
+            self.cut.told();
         }
-        self.number += changes.len() - shown;
-        self.more(2, changes.len() - shown, "change");
+        self.more(2, left_out, "change");
+    }
+
+    fn brief(&mut self, change: &Change) {
+        self.number += 1;
+        let number = format!("{:>3}  ", self.number);
+        let (fates, region) = (words::fates(change), words::region(change, false));
+        self.page.brief(&number, &fates, &region);
     }
 
     fn change(&mut self, change: &Change) {
+        self.number += 1;
         let fates = words::fates(change);
         let region = words::region(change, self.cut.all());
         let number = format!("{:>3}  ", self.number);
@@ -184,7 +195,7 @@ impl Shown {
             ("will be", words::decided(&change.to, &change.will_be)),
             ("share", count::share(change.share, change.about)),
         ];
-        for (label, text) in rows {
+        for (label, text) in rows.into_iter().filter(|(_, text)| !text.is_empty()) {
             self.page.labelled("     ", label, Role::Aside, &text);
         }
     }

@@ -7,23 +7,17 @@ use sockc_compiler::diff::report::{
 /// Most parts that are named of what a region does not have in it, unless all are asked for.
 const MOST_EXCEPT: usize = 4;
 
-/// What is put ahead of a region that is not about whole packets that arrive.
-fn about(about: About) -> &'static str {
-    match about {
-        About::In => "",
-        About::Out => "out ",
-        About::Send => "send ",
-        About::Lookup => "lookup of ",
-        About::MalformedIn => "malformed ",
-        About::MalformedOut => "out malformed ",
-    }
-}
-
 /// A region, cut where it gets long unless `all` is asked for.
 pub(super) fn region(change: &Change, all: bool) -> String {
     let words = &change.region;
     let shown = if all { words.clone() } else { short(words) };
-    format!("{}{}", about(change.about), shown.line())
+    let line = shown.line();
+    match change.about {
+        About::In | About::Out | About::Send => line,
+        About::Lookup => format!("socket lookup for {line}"),
+        About::MalformedIn => format!("{line} that arrive"),
+        About::MalformedOut => format!("{line} that leave"),
+    }
 }
 
 /// The words with the first exceptions only.
@@ -69,10 +63,9 @@ pub(super) fn decider(by: &Decider) -> String {
 /// What is to be said of an edit beside its lines, if anything.
 pub(super) fn edited(edit: &Edit) -> Option<&'static str> {
     match edit.kind {
-        EditKind::Added | EditKind::Removed | EditKind::Changed => None,
         EditKind::Moved => Some("moved in the list"),
         EditKind::Named => Some("the same words; what it names is not the same"),
-        EditKind::Relabelled => Some("the same rule with another label, log or note"),
+        EditKind::Added | EditKind::Removed | EditKind::Changed | EditKind::Relabelled => None,
     }
 }
 

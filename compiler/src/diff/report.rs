@@ -50,6 +50,14 @@ pub struct Scope {
     pub incomplete: Option<Incomplete>,
 }
 
+impl Scope {
+    /// Every example of a packet.
+    pub(super) fn examples_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let changes = self.changes.iter_mut().map(|one| &mut one.example);
+        changes.chain(self.moved.iter_mut().map(|one| &mut one.example))
+    }
+}
+
 /// How a rule or default is not the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EditKind {
