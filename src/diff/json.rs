@@ -137,7 +137,7 @@ struct EditRow<'a> {
     new: Option<LineRow<'a>>,
     /// Whether it changes the fate of anything; null where nobody knows.
     effect: Option<bool>,
-    /// Why it does not, if there is something to say.
+    /// Why it does not, if there is something to say; or that it changes how much fits into a rate.
     why: Option<&'a str>,
 }
 
@@ -227,6 +227,7 @@ fn line(line: &Line) -> LineRow<'_> {
 fn edit<'a>(edit: &'a Edit, netns: Option<&'a str>) -> EditRow<'a> {
     let (effect, why) = match &edit.effect {
         Effect::Some => (Some(true), None),
+        Effect::Rate => (Some(true), Some("its rate is another")),
         Effect::None(why) => (Some(false), why.as_deref()),
         Effect::Unknown => (None, None),
     };

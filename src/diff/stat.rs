@@ -50,7 +50,10 @@ fn edits(report: &Report) -> Option<String> {
     let edits = || report.scopes.iter().flat_map(|one| &one.edits);
     let number = |of: fn(&Effect) -> bool| edits().filter(|edit| of(&edit.effect)).count();
     let kinds = [
-        (number(|effect| *effect == Effect::Some), "with an effect"),
+        (
+            number(|effect| matches!(effect, Effect::Some | Effect::Rate)),
+            "with an effect",
+        ),
         (
             number(|effect| matches!(effect, Effect::None(_))),
             "without",

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::fmt::{self, Display, Formatter};
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{Change, Edit, EditKind, Effect, Scope};
+use sockc_compiler::diff::report::{Change, Data, Edit, EditKind, Effect, Scope};
 
 use super::count;
 
@@ -25,10 +25,14 @@ pub(crate) fn line(report: &Report) -> String {
 pub(super) fn effect(report: &Report) -> String {
     let changes: Vec<&Change> = report.scopes.iter().flat_map(|one| &one.changes).collect();
     let untold: usize = report.scopes.iter().map(|one| one.untold).sum();
-    let settings = report.scopes.iter().any(|one| !one.settings.is_empty());
     match (changes.len() + untold, report.is_complete()) {
         (0, false) => "Not everything could be compared; no change of effect was found.".into(),
-        (0, true) if settings => "What is declared changes; no rule has another effect.".into(),
+        (0, true) if report.scopes.iter().any(|one| rates(one).next().is_some()) => {
+            "Only rates change: how many packets fit, not which.".into()
+        }
+        (0, true) if report.differs() => {
+            "Only what is declared changes; no rule has another effect.".into()
+        }
         (0, true) => "No change in effect.".into(),
         (many, complete) => {
             let more = if complete { "" } else { ", and perhaps more" };
@@ -106,14 +110,34 @@ fn kinds(changes: &[&Change], untold: usize) -> String {
 pub(super) fn besides(report: &Report) -> Vec<String> {
     let mut words = edits(report);
     let sum = |of: fn(&Scope) -> usize| report.scopes.iter().map(of).sum::<usize>();
-    let things: [(usize, &str, &str); 3] = [
+    let things: [(usize, &str, &str); 5] = [
+        (sum(|one| rates(one).count()), "rate", "changed"),
         (sum(|one| one.moved.len()), "count", "moved to another rule"),
-        (sum(|one| one.data.len()), "set", "changed"),
+        (
+            sum(|one| one.data.iter().filter(|data| !is_map(data)).count()),
+            "set",
+            "changed",
+        ),
+        (
+            sum(|one| one.data.iter().filter(|data| is_map(data)).count()),
+            "map",
+            "changed",
+        ),
         (sum(|one| one.settings.len()), "declaration", "changed"),
     ];
     let there = things.into_iter().filter(|(number, ..)| *number > 0);
     words.extend(there.map(|(number, thing, done)| format!("{} {done}", count::of(number, thing))));
     words
+}
+
+/// Edits of rates.
+pub(super) fn rates(scope: &Scope) -> impl Iterator<Item = &Edit> {
+    let edits = scope.edits.iter();
+    edits.filter(|edit| edit.effect == Effect::Rate)
+}
+
+fn is_map(data: &Data) -> bool {
+    data.name.contains("map ")
 }
 
 /// What became of the rules and defaults that change nothing in effect.

@@ -11,7 +11,8 @@ use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{Change, Data, Decider, Edit, Effect, Moved, Scope};
 
 use super::paint::{Paint, Role};
-use super::{count, summary, words};
+use super::words::{self, Side};
+use super::{count, summary};
 use cut::{Cut, Form, Lists};
 use page::Page;
 
@@ -68,6 +69,7 @@ impl Shown {
         self.edits_with_effect(scope);
         self.changes_of_no_edit(scope);
         self.more(0, scope.untold, "change");
+        self.rates(scope);
         self.edits_without_effect(scope);
         self.unknown_edits(scope);
         self.moved(&scope.moved);
@@ -89,16 +91,16 @@ impl Shown {
             }
             let of_edit = |one: &&Change| one.edit == Some(index);
             let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
-            match self.cut.form() {
-                Form::LeftOut if !changes.is_empty() => {
-                    left_out.edits += 1;
-                    left_out.changes += changes.len();
-                    continue;
-                }
-                Form::Brief | Form::LeftOut => {}
-                Form::Full => self.page.gap(),
+            let form = self.cut.form();
+            if form == Form::LeftOut && !changes.is_empty() {
+                left_out.edits += 1;
+                left_out.changes += changes.len();
+                continue;
             }
-            self.edit(edit);
+            if form == Form::Full {
+                self.page.gap();
+            }
+            self.edit(edit, form);
             self.changes(&changes);
         }
         if left_out.edits > 0 {
@@ -119,37 +121,23 @@ impl Shown {
         }
     }
 
-    fn edit(&mut self, edit: &Edit) {
-        let same =
-            edit.old.as_ref().map(|line| &line.text) == edit.new.as_ref().map(|line| &line.text);
-        let old = edit
-            .old
-            .as_ref()
-            .map(|line| (words::place(line), &*line.text));
-        let new = edit
-            .new
-            .as_ref()
-            .map(|line| (words::place(line), &*line.text));
-        let width = [&old, &new]
-            .into_iter()
-            .flatten()
-            .map(|(place, _)| place.chars().count())
-            .max();
-        let width = width.unwrap_or(0);
-        let (marks, roles) = if same {
-            (["~", "~"], [Role::Change; 2])
-        } else {
-            (["-", "+"], [Role::Old, Role::New])
-        };
-        let sides = if same {
-            [None, new.or(old)]
-        } else {
-            [old, new]
-        };
-        for ((side, mark), role) in sides.into_iter().zip(marks).zip(roles) {
-            if let Some((place, text)) = side {
-                self.page
-                    .row(&format!("{mark} {place:width$}  "), role, role, text);
+    /// The lines of an edit, in one line each where changes are told in brief.
+    fn edit(&mut self, edit: &Edit, form: Form) {
+        let sides = words::sides(edit);
+        let places = sides
+            .iter()
+            .map(|(_, line)| words::place(line).chars().count());
+        let width = places.max().unwrap_or(0);
+        for (side, line) in sides {
+            let (mark, role) = match side {
+                Side::Old => ('-', Role::Old),
+                Side::New => ('+', Role::New),
+                Side::Both => ('~', Role::Change),
+            };
+            let head = format!("{mark} {:width$}  ", words::place(line));
+            match form {
+                Form::Full => self.page.row(&head, role, role, &line.text),
+                Form::Brief | Form::LeftOut => self.page.short(&head, role, Some(role), &line.text),
             }
         }
         if let Some(said) = words::edited(edit) {
@@ -173,9 +161,11 @@ impl Shown {
 
     fn brief(&mut self, change: &Change) {
         self.number += 1;
-        let number = format!("{:>3}  ", self.number);
-        let (fates, region) = (words::fates(change), words::region(change, false));
-        self.page.brief(&number, &fates, &region);
+        let fates = words::fates(change);
+        let width = page::LABEL.max(fates.chars().count() + 2);
+        let head = format!("{:>3}  {fates:width$}", self.number);
+        let region = words::region(change, false);
+        self.page.short(&head, Role::Change, None, &region);
     }
 
     fn change(&mut self, change: &Change) {
@@ -221,12 +211,20 @@ impl Shown {
             &edits,
             "edit",
             |shown, edit| {
-                shown.edit(edit);
+                shown.edit(edit, Form::Full);
                 if let Effect::None(Some(why)) = &edit.effect {
                     shown.page.line(5, Role::Aside, why);
                 }
             },
         );
+    }
+
+    fn rates(&mut self, scope: &Scope) {
+        let edits: Vec<&Edit> = summary::rates(scope).collect();
+        let title = "another rate";
+        self.list(title, Lists::Edits, &edits, "edit", |shown, edit| {
+            shown.edit(edit, Form::Full);
+        });
     }
 
     fn unknown_edits(&mut self, scope: &Scope) {
@@ -241,30 +239,26 @@ impl Shown {
             &edits,
             "edit",
             |shown, edit| {
-                shown.edit(edit);
+                shown.edit(edit, Form::Full);
             },
         );
     }
 
     fn moved(&mut self, moved: &[Moved]) {
         let moved: Vec<&Moved> = moved.iter().collect();
-        self.list(
-            "the same fate, counted by another rule",
-            Lists::Moved,
-            &moved,
-            "count",
-            |shown, one| {
-                let by = |decider: &Decider| match decider {
-                    Decider::Line(line) => format!("{} {}", words::place(line), words::name(line)),
-                    Decider::Nobody | Decider::NotAttached => "nobody".into(),
-                };
-                let text = format!("{} -> {}", by(&one.was), by(&one.will_be));
-                shown.page.row("  ", Role::Aside, Role::Change, &text);
-                shown
-                    .page
-                    .labelled("     ", "for example", Role::Aside, &one.example);
-            },
-        );
+        let title = "the same fate, counted by another rule";
+        self.list(title, Lists::Moved, &moved, "count", |shown, one| {
+            let by = |decider: &Decider| match decider {
+                Decider::Line(line) => format!("{} {}", words::place(line), words::name(line)),
+                Decider::Nobody | Decider::NotAttached => "nobody".into(),
+            };
+            let text = format!("{} -> {}", by(&one.was), by(&one.will_be));
+            shown.page.row("  ", Role::Aside, Role::Change, &text);
+            if shown.cut.all() {
+                let (label, role) = ("for example", Role::Aside);
+                shown.page.labelled("     ", label, role, &one.example);
+            }
+        });
     }
 
     fn data(&mut self, data: &[Data]) {

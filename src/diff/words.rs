@@ -41,9 +41,13 @@ pub(super) fn place(line: &Line) -> String {
     format!("{}:{}", line.file, line.line)
 }
 
-/// What a statement is called: its label, else itself.
+/// What a statement is called: its label, else itself, a `default` without its log.
 pub(super) fn name(line: &Line) -> &str {
-    line.label.as_deref().unwrap_or(&line.text)
+    let text = match line.is_default {
+        true => line.text.split(" log ").next().unwrap_or_default(),
+        false => &line.text,
+    };
+    line.label.as_deref().unwrap_or(text)
 }
 
 /// A fate and who decides it: `drop, by web.sk:3 default in drop`.
@@ -60,12 +64,33 @@ pub(super) fn decider(by: &Decider) -> String {
     }
 }
 
+/// Which policy a line of an edit is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Old,
+    New,
+    /// The text is the same in both; the line is the new policy's.
+    Both,
+}
+
+/// The lines of an edit: what was, then what is; one where both read the same.
+pub(super) fn sides(edit: &Edit) -> Vec<(Side, &Line)> {
+    match (&edit.old, &edit.new) {
+        (Some(old), Some(new)) if old.text == new.text => vec![(Side::Both, new)],
+        (old, new) => {
+            let old = old.iter().map(|line| (Side::Old, line));
+            old.chain(new.iter().map(|line| (Side::New, line)))
+                .collect()
+        }
+    }
+}
+
 /// What is to be said of an edit beside its lines, if anything.
-pub(super) fn edited(edit: &Edit) -> Option<&'static str> {
-    match edit.kind {
-        EditKind::Moved => Some("moved in the list"),
-        EditKind::Named => Some("the same words; what it names is not the same"),
-        EditKind::Added | EditKind::Removed | EditKind::Changed | EditKind::Relabelled => None,
+pub(super) fn edited(edit: &Edit) -> Option<String> {
+    match (edit.kind, &edit.old) {
+        (EditKind::Moved, Some(old)) => Some(format!("moved in the list, from {}", place(old))),
+        (EditKind::Named, _) => Some("the same text; what it names has changed".into()),
+        _ => None,
     }
 }
 
@@ -88,7 +113,7 @@ pub(super) fn data(data: &Data) -> String {
         words += &format!(", {setting}");
     }
     if data.live {
-        words += ", as it starts";
+        words += ", in what it starts with";
     }
     words
 }

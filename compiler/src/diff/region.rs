@@ -167,10 +167,11 @@ impl Describing<'_, '_, '_> {
             Pair::Old(_) => (Which::Old, " of the old policy"),
             _ => (Which::New, ""),
         };
-        let line = pair.of(which).map(|id| {
-            let place = &self.space.joint.side(which).rule(id).place;
-            place.line
+        let name = pair.of(which).map(|id| {
+            let rule = self.space.joint.side(which).rule(id);
+            let place = || format!("{}:{}", rule.place.file, rule.place.line);
+            rule.label.clone().unwrap_or_else(place)
         });
-        format!("what line {} matches{of}", line.unwrap_or_default())
+        format!("what {} matches{of}", name.unwrap_or_default())
     }
 }

@@ -57,27 +57,21 @@ impl Page {
         self.put(&head, role, None, text);
     }
 
-    /// A label and text on one line, which is cut where it gets long.
-    pub(super) fn brief(&mut self, indent: &str, label: &str, text: &str) {
-        let used = indent.chars().count() + LABEL.max(label.chars().count() + 2);
-        let room = WIDTH.saturating_sub(used);
-        let mut text = text.to_owned();
-        if text.chars().count() > room {
-            text = text.chars().take(room.saturating_sub(2)).collect();
-            text += " …";
-        }
-        let width = LABEL.max(label.chars().count() + 2);
-        self.put(
-            &format!("{indent}{label:width$}"),
-            Role::Change,
-            None,
-            &text,
-        );
-    }
-
     /// Text behind what begins its first line; the other lines begin below the text.
     pub(super) fn row(&mut self, head: &str, of_head: Role, of_text: Role, text: &str) {
         self.put(head, of_head, Some(of_text), text);
+    }
+
+    /// The same on one line, which is cut where it gets long.
+    pub(super) fn short(&mut self, head: &str, of_head: Role, of_text: Option<Role>, text: &str) {
+        let room = WIDTH.saturating_sub(head.chars().count());
+        let mut text = text.to_owned();
+        if text.chars().count() > room {
+            text = text.chars().take(room.saturating_sub(2)).collect();
+            text.truncate(text.trim_end().len());
+            text += " …";
+        }
+        self.put(head, of_head, of_text, &text);
     }
 
     fn put(&mut self, head: &str, of_head: Role, of_text: Option<Role>, text: &str) {
