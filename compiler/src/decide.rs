@@ -25,24 +25,55 @@ use crate::policy::{
 /// later fragments and whose socket is not an established one.
 #[must_use]
 pub fn decide(policy: &Policy, event: &Event, world: &dyn World) -> Decision {
+    decide_by(policy, event, world, |direction| policy.rules_of(direction))
+}
+
+/// The same, asking only `candidates`: rules of the event's direction in order, among them every one that matches it.
+pub(crate) fn decide_among(
+    policy: &Policy,
+    event: &Event,
+    world: &dyn World,
+    candidates: &[RuleId],
+) -> Decision {
+    let rules = candidates.iter().map(|id| (*id, &policy.rules[*id]));
+    decide_by(policy, event, world, |_| rules.clone())
+}
+
+/// What the policy says, given the rules to ask of a direction.
+fn decide_by<'a, I: Iterator<Item = (RuleId, &'a Rule)>>(
+    policy: &Policy,
+    event: &Event,
+    world: &dyn World,
+    rules: impl Fn(Direction) -> I,
+) -> Decision {
     match event {
         Event::Packet {
             direction,
             class,
             packet,
-        } => decide_packet(policy, *direction, *class, packet, world),
-        Event::Lookup { class, header } => decide_lookup(policy, *class, header, world),
-        Event::Send { group, header } => decide_send(policy, *group, header, world),
+        } => decide_packet(
+            policy,
+            (*direction, *class),
+            packet,
+            world,
+            rules(*direction),
+        ),
+        Event::Lookup { class, header } => {
+            decide_lookup(policy, *class, header, world, rules(Direction::In))
+        }
+        Event::Send { group, header } => {
+            decide_send(policy, *group, header, world, rules(Direction::Send))
+        }
     }
 }
 
 /// A packet that arrives or leaves: the first deciding rule of its list, else the default.
-fn decide_packet(
+fn decide_packet<'a>(
     policy: &Policy,
-    direction: Direction,
-    class: ClassId,
+    (direction, class): (Direction, ClassId),
     packet: &Parsed,
     world: &dyn World,
+    rules: impl Iterator<Item = (RuleId, &'a Rule)>,
 ) -> Decision {
     let header = match packet {
         Parsed::NotIp => return undisturbed(Decider::NotIp),
@@ -53,6 +84,7 @@ fn decide_packet(
     first_match(
         policy,
         direction,
+        rules,
         |id, rule| {
             (rule.at != Some(Hook::SkLookup) || is_new_flow(header, seen.socket(None)))
                 && matches(&seen, id, rule)
@@ -101,7 +133,13 @@ fn packet_verdict(seen: &Seen<'_>, action: Action) -> Verdict {
 
 /// A lookup for a packet that met no packet hook: only redirects, the `allow`s that a lookup can evaluate, and rules
 /// that say `at sk_lookup` are there. An absent socket is always a reject, since a lookup cannot drop in silence.
-fn decide_lookup(policy: &Policy, class: ClassId, header: &Header, world: &dyn World) -> Decision {
+fn decide_lookup<'a>(
+    policy: &Policy,
+    class: ClassId,
+    header: &Header,
+    world: &dyn World,
+    rules: impl Iterator<Item = (RuleId, &'a Rule)>,
+) -> Decision {
     // Packets of established sockets get to no lookup; that the socket is not an established one is all that is known.
     let seen = Seen::unconnected(policy, class, header, world);
     if !is_new_flow(header, SocketAnswer::None) {
@@ -116,6 +154,7 @@ fn decide_lookup(policy: &Policy, class: ClassId, header: &Header, world: &dyn W
     let mut decision = first_match(
         policy,
         Direction::In,
+        rules,
         |id, rule| here(rule) && matches(&seen, id, rule),
         |action| match action {
             Action::Redirect(socket) => steer(&seen, socket, Verdict::Reject),
@@ -133,7 +172,13 @@ fn decide_lookup(policy: &Policy, class: ClassId, header: &Header, world: &dyn W
 }
 
 /// Data that a process of a group writes.
-fn decide_send(policy: &Policy, group: GroupId, header: &Header, world: &dyn World) -> Decision {
+fn decide_send<'a>(
+    policy: &Policy,
+    group: GroupId,
+    header: &Header,
+    world: &dyn World,
+    rules: impl Iterator<Item = (RuleId, &'a Rule)>,
+) -> Decision {
     let of_this_group = |rule: &Rule| {
         let within = match rule.action {
             Action::Shortcut(within) => within == group,
@@ -149,6 +194,7 @@ fn decide_send(policy: &Policy, group: GroupId, header: &Header, world: &dyn Wor
     first_match(
         policy,
         Direction::Send,
+        rules,
         |id, rule| of_this_group(rule) && matches(&seen, id, rule),
         |action| match action {
             Action::Drop => Verdict::Drop,
@@ -160,14 +206,15 @@ fn decide_send(policy: &Policy, group: GroupId, header: &Header, world: &dyn Wor
 }
 
 /// One ordered list, first match wins: the rules of the direction in source order, else its default.
-fn first_match(
+fn first_match<'a>(
     policy: &Policy,
     direction: Direction,
+    rules: impl Iterator<Item = (RuleId, &'a Rule)>,
     matched: impl Fn(RuleId, &Rule) -> bool,
     verdict: impl Fn(Action) -> Verdict,
 ) -> Decision {
     let mut counted = Vec::new();
-    for (id, rule) in policy.rules_of(direction) {
+    for (id, rule) in rules {
         if !matched(id, rule) {
             continue;
         }

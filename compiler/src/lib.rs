@@ -10,6 +10,7 @@
 pub mod artifact;
 pub mod bpf;
 pub mod bulk;
+mod candidates;
 pub mod classifier;
 pub mod codes;
 pub mod compose;
@@ -42,6 +43,7 @@ pub mod place;
 pub mod policy;
 pub mod ranges;
 pub mod reading;
+pub mod replay;
 pub mod resolve;
 pub mod shapes;
 pub mod simulate;

@@ -8,7 +8,6 @@ mod boxes;
 mod effect;
 mod essentials;
 mod family;
-mod index;
 mod limits;
 mod list;
 mod literal;

@@ -12,7 +12,7 @@ pub(crate) mod conditions;
 mod declared;
 mod effects;
 mod expects;
-mod globs;
+pub(crate) mod globs;
 mod groups;
 mod hooks;
 mod interfaces;
@@ -184,6 +184,7 @@ impl<'a> Resolver<'a> {
         self.sets.evaluate(&mut self.report);
         self.sets
             .number(&mentions, &self.places, &mut self.policy.sets);
+        self.policy.named = self.sets.named();
         self.maps(&maps);
         self.maps
             .inherit(&mentions.sets, &mut self.policy.live_maps);

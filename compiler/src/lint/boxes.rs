@@ -3,9 +3,7 @@
 //! Both answers are certain when they are yes; no means "not seen this way". Not here: what conditions say.
 
 use crate::hook::Hook;
-use crate::policy::{
-    AddressSet, Addresses, Endpoint, IcmpMatch, Match, Policy, ProtocolMatch, Rule, SetKind, Side,
-};
+use crate::policy::{Addresses, Endpoint, IcmpMatch, Match, Policy, ProtocolMatch, Rule, Side};
 use crate::ranges::{Bound, RangeSet};
 
 /// Whether every packet that `inner` matches is one that `outer` matches, in every world.
@@ -90,24 +88,13 @@ fn addresses_contain(policy: &Policy, wide: &Addresses, narrow: &Addresses) -> b
     if wide == narrow {
         return true;
     }
-    match (known(policy, wide), known(policy, narrow)) {
+    match (wide.constant(policy), narrow.constant(policy)) {
         (Some(wide), Some(narrow)) => {
             ranges_contain(&wide.v4, &narrow.v4) && ranges_contain(&wide.v6, &narrow.v6)
         }
         // A live set may hold any address.
         (Some(wide), None) => wide.v4.is_full() && wide.v6.is_full(),
         (None, _) => false,
-    }
-}
-
-/// The addresses of an endpoint, unless they change while running.
-pub(super) fn known<'a>(policy: &'a Policy, addresses: &'a Addresses) -> Option<&'a AddressSet> {
-    match addresses {
-        Addresses::Ranges(set) => Some(set),
-        Addresses::Set(set) => match &policy.sets[*set].kind {
-            SetKind::Constant(contents) => Some(contents),
-            SetKind::Live { .. } => None,
-        },
     }
 }
 
@@ -175,8 +162,8 @@ fn endpoints_disjoint(policy: &Policy, one: &Endpoint, other: &Endpoint) -> bool
         _ => false,
     };
     let addresses = || match (
-        known(policy, &one.addresses),
-        known(policy, &other.addresses),
+        one.addresses.constant(policy),
+        other.addresses.constant(policy),
     ) {
         (Some(one), Some(other)) => !one.v4.meets(&other.v4) && !one.v6.meets(&other.v6),
         _ => false,

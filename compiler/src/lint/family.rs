@@ -3,7 +3,6 @@
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::OTHER_FAMILY;
-use super::boxes::known;
 use crate::policy::{Action, Direction, Family, Match, Policy, Rule, Side, Socket};
 
 /// Reports redirects of a family that finds the socket absent, always.
@@ -52,10 +51,13 @@ fn has(policy: &Policy, side: &Side, family: Family) -> bool {
         return false;
     };
     endpoints.iter().any(|endpoint| {
-        known(policy, &endpoint.addresses).is_some_and(|set| match family {
-            Family::V4 => !set.v4.is_empty(),
-            Family::V6 => !set.v6.is_empty(),
-        })
+        endpoint
+            .addresses
+            .constant(policy)
+            .is_some_and(|set| match family {
+                Family::V4 => !set.v4.is_empty(),
+                Family::V6 => !set.v6.is_empty(),
+            })
     })
 }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use super::Care;
 use super::boxes::disjoint;
-use super::index::{Index, Looks};
 use super::sample::Sample;
+use crate::candidates::{Index, Looks};
 use crate::decide::{Seen, is_new_flow, matches, readable_at_lookup};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::possible::possible;

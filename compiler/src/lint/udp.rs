@@ -2,7 +2,6 @@
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use super::boxes::known;
 use super::{UDP_ANY_PORT, UDP_SOCKETS};
 use crate::packet::protocol::UDP;
 use crate::policy::{
@@ -66,7 +65,7 @@ fn any_endpoint(side: &Side, fits: &dyn Fn(&Endpoint) -> bool) -> bool {
 }
 
 fn is_any(policy: &Policy, endpoint: &Endpoint) -> bool {
-    let addresses = known(policy, &endpoint.addresses);
+    let addresses = endpoint.addresses.constant(policy);
     endpoint.ports.is_none() && addresses.is_some_and(|set| set.v4.is_full() || set.v6.is_full())
 }
 

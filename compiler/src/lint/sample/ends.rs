@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::lint::boxes::known;
 use crate::policy::{Addresses, Endpoint, Family, Match, Policy, Rule, RuleId, SetId, Side};
 
 /// So many ends of a side are tried.
@@ -81,7 +80,7 @@ fn of_endpoint(
     found: &mut Vec<Ends>,
 ) {
     let member = match &endpoint.addresses {
-        Addresses::Set(set) if known(policy, &endpoint.addresses).is_none() => Some(*set),
+        Addresses::Set(set) if endpoint.addresses.constant(policy).is_none() => Some(*set),
         _ => None,
     };
     let port = match endpoint.ports.as_ref().map(|ports| ports.ranges()) {
@@ -96,7 +95,7 @@ fn of_endpoint(
             member,
         });
     };
-    let Some(set) = known(policy, &endpoint.addresses) else {
+    let Some(set) = endpoint.addresses.constant(policy) else {
         return push(plain(family));
     };
     match family {

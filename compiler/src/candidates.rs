@@ -2,7 +2,8 @@
 //!
 //! For each family a tree over one of these dimensions, whose nodes have trees over the others as long as many rules
 //! stand in them: so few rules are looked at of 100,000. What a dimension cannot say of a rule (a negated list, a live
-//! set) spans everything, and several ranges count as the one around them. Not here: whether the rule really matches.
+//! set) spans everything, and several ranges count as the one around them. Not here: whether the rule really matches, which
+//! `decide` says.
 
 mod tree;
 
@@ -13,7 +14,6 @@ use std::ops::Range;
 use cranelift_entity::SecondaryMap;
 
 use self::tree::{Counted, Part};
-use super::boxes::known;
 use crate::decide::{from_port, to_port};
 use crate::event::Header;
 use crate::policy::{Endpoint, Family, Match, Policy, RuleId, Side};
@@ -33,16 +33,16 @@ const NONE: Values = (u64::MAX, u64::MAX);
 type Shape = [Values; DIMENSIONS];
 
 /// How many rules may still be looked at.
-pub(super) struct Looks(Cell<u64>);
+pub(crate) struct Looks(Cell<u64>);
 
 impl Looks {
     /// So many.
-    pub(super) fn new(count: u64) -> Self {
+    pub(crate) fn new(count: u64) -> Self {
         Self(Cell::new(count))
     }
 
     /// Takes some, if there are any left.
-    pub(super) fn take(&self, count: u64) -> bool {
+    pub(crate) fn take(&self, count: u64) -> bool {
         let left = self.0.get();
         self.0.set(left.saturating_sub(count));
         left > count
@@ -50,7 +50,7 @@ impl Looks {
 }
 
 /// The rules of a list, findable by packet and by rule.
-pub(super) struct Index {
+pub(crate) struct Index {
     /// By family, IPv4 first.
     families: [Rules; 2],
 }
@@ -63,7 +63,7 @@ struct Rules {
 
 impl Index {
     /// Takes the rules of a list, in order.
-    pub(super) fn new<'a>(
+    pub(crate) fn new<'a>(
         policy: &Policy,
         rules: impl Iterator<Item = (RuleId, &'a Match)> + Clone,
     ) -> Self {
@@ -85,7 +85,7 @@ impl Index {
 
     /// Tells of rules among `ids` that may match the packet, each once; every other one of them does not. They come part
     /// by part, in order within each; `take` says whether to go on with the part. Says whether the looks sufficed.
-    pub(super) fn around(
+    pub(crate) fn around(
         &self,
         header: &Header,
         ids: Range<u32>,
@@ -113,7 +113,7 @@ impl Index {
 
     /// Tells of rules among `ids` that may share packets with a match, in no order, some of them twice, until `take` says
     /// that it is enough; every other one of them shares none. Says whether the looks sufficed.
-    pub(super) fn sharing(
+    pub(crate) fn sharing(
         &self,
         policy: &Policy,
         one: &Match,
@@ -197,7 +197,7 @@ fn addresses(policy: &Policy, side: Option<&Side>, family: Family) -> Option<Val
         return Some(EVERYTHING);
     };
     around(endpoints.iter().filter_map(|endpoint| {
-        let Some(set) = known(policy, &endpoint.addresses) else {
+        let Some(set) = endpoint.addresses.constant(policy) else {
             return Some(EVERYTHING);
         };
         match family {
