@@ -335,8 +335,8 @@ impl Standpoint {
         }
         moved(format!(
             "it was made while {}, and now {}{}",
-            expected.in_words(),
-            now.in_words(),
+            expected.in_words("was"),
+            now.in_words("is"),
             if now.generation == expected.generation {
                 " anew"
             } else {
@@ -345,12 +345,15 @@ impl Standpoint {
         ))
     }
 
-    fn in_words(&self) -> String {
+    fn in_words(&self, is: &str) -> String {
         match &self.policy {
             Some(policy) => {
-                format!("generation {} of \"{policy}\" is in force", self.generation)
+                format!(
+                    "generation {} of \"{policy}\" {is} in force",
+                    self.generation
+                )
             }
-            None => "nothing is in force".to_owned(),
+            None => format!("nothing {is} in force"),
         }
     }
 

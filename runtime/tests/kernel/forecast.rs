@@ -217,7 +217,10 @@ fn an_apply_that_was_told_happens_only_where_everything_stands_as_it_did() {
         apply(&first).unwrap();
         let again = apply(&first).unwrap_err();
         assert!(matches!(again, Error::Moved { .. }), "{again}");
-        assert!(again.to_string().contains("nothing is in force"), "{again}");
+        assert!(
+            again.to_string().contains("nothing was in force"),
+            "{again}"
+        );
         let second = told(space);
         apply(&second).unwrap();
         assert!(apply(&second).is_err());
