@@ -41,6 +41,7 @@ impl Covers {
     pub(super) fn pair(&self, pair: Pair) -> Cover {
         let of = |which: Which| Some(self.rule(which, pair.of(which)?));
         match (of(Which::Old), of(Which::New)) {
+            (Some(old), Some(new)) if old == new => old.clone(),
             (Some(old), Some(new)) => old.clone().with(new),
             (Some(one), None) | (None, Some(one)) => one.clone(),
             (None, None) => Cover {
