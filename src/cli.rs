@@ -84,6 +84,9 @@ pub(crate) struct Check {
     /// Policies; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Warn of this too, which is not told otherwise: W0611; `all` for everything there is
+    #[arg(long, value_name = "CODE|all")]
+    pub(crate) warn: Vec<String>,
     #[command(flatten)]
     pub(crate) lints: Lints,
 }
