@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
+use sockc_compiler::guard::Guarded;
+use sockc_compiler::kept::{KeptError, KeptTexts};
 use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
@@ -11,6 +13,7 @@ use sockc_runtime::{Applied, Fill, Options, SlotState, probe};
 use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
+use crate::guards::{self, Guards, judge, texts_of};
 use crate::input::{self, Text};
 use crate::lints::Lints;
 use crate::output::Output;
@@ -25,6 +28,7 @@ struct Report<'a> {
     format: &'static str,
     policy: &'a str,
     generation: u32,
+    guards: Vec<guards::Row<'a>>,
     interfaces: Vec<Attached<'a>>,
     sockets: Vec<Slot<'a>>,
     escaped: Vec<Escaped<'a>>,
@@ -67,13 +71,36 @@ struct Escaped<'a> {
     connections: usize,
 }
 
+/// What is to be put in force.
+struct Loaded {
+    object: Vec<u8>,
+    manifest: Manifest,
+    /// Its text, if it was compiled just now.
+    text: Option<Text>,
+}
+
+impl Loaded {
+    /// Everything that it was compiled from.
+    fn texts(&self) -> Result<KeptTexts, KeptError> {
+        match &self.text {
+            Some(text) => Ok(texts_of(text)),
+            None => KeptTexts::of_object(&self.object, &self.manifest),
+        }
+    }
+}
+
 /// Compiles if need be, asks if somebody is there to answer, and applies.
 pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
     apply(arguments, output).err().unwrap_or(Exit::Done)
 }
 
 fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
-    let (object, manifest) = load(arguments, output)?;
+    let guards = Guards::read(&arguments.guards, output)?;
+    let loaded = load(arguments, output)?;
+    let guarded = guarded(&guards, &loaded, output)?;
+    let Loaded {
+        object, manifest, ..
+    } = loaded;
     let options = Options {
         interfaces: arguments.interfaces.clone(),
         ..options(&arguments.place)
@@ -87,12 +114,12 @@ fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
     output.watch().stage("put in force");
     let applied = sockc_runtime::apply(&object, &manifest, &options)
         .map_err(|error| refused(&error, output))?;
-    report(&manifest, &applied, output);
+    report(&manifest, &applied, guarded.as_ref(), output);
     Ok(())
 }
 
 /// The object and its manifest, from a policy or from an object file.
-fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifest), Exit> {
+fn load(arguments: &cli::Apply, output: &mut Output) -> Result<Loaded, Exit> {
     let lints = Lints::new(&arguments.lints, output)?;
     let bytes = input::bytes(&arguments.file, output)?;
     if bytes.starts_with(ELF) {
@@ -105,7 +132,11 @@ fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifes
             output.error(format!("{}: {error}", arguments.file.display()));
             Exit::Policy
         })?;
-        return Ok((bytes, artifact.manifest));
+        return Ok(Loaded {
+            object: bytes,
+            manifest: artifact.manifest,
+            text: None,
+        });
     }
     let text = Text::new(&arguments.file, bytes, output)?;
     let target = target();
@@ -115,7 +146,27 @@ fn load(arguments: &cli::Apply, output: &mut Output) -> Result<(Vec<u8>, Manifes
     };
     let compiled = Compiled::new(text, options, &lints, output)?;
     let object = compiled.object(output)?;
-    Ok((object, compiled.built.artifact.manifest))
+    Ok(Loaded {
+        object,
+        manifest: compiled.built.artifact.manifest,
+        text: Some(compiled.text),
+    })
+}
+
+/// Refuses a policy that does not keep to the guards.
+fn guarded(guards: &Guards, loaded: &Loaded, output: &mut Output) -> Result<Option<Guarded>, Exit> {
+    if guards.is_empty() {
+        return Ok(None);
+    }
+    let texts = loaded.texts().map_err(|error| {
+        output.error(format!(
+            "the guards cannot be asked about this object: {error}; compile its policy again"
+        ));
+        Exit::Policy
+    })?;
+    let guarded = guards.check(&texts, output);
+    judge(&guarded, output)?;
+    Ok(Some(guarded))
 }
 
 /// The baseline, with what this kernel has beyond it.
@@ -134,15 +185,18 @@ pub(crate) fn target() -> Target {
     target
 }
 
-fn report(manifest: &Manifest, applied: &Applied, output: &mut Output) {
+fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {
     if output.is_json() {
-        output.value(&in_json(manifest, applied));
+        output.value(&in_json(manifest, applied, guarded));
         return;
     }
     output.line(format!(
         "policy \"{}\" is in force, generation {}",
         manifest.policy, applied.generation
     ));
+    if let Some(guarded) = guarded {
+        output.line(format!("  guards  {} lines hold", guarded.lines.len()));
+    }
     details(applied, output);
     for (netns, inner) in &applied.netns {
         output.line(format!(
@@ -176,7 +230,11 @@ fn details(applied: &Applied, output: &mut Output) {
     }
 }
 
-fn in_json<'a>(manifest: &'a Manifest, applied: &'a Applied) -> Report<'a> {
+fn in_json<'a>(
+    manifest: &'a Manifest,
+    applied: &'a Applied,
+    guarded: Option<&'a Guarded>,
+) -> Report<'a> {
     let inner = applied.netns.iter().map(|(netns, inner)| Inner {
         netns,
         generation: inner.generation,
@@ -189,6 +247,7 @@ fn in_json<'a>(manifest: &'a Manifest, applied: &'a Applied) -> Report<'a> {
         format: "sockc.apply/1",
         policy: &manifest.policy,
         generation: applied.generation,
+        guards: guarded.map(guards::rows).unwrap_or_default(),
         interfaces: attached(applied),
         sockets: slots(&applied.sockets),
         escaped: escaped(applied),

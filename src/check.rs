@@ -9,6 +9,7 @@ use crate::cli;
 use crate::compile::outcome_exit;
 use crate::disk::Disk;
 use crate::exit::Exit;
+use crate::guards::{Guards, ending, judge, texts_of};
 use crate::input::Text;
 use crate::lints::Lints;
 use crate::output::Output;
@@ -39,6 +40,10 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
         Ok(lints) => lints,
         Err(failed) => return failed,
     };
+    let guards = match Guards::of(&arguments.guards, output) {
+        Ok(guards) => guards,
+        Err(failed) => return failed,
+    };
     let mut exit = Exit::Done;
     let mut found = Vec::new();
     for path in &arguments.files {
@@ -63,7 +68,20 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
         } else {
             output.diagnostics(&text.sources, &outcome.diagnostics);
         }
-        exit = exit.max(outcome_exit(&outcome, output));
+        let ended = outcome_exit(&outcome, output);
+        exit = exit.max(ended);
+        if ended != Exit::Done || guards.is_empty() {
+            continue;
+        }
+        let guarded = guards.check(&texts_of(&text), output);
+        if output.is_json() {
+            let violated = guarded.violations().map(|one| &one.diagnostic);
+            let all: Vec<_> = guarded.mistakes.iter().chain(violated).cloned().collect();
+            found.extend(in_json(&all, &guarded.sources));
+            exit = exit.max(ending(&guarded));
+        } else {
+            exit = exit.max(judge(&guarded, output).err().unwrap_or(Exit::Done));
+        }
     }
     if output.is_json() {
         output.value(&Report {

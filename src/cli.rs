@@ -1,5 +1,7 @@
 //! The command line.
 
+mod plan;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use sockc_runtime::{Expiry, Prefix, SlotKind};
 use crate::duration::expiry;
 use crate::element::element;
 use crate::socket::slot_kind;
+
+pub(crate) use plan::Guards;
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -87,6 +91,9 @@ pub(crate) struct Check {
     /// Warn of this too, which is not told otherwise: W0611; `all` for everything there is
     #[arg(long, value_name = "CODE|all")]
     pub(crate) warn: Vec<String>,
+    /// Say too where a policy does not keep to the `expect` lines of this file; may be given several times
+    #[arg(long = "guard", value_name = "FILE")]
+    pub(crate) guards: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) lints: Lints,
 }
@@ -216,6 +223,8 @@ pub(crate) struct Apply {
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) guards: Guards,
     #[command(flatten)]
     pub(crate) counting: Counting,
     #[command(flatten)]

@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Policy = 1,
     /// The kernel or the machine refused.
     Refused = 3,
+    /// The policy violates a guard.
+    Guard = 4,
     /// What runs is not what sockc left.
     Changed = 5,
     /// Wrong use of the command.

@@ -4,7 +4,6 @@ use sockc_compiler::policy::DefaultVerdict;
 use std::fmt::{Arguments, Write};
 
 use sockc_compiler::bpf::disasm;
-use sockc_compiler::diagram::flatten::{Flat, Target};
 use sockc_compiler::pipeline::Built;
 use sockc_compiler::place::Chain;
 use sockc_compiler::place::describe;
@@ -14,6 +13,7 @@ use sockc_compiler::tables;
 
 use crate::cli::Emit;
 use crate::compile::Compiled;
+use crate::graph;
 use crate::input::Text;
 
 /// The syntax tree of a policy's text, as far as it can be read.
@@ -52,7 +52,10 @@ fn text_of(policy: &Policy, built: &Built, emit: Emit) -> String {
         Emit::Policy => format!("{policy:#?}\n"),
         Emit::Placement => describe(built.placed(policy), &built.chains),
         Emit::Decision => decisions(policy, built),
-        Emit::Dot => graphs(built.placed(policy), built),
+        Emit::Dot => {
+            let placed = built.placed(policy);
+            graph::text(placed, built, |chain| title(placed, chain))
+        }
         Emit::Ir => joined(built.functions.iter().map(ToString::to_string)),
         Emit::Asm => {
             let maps = &built.artifact.maps;
@@ -93,47 +96,6 @@ fn decisions(whole: &Policy, built: &Built) -> String {
         }
         text
     }))
-}
-
-/// The same as graphs in the language of Graphviz.
-fn graphs(policy: &Policy, built: &Built) -> String {
-    let chains = built.chains.iter();
-    joined(chains.zip(&built.decisions).map(|(chain, decision)| {
-        let mut text = String::new();
-        push(
-            &mut text,
-            format_args!("digraph \"{}\" {{", title(policy, chain)),
-        );
-        for (index, meaning) in terminals(policy, chain).enumerate() {
-            let label = meaning.replace('\\', "\\\\").replace('"', "\\\"");
-            push(
-                &mut text,
-                format_args!("  leaf{index} [shape=box label=\"{label}\"]"),
-            );
-        }
-        edges(&mut text, &decision.decision);
-        push(&mut text, format_args!("}}"));
-        text
-    }))
-}
-
-fn edges(text: &mut String, flat: &Flat) {
-    let name = |target: Target| match target {
-        Target::Node(node) => node.to_string(),
-        Target::Leaf(terminal) => format!("leaf{terminal}"),
-    };
-    push(text, format_args!("  root -> {}", name(flat.root)));
-    for (id, node) in &flat.nodes {
-        push(text, format_args!("  {id} [label=\"{:?}\"]", node.field));
-        let mut low = 0;
-        for &(high, target) in &node.arms {
-            push(
-                text,
-                format_args!("  {id} -> {} [label=\"{low}..{high}\"]", name(target)),
-            );
-            low = high.wrapping_add(1);
-        }
-    }
 }
 
 fn title(policy: &Policy, chain: &Chain) -> String {

@@ -1,7 +1,7 @@
 //! `sockc status`: what is in force, as the kernel says.
 
 use serde::Serialize;
-use sockc_runtime::{HookStatus, Status};
+use sockc_runtime::{Drift, HookStatus, Status};
 
 use crate::apply::{self, Slot};
 use crate::cli::Place;
@@ -18,6 +18,7 @@ struct Report<'a> {
     hooks: Vec<HookRow<'a>>,
     sockets: Vec<Slot<'a>>,
     leftovers: &'a [String],
+    drift: Vec<Changed<'a>>,
     netns: Vec<Inner<'a>>,
 }
 
@@ -26,6 +27,14 @@ struct Report<'a> {
 struct Inner<'a> {
     netns: &'a str,
     status: Option<Report<'a>>,
+}
+
+/// What somebody else changed, in JSON.
+#[derive(Serialize)]
+pub(crate) struct Changed<'a> {
+    path: String,
+    expected: &'a str,
+    found: &'a str,
 }
 
 /// A hook in JSON.
@@ -63,8 +72,10 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
 
 /// Says what of ours is gone; `true` if nothing is.
 fn tell_losses(status: &Status, output: &mut Output) -> bool {
-    let mut whole = true;
-    for lost in status.hooks.iter().filter(|hook| is_lost(hook)) {
+    let mut whole = tell_drift(&status.drift, output);
+    let lost = status.hooks.iter().filter(|hook| is_lost(hook));
+    // What is told by its pin already need not be told again.
+    for lost in lost.filter(|_| status.drift.is_empty()) {
         whole = false;
         output.error(format!(
             "the {} hook {} is not what sockc left; `sockc apply` puts it back",
@@ -83,6 +94,31 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
         };
     }
     whole
+}
+
+/// Says what others changed; `true` if nothing.
+pub(crate) fn tell_drift(drift: &[Drift], output: &mut Output) -> bool {
+    for changed in drift {
+        output.error(changed);
+    }
+    if !drift.is_empty() {
+        output.note(
+            "what runs is not what sockc left; `sockc apply` puts a policy in force again, and where it refuses, `sockc unload` first",
+        );
+    }
+    drift.is_empty()
+}
+
+/// What others changed in JSON.
+pub(crate) fn drift_in_json(drift: &[Drift]) -> Vec<Changed<'_>> {
+    let changed = drift.iter();
+    changed
+        .map(|one| Changed {
+            path: one.path.display().to_string(),
+            expected: &one.expected,
+            found: &one.found,
+        })
+        .collect()
 }
 
 /// Whether somebody took our program away, or what it hung on is gone.
@@ -159,6 +195,7 @@ fn in_json(status: Option<&Status>) -> Report<'_> {
             .map(|status| apply::slots(&status.sockets))
             .unwrap_or_default(),
         leftovers: status.map_or(&[], |status| &status.leftovers),
+        drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
         netns: status
             .map_or(&[][..], |status| &status.netns)
             .iter()

@@ -2,6 +2,9 @@
 //!
 //! `#~ E0203` says that this line has this diagnostic, `#~^ E0203` that the line above has it (`^^`: two above).
 
+use sockc_compiler::files::Texts;
+use sockc_compiler::guard::{self, GuardText};
+use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::pipeline::Outcome;
 use sockc_compiler::{codes, lint, packet};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
@@ -9,7 +12,7 @@ use sockc_grammar::render::render;
 use sockc_grammar::source::SourceId;
 
 use crate::golden::compile;
-use crate::repository::{compare_with_golden, fail_on, files_in, stem, text};
+use crate::repository::{Repository, compare_with_golden, fail_on, files_in, stem, text};
 
 /// What a comment says of a line.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +112,48 @@ fn bad_policies_are_refused_as_they_say() {
         }
         let rendered = render(&outcome.diagnostics, &sources, false);
         let golden = format!("golden/bad/{}.txt", stem(&name));
+        differences.extend(compare_with_golden(&golden, &rendered));
+    }
+    fail_on(&differences);
+}
+
+/// The policy that the bad guards are asked about.
+const GUARDED: &str = "rules/bad/guarded/policy.sk";
+
+#[test]
+fn bad_guards_are_refused_as_they_say() {
+    let mut differences = Vec::new();
+    let policy = KeptTexts {
+        texts: Texts::default(),
+        name: GUARDED.to_owned(),
+        text: text(GUARDED),
+        stem: "policy".to_owned(),
+    };
+    for name in files_in("rules/bad/guarded", ".sk") {
+        if name == GUARDED {
+            continue;
+        }
+        let text = text(&name);
+        let guard = GuardText {
+            name: name.clone(),
+            text: text.clone(),
+        };
+        let guarded = guard::check(&policy, &[guard], &mut Repository);
+        let violated = guarded.violations().map(|one| &one.diagnostic);
+        let found: Vec<_> = guarded.mistakes.iter().chain(violated).cloned().collect();
+        let mut said: Vec<_> = found
+            .iter()
+            .map(|one| Annotation {
+                line: guarded.sources.place(one.primary.span).0,
+                code: one.code.0,
+            })
+            .collect();
+        said.sort();
+        if said != annotations(&text) {
+            differences.push(format!("{name}: found {said:?}"));
+        }
+        let rendered = render(&found, &guarded.sources, false);
+        let golden = format!("golden/bad/guarded/{}.txt", stem(&name));
         differences.extend(compare_with_golden(&golden, &rendered));
     }
     fail_on(&differences);

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use sockc_compiler::codes;
 use sockc_compiler::files::Texts;
+use sockc_compiler::guard::{self, GuardText};
+use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::packet::text;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
@@ -63,6 +65,8 @@ fn judge(block: &Block, page: &Page) -> Vec<String> {
         Kind::LaterRules => return only(LATER, &in_the_frame(&block.text, &files), block),
         Kind::Packets => packets(&block.text),
         Kind::BadPackets(code) => return only(code, &packets(&block.text), block),
+        Kind::Guard => guard(block, page),
+        Kind::BadGuard(code) => return only(code, &guard(block, page), block),
         Kind::Frame | Kind::File(_) | Kind::Shown => return Vec::new(),
         Kind::Unknown(info) => return vec![format!("{}: what is `{info}`?", block.place)],
     };
@@ -147,6 +151,32 @@ fn in_the_frame(rules: &str, files: &[(String, String)]) -> Vec<Found> {
     found
         .filter(|found| found.severity == Severity::Error || found.line > before)
         .collect()
+}
+
+/// What a guard says of the last policy before it.
+fn guard(block: &Block, page: &Page) -> Vec<Found> {
+    let before = page
+        .blocks
+        .iter()
+        .take_while(|one| one.place != block.place);
+    let policies = before.filter(|one| one.kind == Kind::Policy);
+    let Some(policy) = policies.last() else {
+        panic!("{}: no policy stands before this guard", block.place);
+    };
+    let policy = KeptTexts {
+        texts: Texts::default(),
+        name: "example.sk".to_owned(),
+        text: policy.text.clone(),
+        stem: "example".to_owned(),
+    };
+    let guard = GuardText {
+        name: "guard.sk".to_owned(),
+        text: block.text.clone(),
+    };
+    let guarded = guard::check(&policy, &[guard], &mut Texts::default());
+    let violated = guarded.violations().map(|one| &one.diagnostic);
+    let found = guarded.mistakes.iter().chain(violated);
+    found.map(|one| Found::new(one, &guarded.sources)).collect()
 }
 
 /// What is wrong with packets, one a line.
@@ -238,7 +268,7 @@ fn pages_of_codes_have_one_shape() {
             blocks.any(|block| block.section == section && fits(&block.kind))
         };
         let bad = |kind: &Kind| match kind {
-            Kind::Bad(of) | Kind::BadPackets(of) => of == code,
+            Kind::Bad(of) | Kind::BadPackets(of) | Kind::BadGuard(of) => of == code,
             Kind::Shown => SHOWN_ONLY.contains(&code),
             _ => false,
         };

@@ -248,12 +248,19 @@ fn every_golden_has_a_policy_and_the_reverse() {
     assert!(goldens.remove("verified"), "golden/verified.txt is missing");
     assert_eq!(goldens, stems("rules", ".sk"));
     assert_eq!(stems("golden/bad", ".txt"), stems("rules/bad", ".sk"));
+    let mut guards = stems("rules/bad/guarded", ".sk");
+    assert!(guards.remove("policy"), "there is nothing to guard");
+    assert_eq!(stems("golden/bad/guarded", ".txt"), guards);
 }
 
 #[test]
 fn every_diagnostic_has_an_example_and_the_reverse() {
     let declared: BTreeSet<&str> = crate::bad::codes().map(|code| code.0).collect();
-    let examples: Vec<String> = files_in("rules/bad", "")
+    let folders = ["rules/bad", "rules/bad/guarded"];
+    let examples: Vec<String> = folders
+        .iter()
+        .flat_map(|folder| files_in(folder, ""))
+        .collect::<Vec<_>>()
         .iter()
         .map(|name| text(name))
         .collect();

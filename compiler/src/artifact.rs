@@ -22,7 +22,10 @@ pub struct Artifact {
     pub maps: PrimaryMap<MapId, MapSpec>,
     /// What a runtime needs to know.
     pub manifest: Manifest,
-    /// The policies of `for netns` blocks: the namespace's name and what is compiled for it. They have none of their own.
+    /// The lists of sets, the blocks' too: name and text. An object carries at most 256 MiB of them, else none.
+    pub lists: Vec<(String, String)>,
+    /// The policies of `for netns` blocks: the namespace's name and what is compiled for it. They have neither
+    /// blocks nor lists of their own.
     pub netns: Vec<(String, Artifact)>,
 }
 

@@ -5,7 +5,7 @@
 use sockc_grammar::diagnostic::Code;
 
 use crate::names::nearest;
-use crate::{expect, lint, packet, pipeline, place, resolve};
+use crate::{expect, guard, lint, packet, pipeline, place, resolve};
 
 /// Every code with its title, in order.
 #[must_use]
@@ -17,6 +17,7 @@ pub fn all() -> Vec<(Code, &'static str)> {
         place::codes::CODES,
         pipeline::CODES,
         expect::CODES,
+        guard::CODES,
         lint::CODES,
     ];
     let mut codes = stages.concat();

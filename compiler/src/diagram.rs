@@ -14,6 +14,8 @@ pub mod values;
 mod build;
 mod cache;
 mod ops;
+mod project;
+pub mod share;
 mod store;
 mod walk;
 

@@ -19,7 +19,7 @@ use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer};
 use crate::packet::text::{Described, describe_case};
-use crate::policy::{Action, ClassId, Direction, Expect, GroupId, Policy, Rule, Side};
+use crate::policy::{Action, ClassId, Direction, Expect, GroupId, Place, Policy, Rule, Side};
 use crate::witness::Witness;
 
 /// An `expect` line that does not hold.
@@ -33,20 +33,45 @@ pub const CODES: &[(Code, &str)] = &[
     (EMPTY, "an `expect` line that speaks of no packet"),
 ];
 
+/// How an `expect` line stands.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// It holds for every packet it covers.
+    Holds,
+    /// No packet can break it, since it covers none.
+    Empty,
+    /// A packet breaks it.
+    Broken(Broken),
+}
+
+/// A packet that breaks an `expect` line.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// The packet in the words that `explain` takes.
+    pub packet: String,
+    /// What the reference meaning says of it.
+    pub decision: Decision,
+}
+
 /// What is wrong with the `expect` lines, in order.
 pub fn check(policy: &Policy, store: &mut Store) -> Result<Vec<Diagnostic>, BudgetExceeded> {
     let mut found = Vec::new();
     for expect in &policy.expects {
-        found.extend(line(policy, expect, store)?);
+        match standing(policy, expect, store)? {
+            Standing::Holds => {}
+            Standing::Empty => found.push(empty(expect)),
+            Standing::Broken(broken) => found.push(told(policy, expect, &broken)),
+        }
     }
     Ok(found)
 }
 
-fn line(
+/// How a line stands.
+pub fn standing(
     policy: &Policy,
     expect: &Expect,
     store: &mut Store,
-) -> Result<Option<Diagnostic>, BudgetExceeded> {
+) -> Result<Standing, BudgetExceeded> {
     if expect.region.malformed {
         return Ok(malformed(policy, expect));
     }
@@ -63,10 +88,17 @@ fn line(
         if let Some(witness) = walk.breaks(region)? {
             let decision = witness.decide(policy);
             let packet = describe_case(policy, &witness.described(policy));
-            return Ok(Some(broken(policy, expect, &decision, packet)));
+            return Ok(Standing::Broken(Broken {
+                packet: packet.unwrap_or_default(),
+                decision,
+            }));
         }
     }
-    Ok((!covered).then(|| empty(expect)))
+    Ok(if covered {
+        Standing::Holds
+    } else {
+        Standing::Empty
+    })
 }
 
 /// The groups whose writes a line speaks of; for packets, one that is none.
@@ -79,7 +111,7 @@ fn groups(policy: &Policy, expect: &Expect) -> Vec<Option<GroupId>> {
 }
 
 /// Malformed packets all get the same.
-fn malformed(policy: &Policy, expect: &Expect) -> Option<Diagnostic> {
+fn malformed(policy: &Policy, expect: &Expect) -> Standing {
     let event = Event::Packet {
         direction: expect.region.direction,
         class: region::classes(&expect.region)
@@ -91,8 +123,13 @@ fn malformed(policy: &Policy, expect: &Expect) -> Option<Diagnostic> {
     let nothing = Witness::new(Default::default(), expect.region.direction, None);
     let decision = decide(policy, &event, &nothing);
     let packet = describe_case(policy, &Described::plain(event, SocketAnswer::None));
-    (!verdict::fulfils(expect.verdict, decision.verdict))
-        .then(|| broken(policy, expect, &decision, packet))
+    if verdict::fulfils(expect.verdict, decision.verdict) {
+        return Standing::Holds;
+    }
+    Standing::Broken(Broken {
+        packet: packet.unwrap_or_default(),
+        decision,
+    })
 }
 
 /// One line's way through the list.
@@ -153,32 +190,56 @@ impl Walk<'_> {
     }
 }
 
-fn broken(
-    policy: &Policy,
-    expect: &Expect,
-    decision: &Decision,
-    packet: Option<String>,
-) -> Diagnostic {
-    let verdict = verdict::words(policy, decision.verdict);
-    let example = packet.unwrap_or_default();
-    let error = Diagnostic::error(
-        BROKEN,
-        format!("this is not so: {example} gets {verdict}"),
-        expect.place.span,
-        format!("expected {}", verdict::expected(policy, expect.verdict)),
-    );
-    let error = match decision.decider {
-        Decider::Rule(id) => error.also(policy.rules[id].place.span, "this rule decides"),
-        Decider::Default | Decider::Malformed => match policy.default_of(expect.region.direction) {
-            Some(line) => error.also(line.place.span, "the default decides"),
-            None => error,
-        },
-        Decider::NotIp | Decider::Unmatched => error,
-    };
-    error.help(format!("see why: `sockc explain FILE '{example}'`"))
+fn told(policy: &Policy, expect: &Expect, broken: &Broken) -> Diagnostic {
+    let (packet, verdict) = (&broken.packet, broken.verdict(policy));
+    let message = format!("this is not so: {packet} gets {verdict}");
+    broken.shown(
+        Diagnostic::error(BROKEN, message, expect.place.span, expected(policy, expect)),
+        policy,
+        expect,
+    )
 }
 
-fn empty(expect: &Expect) -> Diagnostic {
+/// What a line expects, in words.
+pub(crate) fn expected(policy: &Policy, expect: &Expect) -> String {
+    format!("expected {}", verdict::expected(policy, expect.verdict))
+}
+
+impl Broken {
+    /// What the packet gets, in words.
+    #[must_use]
+    pub fn verdict(&self, policy: &Policy) -> String {
+        verdict::words(policy, self.decision.verdict)
+    }
+
+    /// The line that decides the packet, and what it is; `None` if no line does.
+    #[must_use]
+    pub fn decider<'a>(
+        &self,
+        policy: &'a Policy,
+        expect: &Expect,
+    ) -> Option<(&'a Place, &'static str)> {
+        match self.decision.decider {
+            Decider::Rule(id) => Some((&policy.rules[id].place, "this rule decides")),
+            Decider::Default | Decider::Malformed => {
+                let line = policy.default_of(expect.region.direction)?;
+                Some((&line.place, "the default decides"))
+            }
+            Decider::NotIp | Decider::Unmatched => None,
+        }
+    }
+
+    /// The message with who decides, and how to see why.
+    pub(crate) fn shown(&self, error: Diagnostic, policy: &Policy, expect: &Expect) -> Diagnostic {
+        let error = match self.decider(policy, expect) {
+            Some((place, what)) => error.also(place.span, what),
+            None => error,
+        };
+        error.help(format!("see why: `sockc explain FILE '{}'`", self.packet))
+    }
+}
+
+pub(crate) fn empty(expect: &Expect) -> Diagnostic {
     Diagnostic::error(
         EMPTY,
         "this line speaks of no packet",

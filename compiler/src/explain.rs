@@ -7,7 +7,7 @@
 mod reason;
 #[cfg(test)]
 mod tests;
-mod words;
+pub(crate) mod words;
 
 use crate::decide::{Seen, decide};
 use crate::event::{Decider, Decision, Event, Parsed, World};

@@ -3,10 +3,15 @@
 //! The compiler reads nothing itself: whoever calls it hands over a [`Files`]. [`Texts`] is one that holds everything in
 //! memory. Not here: which file is named where, and what stands in it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use sockc_grammar::source::SourceMap;
+
+use crate::artifact::Manifest;
 use crate::observer::Observer;
+use crate::reading::BUILTINS;
 
 /// Where the files that a policy names come from. It is told too how far a compile has come.
 pub trait Files: Observer {
@@ -16,6 +21,12 @@ pub trait Files: Observer {
     ///
     /// Why it cannot be read, in words that follow "cannot read …: ".
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String>;
+
+    /// The text that `include <NAME>` means; `None` if there is none of this name.
+    fn builtin(&self, name: &str) -> Option<Cow<'static, str>> {
+        let found = BUILTINS.iter().find(|(known, _)| *known == name);
+        found.map(|(_, text)| Cow::Borrowed(*text))
+    }
 }
 
 /// Files that are held in memory.
@@ -31,6 +42,23 @@ impl Texts {
         self.files.insert(normal(path.as_ref()), bytes.into());
         self
     }
+
+    /// Everything that a policy was compiled from, as its object keeps it: the texts of its manifest, and its lists.
+    #[must_use]
+    pub fn of_object(manifest: &Manifest, lists: &[(String, String)]) -> Self {
+        let kept = manifest.sources.iter().chain(lists);
+        kept.fold(Self::default(), |texts, (name, text)| {
+            texts.with(name, text.as_bytes())
+        })
+    }
+
+    /// Everything that was read for a compile.
+    #[must_use]
+    pub fn of_sources(sources: &SourceMap) -> Self {
+        sources.iter().fold(Self::default(), |texts, (_, source)| {
+            texts.with(&source.name, source.text.as_bytes())
+        })
+    }
 }
 
 impl Observer for Texts {}
@@ -40,6 +68,20 @@ impl Files for Texts {
         let found = self.files.get(&normal(path));
         found.cloned().ok_or_else(|| "there is no such file".into())
     }
+
+    /// One that is held goes before the one that this sockc brings, which may be another by now.
+    fn builtin(&self, name: &str) -> Option<Cow<'static, str>> {
+        let kept = self.files.get(Path::new(&title_of_builtin(name)));
+        let kept = kept.and_then(|bytes| String::from_utf8(bytes.clone()).ok());
+        let brought = || BUILTINS.iter().find(|(known, _)| *known == name);
+        kept.map(Cow::Owned)
+            .or_else(|| brought().map(|(_, text)| Cow::Borrowed(*text)))
+    }
+}
+
+/// The name in the source map of a text that sockc brings.
+pub(crate) fn title_of_builtin(name: &str) -> String {
+    format!("<{name}>")
 }
 
 /// The path of a file that another file names: relative to the folder of that one.
@@ -91,6 +133,15 @@ mod tests {
         ] {
             assert_eq!(normal(Path::new(path)), Path::new(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn a_text_that_was_kept_goes_before_the_one_of_today() {
+        let today = Texts::default();
+        assert!(today.builtin("essentials").unwrap().contains("allow"));
+        assert_eq!(today.builtin("other"), None);
+        let kept = Texts::default().with("<essentials>", "default in drop");
+        assert_eq!(kept.builtin("essentials").unwrap(), "default in drop");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! license              "Dual MIT/GPL"
 //! .BTF, .BTF.ext       names, types, and which source line each instruction comes from
 //! .sockc.manifest      the manifest as JSON; other loaders pass over it
+//! .sockc.lists          the texts of the lists of sets, packed; left out where there are none
 //! .sockc.netns.NAME    the object of one `for netns` block, whole; other loaders pass over it
 //! ```
 //!
@@ -22,6 +23,7 @@ mod check;
 mod elf;
 mod error;
 mod layout;
+mod lists;
 mod manifest;
 mod read;
 mod strings;
@@ -31,7 +33,7 @@ mod types;
 mod tests;
 
 pub use error::ObjectError;
-pub use read::{namespaces, read, read_manifest};
+pub use read::{namespaces, read, read_lists, read_manifest};
 
 use crate::artifact::Artifact;
 use crate::bpf::insn::Insn;
@@ -46,6 +48,8 @@ const LICENSE: &str = "license";
 const LICENSE_TEXT: &[u8] = b"Dual MIT/GPL\0";
 /// The section of the manifest.
 const MANIFEST: &str = ".sockc.manifest";
+/// The section of the lists of sets.
+const LISTS: &str = ".sockc.lists";
 /// How the section of the object of a `for netns` block begins; the namespace's name follows.
 const NETNS: &str = ".sockc.netns.";
 /// The section of the types.
@@ -81,6 +85,7 @@ pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
         },
         elf::Extra {
             manifest: manifest::encode(&artifact.manifest)?,
+            lists: lists::encode(&artifact.lists)?,
             netns: inner(artifact)?,
         },
     )

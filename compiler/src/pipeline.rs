@@ -184,6 +184,17 @@ pub fn check_also(
     outcome
 }
 
+/// Says what a file means, with everything that it names; whether its rules can be placed is not asked.
+#[must_use]
+pub fn resolve(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    files: &mut dyn Files,
+) -> Outcome {
+    work(sources, id, stem, files, |_, _, _| Ok((None, Vec::new())))
+}
+
 /// Reads and resolves a file, then does with the policy what is to be done.
 fn work(
     sources: &mut SourceMap,
@@ -282,6 +293,10 @@ fn build_all(
     let inner = policy.netns.iter().zip(&built.netns);
     built.artifact.netns = inner
         .map(|(netns, built)| (netns.name.clone(), built.artifact.clone()))
+        .collect();
+    let lists = sources.iter().filter(|(_, source)| source.is_list);
+    built.artifact.lists = lists
+        .map(|(_, list)| (list.name.clone(), list.text.clone()))
         .collect();
     Ok(built)
 }
@@ -429,6 +444,7 @@ fn build(
             programs,
             maps,
             manifest,
+            lists: Vec::new(),
             netns: Vec::new(),
         },
         netns: Vec::new(),
@@ -445,7 +461,7 @@ fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decisio
     })
 }
 
-fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
+pub(crate) fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
     Diagnostic::error(
         BUDGET,
         "the policy is too large to analyse",

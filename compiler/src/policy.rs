@@ -97,6 +97,8 @@ pub struct Policy {
     pub ports: PrimaryMap<PortId, String>,
     /// The network namespaces that conditions name.
     pub namespaces: PrimaryMap<NetnsId, String>,
+    /// The constant sets of addresses by name, in the order of their names: for words, since rules have their contents.
+    pub named: Vec<(String, AddressSet)>,
     /// The `expect` lines.
     pub expects: Vec<Expect>,
     /// The policies of `for netns` blocks, in the order they were written. They have none of their own.
@@ -120,6 +122,7 @@ impl std::default::Default for Policy {
             live_maps: PrimaryMap::new(),
             ports: PrimaryMap::new(),
             namespaces: PrimaryMap::new(),
+            named: Vec::new(),
             expects: Vec::new(),
             netns: Vec::new(),
         }

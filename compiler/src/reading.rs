@@ -16,7 +16,7 @@ use sockc_grammar::ast::{self, ForBlock, Include, Name, SetTerm, SetValue, State
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span, Spanned};
 
-use crate::files::{Files, beside, normal};
+use crate::files::{Files, beside, normal, title_of_builtin};
 use crate::names::nearest;
 use crate::resolve::codes;
 
@@ -167,12 +167,12 @@ impl Reader<'_> {
     }
 
     fn builtin(&mut self, name: &Name) -> Vec<Spanned<Statement>> {
-        let Some((known, text)) = BUILTINS.iter().find(|(known, _)| *known == name.value) else {
+        let Some(text) = self.files.builtin(&name.value) else {
             self.whole = false;
             self.unknown_builtin(name);
             return Vec::new();
         };
-        let id = self.sources.add(format!("<{known}>"), *text);
+        let id = self.sources.add(title_of_builtin(&name.value), text);
         self.source(id)
     }
 

@@ -12,7 +12,7 @@ pub(crate) mod conditions;
 mod declared;
 mod effects;
 mod expects;
-mod globs;
+pub(crate) mod globs;
 mod groups;
 mod hooks;
 mod interfaces;
@@ -80,8 +80,26 @@ pub fn resolve_reading(
     (policy.filter(|_| reading.whole), diagnostics)
 }
 
-fn run<'a>(mut resolver: Resolver<'a>, file: &'a File) -> (Option<Policy>, Vec<Diagnostic>) {
-    resolver.run(&file.statements.iter().collect::<Vec<_>>());
+/// The policy that statements describe, wherever they were written, with everything that is wrong with it.
+#[must_use]
+pub(crate) fn resolve_statements<'a>(
+    statements: &[&'a Spanned<Statement>],
+    lists: &'a Lists,
+    sources: &'a SourceMap,
+    stem: &str,
+) -> (Option<Policy>, Vec<Diagnostic>) {
+    resolved(Resolver::new(sources, lists, stem), statements)
+}
+
+fn run<'a>(resolver: Resolver<'a>, file: &'a File) -> (Option<Policy>, Vec<Diagnostic>) {
+    resolved(resolver, &file.statements.iter().collect::<Vec<_>>())
+}
+
+fn resolved<'a>(
+    mut resolver: Resolver<'a>,
+    statements: &[&'a Spanned<Statement>],
+) -> (Option<Policy>, Vec<Diagnostic>) {
+    resolver.run(statements);
     let diagnostics = resolver.report.finish();
     let sound = diagnostics
         .iter()
@@ -166,6 +184,7 @@ impl<'a> Resolver<'a> {
         self.sets.evaluate(&mut self.report);
         self.sets
             .number(&mentions, &self.places, &mut self.policy.sets);
+        self.policy.named = self.sets.named();
         self.maps(&maps);
         self.maps
             .inherit(&mentions.sets, &mut self.policy.live_maps);

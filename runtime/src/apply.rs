@@ -10,6 +10,7 @@
 use sockc_compiler::artifact::{MANIFEST_VERSION, Manifest};
 use sockc_compiler::object;
 
+use crate::drift::check_ground;
 use crate::error::Error;
 use crate::fill::SlotState;
 use crate::hook::Means;
@@ -148,6 +149,9 @@ fn stage(
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
         let before = settle(&session.state, &session.namespace)?;
         owned::check(before.as_ref(), outer, &part.options)?;
+        if let Some(before) = &before {
+            check_ground(&session.state, before)?;
+        }
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = owned::gone(before.as_ref(), &record);
         let mut work = Work::new(part, session, plan, before, record);
@@ -177,6 +181,7 @@ fn next(
     let mut record = Record::new(generation, part.manifest, session.namespace.cookie);
     record.owner = outer.map(|outer| outer.owner);
     record.netns = held;
+    record.interfaces.clone_from(&part.options.interfaces);
     record
 }
 
@@ -229,6 +234,9 @@ fn switch_all(ready: &[Switch], options: &Options) -> Result<(), Error> {
             for done in ready.iter().take(index) {
                 // What cannot be taken back now is told by the next command: its policy is not what the others are.
                 let _ = done.state.switch_to(done.before);
+                if done.before != 0 {
+                    let _ = done.state.point_current(done.before);
+                }
             }
             return Err(error);
         }

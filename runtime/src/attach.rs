@@ -171,6 +171,17 @@ fn attach_xdp(
     })
 }
 
+/// Puts our dispatcher back into a link of ours that holds another program. What is in force stays so.
+pub(crate) fn mend(state: &State, attached: Attached) -> Result<Attached, Error> {
+    let hook = attached.hook;
+    let what = format!("put the {} program back", hook.point.title());
+    let mended = dispatcher(state, hook.point, hook.since).and_then(|program| {
+        let link = bpffs::open(&state.link(&hook))?;
+        link::update(link.as_fd(), program.as_fd())
+    });
+    mended.map(|()| attached).map_err(at(what))
+}
+
 /// The pin comes first: it tells a later command what to look for if this one is killed in between.
 fn attach_clsact(
     state: &State,

@@ -24,6 +24,8 @@ pub(crate) fn write(title: &str, bytes: &[u8], path: &Path) -> io::Result<()> {
     for (index, chunk) in (0u32..).zip(whole.chunks(CHUNK as usize)) {
         map::update(kept.as_fd(), &index.to_ne_bytes(), chunk)?;
     }
+    // What was written is read back later as what we left: nobody is to change it in place.
+    map::freeze(kept.as_fd())?;
     bpffs::pin(kept.as_fd(), path)
 }
 

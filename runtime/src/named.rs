@@ -16,11 +16,11 @@ use crate::state::State;
 use crate::sys::{bpffs, map, netns};
 
 /// The map from an interface's index to its class, plus 1.
-const INTERFACES: &str = "interfaces";
+pub(crate) const INTERFACES: &str = "interfaces";
 /// The array of the indices of [`Manifest::ports`].
-const PORTS: &str = "ports";
+pub(crate) const PORTS: &str = "ports";
 /// The array of the ids, plus 1, of [`Manifest::namespaces`].
-const NAMESPACES: &str = "namespaces";
+pub(crate) const NAMESPACES: &str = "namespaces";
 
 /// Fills the maps of a generation.
 pub(crate) fn fill(manifest: &Manifest, state: &State, generation: u32) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use crate::chunks;
 use crate::error::{Error, at};
 use crate::hook::{Hook, Point};
 use crate::owned::{Held, Owner};
+use crate::pins::Pin;
 
 /// The version of [`Record`] and of the dispatchers.
 const VERSION: u32 = 2;
@@ -37,6 +38,12 @@ pub(crate) struct Record {
     pub(crate) netns: Vec<Held>,
     /// The cookie of the network namespace: its inode may be used again, the cookie is not.
     pub(crate) cookie: Option<u64>,
+    /// The interfaces or patterns that were given instead of the policy's.
+    #[serde(default)]
+    pub(crate) interfaces: Vec<String>,
+    /// Everything that is pinned for it; an older sockc kept no list.
+    #[serde(default)]
+    pub(crate) pins: Option<Vec<Pin>>,
 }
 
 /// A hook and what a person calls its target.
@@ -61,6 +68,8 @@ impl Record {
             owner: None,
             netns: Vec::new(),
             cookie,
+            interfaces: Vec::new(),
+            pins: None,
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn settle(state: &State, namespace: &Namespace) -> Result<Option<Reco
 }
 
 /// The inode of a namespace is used again after its end; the cookie is not.
-fn same_namespace(record: &Record, namespace: &Namespace) -> bool {
+pub(crate) fn same_namespace(record: &Record, namespace: &Namespace) -> bool {
     match (record.cookie, namespace.cookie) {
         (Some(then), Some(now)) => then == now,
         _ => true,

@@ -10,7 +10,7 @@
 //!     GENERATION/prog/…    programs of the object
 //!     GENERATION/record    what was applied
 //!     GENERATION/entries   the entries of live maps
-//!     current              a symbolic link for people; `control` is what counts
+//!     current              a symbolic link for people, and the generation that the last command left; `control` is what counts
 //! ```
 //!
 //! The word in `control` is the only truth about what is in force: it is one machine word that every dispatcher reads.
@@ -170,11 +170,25 @@ impl State {
         Ok(u32::from_ne_bytes(word))
     }
 
-    /// Puts a generation in force, at every hook at once.
+    /// Puts a generation in force, at every hook at once; with 0, nothing.
     pub(crate) fn switch_to(&self, generation: u32) -> Result<(), Error> {
         let what = "switch to the policy";
+        if generation == 0 {
+            // Whoever finds this link beside the word 0 takes the word for somebody else's.
+            bpffs::unpin(&self.current()).map_err(at(what))?;
+        }
         let control = bpffs::open(&self.control()).map_err(at(what))?;
         map::update(control.as_fd(), &[0; 4], &generation.to_ne_bytes()).map_err(at(what))
+    }
+
+    fn current(&self) -> PathBuf {
+        self.root.join("current")
+    }
+
+    /// The generation that a command of ours left in force when it ended; `None` if it left nothing, or did not end.
+    pub(crate) fn left_in_force(&self) -> Option<u32> {
+        let target = fs::read_link(self.current()).ok()?;
+        target.to_str()?.parse().ok()
     }
 
     /// Moves the symbolic link `current`, for people who look into the folder.
@@ -182,7 +196,7 @@ impl State {
         let next = self.root.join("next");
         bpffs::unpin(&next)?;
         std::os::unix::fs::symlink(generation.to_string(), &next)?;
-        fs::rename(&next, self.root.join("current"))
+        fs::rename(&next, self.current())
     }
 }
 

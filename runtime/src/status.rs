@@ -7,18 +7,20 @@ use sockc_compiler::artifact::{Counter, Manifest};
 
 use crate::attach;
 use crate::carry;
+use crate::drift::{Drift, Standing};
 use crate::error::{Error, at};
 use crate::fill::{Filler, SlotState};
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
 use crate::options::Options;
 use crate::owned::Held;
+use crate::pins;
 use crate::record::{Attached, Record};
 use crate::session::{self, Session};
 use crate::settle::{hooks, settle};
 use crate::state::{Access, Lock, State, side};
+use crate::sys::bpffs;
 use crate::sys::prog::Place;
-use crate::sys::{bpffs, map};
 
 /// What is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Status {
     pub sockets: Vec<SlotState>,
     /// What an earlier command left behind; it has been removed, unless another command is at work.
     pub leftovers: Vec<String>,
+    /// What others changed of it. Nothing is mended then.
+    pub drift: Vec<Drift>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
     pub netns: Vec<(String, Option<Status>)>,
 }
@@ -94,22 +98,32 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
 fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
     session::enter(options, |session| {
         let mut left = Vec::new();
+        let mut standing = Standing::default();
         match Lock::take(&session.state, Access::Change, Duration::ZERO) {
             Ok(None) => return Ok(None),
             Ok(Some(_lock)) => {
-                left = leftovers(session)?;
-                if settle(&session.state, &session.namespace)?.is_none() {
-                    session.state.remove_if_empty();
+                standing = Standing::look(session)?;
+                // What others changed stays as it is, so that a person can look at it.
+                if standing.drift.is_empty() {
+                    left = leftovers(session)?;
+                    if settle(&session.state, &session.namespace)?.is_none() {
+                        session.state.remove_if_empty();
+                    }
                 }
             }
             // Somebody is changing it: what is in force is shown all the same.
             Err(Error::Locked { .. }) => {}
             Err(error) => return Err(error),
         }
-        let Some(record) = in_force(&session.state)? else {
+        let record = match standing.record {
+            None => in_force(&session.state)?,
+            record => record,
+        };
+        let Some(record) = record else {
             return Ok(None);
         };
-        let status = describe(session, &record, left)?;
+        let mut status = describe(session, &record, left)?;
+        status.drift = standing.drift;
         Ok(Some((status, record.netns)))
     })
 }
@@ -159,6 +173,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         hooks,
         sockets: sockets(&session.state, record)?,
         leftovers,
+        drift: Vec::new(),
         netns: Vec::new(),
     })
 }
@@ -180,12 +195,10 @@ fn describe_hook(session: &Session, record: &Record, attached: &Attached) -> Hoo
     }
 }
 
-/// The program in the slot; looking one up gives its id.
+/// The program in the slot.
 fn program_of(state: &State, point: Point, generation: u32) -> Option<u32> {
     let slots = bpffs::open(&state.slots(point)).ok()?;
-    let mut id = [0; 4];
-    let there = map::lookup(slots.as_fd(), &side(generation).to_ne_bytes(), &mut id).ok()?;
-    there.then(|| u32::from_ne_bytes(id))
+    pins::slot(slots.as_fd(), side(generation)).ok()?
 }
 
 fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Foreign> {

@@ -23,12 +23,14 @@ use crate::load::{self, Kept};
 use crate::named;
 use crate::options::Options;
 use crate::owned::Outer;
+use crate::pins;
 use crate::plan::Plan;
 use crate::record::{Attached, Record};
 use crate::session::Session;
 use crate::sets;
 use crate::settle::settle;
 use crate::state::{SIDES, make_folder, open_or_make, side};
+use crate::steps::{HookStep, hook_step};
 use crate::supply::{Supply, slots_map};
 use crate::sys::map::{self, Shape};
 use crate::sys::{bpffs, cgroup};
@@ -139,6 +141,7 @@ impl<'a> Work<'a> {
         self.attach_all()?;
         self.step("keep the record")?;
         let path = self.session.state.record(self.record.generation);
+        self.record.pins = Some(pins::taken(&self.session.state, &self.record)?);
         self.record.write(self.object, &path)?;
         Ok(Prepared { supply, states })
     }
@@ -296,14 +299,13 @@ impl<'a> Work<'a> {
     /// The hook of the policy in force if it lives, else a new one.
     fn attach_one(&self, point: Point, target: &Target) -> Result<Attached, Error> {
         let state = &self.session.state;
-        let before = self.before.iter().flat_map(|before| &before.hooks);
-        let same = before.into_iter().find(|attached| {
-            attached.hook.point == point && attached.hook.target == target.number()
-        });
-        if let Some(attached) = same
-            && attach::describe(state, &attached.hook).is_some_and(|hook| hook.alive)
-        {
-            return Ok(attached.clone());
+        match hook_step(state, self.before.as_ref(), point, target.number()) {
+            HookStep::Keep(attached) => return Ok(attached),
+            HookStep::Mend(attached) => {
+                self.step(&format!("mend {} {}", point.title(), target.title()))?;
+                return attach::mend(state, attached);
+            }
+            HookStep::Attach => {}
         }
         self.step(&format!("attach {} {}", point.title(), target.title()))?;
         attach::attach(

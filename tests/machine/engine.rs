@@ -63,6 +63,7 @@ impl Subject {
             programs: vec![self.program.clone()],
             maps: self.specs.clone(),
             manifest: manifest(),
+            lists: Vec::new(),
             netns: Vec::new(),
         };
         let bytes = object::write(&artifact).unwrap();

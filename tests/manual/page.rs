@@ -26,6 +26,10 @@ pub(crate) enum Kind {
     BadPackets(String),
     /// `file NAME`: a file beside the policies of the page.
     File(String),
+    /// `guard`: a guard that the policy before it on the page keeps to.
+    Guard,
+    /// `guard-bad CODE`: a guard that has this diagnostic with that policy, and no other.
+    BadGuard(String),
     /// `text`, `sh`, `json`: to be looked at only.
     Shown,
     /// Anything else, which is a slip.
@@ -46,6 +50,8 @@ impl Kind {
             "packet" => Self::Packets,
             "packet-bad" => Self::BadPackets(rest),
             "file" => Self::File(rest),
+            "guard" => Self::Guard,
+            "guard-bad" => Self::BadGuard(rest),
             "text" | "sh" | "json" => Self::Shown,
             _ => Self::Unknown(info.to_owned()),
         }

@@ -23,6 +23,7 @@ pub(crate) fn artifact() -> Artifact {
         ],
         maps: maps(),
         manifest: manifest(),
+        lists: Vec::new(),
         netns: vec![("blue".to_owned(), inner())],
     }
 }
@@ -33,6 +34,7 @@ fn inner() -> Artifact {
         programs: vec![program("tc_in", Section::Classifier, counting(-1))],
         maps: maps(),
         manifest: manifest(),
+        lists: Vec::new(),
         netns: Vec::new(),
     }
 }

@@ -214,6 +214,7 @@ fn with_rules(policy: &Policy, rules: PrimaryMap<RuleId, Rule>) -> Policy {
         live_maps: policy.live_maps.clone(),
         ports: policy.ports.clone(),
         namespaces: policy.namespaces.clone(),
+        named: Vec::new(),
         expects: Vec::new(),
         netns: Vec::new(),
     }

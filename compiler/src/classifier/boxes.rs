@@ -44,11 +44,25 @@ impl Protocols {
         self.0[usize::from(number >> 6)] >> (number & 63) & 1 == 1
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there is none among them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
     }
 
-    fn among(&self, numbers: &[u8]) -> Self {
+    /// Those that are among others too.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut bits = self.0;
+        for (word, other) in bits.iter_mut().zip(other.0) {
+            *word &= other;
+        }
+        Self(bits)
+    }
+
+    /// Those that are among these numbers too.
+    #[must_use]
+    pub fn among(&self, numbers: &[u8]) -> Self {
         Self::of(numbers.iter().copied().filter(|&one| self.contains(one)))
     }
 }

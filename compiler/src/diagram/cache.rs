@@ -105,7 +105,16 @@ impl Unique {
     }
 
     fn grow(&mut self, nodes: &[Data]) {
-        let size = self.slots.len() * 4;
+        self.place(nodes, self.slots.len() * 4);
+    }
+
+    /// Remembers all of these and nothing else.
+    pub(super) fn fill(&mut self, nodes: &[Data]) {
+        self.used = nodes.len();
+        self.place(nodes, (nodes.len() * 4).next_power_of_two().max(1 << 10));
+    }
+
+    fn place(&mut self, nodes: &[Data], size: usize) {
         self.slots = vec![EMPTY; size];
         for (id, data) in nodes.iter().enumerate() {
             let mut at = slot(data.hash(), size);

@@ -6,24 +6,30 @@
 use std::net::IpAddr;
 
 use super::classify::{sides, within};
+use super::values::{FROM, TO};
 use super::{BudgetExceeded, FieldValues, Node, Store};
 use crate::field::Field;
 use crate::policy::{AddressSet, Policy};
 
 /// Fields and the value that is plain. Flags: a SYN alone. Ports and protocols: those of a client of a web server.
-const PLAIN: [(Field, u32); 12] = [
-    (Field::Fragment, 0),
-    (Field::Family, 0),
-    (Field::Protocol, 6),
-    (Field::TcpFlags, 2),
-    (Field::Socket, 0),
-    (Field::Ttl, 64),
-    (Field::Dscp, 0),
-    (Field::Vlan, 0),
-    (Field::FromPort, 40_000),
-    (Field::ToPort, 80),
-    (Field::Icmp, 0x0800),
-    (Field::Interface, 0),
+/// Values that come later are tried where earlier ones of the same field are not to be had.
+const PLAIN: [(Field, u32, u32); 16] = [
+    (Field::Fragment, 0, 0),
+    (Field::Family, 0, 0),
+    (Field::Protocol, 6, 6),
+    (Field::Protocol, 17, 17),
+    (Field::TcpFlags, 2, 2),
+    (Field::Socket, 0, 0),
+    (Field::Ttl, 64, 64),
+    (Field::Dscp, 0, 0),
+    (Field::Vlan, 0, 0),
+    (Field::FromPort, 40_000, 40_000),
+    (Field::FromPort, 1024, 65_535),
+    (Field::ToPort, 80, 80),
+    (Field::ToPort, 8080, 8080),
+    (Field::ToPort, 1, 65_535),
+    (Field::Icmp, 0x0800, 0x0800),
+    (Field::Interface, 0, 0),
 ];
 
 /// Documentation addresses (RFC 5737, RFC 3849) by side: the sender's, then the receiver's.
@@ -38,13 +44,22 @@ pub fn plainest(
     policy: &Policy,
     region: Node,
 ) -> Result<Option<FieldValues>, BudgetExceeded> {
-    let mut node = region;
+    let mut node = plain_headers(store, region)?;
     let rates = Field::of(policy)
         .into_iter()
-        .filter(|field| matches!(field, Field::Fits(_)))
-        .map(|field| (field, 1));
-    for (field, value) in PLAIN.into_iter().chain(rates.collect::<Vec<_>>()) {
-        let plain = store.range(field, value, value, Node::TRUE, Node::FALSE)?;
+        .filter(|field| matches!(field, Field::Fits(_)));
+    for field in rates {
+        let fits = store.range(field, 1, 1, Node::TRUE, Node::FALSE)?;
+        node = preferred(store, node, fits)?;
+    }
+    Ok(store.satisfy(node, 1))
+}
+
+/// Those of the packets whose headers are plainest.
+pub fn plain_headers(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> {
+    let mut node = region;
+    for (field, low, high) in PLAIN {
+        let plain = store.range(field, low, high, Node::TRUE, Node::FALSE)?;
         node = preferred(store, node, plain)?;
     }
     for (side, texts) in sides().into_iter().zip(ADDRESSES) {
@@ -54,11 +69,18 @@ pub fn plainest(
         let plain = within(store, &AddressSet::of(addresses), &side)?;
         node = preferred(store, node, plain)?;
     }
-    Ok(store.satisfy(node, 1))
+    for (v4, v6) in [(TO[0], TO[3]), (FROM[0], FROM[3])] {
+        // The first host of a network, as long as that is one.
+        let short = store.masked(v4, 0xff, 1)?;
+        let long = store.masked(v6, 0xffff, 1)?;
+        let host = store.range(Field::Family, 0, 0, short, long)?;
+        node = preferred(store, node, host)?;
+    }
+    Ok(node)
 }
 
 /// Those of the packets that are plain, if there are any; else all of them.
-fn preferred(store: &mut Store, packets: Node, plain: Node) -> Result<Node, BudgetExceeded> {
+pub fn preferred(store: &mut Store, packets: Node, plain: Node) -> Result<Node, BudgetExceeded> {
     let some = store.and(packets, plain)?;
     Ok(if some == Node::FALSE { packets } else { some })
 }

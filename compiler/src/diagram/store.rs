@@ -105,6 +105,15 @@ impl Store {
         self.nodes.is_empty()
     }
 
+    /// Forgets every node that was made since the store held so many; nobody may hold one of them.
+    pub fn forget_since(&mut self, count: usize) {
+        self.nodes.truncate(count.max(3));
+        self.unique = Unique::new();
+        self.unique.fill(&self.nodes);
+        self.cache = Cache::new();
+        self.cache.fit(self.nodes.len());
+    }
+
     pub(super) fn data(&self, node: Node) -> Data {
         self.nodes[node.as_u32() as usize]
     }

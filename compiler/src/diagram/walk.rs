@@ -84,7 +84,7 @@ impl Store {
             .fold(FieldSet::default(), FieldSet::with)
     }
 
-    fn reachable(&self, root: Node) -> Known<Node, ()> {
+    pub(super) fn reachable(&self, root: Node) -> Known<Node, ()> {
         let mut seen = Known::from_iter([(root, ())]);
         let mut open = vec![root];
         while let Some(node) = open.pop() {

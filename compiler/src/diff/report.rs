@@ -44,6 +44,8 @@ pub struct Scope {
     /// What else is declared otherwise and does not show in the fate of a packet on its own: sentences such as
     /// `interfaces: eth1 is new`.
     pub settings: Vec<String>,
+    /// Changes that are not among `changes`, since there are so many.
+    pub untold: usize,
     /// Why not everything is here, if so. What is here was proved all the same.
     pub incomplete: Option<Incomplete>,
 }
@@ -61,7 +63,7 @@ pub enum EditKind {
     Changed,
     /// The same text in the same place, but a set, map or socket that it names is another.
     Named,
-    /// The same meaning, but another label, log, note or comment on it.
+    /// The same meaning in other words, or with another label, log or note.
     Relabelled,
 }
 
@@ -196,7 +198,7 @@ pub struct Change {
     /// A packet of it in the words that `explain` takes. Both policies were asked about it.
     pub example: String,
     /// The part of all packets (or sends) of the direction that it is: above 0, up to 1. IPv4 and IPv6 are a half each,
-    /// and every value of every field that rules look at counts the same.
+    /// and every value of every field that rules look at counts the same; 0 for malformed packets.
     pub share: f64,
     /// What it is, drawn: for pictures.
     pub shadow: Vec<Shadow>,

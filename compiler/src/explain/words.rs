@@ -45,7 +45,8 @@ pub(super) fn protocols(protocols: &[ProtocolMatch]) -> String {
     short(protocols.iter().map(word).collect())
 }
 
-fn number_word(number: u8) -> String {
+/// A protocol by its name, or by its number.
+pub(crate) fn number_word(number: u8) -> String {
     match number {
         protocol::TCP => "tcp".into(),
         protocol::UDP => "udp".into(),
@@ -108,7 +109,8 @@ pub(super) fn end(policy: &Policy, endpoint: &Endpoint) -> String {
     format!("{addresses} port {ports}")
 }
 
-fn ranges<T: Bound + Into<u128>>(
+/// Ranges as addresses, prefixes where they are, and first and last.
+pub(crate) fn ranges<T: Bound + Into<u128>>(
     set: &RangeSet<T>,
     bits: u32,
     address: impl Fn(T) -> IpAddr,
@@ -128,7 +130,7 @@ fn ranges<T: Bound + Into<u128>>(
 }
 
 /// A condition as a rule writes it.
-pub(super) fn condition(policy: &Policy, condition: &Condition) -> String {
+pub(crate) fn condition(policy: &Policy, condition: &Condition) -> String {
     match condition {
         Condition::No(inner) => format!("no {}", self::condition(policy, inner)),
         Condition::AnyOf(list) => {

@@ -10,7 +10,9 @@ use object::{
 
 use super::layout::{INSN_SIZE, Layout, MAP_SIZE, PlacedProgram};
 use super::types::LICENSE_VARIABLE;
-use super::{BTF, BTF_EXT, LICENSE, LICENSE_TEXT, MANIFEST, MAPS, NETNS, ObjectError, TABLE};
+use super::{
+    BTF, BTF_EXT, LICENSE, LICENSE_TEXT, LISTS, MANIFEST, MAPS, NETNS, ObjectError, TABLE,
+};
 use crate::artifact::{Artifact, MapSpec, Program};
 use crate::bpf::insn::Insn;
 
@@ -26,6 +28,8 @@ pub(super) struct Debug {
 pub(super) struct Extra<'a> {
     /// `.sockc.manifest`
     pub(super) manifest: Vec<u8>,
+    /// `.sockc.lists`, if it is there.
+    pub(super) lists: Option<Vec<u8>>,
     /// `.sockc.netns.NAME`, by name.
     pub(super) netns: Vec<(&'a str, Vec<u8>)>,
 }
@@ -54,6 +58,9 @@ pub(super) fn assemble(
     add_section(&mut file, BTF_EXT, SectionKind::Other, &debug.btf_ext, 4);
     let manifest = &extra.manifest;
     add_section(&mut file, MANIFEST, SectionKind::Other, manifest, 1);
+    if let Some(lists) = &extra.lists {
+        add_section(&mut file, LISTS, SectionKind::Other, lists, 1);
+    }
     for (name, object) in &extra.netns {
         let name = format!("{NETNS}{name}");
         // Aligned as an ELF file wants to be when it is read in place.

@@ -10,7 +10,7 @@ mod lines;
 mod types;
 mod words;
 
-use super::{BTF, BTF_EXT, MANIFEST, NETNS, ObjectError, check, manifest};
+use super::{BTF, BTF_EXT, LISTS, MANIFEST, NETNS, ObjectError, check, lists, manifest};
 use crate::artifact::{Artifact, Manifest};
 use file::File;
 
@@ -21,6 +21,16 @@ use file::File;
 /// The bytes are no object of this version of sockc, or are damaged.
 pub fn read_manifest(bytes: &[u8]) -> Result<Manifest, ObjectError> {
     manifest_of(&File::open(bytes)?)
+}
+
+/// The lists of sets that travel in an object: name and text. None where the policy has none, they are too large, or the
+/// object was written before lists travelled.
+///
+/// # Errors
+///
+/// The bytes are no object of ours, or are damaged.
+pub fn read_lists(bytes: &[u8]) -> Result<Vec<(String, String)>, ObjectError> {
+    lists_of(&File::open(bytes)?)
 }
 
 /// The artifact that an object was written from. A source line's number and column come back as far as the format holds
@@ -45,6 +55,7 @@ pub fn read(bytes: &[u8]) -> Result<Artifact, ObjectError> {
         programs: functions.into_programs(),
         maps,
         manifest,
+        lists: lists_of(&file)?,
         netns: netns(&file)?,
     };
     check::check(&artifact).map_err(ObjectError::damaged)?;
@@ -79,6 +90,12 @@ fn netns(file: &File<'_>) -> Result<Vec<(String, Artifact)>, ObjectError> {
         artifacts.push((name.to_owned(), read(object)?));
     }
     Ok(artifacts)
+}
+
+/// The lists of sets of an open object.
+fn lists_of(file: &File<'_>) -> Result<Vec<(String, String)>, ObjectError> {
+    let found = file.find(LISTS)?.map(lists::decode);
+    Ok(found.transpose()?.unwrap_or_default())
 }
 
 /// The manifest of an open object; an object without one is not ours.

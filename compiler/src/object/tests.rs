@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use cranelift_entity::PrimaryMap;
 
-use super::{ObjectError, namespaces, read, read_manifest, write};
+use super::{ObjectError, lists, namespaces, read, read_lists, read_manifest, write};
 use crate::artifact::*;
 use crate::bpf::asm::load_map_value;
 use crate::bpf::insn::Insn;
@@ -165,6 +165,7 @@ fn artifact() -> Artifact {
         ],
         maps: maps(),
         manifest: manifest(),
+        lists: Vec::new(),
         netns: Vec::new(),
     }
 }
@@ -251,6 +252,41 @@ fn far_columns_and_lines_are_cut() {
     let back = read(&write(&artifact).unwrap()).unwrap();
     let found = &back.programs[0].lines[0];
     assert_eq!((found.line, found.column), ((1 << 22) - 1, 1023));
+}
+
+#[test]
+fn lists_of_sets_travel_packed() {
+    let mut artifact = artifact();
+    let text: String = (0..2000)
+        .map(|n| format!("10.0.{}.{}\n", n / 256, n % 256))
+        .collect();
+    let size = text.len();
+    artifact.lists = vec![
+        ("lists/bad.txt".to_owned(), text),
+        ("b".to_owned(), String::new()),
+    ];
+    let bytes = write(&artifact).unwrap();
+    assert_eq!(read(&bytes).unwrap(), artifact);
+    assert_eq!(read_lists(&bytes).unwrap(), artifact.lists);
+    artifact.lists.clear();
+    let without = write(&artifact).unwrap();
+    assert!(bytes.len() - without.len() < size / 2);
+    assert_eq!(read_lists(&without), Ok(Vec::new()));
+}
+
+#[test]
+fn lists_that_are_damaged_are_told() {
+    let mut artifact = artifact();
+    artifact.lists = vec![("a".to_owned(), "10.0.0.0/8\n".repeat(50))];
+    let mut bytes = write(&artifact).unwrap();
+    let packed = lists::encode(&artifact.lists).unwrap().unwrap();
+    let at = bytes
+        .windows(packed.len())
+        .position(|w| w == packed)
+        .unwrap();
+    bytes[at] = 0xff;
+    let error = read(&bytes).unwrap_err();
+    assert!(matches!(error, ObjectError::Damaged { .. }), "{error}");
 }
 
 /// A table that is small enough to change everything around it often.

@@ -16,7 +16,7 @@
 mod case;
 pub mod codes;
 mod endpoint;
-mod interface;
+pub(crate) mod interface;
 mod members;
 mod read;
 mod with;
@@ -29,6 +29,7 @@ use crate::policy::{AddressSet, NetnsId, SetId, SocketId};
 pub use interface::{class_of, example};
 pub use read::read;
 pub use world::DescribedWorld;
+pub(crate) use write::describe_on;
 pub use write::{describe, describe_case};
 
 /// What a text describes: an event, and what the machine around the policy says of it.

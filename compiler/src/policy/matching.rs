@@ -8,7 +8,7 @@ use super::{ClassId, GroupId, LiveMapId, NetnsId, Policy, SetId, SetKind, Socket
 use crate::ranges::RangeSet;
 
 /// A conjunction: every part must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Match {
     /// One of these; empty means every protocol.
     pub protocols: Vec<ProtocolMatch>,
@@ -23,7 +23,7 @@ pub struct Match {
 }
 
 /// An IP protocol, in one family or both.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProtocolMatch {
     /// Only in this family, if given (`icmp` is IPv4 only, `icmp6` IPv6 only).
     pub family: Option<Family>,
@@ -34,7 +34,7 @@ pub struct ProtocolMatch {
 }
 
 /// An ICMP type, with one code or every code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IcmpMatch {
     /// The type.
     pub kind: u8,
@@ -64,7 +64,7 @@ impl Family {
 }
 
 /// What follows `from` or `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// One of the endpoints, or with `negated` none of them. If any endpoint has ports, a negated list still matches
     /// only packets that have ports.
@@ -79,7 +79,7 @@ pub enum Side {
 }
 
 /// Addresses, and ports if named.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// The addresses, both families.
     pub addresses: Addresses,
@@ -88,7 +88,7 @@ pub struct Endpoint {
 }
 
 /// The addresses of an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Addresses {
     /// These.
     Ranges(AddressSet),
@@ -126,7 +126,7 @@ impl From<AddressSet> for Addresses {
 }
 
 /// Addresses of both families.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AddressSet {
     /// IPv4 addresses in host order.
     pub v4: RangeSet<u32>,
@@ -171,7 +171,7 @@ impl AddressSet {
 }
 
 /// A condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// Plain negation: true of packets that have no such field too.
     No(Box<Condition>),

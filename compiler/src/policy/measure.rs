@@ -12,7 +12,7 @@ pub struct Log {
 }
 
 /// `above` or `up to` a rate: a token bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// True for `above` (the excess matches), false for `up to` (the part that fits matches).
     pub above: bool,
@@ -41,7 +41,7 @@ pub enum RateUnit {
 }
 
 /// The address whose bucket it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Per {
     /// True for the receiver's address, false for the sender's.
     pub destination: bool,

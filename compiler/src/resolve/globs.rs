@@ -4,7 +4,7 @@
 //! matches while it matches none of the others. Names are what the kernel allows: 1 to 15 letters, without `/`, `:` and
 //! blanks. `lo` is matched only by its name: who writes `*` thinks of the network.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::glob;
 
@@ -25,22 +25,22 @@ enum Piece {
 /// Where a walk stands: pairs of a pattern and the number of its pieces that are behind, sorted.
 type State = Vec<(usize, usize)>;
 
-/// Every set of patterns (by their numbers, sorted) that one name matches and no other pattern; the empty set is always
-/// among them. `None` if there are too many to tell.
-pub(super) fn combinations(patterns: &[&str]) -> Option<BTreeSet<Vec<usize>>> {
+/// Every set of patterns (by their numbers, sorted) that one name matches and no other pattern, with one of the shortest
+/// names that do; the empty set is always among them, with the empty name. `None` if there are too many to tell.
+pub(crate) fn combinations(patterns: &[&str]) -> Option<BTreeMap<Vec<usize>, String>> {
     let pieces: Vec<Vec<Piece>> = patterns.iter().map(|pattern| pieces(pattern)).collect();
     let mut start = State::new();
     for number in 0..pieces.len() {
         enter(&pieces, number, 0, &mut start);
     }
     start.sort_unstable();
-    let mut found = BTreeSet::from([Vec::new()]);
+    let mut found = BTreeMap::from([(Vec::new(), String::new())]);
     // The start itself is met only when letters lead back to it.
     let mut met = BTreeSet::new();
-    let mut level = vec![start];
+    let mut level = vec![(start, String::new())];
     for _ in 0..LONGEST_NAME {
         let mut next = Vec::new();
-        for state in &level {
+        for (state, name) in &level {
             for letter in letters(&pieces, state) {
                 let state = step(&pieces, state, letter);
                 if state.is_empty() || met.contains(&state) {
@@ -49,9 +49,12 @@ pub(super) fn combinations(patterns: &[&str]) -> Option<BTreeSet<Vec<usize>>> {
                 if met.len() >= MOST_STATES {
                     return None;
                 }
-                found.insert(matched(&pieces, patterns, &state));
+                let mut name = name.clone();
+                name.push(letter.unwrap_or_else(|| other_letter(&pieces)));
+                let combination = matched(&pieces, patterns, &state);
+                found.entry(combination).or_insert_with(|| name.clone());
                 met.insert(state.clone());
-                next.push(state);
+                next.push((state, name));
             }
         }
         level = next;
@@ -60,7 +63,7 @@ pub(super) fn combinations(patterns: &[&str]) -> Option<BTreeSet<Vec<usize>>> {
 }
 
 /// Whether a pattern matches a name, as the machine's interfaces are matched.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     pattern == name || glob::is_pattern(pattern) && name != "lo" && glob::matches(pattern, name)
 }
 
@@ -100,6 +103,21 @@ fn letters(pieces: &[Vec<Piece>], state: &State) -> BTreeSet<Option<char>> {
         .collect()
 }
 
+/// A letter that no pattern names.
+fn other_letter(pieces: &[Vec<Piece>]) -> char {
+    let named = |letter: char| {
+        pieces
+            .iter()
+            .flatten()
+            .any(|piece| *piece == Piece::Letter(letter))
+    };
+    let usual = ('0'..='9').chain('a'..='z').chain('A'..='Z');
+    usual
+        .chain('\u{100}'..)
+        .find(|&letter| !named(letter))
+        .unwrap_or('0')
+}
+
 fn step(pieces: &[Vec<Piece>], state: &State, letter: Option<char>) -> State {
     let mut next = State::new();
     for &(number, at) in state {
@@ -135,7 +153,7 @@ mod tests {
     use super::*;
 
     fn found(patterns: &[&str]) -> Vec<Vec<usize>> {
-        combinations(patterns).unwrap().into_iter().collect()
+        combinations(patterns).unwrap().into_keys().collect()
     }
 
     #[test]
@@ -162,6 +180,17 @@ mod tests {
         ];
         for (patterns, expected) in table {
             assert_eq!(found(patterns), expected, "{patterns:?}");
+        }
+    }
+
+    #[test]
+    fn each_combination_has_a_name_that_matches_exactly_it() {
+        let patterns = ["eth*", "*0", "br-?", "lo", "*a*"];
+        for (numbers, name) in combinations(&patterns).unwrap() {
+            let found: Vec<usize> = (0..patterns.len())
+                .filter(|&number| matches(patterns[number], &name))
+                .collect();
+            assert_eq!(found, numbers, "{name}");
         }
     }
 

@@ -181,7 +181,7 @@ impl Interfaces {
             return;
         };
         let mut meant: BTreeMap<Key, BTreeSet<&str>> = BTreeMap::new();
-        for numbers in found {
+        for numbers in found.into_keys() {
             if let Some(key) = self.key(&numbers, distinct.len()) {
                 let names = numbers.iter().map(|&number| all[number]);
                 meant.entry(key).or_default().extend(names);

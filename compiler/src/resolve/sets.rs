@@ -251,6 +251,21 @@ impl<'a> Sets<'a> {
         }
     }
 
+    /// The constant sets of addresses that rules here can name, in the order of their names.
+    pub(super) fn named(&self) -> Vec<(String, AddressSet)> {
+        let all = self.order.iter().chain(&self.inherited);
+        let mut named: Vec<(String, AddressSet)> = all
+            .filter_map(|decl| match self.declared.get(&decl.name.value) {
+                Some(Meaning::Addresses { addresses, .. }) => {
+                    Some((decl.name.value.clone(), AddressSet::clone(addresses)))
+                }
+                _ => None,
+            })
+            .collect();
+        named.sort_by(|(one, _), (other, _)| one.cmp(other));
+        named
+    }
+
     /// Gives every declared set its meaning.
     pub(super) fn evaluate(&mut self, report: &mut Report) {
         for set in self.dependence_order(report) {

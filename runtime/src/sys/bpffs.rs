@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -37,6 +37,30 @@ fn terminated(path: &Path) -> Vec<u8> {
     let mut bytes = path.as_os_str().as_bytes().to_vec();
     bytes.push(0);
     bytes
+}
+
+/// What a descriptor of the kernel's BPF is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A map.
+    Map,
+    /// A program.
+    Program,
+    /// A link.
+    Link,
+}
+
+/// What a descriptor is. bpf(2) describes all three by one command, and does not say which of them it did.
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let name = fs::read_link(path)?.display().to_string();
+    // Some kernels say `bpf-link`, others `bpf_link`.
+    match name.replace('_', "-").rsplit(':').next() {
+        Some("bpf-map") => Ok(Kind::Map),
+        Some("bpf-prog") => Ok(Kind::Program),
+        Some("bpf-link") => Ok(Kind::Link),
+        _ => Err(io::Error::other(format!("{name} is none of BPF's"))),
+    }
 }
 
 /// The names in a directory, sorted; none if the directory is not there.

@@ -67,6 +67,14 @@ fn target(block: &bpf_link_info) -> u64 {
     }
 }
 
+/// Puts another program into a link, at once.
+pub(crate) fn update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut a = attr();
+    a.link_update.link_fd = number(link);
+    a.link_update.__bindgen_anon_1.new_prog_fd = number(program);
+    call(bpf_cmd::BPF_LINK_UPDATE, &mut a).map(drop)
+}
+
 /// Takes a link off what it hangs on, at once. A link that is already off, or a kernel that cannot do it for this type, does
 /// no harm: the end of the pin does the same later.
 pub(crate) fn detach(link: BorrowedFd<'_>) {

@@ -74,6 +74,19 @@ pub(crate) fn shape(map: BorrowedFd<'_>) -> io::Result<Shape> {
     })
 }
 
+/// The id of a map.
+pub(crate) fn id(map: BorrowedFd<'_>) -> io::Result<u32> {
+    let block: bpf_map_info = info(map)?;
+    Ok(block.id)
+}
+
+/// From now on nobody changes a map by bpf(2), not even we.
+pub(crate) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
+    let mut a = attr();
+    a.__bindgen_anon_2.map_fd = number(map);
+    call(bpf_cmd::BPF_MAP_FREEZE, &mut a).map(drop)
+}
+
 /// Bytes that the kernel reads or writes for one value: of a per-CPU map one value for every possible CPU.
 pub(crate) fn buffer_size(shape: Shape, cpus: usize) -> usize {
     let value = shape.value as usize;

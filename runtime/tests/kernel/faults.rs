@@ -218,6 +218,7 @@ fn a_kill_at_any_step_leaves_the_old_policy_or_the_new_one() {
                 assert_eq!(datagram_arrives(), arrives, "{step}");
                 let found = status(&options).unwrap().unwrap();
                 assert_eq!(found.policy, now, "{step}");
+                assert_eq!(found.drift, [], "{step}");
                 assert_eq!(
                     found.leftovers.is_empty(),
                     index == 0,

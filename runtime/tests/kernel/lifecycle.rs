@@ -118,7 +118,10 @@ fn a_lost_program_slot_is_told() {
     inside(|space| {
         drops().apply(&space.options).unwrap();
         fs::remove_file(path_in(space, "/slots/tc-in_1")).unwrap();
-        let error = status(&space.options).unwrap_err();
+        let found = status(&space.options).unwrap().unwrap();
+        assert!(found.drift[0].path.ends_with("slots/tc-in_1"), "{found:?}");
+        assert_eq!(found.drift[0].found, "nothing");
+        let error = drops().apply(&space.options).unwrap_err();
         assert!(matches!(error, Error::State { .. }), "{error}");
         assert!(error.to_string().contains("sockc unload"), "{error}");
     });
@@ -132,7 +135,9 @@ fn a_word_that_cannot_be_read_does_not_mean_that_nothing_is_in_force() {
         fs::remove_file(&control).unwrap();
         fs::create_dir(&control).unwrap();
         let tree = space.tree();
-        status(&space.options).unwrap_err();
+        let found = status(&space.options).unwrap().unwrap();
+        assert_eq!(found.drift.len(), 1, "{found:?}");
+        assert_eq!(found.drift[0].path, Path::new(&control));
         drops().apply(&space.options).unwrap_err();
         assert_eq!(space.tree(), tree);
         assert!(!datagram_arrives(), "the policy is still in force");

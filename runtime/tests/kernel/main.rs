@@ -7,6 +7,7 @@
 )]
 
 mod classes;
+mod drift;
 mod faults;
 mod groups;
 mod handed;

@@ -32,6 +32,7 @@ pub(crate) struct Policy {
 pub(crate) fn policy(name: &str) -> Policy {
     Policy {
         artifact: Artifact {
+            lists: Vec::new(),
             netns: Vec::new(),
             programs: Vec::new(),
             maps: PrimaryMap::from_iter([

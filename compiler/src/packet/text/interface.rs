@@ -43,7 +43,7 @@ pub fn class_of(policy: &Policy, interface: &str) -> ClassId {
 }
 
 /// The class of an interface of the zone of which nothing else is known.
-fn class_of_zone(policy: &Policy, zone: ZoneId) -> ClassId {
+pub(crate) fn class_of_zone(policy: &Policy, zone: ZoneId) -> ClassId {
     policy
         .classes
         .iter()
@@ -53,7 +53,7 @@ fn class_of_zone(policy: &Policy, zone: ZoneId) -> ClassId {
 }
 
 /// `on …` for a class: nothing for the plain one, the zone where that says enough, else an interface that is in it.
-pub(super) fn words(policy: &Policy, class: ClassId) -> Option<String> {
+pub(crate) fn words(policy: &Policy, class: ClassId) -> Option<String> {
     if class == Policy::plain_class() {
         return None;
     }
@@ -99,7 +99,7 @@ fn joined(head: &str, middle: &str, tail: &str) -> String {
 }
 
 /// The name as a pattern of the language; a word that could be a reserved one stands in quotes.
-fn pattern(name: &str) -> String {
+pub(crate) fn pattern(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     let starts = name.bytes().next().is_some_and(|byte| byte != b'-');
     let unreserved = name.bytes().any(|byte| byte.is_ascii_digit());

@@ -22,28 +22,39 @@ pub fn describe(header: &Header, direction: Direction) -> String {
 /// An event and its surroundings in words; `None` for a frame that is not IP, for which there are none.
 #[must_use]
 pub fn describe_case(policy: &Policy, described: &Described) -> Option<String> {
-    let (direction, class, header, group) = match &described.event {
+    let on = match &described.event {
+        Event::Packet { class, .. } | Event::Lookup { class, .. } => {
+            interface::words(policy, *class)
+        }
+        Event::Send { .. } => None,
+    };
+    describe_on(policy, described, on)
+}
+
+/// The same, with other words for the interface: `on …`, or nothing for one that nothing names.
+pub(crate) fn describe_on(
+    policy: &Policy,
+    described: &Described,
+    on: Option<String>,
+) -> Option<String> {
+    let (direction, header, group) = match &described.event {
         Event::Packet {
-            direction,
-            class,
-            packet,
+            direction, packet, ..
         } => match packet {
             Parsed::NotIp => return None,
             Parsed::Malformed => {
-                let on = interface::words(policy, *class);
                 let malformed = ["malformed".to_owned()];
                 return Some(sentence(*direction, "", on, &malformed));
             }
-            Parsed::Ip(header) => (*direction, Some(*class), header, None),
+            Parsed::Ip(header) => (*direction, header, None),
         },
-        Event::Lookup { class, header } => (Direction::In, Some(*class), header, None),
-        Event::Send { group, header } => (Direction::Send, None, header, policy.groups.get(*group)),
+        Event::Lookup { header, .. } => (Direction::In, header, None),
+        Event::Send { group, header } => (Direction::Send, header, policy.groups.get(*group)),
     };
     let mut with = socket_words(policy, described);
     with.extend(group.map(|group| format!("group {}", group.name)));
     with.extend(header_with(header, direction));
     with.extend(machine_with(policy, described));
-    let on = class.and_then(|class| interface::words(policy, class));
     Some(sentence(direction, &packet_words(header), on, &with))
 }
 

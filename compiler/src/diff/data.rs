@@ -1,0 +1,249 @@
+//! Sets, maps and settings that are not the same in two policies.
+//!
+//! Takes what policies declare; gives counts, a few examples, and sentences. Not here: what follows for packets.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::region::items;
+use super::report::{Data, Only};
+use crate::policy::{AddressSet, LiveEntry, LiveMap, Policy, Set, SetKind};
+
+/// So many elements are shown.
+const EXAMPLES: usize = 3;
+
+/// The sets and maps that do not hold the same, by kind and name.
+pub(super) fn data(old: &Policy, new: &Policy) -> Vec<Data> {
+    let mut found = Vec::new();
+    let names: BTreeSet<&String> = old
+        .named
+        .iter()
+        .chain(&new.named)
+        .map(|(name, _)| name)
+        .collect();
+    for name in names {
+        let of = |policy: &'_ Policy| policy.named.iter().position(|(other, _)| other == name);
+        let left = of(old).map(|place| &old.named[place].1);
+        let right = of(new).map(|place| &new.named[place].1);
+        found.extend(constant(name, left, right));
+    }
+    let live = |policy: &'_ Policy| -> Vec<String> {
+        let sets = policy.sets.values();
+        let live = sets.filter(|set| matches!(set.kind, SetKind::Live { .. }));
+        live.map(|set| set.name.clone()).collect()
+    };
+    let names: BTreeSet<String> = live(old).into_iter().chain(live(new)).collect();
+    for name in &names {
+        let of = |policy: &'_ Policy| {
+            let sets = policy.sets.values();
+            sets.filter(|set| set.name == *name).find_map(live_set)
+        };
+        found.extend(live_sets(name, of(old).as_ref(), of(new).as_ref()));
+    }
+    let maps = old.live_maps.values().chain(new.live_maps.values());
+    let names: BTreeSet<&String> = maps.map(|map| &map.name).collect();
+    for name in names {
+        let left = old.live_maps.values().find(|map| map.name == *name);
+        let right = new.live_maps.values().find(|map| map.name == *name);
+        found.extend(live_maps(name, (old, left), (new, right)));
+    }
+    found
+}
+
+fn constant(name: &str, old: Option<&AddressSet>, new: Option<&AddressSet>) -> Option<Data> {
+    if old == new {
+        return None;
+    }
+    let nothing = AddressSet::default();
+    let (left, right) = (old.unwrap_or(&nothing), new.unwrap_or(&nothing));
+    let (gained, lost) = (items(&minus(right, left)), items(&minus(left, right)));
+    Some(Data {
+        sizes: (items(left).len(), items(right).len()),
+        only: only(old.is_some(), new.is_some()),
+        ..elements(format!("set {name}"), gained, lost)
+    })
+}
+
+fn minus(one: &AddressSet, other: &AddressSet) -> AddressSet {
+    AddressSet {
+        v4: one.v4.minus(&other.v4),
+        v6: one.v6.minus(&other.v6),
+    }
+}
+
+fn only(old: bool, new: bool) -> Option<Only> {
+    match (old, new) {
+        (true, false) => Some(Only::Old),
+        (false, true) => Some(Only::New),
+        _ => None,
+    }
+}
+
+fn elements(name: String, gained: Vec<String>, lost: Vec<String>) -> Data {
+    Data {
+        name,
+        gained: gained.len(),
+        lost: lost.len(),
+        gained_examples: gained.into_iter().take(EXAMPLES).collect(),
+        lost_examples: lost.into_iter().take(EXAMPLES).collect(),
+        ..Data::default()
+    }
+}
+
+/// What is declared of a live set.
+struct Live {
+    max: u32,
+    expires: Option<u64>,
+    start: BTreeSet<(IpAddr, u8)>,
+}
+
+fn live_set(set: &Set) -> Option<Live> {
+    match &set.kind {
+        SetKind::Live {
+            max,
+            expires,
+            start,
+        } => Some(Live {
+            max: *max,
+            expires: *expires,
+            start: start.iter().copied().collect(),
+        }),
+        SetKind::Constant(_) => None,
+    }
+}
+
+fn live_sets(name: &str, old: Option<&Live>, new: Option<&Live>) -> Option<Data> {
+    let nothing = Live {
+        max: 0,
+        expires: None,
+        start: BTreeSet::new(),
+    };
+    let (left, right) = (old.unwrap_or(&nothing), new.unwrap_or(&nothing));
+    let words = |one: &BTreeSet<(IpAddr, u8)>, other: &BTreeSet<(IpAddr, u8)>| -> Vec<String> {
+        let only = one.difference(other);
+        only.map(|(address, length)| format!("{address}/{length}"))
+            .collect()
+    };
+    let mut settings = Vec::new();
+    if old.is_some() && new.is_some() {
+        if left.max != right.max {
+            settings.push(format!("max {} -> {}", left.max, right.max));
+        }
+        if left.expires != right.expires {
+            let time = |time: Option<u64>| match time {
+                Some(milliseconds) => format!("{}s", milliseconds as f64 / 1000.0),
+                None => "never".into(),
+            };
+            settings.push(format!(
+                "expires {} -> {}",
+                time(left.expires),
+                time(right.expires)
+            ));
+        }
+    }
+    let data = Data {
+        sizes: (left.start.len(), right.start.len()),
+        only: only(old.is_some(), new.is_some()),
+        settings,
+        live: true,
+        ..elements(
+            format!("live set {name}"),
+            words(&right.start, &left.start),
+            words(&left.start, &right.start),
+        )
+    };
+    differs(data)
+}
+
+fn differs(data: Data) -> Option<Data> {
+    let same = data.gained + data.lost == 0 && data.settings.is_empty() && data.only.is_none();
+    (!same).then_some(data)
+}
+
+fn live_maps(
+    name: &str,
+    (old_policy, old): (&Policy, Option<&LiveMap>),
+    (new_policy, new): (&Policy, Option<&LiveMap>),
+) -> Option<Data> {
+    let entries = |policy: &Policy, map: Option<&LiveMap>| -> BTreeSet<String> {
+        let entries = map.into_iter().flat_map(|map| &map.start);
+        entries.map(|entry| entry_words(policy, entry)).collect()
+    };
+    let (left, right) = (entries(old_policy, old), entries(new_policy, new));
+    let words = |one: &BTreeSet<String>, other: &BTreeSet<String>| -> Vec<String> {
+        one.difference(other).cloned().collect()
+    };
+    let mut settings = Vec::new();
+    if let (Some(old), Some(new)) = (old, new)
+        && old.max != new.max
+    {
+        settings.push(format!("max {} -> {}", old.max, new.max));
+    }
+    differs(Data {
+        sizes: (left.len(), right.len()),
+        only: only(old.is_some(), new.is_some()),
+        settings,
+        live: true,
+        ..elements(
+            format!("live map {name}"),
+            words(&right, &left),
+            words(&left, &right),
+        )
+    })
+}
+
+fn entry_words(policy: &Policy, entry: &LiveEntry) -> String {
+    let (address, length) = entry.prefix;
+    let prefix = match address {
+        IpAddr::V4(address) => format!("{address}/{length}"),
+        IpAddr::V6(address) => format!("[{address}/{length}]"),
+    };
+    let ports = match entry.ports {
+        (0, u16::MAX) => "*".to_owned(),
+        (low, high) if low == high => low.to_string(),
+        (low, high) => format!("{low}-{high}"),
+    };
+    let protocol = match entry.protocol {
+        Some(6) => "tcp ",
+        Some(17) => "udp ",
+        _ => "",
+    };
+    let socket = &policy.sockets[entry.socket].name;
+    format!("{protocol}{prefix}:{ports} -> sock {socket}")
+}
+
+/// What is declared otherwise and touches no rule by itself.
+pub(super) fn settings(old: &Policy, new: &Policy) -> Vec<String> {
+    let mut found = Vec::new();
+    let interfaces =
+        |policy: &Policy| -> BTreeSet<String> { policy.interfaces.iter().cloned().collect() };
+    let (left, right) = (interfaces(old), interfaces(new));
+    for name in right.difference(&left) {
+        found.push(format!(
+            "interfaces: {name} is new: its packets get the policy's verdicts"
+        ));
+    }
+    for name in left.difference(&right) {
+        found.push(format!(
+            "interfaces: {name} is gone: its packets are no longer looked at"
+        ));
+    }
+    let groups = |policy: &Policy| -> BTreeSet<(String, String)> {
+        let groups = policy.groups.values();
+        groups
+            .map(|group| (group.name.clone(), group.cgroup.clone()))
+            .collect()
+    };
+    let (left, right) = (groups(old), groups(new));
+    for (name, cgroup) in right.difference(&left) {
+        found.push(format!(
+            "group {name}: the sockets of {cgroup} are new in it"
+        ));
+    }
+    for (name, cgroup) in left.difference(&right) {
+        found.push(format!(
+            "group {name}: the sockets of {cgroup} are no longer in it"
+        ));
+    }
+    found
+}

@@ -1,0 +1,266 @@
+//! Both lists as diagrams, for the packets of one region.
+//!
+//! Takes a region and the aligned lists; gives for each policy what becomes of the region, and on request by which rule.
+//! Rules that cannot meet the region are left out, and what is the same in both lists is drawn once. Not here: where the
+//! region comes from.
+
+use cranelift_entity::PrimaryMap;
+
+use super::block::{Block, Cover};
+use super::joint::{Joint, Which};
+use super::lists::Pair;
+use super::space::{Built, Interned, Space};
+use super::topic::Topic;
+use crate::diagram::{BudgetExceeded, Node};
+use crate::policy::RuleId;
+
+/// What is inside of what, for the rules of both policies.
+pub(super) struct Covers {
+    sides: [PrimaryMap<RuleId, Cover>; 2],
+}
+
+impl Covers {
+    pub(super) fn of(joint: &Joint<'_>) -> Self {
+        let sides = Which::BOTH.map(|which| {
+            let side = joint.side(which);
+            let covers = side.policy.rules.iter().map(|(id, rule)| {
+                let cover = Cover::of(&joint.tables, &side.matches[id]);
+                let exact = cover.exact && rule.rate.is_none() && rule.at.is_none();
+                Cover { exact, ..cover }
+            });
+            covers.collect()
+        });
+        Self { sides }
+    }
+
+    pub(super) fn rule(&self, which: Which, id: RuleId) -> &Cover {
+        &self.sides[which as usize][id]
+    }
+
+    /// What the rules of a pair are inside of.
+    pub(super) fn pair(&self, pair: Pair) -> Cover {
+        let of = |which: Which| Some(self.rule(which, pair.of(which)?));
+        match (of(Which::Old), of(Which::New)) {
+            (Some(old), Some(new)) => old.clone().with(new),
+            (Some(one), None) | (None, Some(one)) => one.clone(),
+            (None, None) => Cover {
+                blocks: Vec::new(),
+                exact: true,
+            },
+        }
+    }
+}
+
+/// Who decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Owner {
+    /// The rule of a pair, by its place among the pairs of the list.
+    Pair(usize),
+    Default,
+}
+
+/// What becomes of something, and by whom.
+pub(super) type Decided = (Owner, u32);
+
+/// What a region's packets get in both policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Fates {
+    pub(super) old: Decided,
+    pub(super) new: Decided,
+}
+
+/// The packets that are looked at.
+pub(super) struct Region {
+    /// 1 for each of them.
+    pub(super) packets: Node,
+    /// Blocks that they are inside of.
+    pub(super) cover: Cover,
+}
+
+/// Draws the lists of a topic.
+pub(super) struct Drawing<'a, 'j, 'p> {
+    pub(super) space: &'a mut Space<'j, 'p>,
+    pub(super) topic: Topic,
+    pub(super) covers: &'a Covers,
+    pub(super) pairs: &'a [Pair],
+}
+
+/// How what a rule matches is drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// Within the blocks of the region: quick to draw for plain rules.
+    Blocks,
+    /// Within the region itself: smaller.
+    Region,
+}
+
+/// What leaves say.
+enum Said<'a> {
+    Outcome,
+    Decided(&'a mut Interned<Decided>),
+}
+
+impl Drawing<'_, '_, '_> {
+    /// 1 for the packets of the region whose fate is not the same.
+    pub(super) fn changed(&mut self, region: &Region) -> Built {
+        let kept = match region.cover.exact {
+            true => Kept::Blocks,
+            false => Kept::Region,
+        };
+        let pairs = self.meeting(region);
+        let drawn = self.list(&pairs, region, kept, &mut Said::Outcome)?;
+        let [old, new] = self.with_defaults(drawn, &mut Said::Outcome)?;
+        let differs = self.space.differs(old, new)?;
+        self.space.store.and(differs, region.packets)
+    }
+
+    /// What the packets of the region get, and by whom: numbers of the given fates; the last terminal number, which
+    /// stands for none of them, is everywhere else.
+    pub(super) fn fates(&mut self, region: &Region, fates: &mut Interned<Fates>) -> Built {
+        let pairs = self.meeting(region);
+        let mut decided = Interned::default();
+        let mut said = Said::Decided(&mut decided);
+        let drawn = self.list(&pairs, region, Kept::Region, &mut said)?;
+        let [old, new] = self.with_defaults(drawn, &mut said)?;
+        let mut both = |old: u32, new: u32| {
+            let pair = decided.value(old).zip(decided.value(new));
+            pair.map_or(ELSEWHERE, |(old, new)| fates.number(Fates { old, new }))
+        };
+        let node = self.space.store.apply2(old, new, &mut both)?;
+        let elsewhere = self.space.store.terminal(ELSEWHERE)?;
+        self.space.store.ite(region.packets, node, elsewhere)
+    }
+
+    /// The pairs that take part and may meet the region, with their places.
+    fn meeting(&self, region: &Region) -> Vec<(usize, Pair)> {
+        let joint = self.space.joint;
+        let asked = |which: Which, pair: Pair| {
+            let id = pair.of(which)?;
+            let meets = self.covers.rule(which, id).meets(&region.cover);
+            (meets && self.topic.asks(joint, which, id)).then_some(id)
+        };
+        let pairs = self.pairs.iter().enumerate().filter_map(|(place, &pair)| {
+            let asked = match (asked(Which::Old, pair), asked(Which::New, pair)) {
+                (Some(_), Some(_)) => pair,
+                (Some(old), None) => Pair::Old(old),
+                (None, Some(new)) => Pair::New(new),
+                (None, None) => return None,
+            };
+            Some((place, asked))
+        });
+        pairs.collect()
+    }
+
+    /// Both lists without their defaults, the first rules on top; halves are merged.
+    fn list(
+        &mut self,
+        pairs: &[(usize, Pair)],
+        region: &Region,
+        kept: Kept,
+        said: &mut Said<'_>,
+    ) -> Result<[Node; 2], BudgetExceeded> {
+        match pairs {
+            [] => Ok([Node::NOMATCH; 2]),
+            [(place, pair)] => self.leaves(*place, *pair, region, kept, said),
+            _ => {
+                let (first, second) = pairs.split_at(pairs.len() / 2);
+                let [f_old, f_new] = self.list(first, region, kept, said)?;
+                let [g_old, g_new] = self.list(second, region, kept, said)?;
+                let old = self.space.store.overlay(f_old, g_old)?;
+                if (f_old, g_old) == (f_new, g_new) {
+                    return Ok([old, old]);
+                }
+                Ok([old, self.space.store.overlay(f_new, g_new)?])
+            }
+        }
+    }
+
+    fn leaves(
+        &mut self,
+        place: usize,
+        pair: Pair,
+        region: &Region,
+        kept: Kept,
+        said: &mut Said<'_>,
+    ) -> Result<[Node; 2], BudgetExceeded> {
+        let mut leaves = [Node::NOMATCH; 2];
+        for (leaf, which) in leaves.iter_mut().zip(Which::BOTH) {
+            if let Some(id) = pair.of(which) {
+                *leaf = self.leaf(which, (place, id), region, kept, said)?;
+            }
+            if matches!(pair, Pair::Same(..)) {
+                return Ok([*leaf; 2]);
+            }
+        }
+        Ok(leaves)
+    }
+
+    /// What a rule says where it matches.
+    fn leaf(
+        &mut self,
+        which: Which,
+        (place, id): (usize, RuleId),
+        region: &Region,
+        kept: Kept,
+        said: &mut Said<'_>,
+    ) -> Built {
+        let outcome = self.space.outcome(self.topic, which, id)?;
+        let outcome = match said {
+            Said::Outcome => outcome,
+            Said::Decided(decided) => self.space.store.map_terminals(outcome, &mut |number| {
+                decided.number((Owner::Pair(place), number))
+            })?,
+        };
+        let cover = self.covers.rule(which, id);
+        let is_terminal = self.space.store.terminal_of(outcome).is_some();
+        if cover.exact {
+            let parts = cover.clipped(&region.cover);
+            if let ([part], Kept::Blocks, true) = (parts.as_slice(), kept, is_terminal) {
+                return part.draw(&mut self.space.store, outcome, Node::NOMATCH);
+            }
+            let matched = self.blocks(&parts)?;
+            return self.placed(matched, outcome, region, kept);
+        }
+        let matched = self.space.matched(self.topic, which, id)?;
+        self.placed(matched, outcome, region, kept)
+    }
+
+    fn blocks(&mut self, blocks: &[Block]) -> Built {
+        let mut any = Node::FALSE;
+        for block in blocks {
+            let one = block.draw(&mut self.space.store, Node::TRUE, Node::FALSE)?;
+            any = self.space.store.or(any, one)?;
+        }
+        Ok(any)
+    }
+
+    fn placed(&mut self, matched: Node, outcome: Node, region: &Region, kept: Kept) -> Built {
+        let matched = match kept {
+            Kept::Blocks => matched,
+            Kept::Region => self.space.store.and(matched, region.packets)?,
+        };
+        self.space.store.ite(matched, outcome, Node::NOMATCH)
+    }
+
+    /// The lists with what no rule decides.
+    fn with_defaults(
+        &mut self,
+        drawn: [Node; 2],
+        said: &mut Said<'_>,
+    ) -> Result<[Node; 2], BudgetExceeded> {
+        let mut whole = drawn;
+        for (node, which) in whole.iter_mut().zip(Which::BOTH) {
+            let number = self.space.default(self.topic, which);
+            let number = match said {
+                Said::Outcome => number,
+                Said::Decided(decided) => decided.number((Owner::Default, number)),
+            };
+            let default = self.space.store.terminal(number)?;
+            *node = self.space.store.overlay(*node, default)?;
+        }
+        Ok(whole)
+    }
+}
+
+/// The terminal of what is not looked at.
+pub(super) const ELSEWHERE: u32 = u32::MAX - 1;

@@ -1,0 +1,205 @@
+//! Two policies in one space of ids, so that their diagrams can be compared.
+//!
+//! Takes two policies; gives the tables that both share, and each side's matches and actions rewritten to the shared ids.
+//! What has one name and one meaning has one id: sockets with the same addresses, live sets and maps, interfaces to leave
+//! by and namespaces by name, groups by their control group, constant sets by what they hold. Not here: which rules are
+//! the same.
+
+mod classes;
+mod rewrite;
+
+use std::borrow::Cow;
+
+use cranelift_entity::{EntityRef, PrimaryMap};
+
+use self::classes::{Classes, TooMany};
+use crate::policy::{
+    Action, ClassId, Family, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId, Policy, PortId,
+    Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
+};
+
+/// Which of the two policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Which {
+    Old,
+    New,
+}
+
+impl Which {
+    pub(super) const BOTH: [Self; 2] = [Self::Old, Self::New];
+}
+
+/// Two policies in one space of ids.
+pub(super) struct Joint<'p> {
+    /// What the ids stand for. It has no rules.
+    pub(super) tables: Policy,
+    /// For each socket the first of its name that holds the same protocols and families: whether it is there is one
+    /// question.
+    pub(super) presence: PrimaryMap<SocketId, SocketId>,
+    /// How a class of interfaces is named to both policies; `None` for those that nothing names.
+    pub(super) interfaces: PrimaryMap<ClassId, Option<String>>,
+    sides: [Side<'p>; 2],
+}
+
+/// One of the policies.
+pub(super) struct Side<'p> {
+    /// As it was resolved, with its own ids.
+    pub(super) policy: &'p Policy,
+    /// What its rules match, with shared ids.
+    pub(super) matches: PrimaryMap<RuleId, Cow<'p, Match>>,
+    /// What its rules do, with shared ids.
+    pub(super) actions: PrimaryMap<RuleId, Action>,
+    /// From its own ids to shared ones.
+    pub(super) ids: Ids,
+    /// For each shared class its own.
+    pub(super) own_classes: PrimaryMap<ClassId, ClassId>,
+}
+
+/// From the ids of one policy to shared ones.
+#[derive(Default)]
+pub(super) struct Ids {
+    pub(super) sockets: PrimaryMap<SocketId, SocketId>,
+    pub(super) groups: PrimaryMap<GroupId, GroupId>,
+    pub(super) sets: PrimaryMap<SetId, SetId>,
+    pub(super) live_maps: PrimaryMap<LiveMapId, LiveMapId>,
+    pub(super) ports: PrimaryMap<PortId, PortId>,
+    pub(super) namespaces: PrimaryMap<NetnsId, NetnsId>,
+    /// Several shared classes may be one of its own.
+    classes: PrimaryMap<ClassId, Vec<ClassId>>,
+}
+
+impl<'p> Joint<'p> {
+    /// Joins two policies; an error if their interfaces make too many kinds.
+    pub(super) fn new(old: &'p Policy, new: &'p Policy) -> Result<Self, TooMany> {
+        let classes = Classes::of(old, new)?;
+        let mut tables = Policy::default();
+        tables.classes.clear();
+        for _ in classes.names.keys() {
+            tables.classes.push(Default::default());
+        }
+        let sides = [(old, 0), (new, 1)].map(|(policy, number)| {
+            let mut ids = enter(&mut tables, policy);
+            ids.classes = classes.shared(number, policy);
+            (policy, ids, &classes.sides[number])
+        });
+        let presence = tables.sockets.values().map(|socket| {
+            let same = |other: &&(SocketId, &Socket)| {
+                other.1.name == socket.name && holds_alike(other.1, socket)
+            };
+            let all: Vec<_> = tables.sockets.iter().collect();
+            all.iter()
+                .find(same)
+                .map_or(SocketId::new(0), |(id, _)| *id)
+        });
+        let presence: PrimaryMap<SocketId, SocketId> = presence.collect();
+        let sides =
+            sides.map(|(policy, ids, of)| rewrite::side(policy, ids, &presence, of.clone()));
+        Ok(Self {
+            tables,
+            presence,
+            interfaces: classes.names,
+            sides,
+        })
+    }
+
+    /// One of the two.
+    pub(super) fn side(&self, which: Which) -> &Side<'p> {
+        &self.sides[which as usize]
+    }
+
+    /// A side's own id of the socket of this name, if it has one.
+    pub(super) fn own_socket(&self, which: Which, first: SocketId) -> Option<SocketId> {
+        let mut ids = self.side(which).ids.sockets.iter();
+        let found = ids.find(|(_, shared)| self.presence[**shared] == first);
+        found.map(|(own, _)| own)
+    }
+
+    /// The zone of a class, if both policies have it and mean the same interfaces by it.
+    pub(super) fn zone_of(&self, class: ClassId) -> Option<&str> {
+        let zones = self.sides.each_ref().map(|side| {
+            let own = side.own_classes[class];
+            let zone = side.policy.classes[own].zone?;
+            Some(&side.policy.zones[zone])
+        });
+        let [Some(old), Some(new)] = zones else {
+            return None;
+        };
+        let alike = old.name == new.name && old.patterns == new.patterns;
+        alike.then_some(new.name.as_str())
+    }
+}
+
+impl Side<'_> {
+    /// A rule as it was written.
+    pub(super) fn rule(&self, id: RuleId) -> &Rule {
+        &self.policy.rules[id]
+    }
+
+    /// Its own id of a shared group.
+    pub(super) fn own_group(&self, shared: GroupId) -> Option<GroupId> {
+        position(&self.ids.groups, shared)
+    }
+}
+
+fn position<K: EntityRef + PartialEq>(ids: &PrimaryMap<K, K>, shared: K) -> Option<K> {
+    ids.iter()
+        .find(|(_, id)| **id == shared)
+        .map(|(own, _)| own)
+}
+
+/// Enters what a policy declares into the tables; what is there already keeps its id.
+fn enter(tables: &mut Policy, policy: &Policy) -> Ids {
+    Ids {
+        sockets: each(&policy.sockets, &mut tables.sockets, same_socket),
+        groups: each(&policy.groups, &mut tables.groups, |one: &Group, other| {
+            one.cgroup == other.cgroup
+        }),
+        sets: each(&policy.sets, &mut tables.sets, same_set),
+        live_maps: each(
+            &policy.live_maps,
+            &mut tables.live_maps,
+            |one: &LiveMap, other| one.name == other.name,
+        ),
+        ports: each(&policy.ports, &mut tables.ports, PartialEq::eq),
+        namespaces: each(&policy.namespaces, &mut tables.namespaces, PartialEq::eq),
+        classes: PrimaryMap::new(),
+    }
+}
+
+fn each<K: EntityRef, V: Clone>(
+    from: &PrimaryMap<K, V>,
+    to: &mut PrimaryMap<K, V>,
+    same: impl Fn(&V, &V) -> bool,
+) -> PrimaryMap<K, K> {
+    let mut ids = PrimaryMap::new();
+    for value in from.values() {
+        let known = to.iter().find(|(_, other)| same(value, other));
+        let id = known.map(|(id, _)| id);
+        ids.push(id.unwrap_or_else(|| to.push(value.clone())));
+    }
+    ids
+}
+
+fn same_socket(one: &Socket, other: &Socket) -> bool {
+    one.name == other.name
+        && one.origin == other.origin
+        && one.drop_if_absent == other.drop_if_absent
+}
+
+fn holds_alike(one: &Socket, other: &Socket) -> bool {
+    [Family::V4, Family::V6].into_iter().all(|family| {
+        let numbers = [6, 17].into_iter();
+        numbers
+            .into_iter()
+            .all(|number| one.may_hold(family, number) == other.may_hold(family, number))
+    })
+}
+
+/// What a live set holds is the machine's; of others only what they hold counts.
+fn same_set(one: &Set, other: &Set) -> bool {
+    match (&one.kind, &other.kind) {
+        (SetKind::Live { .. }, SetKind::Live { .. }) => one.name == other.name,
+        (SetKind::Constant(one), SetKind::Constant(other)) => one == other,
+        _ => false,
+    }
+}

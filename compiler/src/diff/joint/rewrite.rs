@@ -1,0 +1,142 @@
+//! Matches and actions of one policy with shared ids.
+//!
+//! What names nothing that has an id is borrowed as it is: most rules of large policies.
+
+use std::borrow::Cow;
+
+use cranelift_entity::PrimaryMap;
+
+use super::{Ids, Side};
+use crate::policy::{
+    Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Side as End, SocketId,
+};
+
+/// One of the two policies.
+pub(super) fn side<'p>(
+    policy: &'p Policy,
+    ids: Ids,
+    presence: &PrimaryMap<SocketId, SocketId>,
+    own_classes: PrimaryMap<ClassId, ClassId>,
+) -> Side<'p> {
+    let rewriting = Rewriting {
+        ids: &ids,
+        presence,
+    };
+    let matches = policy.rules.values().map(|rule| {
+        if names_nothing(&rule.matches) {
+            Cow::Borrowed(&rule.matches)
+        } else {
+            Cow::Owned(rewriting.matches(&rule.matches))
+        }
+    });
+    let matches = matches.collect();
+    let actions = policy
+        .rules
+        .values()
+        .map(|rule| rewriting.action(rule.action));
+    let actions = actions.collect();
+    Side {
+        policy,
+        matches,
+        actions,
+        ids,
+        own_classes,
+    }
+}
+
+fn names_nothing(matches: &Match) -> bool {
+    let plain = |side: &End| match side {
+        End::Group(_) => false,
+        End::Endpoints { endpoints, .. } => endpoints
+            .iter()
+            .all(|endpoint| matches!(endpoint.addresses, Addresses::Ranges(_))),
+    };
+    matches.on.is_none()
+        && matches.conditions.is_empty()
+        && [&matches.from, &matches.to]
+            .into_iter()
+            .flatten()
+            .all(plain)
+}
+
+struct Rewriting<'a> {
+    ids: &'a Ids,
+    presence: &'a PrimaryMap<SocketId, SocketId>,
+}
+
+impl Rewriting<'_> {
+    fn action(&self, action: Action) -> Action {
+        match action {
+            Action::Redirect(socket) => Action::Redirect(self.ids.sockets[socket]),
+            Action::Forward(port) => Action::Forward(self.ids.ports[port]),
+            Action::Shortcut(group) => Action::Shortcut(self.ids.groups[group]),
+            Action::Allow | Action::Drop | Action::Reject | Action::Count => action,
+        }
+    }
+
+    fn matches(&self, matches: &Match) -> Match {
+        Match {
+            protocols: matches.protocols.clone(),
+            from: matches.from.as_ref().map(|side| self.end(side)),
+            to: matches.to.as_ref().map(|side| self.end(side)),
+            conditions: self.conditions(&matches.conditions),
+            on: matches.on.as_ref().map(|classes| {
+                let shared = classes.iter().flat_map(|&class| &self.ids.classes[class]);
+                let mut shared: Vec<ClassId> = shared.copied().collect();
+                shared.sort_unstable();
+                shared
+            }),
+        }
+    }
+
+    fn end(&self, side: &End) -> End {
+        match side {
+            End::Group(group) => End::Group(self.ids.groups[*group]),
+            End::Endpoints { negated, endpoints } => End::Endpoints {
+                negated: *negated,
+                endpoints: endpoints.iter().map(|one| self.endpoint(one)).collect(),
+            },
+        }
+    }
+
+    fn endpoint(&self, endpoint: &Endpoint) -> Endpoint {
+        let addresses = match &endpoint.addresses {
+            Addresses::Ranges(ranges) => Addresses::Ranges(ranges.clone()),
+            Addresses::Set(set) => Addresses::Set(self.ids.sets[*set]),
+        };
+        Endpoint {
+            addresses,
+            ports: endpoint.ports.clone(),
+        }
+    }
+
+    fn conditions(&self, conditions: &[Condition]) -> Vec<Condition> {
+        conditions.iter().map(|one| self.condition(one)).collect()
+    }
+
+    fn condition(&self, condition: &Condition) -> Condition {
+        match condition {
+            Condition::No(inner) => Condition::No(Box::new(self.condition(inner))),
+            Condition::AnyOf(list) => Condition::AnyOf(self.conditions(list)),
+            Condition::Socket { test, netns } => Condition::Socket {
+                test: *test,
+                netns: netns.map(|netns| self.ids.namespaces[netns]),
+            },
+            Condition::Entry { map, socket } => Condition::Entry {
+                map: self.ids.live_maps[*map],
+                socket: self.presence[self.ids.sockets[*socket]],
+            },
+            Condition::SockAbsent(socket) => {
+                Condition::SockAbsent(self.presence[self.ids.sockets[*socket]])
+            }
+            Condition::TcpFlags { .. }
+            | Condition::Fragment
+            | Condition::Length { .. }
+            | Condition::Ttl { .. }
+            | Condition::Dscp(_)
+            | Condition::Mark { .. }
+            | Condition::Vlan(_)
+            | Condition::Winner(_) => condition.clone(),
+        }
+    }
+}

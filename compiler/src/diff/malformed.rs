@@ -1,0 +1,75 @@
+//! What both policies do with malformed packets, and other things that are no question of what rules match.
+
+use super::edits::{Edits, default_line};
+use super::joint::{Joint, Which};
+use super::report::{About, Change, Decider, EditKind, Fate, Words};
+use crate::decide::decide;
+use crate::event::{Event, Parsed, SocketAnswer, Verdict};
+use crate::packet::text::{Described, DescribedWorld, describe_on};
+use crate::policy::{Direction, Policy};
+
+/// The changes of malformed packets, and what is set otherwise.
+pub(super) fn malformed(joint: &Joint<'_>, edits: &Edits) -> (Vec<Change>, Vec<String>) {
+    let changes = [
+        (About::MalformedIn, Direction::In),
+        (About::MalformedOut, Direction::Out),
+    ]
+    .into_iter()
+    .filter_map(|(about, direction)| change(joint, edits, about, direction));
+    (changes.collect(), rates(edits))
+}
+
+fn change(joint: &Joint<'_>, edits: &Edits, about: About, direction: Direction) -> Option<Change> {
+    let event = Event::Packet {
+        direction,
+        class: Policy::plain_class(),
+        packet: Parsed::Malformed,
+    };
+    let said = Described::plain(event, SocketAnswer::None);
+    let [from, to] = Which::BOTH.map(|which| {
+        let policy = joint.side(which).policy;
+        let world = DescribedWorld::new(policy, &said);
+        fate(decide(policy, &said.event, &world).verdict)
+    });
+    let [was, will_be] = Which::BOTH.map(|which| {
+        let line = joint.side(which).policy.default_of(direction);
+        line.map_or(Decider::Nobody, |line| Decider::Line(default_line(line)))
+    });
+    (from != to).then(|| Change {
+        about,
+        from,
+        to,
+        was,
+        will_be,
+        edit: edits.of_default(direction),
+        region: Words {
+            within: "malformed packets".into(),
+            ..Words::default()
+        },
+        example: describe_on(joint.side(Which::New).policy, &said, None).unwrap_or_default(),
+        share: 0.0,
+        shadow: Vec::new(),
+    })
+}
+
+fn fate(verdict: Verdict) -> Fate {
+    Fate {
+        verdict: match verdict {
+            Verdict::Drop => "drop",
+            Verdict::Reject => "reject",
+            _ => "allow",
+        },
+        target: None,
+        mark: None,
+    }
+}
+
+/// Rates whose numbers change: how many packets they let through is no question of which.
+fn rates(edits: &Edits) -> Vec<String> {
+    let lines = edits.rates.iter().filter_map(|&edit| {
+        let edit = edits.edits.get(edit)?;
+        let line = edit.new.as_ref()?.line;
+        (edit.kind != EditKind::Relabelled).then(|| format!("the rate of line {line} is another"))
+    });
+    lines.collect()
+}

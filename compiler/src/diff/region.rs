@@ -1,0 +1,176 @@
+//! A region in the language's own words.
+//!
+//! Takes the packets of a region; gives what they lie in, as the values that each field has among them, shortened as far
+//! as that changes nothing; and what of it is not in the region. The words are drawn again and compared, so that they say
+//! what the region is, or that they do not say all of it. Not here: how values are written.
+
+mod addresses;
+mod constraint;
+mod values;
+mod write;
+
+pub(super) use addresses::{Names, items};
+
+use self::constraint::Constraint;
+use super::draw::Region;
+use super::joint::Which;
+use super::lists::Pair;
+use super::report::Words;
+use super::space::{Built, Space};
+use super::topic::Topic;
+use crate::diagram::{BudgetExceeded, Node};
+
+/// Most exceptions that are written out.
+const MOST_EXCEPT: usize = 5;
+
+/// A region of more nodes is said in part only.
+const MOST_NODES: usize = 30_000;
+
+/// Describes regions of a topic.
+pub(super) struct Describing<'a, 'j, 'p> {
+    pub(super) space: &'a mut Space<'j, 'p>,
+    pub(super) topic: Topic,
+    /// 1 for what the topic is about.
+    pub(super) base: Node,
+    pub(super) names: &'a Names,
+    /// Pairs whose rules may explain what is not in a region, as the places in the list.
+    pub(super) pairs: &'a [Pair],
+}
+
+impl Describing<'_, '_, '_> {
+    /// The region of these packets.
+    pub(super) fn words(&mut self, region: &Region) -> Result<Words, BudgetExceeded> {
+        let packets = region.packets;
+        let large = self.space.store.count(packets) > MOST_NODES;
+        let mut parts = self.constraints(packets);
+        let within = self.all(&parts)?;
+        self.shorten(&mut parts, &mut |describing, shorter| {
+            Ok(describing.all(shorter)? == within)
+        })?;
+        let (within_words, mut except) = write::words(self, &parts);
+        let mut words = Words {
+            within: within_words,
+            except: Vec::new(),
+            and_more: large,
+        };
+        if !large && within != packets {
+            let rest = self.space.without(within, packets)?;
+            words.and_more = !self.exceptions(region, rest, &mut except)?;
+        }
+        words.except = except;
+        Ok(words)
+    }
+
+    /// What the values of the fields say, one thing each.
+    fn constraints(&self, packets: Node) -> Vec<Constraint> {
+        values::constraints(self, packets)
+    }
+
+    /// 1 for everything of the topic for which all of it holds.
+    fn all(&mut self, parts: &[Constraint]) -> Built {
+        let mut node = self.base;
+        for part in parts {
+            let one = part.draw(self.space, self.topic)?;
+            node = self.space.store.and(node, one)?;
+        }
+        Ok(node)
+    }
+
+    /// Leaves out what can be left out, the least telling first.
+    fn shorten(
+        &mut self,
+        parts: &mut Vec<Constraint>,
+        still: &mut dyn FnMut(&mut Self, &[Constraint]) -> Result<bool, BudgetExceeded>,
+    ) -> Result<(), BudgetExceeded> {
+        for place in (0..parts.len()).rev() {
+            let left_out = parts.remove(place);
+            if !still(self, parts)? {
+                parts.insert(place, left_out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what of the rest is not in the region; whether that is all of it.
+    fn exceptions(
+        &mut self,
+        region: &Region,
+        rest: Node,
+        except: &mut Vec<String>,
+    ) -> Result<bool, BudgetExceeded> {
+        if let Some(words) = self.one_exception(region.packets, rest)? {
+            except.push(words);
+            return Ok(true);
+        }
+        let mut left = rest;
+        let mut rules = self.outside(region)?;
+        while left != Node::FALSE && except.len() < MOST_EXCEPT {
+            let mut best = None;
+            for (place, &(_, node)) in rules.iter().enumerate() {
+                let part = self.space.store.and(left, node)?;
+                let share = self.space.store.share_of(part);
+                if share > 0.0 && best.is_none_or(|(_, most)| share > most) {
+                    best = Some((place, share));
+                }
+            }
+            let Some((place, _)) = best else {
+                return Ok(false);
+            };
+            let (pair, node) = rules.remove(place);
+            left = self.space.without(left, node)?;
+            except.push(self.rule_words(pair));
+        }
+        Ok(left == Node::FALSE)
+    }
+
+    /// The rest as one exception that takes nothing from the region, if it is one.
+    fn one_exception(
+        &mut self,
+        packets: Node,
+        rest: Node,
+    ) -> Result<Option<String>, BudgetExceeded> {
+        let mut parts = self.constraints(rest);
+        let takes_nothing = &mut |describing: &mut Self, parts: &[Constraint]| {
+            let all = describing.all(parts)?;
+            Ok(describing.space.store.and(all, packets)? == Node::FALSE)
+        };
+        if !takes_nothing(self, &parts)? {
+            return Ok(None);
+        }
+        self.shorten(&mut parts, takes_nothing)?;
+        let (words, except) = write::words(self, &parts);
+        Ok(except.is_empty().then_some(words))
+    }
+
+    /// The rules that share nothing with the region and may share something with what is around it.
+    fn outside(&mut self, region: &Region) -> Result<Vec<(Pair, Node)>, BudgetExceeded> {
+        let mut outside = Vec::new();
+        for &pair in self.pairs {
+            let which = match pair {
+                Pair::Old(_) => Which::Old,
+                _ => Which::New,
+            };
+            let Some(id) = pair.of(which) else { continue };
+            if !self.topic.asks(self.space.joint, which, id) {
+                continue;
+            }
+            let node = self.space.matched(self.topic, which, id)?;
+            if !self.space.store.meet(node, region.packets)? {
+                outside.push((pair, node));
+            }
+        }
+        Ok(outside)
+    }
+
+    fn rule_words(&self, pair: Pair) -> String {
+        let (which, of) = match pair {
+            Pair::Old(_) => (Which::Old, " of the old policy"),
+            _ => (Which::New, ""),
+        };
+        let line = pair.of(which).map(|id| {
+            let place = &self.space.joint.side(which).rule(id).place;
+            place.line
+        });
+        format!("what line {} matches{of}", line.unwrap_or_default())
+    }
+}

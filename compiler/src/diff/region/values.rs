@@ -1,0 +1,372 @@
+//! What the values of each field say of a region.
+//!
+//! Takes the packets of a region; gives a constraint for each field that has not every value among them, the most telling
+//! first. What the language has no words for is left out. Not here: whether that is all there is to say.
+
+use super::Describing;
+use super::constraint::{Constraint, End};
+use crate::diagram::values::{FROM, MARK, TO};
+use crate::diagram::{Node, Store};
+use crate::field::Field;
+use crate::policy::{
+    AddressSet, ClassId, Condition, Family, IcmpMatch, LiveMapId, NetnsId, ProtocolMatch, SetId,
+    SetKind, SocketId, SocketTest,
+};
+use crate::ranges::RangeSet;
+
+/// More values of one field than this are not listed.
+const MOST_LISTED: usize = 12;
+
+type Values = Vec<(u128, u128)>;
+
+pub(super) fn constraints(describing: &Describing<'_, '_, '_>, packets: Node) -> Vec<Constraint> {
+    let store = &describing.space.store;
+    let mut found = Vec::new();
+    found.extend(protocols(store, packets));
+    for end in [End::To, End::From] {
+        found.extend(addresses(store, packets, end));
+        found.extend(ports(store, packets, end));
+    }
+    found.extend(questions(describing, packets));
+    found.extend(
+        header(store, packets)
+            .into_iter()
+            .map(Constraint::Condition),
+    );
+    found
+}
+
+/// The values of a field, unless it can have every one that occurs.
+fn limited(store: &Store, packets: Node, field: Field) -> Option<Values> {
+    let values = store.values_of(packets, field)?;
+    let whole = [(0, u128::from(field.max()))];
+    let mut values = values;
+    // Values past the largest that occurs follow it.
+    values.retain(|(low, _)| *low <= whole[0].1);
+    if let Some(last) = values.last_mut() {
+        last.1 = last.1.min(whole[0].1);
+    }
+    (values != whole).then_some(values)
+}
+
+/// Each of the values, if they are few.
+fn few(values: &Values) -> Option<Vec<u32>> {
+    let mut all = Vec::new();
+    for &(low, high) in values {
+        if high - low >= MOST_LISTED as u128 || all.len() > MOST_LISTED {
+            return None;
+        }
+        all.extend((low..=high).map(|value| value as u32));
+    }
+    (all.len() <= MOST_LISTED).then_some(all)
+}
+
+/// What lies between the values.
+fn others(values: &Values, max: u32) -> Values {
+    let mut found = Vec::new();
+    let mut next = 0;
+    for &(low, high) in values {
+        if next < low {
+            found.push((next, low - 1));
+        }
+        next = high + 1;
+    }
+    if next <= u128::from(max) {
+        found.push((next, max.into()));
+    }
+    found
+}
+
+fn protocols(store: &Store, packets: Node) -> Option<Constraint> {
+    let values = limited(store, packets, Field::Protocol)?;
+    let families = store.values_of(packets, Field::Family)?;
+    let numbers = few(&values)?;
+    let only = match families.as_slice() {
+        [(0, 0)] => Some(Family::V4),
+        [(1, 1)] => Some(Family::V6),
+        _ => None,
+    };
+    let icmp = icmp_types(store, packets);
+    let protocols = numbers.into_iter().map(|number| {
+        // ICMP is called so in one family only.
+        let family = match number {
+            1 if only != Some(Family::V6) => Some(Family::V4),
+            58 if only != Some(Family::V4) => Some(Family::V6),
+            _ => None,
+        };
+        ProtocolMatch {
+            family,
+            number: number as u8,
+            icmp: match family {
+                Some(_) => icmp.clone(),
+                None => Vec::new(),
+            },
+        }
+    });
+    Some(Constraint::Protocols(protocols.collect()))
+}
+
+/// The types of ICMP, if they are few: whole types where every code is among them.
+fn icmp_types(store: &Store, packets: Node) -> Vec<IcmpMatch> {
+    let mut found = Vec::new();
+    for (low, high) in limited(store, packets, Field::Icmp).unwrap_or_default() {
+        let mut at = low as u32;
+        while u128::from(at) <= high && found.len() <= MOST_LISTED {
+            let [_, _, kind, code] = at.to_be_bytes();
+            let whole = code == 0 && u128::from(at | 0xff) <= high;
+            found.push(IcmpMatch {
+                kind,
+                code: (!whole).then_some(code),
+            });
+            at = if whole { (at | 0xff) + 1 } else { at + 1 };
+        }
+    }
+    if found.len() > MOST_LISTED {
+        found.clear();
+    }
+    found
+}
+
+fn addresses(store: &Store, packets: Node, end: End) -> Option<Constraint> {
+    let words = match end {
+        End::To => TO,
+        End::From => FROM,
+    };
+    let [v4, v6] = store.by_family(packets);
+    let v4 = match v4 {
+        Node::FALSE => Vec::new(),
+        node => store.values_of(node, words[0])?,
+    };
+    let v6 = match v6 {
+        Node::FALSE => Vec::new(),
+        node => store.addresses_of(node, words[0])?,
+    };
+    let v4 = v4.into_iter().map(|(low, high)| (low as u32, high as u32));
+    let set = AddressSet {
+        v4: RangeSet::from_ranges(v4),
+        v6: RangeSet::from_ranges(v6),
+    };
+    (!set.v4.is_full() || !set.v6.is_full()).then_some(Constraint::Addresses(end, set))
+}
+
+/// The ports; every one where only packets that have ports are in the region.
+fn ports(store: &Store, packets: Node, end: End) -> Option<Constraint> {
+    let field = match end {
+        End::To => Field::ToPort,
+        End::From => Field::FromPort,
+    };
+    let values = store.values_of(packets, field)?;
+    let fragments = store.values_of(packets, Field::Fragment)?;
+    let protocols = store.values_of(packets, Field::Protocol)?;
+    let has_ports = fragments.iter().all(|(_, high)| *high < 2)
+        && few(&protocols)?
+            .iter()
+            .all(|&number| Field::has_ports(number as u8));
+    let ranges = values
+        .into_iter()
+        .map(|(low, high)| (low as u16, high as u16));
+    let ports = RangeSet::from_ranges(ranges);
+    (has_ports && (end == End::To || !ports.is_full())).then_some(Constraint::Ports(end, ports))
+}
+
+/// Interfaces, sockets, live sets and maps, rates.
+fn questions(describing: &Describing<'_, '_, '_>, packets: Node) -> Vec<Constraint> {
+    let store = &describing.space.store;
+    let mut found = Vec::new();
+    for field in store.fields(packets).iter() {
+        let Some(values) = limited(store, packets, field) else {
+            continue;
+        };
+        let one = match values.as_slice() {
+            [(low, high)] if low == high => Some(*low == 1),
+            _ => None,
+        };
+        found.extend(match field {
+            Field::Interface => few_classes(&values, describing).map(Constraint::On),
+            Field::Socket => socket(&values, None).map(Constraint::Condition),
+            Field::SocketIn(netns) => socket(&values, Some(netns)).map(Constraint::Condition),
+            Field::ToIn(set) if is_live(describing, set) => {
+                one.map(|inside| Constraint::Member(End::To, set, inside))
+            }
+            Field::FromIn(set) if is_live(describing, set) => {
+                one.map(|inside| Constraint::Member(End::From, set, inside))
+            }
+            Field::Absent(socket) => one.map(|absent| absence(socket, absent)),
+            Field::Fits(rule) => one.map(|fits| Constraint::Rate(rule, fits)),
+            Field::Entry(map) => few(&values)
+                .and_then(|numbers| entries(map, &numbers))
+                .map(Constraint::Condition),
+            _ => None,
+        });
+    }
+    found
+}
+
+fn is_live(describing: &Describing<'_, '_, '_>, set: SetId) -> bool {
+    let sets = &describing.space.joint.tables.sets;
+    matches!(sets[set].kind, SetKind::Live { .. })
+}
+
+/// The classes, unless it is every one there is.
+fn few_classes(values: &Values, describing: &Describing<'_, '_, '_>) -> Option<Vec<ClassId>> {
+    let all = describing.space.joint.tables.classes.len();
+    let mut classes = Vec::new();
+    for &(low, high) in values {
+        let high = high.min(all as u128 - 1);
+        classes.extend((low..=high).map(|class| ClassId::from_u32(class as u32)));
+    }
+    (classes.len() < all).then_some(classes)
+}
+
+fn absence(socket: SocketId, absent: bool) -> Constraint {
+    let condition = Condition::SockAbsent(socket);
+    Constraint::Condition(match absent {
+        true => condition,
+        false => no(condition),
+    })
+}
+
+/// The sockets that a live map names; where it may name none, that is left to the exceptions.
+fn entries(map: LiveMapId, numbers: &[u32]) -> Option<Condition> {
+    let entry = |number: &u32| {
+        let socket = SocketId::from_u32(number.checked_sub(1)?);
+        Some(Condition::Entry { map, socket })
+    };
+    let mut named = numbers.iter().map(entry).collect::<Option<Vec<_>>>()?;
+    match named.len() {
+        1 => named.pop(),
+        _ => Some(Condition::AnyOf(named)),
+    }
+}
+
+fn no(condition: Condition) -> Condition {
+    Condition::No(Box::new(condition))
+}
+
+fn socket(values: &Values, netns: Option<NetnsId>) -> Option<Condition> {
+    let test = |test| Condition::Socket { test, netns };
+    Some(match few(values)?.as_slice() {
+        [0] => no(test(SocketTest::Exists)),
+        [1] => test(SocketTest::Listening),
+        [2] => test(SocketTest::Established),
+        [0, 1] => no(test(SocketTest::Established)),
+        [0, 2] => no(test(SocketTest::Listening)),
+        [1, 2] => test(SocketTest::Exists),
+        _ => return None,
+    })
+}
+
+/// What headers say beside addresses and ports.
+fn header(store: &Store, packets: Node) -> Vec<Condition> {
+    let mut found = Vec::new();
+    found.extend(flags(store, packets));
+    found.extend(fragment(store, packets));
+    found.extend(mark(store, packets));
+    found.extend(listed(store, packets, Field::Vlan, |value| {
+        Some(Condition::Vlan(value.checked_sub(1)? as u16))
+    }));
+    found.extend(listed(store, packets, Field::Dscp, |value| {
+        Some(Condition::Dscp(value as u8))
+    }));
+    found.extend(between(store, packets, Field::Ttl, |low, high| {
+        Condition::Ttl { low, high }
+    }));
+    found.extend(between(store, packets, Field::Length, |low, high| {
+        Condition::Length { low, high }
+    }));
+    found
+}
+
+/// Flags that are the same in all of the region, or in all that is not in it.
+fn flags(store: &Store, packets: Node) -> Option<Condition> {
+    let values = limited(store, packets, Field::TcpFlags)?;
+    let others = others(&values, Field::TcpFlags.max());
+    let (condition, exact) = cube(&values);
+    if exact {
+        return Some(condition);
+    }
+    let (other, exact) = cube(&others);
+    Some(if exact { no(other) } else { condition })
+}
+
+/// The flags that all values share, and whether every value that shares them is there.
+fn cube(values: &Values) -> (Condition, bool) {
+    let (mut set, mut clear, mut count) = (u8::MAX, u8::MAX, 0u32);
+    for &(low, high) in values {
+        for value in low..=high {
+            set &= value as u8;
+            clear &= !(value as u8);
+            count += 1;
+        }
+    }
+    let free = 8 - (set.count_ones() + clear.count_ones()).min(8);
+    (Condition::TcpFlags { set, clear }, count == 1 << free)
+}
+
+fn fragment(store: &Store, packets: Node) -> Option<Condition> {
+    let values = limited(store, packets, Field::Fragment)?;
+    match few(&values)?.as_slice() {
+        [0] => Some(no(Condition::Fragment)),
+        [0, 1] => None,
+        _ => Some(Condition::Fragment),
+    }
+}
+
+/// Bits of the mark that are the same in all of the region.
+fn mark(store: &Store, packets: Node) -> Option<Condition> {
+    let (mut value, mut mask) = (0u32, 0u32);
+    for byte in MARK {
+        let values = store.values_of(packets, byte)?;
+        let (mut set, mut clear) = (u8::MAX, u8::MAX);
+        for byte in values.iter().flat_map(|&(low, high)| low..=high) {
+            set &= byte as u8;
+            clear &= !(byte as u8);
+        }
+        value = value << 8 | u32::from(set);
+        mask = mask << 8 | u32::from(set | clear);
+    }
+    (mask != 0).then_some(Condition::Mark { value, mask })
+}
+
+/// One of a few values, or none of a few.
+fn listed(
+    store: &Store,
+    packets: Node,
+    field: Field,
+    of: impl Fn(u32) -> Option<Condition>,
+) -> Option<Condition> {
+    let values = limited(store, packets, field)?;
+    let any = |numbers: Vec<u32>| -> Option<Condition> {
+        let mut list = numbers.into_iter().map(&of).collect::<Option<Vec<_>>>()?;
+        match list.len() {
+            1 => list.pop(),
+            _ => Some(Condition::AnyOf(list)),
+        }
+    };
+    if let Some(found) = few(&values).and_then(any) {
+        return Some(found);
+    }
+    few(&others(&values, field.max())).and_then(any).map(no)
+}
+
+/// A range of values, or everything but one.
+fn between(
+    store: &Store,
+    packets: Node,
+    field: Field,
+    of: impl Fn(u32, u32) -> Condition,
+) -> Option<Condition> {
+    let values = limited(store, packets, field)?;
+    let (first, last) = (values.first()?.0, values.last()?.1);
+    let high = |last: u128| match last == u128::from(field.max()) {
+        // No upper bound is said where there is none.
+        true => u32::MAX,
+        false => last as u32,
+    };
+    if let (0, [(low, to)]) = (first, others(&values, field.max()).as_slice())
+        && *to < u128::from(field.max())
+    {
+        return Some(no(of(*low as u32, *to as u32)));
+    }
+    Some(of(first as u32, high(last)))
+}

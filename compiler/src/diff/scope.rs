@@ -1,0 +1,289 @@
+//! The comparison of the policies of one network namespace: the order of its steps.
+//!
+//! Takes two policies; gives a [`Scope`]. Not here: any step's own work.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Options;
+use super::data::{data, settings};
+use super::draw::{Covers, Owner};
+use super::edits::{Delta, Edits};
+use super::joint::Joint;
+use super::lists::{DIRECTIONS, List, Lists};
+use super::malformed::malformed;
+use super::reasons::reasons;
+use super::region::Names;
+use super::report::{About, Change, EditKind, Effect, Incomplete, Moved, Scope};
+use super::space::Space;
+use super::tell::{Telling, Untold};
+use super::topic::Topic;
+use super::weigh::{Finding, Found, Weighing};
+use crate::observer::Observer;
+use crate::policy::Policy;
+
+/// Most regions that change hands without another fate, for each topic.
+const MOST_MOVED: usize = 20;
+
+/// Compares two policies without those inside them.
+pub(super) fn compare(
+    old: &Policy,
+    new: &Policy,
+    netns: Option<String>,
+    options: Options,
+    observer: &mut dyn Observer,
+) -> Scope {
+    let scope = Scope {
+        netns,
+        data: data(old, new),
+        settings: settings(old, new),
+        ..Scope::default()
+    };
+    let Ok(joint) = Joint::new(old, new) else {
+        let why = "the interfaces of both policies make too many kinds to tell apart";
+        return Scope {
+            incomplete: Some(Incomplete {
+                why: why.into(),
+                unknown_edits: 0,
+            }),
+            ..scope
+        };
+    };
+    let lists = Lists::of(&joint);
+    let edits = Edits::of(&joint, &lists);
+    let mut comparing = Comparing {
+        joint: &joint,
+        covers: Covers::of(&joint),
+        names: Names::of(old, new),
+        lists: &lists,
+        edits: &edits,
+        options,
+        told: Told::default(),
+    };
+    for topic in Topic::all(&joint) {
+        comparing.topic(topic, observer);
+    }
+    comparing.told.finish(&joint, &edits, scope)
+}
+
+/// What was told so far.
+#[derive(Default)]
+struct Told {
+    changes: Vec<Change>,
+    moved: Vec<Moved>,
+    untold: usize,
+    /// Edits that have to do with a change.
+    telling: BTreeSet<usize>,
+    /// Edits of which nobody knows what they do.
+    unknown: BTreeSet<usize>,
+    /// Why edits change nothing.
+    reasons: BTreeMap<usize, String>,
+    /// Deciders of arriving packets whose fate changes.
+    arriving: BTreeSet<(Owner, Owner)>,
+    incomplete: Option<String>,
+}
+
+struct Comparing<'j, 'p> {
+    joint: &'j Joint<'p>,
+    covers: Covers,
+    names: Names,
+    lists: &'j Lists,
+    edits: &'j Edits,
+    options: Options,
+    told: Told,
+}
+
+impl<'j, 'p> Comparing<'j, 'p> {
+    fn topic(&mut self, topic: Topic, observer: &mut dyn Observer) {
+        let mut lists = DIRECTIONS.into_iter().zip(&self.lists.all);
+        let Some((_, list)) = lists.find(|(direction, _)| *direction == topic.direction()) else {
+            return;
+        };
+        let of_list = |delta: &&Delta| delta.direction == topic.direction();
+        let deltas: Vec<Delta> = self.edits.deltas.iter().filter(of_list).copied().collect();
+        let default = self.edits.of_default(topic.direction());
+        if deltas.is_empty() && default.is_none() {
+            return;
+        }
+        let mut space = Space::new(self.joint, &self.lists.meters, self.options.budget);
+        let mut weighing = Weighing {
+            space: &mut space,
+            covers: &self.covers,
+            list,
+            deltas: &deltas,
+            default: default.filter(|_| topic.about != About::Lookup),
+            topic,
+        };
+        match weighing.all(observer) {
+            Ok(found) => self.tell(&mut space, topic, list, &found),
+            Err(exceeded) => {
+                let edits = deltas.iter().map(|delta| delta.edit).chain(default);
+                self.told.unknown.extend(edits);
+                self.told.incomplete = Some(exceeded.to_string());
+            }
+        }
+    }
+
+    fn tell(&mut self, space: &mut Space<'j, 'p>, topic: Topic, list: &List, found: &Found) {
+        let told = &mut self.told;
+        let mut telling = Telling {
+            space,
+            meters: &self.lists.meters,
+            covers: &self.covers,
+            list,
+            edits: self.edits,
+            names: &self.names,
+        };
+        told.unknown.extend(&found.unknown);
+        if !found.unknown.is_empty() {
+            told.incomplete = Some("a region grew past the budget of diagrams".into());
+        }
+        let changed = told.new_ones(topic, &found.changed);
+        for finding in &changed {
+            told.telling.extend(telling.involved(finding));
+        }
+        let chosen = chosen(&telling, changed, self.options.most);
+        told.untold += chosen.left_out;
+        for finding in chosen.findings {
+            match telling.change(finding, found.base) {
+                Ok(change) => told.changes.push(change),
+                Err(untold) => told.untold(&untold),
+            }
+        }
+        let same: &[Finding] = match topic.about {
+            // Lookups count by the same rules as the packets that they are made for.
+            About::Lookup => &[],
+            _ => &found.same,
+        };
+        for finding in handed_over(same) {
+            match telling.moved(finding) {
+                Ok(moved) => told.moved.extend(moved),
+                Err(untold) => told.untold(&untold),
+            }
+        }
+        for (edit, reason) in reasons(&telling, same) {
+            told.reasons.entry(edit).or_insert(reason);
+        }
+    }
+}
+
+/// Findings that are told in full, and how many are not.
+struct Chosen<'f> {
+    findings: Vec<&'f Finding>,
+    left_out: usize,
+}
+
+/// The largest of each edit first, so that every edit has its say.
+fn chosen<'f>(
+    telling: &Telling<'_, '_, '_>,
+    mut findings: Vec<&'f Finding>,
+    most: Option<usize>,
+) -> Chosen<'f> {
+    findings.sort_by(|one, other| other.share.total_cmp(&one.share));
+    let mut ranks: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut ranked: Vec<(usize, &Finding)> = findings
+        .into_iter()
+        .map(|finding| {
+            let rank = ranks.entry(telling.edit_of(finding)).or_default();
+            *rank += 1;
+            (*rank, finding)
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    let most = most.unwrap_or(usize::MAX);
+    let left_out = ranked.len().saturating_sub(most);
+    ranked.truncate(most);
+    Chosen {
+        findings: ranked.into_iter().map(|(_, finding)| finding).collect(),
+        left_out,
+    }
+}
+
+/// One finding for each pair of deciders, the largest, of those that are not the same.
+fn handed_over(same: &[Finding]) -> Vec<&Finding> {
+    let mut largest: BTreeMap<(Owner, Owner), &Finding> = BTreeMap::new();
+    for finding in same {
+        let owners = (finding.fates.old.0, finding.fates.new.0);
+        if owners.0 == owners.1 {
+            continue;
+        }
+        let known = largest.entry(owners).or_insert(finding);
+        if known.share < finding.share {
+            *known = finding;
+        }
+    }
+    largest.into_values().take(MOST_MOVED).collect()
+}
+
+impl Told {
+    /// Those that no change of arriving packets says already: lookups follow the same rules.
+    fn new_ones<'f>(&mut self, topic: Topic, changed: &'f [Finding]) -> Vec<&'f Finding> {
+        let owners = |finding: &Finding| (finding.fates.old.0, finding.fates.new.0);
+        if topic.about == About::In {
+            self.arriving.extend(changed.iter().map(owners));
+        }
+        let is_new = |finding: &&Finding| {
+            topic.about != About::Lookup || !self.arriving.contains(&owners(finding))
+        };
+        changed.iter().filter(is_new).collect()
+    }
+
+    fn untold(&mut self, untold: &Untold) {
+        self.incomplete = Some(match untold {
+            Untold::Budget(exceeded) => exceeded.to_string(),
+            Untold::Bug(what) => format!("this is a bug in sockc: {what}"),
+        });
+        self.untold += 1;
+    }
+
+    fn finish(mut self, joint: &Joint<'_>, edits: &Edits, mut scope: Scope) -> Scope {
+        scope.edits.clone_from(&edits.edits);
+        for (number, edit) in scope.edits.iter_mut().enumerate() {
+            edit.effect = if self.telling.contains(&number) {
+                Effect::Some
+            } else if self.unknown.contains(&number) {
+                Effect::Unknown
+            } else {
+                Effect::None(self.reasons.remove(&number))
+            };
+        }
+        let (changes, settings) = malformed(joint, edits);
+        for change in &changes {
+            if let Some(edit) = change.edit.and_then(|edit| scope.edits.get_mut(edit)) {
+                edit.effect = Effect::Some;
+            }
+        }
+        scope.settings.extend(settings);
+        self.changes.extend(changes);
+        self.changes.sort_by(|one, other| {
+            let order = (one.edit, one.about).cmp(&(other.edit, other.about));
+            order.then(other.share.total_cmp(&one.share))
+        });
+        scope.changes = self.changes;
+        scope.moved = self.moved;
+        scope.untold = self.untold;
+        scope.incomplete = self.incomplete.map(|why| Incomplete {
+            why,
+            unknown_edits: self.unknown.len(),
+        });
+        scope.edits.iter_mut().for_each(only_counting);
+        scope
+    }
+}
+
+/// A word on edits that no comparison of fates is about.
+fn only_counting(edit: &mut super::report::Edit) {
+    let verb = |line: &Option<super::report::Line>| {
+        line.as_ref().is_none_or(|line| {
+            let words = line.text.split_whitespace();
+            let mut words = words.skip_while(|word| word.ends_with(':'));
+            matches!(words.next(), Some("count" | "audit"))
+        })
+    };
+    if edit.effect == Effect::None(None)
+        && edit.kind != EditKind::Relabelled
+        && verb(&edit.old)
+        && verb(&edit.new)
+    {
+        edit.effect = Effect::None(Some("it only counts".into()));
+    }
+}

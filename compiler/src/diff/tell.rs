@@ -1,0 +1,339 @@
+//! Findings as a report: who decided, what it is called, and one packet that both policies were asked about.
+//!
+//! Takes what was found of a topic; gives changes and what changes hands. A finding that the reference meaning does not
+//! confirm is a bug of ours, and said to be one. Not here: layout.
+
+use std::collections::BTreeSet;
+
+use cranelift_entity::PrimaryMap;
+
+use super::draw::{Covers, Decided, Fates, Owner, Region};
+use super::edits::{Edits, default_line, rule_line};
+use super::example::plainest;
+use super::joint::{Joint, Which};
+use super::lists::{List, Pair};
+use super::region::{Describing, Names};
+use super::report::{About, Change, Decider, Fate, Moved, Words};
+use super::space::{Outcome, Space};
+use super::weigh::Finding;
+use super::world::Case;
+use crate::diagram::{BudgetExceeded, FieldValues, Node};
+use crate::event::{self, Decision, Verdict};
+use crate::policy::{RuleId, Socket, SocketOrigin};
+
+/// Tells of the findings of one list.
+pub(super) struct Telling<'a, 'j, 'p> {
+    pub(super) space: &'a mut Space<'j, 'p>,
+    pub(super) meters: &'j PrimaryMap<RuleId, RuleId>,
+    pub(super) covers: &'a Covers,
+    pub(super) list: &'a List,
+    pub(super) edits: &'a Edits,
+    pub(super) names: &'a Names,
+}
+
+/// Why nothing can be told.
+#[derive(Debug)]
+pub(super) enum Untold {
+    Budget(BudgetExceeded),
+    /// The reference meaning says something else: a bug of ours.
+    Bug(String),
+}
+
+impl From<BudgetExceeded> for Untold {
+    fn from(exceeded: BudgetExceeded) -> Self {
+        Self::Budget(exceeded)
+    }
+}
+
+impl Telling<'_, '_, '_> {
+    /// A region whose fate changes, in full.
+    pub(super) fn change(&mut self, finding: &Finding, base: Node) -> Result<Change, Untold> {
+        let packets = self.packets(finding)?;
+        let values = plainest(self.space, self.meters, packets)?;
+        let values = values.unwrap_or_else(|| finding.values.clone());
+        let example = self.example(finding, &values)?;
+        let region = Region {
+            packets,
+            cover: self.cover(finding.fates),
+        };
+        let pairs = self.around(&region, finding.fates);
+        let mut describing = Describing {
+            space: self.space,
+            topic: finding.topic,
+            base,
+            names: self.names,
+            pairs: &pairs,
+        };
+        let words =
+            match finding.fates.old.0 == Owner::Default && finding.fates.new.0 == Owner::Default {
+                true => undecided(),
+                false => describing.words(&region)?,
+            };
+        let Fates { old, new } = finding.fates;
+        Ok(Change {
+            about: finding.topic.about,
+            from: self.fate(old),
+            to: self.fate(new),
+            was: self.decider(finding, Which::Old),
+            will_be: self.decider(finding, Which::New),
+            edit: Some(self.edit_of(finding)),
+            region: words,
+            example,
+            share: finding.share,
+            shadow: Vec::new(),
+        })
+    }
+
+    /// What changes hands without changing its fate; `None` where the counter is the same all the same.
+    pub(super) fn moved(&mut self, finding: &Finding) -> Result<Option<Moved>, Untold> {
+        if self.counter(finding.fates.old.0, Which::Old)
+            == self.counter(finding.fates.new.0, Which::New)
+        {
+            return Ok(None);
+        }
+        let packets = self.packets(finding)?;
+        let values = plainest(self.space, self.meters, packets)?;
+        let values = values.unwrap_or_else(|| finding.values.clone());
+        Ok(Some(Moved {
+            about: finding.topic.about,
+            was: self.decider(finding, Which::Old),
+            will_be: self.decider(finding, Which::New),
+            example: self.example(finding, &values)?,
+        }))
+    }
+
+    /// The edits that have to do with a finding.
+    pub(super) fn involved(&self, finding: &Finding) -> BTreeSet<usize> {
+        let mut edits: BTreeSet<usize> = Which::BOTH
+            .into_iter()
+            .filter_map(|which| self.edit_by(finding, which))
+            .collect();
+        if edits.is_empty() {
+            edits.insert(finding.edit);
+        }
+        edits
+    }
+
+    /// The edit that a finding is told under: that of its new decider, else of its old one, else the one whose region it
+    /// was found in.
+    pub(super) fn edit_of(&self, finding: &Finding) -> usize {
+        let by = |which| self.edit_by(finding, which);
+        by(Which::New)
+            .or_else(|| by(Which::Old))
+            .unwrap_or(finding.edit)
+    }
+
+    /// The edit that a decider of a finding belongs to.
+    pub(super) fn edit_by(&self, finding: &Finding, which: Which) -> Option<usize> {
+        match owner(finding, which) {
+            Owner::Default => self.edits.of_default(finding.topic.direction()),
+            Owner::Pair(place) => self.edits.of_rule(which, self.list.pairs[place].of(which)?),
+        }
+    }
+
+    fn packets(&mut self, finding: &Finding) -> Result<Node, BudgetExceeded> {
+        let (node, number) = finding.within;
+        let only = &mut |terminal| u32::from(terminal == number);
+        self.space.store.map_terminals(node, only)
+    }
+
+    /// What the packets are inside of.
+    fn cover(&self, fates: Fates) -> super::block::Cover {
+        let pair = |owner: Owner| match owner {
+            Owner::Pair(place) => Some(self.list.pairs[place]),
+            Owner::Default => None,
+        };
+        let pairs = [pair(fates.new.0), pair(fates.old.0)];
+        let narrow = pairs.into_iter().flatten().next();
+        self.covers
+            .pair(narrow.unwrap_or(Pair::Old(RuleId::from_u32(0))))
+    }
+
+    /// The rules that may explain what is not in a region: those ahead of its deciders.
+    fn around(&self, region: &Region, fates: Fates) -> Vec<Pair> {
+        let place = |owner: Owner| match owner {
+            Owner::Pair(place) => place,
+            Owner::Default => self.list.pairs.len(),
+        };
+        let end = place(fates.old.0).max(place(fates.new.0));
+        let ahead = self.list.pairs.iter().take(end);
+        let meets = |pair: &&Pair| self.covers.pair(**pair).meets(&region.cover);
+        ahead.filter(meets).take(MOST_AROUND).copied().collect()
+    }
+
+    /// Whose counter a decider's is: a label, or the rule itself.
+    fn counter(&self, owner: Owner, which: Which) -> Counter {
+        let Owner::Pair(place) = owner else {
+            return Counter::Default;
+        };
+        let pair = self.list.pairs[place];
+        let label = pair
+            .of(which)
+            .and_then(|id| self.space.joint.side(which).rule(id).label.clone());
+        match (pair, label) {
+            (Pair::Same(..), _) => Counter::Place(place),
+            (_, Some(label)) => Counter::Label(label),
+            _ => Counter::Alone(which, place),
+        }
+    }
+
+    /// The packet in words, once both policies have said what the diagrams say of it.
+    fn example(&self, finding: &Finding, values: &FieldValues) -> Result<String, Untold> {
+        let case = Case::new(self.space.joint, self.meters, finding.topic, values);
+        for which in Which::BOTH {
+            let decision = case.decide(which);
+            if !decision
+                .as_ref()
+                .is_none_or(|found| self.confirms(finding, which, found))
+            {
+                return Err(Untold::Bug(format!(
+                    "the rules say {decision:?} of {values:?}, the comparison {:?}",
+                    finding.fates
+                )));
+            }
+        }
+        case.text()
+            .ok_or_else(|| Untold::Bug(format!("no words for {values:?}")))
+    }
+
+    fn confirms(&self, finding: &Finding, which: Which, found: &Decision) -> bool {
+        let (owner, number) = decided(finding, which);
+        let Some(outcome) = self.space.outcomes.value(number) else {
+            return false;
+        };
+        let by = match owner {
+            Owner::Default => matches!(
+                found.decider,
+                event::Decider::Default | event::Decider::Unmatched
+            ),
+            Owner::Pair(place) => {
+                self.list.pairs[place].of(which).map(event::Decider::Rule) == Some(found.decider)
+            }
+        };
+        by && self.shared(which, found) == outcome
+    }
+
+    /// What a policy decided, with shared ids.
+    fn shared(&self, which: Which, found: &Decision) -> Outcome {
+        let ids = &self.space.joint.side(which).ids;
+        let verdict = match found.verdict {
+            Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
+            Verdict::Forward(port) => Verdict::Forward(ids.ports[port]),
+            Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
+            Verdict::Allow | Verdict::Drop | Verdict::Reject => found.verdict,
+        };
+        Outcome {
+            verdict,
+            mark: found.mark,
+        }
+    }
+
+    fn fate(&self, (_, number): Decided) -> Fate {
+        let outcome = self.space.outcomes.value(number);
+        let verdict = outcome.map_or(Verdict::Allow, |outcome| outcome.verdict);
+        let tables = &self.space.joint.tables;
+        let (verdict, target) = match verdict {
+            Verdict::Allow => ("allow", None),
+            Verdict::Drop => ("drop", None),
+            Verdict::Reject => ("reject", None),
+            Verdict::Redirect(socket) => {
+                let words = socket_words(self.space.joint, &tables.sockets[socket]);
+                ("redirect", Some(words))
+            }
+            Verdict::Forward(port) => (
+                "redirect",
+                Some(format!("interface {}", tables.ports[port])),
+            ),
+            Verdict::Shortcut(_) => ("shortcut", None),
+        };
+        Fate {
+            verdict,
+            target,
+            mark: outcome.and_then(|outcome| outcome.mark),
+        }
+    }
+
+    /// Who decides in one of the policies.
+    pub(super) fn decider(&self, finding: &Finding, which: Which) -> Decider {
+        let joint = self.space.joint;
+        match owner(finding, which) {
+            Owner::Pair(place) => match self.list.pairs[place].of(which) {
+                Some(id) => Decider::Line(rule_line(joint, which, id)),
+                None => Decider::Nobody,
+            },
+            // What no redirect takes gets the kernel's ordinary lookup.
+            Owner::Default if finding.topic.about == About::Lookup => Decider::Nobody,
+            Owner::Default => {
+                let policy = joint.side(which).policy;
+                let line = policy.default_of(finding.topic.direction());
+                line.map_or(Decider::Nobody, |line| Decider::Line(default_line(line)))
+            }
+        }
+    }
+}
+
+/// So many rules are looked at to explain what is not in a region.
+const MOST_AROUND: usize = 200;
+
+/// Whose counter counts.
+#[derive(PartialEq, Eq)]
+enum Counter {
+    Default,
+    Place(usize),
+    Label(String),
+    Alone(Which, usize),
+}
+
+fn decided(finding: &Finding, which: Which) -> Decided {
+    match which {
+        Which::Old => finding.fates.old,
+        Which::New => finding.fates.new,
+    }
+}
+
+fn owner(finding: &Finding, which: Which) -> Owner {
+    decided(finding, which).0
+}
+
+/// What no rule of either policy decides.
+fn undecided() -> Words {
+    Words {
+        within: "everything".into(),
+        except: vec!["what a rule decides".into()],
+        and_more: false,
+    }
+}
+
+/// A socket by its name; with where it listens, if the other policy has another of this name.
+fn socket_words(joint: &Joint<'_>, socket: &Socket) -> String {
+    let mut words = format!("sock {}", socket.name);
+    let same_name = joint.tables.sockets.values();
+    if same_name.filter(|other| other.name == socket.name).count() > 1 {
+        words.push_str(&format!(" ({})", origin_words(socket)));
+    }
+    words
+}
+
+fn origin_words(socket: &Socket) -> String {
+    let listen = |listen: &[crate::policy::Listen]| {
+        let one = |one: &crate::policy::Listen| {
+            let protocol = if one.protocol == 6 { "tcp" } else { "udp" };
+            let address = std::net::SocketAddr::new(one.address, one.port);
+            format!("{protocol} {address}")
+        };
+        listen.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let mut words = match &socket.origin {
+        SocketOrigin::Listen(all) => listen(all),
+        SocketOrigin::Process {
+            pid_file,
+            listen: all,
+        } => format!("process \"{pid_file}\" {}", listen(all)),
+        SocketOrigin::Registered => "registered".into(),
+        SocketOrigin::Systemd { unit, .. } => format!("systemd \"{unit}\""),
+    };
+    if socket.drop_if_absent {
+        words.push_str(", if absent drop");
+    }
+    words
+}

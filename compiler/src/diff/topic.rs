@@ -1,0 +1,79 @@
+//! What is compared, one after the other: packets that arrive, packets that leave, lookups, what each group sends.
+//!
+//! Not here: how.
+
+use super::joint::{Joint, Which};
+use super::report::About;
+use crate::decide::readable_at_lookup;
+use crate::hook::Hook;
+use crate::policy::{Action, DefaultVerdict, Direction, GroupId, RuleId, Side};
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Topic {
+    pub(super) about: About,
+    /// For what is sent: whose sockets send it, by its shared id.
+    pub(super) group: Option<GroupId>,
+}
+
+impl Topic {
+    /// Every one there is for two policies.
+    pub(super) fn all(joint: &Joint<'_>) -> Vec<Self> {
+        let packets = [About::In, About::Out, About::Lookup];
+        let packets = packets.map(|about| Self { about, group: None });
+        // What a group sends that one policy does not know is nothing that rules change.
+        let known = |group: &GroupId| {
+            let sides = Which::BOTH.map(|which| joint.side(which).own_group(*group));
+            sides.iter().all(Option::is_some)
+        };
+        let groups = joint.tables.groups.keys().filter(known).map(|group| Self {
+            about: About::Send,
+            group: Some(group),
+        });
+        packets.into_iter().chain(groups).collect()
+    }
+
+    /// Whose list it is.
+    pub(super) fn direction(self) -> Direction {
+        match self.about {
+            About::In | About::Lookup | About::MalformedIn => Direction::In,
+            About::Out | About::MalformedOut => Direction::Out,
+            About::Send => Direction::Send,
+        }
+    }
+
+    /// Whether a rule can decide here.
+    pub(super) fn asks(self, joint: &Joint<'_>, which: Which, id: RuleId) -> bool {
+        let side = joint.side(which);
+        let action = side.actions[id];
+        match self.about {
+            About::Lookup => {
+                let rule = side.rule(id);
+                match action {
+                    Action::Redirect(_) => true,
+                    Action::Allow => readable_at_lookup(rule),
+                    Action::Reject => rule.at == Some(Hook::SkLookup),
+                    Action::Count | Action::Drop | Action::Forward(_) | Action::Shortcut(_) => {
+                        false
+                    }
+                }
+            }
+            About::Send => action.decides() && self.sends(action, side.matches[id].from.as_ref()),
+            _ => action.decides(),
+        }
+    }
+
+    fn sends(self, action: Action, from: Option<&Side>) -> bool {
+        let within = !matches!(action, Action::Shortcut(within) if Some(within) != self.group);
+        within && !matches!(from, Some(Side::Group(from)) if Some(*from) != self.group)
+    }
+
+    /// What becomes of what no rule decides.
+    pub(super) fn default(self, joint: &Joint<'_>, which: Which) -> DefaultVerdict {
+        if self.about == About::Lookup {
+            return DefaultVerdict::Allow;
+        }
+        let line = joint.side(which).policy.default_of(self.direction());
+        line.map_or(DefaultVerdict::Allow, |line| line.verdict)
+    }
+}

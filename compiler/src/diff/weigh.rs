@@ -1,0 +1,258 @@
+//! What the pairs that are not the same do to a topic.
+//!
+//! Takes the aligned lists and a topic; gives the regions whose fate changes, each with the deciders of both policies, its
+//! share and one case; and what changes hands without changing its fate. The pairs are looked at one by one, the largest
+//! first, each within what it matches and none before it did. Not here: words.
+
+use super::draw::{Covers, Drawing, ELSEWHERE, Fates, Owner, Region};
+use super::edits::Delta;
+use super::joint::Which;
+use super::lists::{List, Pair, same_outcome};
+use super::space::{Built, Interned, Space};
+use super::topic::Topic;
+use crate::diagram::{BudgetExceeded, FieldValues, Node};
+use crate::observer::Observer;
+
+/// So many rules may meet a region for everything that it holds to be told apart by rule.
+const MOST_TOLD: usize = 2_000;
+
+/// A region with its fates.
+pub(super) struct Finding {
+    pub(super) topic: Topic,
+    /// The edit whose region it was found in.
+    pub(super) edit: usize,
+    pub(super) fates: Fates,
+    /// A diagram, and its terminal for the packets of the region.
+    pub(super) within: (Node, u32),
+    /// The part of what the topic is about.
+    pub(super) share: f64,
+    /// One case.
+    pub(super) values: FieldValues,
+}
+
+/// What was found of a topic.
+pub(super) struct Found {
+    /// 1 for what the topic is about.
+    pub(super) base: Node,
+    /// What gets another fate.
+    pub(super) changed: Vec<Finding>,
+    /// What gets the same fate; empty where too many rules meet a region.
+    pub(super) same: Vec<Finding>,
+    /// Edits whose regions grew past the budget.
+    pub(super) unknown: Vec<usize>,
+}
+
+/// A pair that is not the same, and where it matters.
+struct Part {
+    edit: usize,
+    region: Region,
+    share: f64,
+}
+
+/// Weighs the edits of a topic.
+pub(super) struct Weighing<'a, 'j, 'p> {
+    pub(super) space: &'a mut Space<'j, 'p>,
+    pub(super) covers: &'a Covers,
+    pub(super) list: &'a List,
+    pub(super) deltas: &'a [Delta],
+    /// The edit of the default.
+    pub(super) default: Option<usize>,
+    pub(super) topic: Topic,
+}
+
+impl Weighing<'_, '_, '_> {
+    /// Everything that the edits do.
+    pub(super) fn all(&mut self, observer: &mut dyn Observer) -> Result<Found, BudgetExceeded> {
+        let base = self.space.base(self.topic)?;
+        let whole = self.space.store.share_of(base);
+        let mut found = Found {
+            base,
+            changed: Vec::new(),
+            same: Vec::new(),
+            unknown: Vec::new(),
+        };
+        let mut parts = self.parts(base, &mut found)?;
+        parts.sort_by(|one, other| other.share.total_cmp(&one.share));
+        let count = parts.len() as u64;
+        let mut done = Node::FALSE;
+        for (number, part) in (0u64..).zip(parts) {
+            observer.progress(number, count);
+            let packets = self.space.without(part.region.packets, done)?;
+            done = self.space.store.or(done, part.region.packets)?;
+            let region = Region {
+                packets,
+                cover: part.region.cover,
+            };
+            let mark = self.space.store.len();
+            if self.part(part.edit, &region, whole, &mut found).is_err() {
+                found.unknown.push(part.edit);
+                self.space.forget_since(mark);
+            }
+        }
+        self.default(base, done, whole, &mut found)?;
+        Ok(found)
+    }
+
+    fn parts(&mut self, base: Node, found: &mut Found) -> Result<Vec<Part>, BudgetExceeded> {
+        let mut parts = Vec::new();
+        for delta in self.deltas {
+            match self.where_it_matters(delta.pair, base) {
+                Ok(Node::FALSE) => {}
+                Ok(packets) => parts.push(Part {
+                    edit: delta.edit,
+                    share: self.space.store.share_of(packets),
+                    region: Region {
+                        packets,
+                        cover: self.covers.pair(delta.pair),
+                    },
+                }),
+                Err(_) => found.unknown.push(delta.edit),
+            }
+        }
+        Ok(parts)
+    }
+
+    /// 1 for what meets other verdicts because of a pair: where only one of two that do the same matches, else where any
+    /// of them does.
+    fn where_it_matters(&mut self, pair: Pair, base: Node) -> Built {
+        let mut matched = [Node::FALSE; 2];
+        for (node, which) in matched.iter_mut().zip(Which::BOTH) {
+            let asked = |id: &_| self.topic.asks(self.space.joint, which, *id);
+            if let Some(id) = pair.of(which).filter(asked) {
+                *node = self.space.matched(self.topic, which, id)?;
+            }
+        }
+        let [old, new] = matched;
+        let alike = match pair {
+            Pair::Changed(old, new) => same_outcome(self.space.joint, old, new),
+            _ => false,
+        };
+        let any = if alike {
+            self.space.differs(old, new)?
+        } else {
+            self.space.store.or(old, new)?
+        };
+        self.space.store.and(any, base)
+    }
+
+    fn part(
+        &mut self,
+        edit: usize,
+        region: &Region,
+        whole: f64,
+        found: &mut Found,
+    ) -> Result<(), BudgetExceeded> {
+        if region.packets == Node::FALSE {
+            return Ok(());
+        }
+        let mut drawing = Drawing {
+            space: self.space,
+            topic: self.topic,
+            covers: self.covers,
+            pairs: &self.list.pairs,
+        };
+        let changed = drawing.changed(region)?;
+        let mut changes = Vec::new();
+        if changed != Node::FALSE {
+            changes = self.told_apart(edit, region, changed, whole)?;
+        }
+        let rest = self.space.without(region.packets, changed)?;
+        if rest != Node::FALSE && self.meeting(region) <= MOST_TOLD {
+            let mark = self.space.store.len();
+            match self.told_apart(edit, region, rest, whole) {
+                Ok(same) => found.same.extend(same),
+                // What is not known of counters is left out; it changes no fate.
+                Err(_) => self.space.forget_since(mark),
+            }
+        }
+        found.changed.extend(changes);
+        Ok(())
+    }
+
+    fn meeting(&self, region: &Region) -> usize {
+        let meets = |pair: &&Pair| self.covers.pair(**pair).meets(&region.cover);
+        self.list.pairs.iter().filter(meets).count()
+    }
+
+    /// The packets of a region, by their fates and deciders.
+    fn told_apart(
+        &mut self,
+        edit: usize,
+        region: &Region,
+        packets: Node,
+        whole: f64,
+    ) -> Result<Vec<Finding>, BudgetExceeded> {
+        let region = Region {
+            packets,
+            cover: region.cover.clone(),
+        };
+        let mut fates = Interned::default();
+        let mut drawing = Drawing {
+            space: self.space,
+            topic: self.topic,
+            covers: self.covers,
+            pairs: &self.list.pairs,
+        };
+        let node = drawing.fates(&region, &mut fates)?;
+        let mut findings = Vec::new();
+        for (number, share) in self.space.store.shares(node) {
+            let Some(fates) = fates.value(number).filter(|_| number != ELSEWHERE) else {
+                continue;
+            };
+            findings.push(Finding {
+                topic: self.topic,
+                edit,
+                fates,
+                within: (node, number),
+                share: share.part / whole,
+                values: share.values,
+            });
+        }
+        Ok(findings)
+    }
+
+    /// What gets another default: where no rule decides, and none of the pairs matters.
+    fn default(
+        &mut self,
+        base: Node,
+        done: Node,
+        whole: f64,
+        found: &mut Found,
+    ) -> Result<(), BudgetExceeded> {
+        let [old, new] = Which::BOTH.map(|which| self.space.default(self.topic, which));
+        let Some(edit) = self.default.filter(|_| old != new) else {
+            return Ok(());
+        };
+        match self.undecided(base, done) {
+            Ok(Node::FALSE) => {}
+            Ok(packets) => {
+                let share = self.space.store.share_of(packets) / whole;
+                found.changed.push(Finding {
+                    topic: self.topic,
+                    edit,
+                    fates: Fates {
+                        old: (Owner::Default, old),
+                        new: (Owner::Default, new),
+                    },
+                    within: (packets, 1),
+                    share,
+                    values: self.space.store.satisfy(packets, 1).unwrap_or_default(),
+                });
+            }
+            Err(_) => found.unknown.push(edit),
+        }
+        Ok(())
+    }
+
+    fn undecided(&mut self, base: Node, done: Node) -> Built {
+        let mut nodes = vec![done];
+        for pair in &self.list.pairs {
+            let asked = |id: &_| self.topic.asks(self.space.joint, Which::Old, *id);
+            if let Some(id) = pair.of(Which::Old).filter(asked) {
+                nodes.push(self.space.matched(self.topic, Which::Old, id)?);
+            }
+        }
+        let decided = self.space.store.any(&nodes)?;
+        self.space.without(base, decided)
+    }
+}

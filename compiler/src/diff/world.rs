@@ -1,0 +1,269 @@
+//! One case of a diagram of both policies, as each of them sees it.
+//!
+//! Takes the values of shared fields; gives events with a policy's own ids, a world that answers as the values say, and
+//! the text of it all. Not here: which case is taken.
+
+use std::net::IpAddr;
+
+use cranelift_entity::PrimaryMap;
+
+use super::joint::{Joint, Which};
+use super::report::About;
+use super::topic::Topic;
+use crate::decide::decide;
+use crate::diagram::FieldValues;
+use crate::diagram::values::header_of;
+use crate::event::{Decision, Event, Header, Parsed, Part, SocketAnswer, World};
+use crate::field::Field;
+use crate::packet::text::{Described, DescribedWorld, describe_on, interface};
+use crate::policy::{
+    AddressSet, ClassId, Direction, Family, LiveMapId, NetnsId, Policy, RuleId, SetId, SetKind,
+    SocketId,
+};
+
+/// A case of a topic.
+pub(super) struct Case<'a, 'p> {
+    joint: &'a Joint<'p>,
+    meters: &'a PrimaryMap<RuleId, RuleId>,
+    topic: Topic,
+    values: &'a FieldValues,
+    header: Header,
+    socket: SocketAnswer,
+}
+
+/// The case as one of the policies sees it.
+struct Seen<'a, 'p> {
+    case: &'a Case<'a, 'p>,
+    which: Which,
+}
+
+/// What a text leaves out, since it decides nothing.
+#[derive(Clone, Copy, Default)]
+struct LeftOut {
+    rate_exceeded: bool,
+    elsewhere: bool,
+    absent: bool,
+    members: bool,
+}
+
+impl<'a, 'p> Case<'a, 'p> {
+    pub(super) fn new(
+        joint: &'a Joint<'p>,
+        meters: &'a PrimaryMap<RuleId, RuleId>,
+        topic: Topic,
+        values: &'a FieldValues,
+    ) -> Self {
+        let (header, socket) = header_of(values);
+        Self {
+            joint,
+            meters,
+            topic,
+            values,
+            header,
+            socket,
+        }
+    }
+
+    fn class(&self) -> ClassId {
+        ClassId::from_u32(self.values.get(Field::Interface))
+    }
+
+    /// What happens, with a policy's own ids; `None` where the policy has no such group.
+    fn event(&self, which: Which) -> Option<Event> {
+        let side = self.joint.side(which);
+        let class = || side.own_classes.get(self.class()).copied();
+        let header = self.header.clone();
+        Some(match self.topic.about {
+            About::Send => Event::Send {
+                group: side.own_group(self.topic.group?)?,
+                header,
+            },
+            About::Lookup => Event::Lookup {
+                class: class()?,
+                header,
+            },
+            About::In | About::Out | About::MalformedIn | About::MalformedOut => Event::Packet {
+                direction: self.topic.direction(),
+                class: class()?,
+                packet: Parsed::Ip(header),
+            },
+        })
+    }
+
+    /// What the reference meaning of a policy says of it.
+    pub(super) fn decide(&self, which: Which) -> Option<Decision> {
+        let policy = self.joint.side(which).policy;
+        let event = self.event(which)?;
+        Some(decide(policy, &event, &Seen { case: self, which }))
+    }
+
+    /// The case in words; where they can say it, in words by which both policies decide as they do here.
+    pub(super) fn text(&self) -> Option<String> {
+        let mut left_out = LeftOut::default();
+        let leave: [fn(&mut LeftOut); 4] = [
+            |out| out.rate_exceeded = true,
+            |out| out.elsewhere = true,
+            |out| out.absent = true,
+            |out| out.members = true,
+        ];
+        for leave in leave {
+            let mut shorter = left_out;
+            leave(&mut shorter);
+            if self.both_decide_so(shorter) {
+                left_out = shorter;
+            }
+        }
+        let which = match self.event(Which::New) {
+            Some(_) => Which::New,
+            None => Which::Old,
+        };
+        let described = self.described(which, left_out)?;
+        let policy = self.joint.side(which).policy;
+        describe_on(policy, &described, self.on())
+    }
+
+    /// Whether both policies decide of the text what they decide here.
+    fn both_decide_so(&self, left_out: LeftOut) -> bool {
+        Which::BOTH.into_iter().all(|which| {
+            let Some(wanted) = self.decide(which) else {
+                return true;
+            };
+            let policy = self.joint.side(which).policy;
+            self.described(which, left_out).is_some_and(|said| {
+                let found = decide(policy, &said.event, &DescribedWorld::new(policy, &said));
+                (found.verdict, found.decider) == (wanted.verdict, wanted.decider)
+            })
+        })
+    }
+
+    /// The case as a text of a policy describes it.
+    fn described(&self, which: Which, left_out: LeftOut) -> Option<Described> {
+        let side = self.joint.side(which);
+        let policy = side.policy;
+        let seen = Seen { case: self, which };
+        let mut said = Described::plain(self.event(which)?, self.socket);
+        said.rate_exceeded = !left_out.rate_exceeded && self.exceeds(policy, &seen);
+        if !left_out.elsewhere {
+            said.elsewhere = self.elsewhere(policy, &seen);
+        }
+        if !left_out.absent {
+            let absent = |socket: &SocketId| !seen.there(*socket);
+            said.absent = policy.sockets.keys().filter(absent).collect();
+        }
+        if !left_out.members {
+            said.members = self.members(policy, &seen);
+        }
+        Some(said)
+    }
+
+    fn exceeds(&self, policy: &Policy, seen: &Seen<'_, '_>) -> bool {
+        let mut rated = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
+        rated.any(|(id, _)| !seen.fits(id, &self.header))
+    }
+
+    fn elsewhere(&self, policy: &Policy, seen: &Seen<'_, '_>) -> Vec<(NetnsId, SocketAnswer)> {
+        let looked_up = matches!(self.header.protocol, 6 | 17) && self.header.part != Part::Later;
+        let found = policy.namespaces.keys().map(|netns| {
+            let answer = seen.socket(Direction::In, Some(netns), &self.header);
+            (netns, answer)
+        });
+        found
+            .filter(|&(_, answer)| looked_up && answer != SocketAnswer::None)
+            .collect()
+    }
+
+    /// Those of the two addresses that are in live sets.
+    fn members(&self, policy: &Policy, seen: &Seen<'_, '_>) -> Vec<(SetId, AddressSet)> {
+        let live = policy
+            .sets
+            .iter()
+            .filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
+        let held = live.map(|(set, _)| {
+            let ends = [self.header.to, self.header.from].into_iter();
+            (
+                set,
+                AddressSet::of(ends.filter(|&end| seen.member(set, end))),
+            )
+        });
+        held.collect()
+    }
+
+    /// `on …`, in words that both policies take for the same interfaces.
+    fn on(&self) -> Option<String> {
+        if self.topic.about == About::Send {
+            return None;
+        }
+        let class = self.class();
+        let name = self.joint.interfaces.get(class)?.as_ref();
+        let sides = Which::BOTH.map(|which| self.joint.side(which));
+        let own = sides.map(|side| side.own_classes[class]);
+        let policies = sides.map(|side| side.policy);
+        let words = interface::words(policies[1], own[1]);
+        let zone_alike = || {
+            let zone = policies[1].classes[own[1]].zone?;
+            let wanted = &policies[1].zones[zone].name;
+            let mut zones = policies[0].zones.iter();
+            let (other, _) = zones.find(|(_, zone)| zone.name == *wanted)?;
+            let alike = interface::class_of_zone(policies[0], other) == own[0]
+                && interface::class_of_zone(policies[1], zone) == own[1];
+            alike.then_some(())
+        };
+        if zone_alike().is_some() {
+            return words;
+        }
+        name.map(|name| format!("on interface {}", interface::pattern(name)))
+    }
+}
+
+impl Seen<'_, '_> {
+    fn value(&self, field: Field) -> u32 {
+        self.case.values.get(field)
+    }
+
+    fn there(&self, own: SocketId) -> bool {
+        let joint = self.case.joint;
+        let shared = joint.side(self.which).ids.sockets[own];
+        self.value(Field::Absent(joint.presence[shared])) == 0
+    }
+}
+
+impl World for Seen<'_, '_> {
+    fn socket(&self, _: Direction, netns: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        let ids = &self.case.joint.side(self.which).ids.namespaces;
+        let field = netns.map_or(Field::Socket, |own| Field::SocketIn(ids[own]));
+        match self.value(field) {
+            0 => SocketAnswer::None,
+            1 => SocketAnswer::Listening,
+            _ => SocketAnswer::Established,
+        }
+    }
+
+    fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {
+        self.there(socket)
+    }
+
+    /// The receiver's answer stands for an address that is both ends'.
+    fn member(&self, set: SetId, address: IpAddr) -> bool {
+        let shared = self.case.joint.side(self.which).ids.sets[set];
+        let field = match address == self.case.header.to {
+            true => Field::ToIn(shared),
+            false => Field::FromIn(shared),
+        };
+        self.value(field) == 1
+    }
+
+    fn entry(&self, map: LiveMapId, _: &Header) -> Option<SocketId> {
+        let joint = self.case.joint;
+        let shared = joint.side(self.which).ids.live_maps[map];
+        let number = self.value(Field::Entry(shared)).checked_sub(1)?;
+        joint.own_socket(self.which, SocketId::from_u32(number))
+    }
+
+    fn fits(&self, rule: RuleId, _: &Header) -> bool {
+        let meter = match self.which {
+            Which::Old => rule,
+            Which::New => self.case.meters[rule],
+        };
+        self.value(Field::Fits(meter)) == 1
+    }
+}

@@ -1,0 +1,217 @@
+//! Guards: `expect` lines that a policy must keep to, written in files that its authors may not own.
+//!
+//! Takes the texts of a policy and the guards; resolves each guard together with the policy, so that it sees the policy's
+//! names, and asks [`crate::expect`] about its lines. The guard's own declarations are seen by nobody else. Not here: which
+//! guards there are, and what becomes of a policy that violates one.
+
+mod statements;
+#[cfg(test)]
+mod tests;
+
+use sockc_grammar::ast::Statement;
+use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
+use sockc_grammar::source::{SourceId, SourceMap, Spanned};
+
+use crate::diagram::Store;
+use crate::expect::{self, Standing};
+use crate::files::Files;
+use crate::kept::KeptTexts;
+use crate::pipeline;
+use crate::policy::{Expect, Place, Policy};
+use crate::reading::{self, Reading};
+use crate::resolve::resolve_statements;
+
+/// A guard that the policy violates.
+pub const VIOLATED: Code = Code("E0503");
+/// A statement that a guard cannot hold.
+pub const NOT_FOR_GUARDS: Code = Code("E0504");
+/// A guard speaks of a block that the policy does not have.
+pub const NO_SUCH_BLOCK: Code = Code("E0505");
+
+/// Every code of this stage, in order, with what it stands for.
+pub const CODES: &[(Code, &str)] = &[
+    (VIOLATED, "a guard that the policy violates"),
+    (NOT_FOR_GUARDS, "a statement that a guard cannot hold"),
+    (
+        NO_SUCH_BLOCK,
+        "a guard speaks of a network namespace that the policy has no block for",
+    ),
+];
+
+/// A guard's text.
+#[derive(Clone, Debug)]
+pub struct GuardText {
+    /// Its name, as messages show it.
+    pub name: String,
+    /// The text.
+    pub text: String,
+}
+
+/// How a policy stands to its guards.
+#[derive(Debug)]
+pub struct Guarded {
+    /// All texts that the diagnostics point into.
+    pub sources: SourceMap,
+    /// The lines of all guards, in order.
+    pub lines: Vec<Line>,
+    /// What is wrong with the guards themselves. Their lines prove nothing then.
+    pub mistakes: Vec<Diagnostic>,
+}
+
+/// A line of a guard.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Where it stands.
+    pub place: Place,
+    /// How the policy violates it; `None` if it does not.
+    pub violation: Option<Violation>,
+}
+
+/// How a policy violates a line.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// A packet, in the words that `explain` takes.
+    pub packet: String,
+    /// What it gets.
+    pub verdict: String,
+    /// The line of the policy that decides it; `None` if none does.
+    pub decider: Option<Place>,
+    /// All of it, as a message.
+    pub diagnostic: Diagnostic,
+}
+
+impl Guarded {
+    /// Whether the guards are sound and the policy keeps to all of them.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.is_sound() && self.violations().next().is_none()
+    }
+
+    /// Whether nothing is wrong with the guards themselves.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let mut mistakes = self.mistakes.iter();
+        mistakes.all(|one| one.severity != Severity::Error)
+    }
+
+    /// What violates them.
+    pub fn violations(&self) -> impl Iterator<Item = &Violation> {
+        self.lines.iter().filter_map(|line| line.violation.as_ref())
+    }
+}
+
+/// Asks whether a policy keeps to guards. `files` are those around the guards; the policy's own come with it.
+#[must_use]
+pub fn check(policy: &KeptTexts, guards: &[GuardText], files: &mut dyn Files) -> Guarded {
+    let mut guarded = Guarded {
+        sources: SourceMap::default(),
+        lines: Vec::new(),
+        mistakes: Vec::new(),
+    };
+    let sources = &mut guarded.sources;
+    let id = sources.add(&policy.name, &policy.text);
+    let (read, mistakes) = reading::read(sources, id, &mut policy.texts.clone());
+    guarded.mistakes.extend(errors(mistakes));
+    let mut readings = Vec::new();
+    for guard in guards {
+        let id = sources.add(&guard.name, &guard.text);
+        // Said of what is written, before includes bring more.
+        let (file, _) = sockc_grammar::parse(sources, id);
+        let wrong = statements::check(&file.statements);
+        if !wrong.is_empty() {
+            guarded.mistakes.extend(wrong);
+            continue;
+        }
+        let (reading, mistakes) = reading::read(sources, id, files);
+        guarded.mistakes.extend(mistakes);
+        readings.push(reading);
+    }
+    if !guarded.is_sound() {
+        return guarded;
+    }
+    for guard in &readings {
+        let one = One {
+            policy: &read,
+            guard,
+            sources: &guarded.sources,
+            stem: &policy.stem,
+        };
+        match one.lines() {
+            Ok(lines) => guarded.lines.extend(lines),
+            Err(mistakes) => guarded.mistakes.extend(mistakes),
+        }
+    }
+    guarded
+}
+
+fn errors(diagnostics: Vec<Diagnostic>) -> impl Iterator<Item = Diagnostic> {
+    let found = diagnostics.into_iter();
+    found.filter(|one| one.severity == Severity::Error)
+}
+
+/// A policy and one guard.
+struct One<'a> {
+    policy: &'a Reading,
+    guard: &'a Reading,
+    sources: &'a SourceMap,
+    stem: &'a str,
+}
+
+impl One<'_> {
+    /// How the policy stands to each line, or what is wrong with the guard.
+    fn lines(&self) -> Result<Vec<Line>, Vec<Diagnostic>> {
+        let id = self.guard.file.source;
+        let together =
+            statements::together(&self.policy.file.statements, &self.guard.file.statements);
+        let together = together.map_err(|wrong| vec![wrong])?;
+        let together: Vec<&Spanned<Statement>> = together.iter().map(AsRef::as_ref).collect();
+        let mut lists = self.policy.lists.clone();
+        lists.extend(self.guard.lists.clone());
+        let (policy, found) = resolve_statements(&together, &lists, self.sources, self.stem);
+        let policy = policy.ok_or_else(|| errors(found).collect::<Vec<_>>())?;
+        let mut lines = Vec::new();
+        for policy in std::iter::once(&policy).chain(policy.netns.iter().map(|one| &one.policy)) {
+            lines.extend(of_policy(policy, id).map_err(|wrong| vec![wrong])?);
+        }
+        lines.sort_by_key(|line| line.place.span.start);
+        Ok(lines)
+    }
+}
+
+/// The lines of a guard that speak of one policy.
+fn of_policy(policy: &Policy, guard: SourceId) -> Result<Vec<Line>, Diagnostic> {
+    let mut store = Store::of(policy);
+    let own = policy.expects.iter();
+    let own = own.filter(|expect| expect.place.span.source == guard);
+    own.map(|expect| line(policy, expect, &mut store)).collect()
+}
+
+fn line(policy: &Policy, expect: &Expect, store: &mut Store) -> Result<Line, Diagnostic> {
+    let span = expect.place.span;
+    let standing = expect::standing(policy, expect, store);
+    let broken = match standing.map_err(|exceeded| pipeline::too_much(&exceeded, span))? {
+        Standing::Holds => None,
+        Standing::Empty => return Err(expect::empty(expect)),
+        Standing::Broken(broken) => Some(broken),
+    };
+    let violation = broken.map(|broken| {
+        let verdict = broken.verdict(policy);
+        let message = format!(
+            "the policy violates this guard: {} gets {verdict}",
+            broken.packet
+        );
+        let error = Diagnostic::error(VIOLATED, message, span, expect::expected(policy, expect));
+        Violation {
+            decider: broken
+                .decider(policy, expect)
+                .map(|(place, _)| place.clone()),
+            diagnostic: broken.shown(error, policy, expect),
+            packet: broken.packet,
+            verdict: verdict.trim_matches('`').to_owned(),
+        }
+    });
+    Ok(Line {
+        place: expect.place.clone(),
+        violation,
+    })
+}

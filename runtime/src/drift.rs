@@ -1,0 +1,301 @@
+//! Whether what is pinned is what sockc left: changes that others made by hand, and exactly where.
+//!
+//! Takes a state folder; compares what is there with the list that the last apply kept in the record. What changes while a
+//! policy runs is no drift: members of live sets and maps, sockets, counters. What a killed command left is none either:
+//! `settle` takes it away. Changes nothing. The caller holds the lock.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use crate::attach;
+use crate::error::Error;
+use crate::hook::{Hook, Point};
+use crate::pins::{self, Made, Pin};
+use crate::record::{Attached, Record};
+use crate::session::Session;
+use crate::settle::same_namespace;
+use crate::state::{State, side};
+use crate::sys::bpffs;
+
+/// A change that sockc did not make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// The pin.
+    pub path: PathBuf,
+    /// What sockc left there.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            expected,
+            found,
+        } = self;
+        write!(
+            f,
+            "{}: sockc left {expected}, and there is {found}",
+            path.display()
+        )
+    }
+}
+
+/// The policy that sockc left in force, and what is not as it left it.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// Its record; `None` if nothing is in force.
+    pub(crate) record: Option<Record>,
+    /// Its object.
+    pub(crate) object: Vec<u8>,
+    /// What others changed.
+    pub(crate) drift: Vec<Drift>,
+}
+
+impl Standing {
+    /// Looks at the state folder of a namespace.
+    pub(crate) fn look(session: &Session) -> Result<Self, Error> {
+        let state = &session.state;
+        let word = state.in_force();
+        let left = state.left_in_force();
+        let read = |generation: u32| Record::read(&state.record(generation));
+        // A command that was killed right after its switch left the link `current` at the generation before.
+        let (record, object) = match (&word, left) {
+            (Ok(0), None) => return Ok(Self::default()),
+            (Ok(0) | Err(_), Some(left)) => read(left)?,
+            (Ok(word), None) => read(*word)?,
+            (Ok(word), Some(left)) => read(*word).or_else(|error| {
+                if left == *word {
+                    Err(error)
+                } else {
+                    read(left)
+                }
+            })?,
+            (Err(_), None) => return word.map(|_| Self::default()),
+        };
+        if !same_namespace(&record, &session.namespace) {
+            return Ok(Self::default());
+        }
+        let mut drift = Vec::new();
+        drift.extend(control(state, &record, word));
+        drift.extend(match &record.pins {
+            Some(pins) => pins
+                .iter()
+                .filter_map(|pin| compare(state, &record, pin))
+                .collect(),
+            None => lost(state, &record),
+        });
+        drift.extend(other_side(state, &record)?);
+        drift.extend(strangers(state, &record)?);
+        Ok(Self {
+            record: Some(record),
+            object,
+            drift,
+        })
+    }
+}
+
+/// The word that says which generation is in force.
+fn control(state: &State, record: &Record, word: Result<u32, Error>) -> Option<Drift> {
+    let gone = !state.control().exists();
+    let found = match word {
+        Ok(word) if word == record.generation => return None,
+        // The list of pins says so itself.
+        Ok(0) | Err(_) if (gone || word.is_err()) && record.pins.is_some() => return None,
+        Ok(0) if gone => "nothing".to_owned(),
+        Ok(0) => "0, which is no policy at all".to_owned(),
+        Ok(word) => format!("{word}, which no policy has"),
+        Err(_) => "something that cannot be read".to_owned(),
+    };
+    Some(Drift {
+        path: state.control(),
+        expected: format!("the generation {}", record.generation),
+        found,
+    })
+}
+
+/// What is not as it was taken down.
+fn compare(state: &State, record: &Record, pin: &Pin) -> Option<Drift> {
+    let found = match pins::look(state, record.generation, &pin.path) {
+        Ok(made) if made == pin.made => hangs_on_nothing(state, &pin.path)?,
+        Ok(made) => in_words(&made, Some(&pin.made)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "nothing".to_owned(),
+        Err(error) => format!("what cannot be looked at ({error})"),
+    };
+    Some(Drift {
+        path: state.root().join(&pin.path),
+        expected: in_words(&pin.made, None),
+        found,
+    })
+}
+
+/// A program that hangs somewhere without a link is pinned itself, and its pin says nothing of that.
+fn hangs_on_nothing(state: &State, path: &Path) -> Option<String> {
+    let hook = path.strip_prefix("link").ok()?;
+    let hook = Hook::parse(hook.to_str()?)?;
+    let alive = attach::describe(state, &hook).is_some_and(|there| there.alive);
+    (!alive).then(|| "the same, but nothing calls it any more".to_owned())
+}
+
+/// The hooks that are gone; all that the record of an older sockc tells.
+fn lost(state: &State, record: &Record) -> Vec<Drift> {
+    let gone = |attached: &&Attached| {
+        let there = attach::describe(state, &attached.hook);
+        !there.is_some_and(|there| there.alive)
+    };
+    let gone = record.hooks.iter().filter(gone);
+    gone.map(|attached| Drift {
+        path: state.link(&attached.hook),
+        expected: format!("the {} hook", attached.hook.point.title()),
+        found: "nothing that is attached".to_owned(),
+    })
+    .collect()
+}
+
+/// Programs in the slots of the side that is not in force. An apply that was killed leaves some, beside a generation.
+fn other_side(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
+    if state
+        .generations()?
+        .iter()
+        .any(|one| *one != record.generation)
+    {
+        return Ok(Vec::new());
+    }
+    let found = record
+        .points
+        .iter()
+        .filter_map(|point| other_program(state, *point, record));
+    Ok(found.collect())
+}
+
+fn other_program(state: &State, point: Point, record: &Record) -> Option<Drift> {
+    let path = state.slots(point);
+    let slots = bpffs::open(&path).ok()?;
+    let other = side(record.generation + 1);
+    let program = pins::slot(slots.as_fd(), other).ok()??;
+    Some(Drift {
+        path,
+        expected: format!("nothing in slot {other}"),
+        found: format!("the program {program}"),
+    })
+}
+
+/// Pins in the folders of the generation that sockc did not make.
+fn strangers(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
+    let Some(known) = &record.pins else {
+        return Ok(Vec::new());
+    };
+    let there = pins::of_generation(state, record)?.into_iter();
+    let strange = there.filter(|path| !known.iter().any(|pin| pin.path == *path));
+    Ok(strange
+        .map(|path| Drift {
+            path: state.root().join(path),
+            expected: "nothing".to_owned(),
+            found: "a pin".to_owned(),
+        })
+        .collect())
+}
+
+/// Refuses to build on maps that others put in the place of ours: hooks that are there would go on with the old ones.
+pub(crate) fn check_ground(state: &State, record: &Record) -> Result<(), Error> {
+    let ground = |pin: &&Pin| {
+        ["control", "slots", "group"]
+            .iter()
+            .any(|top| pin.path.starts_with(top))
+    };
+    for pin in record.pins.iter().flatten().filter(ground) {
+        let there = pins::look(state, record.generation, &pin.path);
+        if !there.is_ok_and(|there| there.id() == pin.made.id()) {
+            return Err(Error::State {
+                path: state.root().join(&pin.path),
+                cause: "it is not the map that sockc left there".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// An object in words; of one that is not as `left` was, what is other.
+fn in_words(made: &Made, left: Option<&Made>) -> String {
+    match (made, left) {
+        (Made::Constant(id, now), Some(Made::Constant(before, then))) if id == before => {
+            format!("the map {id} with {}", first_difference(then, now))
+        }
+        (Made::Map(id) | Made::Constant(id, _), _) => format!("the map {id}"),
+        (Made::Slots(id, Some(program)), _) => format!("the map {id} with the program {program}"),
+        (Made::Slots(id, None), _) => format!("the map {id} without a program"),
+        (Made::Program(id), _) => format!("the program {id}"),
+        (Made::Link(id, Some(program)), _) => format!("the link {id} with the program {program}"),
+        (Made::Link(id, None), _) => format!("the link {id}, detached"),
+    }
+}
+
+type Contents = [(Vec<u8>, Vec<u8>)];
+
+/// The first key that does not have the value that it had.
+fn first_difference(then: &Contents, now: &Contents) -> String {
+    let in_other = |one: &(Vec<u8>, Vec<u8>), other: &Contents| other.contains(one);
+    let changed = now.iter().find(|one| !in_other(one, then));
+    match (changed, then.iter().find(|one| !in_other(one, now))) {
+        (Some((key, value)), _) => {
+            let before = then.iter().find(|(other, _)| other == key);
+            let before = before.map_or_else(|| "nothing".to_owned(), |(_, value)| hex(value));
+            format!(
+                "{} at the key {}, where it left {before}",
+                hex(value),
+                hex(key)
+            )
+        }
+        (None, Some((key, value))) => {
+            format!(
+                "nothing at the key {}, where it left {}",
+                hex(key),
+                hex(value)
+            )
+        }
+        (None, None) => "the same contents".to_owned(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_told() {
+        let of = |pairs: &[(u8, u8)]| -> Vec<(Vec<u8>, Vec<u8>)> {
+            pairs
+                .iter()
+                .map(|(key, value)| (vec![*key], vec![*value]))
+                .collect()
+        };
+        for (then, now, words) in [
+            (
+                of(&[(1, 2)]),
+                of(&[(1, 3)]),
+                "03 at the key 01, where it left 02",
+            ),
+            (
+                of(&[(1, 2)]),
+                of(&[(1, 2), (4, 5)]),
+                "05 at the key 04, where it left nothing",
+            ),
+            (
+                of(&[(1, 2)]),
+                of(&[]),
+                "nothing at the key 01, where it left 02",
+            ),
+        ] {
+            assert_eq!(first_difference(&then, &now), words);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What an apply leaves pinned: which kernel object each pin is, and what it holds that only sockc changes.
+//!
+//! Taken when everything is made and before the switch, and kept in the record; `drift` compares it with what is there.
+//! What changes while a policy runs is not in it: members of live sets and maps, sockets, counters, rates.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, at};
+use crate::named;
+use crate::record::Record;
+use crate::state::{State, names, side};
+use crate::sys::bpffs::{self, Kind};
+use crate::sys::{link, map, prog};
+
+/// The maps that are filled at apply and never again.
+const CONSTANT: [&str; 4] = [named::INTERFACES, named::PORTS, named::NAMESPACES, "listen"];
+
+/// One pin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pin {
+    /// Its path in the state folder.
+    pub(crate) path: PathBuf,
+    /// What is pinned.
+    pub(crate) made: Made,
+}
+
+/// A kernel object, by its id, and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Made {
+    /// A map whose contents change by themselves, or are compared elsewhere.
+    Map(u32),
+    /// A map whose contents do not change: keys and values.
+    Constant(u32, Vec<(Vec<u8>, Vec<u8>)>),
+    /// The program slots of a point: the map, and the program of the generation's side.
+    Slots(u32, Option<u32>),
+    /// A program.
+    Program(u32),
+    /// A link and the program it holds; no program where it hangs on nothing any more.
+    Link(u32, Option<u32>),
+}
+
+impl Made {
+    /// The kernel's id of it.
+    pub(crate) fn id(&self) -> u32 {
+        match self {
+            Self::Map(id)
+            | Self::Constant(id, _)
+            | Self::Slots(id, _)
+            | Self::Program(id)
+            | Self::Link(id, _) => *id,
+        }
+    }
+}
+
+/// Everything that is pinned for a generation, in a fixed order.
+pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
+    let mut paths = vec![PathBuf::from("control")];
+    let points = record.points.iter().map(|point| slots_path(&point.name()));
+    paths.extend(points);
+    let hooks = record.hooks.iter();
+    paths.extend(hooks.map(|attached| Path::new("link").join(attached.hook.name())));
+    for id in &record.cgroups {
+        paths.extend(below(state, &Path::new("group").join(id.to_string()))?);
+    }
+    paths.extend(of_generation(state, record)?);
+    let mut pins = Vec::with_capacity(paths.len());
+    for path in paths {
+        let made = look(state, record.generation, &path).map_err(at("look at what is pinned"))?;
+        pins.push(Pin { path, made });
+    }
+    pins.sort_by(|one, other| one.path.cmp(&other.path));
+    pins.dedup();
+    Ok(pins)
+}
+
+/// The paths of the maps and programs of a generation.
+pub(crate) fn of_generation(state: &State, record: &Record) -> Result<Vec<PathBuf>, Error> {
+    let folder = PathBuf::from(record.generation.to_string());
+    let mut paths = below(state, &folder.join("map"))?;
+    paths.extend(below(state, &folder.join("prog"))?);
+    Ok(paths)
+}
+
+/// The path of the slots of a point.
+fn slots_path(point: &str) -> PathBuf {
+    Path::new("slots").join(point)
+}
+
+fn below(state: &State, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let names = names(&state.root().join(folder))?;
+    Ok(names.iter().map(|name| folder.join(name)).collect())
+}
+
+/// What is pinned at a path of the state folder.
+pub(crate) fn look(state: &State, generation: u32, path: &Path) -> io::Result<Made> {
+    let fd = bpffs::open(&state.root().join(path))?;
+    Ok(match bpffs::kind(fd.as_fd())? {
+        Kind::Program => Made::Program(prog::describe(fd.as_fd())?.id),
+        Kind::Link => {
+            let link = link::describe(fd.as_fd())?;
+            Made::Link(link.id, link.alive.then_some(link.program))
+        }
+        Kind::Map => look_into(&fd, generation, path)?,
+    })
+}
+
+fn look_into(map: &OwnedFd, generation: u32, path: &Path) -> io::Result<Made> {
+    let id = map::id(map.as_fd())?;
+    let folder = path.parent().and_then(Path::file_name);
+    let name = path.file_name().and_then(|name| name.to_str());
+    if folder.is_some_and(|folder| folder == "slots") {
+        return Ok(Made::Slots(id, slot(map.as_fd(), side(generation))?));
+    }
+    let constant = name.is_some_and(|name| CONSTANT.contains(&name));
+    if folder.is_some_and(|folder| folder == "map") && constant {
+        return Ok(Made::Constant(id, contents(map.as_fd())?));
+    }
+    Ok(Made::Map(id))
+}
+
+/// The program in a slot; looking one up gives its id.
+pub(crate) fn slot(slots: BorrowedFd<'_>, side: u32) -> io::Result<Option<u32>> {
+    let mut id = [0; 4];
+    let there = map::lookup(slots, &side.to_ne_bytes(), &mut id)?;
+    Ok(there.then(|| u32::from_ne_bytes(id)))
+}
+
+fn contents(map: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let shape = map::shape(map)?;
+    let mut found = Vec::new();
+    for key in map::keys(map)? {
+        let mut value = vec![0; shape.value as usize];
+        if map::lookup(map, &key, &mut value)? {
+            found.push((key, value));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

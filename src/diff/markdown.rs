@@ -1,0 +1,338 @@
+//! A comparison as Markdown, fit for a comment on a pull request.
+//!
+//! Whatever comes from a policy stands in code, whose fence is longer than any in it: no text of a policy can end it,
+//! and nobody is mentioned. Long lists are folded away.
+
+use sockc_compiler::diff::Report;
+use sockc_compiler::diff::report::{Change, Edit, Effect, Line, Scope};
+
+use super::summary::{besides, effect};
+use super::{count, words};
+
+/// Most changes that are shown unfolded, and most changes of one comment.
+const UNFOLDED: usize = 5;
+const MOST: usize = 100;
+
+/// The whole comparison, under a heading that says what was compared.
+pub(crate) fn text(title: &str, report: &Report, all: bool) -> String {
+    let mut page = Page {
+        lines: vec![
+            format!("### {title}"),
+            String::new(),
+            summary(report),
+            String::new(),
+        ],
+        most: if all { usize::MAX } else { MOST },
+        number: 0,
+    };
+    for scope in &report.scopes {
+        page.scope(scope);
+    }
+    let changes = || report.scopes.iter().flat_map(|scope| &scope.changes);
+    if changes().any(words::moves_redirect) {
+        page.block(&format!("_{}_", words::REDIRECTS_MOVE));
+    }
+    page.lines.join("\n")
+}
+
+/// The heading of a comparison of two policies.
+pub(super) fn title(old: &str, new: &str) -> String {
+    format!("{} → {}", code(old), code(new))
+}
+
+/// The difference of the programs, folded.
+pub(super) fn programs(difference: &str) -> String {
+    if difference.is_empty() {
+        return "The instructions are the same.\n".into();
+    }
+    let block = fenced("diff", difference.trim_end());
+    format!("<details><summary>Instructions</summary>\n\n{block}\n\n</details>\n")
+}
+
+/// What has been said so far.
+struct Page {
+    lines: Vec<String>,
+    /// So many changes may be said.
+    most: usize,
+    /// The number of the last change.
+    number: usize,
+}
+
+impl Page {
+    /// Lines with an empty one behind them.
+    fn block(&mut self, text: &str) {
+        self.lines.push(text.to_owned());
+        self.lines.push(String::new());
+    }
+
+    fn scope(&mut self, scope: &Scope) {
+        if let Some(incomplete) = &scope.incomplete {
+            self.block(&format!("> **incomplete:** {}", code(&incomplete.why)));
+        }
+        if let Some(netns) = &scope.netns {
+            self.block(&format!("#### in netns {}", code(netns)));
+        }
+        self.edits(scope);
+        let others: Vec<&Change> = scope
+            .changes
+            .iter()
+            .filter(|one| one.edit.is_none())
+            .collect();
+        if !others.is_empty() {
+            self.block("**by no single rule**");
+            self.changes(&others);
+        }
+        self.without_effect(scope);
+        let moved = scope.moved.iter().map(|one| {
+            let by = [&one.was, &one.will_be].map(|by| code(&words::decider(by)));
+            format!("{} → {}, for example {}", by[0], by[1], code(&one.example))
+        });
+        self.folded("The same fate, counted by another rule", moved.collect());
+        self.folded(
+            "Data",
+            scope
+                .data
+                .iter()
+                .map(|one| code(&words::data(one)))
+                .collect(),
+        );
+        self.folded(
+            "Declared otherwise",
+            scope.settings.iter().map(|one| code(one)).collect(),
+        );
+    }
+
+    fn edits(&mut self, scope: &Scope) {
+        for (index, edit) in scope.edits.iter().enumerate() {
+            if edit.effect == (Effect::None(None)) || matches!(edit.effect, Effect::None(Some(_))) {
+                continue;
+            }
+            self.block(&difference(edit));
+            if edit.effect == Effect::Unknown {
+                self.block("What it changes is not known.");
+            }
+            let changes: Vec<&Change> = scope
+                .changes
+                .iter()
+                .filter(|one| one.edit == Some(index))
+                .collect();
+            self.changes(&changes);
+        }
+    }
+
+    /// The first changes open, the others folded.
+    fn changes(&mut self, changes: &[&Change]) {
+        let shown = changes.len().min(self.most);
+        self.most -= shown;
+        let mut items: Vec<String> = Vec::new();
+        for (index, one) in changes[..shown].iter().enumerate() {
+            items.push(change(self.number + index + 1, one));
+        }
+        self.number += changes.len();
+        let open = if items.len() == UNFOLDED + 1 {
+            items.len()
+        } else {
+            items.len().min(UNFOLDED)
+        };
+        for item in &items[..open] {
+            self.lines.push(item.clone());
+        }
+        self.lines.push(String::new());
+        if open < items.len() {
+            let title = count::of(items.len() - open, "more change");
+            self.details(&title, &items[open..]);
+        }
+        if shown < changes.len() {
+            let left_out = count::of(changes.len() - shown, "more change");
+            self.block(&format!("And {left_out}, which `sockc diff --all` shows."));
+        }
+    }
+
+    fn details(&mut self, title: &str, items: &[String]) {
+        self.lines
+            .push(format!("<details><summary>{title}</summary>"));
+        self.lines.push(String::new());
+        self.lines.extend_from_slice(items);
+        self.lines.push(String::new());
+        self.block("</details>");
+    }
+
+    /// A list under a heading, folded where it is long.
+    fn folded(&mut self, title: &str, items: Vec<String>) {
+        if items.is_empty() {
+            return;
+        }
+        let items: Vec<String> = items.iter().map(|item| format!("- {item}")).collect();
+        if items.len() > UNFOLDED {
+            self.details(&format!("{title} ({})", items.len()), &items);
+        } else {
+            self.block(&format!("**{title}**"));
+            self.block(&items.join("\n"));
+        }
+    }
+
+    fn without_effect(&mut self, scope: &Scope) {
+        let edits = scope.edits.iter().filter_map(|edit| match &edit.effect {
+            Effect::None(Some(why)) => Some((edit.new.as_ref().or(edit.old.as_ref())?, why)),
+            _ => None,
+        });
+        let items = edits.map(|(line, why)| {
+            format!(
+                "{} {}: {}",
+                code(&words::place(line)),
+                code(&line.text),
+                code(why)
+            )
+        });
+        self.folded("Edits without effect", items.collect());
+    }
+}
+
+/// The lines of an edit, as a difference.
+fn difference(edit: &Edit) -> String {
+    let side = |sign: char, line: &Option<Line>| {
+        let line = line.as_ref();
+        line.map(|line| format!("{sign} {}    # {}", line.text, words::place(line)))
+    };
+    let same = edit.old.as_ref().map(|line| &line.text) == edit.new.as_ref().map(|line| &line.text);
+    let mut lines: Vec<String> = if same {
+        side(' ', &edit.new).into_iter().collect()
+    } else {
+        [side('-', &edit.old), side('+', &edit.new)]
+            .into_iter()
+            .flatten()
+            .collect()
+    };
+    if let Some(said) = words::edited(edit) {
+        lines.push(format!("# {said}"));
+    }
+    fenced("diff", &lines.join("\n"))
+}
+
+/// A change as an item of a numbered list.
+fn change(number: usize, change: &Change) -> String {
+    let indent = " ".repeat(number.to_string().len() + 2);
+    let rows = [
+        format!("for example {}", code(&change.example)),
+        format!("was {}", code(&words::decided(&change.from, &change.was))),
+        format!(
+            "will be {}",
+            code(&words::decided(&change.to, &change.will_be))
+        ),
+        count::share(change.share, change.about),
+    ];
+    let rows: String = rows
+        .iter()
+        .map(|row| format!("\n{indent}- {row}"))
+        .collect();
+    let fates = [&change.from, &change.to].map(|fate| code(&fate.words()));
+    format!(
+        "{number}. {} → {}: {}{rows}",
+        fates[0],
+        fates[1],
+        code(&words::region(change, false))
+    )
+}
+
+/// What changes in effect, and what else is not the same.
+fn summary(report: &Report) -> String {
+    let mut line = format!("**{}**", effect(report).replace("->", "→"));
+    let besides = besides(report);
+    if !besides.is_empty() {
+        line += &format!(" {}.", besides.join(", "));
+    }
+    line
+}
+
+/// A block of code, whatever is in it.
+fn fenced(language: &str, text: &str) -> String {
+    let fence = "`".repeat(longest_run(text).max(2) + 1);
+    format!("{fence}{language}\n{text}\n{fence}")
+}
+
+/// Code within a line, whatever is in it.
+fn code(text: &str) -> String {
+    let text = text.replace(['\n', '\r'], " ");
+    let ticks = "`".repeat(longest_run(&text) + 1);
+    // A blank on both sides is taken away again; without, ticks at the ends would be part of the fence.
+    let blank = if text.starts_with('`') || text.ends_with('`') {
+        " "
+    } else {
+        ""
+    };
+    format!("{ticks}{blank}{text}{blank}{ticks}")
+}
+
+/// The most ticks in a row.
+fn longest_run(text: &str) -> usize {
+    text.split(|letter| letter != '`')
+        .map(str::len)
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diff::sample;
+
+    #[test]
+    fn a_change_is_an_item_below_its_edit() {
+        let expected = "\
+### `a.sk` → `b.sk`
+
+**1 change of effect: drop → allow.**
+
+```diff
+- ssh: allow tcp from @office to port ssh    # web.sk:19
++ ssh: allow tcp to port ssh    # web.sk:19
+```
+
+1. `drop` → `allow`: `tcp from any to any:22 except from 10.20.0.0/16, from 192.0.2.7`
+   - for example `tcp from 8.8.8.8:40000 to 192.0.2.1:22`
+   - was `drop, by web.sk:3 default in drop`
+   - will be `allow, by web.sk:19 ssh`
+   - 1 in 17 million of arriving packets
+";
+        assert_eq!(
+            text(&title("a.sk", "b.sk"), &sample::one(), false),
+            expected
+        );
+    }
+
+    #[test]
+    fn long_lists_are_folded_and_the_longest_cut() {
+        let shown = text("", &sample::many(20), false);
+        assert!(
+            shown.contains("<details><summary>15 more changes</summary>"),
+            "{shown}"
+        );
+        let shown = text("", &sample::many(150), false);
+        assert!(shown.contains("And 50 more changes"), "{shown}");
+        assert!(!text("", &sample::many(150), true).contains("And 50"));
+    }
+
+    #[test]
+    fn no_text_of_a_policy_ends_its_code() {
+        let evil = "drop ``` </details> @everyone `x`";
+        let mut report = sample::all();
+        let scope = &mut report.scopes[0];
+        scope.edits[0].new = Some(sample::line(1, None, evil));
+        scope.changes[0].region.within = evil.into();
+        scope.settings = vec![evil.into()];
+        scope.changes[0].to = sample::fate("redirect", Some("sock <b>`"));
+        let shown = text("", &report, false);
+        assert!(shown.contains("````diff\n"), "{shown}");
+        assert!(shown.contains(&format!("- ```` {evil} ````")), "{shown}");
+        assert!(shown.contains("`` redirect to sock <b>` ``"), "{shown}");
+    }
+
+    #[test]
+    fn every_fold_that_opens_closes() {
+        let shown = text("", &sample::many(20), false);
+        assert_eq!(
+            shown.matches("<details>").count(),
+            shown.matches("</details>").count()
+        );
+    }
+}

@@ -1,0 +1,112 @@
+use super::*;
+use crate::diff::sample;
+
+fn plain(report: &Report) -> String {
+    text(report, Look::default())
+}
+
+#[test]
+fn a_change_stands_below_its_edit() {
+    let expected = "\
+- web.sk:19  ssh: allow tcp from @office to port ssh
++ web.sk:19  ssh: allow tcp to port ssh
+  1  drop -> allow     tcp from any to any:22 except from 10.20.0.0/16, from 192.0.2.7
+     for example       tcp from 8.8.8.8:40000 to 192.0.2.1:22
+     was               drop, by web.sk:3 default in drop
+     will be           allow, by web.sk:19 ssh
+     share             1 in 17 million of arriving packets
+
+1 change of effect: drop -> allow.
+";
+    assert_eq!(plain(&sample::one()), expected);
+}
+
+#[test]
+fn no_change_is_one_line() {
+    assert_eq!(plain(&Report::default()), "No change in effect.\n");
+    assert_eq!(
+        plain(&sample::nothing()),
+        "No change in effect. 2 rules reworded.\n"
+    );
+}
+
+#[test]
+fn everything_is_said_once() {
+    let shown = plain(&sample::all());
+    for part in [
+        "by no single rule\n",
+        "redirect to sock recursor -> redirect to sock authority",
+        "as the policy is not on this interface",
+        "as no rule matches and there is no default",
+        "all arriving packets",
+        "line 4 decides all of it before",
+        "web.sk:19 ssh -> web.sk:7 allow icmp 8",
+        "set office +2,000 -1 (12 -> 2,011)",
+        "+ 192.0.2.0/24, 198.51.100.0/24, …",
+        "interfaces: eth1 is new",
+        "in netns \"blue\"\n",
+        "established connections keep their old socket",
+        "incomplete in netns \"blue\": the diagrams grew past 20 million nodes; of 2 edits it is not known",
+        "and perhaps more.",
+    ] {
+        assert_eq!(shown.matches(part).count(), 1, "{part}\n{shown}");
+    }
+    assert!(
+        shown.lines().all(|line| line.chars().count() <= 110),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_is_incomplete_is_never_no_change() {
+    let mut report = sample::all();
+    for scope in &mut report.scopes {
+        scope.changes.clear();
+        scope.settings.clear();
+    }
+    let shown = plain(&report);
+    assert!(!shown.contains("No change"), "{shown}");
+    assert!(
+        shown.contains("Not everything could be compared"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn long_lists_are_cut_unless_all_is_asked_for() {
+    let shown = plain(&sample::many(40));
+    assert!(
+        shown.contains("and 37 more changes (--all shows them)"),
+        "{shown}"
+    );
+    assert!(shown.lines().count() <= 30, "{shown}");
+    let all = Look {
+        all: true,
+        ..Look::default()
+    };
+    let shown = text(&sample::many(40), all);
+    assert!(!shown.contains("--all"), "{shown}");
+    assert!(shown.contains(" 40  drop -> allow"), "{shown}");
+}
+
+#[test]
+fn many_edits_are_cut_with_their_changes() {
+    let mut report = sample::one();
+    let scope = &mut report.scopes[0];
+    scope.edits = vec![sample::edited(); 20];
+    scope.changes = (0..20)
+        .map(|edit| Change {
+            edit: Some(edit),
+            ..sample::opened()
+        })
+        .collect();
+    let shown = plain(&report);
+    assert!(
+        shown.contains("and 8 more edits with 8 changes (--all shows them)"),
+        "{shown}"
+    );
+    assert!(
+        shown.ends_with("20 changes of effect: drop -> allow.\n"),
+        "{shown}"
+    );
+}
