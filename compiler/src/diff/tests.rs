@@ -1,5 +1,6 @@
 //! Comparisons of policies written as text.
 
+mod oracle;
 mod words;
 
 use sockc_grammar::source::SourceMap;

@@ -1,0 +1,296 @@
+//! Comparisons of random policies, against brute force and against the diagrams of the whole lists.
+
+use std::fmt::Write;
+
+use crate::diagram::values::values_of;
+use crate::diagram::{FieldValues, Node};
+use crate::diff::block::Cover;
+use crate::diff::draw::{Covers, Drawing, ELSEWHERE, Region};
+use crate::diff::edits::{Delta, Edits};
+use crate::diff::joint::{Joint, Which};
+use crate::diff::lists::{DIRECTIONS, Lists};
+use crate::diff::space::{Outcome, Space};
+use crate::diff::topic::Topic;
+use crate::diff::weigh::{Found, Weighing};
+use crate::diff::world::Case;
+use crate::event::{SocketAnswer, Verdict};
+use crate::field::Field;
+use crate::generate::{Options, random_policy};
+use crate::observer::Silent;
+use crate::packet::edges::edge_headers;
+use crate::packet::random::Rng;
+use crate::policy::{Match, Policy};
+
+/// Headers that are tried of each topic of a pair.
+const HEADERS: usize = 120;
+
+/// What one comparison showed.
+#[derive(Default)]
+struct Tally {
+    pairs: usize,
+    changed: usize,
+    cases: usize,
+    /// Cases whose fate changes.
+    differing: usize,
+}
+
+/// Compares everything that two policies say.
+fn check(old: &Policy, new: &Policy, rng: &mut Rng, tally: &mut Tally, name: &str) {
+    let joint = Joint::new(old, new).unwrap();
+    let lists = Lists::of(&joint);
+    let edits = Edits::of(&joint, &lists);
+    let covers = Covers::of(&joint);
+    tally.pairs += 1;
+    for topic in Topic::all(&joint) {
+        let place = DIRECTIONS
+            .iter()
+            .position(|direction| *direction == topic.direction())
+            .unwrap();
+        let list = &lists.all[place];
+        let deltas: Vec<Delta> = edits
+            .deltas
+            .iter()
+            .filter(|delta| delta.direction == topic.direction())
+            .copied()
+            .collect();
+        let mut space = Space::new(&joint, &lists.meters, 8_000_000);
+        let found = Weighing {
+            space: &mut space,
+            covers: &covers,
+            list,
+            deltas: &deltas,
+            default: edits.of_default(topic.direction()),
+            topic,
+        }
+        .all(&mut Silent)
+        .unwrap();
+        assert!(found.unknown.is_empty(), "{name}");
+        let changed = union(&mut space, &found);
+        tally.changed += found.changed.len();
+        let mut drawing = Drawing {
+            space: &mut space,
+            topic,
+            covers: &covers,
+            pairs: &list.pairs,
+        };
+        let everything = Region {
+            packets: found.base,
+            cover: Cover {
+                exact: false,
+                ..Cover::of(&joint.tables, &Match::default())
+            },
+        };
+        let whole = drawing.changed(&everything).unwrap();
+        assert!(whole == changed, "{name}: {topic:?}");
+        let checking = Checking {
+            joint: &joint,
+            lists: &lists,
+            topic,
+            base: found.base,
+            changed,
+        };
+        checking.brute_force(&space, rng, tally, name);
+    }
+}
+
+/// 1 for everything that was found to change; no two findings share anything.
+fn union(space: &mut Space<'_, '_>, found: &Found) -> Node {
+    let mut all = Node::FALSE;
+    for finding in &found.changed {
+        let (node, number) = finding.within;
+        assert!(number != ELSEWHERE);
+        let only = &mut |terminal| u32::from(terminal == number);
+        let packets = space.store.map_terminals(node, only).unwrap();
+        assert!(packets != Node::FALSE);
+        assert!(!space.store.meet(all, packets).unwrap());
+        assert_eq!(space.store.evaluate(packets, &finding.values), 1);
+        all = space.store.or(all, packets).unwrap();
+    }
+    all
+}
+
+struct Checking<'a, 'p> {
+    joint: &'a Joint<'p>,
+    lists: &'a Lists,
+    topic: Topic,
+    base: Node,
+    changed: Node,
+}
+
+impl Checking<'_, '_> {
+    /// Packets at the edges of both policies, with every answer drawn.
+    fn brute_force(&self, space: &Space<'_, '_>, rng: &mut Rng, tally: &mut Tally, name: &str) {
+        for which in Which::BOTH {
+            let policy = self.joint.side(which).policy;
+            for header in edge_headers(policy, rng, HEADERS) {
+                let answer = [
+                    SocketAnswer::None,
+                    SocketAnswer::Listening,
+                    SocketAnswer::Established,
+                ][rng.below(3)];
+                let mut values = values_of(&header, answer);
+                self.answers(rng, &mut values);
+                if space.store.evaluate(self.base, &values) == 0 {
+                    continue;
+                }
+                let case = Case::new(self.joint, &self.lists.meters, self.topic, &values);
+                let [old, new] = Which::BOTH.map(|which| self.outcome(&case, which));
+                let differs = old != new;
+                tally.cases += 1;
+                tally.differing += usize::from(differs);
+                assert_eq!(
+                    space.store.evaluate(self.changed, &values) == 1,
+                    differs,
+                    "{name}: {:?} {header:?} {values:?}\n{old:?}\n{new:?}",
+                    self.topic
+                );
+            }
+        }
+    }
+
+    fn answers(&self, rng: &mut Rng, values: &mut FieldValues) {
+        let tables = &self.joint.tables;
+        values.set(Field::Interface, rng.below(tables.classes.len()) as u32);
+        for set in tables.sets.keys() {
+            values.set(Field::ToIn(set), rng.below(2) as u32);
+            values.set(Field::FromIn(set), rng.below(2) as u32);
+        }
+        // One address has one answer.
+        if crate::diagram::values::header_of(values).0.to
+            == crate::diagram::values::header_of(values).0.from
+        {
+            for set in tables.sets.keys() {
+                values.set(Field::FromIn(set), values.get(Field::ToIn(set)));
+            }
+        }
+        for &socket in self.joint.presence.values() {
+            values.set(Field::Absent(socket), rng.below(2) as u32);
+        }
+        for map in tables.live_maps.keys() {
+            let number = rng.below(tables.sockets.len() + 1) as u32;
+            // A live map names a socket that both policies call the same.
+            let first = number.checked_sub(1).map(|index| {
+                self.joint.presence[crate::policy::SocketId::from_u32(index)].as_u32() + 1
+            });
+            values.set(Field::Entry(map), first.unwrap_or(0));
+        }
+        for netns in tables.namespaces.keys() {
+            values.set(Field::SocketIn(netns), rng.below(3) as u32);
+        }
+        for meter in crate::diff::space::metered(self.joint, &self.lists.meters) {
+            values.set(Field::Fits(meter), rng.below(2) as u32);
+        }
+    }
+
+    fn outcome(&self, case: &Case<'_, '_>, which: Which) -> Outcome {
+        let decision = case.decide(which).unwrap();
+        let ids = &self.joint.side(which).ids;
+        let verdict = match decision.verdict {
+            Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
+            Verdict::Forward(port) => Verdict::Forward(ids.ports[port]),
+            Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
+            other => other,
+        };
+        Outcome {
+            verdict,
+            mark: decision.mark,
+        }
+    }
+}
+
+/// A policy with a few of its statements gone, doubled or at another place; `None` if that is no policy.
+fn edited(text: &str, rng: &mut Rng) -> Option<Policy> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    for _ in 0..=rng.below(4) {
+        let (from, to) = (rng.below(lines.len()), rng.below(lines.len()));
+        match rng.below(4) {
+            0 => {
+                lines.remove(from);
+            }
+            1 => lines.insert(to, lines[from]),
+            _ => {
+                let line = lines.remove(from);
+                lines.insert(to.min(lines.len()), line);
+            }
+        }
+    }
+    let text: String = lines.iter().fold(String::new(), |mut all, line| {
+        let _ = writeln!(all, "{line}");
+        all
+    });
+    resolved(&text)
+}
+
+fn resolved(text: &str) -> Option<Policy> {
+    let mut sources = sockc_grammar::source::SourceMap::default();
+    let id = sources.add("test.sk", text);
+    let mut files = crate::files::Texts::default();
+    let (reading, mistakes) = crate::reading::read(&mut sources, id, &mut files);
+    let (policy, found) = crate::resolve::resolve_reading(&reading, &sources, "test");
+    let failed = mistakes
+        .iter()
+        .chain(&found)
+        .any(|one| one.severity == sockc_grammar::diagnostic::Severity::Error);
+    policy.filter(|_| !failed)
+}
+
+fn pairs(seeds: std::ops::Range<u64>, rules: usize) -> Tally {
+    let mut tally = Tally::default();
+    for seed in seeds {
+        let mut rng = Rng::new(seed);
+        let options = match seed % 4 {
+            0 => Options::everything(1 + rng.below(rules)),
+            _ => Options::whole(1 + rng.below(rules)),
+        };
+        let text = random_policy(seed, options);
+        let old = resolved(&text).unwrap();
+        let other = match seed % 3 {
+            0 => resolved(&random_policy(seed + 1_000_000, options)),
+            _ => edited(&text, &mut rng),
+        };
+        if let Some(new) = other {
+            check(&old, &new, &mut rng, &mut tally, &format!("seed {seed}"));
+        }
+    }
+    tally
+}
+
+#[test]
+fn what_changes_is_exactly_what_is_decided_otherwise() {
+    let tally = pairs(0..60, 20);
+    assert!(tally.pairs > 30 && tally.changed > 100 && tally.differing > 500);
+    assert!(tally.cases > 10 * tally.pairs);
+}
+
+#[test]
+fn a_policy_does_not_differ_from_itself() {
+    for seed in 0..30 {
+        let text = random_policy(seed, Options::whole(15));
+        let (old, new) = (resolved(&text).unwrap(), resolved(&text).unwrap());
+        let report = crate::diff::compare(&old, &new, Default::default(), &mut Silent);
+        assert!(
+            !report.differs() && report.is_complete(),
+            "seed {seed}: {report:#?}"
+        );
+        assert!(
+            report
+                .scopes
+                .iter()
+                .all(|scope| scope.edits.is_empty() && scope.data.is_empty())
+        );
+    }
+}
+
+#[test]
+fn every_change_is_told_with_a_packet_of_which_it_is_true() {
+    for seed in 0..40 {
+        let mut rng = Rng::new(seed);
+        let text = random_policy(seed, Options::whole(15));
+        let old = resolved(&text).unwrap();
+        let Some(new) = edited(&text, &mut rng) else {
+            continue;
+        };
+        let report = crate::diff::compare(&old, &new, Default::default(), &mut Silent);
+        assert!(report.is_complete(), "seed {seed}: {report:#?}");
+    }
+}
