@@ -95,6 +95,9 @@ pub(crate) struct Check {
     /// Policies; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Warn of this too, which is not told otherwise: W0611; `all` for everything there is
+    #[arg(long, value_name = "CODE|all")]
+    pub(crate) warn: Vec<String>,
     /// Say too where a policy does not keep to the `expect` lines of this file; may be given several times
     #[arg(long = "guard", value_name = "FILE")]
     pub(crate) guards: Vec<PathBuf>,
