@@ -51,7 +51,7 @@ impl Telling<'_, '_, '_> {
         let packets = self.packets(finding)?;
         let values = plainest(self.space, self.meters, packets)?;
         let values = values.unwrap_or_else(|| finding.values.clone());
-        let example = self.example(finding, &values)?;
+        let (example, exact) = self.example(finding, &values)?;
         let region = Region {
             packets,
             cover: self.cover(finding.fates),
@@ -79,6 +79,7 @@ impl Telling<'_, '_, '_> {
             edit: Some(self.edit_of(finding)),
             region: words,
             example,
+            exact,
             share: finding.share,
             shadow: Vec::new(),
         })
@@ -98,7 +99,7 @@ impl Telling<'_, '_, '_> {
             about: finding.topic.about,
             was: self.decider(finding, Which::Old),
             will_be: self.decider(finding, Which::New),
-            example: self.example(finding, &values)?,
+            example: self.example(finding, &values)?.0,
         }))
     }
 
@@ -177,7 +178,7 @@ impl Telling<'_, '_, '_> {
     }
 
     /// The packet in words, once both policies have said what the diagrams say of it.
-    fn example(&self, finding: &Finding, values: &FieldValues) -> Result<String, Untold> {
+    fn example(&self, finding: &Finding, values: &FieldValues) -> Result<(String, bool), Untold> {
         let case = Case::new(self.space.joint, self.meters, finding.topic, values);
         for which in Which::BOTH {
             let decision = case.decide(which);
