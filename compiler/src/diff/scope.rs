@@ -132,6 +132,7 @@ impl<'j, 'p> Comparing<'j, 'p> {
             list,
             edits: self.edits,
             names: &self.names,
+            shadows: self.options.shadows,
         };
         told.unknown.extend(&found.unknown);
         if !found.unknown.is_empty() {

@@ -14,6 +14,7 @@ use super::joint::{Joint, Which};
 use super::lists::{List, Pair};
 use super::region::{Describing, Names};
 use super::report::{About, Change, Decider, Fate, Moved, Words};
+use super::shadow::shadow;
 use super::space::{Outcome, Space};
 use super::weigh::Finding;
 use super::world::Case;
@@ -29,6 +30,8 @@ pub(super) struct Telling<'a, 'j, 'p> {
     pub(super) list: &'a List,
     pub(super) edits: &'a Edits,
     pub(super) names: &'a Names,
+    /// Whether regions are drawn.
+    pub(super) shadows: bool,
 }
 
 /// Why nothing can be told.
@@ -69,6 +72,10 @@ impl Telling<'_, '_, '_> {
                 true => undecided(),
                 false => describing.words(&region)?,
             };
+        let shadow = match self.shadows {
+            true => shadow(&mut self.space.store, packets)?,
+            false => Vec::new(),
+        };
         let Fates { old, new } = finding.fates;
         Ok(Change {
             about: finding.topic.about,
@@ -80,7 +87,7 @@ impl Telling<'_, '_, '_> {
             region: words,
             example,
             share: finding.share,
-            shadow: Vec::new(),
+            shadow,
         })
     }
 
