@@ -15,6 +15,7 @@ use crate::socket::slot_kind;
 
 pub(crate) use diff::{Diff, View};
 pub(crate) use plan::Guards;
+pub(crate) use plan::{Apply, Plan, Subject};
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -64,6 +65,8 @@ pub(crate) enum Verb {
     Diff(Diff),
     /// Send real packets through a policy in a throw-away network namespace
     Try(Try),
+    /// Show what putting a policy in force would change, and what it would do to the kernel
+    Plan(Plan),
     /// Put a policy in force, all of it or nothing
     Apply(Apply),
     /// Show what is in force
@@ -92,6 +95,9 @@ pub(crate) struct Check {
     /// Policies; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Warn of this too, which is not told otherwise: W0611; `all` for everything there is
+    #[arg(long, value_name = "CODE|all")]
+    pub(crate) warn: Vec<String>,
     /// Say too where a policy does not keep to the `expect` lines of this file; may be given several times
     #[arg(long = "guard", value_name = "FILE")]
     pub(crate) guards: Vec<PathBuf>,
@@ -209,27 +215,6 @@ pub(crate) struct Place {
     /// The bpf file system that holds the state
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
     pub(crate) bpffs: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Apply {
-    /// A policy, or an object that `sockc compile` made; `-` is a policy from standard input
-    #[arg(value_name = "FILE|OBJECT")]
-    pub(crate) file: PathBuf,
-    /// Attach to this interface instead of the policy's; may be given several times, patterns allowed
-    #[arg(long = "interface", value_name = "INTERFACE")]
-    pub(crate) interfaces: Vec<String>,
-    #[command(flatten)]
-    pub(crate) place: Place,
-    /// Never ask
-    #[arg(long)]
-    pub(crate) yes: bool,
-    #[command(flatten)]
-    pub(crate) guards: Guards,
-    #[command(flatten)]
-    pub(crate) counting: Counting,
-    #[command(flatten)]
-    pub(crate) lints: Lints,
 }
 
 #[derive(Args, Debug)]

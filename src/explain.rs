@@ -3,7 +3,6 @@
 //! The verdict is that of the reference meaning; the emitted programs run in the compiler's interpreter beside it, and a
 //! difference is a bug that is said. With `--pcap` every packet of a recording gets a line, and every rule a sum.
 
-mod capture;
 mod recording;
 mod report;
 

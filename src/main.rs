@@ -1,6 +1,7 @@
 //! The `sockc` command: reads the command line, runs one verb, ends with its code.
 
 mod apply;
+mod capture;
 mod check;
 mod cli;
 mod compile;
@@ -21,6 +22,9 @@ mod lints;
 mod map;
 mod output;
 mod place;
+mod plan;
+mod ready;
+mod saved;
 mod set;
 mod show;
 mod socket;
@@ -63,6 +67,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Explain(arguments) => explain::run(arguments, output),
         Verb::Diff(arguments) => diff::run(arguments, output),
         Verb::Try(arguments) => trial::run(arguments, output),
+        Verb::Plan(arguments) => plan::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
