@@ -83,7 +83,7 @@ impl Page {
             self.block("**by no single rule**");
             self.changes(&others);
         }
-        self.left_out(scope.untold);
+        self.left_out(scope.untold, "change");
         self.without_effect(scope);
         let moved = scope.moved.iter().map(|one| {
             let by = [&one.was, &one.will_be].map(|by| code(&words::decider(by)));
@@ -105,8 +105,13 @@ impl Page {
     }
 
     fn edits(&mut self, scope: &Scope) {
+        let mut left_out = 0;
         for (index, edit) in scope.edits.iter().enumerate() {
             if matches!(edit.effect, Effect::None(_)) {
+                continue;
+            }
+            if self.most == 0 {
+                left_out += 1;
                 continue;
             }
             self.block(&difference(edit));
@@ -124,6 +129,7 @@ impl Page {
                 .collect();
             self.changes(&changes);
         }
+        self.left_out(left_out, "edit");
     }
 
     /// The first changes open, the others folded.
@@ -148,12 +154,12 @@ impl Page {
             let title = count::of(items.len() - open, "more change");
             self.details(&title, &items[open..]);
         }
-        self.left_out(changes.len() - shown);
+        self.left_out(changes.len() - shown, "change");
     }
 
-    fn left_out(&mut self, changes: usize) {
-        if changes > 0 {
-            let left_out = count::of(changes, "more change");
+    fn left_out(&mut self, number: usize, thing: &str) {
+        if number > 0 {
+            let left_out = count::of(number, &format!("more {thing}"));
             self.block(&format!("And {left_out}, which `sockc diff --all` shows."));
         }
     }
@@ -313,6 +319,20 @@ mod tests {
         let shown = text("", &sample::many(150), false);
         assert!(shown.contains("And 50 more changes"), "{shown}");
         assert!(!text("", &sample::many(150), true).contains("And 50"));
+    }
+
+    #[test]
+    fn a_comment_holds_no_more_than_a_hundred_changes() {
+        let mut report = sample::many(150);
+        let scope = &mut report.scopes[0];
+        scope.edits = vec![sample::edited(); 150];
+        for (edit, change) in scope.changes.iter_mut().enumerate() {
+            change.edit = Some(edit);
+        }
+        let shown = text("", &report, false);
+        assert!(shown.contains("And 50 more edits"), "{shown}");
+        // So long may a comment be where most people write one.
+        assert!(shown.len() < 65_536, "{}", shown.len());
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub(super) fn effect(report: &Report) -> String {
         (many, complete) => {
             let more = if complete { "" } else { ", and perhaps more" };
             let many = count::of(many, "change");
-            format!("{many} of effect: {}{more}.", kinds(&changes, untold))
+            let such = if untold == 0 { ":" } else { ", among them" };
+            format!("{many} of effect{such} {}{more}.", kinds(&changes, untold))
         }
     }
 }

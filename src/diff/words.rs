@@ -4,6 +4,8 @@ use sockc_compiler::diff::report::{
     About, Change, Data, Decider, Edit, EditKind, Fate, Line, Only, Words,
 };
 
+use super::count;
+
 /// Most parts that are named of what a region does not have in it, unless all are asked for.
 const MOST_EXCEPT: usize = 4;
 
@@ -106,8 +108,8 @@ pub(super) fn data(data: &Data) -> String {
     if data.gained + data.lost > 0 {
         let counts = [(data.gained, '+'), (data.lost, '-')];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
-        words.extend(counts.map(|(count, sign)| format!(" {sign}{}", grouped(*count))));
-        words += &format!(" ({} -> {})", grouped(old), grouped(new));
+        words.extend(counts.map(|(count, sign)| format!(" {sign}{}", count::grouped(*count))));
+        words += &format!(" ({} -> {})", count::grouped(old), count::grouped(new));
     }
     for setting in &data.settings {
         words += &format!(", {setting}");
@@ -116,19 +118,6 @@ pub(super) fn data(data: &Data) -> String {
         words += ", in what it starts with";
     }
     words
-}
-
-/// A number with a mark at each thousand.
-pub(super) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Whether connections may change the socket that they would reach: those that stand keep theirs.

@@ -101,7 +101,7 @@ fn many_edits_are_cut_with_their_changes() {
         .collect();
     let shown = plain(&report);
     assert!(
-        shown.contains("and 6 more edits with 6 changes (--all shows them)"),
+        shown.contains("and 6 more edits and 6 more changes (--all shows them)"),
         "{shown}"
     );
     assert!(
