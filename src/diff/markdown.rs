@@ -14,6 +14,9 @@ use super::words::{self, Side};
 const UNFOLDED: usize = 5;
 const MOST: usize = 100;
 
+/// What an edit of a rate does.
+const RATE: &str = "It changes how many packets fit, not which ones it is for.";
+
 /// The whole comparison, under a heading that says what was compared.
 pub(crate) fn text(title: &str, report: &Report, all: bool) -> String {
     let mut page = Page {
@@ -110,23 +113,22 @@ impl Page {
             if matches!(edit.effect, Effect::None(_)) {
                 continue;
             }
-            if self.most == 0 {
+            let of_edit = |one: &&Change| one.edit == Some(index);
+            let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
+            let is_untold = changes.is_empty() && scope.untold > 0;
+            if self.most == 0 || is_untold {
                 left_out += 1;
                 continue;
             }
             self.block(&difference(edit));
             match edit.effect {
                 Effect::Unknown => self.block("What it changes is not known."),
-                Effect::Rate => {
-                    self.block("It changes how many packets fit, not which ones it is for.")
-                }
+                Effect::Rate => self.block(RATE),
                 Effect::Some | Effect::None(_) => {}
             }
-            let changes: Vec<&Change> = scope
-                .changes
-                .iter()
-                .filter(|one| one.edit == Some(index))
-                .collect();
+            if changes.is_empty() {
+                self.most -= 1;
+            }
             self.changes(&changes);
         }
         self.left_out(left_out, "edit");

@@ -91,7 +91,8 @@ impl Shown {
             let of_edit = |one: &&Change| one.edit == Some(index);
             let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
             let form = self.cut.form();
-            if form == Form::LeftOut {
+            let is_untold = changes.is_empty() && scope.untold > 0;
+            if form == Form::LeftOut || is_untold {
                 left_out.edits += 1;
                 left_out.changes += changes.len();
                 continue;
@@ -100,6 +101,9 @@ impl Shown {
                 self.page.gap();
             }
             self.edit(edit, form);
+            if changes.is_empty() {
+                self.cut.told();
+            }
             self.changes(&changes);
         }
         let changes = left_out.changes + scope.untold;

@@ -109,3 +109,21 @@ fn many_edits_are_cut_with_their_changes() {
         "{shown}"
     );
 }
+
+#[test]
+fn edits_whose_changes_are_not_told_are_counted() {
+    let mut report = sample::one();
+    let scope = &mut report.scopes[0];
+    scope.edits = vec![sample::edited(); 500];
+    scope.untold = 499;
+    let shown = plain(&report);
+    assert!(
+        shown.contains("and 499 more edits and 499 more changes (--all"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("500 changes of effect, among them drop -> allow."),
+        "{shown}"
+    );
+    assert!(shown.lines().count() < 20, "{shown}");
+}
