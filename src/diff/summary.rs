@@ -31,7 +31,7 @@ pub(super) fn effect(report: &Report) -> String {
             "Only rates change: how many packets fit, not which.".into()
         }
         (0, true) if report.differs() => {
-            "Only what is declared changes; no rule has another effect.".into()
+            "No rule has another effect, but what is declared changes.".into()
         }
         (0, true) => "No change in effect.".into(),
         (many, complete) => {

@@ -52,9 +52,9 @@ pub(super) fn name(line: &Line) -> &str {
     line.label.as_deref().unwrap_or(text)
 }
 
-/// A fate and who decides it: `drop, by web.sk:3 default in drop`.
+/// A verdict and who decides it: `drop, by web.sk:3 default in drop`. Targets and marks are said of the change.
 pub(super) fn decided(fate: &Fate, by: &Decider) -> String {
-    format!("{}, {}", fate.words(), decider(by))
+    format!("{}, {}", fate.verdict, decider(by))
 }
 
 /// Who decides.

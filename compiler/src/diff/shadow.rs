@@ -27,10 +27,13 @@ pub(super) fn shadow(store: &mut Store, packets: Node) -> Result<Vec<Shadow>, Bu
     Ok(areas)
 }
 
+/// Ports, and the addresses that packets to them come from.
+type Column = ((u16, u16), Vec<(u128, u128)>);
+
 /// The areas of one family, with neighbouring ports of the same addresses as one.
 fn of_family(store: &Store, packets: Node, family: Family) -> Vec<Shadow> {
     let ipv6 = family == Family::V6;
-    let mut columns: Vec<((u16, u16), Vec<(u128, u128)>)> = Vec::new();
+    let mut columns: Vec<Column> = Vec::new();
     for (low, high, node) in store.arms(packets, Field::ToPort) {
         let addresses = match family {
             Family::V4 => store.values_of(node, Field::From0),

@@ -20,7 +20,7 @@ use super::weigh::Finding;
 use super::world::Case;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Verdict};
-use crate::policy::{RuleId, Socket, SocketOrigin};
+use crate::policy::{Direction, RuleId, Socket, SocketOrigin};
 
 /// Tells of the findings of one list.
 pub(super) struct Telling<'a, 'j, 'p> {
@@ -69,7 +69,7 @@ impl Telling<'_, '_, '_> {
         };
         let words =
             match finding.fates.old.0 == Owner::Default && finding.fates.new.0 == Owner::Default {
-                true => undecided(),
+                true => undecided(finding.topic.direction()),
                 false => describing.words(&region)?,
             };
         let shadow = match self.shadows {
@@ -302,10 +302,15 @@ fn owner(finding: &Finding, which: Which) -> Owner {
 }
 
 /// What no rule of either policy decides.
-fn undecided() -> Words {
+fn undecided(direction: Direction) -> Words {
+    let ahead = match direction {
+        Direction::In => "",
+        Direction::Out => "out ",
+        Direction::Send => "send ",
+    };
     Words {
-        within: "everything".into(),
-        except: vec!["what a rule decides".into()],
+        within: format!("{ahead}everything that no rule decides"),
+        except: Vec::new(),
         and_more: false,
     }
 }
