@@ -107,12 +107,15 @@ impl Page {
         );
     }
 
+    /// Each with its changes; folded once some have been shown.
     fn edits(&mut self, scope: &Scope) {
+        let edits = scope.edits.iter().enumerate();
+        let with_effect: Vec<(usize, &Edit)> = edits
+            .filter(|(_, edit)| !matches!(edit.effect, Effect::None(_)))
+            .collect();
         let mut left_out = 0;
-        for (index, edit) in scope.edits.iter().enumerate() {
-            if matches!(edit.effect, Effect::None(_)) {
-                continue;
-            }
+        let mut folded = false;
+        for (place, &(index, edit)) in with_effect.iter().enumerate() {
             let of_edit = |one: &&Change| one.edit == Some(index);
             let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
             let is_untold = changes.is_empty() && scope.untold > 0;
@@ -120,18 +123,31 @@ impl Page {
                 left_out += 1;
                 continue;
             }
-            self.block(&difference(edit));
-            match edit.effect {
-                Effect::Unknown => self.block("What it changes is not known."),
-                Effect::Rate => self.block(RATE),
-                Effect::Some | Effect::None(_) => {}
+            let rest = with_effect.len() - place;
+            if !folded && rest > 1 && self.number >= UNFOLDED {
+                let rest = count::of(rest, "more edit");
+                self.block(&format!("<details><summary>{rest}</summary>"));
+                folded = true;
             }
-            if changes.is_empty() {
-                self.most -= 1;
-            }
-            self.changes(&changes);
+            self.edit(edit, &changes);
         }
         self.left_out(left_out, "edit");
+        if folded {
+            self.block("</details>");
+        }
+    }
+
+    fn edit(&mut self, edit: &Edit, changes: &[&Change]) {
+        self.block(&difference(edit));
+        match edit.effect {
+            Effect::Unknown => self.block("What it changes is not known."),
+            Effect::Rate => self.block(RATE),
+            Effect::Some | Effect::None(_) => {}
+        }
+        if changes.is_empty() {
+            self.most -= 1;
+        }
+        self.changes(changes);
     }
 
     /// The first changes open, the others folded.
@@ -354,10 +370,17 @@ mod tests {
 
     #[test]
     fn every_fold_that_opens_closes() {
-        let shown = text("", &sample::many(20), false);
-        assert_eq!(
-            shown.matches("<details>").count(),
-            shown.matches("</details>").count()
-        );
+        let mut edits = sample::many(20);
+        let scope = &mut edits.scopes[0];
+        scope.edits = vec![sample::edited(); 20];
+        for (edit, change) in scope.changes.iter_mut().enumerate() {
+            change.edit = Some(edit);
+        }
+        for report in [sample::many(20), edits] {
+            let shown = text("", &report, false);
+            assert_eq!(shown.matches("<details>").count(), 1, "{shown}");
+            assert_eq!(shown.matches("</details>").count(), 1, "{shown}");
+            assert!(shown.contains("<summary>15 more "), "{shown}");
+        }
     }
 }
