@@ -14,12 +14,13 @@ use super::joint::{Joint, Which};
 use super::lists::{List, Pair};
 use super::region::{Describing, Names};
 use super::report::{About, Change, Decider, Fate, Moved, Words};
+use super::shadow::shadow;
 use super::space::{Outcome, Space};
 use super::weigh::Finding;
 use super::world::Case;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Verdict};
-use crate::policy::{RuleId, Socket, SocketOrigin};
+use crate::policy::{Direction, RuleId, Socket, SocketOrigin};
 
 /// Tells of the findings of one list.
 pub(super) struct Telling<'a, 'j, 'p> {
@@ -29,6 +30,8 @@ pub(super) struct Telling<'a, 'j, 'p> {
     pub(super) list: &'a List,
     pub(super) edits: &'a Edits,
     pub(super) names: &'a Names,
+    /// Whether regions are drawn.
+    pub(super) shadows: bool,
 }
 
 /// Why nothing can be told.
@@ -66,9 +69,13 @@ impl Telling<'_, '_, '_> {
         };
         let words =
             match finding.fates.old.0 == Owner::Default && finding.fates.new.0 == Owner::Default {
-                true => undecided(),
+                true => undecided(finding.topic.direction()),
                 false => describing.words(&region)?,
             };
+        let shadow = match self.shadows {
+            true => shadow(&mut self.space.store, packets)?,
+            false => Vec::new(),
+        };
         let Fates { old, new } = finding.fates;
         Ok(Change {
             about: finding.topic.about,
@@ -81,7 +88,7 @@ impl Telling<'_, '_, '_> {
             example,
             exact,
             share: finding.share,
-            shadow: Vec::new(),
+            shadow,
         })
     }
 
@@ -296,10 +303,15 @@ fn owner(finding: &Finding, which: Which) -> Owner {
 }
 
 /// What no rule of either policy decides.
-fn undecided() -> Words {
+fn undecided(direction: Direction) -> Words {
+    let ahead = match direction {
+        Direction::In => "",
+        Direction::Out => "out ",
+        Direction::Send => "send ",
+    };
     Words {
-        within: "everything".into(),
-        except: vec!["what a rule decides".into()],
+        within: format!("{ahead}everything that no rule decides"),
+        except: Vec::new(),
         and_more: false,
     }
 }
