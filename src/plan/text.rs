@@ -107,8 +107,10 @@ fn hook(hook: &HookForecast) -> Vec<String> {
         ProgramFate::New => "new code",
         ProgramFate::Gone => "its code goes",
     };
+    // Behind the kind stands the number of a control group, whose path is told anyway.
+    let kind = hook.hook.split('_').next().unwrap_or_default();
     vec![
-        hook.hook.clone(),
+        kind.to_owned(),
         hook.target.clone(),
         format!("{link}, {program}"),
     ]
@@ -147,7 +149,9 @@ fn noticed(report: &Report, page: &mut String) {
     let changes: Vec<&Change> = report.scopes.iter().flat_map(|one| &one.changes).collect();
     let stops = |change: &&&Change| {
         let kept_out = ["drop", "reject"].contains(&change.to.verdict);
-        kept_out && !["drop", "reject"].contains(&change.from.verdict)
+        // A region says in the language's words which packets of connections it leaves alone.
+        let of_connections = !change.region.within.contains("no socket");
+        kept_out && of_connections && !["drop", "reject"].contains(&change.from.verdict)
     };
     let stopped = |about: &[About]| {
         let mut stopped = changes.iter().filter(stops);
