@@ -35,7 +35,8 @@ struct Found {
 
 /// Checks each file; ends as the worst of them does.
 pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
-    let lints = match Lints::new(&arguments.lints, output) {
+    let lints = Lints::new(&arguments.lints, output);
+    let lints = match lints.and_then(|lints| lints.warning(&arguments.warn, output)) {
         Ok(lints) => lints,
         Err(failed) => return failed,
     };
@@ -54,7 +55,13 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
             }
         };
         let mut disk = Disk::new(output.watch());
-        let mut outcome = pipeline::check(&mut text.sources, text.id, &text.stem, &mut disk);
+        let mut outcome = pipeline::check_also(
+            &mut text.sources,
+            text.id,
+            &text.stem,
+            &mut disk,
+            &lints.optional(),
+        );
         lints.judge(&mut outcome.diagnostics);
         if output.is_json() {
             found.extend(in_json(&outcome.diagnostics, &text.sources));

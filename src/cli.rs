@@ -1,5 +1,6 @@
 //! The command line.
 
+mod diff;
 mod plan;
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use crate::duration::expiry;
 use crate::element::element;
 use crate::socket::slot_kind;
 
+pub(crate) use diff::{Diff, View};
 pub(crate) use plan::Guards;
 pub(crate) use plan::{Apply, Plan, Subject};
 
@@ -27,7 +29,7 @@ pub(crate) struct Arguments {
     /// Print results as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Colour of messages
+    /// Colour of messages and differences
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
     /// Say how long each stage took, and the most memory that was used
@@ -59,6 +61,8 @@ pub(crate) enum Verb {
     Compile(Compile),
     /// Say which rule decides a packet, and why the earlier ones do not
     Explain(Explain),
+    /// Say what two policies do differently, with an example packet for each change
+    Diff(Diff),
     /// Send real packets through a policy in a throw-away network namespace
     Try(Try),
     /// Show what putting a policy in force would change, and what it would do to the kernel
@@ -91,6 +95,9 @@ pub(crate) struct Check {
     /// Policies; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Warn of this too, which is not told otherwise: W0611; `all` for everything there is
+    #[arg(long, value_name = "CODE|all")]
+    pub(crate) warn: Vec<String>,
     /// Say too where a policy does not keep to the `expect` lines of this file; may be given several times
     #[arg(long = "guard", value_name = "FILE")]
     pub(crate) guards: Vec<PathBuf>,

@@ -1,9 +1,9 @@
-//! `--deny` and `--allow`: which warnings are errors, and which are not told.
+//! `--deny`, `--allow` and `--warn`: which warnings are errors, which are not told, and which are told only then.
 //!
-//! A code that is named counts for more than `all`; what is named by both is denied. Errors cannot be allowed. Not here:
-//! what is warned of.
+//! A code that is named counts for more than `all`; what is named by several is denied, else told. Errors cannot be
+//! allowed. Not here: what is warned of.
 
-use sockc_compiler::codes;
+use sockc_compiler::{codes, lint};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 
 use crate::cli;
@@ -25,6 +25,7 @@ struct Named {
 pub(crate) struct Lints {
     deny: Named,
     allow: Named,
+    warn: Named,
 }
 
 impl Lints {
@@ -33,7 +34,34 @@ impl Lints {
         Ok(Self {
             deny: named(&arguments.deny, "--deny", output)?,
             allow: named(&arguments.allow, "--allow", output)?,
+            warn: Named::default(),
         })
+    }
+
+    /// No warning is told.
+    pub(crate) fn silent() -> Self {
+        let allow = Named {
+            all: true,
+            codes: Vec::new(),
+        };
+        Self {
+            allow,
+            ..Self::default()
+        }
+    }
+
+    /// The same with what `--warn` names.
+    pub(crate) fn warning(self, words: &[String], output: &mut Output) -> Result<Self, Exit> {
+        let warn = named(words, "--warn", output)?;
+        Ok(Self { warn, ..self })
+    }
+
+    /// What is told only if it is asked for, and is: to deny it asks for it too.
+    pub(crate) fn optional(&self) -> Vec<Code> {
+        let asked = |code: &Code| {
+            self.warn.all || self.warn.codes.contains(code) || self.deny.codes.contains(code)
+        };
+        lint::OPTIONAL.iter().copied().filter(asked).collect()
     }
 
     /// Takes away what is allowed, and makes errors of what is denied.
@@ -56,6 +84,7 @@ impl Lints {
         let by_all = self.allow.all && !self.deny.all;
         one.severity != Severity::Error
             && !self.deny.codes.contains(&one.code)
+            && !self.warn.codes.contains(&one.code)
             && (by_code || by_all)
     }
 }
@@ -99,6 +128,14 @@ mod tests {
 
     /// What becomes of a warning W0601, a warning W0602, a note N0620 and an error.
     fn judged(deny: &[&'static str], allow: &[&'static str]) -> Vec<(&'static str, Severity)> {
+        judged_with(deny, allow, &[])
+    }
+
+    fn judged_with(
+        deny: &[&'static str],
+        allow: &[&'static str],
+        warn: &[&'static str],
+    ) -> Vec<(&'static str, Severity)> {
         let named = |words: &[&'static str]| Named {
             all: words.contains(&ALL),
             codes: words.iter().map(|word| Code(word)).collect(),
@@ -106,6 +143,7 @@ mod tests {
         let lints = Lints {
             deny: named(deny),
             allow: named(allow),
+            warn: named(warn),
         };
         let source = SourceMap::default().add("a.sk", "");
         let span = Span {
@@ -143,5 +181,6 @@ mod tests {
         );
         assert_eq!(judged(&["N0620"], &[])[2], ("N0620", Error));
         assert_eq!(judged(&[], &["all"]), [error]);
+        assert_eq!(judged_with(&[], &["all"], &["W0601"]), [first, error]);
     }
 }

@@ -1,6 +1,7 @@
 //! The `sockc` command: reads the command line, runs one verb, ends with its code.
 
 mod apply;
+mod capture;
 mod check;
 mod cli;
 mod compile;
@@ -64,6 +65,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Fmt(arguments) => fmt::run(arguments, output),
         Verb::Compile(arguments) => compile::run(arguments, output),
         Verb::Explain(arguments) => explain::run(arguments, output),
+        Verb::Diff(arguments) => diff::run(arguments, output),
         Verb::Try(arguments) => trial::run(arguments, output),
         Verb::Plan(arguments) => plan::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),

@@ -5,9 +5,11 @@
 use sockc_compiler::files::Texts;
 use sockc_compiler::guard::{self, GuardText};
 use sockc_compiler::kept::KeptTexts;
-use sockc_compiler::{codes, packet};
+use sockc_compiler::pipeline::Outcome;
+use sockc_compiler::{codes, lint, packet};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::render::render;
+use sockc_grammar::source::SourceId;
 
 use crate::golden::compile;
 use crate::repository::{Repository, compare_with_golden, fail_on, files_in, stem, text};
@@ -26,7 +28,16 @@ const OF_WHOLE_POLICIES: &[&str] = &["W0603", "W0604", "W0609"];
 
 /// Whether a diagnostic belongs to an example that says these codes.
 pub(crate) fn counts(code: &str, said: &[&str]) -> bool {
-    !OF_WHOLE_POLICIES.contains(&code) || said.contains(&code)
+    let optional = lint::OPTIONAL.iter().any(|one| one.0 == code);
+    !optional && !OF_WHOLE_POLICIES.contains(&code) || said.contains(&code)
+}
+
+/// Adds what is told only if it is asked for.
+pub(crate) fn add_optional(outcome: &mut Outcome, id: SourceId) {
+    if let Some(policy) = outcome.policy.as_ref().filter(|_| !outcome.failed()) {
+        let found = lint::also(policy, id, lint::OPTIONAL);
+        outcome.diagnostics.extend(found);
+    }
 }
 
 /// Every code of a policy.
@@ -62,6 +73,7 @@ fn bad_policies_are_refused_as_they_say() {
     for name in files_in("rules/bad", ".sk") {
         let (sources, mut outcome) = compile(&name);
         assert_eq!(outcome.internal, None, "{name}");
+        add_optional(&mut outcome, SourceId(0));
         let text = text(&name);
         let codes: Vec<&str> = annotations(&text).iter().map(|one| one.code).collect();
         outcome.diagnostics.retain(|one| counts(one.code.0, &codes));

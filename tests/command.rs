@@ -302,6 +302,29 @@ fn the_essentials_are_a_policy_as_they_are_printed() {
     assert_eq!(code(&output), 64);
 }
 
+/// Its rules cross, which is told only if it is asked for.
+const CROSSING: &str =
+    "default in drop\ninclude <essentials>\ndrop tcp from 203.0.113.0/24\nallow tcp to any:443\n";
+
+#[test]
+fn crossing_rules_are_told_if_that_is_asked_for() {
+    let folder = Folder::new("crossing");
+    folder.write("crossing.sk", CROSSING);
+    let check = |options: &[&str]| {
+        let output = folder.sockc(&[&["check", "crossing.sk"], options].concat(), b"");
+        let crosses = stderr(&output).contains("[W0611]");
+        (code(&output), crosses)
+    };
+    assert_eq!(check(&[]), (0, false));
+    assert_eq!(check(&["--deny", "all"]), (0, false));
+    assert_eq!(check(&["--warn", "W0611"]), (0, true));
+    assert_eq!(check(&["--warn", "all"]), (0, true));
+    assert_eq!(check(&["--warn", "all", "--allow", "W0611"]), (0, false));
+    assert_eq!(check(&["--warn", "W0611", "--allow", "all"]), (0, true));
+    assert_eq!(check(&["--deny", "W0611"]), (1, true));
+    assert_eq!(check(&["--warn", "W0061"]).0, 64);
+}
+
 /// Its third line is never reached, which is a warning.
 const WARNED: &str = "default in allow\ndrop from 10.0.0.0/8\nallow tcp from 10.0.0.0/8\n";
 

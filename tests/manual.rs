@@ -137,7 +137,9 @@ fn compile(policy: &str, files: &[(String, String)]) -> (SourceMap, pipeline::Ou
     let mut texts = files.iter().fold(Texts::default(), |texts, (name, text)| {
         texts.with(name, text.as_str())
     });
-    let outcome = pipeline::compile(&mut sources, id, "example", &Target::baseline(), &mut texts);
+    let mut outcome =
+        pipeline::compile(&mut sources, id, "example", &Target::baseline(), &mut texts);
+    bad::add_optional(&mut outcome, id);
     (sources, outcome)
 }
 

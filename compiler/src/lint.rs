@@ -12,6 +12,7 @@ mod limits;
 mod list;
 mod literal;
 mod names;
+mod overlap;
 mod reach;
 mod sample;
 #[cfg(test)]
@@ -45,6 +46,8 @@ pub const NEARLY_FULL: Code = Code("W0608");
 pub const UNUSED: Code = Code("W0609");
 /// A redirect of every UDP port.
 pub const UDP_ANY_PORT: Code = Code("W0610");
+/// Two rules whose order decides what becomes of packets that both match.
+pub const OVERLAP: Code = Code("W0611");
 /// A policy so large that not each of its rules could be told to be needed.
 pub const CUT_SHORT: Code = Code("N0621");
 
@@ -73,10 +76,17 @@ pub const CODES: &[(Code, &str)] = &[
     (UNUSED, "a name that is declared and not used"),
     (UDP_ANY_PORT, "a redirect of every UDP port to one socket"),
     (
+        OVERLAP,
+        "two rules whose order decides what becomes of some packets",
+    ),
+    (
         CUT_SHORT,
         "the search for rules without effect was cut short",
     ),
 ];
+
+/// The lints that say nothing unless they are asked for.
+pub const OPTIONAL: &[Code] = &[OVERLAP];
 
 /// How much work the lints of one direction may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +95,8 @@ pub enum Care {
     Quick,
     /// About a second: for `check`.
     Thorough,
+    /// Some seconds: for what is said only if it is asked for.
+    Exhaustive,
 }
 
 impl Care {
@@ -93,6 +105,7 @@ impl Care {
         match self {
             Self::Quick => 400_000,
             Self::Thorough => 16_000_000,
+            Self::Exhaustive => 400_000_000,
         }
     }
 
@@ -101,6 +114,7 @@ impl Care {
         match self {
             Self::Quick => 50_000,
             Self::Thorough => 300_000,
+            Self::Exhaustive => 2_000_000,
         }
     }
 }
@@ -124,6 +138,27 @@ pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     limits::live(policy, &mut found);
     for inner in &policy.netns {
         found.extend(self::policy(&inner.policy, own, care));
+    }
+    found
+}
+
+/// What is said only if it is asked for: `codes` are some of [`OPTIONAL`]; by lint, then in order.
+#[must_use]
+pub fn also(policy: &Policy, own: SourceId, codes: &[Code]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    if !codes.contains(&OVERLAP) {
+        return found;
+    }
+    let mut cut_short = false;
+    for direction in [Direction::In, Direction::Out] {
+        let mut list = List::new(policy, direction, Care::Exhaustive);
+        let unreachable = reach::check(&mut list, own, &mut Vec::new());
+        overlap::check(&mut list, own, &unreachable, &mut found);
+        cut_short |= list.is_exhausted();
+    }
+    found.extend(cut_short.then(|| self::cut_short(own)));
+    for inner in &policy.netns {
+        found.extend(also(&inner.policy, own, codes));
     }
     found
 }

@@ -164,6 +164,26 @@ pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn 
     })
 }
 
+/// The same as [`check`], and what the lints say only if they are asked: `also` are some of [`lint::OPTIONAL`].
+#[must_use]
+pub fn check_also(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    files: &mut dyn Files,
+    also: &[Code],
+) -> Outcome {
+    let mut outcome = check(sources, id, stem, files);
+    if let Some(policy) = outcome.policy.as_ref().filter(|_| !outcome.failed()) {
+        files.stage("lint");
+        let known = |one: &Diagnostic| outcome.diagnostics.iter().any(|old| old.code == one.code);
+        let found = lint::also(policy, id, also);
+        let found: Vec<_> = found.into_iter().filter(|one| !known(one)).collect();
+        outcome.diagnostics.extend(found);
+    }
+    outcome
+}
+
 /// Says what a file means, with everything that it names; whether its rules can be placed is not asked.
 #[must_use]
 pub fn resolve(

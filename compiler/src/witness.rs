@@ -65,33 +65,14 @@ impl Witness {
     #[must_use]
     pub fn described(&self, policy: &Policy) -> Described {
         let wanted = self.decide(policy);
-        let mut said = self.everything(policy);
-        let decides_so = |said: &Described| {
+        shortest(policy, self.everything(policy), |said| {
             let found = decide(policy, &said.event, &DescribedWorld::new(policy, said));
             (found.verdict, found.decider) == (wanted.verdict, wanted.decider)
-        };
-        let mut without = |shorten: &dyn Fn(&mut Described)| {
-            let mut shorter = said.clone();
-            shorten(&mut shorter);
-            if decides_so(&shorter) {
-                said = shorter;
-            }
-        };
-        without(&|said| said.rate_exceeded = false);
-        for netns in policy.namespaces.keys() {
-            without(&|said| said.elsewhere.retain(|(other, _)| *other != netns));
-        }
-        for socket in policy.sockets.keys() {
-            without(&|said| said.absent.retain(|other| *other != socket));
-        }
-        for set in policy.sets.keys() {
-            without(&|said| said.members.retain(|(other, _)| *other != set));
-        }
-        said
+        })
     }
 
     /// All that the values say, as far as there are words for it.
-    fn everything(&self, policy: &Policy) -> Described {
+    pub(crate) fn everything(&self, policy: &Policy) -> Described {
         let mut said = Described::plain(self.event.clone(), self.socket);
         let looked_up = matches!(self.header.protocol, 6 | 17) && self.header.part != Part::Later;
         said.elsewhere = policy
@@ -139,6 +120,32 @@ impl Witness {
     pub fn values(&self) -> &FieldValues {
         &self.values
     }
+}
+
+/// What must be said of the machine so that something still holds, without what need not be said.
+pub(crate) fn shortest(
+    policy: &Policy,
+    mut said: Described,
+    holds: impl Fn(&Described) -> bool,
+) -> Described {
+    let mut without = |shorten: &dyn Fn(&mut Described)| {
+        let mut shorter = said.clone();
+        shorten(&mut shorter);
+        if holds(&shorter) {
+            said = shorter;
+        }
+    };
+    without(&|said| said.rate_exceeded = false);
+    for netns in policy.namespaces.keys() {
+        without(&|said| said.elsewhere.retain(|(other, _)| *other != netns));
+    }
+    for socket in policy.sockets.keys() {
+        without(&|said| said.absent.retain(|other| *other != socket));
+    }
+    for set in policy.sets.keys() {
+        without(&|said| said.members.retain(|(other, _)| *other != set));
+    }
+    said
 }
 
 impl World for Witness {

@@ -9,7 +9,8 @@ use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::text::Described;
 use sockc_compiler::policy::{Direction, Policy};
 
-use super::{Answer, capture, report};
+use super::{Answer, report};
+use crate::capture;
 use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -47,7 +48,7 @@ pub(super) fn run(compiled: &Compiled, path: &Path, output: &mut Output) -> Exit
     let mut lines = Vec::new();
     let mut exit = Exit::Done;
     let mut number = 0u64;
-    let read = capture::packets(path, &mut |packet| {
+    let read = capture::packets(path, &mut |packet, _| {
         number += 1;
         let described = described(&packet);
         let answer = Answer::of(subject, &described, &packet.frame);
@@ -102,7 +103,7 @@ fn finish(lines: Vec<Line<'_>>, sums: Vec<Sum>, output: &mut Output) {
 }
 
 fn described(packet: &capture::Packet) -> Described {
-    let direction = if packet.leaves {
+    let direction = if packet.leaves == Some(true) {
         Direction::Out
     } else {
         Direction::In

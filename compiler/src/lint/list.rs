@@ -10,13 +10,14 @@ use super::Care;
 use super::boxes::disjoint;
 use super::sample::Sample;
 use crate::candidates::{Index, Looks};
-use crate::decide::{Seen, is_new_flow, matches, readable_at_lookup};
+use crate::decide::{Seen, decide_among, is_new_flow, matches, readable_at_lookup};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
-use crate::event::Event;
+use crate::event::{Decider, Event, Parsed};
 use crate::field::Field;
 use crate::hook::Hook;
+use crate::packet::text::{Described, DescribedWorld};
 use crate::policy::{Action, Direction, GroupId, Policy, Rule, RuleId, Side};
 use crate::witness::Witness;
 
@@ -185,6 +186,50 @@ impl<'a> List<'a> {
             earlier && !found
         });
         self.sufficed(sufficed).is_ok().then_some(first)
+    }
+
+    /// Some packet of a diagram, with all that is around it.
+    pub(super) fn described(&self, node: Node) -> Option<Described> {
+        let values = self.store.satisfy(node, 1)?;
+        let witness = Witness::new(values, self.direction, None);
+        Some(witness.everything(self.policy))
+    }
+
+    /// The rule that the reference meaning says decides a packet; `without` a rule, if one is named. Of the rules that a
+    /// redirect by a map became, the first stands for all.
+    pub(super) fn decided_by(
+        &self,
+        described: &Described,
+        without: Option<RuleId>,
+    ) -> Result<Option<RuleId>, Exhausted> {
+        let Event::Packet {
+            packet: Parsed::Ip(header),
+            ..
+        } = &described.event
+        else {
+            return Ok(None);
+        };
+        let first = |id| head(id, &self.policy.rules[id]);
+        let mut asked = Vec::new();
+        let all = 0..u32::MAX;
+        let sufficed = self.index.around(header, all, &self.looks, &mut |id| {
+            asked.extend(Some(id).filter(|id| Some(first(*id)) != without));
+            true
+        });
+        self.sufficed(sufficed)?;
+        asked.sort_unstable();
+        let world = DescribedWorld::new(self.policy, described);
+        let decision = decide_among(self.policy, &described.event, &world, &asked);
+        Ok(match decision.decider {
+            Decider::Rule(id) => Some(first(id)),
+            _ => None,
+        })
+    }
+
+    /// Says that something could not be told.
+    pub(super) fn give_up<T>(&self) -> Result<T, Exhausted> {
+        self.exhausted.set(true);
+        Err(Exhausted)
     }
 
     /// Rules among `ids` that may share packets with a rule, in order; nothing if they are more than `most`.

@@ -10,13 +10,14 @@ use std::net::IpAddr;
 use self::ends::{Ends, ends};
 use super::list::is_of;
 use crate::decide::Seen;
-use crate::event::{Header, Part, SocketAnswer, Transport, World};
+use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, World};
 use crate::field::Field;
 use crate::hook::Hook;
+use crate::packet::text::Described;
 use crate::packet::{longest_length, protocol, shortest_length};
 use crate::policy::{
-    ClassId, Condition, Direction, Family, LiveMapId, NetnsId, Policy, ProtocolMatch, RateUnit,
-    Rule, RuleId, SetId, SocketId, SocketTest,
+    AddressSet, ClassId, Condition, Direction, Family, LiveMapId, NetnsId, Policy, ProtocolMatch,
+    RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketTest,
 };
 
 /// A protocol that rules seldom name (RFC 3692).
@@ -199,6 +200,30 @@ impl<'a> Sample<'a> {
         }
     }
 
+    /// The same in words' terms. Rates and live maps may answer otherwise there: what is said of it has to be asked again.
+    pub(super) fn described(&self) -> Described {
+        let event = Event::Packet {
+            direction: self.direction,
+            class: self.class,
+            packet: Parsed::Ip(self.header.clone()),
+        };
+        let members = |set| {
+            let inside = self.members.iter().filter(move |(named, _)| *named == set);
+            AddressSet::of(inside.map(|(_, address)| *address))
+        };
+        let live = self.policy.sets.iter();
+        let live = live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
+        let elsewhere = self.policy.namespaces.keys();
+        let found =
+            |netns| (self.elsewhere != SocketAnswer::None).then_some((netns, self.elsewhere));
+        Described {
+            elsewhere: elsewhere.filter_map(found).collect(),
+            absent: self.absent.clone(),
+            members: live.map(|(set, _)| (set, members(set))).collect(),
+            ..Described::plain(event, self.socket)
+        }
+    }
+
     /// What rules see of it; whose writes they are, where it is about sends, the caller knows.
     pub(super) fn seen(&self) -> Seen<'_> {
         let class = (self.direction != Direction::Send).then_some(self.class);
@@ -206,7 +231,7 @@ impl<'a> Sample<'a> {
     }
 
     /// Whether a rule of the list matches it.
-    fn is_of(&self, id: RuleId, rule: &Rule) -> bool {
+    pub(super) fn is_of(&self, id: RuleId, rule: &Rule) -> bool {
         is_of(&self.seen(), id, rule)
     }
 }

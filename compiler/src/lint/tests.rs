@@ -1,6 +1,7 @@
 //! Each lint shows where it should, and not next to it; and what is reported holds for packets at the edges.
 
 mod large;
+mod overlap;
 
 use cranelift_entity::EntityRef;
 use sockc_grammar::source::SourceMap;

@@ -56,12 +56,30 @@ pub(super) fn ends<'a>(
     if variant % 2 == 1 {
         found.reverse();
     }
+    if rules.len() > 1 {
+        found.extend(crossed(&found));
+    }
     found.push(Ends {
         address: plain(family),
         port: PLAIN_PORT,
         member: None,
     });
     found
+}
+
+/// Where one rule names addresses and another ports or a live set, both match only what has both.
+fn crossed(ends: &[Ends]) -> Vec<Ends> {
+    let pairs = ends
+        .iter()
+        .flat_map(|one| ends.iter().map(move |other| (one, other)));
+    let differ = |(one, other): &(&Ends, &Ends)| {
+        one.address != other.address && (one.port, one.member) != (other.port, other.member)
+    };
+    let mixed = pairs.filter(differ).map(|(one, other)| Ends {
+        address: one.address,
+        ..*other
+    });
+    mixed.take(MOST).collect()
 }
 
 fn plain(family: Family) -> IpAddr {
