@@ -9,17 +9,13 @@ use sockc_compiler::guard::Line;
 use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate};
 
 use super::Planned;
-use crate::diff::{Paint, text as changes};
+use crate::diff::text as changes;
 
 /// The whole plan.
-pub(super) fn text(planned: &Planned<'_>, all: bool) -> String {
+pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
     let mut page = String::new();
     head(planned, &mut page);
     page.push('\n');
-    let look = changes::Look {
-        paint: Paint(false),
-        all,
-    };
     page.push_str(&changes::text(&planned.report, look));
     page.push_str("\nkernel\n");
     kernel(planned.forecast, &mut page);
