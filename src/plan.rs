@@ -18,7 +18,8 @@ use sockc_compiler::policy::Policy;
 use sockc_runtime::{Carried, Forecast, LinkFate, Options, Running, Standpoint, forecast};
 
 use crate::cli;
-use crate::diff::summary;
+use crate::diff::text::Look;
+use crate::diff::{Paint, summary};
 use crate::exit::Exit;
 use crate::guards::{ending, judge};
 use crate::input::is_stream;
@@ -101,7 +102,11 @@ fn finish(
         let saved = arguments.output.as_deref().filter(|_| guards == Exit::Done);
         output.value(&json::Json::new(planned, saved));
     } else {
-        output.bytes(text::text(planned, arguments.all).as_bytes());
+        let look = Look {
+            paint: Paint(output.colors_results()),
+            all: arguments.all,
+        };
+        output.bytes(text::text(planned, look).as_bytes());
     }
     if let Some(guarded) = &planned.guarded {
         judge(guarded, output)?;

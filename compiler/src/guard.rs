@@ -163,35 +163,45 @@ impl One<'_> {
         let id = self.guard.file.source;
         let together =
             statements::together(&self.policy.file.statements, &self.guard.file.statements);
-        let together = together.map_err(|wrong| vec![wrong])?;
+        let together = together.map_err(|wrong| vec![*wrong])?;
         let together: Vec<&Spanned<Statement>> = together.iter().map(AsRef::as_ref).collect();
         let mut lists = self.policy.lists.clone();
         lists.extend(self.guard.lists.clone());
         let (policy, found) = resolve_statements(&together, &lists, self.sources, self.stem);
         let policy = policy.ok_or_else(|| errors(found).collect::<Vec<_>>())?;
-        let mut lines = Vec::new();
-        for policy in std::iter::once(&policy).chain(policy.netns.iter().map(|one| &one.policy)) {
-            lines.extend(of_policy(policy, id).map_err(|wrong| vec![wrong])?);
+        let inner = policy.netns.iter().map(|one| &one.policy);
+        let (mut lines, mut mistakes) = (Vec::new(), Vec::new());
+        for policy in std::iter::once(&policy).chain(inner) {
+            for found in of_policy(policy, id) {
+                match found {
+                    Ok(line) => lines.push(line),
+                    Err(mistake) => mistakes.push(*mistake),
+                }
+            }
         }
         lines.sort_by_key(|line| line.place.span.start);
-        Ok(lines)
+        if mistakes.is_empty() {
+            Ok(lines)
+        } else {
+            Err(mistakes)
+        }
     }
 }
 
 /// The lines of a guard that speak of one policy.
-fn of_policy(policy: &Policy, guard: SourceId) -> Result<Vec<Line>, Diagnostic> {
+fn of_policy(policy: &Policy, guard: SourceId) -> Vec<Result<Line, Box<Diagnostic>>> {
     let mut store = Store::of(policy);
     let own = policy.expects.iter();
     let own = own.filter(|expect| expect.place.span.source == guard);
     own.map(|expect| line(policy, expect, &mut store)).collect()
 }
 
-fn line(policy: &Policy, expect: &Expect, store: &mut Store) -> Result<Line, Diagnostic> {
+fn line(policy: &Policy, expect: &Expect, store: &mut Store) -> Result<Line, Box<Diagnostic>> {
     let span = expect.place.span;
     let standing = expect::standing(policy, expect, store);
-    let broken = match standing.map_err(|exceeded| pipeline::too_much(&exceeded, span))? {
+    let broken = match standing.map_err(|exceeded| Box::new(pipeline::too_much(&exceeded, span)))? {
         Standing::Holds => None,
-        Standing::Empty => return Err(expect::empty(expect)),
+        Standing::Empty => return Err(Box::new(expect::empty(expect))),
         Standing::Broken(broken) => Some(broken),
     };
     let violation = broken.map(|broken| {

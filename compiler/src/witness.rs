@@ -164,14 +164,14 @@ impl World for Witness {
         self.values.get(Field::Absent(socket)) == 0
     }
 
-    /// The receiver's answer stands for an address that is both ends'.
+    /// An address that is both ends' is a member if it is asked for at either end and is one there.
     fn member(&self, set: SetId, address: IpAddr) -> bool {
-        let field = if address == self.header.to {
-            Field::ToIn(set)
-        } else {
-            Field::FromIn(set)
-        };
-        self.values.get(field) == 1
+        let ends = [
+            (self.header.to, Field::ToIn(set)),
+            (self.header.from, Field::FromIn(set)),
+        ];
+        let mut asked = ends.into_iter().filter(|(end, _)| *end == address);
+        asked.any(|(_, field)| self.values.get(field) == 1)
     }
 
     fn entry(&self, map: LiveMapId, _: &Header) -> Option<SocketId> {

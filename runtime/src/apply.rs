@@ -151,7 +151,10 @@ fn stage(
         };
         let plan = Plan::make(part.manifest, &part.options)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
-        Standpoint::check(session, &part.options.only_if)?;
+        Standpoint::check(session, &part.options.only_if).inspect_err(|_| {
+            // Where nothing was in force, the lock has made the folder.
+            session.state.remove_if_empty();
+        })?;
         let before = settle(&session.state, &session.namespace)?;
         owned::check(before.as_ref(), outer, &part.options)?;
         if let Some(before) = &before {

@@ -9,17 +9,13 @@ use sockc_compiler::guard::Line;
 use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate};
 
 use super::Planned;
-use crate::diff::{Paint, text as changes};
+use crate::diff::text as changes;
 
 /// The whole plan.
-pub(super) fn text(planned: &Planned<'_>, all: bool) -> String {
+pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
     let mut page = String::new();
     head(planned, &mut page);
     page.push('\n');
-    let look = changes::Look {
-        paint: Paint(false),
-        all,
-    };
     page.push_str(&changes::text(&planned.report, look));
     page.push_str("\nkernel\n");
     kernel(planned.forecast, &mut page);
@@ -107,8 +103,10 @@ fn hook(hook: &HookForecast) -> Vec<String> {
         ProgramFate::New => "new code",
         ProgramFate::Gone => "its code goes",
     };
+    // Behind the kind stands the number of a control group, whose path is told anyway.
+    let kind = hook.hook.split('_').next().unwrap_or_default();
     vec![
-        hook.hook.clone(),
+        kind.to_owned(),
         hook.target.clone(),
         format!("{link}, {program}"),
     ]
@@ -147,7 +145,9 @@ fn noticed(report: &Report, page: &mut String) {
     let changes: Vec<&Change> = report.scopes.iter().flat_map(|one| &one.changes).collect();
     let stops = |change: &&&Change| {
         let kept_out = ["drop", "reject"].contains(&change.to.verdict);
-        kept_out && !["drop", "reject"].contains(&change.from.verdict)
+        // A region says in the language's words which packets of connections it leaves alone.
+        let of_connections = !change.region.within.contains("no socket");
+        kept_out && of_connections && !["drop", "reject"].contains(&change.from.verdict)
     };
     let stopped = |about: &[About]| {
         let mut stopped = changes.iter().filter(stops);

@@ -12,7 +12,7 @@ include <essentials>
 ";
 const KEPT: &str = "expect allow tcp from @admins to any:22\n";
 const VIOLATED: &str = "# Nobody.\nexpect drop tcp from any to any:22\n";
-const PACKET: &str = "tcp from 10.20.0.0:40000 to 192.0.2.1:22";
+const PACKET: &str = "tcp from 10.20.0.1:40000 to 192.0.2.1:22";
 
 fn apply(lab: &Lab, arguments: &[&str]) -> Ran {
     let all = [&["apply", "--interface", FRONT][..], arguments].concat();

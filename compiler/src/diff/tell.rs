@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use cranelift_entity::PrimaryMap;
 
+use super::block::Cover;
 use super::draw::{Covers, Decided, Fates, Owner, Region};
 use super::edits::{Edits, default_line, rule_line};
 use super::example::plainest;
@@ -20,7 +21,7 @@ use super::weigh::Finding;
 use super::world::Case;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Verdict};
-use crate::policy::{Direction, RuleId, Socket, SocketOrigin};
+use crate::policy::{Direction, Match, RuleId, Socket, SocketOrigin};
 
 /// Tells of the findings of one list.
 pub(super) struct Telling<'a, 'j, 'p> {
@@ -145,15 +146,17 @@ impl Telling<'_, '_, '_> {
     }
 
     /// What the packets are inside of.
-    fn cover(&self, fates: Fates) -> super::block::Cover {
+    fn cover(&self, fates: Fates) -> Cover {
         let pair = |owner: Owner| match owner {
             Owner::Pair(place) => Some(self.list.pairs[place]),
             Owner::Default => None,
         };
         let pairs = [pair(fates.new.0), pair(fates.old.0)];
-        let narrow = pairs.into_iter().flatten().next();
-        self.covers
-            .pair(narrow.unwrap_or(Pair::Old(RuleId::from_u32(0))))
+        match pairs.into_iter().flatten().next() {
+            Some(narrow) => self.covers.pair(narrow),
+            // Both defaults: they decide whatever no rule does.
+            None => Cover::of(&self.space.joint.tables, &Match::default()),
+        }
     }
 
     /// The rules that may explain what is not in a region: those ahead of its deciders.

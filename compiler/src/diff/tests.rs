@@ -38,3 +38,25 @@ pub(super) fn line(change: &Change) -> String {
         change.example
     )
 }
+
+#[test]
+fn everything_is_new_where_nothing_was() {
+    let texts = [
+        "default in drop\ninterfaces v0\nssh: allow tcp to any:22\n",
+        "interfaces v0\ndefault in drop\nsocket proxy = tcp listen 127.0.0.1:1234\nredirect tcp 3.3.3.3:80 to sock proxy\n",
+    ];
+    for text in texts {
+        let mut sources = sockc_grammar::source::SourceMap::default();
+        let id = sources.add("a.sk", text);
+        let mut files = crate::files::Texts::default();
+        let outcome = crate::pipeline::resolve(&mut sources, id, "a", &mut files);
+        let policy = outcome.policy.unwrap();
+        let nothing = crate::policy::Policy::default();
+        let (options, observer) = (super::Options::default(), &mut crate::observer::Silent);
+        let report = super::compare(&nothing, &policy, options, observer);
+        assert!(report.differs(), "{text}");
+        assert!(!report.scopes[0].changes.is_empty(), "{text}");
+        let observer = &mut crate::observer::Silent;
+        assert!(super::compare(&policy, &nothing, options, observer).differs());
+    }
+}

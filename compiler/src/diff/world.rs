@@ -249,14 +249,16 @@ impl World for Seen<'_, '_> {
         self.there(socket)
     }
 
-    /// The receiver's answer stands for an address that is both ends'.
+    /// An address that is both ends' is a member if it is asked for at either end and is one there.
     fn member(&self, set: SetId, address: IpAddr) -> bool {
         let shared = self.case.joint.side(self.which).ids.sets[set];
-        let field = match address == self.case.header.to {
-            true => Field::ToIn(shared),
-            false => Field::FromIn(shared),
-        };
-        self.value(field) == 1
+        let header = &self.case.header;
+        let ends = [
+            (header.to, Field::ToIn(shared)),
+            (header.from, Field::FromIn(shared)),
+        ];
+        let mut asked = ends.into_iter().filter(|(end, _)| *end == address);
+        asked.any(|(_, field)| self.value(field) == 1)
     }
 
     fn entry(&self, map: LiveMapId, _: &Header) -> Option<SocketId> {

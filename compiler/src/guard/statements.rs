@@ -58,7 +58,7 @@ fn refused(statement: &Spanned<Statement>, kind: &str) -> Diagnostic {
 pub(super) fn together<'a>(
     policy: &'a Statements,
     guard: &'a Statements,
-) -> Result<Vec<Cow<'a, Spanned<Statement>>>, Diagnostic> {
+) -> Result<Vec<Cow<'a, Spanned<Statement>>>, Box<Diagnostic>> {
     let own = policy.iter();
     let own = own.filter(|one| !matches!(one.value, Statement::Expect(_)));
     let mut all: Vec<Cow<'a, Spanned<Statement>>> = own.map(Cow::Borrowed).collect();
@@ -71,7 +71,7 @@ pub(super) fn together<'a>(
     Ok(all)
 }
 
-fn join(all: &mut [Cow<'_, Spanned<Statement>>], guard: &ForBlock) -> Result<(), Diagnostic> {
+fn join(all: &mut [Cow<'_, Spanned<Statement>>], guard: &ForBlock) -> Result<(), Box<Diagnostic>> {
     let Scope::Netns(name) = &guard.scope else {
         return Ok(());
     };
@@ -82,13 +82,13 @@ fn join(all: &mut [Cow<'_, Spanned<Statement>>], guard: &ForBlock) -> Result<(),
         _ => false,
     };
     let Some(there) = all.iter_mut().find(same) else {
-        return Err(Diagnostic::error(
+        return Err(Box::new(Diagnostic::error(
             NO_SUCH_BLOCK,
             format!("the policy has no block `for netns \"{}\"`", name.value),
             name.span,
             "so nothing can be said of it",
         )
-        .help("name a network namespace that the policy has a block for, or leave the block out of the guard"));
+        .help("name a network namespace that the policy has a block for, or leave the block out of the guard")));
     };
     if let Statement::For(block) = &mut there.to_mut().value {
         block.statements.extend(guard.statements.iter().cloned());

@@ -4,12 +4,16 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 use sockc_compiler::artifact::{AttachPoint, MapKind, SetPlan};
-use sockc_runtime::{Error, Expiry, Options, Prefix, counters, set_add, set_list, status, unload};
+use sockc_runtime::{
+    Error, Expiry, Forecast, LinkFate, Options, Prefix, ProgramFate, counters, forecast, set_add,
+    set_list, status, unload,
+};
 
 use crate::policy::*;
 use crate::space::{Space, datagram_arrives, elsewhere, inside};
@@ -278,5 +282,62 @@ fn a_live_set_of_the_outer_policy_is_the_same_set_inside() {
                 .len(),
             2
         );
+    });
+}
+
+#[test]
+fn what_would_become_of_every_namespace_is_told_and_holds() {
+    inside(|space| {
+        let (one, two) = (Other::new(), Other::new());
+        let options = &space.options;
+        outer("a", TC_SHOT, &[&one, &two]).apply(options).unwrap();
+        let (object, manifest) = outer("b", TC_OK, &[&two]).build();
+        let told = forecast(&object, &manifest, options).unwrap();
+        assert_eq!(told.released, [one.name.clone()]);
+        let (name, inner) = &told.netns[0];
+        assert_eq!(name, &two.name);
+        assert_eq!(inner.running.as_ref().unwrap().policy, "a-in");
+        let fate = |told: &Forecast| (told.hooks[0].link, told.hooks[0].program);
+        assert_eq!(fate(&told), (LinkFate::Kept, ProgramFate::Same));
+        assert_eq!(fate(inner), (LinkFate::Kept, ProgramFate::Changed));
+        // Bound to what was told, the apply wants every namespace to stand as it did.
+        let bound = Options {
+            only_if: Arc::from([told.standpoint.clone(), inner.standpoint.clone()]),
+            ..options.clone()
+        };
+        assert!(unload(&two.options(space)).unwrap());
+        let tree = space.tree();
+        let refused = sockc_runtime::apply(&object, &manifest, &bound).unwrap_err();
+        assert!(matches!(refused, Error::Moved { .. }), "{refused}");
+        assert_eq!(space.tree(), tree);
+        outer("a", TC_SHOT, &[&one, &two]).apply(options).unwrap();
+        let told = forecast(&object, &manifest, options).unwrap();
+        let bound = Options {
+            only_if: Arc::from([told.standpoint.clone(), told.netns[0].1.standpoint.clone()]),
+            ..options.clone()
+        };
+        sockc_runtime::apply(&object, &manifest, &bound).unwrap();
+        assert_eq!([one.arrives(), two.arrives()], [true, true]);
+    });
+}
+
+#[test]
+fn what_others_change_in_a_block_is_told() {
+    inside(|space| {
+        let other = Other::new();
+        outer("a", TC_SHOT, &[&other])
+            .apply(&space.options)
+            .unwrap();
+        let inode = other.file.metadata().unwrap().ino().to_string();
+        let mut tree = space.tree().into_iter();
+        let pin = tree.find(|path| path.contains(&inode) && path.ends_with("/prog/tc_in"));
+        std::fs::remove_file(pin.unwrap()).unwrap();
+        let found = status(&space.options).unwrap().unwrap();
+        assert_eq!(found.drift, []);
+        let inner = found.netns[0].1.as_ref().unwrap();
+        assert_eq!(inner.drift.len(), 1);
+        let (object, manifest) = outer("a", TC_SHOT, &[&other]).build();
+        let told = forecast(&object, &manifest, &space.options).unwrap();
+        assert_eq!(told.netns[0].1.drift, inner.drift);
     });
 }
