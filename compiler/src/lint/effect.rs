@@ -1,6 +1,6 @@
 //! Rules that change nothing: without them, every packet that they match would get the same verdict.
 //!
-//! Only plain rules are looked at, which do nothing beside deciding. What they take from others must not change what
+//! Packets that rules ahead of it decide are not its own. Only plain rules are looked at, which do nothing beside deciding. What they take from others must not change what
 //! those count, log or meter, except by label. Not here: rules that are never reached.
 
 use std::collections::BTreeSet;
@@ -20,8 +20,11 @@ use crate::policy::{Action, DefaultVerdict, Direction, Policy, Rule, RuleId};
 /// Looks that the search for a packet of two rules takes.
 const SHARED_COST: u64 = 20;
 
-/// So many rules behind one may stay undecided for the diagrams to be drawn.
-const MOST_UNDECIDED: usize = 64;
+/// So many rules behind one may share packets with it for diagrams to be drawn.
+const MOST_UNDECIDED: usize = 4096;
+
+/// So many rules may together take what is another's.
+const MOST_COVERING: usize = 512;
 
 /// Who gives a rule's packets the same verdict behind it.
 #[derive(Clone, Copy)]
@@ -107,7 +110,7 @@ impl Behind<'_> {
         let end = container.map_or(u32::MAX, |id| id.as_u32());
         let counts = |id, other: &Rule| !self.idle(id, other);
         let Some(undecided) = list.sharing(rule, self.behind(end), MOST_UNDECIDED, counts)? else {
-            return Ok(None);
+            return list.give_up();
         };
         let mut differs = false;
         for &id in &undecided {
@@ -168,6 +171,9 @@ impl Behind<'_> {
     /// Whether a corner of the rule gets another verdict behind it.
     fn corner_differs(&self, list: &List<'_>) -> Result<bool, Exhausted> {
         for sample in self.samples(list) {
+            if self.taken_before(list, &sample)? {
+                continue;
+            }
             let asked = |other| !self.idle(other, &list.policy.rules[other]);
             let agrees = match list.first_decider(&sample, self.behind(u32::MAX), asked)? {
                 Some(first) => self.agrees(&list.policy.rules[first]),
@@ -180,6 +186,12 @@ impl Behind<'_> {
         Ok(false)
     }
 
+    /// Whether a rule ahead of this one decides a packet: then this rule does nothing for it.
+    fn taken_before(&self, list: &List<'_>, sample: &Sample<'_>) -> Result<bool, Exhausted> {
+        let ahead = 0..self.own[0].0.as_u32();
+        Ok(list.first_decider(sample, ahead, |_| true)?.is_some())
+    }
+
     /// Whether a rule behind this one does the same and nothing that this one's packets would change.
     fn agrees(&self, other: &Rule) -> bool {
         other.action == self.own[0].1.action
@@ -188,7 +200,7 @@ impl Behind<'_> {
             && other.rate.is_none()
     }
 
-    /// Whether some packet of this rule is the other's, as far as corners show, and none before takes it.
+    /// Whether some packet of this rule is the other's, as far as corners show, and none ahead of either takes it.
     fn shared(&self, list: &List<'_>, id: RuleId, other: &Rule) -> Result<bool, Exhausted> {
         let both = [self.own[0], (id, other)];
         for variant in 0..CORNERS {
@@ -196,7 +208,8 @@ impl Behind<'_> {
                 continue;
             };
             let between = self.behind(id.as_u32());
-            if list.first_decider(&sample, between, |_| true)?.is_none() {
+            let gets_there = list.first_decider(&sample, between, |_| true)?.is_none();
+            if gets_there && !self.taken_before(list, &sample)? {
                 return Ok(true);
             }
         }
@@ -204,6 +217,9 @@ impl Behind<'_> {
     }
 
     /// The same by diagrams, for the rules behind that may share packets with this one; `end` takes all that is left.
+    ///
+    /// First that no packet of this rule is the first of a rule behind that does otherwise; then, if the default does
+    /// otherwise, that none gets there.
     fn drawn(
         &self,
         list: &mut List<'_>,
@@ -211,21 +227,60 @@ impl Behind<'_> {
         end: Option<RuleId>,
     ) -> Result<bool, Exhausted> {
         let (id, rule) = self.own[0];
+        list.forget_diagrams()?;
         let own = list.diagram(id, None)?;
         let possible = list.possible()?;
-        let mut left = list.both(own, possible)?;
-        if left == Node::FALSE {
+        let all = list.both(own, possible)?;
+        if all == Node::FALSE {
             return Ok(false);
         }
         for &other in others {
-            let matched = list.diagram(other, None)?;
             if self.agrees(&list.policy.rules[other]) {
-                left = list.without(left, matched)?;
-            } else if list.both(left, matched)? != Node::FALSE {
+                continue;
+            }
+            let matched = list.diagram(other, None)?;
+            let shared = list.both(all, matched)?;
+            if !self.covered(list, shared, other.as_u32())? {
                 return Ok(false);
             }
         }
-        Ok(left == Node::FALSE || end.is_some() || self.default == Some(rule.action))
+        if end.is_some() || self.default == Some(rule.action) {
+            return Ok(true);
+        }
+        self.covered(list, all, u32::MAX)
+    }
+
+    /// Whether rules ahead of this one decide all of `left`, or rules behind it and ahead of `end` that do the same.
+    fn covered(&self, list: &mut List<'_>, mut left: Node, end: u32) -> Result<bool, Exhausted> {
+        let mut covering = BTreeSet::new();
+        while left != Node::FALSE {
+            let Some(first) = self.first(list, left, end) else {
+                return Ok(false);
+            };
+            // A set that is asked as one question may answer otherwise than it would: then nothing is proved.
+            if !covering.insert(first) {
+                return Ok(false);
+            }
+            if covering.len() > MOST_COVERING {
+                return list.give_up();
+            }
+            let matched = list.diagram(first, None)?;
+            left = list.without(left, matched)?;
+        }
+        Ok(true)
+    }
+
+    /// Who decides some packet of a diagram in this rule's place or ahead of it, if it is nobody who does otherwise.
+    fn first(&self, list: &List<'_>, left: Node, end: u32) -> Option<RuleId> {
+        let rules = &list.policy.rules;
+        let decides = |id: RuleId| rules[id].action.decides();
+        let ahead = 0..self.own[0].0.as_u32();
+        if let Some(first) = list.first_in(left, None, ahead, decides)? {
+            return Some(first);
+        }
+        let asked = |id: RuleId| !self.idle(id, &rules[id]);
+        let first = list.first_in(left, None, self.behind(end), asked)??;
+        self.agrees(&rules[first]).then_some(first)
     }
 }
 

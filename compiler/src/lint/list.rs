@@ -42,6 +42,10 @@ pub(super) struct List<'a> {
     exhausted: Cell<bool>,
     store: Store,
     possible: Option<Node>,
+    /// How many diagrams there were when it was drawn.
+    kept: usize,
+    /// So many more may be kept for what comes next.
+    room: usize,
     /// The last rule that takes part in socket lookups whatever stands behind it.
     last_lookup: Option<RuleId>,
 }
@@ -61,6 +65,8 @@ impl<'a> List<'a> {
             looks: Looks::new(care.looks()),
             exhausted: Cell::new(false),
             possible: None,
+            kept: 0,
+            room: care.nodes() / 4,
             last_lookup: last.map(|(id, _)| *id),
             policy,
             direction,
@@ -155,8 +161,9 @@ impl<'a> List<'a> {
         Ok(first)
     }
 
-    /// Some packet of a diagram, and the first deciding rule among `ids` that matches it and is asked for.
-    pub(super) fn first_decider_in(
+    /// The first rule among `ids` that matches some packet of a diagram and is asked for; nothing if no packet is left, or
+    /// no look.
+    pub(super) fn first_in(
         &self,
         node: Node,
         scope: Option<GroupId>,
@@ -175,11 +182,7 @@ impl<'a> List<'a> {
         let sufficed = self.index.around(header, ids, &self.looks, &mut |id| {
             let rule = &self.policy.rules[id];
             let earlier = first.is_none_or(|known| id < known);
-            let found = earlier
-                && rule.action.decides()
-                && concerns(rule, scope)
-                && is_of(&seen, id, rule)
-                && asked(id);
+            let found = earlier && concerns(rule, scope) && is_of(&seen, id, rule) && asked(id);
             if found {
                 first = Some(id);
             }
@@ -273,7 +276,18 @@ impl<'a> List<'a> {
         let drawn = possible(&mut self.store, self.policy, self.direction);
         let node = self.drawn(drawn)?;
         self.possible = Some(node);
+        self.kept = self.store.len();
         Ok(node)
+    }
+
+    /// Makes room if there is little: diagrams that were drawn so far must not be used any more, except
+    /// [`Self::possible`].
+    pub(super) fn forget_diagrams(&mut self) -> Result<(), Exhausted> {
+        let _ = self.possible()?;
+        if self.store.len() > self.kept + self.room {
+            self.store.forget_since(self.kept);
+        }
+        Ok(())
     }
 
     /// 1 for what the rule matches.
