@@ -1,26 +1,17 @@
-//! `sockc apply`: puts a policy, or an object made from one, in force.
+//! `sockc apply`: puts a policy, an object made from one, or a saved plan in force.
 
 use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::guard::Guarded;
-use sockc_compiler::kept::{KeptError, KeptTexts};
-use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
-use sockc_compiler::pipeline;
-use sockc_compiler::target::Target;
-use sockc_runtime::{Applied, Fill, Options, SlotState, probe};
+use sockc_runtime::{Applied, Fill, SlotState};
 
 use crate::cli;
-use crate::compile::Compiled;
 use crate::exit::Exit;
-use crate::guards::{self, Guards, judge, texts_of};
-use crate::input::{self, Text};
-use crate::lints::Lints;
+use crate::guards::{self, judge};
 use crate::output::Output;
-use crate::place::{means, options, refused};
-
-/// The first bytes of an ELF file.
-const ELF: &[u8] = b"\x7fELF";
+use crate::place::{means, refused};
+use crate::ready::{Origin, Ready};
 
 /// The JSON of this verb.
 #[derive(Serialize)]
@@ -71,118 +62,33 @@ struct Escaped<'a> {
     connections: usize,
 }
 
-/// What is to be put in force.
-struct Loaded {
-    object: Vec<u8>,
-    manifest: Manifest,
-    /// Its text, if it was compiled just now.
-    text: Option<Text>,
-}
-
-impl Loaded {
-    /// Everything that it was compiled from.
-    fn texts(&self) -> Result<KeptTexts, KeptError> {
-        match &self.text {
-            Some(text) => Ok(texts_of(text)),
-            None => KeptTexts::of_object(&self.object, &self.manifest),
-        }
-    }
-}
-
 /// Compiles if need be, asks if somebody is there to answer, and applies.
 pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
     apply(arguments, output).err().unwrap_or(Exit::Done)
 }
 
 fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
-    let guards = Guards::read(&arguments.guards, output)?;
-    let loaded = load(arguments, output)?;
-    let guarded = guarded(&guards, &loaded, output)?;
-    let Loaded {
-        object, manifest, ..
-    } = loaded;
-    let options = Options {
-        interfaces: arguments.interfaces.clone(),
-        ..options(&arguments.place)
-    };
+    let ready = Ready::read(&arguments.subject, output)?;
+    let guarded = ready.guarded(&arguments.subject, output)?;
+    if let Some(guarded) = &guarded {
+        judge(guarded, output)?;
+    }
+    let options = ready.options(&arguments.subject);
+    let manifest = &ready.manifest;
     output.watch().clear();
+    if let Origin::Plan(about) = &ready.origin {
+        output.note(format!("the plan: {}", about.summary));
+    }
     let question = format!("Put the policy \"{}\" in force?", manifest.policy);
     if !output.consent(arguments.yes, question) {
         output.note("nothing was changed");
         return Ok(());
     }
     output.watch().stage("put in force");
-    let applied = sockc_runtime::apply(&object, &manifest, &options)
+    let applied = sockc_runtime::apply(&ready.object, manifest, &options)
         .map_err(|error| refused(&error, output))?;
-    report(&manifest, &applied, guarded.as_ref(), output);
+    report(manifest, &applied, guarded.as_ref(), output);
     Ok(())
-}
-
-/// The object and its manifest, from a policy or from an object file.
-fn load(arguments: &cli::Apply, output: &mut Output) -> Result<Loaded, Exit> {
-    let lints = Lints::new(&arguments.lints, output)?;
-    let bytes = input::bytes(&arguments.file, output)?;
-    if bytes.starts_with(ELF) {
-        if arguments.counting.no_counters {
-            output.error("--no-counters is for policies: an object is as it was compiled");
-            return Err(Exit::Usage);
-        }
-        // The whole of it is read, since the loader of the runtime trusts what it is given.
-        let artifact = object::read(&bytes).map_err(|error| {
-            output.error(format!("{}: {error}", arguments.file.display()));
-            Exit::Policy
-        })?;
-        return Ok(Loaded {
-            object: bytes,
-            manifest: artifact.manifest,
-            text: None,
-        });
-    }
-    let text = Text::new(&arguments.file, bytes, output)?;
-    let target = target();
-    let options = pipeline::Options {
-        counters: arguments.counting.counters(),
-        ..pipeline::Options::from(&target)
-    };
-    let compiled = Compiled::new(text, options, &lints, output)?;
-    let object = compiled.object(output)?;
-    Ok(Loaded {
-        object,
-        manifest: compiled.built.artifact.manifest,
-        text: Some(compiled.text),
-    })
-}
-
-/// Refuses a policy that does not keep to the guards.
-fn guarded(guards: &Guards, loaded: &Loaded, output: &mut Output) -> Result<Option<Guarded>, Exit> {
-    if guards.is_empty() {
-        return Ok(None);
-    }
-    let texts = loaded.texts().map_err(|error| {
-        output.error(format!(
-            "the guards cannot be asked about this object: {error}; compile its policy again"
-        ));
-        Exit::Policy
-    })?;
-    let guarded = guards.check(&texts, output);
-    judge(&guarded, output)?;
-    Ok(Some(guarded))
-}
-
-/// The baseline, with what this kernel has beyond it.
-pub(crate) fn target() -> Target {
-    let features = probe();
-    let mut target = Target::baseline();
-    if features.gotol {
-        target = target.with_gotol();
-    }
-    if features.atomics {
-        target = target.with_atomics();
-    }
-    if features.lookup_interface {
-        target = target.with_lookup_interface();
-    }
-    target
 }
 
 fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod diff;
 mod plan;
 
 use std::net::IpAddr;
@@ -12,7 +13,9 @@ use crate::duration::expiry;
 use crate::element::element;
 use crate::socket::slot_kind;
 
+pub(crate) use diff::{Diff, View};
 pub(crate) use plan::Guards;
+pub(crate) use plan::{Apply, Plan, Subject};
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -26,7 +29,7 @@ pub(crate) struct Arguments {
     /// Print results as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Colour of messages
+    /// Colour of messages and differences
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
     /// Say how long each stage took, and the most memory that was used
@@ -58,8 +61,12 @@ pub(crate) enum Verb {
     Compile(Compile),
     /// Say which rule decides a packet, and why the earlier ones do not
     Explain(Explain),
+    /// Say what two policies do differently, with an example packet for each change
+    Diff(Diff),
     /// Send real packets through a policy in a throw-away network namespace
     Try(Try),
+    /// Show what putting a policy in force would change, and what it would do to the kernel
+    Plan(Plan),
     /// Put a policy in force, all of it or nothing
     Apply(Apply),
     /// Show what is in force
@@ -208,27 +215,6 @@ pub(crate) struct Place {
     /// The bpf file system that holds the state
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
     pub(crate) bpffs: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Apply {
-    /// A policy, or an object that `sockc compile` made; `-` is a policy from standard input
-    #[arg(value_name = "FILE|OBJECT")]
-    pub(crate) file: PathBuf,
-    /// Attach to this interface instead of the policy's; may be given several times, patterns allowed
-    #[arg(long = "interface", value_name = "INTERFACE")]
-    pub(crate) interfaces: Vec<String>,
-    #[command(flatten)]
-    pub(crate) place: Place,
-    /// Never ask
-    #[arg(long)]
-    pub(crate) yes: bool,
-    #[command(flatten)]
-    pub(crate) guards: Guards,
-    #[command(flatten)]
-    pub(crate) counting: Counting,
-    #[command(flatten)]
-    pub(crate) lints: Lints,
 }
 
 #[derive(Args, Debug)]

@@ -53,6 +53,16 @@ impl Compiled {
         output: &mut Output,
     ) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
+        Self::portable_text(text, counters, lints, output)
+    }
+
+    /// The same of a text.
+    pub(crate) fn portable_text(
+        text: Text,
+        counters: Counters,
+        lints: &Lints,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
         let baseline = Target::baseline();
         let options = Options {
             counters,
@@ -216,7 +226,8 @@ fn emit(arguments: &cli::Compile, text: &str, output: &mut Output) -> Result<(),
     }
 }
 
-fn write(path: &Path, bytes: &[u8], output: &mut Output) -> Result<(), Exit> {
+/// Writes a file; says why it cannot be written.
+pub(crate) fn write(path: &Path, bytes: &[u8], output: &mut Output) -> Result<(), Exit> {
     fs::write(path, bytes).map_err(|error| {
         output.error(format!("cannot write {}: {error}", path.display()));
         Exit::Refused

@@ -9,6 +9,8 @@ pub(crate) enum Exit {
     Done = 0,
     /// The policy is wrong, or a test of it fails.
     Policy = 1,
+    /// Two policies do not do the same, and the command was asked to say so.
+    Differs = 2,
     /// The kernel or the machine refused.
     Refused = 3,
     /// The policy violates a guard.

@@ -77,12 +77,28 @@ fn read<'a>(
 
 /// The policy of the block that a packet names, else the file's own. What names the block is taken off the packet.
 fn subject<'a>(compiled: &'a Compiled, packet: &mut Packet) -> Subject<'a> {
+    let block = |name: &str| Subject::all(compiled).find(|one| one.netns == Some(name));
+    // Where it does not stand behind a socket state, it says where the packet is.
+    let alone = packet.with.iter().enumerate().find_map(|(place, item)| {
+        let before = place
+            .checked_sub(1)
+            .and_then(|place| packet.with.get(place));
+        match (&item.value, before.map(|item| &item.value)) {
+            (_, Some(With::Socket(_))) => None,
+            (With::Netns(name), _) => Some((place, block(&name.value)?)),
+            _ => None,
+        }
+    });
+    if let Some((place, subject)) = alone {
+        packet.with.remove(place);
+        return subject;
+    }
     let asks = |item: &With| matches!(item, With::Socket(Some(_)));
     if packet.with.iter().any(|item| asks(&item.value)) && !names_block_alone(compiled, packet) {
         return Subject::outer(compiled);
     }
     let named = packet.with.iter().find_map(|item| match &item.value {
-        With::Netns(name) => Subject::all(compiled).find(|one| one.netns == Some(&name.value)),
+        With::Netns(name) => block(&name.value),
         _ => None,
     });
     let Some(subject) = named else {

@@ -38,6 +38,18 @@ impl Lints {
         })
     }
 
+    /// No warning is told.
+    pub(crate) fn silent() -> Self {
+        let allow = Named {
+            all: true,
+            codes: Vec::new(),
+        };
+        Self {
+            allow,
+            ..Self::default()
+        }
+    }
+
     /// The same with what `--warn` names.
     pub(crate) fn warning(self, words: &[String], output: &mut Output) -> Result<Self, Exit> {
         let warn = named(words, "--warn", output)?;

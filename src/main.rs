@@ -22,6 +22,9 @@ mod lints;
 mod map;
 mod output;
 mod place;
+mod plan;
+mod ready;
+mod saved;
 mod set;
 mod show;
 mod socket;
@@ -62,7 +65,9 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Fmt(arguments) => fmt::run(arguments, output),
         Verb::Compile(arguments) => compile::run(arguments, output),
         Verb::Explain(arguments) => explain::run(arguments, output),
+        Verb::Diff(arguments) => diff::run(arguments, output),
         Verb::Try(arguments) => trial::run(arguments, output),
+        Verb::Plan(arguments) => plan::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),

@@ -23,26 +23,35 @@ use crate::watch::Watch;
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
-    color: bool,
+    color: Colors,
     watch: Watch,
     /// The first error on standard output; nothing is written after it.
     broken: Option<io::Error>,
 }
 
+/// What is coloured.
+#[derive(Clone, Copy, Debug)]
+struct Colors {
+    messages: bool,
+    results: bool,
+}
+
 impl Output {
     /// Says how to print.
     pub(crate) fn new(arguments: &Arguments) -> Self {
-        let color = match arguments.color {
+        let color = |is_terminal: bool| match arguments.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
                 let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                !unwanted && io::stderr().is_terminal()
+                !unwanted && is_terminal
             }
         };
+        let messages = color(io::stderr().is_terminal());
+        let results = color(io::stdout().is_terminal());
         Self {
             json: arguments.json,
-            color,
+            color: Colors { messages, results },
             watch: Watch::new(arguments.verbose),
             broken: None,
         }
@@ -56,6 +65,11 @@ impl Output {
     /// Whether results are to be JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether results for a person are to be coloured.
+    pub(crate) fn colors_results(&self) -> bool {
+        self.color.results
     }
 
     /// A line of a result.
@@ -105,7 +119,7 @@ impl Output {
         self.watch.stage("say what was found");
         self.watch.clear();
         let (shown, left_out) = first_of_each(diagnostics);
-        say(&render(shown, sources, self.color));
+        say(&render(shown, sources, self.color.messages));
         if !left_out.is_empty() {
             let more: Vec<_> = left_out
                 .iter()

@@ -20,7 +20,7 @@ pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
     output.error(error);
     match error {
         Error::Object { .. } | Error::Version { .. } => Exit::Policy,
-        Error::State { .. } => Exit::Changed,
+        Error::State { .. } | Error::Moved { .. } => Exit::Changed,
         Error::Unknown { .. } => Exit::Usage,
         _ => Exit::Refused,
     }

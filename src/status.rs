@@ -151,8 +151,12 @@ fn show(status: &Status, output: &mut Output) {
     for hook in &status.hooks {
         for foreign in &hook.foreign {
             output.note(format!(
-                "program {} \"{}\" of somebody else is on {} {} too",
-                foreign.id, foreign.name, hook.hook, hook.target
+                "program {} \"{}\" of somebody else is on {} {} too, and decides {} ours",
+                foreign.id,
+                foreign.name,
+                hook.hook,
+                hook.target,
+                if foreign.first { "before" } else { "after" }
             ));
         }
     }

@@ -24,12 +24,12 @@ use sockc_compiler::decide::decide;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::lab;
 
-use crate::apply::target;
 use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::lints::Lints;
 use crate::output::Output;
+use crate::ready::target;
 
 use choose::{Case, Owner};
 use report::Row;

@@ -11,6 +11,7 @@ mod bad;
 mod benchmarks;
 mod changes;
 mod command;
+mod diff;
 mod dot;
 mod golden;
 mod manual;

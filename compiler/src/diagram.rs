@@ -26,7 +26,7 @@ mod tests;
 
 use cranelift_entity::entity_impl;
 
-pub use store::Store;
+pub use store::{Kept, Store};
 pub use values::FieldValues;
 
 /// A node of a diagram: a function from field values to a terminal.

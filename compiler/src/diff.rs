@@ -89,9 +89,20 @@ pub fn compare(
         let of = |policy: &'_ Policy| policy.netns.iter().position(|netns| netns.name == name);
         let left = of(old).map_or(&empty, |place| &old.netns[place].policy);
         let right = of(new).map_or(&empty, |place| &new.netns[place].policy);
-        report
-            .scopes
-            .push(scope::compare(left, right, Some(name), options, observer));
+        let mut scope = scope::compare(left, right, Some(name.clone()), options, observer);
+        for example in scope.examples_mut() {
+            *example = in_block(&name, example);
+        }
+        report.scopes.push(scope);
     }
     report
+}
+
+/// A packet in words that says in which block it is, ahead of everything else that it says of itself.
+fn in_block(name: &str, example: &str) -> String {
+    let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+    match example.split_once(" with ") {
+        Some((packet, more)) => format!("{packet} with in netns \"{name}\", {more}"),
+        None => format!("{example} with in netns \"{name}\""),
+    }
 }

@@ -62,6 +62,15 @@ impl IcmpKind {
             .map(|&(_, kind, code)| IcmpMatch { kind, code })
     }
 
+    /// The name of a type, or of a type with a code, if there is one for just that.
+    #[must_use]
+    pub fn name_of(self, kind: IcmpMatch) -> Option<&'static str> {
+        self.table()
+            .iter()
+            .find(|&&(_, number, code)| (number, code) == (kind.kind, kind.code))
+            .map(|&(name, ..)| name)
+    }
+
     /// The names of all types, in the table's order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         self.table().iter().map(|&(name, ..)| name)

@@ -13,6 +13,7 @@ use sockc_compiler::object;
 use crate::drift::check_ground;
 use crate::error::Error;
 use crate::fill::SlotState;
+use crate::forecast::Standpoint;
 use crate::hook::Means;
 use crate::options::Options;
 use crate::owned::{self, Held, Outer};
@@ -81,8 +82,7 @@ struct Switch {
 ///
 /// Any [`Error`]; what was in force before still is then.
 pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Applied, Error> {
-    check_version(manifest)?;
-    let inner = inner(object)?;
+    let inner = inner(object, manifest)?;
     let mut parts = vec![Part {
         object,
         manifest,
@@ -104,8 +104,12 @@ pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Ap
     })
 }
 
-/// The objects of `for netns` blocks, with the names of the namespaces.
-fn inner(object: &[u8]) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
+/// The objects of `for netns` blocks, with the names of the namespaces; an error if one of another version is among them.
+pub(crate) fn inner(
+    object: &[u8],
+    manifest: &Manifest,
+) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
+    check_version(manifest)?;
     let wrong = |error: object::ObjectError| Error::Object {
         cause: error.to_string(),
     };
@@ -147,6 +151,7 @@ fn stage(
         };
         let plan = Plan::make(part.manifest, &part.options)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
+        Standpoint::check(session, &part.options.only_if)?;
         let before = settle(&session.state, &session.namespace)?;
         owned::check(before.as_ref(), outer, &part.options)?;
         if let Some(before) = &before {
@@ -170,7 +175,8 @@ fn stage(
     })
 }
 
-fn next(
+/// The record of the generation that comes.
+pub(crate) fn next(
     part: &Part<'_>,
     session: &Session,
     before: Option<&Record>,

@@ -93,21 +93,29 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
     map::update(carried.as_fd(), &done, &mark).map_err(at(what))
 }
 
-/// What each new counter inherits. Each old total goes to at most one new counter.
+/// What each new counter inherits.
 fn assign(old: &[Counter], totals: &[Total], new: &[Counter]) -> Vec<Total> {
+    let from = heirs(old, new).into_iter();
+    from.map(|from| {
+        let total = from.and_then(|from| totals.get(from));
+        total.copied().unwrap_or_default()
+    })
+    .collect()
+}
+
+/// The old counter, by its place, whose total each new one inherits. Each old total goes to at most one new counter.
+pub(crate) fn heirs(old: &[Counter], new: &[Counter]) -> Vec<Option<usize>> {
     let mut taken = vec![false; old.len()];
     new.iter()
         .map(|counter| {
             let heir = old.iter().enumerate().find(|(index, other)| {
                 !taken.get(*index).copied().unwrap_or(true) && inherits(counter, other)
             });
-            let Some((index, _)) = heir else {
-                return Total::default();
-            };
+            let (index, _) = heir?;
             if let Some(taken) = taken.get_mut(index) {
                 *taken = true;
             }
-            totals.get(index).copied().unwrap_or_default()
+            Some(index)
         })
         .collect()
 }

@@ -208,6 +208,11 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
+    /// What runs is not what a saved plan was made for.
+    Moved {
+        /// What is other, in words.
+        what: String,
+    },
     /// The caller asked to stop.
     Stopped {
         /// Before which step.
@@ -369,6 +374,10 @@ impl fmt::Display for Error {
                 f,
                 "what is in {} cannot be read: {cause}; `sockc unload` removes it, and then `sockc apply` starts anew",
                 path.display()
+            ),
+            Self::Moved { what } => write!(
+                f,
+                "this plan is out of date: {what}; nothing was changed. Make it again with `sockc plan -o`"
             ),
             Self::Stopped { step } => write!(f, "stopped before \"{step}\"; nothing was changed"),
             Self::Kernel { what, cause } => write!(f, "the kernel refused to {what}: {cause}"),

@@ -19,6 +19,8 @@ pub struct Foreign {
     pub id: u32,
     /// Its name.
     pub name: String,
+    /// Whether it decides before ours does.
+    pub first: bool,
 }
 
 /// The XDP program on an interface of this namespace, ours or not.
@@ -31,9 +33,13 @@ pub(crate) fn xdp(interface: u64) -> Option<(u32, String)> {
 pub(crate) fn at(place: Place<'_>, kind: bpf_attach_type, ours: &[u32]) -> Vec<Foreign> {
     // A kernel without the query has nothing there that could be named.
     let ids = prog::query(place, kind).unwrap_or_default();
-    ids.into_iter()
-        .filter(|id| !ours.contains(id))
-        .map(describe)
+    // What is attached later comes behind what is there.
+    let own = ids.iter().position(|id| ours.contains(id));
+    let own = own.unwrap_or(ids.len());
+    (0..)
+        .zip(ids)
+        .filter(|(_, id)| !ours.contains(id))
+        .map(|(place, id)| describe(id, place < own))
         .collect()
 }
 
@@ -42,8 +48,12 @@ pub(crate) fn lookups(namespace: BorrowedFd<'_>, ours: &[u32]) -> Vec<Foreign> {
     at(Place::Fd(namespace), bpf_attach_type::BPF_SK_LOOKUP, ours)
 }
 
-fn describe(id: u32) -> Foreign {
-    Foreign { id, name: name(id) }
+fn describe(id: u32, first: bool) -> Foreign {
+    Foreign {
+        id,
+        name: name(id),
+        first,
+    }
 }
 
 fn name(id: u32) -> String {

@@ -23,6 +23,7 @@ mod escaped;
 mod fill;
 mod filter;
 mod force;
+mod forecast;
 mod foreign;
 mod groups;
 mod holder;
@@ -61,6 +62,10 @@ pub use drift::Drift;
 pub use entries::text as entry_text;
 pub use error::Error;
 pub use fill::{Fill, SlotState};
+pub use forecast::{
+    Carried, CounterForecast, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, Running,
+    Standpoint, forecast,
+};
 pub use foreign::Foreign;
 pub use hook::Means;
 pub use live_maps::{LiveMap, Removed, map_add, map_del, map_list};

@@ -167,6 +167,14 @@ fn read(state: &State, record: &Record) -> Result<Entries, Error> {
     }
 }
 
+/// How many entries each live map has.
+pub(crate) fn sizes(state: &State, record: &Record) -> Result<BTreeMap<String, usize>, Error> {
+    let entries = read(state, record)?.into_iter();
+    Ok(entries
+        .map(|(name, entries)| (name, entries.len()))
+        .collect())
+}
+
 /// Keeps entries in place of those that are kept.
 fn keep(state: &State, generation: u32, entries: &Entries) -> Result<(), Error> {
     let what = "keep the entries of live maps";

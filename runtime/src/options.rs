@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::forecast::Standpoint;
 use crate::probe::Features;
 
 /// Is told each step before it is done, and may stop the work there; what was before stays in force then.
@@ -27,6 +28,8 @@ pub struct Options {
     pub features: Option<Features>,
     /// Is told each step of `apply`.
     pub watch: Option<Watch>,
+    /// Apply only where each network namespace still stands so; empty to apply wherever they stand.
+    pub only_if: Arc<[Standpoint]>,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ impl Default for Options {
             lock_wait: Duration::from_secs(10),
             features: None,
             watch: None,
+            only_if: Arc::new([]),
         }
     }
 }
@@ -72,6 +76,7 @@ impl fmt::Debug for Options {
             .field("lock_wait", &self.lock_wait)
             .field("features", &self.features)
             .field("watch", &self.watch.is_some())
+            .field("only_if", &self.only_if)
             .finish()
     }
 }

@@ -83,6 +83,25 @@ impl Plan {
         })
     }
 
+    /// The number and the name of what the program of a point hangs on, whether anything is there yet or not.
+    pub(crate) fn place(&self, point: Point, session: &Session) -> Result<(u64, String), Error> {
+        Ok(match point {
+            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => {
+                let found = self.interfaces.iter().find(|one| one.index == index);
+                (
+                    index.into(),
+                    found.map(|one| one.name.clone()).unwrap_or_default(),
+                )
+            }
+            Point::Lookup => (session.namespace.inode, String::new()),
+            Point::Listen => {
+                let root = control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?;
+                (root.number(), root.title().to_owned())
+            }
+            Point::SockOps(id) | Point::Send(id) => (id, self.path_of(id).display().to_string()),
+        })
+    }
+
     fn interface_target(&self, index: u32) -> Vec<Target> {
         let found = self.interfaces.iter().find(|one| one.index == index);
         found

@@ -247,6 +247,13 @@ fn pin_before(
     Some(state.map(before.generation, &same.map))
 }
 
+/// How many elements are in a live set of a policy in force.
+pub(crate) fn size(plan: &SetPlan, state: &State, record: &Record) -> Result<usize, Error> {
+    let path = state.map(record.generation, &plan.map);
+    let trie = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
+    Ok(members_in(&trie, clock::now())?.len())
+}
+
 /// Fills the tries of a generation that are new, with what was in the set before, or with what the policy says. A trie that
 /// was taken over is only looked at.
 pub(crate) fn fill(

@@ -201,13 +201,17 @@ fn program_of(state: &State, point: Point, generation: u32) -> Option<u32> {
     pins::slot(slots.as_fd(), side(generation)).ok()?
 }
 
-fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Foreign> {
+pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Foreign> {
     let ours: Vec<u32> = dispatcher.into_iter().collect();
     let interface = u32::try_from(hook.target).unwrap_or(0);
     match hook.point {
         Point::Xdp(_) => foreign::xdp(hook.target)
             .filter(|(id, _)| !ours.contains(id))
-            .map(|(id, name)| Foreign { id, name })
+            .map(|(id, name)| Foreign {
+                id,
+                name,
+                first: true,
+            })
             .into_iter()
             .collect(),
         Point::TcIn(_) | Point::TcOut(_) => {

@@ -4,11 +4,21 @@
 
 use std::path::Path;
 
+use sockc_compiler::artifact::Manifest;
+
 use crate::attach;
+use crate::error::Error;
 use crate::hook::Point;
+use crate::listen;
 use crate::pins::Made;
+use crate::plan::Plan;
 use crate::record::{Attached, Record};
+use crate::session::Session;
 use crate::state::State;
+use crate::sys::cgroup;
+
+/// The name of the program that fills slots again.
+const LISTEN: &str = "listen";
 
 /// What becomes of the hook of a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +56,48 @@ pub(crate) fn hook_step(
         Some(Made::Program(id)) if *id != there.program => HookStep::Attach,
         _ => HookStep::Keep(attached.clone()),
     }
+}
+
+/// Whether slots fill themselves again when a service restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// They do; the cookie of the network namespace.
+    Able(u64),
+    /// The kernel cannot do it.
+    Unable,
+    /// The policy has no slot for which it would matter.
+    Needless,
+}
+
+/// Whether slots of a policy fill themselves again.
+pub(crate) fn listening(manifest: &Manifest, plan: &Plan, session: &Session) -> Listening {
+    if listen::slots(manifest).next().is_none() {
+        return Listening::Needless;
+    }
+    let able = plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
+    match session.namespace.cookie.filter(|_| able) {
+        Some(cookie) => Listening::Able(cookie),
+        None => Listening::Unable,
+    }
+}
+
+/// The points that a policy has a program for, with its name, in the order in which they are attached: streams first, packets
+/// last.
+pub(crate) fn points(
+    manifest: &Manifest,
+    plan: &Plan,
+    session: &Session,
+) -> Result<Vec<(Point, String)>, Error> {
+    let mut points = Vec::new();
+    for attach in &manifest.programs {
+        let own = plan.points(attach)?.into_iter();
+        points.extend(own.map(|point| (point, attach.program.clone())));
+    }
+    if let Listening::Able(_) = listening(manifest, plan, session) {
+        points.push((Point::Listen, LISTEN.to_owned()));
+    }
+    points.sort();
+    Ok(points)
 }
 
 /// What was pinned for a hook.

@@ -30,10 +30,10 @@ use crate::session::Session;
 use crate::sets;
 use crate::settle::settle;
 use crate::state::{SIDES, make_folder, open_or_make, side};
-use crate::steps::{HookStep, hook_step};
+use crate::steps::{self, HookStep, Listening, hook_step};
 use crate::supply::{Supply, slots_map};
+use crate::sys::bpffs;
 use crate::sys::map::{self, Shape};
-use crate::sys::{bpffs, cgroup};
 
 /// What is needed after the switch.
 #[derive(Debug)]
@@ -213,12 +213,14 @@ impl<'a> Work<'a> {
     /// Puts the programs into the slots of this generation's side, which nothing reads yet.
     fn place_programs(&mut self) -> Result<(), Error> {
         let generation = self.record.generation;
-        for attach in &self.manifest.programs {
-            let path = self.session.state.program(generation, &attach.program);
-            let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
-            for point in self.plan.points(attach)? {
-                self.place(point, &program)?;
+        for (point, name) in steps::points(self.manifest, &self.plan, self.session)? {
+            // Its program is not the object's.
+            if point == Point::Listen {
+                continue;
             }
+            let path = self.session.state.program(generation, &name);
+            let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
+            self.place(point, &program)?;
         }
         self.place_listen()
     }
@@ -239,17 +241,16 @@ impl<'a> Work<'a> {
 
     /// Slots that fill themselves again, where the kernel can tell namespaces apart.
     fn place_listen(&mut self) -> Result<(), Error> {
-        let cookie = self.session.namespace.cookie;
-        let able = self.plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
-        let has_tcp = listen::slots(self.manifest).next().is_some();
-        let (Some(cookie), true, true) = (cookie, able, has_tcp) else {
-            if has_tcp {
+        let cookie = match steps::listening(self.manifest, &self.plan, self.session) {
+            Listening::Able(cookie) => cookie,
+            Listening::Unable => {
                 self.notes.push(
                     "this kernel cannot tell when a service listens again, or has no control groups of version 2: after a restart, run `sockc apply` again"
                         .to_owned(),
                 );
+                return Ok(());
             }
-            return Ok(());
+            Listening::Needless => return Ok(()),
         };
         let sockets = slots_map(&self.session.state, self.record.generation)?;
         let what = "load the program that fills socket slots again";

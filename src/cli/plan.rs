@@ -1,8 +1,54 @@
-//! The command line of `plan`, and what `apply` shares with it.
+//! The command line of `plan` and `apply`.
 
 use std::path::PathBuf;
 
 use clap::Args;
+
+use super::{Counting, Lints, Place};
+
+#[derive(Args, Debug)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// Save the plan: `sockc apply PLAN` does exactly this, or refuses if what runs is no longer the same
+    #[arg(short, long, value_name = "PLAN")]
+    pub(crate) output: Option<PathBuf>,
+    /// End with 2 if anything would change
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Cut no list, however long
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// Never ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// What is to be put in force, and where.
+#[derive(Args, Debug)]
+pub(crate) struct Subject {
+    /// A policy, or an object that `sockc compile` made; `apply` takes a plan that `sockc plan -o` saved, too; `-` is a
+    /// policy from standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Attach to this interface instead of the policy's; may be given several times, patterns allowed
+    #[arg(long = "interface", value_name = "INTERFACE")]
+    pub(crate) interfaces: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) guards: Guards,
+    #[command(flatten)]
+    pub(crate) counting: Counting,
+    #[command(flatten)]
+    pub(crate) lints: Lints,
+}
 
 /// What a policy must keep to.
 #[derive(Args, Debug)]

@@ -7,15 +7,15 @@ pub(super) fn of(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A part of everything of a direction: `0.39 % of arriving packets`, `1 in 12 million arriving packets`.
+/// A part of everything of a direction: `0.39 % of arriving packets`, `1 in 12 million of arriving packets`. Nothing of
+/// malformed packets, which have no fields to count.
 pub(super) fn share(share: f64, about: About) -> String {
     let whole = match about {
         About::In => "arriving packets",
         About::Out => "leaving packets",
         About::Send => "what is sent",
         About::Lookup => "lookups",
-        About::MalformedIn => "malformed packets that arrive",
-        About::MalformedOut => "malformed packets that leave",
+        About::MalformedIn | About::MalformedOut => return String::new(),
     };
     if share >= 1.0 {
         return format!("all {whole}");

@@ -17,6 +17,8 @@ pub(crate) struct Body<'a> {
     /// Whether all that changes is here.
     complete: bool,
     incomplete: Vec<Incomplete<'a>>,
+    /// Changes that are not among `changes`.
+    untold: usize,
     changes: Vec<ChangeRow<'a>>,
     edits: Vec<EditRow<'a>>,
     counters: Vec<MovedRow<'a>>,
@@ -31,6 +33,7 @@ impl<'a> Body<'a> {
             differs: report.differs(),
             complete: report.is_complete(),
             incomplete: Vec::new(),
+            untold: report.scopes.iter().map(|one| one.untold).sum(),
             changes: Vec::new(),
             edits: Vec::new(),
             counters: Vec::new(),
@@ -134,7 +137,7 @@ struct EditRow<'a> {
     new: Option<LineRow<'a>>,
     /// Whether it changes the fate of anything; null where nobody knows.
     effect: Option<bool>,
-    /// Why it does not, if there is something to say.
+    /// Why it does not, if there is something to say; or that it changes how much fits into a rate.
     why: Option<&'a str>,
 }
 
@@ -224,6 +227,7 @@ fn line(line: &Line) -> LineRow<'_> {
 fn edit<'a>(edit: &'a Edit, netns: Option<&'a str>) -> EditRow<'a> {
     let (effect, why) = match &edit.effect {
         Effect::Some => (Some(true), None),
+        Effect::Rate => (Some(true), Some("its rate is another")),
         Effect::None(why) => (Some(false), why.as_deref()),
         Effect::Unknown => (None, None),
     };

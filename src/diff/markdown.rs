@@ -4,10 +4,11 @@
 //! and nobody is mentioned. Long lists are folded away.
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{Change, Edit, Effect, Line, Scope};
+use sockc_compiler::diff::report::{Change, Edit, Effect, Scope};
 
+use super::count;
 use super::summary::{besides, effect};
-use super::{count, words};
+use super::words::{self, Side};
 
 /// Most changes that are shown unfolded, and most changes of one comment.
 const UNFOLDED: usize = 5;
@@ -82,6 +83,7 @@ impl Page {
             self.block("**by no single rule**");
             self.changes(&others);
         }
+        self.left_out(scope.untold);
         self.without_effect(scope);
         let moved = scope.moved.iter().map(|one| {
             let by = [&one.was, &one.will_be].map(|by| code(&words::decider(by)));
@@ -104,12 +106,16 @@ impl Page {
 
     fn edits(&mut self, scope: &Scope) {
         for (index, edit) in scope.edits.iter().enumerate() {
-            if edit.effect == (Effect::None(None)) || matches!(edit.effect, Effect::None(Some(_))) {
+            if matches!(edit.effect, Effect::None(_)) {
                 continue;
             }
             self.block(&difference(edit));
-            if edit.effect == Effect::Unknown {
-                self.block("What it changes is not known.");
+            match edit.effect {
+                Effect::Unknown => self.block("What it changes is not known."),
+                Effect::Rate => {
+                    self.block("It changes how many packets fit, not which ones it is for.")
+                }
+                Effect::Some | Effect::None(_) => {}
             }
             let changes: Vec<&Change> = scope
                 .changes
@@ -142,8 +148,12 @@ impl Page {
             let title = count::of(items.len() - open, "more change");
             self.details(&title, &items[open..]);
         }
-        if shown < changes.len() {
-            let left_out = count::of(changes.len() - shown, "more change");
+        self.left_out(changes.len() - shown);
+    }
+
+    fn left_out(&mut self, changes: usize) {
+        if changes > 0 {
+            let left_out = count::of(changes, "more change");
             self.block(&format!("And {left_out}, which `sockc diff --all` shows."));
         }
     }
@@ -190,23 +200,16 @@ impl Page {
 
 /// The lines of an edit, as a difference.
 fn difference(edit: &Edit) -> String {
-    let side = |sign: char, line: &Option<Line>| {
-        let line = line.as_ref();
-        line.map(|line| format!("{sign} {}    # {}", line.text, words::place(line)))
-    };
-    let same = edit.old.as_ref().map(|line| &line.text) == edit.new.as_ref().map(|line| &line.text);
-    let mut lines: Vec<String> = if same {
-        side(' ', &edit.new).into_iter().collect()
-    } else {
-        [side('-', &edit.old), side('+', &edit.new)]
-            .into_iter()
-            .flatten()
-            .collect()
-    };
-    if let Some(said) = words::edited(edit) {
-        lines.push(format!("# {said}"));
-    }
-    fenced("diff", &lines.join("\n"))
+    let lines = words::sides(edit).into_iter().map(|(side, line)| {
+        let sign = match side {
+            Side::Old => '-',
+            Side::New => '+',
+            Side::Both => ' ',
+        };
+        format!("{sign} {}    # {}", line.text, words::place(line))
+    });
+    let said = words::edited(edit).map(|said| format!("# {said}"));
+    fenced("diff", &lines.chain(said).collect::<Vec<_>>().join("\n"))
 }
 
 /// A change as an item of a numbered list.

@@ -13,7 +13,7 @@ use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{About, Change, Scope, Shadow};
 
 use super::{count, summary, words};
-use axis::{Addresses, Ports};
+use axis::{Axis, Of};
 use style::{Kinds, escaped};
 
 /// A panel's field, and what is around it.
@@ -46,7 +46,7 @@ pub(super) fn draw(title: &str, report: &Report) -> String {
          <text x=\"16\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\n\
          <text x=\"16\" y=\"46\">{}</text>\n",
         kinds.patterns(),
-        escaped(&summary::line(report)),
+        escaped(&summary::effect(report)),
         title = escaped(title),
     );
     for (place, row) in rows.iter().enumerate() {
@@ -69,8 +69,7 @@ pub(super) fn draw(title: &str, report: &Report) -> String {
     text
 }
 
-const NOTE: &str = "Ports are on a logarithmic scale. Addresses are marked where a changed area begins or ends; the space \
-                    between two marks is not to scale.";
+const NOTE: &str = "Ports and addresses are marked where a changed area begins or ends; the space between is not to scale.";
 
 /// The changes of one direction in one namespace.
 struct Row<'a> {
@@ -130,9 +129,13 @@ impl Row<'_> {
             });
             areas.take(MOST)
         };
-        let addresses = Addresses::new(ipv6, HEIGHT, areas().map(|(_, area)| area.from));
-        let ports = Ports::new(WIDTH, areas().map(|(_, area)| area.ports));
-        let family = if ipv6 { "IPv6" } else { "IPv4" };
+        let (family, of) = if ipv6 {
+            ("IPv6", Of::V6)
+        } else {
+            ("IPv4", Of::V4)
+        };
+        let addresses = Axis::new(of, HEIGHT, areas().map(|(_, area)| area.from));
+        let ports = Axis::new(Of::Ports, WIDTH, areas().map(|(_, area)| ports(area)));
         let _ = writeln!(
             text,
             "<text x=\"0\" y=\"-12\" font-weight=\"bold\">{family}, {}</text>\n\
@@ -142,8 +145,8 @@ impl Row<'_> {
         for (change, area) in areas() {
             draw_area(text, change, area, (&addresses, &ports), kinds);
         }
-        addresses.marks(text, WIDTH);
-        ports.marks(text, HEIGHT);
+        addresses.down(text, WIDTH);
+        ports.along(text, HEIGHT);
         let _ = writeln!(
             text,
             "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"none\" stroke=\"#888888\"/>"
@@ -169,15 +172,20 @@ impl Row<'_> {
     }
 }
 
+/// The ports of an area, as an axis takes them.
+fn ports(area: &Shadow) -> (u128, u128) {
+    (area.ports.0.into(), area.ports.1.into())
+}
+
 fn draw_area(
     text: &mut String,
     change: &Change,
     area: &Shadow,
-    axes: (&Addresses, &Ports),
+    axes: (&Axis, &Axis),
     kinds: &Kinds,
 ) {
     let (top, bottom) = axes.0.span(area.from);
-    let (left, right) = axes.1.span(area.ports);
+    let (left, right) = axes.1.span(ports(area));
     let wide = |low: f64, high: f64, most: f64| {
         let size = (high - low).max(LEAST);
         (low.min(most - size), size)

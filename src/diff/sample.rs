@@ -102,7 +102,7 @@ pub(super) fn all() -> Report {
         from: fate("redirect", Some("sock recursor")),
         to: fate("redirect", Some("sock authority")),
         will_be: Decider::Nobody,
-        was: Decider::NotAttached,
+        was: Decider::Line(line(3, None, "default in drop")),
         edit: None,
         share: 1.0,
         ..opened()

@@ -28,6 +28,13 @@ pub(crate) fn text(report: &Report) -> String {
             ));
         }
     }
+    let untold: usize = report.scopes.iter().map(|one| one.untold).sum();
+    if untold > 0 {
+        lines.push(format!(
+            " and {} (--all counts them)",
+            count::of(untold, "more region")
+        ));
+    }
     lines.extend(edits(report));
     let data = report.scopes.iter().flat_map(|one| &one.data);
     lines.extend(data.map(|data| format!(" {}", words::data(data))));
@@ -43,7 +50,10 @@ fn edits(report: &Report) -> Option<String> {
     let edits = || report.scopes.iter().flat_map(|one| &one.edits);
     let number = |of: fn(&Effect) -> bool| edits().filter(|edit| of(&edit.effect)).count();
     let kinds = [
-        (number(|effect| *effect == Effect::Some), "with an effect"),
+        (
+            number(|effect| matches!(effect, Effect::Some | Effect::Rate)),
+            "with an effect",
+        ),
         (
             number(|effect| matches!(effect, Effect::None(_))),
             "without",

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::fmt::{self, Display, Formatter};
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{Change, Edit, EditKind, Effect, Scope};
+use sockc_compiler::diff::report::{Change, Data, Edit, EditKind, Effect, Scope};
 
 use super::count;
 
@@ -24,15 +24,20 @@ pub(crate) fn line(report: &Report) -> String {
 /// What changes in effect: `3 changes of effect: 2 drop -> allow, 1 allow -> drop.`
 pub(super) fn effect(report: &Report) -> String {
     let changes: Vec<&Change> = report.scopes.iter().flat_map(|one| &one.changes).collect();
-    let settings = report.scopes.iter().any(|one| !one.settings.is_empty());
-    match (changes.len(), report.is_complete()) {
+    let untold: usize = report.scopes.iter().map(|one| one.untold).sum();
+    match (changes.len() + untold, report.is_complete()) {
         (0, false) => "Not everything could be compared; no change of effect was found.".into(),
-        (0, true) if settings => "What is declared changes; no rule has another effect.".into(),
+        (0, true) if report.scopes.iter().any(|one| rates(one).next().is_some()) => {
+            "Only rates change: how many packets fit, not which.".into()
+        }
+        (0, true) if report.differs() => {
+            "Only what is declared changes; no rule has another effect.".into()
+        }
         (0, true) => "No change in effect.".into(),
         (many, complete) => {
             let more = if complete { "" } else { ", and perhaps more" };
             let many = count::of(many, "change");
-            format!("{many} of effect: {}{more}.", kinds(&changes))
+            format!("{many} of effect: {}{more}.", kinds(&changes, untold))
         }
     }
 }
@@ -90,28 +95,49 @@ fn tally<T: PartialEq>(counts: &mut Vec<(T, usize)>, what: T) {
     }
 }
 
-fn kinds(changes: &[&Change]) -> String {
-    match &by_kind(changes)[..] {
-        [(kind, _)] => kind.to_string(),
-        kinds => {
-            let items = kinds.iter().map(|(kind, count)| format!("{count} {kind}"));
-            items.collect::<Vec<_>>().join(", ")
-        }
-    }
+/// The kinds of change; how many of each if there are several, and if that is known.
+fn kinds(changes: &[&Change], untold: usize) -> String {
+    let kinds = by_kind(changes);
+    let alone = kinds.len() == 1 || untold > 0;
+    let words = kinds.iter().map(|(kind, count)| match alone {
+        true => kind.to_string(),
+        false => format!("{count} {kind}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// What else is not the same: `2 rules reworded`, `1 set or map changed`.
 pub(super) fn besides(report: &Report) -> Vec<String> {
     let mut words = edits(report);
     let sum = |of: fn(&Scope) -> usize| report.scopes.iter().map(of).sum::<usize>();
-    let things: [(usize, &str, &str); 3] = [
+    let things: [(usize, &str, &str); 5] = [
+        (sum(|one| rates(one).count()), "rate", "changed"),
         (sum(|one| one.moved.len()), "count", "moved to another rule"),
-        (sum(|one| one.data.len()), "set", "changed"),
+        (
+            sum(|one| one.data.iter().filter(|data| !is_map(data)).count()),
+            "set",
+            "changed",
+        ),
+        (
+            sum(|one| one.data.iter().filter(|data| is_map(data)).count()),
+            "map",
+            "changed",
+        ),
         (sum(|one| one.settings.len()), "declaration", "changed"),
     ];
     let there = things.into_iter().filter(|(number, ..)| *number > 0);
     words.extend(there.map(|(number, thing, done)| format!("{} {done}", count::of(number, thing))));
     words
+}
+
+/// Edits of rates.
+pub(super) fn rates(scope: &Scope) -> impl Iterator<Item = &Edit> {
+    let edits = scope.edits.iter();
+    edits.filter(|edit| edit.effect == Effect::Rate)
+}
+
+fn is_map(data: &Data) -> bool {
+    data.name.contains("map ")
 }
 
 /// What became of the rules and defaults that change nothing in effect.
@@ -148,6 +174,6 @@ fn fate(edit: &Edit) -> (&'static str, &'static str) {
         EditKind::Changed => (thing, "reworded"),
         EditKind::Named => (thing, "with another set, map or socket"),
         EditKind::Relabelled if labels[0] != labels[1] => ("label", "renamed"),
-        EditKind::Relabelled => ("remark", "changed"),
+        EditKind::Relabelled => (thing, "reworded"),
     }
 }

@@ -11,8 +11,9 @@ use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{Change, Data, Decider, Edit, Effect, Moved, Scope};
 
 use super::paint::{Paint, Role};
-use super::{count, summary, words};
-use cut::{Cut, Lists};
+use super::words::{self, Side};
+use super::{count, summary};
+use cut::{Cut, Form, Lists};
 use page::Page;
 
 /// How it is to look.
@@ -26,15 +27,15 @@ pub(crate) struct Look {
 
 /// The whole comparison; ends with its summary.
 pub(crate) fn text(report: &Report, look: Look) -> String {
+    let changes = || report.scopes.iter().flat_map(|scope| &scope.changes);
     let mut shown = Shown {
         page: Page::new(look.paint),
-        cut: Cut::new(look.all),
+        cut: Cut::new(look.all, changes().count()),
         number: 0,
     };
     for scope in &report.scopes {
         shown.scope(scope);
     }
-    let changes = || report.scopes.iter().flat_map(|scope| &scope.changes);
     if changes().any(words::moves_redirect) {
         shown.page.gap();
         shown.page.line(0, Role::Aside, words::REDIRECTS_MOVE);
@@ -45,6 +46,13 @@ pub(crate) fn text(report: &Report, look: Look) -> String {
         shown.incomplete(scope);
     }
     shown.page.text()
+}
+
+/// Edits that there was no room for.
+#[derive(Default)]
+struct LeftOut {
+    edits: usize,
+    changes: usize,
 }
 
 /// What has been said so far.
@@ -60,6 +68,8 @@ impl Shown {
         let begun = self.page.len();
         self.edits_with_effect(scope);
         self.changes_of_no_edit(scope);
+        self.more(0, scope.untold, "change");
+        self.rates(scope);
         self.edits_without_effect(scope);
         self.unknown_edits(scope);
         self.moved(&scope.moved);
@@ -72,46 +82,38 @@ impl Shown {
         }
     }
 
+    /// Each with its changes below it.
     fn edits_with_effect(&mut self, scope: &Scope) {
-        let mut left_out = (0, 0);
+        let mut left_out = LeftOut::default();
         for (index, edit) in scope.edits.iter().enumerate() {
             if edit.effect != Effect::Some {
                 continue;
             }
-            let changes: Vec<&Change> = scope
-                .changes
-                .iter()
-                .filter(|one| one.edit == Some(index))
-                .collect();
-            if !self.cut.has_room() {
-                left_out = (left_out.0 + 1, left_out.1 + changes.len());
-                self.number += changes.len();
+            let of_edit = |one: &&Change| one.edit == Some(index);
+            let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
+            let form = self.cut.form();
+            if form == Form::LeftOut && !changes.is_empty() {
+                left_out.edits += 1;
+                left_out.changes += changes.len();
                 continue;
             }
-            self.page.gap();
-            self.edit(edit);
+            if form == Form::Full {
+                self.page.gap();
+            }
+            self.edit(edit, form);
             self.changes(&changes);
         }
-        if left_out.0 > 0 {
-            self.page.gap();
-            let (edits, changes) = (
-                count::of(left_out.0, "more edit"),
-                count::of(left_out.1, "change"),
-            );
-            self.page.line(
-                0,
-                Role::Aside,
-                &format!("and {edits} with {changes} {}", cut::HINT),
-            );
+        if left_out.edits > 0 {
+            let edits = count::of(left_out.edits, "more edit");
+            let changes = count::of(left_out.changes, "change");
+            let text = format!("and {edits} with {changes} {}", cut::HINT);
+            self.page.line(0, Role::Aside, &text);
         }
     }
 
     fn changes_of_no_edit(&mut self, scope: &Scope) {
-        let changes: Vec<&Change> = scope
-            .changes
-            .iter()
-            .filter(|one| one.edit.is_none())
-            .collect();
+        let of_none = scope.changes.iter().filter(|one| one.edit.is_none());
+        let changes: Vec<&Change> = of_none.collect();
         if !changes.is_empty() {
             self.page.gap();
             self.page.line(0, Role::Aside, "by no single rule");
@@ -119,37 +121,23 @@ impl Shown {
         }
     }
 
-    fn edit(&mut self, edit: &Edit) {
-        let same =
-            edit.old.as_ref().map(|line| &line.text) == edit.new.as_ref().map(|line| &line.text);
-        let old = edit
-            .old
-            .as_ref()
-            .map(|line| (words::place(line), &*line.text));
-        let new = edit
-            .new
-            .as_ref()
-            .map(|line| (words::place(line), &*line.text));
-        let width = [&old, &new]
-            .into_iter()
-            .flatten()
-            .map(|(place, _)| place.chars().count())
-            .max();
-        let width = width.unwrap_or(0);
-        let (marks, roles) = if same {
-            (["~", "~"], [Role::Change; 2])
-        } else {
-            (["-", "+"], [Role::Old, Role::New])
-        };
-        let sides = if same {
-            [None, new.or(old)]
-        } else {
-            [old, new]
-        };
-        for ((side, mark), role) in sides.into_iter().zip(marks).zip(roles) {
-            if let Some((place, text)) = side {
-                self.page
-                    .row(&format!("{mark} {place:width$}  "), role, role, text);
+    /// The lines of an edit, in one line each where changes are told in brief.
+    fn edit(&mut self, edit: &Edit, form: Form) {
+        let sides = words::sides(edit);
+        let places = sides
+            .iter()
+            .map(|(_, line)| words::place(line).chars().count());
+        let width = places.max().unwrap_or(0);
+        for (side, line) in sides {
+            let (mark, role) = match side {
+                Side::Old => ('-', Role::Old),
+                Side::New => ('+', Role::New),
+                Side::Both => ('~', Role::Change),
+            };
+            let head = format!("{mark} {:width$}  ", words::place(line));
+            match form {
+                Form::Full => self.page.row(&head, role, role, &line.text),
+                Form::Brief | Form::LeftOut => self.page.short(&head, role, Some(role), &line.text),
             }
         }
         if let Some(said) = words::edited(edit) {
@@ -157,18 +145,31 @@ impl Shown {
         }
     }
 
-    /// Changes, numbered, as many as are shown of one edit.
+    /// Changes, numbered, as many as are shown.
     fn changes(&mut self, changes: &[&Change]) {
-        let shown = self.cut.take(Lists::Changes, changes.len());
-        for change in &changes[..shown] {
-            self.number += 1;
-            self.change(change);
+        let mut left_out = 0;
+        for change in changes {
+            match self.cut.form() {
+                Form::Full => self.change(change),
+                Form::Brief => self.brief(change),
+                Form::LeftOut => left_out += 1,
+            }
+            self.cut.told();
         }
-        self.number += changes.len() - shown;
-        self.more(2, changes.len() - shown, "change");
+        self.more(2, left_out, "change");
+    }
+
+    fn brief(&mut self, change: &Change) {
+        self.number += 1;
+        let fates = words::fates(change);
+        let width = page::LABEL.max(fates.chars().count() + 2);
+        let head = format!("{:>3}  {fates:width$}", self.number);
+        let region = words::region(change, false);
+        self.page.short(&head, Role::Change, None, &region);
     }
 
     fn change(&mut self, change: &Change) {
+        self.number += 1;
         let fates = words::fates(change);
         let region = words::region(change, self.cut.all());
         let number = format!("{:>3}  ", self.number);
@@ -184,7 +185,7 @@ impl Shown {
             ("will be", words::decided(&change.to, &change.will_be)),
             ("share", count::share(change.share, change.about)),
         ];
-        for (label, text) in rows {
+        for (label, text) in rows.into_iter().filter(|(_, text)| !text.is_empty()) {
             self.page.labelled("     ", label, Role::Aside, &text);
         }
     }
@@ -210,12 +211,20 @@ impl Shown {
             &edits,
             "edit",
             |shown, edit| {
-                shown.edit(edit);
+                shown.edit(edit, Form::Full);
                 if let Effect::None(Some(why)) = &edit.effect {
                     shown.page.line(5, Role::Aside, why);
                 }
             },
         );
+    }
+
+    fn rates(&mut self, scope: &Scope) {
+        let edits: Vec<&Edit> = summary::rates(scope).collect();
+        let title = "another rate";
+        self.list(title, Lists::Edits, &edits, "edit", |shown, edit| {
+            shown.edit(edit, Form::Full);
+        });
     }
 
     fn unknown_edits(&mut self, scope: &Scope) {
@@ -230,30 +239,26 @@ impl Shown {
             &edits,
             "edit",
             |shown, edit| {
-                shown.edit(edit);
+                shown.edit(edit, Form::Full);
             },
         );
     }
 
     fn moved(&mut self, moved: &[Moved]) {
         let moved: Vec<&Moved> = moved.iter().collect();
-        self.list(
-            "the same fate, counted by another rule",
-            Lists::Moved,
-            &moved,
-            "count",
-            |shown, one| {
-                let by = |decider: &Decider| match decider {
-                    Decider::Line(line) => format!("{} {}", words::place(line), words::name(line)),
-                    Decider::Nobody | Decider::NotAttached => "nobody".into(),
-                };
-                let text = format!("{} -> {}", by(&one.was), by(&one.will_be));
-                shown.page.row("  ", Role::Aside, Role::Change, &text);
-                shown
-                    .page
-                    .labelled("     ", "for example", Role::Aside, &one.example);
-            },
-        );
+        let title = "the same fate, counted by another rule";
+        self.list(title, Lists::Moved, &moved, "count", |shown, one| {
+            let by = |decider: &Decider| match decider {
+                Decider::Line(line) => format!("{} {}", words::place(line), words::name(line)),
+                Decider::Nobody | Decider::NotAttached => "nobody".into(),
+            };
+            let text = format!("{} -> {}", by(&one.was), by(&one.will_be));
+            shown.page.row("  ", Role::Aside, Role::Change, &text);
+            if shown.cut.all() {
+                let (label, role) = ("for example", Role::Aside);
+                shown.page.labelled("     ", label, role, &one.example);
+            }
+        });
     }
 
     fn data(&mut self, data: &[Data]) {

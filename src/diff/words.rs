@@ -7,23 +7,17 @@ use sockc_compiler::diff::report::{
 /// Most parts that are named of what a region does not have in it, unless all are asked for.
 const MOST_EXCEPT: usize = 4;
 
-/// What is put ahead of a region that is not about whole packets that arrive.
-fn about(about: About) -> &'static str {
-    match about {
-        About::In => "",
-        About::Out => "out ",
-        About::Send => "send ",
-        About::Lookup => "lookup of ",
-        About::MalformedIn => "malformed ",
-        About::MalformedOut => "out malformed ",
-    }
-}
-
 /// A region, cut where it gets long unless `all` is asked for.
 pub(super) fn region(change: &Change, all: bool) -> String {
     let words = &change.region;
     let shown = if all { words.clone() } else { short(words) };
-    format!("{}{}", about(change.about), shown.line())
+    let line = shown.line();
+    match change.about {
+        About::In | About::Out | About::Send => line,
+        About::Lookup => format!("socket lookup for {line}"),
+        About::MalformedIn => format!("{line} that arrive"),
+        About::MalformedOut => format!("{line} that leave"),
+    }
 }
 
 /// The words with the first exceptions only.
@@ -47,9 +41,13 @@ pub(super) fn place(line: &Line) -> String {
     format!("{}:{}", line.file, line.line)
 }
 
-/// What a statement is called: its label, else itself.
+/// What a statement is called: its label, else itself, a `default` without its log.
 pub(super) fn name(line: &Line) -> &str {
-    line.label.as_deref().unwrap_or(&line.text)
+    let text = match line.is_default {
+        true => line.text.split(" log ").next().unwrap_or_default(),
+        false => &line.text,
+    };
+    line.label.as_deref().unwrap_or(text)
 }
 
 /// A fate and who decides it: `drop, by web.sk:3 default in drop`.
@@ -66,13 +64,33 @@ pub(super) fn decider(by: &Decider) -> String {
     }
 }
 
+/// Which policy a line of an edit is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Old,
+    New,
+    /// The text is the same in both; the line is the new policy's.
+    Both,
+}
+
+/// The lines of an edit: what was, then what is; one where both read the same.
+pub(super) fn sides(edit: &Edit) -> Vec<(Side, &Line)> {
+    match (&edit.old, &edit.new) {
+        (Some(old), Some(new)) if old.text == new.text => vec![(Side::Both, new)],
+        (old, new) => {
+            let old = old.iter().map(|line| (Side::Old, line));
+            old.chain(new.iter().map(|line| (Side::New, line)))
+                .collect()
+        }
+    }
+}
+
 /// What is to be said of an edit beside its lines, if anything.
-pub(super) fn edited(edit: &Edit) -> Option<&'static str> {
-    match edit.kind {
-        EditKind::Added | EditKind::Removed | EditKind::Changed => None,
-        EditKind::Moved => Some("moved in the list"),
-        EditKind::Named => Some("the same words; what it names is not the same"),
-        EditKind::Relabelled => Some("the same rule with another label, log or note"),
+pub(super) fn edited(edit: &Edit) -> Option<String> {
+    match (edit.kind, &edit.old) {
+        (EditKind::Moved, Some(old)) => Some(format!("moved in the list, from {}", place(old))),
+        (EditKind::Named, _) => Some("the same text; what it names has changed".into()),
+        _ => None,
     }
 }
 
@@ -95,7 +113,7 @@ pub(super) fn data(data: &Data) -> String {
         words += &format!(", {setting}");
     }
     if data.live {
-        words += ", as it starts";
+        words += ", in what it starts with";
     }
     words
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use sockc_compiler::diagram::flatten::{Flat, FlatNode, Target};
 use sockc_compiler::field::Field;
 use sockc_compiler::names::IcmpKind;
-use sockc_compiler::policy::{ClassId, Policy, SocketId};
+use sockc_compiler::policy::{ClassId, IcmpMatch, Policy, SocketId};
 
 /// Most intervals that an edge names.
 const MOST: usize = 6;
@@ -228,12 +228,13 @@ impl Words<'_> {
         } else {
             IcmpKind::Icmp
         };
-        let is_it = |name: &&str| {
-            let found = family.named(name);
-            found.is_some_and(|one| u32::from(one.kind) == kind && one.code.map(u32::from) == code)
-        };
+        let byte = |number: u32| number as u8;
+        let name = family.name_of(IcmpMatch {
+            kind: byte(kind),
+            code: code.map(byte),
+        });
         let both = self.families.v4 && self.families.v6;
-        match (family.names().find(is_it), code) {
+        match (name, code) {
             (Some(name), _) if !both => name.to_owned(),
             (_, Some(code)) => format!("{kind}/{code}"),
             (_, None) => format!("type {kind}"),

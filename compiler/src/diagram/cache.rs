@@ -108,10 +108,14 @@ impl Unique {
         self.place(nodes, self.slots.len() * 4);
     }
 
-    /// Remembers all of these and nothing else.
-    pub(super) fn fill(&mut self, nodes: &[Data]) {
-        self.used = nodes.len();
-        self.place(nodes, (nodes.len() * 4).next_power_of_two().max(1 << 10));
+    /// Remembers all of these.
+    pub(super) fn of(nodes: &[Data]) -> Self {
+        let mut unique = Self {
+            slots: Vec::new(),
+            used: nodes.len(),
+        };
+        unique.place(nodes, (nodes.len() * 4).next_power_of_two().max(1 << 10));
+        unique
     }
 
     fn place(&mut self, nodes: &[Data], size: usize) {

@@ -60,6 +60,33 @@ impl Store {
         Ok(self.and(f, g)? != Node::FALSE)
     }
 
+    /// Whether both are 1 anywhere, found out without making nodes: quick where one of them is narrow.
+    #[must_use]
+    pub fn share_some(&self, f: Node, g: Node) -> bool {
+        let mut apart = Known::default();
+        self.find_shared(f, g, &mut apart)
+    }
+
+    fn find_shared(&self, f: Node, g: Node, apart: &mut Known<(Node, Node), ()>) -> bool {
+        match (f, g) {
+            (Node::FALSE, _) | (_, Node::FALSE) => return false,
+            (Node::TRUE, _) | (_, Node::TRUE) => return true,
+            _ if f == g => return true,
+            _ => {}
+        }
+        if apart.contains_key(&(f, g)) {
+            return false;
+        }
+        let variable = self.variable(f).min(self.variable(g));
+        let (f0, f1) = self.split(f, variable);
+        let (g0, g1) = self.split(g, variable);
+        if self.find_shared(f0, g0, apart) || self.find_shared(f1, g1, apart) {
+            return true;
+        }
+        apart.insert((f, g), ());
+        false
+    }
+
     /// `f`, and `g` where `f` is [`NOMATCH`](super::NOMATCH).
     pub fn overlay(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
         if f == Node::NOMATCH {

@@ -23,6 +23,19 @@ pub struct Store {
     fields: Vec<Field>,
 }
 
+/// What became of nodes that were kept.
+pub struct Kept {
+    places: Vec<Node>,
+}
+
+impl Kept {
+    /// The node that a root, or what it led to, is now.
+    #[must_use]
+    pub fn now(&self, node: Node) -> Node {
+        self.places[node.as_u32() as usize]
+    }
+}
+
 impl Default for Store {
     fn default() -> Self {
         Self::new()
@@ -105,13 +118,44 @@ impl Store {
         self.nodes.is_empty()
     }
 
-    /// Forgets every node that was made since the store held so many; nobody may hold one of them.
-    pub fn forget_since(&mut self, count: usize) {
-        self.nodes.truncate(count.max(3));
-        self.unique = Unique::new();
-        self.unique.fill(&self.nodes);
+    /// Forgets every node but the roots and what they lead to; says what became of a root.
+    pub fn keep_only(&mut self, roots: impl IntoIterator<Item = Node>) -> Kept {
+        let mut kept = vec![false; self.nodes.len()];
+        // The named nodes stay where they are.
+        kept.iter_mut().take(3).for_each(|named| *named = true);
+        for root in roots {
+            kept[root.as_u32() as usize] = true;
+        }
+        // Children stand before their parents.
+        for (node, data) in self.nodes.iter().enumerate().rev() {
+            if kept[node] && data.variable != Data::LEAF {
+                kept[data.low.as_u32() as usize] = true;
+                kept[data.high.as_u32() as usize] = true;
+            }
+        }
+        let mut places = vec![Node::FALSE; self.nodes.len()];
+        let mut left = Vec::new();
+        for (node, data) in self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(node, _)| kept[*node])
+        {
+            places[node] = Node::from_u32(left.len() as u32);
+            let (low, high) = match data.variable {
+                Data::LEAF => (data.low, data.high),
+                _ => (
+                    places[data.low.as_u32() as usize],
+                    places[data.high.as_u32() as usize],
+                ),
+            };
+            left.push(Data { low, high, ..*data });
+        }
+        self.nodes = left;
+        self.unique = Unique::of(&self.nodes);
         self.cache = Cache::new();
         self.cache.fit(self.nodes.len());
+        Kept { places }
     }
 
     pub(super) fn data(&self, node: Node) -> Data {

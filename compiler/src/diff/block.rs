@@ -32,7 +32,7 @@ pub(super) struct Block {
 }
 
 /// What a match is inside of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cover {
     pub(super) blocks: Vec<Block>,
     /// Whether the blocks are exactly what is matched.

@@ -41,6 +41,7 @@ impl Covers {
     pub(super) fn pair(&self, pair: Pair) -> Cover {
         let of = |which: Which| Some(self.rule(which, pair.of(which)?));
         match (of(Which::Old), of(Which::New)) {
+            (Some(old), Some(new)) if old == new => old.clone(),
             (Some(old), Some(new)) => old.clone().with(new),
             (Some(one), None) | (None, Some(one)) => one.clone(),
             (None, None) => Cover {
@@ -94,12 +95,6 @@ enum Kept {
     Region,
 }
 
-/// What leaves say.
-enum Said<'a> {
-    Outcome,
-    Decided(&'a mut Interned<Decided>),
-}
-
 impl Drawing<'_, '_, '_> {
     /// 1 for the packets of the region whose fate is not the same.
     pub(super) fn changed(&mut self, region: &Region) -> Built {
@@ -108,27 +103,67 @@ impl Drawing<'_, '_, '_> {
             false => Kept::Region,
         };
         let pairs = self.meeting(region);
-        let drawn = self.list(&pairs, region, kept, &mut Said::Outcome)?;
-        let [old, new] = self.with_defaults(drawn, &mut Said::Outcome)?;
+        let drawn = self.list(&pairs, region, kept)?;
+        let [old, new] = self.with_defaults(drawn)?;
         let differs = self.space.differs(old, new)?;
         self.space.store.and(differs, region.packets)
     }
 
-    /// What the packets of the region get, and by whom: numbers of the given fates; the last terminal number, which
-    /// stands for none of them, is everywhere else.
+    /// What the packets of the region get, and by whom: numbers of the given fates, and [`ELSEWHERE`] outside of it.
     pub(super) fn fates(&mut self, region: &Region, fates: &mut Interned<Fates>) -> Built {
         let pairs = self.meeting(region);
         let mut decided = Interned::default();
-        let mut said = Said::Decided(&mut decided);
-        let drawn = self.list(&pairs, region, Kept::Region, &mut said)?;
-        let [old, new] = self.with_defaults(drawn, &mut said)?;
+        let [old, new] = Which::BOTH.map(|which| self.decided(which, &pairs, region, &mut decided));
         let mut both = |old: u32, new: u32| {
             let pair = decided.value(old).zip(decided.value(new));
             pair.map_or(ELSEWHERE, |(old, new)| fates.number(Fates { old, new }))
         };
-        let node = self.space.store.apply2(old, new, &mut both)?;
-        let elsewhere = self.space.store.terminal(ELSEWHERE)?;
-        self.space.store.ite(region.packets, node, elsewhere)
+        self.space.store.apply2(old?, new?, &mut both)
+    }
+
+    /// Who decides what of the region. Rule by rule, since most rules that may meet it share nothing with what those ahead
+    /// of them left of it.
+    fn decided(
+        &mut self,
+        which: Which,
+        pairs: &[(usize, Pair)],
+        region: &Region,
+        decided: &mut Interned<Decided>,
+    ) -> Built {
+        let mut left = region.packets;
+        let mut layers = Vec::new();
+        for &(place, pair) in pairs {
+            let Some(id) = pair.of(which) else { continue };
+            let matched = self.matched(which, id, region)?;
+            if !self.space.store.share_some(left, matched) {
+                continue;
+            }
+            let hit = self.space.store.and(left, matched)?;
+            left = self.space.without(left, matched)?;
+            let outcome = self.space.outcome(self.topic, which, id)?;
+            let outcome = self.space.store.map_terminals(outcome, &mut |number| {
+                decided.number((Owner::Pair(place), number))
+            })?;
+            layers.push(self.space.store.ite(hit, outcome, Node::NOMATCH)?);
+            if left == Node::FALSE {
+                break;
+            }
+        }
+        let number = self.space.default(self.topic, which);
+        let default = decided.number((Owner::Default, number));
+        let default = self.space.store.terminal(default)?;
+        layers.push(self.space.store.ite(left, default, Node::NOMATCH)?);
+        self.space.store.overlay_all(&layers)
+    }
+
+    /// 1 for what a rule matches of the blocks around the region.
+    fn matched(&mut self, which: Which, id: RuleId, region: &Region) -> Built {
+        let cover = self.covers.rule(which, id);
+        if !cover.exact {
+            return self.space.matched(self.topic, which, id);
+        }
+        let parts = cover.clipped(&region.cover);
+        self.blocks(&parts)
     }
 
     /// The pairs that take part and may meet the region, with their places.
@@ -157,15 +192,14 @@ impl Drawing<'_, '_, '_> {
         pairs: &[(usize, Pair)],
         region: &Region,
         kept: Kept,
-        said: &mut Said<'_>,
     ) -> Result<[Node; 2], BudgetExceeded> {
         match pairs {
             [] => Ok([Node::NOMATCH; 2]),
-            [(place, pair)] => self.leaves(*place, *pair, region, kept, said),
+            [(_, pair)] => self.leaves(*pair, region, kept),
             _ => {
                 let (first, second) = pairs.split_at(pairs.len() / 2);
-                let [f_old, f_new] = self.list(first, region, kept, said)?;
-                let [g_old, g_new] = self.list(second, region, kept, said)?;
+                let [f_old, f_new] = self.list(first, region, kept)?;
+                let [g_old, g_new] = self.list(second, region, kept)?;
                 let old = self.space.store.overlay(f_old, g_old)?;
                 if (f_old, g_old) == (f_new, g_new) {
                     return Ok([old, old]);
@@ -177,16 +211,14 @@ impl Drawing<'_, '_, '_> {
 
     fn leaves(
         &mut self,
-        place: usize,
         pair: Pair,
         region: &Region,
         kept: Kept,
-        said: &mut Said<'_>,
     ) -> Result<[Node; 2], BudgetExceeded> {
         let mut leaves = [Node::NOMATCH; 2];
         for (leaf, which) in leaves.iter_mut().zip(Which::BOTH) {
             if let Some(id) = pair.of(which) {
-                *leaf = self.leaf(which, (place, id), region, kept, said)?;
+                *leaf = self.leaf(which, id, region, kept)?;
             }
             if matches!(pair, Pair::Same(..)) {
                 return Ok([*leaf; 2]);
@@ -196,21 +228,8 @@ impl Drawing<'_, '_, '_> {
     }
 
     /// What a rule says where it matches.
-    fn leaf(
-        &mut self,
-        which: Which,
-        (place, id): (usize, RuleId),
-        region: &Region,
-        kept: Kept,
-        said: &mut Said<'_>,
-    ) -> Built {
+    fn leaf(&mut self, which: Which, id: RuleId, region: &Region, kept: Kept) -> Built {
         let outcome = self.space.outcome(self.topic, which, id)?;
-        let outcome = match said {
-            Said::Outcome => outcome,
-            Said::Decided(decided) => self.space.store.map_terminals(outcome, &mut |number| {
-                decided.number((Owner::Pair(place), number))
-            })?,
-        };
         let cover = self.covers.rule(which, id);
         let is_terminal = self.space.store.terminal_of(outcome).is_some();
         if cover.exact {
@@ -243,18 +262,10 @@ impl Drawing<'_, '_, '_> {
     }
 
     /// The lists with what no rule decides.
-    fn with_defaults(
-        &mut self,
-        drawn: [Node; 2],
-        said: &mut Said<'_>,
-    ) -> Result<[Node; 2], BudgetExceeded> {
+    fn with_defaults(&mut self, drawn: [Node; 2]) -> Result<[Node; 2], BudgetExceeded> {
         let mut whole = drawn;
         for (node, which) in whole.iter_mut().zip(Which::BOTH) {
             let number = self.space.default(self.topic, which);
-            let number = match said {
-                Said::Outcome => number,
-                Said::Decided(decided) => decided.number((Owner::Default, number)),
-            };
             let default = self.space.store.terminal(number)?;
             *node = self.space.store.overlay(*node, default)?;
         }

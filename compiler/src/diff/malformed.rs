@@ -1,22 +1,22 @@
-//! What both policies do with malformed packets, and other things that are no question of what rules match.
+//! What both policies do with malformed packets, which no rule matches.
 
 use super::edits::{Edits, default_line};
 use super::joint::{Joint, Which};
-use super::report::{About, Change, Decider, EditKind, Fate, Words};
+use super::report::{About, Change, Decider, Fate, Words};
 use crate::decide::decide;
 use crate::event::{Event, Parsed, SocketAnswer, Verdict};
 use crate::packet::text::{Described, DescribedWorld, describe_on};
 use crate::policy::{Direction, Policy};
 
-/// The changes of malformed packets, and what is set otherwise.
-pub(super) fn malformed(joint: &Joint<'_>, edits: &Edits) -> (Vec<Change>, Vec<String>) {
+/// The changes of malformed packets.
+pub(super) fn malformed(joint: &Joint<'_>, edits: &Edits) -> Vec<Change> {
     let changes = [
         (About::MalformedIn, Direction::In),
         (About::MalformedOut, Direction::Out),
     ]
     .into_iter()
     .filter_map(|(about, direction)| change(joint, edits, about, direction));
-    (changes.collect(), rates(edits))
+    changes.collect()
 }
 
 fn change(joint: &Joint<'_>, edits: &Edits, about: About, direction: Direction) -> Option<Change> {
@@ -62,14 +62,4 @@ fn fate(verdict: Verdict) -> Fate {
         target: None,
         mark: None,
     }
-}
-
-/// Rates whose numbers change: how many packets they let through is no question of which.
-fn rates(edits: &Edits) -> Vec<String> {
-    let lines = edits.rates.iter().filter_map(|&edit| {
-        let edit = edits.edits.get(edit)?;
-        let line = edit.new.as_ref()?.line;
-        (edit.kind != EditKind::Relabelled).then(|| format!("the rate of line {line} is another"))
-    });
-    lines.collect()
 }

@@ -103,22 +103,14 @@ impl Describing<'_, '_, '_> {
             return Ok(true);
         }
         let mut left = rest;
-        let mut rules = self.outside(region)?;
-        while left != Node::FALSE && except.len() < MOST_EXCEPT {
-            let mut best = None;
-            for (place, &(_, node)) in rules.iter().enumerate() {
-                let part = self.space.store.and(left, node)?;
-                let share = self.space.store.share_of(part);
-                if share > 0.0 && best.is_none_or(|(_, most)| share > most) {
-                    best = Some((place, share));
-                }
+        for (pair, node) in self.outside(region, rest)? {
+            if except.len() == MOST_EXCEPT || left == Node::FALSE {
+                break;
             }
-            let Some((place, _)) = best else {
-                return Ok(false);
-            };
-            let (pair, node) = rules.remove(place);
-            left = self.space.without(left, node)?;
-            except.push(self.rule_words(pair));
+            if self.space.store.share_some(left, node) {
+                left = self.space.without(left, node)?;
+                except.push(self.rule_words(pair));
+            }
         }
         Ok(left == Node::FALSE)
     }
@@ -142,8 +134,12 @@ impl Describing<'_, '_, '_> {
         Ok(except.is_empty().then_some(words))
     }
 
-    /// The rules that share nothing with the region and may share something with what is around it.
-    fn outside(&mut self, region: &Region) -> Result<Vec<(Pair, Node)>, BudgetExceeded> {
+    /// The rules that share nothing with the region and something with what is around it, what takes most of that first.
+    fn outside(
+        &mut self,
+        region: &Region,
+        rest: Node,
+    ) -> Result<Vec<(Pair, Node)>, BudgetExceeded> {
         let mut outside = Vec::new();
         for &pair in self.pairs {
             let which = match pair {
@@ -155,11 +151,17 @@ impl Describing<'_, '_, '_> {
                 continue;
             }
             let node = self.space.matched(self.topic, which, id)?;
-            if !self.space.store.meet(node, region.packets)? {
-                outside.push((pair, node));
+            let apart = !self.space.store.share_some(node, region.packets);
+            if apart && self.space.store.share_some(node, rest) {
+                let taken = self.space.store.and(node, rest)?;
+                outside.push((self.space.store.share_of(taken), pair, node));
             }
         }
-        Ok(outside)
+        outside.sort_by(|(one, ..), (other, ..)| other.total_cmp(one));
+        Ok(outside
+            .into_iter()
+            .map(|(_, pair, node)| (pair, node))
+            .collect())
     }
 
     fn rule_words(&self, pair: Pair) -> String {
@@ -167,10 +169,11 @@ impl Describing<'_, '_, '_> {
             Pair::Old(_) => (Which::Old, " of the old policy"),
             _ => (Which::New, ""),
         };
-        let line = pair.of(which).map(|id| {
-            let place = &self.space.joint.side(which).rule(id).place;
-            place.line
+        let name = pair.of(which).map(|id| {
+            let rule = self.space.joint.side(which).rule(id);
+            let place = || format!("{}:{}", rule.place.file, rule.place.line);
+            rule.label.clone().unwrap_or_else(place)
         });
-        format!("what line {} matches{of}", line.unwrap_or_default())
+        format!("what {} matches{of}", name.unwrap_or_default())
     }
 }

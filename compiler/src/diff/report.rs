@@ -15,8 +15,10 @@ impl Report {
     /// Whether the fate of something changes, or may change as far as is known.
     #[must_use]
     pub fn differs(&self) -> bool {
+        let rate = |scope: &Scope| scope.edits.iter().any(|edit| edit.effect == Effect::Rate);
         self.scopes.iter().any(|scope| {
-            !scope.changes.is_empty() || !scope.settings.is_empty() || scope.incomplete.is_some()
+            let told = !scope.changes.is_empty() || !scope.settings.is_empty() || rate(scope);
+            told || scope.untold > 0 || scope.incomplete.is_some()
         })
     }
 
@@ -48,6 +50,14 @@ pub struct Scope {
     pub untold: usize,
     /// Why not everything is here, if so. What is here was proved all the same.
     pub incomplete: Option<Incomplete>,
+}
+
+impl Scope {
+    /// Every example of a packet.
+    pub(super) fn examples_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let changes = self.changes.iter_mut().map(|one| &mut one.example);
+        changes.chain(self.moved.iter_mut().map(|one| &mut one.example))
+    }
 }
 
 /// How a rule or default is not the same.
@@ -87,6 +97,8 @@ pub struct Edit {
 pub enum Effect {
     /// It changes it: see the changes.
     Some,
+    /// It changes how many packets fit into a rate, not which packets the rate is for.
+    Rate,
     /// It changes nothing; why, as a sentence without a full stop: `line 4 decides all of it before`.
     None(Option<String>),
     /// Nobody knows: the comparison is incomplete.
@@ -152,7 +164,7 @@ pub struct Fate {
 }
 
 impl Fate {
-    /// In words: `redirect to sock proxy`, `allow mark 7`.
+    /// In words: `redirect to sock proxy`, `allow mark 0x7`.
     #[must_use]
     pub fn words(&self) -> String {
         let mut words = self.verdict.to_owned();
@@ -161,7 +173,7 @@ impl Fate {
             words.push_str(target);
         }
         if let Some(mark) = self.mark {
-            words.push_str(&format!(" mark {mark}"));
+            words.push_str(&format!(" mark {mark:#x}"));
         }
         words
     }

@@ -13,7 +13,7 @@ use super::lists::{DIRECTIONS, List, Lists};
 use super::malformed::malformed;
 use super::reasons::reasons;
 use super::region::Names;
-use super::report::{About, Change, EditKind, Effect, Incomplete, Moved, Scope};
+use super::report::{About, Change, Edit, EditKind, Effect, Incomplete, Moved, Scope};
 use super::space::Space;
 use super::tell::{Telling, Untold};
 use super::topic::Topic;
@@ -246,13 +246,18 @@ impl Told {
                 Effect::None(self.reasons.remove(&number))
             };
         }
-        let (changes, settings) = malformed(joint, edits);
+        for &number in &edits.rates {
+            let is_quiet = |edit: &Edit| matches!(edit.effect, Effect::None(_));
+            if let Some(edit) = scope.edits.get_mut(number).filter(|edit| is_quiet(edit)) {
+                edit.effect = Effect::Rate;
+            }
+        }
+        let changes = malformed(joint, edits);
         for change in &changes {
             if let Some(edit) = change.edit.and_then(|edit| scope.edits.get_mut(edit)) {
                 edit.effect = Effect::Some;
             }
         }
-        scope.settings.extend(settings);
         self.changes.extend(changes);
         self.changes.sort_by(|one, other| {
             let order = (one.edit, one.about).cmp(&(other.edit, other.about));

@@ -87,11 +87,19 @@ impl<'j, 'p> Space<'j, 'p> {
         }
     }
 
-    /// Forgets every node that was made since the store held so many.
-    pub(super) fn forget_since(&mut self, count: usize) {
-        self.store.forget_since(count);
-        let kept = |node: &Node| (node.as_u32() as usize) < count;
-        self.contents.retain(|_, node| kept(node));
+    /// Forgets every node but these roots, which are changed to what became of them.
+    pub(super) fn keep_only<'n>(&mut self, roots: impl IntoIterator<Item = &'n mut Node>) {
+        let roots: Vec<&mut Node> = roots.into_iter().collect();
+        let all = roots.iter().map(|root| **root);
+        let kept = self
+            .store
+            .keep_only(all.chain(self.contents.values().copied()));
+        for root in roots {
+            *root = kept.now(*root);
+        }
+        for root in self.contents.values_mut() {
+            *root = kept.now(*root);
+        }
     }
 
     /// The number by which the rate of a rule is known.

@@ -19,8 +19,10 @@ pub(super) struct Topic {
 impl Topic {
     /// Every one there is for two policies.
     pub(super) fn all(joint: &Joint<'_>) -> Vec<Self> {
-        let packets = [About::In, About::Out, About::Lookup];
-        let packets = packets.map(|about| Self { about, group: None });
+        let packets = [About::In, About::Out, About::Lookup].into_iter();
+        let packets = packets
+            .map(|about| Self { about, group: None })
+            .filter(|topic| topic.about != About::Lookup || has_lookup(joint));
         // What a group sends that one policy does not know is nothing that rules change.
         let known = |group: &GroupId| {
             let sides = Which::BOTH.map(|which| joint.side(which).own_group(*group));
@@ -30,7 +32,7 @@ impl Topic {
             about: About::Send,
             group: Some(group),
         });
-        packets.into_iter().chain(groups).collect()
+        packets.chain(groups).collect()
     }
 
     /// Whose list it is.
@@ -76,4 +78,16 @@ impl Topic {
         let line = joint.side(which).policy.default_of(self.direction());
         line.map_or(DefaultVerdict::Allow, |line| line.verdict)
     }
+}
+
+/// Whether a lookup of either policy gives anything but the ordinary one.
+fn has_lookup(joint: &Joint<'_>) -> bool {
+    Which::BOTH.into_iter().any(|which| {
+        let policy = joint.side(which).policy;
+        let mut rules = policy.rules_of(Direction::In);
+        rules.any(|(_, rule)| match rule.action {
+            Action::Redirect(_) => true,
+            action => action == Action::Reject && rule.at == Some(Hook::SkLookup),
+        })
+    })
 }

@@ -8,13 +8,18 @@ use super::draw::{Covers, Drawing, ELSEWHERE, Fates, Owner, Region};
 use super::edits::Delta;
 use super::joint::Which;
 use super::lists::{List, Pair, same_outcome};
+use super::report::About;
 use super::space::{Built, Interned, Space};
 use super::topic::Topic;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::observer::Observer;
 
-/// So many rules may meet a region for everything that it holds to be told apart by rule.
-const MOST_TOLD: usize = 2_000;
+/// So many rules may meet a region for what keeps its fate there to be told apart by rule; more where nothing changes,
+/// to say why.
+const MOST_TOLD: [usize; 2] = [100, 1_000];
+
+/// From so many nodes on, those that nobody needs any more are forgotten now and then.
+const MOST_GARBAGE: usize = 300_000;
 
 /// A region with its fates.
 pub(super) struct Finding {
@@ -49,6 +54,16 @@ struct Part {
     share: f64,
 }
 
+/// What is known while the parts are looked at.
+struct State {
+    found: Found,
+    /// The part of everything that the topic is about.
+    whole: f64,
+    /// 1 for the packets of the parts before.
+    done: Node,
+    left: Vec<Part>,
+}
+
 /// Weighs the edits of a topic.
 pub(super) struct Weighing<'a, 'j, 'p> {
     pub(super) space: &'a mut Space<'j, 'p>,
@@ -60,40 +75,62 @@ pub(super) struct Weighing<'a, 'j, 'p> {
     pub(super) topic: Topic,
 }
 
-impl Weighing<'_, '_, '_> {
+impl<'j, 'p> Weighing<'_, 'j, 'p> {
     /// Everything that the edits do.
     pub(super) fn all(&mut self, observer: &mut dyn Observer) -> Result<Found, BudgetExceeded> {
         let base = self.space.base(self.topic)?;
-        let whole = self.space.store.share_of(base);
-        let mut found = Found {
-            base,
-            changed: Vec::new(),
-            same: Vec::new(),
-            unknown: Vec::new(),
+        let mut state = State {
+            whole: self.space.store.share_of(base),
+            done: Node::FALSE,
+            left: Vec::new(),
+            found: Found {
+                base,
+                changed: Vec::new(),
+                same: Vec::new(),
+                unknown: Vec::new(),
+            },
         };
-        let mut parts = self.parts(base, &mut found)?;
-        parts.sort_by(|one, other| other.share.total_cmp(&one.share));
-        let count = parts.len() as u64;
-        let mut done = Node::FALSE;
-        for (number, part) in (0u64..).zip(parts) {
-            observer.progress(number, count);
-            let packets = self.space.without(part.region.packets, done)?;
-            done = self.space.store.or(done, part.region.packets)?;
+        state.left = self.parts(&mut state.found)?;
+        // The largest comes last and is taken first.
+        state
+            .left
+            .sort_by(|one, other| one.share.total_cmp(&other.share));
+        let count = state.left.len() as u64;
+        while let Some(part) = state.left.pop() {
+            observer.progress(count - state.left.len() as u64, count);
+            let packets = self.space.without(part.region.packets, state.done)?;
+            state.done = self.space.store.or(state.done, part.region.packets)?;
             let region = Region {
                 packets,
                 cover: part.region.cover,
             };
-            let mark = self.space.store.len();
-            if self.part(part.edit, &region, whole, &mut found).is_err() {
-                found.unknown.push(part.edit);
-                self.space.forget_since(mark);
+            if self.part(part.edit, &region, &mut state).is_err() {
+                state.found.unknown.push(part.edit);
             }
+            self.tidy(&mut state);
         }
-        self.default(base, done, whole, &mut found)?;
-        Ok(found)
+        self.default(&mut state)?;
+        Ok(state.found)
     }
 
-    fn parts(&mut self, base: Node, found: &mut Found) -> Result<Vec<Part>, BudgetExceeded> {
+    /// Forgets what no longer matters, once it is a lot: small tables are quick.
+    fn tidy(&mut self, state: &mut State) {
+        if self.space.store.len() < MOST_GARBAGE {
+            return;
+        }
+        let State {
+            done, left, found, ..
+        } = state;
+        let findings = found.changed.iter_mut().chain(&mut found.same);
+        let roots = findings
+            .map(|finding| &mut finding.within.0)
+            .chain(left.iter_mut().map(|part| &mut part.region.packets))
+            .chain([done, &mut found.base]);
+        self.space.keep_only(roots);
+    }
+
+    fn parts(&mut self, found: &mut Found) -> Result<Vec<Part>, BudgetExceeded> {
+        let base = found.base;
         let mut parts = Vec::new();
         for delta in self.deltas {
             match self.where_it_matters(delta.pair, base) {
@@ -139,34 +176,35 @@ impl Weighing<'_, '_, '_> {
         &mut self,
         edit: usize,
         region: &Region,
-        whole: f64,
-        found: &mut Found,
+        state: &mut State,
     ) -> Result<(), BudgetExceeded> {
         if region.packets == Node::FALSE {
             return Ok(());
         }
-        let mut drawing = Drawing {
+        let changed = self.drawing().changed(region)?;
+        let mut changes = Vec::new();
+        if changed != Node::FALSE {
+            changes = self.told_apart(edit, region, changed, state.whole)?;
+        }
+        let rest = self.space.without(region.packets, changed)?;
+        let most = MOST_TOLD[usize::from(changes.is_empty())];
+        state.found.changed.extend(changes);
+        if rest != Node::FALSE && self.topic.about != About::Lookup && self.meeting(region) <= most
+        {
+            // What is not known of counters is left out; it changes no fate.
+            let same = self.told_apart(edit, region, rest, state.whole);
+            state.found.same.extend(same.into_iter().flatten());
+        }
+        Ok(())
+    }
+
+    fn drawing(&mut self) -> Drawing<'_, 'j, 'p> {
+        Drawing {
             space: self.space,
             topic: self.topic,
             covers: self.covers,
             pairs: &self.list.pairs,
-        };
-        let changed = drawing.changed(region)?;
-        let mut changes = Vec::new();
-        if changed != Node::FALSE {
-            changes = self.told_apart(edit, region, changed, whole)?;
         }
-        let rest = self.space.without(region.packets, changed)?;
-        if rest != Node::FALSE && self.meeting(region) <= MOST_TOLD {
-            let mark = self.space.store.len();
-            match self.told_apart(edit, region, rest, whole) {
-                Ok(same) => found.same.extend(same),
-                // What is not known of counters is left out; it changes no fate.
-                Err(_) => self.space.forget_since(mark),
-            }
-        }
-        found.changed.extend(changes);
-        Ok(())
     }
 
     fn meeting(&self, region: &Region) -> usize {
@@ -187,13 +225,7 @@ impl Weighing<'_, '_, '_> {
             cover: region.cover.clone(),
         };
         let mut fates = Interned::default();
-        let mut drawing = Drawing {
-            space: self.space,
-            topic: self.topic,
-            covers: self.covers,
-            pairs: &self.list.pairs,
-        };
-        let node = drawing.fates(&region, &mut fates)?;
+        let node = self.drawing().fates(&region, &mut fates)?;
         let mut findings = Vec::new();
         for (number, share) in self.space.store.shares(node) {
             let Some(fates) = fates.value(number).filter(|_| number != ELSEWHERE) else {
@@ -212,21 +244,19 @@ impl Weighing<'_, '_, '_> {
     }
 
     /// What gets another default: where no rule decides, and none of the pairs matters.
-    fn default(
-        &mut self,
-        base: Node,
-        done: Node,
-        whole: f64,
-        found: &mut Found,
-    ) -> Result<(), BudgetExceeded> {
+    fn default(&mut self, state: &mut State) -> Result<(), BudgetExceeded> {
+        let State {
+            found, whole, done, ..
+        } = state;
+        let base = found.base;
         let [old, new] = Which::BOTH.map(|which| self.space.default(self.topic, which));
         let Some(edit) = self.default.filter(|_| old != new) else {
             return Ok(());
         };
-        match self.undecided(base, done) {
+        match self.undecided(base, *done) {
             Ok(Node::FALSE) => {}
             Ok(packets) => {
-                let share = self.space.store.share_of(packets) / whole;
+                let share = self.space.store.share_of(packets) / *whole;
                 found.changed.push(Finding {
                     topic: self.topic,
                     edit,

@@ -19,7 +19,7 @@ use crate::space::{Space, inside};
 const LONG: Expiry = Expiry::After(Duration::from_secs(1000));
 const SHORT: Expiry = Expiry::After(Duration::from_millis(30));
 
-fn prefix(text: &str) -> Prefix {
+pub(crate) fn prefix(text: &str) -> Prefix {
     let (address, length) = text.split_once('/').unwrap_or((text, ""));
     let address: IpAddr = address.parse().unwrap();
     let host = Prefix::host(address);
@@ -31,7 +31,7 @@ fn prefixes(texts: &[&str]) -> Vec<Prefix> {
 }
 
 /// A policy with the set `banned`, in a map whose name depends on the policy's.
-fn banning(name: &str, max: u32) -> Policy {
+pub(crate) fn banning(name: &str, max: u32) -> Policy {
     let trie = format!("set_{name}");
     policy(name)
         .on(&["lo"])

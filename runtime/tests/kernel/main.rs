@@ -9,6 +9,7 @@
 mod classes;
 mod drift;
 mod faults;
+mod forecast;
 mod groups;
 mod handed;
 mod hooks;

@@ -3,11 +3,15 @@
 /// What stands behind a list that was cut.
 pub(super) const HINT: &str = "(--all shows them)";
 
-/// The lists of a comparison.
+/// Changes are all told in full if there are no more than this.
+const ALL_IN_FULL: usize = 4;
+/// So many are told in full if there are more, and so many then on one line.
+const IN_FULL: usize = 2;
+const IN_BRIEF: usize = 12;
+
+/// The lists of a comparison, the changes apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lists {
-    /// The changes of one edit.
-    Changes,
     /// Edits without effect.
     Edits,
     /// Counters that move.
@@ -22,55 +26,74 @@ impl Lists {
     /// So many items are shown.
     fn most(self) -> usize {
         match self {
-            Self::Changes | Self::Moved => 3,
+            Self::Moved => 3,
             Self::Edits => 4,
             Self::Data | Self::Settings => 8,
         }
     }
 }
 
-/// So many changes are shown of all edits together.
-const MOST_CHANGES: usize = 12;
+/// How a change is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// With its example, its deciders and its share.
+    Full,
+    /// On one line.
+    Brief,
+    /// Not at all.
+    LeftOut,
+}
 
 /// How much may be shown still.
 #[derive(Debug)]
 pub(super) struct Cut {
-    /// Changes that may be shown; `None` for all, and all of every list.
-    changes: Option<usize>,
+    all: bool,
+    full: usize,
+    brief: usize,
 }
 
 impl Cut {
-    pub(super) fn new(all: bool) -> Self {
-        Self {
-            changes: (!all).then_some(MOST_CHANGES),
-        }
+    /// For so many changes; of which everything is shown if `all` is asked for.
+    pub(super) fn new(all: bool, changes: usize) -> Self {
+        let full = match changes {
+            0..=ALL_IN_FULL => ALL_IN_FULL,
+            _ => IN_FULL,
+        };
+        // A list is not cut for the sake of one.
+        let brief = IN_BRIEF + usize::from(changes == full + IN_BRIEF + 1);
+        Self { all, full, brief }
     }
 
     /// Whether nothing is cut.
     pub(super) fn all(&self) -> bool {
-        self.changes.is_none()
+        self.all
     }
 
-    /// Whether there is room for changes of one more edit.
-    pub(super) fn has_room(&self) -> bool {
-        self.changes != Some(0)
-    }
-
-    /// How many of a list's items are shown. A list is not cut for the sake of one.
-    pub(super) fn take(&mut self, list: Lists, items: usize) -> usize {
-        let Some(left) = &mut self.changes else {
-            return items;
-        };
-        let most = list.most();
-        let shown = if items == most + 1 {
-            items
-        } else {
-            items.min(most)
-        };
-        if matches!(list, Lists::Changes) {
-            *left = left.saturating_sub(shown);
+    /// How the next change is told.
+    pub(super) fn form(&self) -> Form {
+        match (self.all, self.full, self.brief) {
+            (true, ..) | (_, 1.., _) => Form::Full,
+            (_, 0, 1..) => Form::Brief,
+            (_, 0, 0) => Form::LeftOut,
         }
-        shown
+    }
+
+    /// A change is told.
+    pub(super) fn told(&mut self) {
+        match self.form() {
+            Form::Full => self.full = self.full.saturating_sub(1),
+            Form::Brief => self.brief -= 1,
+            Form::LeftOut => {}
+        }
+    }
+
+    /// How many of a list's items are shown.
+    pub(super) fn take(&self, list: Lists, items: usize) -> usize {
+        let most = list.most();
+        match self.all || items == most + 1 {
+            true => items,
+            false => items.min(most),
+        }
     }
 }
 
@@ -78,15 +101,34 @@ impl Cut {
 mod tests {
     use super::*;
 
+    fn forms(all: bool, changes: usize) -> (usize, usize, usize) {
+        let mut cut = Cut::new(all, changes);
+        let mut counts = (0, 0, 0);
+        for _ in 0..changes {
+            match cut.form() {
+                Form::Full => counts.0 += 1,
+                Form::Brief => counts.1 += 1,
+                Form::LeftOut => counts.2 += 1,
+            }
+            cut.told();
+        }
+        counts
+    }
+
+    #[test]
+    fn few_changes_are_told_in_full_and_many_in_brief() {
+        assert_eq!(forms(false, 4), (4, 0, 0));
+        assert_eq!(forms(false, 5), (2, 3, 0));
+        assert_eq!(forms(false, 15), (2, 13, 0));
+        assert_eq!(forms(false, 16), (2, 12, 2));
+        assert_eq!(forms(true, 90), (90, 0, 0));
+    }
+
     #[test]
     fn lists_are_cut_but_not_for_one() {
-        let mut cut = Cut::new(false);
-        assert_eq!(cut.take(Lists::Changes, 2), 2);
-        assert_eq!(cut.take(Lists::Changes, 4), 4);
-        assert_eq!(cut.take(Lists::Changes, 90), 3);
-        assert!(cut.has_room());
-        assert_eq!(cut.take(Lists::Changes, 3), 3);
-        assert!(!cut.has_room());
-        assert_eq!(Cut::new(true).take(Lists::Changes, 90), 90);
+        let cut = Cut::new(false, 0);
+        assert_eq!(cut.take(Lists::Moved, 4), 4);
+        assert_eq!(cut.take(Lists::Moved, 5), 3);
+        assert_eq!(Cut::new(true, 0).take(Lists::Moved, 5), 5);
     }
 }

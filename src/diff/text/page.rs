@@ -62,6 +62,18 @@ impl Page {
         self.put(head, of_head, Some(of_text), text);
     }
 
+    /// The same on one line, which is cut where it gets long.
+    pub(super) fn short(&mut self, head: &str, of_head: Role, of_text: Option<Role>, text: &str) {
+        let room = WIDTH.saturating_sub(head.chars().count());
+        let mut text = text.to_owned();
+        if text.chars().count() > room {
+            text = text.chars().take(room.saturating_sub(2)).collect();
+            text.truncate(text.trim_end().len());
+            text += " …";
+        }
+        self.put(head, of_head, of_text, &text);
+    }
+
     fn put(&mut self, head: &str, of_head: Role, of_text: Option<Role>, text: &str) {
         let indent = head.chars().count();
         let paint = self.paint;

@@ -358,8 +358,8 @@ fn between(
 ) -> Option<Condition> {
     let values = limited(store, packets, field)?;
     let (first, last) = (values.first()?.0, values.last()?.1);
-    let high = |last: u128| match last == u128::from(field.max()) {
-        // No upper bound is said where there is none.
+    let high = |last: u128| match last == u128::from(field.max()) && last != first {
+        // No upper bound is said where there is none, but for a single value.
         true => u32::MAX,
         false => last as u32,
     };

@@ -3,6 +3,8 @@
 use super::Describing;
 use super::constraint::{Constraint, End};
 use crate::explain::words::{condition, number_word};
+use crate::names::IcmpKind;
+use crate::packet::protocol;
 use crate::packet::text::interface;
 use crate::policy::{ClassId, Direction, ProtocolMatch};
 use crate::ranges::RangeSet;
@@ -167,10 +169,18 @@ fn port_words(ports: &RangeSet<u16>) -> String {
 fn protocol_words(protocols: &[ProtocolMatch]) -> String {
     let word = |one: &ProtocolMatch| {
         let name = number_word(one.number);
-        let types = one.icmp.iter().map(|kind| match kind.code {
-            Some(code) => format!("{}/{code}", kind.kind),
-            None => kind.kind.to_string(),
-        });
+        let names = match one.number {
+            protocol::ICMP6 => IcmpKind::Icmp6,
+            _ => IcmpKind::Icmp,
+        };
+        let types = one
+            .icmp
+            .iter()
+            .map(|kind| match (names.name_of(*kind), kind.code) {
+                (Some(name), _) => name.to_owned(),
+                (None, Some(code)) => format!("{}/{code}", kind.kind),
+                (None, None) => kind.kind.to_string(),
+            });
         let types: Vec<String> = types.collect();
         match types.as_slice() {
             [] => name,

@@ -1,0 +1,377 @@
+//! What an apply would do to the kernel, step by step, without doing any of it.
+//!
+//! Takes an object and the options that `apply` takes; gives what runs, what others changed of it, and what becomes of each
+//! hook, program, live set, live map, named socket, group and counter. What apply refuses before it touches anything is
+//! refused here in the same words. The steps come from [`crate::steps`], which apply asks too.
+
+mod code;
+mod data;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sockc_compiler::artifact::Manifest;
+use sockc_compiler::object;
+
+pub use data::{Carried, CounterForecast, DataForecast};
+
+use crate::apply::{Part, inner, next};
+use crate::attach;
+use crate::drift::{Drift, Standing, check_ground};
+use crate::error::Error;
+use crate::foreign::{self, Foreign};
+use crate::hook::{Hook, Means, Point};
+use crate::options::Options;
+use crate::owned::{self, Outer};
+use crate::plan::Plan;
+use crate::record::Record;
+use crate::session::{self, Session};
+use crate::settle::hooks;
+use crate::state::{Access, Lock};
+use crate::status::foreign_on;
+use crate::steps::{self, HookStep};
+use code::Programs;
+
+/// What an apply would do in one network namespace.
+#[derive(Clone, Debug)]
+pub struct Forecast {
+    /// What is in force; `None` if nothing is.
+    pub running: Option<Running>,
+    /// What others changed of it.
+    pub drift: Vec<Drift>,
+    /// Where the namespace stands now.
+    pub standpoint: Standpoint,
+    /// The generation that apply would make.
+    pub generation: u32,
+    /// The hooks, in the order in which apply comes to them; those that go last.
+    pub hooks: Vec<HookForecast>,
+    /// Live sets, live maps, sockets that are handed over, and groups.
+    pub data: Vec<DataForecast>,
+    /// Counters.
+    pub counters: CounterForecast,
+    /// The interfaces that a pattern covers, but that carry no Ethernet frames.
+    pub skipped: Vec<String>,
+    /// The same for the network namespaces of `for netns` blocks, by name; of the policy itself only.
+    pub netns: Vec<(String, Forecast)>,
+    /// The network namespaces whose policy would be taken away, since the block is gone.
+    pub released: Vec<String>,
+}
+
+/// What is in force.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The policy's name.
+    pub policy: String,
+    /// The generation.
+    pub generation: u32,
+    /// The object.
+    pub object: Vec<u8>,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The interfaces or patterns that were given instead of the policy's.
+    pub interfaces: Vec<String>,
+}
+
+/// Where a network namespace stands: what has to be the same for a forecast to come true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standpoint {
+    /// The namespace's inode.
+    pub(crate) inode: u64,
+    /// Its cookie, where the kernel has one.
+    pub(crate) cookie: Option<u64>,
+    /// The generation in force; 0 for none.
+    pub generation: u32,
+    /// The policy in force.
+    pub policy: Option<String>,
+    /// The ids of what is pinned for it: another apply makes others.
+    pub(crate) pins: Vec<(String, u32)>,
+}
+
+/// What becomes of a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookForecast {
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops` (these two with the id of the control group).
+    pub hook: String,
+    /// The interface, or the path of the control group; empty for the namespace.
+    pub target: String,
+    /// What becomes of what hangs there.
+    pub link: LinkFate,
+    /// What becomes of the program that it calls.
+    pub program: ProgramFate,
+    /// The program's name in the object; of one that goes, in the object in force.
+    pub name: String,
+    /// Programs of others on the same place.
+    pub foreign: Vec<Foreign>,
+}
+
+/// What becomes of what hangs on a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkFate {
+    /// It stays.
+    Kept,
+    /// Somebody put another program into it; ours comes back.
+    Mended,
+    /// It is attached.
+    Attached,
+    /// It is taken off.
+    Detached,
+}
+
+/// What becomes of the program of a hook. Every apply loads all programs anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramFate {
+    /// Another one with the same code and the same tables.
+    Same,
+    /// Another one with other code or tables.
+    Changed,
+    /// There was none.
+    New,
+    /// There is none any more.
+    Gone,
+}
+
+/// What [`crate::apply()`] with the same arguments would do.
+///
+/// # Errors
+///
+/// Any [`Error`] that apply would give before it changes anything.
+pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Forecast, Error> {
+    let inner = inner(object, manifest)?;
+    let mut parts = vec![Part {
+        object,
+        manifest,
+        options: options.clone(),
+    }];
+    parts.extend(inner.iter().map(|(name, object, manifest)| Part {
+        object,
+        manifest,
+        options: options.within(name),
+    }));
+    let mut all = look(&parts, None)?.into_iter();
+    let mut outer = all.next().ok_or_else(|| Error::Object {
+        cause: "it holds no policy".to_owned(),
+    })?;
+    outer.netns = inner.into_iter().map(|(name, ..)| name).zip(all).collect();
+    Ok(outer)
+}
+
+/// Looks at the first of some policies in its namespace, then at the others, which stand in it.
+fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Error> {
+    let Some((part, rest)) = parts.split_first() else {
+        return Ok(Vec::new());
+    };
+    session::enter(&part.options, |session| {
+        let held = match outer {
+            None => owned::open(rest, session)?,
+            Some(_) => Vec::new(),
+        };
+        let plan = Plan::make(part.manifest, &part.options)?;
+        let _lock = Lock::take(&session.state, Access::Read, part.options.lock_wait)?;
+        let standing = Standing::look(session)?;
+        let before = standing.record.as_ref();
+        owned::check(before, outer, &part.options)?;
+        let record = next(part, session, before, outer, held);
+        let one = One {
+            part,
+            session,
+            plan: &plan,
+            standing: &standing,
+            outer,
+        };
+        let mut found = vec![one.forecast(&record)?];
+        let own = Outer::new(session, &record, &part.options);
+        found.extend(look(rest, Some(outer.unwrap_or(&own)))?);
+        Ok(found)
+    })
+}
+
+/// One policy and the namespace that it is for.
+struct One<'a> {
+    part: &'a Part<'a>,
+    session: &'a Session,
+    plan: &'a Plan,
+    standing: &'a Standing,
+    outer: Option<&'a Outer>,
+}
+
+impl One<'_> {
+    fn forecast(&self, record: &Record) -> Result<Forecast, Error> {
+        let before = self.standing.record.as_ref();
+        // Whoever is told what was changed is not told what would come of it.
+        if self.standing.drift.is_empty()
+            && let Some(before) = before
+        {
+            check_ground(&self.session.state, before)?;
+        }
+        let data = data::forecast(self.part, self.plan, self.session, before, self.outer)?;
+        let counters = data::counters(before, self.part.manifest);
+        let released = owned::gone(before, record).into_iter();
+        Ok(Forecast {
+            running: self.running(),
+            drift: self.standing.drift.clone(),
+            standpoint: Standpoint::of(self.session, self.standing),
+            generation: record.generation,
+            hooks: self.hooks()?,
+            data,
+            counters,
+            skipped: self.plan.skipped.clone(),
+            netns: Vec::new(),
+            released: released.map(|held| held.name).collect(),
+        })
+    }
+
+    fn running(&self) -> Option<Running> {
+        let record = self.standing.record.as_ref()?;
+        Some(Running {
+            policy: record.manifest.policy.clone(),
+            generation: record.generation,
+            object: self.standing.object.clone(),
+            manifest: record.manifest.clone(),
+            interfaces: record.interfaces.clone(),
+        })
+    }
+
+    fn hooks(&self) -> Result<Vec<HookForecast>, Error> {
+        let new = object::read(self.part.object).map_err(|error| Error::Object {
+            cause: error.to_string(),
+        })?;
+        let programs = Programs::new(&self.session.state, self.standing, &new);
+        let points = steps::points(self.part.manifest, self.plan, self.session)?;
+        let mut there = Vec::new();
+        let mut found = Vec::new();
+        for (point, name) in points {
+            let (number, target) = self.plan.place(point, self.session)?;
+            there.push((point, number));
+            let (link, foreign) = self.link(point, number, &target)?;
+            found.push(HookForecast {
+                hook: point.title(),
+                target,
+                link,
+                program: programs.fate(point, &name),
+                name,
+                foreign,
+            });
+        }
+        let before = self.standing.record.iter().flat_map(|before| &before.hooks);
+        let goes = |hook: &Hook| !there.contains(&(hook.point, hook.target));
+        let gone = before.filter(|attached| goes(&attached.hook));
+        found.extend(gone.map(|attached| HookForecast {
+            hook: attached.hook.point.title(),
+            target: attached.target.clone(),
+            link: LinkFate::Detached,
+            program: ProgramFate::Gone,
+            name: programs.before(attached.hook.point).unwrap_or_default(),
+            foreign: Vec::new(),
+        }));
+        Ok(found)
+    }
+
+    /// What becomes of the link of a point, and who else is there.
+    fn link(
+        &self,
+        point: Point,
+        number: u64,
+        target: &str,
+    ) -> Result<(LinkFate, Vec<Foreign>), Error> {
+        let state = &self.session.state;
+        let step = steps::hook_step(state, self.standing.record.as_ref(), point, number);
+        let (link, hook) = match &step {
+            HookStep::Keep(attached) => (LinkFate::Kept, attached.hook),
+            HookStep::Mend(attached) => (LinkFate::Mended, attached.hook),
+            HookStep::Attach => {
+                let hook = Hook {
+                    point,
+                    target: number,
+                    since: 0,
+                    means: Means::Link,
+                };
+                self.check_xdp(point, number, target)?;
+                (LinkFate::Attached, hook)
+            }
+        };
+        let ours = attach::describe(state, &hook).map(|there| there.program);
+        Ok((link, foreign_on(self.session, &hook, ours)))
+    }
+
+    /// Only one XDP program fits on an interface, and apply leaves another's alone.
+    fn check_xdp(&self, point: Point, number: u64, target: &str) -> Result<(), Error> {
+        let (Point::Xdp(_), Some((id, name))) = (point, foreign::xdp(number)) else {
+            return Ok(());
+        };
+        let state = &self.session.state;
+        let mut own = hooks(state)?.into_iter();
+        let ours =
+            own.any(|hook| attach::describe(state, &hook).is_some_and(|one| one.program == id));
+        if ours {
+            return Ok(());
+        }
+        Err(Error::ForeignXdp {
+            interface: target.to_owned(),
+            program: Some((id, name)),
+        })
+    }
+}
+
+impl Standpoint {
+    /// Refuses if the namespace of a session does not stand where the caller expects it; without expectations it may stand
+    /// anywhere.
+    pub(crate) fn check(session: &Session, expected: &[Self]) -> Result<(), Error> {
+        if expected.is_empty() {
+            return Ok(());
+        }
+        let moved = |what: String| Err(Error::Moved { what });
+        let here = &session.namespace;
+        let same = |one: &&Self| (one.inode, one.cookie) == (here.inode, here.cookie);
+        let Some(expected) = expected.iter().find(same) else {
+            return moved("it was made for another network namespace".to_owned());
+        };
+        let standing = Standing::look(session)?;
+        if let Some(drift) = standing.drift.first() {
+            return moved(drift.to_string());
+        }
+        let now = Self::of(session, &standing);
+        if now == *expected {
+            return Ok(());
+        }
+        moved(format!(
+            "it was made while {}, and now {}{}",
+            expected.in_words("was"),
+            now.in_words("is"),
+            if now.generation == expected.generation {
+                " anew"
+            } else {
+                ""
+            }
+        ))
+    }
+
+    fn in_words(&self, is: &str) -> String {
+        match &self.policy {
+            Some(policy) => {
+                format!(
+                    "generation {} of \"{policy}\" {is} in force",
+                    self.generation
+                )
+            }
+            None => format!("nothing {is} in force"),
+        }
+    }
+
+    /// Where the namespace of a session stands.
+    pub(crate) fn of(session: &Session, standing: &Standing) -> Self {
+        let record = standing.record.as_ref();
+        let pins = record.and_then(|record| record.pins.as_ref());
+        let ids: BTreeMap<String, u32> = pins
+            .into_iter()
+            .flatten()
+            .map(|pin| (pin.path.display().to_string(), pin.made.id()))
+            .collect();
+        Self {
+            inode: session.namespace.inode,
+            cookie: session.namespace.cookie,
+            generation: record.map_or(0, |record| record.generation),
+            policy: record.map(|record| record.manifest.policy.clone()),
+            pins: ids.into_iter().collect(),
+        }
+    }
+}

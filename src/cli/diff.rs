@@ -1,0 +1,40 @@
+//! The command line of `diff`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Args, Debug)]
+pub(crate) struct Diff {
+    /// The policy as it was; `-` is standard input
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// The policy as it is to be; `-` is standard input
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+    #[command(flatten)]
+    pub(crate) view: View,
+    /// Compare the instructions of both policies too
+    #[arg(long)]
+    pub(crate) bytecode: bool,
+    /// Draw what changes, by the sender's address and the receiver's port, and write it to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// End with 2 if anything gets another fate
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+}
+
+/// How a comparison is shown.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct View {
+    /// Print Markdown, fit for a comment on a pull request
+    #[arg(long, conflicts_with = "stat")]
+    pub(crate) markdown: bool,
+    /// Print a few counts only
+    #[arg(long)]
+    pub(crate) stat: bool,
+    /// Cut no list, however long
+    #[arg(long)]
+    pub(crate) all: bool,
+}

@@ -1,0 +1,224 @@
+//! `sockc plan`: what putting a policy in force would change, for packets and in the kernel. Changes nothing.
+//!
+//! What runs is read from the kernel's own state, never from a file. The comparison is the one of `diff`, the steps are those
+//! that the runtime's apply takes.
+
+mod json;
+mod text;
+
+use std::fs;
+use std::path::Path;
+
+use sockc_compiler::diff::{self, Report};
+use sockc_compiler::guard::Guarded;
+use sockc_compiler::kept::KeptTexts;
+use sockc_compiler::object;
+use sockc_compiler::observer::Observer;
+use sockc_compiler::policy::Policy;
+use sockc_runtime::{Carried, Forecast, LinkFate, Options, Running, Standpoint, forecast};
+
+use crate::cli;
+use crate::diff::summary;
+use crate::exit::Exit;
+use crate::guards::{ending, judge};
+use crate::input::is_stream;
+use crate::output::Output;
+use crate::place::refused;
+use crate::ready::{Origin, Ready, digest};
+use crate::saved::{About, Saved};
+use crate::status::tell_drift;
+
+/// Most changes of a namespace that are told in full, unless all are asked for.
+const MOST: usize = 200;
+
+/// Everything that a plan says.
+pub(crate) struct Planned<'a> {
+    /// The file, as on the command line.
+    file: String,
+    ready: &'a Ready,
+    /// The digests of what runs, and of the file.
+    digests: (Option<String>, String),
+    forecast: &'a Forecast,
+    report: Report,
+    guarded: Option<Guarded>,
+}
+
+/// Plans; says what others changed first, since nothing can be planned on that.
+pub(crate) fn run(arguments: &cli::Plan, output: &mut Output) -> Exit {
+    plan(arguments, output).unwrap_or_else(|failed| failed)
+}
+
+fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
+    let subject = &arguments.subject;
+    if arguments.output.as_deref().is_some_and(is_stream) {
+        output.error("a plan is saved in a file: `-o FILE`");
+        return Err(Exit::Usage);
+    }
+    let ready = Ready::read(subject, output)?;
+    if let Origin::Plan(_) = ready.origin {
+        output.error("this is a saved plan: `sockc apply` carries it out");
+        return Err(Exit::Usage);
+    }
+    let options = ready.options(subject);
+    output.watch().stage("look at what runs");
+    let forecast = forecast(&ready.object, &ready.manifest, &options)
+        .map_err(|error| refused(&error, output))?;
+    check_drift(&forecast, output)?;
+    let guarded = ready.guarded(subject, output)?;
+    let old = running(forecast.running.as_ref(), output)?;
+    let new = next(&ready, &options, output)?;
+    let limits = diff::Options {
+        most: (!arguments.all && !output.is_json()).then_some(MOST),
+        ..diff::Options::default()
+    };
+    let report = diff::compare(&old, &new, limits, output.watch());
+    let lists = |object: &[u8]| object::read_lists(object).unwrap_or_default();
+    let before = forecast.running.as_ref();
+    let planned = Planned {
+        file: subject.file.display().to_string(),
+        digests: (
+            before.map(|one| digest(&one.manifest, &lists(&one.object))),
+            digest(&ready.manifest, &lists(&ready.object)),
+        ),
+        ready: &ready,
+        forecast: &forecast,
+        report,
+        guarded,
+    };
+    finish(&planned, arguments, &options, output)
+}
+
+/// Shows the plan, saves it if that is asked for, and says how the command ends.
+fn finish(
+    planned: &Planned<'_>,
+    arguments: &cli::Plan,
+    options: &Options,
+    output: &mut Output,
+) -> Result<Exit, Exit> {
+    output.watch().clear();
+    let guards = planned.guarded.as_ref().map_or(Exit::Done, ending);
+    if output.is_json() {
+        let saved = arguments.output.as_deref().filter(|_| guards == Exit::Done);
+        output.value(&json::Json::new(planned, saved));
+    } else {
+        output.bytes(text::text(planned, arguments.all).as_bytes());
+    }
+    if let Some(guarded) = &planned.guarded {
+        judge(guarded, output)?;
+    }
+    if let Some(path) = &arguments.output {
+        save(planned, options, path, output)?;
+        output.note(format!("saved: `sockc apply {}` does this", path.display()));
+    }
+    Ok(match (planned.report.is_complete(), planned.differs()) {
+        (false, _) => Exit::Policy,
+        (true, true) if arguments.exit_code => Exit::Differs,
+        (true, _) => Exit::Done,
+    })
+}
+
+/// Ends the command if others changed what runs, here or in a namespace of a block.
+fn check_drift(forecast: &Forecast, output: &mut Output) -> Result<(), Exit> {
+    let inner = forecast.netns.iter().flat_map(|(_, inner)| &inner.drift);
+    let drift: Vec<_> = forecast.drift.iter().chain(inner).cloned().collect();
+    if drift.is_empty() {
+        return Ok(());
+    }
+    if output.is_json() {
+        output.value(&json::Drifted::new(&drift));
+    }
+    tell_drift(&drift, output);
+    Err(Exit::Changed)
+}
+
+/// The policy that runs; one of no rules if nothing does.
+fn running(running: Option<&Running>, output: &mut Output) -> Result<Policy, Exit> {
+    let Some(running) = running else {
+        return Ok(Policy::default());
+    };
+    let kept = KeptTexts::of_object(&running.object, &running.manifest);
+    let kept = kept.and_then(|texts| texts.policy()).map_err(|error| {
+        output.error(format!(
+            "what runs cannot be compared, and nothing is planned: the policy \"{}\" was applied by another sockc, and {error}; put it in force again with this one, and plan then",
+            running.policy
+        ));
+        Exit::Refused
+    })?;
+    Ok(attached(kept.policy, &running.interfaces))
+}
+
+/// The policy that comes.
+fn next(ready: &Ready, options: &Options, output: &mut Output) -> Result<Policy, Exit> {
+    let policy = match &ready.origin {
+        Origin::Policy(compiled) => compiled.1.clone(),
+        Origin::Object | Origin::Plan(_) => {
+            let kept = ready.texts().and_then(|texts| texts.policy());
+            let kept = kept.map_err(|error| {
+                output.error(format!(
+                    "what this object changes cannot be told: {error}; compile its policy again"
+                ));
+                Exit::Policy
+            })?;
+            kept.policy
+        }
+    };
+    Ok(attached(policy, &options.interfaces))
+}
+
+/// A policy with the interfaces that were given instead of its own.
+fn attached(mut policy: Policy, interfaces: &[String]) -> Policy {
+    if !interfaces.is_empty() {
+        policy.interfaces = interfaces.to_vec();
+    }
+    policy
+}
+
+impl Planned<'_> {
+    /// Whether an apply would change anything but ids and counters of the same rules.
+    fn differs(&self) -> bool {
+        self.report.differs() || moves(self.forecast)
+    }
+
+    /// What it comes to, on one line.
+    fn summary(&self) -> String {
+        summary::line(&self.report)
+    }
+}
+
+/// Whether hooks come or go, or what a policy keeps while it runs does.
+fn moves(forecast: &Forecast) -> bool {
+    let hooks = forecast
+        .hooks
+        .iter()
+        .any(|hook| hook.link != LinkFate::Kept);
+    let data = forecast.data.iter().any(|one| one.fate != Carried::Kept);
+    let inner = forecast.netns.iter().any(|(_, inner)| moves(inner));
+    hooks || data || inner || !forecast.released.is_empty()
+}
+
+fn save(
+    planned: &Planned<'_>,
+    options: &Options,
+    path: &Path,
+    output: &mut Output,
+) -> Result<(), Exit> {
+    let inner = planned.forecast.netns.iter().map(|(_, inner)| inner);
+    let all = std::iter::once(planned.forecast).chain(inner);
+    let standpoints: Vec<Standpoint> = all.map(|one| one.standpoint.clone()).collect();
+    let saved = Saved {
+        about: About {
+            interfaces: options.interfaces.clone(),
+            standpoints,
+            summary: planned.summary(),
+        },
+        object: planned.ready.object.clone(),
+    };
+    let bytes = saved.bytes().map_err(|error| {
+        output.error(format!("this is a bug in sockc: {error}"));
+        Exit::Bug
+    })?;
+    fs::write(path, bytes).map_err(|error| {
+        output.error(format!("cannot write {}: {error}", path.display()));
+        Exit::Refused
+    })
+}

@@ -1,0 +1,240 @@
+//! A plan as text for a person: what runs and what comes, what changes for packets, what is done to the kernel, what those who
+//! are connected notice, and how the guards stand.
+
+use std::fmt::Write;
+
+use sockc_compiler::diff::Report;
+use sockc_compiler::diff::report::{About, Change};
+use sockc_compiler::guard::Line;
+use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate};
+
+use super::Planned;
+use crate::diff::{Paint, text as changes};
+
+/// The whole plan.
+pub(super) fn text(planned: &Planned<'_>, all: bool) -> String {
+    let mut page = String::new();
+    head(planned, &mut page);
+    page.push('\n');
+    let look = changes::Look {
+        paint: Paint(false),
+        all,
+    };
+    page.push_str(&changes::text(&planned.report, look));
+    page.push_str("\nkernel\n");
+    kernel(planned.forecast, &mut page);
+    for (netns, inner) in &planned.forecast.netns {
+        let _ = writeln!(page, "  in the network namespace \"{netns}\"");
+        kernel(inner, &mut page);
+    }
+    for netns in &planned.forecast.released {
+        let _ = writeln!(
+            page,
+            "  the policy of the network namespace \"{netns}\" goes, with its block"
+        );
+    }
+    noticed(&planned.report, &mut page);
+    guards(planned, &mut page);
+    let _ = writeln!(page, "\n{}", last(planned));
+    page
+}
+
+fn head(planned: &Planned<'_>, page: &mut String) {
+    let rows = match (&planned.forecast.running, &planned.digests.0) {
+        (Some(running), Some(digest)) => vec![
+            "running".to_owned(),
+            format!("\"{}\"", running.policy),
+            format!("generation {}", running.generation),
+            format!("sha256 {digest}"),
+        ],
+        _ => vec!["running".to_owned(), "no policy".to_owned()],
+    };
+    let file = vec![
+        "file".to_owned(),
+        planned.file.clone(),
+        format!("generation {}", planned.forecast.generation),
+        format!("sha256 {}", planned.digests.1),
+    ];
+    table(&[rows, file], "", page);
+}
+
+fn kernel(forecast: &Forecast, page: &mut String) {
+    let mut rows: Vec<Vec<String>> = forecast.hooks.iter().map(hook).collect();
+    rows.extend(forecast.data.iter().map(data));
+    let counters = forecast.counters;
+    if counters.kept + counters.new + counters.gone > 0 {
+        rows.push(vec![
+            "counters".to_owned(),
+            String::new(),
+            format!(
+                "{} go on, {} begin at 0, {} go",
+                counters.kept, counters.new, counters.gone
+            ),
+        ]);
+    }
+    if rows.is_empty() {
+        rows.push(vec!["nothing is attached".to_owned()]);
+    }
+    table(&rows, "  ", page);
+    for hook in &forecast.hooks {
+        for foreign in &hook.foreign {
+            let order = if foreign.first { "before" } else { "after" };
+            let _ = writeln!(
+                page,
+                "  program {} \"{}\" of somebody else is on {} {} too, and decides {order} ours",
+                foreign.id, foreign.name, hook.hook, hook.target
+            );
+        }
+    }
+    for name in &forecast.skipped {
+        let _ = writeln!(
+            page,
+            "  the interface \"{name}\" carries no Ethernet frames: packet rules do not hold there"
+        );
+    }
+}
+
+fn hook(hook: &HookForecast) -> Vec<String> {
+    let link = match hook.link {
+        LinkFate::Kept => "stays attached",
+        LinkFate::Mended => "our program comes back",
+        LinkFate::Attached => "is attached",
+        LinkFate::Detached => "is taken off",
+    };
+    let program = match hook.program {
+        ProgramFate::Same => "same code, loaded again",
+        ProgramFate::Changed => "other code, swapped in at once",
+        ProgramFate::New => "new code",
+        ProgramFate::Gone => "its code goes",
+    };
+    vec![
+        hook.hook.clone(),
+        hook.target.clone(),
+        format!("{link}, {program}"),
+    ]
+}
+
+fn data(data: &DataForecast) -> Vec<String> {
+    let elements = match data.elements {
+        None => "what is in it".to_owned(),
+        Some(0) => "nothing".to_owned(),
+        Some(1) => "1 element".to_owned(),
+        Some(count) => format!("{count} elements"),
+    };
+    let fate = match (data.kind, data.fate) {
+        ("group", Carried::Kept) => "keeps its sockets".to_owned(),
+        ("group", Carried::Begins) => {
+            "takes sockets in from now on; its rules do not hold for connections made before"
+                .to_owned()
+        }
+        ("group", Carried::Copied | Carried::Goes) => "lets its sockets go".to_owned(),
+        ("socket", Carried::Kept) => "keeps what was handed over".to_owned(),
+        ("socket", Carried::Begins) => {
+            format!("is absent until `sockc socket register {} …`", data.name)
+        }
+        (_, Carried::Kept) => format!("goes on with {elements}"),
+        (_, Carried::Copied) => {
+            format!("gets another size, with {elements}; changes made during the apply are lost")
+        }
+        (_, Carried::Begins) => format!("begins with {elements}"),
+        (_, Carried::Goes) => "goes, with what is in it".to_owned(),
+    };
+    vec![data.kind.to_owned(), data.name.clone(), fate]
+}
+
+/// What established connections notice. That redirects do not move them, the changes say themselves.
+fn noticed(report: &Report, page: &mut String) {
+    let changes: Vec<&Change> = report.scopes.iter().flat_map(|one| &one.changes).collect();
+    let stops = |change: &&&Change| {
+        let kept_out = ["drop", "reject"].contains(&change.to.verdict);
+        kept_out && !["drop", "reject"].contains(&change.from.verdict)
+    };
+    let stopped = |about: &[About]| {
+        let mut stopped = changes.iter().filter(stops);
+        stopped.any(|change| about.contains(&change.about))
+    };
+    let mut told = Vec::new();
+    if stopped(&[About::In, About::Out]) {
+        told.push("what is dropped now and was not before is dropped at once, in connections that exist too");
+    }
+    if stopped(&[About::Send]) {
+        told.push("what processes may no longer send fails at once, on connections that exist too");
+    }
+    if told.is_empty() {
+        return;
+    }
+    page.push_str("\nconnections that exist\n");
+    for line in told {
+        let _ = writeln!(page, "  {line}");
+    }
+}
+
+fn guards(planned: &Planned<'_>, page: &mut String) {
+    let Some(guarded) = &planned.guarded else {
+        return;
+    };
+    page.push_str("\nguards\n");
+    if !guarded.is_sound() {
+        page.push_str("  a guard is wrong, so none was asked\n");
+        return;
+    }
+    let rows: Vec<Vec<String>> = guarded.lines.iter().map(guard).collect();
+    table(&rows, "  ", page);
+    for line in &guarded.lines {
+        if let Some(violation) = &line.violation {
+            let by = violation.decider.as_ref().map_or_else(
+                || "no rule".to_owned(),
+                |place| format!("{}:{} {}", place.file, place.line, place.text),
+            );
+            let _ = writeln!(
+                page,
+                "  {}:{} is violated by {}: {}, by {by}",
+                line.place.file, line.place.line, violation.packet, violation.verdict
+            );
+        }
+    }
+}
+
+fn guard(line: &Line) -> Vec<String> {
+    let word = if line.violation.is_some() {
+        "FAIL"
+    } else {
+        "ok"
+    };
+    vec![
+        word.to_owned(),
+        format!("{}:{}", line.place.file, line.place.line),
+        line.place.text.clone(),
+    ]
+}
+
+/// The last line: whether this can be applied, and that it was not.
+fn last(planned: &Planned<'_>) -> String {
+    let failing = planned
+        .guarded
+        .as_ref()
+        .map_or(0, |one| one.violations().count());
+    match (failing, planned.differs()) {
+        (0, true) => "Nothing was applied.".to_owned(),
+        (0, false) => "No change: apply would load the same again.".to_owned(),
+        (1, _) => "Nothing was applied, and it cannot be: 1 guard fails.".to_owned(),
+        (many, _) => format!("Nothing was applied, and it cannot be: {many} guards fail."),
+    }
+}
+
+/// Columns, as wide as their widest cell.
+fn table(rows: &[Vec<String>], indent: &str, page: &mut String) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths);
+        let line: String = cells
+            .map(|(cell, width)| format!("{cell:width$}  "))
+            .collect();
+        let _ = writeln!(page, "{indent}{}", line.trim_end());
+    }
+}
