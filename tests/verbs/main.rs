@@ -8,6 +8,7 @@ mod explaining;
 mod guards;
 mod live;
 mod plain;
+mod replaying;
 mod running;
 mod trying;
 

@@ -227,7 +227,7 @@ impl Behind<'_> {
         end: Option<RuleId>,
     ) -> Result<bool, Exhausted> {
         let (id, rule) = self.own[0];
-        list.forget_diagrams()?;
+        list.forget_diagrams();
         let own = list.diagram(id, None)?;
         let possible = list.possible()?;
         let all = list.both(own, possible)?;

@@ -42,10 +42,8 @@ pub(super) struct List<'a> {
     exhausted: Cell<bool>,
     store: Store,
     possible: Option<Node>,
-    /// How many diagrams there were when it was drawn.
-    kept: usize,
-    /// So many more may be kept for what comes next.
-    room: usize,
+    /// The bound of the store.
+    most_nodes: usize,
     /// The last rule that takes part in socket lookups whatever stands behind it.
     last_lookup: Option<RuleId>,
 }
@@ -65,8 +63,7 @@ impl<'a> List<'a> {
             looks: Looks::new(care.looks()),
             exhausted: Cell::new(false),
             possible: None,
-            kept: 0,
-            room: care.nodes() / 4,
+            most_nodes: care.nodes(),
             last_lookup: last.map(|(id, _)| *id),
             policy,
             direction,
@@ -276,18 +273,15 @@ impl<'a> List<'a> {
         let drawn = possible(&mut self.store, self.policy, self.direction);
         let node = self.drawn(drawn)?;
         self.possible = Some(node);
-        self.kept = self.store.len();
         Ok(node)
     }
 
-    /// Makes room if there is little: diagrams that were drawn so far must not be used any more, except
-    /// [`Self::possible`].
-    pub(super) fn forget_diagrams(&mut self) -> Result<(), Exhausted> {
-        let _ = self.possible()?;
-        if self.store.len() > self.kept + self.room {
-            self.store.forget_since(self.kept);
+    /// Makes room if there is little: diagrams that were drawn so far must not be used any more.
+    pub(super) fn forget_diagrams(&mut self) {
+        if self.store.len() > self.most_nodes / 4 {
+            self.store = Store::with(self.most_nodes, &Field::of(self.policy));
+            self.possible = None;
         }
-        Ok(())
     }
 
     /// 1 for what the rule matches.

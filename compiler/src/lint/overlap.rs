@@ -163,7 +163,7 @@ fn corner(list: &List<'_>, both: &[Numbered<'_>; 2]) -> Result<Option<Described>
 fn drawn(list: &mut List<'_>, both: &[Numbered<'_>; 2]) -> Result<Option<Described>, Exhausted> {
     let ends = both.map(|(id, rule)| head(id, rule));
     let later = both[1].0;
-    list.forget_diagrams()?;
+    list.forget_diagrams();
     let possible = list.possible()?;
     let mut left = possible;
     for (id, _) in both {
@@ -254,7 +254,7 @@ fn sticks_out(
     if corners.any(|sample| !sample.is_of(other.0, other.1)) {
         return Ok(true);
     }
-    list.forget_diagrams()?;
+    list.forget_diagrams();
     let possible = list.possible()?;
     let matched = list.diagram(one.0, None)?;
     let taken = list.diagram(other.0, None)?;

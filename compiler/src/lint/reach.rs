@@ -121,7 +121,7 @@ fn together(
     rule: &Rule,
     scope: Option<GroupId>,
 ) -> Result<Option<BTreeSet<RuleId>>, Exhausted> {
-    list.forget_diagrams()?;
+    list.forget_diagrams();
     let own = list.diagram(id, scope)?;
     let possible = list.possible()?;
     let mut left = list.both(own, possible)?;
