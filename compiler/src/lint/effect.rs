@@ -3,7 +3,7 @@
 //! Packets that rules ahead of it decide are not its own. Only plain rules are looked at, which do nothing beside deciding. What they take from others must not change what
 //! those count, log or meter, except by label. Not here: rules that are never reached.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use sockc_grammar::diagnostic::Diagnostic;
@@ -19,6 +19,9 @@ use crate::policy::{Action, DefaultVerdict, Direction, Policy, Rule, RuleId};
 
 /// Looks that the search for a packet of two rules takes.
 const SHARED_COST: u64 = 20;
+
+/// So many rules behind one are looked at first, since most rules are shown to be needed by one of few.
+const FEW_UNDECIDED: usize = 64;
 
 /// So many rules behind one may share packets with it for diagrams to be drawn.
 const MOST_UNDECIDED: usize = 4096;
@@ -49,6 +52,7 @@ pub(super) fn check(
     }
     let default = default_action(list.policy, list.direction);
     let rules = list.rules.clone();
+    let mut idle: BTreeMap<RuleId, Same> = BTreeMap::new();
     for (id, rule) in rules {
         if rule.place.span.source != own
             || !is_plain(rule)
@@ -63,8 +67,17 @@ pub(super) fn check(
             unreachable,
         };
         if let Ok(Some(same)) = behind.same(list) {
-            found.push(report(list.policy, rule, same));
+            idle.insert(id, same);
         }
+    }
+    for (id, same) in &idle {
+        // Each is proved with the others in their places.
+        let others = match same {
+            Same::Rule(other) => idle.contains_key(other),
+            Same::Several => idle.len() > 1,
+            Same::Default => false,
+        };
+        found.push(report(list.policy, &list.policy.rules[*id], *same, others));
     }
 }
 
@@ -108,21 +121,11 @@ impl Behind<'_> {
         }
         let container = self.container(list)?;
         let end = container.map_or(u32::MAX, |id| id.as_u32());
-        let counts = |id, other: &Rule| !self.idle(id, other);
-        let Some(undecided) = list.sharing(rule, self.behind(end), MOST_UNDECIDED, counts)? else {
-            return list.give_up();
+        let Some(undecided) = self.undecided(list, self.behind(end))? else {
+            return Ok(None);
         };
-        let mut differs = false;
-        for &id in &undecided {
-            let other = &list.policy.rules[id];
-            if !self.agrees(other) {
-                list.look(SHARED_COST)?;
-                if self.shared(list, id, other)? {
-                    return Ok(None);
-                }
-                differs = true;
-            }
-        }
+        let agrees = |id: &RuleId| self.agrees(&list.policy.rules[*id]);
+        let differs = !undecided.iter().all(agrees);
         Ok(match (container, differs) {
             // A rule that matches nothing has been reported as such.
             (_, false) if !self.matches_some(list) => None,
@@ -134,6 +137,33 @@ impl Behind<'_> {
                 .unwrap_or(false)
                 .then_some(Same::Several),
         })
+    }
+
+    /// The rules among `ids` that may share packets with this one; nothing if a packet of one of them shows already that
+    /// this rule is needed.
+    fn undecided(
+        &self,
+        list: &List<'_>,
+        ids: Range<u32>,
+    ) -> Result<Option<BTreeSet<RuleId>>, Exhausted> {
+        let counts = |id, other: &Rule| !self.idle(id, other);
+        for most in [FEW_UNDECIDED, MOST_UNDECIDED] {
+            let (found, all) = list.sharing(self.own[0].1, ids.clone(), most, counts)?;
+            for &id in &found {
+                let other = &list.policy.rules[id];
+                if self.agrees(other) {
+                    continue;
+                }
+                list.look(SHARED_COST)?;
+                if self.shared(list, id, other)? {
+                    return Ok(None);
+                }
+            }
+            if all {
+                return Ok(Some(found));
+            }
+        }
+        list.give_up()
     }
 
     /// The rules behind this one, up to `end`.
@@ -284,7 +314,8 @@ impl Behind<'_> {
     }
 }
 
-fn report(policy: &Policy, rule: &Rule, same: Same) -> Diagnostic {
+/// `others`: whether what takes the rule's place may be reported itself.
+fn report(policy: &Policy, rule: &Rule, same: Same, others: bool) -> Diagnostic {
     let warning = |label: &str| {
         let title = "without this rule, nothing would be decided otherwise";
         Diagnostic::warning(NO_EFFECT, title, rule.place.span, label)
@@ -299,5 +330,9 @@ fn report(policy: &Policy, rule: &Rule, same: Same) -> Diagnostic {
             None => warning("what no rule matches is allowed anyway"),
         },
     };
-    warning.help("leave the rule out, or give it a label if it is there to count")
+    warning.help(if others {
+        "leave the rule out, or give it a label if it is there to count; then check again, since a rule that takes its place is reported too, and both together may be needed"
+    } else {
+        "leave the rule out, or give it a label if it is there to count"
+    })
 }

@@ -232,15 +232,15 @@ impl<'a> List<'a> {
         Err(Exhausted)
     }
 
-    /// Rules among `ids` that may share packets with a rule, in order; nothing if they are more than `most`.
-    /// Only those are counted that `counts` says.
+    /// Rules among `ids` that may share packets with a rule, in order, and whether these are all: no more than `most` are
+    /// found. Only those are counted that `counts` says.
     pub(super) fn sharing(
         &self,
         rule: &Rule,
         ids: Range<u32>,
         most: usize,
         counts: impl Fn(RuleId, &Rule) -> bool,
-    ) -> Result<Option<BTreeSet<RuleId>>, Exhausted> {
+    ) -> Result<(BTreeSet<RuleId>, bool), Exhausted> {
         let mut found = BTreeSet::new();
         let mut take = |id: RuleId| {
             let other = &self.policy.rules[id];
@@ -262,7 +262,8 @@ impl<'a> List<'a> {
             let looks = &self.looks;
             self.sufficed(self.index.sharing(self.policy, one, ids, looks, &mut take))?;
         }
-        Ok((found.len() <= most).then_some(found))
+        let all = found.len() <= most;
+        Ok((found, all))
     }
 
     /// 1 for the packets that there can be.

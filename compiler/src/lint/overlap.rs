@@ -97,9 +97,9 @@ fn partners(
             && !unreachable.contains(&other)
             && earlier.place.file != ESSENTIALS
     };
-    let candidates = list.sharing(rule, 0..id.as_u32(), usize::MAX, opposite)?;
+    let (candidates, _) = list.sharing(rule, 0..id.as_u32(), usize::MAX, opposite)?;
     let mut found = Vec::new();
-    for other in candidates.unwrap_or_default() {
+    for other in candidates {
         if found.len() == MOST_PARTNERS {
             break;
         }

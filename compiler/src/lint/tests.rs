@@ -334,6 +334,23 @@ fn what_is_decided_ahead_is_no_effect_of_a_rule() {
     assert_eq!(lines("W0602", default), [3]);
 }
 
+#[test]
+fn two_rules_that_take_each_others_place_are_not_both_left_out() {
+    // Each is without effect as long as the other is there.
+    let text = "default in drop\n\
+        allow tcp from 10.0.0.0/8 to any:22\n\
+        allow tcp from 10.0.0.0/8 to any:22-23\n\
+        allow tcp to any:23\n";
+    let policy = resolved(text);
+    let own = policy.rules[RuleId::new(0)].place.span.source;
+    let found = lint(&policy, own, super::Care::Thorough).into_iter();
+    let help: Vec<_> = found
+        .filter(|one| one.code == super::NO_EFFECT)
+        .map(|one| one.help.unwrap().contains("check again"))
+        .collect();
+    assert_eq!(help, [true, true]);
+}
+
 /// The rule that a warning of this code is at.
 fn reported(policy: &Policy, code: super::Code) -> Vec<RuleId> {
     let own = policy.rules[RuleId::new(0)].place.span.source;
