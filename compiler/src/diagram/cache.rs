@@ -67,6 +67,14 @@ impl Data {
     fn hash(self) -> u64 {
         mix(self.variable, self.low.as_u32(), self.high.as_u32())
     }
+
+    /// The slot that is looked at first: beside those of the younger child's neighbours. Nodes are made beside each other
+    /// whose children are, so that tables larger than the processor's caches are still quick.
+    fn near(self, slots: usize) -> usize {
+        let child = self.low.as_u32().max(self.high.as_u32()) as usize;
+        let one_of_two = (self.variable ^ self.low.as_u32() ^ self.high.as_u32()) as usize & 1;
+        (child * 2 + one_of_two) & (slots - 1)
+    }
 }
 
 /// Finds the node with given contents: open addressing over ids.
@@ -85,6 +93,12 @@ impl Unique {
 
     /// The node with these contents, or the slot where it belongs.
     pub(super) fn find(&self, nodes: &[Data], data: Data) -> Result<Node, usize> {
+        let near = data.near(self.slots.len());
+        match self.slots[near] {
+            EMPTY => return Err(near),
+            id if nodes[id as usize] == data => return Ok(Node::from_u32(id)),
+            _ => {}
+        }
         let mut at = slot(data.hash(), self.slots.len());
         loop {
             match self.slots[at] {
@@ -121,7 +135,10 @@ impl Unique {
     fn place(&mut self, nodes: &[Data], size: usize) {
         self.slots = vec![EMPTY; size];
         for (id, data) in nodes.iter().enumerate() {
-            let mut at = slot(data.hash(), size);
+            let mut at = data.near(size);
+            if self.slots[at] != EMPTY {
+                at = slot(data.hash(), size);
+            }
             while self.slots[at] != EMPTY {
                 at = (at + 1) & (size - 1);
             }
@@ -151,7 +168,11 @@ impl Cache {
 
     fn slot(&self, question: Question) -> usize {
         let Question(a, b, c) = question;
-        slot(mix(a.as_u32(), b.as_u32(), c.as_u32()), self.slots.len())
+        let (a, b, c) = (a.as_u32(), b.as_u32(), c.as_u32());
+        // As in the table of nodes, questions about nodes of one time stand beside each other. No node has the greatest id.
+        let youngest = a.max(b).max(if c == EMPTY { 0 } else { c }) as usize;
+        let others = (mix(a, b, c) >> 62) as usize;
+        (youngest * 4 + others) & (self.slots.len() - 1)
     }
 
     pub(super) fn get(&self, question: Question) -> Option<Node> {

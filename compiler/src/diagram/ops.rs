@@ -146,6 +146,16 @@ impl Store {
         self.apply2(f, Node::FALSE, &mut |terminal, _| map(terminal))
     }
 
+    /// 1 where `f` has this terminal.
+    pub fn only(&mut self, f: Node, terminal: u32) -> Result<Node, BudgetExceeded> {
+        self.map_terminals(f, &mut |found| u32::from(found == terminal))
+    }
+
+    /// Those of `f` that are not of `g`.
+    pub fn minus(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
+        self.ite(g, Node::FALSE, f)
+    }
+
     /// The diagram of `combine` of both terminals, everywhere. `combine` must be a function of its arguments; it is
     /// called in a fixed order.
     pub fn apply2(

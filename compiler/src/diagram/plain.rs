@@ -55,9 +55,15 @@ pub fn plainest(
     Ok(store.satisfy(node, 1))
 }
 
+/// From so many nodes on, addresses are chosen before everything else.
+const LARGE: usize = 4_000;
+
 /// Those of the packets whose headers are plainest.
 pub fn plain_headers(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> {
     let mut node = region;
+    if store.count(region) > LARGE {
+        node = of_one_pair(store, region)?;
+    }
     for (field, low, high) in PLAIN {
         let plain = store.range(field, low, high, Node::TRUE, Node::FALSE)?;
         node = preferred(store, node, plain)?;
@@ -75,6 +81,29 @@ pub fn plain_headers(store: &mut Store, region: Node) -> Result<Node, BudgetExce
         let long = store.masked(v6, 0xffff, 1)?;
         let host = store.range(Field::Family, 0, 0, short, long)?;
         node = preferred(store, node, host)?;
+    }
+    Ok(node)
+}
+
+/// The packets of one sender and one receiver among them: what comes behind addresses in a diagram is slow to ask about
+/// where there are many.
+fn of_one_pair(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> {
+    let mut node = region;
+    for (field, value) in [
+        (Field::Family, 0),
+        (Field::Protocol, 6),
+        (Field::ToPort, 80),
+    ] {
+        let plain = store.range(field, value, value, Node::TRUE, Node::FALSE)?;
+        node = preferred(store, node, plain)?;
+    }
+    let Some(values) = store.satisfy(node, 1) else {
+        return Ok(node);
+    };
+    for field in TO.into_iter().chain(FROM) {
+        let value = values.get(field);
+        let own = store.range(field, value, value, Node::TRUE, Node::FALSE)?;
+        node = preferred(store, node, own)?;
     }
     Ok(node)
 }

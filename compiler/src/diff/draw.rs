@@ -9,7 +9,7 @@ use cranelift_entity::PrimaryMap;
 use super::block::{Block, Cover};
 use super::joint::{Joint, Which};
 use super::lists::Pair;
-use super::space::{Built, Interned, Space};
+use super::space::{Built, Space};
 use super::topic::Topic;
 use crate::diagram::{BudgetExceeded, Node};
 use crate::policy::RuleId;
@@ -109,30 +109,16 @@ impl Drawing<'_, '_, '_> {
         self.space.store.and(differs, region.packets)
     }
 
-    /// What the packets of the region get, and by whom: numbers of the given fates, and [`ELSEWHERE`] outside of it.
-    pub(super) fn fates(&mut self, region: &Region, fates: &mut Interned<Fates>) -> Built {
-        let pairs = self.meeting(region);
-        let mut decided = Interned::default();
-        let [old, new] = Which::BOTH.map(|which| self.decided(which, &pairs, region, &mut decided));
-        let mut both = |old: u32, new: u32| {
-            let pair = decided.value(old).zip(decided.value(new));
-            pair.map_or(ELSEWHERE, |(old, new)| fates.number(Fates { old, new }))
-        };
-        self.space.store.apply2(old?, new?, &mut both)
-    }
-
-    /// Who decides what of the region. Rule by rule, since most rules that may meet it share nothing with what those ahead
-    /// of them left of it.
-    fn decided(
+    /// What the packets of the region get in one of the policies, and by whom: regions that share nothing and make up
+    /// all of it. Rule by rule, since most rules that may meet it share nothing with what those ahead of them left of it.
+    pub(super) fn decided(
         &mut self,
         which: Which,
-        pairs: &[(usize, Pair)],
         region: &Region,
-        decided: &mut Interned<Decided>,
-    ) -> Built {
+    ) -> Result<Vec<(Decided, Node)>, BudgetExceeded> {
         let mut left = region.packets;
-        let mut layers = Vec::new();
-        for &(place, pair) in pairs {
+        let mut found = Vec::new();
+        for (place, pair) in self.meeting(region) {
             let Some(id) = pair.of(which) else { continue };
             let matched = self.matched(which, id, region)?;
             if !self.space.store.share_some(left, matched) {
@@ -141,19 +127,36 @@ impl Drawing<'_, '_, '_> {
             let hit = self.space.store.and(left, matched)?;
             left = self.space.without(left, matched)?;
             let outcome = self.space.outcome(self.topic, which, id)?;
-            let outcome = self.space.store.map_terminals(outcome, &mut |number| {
-                decided.number((Owner::Pair(place), number))
-            })?;
-            layers.push(self.space.store.ite(hit, outcome, Node::NOMATCH)?);
+            for (number, packets) in self.by_outcome(outcome, hit)? {
+                found.push(((Owner::Pair(place), number), packets));
+            }
             if left == Node::FALSE {
-                break;
+                return Ok(found);
             }
         }
         let number = self.space.default(self.topic, which);
-        let default = decided.number((Owner::Default, number));
-        let default = self.space.store.terminal(default)?;
-        layers.push(self.space.store.ite(left, default, Node::NOMATCH)?);
-        self.space.store.overlay_all(&layers)
+        found.push(((Owner::Default, number), left));
+        Ok(found)
+    }
+
+    /// The packets by what becomes of them.
+    fn by_outcome(
+        &mut self,
+        outcome: Node,
+        packets: Node,
+    ) -> Result<Vec<(u32, Node)>, BudgetExceeded> {
+        if let Some(number) = self.space.store.terminal_of(outcome) {
+            return Ok(vec![(number, packets)]);
+        }
+        let mut found = Vec::new();
+        for number in self.space.store.terminals(outcome) {
+            let only = self.space.store.only(outcome, number)?;
+            let part = self.space.store.and(packets, only)?;
+            if part != Node::FALSE {
+                found.push((number, part));
+            }
+        }
+        Ok(found)
     }
 
     /// 1 for what a rule matches of the blocks around the region.
@@ -272,6 +275,3 @@ impl Drawing<'_, '_, '_> {
         Ok(whole)
     }
 }
-
-/// The terminal of what is not looked at.
-pub(super) const ELSEWHERE: u32 = u32::MAX - 1;

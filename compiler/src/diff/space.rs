@@ -308,8 +308,7 @@ impl<'j, 'p> Space<'j, 'p> {
 
     /// Those of the packets that are not others.
     pub(super) fn without(&mut self, node: Node, others: Node) -> Built {
-        let left = self.store.not(others)?;
-        self.store.and(node, left)
+        self.store.minus(node, others)
     }
 
     /// 1 where two diagrams differ.

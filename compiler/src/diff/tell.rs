@@ -133,8 +133,7 @@ impl Telling<'_, '_, '_> {
 
     fn packets(&mut self, finding: &Finding) -> Result<Node, BudgetExceeded> {
         let (node, number) = finding.within;
-        let only = &mut |terminal| u32::from(terminal == number);
-        self.space.store.map_terminals(node, only)
+        self.space.store.only(node, number)
     }
 
     /// What the packets are inside of.

@@ -4,12 +4,12 @@
 //! share and one case; and what changes hands without changing its fate. The pairs are looked at one by one, the largest
 //! first, each within what it matches and none before it did. Not here: words.
 
-use super::draw::{Covers, Drawing, ELSEWHERE, Fates, Owner, Region};
+use super::draw::{Covers, Decided, Drawing, Fates, Owner, Region};
 use super::edits::Delta;
 use super::joint::Which;
 use super::lists::{List, Pair, same_outcome};
 use super::report::About;
-use super::space::{Built, Interned, Space};
+use super::space::{Built, Space};
 use super::topic::Topic;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::observer::Observer;
@@ -224,23 +224,45 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             packets,
             cover: region.cover.clone(),
         };
-        let mut fates = Interned::default();
-        let node = self.drawing().fates(&region, &mut fates)?;
+        let [old, new] = Which::BOTH.map(|which| self.drawing().decided(which, &region));
+        let (old, new) = (old?, new?);
+        // The fewer of both become terminals.
+        let swapped = old.len() < new.len();
+        let (many, few) = if swapped { (new, old) } else { (old, new) };
+        let told = self.numbered(&few)?;
         let mut findings = Vec::new();
-        for (number, share) in self.space.store.shares(node) {
-            let Some(fates) = fates.value(number).filter(|_| number != ELSEWHERE) else {
-                continue;
-            };
-            findings.push(Finding {
-                topic: self.topic,
-                edit,
-                fates,
-                within: (node, number),
-                share: share.part / whole,
-                values: share.values,
-            });
+        for (decided, packets) in many {
+            let node = self.space.store.ite(packets, told, Node::NOMATCH)?;
+            for (number, share) in self.space.store.shares(node) {
+                let Some(&(other, _)) = few.get(number as usize) else {
+                    continue;
+                };
+                let (old, new) = if swapped {
+                    (other, decided)
+                } else {
+                    (decided, other)
+                };
+                findings.push(Finding {
+                    topic: self.topic,
+                    edit,
+                    fates: Fates { old, new },
+                    within: (node, number),
+                    share: share.part / whole,
+                    values: share.values,
+                });
+            }
         }
         Ok(findings)
+    }
+
+    /// Regions that share nothing as terminals: their places.
+    fn numbered(&mut self, regions: &[(Decided, Node)]) -> Built {
+        let mut layers = Vec::with_capacity(regions.len());
+        for (number, (_, packets)) in (0u32..).zip(regions) {
+            let terminal = self.space.store.terminal(number)?;
+            layers.push(self.space.store.ite(*packets, terminal, Node::NOMATCH)?);
+        }
+        self.space.store.overlay_all(&layers)
     }
 
     /// What gets another default: where no rule decides, and none of the pairs matters.

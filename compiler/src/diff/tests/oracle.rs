@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::diagram::values::values_of;
 use crate::diagram::{FieldValues, Node};
 use crate::diff::block::Cover;
-use crate::diff::draw::{Covers, Drawing, ELSEWHERE, Region};
+use crate::diff::draw::{Covers, Drawing, Region};
 use crate::diff::edits::{Delta, Edits};
 use crate::diff::joint::{Joint, Which};
 use crate::diff::lists::{DIRECTIONS, Lists};
@@ -98,9 +98,7 @@ fn union(space: &mut Space<'_, '_>, found: &Found) -> Node {
     let mut all = Node::FALSE;
     for finding in &found.changed {
         let (node, number) = finding.within;
-        assert!(number != ELSEWHERE);
-        let only = &mut |terminal| u32::from(terminal == number);
-        let packets = space.store.map_terminals(node, only).unwrap();
+        let packets = space.store.only(node, number).unwrap();
         assert!(packets != Node::FALSE);
         assert!(!space.store.meet(all, packets).unwrap());
         assert_eq!(space.store.evaluate(packets, &finding.values), 1);
