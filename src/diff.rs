@@ -32,6 +32,7 @@ use crate::exit::Exit;
 use crate::input::{Text, is_stream};
 use crate::lints::Lints;
 use crate::output::Output;
+use crate::replay::{self, Replayed};
 use text::Look;
 
 pub(crate) use paint::Paint;
@@ -64,8 +65,10 @@ fn diff(arguments: &cli::Diff, output: &mut Output) -> Result<Exit, Exit> {
         let title = format!("{} -> {}", old.name, new.name);
         compile::write(path, picture::draw(&title, &report).as_bytes(), output)?;
     }
+    let replayed = Replayed::of(&arguments.replay, &old.policy, &new.policy, output)?;
     let shown = Shown {
         report: &report,
+        replayed: replayed.as_ref(),
         bytecode: arguments
             .bytecode
             .then(|| bytecode(&old, &new, output))
@@ -75,7 +78,8 @@ fn diff(arguments: &cli::Diff, output: &mut Output) -> Result<Exit, Exit> {
         all: arguments.view.all,
     };
     view.show(&shown, output);
-    Ok(match old.exit.max(new.exit) {
+    let played = replayed.as_ref().map_or(Exit::Done, Replayed::exit);
+    Ok(match old.exit.max(new.exit).max(played) {
         Exit::Done => ending(&report, arguments.exit_code),
         wrong => wrong,
     })
@@ -146,6 +150,8 @@ fn bytecode(old: &Side, new: &Side, output: &mut Output) -> Option<String> {
 /// What is shown.
 struct Shown<'a> {
     report: &'a Report,
+    /// What becomes of recorded packets, if that is asked for.
+    replayed: Option<&'a Replayed>,
     /// The difference of the programs, if it is asked for; empty where there is none.
     bytecode: Option<String>,
     old: &'a str,
@@ -202,6 +208,7 @@ impl View {
                 new: shown.new,
                 body: json::Body::new(report),
                 bytecode: bytecode.as_deref(),
+                replay: shown.replayed.map(replay::Json::new),
             }),
             Self::Text => output.bytes(text::text(report, look).as_bytes()),
             Self::Stat => output.bytes(stat::text(report).as_bytes()),
@@ -210,8 +217,24 @@ impl View {
                 output.bytes(markdown::text(&title, report, *all).as_bytes());
             }
         }
+        if let Some(replayed) = shown.replayed {
+            self.show_replay(replayed, output);
+        }
         if let Some(difference) = bytecode {
             self.show_programs(difference, look.paint, output);
+        }
+    }
+
+    fn show_replay(self, replayed: &Replayed, output: &mut Output) {
+        match self {
+            Self::Json => {}
+            Self::Markdown => {
+                output.bytes(markdown::recording(&replayed.text()).as_bytes());
+            }
+            Self::Text | Self::Stat => {
+                output.line("");
+                output.bytes(replayed.text().as_bytes());
+            }
         }
     }
 
@@ -241,4 +264,7 @@ struct Json<'a> {
     /// The difference of the programs, if it is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytecode: Option<&'a str>,
+    /// What becomes of recorded packets, if that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<replay::Json<'a>>,
 }

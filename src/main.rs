@@ -24,6 +24,7 @@ mod output;
 mod place;
 mod plan;
 mod ready;
+mod replay;
 mod saved;
 mod set;
 mod show;

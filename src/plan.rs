@@ -26,6 +26,7 @@ use crate::input::is_stream;
 use crate::output::Output;
 use crate::place::refused;
 use crate::ready::{Origin, Ready, digest};
+use crate::replay::Replayed;
 use crate::saved::{About, Saved};
 use crate::status::tell_drift;
 
@@ -42,6 +43,8 @@ pub(crate) struct Planned<'a> {
     forecast: &'a Forecast,
     report: Report,
     guarded: Option<Guarded>,
+    /// What becomes of recorded packets, if that is asked for.
+    replayed: Option<Replayed>,
 }
 
 /// Plans; says what others changed first, since nothing can be planned on that.
@@ -73,6 +76,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         ..diff::Options::default()
     };
     let report = diff::compare(&old, &new, limits, output.watch());
+    let replayed = Replayed::of(&arguments.replay, &old, &new, output)?;
     let lists = |object: &[u8]| object::read_lists(object).unwrap_or_default();
     let before = forecast.running.as_ref();
     let planned = Planned {
@@ -85,6 +89,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         forecast: &forecast,
         report,
         guarded,
+        replayed,
     };
     finish(&planned, arguments, &options, output)
 }
@@ -107,6 +112,10 @@ fn finish(
             all: arguments.all,
         };
         output.bytes(text::text(planned, look).as_bytes());
+        if let Some(replayed) = &planned.replayed {
+            output.line("");
+            output.bytes(replayed.text().as_bytes());
+        }
     }
     if let Some(guarded) = &planned.guarded {
         judge(guarded, output)?;
@@ -115,7 +124,9 @@ fn finish(
         save(planned, options, path, output)?;
         output.note(format!("saved: `sockc apply {}` does this", path.display()));
     }
+    let played = planned.replayed.as_ref().map_or(Exit::Done, Replayed::exit);
     Ok(match (planned.report.is_complete(), planned.differs()) {
+        _ if played != Exit::Done => played,
         (false, _) => Exit::Policy,
         (true, true) if arguments.exit_code => Exit::Differs,
         (true, _) => Exit::Done,

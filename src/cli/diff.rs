@@ -23,6 +23,8 @@ pub(crate) struct Diff {
     /// End with 2 if anything gets another fate
     #[arg(long)]
     pub(crate) exit_code: bool,
+    #[command(flatten)]
+    pub(crate) replay: crate::replay::Options,
 }
 
 /// How a comparison is shown.

@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     /// Cut no list, however long
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) replay: crate::replay::Options,
 }
 
 #[derive(Args, Debug)]

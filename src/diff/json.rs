@@ -111,7 +111,7 @@ struct ChangeRow<'a> {
 
 /// Who decides.
 #[derive(Serialize)]
-struct By<'a> {
+pub(crate) struct By<'a> {
     /// `rule`, `default`, `nobody` (no rule matches and there is no default) or `not attached` (not on this interface).
     by: &'static str,
     #[serde(flatten)]
@@ -202,7 +202,7 @@ fn change<'a>(change: &'a Change, netns: Option<&'a str>, edits_before: usize) -
     }
 }
 
-fn by(decider: &Decider) -> By<'_> {
+pub(crate) fn by(decider: &Decider) -> By<'_> {
     let (by, found) = match decider {
         Decider::Line(found) if found.is_default => ("default", Some(found)),
         Decider::Line(found) => ("rule", Some(found)),

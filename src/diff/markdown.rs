@@ -53,6 +53,11 @@ pub(super) fn programs(difference: &str) -> String {
     format!("<details><summary>Instructions</summary>\n\n{block}\n\n</details>\n")
 }
 
+/// What becomes of recorded packets.
+pub(super) fn recording(text: &str) -> String {
+    format!("\n{}\n", fenced("text", text.trim_end()))
+}
+
 /// What has been said so far.
 struct Page {
     lines: Vec<String>,

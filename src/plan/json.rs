@@ -10,6 +10,7 @@ use sockc_runtime::{
 use super::Planned;
 use crate::diff::json::Body;
 use crate::guards::{self, Row};
+use crate::replay;
 use crate::status::{Changed, drift_in_json};
 
 /// The format's name.
@@ -29,6 +30,9 @@ pub(super) struct Json<'a> {
     guards: Vec<Row<'a>>,
     /// Where the plan was saved.
     saved: Option<String>,
+    /// What becomes of recorded packets, if that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<replay::Json<'a>>,
 }
 
 /// The JSON where others changed what runs: nothing else is said then.
@@ -123,6 +127,7 @@ impl<'a> Json<'a> {
                 .map(guards::rows)
                 .unwrap_or_default(),
             saved: saved.map(|path| path.display().to_string()),
+            replay: planned.replayed.as_ref().map(replay::Json::new),
         }
     }
 }

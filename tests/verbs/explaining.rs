@@ -34,11 +34,11 @@ fn frame(payload: &[u8]) -> Vec<u8> {
 }
 
 /// Link types (tcpdump.org's list).
-const ETHERNET: u32 = 1;
+pub(crate) const ETHERNET: u32 = 1;
 const RAW: u32 = 101;
-const SLL: u32 = 113;
+pub(crate) const SLL: u32 = 113;
 
-fn pcap(link: u32, packets: &[(Vec<u8>, u32)]) -> Vec<u8> {
+pub(crate) fn pcap(link: u32, packets: &[(Vec<u8>, u32)]) -> Vec<u8> {
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 96, link] {
         file.extend(word.to_le_bytes());

@@ -9,6 +9,7 @@ mod guards;
 mod live;
 mod plain;
 mod planning;
+mod replaying;
 mod running;
 mod trying;
 

@@ -1,9 +1,9 @@
 //! Rules that change nothing: without them, every packet that they match would get the same verdict.
 //!
-//! Only plain rules are looked at, which do nothing beside deciding. What they take from others must not change what
+//! Packets that rules ahead of it decide are not its own. Only plain rules are looked at, which do nothing beside deciding. What they take from others must not change what
 //! those count, log or meter, except by label. Not here: rules that are never reached.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use sockc_grammar::diagnostic::Diagnostic;
@@ -20,8 +20,14 @@ use crate::policy::{Action, DefaultVerdict, Direction, Policy, Rule, RuleId};
 /// Looks that the search for a packet of two rules takes.
 const SHARED_COST: u64 = 20;
 
-/// So many rules behind one may stay undecided for the diagrams to be drawn.
-const MOST_UNDECIDED: usize = 64;
+/// So many rules behind one are looked at first, since most rules are shown to be needed by one of few.
+const FEW_UNDECIDED: usize = 64;
+
+/// So many rules behind one may share packets with it for diagrams to be drawn.
+const MOST_UNDECIDED: usize = 4096;
+
+/// So many rules may together take what is another's.
+const MOST_COVERING: usize = 512;
 
 /// Who gives a rule's packets the same verdict behind it.
 #[derive(Clone, Copy)]
@@ -46,6 +52,7 @@ pub(super) fn check(
     }
     let default = default_action(list.policy, list.direction);
     let rules = list.rules.clone();
+    let mut idle: BTreeMap<RuleId, Same> = BTreeMap::new();
     for (id, rule) in rules {
         if rule.place.span.source != own
             || !is_plain(rule)
@@ -60,8 +67,17 @@ pub(super) fn check(
             unreachable,
         };
         if let Ok(Some(same)) = behind.same(list) {
-            found.push(report(list.policy, rule, same));
+            idle.insert(id, same);
         }
+    }
+    for (id, same) in &idle {
+        // Each is proved with the others in their places.
+        let others = match same {
+            Same::Rule(other) => idle.contains_key(other),
+            Same::Several => idle.len() > 1,
+            Same::Default => false,
+        };
+        found.push(report(list.policy, &list.policy.rules[*id], *same, others));
     }
 }
 
@@ -105,21 +121,11 @@ impl Behind<'_> {
         }
         let container = self.container(list)?;
         let end = container.map_or(u32::MAX, |id| id.as_u32());
-        let counts = |id, other: &Rule| !self.idle(id, other);
-        let Some(undecided) = list.sharing(rule, self.behind(end), MOST_UNDECIDED, counts)? else {
+        let Some(undecided) = self.undecided(list, self.behind(end))? else {
             return Ok(None);
         };
-        let mut differs = false;
-        for &id in &undecided {
-            let other = &list.policy.rules[id];
-            if !self.agrees(other) {
-                list.look(SHARED_COST)?;
-                if self.shared(list, id, other)? {
-                    return Ok(None);
-                }
-                differs = true;
-            }
-        }
+        let agrees = |id: &RuleId| self.agrees(&list.policy.rules[*id]);
+        let differs = !undecided.iter().all(agrees);
         Ok(match (container, differs) {
             // A rule that matches nothing has been reported as such.
             (_, false) if !self.matches_some(list) => None,
@@ -131,6 +137,33 @@ impl Behind<'_> {
                 .unwrap_or(false)
                 .then_some(Same::Several),
         })
+    }
+
+    /// The rules among `ids` that may share packets with this one; nothing if a packet of one of them shows already that
+    /// this rule is needed.
+    fn undecided(
+        &self,
+        list: &List<'_>,
+        ids: Range<u32>,
+    ) -> Result<Option<BTreeSet<RuleId>>, Exhausted> {
+        let counts = |id, other: &Rule| !self.idle(id, other);
+        for most in [FEW_UNDECIDED, MOST_UNDECIDED] {
+            let (found, all) = list.sharing(self.own[0].1, ids.clone(), most, counts)?;
+            for &id in &found {
+                let other = &list.policy.rules[id];
+                if self.agrees(other) {
+                    continue;
+                }
+                list.look(SHARED_COST)?;
+                if self.shared(list, id, other)? {
+                    return Ok(None);
+                }
+            }
+            if all {
+                return Ok(Some(found));
+            }
+        }
+        list.give_up()
     }
 
     /// The rules behind this one, up to `end`.
@@ -168,6 +201,9 @@ impl Behind<'_> {
     /// Whether a corner of the rule gets another verdict behind it.
     fn corner_differs(&self, list: &List<'_>) -> Result<bool, Exhausted> {
         for sample in self.samples(list) {
+            if self.taken_before(list, &sample)? {
+                continue;
+            }
             let asked = |other| !self.idle(other, &list.policy.rules[other]);
             let agrees = match list.first_decider(&sample, self.behind(u32::MAX), asked)? {
                 Some(first) => self.agrees(&list.policy.rules[first]),
@@ -180,6 +216,12 @@ impl Behind<'_> {
         Ok(false)
     }
 
+    /// Whether a rule ahead of this one decides a packet: then this rule does nothing for it.
+    fn taken_before(&self, list: &List<'_>, sample: &Sample<'_>) -> Result<bool, Exhausted> {
+        let ahead = 0..self.own[0].0.as_u32();
+        Ok(list.first_decider(sample, ahead, |_| true)?.is_some())
+    }
+
     /// Whether a rule behind this one does the same and nothing that this one's packets would change.
     fn agrees(&self, other: &Rule) -> bool {
         other.action == self.own[0].1.action
@@ -188,7 +230,7 @@ impl Behind<'_> {
             && other.rate.is_none()
     }
 
-    /// Whether some packet of this rule is the other's, as far as corners show, and none before takes it.
+    /// Whether some packet of this rule is the other's, as far as corners show, and none ahead of either takes it.
     fn shared(&self, list: &List<'_>, id: RuleId, other: &Rule) -> Result<bool, Exhausted> {
         let both = [self.own[0], (id, other)];
         for variant in 0..CORNERS {
@@ -196,7 +238,8 @@ impl Behind<'_> {
                 continue;
             };
             let between = self.behind(id.as_u32());
-            if list.first_decider(&sample, between, |_| true)?.is_none() {
+            let gets_there = list.first_decider(&sample, between, |_| true)?.is_none();
+            if gets_there && !self.taken_before(list, &sample)? {
                 return Ok(true);
             }
         }
@@ -204,6 +247,9 @@ impl Behind<'_> {
     }
 
     /// The same by diagrams, for the rules behind that may share packets with this one; `end` takes all that is left.
+    ///
+    /// First that no packet of this rule is the first of a rule behind that does otherwise; then, if the default does
+    /// otherwise, that none gets there.
     fn drawn(
         &self,
         list: &mut List<'_>,
@@ -211,25 +257,65 @@ impl Behind<'_> {
         end: Option<RuleId>,
     ) -> Result<bool, Exhausted> {
         let (id, rule) = self.own[0];
+        list.forget_diagrams();
         let own = list.diagram(id, None)?;
         let possible = list.possible()?;
-        let mut left = list.both(own, possible)?;
-        if left == Node::FALSE {
+        let all = list.both(own, possible)?;
+        if all == Node::FALSE {
             return Ok(false);
         }
         for &other in others {
-            let matched = list.diagram(other, None)?;
             if self.agrees(&list.policy.rules[other]) {
-                left = list.without(left, matched)?;
-            } else if list.both(left, matched)? != Node::FALSE {
+                continue;
+            }
+            let matched = list.diagram(other, None)?;
+            let shared = list.both(all, matched)?;
+            if !self.covered(list, shared, other.as_u32())? {
                 return Ok(false);
             }
         }
-        Ok(left == Node::FALSE || end.is_some() || self.default == Some(rule.action))
+        if end.is_some() || self.default == Some(rule.action) {
+            return Ok(true);
+        }
+        self.covered(list, all, u32::MAX)
+    }
+
+    /// Whether rules ahead of this one decide all of `left`, or rules behind it and ahead of `end` that do the same.
+    fn covered(&self, list: &mut List<'_>, mut left: Node, end: u32) -> Result<bool, Exhausted> {
+        let mut covering = BTreeSet::new();
+        while left != Node::FALSE {
+            let Some(first) = self.first(list, left, end) else {
+                return Ok(false);
+            };
+            // A set that is asked as one question may answer otherwise than it would: then nothing is proved.
+            if !covering.insert(first) {
+                return Ok(false);
+            }
+            if covering.len() > MOST_COVERING {
+                return list.give_up();
+            }
+            let matched = list.diagram(first, None)?;
+            left = list.without(left, matched)?;
+        }
+        Ok(true)
+    }
+
+    /// Who decides some packet of a diagram in this rule's place or ahead of it, if it is nobody who does otherwise.
+    fn first(&self, list: &List<'_>, left: Node, end: u32) -> Option<RuleId> {
+        let rules = &list.policy.rules;
+        let decides = |id: RuleId| rules[id].action.decides();
+        let ahead = 0..self.own[0].0.as_u32();
+        if let Some(first) = list.first_in(left, None, ahead, decides)? {
+            return Some(first);
+        }
+        let asked = |id: RuleId| !self.idle(id, &rules[id]);
+        let first = list.first_in(left, None, self.behind(end), asked)??;
+        self.agrees(&rules[first]).then_some(first)
     }
 }
 
-fn report(policy: &Policy, rule: &Rule, same: Same) -> Diagnostic {
+/// `others`: whether what takes the rule's place may be reported itself.
+fn report(policy: &Policy, rule: &Rule, same: Same, others: bool) -> Diagnostic {
     let warning = |label: &str| {
         let title = "without this rule, nothing would be decided otherwise";
         Diagnostic::warning(NO_EFFECT, title, rule.place.span, label)
@@ -244,5 +330,9 @@ fn report(policy: &Policy, rule: &Rule, same: Same) -> Diagnostic {
             None => warning("what no rule matches is allowed anyway"),
         },
     };
-    warning.help("leave the rule out, or give it a label if it is there to count")
+    warning.help(if others {
+        "leave the rule out, or give it a label if it is there to count; then check again, since a rule that takes its place is reported too, and both together may be needed"
+    } else {
+        "leave the rule out, or give it a label if it is there to count"
+    })
 }

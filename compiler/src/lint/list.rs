@@ -42,6 +42,8 @@ pub(super) struct List<'a> {
     exhausted: Cell<bool>,
     store: Store,
     possible: Option<Node>,
+    /// The bound of the store.
+    most_nodes: usize,
     /// The last rule that takes part in socket lookups whatever stands behind it.
     last_lookup: Option<RuleId>,
 }
@@ -61,6 +63,7 @@ impl<'a> List<'a> {
             looks: Looks::new(care.looks()),
             exhausted: Cell::new(false),
             possible: None,
+            most_nodes: care.nodes(),
             last_lookup: last.map(|(id, _)| *id),
             policy,
             direction,
@@ -155,8 +158,9 @@ impl<'a> List<'a> {
         Ok(first)
     }
 
-    /// Some packet of a diagram, and the first deciding rule among `ids` that matches it and is asked for.
-    pub(super) fn first_decider_in(
+    /// The first rule among `ids` that matches some packet of a diagram and is asked for; nothing if no packet is left, or
+    /// no look.
+    pub(super) fn first_in(
         &self,
         node: Node,
         scope: Option<GroupId>,
@@ -175,11 +179,7 @@ impl<'a> List<'a> {
         let sufficed = self.index.around(header, ids, &self.looks, &mut |id| {
             let rule = &self.policy.rules[id];
             let earlier = first.is_none_or(|known| id < known);
-            let found = earlier
-                && rule.action.decides()
-                && concerns(rule, scope)
-                && is_of(&seen, id, rule)
-                && asked(id);
+            let found = earlier && concerns(rule, scope) && is_of(&seen, id, rule) && asked(id);
             if found {
                 first = Some(id);
             }
@@ -232,15 +232,15 @@ impl<'a> List<'a> {
         Err(Exhausted)
     }
 
-    /// Rules among `ids` that may share packets with a rule, in order; nothing if they are more than `most`.
-    /// Only those are counted that `counts` says.
+    /// Rules among `ids` that may share packets with a rule, in order, and whether these are all: no more than `most` are
+    /// found. Only those are counted that `counts` says.
     pub(super) fn sharing(
         &self,
         rule: &Rule,
         ids: Range<u32>,
         most: usize,
         counts: impl Fn(RuleId, &Rule) -> bool,
-    ) -> Result<Option<BTreeSet<RuleId>>, Exhausted> {
+    ) -> Result<(BTreeSet<RuleId>, bool), Exhausted> {
         let mut found = BTreeSet::new();
         let mut take = |id: RuleId| {
             let other = &self.policy.rules[id];
@@ -262,7 +262,8 @@ impl<'a> List<'a> {
             let looks = &self.looks;
             self.sufficed(self.index.sharing(self.policy, one, ids, looks, &mut take))?;
         }
-        Ok((found.len() <= most).then_some(found))
+        let all = found.len() <= most;
+        Ok((found, all))
     }
 
     /// 1 for the packets that there can be.
@@ -274,6 +275,14 @@ impl<'a> List<'a> {
         let node = self.drawn(drawn)?;
         self.possible = Some(node);
         Ok(node)
+    }
+
+    /// Makes room if there is little: diagrams that were drawn so far must not be used any more.
+    pub(super) fn forget_diagrams(&mut self) {
+        if self.store.len() > self.most_nodes / 4 {
+            self.store = Store::with(self.most_nodes, &Field::of(self.policy));
+            self.possible = None;
+        }
     }
 
     /// 1 for what the rule matches.

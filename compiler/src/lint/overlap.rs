@@ -97,9 +97,9 @@ fn partners(
             && !unreachable.contains(&other)
             && earlier.place.file != ESSENTIALS
     };
-    let candidates = list.sharing(rule, 0..id.as_u32(), usize::MAX, opposite)?;
+    let (candidates, _) = list.sharing(rule, 0..id.as_u32(), usize::MAX, opposite)?;
     let mut found = Vec::new();
-    for other in candidates.unwrap_or_default() {
+    for other in candidates {
         if found.len() == MOST_PARTNERS {
             break;
         }
@@ -163,6 +163,7 @@ fn corner(list: &List<'_>, both: &[Numbered<'_>; 2]) -> Result<Option<Described>
 fn drawn(list: &mut List<'_>, both: &[Numbered<'_>; 2]) -> Result<Option<Described>, Exhausted> {
     let ends = both.map(|(id, rule)| head(id, rule));
     let later = both[1].0;
+    list.forget_diagrams();
     let possible = list.possible()?;
     let mut left = possible;
     for (id, _) in both {
@@ -171,9 +172,12 @@ fn drawn(list: &mut List<'_>, both: &[Numbered<'_>; 2]) -> Result<Option<Describ
     }
     let mut in_the_way = BTreeSet::new();
     while left != Node::FALSE {
-        let asked = |id| !ends.contains(&head(id, &list.policy.rules[id]));
+        let asked = |id| {
+            let rule: &Rule = &list.policy.rules[id];
+            rule.action.decides() && !ends.contains(&head(id, rule))
+        };
         let ahead = 0..later.as_u32();
-        let Some(decider) = list.first_decider_in(left, None, ahead, asked) else {
+        let Some(decider) = list.first_in(left, None, ahead, asked) else {
             return Err(Exhausted);
         };
         let Some(first) = decider else {
@@ -250,6 +254,7 @@ fn sticks_out(
     if corners.any(|sample| !sample.is_of(other.0, other.1)) {
         return Ok(true);
     }
+    list.forget_diagrams();
     let possible = list.possible()?;
     let matched = list.diagram(one.0, None)?;
     let taken = list.diagram(other.0, None)?;

@@ -121,13 +121,16 @@ fn together(
     rule: &Rule,
     scope: Option<GroupId>,
 ) -> Result<Option<BTreeSet<RuleId>>, Exhausted> {
+    list.forget_diagrams();
     let own = list.diagram(id, scope)?;
     let possible = list.possible()?;
     let mut left = list.both(own, possible)?;
     let mut found = BTreeSet::new();
     let covering = |list: &List<'_>, left| {
-        let asked = |other| covers(list, other, id, rule);
-        list.first_decider_in(left, scope, 0..id.as_u32(), asked)
+        let asked = |other: RuleId| {
+            list.policy.rules[other].action.decides() && covers(list, other, id, rule)
+        };
+        list.first_in(left, scope, 0..id.as_u32(), asked)
     };
     while let Some(decider) = covering(list, left) {
         let Some(first) = decider.filter(|_| found.len() < MOST_COVERING) else {

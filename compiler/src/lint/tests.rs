@@ -311,6 +311,46 @@ fn without(policy: &Policy, left_out: RuleId) -> Policy {
     rest
 }
 
+#[test]
+fn what_is_decided_ahead_is_no_effect_of_a_rule() {
+    let text = |first: &str| {
+        format!(
+            "default in drop\n{first}\n\
+             drop tcp from 10.0.0.0/8 to any:22-23\n\
+             allow tcp from 10.1.0.0/16 to any:20-22\n"
+        )
+    };
+    // What the fourth line allows of the third one's packets, the second line allows.
+    let ahead = text("allow tcp from 10.1.0.0/16 to any:22");
+    assert_eq!(lines("W0602", &ahead), [3]);
+    let beside = text("allow tcp from 10.1.0.0/17 to any:22");
+    assert!(lines("W0602", &beside).is_empty());
+    // The same for what the default does otherwise.
+    let default = "default in allow\n\
+        allow tcp from 10.0.0.0/8\n\
+        drop tcp from 10.0.0.0/7 to any:22\n\
+        allow tcp from 10.0.0.0/8 to any:80\n\
+        drop tcp from 11.0.0.0/8\n";
+    assert_eq!(lines("W0602", default), [3]);
+}
+
+#[test]
+fn two_rules_that_take_each_others_place_are_not_both_left_out() {
+    // Each is without effect as long as the other is there.
+    let text = "default in drop\n\
+        allow tcp from 10.0.0.0/8 to any:22\n\
+        allow tcp from 10.0.0.0/8 to any:22-23\n\
+        allow tcp to any:23\n";
+    let policy = resolved(text);
+    let own = policy.rules[RuleId::new(0)].place.span.source;
+    let found = lint(&policy, own, super::Care::Thorough).into_iter();
+    let help: Vec<_> = found
+        .filter(|one| one.code == super::NO_EFFECT)
+        .map(|one| one.help.unwrap().contains("check again"))
+        .collect();
+    assert_eq!(help, [true, true]);
+}
+
 /// The rule that a warning of this code is at.
 fn reported(policy: &Policy, code: super::Code) -> Vec<RuleId> {
     let own = policy.rules[RuleId::new(0)].place.span.source;
