@@ -53,8 +53,9 @@ fn diff(arguments: &cli::Diff, output: &mut Output) -> Result<Exit, Exit> {
         (Err(failed), Ok(_)) | (Ok(_), Err(failed)) => return Err(failed),
         (Err(one), Err(other)) => return Err(one.max(other)),
     };
+    let everything = arguments.view.all || view == View::Json || arguments.svg.is_some();
     let options = Options {
-        most: (!arguments.view.all && view != View::Json).then_some(MOST),
+        most: (!everything).then_some(MOST),
         shadows: arguments.svg.is_some(),
         ..Options::default()
     };

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic;
 
+use roxmltree::Document;
 use serde_json::Value;
 
 use crate::repository::{compare_with_golden, fail_on, root, text};
@@ -298,6 +299,26 @@ fn instructions_are_compared_program_by_program() {
             .unwrap()
             .starts_with("--- xdp_in")
     );
+}
+
+#[test]
+fn a_picture_is_written_where_it_is_told() {
+    let folder = Folder::small();
+    let output = folder.diff(&["old.sk", "new.sk", "--svg", "change.svg"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("drop -> allow"));
+    let text = fs::read_to_string(folder.0.join("change.svg")).unwrap();
+    let document = Document::parse(&text).unwrap();
+    let areas = document.descendants().filter(|node| {
+        node.has_tag_name("rect") && node.children().any(|child| child.has_tag_name("title"))
+    });
+    // Below and above 10.20.0.0/16, and all of IPv6.
+    assert_eq!(areas.count(), 3, "{text}");
+    for words in [">10.20.0.0<", ">10.21.0.0<", ">22<", ">drop -&gt; allow<"] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    let output = folder.diff(&["old.sk", "new.sk", "--svg", "not-there/change.svg"]);
+    assert_eq!(code(&output), 3);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod reasons;
 mod region;
 pub mod report;
 mod scope;
+mod shadow;
 mod space;
 mod tell;
 #[cfg(test)]

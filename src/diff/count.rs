@@ -4,7 +4,21 @@ use sockc_compiler::diff::report::About;
 
 /// So many of a thing: `1 rule`, `2 rules`.
 pub(super) fn of(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", grouped(number))
+}
+
+/// A number with a mark at each thousand.
+pub(super) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A part of everything of a direction: `0.39 % of arriving packets`, `1 in 12 million of arriving packets`. Nothing of
@@ -96,8 +110,8 @@ mod tests {
     #[test]
     fn one_thing_is_not_plural() {
         assert_eq!(
-            (of(1, "rule"), of(0, "rule")),
-            ("1 rule".into(), "0 rules".into())
+            (of(1, "rule"), of(1_572, "rule")),
+            ("1 rule".into(), "1,572 rules".into())
         );
     }
 }

@@ -14,6 +14,9 @@ use super::words::{self, Side};
 const UNFOLDED: usize = 5;
 const MOST: usize = 100;
 
+/// What an edit of a rate does.
+const RATE: &str = "It changes how many packets fit, not which ones it is for.";
+
 /// The whole comparison, under a heading that says what was compared.
 pub(crate) fn text(title: &str, report: &Report, all: bool) -> String {
     let mut page = Page {
@@ -83,7 +86,7 @@ impl Page {
             self.block("**by no single rule**");
             self.changes(&others);
         }
-        self.left_out(scope.untold);
+        self.left_out(scope.untold, "change");
         self.without_effect(scope);
         let moved = scope.moved.iter().map(|one| {
             let by = [&one.was, &one.will_be].map(|by| code(&words::decider(by)));
@@ -104,26 +107,47 @@ impl Page {
         );
     }
 
+    /// Each with its changes; folded once some have been shown.
     fn edits(&mut self, scope: &Scope) {
-        for (index, edit) in scope.edits.iter().enumerate() {
-            if matches!(edit.effect, Effect::None(_)) {
+        let edits = scope.edits.iter().enumerate();
+        let with_effect: Vec<(usize, &Edit)> = edits
+            .filter(|(_, edit)| !matches!(edit.effect, Effect::None(_)))
+            .collect();
+        let mut left_out = 0;
+        let mut folded = false;
+        for (place, &(index, edit)) in with_effect.iter().enumerate() {
+            let of_edit = |one: &&Change| one.edit == Some(index);
+            let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
+            let is_untold = changes.is_empty() && scope.untold > 0;
+            if self.most == 0 || is_untold {
+                left_out += 1;
                 continue;
             }
-            self.block(&difference(edit));
-            match edit.effect {
-                Effect::Unknown => self.block("What it changes is not known."),
-                Effect::Rate => {
-                    self.block("It changes how many packets fit, not which ones it is for.")
-                }
-                Effect::Some | Effect::None(_) => {}
+            let rest = with_effect.len() - place;
+            if !folded && rest > 1 && self.number >= UNFOLDED {
+                let rest = count::of(rest, "more edit");
+                self.block(&format!("<details><summary>{rest}</summary>"));
+                folded = true;
             }
-            let changes: Vec<&Change> = scope
-                .changes
-                .iter()
-                .filter(|one| one.edit == Some(index))
-                .collect();
-            self.changes(&changes);
+            self.edit(edit, &changes);
         }
+        self.left_out(left_out, "edit");
+        if folded {
+            self.block("</details>");
+        }
+    }
+
+    fn edit(&mut self, edit: &Edit, changes: &[&Change]) {
+        self.block(&difference(edit));
+        match edit.effect {
+            Effect::Unknown => self.block("What it changes is not known."),
+            Effect::Rate => self.block(RATE),
+            Effect::Some | Effect::None(_) => {}
+        }
+        if changes.is_empty() {
+            self.most -= 1;
+        }
+        self.changes(changes);
     }
 
     /// The first changes open, the others folded.
@@ -148,12 +172,12 @@ impl Page {
             let title = count::of(items.len() - open, "more change");
             self.details(&title, &items[open..]);
         }
-        self.left_out(changes.len() - shown);
+        self.left_out(changes.len() - shown, "change");
     }
 
-    fn left_out(&mut self, changes: usize) {
-        if changes > 0 {
-            let left_out = count::of(changes, "more change");
+    fn left_out(&mut self, number: usize, thing: &str) {
+        if number > 0 {
+            let left_out = count::of(number, &format!("more {thing}"));
             self.block(&format!("And {left_out}, which `sockc diff --all` shows."));
         }
     }
@@ -316,6 +340,20 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_holds_no_more_than_a_hundred_changes() {
+        let mut report = sample::many(150);
+        let scope = &mut report.scopes[0];
+        scope.edits = vec![sample::edited(); 150];
+        for (edit, change) in scope.changes.iter_mut().enumerate() {
+            change.edit = Some(edit);
+        }
+        let shown = text("", &report, false);
+        assert!(shown.contains("And 50 more edits"), "{shown}");
+        // So long may a comment be where most people write one.
+        assert!(shown.len() < 65_536, "{}", shown.len());
+    }
+
+    #[test]
     fn no_text_of_a_policy_ends_its_code() {
         let evil = "drop ``` </details> @everyone `x`";
         let mut report = sample::all();
@@ -332,10 +370,17 @@ mod tests {
 
     #[test]
     fn every_fold_that_opens_closes() {
-        let shown = text("", &sample::many(20), false);
-        assert_eq!(
-            shown.matches("<details>").count(),
-            shown.matches("</details>").count()
-        );
+        let mut edits = sample::many(20);
+        let scope = &mut edits.scopes[0];
+        scope.edits = vec![sample::edited(); 20];
+        for (edit, change) in scope.changes.iter_mut().enumerate() {
+            change.edit = Some(edit);
+        }
+        for report in [sample::many(20), edits] {
+            let shown = text("", &report, false);
+            assert_eq!(shown.matches("<details>").count(), 1, "{shown}");
+            assert_eq!(shown.matches("</details>").count(), 1, "{shown}");
+            assert!(shown.contains("<summary>15 more "), "{shown}");
+        }
     }
 }

@@ -69,7 +69,8 @@ pub(super) fn draw(title: &str, report: &Report) -> String {
     text
 }
 
-const NOTE: &str = "Ports and addresses are marked where a changed area begins or ends; the space between is not to scale.";
+const NOTE: &str = "Ports and addresses are marked where an area begins or ends; the space between is not to scale. What \
+                    overlaps differs in other fields.";
 
 /// The changes of one direction in one namespace.
 struct Row<'a> {
@@ -91,7 +92,9 @@ fn rows(report: &Report) -> Vec<Row<'_>> {
                 .changes
                 .iter()
                 .filter(|one| one.about == about && !one.shadow.is_empty());
-            let changes: Vec<&Change> = changes.collect();
+            let mut changes: Vec<&Change> = changes.collect();
+            // The smaller ones are drawn upon the larger ones.
+            changes.sort_by(|one, other| other.share.total_cmp(&one.share));
             if !changes.is_empty() {
                 let netns = scope
                     .netns

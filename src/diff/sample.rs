@@ -41,6 +41,7 @@ pub(super) fn opened() -> Change {
             and_more: false,
         },
         example: "tcp from 8.8.8.8:40000 to 192.0.2.1:22".into(),
+        exact: true,
         share: 1.0 / 65_536.0 / 256.0,
         shadow: vec![
             Shadow {

@@ -31,13 +31,14 @@ pub(super) fn effect(report: &Report) -> String {
             "Only rates change: how many packets fit, not which.".into()
         }
         (0, true) if report.differs() => {
-            "Only what is declared changes; no rule has another effect.".into()
+            "No rule has another effect, but what is declared changes.".into()
         }
         (0, true) => "No change in effect.".into(),
         (many, complete) => {
             let more = if complete { "" } else { ", and perhaps more" };
             let many = count::of(many, "change");
-            format!("{many} of effect: {}{more}.", kinds(&changes, untold))
+            let such = if untold == 0 { ":" } else { ", among them" };
+            format!("{many} of effect{such} {}{more}.", kinds(&changes, untold))
         }
     }
 }

@@ -68,7 +68,6 @@ impl Shown {
         let begun = self.page.len();
         self.edits_with_effect(scope);
         self.changes_of_no_edit(scope);
-        self.more(0, scope.untold, "change");
         self.rates(scope);
         self.edits_without_effect(scope);
         self.unknown_edits(scope);
@@ -92,7 +91,8 @@ impl Shown {
             let of_edit = |one: &&Change| one.edit == Some(index);
             let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
             let form = self.cut.form();
-            if form == Form::LeftOut && !changes.is_empty() {
+            let is_untold = changes.is_empty() && scope.untold > 0;
+            if form == Form::LeftOut || is_untold {
                 left_out.edits += 1;
                 left_out.changes += changes.len();
                 continue;
@@ -101,13 +101,19 @@ impl Shown {
                 self.page.gap();
             }
             self.edit(edit, form);
+            if changes.is_empty() {
+                self.cut.told();
+            }
             self.changes(&changes);
         }
+        let changes = left_out.changes + scope.untold;
         if left_out.edits > 0 {
             let edits = count::of(left_out.edits, "more edit");
-            let changes = count::of(left_out.changes, "change");
-            let text = format!("and {edits} with {changes} {}", cut::HINT);
+            let changes = count::of(changes, "more change");
+            let text = format!("and {edits} and {changes} {}", cut::HINT);
             self.page.line(0, Role::Aside, &text);
+        } else {
+            self.more(0, changes, "change");
         }
     }
 

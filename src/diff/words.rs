@@ -4,6 +4,8 @@ use sockc_compiler::diff::report::{
     About, Change, Data, Decider, Edit, EditKind, Fate, Line, Only, Words,
 };
 
+use super::count;
+
 /// Most parts that are named of what a region does not have in it, unless all are asked for.
 const MOST_EXCEPT: usize = 4;
 
@@ -50,9 +52,9 @@ pub(super) fn name(line: &Line) -> &str {
     line.label.as_deref().unwrap_or(text)
 }
 
-/// A fate and who decides it: `drop, by web.sk:3 default in drop`.
+/// A verdict and who decides it: `drop, by web.sk:3 default in drop`. Targets and marks are said of the change.
 pub(super) fn decided(fate: &Fate, by: &Decider) -> String {
-    format!("{}, {}", fate.words(), decider(by))
+    format!("{}, {}", fate.verdict, decider(by))
 }
 
 /// Who decides.
@@ -106,8 +108,8 @@ pub(super) fn data(data: &Data) -> String {
     if data.gained + data.lost > 0 {
         let counts = [(data.gained, '+'), (data.lost, '-')];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
-        words.extend(counts.map(|(count, sign)| format!(" {sign}{}", grouped(*count))));
-        words += &format!(" ({} -> {})", grouped(old), grouped(new));
+        words.extend(counts.map(|(count, sign)| format!(" {sign}{}", count::grouped(*count))));
+        words += &format!(" ({} -> {})", count::grouped(old), count::grouped(new));
     }
     for setting in &data.settings {
         words += &format!(", {setting}");
@@ -116,19 +118,6 @@ pub(super) fn data(data: &Data) -> String {
         words += ", in what it starts with";
     }
     words
-}
-
-/// A number with a mark at each thousand.
-pub(super) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Whether connections may change the socket that they would reach: those that stand keep theirs.

@@ -113,6 +113,12 @@ pub(crate) const CASES: &[Case] = &[
         "allow out udp, tcp to port domain",
     ),
     case(
+        "container-opens-connections",
+        "container-host",
+        "if socket exists and no tcp flags syn no ack",
+        "if socket exists",
+    ),
+    case(
         "pods-metadata-tls",
         "pods-egress",
         "to 169.254.169.254:80\nlink",

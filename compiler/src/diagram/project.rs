@@ -21,6 +21,41 @@ impl Store {
         self.numbers(node, self.first(first_word), 128)
     }
 
+    /// Where the diagram is not 0, by the values of a field that nothing is asked before: ranges in order, and what is asked
+    /// after. Neighbours differ.
+    #[must_use]
+    pub fn arms(&self, node: Node, field: Field) -> Vec<(u32, u32, Node)> {
+        let mut arms = Vec::new();
+        self.add_arms(node, field, field.bits(), 0, &mut arms);
+        arms
+    }
+
+    /// Those of the values that begin with `prefix`, of which so many bits are not decided yet.
+    fn add_arms(
+        &self,
+        node: Node,
+        field: Field,
+        bits: u32,
+        prefix: u32,
+        arms: &mut Vec<(u32, u32, Node)>,
+    ) {
+        if node == Node::FALSE || prefix > field.max() {
+            return;
+        }
+        if self.field_of(node) == Some(field) {
+            let (low, high) = self.split_bit(node, field, bits - 1);
+            self.add_arms(low, field, bits - 1, prefix, arms);
+            self.add_arms(high, field, bits - 1, prefix | 1 << (bits - 1), arms);
+            return;
+        }
+        let rest = u32::MAX.checked_shr(32 - bits).unwrap_or(0);
+        let high = (prefix | rest).min(field.max());
+        match arms.last_mut() {
+            Some(last) if last.1 + 1 == prefix && last.2 == node => last.1 = high,
+            _ => arms.push((prefix, high, node)),
+        }
+    }
+
     /// The diagram for packets of IPv4, and the one for packets of IPv6.
     #[must_use]
     pub fn by_family(&self, node: Node) -> [Node; 2] {

@@ -2,6 +2,7 @@
 //!
 //! Takes two policies; gives a [`Scope`]. Not here: any step's own work.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Options;
@@ -132,6 +133,7 @@ impl<'j, 'p> Comparing<'j, 'p> {
             list,
             edits: self.edits,
             names: &self.names,
+            shadows: self.options.shadows,
         };
         told.unknown.extend(&found.unknown);
         if !found.unknown.is_empty() {
@@ -259,9 +261,11 @@ impl Told {
             }
         }
         self.changes.extend(changes);
-        self.changes.sort_by(|one, other| {
-            let order = (one.edit, one.about).cmp(&(other.edit, other.about));
-            order.then(other.share.total_cmp(&one.share))
+        // Of regions of about one size the plainer one stands first.
+        self.changes.sort_by_cached_key(|one| {
+            let size = (one.share.log2() * 16.0).round() as i64;
+            let example = one.example.clone();
+            (one.edit, one.about, Reverse(size), example.len(), example)
         });
         scope.changes = self.changes;
         scope.moved = self.moved;

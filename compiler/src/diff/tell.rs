@@ -15,12 +15,13 @@ use super::joint::{Joint, Which};
 use super::lists::{List, Pair};
 use super::region::{Describing, Names};
 use super::report::{About, Change, Decider, Fate, Moved, Words};
+use super::shadow::shadow;
 use super::space::{Outcome, Space};
 use super::weigh::Finding;
 use super::world::Case;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Verdict};
-use crate::policy::{Match, RuleId, Socket, SocketOrigin};
+use crate::policy::{Direction, Match, RuleId, Socket, SocketOrigin};
 
 /// Tells of the findings of one list.
 pub(super) struct Telling<'a, 'j, 'p> {
@@ -30,6 +31,8 @@ pub(super) struct Telling<'a, 'j, 'p> {
     pub(super) list: &'a List,
     pub(super) edits: &'a Edits,
     pub(super) names: &'a Names,
+    /// Whether regions are drawn.
+    pub(super) shadows: bool,
 }
 
 /// Why nothing can be told.
@@ -52,7 +55,7 @@ impl Telling<'_, '_, '_> {
         let packets = self.packets(finding)?;
         let values = plainest(self.space, self.meters, packets)?;
         let values = values.unwrap_or_else(|| finding.values.clone());
-        let example = self.example(finding, &values)?;
+        let (example, exact) = self.example(finding, &values)?;
         let region = Region {
             packets,
             cover: self.cover(finding.fates),
@@ -67,9 +70,13 @@ impl Telling<'_, '_, '_> {
         };
         let words =
             match finding.fates.old.0 == Owner::Default && finding.fates.new.0 == Owner::Default {
-                true => undecided(),
+                true => undecided(finding.topic.direction()),
                 false => describing.words(&region)?,
             };
+        let shadow = match self.shadows {
+            true => shadow(&mut self.space.store, packets)?,
+            false => Vec::new(),
+        };
         let Fates { old, new } = finding.fates;
         Ok(Change {
             about: finding.topic.about,
@@ -80,8 +87,9 @@ impl Telling<'_, '_, '_> {
             edit: Some(self.edit_of(finding)),
             region: words,
             example,
+            exact,
             share: finding.share,
-            shadow: Vec::new(),
+            shadow,
         })
     }
 
@@ -99,7 +107,7 @@ impl Telling<'_, '_, '_> {
             about: finding.topic.about,
             was: self.decider(finding, Which::Old),
             will_be: self.decider(finding, Which::New),
-            example: self.example(finding, &values)?,
+            example: self.example(finding, &values)?.0,
         }))
     }
 
@@ -180,7 +188,7 @@ impl Telling<'_, '_, '_> {
     }
 
     /// The packet in words, once both policies have said what the diagrams say of it.
-    fn example(&self, finding: &Finding, values: &FieldValues) -> Result<String, Untold> {
+    fn example(&self, finding: &Finding, values: &FieldValues) -> Result<(String, bool), Untold> {
         let case = Case::new(self.space.joint, self.meters, finding.topic, values);
         for which in Which::BOTH {
             let decision = case.decide(which);
@@ -298,10 +306,15 @@ fn owner(finding: &Finding, which: Which) -> Owner {
 }
 
 /// What no rule of either policy decides.
-fn undecided() -> Words {
+fn undecided(direction: Direction) -> Words {
+    let ahead = match direction {
+        Direction::In => "",
+        Direction::Out => "out ",
+        Direction::Send => "send ",
+    };
     Words {
-        within: "everything".into(),
-        except: vec!["what a rule decides".into()],
+        within: format!("{ahead}everything that no rule decides"),
+        except: Vec::new(),
         and_more: false,
     }
 }

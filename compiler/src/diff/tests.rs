@@ -1,5 +1,6 @@
 //! Comparisons of policies written as text.
 
+mod examples;
 mod oracle;
 mod words;
 

@@ -97,8 +97,10 @@ impl<'a, 'p> Case<'a, 'p> {
         Some(decide(policy, &event, &Seen { case: self, which }))
     }
 
-    /// The case in words; where they can say it, in words by which both policies decide as they do here.
-    pub(super) fn text(&self) -> Option<String> {
+    /// The case in words, as short as both policies decide of the words what they decide here; and whether they do. Words
+    /// know one state of all rates, and what a live map starts with.
+    pub(super) fn text(&self) -> Option<(String, bool)> {
+        let exact = self.both_decide_so(LeftOut::default());
         let mut left_out = LeftOut::default();
         let leave: [fn(&mut LeftOut); 4] = [
             |out| out.rate_exceeded = true,
@@ -109,7 +111,7 @@ impl<'a, 'p> Case<'a, 'p> {
         for leave in leave {
             let mut shorter = left_out;
             leave(&mut shorter);
-            if self.both_decide_so(shorter) {
+            if !exact || self.both_decide_so(shorter) {
                 left_out = shorter;
             }
         }
@@ -119,7 +121,7 @@ impl<'a, 'p> Case<'a, 'p> {
         };
         let described = self.described(which, left_out)?;
         let policy = self.joint.side(which).policy;
-        describe_on(policy, &described, self.on())
+        Some((describe_on(policy, &described, self.on())?, exact))
     }
 
     /// Whether both policies decide of the text what they decide here.
@@ -142,7 +144,7 @@ impl<'a, 'p> Case<'a, 'p> {
         let policy = side.policy;
         let seen = Seen { case: self, which };
         let mut said = Described::plain(self.event(which)?, self.socket);
-        said.rate_exceeded = !left_out.rate_exceeded && self.exceeds(policy, &seen);
+        said.rate_exceeded = !left_out.rate_exceeded && self.exceeds();
         if !left_out.elsewhere {
             said.elsewhere = self.elsewhere(policy, &seen);
         }
@@ -156,9 +158,14 @@ impl<'a, 'p> Case<'a, 'p> {
         Some(said)
     }
 
-    fn exceeds(&self, policy: &Policy, seen: &Seen<'_, '_>) -> bool {
-        let mut rated = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
-        rated.any(|(id, _)| !seen.fits(id, &self.header))
+    /// Whether some rate of either policy is exceeded.
+    fn exceeds(&self) -> bool {
+        Which::BOTH.into_iter().any(|which| {
+            let seen = Seen { case: self, which };
+            let policy = self.joint.side(which).policy;
+            let mut rated = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
+            rated.any(|(id, _)| !seen.fits(id, &self.header))
+        })
     }
 
     fn elsewhere(&self, policy: &Policy, seen: &Seen<'_, '_>) -> Vec<(NetnsId, SocketAnswer)> {

@@ -26,7 +26,8 @@ pub(super) struct Kinds(Vec<Kind>);
 struct Kind {
     fates: String,
     colour: &'static str,
-    /// Of those of one colour the first is plain, the others are hatched, each at another angle.
+    /// Where there are several they are hatched, each at another angle, since what overlaps is told apart by fields that are
+    /// not drawn.
     angle: Option<usize>,
 }
 
@@ -39,17 +40,19 @@ impl Kinds {
             if kinds.iter().any(|kind| kind.fates == fates) {
                 continue;
             }
-            let colour = COLOURS
-                .iter()
-                .find(|(verdict, _)| *verdict == change.to.verdict);
-            let colour = colour.map_or(OTHER, |(_, colour)| colour);
-            let same = kinds.iter().filter(|kind| kind.colour == colour).count();
-            let angle = same.checked_sub(1).map(|turn| 45 + 30 * turn);
+            let verdict = change.to.verdict;
+            let colour = COLOURS.iter().find(|(known, _)| *known == verdict);
             kinds.push(Kind {
                 fates,
-                colour,
-                angle,
+                colour: colour.map_or(OTHER, |(_, colour)| colour),
+                angle: None,
             });
+        }
+        let several = kinds.len();
+        if several > 1 {
+            for (place, kind) in kinds.iter_mut().enumerate() {
+                kind.angle = Some(45 + 180 * place / several);
+            }
         }
         Self(kinds)
     }
@@ -67,9 +70,9 @@ impl Kinds {
                 // Writing to a string cannot fail.
                 let _ = writeln!(
                     text,
-                    "<pattern id=\"kind{place}\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" \
-                     patternTransform=\"rotate({angle})\"><rect width=\"6\" height=\"6\" fill=\"{0}\" \
-                     fill-opacity=\"0.35\"/><rect width=\"3\" height=\"6\" fill=\"{0}\"/></pattern>",
+                    "<pattern id=\"kind{place}\" width=\"10\" height=\"10\" patternUnits=\"userSpaceOnUse\" \
+                     patternTransform=\"rotate({angle})\"><rect width=\"10\" height=\"10\" fill=\"{0}\" \
+                     fill-opacity=\"0.2\"/><rect width=\"4\" height=\"10\" fill=\"{0}\"/></pattern>",
                     kind.colour
                 );
             }

@@ -101,11 +101,29 @@ fn many_edits_are_cut_with_their_changes() {
         .collect();
     let shown = plain(&report);
     assert!(
-        shown.contains("and 6 more edits with 6 changes (--all shows them)"),
+        shown.contains("and 6 more edits and 6 more changes (--all shows them)"),
         "{shown}"
     );
     assert!(
         shown.ends_with("20 changes of effect: drop -> allow.\n"),
         "{shown}"
     );
+}
+
+#[test]
+fn edits_whose_changes_are_not_told_are_counted() {
+    let mut report = sample::one();
+    let scope = &mut report.scopes[0];
+    scope.edits = vec![sample::edited(); 500];
+    scope.untold = 499;
+    let shown = plain(&report);
+    assert!(
+        shown.contains("and 499 more edits and 499 more changes (--all"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("500 changes of effect, among them drop -> allow."),
+        "{shown}"
+    );
+    assert!(shown.lines().count() < 20, "{shown}");
 }

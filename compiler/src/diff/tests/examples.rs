@@ -1,0 +1,127 @@
+//! What both policies say of the packets that are shown, and policies that mean the same.
+
+use sockc_grammar::parse_packet;
+use sockc_grammar::source::{SourceMap, Span};
+
+use super::oracle::{edited, resolved};
+use crate::decide::decide;
+use crate::diff::report::{About, Change};
+use crate::diff::{Options, compare};
+use crate::event::Verdict;
+use crate::generate::{self, random_policy};
+use crate::observer::Silent;
+use crate::packet::random::Rng;
+use crate::packet::text::{self, DescribedWorld};
+use crate::policy::Policy;
+
+/// What a policy says of a packet in words; an error where it does not know a name in it.
+fn explained(policy: &Policy, packet: &str) -> Result<&'static str, String> {
+    let mut sources = SourceMap::default();
+    let id = sources.add("<packet>", packet);
+    let tree = parse_packet(&sources, id).map_err(|all| format!("{all:?}"))?;
+    let whole = Span {
+        source: id,
+        start: 0,
+        end: packet.len() as u32,
+    };
+    let said = text::read(&tree, policy, whole).map_err(|one| one.message)?;
+    let decision = decide(policy, &said.event, &DescribedWorld::new(policy, &said));
+    Ok(match decision.verdict {
+        Verdict::Allow => "allow",
+        Verdict::Drop => "drop",
+        Verdict::Reject => "reject",
+        Verdict::Redirect(_) | Verdict::Forward(_) => "redirect",
+        Verdict::Shortcut(_) => "shortcut",
+    })
+}
+
+/// Whether both policies say of a change's packet what the change says.
+fn holds(old: &Policy, new: &Policy, change: &Change) -> bool {
+    explained(old, &change.example) == Ok(change.from.verdict)
+        && explained(new, &change.example) == Ok(change.to.verdict)
+}
+
+#[test]
+fn explain_says_of_each_example_what_the_change_says() {
+    let (mut told, mut beyond_words) = (0, 0);
+    for seed in 0..300 {
+        let mut rng = Rng::new(seed);
+        let options = generate::Options::whole(15);
+        let text = random_policy(seed, options);
+        let old = resolved(&text).unwrap();
+        let Some(new) = edited(&text, &mut rng) else {
+            continue;
+        };
+        let report = compare(&old, &new, Options::default(), &mut Silent);
+        assert!(report.is_complete(), "seed {seed}: {report:#?}");
+        for change in &report.scopes[0].changes {
+            if change.about == About::Lookup {
+                continue;
+            }
+            told += 1;
+            beyond_words += usize::from(!change.exact);
+            assert!(
+                !change.exact || holds(&old, &new, change),
+                "seed {seed}: {change:#?} {:?} {:?}",
+                explained(&old, &change.example),
+                explained(&new, &change.example)
+            );
+        }
+    }
+    // These policies have two live sets, a live map and several rates each.
+    assert!(
+        told > 200 && beyond_words * 3 < told,
+        "{beyond_words} of {told}"
+    );
+}
+
+/// The same policy in other words: rules doubled, behind what decides all of it, with other labels, and counted.
+fn reworded(text: &str, rng: &mut Rng) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let rules: Vec<usize> = (0..lines.len())
+        .filter(|&at| is_plain_rule(&lines[at]))
+        .collect();
+    let Some(&at) = rng.pick(&rules) else {
+        return text.to_owned();
+    };
+    let rule = lines[at].clone();
+    match rng.below(4) {
+        0 => lines.insert(at, rule),
+        1 => lines[at] = format!("{rule} # as ever"),
+        2 => lines.insert(at, format!("count {}", direction(&rule))),
+        _ => lines.push(rule),
+    }
+    lines.join("\n")
+}
+
+fn direction(rule: &str) -> &str {
+    ["out", "send"]
+        .into_iter()
+        .find(|word| rule.split_whitespace().any(|one| one == *word))
+        .unwrap_or("")
+}
+
+fn is_plain_rule(line: &str) -> bool {
+    let plain = ["above", "up to", "log", "mark", "by @"];
+    (line.starts_with("allow ") || line.starts_with("drop "))
+        && !plain.iter().any(|word| line.contains(word))
+}
+
+#[test]
+fn equal_meanings_in_other_words_do_not_differ() {
+    let mut compared = 0;
+    for seed in 0..300 {
+        let mut rng = Rng::new(seed);
+        let text = random_policy(seed, generate::Options::whole(12));
+        let old = resolved(&text).unwrap();
+        let other = reworded(&text, &mut rng);
+        let Some(new) = resolved(&other) else {
+            continue;
+        };
+        compared += usize::from(other != text);
+        let report = compare(&old, &new, Options::default(), &mut Silent);
+        let told = !report.differs() && report.is_complete();
+        assert!(told, "seed {seed}:\n{text}\n---\n{other}\n{report:#?}");
+    }
+    assert!(compared > 150, "{compared}");
+}
