@@ -68,19 +68,26 @@ pub fn plain_headers(store: &mut Store, region: Node) -> Result<Node, BudgetExce
         let plain = store.range(field, low, high, Node::TRUE, Node::FALSE)?;
         node = preferred(store, node, plain)?;
     }
-    for (side, texts) in sides().into_iter().zip(ADDRESSES) {
-        let addresses = texts
-            .into_iter()
-            .filter_map(|text| text.parse::<IpAddr>().ok());
-        let plain = within(store, &AddressSet::of(addresses), &side)?;
-        node = preferred(store, node, plain)?;
-    }
+    node = of_documentation(store, node)?;
     for (v4, v6) in [(TO[0], TO[3]), (FROM[0], FROM[3])] {
         // The first host of a network, as long as that is one.
         let short = store.masked(v4, 0xff, 1)?;
         let long = store.masked(v6, 0xffff, 1)?;
         let host = store.range(Field::Family, 0, 0, short, long)?;
         node = preferred(store, node, host)?;
+    }
+    Ok(node)
+}
+
+/// Those between documentation addresses, if there are any.
+fn of_documentation(store: &mut Store, packets: Node) -> Result<Node, BudgetExceeded> {
+    let mut node = packets;
+    for (side, texts) in sides().into_iter().zip(ADDRESSES) {
+        let addresses = texts
+            .into_iter()
+            .filter_map(|text| text.parse::<IpAddr>().ok());
+        let plain = within(store, &AddressSet::of(addresses), &side)?;
+        node = preferred(store, node, plain)?;
     }
     Ok(node)
 }
@@ -97,6 +104,7 @@ fn of_one_pair(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> 
         let plain = store.range(field, value, value, Node::TRUE, Node::FALSE)?;
         node = preferred(store, node, plain)?;
     }
+    node = of_documentation(store, node)?;
     let Some(values) = store.satisfy(node, 1) else {
         return Ok(node);
     };
