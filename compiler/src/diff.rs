@@ -31,7 +31,7 @@ mod world;
 use crate::observer::Observer;
 use crate::policy::Policy;
 
-pub use report::Report;
+pub use report::{Report, Scope};
 
 /// Nodes that the diagrams of one topic may have unless told otherwise: about 600 MB.
 const BUDGET: usize = 20_000_000;
@@ -67,36 +67,55 @@ pub fn compare(
     observer: &mut dyn Observer,
 ) -> Report {
     observer.stage("compare");
-    let mut report = Report::default();
-    report
-        .scopes
-        .push(scope::compare(old, new, None, options, observer));
-    let empty = Policy::default();
-    let inside = |policy: &Policy| -> Vec<String> {
-        policy
-            .netns
-            .iter()
-            .map(|netns| netns.name.clone())
-            .collect()
+    let whole = scope::compare(old, new, None, options, observer);
+    let mut report = Report {
+        scopes: vec![whole],
     };
-    let mut names = inside(old);
-    names.extend(
-        inside(new)
-            .into_iter()
-            .filter(|name| !names.contains(name))
-            .collect::<Vec<_>>(),
-    );
-    for name in names {
-        let of = |policy: &'_ Policy| policy.netns.iter().position(|netns| netns.name == name);
-        let left = of(old).map_or(&empty, |place| &old.netns[place].policy);
-        let right = of(new).map_or(&empty, |place| &new.netns[place].policy);
-        let mut scope = scope::compare(left, right, Some(name.clone()), options, observer);
-        for example in scope.examples_mut() {
-            *example = in_block(&name, example);
-        }
-        report.scopes.push(scope);
+    for name in blocks(old, new) {
+        report
+            .scopes
+            .push(block(&name, [old, new], options, observer));
     }
     report
+}
+
+/// The names of the blocks of either policy, in the order they were written, the old policy's first.
+fn blocks(old: &Policy, new: &Policy) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for netns in old.netns.iter().chain(&new.netns) {
+        if !names.contains(&netns.name) {
+            names.push(netns.name.clone());
+        }
+    }
+    names
+}
+
+/// Compares a block; one that a policy does not have lets everything through there.
+fn block(
+    name: &str,
+    policies: [&Policy; 2],
+    options: Options,
+    observer: &mut dyn Observer,
+) -> Scope {
+    let empty = Policy::default();
+    let inside = policies.map(|policy| {
+        let blocks = &policy.netns;
+        let mut named = blocks.iter().filter(|netns| netns.name == name);
+        named.next().map(|netns| &netns.policy)
+    });
+    let [old, new] = inside.map(|policy| policy.unwrap_or(&empty));
+    let mut scope = scope::compare(old, new, Some(name.to_owned()), options, observer);
+    for example in scope.examples_mut() {
+        *example = in_block(name, example);
+    }
+    if inside.iter().any(Option::is_none) {
+        // A policy without the block does not know it by name.
+        scope
+            .changes
+            .iter_mut()
+            .for_each(|change| change.exact = false);
+    }
+    scope
 }
 
 /// A packet in words that says in which block it is, ahead of everything else that it says of itself.

@@ -15,6 +15,8 @@ struct Known {
     decides: bool,
     /// Who decides in its place, in the policy that has it.
     before: Vec<Decider>,
+    /// Whether it decides the same from another place in the other policy.
+    itself: bool,
     /// Who decides in the other policy what it decides.
     instead: Vec<Decider>,
 }
@@ -37,6 +39,10 @@ pub(super) fn reasons(telling: &Telling<'_, '_, '_>, same: &[Finding]) -> Vec<(u
             false => (false, own),
         };
         entry.decides |= is_own;
+        if is_own && telling.edit_by(finding, asked) == Some(edit) {
+            entry.itself = true;
+            continue;
+        }
         let owner = match asked {
             Which::Old => finding.fates.old.0,
             Which::New => finding.fates.new.0,
@@ -66,6 +72,8 @@ impl Known {
             };
         }
         match self.instead.as_slice() {
+            [] => "it decides the same from its new place".into(),
+            _ if self.itself => "what it decides elsewhere now is decided the same".into(),
             [Decider::Nobody] => "what no rule decides is allowed anyway".into(),
             [one] => format!("{} does the same", who(one)),
             [one, two] => format!("{} and {} do the same", who(one), who(two)),

@@ -14,7 +14,7 @@ use super::example::plainest;
 use super::joint::{Joint, Which};
 use super::lists::{List, Pair};
 use super::region::{Describing, Names};
-use super::report::{About, Change, Decider, Fate, Moved, Words};
+use super::report::{About, Change, Decider, EditKind, Fate, Moved, Words};
 use super::shadow::shadow;
 use super::space::{Outcome, Space};
 use super::weigh::Finding;
@@ -180,9 +180,13 @@ impl Telling<'_, '_, '_> {
         let label = pair
             .of(which)
             .and_then(|id| self.space.joint.side(which).rule(id).label.clone());
-        match (pair, label) {
-            (Pair::Same(..), _) => Counter::Place(place),
-            (_, Some(label)) => Counter::Label(label),
+        let edit = pair.of(which).and_then(|id| self.edits.of_rule(which, id));
+        let moved = edit.filter(|&edit| self.edits.edits[edit].kind == EditKind::Moved);
+        match (pair, label, moved) {
+            (Pair::Same(..), ..) => Counter::Place(place),
+            // What moves in its list means the same.
+            (.., Some(edit)) => Counter::Moved(edit),
+            (_, Some(label), _) => Counter::Label(label),
             _ => Counter::Alone(which, place),
         }
     }
@@ -290,6 +294,7 @@ const MOST_AROUND: usize = 200;
 enum Counter {
     Default,
     Place(usize),
+    Moved(usize),
     Label(String),
     Alone(Which, usize),
 }

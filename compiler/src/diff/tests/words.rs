@@ -150,3 +150,19 @@ fn what_grows_past_the_budget_is_never_no_change() {
     );
     assert!(report.is_complete() && !report.scopes[0].changes.is_empty());
 }
+
+#[test]
+fn a_rule_that_moves_keeps_its_counter() {
+    let ssh = "ssh: allow tcp from @admins to any:22\n";
+    let unlabelled = ssh.replace("ssh: ", "");
+    let old = HOST.replace(ssh, &unlabelled);
+    let new = format!("{}{unlabelled}", HOST.replace(ssh, ""));
+    let scope = between(&old, &new);
+    assert!(
+        scope.changes.is_empty() && scope.moved.is_empty(),
+        "{scope:#?}"
+    );
+    let reason = "it decides the same from its new place";
+    let effects: Vec<&Effect> = scope.edits.iter().map(|edit| &edit.effect).collect();
+    assert_eq!(effects, [&Effect::None(Some(reason.into()))]);
+}
