@@ -32,11 +32,21 @@ const PLAIN: [(Field, u32, u32); 16] = [
     (Field::Interface, 0, 0),
 ];
 
-/// Documentation addresses (RFC 5737, RFC 3849) by side: the sender's, then the receiver's.
-const ADDRESSES: [[&str; 2]; 2] = [
-    ["198.51.100.7", "2001:db8:7::7"],
-    ["192.0.2.1", "2001:db8:2::1"],
+/// Documentation addresses (RFC 5737, RFC 3849) by side: the sender's, then the receiver's; what comes first is tried
+/// first.
+const ADDRESSES: [[[&str; 2]; 2]; 2] = [
+    [
+        ["198.51.100.7", "2001:db8:7::7"],
+        ["203.0.113.7", "2001:db8:9::7"],
+    ],
+    [
+        ["192.0.2.1", "2001:db8:2::1"],
+        ["203.0.113.1", "2001:db8:9::1"],
+    ],
 ];
+
+/// The first words of addresses that machines have: neither the lowest nor multicast.
+const USUAL: (u32, u32) = (0x0100_0000, 0xdfff_ffff);
 
 /// The values of the plainest packet for which the diagram is 1; `None` if there is none.
 pub fn plainest(
@@ -82,12 +92,18 @@ pub fn plain_headers(store: &mut Store, region: Node) -> Result<Node, BudgetExce
 /// Those between documentation addresses, if there are any.
 fn of_documentation(store: &mut Store, packets: Node) -> Result<Node, BudgetExceeded> {
     let mut node = packets;
-    for (side, texts) in sides().into_iter().zip(ADDRESSES) {
-        let addresses = texts
-            .into_iter()
-            .filter_map(|text| text.parse::<IpAddr>().ok());
-        let plain = within(store, &AddressSet::of(addresses), &side)?;
-        node = preferred(store, node, plain)?;
+    for (side, choices) in sides().into_iter().zip(ADDRESSES) {
+        for texts in choices {
+            let addresses = texts
+                .into_iter()
+                .filter_map(|text| text.parse::<IpAddr>().ok());
+            let plain = within(store, &AddressSet::of(addresses), &side)?;
+            node = preferred(store, node, plain)?;
+        }
+    }
+    for word in [TO[0], FROM[0]] {
+        let usual = store.range(word, USUAL.0, USUAL.1, Node::TRUE, Node::FALSE)?;
+        node = preferred(store, node, usual)?;
     }
     Ok(node)
 }

@@ -248,8 +248,9 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         };
         if let [(only, _)] = *few.as_slice() {
             for (decided, packets) in many {
-                let share = self.space.store.shares(packets).remove(&1);
-                share.map(|share| tell(decided, only, (packets, 1), share));
+                if let Some(share) = self.space.store.shares(packets).remove(&1) {
+                    tell(decided, only, (packets, 1), share);
+                }
             }
             return Ok(findings);
         }
