@@ -49,17 +49,23 @@ pub(crate) fn run(arguments: &cli::Plan, output: &mut Output) -> Exit {
     plan(arguments, output).unwrap_or_else(|failed| failed)
 }
 
-fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
-    let subject = &arguments.subject;
+/// What is to be planned; refuses what no plan is made of.
+fn asked(arguments: &cli::Plan, output: &mut Output) -> Result<Ready, Exit> {
     if arguments.output.as_deref().is_some_and(is_stream) {
         output.error("a plan is saved in a file: `-o FILE`");
         return Err(Exit::Usage);
     }
-    let ready = Ready::read(subject, output)?;
+    let ready = Ready::read(&arguments.subject, output)?;
     if let Origin::Plan(_) = ready.origin {
         output.error("this is a saved plan: `sockc apply` carries it out");
         return Err(Exit::Usage);
     }
+    Ok(ready)
+}
+
+fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
+    let subject = &arguments.subject;
+    let ready = asked(arguments, output)?;
     let options = ready.options(subject);
     output.watch().stage("look at what runs");
     let forecast = forecast(&ready.object, &ready.manifest, &options)

@@ -98,6 +98,25 @@ impl Guarded {
     pub fn violations(&self) -> impl Iterator<Item = &Violation> {
         self.lines.iter().filter_map(|line| line.violation.as_ref())
     }
+
+    /// Reads guards, and keeps their mistakes; those that say what no guard may say are left out.
+    fn read(&mut self, guards: &[GuardText], files: &mut dyn Files) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        for guard in guards {
+            let id = self.sources.add(&guard.name, &guard.text);
+            // Said of what is written, before includes bring more.
+            let (file, _) = sockc_grammar::parse(&self.sources, id);
+            let wrong = statements::check(&file.statements);
+            if !wrong.is_empty() {
+                self.mistakes.extend(wrong);
+                continue;
+            }
+            let (reading, mistakes) = reading::read(&mut self.sources, id, files);
+            self.mistakes.extend(mistakes);
+            readings.push(reading);
+        }
+        readings
+    }
 }
 
 /// Asks whether a policy keeps to guards. `files` are those around the guards; the policy's own come with it.
@@ -108,24 +127,10 @@ pub fn check(policy: &KeptTexts, guards: &[GuardText], files: &mut dyn Files) ->
         lines: Vec::new(),
         mistakes: Vec::new(),
     };
-    let sources = &mut guarded.sources;
-    let id = sources.add(&policy.name, &policy.text);
-    let (read, mistakes) = reading::read(sources, id, &mut policy.texts.clone());
+    let id = guarded.sources.add(&policy.name, &policy.text);
+    let (read, mistakes) = reading::read(&mut guarded.sources, id, &mut policy.texts.clone());
     guarded.mistakes.extend(errors(mistakes));
-    let mut readings = Vec::new();
-    for guard in guards {
-        let id = sources.add(&guard.name, &guard.text);
-        // Said of what is written, before includes bring more.
-        let (file, _) = sockc_grammar::parse(sources, id);
-        let wrong = statements::check(&file.statements);
-        if !wrong.is_empty() {
-            guarded.mistakes.extend(wrong);
-            continue;
-        }
-        let (reading, mistakes) = reading::read(sources, id, files);
-        guarded.mistakes.extend(mistakes);
-        readings.push(reading);
-    }
+    let readings = guarded.read(guards, files);
     if !guarded.is_sound() {
         return guarded;
     }

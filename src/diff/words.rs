@@ -122,7 +122,8 @@ pub(super) fn data(data: &Data) -> String {
 
 /// What stands behind an example whose words do not say all that decides it.
 pub(super) fn remark(change: &Change) -> Option<&'static str> {
-    (!change.exact).then_some("(rates or live maps decide too, and these words cannot say how)")
+    (!change.exact)
+        .then_some("(not in these words: a rate, a live map or a name of one policy decides too)")
 }
 
 /// Whether connections may change the socket that they would reach: those that stand keep theirs.

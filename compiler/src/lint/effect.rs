@@ -287,15 +287,10 @@ impl Behind<'_> {
             let Some(first) = self.first(list, left, end) else {
                 return Ok(false);
             };
-            // A set that is asked as one question may answer otherwise than it would: then nothing is proved.
-            if !covering.insert(first) {
+            let Some(rest) = list.take_away(left, first, &mut covering, MOST_COVERING)? else {
                 return Ok(false);
-            }
-            if covering.len() > MOST_COVERING {
-                return list.give_up();
-            }
-            let matched = list.diagram(first, None)?;
-            left = list.without(left, matched)?;
+            };
+            left = rest;
         }
         Ok(true)
     }

@@ -302,6 +302,25 @@ impl<'a> List<'a> {
         self.drawn(drawn)
     }
 
+    /// What is left without the packets of one rule more, of at most so many; nothing if it was taken away before: a set that
+    /// is asked as one question may answer otherwise than it would, and then nothing is proved.
+    pub(super) fn take_away(
+        &mut self,
+        left: Node,
+        rule: RuleId,
+        taken: &mut BTreeSet<RuleId>,
+        most: usize,
+    ) -> Result<Option<Node>, Exhausted> {
+        if !taken.insert(rule) {
+            return Ok(None);
+        }
+        if taken.len() > most {
+            return self.give_up();
+        }
+        let matched = self.diagram(rule, None)?;
+        self.without(left, matched).map(Some)
+    }
+
     /// 1 where both are.
     pub(super) fn both(&mut self, one: Node, other: Node) -> Result<Node, Exhausted> {
         let drawn = self.store.and(one, other);

@@ -186,15 +186,10 @@ fn drawn(list: &mut List<'_>, both: &[Numbered<'_>; 2]) -> Result<Option<Describ
                 None => Ok(None),
             };
         };
-        // A set that is asked as one question may answer otherwise than it would: then nothing is known.
-        if !in_the_way.insert(first) {
+        let Some(rest) = list.take_away(left, first, &mut in_the_way, MOST_IN_THE_WAY)? else {
             return Ok(None);
-        }
-        if in_the_way.len() > MOST_IN_THE_WAY {
-            return list.give_up();
-        }
-        let matched = list.diagram(first, None)?;
-        left = list.without(left, matched)?;
+        };
+        left = rest;
     }
     Ok(None)
 }

@@ -12,6 +12,7 @@ use crate::plan::Plan;
 use crate::record::Record;
 use crate::session::Session;
 use crate::sets;
+use crate::state::State;
 
 /// Something that a policy declares and that changes while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,13 +99,7 @@ fn live_sets(
     let kept = sets::kept(part.manifest, &sources, &shapes);
     let mut found = Vec::new();
     for plan in &part.manifest.sets {
-        let old = before.iter().flat_map(|before| &before.manifest.sets);
-        let mut old = old.filter(|old| old.name == plan.name);
-        let size = old
-            .next()
-            .zip(before)
-            .map(|(old, before)| sets::size(old, state, before))
-            .transpose()?;
+        let size = size_of(&plan.name, state, before)?;
         let fate = match size {
             _ if kept.iter().any(|kept| kept.name == plan.map) => Carried::Kept,
             Some(size) if size > plan.max as usize => {
@@ -129,6 +124,16 @@ fn live_sets(
     let gone = old.filter(|set| !declared(&set.name));
     found.extend(gone.map(|set| gone_of("live set", &set.name)));
     Ok(found)
+}
+
+/// How many elements the live set of this name holds; nothing where none is in force.
+fn size_of(name: &str, state: &State, before: Option<&Record>) -> Result<Option<usize>, Error> {
+    let Some(before) = before else {
+        return Ok(None);
+    };
+    let mut sets = before.manifest.sets.iter();
+    let old = sets.find(|set| set.name == name);
+    old.map(|old| sets::size(old, state, before)).transpose()
 }
 
 fn of_maps(

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::process::Command;
 
 use sockc_compiler::artifact::{Slot, SlotOrigin};
@@ -12,7 +13,7 @@ use sockc_runtime::{
 };
 
 use crate::policy::*;
-use crate::space::{Space, elsewhere, inside, reaches, run};
+use crate::space::{Space, elsewhere, hide, inside, reaches};
 
 /// Where clients connect to; nobody is bound there.
 const TO: &str = "127.0.0.9:53";
@@ -271,7 +272,7 @@ fn without_systemd_its_sockets_are_absent_with_a_note() {
     inside(|space| {
         // Where systemd runs, this mount namespace is not to see it.
         if fs::exists("/run/systemd/system").unwrap() {
-            run("mount -t tmpfs none /run/systemd");
+            hide(Path::new("/run/systemd"));
         }
         let unit = SlotOrigin::Systemd("authdns.socket".to_owned(), Some("dns".to_owned()));
         let applied = policy_with("p", 0)

@@ -76,6 +76,12 @@ fn enter(root: &Path) {
     run("ip link set lo up");
 }
 
+/// Hides what is in a folder from the test.
+pub(crate) fn hide(folder: &Path) {
+    let (tmpfs, nothing) = (Some("tmpfs"), None::<&str>);
+    mount(tmpfs, folder, tmpfs, MsFlags::empty(), nothing).unwrap();
+}
+
 /// Removes the folders whatever became of the test. The bpf file system goes with the mount namespace.
 struct Cleanup {
     root: PathBuf,

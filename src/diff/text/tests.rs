@@ -26,7 +26,7 @@ fn an_example_that_is_not_exact_says_so() {
     let shown = plain(&sample::inexact());
     let remark = "
      for example       tcp from 8.8.8.8:40000 to 192.0.2.1:22
-                       (rates or live maps decide too, and these words cannot say how)
+                       (not in these words: a rate, a live map or a name of one policy decides too)
      was ";
     assert!(shown.contains(remark), "{shown}");
 }
