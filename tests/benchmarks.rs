@@ -227,10 +227,10 @@ fn comparisons_that_are_measured_are_right() {
             let again = Case::new(&set, kind).unwrap();
             assert_eq!((&case.old, &case.new), (&again.old, &again.new));
             let texts = (cases::policy(&case.old), cases::policy(&case.new));
-            let cost = compared(&texts.0, &texts.1, 1).unwrap();
+            let cost = compared(&texts.0, &texts.1, 1, &|_| ()).unwrap();
             let wrong = wrong_diff(kind, case.differing, &cost);
             assert_eq!(wrong, None, "{}, {kind:?}: {cost:?}", family.name);
-            assert!(cost.complete && cost.read_mib <= cost.all_mib, "{cost:?}");
+            assert!(cost.complete && cost.read_mib <= cost.few.mib, "{cost:?}");
         }
     }
 }
@@ -240,9 +240,9 @@ fn a_wrong_comparison_is_told() {
     let set = FAMILIES[0].rules(150);
     let case = Case::new(&set, Kind::Many).unwrap();
     let texts = (cases::policy(&case.old), cases::policy(&case.new));
-    let cost = compared(&texts.0, &texts.1, 1).unwrap();
+    let cost = compared(&texts.0, &texts.1, 1, &|_| ()).unwrap();
     assert!(case.differing > 0 && wrong_diff(Kind::Without, 0, &cost).is_some());
-    let same = compared(&texts.0, &texts.0, 2).unwrap();
+    let same = compared(&texts.0, &texts.0, 2, &|_| ()).unwrap();
     assert!(wrong_diff(Kind::One, 1, &same).is_some(), "{same:?}");
 }
 

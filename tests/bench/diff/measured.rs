@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,21 +55,27 @@ pub(crate) enum Asked<'a> {
 pub(crate) struct Compared {
     /// Reading and resolving both policies.
     pub(crate) read_ms: f64,
-    /// The comparison where a few changes are told, and where all are.
-    pub(crate) few_ms: f64,
-    pub(crate) all_ms: f64,
-    /// How many times as long they take as reading both: the medians of what each round says.
-    pub(crate) few_to_read: f64,
-    pub(crate) all_to_read: f64,
+    /// The most memory that was in use until both were read, MiB.
+    pub(crate) read_mib: f64,
     /// Changed regions.
     pub(crate) changes: usize,
     /// Of them, those told where a few are.
     pub(crate) told: usize,
     pub(crate) complete: bool,
-    /// The most memory that was in use so far, MiB: when both policies were read, then told few, then told all.
-    pub(crate) read_mib: f64,
-    pub(crate) few_mib: f64,
-    pub(crate) all_mib: f64,
+    /// The comparison where a few changes are told.
+    pub(crate) few: Cost,
+    /// The comparison where all are; `None` where it took too long.
+    pub(crate) all: Option<Cost>,
+}
+
+/// What one comparison costs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    pub(crate) ms: f64,
+    /// How many times as long as reading both it takes: the median of what each round says.
+    pub(crate) to_read: f64,
+    /// The most memory that was in use until its end, MiB.
+    pub(crate) mib: f64,
 }
 
 /// What checking a policy costs; times are those of the fastest round.
@@ -92,7 +98,8 @@ pub(crate) struct Checked {
     pub(crate) mib: f64,
 }
 
-/// Asks a child; `None` if it had to be ended, since it took longer than [`LONGEST`].
+/// Asks a child; the last that it says counts. `None` if it had to be ended before it said anything, since it took longer
+/// than [`LONGEST`].
 pub(crate) fn ask<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<Option<T>, Problem> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(CHILD);
@@ -106,17 +113,15 @@ pub(crate) fn ask<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<Option<T>, P
     }
     // What it says fits into a pipe; what goes wrong it says to whoever runs the benchmark.
     let mut child = command.stdout(Stdio::piped()).spawn()?;
-    match wait(&mut child)? {
-        None => Ok(None),
-        Some(false) => Err("a measurement failed".into()),
-        Some(true) => {
-            let mut said = String::new();
-            if let Some(mut pipe) = child.stdout.take() {
-                pipe.read_to_string(&mut said)?;
-            }
-            Ok(Some(serde_json::from_str(&said)?))
-        }
+    if wait(&mut child)? == Some(false) {
+        return Err("a measurement failed".into());
     }
+    let mut said = String::new();
+    if let Some(mut pipe) = child.stdout.take() {
+        pipe.read_to_string(&mut said)?;
+    }
+    let last = said.lines().last().map(serde_json::from_str);
+    Ok(last.transpose()?)
 }
 
 /// Whether the child did well; `None` if it had to be ended.
@@ -137,42 +142,55 @@ fn wait(child: &mut Child) -> Result<Option<bool>, Problem> {
 
 /// What the child does with its arguments: one policy is checked, two are compared.
 pub(crate) fn answer(arguments: &[String]) -> Result<(), Problem> {
-    let found = match arguments {
+    match arguments {
         [rounds, old, new] => {
-            let (old, new) = (PathBuf::from(old), PathBuf::from(new));
-            let texts = (fs::read_to_string(old)?, fs::read_to_string(new)?);
-            serde_json::to_string(&compared(&texts.0, &texts.1, rounds.parse()?)?)?
+            let (old, new) = (fs::read_to_string(old)?, fs::read_to_string(new)?);
+            say(&compared(&old, &new, rounds.parse()?, &|part| say(part))?);
         }
-        [rounds, policy] => {
-            serde_json::to_string(&checked(&fs::read_to_string(policy)?, rounds.parse()?)?)?
-        }
+        [rounds, policy] => say(&checked(&fs::read_to_string(policy)?, rounds.parse()?)?),
         _ => return Err("two or three arguments".into()),
-    };
-    println!("{found}");
+    }
     Ok(())
 }
 
-/// Compares two policies.
-pub(crate) fn compared(old: &str, new: &str, rounds: usize) -> Result<Compared, Problem> {
-    let all = repeated(rounds, || round_of_diff(old, new))?;
-    let ratio = |of: fn(&Compared) -> f64| median(all.iter().map(of).collect());
-    let least = |of: fn(&Compared) -> f64| all.iter().map(of).fold(f64::INFINITY, f64::min);
-    let (few_to_read, all_to_read) = (ratio(|one| one.few_to_read), ratio(|one| one.all_to_read));
-    let times = (
-        least(|one| one.read_ms),
-        least(|one| one.few_ms),
-        least(|one| one.all_ms),
-    );
-    // Memory is that of the first round: peaks do not go down again.
+/// Says something to the parent, on one line.
+fn say(found: &impl Serialize) {
+    match serde_json::to_string(found) {
+        Ok(line) => println!("{line}"),
+        Err(error) => eprintln!("{error}"),
+    }
+}
+
+/// Compares two policies; says too what is known before all changes are told for the first time.
+pub(crate) fn compared(
+    old: &str,
+    new: &str,
+    rounds: usize,
+    say: &dyn Fn(&Compared),
+) -> Result<Compared, Problem> {
+    let all = repeated(rounds, || round_of_diff(old, new, say))?;
+    let read_ms = least(all.iter().map(|one| one.read_ms));
+    let few = Cost::of(all.iter().map(|one| &one.few));
+    let told = Cost::of(all.iter().filter_map(|one| one.all.as_ref()));
+    // What was found is the same in all of them.
     let first = all.into_iter().next().ok_or("no round")?;
     Ok(Compared {
-        read_ms: times.0,
-        few_ms: times.1,
-        all_ms: times.2,
-        few_to_read,
-        all_to_read,
+        read_ms,
+        few: few.ok_or("no round")?,
+        all: told,
         ..first
     })
+}
+
+impl Cost {
+    /// Of several rounds; memory is that of the first, since peaks do not go down again.
+    fn of<'a>(rounds: impl Iterator<Item = &'a Self> + Clone) -> Option<Self> {
+        Some(Self {
+            ms: least(rounds.clone().map(|one| one.ms)),
+            to_read: median(rounds.clone().map(|one| one.to_read).collect()),
+            mib: rounds.clone().next()?.mib,
+        })
+    }
 }
 
 /// Rounds, at least one, and fewer than asked for where they are long.
@@ -185,33 +203,36 @@ fn repeated<T>(rounds: usize, round: impl Fn() -> Result<T, Problem>) -> Result<
     Ok(all)
 }
 
-fn round_of_diff(old: &str, new: &str) -> Result<Compared, Problem> {
+fn round_of_diff(old: &str, new: &str, say: &dyn Fn(&Compared)) -> Result<Compared, Problem> {
     let (policies, read_ms) = timed(|| (resolved(old), resolved(new)));
     let (old, new) = (policies.0?, policies.1?);
     let read_mib = peak_mib()?;
-    let (few, few_ms) = timed(|| compare(&old, &new, Some(FEW)));
-    let few_mib = peak_mib()?;
-    let (few_changes, told) = counted(&few);
-    let complete = few.is_complete();
-    drop(few);
-    let (all, all_ms) = timed(|| compare(&old, &new, None));
-    let (changes, _) = counted(&all);
-    if few_changes != changes || complete != all.is_complete() {
-        return Err(format!("{few_changes} changes where few are told, else {changes}").into());
-    }
-    Ok(Compared {
+    let cost = |most| -> Result<(Report, Cost), Problem> {
+        let (report, ms) = timed(|| compare(&old, &new, most));
+        let to_read = ms / read_ms;
+        let mib = peak_mib()?;
+        Ok((report, Cost { ms, to_read, mib }))
+    };
+    let (report, few) = cost(Some(FEW))?;
+    let (changes, told) = counted(&report);
+    let mut found = Compared {
         read_ms,
-        few_ms,
-        all_ms,
-        few_to_read: few_ms / read_ms,
-        all_to_read: all_ms / read_ms,
+        read_mib,
         changes,
         told,
-        complete,
-        read_mib,
-        few_mib,
-        all_mib: peak_mib()?,
-    })
+        complete: report.is_complete(),
+        few,
+        all: None,
+    };
+    drop(report);
+    say(&found);
+    let (report, all) = cost(None)?;
+    found.all = Some(all);
+    let also = (counted(&report).0, report.is_complete());
+    if also != (changes, found.complete) {
+        return Err(format!("{changes} changes where a few are told, else {also:?}").into());
+    }
+    Ok(found)
 }
 
 fn compare(old: &Policy, new: &Policy, most: Option<usize>) -> Report {
@@ -248,12 +269,11 @@ fn sound(outcome: Outcome) -> Result<Policy, Problem> {
 /// Checks a policy.
 pub(crate) fn checked(policy: &str, rounds: usize) -> Result<Checked, Problem> {
     let all = repeated(rounds, || round_of_check(policy))?;
-    let least = |of: fn(&Checked) -> f64| all.iter().map(of).fold(f64::INFINITY, f64::min);
     let lint_to_read = median(all.iter().map(|one| one.lint_to_read).collect());
     let times = (
-        least(|one| one.read_ms),
-        least(|one| one.lint_ms),
-        least(|one| one.check_ms),
+        least(all.iter().map(|one| one.read_ms)),
+        least(all.iter().map(|one| one.lint_ms)),
+        least(all.iter().map(|one| one.check_ms)),
     );
     let first = all.into_iter().next().ok_or("no round")?;
     Ok(Checked {
@@ -332,6 +352,10 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let began = Instant::now();
     let done = work();
     (done, began.elapsed().as_secs_f64() * 1e3)
+}
+
+fn least(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(f64::INFINITY, f64::min)
 }
 
 /// The middle of some numbers, the lower of two; of none, not a number.

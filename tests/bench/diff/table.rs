@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::measured::{Checked, Compared, LONGEST};
+use super::measured::{Checked, Compared, Cost, LONGEST};
 
 /// A row: one rule set and one kind of edits, or its lints.
 #[derive(Debug, Serialize)]
@@ -41,19 +41,19 @@ pub(crate) enum What {
 /// The names of the columns of comparisons.
 pub(crate) fn diff_head() -> String {
     format!(
-        "{:<10}{:>8}  {:<18}{:>9}{:>10}{:>10}{:>8}{:>10}{:>8}{:>8}{:>8}{:>8}  {}",
+        "{:<10}{:>8}  {:<18}{:>9}{:>10}{:>8}{:>10}{:>8}{:>8}{:>10}{:>8}{:>8}  {}",
         "family",
         "rules",
         "edits",
         "regions",
         "read ms",
+        "MiB",
         "20 ms",
         "x read",
+        "MiB",
         "all ms",
         "x read",
-        "read M",
-        "20 M",
-        "all M",
+        "MiB",
         "note"
     )
 }
@@ -79,20 +79,21 @@ impl Row {
     /// The row as a line.
     pub(crate) fn line(&self) -> String {
         let mut notes: Vec<String> = Vec::new();
-        let late = || format!("it takes over {} s", LONGEST.as_secs());
+        let late = |is_late: bool| is_late.then(|| format!("over {} s", LONGEST.as_secs()));
         let figures = match &self.what {
             What::Diff { edits, cost, .. } => {
                 let figures = cost.as_ref().map(diff_figures);
                 let cut = cost.as_ref().filter(|cost| !cost.complete);
                 notes.extend(cut.map(|_| "incomplete".to_owned()));
-                notes.extend(figures.is_none().then(late));
+                let all = cost.as_ref().and_then(|cost| cost.all.as_ref());
+                notes.extend(late(all.is_none()));
                 format!("  {edits:<18}{:>9}", figures.unwrap_or_else(|| "-".into()))
             }
             What::Lint { cost, .. } => {
                 let figures = cost.as_ref().map(lint_figures);
                 let cut = cost.as_ref().filter(|cost| cost.cut_short);
                 notes.extend(cut.map(|_| "N0621".to_owned()));
-                notes.extend(figures.is_none().then(late));
+                notes.extend(late(figures.is_none()));
                 format!("{:>10}", figures.unwrap_or_else(|| "-".into()))
             }
         };
@@ -104,17 +105,17 @@ impl Row {
 }
 
 fn diff_figures(cost: &Compared) -> String {
+    let figures = |one: &Cost| format!("{:>10.1}{:>8.2}{:>8.0}", one.ms, one.to_read, one.mib);
+    let all = cost
+        .all
+        .as_ref()
+        .map_or_else(|| format!("{:>10}", "-"), figures);
     format!(
-        "{:>9}{:>10.1}{:>10.1}{:>8.2}{:>10.1}{:>8.2}{:>8.0}{:>8.0}{:>8.0}",
+        "{:>9}{:>10.1}{:>8.0}{}{all}",
         cost.changes,
         cost.read_ms,
-        cost.few_ms,
-        cost.few_to_read,
-        cost.all_ms,
-        cost.all_to_read,
         cost.read_mib,
-        cost.few_mib,
-        cost.all_mib,
+        figures(&cost.few),
     )
 }
 
