@@ -1,5 +1,7 @@
 //! `sockc check`: what is wrong with policies, and nothing else.
 
+use std::path::Path;
+
 use serde::Serialize;
 use sockc_compiler::pipeline;
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
@@ -35,53 +37,15 @@ struct Found {
 
 /// Checks each file; ends as the worst of them does.
 pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
-    let lints = Lints::new(&arguments.lints, output);
-    let lints = match lints.and_then(|lints| lints.warning(&arguments.warn, output)) {
-        Ok(lints) => lints,
-        Err(failed) => return failed,
-    };
-    let guards = match Guards::of(&arguments.guards, output) {
-        Ok(guards) => guards,
+    let asked = match Asked::new(arguments, output) {
+        Ok(asked) => asked,
         Err(failed) => return failed,
     };
     let mut exit = Exit::Done;
     let mut found = Vec::new();
     for path in &arguments.files {
-        let mut text = match Text::read(path, output) {
-            Ok(text) => text,
-            Err(failed) => {
-                exit = exit.max(failed);
-                continue;
-            }
-        };
-        let mut disk = Disk::new(output.watch());
-        let mut outcome = pipeline::check_also(
-            &mut text.sources,
-            text.id,
-            &text.stem,
-            &mut disk,
-            &lints.optional(),
-        );
-        lints.judge(&mut outcome.diagnostics);
-        if output.is_json() {
-            found.extend(in_json(&outcome.diagnostics, &text.sources));
-        } else {
-            output.diagnostics(&text.sources, &outcome.diagnostics);
-        }
-        let ended = outcome_exit(&outcome, output);
-        exit = exit.max(ended);
-        if ended != Exit::Done || guards.is_empty() {
-            continue;
-        }
-        let guarded = guards.check(&texts_of(&text), output);
-        if output.is_json() {
-            let violated = guarded.violations().map(|one| &one.diagnostic);
-            let all: Vec<_> = guarded.mistakes.iter().chain(violated).cloned().collect();
-            found.extend(in_json(&all, &guarded.sources));
-            exit = exit.max(ending(&guarded));
-        } else {
-            exit = exit.max(judge(&guarded, output).err().unwrap_or(Exit::Done));
-        }
+        let checked = asked.check(path, &mut found, output);
+        exit = exit.max(checked.err().unwrap_or(Exit::Done));
     }
     if output.is_json() {
         output.value(&Report {
@@ -90,6 +54,60 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
         });
     }
     exit
+}
+
+/// What every file is asked.
+struct Asked {
+    lints: Lints,
+    guards: Guards,
+}
+
+impl Asked {
+    fn new(arguments: &cli::Check, output: &mut Output) -> Result<Self, Exit> {
+        let lints = Lints::new(&arguments.lints, output)?;
+        Ok(Self {
+            lints: lints.warning(&arguments.warn, output)?,
+            guards: Guards::of(&arguments.guards, output)?,
+        })
+    }
+
+    /// Checks one file, then asks the guards about it; what is found is told, or kept for JSON.
+    fn check(&self, path: &Path, found: &mut Vec<Found>, output: &mut Output) -> Result<(), Exit> {
+        let mut text = Text::read(path, output)?;
+        let mut disk = Disk::new(output.watch());
+        let mut outcome = pipeline::check_also(
+            &mut text.sources,
+            text.id,
+            &text.stem,
+            &mut disk,
+            &self.lints.optional(),
+        );
+        self.lints.judge(&mut outcome.diagnostics);
+        if output.is_json() {
+            found.extend(in_json(&outcome.diagnostics, &text.sources));
+        } else {
+            output.diagnostics(&text.sources, &outcome.diagnostics);
+        }
+        match outcome_exit(&outcome, output) {
+            Exit::Done if self.guards.is_empty() => Ok(()),
+            Exit::Done => self.guard(&text, found, output),
+            failed => Err(failed),
+        }
+    }
+
+    fn guard(&self, text: &Text, found: &mut Vec<Found>, output: &mut Output) -> Result<(), Exit> {
+        let guarded = self.guards.check(&texts_of(text), output);
+        if !output.is_json() {
+            return judge(&guarded, output);
+        }
+        let violated = guarded.violations().map(|one| &one.diagnostic);
+        let all: Vec<_> = guarded.mistakes.iter().chain(violated).cloned().collect();
+        found.extend(in_json(&all, &guarded.sources));
+        match ending(&guarded) {
+            Exit::Done => Ok(()),
+            failed => Err(failed),
+        }
+    }
 }
 
 fn in_json(diagnostics: &[Diagnostic], sources: &SourceMap) -> impl Iterator<Item = Found> {

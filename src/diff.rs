@@ -4,17 +4,17 @@
 //! comparison, whatever was compared.
 
 mod bytecode;
-mod count;
 pub(crate) mod json;
 mod markdown;
 mod paint;
 mod picture;
 #[cfg(test)]
 mod sample;
+mod share;
 mod stat;
 pub(crate) mod summary;
 pub(crate) mod text;
-mod words;
+pub(crate) mod words;
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ use text::Look;
 pub(crate) use paint::Paint;
 
 /// Most changes of a namespace that are told in full, unless all are asked for; JSON has all.
-const MOST: usize = 200;
+pub(crate) const MOST: usize = 200;
 
 /// Compares two policies and shows what it found.
 pub(crate) fn run(arguments: &cli::Diff, output: &mut Output) -> Exit {

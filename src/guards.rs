@@ -52,9 +52,8 @@ impl Guards {
     /// Reads the guards of the system, then those that were named. One that cannot be read is no guard that holds.
     pub(crate) fn read(arguments: &cli::Guards, output: &mut Output) -> Result<Self, Exit> {
         let mut paths = match &arguments.folder {
-            Some(folder) => {
-                in_folder(folder).map_err(|error| unreadable(folder, &error, output))?
-            }
+            Some(folder) => in_folder(folder)
+                .map_err(|error| unreadable(folder, &error, Exit::Usage, output))?,
             None => of_system(output)?,
         };
         paths.extend(arguments.files.iter().cloned());
@@ -90,10 +89,7 @@ fn of_system(output: &mut Output) -> Result<Vec<PathBuf>, Exit> {
     let folder = Path::new(FOLDER);
     match in_folder(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        found => found.map_err(|error| {
-            unreadable(folder, &error, output);
-            Exit::Refused
-        }),
+        found => found.map_err(|error| unreadable(folder, &error, Exit::Refused, output)),
     }
 }
 
@@ -106,12 +102,13 @@ fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn unreadable(folder: &Path, error: &io::Error, output: &mut Output) -> Exit {
+/// Says that a folder cannot be read, which ends the command so.
+fn unreadable(folder: &Path, error: &io::Error, ending: Exit, output: &mut Output) -> Exit {
     output.error(format!(
         "cannot read the guards in {}: {error}",
         folder.display()
     ));
-    Exit::Usage
+    ending
 }
 
 /// The texts of a policy that was read from files.

@@ -16,6 +16,7 @@ use sockc_grammar::render::render;
 use sockc_grammar::source::SourceMap;
 
 use crate::cli::{Arguments, Color};
+use crate::columns;
 use crate::exit::Exit;
 use crate::watch::Watch;
 
@@ -95,19 +96,8 @@ impl Output {
 
     /// Columns, as wide as their widest cell; the first row is the heading.
     pub(crate) fn table(&mut self, rows: &[Vec<String>]) {
-        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                let cells = rows.iter().filter_map(|row| row.get(column));
-                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-            })
-            .collect();
-        for row in rows {
-            let cells = row.iter().zip(&widths);
-            let line: String = cells
-                .map(|(cell, width)| format!("{cell:width$}  "))
-                .collect();
-            self.line(line.trim_end());
+        for line in columns::lines(rows) {
+            self.line(line);
         }
     }
 

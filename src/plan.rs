@@ -19,7 +19,7 @@ use sockc_runtime::{Carried, Forecast, LinkFate, Options, Running, Standpoint, f
 
 use crate::cli;
 use crate::diff::text::Look;
-use crate::diff::{Paint, summary};
+use crate::diff::{MOST, Paint, summary};
 use crate::exit::Exit;
 use crate::guards::{ending, judge};
 use crate::input::is_stream;
@@ -29,9 +29,6 @@ use crate::ready::{Origin, Ready, digest};
 use crate::replay::Replayed;
 use crate::saved::{About, Saved};
 use crate::status::tell_drift;
-
-/// Most changes of a namespace that are told in full, unless all are asked for.
-const MOST: usize = 200;
 
 /// Everything that a plan says.
 pub(crate) struct Planned<'a> {

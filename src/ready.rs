@@ -9,7 +9,6 @@ use sockc_compiler::kept::{KeptError, KeptTexts};
 use sockc_compiler::object;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
-use sockc_compiler::target::Target;
 use sockc_runtime::{Options, probe};
 
 use crate::cli::Subject;
@@ -57,7 +56,7 @@ impl Ready {
             return Self::of_object(subject, bytes, Origin::Object, output);
         }
         let text = Text::new(&subject.file, bytes, output)?;
-        let target = target();
+        let target = probe().target();
         let options = pipeline::Options {
             counters: subject.counting.counters(),
             ..pipeline::Options::from(&target)
@@ -147,22 +146,6 @@ impl Ready {
             ..options(&subject.place)
         }
     }
-}
-
-/// The baseline, with what this kernel has beyond it.
-pub(crate) fn target() -> Target {
-    let features = probe();
-    let mut target = Target::baseline();
-    if features.gotol {
-        target = target.with_gotol();
-    }
-    if features.atomics {
-        target = target.with_atomics();
-    }
-    if features.lookup_interface {
-        target = target.with_lookup_interface();
-    }
-    target
 }
 
 /// What tells two policies' texts apart, includes and lists counted in: the first digits of a SHA-256.

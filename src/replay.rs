@@ -155,7 +155,7 @@ fn each(
     let mut count = 0u64;
     capture::packets(path, &mut |packet, (read, size)| {
         count += 1;
-        if count % STEP == 0 {
+        if count.is_multiple_of(STEP) {
             watch.progress(read, size);
         }
         take(packet);

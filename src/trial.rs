@@ -22,14 +22,13 @@ mod world;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::decide::decide;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::lab;
+use sockc_runtime::{lab, probe};
 
 use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::lints::Lints;
 use crate::output::Output;
-use crate::ready::target;
 
 use choose::{Case, Owner};
 use report::Row;
@@ -77,7 +76,7 @@ impl<'a> Subject<'a> {
 
 fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
     let lints = Lints::new(&arguments.lints, output)?;
-    let compiled = Compiled::read(&arguments.file, &target(), &lints, output)?;
+    let compiled = Compiled::read(&arguments.file, &probe().target(), &lints, output)?;
     let missing = lab::missing_rights();
     if !missing.is_empty() {
         output.note(format!(

@@ -4,14 +4,13 @@
 mod cases;
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic;
+use std::path::Path;
+use std::process::Output;
 
 use roxmltree::Document;
 use serde_json::Value;
 
+use crate::folder::{Folder, code, stderr, stdout};
 use crate::repository::{compare_with_golden, fail_on, root, text};
 use cases::{CASES, Case};
 
@@ -20,22 +19,10 @@ const NEW: &str = "default in drop\nallow icmp fragmentation-needed\nssh: allow 
 const SAME: &str = "default in drop\nallow icmp 3/4\nssh: allow tcp from 10.20.0.0/16 to port 22\n";
 const BAD: &str = "default in drop\nallow tcp to 10.0.0.1/8:22\n";
 
-/// A folder of a test's own.
-struct Folder(PathBuf);
-
 impl Folder {
-    fn new() -> Self {
-        static NEXT: atomic::AtomicU32 = atomic::AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, atomic::Ordering::Relaxed);
-        let name = format!("diff-{}-{number}", std::process::id());
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
     /// With the four small policies.
     fn small() -> Self {
-        let folder = Self::new();
+        let folder = Self::new("diff");
         for (name, text) in [
             ("old.sk", OLD),
             ("new.sk", NEW),
@@ -49,7 +36,7 @@ impl Folder {
 
     /// With a policy of `rules/` and what it names, and the policy after the edit as `new.sk`.
     fn of(case: &Case) -> Self {
-        let folder = Self::new();
+        let folder = Self::new("diff");
         for part in ["rules/common", "rules/data"] {
             let to = folder.0.join(Path::new(part).file_name().unwrap());
             fs::create_dir_all(&to).unwrap();
@@ -71,24 +58,6 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        fs::write(self.0.join(name), text).unwrap();
-    }
-
-    fn sockc(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sockc"))
-            .args(arguments)
-            .current_dir(&self.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that does not read its input may be gone by now.
-        let _ = command.stdin.take().unwrap().write_all(input);
-        command.wait_with_output().unwrap()
-    }
-
     fn diff(&self, arguments: &[&str]) -> Output {
         self.sockc(&[&["diff"], arguments].concat(), b"")
     }
@@ -106,25 +75,6 @@ impl Folder {
             .unwrap_or_else(|error| panic!("{policy} {packet}: {error}: {}", stderr(&output)));
         said["verdict"].as_str().unwrap().to_owned()
     }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left behind lies in the target folder.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[test]

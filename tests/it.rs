@@ -13,6 +13,7 @@ mod changes;
 mod command;
 mod diff;
 mod dot;
+mod folder;
 mod golden;
 mod manual;
 mod readme;

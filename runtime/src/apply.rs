@@ -7,6 +7,8 @@
 //! A policy with `for netns` blocks is several: all are prepared, each in its namespace; when the last one is ready, one word
 //! for each is written, and a word that cannot be written takes the others back.
 
+use std::iter;
+
 use sockc_compiler::artifact::{MANIFEST_VERSION, Manifest};
 use sockc_compiler::object;
 
@@ -83,16 +85,7 @@ struct Switch {
 /// Any [`Error`]; what was in force before still is then.
 pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Applied, Error> {
     let inner = inner(object, manifest)?;
-    let mut parts = vec![Part {
-        object,
-        manifest,
-        options: options.clone(),
-    }];
-    parts.extend(inner.iter().map(|(name, object, manifest)| Part {
-        object,
-        manifest,
-        options: options.within(name),
-    }));
+    let parts = parts(object, manifest, &inner, options);
     let mut applied = stage(&parts, None, &mut Vec::new())?.into_iter();
     let outer = applied.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),
@@ -102,6 +95,26 @@ pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Ap
         netns: names.zip(applied).collect(),
         ..outer
     })
+}
+
+/// A policy and those of its blocks, each with the options for its namespace.
+pub(crate) fn parts<'a>(
+    object: &'a [u8],
+    manifest: &'a Manifest,
+    inner: &'a [(String, Vec<u8>, Manifest)],
+    options: &Options,
+) -> Vec<Part<'a>> {
+    let outer = Part {
+        object,
+        manifest,
+        options: options.clone(),
+    };
+    let inner = inner.iter().map(|(name, object, manifest)| Part {
+        object,
+        manifest,
+        options: options.within(name),
+    });
+    iter::once(outer).chain(inner).collect()
 }
 
 /// The objects of `for netns` blocks, with the names of the namespaces; an error if one of another version is among them.

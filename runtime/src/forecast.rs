@@ -15,7 +15,7 @@ use sockc_compiler::object;
 
 pub use data::{Carried, CounterForecast, DataForecast};
 
-use crate::apply::{Part, inner, next};
+use crate::apply::{Part, inner, next, parts};
 use crate::attach;
 use crate::drift::{Drift, Standing, check_ground};
 use crate::error::Error;
@@ -137,16 +137,7 @@ pub enum ProgramFate {
 /// Any [`Error`] that apply would give before it changes anything.
 pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Forecast, Error> {
     let inner = inner(object, manifest)?;
-    let mut parts = vec![Part {
-        object,
-        manifest,
-        options: options.clone(),
-    }];
-    parts.extend(inner.iter().map(|(name, object, manifest)| Part {
-        object,
-        manifest,
-        options: options.within(name),
-    }));
+    let parts = parts(object, manifest, &inner, options);
     let mut all = look(&parts, None)?.into_iter();
     let mut outer = all.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),

@@ -13,6 +13,7 @@ use crate::error::{Error, at};
 use crate::named;
 use crate::record::Record;
 use crate::state::{State, names, side};
+use crate::sys::batch::{self, Entry};
 use crate::sys::bpffs::{self, Kind};
 use crate::sys::{link, map, prog};
 
@@ -129,15 +130,8 @@ pub(crate) fn slot(slots: BorrowedFd<'_>, side: u32) -> io::Result<Option<u32>> 
     Ok(there.then(|| u32::from_ne_bytes(id)))
 }
 
-fn contents(map: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let shape = map::shape(map)?;
-    let mut found = Vec::new();
-    for key in map::keys(map)? {
-        let mut value = vec![0; shape.value as usize];
-        if map::lookup(map, &key, &mut value)? {
-            found.push((key, value));
-        }
-    }
+fn contents(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+    let mut found = batch::read(map)?;
     found.sort();
     Ok(found)
 }

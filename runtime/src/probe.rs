@@ -6,6 +6,7 @@ use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{Register, Width};
+use sockc_compiler::target::Target;
 
 use crate::code::Code;
 use crate::sys::{link, map, prog};
@@ -25,6 +26,24 @@ pub struct Features {
     pub atomics: bool,
     /// A socket lookup is told the interface that the packet came in by (Linux 5.17).
     pub lookup_interface: bool,
+}
+
+impl Features {
+    /// The target that programs are compiled for here: the baseline, with what this kernel has beyond it.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        let mut target = Target::baseline();
+        if self.gotol {
+            target = target.with_gotol();
+        }
+        if self.atomics {
+            target = target.with_atomics();
+        }
+        if self.lookup_interface {
+            target = target.with_lookup_interface();
+        }
+        target
+    }
 }
 
 /// Tries what the kernel can do. Without the rights to try, everything is absent.

@@ -101,7 +101,9 @@ struct ChangeRow<'a> {
     and_more: bool,
     /// A packet that `explain` takes.
     example: &'a str,
-    /// Of everything of the direction, above 0 and up to 1.
+    /// Whether the words of the example say all that decides it.
+    exact: bool,
+    /// Of everything of the direction, above 0 and up to 1; 0 for malformed packets, which have no fields to count.
     share: f64,
     old: By<'a>,
     new: By<'a>,
@@ -195,6 +197,7 @@ fn change<'a>(change: &'a Change, netns: Option<&'a str>, edits_before: usize) -
         except: &region.except,
         and_more: region.and_more,
         example: &change.example,
+        exact: change.exact,
         share: change.share,
         old: by(&change.was),
         new: by(&change.will_be),
@@ -302,12 +305,14 @@ mod tests {
             "region": "tcp from any to any:22 except from 10.20.0.0/16, from 192.0.2.7",
             "within": "tcp from any to any:22", "except": ["from 10.20.0.0/16", "from 192.0.2.7"],
             "and_more": false, "example": "tcp from 8.8.8.8:40000 to 192.0.2.1:22",
-            "share": 1.0 / 65_536.0 / 256.0,
+            "exact": true, "share": 1.0 / 65_536.0 / 256.0,
             "old": {"by": "default", "label": null, "file": "web.sk", "line": 3, "text": "default in drop"},
             "new": {"by": "rule", "label": "ssh", "file": "web.sk", "line": 19, "text": "ssh: allow tcp to port ssh"},
             "edit": 0,
         });
         assert_eq!(changes[0], first);
+        let inexact = serde_json::to_value(Body::new(&sample::inexact())).unwrap();
+        assert_eq!(inexact["changes"][0]["exact"], false);
         assert_eq!(changes[1]["to_target"], "sock authority");
         assert_eq!(changes[1]["new"], json!({"by": "nobody"}));
         assert_eq!(changes[2]["netns"], "blue");

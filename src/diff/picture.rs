@@ -12,9 +12,11 @@ use std::fmt::Write;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{About, Change, Scope, Shadow};
 
-use super::{count, summary, words};
+use super::{summary, words};
+use crate::count;
+use crate::svg::escaped;
 use axis::{Axis, Of};
-use style::{Kinds, escaped};
+use style::Kinds;
 
 /// A panel's field, and what is around it.
 const WIDTH: f64 = 380.0;

@@ -63,6 +63,36 @@ pub(super) fn opened() -> Change {
     }
 }
 
+/// SSH for everybody, but the words of the example do not say all that decides it.
+pub(super) fn inexact() -> Report {
+    report(Scope {
+        edits: vec![edited()],
+        changes: vec![Change {
+            exact: false,
+            ..opened()
+        }],
+        ..Scope::default()
+    })
+}
+
+/// Malformed packets, which have no share.
+pub(super) fn malformed() -> Report {
+    report(Scope {
+        edits: vec![edited()],
+        changes: vec![Change {
+            about: About::MalformedIn,
+            region: Words {
+                within: "malformed packets".into(),
+                ..Words::default()
+            },
+            example: "tcp from 8.8.8.8 to 192.0.2.1 with malformed".into(),
+            share: 0.0,
+            ..opened()
+        }],
+        ..Scope::default()
+    })
+}
+
 /// Another text of the rule that lets SSH in.
 pub(super) fn edited() -> Edit {
     Edit {

@@ -6,7 +6,8 @@ use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{About, Change, Effect};
 
 use super::summary::{self, Kind};
-use super::{count, words};
+use super::{share, words};
+use crate::count;
 
 /// One line for each direction and kind of change, then one of the edits, then one of everything else.
 pub(crate) fn text(report: &Report) -> String {
@@ -19,12 +20,12 @@ pub(crate) fn text(report: &Report) -> String {
     for (about, changes) in rows {
         for (kind, number) in summary::by_kind(&changes) {
             let of = changes.iter().filter(|one| Kind::of(one) == kind);
-            let share = of.map(|one| one.share).sum::<f64>().min(1.0);
+            let part = of.map(|one| one.share).sum::<f64>().min(1.0);
             lines.push(format!(
                 " {:6} {kind:18} {:>12}   {}",
                 about.name(),
                 count::of(number, "region"),
-                count::share(share, about)
+                share::of(part, about)
             ));
         }
     }

@@ -9,7 +9,7 @@ use std::fmt::{self, Display, Formatter};
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{Change, Data, Edit, EditKind, Effect, Scope};
 
-use super::count;
+use crate::count;
 
 /// The whole comparison on one line.
 pub(crate) fn line(report: &Report) -> String {

@@ -12,7 +12,8 @@ use sockc_compiler::diff::report::{Change, Data, Decider, Edit, Effect, Moved, S
 
 use super::paint::{Paint, Role};
 use super::words::{self, Side};
-use super::{count, summary};
+use super::{share, summary};
+use crate::count;
 use cut::{Cut, Form, Lists};
 use page::Page;
 
@@ -187,9 +188,10 @@ impl Shown {
         }
         let rows = [
             ("for example", change.example.clone()),
+            ("", words::remark(change).unwrap_or_default().to_owned()),
             ("was", words::decided(&change.from, &change.was)),
             ("will be", words::decided(&change.to, &change.will_be)),
-            ("share", count::share(change.share, change.about)),
+            ("share", share::of(change.share, change.about)),
         ];
         for (label, text) in rows.into_iter().filter(|(_, text)| !text.is_empty()) {
             self.page.labelled("     ", label, Role::Aside, &text);

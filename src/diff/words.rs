@@ -4,7 +4,7 @@ use sockc_compiler::diff::report::{
     About, Change, Data, Decider, Edit, EditKind, Fate, Line, Only, Words,
 };
 
-use super::count;
+use crate::count;
 
 /// Most parts that are named of what a region does not have in it, unless all are asked for.
 const MOST_EXCEPT: usize = 4;
@@ -53,7 +53,7 @@ pub(super) fn name(line: &Line) -> &str {
 }
 
 /// A verdict and who decides it: `drop, by web.sk:3 default in drop`. Targets and marks are said of the change.
-pub(super) fn decided(fate: &Fate, by: &Decider) -> String {
+pub(crate) fn decided(fate: &Fate, by: &Decider) -> String {
     format!("{}, {}", fate.verdict, decider(by))
 }
 
@@ -100,8 +100,8 @@ pub(super) fn edited(edit: &Edit) -> Option<String> {
 pub(super) fn data(data: &Data) -> String {
     let (old, new) = data.sizes;
     match data.only {
-        Some(Only::Old) => return format!("{} is gone ({old} elements)", data.name),
-        Some(Only::New) => return format!("{} is new ({new} elements)", data.name),
+        Some(Only::Old) => return format!("{} is gone ({})", data.name, count::of(old, "element")),
+        Some(Only::New) => return format!("{} is new ({})", data.name, count::of(new, "element")),
         None => {}
     }
     let mut words = data.name.clone();
@@ -118,6 +118,11 @@ pub(super) fn data(data: &Data) -> String {
         words += ", in what it starts with";
     }
     words
+}
+
+/// What stands behind an example whose words do not say all that decides it.
+pub(super) fn remark(change: &Change) -> Option<&'static str> {
+    (!change.exact).then_some("(rates or live maps decide too, and these words cannot say how)")
 }
 
 /// Whether connections may change the socket that they would reach: those that stand keep theirs.

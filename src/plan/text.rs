@@ -9,6 +9,8 @@ use sockc_compiler::guard::Line;
 use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate};
 
 use super::Planned;
+use crate::columns;
+use crate::count;
 use crate::diff::text as changes;
 
 /// The whole plan.
@@ -116,8 +118,7 @@ fn data(data: &DataForecast) -> Vec<String> {
     let elements = match data.elements {
         None => "what is in it".to_owned(),
         Some(0) => "nothing".to_owned(),
-        Some(1) => "1 element".to_owned(),
-        Some(count) => format!("{count} elements"),
+        Some(number) => count::of(number, "element"),
     };
     let fate = match (data.kind, data.fate) {
         ("group", Carried::Kept) => "keeps its sockets".to_owned(),
@@ -224,17 +225,7 @@ fn last(planned: &Planned<'_>) -> String {
 
 /// Columns, as wide as their widest cell.
 fn table(rows: &[Vec<String>], indent: &str, page: &mut String) {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let cells = row.iter().zip(&widths);
-        let line: String = cells
-            .map(|(cell, width)| format!("{cell:width$}  "))
-            .collect();
-        let _ = writeln!(page, "{indent}{}", line.trim_end());
+    for line in columns::lines(rows) {
+        let _ = writeln!(page, "{indent}{line}");
     }
 }

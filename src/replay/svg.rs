@@ -8,6 +8,8 @@ use std::fmt::Write;
 use sockc_compiler::replay::report::Change;
 
 use super::{Replayed, text};
+use crate::diff::words::decided;
+use crate::svg::escaped;
 
 /// So many changes are drawn.
 const MOST: usize = 40;
@@ -75,8 +77,8 @@ fn bar(change: &Change, top: f64, part: f64) -> String {
     let width = (part * LONGEST).max(2.0);
     let who = format!(
         "was {} · will be {}",
-        text::decider(&change.was),
-        text::decider(&change.will_be)
+        decided(&change.from, &change.was),
+        decided(&change.to, &change.will_be)
     );
     format!(
         "<g><title>{}</title>\n<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{}</text>\n\
@@ -103,11 +105,4 @@ fn shortened(text: &str) -> String {
     }
     let kept: String = text.chars().take(LETTERS).collect();
     format!("{kept}…")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use sockc_compiler::diff::report::{Decider, Line};
 use sockc_compiler::policy::Direction;
 use sockc_compiler::replay::report::Change;
 use sockc_compiler::replay::{Count, MOST_FLOWS};
 
 use super::Replayed;
+use crate::count;
+use crate::diff::words::decided;
 
 /// So many changes are shown; JSON has all of them.
 const MOST: usize = 20;
@@ -34,8 +35,8 @@ pub(super) fn text(replayed: &Replayed) -> String {
         let _ = writeln!(
             text,
             "\n  and {} more with {} (--json lists all)",
-            counted(more as u64, "change"),
-            counted(packets, "packet")
+            count::of(more, "change"),
+            count::of(packets, "packet")
         );
     }
     text
@@ -52,16 +53,16 @@ impl std::fmt::Display for Sums<'_> {
             text,
             "replay of {}: {}, {}, {}{}",
             replayed.file,
-            counted(all, "packet"),
+            count::of(all, "packet"),
             bytes(report.whole.bytes),
             if report.beyond > 0 { "more than " } else { "" },
-            counted(report.flows as u64, "flow")
+            count::of(report.flows, "flow")
         )?;
         for line in notes(replayed) {
             writeln!(text, "  {line}")?;
         }
         writeln!(text)?;
-        let flows = counted(report.changed_flows as u64, "flow");
+        let flows = count::of(report.changed_flows, "flow");
         writeln!(
             text,
             "  {} in {flows}",
@@ -76,7 +77,7 @@ impl std::fmt::Display for Sums<'_> {
             ("headers cut short", replayed.cut_short),
         ];
         for (name, packets) in rest.into_iter().filter(|(_, packets)| *packets > 0) {
-            writeln!(text, "  {name:<24} {:>13}", grouped(packets))?;
+            writeln!(text, "  {name:<24} {:>13}", count::grouped(packets))?;
         }
         Ok(())
     }
@@ -89,14 +90,14 @@ fn notes(replayed: &Replayed) -> Vec<String> {
     if replayed.undirected > 0 {
         notes.push(format!(
             "{} taken as arriving: the recording does not say which leave; --replay-local ADDRESS does",
-            counted(replayed.undirected, "packet")
+            count::of(replayed.undirected, "packet")
         ));
     }
     if report.beyond > 0 {
         notes.push(format!(
             "only the first {} flows are told apart; {} of others find no socket and count without a flow",
-            grouped(MOST_FLOWS as u64),
-            counted(report.beyond, "packet")
+            count::grouped(MOST_FLOWS),
+            count::of(report.beyond, "packet")
         ));
     }
     if let Some(reason) = &replayed.damaged {
@@ -109,7 +110,7 @@ fn notes(replayed: &Replayed) -> Vec<String> {
 fn sum(name: &str, count: Count, all: u64) -> String {
     format!(
         "{name:<24} {:>13} {:>7}  {:>9}",
-        grouped(count.packets),
+        count::grouped(count.packets),
         percent(count.packets, all),
         bytes(count.bytes)
     )
@@ -121,14 +122,22 @@ fn one(number: usize, change: &Change, most: u64) -> String {
     let length = (change.count.packets * BAR).div_ceil(most.max(1));
     let bar = "█".repeat(usize::try_from(length).unwrap_or(0));
     let _ = writeln!(text, "  {number:>3}  {fates:<22} {bar} {}", size(change));
-    let _ = writeln!(text, "       was      {}", decider(&change.was));
-    let _ = writeln!(text, "       will be  {}", decider(&change.will_be));
+    let _ = writeln!(
+        text,
+        "       was      {}",
+        decided(&change.from, &change.was)
+    );
+    let _ = writeln!(
+        text,
+        "       will be  {}",
+        decided(&change.to, &change.will_be)
+    );
     if let Some(example) = &change.example {
         let _ = writeln!(text, "       such as  {example}");
     }
     let several = change.flows > 1;
     for (flow, count) in change.top.iter().take(MOST_OF_FLOWS).filter(|_| several) {
-        let packets = counted(count.packets, "packet");
+        let packets = count::of(count.packets, "packet");
         let _ = writeln!(text, "         {packets:>16}  {flow}");
     }
     text
@@ -149,52 +158,9 @@ pub(super) fn fates(change: &Change) -> String {
 
 /// Packets, bytes and flows of a change.
 pub(super) fn size(change: &Change) -> String {
-    let packets = counted(change.count.packets, "packet");
-    let flows = counted(change.flows as u64, "flow");
+    let packets = count::of(change.count.packets, "packet");
+    let flows = count::of(change.flows, "flow");
     format!("{packets}, {}, {flows}", bytes(change.count.bytes))
-}
-
-/// Who decides.
-pub(super) fn decider(decider: &Decider) -> String {
-    match decider {
-        Decider::Line(line) => statement(line),
-        Decider::Nobody => "nobody: no rule matches, and there is no default".into(),
-        Decider::NotAttached => "nobody: the policy is not on this interface".into(),
-    }
-}
-
-fn statement(line: &Line) -> String {
-    let place = format!("{}:{}", line.file, line.line);
-    match &line.label {
-        Some(label) => format!("{place} {label}: {}", unlabelled(&line.text, label)),
-        None => format!("{place} {}", line.text),
-    }
-}
-
-/// The statement without its label.
-fn unlabelled<'a>(text: &'a str, label: &str) -> &'a str {
-    let rest = text.strip_prefix(label).map(str::trim_start);
-    rest.and_then(|rest| rest.strip_prefix(':'))
-        .map_or(text, str::trim_start)
-}
-
-/// So many of a thing: `1 packet`, `1,200 packets`.
-fn counted(number: u64, thing: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {thing}{plural}", grouped(number))
-}
-
-/// Digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `812.4 MB`, in powers of ten.
@@ -228,9 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_said_as_people_say_them() {
-        assert_eq!(counted(1, "flow"), "1 flow");
-        assert_eq!(counted(1_234_567, "packet"), "1,234,567 packets");
+    fn sizes_are_said_as_people_say_them() {
         let sizes = [999, 1000, 999_999, 1_000_000, 812_400_000].map(bytes);
         assert_eq!(sizes, ["999 B", "1.0 kB", "999.9 kB", "1.0 MB", "812.4 MB"]);
         let parts = [
@@ -243,11 +207,5 @@ mod tests {
         ];
         let parts = parts.map(|(part, of)| percent(part, of));
         assert_eq!(parts, ["0 %", "<0.1 %", "12.5 %", "99.9 %", "100 %", "0 %"]);
-    }
-
-    #[test]
-    fn a_label_is_said_once() {
-        assert_eq!(unlabelled("web: allow tcp", "web"), "allow tcp");
-        assert_eq!(unlabelled("allow tcp", "all"), "allow tcp");
     }
 }

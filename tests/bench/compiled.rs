@@ -12,7 +12,6 @@ use sockc_compiler::artifact::Artifact;
 use sockc_compiler::files::Texts;
 use sockc_compiler::object;
 use sockc_compiler::pipeline::{self, Counters, Options};
-use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::probe;
@@ -84,7 +83,7 @@ pub(crate) fn compile(folder: &Folder, text: &str, how: How) -> Result<Compiled,
 /// What the child does: compiles one file into another, and prints how many milliseconds it took, or why it does not.
 pub(crate) fn child(policy: &Path, made: &Path, counters: Counters) -> Result<(), Problem> {
     let text = fs::read_to_string(policy)?;
-    let target = target();
+    let target = probe().target();
     let options = Options {
         counters,
         ..Options::from(&target)
@@ -114,20 +113,4 @@ fn object_of(text: &str, options: Options<'_>) -> Result<Vec<u8>, String> {
     }
     let built = outcome.built.ok_or("nothing was built")?;
     object::write(&built.artifact).map_err(|error| error.to_string())
-}
-
-/// What this kernel can do, as `sockc apply` asks it.
-fn target() -> Target {
-    let features = probe();
-    let mut target = Target::baseline();
-    if features.gotol {
-        target = target.with_gotol();
-    }
-    if features.atomics {
-        target = target.with_atomics();
-    }
-    if features.lookup_interface {
-        target = target.with_lookup_interface();
-    }
-    target
 }

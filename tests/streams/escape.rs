@@ -72,8 +72,7 @@ fn mptcp_sockets_are_counted_as_escaped_and_still_send() {
             place.mptcp_socket(spaces.1, at),
         );
         let (Some(client), Some(listener)) = ends else {
-            println!("skipped: this kernel has no MPTCP");
-            return;
+            return skip("MPTCP");
         };
         let (client, listener) = (Socket::from(client), Socket::from(listener));
         for (socket, address) in [(&client, from), (&listener, at)] {

@@ -32,6 +32,13 @@ pub(crate) struct Place {
     options: Options,
 }
 
+/// Says that a test cannot run without something, which fails where everything must be tested.
+pub(crate) fn skip(needed: &str) {
+    let required = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+    assert!(!required, "needs {needed}");
+    println!("skipped: needs {needed}");
+}
+
 /// Runs a test where it may run; says so where it may not, and fails where it must.
 pub(crate) fn inside(test: impl FnOnce(&Place)) {
     inside_named("", test);
@@ -40,10 +47,7 @@ pub(crate) fn inside(test: impl FnOnce(&Place)) {
 /// The same, with a cgroup whose name ends in `ending`.
 pub(crate) fn inside_named(ending: &str, test: impl FnOnce(&Place)) {
     if !nix::unistd::geteuid().is_root() || !missing_rights().is_empty() {
-        let required = std::env::var("SOCKC_KERNEL").is_ok_and(|value| value == "require");
-        assert!(!required, "tests of the kernel are required and need root");
-        println!("skipped: needs root");
-        return;
+        return skip("root");
     }
     let lab = Lab::new().unwrap();
     for (prefix, length) in SERVED {

@@ -32,11 +32,21 @@ const PLAIN: [(Field, u32, u32); 16] = [
     (Field::Interface, 0, 0),
 ];
 
-/// Documentation addresses (RFC 5737, RFC 3849) by side: the sender's, then the receiver's.
-const ADDRESSES: [[&str; 2]; 2] = [
-    ["198.51.100.7", "2001:db8:7::7"],
-    ["192.0.2.1", "2001:db8:2::1"],
+/// Documentation addresses (RFC 5737, RFC 3849) by side: the sender's, then the receiver's; what comes first is tried
+/// first.
+const ADDRESSES: [[[&str; 2]; 2]; 2] = [
+    [
+        ["198.51.100.7", "2001:db8:7::7"],
+        ["203.0.113.7", "2001:db8:9::7"],
+    ],
+    [
+        ["192.0.2.1", "2001:db8:2::1"],
+        ["203.0.113.1", "2001:db8:9::1"],
+    ],
 ];
+
+/// The first words of addresses that machines have: neither the lowest nor multicast.
+const USUAL: (u32, u32) = (0x0100_0000, 0xdfff_ffff);
 
 /// The values of the plainest packet for which the diagram is 1; `None` if there is none.
 pub fn plainest(
@@ -68,19 +78,32 @@ pub fn plain_headers(store: &mut Store, region: Node) -> Result<Node, BudgetExce
         let plain = store.range(field, low, high, Node::TRUE, Node::FALSE)?;
         node = preferred(store, node, plain)?;
     }
-    for (side, texts) in sides().into_iter().zip(ADDRESSES) {
-        let addresses = texts
-            .into_iter()
-            .filter_map(|text| text.parse::<IpAddr>().ok());
-        let plain = within(store, &AddressSet::of(addresses), &side)?;
-        node = preferred(store, node, plain)?;
-    }
+    node = of_documentation(store, node)?;
     for (v4, v6) in [(TO[0], TO[3]), (FROM[0], FROM[3])] {
         // The first host of a network, as long as that is one.
         let short = store.masked(v4, 0xff, 1)?;
         let long = store.masked(v6, 0xffff, 1)?;
         let host = store.range(Field::Family, 0, 0, short, long)?;
         node = preferred(store, node, host)?;
+    }
+    Ok(node)
+}
+
+/// Those between documentation addresses, if there are any.
+fn of_documentation(store: &mut Store, packets: Node) -> Result<Node, BudgetExceeded> {
+    let mut node = packets;
+    for (side, choices) in sides().into_iter().zip(ADDRESSES) {
+        for texts in choices {
+            let addresses = texts
+                .into_iter()
+                .filter_map(|text| text.parse::<IpAddr>().ok());
+            let plain = within(store, &AddressSet::of(addresses), &side)?;
+            node = preferred(store, node, plain)?;
+        }
+    }
+    for word in [TO[0], FROM[0]] {
+        let usual = store.range(word, USUAL.0, USUAL.1, Node::TRUE, Node::FALSE)?;
+        node = preferred(store, node, usual)?;
     }
     Ok(node)
 }
@@ -97,6 +120,7 @@ fn of_one_pair(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> 
         let plain = store.range(field, value, value, Node::TRUE, Node::FALSE)?;
         node = preferred(store, node, plain)?;
     }
+    node = of_documentation(store, node)?;
     let Some(values) = store.satisfy(node, 1) else {
         return Ok(node);
     };

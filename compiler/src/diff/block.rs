@@ -8,7 +8,7 @@ use crate::diagram::values::{FROM, TO};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::policy::{AddressSet, Addresses, Endpoint, Family, Match, Policy, SetKind, Side};
-use crate::ranges::RangeSet;
+use crate::ranges::{Bound, RangeSet};
 
 /// Most blocks of one rule.
 const MOST: usize = 16;
@@ -303,10 +303,7 @@ fn endpoint_span(policy: &Policy, endpoint: &Endpoint, family: Family) -> Option
     Some((addresses, ports))
 }
 
-fn hull<T: Copy>(set: &RangeSet<T>) -> Option<Range<T>>
-where
-    T: crate::ranges::Bound,
-{
+fn hull<T: Bound>(set: &RangeSet<T>) -> Option<Range<T>> {
     let ranges = set.ranges();
     Some((ranges.first()?.0, ranges.last()?.1))
 }

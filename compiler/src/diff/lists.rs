@@ -184,6 +184,14 @@ fn meters(joint: &Joint<'_>, lists: &[List]) -> PrimaryMap<RuleId, RuleId> {
         .keys()
         .map(|id| RuleId::from_u32(first + id.as_u32()));
     let mut meters: PrimaryMap<RuleId, RuleId> = own.collect();
+    for list in lists {
+        // A rule that moved in its list asks the same question at another place.
+        for ((which, id), other) in moved(joint, list) {
+            if which == Which::New {
+                meters[id] = other;
+            }
+        }
+    }
     for pair in lists.iter().flat_map(|list| &list.pairs) {
         match *pair {
             Pair::Same(old, own) => meters[own] = old,

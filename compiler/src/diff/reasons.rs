@@ -66,6 +66,7 @@ impl Known {
             };
         }
         match self.instead.as_slice() {
+            [Decider::Nobody] => "what no rule decides is allowed anyway".into(),
             [one] => format!("{} does the same", who(one)),
             [one, two] => format!("{} and {} do the same", who(one), who(two)),
             all => format!("{} rules do the same", all.len()),

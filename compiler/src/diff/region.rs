@@ -20,8 +20,12 @@ use super::space::{Built, Space};
 use super::topic::Topic;
 use crate::diagram::{BudgetExceeded, Node};
 
-/// Most exceptions that are written out.
-const MOST_EXCEPT: usize = 5;
+/// Most rules that are named one by one as exceptions.
+const MOST_EXCEPT: usize = 3;
+
+/// Says whether a region with these constraints is still as it has to be.
+type Still<'s> =
+    dyn FnMut(&mut Describing<'_, '_, '_>, &[Constraint]) -> Result<bool, BudgetExceeded> + 's;
 
 /// A region of more nodes is said in part only.
 const MOST_NODES: usize = 30_000;
@@ -80,7 +84,7 @@ impl Describing<'_, '_, '_> {
     fn shorten(
         &mut self,
         parts: &mut Vec<Constraint>,
-        still: &mut dyn FnMut(&mut Self, &[Constraint]) -> Result<bool, BudgetExceeded>,
+        still: &mut Still<'_>,
     ) -> Result<(), BudgetExceeded> {
         for place in (0..parts.len()).rev() {
             let left_out = parts.remove(place);
@@ -103,13 +107,26 @@ impl Describing<'_, '_, '_> {
             return Ok(true);
         }
         let mut left = rest;
+        let mut rules = Vec::new();
         for (pair, node) in self.outside(region, rest)? {
-            if except.len() == MOST_EXCEPT || left == Node::FALSE {
+            if left == Node::FALSE {
                 break;
             }
             if self.space.store.share_some(left, node) {
                 left = self.space.without(left, node)?;
-                except.push(self.rule_words(pair));
+                rules.push(self.rule_name(pair));
+            }
+        }
+        match rules.len() {
+            0 => {}
+            1..=MOST_EXCEPT => except.push(format!("what {} matches", listed(&rules))),
+            count => {
+                let first: Vec<String> = rules.into_iter().take(MOST_EXCEPT - 1).collect();
+                let more = count - first.len();
+                except.push(format!(
+                    "what {} and {more} more rules match",
+                    first.join(", ")
+                ));
             }
         }
         Ok(left == Node::FALSE)
@@ -122,7 +139,7 @@ impl Describing<'_, '_, '_> {
         rest: Node,
     ) -> Result<Option<String>, BudgetExceeded> {
         let mut parts = self.constraints(rest);
-        let takes_nothing = &mut |describing: &mut Self, parts: &[Constraint]| {
+        let takes_nothing: &mut Still<'_> = &mut |describing, parts| {
             let all = describing.all(parts)?;
             Ok(describing.space.store.and(all, packets)? == Node::FALSE)
         };
@@ -164,9 +181,10 @@ impl Describing<'_, '_, '_> {
             .collect())
     }
 
-    fn rule_words(&self, pair: Pair) -> String {
+    /// A rule by its label, else by its place; one that is gone is said to be.
+    fn rule_name(&self, pair: Pair) -> String {
         let (which, of) = match pair {
-            Pair::Old(_) => (Which::Old, " of the old policy"),
+            Pair::Old(_) => (Which::Old, " (old)"),
             _ => (Which::New, ""),
         };
         let name = pair.of(which).map(|id| {
@@ -174,6 +192,14 @@ impl Describing<'_, '_, '_> {
             let place = || format!("{}:{}", rule.place.file, rule.place.line);
             rule.label.clone().unwrap_or_else(place)
         });
-        format!("what {} matches{of}", name.unwrap_or_default())
+        format!("{}{of}", name.unwrap_or_default())
+    }
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn listed(names: &[String]) -> String {
+    match names {
+        [ahead @ .., last] if !ahead.is_empty() => format!("{} or {last}", ahead.join(", ")),
+        _ => names.concat(),
     }
 }

@@ -209,8 +209,8 @@ pub struct Change {
     pub region: Words,
     /// A packet of it in the words that `explain` takes. Both policies were asked about it.
     pub example: String,
-    /// Whether the words of the example say all that decides it. They cannot say that one rate is exceeded and another is
-    /// not, nor what a live map has come to hold.
+    /// Whether the words of the example say all that decides it, in names that both policies know. They cannot say that one
+    /// rate is exceeded and another is not, nor what a live map has come to hold.
     pub exact: bool,
     /// The part of all packets (or sends) of the direction that it is: above 0, up to 1. IPv4 and IPv6 are a half each,
     /// and every value of every field that rules look at counts the same; 0 for malformed packets.

@@ -11,6 +11,7 @@ use super::lists::{List, Pair, same_outcome};
 use super::report::About;
 use super::space::{Built, Space};
 use super::topic::Topic;
+use crate::diagram::share::Share;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::observer::Observer;
 
@@ -229,27 +230,37 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         // The fewer of both become terminals.
         let swapped = old.len() < new.len();
         let (many, few) = if swapped { (new, old) } else { (old, new) };
-        let told = self.numbered(&few)?;
         let mut findings = Vec::new();
+        let topic = self.topic;
+        let mut tell = |decided, other, within: (Node, u32), share: Share| {
+            let (old, new) = match swapped {
+                true => (other, decided),
+                false => (decided, other),
+            };
+            findings.push(Finding {
+                topic,
+                edit,
+                fates: Fates { old, new },
+                within,
+                share: share.part / whole,
+                values: share.values,
+            });
+        };
+        if let [(only, _)] = *few.as_slice() {
+            for (decided, packets) in many {
+                if let Some(share) = self.space.store.shares(packets).remove(&1) {
+                    tell(decided, only, (packets, 1), share);
+                }
+            }
+            return Ok(findings);
+        }
+        let told = self.numbered(&few)?;
         for (decided, packets) in many {
             let node = self.space.store.ite(packets, told, Node::NOMATCH)?;
             for (number, share) in self.space.store.shares(node) {
-                let Some(&(other, _)) = few.get(number as usize) else {
-                    continue;
-                };
-                let (old, new) = if swapped {
-                    (other, decided)
-                } else {
-                    (decided, other)
-                };
-                findings.push(Finding {
-                    topic: self.topic,
-                    edit,
-                    fates: Fates { old, new },
-                    within: (node, number),
-                    share: share.part / whole,
-                    values: share.values,
-                });
+                if let Some(&(other, _)) = few.get(number as usize) {
+                    tell(decided, other, (node, number), share);
+                }
             }
         }
         Ok(findings)

@@ -121,7 +121,31 @@ impl<'a, 'p> Case<'a, 'p> {
         };
         let described = self.described(which, left_out)?;
         let policy = self.joint.side(which).policy;
+        let exact = exact && self.both_know(policy, &described);
         Some((describe_on(policy, &described, self.on())?, exact))
+    }
+
+    /// Whether both policies know every name that the words of one of them use.
+    fn both_know(&self, policy: &Policy, said: &Described) -> bool {
+        Which::BOTH.into_iter().all(|which| {
+            let other = self.joint.side(which).policy;
+            let socket = |id: &SocketId| {
+                let name = &policy.sockets[*id].name;
+                other.sockets.values().any(|one| one.name == *name)
+            };
+            let set = |(id, _): &(SetId, AddressSet)| {
+                let name = &policy.sets[*id].name;
+                let mut live = other.sets.values();
+                live.any(|one| one.name == *name && matches!(one.kind, SetKind::Live { .. }))
+            };
+            let netns = |(id, _): &(NetnsId, SocketAnswer)| {
+                let name = &policy.namespaces[*id];
+                other.namespaces.values().any(|one| one == name)
+            };
+            said.absent.iter().all(socket)
+                && said.members.iter().all(set)
+                && said.elsewhere.iter().all(netns)
+        })
     }
 
     /// Whether both policies decide of the text what they decide here.

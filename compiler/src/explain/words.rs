@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::decide::Seen;
 use crate::event::{Header, Part, SocketAnswer, Transport};
+use crate::names;
 use crate::packet::protocol;
 use crate::policy::{
     Addresses, Condition, Direction, Endpoint, NetnsId, Policy, ProtocolMatch, SocketTest,
@@ -157,7 +158,13 @@ pub(crate) fn condition(policy: &Policy, condition: &Condition) -> String {
         Condition::Fragment => "fragment".into(),
         Condition::Length { low, high } => between("length", *low, *high),
         Condition::Ttl { low, high } => between("ttl", *low, *high),
-        Condition::Dscp(value) => format!("dscp {value}"),
+        Condition::Dscp(value) => {
+            let mut names = names::dscps();
+            match names.find(|name| names::dscp(name) == Some(*value)) {
+                Some(name) => format!("dscp {name}"),
+                None => format!("dscp {value}"),
+            }
+        }
         Condition::Mark {
             value,
             mask: u32::MAX,

@@ -12,7 +12,7 @@ use sockc_runtime::{
 };
 
 use crate::policy::*;
-use crate::space::{Space, elsewhere, inside, reaches};
+use crate::space::{Space, elsewhere, inside, reaches, run};
 
 /// Where clients connect to; nobody is bound there.
 const TO: &str = "127.0.0.9:53";
@@ -269,9 +269,9 @@ fn a_service_that_only_listens_there_is_not_the_process() {
 #[test]
 fn without_systemd_its_sockets_are_absent_with_a_note() {
     inside(|space| {
+        // Where systemd runs, this mount namespace is not to see it.
         if fs::exists("/run/systemd/system").unwrap() {
-            println!("skipped: systemd runs here");
-            return;
+            run("mount -t tmpfs none /run/systemd");
         }
         let unit = SlotOrigin::Systemd("authdns.socket".to_owned(), Some("dns".to_owned()));
         let applied = policy_with("p", 0)

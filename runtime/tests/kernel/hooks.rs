@@ -4,7 +4,7 @@ use sockc_compiler::artifact::AttachPoint;
 use sockc_runtime::{Features, Means, counters, probe, status, unload};
 
 use crate::policy::*;
-use crate::space::{datagram_arrives, inside, run};
+use crate::space::{datagram_arrives, inside, run, skip};
 
 #[test]
 fn xdp_drops_on_lo_in_the_generic_path() {
@@ -55,7 +55,7 @@ fn xdp_falls_back_where_frames_are_too_large() {
 fn tc_drops_both_ways_by_tcx_and_by_clsact() {
     for (tcx, means) in [(true, Means::Tcx), (false, Means::Clsact)] {
         if tcx && !probe().tcx {
-            println!("skipped: needs TCX");
+            skip("TCX");
             continue;
         }
         for point in [AttachPoint::TcIn, AttachPoint::TcOut] {

@@ -293,7 +293,7 @@ fn what_would_become_of_every_namespace_is_told_and_holds() {
         outer("a", TC_SHOT, &[&one, &two]).apply(options).unwrap();
         let (object, manifest) = outer("b", TC_OK, &[&two]).build();
         let told = forecast(&object, &manifest, options).unwrap();
-        assert_eq!(told.released, [one.name.clone()]);
+        assert_eq!(told.released, std::slice::from_ref(&one.name));
         let (name, inner) = &told.netns[0];
         assert_eq!(name, &two.name);
         assert_eq!(inner.running.as_ref().unwrap().policy, "a-in");

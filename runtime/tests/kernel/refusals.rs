@@ -9,7 +9,7 @@ use sockc_compiler::artifact::AttachPoint;
 use sockc_runtime::{Error, Options, probe, status, unload};
 
 use crate::policy::*;
-use crate::space::{Space, inside, run};
+use crate::space::{Space, inside, run, skip};
 
 fn drops() -> Policy {
     policy("drops")
@@ -64,8 +64,7 @@ fn an_interface_without_ethernet_is_refused_by_name_and_skipped_by_pattern() {
     inside(|space| {
         let tun = ["tuntap", "add", "mode", "tun", "name", "t0"];
         if !Command::new("ip").args(tun).status().unwrap().success() {
-            println!("skipped: needs tun");
-            return;
+            return skip("tun");
         }
         let error = refused(space, drops().on(&["t0", "lo"]), &space.options);
         assert!(error.to_string().contains("\"t0\""), "{error}");

@@ -6,7 +6,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, b
 use sockc_runtime::{Applied, Features, Fill, probe, status};
 
 use crate::policy::*;
-use crate::space::{Space, elsewhere, inside, reaches};
+use crate::space::{Space, elsewhere, inside, reaches, skip};
 
 const AT: &str = "127.0.0.1:7001";
 /// Where clients connect to; nobody is bound there.
@@ -39,8 +39,7 @@ fn a_listener_is_found_by_its_address() {
 fn a_slot_fills_itself_when_the_service_starts_and_restarts() {
     inside(|space| {
         if !probe().netns_cookie_in_sock_ops {
-            println!("skipped: needs bpf_get_netns_cookie in sock_ops");
-            return;
+            return skip("bpf_get_netns_cookie in sock_ops");
         }
         assert_eq!(steer(space).sockets[0].state, Fill::Absent);
         assert_eq!(reaches(TO, &[]), None);
@@ -59,8 +58,7 @@ fn a_slot_fills_itself_when_the_service_starts_and_restarts() {
 fn a_slot_fills_itself_for_ipv6_too() {
     inside(|space| {
         if !probe().netns_cookie_in_sock_ops {
-            println!("skipped: needs bpf_get_netns_cookie in sock_ops");
-            return;
+            return skip("bpf_get_netns_cookie in sock_ops");
         }
         let make = |at| policy("s").socket(3, 6, at).steer(53, 3);
         for at in ["[::1]:7001", "[::]:7001", "0.0.0.0:7001"] {
@@ -79,8 +77,7 @@ fn a_slot_fills_itself_for_ipv6_too() {
 fn a_listener_of_another_namespace_never_gets_in() {
     inside(|space| {
         if !probe().netns_cookie_in_sock_ops {
-            println!("skipped: needs bpf_get_netns_cookie in sock_ops");
-            return;
+            return skip("bpf_get_netns_cookie in sock_ops");
         }
         steer(space);
         elsewhere(|| {
@@ -128,8 +125,7 @@ fn apply_fills_again_by_itself_where_the_kernel_cannot_tell() {
 fn a_root_of_control_groups_that_takes_no_program_is_no_failure() {
     inside(|space| {
         if !probe().netns_cookie_in_sock_ops {
-            println!("skipped: needs bpf_get_netns_cookie in sock_ops");
-            return;
+            return skip("bpf_get_netns_cookie in sock_ops");
         }
         // The last mount counts, and a control group that is gone takes nothing.
         space.mount_dead_group();
@@ -226,8 +222,7 @@ fn a_steered_port_is_no_obstacle_to_filling() {
 fn a_listener_of_mptcp_is_named_as_such() {
     inside(|space| {
         let Ok(socket) = mptcp_socket() else {
-            println!("skipped: needs MPTCP");
-            return;
+            return skip("MPTCP");
         };
         bind(
             std::os::fd::AsRawFd::as_raw_fd(&socket),

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use sockc_compiler::diff::report::Change;
 
 use crate::diff::words;
+use crate::svg::escaped;
 
 /// Colours that people who see fewer of them tell apart (Okabe and Ito), by what becomes of a packet.
 const COLOURS: [(&str, &str); 5] = [
@@ -108,13 +109,4 @@ impl Kinds {
             );
         }
     }
-}
-
-/// Text as XML holds it; what it cannot hold is left out.
-pub(super) fn escaped(text: &str) -> String {
-    let text: String = text.chars().filter(|letter| !letter.is_control()).collect();
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

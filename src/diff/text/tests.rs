@@ -22,6 +22,26 @@ fn a_change_stands_below_its_edit() {
 }
 
 #[test]
+fn an_example_that_is_not_exact_says_so() {
+    let shown = plain(&sample::inexact());
+    let remark = "
+     for example       tcp from 8.8.8.8:40000 to 192.0.2.1:22
+                       (rates or live maps decide too, and these words cannot say how)
+     was ";
+    assert!(shown.contains(remark), "{shown}");
+}
+
+#[test]
+fn malformed_packets_have_no_share() {
+    let shown = plain(&sample::malformed());
+    assert!(
+        shown.contains("drop -> allow     malformed packets that arrive\n"),
+        "{shown}"
+    );
+    assert!(!shown.contains("share"), "{shown}");
+}
+
+#[test]
 fn no_change_is_one_line() {
     assert_eq!(plain(&Report::default()), "No change in effect.\n");
     assert_eq!(

@@ -8,6 +8,7 @@ use super::constraint::{Constraint, End};
 use crate::diagram::values::{FROM, MARK, TO};
 use crate::diagram::{Node, Store};
 use crate::field::Field;
+use crate::packet::longest_length;
 use crate::policy::{
     AddressSet, ClassId, Condition, Family, IcmpMatch, LiveMapId, NetnsId, ProtocolMatch, SetId,
     SetKind, SocketId, SocketTest,
@@ -358,7 +359,11 @@ fn between(
 ) -> Option<Condition> {
     let values = limited(store, packets, field)?;
     let (first, last) = (values.first()?.0, values.last()?.1);
-    let high = |last: u128| match last == u128::from(field.max()) && last != first {
+    let most = match field {
+        Field::Length => longest_length(Family::V4),
+        other => other.max(),
+    };
+    let high = |last: u128| match last >= u128::from(most) && last != first {
         // No upper bound is said where there is none, but for a single value.
         true => u32::MAX,
         false => last as u32,

@@ -1,29 +1,10 @@
-//! Numbers in words: counts of things, and parts of all packets.
+//! A part of all packets, in words.
 
 use sockc_compiler::diff::report::About;
 
-/// So many of a thing: `1 rule`, `2 rules`.
-pub(super) fn of(number: usize, thing: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {thing}{plural}", grouped(number))
-}
-
-/// A number with a mark at each thousand.
-pub(super) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A part of everything of a direction: `0.39 % of arriving packets`, `1 in 12 million of arriving packets`. Nothing of
 /// malformed packets, which have no fields to count.
-pub(super) fn share(share: f64, about: About) -> String {
+pub(super) fn of(share: f64, about: About) -> String {
     let whole = match about {
         About::In => "arriving packets",
         About::Out => "leaving packets",
@@ -86,7 +67,7 @@ mod tests {
 
     #[test]
     fn shares_are_said_as_people_say_them() {
-        let said = |one| share(one, About::In);
+        let said = |one| of(one, About::In);
         for (part, words) in [
             (1.0, "all arriving packets"),
             (0.999_99, "over 99.9 % of arriving packets"),
@@ -104,14 +85,6 @@ mod tests {
         ] {
             assert_eq!(said(part), words, "{part}");
         }
-        assert_eq!(share(1.0, About::Send), "all what is sent");
-    }
-
-    #[test]
-    fn one_thing_is_not_plural() {
-        assert_eq!(
-            (of(1, "rule"), of(1_572, "rule")),
-            ("1 rule".into(), "1,572 rules".into())
-        );
+        assert_eq!(of(1.0, About::Send), "all what is sent");
     }
 }
