@@ -1,13 +1,24 @@
 //! The parts of the benchmarks that need no kernel: rule sets, their text, the linear scan, the chart.
 
+#[path = "bench/diff/cases.rs"]
+mod cases;
 #[path = "bench/chart.rs"]
 mod chart;
 #[path = "bench/frame.rs"]
 #[allow(dead_code, reason = "the benchmarks use more of it")]
 mod frame;
+#[path = "bench/diff/measured.rs"]
+#[allow(dead_code, reason = "the benchmarks use more of it")]
+mod measured;
+#[path = "bench/diff/rows.rs"]
+#[allow(dead_code, reason = "the benchmarks use more of it")]
+mod rows;
 #[path = "bench/rules/mod.rs"]
 #[allow(dead_code, reason = "the benchmarks use more of it")]
 mod rules;
+#[path = "bench/diff/table.rs"]
+#[allow(dead_code, reason = "the benchmarks use more of it")]
+mod table;
 
 use std::net::IpAddr;
 
@@ -19,8 +30,11 @@ use sockc_compiler::pipeline;
 use sockc_compiler::policy::{Direction, Family as IpFamily, NetnsId, Policy, SocketId};
 use sockc_grammar::source::SourceMap;
 
+use cases::{Case, Kind};
 use chart::{Panel, Series, draw};
 use frame::Layout;
+use measured::{checked, compared};
+use rows::{wrong_diff, wrong_lint};
 use rules::classbench::{parse, parse_headers};
 use rules::family::{FAMILIES, seed};
 use rules::scan::Scan;
@@ -202,4 +216,48 @@ fn the_chart_is_well_formed() {
     );
     assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
     roxmltree::Document::parse(&draw(&[])).unwrap();
+}
+
+#[test]
+fn comparisons_that_are_measured_are_right() {
+    for family in &FAMILIES {
+        let set = family.rules(60);
+        for kind in [Kind::Many, Kind::One, Kind::Without] {
+            let case = Case::new(&set, kind).unwrap();
+            let again = Case::new(&set, kind).unwrap();
+            assert_eq!((&case.old, &case.new), (&again.old, &again.new));
+            let texts = (cases::policy(&case.old), cases::policy(&case.new));
+            let cost = compared(&texts.0, &texts.1, 1, &|_| ()).unwrap();
+            let wrong = wrong_diff(kind, case.differing, &cost);
+            assert_eq!(wrong, None, "{}, {kind:?}: {cost:?}", family.name);
+            assert!(cost.complete && cost.read_mib <= cost.few.mib, "{cost:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_comparison_is_told() {
+    let set = FAMILIES[0].rules(150);
+    let case = Case::new(&set, Kind::Many).unwrap();
+    let texts = (cases::policy(&case.old), cases::policy(&case.new));
+    let cost = compared(&texts.0, &texts.1, 1, &|_| ()).unwrap();
+    assert!(case.differing > 0 && wrong_diff(Kind::Without, 0, &cost).is_some());
+    let same = compared(&texts.0, &texts.0, 2, &|_| ()).unwrap();
+    assert!(wrong_diff(Kind::One, 1, &same).is_some(), "{same:?}");
+}
+
+#[test]
+fn lints_that_are_measured_find_what_is_doubled() {
+    let set = FAMILIES[0].rules(150);
+    let case = Case::new(&set, Kind::Without).unwrap();
+    let doubled = case.new.len() - case.old.len();
+    let (plain, twice) = (cases::policy(&case.old), cases::policy(&case.new));
+    let cost = checked(&twice, 1).unwrap();
+    assert!(
+        doubled > 10 && cost.unreachable >= doubled && !cost.cut_short,
+        "{cost:?}"
+    );
+    assert_eq!(wrong_lint(doubled, &cost), None);
+    let cost = checked(&plain, 1).unwrap();
+    assert!(wrong_lint(doubled, &cost).is_some(), "{cost:?}");
 }

@@ -16,6 +16,7 @@ mod options;
 mod point;
 mod report;
 mod rounds;
+#[allow(dead_code, reason = "other benchmarks use more of it")]
 mod rules;
 mod sockc;
 mod stage;
@@ -35,8 +36,7 @@ use crate::compiled::Folder;
 use crate::options::Options;
 use crate::point::Plan;
 use crate::report::Report;
-use crate::rules::family::Family;
-use crate::rules::{RuleSet, classbench};
+use crate::rules::choice;
 use crate::stage::Problem;
 
 fn main() -> ExitCode {
@@ -75,7 +75,7 @@ fn run(options: &Options) -> Result<(), Problem> {
     let systems = options.systems()?;
     let mut reports = Vec::new();
     for (family, size) in options.points()? {
-        let Some(set) = rule_set(&family, size)? else {
+        let Some(set) = choice::set(&family, size)? else {
             println!("\n{family}, {size} rules: there is no such set");
             continue;
         };
@@ -92,15 +92,6 @@ fn run(options: &Options) -> Result<(), Problem> {
         write(options, &reports)?;
     }
     Ok(())
-}
-
-/// The set of a family: made here, or read.
-fn rule_set(family: &str, size: usize) -> Result<Option<RuleSet>, Problem> {
-    if let Some(family) = Family::named(family) {
-        return Ok(Some(family.rules(size)));
-    }
-    let folder = classbench::folder().ok_or("the sets of ClassBench are not there")?;
-    Ok(classbench::read(&folder, family, size).map_err(|error| error.to_string())?)
 }
 
 fn write(options: &Options, reports: &[Report]) -> Result<(), Problem> {

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::rules::classbench;
-use crate::rules::family::{FAMILIES, Family};
+use crate::rules::choice;
 use crate::stage::Problem;
 use crate::systems::{SYSTEMS, System};
 
@@ -22,7 +21,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     family: Vec<String>,
     /// Numbers of rules, such as 10 or 100k, separated by commas
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = number)]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = choice::number)]
     size: Vec<usize>,
     /// Rounds that are kept of each point
     #[arg(long, value_name = "N")]
@@ -76,63 +75,23 @@ impl Options {
         let families = self.families()?;
         let points = families.iter().flat_map(|family| {
             let sizes = sizes.iter().copied();
-            // The sets of ClassBench begin there.
-            let made = Family::named(family).is_some();
             sizes
-                .filter(move |size| made || *size >= 1000)
+                .filter(|size| choice::exists(family, *size))
                 .map(|size| (family.clone(), size))
         });
         Ok(points.collect())
     }
 
     fn families(&self) -> Result<Vec<String>, Problem> {
-        let read =
-            classbench::folder().map_or_else(Vec::new, |folder| classbench::families(&folder));
-        if self.family.is_empty() {
-            let few = FEW_FAMILIES.map(str::to_owned).to_vec();
-            let made = FAMILIES.iter().map(|family| family.name.to_owned());
-            return Ok(if self.quick {
-                few
-            } else {
-                made.chain(read).collect()
-            });
-        }
-        let mut families = Vec::new();
-        for wanted in &self.family {
-            if wanted == "classbench" {
-                families.extend(read.iter().cloned());
-            } else if Family::named(wanted).is_some() || read.contains(wanted) {
-                families.push(wanted.clone());
-            } else {
-                return Err(unknown_family(wanted, &read).into());
-            }
-        }
-        Ok(families)
+        Ok(match (self.family.as_slice(), self.quick) {
+            ([], true) => FEW_FAMILIES.map(str::to_owned).to_vec(),
+            ([], false) => choice::all(),
+            (wanted, _) => choice::named(wanted)?,
+        })
     }
 
     /// Rounds that are to be kept of each point.
     pub(crate) fn rounds(&self) -> usize {
         self.rounds.unwrap_or(if self.quick { 3 } else { 5 })
     }
-}
-
-fn unknown_family(wanted: &str, read: &[String]) -> String {
-    let mut text = format!("there is no family `{wanted}`; there are");
-    for family in &FAMILIES {
-        text.push_str(&format!("\n  {:<10} {}", family.name, family.about));
-    }
-    for name in read {
-        text.push_str(&format!("\n  {name:<10} ClassBench"));
-    }
-    text
-}
-
-/// A number with `k` behind it for thousands.
-fn number(text: &str) -> Result<usize, String> {
-    let (digits, unit) = match text.strip_suffix('k') {
-        Some(digits) => (digits, 1000),
-        None => (text, 1),
-    };
-    let number: usize = digits.parse().map_err(|_| "it is not a number")?;
-    Ok(number * unit)
 }

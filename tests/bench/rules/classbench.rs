@@ -29,21 +29,39 @@ pub(crate) fn families(folder: &Path) -> Vec<String> {
     names
 }
 
+/// How a set is read: the folder of the sets, the family, the size.
+pub(crate) type Read = fn(&Path, &str, usize) -> Result<Option<RuleSet>, Box<dyn Error>>;
+
 /// A set with its headers; `None` where the family has none of this size.
 pub(crate) fn read(
     folder: &Path,
     family: &str,
     size: usize,
 ) -> Result<Option<RuleSet>, Box<dyn Error>> {
-    let stem = format!("{family}_{}k", size / 1000);
-    let filters = folder.join(family).join(format!("{stem}.xz"));
+    let Some(mut set) = read_rules(folder, family, size)? else {
+        return Ok(None);
+    };
+    let headers = file(folder, family, size, "_trace");
+    set.headers = parse_headers(&unpacked(&headers)?)?;
+    Ok(Some(set))
+}
+
+/// A set without its headers.
+pub(crate) fn read_rules(
+    folder: &Path,
+    family: &str,
+    size: usize,
+) -> Result<Option<RuleSet>, Box<dyn Error>> {
+    let filters = file(folder, family, size, "");
     if size < 1000 || !filters.exists() {
         return Ok(None);
     }
-    let mut set = RuleSet::new(family, parse(&unpacked(&filters)?)?);
-    let headers = folder.join(family).join(format!("{stem}_trace.xz"));
-    set.headers = parse_headers(&unpacked(&headers)?)?;
-    Ok(Some(set))
+    Ok(Some(RuleSet::new(family, parse(&unpacked(&filters)?)?)))
+}
+
+fn file(folder: &Path, family: &str, size: usize, end: &str) -> PathBuf {
+    let name = format!("{family}_{}k{end}.xz", size / 1000);
+    folder.join(family).join(name)
 }
 
 fn unpacked(path: &Path) -> Result<String, Box<dyn Error>> {

@@ -3,6 +3,7 @@
 //! Takes seeds, sizes and files; gives rules, headers, the text of a policy, and the answer of a linear scan. It knows no
 //! kernel and no other system, so that tests elsewhere take it in by `#[path]`; it is a `mod.rs` for their sake.
 
+pub(crate) mod choice;
 pub(crate) mod classbench;
 pub(crate) mod family;
 pub(crate) mod generate;

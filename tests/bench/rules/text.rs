@@ -27,23 +27,30 @@ const HEAD: usize = 2;
 
 /// The policy's text.
 pub(crate) fn policy(rules: &[Rule], verdicts: Verdicts, place: Place) -> String {
-    let default = match verdicts {
-        Verdicts::Drop => "drop",
-        Verdicts::Alternate => "allow",
+    let default = verdicts == Verdicts::Alternate;
+    let at = match place {
+        Place::Xdp => "",
+        Place::Tc => " at tc",
     };
-    let mut text = format!("policy bench\ndefault in {default}\n");
-    for (index, rule) in rules.iter().enumerate() {
-        let verb = if allows(verdicts, Some(index)) {
-            "allow"
-        } else {
-            "drop"
-        };
-        let at = match place {
-            Place::Xdp => "",
-            Place::Tc => " at tc",
-        };
+    let rules = rules.iter().enumerate();
+    written(
+        default,
+        rules.map(|(index, rule)| (allows(verdicts, Some(index)), rule)),
+        at,
+    )
+}
+
+/// A policy of rules that allow or drop, each with `end` behind it; `default` is whether the default allows.
+pub(crate) fn written<'a>(
+    default: bool,
+    rules: impl Iterator<Item = (bool, &'a Rule)>,
+    end: &str,
+) -> String {
+    let verb = |allow| if allow { "allow" } else { "drop" };
+    let mut text = format!("policy bench\ndefault in {}\n", verb(default));
+    for (allow, rule) in rules {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{verb} {}{at}", Words(rule));
+        let _ = writeln!(text, "{} {}{end}", verb(allow), Words(rule));
     }
     text
 }

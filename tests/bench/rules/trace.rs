@@ -19,7 +19,8 @@ pub(crate) fn hits(set: &RuleSet, rng: &mut Rng, count: usize) -> Vec<Header> {
     (0..count).filter_map(hit).collect()
 }
 
-fn inside(rule: &Rule, rng: &mut Rng) -> Header {
+/// A header inside of a rule.
+pub(crate) fn inside(rule: &Rule, rng: &mut Rng) -> Header {
     let any: &[u8] = if rule.has_ports() {
         &WITH_PORTS
     } else {
