@@ -21,7 +21,7 @@ use super::weigh::Finding;
 use super::world::Case;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Verdict};
-use crate::policy::{Direction, Match, RuleId, Socket, SocketOrigin};
+use crate::policy::{Direction, Match, RuleId, Socket};
 
 /// Tells of the findings of one list.
 pub(super) struct Telling<'a, 'j, 'p> {
@@ -324,36 +324,11 @@ fn undecided(direction: Direction) -> Words {
     }
 }
 
-/// A socket by its name; with where it listens, if the other policy has another of this name.
+/// A socket by its name; with where it comes from, if the other policy has another of this name.
 fn socket_words(joint: &Joint<'_>, socket: &Socket) -> String {
-    let mut words = format!("sock {}", socket.name);
     let same_name = joint.tables.sockets.values();
-    if same_name.filter(|other| other.name == socket.name).count() > 1 {
-        words.push_str(&format!(" ({})", origin_words(socket)));
+    match same_name.filter(|other| other.name == socket.name).count() {
+        1 => socket.words(),
+        _ => socket.words_in_full(),
     }
-    words
-}
-
-fn origin_words(socket: &Socket) -> String {
-    let listen = |listen: &[crate::policy::Listen]| {
-        let one = |one: &crate::policy::Listen| {
-            let protocol = if one.protocol == 6 { "tcp" } else { "udp" };
-            let address = std::net::SocketAddr::new(one.address, one.port);
-            format!("{protocol} {address}")
-        };
-        listen.iter().map(one).collect::<Vec<_>>().join(", ")
-    };
-    let mut words = match &socket.origin {
-        SocketOrigin::Listen(all) => listen(all),
-        SocketOrigin::Process {
-            pid_file,
-            listen: all,
-        } => format!("process \"{pid_file}\" {}", listen(all)),
-        SocketOrigin::Registered => "registered".into(),
-        SocketOrigin::Systemd { unit, .. } => format!("systemd \"{unit}\""),
-    };
-    if socket.drop_if_absent {
-        words.push_str(", if absent drop");
-    }
-    words
 }

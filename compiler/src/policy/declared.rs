@@ -1,6 +1,6 @@
 //! What a policy declares by name: sockets, groups, zones, sets, live maps, policies of other namespaces.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{AddressSet, Family, Place, Policy, SocketId, ZoneId};
 
@@ -30,6 +30,24 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// As a rule names it: `sock proxy`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("sock {}", self.name)
+    }
+
+    /// The same with where it comes from: `sock proxy (tcp 127.0.0.1:1234)`.
+    #[must_use]
+    pub fn words_in_full(&self) -> String {
+        let absent = match self.drop_if_absent {
+            true => ", if absent drop",
+            false => "",
+        };
+        format!("{} ({}{absent})", self.words(), self.origin.words())
+    }
+}
+
 /// Where a named socket comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketOrigin {
@@ -54,6 +72,20 @@ pub enum SocketOrigin {
 }
 
 impl SocketOrigin {
+    /// As a policy declares it, in short.
+    fn words(&self) -> String {
+        let listen = || {
+            let listen = self.listen().unwrap_or_default().iter();
+            listen.map(Listen::words).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::Listen(_) => listen(),
+            Self::Process { pid_file, .. } => format!("process \"{pid_file}\" {}", listen()),
+            Self::Registered => "registered".into(),
+            Self::Systemd { unit, .. } => format!("systemd \"{unit}\""),
+        }
+    }
+
     /// The listening addresses, where the policy names them.
     #[must_use]
     pub fn listen(&self) -> Option<&[Listen]> {
@@ -73,6 +105,13 @@ pub struct Listen {
     pub address: IpAddr,
     /// The port.
     pub port: u16,
+}
+
+impl Listen {
+    fn words(&self) -> String {
+        let protocol = if self.protocol == 6 { "tcp" } else { "udp" };
+        format!("{protocol} {}", SocketAddr::new(self.address, self.port))
+    }
 }
 
 /// A group of sockets.

@@ -9,9 +9,7 @@ use super::{Count, Replay, Sockets};
 use crate::diff::report::{Decider, Fate, Line};
 use crate::event::{self, Verdict};
 use crate::packet::text::{self, Described};
-use crate::policy::{
-    Condition, Direction, Family, Listen, Place, Policy, Rule, SetKind, Socket, SocketId,
-};
+use crate::policy::{Condition, Direction, Place, Policy, Rule, SetKind, Socket, SocketId};
 
 /// So many flows are named for each change.
 const TOP: usize = 10;
@@ -232,25 +230,14 @@ pub(super) fn fate(policy: &Policy, other: &Policy, outcome: Outcome) -> Fate {
     }
 }
 
-/// A socket's name, with its addresses where the other policy has another socket of this name.
+/// A socket's name, with where it comes from if the other policy has another socket of this name.
 fn socket_words(policy: &Policy, other: &Policy, socket: SocketId) -> String {
     let socket = &policy.sockets[socket];
-    let mut words = format!("sock {}", socket.name);
     let same = |one: &&Socket| one.name == socket.name;
     let elsewhere = other.sockets.values().find(same);
-    if elsewhere.is_some_and(|one| one.origin != socket.origin) {
-        let listen = socket.origin.listen().unwrap_or_default();
-        let listen: Vec<_> = listen.iter().map(listen_words).collect();
-        words += &format!(" ({})", listen.join(", "));
-    }
-    words
-}
-
-fn listen_words(listen: &Listen) -> String {
-    let protocol = if listen.protocol == 6 { "tcp" } else { "udp" };
-    match Family::of(listen.address) {
-        Family::V4 => format!("{protocol} {}:{}", listen.address, listen.port),
-        Family::V6 => format!("{protocol} [{}]:{}", listen.address, listen.port),
+    match elsewhere.is_some_and(|one| one.origin != socket.origin) {
+        true => socket.words_in_full(),
+        false => socket.words(),
     }
 }
 

@@ -121,9 +121,11 @@ fn verdicts(list: &[Line], headers: &[Header]) -> Vec<bool> {
 
 /// Five edits of each kind, the kinds in turn; gives the rules that are edited.
 fn many(list: &mut Vec<Line>, rng: &mut Rng) -> Vec<Rule> {
+    let kinds: [fn(&mut Vec<Line>, &mut Rng) -> Rule; 4] =
+        [insert, delete, shift, |list, rng| flip(list, rng)];
     let mut edited = Vec::new();
     for _ in 0..OF_EACH {
-        for edit in [insert, delete, shift, flip] {
+        for edit in kinds {
             if !list.is_empty() {
                 edited.push(edit(list, rng));
             }
@@ -149,7 +151,7 @@ fn shift(list: &mut Vec<Line>, rng: &mut Rng) -> Rule {
     line.rule
 }
 
-fn flip(list: &mut Vec<Line>, rng: &mut Rng) -> Rule {
+fn flip(list: &mut [Line], rng: &mut Rng) -> Rule {
     let place = rng.below(list.len());
     list[place] = list[place].flipped();
     list[place].rule

@@ -70,7 +70,7 @@ pub(crate) fn lint_head() -> String {
         "check ms",
         "W0601",
         "W0602",
-        "M",
+        "MiB",
         "note"
     )
 }
