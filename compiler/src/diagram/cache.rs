@@ -12,7 +12,7 @@ use super::Node;
 const EMPTY: u32 = u32::MAX;
 
 /// The most slots the operation cache grows to.
-const CACHE_SLOTS: usize = 1 << 22;
+const CACHE_SLOTS: usize = 1 << 20;
 
 /// Spreads three words over 64 bits; the high bits are the good ones.
 fn mix(a: u32, b: u32, c: u32) -> u64 {
@@ -168,11 +168,7 @@ impl Cache {
 
     fn slot(&self, question: Question) -> usize {
         let Question(a, b, c) = question;
-        let (a, b, c) = (a.as_u32(), b.as_u32(), c.as_u32());
-        // As in the table of nodes, questions about nodes of one time stand beside each other. No node has the greatest id.
-        let youngest = a.max(b).max(if c == EMPTY { 0 } else { c }) as usize;
-        let others = (mix(a, b, c) >> 62) as usize;
-        (youngest * 4 + others) & (self.slots.len() - 1)
+        slot(mix(a.as_u32(), b.as_u32(), c.as_u32()), self.slots.len())
     }
 
     pub(super) fn get(&self, question: Question) -> Option<Node> {

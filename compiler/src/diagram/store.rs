@@ -19,6 +19,8 @@ pub struct Store {
     unique: Unique,
     pub(super) cache: Cache,
     budget: usize,
+    /// How many more nodes may be made, those that were forgotten since included.
+    work: usize,
     firsts: BTreeMap<Field, u32>,
     fields: Vec<Field>,
 }
@@ -69,6 +71,7 @@ impl Store {
             unique: Unique::new(),
             cache: Cache::new(),
             budget: budget.clamp(3, u32::MAX as usize - 1),
+            work: usize::MAX,
             firsts: BTreeMap::new(),
             fields: Vec::new(),
         };
@@ -116,6 +119,11 @@ impl Store {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// From here on at most so many nodes may be made, whatever is forgotten on the way: a bound of time.
+    pub fn limit_work(&mut self, nodes: usize) {
+        self.work = nodes;
     }
 
     /// Forgets every node but the roots and what they lead to; says what became of a root.
@@ -218,11 +226,12 @@ impl Store {
             Ok(node) => return Ok(node),
             Err(slot) => slot,
         };
-        if self.nodes.len() >= self.budget {
+        if self.nodes.len() >= self.budget || self.work == 0 {
             return Err(BudgetExceeded {
                 budget: self.budget,
             });
         }
+        self.work -= 1;
         let node = Node::from_u32(self.nodes.len() as u32);
         self.nodes.push(data);
         self.unique.insert(&self.nodes, slot);

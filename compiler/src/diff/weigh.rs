@@ -17,7 +17,10 @@ use crate::observer::Observer;
 
 /// So many rules may meet a region for what keeps its fate there to be told apart by rule; more where nothing changes,
 /// to say why.
-const MOST_TOLD: [usize; 2] = [100, 1_000];
+const MOST_TOLD: [usize; 2] = [100, 300];
+
+/// So many times the budget of nodes may be made for a topic: beyond, what is left is unknown.
+const WORK: usize = 4;
 
 /// From so many nodes on, those that nobody needs any more are forgotten now and then.
 const MOST_GARBAGE: usize = 300_000;
@@ -79,6 +82,7 @@ pub(super) struct Weighing<'a, 'j, 'p> {
 impl<'j, 'p> Weighing<'_, 'j, 'p> {
     /// Everything that the edits do.
     pub(super) fn all(&mut self, observer: &mut dyn Observer) -> Result<Found, BudgetExceeded> {
+        self.space.limit_work(WORK);
         let base = self.space.base(self.topic)?;
         let mut state = State {
             whole: self.space.store.share_of(base),

@@ -3,6 +3,7 @@
 //! Takes the values of shared fields; gives events with a policy's own ids, a world that answers as the values say, and
 //! the text of it all. Not here: which case is taken.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cranelift_entity::PrimaryMap;
@@ -121,31 +122,30 @@ impl<'a, 'p> Case<'a, 'p> {
         };
         let described = self.described(which, left_out)?;
         let policy = self.joint.side(which).policy;
-        let exact = exact && self.both_know(policy, &described);
+        // A lookup's packet is explained as one that arrives.
+        let exact = exact && self.topic.about != About::Lookup && self.same_words(left_out);
         Some((describe_on(policy, &described, self.on())?, exact))
     }
 
-    /// Whether both policies know every name that the words of one of them use.
-    fn both_know(&self, policy: &Policy, said: &Described) -> bool {
-        Which::BOTH.into_iter().all(|which| {
-            let other = self.joint.side(which).policy;
-            let socket = |id: &SocketId| {
-                let name = &policy.sockets[*id].name;
-                other.sockets.values().any(|one| one.name == *name)
-            };
-            let set = |(id, _): &(SetId, AddressSet)| {
-                let name = &policy.sets[*id].name;
-                let mut live = other.sets.values();
-                live.any(|one| one.name == *name && matches!(one.kind, SetKind::Live { .. }))
-            };
-            let netns = |(id, _): &(NetnsId, SocketAnswer)| {
-                let name = &policy.namespaces[*id];
-                other.namespaces.values().any(|one| one == name)
-            };
-            said.absent.iter().all(socket)
-                && said.members.iter().all(set)
-                && said.elsewhere.iter().all(netns)
-        })
+    /// Whether the words are the same for both policies: what only one of them knows, or has under this name with another
+    /// answer, no words can tell both.
+    fn same_words(&self, left_out: LeftOut) -> bool {
+        let [old, new] = Which::BOTH.map(|which| {
+            let policy = self.joint.side(which).policy;
+            let said = self.described(which, left_out)?;
+            let absent = said.absent.iter().map(|id| &policy.sockets[*id].name);
+            let held = said.members.into_iter();
+            let elsewhere = said.elsewhere.iter();
+            Some((
+                absent.collect::<BTreeSet<_>>(),
+                held.map(|(id, held)| (&policy.sets[id].name, held))
+                    .collect::<BTreeMap<_, _>>(),
+                elsewhere
+                    .map(|(id, answer)| (&policy.namespaces[*id], *answer as u32))
+                    .collect::<BTreeMap<_, _>>(),
+            ))
+        });
+        old.is_none() || new.is_none() || old == new
     }
 
     /// Whether both policies decide of the text what they decide here.
