@@ -103,18 +103,13 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         let count = state.left.len() as u64;
         while let Some(part) = state.left.pop() {
             observer.progress(count - state.left.len() as u64, count);
-            let packets = self.space.without(part.region.packets, state.done)?;
-            state.done = self.space.store.or(state.done, part.region.packets)?;
-            let region = Region {
-                packets,
-                cover: part.region.cover,
-            };
-            if self.part(part.edit, &region, &mut state).is_err() {
-                state.found.unknown.push(part.edit);
+            let edit = part.edit;
+            if self.part(part, &mut state).is_err() {
+                state.found.unknown.push(edit);
             }
             self.tidy(&mut state);
         }
-        self.default(&mut state)?;
+        self.default(&mut state);
         Ok(state.found)
     }
 
@@ -177,30 +172,45 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         self.space.store.and(any, base)
     }
 
-    fn part(
-        &mut self,
-        edit: usize,
-        region: &Region,
-        state: &mut State,
-    ) -> Result<(), BudgetExceeded> {
-        if region.packets == Node::FALSE {
+    /// What a part does where none before it matters.
+    fn part(&mut self, part: Part, state: &mut State) -> Result<(), BudgetExceeded> {
+        let packets = self.space.without(part.region.packets, state.done)?;
+        state.done = self.space.store.or(state.done, part.region.packets)?;
+        if packets == Node::FALSE {
             return Ok(());
         }
-        let changed = self.drawing().changed(region)?;
+        let region = Region {
+            packets,
+            cover: part.region.cover,
+        };
+        let changed = self.drawing().changed(&region)?;
         let mut changes = Vec::new();
         if changed != Node::FALSE {
-            changes = self.told_apart(edit, region, changed, state.whole)?;
+            changes = self.told_apart(part.edit, &region, changed, state.whole)?;
         }
-        let rest = self.space.without(region.packets, changed)?;
         let most = MOST_TOLD[usize::from(changes.is_empty())];
         state.found.changed.extend(changes);
-        if rest != Node::FALSE && self.topic.about != About::Lookup && self.meeting(region) <= most
-        {
+        if self.topic.about != About::Lookup && self.meeting(&region) <= most {
             // What is not known of counters is left out; it changes no fate.
-            let same = self.told_apart(edit, region, rest, state.whole);
+            let same = self.unchanged(part.edit, &region, changed, state.whole);
             state.found.same.extend(same.into_iter().flatten());
         }
         Ok(())
+    }
+
+    /// Who decides what keeps its fate.
+    fn unchanged(
+        &mut self,
+        edit: usize,
+        region: &Region,
+        changed: Node,
+        whole: f64,
+    ) -> Result<Vec<Finding>, BudgetExceeded> {
+        let rest = self.space.without(region.packets, changed)?;
+        match rest {
+            Node::FALSE => Ok(Vec::new()),
+            rest => self.told_apart(edit, region, rest, whole),
+        }
     }
 
     fn drawing(&mut self) -> Drawing<'_, 'j, 'p> {
@@ -280,35 +290,37 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         self.space.store.overlay_all(&layers)
     }
 
-    /// What gets another default: where no rule decides, and none of the pairs matters.
-    fn default(&mut self, state: &mut State) -> Result<(), BudgetExceeded> {
+    /// What gets another default: where no rule decides, and none of the pairs matters. Where a pair matters has to be known
+    /// for that.
+    fn default(&mut self, state: &mut State) {
+        let [old, new] = Which::BOTH.map(|which| self.space.default(self.topic, which));
+        let Some(edit) = self.default.filter(|_| old != new) else {
+            return;
+        };
         let State {
             found, whole, done, ..
         } = state;
-        let base = found.base;
-        let [old, new] = Which::BOTH.map(|which| self.space.default(self.topic, which));
-        let Some(edit) = self.default.filter(|_| old != new) else {
-            return Ok(());
-        };
-        match self.undecided(base, *done) {
-            Ok(Node::FALSE) => {}
-            Ok(packets) => {
-                let share = self.space.store.share_of(packets) / *whole;
-                found.changed.push(Finding {
-                    topic: self.topic,
-                    edit,
-                    fates: Fates {
-                        old: (Owner::Default, old),
-                        new: (Owner::Default, new),
-                    },
-                    within: (packets, 1),
-                    share,
-                    values: self.space.store.satisfy(packets, 1).unwrap_or_default(),
-                });
+        let packets = match self.undecided(found.base, *done) {
+            Ok(packets) if found.unknown.is_empty() => packets,
+            _ => {
+                found.unknown.push(edit);
+                return;
             }
-            Err(_) => found.unknown.push(edit),
+        };
+        if packets == Node::FALSE {
+            return;
         }
-        Ok(())
+        found.changed.push(Finding {
+            topic: self.topic,
+            edit,
+            fates: Fates {
+                old: (Owner::Default, old),
+                new: (Owner::Default, new),
+            },
+            within: (packets, 1),
+            share: self.space.store.share_of(packets) / *whole,
+            values: self.space.store.satisfy(packets, 1).unwrap_or_default(),
+        });
     }
 
     fn undecided(&mut self, base: Node, done: Node) -> Built {
