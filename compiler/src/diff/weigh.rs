@@ -104,20 +104,18 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         while let Some(part) = state.left.pop() {
             observer.progress(count - state.left.len() as u64, count);
             let edit = part.edit;
-            if self.part(part, &mut state).is_err() {
-                state.found.unknown.push(edit);
+            let failed = self.part(part, &mut state).is_err();
+            state.found.unknown.extend(failed.then_some(edit));
+            if failed || self.space.store.len() >= MOST_GARBAGE {
+                self.tidy(&mut state);
             }
-            self.tidy(&mut state);
         }
         self.default(&mut state);
         Ok(state.found)
     }
 
-    /// Forgets what no longer matters, once it is a lot: small tables are quick.
+    /// Forgets what no longer matters: small tables are quick, and what grew past the budget makes room.
     fn tidy(&mut self, state: &mut State) {
-        if self.space.store.len() < MOST_GARBAGE {
-            return;
-        }
         let State {
             done, left, found, ..
         } = state;

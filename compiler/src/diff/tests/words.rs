@@ -166,3 +166,26 @@ fn a_rule_that_moves_keeps_its_counter() {
     let effects: Vec<&Effect> = scope.edits.iter().map(|edit| &edit.effect).collect();
     assert_eq!(effects, [&Effect::None(Some(reason.into()))]);
 }
+
+#[test]
+fn what_was_found_before_the_budget_ended_is_told() {
+    let rules: String = (0..200)
+        .map(|number| {
+            format!(
+                "allow tcp from 10.{number}.0.0/16:{number} to 172.16.{number}.0/24:{number}-9000\n"
+            )
+        })
+        .collect();
+    let old = format!("default in drop\n{rules}allow udp to 192.0.2.1:53\n");
+    let wide = "drop tcp from any to any:100-8000\n";
+    let new = format!("default in drop\n{wide}{rules}allow udp to 192.0.2.2:53\n");
+    let options = Options {
+        budget: 6_000,
+        ..Options::default()
+    };
+    let report = compare(&policy(&old), &policy(&new), options, &mut Silent);
+    assert!(report.differs() && !report.is_complete());
+    let told: Vec<String> = report.scopes[0].changes.iter().map(line).collect();
+    assert!(told.iter().any(|line| line.contains("udp")), "{told:#?}");
+    assert!(told.iter().all(|line| !line.contains("tcp")), "{told:#?}");
+}
