@@ -17,6 +17,9 @@ use crate::count;
 use cut::{Cut, Form, Lists};
 use page::Page;
 
+/// Fates of more letters have a line of their own.
+const MOST_BESIDE: usize = 60;
+
 /// How it is to look.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Look {
@@ -169,9 +172,15 @@ impl Shown {
     fn brief(&mut self, change: &Change) {
         self.number += 1;
         let fates = words::fates(change);
+        let region = words::region(change, false);
+        if fates.chars().count() > MOST_BESIDE {
+            let number = format!("{:>3}  ", self.number);
+            let role = Role::Change;
+            self.page.short(&number, role, Some(role), &fates);
+            return self.page.short("       ", Role::Aside, None, &region);
+        }
         let width = page::LABEL.max(fates.chars().count() + 2);
         let head = format!("{:>3}  {fates:width$}", self.number);
-        let region = words::region(change, false);
         self.page.short(&head, Role::Change, None, &region);
     }
 
