@@ -12,7 +12,8 @@ fn files() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/bad");
     let entries = std::fs::read_dir(folder)
         .unwrap()
-        .map(|entry| entry.unwrap());
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_file());
     let mut files: Vec<(String, String)> = entries
         .map(|entry| {
             (
