@@ -11,7 +11,7 @@ use crate::field::Field;
 use crate::hook::Hook;
 use crate::policy::{
     AddressSet, Addresses, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rate,
-    RateUnit, Rule, RuleId, SetId, Side, SocketTest,
+    RateUnit, Rule, RuleId, SetId, Side, Socket, SocketTest,
 };
 
 type Built = Result<Node, BudgetExceeded>;
@@ -127,6 +127,20 @@ pub fn new_flow(store: &mut Store) -> Built {
     let free = store.not(connected)?;
     let exists = sockets_exist(store)?;
     store.and(exists, free)
+}
+
+/// 1 for the families and protocols that a named socket may hold.
+pub fn may_hold(store: &mut Store, socket: &Socket) -> Built {
+    let mut families = [Node::FALSE; 2];
+    for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
+        let numbers: Vec<(u32, u32)> = [6, 17]
+            .into_iter()
+            .filter(|&number| socket.may_hold(family, number))
+            .map(|number| (number.into(), number.into()))
+            .collect();
+        *node = store.ranges(Field::Protocol, &numbers, Node::TRUE, Node::FALSE)?;
+    }
+    store.range(Field::Family, 0, 0, families[0], families[1])
 }
 
 /// 1 for the given protocol number.

@@ -56,19 +56,12 @@ fn constant(name: &str, old: Option<&AddressSet>, new: Option<&AddressSet>) -> O
     }
     let nothing = AddressSet::default();
     let (left, right) = (old.unwrap_or(&nothing), new.unwrap_or(&nothing));
-    let (gained, lost) = (items(&minus(right, left)), items(&minus(left, right)));
+    let (gained, lost) = (items(&right.minus(left)), items(&left.minus(right)));
     Some(Data {
         sizes: (items(left).len(), items(right).len()),
         only: only(old.is_some(), new.is_some()),
         ..elements(format!("set {name}"), gained, lost)
     })
-}
-
-fn minus(one: &AddressSet, other: &AddressSet) -> AddressSet {
-    AddressSet {
-        v4: one.v4.minus(&other.v4),
-        v6: one.v6.minus(&other.v6),
-    }
 }
 
 fn only(old: bool, new: bool) -> Option<Only> {

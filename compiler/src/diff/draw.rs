@@ -37,6 +37,13 @@ impl Covers {
         &self.sides[which as usize][id]
     }
 
+    /// Whether a rule of a pair may share packets with a cover.
+    pub(super) fn meet(&self, pair: Pair, cover: &Cover) -> bool {
+        let meets = |id: RuleId, which: Which| self.rule(which, id).meets(cover);
+        let mut rules = Which::BOTH.into_iter();
+        rules.any(|which| pair.of(which).is_some_and(|id| meets(id, which)))
+    }
+
     /// What the rules of a pair are inside of.
     pub(super) fn pair(&self, pair: Pair) -> Cover {
         let of = |which: Which| Some(self.rule(which, pair.of(which)?));

@@ -11,14 +11,14 @@ use super::joint::{Joint, Which};
 use super::report::About;
 use super::topic::Topic;
 use crate::diagram::classify::{
-    Scope, SideFields, match_diagram, new_flow, rate_diagram, sides, within,
+    Scope, SideFields, match_diagram, may_hold, new_flow, rate_diagram, sides, within,
 };
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::field::Field;
 use crate::hook::Hook;
-use crate::policy::{Action, DefaultVerdict, Family, Match, RuleId, SetId, SetKind, SocketId};
+use crate::policy::{Action, DefaultVerdict, Match, RuleId, SetId, SetKind, SocketId};
 
 pub(super) type Built = Result<Node, BudgetExceeded>;
 
@@ -146,7 +146,7 @@ impl<'j, 'p> Space<'j, 'p> {
         let mut node = Node::TRUE;
         for (socket, &first) in &self.joint.presence {
             if socket == first {
-                let may = self.may_hold(socket)?;
+                let may = may_hold(&mut self.store, &self.joint.tables.sockets[socket])?;
                 let absent = self.is(Field::Absent(socket), 1)?;
                 let either = self.store.or(may, absent)?;
                 node = self.store.and(node, either)?;
@@ -282,24 +282,8 @@ impl<'j, 'p> Space<'j, 'p> {
     fn held(&mut self, socket: SocketId) -> Built {
         let first = self.joint.presence[socket];
         let present = self.is(Field::Absent(first), 0)?;
-        let may = self.may_hold(socket)?;
+        let may = may_hold(&mut self.store, &self.joint.tables.sockets[socket])?;
         self.store.and(may, present)
-    }
-
-    /// 1 for the families and protocols that a named socket may hold.
-    fn may_hold(&mut self, socket: SocketId) -> Built {
-        let socket = &self.joint.tables.sockets[socket];
-        let mut families = [Node::FALSE; 2];
-        for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
-            let numbers = [6, 17].into_iter();
-            let held = numbers.filter(|&number| socket.may_hold(family, number));
-            let ranges: Vec<(u32, u32)> = held.map(|one| (one.into(), one.into())).collect();
-            *node = self
-                .store
-                .ranges(Field::Protocol, &ranges, Node::TRUE, Node::FALSE)?;
-        }
-        self.store
-            .range(Field::Family, 0, 0, families[0], families[1])
     }
 
     /// The number of what becomes of what no rule decides.

@@ -169,7 +169,7 @@ impl Telling<'_, '_, '_> {
         };
         let end = place(fates.old.0).max(place(fates.new.0));
         let ahead = self.list.pairs.iter().take(end);
-        let meets = |pair: &&Pair| self.covers.pair(**pair).meets(&region.cover);
+        let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover);
         ahead.filter(meets).take(MOST_AROUND).copied().collect()
     }
 

@@ -221,7 +221,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
     }
 
     fn meeting(&self, region: &Region) -> usize {
-        let meets = |pair: &&Pair| self.covers.pair(**pair).meets(&region.cover);
+        let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover);
         self.list.pairs.iter().filter(meets).count()
     }
 

@@ -1,12 +1,12 @@
 //! The packets that a line speaks of, as a diagram.
 
-use crate::diagram::classify::{Scope, match_diagram, member, sides, within};
+use crate::diagram::classify::{Scope, match_diagram, may_hold, member, sides, within};
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::policy::{
-    ClassId, Condition, Endpoint, Expect, Family, GroupId, Match, Policy, Region, Rule, SetKind,
-    Side, SocketId,
+    ClassId, Condition, Endpoint, Expect, GroupId, Match, Policy, Region, Rule, SetKind, Side,
+    SocketId,
 };
 
 type Built = Result<Node, BudgetExceeded>;
@@ -52,7 +52,7 @@ pub(super) fn classes(region: &Region) -> &[ClassId] {
 /// A named socket is there for what it may hold, unless the line says that it is not; for the rest it is absent.
 fn presence(store: &mut Store, policy: &Policy, region: &Region, socket: SocketId) -> Built {
     let absent = store.range(Field::Absent(socket), 1, 1, Node::TRUE, Node::FALSE)?;
-    let may = may_hold(store, policy, socket)?;
+    let may = may_hold(store, &policy.sockets[socket])?;
     if said_absent(&region.matches.conditions, socket) {
         return store.or(absent, may);
     }
@@ -67,22 +67,8 @@ fn said_absent(conditions: &[Condition], socket: SocketId) -> bool {
 /// 1 where the named socket is there for the packet.
 pub(super) fn held(store: &mut Store, policy: &Policy, socket: SocketId) -> Built {
     let present = store.range(Field::Absent(socket), 0, 0, Node::TRUE, Node::FALSE)?;
-    let may = may_hold(store, policy, socket)?;
+    let may = may_hold(store, &policy.sockets[socket])?;
     store.and(may, present)
-}
-
-/// 1 for the families and protocols that the named socket may hold.
-fn may_hold(store: &mut Store, policy: &Policy, socket: SocketId) -> Built {
-    let mut families = [Node::FALSE; 2];
-    for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
-        let numbers: Vec<(u32, u32)> = [6, 17]
-            .into_iter()
-            .filter(|&number| policy.sockets[socket].may_hold(family, number))
-            .map(|number| (number.into(), number.into()))
-            .collect();
-        *node = store.ranges(Field::Protocol, &numbers, Node::TRUE, Node::FALSE)?;
-    }
-    store.range(Field::Family, 0, 0, families[0], families[1])
 }
 
 /// Those of the packets for which the constant sets answer as their contents say. Only sets that the packets depend on

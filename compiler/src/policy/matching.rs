@@ -160,6 +160,15 @@ impl AddressSet {
         }
     }
 
+    /// Those that are not in another.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        Self {
+            v4: self.v4.minus(&other.v4),
+            v6: self.v6.minus(&other.v6),
+        }
+    }
+
     /// Whether the address is in it.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

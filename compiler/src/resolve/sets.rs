@@ -363,10 +363,7 @@ impl<'a> Sets<'a> {
                     v4: sum.v4.union(&term.v4),
                     v6: sum.v6.union(&term.v6),
                 },
-                SetOperator::Minus => AddressSet {
-                    v4: sum.v4.minus(&term.v4),
-                    v6: sum.v6.minus(&term.v6),
-                },
+                SetOperator::Minus => sum.minus(&term),
             });
         }
         sum

@@ -62,7 +62,7 @@ impl Names {
             let several = items(named).len() > 1;
             if several && words.len() < MOST_NAMES && contains(set, named) && meets(&left, named) {
                 words.push(format!("@{name}"));
-                left = minus(&left, named);
+                left = left.minus(named);
             }
         }
         let rest = items(&left);
@@ -72,15 +72,8 @@ impl Names {
     }
 }
 
-fn minus(one: &AddressSet, other: &AddressSet) -> AddressSet {
-    AddressSet {
-        v4: one.v4.minus(&other.v4),
-        v6: one.v6.minus(&other.v6),
-    }
-}
-
 fn contains(wide: &AddressSet, narrow: &AddressSet) -> bool {
-    let left = minus(narrow, wide);
+    let left = narrow.minus(wide);
     left.v4.is_empty() && left.v6.is_empty()
 }
 
