@@ -371,7 +371,9 @@ fn build(
         // No tables fit: a compare tree may.
         return build(whole, as_it_is(whole)?, sources, id, options, observer);
     };
-    let tables = tables.finish();
+    let tables = tables
+        .finish()
+        .ok_or_else(|| Stop::Bug("a table is larger than a map can be".into()))?;
     observer.stage("lower");
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
@@ -396,7 +398,10 @@ fn build(
             head: &head,
         };
         let name = names.of(chain);
-        let group = chain.group.map_or(0, |group| place_of(group, &groups));
+        let group = match chain.group {
+            Some(group) => place_of(group, &groups)?,
+            None => 0,
+        };
         functions.push(lower::lower(source, &name));
         attach.push(Attach {
             program: name,
@@ -418,7 +423,7 @@ fn build(
         functions.push(lower::sock_ops(&name, &group_maps, &head));
         attach.push(Attach {
             program: name,
-            point: AttachPoint::SockOps(place_of(group, &groups)),
+            point: AttachPoint::SockOps(place_of(group, &groups)?),
             class: None,
         });
     }
@@ -496,9 +501,9 @@ fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
 }
 
 /// The index of a group in the manifest.
-fn place_of(group: GroupId, groups: &[GroupId]) -> usize {
-    // A chain's group is among the groups of the chains.
-    groups.iter().position(|one| *one == group).unwrap_or(0)
+fn place_of(group: GroupId, groups: &[GroupId]) -> Result<usize, Stop> {
+    let place = groups.iter().position(|one| *one == group);
+    place.ok_or_else(|| Stop::Bug(format!("{group} has programs and is not in the manifest")))
 }
 
 fn make_maps(
@@ -517,7 +522,7 @@ fn make_maps(
     let steered = slots.socket_count > 0 && asked::steers(chains, tested);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
-    let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
+    let port_count = policy.ports.next_key().as_u32();
     let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
     let meters = Meters::new(policy);
     let rates =
