@@ -29,7 +29,10 @@ mod groups;
 mod holder;
 mod hook;
 mod interfaces;
-#[allow(dead_code, reason = "the programs that ask whose a socket is come next")]
+#[allow(
+    dead_code,
+    reason = "the programs that ask whose a socket is come next"
+)]
 mod kernel_types;
 pub mod lab;
 mod listen;
@@ -41,7 +44,10 @@ mod named;
 mod nsid;
 mod options;
 mod owned;
-#[allow(dead_code, reason = "the programs that ask whose a socket is come next")]
+#[allow(
+    dead_code,
+    reason = "the programs that ask whose a socket is come next"
+)]
 mod owner;
 mod pins;
 mod plan;
