@@ -5,6 +5,7 @@
 
 mod analysis;
 mod asked;
+mod emptiness;
 mod limits;
 mod live;
 mod manifest;
@@ -148,9 +149,12 @@ pub fn compile<'a>(
     files: &mut dyn Files,
 ) -> Outcome {
     let options = options.into();
-    work(sources, id, stem, files, |policy, sources, observer| {
-        let (analyses, warnings) = analyse_all(policy, id, options.shape, Care::Quick, observer)?;
-        let built = build_all(policy, analyses, sources, id, options, observer)?;
+    work(sources, id, stem, files, |policy, around, observer| {
+        let said = sense(around.emptiness)?;
+        let (analyses, mut warnings) =
+            analyse_all(policy, id, options.shape, Care::Quick, observer)?;
+        let built = build_all(policy, analyses, around.sources, id, options, observer)?;
+        warnings.extend(said);
         Ok((Some(built), warnings))
     })
 }
@@ -158,8 +162,11 @@ pub fn compile<'a>(
 /// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
-    work(sources, id, stem, files, |policy, _, observer| {
-        let (_, warnings) = analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
+    work(sources, id, stem, files, |policy, around, observer| {
+        let said = sense(around.emptiness)?;
+        let (_, mut warnings) =
+            analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
+        warnings.extend(said);
         Ok((None, warnings))
     })
 }
@@ -184,7 +191,16 @@ pub fn check_also(
     outcome
 }
 
-/// Says what a file means, with everything that it names; whether its rules can be placed is not asked.
+/// A policy that says nothing is refused; one that decides nothing is warned of.
+fn sense(found: Option<Diagnostic>) -> Result<Option<Diagnostic>, Stop> {
+    match found {
+        Some(found) if found.severity == Severity::Error => Err(Stop::Diagnostics(vec![found])),
+        found => Ok(found),
+    }
+}
+
+/// Says what a file means, with everything that it names; whether its rules can be placed, or whether it says anything, is
+/// not asked.
 #[must_use]
 pub fn resolve(
     sources: &mut SourceMap,
@@ -195,6 +211,13 @@ pub fn resolve(
     work(sources, id, stem, files, |_, _, _| Ok((None, Vec::new())))
 }
 
+/// What is known beside a policy once its text was read.
+struct Around<'a> {
+    sources: &'a SourceMap,
+    /// Whether the text says too little to be a policy.
+    emptiness: Option<Diagnostic>,
+}
+
 /// Reads and resolves a file, then does with the policy what is to be done.
 fn work(
     sources: &mut SourceMap,
@@ -203,7 +226,7 @@ fn work(
     files: &mut dyn Files,
     then: impl FnOnce(
         &Policy,
-        &SourceMap,
+        Around<'_>,
         &mut dyn Observer,
     ) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
 ) -> Outcome {
@@ -227,8 +250,10 @@ fn work(
         Some(policy) => {
             files.stage("lint");
             diagnostics.extend(lint::text(&reading, sources));
+            let emptiness = emptiness::of(&reading.file);
             drop(reading);
-            let done = then(&policy, sources, files);
+            let around = Around { sources, emptiness };
+            let done = then(&policy, around, files);
             outcome(policy, diagnostics, done)
         }
         // A mistake may leave a rule without anything to match: that is said once, as the mistake.
