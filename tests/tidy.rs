@@ -161,10 +161,16 @@ fn the_code_generator_fails_closed() {
             continue;
         }
         let text = text(&name);
-        let code: Vec<&str> = code_lines(&text).iter().map(|(_, line)| line.trim()).collect();
+        let code: Vec<&str> = code_lines(&text)
+            .iter()
+            .map(|(_, line)| line.trim())
+            .collect();
         for statement in code.concat().split(';') {
             let doubtful = ["try_from(", ".position(", ".try_into("];
-            let found = doubtful.iter().filter_map(|word| statement.find(word)).min();
+            let found = doubtful
+                .iter()
+                .filter_map(|word| statement.find(word))
+                .min();
             if found.is_some_and(|at| statement[at..].contains(".unwrap_or")) {
                 broken.push(format!("{name} falls back to a value: {statement}"));
             }

@@ -163,7 +163,12 @@ mod tests {
         tables.push("small", &[1], 4);
         let place = tables.push("large", &[2; 128], LINE);
         assert_eq!((place.map.as_u32(), place.offset), (1, 0));
-        let names: Vec<String> = tables.finish().unwrap().into_iter().map(|one| one.name).collect();
+        let names: Vec<String> = tables
+            .finish()
+            .unwrap()
+            .into_iter()
+            .map(|one| one.name)
+            .collect();
         assert_eq!(names, ["small", "large"]);
         assert_eq!(maps[place.map].name, "tables_1");
     }

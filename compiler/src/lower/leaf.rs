@@ -60,7 +60,8 @@ impl Lowering<'_> {
             self.builder
                 .set_slot(self.frame.outcome, 0, number, Width::W);
             let index = self.small(index);
-            self.builder.set_slot(self.frame.decider, 0, index, Width::W);
+            self.builder
+                .set_slot(self.frame.decider, 0, index, Width::W);
         }
         self.builder.jump(next);
         self.leaves.insert((family, index), block);

@@ -214,7 +214,8 @@ impl Lowering<'_> {
 
     pub(super) fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {
         let Some(map) = self.source.maps.sockets else {
-            self.builder.bug("a socket is looked for without the map of sockets");
+            self.builder
+                .bug("a socket is looked for without the map of sockets");
             return;
         };
         self.builder.end(End::Slot(SlotRegion {

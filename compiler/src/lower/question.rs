@@ -170,8 +170,9 @@ impl Lowering<'_> {
     /// Placement keeps a question out of chains of hooks that have no answer.
     pub(super) fn no_answer(&mut self, field: Field, entry: Block, done: Block) {
         let hook = self.source.chain.hook;
-        self.builder
-            .bug(format!("{field:?} is asked at {hook:?}, which has no answer"));
+        self.builder.bug(format!(
+            "{field:?} is asked at {hook:?}, which has no answer"
+        ));
         self.builder.enter(entry);
         self.builder.jump(done);
     }

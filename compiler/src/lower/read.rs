@@ -56,8 +56,9 @@ impl Lowering<'_> {
         };
         let Some(place) = place else {
             let hook = self.source.chain.hook;
-            self.builder
-                .bug(format!("{field:?} is read at {hook:?}, which cannot read it"));
+            self.builder.bug(format!(
+                "{field:?} is read at {hook:?}, which cannot read it"
+            ));
             self.builder.set(dst, 0);
             return 0;
         };

@@ -32,7 +32,8 @@ impl Lowering<'_> {
         self.builder.enter(block);
         self.fetch(At::Transport, reply.segment, TCP, drop);
         let flags = self.builder.load_slot(reply.segment, 13, Width::B);
-        self.builder.leave_if(flags, JumpOp::Set, i32::from(RST), drop);
+        self.builder
+            .leave_if(flags, JumpOp::Set, i32::from(RST), drop);
         self.numbers(reply, shape);
         let base = shape.header;
         for (from, to) in [(2, 0), (0, 2)] {
@@ -59,7 +60,8 @@ impl Lowering<'_> {
         let base = shape.header;
         let [acknowledges, ready] = [(); 2].map(|()| self.head_block());
         let flags = self.builder.load_slot(reply.segment, 13, Width::B);
-        self.builder.leave_if(flags, JumpOp::Set, i32::from(ACK), acknowledges);
+        self.builder
+            .leave_if(flags, JumpOp::Set, i32::from(ACK), acknowledges);
         self.word(reply.head, base + 4, [0; 4]);
         let number = self.registers.probe;
         self.builder
