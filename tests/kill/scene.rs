@@ -171,6 +171,15 @@ impl Scene {
         names
     }
 
+    /// What the live set and the live map hold, without when it goes; nothing where no policy is in force.
+    pub(crate) fn held(&self) -> [String; 2] {
+        [["set", "list", "banned"], ["map", "list", "tenants"]].map(|arguments| {
+            let listed = self.sockc(&arguments).stdout;
+            let lines = listed.lines().filter_map(|line| line.split("  ").next());
+            lines.collect::<Vec<_>>().join("\n")
+        })
+    }
+
     /// Every name in the state's folders, with `#` for every number: generations and what is called by them differ.
     pub(crate) fn tree(&self) -> Vec<String> {
         let root = Path::new(BPFFS).join("sockc");
