@@ -28,7 +28,7 @@ use crate::place::refused;
 use crate::ready::{Origin, Ready, digest};
 use crate::replay::Replayed;
 use crate::saved::{About, Saved};
-use crate::status::tell_drift;
+use crate::status::{tell_drift, unverified};
 
 /// Everything that a plan says.
 pub(crate) struct Planned<'a> {
@@ -155,6 +155,9 @@ fn running(running: Option<&Running>, output: &mut Output) -> Result<Policy, Exi
     let Some(running) = running else {
         return Ok(Policy::default());
     };
+    if let Some(why) = &running.unverified {
+        output.note(unverified(why));
+    }
     let kept = KeptTexts::of_object(&running.object, &running.manifest);
     let kept = kept.and_then(|texts| texts.policy()).map_err(|error| {
         output.error(format!(

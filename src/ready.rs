@@ -1,12 +1,15 @@
 //! What `plan` and `apply` are asked to put in force: a policy, compiled for this kernel; an object; or a saved plan.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use sockc_compiler::artifact::Manifest;
+use sockc_compiler::faithful::{self, Unfaithful};
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::kept::{KeptError, KeptTexts};
 use sockc_compiler::object;
+use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{Options, probe};
@@ -79,14 +82,14 @@ impl Ready {
             output.error("--no-counters is for policies: an object is as it was compiled");
             return Err(Exit::Usage);
         }
-        // The whole of it is read, since the loader of the runtime trusts what it is given.
-        let artifact = object::read(&bytes).map_err(|error| {
-            output.error(format!("{}: {error}", subject.file.display()));
-            Exit::Policy
-        })?;
+        // What guards and plans are asked is asked of the text, and the loader of the runtime trusts what it is given.
+        output.watch().stage("compare the object with its text");
+        let manifest = faithful::check(&bytes)
+            .and_then(|()| object::read_manifest(&bytes).map_err(Unfaithful::Object))
+            .map_err(|error| refused(&subject.file, &error, output))?;
         Ok(Self {
             object: bytes,
-            manifest: artifact.manifest,
+            manifest,
             origin,
         })
     }
@@ -145,6 +148,15 @@ impl Ready {
             only_if: Arc::from(only_if),
             ..options(&subject.place)
         }
+    }
+}
+
+/// Says why an object is not put in force.
+fn refused(file: &Path, error: &Unfaithful, output: &mut Output) -> Exit {
+    output.error(format!("{}: {error}", file.display()));
+    match error {
+        Unfaithful::Bug { .. } => Exit::Bug,
+        _ => Exit::Policy,
     }
 }
 

@@ -149,9 +149,27 @@ pub fn compile<'a>(
 ) -> Outcome {
     let options = options.into();
     work(sources, id, stem, files, |policy, sources, observer| {
-        let (analyses, warnings) = analyse_all(policy, id, options.shape, Care::Quick, observer)?;
+        let care = Some(Care::Quick);
+        let (analyses, warnings) = analyse_all(policy, id, options.shape, care, observer)?;
         let built = build_all(policy, analyses, sources, id, options, observer)?;
         Ok((Some(built), warnings))
+    })
+}
+
+/// Compiles once more what was compiled before: the same, but that no lint is asked.
+#[must_use]
+pub fn compile_again<'a>(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: impl Into<Options<'a>>,
+    files: &mut dyn Files,
+) -> Outcome {
+    let options = options.into();
+    work(sources, id, stem, files, |policy, sources, observer| {
+        let (analyses, found) = analyse_all(policy, id, options.shape, None, observer)?;
+        let built = build_all(policy, analyses, sources, id, options, observer)?;
+        Ok((Some(built), found))
     })
 }
 
@@ -159,7 +177,8 @@ pub fn compile<'a>(
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
     work(sources, id, stem, files, |policy, _, observer| {
-        let (_, warnings) = analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
+        let (_, warnings) =
+            analyse_all(policy, id, Shape::default(), Some(Care::Thorough), observer)?;
         Ok((None, warnings))
     })
 }
@@ -319,7 +338,7 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let options = options.into();
-    let analysed = analyse_all(&policy, id, options.shape, Care::Quick, &mut Silent);
+    let analysed = analyse_all(&policy, id, options.shape, Some(Care::Quick), &mut Silent);
     let built = analysed.and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, options, &mut Silent)?;
         Ok((Some(built), warnings))

@@ -55,6 +55,7 @@ mod steps;
 mod supply;
 mod sys;
 mod unload;
+mod verified;
 mod work;
 
 pub use apply::{Applied, InterfaceHook, apply};

@@ -7,6 +7,7 @@
 mod explaining;
 mod guards;
 mod live;
+mod objects;
 mod plain;
 mod planning;
 mod replaying;
