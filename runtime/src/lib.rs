@@ -29,6 +29,11 @@ mod groups;
 mod holder;
 mod hook;
 mod interfaces;
+#[allow(
+    dead_code,
+    reason = "the programs that ask whose a socket is come next"
+)]
+mod kernel_types;
 pub mod lab;
 mod listen;
 mod live_maps;
@@ -39,6 +44,11 @@ mod named;
 mod nsid;
 mod options;
 mod owned;
+#[allow(
+    dead_code,
+    reason = "the programs that ask whose a socket is come next"
+)]
+mod owner;
 mod pins;
 mod plan;
 mod port_classes;
