@@ -7,9 +7,11 @@ use sockc_compiler::artifact::{Counter, Manifest};
 
 use crate::attach;
 use crate::carry;
+use crate::coverage::Coverage;
 use crate::drift::{Drift, Standing};
 use crate::error::{Error, at};
 use crate::fill::{Filler, SlotState};
+use crate::forecast::Running;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
 use crate::options::Options;
@@ -39,6 +41,8 @@ pub struct Status {
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
     pub drift: Vec<Drift>,
+    /// How the interfaces that it is for stand now.
+    pub coverage: Coverage,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
     pub netns: Vec<(String, Option<Status>)>,
 }
@@ -174,6 +178,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         sockets: sockets(&session.state, record)?,
         leftovers,
         drift: Vec::new(),
+        coverage: Coverage::look(&session.state, record)?,
         netns: Vec::new(),
     })
 }
@@ -269,6 +274,24 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
             bytes: total.bytes,
         });
         Ok((values.collect(), record.netns))
+    })
+}
+
+/// The policy in force with everything that it was put in force with; `None` if nothing is.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn running(options: &Options) -> Result<Option<Running>, Error> {
+    session::enter(options, |session| {
+        let found = read_in_force(&session.state)?;
+        Ok(found.map(|(record, object)| Running {
+            policy: record.manifest.policy.clone(),
+            generation: record.generation,
+            object,
+            manifest: record.manifest,
+            interfaces: record.interfaces,
+        }))
     })
 }
 
