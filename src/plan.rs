@@ -30,7 +30,7 @@ use crate::place::refused;
 use crate::ready::{Origin, Ready, digest};
 use crate::replay::Replayed;
 use crate::saved::{About, Saved};
-use crate::status::tell_drift;
+use crate::status::{tell_drift, unverified};
 pub(crate) use preview::preview;
 
 /// Everything that a plan says.
@@ -74,6 +74,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
     let forecast = forecast(&ready.object, &ready.manifest, &options)
         .map_err(|error| refused(&error, output))?;
     check_drift(&forecast, output)?;
+    note_unverified(&forecast, output);
     let guarded = ready.guarded(subject, output)?;
     let (old, new) = both(&forecast, &ready, &options).map_err(|(cause, exit)| {
         output.error(format!("{cause}, and nothing is planned"));
@@ -153,6 +154,14 @@ fn check_drift(forecast: &Forecast, output: &mut Output) -> Result<(), Exit> {
     }
     tell_drift(&drift, output);
     Err(Exit::Changed)
+}
+
+/// Says so if what runs is not known to be what its text says.
+fn note_unverified(forecast: &Forecast, output: &mut Output) {
+    let running = forecast.running.as_ref();
+    if let Some(why) = running.and_then(|running| running.unverified.as_ref()) {
+        output.note(unverified(why));
+    }
 }
 
 /// The policy that runs and the one that comes, or why they cannot be compared and how that ends a command.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use sockc_compiler::artifact::Manifest;
+use sockc_compiler::faithful::{self, Unfaithful};
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::kept::{KeptError, KeptTexts};
 use sockc_compiler::object;
+use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{Options, Running, probe};
+use sockc_runtime::{InForce, Options, probe};
 
 use crate::cli::Subject;
 use crate::compile::Compiled;
@@ -76,7 +78,7 @@ impl Ready {
 
     /// Takes what is in force.
     pub(crate) fn of_running(
-        running: Running,
+        running: InForce,
         subject: &Subject,
         output: &mut Output,
     ) -> Result<Self, Exit> {
@@ -96,14 +98,14 @@ impl Ready {
             output.error("--no-counters is for policies: an object is as it was compiled");
             return Err(Exit::Usage);
         }
-        // The whole of it is read, since the loader of the runtime trusts what it is given.
-        let artifact = object::read(&bytes).map_err(|error| {
-            output.error(format!("{name}: {error}"));
-            Exit::Policy
-        })?;
+        // What guards and plans are asked is asked of the text, and the loader of the runtime trusts what it is given.
+        output.watch().stage("compare the object with its text");
+        let manifest = faithful::check(&bytes)
+            .and_then(|()| object::read_manifest(&bytes).map_err(Unfaithful::Object))
+            .map_err(|error| refused(name, &error, output))?;
         Ok(Self {
             object: bytes,
-            manifest: artifact.manifest,
+            manifest,
             origin,
         })
     }
@@ -176,6 +178,15 @@ impl Ready {
                 ..options
             },
         }
+    }
+}
+
+/// Says why an object is not put in force.
+fn refused(name: &str, error: &Unfaithful, output: &mut Output) -> Exit {
+    output.error(format!("{name}: {error}"));
+    match error {
+        Unfaithful::Bug { .. } => Exit::Bug,
+        _ => Exit::Policy,
     }
 }
 

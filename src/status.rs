@@ -69,8 +69,18 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
     if !output.is_json() {
         show(&status, output);
     }
+    if let Some(why) = &status.unverified {
+        output.note(unverified(why));
+    }
     let whole = tell_losses(&status, output);
     if whole { Exit::Done } else { Exit::Changed }
+}
+
+/// That nobody knows whether what runs does what its text says.
+pub(crate) fn unverified(why: &str) -> String {
+    format!(
+        "whether the code in force is what its text says was not looked at: {why}; `sockc apply` with the policy makes it sure"
+    )
 }
 
 /// Says what of ours is gone; `true` if nothing is.

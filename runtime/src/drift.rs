@@ -19,6 +19,7 @@ use crate::session::Session;
 use crate::settle::same_namespace;
 use crate::state::{State, side};
 use crate::sys::bpffs;
+use crate::verified::Verified;
 
 /// A change that sockc did not make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub(crate) struct Standing {
     pub(crate) object: Vec<u8>,
     /// What others changed.
     pub(crate) drift: Vec<Drift>,
+    /// Why its code was not compared with its text.
+    pub(crate) unverified: Option<String>,
 }
 
 impl Standing {
@@ -97,10 +100,13 @@ impl Standing {
         }
         drift.extend(other_side(state, &record)?);
         drift.extend(strangers(state, &record)?);
+        let verified = Verified::of(state, &record, &object);
+        drift.extend(verified.drift);
         Ok(Self {
             record: Some(record),
             object,
             drift,
+            unverified: verified.unknown,
         })
     }
 }

@@ -73,6 +73,8 @@ pub struct Running {
     pub manifest: Manifest,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
+    /// Why its code was not compared with its text; `None` if it was.
+    pub unverified: Option<String>,
 }
 
 /// Where a network namespace stands: what has to be the same for a forecast to come true.
@@ -223,6 +225,7 @@ impl One<'_> {
             object: self.standing.object.clone(),
             manifest: record.manifest.clone(),
             interfaces: record.interfaces.clone(),
+            unverified: self.standing.unverified.clone(),
         })
     }
 

@@ -7,7 +7,7 @@ use sockc_compiler::diff;
 use sockc_compiler::observer::Observer;
 use sockc_runtime::{Forecast, LinkFate, Options};
 
-use super::{both, reach, text};
+use super::{both, note_unverified, reach, text};
 use crate::diff::summary;
 use crate::output::Output;
 use crate::ready::Ready;
@@ -25,6 +25,7 @@ pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, out
     };
     output.watch().clear();
     tell_drift(&forecast.drift, output);
+    note_unverified(forecast, output);
     let mut page = line;
     page.push('\n');
     text::actions(forecast, &ready.manifest, &mut page);

@@ -8,6 +8,7 @@ mod explaining;
 mod guards;
 mod interfaces;
 mod live;
+mod objects;
 mod plain;
 mod planning;
 mod replaying;
