@@ -32,8 +32,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         212,
         EMIT,
-        "vec![asm::gotol(far)]",
-        "vec![asm::gotol(far + 1)]",
+        "(None, true) => vec![asm::gotol(fit(distance)?)]",
+        "(None, true) => vec![asm::gotol(fit(distance + usize::from(FAULT))?)]",
         TESTS,
     ),
     fault(
