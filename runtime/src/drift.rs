@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::attach;
+use crate::coverage;
 use crate::error::Error;
 use crate::hook::{Hook, Point};
 use crate::pins::{self, Made, Pin};
@@ -92,6 +93,11 @@ impl Standing {
                 .collect(),
             None => lost(state, &record),
         });
+        // That the hook of an interface that is gone hangs on nothing is nobody's change; `coverage` tells it.
+        for gone in coverage::without_interface(state, &record)? {
+            let path = state.link(&gone.hook);
+            drift.retain(|one: &Drift| one.path != path);
+        }
         drift.extend(other_side(state, &record)?);
         drift.extend(strangers(state, &record)?);
         let verified = Verified::of(state, &record, &object);

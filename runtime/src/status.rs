@@ -7,6 +7,7 @@ use sockc_compiler::artifact::{Counter, Manifest};
 
 use crate::attach;
 use crate::carry;
+use crate::coverage::Coverage;
 use crate::drift::{Drift, Standing};
 use crate::error::{Error, at};
 use crate::fill::{Filler, SlotState};
@@ -40,6 +41,8 @@ pub struct Status {
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
     pub drift: Vec<Drift>,
+    /// How the interfaces that it is for stand now.
+    pub coverage: Coverage,
     /// Why its code was not compared with its text; `None` if it was.
     pub unverified: Option<String>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
@@ -207,6 +210,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         sockets: sockets(&session.state, record)?,
         leftovers,
         drift: Vec::new(),
+        coverage: Coverage::look(&session.state, record)?,
         unverified: None,
         netns: Vec::new(),
     })
@@ -303,6 +307,36 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
             bytes: total.bytes,
         });
         Ok((values.collect(), record.netns))
+    })
+}
+
+/// The policy in force, as it was put there. Nobody compared its code with its text.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The policy's name.
+    pub policy: String,
+    /// The generation.
+    pub generation: u32,
+    /// The object.
+    pub object: Vec<u8>,
+    /// The interfaces or patterns that were given instead of the policy's.
+    pub interfaces: Vec<String>,
+}
+
+/// The policy in force; `None` if nothing is.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
+    session::enter(options, |session| {
+        let found = read_in_force(&session.state)?;
+        Ok(found.map(|(record, object)| InForce {
+            policy: record.manifest.policy,
+            generation: record.generation,
+            object,
+            interfaces: record.interfaces,
+        }))
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod explaining;
 mod guards;
+mod interfaces;
 mod live;
 mod objects;
 mod plain;
