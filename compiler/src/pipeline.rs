@@ -148,11 +148,32 @@ pub fn compile<'a>(
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
-    let options = options.into();
+    compile_with(sources, id, stem, options.into(), files, Some(Care::Quick))
+}
+
+/// Compiles once more what was compiled before: the same, but that no lint is asked.
+#[must_use]
+pub fn compile_again<'a>(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: impl Into<Options<'a>>,
+    files: &mut dyn Files,
+) -> Outcome {
+    compile_with(sources, id, stem, options.into(), files, None)
+}
+
+fn compile_with(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: Options<'_>,
+    files: &mut dyn Files,
+    care: Option<Care>,
+) -> Outcome {
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
-        let (analyses, mut warnings) =
-            analyse_all(policy, id, options.shape, Care::Quick, observer)?;
+        let (analyses, mut warnings) = analyse_all(policy, id, options.shape, care, observer)?;
         let built = build_all(policy, analyses, around.sources, id, options, observer)?;
         warnings.extend(said);
         Ok((Some(built), warnings))
@@ -165,7 +186,7 @@ pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn 
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
         let (_, mut warnings) =
-            analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
+            analyse_all(policy, id, Shape::default(), Some(Care::Thorough), observer)?;
         warnings.extend(said);
         Ok((None, warnings))
     })
@@ -344,7 +365,7 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let options = options.into();
-    let analysed = analyse_all(&policy, id, options.shape, Care::Quick, &mut Silent);
+    let analysed = analyse_all(&policy, id, options.shape, Some(Care::Quick), &mut Silent);
     let built = analysed.and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, options, &mut Silent)?;
         Ok((Some(built), warnings))

@@ -15,6 +15,7 @@ mod carry;
 mod chunks;
 mod classes;
 mod code;
+mod coverage;
 mod dispatch;
 mod drift;
 mod entries;
@@ -68,9 +69,11 @@ mod steps;
 mod supply;
 mod sys;
 mod unload;
+mod verified;
 mod work;
 
 pub use apply::{Applied, InterfaceHook, apply};
+pub use coverage::{Coverage, Moved, MovedTo};
 pub use drift::Drift;
 pub use entries::text as entry_text;
 pub use error::Error;
@@ -93,5 +96,5 @@ pub use sets::{
     Element, Expiry, LiveSet, Missing, SetSummary, set_add, set_del, set_list, set_load, set_names,
     set_test,
 };
-pub use status::{CounterValue, HookStatus, Status, counters, object, status};
+pub use status::{CounterValue, HookStatus, InForce, Status, counters, object, running, status};
 pub use unload::unload;

@@ -8,8 +8,8 @@ use sockc_grammar::source::SourceMap;
 use super::live;
 use super::{Counters, DIRECTIONS, bare, direction_name, suffixed};
 use crate::artifact::{
-    Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SlotOrigin,
-    SocketSlots,
+    Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
+    SlotOrigin, SocketSlots,
 };
 use crate::lower::{self, CounterSlots, Maps};
 use crate::place::Chain;
@@ -246,6 +246,13 @@ pub(super) fn manifest(
             .map(|(_, source)| (source.name.clone(), source.text.clone()))
             .collect(),
         target: target.name.clone(),
+        made: Made {
+            build: BUILD.into(),
+            gotol: target.gotol,
+            atomics: target.atomics,
+            lookup_interface: target.lookup_interface,
+            counters: slots.kept == Counters::Kept,
+        },
     }
 }
 
