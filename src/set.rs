@@ -130,9 +130,7 @@ fn changed(
 /// The elements of a command line.
 fn named(texts: &[String], output: &mut Output) -> Result<Vec<Prefix>, Exit> {
     all(texts).map_err(|mistakes| {
-        mistakes
-            .iter()
-            .for_each(|mistake| output.error(mistake));
+        mistakes.iter().for_each(|mistake| output.error(mistake));
         output.note("nothing was changed");
         Exit::Usage
     })

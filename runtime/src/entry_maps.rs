@@ -27,7 +27,11 @@ pub(crate) struct Maps<'a> {
 }
 
 impl<'a> Maps<'a> {
-    pub(crate) fn open(plan: &'a LiveMapPlan, state: &State, generation: u32) -> Result<Self, Error> {
+    pub(crate) fn open(
+        plan: &'a LiveMapPlan,
+        state: &State,
+        generation: u32,
+    ) -> Result<Self, Error> {
         let open = |name: &str| {
             bpffs::open(&state.map(generation, name)).map_err(|_| Error::Object {
                 cause: format!("it lacks the map \"{name}\""),
@@ -55,7 +59,11 @@ impl<'a> Maps<'a> {
     }
 
     /// What entries make of a side.
-    pub(crate) fn contents(&self, entries: &[LiveEntryPlan], manifest: &Manifest) -> Result<Contents, Error> {
+    pub(crate) fn contents(
+        &self,
+        entries: &[LiveEntryPlan],
+        manifest: &Manifest,
+    ) -> Result<Contents, Error> {
         let contents = Contents::new(&self.plan.name, entries, manifest)?;
         let shape = map::shape(self.trie.as_fd()).map_err(at("look at a live map"))?;
         let room = shape.entries / 2;

@@ -311,7 +311,10 @@ fn replace(
         maps.empty(other).map_err(what())?;
     }
     let mut both = kept.clone();
-    both.insert(maps.plan.name.clone(), in_order(side, before.clone(), Some(entries.clone())));
+    both.insert(
+        maps.plan.name.clone(),
+        in_order(side, before.clone(), Some(entries.clone())),
+    );
     keep(&both)?;
     let filled = maps.fill(other, contents).and_then(|()| maps.ask(other));
     if let Err(error) = filled {

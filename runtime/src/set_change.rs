@@ -147,7 +147,10 @@ impl<'a> Change<'a> {
             return Ok(());
         }
         let found = maps.inside(side, element, member)?;
-        let members: Members = found.iter().map(|(inner, times)| (*inner, times.own)).collect();
+        let members: Members = found
+            .iter()
+            .map(|(inner, times)| (*inner, times.own))
+            .collect();
         let before: BTreeMap<Prefix, Times> = found.into_iter().collect();
         for (inner, times) in members.times(member) {
             if before.get(&inner) != Some(&times) {
@@ -188,7 +191,8 @@ impl SetMaps {
             let member = longest.map_or(member, |(_, times)| times.member);
             self.write(side, mark, Times { member, own: 0 })?;
         }
-        let mut found: Vec<(Prefix, Times)> = times.map(|times| (mark, times)).into_iter().collect();
+        let mut found: Vec<(Prefix, Times)> =
+            times.map(|times| (mark, times)).into_iter().collect();
         let mut place = key(side, mark);
         let mut next = place.clone();
         while map::key_after(self.trie.as_fd(), Some(&place), &mut next)? {

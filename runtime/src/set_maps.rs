@@ -197,7 +197,9 @@ impl SetMaps {
         else {
             return Ok(0);
         };
-        Ok(self.longest(side, outer)?.map_or(0, |(_, times)| times.member))
+        Ok(self
+            .longest(side, outer)?
+            .map_or(0, |(_, times)| times.member))
     }
 
     /// The first key of the times behind one, and its time.

@@ -8,7 +8,10 @@
 //! members the median time of `sockc set add`, `del` and `test`, and how much longer they take with more. Fails where one
 //! takes 20 ms or longer with 1,000,000 members.
 
-#![allow(clippy::unwrap_used, reason = "a measurement ends where something is wrong")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a measurement ends where something is wrong"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -86,9 +86,21 @@ fn set_add_and_del() {
             scene.must(&["set", "add", "banned", "127.0.0.1", "--expires", "2h"]);
             scene.must(&["set", "del", "banned", "127.0.0.1"]);
         };
-        let add = ["set", "add", "banned", "127.0.0.12/30", "--expires", "never"];
+        let add = [
+            "set",
+            "add",
+            "banned",
+            "127.0.0.12/30",
+            "--expires",
+            "never",
+        ];
         kill(&scene, "set add", &again, &add);
-        kill(&scene, "set del", &again, &["set", "del", "banned", "127.0.0.11"]);
+        kill(
+            &scene,
+            "set del",
+            &again,
+            &["set", "del", "banned", "127.0.0.11"],
+        );
     }
 }
 
@@ -99,7 +111,10 @@ fn map_load() {
         old(&scene);
         let tenants = |name: &str, first: &str| {
             let others = (1..60).map(|last| format!("tcp 10.{first}.0.{last}:80-99 -> sock web\n"));
-            let text = format!("tcp 127.0.0.{first}:80 -> sock web\n{}", others.collect::<String>());
+            let text = format!(
+                "tcp 127.0.0.{first}:80 -> sock web\n{}",
+                others.collect::<String>()
+            );
             scene.file(name, &text)
         };
         let (before, after) = (tenants("before.txt", "9"), tenants("after.txt", "8"));
@@ -110,7 +125,12 @@ fn map_load() {
                 scene.must(&["map", "load", "tenants", file, "--empty"]);
             }
         };
-        kill(&scene, "map load", &again, &["map", "load", "tenants", &after]);
+        kill(
+            &scene,
+            "map load",
+            &again,
+            &["map", "load", "tenants", &after],
+        );
         kill(&scene, "map clear", &again, &["map", "clear", "tenants"]);
         let del = ["map", "del", "tenants", "tcp 127.0.0.9:80"];
         kill(&scene, "map del", &again, &del);

@@ -148,7 +148,12 @@ fn a_file_without_elements_empties_nothing_unless_told_to() {
         let refused = on_server(&lab, &[kind, "load", name, &empty]);
         assert_eq!(refused.code, Some(1), "{}", refused.stderr);
         let clear = format!("sockc {kind} clear {name}");
-        for said in ["empty.txt holds no", "--empty", &clear, "nothing was changed"] {
+        for said in [
+            "empty.txt holds no",
+            "--empty",
+            &clear,
+            "nothing was changed",
+        ] {
             assert!(refused.stderr.contains(said), "{}", refused.stderr);
         }
         assert_eq!(count(kind, name, of), 1);
@@ -186,13 +191,23 @@ fn a_map_is_loaded_as_a_whole_or_not_at_all() {
         "[2001:db8::/32]:* -> sock late",
     ];
     assert_eq!(listed(), both);
-    let wrong = folder.file("wrong.txt", "3.3.3.3:81 -> sock late\n3.3.3.1/8:81 -> sock late\n");
+    let wrong = folder.file(
+        "wrong.txt",
+        "3.3.3.3:81 -> sock late\n3.3.3.1/8:81 -> sock late\n",
+    );
     let refused = on_server(&lab, &["map", "load", "tenants", &wrong]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
-    for said in ["wrong.txt, line 2", "write `3.0.0.0/8`", "nothing was changed"] {
+    for said in [
+        "wrong.txt, line 2",
+        "write `3.0.0.0/8`",
+        "nothing was changed",
+    ] {
         assert!(refused.stderr.contains(said), "{}", refused.stderr);
     }
-    let twice = folder.file("twice.txt", "3.3.3.3:1 -> sock late\n3.3.3.3:1 -> sock late\n");
+    let twice = folder.file(
+        "twice.txt",
+        "3.3.3.3:1 -> sock late\n3.3.3.3:1 -> sock late\n",
+    );
     let refused = on_server(&lab, &["map", "load", "tenants", &twice]);
     assert_eq!(refused.code, Some(3), "{}", refused.stderr);
     assert_eq!(listed(), both);
@@ -225,7 +240,14 @@ fn what_is_wrong_with_elements_is_told_in_our_words() {
     }
     let folder = Folder::new("live-words");
     let lab = lab(&folder);
-    let wrong = ["set", "add", "banned", "10.0.0.1/8", "x", "::ffff:192.0.2.7"];
+    let wrong = [
+        "set",
+        "add",
+        "banned",
+        "10.0.0.1/8",
+        "x",
+        "::ffff:192.0.2.7",
+    ];
     let refused = on_server(&lab, &wrong);
     assert_eq!(refused.code, Some(64), "{}", refused.stderr);
     for said in [
@@ -239,11 +261,19 @@ fn what_is_wrong_with_elements_is_told_in_our_words() {
     assert!(!refused.stderr.contains("--help"), "{}", refused.stderr);
     let refused = on_server(&lab, &["set", "test", "banned", "10.0.0.0/8"]);
     assert_eq!(refused.code, Some(64));
-    assert!(refused.stderr.contains("`10.0.0.0/8` is no address"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("`10.0.0.0/8` is no address"),
+        "{}",
+        refused.stderr
+    );
     let entry = "[::ffff:127.0.0.1/128]:8080 -> sock late";
     let refused = on_server(&lab, &["map", "add", "tenants", entry]);
     assert_eq!(refused.code, Some(64), "{}", refused.stderr);
-    assert!(refused.stderr.contains("write `127.0.0.1`"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("write `127.0.0.1`"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
@@ -261,7 +291,10 @@ fn what_is_missing_is_ignored_where_that_is_asked_for() {
     ] {
         let refused = on_server(&lab, &[kind, "del", name, there, missing]);
         assert_eq!(refused.code, Some(3), "{}", refused.stderr);
-        let removed = on_server(&lab, &[kind, "del", name, there, missing, "--ignore-missing"]);
+        let removed = on_server(
+            &lab,
+            &[kind, "del", name, there, missing, "--ignore-missing"],
+        );
         assert_eq!(removed.code, Some(0), "{}", removed.stderr);
         assert!(removed.stdout.contains(": 0 e"), "{}", removed.stdout);
     }
@@ -295,7 +328,13 @@ fn the_kernels_names_of_maps_lead_back_to_the_policy() {
         names
     });
     let names = names.unwrap();
-    for name in ["set_banned", "cur_banned", "due_banned", "map_tenants", "prt_tenants"] {
+    for name in [
+        "set_banned",
+        "cur_banned",
+        "due_banned",
+        "map_tenants",
+        "prt_tenants",
+    ] {
         assert!(names.iter().any(|one| one == name), "{name}: {names:?}");
     }
 }

@@ -188,8 +188,8 @@ fn a_redirect_by_a_map_has_one_counter() {
 #[test]
 fn too_many_live_sets_are_named() {
     let policy = |count: u32| {
-        let sets = (0..count)
-            .map(|number| format!("live set s{number} max 10\ndrop from @s{number}\n"));
+        let sets =
+            (0..count).map(|number| format!("live set s{number} max 10\ndrop from @s{number}\n"));
         format!("default in allow\n{}", sets.collect::<String>())
     };
     // Counters are a map too.

@@ -57,8 +57,7 @@ fn found(space: &Space, address: &str, port: u16) -> Option<u32> {
         return None;
     };
     let ports = Map::Array(pinned(space, "/map/map_0_ports"));
-    let class = Array::<_, u32>::try_from(ports)
-        .unwrap();
+    let class = Array::<_, u32>::try_from(ports).unwrap();
     let side = class.get(&(2 << 16), 0).unwrap();
     let class = class.get(&(side << 16 | u32::from(port)), 0).unwrap();
     let trie = Map::LpmTrie(pinned(space, "/map/map_0"));
@@ -110,7 +109,13 @@ fn entries_are_found_from_when_they_are_added_until_they_are_removed() {
         assert_eq!(found(space, "10.1.1.1", 85), Some(0));
         assert_eq!(found(space, "10.1.1.1", 84), Some(1));
         assert_eq!(
-            map_del(options, "tenants", &removed(&narrow, false), Missing::Refused).unwrap(),
+            map_del(
+                options,
+                "tenants",
+                &removed(&narrow, false),
+                Missing::Refused
+            )
+            .unwrap(),
             3
         );
         assert_eq!(found(space, "10.1.1.1", 84), Some(0));
@@ -158,9 +163,14 @@ fn a_refused_change_changes_nothing() {
         refused(&overlap, "neither range is inside");
         refused(&[1, 2, 3].map(other), "make 4 keys, and it has room for 3");
         refused(&[1, 2, 3, 4, 5].map(other), "at most 5 entries");
-        let error = map_del(options, "tenants", &removed(&other(80), true), Missing::Refused)
-            .unwrap_err()
-            .to_string();
+        let error = map_del(
+            options,
+            "tenants",
+            &removed(&other(80), true),
+            Missing::Refused,
+        )
+        .unwrap_err()
+        .to_string();
         assert!(error.contains("is not in the map"), "{error}");
         let error = map_del(
             options,
@@ -174,7 +184,13 @@ fn a_refused_change_changes_nothing() {
         assert!(error.contains("did you mean \"tenants\"?"), "{error}");
         // A map that is full to the last key can be changed all the same.
         map_add(options, "tenants", &[other(80), other(81)]).unwrap();
-        map_del(options, "tenants", &removed(&other(80), true), Missing::Refused).unwrap();
+        map_del(
+            options,
+            "tenants",
+            &removed(&other(80), true),
+            Missing::Refused,
+        )
+        .unwrap();
         map_add(options, "tenants", &[other(82)]).unwrap();
         assert_eq!(found(space, "11.1.1.1", 80), None);
         assert_eq!(found(space, "11.1.1.1", 81), Some(1));

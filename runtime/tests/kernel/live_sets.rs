@@ -169,7 +169,11 @@ fn held(space: &Space) -> Vec<(Prefix, u64, u64)> {
     let elements = trie.iter().map(|entry| {
         let (key, [member, own, length]) = entry.unwrap();
         let data = key.data();
-        assert_eq!(u64::from(data[0]), 4 + side, "nothing is left of the other side");
+        assert_eq!(
+            u64::from(data[0]),
+            4 + side,
+            "nothing is left of the other side"
+        );
         assert_eq!(length, u64::from(key.prefix_len() - 8));
         let address = std::net::Ipv4Addr::new(data[1], data[2], data[3], data[4]);
         let length = u8::try_from(length).unwrap();
@@ -216,7 +220,10 @@ fn an_element_has_the_latest_time_of_all_that_cover_it_whatever_the_order() {
         }
         // What was counted on the way is what is there.
         let listed = set_list(options, "banned").unwrap().elements.len();
-        assert_eq!(sockc_runtime::set_names(options).unwrap()[0].elements, listed);
+        assert_eq!(
+            sockc_runtime::set_names(options).unwrap()[0].elements,
+            listed
+        );
         assert_eq!(held(space).len(), listed);
     });
 }
@@ -226,7 +233,13 @@ fn what_has_expired_goes_with_the_next_change_and_is_not_counted() {
     inside(|space| {
         let options = &space.options;
         banning("p", 10).apply(options).unwrap();
-        set_load(options, "banned", &prefixes(&["10.0.0.1", "10.0.0.2"]), SHORT).unwrap();
+        set_load(
+            options,
+            "banned",
+            &prefixes(&["10.0.0.1", "10.0.0.2"]),
+            SHORT,
+        )
+        .unwrap();
         set_add(options, "banned", &prefixes(&["10.0.0.0/8"]), LONG).unwrap();
         thread::sleep(Duration::from_millis(40));
         let named = sockc_runtime::set_names(options).unwrap();
