@@ -7,6 +7,11 @@ use sockc_compiler::diff::report::{
 };
 use sockc_compiler::policy::Direction;
 
+const EVERYBODY: Addresses = Addresses {
+    v4: Count::All,
+    v6: Count::All,
+};
+
 /// A statement of `web.sk`.
 pub(super) fn line(number: u32, label: Option<&str>, text: &str) -> Line {
     Line {
@@ -48,10 +53,7 @@ pub(super) fn opened() -> Change {
                 v4: Count::Some((1 << 32) - 65_537),
                 v6: Count::All,
             }),
-            receivers: Some(Addresses {
-                v4: Count::All,
-                v6: Count::All,
-            }),
+            receivers: Some(EVERYBODY),
             ports: Some(Count::Some(1)),
         }),
         shadow: vec![
@@ -148,6 +150,11 @@ pub(super) fn all() -> Report {
         was: Decider::Line(line(3, None, "default in drop")),
         edit: None,
         share: 1.0,
+        spans: Some(Spans {
+            senders: Some(EVERYBODY),
+            receivers: Some(EVERYBODY),
+            ports: None,
+        }),
         ..opened()
     };
     let moved = Moved {

@@ -57,7 +57,7 @@ fn everything_is_said_once() {
         "by no single rule\n",
         "redirect to sock recursor -> redirect to sock authority",
         "as no rule matches and there is no default",
-        "all arriving packets",
+        "senders: all; receivers: all\n",
         "line 4 decides all of it before",
         "web.sk:19 ssh -> web.sk:7 allow icmp 8",
         "set office +2,000 -1 (12 -> 2,011)",
