@@ -13,7 +13,7 @@ use crate::error::{Error, at};
 use crate::groups;
 use crate::hook::{Hook, Point};
 use crate::record::Record;
-use crate::state::{State, names, side};
+use crate::state::{SIDES, State, names, side};
 use crate::sys::netns::Namespace;
 use crate::sys::{bpffs, caps, map};
 
@@ -104,9 +104,10 @@ fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
         },
         _ => at(what)(cause),
     })?;
-    map::delete(slots.as_fd(), &side.to_ne_bytes())
-        .map(drop)
-        .map_err(at(what))
+    for slot in [side, SIDES + side] {
+        map::delete(slots.as_fd(), &slot.to_ne_bytes()).map_err(at(what))?;
+    }
+    Ok(())
 }
 
 fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {

@@ -13,9 +13,18 @@ use crate::listen;
 use crate::pins::Made;
 use crate::plan::Plan;
 use crate::record::{Attached, Record};
+use crate::refill;
 use crate::session::Session;
 use crate::state::State;
 use crate::sys::cgroup;
+
+/// What a person calls the hook of a program with this name.
+pub(crate) fn title(point: Point, name: &str) -> String {
+    if name.starts_with(refill::NAME) {
+        return "fill".to_owned();
+    }
+    point.title()
+}
 
 /// The name of the program that fills slots again.
 const LISTEN: &str = "listen";
@@ -96,6 +105,9 @@ pub(crate) fn points(
     if let Listening::Able(_) = listening(manifest, plan, session) {
         points.push((Point::Listen, LISTEN.to_owned()));
     }
+    let alone = |point: &&Point| !points.iter().any(|(other, _)| other == *point);
+    let alone: Vec<Point> = plan.fillers.iter().filter(alone).copied().collect();
+    points.extend(alone.into_iter().map(|point| (point, refill::name(point))));
     points.sort();
     Ok(points)
 }

@@ -115,7 +115,7 @@ fn apply_fills_again_by_itself_where_the_kernel_cannot_tell() {
             applied.notes
         );
         let server = TcpListener::bind(AT).unwrap();
-        assert_eq!(state(space), Fill::Absent);
+        assert_eq!(state(space), Fill::Waiting);
         assert_eq!(make().sockets[0].state, Fill::Filled);
         assert_eq!(reaches(TO, &[&server]), Some(7001));
     });
