@@ -16,6 +16,7 @@ mod carry;
 mod chunks;
 mod classes;
 mod code;
+mod coverage;
 mod dispatch;
 mod drift;
 mod entries;
@@ -60,9 +61,11 @@ mod steps;
 mod supply;
 mod sys;
 mod unload;
+mod verified;
 mod work;
 
 pub use apply::{Applied, InterfaceHook, apply};
+pub use coverage::{Coverage, Moved, MovedTo};
 pub use drift::Drift;
 pub use entries::text as entry_text;
 pub use error::Error;
@@ -82,5 +85,5 @@ pub use registered::{
     Handover, Refreshed, SlotKind, socket_list, socket_refresh, socket_register, socket_unregister,
 };
 pub use sets::{Element, Expiry, LiveSet, set_add, set_del, set_list, set_load, set_test};
-pub use status::{CounterValue, HookStatus, Status, counters, object, status};
+pub use status::{CounterValue, HookStatus, InForce, Status, counters, object, running, status};
 pub use unload::unload;
