@@ -183,6 +183,16 @@ impl Maps {
         }
     }
 
+    /// How many sockets a SOCKMAP or SOCKHASH holds; how many of them have something in a socket storage.
+    #[must_use]
+    pub fn sockets(&self, map: MapId) -> usize {
+        match self.maps.get(map).map(|map| &map.content) {
+            Some(Content::Sockets(sockets)) => sockets.len(),
+            Some(Content::Table(table)) => table.len(),
+            _ => 0,
+        }
+    }
+
     /// Puts a socket into a SOCKMAP or SOCKHASH.
     ///
     /// # Errors
