@@ -24,6 +24,7 @@ use sockc_compiler::diff::{self, Options, Report};
 use sockc_compiler::expect;
 use sockc_compiler::pipeline::{self, Counters};
 use sockc_compiler::policy::Policy;
+use sockc_compiler::resolve::codes::SAYS_NOTHING;
 
 use crate::cli;
 use crate::compile::{self, Compiled, outcome_exit};
@@ -116,6 +117,8 @@ impl Side {
         let mut disk = Disk::new(output.watch());
         let mut outcome = pipeline::check(&mut sources, text.id, &text.stem, &mut disk);
         lints.judge(&mut outcome.diagnostics);
+        // Nothing may be put in force, and can be compared with.
+        outcome.diagnostics.retain(|one| one.code != SAYS_NOTHING);
         output.diagnostics(&sources, &outcome.diagnostics);
         let exit = outcome_exit(&outcome, output);
         let mut found = outcome.diagnostics.iter();
@@ -210,7 +213,7 @@ impl View {
                 bytecode: bytecode.as_deref(),
                 replay: shown.replayed.map(replay::Json::new),
             }),
-            Self::Text => output.bytes(text::text(report, look).as_bytes()),
+            Self::Text => output.bytes(text::text(report, &summary::line(report), look).as_bytes()),
             Self::Stat => output.bytes(stat::text(report).as_bytes()),
             Self::Markdown => {
                 let title = markdown::title(shown.old, shown.new);

@@ -5,6 +5,7 @@
 
 mod analysis;
 mod asked;
+mod emptiness;
 mod limits;
 mod live;
 mod manifest;
@@ -148,10 +149,34 @@ pub fn compile<'a>(
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
-    let options = options.into();
-    work(sources, id, stem, files, |policy, sources, observer| {
-        let (analyses, warnings) = analyse_all(policy, id, options.shape, Care::Quick, observer)?;
-        let built = build_all(policy, analyses, sources, id, options, observer)?;
+    compile_with(sources, id, stem, options.into(), files, Some(Care::Quick))
+}
+
+/// Compiles once more what was compiled before: the same, but that no lint is asked.
+#[must_use]
+pub fn compile_again<'a>(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: impl Into<Options<'a>>,
+    files: &mut dyn Files,
+) -> Outcome {
+    compile_with(sources, id, stem, options.into(), files, None)
+}
+
+fn compile_with(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: Options<'_>,
+    files: &mut dyn Files,
+    care: Option<Care>,
+) -> Outcome {
+    work(sources, id, stem, files, |policy, around, observer| {
+        let said = sense(around.emptiness)?;
+        let (analyses, mut warnings) = analyse_all(policy, id, options.shape, care, observer)?;
+        let built = build_all(policy, analyses, around.sources, id, options, observer)?;
+        warnings.extend(said);
         Ok((Some(built), warnings))
     })
 }
@@ -159,8 +184,11 @@ pub fn compile<'a>(
 /// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
 #[must_use]
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
-    work(sources, id, stem, files, |policy, _, observer| {
-        let (_, warnings) = analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
+    work(sources, id, stem, files, |policy, around, observer| {
+        let said = sense(around.emptiness)?;
+        let (_, mut warnings) =
+            analyse_all(policy, id, Shape::default(), Some(Care::Thorough), observer)?;
+        warnings.extend(said);
         Ok((None, warnings))
     })
 }
@@ -185,7 +213,16 @@ pub fn check_also(
     outcome
 }
 
-/// Says what a file means, with everything that it names; whether its rules can be placed is not asked.
+/// A policy that says nothing is refused; one that decides nothing is warned of.
+fn sense(found: Option<Diagnostic>) -> Result<Option<Diagnostic>, Stop> {
+    match found {
+        Some(found) if found.severity == Severity::Error => Err(Stop::Diagnostics(vec![found])),
+        found => Ok(found),
+    }
+}
+
+/// Says what a file means, with everything that it names; whether its rules can be placed, or whether it says anything, is
+/// not asked.
 #[must_use]
 pub fn resolve(
     sources: &mut SourceMap,
@@ -196,6 +233,13 @@ pub fn resolve(
     work(sources, id, stem, files, |_, _, _| Ok((None, Vec::new())))
 }
 
+/// What is known beside a policy once its text was read.
+struct Around<'a> {
+    sources: &'a SourceMap,
+    /// Whether the text says too little to be a policy.
+    emptiness: Option<Diagnostic>,
+}
+
 /// Reads and resolves a file, then does with the policy what is to be done.
 fn work(
     sources: &mut SourceMap,
@@ -204,7 +248,7 @@ fn work(
     files: &mut dyn Files,
     then: impl FnOnce(
         &Policy,
-        &SourceMap,
+        Around<'_>,
         &mut dyn Observer,
     ) -> Result<(Option<Built>, Vec<Diagnostic>), Stop>,
 ) -> Outcome {
@@ -228,8 +272,10 @@ fn work(
         Some(policy) => {
             files.stage("lint");
             diagnostics.extend(lint::text(&reading, sources));
+            let emptiness = emptiness::of(&reading.file);
             drop(reading);
-            let done = then(&policy, sources, files);
+            let around = Around { sources, emptiness };
+            let done = then(&policy, around, files);
             outcome(policy, diagnostics, done)
         }
         // A mistake may leave a rule without anything to match: that is said once, as the mistake.
@@ -320,7 +366,7 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let options = options.into();
-    let analysed = analyse_all(&policy, id, options.shape, Care::Quick, &mut Silent);
+    let analysed = analyse_all(&policy, id, options.shape, Some(Care::Quick), &mut Silent);
     let built = analysed.and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, options, &mut Silent)?;
         Ok((Some(built), warnings))
@@ -377,7 +423,9 @@ fn build(
         // No tables fit: a compare tree may.
         return build(whole, as_it_is(whole)?, sources, id, options, observer);
     };
-    let tables = tables.finish();
+    let tables = tables
+        .finish()
+        .ok_or_else(|| Stop::Bug("a table is larger than a map can be".into()))?;
     observer.stage("lower");
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
@@ -403,7 +451,10 @@ fn build(
             head: &head,
         };
         let name = names.of(chain);
-        let group = chain.group.map_or(0, |group| place_of(group, &groups));
+        let group = match chain.group {
+            Some(group) => place_of(group, &groups)?,
+            None => 0,
+        };
         functions.push(lower::lower(source, &name));
         if let (Some(group), Some(door)) = (chain.group, door)
             && let Some(maps) = &ids.groups[group]
@@ -425,7 +476,7 @@ fn build(
     for (group, function) in opened {
         attach.push(Attach {
             program: function.name.clone(),
-            point: AttachPoint::SockOps(place_of(group, &groups)),
+            point: AttachPoint::SockOps(place_of(group, &groups)?),
             class: None,
         });
         functions.push(function);
@@ -518,9 +569,9 @@ fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
 }
 
 /// The index of a group in the manifest.
-fn place_of(group: GroupId, groups: &[GroupId]) -> usize {
-    // A chain's group is among the groups of the chains.
-    groups.iter().position(|one| *one == group).unwrap_or(0)
+fn place_of(group: GroupId, groups: &[GroupId]) -> Result<usize, Stop> {
+    let place = groups.iter().position(|one| *one == group);
+    place.ok_or_else(|| Stop::Bug(format!("{group} has programs and is not in the manifest")))
 }
 
 fn make_maps(
@@ -539,7 +590,7 @@ fn make_maps(
     let steered = slots.socket_count > 0 && asked::steers(chains, tested);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
-    let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
+    let port_count = policy.ports.next_key().as_u32();
     let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
     let meters = Meters::new(policy);
     let rates =

@@ -4,6 +4,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::{JumpOp, Register};
 
@@ -67,6 +68,13 @@ impl Code {
     /// Ends the program with a value.
     pub(crate) fn give(&mut self, value: i32) {
         self.add([asm::mov64_imm(Register::R0, value), asm::exit()]);
+    }
+
+    /// Calls a helper of the kernel that the compiler does not know, by its number.
+    pub(crate) fn call_number(&mut self, number: i32) {
+        let mut call = asm::call(Helper::MapLookupElem);
+        call.imm = number;
+        self.add([call]);
     }
 
     /// Loads an open map.

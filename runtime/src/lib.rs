@@ -17,6 +17,7 @@ mod classes;
 mod code;
 mod concern;
 mod connections;
+mod coverage;
 mod dispatch;
 mod drift;
 mod entries;
@@ -31,6 +32,11 @@ mod groups;
 mod holder;
 mod hook;
 mod interfaces;
+#[allow(
+    dead_code,
+    reason = "the programs that ask whose a socket is come next"
+)]
+mod kernel_types;
 pub mod lab;
 mod listen;
 mod live_maps;
@@ -41,6 +47,11 @@ mod named;
 mod nsid;
 mod options;
 mod owned;
+#[allow(
+    dead_code,
+    reason = "the programs that ask whose a socket is come next"
+)]
+mod owner;
 mod pins;
 mod plan;
 mod port_classes;
@@ -57,9 +68,11 @@ mod steps;
 mod supply;
 mod sys;
 mod unload;
+mod verified;
 mod work;
 
 pub use apply::{Applied, InterfaceHook, apply};
+pub use coverage::{Coverage, Moved, MovedTo};
 pub use drift::Drift;
 pub use entries::text as entry_text;
 pub use error::Error;
@@ -77,5 +90,5 @@ pub use prefix::Prefix;
 pub use probe::{Features, probe};
 pub use registered::{Handover, SlotKind, socket_list, socket_register, socket_unregister};
 pub use sets::{Element, Expiry, LiveSet, set_add, set_del, set_list, set_load, set_test};
-pub use status::{CounterValue, HookStatus, Status, counters, object, status};
+pub use status::{CounterValue, HookStatus, InForce, Status, counters, object, running, status};
 pub use unload::unload;

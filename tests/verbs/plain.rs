@@ -147,3 +147,38 @@ fn results_that_cannot_be_written_are_not_lost_in_silence() {
     assert_eq!(output.status.code(), Some(3));
     assert!(!output.stderr.is_empty());
 }
+
+/// A copy that was cut off, or a pipe whose first half failed, must not open the machine.
+#[test]
+fn a_policy_that_says_nothing_is_refused() {
+    let folder = Folder::new("nothing");
+    let object = folder.0.join("empty.o");
+    let object = object.to_str().unwrap();
+    for text in [
+        "",
+        "\n# nothing but words\n",
+        "sockc 1\npolicy edge\n",
+        "expect drop tcp from any to any:22\n",
+    ] {
+        let empty = folder.file("empty.sk", text);
+        for arguments in [
+            vec!["check", &empty],
+            vec!["compile", &empty, "-o", object],
+            vec!["explain", &empty, "tcp from 192.0.2.1:1 to 192.0.2.2:2"],
+            vec!["plan", &empty, "--interface", "lo"],
+            vec!["apply", &empty, "--interface", "lo", "--yes"],
+        ] {
+            let ran = run(&arguments);
+            assert_eq!(ran.code, Some(1), "{arguments:?}: {}", ran.stderr);
+            let said = "this policy says nothing";
+            assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("`sockc unload` takes everything away"));
+        }
+    }
+    let ran = run_with_input(&["apply", "-", "--interface", "lo", "--yes"], "");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("error[E0258]"), "{}", ran.stderr);
+    assert!(!std::path::Path::new(object).exists());
+    let ran = run(&["diff", "/dev/null", &folder.file("new.sk", CLEAN)]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
