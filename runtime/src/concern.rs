@@ -4,7 +4,6 @@
 //! the very same program, in the compiler's interpreter: there is no second reading of the rules. A connection that was left
 //! alone under the policy before, and that the new one concerns, is taken in by the key that was kept for it.
 
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
@@ -65,24 +64,9 @@ impl Concern {
                 cause: format!("a program of a group cannot be asked: {fault}"),
             }
         })?;
-        let key = key(local, remote);
         // The next question finds the map as this one did.
-        Ok(self.maps.delete(self.peers, &key).is_ok())
+        Ok(self.maps.take_sockets(self.peers) > 0)
     }
-}
-
-/// The key that the program gives the connection, with sequence numbers of zero.
-fn key(local: SocketAddr, remote: SocketAddr) -> [u8; PEER_KEY as usize] {
-    let mut key = [0; PEER_KEY as usize];
-    for (place, end) in [(0, local), (16, remote)] {
-        match end.ip().to_canonical() {
-            IpAddr::V4(address) => key[place..place + 4].copy_from_slice(&address.octets()),
-            IpAddr::V6(address) => key[place..place + 16].copy_from_slice(&address.octets()),
-        }
-    }
-    key[32..36].copy_from_slice(&u32::from(local.port()).to_ne_bytes());
-    key[36..40].copy_from_slice(&u32::from(remote.port()).to_ne_bytes());
-    key
 }
 
 /// Takes in the connections that were left alone and that the rules now concern. `folder` has the group's maps.

@@ -193,6 +193,14 @@ impl Maps {
         }
     }
 
+    /// Takes every socket out of a SOCKMAP or SOCKHASH; how many there were.
+    pub fn take_sockets(&mut self, map: MapId) -> usize {
+        match self.maps.get_mut(map).map(|map| &mut map.content) {
+            Some(Content::Sockets(sockets)) => std::mem::take(sockets).len(),
+            _ => 0,
+        }
+    }
+
     /// Puts a socket into a SOCKMAP or SOCKHASH.
     ///
     /// # Errors
