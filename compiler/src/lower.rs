@@ -50,8 +50,8 @@ pub use boundaries::SetTables;
 pub use live::{LiveMapMaps, LiveSetMaps};
 pub use member::SetMaps;
 pub use meter::{BUCKET_KEY, Meters};
-pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 use stream::Door;
+pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 pub use walk::ClassifierMaps;
 
 use frame::Frame;

@@ -434,7 +434,9 @@ fn build(
     let mut attach = Vec::new();
     let mut opened = Vec::new();
     let groups = with_rules(&chains);
-    for (((chain, decision), winner), door) in chains.iter().zip(&decisions).zip(&winners).zip(&doors) {
+    for (((chain, decision), winner), door) in
+        chains.iter().zip(&decisions).zip(&winners).zip(&doors)
+    {
         let counters = slots.of(chain.hook.direction());
         let own = bulk.as_ref().map(|bulk| bulk.counters(counters));
         let source = Source {
@@ -610,7 +612,13 @@ fn make_maps(
             MOST_PEERS,
         ));
         let [storage, aside] = ["storage", "aside"].map(|stem| {
-            let mut spec = map(&suffixed(policy, stem, group), MapKind::SkStorage, 4, PEER_KEY, 0);
+            let mut spec = map(
+                &suffixed(policy, stem, group),
+                MapKind::SkStorage,
+                4,
+                PEER_KEY,
+                0,
+            );
             spec.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
             maps.push(spec)
         });

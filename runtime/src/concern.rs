@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use sockc_compiler::artifact::{Artifact, AttachPoint, MapId, Program};
-use sockc_compiler::interpret::{Bare, Input, Maps, SockOps, SocketModel, run};
 use sockc_compiler::interpret;
+use sockc_compiler::interpret::{Bare, Input, Maps, SockOps, SocketModel, run};
 use sockc_compiler::lower::PEER_KEY;
 
 use crate::connections::{self, Connection};
@@ -34,7 +34,10 @@ impl Concern {
             cause: format!("it lacks {what} of a group"),
         };
         let manifest = &artifact.manifest;
-        let plan = manifest.groups.get(group).ok_or_else(|| lacks("the plan"))?;
+        let plan = manifest
+            .groups
+            .get(group)
+            .ok_or_else(|| lacks("the plan"))?;
         let mut attached = manifest.programs.iter();
         let attach = attached.find(|one| one.point == AttachPoint::SockOps(group));
         let name = attach.map(|attach| attach.program.as_str());
@@ -75,7 +78,9 @@ pub(crate) fn take_in(folder: &Path, concern: &mut Concern) -> Result<(), Error>
     let peers = bpffs::open(&folder.join(PEERS)).map_err(at(what))?;
     let aside = bpffs::open(&folder.join(ASIDE)).map_err(at(what))?;
     for held in connections::held_by(connections::processes().map_err(at(what))?) {
-        let Some(connection) = held.open() else { continue };
+        let Some(connection) = held.open() else {
+            continue;
+        };
         let descriptor = connection.socket.as_raw_fd();
         let mut key = [0; PEER_KEY as usize];
         let alone = map::lookup(aside.as_fd(), &descriptor.to_ne_bytes(), &mut key);

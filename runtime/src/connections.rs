@@ -73,7 +73,11 @@ pub(crate) fn processes() -> io::Result<Vec<u32>> {
 }
 
 fn address(found: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = found.as_sockaddr_in().map(|&found| SocketAddr::V4(found.into()));
-    let v6 = found.as_sockaddr_in6().map(|&found| SocketAddr::V6(found.into()));
+    let v4 = found
+        .as_sockaddr_in()
+        .map(|&found| SocketAddr::V4(found.into()));
+    let v6 = found
+        .as_sockaddr_in6()
+        .map(|&found| SocketAddr::V6(found.into()));
     v4.or(v6)
 }

@@ -19,7 +19,9 @@ pub(crate) fn count(path: &Path, peers: &Path, concern: &mut Concern) -> Result<
     let known = cookies(peers).unwrap_or_default();
     let mut escaped = 0;
     for held in connections::held_by(cgroup::processes(path).unwrap_or_default()) {
-        let Some(connection) = held.open() else { continue };
+        let Some(connection) = held.open() else {
+            continue;
+        };
         let escapes = !is_known(&connection, &known) && concern.holds(&connection)?;
         escaped += usize::from(escapes);
     }

@@ -56,7 +56,10 @@ fn shortened(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Node, 
         let entry = chain.entries.get(index as usize);
         entry.is_some_and(|entry| entry.effect == Effect::Shortcut)
     };
-    if (0u32..).zip(&chain.entries).all(|(index, _)| !shortcut(index)) {
+    if (0u32..)
+        .zip(&chain.entries)
+        .all(|(index, _)| !shortcut(index))
+    {
         return Ok(Node::FALSE);
     }
     let mut mirrored = policy.clone();

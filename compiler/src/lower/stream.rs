@@ -181,7 +181,8 @@ impl Lowering<'_> {
         self.answer_all();
         let context = self.registers.context;
         self.builder.enter(entry);
-        self.builder.load_to(self.registers.probe, context, ops::OP, Width::W);
+        self.builder
+            .load_to(self.registers.probe, context, ops::OP, Width::W);
         for callback in ESTABLISHED_CALLBACKS {
             let probe = self.registers.probe;
             self.builder.leave_if(probe, JumpOp::Eq, callback, begun);
@@ -200,7 +201,13 @@ impl Lowering<'_> {
     }
 
     /// Puts the socket into the group's map, and its peer's key into its storage.
-    fn take_in(&mut self, block: Block, maps: &GroupMaps, keys: &Keys, [escaped, done]: [Block; 2]) {
+    fn take_in(
+        &mut self,
+        block: Block,
+        maps: &GroupMaps,
+        keys: &Keys,
+        [escaped, done]: [Block; 2],
+    ) {
         self.builder.enter(block);
         self.store_key(maps.storage, keys.peer, escaped);
         let args = [

@@ -33,7 +33,12 @@ fn door(built: &Built, suffix: &str, local: SocketAddr, remote: SocketAddr) -> M
         rcv_nxt: 2,
         socket: Some(socket),
     });
-    assert_eq!(run(program.unwrap(), &mut maps, input, &mut Quiet).unwrap().r0, 1);
+    assert_eq!(
+        run(program.unwrap(), &mut maps, input, &mut Quiet)
+            .unwrap()
+            .r0,
+        1
+    );
     let peers = maps.named(&format!("peers{suffix}")).unwrap();
     let aside = maps.named(&format!("aside{suffix}")).unwrap();
     match (maps.sockets(peers), maps.sockets(aside)) {
@@ -87,7 +92,11 @@ fn what_refuses_logs_or_counts_concerns() {
         "default send drop",
         "default send allow log",
     ] {
-        let default = if rule.starts_with("default") { "" } else { "default send allow\n" };
+        let default = if rule.starts_with("default") {
+            ""
+        } else {
+            "default send allow\n"
+        };
         assert_eq!(at_80(&format!("{default}{rule}")), Taken, "{rule}");
     }
     for rule in [
@@ -97,7 +106,11 @@ fn what_refuses_logs_or_counts_concerns() {
         "set far = { 10.0.0.3, 10.0.0.9 }\ndrop send tcp to @far",
         "shortcut tcp within group pods from 10.0.1.0/24",
     ] {
-        assert_eq!(at_80(&format!("default send allow\n{rule}")), LeftAlone, "{rule}");
+        assert_eq!(
+            at_80(&format!("default send allow\n{rule}")),
+            LeftAlone,
+            "{rule}"
+        );
     }
 }
 
@@ -126,7 +139,9 @@ fn without_counters_an_allow_concerns_nothing() {
         ..Options::from(&target)
     };
     let mut files = crate::files::Texts::default();
-    let built = compile(&mut sources, id, "t", options, &mut files).built.unwrap();
+    let built = compile(&mut sources, id, "t", options, &mut files)
+        .built
+        .unwrap();
     assert_eq!(between(&built, "10.0.0.1:4000", "10.0.0.2:80"), LeftAlone);
 }
 
@@ -134,7 +149,9 @@ fn without_counters_an_allow_concerns_nothing() {
 #[test]
 fn a_default_that_allows_has_no_counter() {
     for (default, counted) in [("allow", false), ("drop", true), ("allow log", true)] {
-        let built = group(&format!("default send {default}\ndrop send tcp to 10.0.0.1"));
+        let built = group(&format!(
+            "default send {default}\ndrop send tcp to 10.0.0.1"
+        ));
         let counters = &built.artifact.manifest.counters;
         let found = counters.iter().find(|one| one.text.starts_with("default"));
         assert_eq!(found.unwrap().counted, counted, "{default}");
@@ -152,9 +169,11 @@ fn whom_the_rules_concern_is_what_the_list_says() {
         for (number, id) in policy.groups.keys().enumerate() {
             for _ in 0..20 {
                 let header = dice.stream();
-                let Some((local, remote)) = ends(&header) else { continue };
-                let wanted = concerns(&policy, id, &header)
-                    || shortcut(&policy, id, &mirrored(&header));
+                let Some((local, remote)) = ends(&header) else {
+                    continue;
+                };
+                let wanted =
+                    concerns(&policy, id, &header) || shortcut(&policy, id, &mirrored(&header));
                 let wanted = if wanted { Taken } else { LeftAlone };
                 seen[wanted as usize] += 1;
                 let made = door(&built, &format!("_{number}"), local, remote);
