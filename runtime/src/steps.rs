@@ -8,7 +8,8 @@ use sockc_compiler::artifact::Manifest;
 
 use crate::attach;
 use crate::error::Error;
-use crate::hook::Point;
+use crate::foreign;
+use crate::hook::{Means, Point};
 use crate::listen;
 use crate::pins::Made;
 use crate::plan::Plan;
@@ -29,6 +30,8 @@ pub(crate) enum HookStep {
     Mend(Attached),
     /// A new one is attached.
     Attach,
+    /// Somebody else put a program ahead of it: a new one is attached ahead of that, and this one goes.
+    Ahead(Attached),
 }
 
 /// What becomes of the hook of a point on a target.
@@ -54,8 +57,17 @@ pub(crate) fn hook_step(
             HookStep::Mend(attached.clone())
         }
         Some(Made::Program(id)) if *id != there.program => HookStep::Attach,
+        _ if is_behind(attached, there.program) => HookStep::Ahead(attached.clone()),
         _ => HookStep::Keep(attached.clone()),
     }
+}
+
+/// Whether a program of somebody else decides before ours where ours can be first.
+fn is_behind(attached: &Attached, program: u32) -> bool {
+    attached.hook.means == Means::Tcx
+        && foreign::on_tcx(&attached.hook, program)
+            .iter()
+            .any(|foreign| foreign.first)
 }
 
 /// Whether slots fill themselves again when a service restarts.
