@@ -34,6 +34,7 @@ use crate::session::Session;
 use crate::sets;
 use crate::settle::settle;
 use crate::state::{SIDES, SLOTS, make_folder, open_or_make, side};
+use crate::status::foreign_on;
 use crate::steps::{self, HookStep, Listening, hook_step};
 use crate::supply::{Supply, slots_map};
 use crate::sys::bpffs;
@@ -116,6 +117,26 @@ impl<'a> Work<'a> {
             )
         });
         self.notes.extend(missing.chain(renamed));
+    }
+
+    /// Programs of others that decide before ours, where ours cannot be first.
+    fn note_foreign(&mut self) {
+        let mut notes = Vec::new();
+        for attached in &self.record.hooks {
+            let ours = attach::describe(&self.session.state, &attached.hook);
+            let ours = ours.map(|there| there.program);
+            let foreign = foreign_on(self.session, &attached.hook, ours).into_iter();
+            notes.extend(foreign.filter(|one| one.first).map(|one| {
+                format!(
+                    "program {} \"{}\" of somebody else is on {} {} too, and decides before ours",
+                    one.id,
+                    one.name,
+                    attached.hook.point.title(),
+                    attached.target
+                )
+            }));
+        }
+        self.notes.extend(notes);
     }
 
     /// What follows is another policy, or nothing at all: a person should know.
@@ -476,7 +497,7 @@ impl<'a> Work<'a> {
                 self.step(&format!("mend {} {}", point.title(), target.title()))?;
                 return attach::mend(state, attached);
             }
-            HookStep::Attach => {}
+            HookStep::Attach | HookStep::Ahead(_) => {}
         }
         self.step(&format!("attach {} {}", point.title(), target.title()))?;
         attach::attach(
@@ -505,6 +526,7 @@ impl<'a> Work<'a> {
         let _ = self.step("fill the sockets again");
         let sockets = self.fill_again(prepared.supply.as_ref(), prepared.states);
         self.note_other_policy();
+        self.note_foreign();
         self.note_missing_interfaces();
         self.note_other_interfaces();
         self.note_skipped_interfaces();
