@@ -134,6 +134,9 @@ pub(crate) fn points(
         let own = plan.points(attach)?.into_iter();
         points.extend(own.map(|point| (point, attach.program.clone())));
     }
+    let alone = |point: &&Point| !points.iter().any(|(other, _)| other == *point);
+    let alone: Vec<Point> = plan.fillers.iter().filter(alone).copied().collect();
+    points.extend(alone.into_iter().map(|point| (point, refill::name(point))));
     Ok(in_order(points, listening(manifest, plan, session)))
 }
 
@@ -142,9 +145,6 @@ fn in_order(mut points: Vec<(Point, String)>, listening: Listening) -> Vec<(Poin
     if let Listening::Able(_) = listening {
         points.push((Point::Listen, LISTEN.to_owned()));
     }
-    let alone = |point: &&Point| !points.iter().any(|(other, _)| other == *point);
-    let alone: Vec<Point> = plan.fillers.iter().filter(alone).copied().collect();
-    points.extend(alone.into_iter().map(|point| (point, refill::name(point))));
     points.sort();
     points
 }
