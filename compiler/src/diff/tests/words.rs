@@ -214,12 +214,25 @@ fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
         let report = compare(&old, &new, options, &mut Silent);
         let scope = &report.scopes[0];
         let everything = "everything that no rule decides";
-        let told = scope.changes.iter().any(|change| change.region.within == everything);
-        let unknown = scope.edits.iter().any(|edit| edit.effect == Effect::Unknown);
+        let told = scope
+            .changes
+            .iter()
+            .any(|change| change.region.within == everything);
+        let unknown = scope
+            .edits
+            .iter()
+            .any(|edit| edit.effect == Effect::Unknown);
         assert!(!(told && unknown), "{budget}: {scope:#?}");
-        let of_wide = |edit: &&Edit| edit.new.as_ref().is_some_and(|line| line.text.contains("reject"));
+        let of_wide = |edit: &&Edit| {
+            edit.new
+                .as_ref()
+                .is_some_and(|line| line.text.contains("reject"))
+        };
         let edit = scope.edits.iter().find(of_wide).unwrap();
-        assert!(matches!(edit.effect, Effect::Some | Effect::Unknown), "{budget}: {edit:?}");
+        assert!(
+            matches!(edit.effect, Effect::Some | Effect::Unknown),
+            "{budget}: {edit:?}"
+        );
         seen[usize::from(unknown)] += 1;
     }
     assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
