@@ -342,7 +342,7 @@ pub enum AttachPoint {
     SkLookup,
     /// sk_msg on the map `peers…` of this group (index into [`Manifest::groups`]).
     SkMsg(usize),
-    /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]).
+    /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]), or wherever it sees the group's connections.
     SockOps(usize),
 }
 
@@ -369,6 +369,9 @@ pub struct SocketSlots {
     pub drop_if_absent: bool,
     /// Where its sockets come from.
     pub origin: SlotOrigin,
+    /// Whose they have to be; anybody's where nothing is said.
+    #[serde(default)]
+    pub owner: Option<SlotOwner>,
     /// Its slots.
     pub slots: Vec<Slot>,
 }
@@ -384,6 +387,17 @@ pub enum SlotOrigin {
     Registered,
     /// Held by systemd for this unit, under this name of the file descriptor if there are several.
     Systemd(String, Option<String>),
+}
+
+/// Whose a socket in a slot has to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotOwner {
+    /// The user of this number.
+    Uid(u32),
+    /// The user whom the machine calls so.
+    User(String),
+    /// The processes of the control group with this path from the root of the cgroup-v2 hierarchy, and of those below it.
+    Cgroup(String),
 }
 
 /// One slot of the map `sockets`.
@@ -410,6 +424,10 @@ pub struct GroupPlan {
     pub peers: String,
     /// The socket storage that holds each socket's peer key.
     pub storage: String,
+    /// The socket storage that holds the own key of each socket that was left alone, since no rule concerned its connection.
+    /// A policy that concerns it later takes it in by that key. Empty in objects of versions that took every socket in.
+    #[serde(default)]
+    pub aside: String,
 }
 
 /// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.

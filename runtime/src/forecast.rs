@@ -118,6 +118,8 @@ pub enum LinkFate {
     Mended,
     /// It is attached.
     Attached,
+    /// It is attached anew, ahead of the programs that others put before it.
+    Ahead,
     /// It is taken off.
     Detached,
 }
@@ -242,7 +244,7 @@ impl One<'_> {
             there.push((point, number));
             let (link, foreign) = self.link(point, number, &target)?;
             found.push(HookForecast {
-                hook: point.title(),
+                hook: steps::title(point, &name),
                 target,
                 link,
                 program: programs.fate(point, &name),
@@ -260,13 +262,16 @@ impl One<'_> {
         };
         let goes = |hook: &Hook| !there.contains(&(hook.point, hook.target)) && !off.contains(hook);
         let gone = before.filter(|attached| goes(&attached.hook));
-        found.extend(gone.map(|attached| HookForecast {
-            hook: attached.hook.point.title(),
-            target: attached.target.clone(),
-            link: LinkFate::Detached,
-            program: ProgramFate::Gone,
-            name: programs.before(attached.hook.point).unwrap_or_default(),
-            foreign: Vec::new(),
+        found.extend(gone.map(|attached| {
+            let name = programs.before(attached.hook.point).unwrap_or_default();
+            HookForecast {
+                hook: steps::title(attached.hook.point, &name),
+                target: attached.target.clone(),
+                link: LinkFate::Detached,
+                program: ProgramFate::Gone,
+                name,
+                foreign: Vec::new(),
+            }
         }));
         Ok(found)
     }
@@ -283,6 +288,7 @@ impl One<'_> {
         let (link, hook) = match &step {
             HookStep::Keep(attached) => (LinkFate::Kept, attached.hook),
             HookStep::Mend(attached) => (LinkFate::Mended, attached.hook),
+            HookStep::Ahead(attached) => (LinkFate::Ahead, attached.hook),
             HookStep::Attach => {
                 let hook = Hook {
                     point,
@@ -295,7 +301,15 @@ impl One<'_> {
             }
         };
         let ours = attach::describe(state, &hook).map(|there| there.program);
-        Ok((link, foreign_on(self.session, &hook, ours)))
+        let mut foreign = foreign_on(self.session, &hook, ours);
+        // By TCX ours comes first, whoever is there.
+        let is_tc = matches!(point, Point::TcIn(_) | Point::TcOut(_));
+        if is_tc && self.plan.features.tcx && matches!(link, LinkFate::Attached | LinkFate::Ahead) {
+            for one in &mut foreign {
+                one.first = false;
+            }
+        }
+        Ok((link, foreign))
     }
 
     /// Only one XDP program fits on an interface, and apply leaves another's alone.

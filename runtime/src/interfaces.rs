@@ -1,10 +1,11 @@
 //! Which interfaces a policy's packet programs hang on.
 
-use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
+use sockc_compiler::artifact::{Attach, AttachPoint, Counter, CounterKind, Manifest};
 
 use crate::classes::class_of;
 use crate::error::Error;
 use crate::options::Options;
+use crate::sys::netns;
 
 /// An interface of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,7 @@ pub(crate) fn choose(
     if wanted.is_empty() {
         return Err(Error::NoInterfaceNamed {
             policy: manifest.policy.clone(),
+            because: because(manifest),
         });
     }
     for (index, name) in there.present {
@@ -90,6 +92,35 @@ pub(crate) fn choose(
         }
     }
     Ok(choice)
+}
+
+/// The interfaces beside those of packet programs that packets for named sockets may come in by: `lo`, and those that the
+/// policy or the options name; where none are named, all. Others than Ethernet are left out.
+pub(crate) fn others(
+    manifest: &Manifest,
+    options: &Options,
+    present: &[(u32, String)],
+    choice: &Choice,
+) -> Vec<Interface> {
+    let wanted = match options.interfaces.as_slice() {
+        [] => &manifest.interfaces,
+        _ => &options.interfaces,
+    };
+    let meant = |name: &str| {
+        wanted.is_empty() || name == "lo" || wanted.iter().any(|one| covers(one, name))
+    };
+    let taken = |index: u32| choice.interfaces.iter().any(|one| one.index == index);
+    let others = present
+        .iter()
+        .filter(|(index, name)| meant(name) && !taken(*index));
+    let ethernet = others.filter(|(_, name)| netns::carries_ethernet(name).unwrap_or(false));
+    ethernet
+        .map(|(index, name)| Interface {
+            index: *index,
+            name: name.clone(),
+            class: 0,
+        })
+        .collect()
 }
 
 impl There<'_> {
@@ -127,6 +158,30 @@ fn check_present(missing: &[String], present: &[(u32, String)]) -> Result<(), Er
             present: present.iter().map(|(_, name)| name.clone()).collect(),
         })
     })
+}
+
+/// What of a policy needs the packets of interfaces, in its own words: that is not seen where all rules are redirects, or
+/// `at sk_lookup`.
+fn because(manifest: &Manifest) -> String {
+    let absent = manifest.sockets.iter().find(|socket| socket.drop_if_absent);
+    let packets = |one: &&Counter| ["in", "out"].contains(&one.direction.as_str()) && one.line > 0;
+    let mut counters = manifest.counters.iter().filter(packets);
+    let rule = counters.clone().find(|one| {
+        one.kind == CounterKind::Rule
+            && one.verdict != "redirect"
+            && !one.text.contains("at sk_lookup")
+    });
+    match (rule, absent) {
+        (Some(rule), _) => told(rule),
+        (None, Some(socket)) => format!("`if absent drop` of the socket \"{}\"", socket.name),
+        (None, None) => counters
+            .find(|one| one.kind == CounterKind::Default)
+            .map_or_else(|| "a rule".to_owned(), told),
+    }
+}
+
+fn told(counter: &Counter) -> String {
+    format!("`{}` ({}:{})", counter.text, counter.file, counter.line)
 }
 
 /// Whether the policy has programs for packets of interfaces.
