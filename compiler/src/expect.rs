@@ -272,8 +272,16 @@ impl Broken {
         expect: &Expect,
         place: Whereabouts<'_>,
     ) -> Diagnostic {
+        let verdict = self.verdict(policy);
+        let error = error
+            .fact("packet", &self.packet)
+            .fact("verdict", verdict.trim_matches('`'));
         let error = match self.decider(policy, expect) {
-            Some((place, what)) => error.also(place.span, what),
+            Some((place, what)) => error
+                .also(place.span, what)
+                .fact("rule", &place.text)
+                .fact("rule_file", &place.file)
+                .fact("rule_line", place.line.to_string()),
             None => error,
         };
         let explain = place.explain(&place.packet(&self.packet));

@@ -15,6 +15,7 @@ mod literal;
 mod names;
 mod outside;
 mod overlap;
+mod owner;
 mod rates;
 mod reach;
 mod sample;
@@ -59,6 +60,8 @@ pub const VERB_AS_LABEL: Code = Code("W0613");
 pub const ONE_AT_A_TIME: Code = Code("W0614");
 /// A rate of connections that one sender can use up for all.
 pub const SHARED_BUCKET: Code = Code("W0615");
+/// A redirect of ports below 1024 to a socket that any user may bind.
+pub const ANYBODYS_SOCKET: Code = Code("W0617");
 /// A policy so large that not each of its rules could be told to be needed.
 pub const CUT_SHORT: Code = Code("N0621");
 
@@ -94,6 +97,10 @@ pub const CODES: &[(Code, &str)] = &[
     (VERB_AS_LABEL, "a label that is a verb"),
     (ONE_AT_A_TIME, "a rate below one a second, without a burst"),
     (SHARED_BUCKET, "a rate that one sender can use up for all"),
+    (
+        ANYBODYS_SOCKET,
+        "a redirect of ports below 1024 to a socket that any user may bind",
+    ),
     (
         CUT_SHORT,
         "the search for rules without effect was cut short",
@@ -150,6 +157,7 @@ pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     essentials::check(policy, &mut found);
     udp::check(policy, &mut found);
     family::check(policy, &mut found);
+    owner::check(policy, &mut found);
     limits::live(policy, &mut found);
     outside::check(policy, &mut found);
     for inner in &policy.netns {

@@ -23,12 +23,13 @@ use crate::bulk::Bulk;
 use crate::classifier::Summary;
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
+use crate::diagram::concern::concern;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::field::FieldSet;
 use crate::files::Files;
 use crate::ir::{Function, OriginData};
-use crate::lint;
+use crate::lint::{self, Care};
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source};
 use crate::observer::{Observer, Silent};
@@ -160,11 +161,33 @@ pub fn compile<'a>(
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
-    let options = options.into();
+    compile_with(sources, id, stem, options.into(), files, Some(Care::Quick))
+}
+
+/// Compiles once more what was compiled before: the same, but that no lint is asked.
+#[must_use]
+pub fn compile_again<'a>(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: impl Into<Options<'a>>,
+    files: &mut dyn Files,
+) -> Outcome {
+    compile_with(sources, id, stem, options.into(), files, None)
+}
+
+fn compile_with(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: Options<'_>,
+    files: &mut dyn Files,
+    care: Option<Care>,
+) -> Outcome {
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
-        let (analyses, mut warnings) =
-            analyse_all(policy, Asked::of(options, around.sources, id), observer)?;
+        let asked = Asked::of(options, around.sources, id, care);
+        let (analyses, mut warnings) = analyse_all(policy, asked, observer)?;
         let built = build_all(policy, analyses, around.sources, id, options, observer)?;
         warnings.extend(said);
         Ok((Some(built), warnings))
@@ -355,7 +378,8 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let options = options.into();
-    let analysed = analyse_all(&policy, Asked::of(options, sources, id), &mut Silent);
+    let asked = Asked::of(options, sources, id, Some(Care::Quick));
+    let analysed = analyse_all(&policy, asked, &mut Silent);
     let built = analysed.and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, options, &mut Silent)?;
         Ok((Some(built), warnings))
@@ -386,6 +410,11 @@ fn build(
         .map(|chain| decision(&mut store, policy, chain))
         .collect::<Result<Vec<_>, _>>()
         .map_err(budget)?;
+    let doors = chains
+        .iter()
+        .map(|chain| door(&mut store, policy, chain, options.counters))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(budget)?;
     observer.stage("compose");
     // Groups are taken only where this has been checked of them.
     if bulk.is_none() {
@@ -397,7 +426,7 @@ fn build(
     observer.stage("tables");
     let slots = Slots::new(whole, &chains, options.counters);
     let mut maps = PrimaryMap::new();
-    let tested = asked::fields(&decisions);
+    let tested = asked::fields(&decisions, &doors);
     if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
         return Err(Stop::Diagnostics(vec![refusal]));
     }
@@ -407,15 +436,20 @@ fn build(
         // No tables fit: a compare tree may.
         return build(whole, as_it_is(whole)?, sources, id, options, observer);
     };
-    let tables = tables.finish();
+    let tables = tables
+        .finish()
+        .ok_or_else(|| Stop::Bug("a table is larger than a map can be".into()))?;
     observer.stage("lower");
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
     let mut functions = Vec::new();
     let mut programs = Vec::new();
     let mut attach = Vec::new();
+    let mut opened = Vec::new();
     let groups = with_rules(&chains);
-    for ((chain, decision), winner) in chains.iter().zip(&decisions).zip(&winners) {
+    for (((chain, decision), winner), door) in
+        chains.iter().zip(&decisions).zip(&winners).zip(&doors)
+    {
         let counters = slots.of(chain.hook.direction());
         let own = bulk.as_ref().map(|bulk| bulk.counters(counters));
         let source = Source {
@@ -432,31 +466,35 @@ fn build(
             head: &head,
         };
         let name = names.of(chain);
-        let group = chain.group.map_or(0, |group| place_of(group, &groups));
+        let group = match chain.group {
+            Some(group) => place_of(group, &groups)?,
+            None => 0,
+        };
         functions.push(lower::lower(source, &name));
+        if let (Some(group), Some(door)) = (chain.group, door)
+            && let Some(maps) = &ids.groups[group]
+        {
+            let source = Source {
+                decision: door,
+                counts: None,
+                ..source
+            };
+            let name = suffixed(policy, "sock_ops", group);
+            opened.push((group, lower::sock_ops(source, &name, maps)));
+        }
         attach.push(Attach {
             program: name,
             point: AttachPoint::of(chain.hook, group),
             class: chain.class.map(|class| class.as_u32() as usize),
         });
     }
-    for group in policy.groups.keys() {
-        let (Some((peers, storage)), Some(counters)) = (ids.groups[group], ids.escaped) else {
-            continue;
-        };
-        let group_maps = GroupMaps {
-            peers,
-            storage,
-            counters,
-            escaped: slots.escaped[group],
-        };
-        let name = suffixed(policy, "sock_ops", group);
-        functions.push(lower::sock_ops(&name, &group_maps, &head));
+    for (group, function) in opened {
         attach.push(Attach {
-            program: name,
-            point: AttachPoint::SockOps(place_of(group, &groups)),
+            program: function.name.clone(),
+            point: AttachPoint::SockOps(place_of(group, &groups)?),
             class: None,
         });
+        functions.push(function);
     }
     observer.stage("emit");
     let checked = Checked {
@@ -485,6 +523,20 @@ fn build(
         },
         netns: Vec::new(),
     })
+}
+
+/// Which connections the sock_ops program of a group takes in; nothing for the chains of packets.
+fn door(
+    store: &mut Store,
+    policy: &Policy,
+    chain: &Chain,
+    counters: Counters,
+) -> Result<Option<Flat>, BudgetExceeded> {
+    if chain.group.is_none() {
+        return Ok(None);
+    }
+    let root = concern(store, policy, chain, counters == Counters::Kept)?;
+    flatten(store, root).map(Some)
 }
 
 fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decision, BudgetExceeded> {
@@ -532,9 +584,9 @@ fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
 }
 
 /// The index of a group in the manifest.
-fn place_of(group: GroupId, groups: &[GroupId]) -> usize {
-    // A chain's group is among the groups of the chains.
-    groups.iter().position(|one| *one == group).unwrap_or(0)
+fn place_of(group: GroupId, groups: &[GroupId]) -> Result<usize, Stop> {
+    let place = groups.iter().position(|one| *one == group);
+    place.ok_or_else(|| Stop::Bug(format!("{group} has programs and is not in the manifest")))
 }
 
 fn make_maps(
@@ -553,7 +605,7 @@ fn make_maps(
     let steered = slots.socket_count > 0 && asked::steers(chains, tested);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
-    let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
+    let port_count = policy.ports.next_key().as_u32();
     let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
     let meters = Meters::new(policy);
     let rates =
@@ -572,15 +624,24 @@ fn make_maps(
             8,
             MOST_PEERS,
         ));
-        let mut storage = map(
-            &suffixed(policy, "storage", group),
-            MapKind::SkStorage,
-            4,
-            PEER_KEY,
-            0,
-        );
-        storage.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
-        groups[group] = Some((peers, maps.push(storage)));
+        let [storage, aside] = ["storage", "aside"].map(|stem| {
+            let mut spec = map(
+                &suffixed(policy, stem, group),
+                MapKind::SkStorage,
+                4,
+                PEER_KEY,
+                0,
+            );
+            spec.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
+            maps.push(spec)
+        });
+        groups[group] = counting.map(|counters| GroupMaps {
+            peers,
+            storage,
+            aside,
+            counters,
+            escaped: slots.escaped[group],
+        });
     }
     let sets = asked::sets(policy, tested, tables);
     let maps = tables.maps();
@@ -589,7 +650,6 @@ fn make_maps(
     let interfaces = asked::interfaces(tested, maps);
     Maps {
         counters: counting.filter(|_| kept),
-        escaped: counting.filter(|_| grouped),
         sockets,
         ports,
         rates,

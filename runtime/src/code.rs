@@ -4,6 +4,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::{JumpOp, Register};
 
@@ -58,6 +59,12 @@ impl Code {
         self.insns.push(asm::jump_reg(JumpOp::Ne, one, other, 0));
     }
 
+    /// Jumps to a label if one register is above another, both without a sign.
+    pub(crate) fn jump_if_above(&mut self, one: Register, other: Register, to: Label) {
+        self.jumps.push((self.insns.len(), to));
+        self.insns.push(asm::jump_reg(JumpOp::Gt, one, other, 0));
+    }
+
     /// Jumps to a label.
     pub(crate) fn jump(&mut self, to: Label) {
         self.jumps.push((self.insns.len(), to));
@@ -67,6 +74,13 @@ impl Code {
     /// Ends the program with a value.
     pub(crate) fn give(&mut self, value: i32) {
         self.add([asm::mov64_imm(Register::R0, value), asm::exit()]);
+    }
+
+    /// Calls a helper of the kernel that the compiler does not know, by its number.
+    pub(crate) fn call_number(&mut self, number: i32) {
+        let mut call = asm::call(Helper::MapLookupElem);
+        call.imm = number;
+        self.add([call]);
     }
 
     /// Loads an open map.

@@ -7,7 +7,10 @@
 mod expecting;
 mod explaining;
 mod guards;
+mod interfaces;
 mod live;
+mod loading;
+mod objects;
 mod plain;
 mod planning;
 mod replaying;

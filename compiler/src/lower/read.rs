@@ -28,7 +28,7 @@ enum Base {
 
 impl Lowering<'_> {
     /// Loads a field into `dst`, in host order. A field that the hook cannot read never gets here: placement has kept
-    /// it out of the chain; it would read as 0.
+    /// it out of the chain.
     pub(super) fn read(&mut self, dst: Value, field: Field, family: Family) {
         let swap = self.load_field(dst, field, family);
         if swap != 0 {
@@ -52,15 +52,22 @@ impl Lowering<'_> {
         let place = match self.source.chain.hook {
             Hook::Xdp | Hook::TcIn | Hook::TcOut => self.in_packet(field),
             Hook::SkLookup => in_lookup(field, family),
-            Hook::SkMsg => in_message(field, family),
+            Hook::SkMsg => match &self.door {
+                Some(door) => at_door(door.own, field),
+                None => in_message(field, family),
+            },
         };
         let Some(place) = place else {
+            let hook = self.source.chain.hook;
+            self.builder.bug(format!(
+                "{field:?} is read at {hook:?}, which cannot read it"
+            ));
             self.builder.set(dst, 0);
             return 0;
         };
         match place.base {
             Base::Stack(slot) => {
-                let byte = u8::try_from(place.offset).unwrap_or(0);
+                let byte = self.builder.fit(place.offset, "the offset of a field");
                 self.builder.load_slot_to(dst, slot, byte, place.width);
             }
             Base::Context => {
@@ -153,6 +160,23 @@ fn in_lookup(field: Field, family: Family) -> Option<Place> {
         }
         _ => None,
     }
+}
+
+/// The sock_ops program of a group reads what it has put into the connection's own key, whose ports are in host order.
+fn at_door(own: Slot, field: Field) -> Option<Place> {
+    let (offset, swap) = match field {
+        Field::From0 | Field::From1 | Field::From2 | Field::From3 => (4 * word(field), 32),
+        Field::To0 | Field::To1 | Field::To2 | Field::To3 => (16 + 4 * word(field), 32),
+        Field::FromPort => (32, 0),
+        Field::ToPort => (36, 0),
+        _ => return None,
+    };
+    Some(Place {
+        base: Base::Stack(own),
+        offset,
+        width: Width::W,
+        swap,
+    })
 }
 
 /// The local side is the sender of a message.

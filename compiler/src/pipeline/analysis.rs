@@ -39,16 +39,21 @@ pub(super) struct Asked<'a> {
     id: SourceId,
     file: &'a str,
     shape: Shape,
-    care: Care,
+    care: Option<Care>,
     expects: Expects,
 }
 
 impl<'a> Asked<'a> {
     /// What a compile asks.
-    pub(super) fn of(options: Options<'_>, sources: &'a SourceMap, id: SourceId) -> Self {
+    pub(super) fn of(
+        options: Options<'_>,
+        sources: &'a SourceMap,
+        id: SourceId,
+        care: Option<Care>,
+    ) -> Self {
         Self {
             shape: options.shape,
-            care: Care::Quick,
+            care,
             expects: options.expects,
             ..Self::thorough(sources, id)
         }
@@ -60,7 +65,7 @@ impl<'a> Asked<'a> {
             id,
             file: &sources.get(id).name,
             shape: Shape::default(),
-            care: Care::Thorough,
+            care: Some(Care::Thorough),
             expects: Expects::Asked,
         }
     }
@@ -93,7 +98,8 @@ pub(super) fn analyse_all(
     }
 }
 
-/// Places the rules, decides the `expect` lines and looks for what is probably not meant; gives the warnings.
+/// Places the rules, decides the `expect` lines and, with as much care as is asked for, looks for what is probably not
+/// meant; gives the warnings.
 fn analyse(
     policy: &Policy,
     netns: Option<&str>,
@@ -111,8 +117,10 @@ fn analyse(
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Stop::Diagnostics(found));
     }
-    observer.stage("lint");
-    found.extend(lint::policy(policy, asked.id, asked.care));
+    if let Some(care) = asked.care {
+        observer.stage("lint");
+        found.extend(lint::policy(policy, asked.id, care));
+    }
     Ok((analysis, found))
 }
 

@@ -78,9 +78,10 @@ impl Checked<'_> {
             return Err(refused(diagnostic));
         }
         let program = emit(function, self.target).map_err(|error| match error {
-            EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
-                Stop::Bug(error.to_string())
-            }
+            EmitError::Invalid(_)
+            | EmitError::OutOfRegisters(_)
+            | EmitError::Number(_)
+            | EmitError::NoAtomics => Stop::Bug(error.to_string()),
             EmitError::TooManyInsns(found) => {
                 refused(self.too_large(function, &INSTRUCTIONS, found))
             }
@@ -158,7 +159,7 @@ impl Checked<'_> {
     fn declared(&self) -> impl Iterator<Item = (&Place, MapId)> {
         let sets = self.policy.sets.iter().flat_map(|(id, set)| {
             let maps = match &self.maps.sets[id] {
-                Some(SetMaps::Trie(trie)) => vec![*trie],
+                Some(SetMaps::Live(live)) => vec![live.trie, live.state],
                 Some(SetMaps::Tables(tables)) => tables.maps(),
                 None => Vec::new(),
             };

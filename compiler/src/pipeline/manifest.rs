@@ -2,27 +2,32 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use cranelift_entity::SecondaryMap;
+use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use sockc_grammar::source::SourceMap;
 
 use super::live;
 use super::{Counters, DIRECTIONS, bare, direction_name, suffixed};
 use crate::artifact::{
-    Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SlotOrigin,
-    SocketSlots,
+    Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
+    SlotOrigin, SlotOwner, SocketSlots,
 };
 use crate::lower::{self, CounterSlots, Maps};
-use crate::place::Chain;
+use crate::place::{Chain, counts_in_send};
 use crate::policy::{
-    DefaultVerdict, Direction, Family, GroupId, Listen, Policy, Socket, SocketOrigin,
+    DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,
 };
 use crate::target::Target;
+
+/// The number of a slot of the map `counters`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Numbered(u32);
+entity_impl!(Numbered);
 
 /// Slots of the maps `counters` and `sockets`.
 #[derive(Clone, Debug)]
 pub struct Slots {
     counters: Vec<Counter>,
-    directions: Vec<(Direction, CounterSlots)>,
+    directions: [CounterSlots; 3],
     /// For each group: the slot that counts sockets which could not be taken in.
     pub escaped: SecondaryMap<GroupId, u32>,
     /// Slots of the named sockets.
@@ -39,7 +44,7 @@ impl Slots {
     /// Gives out slots: rules in source order, defaults, malformed packets, groups.
     #[must_use]
     pub fn new(policy: &Policy, chains: &[Chain], kept: Counters) -> Self {
-        let mut counters = Vec::new();
+        let mut counters = PrimaryMap::new();
         let mut rules = SecondaryMap::new();
         for (id, rule) in &policy.rules {
             // What a redirect by a map became counts as one rule.
@@ -48,8 +53,7 @@ impl Slots {
                 None => push(&mut counters, rule_counter(rule)),
             };
         }
-        let mut directions = Vec::new();
-        for direction in DIRECTIONS {
+        let directions = DIRECTIONS.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = default_word(line.verdict);
                 let mut counter = bare(
@@ -61,6 +65,7 @@ impl Slots {
                 counter.file.clone_from(&line.place.file);
                 counter.log = line.log.as_ref().map(|log| log.text.clone());
                 counter.line = line.place.line;
+                counter.counted = direction != Direction::Send || counts_in_send(line);
                 push(&mut counters, counter)
             });
             let malformed = has_packets(direction, chains).then(|| {
@@ -76,17 +81,14 @@ impl Slots {
                 );
                 push(&mut counters, counter)
             });
-            directions.push((
-                direction,
-                CounterSlots {
-                    rules: rules.clone(),
-                    default,
-                    malformed,
-                },
-            ));
-        }
-        for counter in &mut counters {
-            counter.counted = kept == Counters::Kept;
+            CounterSlots {
+                rules: rules.clone(),
+                default,
+                malformed,
+            }
+        });
+        for counter in counters.values_mut() {
+            counter.counted &= kept == Counters::Kept;
         }
         let mut escaped = SecondaryMap::new();
         for (group, data) in &policy.groups {
@@ -97,9 +99,9 @@ impl Slots {
             );
         }
         let (sockets, socket_count) = socket_slots(policy);
-        let count = u32::try_from(counters.len()).unwrap_or(u32::MAX);
+        let count = counters.next_key().as_u32();
         Self {
-            counters,
+            counters: counters.into_iter().map(|(_, counter)| counter).collect(),
             directions,
             escaped,
             sockets,
@@ -112,12 +114,12 @@ impl Slots {
     /// The counters of a direction.
     #[must_use]
     pub fn of(&self, direction: Direction) -> &CounterSlots {
-        // `new` makes one for each direction.
-        let found = self
-            .directions
-            .iter()
-            .find(|(known, _)| *known == direction);
-        found.map_or(&self.directions[0].1, |(_, slots)| slots)
+        let [arriving, leaving, sent] = &self.directions;
+        match direction {
+            Direction::In => arriving,
+            Direction::Out => leaving,
+            Direction::Send => sent,
+        }
     }
 }
 
@@ -127,9 +129,8 @@ fn has_packets(direction: Direction, chains: &[Chain]) -> bool {
         .any(|chain| chain.hook.is_packet() && chain.hook.direction() == direction)
 }
 
-fn push(counters: &mut Vec<Counter>, counter: Counter) -> u32 {
-    counters.push(counter);
-    u32::try_from(counters.len() - 1).unwrap_or(u32::MAX)
+fn push(counters: &mut PrimaryMap<Numbered, Counter>, counter: Counter) -> u32 {
+    counters.push(counter).as_u32()
 }
 
 fn rule_counter(rule: &crate::policy::Rule) -> Counter {
@@ -231,6 +232,7 @@ pub(super) fn manifest(
                 cgroup: policy.groups[group].cgroup.clone(),
                 peers: suffixed(policy, "peers", group),
                 storage: suffixed(policy, "storage", group),
+                aside: suffixed(policy, "aside", group),
             })
             .collect(),
         counters: slots.counters.clone(),
@@ -246,6 +248,13 @@ pub(super) fn manifest(
             .map(|(_, source)| (source.name.clone(), source.text.clone()))
             .collect(),
         target: target.name.clone(),
+        made: Made {
+            build: BUILD.into(),
+            gotol: target.gotol,
+            atomics: target.atomics,
+            lookup_interface: target.lookup_interface,
+            counters: slots.kept == Counters::Kept,
+        },
     }
 }
 
@@ -259,6 +268,11 @@ fn named_socket(socket: &crate::policy::Socket, slots: &[(Family, u8, u32)]) -> 
             SocketOrigin::Registered => SlotOrigin::Registered,
             SocketOrigin::Systemd { unit, name } => SlotOrigin::Systemd(unit.clone(), name.clone()),
         },
+        owner: socket.owner.as_ref().map(|owner| match owner {
+            Owner::Uid(uid) => SlotOwner::Uid(*uid),
+            Owner::User(name) => SlotOwner::User(name.clone()),
+            Owner::Cgroup(path) => SlotOwner::Cgroup(path.clone()),
+        }),
         slots: addresses(socket)
             .into_iter()
             .zip(slots)

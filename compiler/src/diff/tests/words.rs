@@ -1,7 +1,7 @@
 //! What a comparison says, in words.
 
 use super::{between, line, policy};
-use crate::diff::report::Effect;
+use crate::diff::report::{Edit, Effect};
 use crate::diff::{Options, compare};
 use crate::observer::Silent;
 
@@ -188,4 +188,52 @@ fn what_was_found_before_the_budget_ended_is_told() {
     let told: Vec<String> = report.scopes[0].changes.iter().map(line).collect();
     assert!(told.iter().any(|line| line.contains("udp")), "{told:#?}");
     assert!(told.iter().all(|line| !line.contains("tcp")), "{told:#?}");
+}
+
+/// Whatever the budget: where it is not known what a rule does, it is not known what is left to the default, and what is not
+/// told of a rule that changes something is said to be unknown.
+#[test]
+fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
+    let rules: String = (0..60)
+        .map(|number| {
+            format!(
+                "drop tcp from 10.{number}.0.0/16:{number} to 172.16.{number}.0/24:{number}-9000\n"
+            )
+        })
+        .collect();
+    let old = policy("default in drop\n");
+    let wide = "reject tcp from any to any:100-8000\n";
+    let new = policy(&format!("default in allow\n{rules}{wide}"));
+    let mut seen = [0, 0];
+    let budgets = std::iter::successors(Some(100usize), |budget| Some(budget + budget / 8));
+    for budget in budgets.take(60) {
+        let options = Options {
+            budget,
+            ..Options::default()
+        };
+        let report = compare(&old, &new, options, &mut Silent);
+        let scope = &report.scopes[0];
+        let everything = "everything that no rule decides";
+        let told = scope
+            .changes
+            .iter()
+            .any(|change| change.region.within == everything);
+        let unknown = scope
+            .edits
+            .iter()
+            .any(|edit| edit.effect == Effect::Unknown);
+        assert!(!(told && unknown), "{budget}: {scope:#?}");
+        let of_wide = |edit: &&Edit| {
+            edit.new
+                .as_ref()
+                .is_some_and(|line| line.text.contains("reject"))
+        };
+        let edit = scope.edits.iter().find(of_wide).unwrap();
+        assert!(
+            matches!(edit.effect, Effect::Some | Effect::Unknown),
+            "{budget}: {edit:?}"
+        );
+        seen[usize::from(unknown)] += 1;
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }

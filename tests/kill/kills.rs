@@ -1,0 +1,152 @@
+//! SIGKILL at the calls of each command that changes what is in force.
+
+use crate::campaign::Campaign;
+use crate::root;
+use crate::scene::Scene;
+
+fn old(scene: &Scene) {
+    scene.must(&["apply", &scene.path("old.sk")]);
+    scene.must(&["set", "load", "banned", &members(scene, 1)]);
+}
+
+fn new(scene: &Scene) {
+    scene.must(&["apply", &scene.path("new.sk")]);
+}
+
+fn nothing(scene: &Scene) {
+    scene.sockc(&["unload", "--yes"]);
+}
+
+/// A file with as many members as the set may hold. Every file has 127.0.0.12; the first has 127.0.0.11, the second 127.0.0.13.
+fn members(scene: &Scene, file: u8) -> String {
+    let own = if file == 1 { 11 } else { 13 };
+    let others = (1..60).map(|last| format!("10.{file}.0.{last}\n"));
+    let text = format!("127.0.0.{own}\n127.0.0.12\n{}", others.collect::<String>());
+    scene.file(&format!("members-{file}.txt"), &text)
+}
+
+fn kill(scene: &Scene, name: &str, prepare: &dyn Fn(&Scene), arguments: &[&str]) {
+    Campaign {
+        name,
+        scene,
+        prepare,
+        arguments,
+    }
+    .kill();
+}
+
+#[test]
+fn apply_over_a_policy() {
+    if root() {
+        let scene = Scene::new(false);
+        kill(&scene, "apply", &old, &["apply", &scene.path("new.sk")]);
+    }
+}
+
+#[test]
+fn apply_where_nothing_was() {
+    if root() {
+        let scene = Scene::new(false);
+        kill(&scene, "first", &nothing, &["apply", &scene.path("new.sk")]);
+    }
+}
+
+#[test]
+fn unload() {
+    if root() {
+        let scene = Scene::new(false);
+        kill(&scene, "unload", &new, &["unload", "--yes"]);
+    }
+}
+
+#[test]
+fn set_load() {
+    if root() {
+        let scene = Scene::new(false);
+        old(&scene);
+        let load = ["set", "load", "banned", &members(&scene, 2)];
+        let before = members(&scene, 1);
+        let again = |scene: &Scene| {
+            scene.must(&["set", "load", "banned", &before]);
+        };
+        kill(&scene, "set load", &again, &load);
+        kill(&scene, "set clear", &again, &["set", "clear", "banned"]);
+    }
+}
+
+#[test]
+fn set_add_and_del() {
+    if root() {
+        let scene = Scene::new(false);
+        old(&scene);
+        let few = scene.file("few.txt", "127.0.0.11\n10.0.0.0/8\n");
+        let again = |scene: &Scene| {
+            scene.must(&["set", "load", "banned", &few, "--expires", "1h"]);
+            // A set in which something expires differently is changed inside a prefix too.
+            scene.must(&["set", "add", "banned", "127.0.0.1", "--expires", "2h"]);
+            scene.must(&["set", "del", "banned", "127.0.0.1"]);
+        };
+        let add = [
+            "set",
+            "add",
+            "banned",
+            "127.0.0.12/30",
+            "--expires",
+            "never",
+        ];
+        kill(&scene, "set add", &again, &add);
+        kill(
+            &scene,
+            "set del",
+            &again,
+            &["set", "del", "banned", "127.0.0.11"],
+        );
+    }
+}
+
+#[test]
+fn map_load() {
+    if root() {
+        let scene = Scene::new(false);
+        old(&scene);
+        let tenants = |name: &str, first: &str| {
+            let others = (1..60).map(|last| format!("tcp 10.{first}.0.{last}:80-99 -> sock web\n"));
+            let text = format!(
+                "tcp 127.0.0.{first}:80 -> sock web\n{}",
+                others.collect::<String>()
+            );
+            scene.file(name, &text)
+        };
+        let (before, after) = (tenants("before.txt", "9"), tenants("after.txt", "8"));
+        let empty = scene.file("empty.txt", "");
+        // The side that is not asked knows no ports each time, so that the calls are the same.
+        let again = |scene: &Scene| {
+            for file in [&before, &empty, &before] {
+                scene.must(&["map", "load", "tenants", file, "--empty"]);
+            }
+        };
+        kill(
+            &scene,
+            "map load",
+            &again,
+            &["map", "load", "tenants", &after],
+        );
+        kill(&scene, "map clear", &again, &["map", "clear", "tenants"]);
+        let del = ["map", "del", "tenants", "tcp 127.0.0.9:80"];
+        kill(&scene, "map del", &again, &del);
+    }
+}
+
+#[test]
+fn socket_register() {
+    if root() {
+        let scene = Scene::new(false);
+        old(&scene);
+        let unregistered = |scene: &Scene| {
+            scene.sockc(&["socket", "unregister", "late"]);
+        };
+        let (pid, fd) = (std::process::id().to_string(), scene.late().to_string());
+        let register = ["socket", "register", "late", "--pid", &pid, "--fd", &fd];
+        kill(&scene, "socket register", &unregistered, &register);
+    }
+}

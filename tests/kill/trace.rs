@@ -1,0 +1,325 @@
+//! Runs a command under ptrace(2): numbers the system calls that matter, and kills the command before one of them or has one
+//! refused.
+//!
+//! Takes a command and who decides what becomes of each call; gives how it ended, what it printed, and the calls. The calls of
+//! all its threads are one row of numbers, in the order in which they began. What the calls are for is not known here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::mem;
+use std::os::fd::FromRawFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use libc::{c_int, c_long, c_void, pid_t};
+
+/// The commands of bpf(2) that make or change something, by their numbers in `enum bpf_cmd` of `linux/bpf.h`.
+const BPF_CHANGES: [(u64, &str); 16] = [
+    (0, "MAP_CREATE"),
+    (2, "MAP_UPDATE_ELEM"),
+    (3, "MAP_DELETE_ELEM"),
+    (5, "PROG_LOAD"),
+    (6, "OBJ_PIN"),
+    (8, "PROG_ATTACH"),
+    (9, "PROG_DETACH"),
+    (18, "BTF_LOAD"),
+    (21, "MAP_LOOKUP_AND_DELETE_ELEM"),
+    (22, "MAP_FREEZE"),
+    (25, "MAP_LOOKUP_AND_DELETE_BATCH"),
+    (26, "MAP_UPDATE_BATCH"),
+    (27, "MAP_DELETE_BATCH"),
+    (28, "LINK_CREATE"),
+    (29, "LINK_UPDATE"),
+    (34, "LINK_DETACH"),
+];
+
+/// Calls that change folders, mounts, or what another end of a socket knows. Netlink is spoken by the last two.
+const CHANGES: [(c_long, &str); 14] = [
+    (libc::SYS_mkdir, "mkdir"),
+    (libc::SYS_mkdirat, "mkdirat"),
+    (libc::SYS_rmdir, "rmdir"),
+    (libc::SYS_unlink, "unlink"),
+    (libc::SYS_unlinkat, "unlinkat"),
+    (libc::SYS_rename, "rename"),
+    (libc::SYS_renameat, "renameat"),
+    (libc::SYS_renameat2, "renameat2"),
+    (libc::SYS_symlink, "symlink"),
+    (libc::SYS_symlinkat, "symlinkat"),
+    (libc::SYS_mount, "mount"),
+    (libc::SYS_umount2, "umount2"),
+    (libc::SYS_sendto, "sendto"),
+    (libc::SYS_sendmsg, "sendmsg"),
+];
+
+/// Calls that look at what the command's state is made of, when they name a place in the bpf file system.
+const LOOKS: [(c_long, &str, usize); 6] = [
+    (libc::SYS_openat, "openat", 1),
+    (libc::SYS_statx, "statx", 1),
+    (libc::SYS_newfstatat, "newfstatat", 1),
+    (libc::SYS_readlink, "readlink", 0),
+    (libc::SYS_readlinkat, "readlinkat", 1),
+    (libc::SYS_statfs, "statfs", 0),
+];
+
+/// Calls without a path that the command cannot do without.
+const NEEDS: [(c_long, &str); 6] = [
+    (libc::SYS_getdents64, "getdents64"),
+    (libc::SYS_flock, "flock"),
+    (libc::SYS_clone3, "clone3"),
+    (libc::SYS_clone, "clone"),
+    (libc::SYS_setns, "setns"),
+    (libc::SYS_socket, "socket"),
+];
+
+/// Which calls are numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that change something.
+    Changes,
+    /// Those, and those that look at the state or make threads and sockets.
+    All,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is made.
+    Go,
+    /// The command is killed before it.
+    Kill,
+    /// It is not made, and fails with this number.
+    Refuse(c_int),
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its code; `None` if it was killed.
+    pub(crate) code: Option<i32>,
+    /// What it printed.
+    pub(crate) stdout: String,
+    /// What it said beside that.
+    pub(crate) stderr: String,
+    /// The calls that were numbered, in words.
+    pub(crate) calls: Vec<String>,
+}
+
+/// Runs a command to its end; `fate` is asked for each call with its number, from 0.
+pub(crate) fn run(
+    command: &mut Command,
+    which: Which,
+    fate: impl FnMut(usize, &str) -> Fate,
+) -> Ended {
+    let (mut stdout, mut stderr) = (memory(), memory());
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout.try_clone().unwrap())
+        .stderr(stderr.try_clone().unwrap());
+    // SAFETY: between fork and exec only this call is made, which allocates nothing.
+    unsafe {
+        command.pre_exec(|| request(libc::PTRACE_TRACEME, 0, 0, 0).map(drop));
+    }
+    let child = command.spawn().unwrap();
+    let child = pid_t::try_from(child.id()).unwrap();
+    let mut traced = Traced {
+        child,
+        which,
+        fate,
+        calls: Vec::new(),
+        known: BTreeSet::new(),
+        refused: BTreeMap::new(),
+    };
+    let code = traced.follow();
+    Ended {
+        code,
+        stdout: text(&mut stdout),
+        stderr: text(&mut stderr),
+        calls: traced.calls,
+    }
+}
+
+/// A file in memory, so that no pipe fills up while nobody reads.
+fn memory() -> File {
+    // SAFETY: the name lives through the call, and the descriptor is new and nobody else's.
+    unsafe {
+        let fd = libc::memfd_create(c"printed".as_ptr(), libc::MFD_CLOEXEC);
+        assert!(fd >= 0, "{}", io::Error::last_os_error());
+        File::from_raw_fd(fd)
+    }
+}
+
+fn text(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn request(what: libc::c_uint, pid: pid_t, address: usize, data: usize) -> io::Result<c_long> {
+    // SAFETY: the caller gives addresses that live through the call.
+    let done = unsafe { libc::ptrace(what, pid, address as *mut c_void, data as *mut c_void) };
+    match done {
+        -1 => Err(io::Error::last_os_error()),
+        done => Ok(done),
+    }
+}
+
+/// A command with all its threads.
+struct Traced<F> {
+    child: pid_t,
+    which: Which,
+    fate: F,
+    calls: Vec<String>,
+    /// Threads that have been seen; a new one begins with a stop that is no signal of anybody.
+    known: BTreeSet<pid_t>,
+    /// Threads whose present call was turned away, and what it is to give.
+    refused: BTreeMap<pid_t, c_int>,
+}
+
+impl<F: FnMut(usize, &str) -> Fate> Traced<F> {
+    /// Goes on until the last thread has ended.
+    fn follow(&mut self) -> Option<i32> {
+        let mut code = None;
+        loop {
+            let mut status = 0;
+            // Only what this thread traces: other tests run commands of their own beside this one.
+            let flags = libc::__WALL | libc::__WNOTHREAD;
+            // SAFETY: the status lives through the call.
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };
+            if pid < 0 {
+                match io::Error::last_os_error().raw_os_error() {
+                    Some(libc::EINTR) => continue,
+                    _ => return code,
+                }
+            }
+            if libc::WIFSTOPPED(status) {
+                let signal = self.stopped(pid, status);
+                // A thread that was killed meanwhile is gone, and that is told next.
+                let _ = request(libc::PTRACE_SYSCALL, pid, 0, signal.unsigned_abs() as usize);
+            } else if pid == self.child {
+                code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+            }
+        }
+    }
+
+    /// What a stop is; gives the signal to go on with.
+    fn stopped(&mut self, pid: pid_t, status: c_int) -> c_int {
+        let signal = libc::WSTOPSIG(status);
+        let new = self.known.insert(pid);
+        if new && pid == self.child {
+            let options = libc::PTRACE_O_TRACESYSGOOD
+                | libc::PTRACE_O_TRACECLONE
+                | libc::PTRACE_O_TRACEFORK
+                | libc::PTRACE_O_TRACEVFORK
+                | libc::PTRACE_O_EXITKILL;
+            let set = request(
+                libc::PTRACE_SETOPTIONS,
+                pid,
+                0,
+                options.unsigned_abs() as usize,
+            );
+            set.unwrap();
+            return 0;
+        }
+        if signal == libc::SIGTRAP | 0x80 {
+            self.at_call(pid);
+            return 0;
+        }
+        let told = status >> 16 != 0 || new;
+        if told { 0 } else { signal }
+    }
+
+    /// A thread enters a call or leaves one.
+    fn at_call(&mut self, pid: pid_t) {
+        // SAFETY: the struct is integers, for which zeros are valid.
+        let mut about: libc::ptrace_syscall_info = unsafe { mem::zeroed() };
+        let size = mem::size_of_val(&about);
+        let told = request(
+            libc::PTRACE_GET_SYSCALL_INFO,
+            pid,
+            size,
+            (&raw mut about).addr(),
+        );
+        if told.is_err() {
+            return;
+        }
+        if about.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
+            // SAFETY: this member is filled at an entry.
+            let entry = unsafe { about.u.entry };
+            self.enter(pid, entry.nr, entry.args);
+        } else if let Some(number) = self.refused.remove(&pid) {
+            change_registers(pid, |registers| registers.rax = (-i64::from(number)) as u64);
+        }
+    }
+
+    fn enter(&mut self, pid: pid_t, number: u64, arguments: [u64; 6]) {
+        let Some(words) = in_words(pid, self.which, number, arguments) else {
+            return;
+        };
+        let fate = (self.fate)(self.calls.len(), &words);
+        self.calls.push(words);
+        match fate {
+            Fate::Go => {}
+            Fate::Kill => {
+                turn_away(pid);
+                // SAFETY: numbers only; the child has not been waited for, so the number is still its own.
+                unsafe { libc::kill(self.child, libc::SIGKILL) };
+            }
+            Fate::Refuse(number) => {
+                turn_away(pid);
+                self.refused.insert(pid, number);
+            }
+        }
+    }
+}
+
+/// The call becomes one that does not exist.
+fn turn_away(pid: pid_t) {
+    change_registers(pid, |registers| registers.orig_rax = u64::MAX);
+}
+
+fn change_registers(pid: pid_t, change: impl FnOnce(&mut libc::user_regs_struct)) {
+    // SAFETY: the struct is integers, for which zeros are valid.
+    let mut registers: libc::user_regs_struct = unsafe { mem::zeroed() };
+    let place = (&raw mut registers).addr();
+    request(libc::PTRACE_GETREGS, pid, 0, place).unwrap();
+    change(&mut registers);
+    request(libc::PTRACE_SETREGS, pid, 0, place).unwrap();
+}
+
+/// A call in words, if it is one that is numbered.
+fn in_words(pid: pid_t, which: Which, number: u64, arguments: [u64; 6]) -> Option<String> {
+    let number = c_long::try_from(number).ok()?;
+    if number == libc::SYS_bpf {
+        let change = BPF_CHANGES.iter().find(|(one, _)| *one == arguments[0]);
+        return match (change, which) {
+            (Some((_, name)), _) => Some(format!("bpf({name})")),
+            (None, Which::All) => Some(format!("bpf({})", arguments[0])),
+            (None, Which::Changes) => None,
+        };
+    }
+    if let Some((_, name)) = CHANGES.iter().find(|(one, _)| *one == number) {
+        return Some((*name).to_owned());
+    }
+    if which == Which::Changes {
+        return None;
+    }
+    if let Some((_, name)) = NEEDS.iter().find(|(one, _)| *one == number) {
+        return Some((*name).to_owned());
+    }
+    let (_, name, place) = LOOKS.iter().find(|(one, ..)| *one == number)?;
+    let path = string(pid, *arguments.get(*place)?)?;
+    path.starts_with("/sys/fs/bpf")
+        .then(|| format!("{name}({path})"))
+}
+
+/// A string in the command's memory.
+fn string(pid: pid_t, address: u64) -> Option<String> {
+    let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
+    let mut bytes = [0; 256];
+    let read = memory.read_at(&mut bytes, address).ok()?;
+    let text = bytes.get(..read)?.split(|byte| *byte == 0).next()?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
