@@ -1,7 +1,7 @@
 //! What a comparison says, in words.
 
 use super::{between, line, policy};
-use crate::diff::report::{Edit, Effect};
+use crate::diff::report::{Count, Edit, Effect};
 use crate::diff::{Options, compare};
 use crate::observer::Silent;
 
@@ -114,6 +114,53 @@ fn an_edit_without_effect_says_who_decides_instead() {
         let effects: Vec<&Effect> = scope.edits.iter().map(|edit| &edit.effect).collect();
         assert_eq!(effects, [&Effect::None(Some(reason.into()))], "{to}");
     }
+}
+
+/// A rule that is split decides what it says, and nobody may read that others decide all of it.
+#[test]
+fn of_a_rule_that_is_split_only_what_was_looked_at_is_told() {
+    let old = HOST.replace("{80, 443}", "{80, 443, 8000-8099}");
+    let new = HOST.replace(
+        "web: allow tcp to any:{80, 443}",
+        "plain: allow tcp to any:80\ntls: allow tcp to any:443\nalt: allow tcp to any:8000-8099",
+    );
+    let scope = between(&old, &new);
+    assert!(scope.changes.is_empty());
+    let mut told = 0;
+    for edit in &scope.edits {
+        let Effect::None(Some(why)) = &edit.effect else {
+            continue;
+        };
+        told += 1;
+        assert!(!why.contains("all of it"), "{why}");
+    }
+    assert!(told > 0);
+}
+
+/// Sorting a list moves rules; none of them becomes another one.
+#[test]
+fn a_sorted_list_pairs_equal_rules_first() {
+    let rule = |port: u32| format!("r{port}: allow tcp from 10.{port}.0.0/16 to any:{port}\n");
+    let rules = |ports: &[u32]| ports.iter().map(|port| rule(*port)).collect::<String>();
+    let old = format!("default in drop\n{}", rules(&[9, 3, 7, 1, 5]));
+    let new = format!("default in drop\n{}", rules(&[1, 3, 5, 7, 9]));
+    let scope = between(&old, &new);
+    assert!(scope.changes.is_empty());
+    for edit in &scope.edits {
+        let [old, new] = [&edit.old, &edit.new].map(|line| line.as_ref().unwrap());
+        assert_eq!(old.text, new.text, "{:?}", edit.kind);
+    }
+}
+
+/// A port that opens for everybody stands before a network that opens for one sender.
+#[test]
+fn what_changes_most_stands_first() {
+    let new = format!("{HOST}one: allow udp from 10.1.2.3 to 192.0.2.1:53\nall: allow udp\n");
+    let scope = between(HOST, &new);
+    let edit = &scope.edits[scope.changes[0].edit.unwrap()];
+    assert_eq!(edit.new.as_ref().unwrap().label.as_deref(), Some("all"));
+    let spans = scope.changes[0].spans.unwrap();
+    assert_eq!(spans.senders.unwrap().v4, Count::All);
 }
 
 #[test]
