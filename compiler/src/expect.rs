@@ -274,7 +274,7 @@ impl Broken {
     ) -> Diagnostic {
         let verdict = self.verdict(policy);
         let error = error
-            .fact("packet", &self.packet)
+            .fact("packet", place.packet(&self.packet))
             .fact("verdict", verdict.trim_matches('`'));
         let error = match self.decider(policy, expect) {
             Some((place, what)) => error
