@@ -58,13 +58,8 @@ fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exi
     }
     let bytes = bytes(&described.event);
     let answer = Answer::of(question.subject, described, &bytes);
-    report::one(
-        policy,
-        described,
-        &answer,
-        question.outside.as_deref(),
-        output,
-    );
+    let outside = question.outside.as_deref();
+    report::one(policy, described, &answer, outside, all, output);
     answer.exit(output)
 }
 

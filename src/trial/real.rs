@@ -4,9 +4,7 @@ use sockc_compiler::artifact::{Artifact, LiveEntryPlan, Manifest, SlotOrigin};
 use sockc_compiler::event::{Event, Parsed};
 use sockc_compiler::policy::{LiveEntry, Policy, SocketId};
 use sockc_runtime::lab::{self, BPFFS};
-use sockc_runtime::{
-    CounterValue, Expiry, Features, Handover, Options, Prefix, Removed, SlotKind, probe,
-};
+use sockc_runtime::{CounterValue, Expiry, Features, Handover, Options, Prefix, SlotKind, probe};
 
 use super::Subject;
 use super::choose::Case;
@@ -255,19 +253,7 @@ fn exchange_entries(
 ) -> Result<Vec<LiveEntryPlan>, Failure> {
     let exchange = || {
         let held = sockc_runtime::map_list(options, name)?.entries;
-        let gone: Vec<Removed> = held
-            .iter()
-            .map(|entry| Removed {
-                entry: entry.clone(),
-                with_socket: false,
-            })
-            .collect();
-        if !gone.is_empty() {
-            sockc_runtime::map_del(options, name, &gone)?;
-        }
-        if !wanted.is_empty() {
-            sockc_runtime::map_add(options, name, wanted)?;
-        }
+        sockc_runtime::map_load(options, name, wanted)?;
         Ok::<_, sockc_runtime::Error>(held)
     };
     Ok(stage.lab().server.run(exchange)??)
