@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
     if arguments.nonzero {
         values.retain(|value| value.packets > 0);
     }
-    let counted = left_out.is_empty();
+    let counted = left_out.iter().all(is_of_nothing);
     if output.is_json() {
         output.value(&Report {
             format: "sockc.counters/1",
@@ -64,6 +64,15 @@ pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
         table(&values, output);
     }
     Exit::Done
+}
+
+/// Whether it would count writes that nothing concerns: connections of a `default send allow` are not looked at, so there is
+/// nothing to count, whatever the policy was compiled with.
+fn is_of_nothing(value: &CounterValue) -> bool {
+    let counter = &value.counter;
+    counter.kind == CounterKind::Default
+        && counter.direction == "send"
+        && counter.verdict == "allow"
 }
 
 /// What stands for the counters of rules that do not count.
@@ -148,6 +157,8 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sockc_compiler::artifact::Counter;
+
     use super::*;
 
     #[test]
@@ -155,5 +166,34 @@ mod tests {
         let long = "ä".repeat(MOST + 1);
         assert_eq!(short(&long).chars().count(), MOST);
         assert_eq!(short("allow tcp"), "allow tcp");
+    }
+
+    #[test]
+    fn a_default_that_concerns_no_write_is_no_counter_left_out() {
+        let value = |kind, direction: &str, verdict: &str| CounterValue {
+            netns: None,
+            counter: Counter {
+                kind,
+                label: None,
+                text: String::new(),
+                file: String::new(),
+                line: 1,
+                direction: direction.to_owned(),
+                verdict: verdict.to_owned(),
+                audit: false,
+                log: None,
+                counted: false,
+            },
+            packets: 0,
+            bytes: 0,
+        };
+        assert!(is_of_nothing(&value(CounterKind::Default, "send", "allow")));
+        for (kind, direction, verdict) in [
+            (CounterKind::Default, "send", "drop"),
+            (CounterKind::Default, "in", "allow"),
+            (CounterKind::Rule, "send", "allow"),
+        ] {
+            assert!(!is_of_nothing(&value(kind, direction, verdict)));
+        }
     }
 }
