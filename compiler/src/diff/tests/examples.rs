@@ -44,7 +44,7 @@ fn holds(old: &Policy, new: &Policy, change: &Change) -> bool {
 #[test]
 fn explain_says_of_each_example_what_the_change_says() {
     let (mut told, mut beyond_words) = (0, 0);
-    for seed in 0..300 {
+    for seed in 0..400 {
         let mut rng = Rng::new(seed);
         let options = generate::Options::whole(15);
         let text = random_policy(seed, options);
@@ -110,7 +110,7 @@ fn is_plain_rule(line: &str) -> bool {
 #[test]
 fn equal_meanings_in_other_words_do_not_differ() {
     let mut compared = 0;
-    for seed in 0..300 {
+    for seed in 0..400 {
         let mut rng = Rng::new(seed);
         let text = random_policy(seed, generate::Options::whole(12));
         let old = resolved(&text).unwrap();
