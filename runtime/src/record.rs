@@ -41,6 +41,9 @@ pub(crate) struct Record {
     /// The interfaces or patterns that were given instead of the policy's.
     #[serde(default)]
     pub(crate) interfaces: Vec<String>,
+    /// When it was applied, in seconds since 1970; an older sockc did not say.
+    #[serde(default)]
+    pub(crate) applied: Option<u64>,
     /// Everything that is pinned for it; an older sockc kept no list.
     #[serde(default)]
     pub(crate) pins: Option<Vec<Pin>>,
@@ -69,6 +72,7 @@ impl Record {
             netns: Vec::new(),
             cookie,
             interfaces: Vec::new(),
+            applied: None,
             pins: None,
         }
     }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
 
-use crate::apply::{Applied, InterfaceHook, Part};
+use crate::apply::{Applied, InterfaceHook, OtherHook, Part};
 use crate::attach::{self, Target};
 use crate::carry;
 use crate::concern::{self, Concern};
@@ -481,12 +481,21 @@ impl<'a> Work<'a> {
                 .iter()
                 .filter_map(interface_hook)
                 .collect(),
+            hooks: self.record.hooks.iter().filter_map(other_hook).collect(),
             sockets,
             escaped,
             notes: self.notes,
             netns: Vec::new(),
         }
     }
+}
+
+fn other_hook(attached: &Attached) -> Option<OtherHook> {
+    (!attached.hook.point.is_packet()).then(|| OtherHook {
+        hook: attached.hook.point.title(),
+        target: attached.target.clone(),
+        means: attached.hook.means,
+    })
 }
 
 fn interface_hook(attached: &Attached) -> Option<InterfaceHook> {

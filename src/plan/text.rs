@@ -15,6 +15,7 @@ use super::{Planned, preview};
 use crate::columns;
 use crate::count;
 use crate::diff::text as changes;
+use crate::status::foreign_words;
 
 /// The whole plan.
 pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
@@ -103,8 +104,10 @@ fn kernel(forecast: &Forecast, page: &mut String) {
             let order = if foreign.first { "before" } else { "after" };
             let _ = writeln!(
                 page,
-                "  program {} \"{}\" of somebody else is on {} {} too, and decides {order} ours",
-                foreign.id, foreign.name, hook.hook, hook.target
+                "  {} of somebody else is on {} {} too, and decides {order} ours",
+                foreign_words(foreign),
+                hook.hook,
+                hook.target
             );
         }
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 mod explaining;
+mod facts;
 mod guards;
 mod interfaces;
 mod live;
