@@ -20,6 +20,7 @@ use crate::forecast::Standpoint;
 use crate::hook::Means;
 use crate::options::Options;
 use crate::owned::{self, Held, Outer};
+use crate::owner::Owners;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::session::{self, Session};
@@ -177,6 +178,7 @@ fn stage(
             Some(_) => Vec::new(),
         };
         let plan = Plan::make(part.manifest, &part.options, &session.state)?;
+        let owners = Owners::of(part.manifest)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
         Standpoint::check(session, &part.options.only_if).inspect_err(|_| {
             // Where nothing was in force, the lock has made the folder.
@@ -190,7 +192,7 @@ fn stage(
         }
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = owned::gone(before.as_ref(), &record);
-        let mut work = Work::new(part, session, plan, before, record);
+        let mut work = Work::new(part, session, plan, &owners, (before, record));
         match advance(&mut work, (part, rest), session, (outer, &gone), ready) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);

@@ -14,7 +14,7 @@ use crate::owned::{Held, Owner};
 use crate::pins::Pin;
 
 /// The version of [`Record`] and of the dispatchers.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of the length.
 const HEAD: usize = 8;
 
@@ -44,6 +44,9 @@ pub(crate) struct Record {
     /// When it was applied, in seconds since 1970; an older sockc did not say.
     #[serde(default)]
     pub(crate) applied: Option<u64>,
+    /// The points where nothing but what fills slots runs.
+    #[serde(default)]
+    pub(crate) fillers: Vec<Point>,
     /// Everything that is pinned for it; an older sockc kept no list.
     #[serde(default)]
     pub(crate) pins: Option<Vec<Pin>>,
@@ -73,6 +76,7 @@ impl Record {
             cookie,
             interfaces: Vec::new(),
             applied: None,
+            fillers: Vec::new(),
             pins: None,
         }
     }

@@ -8,15 +8,16 @@ use sockc_compiler::artifact::{Counter, Manifest};
 use crate::attach;
 use crate::carry;
 use crate::coverage::Coverage;
-use crate::drift::{Drift, Standing};
-use crate::error::{Error, at};
-use crate::fill::{Filler, SlotState};
+use crate::drift::{self, Drift, Standing};
+use crate::error::Error;
+use crate::fill::SlotState;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
 use crate::options::Options;
 use crate::owned::Held;
 use crate::pins;
 use crate::record::{Attached, Record};
+use crate::seen;
 use crate::session::{self, Session};
 use crate::settle::{hooks, settle};
 use crate::state::{Access, Lock, State, side};
@@ -54,7 +55,7 @@ pub struct Status {
 /// How a hook stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookStatus {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops`.
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops`.
     pub hook: String,
     /// The interface, or the path of the control group; empty for the namespace.
     pub target: String,
@@ -202,6 +203,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
     let hooks: Vec<_> = record
         .hooks
         .iter()
+        .filter(|attached| !drift::left_with_its_interface(record, &attached.hook))
         .map(|attached| describe_hook(session, record, attached))
         .collect();
     Ok(Status {
@@ -209,7 +211,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         generation: record.generation,
         manifest: record.manifest.clone(),
         hooks,
-        sockets: sockets(&session.state, record)?,
+        sockets: sockets(session, record)?,
         leftovers,
         drift: Vec::new(),
         applied: record.applied,
@@ -226,7 +228,11 @@ fn describe_hook(session: &Session, record: &Record, attached: &Attached) -> Hoo
         .map(|link| link.program)
         .filter(|program| *program != 0);
     HookStatus {
-        hook: hook.point.title(),
+        hook: if record.fillers.contains(&hook.point) {
+            "fill".to_owned()
+        } else {
+            hook.point.title()
+        },
         target: attached.target.clone(),
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation),
@@ -267,13 +273,11 @@ pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>
     }
 }
 
-fn sockets(state: &State, record: &Record) -> Result<Vec<SlotState>, Error> {
-    let Ok(sockets) = bpffs::open(&state.map(record.generation, "sockets")) else {
+fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {
+    let Ok(sockets) = bpffs::open(&session.state.map(record.generation, "sockets")) else {
         return Ok(Vec::new());
     };
-    let states =
-        Filler::inspector(&record.manifest, sockets.as_fd()).and_then(|inspector| inspector.run());
-    states.map_err(at("look into the socket slots"))
+    seen::states(session, &record.manifest, sockets.as_fd())
 }
 
 /// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.

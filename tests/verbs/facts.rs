@@ -12,9 +12,9 @@ live set banned max 100
 live map tenants max 50 = { tcp 198.51.100.0/28:443 -> sock proxy }
 socket proxy = tcp listen 127.0.0.1:1234
 listed: drop from @banned at tc
-ssh: allow tcp to port 22 up to 3 connections/minute per source
 proxied: redirect tcp 10.7.1.0/24:80 to sock proxy
 redirect by @tenants
+ssh: allow tcp to port 22 up to 3 connections/minute per source
 ";
 
 fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
