@@ -115,15 +115,16 @@ impl Range {
 
     fn note(&self) -> String {
         let (rule, middle) = (&self.rule, self.middle());
-        match self.prefix() {
-            Some(prefix) => format!(
-                "{middle} is no address of this machine, so {rule} gets no packets of {prefix}: `ip route add local {prefix} dev lo`"
-            ),
+        let remedy = match self.prefix() {
+            Some(prefix) => {
+                format!("`ip route add local {prefix} dev lo` makes all of {prefix} local")
+            }
             None => format!(
-                "{middle} is no address of this machine, so {rule} gets no packets of {}-{}: `ip route add local PREFIX dev lo` for each of its prefixes",
+                "`ip route add local PREFIX dev lo` for each prefix of {}-{} makes them local",
                 self.low, self.high
             ),
-        }
+        };
+        format!("{middle} is no address of this machine, so {rule} gets no packets to it: {remedy}")
     }
 
     /// The range as a prefix, if it is one.

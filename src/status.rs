@@ -151,14 +151,6 @@ fn is_lost(hook: &HookStatus) -> bool {
     !hook.alive || hook.program.is_none()
 }
 
-/// A program, or a filter that is none, of somebody else.
-pub(crate) fn foreign_words(foreign: &Foreign) -> String {
-    match foreign.id {
-        0 => format!("the TC filter \"{}\"", foreign.name),
-        id => format!("program {id} \"{}\"", foreign.name),
-    }
-}
-
 /// Whether a program was put ahead of ours where ours was first: TCX takes ours ahead of what is there.
 fn overtakes(hook: &HookStatus, foreign: &Foreign) -> bool {
     hook.means == Means::Tcx && foreign.first
@@ -209,8 +201,7 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
     for hook in &status.hooks {
         for foreign in hook.foreign.iter().filter(|one| !overtakes(hook, one)) {
             output.note(format!(
-                "{} of somebody else is on {} {} too, and decides {} ours",
-                foreign_words(foreign),
+                "{foreign} of somebody else is on {} {} too, and decides {} ours",
                 hook.hook,
                 hook.target,
                 if foreign.first { "before" } else { "after" }

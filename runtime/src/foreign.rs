@@ -1,5 +1,6 @@
 //! Programs that others put on the places where ours hang. They are only named, never touched.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -23,6 +24,16 @@ pub struct Foreign {
     pub name: String,
     /// Whether it decides before ours does.
     pub first: bool,
+}
+
+/// What it is, as a sentence names it.
+impl fmt::Display for Foreign {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            0 => write!(formatter, "the TC filter \"{}\"", self.name),
+            id => write!(formatter, "program {id} \"{}\"", self.name),
+        }
+    }
 }
 
 /// The XDP program on an interface of this namespace, ours or not.

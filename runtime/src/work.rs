@@ -128,9 +128,7 @@ impl<'a> Work<'a> {
             let foreign = foreign_on(self.session, &attached.hook, ours).into_iter();
             notes.extend(foreign.filter(|one| one.first).map(|one| {
                 format!(
-                    "program {} \"{}\" of somebody else is on {} {} too, and decides before ours",
-                    one.id,
-                    one.name,
+                    "{one} of somebody else is on {} {} too, and decides before ours",
                     attached.hook.point.title(),
                     attached.target
                 )

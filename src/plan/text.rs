@@ -17,7 +17,6 @@ use super::{Planned, preview};
 use crate::columns;
 use crate::count;
 use crate::diff::text as changes;
-use crate::status::foreign_words;
 
 /// The whole plan.
 pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
@@ -106,10 +105,8 @@ fn kernel(forecast: &Forecast, page: &mut String) {
             let order = if foreign.first { "before" } else { "after" };
             let _ = writeln!(
                 page,
-                "  {} of somebody else is on {} {} too, and decides {order} ours",
-                foreign_words(foreign),
-                hook.hook,
-                hook.target
+                "  {foreign} of somebody else is on {} {} too, and decides {order} ours",
+                hook.hook, hook.target
             );
         }
     }

@@ -31,7 +31,10 @@ fn status_says_what_is_in_force_and_what_it_holds() {
     let applied = on_server(&lab, &["apply", &path, "--interface", FRONT]);
     assert_eq!(applied.code, Some(0), "{}", applied.stderr);
     assert!(applied.stdout.contains("lookup"), "{}", applied.stdout);
-    let added = on_server(&lab, &["set", "add", "banned", "192.0.2.9", "198.51.100.0/24"]);
+    let added = on_server(
+        &lab,
+        &["set", "add", "banned", "192.0.2.9", "198.51.100.0/24"],
+    );
     assert_eq!(added.code, Some(0), "{}", added.stderr);
 
     let status = on_server(&lab, &["status"]);
@@ -49,7 +52,10 @@ fn status_says_what_is_in_force_and_what_it_holds() {
     let json = on_server(&lab, &["status", "--json"]).json();
     assert_eq!(json["sets"][0]["elements"], 2, "{json}");
     assert_eq!(json["maps"][0]["max"], 50);
-    assert_eq!((&json["rules"], &json["counters"]), (&4.into(), &true.into()));
+    assert_eq!(
+        (&json["rules"], &json["counters"]),
+        (&4.into(), &true.into())
+    );
     assert!(json["applied"].as_u64().unwrap() > 1_600_000_000);
     let planned = on_server(&lab, &["plan", &path, "--interface", FRONT, "--json"]).json();
     assert_eq!(planned["running"]["digest"], json["digest"]);
@@ -76,7 +82,11 @@ fn a_redirect_of_addresses_that_are_not_local_is_told() {
     lab.serve("10.7.1.0".parse().unwrap(), 24).unwrap();
     for verb in all {
         let said = on_server(&lab, verb);
-        assert!(!said.stderr.contains("ip route"), "{verb:?}: {}", said.stderr);
+        assert!(
+            !said.stderr.contains("ip route"),
+            "{verb:?}: {}",
+            said.stderr
+        );
     }
 }
 
@@ -110,7 +120,9 @@ fn filters_of_others_on_our_interface_are_named() {
     let status = on_server(&lab, &["status"]);
     assert_eq!(status.code, Some(0), "{}", status.stderr);
     assert!(
-        status.stderr.contains("\"tc_in\" of somebody else is on tc-in")
+        status
+            .stderr
+            .contains("\"tc_in\" of somebody else is on tc-in")
             && status.stderr.contains("decides after ours"),
         "{}",
         status.stderr
