@@ -254,7 +254,7 @@ fn packets_of_other_interfaces_are_not_looked_at() {
     for (packet, line, verdict) in [
         (
             "tcp from 192.0.2.9:1 to 192.0.2.1:22 on zone wan",
-            "=> allow, by no rule",
+            "by the socket lookup alone",
             "allow",
         ),
         (
