@@ -40,6 +40,7 @@ mod live_maps;
 mod load;
 mod log;
 mod members;
+mod mend;
 mod named;
 mod nsid;
 mod options;
@@ -64,6 +65,7 @@ mod status;
 mod steps;
 mod supply;
 mod sys;
+mod truth;
 mod unload;
 mod work;
 

@@ -8,19 +8,20 @@ use sockc_compiler::artifact::{Counter, Manifest};
 use crate::attach;
 use crate::carry;
 use crate::drift::{Drift, Standing};
-use crate::error::{Error, at};
+use crate::error::{Error, at, unless_passing};
 use crate::fill::{Filler, SlotState};
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
+use crate::mend::settle;
 use crate::options::Options;
-use crate::owned::Held;
 use crate::pins;
-use crate::record::{Attached, Record};
+use crate::record::{Attached, Held, Record};
 use crate::session::{self, Session};
-use crate::settle::{hooks, settle};
+use crate::settle::hooks;
 use crate::state::{Access, Lock, State, side};
 use crate::sys::bpffs;
 use crate::sys::prog::Place;
+use crate::truth::{self, record_in_force};
 
 /// What is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
                 // What others changed stays as it is, so that a person can look at it.
                 if standing.drift.is_empty() {
                     left = leftovers(session)?;
-                    if settle(&session.state, &session.namespace)?.is_none() {
+                    if settle(session, options)?.is_none() {
                         session.state.remove_if_empty();
                     }
                 }
@@ -116,7 +117,7 @@ fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
             Err(error) => return Err(error),
         }
         let record = match standing.record {
-            None => in_force(&session.state)?,
+            None => record_in_force(&session.state)?,
             record => record,
         };
         let Some(record) = record else {
@@ -128,29 +129,10 @@ fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
     })
 }
 
-/// The record in force.
-pub(crate) fn in_force(state: &State) -> Result<Option<Record>, Error> {
-    Ok(read_in_force(state)?.map(|(record, _)| record))
-}
-
-/// The record in force and its object. Without the lock, an apply may switch and remove what was in force under us.
-fn read_in_force(state: &State) -> Result<Option<(Record, Vec<u8>)>, Error> {
-    loop {
-        let generation = state.in_force()?;
-        if generation == 0 {
-            return Ok(None);
-        }
-        match Record::read(&state.record(generation)) {
-            Err(_) if state.in_force()? != generation => {}
-            read => return read.map(Some),
-        }
-    }
-}
-
 fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
     let state = &session.state;
-    let generation = state.in_force()?;
-    let record = in_force(state)?;
+    let record = record_in_force(state)?;
+    let generation = record.as_ref().map_or(0, |record| record.generation);
     let stale = state.generations()?;
     let stale = stale.iter().filter(|other| **other != generation);
     let mut left: Vec<String> = stale.map(|other| format!("generation {other}")).collect();
@@ -161,11 +143,11 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
 }
 
 fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Result<Status, Error> {
-    let hooks: Vec<_> = record
+    let hooks = record
         .hooks
         .iter()
         .map(|attached| describe_hook(session, record, attached))
-        .collect();
+        .collect::<Result<_, Error>>()?;
     Ok(Status {
         policy: record.manifest.policy.clone(),
         generation: record.generation,
@@ -178,27 +160,32 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
     })
 }
 
-fn describe_hook(session: &Session, record: &Record, attached: &Attached) -> HookStatus {
+fn describe_hook(
+    session: &Session,
+    record: &Record,
+    attached: &Attached,
+) -> Result<HookStatus, Error> {
     let hook = attached.hook;
-    let link = attach::describe(&session.state, &hook);
+    let link = attach::describe(&session.state, &hook)?;
     let dispatcher = link
         .map(|link| link.program)
         .filter(|program| *program != 0);
-    HookStatus {
+    Ok(HookStatus {
         hook: hook.point.title(),
         target: attached.target.clone(),
         means: hook.means,
-        program: program_of(&session.state, hook.point, record.generation),
+        program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
         alive: link.is_some_and(|link| link.alive),
         foreign: foreign_on(session, &hook, dispatcher),
-    }
+    })
 }
 
 /// The program in the slot.
-fn program_of(state: &State, point: Point, generation: u32) -> Option<u32> {
-    let slots = bpffs::open(&state.slots(point)).ok()?;
-    pins::slot(slots.as_fd(), side(generation)).ok()?
+fn program_of(state: &State, point: Point, generation: u32) -> Result<Option<u32>, Error> {
+    let path = state.slots(point);
+    let slot = bpffs::open(&path).and_then(|slots| pins::slot(slots.as_fd(), side(generation)));
+    unless_passing(&path, slot.map(Some)).map(Option::flatten)
 }
 
 pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Foreign> {
@@ -224,7 +211,9 @@ pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>
 }
 
 fn sockets(state: &State, record: &Record) -> Result<Vec<SlotState>, Error> {
-    let Ok(sockets) = bpffs::open(&state.map(record.generation, "sockets")) else {
+    let path = state.map(record.generation, "sockets");
+    // A policy without sockets has no such map; one that is gone is told by its pin.
+    let Some(sockets) = unless_passing(&path, bpffs::open(&path).map(Some))? else {
         return Ok(Vec::new());
     };
     let states =
@@ -257,7 +246,7 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
     session::enter(options, |session| {
         // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
         let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
-        let Some(record) = in_force(&session.state)? else {
+        let Some(record) = record_in_force(&session.state)? else {
             return Ok((Vec::new(), Vec::new()));
         };
         let totals = carry::totals(&session.state, &record)?;
@@ -279,6 +268,6 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
 /// Any [`Error`].
 pub fn object(options: &Options) -> Result<Option<Vec<u8>>, Error> {
     session::enter(options, |session| {
-        Ok(read_in_force(&session.state)?.map(|(_, object)| object))
+        Ok(truth::in_force(&session.state)?.map(|(_, object)| object))
     })
 }

@@ -37,25 +37,25 @@ pub(crate) fn hook_step(
     before: Option<&Record>,
     point: Point,
     target: u64,
-) -> HookStep {
+) -> Result<HookStep, Error> {
     let hooks = before.iter().flat_map(|before| &before.hooks);
     let same =
         |attached: &&Attached| attached.hook.point == point && attached.hook.target == target;
     let Some(attached) = hooks.into_iter().find(same) else {
-        return HookStep::Attach;
+        return Ok(HookStep::Attach);
     };
-    let there = attach::describe(state, &attached.hook).filter(|there| there.alive);
+    let there = attach::describe(state, &attached.hook)?.filter(|there| there.alive);
     let Some(there) = there else {
-        return HookStep::Attach;
+        return Ok(HookStep::Attach);
     };
-    match left(before, attached) {
+    Ok(match left(before, attached) {
         Some(Made::Link(id, _)) if *id != there.id => HookStep::Attach,
         Some(Made::Link(_, program)) if *program != Some(there.program) => {
             HookStep::Mend(attached.clone())
         }
         Some(Made::Program(id)) if *id != there.program => HookStep::Attach,
         _ => HookStep::Keep(attached.clone()),
-    }
+    })
 }
 
 /// Whether slots fill themselves again when a service restarts.
