@@ -1,16 +1,21 @@
 //! `sockc apply`: puts a policy, an object made from one, or a saved plan in force.
 
+mod running;
+
+use std::path::Path;
+
 use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::observer::Observer;
-use sockc_runtime::{Applied, Fill, SlotState};
+use sockc_runtime::{Applied, Error, Fill, Options, SlotState};
 
 use crate::cli;
 use crate::exit::Exit;
 use crate::guards::{self, judge};
 use crate::output::Output;
 use crate::place::{means, refused};
+use crate::plan::preview;
 use crate::ready::{Origin, Ready};
 
 /// The JSON of this verb.
@@ -62,13 +67,40 @@ struct Escaped<'a> {
     connections: usize,
 }
 
-/// Compiles if need be, asks if somebody is there to answer, and applies.
-pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
-    apply(arguments, output).err().unwrap_or(Exit::Done)
+/// Why nothing was put in force.
+enum Failure {
+    /// It has been said.
+    Told(Exit),
+    /// The runtime refused.
+    Refused(Error),
 }
 
-fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
-    let ready = Ready::read(&arguments.subject, output)?;
+impl From<Exit> for Failure {
+    fn from(exit: Exit) -> Self {
+        Self::Told(exit)
+    }
+}
+
+/// Compiles if need be, shows and asks if somebody is there to answer, and applies.
+pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
+    let applied = match &arguments.file {
+        Some(file) => of_file(file, arguments, output),
+        None => running::apply_running(arguments, output),
+    };
+    match applied {
+        Ok(()) => Exit::Done,
+        Err(Failure::Told(exit)) => exit,
+        Err(Failure::Refused(error)) => refused(&error, output),
+    }
+}
+
+fn of_file(file: &Path, arguments: &cli::Apply, output: &mut Output) -> Result<(), Failure> {
+    let ready = Ready::read(file, &arguments.subject, output)?;
+    apply(&ready, arguments, output)
+}
+
+/// Asks the guards, then whoever is there, and puts it in force.
+fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(), Failure> {
     let guarded = ready.guarded(&arguments.subject, output)?;
     if let Some(guarded) = &guarded {
         judge(guarded, output)?;
@@ -79,16 +111,36 @@ fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
     if let Origin::Plan(about) = &ready.origin {
         output.note(format!("the plan: {}", about.summary));
     }
-    let question = format!("Put the policy \"{}\" in force?", manifest.policy);
-    if !output.consent(arguments.yes, question) {
-        output.note("nothing was changed");
-        return Ok(());
+    if !arguments.yes && output.can_ask() {
+        ask(ready, &options, output)?;
     }
     output.watch().stage("put in force");
-    let applied = sockc_runtime::apply(&ready.object, manifest, &options)
-        .map_err(|error| refused(&error, output))?;
+    let applied =
+        sockc_runtime::apply(&ready.object, manifest, &options).map_err(Failure::Refused)?;
     report(manifest, &applied, guarded.as_ref(), output);
     Ok(())
+}
+
+/// Shows what would be done, and asks. A "no" ends the command with 1, so that nothing goes on as if it was done.
+fn ask(ready: &Ready, options: &Options, output: &mut Output) -> Result<(), Failure> {
+    let forecast = sockc_runtime::forecast(&ready.object, &ready.manifest, options)
+        .map_err(Failure::Refused)?;
+    preview(ready, &forecast, options, output);
+    let policy = &ready.manifest.policy;
+    let instead = match &forecast.running {
+        Some(running) if running.policy != *policy => {
+            format!(" instead of \"{}\"", running.policy)
+        }
+        _ => String::new(),
+    };
+    if output.consent(
+        false,
+        format!("Put the policy \"{policy}\" in force{instead}?"),
+    ) {
+        return Ok(());
+    }
+    output.note("nothing was changed");
+    Err(Failure::Told(Exit::Policy))
 }
 
 fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {

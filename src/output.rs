@@ -130,9 +130,19 @@ impl Output {
         say(&format!("note: {message}"));
     }
 
+    /// Something that is shown before a question, as it is.
+    pub(crate) fn aside(&mut self, text: &str) {
+        say(text);
+    }
+
+    /// Whether somebody is there to answer a question.
+    pub(crate) fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Asks for consent where somebody can answer; elsewhere, and with `yes`, it is given.
     pub(crate) fn consent(&mut self, yes: bool, question: impl Display) -> bool {
-        if yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if yes || !self.can_ask() {
             return true;
         }
         let mut stderr = io::stderr().lock();

@@ -1,5 +1,7 @@
 //! `sockc status`: what is in force, as the kernel says.
 
+mod interfaces;
+
 use serde::Serialize;
 use sockc_runtime::{Drift, HookStatus, Status};
 
@@ -19,6 +21,7 @@ struct Report<'a> {
     sockets: Vec<Slot<'a>>,
     leftovers: &'a [String],
     drift: Vec<Changed<'a>>,
+    interfaces: interfaces::Row<'a>,
     netns: Vec<Inner<'a>>,
 }
 
@@ -66,14 +69,25 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
     if !output.is_json() {
         show(&status, output);
     }
+    if let Some(why) = &status.unverified {
+        output.note(unverified(why));
+    }
     let whole = tell_losses(&status, output);
     if whole { Exit::Done } else { Exit::Changed }
 }
 
+/// That nobody knows whether what runs does what its text says.
+pub(crate) fn unverified(why: &str) -> String {
+    format!(
+        "whether the code in force is what its text says was not looked at: {why}; `sockc apply` with the policy makes it sure"
+    )
+}
+
 /// Says what of ours is gone; `true` if nothing is.
 fn tell_losses(status: &Status, output: &mut Output) -> bool {
-    let mut whole = tell_drift(&status.drift, output);
-    let lost = status.hooks.iter().filter(|hook| is_lost(hook));
+    let mut whole = tell_drift(&status.drift, output) & interfaces::tell(status, output);
+    let lost = status.hooks.iter();
+    let lost = lost.filter(|hook| is_lost(hook) && !interfaces::is_gone(status, hook));
     // What is told by its pin already need not be told again.
     for lost in lost.filter(|_| status.drift.is_empty()) {
         whole = false;
@@ -135,12 +149,14 @@ fn show(status: &Status, output: &mut Output) {
         .hooks
         .iter()
         .map(|hook| {
-            let program = hook
-                .program
-                .map_or_else(|| "gone".to_owned(), |id| format!("program {id}"));
+            let program = match hook.program {
+                _ if !hook.alive => "detached".to_owned(),
+                None => "gone".to_owned(),
+                Some(id) => format!("program {id}"),
+            };
             vec![
                 format!("  {}", hook.hook),
-                hook.target.clone(),
+                interfaces::name(status, &hook.target),
                 means(hook.means).to_owned(),
                 program,
             ]
@@ -200,6 +216,7 @@ fn in_json(status: Option<&Status>) -> Report<'_> {
             .unwrap_or_default(),
         leftovers: status.map_or(&[], |status| &status.leftovers),
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
+        interfaces: interfaces::row(status.map(|status| &status.coverage)),
         netns: status
             .map_or(&[][..], |status| &status.netns)
             .iter()

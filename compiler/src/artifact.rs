@@ -189,7 +189,7 @@ impl MapKind {
 }
 
 /// The version of [`Manifest`]; another one is refused.
-pub const MANIFEST_VERSION: u32 = 2;
+pub const MANIFEST_VERSION: u32 = 3;
 
 /// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +224,26 @@ pub struct Manifest {
     pub sources: Vec<(String, String)>,
     /// The target it was compiled for.
     pub target: String,
+    /// What made it, and how: with the texts and the target's name, all that the bytes of the object depend on.
+    pub made: Made,
+}
+
+/// The compiler that this is: its version, and the first digits of a sum over its texts.
+pub const BUILD: &str = env!("SOCKC_BUILD");
+
+/// What made an object, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// The [`BUILD`] of the compiler.
+    pub build: String,
+    /// Whether it may use the long jump of its target ([`crate::target::Target::gotol`]).
+    pub gotol: bool,
+    /// Whether it may use atomic instructions that give the old value back ([`crate::target::Target::atomics`]).
+    pub atomics: bool,
+    /// Whether lookups may read the interface ([`crate::target::Target::lookup_interface`]).
+    pub lookup_interface: bool,
+    /// Whether rules count.
+    pub counters: bool,
 }
 
 /// Where a program attaches.

@@ -78,7 +78,7 @@ fn length(function: &Function, block: Block) -> usize {
     let data = &function.blocks[block];
     let end = match data.end {
         End::Jump(_) | End::Branch { .. } => 1,
-        End::Return(_) | End::ReturnValue(_) => 2,
+        End::Open | End::Return(_) | End::ReturnValue(_) => 2,
         End::Socket(_) | End::Slot(_) => REGION,
     };
     let insts = data.insts.iter().map(|inst| match inst {

@@ -26,6 +26,8 @@ pub enum EmitError {
     Invalid(Invalid),
     /// A bug: a block needs more registers than there are.
     OutOfRegisters(Block),
+    /// A bug: a number of the code does not fit where it has to stand.
+    Number(usize),
     /// A bug: the function has an instruction that the target lacks.
     NoAtomics,
     /// The program needs a jump of more than 32,767 instructions and the target has no `gotol`.
@@ -39,6 +41,7 @@ impl Display for EmitError {
         match self {
             Self::Invalid(invalid) => write!(f, "the intermediate form is invalid: {invalid}"),
             Self::OutOfRegisters(block) => write!(f, "{block} needs more registers than there are"),
+            Self::Number(number) => write!(f, "{number} does not fit where it has to stand"),
             Self::NoAtomics => write!(f, "the target has no compare-and-exchange"),
             Self::TooFar => write!(f, "a jump goes further than 32,767 instructions"),
             Self::TooManyInsns(count) => write!(f, "{count} instructions"),
@@ -54,7 +57,8 @@ impl Display for EmitError {
 pub fn emit(function: &Function, target: &Target) -> Result<Program, EmitError> {
     validate(function).map_err(EmitError::Invalid)?;
     check_target(function, target)?;
-    let order = forward_order(function).unwrap_or_default();
+    // What is valid has an order.
+    let order = forward_order(function).ok_or(EmitError::Number(0))?;
     let pinned = registers::pinned(function);
     let mut items = Vec::new();
     let mut starts = SecondaryMap::with_default(usize::MAX);
@@ -69,10 +73,10 @@ pub fn emit(function: &Function, target: &Target) -> Result<Program, EmitError> 
         section: function.section,
         insns: Vec::with_capacity(layout.length),
         relocations: Vec::new(),
-        lines: lines(function, &order, &starts, &layout),
+        lines: lines(function, &order, &starts, &layout)?,
     };
     for (index, item) in items.iter().enumerate() {
-        layout.write(index, item, &starts, &mut program);
+        layout.write(index, item, &starts, &mut program)?;
     }
     if program.insns.len() > target.limits.instructions.ours {
         return Err(EmitError::TooManyInsns(program.insns.len()));
@@ -153,15 +157,15 @@ impl Layout {
         item: &Item,
         starts: &SecondaryMap<Block, usize>,
         program: &mut Program,
-    ) {
+    ) -> Result<(), EmitError> {
         match item {
             Item::Insn(insn) => program.insns.push(*insn),
             Item::Map(register, map) => {
-                refer(program, *map, None);
+                refer(program, *map, None)?;
                 program.insns.extend(asm::load_map(*register));
             }
             Item::MapValue(register, map, offset) => {
-                refer(program, *map, Some(*offset));
+                refer(program, *map, Some(*offset))?;
                 let insns = asm::load_map_value(*register, offset.cast_signed());
                 program.insns.extend(insns);
             }
@@ -170,22 +174,28 @@ impl Layout {
                 .extend(asm::load_imm64(*register, imm.cast_unsigned())),
             Item::Jump { condition, target } => {
                 let distance = self.distance(index, starts[*target]);
-                program
-                    .insns
-                    .extend(jump(condition.as_ref(), distance, self.long[index]));
+                let insns = jump(condition.as_ref(), distance, self.long[index])?;
+                program.insns.extend(insns);
             }
         }
+        Ok(())
     }
 }
 
 /// Notes that the next instruction refers to a map.
-fn refer(program: &mut Program, map: MapId, value_offset: Option<u32>) {
-    let insn = u32::try_from(program.insns.len()).unwrap_or(u32::MAX);
+fn refer(program: &mut Program, map: MapId, value_offset: Option<u32>) -> Result<(), EmitError> {
+    let insn = fit(program.insns.len())?;
     program.relocations.push(Relocation {
         insn,
         map,
         value_offset,
     });
+    Ok(())
+}
+
+/// A number in the type that an instruction has for it.
+fn fit<T: TryFrom<usize>>(number: usize) -> Result<T, EmitError> {
+    T::try_from(number).map_err(|_| EmitError::Number(number))
 }
 
 fn place(items: &[Item], long: &[bool], growth: impl Fn(&Item) -> usize) -> (Vec<usize>, usize) {
@@ -203,15 +213,21 @@ fn place(items: &[Item], long: &[bool], growth: impl Fn(&Item) -> usize) -> (Vec
 }
 
 /// The instructions of a jump over `distance` instructions behind it.
-fn jump(condition: Option<&block::Condition>, distance: usize, long: bool) -> Vec<Insn> {
-    let far = i32::try_from(distance).unwrap_or(i32::MAX);
-    let near = i16::try_from(distance).unwrap_or(i16::MAX);
-    match (condition, long) {
-        (None, false) => vec![asm::ja(near)],
-        (None, true) => vec![asm::gotol(far)],
-        (Some(condition), false) => vec![compare(condition, near)],
-        (Some(condition), true) => vec![compare(condition, 1), asm::ja(1), asm::gotol(far)],
-    }
+fn jump(
+    condition: Option<&block::Condition>,
+    distance: usize,
+    long: bool,
+) -> Result<Vec<Insn>, EmitError> {
+    Ok(match (condition, long) {
+        (None, false) => vec![asm::ja(fit(distance)?)],
+        (None, true) => vec![asm::gotol(fit(distance)?)],
+        (Some(condition), false) => vec![compare(condition, fit(distance)?)],
+        (Some(condition), true) => vec![
+            compare(condition, 1),
+            asm::ja(1),
+            asm::gotol(fit(distance)?),
+        ],
+    })
 }
 
 fn compare(condition: &block::Condition, offset: i16) -> Insn {
@@ -235,7 +251,7 @@ fn lines(
     order: &[Block],
     starts: &SecondaryMap<Block, usize>,
     layout: &Layout,
-) -> Vec<Line> {
+) -> Result<Vec<Line>, EmitError> {
     let mut lines: Vec<Line> = Vec::new();
     let mut origin = None;
     for &block in order {
@@ -243,7 +259,7 @@ fn lines(
         let Some(&position) = layout.positions.get(starts[block]) else {
             continue;
         };
-        let insn = u32::try_from(position).unwrap_or(u32::MAX);
+        let insn = fit(position)?;
         if origin == Some(data.origin) {
             continue;
         }
@@ -262,7 +278,7 @@ fn lines(
             _ => lines.push(line),
         }
     }
-    lines
+    Ok(lines)
 }
 
 /// The comparison that holds exactly where `op` does not; bit tests have none.

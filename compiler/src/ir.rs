@@ -60,6 +60,8 @@ pub struct Function {
     pub origins: PrimaryMap<Origin, OriginData>,
     /// The first block.
     pub entry: Block,
+    /// The first thing that must not happen while it was built: `validate` refuses it then.
+    pub bug: Option<String>,
 }
 
 /// A basic block: instructions, then an end.
@@ -267,6 +269,8 @@ pub enum Arg {
 /// How a block ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
+    /// Nobody has said yet: `validate` refuses a block that can be reached and ends so.
+    Open,
     /// Goes to one block.
     Jump(Block),
     /// Goes to one of two.
@@ -339,7 +343,7 @@ impl End {
         match self {
             Self::Jump(block) => vec![*block],
             Self::Branch { then, other, .. } => vec![*other, *then],
-            Self::Return(_) | Self::ReturnValue(_) => Vec::new(),
+            Self::Open | Self::Return(_) | Self::ReturnValue(_) => Vec::new(),
             Self::Socket(region) => vec![region.next],
             Self::Slot(region) => vec![region.hit, region.miss],
         }

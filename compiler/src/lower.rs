@@ -206,6 +206,8 @@ struct Lowering<'a> {
     origins: BTreeMap<u32, Origin>,
     leaves: BTreeMap<(Family, u32), Block>,
     outcomes: BTreeMap<(Family, Outcome), Block>,
+    /// What the verdict slot may hold, in the order it was asked for.
+    numbered: Vec<Outcome>,
     accounts: BTreeMap<Block, Block>,
     count_roots: BTreeMap<Family, Block>,
     finishes: BTreeMap<Family, Block>,
@@ -274,6 +276,7 @@ impl<'a> Lowering<'a> {
             origins: BTreeMap::new(),
             leaves: BTreeMap::new(),
             outcomes: BTreeMap::new(),
+            numbered: Vec::new(),
             accounts: BTreeMap::new(),
             count_roots: BTreeMap::new(),
             finishes: BTreeMap::new(),

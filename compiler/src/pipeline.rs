@@ -148,11 +148,32 @@ pub fn compile<'a>(
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
-    let options = options.into();
+    compile_with(sources, id, stem, options.into(), files, Some(Care::Quick))
+}
+
+/// Compiles once more what was compiled before: the same, but that no lint is asked.
+#[must_use]
+pub fn compile_again<'a>(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: impl Into<Options<'a>>,
+    files: &mut dyn Files,
+) -> Outcome {
+    compile_with(sources, id, stem, options.into(), files, None)
+}
+
+fn compile_with(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: Options<'_>,
+    files: &mut dyn Files,
+    care: Option<Care>,
+) -> Outcome {
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
-        let (analyses, mut warnings) =
-            analyse_all(policy, id, options.shape, Care::Quick, observer)?;
+        let (analyses, mut warnings) = analyse_all(policy, id, options.shape, care, observer)?;
         let built = build_all(policy, analyses, around.sources, id, options, observer)?;
         warnings.extend(said);
         Ok((Some(built), warnings))
@@ -165,7 +186,7 @@ pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn 
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
         let (_, mut warnings) =
-            analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
+            analyse_all(policy, id, Shape::default(), Some(Care::Thorough), observer)?;
         warnings.extend(said);
         Ok((None, warnings))
     })
@@ -344,7 +365,7 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let options = options.into();
-    let analysed = analyse_all(&policy, id, options.shape, Care::Quick, &mut Silent);
+    let analysed = analyse_all(&policy, id, options.shape, Some(Care::Quick), &mut Silent);
     let built = analysed.and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, options, &mut Silent)?;
         Ok((Some(built), warnings))
@@ -396,7 +417,9 @@ fn build(
         // No tables fit: a compare tree may.
         return build(whole, as_it_is(whole)?, sources, id, options, observer);
     };
-    let tables = tables.finish();
+    let tables = tables
+        .finish()
+        .ok_or_else(|| Stop::Bug("a table is larger than a map can be".into()))?;
     observer.stage("lower");
     let names = ProgramNames::new(policy);
     let head = head(sources, id, policy);
@@ -421,7 +444,10 @@ fn build(
             head: &head,
         };
         let name = names.of(chain);
-        let group = chain.group.map_or(0, |group| place_of(group, &groups));
+        let group = match chain.group {
+            Some(group) => place_of(group, &groups)?,
+            None => 0,
+        };
         functions.push(lower::lower(source, &name));
         attach.push(Attach {
             program: name,
@@ -443,7 +469,7 @@ fn build(
         functions.push(lower::sock_ops(&name, &group_maps, &head));
         attach.push(Attach {
             program: name,
-            point: AttachPoint::SockOps(place_of(group, &groups)),
+            point: AttachPoint::SockOps(place_of(group, &groups)?),
             class: None,
         });
     }
@@ -521,9 +547,9 @@ fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
 }
 
 /// The index of a group in the manifest.
-fn place_of(group: GroupId, groups: &[GroupId]) -> usize {
-    // A chain's group is among the groups of the chains.
-    groups.iter().position(|one| *one == group).unwrap_or(0)
+fn place_of(group: GroupId, groups: &[GroupId]) -> Result<usize, Stop> {
+    let place = groups.iter().position(|one| *one == group);
+    place.ok_or_else(|| Stop::Bug(format!("{group} has programs and is not in the manifest")))
 }
 
 fn make_maps(
@@ -542,7 +568,7 @@ fn make_maps(
     let steered = slots.socket_count > 0 && asked::steers(chains, tested);
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
-    let port_count = u32::try_from(policy.ports.len()).unwrap_or(u32::MAX);
+    let port_count = policy.ports.next_key().as_u32();
     let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
     let meters = Meters::new(policy);
     let rates =

@@ -57,6 +57,8 @@ pub struct Tables<'m> {
     /// The maps that hold tables, in the order they were begun.
     shared: Vec<MapId>,
     placed: Vec<PlacedTable>,
+    /// Whether a table went beyond what a map can hold: a bug of who pushed it.
+    beyond: bool,
 }
 
 /// Where tables of no special wish begin: at a cache line, so that none is touched for nothing.
@@ -70,6 +72,7 @@ impl<'m> Tables<'m> {
             limit,
             shared: Vec::new(),
             placed: Vec::new(),
+            beyond: false,
         }
     }
 
@@ -88,7 +91,9 @@ impl<'m> Tables<'m> {
     /// of `align` (a power of two).
     pub fn push(&mut self, name: impl Into<String>, bytes: &[u8], align: usize) -> TablePlace {
         let map = self.with_room(bytes.len(), align);
-        let offset = append(&mut self.maps[map], bytes, align);
+        let appended = append(&mut self.maps[map], bytes, align);
+        self.beyond |= appended.is_none() || bytes.len() > self.limit;
+        let offset = appended.unwrap_or_default();
         let place = TablePlace { map, offset };
         self.placed.push(PlacedTable {
             name: name.into(),
@@ -98,10 +103,10 @@ impl<'m> Tables<'m> {
         place
     }
 
-    /// All tables, in the order they came.
+    /// All tables, in the order they came; `None` if one was larger than a map can be, which is a bug of who made it.
     #[must_use]
-    pub fn finish(self) -> Vec<PlacedTable> {
-        self.placed
+    pub fn finish(self) -> Option<Vec<PlacedTable>> {
+        (!self.beyond).then_some(self.placed)
     }
 
     fn with_room(&mut self, size: usize, align: usize) -> MapId {
@@ -120,13 +125,13 @@ impl<'m> Tables<'m> {
 }
 
 /// Puts bytes behind those of a map, at the next multiple of `align`; gives the place.
-fn append(spec: &mut MapSpec, bytes: &[u8], align: usize) -> u32 {
+fn append(spec: &mut MapSpec, bytes: &[u8], align: usize) -> Option<u32> {
     let data = spec.data.get_or_insert_default();
     let start = data.len().next_multiple_of(align);
     data.resize(start, 0);
     data.extend(bytes);
-    spec.value_size = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    u32::try_from(start).unwrap_or(u32::MAX)
+    spec.value_size = u32::try_from(data.len()).ok()?;
+    u32::try_from(start).ok()
 }
 
 #[cfg(test)]
@@ -158,7 +163,12 @@ mod tests {
         tables.push("small", &[1], 4);
         let place = tables.push("large", &[2; 128], LINE);
         assert_eq!((place.map.as_u32(), place.offset), (1, 0));
-        let names: Vec<String> = tables.finish().into_iter().map(|one| one.name).collect();
+        let names: Vec<String> = tables
+            .finish()
+            .unwrap()
+            .into_iter()
+            .map(|one| one.name)
+            .collect();
         assert_eq!(names, ["small", "large"]);
         assert_eq!(maps[place.map].name, "tables_1");
     }

@@ -144,13 +144,14 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             None => owned::open(rest, session)?,
             Some(_) => Vec::new(),
         };
-        let plan = Plan::make(part.manifest, &part.options)?;
+        let plan = Plan::make(part.manifest, &part.options, &session.state)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
         Standpoint::check(session, &part.options.only_if).inspect_err(|_| {
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
         })?;
         let before = settle(session, &part.options)?;
+        check_generation(before.as_ref(), &part.options)?;
         owned::check(before.as_ref(), outer, &part.options)?;
         if let Some(before) = &before {
             check_ground(&session.state, before)?;
@@ -175,6 +176,17 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             }
         }
     })
+}
+
+/// Refuses if the caller wants to follow another generation than the one in force.
+fn check_generation(before: Option<&Record>, options: &Options) -> Result<(), Error> {
+    let now = before.map(|before| before.generation);
+    match options.only_after {
+        Some(expected) if now != Some(expected) => Err(Error::Moved {
+            what: format!("generation {expected} is in force no more"),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The record of the generation that comes.

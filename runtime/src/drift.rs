@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::attach;
+use crate::coverage;
 use crate::error::{Error, unless_passing, unreadable};
 use crate::hook::{Hook, Point};
 use crate::pins::{self, Made, Pin};
@@ -19,6 +20,7 @@ use crate::settle::same_namespace;
 use crate::state::{State, side};
 use crate::sys::bpffs;
 use crate::truth;
+use crate::verified::Verified;
 
 /// A change that sockc did not make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub(crate) struct Standing {
     pub(crate) object: Vec<u8>,
     /// What others changed.
     pub(crate) drift: Vec<Drift>,
+    /// Why its code was not compared with its text.
+    pub(crate) unverified: Option<String>,
 }
 
 impl Standing {
@@ -80,12 +84,20 @@ impl Standing {
             Some(pins) => compare_all(state, &record, pins)?,
             None => lost(state, &record)?,
         });
+        // That the hook of an interface that is gone hangs on nothing is nobody's change; `coverage` tells it.
+        for gone in coverage::without_interface(state, &record)? {
+            let path = state.link(&gone.hook);
+            drift.retain(|one: &Drift| one.path != path);
+        }
         drift.extend(other_side(state, &record)?);
         drift.extend(strangers(state, &record)?);
+        let verified = Verified::of(state, &record, &object);
+        drift.extend(verified.drift);
         Ok(Self {
             record: Some(record),
             object,
             drift,
+            unverified: verified.unknown,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Which interfaces a policy's packet programs hang on.
 
-use sockc_compiler::artifact::{AttachPoint, Manifest};
+use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
 
 use crate::classes::class_of;
 use crate::error::Error;
@@ -24,22 +24,42 @@ pub(crate) struct Choice {
     pub(crate) interfaces: Vec<Interface>,
     /// Those that a pattern covers but that carry no Ethernet frames.
     pub(crate) skipped: Vec<String>,
+    /// Those that are named and not there.
+    pub(crate) missing: Vec<String>,
+    /// Those that are named and have another name now: the name in the policy, and the name now.
+    pub(crate) renamed: Vec<(String, String)>,
+}
+
+/// The interfaces that there are to choose from: index and name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct There<'a> {
+    /// Those of the namespace.
+    pub(crate) present: &'a [(u32, String)],
+    /// Those that the policy in force holds on under another name than it was put on: index, and the name then.
+    pub(crate) renamed: &'a [(u32, String)],
 }
 
 /// Chooses among the interfaces that are there; none if the policy has no packet programs. A name must be there, and carry
-/// Ethernet frames (`ethernet` tells), for programs would misread others; a pattern may match nothing.
+/// Ethernet frames (`ethernet` tells), for programs would misread others; a pattern may match nothing. An interface that was
+/// renamed under the policy in force, and whose old name nobody else has, is still the one that is named: to take the
+/// policy off it would open it.
 pub(crate) fn choose(
     manifest: &Manifest,
     options: &Options,
-    present: &[(u32, String)],
+    there: There<'_>,
     ethernet: impl Fn(&str) -> Result<bool, Error>,
 ) -> Result<Choice, Error> {
     let wanted = match options.interfaces.as_slice() {
         [] => &manifest.interfaces,
         _ => &options.interfaces,
     };
-    check_present(wanted, present)?;
-    let mut choice = Choice::default();
+    let mut choice = Choice {
+        missing: missing(wanted, there),
+        ..Choice::default()
+    };
+    if !options.leave_out_missing {
+        check_present(&choice.missing, there.present)?;
+    }
     if !has_packet_programs(manifest) {
         return Ok(choice);
     }
@@ -48,16 +68,21 @@ pub(crate) fn choose(
             policy: manifest.policy.clone(),
         });
     }
-    for (index, name) in present {
-        if !wanted.iter().any(|one| covers(one, name)) {
+    for (index, name) in there.present {
+        // What the policy calls it: its name, unless that was another when the policy was put on it.
+        let known = there.known_as(*index, name, wanted);
+        if !wanted.iter().any(|one| covers(one, known)) {
             continue;
         }
         if ethernet(name)? {
             choice.interfaces.push(Interface {
                 index: *index,
                 name: name.clone(),
-                class: class_of(&manifest.classes, name)?,
+                class: class_of(&manifest.classes, known)?,
             });
+            if known != name {
+                choice.renamed.push((known.to_owned(), name.clone()));
+            }
         } else if wanted.contains(name) {
             return Err(Error::NoEthernet { name: name.clone() });
         } else {
@@ -67,10 +92,36 @@ pub(crate) fn choose(
     Ok(choice)
 }
 
-fn check_present(wanted: &[String], present: &[(u32, String)]) -> Result<(), Error> {
-    let mut named = wanted.iter().filter(|name| !is_pattern(name));
-    let missing = named.find(|name| !present.iter().any(|(_, there)| there == *name));
-    missing.map_or(Ok(()), |name| {
+impl There<'_> {
+    fn is_there(&self, name: &str) -> bool {
+        self.present.iter().any(|(_, there)| there == name)
+    }
+
+    /// The name that the policy knows an interface by.
+    fn known_as<'a>(&'a self, index: u32, name: &'a str, wanted: &[String]) -> &'a str {
+        let mut renamed = self.renamed.iter();
+        let before = renamed.find(|(there, before)| {
+            *there == index && wanted.contains(before) && !self.is_there(before)
+        });
+        match before {
+            Some((_, before)) if !wanted.iter().any(|one| covers(one, name)) => before,
+            _ => name,
+        }
+    }
+}
+
+/// The names that no interface has or had.
+fn missing(wanted: &[String], there: There<'_>) -> Vec<String> {
+    let named = wanted.iter().filter(|name| !is_pattern(name));
+    let missing = named.filter(|name| {
+        let renamed = there.renamed.iter().any(|(_, before)| before == *name);
+        !there.is_there(name) && !renamed
+    });
+    missing.cloned().collect()
+}
+
+fn check_present(missing: &[String], present: &[(u32, String)]) -> Result<(), Error> {
+    missing.first().map_or(Ok(()), |name| {
         Err(Error::NoInterface {
             name: name.clone(),
             present: present.iter().map(|(_, name)| name.clone()).collect(),
@@ -80,11 +131,13 @@ fn check_present(wanted: &[String], present: &[(u32, String)]) -> Result<(), Err
 
 /// Whether the policy has programs for packets of interfaces.
 pub(crate) fn has_packet_programs(manifest: &Manifest) -> bool {
+    manifest.programs.iter().any(is_packet)
+}
+
+/// Whether a program is for packets of interfaces.
+pub(crate) fn is_packet(program: &Attach) -> bool {
     let packet = [AttachPoint::Xdp, AttachPoint::TcIn, AttachPoint::TcOut];
-    manifest
-        .programs
-        .iter()
-        .any(|attach| packet.contains(&attach.point))
+    packet.contains(&program.point)
 }
 
 fn is_pattern(name: &str) -> bool {
@@ -123,5 +176,34 @@ mod tests {
         assert!(!covers("e?h", "eth0"));
         assert!(!covers("*", "lo"));
         assert!(covers("lo", "lo"));
+    }
+
+    #[test]
+    fn a_renamed_interface_is_known_by_its_old_name_unless_that_is_taken() {
+        let wanted = ["v0".to_owned()];
+        let named = |names: &[(u32, &str)]| -> Vec<(u32, String)> {
+            let names = names.iter();
+            names
+                .map(|(index, name)| (*index, (*name).to_owned()))
+                .collect()
+        };
+        let renamed = named(&[(7, "v0")]);
+        for (present, known) in [
+            (named(&[(7, "v9")]), "v0"),
+            (named(&[(7, "v9"), (8, "v0")]), "v9"),
+            (named(&[(7, "v0")]), "v0"),
+        ] {
+            let there = There {
+                present: &present,
+                renamed: &renamed,
+            };
+            assert_eq!(there.known_as(7, &present[0].1, &wanted), known);
+            assert!(missing(&wanted, there).is_empty());
+        }
+        let there = There {
+            present: &[],
+            renamed: &[],
+        };
+        assert_eq!(missing(&wanted, there), wanted);
     }
 }

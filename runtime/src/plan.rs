@@ -6,14 +6,17 @@ use std::path::Path;
 use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
 
 use crate::attach::Target;
+use crate::coverage;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PEERS};
 use crate::hook::Point;
-use crate::interfaces::{self, Interface};
+use crate::interfaces::{self, Interface, There};
 use crate::options::Options;
 use crate::probe::{Features, probe};
 use crate::session::Session;
+use crate::state::State;
 use crate::sys::{bpffs, cgroup, netns};
+use crate::truth::record_in_force;
 
 /// What is known before anything is touched.
 #[derive(Debug)]
@@ -22,6 +25,10 @@ pub(crate) struct Plan {
     pub(crate) interfaces: Vec<Interface>,
     /// Interfaces that a pattern covers but that packet programs cannot hang on.
     pub(crate) skipped: Vec<String>,
+    /// Interfaces that are named and not there.
+    pub(crate) missing: Vec<String>,
+    /// Interfaces that are named and have another name now: the name in the policy, and the name now.
+    pub(crate) renamed: Vec<(String, String)>,
     /// The groups, in the manifest's order.
     pub(crate) groups: Vec<Group>,
     /// What may be used of the kernel.
@@ -30,15 +37,26 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Finds out; an interface or a control group that is named and missing is an error.
-    pub(crate) fn make(manifest: &Manifest, options: &Options) -> Result<Self, Error> {
+    pub(crate) fn make(
+        manifest: &Manifest,
+        options: &Options,
+        state: &State,
+    ) -> Result<Self, Error> {
+        let renamed = renamed(state)?;
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
         let ethernet = |name: &str| {
             netns::carries_ethernet(name).map_err(at(format!("look at the interface \"{name}\"")))
         };
-        let choice = interfaces::choose(manifest, options, &present, ethernet)?;
+        let there = There {
+            present: &present,
+            renamed: &renamed,
+        };
+        let choice = interfaces::choose(manifest, options, there, ethernet)?;
         Ok(Self {
             interfaces: choice.interfaces,
             skipped: choice.skipped,
+            missing: choice.missing,
+            renamed: choice.renamed,
             groups: groups::open(manifest)?,
             features: options.features.unwrap_or_else(probe),
         })
@@ -120,6 +138,15 @@ impl Plan {
         let map = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
         let path = self.path_of(id).display().to_string();
         Ok(Target::Peers(id, path, map))
+    }
+}
+
+/// The interfaces that were renamed under the policy in force. A record that cannot be read is told where it is read under
+/// the lock.
+fn renamed(state: &State) -> Result<Vec<(u32, String)>, Error> {
+    match record_in_force(state) {
+        Ok(Some(record)) => coverage::renamed(state, &record),
+        Ok(None) | Err(_) => Ok(Vec::new()),
     }
 }
 

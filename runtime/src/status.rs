@@ -7,6 +7,7 @@ use sockc_compiler::artifact::{Counter, Manifest};
 
 use crate::attach;
 use crate::carry;
+use crate::coverage::Coverage;
 use crate::drift::{Drift, Standing};
 use crate::error::{Error, at, unless_passing};
 use crate::fill::{Filler, SlotState};
@@ -22,6 +23,7 @@ use crate::state::{Access, Lock, State, side};
 use crate::sys::bpffs;
 use crate::sys::prog::Place;
 use crate::truth::{self, record_in_force};
+use crate::verified;
 
 /// What is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub struct Status {
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
     pub drift: Vec<Drift>,
+    /// How the interfaces that it is for stand now.
+    pub coverage: Coverage,
+    /// Why its code was not compared with its text; `None` if it was.
+    pub unverified: Option<String>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
     pub netns: Vec<(String, Option<Status>)>,
 }
@@ -82,21 +88,45 @@ pub struct CounterValue {
 ///
 /// Any [`Error`].
 pub fn status(options: &Options) -> Result<Option<Status>, Error> {
-    let Some((mut found, held)) = own_status(options)? else {
+    let Some(mut outer) = own_status(options)? else {
         return Ok(None);
     };
-    for held in held {
+    for held in outer.held {
         let inner = match own_status(&options.within(&held.name)) {
             Err(Error::Netns { .. }) => None,
-            inner => inner?.map(|(status, _)| status),
+            inner => inner?.map(|inner| inner.within(&outer.object, &held.name)),
         };
-        found.netns.push((held.name, inner));
+        outer.status.netns.push((held.name, inner));
     }
-    Ok(Some(found))
+    Ok(Some(outer.status))
 }
 
-/// What is in force in one namespace, and the namespaces that belong to it.
-fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
+/// What is in force in one namespace.
+struct Found {
+    status: Status,
+    /// The namespaces that belong to it.
+    held: Vec<Held>,
+    /// The object; empty if another command is at work.
+    object: Vec<u8>,
+    state: State,
+}
+
+impl Found {
+    /// As the policy of a block of an outer one.
+    fn within(mut self, outer: &[u8], name: &str) -> Status {
+        if !outer.is_empty()
+            && !self.object.is_empty()
+            && let Some(what) = verified::within(outer, name, &self.object)
+        {
+            let generation = self.status.generation;
+            let changed = verified::changed(&self.state, generation, what);
+            self.status.drift.push(changed);
+        }
+        self.status
+    }
+}
+
+fn own_status(options: &Options) -> Result<Option<Found>, Error> {
     session::enter(options, |session| {
         let mut left = Vec::new();
         let mut standing = Standing::default();
@@ -125,7 +155,13 @@ fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
         };
         let mut status = describe(session, &record, left)?;
         status.drift = standing.drift;
-        Ok(Some((status, record.netns)))
+        status.unverified = standing.unverified;
+        Ok(Some(Found {
+            status,
+            held: record.netns,
+            object: standing.object,
+            state: session.state.clone(),
+        }))
     })
 }
 
@@ -156,6 +192,8 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         sockets: sockets(&session.state, record)?,
         leftovers,
         drift: Vec::new(),
+        coverage: Coverage::look(&session.state, record)?,
+        unverified: None,
         netns: Vec::new(),
     })
 }
@@ -258,6 +296,36 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
             bytes: total.bytes,
         });
         Ok((values.collect(), record.netns))
+    })
+}
+
+/// The policy in force, as it was put there. Nobody compared its code with its text.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The policy's name.
+    pub policy: String,
+    /// The generation.
+    pub generation: u32,
+    /// The object.
+    pub object: Vec<u8>,
+    /// The interfaces or patterns that were given instead of the policy's.
+    pub interfaces: Vec<String>,
+}
+
+/// The policy in force; `None` if nothing is.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
+    session::enter(options, |session| {
+        let found = truth::in_force(&session.state)?;
+        Ok(found.map(|(record, object)| InForce {
+            policy: record.manifest.policy,
+            generation: record.generation,
+            object,
+            interfaces: record.interfaces,
+        }))
     })
 }
 

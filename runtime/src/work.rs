@@ -83,11 +83,46 @@ impl<'a> Work<'a> {
         }));
     }
 
+    /// What is named and is not there, or is called otherwise now.
+    fn note_other_interfaces(&mut self) {
+        let missing = self.plan.missing.iter().map(|name| {
+            format!(
+                "there is no interface \"{name}\" now; when it comes, the policy does not hold on it until `sockc apply --running` puts it there"
+            )
+        });
+        let renamed = self.plan.renamed.iter().map(|(name, now)| {
+            format!(
+                "the interface \"{name}\" is called \"{now}\" now: the policy stays on it, and should name it so"
+            )
+        });
+        self.notes.extend(missing.chain(renamed));
+    }
+
+    /// What follows is another policy, or nothing at all: a person should know.
+    fn note_other_policy(&mut self) {
+        let Some(before) = &self.before else {
+            return;
+        };
+        let (then, now) = (&before.manifest.policy, &self.manifest.policy);
+        let mut notes = Vec::new();
+        if then != now {
+            notes.push(format!(
+                "\"{then}\" is replaced by a policy of another name, \"{now}\""
+            ));
+        }
+        if !before.hooks.is_empty() && self.record.hooks.is_empty() {
+            notes.push(format!(
+                "every hook is taken off: \"{now}\" filters and steers nothing"
+            ));
+        }
+        self.notes.extend(notes);
+    }
+
     /// Patterns may match nothing, and then rules hold nowhere: a person should know.
     fn note_missing_interfaces(&mut self) {
         if has_packet_programs(self.manifest) && self.plan.interfaces.is_empty() {
             self.notes.push(
-                "no interface matches the policy's patterns, so its packet rules hold nowhere; apply it again when one is there"
+                "no interface matches the policy's patterns, so its packet rules hold nowhere; when one comes, `sockc apply --running` puts the policy on it"
                     .to_owned(),
             );
         }
@@ -350,7 +385,9 @@ impl<'a> Work<'a> {
         self.detach_gone();
         let _ = self.step("fill the sockets again");
         let sockets = self.fill_again(prepared.supply.as_ref(), prepared.states);
+        self.note_other_policy();
         self.note_missing_interfaces();
+        self.note_other_interfaces();
         self.note_skipped_interfaces();
         self.note_kept_groups();
         let _ = self.step("remove the policy before");

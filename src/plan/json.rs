@@ -7,7 +7,8 @@ use sockc_runtime::{
     Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, ProgramFate,
 };
 
-use super::Planned;
+use super::reach::reach;
+use super::{Planned, preview};
 use crate::diff::json::Body;
 use crate::guards::{self, Row};
 use crate::replay;
@@ -24,6 +25,10 @@ pub(super) struct Json<'a> {
     file: Known<'a>,
     drift: [(); 0],
     summary: String,
+    /// Interfaces that the policy comes to, or goes from.
+    interfaces: Vec<Reached>,
+    /// What else a person should know.
+    notes: Vec<String>,
     #[serde(flatten)]
     body: Body<'a>,
     kernel: Kernel<'a>,
@@ -40,6 +45,14 @@ pub(super) struct Json<'a> {
 pub(super) struct Drifted<'a> {
     format: &'static str,
     drift: Vec<Changed<'a>>,
+}
+
+/// What becomes of the packets of an interface as a whole.
+#[derive(Serialize)]
+struct Reached {
+    interface: String,
+    from: &'static str,
+    to: &'static str,
 }
 
 /// A policy.
@@ -119,6 +132,8 @@ impl<'a> Json<'a> {
             },
             drift: [],
             summary: planned.summary(),
+            interfaces: reached(planned.forecast),
+            notes: preview::notes(planned.forecast, &planned.ready.manifest),
             body: Body::new(&planned.report),
             kernel: kernel(planned.forecast),
             guards: planned
@@ -140,6 +155,23 @@ impl<'a> Drifted<'a> {
             drift: drift_in_json(drift),
         }
     }
+}
+
+fn reached(forecast: &Forecast) -> Vec<Reached> {
+    let reach = reach(forecast).into_iter();
+    reach
+        .map(|one| {
+            let (from, to) = match one.comes {
+                true => ("allow", "policy"),
+                false => ("policy", "allow"),
+            };
+            Reached {
+                interface: one.interface,
+                from,
+                to,
+            }
+        })
+        .collect()
 }
 
 fn kernel(forecast: &Forecast) -> Kernel<'_> {

@@ -2,13 +2,16 @@
 //! are connected notice, and how the guards stand.
 
 use std::fmt::Write;
+use std::iter;
 
+use sockc_compiler::artifact::Manifest;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{About, Change};
 use sockc_compiler::guard::Line;
 use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate};
 
-use super::Planned;
+use super::reach::reach;
+use super::{Planned, preview};
 use crate::columns;
 use crate::count;
 use crate::diff::text as changes;
@@ -18,23 +21,44 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
     let mut page = String::new();
     head(planned, &mut page);
     page.push('\n');
-    page.push_str(&changes::text(&planned.report, look));
+    page.push_str(&changes::text(&planned.report, &planned.summary(), look));
+    actions(planned.forecast, &planned.ready.manifest, &mut page);
+    noticed(&planned.report, &mut page);
+    guards(planned, &mut page);
+    let _ = writeln!(page, "\n{}", last(planned));
+    page
+}
+
+/// Which interfaces it comes to or goes from, and what is done to the kernel.
+pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut String) {
+    reached(forecast, page);
     page.push_str("\nkernel\n");
-    kernel(planned.forecast, &mut page);
-    for (netns, inner) in &planned.forecast.netns {
+    kernel(forecast, page);
+    for (netns, inner) in &forecast.netns {
         let _ = writeln!(page, "  in the network namespace \"{netns}\"");
-        kernel(inner, &mut page);
+        kernel(inner, page);
     }
-    for netns in &planned.forecast.released {
+    for netns in &forecast.released {
         let _ = writeln!(
             page,
             "  the policy of the network namespace \"{netns}\" goes, with its block"
         );
     }
-    noticed(&planned.report, &mut page);
-    guards(planned, &mut page);
-    let _ = writeln!(page, "\n{}", last(planned));
-    page
+    for note in preview::notes(forecast, manifest) {
+        let _ = writeln!(page, "  {note}");
+    }
+}
+
+fn reached(forecast: &Forecast, page: &mut String) {
+    let mut heading = Some("\ninterfaces\n");
+    let inner = forecast.netns.iter();
+    let inner = inner.map(|(netns, one)| (format!(" in netns \"{netns}\""), one));
+    for (netns, forecast) in iter::once((String::new(), forecast)).chain(inner) {
+        for one in reach(forecast) {
+            page.push_str(heading.take().unwrap_or_default());
+            let _ = writeln!(page, "  {}{netns}", one.words());
+        }
+    }
 }
 
 fn head(planned: &Planned<'_>, page: &mut String) {
@@ -83,6 +107,12 @@ fn kernel(forecast: &Forecast, page: &mut String) {
                 foreign.id, foreign.name, hook.hook, hook.target
             );
         }
+    }
+    for (name, now) in &forecast.renamed {
+        let _ = writeln!(
+            page,
+            "  the interface \"{name}\" is called \"{now}\" now: the policy stays on it, and should name it so"
+        );
     }
     for name in &forecast.skipped {
         let _ = writeln!(

@@ -6,7 +6,9 @@
 
 mod explaining;
 mod guards;
+mod interfaces;
 mod live;
+mod objects;
 mod plain;
 mod planning;
 mod replaying;

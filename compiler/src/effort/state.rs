@@ -269,7 +269,7 @@ impl Needed {
                 self.0.retain(|&value| value != region.carrier);
                 self.0.push(region.context);
             }
-            End::Jump(_) | End::Return(_) => {}
+            End::Open | End::Jump(_) | End::Return(_) => {}
         }
     }
 

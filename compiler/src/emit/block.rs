@@ -206,6 +206,8 @@ impl Emitter<'_> {
 
     fn end(&mut self, end: &End) -> Result<(), EmitError> {
         match end {
+            // `validate` has refused it.
+            End::Open => {}
             End::Jump(block) => self.jump(*block),
             End::Return(imm) => {
                 self.push(asm::mov64_imm(Register::R0, *imm));

@@ -46,7 +46,7 @@ impl<'f> Registers<'f> {
                 }
             }
             End::ReturnValue(value) => at_end(*value),
-            End::Jump(_) | End::Return(_) | End::Socket(_) | End::Slot(_) => {}
+            End::Open | End::Jump(_) | End::Return(_) | End::Socket(_) | End::Slot(_) => {}
         }
         Self {
             function,

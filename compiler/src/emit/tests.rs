@@ -2,7 +2,7 @@ use super::*;
 use crate::artifact::{MapId, Relocation, Section};
 use crate::bpf::disasm::disassemble;
 use crate::bpf::opcode::{AluOp, Width};
-use crate::ir::{Builder, OriginData, Value};
+use crate::ir::{Builder, End, OriginData, Value};
 
 fn origin(line: u32) -> OriginData {
     OriginData {
@@ -250,4 +250,34 @@ fn adding_atomically_is_for_every_target() {
             "lock *(u32 *)(r6 + 16) += w0"
         ]
     );
+}
+
+#[test]
+fn what_must_not_happen_becomes_no_program() {
+    let mut builder = empty();
+    builder.end(End::Return(1));
+    builder.bug("first");
+    builder.bug("second");
+    assert_refused(builder, "first");
+    let mut builder = empty();
+    let number: i16 = builder.fit(40_000, "an offset");
+    assert_eq!(number, 0);
+    builder.end(End::Return(1));
+    assert_refused(builder, "an offset is 40000, which does not fit");
+}
+
+#[test]
+fn a_block_that_nobody_ended_becomes_no_program() {
+    assert_refused(empty(), "block0: nobody says how it ends");
+}
+
+fn empty() -> Builder {
+    Builder::new("f", Section::Xdp, origin(1))
+}
+
+fn assert_refused(builder: Builder, why: &str) {
+    let refused = emit(&builder.finish(), &Target::baseline()).unwrap_err();
+    let said = refused.to_string();
+    assert!(matches!(refused, EmitError::Invalid(_)), "{said}");
+    assert!(said.ends_with(why), "{said}");
 }

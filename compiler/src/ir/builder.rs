@@ -1,8 +1,10 @@
 //! Builds a [`Function`] block by block.
 //!
 //! A block is made first and filled later, so that code can be written in the order it is read although jumps only go
-//! forward. A block that is never filled stays [`End::Return`] of 0 and is found by `validate` only if it is reached,
-//! so every block made must be filled.
+//! forward. A block that is never ended stays [`End::Open`], which `validate` refuses where it is reached. Whoever finds
+//! what must not happen says so with [`Builder::bug`] and goes on with whatever is at hand: no program comes of it.
+
+use std::fmt::Display;
 
 use cranelift_entity::PrimaryMap;
 
@@ -32,7 +34,7 @@ impl Builder {
         let entry = blocks.push(BlockData {
             origin,
             insts: Vec::new(),
-            end: End::Return(0),
+            end: End::Open,
         });
         let function = Function {
             name: name.into(),
@@ -42,6 +44,7 @@ impl Builder {
             slots: PrimaryMap::new(),
             origins,
             entry,
+            bug: None,
         };
         Self {
             function,
@@ -55,6 +58,29 @@ impl Builder {
     #[must_use]
     pub fn finish(self) -> Function {
         self.function
+    }
+
+    /// Says what must not happen: `validate` refuses the function, and the compiler ends with a bug of its own instead of a
+    /// program that decides something else. The first one is kept.
+    pub fn bug(&mut self, what: impl Into<String>) {
+        self.function.bug.get_or_insert_with(|| what.into());
+    }
+
+    /// A number in the type that an instruction has for it; one that does not fit is a bug.
+    pub fn fit<N: Copy + Display, T: TryFrom<N> + Default>(&mut self, number: N, what: &str) -> T {
+        let fitted = T::try_from(number).ok();
+        self.known(fitted, || format!("{what} is {number}, which does not fit"))
+    }
+
+    /// What must be there; else it is a bug, and any value stands in for it.
+    pub fn known<T: Default>(&mut self, found: Option<T>, what: impl FnOnce() -> String) -> T {
+        match found {
+            Some(found) => found,
+            None => {
+                self.bug(what());
+                T::default()
+            }
+        }
     }
 
     /// A value that keeps `register` in the whole function.
@@ -78,7 +104,7 @@ impl Builder {
 
     /// A stack slot that begins on an 8-byte boundary.
     pub fn slot(&mut self, size: u32) -> Slot {
-        let rounded = i16::try_from(size.next_multiple_of(8)).unwrap_or(i16::MAX);
+        let rounded: i16 = self.fit(size.next_multiple_of(8), "the size of a stack slot");
         self.stack = self.stack.saturating_sub(rounded);
         self.function.slots.push(SlotData {
             size,
@@ -124,7 +150,7 @@ impl Builder {
         self.function.blocks.push(BlockData {
             origin: self.origin,
             insts: Vec::new(),
-            end: End::Return(0),
+            end: End::Open,
         })
     }
 

@@ -129,6 +129,7 @@ impl Display for Arg {
 impl Display for End {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Open => write!(f, "open"),
             Self::Jump(block) => write!(f, "jump {block}"),
             Self::Branch {
                 op,

@@ -1,6 +1,6 @@
 //! Checks what a function must hold whatever built it: a failure is always a bug of the compiler.
 //!
-//! Checked: control flow goes forward; every value is set before it is read, in its block unless it is pinned; no
+//! Checked: nothing impossible happened while it was built; every block that can be reached ends; control flow goes forward; every value is set before it is read, in its block unless it is pinned; no
 //! unpinned value is read behind a helper call; calls take only arguments that survive their own set-up; slots are not
 //! overrun; the stack holds 512 bytes. Not checked: that pinned values are set on every path (the verifier does).
 
@@ -43,6 +43,9 @@ pub fn validate(function: &Function) -> Result<(), Invalid> {
         block,
         what,
     };
+    if let Some(bug) = &function.bug {
+        return Err(fail(None, bug.clone()));
+    }
     let order = forward_order(function).ok_or_else(|| fail(None, "a jump goes backward".into()))?;
     for (slot, data) in &function.slots {
         if usize::from(data.offset.unsigned_abs()) > STACK {
@@ -79,17 +82,16 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             if let Some(netns) = region.netns {
                 check.slot(netns, 0, 4)?;
             }
-            check.slot(
-                region.tuple,
-                0,
-                usize::try_from(region.size).unwrap_or(usize::MAX),
-            )
+            let size = usize::try_from(region.size)
+                .map_err(|_| format!("a tuple has {} bytes", region.size))?;
+            check.slot(region.tuple, 0, size)
         }
         End::Slot(region) => {
             check.survivor(region.context)?;
             check.survivor(region.carrier)?;
             check.slot(region.key, 0, 4)
         }
+        End::Open => Err("nobody says how it ends".into()),
         End::Jump(_) | End::Return(_) => Ok(()),
     }
 }

@@ -14,7 +14,9 @@ impl Lowering<'_> {
     /// Leaves the id of a namespace in its slot; to `none` while the runtime knows no such namespace. A value of the map
     /// `namespaces` is one more than the id.
     pub(super) fn namespace(&mut self, map: MapId, netns: NetnsId, none: Block) {
-        let index = i32::try_from(netns.as_u32()).unwrap_or(i32::MAX);
+        let index = self
+            .builder
+            .fit(netns.as_u32(), "the number of a namespace");
         self.builder.set_slot(self.frame.key, 0, index, Width::W);
         let found = self.found(map, none);
         self.builder.load_to(found, found, 0, Width::W);

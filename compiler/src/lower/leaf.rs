@@ -24,6 +24,9 @@ impl Lowering<'_> {
     pub(super) fn leaf(&mut self, index: u32, family: Family) -> Block {
         let entry = self.source.chain.entries.get(index as usize);
         let rule = entry.map(|entry| entry.rule);
+        if index as usize > self.source.chain.entries.len() {
+            self.builder.bug("an entry decides that is not there");
+        }
         let (counts, slot, outcome) = match entry {
             Some(entry) => (
                 entry.counts,
@@ -56,8 +59,9 @@ impl Lowering<'_> {
             let number = self.outcome_number(outcome);
             self.builder
                 .set_slot(self.frame.outcome, 0, number, Width::W);
+            let index = self.small(index);
             self.builder
-                .set_slot(self.frame.decider, 0, small(index), Width::W);
+                .set_slot(self.frame.decider, 0, index, Width::W);
         }
         self.builder.jump(next);
         self.leaves.insert((family, index), block);
@@ -79,7 +83,10 @@ impl Lowering<'_> {
                 let counter = self.builder.load_slot(winner, 0, Width::W);
                 self.builder.store_slot(key, 0, counter, Width::W);
             }
-            None => self.builder.set_slot(key, 0, small(slot), Width::W),
+            None => {
+                let slot = self.small(slot);
+                self.builder.set_slot(key, 0, slot, Width::W);
+            }
         }
     }
 
@@ -112,8 +119,8 @@ impl Lowering<'_> {
         let next = self.account(next);
         let block = self.head_block();
         self.builder.enter(block);
-        self.builder
-            .set_slot(self.frame.counter, 0, small(slot), Width::W);
+        let slot = self.small(slot);
+        self.builder.set_slot(self.frame.counter, 0, slot, Width::W);
         self.builder.set_slot(self.frame.length, 0, 0, Width::W);
         self.builder.jump(next);
         block
@@ -137,7 +144,7 @@ impl Lowering<'_> {
         self.builder.set_origin(origin);
     }
 
-    fn outcome_of(&self, index: usize) -> Outcome {
+    fn outcome_of(&mut self, index: usize) -> Outcome {
         let entry = &self.source.chain.entries[index];
         let rule = &self.source.policy.rules[entry.rule];
         match (entry.effect, rule.action) {
@@ -157,7 +164,12 @@ impl Lowering<'_> {
                 }
                 _ => Outcome::Pass,
             },
-            _ => Outcome::Pass,
+            (Effect::Pass | Effect::RedirectPass, _) => Outcome::Pass,
+            (effect, _) => {
+                let what = format!("{effect:?} decides for a rule that says something else");
+                self.builder.bug(what);
+                Outcome::Drop
+            }
         }
     }
 
@@ -184,6 +196,7 @@ impl Lowering<'_> {
         let mut next = self.finish_block(family);
         let lists = self.source.lists;
         let Some(entries) = lists.get(list as usize) else {
+            self.builder.bug("a list of entries that is not there");
             return next;
         };
         // Built from the last to the first: each counts, then goes on to the one behind it.
@@ -195,6 +208,7 @@ impl Lowering<'_> {
 
     fn count_one(&mut self, index: u32, family: Family, next: Block) -> Block {
         let Some(entry) = self.source.chain.entries.get(index as usize) else {
+            self.builder.bug("an entry counts that is not there");
             return next;
         };
         let slot = self.source.counters.rules[entry.rule];
@@ -204,16 +218,15 @@ impl Lowering<'_> {
         self.enter_leaf(index);
         let block = self.builder.fresh();
         let decider = self.builder.load_slot(self.frame.decider, 0, Width::W);
-        self.builder
-            .leave_if(decider, JumpOp::Lt, small(index), finish);
-        self.builder
-            .set_slot(self.frame.counter, 0, small(slot), Width::W);
+        let (index, slot) = (self.small(index), self.small(slot));
+        self.builder.leave_if(decider, JumpOp::Lt, index, finish);
+        self.builder.set_slot(self.frame.counter, 0, slot, Width::W);
         self.builder.jump(account);
         block
     }
-}
 
-/// Counter slots and entries number far below 2^31.
-fn small(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
+    /// Counter slots and entries number far below 2^31.
+    fn small(&mut self, number: u32) -> i32 {
+        self.builder.fit(number, "a counter or an entry")
+    }
 }

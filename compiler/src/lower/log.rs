@@ -89,16 +89,20 @@ impl Lowering<'_> {
         self.builder.enter(gate);
         self.sample(log, next);
         let number = self.source.maps.meters.log(rule, of);
-        match (Pace::of_log(log), number) {
-            (Some(pace), Some(number)) => {
-                let ways = Ways {
-                    fits: write,
-                    excess: next,
-                };
-                self.take_one(number, pace, ways);
-            }
-            _ => self.builder.jump(write),
-        }
+        let Some((count, period)) = log.max else {
+            self.builder.jump(write);
+            return gate;
+        };
+        let (Some(pace), Some(number)) = (Pace::of(count.into(), period, count.into()), number)
+        else {
+            self.builder.bug("a limited log without a bucket");
+            return gate;
+        };
+        let ways = Ways {
+            fits: write,
+            excess: next,
+        };
+        self.take_one(number, pace, ways);
         gate
     }
 
@@ -108,7 +112,8 @@ impl Lowering<'_> {
             return;
         };
         let bound = (u64::from(part) << 32) / u64::from(whole);
-        let bound = u32::try_from(bound).unwrap_or(u32::MAX).cast_signed();
+        let bound: u32 = self.builder.fit(bound, "the share of a sample");
+        let bound = bound.cast_signed();
         let random = self.builder.call_value(Helper::GetPrandomU32, &[]);
         self.builder.leave_if(random, JumpOp::Ge, bound, next);
     }
@@ -122,7 +127,7 @@ impl Lowering<'_> {
         self.records.insert((family, next), block);
         self.builder.enter(block);
         let (Some(record), Some(map)) = (self.record, self.source.maps.log) else {
-            self.builder.jump(next);
+            self.builder.bug("a log without its map");
             return block;
         };
         for byte in (0u8..).step_by(8).take(SIZE / 8) {
@@ -140,10 +145,11 @@ impl Lowering<'_> {
         if let Some(family) = family {
             self.note_packet(record, family);
         }
+        let size = self.builder.fit(SIZE, "the size of a record");
         let args = [
             Arg::Map(map),
             Arg::SlotAddress(record),
-            Arg::Imm(i32::try_from(SIZE).unwrap_or(i32::MAX)),
+            Arg::Imm(size),
             Arg::Imm(0),
         ];
         self.builder.call(Helper::RingbufOutput, &args);
@@ -213,7 +219,7 @@ impl Lowering<'_> {
         self.builder
             .load_slot_to(counter, self.frame.counter, 0, Width::W);
         for (slot, gate) in gates {
-            let slot = i32::try_from(slot).unwrap_or(i32::MAX);
+            let slot: i32 = self.builder.fit(slot, "the slot of a counter");
             self.builder.leave_if(counter, JumpOp::Eq, slot, gate);
         }
         self.builder.jump(next);

@@ -121,10 +121,11 @@ impl Lowering<'_> {
     fn search_piece(&mut self, part: &Part, index: Index, address: Value, done: Block) -> Value {
         let entry = self.builder.map_value(index.place.map, index.place.offset);
         let which = self.builder.copy(address);
-        self.builder.alu(which, AluOp::Rsh, bits(index.shift));
-        // Changes nothing, but to the verifiers of 5.10 to 6.12 a change of byte order leaves any 64 bits (6.18 knows 32).
         self.builder
-            .alu(which, AluOp::And, bits(u32::MAX >> index.shift));
+            .alu(which, AluOp::Rsh, index.shift.cast_signed());
+        // Changes nothing, but to the verifiers of 5.10 to 6.12 a change of byte order leaves any 64 bits (6.18 knows 32).
+        let kept: i32 = self.builder.fit(u32::MAX >> index.shift, "an index");
+        self.builder.alu(which, AluOp::And, kept);
         self.builder.alu(which, AluOp::Lsh, 2);
         self.builder.alu(entry, AluOp::Add, which);
         // An address of one word leaves this register free.
@@ -132,8 +133,8 @@ impl Lowering<'_> {
         self.builder.load_to(before, entry, 0, Width::W);
         // No number is larger; the verifier does not know what stands in a table.
         let never = self.builder.block();
-        self.builder
-            .leave_if_wide(before, JumpOp::Gt, bits(index.most), never);
+        let most: i32 = self.builder.fit(index.most, "the size of a table");
+        self.builder.leave_if_wide(before, JumpOp::Gt, most, never);
         let (pointer, ahead) = self.first_place(part, 4);
         self.builder.alu(pointer, AluOp::Add, before);
         let answer = self.search_table(part, pointer, ahead, &[address]);
@@ -151,10 +152,10 @@ impl Lowering<'_> {
     /// A pointer to the place that the first step of a search looks at, less what an instruction's offset reaches; and how
     /// far it is from the table's beginning.
     fn first_place(&mut self, part: &Part, place: usize) -> (Value, i32) {
-        let place = i32::try_from(place).unwrap_or(4);
+        let place = self.builder.fit(place, "the size of a boundary");
         let first = looked_at(1 << (part.steps - 1), place);
         let ahead = if reaches(first, place) { 0 } else { first };
-        let start = part.place.offset + u32::try_from(ahead).unwrap_or_default();
+        let start = part.place.offset + self.builder.fit::<_, u32>(ahead, "a search's beginning");
         (self.builder.map_value(part.place.map, start), ahead)
     }
 
@@ -169,7 +170,9 @@ impl Lowering<'_> {
         mut ahead: i32,
         address: &[Value],
     ) -> Value {
-        let place = 4 * i32::try_from(address.len()).unwrap_or(4);
+        let place: i32 = self
+            .builder
+            .fit(4 * address.len(), "the size of a boundary");
         let mut step = 1i32 << (part.steps - 1);
         loop {
             let looked_at = looked_at(step, place);
@@ -177,14 +180,13 @@ impl Lowering<'_> {
                 self.builder.alu(pointer, AluOp::Add, looked_at - ahead);
                 ahead = looked_at;
             }
-            let offset = i16::try_from(looked_at - ahead).unwrap_or_default();
+            let offset = self.builder.fit(looked_at - ahead, "the step of a search");
             let smaller = self.compare(pointer, offset, address);
             if step == 1 {
                 return smaller;
             }
-            let bytes = (step * place).trailing_zeros();
-            self.builder
-                .alu(smaller, AluOp::Lsh, i32::try_from(bytes).unwrap_or(0));
+            let bytes = (step * place).trailing_zeros().cast_signed();
+            self.builder.alu(smaller, AluOp::Lsh, bytes);
             self.builder.alu(pointer, AluOp::Add, smaller);
             step /= 2;
         }
@@ -210,7 +212,7 @@ impl Lowering<'_> {
     fn compare(&mut self, pointer: Value, offset: i16, address: &[Value]) -> Value {
         let mut borrow: Option<Value> = None;
         for (index, &word) in address.iter().enumerate().rev() {
-            let at = offset + 4 * i16::try_from(index).unwrap_or_default();
+            let at = offset + self.builder.fit::<_, i16>(4 * index, "the place of a word");
             let difference = self.builder.load(pointer, at, Width::W);
             self.builder.alu(difference, AluOp::Sub, word);
             if let Some(borrow) = borrow {
@@ -219,7 +221,10 @@ impl Lowering<'_> {
             self.builder.alu(difference, AluOp::Rsh, 63);
             borrow = Some(difference);
         }
-        borrow.unwrap_or(pointer)
+        borrow.unwrap_or_else(|| {
+            self.builder.bug("an address without words");
+            pointer
+        })
     }
 }
 
@@ -231,9 +236,4 @@ fn looked_at(step: i32, place: i32) -> i32 {
 /// Whether an instruction's offset reaches all of a place so far away.
 fn reaches(distance: i32, place: i32) -> bool {
     i16::try_from(distance + place).is_ok()
-}
-
-/// Shifts and sizes of tables are far below 2^31.
-fn bits(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -84,19 +84,22 @@ impl Lowering<'_> {
         let ways = Ways { fits, excess };
         self.builder.enter(entry);
         let Some(rate) = self.source.policy.rules[rule].rate else {
-            self.builder.jump(fits);
+            self.builder.bug("a rule without a rate is asked for it");
             return;
         };
         if phase == Phase::Counts {
             self.before_decider(rule, excess);
         }
-        let pace = Pace::of(rate.count, rate.period, rate.burst);
+        let Some(pace) = Pace::of(rate.count, rate.period, rate.burst) else {
+            self.builder.bug("a rate is beyond the clock");
+            return;
+        };
         self.tokens(&rate);
         self.price(pace, ways);
         match (rate.per, self.source.maps.meters.rule(rule)) {
             (None, Some(number)) => self.global_bucket(number, ways),
             (Some(per), Some(number)) => self.bucket_of(number, per, family, ways),
-            (_, None) => self.builder.jump(ways.excess),
+            (_, None) => return self.builder.bug("a rate without a bucket"),
         }
         self.take(pace, TRIES, ways);
     }
@@ -111,7 +114,7 @@ impl Lowering<'_> {
             return;
         };
         let decider = self.builder.load_slot(self.frame.decider, 0, Width::W);
-        let index = i32::try_from(index).unwrap_or(i32::MAX);
+        let index = self.builder.fit::<_, i32>(index, "the number of an entry");
         self.builder.leave_if(decider, JumpOp::Lt, index, excess);
     }
 
@@ -164,9 +167,10 @@ impl Lowering<'_> {
     /// Leaves in r8 the address of a bucket in `rates`.
     fn global_bucket(&mut self, number: u32, ways: Ways) {
         let Some(map) = self.source.maps.rates else {
+            self.builder.bug("a bucket without its map");
             return;
         };
-        let number = i32::try_from(number).unwrap_or(i32::MAX);
+        let number = self.builder.fit(number, "the number of a bucket");
         self.builder.set_slot(self.frame.key, 0, number, Width::W);
         let args = [Arg::Map(map), Arg::SlotAddress(self.frame.key)];
         self.look_up(&args);
@@ -178,6 +182,7 @@ impl Lowering<'_> {
     /// Leaves in r8 the address of a bucket in `buckets`. A packet that is the first of its address makes it.
     fn bucket_of(&mut self, number: u32, per: Per, family: Family, ways: Ways) {
         let (Some(map), Some(slots)) = (self.source.maps.buckets, self.bucket) else {
+            self.builder.bug("buckets of addresses without their map");
             return;
         };
         self.bucket_key(slots, number, per, family);
@@ -212,7 +217,7 @@ impl Lowering<'_> {
     }
 
     fn bucket_key(&mut self, slots: Bucket, number: u32, per: Per, family: Family) {
-        let number = i32::try_from(number).unwrap_or(i32::MAX);
+        let number = self.builder.fit(number, "the number of a rate");
         self.builder.set_slot(slots.key, 0, number, Width::W);
         let (name, fields, bits) = match (family, per.destination) {
             (Family::V4, false) => (4, FROM, per.v4),
@@ -291,7 +296,10 @@ pub(super) fn bucket_fields(rate: &Rate) -> &'static [Field] {
 /// The bits of a word of an address, in host order, that the first `bits` bits of the address are in.
 fn mask(bits: u8, word: u8) -> u32 {
     let bits = u32::from(bits).saturating_sub(32 * u32::from(word)).min(32);
-    u32::MAX.checked_shl(32 - bits).unwrap_or(0)
+    match bits {
+        0 => 0,
+        _ => u32::MAX << (32 - bits),
+    }
 }
 
 /// Whether a policy has rates of one bucket for each address.

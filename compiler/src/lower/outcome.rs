@@ -1,7 +1,5 @@
 //! What happens in the end: a return code, or a socket is assigned, looked for, or written to directly.
 
-use std::collections::BTreeSet;
-
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::hook::Hook;
@@ -77,34 +75,14 @@ impl Lowering<'_> {
         block
     }
 
-    /// What the verdict slot holds for an outcome.
-    pub(super) fn outcome_number(&self, outcome: Outcome) -> i32 {
-        let number = self
-            .known_outcomes()
-            .iter()
-            .position(|&other| other == outcome);
-        i32::try_from(number.unwrap_or_default()).unwrap_or(i32::MAX)
-    }
-
-    /// Every outcome the chain can have, in a fixed order.
-    fn known_outcomes(&self) -> Vec<Outcome> {
-        let sockets = self.source.policy.sockets.keys();
-        let groups = self.source.policy.groups.keys();
-        let ports = self.source.policy.ports.keys();
-        let rules = self.source.policy.rules.values();
-        let marks: BTreeSet<u32> = rules.filter_map(|rule| rule.mark).collect();
-        [Outcome::Pass, Outcome::Drop]
-            .into_iter()
-            .chain(
-                sockets.flat_map(|socket| {
-                    [Outcome::Assign(socket), Outcome::PassUnlessAbsent(socket)]
-                }),
-            )
-            .chain(groups.map(Outcome::Shortcut))
-            .chain(marks.into_iter().map(Outcome::Mark))
-            .chain(ports.map(Outcome::Forward))
-            .chain([Outcome::Reject])
-            .collect()
+    /// What the verdict slot holds for an outcome: its place among those that were asked for.
+    pub(super) fn outcome_number(&mut self, outcome: Outcome) -> i32 {
+        let known = self.numbered.iter().position(|&other| other == outcome);
+        let number = known.unwrap_or_else(|| {
+            self.numbered.push(outcome);
+            self.numbered.len() - 1
+        });
+        self.builder.fit(number, "the number of an outcome")
     }
 
     /// Goes to the outcome that the decision left in its slot.
@@ -123,7 +101,7 @@ impl Lowering<'_> {
             return;
         };
         let arms: Vec<(u32, Block)> = (0u32..)
-            .zip(self.known_outcomes())
+            .zip(self.numbered.iter().copied())
             .filter_map(|(number, outcome)| {
                 Some((
                     number,
@@ -157,10 +135,10 @@ impl Lowering<'_> {
         let drop = self.outcome(Outcome::Drop, Family::V4);
         self.builder.enter(block);
         let Some(ports) = self.source.maps.ports else {
-            self.builder.jump(drop);
+            self.builder.bug("a forward without the map of interfaces");
             return;
         };
-        let slot = i32::try_from(port.as_u32()).unwrap_or(i32::MAX);
+        let slot = self.builder.fit(port.as_u32(), "the slot of an interface");
         self.builder.set_slot(self.frame.key, 0, slot, Width::W);
         let args = [Arg::Map(ports), Arg::SlotAddress(self.frame.key)];
         let index = self.registers.end;
@@ -216,12 +194,8 @@ impl Lowering<'_> {
                 .leave_if(packet_protocol, JumpOp::Eq, i32::from(protocol), found);
             let otherwise = self.builder.current();
             self.builder.enter(found);
-            self.builder.set_slot(
-                self.frame.key,
-                0,
-                i32::try_from(index).unwrap_or(i32::MAX),
-                Width::W,
-            );
+            let index = self.builder.fit(index, "the slot of a socket");
+            self.builder.set_slot(self.frame.key, 0, index, Width::W);
             self.builder.jump(ready);
             self.builder.enter(otherwise);
         }
@@ -240,6 +214,8 @@ impl Lowering<'_> {
 
     pub(super) fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {
         let Some(map) = self.source.maps.sockets else {
+            self.builder
+                .bug("a socket is looked for without the map of sockets");
             return;
         };
         self.builder.end(End::Slot(SlotRegion {

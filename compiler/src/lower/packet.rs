@@ -177,7 +177,7 @@ impl Lowering<'_> {
     fn ethernet_type(&mut self, tags: i32, exits: Exits, v4: Block, v6: Block) {
         let size = if tags == 0 { ETHERNET } else { TAG };
         let kind = self.registers.probe;
-        let offset = i16::try_from(size - 2).unwrap_or(0);
+        let offset = self.builder.fit(size - 2, "the place of a type");
         self.builder
             .load_to(kind, self.registers.network, offset, Width::H);
         match tags {

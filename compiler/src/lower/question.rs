@@ -118,9 +118,10 @@ impl Lowering<'_> {
         let Some(asked) = self.questions.open.get_mut(&question) else {
             return behind;
         };
-        let number = i32::try_from(asked.askers.len()).unwrap_or(i32::MAX);
+        let number = asked.askers.len();
         asked.askers.push(behind);
         let entry = asked.entry;
+        let number = self.builder.fit(number, "the number of an asker");
         self.builder.set_slot(self.frame.asker, 0, number, Width::W);
         self.builder.jump(entry);
         behind
@@ -166,11 +167,13 @@ impl Lowering<'_> {
         }
     }
 
-    /// Placement keeps a question out of chains of hooks that have no answer; it would be 0.
+    /// Placement keeps a question out of chains of hooks that have no answer.
     pub(super) fn no_answer(&mut self, field: Field, entry: Block, done: Block) {
-        let zero = i32::try_from(base(field)).unwrap_or(0);
+        let hook = self.source.chain.hook;
+        self.builder.bug(format!(
+            "{field:?} is asked at {hook:?}, which has no answer"
+        ));
         self.builder.enter(entry);
-        self.builder.set_slot(self.frame.answer, 0, zero, Width::W);
         self.builder.jump(done);
     }
 

@@ -28,7 +28,7 @@ enum Base {
 
 impl Lowering<'_> {
     /// Loads a field into `dst`, in host order. A field that the hook cannot read never gets here: placement has kept
-    /// it out of the chain; it would read as 0.
+    /// it out of the chain.
     pub(super) fn read(&mut self, dst: Value, field: Field, family: Family) {
         let swap = self.load_field(dst, field, family);
         if swap != 0 {
@@ -55,12 +55,16 @@ impl Lowering<'_> {
             Hook::SkMsg => in_message(field, family),
         };
         let Some(place) = place else {
+            let hook = self.source.chain.hook;
+            self.builder.bug(format!(
+                "{field:?} is read at {hook:?}, which cannot read it"
+            ));
             self.builder.set(dst, 0);
             return 0;
         };
         match place.base {
             Base::Stack(slot) => {
-                let byte = u8::try_from(place.offset).unwrap_or(0);
+                let byte = self.builder.fit(place.offset, "the offset of a field");
                 self.builder.load_slot_to(dst, slot, byte, place.width);
             }
             Base::Context => {

@@ -34,7 +34,7 @@ const PACKET_HOST: i32 = 0;
 /// The bit of a hardware address's first byte that says it is for many.
 const LINK_MANY: i32 = 1;
 /// TCP flags.
-const RST: i32 = 0x04;
+const RST: u8 = 0x04;
 
 /// Where an answer is put together.
 #[derive(Clone, Copy)]

@@ -184,12 +184,8 @@ pub fn sock_ops(name: &str, maps: &GroupMaps, head: &OriginData) -> Function {
 
 fn count_escaped(builder: &mut Builder, maps: &GroupMaps, found: Value, done: Block) {
     let key = builder.opaque_slot(4);
-    builder.set_slot(
-        key,
-        0,
-        i32::try_from(maps.escaped).unwrap_or(i32::MAX),
-        Width::W,
-    );
+    let escaped = builder.fit(maps.escaped, "the slot of a counter");
+    builder.set_slot(key, 0, escaped, Width::W);
     let counter = builder.call_value(
         Helper::MapLookupElem,
         &[Arg::Map(maps.counters), Arg::SlotAddress(key)],

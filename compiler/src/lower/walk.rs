@@ -71,21 +71,27 @@ struct StratumMaps {
 
 impl ClassifierMaps {
     /// Puts the tables into maps; `add` gives the place of one, by its name.
-    pub fn new(tables: &Tables, ranks: u32, mut add: impl FnMut(&str, &[u8]) -> Place) -> Self {
+    ///
+    /// `None` where a table has more entries than a program can count, which no map holds.
+    pub fn new(
+        tables: &Tables,
+        ranks: u32,
+        mut add: impl FnMut(&str, &[u8]) -> Place,
+    ) -> Option<Self> {
         let (slots, first_slot) = match &tables.slots {
             RankSlots::Offset(first) => (None, *first),
             RankSlots::Table(bytes) => (Some(add("slots", bytes)), 0),
         };
-        Self {
+        Some(Self {
             classes: add("classes", &tables.classes),
             services: add("services", &tables.services),
             slots,
             first_slot,
-            v4: family(&tables.v4, Family::V4, &mut add),
-            v6: family(&tables.v6, Family::V6, &mut add),
-            service_count: entries(&tables.services, SERVICE_SIZE),
+            v4: family(&tables.v4, Family::V4, &mut add)?,
+            v6: family(&tables.v6, Family::V6, &mut add)?,
+            service_count: entries(&tables.services, SERVICE_SIZE)?,
             ranks,
-        }
+        })
     }
 
     /// The tables of a family.
@@ -97,15 +103,15 @@ impl ClassifierMaps {
     }
 }
 
-fn entries(table: &[u8], size: usize) -> u32 {
-    u32::try_from(table.len() / size).unwrap_or(u32::MAX)
+fn entries(table: &[u8], size: usize) -> Option<u32> {
+    u32::try_from(table.len() / size).ok()
 }
 
 fn family(
     tables: &FamilyTables,
     family: Family,
     add: &mut impl FnMut(&str, &[u8]) -> Place,
-) -> FamilyMaps {
+) -> Option<FamilyMaps> {
     let name = match family {
         Family::V4 => "v4",
         Family::V6 => "v6",
@@ -120,25 +126,25 @@ fn family(
             first_rank,
             ..
         } = *stratum;
-        StratumMaps {
+        Some(StratumMaps {
             root,
             start,
             children: add(&format!("{name}_nodes_{number}"), &stratum.children),
-            child_count: entries(&stratum.children, 4),
+            child_count: entries(&stratum.children, 4)?,
             records: add(&format!("{name}_lists_{number}"), &stratum.records),
             record_count,
             depth,
             longest,
             words: stratum.words.clone(),
             first_rank,
-        }
+        })
     });
-    let strata = strata.collect();
-    FamilyMaps {
+    let strata = strata.collect::<Option<_>>()?;
+    Some(FamilyMaps {
         masks: add(&format!("{name}_masks"), &tables.masks),
-        mask_count: entries(&tables.masks, 8 * address_words(family)),
+        mask_count: entries(&tables.masks, 8 * address_words(family))?,
         strata,
-    }
+    })
 }
 
 /// The slots of a walk.
@@ -382,6 +388,7 @@ impl Lowering<'_> {
     fn looked_at(&mut self, walk: Walk<'_>, stratum: &StratumMaps) -> Value {
         let node = self.registers.probe;
         let Some((&first, others)) = stratum.words.split_first() else {
+            self.builder.bug("nodes that look at no word");
             return self.builder.imm(0);
         };
         let value = self.packet_word(first, walk.family);
@@ -416,12 +423,12 @@ impl Lowering<'_> {
         let last = number(stratum.record_count.saturating_sub(1));
         self.builder
             .leave_if_wide(node, JumpOp::Gt, last, walk.next);
-        self.builder
-            .alu(node, AluOp::Mul, i32::try_from(size).unwrap_or(0));
+        let bytes = self.builder.fit::<_, i32>(size, "the size of a record");
+        self.builder.alu(node, AluOp::Mul, bytes);
         self.table_at(record, stratum.records);
         self.builder.alu(record, AluOp::Add, node);
         for place in 0..stratum.longest.max(1) {
-            let offset = i16::try_from(place * size).unwrap_or(0);
+            let offset = self.builder.fit(place * size, "the place of a record");
             self.compare_record(walk, offset);
         }
         self.builder.jump(walk.next);
@@ -431,7 +438,8 @@ impl Lowering<'_> {
     fn compare_record(&mut self, walk: Walk<'_>, offset: i16) {
         let (about, best) = (self.registers.probe, self.registers.end);
         let miss = self.builder.block();
-        let behind = offset + 8 * i16::try_from(address_words(walk.family)).unwrap_or(0);
+        let words = 8 * address_words(walk.family);
+        let behind = offset + self.builder.fit::<_, i16>(words, "the size of addresses");
         self.builder
             .load_to(about, self.registers.cursor, behind, Width::DW);
         self.builder
@@ -458,7 +466,7 @@ impl Lowering<'_> {
         let masks = self.entry_at((0, MASK_BITS), (tables.masks, tables.mask_count), 8 * words);
         let mut differs: Option<Value> = None;
         for number in 0..words {
-            let at = 8 * i16::try_from(number).unwrap_or(0);
+            let at: i16 = self.builder.fit(8 * number, "the place of a word");
             let word = self
                 .builder
                 .load(self.registers.cursor, offset + at, Width::DW);
@@ -477,7 +485,10 @@ impl Lowering<'_> {
                 None => differs = Some(word),
             }
         }
-        differs.unwrap_or(masks)
+        differs.unwrap_or_else(|| {
+            self.builder.bug("a record without addresses");
+            masks
+        })
     }
 
     /// Not 0 if a port is out of bounds or the class is another.

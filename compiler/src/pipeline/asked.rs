@@ -138,7 +138,7 @@ pub(super) fn entries(
 
 /// The ids of the namespaces that conditions name.
 pub(super) fn namespaces(policy: &Policy, maps: &mut Specs) -> Option<MapId> {
-    let count = u32::try_from(policy.namespaces.len()).unwrap_or(u32::MAX);
+    let count = policy.namespaces.next_key().as_u32();
     let spec = map("namespaces", MapKind::Array, 4, 4, count);
     (count > 0).then(|| maps.push(spec))
 }

@@ -78,9 +78,10 @@ impl Checked<'_> {
             return Err(refused(diagnostic));
         }
         let program = emit(function, self.target).map_err(|error| match error {
-            EmitError::Invalid(_) | EmitError::OutOfRegisters(_) | EmitError::NoAtomics => {
-                Stop::Bug(error.to_string())
-            }
+            EmitError::Invalid(_)
+            | EmitError::OutOfRegisters(_)
+            | EmitError::Number(_)
+            | EmitError::NoAtomics => Stop::Bug(error.to_string()),
             EmitError::TooManyInsns(found) => {
                 refused(self.too_large(function, &INSTRUCTIONS, found))
             }

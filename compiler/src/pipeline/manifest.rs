@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use cranelift_entity::SecondaryMap;
+use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use sockc_grammar::source::SourceMap;
 
 use super::live;
 use super::{Counters, DIRECTIONS, bare, direction_name, suffixed};
 use crate::artifact::{
-    Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SlotOrigin,
-    SocketSlots,
+    Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
+    SlotOrigin, SocketSlots,
 };
 use crate::lower::{self, CounterSlots, Maps};
 use crate::place::Chain;
@@ -18,11 +18,16 @@ use crate::policy::{
 };
 use crate::target::Target;
 
+/// The number of a slot of the map `counters`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Numbered(u32);
+entity_impl!(Numbered);
+
 /// Slots of the maps `counters` and `sockets`.
 #[derive(Clone, Debug)]
 pub struct Slots {
     counters: Vec<Counter>,
-    directions: Vec<(Direction, CounterSlots)>,
+    directions: [CounterSlots; 3],
     /// For each group: the slot that counts sockets which could not be taken in.
     pub escaped: SecondaryMap<GroupId, u32>,
     /// Slots of the named sockets.
@@ -39,7 +44,7 @@ impl Slots {
     /// Gives out slots: rules in source order, defaults, malformed packets, groups.
     #[must_use]
     pub fn new(policy: &Policy, chains: &[Chain], kept: Counters) -> Self {
-        let mut counters = Vec::new();
+        let mut counters = PrimaryMap::new();
         let mut rules = SecondaryMap::new();
         for (id, rule) in &policy.rules {
             // What a redirect by a map became counts as one rule.
@@ -48,8 +53,7 @@ impl Slots {
                 None => push(&mut counters, rule_counter(rule)),
             };
         }
-        let mut directions = Vec::new();
-        for direction in DIRECTIONS {
+        let directions = DIRECTIONS.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = default_word(line.verdict);
                 let mut counter = bare(
@@ -76,16 +80,13 @@ impl Slots {
                 );
                 push(&mut counters, counter)
             });
-            directions.push((
-                direction,
-                CounterSlots {
-                    rules: rules.clone(),
-                    default,
-                    malformed,
-                },
-            ));
-        }
-        for counter in &mut counters {
+            CounterSlots {
+                rules: rules.clone(),
+                default,
+                malformed,
+            }
+        });
+        for counter in counters.values_mut() {
             counter.counted = kept == Counters::Kept;
         }
         let mut escaped = SecondaryMap::new();
@@ -97,9 +98,9 @@ impl Slots {
             );
         }
         let (sockets, socket_count) = socket_slots(policy);
-        let count = u32::try_from(counters.len()).unwrap_or(u32::MAX);
+        let count = counters.next_key().as_u32();
         Self {
-            counters,
+            counters: counters.into_iter().map(|(_, counter)| counter).collect(),
             directions,
             escaped,
             sockets,
@@ -112,12 +113,12 @@ impl Slots {
     /// The counters of a direction.
     #[must_use]
     pub fn of(&self, direction: Direction) -> &CounterSlots {
-        // `new` makes one for each direction.
-        let found = self
-            .directions
-            .iter()
-            .find(|(known, _)| *known == direction);
-        found.map_or(&self.directions[0].1, |(_, slots)| slots)
+        let [arriving, leaving, sent] = &self.directions;
+        match direction {
+            Direction::In => arriving,
+            Direction::Out => leaving,
+            Direction::Send => sent,
+        }
     }
 }
 
@@ -127,9 +128,8 @@ fn has_packets(direction: Direction, chains: &[Chain]) -> bool {
         .any(|chain| chain.hook.is_packet() && chain.hook.direction() == direction)
 }
 
-fn push(counters: &mut Vec<Counter>, counter: Counter) -> u32 {
-    counters.push(counter);
-    u32::try_from(counters.len() - 1).unwrap_or(u32::MAX)
+fn push(counters: &mut PrimaryMap<Numbered, Counter>, counter: Counter) -> u32 {
+    counters.push(counter).as_u32()
 }
 
 fn rule_counter(rule: &crate::policy::Rule) -> Counter {
@@ -246,6 +246,13 @@ pub(super) fn manifest(
             .map(|(_, source)| (source.name.clone(), source.text.clone()))
             .collect(),
         target: target.name.clone(),
+        made: Made {
+            build: BUILD.into(),
+            gotol: target.gotol,
+            atomics: target.atomics,
+            lookup_interface: target.lookup_interface,
+            counters: slots.kept == Counters::Kept,
+        },
     }
 }
 

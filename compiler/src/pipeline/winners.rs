@@ -52,7 +52,7 @@ fn winner(number: usize, members: &[Member<'_>], tables: &mut Tables<'_>) -> Res
     let ranks = u32::try_from(members.len()).map_err(|_| Unfit::Size)?;
     let add = |name: &str, bytes: &[u8]| tables.push(format!("winner{number}_{name}"), bytes, LINE);
     Ok(Winner {
-        maps: ClassifierMaps::new(&made, ranks, add),
+        maps: ClassifierMaps::new(&made, ranks, add).ok_or(Unfit::Size)?,
         summary: Summary::new(members, &services, sides, &made),
     })
 }

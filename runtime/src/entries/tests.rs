@@ -1,6 +1,6 @@
 //! What programs find, by the rule that is written in the language: the most specific entry wins.
 
-use sockc_compiler::artifact::{MANIFEST_VERSION, Slot, SlotOrigin};
+use sockc_compiler::artifact::{MANIFEST_VERSION, Made, Slot, SlotOrigin};
 
 use super::*;
 use crate::port_classes::{NONE, PORTS};
@@ -40,6 +40,7 @@ fn manifest() -> Manifest {
         namespaces: Vec::new(),
         sources: Vec::new(),
         target: "test".to_owned(),
+        made: Made::default(),
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn policy(name: &str) -> Policy {
                 ports: Vec::new(),
                 namespaces: Vec::new(),
                 target: "test".to_owned(),
+                made: Made::default(),
             },
         },
     }

@@ -2,7 +2,7 @@
 
 use cranelift_entity::SecondaryMap;
 
-use crate::policy::{Direction, Log, Policy, RuleId};
+use crate::policy::{Direction, Policy, RuleId};
 
 /// Sixteenths of a nanosecond in a second.
 const SECOND: u128 = 16_000_000_000;
@@ -25,22 +25,17 @@ pub(in crate::lower) struct Pace {
 
 impl Pace {
     /// `count` tokens in `period` seconds, at most `burst` at once.
-    pub(in crate::lower) fn of(count: u64, period: u32, burst: u64) -> Self {
+    /// `None` where a number is beyond what the code computes with, which no rate of the language is.
+    pub(in crate::lower) fn of(count: u64, period: u32, burst: u64) -> Option<Self> {
         let (count, burst) = (u128::from(count.max(1)), u128::from(burst));
         let time = u128::from(period) * SECOND;
         let limit = (burst * time / count).min(MOST_AHEAD);
-        Self {
-            whole: i64::try_from(time / count).unwrap_or(i64::MAX),
-            fraction: u32::try_from(((time % count) << 32) / count).unwrap_or(u32::MAX),
-            limit: i64::try_from(limit).unwrap_or(i64::MAX),
-            most: u64::try_from(burst.min(MOST_AHEAD * count / time)).unwrap_or(u64::MAX),
-        }
-    }
-
-    /// The pace of a log's limit: as many at once as come in a period.
-    pub(in crate::lower) fn of_log(log: &Log) -> Option<Self> {
-        let (count, period) = log.max?;
-        Some(Self::of(count.into(), period, count.into()))
+        Some(Self {
+            whole: i64::try_from(time / count).ok()?,
+            fraction: u32::try_from(((time % count) << 32) / count).ok()?,
+            limit: i64::try_from(limit).ok()?,
+            most: u64::try_from(burst.min((MOST_AHEAD * count).checked_div(time)?)).ok()?,
+        })
     }
 }
 
@@ -129,7 +124,7 @@ mod tests {
             (12_500_000_000, 1),
             (45_000_000_000_000, 3600),
         ] {
-            let pace = Pace::of(count, period, count);
+            let pace = Pace::of(count, period, count).unwrap();
             for tokens in [1, 2, 64, 1500, 65_535, 524_280] {
                 let exact = u128::from(tokens) * u128::from(period) * SECOND;
                 let found = cost(pace, tokens) * u128::from(count);
@@ -148,7 +143,7 @@ mod tests {
     #[test]
     fn a_full_bucket_fits_and_not_a_token_more() {
         for (count, period, burst) in [(1, 3600, 1), (3, 1, 3), (7, 60, 100), (1000, 1, 20)] {
-            let pace = Pace::of(count, period, burst);
+            let pace = Pace::of(count, period, burst).unwrap();
             let limit = u128::from(pace.limit.unsigned_abs());
             assert!(cost(pace, 1) * u128::from(burst) <= limit);
             assert!(cost(pace, 1) * u128::from(burst + 1) > limit);
@@ -158,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_would_overflow_never_fits() {
-        let pace = Pace::of(1, 3600, u64::MAX);
+        let pace = Pace::of(1, 3600, u64::MAX).unwrap();
         assert_eq!(pace.limit, 1 << 62);
         assert!(pace.most < 1 << 31);
         assert!(cost(pace, pace.most) <= 1 << 62);

@@ -19,7 +19,7 @@ const TCP: u8 = 20;
 /// Length of the ICMP header.
 pub(super) const ICMP: u8 = 8;
 /// TCP flags.
-const ACK: i32 = 0x10;
+const ACK: u8 = 0x10;
 const FIN: i32 = 0x01;
 const SYN: i32 = 0x02;
 /// Time to live, and hop limit, of an answer.
@@ -32,7 +32,8 @@ impl Lowering<'_> {
         self.builder.enter(block);
         self.fetch(At::Transport, reply.segment, TCP, drop);
         let flags = self.builder.load_slot(reply.segment, 13, Width::B);
-        self.builder.leave_if(flags, JumpOp::Set, RST, drop);
+        self.builder
+            .leave_if(flags, JumpOp::Set, i32::from(RST), drop);
         self.numbers(reply, shape);
         let base = shape.header;
         for (from, to) in [(2, 0), (0, 2)] {
@@ -59,7 +60,8 @@ impl Lowering<'_> {
         let base = shape.header;
         let [acknowledges, ready] = [(); 2].map(|()| self.head_block());
         let flags = self.builder.load_slot(reply.segment, 13, Width::B);
-        self.builder.leave_if(flags, JumpOp::Set, ACK, acknowledges);
+        self.builder
+            .leave_if(flags, JumpOp::Set, i32::from(ACK), acknowledges);
         self.word(reply.head, base + 4, [0; 4]);
         let number = self.registers.probe;
         self.builder
@@ -82,14 +84,14 @@ impl Lowering<'_> {
         self.builder.from_network(number, 32);
         self.builder
             .store_slot(reply.head, base + 8, number, Width::W);
-        self.word(reply.head, base + 12, [0x50, (RST | ACK) as u8, 0, 0]);
+        self.word(reply.head, base + 12, [0x50, RST | ACK, 0, 0]);
         self.builder.jump(ready);
         self.builder.enter(acknowledges);
         let number = self.builder.load_slot(reply.segment, 8, Width::W);
         self.builder
             .store_slot(reply.head, base + 4, number, Width::W);
         self.word(reply.head, base + 8, [0; 4]);
-        self.word(reply.head, base + 12, [0x50, RST as u8, 0, 0]);
+        self.word(reply.head, base + 12, [0x50, RST, 0, 0]);
         self.builder.jump(ready);
         self.builder.enter(ready);
     }
