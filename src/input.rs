@@ -1,13 +1,16 @@
 //! Reading what the command line names.
 
-use std::fs;
-use std::io::{self, Read};
 use std::path::Path;
 
 use sockc_grammar::source::{SourceId, SourceMap};
 
+use crate::bounded;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::saved::is_plan;
+
+/// The first bytes of an ELF file.
+pub(crate) const ELF: &[u8] = b"\x7fELF";
 
 /// The name that stands for standard input.
 const STDIN: &str = "-";
@@ -59,15 +62,23 @@ impl Text {
 /// The bytes of a file, or of standard input.
 pub(crate) fn bytes(path: &Path, output: &mut Output) -> Result<Vec<u8>, Exit> {
     let read = if is_stream(path) {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+        bounded::stdin(most)
     } else {
-        fs::read(path)
+        bounded::read(path, most)
     };
     read.map_err(|error| {
         output.error(format!("cannot read {}: {error}", path.display()));
         Exit::Usage
     })
+}
+
+/// Most bytes of a file that begins so.
+fn most(beginning: &[u8]) -> u64 {
+    if beginning.starts_with(ELF) || is_plan(beginning) {
+        bounded::OBJECT
+    } else {
+        bounded::TEXT
+    }
 }
 
 /// The file's name without folder and ending.

@@ -1,6 +1,7 @@
 //! The `sockc` command: reads the command line, runs one verb, ends with its code.
 
 mod apply;
+mod bounded;
 mod capture;
 mod check;
 mod cli;

@@ -19,14 +19,11 @@ use crate::cli::Subject;
 use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::guards::{Guards, texts_of};
-use crate::input::{self, Text};
+use crate::input::{self, ELF, Text};
 use crate::lints::Lints;
 use crate::output::Output;
 use crate::place::options;
 use crate::saved::{About, Saved, is_plan};
-
-/// The first bytes of an ELF file.
-const ELF: &[u8] = b"\x7fELF";
 
 /// What is to be put in force.
 pub(crate) struct Ready {

@@ -8,7 +8,7 @@ use sockc_compiler::artifact::Manifest;
 
 use crate::attach;
 use crate::error::Error;
-use crate::hook::Point;
+use crate::hook::{Hook, Point};
 use crate::listen;
 use crate::pins::Made;
 use crate::plan::Plan;
@@ -16,6 +16,7 @@ use crate::record::{Attached, Record};
 use crate::session::Session;
 use crate::state::State;
 use crate::sys::cgroup;
+use crate::sys::link::Description;
 
 /// The name of the program that fills slots again.
 const LISTEN: &str = "listen";
@@ -38,14 +39,23 @@ pub(crate) fn hook_step(
     point: Point,
     target: u64,
 ) -> Result<HookStep, Error> {
+    step(before, point, target, |hook| attach::describe(state, hook))
+}
+
+/// The same; `describe` says how a hook that was left stands, if anything of it is there.
+fn step(
+    before: Option<&Record>,
+    point: Point,
+    target: u64,
+    describe: impl FnOnce(&Hook) -> Result<Option<Description>, Error>,
+) -> Result<HookStep, Error> {
     let hooks = before.iter().flat_map(|before| &before.hooks);
     let same =
         |attached: &&Attached| attached.hook.point == point && attached.hook.target == target;
     let Some(attached) = hooks.into_iter().find(same) else {
         return Ok(HookStep::Attach);
     };
-    let there = attach::describe(state, &attached.hook)?.filter(|there| there.alive);
-    let Some(there) = there else {
+    let Some(there) = describe(&attached.hook)?.filter(|there| there.alive) else {
         return Ok(HookStep::Attach);
     };
     Ok(match left(before, attached) {
@@ -71,11 +81,16 @@ pub(crate) enum Listening {
 
 /// Whether slots of a policy fill themselves again.
 pub(crate) fn listening(manifest: &Manifest, plan: &Plan, session: &Session) -> Listening {
+    let able = || plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
+    fills(manifest, able, session.namespace.cookie)
+}
+
+/// The same; `able` is whether the kernel can.
+fn fills(manifest: &Manifest, able: impl FnOnce() -> bool, cookie: Option<u64>) -> Listening {
     if listen::slots(manifest).next().is_none() {
         return Listening::Needless;
     }
-    let able = plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
-    match session.namespace.cookie.filter(|_| able) {
+    match cookie.filter(|_| able()) {
         Some(cookie) => Listening::Able(cookie),
         None => Listening::Unable,
     }
@@ -93,11 +108,16 @@ pub(crate) fn points(
         let own = plan.points(attach)?.into_iter();
         points.extend(own.map(|point| (point, attach.program.clone())));
     }
-    if let Listening::Able(_) = listening(manifest, plan, session) {
+    Ok(in_order(points, listening(manifest, plan, session)))
+}
+
+/// The points in the order in which they are attached, with that of the program that fills slots again.
+fn in_order(mut points: Vec<(Point, String)>, listening: Listening) -> Vec<(Point, String)> {
+    if let Listening::Able(_) = listening {
         points.push((Point::Listen, LISTEN.to_owned()));
     }
     points.sort();
-    Ok(points)
+    points
 }
 
 /// What was pinned for a hook.
@@ -108,3 +128,6 @@ fn left<'a>(before: Option<&'a Record>, attached: &Attached) -> Option<&'a Made>
         .find(|pin| pin.path == path)
         .map(|pin| &pin.made)
 }
+
+#[cfg(test)]
+mod tests;

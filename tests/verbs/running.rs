@@ -31,7 +31,7 @@ fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
 
 fn connects(lab: &Lab, to: &str) -> bool {
     let to: SocketAddr = to.parse().unwrap();
-    let connect = || TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_ok();
+    let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(2)).is_ok();
     lab.client.run(connect).unwrap()
 }
 

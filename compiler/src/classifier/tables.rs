@@ -364,9 +364,11 @@ impl Records {
         Ok(())
     }
 
+    /// Behind the last list stand records that end every list, as [`Self::nothing`] does: a lost end of a list could
+    /// not become a wrong answer there.
     fn finish(mut self) -> Vec<u8> {
         let behind = LONGEST * record_size(self.family);
-        self.bytes.resize(self.bytes.len() + behind, 0);
+        self.bytes.resize(self.bytes.len() + behind, 0xff);
         self.bytes
     }
 }

@@ -18,6 +18,8 @@ use crate::space::{Space, inside};
 
 const LONG: Expiry = Expiry::After(Duration::from_secs(1000));
 const SHORT: Expiry = Expiry::After(Duration::from_millis(30));
+/// Long enough for another command meanwhile, and short enough to be waited for.
+const BRIEF: Duration = Duration::from_secs(3);
 
 pub(crate) fn prefix(text: &str) -> Prefix {
     let (address, length) = text.split_once('/').unwrap_or((text, ""));
@@ -149,13 +151,13 @@ fn a_refusal_changes_nothing_and_says_what_to_do() {
         assert!(matches!(nothing, Error::NothingInForce), "{nothing}");
         banning("p", 3).apply(options).unwrap();
         let hosts = prefixes(&["203.0.113.1", "203.0.113.2"]);
-        set_add(options, "banned", &hosts, SHORT).unwrap();
+        set_add(options, "banned", &hosts, Expiry::After(BRIEF)).unwrap();
         let full = set_add(options, "banned", &prefixes(&["::1"]), LONG).unwrap_err();
         assert!(
             full.to_string().contains("at most 3 elements: 3 are in it"),
             "{full}"
         );
-        thread::sleep(Duration::from_millis(40));
+        thread::sleep(BRIEF + Duration::from_millis(10));
         // What has expired makes room.
         assert_eq!(
             set_add(options, "banned", &prefixes(&["::1"]), LONG).unwrap(),

@@ -6,7 +6,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, b
 use sockc_runtime::{Applied, Features, Fill, probe, status};
 
 use crate::policy::*;
-use crate::space::{Space, elsewhere, inside, reaches, skip};
+use crate::space::{Space, elsewhere, inside, listener, reaches, skip, wait_until};
 
 const AT: &str = "127.0.0.1:7001";
 /// Where clients connect to; nobody is bound there.
@@ -22,6 +22,13 @@ fn steer(space: &Space) -> Applied {
 
 fn state(space: &Space) -> Fill {
     status(&space.options).unwrap().unwrap().sockets[0].state
+}
+
+/// Waits until the slot of a listener that was closed is empty: another test that is just starting a process has copies of
+/// all descriptors until that has become its program.
+fn gone(space: &Space, at: &str) {
+    let what = format!("an empty slot after {at}");
+    wait_until(&what, || state(space) == Fill::Absent);
 }
 
 #[test]
@@ -44,11 +51,11 @@ fn a_slot_fills_itself_when_the_service_starts_and_restarts() {
         assert_eq!(steer(space).sockets[0].state, Fill::Absent);
         assert_eq!(reaches(TO, &[]), None);
         for _ in 0..3 {
-            let server = TcpListener::bind(AT).unwrap();
+            let server = listener(AT);
             assert_eq!(state(space), Fill::Filled);
             assert_eq!(reaches(TO, &[&server]), Some(7001));
             drop(server);
-            assert_eq!(state(space), Fill::Absent);
+            gone(space, AT);
             assert_eq!(reaches(TO, &[]), None);
         }
     });
@@ -64,10 +71,11 @@ fn a_slot_fills_itself_for_ipv6_too() {
         for at in ["[::1]:7001", "[::]:7001", "0.0.0.0:7001"] {
             make(at).apply(&space.options).unwrap();
             assert_eq!(state(space), Fill::Absent, "{at}");
-            let server = TcpListener::bind(at).unwrap();
+            let server = listener(at);
             assert_eq!(state(space), Fill::Filled, "{at}");
             drop(server);
-            let _other = TcpListener::bind("127.0.0.2:7001").unwrap();
+            gone(space, at);
+            let _other = listener("127.0.0.2:7001");
             assert_eq!(state(space), Fill::Absent, "{at}");
         }
     });
@@ -150,7 +158,7 @@ fn a_root_of_control_groups_that_takes_no_program_is_no_failure() {
 fn a_wildcard_listener_is_another_socket() {
     inside(|space| {
         for wildcard in ["0.0.0.0:7001", "[::]:7001"] {
-            let server = TcpListener::bind(wildcard).unwrap();
+            let server = listener(wildcard);
             assert_eq!(
                 steer(space).sockets[0].state,
                 Fill::WildcardOnly,
