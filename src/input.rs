@@ -40,12 +40,7 @@ impl Text {
             Exit::Policy
         })?;
         let mut sources = SourceMap::default();
-        let name = if is_stream(path) {
-            "<stdin>".into()
-        } else {
-            path.display().to_string()
-        };
-        let id = sources.add(name, text);
+        let id = sources.add(title(path), text);
         Ok(Self {
             sources,
             id,
@@ -57,6 +52,35 @@ impl Text {
     pub(crate) fn read(path: &Path, output: &mut Output) -> Result<Self, Exit> {
         Self::new(path, bytes(path, output)?, output)
     }
+}
+
+/// How a file is called.
+pub(crate) fn title(path: &Path) -> String {
+    if is_stream(path) {
+        "<stdin>".into()
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// What the lines of a file mean to `read`; its mistakes are told, and that nothing was changed.
+pub(crate) fn items<T>(
+    path: &Path,
+    read: impl FnOnce(&str) -> Result<Vec<T>, Vec<String>>,
+    output: &mut Output,
+) -> Result<Vec<T>, Exit> {
+    let name = title(path);
+    let text = String::from_utf8(bytes(path, output)?).map_err(|_| {
+        output.error(format!("{name} is not UTF-8 text"));
+        Exit::Policy
+    })?;
+    read(&text).map_err(|mistakes| {
+        for mistake in mistakes {
+            output.error(format!("{name}, {mistake}"));
+        }
+        output.note("nothing was changed");
+        Exit::Policy
+    })
 }
 
 /// The bytes of a file, or of standard input.

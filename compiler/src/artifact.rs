@@ -266,18 +266,25 @@ pub struct ClassPlan {
     pub patterns: Vec<String>,
 }
 
-/// A live set: the LPM trie of this name in the object.
+/// A live set: an LPM trie and an array in the object.
 ///
-/// A key is a `u32` prefix length in host order (8 more than the prefix's own), the family (4 or 6, one byte) and 16 bytes
-/// of address in network order, those of IPv4 first and zeros behind: 21 bytes, padded to 24. A value is two `u64`: the
-/// time at which the element and everything that covers it has expired, and the element's own time, both in nanoseconds of
-/// CLOCK_MONOTONIC, `u64::MAX` for never. A packet's address is a member if the longest prefix's first time is to come.
+/// The trie has two sides, with room for `max` elements each. The array has one value of three `u64`: the side that holds, 0
+/// or 1, which programs read; how many elements are in that side; and whether a change of them was not finished (0 for no).
+/// So a runtime can fill the other side and put it in force by one write.
+///
+/// A key of the trie is a `u32` prefix length in host order (8 more than the prefix's own), one byte for family (4 or 6) and
+/// side (their sum), and 16 bytes of address in network order, those of IPv4 first and zeros behind: 21 bytes, padded to 24.
+/// A value is two `u64`, the time at which the element and everything that covers it has expired, and the element's own
+/// time, both in nanoseconds of CLOCK_MONOTONIC, `u64::MAX` for never; then a `u32` with the prefix's own length, and
+/// another that is 0. A packet's address is a member if the longest prefix's first time is to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetPlan {
     /// Its name in the policy.
     pub name: String,
-    /// Its map in the object.
+    /// Its trie in the object.
     pub map: String,
+    /// The array that says which side of the trie holds.
+    pub state: String,
     /// Most elements.
     pub max: u32,
     /// How long an element stays, in milliseconds; `None` for ever.
@@ -288,9 +295,10 @@ pub struct SetPlan {
 
 /// A live map: an LPM trie and an array in the object.
 ///
-/// The array has 65,536 values of `u32`: the class of each port, 0 for ports that no entry's range tells from others. No
+/// Both have two sides, of which one holds: the last value of the array says which, 0 or 1. Before it, the array has two times
+/// 65,536 values of `u32`, for each side the class of each port, 0 for ports that no entry's range tells from others. No
 /// key has class 0, and programs look none up. A key of the trie is a `u32` prefix length in host order (64 more than the
-/// prefix's own), the port class (`u32`, host order), protocol (6 or 17), family (4 or 6), two zero bytes and 16 bytes of
+/// prefix's own), the port class (`u32`, host order), protocol (6 or 17), family (4 or 6), side, a zero byte and 16 bytes of
 /// address as in [`SetPlan`]: 28 bytes. A value is a `u32`, one more than the socket's number in [`Manifest::sockets`], then
 /// a `u32` with the prefix's own length. A packet is looked up with its port's class and with class `u32::MAX`, which
 /// stands for entries of every port; the longer prefix wins, and the port's class if both are as long.

@@ -47,7 +47,7 @@ use crate::place::Chain;
 use crate::policy::{Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId};
 
 pub use boundaries::SetTables;
-pub use live::LiveMapMaps;
+pub use live::{LiveMapMaps, LiveSetMaps};
 pub use member::SetMaps;
 pub use meter::{BUCKET_KEY, Meters};
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};

@@ -3,17 +3,14 @@
 //! Every change takes the lock that `apply` takes, so changes made at once come one after the other, and none falls between
 //! the two policies of an apply.
 
-use std::os::fd::OwnedFd;
-
 use sockc_compiler::names::nearest;
 
-use crate::error::{Error, unreadable};
+use crate::error::Error;
 use crate::mend::settle_in_force;
 use crate::options::Options;
 use crate::record::Record;
 use crate::session::{self, Session};
 use crate::state::{Access, Lock, State};
-use crate::sys::bpffs;
 use crate::truth::record_in_force;
 
 /// A policy in force.
@@ -29,12 +26,6 @@ impl Force<'_> {
     /// The state folder.
     pub(crate) fn state(&self) -> &State {
         &self.session.state
-    }
-
-    /// A map of the generation in force.
-    pub(crate) fn map(&self, name: &str) -> Result<OwnedFd, Error> {
-        let path = self.state().map(self.record.generation, name);
-        bpffs::open(&path).map_err(|cause| unreadable(&path, cause))
     }
 }
 

@@ -19,6 +19,7 @@ mod coverage;
 mod dispatch;
 mod drift;
 mod entries;
+mod entry_maps;
 mod error;
 mod escaped;
 mod fill;
@@ -59,6 +60,8 @@ mod probe;
 mod record;
 mod registered;
 mod session;
+mod set_change;
+mod set_maps;
 mod sets;
 mod settle;
 mod state;
@@ -83,12 +86,17 @@ pub use forecast::{
 };
 pub use foreign::Foreign;
 pub use hook::Means;
-pub use live_maps::{LiveMap, Removed, map_add, map_del, map_list};
+pub use live_maps::{
+    LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names,
+};
 pub use log::LogReader;
 pub use options::{Options, Watch};
 pub use prefix::Prefix;
 pub use probe::{Features, probe};
 pub use registered::{Handover, SlotKind, socket_list, socket_register, socket_unregister};
-pub use sets::{Element, Expiry, LiveSet, set_add, set_del, set_list, set_load, set_test};
+pub use sets::{
+    Element, Expiry, LiveSet, Missing, SetSummary, set_add, set_del, set_list, set_load, set_names,
+    set_test,
+};
 pub use status::{CounterValue, HookStatus, InForce, Status, counters, object, running, status};
 pub use unload::unload;

@@ -35,13 +35,17 @@ pub(crate) fn settle_on(state: &State, record: &Record) -> Result<(), Error> {
     let stale: Vec<u32> = generations_but(state, record.generation)?;
     if !stale.is_empty() {
         // What still runs in the old programs counts into their maps.
-        caps::wait_for_running_programs();
+        // Where the kernel does not let us wait, a packet that is being counted may be lost.
+        let _ = caps::wait_for_running_programs();
         carry::take_over(state, record, &stale)?;
     }
     for generation in stale {
         remove(&state.generation(generation))?;
     }
     remove_other_groups(state, record)?;
+    // A change of a live map that was killed before its entries counted.
+    bpffs::unpin(&state.next_entries(record.generation))
+        .map_err(at("remove what a change left"))?;
     state
         .point_current(record.generation)
         .map_err(at("move the link \"current\""))

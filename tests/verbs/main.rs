@@ -8,6 +8,7 @@ mod explaining;
 mod guards;
 mod interfaces;
 mod live;
+mod loading;
 mod objects;
 mod plain;
 mod planning;

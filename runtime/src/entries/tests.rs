@@ -3,7 +3,6 @@
 use sockc_compiler::artifact::{MANIFEST_VERSION, Made, Slot, SlotOrigin};
 
 use super::*;
-use crate::port_classes::{NONE, PORTS};
 
 /// Sockets `a` and `b` of both protocols, and `t` of TCP alone.
 fn manifest() -> Manifest {
@@ -55,7 +54,7 @@ fn entry(protocol: Option<u8>, prefix: &str, ports: Range, socket: &str) -> Live
 }
 
 fn made(entries: &[LiveEntryPlan]) -> Result<Contents, Error> {
-    Contents::new("m", entries, &manifest(), &vec![NONE; PORTS])
+    Contents::new("m", entries, &manifest())
 }
 
 /// What a program finds: with the class of the port and with that of every port, the longer prefix.
