@@ -70,7 +70,7 @@ pub(crate) enum Verb {
     /// Show what is in force
     Status(Place),
     /// Show what each rule has counted
-    Counters(Place),
+    Counters(Counters),
     /// Print a text that sockc brings, such as `essentials`
     Show(Show),
     /// Print the page of a diagnostic, or list all of them
@@ -220,6 +220,15 @@ pub(crate) struct Show {
     /// The text, by the name that `include <NAME>` takes
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Counters {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Leave out what has counted nothing
+    #[arg(long)]
+    pub(crate) nonzero: bool,
 }
 
 #[derive(Args, Debug)]

@@ -91,7 +91,8 @@ pub(crate) fn bytes(path: &Path, output: &mut Output) -> Result<Vec<u8>, Exit> {
         bounded::read(path, most)
     };
     read.map_err(|error| {
-        output.error(format!("cannot read {}: {error}", path.display()));
+        let message = format!("cannot read {}: {error}", path.display());
+        output.error_about(message, &[("path", path.display().to_string())]);
         Exit::Usage
     })
 }

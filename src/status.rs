@@ -3,7 +3,7 @@
 mod interfaces;
 
 use serde::Serialize;
-use sockc_runtime::{Drift, HookStatus, Status};
+use sockc_runtime::{Drift, Foreign, HookStatus, Means, Status};
 
 use crate::apply::{self, Slot};
 use crate::cli::Place;
@@ -86,6 +86,7 @@ pub(crate) fn unverified(why: &str) -> String {
 /// Says what of ours is gone; `true` if nothing is.
 fn tell_losses(status: &Status, output: &mut Output) -> bool {
     let mut whole = tell_drift(&status.drift, output) & interfaces::tell(status, output);
+    whole &= tell_overtaken(status, output);
     let lost = status.hooks.iter();
     let lost = lost.filter(|hook| is_lost(hook) && !interfaces::is_gone(status, hook));
     // What is told by its pin already need not be told again.
@@ -140,6 +141,26 @@ fn is_lost(hook: &HookStatus) -> bool {
     !hook.alive || hook.program.is_none()
 }
 
+/// Whether a program was put ahead of ours where ours was first: TCX takes ours ahead of what is there.
+fn overtakes(hook: &HookStatus, foreign: &Foreign) -> bool {
+    hook.means == Means::Tcx && foreign.first
+}
+
+/// Says who was put ahead of ours; `true` if nobody was.
+fn tell_overtaken(status: &Status, output: &mut Output) -> bool {
+    let mut whole = true;
+    for hook in &status.hooks {
+        for foreign in hook.foreign.iter().filter(|one| overtakes(hook, one)) {
+            whole = false;
+            output.error(format!(
+                "program {} \"{}\" of somebody else was put ahead of ours on {} {}: what it decides never comes to the policy; `sockc apply` puts ours first again",
+                foreign.id, foreign.name, hook.hook, hook.target
+            ));
+        }
+    }
+    whole
+}
+
 fn show(status: &Status, output: &mut Output) {
     output.line(format!(
         "policy \"{}\" is in force, generation {}",
@@ -165,7 +186,7 @@ fn show(status: &Status, output: &mut Output) {
     output.table(&rows);
     apply::sockets(&status.sockets, output);
     for hook in &status.hooks {
-        for foreign in &hook.foreign {
+        for foreign in hook.foreign.iter().filter(|one| !overtakes(hook, one)) {
             output.note(format!(
                 "program {} \"{}\" of somebody else is on {} {} too, and decides {} ours",
                 foreign.id,

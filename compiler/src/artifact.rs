@@ -342,7 +342,7 @@ pub enum AttachPoint {
     SkLookup,
     /// sk_msg on the map `peers…` of this group (index into [`Manifest::groups`]).
     SkMsg(usize),
-    /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]).
+    /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]), or wherever it sees the group's connections.
     SockOps(usize),
 }
 
@@ -410,6 +410,10 @@ pub struct GroupPlan {
     pub peers: String,
     /// The socket storage that holds each socket's peer key.
     pub storage: String,
+    /// The socket storage that holds the own key of each socket that was left alone, since no rule concerned its connection.
+    /// A policy that concerns it later takes it in by that key. Empty in objects of versions that took every socket in.
+    #[serde(default)]
+    pub aside: String,
 }
 
 /// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.

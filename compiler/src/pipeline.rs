@@ -23,6 +23,7 @@ use crate::bulk::{Bulk, Shape};
 use crate::classifier::Summary;
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
+use crate::diagram::concern::concern;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::field::FieldSet;
@@ -396,6 +397,11 @@ fn build(
         .map(|chain| decision(&mut store, policy, chain))
         .collect::<Result<Vec<_>, _>>()
         .map_err(budget)?;
+    let doors = chains
+        .iter()
+        .map(|chain| door(&mut store, policy, chain, options.counters))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(budget)?;
     observer.stage("compose");
     // Groups are taken only where this has been checked of them.
     if bulk.is_none() {
@@ -407,7 +413,7 @@ fn build(
     observer.stage("tables");
     let slots = Slots::new(whole, &chains, options.counters);
     let mut maps = PrimaryMap::new();
-    let tested = asked::fields(&decisions);
+    let tested = asked::fields(&decisions, &doors);
     if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
         return Err(Stop::Diagnostics(vec![refusal]));
     }
@@ -426,8 +432,11 @@ fn build(
     let mut functions = Vec::new();
     let mut programs = Vec::new();
     let mut attach = Vec::new();
+    let mut opened = Vec::new();
     let groups = with_rules(&chains);
-    for ((chain, decision), winner) in chains.iter().zip(&decisions).zip(&winners) {
+    for (((chain, decision), winner), door) in
+        chains.iter().zip(&decisions).zip(&winners).zip(&doors)
+    {
         let counters = slots.of(chain.hook.direction());
         let own = bulk.as_ref().map(|bulk| bulk.counters(counters));
         let source = Source {
@@ -449,29 +458,30 @@ fn build(
             None => 0,
         };
         functions.push(lower::lower(source, &name));
+        if let (Some(group), Some(door)) = (chain.group, door)
+            && let Some(maps) = &ids.groups[group]
+        {
+            let source = Source {
+                decision: door,
+                counts: None,
+                ..source
+            };
+            let name = suffixed(policy, "sock_ops", group);
+            opened.push((group, lower::sock_ops(source, &name, maps)));
+        }
         attach.push(Attach {
             program: name,
             point: AttachPoint::of(chain.hook, group),
             class: chain.class.map(|class| class.as_u32() as usize),
         });
     }
-    for group in policy.groups.keys() {
-        let (Some((peers, storage)), Some(counters)) = (ids.groups[group], ids.escaped) else {
-            continue;
-        };
-        let group_maps = GroupMaps {
-            peers,
-            storage,
-            counters,
-            escaped: slots.escaped[group],
-        };
-        let name = suffixed(policy, "sock_ops", group);
-        functions.push(lower::sock_ops(&name, &group_maps, &head));
+    for (group, function) in opened {
         attach.push(Attach {
-            program: name,
+            program: function.name.clone(),
             point: AttachPoint::SockOps(place_of(group, &groups)?),
             class: None,
         });
+        functions.push(function);
     }
     observer.stage("emit");
     let checked = Checked {
@@ -500,6 +510,20 @@ fn build(
         },
         netns: Vec::new(),
     })
+}
+
+/// Which connections the sock_ops program of a group takes in; nothing for the chains of packets.
+fn door(
+    store: &mut Store,
+    policy: &Policy,
+    chain: &Chain,
+    counters: Counters,
+) -> Result<Option<Flat>, BudgetExceeded> {
+    if chain.group.is_none() {
+        return Ok(None);
+    }
+    let root = concern(store, policy, chain, counters == Counters::Kept)?;
+    flatten(store, root).map(Some)
 }
 
 fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decision, BudgetExceeded> {
@@ -587,15 +611,24 @@ fn make_maps(
             8,
             MOST_PEERS,
         ));
-        let mut storage = map(
-            &suffixed(policy, "storage", group),
-            MapKind::SkStorage,
-            4,
-            PEER_KEY,
-            0,
-        );
-        storage.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
-        groups[group] = Some((peers, maps.push(storage)));
+        let [storage, aside] = ["storage", "aside"].map(|stem| {
+            let mut spec = map(
+                &suffixed(policy, stem, group),
+                MapKind::SkStorage,
+                4,
+                PEER_KEY,
+                0,
+            );
+            spec.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
+            maps.push(spec)
+        });
+        groups[group] = counting.map(|counters| GroupMaps {
+            peers,
+            storage,
+            aside,
+            counters,
+            escaped: slots.escaped[group],
+        });
     }
     let sets = asked::sets(policy, tested, tables);
     let maps = tables.maps();
@@ -604,7 +637,6 @@ fn make_maps(
     let interfaces = asked::interfaces(tested, maps);
     Maps {
         counters: counting.filter(|_| kept),
-        escaped: counting.filter(|_| grouped),
         sockets,
         ports,
         rates,

@@ -62,6 +62,8 @@ pub enum Error {
     NoInterfaceNamed {
         /// The policy.
         policy: String,
+        /// What of it needs the packets of interfaces.
+        because: String,
     },
     /// The patterns of two zones cover one interface.
     TwoZones {
@@ -369,9 +371,9 @@ impl fmt::Display for Error {
                 f,
                 "the interface \"{name}\" carries no Ethernet frames, which packet rules read; name the interface below or beside it instead"
             ),
-            Self::NoInterfaceNamed { policy } => write!(
+            Self::NoInterfaceNamed { policy, because } => write!(
                 f,
-                "the policy \"{policy}\" has packet rules but names no interface; add `interfaces …` to it or give --interface"
+                "{because} is about the packets of interfaces, and the policy \"{policy}\" names none; add `interfaces …` to it or give --interface"
             ),
             Self::TwoZones { interface, zones: [one, other] } => write!(
                 f,
@@ -451,7 +453,7 @@ impl fmt::Display for Error {
             ),
             Self::NoAccess { path, cause } => write!(
                 f,
-                "{} cannot be read: {cause}; nothing was changed. Run the command as root, or with CAP_DAC_READ_SEARCH (to read) or CAP_DAC_OVERRIDE (to change, or to look at programs and links)",
+                "{} cannot be read: {cause}; nothing was changed. run the command as root, or with CAP_DAC_OVERRIDE beside its other capabilities",
                 path.display()
             ),
             Self::Left { left, cause } => write!(f, "{}: {cause}", left.join("; ")),

@@ -118,6 +118,8 @@ pub enum LinkFate {
     Mended,
     /// It is attached.
     Attached,
+    /// It is attached anew, ahead of the programs that others put before it.
+    Ahead,
     /// It is taken off.
     Detached,
 }
@@ -284,6 +286,7 @@ impl One<'_> {
         let (link, hook) = match &step {
             HookStep::Keep(attached) => (LinkFate::Kept, attached.hook),
             HookStep::Mend(attached) => (LinkFate::Mended, attached.hook),
+            HookStep::Ahead(attached) => (LinkFate::Ahead, attached.hook),
             HookStep::Attach => {
                 let hook = Hook {
                     point,
@@ -296,7 +299,15 @@ impl One<'_> {
             }
         };
         let ours = attach::describe(state, &hook)?.map(|there| there.program);
-        Ok((link, foreign_on(self.session, &hook, ours)))
+        let mut foreign = foreign_on(self.session, &hook, ours);
+        // By TCX ours comes first, whoever is there.
+        let is_tc = matches!(point, Point::TcIn(_) | Point::TcOut(_));
+        if is_tc && self.plan.features.tcx && matches!(link, LinkFate::Attached | LinkFate::Ahead) {
+            for one in &mut foreign {
+                one.first = false;
+            }
+        }
+        Ok((link, foreign))
     }
 
     /// Only one XDP program fits on an interface, and apply leaves another's alone.

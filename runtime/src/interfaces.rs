@@ -1,6 +1,6 @@
 //! Which interfaces a policy's packet programs hang on.
 
-use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
+use sockc_compiler::artifact::{Attach, AttachPoint, Counter, CounterKind, Manifest};
 
 use crate::classes::class_of;
 use crate::error::Error;
@@ -66,6 +66,7 @@ pub(crate) fn choose(
     if wanted.is_empty() {
         return Err(Error::NoInterfaceNamed {
             policy: manifest.policy.clone(),
+            because: because(manifest),
         });
     }
     for (index, name) in there.present {
@@ -127,6 +128,30 @@ fn check_present(missing: &[String], present: &[(u32, String)]) -> Result<(), Er
             present: present.iter().map(|(_, name)| name.clone()).collect(),
         })
     })
+}
+
+/// What of a policy needs the packets of interfaces, in its own words: that is not seen where all rules are redirects, or
+/// `at sk_lookup`.
+fn because(manifest: &Manifest) -> String {
+    let absent = manifest.sockets.iter().find(|socket| socket.drop_if_absent);
+    let packets = |one: &&Counter| ["in", "out"].contains(&one.direction.as_str()) && one.line > 0;
+    let mut counters = manifest.counters.iter().filter(packets);
+    let rule = counters.clone().find(|one| {
+        one.kind == CounterKind::Rule
+            && one.verdict != "redirect"
+            && !one.text.contains("at sk_lookup")
+    });
+    match (rule, absent) {
+        (Some(rule), _) => told(rule),
+        (None, Some(socket)) => format!("`if absent drop` of the socket \"{}\"", socket.name),
+        (None, None) => counters
+            .find(|one| one.kind == CounterKind::Default)
+            .map_or_else(|| "a rule".to_owned(), told),
+    }
+}
+
+fn told(counter: &Counter) -> String {
+    format!("`{}` ({}:{})", counter.text, counter.file, counter.line)
 }
 
 /// Whether the policy has programs for packets of interfaces.

@@ -15,6 +15,8 @@ mod carry;
 mod chunks;
 mod classes;
 mod code;
+mod concern;
+mod connections;
 mod coverage;
 mod dispatch;
 mod drift;

@@ -8,7 +8,8 @@ use sockc_compiler::artifact::Manifest;
 
 use crate::attach;
 use crate::error::Error;
-use crate::hook::{Hook, Point};
+use crate::foreign;
+use crate::hook::{Hook, Means, Point};
 use crate::listen;
 use crate::pins::Made;
 use crate::plan::Plan;
@@ -30,6 +31,8 @@ pub(crate) enum HookStep {
     Mend(Attached),
     /// A new one is attached.
     Attach,
+    /// Somebody else put a program ahead of it: a new one is attached ahead of that, and this one goes.
+    Ahead(Attached),
 }
 
 /// What becomes of the hook of a point on a target.
@@ -39,7 +42,11 @@ pub(crate) fn hook_step(
     point: Point,
     target: u64,
 ) -> Result<HookStep, Error> {
-    step(before, point, target, |hook| attach::describe(state, hook))
+    let step = step(before, point, target, |hook| attach::describe(state, hook))?;
+    Ok(match step {
+        HookStep::Keep(attached) if is_behind(state, &attached)? => HookStep::Ahead(attached),
+        step => step,
+    })
 }
 
 /// The same; `describe` says how a hook that was left stands, if anything of it is there.
@@ -66,6 +73,19 @@ fn step(
         Some(Made::Program(id)) if *id != there.program => HookStep::Attach,
         _ => HookStep::Keep(attached.clone()),
     })
+}
+
+/// Whether a program of somebody else decides before ours where ours can be first.
+fn is_behind(state: &State, attached: &Attached) -> Result<bool, Error> {
+    let hook = &attached.hook;
+    if hook.means != Means::Tcx {
+        return Ok(false);
+    }
+    let there = attach::describe(state, hook)?;
+    Ok(there.is_some_and(|there| {
+        let beside = foreign::on_tcx(hook, there.program);
+        beside.iter().any(|foreign| foreign.first)
+    }))
 }
 
 /// Whether slots fill themselves again when a service restarts.

@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use sockc_compiler::artifact::Manifest;
+use sockc_compiler::object;
 
 use crate::apply::{Applied, InterfaceHook, Part};
 use crate::attach::{self, Target};
 use crate::carry;
+use crate::concern::{self, Concern};
 use crate::error::{Error, at};
 use crate::escaped;
 use crate::fill::SlotState;
-use crate::groups::{self, PEERS};
+use crate::groups::{self, ASIDE, PEERS};
 use crate::hook::Point;
 use crate::interfaces::has_packet_programs;
 use crate::listen;
@@ -30,16 +32,24 @@ use crate::record::{Attached, Record};
 use crate::session::Session;
 use crate::sets;
 use crate::state::{SIDES, make_folder, open_or_make, side};
+use crate::status::foreign_on;
 use crate::steps::{self, HookStep, Listening, hook_step};
 use crate::supply::{Supply, slots_map};
 use crate::sys::bpffs;
 use crate::sys::map::{self, Shape};
 
 /// What is needed after the switch.
-#[derive(Debug)]
 pub(crate) struct Prepared<'a> {
     supply: Option<Supply<'a>>,
     states: Vec<SlotState>,
+    doors: Vec<Door>,
+}
+
+/// A group, and which connections its rules concern.
+pub(crate) struct Door {
+    concern: Concern,
+    /// Whether the policy before may have left connections alone that this one concerns.
+    reopened: bool,
 }
 
 /// A policy on its way into force in one network namespace.
@@ -96,6 +106,28 @@ impl<'a> Work<'a> {
             )
         });
         self.notes.extend(missing.chain(renamed));
+    }
+
+    /// Programs of others that decide before ours, where ours cannot be first.
+    fn note_foreign(&mut self) {
+        let mut notes = Vec::new();
+        for attached in &self.record.hooks {
+            let ours = attach::describe(&self.session.state, &attached.hook);
+            // Where the kernel does not tell which is ours, `status` says why.
+            let Ok(Some(ours)) = ours else { continue };
+            let ours = Some(ours.program);
+            let foreign = foreign_on(self.session, &attached.hook, ours).into_iter();
+            notes.extend(foreign.filter(|one| one.first).map(|one| {
+                format!(
+                    "program {} \"{}\" of somebody else is on {} {} too, and decides before ours",
+                    one.id,
+                    one.name,
+                    attached.hook.point.title(),
+                    attached.target
+                )
+            }));
+        }
+        self.notes.extend(notes);
     }
 
     /// What follows is another policy, or nothing at all: a person should know.
@@ -155,6 +187,7 @@ impl<'a> Work<'a> {
     pub(crate) fn prepare(&mut self, outer: Option<&Outer>) -> Result<Prepared<'a>, Error> {
         self.step("load the maps")?;
         let shapes = load::shapes(self.object)?;
+        let mut doors = self.doors()?;
         let kept = self.kept(outer, &shapes);
         let mut ebpf = self.load_maps(outer, &kept, &shapes)?;
         let (state, generation) = (&self.session.state, self.record.generation);
@@ -174,11 +207,71 @@ impl<'a> Work<'a> {
         self.step("place the programs")?;
         self.place_programs()?;
         self.attach_all()?;
+        self.step("take connections in")?;
+        self.take_in(&mut doors)?;
         self.step("keep the record")?;
         let path = self.session.state.record(self.record.generation);
         self.record.pins = Some(pins::taken(&self.session.state, &self.record)?);
         self.record.write(self.object, &path)?;
-        Ok(Prepared { supply, states })
+        Ok(Prepared {
+            supply,
+            states,
+            doors,
+        })
+    }
+
+    /// What the object says of the groups' connections, in the manifest's order.
+    fn doors(&self) -> Result<Vec<Door>, Error> {
+        if self.plan.groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        let artifact = object::read(self.object).map_err(|error| Error::Object {
+            cause: error.to_string(),
+        })?;
+        let groups = self.plan.groups.iter().enumerate();
+        let doors = groups.map(|(index, group)| {
+            let aside = self.session.state.group(group.cgroup.id).join(ASIDE);
+            Ok(Door {
+                concern: Concern::of(&artifact, index)?,
+                reopened: !self.manifest.groups[index].aside.is_empty() && aside.exists(),
+            })
+        });
+        doors.collect()
+    }
+
+    /// Connections that the policy in force leaves alone and that this one concerns must be there before it decides.
+    fn take_in(&self, doors: &mut [Door]) -> Result<(), Error> {
+        let groups = self.plan.groups.iter().zip(doors);
+        for (group, door) in groups.filter(|(_, door)| door.reopened) {
+            let folder = self.session.state.group(group.cgroup.id);
+            concern::take_in(&folder, &mut door.concern)?;
+        }
+        Ok(())
+    }
+
+    /// Some were made while this was done, and are decided by the new policy from now on.
+    fn take_in_again(&mut self, doors: &mut [Door]) {
+        if let Err(error) = self.take_in(doors) {
+            self.notes.push(format!(
+                "connections that were made just now may not be decided ({error}); run `sockc apply` again then"
+            ));
+        }
+    }
+
+    /// Connections of each group that its rules concern and do not reach.
+    fn escaped(&mut self, doors: &mut [Door]) -> Vec<(String, usize)> {
+        let mut counts = Vec::new();
+        for (group, door) in self.plan.groups.iter().zip(doors) {
+            let peers = self.session.state.group(group.cgroup.id).join(PEERS);
+            match escaped::count(&group.path, &peers, &mut door.concern) {
+                Ok(count) => counts.push((group.name.clone(), count)),
+                Err(error) => self.notes.push(format!(
+                    "how many connections of group {} were made before is not known: {error}",
+                    group.name
+                )),
+            }
+        }
+        counts
     }
 
     /// An interface that leaves the policy must not meet the rules of the new one until everything else is settled. What
@@ -360,7 +453,7 @@ impl<'a> Work<'a> {
                 self.step(&format!("mend {} {}", point.title(), target.title()))?;
                 return attach::mend(state, attached);
             }
-            HookStep::Attach => {}
+            HookStep::Attach | HookStep::Ahead(_) => {}
         }
         self.step(&format!("attach {} {}", point.title(), target.title()))?;
         attach::attach(
@@ -383,9 +476,13 @@ impl<'a> Work<'a> {
     /// The policy is in force, and nothing is a failure any more; what is left is to take away the old one.
     pub(crate) fn finish(mut self, prepared: Prepared<'_>) -> Applied {
         self.detach_gone();
+        let mut doors = prepared.doors;
+        let _ = self.step("take connections in again");
+        self.take_in_again(&mut doors);
         let _ = self.step("fill the sockets again");
         let sockets = self.fill_again(prepared.supply.as_ref(), prepared.states);
         self.note_other_policy();
+        self.note_foreign();
         self.note_missing_interfaces();
         self.note_other_interfaces();
         self.note_skipped_interfaces();
@@ -396,10 +493,7 @@ impl<'a> Work<'a> {
                 "not everything of the policy before is removed yet: {error}"
             ));
         }
-        let escaped = self.plan.groups.iter().map(|group| {
-            let peers = self.session.state.group(group.cgroup.id).join(PEERS);
-            (group.name.clone(), escaped::count(&group.path, &peers))
-        });
+        let escaped = self.escaped(&mut doors);
         Applied {
             generation: self.record.generation,
             interfaces: self
@@ -409,7 +503,7 @@ impl<'a> Work<'a> {
                 .filter_map(interface_hook)
                 .collect(),
             sockets,
-            escaped: escaped.collect(),
+            escaped,
             notes: self.notes,
             netns: Vec::new(),
         }

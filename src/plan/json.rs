@@ -202,6 +202,7 @@ fn hook(hook: &HookForecast) -> Hook<'_> {
             LinkFate::Kept => "kept",
             LinkFate::Mended => "mended",
             LinkFate::Attached => "attached",
+            LinkFate::Ahead => "ahead",
             LinkFate::Detached => "detached",
         },
         program: match hook.program {

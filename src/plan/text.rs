@@ -127,6 +127,7 @@ fn hook(hook: &HookForecast) -> Vec<String> {
         LinkFate::Kept => "stays attached",
         LinkFate::Mended => "our program comes back",
         LinkFate::Attached => "is attached",
+        LinkFate::Ahead => "is put ahead of programs of others",
         LinkFate::Detached => "is taken off",
     };
     let program = match hook.program {

@@ -53,9 +53,10 @@ fn fields_of(decision: &Decision) -> impl Iterator<Item = Field> {
     flats.into_iter().flatten().flat_map(Flat::fields)
 }
 
-/// The fields that the trees of all chains test.
-pub(super) fn fields(decisions: &[Decision]) -> FieldSet {
-    decisions.iter().flat_map(fields_of).collect()
+/// The fields that the trees of all chains test, and those at the doors of groups.
+pub(super) fn fields(decisions: &[Decision], doors: &[Option<Flat>]) -> FieldSet {
+    let doors = doors.iter().flatten().flat_map(Flat::fields);
+    decisions.iter().flat_map(fields_of).chain(doors).collect()
 }
 
 /// Whether programs look into the slots of named sockets.

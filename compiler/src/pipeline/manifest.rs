@@ -12,7 +12,7 @@ use crate::artifact::{
     SlotOrigin, SocketSlots,
 };
 use crate::lower::{self, CounterSlots, Maps};
-use crate::place::Chain;
+use crate::place::{Chain, counts_in_send};
 use crate::policy::{
     DefaultVerdict, Direction, Family, GroupId, Listen, Policy, Socket, SocketOrigin,
 };
@@ -65,6 +65,7 @@ impl Slots {
                 counter.file.clone_from(&line.place.file);
                 counter.log = line.log.as_ref().map(|log| log.text.clone());
                 counter.line = line.place.line;
+                counter.counted = direction != Direction::Send || counts_in_send(line);
                 push(&mut counters, counter)
             });
             let malformed = has_packets(direction, chains).then(|| {
@@ -87,7 +88,7 @@ impl Slots {
             }
         });
         for counter in counters.values_mut() {
-            counter.counted = kept == Counters::Kept;
+            counter.counted &= kept == Counters::Kept;
         }
         let mut escaped = SecondaryMap::new();
         for (group, data) in &policy.groups {
@@ -231,6 +232,7 @@ pub(super) fn manifest(
                 cgroup: policy.groups[group].cgroup.clone(),
                 peers: suffixed(policy, "peers", group),
                 storage: suffixed(policy, "storage", group),
+                aside: suffixed(policy, "aside", group),
             })
             .collect(),
         counters: slots.counters.clone(),

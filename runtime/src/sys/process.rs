@@ -2,15 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-
-use super::netns;
-
-/// The cookie of a socket of another process.
-pub(crate) fn socket_cookie(process: u32, fd: i32) -> Option<u64> {
-    let socket = descriptor(process, fd).ok()?;
-    netns::option(socket.as_fd(), libc::SO_COOKIE)
-}
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// A copy of a descriptor of another process.
 pub(crate) fn descriptor(process: u32, fd: i32) -> io::Result<OwnedFd> {

@@ -10,6 +10,7 @@ mod classes;
 mod drift;
 mod faults;
 mod forecast;
+mod foreign;
 mod groups;
 mod handed;
 mod hooks;

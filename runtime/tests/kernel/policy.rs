@@ -198,6 +198,7 @@ impl Policy {
             cgroup: cgroup.to_owned(),
             peers: "peers".to_owned(),
             storage: "storage".to_owned(),
+            aside: String::new(),
         });
         let code = vec![
             asm::mov64_reg(R6, R1),
