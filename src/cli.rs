@@ -417,8 +417,19 @@ pub(crate) enum SocketVerb {
     Register(SocketRegister),
     /// Take registered sockets out again
     Unregister(SocketUnregister),
+    /// Look for sockets again: where the policy says they listen, or in the processes that it names
+    Refresh(SocketRefresh),
     /// Show the named sockets and how they stand
     List(Place),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SocketRefresh {
+    /// The socket's name in the policy [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) socket: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Args, Debug)]

@@ -369,6 +369,9 @@ pub struct SocketSlots {
     pub drop_if_absent: bool,
     /// Where its sockets come from.
     pub origin: SlotOrigin,
+    /// Whose they have to be; anybody's where nothing is said.
+    #[serde(default)]
+    pub owner: Option<SlotOwner>,
     /// Its slots.
     pub slots: Vec<Slot>,
 }
@@ -384,6 +387,17 @@ pub enum SlotOrigin {
     Registered,
     /// Held by systemd for this unit, under this name of the file descriptor if there are several.
     Systemd(String, Option<String>),
+}
+
+/// Whose a socket in a slot has to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotOwner {
+    /// The user of this number.
+    Uid(u32),
+    /// The user whom the machine calls so.
+    User(String),
+    /// The processes of the control group with this path from the root of the cgroup-v2 hierarchy, and of those below it.
+    Cgroup(String),
 }
 
 /// One slot of the map `sockets`.

@@ -20,6 +20,7 @@ use crate::hook::Means;
 use crate::mend::settle;
 use crate::options::Options;
 use crate::owned::{self, Outer};
+use crate::owner::Owners;
 use crate::plan::Plan;
 use crate::record::{Held, Record};
 use crate::session::{self, Session};
@@ -145,6 +146,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             Some(_) => Vec::new(),
         };
         let plan = Plan::make(part.manifest, &part.options, &session.state)?;
+        let owners = Owners::of(part.manifest)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
         Standpoint::check(session, &part.options.only_if).inspect_err(|_| {
             // Where nothing was in force, the lock has made the folder.
@@ -159,7 +161,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         }
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = owned::gone(before.as_ref(), &record);
-        let mut work = Work::new(part, session, plan, before, record);
+        let mut work = Work::new(part, session, plan, &owners, (before, record));
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);

@@ -153,6 +153,8 @@ fn packet_hooks(record: &Record) -> impl Iterator<Item = &Attached> {
         .hooks
         .iter()
         .filter(|attached| attached.hook.point.is_packet())
+        // Where only slots of named sockets are filled, no rule holds.
+        .filter(|attached| !record.fillers.contains(&attached.hook.point))
 }
 
 fn is_alive(state: &State, attached: &Attached) -> Result<bool, Error> {

@@ -244,7 +244,7 @@ impl One<'_> {
             there.push((point, number));
             let (link, foreign) = self.link(point, number, &target)?;
             found.push(HookForecast {
-                hook: point.title(),
+                hook: steps::title(point, &name),
                 target,
                 link,
                 program: programs.fate(point, &name),
@@ -263,13 +263,16 @@ impl One<'_> {
         };
         let goes = |hook: &Hook| !there.contains(&(hook.point, hook.target)) && !off.contains(hook);
         let gone = before.filter(|attached| goes(&attached.hook));
-        found.extend(gone.map(|attached| HookForecast {
-            hook: attached.hook.point.title(),
-            target: attached.target.clone(),
-            link: LinkFate::Detached,
-            program: ProgramFate::Gone,
-            name: programs.before(attached.hook.point).unwrap_or_default(),
-            foreign: Vec::new(),
+        found.extend(gone.map(|attached| {
+            let name = programs.before(attached.hook.point).unwrap_or_default();
+            HookForecast {
+                hook: steps::title(attached.hook.point, &name),
+                target: attached.target.clone(),
+                link: LinkFate::Detached,
+                program: ProgramFate::Gone,
+                name,
+                foreign: Vec::new(),
+            }
         }));
         Ok(found)
     }

@@ -5,6 +5,7 @@ use sockc_compiler::artifact::{Attach, AttachPoint, Counter, CounterKind, Manife
 use crate::classes::class_of;
 use crate::error::Error;
 use crate::options::Options;
+use crate::sys::netns;
 
 /// An interface of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +92,35 @@ pub(crate) fn choose(
         }
     }
     Ok(choice)
+}
+
+/// The interfaces beside those of packet programs that packets for named sockets may come in by: `lo`, and those that the
+/// policy or the options name; where none are named, all. Others than Ethernet are left out.
+pub(crate) fn others(
+    manifest: &Manifest,
+    options: &Options,
+    present: &[(u32, String)],
+    choice: &Choice,
+) -> Vec<Interface> {
+    let wanted = match options.interfaces.as_slice() {
+        [] => &manifest.interfaces,
+        _ => &options.interfaces,
+    };
+    let meant = |name: &str| {
+        wanted.is_empty() || name == "lo" || wanted.iter().any(|one| covers(one, name))
+    };
+    let taken = |index: u32| choice.interfaces.iter().any(|one| one.index == index);
+    let others = present
+        .iter()
+        .filter(|(index, name)| meant(name) && !taken(*index));
+    let ethernet = others.filter(|(_, name)| netns::carries_ethernet(name).unwrap_or(false));
+    ethernet
+        .map(|(index, name)| Interface {
+            index: *index,
+            name: name.clone(),
+            class: 0,
+        })
+        .collect()
 }
 
 impl There<'_> {

@@ -11,6 +11,7 @@
 
 mod apply;
 mod attach;
+mod bound;
 mod carry;
 mod chunks;
 mod classes;
@@ -33,10 +34,6 @@ mod groups;
 mod holder;
 mod hook;
 mod interfaces;
-#[allow(
-    dead_code,
-    reason = "the programs that ask whose a socket is come next"
-)]
 mod kernel_types;
 pub mod lab;
 mod listen;
@@ -49,10 +46,6 @@ mod named;
 mod nsid;
 mod options;
 mod owned;
-#[allow(
-    dead_code,
-    reason = "the programs that ask whose a socket is come next"
-)]
 mod owner;
 mod pins;
 mod plan;
@@ -60,7 +53,9 @@ mod port_classes;
 mod prefix;
 mod probe;
 mod record;
+mod refill;
 mod registered;
+mod seen;
 mod session;
 mod set_change;
 mod set_maps;
@@ -81,7 +76,7 @@ pub use coverage::{Coverage, Moved, MovedTo};
 pub use drift::Drift;
 pub use entries::text as entry_text;
 pub use error::Error;
-pub use fill::{Fill, SlotState};
+pub use fill::{Fill, SlotState, Who};
 pub use forecast::{
     Carried, CounterForecast, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, Running,
     Standpoint, forecast,
@@ -95,7 +90,9 @@ pub use log::LogReader;
 pub use options::{Options, Watch};
 pub use prefix::Prefix;
 pub use probe::{Features, probe};
-pub use registered::{Handover, SlotKind, socket_list, socket_register, socket_unregister};
+pub use registered::{
+    Handover, Refreshed, SlotKind, socket_list, socket_refresh, socket_register, socket_unregister,
+};
 pub use sets::{
     Element, Expiry, LiveSet, Missing, SetSummary, set_add, set_del, set_list, set_load, set_names,
     set_test,

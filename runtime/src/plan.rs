@@ -13,6 +13,7 @@ use crate::hook::Point;
 use crate::interfaces::{self, Interface, There};
 use crate::options::Options;
 use crate::probe::{Features, probe};
+use crate::refill;
 use crate::session::Session;
 use crate::state::State;
 use crate::sys::{bpffs, cgroup, netns};
@@ -25,6 +26,10 @@ pub(crate) struct Plan {
     pub(crate) interfaces: Vec<Interface>,
     /// Interfaces that a pattern covers but that packet programs cannot hang on.
     pub(crate) skipped: Vec<String>,
+    /// Interfaces that only slots of named sockets are filled on.
+    pub(crate) others: Vec<Interface>,
+    /// Where packets fill slots of named sockets.
+    pub(crate) fillers: Vec<Point>,
     /// Interfaces that are named and not there.
     pub(crate) missing: Vec<String>,
     /// Interfaces that are named and have another name now: the name in the policy, and the name now.
@@ -52,14 +57,53 @@ impl Plan {
             renamed: &renamed,
         };
         let choice = interfaces::choose(manifest, options, there, ethernet)?;
-        Ok(Self {
+        let others = match refill::slots(manifest).next() {
+            Some(_) => interfaces::others(manifest, options, &present, &choice),
+            None => Vec::new(),
+        };
+        let mut plan = Self {
             interfaces: choice.interfaces,
             skipped: choice.skipped,
             missing: choice.missing,
             renamed: choice.renamed,
+            others,
+            fillers: Vec::new(),
             groups: groups::open(manifest)?,
             features: options.features.unwrap_or_else(probe),
-        })
+        };
+        plan.fillers = plan.fillers(manifest)?;
+        Ok(plan)
+    }
+
+    /// Ahead of the first program that an arriving packet meets, or alone.
+    fn fillers(&self, manifest: &Manifest) -> Result<Vec<Point>, Error> {
+        if refill::slots(manifest).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut early = Vec::new();
+        for attach in manifest
+            .programs
+            .iter()
+            .filter(|attach| attach.point == AttachPoint::Xdp)
+        {
+            early.extend(self.points(attach)?);
+        }
+        let places = self
+            .interfaces
+            .iter()
+            .chain(&self.others)
+            .map(|one| one.index);
+        let point = |index| match Point::Xdp(index) {
+            point if early.contains(&point) => point,
+            _ => Point::TcIn(index),
+        };
+        Ok(places.map(point).collect())
+    }
+
+    /// An interface that something hangs on.
+    fn interface(&self, index: u32) -> Option<&Interface> {
+        let mut all = self.interfaces.iter().chain(&self.others);
+        all.find(|one| one.index == index)
     }
 
     /// The points of a program of the manifest: of a packet program one for each interface of its class.
@@ -104,13 +148,12 @@ impl Plan {
     /// The number and the name of what the program of a point hangs on, whether anything is there yet or not.
     pub(crate) fn place(&self, point: Point, session: &Session) -> Result<(u64, String), Error> {
         Ok(match point {
-            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => {
-                let found = self.interfaces.iter().find(|one| one.index == index);
-                (
-                    index.into(),
-                    found.map(|one| one.name.clone()).unwrap_or_default(),
-                )
-            }
+            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => (
+                index.into(),
+                self.interface(index)
+                    .map(|one| one.name.clone())
+                    .unwrap_or_default(),
+            ),
             Point::Lookup => (session.namespace.inode, String::new()),
             Point::Listen => {
                 let root = control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?;
@@ -121,8 +164,7 @@ impl Plan {
     }
 
     fn interface_target(&self, index: u32) -> Vec<Target> {
-        let found = self.interfaces.iter().find(|one| one.index == index);
-        found
+        self.interface(index)
             .map(|one| Target::Interface(index, one.name.clone()))
             .into_iter()
             .collect()

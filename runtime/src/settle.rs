@@ -12,7 +12,7 @@ use crate::error::{Error, at, passes, unreadable};
 use crate::groups;
 use crate::hook::{Hook, Point};
 use crate::record::Record;
-use crate::state::{State, names, side};
+use crate::state::{SIDES, State, names, side};
 use crate::sys::netns::Namespace;
 use crate::sys::{bpffs, caps, map};
 
@@ -87,9 +87,14 @@ fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
     let what = "empty a program slot";
     let path = state.slots(point);
     let slots = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
-    map::delete(slots.as_fd(), &side.to_ne_bytes())
-        .map(drop)
-        .map_err(at(what))
+    for slot in [side, SIDES + side] {
+        match map::delete(slots.as_fd(), &slot.to_ne_bytes()) {
+            // An array of fewer slots is somebody else's, which is told where the ground is checked.
+            Err(error) if slot >= SIDES && error.raw_os_error() == Some(libc::E2BIG) => {}
+            emptied => drop(emptied.map_err(at(what))?),
+        }
+    }
+    Ok(())
 }
 
 fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {

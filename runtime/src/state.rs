@@ -33,6 +33,8 @@ use crate::sys::{bpffs, map};
 
 /// Programs in the slots of a point: one for even generations, one for odd.
 pub(crate) const SIDES: u32 = 2;
+/// The slots of a point: a program for each side, and what runs ahead of it for each.
+pub(crate) const SLOTS: u32 = 2 * SIDES;
 
 /// The side of a generation.
 pub(crate) fn side(generation: u32) -> u32 {

@@ -8,15 +8,16 @@ use sockc_compiler::artifact::{Counter, Manifest};
 use crate::attach;
 use crate::carry;
 use crate::coverage::Coverage;
-use crate::drift::{Drift, Standing};
-use crate::error::{Error, at, unless_passing};
-use crate::fill::{Filler, SlotState};
+use crate::drift::{self, Drift, Standing};
+use crate::error::{Error, unless_passing};
+use crate::fill::SlotState;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
 use crate::mend::settle;
 use crate::options::Options;
 use crate::pins;
 use crate::record::{Attached, Held, Record};
+use crate::seen;
 use crate::session::{self, Session};
 use crate::settle::hooks;
 use crate::state::{Access, Lock, State, side};
@@ -53,7 +54,7 @@ pub struct Status {
 /// How a hook stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookStatus {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops` (these two with the id of the control group).
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops` (these two with the id of the control group).
     pub hook: String,
     /// The interface, or the path of the control group; empty for the namespace.
     pub target: String,
@@ -182,6 +183,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
     let hooks = record
         .hooks
         .iter()
+        .filter(|attached| !drift::left_with_its_interface(record, &attached.hook))
         .map(|attached| describe_hook(session, record, attached))
         .collect::<Result<_, Error>>()?;
     Ok(Status {
@@ -189,7 +191,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         generation: record.generation,
         manifest: record.manifest.clone(),
         hooks,
-        sockets: sockets(&session.state, record)?,
+        sockets: sockets(session, record)?,
         leftovers,
         drift: Vec::new(),
         coverage: Coverage::look(&session.state, record)?,
@@ -209,7 +211,11 @@ fn describe_hook(
         .map(|link| link.program)
         .filter(|program| *program != 0);
     Ok(HookStatus {
-        hook: hook.point.title(),
+        hook: if record.fillers.contains(&hook.point) {
+            "fill".to_owned()
+        } else {
+            hook.point.title()
+        },
         target: attached.target.clone(),
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation)?,
@@ -248,15 +254,13 @@ pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>
     }
 }
 
-fn sockets(state: &State, record: &Record) -> Result<Vec<SlotState>, Error> {
-    let path = state.map(record.generation, "sockets");
+fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {
+    let path = session.state.map(record.generation, "sockets");
     // A policy without sockets has no such map; one that is gone is told by its pin.
     let Some(sockets) = unless_passing(&path, bpffs::open(&path).map(Some))? else {
         return Ok(Vec::new());
     };
-    let states =
-        Filler::inspector(&record.manifest, sockets.as_fd()).and_then(|inspector| inspector.run());
-    states.map_err(at("look into the socket slots"))
+    seen::states(session, &record.manifest, sockets.as_fd())
 }
 
 /// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.

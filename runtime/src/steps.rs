@@ -14,10 +14,19 @@ use crate::listen;
 use crate::pins::Made;
 use crate::plan::Plan;
 use crate::record::{Attached, Record};
+use crate::refill;
 use crate::session::Session;
 use crate::state::State;
 use crate::sys::cgroup;
 use crate::sys::link::Description;
+
+/// What a person calls the hook of a program with this name.
+pub(crate) fn title(point: Point, name: &str) -> String {
+    if name.starts_with(refill::NAME) {
+        return "fill".to_owned();
+    }
+    point.title()
+}
 
 /// The name of the program that fills slots again.
 const LISTEN: &str = "listen";
@@ -128,6 +137,9 @@ pub(crate) fn points(
         let own = plan.points(attach)?.into_iter();
         points.extend(own.map(|point| (point, attach.program.clone())));
     }
+    let alone = |point: &&Point| !points.iter().any(|(other, _)| other == *point);
+    let alone: Vec<Point> = plan.fillers.iter().filter(alone).copied().collect();
+    points.extend(alone.into_iter().map(|point| (point, refill::name(point))));
     Ok(in_order(points, listening(manifest, plan, session)))
 }
 

@@ -26,12 +26,14 @@ use crate::mend::settle;
 use crate::named;
 use crate::options::Options;
 use crate::owned::Outer;
+use crate::owner::Owners;
 use crate::pins;
 use crate::plan::Plan;
 use crate::record::{Attached, Record};
+use crate::refill;
 use crate::session::Session;
 use crate::sets;
-use crate::state::{SIDES, make_folder, open_or_make, side};
+use crate::state::{SIDES, SLOTS, make_folder, open_or_make, side};
 use crate::status::foreign_on;
 use crate::steps::{self, HookStep, Listening, hook_step};
 use crate::supply::{Supply, slots_map};
@@ -61,6 +63,7 @@ pub(crate) struct Work<'a> {
     plan: Plan,
     before: Option<Record>,
     record: Record,
+    owners: &'a Owners,
     notes: Vec<String>,
 }
 
@@ -70,8 +73,8 @@ impl<'a> Work<'a> {
         part: &'a Part<'a>,
         session: &'a Session,
         plan: Plan,
-        before: Option<Record>,
-        mut record: Record,
+        owners: &'a Owners,
+        (before, mut record): (Option<Record>, Record),
     ) -> Self {
         record.cgroups = plan.groups.iter().map(|group| group.cgroup.id).collect();
         Self {
@@ -82,6 +85,7 @@ impl<'a> Work<'a> {
             plan,
             before,
             record,
+            owners,
             notes: Vec::new(),
         }
     }
@@ -90,6 +94,13 @@ impl<'a> Work<'a> {
         let skipped = self.plan.skipped.iter();
         self.notes.extend(skipped.map(|name| {
             format!("the interface \"{name}\" carries no Ethernet frames: packet rules do not hold there")
+        }));
+    }
+
+    fn note_owners(&mut self) {
+        let why = self.owners.unable.iter();
+        self.notes.extend(why.map(|why| {
+            format!("no program can tell whose a socket is ({why}): sockets with an owner are taken by commands only; after a restart, run `sockc socket refresh`")
         }));
     }
 
@@ -201,8 +212,8 @@ impl<'a> Work<'a> {
         self.step("fill the live maps")?;
         live_maps::fill(self.manifest, before, state, generation)?;
         self.step("fill the sockets")?;
-        let namespace = self.session.namespace.inode;
-        let supply = Supply::new(self.manifest, before, state, generation, namespace)?;
+        let owners = self.owners;
+        let supply = Supply::new(self.manifest, before, self.session, generation, owners)?;
         let states = self.fill(supply.as_ref())?;
         self.step("place the programs")?;
         self.place_programs()?;
@@ -291,7 +302,7 @@ impl<'a> Work<'a> {
     ) -> Vec<SlotState> {
         self.fill(supply).unwrap_or_else(|error| {
             self.notes.push(format!(
-                "a service that restarted just now may be missing ({error}); run `sockc apply` again then"
+                "a service that restarted just now may be missing ({error}); run `sockc socket refresh` then"
             ));
             before
         })
@@ -361,15 +372,61 @@ impl<'a> Work<'a> {
     fn place_programs(&mut self) -> Result<(), Error> {
         let generation = self.record.generation;
         for (point, name) in steps::points(self.manifest, &self.plan, self.session)? {
-            // Its program is not the object's.
-            if point == Point::Listen {
+            // Their programs are not the object's.
+            if point == Point::Listen || name.starts_with(refill::NAME) {
                 continue;
             }
             let path = self.session.state.program(generation, &name);
             let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
             self.place(point, &program)?;
         }
-        self.place_listen()
+        self.place_listen()?;
+        self.place_fillers()
+    }
+
+    /// What fills slots when packets come, ahead of the policy's own programs or alone.
+    fn place_fillers(&mut self) -> Result<(), Error> {
+        for point in self.plan.fillers.clone() {
+            match self.place_filler(point) {
+                Err(error) if !matches!(error, Error::Stopped { .. }) => {
+                    self.do_without_filler(&error);
+                }
+                placed => placed?,
+            }
+        }
+        Ok(())
+    }
+
+    fn place_filler(&mut self, point: Point) -> Result<(), Error> {
+        let what = "load the program that fills socket slots when packets come";
+        let state = &self.session.state;
+        let generation = self.record.generation;
+        let sockets = slots_map(state, generation)?;
+        let slots = open_or_make(&state.slots(point), "sockc_slots", Shape::programs(SLOTS))?;
+        let own = side(generation);
+        let alone = !self.record.points.contains(&point);
+        let next = (!alone).then(|| (slots.as_fd(), own));
+        let program = refill::load(point, self.manifest, self.owners, sockets.as_fd(), next)
+            .map_err(at(what))?;
+        let path = state.program(generation, &refill::name(point));
+        bpffs::pin(program.as_fd(), &path).map_err(at(what))?;
+        let key: u32 = if alone { own } else { SIDES + own };
+        let value = program.as_raw_fd().to_ne_bytes();
+        map::update(slots.as_fd(), &key.to_ne_bytes(), &value).map_err(at(what))?;
+        if alone {
+            self.record.points.push(point);
+            self.record.fillers.push(point);
+        }
+        Ok(())
+    }
+
+    fn do_without_filler(&mut self, error: &Error) {
+        let note = format!(
+            "empty slots are not filled when packets come ({error}); after a restart, run `sockc socket refresh`"
+        );
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     fn place(&mut self, point: Point, program: &OwnedFd) -> Result<(), Error> {
@@ -377,7 +434,7 @@ impl<'a> Work<'a> {
         let slots = open_or_make(
             &self.session.state.slots(point),
             "sockc_slots",
-            Shape::programs(SIDES),
+            Shape::programs(SLOTS),
         )?;
         let key = side(self.record.generation).to_ne_bytes();
         let value = program.as_raw_fd().to_ne_bytes();
@@ -392,7 +449,7 @@ impl<'a> Work<'a> {
             Listening::Able(cookie) => cookie,
             Listening::Unable => {
                 self.notes.push(
-                    "this kernel cannot tell when a service listens again, or has no control groups of version 2: after a restart, run `sockc apply` again"
+                    "this kernel cannot tell when a service listens again, or has no control groups of version 2: after a restart, run `sockc socket refresh`"
                         .to_owned(),
                 );
                 return Ok(());
@@ -402,7 +459,7 @@ impl<'a> Work<'a> {
         let sockets = slots_map(&self.session.state, self.record.generation)?;
         let what = "load the program that fills socket slots again";
         if let Some(listen) =
-            listen::load(self.manifest, sockets.as_fd(), cookie).map_err(at(what))?
+            listen::load(self.manifest, self.owners, sockets.as_fd(), cookie).map_err(at(what))?
         {
             let generation = self.record.generation;
             let state = &self.session.state;
@@ -424,6 +481,14 @@ impl<'a> Work<'a> {
                 Err(error) if point == Point::Listen && !matches!(error, Error::Stopped { .. }) => {
                     self.do_without_listen(&error);
                 }
+                Err(error)
+                    if self.record.fillers.contains(&point)
+                        && !matches!(error, Error::Stopped { .. }) =>
+                {
+                    self.record.points.retain(|other| *other != point);
+                    self.record.fillers.retain(|other| *other != point);
+                    self.do_without_filler(&error);
+                }
                 attached => self.record.hooks.extend(attached?),
             }
         }
@@ -440,7 +505,7 @@ impl<'a> Work<'a> {
     fn do_without_listen(&mut self, error: &Error) {
         self.record.points.retain(|point| *point != Point::Listen);
         self.notes.push(format!(
-            "slots are not filled again by themselves ({error}); after a restart, run `sockc apply` again"
+            "slots are not filled again by themselves ({error}); after a restart, run `sockc socket refresh`"
         ));
     }
 
@@ -486,6 +551,7 @@ impl<'a> Work<'a> {
         self.note_missing_interfaces();
         self.note_other_interfaces();
         self.note_skipped_interfaces();
+        self.note_owners();
         self.note_kept_groups();
         let _ = self.step("remove the policy before");
         if let Err(error) = settle(self.session, self.options) {
@@ -500,6 +566,7 @@ impl<'a> Work<'a> {
                 .record
                 .hooks
                 .iter()
+                .filter(|attached| !self.record.fillers.contains(&attached.hook.point))
                 .filter_map(interface_hook)
                 .collect(),
             sockets,

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use sockc_runtime::{
     Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, ProgramFate,
+    SlotKind,
 };
 
 use super::reach::reach;
@@ -104,6 +105,8 @@ struct Data<'a> {
     name: &'a str,
     fate: &'static str,
     elements: Option<usize>,
+    /// Of a socket that is filled: `tcp4`, `tcp6`, `udp4` or `udp6`.
+    slot: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -224,8 +227,13 @@ fn data(data: &DataForecast) -> Data<'_> {
             Carried::Kept => "kept",
             Carried::Copied => "copied",
             Carried::Begins => "begins",
+            Carried::Filled => "filled",
             Carried::Goes => "goes",
         },
         elements: data.elements,
+        slot: data
+            .slot
+            .as_ref()
+            .map(|state| SlotKind::of(&state.slot).name()),
     }
 }

@@ -8,7 +8,9 @@ use sockc_compiler::artifact::Manifest;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{About, Change};
 use sockc_compiler::guard::Line;
-use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate};
+use sockc_runtime::{
+    Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
+};
 
 use super::reach::reach;
 use super::{Planned, preview};
@@ -162,6 +164,7 @@ fn data(data: &DataForecast) -> Vec<String> {
         ("socket", Carried::Begins) => {
             format!("is absent until `sockc socket register {} …`", data.name)
         }
+        (_, Carried::Filled) => filled(data),
         (_, Carried::Kept) => format!("goes on with {elements}"),
         (_, Carried::Copied) => {
             format!("gets another size, with {elements}; changes made during the apply are lost")
@@ -170,6 +173,19 @@ fn data(data: &DataForecast) -> Vec<String> {
         (_, Carried::Goes) => "goes, with what is in it".to_owned(),
     };
     vec![data.kind.to_owned(), data.name.clone(), fate]
+}
+
+/// A slot that is empty, and that apply would fill.
+fn filled(data: &DataForecast) -> String {
+    let Some(state) = &data.slot else {
+        return "is filled".to_owned();
+    };
+    let kind = SlotKind::of(&state.slot).name();
+    let who = state.who.as_ref().and_then(|who| who.process.as_ref());
+    who.map_or_else(
+        || format!("{kind} is filled: somebody is bound there since"),
+        |(pid, name)| format!("{kind} is filled: process {pid} ({name}) is bound there since"),
+    )
 }
 
 /// What established connections notice. That redirects do not move them, the changes say themselves.

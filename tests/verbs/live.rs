@@ -1,6 +1,6 @@
 //! What is changed while a policy is in force: `set`, `map`, `socket`, in a lab.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -383,4 +383,57 @@ fn connections_go_where_a_live_map_and_a_registered_socket_say() {
     assert!(!connects(&lab, "3.3.3.3:4000"));
     let refused = on_server(&lab, &["map", "add", "tenants", "3.3.3.3 -> sock late"]);
     assert_eq!(refused.code, Some(64), "{}", refused.stderr);
+}
+
+#[test]
+fn who_is_bound_where_a_socket_is_looked_for_is_told_planned_and_taken() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-refresh");
+    let lab = Lab::new().unwrap();
+    let text = "socket dns = udp listen 127.0.0.1:5301\nredirect udp 3.3.3.3:53 to sock dns\n";
+    let path = folder.file("dns.sk", text);
+    let verb = |verb: &str, rest: &[&str]| {
+        on_server(&lab, &[&[verb, &path, "--interface", FRONT], rest].concat())
+    };
+    let applied = verb("apply", &[]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert_eq!(verb("plan", &["--exit-code"]).code, Some(0));
+    for shown in [&["status"][..], &["socket", "list"]] {
+        let shown = on_server(&lab, shown).stdout;
+        assert!(shown.contains("nobody listens there"), "{shown}");
+    }
+    let server = || UdpSocket::bind("127.0.0.1:5301").unwrap();
+    let _server = lab.server.run(server).unwrap();
+    let process = std::process::id();
+    let waits = format!("process {process} (");
+    for shown in [&["status"][..], &["socket", "list"]] {
+        let shown = on_server(&lab, shown).stdout;
+        assert!(shown.contains("udp4") && shown.contains(&waits), "{shown}");
+        assert!(shown.contains("`sockc socket refresh` takes it"), "{shown}");
+    }
+    let planned = verb("plan", &["--exit-code"]);
+    assert_eq!(planned.code, Some(2), "{}", planned.stdout);
+    let filled = format!("udp4 is filled: {waits}");
+    assert!(planned.stdout.contains(&filled), "{}", planned.stdout);
+    let refreshed = on_server(&lab, &["socket", "refresh", "dns"]);
+    assert_eq!(refreshed.code, Some(0), "{}", refreshed.stderr);
+    let listening = format!("listening: {waits}");
+    assert!(
+        refreshed.stdout.contains(&listening),
+        "{}",
+        refreshed.stdout
+    );
+    assert_eq!(verb("plan", &["--exit-code"]).code, Some(0));
+    let listed = on_server(&lab, &["socket", "list", "--json"]).json();
+    let status = on_server(&lab, &["status", "--json"]).json();
+    for row in [&listed["sockets"][0], &status["sockets"][0]] {
+        assert_eq!(row["slot"], "udp4", "{row}");
+        assert_eq!(row["state"], "listening", "{row}");
+        assert_eq!(row["who"]["process"], process, "{row}");
+        assert_eq!(row["who"]["address"], "127.0.0.1:5301", "{row}");
+    }
+    let unknown = on_server(&lab, &["socket", "refresh", "dnss"]);
+    assert_eq!(unknown.code, Some(64), "{}", unknown.stderr);
 }

@@ -132,6 +132,7 @@ fn manifest() -> Manifest {
             name: "web".to_owned(),
             drop_if_absent: true,
             origin: SlotOrigin::Listen,
+            owner: None,
             slots: vec![Slot {
                 index: 0,
                 protocol: 6,

@@ -9,12 +9,12 @@ use super::live;
 use super::{Counters, DIRECTIONS, bare, direction_name, suffixed};
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
-    SlotOrigin, SocketSlots,
+    SlotOrigin, SlotOwner, SocketSlots,
 };
 use crate::lower::{self, CounterSlots, Maps};
 use crate::place::{Chain, counts_in_send};
 use crate::policy::{
-    DefaultVerdict, Direction, Family, GroupId, Listen, Policy, Socket, SocketOrigin,
+    DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,
 };
 use crate::target::Target;
 
@@ -268,6 +268,11 @@ fn named_socket(socket: &crate::policy::Socket, slots: &[(Family, u8, u32)]) -> 
             SocketOrigin::Registered => SlotOrigin::Registered,
             SocketOrigin::Systemd { unit, name } => SlotOrigin::Systemd(unit.clone(), name.clone()),
         },
+        owner: socket.owner.as_ref().map(|owner| match owner {
+            Owner::Uid(uid) => SlotOwner::Uid(*uid),
+            Owner::User(name) => SlotOwner::User(name.clone()),
+            Owner::Cgroup(path) => SlotOwner::Cgroup(path.clone()),
+        }),
         slots: addresses(socket)
             .into_iter()
             .zip(slots)

@@ -10,6 +10,7 @@ fn manifest() -> Manifest {
         name: name.to_owned(),
         drop_if_absent: false,
         origin: SlotOrigin::Registered,
+        owner: None,
         slots: protocols
             .iter()
             .map(|protocol| Slot {

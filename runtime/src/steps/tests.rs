@@ -128,6 +128,7 @@ fn manifest(origin: SlotOrigin, protocol: u8) -> Manifest {
             name: "proxy".to_owned(),
             drop_if_absent: false,
             origin,
+            owner: None,
             slots: vec![slot],
         }],
         ..Manifest::default()

@@ -128,6 +128,7 @@ fn what_needs_interfaces_is_told_where_none_is_named() {
                         name: "a".to_owned(),
                         drop_if_absent,
                         origin: sockc_compiler::artifact::SlotOrigin::Registered,
+                        owner: None,
                         slots: Vec::new(),
                     }];
                 })

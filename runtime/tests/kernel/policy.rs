@@ -181,6 +181,7 @@ impl Policy {
             name: format!("s{index}"),
             drop_if_absent: false,
             origin: SlotOrigin::Listen,
+            owner: None,
             slots: vec![Slot {
                 index,
                 protocol,

@@ -123,7 +123,7 @@ fn apply_fills_again_by_itself_where_the_kernel_cannot_tell() {
             applied.notes
         );
         let server = TcpListener::bind(AT).unwrap();
-        assert_eq!(state(space), Fill::Absent);
+        assert_eq!(state(space), Fill::Waiting);
         assert_eq!(make().sockets[0].state, Fill::Filled);
         assert_eq!(reaches(TO, &[&server]), Some(7001));
     });
@@ -268,5 +268,65 @@ fn a_socket_that_stopped_listening_is_told() {
         // SAFETY: shutdown(2) takes a living descriptor and a number.
         unsafe { libc::shutdown(std::os::fd::AsRawFd::as_raw_fd(&server), libc::SHUT_RDWR) };
         assert_eq!(state(space), Fill::NotListening);
+    });
+}
+
+/// The flags of the answer to a SYN over `lo` from port 0 of `::1` to a port of `::1`.
+fn answer_to_port_0(port: u16) -> u8 {
+    let kind = SockType::Raw;
+    let protocol = nix::sys::socket::SockProtocol::Tcp;
+    let raw =
+        nix::sys::socket::socket(AddressFamily::Inet6, kind, SockFlag::SOCK_CLOEXEC, protocol);
+    let raw = raw.unwrap();
+    let number = std::os::fd::AsRawFd::as_raw_fd(&raw);
+    let (offset, size): (libc::c_int, _) = (16, 4);
+    let wait = libc::timeval {
+        tv_sec: 10,
+        tv_usec: 0,
+    };
+    // SAFETY: the values live through the calls, and their sizes are given.
+    let set = unsafe {
+        let wait_size = u32::try_from(size_of::<libc::timeval>()).unwrap();
+        libc::setsockopt(
+            number,
+            libc::IPPROTO_IPV6,
+            7,
+            (&raw const offset).cast(),
+            size,
+        ) | libc::setsockopt(
+            number,
+            libc::SOL_SOCKET,
+            libc::SO_RCVTIMEO,
+            (&raw const wait).cast(),
+            wait_size,
+        )
+    };
+    assert_eq!(set, 0);
+    let [high, low] = port.to_be_bytes();
+    let syn = [
+        0, 0, high, low, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 4, 0, 0, 0, 0, 0,
+    ];
+    let to: std::net::SocketAddrV6 = "[::1]:0".parse().unwrap();
+    let to = nix::sys::socket::SockaddrIn6::from(to);
+    nix::sys::socket::sendto(number, &syn, &to, nix::sys::socket::MsgFlags::empty()).unwrap();
+    let mut answer = [0; 64];
+    loop {
+        let length = nix::unistd::read(&raw, &mut answer).unwrap();
+        if length >= 20 && answer[..4] == [high, low, 0, 0] {
+            return answer[13];
+        }
+    }
+}
+
+#[test]
+fn no_packet_looks_like_the_runtimes_own_lookup() {
+    const SYN_ACK: u8 = 0x12;
+    const RST_ACK: u8 = 0x14;
+    inside(|space| {
+        let _server = TcpListener::bind("[::1]:53").unwrap();
+        assert_eq!(answer_to_port_0(53), SYN_ACK);
+        let policy = policy("s").socket(3, 6, "[::1]:7001").steer(53, 3);
+        policy.apply(&space.options).unwrap();
+        assert_eq!(answer_to_port_0(53), RST_ACK, "the socket is absent");
     });
 }

@@ -165,6 +165,11 @@ impl Space {
         fs::remove_dir(&group).unwrap();
     }
 
+    /// The folder of the test's control group.
+    pub(crate) fn group_folder(&self) -> PathBuf {
+        self.cgroups.join(self.cgroup.trim_start_matches('/'))
+    }
+
     /// Moves a process into the test's control group.
     pub(crate) fn join_group(&self, process: u32) {
         let procs = self
