@@ -10,7 +10,7 @@ mod paint;
 mod picture;
 #[cfg(test)]
 mod sample;
-mod share;
+mod spans;
 mod stat;
 pub(crate) mod summary;
 pub(crate) mod text;
