@@ -8,7 +8,7 @@ use crate::event::{Header, Part, Transport};
 use crate::files::Texts;
 use crate::interpret::Maps;
 use crate::packet::build::Frame;
-use crate::pipeline::{Counters, Options, compile};
+use crate::pipeline::{Counters, Expects, Options, compile};
 use crate::target::Target;
 
 use super::made::run_on;
@@ -24,6 +24,7 @@ fn built(text: &str) -> Artifact {
         target: &target,
         shape: Shape::Tables,
         counters: Counters::Kept,
+        expects: Expects::Asked,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");
