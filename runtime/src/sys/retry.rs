@@ -14,18 +14,17 @@ pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn only_what_was_interrupted_is_made_again() {
+        let refusal = std::io::Error::from_raw_os_error;
         let mut answers = vec![
-            Err(io::Error::from_raw_os_error(libc::ENOMEM)),
-            Err(io::Error::from_raw_os_error(libc::EINTR)),
+            Err(refusal(libc::ENOMEM)),
+            Err(refusal(libc::EINTR)),
             Ok(7),
-            Err(io::Error::from_raw_os_error(libc::EINTR)),
+            Err(refusal(libc::EINTR)),
         ];
-        assert_eq!(again(|| answers.pop().unwrap()).unwrap(), 7);
-        let refused = again(|| answers.pop().unwrap()).unwrap_err();
+        assert_eq!(super::again(|| answers.pop().unwrap()).unwrap(), 7);
+        let refused = super::again(|| answers.pop().unwrap()).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ENOMEM));
     }
 }
