@@ -160,12 +160,24 @@ fn a_lost_link_and_a_dead_one_are_attached_again() {
         let told = forecast(&object, &manifest, &space.options).unwrap();
         assert_eq!(told.drift, []);
         let fates: Vec<_> = told.hooks.iter().map(|hook| hook.link).collect();
-        assert_eq!(fates, [LinkFate::Attached, LinkFate::Detached]);
+        // The hook of the interface that was removed went with it: nothing is left to take off.
+        assert_eq!(fates, [LinkFate::Attached]);
+        let hung = |space: &Space| {
+            let tree = space.tree();
+            tree.into_iter()
+                .filter(|path| path.contains("link/"))
+                .collect::<Vec<_>>()
+        };
+        let dead = hung(space);
         sockc_runtime::apply(&object, &manifest, &space.options).unwrap();
         let mended = status(&space.options).unwrap().unwrap();
         assert_eq!(mended.drift, []);
         assert_eq!(mended.coverage.moved, []);
         assert!(!mended.coverage.is_open());
+        // Its pin goes all the same.
+        let alive = hung(space);
+        assert_eq!((dead.len(), alive.len()), (1, 1), "{dead:?} {alive:?}");
+        assert_ne!(dead, alive);
     });
 }
 
