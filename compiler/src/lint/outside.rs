@@ -46,7 +46,7 @@ fn outside(policy: &Policy, rule: &Rule, classes: &[ClassId]) -> Diagnostic {
         format!("the policy holds on {listed} only, so this never matches"),
     )
     .help(format!(
-        "name {named} in `interfaces`, or leave that line out: then the policy is on the interfaces of its zones, or those that `apply --interface` names"
+        "name {named} in `interfaces`; without that line, the policy is on the interfaces of its zones, or where it has none on those that `apply --interface` names"
     ))
 }
 

@@ -166,6 +166,12 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "E0103",
         "allow tcp from not 10.0.0.0/8 to port 22",
     ),
+    // A comment is no part of the remedy.
+    (
+        "allow tcp dport 22 # shells",
+        "E0103",
+        "allow tcp to port 22",
+    ),
     // Rates.
     (
         "allow tcp to port 22 up to 10/minute",

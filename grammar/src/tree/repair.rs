@@ -32,6 +32,7 @@ pub(super) enum Whole {
 
 /// The statement or packet as it reads, if its slips are known ones. `around` is the text it stands in.
 pub(super) fn repaired(text: &str, whole: Whole, around: &str) -> Option<String> {
+    let text = without_comments(text);
     let text = text.trim_end();
     if text.len() > LONGEST || text.is_empty() {
         return None;
@@ -46,6 +47,25 @@ pub(super) fn repaired(text: &str, whole: Whole, around: &str) -> Option<String>
         tries: &mut tries,
     };
     search.mend(text, at, &expected, MOST_SLIPS)
+}
+
+/// The text without what stands behind `#`; a remedy is shown in one line.
+fn without_comments(text: &str) -> String {
+    let mut kept = String::new();
+    let mut at = 0;
+    while let Some(next) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        if next == '#' {
+            at = scan::line_end(text, at);
+            continue;
+        }
+        let end = match next {
+            '"' => scan::string_end(text, at).unwrap_or(at + 1),
+            other => at + other.len_utf8(),
+        };
+        kept.push_str(text.get(at..end).unwrap_or(""));
+        at = end;
+    }
+    kept
 }
 
 struct Search<'a> {
