@@ -4,8 +4,8 @@
 //! them at once. Until that word is written nothing that packets meet has changed, and whatever ends the work (a refusal, a
 //! kill) leaves only things that `settle` removes.
 //!
-//! A policy with `for netns` blocks is several: all are prepared, each in its namespace; when the last one is ready, one word
-//! for each is written, and a word that cannot be written takes the others back.
+//! A policy with `for netns` blocks is several: all are prepared, each in its namespace; when the last one is ready, the outer
+//! policy's word is written, which the hooks of all of them follow.
 
 use std::iter;
 use std::time::SystemTime;
@@ -18,14 +18,14 @@ use crate::error::Error;
 use crate::fill::SlotState;
 use crate::forecast::Standpoint;
 use crate::hook::Means;
+use crate::mend::settle;
 use crate::options::Options;
-use crate::owned::{self, Held, Outer};
+use crate::owned::{self, Outer};
 use crate::owner::Owners;
 use crate::plan::Plan;
-use crate::record::Record;
+use crate::record::{Held, Record};
 use crate::session::{self, Session};
-use crate::settle::settle;
-use crate::state::{Lock, State};
+use crate::state::Lock;
 use crate::work::{Prepared, Work};
 
 /// What an apply did.
@@ -80,18 +80,6 @@ pub(crate) struct Part<'a> {
     pub(crate) options: Options,
 }
 
-/// A policy that is ready: one word puts it in force.
-#[derive(Debug)]
-struct Switch {
-    state: State,
-    /// What is to be in force; 0 for nothing.
-    generation: u32,
-    /// What is in force now.
-    before: u32,
-    /// How the step is called.
-    step: String,
-}
-
 /// Puts the policy of an object in force in one network namespace, instead of the one that is, and those of its `for netns`
 /// blocks in theirs.
 ///
@@ -101,7 +89,7 @@ struct Switch {
 pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Applied, Error> {
     let inner = inner(object, manifest)?;
     let parts = parts(object, manifest, &inner, options);
-    let mut applied = stage(&parts, None, &mut Vec::new())?.into_iter();
+    let mut applied = stage(&parts, None)?.into_iter();
     let outer = applied.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),
     })?;
@@ -160,17 +148,11 @@ fn check_version(manifest: &Manifest) -> Result<(), Error> {
     })
 }
 
-/// Prepares the first of some policies in its namespace, then the others; when none is left, all are switched. Those that
-/// have an `outer` one stand in it.
-fn stage(
-    parts: &[Part<'_>],
-    outer: Option<&Outer>,
-    ready: &mut Vec<Switch>,
-) -> Result<Vec<Applied>, Error> {
+/// Prepares the first of some policies in its namespace, then the others; when none is left, one word switches all. Those
+/// that have an `outer` one stand in it.
+fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Error> {
     let Some((part, rest)) = parts.split_first() else {
-        return outer
-            .map_or(Ok(()), |outer| switch_all(ready, &outer.options))
-            .map(|()| Vec::new());
+        return outer.map_or(Ok(()), switch).map(|()| Vec::new());
     };
     session::enter(&part.options, |session| {
         let held = match outer {
@@ -184,20 +166,24 @@ fn stage(
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
         })?;
-        let before = settle(&session.state, &session.namespace)?;
+        let before = settle(session, &part.options)?;
         check_generation(before.as_ref(), &part.options)?;
         owned::check(before.as_ref(), outer, &part.options)?;
         if let Some(before) = &before {
             check_ground(&session.state, before)?;
+            owned::check_word(&session.state, outer, &part.options)?;
         }
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = owned::gone(before.as_ref(), &record);
         let mut work = Work::new(part, session, plan, &owners, (before, record));
-        match advance(&mut work, (part, rest), session, (outer, &gone), ready) {
+        match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);
                 let left = owned::release(&gone, &part.options, session);
-                applied.notes.extend(left);
+                let left = left.into_iter();
+                applied
+                    .notes
+                    .extend(left.map(|(what, cause)| format!("{what}: {cause}")));
                 Ok([vec![applied], later].concat())
             }
             Err(error) => {
@@ -227,7 +213,11 @@ pub(crate) fn next(
     outer: Option<&Outer>,
     held: Vec<Held>,
 ) -> Record {
-    let generation = before.map_or(0, |before| before.generation) + 1;
+    // One word switches all of them, so they count alike.
+    let generation = match outer {
+        Some(outer) => outer.record.generation,
+        None => before.map_or(0, |before| before.generation) + 1,
+    };
     let mut record = Record::new(generation, part.manifest, session.namespace.cookie);
     record.owner = outer.map(|outer| outer.owner);
     record.netns = held;
@@ -242,56 +232,17 @@ fn advance<'a>(
     work: &mut Work<'a>,
     (part, rest): (&Part<'_>, &[Part<'_>]),
     session: &Session,
-    (outer, gone): (Option<&Outer>, &[Held]),
-    ready: &mut Vec<Switch>,
+    outer: Option<&Outer>,
 ) -> Result<(Prepared<'a>, Vec<Applied>), Error> {
     let prepared = work.prepare(outer)?;
-    ready.push(Switch {
-        state: session.state.clone(),
-        generation: work.record().generation,
-        before: session.state.in_force()?,
-        step: match outer {
-            None => "switch".to_owned(),
-            Some(_) => format!(
-                "switch {}",
-                part.options.netns.as_deref().unwrap_or_default()
-            ),
-        },
-    });
-    // Held until every word is written: nobody else may put a policy in force there in between.
-    let mut locks = Vec::new();
-    for one in gone {
-        let Some((state, lock)) = owned::still_ours(one, &part.options, session)? else {
-            continue;
-        };
-        locks.push(lock);
-        ready.push(Switch {
-            generation: 0,
-            before: state.in_force()?,
-            step: format!("switch {} off", one.name),
-            state,
-        });
-    }
     let own = Outer::new(session, work.record(), &part.options);
-    let later = stage(rest, Some(outer.unwrap_or(&own)), ready)?;
+    let later = stage(rest, Some(outer.unwrap_or(&own)))?;
     Ok((prepared, later))
 }
 
-/// Writes every word, or none. Once the last is written nothing is a failure: the policies are in force.
-fn switch_all(ready: &[Switch], options: &Options) -> Result<(), Error> {
-    for (index, switch) in ready.iter().enumerate() {
-        let step = options.step(&switch.step);
-        let switched = step.and_then(|()| switch.state.switch_to(switch.generation));
-        if let Err(error) = switched {
-            for done in ready.iter().take(index) {
-                // What cannot be taken back now is told by the next command: its policy is not what the others are.
-                let _ = done.state.switch_to(done.before);
-                if done.before != 0 {
-                    let _ = done.state.point_current(done.before);
-                }
-            }
-            return Err(error);
-        }
-    }
-    Ok(())
+/// Writes the word that every hook in every namespace follows. Blocks that the new policy has no more have no program for its
+/// generation, and sleep from then on. Once it is written nothing is a failure: the policies are in force.
+fn switch(outer: &Outer) -> Result<(), Error> {
+    outer.options.step("switch")?;
+    outer.state.switch_to(outer.record.generation)
 }

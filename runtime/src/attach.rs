@@ -11,8 +11,8 @@ use aya::programs::TcAttachType;
 use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
-use crate::dispatch;
-use crate::error::{Error, at};
+use crate::dispatch::{self, Words};
+use crate::error::{Error, at, passes, system_error, unless_passing};
 use crate::filter;
 use crate::foreign;
 use crate::hook::{Hook, Means, Point};
@@ -135,8 +135,16 @@ fn title_of(target: &Target) -> String {
 
 fn dispatcher(state: &State, point: Point, since: u32) -> io::Result<OwnedFd> {
     let control = bpffs::open(&state.control())?;
+    let outer = match bpffs::open(&state.outer()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        outer => Some(outer?),
+    };
+    let words = Words {
+        control: control.as_fd(),
+        outer: outer.as_ref().map(AsFd::as_fd),
+    };
     let slots = bpffs::open(&state.slots(point))?;
-    dispatch::load(point, since, control.as_fd(), slots.as_fd())
+    dispatch::load(point, since, words, slots.as_fd())
 }
 
 fn pin_link(
@@ -215,9 +223,9 @@ fn attach_clsact(
         hook.point.title(),
         target.title()
     );
-    let refused = |cause: &dyn std::error::Error| Error::Kernel {
+    let refused = |cause: &(dyn std::error::Error + 'static)| Error::Kernel {
         what: what.clone(),
-        cause: io::Error::other(reasons(cause)),
+        cause: system_error(cause).unwrap_or_else(|| io::Error::other(reasons(cause))),
     };
     let path = state.link(&hook);
     bpffs::pin(program, &path).map_err(|error| refused(&error))?;
@@ -254,14 +262,19 @@ fn attach_to_map(
     Ok(hook.means)
 }
 
-/// What the kernel says of a hook; `None` if its pin is not there.
-pub(crate) fn describe(state: &State, hook: &Hook) -> Option<link::Description> {
-    let fd = bpffs::open(&state.link(hook)).ok()?;
+/// What the kernel says of a hook; `None` if its pin is not there, or none of a hook.
+pub(crate) fn describe(state: &State, hook: &Hook) -> Result<Option<link::Description>, Error> {
+    let path = state.link(hook);
+    let found = bpffs::open(&path).and_then(|fd| look(hook, fd.as_fd()));
+    unless_passing(&path, found.map(Some))
+}
+
+fn look(hook: &Hook, pinned: BorrowedFd<'_>) -> io::Result<link::Description> {
     if hook.means.is_link() {
-        return link::describe(fd.as_fd()).ok();
+        return link::describe(pinned);
     }
-    let program = prog::describe(fd.as_fd()).ok()?;
-    Some(link::Description {
+    let program = prog::describe(pinned)?;
+    Ok(link::Description {
         id: 0,
         program: program.id,
         alive: hook.means == Means::MapAttach || has_filter(hook, program.id),
@@ -277,7 +290,11 @@ fn has_filter(hook: &Hook, program: u32) -> bool {
 /// Takes a hook off the kernel and removes its pin. `peers` gives the map of a group's sockets.
 pub(crate) fn detach(state: &State, hook: &Hook) -> io::Result<()> {
     let path = state.link(hook);
-    if let Ok(fd) = bpffs::open(&path) {
+    let pinned = match bpffs::open(&path) {
+        Err(error) if passes(&error) => return Err(error),
+        pinned => pinned.ok(),
+    };
+    if let Some(fd) = pinned {
         match hook.means {
             Means::Clsact => {
                 let program = prog::describe(fd.as_fd())?.id;

@@ -3,7 +3,7 @@
 //! The bpf file system holds no ordinary files, and a file elsewhere could tell something else than the kernel.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use crate::sys::{bpffs, map};
@@ -29,22 +29,44 @@ pub(crate) fn write(title: &str, bytes: &[u8], path: &Path) -> io::Result<()> {
     bpffs::pin(kept.as_fd(), path)
 }
 
-/// Reads the bytes of the map pinned at `path`.
+/// Reads the bytes of the map pinned at `path`. Only as many elements are read as the length in the first one says, so that a
+/// map that somebody else put there costs no more than it holds.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let kept = bpffs::open(path)?;
     let shape = map::shape(kept.as_fd())?;
-    let mut bytes = Vec::new();
-    for index in 0..shape.entries {
-        let mut chunk = vec![0; shape.value as usize];
-        map::lookup(kept.as_fd(), &index.to_ne_bytes(), &mut chunk)?;
-        bytes.extend(chunk);
+    if shape != map::Shape::array(CHUNK, shape.entries) {
+        return Err(io::Error::other("it is not a map that sockc made"));
     }
-    cut(bytes).ok_or_else(|| io::Error::other("it is cut short"))
+    let short = || io::Error::other("it is cut short");
+    let mut bytes = chunk(kept.as_fd(), 0)?;
+    let end = end(&bytes).ok_or_else(short)?;
+    let chunks = end.div_ceil(CHUNK as usize);
+    if chunks > shape.entries as usize {
+        return Err(short());
+    }
+    for index in 1..u32::try_from(chunks).map_err(io::Error::other)? {
+        bytes.extend(chunk(kept.as_fd(), index)?);
+    }
+    cut(bytes).ok_or_else(short)
+}
+
+fn chunk(kept: BorrowedFd<'_>, index: u32) -> io::Result<Vec<u8>> {
+    let mut chunk = vec![0; CHUNK as usize];
+    match map::lookup(kept, &index.to_ne_bytes(), &mut chunk)? {
+        true => Ok(chunk),
+        // An array has all its elements.
+        false => Err(io::Error::other("an element of it is not there")),
+    }
+}
+
+/// Where the bytes end that begin with their length.
+fn end(bytes: &[u8]) -> Option<usize> {
+    let length = u64::from_le_bytes(*bytes.first_chunk::<HEAD>()?);
+    HEAD.checked_add(usize::try_from(length).ok()?)
 }
 
 fn cut(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let length = u64::from_le_bytes(*bytes.first_chunk::<HEAD>()?);
-    let end = HEAD.checked_add(usize::try_from(length).ok()?)?;
+    let end = end(&bytes)?;
     if end > bytes.len() {
         return None;
     }

@@ -55,12 +55,14 @@ impl Coverage {
     pub(crate) fn look(state: &State, record: &Record) -> Result<Self, Error> {
         let present = present()?;
         let wanted = wanted(record);
-        let moved = moved(state, record, &present);
-        let open = present.iter().filter(|(index, name)| {
-            is_wanted(wanted, &record.manifest, name)
-                && !is_held(state, record, *index, name)
-                && !is_again(&moved, name)
-        });
+        let moved = moved(state, record, &present)?;
+        let mut open = Vec::new();
+        for (index, name) in &present {
+            let should = is_wanted(wanted, &record.manifest, name) && !is_again(&moved, name);
+            if should && !is_held(state, record, *index, name)? {
+                open.push(name.clone());
+            }
+        }
         let packets = record.manifest.programs.iter().any(is_packet);
         let missing = wanted.iter().filter(|one| {
             let renamed = moved
@@ -70,7 +72,7 @@ impl Coverage {
         });
         Ok(Self {
             missing: missing.cloned().collect(),
-            open: open.map(|(_, name)| name.clone()).collect(),
+            open,
             moved,
         })
     }
@@ -136,10 +138,14 @@ fn has_program(manifest: &Manifest, name: &str) -> bool {
     programs.any(|one| one.class.is_none() || class.is_none() || one.class == class)
 }
 
-fn is_held(state: &State, record: &Record, index: u32, name: &str) -> bool {
-    let mut here = packet_hooks(record).filter(|one| one.hook.target == u64::from(index));
-    // A hook that others took off is told by its pin. An index may be another interface's by now.
-    here.any(|one| one.target == name || is_alive(state, one))
+fn is_held(state: &State, record: &Record, index: u32, name: &str) -> Result<bool, Error> {
+    for one in packet_hooks(record).filter(|one| one.hook.target == u64::from(index)) {
+        // A hook that others took off is told by its pin. An index may be another interface's by now.
+        if one.target == name || is_alive(state, one)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn packet_hooks(record: &Record) -> impl Iterator<Item = &Attached> {
@@ -151,14 +157,15 @@ fn packet_hooks(record: &Record) -> impl Iterator<Item = &Attached> {
         .filter(|attached| !record.fillers.contains(&attached.hook.point))
 }
 
-fn is_alive(state: &State, attached: &Attached) -> bool {
-    attach::describe(state, &attached.hook).is_some_and(|there| there.alive)
+fn is_alive(state: &State, attached: &Attached) -> Result<bool, Error> {
+    let there = attach::describe(state, &attached.hook)?;
+    Ok(there.is_some_and(|there| there.alive))
 }
 
-fn moved(state: &State, record: &Record, present: &Present) -> Vec<Moved> {
+fn moved(state: &State, record: &Record, present: &Present) -> Result<Vec<Moved>, Error> {
     let mut found: Vec<Moved> = Vec::new();
     for attached in packet_hooks(record) {
-        let Some(now) = fate(state, attached, present) else {
+        let Some(now) = fate(state, attached, present)? else {
             continue;
         };
         if !found.iter().any(|one| one.interface == attached.target) {
@@ -169,45 +176,51 @@ fn moved(state: &State, record: &Record, present: &Present) -> Vec<Moved> {
             });
         }
     }
-    found
+    Ok(found)
 }
 
 /// What became of the interface of a hook; `None` if it is what it was.
-fn fate(state: &State, attached: &Attached, present: &Present) -> Option<MovedTo> {
+fn fate(state: &State, attached: &Attached, present: &Present) -> Result<Option<MovedTo>, Error> {
     let index = attached.hook.target;
     let here = present.iter().find(|(there, _)| u64::from(*there) == index);
-    match here {
-        Some((_, name)) if *name == attached.target => None,
-        Some((_, name)) if is_alive(state, attached) => Some(MovedTo::Renamed(name.clone())),
-        _ if present.iter().any(|(_, name)| *name == attached.target) => Some(MovedTo::Again),
-        _ => Some(MovedTo::Gone),
+    if let Some((_, name)) = here {
+        if *name == attached.target {
+            return Ok(None);
+        }
+        if is_alive(state, attached)? {
+            return Ok(Some(MovedTo::Renamed(name.clone())));
+        }
     }
+    let again = present.iter().any(|(_, name)| *name == attached.target);
+    Ok(Some(if again { MovedTo::Again } else { MovedTo::Gone }))
 }
 
 /// The hooks of a record whose interface is there no more: that they hang on nothing is nobody's change of them.
 pub(crate) fn without_interface<'a>(
-    state: &'a State,
+    state: &State,
     record: &'a Record,
-) -> Result<impl Iterator<Item = &'a Attached>, Error> {
+) -> Result<Vec<&'a Attached>, Error> {
     let present = present()?;
-    Ok(packet_hooks(record).filter(move |attached| {
-        matches!(
-            fate(state, attached, &present),
-            Some(MovedTo::Gone | MovedTo::Again)
-        )
-    }))
+    let mut found = Vec::new();
+    for attached in packet_hooks(record) {
+        if let Some(MovedTo::Gone | MovedTo::Again) = fate(state, attached, &present)? {
+            found.push(attached);
+        }
+    }
+    Ok(found)
 }
 
 /// The interfaces that the policy in force holds on under another name than it was put on: index, and the name then.
 pub(crate) fn renamed(state: &State, record: &Record) -> Result<Vec<(u32, String)>, Error> {
     let present = present()?;
-    let renamed = packet_hooks(record).filter(|attached| {
-        let fate = fate(state, attached, &present);
-        matches!(fate, Some(MovedTo::Renamed(_)))
-    });
-    let mut found: Vec<(u32, String)> = renamed
-        .filter_map(|one| Some((u32::try_from(one.hook.target).ok()?, one.target.clone())))
-        .collect();
+    let mut found: Vec<(u32, String)> = Vec::new();
+    for attached in packet_hooks(record) {
+        let fate = fate(state, attached, &present)?;
+        let index = u32::try_from(attached.hook.target);
+        if let (Some(MovedTo::Renamed(_)), Ok(index)) = (fate, index) {
+            found.push((index, attached.target.clone()));
+        }
+    }
     found.sort();
     found.dedup();
     Ok(found)

@@ -3,7 +3,8 @@
 //! It reads which generation is in force and tail-calls the program in that generation's slot. So one word switches every
 //! hook at once, and a socket that keeps the program it met when it came into a SOCKMAP follows a new policy all the same.
 //! Where the slot is empty it lets everything go on. Below the generation it was made for it does so too: a hook that an
-//! apply adds sleeps until that apply's switch.
+//! apply adds sleeps until that apply's switch. In the namespace of a `for netns` block it reads the outer policy's word, so
+//! that both are switched by one; its own only says whether the block is there.
 //!
 //! Where packets arrive, an array has a second pair of slots, behind the first: for what fills the slots of named sockets
 //! (`refill`), which is called first.
@@ -35,11 +36,20 @@ const LOOKUP_REMOTE_ADDRESS: [i16; 4] = [16, 24, 28, 32];
 /// The first word of `remote_ip6`, in network order.
 const LOOKUP_REMOTE_BEGIN: i16 = 20;
 
+/// The maps with the words that a dispatcher reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words<'a> {
+    /// The namespace's own.
+    pub(crate) control: BorrowedFd<'a>,
+    /// That of the outer policy, for a `for netns` block.
+    pub(crate) outer: Option<BorrowedFd<'a>>,
+}
+
 /// Loads the dispatcher of a point.
 pub(crate) fn load(
     point: Point,
     since: u32,
-    control: BorrowedFd<'_>,
+    words: Words<'_>,
     slots: BorrowedFd<'_>,
 ) -> io::Result<OwnedFd> {
     let kind = point.kind();
@@ -47,7 +57,7 @@ pub(crate) fn load(
         name: &title(since),
         kind: kind.program,
         attach: kind.load,
-        code: &code(point, since, control, slots),
+        code: &code(point, since, words, slots),
     })
 }
 
@@ -56,7 +66,7 @@ fn title(since: u32) -> String {
     format!("sockc_{since:x}")
 }
 
-fn code(point: Point, since: u32, control: BorrowedFd<'_>, slots: BorrowedFd<'_>) -> Vec<u8> {
+fn code(point: Point, since: u32, words: Words<'_>, slots: BorrowedFd<'_>) -> Vec<u8> {
     let mut code = Code::default();
     let pass = code.label();
     match point {
@@ -66,8 +76,11 @@ fn code(point: Point, since: u32, control: BorrowedFd<'_>, slots: BorrowedFd<'_>
     }
     let odd = code.label();
     let refills = matches!(point, Point::Xdp(_) | Point::TcIn(_));
-    code.map_value(Register::R2, control);
-    code.add([asm::load(Width::W, Register::R2, Register::R2, 0)]);
+    read(&mut code, words.control);
+    if let Some(outer) = words.outer {
+        code.jump_if(JumpOp::Eq, Register::R2, 0, pass);
+        read(&mut code, outer);
+    }
     code.jump_if(
         JumpOp::Lt,
         Register::R2,
@@ -82,6 +95,12 @@ fn code(point: Point, since: u32, control: BorrowedFd<'_>, slots: BorrowedFd<'_>
     code.place(pass);
     code.give(point.kind().pass);
     code.bytes()
+}
+
+/// Reads a word.
+fn read(code: &mut Code, word: BorrowedFd<'_>) {
+    code.map_value(Register::R2, word);
+    code.add([asm::load(Width::W, Register::R2, Register::R2, 0)]);
 }
 
 /// A lookup from port 0 of 0.0.0.0 or [`NOBODY_SIX`] is no packet, for the kernel takes none of these from any interface: it is

@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 
 use crate::attach;
 use crate::coverage;
-use crate::error::Error;
+use crate::error::{Error, unless_passing, unreadable};
 use crate::hook::{Hook, Point};
 use crate::pins::{self, Made, Pin};
-use crate::record::{Attached, Record};
+use crate::record::Record;
 use crate::session::Session;
 use crate::settle::same_namespace;
 use crate::state::{State, side};
 use crate::sys::{bpffs, netns};
+use crate::truth;
 use crate::verified::Verified;
 
 /// A change that sockc did not make.
@@ -64,34 +65,24 @@ impl Standing {
     /// Looks at the state folder of a namespace.
     pub(crate) fn look(session: &Session) -> Result<Self, Error> {
         let state = &session.state;
-        let word = state.in_force();
-        let left = state.left_in_force();
-        let read = |generation: u32| Record::read(&state.record(generation));
-        // A command that was killed right after its switch left the link `current` at the generation before.
-        let (record, object) = match (&word, left) {
-            (Ok(0), None) => return Ok(Self::default()),
-            (Ok(0) | Err(_), Some(left)) => read(left)?,
-            (Ok(word), None) => read(*word)?,
-            (Ok(word), Some(left)) => read(*word).or_else(|error| {
-                if left == *word {
-                    Err(error)
-                } else {
-                    read(left)
-                }
-            })?,
-            (Err(_), None) => return word.map(|_| Self::default()),
+        let (record, object) = match truth::in_force(state) {
+            Ok(None) => return Ok(Self::default()),
+            Ok(Some(found)) => found,
+            // What was left in force tells what is not as it was.
+            Err(error @ Error::State { .. }) => match state.left_in_force()? {
+                Some(left) => Record::read(&state.record(left)).map_err(|_| error)?,
+                None => return Err(error),
+            },
+            Err(error) => return Err(error),
         };
         if !same_namespace(&record, &session.namespace) {
             return Ok(Self::default());
         }
         let mut drift = Vec::new();
-        drift.extend(control(state, &record, word));
+        drift.extend(control(state, &record)?);
         drift.extend(match &record.pins {
-            Some(pins) => pins
-                .iter()
-                .filter_map(|pin| compare(state, &record, pin))
-                .collect(),
-            None => lost(state, &record),
+            Some(pins) => compare_all(state, &record, pins)?,
+            None => lost(state, &record)?,
         });
         // That the hook of an interface that is gone hangs on nothing is nobody's change; `coverage` tells it.
         for gone in coverage::without_interface(state, &record)? {
@@ -112,44 +103,59 @@ impl Standing {
 }
 
 /// The word that says which generation is in force.
-fn control(state: &State, record: &Record, word: Result<u32, Error>) -> Option<Drift> {
-    let gone = !state.control().exists();
-    let found = match word {
-        Ok(word) if word == record.generation => return None,
+fn control(state: &State, record: &Record) -> Result<Option<Drift>, Error> {
+    let found = match state.word() {
+        Ok(Some(word)) if word == record.generation => return Ok(None),
+        Ok(Some(0)) => "0, which is no policy at all".to_owned(),
+        Ok(Some(word)) => format!("{word}, which no policy has"),
         // The list of pins says so itself.
-        Ok(0) | Err(_) if (gone || word.is_err()) && record.pins.is_some() => return None,
-        Ok(0) if gone => "nothing".to_owned(),
-        Ok(0) => "0, which is no policy at all".to_owned(),
-        Ok(word) => format!("{word}, which no policy has"),
-        Err(_) => "something that cannot be read".to_owned(),
+        Ok(None) | Err(Error::State { .. }) if record.pins.is_some() => return Ok(None),
+        Ok(None) => "nothing".to_owned(),
+        Err(Error::State { .. }) => "something that cannot be read".to_owned(),
+        Err(error) => return Err(error),
     };
-    Some(Drift {
+    Ok(Some(Drift {
         path: state.control(),
         expected: format!("the generation {}", record.generation),
         found,
-    })
+    }))
 }
 
 /// What is not as it was taken down.
-fn compare(state: &State, record: &Record, pin: &Pin) -> Option<Drift> {
+fn compare_all(state: &State, record: &Record, pins: &[Pin]) -> Result<Vec<Drift>, Error> {
+    let mut found = Vec::new();
+    for pin in pins {
+        found.extend(compare(state, record, pin)?);
+    }
+    Ok(found)
+}
+
+fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, Error> {
+    let path = state.root().join(&pin.path);
     let hook = pin.path.strip_prefix("link").ok().and_then(Path::to_str);
     if hook
         .and_then(Hook::parse)
         .is_some_and(|hook| left_with_its_interface(record, &hook))
     {
-        return None;
+        return Ok(None);
     }
     let found = match pins::look(state, record.generation, &pin.path) {
-        Ok(made) if made == pin.made => hangs_on_nothing(state, &pin.path)?,
+        Ok(made) if made == pin.made => match hangs_on_nothing(state, &pin.path)? {
+            Some(words) => words,
+            None => return Ok(None),
+        },
         Ok(made) => in_words(&made, Some(&pin.made)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => "nothing".to_owned(),
-        Err(error) => format!("what cannot be looked at ({error})"),
+        Err(error) => match unreadable(&path, error) {
+            Error::State { cause, .. } => format!("what cannot be looked at ({cause})"),
+            error => return Err(error),
+        },
     };
-    Some(Drift {
-        path: state.root().join(&pin.path),
+    Ok(Some(Drift {
+        path,
         expected: in_words(&pin.made, None),
         found,
-    })
+    }))
 }
 
 /// Whether a hook only filled slots, on an interface that is gone. No packet comes by it, so nothing is missing.
@@ -162,26 +168,30 @@ pub(crate) fn left_with_its_interface(record: &Record, hook: &Hook) -> bool {
 }
 
 /// A program that hangs somewhere without a link is pinned itself, and its pin says nothing of that.
-fn hangs_on_nothing(state: &State, path: &Path) -> Option<String> {
-    let hook = path.strip_prefix("link").ok()?;
-    let hook = Hook::parse(hook.to_str()?)?;
-    let alive = attach::describe(state, &hook).is_some_and(|there| there.alive);
-    (!alive).then(|| "the same, but nothing calls it any more".to_owned())
+fn hangs_on_nothing(state: &State, path: &Path) -> Result<Option<String>, Error> {
+    let name = path.strip_prefix("link").ok().and_then(Path::to_str);
+    let Some(hook) = name.and_then(Hook::parse) else {
+        return Ok(None);
+    };
+    let alive = attach::describe(state, &hook)?.is_some_and(|there| there.alive);
+    Ok((!alive).then(|| "the same, but nothing calls it any more".to_owned()))
 }
 
 /// The hooks that are gone; all that the record of an older sockc tells.
-fn lost(state: &State, record: &Record) -> Vec<Drift> {
-    let gone = |attached: &&Attached| {
-        let there = attach::describe(state, &attached.hook);
-        !there.is_some_and(|there| there.alive)
-    };
-    let gone = record.hooks.iter().filter(gone);
-    gone.map(|attached| Drift {
-        path: state.link(&attached.hook),
-        expected: format!("the {} hook", attached.hook.point.title()),
-        found: "nothing that is attached".to_owned(),
-    })
-    .collect()
+fn lost(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
+    let mut gone = Vec::new();
+    for attached in &record.hooks {
+        let there = attach::describe(state, &attached.hook)?;
+        if there.is_some_and(|there| there.alive) {
+            continue;
+        }
+        gone.push(Drift {
+            path: state.link(&attached.hook),
+            expected: format!("the {} hook", attached.hook.point.title()),
+            found: "nothing that is attached".to_owned(),
+        });
+    }
+    Ok(gone)
 }
 
 /// Programs in the slots of the side that is not in force. An apply that was killed leaves some, beside a generation.
@@ -193,23 +203,22 @@ fn other_side(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
     {
         return Ok(Vec::new());
     }
-    let found = record
-        .points
-        .iter()
-        .filter_map(|point| other_program(state, *point, record));
-    Ok(found.collect())
+    let mut found = Vec::new();
+    for point in &record.points {
+        found.extend(other_program(state, *point, record)?);
+    }
+    Ok(found)
 }
 
-fn other_program(state: &State, point: Point, record: &Record) -> Option<Drift> {
+fn other_program(state: &State, point: Point, record: &Record) -> Result<Option<Drift>, Error> {
     let path = state.slots(point);
-    let slots = bpffs::open(&path).ok()?;
     let other = side(record.generation + 1);
-    let program = pins::slot(slots.as_fd(), other).ok()??;
-    Some(Drift {
+    let slot = bpffs::open(&path).and_then(|slots| pins::slot(slots.as_fd(), other));
+    Ok(unless_passing(&path, slot)?.map(|program| Drift {
         path,
         expected: format!("nothing in slot {other}"),
         found: format!("the program {program}"),
-    })
+    }))
 }
 
 /// Pins in the folders of the generation that sockc did not make.
@@ -231,15 +240,17 @@ fn strangers(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
 /// Refuses to build on maps that others put in the place of ours: hooks that are there would go on with the old ones.
 pub(crate) fn check_ground(state: &State, record: &Record) -> Result<(), Error> {
     let ground = |pin: &&Pin| {
-        ["control", "slots", "group"]
+        ["control", "outer", "slots", "group"]
             .iter()
             .any(|top| pin.path.starts_with(top))
     };
     for pin in record.pins.iter().flatten().filter(ground) {
+        let path = state.root().join(&pin.path);
         let there = pins::look(state, record.generation, &pin.path);
-        if !there.is_ok_and(|there| there.id() == pin.made.id()) {
+        let there = unless_passing(&path, there.map(Some))?;
+        if there.is_none_or(|there| there.id() != pin.made.id()) {
             return Err(Error::State {
-                path: state.root().join(&pin.path),
+                path,
                 cause: "it is not the map that sockc left there".to_owned(),
             });
         }

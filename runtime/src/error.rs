@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::prefix::Prefix;
@@ -203,7 +203,21 @@ pub enum Error {
         /// How long we waited.
         waited: Duration,
     },
-    /// What earlier commands left behind cannot be read.
+    /// What earlier commands left behind may not be read by this process.
+    NoAccess {
+        /// What was to be read.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A policy was taken out of force, but not all that belongs to it could be removed.
+    Left {
+        /// What is left, and whether it is in force.
+        left: Vec<String>,
+        /// Why the first of it is.
+        cause: Box<Error>,
+    },
+    /// What earlier commands left behind is not as they left it.
     State {
         /// The state folder.
         path: PathBuf,
@@ -238,6 +252,66 @@ impl Error {
             Self::Object { .. } | Self::Version { .. } | Self::Stopped { .. }
         )
     }
+}
+
+/// Whether the system refused for a reason that passes by itself: want of memory or of descriptors, a signal, somebody who is
+/// just busy with the same thing. It says nothing of what was asked for.
+pub(crate) fn passes(cause: &io::Error) -> bool {
+    matches!(
+        cause.raw_os_error(),
+        Some(
+            libc::ENOMEM
+                | libc::EMFILE
+                | libc::ENFILE
+                | libc::EINTR
+                | libc::EBUSY
+                | libc::EAGAIN
+                | libc::ENOBUFS
+        )
+    )
+}
+
+/// What it means that something in the state folder cannot be read: damage only if neither the machine nor the rights of this
+/// process are the reason.
+pub(crate) fn unreadable(path: &Path, cause: io::Error) -> Error {
+    match cause.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => Error::NoAccess {
+            path: path.to_owned(),
+            cause,
+        },
+        _ if passes(&cause) => at(format!("read {}", path.display()))(cause),
+        _ => Error::State {
+            path: path.to_owned(),
+            cause: cause.to_string(),
+        },
+    }
+}
+
+/// What was found at a path; nothing if it is gone or damaged, which is told elsewhere. A refusal that has another reason is an
+/// error: it must not look like that.
+pub(crate) fn unless_passing<T>(
+    path: &Path,
+    found: io::Result<Option<T>>,
+) -> Result<Option<T>, Error> {
+    match found.map_err(|cause| unreadable(path, cause)) {
+        Err(Error::State { .. }) => Ok(None),
+        found => found,
+    }
+}
+
+/// The system's refusal somewhere behind an error of a library.
+pub(crate) fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let number = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
+        if let Some(number) = number {
+            return Some(io::Error::from_raw_os_error(number));
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// Makes the `map_err` of a step.
@@ -374,14 +448,24 @@ impl fmt::Display for Error {
             ),
             Self::State { path, cause } => write!(
                 f,
-                "what is in {} cannot be read: {cause}; `sockc unload` removes it, and then `sockc apply` starts anew",
+                "{} is not as sockc left it: {cause}. What packets meet was not changed; `sockc apply` puts a policy in force again, and where it refuses, `sockc unload` first",
                 path.display()
             ),
+            Self::NoAccess { path, cause } => write!(
+                f,
+                "{} cannot be read: {cause}; nothing was changed. run the command as root, or with CAP_DAC_OVERRIDE beside its other capabilities",
+                path.display()
+            ),
+            Self::Left { left, cause } => write!(f, "{}: {cause}", left.join("; ")),
             Self::Moved { what } => write!(
                 f,
                 "this plan is out of date: {what}; nothing was changed. Make it again with `sockc plan -o`"
             ),
             Self::Stopped { step } => write!(f, "stopped before \"{step}\"; nothing was changed"),
+            Self::Kernel { what, cause } if passes(cause) => write!(
+                f,
+                "the kernel refused to {what}: {cause}; that passes, so try again"
+            ),
             Self::Kernel { what, cause } => write!(f, "the kernel refused to {what}: {cause}"),
         }
     }

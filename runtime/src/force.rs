@@ -6,11 +6,12 @@
 use sockc_compiler::names::nearest;
 
 use crate::error::Error;
+use crate::mend::settle_in_force;
 use crate::options::Options;
 use crate::record::Record;
 use crate::session::{self, Session};
-use crate::settle::settle;
 use crate::state::{Access, Lock, State};
+use crate::truth::record_in_force;
 
 /// A policy in force.
 #[derive(Debug)]
@@ -39,12 +40,9 @@ pub(crate) fn with<T: Send>(
         let lock = Lock::take(&session.state, access, options.lock_wait)?;
         let _lock = lock.ok_or(Error::NothingInForce)?;
         let record = match access {
-            Access::Change => settle(&session.state, &session.namespace)?,
-            Access::Read => in_force(&session.state)?,
+            Access::Change => settle_in_force(session, options)?,
+            Access::Read => record_in_force(&session.state)?,
         };
-        if record.is_none() && access == Access::Change {
-            session.state.remove_if_empty();
-        }
         let record = record.ok_or(Error::NothingInForce)?;
         work(&Force {
             session,
@@ -57,18 +55,11 @@ pub(crate) fn with<T: Send>(
 /// taken first, as `apply` does.
 fn outer_lock(session: &Session, options: &Options, access: Access) -> Result<Option<Lock>, Error> {
     // What is damaged is told where it is read under the lock.
-    let record = in_force(&session.state).ok().flatten();
+    let record = record_in_force(&session.state).ok().flatten();
     let Some(owner) = record.and_then(|record| record.owner) else {
         return Ok(None);
     };
-    Lock::take(&owner.state(options)?, access, options.lock_wait)
-}
-
-fn in_force(state: &State) -> Result<Option<Record>, Error> {
-    match state.in_force()? {
-        0 => Ok(None),
-        generation => Ok(Some(Record::read(&state.record(generation))?.0)),
-    }
+    Lock::take(&owner.state(&session.state), access, options.lock_wait)
 }
 
 /// That a policy declares nothing of a kind by a name.

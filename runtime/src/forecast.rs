@@ -256,6 +256,7 @@ impl One<'_> {
         // A hook whose interface was removed is off already.
         let off: Vec<Hook> = match &self.standing.record {
             Some(record) => coverage::without_interface(&self.session.state, record)?
+                .into_iter()
                 .map(|attached| attached.hook)
                 .collect(),
             None => Vec::new(),
@@ -284,7 +285,7 @@ impl One<'_> {
         target: &str,
     ) -> Result<(LinkFate, Vec<Foreign>), Error> {
         let state = &self.session.state;
-        let step = steps::hook_step(state, self.standing.record.as_ref(), point, number);
+        let step = steps::hook_step(state, self.standing.record.as_ref(), point, number)?;
         let (link, hook) = match &step {
             HookStep::Keep(attached) => (LinkFate::Kept, attached.hook),
             HookStep::Mend(attached) => (LinkFate::Mended, attached.hook),
@@ -300,7 +301,7 @@ impl One<'_> {
                 (LinkFate::Attached, hook)
             }
         };
-        let ours = attach::describe(state, &hook).map(|there| there.program);
+        let ours = attach::describe(state, &hook)?.map(|there| there.program);
         let mut foreign = foreign_on(self.session, &hook, ours);
         // By TCX ours comes first, whoever is there.
         let is_tc = matches!(point, Point::TcIn(_) | Point::TcOut(_));
@@ -318,11 +319,10 @@ impl One<'_> {
             return Ok(());
         };
         let state = &self.session.state;
-        let mut own = hooks(state)?.into_iter();
-        let ours =
-            own.any(|hook| attach::describe(state, &hook).is_some_and(|one| one.program == id));
-        if ours {
-            return Ok(());
+        for hook in hooks(state)? {
+            if attach::describe(state, &hook)?.is_some_and(|one| one.program == id) {
+                return Ok(());
+            }
         }
         Err(Error::ForeignXdp {
             interface: target.to_owned(),

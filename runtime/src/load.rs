@@ -8,7 +8,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use sockc_compiler::artifact::Manifest;
 
-use crate::error::{Error, at};
+use crate::error::{Error, at, passes, system_error, unreadable};
 use crate::state::{State, make_folder};
 use crate::sys::map::Shape;
 use crate::sys::{bpffs, map};
@@ -56,10 +56,7 @@ pub(crate) fn maps(
         }
         check_name(name)?;
         map.pin(state.map(generation, name))
-            .map_err(|error| Error::Kernel {
-                what: format!("pin the map \"{name}\""),
-                cause: io::Error::other(reasons(&error)),
-            })?;
+            .map_err(|error| kernel(format!("pin the map \"{name}\""), &error))?;
     }
     Ok(ebpf)
 }
@@ -95,8 +92,9 @@ fn check_kept(shapes: &BTreeMap<String, Shape>, kept: &[Kept]) -> Result<(), Err
         let wanted = shapes.get(&one.name).ok_or_else(|| Error::Object {
             cause: format!("it lacks the map \"{}\"", one.name),
         })?;
-        let Ok(pinned) = bpffs::open(&one.pin) else {
-            continue;
+        let pinned = match bpffs::open(&one.pin) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            pinned => pinned.map_err(|cause| unreadable(&one.pin, cause))?,
         };
         let there = map::shape(pinned.as_fd()).map_err(at("look at a pinned map"))?;
         if *wanted != there {
@@ -126,10 +124,7 @@ pub(crate) fn programs(
         load(program).map_err(|error| program_refused(name, &error))?;
         program
             .pin(state.program(generation, name))
-            .map_err(|error| Error::Kernel {
-                what: format!("pin the program \"{name}\""),
-                cause: io::Error::other(reasons(&error)),
-            })?;
+            .map_err(|error| kernel(format!("pin the program \"{name}\""), &error))?;
     }
     Ok(())
 }
@@ -145,12 +140,18 @@ fn load(program: &mut Program) -> Result<(), ProgramError> {
     }
 }
 
+/// A refusal behind an error of aya; the system's own where there is one.
+fn kernel(what: String, error: &(dyn std::error::Error + 'static)) -> Error {
+    let cause = system_error(error).unwrap_or_else(|| io::Error::other(reasons(error)));
+    Error::Kernel { what, cause }
+}
+
 fn refused(error: &aya::EbpfError) -> Error {
+    let what = || "make the maps of the object".to_owned();
     match error {
-        aya::EbpfError::MapError(_) => Error::Kernel {
-            what: "make the maps of the object".to_owned(),
-            cause: io::Error::other(reasons(error)),
-        },
+        aya::EbpfError::MapError(_) => kernel(what(), error),
+        // The object is well, if the system has no room for it now.
+        error if system_error(error).is_some_and(|cause| passes(&cause)) => kernel(what(), error),
         error => Error::Object {
             cause: reasons(error),
         },
@@ -163,10 +164,16 @@ fn program_refused(name: &str, error: &ProgramError) -> Error {
         verifier_log,
     } = error
     else {
-        return Error::Object {
-            cause: format!("the program \"{name}\": {}", reasons(error)),
+        return match system_error(error) {
+            Some(_) => kernel(format!("load the program \"{name}\""), error),
+            None => Error::Object {
+                cause: format!("the program \"{name}\": {}", reasons(error)),
+            },
         };
     };
+    if passes(io_error) {
+        return kernel(format!("load the program \"{name}\""), error);
+    }
     let log = verifier_log.to_string();
     let cause = match io_error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),

@@ -9,8 +9,8 @@ use sockc_compiler::log::{LogRecord, parse};
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::session;
-use crate::status::in_force;
 use crate::sys::ringbuf::Ring;
+use crate::truth::record_in_force;
 
 /// The ring of one generation. Records that nobody takes in time are lost; each is given to one reader only.
 pub struct LogReader {
@@ -34,7 +34,7 @@ impl LogReader {
     /// Any [`Error`].
     pub fn open(options: &Options) -> Result<Option<Self>, Error> {
         session::enter(options, |session| {
-            let Some(record) = in_force(&session.state)? else {
+            let Some(record) = record_in_force(&session.state)? else {
                 return Ok(None);
             };
             let pin = session.state.map(record.generation, "log");

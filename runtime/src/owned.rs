@@ -3,51 +3,20 @@
 //! The record of the outer policy names the namespaces it owns; the record of each policy in them names the owner. A policy
 //! in force that is not the owner's is never replaced.
 
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 use crate::apply::Part;
-use crate::error::Error;
+use crate::error::{Error, unreadable};
 use crate::options::Options;
-use crate::record::Record;
+use crate::record::{Held, Owner, Record};
 use crate::session::{self, Session};
 use crate::settle::remove_all;
 use crate::state::{Access, Lock, State};
-use crate::sys::netns;
-
-/// The network namespace of an outer policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Owner {
-    /// Its inode.
-    inode: u64,
-    /// Its cookie, where the kernel has one: the inode may be used again.
-    cookie: Option<u64>,
-}
-
-impl Owner {
-    /// Its state.
-    pub(crate) fn state(&self, options: &Options) -> Result<State, Error> {
-        State::at(&options.bpffs, self.inode)
-    }
-
-    /// The namespace of a session.
-    pub(crate) fn of(session: &Session) -> Self {
-        Self {
-            inode: session.namespace.inode,
-            cookie: session.namespace.cookie,
-        }
-    }
-}
-
-/// A namespace that belongs to a policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Held {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its inode.
-    pub(crate) inode: u64,
-}
+use crate::sys::{bpffs, map, netns};
+use crate::truth;
 
 /// The policy that others stand in.
 #[derive(Debug)]
@@ -131,44 +100,119 @@ pub(crate) fn gone(before: Option<&Record>, record: &Record) -> Vec<Held> {
     before.filter(|held| !kept(held)).cloned().collect()
 }
 
-/// The state of a namespace that was owned, locked; `None` if what is in force there, if anything is, is not the session's
-/// any more: it was taken away, or the inode is another namespace's by now.
-pub(crate) fn still_ours(
-    held: &Held,
-    options: &Options,
-    session: &Session,
-) -> Result<Option<(State, Lock)>, Error> {
-    let state = State::at(&options.bpffs, held.inode)?;
-    let Some(lock) = Lock::take(&state, Access::Change, options.lock_wait)? else {
-        return Ok(None);
-    };
-    let generation = state.in_force()?;
-    if generation == 0 {
-        return Ok(None);
+/// The namespaces whose policies belong to the one of the session: those that its records name, and those whose own folders say
+/// so. So one that is damaged, or half removed, is found too.
+///
+/// # Errors
+///
+/// If a folder could not be looked at, so that nobody can know whether it belongs.
+pub(crate) fn blocks(session: &Session) -> Result<Vec<Held>, Error> {
+    let state = &session.state;
+    let mut found: Vec<Held> = Vec::new();
+    for generation in state.generations()? {
+        let record = match Record::read(&state.record(generation)) {
+            Ok((record, _)) => record,
+            // The folders of the others tell as well.
+            Err(Error::State { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        for held in record.netns {
+            if !found.iter().any(|one| one.inode == held.inode) {
+                found.push(held);
+            }
+        }
     }
-    let (record, _) = Record::read(&state.record(generation))?;
-    let ours = record.owner == Some(Owner::of(session));
-    Ok(ours.then_some((state, lock)))
+    for inode in state.others()? {
+        let known = found.iter().any(|one| one.inode == inode);
+        if !known && belongs(&state.beside(inode), session)? {
+            let name = netns::name_of(inode).unwrap_or_else(|| inode.to_string());
+            found.push(Held { name, inode });
+        }
+    }
+    Ok(found)
 }
 
-/// Takes the policies of namespaces away that the namespace of the session owns; gives what could not be.
-pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Vec<String> {
-    let owner = Owner::of(session);
-    let released = gone.iter().map(|held| {
-        release_one(held, options, owner).err().map(|error| {
-            format!(
-                "the policy of the network namespace \"{}\" could not be taken away: {error}",
-                held.name
-            )
-        })
+/// Whether the policy in a folder belongs to the one of the session. Its block follows the same word, or its record says so.
+fn belongs(block: &State, session: &Session) -> Result<bool, Error> {
+    let own = map_at(&session.state.control())?;
+    let followed = map_at(&block.outer())?;
+    if own.is_some() && followed.is_some() {
+        return Ok(own == followed);
+    }
+    let mut damaged = None;
+    for generation in block.generations()? {
+        match Record::read(&block.record(generation)) {
+            Ok((record, _)) => return Ok(record.owner == Some(Owner::of(session))),
+            Err(error @ Error::State { .. }) => damaged = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    // It is somebody's block, and nothing is left that says whose.
+    match damaged {
+        Some(error) if followed.is_some() => Err(error),
+        _ => Ok(false),
+    }
+}
+
+/// The id of the map that is pinned at a path.
+fn map_at(path: &Path) -> Result<Option<u32>, Error> {
+    match bpffs::open(path).and_then(|map| map::id(map.as_fd())) {
+        Ok(id) => Ok(Some(id)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => match unreadable(path, error) {
+            // What is no map is nobody's word.
+            Error::State { .. } => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
+/// Refuses a block that follows another word than the outer policy's: one word could not switch both.
+pub(crate) fn check_word(
+    state: &State,
+    outer: Option<&Outer>,
+    options: &Options,
+) -> Result<(), Error> {
+    let Some(outer) = outer else {
+        return Ok(());
+    };
+    if map_at(&state.outer())? == map_at(&outer.state.control())? {
+        return Ok(());
+    }
+    let name = options.netns.clone().unwrap_or_default();
+    Err(Error::State {
+        path: state.root().to_owned(),
+        cause: format!(
+            "the policy in the network namespace \"{name}\" follows another word than the one it would be switched by; take it away first, with `sockc unload --netns {name}`"
+        ),
+    })
+}
+
+/// Takes the policies of namespaces away that the namespace of the session owns; gives what could not be, in words that say
+/// what is in force there, and why.
+pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Vec<(String, Error)> {
+    let released = gone.iter().filter_map(|held| {
+        let error = release_one(held, options, session).err()?;
+        let what = match truth::in_force(&session.state.beside(held.inode)) {
+            Ok(None) => "is in force no more, but could not be removed",
+            Ok(Some(_)) => "could not be taken away, and is still in force",
+            Err(_) => "could not be taken away, and whether it is in force cannot be known",
+        };
+        let name = &held.name;
+        Some((
+            format!("the policy of the network namespace \"{name}\" {what}"),
+            error,
+        ))
     });
-    released.flatten().collect()
+    released.collect()
 }
 
-fn release_one(held: &Held, options: &Options, owner: Owner) -> Result<(), Error> {
+/// Takes the policy of one namespace away, if it belongs to the one of the session, and what killed commands left there.
+pub(crate) fn release_one(held: &Held, options: &Options, session: &Session) -> Result<(), Error> {
+    let owner = Owner::of(session);
     if inode(&held.name).is_ok_and(|inode| inode == held.inode) {
-        return session::enter(&options.within(&held.name), |session| {
-            remove(&session.state, options, owner)
+        return session::enter(&options.within(&held.name), |inner| {
+            remove(&inner.state, options, owner)
         });
     }
     // The name is gone, and what is left of the policy is its pins.
@@ -179,14 +223,27 @@ fn remove(state: &State, options: &Options, owner: Owner) -> Result<(), Error> {
     let Some(_lock) = Lock::take(state, Access::Change, options.lock_wait)? else {
         return Ok(());
     };
-    let mut ours = false;
-    for generation in state.generations()? {
-        let record = Record::read(&state.record(generation));
-        ours |= record.is_ok_and(|(record, _)| record.owner == Some(owner));
-    }
+    let ours = match truth::record_in_force(state) {
+        Ok(Some(record)) => record.owner == Some(owner),
+        // Somebody was killed there.
+        Ok(None) => true,
+        Err(Error::State { .. }) => is_named(state, owner)?,
+        Err(error) => return Err(error),
+    };
     if ours {
         remove_all(state)?;
         state.remove_if_empty();
     }
     Ok(())
+}
+
+/// Whether a damaged folder is that of an owner's block, as far as anything in it tells: what follows another's word has no
+/// policy of its own.
+fn is_named(state: &State, owner: Owner) -> Result<bool, Error> {
+    for generation in state.generations()? {
+        if let Ok((record, _)) = Record::read(&state.record(generation)) {
+            return Ok(record.owner == Some(owner));
+        }
+    }
+    Ok(map_at(&state.outer())?.is_some())
 }

@@ -60,6 +60,9 @@ impl Made {
 /// Everything that is pinned for a generation, in a fixed order.
 pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
     let mut paths = vec![PathBuf::from("control")];
+    if record.owner.is_some() {
+        paths.push(PathBuf::from("outer"));
+    }
     let points = record.points.iter().map(|point| slots_path(&point.name()));
     paths.extend(points);
     let hooks = record.hooks.iter();

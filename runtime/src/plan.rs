@@ -16,8 +16,8 @@ use crate::probe::{Features, probe};
 use crate::refill;
 use crate::session::Session;
 use crate::state::State;
-use crate::status::in_force;
 use crate::sys::{bpffs, cgroup, netns};
+use crate::truth::record_in_force;
 
 /// What is known before anything is touched.
 #[derive(Debug)]
@@ -186,7 +186,7 @@ impl Plan {
 /// The interfaces that were renamed under the policy in force. A record that cannot be read is told where it is read under
 /// the lock.
 fn renamed(state: &State) -> Result<Vec<(u32, String)>, Error> {
-    match in_force(state) {
+    match record_in_force(state) {
         Ok(Some(record)) => coverage::renamed(state, &record),
         Ok(None) | Err(_) => Ok(Vec::new()),
     }

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use sockc_compiler::artifact::Manifest;
 
 use crate::chunks;
-use crate::error::{Error, at};
+use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
-use crate::owned::{Held, Owner};
 use crate::pins::Pin;
+use crate::session::Session;
+use crate::state::State;
 
 /// The version of [`Record`] and of the dispatchers.
 const VERSION: u32 = 3;
@@ -50,6 +51,39 @@ pub(crate) struct Record {
     /// Everything that is pinned for it; an older sockc kept no list.
     #[serde(default)]
     pub(crate) pins: Option<Vec<Pin>>,
+}
+
+/// The network namespace of an outer policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    /// Its inode.
+    inode: u64,
+    /// Its cookie, where the kernel has one: the inode may be used again.
+    cookie: Option<u64>,
+}
+
+impl Owner {
+    /// Its state, in the bpf file system of another one.
+    pub(crate) fn state(&self, beside: &State) -> State {
+        beside.beside(self.inode)
+    }
+
+    /// The namespace of a session.
+    pub(crate) fn of(session: &Session) -> Self {
+        Self {
+            inode: session.namespace.inode,
+            cookie: session.namespace.cookie,
+        }
+    }
+}
+
+/// A namespace that belongs to a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its inode.
+    pub(crate) inode: u64,
 }
 
 /// A hook and what a person calls its target.
@@ -105,7 +139,7 @@ impl Record {
             path: path.to_owned(),
             cause,
         };
-        let bytes = chunks::read(path).map_err(|error| damaged(error.to_string()))?;
+        let bytes = chunks::read(path).map_err(|error| unreadable(path, error))?;
         let (json, object) = split(&bytes).ok_or_else(|| damaged("it is cut short".to_owned()))?;
         let record: Self =
             serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;

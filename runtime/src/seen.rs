@@ -117,7 +117,7 @@ impl Look<'_> {
         state.state = found;
         state.who = Some(self.machine.who(open));
         if found == Fill::Hidden {
-            state.foreign = self.foreign();
+            state.foreign = self.foreign()?;
         }
         Ok(())
     }
@@ -134,13 +134,14 @@ impl Look<'_> {
     }
 
     /// The lookup programs of others.
-    fn foreign(&self) -> Vec<Foreign> {
+    fn foreign(&self) -> Result<Vec<Foreign>, Error> {
         let state = &self.session.state;
-        let own = hooks(state).unwrap_or_default();
-        let own = own.iter().filter(|hook| hook.point == Point::Lookup);
-        let own = own.filter_map(|hook| attach::describe(state, hook));
-        let ours: Vec<u32> = own.map(|link| link.program).collect();
-        foreign::lookups(self.session.namespace.as_fd(), &ours)
+        let mut ours = Vec::new();
+        let own = hooks(state)?.into_iter();
+        for hook in own.filter(|hook| hook.point == Point::Lookup) {
+            ours.extend(attach::describe(state, &hook)?.map(|link| link.program));
+        }
+        Ok(foreign::lookups(self.session.namespace.as_fd(), &ours))
     }
 
     fn at_process(&self, state: &mut SlotState, socket: &SocketSlots) {

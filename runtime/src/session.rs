@@ -1,6 +1,8 @@
 //! What every command begins with: rights, the bpf file system, the namespace.
 
-use crate::error::Error;
+use std::io;
+
+use crate::error::{Error, at, passes};
 use crate::options::Options;
 use crate::state::State;
 use crate::sys::caps;
@@ -25,9 +27,12 @@ pub(crate) fn enter<T: Send>(
         return Err(Error::Rights { missing });
     }
     caps::lift_memlock();
-    let refused = |cause| Error::Netns {
-        name: options.netns.clone().unwrap_or_default(),
-        cause,
+    let refused = |cause: io::Error| match passes(&cause) {
+        true => at("work in the network namespace")(cause),
+        false => Error::Netns {
+            name: options.netns.clone().unwrap_or_default(),
+            cause,
+        },
     };
     let file = options
         .netns

@@ -1,36 +1,20 @@
 //! Makes the state folder and the kernel agree with the word that says which generation is in force.
 //!
-//! This one function ends an apply, undoes one that failed, and mends after one that was killed: whatever is not of the
-//! generation in force goes away. With nothing in force, everything does.
+//! The same steps end an apply, undo one that failed, and mend after one that was killed: whatever is not of the generation in
+//! force goes away. With nothing in force, everything does. What is in force is not asked here, but in `truth`.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use crate::attach;
 use crate::carry;
-use crate::error::{Error, at};
+use crate::error::{Error, at, passes, unreadable};
 use crate::groups;
 use crate::hook::{Hook, Point};
 use crate::record::Record;
 use crate::state::{SIDES, State, names, side};
 use crate::sys::netns::Namespace;
 use crate::sys::{bpffs, caps, map};
-
-/// Settles; gives the record of the generation in force. The caller holds the lock.
-pub(crate) fn settle(state: &State, namespace: &Namespace) -> Result<Option<Record>, Error> {
-    let generation = state.in_force()?;
-    let record = match generation {
-        0 => None,
-        generation => Some(Record::read(&state.record(generation))?.0),
-    };
-    let Some(record) = record.filter(|record| same_namespace(record, namespace)) else {
-        remove_all(state)?;
-        return Ok(None);
-    };
-    settle_on(state, &record)?;
-    Ok(Some(record))
-}
 
 /// The inode of a namespace is used again after its end; the cookie is not.
 pub(crate) fn same_namespace(record: &Record, namespace: &Namespace) -> bool {
@@ -40,7 +24,8 @@ pub(crate) fn same_namespace(record: &Record, namespace: &Namespace) -> bool {
     }
 }
 
-fn settle_on(state: &State, record: &Record) -> Result<(), Error> {
+/// Makes the folder hold what is of a record and nothing else.
+pub(crate) fn settle_on(state: &State, record: &Record) -> Result<(), Error> {
     for hook in hooks(state)? {
         if !record.has(&hook) {
             attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
@@ -101,13 +86,7 @@ fn empty_other_side(state: &State, record: &Record) -> Result<(), Error> {
 fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
     let what = "empty a program slot";
     let path = state.slots(point);
-    let slots = bpffs::open(&path).map_err(|cause| match cause.kind() {
-        io::ErrorKind::NotFound => Error::State {
-            path,
-            cause: "a program slot is gone".to_owned(),
-        },
-        _ => at(what)(cause),
-    })?;
+    let slots = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
     for slot in [side, SIDES + side] {
         match map::delete(slots.as_fd(), &slot.to_ne_bytes()) {
             // An array of fewer slots is somebody else's, which is told where the ground is checked.
@@ -128,12 +107,30 @@ fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {
     Ok(())
 }
 
+/// What the word says after nothing was to be in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Off {
+    /// That nothing is.
+    Written,
+    /// It is not there, or damaged: hooks that are there may follow one that has no pin.
+    Unknown,
+}
+
+/// Puts all hooks to sleep by one word. A word that is damaged does not keep the rest from going; a refusal that passes does.
+pub(crate) fn off(state: &State) -> Result<Off, Error> {
+    match state.switch_to(0) {
+        Ok(()) => Ok(Off::Written),
+        Err(error @ Error::NoAccess { .. }) => Err(error),
+        Err(Error::Kernel { what, cause }) if passes(&cause) => Err(Error::Kernel { what, cause }),
+        Err(_) => Ok(Off::Unknown),
+    }
+}
+
 /// Removes everything in the folder: links first, since what packets meet must go before what it needs; then programs, then
 /// maps. The folder itself stays, for the lock is on it.
 pub(crate) fn remove_all(state: &State) -> Result<(), Error> {
-    // One word puts all hooks to sleep. So what a kill or a refusal below leaves is in force no more, and the next command
-    // removes it. A word that is damaged does not keep the rest from going.
-    let _ = state.switch_to(0);
+    // What a kill or a refusal below leaves is in force no more, and the next command removes it.
+    off(state)?;
     for hook in hooks(state)? {
         attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
     }

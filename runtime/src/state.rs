@@ -3,6 +3,8 @@
 //! ```text
 //! BPFFS/sockc/NETNS-INODE/
 //!     control              one u32: the generation in force, 0 for none; dispatchers follow its lowest bit
+//!     outer                of a `for netns` block: the same map as the outer policy's `control`, and the block's own only
+//!                          says since which generation of that one it is there
 //!     slots/POINT          two programs: of even and of odd generations
 //!     link/HOOK            one pin an attachment; its name says what it is
 //!     group/CGROUP-ID/MAP  maps that hold sockets, which survive generations
@@ -13,8 +15,8 @@
 //!     current              a symbolic link for people, and the generation that the last command left; `control` is what counts
 //! ```
 //!
-//! The word in `control` is the only truth about what is in force: it is one machine word that every dispatcher reads.
-//! What this module does not do: decide what belongs in the folder. That is `settle`.
+//! The word in `control` is the only truth about what is in force: it is one machine word that every dispatcher reads, also
+//! those in the namespaces of `for netns` blocks. What this module does not do: decide what belongs in the folder. That is `settle`.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,8 +26,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, at};
+use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
+use crate::sys::retry::again;
 use crate::sys::{bpffs, map};
 
 /// Programs in the slots of a point: one for even generations, one for odd.
@@ -47,7 +50,7 @@ pub(crate) struct State {
 impl State {
     /// The folder for the namespace with this inode; an error if `bpffs` is not a bpf file system.
     pub(crate) fn at(bpffs: &Path, inode: u64) -> Result<Self, Error> {
-        if !bpffs::is_bpffs(bpffs) {
+        if !bpffs::is_bpffs(bpffs).map_err(|cause| unreadable(bpffs, cause))? {
             return Err(Error::NoBpffs {
                 path: bpffs.to_owned(),
             });
@@ -64,9 +67,9 @@ impl State {
     fn check_owner(&self) -> Result<(), Error> {
         let above = self.root.parent();
         for folder in above.into_iter().chain([self.root.as_path()]) {
-            let about = match fs::symlink_metadata(folder) {
+            let about = match again(|| fs::symlink_metadata(folder)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                about => about.map_err(at(format!("look at {}", folder.display())))?,
+                about => about.map_err(|cause| unreadable(folder, cause))?,
             };
             if !is_ours(&about) {
                 return Err(Error::Untrusted {
@@ -164,17 +167,57 @@ impl State {
         Ok(found)
     }
 
-    /// The generation in force; 0 for none.
-    pub(crate) fn in_force(&self) -> Result<u32, Error> {
-        let what = "read which policy is in force";
-        // Any other error says nothing, and where nothing is in force everything is removed.
-        let control = match bpffs::open(&self.control()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            control => control.map_err(at(what))?,
+    /// The pin of the outer policy's word, of a `for netns` block.
+    pub(crate) fn outer(&self) -> PathBuf {
+        self.root.join("outer")
+    }
+
+    /// Whether the folder is that of a `for netns` block.
+    pub(crate) fn is_block(&self) -> Result<bool, Error> {
+        Ok(read_word(&self.outer())?.is_some())
+    }
+
+    /// The state folder of another namespace in the same bpf file system.
+    pub(crate) fn beside(&self, inode: u64) -> Self {
+        Self {
+            root: self.root.with_file_name(inode.to_string()),
+        }
+    }
+
+    /// Whether this is the folder of the namespace with this inode.
+    pub(crate) fn is_of(&self, inode: u64) -> bool {
+        self.root.ends_with(inode.to_string())
+    }
+
+    /// The inodes of the other namespaces that have a folder, in order.
+    pub(crate) fn others(&self) -> Result<Vec<u64>, Error> {
+        let above = self.root.parent().unwrap_or(&self.root);
+        let found = names(above)?;
+        let inodes = found.iter().filter_map(|name| name.parse().ok());
+        Ok(inodes.filter(|inode| !self.is_of(*inode)).collect())
+    }
+
+    /// The generation that the word says is in force, 0 for none; `None` if there is no word.
+    pub(crate) fn word(&self) -> Result<Option<u32>, Error> {
+        let Some(own) = read_word(&self.control())? else {
+            return Ok(None);
         };
-        let mut word = [0; 4];
-        map::lookup(control.as_fd(), &[0; 4], &mut word).map_err(at(what))?;
-        Ok(u32::from_ne_bytes(word))
+        Ok(Some(match read_word(&self.outer())? {
+            Some(outer) if own == 0 || outer < own => 0,
+            Some(outer) => outer,
+            None => own,
+        }))
+    }
+
+    /// Whether pins are there that hooks or a generation need.
+    pub(crate) fn has_pins(&self) -> Result<bool, Error> {
+        let folders = [self.link_folder(), self.slots_folder()];
+        for folder in folders {
+            if !names(&folder)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(!self.generations()?.is_empty())
     }
 
     /// Puts a generation in force, at every hook at once; with 0, nothing.
@@ -184,7 +227,8 @@ impl State {
             // Whoever finds this link beside the word 0 takes the word for somebody else's.
             bpffs::unpin(&self.current()).map_err(at(what))?;
         }
-        let control = bpffs::open(&self.control()).map_err(at(what))?;
+        let path = self.control();
+        let control = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
         map::update(control.as_fd(), &[0; 4], &generation.to_ne_bytes()).map_err(at(what))
     }
 
@@ -193,9 +237,15 @@ impl State {
     }
 
     /// The generation that a command of ours left in force when it ended; `None` if it left nothing, or did not end.
-    pub(crate) fn left_in_force(&self) -> Option<u32> {
-        let target = fs::read_link(self.current()).ok()?;
-        target.to_str()?.parse().ok()
+    pub(crate) fn left_in_force(&self) -> Result<Option<u32>, Error> {
+        let path = self.current();
+        match again(|| fs::read_link(&path)) {
+            Ok(target) => Ok(target.to_str().and_then(|target| target.parse().ok())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // Not a link: somebody else's.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+            Err(error) => Err(unreadable(&path, error)),
+        }
     }
 
     /// Moves the symbolic link `current`, for people who look into the folder.
@@ -209,11 +259,33 @@ impl State {
 
 /// The names in a folder of the state.
 pub(crate) fn names(folder: &Path) -> Result<Vec<String>, Error> {
-    bpffs::names(folder).map_err(|cause| Error::State {
-        path: folder.to_owned(),
-        cause: cause.to_string(),
-    })
+    bpffs::names(folder).map_err(|cause| unreadable(folder, cause))
 }
+
+/// The word in a map that is pinned at a path; `None` if nothing is pinned there.
+fn read_word(path: &Path) -> Result<Option<u32>, Error> {
+    let pinned = match bpffs::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        pinned => pinned.map_err(|cause| unreadable(path, cause))?,
+    };
+    let shape = map::shape(pinned.as_fd()).map_err(|cause| unreadable(path, cause))?;
+    if shape != map::Shape::array(4, 1) {
+        return Err(Error::State {
+            path: path.to_owned(),
+            cause: "it is not the map that sockc left there".to_owned(),
+        });
+    }
+    let mut word = [0; 4];
+    match map::lookup(pinned.as_fd(), &[0; 4], &mut word) {
+        Ok(true) => Ok(Some(u32::from_ne_bytes(word))),
+        // An array has all its elements: an answer that cannot be is no answer.
+        Ok(false) => Err(at(READ_WORD)(io::Error::from_raw_os_error(libc::ENOENT))),
+        Err(cause) => Err(at(READ_WORD)(cause)),
+    }
+}
+
+/// What is being done when the word is read.
+const READ_WORD: &str = "read which policy is in force";
 
 /// Whether a folder is one, and nobody but root or we can change what is in it.
 fn is_ours(about: &fs::Metadata) -> bool {
@@ -235,7 +307,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
 pub(crate) fn open_or_make(path: &Path, title: &str, shape: map::Shape) -> Result<OwnedFd, Error> {
     match bpffs::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened.map_err(at(format!("open {}", path.display()))),
+        opened => return opened.map_err(|cause| unreadable(path, cause)),
     }
     let fd = map::create(title, shape).map_err(at(format!("make the map {title}")))?;
     bpffs::pin(fd.as_fd(), path).map_err(at(format!("pin {}", path.display())))?;
@@ -277,7 +349,7 @@ impl Lock {
         loop {
             let folder = match File::open(state.root()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                folder => folder.map_err(at(format!("open {}", state.root().display())))?,
+                folder => folder.map_err(|cause| unreadable(state.root(), cause))?,
             };
             if try_lock(&folder, access).map_err(at("lock the state folder"))? {
                 // Whoever held it may have removed the folder: then the lock is on nothing.
@@ -325,7 +397,15 @@ fn try_lock(folder: &File, access: Access) -> io::Result<bool> {
         return Ok(true);
     }
     match io::Error::last_os_error() {
-        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        // A signal came: the caller looks again.
+        error
+            if matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ) =>
+        {
+            Ok(false)
+        }
         error => Err(error),
     }
 }

@@ -9,20 +9,21 @@ use crate::attach;
 use crate::carry;
 use crate::coverage::Coverage;
 use crate::drift::{self, Drift, Standing};
-use crate::error::Error;
+use crate::error::{Error, unless_passing};
 use crate::fill::SlotState;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
+use crate::mend::settle;
 use crate::options::Options;
-use crate::owned::Held;
 use crate::pins;
-use crate::record::{Attached, Record};
+use crate::record::{Attached, Held, Record};
 use crate::seen;
 use crate::session::{self, Session};
-use crate::settle::{hooks, settle};
+use crate::settle::hooks;
 use crate::state::{Access, Lock, State, side};
 use crate::sys::bpffs;
 use crate::sys::prog::Place;
+use crate::truth::{self, record_in_force};
 use crate::verified;
 
 /// What is in force.
@@ -139,7 +140,7 @@ fn own_status(options: &Options) -> Result<Option<Found>, Error> {
                 // What others changed stays as it is, so that a person can look at it.
                 if standing.drift.is_empty() {
                     left = leftovers(session)?;
-                    if settle(&session.state, &session.namespace)?.is_none() {
+                    if settle(session, options)?.is_none() {
                         session.state.remove_if_empty();
                     }
                 }
@@ -149,7 +150,7 @@ fn own_status(options: &Options) -> Result<Option<Found>, Error> {
             Err(error) => return Err(error),
         }
         let record = match standing.record {
-            None => in_force(&session.state)?,
+            None => record_in_force(&session.state)?,
             record => record,
         };
         let Some(record) = record else {
@@ -167,29 +168,10 @@ fn own_status(options: &Options) -> Result<Option<Found>, Error> {
     })
 }
 
-/// The record in force.
-pub(crate) fn in_force(state: &State) -> Result<Option<Record>, Error> {
-    Ok(read_in_force(state)?.map(|(record, _)| record))
-}
-
-/// The record in force and its object. Without the lock, an apply may switch and remove what was in force under us.
-fn read_in_force(state: &State) -> Result<Option<(Record, Vec<u8>)>, Error> {
-    loop {
-        let generation = state.in_force()?;
-        if generation == 0 {
-            return Ok(None);
-        }
-        match Record::read(&state.record(generation)) {
-            Err(_) if state.in_force()? != generation => {}
-            read => return read.map(Some),
-        }
-    }
-}
-
 fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
     let state = &session.state;
-    let generation = state.in_force()?;
-    let record = in_force(state)?;
+    let record = record_in_force(state)?;
+    let generation = record.as_ref().map_or(0, |record| record.generation);
     let stale = state.generations()?;
     let stale = stale.iter().filter(|other| **other != generation);
     let mut left: Vec<String> = stale.map(|other| format!("generation {other}")).collect();
@@ -200,12 +182,12 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
 }
 
 fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Result<Status, Error> {
-    let hooks: Vec<_> = record
+    let hooks = record
         .hooks
         .iter()
         .filter(|attached| !drift::left_with_its_interface(record, &attached.hook))
         .map(|attached| describe_hook(session, record, attached))
-        .collect();
+        .collect::<Result<_, Error>>()?;
     Ok(Status {
         policy: record.manifest.policy.clone(),
         generation: record.generation,
@@ -221,13 +203,17 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
     })
 }
 
-fn describe_hook(session: &Session, record: &Record, attached: &Attached) -> HookStatus {
+fn describe_hook(
+    session: &Session,
+    record: &Record,
+    attached: &Attached,
+) -> Result<HookStatus, Error> {
     let hook = attached.hook;
-    let link = attach::describe(&session.state, &hook);
+    let link = attach::describe(&session.state, &hook)?;
     let dispatcher = link
         .map(|link| link.program)
         .filter(|program| *program != 0);
-    HookStatus {
+    Ok(HookStatus {
         hook: if record.fillers.contains(&hook.point) {
             "fill".to_owned()
         } else {
@@ -235,17 +221,18 @@ fn describe_hook(session: &Session, record: &Record, attached: &Attached) -> Hoo
         },
         target: attached.target.clone(),
         means: hook.means,
-        program: program_of(&session.state, hook.point, record.generation),
+        program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
         alive: link.is_some_and(|link| link.alive),
         foreign: foreign_on(session, &hook, dispatcher),
-    }
+    })
 }
 
 /// The program in the slot.
-fn program_of(state: &State, point: Point, generation: u32) -> Option<u32> {
-    let slots = bpffs::open(&state.slots(point)).ok()?;
-    pins::slot(slots.as_fd(), side(generation)).ok()?
+fn program_of(state: &State, point: Point, generation: u32) -> Result<Option<u32>, Error> {
+    let path = state.slots(point);
+    let slot = bpffs::open(&path).and_then(|slots| pins::slot(slots.as_fd(), side(generation)));
+    unless_passing(&path, slot.map(Some)).map(Option::flatten)
 }
 
 pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Foreign> {
@@ -274,7 +261,9 @@ pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>
 }
 
 fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {
-    let Ok(sockets) = bpffs::open(&session.state.map(record.generation, "sockets")) else {
+    let path = session.state.map(record.generation, "sockets");
+    // A policy without sockets has no such map; one that is gone is told by its pin.
+    let Some(sockets) = unless_passing(&path, bpffs::open(&path).map(Some))? else {
         return Ok(Vec::new());
     };
     seen::states(session, &record.manifest, sockets.as_fd())
@@ -305,7 +294,7 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
     session::enter(options, |session| {
         // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
         let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
-        let Some(record) = in_force(&session.state)? else {
+        let Some(record) = record_in_force(&session.state)? else {
             return Ok((Vec::new(), Vec::new()));
         };
         let totals = carry::totals(&session.state, &record)?;
@@ -340,7 +329,7 @@ pub struct InForce {
 /// Any [`Error`].
 pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
     session::enter(options, |session| {
-        let found = read_in_force(&session.state)?;
+        let found = truth::in_force(&session.state)?;
         Ok(found.map(|(record, object)| InForce {
             policy: record.manifest.policy,
             generation: record.generation,
@@ -357,6 +346,6 @@ pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
 /// Any [`Error`].
 pub fn object(options: &Options) -> Result<Option<Vec<u8>>, Error> {
     session::enter(options, |session| {
-        Ok(read_in_force(&session.state)?.map(|(_, object)| object))
+        Ok(truth::in_force(&session.state)?.map(|(_, object)| object))
     })
 }

@@ -50,12 +50,12 @@ pub(crate) fn hook_step(
     before: Option<&Record>,
     point: Point,
     target: u64,
-) -> HookStep {
-    let step = step(before, point, target, |hook| attach::describe(state, hook));
-    match step {
-        HookStep::Keep(attached) if is_behind(state, &attached) => HookStep::Ahead(attached),
+) -> Result<HookStep, Error> {
+    let step = step(before, point, target, |hook| attach::describe(state, hook))?;
+    Ok(match step {
+        HookStep::Keep(attached) if is_behind(state, &attached)? => HookStep::Ahead(attached),
         step => step,
-    }
+    })
 }
 
 /// The same; `describe` says how a hook that was left stands, if anything of it is there.
@@ -63,35 +63,38 @@ fn step(
     before: Option<&Record>,
     point: Point,
     target: u64,
-    describe: impl FnOnce(&Hook) -> Option<Description>,
-) -> HookStep {
+    describe: impl FnOnce(&Hook) -> Result<Option<Description>, Error>,
+) -> Result<HookStep, Error> {
     let hooks = before.iter().flat_map(|before| &before.hooks);
     let same =
         |attached: &&Attached| attached.hook.point == point && attached.hook.target == target;
     let Some(attached) = hooks.into_iter().find(same) else {
-        return HookStep::Attach;
+        return Ok(HookStep::Attach);
     };
-    let Some(there) = describe(&attached.hook).filter(|there| there.alive) else {
-        return HookStep::Attach;
+    let Some(there) = describe(&attached.hook)?.filter(|there| there.alive) else {
+        return Ok(HookStep::Attach);
     };
-    match left(before, attached) {
+    Ok(match left(before, attached) {
         Some(Made::Link(id, _)) if *id != there.id => HookStep::Attach,
         Some(Made::Link(_, program)) if *program != Some(there.program) => {
             HookStep::Mend(attached.clone())
         }
         Some(Made::Program(id)) if *id != there.program => HookStep::Attach,
         _ => HookStep::Keep(attached.clone()),
-    }
+    })
 }
 
 /// Whether a program of somebody else decides before ours where ours can be first.
-fn is_behind(state: &State, attached: &Attached) -> bool {
+fn is_behind(state: &State, attached: &Attached) -> Result<bool, Error> {
     let hook = &attached.hook;
-    let there = (hook.means == Means::Tcx).then(|| attach::describe(state, hook));
-    there.flatten().is_some_and(|there| {
+    if hook.means != Means::Tcx {
+        return Ok(false);
+    }
+    let there = attach::describe(state, hook)?;
+    Ok(there.is_some_and(|there| {
         let beside = foreign::on_tcx(hook, there.program);
         beside.iter().any(|foreign| foreign.first)
-    })
+    }))
 }
 
 /// Whether slots fill themselves again when a service restarts.

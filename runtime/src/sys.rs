@@ -15,5 +15,6 @@ pub(crate) mod map;
 pub(crate) mod netns;
 pub(crate) mod process;
 pub(crate) mod prog;
+pub(crate) mod retry;
 pub(crate) mod ringbuf;
 pub(crate) mod socket;

@@ -1,41 +1,54 @@
 //! Takes everything away.
+//!
+//! One word puts the policy and those of its `for netns` blocks out of force; then what is left of the blocks goes, and the
+//! namespace's own folder last, since it is what a second unload finds the blocks by.
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::owned::{self, Held};
-use crate::record::Record;
+use crate::owned;
 use crate::session;
-use crate::settle::remove_all;
-use crate::state::{Access, Lock, State};
+use crate::settle::{Off, off, remove_all};
+use crate::state::{Access, Lock};
 
 /// Removes the policy of a network namespace with all that sockc left there, also what is damaged; `false` if there was
 /// nothing. The policies of its `for netns` blocks go with it.
 ///
 /// # Errors
 ///
-/// Any [`Error`].
+/// [`Error::Left`] if the policy is out of force and not everything could be removed; with any other, nothing was changed.
 pub fn unload(options: &Options) -> Result<bool, Error> {
     session::enter(options, |session| {
-        let Some(_lock) = Lock::take(&session.state, Access::Change, options.lock_wait)? else {
+        let state = &session.state;
+        let lock = Lock::take(state, Access::Change, options.lock_wait)?;
+        let blocks = owned::blocks(session)?;
+        if lock.is_none() && blocks.is_empty() {
             return Ok(false);
-        };
-        let held = owned(&session.state);
-        remove_all(&session.state)?;
-        session.state.remove_if_empty();
-        let left = owned::release(&held, options, session);
-        match left.into_iter().next() {
-            Some(cause) => Err(Error::State {
-                path: options.bpffs.clone(),
-                cause,
-            }),
-            None => Ok(true),
         }
+        let off = off(state)?;
+        let mut left = owned::release(&blocks, options, session);
+        if let Err(error) = remove_all(state) {
+            left.push((own_words(off).to_owned(), error));
+        }
+        state.remove_if_empty();
+        drop(lock);
+        let (left, causes): (Vec<String>, Vec<Error>) = left.into_iter().unzip();
+        causes.into_iter().next().map_or(Ok(true), |cause| {
+            Err(Error::Left {
+                left,
+                cause: Box::new(cause),
+            })
+        })
     })
 }
 
-/// The namespaces that the policy in force owns; of a damaged one nobody knows.
-fn owned(state: &State) -> Vec<Held> {
-    let generation = state.in_force().unwrap_or(0);
-    let record = Record::read(&state.record(generation));
-    record.map(|(record, _)| record.netns).unwrap_or_default()
+/// What is left of the namespace's own policy.
+fn own_words(off: Off) -> &'static str {
+    match off {
+        Off::Written => {
+            "no packet meets the policy any more, but not all that belongs to it could be removed (`sockc unload` again removes the rest)"
+        }
+        Off::Unknown => {
+            "the policy was taken away in part only, and may still be in force at some hooks (try `sockc unload` again)"
+        }
+    }
 }

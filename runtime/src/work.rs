@@ -22,6 +22,7 @@ use crate::interfaces::has_packet_programs;
 use crate::listen;
 use crate::live_maps;
 use crate::load::{self, Kept};
+use crate::mend::settle;
 use crate::named;
 use crate::options::Options;
 use crate::owned::Outer;
@@ -32,7 +33,6 @@ use crate::record::{Attached, Record};
 use crate::refill;
 use crate::session::Session;
 use crate::sets;
-use crate::settle::settle;
 use crate::state::{SIDES, SLOTS, make_folder, open_or_make, side};
 use crate::status::foreign_on;
 use crate::steps::{self, HookStep, Listening, hook_step};
@@ -124,7 +124,9 @@ impl<'a> Work<'a> {
         let mut notes = Vec::new();
         for attached in &self.record.hooks {
             let ours = attach::describe(&self.session.state, &attached.hook);
-            let ours = ours.map(|there| there.program);
+            // Where the kernel does not tell which is ours, `status` says why.
+            let Ok(Some(ours)) = ours else { continue };
+            let ours = Some(ours.program);
             let foreign = foreign_on(self.session, &attached.hook, ours).into_iter();
             notes.extend(foreign.filter(|one| one.first).map(|one| {
                 format!(
@@ -196,7 +198,7 @@ impl<'a> Work<'a> {
         let shapes = load::shapes(self.object)?;
         let mut doors = self.doors()?;
         let kept = self.kept(outer, &shapes);
-        let mut ebpf = self.load_maps(&kept, &shapes)?;
+        let mut ebpf = self.load_maps(outer, &kept, &shapes)?;
         let (state, generation) = (&self.session.state, self.record.generation);
         self.step("load the programs")?;
         load::programs(&mut ebpf, self.manifest, state, generation)?;
@@ -318,6 +320,7 @@ impl<'a> Work<'a> {
 
     fn load_maps(
         &self,
+        outer: Option<&Outer>,
         kept: &[Kept],
         shapes: &BTreeMap<String, Shape>,
     ) -> Result<aya::Ebpf, Error> {
@@ -328,10 +331,28 @@ impl<'a> Work<'a> {
         for group in &self.plan.groups {
             make_folder(&state.group(group.cgroup.id))?;
         }
-        open_or_make(&state.control(), "sockc_control", Shape::array(4, 1))?;
+        self.make_words(outer)?;
         let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;
         carry::prepare(state, self.record.generation, self.manifest)?;
         Ok(ebpf)
+    }
+
+    /// The word of the namespace; and of a block the outer policy's, which is there first: without it the block's own would be
+    /// taken for the generation in force.
+    fn make_words(&self, outer: Option<&Outer>) -> Result<(), Error> {
+        let state = &self.session.state;
+        let make = || open_or_make(&state.control(), "sockc_control", Shape::array(4, 1));
+        let Some(outer) = outer else {
+            return make().map(drop);
+        };
+        if self.before.is_some() {
+            return Ok(());
+        }
+        let what = "follow the outer policy";
+        let control = bpffs::open(&outer.state.control()).map_err(at(what))?;
+        bpffs::pin(control.as_fd(), &state.outer()).map_err(at(what))?;
+        let since = self.record.generation.to_ne_bytes();
+        map::update(make()?.as_fd(), &[0; 4], &since).map_err(at(what))
     }
 
     fn fill(&mut self, supply: Option<&Supply<'_>>) -> Result<Vec<SlotState>, Error> {
@@ -489,7 +510,7 @@ impl<'a> Work<'a> {
     /// The hook of the policy in force if it lives, else a new one.
     fn attach_one(&self, point: Point, target: &Target) -> Result<Attached, Error> {
         let state = &self.session.state;
-        match hook_step(state, self.before.as_ref(), point, target.number()) {
+        match hook_step(state, self.before.as_ref(), point, target.number())? {
             HookStep::Keep(attached) => return Ok(attached),
             HookStep::Mend(attached) => {
                 self.step(&format!("mend {} {}", point.title(), target.title()))?;
@@ -510,7 +531,7 @@ impl<'a> Work<'a> {
     /// Back to what was. What cannot be undone now is undone by the next command.
     pub(crate) fn undo(&self) {
         let state = &self.session.state;
-        if let Ok(None) = settle(state, &self.session.namespace) {
+        if let Ok(None) = settle(self.session, self.options) {
             state.remove_if_empty();
         }
     }
@@ -531,7 +552,7 @@ impl<'a> Work<'a> {
         self.note_owners();
         self.note_kept_groups();
         let _ = self.step("remove the policy before");
-        if let Err(error) = settle(&self.session.state, &self.session.namespace) {
+        if let Err(error) = settle(self.session, self.options) {
             self.notes.push(format!(
                 "not everything of the policy before is removed yet: {error}"
             ));

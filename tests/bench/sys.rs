@@ -12,6 +12,8 @@ pub(crate) mod link;
 pub(crate) mod map;
 #[path = "../../runtime/src/sys/prog.rs"]
 pub(crate) mod prog;
+#[path = "../../runtime/src/sys/retry.rs"]
+pub(crate) mod retry;
 
 #[path = "sys/run.rs"]
 pub(crate) mod run;

@@ -138,6 +138,40 @@ fn map_load() {
 }
 
 #[test]
+fn apply_over_a_policy_with_a_block() {
+    if root() {
+        let scene = Scene::new(true);
+        kill(
+            &scene,
+            "apply, block",
+            &old,
+            &["apply", &scene.path("new.sk")],
+        );
+    }
+}
+
+#[test]
+fn apply_with_a_block_where_nothing_was() {
+    if root() {
+        let scene = Scene::new(true);
+        kill(
+            &scene,
+            "first, block",
+            &nothing,
+            &["apply", &scene.path("new.sk")],
+        );
+    }
+}
+
+#[test]
+fn unload_with_a_block() {
+    if root() {
+        let scene = Scene::new(true);
+        kill(&scene, "unload, block", &new, &["unload", "--yes"]);
+    }
+}
+
+#[test]
 fn socket_register() {
     if root() {
         let scene = Scene::new(false);

@@ -52,8 +52,9 @@ fn there(id: u32, program: u32) -> Option<Description> {
 fn becomes(means: Means, made: Option<Made>, stands: Option<Description>) -> HookStep {
     step(Some(&record(means, made)), Point::Xdp(7), 7, |asked| {
         assert_eq!(*asked, hook(means));
-        stands
+        Ok(stands)
     })
+    .unwrap()
 }
 
 fn ours() -> Option<Made> {
@@ -105,12 +106,13 @@ fn a_hook_is_that_of_its_point_and_its_target() {
     let record = record(Means::XdpNative, ours());
     let asked = |point, target| {
         let unasked = |_: &Hook| panic!("another hook is not asked about");
-        step(Some(&record), point, target, unasked)
+        step(Some(&record), point, target, unasked).unwrap()
     };
     assert_eq!(asked(Point::TcIn(7), 7), HookStep::Attach);
     assert_eq!(asked(Point::Xdp(7), 8), HookStep::Attach);
     let unasked = |_: &Hook| panic!("there is no hook");
-    assert_eq!(step(None, Point::Xdp(7), 7, unasked), HookStep::Attach);
+    let new = step(None, Point::Xdp(7), 7, unasked).unwrap();
+    assert_eq!(new, HookStep::Attach);
 }
 
 /// A manifest with one slot.

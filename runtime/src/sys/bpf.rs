@@ -6,14 +6,20 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 
+use super::retry::again;
+
 /// An attribute block of zeros, which is what every field that is not meant must be.
 pub(super) fn attr() -> bpf_attr {
     // SAFETY: `bpf_attr` is a union of plain C structs of integers, for which zeros are valid.
     unsafe { mem::zeroed() }
 }
 
-/// Calls bpf(2); what it returns is not negative.
+/// Calls bpf(2), again if a signal interrupts it; what it returns is not negative.
 pub(super) fn call(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i64> {
+    again(|| call_once(command, attr))
+}
+
+fn call_once(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i64> {
     // SAFETY: the attribute block lives through the call, and its size is passed with it. Buffers it points to are kept
     // alive by the callers in this folder.
     let result = unsafe {

@@ -10,10 +10,15 @@ use aya_obj::generated::bpf_cmd;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::bpf::{address, attr, call, call_fd, number};
+use super::retry::again;
 
 /// Whether a path lies on a bpf file system.
-pub(crate) fn is_bpffs(path: &Path) -> bool {
-    statfs(path).is_ok_and(|about| about.filesystem_type() == BPF_FS_MAGIC)
+pub(crate) fn is_bpffs(path: &Path) -> io::Result<bool> {
+    match again(|| Ok(statfs(path)?)) {
+        Ok(about) => Ok(about.filesystem_type() == BPF_FS_MAGIC),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Pins a map, program or link.
@@ -27,10 +32,19 @@ pub(crate) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 
 /// Opens what is pinned.
 pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
-    let path = terminated(path);
+    let bytes = terminated(path);
     let mut a = attr();
-    a.__bindgen_anon_4.pathname = address(path.as_slice());
-    call_fd(bpf_cmd::BPF_OBJ_GET, &mut a)
+    a.__bindgen_anon_4.pathname = address(bytes.as_slice());
+    call_fd(bpf_cmd::BPF_OBJ_GET, &mut a).map_err(|error| no_pin(path, error))
+}
+
+/// The kernel says of a folder what it says of a pin that this process may not open (`bpf_inode_type` of kernel/bpf/inode.c).
+fn no_pin(path: &Path, error: io::Error) -> io::Error {
+    let refused = error.raw_os_error() == Some(libc::EACCES);
+    if refused && fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        return io::Error::other("it is no pin");
+    }
+    error
 }
 
 fn terminated(path: &Path) -> Vec<u8> {
@@ -65,11 +79,14 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
 
 /// The names in a directory, sorted; none if the directory is not there.
 pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut names = entries
+    match again(|| read_names(directory)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        names => names,
+    }
+}
+
+fn read_names(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = fs::read_dir(directory)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<io::Result<Vec<_>>>()?;
     names.sort();
@@ -78,16 +95,19 @@ pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
 
 /// Removes a pin; fine if it is not there.
 pub(crate) fn unpin(path: &Path) -> io::Result<()> {
-    absent_is_fine(fs::remove_file(path))
+    absent_is_fine(again(|| fs::remove_file(path)))
 }
 
 /// Removes a pin, or a directory and everything in it; fine if it is not there.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    let is_folder = fs::symlink_metadata(path).is_ok_and(|about| about.is_dir());
+    let is_folder = match again(|| fs::symlink_metadata(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        about => about?.is_dir(),
+    };
     if !is_folder {
         return unpin(path);
     }
-    absent_is_fine(fs::remove_dir_all(path))
+    absent_is_fine(again(|| fs::remove_dir_all(path)))
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {

@@ -86,6 +86,15 @@ pub(crate) fn path_of(name: &str) -> PathBuf {
     Path::new("/run/netns").join(name)
 }
 
+/// The name of the namespace with an inode, if `ip netns` gave it one.
+pub(crate) fn name_of(inode: u64) -> Option<String> {
+    let names = std::fs::read_dir(path_of("")).ok()?.flatten();
+    let found = names
+        .filter(|entry| std::fs::metadata(entry.path()).is_ok_and(|about| about.ino() == inode))
+        .next()?;
+    Some(found.file_name().to_string_lossy().into_owned())
+}
+
 /// Opens a namespace by name or path.
 pub(crate) fn open(name: &str) -> io::Result<File> {
     let file = File::open(path_of(name))?;
@@ -107,12 +116,12 @@ pub(crate) fn within<T: Send>(
     work: impl FnOnce() -> T + Send,
 ) -> io::Result<T> {
     thread::scope(|scope| {
-        let thread = scope.spawn(|| {
+        let thread = thread::Builder::new().spawn_scoped(scope, || {
             if let Some(namespace) = namespace {
                 setns(namespace, CloneFlags::CLONE_NEWNET)?;
             }
             Ok(work())
-        });
+        })?;
         // A panic is a bug of ours and must not look like a refusal of the system.
         let done = thread.join();
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))

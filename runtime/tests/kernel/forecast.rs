@@ -7,7 +7,8 @@ use std::sync::Arc;
 use aya::programs::loaded_programs;
 use sockc_compiler::artifact::AttachPoint;
 use sockc_runtime::{
-    Carried, Error, Forecast, LinkFate, Options, ProgramFate, forecast, set_add, status, unload,
+    Carried, Error, Forecast, LinkFate, Moved, MovedTo, Options, ProgramFate, forecast, set_add,
+    status, unload,
 };
 
 use crate::live_sets::{banning, prefix};
@@ -146,12 +147,37 @@ fn a_lost_link_and_a_dead_one_are_attached_again() {
         run("ip link del v0");
         run("ip link add v0 index 4000 type veth peer name v1");
         let (object, manifest) = on_v0().build();
+        // Nobody changed what sockc left; the policy does not hold on the interface of that name, and `status` says so.
+        let lost = status(&space.options).unwrap().unwrap();
+        assert_eq!(lost.drift, []);
+        let again = Moved {
+            interface: "v0".to_owned(),
+            now: MovedTo::Again,
+            named: true,
+        };
+        assert_eq!(lost.coverage.moved, [again]);
+        assert!(lost.coverage.is_open() && lost.coverage.lacks("v0"));
         let told = forecast(&object, &manifest, &space.options).unwrap();
-        assert!(!told.drift.is_empty());
+        assert_eq!(told.drift, []);
         let fates: Vec<_> = told.hooks.iter().map(|hook| hook.link).collect();
-        assert_eq!(fates, [LinkFate::Attached, LinkFate::Detached]);
+        // The hook of the interface that was removed went with it: nothing is left to take off.
+        assert_eq!(fates, [LinkFate::Attached]);
+        let hung = |space: &Space| {
+            let tree = space.tree();
+            tree.into_iter()
+                .filter(|path| path.contains("link/"))
+                .collect::<Vec<_>>()
+        };
+        let dead = hung(space);
         sockc_runtime::apply(&object, &manifest, &space.options).unwrap();
-        assert_eq!(status(&space.options).unwrap().unwrap().drift, []);
+        let mended = status(&space.options).unwrap().unwrap();
+        assert_eq!(mended.drift, []);
+        assert_eq!(mended.coverage.moved, []);
+        assert!(!mended.coverage.is_open());
+        // Its pin goes all the same.
+        let alive = hung(space);
+        assert_eq!((dead.len(), alive.len()), (1, 1), "{dead:?} {alive:?}");
+        assert_ne!(dead, alive);
     });
 }
 
