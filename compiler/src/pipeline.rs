@@ -11,6 +11,7 @@ mod live;
 mod manifest;
 mod options;
 mod program_names;
+mod reduced;
 mod size;
 mod winners;
 
@@ -38,6 +39,7 @@ use crate::reading;
 use crate::resolve::codes::MATCHES_NOTHING;
 use crate::resolve::resolve_reading;
 use crate::tables::{PlacedTable, Tables};
+use crate::target::Target;
 
 use analysis::{Analysis, analyse_all, as_it_is, with_inner};
 use limits::Checked;
@@ -171,7 +173,58 @@ pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn 
     })
 }
 
-/// The same as [`check`], and what the lints say only if they are asked: `also` are some of [`lint::OPTIONAL`].
+/// The same as [`check`], and says what `compile` would refuse for its size, for kernels from the oldest on.
+#[must_use]
+pub fn check_size(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    files: &mut dyn Files,
+) -> Outcome {
+    work(sources, id, stem, files, |policy, around, observer| {
+        let said = sense(around.emptiness)?;
+        let all = analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
+        let (analyses, mut warnings) = all;
+        warnings.extend(said);
+        warnings.extend(beyond(policy, analyses, around.sources, id, observer)?);
+        Ok((None, warnings))
+    })
+}
+
+/// What no kernel's limits allow; as warnings, what those of older kernels do not.
+fn beyond(
+    policy: &Policy,
+    analyses: Vec<Analysis>,
+    sources: &SourceMap,
+    id: SourceId,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Diagnostic>, Stop> {
+    let oldest = Target::baseline();
+    let built = build_all(policy, analyses, sources, id, (&oldest).into(), observer);
+    let refused = match built {
+        Ok(_) => return Ok(Vec::new()),
+        Err(Stop::Diagnostics(refused)) => refused,
+        Err(bug) => return Err(bug),
+    };
+    let newer = |one: &Diagnostic| one.code == NO_INTERFACE || limits::is_far(one);
+    let newest = Target::releases()
+        .last()
+        .filter(|_| refused.iter().any(newer));
+    let Some(newest) = newest else {
+        return Err(Stop::Diagnostics(refused));
+    };
+    let (analyses, _) = analyse_all(policy, id, Shape::default(), Care::Quick, observer)?;
+    build_all(policy, analyses, sources, id, (&newest).into(), observer)?;
+    let warned = refused.into_iter().filter(|one| one.code != NO_INTERFACE);
+    Ok(warned
+        .map(|one| Diagnostic {
+            severity: Severity::Warning,
+            ..one
+        })
+        .collect())
+}
+
+/// The same as [`check_size`], and what the lints say only if they are asked: `also` are some of [`lint::OPTIONAL`].
 #[must_use]
 pub fn check_also(
     sources: &mut SourceMap,
@@ -180,7 +233,7 @@ pub fn check_also(
     files: &mut dyn Files,
     also: &[Code],
 ) -> Outcome {
-    let mut outcome = check(sources, id, stem, files);
+    let mut outcome = check_size(sources, id, stem, files);
     if let Some(policy) = outcome.policy.as_ref().filter(|_| !outcome.failed()) {
         files.stage("lint");
         let known = |one: &Diagnostic| outcome.diagnostics.iter().any(|old| old.code == one.code);
@@ -362,12 +415,16 @@ fn build(
 ) -> Result<Built, Stop> {
     let target = options.target;
     let span = start(id);
-    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, span)]);
     let Analysis {
         bulk,
         mut store,
         chains,
+        refused,
     } = analysis;
+    let budget = |exceeded: BudgetExceeded| {
+        let refusal = too_much(&exceeded, span);
+        Stop::Diagnostics(vec![without_tables(refusal, refused.as_ref())])
+    };
     let policy = bulk.as_ref().map_or(whole, |bulk| &bulk.policy);
     observer.stage("decide");
     let decisions = chains
@@ -392,9 +449,20 @@ fn build(
     }
     let mut tables = Tables::new(&mut maps, target.limits.table.ours);
     let ids = make_maps(policy, &chains, &tested, &slots, &mut tables);
-    let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut tables) else {
-        // No tables fit: a compare tree may.
-        return build(whole, as_it_is(whole)?, sources, id, options, observer);
+    let winners = match winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut tables) {
+        Ok(winners) => winners,
+        Err(unfit) => {
+            let told = unfit.told(whole, span);
+            if unfit.rules() > MOST_TREE {
+                return Err(Stop::Diagnostics(vec![told]));
+            }
+            // No tables fit: a compare tree may.
+            let analysis = Analysis {
+                refused: Some(told),
+                ..as_it_is(whole)?
+            };
+            return build(whole, analysis, sources, id, options, observer);
+        }
     };
     let tables = tables
         .finish()
@@ -459,8 +527,19 @@ fn build(
         target,
         whole: span,
     };
-    for function in &functions {
-        programs.push(checked.program(function)?);
+    let arrives = |chain: &Chain| chain.hook.direction() == Direction::In;
+    for (number, function) in functions.iter().enumerate() {
+        let concerned = chains.get(number).is_some_and(arrives);
+        let program = checked.program(function).map_err(|stop| match stop {
+            Stop::Diagnostics(found) if concerned => Stop::Diagnostics(
+                found
+                    .into_iter()
+                    .map(|one| without_tables(one, refused.as_ref()))
+                    .collect(),
+            ),
+            other => other,
+        });
+        programs.push(program?);
     }
     let manifest = manifest::manifest(whole, sources, &slots, attach, &ids, &groups, target);
     Ok(Built {
@@ -490,6 +569,20 @@ fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decisio
         lists: roots.lists,
     })
 }
+
+/// The same, with why the rules are not in tables, where that is why.
+fn without_tables(mut refusal: Diagnostic, why: Option<&Diagnostic>) -> Diagnostic {
+    if let Some(why) = why {
+        let text = format!("tables were not possible: {}", why.message);
+        refusal = refusal.also(why.primary.span, text);
+        refusal.secondary.extend(why.secondary.iter().cloned());
+    }
+    refusal
+}
+
+/// Most plain rules for which a compare tree is tried where tables cannot hold them. Of so many that cross so often that
+/// no tables do, a tree is as large.
+const MOST_TREE: usize = 2_000;
 
 pub(crate) fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
     Diagnostic::error(
@@ -549,12 +642,17 @@ fn make_maps(
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
     let port_count = policy.ports.next_key().as_u32();
     let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
-    let meters = Meters::new(policy);
+    let answering = chains.iter().any(lower::answers);
+    let meters = Meters::new(policy, if answering { lower::KINDS } else { 0 });
     let rates =
         (meters.rates > 0).then(|| maps.push(map("rates", MapKind::Array, 4, 8, meters.rates)));
     let buckets = (meters.shared > 0).then(|| {
         let entries = meters.shared.saturating_mul(BUCKETS).min(MOST_BUCKETS);
         maps.push(map("buckets", MapKind::LruHash, BUCKET_KEY, 8, entries))
+    });
+    let answers = answering.then(|| {
+        let most = lower::MOST_RECEIVERS;
+        maps.push(map("answers", MapKind::LruHash, BUCKET_KEY, 8, most))
     });
     let log = logs(policy).then(|| maps.push(map("log", MapKind::RingBuf, 0, 0, log::RING)));
     let mut groups = SecondaryMap::new();
@@ -588,6 +686,7 @@ fn make_maps(
         ports,
         rates,
         buckets,
+        answers,
         log,
         meters,
         groups,
