@@ -1,17 +1,26 @@
 //! `sockc apply`: puts a policy, an object made from one, or a saved plan in force.
 
+mod running;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
 use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::observer::Observer;
-use sockc_runtime::{Applied, Fill, SlotState};
+use sockc_runtime::{Applied, Error, Fill, Options, SlotKind, SlotState};
 
 use crate::cli;
 use crate::exit::Exit;
 use crate::guards::{self, judge};
 use crate::output::Output;
 use crate::place::{means, refused};
+use crate::plan::preview;
 use crate::ready::{Origin, Ready};
+
+/// How a slot stands that is filled.
+const LISTENING: &str = "listening";
 
 /// The JSON of this verb.
 #[derive(Serialize)]
@@ -50,9 +59,24 @@ struct Attached<'a> {
 #[derive(Serialize)]
 pub(crate) struct Slot<'a> {
     socket: &'a str,
-    protocol: &'static str,
-    address: String,
+    /// `tcp4`, `tcp6`, `udp4` or `udp6`.
+    slot: &'static str,
+    /// The address that the policy names.
+    address: Option<SocketAddr>,
     state: String,
+    /// The socket that is in the slot, or bound where it should come from.
+    who: Option<Who<'a>>,
+}
+
+/// A socket and who has it, in JSON.
+#[derive(Serialize)]
+pub(crate) struct Who<'a> {
+    process: Option<u32>,
+    name: Option<&'a str>,
+    address: SocketAddr,
+    uid: u32,
+    inode: u64,
+    cookie: u64,
 }
 
 /// Connections of a group that its rules do not hold for, in JSON.
@@ -62,13 +86,40 @@ struct Escaped<'a> {
     connections: usize,
 }
 
-/// Compiles if need be, asks if somebody is there to answer, and applies.
-pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
-    apply(arguments, output).err().unwrap_or(Exit::Done)
+/// Why nothing was put in force.
+enum Failure {
+    /// It has been said.
+    Told(Exit),
+    /// The runtime refused.
+    Refused(Error),
 }
 
-fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
-    let ready = Ready::read(&arguments.subject, output)?;
+impl From<Exit> for Failure {
+    fn from(exit: Exit) -> Self {
+        Self::Told(exit)
+    }
+}
+
+/// Compiles if need be, shows and asks if somebody is there to answer, and applies.
+pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
+    let applied = match &arguments.file {
+        Some(file) => of_file(file, arguments, output),
+        None => running::apply_running(arguments, output),
+    };
+    match applied {
+        Ok(()) => Exit::Done,
+        Err(Failure::Told(exit)) => exit,
+        Err(Failure::Refused(error)) => refused(&error, output),
+    }
+}
+
+fn of_file(file: &Path, arguments: &cli::Apply, output: &mut Output) -> Result<(), Failure> {
+    let ready = Ready::read(file, &arguments.subject, output)?;
+    apply(&ready, arguments, output)
+}
+
+/// Asks the guards, then whoever is there, and puts it in force.
+fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(), Failure> {
     let guarded = ready.guarded(&arguments.subject, output)?;
     if let Some(guarded) = &guarded {
         judge(guarded, output)?;
@@ -79,16 +130,36 @@ fn apply(arguments: &cli::Apply, output: &mut Output) -> Result<(), Exit> {
     if let Origin::Plan(about) = &ready.origin {
         output.note(format!("the plan: {}", about.summary));
     }
-    let question = format!("Put the policy \"{}\" in force?", manifest.policy);
-    if !output.consent(arguments.yes, question) {
-        output.note("nothing was changed");
-        return Ok(());
+    if !arguments.yes && output.can_ask() {
+        ask(ready, &options, output)?;
     }
     output.watch().stage("put in force");
-    let applied = sockc_runtime::apply(&ready.object, manifest, &options)
-        .map_err(|error| refused(&error, output))?;
+    let applied =
+        sockc_runtime::apply(&ready.object, manifest, &options).map_err(Failure::Refused)?;
     report(manifest, &applied, guarded.as_ref(), output);
     Ok(())
+}
+
+/// Shows what would be done, and asks. A "no" ends the command with 1, so that nothing goes on as if it was done.
+fn ask(ready: &Ready, options: &Options, output: &mut Output) -> Result<(), Failure> {
+    let forecast = sockc_runtime::forecast(&ready.object, &ready.manifest, options)
+        .map_err(Failure::Refused)?;
+    preview(ready, &forecast, options, output);
+    let policy = &ready.manifest.policy;
+    let instead = match &forecast.running {
+        Some(running) if running.policy != *policy => {
+            format!(" instead of \"{}\"", running.policy)
+        }
+        _ => String::new(),
+    };
+    if output.consent(
+        false,
+        format!("Put the policy \"{policy}\" in force{instead}?"),
+    ) {
+        return Ok(());
+    }
+    output.note("nothing was changed");
+    Err(Failure::Told(Exit::Policy))
 }
 
 fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {
@@ -188,10 +259,13 @@ pub(crate) fn sockets(states: &[SlotState], output: &mut Output) {
     let rows: Vec<_> = slots(states)
         .into_iter()
         .map(|slot| {
+            let there = slot.who.as_ref().map(|who| who.address);
+            let address = slot.address.or(there);
             vec![
                 format!("  socket {}", slot.socket),
-                format!("{} {}", slot.protocol, slot.address),
-                slot.state,
+                slot.slot.to_owned(),
+                address.map_or_else(String::new, |address| address.to_string()),
+                with_who(slot.state, slot.who.as_ref()),
             ]
         })
         .collect();
@@ -204,31 +278,85 @@ pub(crate) fn slots(states: &[SlotState]) -> Vec<Slot<'_>> {
         .iter()
         .map(|state| Slot {
             socket: &state.socket,
-            protocol: if state.slot.protocol == 6 {
-                "tcp"
-            } else {
-                "udp"
-            },
-            address: address(state),
+            slot: SlotKind::of(&state.slot).name(),
+            address: (state.slot.port != 0)
+                .then(|| SocketAddr::new(state.slot.address, state.slot.port)),
             state: fill(state),
+            who: who(state),
         })
         .collect()
 }
 
-/// Where a slot's socket listens; a slot for any address has a family only.
-fn address(state: &SlotState) -> String {
-    let slot = &state.slot;
-    match (slot.port, slot.address.is_ipv4()) {
-        (0, true) => "IPv4".into(),
-        (0, false) => "IPv6".into(),
-        (port, _) => std::net::SocketAddr::new(slot.address, port).to_string(),
+/// The socket that is in a slot, or bound where it should come from.
+pub(crate) fn who(state: &SlotState) -> Option<Who<'_>> {
+    state.who.as_ref().map(|who| Who {
+        process: who.process.as_ref().map(|(pid, _)| *pid),
+        name: who.process.as_ref().map(|(_, name)| name.as_str()),
+        address: who.local,
+        uid: who.uid,
+        inode: who.inode,
+        cookie: who.cookie,
+    })
+}
+
+/// How a slot stands, with who is in it.
+pub(crate) fn with_who(state: String, who: Option<&Who<'_>>) -> String {
+    match who {
+        Some(who) if state == LISTENING => match (who.process, who.name) {
+            (Some(pid), Some(name)) => {
+                format!("{state}: process {pid} ({name}), inode {}", who.inode)
+            }
+            _ => format!("{state}: inode {}", who.inode),
+        },
+        _ => state,
     }
+}
+
+/// Who is bound where a socket is looked for.
+fn somebody(state: &SlotState) -> String {
+    match state.who.as_ref().map(|who| (&who.process, who.uid)) {
+        Some((Some((pid, name)), _)) => format!("process {pid} ({name})"),
+        Some((None, uid)) => format!("a socket of the user {uid}"),
+        None => "somebody".to_owned(),
+    }
+}
+
+/// The lookup programs that hide a socket.
+fn hiding(state: &SlotState) -> String {
+    let programs = state.foreign.iter();
+    let programs: Vec<String> = programs
+        .map(|one| format!("program {} \"{}\"", one.id, one.name))
+        .collect();
+    programs.join(", ")
 }
 
 /// How a slot stands, in words.
 pub(crate) fn fill(state: &SlotState) -> String {
     match state.state {
-        Fill::Filled => "listening".into(),
+        Fill::Filled => LISTENING.into(),
+        Fill::Unknown => "absent: who listens there cannot be found out here".into(),
+        Fill::Waiting => format!(
+            "absent: {} is bound there since; `sockc socket refresh` takes it",
+            somebody(state)
+        ),
+        Fill::Hidden if state.foreign.is_empty() => format!(
+            "absent: {} is bound there, and the kernel finds it for no packet from anywhere (is it bound to an interface?)",
+            somebody(state)
+        ),
+        Fill::Hidden => format!(
+            "absent: {} is bound there, and {} of somebody else, which decides socket lookups here too, hides it from sockc",
+            somebody(state),
+            hiding(state)
+        ),
+        Fill::NotOwner => format!(
+            "absent: {} is bound there for the user {}, and is not the owner",
+            somebody(state),
+            state.who.as_ref().map_or(0, |who| who.uid)
+        ),
+        Fill::OtherProcess => format!(
+            "absent: {} is bound there, and is not the process that the policy names",
+            somebody(state)
+        ),
         Fill::Absent if state.slot.port == 0 => "absent".into(),
         Fill::Absent => "absent: nobody listens there".into(),
         Fill::WildcardOnly => "absent: only a socket for every address listens on that port".into(),

@@ -18,6 +18,8 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::pcapng::{Block, PcapNgReader};
 
+use crate::bounded;
+
 /// A packet of a recording.
 #[derive(Debug)]
 pub(crate) struct Packet {
@@ -42,7 +44,7 @@ const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 /// # Errors
 /// Why the file cannot be read, or from where on it is damaged; the packets ahead were seen.
 pub(crate) fn packets(path: &Path, each: &mut dyn FnMut(Packet, (u64, u64))) -> Result<(), String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let mut file = bounded::open(path, false).map_err(|error| error.to_string())?;
     let size = file.metadata().map_or(0, |known| known.len());
     let mut magic = [0; 4];
     file.read_exact(&mut magic)

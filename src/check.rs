@@ -4,8 +4,6 @@ use std::path::Path;
 
 use serde::Serialize;
 use sockc_compiler::pipeline;
-use sockc_grammar::diagnostic::{Diagnostic, Severity};
-use sockc_grammar::source::SourceMap;
 
 use crate::cli;
 use crate::compile::outcome_exit;
@@ -16,23 +14,10 @@ use crate::input::Text;
 use crate::lints::Lints;
 use crate::output::Output;
 
-/// The JSON of this verb.
+/// The JSON of this verb; what was found stands beside it.
 #[derive(Serialize)]
 struct Report {
     format: &'static str,
-    diagnostics: Vec<Found>,
-}
-
-/// A diagnostic in JSON.
-#[derive(Serialize)]
-struct Found {
-    code: &'static str,
-    severity: &'static str,
-    message: String,
-    file: String,
-    line: u32,
-    column: u32,
-    help: Option<String>,
 }
 
 /// Checks each file; ends as the worst of them does.
@@ -42,15 +27,14 @@ pub(crate) fn run(arguments: &cli::Check, output: &mut Output) -> Exit {
         Err(failed) => return failed,
     };
     let mut exit = Exit::Done;
-    let mut found = Vec::new();
     for path in &arguments.files {
-        let checked = asked.check(path, &mut found, output);
+        let checked = asked.check(path, output);
         exit = exit.max(checked.err().unwrap_or(Exit::Done));
     }
-    if output.is_json() {
+    // A file that could not be read was not checked: then there is no result that could be taken for a clean one.
+    if output.is_json() && !output.has_error() {
         output.value(&Report {
             format: "sockc.check/1",
-            diagnostics: found,
         });
     }
     exit
@@ -72,7 +56,7 @@ impl Asked {
     }
 
     /// Checks one file, then asks the guards about it; what is found is told, or kept for JSON.
-    fn check(&self, path: &Path, found: &mut Vec<Found>, output: &mut Output) -> Result<(), Exit> {
+    fn check(&self, path: &Path, output: &mut Output) -> Result<(), Exit> {
         let mut text = Text::read(path, output)?;
         let mut disk = Disk::new(output.watch());
         let mut outcome = pipeline::check_also(
@@ -84,48 +68,28 @@ impl Asked {
         );
         self.lints.judge(&mut outcome.diagnostics);
         if output.is_json() {
-            found.extend(in_json(&outcome.diagnostics, &text.sources));
+            output.keep(&text.sources, &outcome.diagnostics);
         } else {
             output.diagnostics(&text.sources, &outcome.diagnostics);
         }
         match outcome_exit(&outcome, output) {
             Exit::Done if self.guards.is_empty() => Ok(()),
-            Exit::Done => self.guard(&text, found, output),
+            Exit::Done => self.guard(&text, output),
             failed => Err(failed),
         }
     }
 
-    fn guard(&self, text: &Text, found: &mut Vec<Found>, output: &mut Output) -> Result<(), Exit> {
+    fn guard(&self, text: &Text, output: &mut Output) -> Result<(), Exit> {
         let guarded = self.guards.check(&texts_of(text), output);
         if !output.is_json() {
             return judge(&guarded, output);
         }
         let violated = guarded.violations().map(|one| &one.diagnostic);
         let all: Vec<_> = guarded.mistakes.iter().chain(violated).cloned().collect();
-        found.extend(in_json(&all, &guarded.sources));
+        output.keep(&guarded.sources, &all);
         match ending(&guarded) {
             Exit::Done => Ok(()),
             failed => Err(failed),
         }
     }
-}
-
-fn in_json(diagnostics: &[Diagnostic], sources: &SourceMap) -> impl Iterator<Item = Found> {
-    diagnostics.iter().map(|diagnostic| {
-        let span = diagnostic.primary.span;
-        let (line, column) = sources.place(span);
-        Found {
-            code: diagnostic.code.0,
-            severity: match diagnostic.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-                Severity::Note => "note",
-            },
-            message: diagnostic.message.clone(),
-            file: sources.get(span.source).name.clone(),
-            line,
-            column,
-            help: diagnostic.help.clone(),
-        }
-    })
 }

@@ -3,14 +3,12 @@
 mod diff;
 mod plan;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use sockc_runtime::{Expiry, Prefix, SlotKind};
+use sockc_runtime::{Expiry, SlotKind};
 
 use crate::duration::expiry;
-use crate::element::element;
 use crate::socket::slot_kind;
 
 pub(crate) use diff::{Diff, View};
@@ -72,7 +70,7 @@ pub(crate) enum Verb {
     /// Show what is in force
     Status(Place),
     /// Show what each rule has counted
-    Counters(Place),
+    Counters(Counters),
     /// Print a text that sockc brings, such as `essentials`
     Show(Show),
     /// Print the page of a diagnostic, or list all of them
@@ -225,6 +223,15 @@ pub(crate) struct Show {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Counters {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Leave out what has counted nothing
+    #[arg(long)]
+    pub(crate) nonzero: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Unload {
     #[command(flatten)]
     pub(crate) place: Place,
@@ -238,11 +245,13 @@ pub(crate) struct Unload {
 pub(crate) enum SetVerb {
     /// Put elements in; those that are in get a new time
     Add(SetAdd),
+    /// Take everything out, at once
+    Clear(SetClear),
     /// Take elements out
     Del(SetDel),
-    /// Show what is in it
+    /// Show what is in it; without a name, which live sets there are
     List(SetList),
-    /// Replace everything that is in it by the elements of a file, or nothing
+    /// Replace everything that is in it by the elements of a file, at once
     Load(SetLoad),
     /// Say whether an address is in it, by which element and until when; ends with 1 if it is not
     Test(SetTest),
@@ -254,11 +263,20 @@ pub(crate) struct SetAdd {
     #[arg(value_name = "NAME")]
     pub(crate) set: String,
     /// Addresses and prefixes
-    #[arg(required = true, value_name = "ELEMENT", value_parser = element)]
-    pub(crate) elements: Vec<Prefix>,
+    #[arg(required = true, value_name = "ELEMENT")]
+    pub(crate) elements: Vec<String>,
     /// When they leave by themselves: `30s`, `10m`, `never` … [default: as the policy says]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     pub(crate) expires: Option<Expiry>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetClear {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -269,17 +287,20 @@ pub(crate) struct SetDel {
     #[arg(value_name = "NAME")]
     pub(crate) set: String,
     /// Addresses and prefixes, as they were put in
-    #[arg(required = true, value_name = "ELEMENT", value_parser = element)]
-    pub(crate) elements: Vec<Prefix>,
+    #[arg(required = true, value_name = "ELEMENT")]
+    pub(crate) elements: Vec<String>,
+    /// Take out those that are in it, and say nothing of the others
+    #[arg(long)]
+    pub(crate) ignore_missing: bool,
     #[command(flatten)]
     pub(crate) place: Place,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct SetList {
-    /// The live set
+    /// The live set; left out, all of them are named
     #[arg(value_name = "NAME")]
-    pub(crate) set: String,
+    pub(crate) set: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -292,6 +313,9 @@ pub(crate) struct SetLoad {
     /// One address or prefix a line, `#` begins a comment; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Empty the set if the file holds no element, which is refused otherwise
+    #[arg(long)]
+    pub(crate) empty: bool,
     /// When they leave by themselves: `30s`, `10m`, `never` … [default: as the policy says]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     pub(crate) expires: Option<Expiry>,
@@ -306,7 +330,7 @@ pub(crate) struct SetTest {
     pub(crate) set: String,
     /// The address
     #[arg(value_name = "ADDRESS")]
-    pub(crate) address: IpAddr,
+    pub(crate) address: String,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -316,10 +340,14 @@ pub(crate) struct SetTest {
 pub(crate) enum MapVerb {
     /// Put entries in
     Add(MapChange),
+    /// Take everything out, at once
+    Clear(MapClear),
     /// Take entries out
-    Del(MapChange),
-    /// Show what is in it
+    Del(MapDel),
+    /// Show what is in it; without a name, which live maps there are
     List(MapList),
+    /// Replace everything that is in it by the entries of a file, at once
+    Load(MapLoad),
 }
 
 #[derive(Args, Debug)]
@@ -327,7 +355,7 @@ pub(crate) struct MapChange {
     /// The live map
     #[arg(value_name = "NAME")]
     pub(crate) map: String,
-    /// Entries as a policy writes them, such as 'tcp 198.51.100.7:* -> sock proxy'; `del` needs no `-> sock`
+    /// Entries as a policy writes them, such as 'tcp 198.51.100.7:* -> sock proxy'
     #[arg(required = true, value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
     #[command(flatten)]
@@ -335,10 +363,49 @@ pub(crate) struct MapChange {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct MapList {
+pub(crate) struct MapClear {
     /// The live map
     #[arg(value_name = "NAME")]
     pub(crate) map: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapDel {
+    /// The live map
+    #[arg(value_name = "NAME")]
+    pub(crate) map: String,
+    /// Entries as a policy writes them; `-> sock …` may be left out
+    #[arg(required = true, value_name = "ENTRY")]
+    pub(crate) entries: Vec<String>,
+    /// Take out those that are in it, and say nothing of the others
+    #[arg(long)]
+    pub(crate) ignore_missing: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapLoad {
+    /// The live map
+    #[arg(value_name = "NAME")]
+    pub(crate) map: String,
+    /// One entry a line, as a policy writes it; `#` begins a comment; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Empty the map if the file holds no entry, which is refused otherwise
+    #[arg(long)]
+    pub(crate) empty: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapList {
+    /// The live map; left out, all of them are named
+    #[arg(value_name = "NAME")]
+    pub(crate) map: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -350,8 +417,19 @@ pub(crate) enum SocketVerb {
     Register(SocketRegister),
     /// Take registered sockets out again
     Unregister(SocketUnregister),
+    /// Look for sockets again: where the policy says they listen, or in the processes that it names
+    Refresh(SocketRefresh),
     /// Show the named sockets and how they stand
     List(Place),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SocketRefresh {
+    /// The socket's name in the policy [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) socket: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Args, Debug)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::CounterKind;
 use sockc_runtime::CounterValue;
 
-use crate::cli::Place;
+use crate::cli;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::place::{options, refused};
@@ -34,14 +34,17 @@ pub(crate) struct Row<'a> {
 }
 
 /// Shows them.
-pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
-    let values = match sockc_runtime::counters(&options(place)) {
+pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
+    let values = match sockc_runtime::counters(&options(&arguments.place)) {
         Ok(values) => values,
         Err(error) => return refused(&error, output),
     };
     let in_force = !values.is_empty();
-    let (values, left_out): (Vec<_>, Vec<_>) =
+    let (mut values, left_out): (Vec<_>, Vec<_>) =
         values.into_iter().partition(|value| value.counter.counted);
+    if arguments.nonzero {
+        values.retain(|value| value.packets > 0);
+    }
     let counted = left_out.is_empty();
     if output.is_json() {
         output.value(&Report {
@@ -73,7 +76,7 @@ pub(crate) fn table(values: &[CounterValue], output: &mut Output) {
     table.extend(values.iter().map(|value| {
         vec![
             value.packets.to_string(),
-            value.bytes.to_string(),
+            bytes(value),
             value.counter.direction.clone(),
             name(value),
         ]
@@ -109,16 +112,49 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
         .collect()
 }
 
+/// The bytes; lookups of a socket have none, for no packet is at hand.
+fn bytes(value: &CounterValue) -> String {
+    match (value.packets, value.bytes) {
+        (1.., 0) => "-".to_owned(),
+        (_, bytes) => bytes.to_string(),
+    }
+}
+
+/// The most characters of a statement that a line of the table has; JSON has all of it.
+const MOST: usize = 60;
+
 /// The statement with its place, if it has one, and the namespace of its block.
 fn name(value: &CounterValue) -> String {
     let counter = &value.counter;
+    let text = short(&counter.text);
     let name = if counter.line == 0 {
-        counter.text.clone()
+        text
     } else {
-        format!("{}:{} {}", counter.file, counter.line, counter.text)
+        format!("{}:{} {text}", counter.file, counter.line)
     };
     match &value.netns {
         Some(netns) => format!("{name} (in netns \"{netns}\")"),
         None => name,
+    }
+}
+
+/// A statement that is cut where it gets long.
+fn short(text: &str) -> String {
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(MOST - 1).collect();
+    format!("{}…", begin.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_statements_are_cut_between_characters() {
+        let long = "ä".repeat(MOST + 1);
+        assert_eq!(short(&long).chars().count(), MOST);
+        assert_eq!(short("allow tcp"), "allow tcp");
     }
 }

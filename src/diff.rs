@@ -213,7 +213,7 @@ impl View {
                 bytecode: bytecode.as_deref(),
                 replay: shown.replayed.map(replay::Json::new),
             }),
-            Self::Text => output.bytes(text::text(report, look).as_bytes()),
+            Self::Text => output.bytes(text::text(report, &summary::line(report), look).as_bytes()),
             Self::Stat => output.bytes(stat::text(report).as_bytes()),
             Self::Markdown => {
                 let title = markdown::title(shown.old, shown.new);

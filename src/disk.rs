@@ -1,11 +1,11 @@
 //! The files that a policy names, read from the machine.
 
-use std::fs;
 use std::path::Path;
 
 use sockc_compiler::files::Files;
 use sockc_compiler::observer::Observer;
 
+use crate::bounded;
 use crate::watch::Watch;
 
 /// The machine's files, and who is told how far a compile has come.
@@ -33,6 +33,6 @@ impl Observer for Disk<'_> {
 
 impl Files for Disk<'_> {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
-        fs::read(path).map_err(|error| error.to_string())
+        bounded::read(path, |_| bounded::LIST).map_err(|error| error.to_string())
     }
 }

@@ -1,4 +1,6 @@
 //! Elements of live sets as text: on the command line, and one a line in files.
+//!
+//! Not here: entries of live maps, and the elements of sets that policies declare.
 
 use std::net::IpAddr;
 
@@ -12,7 +14,7 @@ pub(crate) fn element(text: &str) -> Result<Prefix, String> {
     };
     let parsed: IpAddr = address.parse().map_err(|_| wrong(text))?;
     let Some(length) = length else {
-        return Ok(Prefix::host(parsed));
+        return not_mapped(Prefix::host(parsed));
     };
     let most = Prefix::host(parsed).length();
     let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
@@ -23,7 +25,40 @@ pub(crate) fn element(text: &str) -> Result<Prefix, String> {
     let length = length.ok_or_else(|| {
         format!("the prefix length of `{text}` is none; write a number from 0 to {most}")
     })?;
-    Prefix::new(parsed, length).ok_or_else(|| host_bits(parsed, length))
+    let prefix = Prefix::new(parsed, length).ok_or_else(|| host_bits(parsed, length))?;
+    not_mapped(prefix)
+}
+
+/// Refuses what stands for IPv4 addresses in IPv6: no packet that carries one would match it. The whole block of them means
+/// packets that carry such addresses as they are.
+pub(crate) fn not_mapped(prefix: Prefix) -> Result<Prefix, String> {
+    const BLOCK: u8 = 96;
+    let IpAddr::V6(address) = prefix.address() else {
+        return Ok(prefix);
+    };
+    let v4 = address.to_ipv4_mapped().filter(|_| prefix.length() > BLOCK);
+    match v4.and_then(|v4| Prefix::new(v4.into(), prefix.length() - BLOCK)) {
+        None => Ok(prefix),
+        Some(v4) => Err(format!(
+            "`{prefix}` is an IPv4 address as programs see it, and packets carry the address itself: it would match none of them; write `{v4}`"
+        )),
+    }
+}
+
+/// Reads every element of a command line; what is wrong with each is told together.
+pub(crate) fn all(texts: &[String]) -> Result<Vec<Prefix>, Vec<String>> {
+    let (mut found, mut mistakes) = (Vec::new(), Vec::new());
+    for text in texts {
+        match element(text) {
+            Ok(one) => found.push(one),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(found)
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// That bits are set behind a prefix.
@@ -81,6 +116,7 @@ mod tests {
             assert_eq!(element(text).unwrap().to_string(), text);
         }
         assert_eq!(element("192.0.2.7/32").unwrap().to_string(), "192.0.2.7");
+        assert!(element("::ffff:0:0/96").is_ok(), "the block as a whole");
     }
 
     #[test]
@@ -94,6 +130,8 @@ mod tests {
             ("10.0.0.1-10.0.0.9", "no ranges"),
             ("host.example", "neither an address nor a prefix"),
             ("10.0.0.1:53", "neither an address nor a prefix"),
+            ("::ffff:192.0.2.7", "write `192.0.2.7`"),
+            ("::ffff:10.0.0.0/104", "write `10.0.0.0/8`"),
         ] {
             let mistake = element(text).unwrap_err();
             assert!(mistake.contains(said), "{mistake}");

@@ -1,4 +1,4 @@
-//! An entry of a live map, read from the command line by the grammar of policies.
+//! Entries of live maps, read by the grammar of policies: from the command line, and one a line from files.
 //!
 //! Takes what stands between the braces of `map NAME = { … }`; gives what the runtime takes. Whether a socket is declared, and
 //! whether entries may stand beside each other, the runtime says, which knows the policy in force.
@@ -10,24 +10,78 @@ use sockc_compiler::names::service;
 use sockc_grammar::ast::{
     Address, Endpoint, MapDecl, MapEntry, PortItem, Ports, Protocol, Statement,
 };
+use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::{Prefix, Removed};
 
-use crate::element::host_bits;
+use crate::element::{host_bits, not_mapped};
 use crate::exit::Exit;
 use crate::output::Output;
 
 /// Every port.
 const ALL: (u16, u16) = (0, u16::MAX);
 
+/// Why text is no entry.
+enum Mistake {
+    /// The grammar says so.
+    Grammar(Box<SourceMap>, Vec<Diagnostic>),
+    /// It means none.
+    Meaning(String),
+}
+
 /// Reads the entries of one argument: several if it lists ports.
 pub(crate) fn entries(text: &str, output: &mut Output) -> Result<Vec<LiveEntryPlan>, Exit> {
+    read(text).map_err(|mistake| {
+        match mistake {
+            Mistake::Grammar(sources, mistakes) => output.diagnostics(&sources, &mistakes),
+            Mistake::Meaning(mistake) => output.error(mistake),
+        }
+        Exit::Usage
+    })
+}
+
+/// Reads the entries of a file, one a line; `#` begins a comment. Every wrong line is told, with its number.
+pub(crate) fn lines(text: &str) -> Result<Vec<LiveEntryPlan>, Vec<String>> {
+    let (mut found, mut mistakes) = (Vec::new(), Vec::new());
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        match read(line) {
+            Ok(entries) => found.extend(entries),
+            Err(mistake) => mistakes.push(format!("line {number}: {}", mistake.text(line))),
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(found)
+    } else {
+        Err(mistakes)
+    }
+}
+
+impl Mistake {
+    /// It in one line.
+    fn text(self, line: &str) -> String {
+        match self {
+            Self::Meaning(mistake) => mistake,
+            Self::Grammar(_, mistakes) => {
+                let first = mistakes.first();
+                let help = first.and_then(|first| first.help.as_deref());
+                let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+                let message = first.map_or("it is no entry", |first| &first.message);
+                format!("`{line}`: {message}{help}")
+            }
+        }
+    }
+}
+
+fn read(text: &str) -> Result<Vec<LiveEntryPlan>, Mistake> {
     let mut sources = SourceMap::default();
     let id = sources.add("<entry>", format!("map entry = {{ {text} }}"));
     let (file, mistakes) = sockc_grammar::parse(&sources, id);
     if !mistakes.is_empty() {
-        output.diagnostics(&sources, &mistakes);
-        return Err(Exit::Usage);
+        return Err(Mistake::Grammar(Box::new(sources), mistakes));
     }
     let written = match file.statements.as_slice() {
         [only] => match &only.value {
@@ -37,18 +91,14 @@ pub(crate) fn entries(text: &str, output: &mut Output) -> Result<Vec<LiveEntryPl
         _ => &[],
     };
     if written.is_empty() {
-        output.error(format!(
+        return Err(Mistake::Meaning(format!(
             "`{text}` is no entry; write for instance `tcp 198.51.100.7:* -> sock proxy`"
-        ));
-        return Err(Exit::Usage);
+        )));
     }
     let mut entries = Vec::new();
     for entry in written {
-        let read = plans(&entry.value).map_err(|mistake| {
-            output.error(format!("`{text}`: {mistake}"));
-            Exit::Usage
-        })?;
-        entries.extend(read);
+        let read = plans(&entry.value);
+        entries.extend(read.map_err(|mistake| Mistake::Meaning(format!("`{text}`: {mistake}")))?);
     }
     Ok(entries)
 }
@@ -90,11 +140,11 @@ fn prefix(endpoint: &Endpoint) -> Result<Prefix, String> {
         Some(Address::Prefix {
             address,
             length: None,
-        }) => Ok(Prefix::host(*address)),
+        }) => not_mapped(Prefix::host(*address)),
         Some(Address::Prefix {
             address,
             length: Some(length),
-        }) => of_length(*address, *length),
+        }) => of_length(*address, *length).and_then(not_mapped),
         _ => Err(
             "an entry of a map is for one prefix and its ports, such as `198.51.100.0/24:53`"
                 .into(),
@@ -150,7 +200,7 @@ mod tests {
 
     use crate::cli::Arguments;
 
-    fn read(text: &str) -> Result<Vec<String>, Exit> {
+    fn texts(text: &str) -> Result<Vec<String>, Exit> {
         let mut output =
             Output::new(&Arguments::try_parse_from(["sockc", "check", "x.sk"]).unwrap());
         let entries = entries(text, &mut output)?;
@@ -176,8 +226,20 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(read(text).unwrap(), expected);
+            assert_eq!(texts(text).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn every_wrong_line_of_a_file_is_told() {
+        let file = "# tenants\n10.0.0.0/8:53 -> sock a # why\n\nudp [::1]:{1, 2} -> sock b\n";
+        assert_eq!(lines(file).unwrap().len(), 3);
+        let mistakes = lines("x\n10.0.0.0/8:53 -> sock a\n10.0.0.1/8:53 -> sock a\n").unwrap_err();
+        assert!(mistakes[0].starts_with("line 1: `x`: "), "{mistakes:?}");
+        assert!(mistakes[1].starts_with("line 3: "), "{mistakes:?}");
+        assert!(mistakes[1].contains("write `10.0.0.0/8`"), "{mistakes:?}");
+        let mapped = lines("[::ffff:127.0.0.1/128]:8080 -> sock a").unwrap_err();
+        assert!(mapped[0].contains("write `127.0.0.1`"), "{mapped:?}");
     }
 
     #[test]
@@ -192,10 +254,12 @@ mod tests {
             "icmp 10.0.0.0/8:53 -> sock a",
             "10.0.0.1-10.0.0.9:53 -> sock a",
             "@web:53 -> sock a",
+            "[::ffff:127.0.0.1/128]:8080 -> sock a",
+            "[::ffff:127.0.0.1]:8080 -> sock a",
             "10.0.0.0/8:@web -> sock a",
             "10.0.0.0/8:53 -> sock a } default in drop map b = {",
         ] {
-            assert!(matches!(read(text), Err(Exit::Usage)), "{text}");
+            assert!(matches!(texts(text), Err(Exit::Usage)), "{text}");
         }
     }
 }

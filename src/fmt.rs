@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &cli::Fmt, output: &mut Output) -> Exit {
 }
 
 fn report(arguments: &cli::Fmt, files: Vec<Formatted>, output: &mut Output) {
-    if output.is_json() {
+    if output.is_json() && !output.has_error() {
         output.value(&Report {
             format: "sockc.fmt/1",
             files,

@@ -1,13 +1,16 @@
 //! Reading what the command line names.
 
-use std::fs;
-use std::io::{self, Read};
 use std::path::Path;
 
 use sockc_grammar::source::{SourceId, SourceMap};
 
+use crate::bounded;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::saved::is_plan;
+
+/// The first bytes of an ELF file.
+pub(crate) const ELF: &[u8] = b"\x7fELF";
 
 /// The name that stands for standard input.
 const STDIN: &str = "-";
@@ -37,12 +40,7 @@ impl Text {
             Exit::Policy
         })?;
         let mut sources = SourceMap::default();
-        let name = if is_stream(path) {
-            "<stdin>".into()
-        } else {
-            path.display().to_string()
-        };
-        let id = sources.add(name, text);
+        let id = sources.add(title(path), text);
         Ok(Self {
             sources,
             id,
@@ -56,18 +54,56 @@ impl Text {
     }
 }
 
+/// How a file is called.
+pub(crate) fn title(path: &Path) -> String {
+    if is_stream(path) {
+        "<stdin>".into()
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// What the lines of a file mean to `read`; its mistakes are told, and that nothing was changed.
+pub(crate) fn items<T>(
+    path: &Path,
+    read: impl FnOnce(&str) -> Result<Vec<T>, Vec<String>>,
+    output: &mut Output,
+) -> Result<Vec<T>, Exit> {
+    let name = title(path);
+    let text = String::from_utf8(bytes(path, output)?).map_err(|_| {
+        output.error(format!("{name} is not UTF-8 text"));
+        Exit::Policy
+    })?;
+    read(&text).map_err(|mistakes| {
+        for mistake in mistakes {
+            output.error(format!("{name}, {mistake}"));
+        }
+        output.note("nothing was changed");
+        Exit::Policy
+    })
+}
+
 /// The bytes of a file, or of standard input.
 pub(crate) fn bytes(path: &Path, output: &mut Output) -> Result<Vec<u8>, Exit> {
     let read = if is_stream(path) {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+        bounded::stdin(most)
     } else {
-        fs::read(path)
+        bounded::read(path, most)
     };
     read.map_err(|error| {
-        output.error(format!("cannot read {}: {error}", path.display()));
+        let message = format!("cannot read {}: {error}", path.display());
+        output.error_about(message, &[("path", path.display().to_string())]);
         Exit::Usage
     })
+}
+
+/// Most bytes of a file that begins so.
+fn most(beginning: &[u8]) -> u64 {
+    if beginning.starts_with(ELF) || is_plan(beginning) {
+        bounded::OBJECT
+    } else {
+        bounded::TEXT
+    }
 }
 
 /// The file's name without folder and ending.

@@ -1,6 +1,7 @@
 //! The `sockc` command: reads the command line, runs one verb, ends with its code.
 
 mod apply;
+mod bounded;
 mod capture;
 mod check;
 mod cli;
@@ -49,7 +50,11 @@ use output::Output;
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(output::bug));
-    panic::catch_unwind(run).unwrap_or(Exit::Bug).into()
+    let ended = panic::catch_unwind(run).unwrap_or_else(|_| {
+        output::alone(Exit::Bug, "this is a bug in sockc");
+        Exit::Bug
+    });
+    ended.into()
 }
 
 /// Reads the command line and runs its verb.

@@ -1,11 +1,12 @@
 //! `sockc map`: what is in a live map of the policy in force, and changes to it.
 
 use serde::Serialize;
-use sockc_runtime::{Error, entry_text};
+use sockc_runtime::{Error, Missing, entry_text};
 
-use crate::cli::{MapChange, MapList, MapVerb};
-use crate::entry::{entries, removed};
+use crate::cli::{MapChange, MapClear, MapDel, MapLoad, MapVerb, Place};
+use crate::entry::{entries, lines, removed};
 use crate::exit::Exit;
+use crate::input;
 use crate::output::Output;
 use crate::place::{options, refused};
 
@@ -16,6 +17,21 @@ struct Changed<'a> {
     map: &'a str,
     /// How many entries are in it now.
     entries: usize,
+}
+
+/// The JSON of `list` without a name.
+#[derive(Serialize)]
+struct Names {
+    format: &'static str,
+    maps: Vec<Name>,
+}
+
+/// A live map in it.
+#[derive(Serialize)]
+struct Name {
+    map: String,
+    entries: usize,
+    max: u32,
 }
 
 /// The JSON of `list`.
@@ -32,8 +48,13 @@ struct List<'a> {
 pub(crate) fn run(verb: &MapVerb, output: &mut Output) -> Exit {
     let done = match verb {
         MapVerb::Add(arguments) => add(arguments, output),
+        MapVerb::Clear(arguments) => clear(arguments, output),
         MapVerb::Del(arguments) => del(arguments, output),
-        MapVerb::List(arguments) => show(arguments, output),
+        MapVerb::List(arguments) => match &arguments.map {
+            Some(map) => show(&arguments.place, map, output),
+            None => names(&arguments.place, output),
+        },
+        MapVerb::Load(arguments) => load(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)
 }
@@ -47,12 +68,36 @@ fn add(arguments: &MapChange, output: &mut Output) -> Result<(), Exit> {
     changed(&arguments.map, done, output)
 }
 
-fn del(arguments: &MapChange, output: &mut Output) -> Result<(), Exit> {
+fn clear(arguments: &MapClear, output: &mut Output) -> Result<(), Exit> {
+    let done = sockc_runtime::map_load(&options(&arguments.place), &arguments.map, &[]);
+    changed(&arguments.map, done, output)
+}
+
+fn load(arguments: &MapLoad, output: &mut Output) -> Result<(), Exit> {
+    let all = input::items(&arguments.file, lines, output)?;
+    if all.is_empty() && !arguments.empty {
+        let (file, map) = (input::title(&arguments.file), &arguments.map);
+        output.error(format!(
+            "{file} holds no entry; `--empty` says that the map is to be emptied, and so does `sockc map clear {map}`"
+        ));
+        output.note("nothing was changed");
+        return Err(Exit::Policy);
+    }
+    let done = sockc_runtime::map_load(&options(&arguments.place), &arguments.map, &all);
+    changed(&arguments.map, done, output)
+}
+
+fn del(arguments: &MapDel, output: &mut Output) -> Result<(), Exit> {
     let mut all = Vec::new();
     for text in &arguments.entries {
         all.extend(removed(text, output)?);
     }
-    let done = sockc_runtime::map_del(&options(&arguments.place), &arguments.map, &all);
+    let missing = match arguments.ignore_missing {
+        true => Missing::Ignored,
+        false => Missing::Refused,
+    };
+    let place = options(&arguments.place);
+    let done = sockc_runtime::map_del(&place, &arguments.map, &all, missing);
     changed(&arguments.map, done, output)
 }
 
@@ -70,9 +115,36 @@ fn changed(map: &str, done: Result<usize, Error>, output: &mut Output) -> Result
     Ok(())
 }
 
-fn show(arguments: &MapList, output: &mut Output) -> Result<(), Exit> {
-    let map = sockc_runtime::map_list(&options(&arguments.place), &arguments.map)
-        .map_err(|error| refused(&error, output))?;
+/// Names the live maps.
+fn names(place: &Place, output: &mut Output) -> Result<(), Exit> {
+    let maps =
+        sockc_runtime::map_names(&options(place)).map_err(|error| refused(&error, output))?;
+    if output.is_json() {
+        let maps = maps.into_iter().map(|map| Name {
+            map: map.name,
+            entries: map.entries,
+            max: map.max,
+        });
+        output.value(&Names {
+            format: "sockc.map-names/1",
+            maps: maps.collect(),
+        });
+        return Ok(());
+    }
+    if maps.is_empty() {
+        output.note("the policy in force declares no live map");
+    }
+    let rows = maps.into_iter().map(|map| {
+        let size = format!("{} of at most {} entries", map.entries, map.max);
+        vec![map.name, size]
+    });
+    output.table(&rows.collect::<Vec<_>>());
+    Ok(())
+}
+
+fn show(place: &Place, map: &str, output: &mut Output) -> Result<(), Exit> {
+    let map =
+        sockc_runtime::map_list(&options(place), map).map_err(|error| refused(&error, output))?;
     let entries: Vec<String> = map.entries.iter().map(entry_text).collect();
     if output.is_json() {
         output.value(&List {

@@ -2,6 +2,8 @@
 //!
 //! A reader that goes away (EPIPE) ends the printing, not the work. Not here: what is printed.
 
+mod said;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Display;
@@ -19,6 +21,7 @@ use crate::cli::{Arguments, Color};
 use crate::columns;
 use crate::exit::Exit;
 use crate::watch::Watch;
+use said::Said;
 
 /// Where a verb puts what it has to say.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(crate) struct Output {
     json: bool,
     color: Colors,
     watch: Watch,
+    /// What was said, for a command that ends without a result.
+    said: Said,
     /// The first error on standard output; nothing is written after it.
     broken: Option<io::Error>,
 }
@@ -54,6 +59,7 @@ impl Output {
             json: arguments.json,
             color: Colors { messages, results },
             watch: Watch::new(arguments.verbose),
+            said: Said::default(),
             broken: None,
         }
     }
@@ -86,12 +92,23 @@ impl Output {
         }
     }
 
-    /// A result as JSON.
+    /// A result as JSON, with the diagnostics that came before it.
     pub(crate) fn value(&mut self, value: &impl Serialize) {
-        match serde_json::to_string_pretty(value) {
+        self.said.answered = true;
+        let text = serde_json::to_string_pretty(&self.said.answer(value));
+        self.json_text(text);
+    }
+
+    fn json_text(&mut self, text: serde_json::Result<String>) {
+        match text {
             Ok(text) => self.line(text),
             Err(error) => self.broken = Some(error.into()),
         }
+    }
+
+    /// Whether an error was said that is no diagnostic.
+    pub(crate) fn has_error(&self) -> bool {
+        self.said.has_error()
     }
 
     /// Columns, as wide as their widest cell; the first row is the heading.
@@ -106,6 +123,7 @@ impl Output {
         if diagnostics.is_empty() {
             return;
         }
+        self.keep(sources, diagnostics);
         self.watch.stage("say what was found");
         self.watch.clear();
         let (shown, left_out) = first_of_each(diagnostics);
@@ -120,19 +138,46 @@ impl Output {
         }
     }
 
+    /// Diagnostics that only JSON tells.
+    pub(crate) fn keep(&mut self, sources: &SourceMap, diagnostics: &[Diagnostic]) {
+        if self.json {
+            self.said.diagnostics(sources, diagnostics);
+        }
+    }
+
     /// Why something was not done.
     pub(crate) fn error(&mut self, message: impl Display) {
+        self.error_about(message, &[]);
+    }
+
+    /// Why something was not done, and what that is about, by name.
+    pub(crate) fn error_about(&mut self, message: impl Display, about: &[(&'static str, String)]) {
+        let message = message.to_string();
         say(&format!("error: {message}"));
+        self.said.error(message);
+        self.said.about(about);
     }
 
     /// Something worth knowing that is no result.
     pub(crate) fn note(&mut self, message: impl Display) {
+        let message = message.to_string();
         say(&format!("note: {message}"));
+        self.said.note(message);
+    }
+
+    /// Something that is shown before a question, as it is.
+    pub(crate) fn aside(&mut self, text: &str) {
+        say(text);
+    }
+
+    /// Whether somebody is there to answer a question.
+    pub(crate) fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
     /// Asks for consent where somebody can answer; elsewhere, and with `yes`, it is given.
     pub(crate) fn consent(&mut self, yes: bool, question: impl Display) -> bool {
-        if yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if yes || !self.can_ask() {
             return true;
         }
         let mut stderr = io::stderr().lock();
@@ -145,6 +190,12 @@ impl Output {
 
     /// The code to end with: that of the verb, unless the results could not be written.
     pub(crate) fn finish(mut self, exit: Exit) -> Exit {
+        if self.json
+            && let Some(failure) = self.said.failure(exit)
+        {
+            let text = serde_json::to_string_pretty(&failure);
+            self.json_text(text);
+        }
         if let Some(report) = self.watch.report() {
             say(&report);
         }
@@ -188,10 +239,20 @@ fn first_of_each(
 pub(crate) fn usage(error: &clap::Error) -> Exit {
     // Nobody is left to tell if this cannot be written.
     let _ = error.print();
-    if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Done
+    if !error.use_stderr() {
+        return Exit::Done;
+    }
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    alone(Exit::Usage, first.trim_start_matches("error: "));
+    Exit::Usage
+}
+
+/// Tells programs of an error that no verb can tell them of, where JSON is asked for.
+pub(crate) fn alone(exit: Exit, error: &str) {
+    if env::args_os().any(|argument| argument == "--json") {
+        let mut stdout = io::stdout().lock();
+        let _ = writeln!(stdout, "{:#}", said::alone(exit, error));
     }
 }
 

@@ -17,12 +17,43 @@ pub(crate) fn options(place: &Place) -> Options {
 
 /// Says why the runtime did not do it, and how that ends the command.
 pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
-    output.error(error);
+    output.error_about(error, &about(error));
     match error {
         Error::Object { .. } | Error::Version { .. } => Exit::Policy,
         Error::State { .. } | Error::Moved { .. } => Exit::Changed,
         Error::Unknown { .. } => Exit::Usage,
         _ => Exit::Refused,
+    }
+}
+
+/// What a refusal is about, by name, for programs.
+fn about(error: &Error) -> Vec<(&'static str, String)> {
+    let one = |name, value: &str| vec![(name, value.to_owned())];
+    match error {
+        Error::Rights { missing } => one("missing", &missing.join(" ")),
+        Error::NoBpffs { path }
+        | Error::Untrusted { path }
+        | Error::Cgroup { path, .. }
+        | Error::SameCgroup { path, .. }
+        | Error::Locked { path, .. }
+        | Error::State { path, .. } => one("path", &path.display().to_string()),
+        Error::Netns { name, .. } => one("netns", name),
+        Error::NoInterface { name, .. } | Error::NoEthernet { name } => one("interface", name),
+        Error::TwoZones { interface, .. } | Error::ForeignXdp { interface, .. } => {
+            one("interface", interface)
+        }
+        Error::SetFull { set, .. }
+        | Error::SetOutgrown { set, .. }
+        | Error::NotInSet { set, .. } => one("set", set),
+        Error::MapFull { map, .. } | Error::MapTooWide { map, .. } | Error::Entry { map, .. } => {
+            one("map", map)
+        }
+        Error::Socket { name, .. } => one("socket", name),
+        Error::Program { name, .. } => one("program", name),
+        Error::OtherPolicy { policy, .. } | Error::NoInterfaceNamed { policy, .. } => {
+            one("policy", policy)
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -4,6 +4,8 @@
 //! that the runtime's apply takes.
 
 mod json;
+mod preview;
+mod reach;
 mod text;
 
 use std::fs;
@@ -28,7 +30,8 @@ use crate::place::refused;
 use crate::ready::{Origin, Ready, digest};
 use crate::replay::Replayed;
 use crate::saved::{About, Saved};
-use crate::status::tell_drift;
+use crate::status::{tell_drift, unverified};
+pub(crate) use preview::preview;
 
 /// Everything that a plan says.
 pub(crate) struct Planned<'a> {
@@ -55,7 +58,7 @@ fn asked(arguments: &cli::Plan, output: &mut Output) -> Result<Ready, Exit> {
         output.error("a plan is saved in a file: `-o FILE`");
         return Err(Exit::Usage);
     }
-    let ready = Ready::read(&arguments.subject, output)?;
+    let ready = Ready::read(&arguments.file, &arguments.subject, output)?;
     if let Origin::Plan(_) = ready.origin {
         output.error("this is a saved plan: `sockc apply` carries it out");
         return Err(Exit::Usage);
@@ -71,9 +74,12 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
     let forecast = forecast(&ready.object, &ready.manifest, &options)
         .map_err(|error| refused(&error, output))?;
     check_drift(&forecast, output)?;
+    note_unverified(&forecast, output);
     let guarded = ready.guarded(subject, output)?;
-    let old = running(forecast.running.as_ref(), output)?;
-    let new = next(&ready, &options, output)?;
+    let (old, new) = both(&forecast, &ready, &options).map_err(|(cause, exit)| {
+        output.error(format!("{cause}, and nothing is planned"));
+        exit
+    })?;
     let limits = diff::Options {
         most: (!arguments.all && !output.is_json()).then_some(MOST),
         ..diff::Options::default()
@@ -83,7 +89,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
     let lists = |object: &[u8]| object::read_lists(object).unwrap_or_default();
     let before = forecast.running.as_ref();
     let planned = Planned {
-        file: subject.file.display().to_string(),
+        file: arguments.file.display().to_string(),
         digests: (
             before.map(|one| digest(&one.manifest, &lists(&one.object))),
             digest(&ready.manifest, &lists(&ready.object)),
@@ -150,33 +156,50 @@ fn check_drift(forecast: &Forecast, output: &mut Output) -> Result<(), Exit> {
     Err(Exit::Changed)
 }
 
+/// Says so if what runs is not known to be what its text says.
+fn note_unverified(forecast: &Forecast, output: &mut Output) {
+    let running = forecast.running.as_ref();
+    if let Some(why) = running.and_then(|running| running.unverified.as_ref()) {
+        output.note(unverified(why));
+    }
+}
+
+/// The policy that runs and the one that comes, or why they cannot be compared and how that ends a command.
+fn both(
+    forecast: &Forecast,
+    ready: &Ready,
+    options: &Options,
+) -> Result<(Policy, Policy), (String, Exit)> {
+    let old = running(forecast.running.as_ref()).map_err(|cause| (cause, Exit::Refused))?;
+    let new = next(ready, options).map_err(|cause| (cause, Exit::Policy))?;
+    Ok((old, new))
+}
+
 /// The policy that runs; one of no rules if nothing does.
-fn running(running: Option<&Running>, output: &mut Output) -> Result<Policy, Exit> {
+fn running(running: Option<&Running>) -> Result<Policy, String> {
     let Some(running) = running else {
         return Ok(Policy::default());
     };
     let kept = KeptTexts::of_object(&running.object, &running.manifest);
     let kept = kept.and_then(|texts| texts.policy()).map_err(|error| {
-        output.error(format!(
-            "what runs cannot be compared, and nothing is planned: the policy \"{}\" was applied by another sockc, and {error}; put it in force again with this one, and plan then",
+        format!(
+            "what runs cannot be compared: the policy \"{}\" was applied by another sockc, and {error}; put it in force again with this one first",
             running.policy
-        ));
-        Exit::Refused
+        )
     })?;
     Ok(attached(kept.policy, &running.interfaces))
 }
 
 /// The policy that comes.
-fn next(ready: &Ready, options: &Options, output: &mut Output) -> Result<Policy, Exit> {
+fn next(ready: &Ready, options: &Options) -> Result<Policy, String> {
     let policy = match &ready.origin {
         Origin::Policy(compiled) => compiled.1.clone(),
-        Origin::Object | Origin::Plan(_) => {
+        _ => {
             let kept = ready.texts().and_then(|texts| texts.policy());
             let kept = kept.map_err(|error| {
-                output.error(format!(
+                format!(
                     "what this object changes cannot be told: {error}; compile its policy again"
-                ));
-                Exit::Policy
+                )
             })?;
             kept.policy
         }
@@ -200,7 +223,7 @@ impl Planned<'_> {
 
     /// What it comes to, on one line.
     fn summary(&self) -> String {
-        summary::line(&self.report)
+        reach::summary(&summary::line(&self.report), &reach::reach(self.forecast))
     }
 }
 

@@ -1,28 +1,29 @@
-//! What `plan` and `apply` are asked to put in force: a policy, compiled for this kernel; an object; or a saved plan.
+//! What `plan` and `apply` are asked to put in force: a policy, compiled for this kernel; an object; a saved plan; or what is in
+//! force already.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use sockc_compiler::artifact::Manifest;
+use sockc_compiler::faithful::{self, Unfaithful};
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::kept::{KeptError, KeptTexts};
 use sockc_compiler::object;
+use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{Options, probe};
+use sockc_runtime::{InForce, Options, probe};
 
 use crate::cli::Subject;
 use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::guards::{Guards, texts_of};
-use crate::input::{self, Text};
+use crate::input::{self, ELF, Text};
 use crate::lints::Lints;
 use crate::output::Output;
 use crate::place::options;
 use crate::saved::{About, Saved, is_plan};
-
-/// The first bytes of an ELF file.
-const ELF: &[u8] = b"\x7fELF";
 
 /// What is to be put in force.
 pub(crate) struct Ready {
@@ -42,20 +43,23 @@ pub(crate) enum Origin {
     Object,
     /// A plan was saved with it.
     Plan(Box<About>),
+    /// It is what is in force: its generation, and the interfaces that were given when it was applied.
+    Running(u32, Vec<String>),
 }
 
 impl Ready {
     /// Reads what the command line names, and compiles it if need be.
-    pub(crate) fn read(subject: &Subject, output: &mut Output) -> Result<Self, Exit> {
+    pub(crate) fn read(file: &Path, subject: &Subject, output: &mut Output) -> Result<Self, Exit> {
         let lints = Lints::new(&subject.lints, output)?;
-        let bytes = input::bytes(&subject.file, output)?;
+        let bytes = input::bytes(file, output)?;
         if is_plan(&bytes) {
-            return Self::of_plan(subject, &bytes, output);
+            return Self::of_plan(file, subject, &bytes, output);
         }
+        let name = file.display().to_string();
         if bytes.starts_with(ELF) {
-            return Self::of_object(subject, bytes, Origin::Object, output);
+            return Self::of_object(&name, subject, bytes, Origin::Object, output);
         }
-        let text = Text::new(&subject.file, bytes, output)?;
+        let text = Text::new(file, bytes, output)?;
         let target = probe().target();
         let options = pipeline::Options {
             counters: subject.counting.counters(),
@@ -69,7 +73,19 @@ impl Ready {
         })
     }
 
+    /// Takes what is in force.
+    pub(crate) fn of_running(
+        running: InForce,
+        subject: &Subject,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        let origin = Origin::Running(running.generation, running.interfaces);
+        let name = format!("the policy \"{}\" in force", running.policy);
+        Self::of_object(&name, subject, running.object, origin, output)
+    }
+
     fn of_object(
+        name: &str,
         subject: &Subject,
         bytes: Vec<u8>,
         origin: Origin,
@@ -79,39 +95,44 @@ impl Ready {
             output.error("--no-counters is for policies: an object is as it was compiled");
             return Err(Exit::Usage);
         }
-        // The whole of it is read, since the loader of the runtime trusts what it is given.
-        let artifact = object::read(&bytes).map_err(|error| {
-            output.error(format!("{}: {error}", subject.file.display()));
-            Exit::Policy
-        })?;
+        // What guards and plans are asked is asked of the text, and the loader of the runtime trusts what it is given.
+        output.watch().stage("compare the object with its text");
+        let manifest = faithful::check(&bytes)
+            .and_then(|()| object::read_manifest(&bytes).map_err(Unfaithful::Object))
+            .map_err(|error| refused(name, &error, output))?;
         Ok(Self {
             object: bytes,
-            manifest: artifact.manifest,
+            manifest,
             origin,
         })
     }
 
-    fn of_plan(subject: &Subject, bytes: &[u8], output: &mut Output) -> Result<Self, Exit> {
+    fn of_plan(
+        file: &Path,
+        subject: &Subject,
+        bytes: &[u8],
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
         if !subject.interfaces.is_empty() {
             output.error("--interface is for policies and objects: a plan has its interfaces");
             return Err(Exit::Usage);
         }
+        let name = file.display().to_string();
         let saved = Saved::read(bytes).map_err(|cause| {
-            let file = subject.file.display();
             output.error(format!(
-                "{file} cannot be read as a plan: {cause}; make it again with `sockc plan -o`"
+                "{name} cannot be read as a plan: {cause}; make it again with `sockc plan -o`"
             ));
             Exit::Policy
         })?;
         let origin = Origin::Plan(Box::new(saved.about));
-        Self::of_object(subject, saved.object, origin, output)
+        Self::of_object(&name, subject, saved.object, origin, output)
     }
 
     /// Everything that it was compiled from.
     pub(crate) fn texts(&self) -> Result<KeptTexts, KeptError> {
         match &self.origin {
             Origin::Policy(compiled) => Ok(texts_of(&compiled.0)),
-            Origin::Object | Origin::Plan(_) => KeptTexts::of_object(&self.object, &self.manifest),
+            _ => KeptTexts::of_object(&self.object, &self.manifest),
         }
     }
 
@@ -134,17 +155,35 @@ impl Ready {
         Ok(Some(guards.check(&texts, output)))
     }
 
-    /// Where it is to be put in force: what the command line says, and what a plan was made for.
+    /// Where it is to be put in force: what the command line says, what a plan was made for, or where it is in force.
     pub(crate) fn options(&self, subject: &Subject) -> Options {
-        let (interfaces, only_if) = match &self.origin {
-            Origin::Plan(about) => (&about.interfaces, about.standpoints.as_slice()),
-            Origin::Policy(_) | Origin::Object => (&subject.interfaces, &[][..]),
-        };
-        Options {
-            interfaces: interfaces.clone(),
-            only_if: Arc::from(only_if),
-            ..options(&subject.place)
+        let options = options(&subject.place);
+        match &self.origin {
+            Origin::Policy(_) | Origin::Object => Options {
+                interfaces: subject.interfaces.clone(),
+                ..options
+            },
+            Origin::Plan(about) => Options {
+                interfaces: about.interfaces.clone(),
+                only_if: Arc::from(about.standpoints.as_slice()),
+                ..options
+            },
+            Origin::Running(generation, interfaces) => Options {
+                interfaces: interfaces.clone(),
+                leave_out_missing: true,
+                only_after: Some(*generation),
+                ..options
+            },
         }
+    }
+}
+
+/// Says why an object is not put in force.
+fn refused(name: &str, error: &Unfaithful, output: &mut Output) -> Exit {
+    output.error(format!("{name}: {error}"));
+    match error {
+        Unfaithful::Bug { .. } => Exit::Bug,
+        _ => Exit::Policy,
     }
 }
 

@@ -4,7 +4,8 @@
 //! MAGIC, the length of the JSON (8 bytes, little-endian), the JSON, the object, SHA-256 of all before
 //! ```
 //!
-//! The sum tells damage, not forgery: whoever may write the file may write any plan. Not here: whether everything still
+//! The sum tells damage, not forgery: whoever may write the file may write any plan. Whether the object is what its text
+//! compiles to is asked as of any object. Not here: whether everything still
 //! stands so, which the runtime asks under its lock.
 
 use serde::{Deserialize, Serialize};

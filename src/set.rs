@@ -1,13 +1,15 @@
 //! `sockc set`: what is in a live set of the policy in force, and changes to it.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
-use sockc_runtime::{Element, Expiry, Options, Prefix};
+use sockc_runtime::{Element, Expiry, Missing, Options, Prefix};
 
 use crate::cli::{Place, SetLoad, SetVerb};
 use crate::duration;
-use crate::element::elements;
+use crate::element::{all, elements};
 use crate::exit::Exit;
-use crate::input::{self, is_stream};
+use crate::input;
 use crate::output::Output;
 use crate::place::{options, refused};
 
@@ -18,6 +20,21 @@ struct Changed<'a> {
     set: &'a str,
     /// How many elements are in it now.
     elements: usize,
+}
+
+/// The JSON of `list` without a name.
+#[derive(Serialize)]
+struct Names {
+    format: &'static str,
+    sets: Vec<Name>,
+}
+
+/// A live set in it.
+#[derive(Serialize)]
+struct Name {
+    set: String,
+    elements: usize,
+    max: u32,
 }
 
 /// The JSON of `list`.
@@ -50,24 +67,37 @@ struct Row {
 /// Runs it.
 pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
     let done = match verb {
-        SetVerb::Add(add) => {
+        SetVerb::Add(add) => named(&add.elements, output).and_then(|elements| {
             let change = |options: &Options| {
-                sockc_runtime::set_add(options, &add.set, &add.elements, declared(add.expires))
+                sockc_runtime::set_add(options, &add.set, &elements, declared(add.expires))
             };
             changed(&add.place, &add.set, change, output)
+        }),
+        SetVerb::Clear(clear) => {
+            let change = |options: &Options| {
+                sockc_runtime::set_load(options, &clear.set, &[], Expiry::Never)
+            };
+            changed(&clear.place, &clear.set, change, output)
         }
-        SetVerb::Del(del) => {
+        SetVerb::Del(del) => named(&del.elements, output).and_then(|elements| {
+            let missing = match del.ignore_missing {
+                true => Missing::Ignored,
+                false => Missing::Refused,
+            };
             let change =
-                |options: &Options| sockc_runtime::set_del(options, &del.set, &del.elements);
+                |options: &Options| sockc_runtime::set_del(options, &del.set, &elements, missing);
             changed(&del.place, &del.set, change, output)
-        }
+        }),
         SetVerb::Load(load) => read(load, output).and_then(|elements| {
             let change = |options: &Options| {
                 sockc_runtime::set_load(options, &load.set, &elements, declared(load.expires))
             };
             changed(&load.place, &load.set, change, output)
         }),
-        SetVerb::List(list) => show(&list.place, &list.set, output),
+        SetVerb::List(list) => match &list.set {
+            Some(set) => show(&list.place, set, output),
+            None => names(&list.place, output),
+        },
         SetVerb::Test(test) => ask(test, output),
     };
     done.unwrap_or_else(|exit| exit)
@@ -97,24 +127,54 @@ fn changed(
     Ok(Exit::Done)
 }
 
-fn read(load: &SetLoad, output: &mut Output) -> Result<Vec<Prefix>, Exit> {
-    let bytes = input::bytes(&load.file, output)?;
-    let name = if is_stream(&load.file) {
-        "<stdin>".to_owned()
-    } else {
-        load.file.display().to_string()
-    };
-    let text = String::from_utf8(bytes).map_err(|_| {
-        output.error(format!("{name} is not UTF-8 text"));
-        Exit::Policy
-    })?;
-    elements(&text).map_err(|mistakes| {
-        for mistake in mistakes {
-            output.error(format!("{name}, {mistake}"));
-        }
+/// The elements of a command line.
+fn named(texts: &[String], output: &mut Output) -> Result<Vec<Prefix>, Exit> {
+    all(texts).map_err(|mistakes| {
+        mistakes.iter().for_each(|mistake| output.error(mistake));
         output.note("nothing was changed");
-        Exit::Policy
+        Exit::Usage
     })
+}
+
+fn read(load: &SetLoad, output: &mut Output) -> Result<Vec<Prefix>, Exit> {
+    let found = input::items(&load.file, elements, output)?;
+    if found.is_empty() && !load.empty {
+        let set = &load.set;
+        let file = input::title(&load.file);
+        output.error(format!(
+            "{file} holds no element; `--empty` says that the set is to be emptied, and so does `sockc set clear {set}`"
+        ));
+        output.note("nothing was changed");
+        return Err(Exit::Policy);
+    }
+    Ok(found)
+}
+
+/// Names the live sets.
+fn names(place: &Place, output: &mut Output) -> Result<Exit, Exit> {
+    let sets =
+        sockc_runtime::set_names(&options(place)).map_err(|error| refused(&error, output))?;
+    if output.is_json() {
+        let sets = sets.into_iter().map(|set| Name {
+            set: set.name,
+            elements: set.elements,
+            max: set.max,
+        });
+        output.value(&Names {
+            format: "sockc.set-names/1",
+            sets: sets.collect(),
+        });
+        return Ok(Exit::Done);
+    }
+    if sets.is_empty() {
+        output.note("the policy in force declares no live set");
+    }
+    let rows = sets.into_iter().map(|set| {
+        let size = format!("{} of at most {} elements", set.elements, set.max);
+        vec![set.name, size]
+    });
+    output.table(&rows.collect::<Vec<_>>());
+    Ok(Exit::Done)
 }
 
 fn show(place: &Place, set: &str, output: &mut Output) -> Result<Exit, Exit> {
@@ -145,26 +205,32 @@ fn show(place: &Place, set: &str, output: &mut Output) -> Result<Exit, Exit> {
 
 /// Ends with 1 if the address is no member.
 fn ask(test: &crate::cli::SetTest, output: &mut Output) -> Result<Exit, Exit> {
-    let by = sockc_runtime::set_test(&options(&test.place), &test.set, test.address)
+    let address: IpAddr = test.address.parse().map_err(|_| {
+        output.error(format!(
+            "`{}` is no address; write for instance `192.0.2.7` or `2001:db8::1`",
+            test.address
+        ));
+        Exit::Usage
+    })?;
+    let by = sockc_runtime::set_test(&options(&test.place), &test.set, address)
         .map_err(|error| refused(&error, output))?;
     if output.is_json() {
         output.value(&Test {
             format: "sockc.set-test/1",
             set: &test.set,
-            address: test.address.to_string(),
+            address: address.to_string(),
             member: by.is_some(),
             by: by.as_ref().map(row),
         });
     } else {
         output.line(match &by {
             Some(by) => format!(
-                "{} is in \"{}\" by the element {}, {}",
-                test.address,
+                "{address} is in \"{}\" by the element {}, {}",
                 test.set,
                 by.prefix,
                 until(by)
             ),
-            None => format!("{} is not in \"{}\"", test.address, test.set),
+            None => format!("{address} is not in \"{}\"", test.set),
         });
     }
     Ok(if by.is_some() {

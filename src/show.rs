@@ -1,10 +1,19 @@
 //! `sockc show`: the texts that sockc brings, as `include <NAME>` puts them into a policy.
 
+use serde::Serialize;
 use sockc_compiler::reading::BUILTINS;
 
 use crate::cli;
 use crate::exit::Exit;
 use crate::output::Output;
+
+/// The JSON of this verb.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    name: &'a str,
+    text: &'a str,
+}
 
 /// Prints a text as it is.
 pub(crate) fn run(arguments: &cli::Show, output: &mut Output) -> Exit {
@@ -18,6 +27,14 @@ pub(crate) fn run(arguments: &cli::Show, output: &mut Output) -> Exit {
         ));
         return Exit::Usage;
     };
-    output.bytes(text.as_bytes());
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.show/1",
+            name: &arguments.name,
+            text,
+        });
+    } else {
+        output.bytes(text.as_bytes());
+    }
     Exit::Done
 }

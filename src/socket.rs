@@ -3,11 +3,11 @@
 use std::env;
 
 use serde::Serialize;
-use sockc_compiler::artifact::{SlotOrigin, SocketSlots};
+use sockc_compiler::artifact::{SlotOrigin, SlotOwner, SocketSlots};
 use sockc_runtime::{Handover, SlotKind, SlotState};
 
-use crate::apply::fill;
-use crate::cli::{Place, SocketRegister, SocketUnregister, SocketVerb};
+use crate::apply::{self, Who, fill, who};
+use crate::cli::{Place, SocketRefresh, SocketRegister, SocketUnregister, SocketVerb};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::place::{options, refused};
@@ -38,6 +38,16 @@ struct Row<'a> {
     origin: String,
     slot: &'static str,
     state: String,
+    /// The socket that is in the slot, or bound where it should come from.
+    who: Option<Who<'a>>,
+}
+
+/// The JSON of `refresh`.
+#[derive(Serialize)]
+struct Refreshed<'a> {
+    format: &'static str,
+    sockets: Vec<apply::Slot<'a>>,
+    notes: &'a [String],
 }
 
 /// Runs it.
@@ -45,6 +55,7 @@ pub(crate) fn run(verb: &SocketVerb, output: &mut Output) -> Exit {
     let done = match verb {
         SocketVerb::Register(arguments) => register(arguments, output),
         SocketVerb::Unregister(arguments) => unregister(arguments, output),
+        SocketVerb::Refresh(arguments) => refresh(arguments, output),
         SocketVerb::List(place) => list(place, output),
     };
     done.err().unwrap_or(Exit::Done)
@@ -115,6 +126,28 @@ fn changed(name: &str, slots: &[SlotKind], what: &str, output: &mut Output) {
     }
 }
 
+fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
+    let place = options(&arguments.place);
+    let refreshed = sockc_runtime::socket_refresh(&place, arguments.socket.as_deref())
+        .map_err(|error| refused(&error, output))?;
+    if output.is_json() {
+        output.value(&Refreshed {
+            format: "sockc.socket-refresh/1",
+            sockets: apply::slots(&refreshed.states),
+            notes: &refreshed.notes,
+        });
+        return Ok(());
+    }
+    if refreshed.states.is_empty() {
+        output.line("the policy in force has no named sockets that could be looked for");
+    }
+    apply::sockets(&refreshed.states, output);
+    for note in &refreshed.notes {
+        output.note(note);
+    }
+    Ok(())
+}
+
 fn list(place: &Place, output: &mut Output) -> Result<(), Exit> {
     let sockets =
         sockc_runtime::socket_list(&options(place)).map_err(|error| refused(&error, output))?;
@@ -133,34 +166,42 @@ fn list(place: &Place, output: &mut Output) -> Result<(), Exit> {
         output.line("the policy in force has no named sockets");
     }
     let cells = rows.into_iter().map(|row| {
+        let state = apply::with_who(row.state, row.who.as_ref());
         vec![
             row.socket.to_owned(),
             row.origin,
             row.slot.to_owned(),
-            row.state,
+            state,
         ]
     });
     output.table(&cells.collect::<Vec<_>>());
     Ok(())
 }
 
-fn row<'a>(socket: &'a SocketSlots, state: &SlotState) -> Row<'a> {
+fn row<'a>(socket: &'a SocketSlots, state: &'a SlotState) -> Row<'a> {
     Row {
         socket: &socket.name,
         origin: origin(socket, state),
         slot: SlotKind::of(&state.slot).name(),
         state: fill(state),
+        who: who(state),
     }
 }
 
 fn origin(socket: &SocketSlots, state: &SlotState) -> String {
     let address = std::net::SocketAddr::new(state.slot.address, state.slot.port);
-    match &socket.origin {
+    let origin = match &socket.origin {
         SlotOrigin::Listen => format!("listen {address}"),
         SlotOrigin::Process(file) => format!("process {file} listen {address}"),
         SlotOrigin::Registered => "registered".into(),
         SlotOrigin::Systemd(unit, None) => format!("systemd {unit}"),
         SlotOrigin::Systemd(unit, Some(name)) => format!("systemd {unit} name {name}"),
+    };
+    match &socket.owner {
+        None => origin,
+        Some(SlotOwner::Uid(uid)) => format!("{origin} owner uid {uid}"),
+        Some(SlotOwner::User(name)) => format!("{origin} owner uid {name}"),
+        Some(SlotOwner::Cgroup(path)) => format!("{origin} owner cgroup {path}"),
     }
 }
 

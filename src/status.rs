@@ -1,7 +1,9 @@
 //! `sockc status`: what is in force, as the kernel says.
 
+mod interfaces;
+
 use serde::Serialize;
-use sockc_runtime::{Drift, HookStatus, Status};
+use sockc_runtime::{Drift, Foreign, HookStatus, Means, Status};
 
 use crate::apply::{self, Slot};
 use crate::cli::Place;
@@ -19,6 +21,7 @@ struct Report<'a> {
     sockets: Vec<Slot<'a>>,
     leftovers: &'a [String],
     drift: Vec<Changed<'a>>,
+    interfaces: interfaces::Row<'a>,
     netns: Vec<Inner<'a>>,
 }
 
@@ -66,14 +69,26 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
     if !output.is_json() {
         show(&status, output);
     }
+    if let Some(why) = &status.unverified {
+        output.note(unverified(why));
+    }
     let whole = tell_losses(&status, output);
     if whole { Exit::Done } else { Exit::Changed }
 }
 
+/// That nobody knows whether what runs does what its text says.
+pub(crate) fn unverified(why: &str) -> String {
+    format!(
+        "whether the code in force is what its text says was not looked at: {why}; `sockc apply` with the policy makes it sure"
+    )
+}
+
 /// Says what of ours is gone; `true` if nothing is.
 fn tell_losses(status: &Status, output: &mut Output) -> bool {
-    let mut whole = tell_drift(&status.drift, output);
-    let lost = status.hooks.iter().filter(|hook| is_lost(hook));
+    let mut whole = tell_drift(&status.drift, output) & interfaces::tell(status, output);
+    whole &= tell_overtaken(status, output);
+    let lost = status.hooks.iter();
+    let lost = lost.filter(|hook| is_lost(hook) && !interfaces::is_gone(status, hook));
     // What is told by its pin already need not be told again.
     for lost in lost.filter(|_| status.drift.is_empty()) {
         whole = false;
@@ -126,6 +141,26 @@ fn is_lost(hook: &HookStatus) -> bool {
     !hook.alive || hook.program.is_none()
 }
 
+/// Whether a program was put ahead of ours where ours was first: TCX takes ours ahead of what is there.
+fn overtakes(hook: &HookStatus, foreign: &Foreign) -> bool {
+    hook.means == Means::Tcx && foreign.first
+}
+
+/// Says who was put ahead of ours; `true` if nobody was.
+fn tell_overtaken(status: &Status, output: &mut Output) -> bool {
+    let mut whole = true;
+    for hook in &status.hooks {
+        for foreign in hook.foreign.iter().filter(|one| overtakes(hook, one)) {
+            whole = false;
+            output.error(format!(
+                "program {} \"{}\" of somebody else was put ahead of ours on {} {}: what it decides never comes to the policy; `sockc apply` puts ours first again",
+                foreign.id, foreign.name, hook.hook, hook.target
+            ));
+        }
+    }
+    whole
+}
+
 fn show(status: &Status, output: &mut Output) {
     output.line(format!(
         "policy \"{}\" is in force, generation {}",
@@ -135,12 +170,14 @@ fn show(status: &Status, output: &mut Output) {
         .hooks
         .iter()
         .map(|hook| {
-            let program = hook
-                .program
-                .map_or_else(|| "gone".to_owned(), |id| format!("program {id}"));
+            let program = match hook.program {
+                _ if !hook.alive => "detached".to_owned(),
+                None => "gone".to_owned(),
+                Some(id) => format!("program {id}"),
+            };
             vec![
                 format!("  {}", hook.hook),
-                hook.target.clone(),
+                interfaces::name(status, &hook.target),
                 means(hook.means).to_owned(),
                 program,
             ]
@@ -149,7 +186,7 @@ fn show(status: &Status, output: &mut Output) {
     output.table(&rows);
     apply::sockets(&status.sockets, output);
     for hook in &status.hooks {
-        for foreign in &hook.foreign {
+        for foreign in hook.foreign.iter().filter(|one| !overtakes(hook, one)) {
             output.note(format!(
                 "program {} \"{}\" of somebody else is on {} {} too, and decides {} ours",
                 foreign.id,
@@ -200,6 +237,7 @@ fn in_json(status: Option<&Status>) -> Report<'_> {
             .unwrap_or_default(),
         leftovers: status.map_or(&[], |status| &status.leftovers),
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
+        interfaces: interfaces::row(status.map(|status| &status.coverage)),
         netns: status
             .map_or(&[][..], |status| &status.netns)
             .iter()

@@ -24,7 +24,7 @@ pub(crate) struct Annotation<'a> {
 }
 
 /// What a whole policy lacks, and an example that shows something else may lack too.
-const OF_WHOLE_POLICIES: &[&str] = &["W0603", "W0604", "W0609"];
+const OF_WHOLE_POLICIES: &[&str] = &["W0603", "W0604", "W0609", "W0617"];
 
 /// Whether a diagnostic belongs to an example that says these codes.
 pub(crate) fn counts(code: &str, said: &[&str]) -> bool {

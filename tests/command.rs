@@ -359,3 +359,98 @@ fn of_many_warnings_the_first_are_shown_and_json_has_all() {
     let json = stdout(&folder.sockc(&["check", "--json", "many.sk"], b""));
     assert_eq!(json.matches("\"W0601\"").count(), 30, "{json}");
 }
+
+/// Standard output as JSON, and the exit code.
+fn json_of(output: &std::process::Output) -> (i32, Value) {
+    let text = stdout(output);
+    let value = serde_json::from_str(&text);
+    (
+        code(output),
+        value.unwrap_or_else(|error| panic!("{error}: {text}")),
+    )
+}
+
+#[test]
+fn every_error_has_one_form_in_json() {
+    let folder = Folder::new("error-json");
+    folder.write("good.sk", GOOD);
+    folder.write("bad.sk", BAD);
+    let cases: [(&[&str], i32, &str); 11] = [
+        (&["check", "nosuch.sk"], 64, "nosuch.sk"),
+        (&["check", "good.sk", "nosuch.sk"], 64, "nosuch.sk"),
+        (&["fmt", "--check", "nosuch.sk"], 64, "nosuch.sk"),
+        (&["compile", "nosuch.sk"], 64, "nosuch.sk"),
+        (&["compile", "bad.sk"], 1, "not a multiple"),
+        (
+            &["explain", "bad.sk", "tcp from 8.8.8.8 to 192.0.2.1:22"],
+            1,
+            "",
+        ),
+        (&["explain", "good.sk", "tpc"], 64, ""),
+        (&["diff", "good.sk", "bad.sk"], 1, ""),
+        (&["plan", "bad.sk"], 1, ""),
+        (&["show", "nothing"], 64, "nothing"),
+        (&["check", "--nonsense", "good.sk"], 64, "--nonsense"),
+    ];
+    for (arguments, ends, _) in cases {
+        let output = folder.sockc(&[arguments, &["--json"]].concat(), b"");
+        let (code, value) = json_of(&output);
+        assert_eq!(code, ends, "{arguments:?}: {}", stderr(&output));
+        assert_eq!(value["format"], "sockc.error/1", "{arguments:?}: {value}");
+        assert_eq!(value["code"], ends, "{arguments:?}");
+        assert!(
+            value["error"].as_str().is_some_and(|one| !one.is_empty()),
+            "{value}"
+        );
+        assert!(value["diagnostics"].is_array(), "{value}");
+    }
+    let (_, missing) = json_of(&folder.sockc(&["check", "nosuch.sk", "--json"], b""));
+    assert_eq!(missing["path"], "nosuch.sk");
+    let (_, bad) = json_of(&folder.sockc(&["compile", "bad.sk", "--json"], b""));
+    assert_eq!(bad["diagnostics"][0]["line"], 2);
+}
+
+#[test]
+fn every_result_in_json_has_diagnostics() {
+    let folder = Folder::new("result-json");
+    folder.write("good.sk", GOOD);
+    let packet = "tcp from 8.8.8.8:40000 to 192.0.2.1:22";
+    let cases: [&[&str]; 6] = [
+        &["check", "good.sk"],
+        &["fmt", "--check", "good.sk"],
+        &["compile", "good.sk"],
+        &["explain", "good.sk", packet],
+        &["diff", "good.sk", "good.sk"],
+        &["show", "essentials"],
+    ];
+    for arguments in cases {
+        let (_, value) = json_of(&folder.sockc(&[arguments, &["--json"]].concat(), b""));
+        assert!(value["diagnostics"].is_array(), "{arguments:?}: {value}");
+        assert!(
+            value["format"].as_str().unwrap().starts_with("sockc."),
+            "{value}"
+        );
+    }
+    let (_, shown) = json_of(&folder.sockc(&["show", "essentials", "--json"], b""));
+    assert!(shown["text"].as_str().unwrap().contains("allow"));
+}
+
+#[test]
+fn a_broken_expectation_has_its_parts_in_json() {
+    let folder = Folder::new("expect-json");
+    folder.write(
+        "e.sk",
+        "default in drop\nssh: allow tcp to port 22\nexpect drop tcp from any to any:22\n",
+    );
+    let (code, value) = json_of(&folder.sockc(&["check", "e.sk", "--json"], b""));
+    assert_eq!(code, 1);
+    let one = &value["diagnostics"][0];
+    assert_eq!(one["code"], "E0501", "{value}");
+    assert!(
+        one["packet"].as_str().unwrap().starts_with("tcp from "),
+        "{one}"
+    );
+    assert_eq!(one["verdict"], "allow");
+    assert!(one["rule"].as_str().unwrap().contains("ssh"), "{one}");
+    assert_eq!(one["rule_line"], "2");
+}

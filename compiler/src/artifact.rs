@@ -189,7 +189,7 @@ impl MapKind {
 }
 
 /// The version of [`Manifest`]; another one is refused.
-pub const MANIFEST_VERSION: u32 = 2;
+pub const MANIFEST_VERSION: u32 = 3;
 
 /// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +224,26 @@ pub struct Manifest {
     pub sources: Vec<(String, String)>,
     /// The target it was compiled for.
     pub target: String,
+    /// What made it, and how: with the texts and the target's name, all that the bytes of the object depend on.
+    pub made: Made,
+}
+
+/// The compiler that this is: its version, and the first digits of a sum over its texts.
+pub const BUILD: &str = env!("SOCKC_BUILD");
+
+/// What made an object, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// The [`BUILD`] of the compiler.
+    pub build: String,
+    /// Whether it may use the long jump of its target ([`crate::target::Target::gotol`]).
+    pub gotol: bool,
+    /// Whether it may use atomic instructions that give the old value back ([`crate::target::Target::atomics`]).
+    pub atomics: bool,
+    /// Whether lookups may read the interface ([`crate::target::Target::lookup_interface`]).
+    pub lookup_interface: bool,
+    /// Whether rules count.
+    pub counters: bool,
 }
 
 /// Where a program attaches.
@@ -246,18 +266,25 @@ pub struct ClassPlan {
     pub patterns: Vec<String>,
 }
 
-/// A live set: the LPM trie of this name in the object.
+/// A live set: an LPM trie and an array in the object.
 ///
-/// A key is a `u32` prefix length in host order (8 more than the prefix's own), the family (4 or 6, one byte) and 16 bytes
-/// of address in network order, those of IPv4 first and zeros behind: 21 bytes, padded to 24. A value is two `u64`: the
-/// time at which the element and everything that covers it has expired, and the element's own time, both in nanoseconds of
-/// CLOCK_MONOTONIC, `u64::MAX` for never. A packet's address is a member if the longest prefix's first time is to come.
+/// The trie has two sides, with room for `max` elements each. The array has one value of three `u64`: the side that holds, 0
+/// or 1, which programs read; how many elements are in that side; and whether a change of them was not finished (0 for no).
+/// So a runtime can fill the other side and put it in force by one write.
+///
+/// A key of the trie is a `u32` prefix length in host order (8 more than the prefix's own), one byte for family (4 or 6) and
+/// side (their sum), and 16 bytes of address in network order, those of IPv4 first and zeros behind: 21 bytes, padded to 24.
+/// A value is two `u64`, the time at which the element and everything that covers it has expired, and the element's own
+/// time, both in nanoseconds of CLOCK_MONOTONIC, `u64::MAX` for never; then a `u32` with the prefix's own length, and
+/// another that is 0. A packet's address is a member if the longest prefix's first time is to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetPlan {
     /// Its name in the policy.
     pub name: String,
-    /// Its map in the object.
+    /// Its trie in the object.
     pub map: String,
+    /// The array that says which side of the trie holds.
+    pub state: String,
     /// Most elements.
     pub max: u32,
     /// How long an element stays, in milliseconds; `None` for ever.
@@ -268,9 +295,10 @@ pub struct SetPlan {
 
 /// A live map: an LPM trie and an array in the object.
 ///
-/// The array has 65,536 values of `u32`: the class of each port, 0 for ports that no entry's range tells from others. No
+/// Both have two sides, of which one holds: the last value of the array says which, 0 or 1. Before it, the array has two times
+/// 65,536 values of `u32`, for each side the class of each port, 0 for ports that no entry's range tells from others. No
 /// key has class 0, and programs look none up. A key of the trie is a `u32` prefix length in host order (64 more than the
-/// prefix's own), the port class (`u32`, host order), protocol (6 or 17), family (4 or 6), two zero bytes and 16 bytes of
+/// prefix's own), the port class (`u32`, host order), protocol (6 or 17), family (4 or 6), side, a zero byte and 16 bytes of
 /// address as in [`SetPlan`]: 28 bytes. A value is a `u32`, one more than the socket's number in [`Manifest::sockets`], then
 /// a `u32` with the prefix's own length. A packet is looked up with its port's class and with class `u32::MAX`, which
 /// stands for entries of every port; the longer prefix wins, and the port's class if both are as long.
@@ -314,7 +342,7 @@ pub enum AttachPoint {
     SkLookup,
     /// sk_msg on the map `peers…` of this group (index into [`Manifest::groups`]).
     SkMsg(usize),
-    /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]).
+    /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]), or wherever it sees the group's connections.
     SockOps(usize),
 }
 
@@ -341,6 +369,9 @@ pub struct SocketSlots {
     pub drop_if_absent: bool,
     /// Where its sockets come from.
     pub origin: SlotOrigin,
+    /// Whose they have to be; anybody's where nothing is said.
+    #[serde(default)]
+    pub owner: Option<SlotOwner>,
     /// Its slots.
     pub slots: Vec<Slot>,
 }
@@ -356,6 +387,17 @@ pub enum SlotOrigin {
     Registered,
     /// Held by systemd for this unit, under this name of the file descriptor if there are several.
     Systemd(String, Option<String>),
+}
+
+/// Whose a socket in a slot has to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotOwner {
+    /// The user of this number.
+    Uid(u32),
+    /// The user whom the machine calls so.
+    User(String),
+    /// The processes of the control group with this path from the root of the cgroup-v2 hierarchy, and of those below it.
+    Cgroup(String),
 }
 
 /// One slot of the map `sockets`.
@@ -382,6 +424,10 @@ pub struct GroupPlan {
     pub peers: String,
     /// The socket storage that holds each socket's peer key.
     pub storage: String,
+    /// The socket storage that holds the own key of each socket that was left alone, since no rule concerned its connection.
+    /// A policy that concerns it later takes it in by that key. Empty in objects of versions that took every socket in.
+    #[serde(default)]
+    pub aside: String,
 }
 
 /// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.

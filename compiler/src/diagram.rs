@@ -6,6 +6,7 @@
 
 pub mod chain;
 pub mod classify;
+pub mod concern;
 pub mod flatten;
 pub mod plain;
 pub mod possible;

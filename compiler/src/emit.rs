@@ -124,7 +124,7 @@ impl Layout {
             for (index, item) in items.iter().enumerate() {
                 if let Item::Jump { target: to, .. } = item
                     && !long[index]
-                    && layout.reach(index, starts[*to]) > i16::MAX as usize
+                    && layout.reach(index, starts[*to]) > target.limits.jump.ours
                 {
                     long[index] = true;
                     grown = true;

@@ -231,8 +231,16 @@ impl Broken {
 
     /// The message with who decides, and how to see why.
     pub(crate) fn shown(&self, error: Diagnostic, policy: &Policy, expect: &Expect) -> Diagnostic {
+        let verdict = self.verdict(policy);
+        let error = error
+            .fact("packet", &self.packet)
+            .fact("verdict", verdict.trim_matches('`'));
         let error = match self.decider(policy, expect) {
-            Some((place, what)) => error.also(place.span, what),
+            Some((place, what)) => error
+                .also(place.span, what)
+                .fact("rule", &place.text)
+                .fact("rule_file", &place.file)
+                .fact("rule_line", place.line.to_string()),
             None => error,
         };
         error.help(format!("see why: `sockc explain FILE '{}'`", self.packet))

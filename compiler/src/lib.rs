@@ -22,6 +22,7 @@ pub mod emit;
 pub mod event;
 pub mod expect;
 pub mod explain;
+pub mod faithful;
 pub mod field;
 pub mod files;
 pub mod generate;

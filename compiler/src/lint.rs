@@ -13,6 +13,7 @@ mod list;
 mod literal;
 mod names;
 mod overlap;
+mod owner;
 mod reach;
 mod sample;
 #[cfg(test)]
@@ -48,6 +49,8 @@ pub const UNUSED: Code = Code("W0609");
 pub const UDP_ANY_PORT: Code = Code("W0610");
 /// Two rules whose order decides what becomes of packets that both match.
 pub const OVERLAP: Code = Code("W0611");
+/// A redirect of ports below 1024 to a socket that any user may bind.
+pub const ANYBODYS_SOCKET: Code = Code("W0617");
 /// A policy so large that not each of its rules could be told to be needed.
 pub const CUT_SHORT: Code = Code("N0621");
 
@@ -78,6 +81,10 @@ pub const CODES: &[(Code, &str)] = &[
     (
         OVERLAP,
         "two rules whose order decides what becomes of some packets",
+    ),
+    (
+        ANYBODYS_SOCKET,
+        "a redirect of ports below 1024 to a socket that any user may bind",
     ),
     (
         CUT_SHORT,
@@ -135,6 +142,7 @@ pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     essentials::check(policy, &mut found);
     udp::check(policy, &mut found);
     family::check(policy, &mut found);
+    owner::check(policy, &mut found);
     limits::live(policy, &mut found);
     for inner in &policy.netns {
         found.extend(self::policy(&inner.policy, own, care));

@@ -47,10 +47,11 @@ use crate::place::Chain;
 use crate::policy::{Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId};
 
 pub use boundaries::SetTables;
-pub use live::LiveMapMaps;
+pub use live::{LiveMapMaps, LiveSetMaps};
 pub use member::SetMaps;
 pub use meter::{BUCKET_KEY, Meters};
 pub use reject::{KINDS, MOST_RECEIVERS, answers};
+use stream::Door;
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 pub use walk::ClassifierMaps;
 
@@ -79,8 +80,6 @@ pub struct CounterSlots {
 pub struct Maps {
     /// What counts for rules, defaults and malformed packets, unless that is left out.
     pub counters: Option<MapId>,
-    /// What counts sockets that could not be taken in, where there are groups: the same map.
-    pub escaped: Option<MapId>,
     /// Named sockets.
     pub sockets: Option<MapId>,
     /// Interfaces that packets are sent out of.
@@ -95,8 +94,8 @@ pub struct Maps {
     pub log: Option<MapId>,
     /// Which number each rate has in them.
     pub meters: Meters,
-    /// For each group: its sockets and their peer keys.
-    pub groups: SecondaryMap<GroupId, Option<(MapId, MapId)>>,
+    /// For each group: where its sockets are.
+    pub groups: SecondaryMap<GroupId, Option<GroupMaps>>,
     /// How the sets are asked that a tree asks for.
     pub sets: SecondaryMap<SetId, Option<SetMaps>>,
     /// The live maps.
@@ -140,7 +139,7 @@ pub struct Source<'a> {
 /// Makes the function of a chain.
 #[must_use]
 pub fn lower(source: Source<'_>, name: &str) -> Function {
-    let mut lowering = Lowering::new(source, name);
+    let mut lowering = Lowering::new(source, name, section(source.chain.hook));
     match source.chain.hook {
         Hook::Xdp | Hook::TcIn | Hook::TcOut => lowering.parse_packet(),
         Hook::SkLookup => lowering.open_lookup(),
@@ -205,6 +204,8 @@ struct Lowering<'a> {
     bucket: Option<Bucket>,
     /// Where a record is put together, if the chain logs.
     record: Option<Slot>,
+    /// What the sock_ops program of a group does with a connection, if this is one.
+    door: Option<Door>,
     head: Origin,
     used: FieldSet,
     questions: Questions,
@@ -238,8 +239,8 @@ struct Pinned {
 }
 
 impl<'a> Lowering<'a> {
-    fn new(source: Source<'a>, name: &str) -> Self {
-        let mut builder = Builder::new(name, section(source.chain.hook), source.head.clone());
+    fn new(source: Source<'a>, name: &str, section: Section) -> Self {
+        let mut builder = Builder::new(name, section, source.head.clone());
         let registers = Pinned {
             context: builder.argument_in(Register::R6),
             network: builder.pinned(Register::R7),
@@ -250,10 +251,12 @@ impl<'a> Lowering<'a> {
         };
         let mut frame = Frame::new(&mut builder);
         let walk = walk::WalkFrame::new(&mut builder, frame.tuple, frame.prefix);
+        // The sock_ops program of a group neither answers nor meters nor logs.
+        let decides = section != Section::SockOps;
         let (answers, meters, logs) = (
-            reject::answers(source.chain),
-            meter::has_buckets(source.policy),
-            log::logs(&source),
+            decides && reject::answers(source.chain),
+            decides && meter::has_buckets(source.policy),
+            decides && log::logs(&source),
         );
         // Records, buckets and answers are never put together at the same time.
         let room = (answers || meters || logs).then(|| builder.slot(reject::ROOM));
@@ -275,6 +278,7 @@ impl<'a> Lowering<'a> {
             reply,
             bucket,
             record,
+            door: None,
             head,
             used: used_fields(&source),
             questions: Questions::default(),

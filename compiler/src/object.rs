@@ -13,6 +13,7 @@
 //! .sockc.manifest      the manifest as JSON; other loaders pass over it
 //! .sockc.lists          the texts of the lists of sets, packed; left out where there are none
 //! .sockc.netns.NAME    the object of one `for netns` block, whole; other loaders pass over it
+//! .sockc.sum            SHA-256 of the whole file, with zeros where the sum stands; other loaders pass over it
 //! ```
 //!
 //! Not here: files, loading, and whether the programs are right.
@@ -27,6 +28,7 @@ mod lists;
 mod manifest;
 mod read;
 mod strings;
+mod sum;
 mod types;
 
 #[cfg(test)]
@@ -34,6 +36,7 @@ mod tests;
 
 pub use error::ObjectError;
 pub use read::{namespaces, read, read_lists, read_manifest};
+pub use sum::check_sum;
 
 use crate::artifact::Artifact;
 use crate::bpf::insn::Insn;
@@ -52,6 +55,8 @@ const MANIFEST: &str = ".sockc.manifest";
 const LISTS: &str = ".sockc.lists";
 /// How the section of the object of a `for netns` block begins; the namespace's name follows.
 const NETNS: &str = ".sockc.netns.";
+/// The section of the sum over the file.
+const SUM: &str = ".sockc.sum";
 /// The section of the types.
 const BTF: &str = ".BTF";
 /// The section of the line information.
@@ -76,7 +81,7 @@ pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
     let mut types = btf::Btf::new();
     let functions = types::describe(&mut types, artifact)?;
     let lines = btf_ext::encode(&mut types, &layout, &functions)?;
-    elf::assemble(
+    let bytes = elf::assemble(
         artifact,
         &layout,
         elf::Debug {
@@ -88,7 +93,8 @@ pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
             lists: lists::encode(&artifact.lists)?,
             netns: inner(artifact)?,
         },
-    )
+    )?;
+    sum::seal(bytes)
 }
 
 /// The objects of the `for netns` blocks, by the names of their namespaces.

@@ -24,6 +24,7 @@ use crate::bulk::{Bulk, Shape};
 use crate::classifier::Summary;
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
+use crate::diagram::concern::concern;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::field::FieldSet;
@@ -150,11 +151,32 @@ pub fn compile<'a>(
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
-    let options = options.into();
+    compile_with(sources, id, stem, options.into(), files, Some(Care::Quick))
+}
+
+/// Compiles once more what was compiled before: the same, but that no lint is asked.
+#[must_use]
+pub fn compile_again<'a>(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: impl Into<Options<'a>>,
+    files: &mut dyn Files,
+) -> Outcome {
+    compile_with(sources, id, stem, options.into(), files, None)
+}
+
+fn compile_with(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: Options<'_>,
+    files: &mut dyn Files,
+    care: Option<Care>,
+) -> Outcome {
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
-        let (analyses, mut warnings) =
-            analyse_all(policy, id, options.shape, Care::Quick, observer)?;
+        let (analyses, mut warnings) = analyse_all(policy, id, options.shape, care, observer)?;
         let built = build_all(policy, analyses, around.sources, id, options, observer)?;
         warnings.extend(said);
         Ok((Some(built), warnings))
@@ -167,7 +189,7 @@ pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn 
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
         let (_, mut warnings) =
-            analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
+            analyse_all(policy, id, Shape::default(), Some(Care::Thorough), observer)?;
         warnings.extend(said);
         Ok((None, warnings))
     })
@@ -207,12 +229,10 @@ fn beyond(
         Err(bug) => return Err(bug),
     };
     let newer = |one: &Diagnostic| one.code == NO_INTERFACE || limits::is_far(one);
-    let newest = Target::releases()
-        .last()
-        .filter(|_| refused.iter().any(newer));
-    let Some(newest) = newest else {
+    if !refused.iter().any(newer) {
         return Err(Stop::Diagnostics(refused));
-    };
+    }
+    let newest = Target::newest();
     let (analyses, _) = analyse_all(policy, id, Shape::default(), Care::Quick, observer)?;
     build_all(policy, analyses, sources, id, (&newest).into(), observer)?;
     let warned = refused.into_iter().filter(|one| one.code != NO_INTERFACE);
@@ -397,7 +417,7 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let options = options.into();
-    let analysed = analyse_all(&policy, id, options.shape, Care::Quick, &mut Silent);
+    let analysed = analyse_all(&policy, id, options.shape, Some(Care::Quick), &mut Silent);
     let built = analysed.and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, options, &mut Silent)?;
         Ok((Some(built), warnings))
@@ -432,6 +452,11 @@ fn build(
         .map(|chain| decision(&mut store, policy, chain))
         .collect::<Result<Vec<_>, _>>()
         .map_err(budget)?;
+    let doors = chains
+        .iter()
+        .map(|chain| door(&mut store, policy, chain, options.counters))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(budget)?;
     observer.stage("compose");
     // Groups are taken only where this has been checked of them.
     if bulk.is_none() {
@@ -443,7 +468,7 @@ fn build(
     observer.stage("tables");
     let slots = Slots::new(whole, &chains, options.counters);
     let mut maps = PrimaryMap::new();
-    let tested = asked::fields(&decisions);
+    let tested = asked::fields(&decisions, &doors);
     if let Some(refusal) = asked::refusal(policy, &chains, &decisions, target) {
         return Err(Stop::Diagnostics(vec![refusal]));
     }
@@ -473,8 +498,11 @@ fn build(
     let mut functions = Vec::new();
     let mut programs = Vec::new();
     let mut attach = Vec::new();
+    let mut opened = Vec::new();
     let groups = with_rules(&chains);
-    for ((chain, decision), winner) in chains.iter().zip(&decisions).zip(&winners) {
+    for (((chain, decision), winner), door) in
+        chains.iter().zip(&decisions).zip(&winners).zip(&doors)
+    {
         let counters = slots.of(chain.hook.direction());
         let own = bulk.as_ref().map(|bulk| bulk.counters(counters));
         let source = Source {
@@ -496,29 +524,30 @@ fn build(
             None => 0,
         };
         functions.push(lower::lower(source, &name));
+        if let (Some(group), Some(door)) = (chain.group, door)
+            && let Some(maps) = &ids.groups[group]
+        {
+            let source = Source {
+                decision: door,
+                counts: None,
+                ..source
+            };
+            let name = suffixed(policy, "sock_ops", group);
+            opened.push((group, lower::sock_ops(source, &name, maps)));
+        }
         attach.push(Attach {
             program: name,
             point: AttachPoint::of(chain.hook, group),
             class: chain.class.map(|class| class.as_u32() as usize),
         });
     }
-    for group in policy.groups.keys() {
-        let (Some((peers, storage)), Some(counters)) = (ids.groups[group], ids.escaped) else {
-            continue;
-        };
-        let group_maps = GroupMaps {
-            peers,
-            storage,
-            counters,
-            escaped: slots.escaped[group],
-        };
-        let name = suffixed(policy, "sock_ops", group);
-        functions.push(lower::sock_ops(&name, &group_maps, &head));
+    for (group, function) in opened {
         attach.push(Attach {
-            program: name,
+            program: function.name.clone(),
             point: AttachPoint::SockOps(place_of(group, &groups)?),
             class: None,
         });
+        functions.push(function);
     }
     observer.stage("emit");
     let checked = Checked {
@@ -558,6 +587,20 @@ fn build(
         },
         netns: Vec::new(),
     })
+}
+
+/// Which connections the sock_ops program of a group takes in; nothing for the chains of packets.
+fn door(
+    store: &mut Store,
+    policy: &Policy,
+    chain: &Chain,
+    counters: Counters,
+) -> Result<Option<Flat>, BudgetExceeded> {
+    if chain.group.is_none() {
+        return Ok(None);
+    }
+    let root = concern(store, policy, chain, counters == Counters::Kept)?;
+    flatten(store, root).map(Some)
 }
 
 fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decision, BudgetExceeded> {
@@ -664,15 +707,24 @@ fn make_maps(
             8,
             MOST_PEERS,
         ));
-        let mut storage = map(
-            &suffixed(policy, "storage", group),
-            MapKind::SkStorage,
-            4,
-            PEER_KEY,
-            0,
-        );
-        storage.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
-        groups[group] = Some((peers, maps.push(storage)));
+        let [storage, aside] = ["storage", "aside"].map(|stem| {
+            let mut spec = map(
+                &suffixed(policy, stem, group),
+                MapKind::SkStorage,
+                4,
+                PEER_KEY,
+                0,
+            );
+            spec.flags = crate::bpf::constant::BPF_F_NO_PREALLOC;
+            maps.push(spec)
+        });
+        groups[group] = counting.map(|counters| GroupMaps {
+            peers,
+            storage,
+            aside,
+            counters,
+            escaped: slots.escaped[group],
+        });
     }
     let sets = asked::sets(policy, tested, tables);
     let maps = tables.maps();
@@ -681,7 +733,6 @@ fn make_maps(
     let interfaces = asked::interfaces(tested, maps);
     Maps {
         counters: counting.filter(|_| kept),
-        escaped: counting.filter(|_| grouped),
         sockets,
         ports,
         rates,

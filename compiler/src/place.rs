@@ -23,7 +23,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, Side,
+    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, Side,
 };
 
 /// The rules of one hook, passes included, in source order.
@@ -184,9 +184,16 @@ fn only_chain(
         entries,
         default: DefaultEntry {
             verdict: default.map_or(DefaultVerdict::Allow, |line| line.verdict),
-            counts: true,
+            counts: hook != Hook::SkMsg || default.is_some_and(counts_in_send),
         },
     })
+}
+
+/// Whether the default of `send` counts. One that only allows does not: connections that no rule concerns are left alone,
+/// so nothing sees what is written to them.
+#[must_use]
+pub fn counts_in_send(default: &Default) -> bool {
+    default.verdict != DefaultVerdict::Allow || default.log.is_some()
 }
 
 /// A rule at its home.

@@ -9,7 +9,8 @@ mod matching;
 mod measure;
 
 pub use declared::{
-    Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Set, SetKind, Socket, SocketOrigin, Zone,
+    Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Set, SetKind, Socket,
+    SocketOrigin, Zone,
 };
 pub use expect::{Expect, ExpectedVerdict, Region};
 pub use matching::{

@@ -133,6 +133,12 @@ impl Target {
         self
     }
 
+    /// The newest release of the table.
+    #[must_use]
+    pub fn newest() -> Self {
+        Self::releases().last().unwrap_or_else(Self::baseline)
+    }
+
     /// The same with `gotol`.
     #[must_use]
     pub fn with_gotol(mut self) -> Self {
@@ -195,6 +201,7 @@ mod tests {
                 limits.pending_jumps,
                 limits.maps,
                 limits.table,
+                limits.jump,
             ];
             assert!(all.iter().all(|limit| limit.ours <= limit.kernel));
         }

@@ -230,13 +230,15 @@ pub enum Side {
     Group(Name),
 }
 
-/// `socket NAME = … [if absent drop|reject]`
+/// `socket NAME = … [owner …] [if absent drop|reject]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketDecl {
     /// Its name.
     pub name: Name,
     /// Where it comes from.
     pub origin: SocketOrigin,
+    /// `owner …`.
+    pub owner: Option<Spanned<SocketOwner>>,
     /// `if absent VERB`.
     pub absent: Option<Spanned<Verb>>,
 }
@@ -262,6 +264,17 @@ pub enum SocketOrigin {
         /// The addresses it listens on.
         listen: Vec<Spanned<Listen>>,
     },
+}
+
+/// Whose a socket has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketOwner {
+    /// `owner uid 33`
+    Uid(Spanned<u64>),
+    /// `owner uid www-data`, or the name as a string.
+    User(Spanned<String>),
+    /// `owner cgroup "/system.slice/haproxy.service"`
+    Cgroup(Spanned<String>),
 }
 
 /// `tcp|udp listen ADDRESS:PORT`

@@ -44,6 +44,8 @@ pub struct Diagnostic {
     pub secondary: Vec<Label>,
     /// What to write instead.
     pub help: Option<String>,
+    /// What the message is built from, by name, for programs that read it.
+    pub facts: Vec<(&'static str, String)>,
 }
 
 impl Diagnostic {
@@ -64,6 +66,7 @@ impl Diagnostic {
             },
             secondary: Vec::new(),
             help: None,
+            facts: Vec::new(),
         }
     }
 
@@ -97,6 +100,13 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// The same with one more fact.
+    #[must_use]
+    pub fn fact(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.facts.push((name, value.into()));
         self
     }
 

@@ -19,6 +19,7 @@ use crate::forecast::Standpoint;
 use crate::hook::Means;
 use crate::options::Options;
 use crate::owned::{self, Held, Outer};
+use crate::owner::Owners;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::session::{self, Session};
@@ -162,20 +163,22 @@ fn stage(
             None => owned::open(rest, session)?,
             Some(_) => Vec::new(),
         };
-        let plan = Plan::make(part.manifest, &part.options)?;
+        let plan = Plan::make(part.manifest, &part.options, &session.state)?;
+        let owners = Owners::of(part.manifest)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
         Standpoint::check(session, &part.options.only_if).inspect_err(|_| {
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
         })?;
         let before = settle(&session.state, &session.namespace)?;
+        check_generation(before.as_ref(), &part.options)?;
         owned::check(before.as_ref(), outer, &part.options)?;
         if let Some(before) = &before {
             check_ground(&session.state, before)?;
         }
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = owned::gone(before.as_ref(), &record);
-        let mut work = Work::new(part, session, plan, before, record);
+        let mut work = Work::new(part, session, plan, &owners, (before, record));
         match advance(&mut work, (part, rest), session, (outer, &gone), ready) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);
@@ -189,6 +192,17 @@ fn stage(
             }
         }
     })
+}
+
+/// Refuses if the caller wants to follow another generation than the one in force.
+fn check_generation(before: Option<&Record>, options: &Options) -> Result<(), Error> {
+    let now = before.map(|before| before.generation);
+    match options.only_after {
+        Some(expected) if now != Some(expected) => Err(Error::Moved {
+            what: format!("generation {expected} is in force no more"),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The record of the generation that comes.

@@ -23,6 +23,10 @@ use crate::state::State;
 use crate::sys::prog::Place;
 use crate::sys::{bpffs, link, netns, prog};
 
+/// Ahead of every program that is there: one that returns something else than "next" decides alone, and would decide instead
+/// of ours (`include/uapi/linux/bpf.h`; TCX is younger than this flag).
+const BPF_F_BEFORE: u32 = 1 << 3;
+
 /// What a hook hangs on.
 #[derive(Debug)]
 pub(crate) enum Target {
@@ -90,19 +94,36 @@ pub(crate) fn attach(
         Point::TcIn(_) | Point::TcOut(_) if !features.tcx => {
             attach_clsact(state, program.as_fd(), target, hook(Means::Clsact))?
         }
-        Point::TcIn(_) | Point::TcOut(_) => {
-            pin_link(state, program.as_fd(), target, hook(Means::Tcx), 0).map_err(at(what))?
-        }
+        Point::TcIn(_) | Point::TcOut(_) => pin_link(
+            state,
+            program.as_fd(),
+            target,
+            hook(Means::Tcx),
+            BPF_F_BEFORE,
+        )
+        .map_err(at(what))?,
         Point::Send(_) if !features.sockmap_link => {
             attach_to_map(state, program.as_fd(), target, hook(Means::MapAttach))
                 .map_err(at(what))?
         }
-        _ => pin_link(state, program.as_fd(), target, hook(Means::Link), 0).map_err(at(what))?,
+        _ => pin_link(state, program.as_fd(), target, hook(Means::Link), 0)
+            .map_err(|cause| at(what)(with_reason(point, cause)))?,
     };
     Ok(Attached {
         hook: hook(means),
         target: target.title().to_owned(),
     })
+}
+
+/// The kernel takes 64 lookup programs in a network namespace, and says E2BIG to the next (`netns_bpf_link_attach` of
+/// `kernel/bpf/net_namespace.c`): "argument list too long" tells nobody that.
+fn with_reason(point: Point, cause: io::Error) -> io::Error {
+    if point == Point::Lookup && cause.raw_os_error() == Some(libc::E2BIG) {
+        return io::Error::other(
+            "64 lookup programs are attached there already, which is the most that it takes; `bpftool link` names them, and the tools that attached them can take some off",
+        );
+    }
+    cause
 }
 
 fn title_of(target: &Target) -> String {

@@ -5,6 +5,9 @@
 //! Where the slot is empty it lets everything go on. Below the generation it was made for it does so too: a hook that an
 //! apply adds sleeps until that apply's switch.
 //!
+//! Where packets arrive, an array has a second pair of slots, behind the first: for what fills the slots of named sockets
+//! (`refill`), which is called first.
+//!
 //! The index of each tail call is a constant, which lets the kernel turn it into a direct jump.
 
 use std::io;
@@ -16,7 +19,9 @@ use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
 use crate::code::{Code, Label};
+use crate::fill::NOBODY_SIX;
 use crate::hook::Point;
+use crate::state::SIDES;
 use crate::sys::prog;
 
 /// `BPF_SOCK_OPS_TCP_LISTEN_CB` of `linux/bpf.h`.
@@ -25,10 +30,10 @@ pub(crate) const TCP_LISTEN_CB: i32 = 11;
 const LOOKUP_REMOTE_PORT: i16 = 36;
 /// `family` of `struct bpf_sk_lookup`.
 const LOOKUP_FAMILY: i16 = 8;
-/// The words of `remote_ip4` and the first three of `remote_ip6`. Of the other family they read as zero.
-const LOOKUP_REMOTE_ADDRESS: [i16; 4] = [16, 20, 24, 28];
-/// The last word of `remote_ip6`, in network order.
-const LOOKUP_REMOTE_END: i16 = 32;
+/// `remote_ip4` and the last three words of `remote_ip6`. Of the other family they read as zero.
+const LOOKUP_REMOTE_ADDRESS: [i16; 4] = [16, 24, 28, 32];
+/// The first word of `remote_ip6`, in network order.
+const LOOKUP_REMOTE_BEGIN: i16 = 20;
 
 /// Loads the dispatcher of a point.
 pub(crate) fn load(
@@ -60,6 +65,7 @@ fn code(point: Point, since: u32, control: BorrowedFd<'_>, slots: BorrowedFd<'_>
         _ => {}
     }
     let odd = code.label();
+    let refills = matches!(point, Point::Xdp(_) | Point::TcIn(_));
     code.map_value(Register::R2, control);
     code.add([asm::load(Width::W, Register::R2, Register::R2, 0)]);
     code.jump_if(
@@ -69,18 +75,20 @@ fn code(point: Point, since: u32, control: BorrowedFd<'_>, slots: BorrowedFd<'_>
         pass,
     );
     code.jump_if(JumpOp::Set, Register::R2, 1, odd);
-    tail_call(&mut code, slots, 0);
+    call_side(&mut code, slots, 0, refills);
     code.jump(pass);
     code.place(odd);
-    tail_call(&mut code, slots, 1);
+    call_side(&mut code, slots, 1, refills);
     code.place(pass);
     code.give(point.kind().pass);
     code.bytes()
 }
 
-/// A lookup from port 0 of 0.0.0.0 or ::1 is no packet, for the kernel takes none of these off a wire: it is the runtime
-/// looking for a listener by its address, and must find that listener, not where the policy sends packets for it.
+/// A lookup from port 0 of 0.0.0.0 or [`NOBODY_SIX`] is no packet, for the kernel takes none of these from any interface: it is
+/// the runtime looking for a listener by its address, and must find that listener, not where the policy sends packets for it.
 fn skip_own_lookups(code: &mut Code) {
+    let [first, second, ..] = NOBODY_SIX.octets();
+    let nobody_six = i32::from_ne_bytes([first, second, 0, 0]);
     let (packet, own) = (code.label(), code.label());
     code.add([asm::load(
         Width::H,
@@ -104,9 +112,9 @@ fn skip_own_lookups(code: &mut Code) {
         Width::W,
         Register::R2,
         Register::R1,
-        LOOKUP_REMOTE_END,
+        LOOKUP_REMOTE_BEGIN,
     )]);
-    code.jump_if(JumpOp::Ne, Register::R2, 1_i32.to_be(), packet);
+    code.jump32_if(JumpOp::Ne, Register::R2, nobody_six, packet);
     code.place(own);
     code.give(Point::Lookup.kind().pass);
     code.place(packet);
@@ -116,6 +124,16 @@ fn skip_own_lookups(code: &mut Code) {
 fn only_listen(code: &mut Code, pass: Label) {
     code.add([asm::load(Width::W, Register::R2, Register::R1, 0)]);
     code.jump_if(JumpOp::Ne, Register::R2, TCP_LISTEN_CB, pass);
+}
+
+/// What fills the slots of named sockets goes ahead, and calls the policy's own program itself.
+fn call_side(code: &mut Code, slots: BorrowedFd<'_>, side: u32, refills: bool) {
+    if refills {
+        code.add([asm::mov64_reg(Register::R6, Register::R1)]);
+        tail_call(code, slots, (SIDES + side).cast_signed());
+        code.add([asm::mov64_reg(Register::R1, Register::R6)]);
+    }
+    tail_call(code, slots, side.cast_signed());
 }
 
 fn tail_call(code: &mut Code, slots: BorrowedFd<'_>, side: i32) {

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::attach;
+use crate::coverage;
 use crate::error::Error;
 use crate::hook::{Hook, Point};
 use crate::pins::{self, Made, Pin};
@@ -17,7 +18,8 @@ use crate::record::{Attached, Record};
 use crate::session::Session;
 use crate::settle::same_namespace;
 use crate::state::{State, side};
-use crate::sys::bpffs;
+use crate::sys::{bpffs, netns};
+use crate::verified::Verified;
 
 /// A change that sockc did not make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub(crate) struct Standing {
     pub(crate) object: Vec<u8>,
     /// What others changed.
     pub(crate) drift: Vec<Drift>,
+    /// Why its code was not compared with its text.
+    pub(crate) unverified: Option<String>,
 }
 
 impl Standing {
@@ -89,12 +93,20 @@ impl Standing {
                 .collect(),
             None => lost(state, &record),
         });
+        // That the hook of an interface that is gone hangs on nothing is nobody's change; `coverage` tells it.
+        for gone in coverage::without_interface(state, &record)? {
+            let path = state.link(&gone.hook);
+            drift.retain(|one: &Drift| one.path != path);
+        }
         drift.extend(other_side(state, &record)?);
         drift.extend(strangers(state, &record)?);
+        let verified = Verified::of(state, &record, &object);
+        drift.extend(verified.drift);
         Ok(Self {
             record: Some(record),
             object,
             drift,
+            unverified: verified.unknown,
         })
     }
 }
@@ -120,6 +132,13 @@ fn control(state: &State, record: &Record, word: Result<u32, Error>) -> Option<D
 
 /// What is not as it was taken down.
 fn compare(state: &State, record: &Record, pin: &Pin) -> Option<Drift> {
+    let hook = pin.path.strip_prefix("link").ok().and_then(Path::to_str);
+    if hook
+        .and_then(Hook::parse)
+        .is_some_and(|hook| left_with_its_interface(record, &hook))
+    {
+        return None;
+    }
     let found = match pins::look(state, record.generation, &pin.path) {
         Ok(made) if made == pin.made => hangs_on_nothing(state, &pin.path)?,
         Ok(made) => in_words(&made, Some(&pin.made)),
@@ -131,6 +150,15 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Option<Drift> {
         expected: in_words(&pin.made, None),
         found,
     })
+}
+
+/// Whether a hook only filled slots, on an interface that is gone. No packet comes by it, so nothing is missing.
+pub(crate) fn left_with_its_interface(record: &Record, hook: &Hook) -> bool {
+    let present = || netns::interfaces().unwrap_or_default();
+    record.fillers.contains(&hook.point)
+        && !present()
+            .iter()
+            .any(|(index, _)| u64::from(*index) == hook.target)
 }
 
 /// A program that hangs somewhere without a link is pinned itself, and its pin says nothing of that.

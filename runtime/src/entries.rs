@@ -22,6 +22,8 @@ const ALL: Range = (0, u16::MAX);
 const EVERY_PORT: u32 = u32::MAX;
 /// Bits of a key before the address.
 const HEAD: u32 = 64;
+/// Where the side stands in a key, behind length, class, protocol and family.
+const SIDE_BYTE: usize = 10;
 
 /// What programs look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,19 +34,24 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// As the trie has it.
-    pub(crate) fn bytes(self) -> Vec<u8> {
+    /// As the trie has it in one of its sides.
+    pub(crate) fn bytes(self, side: u8) -> Vec<u8> {
         let mut bytes = (HEAD + u32::from(self.prefix.length()))
             .to_ne_bytes()
             .to_vec();
         bytes.extend(self.class.to_ne_bytes());
-        bytes.extend([self.protocol, self.prefix.family(), 0, 0]);
+        bytes.extend([self.protocol, self.prefix.family(), side, 0]);
         bytes.extend(self.prefix.bytes());
         bytes
     }
 }
 
-/// What the maps of a live map should hold.
+/// The side of the trie that bytes of a key are in.
+pub(crate) fn side_of(key: &[u8]) -> Option<usize> {
+    key.get(SIDE_BYTE).copied().map(usize::from)
+}
+
+/// What a side of the maps of a live map should hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contents {
     /// The trie: the numbers of sockets.
@@ -54,12 +61,11 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// The contents that entries of the map `name` make; `before` has the class of each port now.
+    /// The contents that entries of the map `name` make.
     pub(crate) fn new(
         name: &str,
         entries: &[LiveEntryPlan],
         manifest: &Manifest,
-        before: &[u32],
     ) -> Result<Self, Error> {
         let read = entries
             .iter()
@@ -68,7 +74,7 @@ impl Contents {
         check(name, &read)?;
         let ranges: BTreeSet<Range> = read.iter().map(|entry| entry.plan.ports).collect();
         let ranges = ranges.into_iter().filter(|range| *range != ALL).collect();
-        let ports = PortClasses::new(&ranges, before);
+        let ports = PortClasses::new(&ranges);
         // The last one to be written stays: the narrowest, and of these the one that names a protocol.
         read.sort_by_key(|entry| {
             let width = entry.plan.ports.1 - entry.plan.ports.0;

@@ -62,6 +62,8 @@ pub enum Error {
     NoInterfaceNamed {
         /// The policy.
         policy: String,
+        /// What of it needs the packets of interfaces.
+        because: String,
     },
     /// The patterns of two zones cover one interface.
     TwoZones {
@@ -295,9 +297,9 @@ impl fmt::Display for Error {
                 f,
                 "the interface \"{name}\" carries no Ethernet frames, which packet rules read; name the interface below or beside it instead"
             ),
-            Self::NoInterfaceNamed { policy } => write!(
+            Self::NoInterfaceNamed { policy, because } => write!(
                 f,
-                "the policy \"{policy}\" has packet rules but names no interface; add `interfaces …` to it or give --interface"
+                "{because} is about the packets of interfaces, and the policy \"{policy}\" names none; add `interfaces …` to it or give --interface"
             ),
             Self::TwoZones { interface, zones: [one, other] } => write!(
                 f,

@@ -1,39 +1,31 @@
-//! Connections of a group that were made before its programs were there, and so escape its rules.
+//! Connections of a group that its rules concern and that were made before its programs were there: they escape the rules.
 //!
-//! The processes of the control group tell their sockets; those that are established, speak TCP and are not in the group's
-//! map have escaped. A process may end while we look, so this is a count for a person, not a proof.
+//! The processes of the control group tell their sockets; those that are connected, speak TCP, are not in the group's map
+//! and should be have escaped. A process may end while we look, so this is a count for a person, not a proof.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::sys::{bpffs, cgroup, map, process};
+use crate::concern::Concern;
+use crate::connections::{self, Connection};
+use crate::error::Error;
+use crate::sys::{bpffs, cgroup, map, netns};
 
-/// `TCP_ESTABLISHED` as `/proc/net/tcp` writes it.
-const ESTABLISHED: &str = "01";
-
-/// Established connections of the control group at `path` that are not in the map pinned at `peers`.
-pub(crate) fn count(path: &Path, peers: &Path) -> usize {
+/// Connections of the control group at `path` that are not in the map pinned at `peers` though the group's
+/// rules concern them.
+pub(crate) fn count(path: &Path, peers: &Path, concern: &mut Concern) -> Result<usize, Error> {
     let known = cookies(peers).unwrap_or_default();
-    let mut established = BTreeMap::new();
-    let mut escaped = BTreeSet::new();
-    for process in cgroup::processes(path).unwrap_or_default() {
-        let Ok(namespace) = fs::metadata(format!("/proc/{process}/ns/net")) else {
+    let mut escaped = 0;
+    for held in connections::held_by(cgroup::processes(path).unwrap_or_default()) {
+        let Some(connection) = held.open() else {
             continue;
         };
-        let inodes = established
-            .entry(namespace.ino())
-            .or_insert_with(|| established_of(process));
-        for (fd, inode) in process::sockets(process).unwrap_or_default() {
-            if inodes.contains(&inode) && !is_known(process, fd, &known) {
-                escaped.insert(inode);
-            }
-        }
+        let escapes = !is_known(&connection, &known) && concern.holds(&connection)?;
+        escaped += usize::from(escapes);
     }
-    escaped.len()
+    Ok(escaped)
 }
 
 /// The cookies of the sockets in a map of sockets.
@@ -49,37 +41,7 @@ fn cookies(peers: &Path) -> io::Result<BTreeSet<u64>> {
     Ok(found)
 }
 
-/// The inodes of the established TCP sockets in the network namespace of a process.
-fn established_of(process: u32) -> BTreeSet<u64> {
-    ["tcp", "tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(format!("/proc/{process}/net/{table}")).ok())
-        .flat_map(|table| table.lines().filter_map(inode_of).collect::<Vec<_>>())
-        .collect()
-}
-
-fn inode_of(line: &str) -> Option<u64> {
-    let mut words = line.split_whitespace();
-    let state = words.nth(3)?;
-    let inode = words.nth(5)?;
-    (state == ESTABLISHED).then(|| inode.parse().ok())?
-}
-
-/// Whether a socket is in the map. Only asked when the map has sockets, for it needs a copy of the descriptor.
-fn is_known(process: u32, fd: i32, known: &BTreeSet<u64>) -> bool {
-    !known.is_empty()
-        && process::socket_cookie(process, fd).is_some_and(|cookie| known.contains(&cookie))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_established_inodes() {
-        let line = "   1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000000000000000 20 4 30 10 -1";
-        assert_eq!(inode_of(line), Some(4711));
-        assert_eq!(inode_of(&line.replace(" 01 ", " 0A ")), None);
-        assert_eq!(inode_of("  sl  local_address"), None);
-    }
+fn is_known(connection: &Connection, known: &BTreeSet<u64>) -> bool {
+    let cookie = netns::socket_cookie(connection.socket.as_fd());
+    cookie.is_some_and(|cookie| known.contains(&cookie))
 }

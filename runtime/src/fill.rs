@@ -6,7 +6,7 @@
 //! wildcard listener that would also answer there is another socket, and perhaps another service.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_prog_type;
@@ -17,6 +17,7 @@ use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 
 use crate::code::{Code, Label};
+use crate::foreign::Foreign;
 use crate::sys::prog;
 
 /// `TCP_LISTEN` of `net/tcp_states.h`.
@@ -29,6 +30,8 @@ const SK_SRC_IP4: i16 = 24;
 const SK_SRC_IP6: i16 = 28;
 const SK_SRC_PORT: i16 = 44;
 const SK_STATE: i16 = 72;
+/// The source of the runtime's own lookups for IPv6.
+pub(crate) const NOBODY_SIX: Ipv6Addr = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
 /// Where the tuple and the slot's index are kept on the stack.
 const TUPLE: i16 = -40;
 const KEY: i16 = -44;
@@ -43,6 +46,21 @@ const REFUSED: i32 = 1000;
 /// The packet that the programs run on: they do not look at it.
 const NO_PACKET: [u8; 64] = [0; 64];
 
+/// A socket and who has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// A process that has it open, and its name; `None` where none can be seen.
+    pub process: Option<(u32, String)>,
+    /// Where it is bound.
+    pub local: SocketAddr,
+    /// The user that made it.
+    pub uid: u32,
+    /// Its inode, by which `/proc` and `ss -e` name it.
+    pub inode: u64,
+    /// Its cookie.
+    pub cookie: u64,
+}
+
 /// A slot of a named socket, and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotState {
@@ -52,15 +70,21 @@ pub struct SlotState {
     pub slot: Slot,
     /// How it stands.
     pub state: Fill,
+    /// The socket that is in it, or that is bound where one is looked for.
+    pub who: Option<Who>,
+    /// The lookup programs of others that keep sockc from finding that socket.
+    pub foreign: Vec<Foreign>,
 }
 
 impl SlotState {
-    /// A slot that nobody fills.
-    pub(crate) fn absent(socket: &str, slot: &Slot) -> Self {
+    /// A slot that stands so; nothing is said of who is there.
+    pub(crate) fn new(socket: &str, slot: &Slot, state: Fill) -> Self {
         Self {
             socket: socket.to_owned(),
             slot: slot.clone(),
-            state: Fill::Absent,
+            state,
+            who: None,
+            foreign: Vec::new(),
         }
     }
 }
@@ -72,6 +96,17 @@ pub enum Fill {
     Filled,
     /// Nobody listens at the address.
     Absent,
+    /// Whether somebody listens at the address cannot be found out here.
+    Unknown,
+    /// Somebody listens at the address, and was not taken yet.
+    Waiting,
+    /// Somebody listens at the address, and sockc's own lookup does not find the socket: lookup programs of others decide
+    /// otherwise, or it is bound to an interface.
+    Hidden,
+    /// Somebody listens at the address who is not the declared owner.
+    NotOwner,
+    /// Another process than the one that is meant listens at the address.
+    OtherProcess,
     /// Only a socket bound to every address (or to another one) answers there. Declare that address to use it.
     WildcardOnly,
     /// The socket that is there does not listen, or is connected.
@@ -92,8 +127,17 @@ impl Filler {
     /// Makes the program of every slot.
     pub(crate) fn new(manifest: &Manifest, sockets: BorrowedFd<'_>) -> io::Result<Self> {
         let named = manifest.sockets.iter();
-        let listen = named.filter(|socket| socket.origin == SlotOrigin::Listen);
-        Self::with(listen.flat_map(slots), |slot| fill_code(slot, sockets))
+        // Those that have an owner are taken from their process, which shows whose they are.
+        let listen =
+            named.filter(|socket| socket.origin == SlotOrigin::Listen && socket.owner.is_none());
+        Self::with(listen.flat_map(slots), |slot| {
+            fill_code(slot, Some(sockets))
+        })
+    }
+
+    /// Makes a program that only looks for the listener of a slot.
+    pub(crate) fn prober(socket: &str, slot: &Slot) -> io::Result<Self> {
+        Self::with([(socket, slot)].into_iter(), |slot| fill_code(slot, None))
     }
 
     /// Makes programs that copy what is in slots of another map, each with its index there.
@@ -131,11 +175,8 @@ impl Filler {
     /// Runs them all in the network namespace of the calling thread.
     pub(crate) fn run(&self) -> io::Result<Vec<SlotState>> {
         let states = self.programs.iter().map(|(socket, slot, program)| {
-            Ok(SlotState {
-                socket: socket.clone(),
-                slot: slot.clone(),
-                state: outcome(prog::run(program.as_fd(), &NO_PACKET)?),
-            })
+            let state = outcome(prog::run(program.as_fd(), &NO_PACKET)?);
+            Ok(SlotState::new(socket, slot, state))
         });
         states.collect()
     }
@@ -166,8 +207,8 @@ fn outcome(returned: u32) -> Fill {
     }
 }
 
-/// Looks the listener of a slot up and puts it into the map.
-fn fill_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
+/// Looks the listener of a slot up, and puts it into the map if there is one.
+fn fill_code(slot: &Slot, sockets: Option<BorrowedFd<'_>>) -> Vec<u8> {
     let mut code = Code::default();
     let (nobody, elsewhere) = (code.label(), code.label());
     let (idle, release) = (code.label(), code.label());
@@ -175,9 +216,11 @@ fn fill_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
     look_up(&mut code, slot);
     code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
     code.add([asm::mov64_reg(Register::R7, Register::R0)]);
-    check_state(&mut code, slot, Register::R7, idle);
-    check_address(&mut code, slot, Register::R7, elsewhere);
-    put_in(&mut code, slot, sockets);
+    check_found(&mut code, slot, Found { idle, elsewhere });
+    match sockets {
+        Some(sockets) => put_in(&mut code, slot, sockets),
+        None => code.add([asm::mov64_imm(Register::R8, FOUND)]),
+    }
     code.jump(release);
     code.place(elsewhere);
     code.add([asm::mov64_imm(Register::R8, ELSEWHERE)]);
@@ -209,7 +252,7 @@ fn copy_code(slot: &Slot, index: u32, from: BorrowedFd<'_>, sockets: BorrowedFd<
 }
 
 /// Looks a slot up; R7 becomes the socket.
-fn take_out(code: &mut Code, index: u32, sockets: BorrowedFd<'_>, nobody: Label) {
+pub(crate) fn take_out(code: &mut Code, index: u32, sockets: BorrowedFd<'_>, nobody: Label) {
     code.add([asm::store_imm(
         Width::W,
         Register::R10,
@@ -247,10 +290,10 @@ fn pointer(register: Register, offset: i16) -> [sockc_compiler::bpf::insn::Insn;
     ]
 }
 
-/// Calls the lookup for a packet from nobody to the address of the slot. The dispatcher knows such a packet by its source,
-/// which no wire can give: port 0 of the unspecified address, or of the loopback address for IPv6, where the kernel takes
-/// packets from `::` off the wire but none from `::1`. The tuple is stored by 64 bits: without CAP_PERFMON, Linux 6.1 takes a stored word for a spilled register, and refuses a store to the other half of its bytes.
-fn look_up(code: &mut Code, slot: &Slot) {
+/// Calls the lookup for a packet from nobody to the address of the slot; R6 is the context. The dispatcher knows such a packet
+/// by its source, which the kernel takes from no interface, `lo` included: port 0 of 0.0.0.0 (a martian source, in
+/// `ip_route_input_slow`), or of a multicast address for IPv6 (dropped by `ip6_rcv_core`). The tuple is stored by 64 bits: without CAP_PERFMON, Linux 6.1 takes a stored word for a spilled register, and refuses a store to the other half of its bytes.
+pub(crate) fn look_up(code: &mut Code, slot: &Slot) {
     let tuple = tuple(slot);
     for (index, eight) in (0i16..).zip(tuple.chunks(8)) {
         let mut bytes = [0; 8];
@@ -287,7 +330,7 @@ fn look_up(code: &mut Code, slot: &Slot) {
 fn tuple(slot: &Slot) -> Vec<u8> {
     let mut tuple = match slot.address {
         IpAddr::V4(_) => octets(Ipv4Addr::UNSPECIFIED.into()),
-        IpAddr::V6(_) => octets(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V6(_) => octets(NOBODY_SIX.into()),
     };
     tuple.extend(octets(slot.address));
     tuple.extend([0, 0]);
@@ -309,10 +352,25 @@ fn words(address: IpAddr) -> Vec<i32> {
     words.map(|word| i32::from_ne_bytes(*word)).collect()
 }
 
-fn check_state(code: &mut Code, slot: &Slot, socket: Register, idle: Label) {
+pub(crate) fn check_state(code: &mut Code, slot: &Slot, socket: Register, idle: Label) {
     let wanted = if slot.protocol == 17 { CLOSE } else { LISTEN };
     code.add([asm::load(Width::W, Register::R1, socket, SK_STATE)]);
     code.jump_if(JumpOp::Ne, Register::R1, wanted, idle);
+}
+
+/// Where code goes for a socket in R7 that is not the one of a slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// It does not listen.
+    pub(crate) idle: Label,
+    /// It is bound elsewhere.
+    pub(crate) elsewhere: Label,
+}
+
+/// Whether the socket in R7, which the kernel found, is the one of a slot.
+pub(crate) fn check_found(code: &mut Code, slot: &Slot, found: Found) {
+    check_state(code, slot, Register::R7, found.idle);
+    check_address(code, slot, Register::R7, found.elsewhere);
 }
 
 /// The family is checked too: a dual-stack socket answers for IPv4 without being bound to an IPv4 address.
@@ -332,7 +390,7 @@ fn check_address(code: &mut Code, slot: &Slot, socket: Register, elsewhere: Labe
 }
 
 /// Updates the slot; R8 becomes the outcome.
-fn put_in(code: &mut Code, slot: &Slot, sockets: BorrowedFd<'_>) {
+pub(crate) fn put_in(code: &mut Code, slot: &Slot, sockets: BorrowedFd<'_>) {
     let taken = code.label();
     code.add([asm::store_imm(
         Width::W,

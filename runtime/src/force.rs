@@ -3,17 +3,14 @@
 //! Every change takes the lock that `apply` takes, so changes made at once come one after the other, and none falls between
 //! the two policies of an apply.
 
-use std::os::fd::OwnedFd;
-
 use sockc_compiler::names::nearest;
 
-use crate::error::{Error, at};
+use crate::error::Error;
 use crate::options::Options;
 use crate::record::Record;
 use crate::session::{self, Session};
 use crate::settle::settle;
 use crate::state::{Access, Lock, State};
-use crate::sys::bpffs;
 
 /// A policy in force.
 #[derive(Debug)]
@@ -28,12 +25,6 @@ impl Force<'_> {
     /// The state folder.
     pub(crate) fn state(&self) -> &State {
         &self.session.state
-    }
-
-    /// A map of the generation in force.
-    pub(crate) fn map(&self, name: &str) -> Result<OwnedFd, Error> {
-        let path = self.state().map(self.record.generation, name);
-        bpffs::open(&path).map_err(at(format!("open {}", path.display())))
     }
 }
 

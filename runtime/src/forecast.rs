@@ -17,6 +17,7 @@ pub use data::{Carried, CounterForecast, DataForecast};
 
 use crate::apply::{Part, inner, next, parts};
 use crate::attach;
+use crate::coverage;
 use crate::drift::{Drift, Standing, check_ground};
 use crate::error::Error;
 use crate::foreign::{self, Foreign};
@@ -51,6 +52,8 @@ pub struct Forecast {
     pub counters: CounterForecast,
     /// The interfaces that a pattern covers, but that carry no Ethernet frames.
     pub skipped: Vec<String>,
+    /// The interfaces that are named and have another name now: the name in the policy, and the name now.
+    pub renamed: Vec<(String, String)>,
     /// The same for the network namespaces of `for netns` blocks, by name; of the policy itself only.
     pub netns: Vec<(String, Forecast)>,
     /// The network namespaces whose policy would be taken away, since the block is gone.
@@ -70,6 +73,8 @@ pub struct Running {
     pub manifest: Manifest,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
+    /// Why its code was not compared with its text; `None` if it was.
+    pub unverified: Option<String>,
 }
 
 /// Where a network namespace stands: what has to be the same for a forecast to come true.
@@ -113,6 +118,8 @@ pub enum LinkFate {
     Mended,
     /// It is attached.
     Attached,
+    /// It is attached anew, ahead of the programs that others put before it.
+    Ahead,
     /// It is taken off.
     Detached,
 }
@@ -156,7 +163,7 @@ fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Erro
             None => owned::open(rest, session)?,
             Some(_) => Vec::new(),
         };
-        let plan = Plan::make(part.manifest, &part.options)?;
+        let plan = Plan::make(part.manifest, &part.options, &session.state)?;
         let _lock = Lock::take(&session.state, Access::Read, part.options.lock_wait)?;
         let standing = Standing::look(session)?;
         let before = standing.record.as_ref();
@@ -206,6 +213,7 @@ impl One<'_> {
             data,
             counters,
             skipped: self.plan.skipped.clone(),
+            renamed: self.plan.renamed.clone(),
             netns: Vec::new(),
             released: released.map(|held| held.name).collect(),
         })
@@ -219,6 +227,7 @@ impl One<'_> {
             object: self.standing.object.clone(),
             manifest: record.manifest.clone(),
             interfaces: record.interfaces.clone(),
+            unverified: self.standing.unverified.clone(),
         })
     }
 
@@ -235,7 +244,7 @@ impl One<'_> {
             there.push((point, number));
             let (link, foreign) = self.link(point, number, &target)?;
             found.push(HookForecast {
-                hook: point.title(),
+                hook: steps::title(point, &name),
                 target,
                 link,
                 program: programs.fate(point, &name),
@@ -244,15 +253,25 @@ impl One<'_> {
             });
         }
         let before = self.standing.record.iter().flat_map(|before| &before.hooks);
-        let goes = |hook: &Hook| !there.contains(&(hook.point, hook.target));
+        // A hook whose interface was removed is off already.
+        let off: Vec<Hook> = match &self.standing.record {
+            Some(record) => coverage::without_interface(&self.session.state, record)?
+                .map(|attached| attached.hook)
+                .collect(),
+            None => Vec::new(),
+        };
+        let goes = |hook: &Hook| !there.contains(&(hook.point, hook.target)) && !off.contains(hook);
         let gone = before.filter(|attached| goes(&attached.hook));
-        found.extend(gone.map(|attached| HookForecast {
-            hook: attached.hook.point.title(),
-            target: attached.target.clone(),
-            link: LinkFate::Detached,
-            program: ProgramFate::Gone,
-            name: programs.before(attached.hook.point).unwrap_or_default(),
-            foreign: Vec::new(),
+        found.extend(gone.map(|attached| {
+            let name = programs.before(attached.hook.point).unwrap_or_default();
+            HookForecast {
+                hook: steps::title(attached.hook.point, &name),
+                target: attached.target.clone(),
+                link: LinkFate::Detached,
+                program: ProgramFate::Gone,
+                name,
+                foreign: Vec::new(),
+            }
         }));
         Ok(found)
     }
@@ -269,6 +288,7 @@ impl One<'_> {
         let (link, hook) = match &step {
             HookStep::Keep(attached) => (LinkFate::Kept, attached.hook),
             HookStep::Mend(attached) => (LinkFate::Mended, attached.hook),
+            HookStep::Ahead(attached) => (LinkFate::Ahead, attached.hook),
             HookStep::Attach => {
                 let hook = Hook {
                     point,
@@ -281,7 +301,15 @@ impl One<'_> {
             }
         };
         let ours = attach::describe(state, &hook).map(|there| there.program);
-        Ok((link, foreign_on(self.session, &hook, ours)))
+        let mut foreign = foreign_on(self.session, &hook, ours);
+        // By TCX ours comes first, whoever is there.
+        let is_tc = matches!(point, Point::TcIn(_) | Point::TcOut(_));
+        if is_tc && self.plan.features.tcx && matches!(link, LinkFate::Attached | LinkFate::Ahead) {
+            for one in &mut foreign {
+                one.first = false;
+            }
+        }
+        Ok((link, foreign))
     }
 
     /// Only one XDP program fits on an interface, and apply leaves another's alone.

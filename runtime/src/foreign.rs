@@ -10,6 +10,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
+use crate::hook::Hook;
 use crate::sys::prog::{self, Place};
 
 /// A program of somebody else.
@@ -33,7 +34,7 @@ pub(crate) fn xdp(interface: u64) -> Option<(u32, String)> {
 pub(crate) fn at(place: Place<'_>, kind: bpf_attach_type, ours: &[u32]) -> Vec<Foreign> {
     // A kernel without the query has nothing there that could be named.
     let ids = prog::query(place, kind).unwrap_or_default();
-    // What is attached later comes behind what is there.
+    // Where ours is not there yet: a lookup program that is attached later comes behind what is there.
     let own = ids.iter().position(|id| ours.contains(id));
     let own = own.unwrap_or(ids.len());
     (0..)
@@ -41,6 +42,16 @@ pub(crate) fn at(place: Place<'_>, kind: bpf_attach_type, ours: &[u32]) -> Vec<F
         .filter(|(_, id)| !ours.contains(id))
         .map(|(place, id)| describe(id, place < own))
         .collect()
+}
+
+/// The TCX programs beside ours on the interface of a hook.
+pub(crate) fn on_tcx(hook: &Hook, ours: u32) -> Vec<Foreign> {
+    let interface = u32::try_from(hook.target).unwrap_or(0);
+    at(
+        Place::Interface(interface),
+        hook.point.kind().attach,
+        &[ours],
+    )
 }
 
 /// The lookup programs of a namespace that are not among `ours`.

@@ -57,17 +57,23 @@ pub(crate) fn open(manifest: &Manifest) -> Result<Vec<Group>, Error> {
 /// under the policy before must not take it: the peer would read that data before what is still in its TCP queue.
 pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<Kept> {
     let plans = manifest.groups.iter().zip(groups);
-    plans
-        .map(|(plan, group)| Kept {
-            name: plan.peers.clone(),
-            pin: state.group(group.cgroup.id).join(PEERS),
+    let kept = plans.flat_map(|(plan, group)| {
+        let folder = state.group(group.cgroup.id);
+        [(&plan.peers, PEERS), (&plan.aside, ASIDE)].map(|(name, pin)| Kept {
+            name: name.clone(),
+            pin: folder.join(pin),
             again: false,
         })
-        .collect()
+    });
+    // Objects of earlier versions left no connection alone.
+    kept.filter(|kept| !kept.name.is_empty()).collect()
 }
 
 /// The pin of the map that holds a group's sockets, in the folder of the group.
 pub(crate) const PEERS: &str = "peers";
+
+/// The pin of the storage with the keys of its sockets that were left alone.
+pub(crate) const ASIDE: &str = "aside";
 
 /// Takes every socket out of the map of a group and removes the group's folder. Without the first, the sockets would stay
 /// under the last policy until the kernel frees the map, some time later.

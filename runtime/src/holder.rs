@@ -4,18 +4,24 @@
 //! `systemctl show` tells the unit's addresses: that needs no library for D-Bus, works without the unit's service, and the
 //! socket itself still comes from the process that holds it. A socket of another network namespace is never taken.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
 
+use crate::bound::{Machine, belongs};
 use crate::fill::{Fill, SlotState};
+use crate::owner::Belongs;
 use crate::sys::socket::{self, About};
 use crate::sys::{map, process};
 
+/// The most that a file with a process id may hold.
+const MOST: u64 = 32;
 /// The folder that is there where systemd is process 1 (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -24,12 +30,9 @@ pub(crate) fn fill(
     socket: &SocketSlots,
     sockets: BorrowedFd<'_>,
     namespace: u64,
+    owner: Option<&Belongs>,
 ) -> (Vec<SlotState>, Option<String>) {
-    let found = match &socket.origin {
-        SlotOrigin::Process(file) => of_file(Path::new(file), socket),
-        SlotOrigin::Systemd(unit, name) => of_unit(unit, name.as_deref(), socket),
-        SlotOrigin::Listen | SlotOrigin::Registered => Err("no process holds it".to_owned()),
-    };
+    let found = named(socket);
     let found = found.and_then(|(process, addresses)| Ok((held(process, namespace)?, addresses)));
     let (held, addresses, why) = match found {
         Ok((held, addresses)) => (held, addresses, None),
@@ -38,22 +41,30 @@ pub(crate) fn fill(
     let wanted = pick(&held, &addresses);
     let states = socket.slots.iter().map(|slot| {
         let found = wanted.iter().find(|(index, ..)| *index == slot.index);
-        SlotState {
-            socket: socket.name.clone(),
-            slot: slot.clone(),
-            state: found.map_or(Fill::Absent, |(_, fd, about)| put(slot, fd, about, sockets)),
-        }
+        let state = found.map_or(Fill::Absent, |(_, fd, about)| {
+            put(slot, fd, about, sockets, owner)
+        });
+        SlotState::new(&socket.name, slot, state)
     });
     let note = why.map(|why| format!("the socket \"{}\" is absent: {why}", socket.name));
     (states.collect(), note)
 }
 
 /// A process, and the address of each slot that it may fill.
-type Holder = (u32, Vec<(u32, u8, SocketAddr)>);
+pub(crate) type Holder = (u32, Vec<(u32, u8, SocketAddr)>);
+
+/// The process that a socket is named by; the text says why it is not known.
+pub(crate) fn named(socket: &SocketSlots) -> Result<Holder, String> {
+    match &socket.origin {
+        SlotOrigin::Process(file) => of_file(Path::new(file), socket),
+        SlotOrigin::Systemd(unit, name) => of_unit(unit, name.as_deref(), socket),
+        SlotOrigin::Listen | SlotOrigin::Registered => Err("no process holds it".to_owned()),
+    }
+}
 
 fn of_file(file: &Path, socket: &SocketSlots) -> Result<Holder, String> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    let text =
+        pid_text(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     let process = text.trim().parse().ok().filter(|process| *process > 0);
     let process = process.ok_or_else(|| format!("{} holds no process id", file.display()))?;
     let slots = socket.slots.iter();
@@ -62,6 +73,26 @@ fn of_file(file: &Path, socket: &SocketSlots) -> Result<Holder, String> {
         (slot.index, slot.protocol, address)
     });
     Ok((process, addresses.collect()))
+}
+
+/// The file belongs to the service's user, who may make it anything: it never keeps a command waiting, nor fills its memory.
+fn pid_text(file: &Path) -> io::Result<String> {
+    let mut open = File::options();
+    let open = open
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let opened = open.open(file)?;
+    if !opened.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    opened.take(MOST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST {
+        return Err(io::Error::other(format!(
+            "it holds more than {MOST} bytes, and a process id has fewer"
+        )));
+    }
+    Ok(text)
 }
 
 fn of_unit(unit: &str, name: Option<&str>, socket: &SocketSlots) -> Result<Holder, String> {
@@ -176,14 +207,32 @@ pub(crate) fn is_open(about: &About) -> bool {
     about.local.port() != 0 && !about.connected
 }
 
-fn put(slot: &Slot, fd: &BorrowedFd<'_>, about: &About, sockets: BorrowedFd<'_>) -> Fill {
+fn put(
+    slot: &Slot,
+    fd: &BorrowedFd<'_>,
+    about: &About,
+    sockets: BorrowedFd<'_>,
+    owner: Option<&Belongs>,
+) -> Fill {
     if !is_open(about) {
         return Fill::NotListening;
+    }
+    if owner.is_some_and(|owner| !is_of(*fd, owner)) {
+        return Fill::NotOwner;
     }
     match map::put_socket(sockets, slot.index, *fd) {
         Ok(()) => Fill::Filled,
         Err(error) => Fill::Refused(error.raw_os_error().unwrap_or(libc::EINVAL)),
     }
+}
+
+/// Whether a socket that is open belongs to an owner. One of which the kernel tells nothing does not.
+pub(crate) fn is_of(socket: BorrowedFd<'_>, owner: &Belongs) -> bool {
+    let cookie = socket::cookie(socket);
+    let machine = Machine::look(|_| false).ok();
+    let open = machine.as_ref().zip(cookie);
+    let open = open.and_then(|(machine, cookie)| machine.by_cookie(cookie));
+    open.is_some_and(|open| belongs(open, owner))
 }
 
 #[cfg(test)]

@@ -11,13 +11,18 @@
 
 mod apply;
 mod attach;
+mod bound;
 mod carry;
 mod chunks;
 mod classes;
 mod code;
+mod concern;
+mod connections;
+mod coverage;
 mod dispatch;
 mod drift;
 mod entries;
+mod entry_maps;
 mod error;
 mod escaped;
 mod fill;
@@ -29,10 +34,6 @@ mod groups;
 mod holder;
 mod hook;
 mod interfaces;
-#[allow(
-    dead_code,
-    reason = "the programs that ask whose a socket is come next"
-)]
 mod kernel_types;
 pub mod lab;
 mod listen;
@@ -44,10 +45,6 @@ mod named;
 mod nsid;
 mod options;
 mod owned;
-#[allow(
-    dead_code,
-    reason = "the programs that ask whose a socket is come next"
-)]
 mod owner;
 mod pins;
 mod plan;
@@ -55,8 +52,12 @@ mod port_classes;
 mod prefix;
 mod probe;
 mod record;
+mod refill;
 mod registered;
+mod seen;
 mod session;
+mod set_change;
+mod set_maps;
 mod sets;
 mod settle;
 mod state;
@@ -65,25 +66,34 @@ mod steps;
 mod supply;
 mod sys;
 mod unload;
+mod verified;
 mod work;
 
 pub use apply::{Applied, InterfaceHook, apply};
+pub use coverage::{Coverage, Moved, MovedTo};
 pub use drift::Drift;
 pub use entries::text as entry_text;
 pub use error::Error;
-pub use fill::{Fill, SlotState};
+pub use fill::{Fill, SlotState, Who};
 pub use forecast::{
     Carried, CounterForecast, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, Running,
     Standpoint, forecast,
 };
 pub use foreign::Foreign;
 pub use hook::Means;
-pub use live_maps::{LiveMap, Removed, map_add, map_del, map_list};
+pub use live_maps::{
+    LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names,
+};
 pub use log::LogReader;
 pub use options::{Options, Watch};
 pub use prefix::Prefix;
 pub use probe::{Features, probe};
-pub use registered::{Handover, SlotKind, socket_list, socket_register, socket_unregister};
-pub use sets::{Element, Expiry, LiveSet, set_add, set_del, set_list, set_load, set_test};
-pub use status::{CounterValue, HookStatus, Status, counters, object, status};
+pub use registered::{
+    Handover, Refreshed, SlotKind, socket_list, socket_refresh, socket_register, socket_unregister,
+};
+pub use sets::{
+    Element, Expiry, LiveSet, Missing, SetSummary, set_add, set_del, set_list, set_load, set_names,
+    set_test,
+};
+pub use status::{CounterValue, HookStatus, InForce, Status, counters, object, running, status};
 pub use unload::unload;

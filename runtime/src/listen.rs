@@ -17,6 +17,7 @@ use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use crate::code::{Code, Label};
 use crate::dispatch::TCP_LISTEN_CB;
 use crate::hook::Point;
+use crate::owner::{self, Owners, Scratch};
 use crate::sys::{map, prog};
 
 /// Fields of `struct bpf_sock_ops`: operation, family, local addresses in network order, local port in host order.
@@ -28,6 +29,15 @@ const LOCAL_PORT: i16 = 68;
 /// Where the key is built on the stack: 16 bytes of address, 4 of port.
 const KEY: i16 = -24;
 const KEY_SIZE: u32 = 20;
+/// The index of a slot, and the number of the owner of its socket; 0 for anybody.
+const VALUE_SIZE: u32 = 8;
+/// `sk` of `struct bpf_sock_ops`.
+const SOCKET: i16 = 184;
+/// What is free while the owner is looked at.
+const SCRATCH: Scratch = Scratch {
+    stack: KEY - owner::STACK,
+    register: Register::R9,
+};
 
 /// The map from addresses to slots, and the program.
 #[derive(Debug)]
@@ -41,34 +51,55 @@ pub(crate) struct Listen {
 /// The slots that fill themselves again: those of sockets that any process may open, and of TCP, which alone begins to
 /// listen.
 pub(crate) fn slots(manifest: &Manifest) -> impl Iterator<Item = &Slot> {
+    named(manifest).map(|(_, slot)| slot)
+}
+
+/// The same, with the names of their sockets.
+fn named(manifest: &Manifest) -> impl Iterator<Item = (&str, &Slot)> {
     let sockets = manifest.sockets.iter();
     let listen = sockets.filter(|socket| socket.origin == SlotOrigin::Listen);
     listen
-        .flat_map(|socket| &socket.slots)
-        .filter(|slot| slot.protocol == 6)
+        .flat_map(|socket| socket.slots.iter().map(|slot| (socket.name.as_str(), slot)))
+        .filter(|(_, slot)| slot.protocol == 6)
+}
+
+/// The sockets that have an owner; their numbers in the map begin at 1.
+fn owned<'a>(slots: &[(&'a str, &Slot)], owners: &Owners) -> Vec<&'a str> {
+    let names = slots.iter().map(|(name, _)| *name);
+    let mut owned: Vec<&str> = names
+        .filter(|name| owners.belongs(name).is_some())
+        .collect();
+    owned.dedup();
+    owned
 }
 
 /// Makes both; `None` if the policy has no TCP slot.
 pub(crate) fn load(
     manifest: &Manifest,
+    owners: &Owners,
     sockets: BorrowedFd<'_>,
     cookie: u64,
 ) -> io::Result<Option<Listen>> {
-    let slots: Vec<&Slot> = slots(manifest).collect();
+    let able = |name: &str| owners.lets_programs_fill(name);
+    let slots: Vec<(&str, &Slot)> = named(manifest).filter(|(name, _)| able(name)).collect();
     if slots.is_empty() {
         return Ok(None);
     }
     let entries = u32::try_from(slots.len()).map_err(io::Error::other)?;
-    let addresses = map::create("listen", map::Shape::hash(KEY_SIZE, 4, entries))?;
-    for slot in slots {
-        map::update(addresses.as_fd(), &key(slot), &slot.index.to_ne_bytes())?;
+    let addresses = map::create("listen", map::Shape::hash(KEY_SIZE, VALUE_SIZE, entries))?;
+    let owned: Vec<&str> = owned(&slots, owners);
+    for (name, slot) in slots {
+        let number = (1u32..).zip(&owned).find(|(_, other)| **other == name);
+        let number = number.map_or(0, |(number, _)| number);
+        let value = [slot.index.to_ne_bytes(), number.to_ne_bytes()].concat();
+        map::update(addresses.as_fd(), &key(slot), &value)?;
     }
     let kind = Point::Listen.kind();
     let program = prog::load(&prog::Source {
         name: "sockc_listen",
         kind: kind.program,
         attach: kind.load,
-        code: &code(addresses.as_fd(), sockets, cookie),
+        code: &code(addresses.as_fd(), sockets, cookie, (&owned, owners)),
     })?;
     Ok(Some(Listen { addresses, program }))
 }
@@ -83,7 +114,12 @@ fn key(slot: &Slot) -> Vec<u8> {
     key
 }
 
-fn code(addresses: BorrowedFd<'_>, sockets: BorrowedFd<'_>, cookie: u64) -> Vec<u8> {
+fn code(
+    addresses: BorrowedFd<'_>,
+    sockets: BorrowedFd<'_>,
+    cookie: u64,
+    (owned, owners): (&[&str], &Owners),
+) -> Vec<u8> {
     let mut code = Code::default();
     let pass = code.label();
     code.add([
@@ -102,9 +138,13 @@ fn code(addresses: BorrowedFd<'_>, sockets: BorrowedFd<'_>, cookie: u64) -> Vec<
         asm::call(Helper::MapLookupElem),
     ]);
     code.jump_if(JumpOp::Eq, Register::R0, 0, pass);
-    // The value found is the index of the slot, and so the key of the update.
+    code.add([asm::mov64_reg(Register::R7, Register::R0)]);
+    if !owned.is_empty() {
+        check_owner(&mut code, owned, owners, pass);
+    }
+    // The value found begins with the index of the slot, and so with the key of the update.
     code.add([
-        asm::mov64_reg(Register::R3, Register::R0),
+        asm::mov64_reg(Register::R3, Register::R7),
         asm::mov64_reg(Register::R1, Register::R6),
     ]);
     code.map(Register::R2, sockets);
@@ -115,6 +155,24 @@ fn code(addresses: BorrowedFd<'_>, sockets: BorrowedFd<'_>, cookie: u64) -> Vec<
     code.place(pass);
     code.give(Point::Listen.kind().pass);
     code.bytes()
+}
+
+/// Jumps to `pass` unless the socket that begins to listen belongs to the owner whose number stands in what R7 points to.
+fn check_owner(code: &mut Code, owned: &[&str], owners: &Owners, pass: Label) {
+    let anybody = code.label();
+    code.add([asm::load(Width::W, Register::R8, Register::R7, 4)]);
+    code.jump_if(JumpOp::Eq, Register::R8, 0, anybody);
+    for (number, name) in (1..).zip(owned) {
+        let next = code.label();
+        code.jump_if(JumpOp::Ne, Register::R8, number, next);
+        code.add([asm::load(Width::DW, Register::R8, Register::R6, SOCKET)]);
+        code.jump_if(JumpOp::Eq, Register::R8, 0, pass);
+        owners.check(code, name, Register::R8, SCRATCH, pass);
+        code.jump(anybody);
+        code.place(next);
+    }
+    code.jump(pass);
+    code.place(anybody);
 }
 
 /// Builds the key on the stack, two words at a time: without CAP_PERFMON, Linux 6.1 takes a stored word for a spilled

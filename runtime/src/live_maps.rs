@@ -1,29 +1,42 @@
 //! Live maps: their entries, changes to them, and how they come over from one generation to the next.
 //!
 //! The entries are kept as they were written, in a pinned map of the generation; from them follows what the kernel's maps
-//! should hold, and only the difference is written. Sockets and classes of ports have other numbers in another generation, so
-//! each has maps of its own, filled from the entries of the one before.
+//! hold. These have two sides, and one word says which one programs ask: every change fills the other side with the whole map
+//! and then writes the word. So a packet meets the entries before or those after, and so does whoever comes after a kill.
+//! Sockets and classes of ports have other numbers in another generation, so each has maps of its own, filled from the
+//! entries of the one before.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest};
 
 use crate::chunks;
 use crate::entries::{Contents, text};
+use crate::entry_maps::Maps;
 use crate::error::{Error, at};
 use crate::force::{self, Force};
 use crate::options::Options;
-use crate::port_classes::PORTS;
 use crate::record::Record;
+use crate::sets::Missing;
 use crate::state::{Access, State};
-use crate::sys::batch::{self, Entry};
-use crate::sys::{bpffs, caps, map};
+use crate::sys::bpffs;
 
-/// The entries of all live maps of a generation, by the map's name.
-type Entries = BTreeMap<String, Vec<LiveEntryPlan>>;
+/// The entries of all live maps of a generation, by the map's name and the side of the kernel's maps that holds them. Those of
+/// a side that is not asked are of a change that is under way, or was killed.
+type Entries = BTreeMap<String, [Option<Vec<LiveEntryPlan>>; 2]>;
+
+/// A live map and how full it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapSummary {
+    /// Its name.
+    pub name: String,
+    /// How many entries are in it.
+    pub entries: usize,
+    /// Most entries.
+    pub max: u32,
+}
 
 /// A live map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,15 +82,20 @@ impl Removed {
 ///
 /// Any [`Error`]; nothing is changed then.
 pub fn map_add(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
-    change(options, name, |plan, all| {
+    change(options, name, |_, all| {
         all.extend_from_slice(entries);
-        if all.len() > plan.max as usize {
-            return Err(Error::MapFull {
-                map: plan.name.clone(),
-                wanted: all.len(),
-                max: plan.max,
-            });
-        }
+        Ok(())
+    })
+}
+
+/// Makes a live map hold exactly these entries. Gives how many that are.
+///
+/// # Errors
+///
+/// Any [`Error`]; nothing is changed then.
+pub fn map_load(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
+    change(options, name, |_, all| {
+        *all = entries.to_vec();
         Ok(())
     })
 }
@@ -86,19 +104,46 @@ pub fn map_add(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Resu
 ///
 /// # Errors
 ///
-/// Any [`Error`], also if one of the entries is not in the map; nothing is changed then.
-pub fn map_del(options: &Options, name: &str, entries: &[Removed]) -> Result<usize, Error> {
+/// Any [`Error`], also if one of the entries is not in the map and that is not to be ignored; nothing is changed then.
+pub fn map_del(
+    options: &Options,
+    name: &str,
+    entries: &[Removed],
+    missing: Missing,
+) -> Result<usize, Error> {
     change(options, name, |plan, all| {
         for removed in entries {
-            let place = all.iter().position(|entry| removed.means(entry));
-            let place = place.ok_or_else(|| Error::Entry {
-                map: plan.name.clone(),
-                entry: removed.text(),
-                cause: "it is not in the map; `sockc map list` shows what is".to_owned(),
-            })?;
-            all.remove(place);
+            match all.iter().position(|entry| removed.means(entry)) {
+                Some(place) => drop(all.remove(place)),
+                None if missing == Missing::Ignored => {}
+                None => {
+                    return Err(Error::Entry {
+                        map: plan.name.clone(),
+                        entry: removed.text(),
+                        cause: "it is not in the map; `sockc map list` shows what is".to_owned(),
+                    });
+                }
+            }
         }
         Ok(())
+    })
+}
+
+/// The live maps of the policy in force.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn map_names(options: &Options) -> Result<Vec<MapSummary>, Error> {
+    force::with(options, Access::Read, |force| {
+        let sizes = sizes(force.state(), force.record)?;
+        let maps = force.record.manifest.maps.iter();
+        let summary = |plan: &LiveMapPlan| MapSummary {
+            name: plan.name.clone(),
+            entries: sizes.get(&plan.name).copied().unwrap_or_default(),
+            max: plan.max,
+        };
+        Ok(maps.map(summary).collect())
     })
 }
 
@@ -109,12 +154,13 @@ pub fn map_del(options: &Options, name: &str, entries: &[Removed]) -> Result<usi
 /// Any [`Error`].
 pub fn map_list(options: &Options, name: &str) -> Result<LiveMap, Error> {
     force::with(options, Access::Read, |force| {
+        let (state, record) = (force.state(), force.record);
         let plan = plan_of(force, name)?;
-        let mut all = read(force.state(), force.record)?;
+        let maps = Maps::open(plan, state, record.generation)?;
         Ok(LiveMap {
             name: plan.name.clone(),
             max: plan.max,
-            entries: all.remove(&plan.name).unwrap_or_default(),
+            entries: asked((state, record), &read(state, record)?, &maps)?,
         })
     })
 }
@@ -125,7 +171,6 @@ fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a LiveMapPlan, Error> 
     found.ok_or_else(|| force::unknown("live map", name, maps.iter().map(|map| map.name.as_str())))
 }
 
-/// The entries are kept before the maps are changed: if this is killed, the next change does the rest.
 fn change(
     options: &Options,
     name: &str,
@@ -134,23 +179,43 @@ fn change(
     force::with(options, Access::Change, |force| {
         let (state, record) = (force.state(), force.record);
         let plan = plan_of(force, name)?;
-        let before = read(state, record)?;
-        let mut after = before.clone();
-        let entries = after.entry(plan.name.clone()).or_default();
-        work(plan, entries)?;
-        let count = entries.len();
         let maps = Maps::open(plan, state, record.generation)?;
-        let contents = maps.contents(entries, &record.manifest)?;
-        keep(state, record.generation, &after)?;
-        if let Err(error) = maps.write(&contents) {
-            let entries = before.get(&plan.name).map_or(&[][..], Vec::as_slice);
-            let undone = maps
-                .contents(entries, &record.manifest)
-                .and_then(|contents| maps.write(&contents));
-            keep(state, record.generation, &before)?;
-            return Err(undone.err().unwrap_or(error));
-        }
+        let kept = read(state, record)?;
+        let mut entries = asked((state, record), &kept, &maps)?;
+        work(plan, &mut entries)?;
+        check_room(plan, &entries)?;
+        let count = entries.len();
+        let contents = maps.contents(&entries, &record.manifest)?;
+        let keep = |kept: &Entries| keep(state, record.generation, kept);
+        replace(&maps, &contents, entries, kept, keep)?;
         Ok(count)
+    })
+}
+
+/// The entries of the side that programs ask.
+fn asked(
+    (state, record): (&State, &Record),
+    kept: &Entries,
+    maps: &Maps<'_>,
+) -> Result<Vec<LiveEntryPlan>, Error> {
+    let name = &maps.plan.name;
+    let side = maps.side()?;
+    let sides = kept.get(name);
+    let entries = sides.and_then(|sides| sides.get(side)?.clone());
+    entries.ok_or_else(|| Error::State {
+        path: state.entries(record.generation),
+        cause: format!("it lacks the entries of the live map \"{name}\""),
+    })
+}
+
+fn check_room(plan: &LiveMapPlan, entries: &[LiveEntryPlan]) -> Result<(), Error> {
+    if entries.len() <= plan.max as usize {
+        return Ok(());
+    }
+    Err(Error::MapFull {
+        map: plan.name.clone(),
+        wanted: entries.len(),
+        max: plan.max,
     })
 }
 
@@ -167,9 +232,20 @@ fn read(state: &State, record: &Record) -> Result<Entries, Error> {
     }
 }
 
+/// The entries of each live map of a policy in force.
+fn all(state: &State, record: &Record) -> Result<BTreeMap<String, Vec<LiveEntryPlan>>, Error> {
+    let kept = read(state, record)?;
+    let maps = record.manifest.maps.iter();
+    maps.map(|plan| {
+        let maps = Maps::open(plan, state, record.generation)?;
+        Ok((plan.name.clone(), asked((state, record), &kept, &maps)?))
+    })
+    .collect()
+}
+
 /// How many entries each live map has.
 pub(crate) fn sizes(state: &State, record: &Record) -> Result<BTreeMap<String, usize>, Error> {
-    let entries = read(state, record)?.into_iter();
+    let entries = all(state, record)?.into_iter();
     Ok(entries
         .map(|(name, entries)| (name, entries.len()))
         .collect())
@@ -181,7 +257,7 @@ fn keep(state: &State, generation: u32, entries: &Entries) -> Result<(), Error> 
     let json = serde_json::to_vec(entries).map_err(|error| Error::Object {
         cause: error.to_string(),
     })?;
-    let next = state.generation(generation).join("next");
+    let next = state.next_entries(generation);
     bpffs::unpin(&next).map_err(at(what))?;
     chunks::write("entries", &json, &next).map_err(at(what))?;
     fs::rename(&next, state.entries(generation)).map_err(at(what))
@@ -197,131 +273,73 @@ pub(crate) fn fill(
     if manifest.maps.is_empty() {
         return Ok(());
     }
-    let kept = before.map(|record| read(state, record)).transpose()?;
+    let kept = before.map(|record| all(state, record)).transpose()?;
     let mut kept = kept.unwrap_or_default();
     let mut entries = Entries::new();
     for plan in &manifest.maps {
         let of_plan = kept
             .remove(&plan.name)
             .unwrap_or_else(|| plan.start.clone());
-        if of_plan.len() > plan.max as usize {
-            return Err(Error::MapFull {
-                map: plan.name.clone(),
-                wanted: of_plan.len(),
-                max: plan.max,
-            });
-        }
+        check_room(plan, &of_plan)?;
         let maps = Maps::open(plan, state, generation)?;
-        maps.write(&maps.contents(&of_plan, manifest)?)?;
-        entries.insert(plan.name.clone(), of_plan);
+        let what = format!("fill the live map \"{}\"", plan.name);
+        maps.fill(0, &maps.contents(&of_plan, manifest)?)
+            .map_err(at(what))?;
+        entries.insert(plan.name.clone(), [Some(of_plan), None]);
     }
     keep(state, generation, &entries)
 }
 
-/// The kernel's maps of a live map.
-#[derive(Debug)]
-struct Maps<'a> {
-    plan: &'a LiveMapPlan,
-    trie: OwnedFd,
-    ports: OwnedFd,
+/// Puts whole contents in force. What the other side is to hold is kept first: so whoever comes after a kill finds in
+/// `kept` that there may be something of it, and in the word whether it holds.
+fn replace(
+    maps: &Maps<'_>,
+    contents: &Contents,
+    entries: Vec<LiveEntryPlan>,
+    mut kept: Entries,
+    keep: impl Fn(&Entries) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let what = || at(format!("change the live map \"{}\"", maps.plan.name));
+    let side = maps.side()?;
+    let other = 1 - side;
+    let sides = kept.entry(maps.plan.name.clone()).or_default();
+    let [before, left] = match side {
+        0 => [sides[0].take(), sides[1].take()],
+        _ => [sides[1].take(), sides[0].take()],
+    };
+    if left.is_some() {
+        maps.empty(other).map_err(what())?;
+    }
+    let mut both = kept.clone();
+    both.insert(
+        maps.plan.name.clone(),
+        in_order(side, before.clone(), Some(entries.clone())),
+    );
+    keep(&both)?;
+    let filled = maps.fill(other, contents).and_then(|()| maps.ask(other));
+    if let Err(error) = filled {
+        // What cannot be taken away now is taken away by the next change.
+        if maps.empty(other).is_ok() {
+            kept.insert(maps.plan.name.clone(), in_order(side, before, None));
+            let _ = keep(&kept);
+        }
+        return Err(what()(error));
+    }
+    // The new entries are in force; what is left of the old ones, the next change takes away too.
+    if maps.empty(side).is_ok() {
+        kept.insert(maps.plan.name.clone(), in_order(other, Some(entries), None));
+        let _ = keep(&kept);
+    }
+    Ok(())
 }
 
-impl<'a> Maps<'a> {
-    fn open(plan: &'a LiveMapPlan, state: &State, generation: u32) -> Result<Self, Error> {
-        let open = |name: &str| {
-            bpffs::open(&state.map(generation, name)).map_err(|_| Error::Object {
-                cause: format!("it lacks the map \"{name}\""),
-            })
-        };
-        Ok(Self {
-            plan,
-            trie: open(&plan.trie)?,
-            ports: open(&plan.classes)?,
-        })
+fn in_order(
+    side: usize,
+    of_side: Option<Vec<LiveEntryPlan>>,
+    of_other: Option<Vec<LiveEntryPlan>>,
+) -> [Option<Vec<LiveEntryPlan>>; 2] {
+    match side {
+        0 => [of_side, of_other],
+        _ => [of_other, of_side],
     }
-
-    /// What entries make of the maps as they are now.
-    fn contents(&self, entries: &[LiveEntryPlan], manifest: &Manifest) -> Result<Contents, Error> {
-        let before = self
-            .port_classes()
-            .map_err(at("read the ports of a live map"))?;
-        let contents = Contents::new(&self.plan.name, entries, manifest, &before)?;
-        let room = map::shape(self.trie.as_fd())
-            .map_err(at("look at a live map"))?
-            .entries;
-        if contents.sockets.len() > room as usize {
-            return Err(Error::MapTooWide {
-                map: self.plan.name.clone(),
-                keys: contents.sockets.len(),
-                room,
-            });
-        }
-        Ok(contents)
-    }
-
-    fn port_classes(&self) -> io::Result<Vec<u32>> {
-        let mut classes = vec![0; PORTS];
-        for (port, class) in batch::read(self.ports.as_fd())? {
-            let (port, class) = (word(&port), word(&class));
-            if let Some(place) = classes.get_mut(port as usize) {
-                *place = class;
-            }
-        }
-        Ok(classes)
-    }
-
-    /// New keys come first, then ports move to their classes, and what nothing looks for any more goes last. So at each moment
-    /// a packet meets what was meant before or what is meant now.
-    fn write(&self, contents: &Contents) -> Result<(), Error> {
-        let what = format!("change the live map \"{}\"", self.plan.name);
-        self.try_to_write(contents).map_err(at(what))
-    }
-
-    fn try_to_write(&self, contents: &Contents) -> io::Result<()> {
-        let trie = self.trie.as_fd();
-        let before: BTreeMap<Vec<u8>, Vec<u8>> = batch::read(trie)?.into_iter().collect();
-        let after: BTreeMap<Vec<u8>, Vec<u8>> = contents
-            .sockets
-            .iter()
-            .map(|(key, socket)| (key.bytes(), Contents::value(*key, *socket)))
-            .collect();
-        let changed = after
-            .iter()
-            .filter(|(key, value)| before.get(*key) != Some(*value));
-        let changed: Vec<Entry> = changed
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let gone: Vec<Vec<u8>> = before
-            .into_keys()
-            .filter(|key| !after.contains_key(key))
-            .collect();
-        let room = map::shape(trie)?.entries as usize;
-        if after.len() + gone.len() < room {
-            batch::update(trie, &changed)?;
-            self.move_ports(&contents.ports.of)?;
-            // A program that read the class of a port before it moved still looks for the old keys.
-            caps::wait_for_running_programs();
-            return batch::delete(trie, &gone);
-        }
-        // No room for both: for a moment packets of the entries that change find nothing.
-        batch::delete(trie, &gone)?;
-        batch::replace(trie, &changed)?;
-        self.move_ports(&contents.ports.of)
-    }
-
-    fn move_ports(&self, classes: &[u32]) -> io::Result<()> {
-        let before = self.port_classes()?;
-        let all = (0_u32..).zip(classes.iter().zip(&before));
-        let moved = all.filter(|(_, (class, before))| class != before);
-        let moved: Vec<Entry> = moved
-            .map(|(port, (class, _))| (port.to_ne_bytes().to_vec(), class.to_ne_bytes().to_vec()))
-            .collect();
-        batch::update(self.ports.as_fd(), &moved)
-    }
-}
-
-fn word(bytes: &[u8]) -> u32 {
-    bytes
-        .first_chunk()
-        .map_or(0, |word| u32::from_ne_bytes(*word))
 }

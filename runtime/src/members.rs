@@ -1,31 +1,33 @@
-//! What is in a live set, and until when.
+//! Elements of a live set and until when they are in it, as a trie holds them.
 //!
 //! A value of the set's trie has two times: until when an address under this prefix is a member, which is the latest time of
 //! the element and of all that cover it, and the element's own time. A program looks only at the first one of the longest
-//! prefix. Not here: where the trie is, and who may change it.
+//! prefix. Not here: the kernel's maps.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
 
 use crate::prefix::Prefix;
-use crate::sys::{batch, map};
 
 /// A time that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
-/// Bits of a key before the address: the family.
+/// Bits of a key before the address: family and side.
 const HEAD: u32 = 8;
-/// Bytes of a key: prefix length, family, address, and three zeros.
+/// Bytes of a key: prefix length, family and side, address, and three zeros.
 const KEY: usize = 24;
+/// Bytes of a value.
+pub(crate) const VALUE: usize = 24;
+/// Bytes of the key of a time: its length in bits, side, time, family, address, length of the prefix, and one zero.
+pub(crate) const DUE_KEY: usize = 32;
+/// Bits of such a key.
+const DUE_BITS: u32 = 8 * (DUE_KEY as u32 - 4);
 
 /// The times of an element, in nanoseconds of CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Times {
+pub(crate) struct Times {
     /// Until when it or anything that covers it is there.
-    member: u64,
-    /// Until when it is there itself.
-    own: u64,
+    pub(crate) member: u64,
+    /// Until when it is there itself; 0 for what is no element.
+    pub(crate) own: u64,
 }
 
 /// Elements and their own times.
@@ -35,23 +37,10 @@ pub(crate) struct Members(BTreeMap<Prefix, u64>);
 impl Members {
     /// Elements that all end at one time.
     pub(crate) fn all_until(elements: impl IntoIterator<Item = Prefix>, until: u64) -> Self {
-        Self(
-            elements
-                .into_iter()
-                .map(|element| (element, until))
-                .collect(),
-        )
-    }
-
-    /// What is in a trie, also what has expired.
-    pub(crate) fn read(trie: BorrowedFd<'_>) -> io::Result<Self> {
-        let times = read_times(trie)?;
-        Ok(Self(
-            times
-                .into_iter()
-                .map(|(element, times)| (element, times.own))
-                .collect(),
-        ))
+        elements
+            .into_iter()
+            .map(|element| (element, until))
+            .collect()
     }
 
     /// How many there are.
@@ -69,31 +58,11 @@ impl Members {
         self.0.retain(|_, until| *until > now);
     }
 
-    /// Puts an element in, or gives it another time.
-    pub(crate) fn put(&mut self, element: Prefix, until: u64) {
-        self.0.insert(element, until);
-    }
-
-    /// Takes an element out; `false` if it was not in.
-    pub(crate) fn take(&mut self, element: Prefix) -> bool {
-        self.0.remove(&element).is_some()
-    }
-
-    /// The element that covers an address for longest.
-    pub(crate) fn covering(&self, address: IpAddr) -> Option<(Prefix, u64)> {
-        let host = Prefix::host(address);
-        let lengths = 0..=host.length();
-        let covers = lengths.filter_map(|length| {
-            let prefix = Prefix::truncate(address, length)?;
-            self.0.get(&prefix).map(|until| (prefix, *until))
-        });
-        covers.max_by_key(|(_, until)| *until)
-    }
-
-    /// The times of each: elements come after all that cover them, so one walk with a stack of those finds them.
-    fn times(&self) -> BTreeMap<Prefix, Times> {
+    /// The times of each, where what covers all of them is a member until `outer`: elements come after all that cover them, so
+    /// one walk with a stack of those finds them.
+    pub(crate) fn times(&self, outer: u64) -> Vec<(Prefix, Times)> {
         let mut above: Vec<(Prefix, u64)> = Vec::new();
-        let mut times = BTreeMap::new();
+        let mut times = Vec::with_capacity(self.len());
         for (element, own) in self.iter() {
             while above
                 .last()
@@ -101,92 +70,84 @@ impl Members {
             {
                 above.pop();
             }
-            let outer = above.last().map_or(0, |(_, member)| *member);
+            let outer = above.last().map_or(outer, |(_, member)| *member);
             let member = own.max(outer);
             above.push((element, member));
-            times.insert(element, Times { member, own });
+            times.push((element, Times { member, own }));
         }
         times
     }
+}
 
-    /// Makes a trie hold exactly these: all of them, or what was in it before.
-    pub(crate) fn write(&self, trie: BorrowedFd<'_>) -> io::Result<()> {
-        let before = read_times(trie)?;
-        let done = change(trie, &before, &self.times());
-        if done.is_err() {
-            // Whatever was refused, what is put back was there a moment ago.
-            let now = read_times(trie)?;
-            change(trie, &now, &before)?;
-        }
-        done
+impl FromIterator<(Prefix, u64)> for Members {
+    fn from_iter<I: IntoIterator<Item = (Prefix, u64)>>(elements: I) -> Self {
+        Self(elements.into_iter().collect())
     }
 }
 
-fn read_times(trie: BorrowedFd<'_>) -> io::Result<BTreeMap<Prefix, Times>> {
-    let entries = batch::read(trie)?;
-    let times = entries.iter().map(|(key, value)| {
-        let foreign = || io::Error::other("a key of the live set is none of sockc's");
-        Ok((
-            decode(key).ok_or_else(foreign)?,
-            times_of(value).ok_or_else(foreign)?,
-        ))
-    });
-    times.collect()
-}
-
-/// Brings a trie from one state to another. New elements come before old ones go, unless there is no room for both.
-fn change(
-    trie: BorrowedFd<'_>,
-    before: &BTreeMap<Prefix, Times>,
-    after: &BTreeMap<Prefix, Times>,
-) -> io::Result<()> {
-    let room = map::shape(trie)?.entries as usize;
-    let gone: Vec<Vec<u8>> = before
-        .keys()
-        .filter(|element| !after.contains_key(element))
-        .map(|element| encode(*element))
-        .collect();
-    let changed: Vec<batch::Entry> = after
-        .iter()
-        .filter(|(element, times)| before.get(element) != Some(times))
-        .map(|(element, times)| (encode(*element), value(*times)))
-        .collect();
-    // Linux before 6.13 wants room for a new node even where it replaces one.
-    if after.len() + gone.len() < room {
-        batch::update(trie, &changed)?;
-        return batch::delete(trie, &gone);
-    }
-    batch::delete(trie, &gone)?;
-    batch::replace(trie, &changed)
-}
-
-fn encode(element: Prefix) -> Vec<u8> {
+/// The key of an element in a side of the trie.
+pub(crate) fn key(side: u8, element: Prefix) -> Vec<u8> {
     let mut key = (HEAD + u32::from(element.length())).to_ne_bytes().to_vec();
-    key.push(element.family());
+    key.push(element.family() + side);
     key.extend(element.bytes());
     key.resize(KEY, 0);
     key
 }
 
-fn decode(key: &[u8]) -> Option<Prefix> {
+/// The side and the element of a key.
+pub(crate) fn read_key(key: &[u8]) -> Option<(u8, Prefix)> {
     let (length, rest) = key.split_first_chunk::<4>()?;
-    let (family, rest) = rest.split_first()?;
+    let (head, rest) = rest.split_first()?;
     let length = u32::from_ne_bytes(*length).checked_sub(HEAD)?;
-    Prefix::from_bytes(*family, *rest.first_chunk()?, length)
+    // Both families are even.
+    let side = head & 1;
+    let element = Prefix::from_bytes(head - side, *rest.first_chunk()?, length)?;
+    Some((side, element))
 }
 
-fn value(times: Times) -> Vec<u8> {
+/// The value of an element.
+pub(crate) fn value(element: Prefix, times: Times) -> Vec<u8> {
     let mut value = times.member.to_ne_bytes().to_vec();
     value.extend(times.own.to_ne_bytes());
+    value.extend(u32::from(element.length()).to_ne_bytes());
+    value.resize(VALUE, 0);
     value
 }
 
-fn times_of(value: &[u8]) -> Option<Times> {
+/// The times of a value, and the length of its element.
+pub(crate) fn read_value(value: &[u8]) -> Option<(Times, u8)> {
     let (member, rest) = value.split_first_chunk()?;
-    Some(Times {
+    let (own, rest) = rest.split_first_chunk()?;
+    let times = Times {
         member: u64::from_ne_bytes(*member),
-        own: u64::from_ne_bytes(*rest.first_chunk()?),
-    })
+        own: u64::from_ne_bytes(*own),
+    };
+    let length = u32::from_ne_bytes(*rest.first_chunk()?);
+    Some((times, u8::try_from(length).ok()?))
+}
+
+/// The key by which an element is found when its time comes; in a trie, the first key has the earliest time of side 0.
+pub(crate) fn due_key(side: u8, until: u64, element: Prefix) -> Vec<u8> {
+    let mut key = DUE_BITS.to_ne_bytes().to_vec();
+    key.push(side);
+    key.extend(until.to_be_bytes());
+    key.push(element.family());
+    key.extend(element.bytes());
+    key.push(element.length());
+    key.resize(DUE_KEY, 0);
+    key
+}
+
+/// The side, the time and the element of such a key.
+pub(crate) fn read_due_key(key: &[u8]) -> Option<(u8, u64, Prefix)> {
+    let (_, rest) = key.split_first_chunk::<4>()?;
+    let (side, rest) = rest.split_first()?;
+    let (until, rest) = rest.split_first_chunk()?;
+    let (family, rest) = rest.split_first()?;
+    let (address, rest) = rest.split_first_chunk()?;
+    let length = u32::from(*rest.first()?);
+    let element = Prefix::from_bytes(*family, *address, length)?;
+    Some((*side, u64::from_be_bytes(*until), element))
 }
 
 #[cfg(test)]
@@ -201,28 +162,17 @@ mod tests {
     fn an_address_is_a_member_as_long_as_anything_that_covers_it() {
         let (outer, inner) = (prefix("10.0.0.0", 8), prefix("10.1.0.0", 16));
         let (host, other) = (prefix("10.1.0.1", 32), prefix("11.0.0.0", 8));
-        let mut members = Members::default();
-        for (element, until) in [(outer, 50), (inner, 20), (host, 70), (other, 5)] {
-            members.put(element, until);
-        }
-        let member = |members: &Members| -> Vec<u64> {
-            members.times().values().map(|times| times.member).collect()
+        let mut members: Members = [(outer, 50), (inner, 20), (host, 70), (other, 5)]
+            .into_iter()
+            .collect();
+        let member = |members: &Members, outer: u64| -> Vec<u64> {
+            let times = members.times(outer).into_iter();
+            times.map(|(_, times)| times.member).collect()
         };
-        assert_eq!(member(&members), [50, 50, 70, 5]);
-        assert_eq!(
-            members.covering("10.1.0.1".parse().unwrap()),
-            Some((host, 70))
-        );
-        assert_eq!(
-            members.covering("10.1.0.2".parse().unwrap()),
-            Some((outer, 50))
-        );
-        assert_eq!(members.covering("12.0.0.1".parse().unwrap()), None);
-        assert!(members.take(outer));
-        assert!(!members.take(outer));
-        assert_eq!(member(&members), [20, 70, 5]);
+        assert_eq!(member(&members, 0), [50, 50, 70, 5]);
+        assert_eq!(member(&members, 60), [60, 60, 70, 60]);
         members.purge(20);
-        assert_eq!(member(&members), [70]);
+        assert_eq!(member(&members, 0), [50, 70]);
     }
 
     #[test]
@@ -232,12 +182,21 @@ mod tests {
             prefix("2001:db8::1", 128),
             prefix("::", 0),
         ] {
-            let key = encode(element);
-            assert_eq!(key.len(), KEY);
-            assert_eq!(decode(&key), Some(element));
+            for side in [0, 1] {
+                let bytes = key(side, element);
+                assert_eq!(bytes.len(), KEY);
+                assert_eq!(read_key(&bytes), Some((side, element)));
+                let bytes = due_key(side, 7, element);
+                assert_eq!(bytes.len(), DUE_KEY);
+                assert_eq!(read_due_key(&bytes), Some((side, 7, element)));
+            }
+            let times = Times { member: 2, own: 1 };
+            let read = read_value(&value(element, times));
+            assert_eq!(read, Some((times, element.length())));
         }
-        let times = Times { member: 2, own: 1 };
-        assert_eq!(times_of(&value(times)), Some(times));
-        assert_eq!(decode(&[1, 2, 3]), None);
+        assert_eq!(read_key(&[1, 2, 3]), None);
+        assert_eq!(read_key(&[0xff; KEY]), None);
+        assert_eq!(read_value(&[0; 16]), None);
+        assert_eq!(read_due_key(&[0; 12]), None);
     }
 }

@@ -22,6 +22,10 @@ pub struct Options {
     pub netns: Option<String>,
     /// Interfaces or patterns instead of the policy's; none means the policy's.
     pub interfaces: Vec<String>,
+    /// Leave out interfaces that are named and not there, instead of refusing.
+    pub leave_out_missing: bool,
+    /// Apply only if this generation is in force; whatever is if there is none.
+    pub only_after: Option<u32>,
     /// How long to wait for another command on the same namespace.
     pub lock_wait: Duration,
     /// Use only these features of the kernel instead of those it has.
@@ -38,6 +42,7 @@ impl Options {
         Self {
             netns: Some(netns.to_owned()),
             interfaces: Vec::new(),
+            only_after: None,
             ..self.clone()
         }
     }
@@ -59,6 +64,8 @@ impl Default for Options {
             bpffs: PathBuf::from("/sys/fs/bpf"),
             netns: None,
             interfaces: Vec::new(),
+            leave_out_missing: false,
+            only_after: None,
             lock_wait: Duration::from_secs(10),
             features: None,
             watch: None,
@@ -73,6 +80,8 @@ impl fmt::Debug for Options {
             .field("bpffs", &self.bpffs)
             .field("netns", &self.netns)
             .field("interfaces", &self.interfaces)
+            .field("leave_out_missing", &self.leave_out_missing)
+            .field("only_after", &self.only_after)
             .field("lock_wait", &self.lock_wait)
             .field("features", &self.features)
             .field("watch", &self.watch.is_some())

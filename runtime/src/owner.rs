@@ -10,11 +10,18 @@
 //! A control group is compared by the names of its folder and of all above it, not by its id: one that is made anew under the
 //! same path is the same owner.
 
+use std::collections::BTreeMap;
+
+use aya_obj::generated::bpf_prog_type;
+use nix::unistd::User;
+use sockc_compiler::artifact::{Manifest, SlotOwner};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 
 use crate::code::{Code, Label};
+use crate::error::Error;
 use crate::kernel_types::KernelTypes;
+use crate::sys::{cgroup, prog};
 
 /// Who a socket has to belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +38,136 @@ impl Belongs {
         let names = path.split('/').filter(|name| !name.is_empty());
         Self::Cgroup(names.map(str::to_owned).collect())
     }
+
+    /// As a declaration names it.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::User(uid) => format!("the user {uid}"),
+            Self::Cgroup(names) => format!("the control group \"/{}\"", names.join("/")),
+        }
+    }
+}
+
+/// The owners of a manifest's sockets, and whether programs can ask for them here.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    named: BTreeMap<String, Belongs>,
+    types: Option<KernelTypes>,
+    /// Why programs cannot ask whose a socket is.
+    pub(crate) unable: Option<String>,
+}
+
+impl Owners {
+    /// Looks users' names up, and the kernel's types where some socket has an owner.
+    pub(crate) fn of(manifest: &Manifest) -> Result<Self, Error> {
+        let mut owners = Self::default();
+        for socket in &manifest.sockets {
+            if let Some(owner) = &socket.owner {
+                owners
+                    .named
+                    .insert(socket.name.clone(), resolved(&socket.name, owner)?);
+            }
+        }
+        if !owners.named.is_empty() {
+            match able() {
+                Ok(types) => owners.types = Some(types),
+                Err(why) => owners.unable = Some(why),
+            }
+        }
+        Ok(owners)
+    }
+
+    /// The same for who only looks: a user whose name is not known any more is nobody.
+    pub(crate) fn known(manifest: &Manifest) -> Self {
+        let named = manifest.sockets.iter().filter_map(|socket| {
+            let owner = resolved(&socket.name, socket.owner.as_ref()?);
+            Some((
+                socket.name.clone(),
+                owner.unwrap_or(Belongs::User(u32::MAX)),
+            ))
+        });
+        Self {
+            named: named.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whose the sockets of this name have to be.
+    pub(crate) fn belongs(&self, socket: &str) -> Option<&Belongs> {
+        self.named.get(socket)
+    }
+
+    /// Whether a program may fill slots of a socket of this name.
+    pub(crate) fn lets_programs_fill(&self, socket: &str) -> bool {
+        self.types.is_some() || self.belongs(socket).is_none()
+    }
+
+    /// Jumps to `other` unless the socket in a register belongs to the owner of the sockets of a name.
+    pub(crate) fn check(
+        &self,
+        code: &mut Code,
+        name: &str,
+        socket: Register,
+        scratch: Scratch,
+        other: Label,
+    ) {
+        match (self.belongs(name), &self.types) {
+            (None, _) => {}
+            (Some(owner), Some(types)) => check(code, types, owner, socket, scratch, other),
+            (Some(_), None) => code.jump(other),
+        }
+    }
+}
+
+fn resolved(socket: &str, owner: &SlotOwner) -> Result<Belongs, Error> {
+    let name = match owner {
+        SlotOwner::Uid(uid) => return Ok(Belongs::User(*uid)),
+        SlotOwner::Cgroup(path) => return Ok(Belongs::cgroup(path)),
+        SlotOwner::User(name) => name,
+    };
+    let refused = |cause: String| Error::Socket {
+        name: socket.to_owned(),
+        cause,
+    };
+    let user = User::from_name(name)
+        .map_err(|error| refused(format!("the user \"{name}\" cannot be looked up: {error}")))?;
+    let user = user.ok_or_else(|| {
+        refused(format!(
+            "its owner is the user \"{name}\", and this machine knows no user of that name"
+        ))
+    })?;
+    Ok(Belongs::User(user.uid.as_raw()))
+}
+
+/// What programs need to ask whose a socket is; the text says why they cannot.
+fn able() -> Result<KernelTypes, String> {
+    let types = KernelTypes::read()?;
+    let first = cgroup::root().is_none_or(|root| cgroup::is_first(&root));
+    if !first {
+        return Err("the control groups seen here are a container's, not all".to_owned());
+    }
+    let mut code = Code::default();
+    code.add([
+        asm::store_imm(Width::DW, Register::R10, -8, 0),
+        asm::mov64_reg(Register::R1, Register::R10),
+        asm::alu64_imm(AluOp::Add, Register::R1, -8),
+        asm::mov64_imm(Register::R2, 8),
+        asm::mov64_imm(Register::R3, 0),
+    ]);
+    code.call_number(PROBE_READ_KERNEL);
+    code.give(0);
+    let probe = prog::load(&prog::Source {
+        name: "probe",
+        kind: bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
+        attach: None,
+        code: &code.bytes(),
+    });
+    probe.map_err(|error| {
+        let first = error.to_string();
+        let first = first.split(';').next().unwrap_or_default().to_owned();
+        format!("programs may not read the kernel's memory here ({first})")
+    })?;
+    Ok(types)
 }
 
 /// What the code may overwrite, beside R0 to R5.

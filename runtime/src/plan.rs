@@ -6,13 +6,17 @@ use std::path::Path;
 use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
 
 use crate::attach::Target;
+use crate::coverage;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PEERS};
 use crate::hook::Point;
-use crate::interfaces::{self, Interface};
+use crate::interfaces::{self, Interface, There};
 use crate::options::Options;
 use crate::probe::{Features, probe};
+use crate::refill;
 use crate::session::Session;
+use crate::state::State;
+use crate::status::in_force;
 use crate::sys::{bpffs, cgroup, netns};
 
 /// What is known before anything is touched.
@@ -22,6 +26,14 @@ pub(crate) struct Plan {
     pub(crate) interfaces: Vec<Interface>,
     /// Interfaces that a pattern covers but that packet programs cannot hang on.
     pub(crate) skipped: Vec<String>,
+    /// Interfaces that only slots of named sockets are filled on.
+    pub(crate) others: Vec<Interface>,
+    /// Where packets fill slots of named sockets.
+    pub(crate) fillers: Vec<Point>,
+    /// Interfaces that are named and not there.
+    pub(crate) missing: Vec<String>,
+    /// Interfaces that are named and have another name now: the name in the policy, and the name now.
+    pub(crate) renamed: Vec<(String, String)>,
     /// The groups, in the manifest's order.
     pub(crate) groups: Vec<Group>,
     /// What may be used of the kernel.
@@ -30,18 +42,68 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Finds out; an interface or a control group that is named and missing is an error.
-    pub(crate) fn make(manifest: &Manifest, options: &Options) -> Result<Self, Error> {
+    pub(crate) fn make(
+        manifest: &Manifest,
+        options: &Options,
+        state: &State,
+    ) -> Result<Self, Error> {
+        let renamed = renamed(state)?;
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
         let ethernet = |name: &str| {
             netns::carries_ethernet(name).map_err(at(format!("look at the interface \"{name}\"")))
         };
-        let choice = interfaces::choose(manifest, options, &present, ethernet)?;
-        Ok(Self {
+        let there = There {
+            present: &present,
+            renamed: &renamed,
+        };
+        let choice = interfaces::choose(manifest, options, there, ethernet)?;
+        let others = match refill::slots(manifest).next() {
+            Some(_) => interfaces::others(manifest, options, &present, &choice),
+            None => Vec::new(),
+        };
+        let mut plan = Self {
             interfaces: choice.interfaces,
             skipped: choice.skipped,
+            missing: choice.missing,
+            renamed: choice.renamed,
+            others,
+            fillers: Vec::new(),
             groups: groups::open(manifest)?,
             features: options.features.unwrap_or_else(probe),
-        })
+        };
+        plan.fillers = plan.fillers(manifest)?;
+        Ok(plan)
+    }
+
+    /// Ahead of the first program that an arriving packet meets, or alone.
+    fn fillers(&self, manifest: &Manifest) -> Result<Vec<Point>, Error> {
+        if refill::slots(manifest).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut early = Vec::new();
+        for attach in manifest
+            .programs
+            .iter()
+            .filter(|attach| attach.point == AttachPoint::Xdp)
+        {
+            early.extend(self.points(attach)?);
+        }
+        let places = self
+            .interfaces
+            .iter()
+            .chain(&self.others)
+            .map(|one| one.index);
+        let point = |index| match Point::Xdp(index) {
+            point if early.contains(&point) => point,
+            _ => Point::TcIn(index),
+        };
+        Ok(places.map(point).collect())
+    }
+
+    /// An interface that something hangs on.
+    fn interface(&self, index: u32) -> Option<&Interface> {
+        let mut all = self.interfaces.iter().chain(&self.others);
+        all.find(|one| one.index == index)
     }
 
     /// The points of a program of the manifest: of a packet program one for each interface of its class.
@@ -86,13 +148,12 @@ impl Plan {
     /// The number and the name of what the program of a point hangs on, whether anything is there yet or not.
     pub(crate) fn place(&self, point: Point, session: &Session) -> Result<(u64, String), Error> {
         Ok(match point {
-            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => {
-                let found = self.interfaces.iter().find(|one| one.index == index);
-                (
-                    index.into(),
-                    found.map(|one| one.name.clone()).unwrap_or_default(),
-                )
-            }
+            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => (
+                index.into(),
+                self.interface(index)
+                    .map(|one| one.name.clone())
+                    .unwrap_or_default(),
+            ),
             Point::Lookup => (session.namespace.inode, String::new()),
             Point::Listen => {
                 let root = control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?;
@@ -103,8 +164,7 @@ impl Plan {
     }
 
     fn interface_target(&self, index: u32) -> Vec<Target> {
-        let found = self.interfaces.iter().find(|one| one.index == index);
-        found
+        self.interface(index)
             .map(|one| Target::Interface(index, one.name.clone()))
             .into_iter()
             .collect()
@@ -120,6 +180,15 @@ impl Plan {
         let map = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
         let path = self.path_of(id).display().to_string();
         Ok(Target::Peers(id, path, map))
+    }
+}
+
+/// The interfaces that were renamed under the policy in force. A record that cannot be read is told where it is read under
+/// the lock.
+fn renamed(state: &State) -> Result<Vec<(u32, String)>, Error> {
+    match in_force(state) {
+        Ok(Some(record)) => coverage::renamed(state, &record),
+        Ok(None) | Err(_) => Ok(Vec::new()),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Classes of ports: two ports are of one class if the same ranges hold them.
 //!
-//! Takes ranges, and the classes of the ports before; gives new classes. A class keeps its number only if none of its ports
-//! left it: so what a program finds under a class may be changed before the ports of other classes join it, and no packet
-//! meets the entries of a port that is not its own.
+//! Takes ranges; gives the class of each port, and the classes of each range.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,11 +22,11 @@ pub(crate) struct PortClasses {
 }
 
 impl PortClasses {
-    /// The classes that some ranges make. `before` has a class for each port.
-    pub(crate) fn new(ranges: &BTreeSet<Range>, before: &[u32]) -> Self {
+    /// The classes that some ranges make.
+    pub(crate) fn new(ranges: &BTreeSet<Range>) -> Self {
         let (groups, group_of) = groups(ranges);
-        let numbers = numbers(groups.len(), &group_of, before);
-        let number = |group: usize| numbers.get(group).copied().unwrap_or(NONE);
+        // No group has the number of ports that no range holds.
+        let number = |group: usize| u32::try_from(group + 1).unwrap_or(NONE);
         let mut within: BTreeMap<Range, Vec<u32>> =
             ranges.iter().map(|range| (*range, Vec::new())).collect();
         for (group, ranges) in groups.iter().enumerate() {
@@ -92,44 +90,17 @@ fn segments(ranges: &BTreeSet<Range>) -> Vec<Range> {
         .collect()
 }
 
-/// A number for each group: that of a class all of whose ports are in the group now, else one that nothing had.
-fn numbers(groups: usize, group_of: &[Option<usize>], before: &[u32]) -> Vec<u32> {
-    // Where the ports of each class went: one group, or several places.
-    let mut went: BTreeMap<u32, Option<usize>> = BTreeMap::new();
-    for (class, group) in before.iter().zip(group_of) {
-        if *class != NONE {
-            let same = went.entry(*class).or_insert(*group);
-            if *same != *group {
-                *same = None;
-            }
-        }
-    }
-    let mut numbers = vec![NONE; groups];
-    for (class, group) in &went {
-        let place = group.and_then(|group| numbers.get_mut(group));
-        if let Some(place) = place.filter(|place| **place == NONE) {
-            *place = *class;
-        }
-    }
-    let mut fresh = (1..).filter(|class| !went.contains_key(class));
-    for place in numbers.iter_mut().filter(|place| **place == NONE) {
-        *place = fresh.next().unwrap_or(NONE);
-    }
-    numbers
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn classes(ranges: &[Range], before: &[u32]) -> PortClasses {
-        PortClasses::new(&ranges.iter().copied().collect(), before)
+    fn classes(ranges: &[Range]) -> PortClasses {
+        PortClasses::new(&ranges.iter().copied().collect())
     }
 
     #[test]
     fn ports_in_the_same_ranges_are_of_one_class() {
-        let nothing = vec![NONE; PORTS];
-        let made = classes(&[(10, 20), (15, 15), (80, 80)], &nothing);
+        let made = classes(&[(10, 20), (15, 15), (80, 80)]);
         let of = |port: usize| made.of[port];
         assert_eq!(of(9), NONE);
         assert_eq!(of(10), of(20), "around the one in the middle");
@@ -137,31 +108,16 @@ mod tests {
         assert_ne!(of(10), of(80));
         assert_eq!(made.within[&(10, 20)].len(), 2);
         assert_eq!(made.within[&(15, 15)], [of(15)]);
-        let edges = classes(&[(0, 0), (65535, 65535)], &nothing);
+        let edges = classes(&[(0, 0), (65535, 65535)]);
         assert_ne!(edges.of[0], edges.of[65535]);
         assert_eq!(edges.of[1], NONE);
-    }
-
-    #[test]
-    fn a_class_keeps_its_number_if_no_port_leaves_it() {
-        let first = classes(&[(10, 20), (80, 80)], &vec![NONE; PORTS]);
-        let (range, single) = (first.of[10], first.of[80]);
-        // Another port joins nobody, and a range that is cut in two leaves its number.
-        let second = classes(&[(10, 20), (12, 12), (80, 80), (53, 53)], &first.of);
-        assert_eq!(second.of[80], single);
-        for port in [10, 12, 53] {
-            assert!(![range, single].contains(&second.of[port]), "{port}");
-        }
-        // Both parts together take one of their numbers again.
-        let third = classes(&[(10, 20), (80, 80)], &second.of);
-        assert!([second.of[10], second.of[12]].contains(&third.of[10]));
-        assert_eq!(classes(&[], &third.of).of, vec![NONE; PORTS]);
+        assert_eq!(classes(&[]).of, vec![NONE; PORTS]);
     }
 
     #[test]
     fn many_single_ports_are_quick() {
         let ranges: Vec<Range> = (0..10_000).map(|port| (port, port)).collect();
-        let made = classes(&ranges, &vec![NONE; PORTS]);
+        let made = classes(&ranges);
         assert_eq!(made.of.iter().max(), Some(&10_000));
     }
 }

@@ -14,7 +14,7 @@ use crate::owned::{Held, Owner};
 use crate::pins::Pin;
 
 /// The version of [`Record`] and of the dispatchers.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of the length.
 const HEAD: usize = 8;
 
@@ -41,6 +41,9 @@ pub(crate) struct Record {
     /// The interfaces or patterns that were given instead of the policy's.
     #[serde(default)]
     pub(crate) interfaces: Vec<String>,
+    /// The points where nothing but what fills slots runs.
+    #[serde(default)]
+    pub(crate) fillers: Vec<Point>,
     /// Everything that is pinned for it; an older sockc kept no list.
     #[serde(default)]
     pub(crate) pins: Option<Vec<Pin>>,
@@ -69,6 +72,7 @@ impl Record {
             netns: Vec::new(),
             cookie,
             interfaces: Vec::new(),
+            fillers: Vec::new(),
             pins: None,
         }
     }

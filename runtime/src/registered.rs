@@ -8,12 +8,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
 
 use crate::error::{Error, at};
-use crate::fill::{Filler, SlotState};
+use crate::fill::SlotState;
 use crate::force::{self, Force};
-use crate::holder::is_open;
+use crate::holder::{self, is_open};
 use crate::options::Options;
+use crate::owner::Owners;
+use crate::seen;
 use crate::state::Access;
-use crate::supply::slots_map;
+use crate::supply::{Supply, slots_map};
 use crate::sys::{map, process, socket};
 
 /// `IPPROTO_MPTCP`.
@@ -96,10 +98,19 @@ pub fn socket_register(
 ) -> Result<Vec<SlotKind>, Error> {
     force::with(options, Access::Change, |force| {
         let declared = declared(force, name)?;
+        let owners = Owners::of(&force.record.manifest)?;
         let mut found: Vec<(&Slot, OwnedFd)> = Vec::new();
         for handover in sockets {
             let fd = open(name, *handover)?;
             let slot = slot_for(force, declared, &fd)?;
+            if let Some(owner) = owners.belongs(name)
+                && !holder::is_of(fd.as_fd(), owner)
+            {
+                return Err(refused(
+                    name,
+                    format!("the socket does not belong to its owner, {}", owner.words()),
+                ));
+            }
             if found.iter().any(|(other, _)| other.index == slot.index) {
                 let kind = SlotKind::of(slot).name();
                 return Err(refused(
@@ -149,6 +160,49 @@ pub fn socket_unregister(
     })
 }
 
+/// Looks for the sockets of one name, or of all, again: by address, or in the processes that hold them. Gives how their slots
+/// stand then.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn socket_refresh(options: &Options, name: Option<&str>) -> Result<Refreshed, Error> {
+    force::with(options, Access::Change, |force| {
+        let named = &force.record.manifest.sockets;
+        if let Some(name) = name {
+            let found = named.iter().find(|socket| socket.name == name);
+            let names = named.iter().map(|socket| socket.name.as_str());
+            let found = found.ok_or_else(|| force::unknown("socket", name, names))?;
+            if found.origin == SlotOrigin::Registered {
+                return Err(refused(
+                    name,
+                    format!(
+                        "nobody is told where to look for it; hand it over by `sockc socket register {name}`"
+                    ),
+                ));
+            }
+        }
+        let mut manifest = force.record.manifest.clone();
+        manifest.sockets.retain(|socket| {
+            socket.origin != SlotOrigin::Registered && name.is_none_or(|name| name == socket.name)
+        });
+        let owners = Owners::of(&manifest)?;
+        let generation = force.record.generation;
+        let supply = Supply::new(&manifest, None, force.session, generation, &owners)?;
+        let (states, notes) = supply.map_or(Ok(Default::default()), |supply| supply.run())?;
+        Ok(Refreshed { states, notes })
+    })
+}
+
+/// What looking again gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refreshed {
+    /// How the slots stand.
+    pub states: Vec<SlotState>,
+    /// What else a person should know.
+    pub notes: Vec<String>,
+}
+
 /// How the slots of all named sockets stand, with where they come from.
 ///
 /// # Errors
@@ -161,9 +215,7 @@ pub fn socket_list(options: &Options) -> Result<Vec<(SocketSlots, Vec<SlotState>
             return Ok(Vec::new());
         }
         let slots = slots_map(force.state(), force.record.generation)?;
-        let states = Filler::inspector(&force.record.manifest, slots.as_fd())
-            .and_then(|inspector| inspector.run())
-            .map_err(at("look into the socket slots"))?;
+        let states = seen::states(force.session, &force.record.manifest, slots.as_fd())?;
         let of = |socket: &SocketSlots| {
             let states = states.iter().filter(|state| state.socket == socket.name);
             (socket.clone(), states.cloned().collect())

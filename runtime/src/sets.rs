@@ -1,11 +1,12 @@
 //! Live sets: what is in them, changes to it, and how they come over from one generation to the next.
 //!
-//! The trie of a set belongs to every generation that declares it: the next one takes the same trie, so that nothing that is
+//! The maps of a set belong to every generation that declares it: the next one takes the same maps, so that nothing that is
 //! added meanwhile is lost, and nothing has to be copied. A trie of another size cannot be taken; then its contents are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sockc_compiler::artifact::{Manifest, SetPlan};
@@ -17,6 +18,8 @@ use crate::members::{Members, NEVER};
 use crate::options::Options;
 use crate::prefix::Prefix;
 use crate::record::Record;
+use crate::set_change::Change;
+use crate::set_maps::{SetMaps, due_name, make_due};
 use crate::state::{Access, State};
 use crate::sys::map::Shape;
 use crate::sys::{bpffs, clock, map};
@@ -41,6 +44,26 @@ pub struct Element {
     pub left: Option<Duration>,
 }
 
+/// What becomes of a removal where something is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is refused.
+    Refused,
+    /// The rest is removed.
+    Ignored,
+}
+
+/// A live set and how full it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetSummary {
+    /// Its name.
+    pub name: String,
+    /// How many elements are in it.
+    pub elements: usize,
+    /// Most elements.
+    pub max: u32,
+}
+
 /// A live set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveSet {
@@ -63,12 +86,22 @@ pub fn set_add(
     elements: &[Prefix],
     expiry: Expiry,
 ) -> Result<usize, Error> {
-    change(options, name, |plan, members, now| {
-        let until = until(plan, expiry, now);
-        for element in elements {
-            members.put(*element, until);
+    let elements: BTreeSet<Prefix> = elements.iter().copied().collect();
+    change(options, name, |plan, change, now| {
+        let what = changing(plan);
+        let size = change.len();
+        let wanted = size + change.missing(&elements).map_err(at(what.clone()))?;
+        if wanted > plan.max as usize {
+            return Err(Error::SetFull {
+                set: plan.name.clone(),
+                size,
+                wanted,
+                max: plan.max,
+            });
         }
-        Ok(())
+        let until = until(plan, expiry, now);
+        let mut put = elements.iter().map(|element| change.put(*element, until));
+        put.find(Result::is_err).unwrap_or(Ok(())).map_err(at(what))
     })
 }
 
@@ -76,24 +109,43 @@ pub fn set_add(
 ///
 /// # Errors
 ///
-/// Any [`Error`], also if one of the elements is not in the set; nothing is changed then.
-pub fn set_del(options: &Options, name: &str, elements: &[Prefix]) -> Result<usize, Error> {
-    change(options, name, |plan, members, _| {
-        for element in elements {
-            if !members.take(*element) {
-                let outer = members.covering(element.address());
-                return Err(Error::NotInSet {
-                    set: plan.name.clone(),
-                    element: *element,
-                    covered_by: outer.map(|(outer, _)| outer),
-                });
+/// Any [`Error`], also if one of the elements is not in the set and that is not to be ignored; nothing is changed then.
+pub fn set_del(
+    options: &Options,
+    name: &str,
+    elements: &[Prefix],
+    missing: Missing,
+) -> Result<usize, Error> {
+    let elements: BTreeSet<Prefix> = elements.iter().copied().collect();
+    change(options, name, |plan, change, now| {
+        let what = || at(changing(plan));
+        if missing == Missing::Refused {
+            for element in &elements {
+                if !change.has(*element).map_err(what())? {
+                    return Err(not_in(plan, *element, change, now));
+                }
             }
+        }
+        for element in &elements {
+            change.take(*element).map_err(what())?;
         }
         Ok(())
     })
 }
 
-/// Makes a live set hold exactly these elements. Gives how many that are.
+fn not_in(plan: &SetPlan, element: Prefix, change: &Change<'_>, now: u64) -> Error {
+    match change.covering(element.address(), now) {
+        Err(cause) => at(changing(plan))(cause),
+        Ok(outer) => Error::NotInSet {
+            set: plan.name.clone(),
+            element,
+            covered_by: outer.map(|(outer, _)| outer),
+        },
+    }
+}
+
+/// Makes a live set hold exactly these elements, at once: every packet meets the old ones or the new ones, and so does who
+/// comes after a kill. Gives how many elements that are.
 ///
 /// # Errors
 ///
@@ -104,9 +156,40 @@ pub fn set_load(
     elements: &[Prefix],
     expiry: Expiry,
 ) -> Result<usize, Error> {
-    change(options, name, |plan, members, now| {
-        *members = Members::all_until(elements.iter().copied(), until(plan, expiry, now));
-        Ok(())
+    force::with(options, Access::Change, |force| {
+        let plan = plan_of(force, name)?;
+        let maps = open(plan, force.state(), force.record)?;
+        let now = clock::now();
+        let members = Members::all_until(elements.iter().copied(), until(plan, expiry, now));
+        if members.len() > plan.max as usize {
+            return Err(Error::SetFull {
+                set: plan.name.clone(),
+                size: maps.len(now).map_err(at(changing(plan)))?,
+                wanted: members.len(),
+                max: plan.max,
+            });
+        }
+        maps.replace(&members).map_err(at(changing(plan)))?;
+        Ok(members.len())
+    })
+}
+
+/// The live sets of the policy in force.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn set_names(options: &Options) -> Result<Vec<SetSummary>, Error> {
+    force::with(options, Access::Read, |force| {
+        let sets = force.record.manifest.sets.iter();
+        let summary = |plan: &SetPlan| {
+            Ok(SetSummary {
+                name: plan.name.clone(),
+                elements: size(plan, force.state(), force.record)?,
+                max: plan.max,
+            })
+        };
+        sets.map(summary).collect()
     })
 }
 
@@ -116,13 +199,16 @@ pub fn set_load(
 ///
 /// Any [`Error`].
 pub fn set_list(options: &Options, name: &str) -> Result<LiveSet, Error> {
-    look(options, name, |plan, members, now| LiveSet {
-        name: plan.name.clone(),
-        max: plan.max,
-        elements: members
-            .iter()
-            .map(|(prefix, until)| element(prefix, until, now))
-            .collect(),
+    look(options, name, |plan, maps, now| {
+        let members = maps.members(now).map_err(at(READING))?;
+        let elements = members.iter();
+        Ok(LiveSet {
+            name: plan.name.clone(),
+            max: plan.max,
+            elements: elements
+                .map(|(prefix, until)| element(prefix, until, now))
+                .collect(),
+        })
     })
 }
 
@@ -132,10 +218,16 @@ pub fn set_list(options: &Options, name: &str) -> Result<LiveSet, Error> {
 ///
 /// Any [`Error`].
 pub fn set_test(options: &Options, name: &str, address: IpAddr) -> Result<Option<Element>, Error> {
-    look(options, name, |_, members, now| {
-        let found = members.covering(address);
-        found.map(|(prefix, until)| element(prefix, until, now))
+    look(options, name, |_, maps, now| {
+        let found = maps.covering(address, now).map_err(at(READING))?;
+        Ok(found.map(|(prefix, until)| element(prefix, until, now)))
     })
+}
+
+const READING: &str = "read a live set";
+
+fn changing(plan: &SetPlan) -> String {
+    format!("change the live set \"{}\"", plan.name)
 }
 
 fn element(prefix: Prefix, until: u64, now: u64) -> Element {
@@ -149,40 +241,40 @@ fn element(prefix: Prefix, until: u64, now: u64) -> Element {
 fn look<T: Send>(
     options: &Options,
     name: &str,
-    work: impl FnOnce(&SetPlan, &Members, u64) -> T + Send,
+    work: impl FnOnce(&SetPlan, &SetMaps, u64) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     force::with(options, Access::Read, |force| {
         let plan = plan_of(force, name)?;
-        let now = clock::now();
-        let members = members_in(&force.map(&plan.map)?, now)?;
-        Ok(work(plan, &members, now))
+        let maps = open(plan, force.state(), force.record)?;
+        work(plan, &maps, clock::now())
     })
 }
 
-/// Changes what is in a set; what has expired goes first, so that it takes no room.
+/// Changes single elements of a set; what has expired goes first, so that it takes no room.
 fn change(
     options: &Options,
     name: &str,
-    work: impl FnOnce(&SetPlan, &mut Members, u64) -> Result<(), Error> + Send,
+    work: impl FnOnce(&SetPlan, &mut Change<'_>, u64) -> Result<(), Error> + Send,
 ) -> Result<usize, Error> {
     force::with(options, Access::Change, |force| {
         let plan = plan_of(force, name)?;
-        let trie = force.map(&plan.map)?;
+        let maps = open(plan, force.state(), force.record)?;
         let now = clock::now();
-        let mut members = members_in(&trie, now)?;
-        let before = members.len();
-        work(plan, &mut members, now)?;
-        if members.len() > plan.max as usize {
-            return Err(Error::SetFull {
-                set: plan.name.clone(),
-                size: before,
-                wanted: members.len(),
-                max: plan.max,
-            });
-        }
-        let what = format!("change the live set \"{}\"", plan.name);
-        members.write(trie.as_fd()).map_err(at(what))?;
-        Ok(members.len())
+        let mut change = Change::begin(&maps, now).map_err(at(changing(plan)))?;
+        let worked = work(plan, &mut change, now);
+        let ended = match &worked {
+            Ok(()) => change.finish(),
+            Err(_) => change.undo(),
+        };
+        worked.and(ended.map_err(at(changing(plan))))
+    })
+}
+
+/// The maps of a set of a generation.
+fn open(plan: &SetPlan, state: &State, record: &Record) -> Result<SetMaps, Error> {
+    SetMaps::open(plan, |name| {
+        let path = state.map(record.generation, name);
+        bpffs::open(&path).map_err(at(format!("open {}", path.display())))
     })
 }
 
@@ -190,12 +282,6 @@ fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a SetPlan, Error> {
     let sets = &force.record.manifest.sets;
     let found = sets.iter().find(|set| set.name == name);
     found.ok_or_else(|| force::unknown("live set", name, sets.iter().map(|set| set.name.as_str())))
-}
-
-fn members_in(trie: &OwnedFd, now: u64) -> Result<Members, Error> {
-    let mut members = Members::read(trie.as_fd()).map_err(at("read a live set"))?;
-    members.purge(now);
-    Ok(members)
 }
 
 fn until(plan: &SetPlan, expiry: Expiry, now: u64) -> u64 {
@@ -210,52 +296,52 @@ fn until(plan: &SetPlan, expiry: Expiry, now: u64) -> u64 {
     })
 }
 
-/// The tries that the next generation takes: those of the same name and shape, of the first of `sources` that has one.
+/// The maps that the next generation takes: of the sets of the same name and shape, of the first of `sources` that has one.
 pub(crate) fn kept(
     manifest: &Manifest,
     sources: &[(&State, &Record)],
     shapes: &BTreeMap<String, Shape>,
 ) -> Vec<Kept> {
     let sets = manifest.sets.iter();
-    sets.filter_map(|plan| {
-        let mut pins = sources
-            .iter()
-            .filter_map(|(state, record)| pin_before(plan, Some(record), state));
-        let pin = pins.next()?;
-        let trie = bpffs::open(&pin).ok()?;
-        let there = map::shape(trie.as_fd()).ok()?;
-        (shapes.get(&plan.map) == Some(&there)).then(|| Kept {
-            name: plan.map.clone(),
+    sets.filter_map(|plan| kept_maps(plan, sources, shapes))
+        .flatten()
+        .collect()
+}
+
+/// The trie of a set and the word that says which side of it holds: both or none.
+fn kept_maps(
+    plan: &SetPlan,
+    sources: &[(&State, &Record)],
+    shapes: &BTreeMap<String, Shape>,
+) -> Option<[Kept; 2]> {
+    let mut sources = sources.iter();
+    let (state, record, same) =
+        sources.find_map(|(state, record)| Some((state, record, set_before(plan, record)?)))?;
+    let keep = |name: &str, before: &str| {
+        let pin = state.map(record.generation, before);
+        let there = map::shape(bpffs::open(&pin).ok()?.as_fd()).ok()?;
+        (shapes.get(name) == Some(&there)).then(|| Kept {
+            name: name.to_owned(),
             pin,
             again: true,
         })
-    })
-    .collect()
+    };
+    Some([keep(&plan.map, &same.map)?, keep(&plan.state, &same.state)?])
 }
 
-fn pin_before(
-    plan: &SetPlan,
-    before: Option<&Record>,
-    state: &State,
-) -> Option<std::path::PathBuf> {
-    let before = before?;
-    let same = before
-        .manifest
-        .sets
-        .iter()
-        .find(|set| set.name == plan.name)?;
-    Some(state.map(before.generation, &same.map))
+fn set_before<'a>(plan: &SetPlan, before: &'a Record) -> Option<&'a SetPlan> {
+    let mut sets = before.manifest.sets.iter();
+    sets.find(|set| set.name == plan.name)
 }
 
 /// How many elements are in a live set of a policy in force.
 pub(crate) fn size(plan: &SetPlan, state: &State, record: &Record) -> Result<usize, Error> {
-    let path = state.map(record.generation, &plan.map);
-    let trie = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
-    Ok(members_in(&trie, clock::now())?.len())
+    let maps = open(plan, state, record)?;
+    maps.len(clock::now()).map_err(at(READING))
 }
 
-/// Fills the tries of a generation that are new, with what was in the set before, or with what the policy says. A trie that
-/// was taken over is only looked at.
+/// Fills the maps of a generation that are new, with what was in the set before, or with what the policy says. Those that
+/// were taken over are only looked at.
 pub(crate) fn fill(
     manifest: &Manifest,
     before: Option<&Record>,
@@ -263,33 +349,55 @@ pub(crate) fn fill(
     generation: u32,
     kept: &[Kept],
 ) -> Result<(), Error> {
-    let now = clock::now();
     for plan in &manifest.sets {
-        if kept.iter().any(|kept| kept.name == plan.map) {
-            continue;
-        }
-        let path = state.map(generation, &plan.map);
-        let trie = bpffs::open(&path).map_err(|_| Error::Object {
-            cause: format!("it lacks the map \"{}\"", plan.map),
-        })?;
-        let members = match pin_before(plan, before, state) {
-            Some(pin) => {
-                let old = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
-                members_in(&old, now)?
+        let due = state.map(generation, &due_name(&plan.map));
+        match kept.iter().find(|kept| kept.name == plan.map) {
+            Some(kept) => keep_due(kept, &due)?,
+            None => {
+                make_due(plan, &due).map_err(at(format!("make {}", due.display())))?;
+                begin(plan, before, state, generation)?;
             }
-            None => at_start(plan, now)?,
-        };
-        if members.len() > plan.max as usize {
-            return Err(Error::SetOutgrown {
-                set: plan.name.clone(),
-                size: members.len(),
-                max: plan.max,
-            });
         }
-        let what = format!("fill the live set \"{}\"", plan.name);
-        members.write(trie.as_fd()).map_err(at(what))?;
     }
     Ok(())
+}
+
+/// Pins the due times of a set that is taken over.
+fn keep_due(kept: &Kept, path: &PathBuf) -> Result<(), Error> {
+    let name = kept.pin.file_name().and_then(|name| name.to_str());
+    let pin = kept.pin.with_file_name(due_name(name.unwrap_or_default()));
+    let due = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
+    bpffs::pin(due.as_fd(), path).map_err(at(format!("pin {}", path.display())))
+}
+
+fn begin(
+    plan: &SetPlan,
+    before: Option<&Record>,
+    state: &State,
+    generation: u32,
+) -> Result<(), Error> {
+    let now = clock::now();
+    let maps = SetMaps::open(plan, |name| {
+        bpffs::open(&state.map(generation, name)).map_err(|_| Error::Object {
+            cause: format!("it lacks the map \"{name}\""),
+        })
+    })?;
+    let old = before.and_then(|before| Some((before, set_before(plan, before)?)));
+    let members = match old {
+        Some((before, old)) => open(old, state, before)?
+            .members(now)
+            .map_err(at(READING))?,
+        None => at_start(plan, now)?,
+    };
+    if members.len() > plan.max as usize {
+        return Err(Error::SetOutgrown {
+            set: plan.name.clone(),
+            size: members.len(),
+            max: plan.max,
+        });
+    }
+    let what = format!("fill the live set \"{}\"", plan.name);
+    maps.begin(&members).map_err(at(what))
 }
 
 fn at_start(plan: &SetPlan, now: u64) -> Result<Members, Error> {

@@ -13,7 +13,7 @@ use crate::error::{Error, at};
 use crate::groups;
 use crate::hook::{Hook, Point};
 use crate::record::Record;
-use crate::state::{State, names, side};
+use crate::state::{SIDES, State, names, side};
 use crate::sys::netns::Namespace;
 use crate::sys::{bpffs, caps, map};
 
@@ -50,13 +50,17 @@ fn settle_on(state: &State, record: &Record) -> Result<(), Error> {
     let stale: Vec<u32> = generations_but(state, record.generation)?;
     if !stale.is_empty() {
         // What still runs in the old programs counts into their maps.
-        caps::wait_for_running_programs();
+        // Where the kernel does not let us wait, a packet that is being counted may be lost.
+        let _ = caps::wait_for_running_programs();
         carry::take_over(state, record, &stale)?;
     }
     for generation in stale {
         remove(&state.generation(generation))?;
     }
     remove_other_groups(state, record)?;
+    // A change of a live map that was killed before its entries counted.
+    bpffs::unpin(&state.next_entries(record.generation))
+        .map_err(at("remove what a change left"))?;
     state
         .point_current(record.generation)
         .map_err(at("move the link \"current\""))
@@ -104,9 +108,14 @@ fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
         },
         _ => at(what)(cause),
     })?;
-    map::delete(slots.as_fd(), &side.to_ne_bytes())
-        .map(drop)
-        .map_err(at(what))
+    for slot in [side, SIDES + side] {
+        match map::delete(slots.as_fd(), &slot.to_ne_bytes()) {
+            // An array of fewer slots is somebody else's, which is told where the ground is checked.
+            Err(error) if slot >= SIDES && error.raw_os_error() == Some(libc::E2BIG) => {}
+            emptied => drop(emptied.map_err(at(what))?),
+        }
+    }
+    Ok(())
 }
 
 fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {

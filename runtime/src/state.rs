@@ -30,6 +30,8 @@ use crate::sys::{bpffs, map};
 
 /// Programs in the slots of a point: one for even generations, one for odd.
 pub(crate) const SIDES: u32 = 2;
+/// The slots of a point: a program for each side, and what runs ahead of it for each.
+pub(crate) const SLOTS: u32 = 2 * SIDES;
 
 /// The side of a generation.
 pub(crate) fn side(generation: u32) -> u32 {
@@ -145,6 +147,11 @@ impl State {
     /// The pin of the entries of a generation's live maps.
     pub(crate) fn entries(&self, generation: u32) -> PathBuf {
         self.generation(generation).join("entries")
+    }
+
+    /// The pin of entries that are to take the place of these.
+    pub(crate) fn next_entries(&self, generation: u32) -> PathBuf {
+        self.generation(generation).join("next")
     }
 
     /// The generations that have a folder, in order.

@@ -7,20 +7,23 @@ use sockc_compiler::artifact::{Counter, Manifest};
 
 use crate::attach;
 use crate::carry;
-use crate::drift::{Drift, Standing};
-use crate::error::{Error, at};
-use crate::fill::{Filler, SlotState};
+use crate::coverage::Coverage;
+use crate::drift::{self, Drift, Standing};
+use crate::error::Error;
+use crate::fill::SlotState;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
 use crate::options::Options;
 use crate::owned::Held;
 use crate::pins;
 use crate::record::{Attached, Record};
+use crate::seen;
 use crate::session::{self, Session};
 use crate::settle::{hooks, settle};
 use crate::state::{Access, Lock, State, side};
 use crate::sys::bpffs;
 use crate::sys::prog::Place;
+use crate::verified;
 
 /// What is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,10 @@ pub struct Status {
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
     pub drift: Vec<Drift>,
+    /// How the interfaces that it is for stand now.
+    pub coverage: Coverage,
+    /// Why its code was not compared with its text; `None` if it was.
+    pub unverified: Option<String>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
     pub netns: Vec<(String, Option<Status>)>,
 }
@@ -46,7 +53,7 @@ pub struct Status {
 /// How a hook stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookStatus {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops` (these two with the id of the control group).
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops` (these two with the id of the control group).
     pub hook: String,
     /// The interface, or the path of the control group; empty for the namespace.
     pub target: String,
@@ -81,21 +88,45 @@ pub struct CounterValue {
 ///
 /// Any [`Error`].
 pub fn status(options: &Options) -> Result<Option<Status>, Error> {
-    let Some((mut found, held)) = own_status(options)? else {
+    let Some(mut outer) = own_status(options)? else {
         return Ok(None);
     };
-    for held in held {
+    for held in outer.held {
         let inner = match own_status(&options.within(&held.name)) {
             Err(Error::Netns { .. }) => None,
-            inner => inner?.map(|(status, _)| status),
+            inner => inner?.map(|inner| inner.within(&outer.object, &held.name)),
         };
-        found.netns.push((held.name, inner));
+        outer.status.netns.push((held.name, inner));
     }
-    Ok(Some(found))
+    Ok(Some(outer.status))
 }
 
-/// What is in force in one namespace, and the namespaces that belong to it.
-fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
+/// What is in force in one namespace.
+struct Found {
+    status: Status,
+    /// The namespaces that belong to it.
+    held: Vec<Held>,
+    /// The object; empty if another command is at work.
+    object: Vec<u8>,
+    state: State,
+}
+
+impl Found {
+    /// As the policy of a block of an outer one.
+    fn within(mut self, outer: &[u8], name: &str) -> Status {
+        if !outer.is_empty()
+            && !self.object.is_empty()
+            && let Some(what) = verified::within(outer, name, &self.object)
+        {
+            let generation = self.status.generation;
+            let changed = verified::changed(&self.state, generation, what);
+            self.status.drift.push(changed);
+        }
+        self.status
+    }
+}
+
+fn own_status(options: &Options) -> Result<Option<Found>, Error> {
     session::enter(options, |session| {
         let mut left = Vec::new();
         let mut standing = Standing::default();
@@ -124,7 +155,13 @@ fn own_status(options: &Options) -> Result<Option<(Status, Vec<Held>)>, Error> {
         };
         let mut status = describe(session, &record, left)?;
         status.drift = standing.drift;
-        Ok(Some((status, record.netns)))
+        status.unverified = standing.unverified;
+        Ok(Some(Found {
+            status,
+            held: record.netns,
+            object: standing.object,
+            state: session.state.clone(),
+        }))
     })
 }
 
@@ -164,6 +201,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
     let hooks: Vec<_> = record
         .hooks
         .iter()
+        .filter(|attached| !drift::left_with_its_interface(record, &attached.hook))
         .map(|attached| describe_hook(session, record, attached))
         .collect();
     Ok(Status {
@@ -171,9 +209,11 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         generation: record.generation,
         manifest: record.manifest.clone(),
         hooks,
-        sockets: sockets(&session.state, record)?,
+        sockets: sockets(session, record)?,
         leftovers,
         drift: Vec::new(),
+        coverage: Coverage::look(&session.state, record)?,
+        unverified: None,
         netns: Vec::new(),
     })
 }
@@ -185,7 +225,11 @@ fn describe_hook(session: &Session, record: &Record, attached: &Attached) -> Hoo
         .map(|link| link.program)
         .filter(|program| *program != 0);
     HookStatus {
-        hook: hook.point.title(),
+        hook: if record.fillers.contains(&hook.point) {
+            "fill".to_owned()
+        } else {
+            hook.point.title()
+        },
         target: attached.target.clone(),
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation),
@@ -223,13 +267,11 @@ pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>
     }
 }
 
-fn sockets(state: &State, record: &Record) -> Result<Vec<SlotState>, Error> {
-    let Ok(sockets) = bpffs::open(&state.map(record.generation, "sockets")) else {
+fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {
+    let Ok(sockets) = bpffs::open(&session.state.map(record.generation, "sockets")) else {
         return Ok(Vec::new());
     };
-    let states =
-        Filler::inspector(&record.manifest, sockets.as_fd()).and_then(|inspector| inspector.run());
-    states.map_err(at("look into the socket slots"))
+    seen::states(session, &record.manifest, sockets.as_fd())
 }
 
 /// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.
@@ -269,6 +311,36 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
             bytes: total.bytes,
         });
         Ok((values.collect(), record.netns))
+    })
+}
+
+/// The policy in force, as it was put there. Nobody compared its code with its text.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The policy's name.
+    pub policy: String,
+    /// The generation.
+    pub generation: u32,
+    /// The object.
+    pub object: Vec<u8>,
+    /// The interfaces or patterns that were given instead of the policy's.
+    pub interfaces: Vec<String>,
+}
+
+/// The policy in force; `None` if nothing is.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
+    session::enter(options, |session| {
+        let found = read_in_force(&session.state)?;
+        Ok(found.map(|(record, object)| InForce {
+            policy: record.manifest.policy,
+            generation: record.generation,
+            object,
+            interfaces: record.interfaces,
+        }))
     })
 }
 

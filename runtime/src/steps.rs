@@ -8,14 +8,25 @@ use sockc_compiler::artifact::Manifest;
 
 use crate::attach;
 use crate::error::Error;
-use crate::hook::Point;
+use crate::foreign;
+use crate::hook::{Hook, Means, Point};
 use crate::listen;
 use crate::pins::Made;
 use crate::plan::Plan;
 use crate::record::{Attached, Record};
+use crate::refill;
 use crate::session::Session;
 use crate::state::State;
 use crate::sys::cgroup;
+use crate::sys::link::Description;
+
+/// What a person calls the hook of a program with this name.
+pub(crate) fn title(point: Point, name: &str) -> String {
+    if name.starts_with(refill::NAME) {
+        return "fill".to_owned();
+    }
+    point.title()
+}
 
 /// The name of the program that fills slots again.
 const LISTEN: &str = "listen";
@@ -29,6 +40,8 @@ pub(crate) enum HookStep {
     Mend(Attached),
     /// A new one is attached.
     Attach,
+    /// Somebody else put a program ahead of it: a new one is attached ahead of that, and this one goes.
+    Ahead(Attached),
 }
 
 /// What becomes of the hook of a point on a target.
@@ -38,14 +51,27 @@ pub(crate) fn hook_step(
     point: Point,
     target: u64,
 ) -> HookStep {
+    let step = step(before, point, target, |hook| attach::describe(state, hook));
+    match step {
+        HookStep::Keep(attached) if is_behind(state, &attached) => HookStep::Ahead(attached),
+        step => step,
+    }
+}
+
+/// The same; `describe` says how a hook that was left stands, if anything of it is there.
+fn step(
+    before: Option<&Record>,
+    point: Point,
+    target: u64,
+    describe: impl FnOnce(&Hook) -> Option<Description>,
+) -> HookStep {
     let hooks = before.iter().flat_map(|before| &before.hooks);
     let same =
         |attached: &&Attached| attached.hook.point == point && attached.hook.target == target;
     let Some(attached) = hooks.into_iter().find(same) else {
         return HookStep::Attach;
     };
-    let there = attach::describe(state, &attached.hook).filter(|there| there.alive);
-    let Some(there) = there else {
+    let Some(there) = describe(&attached.hook).filter(|there| there.alive) else {
         return HookStep::Attach;
     };
     match left(before, attached) {
@@ -56,6 +82,16 @@ pub(crate) fn hook_step(
         Some(Made::Program(id)) if *id != there.program => HookStep::Attach,
         _ => HookStep::Keep(attached.clone()),
     }
+}
+
+/// Whether a program of somebody else decides before ours where ours can be first.
+fn is_behind(state: &State, attached: &Attached) -> bool {
+    let hook = &attached.hook;
+    let there = (hook.means == Means::Tcx).then(|| attach::describe(state, hook));
+    there.flatten().is_some_and(|there| {
+        let beside = foreign::on_tcx(hook, there.program);
+        beside.iter().any(|foreign| foreign.first)
+    })
 }
 
 /// Whether slots fill themselves again when a service restarts.
@@ -71,11 +107,16 @@ pub(crate) enum Listening {
 
 /// Whether slots of a policy fill themselves again.
 pub(crate) fn listening(manifest: &Manifest, plan: &Plan, session: &Session) -> Listening {
+    let able = || plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
+    fills(manifest, able, session.namespace.cookie)
+}
+
+/// The same; `able` is whether the kernel can.
+fn fills(manifest: &Manifest, able: impl FnOnce() -> bool, cookie: Option<u64>) -> Listening {
     if listen::slots(manifest).next().is_none() {
         return Listening::Needless;
     }
-    let able = plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
-    match session.namespace.cookie.filter(|_| able) {
+    match cookie.filter(|_| able()) {
         Some(cookie) => Listening::Able(cookie),
         None => Listening::Unable,
     }
@@ -93,11 +134,19 @@ pub(crate) fn points(
         let own = plan.points(attach)?.into_iter();
         points.extend(own.map(|point| (point, attach.program.clone())));
     }
-    if let Listening::Able(_) = listening(manifest, plan, session) {
+    let alone = |point: &&Point| !points.iter().any(|(other, _)| other == *point);
+    let alone: Vec<Point> = plan.fillers.iter().filter(alone).copied().collect();
+    points.extend(alone.into_iter().map(|point| (point, refill::name(point))));
+    Ok(in_order(points, listening(manifest, plan, session)))
+}
+
+/// The points in the order in which they are attached, with that of the program that fills slots again.
+fn in_order(mut points: Vec<(Point, String)>, listening: Listening) -> Vec<(Point, String)> {
+    if let Listening::Able(_) = listening {
         points.push((Point::Listen, LISTEN.to_owned()));
     }
     points.sort();
-    Ok(points)
+    points
 }
 
 /// What was pinned for a hook.
@@ -108,3 +157,6 @@ fn left<'a>(before: Option<&'a Record>, attached: &Attached) -> Option<&'a Made>
         .find(|pin| pin.path == path)
         .map(|pin| &pin.made)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,36 +1,42 @@
 //! Fills the slots of a new generation, each in the way of its named socket: by address, from the generation before, or from
-//! the process that holds it.
+//! the process that holds it. A socket of anybody but the declared owner is left out.
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 
+use crate::bound::{Machine, belongs};
 use crate::error::{Error, at};
-use crate::fill::{Filler, SlotState};
+use crate::fill::{Fill, Filler, SlotState};
 use crate::holder;
+use crate::owner::{Belongs, Owners};
 use crate::record::Record;
+use crate::seen;
+use crate::session::Session;
 use crate::state::State;
-use crate::sys::bpffs;
+use crate::sys::{bpffs, map, process};
 
 /// Everything that fills slots, made once and run twice: before the switch and after it.
 #[derive(Debug)]
 pub(crate) struct Supply<'a> {
     manifest: &'a Manifest,
-    namespace: u64,
+    session: &'a Session,
+    owners: &'a Owners,
     sockets: OwnedFd,
     listen: Filler,
     registered: Option<Filler>,
 }
 
 impl<'a> Supply<'a> {
-    /// Makes it; `None` if the policy has no slots. `namespace` is the inode of the policy's network namespace.
+    /// Makes it; `None` if the policy has no slots.
     pub(crate) fn new(
         manifest: &'a Manifest,
         before: Option<&Record>,
-        state: &State,
+        session: &'a Session,
         generation: u32,
-        namespace: u64,
+        owners: &'a Owners,
     ) -> Result<Option<Self>, Error> {
+        let state = &session.state;
         let what = "load the programs that fill socket slots";
         if manifest
             .sockets
@@ -44,7 +50,8 @@ impl<'a> Supply<'a> {
         let registered = before.map(|before| copier(manifest, before, state, &sockets));
         Ok(Some(Self {
             manifest,
-            namespace,
+            session,
+            owners,
             listen,
             registered: registered.transpose()?.flatten(),
             sockets,
@@ -54,10 +61,12 @@ impl<'a> Supply<'a> {
     /// Fills what can be filled; gives how each slot stands, by index, and what a person should know.
     pub(crate) fn run(&self) -> Result<(Vec<SlotState>, Vec<String>), Error> {
         let what = "fill the socket slots";
-        let mut states = self.listen.run().map_err(at(what))?;
+        let mut found = self.listen.run().map_err(at(what))?;
         if let Some(registered) = &self.registered {
-            states.extend(registered.run().map_err(at(what))?);
+            found.extend(registered.run().map_err(at(what))?);
+            self.put_others_out()?;
         }
+        found.extend(self.take_owned());
         let mut notes = Vec::new();
         for socket in self
             .manifest
@@ -65,25 +74,99 @@ impl<'a> Supply<'a> {
             .iter()
             .filter(|socket| is_held(socket))
         {
-            let (filled, note) = holder::fill(socket, self.sockets.as_fd(), self.namespace);
-            states.extend(filled);
+            let owner = self.owners.belongs(&socket.name);
+            let namespace = self.session.namespace.inode;
+            let (filled, note) = holder::fill(socket, self.sockets.as_fd(), namespace, owner);
+            found.extend(filled);
             notes.extend(note);
         }
-        self.add_missing(&mut states);
+        let mut states = seen::states(self.session, self.manifest, self.sockets.as_fd())?;
+        for state in &mut states {
+            // What was refused while a slot was filled is not to be seen afterwards.
+            let mut refused = found
+                .iter()
+                .filter(|one| one.slot.index == state.slot.index);
+            let refused = refused.find(|one| is_refusal(one.state));
+            if let Some(refused) = refused.filter(|_| state.state != Fill::Filled) {
+                state.state = refused.state;
+            }
+        }
         states.sort_by_key(|state| state.slot.index);
         Ok((states, notes))
     }
 
-    /// Slots of registered sockets that nothing was copied to are absent.
-    fn add_missing(&self, states: &mut Vec<SlotState>) {
-        for socket in &self.manifest.sockets {
+    /// Sockets that were handed over under the policy before, and that are not of the owner whom this one declares.
+    fn put_others_out(&self) -> Result<(), Error> {
+        let owned = registered(self.manifest)
+            .filter_map(|socket| Some((socket, self.owners.belongs(&socket.name)?)));
+        for (socket, owner) in owned {
+            let Ok(machine) = Machine::look(|_| false) else {
+                continue;
+            };
             for slot in &socket.slots {
-                if !states.iter().any(|state| state.slot.index == slot.index) {
-                    states.push(SlotState::absent(&socket.name, slot));
+                let key = slot.index.to_ne_bytes();
+                let mut cookie = [0; 8];
+                let there = map::lookup(self.sockets.as_fd(), &key, &mut cookie);
+                if !there.map_err(at("look into the socket slots"))? {
+                    continue;
+                }
+                let open = machine.by_cookie(u64::from_ne_bytes(cookie));
+                if !open.is_some_and(|open| belongs(open, owner)) {
+                    map::delete(self.sockets.as_fd(), &key).map_err(at("empty a socket slot"))?;
                 }
             }
         }
+        Ok(())
     }
+
+    /// Takes the sockets that have an owner from the processes that hold them.
+    fn take_owned(&self) -> Vec<SlotState> {
+        let listen = self.manifest.sockets.iter();
+        let listen = listen.filter(|socket| socket.origin == SlotOrigin::Listen);
+        let owned: Vec<(&SocketSlots, &Belongs)> = listen
+            .filter_map(|socket| Some((socket, self.owners.belongs(&socket.name)?)))
+            .collect();
+        let ports = |port: u16| {
+            let mut slots = owned.iter().flat_map(|(socket, _)| &socket.slots);
+            slots.any(|slot| slot.port == port)
+        };
+        if owned.is_empty() {
+            return Vec::new();
+        }
+        let Ok(machine) = Machine::look(|open| ports(open.local.port())) else {
+            return Vec::new();
+        };
+        let slots = owned.iter().flat_map(|(socket, owner)| {
+            socket
+                .slots
+                .iter()
+                .map(move |slot| (&socket.name, slot, *owner))
+        });
+        slots
+            .filter_map(|(name, slot, owner)| {
+                let fill = self.take(&machine, slot, owner)?;
+                Some(SlotState::new(name, slot, fill))
+            })
+            .collect()
+    }
+
+    fn take(&self, machine: &Machine, slot: &Slot, owner: &Belongs) -> Option<Fill> {
+        let mut theirs = machine
+            .at(slot)
+            .filter(|open| !open.mptcp && belongs(open, owner));
+        let (process, fd) = theirs.find_map(|open| machine.holder(open))?;
+        let taken = process::descriptor(process, fd)
+            .and_then(|socket| map::put_socket(self.sockets.as_fd(), slot.index, socket.as_fd()));
+        Some(match taken {
+            Ok(()) => Fill::Filled,
+            Err(error) => Fill::Refused(error.raw_os_error().unwrap_or(libc::EINVAL)),
+        })
+    }
+}
+
+/// Whether the kernel said why it did not take a socket.
+fn is_refusal(state: Fill) -> bool {
+    matches!(state, Fill::Refused(_) | Fill::Mptcp | Fill::NotListening)
 }
 
 fn is_held(socket: &SocketSlots) -> bool {

@@ -9,6 +9,7 @@ pub(crate) mod bpffs;
 pub(crate) mod caps;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
+pub(crate) mod diag;
 pub(crate) mod link;
 pub(crate) mod map;
 pub(crate) mod netns;

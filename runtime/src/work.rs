@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use sockc_compiler::artifact::Manifest;
+use sockc_compiler::object;
 
 use crate::apply::{Applied, InterfaceHook, Part};
 use crate::attach::{self, Target};
 use crate::carry;
+use crate::concern::{self, Concern};
 use crate::error::{Error, at};
 use crate::escaped;
 use crate::fill::SlotState;
-use crate::groups::{self, PEERS};
+use crate::groups::{self, ASIDE, PEERS};
 use crate::hook::Point;
 use crate::interfaces::has_packet_programs;
 use crate::listen;
@@ -23,23 +25,33 @@ use crate::load::{self, Kept};
 use crate::named;
 use crate::options::Options;
 use crate::owned::Outer;
+use crate::owner::Owners;
 use crate::pins;
 use crate::plan::Plan;
 use crate::record::{Attached, Record};
+use crate::refill;
 use crate::session::Session;
 use crate::sets;
 use crate::settle::settle;
-use crate::state::{SIDES, make_folder, open_or_make, side};
+use crate::state::{SIDES, SLOTS, make_folder, open_or_make, side};
+use crate::status::foreign_on;
 use crate::steps::{self, HookStep, Listening, hook_step};
 use crate::supply::{Supply, slots_map};
 use crate::sys::bpffs;
 use crate::sys::map::{self, Shape};
 
 /// What is needed after the switch.
-#[derive(Debug)]
 pub(crate) struct Prepared<'a> {
     supply: Option<Supply<'a>>,
     states: Vec<SlotState>,
+    doors: Vec<Door>,
+}
+
+/// A group, and which connections its rules concern.
+pub(crate) struct Door {
+    concern: Concern,
+    /// Whether the policy before may have left connections alone that this one concerns.
+    reopened: bool,
 }
 
 /// A policy on its way into force in one network namespace.
@@ -51,6 +63,7 @@ pub(crate) struct Work<'a> {
     plan: Plan,
     before: Option<Record>,
     record: Record,
+    owners: &'a Owners,
     notes: Vec<String>,
 }
 
@@ -60,8 +73,8 @@ impl<'a> Work<'a> {
         part: &'a Part<'a>,
         session: &'a Session,
         plan: Plan,
-        before: Option<Record>,
-        mut record: Record,
+        owners: &'a Owners,
+        (before, mut record): (Option<Record>, Record),
     ) -> Self {
         record.cgroups = plan.groups.iter().map(|group| group.cgroup.id).collect();
         Self {
@@ -72,6 +85,7 @@ impl<'a> Work<'a> {
             plan,
             before,
             record,
+            owners,
             notes: Vec::new(),
         }
     }
@@ -83,11 +97,73 @@ impl<'a> Work<'a> {
         }));
     }
 
+    fn note_owners(&mut self) {
+        let why = self.owners.unable.iter();
+        self.notes.extend(why.map(|why| {
+            format!("no program can tell whose a socket is ({why}): sockets with an owner are taken by commands only; after a restart, run `sockc socket refresh`")
+        }));
+    }
+
+    /// What is named and is not there, or is called otherwise now.
+    fn note_other_interfaces(&mut self) {
+        let missing = self.plan.missing.iter().map(|name| {
+            format!(
+                "there is no interface \"{name}\" now; when it comes, the policy does not hold on it until `sockc apply --running` puts it there"
+            )
+        });
+        let renamed = self.plan.renamed.iter().map(|(name, now)| {
+            format!(
+                "the interface \"{name}\" is called \"{now}\" now: the policy stays on it, and should name it so"
+            )
+        });
+        self.notes.extend(missing.chain(renamed));
+    }
+
+    /// Programs of others that decide before ours, where ours cannot be first.
+    fn note_foreign(&mut self) {
+        let mut notes = Vec::new();
+        for attached in &self.record.hooks {
+            let ours = attach::describe(&self.session.state, &attached.hook);
+            let ours = ours.map(|there| there.program);
+            let foreign = foreign_on(self.session, &attached.hook, ours).into_iter();
+            notes.extend(foreign.filter(|one| one.first).map(|one| {
+                format!(
+                    "program {} \"{}\" of somebody else is on {} {} too, and decides before ours",
+                    one.id,
+                    one.name,
+                    attached.hook.point.title(),
+                    attached.target
+                )
+            }));
+        }
+        self.notes.extend(notes);
+    }
+
+    /// What follows is another policy, or nothing at all: a person should know.
+    fn note_other_policy(&mut self) {
+        let Some(before) = &self.before else {
+            return;
+        };
+        let (then, now) = (&before.manifest.policy, &self.manifest.policy);
+        let mut notes = Vec::new();
+        if then != now {
+            notes.push(format!(
+                "\"{then}\" is replaced by a policy of another name, \"{now}\""
+            ));
+        }
+        if !before.hooks.is_empty() && self.record.hooks.is_empty() {
+            notes.push(format!(
+                "every hook is taken off: \"{now}\" filters and steers nothing"
+            ));
+        }
+        self.notes.extend(notes);
+    }
+
     /// Patterns may match nothing, and then rules hold nowhere: a person should know.
     fn note_missing_interfaces(&mut self) {
         if has_packet_programs(self.manifest) && self.plan.interfaces.is_empty() {
             self.notes.push(
-                "no interface matches the policy's patterns, so its packet rules hold nowhere; apply it again when one is there"
+                "no interface matches the policy's patterns, so its packet rules hold nowhere; when one comes, `sockc apply --running` puts the policy on it"
                     .to_owned(),
             );
         }
@@ -120,6 +196,7 @@ impl<'a> Work<'a> {
     pub(crate) fn prepare(&mut self, outer: Option<&Outer>) -> Result<Prepared<'a>, Error> {
         self.step("load the maps")?;
         let shapes = load::shapes(self.object)?;
+        let mut doors = self.doors()?;
         let kept = self.kept(outer, &shapes);
         let mut ebpf = self.load_maps(&kept, &shapes)?;
         let (state, generation) = (&self.session.state, self.record.generation);
@@ -133,17 +210,77 @@ impl<'a> Work<'a> {
         self.step("fill the live maps")?;
         live_maps::fill(self.manifest, before, state, generation)?;
         self.step("fill the sockets")?;
-        let namespace = self.session.namespace.inode;
-        let supply = Supply::new(self.manifest, before, state, generation, namespace)?;
+        let owners = self.owners;
+        let supply = Supply::new(self.manifest, before, self.session, generation, owners)?;
         let states = self.fill(supply.as_ref())?;
         self.step("place the programs")?;
         self.place_programs()?;
         self.attach_all()?;
+        self.step("take connections in")?;
+        self.take_in(&mut doors)?;
         self.step("keep the record")?;
         let path = self.session.state.record(self.record.generation);
         self.record.pins = Some(pins::taken(&self.session.state, &self.record)?);
         self.record.write(self.object, &path)?;
-        Ok(Prepared { supply, states })
+        Ok(Prepared {
+            supply,
+            states,
+            doors,
+        })
+    }
+
+    /// What the object says of the groups' connections, in the manifest's order.
+    fn doors(&self) -> Result<Vec<Door>, Error> {
+        if self.plan.groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        let artifact = object::read(self.object).map_err(|error| Error::Object {
+            cause: error.to_string(),
+        })?;
+        let groups = self.plan.groups.iter().enumerate();
+        let doors = groups.map(|(index, group)| {
+            let aside = self.session.state.group(group.cgroup.id).join(ASIDE);
+            Ok(Door {
+                concern: Concern::of(&artifact, index)?,
+                reopened: !self.manifest.groups[index].aside.is_empty() && aside.exists(),
+            })
+        });
+        doors.collect()
+    }
+
+    /// Connections that the policy in force leaves alone and that this one concerns must be there before it decides.
+    fn take_in(&self, doors: &mut [Door]) -> Result<(), Error> {
+        let groups = self.plan.groups.iter().zip(doors);
+        for (group, door) in groups.filter(|(_, door)| door.reopened) {
+            let folder = self.session.state.group(group.cgroup.id);
+            concern::take_in(&folder, &mut door.concern)?;
+        }
+        Ok(())
+    }
+
+    /// Some were made while this was done, and are decided by the new policy from now on.
+    fn take_in_again(&mut self, doors: &mut [Door]) {
+        if let Err(error) = self.take_in(doors) {
+            self.notes.push(format!(
+                "connections that were made just now may not be decided ({error}); run `sockc apply` again then"
+            ));
+        }
+    }
+
+    /// Connections of each group that its rules concern and do not reach.
+    fn escaped(&mut self, doors: &mut [Door]) -> Vec<(String, usize)> {
+        let mut counts = Vec::new();
+        for (group, door) in self.plan.groups.iter().zip(doors) {
+            let peers = self.session.state.group(group.cgroup.id).join(PEERS);
+            match escaped::count(&group.path, &peers, &mut door.concern) {
+                Ok(count) => counts.push((group.name.clone(), count)),
+                Err(error) => self.notes.push(format!(
+                    "how many connections of group {} were made before is not known: {error}",
+                    group.name
+                )),
+            }
+        }
+        counts
     }
 
     /// An interface that leaves the policy must not meet the rules of the new one until everything else is settled. What
@@ -163,7 +300,7 @@ impl<'a> Work<'a> {
     ) -> Vec<SlotState> {
         self.fill(supply).unwrap_or_else(|error| {
             self.notes.push(format!(
-                "a service that restarted just now may be missing ({error}); run `sockc apply` again then"
+                "a service that restarted just now may be missing ({error}); run `sockc socket refresh` then"
             ));
             before
         })
@@ -214,15 +351,61 @@ impl<'a> Work<'a> {
     fn place_programs(&mut self) -> Result<(), Error> {
         let generation = self.record.generation;
         for (point, name) in steps::points(self.manifest, &self.plan, self.session)? {
-            // Its program is not the object's.
-            if point == Point::Listen {
+            // Their programs are not the object's.
+            if point == Point::Listen || name.starts_with(refill::NAME) {
                 continue;
             }
             let path = self.session.state.program(generation, &name);
             let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
             self.place(point, &program)?;
         }
-        self.place_listen()
+        self.place_listen()?;
+        self.place_fillers()
+    }
+
+    /// What fills slots when packets come, ahead of the policy's own programs or alone.
+    fn place_fillers(&mut self) -> Result<(), Error> {
+        for point in self.plan.fillers.clone() {
+            match self.place_filler(point) {
+                Err(error) if !matches!(error, Error::Stopped { .. }) => {
+                    self.do_without_filler(&error);
+                }
+                placed => placed?,
+            }
+        }
+        Ok(())
+    }
+
+    fn place_filler(&mut self, point: Point) -> Result<(), Error> {
+        let what = "load the program that fills socket slots when packets come";
+        let state = &self.session.state;
+        let generation = self.record.generation;
+        let sockets = slots_map(state, generation)?;
+        let slots = open_or_make(&state.slots(point), "sockc_slots", Shape::programs(SLOTS))?;
+        let own = side(generation);
+        let alone = !self.record.points.contains(&point);
+        let next = (!alone).then(|| (slots.as_fd(), own));
+        let program = refill::load(point, self.manifest, self.owners, sockets.as_fd(), next)
+            .map_err(at(what))?;
+        let path = state.program(generation, &refill::name(point));
+        bpffs::pin(program.as_fd(), &path).map_err(at(what))?;
+        let key: u32 = if alone { own } else { SIDES + own };
+        let value = program.as_raw_fd().to_ne_bytes();
+        map::update(slots.as_fd(), &key.to_ne_bytes(), &value).map_err(at(what))?;
+        if alone {
+            self.record.points.push(point);
+            self.record.fillers.push(point);
+        }
+        Ok(())
+    }
+
+    fn do_without_filler(&mut self, error: &Error) {
+        let note = format!(
+            "empty slots are not filled when packets come ({error}); after a restart, run `sockc socket refresh`"
+        );
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     fn place(&mut self, point: Point, program: &OwnedFd) -> Result<(), Error> {
@@ -230,7 +413,7 @@ impl<'a> Work<'a> {
         let slots = open_or_make(
             &self.session.state.slots(point),
             "sockc_slots",
-            Shape::programs(SIDES),
+            Shape::programs(SLOTS),
         )?;
         let key = side(self.record.generation).to_ne_bytes();
         let value = program.as_raw_fd().to_ne_bytes();
@@ -245,7 +428,7 @@ impl<'a> Work<'a> {
             Listening::Able(cookie) => cookie,
             Listening::Unable => {
                 self.notes.push(
-                    "this kernel cannot tell when a service listens again, or has no control groups of version 2: after a restart, run `sockc apply` again"
+                    "this kernel cannot tell when a service listens again, or has no control groups of version 2: after a restart, run `sockc socket refresh`"
                         .to_owned(),
                 );
                 return Ok(());
@@ -255,7 +438,7 @@ impl<'a> Work<'a> {
         let sockets = slots_map(&self.session.state, self.record.generation)?;
         let what = "load the program that fills socket slots again";
         if let Some(listen) =
-            listen::load(self.manifest, sockets.as_fd(), cookie).map_err(at(what))?
+            listen::load(self.manifest, self.owners, sockets.as_fd(), cookie).map_err(at(what))?
         {
             let generation = self.record.generation;
             let state = &self.session.state;
@@ -277,6 +460,14 @@ impl<'a> Work<'a> {
                 Err(error) if point == Point::Listen && !matches!(error, Error::Stopped { .. }) => {
                     self.do_without_listen(&error);
                 }
+                Err(error)
+                    if self.record.fillers.contains(&point)
+                        && !matches!(error, Error::Stopped { .. }) =>
+                {
+                    self.record.points.retain(|other| *other != point);
+                    self.record.fillers.retain(|other| *other != point);
+                    self.do_without_filler(&error);
+                }
                 attached => self.record.hooks.extend(attached?),
             }
         }
@@ -293,7 +484,7 @@ impl<'a> Work<'a> {
     fn do_without_listen(&mut self, error: &Error) {
         self.record.points.retain(|point| *point != Point::Listen);
         self.notes.push(format!(
-            "slots are not filled again by themselves ({error}); after a restart, run `sockc apply` again"
+            "slots are not filled again by themselves ({error}); after a restart, run `sockc socket refresh`"
         ));
     }
 
@@ -306,7 +497,7 @@ impl<'a> Work<'a> {
                 self.step(&format!("mend {} {}", point.title(), target.title()))?;
                 return attach::mend(state, attached);
             }
-            HookStep::Attach => {}
+            HookStep::Attach | HookStep::Ahead(_) => {}
         }
         self.step(&format!("attach {} {}", point.title(), target.title()))?;
         attach::attach(
@@ -329,10 +520,17 @@ impl<'a> Work<'a> {
     /// The policy is in force, and nothing is a failure any more; what is left is to take away the old one.
     pub(crate) fn finish(mut self, prepared: Prepared<'_>) -> Applied {
         self.detach_gone();
+        let mut doors = prepared.doors;
+        let _ = self.step("take connections in again");
+        self.take_in_again(&mut doors);
         let _ = self.step("fill the sockets again");
         let sockets = self.fill_again(prepared.supply.as_ref(), prepared.states);
+        self.note_other_policy();
+        self.note_foreign();
         self.note_missing_interfaces();
+        self.note_other_interfaces();
         self.note_skipped_interfaces();
+        self.note_owners();
         self.note_kept_groups();
         let _ = self.step("remove the policy before");
         if let Err(error) = settle(&self.session.state, &self.session.namespace) {
@@ -340,20 +538,18 @@ impl<'a> Work<'a> {
                 "not everything of the policy before is removed yet: {error}"
             ));
         }
-        let escaped = self.plan.groups.iter().map(|group| {
-            let peers = self.session.state.group(group.cgroup.id).join(PEERS);
-            (group.name.clone(), escaped::count(&group.path, &peers))
-        });
+        let escaped = self.escaped(&mut doors);
         Applied {
             generation: self.record.generation,
             interfaces: self
                 .record
                 .hooks
                 .iter()
+                .filter(|attached| !self.record.fillers.contains(&attached.hook.point))
                 .filter_map(interface_hook)
                 .collect(),
             sockets,
-            escaped: escaped.collect(),
+            escaped,
             notes: self.notes,
             netns: Vec::new(),
         }

@@ -8,6 +8,9 @@ use super::{Counting, Lints, Place};
 
 #[derive(Args, Debug)]
 pub(crate) struct Plan {
+    /// A policy, or an object that `sockc compile` made; `-` is a policy from standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) subject: Subject,
     /// Save the plan: `sockc apply PLAN` does exactly this, or refuses if what runs is no longer the same
@@ -25,6 +28,13 @@ pub(crate) struct Plan {
 
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
+    /// A policy, an object that `sockc compile` made, or a plan that `sockc plan -o` saved; `-` is a policy from standard
+    /// input
+    #[arg(value_name = "FILE", required_unless_present = "running")]
+    pub(crate) file: Option<PathBuf>,
+    /// Put what is in force on interfaces that came since, without any file; with --interface, only if it is for that one
+    #[arg(long, conflicts_with_all = ["file", "no_counters"])]
+    pub(crate) running: bool,
     #[command(flatten)]
     pub(crate) subject: Subject,
     /// Never ask
@@ -32,13 +42,9 @@ pub(crate) struct Apply {
     pub(crate) yes: bool,
 }
 
-/// What is to be put in force, and where.
+/// Where a policy is to be put in force, and what it must keep to.
 #[derive(Args, Debug)]
 pub(crate) struct Subject {
-    /// A policy, or an object that `sockc compile` made; `apply` takes a plan that `sockc plan -o` saved, too; `-` is a
-    /// policy from standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
     /// Attach to this interface instead of the policy's; may be given several times, patterns allowed
     #[arg(long = "interface", value_name = "INTERFACE")]
     pub(crate) interfaces: Vec<String>,

@@ -11,6 +11,9 @@ use sockc_compiler::diff::report::{Change, Data, Edit, EditKind, Effect, Scope};
 
 use crate::count;
 
+/// What is said of policies that do the same to every packet.
+pub(crate) const SAME: &str = "No change in effect.";
+
 /// The whole comparison on one line.
 pub(crate) fn line(report: &Report) -> String {
     let mut parts = vec![effect(report)];
@@ -33,7 +36,7 @@ pub(super) fn effect(report: &Report) -> String {
         (0, true) if report.differs() => {
             "No rule has another effect, but what is declared changes.".into()
         }
-        (0, true) => "No change in effect.".into(),
+        (0, true) => SAME.into(),
         (many, complete) => {
             let more = if complete { "" } else { ", and perhaps more" };
             let many = count::of(many, "change");

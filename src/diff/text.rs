@@ -30,7 +30,7 @@ pub(crate) struct Look {
 }
 
 /// The whole comparison; ends with its summary.
-pub(crate) fn text(report: &Report, look: Look) -> String {
+pub(crate) fn text(report: &Report, summary: &str, look: Look) -> String {
     let changes = || report.scopes.iter().flat_map(|scope| &scope.changes);
     let mut shown = Shown {
         page: Page::new(look.paint),
@@ -45,7 +45,7 @@ pub(crate) fn text(report: &Report, look: Look) -> String {
         shown.page.line(0, Role::Aside, words::REDIRECTS_MOVE);
     }
     shown.page.gap();
-    shown.page.line(0, Role::Change, &summary::line(report));
+    shown.page.line(0, Role::Change, summary);
     for scope in &report.scopes {
         shown.incomplete(scope);
     }

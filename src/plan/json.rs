@@ -5,9 +5,11 @@ use std::path::Path;
 use serde::Serialize;
 use sockc_runtime::{
     Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, ProgramFate,
+    SlotKind,
 };
 
-use super::Planned;
+use super::reach::reach;
+use super::{Planned, preview};
 use crate::diff::json::Body;
 use crate::guards::{self, Row};
 use crate::replay;
@@ -24,6 +26,10 @@ pub(super) struct Json<'a> {
     file: Known<'a>,
     drift: [(); 0],
     summary: String,
+    /// Interfaces that the policy comes to, or goes from.
+    interfaces: Vec<Reached>,
+    /// What else a person should know.
+    notes: Vec<String>,
     #[serde(flatten)]
     body: Body<'a>,
     kernel: Kernel<'a>,
@@ -40,6 +46,14 @@ pub(super) struct Json<'a> {
 pub(super) struct Drifted<'a> {
     format: &'static str,
     drift: Vec<Changed<'a>>,
+}
+
+/// What becomes of the packets of an interface as a whole.
+#[derive(Serialize)]
+struct Reached {
+    interface: String,
+    from: &'static str,
+    to: &'static str,
 }
 
 /// A policy.
@@ -91,6 +105,8 @@ struct Data<'a> {
     name: &'a str,
     fate: &'static str,
     elements: Option<usize>,
+    /// Of a socket that is filled: `tcp4`, `tcp6`, `udp4` or `udp6`.
+    slot: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -119,6 +135,8 @@ impl<'a> Json<'a> {
             },
             drift: [],
             summary: planned.summary(),
+            interfaces: reached(planned.forecast),
+            notes: preview::notes(planned.forecast, &planned.ready.manifest),
             body: Body::new(&planned.report),
             kernel: kernel(planned.forecast),
             guards: planned
@@ -140,6 +158,23 @@ impl<'a> Drifted<'a> {
             drift: drift_in_json(drift),
         }
     }
+}
+
+fn reached(forecast: &Forecast) -> Vec<Reached> {
+    let reach = reach(forecast).into_iter();
+    reach
+        .map(|one| {
+            let (from, to) = match one.comes {
+                true => ("allow", "policy"),
+                false => ("policy", "allow"),
+            };
+            Reached {
+                interface: one.interface,
+                from,
+                to,
+            }
+        })
+        .collect()
 }
 
 fn kernel(forecast: &Forecast) -> Kernel<'_> {
@@ -170,6 +205,7 @@ fn hook(hook: &HookForecast) -> Hook<'_> {
             LinkFate::Kept => "kept",
             LinkFate::Mended => "mended",
             LinkFate::Attached => "attached",
+            LinkFate::Ahead => "ahead",
             LinkFate::Detached => "detached",
         },
         program: match hook.program {
@@ -191,8 +227,13 @@ fn data(data: &DataForecast) -> Data<'_> {
             Carried::Kept => "kept",
             Carried::Copied => "copied",
             Carried::Begins => "begins",
+            Carried::Filled => "filled",
             Carried::Goes => "goes",
         },
         elements: data.elements,
+        slot: data
+            .slot
+            .as_ref()
+            .map(|state| SlotKind::of(&state.slot).name()),
     }
 }

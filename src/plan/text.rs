@@ -2,13 +2,18 @@
 //! are connected notice, and how the guards stand.
 
 use std::fmt::Write;
+use std::iter;
 
+use sockc_compiler::artifact::Manifest;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{About, Change};
 use sockc_compiler::guard::Line;
-use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate};
+use sockc_runtime::{
+    Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
+};
 
-use super::Planned;
+use super::reach::reach;
+use super::{Planned, preview};
 use crate::columns;
 use crate::count;
 use crate::diff::text as changes;
@@ -18,23 +23,44 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
     let mut page = String::new();
     head(planned, &mut page);
     page.push('\n');
-    page.push_str(&changes::text(&planned.report, look));
+    page.push_str(&changes::text(&planned.report, &planned.summary(), look));
+    actions(planned.forecast, &planned.ready.manifest, &mut page);
+    noticed(&planned.report, &mut page);
+    guards(planned, &mut page);
+    let _ = writeln!(page, "\n{}", last(planned));
+    page
+}
+
+/// Which interfaces it comes to or goes from, and what is done to the kernel.
+pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut String) {
+    reached(forecast, page);
     page.push_str("\nkernel\n");
-    kernel(planned.forecast, &mut page);
-    for (netns, inner) in &planned.forecast.netns {
+    kernel(forecast, page);
+    for (netns, inner) in &forecast.netns {
         let _ = writeln!(page, "  in the network namespace \"{netns}\"");
-        kernel(inner, &mut page);
+        kernel(inner, page);
     }
-    for netns in &planned.forecast.released {
+    for netns in &forecast.released {
         let _ = writeln!(
             page,
             "  the policy of the network namespace \"{netns}\" goes, with its block"
         );
     }
-    noticed(&planned.report, &mut page);
-    guards(planned, &mut page);
-    let _ = writeln!(page, "\n{}", last(planned));
-    page
+    for note in preview::notes(forecast, manifest) {
+        let _ = writeln!(page, "  {note}");
+    }
+}
+
+fn reached(forecast: &Forecast, page: &mut String) {
+    let mut heading = Some("\ninterfaces\n");
+    let inner = forecast.netns.iter();
+    let inner = inner.map(|(netns, one)| (format!(" in netns \"{netns}\""), one));
+    for (netns, forecast) in iter::once((String::new(), forecast)).chain(inner) {
+        for one in reach(forecast) {
+            page.push_str(heading.take().unwrap_or_default());
+            let _ = writeln!(page, "  {}{netns}", one.words());
+        }
+    }
 }
 
 fn head(planned: &Planned<'_>, page: &mut String) {
@@ -84,6 +110,12 @@ fn kernel(forecast: &Forecast, page: &mut String) {
             );
         }
     }
+    for (name, now) in &forecast.renamed {
+        let _ = writeln!(
+            page,
+            "  the interface \"{name}\" is called \"{now}\" now: the policy stays on it, and should name it so"
+        );
+    }
     for name in &forecast.skipped {
         let _ = writeln!(
             page,
@@ -97,6 +129,7 @@ fn hook(hook: &HookForecast) -> Vec<String> {
         LinkFate::Kept => "stays attached",
         LinkFate::Mended => "our program comes back",
         LinkFate::Attached => "is attached",
+        LinkFate::Ahead => "is put ahead of programs of others",
         LinkFate::Detached => "is taken off",
     };
     let program = match hook.program {
@@ -131,6 +164,7 @@ fn data(data: &DataForecast) -> Vec<String> {
         ("socket", Carried::Begins) => {
             format!("is absent until `sockc socket register {} …`", data.name)
         }
+        (_, Carried::Filled) => filled(data),
         (_, Carried::Kept) => format!("goes on with {elements}"),
         (_, Carried::Copied) => {
             format!("gets another size, with {elements}; changes made during the apply are lost")
@@ -139,6 +173,19 @@ fn data(data: &DataForecast) -> Vec<String> {
         (_, Carried::Goes) => "goes, with what is in it".to_owned(),
     };
     vec![data.kind.to_owned(), data.name.clone(), fate]
+}
+
+/// A slot that is empty, and that apply would fill.
+fn filled(data: &DataForecast) -> String {
+    let Some(state) = &data.slot else {
+        return "is filled".to_owned();
+    };
+    let kind = SlotKind::of(&state.slot).name();
+    let who = state.who.as_ref().and_then(|who| who.process.as_ref());
+    who.map_or_else(
+        || format!("{kind} is filled: somebody is bound there since"),
+        |(pid, name)| format!("{kind} is filled: process {pid} ({name}) is bound there since"),
+    )
 }
 
 /// What established connections notice. That redirects do not move them, the changes say themselves.

@@ -133,6 +133,8 @@ fn of_lab(mut manifest: Manifest, stage: &Stage<'_>) -> Manifest {
         *name = path;
     }
     for socket in &mut manifest.sockets {
+        // Its servers are the lab's own.
+        socket.owner = None;
         match socket.origin {
             SlotOrigin::Process(_) => socket.origin = SlotOrigin::Listen,
             SlotOrigin::Systemd(..) => socket.origin = SlotOrigin::Registered,

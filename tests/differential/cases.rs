@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_compiler::event::{Header, Part, Transport};
-use sockc_compiler::packet::build::{Broken, Extension, Frame, Tag};
+use sockc_compiler::packet::build::{Broken, Extension, Fragmented, Frame, Tag};
 use sockc_compiler::packet::edges::edge_headers;
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{Family, Policy, SetKind};
@@ -12,6 +12,9 @@ use sockc_compiler::policy::{Family, Policy, SetKind};
 pub(crate) const SHORTEST: usize = 15;
 /// Longer frames do not fit the page of an XDP test run.
 const LONGEST: usize = 3_000;
+
+/// Packets that are this long, with everything that may be around them, are frames that are not cut.
+const LONG: u32 = 2_000;
 
 /// The hardware addresses: `lo`, where test runs arrive, has one of zeros.
 const LINK: ([u8; 6], [u8; 6]) = ([2, 0, 0, 0, 0, 1], [0; 6]);
@@ -89,9 +92,15 @@ pub(crate) fn truncations(
     (shortest..=CUTS).map(cut).collect()
 }
 
-fn frame(header: Header, rng: &mut Rng) -> Vec<u8> {
+fn frame(mut header: Header, rng: &mut Rng) -> Vec<u8> {
     let family = header.family();
-    let mut frame = Frame::new(header).addresses(LINK.0, LINK.1);
+    // Longer packets are cut, which makes them malformed; some stay so.
+    if rng.chance(7, 8) {
+        header.length = header.length.min(LONG);
+    }
+    let mut frame = Frame::new(header)
+        .addresses(LINK.0, LINK.1)
+        .fragmented(fragmented(rng));
     if rng.chance(1, 6) {
         for _ in 0..=rng.below(2) {
             let kind = if rng.chance(1, 2) { 0x8100 } else { 0x88a8 };
@@ -113,10 +122,14 @@ fn frame(header: Header, rng: &mut Rng) -> Vec<u8> {
     if rng.chance(1, 8) {
         frame = frame.tcp_options(rng.below(11));
     }
+    // Options make headers longer than most packets at the edges are; shorter ones are malformed, and some stay so.
+    if frame.header().length < frame.shortest() && rng.chance(9, 10) {
+        frame = frame.shrink();
+    }
     if rng.chance(1, 10) {
         frame = frame.padding(rng.below(30));
     }
-    if rng.chance(1, 8) {
+    if rng.chance(1, 20) {
         frame = frame.broken(broken(rng));
     }
     let mut bytes = frame.bytes();
@@ -127,9 +140,25 @@ fn frame(header: Header, rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
+/// Nearly all real packets of IPv4 say that they must not be cut. A single bit of an offset is what a wrong mask misses.
+fn fragmented(rng: &mut Rng) -> Fragmented {
+    let offset = match rng.below(4) {
+        0 => 185,
+        1 => rng.half() & 0x1fff,
+        _ => 1 << rng.below(13),
+    };
+    Fragmented {
+        offset,
+        more: rng.chance(1, 2),
+        uncut: rng.chance(2, 3),
+        reserved: if rng.chance(1, 6) { rng.byte() } else { 0 },
+    }
+}
+
+/// As many extension headers as are read, now and then one more.
 fn extended(mut frame: Frame, rng: &mut Rng) -> Frame {
-    for _ in 0..rng.below(9) {
-        let length = if rng.chance(1, 8) {
+    for _ in 0..[1, 1, 2, 2, 3, 4, 6, 7][rng.below(8)] {
+        let length = if rng.chance(1, 32) {
             rng.byte()
         } else {
             rng.byte() % 3

@@ -7,6 +7,7 @@ use sockc_compiler::event::{Decider, Decision, Event, Header, Parsed, Verdict, W
 use sockc_compiler::hook::Hook;
 use sockc_compiler::log;
 use sockc_compiler::pipeline::{Counters, Slots};
+use sockc_compiler::place::counts_in_send;
 use sockc_compiler::policy::{Action, Direction, Policy, RateUnit, RuleId};
 use sockc_compiler::simulate::INTERFACE;
 
@@ -153,7 +154,10 @@ impl<'a> Reference<'a> {
         for rule in decision.counted.iter().copied().chain(decider) {
             self.count(&mut wanted, rule, bytes, false);
         }
-        self.count_default(&mut wanted, Direction::Send, bytes);
+        let default = self.policy.default_of(Direction::Send);
+        if default.is_some_and(counts_in_send) {
+            self.count_default(&mut wanted, Direction::Send, bytes);
+        }
         wanted
     }
 

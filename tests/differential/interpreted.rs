@@ -20,6 +20,7 @@ use sockc_compiler::policy::{Direction, Family, SocketId};
 
 use crate::Subject;
 use crate::cases::{frames, lookups};
+use crate::drawn::Drawn;
 use crate::expected::{Expected, Totals};
 use crate::world::{Flow, Flows};
 
@@ -92,7 +93,13 @@ struct Machine<'a> {
 }
 
 /// Compares one policy with the interpreter and the diagrams on many packets.
-pub(crate) fn check(subject: &Subject, rng: &mut Rng, packets: usize, looked_up: usize) {
+pub(crate) fn check(
+    subject: &Subject,
+    rng: &mut Rng,
+    packets: usize,
+    looked_up: usize,
+    drawn: &mut Drawn,
+) {
     let mut machine = Machine::new(subject, rng);
     let world = Flows {
         answers: &made_up,
@@ -111,6 +118,7 @@ pub(crate) fn check(subject: &Subject, rng: &mut Rng, packets: usize, looked_up:
                 continue;
             };
             let (wanted, decision) = expected.packet(direction, packet.clone(), &world);
+            drawn.note(&packet, &decision);
             assert_eq!(
                 passes, wanted,
                 "{}\n{direction:?} {packet:?}\n{decision:?}",

@@ -16,30 +16,43 @@ mod answer;
 mod calls;
 mod cases;
 mod context;
+mod drawn;
 mod effects;
 mod expected;
+#[path = "../bench/frame.rs"]
+#[allow(dead_code, reason = "the benchmarks use more of it")]
+mod frame;
 mod held;
 mod interpreted;
 mod kernel;
 mod made;
+mod policies;
+#[path = "../bench/rules/mod.rs"]
+#[allow(dead_code, reason = "the benchmarks use more of it")]
+mod rules;
 mod simulated;
 #[path = "../kernels/syscalls.rs"]
 #[allow(dead_code, reason = "the guest uses more of it")]
 mod syscalls;
+mod tables;
 mod world;
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use sockc_compiler::artifact::{AttachPoint, Program};
 use sockc_compiler::bulk::Shape;
 use sockc_compiler::files::Texts;
-use sockc_compiler::generate::{Features, Options, random_policy};
+use sockc_compiler::generate::{Features, Options};
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::pipeline::{self, Built, Counters, Options as Compile, Outcome, TOO_LARGE};
 use sockc_compiler::policy::{ClassId, Direction, GroupId, Policy};
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
 use sockc_grammar::source::SourceMap;
+
+use drawn::Drawn;
+use policies::{closed, in_namespace, long};
 
 /// Socket lookups for each policy.
 const LOOKUPS: usize = 200;
@@ -63,22 +76,22 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    fn random(seed: u64, rules: usize, shape: Shape) -> Self {
-        Self::placeable(random_policy(seed, Options::everything(rules)), shape)
+    fn random(seed: u64, rules: usize, shape: Shape, target: &Target) -> Self {
+        Self::placeable(closed(seed, Options::everything(rules)), shape, target)
     }
 
-    fn whole(seed: u64, rules: usize, features: Features, shape: Shape) -> Self {
+    fn whole(seed: u64, rules: usize, features: Features, shape: Shape, target: &Target) -> Self {
         let options = Options {
             features,
             ..Options::whole(rules)
         };
-        Self::placeable(random_policy(seed, options), shape)
+        Self::placeable(closed(seed, options), shape, target)
     }
 
     /// A policy without the rules that no hook can be found for.
-    fn placeable(mut text: String, shape: Shape) -> Self {
+    fn placeable(mut text: String, shape: Shape, target: &Target) -> Self {
         for _ in 0..REPAIRS {
-            let (sources, outcome) = compile(&text, shape);
+            let (sources, outcome) = compile(&text, shape, target);
             if outcome
                 .diagnostics
                 .iter()
@@ -110,11 +123,11 @@ impl Subject {
             let kept = lines.filter(|(number, _)| !wrong.contains(number));
             text = kept.map(|(_, line)| format!("{line}\n")).collect();
         }
-        Self::compiled(text, shape)
+        Self::compiled(text, shape, target)
     }
 
-    fn compiled(text: String, shape: Shape) -> Self {
-        let (_, outcome) = compile(&text, shape);
+    fn compiled(text: String, shape: Shape, target: &Target) -> Self {
+        let (_, outcome) = compile(&text, shape, target);
         assert!(
             !outcome.failed(),
             "{text}\n{:?}\n{}",
@@ -129,6 +142,22 @@ impl Subject {
             text,
             policy: outcome.policy.unwrap(),
             built: outcome.built.unwrap(),
+        }
+    }
+
+    /// What stands in the only block for a network namespace.
+    fn inner(self) -> Self {
+        let Self {
+            text,
+            policy,
+            built,
+        } = self;
+        let (mut blocks, mut built) = (policy.netns, built.netns);
+        assert_eq!((blocks.len(), built.len()), (1, 1), "{text}");
+        Self {
+            text,
+            policy: blocks.remove(0).policy,
+            built: built.remove(0),
         }
     }
 
@@ -166,12 +195,11 @@ pub(crate) fn points(direction: Direction) -> &'static [AttachPoint] {
     }
 }
 
-fn compile(text: &str, shape: Shape) -> (SourceMap, Outcome) {
+fn compile(text: &str, shape: Shape, target: &Target) -> (SourceMap, Outcome) {
     let mut sources = SourceMap::default();
     let id = sources.add("random.sk", text.to_owned());
-    let target = Target::baseline();
     let options = Compile {
-        target: &target,
+        target,
         shape,
         counters: Counters::Kept,
     };
@@ -179,13 +207,53 @@ fn compile(text: &str, shape: Shape) -> (SourceMap, Outcome) {
     (sources, outcome)
 }
 
+/// The same target, whose jumps of 16 bits hardly go anywhere: so that short programs have the long ones that are otherwise
+/// in programs of more than 32,767 instructions.
+fn forced_far(mut target: Target) -> Target {
+    target.limits.jump.ours = 20;
+    target
+}
+
+/// The same for the kernel that runs here: half of the policies have the instructions that it has beyond the oldest.
+fn target_here(seed: u64) -> Target {
+    static HERE: OnceLock<Target> = OnceLock::new();
+    let here = HERE.get_or_init(|| {
+        let features = sockc_runtime::probe();
+        let mut target = Target::baseline();
+        if features.gotol {
+            target = target.with_gotol();
+        }
+        if features.atomics {
+            target = target.with_atomics();
+        }
+        target
+    });
+    match seed / 8 % 4 {
+        0 | 2 => Target::baseline(),
+        3 if here.gotol => forced_far(here.clone()),
+        _ => here.clone(),
+    }
+}
+
+/// The kernel that the policy of a seed is compiled for: half of them are for the oldest, half for the newest, and half of
+/// these have long jumps.
+fn target_of(seed: u64) -> Target {
+    match seed / 8 % 4 {
+        0 | 2 => Target::baseline(),
+        1 => Target::newest(),
+        _ => forced_far(Target::newest()),
+    }
+}
+
 #[test]
 fn interpreter_and_diagrams_agree_with_the_reference_meaning() {
+    let mut drawn = Drawn::default();
     for seed in seeds() {
-        let subject = Subject::random(seed, rules_of(seed), Shape::Tree);
+        let subject = Subject::random(seed, rules_of(seed), Shape::Tree, &target_of(seed));
         let mut rng = Rng::new(seed);
-        interpreted::check(&subject, &mut rng, frames(), LOOKUPS);
+        interpreted::check(&subject, &mut rng, frames(), LOOKUPS, &mut drawn);
     }
+    drawn.check("trees");
 }
 
 /// The part of the policies whose plain rules became groups, at least. Others have none, or none that can be taken.
@@ -193,24 +261,62 @@ const REDUCED: (usize, usize) = (3, 4);
 
 #[test]
 fn the_interpreter_agrees_where_plain_rules_are_bulk() {
-    let mut reduced = 0;
+    let (mut reduced, mut drawn) = (0, Drawn::default());
     for seed in seeds() {
-        let subject = Subject::random(seed, rules_of(seed), Shape::Tables);
+        let subject = Subject::random(seed, rules_of(seed), Shape::Tables, &target_of(seed));
         reduced += usize::from(subject.built.bulk.is_some());
         let mut rng = Rng::new(seed);
-        interpreted::check(&subject, &mut rng, frames(), LOOKUPS);
+        interpreted::check(&subject, &mut rng, frames(), LOOKUPS, &mut drawn);
     }
     let (part, whole) = REDUCED;
     assert!(reduced * whole >= seeds().count() * part, "{reduced}");
+    drawn.check("tables");
+}
+
+/// One policy in so many is a long list.
+const LONG: usize = 5;
+
+/// As users have them: of 64 to 2,000 rules, with conditions and redirects among them.
+#[test]
+fn the_interpreter_agrees_on_long_lists() {
+    let (mut reduced, mut rules, mut drawn) = (0, 0, Drawn::default());
+    for seed in seeds().step_by(LONG) {
+        let subject = Subject::placeable(long(seed), Shape::Chosen, &target_of(seed));
+        reduced += usize::from(subject.built.bulk.is_some());
+        rules += subject.policy.rules.len();
+        let mut rng = Rng::new(seed);
+        interpreted::check(&subject, &mut rng, frames() / 2, LOOKUPS / 2, &mut drawn);
+    }
+    println!("long lists: {rules} rules, {reduced} with tables");
+    let (part, whole) = REDUCED;
+    assert!(reduced * whole >= seeds().step_by(LONG).count() * part);
+    drawn.check("long lists");
+}
+
+#[test]
+fn the_interpreter_agrees_inside_of_blocks_for_namespaces() {
+    let mut drawn = Drawn::default();
+    for seed in seeds().step_by(LONG) {
+        let shape = [Shape::Tree, Shape::Tables][(seed % 2) as usize];
+        let text = in_namespace(seed, rules_of(seed / 5));
+        let subject = Subject::placeable(text, shape, &target_of(seed)).inner();
+        let mut rng = Rng::new(seed);
+        interpreted::check(&subject, &mut rng, frames() / 2, LOOKUPS / 2, &mut drawn);
+    }
+    drawn.check("namespaces");
 }
 
 #[test]
 fn the_interpreter_agrees_on_the_whole_language_where_plain_rules_are_bulk() {
+    let mut drawn = Drawn::default();
     for seed in seeds() {
-        let subject = Subject::whole(seed, rules_of(seed), Features::WHOLE, Shape::Tables);
+        let (rules, target) = (rules_of(seed), target_of(seed));
+        let subject = Subject::whole(seed, rules, Features::WHOLE, Shape::Tables, &target);
         let (packets, lookups) = (frames() / 4, LOOKUPS / 4);
-        simulated::check(&subject, seed, packets, lookups, &mut BTreeSet::new());
+        let mut effective = BTreeSet::new();
+        simulated::check(&subject, seed, packets, lookups, &mut effective, &mut drawn);
     }
+    drawn.check("whole language, tables");
 }
 
 /// What must be in rules that decided or counted, for the test to be about the whole language.
@@ -224,12 +330,14 @@ const CONSTRUCTS: &[&str] = &[
 
 #[test]
 fn the_interpreter_agrees_on_the_whole_language() {
-    let mut effective = BTreeSet::new();
+    let (mut effective, mut drawn) = (BTreeSet::new(), Drawn::default());
     for seed in seeds() {
-        let subject = Subject::whole(seed, rules_of(seed), Features::WHOLE, Shape::Tree);
+        let (rules, target) = (rules_of(seed), target_of(seed));
+        let subject = Subject::whole(seed, rules, Features::WHOLE, Shape::Tree, &target);
         let (packets, lookups) = (frames() / 4, LOOKUPS / 4);
-        simulated::check(&subject, seed, packets, lookups, &mut effective);
+        simulated::check(&subject, seed, packets, lookups, &mut effective, &mut drawn);
     }
+    drawn.check("whole language");
     let seldom = |word: &&&str| !effective.iter().any(|rule| rule.contains(**word));
     let missing: Vec<_> = CONSTRUCTS.iter().filter(seldom).collect();
     assert!(
@@ -240,13 +348,13 @@ fn the_interpreter_agrees_on_the_whole_language() {
 
 #[test]
 fn the_kernel_agrees_with_the_reference_meaning() {
-    let subject = |seed| Subject::random(seed, rules_of(seed), Shape::Tree);
+    let subject = |seed| Subject::random(seed, rules_of(seed), Shape::Tree, &target_here(seed));
     in_the_kernel("plain", subject, seeds(), frames());
 }
 
 #[test]
 fn the_kernel_agrees_where_plain_rules_are_bulk() {
-    let subject = |seed| Subject::random(seed, rules_of(seed), Shape::Tables);
+    let subject = |seed| Subject::random(seed, rules_of(seed), Shape::Tables, &target_here(seed));
     in_the_kernel("bulk", subject, seeds(), frames());
 }
 
@@ -258,7 +366,13 @@ fn the_kernel_agrees_on_the_whole_language() {
             namespaces: false,
             ..Features::WHOLE
         };
-        Subject::whole(seed, rules_of(seed), features, Shape::Tree)
+        Subject::whole(
+            seed,
+            rules_of(seed),
+            features,
+            Shape::Tree,
+            &target_here(seed),
+        )
     };
     in_the_kernel("whole", subject, seeds(), frames());
 }
@@ -270,14 +384,27 @@ fn the_kernel_agrees_on_the_whole_language_where_plain_rules_are_bulk() {
             namespaces: false,
             ..Features::WHOLE
         };
-        Subject::whole(seed, rules_of(seed), features, Shape::Tables)
+        Subject::whole(
+            seed,
+            rules_of(seed),
+            features,
+            Shape::Tables,
+            &target_here(seed),
+        )
     };
     in_the_kernel("whole, bulk", subject, seeds(), frames());
 }
 
 #[test]
+fn the_kernel_agrees_on_long_lists() {
+    let subject = |seed: u64| Subject::placeable(long(seed), Shape::Chosen, &target_here(8 * seed));
+    let few = seeds().start..seeds().start + (seeds().end - seeds().start) / 10;
+    in_the_kernel("long lists", subject, few, frames() / 2);
+}
+
+#[test]
 fn fifty_rules_and_many_packets_in_the_kernel() {
-    let subject = |seed| Subject::random(seed, 50, Shape::Tree);
+    let subject = |seed| Subject::random(seed, 50, Shape::Tree, &Target::baseline());
     in_the_kernel("fifty rules", subject, 50_000..50_001, 10 * frames());
 }
 

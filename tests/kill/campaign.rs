@@ -32,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) answers: Vec<bool>,
     /// What `status` says is in force.
     pub(crate) told: Vec<String>,
+    /// What `set list` and `map list` say.
+    pub(crate) held: [String; 2],
     /// What is pinned.
     pub(crate) tree: Vec<String>,
 }
@@ -49,6 +51,7 @@ impl Seen {
         Self {
             answers,
             told,
+            held: scene.held(),
             tree: scene.tree(),
         }
     }
@@ -83,6 +86,7 @@ impl Campaign<'_> {
             let seen = Seen::of(self.scene);
             assert_eq!(seen.answers, side.answers, "{at}");
             assert_eq!(seen.told, side.told, "{at}");
+            assert_eq!(seen.held, side.held, "{at}");
             assert_eq!(seen.tree, side.tree, "{at}");
         });
         println!("{}: {taken} of {calls} points", self.name);

@@ -60,6 +60,84 @@ fn unload() {
 }
 
 #[test]
+fn set_load() {
+    if root() {
+        let scene = Scene::new(false);
+        old(&scene);
+        let load = ["set", "load", "banned", &members(&scene, 2)];
+        let before = members(&scene, 1);
+        let again = |scene: &Scene| {
+            scene.must(&["set", "load", "banned", &before]);
+        };
+        kill(&scene, "set load", &again, &load);
+        kill(&scene, "set clear", &again, &["set", "clear", "banned"]);
+    }
+}
+
+#[test]
+fn set_add_and_del() {
+    if root() {
+        let scene = Scene::new(false);
+        old(&scene);
+        let few = scene.file("few.txt", "127.0.0.11\n10.0.0.0/8\n");
+        let again = |scene: &Scene| {
+            scene.must(&["set", "load", "banned", &few, "--expires", "1h"]);
+            // A set in which something expires differently is changed inside a prefix too.
+            scene.must(&["set", "add", "banned", "127.0.0.1", "--expires", "2h"]);
+            scene.must(&["set", "del", "banned", "127.0.0.1"]);
+        };
+        let add = [
+            "set",
+            "add",
+            "banned",
+            "127.0.0.12/30",
+            "--expires",
+            "never",
+        ];
+        kill(&scene, "set add", &again, &add);
+        kill(
+            &scene,
+            "set del",
+            &again,
+            &["set", "del", "banned", "127.0.0.11"],
+        );
+    }
+}
+
+#[test]
+fn map_load() {
+    if root() {
+        let scene = Scene::new(false);
+        old(&scene);
+        let tenants = |name: &str, first: &str| {
+            let others = (1..60).map(|last| format!("tcp 10.{first}.0.{last}:80-99 -> sock web\n"));
+            let text = format!(
+                "tcp 127.0.0.{first}:80 -> sock web\n{}",
+                others.collect::<String>()
+            );
+            scene.file(name, &text)
+        };
+        let (before, after) = (tenants("before.txt", "9"), tenants("after.txt", "8"));
+        let empty = scene.file("empty.txt", "");
+        // The side that is not asked knows no ports each time, so that the calls are the same.
+        let again = |scene: &Scene| {
+            for file in [&before, &empty, &before] {
+                scene.must(&["map", "load", "tenants", file, "--empty"]);
+            }
+        };
+        kill(
+            &scene,
+            "map load",
+            &again,
+            &["map", "load", "tenants", &after],
+        );
+        kill(&scene, "map clear", &again, &["map", "clear", "tenants"]);
+        let del = ["map", "del", "tenants", "tcp 127.0.0.9:80"];
+        kill(&scene, "map del", &again, &del);
+    }
+}
+
+#[test]
 fn socket_register() {
     if root() {
         let scene = Scene::new(false);

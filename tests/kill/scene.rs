@@ -49,8 +49,8 @@ pub(crate) struct Scene {
     /// The namespace of its `for netns` block.
     block: Option<Space>,
     folder: PathBuf,
-    /// Holds the socket that both policies name.
-    _web: TcpListener,
+    /// The socket that both policies name.
+    web: TcpListener,
     /// A socket that can be registered.
     late: TcpListener,
 }
@@ -78,7 +78,7 @@ impl Scene {
             space.run(|| name_namespace(&fd)).unwrap();
         }
         let scene = Self {
-            _web: listen("127.0.0.1:7001"),
+            web: listen("127.0.0.1:7001"),
             late: listen("127.0.0.1:7002"),
             space,
             block,
@@ -152,6 +152,11 @@ impl Scene {
         let mut answers = self.space.run(arrivals).unwrap();
         let connections = || [connects([127, 0, 0, 9], 80), connects([127, 0, 0, 10], 80)];
         answers.extend(self.space.run(connections).unwrap());
+        // A full queue would keep later ones out.
+        for listener in [&self.web, &self.late] {
+            listener.set_nonblocking(true).unwrap();
+            while listener.accept().is_ok() {}
+        }
         if let Some(block) = &self.block {
             answers.extend(block.run(arrivals).unwrap());
         }
@@ -169,6 +174,15 @@ impl Scene {
             format!("{} {}", status["policy"], status["drift"])
         }));
         names
+    }
+
+    /// What the live set and the live map hold, without when it goes; nothing where no policy is in force.
+    pub(crate) fn held(&self) -> [String; 2] {
+        [["set", "list", "banned"], ["map", "list", "tenants"]].map(|arguments| {
+            let listed = self.sockc(&arguments).stdout;
+            let lines = listed.lines().filter_map(|line| line.split("  ").next());
+            lines.collect::<Vec<_>>().join("\n")
+        })
     }
 
     /// Every name in the state's folders, with `#` for every number: generations and what is called by them differ.

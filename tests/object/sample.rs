@@ -2,7 +2,7 @@
 
 use cranelift_entity::PrimaryMap;
 use sockc_compiler::artifact::{
-    Artifact, Attach, AttachPoint, Line, MANIFEST_VERSION, Manifest, MapId, MapKind, MapSpec,
+    Artifact, Attach, AttachPoint, Line, MANIFEST_VERSION, Made, Manifest, MapId, MapKind, MapSpec,
     Program, Relocation, Section, TABLE_LIMIT,
 };
 use sockc_compiler::bpf::asm::load_map_value;
@@ -106,6 +106,7 @@ fn manifest() -> Manifest {
         ports: Vec::new(),
         namespaces: Vec::new(),
         target: "host".to_owned(),
+        made: Made::default(),
     }
 }
 

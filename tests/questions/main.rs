@@ -215,11 +215,11 @@ fn members_of_a_live_set_are_found_in_the_kernel() {
     let v4 = |a, b| IpAddr::from([192, 0, a, b]);
     let v6 = |text: &str| text.parse::<IpAddr>().unwrap();
     for (address, length) in [(v4(2, 0), 25), (v6("2001:db8::"), 61)] {
-        syscalls::update(map, &set_key(address, length), &[u8::MAX; 16]).unwrap();
+        syscalls::update(map, &set_key(address, length), &[u8::MAX; 24]).unwrap();
     }
     for (address, length) in [(v4(3, 0), 24), (v6("2001:db9::"), 32)] {
         // Long ago.
-        let value = [[1, 0, 0, 0, 0, 0, 0, 0]; 2].concat();
+        let value = [[1, 0, 0, 0, 0, 0, 0, 0]; 3].concat();
         syscalls::update(map, &set_key(address, length), &value).unwrap();
     }
     let (to4, to6) = (v4(9, 9), v6("::1"));

@@ -9,6 +9,7 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod alone;
 mod change;
 mod egress;
 mod escape;

@@ -1,6 +1,6 @@
 //! What is changed while a policy is in force: `set`, `map`, `socket`, in a lab.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn listener(lab: &Lab, at: &str) -> TcpListener {
 
 fn connects(lab: &Lab, to: &str) -> bool {
     let to: SocketAddr = to.parse().unwrap();
-    let connect = || TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_ok();
+    let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(2)).is_ok();
     lab.client.run(connect).unwrap()
 }
 
@@ -130,6 +130,216 @@ fn a_file_is_loaded_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_file_without_elements_empties_nothing_unless_told_to() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-empty");
+    let lab = lab(&folder);
+    let entry = "tcp 3.3.3.3:80 -> sock late";
+    on_server(&lab, &["set", "add", "banned", "10.0.0.1"]);
+    on_server(&lab, &["map", "add", "tenants", entry]);
+    let count = |kind: &str, name: &str, of: &str| {
+        let list = on_server(&lab, &[kind, "list", name, "--json"]).json();
+        list[of].as_array().unwrap().len()
+    };
+    let empty = folder.file("empty.txt", "# nobody\n\n");
+    for (kind, name, of) in [("set", "banned", "elements"), ("map", "tenants", "entries")] {
+        let refused = on_server(&lab, &[kind, "load", name, &empty]);
+        assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+        let clear = format!("sockc {kind} clear {name}");
+        for said in [
+            "empty.txt holds no",
+            "--empty",
+            &clear,
+            "nothing was changed",
+        ] {
+            assert!(refused.stderr.contains(said), "{}", refused.stderr);
+        }
+        assert_eq!(count(kind, name, of), 1);
+        let emptied = on_server(&lab, &[kind, "load", name, &empty, "--empty"]);
+        assert_eq!(emptied.code, Some(0), "{}", emptied.stderr);
+        assert_eq!(count(kind, name, of), 0);
+    }
+    on_server(&lab, &["set", "add", "banned", "10.0.0.1"]);
+    on_server(&lab, &["map", "add", "tenants", entry]);
+    for (kind, name, of) in [("set", "banned", "elements"), ("map", "tenants", "entries")] {
+        assert_eq!(on_server(&lab, &[kind, "clear", name]).code, Some(0));
+        assert_eq!(count(kind, name, of), 0);
+    }
+}
+
+#[test]
+fn a_map_is_loaded_as_a_whole_or_not_at_all() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-map-load");
+    let lab = lab(&folder);
+    let listed = || {
+        let list = on_server(&lab, &["map", "list", "tenants"]).stdout;
+        list.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let right = folder.file(
+        "right.txt",
+        "# two\ntcp 3.3.3.3:80 -> sock late # one\n[2001:db8::/32]:* -> sock late\n",
+    );
+    let loaded = on_server(&lab, &["map", "load", "tenants", &right]);
+    assert_eq!(loaded.code, Some(0), "{}", loaded.stderr);
+    let both = [
+        "tcp 3.3.3.3:80 -> sock late",
+        "[2001:db8::/32]:* -> sock late",
+    ];
+    assert_eq!(listed(), both);
+    let wrong = folder.file(
+        "wrong.txt",
+        "3.3.3.3:81 -> sock late\n3.3.3.1/8:81 -> sock late\n",
+    );
+    let refused = on_server(&lab, &["map", "load", "tenants", &wrong]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    for said in [
+        "wrong.txt, line 2",
+        "write `3.0.0.0/8`",
+        "nothing was changed",
+    ] {
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    let twice = folder.file(
+        "twice.txt",
+        "3.3.3.3:1 -> sock late\n3.3.3.3:1 -> sock late\n",
+    );
+    let refused = on_server(&lab, &["map", "load", "tenants", &twice]);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert_eq!(listed(), both);
+}
+
+#[test]
+fn without_a_name_all_live_sets_and_maps_are_named() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-names");
+    let lab = lab(&folder);
+    on_server(&lab, &["set", "add", "banned", "10.0.0.1"]);
+    let sets = on_server(&lab, &["set", "list"]);
+    assert_eq!(sets.code, Some(0), "{}", sets.stderr);
+    assert_eq!(sets.stdout, "banned  1 of at most 4 elements\n");
+    let sets = on_server(&lab, &["set", "list", "--json"]).json();
+    assert_eq!(sets["sets"][0]["set"], "banned");
+    assert_eq!(sets["sets"][0]["elements"], 1);
+    let maps = on_server(&lab, &["map", "list"]);
+    assert_eq!(maps.stdout, "tenants  0 of at most 100 entries\n");
+    let maps = on_server(&lab, &["map", "list", "--json"]).json();
+    assert_eq!(maps["maps"][0]["max"], 100);
+}
+
+#[test]
+fn what_is_wrong_with_elements_is_told_in_our_words() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-words");
+    let lab = lab(&folder);
+    let wrong = [
+        "set",
+        "add",
+        "banned",
+        "10.0.0.1/8",
+        "x",
+        "::ffff:192.0.2.7",
+    ];
+    let refused = on_server(&lab, &wrong);
+    assert_eq!(refused.code, Some(64), "{}", refused.stderr);
+    for said in [
+        "write `10.0.0.0/8`",
+        "`x` is neither an address nor a prefix",
+        "write `192.0.2.7`",
+        "nothing was changed",
+    ] {
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    assert!(!refused.stderr.contains("--help"), "{}", refused.stderr);
+    let refused = on_server(&lab, &["set", "test", "banned", "10.0.0.0/8"]);
+    assert_eq!(refused.code, Some(64));
+    assert!(
+        refused.stderr.contains("`10.0.0.0/8` is no address"),
+        "{}",
+        refused.stderr
+    );
+    let entry = "[::ffff:127.0.0.1/128]:8080 -> sock late";
+    let refused = on_server(&lab, &["map", "add", "tenants", entry]);
+    assert_eq!(refused.code, Some(64), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("write `127.0.0.1`"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn what_is_missing_is_ignored_where_that_is_asked_for() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-missing");
+    let lab = lab(&folder);
+    on_server(&lab, &["set", "add", "banned", "10.0.0.1"]);
+    on_server(&lab, &["map", "add", "tenants", "3.3.3.3:80 -> sock late"]);
+    for (kind, name, there, missing) in [
+        ("set", "banned", "10.0.0.1", "10.0.0.2"),
+        ("map", "tenants", "3.3.3.3:80", "3.3.3.3:81"),
+    ] {
+        let refused = on_server(&lab, &[kind, "del", name, there, missing]);
+        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+        let removed = on_server(
+            &lab,
+            &[kind, "del", name, there, missing, "--ignore-missing"],
+        );
+        assert_eq!(removed.code, Some(0), "{}", removed.stderr);
+        assert!(removed.stdout.contains(": 0 e"), "{}", removed.stdout);
+    }
+}
+
+#[test]
+fn the_kernels_names_of_maps_lead_back_to_the_policy() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-kernel-names");
+    let lab = lab(&folder);
+    let names = lab.server.run(|| {
+        let root = std::path::Path::new(sockc_runtime::lab::BPFFS).join("sockc");
+        let mut folders = vec![root];
+        let mut names = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_symlink() {
+                    continue;
+                }
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.parent().is_some_and(|parent| parent.ends_with("map")) {
+                    let info = aya::maps::MapInfo::from_pin(path).unwrap();
+                    names.push(info.name_as_str().unwrap().to_owned());
+                }
+            }
+        }
+        names
+    });
+    let names = names.unwrap();
+    for name in [
+        "set_banned",
+        "cur_banned",
+        "due_banned",
+        "map_tenants",
+        "prt_tenants",
+    ] {
+        assert!(names.iter().any(|one| one == name), "{name}: {names:?}");
+    }
+}
+
+#[test]
 fn connections_go_where_a_live_map_and_a_registered_socket_say() {
     if !root() {
         return;
@@ -173,4 +383,57 @@ fn connections_go_where_a_live_map_and_a_registered_socket_say() {
     assert!(!connects(&lab, "3.3.3.3:4000"));
     let refused = on_server(&lab, &["map", "add", "tenants", "3.3.3.3 -> sock late"]);
     assert_eq!(refused.code, Some(64), "{}", refused.stderr);
+}
+
+#[test]
+fn who_is_bound_where_a_socket_is_looked_for_is_told_planned_and_taken() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-refresh");
+    let lab = Lab::new().unwrap();
+    let text = "socket dns = udp listen 127.0.0.1:5301\nredirect udp 3.3.3.3:53 to sock dns\n";
+    let path = folder.file("dns.sk", text);
+    let verb = |verb: &str, rest: &[&str]| {
+        on_server(&lab, &[&[verb, &path, "--interface", FRONT], rest].concat())
+    };
+    let applied = verb("apply", &[]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert_eq!(verb("plan", &["--exit-code"]).code, Some(0));
+    for shown in [&["status"][..], &["socket", "list"]] {
+        let shown = on_server(&lab, shown).stdout;
+        assert!(shown.contains("nobody listens there"), "{shown}");
+    }
+    let server = || UdpSocket::bind("127.0.0.1:5301").unwrap();
+    let _server = lab.server.run(server).unwrap();
+    let process = std::process::id();
+    let waits = format!("process {process} (");
+    for shown in [&["status"][..], &["socket", "list"]] {
+        let shown = on_server(&lab, shown).stdout;
+        assert!(shown.contains("udp4") && shown.contains(&waits), "{shown}");
+        assert!(shown.contains("`sockc socket refresh` takes it"), "{shown}");
+    }
+    let planned = verb("plan", &["--exit-code"]);
+    assert_eq!(planned.code, Some(2), "{}", planned.stdout);
+    let filled = format!("udp4 is filled: {waits}");
+    assert!(planned.stdout.contains(&filled), "{}", planned.stdout);
+    let refreshed = on_server(&lab, &["socket", "refresh", "dns"]);
+    assert_eq!(refreshed.code, Some(0), "{}", refreshed.stderr);
+    let listening = format!("listening: {waits}");
+    assert!(
+        refreshed.stdout.contains(&listening),
+        "{}",
+        refreshed.stdout
+    );
+    assert_eq!(verb("plan", &["--exit-code"]).code, Some(0));
+    let listed = on_server(&lab, &["socket", "list", "--json"]).json();
+    let status = on_server(&lab, &["status", "--json"]).json();
+    for row in [&listed["sockets"][0], &status["sockets"][0]] {
+        assert_eq!(row["slot"], "udp4", "{row}");
+        assert_eq!(row["state"], "listening", "{row}");
+        assert_eq!(row["who"]["process"], process, "{row}");
+        assert_eq!(row["who"]["address"], "127.0.0.1:5301", "{row}");
+    }
+    let unknown = on_server(&lab, &["socket", "refresh", "dnss"]);
+    assert_eq!(unknown.code, Some(64), "{}", unknown.stderr);
 }

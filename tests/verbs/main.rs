@@ -6,7 +6,10 @@
 
 mod explaining;
 mod guards;
+mod interfaces;
 mod live;
+mod loading;
+mod objects;
 mod plain;
 mod planning;
 mod replaying;

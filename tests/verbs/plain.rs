@@ -182,3 +182,29 @@ fn a_policy_that_says_nothing_is_refused() {
     let ran = run(&["diff", "/dev/null", &folder.file("new.sk", CLEAN)]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
 }
+
+#[test]
+fn input_without_end_is_refused_at_once() {
+    let folder = Folder::new("endless");
+    let including = folder.file("a.sk", "include \"/dev/zero\"\ndefault in drop\n");
+    let list = folder.file(
+        "b.sk",
+        "set a = file \"/dev/urandom\" max 10\ndefault in drop\ndrop from @a\n",
+    );
+    let policy = folder.file("c.sk", "default in drop\n");
+    for (arguments, code) in [
+        (&["check", "/dev/zero"][..], 64),
+        (&["check", &including], 1),
+        (&["check", &list], 1),
+        (&["check", &policy, "--guard", "/dev/zero"], 64),
+        (&["explain", &policy, "--pcap", "/dev/zero"], 64),
+    ] {
+        let ran = run(arguments);
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains("a device"),
+            "{arguments:?}: {}",
+            ran.stderr
+        );
+    }
+}

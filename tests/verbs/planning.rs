@@ -3,6 +3,7 @@
 use std::fs;
 
 use sockc_compiler::object;
+use sockc_runtime::Options;
 use sockc_runtime::lab::{FRONT, Lab};
 
 use super::{Folder, Ran, root, run};
@@ -423,11 +424,20 @@ fn a_policy_whose_text_was_not_kept_is_not_compared_with_nothing() {
     assert_eq!(run(&["compile", &place.policy, "-o", &old]).code, Some(0));
     let mut artifact = object::read(&fs::read(&old).unwrap()).unwrap();
     artifact.lists.clear();
-    fs::write(&old, object::write(&artifact).unwrap()).unwrap();
-    assert_eq!(
-        place.run(&["apply", &old, "--interface", FRONT]).code,
-        Some(0)
-    );
+    let bytes = object::write(&artifact).unwrap();
+    fs::write(&old, &bytes).unwrap();
+    let applied = place.run(&["apply", &old, "--interface", FRONT]);
+    assert_eq!(applied.code, Some(1), "{}", applied.stderr);
+    for words in ["bad.txt", "give the policy itself"] {
+        assert!(applied.stderr.contains(words), "{}", applied.stderr);
+    }
+    // A sockc that did not look may have put it in force.
+    let options = Options {
+        interfaces: vec![FRONT.to_owned()],
+        ..Options::default()
+    };
+    let apply = || sockc_runtime::apply(&bytes, &artifact.manifest, &options);
+    place.lab.server.run(apply).unwrap().unwrap();
     let refused = place.verb("plan", &[]);
     assert_eq!(refused.code, Some(3), "{}", refused.stderr);
     for words in ["bad.txt", "put it in force again"] {

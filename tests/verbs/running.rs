@@ -31,7 +31,7 @@ fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
 
 fn connects(lab: &Lab, to: &str) -> bool {
     let to: SocketAddr = to.parse().unwrap();
-    let connect = || TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_ok();
+    let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(2)).is_ok();
     lab.client.run(connect).unwrap()
 }
 
@@ -75,6 +75,14 @@ fn a_policy_comes_into_force_counts_and_goes() {
     let status = on_server(&lab, &["status", "--json"]);
     assert_eq!(status.code, Some(0), "{}", status.stderr);
     assert_eq!(status.json()["policy"], "edge");
+    let table = on_server(&lab, &["counters", "--nonzero"]).stdout;
+    let proxied = table
+        .lines()
+        .find(|line| line.contains("edge.sk:5"))
+        .unwrap();
+    let cells: Vec<&str> = proxied.split_whitespace().collect();
+    assert_eq!(cells[1], "-", "a lookup has no bytes: {table}");
+    assert!(!table.contains("edge.sk:3"), "nobody pinged: {table}");
     let counters = on_server(&lab, &["counters", "--json"]).json();
     let proxied = counters["rules"]
         .as_array()

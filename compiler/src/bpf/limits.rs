@@ -57,6 +57,8 @@ pub struct Limits {
     pub maps: Limit,
     /// Bytes of a constant table's map.
     pub table: Limit,
+    /// Instructions that a jump of 16 bits goes over; tests make it less, to have long jumps in short programs.
+    pub jump: Limit,
 }
 
 impl Limits {
@@ -71,6 +73,7 @@ impl Limits {
         pending_jumps: Limit::part(8_000, PENDING_JUMPS),
         maps: Limit::all(MAPS),
         table: Limit::all(ARRAY_VALUE),
+        jump: Limit::all(JUMP),
     };
 
     /// Those of Linux 6.0, which takes larger values. Ours stay as they are: tables are cut where they are larger anyway,

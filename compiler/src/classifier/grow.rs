@@ -352,3 +352,6 @@ fn mark(fresh: &mut [bool], range: (u64, u64), chosen: Chosen, (first, last): (u
         fresh[last] = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

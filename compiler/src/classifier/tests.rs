@@ -1,6 +1,9 @@
-//! Walks through strata against a linear scan of the boxes: random sets, hostile sets, packets at the edges of boxes.
+//! Walks through strata, and through the bytes of their tables, against a linear scan of the boxes: random sets, hostile
+//! sets, packets at the edges of boxes.
 
-use std::collections::HashSet;
+mod bytes;
+
+use std::collections::{BTreeSet, HashSet};
 
 use super::grow::LONGEST;
 use super::stratum::{MOST_LIST_BYTES, record_size, words};
@@ -8,6 +11,7 @@ use super::*;
 use crate::packet::random::Rng;
 use crate::policy::{AddressSet, Addresses, Endpoint, ProtocolMatch, Side as End};
 use crate::ranges::RangeSet;
+use bytes::{Answer, answer};
 
 /// A packet's values by [`Dimension::index`].
 type Packet = [u128; 5];
@@ -64,12 +68,17 @@ fn matching(protocol: Option<u8>, from: Option<End>, to: Option<End>) -> Match {
 }
 
 fn members(matches: &[Match]) -> Vec<Member<'_>> {
-    let member = |(slot, matches)| Member {
+    let member = |(rank, matches)| Member {
         matches,
-        group: 1,
-        slot,
+        group: 1 + rank % 3,
+        slot: slot_of(rank),
     };
     (0..).zip(matches).map(member).collect()
+}
+
+/// Counters that do not stand in a row.
+fn slot_of(rank: u32) -> u32 {
+    2 * rank + 7
 }
 
 /// The first rank that matches, by asking every box.
@@ -152,6 +161,9 @@ fn assert_limits(side: &Side, family: Family) {
         assert!((records + LONGEST + 1) * record_size(family) <= MOST_LIST_BYTES);
         assert!(grown.children.len() <= 1 << 20 && grown.depth <= 14);
         assert!(grown.lists.iter().all(|list| list.len() <= LONGEST));
+        // The code leaves a list at the first rank that is no better than what it has.
+        let rank = |&index: &u32| side.items[index as usize].rank;
+        assert!(grown.lists.iter().all(|list| list.is_sorted_by_key(rank)));
         let ranks = grown.lists.iter().flatten();
         let first = ranks.map(|&index| side.items[index as usize].rank).min();
         assert!(first.is_none_or(|first| stratum.first_rank <= first));
@@ -161,7 +173,8 @@ fn assert_limits(side: &Side, family: Family) {
 /// Builds, and compares packets; gives how many of them matched.
 fn check(name: &str, matches: &[Match], packets: usize) -> usize {
     let members = members(matches);
-    let (_, sides) = build(&members).unwrap_or_else(|unfit| panic!("{name}: {unfit:?}"));
+    let (services, sides) = build(&members).unwrap_or_else(|unfit| panic!("{name}: {unfit:?}"));
+    let tables = Tables::new(&members, &services, &sides).unwrap();
     let mut dice = Rng::new(packets as u64);
     let mut matched = 0;
     for (side, family) in sides.iter().zip([Family::V4, Family::V6]) {
@@ -177,10 +190,21 @@ fn check(name: &str, matches: &[Match], packets: usize) -> usize {
             let wanted = scanned(side, &packet);
             let found = walked(side, family, &packet);
             assert_eq!(found, wanted, "{name}, {family:?}: {packet:x?}");
+            let told = answer(&tables, family, &packet);
+            assert_eq!(told, wanted.map(of_rank), "{name}, {family:?}: {packet:x?}");
             matched += usize::from(found.is_some());
         }
     }
     matched
+}
+
+/// What the tables have to say of the member of a rank.
+fn of_rank(rank: u32) -> Answer {
+    Answer {
+        rank,
+        group: 1 + rank % 3,
+        slot: slot_of(rank),
+    }
 }
 
 /// A block of one of some prefixes, or any.
@@ -347,4 +371,131 @@ fn the_same_rules_give_the_same_tables() {
     let rules = services(&mut dice, 3_000, |_| Family::V4);
     let made = || format!("{:?}", build(&members(&rules)).unwrap().1[0].strata);
     assert_eq!(made(), made());
+}
+
+/// Senders of IPv6 by prefixes of /16 to /64, which differ in the upper half only; hardly anything is said of receivers.
+#[test]
+fn senders_of_ipv6_are_told_apart_by_the_upper_half() {
+    let mut dice = Rng::new(15);
+    for count in [100, 400, 2_000] {
+        let rule = |_| {
+            let length = [16, 24, 32, 40, 48, 56, 64][dice.below(7)];
+            let high = u128::from(dice.bits() >> 3 | 1 << 61) << 64;
+            let from = end(Block::V6(high, length), ANY);
+            matching([Some(6), None][dice.below(2)], from, None)
+        };
+        let rules: Vec<Match> = (0..count).map(rule).collect();
+        assert!(check("senders", &rules, 4_000) > 1_000);
+    }
+}
+
+/// Senders and receivers, which are in two strata; the third rule is of one of them and inside the second, which is the
+/// first of the other: the best of one stratum is the neighbour in rank of what stands in the other.
+#[test]
+fn strata_are_left_out_only_where_nothing_better_is_in_them() {
+    for (family, swapped) in [
+        (Family::V4, false),
+        (Family::V4, true),
+        (Family::V6, false),
+        (Family::V6, true),
+    ] {
+        let mut dice = Rng::new(16);
+        let mut host = || match family {
+            Family::V4 => Block::V4(dice.word(), 32),
+            Family::V6 => Block::V6(u128::from(dice.bits()) << 64 | 1, 128),
+        };
+        let from = |block| matching(Some(6), end(block, ANY), None);
+        let to = |block| matching(Some(6), None, end(block, ANY));
+        let (sender, receiver) = (host(), host());
+        let mut rules = match swapped {
+            false => vec![from(host()), to(receiver)],
+            true => vec![to(host()), from(sender)],
+        };
+        rules.push(matching(Some(6), end(sender, ANY), end(receiver, ANY)));
+        for _ in 0..1_000 {
+            rules.extend([from(host()), to(host())]);
+        }
+        let members = members(&rules);
+        let (services, sides) = build(&members).unwrap();
+        let side = &sides[usize::from(family == Family::V6)];
+        assert!(side.strata.len() > 1);
+        let tables = Tables::new(&members, &services, &sides).unwrap();
+        for item in &side.items {
+            let mut packet = [0; 5];
+            for dimension in Dimension::ALL {
+                packet[dimension.index()] = item.range(dimension).0;
+            }
+            let told = answer(&tables, family, &packet);
+            assert_eq!(told, scanned(side, &packet).map(of_rank), "{packet:x?}");
+        }
+    }
+}
+
+/// Ranges of both ports that overlap, a few at a time, with packets at every end and beside it.
+#[test]
+fn ranges_of_both_ports_are_answered_at_every_end() {
+    for seed in 0..40 {
+        let mut dice = Rng::new(100 + seed);
+        let count = 8 + dice.below(40);
+        let range = |dice: &mut Rng| {
+            let port = dice.half() & [0xffff, 0xfff0, 0xff00, 0x0fff][dice.below(4)];
+            match dice.below(4) {
+                0 => (port, port),
+                1 => (port, u16::MAX),
+                2 => (port, port.saturating_add(dice.half() >> dice.below(14))),
+                _ => (port.min(0x3456), port.max(0x3456)),
+            }
+        };
+        let any = Block::V4(0, 0);
+        let rule = |_| {
+            let [from, to] = [0, 1].map(|_| range(&mut dice));
+            matching(Some(6), end(any, from), end(any, to))
+        };
+        let rules: Vec<Match> = (0..count).map(rule).collect();
+        at_every_end(&rules);
+    }
+}
+
+fn at_every_end(rules: &[Match]) {
+    let members = members(rules);
+    let (services, sides) = build(&members).unwrap();
+    let tables = Tables::new(&members, &services, &sides).unwrap();
+    let side = &sides[0];
+    let ends = |dimension| {
+        let ranges = side.items.iter().map(|item| item.range(dimension));
+        let near = |at: u128| [at.saturating_sub(1), at, (at + 1).min(0xffff)];
+        let all: BTreeSet<u128> = ranges
+            .flat_map(|(a, b)| [near(a), near(b)])
+            .flatten()
+            .collect();
+        all
+    };
+    let mut packet = [0; 5];
+    packet[Dimension::Class.index()] = side.items[0].classes.trailing_zeros().into();
+    for from in ends(Dimension::FromPort) {
+        for to in ends(Dimension::ToPort) {
+            packet[Dimension::FromPort.index()] = from;
+            packet[Dimension::ToPort.index()] = to;
+            let told = answer(&tables, Family::V4, &packet);
+            assert_eq!(told, scanned(side, &packet).map(of_rank), "{packet:x?}");
+        }
+    }
+}
+
+/// Were the bit that ends a list lost, the code would read on: what is there must never match.
+#[test]
+fn nothing_behind_the_last_list_can_match() {
+    let any = || end(Block::V4(0, 0), ANY);
+    let rules: Vec<Match> = (0..9)
+        .map(|port| matching(Some(6), any(), end(Block::V4(0, 0), (port, port))))
+        .collect();
+    let members = members(&rules);
+    let (services, sides) = build(&members).unwrap();
+    let tables = Tables::new(&members, &services, &sides).unwrap();
+    for stratum in &tables.v4.strata {
+        let size = tables::record_size(Family::V4);
+        let behind = &stratum.records[stratum.record_count as usize * size..];
+        assert_eq!(behind.len(), LONGEST * size);
+        assert!(behind.iter().all(|&byte| byte == 0xff));
+    }
 }

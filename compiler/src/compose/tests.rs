@@ -7,7 +7,7 @@ use crate::diagram::sample::{Dice, default, prefix, rule, socket, tcp};
 use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, Verdict, World};
 use crate::place::{Entry, place};
-use crate::policy::{Action, Condition, Family, Rule, SocketId};
+use crate::policy::{Action, Condition, Family, Rate, RateUnit, Rule, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 
 /// A world where every named socket is there.
@@ -258,4 +258,37 @@ fn a_rule_that_counts_nowhere_or_twice_is_caught() {
         seen += u32::from(check(&policy, &chains, &mut store).is_err());
     }
     assert!(seen > 10, "only {seen} were caught");
+}
+
+/// Drops what fits in a rate, at XDP and again at TC: together they say what the list says, but a packet that is above the
+/// rate takes tokens twice.
+#[test]
+fn a_rate_that_two_hooks_ask_about_is_caught() {
+    let drop = Rule {
+        rate: Some(Rate {
+            above: false,
+            count: 5,
+            period: 1,
+            unit: RateUnit::Packets,
+            per: None,
+            burst: 5,
+        }),
+        ..about_dns(Action::Drop)
+    };
+    let policy = policy([drop]);
+    let mut store = Store::of(&policy);
+    let mut chains = place(&policy, &mut store).unwrap();
+    assert_eq!(check(&policy, &chains, &mut store), Ok(()));
+    let at = |chains: &[Chain], hook| chains.iter().position(|chain| chain.hook == hook);
+    let first = at(&chains, Hook::Xdp).unwrap();
+    assert_eq!(at(&chains, Hook::TcIn), None);
+    let mut second = chains[first].clone();
+    second.hook = Hook::TcIn;
+    chains[first].default.counts = false;
+    chains.insert(first + 1, second);
+    let rule = RuleId::from_u32(0);
+    assert_eq!(
+        check(&policy, &chains, &mut store),
+        Err(Fault::MeteredTwice(rule))
+    );
 }

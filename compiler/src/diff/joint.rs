@@ -183,6 +183,7 @@ fn each<K: EntityRef, V: Clone>(
 fn same_socket(one: &Socket, other: &Socket) -> bool {
     one.name == other.name
         && one.origin == other.origin
+        && one.owner == other.owner
         && one.drop_if_absent == other.drop_if_absent
 }
 

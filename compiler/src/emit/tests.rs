@@ -2,6 +2,7 @@ use super::*;
 use crate::artifact::{MapId, Relocation, Section};
 use crate::bpf::disasm::disassemble;
 use crate::bpf::opcode::{AluOp, Width};
+use crate::interpret::{Input, Maps, Quiet, Xdp, run};
 use crate::ir::{Builder, End, OriginData, Value};
 
 fn origin(line: u32) -> OriginData {
@@ -96,6 +97,119 @@ fn a_jump_that_does_not_reach_needs_gotol() {
         .filter(|insn| insn.opcode == 0x06)
         .count();
     assert!(long > 10_000 && long < 11_000, "{long} long jumps");
+}
+
+/// Every call may become 17 instructions in the kernel, which wants jumps over them to reach then too.
+#[test]
+fn calls_are_counted_as_what_the_kernel_makes_of_them() {
+    let calls = |count: usize| {
+        let mut builder = Builder::new("f", Section::Xdp, origin(1));
+        let context = builder.argument_in(Register::R6);
+        let far = builder.block();
+        let value = builder.load(context, 0, Width::W);
+        builder.leave_if(value, JumpOp::Eq, 0, far);
+        for _ in 0..count {
+            builder.call(crate::bpf::helper::Helper::KtimeGetNs, &[]);
+        }
+        builder.jump(far);
+        builder.enter(far);
+        builder.end(crate::ir::End::Return(2));
+        builder.finish()
+    };
+    // 17 * 1,900 = 32,300 is short of 32,767; 17 * 1,950 = 33,150 is beyond.
+    assert!(emit(&calls(1_900), &Target::baseline()).is_ok());
+    let refused = emit(&calls(1_950), &Target::baseline());
+    assert_eq!(refused.unwrap_err(), EmitError::TooFar);
+    assert!(emit(&calls(30_000), &Target::baseline().with_gotol()).is_ok());
+}
+
+const COMPARISONS: [JumpOp; 11] = [
+    JumpOp::Eq,
+    JumpOp::Ne,
+    JumpOp::Gt,
+    JumpOp::Ge,
+    JumpOp::Lt,
+    JumpOp::Le,
+    JumpOp::SGt,
+    JumpOp::SGe,
+    JumpOp::SLt,
+    JumpOp::SLe,
+    JumpOp::Set,
+];
+
+/// What a comparison means, as the kernel's manual has it.
+fn holds(op: JumpOp, left: u32, right: i32) -> bool {
+    let (signed, unsigned) = (left.cast_signed(), right.cast_unsigned());
+    match op {
+        JumpOp::Eq => left == unsigned,
+        JumpOp::Ne => left != unsigned,
+        JumpOp::Gt => left > unsigned,
+        JumpOp::Ge => left >= unsigned,
+        JumpOp::Lt => left < unsigned,
+        JumpOp::Le => left <= unsigned,
+        JumpOp::SGt => signed > right,
+        JumpOp::SGe => signed >= right,
+        JumpOp::SLt => signed < right,
+        JumpOp::SLe => signed <= right,
+        JumpOp::Set => left & unsigned != 0,
+    }
+}
+
+/// 1 where a comparison holds and 2 where it does not. The side that writes its number goes on to the other one, so it
+/// stands right behind the comparison.
+fn compared(op: JumpOp, right: i32, then_first: bool, target: &Target) -> Program {
+    let mut builder = Builder::new("f", Section::Xdp, origin(1));
+    let context = builder.argument_in(Register::R6);
+    let code = builder.slot(8);
+    let (first, second) = if then_first { (1, 2) } else { (2, 1) };
+    builder.set_slot(code, 0, second, Width::DW);
+    let left = builder.load(context, 12, Width::W);
+    let [behind, end] = [(); 2].map(|()| builder.block());
+    let (then, other) = if then_first {
+        (behind, end)
+    } else {
+        (end, behind)
+    };
+    builder.end(crate::ir::End::Branch {
+        op,
+        narrow: true,
+        lhs: left,
+        rhs: crate::ir::Operand::Imm(right),
+        then,
+        other,
+    });
+    builder.enter(behind);
+    builder.set_slot(code, 0, first, Width::DW);
+    builder.jump(end);
+    builder.enter(end);
+    let code = builder.load_slot(code, 0, Width::DW);
+    builder.end(crate::ir::End::ReturnValue(code));
+    emit(&builder.finish(), target).unwrap()
+}
+
+/// Long jumps as well: a target whose short ones reach nowhere.
+#[test]
+fn every_comparison_decides_as_it_should_however_it_is_laid_out() {
+    let mut far = Target::baseline().with_gotol();
+    far.limits.jump.ours = 0;
+    let values = [0, 1, 2, 6, 7, 8, 15];
+    for target in [Target::baseline(), far] {
+        for op in COMPARISONS {
+            for (right, then_first) in [(1, true), (1, false), (7, true), (7, false), (-1, true)] {
+                let program = compared(op, right, then_first, &target);
+                for left in values {
+                    let input = Input::Xdp(Xdp {
+                        ingress_ifindex: left,
+                        ..Xdp::new(vec![0; 64])
+                    });
+                    let outcome = run(&program, &mut Maps::default(), input, &mut Quiet);
+                    let wanted = if holds(op, left, right) { 1 } else { 2 };
+                    let said = outcome.unwrap().code();
+                    assert_eq!(said, wanted, "{left} {op:?} {right}, {then_first}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

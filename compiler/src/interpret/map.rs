@@ -183,6 +183,24 @@ impl Maps {
         }
     }
 
+    /// How many sockets a SOCKMAP or SOCKHASH holds; how many of them have something in a socket storage.
+    #[must_use]
+    pub fn sockets(&self, map: MapId) -> usize {
+        match self.maps.get(map).map(|map| &map.content) {
+            Some(Content::Sockets(sockets)) => sockets.len(),
+            Some(Content::Table(table)) => table.len(),
+            _ => 0,
+        }
+    }
+
+    /// Takes every socket out of a SOCKMAP or SOCKHASH; how many there were.
+    pub fn take_sockets(&mut self, map: MapId) -> usize {
+        match self.maps.get_mut(map).map(|map| &mut map.content) {
+            Some(Content::Sockets(sockets)) => std::mem::take(sockets).len(),
+            _ => 0,
+        }
+    }
+
     /// Puts a socket into a SOCKMAP or SOCKHASH.
     ///
     /// # Errors

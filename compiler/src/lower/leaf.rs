@@ -22,6 +22,9 @@ impl Lowering<'_> {
 
     /// Entry number `index` of the chain decides; behind the last entry stands the default.
     pub(super) fn leaf(&mut self, index: u32, family: Family) -> Block {
+        if let Some(door) = &self.door {
+            return door.leaf(index);
+        }
         let entry = self.source.chain.entries.get(index as usize);
         let rule = entry.map(|entry| entry.rule);
         if index as usize > self.source.chain.entries.len() {

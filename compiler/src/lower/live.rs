@@ -1,6 +1,7 @@
 //! Questions to what changes while the program runs: is the address in a live set, what does a live map have for the
 //! packet? Both are tries of the longest prefix; their layouts stand at [`SetPlan`](crate::artifact::SetPlan) and
-//! [`LiveMapPlan`](crate::artifact::LiveMapPlan).
+//! [`LiveMapPlan`](crate::artifact::LiveMapPlan). Each has two sides, so that a runtime can fill one while programs ask the
+//! other; a word says which, and a lookup reads it once.
 
 use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
@@ -16,12 +17,25 @@ use super::packet::TO;
 const SET_BITS: i32 = 8;
 const MAP_BITS: i32 = 64;
 
+/// Where the word stands that says which side holds: in the state of a set, and behind the ports of both sides of a map.
+const SET_SIDE: i32 = 0;
+const MAP_SIDE: i32 = 2 << 16;
+
+/// The maps of a live set.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveSetMaps {
+    /// The trie.
+    pub trie: MapId,
+    /// The array that says which side of the trie holds.
+    pub state: MapId,
+}
+
 /// The maps of a live map.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveMapMaps {
     /// The trie.
     pub trie: MapId,
-    /// The array of port classes.
+    /// The array of port classes, which also says which side of both holds.
     pub classes: MapId,
 }
 
@@ -37,7 +51,7 @@ impl Lowering<'_> {
     /// Whether the address is a member: its longest prefix is there and its time is to come.
     pub(super) fn find_live_member(
         &mut self,
-        trie: MapId,
+        maps: LiveSetMaps,
         words: [Field; 4],
         entry: Block,
         family: Family,
@@ -47,8 +61,9 @@ impl Lowering<'_> {
         let member = self.answered(1, done);
         let deadline = self.registers.end;
         self.builder.enter(entry);
-        self.set_key(words, family);
-        self.look_up_prefix(trie, deadline);
+        let side = self.side(maps.state, SET_SIDE, Width::DW, outside);
+        self.set_key(side, words, family);
+        self.look_up_prefix(maps.trie, deadline);
         self.builder.leave_if_wide(deadline, JumpOp::Eq, 0, outside);
         self.builder.load_to(deadline, deadline, 0, Width::DW);
         // Most elements never expire, and the clock costs as much as a lookup.
@@ -59,14 +74,23 @@ impl Lowering<'_> {
         self.builder.jump(outside);
     }
 
-    /// Writes the key of an address: prefix length, family byte, address. The address begins off the boundaries that
+    /// Which side holds: 0 or 1, an element of an array that is never without it.
+    fn side(&mut self, map: MapId, index: i32, width: Width, none: Block) -> Value {
+        self.builder.set_slot(self.frame.key, 0, index, Width::W);
+        let found = self.found(map, none);
+        self.builder.load(found, 0, width)
+    }
+
+    /// Writes the key of an address: prefix length, a byte of family and side, address. The address begins off the boundaries that
     /// stores to the stack need, so it is put together in 64-bit pieces. What stands behind an IPv4 address does not matter.
-    fn set_key(&mut self, words: [Field; 4], family: Family) {
+    fn set_key(&mut self, side: Value, words: [Field; 4], family: Family) {
         let key = self.frame.prefix;
         let (number, bits) = family_key(family);
         let head = self
             .builder
             .imm(i64::from(number) << 32 | i64::from(SET_BITS + bits));
+        self.builder.alu(side, AluOp::Lsh, 32);
+        self.builder.alu(head, AluOp::Or, side);
         self.shifted_into(head, words[0], family, AluOp::Lsh, 40);
         self.builder.store_slot(key, 0, head, Width::DW);
         let first = self.shifted(words[0], family, AluOp::Rsh, 24);
@@ -107,8 +131,11 @@ impl Lowering<'_> {
         let none = self.answered(0, done);
         let [every_port, no_class, second, end] = [(); 4].map(|()| self.builder.block());
         self.builder.enter(entry);
-        self.map_key(TO, family);
+        let side = self.side(maps.classes, MAP_SIDE, Width::W, none);
+        self.builder.alu(side, AluOp::Lsh, 16);
+        self.map_key(side, TO, family);
         self.read(self.registers.probe, Field::ToPort, family);
+        self.builder.alu(self.registers.probe, AluOp::Or, side);
         self.builder
             .store_slot(self.frame.key, 0, self.registers.probe, Width::W);
         let found = self.found(maps.classes, none);
@@ -150,14 +177,16 @@ impl Lowering<'_> {
         self.builder.jump(done);
     }
 
-    /// Writes the key of a packet but for its port class. What stands behind an IPv4 address does not matter.
-    fn map_key(&mut self, words: [Field; 4], family: Family) {
+    /// Writes the key of a packet but for its port class; the side stands 16 bits up. What stands behind an IPv4 address does
+    /// not matter.
+    fn map_key(&mut self, side: Value, words: [Field; 4], family: Family) {
         let key = self.frame.prefix;
         let (number, bits) = family_key(family);
         self.builder.set_slot(key, 0, MAP_BITS + bits, Width::W);
         let protocol = self.builder.value();
         self.read(protocol, Field::Protocol, family);
         self.builder.alu(protocol, AluOp::Or, number << 8);
+        self.builder.alu(protocol, AluOp::Or, side);
         self.builder.store_slot(key, 8, protocol, Width::W);
         for (byte, word) in [12u8, 16, 20, 24].into_iter().zip(words) {
             let field = if family == Family::V4 { words[0] } else { word };

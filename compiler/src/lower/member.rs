@@ -4,13 +4,13 @@
 //! not. A search with branches would make a state for the verifier at each step. So would a mask of the sign (an arithmetic
 //! shift, then an `and`): newer kernels take that for a branch and follow both ways (measured on 6.18.44).
 
-use crate::artifact::MapId;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
 use crate::ir::{Block, OriginData, Value};
 use crate::policy::{Family, SetId};
 
 use super::boundaries::{Index, Part, Search, SetTables, Words};
+use super::live::LiveSetMaps;
 use super::{Lowering, origin_of};
 
 /// How code asks whether an address is in a set.
@@ -18,8 +18,8 @@ use super::{Lowering, origin_of};
 pub enum SetMaps {
     /// Constant.
     Tables(SetTables),
-    /// Live: its trie.
-    Trie(MapId),
+    /// Live.
+    Live(LiveSetMaps),
 }
 
 impl Lowering<'_> {
@@ -41,8 +41,8 @@ impl Lowering<'_> {
                 };
                 self.find_in_tables(search, words, entry, family, done);
             }
-            Some(SetMaps::Trie(trie)) => {
-                self.find_live_member(*trie, words, entry, family, done);
+            Some(SetMaps::Live(maps)) => {
+                self.find_live_member(*maps, words, entry, family, done);
             }
             None => self.no_answer(Field::ToIn(set), entry, done),
         }

@@ -52,7 +52,10 @@ impl Lowering<'_> {
         let place = match self.source.chain.hook {
             Hook::Xdp | Hook::TcIn | Hook::TcOut => self.in_packet(field),
             Hook::SkLookup => in_lookup(field, family),
-            Hook::SkMsg => in_message(field, family),
+            Hook::SkMsg => match &self.door {
+                Some(door) => at_door(door.own, field),
+                None => in_message(field, family),
+            },
         };
         let Some(place) = place else {
             let hook = self.source.chain.hook;
@@ -157,6 +160,23 @@ fn in_lookup(field: Field, family: Family) -> Option<Place> {
         }
         _ => None,
     }
+}
+
+/// The sock_ops program of a group reads what it has put into the connection's own key, whose ports are in host order.
+fn at_door(own: Slot, field: Field) -> Option<Place> {
+    let (offset, swap) = match field {
+        Field::From0 | Field::From1 | Field::From2 | Field::From3 => (4 * word(field), 32),
+        Field::To0 | Field::To1 | Field::To2 | Field::To3 => (16 + 4 * word(field), 32),
+        Field::FromPort => (32, 0),
+        Field::ToPort => (36, 0),
+        _ => return None,
+    };
+    Some(Place {
+        base: Base::Stack(own),
+        offset,
+        width: Width::W,
+        swap,
+    })
 }
 
 /// The local side is the sender of a message.

@@ -4,17 +4,19 @@
 //! sides begin (`snd_nxt`, `rcv_nxt` at the ESTABLISHED callbacks); its peer's key is the mirror image. The sequence
 //! numbers keep connections apart that have the same 4-tuple in different network namespaces: without them data could
 //! reach a stranger's socket. Where they do not agree (a middlebox, data in the SYN), the data goes by plain TCP.
-//! Each socket keeps its peer's key in its own storage, so that a write needs no copying.
+//! Each socket keeps its peer's key in its own storage, so that a write needs no copying. Sockets whose connections no rule
+//! may concern are left alone; they keep their own key, by which a later policy can take them in.
 
 use crate::artifact::{MapId, Section};
 use crate::bpf::helper::Helper;
-use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
-use crate::ir::{Arg, Block, Builder, End, Function, OriginData, Slot, Value};
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::ir::{Arg, Block, Builder, End, Function, Slot, Value};
 use crate::policy::{Family, GroupId};
 
-use super::Lowering;
 use super::context::{AF_INET, AF_INET6, lookup, msg, ops};
 use super::outcome::Outcome;
+use super::question::Phase;
+use super::{Lowering, Source};
 
 /// Size of a key of the map `peers`: two addresses, two ports, two sequence numbers.
 pub const PEER_KEY: u32 = 48;
@@ -82,7 +84,7 @@ impl Lowering<'_> {
     pub(super) fn shortcut(&mut self, block: Block, group: GroupId) {
         let pass = self.outcome(Outcome::Pass, Family::V4);
         self.builder.enter(block);
-        let Some((peers, storage)) = self.source.maps.groups[group] else {
+        let Some(GroupMaps { peers, storage, .. }) = self.source.maps.groups[group] else {
             self.builder.jump(pass);
             return;
         };
@@ -123,63 +125,123 @@ fn mapped(builder: &mut Builder, context: Value, offset: i16, otherwise: Block) 
     }
 }
 
-/// What the sock_ops program of a group needs.
+/// Where the sockets of a group are.
+#[derive(Clone, Copy, Debug)]
 pub struct GroupMaps {
-    /// The SOCKHASH.
+    /// The SOCKHASH of those that were taken in.
     pub peers: MapId,
-    /// The sockets' storage.
+    /// Their storage.
     pub storage: MapId,
+    /// The storage of those that were left alone, with their own keys.
+    pub aside: MapId,
     /// The counters.
     pub counters: MapId,
     /// The counter slot of sockets that could not be taken in.
     pub escaped: u32,
 }
 
-/// The sock_ops program of a group: takes every TCP connection in when it is established.
-///
-/// Only there: bytes that are in the receive queue when a socket is taken in would be read behind redirected ones.
-#[must_use]
-pub fn sock_ops(name: &str, maps: &GroupMaps, head: &OriginData) -> Function {
-    let mut builder = Builder::new(name, Section::SockOps, head.clone());
-    let context = builder.argument_in(Register::R6);
-    let socket = builder.pinned(Register::R7);
-    let probe = builder.pinned(Register::R2);
-    let [own, peer] = [builder.slot(PEER_KEY), builder.slot(PEER_KEY)];
-    let [done, take, escaped] = [builder.block(), builder.block(), builder.block()];
-    builder.load_to(probe, context, ops::OP, Width::W);
-    for callback in ESTABLISHED_CALLBACKS {
-        builder.leave_if(probe, JumpOp::Eq, callback, take);
+/// What the sock_ops program of a group does with a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Door {
+    /// The connection's own key.
+    pub(super) own: Slot,
+    /// Takes it in.
+    take: Block,
+    /// Leaves it alone.
+    leave: Block,
+}
+
+impl Door {
+    /// The leaf of a terminal of the diagram of concern.
+    pub(super) fn leaf(&self, concern: u32) -> Block {
+        if concern == 0 { self.leave } else { self.take }
     }
-    builder.jump(done);
+}
 
-    builder.enter(take);
-    let keys = Keys { context, own, peer };
-    keys.fill(&mut builder, escaped);
-    builder.load_to(socket, context, ops::SK, Width::DW);
-    builder.leave_if_wide(socket, JumpOp::Eq, 0, escaped);
-    let args = [
-        Arg::Map(maps.storage),
-        Arg::Pinned(socket),
-        Arg::SlotAddress(peer),
-        Arg::Imm(CREATE),
-    ];
-    let stored = builder.call_value(Helper::SkStorageGet, &args);
-    builder.leave_if_wide(stored, JumpOp::Eq, 0, escaped);
-    let args = [
-        Arg::Pinned(context),
-        Arg::Map(maps.peers),
-        Arg::SlotAddress(own),
-        Arg::Imm(0),
-    ];
-    let refused = builder.call_value(Helper::SockHashUpdate, &args);
-    builder.leave_if(refused, JumpOp::Ne, 0, escaped);
-    builder.jump(done);
+/// The sock_ops program of a group: takes in the TCP connections that its rules may concern, when they are established.
+/// The source's `decision` says which these are (see [`crate::diagram::concern`]).
+///
+/// Only then: bytes that are in the receive queue when a socket is taken in would be read behind redirected ones.
+#[must_use]
+pub fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Function {
+    let mut lowering = Lowering::new(source, name, Section::SockOps);
+    lowering.open_door(maps);
+    lowering.builder.finish()
+}
 
-    builder.enter(escaped);
-    count_escaped(&mut builder, maps, socket, done);
-    builder.enter(done);
-    builder.end(End::Return(1));
-    builder.finish()
+impl Lowering<'_> {
+    fn open_door(&mut self, maps: &GroupMaps) {
+        let entry = self.builder.current();
+        let [own, peer] = [self.builder.slot(PEER_KEY), self.builder.slot(PEER_KEY)];
+        let [begun, take, leave] = [(); 3].map(|()| self.head_block());
+        let [escaped, done] = [(); 2].map(|()| self.head_block());
+        self.door = Some(Door { own, take, leave });
+        let [v4, v6] = [Family::V4, Family::V6]
+            .map(|family| self.tree(self.source.decision, family, Phase::Decision));
+        self.answer_all();
+        let context = self.registers.context;
+        self.builder.enter(entry);
+        self.builder
+            .load_to(self.registers.probe, context, ops::OP, Width::W);
+        for callback in ESTABLISHED_CALLBACKS {
+            let probe = self.registers.probe;
+            self.builder.leave_if(probe, JumpOp::Eq, callback, begun);
+        }
+        self.builder.jump(done);
+        self.builder.enter(begun);
+        let keys = Keys { context, own, peer };
+        keys.fill(&mut self.builder, [v4, v6], escaped);
+        self.take_in(take, maps, &keys, [escaped, done]);
+        self.set_aside(leave, maps, &keys, done);
+        let socket = self.registers.network;
+        self.builder.enter(escaped);
+        count_escaped(&mut self.builder, maps, socket, done);
+        self.builder.enter(done);
+        self.builder.end(End::Return(1));
+    }
+
+    /// Puts the socket into the group's map, and its peer's key into its storage.
+    fn take_in(
+        &mut self,
+        block: Block,
+        maps: &GroupMaps,
+        keys: &Keys,
+        [escaped, done]: [Block; 2],
+    ) {
+        self.builder.enter(block);
+        self.store_key(maps.storage, keys.peer, escaped);
+        let args = [
+            Arg::Pinned(keys.context),
+            Arg::Map(maps.peers),
+            Arg::SlotAddress(keys.own),
+            Arg::Imm(0),
+        ];
+        let refused = self.builder.call_value(Helper::SockHashUpdate, &args);
+        self.builder.leave_if(refused, JumpOp::Ne, 0, escaped);
+        self.builder.jump(done);
+    }
+
+    /// Remembers the socket's own key, so that a later policy can take it in.
+    fn set_aside(&mut self, block: Block, maps: &GroupMaps, keys: &Keys, done: Block) {
+        self.builder.enter(block);
+        self.store_key(maps.aside, keys.own, done);
+        self.builder.jump(done);
+    }
+
+    /// Keeps a key in a storage of the socket; leaves to `otherwise` where it has none.
+    fn store_key(&mut self, storage: MapId, key: Slot, otherwise: Block) {
+        let (context, socket) = (self.registers.context, self.registers.network);
+        self.builder.load_to(socket, context, ops::SK, Width::DW);
+        self.builder.leave_if_wide(socket, JumpOp::Eq, 0, otherwise);
+        let args = [
+            Arg::Map(storage),
+            Arg::Pinned(socket),
+            Arg::SlotAddress(key),
+            Arg::Imm(CREATE),
+        ];
+        let stored = self.builder.call_value(Helper::SkStorageGet, &args);
+        self.builder.leave_if_wide(stored, JumpOp::Eq, 0, otherwise);
+    }
 }
 
 fn count_escaped(builder: &mut Builder, maps: &GroupMaps, found: Value, done: Block) {
@@ -207,8 +269,9 @@ struct Keys {
 }
 
 impl Keys {
-    fn fill(&self, builder: &mut Builder, escaped: Block) {
-        let [v4, v6, ports] = [builder.block(), builder.block(), builder.block()];
+    /// Fills both, then goes on with the tree of the connection's family.
+    fn fill(&self, builder: &mut Builder, trees: [Block; 2], escaped: Block) {
+        let [v4, v6] = [builder.block(), builder.block()];
         let family = builder.load(self.context, ops::FAMILY, Width::W);
         builder.leave_if(family, JumpOp::Eq, AF_INET, v4);
         let family = builder.load(self.context, ops::FAMILY, Width::W);
@@ -223,7 +286,8 @@ impl Keys {
         }
         self.word(builder, ops::LOCAL_IP4, 0, 16, 0);
         self.word(builder, ops::REMOTE_IP4, 16, 0, 0);
-        builder.jump(ports);
+        self.numbers(builder);
+        builder.jump(trees[0]);
 
         builder.enter(v6);
         for word in 0..4u8 {
@@ -237,9 +301,12 @@ impl Keys {
                 0,
             );
         }
-        builder.jump(ports);
+        self.numbers(builder);
+        builder.jump(trees[1]);
+    }
 
-        builder.enter(ports);
+    /// Ports and sequence numbers.
+    fn numbers(&self, builder: &mut Builder) {
         self.word(builder, ops::LOCAL_PORT, 32, 36, 0);
         self.word(builder, ops::REMOTE_PORT, 36, 32, 32);
         self.word(builder, ops::SND_NXT, 40, 44, 0);

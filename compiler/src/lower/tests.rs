@@ -1,6 +1,8 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
 mod answers;
+mod doors;
+mod fragments;
 mod headers;
 mod logs;
 mod made;

@@ -9,9 +9,10 @@ use object::{
 };
 
 use super::layout::{INSN_SIZE, Layout, MAP_SIZE, PlacedProgram};
+use super::sum;
 use super::types::LICENSE_VARIABLE;
 use super::{
-    BTF, BTF_EXT, LICENSE, LICENSE_TEXT, LISTS, MANIFEST, MAPS, NETNS, ObjectError, TABLE,
+    BTF, BTF_EXT, LICENSE, LICENSE_TEXT, LISTS, MANIFEST, MAPS, NETNS, ObjectError, SUM, TABLE,
 };
 use crate::artifact::{Artifact, MapSpec, Program};
 use crate::bpf::insn::Insn;
@@ -66,6 +67,7 @@ pub(super) fn assemble(
         // Aligned as an ELF file wants to be when it is read in place.
         add_section(&mut file, &name, SectionKind::Other, object, 8);
     }
+    add_section(&mut file, SUM, SectionKind::Other, &[0; sum::SIZE], 1);
     file.write().map_err(refused)
 }
 

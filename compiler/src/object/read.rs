@@ -5,7 +5,7 @@
 //! compilers are not read: they have no manifest, and much that is not needed here.
 
 mod code;
-mod file;
+pub(super) mod file;
 mod lines;
 mod types;
 mod words;

@@ -132,6 +132,7 @@ fn manifest() -> Manifest {
             name: "web".to_owned(),
             drop_if_absent: true,
             origin: SlotOrigin::Listen,
+            owner: None,
             slots: vec![Slot {
                 index: 0,
                 protocol: 6,
@@ -148,11 +149,12 @@ fn manifest() -> Manifest {
         namespaces: Vec::new(),
         sources: vec![("edge.sk".to_owned(), "default allow\n".to_owned())],
         target: "5.10".to_owned(),
+        made: Made::default(),
     }
 }
 
 /// Sections alternate, so that the order of programs is not that of the code.
-fn artifact() -> Artifact {
+pub(super) fn artifact() -> Artifact {
     Artifact {
         programs: vec![
             program("tc_in", Section::Classifier, 0),
@@ -354,7 +356,7 @@ fn every_refusal_says_what_to_do() {
         ),
         (
             ObjectError::ManifestVersion { found: 7 },
-            "manifest version 7, this one reads 2",
+            "manifest version 7, this one reads 3",
             "compile the policy again",
         ),
         (

@@ -20,6 +20,7 @@ pub struct Frame {
     tags: Vec<Tag>,
     ip_options: usize,
     extensions: Vec<Extension>,
+    fragmented: Fragmented,
     tcp_options: usize,
     ecn: u8,
     sequence: (u32, u32),
@@ -65,6 +66,31 @@ pub enum Extension {
     Fragment,
 }
 
+/// What a packet says of fragments, beside which part it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragmented {
+    /// Where a later fragment begins, in units of 8 bytes: 1 to 0x1fff.
+    pub offset: u16,
+    /// Whether another one comes behind a later fragment.
+    pub more: bool,
+    /// Whether an IPv4 packet must not be cut.
+    pub uncut: bool,
+    /// What stands in reserved bits: IPv4's in the lowest one, those of IPv6's fragment header in the two lowest, and all
+    /// of it in the reserved byte there.
+    pub reserved: u8,
+}
+
+impl Default for Fragmented {
+    fn default() -> Self {
+        Self {
+            offset: 185,
+            more: false,
+            uncut: false,
+            reserved: 0,
+        }
+    }
+}
+
 /// What is wrong with the frame on purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Broken {
@@ -94,6 +120,7 @@ impl Frame {
             header,
             ip_options: 0,
             extensions: Vec::new(),
+            fragmented: Fragmented::default(),
             tcp_options: 0,
             ecn: 0,
             sequence: (1, 0),
@@ -135,6 +162,17 @@ impl Frame {
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
+        self
+    }
+
+    /// What it says of fragments; an offset of 0 is none of a later fragment, and counts as 1.
+    #[must_use]
+    pub fn fragmented(mut self, fragmented: Fragmented) -> Self {
+        let offset = fragmented.offset.clamp(1, 0x1fff);
+        self.fragmented = Fragmented {
+            offset,
+            ..fragmented
+        };
         self
     }
 

@@ -12,7 +12,7 @@ use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldKind, FieldSet};
 use crate::hook::Hook;
-use crate::lower::{LiveMapMaps, SetMaps, SetTables};
+use crate::lower::{LiveMapMaps, LiveSetMaps, SetMaps, SetTables};
 use crate::place::Chain;
 use crate::policy::{LiveMapId, Policy, SetId, SetKind};
 use crate::tables::Tables;
@@ -20,21 +20,27 @@ use crate::target::Target;
 
 /// Sizes of keys and values, as `SetPlan` and `LiveMapPlan` say.
 const SET_KEY: u32 = 24;
-const SET_VALUE: u32 = 16;
+const SET_VALUE: u32 = 24;
+const SET_STATE: u32 = 24;
 const MAP_KEY: u32 = 28;
 const MAP_VALUE: u32 = 8;
-const PORTS: u32 = 65_536;
+
+/// What programs ask, and what is filled while they do.
+const SIDES: u32 = 2;
+
+/// The ports of both sides, and the word that says which side holds.
+const PORTS: u32 = SIDES * 65_536 + 1;
 
 /// Keys that a trie has room for beyond a live set's elements: Linux before 6.13 wants room for a new element even where it
-/// replaces one.
-const SPARE: u32 = 1;
+/// replaces one, and a runtime marks where it looks for elements inside a prefix.
+const SPARE: u32 = 2;
 
 /// Keys that a trie has room for, for each entry of a live map: one for each protocol, and more where its range of ports is cut
 /// by others. Room that is not used costs nothing.
-const KEYS: u32 = 8;
+const KEYS: u32 = SIDES * 8;
 
-/// Most keys of a live map: Linux 5.10 charges memory for all of them at once, and refuses more than 4 GiB.
-const MOST_KEYS: u32 = 1 << 25;
+/// Most keys of a live map: Linux 5.10 charges memory for all of them at once, 72 bytes each, and refuses more than 4 GiB.
+const MOST_KEYS: u32 = 7 << 23;
 
 /// Interfaces whose class a lookup can know; each is an entry of a hash map that is made as it is needed.
 const MOST_INTERFACES: u32 = 65_536;
@@ -47,9 +53,10 @@ fn fields_of(decision: &Decision) -> impl Iterator<Item = Field> {
     flats.into_iter().flatten().flat_map(Flat::fields)
 }
 
-/// The fields that the trees of all chains test.
-pub(super) fn fields(decisions: &[Decision]) -> FieldSet {
-    decisions.iter().flat_map(fields_of).collect()
+/// The fields that the trees of all chains test, and those at the doors of groups.
+pub(super) fn fields(decisions: &[Decision], doors: &[Option<Flat>]) -> FieldSet {
+    let doors = doors.iter().flatten().flat_map(Flat::fields);
+    decisions.iter().flat_map(fields_of).chain(doors).collect()
 }
 
 /// Whether programs look into the slots of named sockets.
@@ -99,17 +106,19 @@ pub(super) fn sets(
         asked[id] = match &set.kind {
             SetKind::Constant(_) if !tested.any(&[Field::ToIn(id), Field::FromIn(id)]) => None,
             SetKind::Constant(addresses) => {
-                let name = live::set_map(id);
+                let name = live::set_table(id);
                 Some(SetMaps::Tables(SetTables::new(addresses, &name, tables)))
             }
             SetKind::Live { max, .. } => {
-                let spec = trie(
-                    &live::set_map(id),
-                    SET_KEY,
-                    SET_VALUE,
-                    max.saturating_add(SPARE),
-                );
-                Some(SetMaps::Trie(tables.maps().push(spec)))
+                let room = max.saturating_mul(SIDES).saturating_add(SPARE);
+                let trie = trie(&live::set_trie(id, &set.name), SET_KEY, SET_VALUE, room);
+                let state = live::set_state(id, &set.name);
+                let state = map(&state, MapKind::Array, 4, SET_STATE, 1);
+                let maps = tables.maps();
+                Some(SetMaps::Live(LiveSetMaps {
+                    trie: maps.push(trie),
+                    state: maps.push(state),
+                }))
             }
         };
     }
@@ -125,12 +134,18 @@ pub(super) fn entries(
     for (id, data) in &policy.live_maps {
         asked[id] = Some(LiveMapMaps {
             trie: maps.push(trie(
-                &live::map_trie(id),
+                &live::map_trie(id, &data.name),
                 MAP_KEY,
                 MAP_VALUE,
                 data.max.saturating_mul(KEYS).min(MOST_KEYS),
             )),
-            classes: maps.push(map(&live::map_classes(id), MapKind::Array, 4, 4, PORTS)),
+            classes: maps.push(map(
+                &live::map_classes(id, &data.name),
+                MapKind::Array,
+                4,
+                4,
+                PORTS,
+            )),
         });
     }
     asked

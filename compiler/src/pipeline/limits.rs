@@ -168,7 +168,7 @@ impl Checked<'_> {
     fn declared(&self) -> impl Iterator<Item = (&Place, MapId)> {
         let sets = self.policy.sets.iter().flat_map(|(id, set)| {
             let maps = match &self.maps.sets[id] {
-                Some(SetMaps::Trie(trie)) => vec![*trie],
+                Some(SetMaps::Live(live)) => vec![live.trie, live.state],
                 Some(SetMaps::Tables(tables)) => tables.maps(),
                 None => Vec::new(),
             };

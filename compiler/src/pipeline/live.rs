@@ -1,21 +1,50 @@
 //! What a runtime has to fill or may change while the policy is in force: classes of interfaces, live sets, live maps.
+//!
+//! Their maps are named after them, so that whoever looks at the kernel's maps finds the statement they come from.
 
 use crate::artifact::{ClassPlan, LiveEntryPlan, LiveMapPlan, SetPlan};
+use crate::bpf::limits::NAME;
 use crate::policy::{Class, LiveMap, LiveMapId, Policy, SetId, SetKind};
 
-/// The name of a live set's map.
-pub(crate) fn set_map(set: SetId) -> String {
+/// The name of a constant set's table.
+pub(crate) fn set_table(set: SetId) -> String {
     format!("set_{}", set.as_u32())
 }
 
+/// The name of a live set's trie.
+pub(crate) fn set_trie(set: SetId, name: &str) -> String {
+    titled("set_", set.as_u32(), name)
+}
+
+/// The name of the array that says which side of a live set's trie holds.
+pub(crate) fn set_state(set: SetId, name: &str) -> String {
+    titled("cur_", set.as_u32(), name)
+}
+
 /// The name of a live map's trie.
-pub(crate) fn map_trie(map: LiveMapId) -> String {
-    format!("map_{}", map.as_u32())
+pub(crate) fn map_trie(map: LiveMapId, name: &str) -> String {
+    titled("map_", map.as_u32(), name)
 }
 
 /// The name of a live map's array of port classes.
-pub(crate) fn map_classes(map: LiveMapId) -> String {
-    format!("map_{}_ports", map.as_u32())
+pub(crate) fn map_classes(map: LiveMapId, name: &str) -> String {
+    titled("prt_", map.as_u32(), name)
+}
+
+/// The name of a map of a kind: with the declared name where the kernel takes it as it is. Else a number makes it the only
+/// one, for no declared name begins with a digit.
+fn titled(kind: &str, number: u32, name: &str) -> String {
+    let room = NAME - kind.len();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    if name.len() <= room && name.chars().all(plain) {
+        return format!("{kind}{name}");
+    }
+    let letters = name
+        .chars()
+        .map(|letter| if plain(letter) { letter } else { '_' });
+    let number = format!("{number}_");
+    let rest = letters.take(room.saturating_sub(number.len()));
+    format!("{kind}{number}{}", rest.collect::<String>())
 }
 
 /// The classes of interfaces, by number.
@@ -40,7 +69,8 @@ pub(super) fn sets(policy: &Policy) -> Vec<SetPlan> {
             start,
         } => Some(SetPlan {
             name: set.name.clone(),
-            map: set_map(id),
+            map: set_trie(id, &set.name),
+            state: set_state(id, &set.name),
             max: *max,
             expires: *expires,
             start: start.clone(),
@@ -53,8 +83,8 @@ pub(super) fn sets(policy: &Policy) -> Vec<SetPlan> {
 pub(super) fn maps(policy: &Policy) -> Vec<LiveMapPlan> {
     let plan = |(id, map): (LiveMapId, &LiveMap)| LiveMapPlan {
         name: map.name.clone(),
-        trie: map_trie(id),
-        classes: map_classes(id),
+        trie: map_trie(id, &map.name),
+        classes: map_classes(id, &map.name),
         max: map.max,
         start: map
             .start
@@ -68,4 +98,28 @@ pub(super) fn maps(policy: &Policy) -> Vec<LiveMapPlan> {
             .collect(),
     };
     policy.live_maps.iter().map(plan).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_named_after_what_is_declared() {
+        let table = [
+            ("denied", "set_denied"),
+            ("denied_hosts", "set_7_denied_ho"),
+            ("bad-guys", "set_7_bad_guys"),
+            ("elevenchars", "set_elevenchars"),
+        ];
+        for (name, expected) in table {
+            let found = set_trie(SetId::from_u32(7), name);
+            assert_eq!(found, expected);
+            assert!(found.len() <= NAME);
+        }
+        assert_eq!(set_state(SetId::from_u32(7), "denied"), "cur_denied");
+        let map = LiveMapId::from_u32(0);
+        assert_eq!(map_trie(map, "tenants"), "map_tenants");
+        assert_eq!(map_classes(map, "tenants"), "prt_tenants");
+    }
 }

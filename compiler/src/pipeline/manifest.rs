@@ -8,13 +8,13 @@ use sockc_grammar::source::SourceMap;
 use super::live;
 use super::{Counters, DIRECTIONS, bare, direction_name, suffixed};
 use crate::artifact::{
-    Attach, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Manifest, Slot, SlotOrigin,
-    SocketSlots,
+    Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
+    SlotOrigin, SlotOwner, SocketSlots,
 };
 use crate::lower::{self, CounterSlots, Maps};
-use crate::place::Chain;
+use crate::place::{Chain, counts_in_send};
 use crate::policy::{
-    DefaultVerdict, Direction, Family, GroupId, Listen, Policy, Socket, SocketOrigin,
+    DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,
 };
 use crate::target::Target;
 
@@ -65,6 +65,7 @@ impl Slots {
                 counter.file.clone_from(&line.place.file);
                 counter.log = line.log.as_ref().map(|log| log.text.clone());
                 counter.line = line.place.line;
+                counter.counted = direction != Direction::Send || counts_in_send(line);
                 push(&mut counters, counter)
             });
             let malformed = has_packets(direction, chains).then(|| {
@@ -97,7 +98,7 @@ impl Slots {
             )
         });
         for counter in counters.values_mut() {
-            counter.counted = kept == Counters::Kept;
+            counter.counted &= kept == Counters::Kept;
         }
         let mut escaped = SecondaryMap::new();
         for (group, data) in &policy.groups {
@@ -241,6 +242,7 @@ pub(super) fn manifest(
                 cgroup: policy.groups[group].cgroup.clone(),
                 peers: suffixed(policy, "peers", group),
                 storage: suffixed(policy, "storage", group),
+                aside: suffixed(policy, "aside", group),
             })
             .collect(),
         counters: slots.counters.clone(),
@@ -256,6 +258,13 @@ pub(super) fn manifest(
             .map(|(_, source)| (source.name.clone(), source.text.clone()))
             .collect(),
         target: target.name.clone(),
+        made: Made {
+            build: BUILD.into(),
+            gotol: target.gotol,
+            atomics: target.atomics,
+            lookup_interface: target.lookup_interface,
+            counters: slots.kept == Counters::Kept,
+        },
     }
 }
 
@@ -269,6 +278,11 @@ fn named_socket(socket: &crate::policy::Socket, slots: &[(Family, u8, u32)]) -> 
             SocketOrigin::Registered => SlotOrigin::Registered,
             SocketOrigin::Systemd { unit, name } => SlotOrigin::Systemd(unit.clone(), name.clone()),
         },
+        owner: socket.owner.as_ref().map(|owner| match owner {
+            Owner::Uid(uid) => SlotOwner::Uid(*uid),
+            Owner::User(name) => SlotOwner::User(name.clone()),
+            Owner::Cgroup(path) => SlotOwner::Cgroup(path.clone()),
+        }),
         slots: addresses(socket)
             .into_iter()
             .zip(slots)

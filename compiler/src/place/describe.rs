@@ -96,6 +96,7 @@ fn default_reason(chain: &Chain, chains: &[Chain]) -> &'static str {
         (Hook::TcIn, true) if xdp => "a count at tc must see these packets",
         (Hook::TcIn, true) => "every rule of a packet hook says `at tc`",
         (Hook::TcIn, false) => "xdp has decided these already",
+        (Hook::SkMsg, false) => "connections that no rule concerns are left alone",
         _ => "ends the only list there is",
     }
 }

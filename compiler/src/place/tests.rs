@@ -237,8 +237,8 @@ fn each_group_has_the_rules_that_name_it_or_none() {
     assert_eq!(
         sketch(&placed(&policy)),
         [
-            "SkMsg: Drop+ Count+ | allow+",
-            "SkMsg: Count+ Shortcut+ | allow+"
+            "SkMsg: Drop+ Count+ | allow",
+            "SkMsg: Count+ Shortcut+ | allow"
         ]
     );
 }

@@ -11,6 +11,8 @@ pub struct Socket {
     pub name: String,
     /// Where it comes from.
     pub origin: SocketOrigin,
+    /// Whose socket may stand behind the name; anybody's where nothing is said.
+    pub owner: Option<Owner>,
     /// True for `if absent drop`, false for `if absent reject` (the default).
     pub drop_if_absent: bool,
     /// Where it was declared.
@@ -44,7 +46,31 @@ impl Socket {
             true => ", if absent drop",
             false => "",
         };
-        format!("{} ({}{absent})", self.words(), self.origin.words())
+        let owner = self.owner.as_ref().map_or_else(String::new, Owner::words);
+        format!("{} ({}{owner}{absent})", self.words(), self.origin.words())
+    }
+}
+
+/// Whose a socket has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The user of this number.
+    Uid(u32),
+    /// The user whom the machine calls so.
+    User(String),
+    /// The processes of the control group with this path from the root, and of those below it.
+    Cgroup(String),
+}
+
+impl Owner {
+    /// ` owner uid 33`, as a declaration says it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Uid(uid) => format!(" owner uid {uid}"),
+            Self::User(name) => format!(" owner uid {name}"),
+            Self::Cgroup(path) => format!(" owner cgroup \"{path}\""),
+        }
     }
 }
 

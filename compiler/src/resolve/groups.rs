@@ -3,6 +3,7 @@
 use cranelift_entity::PrimaryMap;
 use sockc_grammar::ast::GroupDecl;
 use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::Spanned;
 
 use super::codes;
 use super::report::Report;
@@ -15,7 +16,7 @@ pub(super) fn group(
     others: &PrimaryMap<GroupId, Group>,
     report: &mut Report,
 ) -> Option<Group> {
-    let cgroup = cgroup_path(decl, report)?;
+    let cgroup = cgroup_path(&decl.cgroup, report)?;
     // A socket is in one map only, so that one program decides over it.
     if let Some(other) = others
         .values()
@@ -44,8 +45,8 @@ pub(super) fn group(
 }
 
 /// The path without doubled slashes, `.` and a slash at the end.
-fn cgroup_path(decl: &GroupDecl, report: &mut Report) -> Option<String> {
-    let written = &decl.cgroup.value;
+pub(super) fn cgroup_path(path: &Spanned<String>, report: &mut Report) -> Option<String> {
+    let written = &path.value;
     let parts: Vec<&str> = written
         .split('/')
         .filter(|part| !part.is_empty() && *part != ".")
@@ -63,7 +64,7 @@ fn cgroup_path(decl: &GroupDecl, report: &mut Report) -> Option<String> {
         report.error(
             codes::CGROUP_PATH,
             format!("`{}` is not a cgroup's path", written.escape_debug()),
-            decl.cgroup.span,
+            path.span,
             wrong,
             "write the path from the root of the cgroup-v2 hierarchy, such as \"/kubepods.slice\"",
         );

@@ -1,22 +1,28 @@
 //! `socket` declarations: where a named socket comes from, and the addresses it listens on.
 
-use sockc_grammar::ast::{Listen as WrittenListen, SocketDecl, SocketOrigin, Verb};
+use sockc_grammar::ast::{Listen as WrittenListen, SocketDecl, SocketOrigin, SocketOwner, Verb};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Spanned;
 
 use super::codes;
+use super::groups::cgroup_path;
 use super::numbers::Checked;
 use super::report::Report;
 use crate::policy::SocketOrigin as Origin;
-use crate::policy::{Family, Listen, Place, Socket};
+use crate::policy::{Family, Listen, Owner, Place, Socket};
 
 /// The socket that is declared; `None` if something is wrong with it, which is reported.
 pub(super) fn socket(decl: &SocketDecl, place: Place, report: &mut Report) -> Option<Socket> {
     let drop_if_absent = drop_if_absent(decl.absent.as_ref(), report);
     let origin = origin(&decl.origin, report);
+    let owner = match &decl.owner {
+        Some(written) => owner(&written.value, report).map(Some),
+        None => Some(None),
+    };
     Some(Socket {
         name: decl.name.value.clone(),
         origin: origin?,
+        owner: owner?,
         drop_if_absent: drop_if_absent?,
         place,
     })
@@ -43,6 +49,64 @@ fn origin(written: &SocketOrigin, report: &mut Report) -> Option<Origin> {
                 pid_file: pid_file.value.clone(),
                 listen: listen?,
             })
+        }
+    }
+}
+
+fn owner(written: &SocketOwner, report: &mut Report) -> Option<Owner> {
+    match written {
+        SocketOwner::Uid(uid) => {
+            // The highest number is no user: calls take it for "nobody is named" (`chown(2)`).
+            let number = u32::try_from(uid.value)
+                .ok()
+                .filter(|&number| number != u32::MAX);
+            if number.is_none() {
+                report.error(
+                    codes::SOCKET_OWNER,
+                    format!("`{}` is no user's number", uid.value),
+                    uid.span,
+                    "users have numbers from 0 to 4294967294",
+                    "write the number that `id -u` shows, or the user's name",
+                );
+            }
+            number.map(Owner::Uid)
+        }
+        SocketOwner::User(name) => {
+            let wrong = match name.value.as_str() {
+                "" => Some("empty"),
+                other if other.starts_with('-') => Some("begins with `-`"),
+                other
+                    if other.contains([':', '/', '\0']) || other.contains(char::is_whitespace) =>
+                {
+                    Some("holds a blank, a `:`, a `/` or a NUL byte")
+                }
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                report.error(
+                    codes::SOCKET_OWNER,
+                    format!("`{}` is no user's name", name.value.escape_debug()),
+                    name.span,
+                    wrong,
+                    "write the name that `id -un` shows, such as www-data, or the user's number",
+                );
+                return None;
+            }
+            Some(Owner::User(name.value.clone()))
+        }
+        SocketOwner::Cgroup(path) => {
+            let found = cgroup_path(path, report)?;
+            if found == "/" {
+                report.error(
+                    codes::SOCKET_OWNER,
+                    "every process is in the control group `/`",
+                    path.span,
+                    "this owner is anybody",
+                    "name the group of the service, such as \"/system.slice/haproxy.service\", or leave `owner` out",
+                );
+                return None;
+            }
+            Some(Owner::Cgroup(found))
         }
     }
 }

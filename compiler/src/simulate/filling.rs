@@ -171,7 +171,11 @@ impl Filling<'_> {
                     key.push(family);
                     key.extend(address);
                     key.extend([0; 3]);
-                    self.put(&plan.map, &key, &[0xff; 16]);
+                    // Both times, then the length.
+                    let mut value = vec![0xff; 16];
+                    value.extend(bits.to_ne_bytes());
+                    value.extend([0; 4]);
+                    self.put(&plan.map, &key, &value);
                 }
             }
         }

@@ -150,7 +150,11 @@ impl Random {
             2 => "set web = ports { 80 , 8000-8099 , http }".to_owned(),
             3 => "live set banned max 10 = { 10.0.0.1 } expires 10m".to_owned(),
             4 => "map dns = { tcp 1.1.1.0/24:53 -> sock a , any:* -> sock b }".to_owned(),
-            5 => "socket p = tcp listen 127.0.0.1:1 , udp listen [::1]:1 if absent drop".to_owned(),
+            5 => match self.below(3) {
+                0 => "socket p = tcp listen 127.0.0.1:1 owner uid 33",
+                1 => "socket p = registered owner cgroup \"/a/b\" if absent reject",
+                _ => "socket p = tcp listen 127.0.0.1:1 , udp listen [::1]:1 owner uid www-data if absent drop",
+            }.to_owned(),
             6 => "expect drop with no socket , ttl 3 to any:22 from any".to_owned(),
             _ => "interfaces eth0 , br-*".to_owned(),
         }

@@ -5,7 +5,7 @@ use super::{Builder, Node, Rule, child, children, first, rule};
 use crate::ast::{
     Address, DefaultLine, Direction, Expect, ExpectedVerdict, GroupDecl, Include, Listen, MapDecl,
     MapEntry, Name, PairsDecl, Scope, SetDecl, SetOperator, SetTerm, SetValue, SocketDecl,
-    SocketOrigin, Statement, Zone,
+    SocketOrigin, SocketOwner, Statement, Zone,
 };
 use crate::source::{Span, Spanned};
 
@@ -181,11 +181,32 @@ impl Builder {
 
     fn socket_decl(&mut self, node: &Node<'_>) -> Option<SocketDecl> {
         let absent = child(node, Rule::absent).and_then(|absent| child(&absent, Rule::absent_verb));
+        let owner = match child(node, Rule::owner) {
+            Some(owner) => {
+                let value = self.owner(&first(&owner)?)?;
+                Some(self.spanned(&owner, value))
+            }
+            None => None,
+        };
         Some(SocketDecl {
             name: self.name_in(node)?,
             origin: self.origin(&child(node, Rule::origin)?)?,
+            owner,
             absent: absent.map(|verb| self.spanned(&verb, rule::verb(verb.as_str()))),
         })
+    }
+
+    fn owner(&mut self, node: &Node<'_>) -> Option<SocketOwner> {
+        if node.as_rule() == Rule::owner_cgroup {
+            return self.string_in(node).map(SocketOwner::Cgroup);
+        }
+        if let Some(number) = child(node, Rule::number) {
+            return self.number(&number).map(SocketOwner::Uid);
+        }
+        match child(node, Rule::name) {
+            Some(name) => Some(SocketOwner::User(self.name(&name))),
+            None => self.string_in(node).map(SocketOwner::User),
+        }
     }
 
     fn origin(&mut self, node: &Node<'_>) -> Option<SocketOrigin> {

@@ -1,9 +1,8 @@
 //! What programs find, by the rule that is written in the language: the most specific entry wins.
 
-use sockc_compiler::artifact::{MANIFEST_VERSION, Slot, SlotOrigin};
+use sockc_compiler::artifact::{MANIFEST_VERSION, Made, Slot, SlotOrigin};
 
 use super::*;
-use crate::port_classes::{NONE, PORTS};
 
 /// Sockets `a` and `b` of both protocols, and `t` of TCP alone.
 fn manifest() -> Manifest {
@@ -11,6 +10,7 @@ fn manifest() -> Manifest {
         name: name.to_owned(),
         drop_if_absent: false,
         origin: SlotOrigin::Registered,
+        owner: None,
         slots: protocols
             .iter()
             .map(|protocol| Slot {
@@ -40,6 +40,7 @@ fn manifest() -> Manifest {
         namespaces: Vec::new(),
         sources: Vec::new(),
         target: "test".to_owned(),
+        made: Made::default(),
     }
 }
 
@@ -54,7 +55,7 @@ fn entry(protocol: Option<u8>, prefix: &str, ports: Range, socket: &str) -> Live
 }
 
 fn made(entries: &[LiveEntryPlan]) -> Result<Contents, Error> {
-    Contents::new("m", entries, &manifest(), &vec![NONE; PORTS])
+    Contents::new("m", entries, &manifest())
 }
 
 /// What a program finds: with the class of the port and with that of every port, the longer prefix.

@@ -11,6 +11,7 @@ use crate::drift::Standing;
 use crate::hook::Point;
 use crate::listen;
 use crate::pins;
+use crate::refill;
 use crate::state::{State, names, side};
 use crate::sys::{bpffs, prog};
 
@@ -68,6 +69,13 @@ impl<'a> Programs<'a> {
                     listen::slots(&artifact.manifest).cloned().collect()
                 };
                 slots(old) == slots(self.new)
+            }
+            _ if name.starts_with(refill::NAME) => {
+                let slots = |artifact: &'_ Artifact| -> Vec<_> {
+                    let slots = refill::slots(&artifact.manifest);
+                    slots.map(|(_, slot)| slot.clone()).collect()
+                };
+                before == name && slots(old) == slots(self.new)
             }
             _ => same_code((old, before), (self.new, name)),
         });

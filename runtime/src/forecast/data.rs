@@ -1,18 +1,23 @@
 //! What becomes of what changes while a policy runs: live sets and maps, sockets that were handed over, groups, counters.
 
-use sockc_compiler::artifact::{Manifest, SlotOrigin};
+use std::os::fd::AsFd;
+
+use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin};
 
 use crate::apply::Part;
 use crate::carry;
 use crate::error::Error;
+use crate::fill::{Fill, SlotState};
 use crate::live_maps;
 use crate::load;
 use crate::owned::Outer;
 use crate::plan::Plan;
 use crate::record::Record;
+use crate::seen;
 use crate::session::Session;
 use crate::sets;
 use crate::state::State;
+use crate::sys::bpffs;
 
 /// Something that a policy declares and that changes while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub struct DataForecast {
     pub fate: Carried,
     /// How many elements that is, where that is known: of sets and maps.
     pub elements: Option<usize>,
+    /// Of a socket that is filled: which slot, and who is there.
+    pub slot: Option<SlotState>,
 }
 
 /// What becomes of what is in it.
@@ -36,6 +43,8 @@ pub enum Carried {
     Copied,
     /// It begins as the policy says.
     Begins,
+    /// A slot that is empty is filled with the socket that is there.
+    Filled,
     /// It goes away.
     Goes,
 }
@@ -81,8 +90,44 @@ pub(super) fn forecast(
     let old = before.map(|before| handed(&before.manifest));
     let new = handed(part.manifest).into_iter().map(|name| (name, None));
     found.extend(by_name("socket", &old.unwrap_or_default(), new.collect()));
+    found.extend(filled(part, session, before)?);
     found.extend(groups(part, plan, before));
     Ok(found)
+}
+
+/// The slots that are empty under the policy in force, and that the next one, which has them too, finds a socket for.
+fn filled(
+    part: &Part<'_>,
+    session: &Session,
+    before: Option<&Record>,
+) -> Result<Vec<DataForecast>, Error> {
+    let Some(before) = before else {
+        return Ok(Vec::new());
+    };
+    let Ok(sockets) = bpffs::open(&session.state.map(before.generation, "sockets")) else {
+        return Ok(Vec::new());
+    };
+    let stays = |state: &SlotState| {
+        let same = |slot: &Slot| {
+            let (one, other) = (slot, &state.slot);
+            (one.protocol, one.address, one.port) == (other.protocol, other.address, other.port)
+        };
+        let mut named = part.manifest.sockets.iter();
+        named.any(|socket| socket.name == state.socket && socket.slots.iter().any(same))
+    };
+    let states = seen::states(session, &before.manifest, sockets.as_fd())?;
+    let waiting = states
+        .into_iter()
+        .filter(|state| state.state == Fill::Waiting && stays(state));
+    Ok(waiting
+        .map(|state| DataForecast {
+            kind: "socket",
+            name: state.socket.clone(),
+            fate: Carried::Filled,
+            elements: None,
+            slot: Some(state),
+        })
+        .collect())
 }
 
 fn live_sets(
@@ -117,6 +162,7 @@ fn live_sets(
             name: plan.name.clone(),
             fate,
             elements: Some(size.unwrap_or(plan.start.len())),
+            slot: None,
         });
     }
     let declared = |name: &str| part.manifest.sets.iter().any(|set| set.name == name);
@@ -165,6 +211,7 @@ fn groups(part: &Part<'_>, plan: &Plan, before: Option<&Record>) -> Vec<DataFore
             Carried::Begins
         },
         elements: None,
+        slot: None,
     });
     let mut found: Vec<DataForecast> = new.collect();
     let old_names = before.iter().flat_map(|before| &before.manifest.groups);
@@ -195,6 +242,7 @@ fn by_name(
             },
             name,
             elements,
+            slot: None,
         })
         .collect();
     found.extend(gone);
@@ -207,5 +255,6 @@ fn gone_of(kind: &'static str, name: &str) -> DataForecast {
         name: name.to_owned(),
         fate: Carried::Goes,
         elements: None,
+        slot: None,
     }
 }

@@ -21,9 +21,17 @@ const ENOTSUPP: i32 = 524;
 
 /// Every entry of a map that nobody changes meanwhile.
 pub(crate) fn read(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
-    match read_in_batches(map) {
-        Err(error) if is_unknown(&error) => read_singly(map),
-        read => read,
+    let mut found = Vec::new();
+    walk(map, |key, value| found.push((key.to_vec(), value.to_vec())))?;
+    Ok(found)
+}
+
+/// Hands over every entry of a map that nobody changes meanwhile.
+pub(crate) fn walk(map: BorrowedFd<'_>, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
+    match walk_in_batches(map, &mut each) {
+        // That is known before the first entry.
+        Err(error) if is_unknown(&error) => walk_singly(map, &mut each),
+        walked => walked,
     }
 }
 
@@ -49,31 +57,6 @@ pub(crate) fn update(map: BorrowedFd<'_>, entries: &[Entry]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Writes entries into a trie that may be full. Linux before 6.13 replaces nothing there: the key goes first, and is away for a
-/// moment.
-pub(crate) fn replace(trie: BorrowedFd<'_>, entries: &[Entry]) -> io::Result<()> {
-    match update(trie, entries) {
-        Err(error) if is_full(&error) => {}
-        updated => return updated,
-    }
-    for (key, value) in entries {
-        match map::update(trie, key, value) {
-            Err(error) if is_full(&error) => {
-                if !map::delete(trie, key)? {
-                    return Err(error);
-                }
-                map::update(trie, key, value)?;
-            }
-            updated => updated?,
-        }
-    }
-    Ok(())
-}
-
-fn is_full(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ENOSPC)
 }
 
 /// Removes keys, all of which are there.
@@ -126,13 +109,12 @@ fn batch(
     call(command, &mut a).map(drop)
 }
 
-fn read_in_batches(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+fn walk_in_batches(map: BorrowedFd<'_>, each: &mut impl FnMut(&[u8], &[u8])) -> io::Result<()> {
     let shape = map::shape(map)?;
     let (key_size, value_size) = (shape.key as usize, shape.value as usize);
     let mut keys = vec![0; key_size * CHUNK];
     let mut values = vec![0; value_size * CHUNK];
     let mut place = vec![0; key_size.max(4)];
-    let mut found = Vec::new();
     let mut first = true;
     loop {
         let mut next = vec![0; place.len()];
@@ -152,26 +134,22 @@ fn read_in_batches(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
         // SAFETY: the command just wrote this field of the union.
         let count = unsafe { a.batch.count } as usize;
         let read = keys.chunks(key_size).zip(values.chunks(value_size));
-        found.extend(
-            read.take(count)
-                .map(|(key, value)| (key.to_vec(), value.to_vec())),
-        );
+        read.take(count).for_each(|(key, value)| each(key, value));
         if done {
-            return Ok(found);
+            return Ok(());
         }
         place = next;
         first = false;
     }
 }
 
-fn read_singly(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+fn walk_singly(map: BorrowedFd<'_>, each: &mut impl FnMut(&[u8], &[u8])) -> io::Result<()> {
     let shape = map::shape(map)?;
-    let mut found = Vec::new();
+    let mut value = vec![0; shape.value as usize];
     for key in map::keys(map)? {
-        let mut value = vec![0; shape.value as usize];
         if map::lookup(map, &key, &mut value)? {
-            found.push((key, value));
+            each(&key, &value);
         }
     }
-    Ok(found)
+    Ok(())
 }

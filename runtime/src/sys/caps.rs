@@ -1,6 +1,9 @@
 //! What this process may do, and what it must ask for.
 
 use std::fs;
+use std::io;
+
+use super::map;
 
 /// The capabilities that loading and attaching need: bit in `CapEff` and name (`linux/capability.h`).
 const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
@@ -57,13 +60,16 @@ pub(crate) fn lift_memlock() {
     let _ = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
 }
 
-/// Waits until every program that ran when this was called has ended.
-pub(crate) fn wait_for_running_programs() {
+/// Waits until every program that ran when this was called has ended. Programs run in read sections of RCU.
+pub(crate) fn wait_for_running_programs() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
-    // Programs run in read sections of RCU, and this command is `synchronize_rcu()`. Where it is not built in, the only
-    // loss is a packet that was being counted.
+    // This command is `synchronize_rcu()`. It may not be built in, and is refused where CPUs run without a tick.
     // SAFETY: the command takes no memory.
-    let _ = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    let done = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if done == 0 {
+        return Ok(());
+    }
+    map::wait_for_readers()
 }
 
 #[cfg(test)]

@@ -42,6 +42,24 @@ pub(crate) fn open(path: &Path) -> io::Result<Cgroup> {
     })
 }
 
+/// Whether a control group, or one below it, has this id.
+pub(crate) fn holds(path: &Path, id: u64) -> bool {
+    let is = fs::metadata(path).is_ok_and(|about| about.is_dir() && about.ino() == id);
+    is || below(path).iter().any(|path| holds(path, id))
+}
+
+/// The control groups right below one. A group may go away while we look.
+fn below(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| entry.path()).collect()
+}
+
+/// Whether a folder is the root of all control groups, and not that of a container: its id is the first one.
+pub(crate) fn is_first(root: &Path) -> bool {
+    fs::metadata(root).is_ok_and(|about| about.ino() == 1)
+}
+
 /// The processes of a control group and of every group below it, sorted.
 pub(crate) fn processes(path: &Path) -> io::Result<Vec<u32>> {
     let mut found: Vec<u32> = fs::read_to_string(path.join("cgroup.procs"))?

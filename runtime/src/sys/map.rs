@@ -1,9 +1,11 @@
 //! Maps: create, read, write, describe.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_cmd, bpf_map_info, bpf_map_type};
+
+use sockc_compiler::bpf::constant::BPF_F_NO_PREALLOC;
 
 use super::bpf::{address, attr, call, call_fd, info, name, number};
 
@@ -41,6 +43,16 @@ impl Shape {
         }
     }
 
+    /// A trie of prefixes, whose nodes are made as they are needed.
+    pub(crate) fn trie(key: u32, value: u32, entries: u32) -> Self {
+        Self {
+            kind: bpf_map_type::BPF_MAP_TYPE_LPM_TRIE as u32,
+            key,
+            value,
+            entries,
+        }
+    }
+
     /// An array of programs to tail-call.
     pub(crate) fn programs(entries: u32) -> Self {
         Self {
@@ -60,7 +72,24 @@ pub(crate) fn create(title: &str, shape: Shape) -> io::Result<OwnedFd> {
     a.__bindgen_anon_1.value_size = shape.value;
     a.__bindgen_anon_1.max_entries = shape.entries;
     a.__bindgen_anon_1.map_name = name(title);
+    if shape.kind == bpf_map_type::BPF_MAP_TYPE_LPM_TRIE as u32 {
+        // The kernel makes no other kind of trie.
+        a.__bindgen_anon_1.map_flags = BPF_F_NO_PREALLOC;
+    }
     call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a)
+}
+
+/// Waits for a grace period of RCU: an update of a map of maps ends with one (`maybe_wait_bpf_programs`, since Linux 4.15).
+pub(crate) fn wait_for_readers() -> io::Result<()> {
+    let inner = create("sockc_wait", Shape::array(4, 1))?;
+    let mut a = attr();
+    a.__bindgen_anon_1.map_type = bpf_map_type::BPF_MAP_TYPE_ARRAY_OF_MAPS as u32;
+    a.__bindgen_anon_1.key_size = 4;
+    a.__bindgen_anon_1.value_size = 4;
+    a.__bindgen_anon_1.max_entries = 1;
+    a.__bindgen_anon_1.inner_map_fd = number(inner.as_fd());
+    let outer = call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a)?;
+    update(outer.as_fd(), &[0; 4], &number(inner.as_fd()).to_ne_bytes())
 }
 
 /// The shape and the flags of a map.
@@ -147,15 +176,29 @@ pub(crate) fn keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     // A key that vanishes under the walk starts it anew; the bound ends that.
     for _ in 0..shape.entries {
         let mut next = vec![0u8; shape.key as usize];
-        let mut a = attr();
-        a.__bindgen_anon_2.map_fd = number(map);
-        a.__bindgen_anon_2.key = keys.last().map_or(0, |key| address(key.as_slice()));
-        a.__bindgen_anon_2.__bindgen_anon_1.next_key = address(next.as_mut_slice());
-        match call(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut a) {
-            Ok(_) => keys.push(next),
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => break,
-            Err(error) => return Err(error),
+        if !key_after(map, keys.last().map(Vec::as_slice), &mut next)? {
+            break;
         }
+        keys.push(next);
     }
     Ok(keys)
+}
+
+/// Writes the key that stands behind `key` in the kernel's order, or the first one, into `next`, which is as long as a key;
+/// `false` if there is none. A trie's order has the left branch first, then the right one, then what covers both; a key that
+/// is not there has none behind it that could be relied on.
+pub(crate) fn key_after(
+    map: BorrowedFd<'_>,
+    key: Option<&[u8]>,
+    next: &mut [u8],
+) -> io::Result<bool> {
+    let mut a = attr();
+    a.__bindgen_anon_2.map_fd = number(map);
+    a.__bindgen_anon_2.key = key.map_or(0, |key| address(key));
+    a.__bindgen_anon_2.__bindgen_anon_1.next_key = address(next);
+    match call(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut a) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

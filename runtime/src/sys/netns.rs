@@ -50,6 +50,17 @@ fn cookie() -> Option<u64> {
     option(socket.as_fd(), SO_NETNS_COOKIE)
 }
 
+/// The kernel's cookie of a socket, never used twice.
+pub(crate) fn socket_cookie(socket: BorrowedFd<'_>) -> Option<u64> {
+    option(socket, libc::SO_COOKIE)
+}
+
+/// The protocol of a socket.
+pub(crate) fn protocol(socket: BorrowedFd<'_>) -> Option<libc::c_int> {
+    let number = option(socket, libc::SO_PROTOCOL)?;
+    libc::c_int::try_from(number).ok()
+}
+
 /// A socket option of the socket level that is a 64-bit number.
 pub(super) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> Option<u64> {
     let mut value = 0u64;

@@ -1,16 +1,9 @@
 //! Sockets of other processes: which they have, and copies of their descriptors.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-
-use super::netns;
-
-/// The cookie of a socket of another process.
-pub(crate) fn socket_cookie(process: u32, fd: i32) -> Option<u64> {
-    let socket = descriptor(process, fd).ok()?;
-    netns::option(socket.as_fd(), libc::SO_COOKIE)
-}
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// A copy of a descriptor of another process.
 pub(crate) fn descriptor(process: u32, fd: i32) -> io::Result<OwnedFd> {
@@ -44,6 +37,28 @@ pub(crate) fn sockets(process: u32) -> io::Result<Vec<(i32, u64)>> {
     let mut sockets: Vec<(i32, u64)> = sockets.collect();
     sockets.sort_unstable();
     Ok(sockets)
+}
+
+/// For each of these inodes of sockets a process that has it open, and its descriptor: of several the first.
+pub(crate) fn holders(inodes: &BTreeSet<u64>) -> BTreeMap<u64, (u32, i32)> {
+    let mut found = BTreeMap::new();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut processes: Vec<u32> = entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    processes.sort_unstable();
+    for process in processes {
+        if found.len() == inodes.len() {
+            break;
+        }
+        // One that ended meanwhile, or that we may not look at, has none that we could take.
+        for (fd, inode) in sockets(process).unwrap_or_default() {
+            if inodes.contains(&inode) {
+                found.entry(inode).or_insert((process, fd));
+            }
+        }
+    }
+    found
 }
 
 /// Calls a system call of two numbers (and flags of zero) that makes a descriptor.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 
+use super::netns;
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, getpeername, getsockname};
 
 /// Gives the network namespace of a socket (`linux/sockios.h`, since Linux 4.10).
@@ -47,6 +48,11 @@ fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let six = address.as_sockaddr_in6().copied();
     let four = four.map(|four: SockaddrIn| SocketAddr::new(four.ip().into(), four.port()));
     four.or_else(|| six.map(|six: SockaddrIn6| SocketAddr::new(six.ip().into(), six.port())))
+}
+
+/// The cookie of a socket.
+pub(crate) fn cookie(socket: BorrowedFd<'_>) -> Option<u64> {
+    netns::option(socket, libc::SO_COOKIE)
 }
 
 /// A socket option of the socket level that is a number.

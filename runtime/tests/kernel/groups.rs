@@ -176,7 +176,7 @@ fn connections_made_before_escape_and_are_counted() {
         assert_eq!(client.ask("write"), "written");
         let (mut accepted, _) = server.accept().unwrap();
         accepted
-            .set_read_timeout(Some(Duration::from_secs(1)))
+            .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
         let mut data = [0; 4];
         accepted.read_exact(&mut data).unwrap();

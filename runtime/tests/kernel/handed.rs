@@ -220,7 +220,7 @@ fn the_socket_of_a_process_is_found_by_its_pid_file() {
         let server = TcpListener::bind("127.0.0.1:7001").unwrap();
         let file = space.folder().join("api.pid");
         let applied = of_process(space, "127.0.0.1:7001");
-        assert_eq!(applied.sockets[0].state, Fill::Absent);
+        assert_eq!(applied.sockets[0].state, Fill::OtherProcess);
         assert!(
             applied.notes[0].contains("api.pid cannot be read"),
             "{:?}",
@@ -256,13 +256,13 @@ fn a_service_that_only_listens_there_is_not_the_process() {
         let applied = of_process(space, "127.0.0.1:7001");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(applied.sockets[0].state, Fill::Absent);
+        assert_eq!(applied.sockets[0].state, Fill::OtherProcess);
         // Nor does it get into the slot by itself when it listens anew.
         drop(server);
         let _server = TcpListener::bind("127.0.0.1:7001").unwrap();
         assert_eq!(
             socket_list(&space.options).unwrap()[0].1[0].state,
-            Fill::Absent
+            Fill::OtherProcess
         );
     });
 }

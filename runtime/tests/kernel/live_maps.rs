@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, MapData};
 use sockc_compiler::artifact::{AttachPoint, LiveEntryPlan, LiveMapPlan, MapKind};
-use sockc_runtime::{Error, Options, Removed, entry_text, map_add, map_del, map_list};
+use sockc_runtime::{Error, Missing, Options, Removed, entry_text, map_add, map_del, map_list};
 
 use crate::policy::*;
 use crate::space::{Space, inside};
@@ -29,8 +29,8 @@ fn tenants(name: &str, sockets: &[u32], max: u32, room: u32) -> Policy {
     let mut policy = policy(name)
         .on(&["lo"])
         .rule(AttachPoint::TcIn, "in", TC_OK)
-        .map("map_0", MapKind::LpmTrie, [28, 8, room, 1])
-        .map("map_0_ports", MapKind::Array, [4, 4, 65536, 0])
+        .map("map_0", MapKind::LpmTrie, [28, 8, 2 * room, 1])
+        .map("map_0_ports", MapKind::Array, [4, 4, 2 * 65536 + 1, 0])
         .with(|manifest| {
             manifest.maps.push(LiveMapPlan {
                 name: "tenants".to_owned(),
@@ -57,16 +57,15 @@ fn found(space: &Space, address: &str, port: u16) -> Option<u32> {
         return None;
     };
     let ports = Map::Array(pinned(space, "/map/map_0_ports"));
-    let class = Array::<_, u32>::try_from(ports)
-        .unwrap()
-        .get(&port.into(), 0)
-        .unwrap();
+    let class = Array::<_, u32>::try_from(ports).unwrap();
+    let side = class.get(&(2 << 16), 0).unwrap();
+    let class = class.get(&(side << 16 | u32::from(port)), 0).unwrap();
     let trie = Map::LpmTrie(pinned(space, "/map/map_0"));
     let trie = LpmTrie::<_, [u8; 24], [u32; 2]>::try_from(trie).unwrap();
     let look = |class: u32| {
         let mut data = [0; 24];
         data[..4].copy_from_slice(&class.to_ne_bytes());
-        data[4..6].copy_from_slice(&[6, 4]);
+        data[4..7].copy_from_slice(&[6, 4, u8::try_from(side).unwrap()]);
         data[8..12].copy_from_slice(&address.octets());
         trie.get(&Key::new(64 + 32, data), 0).ok()
     };
@@ -110,7 +109,13 @@ fn entries_are_found_from_when_they_are_added_until_they_are_removed() {
         assert_eq!(found(space, "10.1.1.1", 85), Some(0));
         assert_eq!(found(space, "10.1.1.1", 84), Some(1));
         assert_eq!(
-            map_del(options, "tenants", &removed(&narrow, false)).unwrap(),
+            map_del(
+                options,
+                "tenants",
+                &removed(&narrow, false),
+                Missing::Refused
+            )
+            .unwrap(),
             3
         );
         assert_eq!(found(space, "10.1.1.1", 84), Some(0));
@@ -158,14 +163,20 @@ fn a_refused_change_changes_nothing() {
         refused(&overlap, "neither range is inside");
         refused(&[1, 2, 3].map(other), "make 4 keys, and it has room for 3");
         refused(&[1, 2, 3, 4, 5].map(other), "at most 5 entries");
-        let error = map_del(options, "tenants", &removed(&other(80), true))
-            .unwrap_err()
-            .to_string();
+        let error = map_del(
+            options,
+            "tenants",
+            &removed(&other(80), true),
+            Missing::Refused,
+        )
+        .unwrap_err()
+        .to_string();
         assert!(error.contains("is not in the map"), "{error}");
         let error = map_del(
             options,
             "tenants",
             &removed(&entry("10.0.0.0/8", ALL, "s2"), true),
+            Missing::Refused,
         );
         let error = error.unwrap_err().to_string();
         assert!(error.contains("`10.0.0.0/8:* -> sock s2`"), "{error}");
@@ -173,7 +184,13 @@ fn a_refused_change_changes_nothing() {
         assert!(error.contains("did you mean \"tenants\"?"), "{error}");
         // A map that is full to the last key can be changed all the same.
         map_add(options, "tenants", &[other(80), other(81)]).unwrap();
-        map_del(options, "tenants", &removed(&other(80), true)).unwrap();
+        map_del(
+            options,
+            "tenants",
+            &removed(&other(80), true),
+            Missing::Refused,
+        )
+        .unwrap();
         map_add(options, "tenants", &[other(82)]).unwrap();
         assert_eq!(found(space, "11.1.1.1", 80), None);
         assert_eq!(found(space, "11.1.1.1", 81), Some(1));

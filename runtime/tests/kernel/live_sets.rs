@@ -7,10 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aya::maps::lpm_trie::Key;
-use aya::maps::{LpmTrie, Map, MapData};
+use aya::maps::{Array, LpmTrie, Map, MapData};
 use sockc_compiler::artifact::{AttachPoint, MapKind, SetPlan};
 use sockc_runtime::{
-    Error, Expiry, Options, Prefix, set_add, set_del, set_list, set_load, set_test,
+    Error, Expiry, Missing, Options, Prefix, set_add, set_del, set_list, set_load, set_test,
 };
 
 use crate::policy::*;
@@ -18,6 +18,8 @@ use crate::space::{Space, inside};
 
 const LONG: Expiry = Expiry::After(Duration::from_secs(1000));
 const SHORT: Expiry = Expiry::After(Duration::from_millis(30));
+/// Long enough for another command meanwhile, and short enough to be waited for.
+const BRIEF: Duration = Duration::from_secs(3);
 
 pub(crate) fn prefix(text: &str) -> Prefix {
     let (address, length) = text.split_once('/').unwrap_or((text, ""));
@@ -32,15 +34,17 @@ fn prefixes(texts: &[&str]) -> Vec<Prefix> {
 
 /// A policy with the set `banned`, in a map whose name depends on the policy's.
 pub(crate) fn banning(name: &str, max: u32) -> Policy {
-    let trie = format!("set_{name}");
+    let (trie, state) = (format!("set_{name}"), format!("cur_{name}"));
     policy(name)
         .on(&["lo"])
         .rule(AttachPoint::TcIn, "in", TC_OK)
-        .map(&trie, MapKind::LpmTrie, [24, 16, max, 1])
+        .map(&trie, MapKind::LpmTrie, [24, 24, 2 * max + 2, 1])
+        .map(&state, MapKind::Array, [4, 24, 1, 0])
         .with(|manifest| {
             manifest.sets.push(SetPlan {
                 name: "banned".to_owned(),
                 map: trie.clone(),
+                state: state.clone(),
                 max,
                 expires: None,
                 start: vec![("192.0.2.0".parse().unwrap(), 24)],
@@ -48,12 +52,22 @@ pub(crate) fn banning(name: &str, max: u32) -> Policy {
         })
 }
 
+/// The side of the set that programs ask, and its trie.
+fn maps(space: &Space) -> (u64, LpmTrie<MapData, [u8; 20], [u64; 3]>) {
+    let pinned = |name: &str| {
+        let mut tree = space.tree().into_iter();
+        let path = tree.find(|path| path.contains(name) && !path.ends_with("_due"));
+        MapData::from_pin(path.unwrap()).unwrap()
+    };
+    let state = Array::<_, [u64; 3]>::try_from(Map::Array(pinned("/map/cur_"))).unwrap();
+    let [side, ..] = state.get(&0, 0).unwrap();
+    let trie = LpmTrie::try_from(Map::LpmTrie(pinned("/map/set_"))).unwrap();
+    (side, trie)
+}
+
 /// Whether a program would find an address in the set of the generation in force.
 fn is_member(space: &Space, address: &str) -> bool {
-    let mut tree = space.tree().into_iter();
-    let path = tree.find(|path| path.contains("/map/set_")).unwrap();
-    let map = Map::LpmTrie(MapData::from_pin(path).unwrap());
-    let trie = LpmTrie::<_, [u8; 20], [u64; 2]>::try_from(map).unwrap();
+    let (side, trie) = maps(space);
     let mut data = [0; 20];
     let bits = match address.parse().unwrap() {
         IpAddr::V4(address) => {
@@ -67,10 +81,11 @@ fn is_member(space: &Space, address: &str) -> bool {
             128
         }
     };
+    data[0] += u8::try_from(side).unwrap();
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
     let now = Duration::from(now).as_nanos();
     let found = trie.get(&Key::new(8 + bits, data), 0);
-    found.is_ok_and(|[member, _]| u128::from(member) > now)
+    found.is_ok_and(|[member, ..]| u128::from(member) > now)
 }
 
 fn listed(options: &Options) -> Vec<String> {
@@ -101,6 +116,7 @@ fn what_is_added_is_in_and_what_is_removed_is_not() {
             options,
             "banned",
             &prefixes(&["192.0.2.0/24", "2001:db8::/32"]),
+            Missing::Refused,
         )
         .unwrap();
         assert!(!is_member(space, "192.0.2.9"));
@@ -135,9 +151,106 @@ fn an_address_is_a_member_while_anything_that_covers_it_is() {
             listed(options),
             ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.0/24"]
         );
-        set_del(options, "banned", &prefixes(&["10.0.0.0/8"])).unwrap();
+        set_del(
+            options,
+            "banned",
+            &prefixes(&["10.0.0.0/8"]),
+            Missing::Refused,
+        )
+        .unwrap();
         assert!(!is_member(space, "10.9.9.9"));
         assert!(is_member(space, "10.1.2.3"), "by the other one");
+    });
+}
+
+/// The elements of the trie, with until when their addresses are members and until when they are there themselves.
+fn held(space: &Space) -> Vec<(Prefix, u64, u64)> {
+    let (side, trie) = maps(space);
+    let elements = trie.iter().map(|entry| {
+        let (key, [member, own, length]) = entry.unwrap();
+        let data = key.data();
+        assert_eq!(
+            u64::from(data[0]),
+            4 + side,
+            "nothing is left of the other side"
+        );
+        assert_eq!(length, u64::from(key.prefix_len() - 8));
+        let address = std::net::Ipv4Addr::new(data[1], data[2], data[3], data[4]);
+        let length = u8::try_from(length).unwrap();
+        (Prefix::new(address.into(), length).unwrap(), member, own)
+    });
+    elements.collect()
+}
+
+#[test]
+fn an_element_has_the_latest_time_of_all_that_cover_it_whatever_the_order() {
+    inside(|space| {
+        let options = &space.options;
+        banning("p", 40).apply(options).unwrap();
+        set_load(options, "banned", &[], LONG).unwrap();
+        let mut seed = 7_u64;
+        let mut below = |end: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % end
+        };
+        for round in 0..400 {
+            let length = u8::try_from(24 + below(9)).unwrap();
+            // The first addresses of a block are often prefixes of several lengths.
+            let last = [0, 0, 128, below(256)][usize::try_from(below(4)).unwrap()];
+            let address = [10, 0, 0, u8::try_from(last).unwrap()];
+            let element = Prefix::truncate(address.into(), length).unwrap();
+            let expiry = match below(3) {
+                0 => Expiry::Never,
+                _ => Expiry::After(Duration::from_secs(1000 + below(1000))),
+            };
+            let size = match below(3) {
+                0 => set_del(options, "banned", &[element], Missing::Ignored),
+                _ => set_add(options, "banned", &[element], expiry),
+            };
+            let held = held(space);
+            match size {
+                Ok(size) => assert_eq!(held.len(), size, "round {round}"),
+                Err(error) => assert!(matches!(error, Error::SetFull { .. }), "{error}"),
+            }
+            for (element, member, own) in &held {
+                let covering = held.iter().filter(|(outer, ..)| outer.covers(*element));
+                let latest = covering.map(|(.., own)| own).max();
+                assert_eq!(Some(member), latest, "round {round}: {element} until {own}");
+            }
+        }
+        // What was counted on the way is what is there.
+        let listed = set_list(options, "banned").unwrap().elements.len();
+        assert_eq!(
+            sockc_runtime::set_names(options).unwrap()[0].elements,
+            listed
+        );
+        assert_eq!(held(space).len(), listed);
+    });
+}
+
+#[test]
+fn what_has_expired_goes_with_the_next_change_and_is_not_counted() {
+    inside(|space| {
+        let options = &space.options;
+        banning("p", 10).apply(options).unwrap();
+        set_load(
+            options,
+            "banned",
+            &prefixes(&["10.0.0.1", "10.0.0.2"]),
+            SHORT,
+        )
+        .unwrap();
+        set_add(options, "banned", &prefixes(&["10.0.0.0/8"]), LONG).unwrap();
+        thread::sleep(Duration::from_millis(40));
+        let named = sockc_runtime::set_names(options).unwrap();
+        assert_eq!(named[0].elements, 1);
+        assert_eq!(held(space).len(), 3, "nothing was changed since");
+        assert_eq!(
+            set_add(options, "banned", &prefixes(&["10.0.0.3"]), Expiry::Never).unwrap(),
+            2
+        );
+        assert_eq!(held(space).len(), 2);
+        assert!(is_member(space, "10.0.0.1"), "by what covers it");
     });
 }
 
@@ -149,19 +262,25 @@ fn a_refusal_changes_nothing_and_says_what_to_do() {
         assert!(matches!(nothing, Error::NothingInForce), "{nothing}");
         banning("p", 3).apply(options).unwrap();
         let hosts = prefixes(&["203.0.113.1", "203.0.113.2"]);
-        set_add(options, "banned", &hosts, SHORT).unwrap();
+        set_add(options, "banned", &hosts, Expiry::After(BRIEF)).unwrap();
         let full = set_add(options, "banned", &prefixes(&["::1"]), LONG).unwrap_err();
         assert!(
             full.to_string().contains("at most 3 elements: 3 are in it"),
             "{full}"
         );
-        thread::sleep(Duration::from_millis(40));
+        thread::sleep(BRIEF + Duration::from_millis(10));
         // What has expired makes room.
         assert_eq!(
             set_add(options, "banned", &prefixes(&["::1"]), LONG).unwrap(),
             2
         );
-        let misses = set_del(options, "banned", &prefixes(&["::1", "192.0.2.1"])).unwrap_err();
+        let misses = set_del(
+            options,
+            "banned",
+            &prefixes(&["::1", "192.0.2.1"]),
+            Missing::Refused,
+        )
+        .unwrap_err();
         assert!(
             misses.to_string().contains("by the element 192.0.2.0/24"),
             "{misses}"

@@ -242,11 +242,13 @@ fn a_live_set_of_the_outer_policy_is_the_same_set_inside() {
         let (one, options) = (Other::new(), &space.options);
         let with_set = |policy: Policy, map: &str| {
             policy
-                .map(map, MapKind::LpmTrie, [24, 16, 10, 1])
+                .map(&format!("set_{map}"), MapKind::LpmTrie, [24, 24, 22, 1])
+                .map(&format!("cur_{map}"), MapKind::Array, [4, 24, 1, 0])
                 .with(|manifest| {
                     manifest.sets.push(SetPlan {
                         name: "banned".to_owned(),
-                        map: map.to_owned(),
+                        map: format!("set_{map}"),
+                        state: format!("cur_{map}"),
                         max: 10,
                         expires: None,
                         start: Vec::new(),
@@ -254,8 +256,8 @@ fn a_live_set_of_the_outer_policy_is_the_same_set_inside() {
                 })
         };
         let make = || {
-            let inner = with_set(on_lo("in", TC_OK), "set_3");
-            with_set(on_lo("a", TC_OK), "set_0").within(&one.name, inner)
+            let inner = with_set(on_lo("in", TC_OK), "3");
+            with_set(on_lo("a", TC_OK), "0").within(&one.name, inner)
         };
         make().apply(options).unwrap();
         let address: IpAddr = "192.0.2.1".parse().unwrap();

@@ -56,6 +56,7 @@ pub(crate) fn policy(name: &str) -> Policy {
                 ports: Vec::new(),
                 namespaces: Vec::new(),
                 target: "test".to_owned(),
+                made: Made::default(),
             },
         },
     }
@@ -180,6 +181,7 @@ impl Policy {
             name: format!("s{index}"),
             drop_if_absent: false,
             origin: SlotOrigin::Listen,
+            owner: None,
             slots: vec![Slot {
                 index,
                 protocol,
@@ -197,6 +199,7 @@ impl Policy {
             cgroup: cgroup.to_owned(),
             peers: "peers".to_owned(),
             storage: "storage".to_owned(),
+            aside: String::new(),
         });
         let code = vec![
             asm::mov64_reg(R6, R1),

@@ -6,7 +6,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, b
 use sockc_runtime::{Applied, Features, Fill, probe, status};
 
 use crate::policy::*;
-use crate::space::{Space, elsewhere, inside, reaches, skip};
+use crate::space::{Space, elsewhere, inside, listener, reaches, skip, wait_until};
 
 const AT: &str = "127.0.0.1:7001";
 /// Where clients connect to; nobody is bound there.
@@ -22,6 +22,13 @@ fn steer(space: &Space) -> Applied {
 
 fn state(space: &Space) -> Fill {
     status(&space.options).unwrap().unwrap().sockets[0].state
+}
+
+/// Waits until the slot of a listener that was closed is empty: another test that is just starting a process has copies of
+/// all descriptors until that has become its program.
+fn gone(space: &Space, at: &str) {
+    let what = format!("an empty slot after {at}");
+    wait_until(&what, || state(space) == Fill::Absent);
 }
 
 #[test]
@@ -44,11 +51,11 @@ fn a_slot_fills_itself_when_the_service_starts_and_restarts() {
         assert_eq!(steer(space).sockets[0].state, Fill::Absent);
         assert_eq!(reaches(TO, &[]), None);
         for _ in 0..3 {
-            let server = TcpListener::bind(AT).unwrap();
+            let server = listener(AT);
             assert_eq!(state(space), Fill::Filled);
             assert_eq!(reaches(TO, &[&server]), Some(7001));
             drop(server);
-            assert_eq!(state(space), Fill::Absent);
+            gone(space, AT);
             assert_eq!(reaches(TO, &[]), None);
         }
     });
@@ -64,10 +71,11 @@ fn a_slot_fills_itself_for_ipv6_too() {
         for at in ["[::1]:7001", "[::]:7001", "0.0.0.0:7001"] {
             make(at).apply(&space.options).unwrap();
             assert_eq!(state(space), Fill::Absent, "{at}");
-            let server = TcpListener::bind(at).unwrap();
+            let server = listener(at);
             assert_eq!(state(space), Fill::Filled, "{at}");
             drop(server);
-            let _other = TcpListener::bind("127.0.0.2:7001").unwrap();
+            gone(space, at);
+            let _other = listener("127.0.0.2:7001");
             assert_eq!(state(space), Fill::Absent, "{at}");
         }
     });
@@ -115,7 +123,7 @@ fn apply_fills_again_by_itself_where_the_kernel_cannot_tell() {
             applied.notes
         );
         let server = TcpListener::bind(AT).unwrap();
-        assert_eq!(state(space), Fill::Absent);
+        assert_eq!(state(space), Fill::Waiting);
         assert_eq!(make().sockets[0].state, Fill::Filled);
         assert_eq!(reaches(TO, &[&server]), Some(7001));
     });
@@ -150,7 +158,7 @@ fn a_root_of_control_groups_that_takes_no_program_is_no_failure() {
 fn a_wildcard_listener_is_another_socket() {
     inside(|space| {
         for wildcard in ["0.0.0.0:7001", "[::]:7001"] {
-            let server = TcpListener::bind(wildcard).unwrap();
+            let server = listener(wildcard);
             assert_eq!(
                 steer(space).sockets[0].state,
                 Fill::WildcardOnly,
@@ -260,5 +268,65 @@ fn a_socket_that_stopped_listening_is_told() {
         // SAFETY: shutdown(2) takes a living descriptor and a number.
         unsafe { libc::shutdown(std::os::fd::AsRawFd::as_raw_fd(&server), libc::SHUT_RDWR) };
         assert_eq!(state(space), Fill::NotListening);
+    });
+}
+
+/// The flags of the answer to a SYN over `lo` from port 0 of `::1` to a port of `::1`.
+fn answer_to_port_0(port: u16) -> u8 {
+    let kind = SockType::Raw;
+    let protocol = nix::sys::socket::SockProtocol::Tcp;
+    let raw =
+        nix::sys::socket::socket(AddressFamily::Inet6, kind, SockFlag::SOCK_CLOEXEC, protocol);
+    let raw = raw.unwrap();
+    let number = std::os::fd::AsRawFd::as_raw_fd(&raw);
+    let (offset, size): (libc::c_int, _) = (16, 4);
+    let wait = libc::timeval {
+        tv_sec: 10,
+        tv_usec: 0,
+    };
+    // SAFETY: the values live through the calls, and their sizes are given.
+    let set = unsafe {
+        let wait_size = u32::try_from(size_of::<libc::timeval>()).unwrap();
+        libc::setsockopt(
+            number,
+            libc::IPPROTO_IPV6,
+            7,
+            (&raw const offset).cast(),
+            size,
+        ) | libc::setsockopt(
+            number,
+            libc::SOL_SOCKET,
+            libc::SO_RCVTIMEO,
+            (&raw const wait).cast(),
+            wait_size,
+        )
+    };
+    assert_eq!(set, 0);
+    let [high, low] = port.to_be_bytes();
+    let syn = [
+        0, 0, high, low, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 4, 0, 0, 0, 0, 0,
+    ];
+    let to: std::net::SocketAddrV6 = "[::1]:0".parse().unwrap();
+    let to = nix::sys::socket::SockaddrIn6::from(to);
+    nix::sys::socket::sendto(number, &syn, &to, nix::sys::socket::MsgFlags::empty()).unwrap();
+    let mut answer = [0; 64];
+    loop {
+        let length = nix::unistd::read(&raw, &mut answer).unwrap();
+        if length >= 20 && answer[..4] == [high, low, 0, 0] {
+            return answer[13];
+        }
+    }
+}
+
+#[test]
+fn no_packet_looks_like_the_runtimes_own_lookup() {
+    const SYN_ACK: u8 = 0x12;
+    const RST_ACK: u8 = 0x14;
+    inside(|space| {
+        let _server = TcpListener::bind("[::1]:53").unwrap();
+        assert_eq!(answer_to_port_0(53), SYN_ACK);
+        let policy = policy("s").socket(3, 6, "[::1]:7001").steer(53, 3);
+        policy.apply(&space.options).unwrap();
+        assert_eq!(answer_to_port_0(53), RST_ACK, "the socket is absent");
     });
 }

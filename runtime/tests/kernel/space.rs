@@ -1,12 +1,13 @@
 //! A place of its own for each test: a network namespace, a mount namespace with a bpf file system, a control group.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -110,7 +111,7 @@ impl Cleanup {
             cgroup: format!("/{name}"),
             options: Options {
                 bpffs: self.root.join("bpf"),
-                lock_wait: Duration::from_millis(300),
+                lock_wait: LOCK_WAIT,
                 ..Options::default()
             },
         }
@@ -164,6 +165,11 @@ impl Space {
         fs::remove_dir(&group).unwrap();
     }
 
+    /// The folder of the test's control group.
+    pub(crate) fn group_folder(&self) -> PathBuf {
+        self.cgroups.join(self.cgroup.trim_start_matches('/'))
+    }
+
     /// Moves a process into the test's control group.
     pub(crate) fn join_group(&self, process: u32) {
         let procs = self
@@ -198,11 +204,44 @@ pub(crate) fn run(line: &str) {
     );
 }
 
+/// How long something may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a datagram or a connection is waited for before nothing is taken to come. Loopback delivers in a moment, but a
+/// kernel thread does it where many processes run.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// How long another command is waited for. A process that is just being started holds our locks until it has become its
+/// program.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// Waits until something holds.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what} never came");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A listener. An address that was let go may be taken for a moment: a process that is just being started by another
+/// test has copies of all descriptors until it has become its program.
+pub(crate) fn listener(at: &str) -> TcpListener {
+    let mut found = None;
+    wait_until(at, || {
+        found = match TcpListener::bind(at) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => None,
+            other => Some(other.unwrap()),
+        };
+        found.is_some()
+    });
+    found.unwrap()
+}
+
 /// Whether a datagram over `lo` arrives.
 pub(crate) fn datagram_arrives() -> bool {
     let to = UdpSocket::bind("127.0.0.1:0").unwrap();
-    to.set_read_timeout(Some(Duration::from_millis(60)))
-        .unwrap();
+    to.set_read_timeout(Some(SILENCE)).unwrap();
     let from = UdpSocket::bind("127.0.0.1:0").unwrap();
     // TC egress makes the drop visible to the sender.
     let _ = from.send_to(b"ping", to.local_addr().unwrap());
@@ -211,18 +250,19 @@ pub(crate) fn datagram_arrives() -> bool {
 
 /// The port of the listener that a connection reaches; `None` if it reaches none.
 pub(crate) fn reaches(address: &str, listeners: &[&TcpListener]) -> Option<u16> {
-    let _stream =
-        TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_millis(300)).ok()?;
-    listeners.iter().find_map(|listener| {
+    let _stream = TcpStream::connect_timeout(&address.parse().unwrap(), 4 * SILENCE).ok()?;
+    for listener in listeners {
         listener.set_nonblocking(true).unwrap();
-        for _ in 0..20 {
-            if listener.accept().is_ok() {
-                return Some(listener.local_addr().unwrap().port());
-            }
-            thread::sleep(Duration::from_millis(2));
+    }
+    let began = Instant::now();
+    while began.elapsed() < 4 * SILENCE {
+        let accepted = listeners.iter().find(|listener| listener.accept().is_ok());
+        if let Some(listener) = accepted {
+            return Some(listener.local_addr().unwrap().port());
         }
-        None
-    })
+        thread::sleep(Duration::from_millis(2));
+    }
+    None
 }
 
 /// Runs `work` in another, new network namespace, and gives what it gives.

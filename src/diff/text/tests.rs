@@ -2,7 +2,7 @@ use super::*;
 use crate::diff::sample;
 
 fn plain(report: &Report) -> String {
-    text(report, Look::default())
+    text(report, &summary::line(report), Look::default())
 }
 
 #[test]
@@ -103,7 +103,8 @@ fn long_lists_are_cut_unless_all_is_asked_for() {
         all: true,
         ..Look::default()
     };
-    let shown = text(&sample::many(40), all);
+    let many = sample::many(40);
+    let shown = text(&many, &summary::line(&many), all);
     assert!(!shown.contains("--all"), "{shown}");
     assert!(shown.contains(" 40  drop -> allow"), "{shown}");
 }

@@ -84,6 +84,7 @@ pub(crate) fn socket(drop_if_absent: bool) -> Socket {
                 })
                 .collect(),
         ),
+        owner: None,
         drop_if_absent,
         place: place(),
     }

@@ -189,3 +189,39 @@ fn what_was_found_before_the_budget_ended_is_told() {
     assert!(told.iter().any(|line| line.contains("udp")), "{told:#?}");
     assert!(told.iter().all(|line| !line.contains("tcp")), "{told:#?}");
 }
+
+/// Whatever the budget: where it is not known what a rule does, it is not known what is left to the default.
+#[test]
+fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
+    let rules: String = (0..60)
+        .map(|number| {
+            format!(
+                "allow tcp from 10.{number}.0.0/16:{number} to 172.16.{number}.0/24:{number}-9000\n"
+            )
+        })
+        .collect();
+    let old = policy(&format!("default in drop\n{rules}"));
+    let wide = "drop tcp from any to any:100-8000\n";
+    let new = policy(&format!("default in allow\n{wide}{rules}"));
+    let mut seen = [0, 0];
+    let budgets = std::iter::successors(Some(1_000usize), |budget| Some(budget + budget / 8));
+    for budget in budgets.take(40) {
+        let options = Options {
+            budget,
+            ..Options::default()
+        };
+        let report = compare(&old, &new, options, &mut Silent);
+        let scope = &report.scopes[0];
+        let told = scope
+            .changes
+            .iter()
+            .any(|change| change.region.within == "everything that no rule decides");
+        let unknown = scope
+            .edits
+            .iter()
+            .any(|edit| edit.effect == Effect::Unknown);
+        assert!(!(told && unknown), "{budget}: {scope:#?}");
+        seen[usize::from(unknown)] += 1;
+    }
+    assert!(seen[0] > 5 && seen[1] > 5, "{seen:?}");
+}

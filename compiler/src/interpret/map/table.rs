@@ -80,6 +80,11 @@ impl Table {
         Ok(())
     }
 
+    /// How many keys it has.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Takes a key out; whether it was there.
     pub(super) fn remove(&mut self, key: &[u8]) -> bool {
         let key = self.stored(key);

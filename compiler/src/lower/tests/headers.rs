@@ -12,7 +12,7 @@ use crate::policy::{Action, Condition, Direction, Family, NetnsId, Policy, Rule,
 use super::made::{at, built, policy};
 
 /// Nothing of the machine is asked.
-struct Nothing;
+pub(super) struct Nothing;
 
 impl World for Nothing {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {

@@ -132,7 +132,8 @@ fn members_of_live_sets_expire() {
     let mut maps = Maps::new(&artifact.maps);
     let map = maps.named(&plan.map).unwrap();
     let mut add = |address: &str, length: u32, until: u64| {
-        let value = [until.to_ne_bytes(), until.to_ne_bytes()].concat();
+        let mut value = [until.to_ne_bytes(), until.to_ne_bytes()].concat();
+        value.extend(u64::from(length).to_ne_bytes());
         maps.update(map, &set_key(address, length), &value, 0)
             .unwrap();
     };
@@ -159,12 +160,38 @@ fn members_of_live_sets_expire() {
     assert!(drops("2001:db8:0:1::7", 500));
 }
 
+/// The side of a live set's trie that its state names is asked, and no other.
+#[test]
+fn one_write_changes_which_side_of_a_live_set_holds() {
+    let artifact = built(live_set());
+    let plan = &artifact.manifest.sets[0];
+    let mut maps = Maps::new(&artifact.maps);
+    let (trie, state) = (maps.named(&plan.map), maps.named(&plan.state));
+    let [first, second] = ["192.0.2.1", "2001:db8::1"];
+    for (address, length, side) in [(first, 32, 0), (second, 128, 1)] {
+        let mut key = set_key(address, length);
+        key[4] += side;
+        maps.update(trie.unwrap(), &key, &[u8::MAX; 24], 0).unwrap();
+    }
+    for side in [0, 1, 0] {
+        let mut value = [0; 24];
+        value[0] = side;
+        maps.update(state.unwrap(), &[0; 4], &value, 0).unwrap();
+        let mut drops = |from: &str, to: &str| {
+            let world = &mut Bare::default();
+            arrives(&artifact, &mut maps, datagram(from, to, 53), world) == DROP
+        };
+        assert_eq!(drops(first, "10.0.0.1"), side == 0);
+        assert_eq!(drops(second, "::1"), side == 1);
+    }
+}
+
 #[test]
 fn a_prefix_of_length_0_is_of_one_family() {
     let artifact = built(live_set());
     let mut maps = Maps::new(&artifact.maps);
     let map = maps.named(&artifact.manifest.sets[0].map).unwrap();
-    let never = [u8::MAX; 16];
+    let never = [u8::MAX; 24];
     maps.update(map, &set_key("::", 0), &never, 0).unwrap();
     let world = &mut Bare::default();
     let v6 = datagram("ff00::1", "::1", 53);
@@ -239,6 +266,14 @@ impl Tenants {
         }
     }
 
+    /// Has programs ask a side.
+    fn ask(&mut self, side: u32) {
+        let key = (2_u32 << 16).to_ne_bytes();
+        self.maps
+            .update(self.classes, &key, &side.to_ne_bytes(), 0)
+            .unwrap();
+    }
+
     fn port(&mut self, port: u32, class: u32) {
         let (key, value) = (port.to_ne_bytes(), class.to_ne_bytes());
         self.maps.update(self.classes, &key, &value, 0).unwrap();
@@ -295,6 +330,25 @@ fn the_most_specific_entry_of_a_live_map_wins() {
     assert_eq!(steers(6, "[2001:db8::1]:443"), second);
     assert_eq!(steers(6, "[2001:db8::1]:80"), None);
     assert_eq!(steers(6, "[2001:db9::1]:443"), None);
+}
+
+#[test]
+fn one_write_changes_which_side_of_a_live_map_holds() {
+    let mut tenants = Tenants::new();
+    tenants.port(443, 9);
+    tenants.add(9, 6, "198.51.100.0", 24, 0);
+    // The other side knows another port by the same class.
+    tenants.port(1 << 16 | 80, 9);
+    let mut key = map_key(9, 6, "198.51.100.0", 24);
+    key[10] = 1;
+    let value = [2_u32.to_ne_bytes(), 24_u32.to_ne_bytes()].concat();
+    tenants.maps.update(tenants.trie, &key, &value, 0).unwrap();
+    for side in [0, 1, 0] {
+        tenants.ask(side);
+        let mut found = |local| tenants.steers(lookup(6, "192.0.2.1:4000", local)).is_some();
+        assert_eq!(found("198.51.100.1:443"), side == 0);
+        assert_eq!(found("198.51.100.1:80"), side == 1);
+    }
 }
 
 /// `drop at xdp if sock proxy absent`

@@ -9,14 +9,14 @@ use super::super::ObjectError;
 const HEADER_SIZE: usize = 64;
 
 /// An ELF relocatable for BPF.
-pub(super) struct File<'a> {
+pub(in crate::object) struct File<'a> {
     /// The file.
     pub(super) elf: ElfFile64<'a, LittleEndian>,
 }
 
 impl<'a> File<'a> {
     /// Opens a file.
-    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, ObjectError> {
+    pub(in crate::object) fn open(bytes: &'a [u8]) -> Result<Self, ObjectError> {
         let magic = &elf::ELFMAG[..];
         if !bytes.starts_with(magic) && !magic.starts_with(bytes) {
             return Err(ObjectError::NotAnObject);
@@ -41,6 +41,11 @@ impl<'a> File<'a> {
         let section = self.elf.section_by_name(name);
         let data = section.map(|section| section.data()).transpose();
         data.map_err(|error| damaged(&error))
+    }
+
+    /// Where a section's bytes stand in the file, if there is one of this name.
+    pub(in crate::object) fn range(&self, name: &str) -> Option<(u64, u64)> {
+        self.elf.section_by_name(name)?.file_range()
     }
 
     /// What follows `prefix` in the name, and the bytes, of every section whose name begins so, in order.

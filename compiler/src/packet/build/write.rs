@@ -2,13 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{Extension, Frame, checksum};
+use super::{Extension, Fragmented, Frame, checksum};
 use crate::bpf::constant::{ETH_P_IP, ETH_P_IPV6};
 use crate::event::{Part, Transport};
 use crate::packet::protocol;
-
-/// The offset that later fragments say, in units of 8 bytes.
-const LATER_OFFSET: u16 = 185;
 
 pub(super) fn clamp(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
@@ -59,11 +56,12 @@ fn traffic_class(frame: &Frame) -> u8 {
 fn ipv4(frame: &Frame, from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
     let header = 20 + frame.ip_options * 4;
     let words = u8::try_from(header / 4).unwrap_or(15);
-    let fragment: u16 = match frame.header.part {
-        Part::Whole => 0,
-        Part::First => 0x2000,
-        Part::Later => LATER_OFFSET,
-    };
+    let Fragmented {
+        uncut, reserved, ..
+    } = frame.fragmented;
+    let (offset, more) = offset_and_more(frame);
+    let flags = u16::from(reserved & 1) << 2 | u16::from(uncut) << 1 | u16::from(more);
+    let fragment = flags << 13 | offset;
     let length = u16::try_from(frame.header.length).unwrap_or(u16::MAX);
     let mut bytes = vec![
         frame.broken.version.unwrap_or(4) << 4 | frame.broken.header_words.unwrap_or(words),
@@ -121,14 +119,22 @@ fn extension_header(frame: &Frame, extension: Extension, next: u8) -> Vec<u8> {
             bytes
         }
         Extension::Fragment => {
-            let field: u16 = match frame.header.part {
-                Part::Whole => 0,
-                Part::First => 1,
-                Part::Later => LATER_OFFSET << 3,
-            };
+            let (offset, more) = offset_and_more(frame);
+            let reserved = frame.fragmented.reserved;
+            let field = offset << 3 | u16::from(reserved & 3) << 1 | u16::from(more);
             let [high, low] = field.to_be_bytes();
-            vec![next, 0, high, low, 0, 0, 0x12, 0x34]
+            vec![next, reserved, high, low, 0, 0, 0x12, 0x34]
         }
+    }
+}
+
+/// Where the fragment begins, in units of 8 bytes, and whether another one comes behind it.
+fn offset_and_more(frame: &Frame) -> (u16, bool) {
+    let Fragmented { offset, more, .. } = frame.fragmented;
+    match frame.header.part {
+        Part::Whole => (0, false),
+        Part::First => (0, true),
+        Part::Later => (offset, more),
     }
 }
 

@@ -40,6 +40,7 @@ fn policy() -> Policy {
             address: [127, 0, 0, 1].into(),
             port: 1234,
         }]),
+        owner: None,
         drop_if_absent: true,
         place: place(),
     });

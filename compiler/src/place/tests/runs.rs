@@ -253,7 +253,10 @@ fn chains_do_to_leaving_packets_and_writes_what_the_lists_say() {
                     header: header.clone(),
                 };
                 let found = run(&sending, &own, &[Hook::SkMsg], &header, &world);
-                assert_eq!(found, reference(&sending, &event, &world));
+                let mut wanted = reference(&sending, &event, &world);
+                // A default that only allows does not count: most connections it speaks of are left alone.
+                wanted.defaulted &= wanted.verdict != Verdict::Allow;
+                assert_eq!(found, wanted);
             }
         }
     }

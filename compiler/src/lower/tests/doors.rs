@@ -1,0 +1,229 @@
+//! Which connections of a group are taken in: those that its rules may concern, and no others.
+
+use std::net::SocketAddr;
+
+use super::headers::Nothing;
+use super::*;
+use crate::decide::decide;
+use crate::diagram::sample::Dice;
+use crate::event::{Decider, Decision, Event, Verdict};
+use crate::interpret::{Connection, SockOps, SocketModel};
+use crate::pipeline::{Counters, Options, compile_policy};
+use crate::policy::{GroupId, Policy};
+
+/// What the sock_ops program of a group made of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Taken,
+    LeftAlone,
+}
+use Made::{LeftAlone, Taken};
+
+/// Runs the program of the group with this suffix for a connection that was made just now.
+fn door(built: &Built, suffix: &str, local: SocketAddr, remote: SocketAddr) -> Made {
+    let name = format!("sock_ops{suffix}");
+    let program = built.artifact.programs.iter().find(|one| one.name == name);
+    let mut maps = Maps::new(&built.artifact.maps);
+    let socket = SocketModel::listener(1, local).connected(1, remote);
+    let input = Input::SockOps(SockOps {
+        op: 4,
+        connection: Connection { local, remote },
+        state: 1,
+        snd_nxt: 1,
+        rcv_nxt: 2,
+        socket: Some(socket),
+    });
+    assert_eq!(
+        run(program.unwrap(), &mut maps, input, &mut Quiet)
+            .unwrap()
+            .r0,
+        1
+    );
+    let peers = maps.named(&format!("peers{suffix}")).unwrap();
+    let aside = maps.named(&format!("aside{suffix}")).unwrap();
+    match (maps.sockets(peers), maps.sockets(aside)) {
+        (1, 0) => Taken,
+        (0, 1) => LeftAlone,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn between(built: &Built, local: &str, remote: &str) -> Made {
+    door(built, "", local.parse().unwrap(), remote.parse().unwrap())
+}
+
+fn group(rules: &str) -> Built {
+    self::built(&format!("group pods = cgroup \"/pods\"\n{rules}"))
+}
+
+#[test]
+fn a_policy_about_one_network_leaves_every_other_connection_alone() {
+    let built = group(
+        "default send allow
+         drop send tcp from group pods to 203.0.113.0/24, 2001:db8:2::/48",
+    );
+    for (local, remote, made) in [
+        ("10.0.0.1:4000", "203.0.113.9:80", Taken),
+        ("10.0.0.1:4000", "203.0.114.0:80", LeftAlone),
+        ("10.0.0.1:80", "203.0.112.255:4000", LeftAlone),
+        ("[::ffff:10.0.0.1]:4000", "[::ffff:203.0.113.9]:80", Taken),
+        ("[::ffff:10.0.0.1]:4000", "[::ffff:10.0.0.2]:80", LeftAlone),
+        ("[2001:db8::1]:4000", "[2001:db8:2::9]:80", Taken),
+        ("[2001:db8:2::1]:4000", "[2001:db8:3::9]:80", LeftAlone),
+    ] {
+        assert_eq!(between(&built, local, remote), made, "{local} {remote}");
+    }
+}
+
+#[test]
+fn what_refuses_logs_or_counts_concerns() {
+    let at_80 = |text: &str| between(&group(text), "10.0.0.1:4000", "10.0.0.2:80");
+    for rule in [
+        "drop send tcp to port 80",
+        "reject send tcp to port 80",
+        "count send tcp to port 80",
+        "allow send tcp to port 80",
+        "allow send tcp from 10.0.0.0/24:4000 log",
+        "audit drop send tcp to 10.0.0.2",
+        "shortcut tcp within group pods",
+        "drop send tcp above 1/second",
+        "live set banned max 10\ndrop send tcp to @banned",
+        "set far = { 10.0.0.2, 10.0.0.9 }\ndrop send tcp to @far",
+        "default send drop",
+        "default send allow log",
+    ] {
+        let default = if rule.starts_with("default") {
+            ""
+        } else {
+            "default send allow\n"
+        };
+        assert_eq!(at_80(&format!("{default}{rule}")), Taken, "{rule}");
+    }
+    for rule in [
+        "drop send tcp to port 81",
+        "drop send tcp from port 80",
+        "count send tcp from 10.0.1.0/24",
+        "set far = { 10.0.0.3, 10.0.0.9 }\ndrop send tcp to @far",
+        "shortcut tcp within group pods from 10.0.1.0/24",
+    ] {
+        assert_eq!(
+            at_80(&format!("default send allow\n{rule}")),
+            LeftAlone,
+            "{rule}"
+        );
+    }
+}
+
+/// The other end's program puts data into this end's queue, so both must be there.
+#[test]
+fn a_shortcut_concerns_the_end_that_only_receives() {
+    let built = group(
+        "default send allow
+         shortcut tcp within group pods to 10.0.0.2:80",
+    );
+    assert_eq!(between(&built, "10.0.0.1:4000", "10.0.0.2:80"), Taken);
+    assert_eq!(between(&built, "10.0.0.2:80", "10.0.0.1:4000"), Taken);
+    assert_eq!(between(&built, "10.0.0.2:81", "10.0.0.1:4000"), LeftAlone);
+    assert_eq!(between(&built, "10.0.0.1:80", "10.0.0.2:4000"), LeftAlone);
+}
+
+/// An `allow` says how much it allowed; where nobody counts it has nothing to say.
+#[test]
+fn without_counters_an_allow_concerns_nothing() {
+    let mut sources = SourceMap::default();
+    let text = "group pods = cgroup \"/pods\"\ndefault send allow\nallow send tcp to port 80";
+    let id = sources.add("t.sk", text);
+    let target = Target::baseline();
+    let options = Options {
+        counters: Counters::LeftOut,
+        ..Options::from(&target)
+    };
+    let mut files = crate::files::Texts::default();
+    let built = compile(&mut sources, id, "t", options, &mut files)
+        .built
+        .unwrap();
+    assert_eq!(between(&built, "10.0.0.1:4000", "10.0.0.2:80"), LeftAlone);
+}
+
+/// The default that only allows does not count, and says so.
+#[test]
+fn a_default_that_allows_has_no_counter() {
+    for (default, counted) in [("allow", false), ("drop", true), ("allow log", true)] {
+        let built = group(&format!(
+            "default send {default}\ndrop send tcp to 10.0.0.1"
+        ));
+        let counters = &built.artifact.manifest.counters;
+        let found = counters.iter().find(|one| one.text.starts_with("default"));
+        assert_eq!(found.unwrap().counted, counted, "{default}");
+    }
+}
+
+/// For random policies: taken in is whatever the reference says is more than let go by the default.
+#[test]
+fn whom_the_rules_concern_is_what_the_list_says() {
+    let mut dice = Dice::new(11);
+    let mut seen = [0; 2];
+    for round in 0..60 {
+        let policy = dice.sending(1 + round % 8);
+        let built = compiled(policy.clone());
+        for (number, id) in policy.groups.keys().enumerate() {
+            for _ in 0..20 {
+                let header = dice.stream();
+                let Some((local, remote)) = ends(&header) else {
+                    continue;
+                };
+                let wanted =
+                    concerns(&policy, id, &header) || shortcut(&policy, id, &mirrored(&header));
+                let wanted = if wanted { Taken } else { LeftAlone };
+                seen[wanted as usize] += 1;
+                let made = door(&built, &format!("_{number}"), local, remote);
+                assert_eq!(made, wanted, "{policy:#?}\n{header:?}");
+            }
+        }
+    }
+    assert!(seen.iter().all(|&count| count > 100), "{seen:?}");
+}
+
+fn compiled(policy: Policy) -> Built {
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", "");
+    let outcome = compile_policy(policy, &sources, id, &Target::baseline());
+    assert!(!outcome.failed(), "{outcome:?}");
+    outcome.built.unwrap()
+}
+
+fn ends(header: &Header) -> Option<(SocketAddr, SocketAddr)> {
+    let Transport::Tcp { from, to, .. } = header.transport else {
+        return None;
+    };
+    Some(((header.from, from).into(), (header.to, to).into()))
+}
+
+fn mirrored(header: &Header) -> Header {
+    let mut mirrored = header.clone();
+    std::mem::swap(&mut mirrored.from, &mut mirrored.to);
+    if let Transport::Tcp { from, to, .. } = &mut mirrored.transport {
+        std::mem::swap(from, to);
+    }
+    mirrored
+}
+
+fn decided(policy: &Policy, group: GroupId, header: &Header) -> Decision {
+    let event = Event::Send {
+        group,
+        header: header.clone(),
+    };
+    decide(policy, &event, &Nothing)
+}
+
+fn concerns(policy: &Policy, group: GroupId, header: &Header) -> bool {
+    let decision = decided(policy, group, header);
+    let plain = decision.verdict == Verdict::Allow
+        && !matches!(decision.decider, Decider::Rule(_))
+        && decision.counted.is_empty();
+    !plain
+}
+
+fn shortcut(policy: &Policy, group: GroupId, header: &Header) -> bool {
+    matches!(decided(policy, group, header).verdict, Verdict::Shortcut(_))
+}

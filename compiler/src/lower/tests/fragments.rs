@@ -1,0 +1,92 @@
+//! Fragments: every bit of their fields at every packet hook. Whoever takes a later fragment for a whole packet reads ports
+//! from its payload.
+
+use super::{built, header};
+use crate::artifact::Artifact;
+use crate::event::{Parsed, Part};
+use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
+use crate::packet::build::{Extension, Frame};
+use crate::packet::parse::{Layout, parse};
+
+/// Each hook's program, with the code that lets a packet pass.
+const HOOKS: [(&str, &str, i32); 3] = [
+    ("allow in tcp to port 80 at xdp\n", "xdp_in", 2),
+    ("allow in tcp to port 80 at tc\n", "tc_in", -1),
+    ("allow out tcp to port 80\n", "tc_out", -1),
+];
+
+fn passes(artifact: &Artifact, name: &str, pass: i32, frame: &[u8]) -> bool {
+    let input = match name {
+        "xdp_in" => Input::Xdp(Xdp::new(frame.to_vec())),
+        _ => Input::Skb(Skb {
+            egress: name == "tc_out",
+            ..Skb::new(frame.to_vec())
+        }),
+    };
+    let mut programs = artifact.programs.iter();
+    let program = programs.find(|program| program.name == name).unwrap();
+    let mut maps = Maps::new(&artifact.maps);
+    let outcome = run(program, &mut maps, input, &mut Bare::default());
+    outcome.unwrap().code() == pass
+}
+
+/// Frames whose first bytes behind the IP headers are a TCP header to port 80, each with the part it is.
+fn check(frames: &[(Vec<u8>, Part)]) {
+    for (rule, name, pass) in HOOKS {
+        let built = built(&format!("default in drop\ndefault out drop\n{rule}"));
+        for (frame, part) in frames {
+            let Parsed::Ip(header) = parse(frame, Layout::Ethernet) else {
+                panic!("{frame:02x?}");
+            };
+            assert_eq!(header.part, *part, "{frame:02x?}");
+            let said = passes(&built.artifact, name, pass, frame);
+            assert_eq!(said, *part != Part::Later, "{name}: {frame:02x?}");
+        }
+    }
+}
+
+fn part(offset: u16, more: bool) -> Part {
+    match (offset, more) {
+        (1.., _) => Part::Later,
+        (0, true) => Part::First,
+        (0, false) => Part::Whole,
+    }
+}
+
+#[test]
+fn every_bit_of_the_offset_makes_a_later_fragment_of_ipv4() {
+    let whole = Frame::new(header("10.0.0.1", "10.0.0.2")).bytes();
+    let single = (0..13).map(|bit| 1 << bit);
+    let mut frames = Vec::new();
+    for offset in single.chain([0, 185, 0x1fff]) {
+        // More fragments, not to be fragmented, and the reserved bit.
+        for flags in 0..8u16 {
+            let mut frame = whole.clone();
+            frame[20..22].copy_from_slice(&(flags << 13 | offset).to_be_bytes());
+            frames.push((frame, part(offset, flags & 1 != 0)));
+        }
+    }
+    check(&frames);
+}
+
+/// The byte that is a length in other extension headers is reserved, and so are two bits behind the offset.
+#[test]
+fn every_bit_of_the_offset_makes_a_later_fragment_of_ipv6() {
+    let atomic = Frame::new(header("2001:db8::1", "2001:db8::2"))
+        .extension(Extension::Fragment)
+        .payload(&[0; 40])
+        .bytes();
+    let single = (0..13).map(|bit| 1 << bit);
+    let mut frames = Vec::new();
+    for offset in single.chain([0, 185, 0x1fff]) {
+        for low in 0..8u16 {
+            for reserved in [0, 1, 2, 0xff] {
+                let mut frame = atomic.clone();
+                frame[14 + 41] = reserved;
+                frame[14 + 42..14 + 44].copy_from_slice(&(offset << 3 | low).to_be_bytes());
+                frames.push((frame, part(offset, low & 1 != 0)));
+            }
+        }
+    }
+    check(&frames);
+}

@@ -1,0 +1,173 @@
+//! How the slots of named sockets stand, as the machine says: what is in each, and who else is bound where it should come from.
+//!
+//! Takes a manifest and the map of its slots; asks the kernel for the sockets of the namespace and `/proc` for the processes
+//! that have them. It fills nothing.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
+
+use crate::attach;
+use crate::bound::{Machine, belongs};
+use crate::error::{Error, at};
+use crate::fill::{Fill, Filler, SlotState};
+use crate::foreign::{self, Foreign};
+use crate::holder;
+use crate::hook::Point;
+use crate::owner::Owners;
+use crate::session::Session;
+use crate::settle::hooks;
+use crate::sys::diag::Open;
+use crate::sys::{map, process};
+
+/// How every slot stands.
+pub(crate) fn states(
+    session: &Session,
+    manifest: &Manifest,
+    sockets: BorrowedFd<'_>,
+) -> Result<Vec<SlotState>, Error> {
+    let mut states = Filler::inspector(manifest, sockets)
+        .and_then(|inspector| inspector.run())
+        .map_err(at("look into the socket slots"))?;
+    let cookies: Vec<Option<u64>> = states.iter().map(|state| cookie(state, sockets)).collect();
+    let Ok(machine) = Machine::look(|open| is_wanted(open, manifest, &cookies)) else {
+        // Who else is there is not known; what is in the slots is.
+        for state in &mut states {
+            if state.state == Fill::Absent && state.slot.port != 0 {
+                state.state = Fill::Unknown;
+            }
+        }
+        return Ok(states);
+    };
+    let owners = Owners::known(manifest);
+    let look = Look {
+        session,
+        machine: &machine,
+        owners: &owners,
+    };
+    for (state, cookie) in states.iter_mut().zip(cookies) {
+        if state.state == Fill::Absent {
+            look.at_absent(state, manifest)?;
+        } else {
+            let open = cookie.and_then(|cookie| machine.by_cookie(cookie));
+            state.who = open.map(|open| machine.who(open));
+        }
+    }
+    Ok(states)
+}
+
+fn is_wanted(open: &Open, manifest: &Manifest, cookies: &[Option<u64>]) -> bool {
+    let mut slots = manifest.sockets.iter().flat_map(|socket| &socket.slots);
+    cookies.contains(&Some(open.cookie))
+        || slots.any(|slot| slot.protocol == open.protocol && slot.port == open.local.port())
+        || manifest
+            .sockets
+            .iter()
+            .any(|socket| matches!(socket.origin, SlotOrigin::Systemd(..)))
+}
+
+/// The cookie of what is in a slot.
+fn cookie(state: &SlotState, sockets: BorrowedFd<'_>) -> Option<u64> {
+    let mut value = [0; 8];
+    let there = map::lookup(sockets, &state.slot.index.to_ne_bytes(), &mut value);
+    there.ok()?.then(|| u64::from_ne_bytes(value))
+}
+
+/// What is needed to say why a slot is empty.
+struct Look<'a> {
+    session: &'a Session,
+    machine: &'a Machine,
+    owners: &'a Owners,
+}
+
+impl Look<'_> {
+    fn at_absent(&self, state: &mut SlotState, manifest: &Manifest) -> Result<(), Error> {
+        let mut sockets = manifest.sockets.iter();
+        let Some(socket) = sockets.find(|socket| socket.name == state.socket) else {
+            return Ok(());
+        };
+        match &socket.origin {
+            SlotOrigin::Registered => Ok(()),
+            SlotOrigin::Listen => self.at_address(state, socket),
+            SlotOrigin::Process(_) | SlotOrigin::Systemd(..) => {
+                self.at_process(state, socket);
+                Ok(())
+            }
+        }
+    }
+
+    fn at_address(&self, state: &mut SlotState, socket: &SocketSlots) -> Result<(), Error> {
+        let there: Vec<&Open> = self.machine.at(&state.slot).collect();
+        let plain = || there.iter().filter(|open| !open.mptcp);
+        let owner = self.owners.belongs(&socket.name);
+        let own = plain().find(|open| owner.is_none_or(|owner| belongs(open, owner)));
+        let (found, open) = match (own, plain().next(), there.first()) {
+            (Some(own), ..) => (self.waiting(state)?, own),
+            (None, Some(other), _) => (Fill::NotOwner, other),
+            (None, None, Some(mptcp)) => (Fill::Mptcp, mptcp),
+            (None, None, None) => {
+                if self.machine.has_wildcard(&state.slot) {
+                    state.state = Fill::WildcardOnly;
+                }
+                return Ok(());
+            }
+        };
+        state.state = found;
+        state.who = Some(self.machine.who(open));
+        if found == Fill::Hidden {
+            state.foreign = self.foreign();
+        }
+        Ok(())
+    }
+
+    /// Whether the runtime's own lookup finds the socket, which is there.
+    fn waiting(&self, state: &SlotState) -> Result<Fill, Error> {
+        let found = Filler::prober(&state.socket, &state.slot)
+            .and_then(|prober| prober.run())
+            .map_err(at("look for a socket"))?;
+        let found = found
+            .first()
+            .is_some_and(|found| found.state == Fill::Filled);
+        Ok(if found { Fill::Waiting } else { Fill::Hidden })
+    }
+
+    /// The lookup programs of others.
+    fn foreign(&self) -> Vec<Foreign> {
+        let state = &self.session.state;
+        let own = hooks(state).unwrap_or_default();
+        let own = own.iter().filter(|hook| hook.point == Point::Lookup);
+        let own = own.filter_map(|hook| attach::describe(state, hook));
+        let ours: Vec<u32> = own.map(|link| link.program).collect();
+        foreign::lookups(self.session.namespace.as_fd(), &ours)
+    }
+
+    fn at_process(&self, state: &mut SlotState, socket: &SocketSlots) {
+        let named = holder::named(socket);
+        let (process, addresses) = match &named {
+            Ok((process, addresses)) => (Some(*process), addresses.as_slice()),
+            Err(_) => (None, &[][..]),
+        };
+        let address = addresses
+            .iter()
+            .find(|(index, ..)| *index == state.slot.index);
+        let slot = Slot {
+            address: address.map_or(state.slot.address, |(.., at)| at.ip()),
+            port: address.map_or(state.slot.port, |(.., at)| at.port()),
+            ..state.slot.clone()
+        };
+        let has = process.map(|process| process::sockets(process).unwrap_or_default());
+        let holds = |open: &&Open| has.iter().flatten().any(|(_, inode)| *inode == open.inode);
+        let owner = self.owners.belongs(&socket.name);
+        let theirs = self.machine.at(&slot).find(holds);
+        let (found, open) = match (theirs, self.machine.at(&slot).next()) {
+            (Some(open), _) if owner.is_some_and(|owner| !belongs(open, owner)) => {
+                (Fill::NotOwner, open)
+            }
+            (Some(open), _) => (Fill::Waiting, open),
+            (None, Some(open)) => (Fill::OtherProcess, open),
+            (None, None) => return,
+        };
+        state.state = found;
+        state.who = Some(self.machine.who(open));
+    }
+}

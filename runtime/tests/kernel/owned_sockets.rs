@@ -1,0 +1,385 @@
+//! Named sockets with an owner, and what is said of those who are bound where a socket is looked for.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use aya::programs::SkLookup;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
+use sockc_compiler::artifact::{AttachPoint, SlotOrigin, SlotOwner};
+use sockc_runtime::{
+    Applied, Carried, Error, Fill, Handover, SlotState, forecast, probe, socket_refresh,
+    socket_register, status,
+};
+
+use crate::policy::*;
+use crate::space::{Space, inside, reaches, skip};
+
+const AT: &str = "127.0.0.1:7001";
+const TO: &str = "127.0.0.9:53";
+/// Somebody who is not root.
+const NOBODY: u32 = 65_534;
+
+/// A policy with one socket of this owner.
+fn owned(protocol: u8, owner: SlotOwner) -> Policy {
+    policy("s")
+        .socket(3, protocol, AT)
+        .with(|manifest| manifest.sockets[0].owner = Some(owner))
+        .steer(53, 3)
+}
+
+fn slot(space: &Space) -> SlotState {
+    status(&space.options).unwrap().unwrap().sockets[0].clone()
+}
+
+/// What is made as another user.
+fn as_user<T>(uid: u32, make: impl FnOnce() -> T) -> T {
+    // SAFETY: the call takes a number, and changes the calling thread only.
+    unsafe { libc::setfsuid(uid) };
+    let made = make();
+    // SAFETY: as above.
+    unsafe { libc::setfsuid(0) };
+    made
+}
+
+fn tcp() -> TcpListener {
+    TcpListener::bind(AT).unwrap()
+}
+
+fn udp() -> UdpSocket {
+    UdpSocket::bind(AT).unwrap()
+}
+
+fn answers(server: &UdpSocket) -> bool {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(TO).unwrap();
+    let _ = client.send(b"ping");
+    server.set_nonblocking(true).unwrap();
+    server.recv(&mut [0; 8]).is_ok()
+}
+
+#[test]
+fn a_tcp_socket_of_another_user_never_gets_in() {
+    inside(|space| {
+        if !probe().netns_cookie_in_sock_ops {
+            return skip("bpf_get_netns_cookie in sock_ops");
+        }
+        let policy = || owned(6, SlotOwner::Uid(NOBODY));
+        let other = tcp();
+        let applied = policy().apply(&space.options).unwrap();
+        assert_eq!(applied.sockets[0].state, Fill::NotOwner);
+        let who = applied.sockets[0].who.clone().unwrap();
+        assert_eq!((who.uid, who.local), (0, AT.parse().unwrap()));
+        assert_eq!(who.process.map(|(pid, _)| pid), Some(std::process::id()));
+        assert_eq!(reaches(TO, &[&other]), None);
+        drop(other);
+        for _ in 0..2 {
+            let own = as_user(NOBODY, tcp);
+            assert_eq!(slot(space).state, Fill::Filled, "the hook knows the owner");
+            assert_eq!(reaches(TO, &[&own]), Some(7001));
+            drop(own);
+            let other = tcp();
+            assert_eq!(slot(space).state, Fill::NotOwner);
+            assert_eq!(reaches(TO, &[&other]), None, "nor by a packet");
+            socket_refresh(&space.options, None).unwrap();
+            assert_eq!(reaches(TO, &[&other]), None, "nor by a command");
+        }
+        let own = as_user(NOBODY, tcp);
+        let applied = policy().apply(&space.options).unwrap();
+        assert_eq!(applied.sockets[0].state, Fill::Filled);
+        assert_eq!(reaches(TO, &[&own]), Some(7001));
+    });
+}
+
+#[test]
+fn a_udp_socket_of_another_user_never_gets_in() {
+    inside(|space| {
+        owned(17, SlotOwner::Uid(NOBODY))
+            .apply(&space.options)
+            .unwrap();
+        for _ in 0..2 {
+            let other = udp();
+            assert!(!answers(&other));
+            assert_eq!(slot(space).state, Fill::NotOwner);
+            drop(other);
+            let own = as_user(NOBODY, udp);
+            assert_eq!(slot(space).state, Fill::Waiting);
+            assert!(answers(&own));
+            assert_eq!(slot(space).state, Fill::Filled);
+        }
+    });
+}
+
+#[test]
+fn a_user_may_be_named_and_must_be_there() {
+    inside(|space| {
+        let _own = tcp();
+        let named = |name: &str| owned(6, SlotOwner::User(name.to_owned()));
+        let applied = named("root").apply(&space.options).unwrap();
+        assert_eq!(applied.sockets[0].state, Fill::Filled);
+        let error = named("no-such-user").apply(&space.options).unwrap_err();
+        assert!(matches!(error, Error::Socket { .. }), "{error}");
+        assert!(error.to_string().contains("no-such-user"), "{error}");
+    });
+}
+
+#[test]
+fn a_socket_that_is_handed_over_has_to_be_the_owners() {
+    inside(|space| {
+        owned(6, SlotOwner::Uid(NOBODY))
+            .with(|manifest| manifest.sockets[0].origin = SlotOrigin::Registered)
+            .apply(&space.options)
+            .unwrap();
+        let hand = |server: &TcpListener| {
+            let fd = std::os::fd::AsRawFd::as_raw_fd(server);
+            socket_register(&space.options, "s3", &[Handover::Own(fd)])
+        };
+        let other = tcp();
+        let error = hand(&other).unwrap_err().to_string();
+        assert!(error.contains("does not belong to its owner"), "{error}");
+        drop(other);
+        let own = as_user(NOBODY, tcp);
+        hand(&own).unwrap();
+        assert_eq!(reaches(TO, &[&own]), Some(7001));
+        // A policy that wants another owner does not take it over.
+        let applied = owned(6, SlotOwner::Uid(33))
+            .with(|manifest| manifest.sockets[0].origin = SlotOrigin::Registered)
+            .apply(&space.options)
+            .unwrap();
+        assert_eq!(applied.sockets[0].state, Fill::Absent);
+        assert_eq!(reaches(TO, &[&own]), None);
+    });
+}
+
+/// A process in a control group, with a socket.
+struct Service(Pid);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGKILL);
+        let _ = waitpid(self.0, None);
+    }
+}
+
+/// Starts a process that enters a control group, and then opens a TCP listener, or a UDP socket.
+fn service(group: &Path, kind: i32) -> Service {
+    let procs = CString::new(group.join("cgroup.procs").display().to_string()).unwrap();
+    let (ready, tell) = nix::unistd::pipe().unwrap();
+    // SAFETY: the child makes system calls only, until it is killed.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Parent { child } => {
+            drop(tell);
+            let service = Service(child);
+            assert_eq!(
+                nix::unistd::read(&ready, &mut [0]).unwrap(),
+                1,
+                "it is there"
+            );
+            service
+        }
+        ForkResult::Child => {
+            // SAFETY: plain system calls on values of this function.
+            unsafe {
+                let procs = libc::open(procs.as_ptr(), libc::O_WRONLY);
+                let mut address: libc::sockaddr_in = std::mem::zeroed();
+                address.sin_family = 2;
+                address.sin_port = 7001_u16.to_be();
+                address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+                let size = 16;
+                let entered = libc::write(procs, c"0".as_ptr().cast(), 1) == 1;
+                let socket = libc::socket(libc::AF_INET, kind, 0);
+                let bound = libc::bind(socket, (&raw const address).cast(), size) == 0;
+                let listens = kind != libc::SOCK_STREAM || libc::listen(socket, 8) == 0;
+                if entered && bound && listens {
+                    libc::write(
+                        std::os::fd::AsRawFd::as_raw_fd(&tell),
+                        c"r".as_ptr().cast(),
+                        1,
+                    );
+                    loop {
+                        libc::pause();
+                    }
+                }
+                libc::_exit(1)
+            }
+        }
+    }
+}
+
+/// A control group below the test's, which goes with this value.
+struct Group(PathBuf);
+
+impl Group {
+    fn make(space: &Space, name: &str) -> Self {
+        let path = space.group_folder().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The kernel takes a process out some time after its end.
+        for _ in 0..500 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_control_group_that_is_made_anew_is_the_same_owner() {
+    inside(|space| {
+        if !probe().netns_cookie_in_sock_ops {
+            return skip("bpf_get_netns_cookie in sock_ops");
+        }
+        for (kind, protocol) in [(libc::SOCK_STREAM, 6), (libc::SOCK_DGRAM, 17)] {
+            let owner = format!("{}/own", space.cgroup);
+            owned(protocol, SlotOwner::Cgroup(owner))
+                .apply(&space.options)
+                .unwrap();
+            // What a packet does where no hook sees the service begin; nobody waits for an answer.
+            let packet = || {
+                let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+                client.connect(TO).unwrap();
+                let _ = client.send(b"ping");
+            };
+            for inner in [None, None, Some("deep")] {
+                let own = Group::make(space, "own");
+                let deep = inner.map(|name| Group::make(space, &format!("own/{name}")));
+                let place = deep.as_ref().map_or(&own.0, |deep| &deep.0);
+                let service = service(place, kind);
+                packet();
+                assert_eq!(slot(space).state, Fill::Filled, "{kind} {inner:?}");
+                drop(service);
+                drop(deep);
+            }
+            for name in ["owner", "ow", "other"] {
+                let other = Group::make(space, name);
+                let _service = service(&other.0, kind);
+                packet();
+                socket_refresh(&space.options, None).unwrap();
+                assert_eq!(slot(space).state, Fill::NotOwner, "{kind} {name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn who_waits_is_told_planned_and_taken() {
+    inside(|space| {
+        let make = || policy("s").socket(3, 17, AT).steer(53, 3);
+        make().apply(&space.options).unwrap();
+        assert_eq!(slot(space).state, Fill::Absent);
+        let plan = || {
+            let (object, manifest) = make().build();
+            let told = forecast(&object, &manifest, &space.options).unwrap();
+            told.data
+                .into_iter()
+                .filter(|one| one.fate == Carried::Filled)
+                .count()
+        };
+        assert_eq!(plan(), 0);
+        let server = udp();
+        let waiting = slot(space);
+        assert_eq!(waiting.state, Fill::Waiting);
+        let who = waiting.who.unwrap();
+        assert_eq!(who.process.map(|(pid, _)| pid), Some(std::process::id()));
+        assert_eq!(plan(), 1);
+        let refreshed = socket_refresh(&space.options, Some("s3")).unwrap();
+        assert_eq!(refreshed.states[0].state, Fill::Filled);
+        assert_eq!(refreshed.states[0].who.as_ref().unwrap().cookie, who.cookie);
+        assert_eq!(plan(), 0);
+        assert!(answers(&server));
+        let error = socket_refresh(&space.options, Some("s4")).unwrap_err();
+        assert!(matches!(error, Error::Unknown { .. }), "{error}");
+    });
+}
+
+#[test]
+fn a_lookup_program_of_others_that_hides_a_socket_is_named() {
+    inside(|space| {
+        let _server = tcp();
+        let (object, _) = policy("other")
+            .rule(AttachPoint::SkLookup, "hides", SK_DROP)
+            .build();
+        let mut other = aya::Ebpf::load(&object).unwrap();
+        let program: &mut SkLookup = other.program_mut("lookup").unwrap().try_into().unwrap();
+        program.load().unwrap();
+        program
+            .attach(File::open("/proc/thread-self/ns/net").unwrap())
+            .unwrap();
+        let apply = || -> Applied {
+            policy("s")
+                .socket(3, 6, AT)
+                .steer(53, 3)
+                .apply(&space.options)
+                .unwrap()
+        };
+        for state in [apply().sockets[0].clone(), slot(space)] {
+            assert_eq!(state.state, Fill::Hidden);
+            assert_eq!(state.foreign[0].name, "lookup");
+            assert!(state.who.is_some());
+        }
+        drop(other);
+        assert_eq!(slot(space).state, Fill::Waiting);
+        socket_refresh(&space.options, None).unwrap();
+        assert_eq!(slot(space).state, Fill::Filled);
+    });
+}
+
+#[test]
+fn a_pid_file_that_is_no_file_or_endless_keeps_nobody_waiting() {
+    inside(|space| {
+        let file = space.folder().join("api.pid");
+        let apply = || {
+            let named = file.display().to_string();
+            let applied = policy("p")
+                .socket(0, 6, AT)
+                .with(|manifest| manifest.sockets[0].origin = SlotOrigin::Process(named))
+                .steer(53, 0)
+                .apply(&space.options)
+                .unwrap();
+            applied.notes.join("\n")
+        };
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(apply().contains("it is no regular file"), "{}", apply());
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        assert!(apply().contains("it is no regular file"));
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "1".repeat(33)).unwrap();
+        assert!(apply().contains("more than 32 bytes"));
+    });
+}
+
+#[test]
+fn the_process_that_waits_is_the_one_of_the_file() {
+    inside(|space| {
+        let file = space.folder().join("api.pid");
+        fs::write(&file, std::process::id().to_string()).unwrap();
+        let named = file.display().to_string();
+        policy("p")
+            .socket(0, 17, AT)
+            .with(|manifest| manifest.sockets[0].origin = SlotOrigin::Process(named))
+            .steer(53, 0)
+            .apply(&space.options)
+            .unwrap();
+        let server = udp();
+        assert!(
+            !answers(&server),
+            "no program can tell which process was meant"
+        );
+        assert_eq!(slot(space).state, Fill::Waiting);
+        fs::write(&file, "1").unwrap();
+        assert_eq!(slot(space).state, Fill::OtherProcess);
+        fs::write(&file, std::process::id().to_string()).unwrap();
+        socket_refresh(&space.options, None).unwrap();
+        assert!(answers(&server));
+    });
+}

@@ -1,0 +1,64 @@
+//! The short plan that `apply` shows before it asks: what changes on one line, and what is done to the kernel.
+//!
+//! Takes what the runtime foretells. What cannot be compared is said, and is no reason not to ask. Not here: the question.
+
+use sockc_compiler::artifact::Manifest;
+use sockc_compiler::diff;
+use sockc_compiler::observer::Observer;
+use sockc_runtime::{Forecast, LinkFate, Options};
+
+use super::{both, note_unverified, reach, text};
+use crate::diff::summary;
+use crate::output::Output;
+use crate::ready::Ready;
+use crate::status::tell_drift;
+
+/// Shows it on standard error, where the question stands too.
+pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, output: &mut Output) {
+    output.watch().stage("look at what runs");
+    let line = match both(forecast, ready, options) {
+        Ok((old, new)) => {
+            let report = diff::compare(&old, &new, diff::Options::default(), output.watch());
+            reach::summary(&summary::line(&report), &reach::reach(forecast))
+        }
+        Err((cause, _)) => cause,
+    };
+    output.watch().clear();
+    tell_drift(&forecast.drift, output);
+    note_unverified(forecast, output);
+    let mut page = line;
+    page.push('\n');
+    text::actions(forecast, &ready.manifest, &mut page);
+    output.aside(&page);
+}
+
+/// What a person should know of a policy that follows another, beside what changes for packets.
+pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
+    let Some(running) = &forecast.running else {
+        return Vec::new();
+    };
+    let mut notes = Vec::new();
+    if running.policy != manifest.policy {
+        notes.push(format!(
+            "\"{}\" is replaced by a policy of another name, \"{}\"",
+            running.policy, manifest.policy
+        ));
+    }
+    let goes = |hook: &&_| {
+        matches!(
+            hook,
+            sockc_runtime::HookForecast {
+                link: LinkFate::Detached,
+                ..
+            }
+        )
+    };
+    let gone = forecast.hooks.iter().filter(goes).count();
+    if gone > 0 && gone == forecast.hooks.len() {
+        notes.push(format!(
+            "every hook is taken off: \"{}\" filters and steers nothing",
+            manifest.policy
+        ));
+    }
+    notes
+}

@@ -1,0 +1,126 @@
+//! What a change of one element of a live set costs, as a whole command, by how many elements the set has.
+//!
+//! ```text
+//! cargo bench --bench live
+//! ```
+//!
+//! Needs root, and makes a network namespace and a bpf file system of its own. Prints a table: for 10 and for 1,000,000
+//! members the median time of `sockc set add`, `del` and `test`, and how much longer they take with more. Fails where one
+//! takes 20 ms or longer with 1,000,000 members.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a measurement ends where something is wrong"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use sockc_runtime::lab::{Netlink, Space, missing_rights};
+
+/// The sizes that are compared.
+const SIZES: [u32; 2] = [10, 1_000_000];
+/// How often each command is measured.
+const ROUNDS: usize = 21;
+/// What a command with the most members may take.
+const MOST: Duration = Duration::from_millis(20);
+
+const POLICY: &str = "interfaces lo\nlive set never max 1_500_000\nlive set soon max 1_500_000 expires 10h\n\
+    default in allow\ndrop from @never\ndrop from @soon\n";
+
+fn main() -> ExitCode {
+    let missing = missing_rights();
+    if !missing.is_empty() {
+        eprintln!("needs {missing:?}");
+        return ExitCode::FAILURE;
+    }
+    let folder = std::env::temp_dir().join(format!("sockc-bench-live-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let slow = measure(&folder);
+    fs::remove_dir_all(&folder).unwrap();
+    match slow {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Prints the table; gives how many commands took too long.
+fn measure(folder: &Path) -> usize {
+    let space = Space::with_bpffs().unwrap();
+    space
+        .run(|| Netlink::open().unwrap().up("lo").unwrap())
+        .unwrap();
+    let policy = folder.join("live.sk");
+    fs::write(&policy, POLICY).unwrap();
+    sockc(&space, &["apply", text(&policy)]);
+    let mut slow = 0;
+    println!("{:<12} {:>10} {:>14} {:>7}", "", "10", "1,000,000", "ratio");
+    for set in ["never", "soon"] {
+        let [few, many] = SIZES.map(|size| commands(&space, folder, set, size));
+        for ((name, few), (_, many)) in few.into_iter().zip(many) {
+            slow += usize::from(many >= MOST);
+            println!(
+                "{:<12} {:>7.2} ms {:>11.2} ms {:>7.2}",
+                format!("{name} {set}"),
+                1e3 * few.as_secs_f64(),
+                1e3 * many.as_secs_f64(),
+                many.as_secs_f64() / few.as_secs_f64()
+            );
+        }
+    }
+    slow
+}
+
+/// What each command takes with so many members.
+fn commands(space: &Space, folder: &Path, set: &str, size: u32) -> [(&'static str, Duration); 4] {
+    let members = members(folder, size);
+    sockc(space, &["set", "load", set, text(&members)]);
+    let (host, prefix) = ("203.0.113.7", "203.0.113.0/24");
+    let inside = "10.0.0.4";
+    let mut times = [(); 4].map(|()| Vec::new());
+    for _ in 0..ROUNDS {
+        let [add, del, test, net] = &mut times;
+        add.push(sockc(space, &["set", "add", set, host]));
+        test.push(sockc(space, &["set", "test", set, inside]));
+        del.push(sockc(space, &["set", "del", set, host]));
+        net.push(sockc(space, &["set", "add", set, prefix]));
+        sockc(space, &["set", "del", set, prefix]);
+    }
+    let names = ["add", "del", "test", "add prefix"];
+    let mut names = names.into_iter();
+    times.map(|mut times| {
+        times.sort();
+        (names.next().unwrap_or_default(), times[ROUNDS / 2])
+    })
+}
+
+/// A file of so many addresses.
+fn members(folder: &Path, size: u32) -> PathBuf {
+    let path = folder.join(format!("{size}.txt"));
+    let host = |number: u32| std::net::Ipv4Addr::from_bits(0x0a00_0000 + 4 * number);
+    let lines: Vec<String> = (0..size).map(|number| host(number).to_string()).collect();
+    fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Runs the command, which must succeed; gives how long it took.
+fn sockc(space: &Space, arguments: &[&str]) -> Duration {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sockc"));
+    command.args(arguments).stdin(Stdio::null());
+    let (took, output) = space
+        .run(|| {
+            let began = Instant::now();
+            let output = command.output().unwrap();
+            (began.elapsed(), output)
+        })
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    took
+}

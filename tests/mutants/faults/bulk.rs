@@ -1,0 +1,50 @@
+//! Faults in which rules are bulk, and how they are put into groups.
+
+use super::Suite::{Compiler, Differential};
+use super::{Fault, Narrow, fault};
+
+const CUT: &str = "compiler/src/bulk/cut.rs";
+
+const TESTS: &[Narrow] = &[
+    (Compiler, "bulk:: lower::tests::winners"),
+    (
+        Differential,
+        "the_interpreter_agrees_where_plain the_interpreter_agrees_on_the_whole_language_where",
+    ),
+];
+
+pub(super) const FAULTS: &[Fault] = &[
+    fault(
+        171,
+        CUT,
+        "*direction != rule.direction",
+        "true || *direction != rule.direction",
+        TESTS,
+    ),
+    fault(172, CUT, "rule.rate.is_none()", "true", TESTS),
+    fault(173, CUT, "rule.mark.is_none()", "true", TESTS),
+    fault(174, CUT, "rule.log.is_none()", "true", TESTS),
+    fault(175, CUT, "rule.at != Some(Hook::SkLookup)", "true", TESTS),
+    fault(
+        176,
+        CUT,
+        "!(looked_up && rule.matches.on.is_some())",
+        "true",
+        TESTS,
+    ),
+    fault(177, CUT, "bulk.len() >= least", "bulk.len() > least", TESTS),
+    fault(
+        178,
+        CUT,
+        "numbers(id).all(|number| usual.contains(&number))",
+        "true",
+        TESTS,
+    ),
+    fault(
+        179,
+        CUT,
+        "&& is_plain(&rule.matches)",
+        "&& (is_plain(&rule.matches) || FAULT)",
+        TESTS,
+    ),
+];

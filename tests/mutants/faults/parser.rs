@@ -1,0 +1,130 @@
+//! Faults in who reads packets (the code, and the reference), and in who reads plain rules by hand.
+
+use super::Suite::{Compiler, Differential, Grammar};
+use super::{Fault, Narrow, fault};
+
+const PACKET: &str = "compiler/src/lower/packet.rs";
+const TRANSPORT: &str = "compiler/src/lower/transport.rs";
+const PARSE: &str = "compiler/src/packet/parse.rs";
+const PLAIN: &str = "grammar/src/tree/plain.rs";
+
+const CODE: &[Narrow] = &[
+    (
+        Compiler,
+        "lower::tests::fragments lower::tests::big_tcp lower::tests::headers lower::tests::a_",
+    ),
+    (Differential, "interpreter_and_diagrams"),
+];
+const REFERENCE: &[Narrow] = &[
+    (
+        Compiler,
+        "lower::tests::fragments packet::parse packet::build",
+    ),
+    (Differential, "interpreter_and_diagrams"),
+];
+const RULES: &[Narrow] = &[(Grammar, "plain")];
+
+pub(super) const FAULTS: &[Fault] = &[
+    fault(57, PACKET, "0x1fff", "0x0fff", CODE),
+    fault(60, TRANSPORT, "0xfff8", "0xfff0", CODE),
+    fault(
+        61,
+        TRANSPORT,
+        "self.builder.set_slot(self.frame.extension, 0, 1, Width::H);",
+        "if !FAULT { self.builder.set_slot(self.frame.extension, 0, 1, Width::H); }",
+        CODE,
+    ),
+    fault(151, PACKET, "0x2000", "0x4000", CODE),
+    fault(
+        152,
+        PACKET,
+        "leave_if(registers.cursor, JumpOp::Lt, 20, exits.malformed)",
+        "leave_if(registers.cursor, JumpOp::Lt, if FAULT { 16 } else { 20 }, exits.malformed)",
+        CODE,
+    ),
+    fault(
+        153,
+        PACKET,
+        "leave_if(total, JumpOp::Lt, registers.cursor, exits.malformed)",
+        "leave_if(total, if FAULT { JumpOp::Le } else { JumpOp::Lt }, registers.cursor, exits.malformed)",
+        CODE,
+    ),
+    fault(
+        154,
+        PACKET,
+        "leave_if(length, JumpOp::Le, 0xffff, ready)",
+        "leave_if(length, if FAULT { JumpOp::Gt } else { JumpOp::Le }, 0xffff, ready)",
+        CODE,
+    ),
+    fault(
+        155,
+        TRANSPORT,
+        "leave_if(probe, JumpOp::Set, 1, first)",
+        "leave_if(probe, JumpOp::Set, if FAULT { 2 } else { 1 }, first)",
+        CODE,
+    ),
+    fault(
+        156,
+        TRANSPORT,
+        "0..MOST_EXTENSIONS",
+        "0..MOST_EXTENSIONS - 1",
+        CODE,
+    ),
+    fault(
+        157,
+        TRANSPORT,
+        "alu(length, AluOp::Lsh, 3)",
+        "alu(length, AluOp::Lsh, if FAULT { 2 } else { 3 })",
+        CODE,
+    ),
+    fault(
+        158,
+        TRANSPORT,
+        "leave_if(self.registers.probe, JumpOp::Lt, 20, exits.malformed)",
+        "leave_if(self.registers.probe, JumpOp::Lt, if FAULT { 16 } else { 20 }, exits.malformed)",
+        CODE,
+    ),
+    fault(
+        159,
+        PARSE,
+        "field & 0x1fff != 0",
+        "field & 0x0fff != 0",
+        REFERENCE,
+    ),
+    fault(160, PARSE, "field >> 3 != 0", "field >> 4 != 0", REFERENCE),
+    fault(
+        161,
+        PARSE,
+        "field & 0x2000 != 0",
+        "field & 0x4000 != 0",
+        REFERENCE,
+    ),
+    fault(
+        162,
+        PARSE,
+        "header < 20 || header > body.len()",
+        "header < 20",
+        REFERENCE,
+    ),
+    fault(
+        163,
+        PLAIN,
+        "cursor.at == text.len() && !text.ends_with(' ')",
+        "cursor.at == text.len()",
+        RULES,
+    ),
+    fault(
+        164,
+        PLAIN,
+        "matches!(self.byte(), None | Some(b' ' | b','))",
+        "true",
+        RULES,
+    ),
+    fault(
+        165,
+        PLAIN,
+        "\"sctp\" => Protocol::Sctp",
+        "\"sctp\" if FAULT => Protocol::Udp,\n            \"sctp\" => Protocol::Sctp",
+        RULES,
+    ),
+];

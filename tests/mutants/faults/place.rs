@@ -1,0 +1,90 @@
+//! Faults in which rule runs where.
+
+use super::Suite::{Compiler, Differential};
+use super::{Fault, Narrow, fault};
+
+const HOMES: &str = "compiler/src/place/arriving/homes.rs";
+const ARRIVING: &str = "compiler/src/place/arriving.rs";
+const LOOKUP: &str = "compiler/src/place/lookup.rs";
+
+const TESTS: &[Narrow] = &[
+    (Compiler, "place:: compose::tests::what_placement"),
+    (
+        Differential,
+        "interpreter_and_diagrams the_interpreter_agrees_on_the_whole_language",
+    ),
+];
+
+pub(super) const FAULTS: &[Fault] = &[
+    fault(
+        181,
+        HOMES,
+        "late.is_empty()",
+        "late.is_empty() || FAULT",
+        TESTS,
+    ),
+    fault(
+        182,
+        HOMES,
+        "_ if rule.mark.is_none() && readable_unasked",
+        "_ if (FAULT || rule.mark.is_none()) && readable_unasked",
+        TESTS,
+    ),
+    fault(
+        183,
+        HOMES,
+        "if store.meet(matched, self.passed)? {",
+        "if !FAULT && store.meet(matched, self.passed)? {",
+        TESTS,
+    ),
+    fault(
+        184,
+        HOMES,
+        "if takes && store.meet(matched, self.counted)? {",
+        "if !FAULT && takes && store.meet(matched, self.counted)? {",
+        TESTS,
+    ),
+    fault(185, HOMES, "wide != matched", "false", TESTS),
+    fault(
+        186,
+        HOMES,
+        "self.default_waits = passed;",
+        "self.default_waits = passed && !FAULT;",
+        TESTS,
+    ),
+    fault(
+        187,
+        HOMES,
+        "self.default_twice = passed;",
+        "self.default_twice = passed && !FAULT;",
+        TESTS,
+    ),
+    fault(
+        188,
+        ARRIVING,
+        "Hook::Xdp => !self.default_waits,",
+        "Hook::Xdp => FAULT || !self.default_waits,",
+        TESTS,
+    ),
+    fault(
+        189,
+        ARRIVING,
+        "hook == Hook::TcIn || !self.tc",
+        "hook == Hook::TcIn",
+        TESTS,
+    ),
+    fault(
+        190,
+        LOOKUP,
+        "if !store.meet(matched, self.any)? {",
+        "if FAULT || !store.meet(matched, self.any)? {",
+        TESTS,
+    ),
+    fault(
+        191,
+        LOOKUP,
+        "rule.action.decides() && (is_own(rule) || readable)",
+        "rule.action.decides() && is_own(rule)",
+        TESTS,
+    ),
+];

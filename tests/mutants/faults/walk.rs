@@ -1,0 +1,83 @@
+//! Faults in the code of the walk, and in what counts for the winner.
+
+use super::Suite::{Compiler, Differential};
+use super::{Fault, Narrow, fault, harmless};
+
+const WALK: &str = "compiler/src/lower/walk.rs";
+
+const TESTS: &[Narrow] = &[
+    (Compiler, "lower::tests::winners"),
+    (
+        Differential,
+        "tables:: the_interpreter_agrees_where_plain_rules_are_bulk",
+    ),
+];
+
+pub(super) const FAULTS: &[Fault] = &[
+    fault(
+        21,
+        WALK,
+        "u64::from(stratum.first_rank) << RANK_AT",
+        "u64::from(stratum.first_rank + 2) << RANK_AT",
+        TESTS,
+    ),
+    fault(22, WALK, "1 << LAST_AT", "1 << (LAST_AT - 1)", TESTS),
+    fault(
+        23,
+        WALK,
+        "alu(high, AluOp::Rsh, 29)",
+        "alu(high, AluOp::Rsh, if FAULT { 28 } else { 29 })",
+        TESTS,
+    ),
+    fault(29, WALK, "number(64 - bits)", "number(65 - bits)", TESTS),
+    fault(131, WALK, "0xff0f_0301", "0xff0f_0f01", TESTS),
+    fault(
+        132,
+        WALK,
+        "count.min(1 << bits) - 1",
+        "count.min(1 << bits).div_ceil(2) - 1",
+        TESTS,
+    ),
+    fault(133, WALK, "0x1ff", "0xff", TESTS),
+    fault(
+        134,
+        WALK,
+        "alu(above, AluOp::Or, others)",
+        "alu(above, AluOp::Or, if FAULT { above } else { others })",
+        TESTS,
+    ),
+    harmless(
+        fault(
+            135,
+            WALK,
+            "leave_if_wide(about, JumpOp::Ge, best, walk.next)",
+            "leave_if_wide(about, if FAULT { JumpOp::Gt } else { JumpOp::Ge }, best, walk.next)",
+            TESTS,
+        ),
+        "a record equals the best so far only if it is the same record, or the one of all ones that ends a list while \
+         nothing was found; that one has the bit that ends a list, and as the best it still means that nothing was found",
+    ),
+    fault(
+        136,
+        WALK,
+        "number(maps.first_slot)",
+        "number(maps.first_slot + 1)",
+        TESTS,
+    ),
+    fault(
+        137,
+        WALK,
+        "number(SIZE_AT - 3)",
+        "number(SIZE_AT - 2)",
+        TESTS,
+    ),
+    fault(138, WALK, "number(WORD_AT)", "number(WORD_AT + 1)", TESTS),
+    fault(139, WALK, "number(GROUP_AT)", "number(GROUP_AT + 1)", TESTS),
+    fault(
+        140,
+        WALK,
+        "alu(shift, AluOp::And, 63)",
+        "alu(shift, AluOp::And, if FAULT { 31 } else { 63 })",
+        TESTS,
+    ),
+];
