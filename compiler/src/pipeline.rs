@@ -205,7 +205,7 @@ pub fn check_size(
 ) -> Outcome {
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
-        let all = analyse_all(policy, id, Shape::default(), Care::Thorough, observer)?;
+        let all = analyse_all(policy, id, Shape::default(), Some(Care::Thorough), observer)?;
         let (analyses, mut warnings) = all;
         warnings.extend(said);
         warnings.extend(beyond(policy, analyses, around.sources, id, observer)?);
@@ -233,7 +233,7 @@ fn beyond(
         return Err(Stop::Diagnostics(refused));
     }
     let newest = Target::newest();
-    let (analyses, _) = analyse_all(policy, id, Shape::default(), Care::Quick, observer)?;
+    let (analyses, _) = analyse_all(policy, id, Shape::default(), None, observer)?;
     build_all(policy, analyses, sources, id, (&newest).into(), observer)?;
     let warned = refused.into_iter().filter(|one| one.code != NO_INTERFACE);
     Ok(warned
