@@ -190,6 +190,9 @@ pub(crate) struct Explain {
     /// A recording (pcap or pcapng): one line for each packet, and a sum for each rule
     #[arg(long, value_name = "FILE", conflicts_with = "packet")]
     pub(crate) pcap: Option<PathBuf>,
+    /// Tell of every rule why it does not match, also where they are many
+    #[arg(long, conflicts_with = "pcap")]
+    pub(crate) all: bool,
 }
 
 #[derive(Args, Debug)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
-use sockc_compiler::pipeline::{self, Built, Counters, Options, Outcome};
+use sockc_compiler::pipeline::{self, Built, Counters, Expects, Options, Outcome};
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
@@ -33,17 +33,6 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
-    /// Reads and compiles a file; says what is wrong with it.
-    pub(crate) fn read(
-        path: &Path,
-        target: &Target,
-        lints: &Lints,
-        output: &mut Output,
-    ) -> Result<Self, Exit> {
-        let text = Text::read(path, output)?;
-        Self::new(text, target, lints, output)
-    }
-
     /// Reads and compiles a file for every supported kernel, or, where the policy asks for something newer, for the oldest
     /// that has it; says so, and what is wrong with it.
     pub(crate) fn portable(
@@ -54,6 +43,18 @@ impl Compiled {
     ) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
         Self::portable_text(text, counters, lints, output)
+    }
+
+    /// The same for whoever looks at single packets: `expect` lines are not asked, since one that does not hold is what
+    /// somebody wants to look at.
+    pub(crate) fn to_look_at(path: &Path, output: &mut Output) -> Result<Self, Exit> {
+        let text = Text::read(path, output)?;
+        let baseline = Target::baseline();
+        let options = Options {
+            expects: Expects::LeftOut,
+            ..Options::from(&baseline)
+        };
+        Self::portable_with(text, options, &Lints::default(), output)
     }
 
     /// The same of a text.
@@ -68,6 +69,16 @@ impl Compiled {
             counters,
             ..Options::from(&baseline)
         };
+        Self::portable_with(text, options, lints, output)
+    }
+
+    /// The same with other choices than the kernel.
+    fn portable_with(
+        text: Text,
+        options: Options<'_>,
+        lints: &Lints,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
         let (kept, outcome) = outcome(text.clone(), options, output.watch());
         let mut errors = outcome
             .diagnostics

@@ -10,7 +10,7 @@ mod paint;
 mod picture;
 #[cfg(test)]
 mod sample;
-mod share;
+mod spans;
 mod stat;
 pub(crate) mod summary;
 pub(crate) mod text;
@@ -22,9 +22,8 @@ use serde::Serialize;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::diff::{self, Options, Report};
 use sockc_compiler::expect;
-use sockc_compiler::pipeline::{self, Counters};
+use sockc_compiler::pipeline::{self, Counters, SAYS_NOTHING};
 use sockc_compiler::policy::Policy;
-use sockc_compiler::resolve::codes::SAYS_NOTHING;
 
 use crate::cli;
 use crate::compile::{self, Compiled, outcome_exit};

@@ -6,12 +6,12 @@
 mod recording;
 mod report;
 
+use sockc_compiler::coverage;
 use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
-use sockc_compiler::pipeline::Counters;
 use sockc_compiler::simulate::simulate;
-use sockc_grammar::ast::{Packet, With};
+use sockc_grammar::ast::{On, Packet, With};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::parse_packet;
 use sockc_grammar::source::{SourceMap, Span};
@@ -19,20 +19,21 @@ use sockc_grammar::source::{SourceMap, Span};
 use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
-use crate::lints::Lints;
 use crate::output::Output;
 use crate::trial::{Subject, frame};
 
 /// Explains a packet in words, or every packet of a recording.
 pub(crate) fn run(arguments: &cli::Explain, output: &mut Output) -> Exit {
-    let compiled =
-        match Compiled::portable(&arguments.file, Counters::Kept, &Lints::default(), output) {
-            Ok(compiled) => compiled,
-            Err(exit) => return exit,
-        };
+    let compiled = match Compiled::to_look_at(&arguments.file, output) {
+        Ok(compiled) => compiled,
+        Err(exit) => return exit,
+    };
     match (&arguments.pcap, arguments.packet.is_empty()) {
         (Some(path), true) => recording::run(&compiled, path, output),
-        (None, false) => one(&compiled, &arguments.packet.join(" "), output),
+        (None, false) => {
+            let packet = arguments.packet.join(" ");
+            one(&compiled, &packet, arguments.all, output)
+        }
         _ => {
             output.error("explain takes a packet such as `tcp from 8.8.8.8:40000 to 192.0.2.1:22`, or --pcap FILE");
             Exit::Usage
@@ -40,19 +41,36 @@ pub(crate) fn run(arguments: &cli::Explain, output: &mut Output) -> Exit {
     }
 }
 
-fn one(compiled: &Compiled, packet: &str, output: &mut Output) -> Exit {
+fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exit {
     let mut sources = SourceMap::default();
-    let (subject, described) = match read(compiled, packet, &mut sources) {
-        Ok(read) => read,
+    let question = match read(compiled, packet, &mut sources) {
+        Ok(question) => question,
         Err(diagnostics) => {
             output.diagnostics(&sources, &diagnostics);
             return Exit::Usage;
         }
     };
+    let policy = question.subject.policy;
+    let described = &question.described;
+    if !question.asked {
+        report::unseen(policy, described, question.outside.as_deref(), output);
+        return Exit::Done;
+    }
     let bytes = bytes(&described.event);
-    let answer = Answer::of(subject, &described, &bytes);
-    report::one(subject.policy, &described, &answer, output);
+    let answer = Answer::of(question.subject, described, &bytes);
+    let outside = question.outside.as_deref();
+    report::one(policy, described, &answer, outside, all, output);
     answer.exit(output)
+}
+
+/// What is to be explained.
+struct Question<'a> {
+    subject: Subject<'a>,
+    described: Described,
+    /// The interface or zone that the packet names, if the policy is not on it.
+    outside: Option<String>,
+    /// Whether any program of the policy meets the packet.
+    asked: bool,
 }
 
 /// A packet of the command line, and the policy that it is for: `in netns` without a socket state names a block.
@@ -60,7 +78,7 @@ fn read<'a>(
     compiled: &'a Compiled,
     packet: &str,
     sources: &mut SourceMap,
-) -> Result<(Subject<'a>, Described), Vec<Diagnostic>> {
+) -> Result<Question<'a>, Vec<Diagnostic>> {
     let id = sources.add("<packet>", packet);
     let whole = Span {
         source: id,
@@ -69,9 +87,36 @@ fn read<'a>(
     };
     let mut tree = parse_packet(sources, id)?;
     let subject = subject(compiled, &mut tree);
-    match text::read(&tree, subject.policy, whole) {
-        Ok(described) => Ok((subject, described)),
-        Err(mistake) => Err(vec![*mistake]),
+    let described = text::read(&tree, subject.policy, whole).map_err(|mistake| vec![*mistake])?;
+    let on = tree.on.as_ref().map(|on| &on.value);
+    Ok(asked_of(subject, described, on))
+}
+
+/// What the policy is asked about a packet: on interfaces that it is not on, lookups only.
+fn asked_of<'a>(subject: Subject<'a>, mut described: Described, on: Option<&On>) -> Question<'a> {
+    let mut asked = true;
+    let mut outside = None;
+    if !coverage::is_on_named(subject.policy, on)
+        && let Event::Packet {
+            direction,
+            class,
+            packet,
+        } = &described.event
+    {
+        outside = on.map(|on| match on {
+            On::Interface(name) => name.value.clone(),
+            On::Zone(name) => format!("zone {}", name.value),
+        });
+        match coverage::event(false, *direction, *class, packet, described.socket) {
+            Some(event) => described.event = event,
+            None => asked = false,
+        }
+    }
+    Question {
+        subject,
+        described,
+        outside,
+        asked,
     }
 }
 

@@ -36,7 +36,15 @@ impl Text {
     pub(crate) fn new(path: &Path, bytes: Vec<u8>, output: &mut Output) -> Result<Self, Exit> {
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            output.error(format!("{}: byte {at} is not UTF-8 text", path.display()));
+            let utf16 = [&[0xff, 0xfe][..], &[0xfe, 0xff]];
+            if utf16.iter().any(|mark| error.as_bytes().starts_with(mark)) {
+                output.error(format!(
+                    "{}: this is UTF-16 text; write it as UTF-8: `iconv -f UTF-16 -t UTF-8`",
+                    path.display()
+                ));
+            } else {
+                output.error(format!("{}: byte {at} is not UTF-8 text", path.display()));
+            }
             Exit::Policy
         })?;
         let mut sources = SourceMap::default();

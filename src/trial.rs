@@ -21,12 +21,14 @@ mod world;
 
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::decide::decide;
+use sockc_compiler::pipeline::{Expects, Options};
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{lab, probe};
 
 use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
+use crate::input::Text;
 use crate::lints::Lints;
 use crate::output::Output;
 
@@ -76,7 +78,14 @@ impl<'a> Subject<'a> {
 
 fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
     let lints = Lints::new(&arguments.lints, output)?;
-    let compiled = Compiled::read(&arguments.file, &probe().target(), &lints, output)?;
+    let text = Text::read(&arguments.file, output)?;
+    let target = probe().target();
+    // A line that does not hold is what somebody may want to try.
+    let options = Options {
+        expects: Expects::LeftOut,
+        ..Options::from(&target)
+    };
+    let compiled = Compiled::new(text, options, &lints, output)?;
     let missing = lab::missing_rights();
     if !missing.is_empty() {
         output.note(format!(
@@ -102,7 +111,7 @@ fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
         let judged = cases.iter().zip(seen);
         rows.extend(judged.map(|(case, seen)| row(&subject, case, seen)));
     }
-    report::report(&rows, &counters, output);
+    report::report(&rows, &counters, missing.is_empty(), output);
     let wrong = rows.iter().any(|row| row.agrees == Some(false));
     Ok(if wrong { Exit::Policy } else { Exit::Done })
 }

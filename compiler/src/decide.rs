@@ -145,17 +145,11 @@ fn decide_lookup<'a>(
     if !is_new_flow(header, SocketAnswer::None) {
         return undisturbed(Decider::Unmatched);
     }
-    let here = |rule: &Rule| match rule.action {
-        Action::Redirect(_) => true,
-        Action::Allow => readable_at_lookup(rule),
-        Action::Count | Action::Reject => rule.at == Some(Hook::SkLookup),
-        Action::Drop | Action::Forward(_) | Action::Shortcut(_) => false,
-    };
     let mut decision = first_match(
         policy,
         Direction::In,
         rules,
-        |id, rule| here(rule) && matches(&seen, id, rule),
+        |id, rule| meets_lookups(rule) && matches(&seen, id, rule),
         |action| match action {
             Action::Redirect(socket) => steer(&seen, socket, Verdict::Reject),
             Action::Reject => Verdict::Reject,
@@ -169,6 +163,16 @@ fn decide_lookup<'a>(
         decision.verdict = Verdict::Allow;
     }
     decision
+}
+
+/// Whether lookups for packets that met no packet hook ask about a rule for packets that arrive.
+pub(crate) fn meets_lookups(rule: &Rule) -> bool {
+    match rule.action {
+        Action::Redirect(_) => true,
+        Action::Allow => readable_at_lookup(rule),
+        Action::Count | Action::Reject => rule.at == Some(Hook::SkLookup),
+        Action::Drop | Action::Forward(_) | Action::Shortcut(_) => false,
+    }
 }
 
 /// Data that a process of a group writes.

@@ -21,6 +21,7 @@ pub mod report;
 mod scope;
 mod shadow;
 mod space;
+mod spans;
 mod tell;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@
 //! say `redirect` or `allow`. A packet that breaks a line is asked of the reference meaning before it is shown. Not
 //! here: how the line was written.
 
+mod command;
+mod outside;
 mod region;
 #[cfg(test)]
 mod tests;
@@ -13,14 +15,17 @@ mod verdict;
 
 use sockc_grammar::diagnostic::{Code, Diagnostic};
 
+use crate::coverage::Coverage;
 use crate::decide::decide;
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
-use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer};
+use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer, Verdict};
 use crate::packet::text::{Described, describe_case};
 use crate::policy::{Action, ClassId, Direction, Expect, GroupId, Place, Policy, Rule, Side};
 use crate::witness::Witness;
+
+pub use command::Whereabouts;
 
 /// An `expect` line that does not hold.
 pub const BROKEN: Code = Code("E0501");
@@ -51,16 +56,22 @@ pub struct Broken {
     pub packet: String,
     /// What the reference meaning says of it.
     pub decision: Decision,
+    /// Whether it gets that only while rates are exceeded.
+    pub rate_exceeded: bool,
 }
 
 /// What is wrong with the `expect` lines, in order.
-pub fn check(policy: &Policy, store: &mut Store) -> Result<Vec<Diagnostic>, BudgetExceeded> {
+pub fn check(
+    policy: &Policy,
+    place: Whereabouts<'_>,
+    store: &mut Store,
+) -> Result<Vec<Diagnostic>, BudgetExceeded> {
     let mut found = Vec::new();
     for expect in &policy.expects {
         match standing(policy, expect, store)? {
             Standing::Holds => {}
             Standing::Empty => found.push(empty(expect)),
-            Standing::Broken(broken) => found.push(told(policy, expect, &broken)),
+            Standing::Broken(broken) => found.push(told(policy, expect, &broken, place)),
         }
     }
     Ok(found)
@@ -76,9 +87,19 @@ pub fn standing(
         return Ok(malformed(policy, expect));
     }
     let mut covered = false;
+    let coverage = Coverage::of(policy);
     for group in groups(policy, expect) {
-        let region = region::region(store, policy, &expect.region, group)?;
-        covered |= region != Node::FALSE;
+        let whole = region::region(store, policy, &expect.region, group)?;
+        covered |= whole != Node::FALSE;
+        let within = region::covered(store, policy, &coverage)?;
+        let region = store.and(whole, within)?;
+        if expect.region.matches.on.is_some() && expect.region.direction != Direction::Send {
+            let beyond = store.not(within)?;
+            let beyond = store.and(whole, beyond)?;
+            if let Some(broken) = outside::breaks(policy, expect, store, beyond)? {
+                return Ok(Standing::Broken(broken));
+            }
+        }
         let mut walk = Walk {
             policy,
             expect,
@@ -87,10 +108,12 @@ pub fn standing(
         };
         if let Some(witness) = walk.breaks(region)? {
             let decision = witness.decide(policy);
-            let packet = describe_case(policy, &witness.described(policy));
+            let described = witness.described(policy);
+            let packet = describe_case(policy, &described);
             return Ok(Standing::Broken(Broken {
                 packet: packet.unwrap_or_default(),
                 decision,
+                rate_exceeded: described.rate_exceeded,
             }));
         }
     }
@@ -110,8 +133,18 @@ fn groups(policy: &Policy, expect: &Expect) -> Vec<Option<GroupId>> {
     }
 }
 
-/// Malformed packets all get the same.
+/// Malformed packets all get the same; on interfaces that the policy is not on nobody looks at them.
 fn malformed(policy: &Policy, expect: &Expect) -> Standing {
+    let coverage = Coverage::of(policy);
+    let classes = region::classes(&expect.region);
+    if let Some(beyond) = classes.iter().find(|class| !coverage.covers(**class))
+        && !verdict::fulfils(expect.verdict, Verdict::Allow)
+    {
+        return Standing::Broken(outside::unseen_malformed(policy, expect, *beyond));
+    }
+    if !classes.is_empty() && !classes.iter().any(|class| coverage.covers(*class)) {
+        return Standing::Holds;
+    }
     let event = Event::Packet {
         direction: expect.region.direction,
         class: region::classes(&expect.region)
@@ -129,6 +162,7 @@ fn malformed(policy: &Policy, expect: &Expect) -> Standing {
     Standing::Broken(Broken {
         packet: packet.unwrap_or_default(),
         decision,
+        rate_exceeded: false,
     })
 }
 
@@ -190,13 +224,14 @@ impl Walk<'_> {
     }
 }
 
-fn told(policy: &Policy, expect: &Expect, broken: &Broken) -> Diagnostic {
-    let (packet, verdict) = (&broken.packet, broken.verdict(policy));
+fn told(policy: &Policy, expect: &Expect, broken: &Broken, place: Whereabouts<'_>) -> Diagnostic {
+    let (packet, verdict) = (place.packet(&broken.packet), broken.verdict(policy));
     let message = format!("this is not so: {packet} gets {verdict}");
     broken.shown(
         Diagnostic::error(BROKEN, message, expect.place.span, expected(policy, expect)),
         policy,
         expect,
+        place,
     )
 }
 
@@ -230,10 +265,16 @@ impl Broken {
     }
 
     /// The message with who decides, and how to see why.
-    pub(crate) fn shown(&self, error: Diagnostic, policy: &Policy, expect: &Expect) -> Diagnostic {
+    pub(crate) fn shown(
+        &self,
+        error: Diagnostic,
+        policy: &Policy,
+        expect: &Expect,
+        place: Whereabouts<'_>,
+    ) -> Diagnostic {
         let verdict = self.verdict(policy);
         let error = error
-            .fact("packet", &self.packet)
+            .fact("packet", place.packet(&self.packet))
             .fact("verdict", verdict.trim_matches('`'));
         let error = match self.decider(policy, expect) {
             Some((place, what)) => error
@@ -243,7 +284,13 @@ impl Broken {
                 .fact("rule_line", place.line.to_string()),
             None => error,
         };
-        error.help(format!("see why: `sockc explain FILE '{}'`", self.packet))
+        let explain = place.explain(&place.packet(&self.packet));
+        let rate = if self.rate_exceeded {
+            "; a rate decides here: a line that ends in `with no rate exceeded` speaks of packets that fit"
+        } else {
+            ""
+        };
+        error.help(format!("see why: `{explain}`{rate}"))
     }
 }
 

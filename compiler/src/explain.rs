@@ -29,6 +29,8 @@ pub struct Step {
     pub rule: RuleId,
     /// Whether it matches.
     pub outcome: Outcome,
+    /// In what it does not fit, for a rule that does not match; who misses one thing only is near.
+    pub misses: Vec<Miss>,
 }
 
 /// Whether a rule matches.
@@ -54,6 +56,25 @@ pub fn explain(policy: &Policy, event: &Event, world: &dyn World) -> Trace {
         None => Vec::new(),
     };
     Trace { steps, decision }
+}
+
+/// Something in which a rule does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Miss {
+    /// It is not asked here at all.
+    Place,
+    /// The protocol.
+    Protocol,
+    /// The sender, or the port there.
+    Sender,
+    /// The receiver, or the port there.
+    Receiver,
+    /// The interface.
+    Interface,
+    /// A condition.
+    Condition,
+    /// The rate.
+    Rate,
 }
 
 /// What rules look at; `None` for what no rule is asked about.
@@ -83,15 +104,21 @@ fn steps(seen: &Seen<'_>, event: &Event, decision: &Decision) -> Vec<Step> {
     };
     let mut steps = Vec::new();
     for (rule, data) in seen.policy.rules_of(seen.direction()) {
+        let mut misses = Vec::new();
         let outcome = if Some(rule) == decider {
             Outcome::Decides
         } else if decision.counted.contains(&rule) {
             Outcome::Counts
         } else {
+            misses = reason::misses(seen, event, data);
             Outcome::No(reason::why_not(seen, event, data))
         };
         let decides = outcome == Outcome::Decides;
-        steps.push(Step { rule, outcome });
+        steps.push(Step {
+            rule,
+            outcome,
+            misses,
+        });
         if decides {
             break;
         }

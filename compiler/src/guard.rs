@@ -13,7 +13,7 @@ use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Spanned};
 
 use crate::diagram::Store;
-use crate::expect::{self, Standing};
+use crate::expect::{self, Standing, Whereabouts};
 use crate::files::Files;
 use crate::kept::KeptTexts;
 use crate::pipeline;
@@ -174,10 +174,15 @@ impl One<'_> {
         lists.extend(self.guard.lists.clone());
         let (policy, found) = resolve_statements(&together, &lists, self.sources, self.stem);
         let policy = policy.ok_or_else(|| errors(found).collect::<Vec<_>>())?;
-        let inner = policy.netns.iter().map(|one| &one.policy);
+        let inner = policy.netns.iter();
+        let inner = inner.map(|one| (Some(one.name.as_str()), &one.policy));
         let (mut lines, mut mistakes) = (Vec::new(), Vec::new());
-        for policy in std::iter::once(&policy).chain(inner) {
-            for found in of_policy(policy, id) {
+        for (netns, policy) in std::iter::once((None, &policy)).chain(inner) {
+            let place = Whereabouts {
+                file: &self.sources.get(self.policy.file.source).name,
+                netns,
+            };
+            for found in of_policy(policy, id, place) {
                 match found {
                     Ok(line) => lines.push(line),
                     Err(mistake) => mistakes.push(*mistake),
@@ -194,14 +199,24 @@ impl One<'_> {
 }
 
 /// The lines of a guard that speak of one policy.
-fn of_policy(policy: &Policy, guard: SourceId) -> Vec<Result<Line, Box<Diagnostic>>> {
+fn of_policy(
+    policy: &Policy,
+    guard: SourceId,
+    place: Whereabouts<'_>,
+) -> Vec<Result<Line, Box<Diagnostic>>> {
     let mut store = Store::of(policy);
     let own = policy.expects.iter();
     let own = own.filter(|expect| expect.place.span.source == guard);
-    own.map(|expect| line(policy, expect, &mut store)).collect()
+    own.map(|expect| line(policy, expect, place, &mut store))
+        .collect()
 }
 
-fn line(policy: &Policy, expect: &Expect, store: &mut Store) -> Result<Line, Box<Diagnostic>> {
+fn line(
+    policy: &Policy,
+    expect: &Expect,
+    place: Whereabouts<'_>,
+    store: &mut Store,
+) -> Result<Line, Box<Diagnostic>> {
     let span = expect.place.span;
     let standing = expect::standing(policy, expect, store);
     let broken = match standing.map_err(|exceeded| Box::new(pipeline::too_much(&exceeded, span)))? {
@@ -211,17 +226,15 @@ fn line(policy: &Policy, expect: &Expect, store: &mut Store) -> Result<Line, Box
     };
     let violation = broken.map(|broken| {
         let verdict = broken.verdict(policy);
-        let message = format!(
-            "the policy violates this guard: {} gets {verdict}",
-            broken.packet
-        );
+        let packet = place.packet(&broken.packet);
+        let message = format!("the policy violates this guard: {packet} gets {verdict}");
         let error = Diagnostic::error(VIOLATED, message, span, expect::expected(policy, expect));
         Violation {
             decider: broken
                 .decider(policy, expect)
                 .map(|(place, _)| place.clone()),
-            diagnostic: broken.shown(error, policy, expect),
-            packet: broken.packet,
+            diagnostic: broken.shown(error, policy, expect, place),
+            packet,
             verdict: verdict.trim_matches('`').to_owned(),
         }
     });

@@ -14,6 +14,7 @@ mod candidates;
 pub mod classifier;
 pub mod codes;
 pub mod compose;
+pub mod coverage;
 pub mod decide;
 pub mod diagram;
 pub mod diff;

@@ -8,12 +8,15 @@ mod boxes;
 mod effect;
 mod essentials;
 mod family;
+mod labels;
 mod limits;
 mod list;
 mod literal;
 mod names;
+mod outside;
 mod overlap;
 mod owner;
+mod rates;
 mod reach;
 mod sample;
 #[cfg(test)]
@@ -49,6 +52,14 @@ pub const UNUSED: Code = Code("W0609");
 pub const UDP_ANY_PORT: Code = Code("W0610");
 /// Two rules whose order decides what becomes of packets that both match.
 pub const OVERLAP: Code = Code("W0611");
+/// A rule for interfaces that the policy is not on.
+pub const OUTSIDE: Code = Code("W0612");
+/// A label that reads like a verb.
+pub const VERB_AS_LABEL: Code = Code("W0613");
+/// A rate below one a second, without a burst.
+pub const ONE_AT_A_TIME: Code = Code("W0614");
+/// A rate of connections that one sender can use up for all.
+pub const SHARED_BUCKET: Code = Code("W0615");
 /// A redirect of ports below 1024 to a socket that any user may bind.
 pub const ANYBODYS_SOCKET: Code = Code("W0617");
 /// A policy so large that not each of its rules could be told to be needed.
@@ -82,6 +93,10 @@ pub const CODES: &[(Code, &str)] = &[
         OVERLAP,
         "two rules whose order decides what becomes of some packets",
     ),
+    (OUTSIDE, "a rule for interfaces that the policy is not on"),
+    (VERB_AS_LABEL, "a label that is a verb"),
+    (ONE_AT_A_TIME, "a rate below one a second, without a burst"),
+    (SHARED_BUCKET, "a rate that one sender can use up for all"),
     (
         ANYBODYS_SOCKET,
         "a redirect of ports below 1024 to a socket that any user may bind",
@@ -144,6 +159,7 @@ pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     family::check(policy, &mut found);
     owner::check(policy, &mut found);
     limits::live(policy, &mut found);
+    outside::check(policy, &mut found);
     for inner in &policy.netns {
         found.extend(self::policy(&inner.policy, own, care));
     }
@@ -191,6 +207,8 @@ fn cut_short(own: SourceId) -> Diagnostic {
 pub fn text(reading: &Reading, sources: &SourceMap) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     literal::check(&reading.file, sources, &mut found);
+    labels::check(&reading.file, sources, &mut found);
+    rates::check(&reading.file, &mut found);
     limits::files(reading, &mut found);
     names::check(&reading.file, &mut found);
     found

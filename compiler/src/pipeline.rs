@@ -20,7 +20,7 @@ use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapKind, MapSpec};
-use crate::bulk::{Bulk, Shape};
+use crate::bulk::Bulk;
 use crate::classifier::Summary;
 use crate::compose;
 use crate::diagram::chain::ChainRoots;
@@ -42,12 +42,16 @@ use crate::resolve::resolve_reading;
 use crate::tables::{PlacedTable, Tables};
 use crate::target::Target;
 
-use analysis::{Analysis, analyse_all, as_it_is, with_inner};
+use analysis::{Analysis, Asked, analyse_all, as_it_is, with_inner};
 use limits::Checked;
 pub use manifest::Slots;
-pub use options::{Counters, Options};
+pub use options::{Counters, Expects, Options};
 use program_names::ProgramNames;
 
+/// A policy that says nothing.
+pub const SAYS_NOTHING: Code = Code("E0258");
+/// A policy that declares names and decides nothing.
+pub const DECIDES_NOTHING: Code = Code("W0505");
 /// A program would be beyond a limit of the kernel.
 pub const TOO_LARGE: Code = Code("E0401");
 /// The analysis would need more memory than it may take.
@@ -57,6 +61,14 @@ pub const NO_INTERFACE: Code = Code("E0403");
 
 /// The codes of this stage, with short titles.
 pub const CODES: &[(Code, &str)] = &[
+    (
+        SAYS_NOTHING,
+        "a policy without a rule, a default or a declaration",
+    ),
+    (
+        DECIDES_NOTHING,
+        "a policy with neither a rule nor a default",
+    ),
     (TOO_LARGE, "a program would be beyond a limit of the kernel"),
     (BUDGET, "the policy is too large to analyse"),
     (
@@ -176,7 +188,8 @@ fn compile_with(
 ) -> Outcome {
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
-        let (analyses, mut warnings) = analyse_all(policy, id, options.shape, care, observer)?;
+        let asked = Asked::of(options, around.sources, id, care);
+        let (analyses, mut warnings) = analyse_all(policy, asked, observer)?;
         let built = build_all(policy, analyses, around.sources, id, options, observer)?;
         warnings.extend(said);
         Ok((Some(built), warnings))
@@ -188,8 +201,7 @@ fn compile_with(
 pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
-        let (_, mut warnings) =
-            analyse_all(policy, id, Shape::default(), Some(Care::Thorough), observer)?;
+        let (_, mut warnings) = analyse_all(policy, Asked::thorough(around.sources, id), observer)?;
         warnings.extend(said);
         Ok((None, warnings))
     })
@@ -205,8 +217,8 @@ pub fn check_size(
 ) -> Outcome {
     work(sources, id, stem, files, |policy, around, observer| {
         let said = sense(around.emptiness)?;
-        let all = analyse_all(policy, id, Shape::default(), Some(Care::Thorough), observer)?;
-        let (analyses, mut warnings) = all;
+        let asked = Asked::thorough(around.sources, id);
+        let (analyses, mut warnings) = analyse_all(policy, asked, observer)?;
         warnings.extend(said);
         warnings.extend(beyond(policy, analyses, around.sources, id, observer)?);
         Ok((None, warnings))
@@ -233,8 +245,10 @@ fn beyond(
         return Err(Stop::Diagnostics(refused));
     }
     let newest = Target::newest();
-    let (analyses, _) = analyse_all(policy, id, Shape::default(), None, observer)?;
-    build_all(policy, analyses, sources, id, (&newest).into(), observer)?;
+    let options = Options::from(&newest);
+    let asked = Asked::of(options, sources, id, None);
+    let (analyses, _) = analyse_all(policy, asked, observer)?;
+    build_all(policy, analyses, sources, id, options, observer)?;
     let warned = refused.into_iter().filter(|one| one.code != NO_INTERFACE);
     Ok(warned
         .map(|one| Diagnostic {
@@ -417,7 +431,8 @@ pub fn compile_policy<'a>(
     options: impl Into<Options<'a>>,
 ) -> Outcome {
     let options = options.into();
-    let analysed = analyse_all(&policy, id, options.shape, Some(Care::Quick), &mut Silent);
+    let asked = Asked::of(options, sources, id, Some(Care::Quick));
+    let analysed = analyse_all(&policy, asked, &mut Silent);
     let built = analysed.and_then(|(analyses, warnings)| {
         let built = build_all(&policy, analyses, sources, id, options, &mut Silent)?;
         Ok((Some(built), warnings))

@@ -21,8 +21,8 @@ use indexmap::IndexMap;
 pub use flows::MOST_FLOWS;
 pub use report::Report;
 
+use crate::coverage;
 use crate::event::{Event, Header, Parsed, SocketAnswer};
-use crate::glob;
 use crate::packet::text::class_of;
 use crate::policy::{Direction, Policy};
 use flows::Flows;
@@ -203,7 +203,8 @@ impl<'a> Replay<'a> {
             return known;
         }
         let changes = self.changes(old, new);
-        let event = quick::event(direction, will_be, packet).filter(|_| changes);
+        let event = coverage::event(will_be.attached, direction, will_be.class, packet, socket);
+        let event = event.filter(|_| changes);
         let pair = Pair {
             count: Count::default(),
             example: event.map(|event| (event, socket)),
@@ -239,10 +240,8 @@ impl<'a> Replay<'a> {
 
 /// An interface as a policy sees it; a policy that names none may be on any.
 fn port(policy: &Policy, interface: &str) -> Port {
-    let mut patterns = policy.interfaces.iter();
     Port {
         class: class_of(policy, interface),
-        attached: policy.interfaces.is_empty()
-            || patterns.any(|pattern| glob::matches(pattern, interface)),
+        attached: coverage::is_on(policy, interface),
     }
 }

@@ -10,10 +10,10 @@ use crate::diagram::FieldValues;
 use crate::diagram::values::header_of;
 use crate::event::{Decision, Event, Header, Parsed, Part, SocketAnswer, World};
 use crate::field::Field;
-use crate::packet::text::{Described, DescribedWorld};
+use crate::packet::text::{Described, DescribedWorld, contents};
 use crate::policy::{
-    AddressSet, ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, Policy, RuleId, SetId,
-    SetKind, SocketId,
+    AddressSet, ClassId, Direction, Family, GroupId, LiveEntry, LiveMapId, NetnsId, Policy, RuleId,
+    SetId, SetKind, SocketId,
 };
 use crate::ranges::RangeSet;
 
@@ -44,6 +44,22 @@ impl Witness {
                 class: ClassId::from_u32(values.get(Field::Interface)),
                 packet: Parsed::Ip(header.clone()),
             },
+        };
+        Self {
+            event,
+            header,
+            socket,
+            values,
+        }
+    }
+
+    /// The lookup for a packet with these values that met no packet hook.
+    #[must_use]
+    pub fn of_lookup(values: FieldValues) -> Self {
+        let (header, socket) = header_of(&values);
+        let event = Event::Lookup {
+            class: ClassId::from_u32(values.get(Field::Interface)),
+            header: header.clone(),
         };
         Self {
             event,
@@ -89,6 +105,13 @@ impl Witness {
             .filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }))
             .map(|(set, _)| (set, self.members(set)))
             .collect();
+        if looked_up {
+            said.contents = policy
+                .live_maps
+                .keys()
+                .map(|map| (map, self.contents(map)))
+                .collect();
+        }
         said.rate_exceeded = true;
         said
     }
@@ -113,6 +136,12 @@ impl Witness {
             v4: RangeSet::from_ranges(v4),
             v6: RangeSet::from_ranges(v6),
         }
+    }
+
+    /// What a live map holds for this packet: one entry, or none.
+    fn contents(&self, map: LiveMapId) -> Vec<LiveEntry> {
+        let socket = self.entry(map, &self.header);
+        contents::of_packet(&self.header, socket)
     }
 
     /// The values that it was made from.
@@ -141,6 +170,9 @@ pub(crate) fn shortest(
     }
     for socket in policy.sockets.keys() {
         without(&|said| said.absent.retain(|other| *other != socket));
+    }
+    for map in policy.live_maps.keys() {
+        without(&|said| said.contents.retain(|(other, _)| *other != map));
     }
     for set in policy.sets.keys() {
         without(&|said| said.members.retain(|(other, _)| *other != set));

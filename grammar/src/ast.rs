@@ -690,8 +690,15 @@ pub enum With {
         /// What is in it.
         elements: Vec<Spanned<Address>>,
     },
-    /// `rate exceeded`
-    RateExceeded,
+    /// `@tenants { 10.7.3.1:443 -> sock web }`
+    Contents {
+        /// The live map.
+        map: Name,
+        /// What it holds; where that is nothing, it is written as [`Members`](Self::Members).
+        entries: Vec<Spanned<MapEntry>>,
+    },
+    /// `rate exceeded`, or `no rate exceeded`.
+    RateExceeded(bool),
     /// `malformed`
     Malformed,
     /// `sock NAME absent`

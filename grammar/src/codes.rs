@@ -43,6 +43,8 @@ pub const GLUED_LABEL: Code = Code("E0117");
 pub const TOO_MANY: Code = Code("E0118");
 /// Ports on an element of a set.
 pub const PORTS_IN_SET: Code = Code("E0119");
+/// A whole file of nftables, iptables, ufw, pf or firewalld.
+pub const FOREIGN_FILE: Code = Code("E0120");
 
 /// Every code of this crate with its title, in order.
 pub const CODES: &[(Code, &str)] = &[
@@ -65,4 +67,5 @@ pub const CODES: &[(Code, &str)] = &[
     (GLUED_LABEL, "label without a blank behind it"),
     (TOO_MANY, "too many mistakes"),
     (PORTS_IN_SET, "ports on an element of a set"),
+    (FOREIGN_FILE, "a file of another tool"),
 ];

@@ -4,8 +4,11 @@
 //! misspelt word from another tool's word from a missing brace. It sees no grammar rules.
 
 mod endpoint;
+mod file;
+pub(crate) mod slip;
 
 pub(crate) use endpoint::bare_ipv6;
+pub(crate) use file::of_another_tool;
 
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
@@ -299,9 +302,8 @@ impl Failure<'_> {
             return None;
         }
         let begins = self.expected.is_empty() || scan::first_on_line(self.text, self.at);
-        let others = words::every().filter(|known| begins || !words::STATEMENT.contains(known));
-        let likely = words::nearest(word, self.expected.candidates())
-            .or_else(|| words::nearest(word, others));
+        let statements = words::STATEMENT.iter().copied().filter(|_| begins);
+        let likely = words::nearest(word, self.expected.candidates().chain(statements));
         let expected = self.expected.text();
         let label = if expected.is_empty() {
             "a statement must begin here".to_owned()
@@ -316,6 +318,9 @@ impl Failure<'_> {
         );
         Some(match likely {
             Some(likely) => diagnostic.help(format!("did you mean `{likely}`?")),
+            None if self.expected.has_address() => diagnostic.help(
+                "names of hosts are not resolved: write an address, or declare addresses as `set NAME = { … }` and write `@NAME`",
+            ),
             None => diagnostic,
         })
     }

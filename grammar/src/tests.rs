@@ -7,6 +7,7 @@ mod generate;
 mod mutation;
 mod plain;
 mod recovery;
+mod slips;
 mod tables;
 
 use crate::ast::{File, Statement};

@@ -1,7 +1,7 @@
 //! From text to syntax tree: the only place, with the files under `tree/`, that sees pest's rules.
 //!
 //! Takes a text; gives its statements, its mistakes and, for the formatter, its pieces. `driver` finds the statements,
-//! `blocks` what stands around them, `resume` the way after a mistake; `node` holds a parse; `leaf`, `endpoint`,
+//! `blocks` what stands around them, `resume` the way after a mistake, `repair` what was meant; `node` holds a parse; `leaf`, `endpoint`,
 //! `condition`, `rule`, `declaration` and `packet` build the tree; `plain` is the short way for plain rules.
 //! Not here: the wording of what did not parse (`mistake.rs`).
 
@@ -17,6 +17,7 @@ mod opening;
 mod packet;
 mod pieces;
 mod plain;
+mod repair;
 mod resume;
 mod rule;
 

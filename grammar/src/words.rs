@@ -350,7 +350,7 @@ pub(crate) fn nearest(
         return None;
     }
     let word = word.to_ascii_lowercase();
-    let limit = if word.len() <= 3 { 1 } else { 2 };
+    let limit = if word.len() <= 5 { 1 } else { 2 };
     candidates
         .filter(|candidate| candidate.len().abs_diff(word.len()) <= limit)
         .map(|candidate| (distance(&word, candidate), candidate))

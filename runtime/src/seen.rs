@@ -3,6 +3,7 @@
 //! Takes a manifest and the map of its slots; asks the kernel for the sockets of the namespace and `/proc` for the processes
 //! that have them. It fills nothing.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
@@ -45,9 +46,14 @@ pub(crate) fn states(
         machine: &machine,
         owners: &owners,
     };
+    let named = manifest.sockets.iter();
+    let named: BTreeMap<&str, &SocketSlots> =
+        named.map(|socket| (socket.name.as_str(), socket)).collect();
     for (state, cookie) in states.iter_mut().zip(cookies) {
         if state.state == Fill::Absent {
-            look.at_absent(state, manifest)?;
+            if let Some(socket) = named.get(state.socket.as_str()) {
+                look.at_absent(state, socket)?;
+            }
         } else {
             let open = cookie.and_then(|cookie| machine.by_cookie(cookie));
             state.who = open.map(|open| machine.who(open));
@@ -81,11 +87,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn at_absent(&self, state: &mut SlotState, manifest: &Manifest) -> Result<(), Error> {
-        let mut sockets = manifest.sockets.iter();
-        let Some(socket) = sockets.find(|socket| socket.name == state.socket) else {
-            return Ok(());
-        };
+    fn at_absent(&self, state: &mut SlotState, socket: &SocketSlots) -> Result<(), Error> {
         match &socket.origin {
             SlotOrigin::Registered => Ok(()),
             SlotOrigin::Listen => self.at_address(state, socket),

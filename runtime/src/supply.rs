@@ -1,6 +1,7 @@
 //! Fills the slots of a new generation, each in the way of its named socket: by address, from the generation before, or from
 //! the process that holds it. A socket of anybody but the declared owner is left out.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
@@ -81,14 +82,15 @@ impl<'a> Supply<'a> {
             notes.extend(note);
         }
         let mut states = seen::states(self.session, self.manifest, self.sockets.as_fd())?;
-        for state in &mut states {
-            // What was refused while a slot was filled is not to be seen afterwards.
-            let mut refused = found
-                .iter()
-                .filter(|one| one.slot.index == state.slot.index);
-            let refused = refused.find(|one| is_refusal(one.state));
-            if let Some(refused) = refused.filter(|_| state.state != Fill::Filled) {
-                state.state = refused.state;
+        // What was refused while a slot was filled is not to be seen afterwards.
+        let refused = found.iter().filter(|one| is_refusal(one.state));
+        let refused: BTreeMap<u32, Fill> = refused.map(|one| (one.slot.index, one.state)).collect();
+        for state in states
+            .iter_mut()
+            .filter(|state| state.state != Fill::Filled)
+        {
+            if let Some(refused) = refused.get(&state.slot.index) {
+                state.state = *refused;
             }
         }
         states.sort_by_key(|state| state.slot.index);

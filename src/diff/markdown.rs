@@ -9,7 +9,7 @@ mod tests;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{Change, Edit, Effect, Scope};
 
-use super::share;
+use super::spans;
 use super::summary::{besides, effect};
 use super::words::{self, Side};
 use crate::count;
@@ -118,8 +118,8 @@ impl Page {
 
     /// Each with its changes; folded once some have been shown.
     fn edits(&mut self, scope: &Scope) {
-        let edits = scope.edits.iter().enumerate();
-        let with_effect: Vec<(usize, &Edit)> = edits
+        let with_effect: Vec<(usize, &Edit)> = scope
+            .by_weight()
             .filter(|(_, edit)| !matches!(edit.effect, Effect::None(_)))
             .collect();
         let mut left_out = 0;
@@ -256,7 +256,7 @@ fn change(number: usize, change: &Change) -> String {
             "will be {}",
             code(&words::decided(&change.to, &change.will_be))
         ),
-        share::of(change.share, change.about),
+        spans::of(change),
     ];
     let rows: String = rows
         .iter()

@@ -2,10 +2,15 @@
 
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
-    About, Change, Data, Decider, Edit, EditKind, Effect, Fate, Incomplete, Line, Moved, Scope,
-    Shadow, Words,
+    About, Addresses, Change, Count, Data, Decider, Edit, EditKind, Effect, Fate, Incomplete, Line,
+    Moved, Scope, Shadow, Spans, Words,
 };
 use sockc_compiler::policy::Direction;
+
+const EVERYBODY: Addresses = Addresses {
+    v4: Count::All,
+    v6: Count::All,
+};
 
 /// A statement of `web.sk`.
 pub(super) fn line(number: u32, label: Option<&str>, text: &str) -> Line {
@@ -43,6 +48,14 @@ pub(super) fn opened() -> Change {
         example: "tcp from 8.8.8.8:40000 to 192.0.2.1:22".into(),
         exact: true,
         share: 1.0 / 65_536.0 / 256.0,
+        spans: Some(Spans {
+            senders: Some(Addresses {
+                v4: Count::Some((1 << 32) - 65_537),
+                v6: Count::All,
+            }),
+            receivers: Some(EVERYBODY),
+            ports: Some(Count::Some(1)),
+        }),
         shadow: vec![
             Shadow {
                 ipv6: false,
@@ -87,6 +100,7 @@ pub(super) fn malformed() -> Report {
             },
             example: "tcp from 8.8.8.8 to 192.0.2.1 with malformed".into(),
             share: 0.0,
+            spans: None,
             ..opened()
         }],
         ..Scope::default()
@@ -136,6 +150,11 @@ pub(super) fn all() -> Report {
         was: Decider::Line(line(3, None, "default in drop")),
         edit: None,
         share: 1.0,
+        spans: Some(Spans {
+            senders: Some(EVERYBODY),
+            receivers: Some(EVERYBODY),
+            ports: None,
+        }),
         ..opened()
     };
     let moved = Moved {

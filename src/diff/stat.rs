@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{About, Change, Effect};
 
-use super::summary::{self, Kind};
-use super::{share, words};
+use super::summary;
+use super::words;
 use crate::count;
 
 /// One line for each direction and kind of change, then one of the edits, then one of everything else.
@@ -19,13 +19,16 @@ pub(crate) fn text(report: &Report) -> String {
     let mut lines = Vec::new();
     for (about, changes) in rows {
         for (kind, number) in summary::by_kind(&changes) {
-            let of = changes.iter().filter(|one| Kind::of(one) == kind);
-            let part = of.map(|one| one.share).sum::<f64>().min(1.0);
+            let malformed = matches!(about, About::MalformedIn | About::MalformedOut);
             lines.push(format!(
-                " {:6} {kind:18} {:>12}   {}",
+                " {:6} {kind:18} {:>12}{}",
                 about.name(),
                 count::of(number, "region"),
-                share::of(part, about)
+                if malformed {
+                    "   of malformed packets"
+                } else {
+                    ""
+                }
             ));
         }
     }
@@ -80,7 +83,7 @@ mod tests {
     #[test]
     fn counts_are_a_few_lines() {
         let expected = "
- in     drop -> allow          1 region   1 in 17 million of arriving packets
+ in     drop -> allow          1 region
  1 edit: 1 with an effect
  1 change of effect: drop -> allow.
 ";

@@ -12,7 +12,7 @@ use sockc_compiler::diff::report::{Change, Data, Decider, Edit, Effect, Moved, S
 
 use super::paint::{Paint, Role};
 use super::words::{self, Side};
-use super::{share, summary};
+use super::{spans, summary};
 use crate::count;
 use cut::{Cut, Form, Lists};
 use page::Page;
@@ -88,7 +88,7 @@ impl Shown {
     /// Each with its changes below it.
     fn edits_with_effect(&mut self, scope: &Scope) {
         let mut left_out = LeftOut::default();
-        for (index, edit) in scope.edits.iter().enumerate() {
+        for (index, edit) in scope.by_weight() {
             if edit.effect != Effect::Some {
                 continue;
             }
@@ -200,7 +200,7 @@ impl Shown {
             ("", words::remark(change).unwrap_or_default().to_owned()),
             ("was", words::decided(&change.from, &change.was)),
             ("will be", words::decided(&change.to, &change.will_be)),
-            ("share", share::of(change.share, change.about)),
+            ("reaches", spans::of(change)),
         ];
         for (label, text) in rows.into_iter().filter(|(_, text)| !text.is_empty()) {
             self.page.labelled("     ", label, Role::Aside, &text);

@@ -1,8 +1,10 @@
 //! An explained packet, for a person and as JSON.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use sockc_compiler::event::{Decider, Decision, Event, Verdict};
-use sockc_compiler::explain::{Outcome, Step};
+use sockc_compiler::explain::{Miss, Outcome, Step};
 use sockc_compiler::packet::text::{Described, describe_case};
 use sockc_compiler::policy::{Direction, Place, Policy};
 
@@ -39,6 +41,8 @@ pub(super) struct Said<'a> {
     default: bool,
     /// The packet mark that is set.
     mark: Option<u32>,
+    /// The interface or zone of the packet, if the policy is not on it: only socket lookups look at its packets.
+    outside: Option<String>,
 }
 
 /// What one rule says, in JSON.
@@ -51,8 +55,57 @@ pub(super) struct Row<'a> {
     reason: Option<&'a str>,
 }
 
+/// Shows that no program of the policy meets a packet.
+pub(super) fn unseen(
+    policy: &Policy,
+    described: &Described,
+    outside: Option<&str>,
+    output: &mut Output,
+) {
+    let packet = packet(policy, described);
+    let nobody = Decision {
+        verdict: Verdict::Allow,
+        decider: Decider::Unmatched,
+        counted: Vec::new(),
+        mark: None,
+    };
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.explain/1",
+            packet,
+            verdict: Said {
+                outside: outside.map(str::to_owned),
+                ..said(policy, &described.event, &nobody)
+            },
+            steps: Vec::new(),
+        });
+        return;
+    }
+    output.line(packet);
+    output.line(format_args!(
+        "=> not looked at: {}",
+        not_on(policy, outside)
+    ));
+}
+
+/// That the policy is not on an interface, and on which it is.
+fn not_on(policy: &Policy, outside: Option<&str>) -> String {
+    format!(
+        "the policy is not on {}; it holds on {}",
+        outside.unwrap_or("it"),
+        policy.interfaces.join(", ")
+    )
+}
+
 /// Shows what was found out about one packet.
-pub(super) fn one(policy: &Policy, described: &Described, answer: &Answer, output: &mut Output) {
+pub(super) fn one(
+    policy: &Policy,
+    described: &Described,
+    answer: &Answer,
+    outside: Option<&str>,
+    all: bool,
+    output: &mut Output,
+) {
     let packet = packet(policy, described);
     let decision = &answer.trace.decision;
     if output.is_json() {
@@ -60,27 +113,85 @@ pub(super) fn one(policy: &Policy, described: &Described, answer: &Answer, outpu
         output.value(&Report {
             format: "sockc.explain/1",
             packet,
-            verdict: said(policy, &described.event, decision),
+            verdict: Said {
+                outside: outside.map(str::to_owned),
+                ..said(policy, &described.event, decision)
+            },
             steps: steps.map(|step| row(policy, step)).collect(),
         });
         return;
     }
     output.line(packet);
-    for step in &answer.trace.steps {
-        let rule = &policy.rules[step.rule];
-        let text = match &step.outcome {
-            Outcome::Decides => "decides".to_owned(),
-            Outcome::Counts => "matches and counts; the list goes on".to_owned(),
-            Outcome::No(reason) => format!("no: {reason}"),
-        };
-        output.line(format_args!("  {} {}", at(&rule.place), rule.place.text));
-        output.line(format_args!("      {text}"));
-    }
     output.line(format_args!(
         "=> {}, by {}",
         words::verdict(policy, decision.verdict),
         decider(policy, &described.event, decision.decider)
     ));
+    if outside.is_some() {
+        output.line(format_args!(
+            "   by the socket lookup alone: {}",
+            not_on(policy, outside)
+        ));
+    }
+    steps(policy, &answer.trace.steps, all, output);
+}
+
+/// So many rules are told one by one, whatever they miss.
+const FEW: usize = 8;
+
+/// Why the rules ahead of the decider do not match: those that match, and those that miss one thing only, one by one; the
+/// others as so many for each reason. All of them one by one if that is asked for, or if they are few.
+fn steps(policy: &Policy, steps: &[Step], all: bool, output: &mut Output) {
+    let mut others: BTreeMap<Miss, usize> = BTreeMap::new();
+    let mut near = 0;
+    for step in steps {
+        let is_near = step.misses.len() <= 1;
+        let matches = step.misses.is_empty();
+        near += usize::from(is_near && !matches);
+        if all || steps.len() <= FEW || matches || (is_near && near <= FEW) {
+            self::step(policy, step, output);
+        } else if let Some(first) = step.misses.first() {
+            *others.entry(*first).or_default() += 1;
+        }
+    }
+    for (miss, count) in &others {
+        let (rules, are) = if *count == 1 {
+            ("rule", "is")
+        } else {
+            ("rules", "are")
+        };
+        output.line(format_args!(
+            "  {count} more {rules} {are} {}",
+            missed(*miss)
+        ));
+    }
+    if !others.is_empty() {
+        output.line("  (`--all` tells each of them)");
+    }
+}
+
+fn step(policy: &Policy, step: &Step, output: &mut Output) {
+    let rule = &policy.rules[step.rule];
+    let text = match &step.outcome {
+        Outcome::Decides => "decides".to_owned(),
+        Outcome::Counts => "matches and counts; the list goes on".to_owned(),
+        Outcome::No(reason) => format!("no: {reason}"),
+    };
+    output.line(format_args!("  {} {}", at(&rule.place), rule.place.text));
+    output.line(format_args!("      {text}"));
+}
+
+/// What rules are that do not fit, in words.
+fn missed(miss: Miss) -> &'static str {
+    match miss {
+        Miss::Place => "not asked about this packet",
+        Miss::Protocol => "for other protocols",
+        Miss::Sender => "for other senders",
+        Miss::Receiver => "for other receivers or ports",
+        Miss::Interface => "for other interfaces",
+        Miss::Condition => "for packets of which something else is known",
+        Miss::Rate => "for the other part of a rate",
+    }
 }
 
 /// The packet in words.
@@ -153,6 +264,7 @@ pub(super) fn said<'a>(policy: &'a Policy, event: &Event, decision: &Decision) -
         line: place.map_or(0, |place| place.line),
         default: !matches!(decision.decider, Decider::Rule(_)),
         mark: decision.mark,
+        outside: None,
     }
 }
 

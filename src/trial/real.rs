@@ -1,8 +1,8 @@
 //! The cases in a lab: the policy in force there, real packets, and the counters afterwards.
 
-use sockc_compiler::artifact::{Artifact, Manifest, SlotOrigin};
+use sockc_compiler::artifact::{Artifact, LiveEntryPlan, Manifest, SlotOrigin};
 use sockc_compiler::event::{Event, Parsed};
-use sockc_compiler::policy::{Policy, SocketId};
+use sockc_compiler::policy::{LiveEntry, Policy, SocketId};
 use sockc_runtime::lab::{self, BPFFS};
 use sockc_runtime::{CounterValue, Expiry, Features, Handover, Options, Prefix, SlotKind, probe};
 
@@ -114,8 +114,12 @@ fn in_one_lab<'c>(
     hand_over(subject.policy, &manifest, &stage, &options)?;
     for (index, case) in cases {
         let before = fill_sets(subject.policy, case, &stage, &options)?;
+        let entries = fill_maps(subject.policy, case, &stage, &options)?;
         seen.push((index, stage.play(case)?));
         restore_sets(before, &stage, &options)?;
+        for (name, held) in entries {
+            exchange_entries(&name, &held, &stage, &options)?;
+        }
     }
     let counters = || sockc_runtime::counters(&options);
     Ok(stage.lab().server.run(counters)??)
@@ -213,6 +217,46 @@ fn restore_sets(before: Vec<Before>, stage: &Stage<'_>, options: &Options) -> Re
         stage.lab().server.run(load)??;
     }
     Ok(())
+}
+
+/// Makes live maps hold what the case says; gives what they held.
+fn fill_maps(
+    policy: &Policy,
+    case: &Case,
+    stage: &Stage<'_>,
+    options: &Options,
+) -> Result<Vec<(String, Vec<LiveEntryPlan>)>, Failure> {
+    let mut before = Vec::new();
+    for (map, entries) in &case.contents {
+        let name = &policy.live_maps[*map].name;
+        let plan = |entry: &LiveEntry| LiveEntryPlan {
+            prefix: entry.prefix,
+            ports: entry.ports,
+            protocol: entry.protocol,
+            socket: policy.sockets[entry.socket].name.clone(),
+        };
+        let wanted: Vec<_> = entries.iter().map(plan).collect();
+        before.push((
+            name.clone(),
+            exchange_entries(name, &wanted, stage, options)?,
+        ));
+    }
+    Ok(before)
+}
+
+/// Makes a live map hold these entries; gives those that it held.
+fn exchange_entries(
+    name: &str,
+    wanted: &[LiveEntryPlan],
+    stage: &Stage<'_>,
+    options: &Options,
+) -> Result<Vec<LiveEntryPlan>, Failure> {
+    let exchange = || {
+        let held = sockc_runtime::map_list(options, name)?.entries;
+        sockc_runtime::map_load(options, name, wanted)?;
+        Ok::<_, sockc_runtime::Error>(held)
+    };
+    Ok(stage.lab().server.run(exchange)??)
 }
 
 /// Adds the counters of one lab, which are the same in every lab of a policy.

@@ -59,7 +59,7 @@ struct Packet<'a> {
 }
 
 /// Prints the rows, then the counters.
-pub(crate) fn report(rows: &[Row], values: &[CounterValue], output: &mut Output) {
+pub(crate) fn report(rows: &[Row], values: &[CounterValue], sent: bool, output: &mut Output) {
     if output.is_json() {
         output.value(&Report {
             format: "sockc.try/1",
@@ -68,6 +68,8 @@ pub(crate) fn report(rows: &[Row], values: &[CounterValue], output: &mut Output)
         });
         return;
     }
+    // Nobody saw a packet that was not sent.
+    let told = if sent { "seen" } else { "the bytecode says" };
     for row in rows {
         let mark = match row.agrees {
             Some(true) => "ok     ",
@@ -84,7 +86,7 @@ pub(crate) fn report(rows: &[Row], values: &[CounterValue], output: &mut Output)
             format!("{}:{} {}", decider.file, decider.line, decider.rule)
         };
         output.line(format!(
-            "       seen: {}; the rules say: {}; by {place}",
+            "       {told}: {}; the rules say: {}; by {place}",
             row.seen, row.verdict
         ));
         for counted in &row.counted {

@@ -202,6 +202,7 @@ fn compile(text: &str, shape: Shape, target: &Target) -> (SourceMap, Outcome) {
         target,
         shape,
         counters: Counters::Kept,
+        expects: sockc_compiler::pipeline::Expects::Asked,
     };
     let outcome = pipeline::compile(&mut sources, id, "random", options, &mut Texts::default());
     (sources, outcome)

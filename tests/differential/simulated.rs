@@ -38,7 +38,7 @@ pub(crate) fn check(
     let classes: Vec<_> = subject.policy.classes.keys().collect();
     let mut frames = frames(&subject.policy, rng, packets);
     // They are malformed for the most part: not for every policy.
-    if seed.is_multiple_of(4) {
+    if seed.is_multiple_of(12) {
         frames.extend(truncations(&subject.policy, rng, 0));
     }
     for (header, frame) in frames {

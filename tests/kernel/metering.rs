@@ -12,9 +12,9 @@ use crate::stage::{at, compile_changed, permitted};
 
 /// How long a flood lasts.
 const FLOOD: Duration = Duration::from_millis(1500);
-/// What may pass in a second, and at once. The runs of a flood come at ten times the rate and more; one that the scheduler
-/// holds up for less than a second finds the tokens of that time in the bucket.
-const RATE: u64 = 4000;
+/// What may pass in a second, and at once. The runs of a flood come at ten times the rate and more, with an eighth of a
+/// processor too; one that the scheduler holds up for less than a second finds the tokens of that time in the bucket.
+const RATE: u64 = 1000;
 
 fn loaded(hook: &str, per: Option<Per>, target: &Target) -> Loaded {
     let text = format!(

@@ -21,9 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// What of the tree is no source.
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
-/// Fewer packets than the tests take on their own: a fault that only one in ten thousand shows wants a test of its own.
-const SMALLER: [(&str, &str); 2] = [("SOCKC_POLICIES", "24"), ("SOCKC_FRAMES", "300")];
-
 /// Runs the tests of the chosen faults; all are written in. Gives the numbers of those that survive without a reason.
 pub(crate) fn run(root: &Path, all: &[Fault], chosen: &[Fault]) -> Vec<u32> {
     let place = root.join("target/mutants");
@@ -147,7 +144,6 @@ fn notices(binary: &Binary, filters: &str, fault: u32) -> bool {
         .args(filters.split_whitespace())
         .env("SOCKC_FAULT", fault.to_string())
         .env("CARGO_MANIFEST_DIR", &binary.folder)
-        .envs(SMALLER)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -7,7 +7,7 @@ use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{Built, Counters, Options, Outcome, Slots, check, compile};
+use crate::pipeline::{Built, Counters, Expects, Options, Outcome, Slots, check, compile};
 use crate::place::{Chain, Effect, place};
 use crate::target::Target;
 
@@ -19,6 +19,7 @@ fn compiled(text: &str, shape: Shape) -> Outcome {
         target: &target,
         shape,
         counters: Counters::Kept,
+        expects: Expects::Asked,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");

@@ -389,6 +389,22 @@ fn senders_of_ipv6_are_told_apart_by_the_upper_half() {
     }
 }
 
+/// Receivers in one network of IPv6: nodes look at the lower half.
+#[test]
+fn receivers_of_ipv6_are_told_apart_by_the_lower_half() {
+    let mut dice = Rng::new(17);
+    for count in [100, 400] {
+        let rule = |_| {
+            let length = [72, 80, 96, 112, 128][dice.below(5)];
+            let low = u128::from(dice.bits());
+            let to = end(Block::V6(0x2001_0db8 << 96 | low, length), ANY);
+            matching([Some(6), None][dice.below(2)], None, to)
+        };
+        let rules: Vec<Match> = (0..count).map(rule).collect();
+        assert!(check("receivers", &rules, 4_000) > 1_000);
+    }
+}
+
 /// Senders and receivers, which are in two strata; the third rule is of one of them and inside the second, which is the
 /// first of the other: the best of one stratum is the neighbour in rank of what stands in the other.
 #[test]
@@ -461,14 +477,13 @@ fn at_every_end(rules: &[Match]) {
     let (services, sides) = build(&members).unwrap();
     let tables = Tables::new(&members, &services, &sides).unwrap();
     let side = &sides[0];
-    let ends = |dimension| {
+    let ends = |dimension| -> BTreeSet<u128> {
         let ranges = side.items.iter().map(|item| item.range(dimension));
         let near = |at: u128| [at.saturating_sub(1), at, (at + 1).min(0xffff)];
-        let all: BTreeSet<u128> = ranges
-            .flat_map(|(a, b)| [near(a), near(b)])
+        ranges
+            .flat_map(|(low, high)| [near(low), near(high)])
             .flatten()
-            .collect();
-        all
+            .collect()
     };
     let mut packet = [0; 5];
     packet[Dimension::Class.index()] = side.items[0].classes.trailing_zeros().into();

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 use super::region::items;
 use super::report::{Data, Only};
-use crate::policy::{AddressSet, LiveEntry, LiveMap, Policy, Set, SetKind};
+use crate::packet::text::contents::entry_words;
+use crate::policy::{AddressSet, LiveMap, Policy, Set, SetKind};
 
 /// So many elements are shown.
 const EXAMPLES: usize = 3;
@@ -183,26 +184,6 @@ fn live_maps(
             words(&left, &right),
         )
     })
-}
-
-fn entry_words(policy: &Policy, entry: &LiveEntry) -> String {
-    let (address, length) = entry.prefix;
-    let prefix = match address {
-        IpAddr::V4(address) => format!("{address}/{length}"),
-        IpAddr::V6(address) => format!("[{address}/{length}]"),
-    };
-    let ports = match entry.ports {
-        (0, u16::MAX) => "*".to_owned(),
-        (low, high) if low == high => low.to_string(),
-        (low, high) => format!("{low}-{high}"),
-    };
-    let protocol = match entry.protocol {
-        Some(6) => "tcp ",
-        Some(17) => "udp ",
-        _ => "",
-    };
-    let socket = &policy.sockets[entry.socket].name;
-    format!("{protocol}{prefix}:{ports} -> sock {socket}")
 }
 
 /// What is declared otherwise and touches no rule by itself.

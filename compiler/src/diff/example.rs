@@ -14,7 +14,6 @@ use crate::diagram::plain::{plain_headers, preferred};
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::field::Field;
 use crate::policy::{AddressSet, LiveEntry, LiveMapId, RuleId, SetId, SetKind, SocketId};
-use crate::ranges::RangeSet;
 
 /// The values of the plainest packet of a region.
 pub(super) fn plainest(
@@ -65,7 +64,7 @@ fn as_started(space: &mut Space<'_, '_>) -> Result<Vec<Node>, BudgetExceeded> {
 }
 
 fn set_as_started(space: &mut Space<'_, '_>, set: SetId, start: &[(IpAddr, u8)]) -> Built {
-    let addresses = addresses_of(start.iter().copied());
+    let addresses = AddressSet::of_prefixes(start.iter().copied());
     let mut node = Node::TRUE;
     for side in sides() {
         let inside = within(&mut space.store, &addresses, &side)?;
@@ -96,7 +95,7 @@ fn map_as_started(
     });
     let mut node = space.is(Field::Entry(map), 0)?;
     for entry in entries {
-        let prefix = addresses_of([entry.prefix]);
+        let prefix = AddressSet::of_prefixes([entry.prefix]);
         let mut covered = within(&mut space.store, &prefix, &to)?;
         let (low, high) = (entry.ports.0.into(), entry.ports.1.into());
         let ports = space
@@ -112,25 +111,4 @@ fn map_as_started(
         node = space.store.ite(covered, says, node)?;
     }
     Ok(node)
-}
-
-/// The addresses of prefixes.
-fn addresses_of(prefixes: impl IntoIterator<Item = (IpAddr, u8)>) -> AddressSet {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for (address, length) in prefixes {
-        match address {
-            IpAddr::V4(address) => {
-                let low = address.to_bits();
-                v4.push((low, low | u32::MAX.checked_shr(length.into()).unwrap_or(0)));
-            }
-            IpAddr::V6(address) => {
-                let low = address.to_bits();
-                v6.push((low, low | u128::MAX.checked_shr(length.into()).unwrap_or(0)));
-            }
-        }
-    }
-    AddressSet {
-        v4: RangeSet::from_ranges(v4),
-        v6: RangeSet::from_ranges(v6),
-    }
 }

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use cranelift_entity::{EntityRef, PrimaryMap};
 
 use self::classes::{Classes, TooMany};
+use crate::coverage::{Coverage, is_on};
 use crate::policy::{
     Action, ClassId, Family, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId, Policy, PortId,
     Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
@@ -112,6 +113,19 @@ impl<'p> Joint<'p> {
         let mut ids = self.side(which).ids.sockets.iter();
         let found = ids.find(|(_, shared)| self.presence[**shared] == first);
         found.map(|(own, _)| own)
+    }
+
+    /// Whether one of the policies may be on an interface of this class.
+    pub(super) fn covers(&self, class: ClassId) -> bool {
+        let Some(name) = &self.interfaces[class] else {
+            return true;
+        };
+        self.sides.iter().any(|side| {
+            let own = side.own_classes[class];
+            // Of its plain class a policy knows no more than that it names none of these interfaces.
+            is_on(side.policy, name)
+                || own != Policy::plain_class() && Coverage::of(side.policy).covers(own)
+        })
     }
 
     /// The zone of a class, if both policies have it and mean the same interfaces by it.

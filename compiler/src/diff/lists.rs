@@ -3,7 +3,7 @@
 //! Takes two joined policies; gives for each direction which rule of one is which of the other. Not here: what follows
 //! from it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cranelift_entity::PrimaryMap;
 
@@ -83,7 +83,18 @@ fn list(joint: &Joint<'_>, direction: Direction) -> List {
         ids.iter().map(|&id| sense(side, id)).collect()
     };
     let (left, right) = (senses(Which::Old, &old), senses(Which::New, &new));
+    // A rule that stands unchanged elsewhere in the other list became nothing else.
+    let [elsewhere_left, elsewhere_right] =
+        [(&left, &right), (&right, &left)].map(|(own, other)| {
+            let other: HashSet<&Sense<'_>> = other.iter().collect();
+            own.iter()
+                .map(|sense| other.contains(sense))
+                .collect::<Vec<_>>()
+        });
     let aligned = align(&left, &right, |left, right| {
+        if elsewhere_left[left] || elsewhere_right[right] {
+            return 0;
+        }
         likeness(joint, old[left], new[right])
     });
     let pairs = aligned.into_iter().map(|pair| match pair {

@@ -49,6 +49,7 @@ fn change(joint: &Joint<'_>, edits: &Edits, about: About, direction: Direction) 
         example: describe_on(joint.side(Which::New).policy, &said, None).unwrap_or_default(),
         exact: true,
         share: 0.0,
+        spans: None,
         shadow: Vec::new(),
     })
 }

@@ -2,15 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::block::Cover;
 use super::draw::Owner;
 use super::joint::Which;
+use super::lists::Pair;
 use super::report::{Decider, Line};
 use super::tell::Telling;
 use super::weigh::Finding;
 
+/// Which packets were looked at for an edit: what is said holds of these alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Looked {
+    /// All that its rule matches.
+    #[default]
+    Whole,
+    /// What only one of its two rules matches: the rest gets the same from both.
+    Difference,
+    /// What no other edit was looked at for.
+    Rest,
+}
+
 /// What was found of an edit.
 #[derive(Default)]
 struct Known {
+    looked: Looked,
     /// Whether the edit's own rule decides anything, in the policy that has it.
     decides: bool,
     /// Who decides in its place, in the policy that has it.
@@ -33,7 +48,10 @@ pub(super) fn reasons(telling: &Telling<'_, '_, '_>, same: &[Finding]) -> Vec<(u
             true => (Which::New, Which::Old),
             false => (Which::Old, Which::New),
         };
-        let entry = known.entry(edit).or_default();
+        let entry = known.entry(edit).or_insert_with(|| Known {
+            looked: looked(telling, edit),
+            ..Known::default()
+        });
         let (is_own, asked) = match telling.edit_by(finding, own) == Some(edit) {
             true => (true, other),
             false => (false, own),
@@ -62,13 +80,44 @@ pub(super) fn reasons(telling: &Telling<'_, '_, '_>, same: &[Finding]) -> Vec<(u
         .collect()
 }
 
+/// Which packets were looked at for an edit.
+fn looked(telling: &Telling<'_, '_, '_>, edit: usize) -> Looked {
+    let deltas = || telling.edits.deltas.iter();
+    let own = || deltas().filter(move |delta| delta.edit == edit);
+    if own().any(|delta| matches!(delta.pair, Pair::Changed(..))) {
+        return Looked::Difference;
+    }
+    let direction = telling.edits.edits[edit].direction;
+    let others = || deltas().filter(move |one| one.edit != edit && one.direction == direction);
+    let meets = |cover: &Cover| others().any(|other| telling.covers.meet(other.pair, cover));
+    if own().any(|delta| meets(&telling.covers.pair(delta.pair))) {
+        Looked::Rest
+    } else {
+        Looked::Whole
+    }
+}
+
 impl Known {
     fn words(&self) -> String {
         if !self.decides {
-            return match self.before.as_slice() {
-                [one] => format!("{} decides all of it before", who(one)),
-                [one, two] => format!("{} and {} decide all of it before", who(one), who(two)),
-                all => format!("{} rules decide all of it before", all.len()),
+            return match (self.looked, self.before.as_slice()) {
+                (Looked::Whole, [one]) => format!("{} decides all of it before", who(one)),
+                (Looked::Whole, [one, two]) => {
+                    format!("{} and {} decide all of it before", who(one), who(two))
+                }
+                (Looked::Whole, all) => format!("{} rules decide all of it before", all.len()),
+                (Looked::Difference, all) => {
+                    format!(
+                        "what only one of the two matches gets the same from {}",
+                        whom(all)
+                    )
+                }
+                (Looked::Rest, all) => {
+                    format!(
+                        "what no other edit is about gets the same from {}",
+                        whom(all)
+                    )
+                }
             };
         }
         match self.instead.as_slice() {
@@ -79,6 +128,15 @@ impl Known {
             [one, two] => format!("{} and {} do the same", who(one), who(two)),
             all => format!("{} rules do the same", all.len()),
         }
+    }
+}
+
+/// Several deciders.
+fn whom(deciders: &[Decider]) -> String {
+    match deciders {
+        [one] => who(one),
+        [one, two] => format!("{} and {}", who(one), who(two)),
+        all => format!("{} rules", all.len()),
     }
 }
 

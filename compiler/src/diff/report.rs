@@ -53,6 +53,20 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The edits with their places, those first that change the largest share of anything.
+    pub fn by_weight(&self) -> impl Iterator<Item = (usize, &Edit)> {
+        let weight = |place: usize| {
+            let own = self.changes.iter().filter(|one| one.edit == Some(place));
+            own.map(|one| one.share).fold(0.0, f64::max)
+        };
+        let mut edits: Vec<(f64, usize)> = (0..self.edits.len())
+            .map(|place| (weight(place), place))
+            .collect();
+        edits.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        let places = edits.into_iter().map(|(_, place)| place);
+        places.filter_map(|place| Some((place, self.edits.get(place)?)))
+    }
+
     /// Every example of a packet.
     pub(super) fn examples_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let changes = self.changes.iter_mut().map(|one| &mut one.example);
@@ -215,8 +229,39 @@ pub struct Change {
     /// The part of all packets (or sends) of the direction that it is: above 0, up to 1. IPv4 and IPv6 are a half each,
     /// and every value of every field that rules look at counts the same; 0 for malformed packets.
     pub share: f64,
+    /// How far it reaches; `None` for malformed packets.
+    pub spans: Option<Spans>,
     /// What it is, drawn: for pictures.
     pub shadow: Vec<Shadow>,
+}
+
+/// How far a region reaches: what some packet of it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spans {
+    /// The senders; `None` where they are in too many parts to be counted.
+    pub senders: Option<Addresses>,
+    /// The receivers; `None` where they are in too many parts to be counted.
+    pub receivers: Option<Addresses>,
+    /// The receivers' ports; `None` where packets without ports are in it too.
+    pub ports: Option<Count>,
+}
+
+/// Addresses of both families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Those of IPv4.
+    pub v4: Count,
+    /// Those of IPv6.
+    pub v6: Count,
+}
+
+/// How many there are of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// All.
+    All,
+    /// So many, fewer than all.
+    Some(u128),
 }
 
 /// A region in words.

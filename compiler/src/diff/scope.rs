@@ -261,13 +261,8 @@ impl Told {
             }
         }
         self.changes.extend(changes);
-        // Of regions of about one size the plainer one stands first.
-        self.changes.sort_by_cached_key(|one| {
-            let size = (one.share.log2() * 16.0).round() as i64;
-            let example = one.example.clone();
-            (one.edit, one.about, Reverse(size), example.len(), example)
-        });
         scope.changes = self.changes;
+        sort(&mut scope);
         scope.moved = self.moved;
         scope.untold = self.untold;
         scope.incomplete = self.incomplete.map(|why| Incomplete {
@@ -277,6 +272,20 @@ impl Told {
         scope.edits.iter_mut().for_each(only_counting);
         scope
     }
+}
+
+/// Puts changes in order: those of the weightiest edit first, and of regions of about one size the plainer one.
+fn sort(scope: &mut Scope) {
+    let mut ranks = vec![0; scope.edits.len()];
+    for (rank, (place, _)) in scope.by_weight().enumerate() {
+        ranks[place] = rank;
+    }
+    scope.changes.sort_by_cached_key(|one| {
+        let rank = one.edit.map_or(usize::MAX, |edit| ranks[edit]);
+        let size = (one.share.log2() * 16.0).round() as i64;
+        let example = one.example.clone();
+        (rank, one.about, Reverse(size), example.len(), example)
+    });
 }
 
 /// A word on edits that no comparison of fates is about.

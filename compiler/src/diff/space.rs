@@ -134,11 +134,34 @@ impl<'j, 'p> Space<'j, 'p> {
         let mut node = possible(&mut self.store, &self.joint.tables, direction)?;
         let presence = self.presence()?;
         node = self.store.and(node, presence)?;
-        if topic.about == About::Lookup {
-            let looked_up = self.lookups()?;
-            node = self.store.and(node, looked_up)?;
+        match topic.about {
+            About::Lookup => {
+                let looked_up = self.lookups()?;
+                node = self.store.and(node, looked_up)?;
+            }
+            About::Send => {}
+            About::In | About::Out | About::MalformedIn | About::MalformedOut => {
+                let covered = self.covered()?;
+                node = self.store.and(node, covered)?;
+            }
         }
         Ok(node)
+    }
+
+    /// 1 for packets of interfaces that one of the policies is on: of others no packet hook sees any.
+    fn covered(&mut self) -> Built {
+        let covered: Vec<(u32, u32)> = self
+            .joint
+            .interfaces
+            .keys()
+            .filter(|class| self.joint.covers(*class))
+            .map(|class| (class.as_u32(), class.as_u32()))
+            .collect();
+        if covered.len() == self.joint.interfaces.len() {
+            return Ok(Node::TRUE);
+        }
+        self.store
+            .ranges(Field::Interface, &covered, Node::TRUE, Node::FALSE)
     }
 
     /// 1 where named sockets are absent for what they may not hold.

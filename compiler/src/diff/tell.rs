@@ -17,6 +17,7 @@ use super::region::{Describing, Names};
 use super::report::{About, Change, Decider, EditKind, Fate, Moved, Words};
 use super::shadow::shadow;
 use super::space::{Outcome, Space};
+use super::spans::spans;
 use super::weigh::Finding;
 use super::world::Case;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
@@ -90,6 +91,7 @@ impl Telling<'_, '_, '_> {
             example,
             exact,
             share: finding.share,
+            spans: Some(spans(&self.space.store, packets)),
             shadow,
         })
     }

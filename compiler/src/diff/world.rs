@@ -16,7 +16,7 @@ use crate::diagram::FieldValues;
 use crate::diagram::values::header_of;
 use crate::event::{Decision, Event, Header, Parsed, Part, SocketAnswer, World};
 use crate::field::Field;
-use crate::packet::text::{Described, DescribedWorld, describe_on, interface};
+use crate::packet::text::{Described, DescribedWorld, contents, describe_on, interface};
 use crate::policy::{
     AddressSet, ClassId, Direction, Family, LiveMapId, NetnsId, Policy, RuleId, SetId, SetKind,
     SocketId,
@@ -45,6 +45,7 @@ struct LeftOut {
     elsewhere: bool,
     absent: bool,
     members: bool,
+    contents: bool,
 }
 
 impl<'a, 'p> Case<'a, 'p> {
@@ -99,14 +100,15 @@ impl<'a, 'p> Case<'a, 'p> {
     }
 
     /// The case in words, as short as both policies decide of the words what they decide here; and whether they do. Words
-    /// know one state of all rates, and what a live map starts with.
+    /// know one state of all rates.
     pub(super) fn text(&self) -> Option<(String, bool)> {
         let exact = self.both_decide_so(LeftOut::default());
         let mut left_out = LeftOut::default();
-        let leave: [fn(&mut LeftOut); 4] = [
+        let leave: [fn(&mut LeftOut); 5] = [
             |out| out.rate_exceeded = true,
             |out| out.elsewhere = true,
             |out| out.absent = true,
+            |out| out.contents = true,
             |out| out.members = true,
         ];
         // Asking both policies takes long where they are large.
@@ -135,6 +137,7 @@ impl<'a, 'p> Case<'a, 'p> {
             let said = self.described(which, LeftOut::default());
             said.is_none_or(|said| {
                 let nothing = said.elsewhere.is_empty() && said.absent.is_empty();
+                let nothing = nothing && said.contents.is_empty();
                 nothing && said.members.is_empty() && !said.rate_exceeded
             })
         })
@@ -149,7 +152,11 @@ impl<'a, 'p> Case<'a, 'p> {
             let absent = said.absent.iter().map(|id| &policy.sockets[*id].name);
             let held = said.members.into_iter();
             let elsewhere = said.elsewhere.iter();
+            let contents = said.contents.iter();
             Some((
+                contents
+                    .map(|(id, held)| (&policy.live_maps[*id].name, contents::words(policy, held)))
+                    .collect::<BTreeMap<_, _>>(),
                 absent.collect::<BTreeSet<_>>(),
                 held.map(|(id, held)| (&policy.sets[id].name, held))
                     .collect::<BTreeMap<_, _>>(),
@@ -192,7 +199,20 @@ impl<'a, 'p> Case<'a, 'p> {
         if !left_out.members {
             said.members = self.members(policy, &seen);
         }
+        if !left_out.contents && self.is_looked_up() {
+            let maps = policy.live_maps.keys();
+            let held = maps.map(|map| {
+                let socket = seen.entry(map, &self.header);
+                (map, contents::of_packet(&self.header, socket))
+            });
+            said.contents = held.collect();
+        }
         Some(said)
+    }
+
+    /// Whether the kernel may look for a socket of the packet.
+    fn is_looked_up(&self) -> bool {
+        matches!(self.header.protocol, 6 | 17) && self.header.part != Part::Later
     }
 
     /// Whether some rate of either policy is exceeded.
@@ -206,7 +226,7 @@ impl<'a, 'p> Case<'a, 'p> {
     }
 
     fn elsewhere(&self, policy: &Policy, seen: &Seen<'_, '_>) -> Vec<(NetnsId, SocketAnswer)> {
-        let looked_up = matches!(self.header.protocol, 6 | 17) && self.header.part != Part::Later;
+        let looked_up = self.is_looked_up();
         let found = policy.namespaces.keys().map(|netns| {
             let answer = seen.socket(Direction::In, Some(netns), &self.header);
             (netns, answer)

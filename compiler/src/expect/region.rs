@@ -1,12 +1,13 @@
 //! The packets that a line speaks of, as a diagram.
 
-use crate::diagram::classify::{Scope, match_diagram, may_hold, member, sides, within};
+use crate::coverage::Coverage;
+use crate::diagram::classify::{Scope, match_diagram, may_hold, member, protocol, sides, within};
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::policy::{
-    ClassId, Condition, Endpoint, Expect, GroupId, Match, Policy, Region, Rule, SetKind, Side,
-    SocketId,
+    AddressSet, ClassId, Condition, Endpoint, Expect, GroupId, LiveEntry, LiveMapId, Match, Policy,
+    Region, Rule, SetKind, Side, SocketId,
 };
 
 type Built = Result<Node, BudgetExceeded>;
@@ -34,14 +35,51 @@ pub(super) fn region(
             node = store.and(node, known)?;
         }
     }
-    if region.rate_exceeded {
+    for (map, entries) in &region.contents {
+        let held = holds(store, *map, entries)?;
+        node = store.and(node, held)?;
+    }
+    if let Some(exceeded) = region.rate_exceeded {
+        let fits = u32::from(!exceeded);
         let metered = Field::of(policy).into_iter();
         for field in metered.filter(|field| matches!(field, Field::Fits(_))) {
-            let over = store.range(field, 0, 0, Node::TRUE, Node::FALSE)?;
-            node = store.and(node, over)?;
+            let so = store.range(field, fits, fits, Node::TRUE, Node::FALSE)?;
+            node = store.and(node, so)?;
         }
     }
     Ok(node)
+}
+
+/// 1 where a live map answers as one that holds these entries, the most specific first.
+fn holds(store: &mut Store, map: LiveMapId, entries: &[LiveEntry]) -> Built {
+    let [_, to] = sides();
+    let field = Field::Entry(map);
+    let mut node = store.range(field, 0, 0, Node::TRUE, Node::FALSE)?;
+    for entry in entries.iter().rev() {
+        let mut covered = within(store, &AddressSet::of_prefixes([entry.prefix]), &to)?;
+        let (low, high) = (entry.ports.0.into(), entry.ports.1.into());
+        let ports = store.range(Field::ToPort, low, high, Node::TRUE, Node::FALSE)?;
+        covered = store.and(covered, ports)?;
+        if let Some(number) = entry.protocol {
+            let named = protocol(store, number)?;
+            covered = store.and(covered, named)?;
+        }
+        let number = entry.socket.as_u32() + 1;
+        let says = store.range(field, number, number, Node::TRUE, Node::FALSE)?;
+        node = store.ite(covered, says, node)?;
+    }
+    Ok(node)
+}
+
+/// 1 for packets of interfaces that the policy may be on.
+pub(super) fn covered(store: &mut Store, policy: &Policy, coverage: &Coverage) -> Built {
+    let classes: Vec<(u32, u32)> = policy
+        .classes
+        .keys()
+        .filter(|class| coverage.covers(*class))
+        .map(|class| (class.as_u32(), class.as_u32()))
+        .collect();
+    store.ranges(Field::Interface, &classes, Node::TRUE, Node::FALSE)
 }
 
 /// The classes of interfaces that a region names.

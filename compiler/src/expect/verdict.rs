@@ -53,6 +53,29 @@ pub(super) fn wrong(
     })
 }
 
+/// Those of the packets, all of which only lookups meet, that a rule decides otherwise than a line expects. A lookup cannot
+/// drop in silence: an absent socket is always a reject.
+pub(super) fn wrong_lookup(
+    store: &mut Store,
+    policy: &Policy,
+    expected: ExpectedVerdict,
+    rule: &Rule,
+    packets: Node,
+) -> Result<Node, BudgetExceeded> {
+    let node = |right: bool| if right { Node::FALSE } else { Node::TRUE };
+    let wrong = match rule.action {
+        Action::Redirect(socket) => {
+            let there = held(store, policy, socket)?;
+            let [moved, lost] = [Verdict::Redirect(socket), Verdict::Reject]
+                .map(|verdict| node(fulfils(expected, verdict)));
+            store.ite(there, moved, lost)?
+        }
+        Action::Reject => node(fulfils(expected, Verdict::Reject)),
+        _ => node(fulfils(expected, Verdict::Allow)),
+    };
+    store.and(packets, wrong)
+}
+
 /// Connections that exist, and later fragments, are not moved: a line may say what the rule says, or that they go on.
 /// Others get the socket, or what an absent one gives.
 fn wrong_redirect(

@@ -1,8 +1,9 @@
 //! The first reason why a rule does not match, in words.
 
-use super::words;
+use super::{Miss, words};
 use crate::decide::{
-    Seen, covers_class, covers_protocol, covers_side, from_port, holds, is_new_flow, to_port,
+    Seen, covers_class, covers_protocol, covers_side, from_port, holds, is_new_flow, meets_lookups,
+    to_port,
 };
 use crate::event::Event;
 use crate::hook::Hook;
@@ -48,6 +49,33 @@ pub(super) fn why_not(seen: &Seen<'_>, event: &Event, rule: &Rule) -> String {
     rate_reason(rule)
 }
 
+/// Everything in which a rule does not fit. The caller knows that it does not match.
+pub(super) fn misses(seen: &Seen<'_>, event: &Event, rule: &Rule) -> Vec<Miss> {
+    let wanted = &rule.matches;
+    let header = seen.header;
+    let from = covers_side(seen, wanted.from.as_ref(), header.from, from_port(header));
+    let to = covers_side(seen, wanted.to.as_ref(), header.to, to_port(header));
+    let parts = [
+        (Miss::Place, elsewhere(seen, event, rule).is_none()),
+        (Miss::Protocol, covers_protocol(&wanted.protocols, header)),
+        (Miss::Sender, from),
+        (Miss::Receiver, to),
+        (Miss::Interface, covers_class(seen, wanted)),
+    ];
+    let mut misses: Vec<Miss> = parts
+        .into_iter()
+        .filter(|(_, fits)| !fits)
+        .map(|(miss, _)| miss)
+        .collect();
+    let conditions = wanted.conditions.iter();
+    let failing = conditions.filter(|condition| !holds(seen, condition));
+    misses.extend(failing.map(|_| Miss::Condition));
+    if misses.is_empty() {
+        misses.push(Miss::Rate);
+    }
+    misses
+}
+
 /// Why a rule is not asked about this event at all.
 fn elsewhere(seen: &Seen<'_>, event: &Event, rule: &Rule) -> Option<String> {
     match event {
@@ -55,11 +83,7 @@ fn elsewhere(seen: &Seen<'_>, event: &Event, rule: &Rule) -> Option<String> {
             && !is_new_flow(seen.header, seen.socket(None)))
         .then(|| "it runs in the socket lookup, and none is made for this packet".into()),
         Event::Lookup { .. } => {
-            let here = match rule.action {
-                Action::Redirect(_) | Action::Allow => true,
-                _ => rule.at == Some(Hook::SkLookup),
-            };
-            (!here).then(|| "it does not run in the socket lookup".into())
+            (!meets_lookups(rule)).then(|| "it does not run in the socket lookup".into())
         }
         Event::Send { group, .. } => {
             let within = matches!(rule.action, Action::Shortcut(within) if within != *group);

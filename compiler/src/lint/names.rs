@@ -249,6 +249,12 @@ impl<'a> Names<'a> {
         for item in &packet.with {
             match &item.value {
                 With::Members { set, .. } => self.takes(Kind::Set, &set.value),
+                With::Contents { map, entries } => {
+                    self.takes(Kind::Set, &map.value);
+                    for entry in entries {
+                        self.takes(Kind::Socket, &entry.value.socket.value);
+                    }
+                }
                 With::SockAbsent(name) => self.takes(Kind::Socket, &name.value),
                 With::Group(name) => self.takes(Kind::Group, &name.value),
                 _ => {}

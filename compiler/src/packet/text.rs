@@ -10,11 +10,13 @@
 //! - An address may be written as a prefix of its whole length.
 //! - A write (`send`) belongs to the one declared group if none is named.
 //! - `@banned { … }` says everything that is in the live set, in place of what it starts with.
+//! - `@tenants { … }` says everything that a live map holds; `no rate exceeded` says what is plain.
 //! - A socket state with `in netns` behind it says what is found there; without, in the interface's own namespace. Both
 //!   may be said of one packet.
 
 mod case;
 pub mod codes;
+pub(crate) mod contents;
 mod endpoint;
 pub(crate) mod interface;
 mod members;
@@ -24,7 +26,7 @@ mod world;
 mod write;
 
 use crate::event::{Event, SocketAnswer};
-use crate::policy::{AddressSet, NetnsId, SetId, SocketId};
+use crate::policy::{AddressSet, LiveEntry, LiveMapId, NetnsId, SetId, SocketId};
 
 pub use interface::{class_of, example};
 pub use read::read;
@@ -45,6 +47,8 @@ pub struct Described {
     pub absent: Vec<SocketId>,
     /// What is in live sets, by set, each once; the others hold what they start with.
     pub members: Vec<(SetId, AddressSet)>,
+    /// What live maps hold, by map, each once; the others hold what they start with.
+    pub contents: Vec<(LiveMapId, Vec<LiveEntry>)>,
     /// Whether no rate has tokens left; else every one has.
     pub rate_exceeded: bool,
 }
@@ -59,6 +63,7 @@ impl Described {
             elsewhere: Vec::new(),
             absent: Vec::new(),
             members: Vec::new(),
+            contents: Vec::new(),
             rate_exceeded: false,
         }
     }

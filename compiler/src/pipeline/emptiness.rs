@@ -8,8 +8,7 @@ use sockc_grammar::ast::{File, ForBlock, Scope, Statement};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::start;
-use crate::resolve::codes::{DECIDES_NOTHING, SAYS_NOTHING};
+use super::{DECIDES_NOTHING, SAYS_NOTHING, start};
 
 /// What is wrong where the file, or a `for netns` block of it, says nothing; what is odd where it decides nothing.
 pub(super) fn of(file: &File) -> Option<Diagnostic> {

@@ -14,6 +14,18 @@ pub struct Options<'a> {
     pub shape: Shape,
     /// Whether rules count.
     pub counters: Counters,
+    /// Whether `expect` lines are asked.
+    pub expects: Expects,
+}
+
+/// Whether a policy of which an `expect` line does not hold is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expects {
+    /// It is.
+    #[default]
+    Asked,
+    /// No line is asked: who wants to see why one does not hold needs the programs all the same.
+    LeftOut,
 }
 
 /// Whether rules, defaults and malformed packets are counted. Sockets that a group could not take in always are: that
@@ -33,6 +45,7 @@ impl<'a> From<&'a Target> for Options<'a> {
             target,
             shape: Shape::default(),
             counters: Counters::default(),
+            expects: Expects::default(),
         }
     }
 }

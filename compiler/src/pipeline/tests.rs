@@ -1,4 +1,5 @@
 use super::*;
+use crate::bulk::Shape;
 use crate::files::Texts;
 use crate::target::Target;
 
@@ -22,6 +23,7 @@ fn compiled_with(text: &str, shape: Shape, counters: Counters) -> Outcome {
         target: &target,
         shape,
         counters,
+        expects: Expects::Asked,
     };
     compile(&mut sources, id, "t", options, &mut Texts::default())
 }

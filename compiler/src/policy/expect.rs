@@ -1,6 +1,6 @@
 //! What a policy says of itself: `expect` lines.
 
-use super::{AddressSet, Direction, GroupId, Match, Place, SetId, SocketId};
+use super::{AddressSet, Direction, GroupId, LiveEntry, LiveMapId, Match, Place, SetId, SocketId};
 
 /// An `expect` line: every packet of the region must get the verdict.
 #[derive(Clone, Debug)]
@@ -39,8 +39,10 @@ pub struct Region {
     pub matches: Match,
     /// Contents of live sets: these addresses and no others. Of other live sets nothing is known.
     pub members: Vec<(SetId, AddressSet)>,
-    /// `rate exceeded`: no rate fits.
-    pub rate_exceeded: bool,
+    /// Contents of live maps: these entries and no others. Of other live maps nothing is known.
+    pub contents: Vec<(LiveMapId, Vec<LiveEntry>)>,
+    /// `rate exceeded`: no rate fits; `no rate exceeded`: every rate does. Where neither is said, each may.
+    pub rate_exceeded: Option<bool>,
     /// `group G`: for `send`, the socket's group.
     pub group: Option<GroupId>,
     /// `malformed`: only malformed packets, which have a direction and an interface and nothing else.

@@ -160,6 +160,28 @@ impl AddressSet {
         }
     }
 
+    /// The addresses of prefixes.
+    #[must_use]
+    pub fn of_prefixes(prefixes: impl IntoIterator<Item = (IpAddr, u8)>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (address, length) in prefixes {
+            match address {
+                IpAddr::V4(address) => {
+                    let low = address.to_bits();
+                    v4.push((low, low | u32::MAX.checked_shr(length.into()).unwrap_or(0)));
+                }
+                IpAddr::V6(address) => {
+                    let low = address.to_bits();
+                    v6.push((low, low | u128::MAX.checked_shr(length.into()).unwrap_or(0)));
+                }
+            }
+        }
+        Self {
+            v4: RangeSet::from_ranges(v4),
+            v6: RangeSet::from_ranges(v6),
+        }
+    }
+
     /// Those that are not in another.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 
 use super::sight::Sight;
 use crate::candidates::{Index, Looks};
+use crate::coverage;
 use crate::decide::decide_among;
-use crate::event::{Decider, Event, Header, Parsed, SocketAnswer, Verdict};
+use crate::event::{Decider, Header, Parsed, SocketAnswer, Verdict};
 use crate::packet::text::{Described, DescribedWorld};
 use crate::policy::{ClassId, Direction, Policy, RuleId};
 
@@ -140,7 +141,8 @@ impl<'a> Quick<'a> {
             mark: None,
             direction,
         };
-        let Some(event) = event(direction, port, packet) else {
+        let asked = coverage::event(port.attached, direction, port.class, packet, socket);
+        let Some(event) = asked else {
             return none;
         };
         let described = Described::plain(event, socket);
@@ -164,22 +166,5 @@ impl<'a> Quick<'a> {
             self.outcomes.push(outcome);
         }
         number
-    }
-}
-
-/// What a policy is asked about a packet; nothing where no rule can be for it. Where the policy is not on the interface,
-/// only socket lookups meet what arrives.
-pub(super) fn event(direction: Direction, port: Port, packet: &Parsed) -> Option<Event> {
-    match (port.attached, direction, packet) {
-        (true, ..) => Some(Event::Packet {
-            direction,
-            class: port.class,
-            packet: packet.clone(),
-        }),
-        (false, Direction::In, Parsed::Ip(header)) => Some(Event::Lookup {
-            class: port.class,
-            header: header.clone(),
-        }),
-        (false, ..) => None,
     }
 }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use sockc_grammar::source::SourceMap;
 
-use super::quick::{Port, Quick, event};
+use super::quick::{Port, Quick};
 use super::{Count, Recorded, Replay, Report, Sockets};
+use crate::coverage;
 use crate::decide::decide;
 use crate::event::{Header, Parsed, Part, SocketAnswer, Transport};
 use crate::files::Texts;
@@ -45,7 +46,8 @@ fn agrees(policy: &Policy, headers: &[Header]) -> usize {
             let packet = Parsed::Ip(header.clone());
             let found = quick.ask(direction, port, &packet, socket);
             let found = quick.outcome(found);
-            let Some(event) = event(direction, port, &packet) else {
+            let asked = coverage::event(port.attached, direction, port.class, &packet, socket);
+            let Some(event) = asked else {
                 assert_eq!(found.decider, None);
                 continue;
             };

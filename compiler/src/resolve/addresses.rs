@@ -175,7 +175,7 @@ pub(super) fn reversed(range: &str, corrected: String, span: Span) -> Diagnostic
 /// How the IPv4 addresses are written that IPv6 ones stand for, if that is what they do (`::ffff:10.0.0.9`).
 ///
 /// The whole block `::ffff:0:0/96` is no such case: it is named to drop packets that forge such addresses.
-fn mapped(address: &Address) -> Option<String> {
+pub(super) fn mapped(address: &Address) -> Option<String> {
     let v4 = |address: &IpAddr| match address {
         IpAddr::V4(_) => None,
         IpAddr::V6(v6) => v6.to_ipv4_mapped(),
@@ -194,7 +194,7 @@ fn mapped(address: &Address) -> Option<String> {
     }
 }
 
-fn mapped_address(v4: &str, span: Span) -> Diagnostic {
+pub(super) fn mapped_address(v4: &str, span: Span) -> Diagnostic {
     Diagnostic::warning(
         codes::MATCHES_NOTHING,
         "an IPv4-mapped address matches no IPv4 packet",

@@ -59,7 +59,6 @@ codes! {
     MAP_DESTINATION = "E0255", "a redirect by a map with a destination of its own";
     MAP_PROTOCOL = "E0256", "a protocol that no socket of a map takes";
     EXPECTATION = "E0257", "an expect line that says what no packet can be";
-    SAYS_NOTHING = "E0258", "a policy without a rule, a default or a declaration";
     SOCKET_OWNER = "E0266", "an owner of a socket that is no user, or is anybody";
     VERB_MISPLACED = "E0301", "a verb that does not fit where it stands";
     NO_TARGET = "E0302", "a steering rule that does not say where to";
@@ -86,7 +85,6 @@ codes! {
     LABEL_TWICE = "W0501", "a label that two rules have";
     MATCHES_NOTHING = "W0502", "something that can match nothing";
     ELEMENTS_OVERLAP = "W0503", "elements of a set that overlap";
-    DECIDES_NOTHING = "W0505", "a policy with neither a rule nor a default";
     SMALL_BURST = "W0520", "a rate of bytes that a usual packet never fits";
 }
 

@@ -86,7 +86,10 @@ impl<T> Declared<T> {
     fn unknown(&self, kind: &str, name: &str, span: Span) -> Diagnostic {
         let near = nearest(name, self.names.keys().map(String::as_str));
         let help = match near {
-            Some(near) => format!("write `{near}`, or declare {kind} `{name}`"),
+            Some(near) => {
+                let mark = if kind == "set" { "@" } else { "" };
+                format!("write `{mark}{near}`, or declare {kind} `{name}`")
+            }
             None if self.names.is_empty() => {
                 format!("declare {kind} `{name}`: there is no {kind} yet")
             }

@@ -4,21 +4,23 @@
 
 use sockc_grammar::ast::{
     Address, Comparison, Condition as Written, Endpoint, Expect as WrittenExpect,
-    ExpectedVerdict as WrittenVerdict, Name, On, Packet, Side as WrittenSide, SocketState,
-    Statement, Verb, With,
+    ExpectedVerdict as WrittenVerdict, MapEntry, Name, On, Packet, Side as WrittenSide,
+    SocketState, Statement, Verb, With,
 };
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::addresses::Gathered;
 use super::conditions::Names;
+use super::maps::{Meaning, Scope};
 use super::pending;
 use super::rules::direction_of;
 use super::sides::{End, side};
 use super::targets::verb_word;
 use super::{Resolver, codes};
 use crate::policy::{
-    AddressSet, ClassId, Direction, Expect, ExpectedVerdict, GroupId, Match, Region, SetId, Side,
+    AddressSet, ClassId, Direction, Expect, ExpectedVerdict, GroupId, LiveEntry, LiveMapId, Match,
+    Region, SetId, Side,
 };
 
 /// What stands behind `with`, sorted.
@@ -27,7 +29,8 @@ struct Sorted<'a> {
     /// What is said of the packet in the words of conditions.
     conditions: Vec<Spanned<Written>>,
     members: Vec<(&'a Name, &'a [Spanned<Address>])>,
-    rate_exceeded: bool,
+    contents: Vec<(&'a Name, &'a [Spanned<MapEntry>])>,
+    rates: Vec<Spanned<bool>>,
     malformed: Option<Span>,
     group: Option<&'a Name>,
 }
@@ -44,7 +47,13 @@ impl<'a> Sorted<'a> {
     fn take(&mut self, item: &'a Spanned<With>, netns: Option<&Spanned<String>>) {
         let condition = match &item.value {
             With::Members { set, elements } => return self.members.push((set, elements)),
-            With::RateExceeded => return self.rate_exceeded = true,
+            With::Contents { map, entries } => return self.contents.push((map, entries)),
+            With::RateExceeded(exceeded) => {
+                return self.rates.push(Spanned {
+                    value: *exceeded,
+                    span: item.span,
+                });
+            }
             With::Malformed => return self.malformed = Some(item.span),
             With::Group(name) => return self.group = Some(name),
             // Said of the socket that stands beside it.
@@ -165,6 +174,8 @@ impl Resolver<'_> {
         let on = self.packet_on(packet.on.as_ref(), direction);
         let group = self.packet_group(with.group, direction);
         let members = self.members(&with.members);
+        let contents = self.contents(&with);
+        let rate_exceeded = self.rate(&with.rates);
         let mut names = Names {
             sockets: &self.sockets,
             namespaces: &mut self.policy.namespaces,
@@ -184,7 +195,8 @@ impl Resolver<'_> {
                 on: on?,
             },
             members: members?,
-            rate_exceeded: with.rate_exceeded,
+            contents: contents?,
+            rate_exceeded: rate_exceeded?,
             group: group?,
             malformed,
         })
@@ -260,6 +272,10 @@ impl Resolver<'_> {
     ) -> Option<Vec<(SetId, AddressSet)>> {
         let mut found = Vec::with_capacity(written.len());
         for (name, elements) in written {
+            // An empty list may be that of a live map, too.
+            if elements.is_empty() && self.maps.is_map(&name.value) {
+                continue;
+            }
             let set = self.sets.live(name, &mut self.report);
             let mut gathered = Gathered::default();
             let mut sound = true;
@@ -270,6 +286,76 @@ impl Resolver<'_> {
             found.push(set.filter(|_| sound).map(|set| (set, gathered.finish())));
         }
         found.into_iter().collect()
+    }
+
+    /// What live maps hold: entries, the most specific first, or nothing.
+    fn contents(&mut self, with: &Sorted<'_>) -> Option<Vec<(LiveMapId, Vec<LiveEntry>)>> {
+        let empty = with
+            .members
+            .iter()
+            .filter(|(name, elements)| elements.is_empty() && self.maps.is_map(&name.value));
+        let written: Vec<(&Name, &[Spanned<MapEntry>])> = empty
+            .map(|(name, _)| (*name, &[][..]))
+            .chain(with.contents.iter().copied())
+            .collect();
+        let found: Vec<_> = written
+            .into_iter()
+            .map(|(name, entries)| self.contents_of(name, entries))
+            .collect();
+        found.into_iter().collect()
+    }
+
+    fn contents_of(
+        &mut self,
+        name: &Name,
+        entries: &[Spanned<MapEntry>],
+    ) -> Option<(LiveMapId, Vec<LiveEntry>)> {
+        let scope = Scope {
+            sets: &self.sets,
+            names: &self.sockets,
+            sockets: &self.policy.sockets,
+        };
+        if !self.maps.is_map(&name.value) {
+            // What is written is no list of a set: whatever the name stands for is said.
+            self.sets.is_map(name, &mut self.report)?;
+            return None;
+        }
+        let held = self.maps.contents(entries, &scope, &mut self.report);
+        match self.maps.get(&name.value)? {
+            Meaning::Live { id, .. } => Some(((*id)?, held?)),
+            Meaning::Constant(_) => {
+                self.report.error(
+                    codes::NOT_A_SET,
+                    format!("`@{}` is not a live map", name.value),
+                    name.span,
+                    "what is in it never changes",
+                    "leave it out, or name a live map",
+                );
+                None
+            }
+        }
+    }
+
+    /// Whether rates are exceeded; one line says one thing of them.
+    #[allow(clippy::option_option, reason = "free is not the same as wrong")]
+    fn rate(&mut self, written: &[Spanned<bool>]) -> Option<Option<bool>> {
+        let Some((first, others)) = written.split_first() else {
+            return Some(None);
+        };
+        let Some(other) = others.iter().find(|other| other.value != first.value) else {
+            return Some(Some(first.value));
+        };
+        self.report.push(
+            Diagnostic::error(
+                codes::EXPECTATION,
+                "a rate is exceeded or it is not",
+                other.span,
+                "said here",
+            )
+            .also(first.span, "and the contrary here")
+            .help("leave one of the two out"),
+        );
+        None
     }
 
     fn netns_without_socket(&mut self, with: &[Spanned<With>]) -> Option<()> {

@@ -8,7 +8,7 @@ use sockc_grammar::ast::{Address, Name, SetDecl, SetTerm, SetValue};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::addresses::{covered, prefix, range};
+use super::addresses::{covered, mapped, mapped_address, prefix, range};
 use super::codes;
 use super::report::Report;
 use crate::policy::SetKind;
@@ -171,6 +171,9 @@ pub(super) fn one_prefix(
     span: Span,
     report: &mut Report,
 ) -> Option<(IpAddr, u8)> {
+    if let Some(v4) = mapped(&Address::Prefix { address, length }) {
+        report.push(mapped_address(&v4, span));
+    }
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let length = length.unwrap_or(longest);
     match prefix(address, length, span) {

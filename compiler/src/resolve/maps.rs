@@ -107,6 +107,22 @@ impl Maps {
         }
     }
 
+    /// Whether the name is that of a map, be it a wrong one.
+    pub(super) fn is_map(&self, name: &str) -> bool {
+        self.known.contains_key(name)
+    }
+
+    /// The entries that a line says a map holds, the most specific first.
+    pub(super) fn contents(
+        &self,
+        written: &[Spanned<MapEntry>],
+        scope: &Scope<'_>,
+        report: &mut Report,
+    ) -> Option<Vec<LiveEntry>> {
+        let found = entries(written, scope, report)?;
+        Some(found.iter().map(|entry| entry.live).collect())
+    }
+
     /// The map of a name that is known to be one.
     pub(super) fn get(&self, name: &str) -> Option<&Meaning> {
         self.known.get(name)?.as_ref()

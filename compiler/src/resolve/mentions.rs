@@ -86,8 +86,9 @@ impl<'a> Mentions<'a> {
             None => {}
         }
         for item in &packet.with {
-            if let With::Members { set, .. } = &item.value {
-                self.sets.insert(&set.value);
+            if let With::Members { set: name, .. } | With::Contents { map: name, .. } = &item.value
+            {
+                self.sets.insert(&name.value);
             }
         }
     }

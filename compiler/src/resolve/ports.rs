@@ -96,9 +96,16 @@ fn port_number(number: u64, span: Span, report: &mut Report) -> Option<u16> {
 }
 
 fn unknown_service(name: &str, span: Span) -> Diagnostic {
-    let help = match names::nearest(name, names::services()) {
-        Some(near) => format!("write `{near}`, or the port's number"),
-        None => "write the port's number".to_owned(),
+    let ends = name.split_once('-');
+    let ends = ends.and_then(|(one, other)| names::service(one).zip(names::service(other)));
+    let help = match (ends, names::nearest(name, names::services())) {
+        (Some((one, other)), _) => format!(
+            "write a range of ports with numbers: `{}-{}`",
+            one.min(other),
+            one.max(other)
+        ),
+        (None, Some(near)) => format!("write `{near}`, or the port's number"),
+        (None, None) => "write the port's number".to_owned(),
     };
     Diagnostic::error(
         codes::UNKNOWN_SERVICE,

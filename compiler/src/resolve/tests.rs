@@ -296,6 +296,14 @@ fn a_mapped_address_is_warned_of_unless_the_whole_block_is_named() {
             assert_eq!(found.help.as_deref(), Some(help), "{text}");
         }
     }
+    for text in [
+        "live set s max 9 = { ::ffff:10.0.0.0/104 }",
+        "socket a = registered live map m max 9 = { [::ffff:10.0.0.0/104]:80 -> sock a }",
+    ] {
+        let found = complaint(text);
+        assert_eq!(found.code, codes::MATCHES_NOTHING, "{text}");
+        assert_eq!(found.help.as_deref(), Some("write `10.0.0.0/8`"), "{text}");
+    }
     // Packets that carry such addresses are forged, and this is how they are dropped.
     policy("default in allow drop from ::ffff:0:0/96, ::/80, ::-::ffff:ffff:ffff");
 }

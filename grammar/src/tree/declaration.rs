@@ -268,7 +268,7 @@ impl Builder {
         })
     }
 
-    fn map_entries(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<MapEntry>>> {
+    pub(super) fn map_entries(&mut self, node: &Node<'_>) -> Option<Vec<Spanned<MapEntry>>> {
         let mut entries = Vec::new();
         for entry in children(node, Rule::map_entry) {
             let protocol = match child(&entry, Rule::protocol) {

@@ -10,6 +10,7 @@ use super::expected::Expected;
 use super::opening::opening;
 use super::pieces::{Pieces, pieces};
 use super::plain;
+use super::repair;
 use super::resume::{InBlock, resume};
 use super::{Builder, Grammar, Node, Nodes, Rule, span};
 use crate::ast::{Packet, Scope, Statement};
@@ -50,6 +51,9 @@ pub(crate) struct Reading {
 
 /// Reads a whole file; `with_items` for the formatter.
 pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
+    if let Some((tool, start, end)) = mistake::of_another_tool(text) {
+        return foreign(source, tool, start, end);
+    }
     let mut outline = Outline::of(text);
     let mut driver = Driver {
         text,
@@ -65,6 +69,23 @@ pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
     };
     driver.run();
     driver.finish()
+}
+
+/// A file of another tool: one mistake says so, in place of one for each line.
+fn foreign(source: SourceId, tool: &str, start: usize, end: usize) -> Reading {
+    let mistake = Diagnostic::error(
+        codes::FOREIGN_FILE,
+        format!("this is {tool}, and no policy of sockc"),
+        span(source, start, end),
+        "the line that tells",
+    )
+    .help("write a policy: docs/coming-from.md has sockc's words for each of the other's");
+    Reading {
+        statements: Vec::new(),
+        mistakes: vec![mistake],
+        items: Vec::new(),
+        comments: Vec::new(),
+    }
 }
 
 /// Reads a packet in words and nothing behind it.
@@ -87,7 +108,9 @@ pub(crate) fn read_packet(text: &str, source: SourceId) -> Result<Packet, Vec<Di
                 packet: true,
                 ..failure(text, source, &outline, start, &error)
             };
-            builder.mistakes.push(mistake::explain(&failure));
+            let repaired = repair::repaired(scan::rest(text, start), repair::Whole::Packet, text);
+            let mistake = mistake::explain(&failure);
+            builder.mistakes.push(remedied(mistake, repaired));
             None
         }
     };
@@ -252,6 +275,7 @@ impl<'t> Driver<'t> {
             None => start,
         };
         let mistake = mistake::no_statement(self.text, self.source, start, last_end);
+        let mistake = self.with_remedy(mistake, start);
         self.mistakes.push(mistake);
         self.at = self.resume_at(before.unwrap_or(column), start, start);
     }
@@ -268,6 +292,27 @@ impl<'t> Driver<'t> {
                 self.broken(rule, start, end, plain);
             }
         }
+    }
+
+    /// The mistake with the statement as it must be written, if the slip is a known one.
+    fn with_remedy(&self, mistake: Diagnostic, start: usize) -> Diagnostic {
+        let next = self.outline.next_start(start + 1);
+        let end = next.map_or(self.text.len(), |next| {
+            self.outline.token_end_before(self.text, next)
+        });
+        let line_end = scan::line_end(self.text, start);
+        // A statement of several lines is tried as a whole, one that was cut off as its line.
+        let texts = [
+            start..end,
+            start..line_end,
+            scan::line_start(self.text, start)..line_end,
+        ];
+        let texts = texts.map(|range| self.text.get(range).unwrap_or("").trim_start());
+        let whole = repair::Whole::Statement;
+        let repaired = texts
+            .into_iter()
+            .find_map(|text| repair::repaired(text, whole, self.text));
+        remedied(mistake, repaired)
     }
 
     /// Whether the statement that begins at `start` may end at `end`: what follows is no part of it.
@@ -299,7 +344,23 @@ impl<'t> Driver<'t> {
                 .mistakes
                 .push(mistake::not_understood(span(self.source, start, end)));
         }
-        self.mistakes.append(&mut builder.mistakes);
+        for mut mistake in builder.mistakes {
+            let at = mistake.primary.span.start as usize;
+            if mistake.code == codes::BAD_ADDRESS && scan::byte(self.text, at) == Some(b':') {
+                mistake.code = codes::BLANK_IN_ENDPOINT;
+                mistake.message = "blank inside ADDRESS:PORTS".into();
+                mistake.primary.text = "ports behind a blank".into();
+            }
+            let slip = matches!(
+                mistake.code,
+                codes::BLANK_IN_ENDPOINT | codes::BARE_DESTINATION
+            );
+            self.mistakes.push(if slip {
+                self.with_remedy(mistake, start)
+            } else {
+                mistake
+            });
+        }
         if let Some(items) = &mut self.items {
             let pieces = pieces(node, start);
             items.push(if node.as_rule() == Rule::for_head {
@@ -325,7 +386,9 @@ impl<'t> Driver<'t> {
             failure = self.failure(text, plain, start, next);
             at = next;
         }
-        self.mistakes.push(mistake::explain(&failure));
+        let mistake = mistake::explain(&failure);
+        let mistake = self.with_remedy(mistake, start);
+        self.mistakes.push(mistake);
         self.at = if rule == Rule::for_head {
             self.enter_wrong_block(start, at)
         } else {
@@ -363,6 +426,23 @@ impl<'t> Driver<'t> {
         };
         resume(self.text, &self.outline, column, start, at, block)
     }
+}
+
+/// The longest text that a remedy shows.
+const LONGEST_SHOWN: usize = 200;
+
+/// The mistake with the text as it must be written for its help; what is left out is told why.
+fn remedied(mistake: Diagnostic, repaired: Option<String>) -> Diagnostic {
+    let shown = repaired.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let Some(shown) = shown.filter(|text| text.len() <= LONGEST_SHOWN) else {
+        return mistake;
+    };
+    let why = mistake.help.as_deref().unwrap_or("");
+    let why = match why.strip_prefix("leave it out: ") {
+        Some(why) => format!(": {why}"),
+        None => String::new(),
+    };
+    mistake.help(format!("write `{shown}`{why}"))
 }
 
 /// The statement that `text` begins with.

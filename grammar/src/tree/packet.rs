@@ -77,7 +77,12 @@ impl Builder {
                 set: self.set_ref(&child(&inner, Rule::set_ref)?),
                 elements: self.elements(&child(&inner, Rule::element_list)?)?,
             },
-            Rule::rate_exceeded => With::RateExceeded,
+            Rule::contents => With::Contents {
+                map: self.set_ref(&child(&inner, Rule::set_ref)?),
+                entries: self.map_entries(&inner)?,
+            },
+            Rule::rate_exceeded => With::RateExceeded(true),
+            Rule::rate_fits => With::RateExceeded(false),
             Rule::k_malformed => With::Malformed,
             Rule::sock_absent => With::SockAbsent(self.name_in(&inner)?),
             Rule::group_side => With::Group(self.name_in(&inner)?),

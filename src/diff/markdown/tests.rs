@@ -17,7 +17,7 @@ fn a_change_is_an_item_below_its_edit() {
    - for example `tcp from 8.8.8.8:40000 to 192.0.2.1:22`
    - was `drop, by web.sk:3 default in drop`
    - will be `allow, by web.sk:19 ssh`
-   - 1 in 17 million of arriving packets
+   - senders: all of IPv4 but 65,537 IPv4 addresses and all of IPv6; receivers: all; 1 port
 ";
     assert_eq!(
         text(&title("a.sk", "b.sk"), &sample::one(), false),
@@ -33,7 +33,7 @@ fn an_example_that_is_not_exact_says_so() {
 }
 
 #[test]
-fn malformed_packets_have_no_share() {
+fn malformed_packets_reach_nobody_by_fields() {
     let shown = text("", &sample::malformed(), false);
     assert!(
         shown.ends_with("will be `allow, by web.sk:19 ssh`\n"),

@@ -14,7 +14,7 @@ fn a_change_stands_below_its_edit() {
      for example       tcp from 8.8.8.8:40000 to 192.0.2.1:22
      was               drop, by web.sk:3 default in drop
      will be           allow, by web.sk:19 ssh
-     share             1 in 17 million of arriving packets
+     reaches           senders: all of IPv4 but 65,537 IPv4 addresses and all of IPv6; receivers: all; 1 port
 
 1 change of effect: drop -> allow.
 ";
@@ -32,13 +32,13 @@ fn an_example_that_is_not_exact_says_so() {
 }
 
 #[test]
-fn malformed_packets_have_no_share() {
+fn malformed_packets_reach_nobody_by_fields() {
     let shown = plain(&sample::malformed());
     assert!(
         shown.contains("drop -> allow     malformed packets that arrive\n"),
         "{shown}"
     );
-    assert!(!shown.contains("share"), "{shown}");
+    assert!(!shown.contains("reaches"), "{shown}");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn everything_is_said_once() {
         "by no single rule\n",
         "redirect to sock recursor -> redirect to sock authority",
         "as no rule matches and there is no default",
-        "all arriving packets",
+        "senders: all; receivers: all\n",
         "line 4 decides all of it before",
         "web.sk:19 ssh -> web.sk:7 allow icmp 8",
         "set office +2,000 -1 (12 -> 2,011)",

@@ -14,7 +14,7 @@ const TABLES: &str = "compiler/src/classifier/tables.rs";
 /// The sets that are made in a moment.
 const SETS: Narrow = (
     Compiler,
-    "classifier::grow classifier::tests::random_sets classifier::tests::senders classifier::tests::strata_are \
+    "classifier::grow classifier::tests::random_sets classifier::tests::senders classifier::tests::receivers classifier::tests::strata_are \
      classifier::tests::ranges_of_both classifier::tests::rules_that classifier::tests::nothing_behind",
 );
 const WALKED: &[Narrow] = &[SETS, (Differential, "tables::")];

@@ -8,10 +8,10 @@ const BLOCK: &str = "compiler/src/diff/block.rs";
 const SCOPE: &str = "compiler/src/diff/scope.rs";
 const REPORT: &str = "compiler/src/diff/report.rs";
 
-const TESTS: &[Narrow] = &[(
-    Compiler,
-    "diff::tests::words diff::tests::oracle diff::tests::examples",
-)];
+const TESTS: &[Narrow] = &[
+    (Compiler, "diff::tests::words"),
+    (Compiler, "diff::tests::oracle diff::tests::examples"),
+];
 
 pub(super) const FAULTS: &[Fault] = &[
     fault(96, WEIGH, "found.unknown.is_empty()", "true", TESTS),

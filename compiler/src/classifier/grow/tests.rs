@@ -56,11 +56,9 @@ fn same(ranges: &[Range], chosen: Chosen) -> [bool; 256] {
 fn alike(&Range(low, high): &Range, chosen: Chosen, child: u64) -> bool {
     let step = 1 << chosen.shift;
     let mask = low_bits(chosen.bits);
-    let of_child = (0..=0xffffu64).filter(|port| port >> chosen.shift & mask == child);
+    let mut of_child = (0..=0xffffu64).filter(|port| port >> chosen.shift & mask == child);
     let holds = |port: u64| low <= port && port <= high;
-    of_child
-        .into_iter()
-        .all(|port| holds(port) == holds(port - step))
+    of_child.all(|port| holds(port) == holds(port - step))
 }
 
 #[test]

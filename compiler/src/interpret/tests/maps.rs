@@ -237,4 +237,11 @@ fn atomics_give_the_old_value_back() {
     assert_eq!(value(&through_r2(exchange64(R1, 0, R2)), 8), (8, 9));
     assert_eq!(value(&through_r2(fetch_add64(R1, 0, R2)), 8), (8, 17));
     assert_eq!(value(&through_r2(atomic_add64(R1, 0, R2)), 8), (9, 17));
+    for (number, wanted) in [(0x40, 0b1101), (0x50, 0b1000), (0xa0, 0b0101)] {
+        let bitwise = Insn {
+            imm: number,
+            ..atomic_add64(R1, 0, R2)
+        };
+        assert_eq!(value(&through_r2(bitwise), 0b1100), (9, wanted));
+    }
 }

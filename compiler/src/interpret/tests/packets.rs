@@ -136,6 +136,21 @@ fn loaded_bytes_need_no_linear_packet() {
 }
 
 #[test]
+fn only_linear_bytes_are_read_through_a_pointer() {
+    for (offset, fits) in [(13, true), (14, false), (59, false)] {
+        let insns = vec![
+            load(Width::W, R2, R1, 76),
+            load(Width::B, R0, R2, offset),
+            exit(),
+        ];
+        let program = program(Section::Classifier, insns, &[]);
+        let input = Input::Skb(Skb::new((0..60).collect()).with_linear(14));
+        let outcome = run(&program, &mut Maps::default(), input, &mut Quiet);
+        assert_eq!(outcome.is_ok(), fits, "{offset}");
+    }
+}
+
+#[test]
 fn redirects_and_copies_are_recorded() {
     let insns = vec![
         mov64_reg(R6, R1),

@@ -86,7 +86,7 @@ fn what_refuses_logs_or_counts_concerns() {
         "allow send tcp from 10.0.0.0/24:4000 log",
         "audit drop send tcp to 10.0.0.2",
         "shortcut tcp within group pods",
-        "drop send tcp above 1/second",
+        "count send tcp above 1 packets/second",
         "live set banned max 10\ndrop send tcp to @banned",
         "set far = { 10.0.0.2, 10.0.0.9 }\ndrop send tcp to @far",
         "default send drop",

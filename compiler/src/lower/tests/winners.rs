@@ -8,7 +8,7 @@ use crate::event::{Header, Part, Transport};
 use crate::files::Texts;
 use crate::interpret::Maps;
 use crate::packet::build::Frame;
-use crate::pipeline::{Counters, Options, compile};
+use crate::pipeline::{Counters, Expects, Options, compile};
 use crate::target::Target;
 
 use super::made::run_on;
@@ -24,6 +24,7 @@ fn built(text: &str) -> Artifact {
         target: &target,
         shape: Shape::Tables,
         counters: Counters::Kept,
+        expects: Expects::Asked,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");
@@ -114,4 +115,37 @@ fn a_later_fragment_has_no_ports_to_win_by() {
     };
     let packets = [(to_port(1), PASS), (later, PASS)];
     assert_eq!(counted(&artifact, &packets), [1, 1, 0, 0]);
+}
+
+/// Ports are asked of packets that have them, and a protocol of one family of that family only.
+#[test]
+fn what_a_packet_does_not_have_matches_nothing() {
+    let artifact = built(
+        "default in drop
+         allow from port 1-65535
+         allow icmp",
+    );
+    let of = |protocol, transport| Header {
+        protocol,
+        transport,
+        ..to_port(1)
+    };
+    let echo = of(1, Transport::Icmp { kind: 8, code: 0 });
+    let over_v6 = Header {
+        from: "2001:db8::1".parse().unwrap(),
+        to: "2001:db8::2".parse().unwrap(),
+        ..of(1, Transport::None)
+    };
+    let later = Header {
+        part: Part::Later,
+        ..of(6, Transport::None)
+    };
+    let packets = [
+        (to_port(1), PASS),
+        (echo, PASS),
+        (over_v6, DROP),
+        (of(47, Transport::None), DROP),
+        (later, DROP),
+    ];
+    assert_eq!(counted(&artifact, &packets), [1, 1, 3, 0]);
 }

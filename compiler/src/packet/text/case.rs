@@ -6,7 +6,7 @@ use sockc_grammar::source::{Span, Spanned};
 use super::{Described, codes};
 use crate::event::{Event, SocketAnswer};
 use crate::packet::protocol;
-use crate::policy::{AddressSet, Family, GroupId, NetnsId, SetId, SocketId};
+use crate::policy::{AddressSet, Family, GroupId, LiveEntry, LiveMapId, NetnsId, SetId, SocketId};
 
 /// A SYN alone.
 pub(super) const PLAIN_FLAGS: u8 = 2;
@@ -52,7 +52,8 @@ pub(super) struct Said {
     pub(super) mark: Option<Spanned<u32>>,
     pub(super) vlan: Option<Spanned<u16>>,
     pub(super) members: Vec<(SetId, AddressSet)>,
-    pub(super) rate_exceeded: Option<Spanned<()>>,
+    pub(super) contents: Vec<(LiveMapId, Vec<LiveEntry>)>,
+    pub(super) rate_exceeded: Option<Spanned<bool>>,
 }
 
 impl Said {
@@ -73,6 +74,8 @@ impl Said {
             .collect();
         elsewhere.sort_unstable_by_key(|(netns, _)| *netns);
         let (mut absent, mut members) = (self.absent, self.members);
+        let mut contents = self.contents;
+        contents.sort_unstable();
         absent.sort_unstable();
         members.sort_unstable_by_key(|(set, _)| *set);
         Described {
@@ -81,7 +84,8 @@ impl Said {
             elsewhere,
             absent,
             members,
-            rate_exceeded: self.rate_exceeded.is_some(),
+            contents,
+            rate_exceeded: self.rate_exceeded.is_some_and(|said| said.value),
         }
     }
 }

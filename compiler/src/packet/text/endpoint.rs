@@ -110,7 +110,7 @@ fn port(written: &Spanned<Ports>) -> Result<Spanned<u16>, Box<Diagnostic>> {
     })
 }
 
-fn number_of(number: u64, span: Span) -> Result<u16, Box<Diagnostic>> {
+pub(super) fn number_of(number: u64, span: Span) -> Result<u16, Box<Diagnostic>> {
     u16::try_from(number).map_err(|_| {
         mistake(
             values::PORT_TOO_LARGE,
@@ -122,7 +122,7 @@ fn number_of(number: u64, span: Span) -> Result<u16, Box<Diagnostic>> {
     })
 }
 
-fn service(name: &str, span: Span) -> Result<u16, Box<Diagnostic>> {
+pub(super) fn service(name: &str, span: Span) -> Result<u16, Box<Diagnostic>> {
     names::service(name).ok_or_else(|| {
         let help = match names::nearest(name, names::services()) {
             Some(near) => format!("write `{near}`, or the port's number"),

@@ -72,20 +72,31 @@ pub(crate) fn words(policy: &Policy, class: ClassId) -> Option<String> {
     }
 }
 
-/// The name of an interface of the class, made of the beginning and the end of its patterns and those of its zone; none for
-/// the plain class.
+/// The name of an interface of the class, made of the beginning and the end of its patterns, those of its zone, and those of
+/// the policy; one that the policy is on if there is one, none for the plain class.
 #[must_use]
 pub fn example(policy: &Policy, class: ClassId) -> Option<String> {
-    let known = policy.classes.get(class)?;
+    let known = policy
+        .classes
+        .get(class)
+        .filter(|_| class != Policy::plain_class())?;
     let zone = known.zone.iter();
     let zone = zone.flat_map(|zone| &policy.zones[*zone].patterns);
-    let patterns: Vec<&String> = known.patterns.iter().chain(zone).collect();
+    let own = policy.interfaces.iter();
+    let patterns: Vec<&String> = known.patterns.iter().chain(zone).chain(own).collect();
     let pairs = patterns
         .iter()
         .flat_map(|head| patterns.iter().map(move |tail| (head, tail)));
-    pairs
+    let names: Vec<String> = pairs
         .flat_map(|(head, tail)| ["", "0", "x", "0x1"].map(|middle| joined(head, middle, tail)))
-        .find(|name| !name.is_empty() && name.len() <= 15 && class_of(policy, name) == class)
+        .filter(|name| !name.is_empty() && name.len() <= 15 && class_of(policy, name) == class)
+        .collect();
+    // One that the policy is on is the better example.
+    let is_on = |name: &&String| {
+        let mut patterns = policy.interfaces.iter();
+        patterns.any(|pattern| glob::matches(pattern, name))
+    };
+    names.iter().find(is_on).or(names.first()).cloned()
 }
 
 /// What stands ahead of the first star of one pattern, then `middle`, then what stands behind the last star of another.

@@ -43,6 +43,19 @@ fn ends(element: &Spanned<Address>) -> Result<(IpAddr, IpAddr), Box<Diagnostic>>
     }
 }
 
+/// The length of a prefix that has no host bits set.
+pub(super) fn prefix_of(
+    address: IpAddr,
+    length: Option<u64>,
+    span: Span,
+) -> Result<u8, Box<Diagnostic>> {
+    prefix(address, length, span)?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    // What is longer was refused.
+    let length = length.and_then(|length| u8::try_from(length).ok());
+    Ok(length.unwrap_or(longest))
+}
+
 fn prefix(
     address: IpAddr,
     length: Option<u64>,

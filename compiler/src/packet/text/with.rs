@@ -1,11 +1,11 @@
 //! What follows `with`.
 
-use sockc_grammar::ast::{Name, SocketState, TcpFlag, With};
+use sockc_grammar::ast::{MapEntry, Name, SocketState, TcpFlag, With};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::case::{Said, SocketSaid, mistake, once};
-use super::{codes, members};
+use super::{codes, contents, members};
 use crate::event::SocketAnswer;
 use crate::names;
 use crate::policy::{NetnsId, Policy, SetKind};
@@ -38,8 +38,15 @@ fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box
         With::Dscp(dscp) => once(&mut said.dscp, numbers::dscp(dscp)?, span, "`dscp`"),
         With::Mark(mark) => once(&mut said.mark, numbers::mark(mark)?, span, "`mark`"),
         With::Vlan(id) => once(&mut said.vlan, numbers::vlan(id)?, span, "`vlan`"),
-        With::RateExceeded => once(&mut said.rate_exceeded, (), span, "`rate exceeded`"),
+        With::RateExceeded(exceeded) => {
+            once(&mut said.rate_exceeded, *exceeded, span, "`rate exceeded`")
+        }
         With::Malformed => once(&mut said.malformed, (), span, "`malformed`"),
+        // An empty list may be that of a live map, too.
+        With::Members { set, elements } if elements.is_empty() && is_map(policy, set) => {
+            contents_of(said, set, &[], span, policy)
+        }
+        With::Contents { map, entries } => contents_of(said, map, entries, span, policy),
         With::Members { set, elements } => {
             let live = policy.sets.iter();
             let live = live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
@@ -71,6 +78,27 @@ fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box
             Ok(())
         }
     }
+}
+
+fn is_map(policy: &Policy, name: &Name) -> bool {
+    policy.live_maps.values().any(|map| map.name == name.value)
+}
+
+fn contents_of(
+    said: &mut Said,
+    name: &Name,
+    entries: &[Spanned<MapEntry>],
+    span: Span,
+    policy: &Policy,
+) -> Result<(), Box<Diagnostic>> {
+    let maps = policy.live_maps.iter();
+    let maps = maps.map(|(id, map)| (id, map.name.as_str()));
+    let map = find(name, "live map", maps)?;
+    if said.contents.iter().any(|(other, _)| *other == map) {
+        return Err(twice("the map", span));
+    }
+    said.contents.push((map, contents::read(entries, policy)?));
+    Ok(())
 }
 
 fn socket(said: &mut Said, state: Option<SocketState>, span: Span) -> Result<(), Box<Diagnostic>> {

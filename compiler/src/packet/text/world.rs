@@ -61,7 +61,10 @@ impl World for DescribedWorld<'_> {
             Transport::Tcp { to, .. } | Transport::Ports { to, .. } => to,
             Transport::None | Transport::Icmp { .. } => return None,
         };
-        let entries = self.policy.live_maps[map].start.iter();
+        let said = self.described.contents.iter();
+        let said = said.filter_map(|(named, entries)| (*named == map).then_some(entries));
+        let start = &self.policy.live_maps[map].start;
+        let entries = said.last().unwrap_or(start).iter();
         entries
             .filter(|entry| {
                 covers(entry.prefix, header.to)

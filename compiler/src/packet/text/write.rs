@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::case::{PLAIN_FLAGS, plain_icmp};
-use super::{Described, interface, members};
+use super::{Described, contents, interface, members};
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
 use crate::names;
 use crate::packet::{protocol, shortest_length};
@@ -79,11 +79,18 @@ fn socket_words(policy: &Policy, described: &Described) -> Vec<String> {
         .collect()
 }
 
-/// What live sets, rates and named sockets say that is not plain.
+/// What live sets and maps, rates and named sockets say that is not plain.
 fn machine_with(policy: &Policy, described: &Described) -> Vec<String> {
     let sets = described.members.iter().map(|(set, members)| {
         let name = &policy.sets[*set].name;
         match members::words(members) {
+            empty if empty.is_empty() => format!("@{name} {{ }}"),
+            list => format!("@{name} {{ {list} }}"),
+        }
+    });
+    let maps = described.contents.iter().map(|(map, entries)| {
+        let name = &policy.live_maps[*map].name;
+        match contents::words(policy, entries) {
             empty if empty.is_empty() => format!("@{name} {{ }}"),
             list => format!("@{name} {{ {list} }}"),
         }
@@ -93,7 +100,7 @@ fn machine_with(policy: &Policy, described: &Described) -> Vec<String> {
         .absent
         .iter()
         .map(|socket| format!("sock {} absent", policy.sockets[*socket].name));
-    sets.chain(rate).chain(absent).collect()
+    sets.chain(maps).chain(rate).chain(absent).collect()
 }
 
 fn sentence(direction: Direction, packet: &str, on: Option<String>, with: &[String]) -> String {

@@ -414,7 +414,7 @@ fn expect_lines_are_regions() {
         .map(|one| one.as_u32())
         .collect();
     assert_eq!(wan, [1]);
-    assert!(region.rate_exceeded && region.members[0].1.v4.ranges().len() == 2);
+    assert!(region.rate_exceeded == Some(true) && region.members[0].1.v4.ranges().len() == 2);
     // No rule tells eth7 from others.
     assert_eq!(
         expects[1].region.matches.on,

@@ -1,0 +1,99 @@
+//! How far a region reaches: how many senders, receivers and ports some packet of it has.
+//!
+//! A share of all packets is a product over all fields, so that a hole of one port looks like nothing; what a reader wants to
+//! know is who gets in and where to. Takes a diagram of 0 and 1; gives counts. Not here: words.
+
+use super::report::{Addresses, Count, Spans};
+use crate::diagram::values::{FROM, TO};
+use crate::diagram::{Node, Store};
+use crate::field::Field;
+use crate::policy::Family;
+
+/// The spans of a region; what has too many ranges to be counted is left out.
+pub(super) fn spans(store: &Store, packets: Node) -> Spans {
+    Spans {
+        senders: addresses(store, packets, &FROM),
+        receivers: addresses(store, packets, &TO),
+        ports: ports(store, packets),
+    }
+}
+
+fn addresses(store: &Store, packets: Node, words: &[Field]) -> Option<Addresses> {
+    let first = *words.first()?;
+    let [v4, v6] = store.by_family(packets);
+    let of = |family: Family, node: Node| match (node, family) {
+        (Node::FALSE, _) => Some(Count::Some(0)),
+        (node, Family::V4) => Some(count(&store.values_of(node, first)?, u32::MAX.into())),
+        (node, Family::V6) => Some(count(&store.addresses_of(node, first)?, u128::MAX)),
+    };
+    Some(Addresses {
+        v4: of(Family::V4, v4)?,
+        v6: of(Family::V6, v6)?,
+    })
+}
+
+/// The receivers' ports; `None` where packets without ports are in the region too.
+fn ports(store: &Store, packets: Node) -> Option<Count> {
+    let protocols = store.values_of(packets, Field::Protocol)?;
+    let fragments = store.values_of(packets, Field::Fragment)?;
+    let mut numbers = protocols.iter().flat_map(|&(low, high)| low..=high);
+    let all_have = numbers.all(|number| u8::try_from(number).is_ok_and(Field::has_ports));
+    let whole = fragments.iter().all(|(_, high)| *high < 2);
+    let values = store.values_of(packets, Field::ToPort)?;
+    (all_have && whole).then(|| count(&values, u16::MAX.into()))
+}
+
+/// How many numbers up to `last` there are in these ranges.
+fn count(ranges: &[(u128, u128)], last: u128) -> Count {
+    let inside = ranges.iter().filter(|(low, _)| *low <= last);
+    let mut sum = 0u128;
+    for &(low, high) in inside {
+        // Only every number there is has more than fits.
+        let Some(more) = (high.min(last) - low)
+            .checked_add(1)
+            .and_then(|one| sum.checked_add(one))
+        else {
+            return Count::All;
+        };
+        sum = more;
+    }
+    if last.checked_add(1) == Some(sum) {
+        Count::All
+    } else {
+        Count::Some(sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_exact() {
+        assert_eq!(count(&[(0, 255)], 255), Count::All);
+        assert_eq!(count(&[(0, 9), (20, 20)], 255), Count::Some(11));
+        assert_eq!(count(&[(0, u128::MAX)], u128::MAX), Count::All);
+        assert_eq!(count(&[], 255), Count::Some(0));
+    }
+
+    #[test]
+    fn a_region_of_one_port_has_all_senders() {
+        let mut store = Store::new();
+        let of = (Node::TRUE, Node::FALSE);
+        let port = store.range(Field::ToPort, 22, 22, of.0, of.1).unwrap();
+        let whole = store.range(Field::Fragment, 0, 1, port, of.1).unwrap();
+        let tcp = store.range(Field::Protocol, 6, 6, whole, of.1).unwrap();
+        let to = store.range(Field::To0, 256, 511, tcp, of.1).unwrap();
+        let v4 = store.range(Field::Family, 0, 0, to, of.1).unwrap();
+        let spans = spans(&store, v4);
+        assert_eq!(spans.ports, Some(Count::Some(1)));
+        let only_v4 = |v4| {
+            Some(Addresses {
+                v4,
+                v6: Count::Some(0),
+            })
+        };
+        assert_eq!(spans.senders, only_v4(Count::All));
+        assert_eq!(spans.receivers, only_v4(Count::Some(256)));
+    }
+}

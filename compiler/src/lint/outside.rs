@@ -1,0 +1,68 @@
+//! Rules for interfaces that the policy is not on: `on interface eth2` beside `interfaces eth0`.
+//!
+//! Rules that socket lookups look at, too, match there all the same.
+
+use sockc_grammar::diagnostic::Diagnostic;
+
+use super::OUTSIDE;
+use crate::coverage::Coverage;
+use crate::decide::meets_lookups;
+use crate::hook::Hook;
+use crate::policy::{Action, ClassId, Direction, Policy, Rule};
+
+/// Reports such rules.
+pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
+    let coverage = Coverage::of(policy);
+    // An `allow` that no redirect follows changes nothing for a lookup.
+    let steers = |rule: &Rule| match rule.action {
+        Action::Redirect(_) => true,
+        _ => rule.at == Some(Hook::SkLookup),
+    };
+    let arriving = policy.rules_of(Direction::In);
+    let last = arriving
+        .filter(|(_, rule)| steers(rule))
+        .map(|(id, _)| id)
+        .last();
+    for (id, rule) in &policy.rules {
+        let Some(classes) = &rule.matches.on else {
+            continue;
+        };
+        let ahead = last.is_some_and(|last| id <= last);
+        let lookups = rule.direction == Direction::In && ahead && meets_lookups(rule);
+        let covered = classes.iter().any(|class| coverage.covers(*class));
+        if !classes.is_empty() && !covered && !lookups {
+            found.push(outside(policy, rule, classes));
+        }
+    }
+}
+
+fn outside(policy: &Policy, rule: &Rule, classes: &[ClassId]) -> Diagnostic {
+    let listed = policy.interfaces.join(", ");
+    let named = names(policy, classes);
+    Diagnostic::warning(
+        OUTSIDE,
+        "the rule is for interfaces that the policy is not on",
+        rule.place.span,
+        format!("the policy holds on {listed} only, so this never matches"),
+    )
+    .help(format!(
+        "name {named} in `interfaces`, or leave that line out: then the policy is on the interfaces of its zones, or those that `apply --interface` names"
+    ))
+}
+
+/// The interfaces of the classes, as they are written.
+fn names(policy: &Policy, classes: &[ClassId]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for class in classes {
+        let class = &policy.classes[*class];
+        let zone = class.zone.iter();
+        let zone = zone.flat_map(|zone| &policy.zones[*zone].patterns);
+        for pattern in class.patterns.iter().chain(zone) {
+            if !names.contains(pattern) {
+                names.push(pattern.clone());
+            }
+        }
+    }
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}

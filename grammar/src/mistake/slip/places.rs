@@ -1,0 +1,276 @@
+//! Words that stand at another place, or that miss: labels, protocols, `to`, `if`, `interface`, `sock`.
+
+use super::foreign::{kind, label_end};
+use super::{Broken, Edit, is_word, like_address, like_port};
+use crate::scan;
+use crate::words;
+
+/// Protocols that may stand where another part of a rule is expected.
+const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre"];
+
+/// Services that people write for themselves, with their protocol; `ping` is none and has types of its own.
+const SERVICES: &[(&str, &str)] = &[
+    ("ssh", "tcp to port ssh"),
+    ("http", "tcp to port http"),
+    ("https", "tcp to port https"),
+    ("smtp", "tcp to port smtp"),
+    ("dns", "udp, tcp to port domain"),
+    ("domain", "udp, tcp to port domain"),
+    ("ntp", "udp to port ntp"),
+    ("ping", "icmp echo-request, icmp6 echo-request"),
+];
+
+pub(super) fn edits(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    if broken.packet {
+        bare_packet(broken, found);
+    }
+    label(broken, found);
+    protocol(broken, found);
+    ports(broken, found);
+    condition(broken, found);
+    named(broken, found);
+    verbs(broken, found);
+    strings(broken, found);
+    listen(broken, found);
+}
+
+/// `ssh allow …`, `my.label: allow …`, `f: tcp allow …`.
+fn label(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let text = broken.text;
+    let word = scan::word(text, 0);
+    let next = scan::word(text, scan::skip(text, word.len()));
+    if !word.is_empty() && !words::is_reserved(word) && words::VERBS.contains(&next) {
+        found.push(broken.edit(word.len(), word.len(), ":"));
+    }
+    let chunk = scan::chunk(text, 0);
+    if let Some(label) = chunk.strip_suffix(':')
+        && label.contains('.')
+    {
+        found.push(broken.edit(0, label.len(), label.replace('.', "-")));
+    }
+    // A protocol ahead of its verb.
+    let verb = broken.next_word(broken.word().len());
+    if PROTOCOLS.contains(&broken.word()) && words::VERBS.contains(&verb) {
+        let end = scan::skip(text, broken.at + broken.word().len()) + verb.len();
+        found.push(broken.edit(broken.at, end, format!("{verb} {}", broken.word())));
+    }
+}
+
+/// `22/tcp`, `tcp/udp`, `tcp/22`, protocols behind clauses, `proto tcp`, `tcp, to …`.
+fn protocol(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let chunk_start = scan::chunk_start(broken.text, broken.at);
+    let chunk = scan::chunk(broken.text, chunk_start);
+    if let Some((left, right)) = chunk.split_once('/') {
+        let end = chunk_start + chunk.len();
+        let known = |word: &str| PROTOCOLS.contains(&word);
+        let text = match (known(left), known(right)) {
+            (true, true) => Some(format!("{left}, {right}")),
+            (false, true) if like_port(left) => Some(format!("{right} to port {left}")),
+            (true, false) if like_port(right) => Some(format!("{left} to port {right}")),
+            _ => None,
+        };
+        found.extend(text.map(|text| broken.edit(chunk_start, end, text)));
+    }
+    let (moved, length) = match broken.word() {
+        "proto" | "protocol" => {
+            let next = broken.next_word(broken.word().len());
+            let at = scan::skip(broken.text, broken.at + broken.word().len());
+            (next, at + next.len() - broken.at)
+        }
+        word => (word, word.len()),
+    };
+    if PROTOCOLS.contains(&moved) {
+        move_behind_verb(broken, moved, length, found);
+    }
+    if let Some((_, rule)) = SERVICES.iter().find(|(name, _)| *name == broken.word()) {
+        let expects = scan::word(broken.text, 0) == "expect";
+        let rule = match rule.split_once(" to port ") {
+            Some((protocols, port)) if expects => format!("{protocols} from any to any:{port}"),
+            _ if expects => format!("{rule} from any to any"),
+            _ => (*rule).to_owned(),
+        };
+        found.push(broken.replace(broken.word().len(), rule));
+    }
+    // `icmp type echo-request`: the word was taken for a type's name.
+    let last = broken.last_word();
+    if matches!(last, "type" | "icmp-type") {
+        found.push(broken.edit(broken.before().len() - last.len(), broken.at, ""));
+    }
+}
+
+/// A protocol behind a clause goes behind the verb and the direction.
+fn move_behind_verb(broken: &Broken<'_>, protocol: &str, length: usize, found: &mut Vec<Edit>) {
+    let text = broken.text;
+    let verb = label_end(text);
+    let mut place = verb + scan::word(text, verb).len();
+    let next = scan::skip(text, place);
+    if matches!(scan::word(text, next), "in" | "out" | "send" | "receive") {
+        place = next + scan::word(text, next).len();
+    }
+    let Some(between) = text
+        .get(place..broken.at)
+        .filter(|text| !text.trim().is_empty())
+    else {
+        return;
+    };
+    let text = format!(" {protocol}{}", between.trim_end());
+    found.push(broken.edit(place, broken.at + length, text));
+}
+
+/// `tcp 443`, `to 10.0.0.1 port 443`, `10.0.0.1 :443`, `10.0.0.1 : 443`.
+fn ports(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let chunk = broken.chunk();
+    let last = broken.last_word();
+    if PROTOCOLS.contains(&last.trim_end_matches(',')) && like_port(chunk) && !is_word(chunk) {
+        found.push(broken.insert("to port "));
+    }
+    if broken.word() == "port" && like_address(last) {
+        let next = scan::skip(broken.text, broken.at + "port".len());
+        found.push(broken.edit(broken.before().len(), next, ":"));
+    }
+    if let Some(port) = chunk.strip_prefix(':')
+        && like_address(last)
+    {
+        let length = if port.is_empty() { 1 } else { 0 };
+        let next = scan::skip(broken.text, broken.at + length);
+        let colon = if port.is_empty() { ":" } else { "" };
+        found.push(broken.edit(broken.before().len(), next, colon));
+    }
+    if like_address(chunk) && !broken.packet && PROTOCOLS.contains(&last) {
+        found.push(broken.insert("to "));
+    }
+}
+
+/// `if not socket`, `if established`, `if flags syn`, `tcp socket exists`, `rate fits`, `vlan id 12`, `length 400`.
+fn condition(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let word = broken.word();
+    let last = broken.last_word();
+    let length = word.len();
+    match word {
+        "not" => found.push(broken.replace(length, "no")),
+        "established" | "listening" | "exists" => found.push(broken.insert("socket ")),
+        "flags" => found.push(broken.insert("tcp ")),
+        "syn" | "ack" | "fin" | "rst" | "psh" | "urg" => {
+            found.push(broken.insert("tcp flags "));
+            // `flags syn,ack`
+            if let Some(before) = broken.before().strip_suffix(',') {
+                found.insert(0, broken.edit(before.len(), broken.at, " "));
+            }
+        }
+        "id" => found.push(broken.replace(length, "")),
+        "fits" if last == "rate" => {
+            let from = broken.before().len() - last.len();
+            found.push(broken.edit(from, broken.at + length, "no rate exceeded"));
+        }
+        "exceeded" => found.push(broken.insert("rate ")),
+        _ => {}
+    }
+    if broken.expected.has("<") && matches!(last, "length" | "ttl") {
+        found.push(broken.insert("= "));
+    }
+    // A condition without its `if`.
+    if broken.expected.kinds.contains(&"a clause") || broken.expected.has("if") {
+        let inner = match word {
+            "established" | "listening" | "exists" => "if socket ",
+            "flags" => "if tcp ",
+            "syn" => "if tcp flags ",
+            "socket" | "fragment" | "length" | "ttl" | "dscp" | "vlan" | "no" => "if ",
+            _ => return,
+        };
+        found.insert(0, broken.insert(inner));
+    }
+}
+
+/// `on eth1`, `to p`, `to socket p`, `from a` where `@a` is declared, `include essentials`.
+fn named(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let word = broken.word();
+    let last = broken.last_word();
+    if last == "on" && (!word.is_empty() || broken.behind().starts_with('"')) {
+        found.push(broken.insert(format!("{} ", kind(broken, broken.at))));
+    }
+    if matches!(last, "from" | "to" | "not") && is_word(broken.chunk()) {
+        if broken.declares("set", word) {
+            found.push(broken.insert("@"));
+        }
+        if last == "to" && word == "socket" {
+            found.push(broken.replace(word.len(), "sock"));
+        } else if last == "to" && redirects(broken.text) && !words::is_known(word) {
+            found.push(broken.insert("sock "));
+        }
+    }
+    if last == "include" {
+        let name = broken.chunk();
+        let text = if name == "essentials" {
+            format!("<{name}>")
+        } else {
+            format!("\"{name}\"")
+        };
+        found.push(broken.replace(name.len(), text));
+    }
+}
+
+/// Whether the statement is a redirect, or expects one.
+fn redirects(text: &str) -> bool {
+    let verb = scan::word(text, label_end(text));
+    verb == "redirect" || verb == "expect" && text.contains("redirect")
+}
+
+/// `drop audit …`.
+fn verbs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let before = broken.before();
+    let verb = broken.last_word();
+    if broken.word() == "audit" && words::VERBS.contains(&verb) {
+        let from = before.len() - verb.len();
+        let end = broken.at + "audit".len();
+        found.push(broken.edit(from, end, format!("audit {verb}")));
+    }
+}
+
+/// A text without its quotes.
+fn strings(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let wants = broken.expected.kinds.contains(&"a string in quotes");
+    let chunk = broken.chunk();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    if wants && !chunk.is_empty() && chunk.bytes().all(plain) && broken.last_word() != "log" {
+        found.push(broken.replace(chunk.len(), format!("\"{chunk}\"")));
+    }
+}
+
+/// `tcp listen :80`, `tcp listen *:80`.
+fn listen(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let Some(at) = broken.text.find("listen") else {
+        return;
+    };
+    let place = scan::skip(broken.text, at + "listen".len());
+    let chunk = scan::chunk(broken.text, place);
+    let Some(port) = chunk.strip_prefix('*').unwrap_or(chunk).strip_prefix(':') else {
+        return;
+    };
+    let head = broken.text.get(..at).unwrap_or("").trim_end();
+    let protocol = head.rsplit([' ', ',', '=']).next().unwrap_or("tcp");
+    let text = format!("0.0.0.0:{port}, {protocol} listen [::]:{port}");
+    found.push(broken.edit(place, place + chunk.len(), text));
+}
+
+/// `tcp 8.8.8.8 192.0.2.1 22`: sender, receiver, the receiver's port.
+fn bare_packet(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let mut words = broken.behind().split_whitespace();
+    let (Some(from), Some(to)) = (words.next(), words.next()) else {
+        return;
+    };
+    let host = |text: &str| like_address(text.rsplit_once(':').map_or(text, |(host, _)| host));
+    if !host(from) || !host(to) {
+        return;
+    }
+    let from = match from.contains(':') {
+        true => from.to_owned(),
+        false => format!("{from}:40000"),
+    };
+    let rest = words.next();
+    let to = match rest.filter(|port| like_port(port)) {
+        Some(port) => format!("{to}:{port}"),
+        None => to.to_owned(),
+    };
+    let text = format!("from {from} to {to}");
+    found.push(broken.edit(broken.at, broken.text.len(), text));
+}
