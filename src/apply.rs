@@ -14,6 +14,7 @@ use sockc_runtime::{Applied, Error, Fill, Options, SlotKind, SlotState};
 use crate::cli;
 use crate::exit::Exit;
 use crate::guards::{self, judge};
+use crate::local;
 use crate::output::Output;
 use crate::place::{means, refused};
 use crate::plan::preview;
@@ -137,6 +138,11 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     let applied =
         sockc_runtime::apply(&ready.object, manifest, &options).map_err(Failure::Refused)?;
     report(manifest, &applied, guarded.as_ref(), output);
+    if let Ok(policy) = ready.policy() {
+        for note in local::notes(&policy, &options) {
+            output.note(note);
+        }
+    }
     Ok(())
 }
 
@@ -191,6 +197,14 @@ fn details(applied: &Applied, output: &mut Output) {
         let means = means(hook.means).to_owned();
         table.push(vec![
             format!("  {}", hook.interface),
+            hook.hook.clone(),
+            means,
+        ]);
+    }
+    for hook in &applied.hooks {
+        let means = means(hook.means).to_owned();
+        table.push(vec![
+            format!("  {}", hook.target).trim_end().to_owned(),
             hook.hook.clone(),
             means,
         ]);

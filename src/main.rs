@@ -22,6 +22,7 @@ mod graph;
 mod guards;
 mod input;
 mod lints;
+mod local;
 mod map;
 mod output;
 mod place;

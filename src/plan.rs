@@ -25,6 +25,7 @@ use crate::diff::{MOST, Paint, summary};
 use crate::exit::Exit;
 use crate::guards::{ending, judge};
 use crate::input::is_stream;
+use crate::local;
 use crate::output::Output;
 use crate::place::refused;
 use crate::ready::{Origin, Ready, digest};
@@ -100,6 +101,9 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         guarded,
         replayed,
     };
+    for note in local::notes(&new, &options) {
+        output.note(note);
+    }
     finish(&planned, arguments, &options, output)
 }
 
@@ -192,18 +196,9 @@ fn running(running: Option<&Running>) -> Result<Policy, String> {
 
 /// The policy that comes.
 fn next(ready: &Ready, options: &Options) -> Result<Policy, String> {
-    let policy = match &ready.origin {
-        Origin::Policy(compiled) => compiled.1.clone(),
-        _ => {
-            let kept = ready.texts().and_then(|texts| texts.policy());
-            let kept = kept.map_err(|error| {
-                format!(
-                    "what this object changes cannot be told: {error}; compile its policy again"
-                )
-            })?;
-            kept.policy
-        }
-    };
+    let policy = ready.policy().map_err(|error| {
+        format!("what this object changes cannot be told: {error}; compile its policy again")
+    })?;
     Ok(attached(policy, &options.interfaces))
 }
 

@@ -136,6 +136,14 @@ impl Ready {
         }
     }
 
+    /// The policy.
+    pub(crate) fn policy(&self) -> Result<Policy, KeptError> {
+        match &self.origin {
+            Origin::Policy(compiled) => Ok(compiled.1.clone()),
+            _ => self.texts()?.policy().map(|kept| kept.policy),
+        }
+    }
+
     /// How it stands to the guards; `None` if there are none.
     pub(crate) fn guarded(
         &self,

@@ -1,5 +1,6 @@
 //! `sockc status`: what is in force, as the kernel says.
 
+mod facts;
 mod interfaces;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::cli::Place;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::place::{means, options, refused};
+use facts::Facts;
 
 /// The JSON of this verb; `policy` is null where nothing is in force.
 #[derive(Serialize)]
@@ -22,6 +24,8 @@ struct Report<'a> {
     leftovers: &'a [String],
     drift: Vec<Changed<'a>>,
     interfaces: interfaces::Row<'a>,
+    #[serde(flatten)]
+    facts: Option<&'a Facts>,
     netns: Vec<Inner<'a>>,
 }
 
@@ -57,8 +61,11 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
         Ok(status) => status,
         Err(error) => return refused(&error, output),
     };
+    let facts = status
+        .as_ref()
+        .map(|status| Facts::look(status, &options(place)));
     if output.is_json() {
-        output.value(&in_json(status.as_ref()));
+        output.value(&in_json(status.as_ref(), facts.as_ref()));
     }
     let Some(status) = status else {
         if !output.is_json() {
@@ -67,7 +74,10 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
         return Exit::Done;
     };
     if !output.is_json() {
-        show(&status, output);
+        show(&status, facts.as_ref(), output);
+    }
+    if let Some(facts) = &facts {
+        facts.tell(output);
     }
     if let Some(why) = &status.unverified {
         output.note(unverified(why));
@@ -161,11 +171,14 @@ fn tell_overtaken(status: &Status, output: &mut Output) -> bool {
     whole
 }
 
-fn show(status: &Status, output: &mut Output) {
+fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
     output.line(format!(
         "policy \"{}\" is in force, generation {}",
         status.policy, status.generation
     ));
+    if let Some(facts) = facts {
+        facts.show(output);
+    }
     let rows: Vec<_> = status
         .hooks
         .iter()
@@ -188,9 +201,7 @@ fn show(status: &Status, output: &mut Output) {
     for hook in &status.hooks {
         for foreign in hook.foreign.iter().filter(|one| !overtakes(hook, one)) {
             output.note(format!(
-                "program {} \"{}\" of somebody else is on {} {} too, and decides {} ours",
-                foreign.id,
-                foreign.name,
+                "{foreign} of somebody else is on {} {} too, and decides {} ours",
                 hook.hook,
                 hook.target,
                 if foreign.first { "before" } else { "after" }
@@ -203,7 +214,7 @@ fn show(status: &Status, output: &mut Output) {
     for (netns, inner) in &status.netns {
         if let Some(inner) = inner {
             output.line(format!("in the network namespace \"{netns}\":"));
-            show(inner, output);
+            show(inner, None, output);
         }
     }
 }
@@ -211,11 +222,11 @@ fn show(status: &Status, output: &mut Output) {
 fn inner_in_json((netns, status): &(String, Option<Status>)) -> Inner<'_> {
     Inner {
         netns,
-        status: status.as_ref().map(|status| in_json(Some(status))),
+        status: status.as_ref().map(|status| in_json(Some(status), None)),
     }
 }
 
-fn in_json(status: Option<&Status>) -> Report<'_> {
+fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'a> {
     let hooks = status.map_or(&[][..], |status| &status.hooks);
     Report {
         format: "sockc.status/1",
@@ -238,6 +249,7 @@ fn in_json(status: Option<&Status>) -> Report<'_> {
         leftovers: status.map_or(&[], |status| &status.leftovers),
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
         interfaces: interfaces::row(status.map(|status| &status.coverage)),
+        facts,
         netns: status
             .map_or(&[][..], |status| &status.netns)
             .iter()

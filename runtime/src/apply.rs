@@ -8,6 +8,7 @@
 //! for each is written, and a word that cannot be written takes the others back.
 
 use std::iter;
+use std::time::SystemTime;
 
 use sockc_compiler::artifact::{MANIFEST_VERSION, Manifest};
 use sockc_compiler::object;
@@ -34,6 +35,8 @@ pub struct Applied {
     pub generation: u32,
     /// The interfaces and how programs hang on them.
     pub interfaces: Vec<InterfaceHook>,
+    /// The other hooks: on the namespace, and on control groups.
+    pub hooks: Vec<OtherHook>,
     /// How the slots of named sockets stand. An absent socket is no failure.
     pub sockets: Vec<SlotState>,
     /// Groups and how many of their connections were made before and so escape their rules.
@@ -42,6 +45,17 @@ pub struct Applied {
     pub notes: Vec<String>,
     /// The policies of `for netns` blocks, by the namespace's name.
     pub netns: Vec<(String, Applied)>,
+}
+
+/// A hook that is not on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherHook {
+    /// `lookup`, `listen`, `send` or `sock-ops`.
+    pub hook: String,
+    /// The path of the control group; empty for the namespace.
+    pub target: String,
+    /// How it is attached.
+    pub means: Means,
 }
 
 /// A hook on an interface.
@@ -218,6 +232,8 @@ pub(crate) fn next(
     record.owner = outer.map(|outer| outer.owner);
     record.netns = held;
     record.interfaces.clone_from(&part.options.interfaces);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    record.applied = since.ok().map(|since| since.as_secs());
     record
 }
 

@@ -19,6 +19,60 @@ use crate::hook::Point;
 
 type Message = NetlinkMessage<RouteNetlinkMessage>;
 
+/// A filter of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Other {
+    /// The id of its program; `None` if it is no BPF filter.
+    pub(crate) program: Option<u32>,
+    /// Its kind, such as `flower`.
+    pub(crate) kind: String,
+    /// Its priority: the smaller one is asked first.
+    pub(crate) priority: u32,
+}
+
+/// The filters of an interface that do not hold the program, and the priority of the one that does.
+pub(crate) fn others(
+    interface: u64,
+    point: Point,
+    program: Option<u32>,
+) -> io::Result<(Vec<Other>, Option<u32>)> {
+    let ours = |filter: &TcMessage| program.is_some_and(|program| holds(filter, program));
+    let mut found = Vec::new();
+    let mut own = None;
+    for filter in filters(interface, point)? {
+        // The priority is the upper half of this word, the protocol the lower (`TC_H_MAJ` of `tcm_info`).
+        let priority = filter.header.info >> 16;
+        if ours(&filter) {
+            own = Some(priority);
+        } else if let Some(other) = other(&filter, priority) {
+            found.push(other);
+        }
+    }
+    Ok((found, own))
+}
+
+/// A filter as it is told; the dump has a message without a handle for each priority too, which is none.
+fn other(filter: &TcMessage, priority: u32) -> Option<Other> {
+    let attributes = || filter.attributes.iter();
+    let program = attributes().find_map(|attribute| match attribute {
+        TcAttribute::Options(options) => options.iter().find_map(|option| match option {
+            TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
+            _ => None,
+        }),
+        _ => None,
+    });
+    let kind = attributes().find_map(|attribute| match attribute {
+        TcAttribute::Kind(kind) => Some(kind.clone()),
+        _ => None,
+    })?;
+    let is_filter = u32::from(filter.header.handle) != 0;
+    (is_filter && (program.is_some() || kind != "bpf")).then_some(Other {
+        program,
+        kind,
+        priority,
+    })
+}
+
 /// Whether a filter holds the program.
 pub(crate) fn is_there(interface: u64, point: Point, program: u32) -> io::Result<bool> {
     Ok(!holding(interface, point, program)?.is_empty())
@@ -45,6 +99,12 @@ pub(crate) fn remove(interface: u64, point: Point, program: u32) -> io::Result<(
 }
 
 fn holding(interface: u64, point: Point, program: u32) -> io::Result<Vec<TcHeader>> {
+    let filters = filters(interface, point)?.into_iter();
+    let ours = filters.filter(|filter| holds(filter, program));
+    Ok(ours.map(|filter| filter.header).collect())
+}
+
+fn filters(interface: u64, point: Point) -> io::Result<Vec<TcMessage>> {
     let mut message = TcMessage::default();
     message.header.index = i32::try_from(interface).map_err(io::Error::other)?;
     message.header.parent = TcHandle {
@@ -63,10 +123,8 @@ fn holding(interface: u64, point: Point, program: u32) -> io::Result<Vec<TcHeade
             match message.payload {
                 NetlinkPayload::Done(_) => return Ok(found),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter))
-                    if holds(&filter, program) =>
-                {
-                    found.push(filter.header);
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter)) => {
+                    found.push(filter);
                 }
                 _ => {}
             }

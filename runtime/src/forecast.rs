@@ -95,7 +95,7 @@ pub struct Standpoint {
 /// What becomes of a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookForecast {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops` (these two with the id of the control group).
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops`.
     pub hook: String,
     /// The interface, or the path of the control group; empty for the namespace.
     pub target: String,

@@ -1,5 +1,6 @@
 //! Programs that others put on the places where ours hang. They are only named, never touched.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -10,18 +11,29 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
-use crate::hook::Hook;
+use crate::filter;
+use crate::hook::{Hook, Means};
 use crate::sys::prog::{self, Place};
 
 /// A program of somebody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// Its id.
+    /// Its id; 0 of a TC filter that is no program.
     pub id: u32,
-    /// Its name.
+    /// Its name; of a TC filter that is no program, its kind.
     pub name: String,
     /// Whether it decides before ours does.
     pub first: bool,
+}
+
+/// What it is, as a sentence names it.
+impl fmt::Display for Foreign {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            0 => write!(formatter, "the TC filter \"{}\"", self.name),
+            id => write!(formatter, "program {id} \"{}\"", self.name),
+        }
+    }
 }
 
 /// The XDP program on an interface of this namespace, ours or not.
@@ -52,6 +64,21 @@ pub(crate) fn on_tcx(hook: &Hook, ours: u32) -> Vec<Foreign> {
         hook.point.kind().attach,
         &[ours],
     )
+}
+
+/// The filters of the qdisc `clsact` beside ours, or behind ours where ours is a TCX program, which comes first
+/// (`tcx_run` before `tc_run` in `net/core/dev.c`).
+pub(crate) fn filters(hook: &Hook, ours: Option<u32>) -> Vec<Foreign> {
+    let clsact = hook.means == Means::Clsact;
+    // Where there is no such qdisc there are no filters.
+    let (others, own) =
+        filter::others(hook.target, hook.point, ours.filter(|_| clsact)).unwrap_or_default();
+    let others = others.into_iter().map(|other| Foreign {
+        id: other.program.unwrap_or(0),
+        name: other.program.map_or(other.kind, name),
+        first: clsact && own.is_none_or(|own| other.priority < own),
+    });
+    others.collect()
 }
 
 /// The lookup programs of a namespace that are not among `ours`.

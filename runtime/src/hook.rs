@@ -92,12 +92,9 @@ impl Point {
         matches!(self, Self::Xdp(_) | Self::TcIn(_) | Self::TcOut(_))
     }
 
-    /// What a person calls it: of interfaces the kind, else its name.
+    /// What a person calls it: its kind. What it hangs on is told beside it.
     pub(crate) fn title(self) -> String {
-        if self.is_packet() {
-            return self.word().to_owned();
-        }
-        self.name()
+        self.word().to_owned()
     }
 
     fn word(self) -> &'static str {

@@ -39,6 +39,7 @@ pub mod lab;
 mod listen;
 mod live_maps;
 mod load;
+mod local;
 mod log;
 mod members;
 mod named;
@@ -69,7 +70,7 @@ mod unload;
 mod verified;
 mod work;
 
-pub use apply::{Applied, InterfaceHook, apply};
+pub use apply::{Applied, InterfaceHook, OtherHook, apply};
 pub use coverage::{Coverage, Moved, MovedTo};
 pub use drift::Drift;
 pub use entries::text as entry_text;
@@ -84,6 +85,7 @@ pub use hook::Means;
 pub use live_maps::{
     LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names,
 };
+pub use local::not_local;
 pub use log::LogReader;
 pub use options::{Options, Watch};
 pub use prefix::Prefix;

@@ -41,6 +41,9 @@ pub(crate) struct Record {
     /// The interfaces or patterns that were given instead of the policy's.
     #[serde(default)]
     pub(crate) interfaces: Vec<String>,
+    /// When it was applied, in seconds since 1970; an older sockc did not say.
+    #[serde(default)]
+    pub(crate) applied: Option<u64>,
     /// The points where nothing but what fills slots runs.
     #[serde(default)]
     pub(crate) fillers: Vec<Point>,
@@ -72,6 +75,7 @@ impl Record {
             netns: Vec::new(),
             cookie,
             interfaces: Vec::new(),
+            applied: None,
             fillers: Vec::new(),
             pins: None,
         }

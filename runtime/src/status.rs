@@ -42,6 +42,8 @@ pub struct Status {
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
     pub drift: Vec<Drift>,
+    /// When it was applied, in seconds since 1970; `None` of an older sockc.
+    pub applied: Option<u64>,
     /// How the interfaces that it is for stand now.
     pub coverage: Coverage,
     /// Why its code was not compared with its text; `None` if it was.
@@ -53,7 +55,7 @@ pub struct Status {
 /// How a hook stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookStatus {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops` (these two with the id of the control group).
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops`.
     pub hook: String,
     /// The interface, or the path of the control group; empty for the namespace.
     pub target: String,
@@ -212,6 +214,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         sockets: sockets(session, record)?,
         leftovers,
         drift: Vec::new(),
+        applied: record.applied,
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
         netns: Vec::new(),
@@ -259,7 +262,10 @@ pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>
             .into_iter()
             .collect(),
         Point::TcIn(_) | Point::TcOut(_) => {
-            foreign::at(Place::Interface(interface), hook.point.kind().attach, &ours)
+            let programs =
+                foreign::at(Place::Interface(interface), hook.point.kind().attach, &ours);
+            let filters = foreign::filters(hook, dispatcher);
+            programs.into_iter().chain(filters).collect()
         }
         Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours),
         // Many tools share control groups, and none is in another's way there.

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
 
-use crate::apply::{Applied, InterfaceHook, Part};
+use crate::apply::{Applied, InterfaceHook, OtherHook, Part};
 use crate::attach::{self, Target};
 use crate::carry;
 use crate::concern::{self, Concern};
@@ -128,9 +128,7 @@ impl<'a> Work<'a> {
             let foreign = foreign_on(self.session, &attached.hook, ours).into_iter();
             notes.extend(foreign.filter(|one| one.first).map(|one| {
                 format!(
-                    "program {} \"{}\" of somebody else is on {} {} too, and decides before ours",
-                    one.id,
-                    one.name,
+                    "{one} of somebody else is on {} {} too, and decides before ours",
                     attached.hook.point.title(),
                     attached.target
                 )
@@ -548,12 +546,21 @@ impl<'a> Work<'a> {
                 .filter(|attached| !self.record.fillers.contains(&attached.hook.point))
                 .filter_map(interface_hook)
                 .collect(),
+            hooks: self.record.hooks.iter().filter_map(other_hook).collect(),
             sockets,
             escaped,
             notes: self.notes,
             netns: Vec::new(),
         }
     }
+}
+
+fn other_hook(attached: &Attached) -> Option<OtherHook> {
+    (!attached.hook.point.is_packet()).then(|| OtherHook {
+        hook: attached.hook.point.title(),
+        target: attached.target.clone(),
+        means: attached.hook.means,
+    })
 }
 
 fn interface_hook(attached: &Attached) -> Option<InterfaceHook> {

@@ -105,8 +105,8 @@ fn kernel(forecast: &Forecast, page: &mut String) {
             let order = if foreign.first { "before" } else { "after" };
             let _ = writeln!(
                 page,
-                "  program {} \"{}\" of somebody else is on {} {} too, and decides {order} ours",
-                foreign.id, foreign.name, hook.hook, hook.target
+                "  {foreign} of somebody else is on {} {} too, and decides {order} ours",
+                hook.hook, hook.target
             );
         }
     }

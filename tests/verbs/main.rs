@@ -6,6 +6,7 @@
 
 mod expecting;
 mod explaining;
+mod facts;
 mod guards;
 mod interfaces;
 mod live;

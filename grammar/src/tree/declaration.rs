@@ -183,7 +183,10 @@ impl Builder {
         let absent = child(node, Rule::absent).and_then(|absent| child(&absent, Rule::absent_verb));
         let owner = match child(node, Rule::owner) {
             Some(owner) => {
-                let value = self.owner(&first(&owner)?)?;
+                // The word `owner` is a piece of its own, ahead of what it says.
+                let said = child(&owner, Rule::owner_uid);
+                let said = said.or_else(|| child(&owner, Rule::owner_cgroup))?;
+                let value = self.owner(&said)?;
                 Some(self.spanned(&owner, value))
             }
             None => None,

@@ -1,0 +1,85 @@
+//! Whether addresses are this machine's own, as its routes say.
+//!
+//! A redirect hands a packet over at the socket lookup, which only packets for local addresses come to. Takes addresses; asks
+//! the kernel for the route of each (`RTM_GETROUTE`), in the network namespace of the options. Changes nothing.
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+use crate::error::{Error, at};
+use crate::options::Options;
+use crate::session;
+
+/// Those of the addresses that are not local.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn not_local(options: &Options, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, Error> {
+    if addresses.is_empty() {
+        return Ok(Vec::new());
+    }
+    session::enter(options, |_| {
+        let what = "say whether an address is local";
+        let socket = Socket::new(NETLINK_ROUTE).map_err(at(what))?;
+        socket.connect(&SocketAddr::new(0, 0)).map_err(at(what))?;
+        let mut found = Vec::new();
+        for address in addresses {
+            if !is_local(&socket, *address).map_err(at(what))? {
+                found.push(*address);
+            }
+        }
+        Ok(found)
+    })
+}
+
+fn is_local(socket: &Socket, address: IpAddr) -> io::Result<bool> {
+    let mut message = RouteMessage::default();
+    let (family, bits) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    message.header.address_family = family;
+    message.header.destination_prefix_length = bits;
+    let destination = RouteAttribute::Destination(RouteAddress::from(address));
+    message.attributes.push(destination);
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST;
+    let payload = NetlinkPayload::from(RouteNetlinkMessage::GetRoute(message));
+    let mut request = NetlinkMessage::new(header, payload);
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    let answer =
+        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    match answer.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => {
+            Ok(route.header.kind == RouteType::Local)
+        }
+        // No route at all, or one that refuses.
+        NetlinkPayload::Error(error) if is_unreachable(&error.to_io()) => Ok(false),
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        _ => Err(io::Error::other("an answer that is no route")),
+    }
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    let unreachable = [
+        libc::ENETUNREACH,
+        libc::EHOSTUNREACH,
+        libc::EACCES,
+        libc::EINVAL,
+        libc::ENETDOWN,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|errno| unreachable.contains(&errno))
+}

@@ -1,0 +1,179 @@
+//! Redirects of addresses that are not this machine's: nothing they say ever happens, and no verb shows it otherwise.
+//!
+//! Takes a policy; asks the runtime about one address in the middle of each range that a redirect is for. Not here: entries
+//! of live maps, and ranges of every address, which are for whatever is local.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use sockc_compiler::policy::{Action, Addresses, Policy, Rule, Side};
+use sockc_runtime::Options;
+
+/// So many ranges are named.
+const MOST: usize = 5;
+
+/// A range that a redirect is for.
+struct Range {
+    low: IpAddr,
+    high: IpAddr,
+    /// The rule, by label or text, with its place.
+    rule: String,
+}
+
+/// What a person should know of the redirects of a policy; nothing where all of them can happen, or nobody may ask.
+pub(crate) fn notes(policy: &Policy, options: &Options) -> Vec<String> {
+    let ranges: Vec<Range> = policy.rules.values().flat_map(ranges).collect();
+    let asked: BTreeSet<IpAddr> = ranges.iter().map(Range::middle).collect();
+    let asked: Vec<IpAddr> = asked.into_iter().collect();
+    let strange = match sockc_runtime::not_local(options, &asked) {
+        Ok(strange) => strange,
+        Err(error) => {
+            return vec![format!(
+                "whether redirected addresses are local is not known: {error}"
+            )];
+        }
+    };
+    let strange: Vec<&Range> = ranges
+        .iter()
+        .filter(|range| strange.contains(&range.middle()))
+        .collect();
+    let mut notes: Vec<String> = strange
+        .iter()
+        .take(MOST)
+        .map(|range| range.note())
+        .collect();
+    if strange.len() > MOST {
+        notes.push(format!(
+            "{} more redirects are for addresses that are not local",
+            strange.len() - MOST
+        ));
+    }
+    notes
+}
+
+fn ranges(rule: &Rule) -> Vec<Range> {
+    let (
+        Action::Redirect(_),
+        Some(Side::Endpoints {
+            negated: false,
+            endpoints,
+        }),
+    ) = (rule.action, &rule.matches.to)
+    else {
+        return Vec::new();
+    };
+    let place = &rule.place;
+    let name = rule.label.as_ref().unwrap_or(&place.text);
+    let name = format!("`{name}` ({}:{})", place.file, place.line);
+    let range = |low: IpAddr, high: IpAddr| Range {
+        low,
+        high,
+        rule: name.clone(),
+    };
+    let mut found = Vec::new();
+    for endpoint in endpoints {
+        let Addresses::Ranges(set) = &endpoint.addresses else {
+            continue;
+        };
+        if !set.v4.is_full() {
+            let v4 = set.v4.ranges().iter();
+            found.extend(v4.map(|&(low, high)| {
+                range(
+                    Ipv4Addr::from_bits(low).into(),
+                    Ipv4Addr::from_bits(high).into(),
+                )
+            }));
+        }
+        if !set.v6.is_full() {
+            let v6 = set.v6.ranges().iter();
+            found.extend(v6.map(|&(low, high)| {
+                range(
+                    Ipv6Addr::from_bits(low).into(),
+                    Ipv6Addr::from_bits(high).into(),
+                )
+            }));
+        }
+    }
+    found
+}
+
+impl Range {
+    /// An address of it that is neither its first nor its last, which may be a network's own or its broadcast address.
+    fn middle(&self) -> IpAddr {
+        match (self.low, self.high) {
+            (IpAddr::V4(low), IpAddr::V4(high)) => {
+                let (low, high) = (low.to_bits(), high.to_bits());
+                Ipv4Addr::from_bits(low + (high - low) / 2).into()
+            }
+            (IpAddr::V6(low), IpAddr::V6(high)) => {
+                let (low, high) = (low.to_bits(), high.to_bits());
+                Ipv6Addr::from_bits(low + (high - low) / 2).into()
+            }
+            (low, _) => low,
+        }
+    }
+
+    fn note(&self) -> String {
+        let (rule, middle) = (&self.rule, self.middle());
+        let remedy = match self.prefix() {
+            Some(prefix) => {
+                format!("`ip route add local {prefix} dev lo` makes all of {prefix} local")
+            }
+            None => format!(
+                "`ip route add local PREFIX dev lo` for each prefix of {}-{} makes them local",
+                self.low, self.high
+            ),
+        };
+        format!("{middle} is no address of this machine, so {rule} gets no packets to it: {remedy}")
+    }
+
+    /// The range as a prefix, if it is one.
+    fn prefix(&self) -> Option<String> {
+        let (low, span, bits) = match (self.low, self.high) {
+            (IpAddr::V4(low), IpAddr::V4(high)) => {
+                let (low, high) = (u128::from(low.to_bits()), u128::from(high.to_bits()));
+                (low, high - low, 32)
+            }
+            (IpAddr::V6(low), IpAddr::V6(high)) => {
+                (low.to_bits(), high.to_bits() - low.to_bits(), 128)
+            }
+            _ => return None,
+        };
+        // All ones, and none of them in the first address: then it is a prefix.
+        let is_prefix = span & span.wrapping_add(1) == 0 && low & span == 0;
+        let length = bits - (128 - span.leading_zeros());
+        is_prefix.then(|| format!("{}/{length}", self.low))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(low: &str, high: &str) -> Range {
+        Range {
+            low: low.parse().unwrap(),
+            high: high.parse().unwrap(),
+            rule: String::new(),
+        }
+    }
+
+    #[test]
+    fn ranges_are_prefixes_where_they_are() {
+        for (low, high, prefix, middle) in [
+            ("10.7.1.0", "10.7.1.255", Some("10.7.1.0/24"), "10.7.1.127"),
+            ("10.7.1.1", "10.7.1.1", Some("10.7.1.1/32"), "10.7.1.1"),
+            ("10.7.1.1", "10.7.1.2", None, "10.7.1.1"),
+            (
+                "2001:db8::",
+                "2001:db8:0:ffff:ffff:ffff:ffff:ffff",
+                Some("2001:db8::/48"),
+                "2001:db8:0:7fff:ffff:ffff:ffff:ffff",
+            ),
+        ] {
+            let range = range(low, high);
+            assert_eq!(range.prefix().as_deref(), prefix, "{low}");
+            assert_eq!(range.middle().to_string(), middle, "{low}");
+        }
+    }
+}

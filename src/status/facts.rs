@@ -1,0 +1,214 @@
+//! What else `status` knows of the policy in force: where it was written, when it was applied, how many rules it has, its
+//! rates, live sets and live maps, and redirects that nothing can come to.
+//!
+//! Takes what the runtime says; reads the policy's own text from the object in force. Not here: hooks and interfaces.
+
+use serde::Serialize;
+use sockc_compiler::artifact::{CounterKind, Manifest};
+use sockc_compiler::kept::KeptTexts;
+use sockc_compiler::object;
+use sockc_compiler::policy::Policy;
+use sockc_runtime::{MapSummary, Options, SetSummary, Status};
+
+use crate::output::Output;
+use crate::{count, local};
+
+/// All of it; the fields stand beside the others of `status --json`.
+#[derive(Default, Serialize)]
+pub(super) struct Facts {
+    file: Option<String>,
+    digest: Option<String>,
+    /// Seconds since 1970; null for a policy of an older sockc.
+    applied: Option<u64>,
+    rules: usize,
+    /// Whether rules count.
+    counters: bool,
+    rates: Vec<String>,
+    sets: Vec<Live>,
+    maps: Vec<Live>,
+    /// What a person should know of it.
+    notes: Vec<String>,
+}
+
+/// A live set or a live map.
+#[derive(Serialize)]
+struct Live {
+    name: String,
+    elements: usize,
+    max: u32,
+}
+
+impl Facts {
+    /// Looks at the policy in force.
+    pub(super) fn look(status: &Status, options: &Options) -> Self {
+        let manifest = &status.manifest;
+        let mut facts = Self {
+            file: manifest.sources.first().map(|(name, _)| name.clone()),
+            applied: status.applied,
+            rules: rules(manifest),
+            counters: manifest.counters.iter().all(|one| one.counted),
+            ..Self::default()
+        };
+        facts.live(manifest, options);
+        facts.text(manifest, options);
+        facts
+    }
+
+    fn live(&mut self, manifest: &Manifest, options: &Options) {
+        if !manifest.sets.is_empty() {
+            match sockc_runtime::set_names(options) {
+                Ok(sets) => self.sets = sets.into_iter().map(Live::of_set).collect(),
+                Err(error) => self
+                    .notes
+                    .push(format!("the live sets cannot be read: {error}")),
+            }
+        }
+        if !manifest.maps.is_empty() {
+            match sockc_runtime::map_names(options) {
+                Ok(maps) => self.maps = maps.into_iter().map(Live::of_map).collect(),
+                Err(error) => self
+                    .notes
+                    .push(format!("the live maps cannot be read: {error}")),
+            }
+        }
+    }
+
+    /// What only the text says; nothing of it where the object does not tell.
+    fn text(&mut self, manifest: &Manifest, options: &Options) {
+        let Ok(Some(object)) = sockc_runtime::object(options) else {
+            return;
+        };
+        let lists = object::read_lists(&object).unwrap_or_default();
+        self.digest = Some(crate::ready::digest(manifest, &lists));
+        let kept = KeptTexts::of_object(&object, manifest).and_then(|texts| texts.policy());
+        if let Ok(kept) = kept {
+            self.rates = rates(&kept.policy);
+            self.notes.extend(local::notes(&kept.policy, options));
+        }
+    }
+
+    /// Shows it.
+    pub(super) fn show(&self, output: &mut Output) {
+        let mut rows = Vec::new();
+        let mut row = |name: &str, text: String| rows.push(vec![format!("  {name}"), text]);
+        let digest = self
+            .digest
+            .iter()
+            .map(|digest| format!(", sha256 {digest}"));
+        if let Some(file) = &self.file {
+            row("file", format!("{file}{}", digest.collect::<String>()));
+        }
+        if let Some(seconds) = self.applied {
+            row("applied", utc(seconds));
+        }
+        let counting = if self.counters {
+            "counted"
+        } else {
+            "not counted"
+        };
+        row("rules", format!("{}, {counting}", self.rules));
+        for rate in &self.rates {
+            row("rate", rate.clone());
+        }
+        for set in &self.sets {
+            row("live set", set.words("element"));
+        }
+        for map in &self.maps {
+            row("live map", map.words("entry"));
+        }
+        output.table(&rows);
+    }
+
+    /// Says what a person should know.
+    pub(super) fn tell(&self, output: &mut Output) {
+        for note in &self.notes {
+            output.note(note);
+        }
+    }
+}
+
+impl Live {
+    fn of_set(set: SetSummary) -> Self {
+        Self {
+            name: set.name,
+            elements: set.elements,
+            max: set.max,
+        }
+    }
+
+    fn of_map(map: MapSummary) -> Self {
+        Self {
+            name: map.name,
+            elements: map.entries,
+            max: map.max,
+        }
+    }
+
+    fn words(&self, what: &str) -> String {
+        let what = match (what, self.elements) {
+            ("entry", 1) => "1 entry".to_owned(),
+            ("entry", many) => format!("{many} entries"),
+            (what, many) => count::of(many, what),
+        };
+        format!("{}: {what} of {}", self.name, self.max)
+    }
+}
+
+fn rules(manifest: &Manifest) -> usize {
+    let counters = manifest.counters.iter();
+    counters.filter(|one| one.kind == CounterKind::Rule).count()
+}
+
+/// The rules with a rate, by their places. A redirect by a map is one rule.
+fn rates(policy: &Policy) -> Vec<String> {
+    let rules = policy.rules.iter();
+    let metered =
+        rules.filter(|(id, rule)| rule.rate.is_some() && rule.head.is_none_or(|head| head == *id));
+    metered
+        .map(|(_, rule)| {
+            format!(
+                "{}:{} {}",
+                rule.place.file, rule.place.line, rule.place.text
+            )
+        })
+        .collect()
+}
+
+/// A time in words that sort: `2026-11-22 17:41:33 UTC`.
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// The date of a day since 1970, by eras of 400 years that begin in March (Howard Hinnant, `civil_from_days`).
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_as_dates() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_399), "2000-02-28 23:59:59 UTC");
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(utc(1_795_369_293), "2026-11-22 17:41:33 UTC");
+    }
+}

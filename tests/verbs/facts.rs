@@ -1,0 +1,130 @@
+//! What `status` knows of a policy beside its hooks, and what the verbs say of redirects that nothing can come to.
+
+use std::process::Command;
+
+use sockc_runtime::lab::{BPFFS, FRONT, Lab};
+
+use super::{Folder, Ran, root, run};
+
+const POLICY: &str = "\
+default in drop
+live set banned max 100
+live map tenants max 50 = { tcp 198.51.100.0/28:443 -> sock proxy }
+socket proxy = tcp listen 127.0.0.1:1234
+listed: drop from @banned at tc
+proxied: redirect tcp 10.7.1.0/24:80 to sock proxy
+redirect by @tenants
+ssh: allow tcp to port 22 up to 3 connections/minute per source
+";
+
+fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
+    lab.server.run(|| run(arguments)).unwrap()
+}
+
+#[test]
+fn status_says_what_is_in_force_and_what_it_holds() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("facts"));
+    let path = folder.file("edge.sk", POLICY);
+    let applied = on_server(&lab, &["apply", &path, "--interface", FRONT]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert!(applied.stdout.contains("lookup"), "{}", applied.stdout);
+    let added = on_server(
+        &lab,
+        &["set", "add", "banned", "192.0.2.9", "198.51.100.0/24"],
+    );
+    assert_eq!(added.code, Some(0), "{}", added.stderr);
+
+    let status = on_server(&lab, &["status"]);
+    assert_eq!(status.code, Some(0), "{}", status.stderr);
+    for words in [
+        "edge.sk, sha256 ",
+        " UTC",
+        "4, counted",
+        "up to 3 connections/minute per source",
+        "banned: 2 elements of 100",
+        "tenants: 1 entry of 50",
+    ] {
+        assert!(status.stdout.contains(words), "{words}: {}", status.stdout);
+    }
+    let json = on_server(&lab, &["status", "--json"]).json();
+    assert_eq!(json["sets"][0]["elements"], 2, "{json}");
+    assert_eq!(json["maps"][0]["max"], 50);
+    assert_eq!(
+        (&json["rules"], &json["counters"]),
+        (&4.into(), &true.into())
+    );
+    assert!(json["applied"].as_u64().unwrap() > 1_600_000_000);
+    let planned = on_server(&lab, &["plan", &path, "--interface", FRONT, "--json"]).json();
+    assert_eq!(planned["running"]["digest"], json["digest"]);
+}
+
+#[test]
+fn a_redirect_of_addresses_that_are_not_local_is_told() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("local"));
+    let path = folder.file("edge.sk", POLICY);
+    let remedy = "`ip route add local 10.7.1.0/24 dev lo`";
+    let all: [&[&str]; 3] = [
+        &["plan", &path, "--interface", FRONT],
+        &["apply", &path, "--interface", FRONT],
+        &["status"],
+    ];
+    for verb in all {
+        let said = on_server(&lab, verb);
+        assert_eq!(said.code, Some(0), "{verb:?}: {}", said.stderr);
+        assert!(said.stderr.contains(remedy), "{verb:?}: {}", said.stderr);
+    }
+    lab.serve("10.7.1.0".parse().unwrap(), 24).unwrap();
+    for verb in all {
+        let said = on_server(&lab, verb);
+        assert!(
+            !said.stderr.contains("ip route"),
+            "{verb:?}: {}",
+            said.stderr
+        );
+    }
+}
+
+#[test]
+fn filters_of_others_on_our_interface_are_named() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("filters"));
+    let path = folder.file("edge.sk", POLICY);
+    let applied = on_server(&lab, &["apply", &path, "--interface", FRONT]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    let object = folder.0.join("other.o").to_str().unwrap().to_owned();
+    let other = folder.file("other.sk", "default in allow\ncount tcp at tc\n");
+    assert_eq!(run(&["compile", &other, "-o", &object]).code, Some(0));
+    lab.server
+        .run(|| {
+            let pin = format!("{BPFFS}/other");
+            for line in [
+                format!("bpftool prog loadall {object} {pin} type classifier"),
+                format!("tc qdisc add dev {FRONT} clsact"),
+                format!("tc filter add dev {FRONT} ingress bpf da pinned {pin}/tc_in"),
+            ] {
+                let mut words = line.split(' ');
+                let ran = Command::new(words.next().unwrap()).args(words).output();
+                let ran = ran.unwrap();
+                assert!(ran.status.success(), "{line}: {ran:?}");
+            }
+        })
+        .unwrap();
+    let status = on_server(&lab, &["status"]);
+    assert_eq!(status.code, Some(0), "{}", status.stderr);
+    assert!(
+        status
+            .stderr
+            .contains("\"tc_in\" of somebody else is on tc-in")
+            && status.stderr.contains("decides after ours"),
+        "{}",
+        status.stderr
+    );
+}
