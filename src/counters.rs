@@ -113,6 +113,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
                 CounterKind::Default => "default",
                 CounterKind::Malformed => "malformed",
                 CounterKind::Escaped => "escaped",
+                CounterKind::Withheld => "withheld",
             },
             packets: value.packets,
             bytes: value.bytes,

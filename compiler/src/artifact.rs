@@ -476,4 +476,6 @@ pub enum CounterKind {
     Malformed,
     /// Sockets of a group that could not be taken in (MPTCP, map full).
     Escaped,
+    /// Answers to rejected packets that are beyond their limits: these packets are dropped.
+    Withheld,
 }

@@ -67,6 +67,36 @@ pub enum Breadth {
     Every,
     /// Those that placement may put anywhere: no redirects to sockets, and none that names a hook.
     Free,
+    /// None.
+    Nothing,
+}
+
+/// What is taken of a policy. Placement has nothing to refuse of packets that leave: each direction is reduced by itself,
+/// and of those every plain rule is taken.
+#[derive(Clone, Debug)]
+pub struct Taking {
+    /// Of the rules for packets that arrive.
+    pub arriving: Breadth,
+    /// Plain rules that stay as they are.
+    pub single: SecondaryMap<RuleId, bool>,
+}
+
+impl Taking {
+    /// So many of the rules for packets that arrive, and none of them single.
+    #[must_use]
+    pub fn new(arriving: Breadth) -> Self {
+        Self {
+            arriving,
+            single: SecondaryMap::with_default(false),
+        }
+    }
+
+    fn of(&self, direction: Direction) -> Breadth {
+        match direction {
+            Direction::In => self.arriving,
+            Direction::Out | Direction::Send => Breadth::Every,
+        }
+    }
 }
 
 /// A policy with its bulk rules reduced to groups.
@@ -96,8 +126,8 @@ pub struct Group {
 impl Bulk {
     /// The reduced policy, if a direction has at least so many bulk rules.
     #[must_use]
-    pub fn of(policy: &Policy, least: usize, breadth: Breadth) -> Option<Self> {
-        cut::cut(policy, least, breadth)
+    pub fn of(policy: &Policy, least: usize, taking: &Taking) -> Option<Self> {
+        cut::cut(policy, least, taking)
     }
 
     /// The rule of the whole policy that a rule of the reduced one is, or whose group it stands for.

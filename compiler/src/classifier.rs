@@ -8,6 +8,7 @@ mod boxes;
 mod choice;
 mod choose;
 mod cost;
+mod crowd;
 mod cut;
 mod flat;
 mod grow;
@@ -53,10 +54,12 @@ pub enum Unfit {
 }
 
 pub use choice::{Choice, Part, Split};
+pub use crowd::crowd;
+pub use grow::LONGEST;
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;
-pub use services::{CLASS_ENTRIES, GUARD, MOST_CLASSES, SERVICE_SIZE};
+pub use services::{CLASS_ENTRIES, GUARD, MOST_CLASSES, MOST_SERVICES, SERVICE_SIZE};
 pub use stratum::{MULTIPLIERS, Root, Shape, Stratum, hash};
 pub use summary::{FamilySummary, Summary};
 pub use tables::Tables;

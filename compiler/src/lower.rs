@@ -50,6 +50,7 @@ pub use boundaries::SetTables;
 pub use live::{LiveMapMaps, LiveSetMaps};
 pub use member::SetMaps;
 pub use meter::{BUCKET_KEY, Meters};
+pub use reject::{KINDS, MOST_RECEIVERS, answers};
 use stream::Door;
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 pub use walk::ClassifierMaps;
@@ -70,6 +71,8 @@ pub struct CounterSlots {
     pub default: Option<u32>,
     /// One for the malformed packets of the chain's direction.
     pub malformed: Option<u32>,
+    /// One for the answers that are beyond their limits, where the direction answers.
+    pub withheld: Option<u32>,
 }
 
 /// The maps a program may use.
@@ -85,6 +88,8 @@ pub struct Maps {
     pub rates: Option<MapId>,
     /// Buckets for each address.
     pub buckets: Option<MapId>,
+    /// Buckets of answers for each address that gets them.
+    pub answers: Option<MapId>,
     /// The ring buffer of `log`.
     pub log: Option<MapId>,
     /// Which number each rate has in them.

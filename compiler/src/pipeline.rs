@@ -5,12 +5,14 @@
 
 mod analysis;
 mod asked;
+mod checking;
 mod emptiness;
 mod limits;
 mod live;
 mod manifest;
 mod options;
 mod program_names;
+mod reduced;
 mod size;
 mod winners;
 
@@ -41,6 +43,7 @@ use crate::resolve::resolve_reading;
 use crate::tables::{PlacedTable, Tables};
 
 use analysis::{Analysis, Asked, analyse_all, as_it_is, with_inner};
+pub use checking::{check_also, check_size};
 use limits::Checked;
 pub use manifest::Slots;
 pub use options::{Counters, Expects, Options};
@@ -203,26 +206,6 @@ pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn 
         warnings.extend(said);
         Ok((None, warnings))
     })
-}
-
-/// The same as [`check`], and what the lints say only if they are asked: `also` are some of [`lint::OPTIONAL`].
-#[must_use]
-pub fn check_also(
-    sources: &mut SourceMap,
-    id: SourceId,
-    stem: &str,
-    files: &mut dyn Files,
-    also: &[Code],
-) -> Outcome {
-    let mut outcome = check(sources, id, stem, files);
-    if let Some(policy) = outcome.policy.as_ref().filter(|_| !outcome.failed()) {
-        files.stage("lint");
-        let known = |one: &Diagnostic| outcome.diagnostics.iter().any(|old| old.code == one.code);
-        let found = lint::also(policy, id, also);
-        let found: Vec<_> = found.into_iter().filter(|one| !known(one)).collect();
-        outcome.diagnostics.extend(found);
-    }
-    outcome
 }
 
 /// A policy that says nothing is refused; one that decides nothing is warned of.
@@ -397,12 +380,16 @@ fn build(
 ) -> Result<Built, Stop> {
     let target = options.target;
     let span = start(id);
-    let budget = |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, span)]);
     let Analysis {
         bulk,
         mut store,
         chains,
+        refused,
     } = analysis;
+    let budget = |exceeded: BudgetExceeded| {
+        let refusal = too_much(&exceeded, span);
+        Stop::Diagnostics(vec![without_tables(refusal, refused.as_ref())])
+    };
     let policy = bulk.as_ref().map_or(whole, |bulk| &bulk.policy);
     observer.stage("decide");
     let decisions = chains
@@ -432,9 +419,20 @@ fn build(
     }
     let mut tables = Tables::new(&mut maps, target.limits.table.ours);
     let ids = make_maps(policy, &chains, &tested, &slots, &mut tables);
-    let Ok(winners) = winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut tables) else {
-        // No tables fit: a compare tree may.
-        return build(whole, as_it_is(whole)?, sources, id, options, observer);
+    let winners = match winners::tables(bulk.as_ref(), whole, &chains, &slots, &mut tables) {
+        Ok(winners) => winners,
+        Err(unfit) => {
+            let told = unfit.told(whole, span);
+            if unfit.rules() > MOST_TREE {
+                return Err(Stop::Diagnostics(vec![told]));
+            }
+            // No tables fit: a compare tree may.
+            let analysis = Analysis {
+                refused: Some(told),
+                ..as_it_is(whole)?
+            };
+            return build(whole, analysis, sources, id, options, observer);
+        }
     };
     let tables = tables
         .finish()
@@ -503,8 +501,19 @@ fn build(
         target,
         whole: span,
     };
-    for function in &functions {
-        programs.push(checked.program(function)?);
+    let arrives = |chain: &Chain| chain.hook.direction() == Direction::In;
+    for (number, function) in functions.iter().enumerate() {
+        let concerned = chains.get(number).is_some_and(arrives);
+        let program = checked.program(function).map_err(|stop| match stop {
+            Stop::Diagnostics(found) if concerned => Stop::Diagnostics(
+                found
+                    .into_iter()
+                    .map(|one| without_tables(one, refused.as_ref()))
+                    .collect(),
+            ),
+            other => other,
+        });
+        programs.push(program?);
     }
     let manifest = manifest::manifest(whole, sources, &slots, attach, &ids, &groups, target);
     Ok(Built {
@@ -548,6 +557,20 @@ fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decisio
         lists: roots.lists,
     })
 }
+
+/// The same, with why the rules are not in tables, where that is why.
+fn without_tables(mut refusal: Diagnostic, why: Option<&Diagnostic>) -> Diagnostic {
+    if let Some(why) = why {
+        let text = format!("tables were not possible: {}", why.message);
+        refusal = refusal.also(why.primary.span, text);
+        refusal.secondary.extend(why.secondary.iter().cloned());
+    }
+    refusal
+}
+
+/// Most plain rules for which a compare tree is tried where tables cannot hold them. Of so many that cross so often that
+/// no tables do, a tree is as large.
+const MOST_TREE: usize = 2_000;
 
 pub(crate) fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
     Diagnostic::error(
@@ -607,12 +630,17 @@ fn make_maps(
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
     let port_count = policy.ports.next_key().as_u32();
     let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
-    let meters = Meters::new(policy);
+    let answering = chains.iter().any(lower::answers);
+    let meters = Meters::new(policy, if answering { lower::KINDS } else { 0 });
     let rates =
         (meters.rates > 0).then(|| maps.push(map("rates", MapKind::Array, 4, 8, meters.rates)));
     let buckets = (meters.shared > 0).then(|| {
         let entries = meters.shared.saturating_mul(BUCKETS).min(MOST_BUCKETS);
         maps.push(map("buckets", MapKind::LruHash, BUCKET_KEY, 8, entries))
+    });
+    let answers = answering.then(|| {
+        let most = lower::MOST_RECEIVERS;
+        maps.push(map("answers", MapKind::LruHash, BUCKET_KEY, 8, most))
     });
     let log = logs(policy).then(|| maps.push(map("log", MapKind::RingBuf, 0, 0, log::RING)));
     let mut groups = SecondaryMap::new();
@@ -654,6 +682,7 @@ fn make_maps(
         ports,
         rates,
         buckets,
+        answers,
         log,
         meters,
         groups,

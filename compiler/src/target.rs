@@ -67,6 +67,11 @@ const RELEASES: [Release; 5] = [
     },
 ];
 
+/// What a name says of a feature that its release has not.
+const GOTOL: &str = "gotol";
+const ATOMICS: &str = "atomics";
+const INTERFACE: &str = "lookup_interface";
+
 impl From<&Release> for Target {
     fn from(release: &Release) -> Self {
         Self {
@@ -100,6 +105,34 @@ impl Target {
             .unwrap_or_else(Self::baseline)
     }
 
+    /// Named by the first release that has as much of this one as any release, and by what this one has beyond it: so the
+    /// name says what code for it may use.
+    fn renamed(mut self) -> Self {
+        let has = |one: &Self| [one.gotol, one.atomics, one.lookup_interface];
+        let count = |one: &Self| has(one).iter().filter(|has| **has).count();
+        let own = has(&self);
+        let within = |one: &Self| has(one).iter().zip(own).all(|(theirs, own)| own || !theirs);
+        // Of several that have as much, the last of these reversed is the first.
+        let releases: Vec<Self> = Self::releases().filter(within).collect();
+        let Some(release) = releases.into_iter().rev().max_by_key(count) else {
+            return self;
+        };
+        let beyond = [
+            (self.gotol && !release.gotol, GOTOL),
+            (self.atomics && !release.atomics, ATOMICS),
+            (
+                self.lookup_interface && !release.lookup_interface,
+                INTERFACE,
+            ),
+        ];
+        self.name = release.name;
+        for (_, word) in beyond.iter().filter(|(has, _)| *has) {
+            self.name.push('+');
+            self.name.push_str(word);
+        }
+        self
+    }
+
     /// The newest release of the table.
     #[must_use]
     pub fn newest() -> Self {
@@ -110,21 +143,21 @@ impl Target {
     #[must_use]
     pub fn with_gotol(mut self) -> Self {
         self.gotol = true;
-        self
+        self.renamed()
     }
 
     /// The same with `atomics`.
     #[must_use]
     pub fn with_atomics(mut self) -> Self {
         self.atomics = true;
-        self
+        self.renamed()
     }
 
     /// The same with `lookup_interface`.
     #[must_use]
     pub fn with_lookup_interface(mut self) -> Self {
         self.lookup_interface = true;
-        self
+        self.renamed()
     }
 }
 
@@ -142,6 +175,20 @@ mod tests {
             assert!(pair[1].limits.table.kernel >= pair[0].limits.table.kernel);
         }
         assert_eq!(Target::linux_5_17().name, "linux-5.17");
+    }
+
+    #[test]
+    fn a_name_says_what_a_target_has() {
+        let name = |target: Target| target.name;
+        let base = Target::baseline;
+        assert_eq!(name(base().with_gotol()), "linux-5.10+gotol");
+        assert_eq!(name(base().with_atomics()), "linux-5.12");
+        let three = base().with_gotol().with_atomics().with_lookup_interface();
+        assert_eq!(name(three), "linux-6.6");
+        let back = base().with_gotol().with_lookup_interface();
+        assert_eq!(back.name, "linux-5.10+gotol+lookup_interface");
+        let two = base().with_atomics().with_lookup_interface();
+        assert_eq!(name(two), "linux-5.17");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What the maps of a loaded object hold besides sockets: as the world answers about one event at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::Ebpf;
 use aya::maps::Map;
 use sockc_compiler::artifact::MapKind;
 use sockc_compiler::event::{Event, Header, Parsed, World};
+use sockc_compiler::lower::{BUCKET_KEY, KINDS};
 use sockc_compiler::policy::RuleId;
 use sockc_compiler::simulate::filling::{Entry, bucket, entries};
 
@@ -45,6 +47,9 @@ impl Held {
             syscalls::update(map, &entry.key, &entry.value).unwrap();
         }
         self.now = wanted;
+        if let Some(header) = header(event) {
+            Self::refill_answers(ebpf, subject, header);
+        }
         self.before = header(event).map_or_else(BTreeMap::new, |header| {
             buckets(ebpf, subject, header).collect()
         });
@@ -69,6 +74,28 @@ impl Held {
             }
         }
         moved
+    }
+
+    /// Makes the limits of answers full again, as far as this packet has to do with them.
+    fn refill_answers(ebpf: &Ebpf, subject: &Subject, header: &Header) {
+        let Some(answers) = map_fd(ebpf, "answers") else {
+            return;
+        };
+        let (family, address) = match header.from {
+            IpAddr::V4(from) => (4u32, from.octets().to_vec()),
+            IpAddr::V6(from) => (6, from.octets().to_vec()),
+        };
+        let mut maps = subject.built.artifact.maps.values();
+        let rates = maps.find(|map| map.name == "rates").unwrap().max_entries;
+        for kind in 0..KINDS {
+            let mut key = [kind.to_ne_bytes(), family.to_ne_bytes()].concat();
+            key.extend(&address);
+            key.resize(BUCKET_KEY as usize, 0);
+            calls::delete(answers, &key);
+            let all = rates - KINDS + kind;
+            let map = map_fd(ebpf, "rates").unwrap();
+            syscalls::update(map, &all.to_ne_bytes(), &[0; BUCKET]).unwrap();
+        }
     }
 
     /// Makes the limits of logs full again.

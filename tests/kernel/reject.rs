@@ -1,15 +1,16 @@
 //! Rejects: a client learns at once that nobody is there, although somebody is.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::time::Instant;
 
 use sockc_compiler::event::Parsed;
 use sockc_compiler::packet::build::Frame;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::policy::{Action, DefaultVerdict};
 use sockc_compiler::target::Target;
-use sockc_runtime::lab::{FRONT, MAC, Probe, Seen, Space};
+use sockc_runtime::lab::{FRONT, MAC, PacketSocket, Probe, Seen, Space};
 
 use crate::knock::{SYN, header};
 use crate::stage::{
@@ -17,6 +18,9 @@ use crate::stage::{
 };
 
 const PORT: u16 = 81;
+
+/// `ETH_P_IP`
+const IPV4: u16 = 0x0800;
 
 fn servers(port: u16) -> [SocketAddr; 2] {
     SERVER.map(|address| SocketAddr::new(ip(address), port))
@@ -169,4 +173,46 @@ fn a_default_that_rejects_answers_and_counts() {
     assert_datagram_refused(&stage, client, servers(PORT)[1]);
     let listener = stage.listen(&at("192.0.2.80:80").to_string());
     stage.assert_reaches("192.0.2.80:80", &listener);
+}
+
+/// A flood with made-up senders: the machine answers as few of them as the kernel would, and the rest are dropped and
+/// counted.
+#[test]
+fn a_flood_is_not_answered_packet_by_packet() {
+    const SENT: u64 = 30_000;
+    let Some(stage) = Stage::new() else { return };
+    apply(&stage, "tc");
+    let (inward, answers) = stage
+        .lab
+        .client
+        .run(|| {
+            let open = || PacketSocket::open(FRONT, IPV4).unwrap();
+            (open(), open())
+        })
+        .unwrap();
+    let to = servers(PORT)[0];
+    let begun = Instant::now();
+    let mut answered = 0;
+    let mut drain = || {
+        while let Some(frame) = answers.receive().unwrap() {
+            let Parsed::Ip(found) = parse(&frame, Layout::Ethernet) else {
+                continue;
+            };
+            answered += u64::from(found.protocol == 1 && found.from == to.ip());
+        }
+    };
+    for number in 0..SENT {
+        let sender = Ipv4Addr::from_bits(0x0a00_0001 + u32::try_from(number).unwrap());
+        let from = SocketAddr::new(sender.into(), 4000);
+        let frame = Frame::new(header(17, from, to, 0)).addresses(MAC, MAC);
+        inward.send(&frame.bytes()).unwrap();
+        drain();
+    }
+    let counted = || stage.withheld();
+    let most = |begun: Instant| 50 + 1_000 * (begun.elapsed().as_secs() + 1);
+    wait_for("the flood", || counted() + most(begun) >= SENT);
+    drain();
+    let given = SENT - counted();
+    assert!(given <= most(begun), "{given} in {:?}", begun.elapsed());
+    assert!(answered > 0 && answered <= given, "{answered} of {given}");
 }

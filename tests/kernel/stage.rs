@@ -167,6 +167,11 @@ impl Stage {
         })
     }
 
+    /// The answers to rejected packets that were beyond their limits.
+    pub(crate) fn withheld(&self) -> u64 {
+        self.total(|counter| counter.kind == CounterKind::Withheld)
+    }
+
     /// The lookups that redirects of TCP and UDP decided.
     pub(crate) fn counted_redirects(&self) -> u64 {
         self.total(|counter| counter.verdict == "redirect")

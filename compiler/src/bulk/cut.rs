@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
-use super::{Breadth, Bulk, Group};
+use super::{Breadth, Bulk, Group, Taking};
 use crate::classifier::is_plain;
 use crate::field::Field;
 use crate::hook::Hook;
@@ -19,8 +19,8 @@ const DIRECTIONS: [Direction; 2] = [Direction::In, Direction::Out];
 type Kind<'p> = (Direction, Action, Option<Hook>, Option<&'p [ClassId]>);
 
 /// The reduced policy; `None` if it would be the policy as it is.
-pub(super) fn cut(policy: &Policy, least: usize, breadth: Breadth) -> Option<Bulk> {
-    let taken = taken(policy, least, breadth);
+pub(super) fn cut(policy: &Policy, least: usize, taking: &Taking) -> Option<Bulk> {
+    let taken = taken(policy, least, taking);
     if taken.values().all(|&bulk| !bulk) {
         return None;
     }
@@ -51,13 +51,15 @@ pub fn plain(policy: &Policy, direction: Direction) -> usize {
 }
 
 /// The bulk rules.
-fn taken(policy: &Policy, least: usize, breadth: Breadth) -> SecondaryMap<RuleId, bool> {
+fn taken(policy: &Policy, least: usize, taking: &Taking) -> SecondaryMap<RuleId, bool> {
     let lookup = has_lookup(policy);
     let mut taken = SecondaryMap::with_default(false);
     for direction in DIRECTIONS {
+        let breadth = taking.of(direction);
         let bulk: Vec<RuleId> = policy
             .rules_of(direction)
             .filter(|(_, rule)| is_bulk(rule, breadth, lookup && direction == Direction::In))
+            .filter(|(id, _)| !taking.single[*id])
             .map(|(id, _)| id)
             .collect();
         let bulk = of_usual_protocols(policy, bulk);
@@ -94,7 +96,8 @@ fn of_usual_protocols(policy: &Policy, bulk: Vec<RuleId>) -> Vec<RuleId> {
 /// matches new flows only. Where there is a lookup, which is one program for all interfaces, no rule with `on` is bulk.
 fn is_bulk(rule: &Rule, breadth: Breadth, looked_up: bool) -> bool {
     let free = rule.at.is_none() && !matches!(rule.action, Action::Redirect(_));
-    rule.action.decides()
+    breadth != Breadth::Nothing
+        && rule.action.decides()
         && rule.rate.is_none()
         && rule.mark.is_none()
         && rule.log.is_none()

@@ -37,7 +37,7 @@ fn bulk_of(text: &str) -> (Policy, Bulk) {
     let outcome = check(&mut sources, id, "t", &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");
     let policy = outcome.policy.unwrap();
-    let bulk = Bulk::of(&policy, 1, Breadth::Every).unwrap();
+    let bulk = Bulk::of(&policy, 1, &Taking::new(Breadth::Every)).unwrap();
     (policy, bulk)
 }
 

@@ -13,7 +13,7 @@ use super::region::{Region, Spans, children, clipped, low_bits};
 const SHORT: usize = 4;
 
 /// Most boxes in a list: the code compares with each in turn.
-pub(super) const LONGEST: usize = 24;
+pub const LONGEST: usize = 24;
 
 /// Most boxes that are compared with each other to find those that can never be the first.
 const MOST_PAIRED: usize = 32;

@@ -71,7 +71,7 @@ pub struct Item {
     /// The family of the addresses.
     pub family: Family,
     /// The number of its service.
-    pub service: u16,
+    pub service: u32,
     /// The rank of its member: the first is 0.
     pub rank: u32,
     /// The sender's ports and the receiver's.
@@ -110,7 +110,7 @@ pub(super) fn items(
     members: &[Member<'_>],
     services: &mut Services,
     family: Family,
-) -> Result<Vec<(u32, Boxed, u16)>, Unfit> {
+) -> Result<Vec<(u32, Boxed, u32)>, Unfit> {
     let mut found = Vec::with_capacity(members.len());
     for (rank, member) in (0u32..).zip(members) {
         for one in boxes(member.matches, family) {
@@ -124,11 +124,11 @@ pub(super) fn items(
 /// The same as ranges, once the classes are known.
 #[must_use]
 pub(super) fn ranged(
-    found: &[(u32, Boxed, u16)],
+    found: &[(u32, Boxed, u32)],
     services: &Services,
     family: Family,
 ) -> Vec<Item> {
-    let one = |&(rank, boxed, service): &(u32, Boxed, u16)| Item {
+    let one = |&(rank, boxed, service): &(u32, Boxed, u32)| Item {
         from: boxed.from,
         to: boxed.to,
         family,

@@ -6,12 +6,16 @@
 use std::collections::HashMap;
 
 use super::boxes::{Protocols, Service, WITH_PORTS};
+use super::tables::SERVICE_BITS;
 
 /// Most classes: a service has one bit for each.
 pub const MOST_CLASSES: usize = 64;
 
 /// Entries of the table of classes: each protocol number, and each again for later fragments.
 pub const CLASS_ENTRIES: usize = 512;
+
+/// Most services: a record has so many bits for their number.
+pub const MOST_SERVICES: u32 = 1 << SERVICE_BITS;
 
 /// Bytes of an entry of the table of services: lower bounds, upper bounds, the classes that do not match.
 pub const SERVICE_SIZE: usize = 32;
@@ -22,7 +26,7 @@ pub const GUARD: u64 = 0x8000_0000_8000_0000;
 /// The services of a classifier.
 #[derive(Clone, Debug, Default)]
 pub struct Services {
-    known: HashMap<Service, u16>,
+    known: HashMap<Service, u32>,
     list: Vec<Service>,
     /// For each service: the classes it matches, one bit each.
     classes: Vec<u64>,
@@ -32,11 +36,14 @@ pub struct Services {
 
 impl Services {
     /// The number of a service; `None` where there are too many.
-    pub fn intern(&mut self, service: Service) -> Option<u16> {
+    pub fn intern(&mut self, service: Service) -> Option<u32> {
         if let Some(&number) = self.known.get(&service) {
             return Some(number);
         }
-        let number = u16::try_from(self.list.len()).ok()?;
+        let number = u32::try_from(self.list.len()).ok()?;
+        if number >= MOST_SERVICES {
+            return None;
+        }
         self.list.push(service);
         self.known.insert(service, number);
         Some(number)
@@ -90,8 +97,8 @@ impl Services {
 
     /// The classes that a service matches, one bit each.
     #[must_use]
-    pub fn classes(&self, number: u16) -> u64 {
-        self.classes[usize::from(number)]
+    pub fn classes(&self, number: u32) -> u64 {
+        self.classes[number as usize]
     }
 
     /// How many there are.
@@ -134,7 +141,8 @@ impl Services {
             }
         }
         let entries = self.list.len().max(1).next_power_of_two();
-        bytes.resize(entries * SERVICE_SIZE, 0);
+        // No record names those behind the last: lower bounds of ones, with no guard above and every class missing.
+        bytes.resize(entries * SERVICE_SIZE, u8::MAX);
         bytes
     }
 }

@@ -6,7 +6,7 @@
 //! ```text
 //! child   u32  node: base (20 bits) | log2 of bits (2) | shift (6) | word (3) | 0
 //!              list: first record (20 bits) … | 1
-//! record  the address words, then u64: masks (11 bits) | service (15) | last (1) | group (13) | rank (24)
+//! record  the address words, then u64: masks (11 bits) | service (19) | last (1) | group (13) | rank (20)
 //! ```
 //!
 //! Words of a packet: for IPv4 both addresses (the sender's high), then `class << 32 | from port << 16 | to port`; for IPv6
@@ -38,7 +38,7 @@ pub const MASK_BITS: u32 = 11;
 /// Where a record's service stands.
 pub const SERVICE_AT: u32 = MASK_BITS;
 /// Bits of it.
-pub const SERVICE_BITS: u32 = 15;
+pub const SERVICE_BITS: u32 = 19;
 /// The bit of a list's last record.
 pub const LAST_AT: u32 = SERVICE_AT + SERVICE_BITS;
 /// Where a record's group stands.
@@ -134,8 +134,14 @@ impl Tables {
     #[must_use]
     pub fn largest(&self) -> usize {
         let strata = self.v4.strata.iter().chain(&self.v6.strata);
-        let most = strata.map(|stratum| stratum.children.len().max(stratum.records.len()));
-        most.max().unwrap_or(0)
+        let slots = match &self.slots {
+            RankSlots::Offset(_) => 0,
+            RankSlots::Table(bytes) => bytes.len(),
+        };
+        let others = [&self.services, &self.v4.masks, &self.v6.masks].map(Vec::len);
+        strata
+            .map(|stratum| stratum.children.len().max(stratum.records.len()))
+            .fold(others.into_iter().fold(slots, usize::max), usize::max)
     }
 }
 

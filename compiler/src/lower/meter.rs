@@ -10,6 +10,7 @@
 //! packet that loses [`TRIES`] races counts as excess; without it each race may let through as many packets as there are
 //! processors in it.
 
+use crate::artifact::MapId;
 use crate::bpf::constant::BPF_NOEXIST;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
@@ -37,7 +38,9 @@ const TRIES: usize = 8;
 /// Where a bucket is looked for.
 #[derive(Clone, Copy)]
 pub(super) struct Bucket {
-    key: Slot,
+    /// [`BUCKET_KEY`] bytes.
+    pub(super) key: Slot,
+    /// What a bucket holds that the packet makes.
     start: Slot,
 }
 
@@ -157,7 +160,7 @@ impl Lowering<'_> {
     }
 
     /// Leaves the clock in r9.
-    fn clock(&mut self) {
+    pub(super) fn clock(&mut self) {
         let now = self.registers.cursor;
         let time = self.builder.call_value(Helper::KtimeGetNs, &[]);
         self.builder.assign(now, time);
@@ -165,7 +168,7 @@ impl Lowering<'_> {
     }
 
     /// Leaves in r8 the address of a bucket in `rates`.
-    fn global_bucket(&mut self, number: u32, ways: Ways) {
+    pub(super) fn global_bucket(&mut self, number: u32, ways: Ways) {
         let Some(map) = self.source.maps.rates else {
             self.builder.bug("a bucket without its map");
             return;
@@ -186,6 +189,12 @@ impl Lowering<'_> {
             return;
         };
         self.bucket_key(slots, number, per, family);
+        self.bucket_in(map, slots, ways);
+    }
+
+    /// Leaves in r8 the address of the bucket whose key is there, at the time in r9. If there is none, what r7 says is
+    /// taken from a new one.
+    pub(super) fn bucket_in(&mut self, map: MapId, slots: Bucket, ways: Ways) {
         let args = [Arg::Map(map), Arg::SlotAddress(slots.key)];
         let (bucket, found) = (self.registers.end, self.head_block());
         self.look_up(&args);
@@ -242,7 +251,7 @@ impl Lowering<'_> {
     }
 
     /// Takes the tokens whose cost is in r7 from the bucket at r8, at the time in r9.
-    fn take(&mut self, pace: Pace, tries: usize, ways: Ways) {
+    pub(super) fn take(&mut self, pace: Pace, tries: usize, ways: Ways) {
         let registers = self.registers;
         let (old, new) = (registers.transport, registers.probe);
         let (bucket, now) = (registers.end, registers.cursor);

@@ -4,11 +4,12 @@
 //! is answered to later fragments, resets, ICMP but echo requests, frames for many or for another machine, and packets from or to an
 //! address that is nobody's: those are dropped. An answer has no IPv4 options and no IPv6 extension headers.
 //!
-//! There is one such piece of code for each family, at the end of the program. It gathers what it needs from the packet on
+//! Answers are limited (`limit`). There is one such piece of code for each family, at the end of the program. It gathers what it needs from the packet on
 //! the stack, writes the answer there (`answer`), and puts it into the packet (`deliver`).
 
 mod answer;
 mod deliver;
+mod limit;
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
@@ -20,7 +21,11 @@ use crate::policy::{DefaultVerdict, Family};
 use super::Lowering;
 use super::context::{skb, xdp};
 use super::frame;
+use super::meter::Bucket;
 use super::outcome::Outcome;
+use limit::{RESET, UNREACHABLE};
+
+pub use limit::{KINDS, MOST_RECEIVERS};
 
 /// Bytes of stack that an answer takes; other uses share them.
 pub(super) const ROOM: u32 = 200;
@@ -45,6 +50,8 @@ pub(super) struct Reply {
     ether: Slot,
     /// The answer's IP header and TCP or ICMP header: 60 bytes.
     head: Slot,
+    /// The bucket of the address that it goes to, in the same place before it is written.
+    receiver: Bucket,
     /// The packet's TCP header without options: 20 bytes.
     segment: Slot,
     /// The packet's beginning from the IP header on: up to 88 bytes, zeros behind its end.
@@ -54,10 +61,12 @@ pub(super) struct Reply {
 impl Reply {
     /// Places for an answer in [`ROOM`] bytes of stack.
     pub(super) fn new(builder: &mut Builder, room: Slot) -> Self {
+        let head = builder.part(room, 24, 64);
         Self {
             transport: builder.opaque_slot(4),
             ether: builder.part(room, 0, 24),
-            head: builder.part(room, 24, 64),
+            head,
+            receiver: limit::bucket(builder, head),
             segment: builder.part(room, 88, 24),
             quote: builder.part(room, 112, 88),
         }
@@ -65,7 +74,8 @@ impl Reply {
 }
 
 /// Whether a chain answers packets.
-pub(super) fn answers(chain: &Chain) -> bool {
+#[must_use]
+pub fn answers(chain: &Chain) -> bool {
     let rejects = chain.default.verdict == DefaultVerdict::Reject
         || chain
             .entries

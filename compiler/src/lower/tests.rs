@@ -1,5 +1,6 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
+mod answers;
 mod doors;
 mod fragments;
 mod headers;

@@ -6,9 +6,9 @@ use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap};
 
 use super::options::{Expects, Options};
+use super::reduced::reduced;
 use super::{Stop, start, too_much};
-use crate::bulk::{Breadth, Bulk, Shape};
-use crate::compose;
+use crate::bulk::{Bulk, Shape};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::expect::{self, Whereabouts};
 use crate::lint::{self, Care};
@@ -24,6 +24,9 @@ pub(super) struct Analysis {
     pub(super) store: Store,
     /// The chains, of the reduced policy if there is one.
     pub(super) chains: Vec<Chain>,
+    /// What placement said of the groups that are no groups because of it: why plain rules for packets that arrive are
+    /// not in tables.
+    pub(super) refused: Option<Diagnostic>,
 }
 
 /// A policy and those inside it, in order.
@@ -109,10 +112,7 @@ fn analyse(
     observer.stage("place");
     let budget =
         |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(asked.id))]);
-    let mut analysis = match in_bulk(policy, asked.shape) {
-        Some(analysis) => analysis,
-        None => as_it_is(policy)?,
-    };
+    let mut analysis = reduced(policy, asked.shape)?;
     let mut found = expectations(policy, netns, asked, &mut analysis, observer).map_err(budget)?;
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Stop::Diagnostics(found));
@@ -154,24 +154,6 @@ pub(super) fn as_it_is(policy: &Policy) -> Result<Analysis, Stop> {
         bulk: None,
         store,
         chains,
+        refused: None,
     })
-}
-
-/// Places the rules with bulk rules as groups, where there are many. What placement refuses of a group it may allow of its
-/// rules, so what it says then is said of nobody: fewer rules are taken, and in the end none.
-fn in_bulk(policy: &Policy, shape: Shape) -> Option<Analysis> {
-    let least = shape.least()?;
-    [Breadth::Every, Breadth::Free]
-        .into_iter()
-        .filter_map(|breadth| Bulk::of(policy, least, breadth))
-        .find_map(|bulk| {
-            let mut store = Store::of(&bulk.policy);
-            let chains = place::place(&bulk.policy, &mut store).ok()?;
-            compose::check(&bulk.policy, &chains, &mut store).ok()?;
-            Some(Analysis {
-                bulk: Some(bulk),
-                store,
-                chains,
-            })
-        })
 }

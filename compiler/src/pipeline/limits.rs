@@ -20,6 +20,14 @@ use crate::lower::{Maps, SetMaps};
 use crate::policy::{Place, Policy};
 use crate::target::Target;
 
+/// What a jump is that only newer kernels have.
+const FAR: &str = "further than a kernel without `gotol` (Linux 6.6) can go";
+
+/// Whether a refusal is about a jump that newer kernels have.
+pub(super) fn is_far(refusal: &Diagnostic) -> bool {
+    refusal.code == TOO_LARGE && refusal.primary.text.contains(FAR)
+}
+
 /// How many rules and sets are named.
 const NAMED: usize = 3;
 
@@ -123,11 +131,12 @@ impl Checked<'_> {
     }
 
     fn too_far(&self, function: &Function) -> Diagnostic {
-        let what = format!(
-            "program `{}` needs a jump further than a kernel without `gotol` (Linux 6.6) can go",
-            function.name
+        let what = format!("program `{}` needs a jump {FAR}", function.name);
+        let help = format!(
+            "{}; or compile with `--target linux-6.6`, or apply there",
+            INSTRUCTIONS.help
         );
-        self.of_code(function, &what, INSTRUCTIONS.help)
+        self.of_code(function, &what, &help)
     }
 
     fn of_code(&self, function: &Function, what: &str, help: &str) -> Diagnostic {

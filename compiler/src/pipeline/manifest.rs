@@ -53,7 +53,7 @@ impl Slots {
                 None => push(&mut counters, rule_counter(rule)),
             };
         }
-        let directions = DIRECTIONS.map(|direction| {
+        let mut directions = DIRECTIONS.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = default_word(line.verdict);
                 let mut counter = bare(
@@ -85,7 +85,17 @@ impl Slots {
                 rules: rules.clone(),
                 default,
                 malformed,
+                withheld: None,
             }
+        });
+        // Only packets that arrive are answered.
+        directions[0].withheld = chains.iter().any(lower::answers).then(|| {
+            let text = "answers withheld: beyond the limits of `reject`".to_owned();
+            let direction = direction_name(Direction::In);
+            push(
+                &mut counters,
+                bare(CounterKind::Withheld, text, direction, "drop"),
+            )
         });
         for counter in counters.values_mut() {
             counter.counted &= kept == Counters::Kept;

@@ -2,12 +2,25 @@
 //!
 //! Takes the chains of a reduced policy; gives each its tables, in maps. Not here: how tables are made.
 
-use super::{Chain, Slots};
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::Span;
+
+use super::{Chain, Slots, TOO_LARGE};
 use crate::bulk::Bulk;
-use crate::classifier::{self, Member, Summary, Unfit};
+use crate::classifier::{self, LONGEST, MOST_CLASSES, MOST_SERVICES, Member, Summary, Unfit};
 use crate::lower::ClassifierMaps;
-use crate::policy::Policy;
+use crate::policy::{Direction, Place, Policy};
 use crate::tables::{LINE, Tables};
+
+/// How many of the rules that cross are named.
+const NAMED: usize = 3;
+
+/// Rules that no tables hold.
+pub(super) struct Refused<'a> {
+    unfit: Unfit,
+    direction: Direction,
+    members: Vec<Member<'a>>,
+}
 
 /// The classifier of a chain.
 pub(super) struct Winner {
@@ -18,13 +31,13 @@ pub(super) struct Winner {
 }
 
 /// The classifier of each chain, in order; `None` for one that asks for no winner.
-pub(super) fn tables(
+pub(super) fn tables<'a>(
     bulk: Option<&Bulk>,
-    whole: &Policy,
+    whole: &'a Policy,
     chains: &[Chain],
     slots: &Slots,
     tables: &mut Tables<'_>,
-) -> Result<Vec<Option<Winner>>, Unfit> {
+) -> Result<Vec<Option<Winner>>, Refused<'a>> {
     let Some(bulk) = bulk else {
         return Ok(chains.iter().map(|_| None).collect());
     };
@@ -37,7 +50,12 @@ pub(super) fn tables(
             if members.is_empty() {
                 return Ok(None);
             }
-            winner(number, &members, tables).map(Some)
+            let made = winner(number, &members, tables).map(Some);
+            made.map_err(|unfit| Refused {
+                unfit,
+                direction: chain.hook.direction(),
+                members,
+            })
         })
         .collect()
 }
@@ -55,4 +73,74 @@ fn winner(number: usize, members: &[Member<'_>], tables: &mut Tables<'_>) -> Res
         maps: ClassifierMaps::new(&made, ranks, add).ok_or(Unfit::Size)?,
         summary: Summary::new(members, &services, sides, &made),
     })
+}
+
+impl Refused<'_> {
+    /// How many rules it is about.
+    pub(super) fn rules(&self) -> usize {
+        self.members.len()
+    }
+
+    /// What is wrong with them; `span` is that of no rule.
+    pub(super) fn told(&self, whole: &Policy, span: Span) -> Diagnostic {
+        let count = self.members.len();
+        let error = |span, label| {
+            let what = "these rules are too many for a program, and do not fit into tables";
+            Diagnostic::error(TOO_LARGE, what, span, label)
+        };
+        match self.unfit {
+            Unfit::Size => self.crossing(whole, span, error),
+            Unfit::Services => error(
+                span,
+                format!("more than {MOST_SERVICES} different combinations of protocols and ports in {count} rules"),
+            )
+            .help("join port ranges that belong together"),
+            Unfit::Protocols => error(
+                span,
+                format!("more than {MOST_CLASSES} protocols to tell apart in {count} rules"),
+            )
+            .help("name fewer different protocols"),
+            Unfit::Lengths => error(
+                span,
+                format!("too many different pairs of prefix lengths in {count} rules"),
+            )
+            .help("use fewer different prefix lengths"),
+            Unfit::Groups => error(
+                span,
+                format!("too many changes between verdicts in {count} rules"),
+            )
+            .help("put rules of one verdict beside each other"),
+        }
+    }
+
+    /// Too many rules that match the same packets.
+    fn crossing(
+        &self,
+        whole: &Policy,
+        span: Span,
+        error: impl Fn(Span, String) -> Diagnostic,
+    ) -> Diagnostic {
+        let crowd = classifier::crowd(&self.members);
+        let mut named = crowd
+            .iter()
+            .take(NAMED)
+            .filter_map(|&number| self.place(whole, self.members.get(number as usize)?));
+        let found = format!(
+            "{} of {} rules match the same packets as this one; tables hold about {LONGEST} at a place",
+            crowd.len().saturating_sub(1),
+            self.members.len()
+        );
+        let mut refusal = error(named.next().map_or(span, |place| place.span), found);
+        for place in named {
+            refusal = refusal.also(place.span, "this is one of them");
+        }
+        refusal.help("name fewer different ranges of addresses and ports in rules that overlap: join ranges that belong together, or name addresses in a `set`")
+    }
+
+    /// Where the rule of a member stands.
+    fn place<'p>(&self, whole: &'p Policy, member: &Member<'_>) -> Option<&'p Place> {
+        let mut rules = whole.rules_of(self.direction);
+        let found = rules.find(|(_, rule)| std::ptr::eq(&raw const rule.matches, member.matches));
+        found.map(|(_, rule)| &rule.place)
+    }
 }

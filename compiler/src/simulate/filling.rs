@@ -69,7 +69,7 @@ pub fn slots<'a>(
 #[must_use]
 pub fn bucket(policy: &Policy, rule: RuleId, header: &Header) -> Option<(&'static str, Vec<u8>)> {
     let rate = policy.rules[rule].rate?;
-    let number = Meters::new(policy).rule(rule)?;
+    let number = Meters::new(policy, 0).rule(rule)?;
     Some(match rate.per {
         None => ("rates", number.to_ne_bytes().to_vec()),
         Some(per) => {

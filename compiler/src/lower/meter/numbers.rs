@@ -45,6 +45,8 @@ pub struct Meters {
     rules: SecondaryMap<RuleId, Option<u32>>,
     logs: SecondaryMap<RuleId, Option<u32>>,
     defaults: Vec<(Direction, u32)>,
+    /// The first of the buckets of all answers, where packets are answered.
+    pub answers: Option<u32>,
     /// How many buckets there are in `rates`.
     pub rates: u32,
     /// How many rates share `buckets`.
@@ -52,9 +54,9 @@ pub struct Meters {
 }
 
 impl Meters {
-    /// Gives out numbers: rates by rule, then the limits of logs.
+    /// Gives out numbers: rates by rule, then the limits of logs, then those of answers, of so many kinds.
     #[must_use]
-    pub fn new(policy: &Policy) -> Self {
+    pub fn new(policy: &Policy, answers: u32) -> Self {
         let mut meters = Self::default();
         for (id, rule) in &policy.rules {
             meters.rules[id] = rule.rate.map(|rate| match rate.per {
@@ -74,6 +76,8 @@ impl Meters {
                 meters.defaults.push((line.direction, number));
             }
         }
+        meters.answers = (answers > 0).then_some(meters.rates);
+        meters.rates += answers;
         meters
     }
 

@@ -11,7 +11,7 @@ use crate::hook::Hook;
 use crate::ir::{Arg, Block, Slot};
 use crate::policy::Family;
 
-use super::{At, RST, Reply, Shape, shape};
+use super::{At, RESET, RST, Reply, Shape, UNREACHABLE, shape};
 use crate::lower::Lowering;
 
 /// Length of a TCP header without options.
@@ -34,6 +34,7 @@ impl Lowering<'_> {
         let flags = self.builder.load_slot(reply.segment, 13, Width::B);
         self.builder
             .leave_if(flags, JumpOp::Set, i32::from(RST), drop);
+        self.within(&RESET, reply, family, drop);
         self.numbers(reply, shape);
         let base = shape.header;
         for (from, to) in [(2, 0), (0, 2)] {
@@ -100,6 +101,7 @@ impl Lowering<'_> {
     pub(super) fn unreachable(&mut self, block: Block, reply: Reply, family: Family, drop: Block) {
         let shape = shape(family);
         self.builder.enter(block);
+        self.within(&UNREACHABLE, reply, family, drop);
         self.quoted_length(shape);
         match self.source.chain.hook {
             Hook::Xdp => self.quote_frame(reply, shape, drop),

@@ -1,0 +1,150 @@
+//! Which plain rules become groups: as many as placement allows.
+//!
+//! What placement refuses of a group it may allow of its rules. So where it refuses, the plain rules that the refusal is
+//! about stay as they are, and it is asked again, a few times; then redirects stay out, and in the end everything that
+//! arrives. Takes a policy; gives its [`Analysis`]. Not here: what a group is (`bulk`), what placement refuses (`place`).
+
+use std::collections::BTreeSet;
+
+use cranelift_entity::SecondaryMap;
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::Span;
+
+use super::Stop;
+use super::analysis::{Analysis, as_it_is};
+use crate::bulk::{Breadth, Bulk, Shape, Taking};
+use crate::candidates::{Index, Looks};
+use crate::compose;
+use crate::diagram::Store;
+use crate::place;
+use crate::policy::{Direction, Policy, RuleId};
+
+/// How often rules are taken out of groups before fewer are taken at all.
+const TRIES: usize = 4;
+
+/// Most plain rules that are taken out: a diagram holds so many in any order.
+const MOST_SINGLE: usize = 256;
+
+/// Rules that are looked at to find them.
+const LOOKS: u64 = 4_000_000;
+
+/// Places the rules, bulk rules as groups where there are many.
+pub(super) fn reduced(policy: &Policy, shape: Shape) -> Result<Analysis, Stop> {
+    let mut refused = None;
+    if let Some(least) = shape.least() {
+        for arriving in [Breadth::Every, Breadth::Free, Breadth::Nothing] {
+            match in_groups(policy, least, Taking::new(arriving)) {
+                Ok(Some(analysis)) => {
+                    let refused = refused.filter(|_| arriving == Breadth::Nothing);
+                    return Ok(Analysis {
+                        refused,
+                        ..analysis
+                    });
+                }
+                Ok(None) => {}
+                Err(found) => refused = refused.or(found),
+            }
+        }
+    }
+    Ok(Analysis {
+        refused,
+        ..as_it_is(policy)?
+    })
+}
+
+/// Places the rules with these in groups, but for those that have to stand alone. Nothing if there are too few for groups;
+/// else what placement has to say, if it says something.
+fn in_groups(
+    policy: &Policy,
+    least: usize,
+    mut taking: Taking,
+) -> Result<Option<Analysis>, Option<Diagnostic>> {
+    let mut first = None;
+    for _ in 0..TRIES {
+        let Some(bulk) = Bulk::of(policy, least, &taking) else {
+            return if first.is_none() {
+                Ok(None)
+            } else {
+                Err(first)
+            };
+        };
+        let refused = match placed(&bulk) {
+            Ok((store, chains)) => {
+                return Ok(Some(Analysis {
+                    bulk: Some(bulk),
+                    store,
+                    chains,
+                    refused: None,
+                }));
+            }
+            Err(refused) => refused,
+        };
+        let goes_on = !refused.is_empty() && stand_alone(policy, &bulk, &refused, &mut taking);
+        first = first.or(refused.into_iter().next());
+        if !goes_on {
+            break;
+        }
+    }
+    Err(first)
+}
+
+/// The chains of a reduced policy, which together mean what it means; or what is refused of it.
+fn placed(bulk: &Bulk) -> Result<(Store, Vec<place::Chain>), Vec<Diagnostic>> {
+    let mut store = Store::of(&bulk.policy);
+    let chains = place::place(&bulk.policy, &mut store)?;
+    compose::check(&bulk.policy, &chains, &mut store).map_err(|_| Vec::new())?;
+    Ok((store, chains))
+}
+
+/// Takes out of the groups what shares packets with a rule that placement refuses, up to the last rule it names: what
+/// stands ahead of that pair may decide what they share, and what stands in it may share nothing. Says whether there was
+/// anything to take out.
+fn stand_alone(policy: &Policy, bulk: &Bulk, refused: &[Diagnostic], taking: &mut Taking) -> bool {
+    let labels = refused
+        .iter()
+        .flat_map(|one| std::iter::once(&one.primary).chain(&one.secondary));
+    let spans: BTreeSet<Span> = labels.map(|label| label.span).collect();
+    let mut grouped: SecondaryMap<RuleId, bool> = SecondaryMap::with_default(false);
+    let mut named = Vec::new();
+    let mut last = 0;
+    for group in bulk
+        .groups
+        .iter()
+        .filter(|one| one.direction == Direction::In)
+    {
+        group.members.iter().for_each(|&id| grouped[id] = true);
+        if spans.contains(&bulk.policy.rules[group.rule].place.span) {
+            last = last.max(group.members.last().map_or(0, |id| id.as_u32()));
+        }
+    }
+    for (id, rule) in policy.rules_of(Direction::In) {
+        if !grouped[id] && spans.contains(&rule.place.span) {
+            named.push(rule);
+            last = last.max(id.as_u32());
+        }
+    }
+    let plain: Vec<_> = policy
+        .rules
+        .iter()
+        .filter(|(id, _)| grouped[*id])
+        .map(|(id, rule)| (id, &rule.matches))
+        .collect();
+    let index = Index::new(policy, plain.into_iter());
+    let mut found = BTreeSet::new();
+    let looks = Looks::new(LOOKS);
+    for rule in named {
+        index.sharing(policy, &rule.matches, 0..last + 1, &looks, &mut |id| {
+            found.insert(id);
+            found.len() <= MOST_SINGLE
+        });
+    }
+    let before = taking.single.values().filter(|single| **single).count();
+    if found.is_empty() || before + found.len() > MOST_SINGLE {
+        return false;
+    }
+    found.into_iter().for_each(|id| taking.single[id] = true);
+    true
+}
+
+#[cfg(test)]
+mod tests;

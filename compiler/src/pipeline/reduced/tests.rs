@@ -1,0 +1,160 @@
+use std::fmt::Write as _;
+
+use sockc_grammar::source::SourceMap;
+
+use crate::classifier::{Member, crowd};
+use crate::files::Texts;
+use crate::hook::Hook;
+use crate::pipeline::{Built, Outcome, check_size, compile};
+use crate::target::Target;
+
+fn compiled(text: &str) -> Outcome {
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", text);
+    let target = Target::baseline();
+    compile(&mut sources, id, "t", &target, &mut Texts::default())
+}
+
+/// A rule that a group cannot stand ahead of, the plain rule that decides what it shares with the redirect, and many others.
+fn mixed(asked: &str, leaving: u32) -> String {
+    let mut text = format!(
+        "default in drop\ndefault out allow\nsocket web = udp listen 127.0.0.1:8080\n\
+         known: allow udp from 10.21.0.0/16 to any:273\n{asked}\n\
+         moved: redirect udp from 10.21.0.0/16 to any:200-273 to sock web\n"
+    );
+    for n in 0..80 {
+        let _ = writeln!(
+            text,
+            "allow tcp from 10.1.{}.{n} to any:{}",
+            n % 7,
+            1000 + n
+        );
+    }
+    for n in 0..leaving {
+        let (a, b) = (n / 200, n % 200);
+        let _ = writeln!(
+            text,
+            "drop out tcp from 10.2.{a}.{b} to 10.{}.3.{a}:{}",
+            n % 50,
+            2000 + n
+        );
+    }
+    text
+}
+
+const ASKED: &str = "asked: allow udp from 10.21.210.231 to any:{273, 274} if socket exists";
+
+fn has_tables(built: &Built, hook: Hook) -> bool {
+    let chains = built.chains.iter().zip(&built.winners);
+    let mut of = chains.filter(|(chain, _)| chain.hook == hook);
+    of.any(|(_, winner)| winner.is_some())
+}
+
+#[test]
+fn one_conditional_rule_takes_no_tables_away() {
+    for asked in ["", ASKED] {
+        let outcome = compiled(&mixed(asked, 120));
+        assert!(!outcome.failed(), "{:?}", outcome.diagnostics);
+        let built = outcome.built.unwrap();
+        assert!(has_tables(&built, Hook::TcOut), "{asked}");
+        assert!(has_tables(&built, Hook::Xdp), "{asked}");
+    }
+}
+
+/// The conditional rule shares packets with more plain rules than stand alone: the others are a tree, and what leaves is
+/// not.
+#[test]
+fn what_leaves_keeps_its_tables_whatever_arrives() {
+    let mut text = mixed("asked: allow udp if socket exists", 120);
+    text = text.replacen(
+        "known:",
+        "first: allow udp from 10.21.0.0/16 to any:200-273\nknown:",
+        1,
+    );
+    for n in 0..300 {
+        let rule = format!("allow udp from 10.9.{}.{n} to any:{n}\nfirst:", n % 3);
+        text = text.replacen("first:", &rule.replace(".300", ".30"), 1);
+        if n == 250 {
+            break;
+        }
+    }
+    let outcome = compiled(&text);
+    let built = outcome
+        .built
+        .unwrap_or_else(|| panic!("{:?}", outcome.diagnostics));
+    assert!(has_tables(&built, Hook::TcOut));
+}
+
+#[test]
+fn more_services_than_sixteen_bits_are_tables() {
+    let mut text = String::from("default in drop\n");
+    for n in 0..33_000u32 {
+        let _ = writeln!(
+            text,
+            "allow tcp from 10.{}.{}.{} to port {}",
+            n % 250,
+            n / 250 % 250,
+            n % 240,
+            1 + n % 60_000
+        );
+    }
+    let outcome = compiled(&text);
+    assert!(!outcome.failed(), "{:?}", outcome.diagnostics);
+    assert!(has_tables(&outcome.built.unwrap(), Hook::Xdp));
+}
+
+#[test]
+fn the_rules_that_cross_are_found() {
+    let mut text = String::from("default in drop\n");
+    for n in 0..40 {
+        let _ = writeln!(text, "allow tcp from 10.0.{n}.0/24 to port {n}");
+        let _ = writeln!(
+            text,
+            "allow udp from 10.0.0.0/8:{n}-{} to port {}-9000",
+            100 + n,
+            80 - n
+        );
+    }
+    let policy = compiled(&text).policy.unwrap();
+    let mut members = Vec::new();
+    for rule in policy.rules.values() {
+        members.push(Member {
+            matches: &rule.matches,
+            group: 1,
+            slot: 0,
+        });
+    }
+    let found = crowd(&members);
+    assert!(found.len() >= 38, "{found:?}");
+    assert!(found.iter().all(|rank| rank % 2 == 1), "{found:?}");
+}
+
+#[test]
+fn check_says_what_compile_says_of_the_size() {
+    let mut text = String::from("default in drop\n");
+    for n in 0..600u32 {
+        let _ = writeln!(
+            text,
+            "allow tcp from 10.{}.{}.{} to 10.{}.1.{}:{} if tcp flags syn no ack",
+            n % 251,
+            n % 13,
+            n % 240,
+            n % 7,
+            n % 199,
+            n * 97 % 60_000
+        );
+    }
+    let outcome = compiled(&text);
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", &*text);
+    let checked = check_size(&mut sources, id, "t", &mut Texts::default());
+    let of_size = |outcome: &Outcome| {
+        let mut found = outcome
+            .diagnostics
+            .iter()
+            .filter(|one| one.code.0 == "E0401");
+        found.next().map(|one| one.primary.clone())
+    };
+    assert_eq!(of_size(&outcome), of_size(&checked));
+    assert!(of_size(&checked).is_some());
+}
