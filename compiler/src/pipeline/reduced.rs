@@ -42,7 +42,7 @@ pub(super) fn reduced(policy: &Policy, shape: Shape) -> Result<Analysis, Stop> {
                     });
                 }
                 Ok(None) => {}
-                Err(found) => refused = refused.or(found),
+                Err(found) => refused = refused.or(found.map(|found| *found)),
             }
         }
     }
@@ -58,14 +58,13 @@ fn in_groups(
     policy: &Policy,
     least: usize,
     mut taking: Taking,
-) -> Result<Option<Analysis>, Option<Diagnostic>> {
+) -> Result<Option<Analysis>, Option<Box<Diagnostic>>> {
     let mut first = None;
     for _ in 0..TRIES {
         let Some(bulk) = Bulk::of(policy, least, &taking) else {
-            return if first.is_none() {
-                Ok(None)
-            } else {
-                Err(first)
+            return match first {
+                None => Ok(None),
+                Some(first) => Err(Some(Box::new(first))),
             };
         };
         let refused = match placed(&bulk) {
@@ -85,7 +84,7 @@ fn in_groups(
             break;
         }
     }
-    Err(first)
+    Err(first.map(Box::new))
 }
 
 /// The chains of a reduced policy, which together mean what it means; or what is refused of it.

@@ -88,10 +88,9 @@ pub(crate) fn path_of(name: &str) -> PathBuf {
 
 /// The name of the namespace with an inode, if `ip netns` gave it one.
 pub(crate) fn name_of(inode: u64) -> Option<String> {
-    let names = std::fs::read_dir(path_of("")).ok()?.flatten();
+    let mut names = std::fs::read_dir(path_of("")).ok()?.flatten();
     let found = names
-        .filter(|entry| std::fs::metadata(entry.path()).is_ok_and(|about| about.ino() == inode))
-        .next()?;
+        .find(|entry| std::fs::metadata(entry.path()).is_ok_and(|about| about.ino() == inode))?;
     Some(found.file_name().to_string_lossy().into_owned())
 }
 
