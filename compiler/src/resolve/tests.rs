@@ -211,7 +211,7 @@ fn messages_say_what_to_write() {
         ),
         (
             "set office = { 10.0.0.1 } default in drop allow from @ofice",
-            "write `office`, or declare set `ofice`",
+            "write `@office`, or declare set `ofice`",
         ),
         (
             "allow tcp to any:22",
