@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use sockc_compiler::artifact::{Manifest, SetPlan};
@@ -363,7 +363,7 @@ pub(crate) fn fill(
 }
 
 /// Pins the due times of a set that is taken over.
-fn keep_due(kept: &Kept, path: &PathBuf) -> Result<(), Error> {
+fn keep_due(kept: &Kept, path: &Path) -> Result<(), Error> {
     let name = kept.pin.file_name().and_then(|name| name.to_str());
     let pin = kept.pin.with_file_name(due_name(name.unwrap_or_default()));
     let due = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;

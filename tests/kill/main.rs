@@ -5,7 +5,11 @@
 //! one is. Everything here needs root, and says `skipped: needs root` elsewhere; `SOCKC_KERNEL=require` makes that a failure.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something is wrong"
+)]
 
 mod campaign;
 mod kills;

@@ -121,6 +121,10 @@ pub(crate) fn run(
     unsafe {
         command.pre_exec(|| request(libc::PTRACE_TRACEME, 0, 0, 0).map(drop));
     }
+    #[allow(
+        clippy::zombie_processes,
+        reason = "whoever traces it waits for it: `follow` does, to its end"
+    )]
     let child = command.spawn().unwrap();
     let child = pid_t::try_from(child.id()).unwrap();
     let mut traced = Traced {

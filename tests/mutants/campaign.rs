@@ -124,7 +124,7 @@ fn executable(said: &str) -> Option<PathBuf> {
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let made = messages.filter(|one| one["profile"]["test"] == true);
     made.filter_map(|one| one["executable"].as_str().map(PathBuf::from))
-        .last()
+        .next_back()
 }
 
 fn errors(said: &str) -> String {

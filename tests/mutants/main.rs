@@ -31,7 +31,7 @@ fn root() -> &'static Path {
 #[test]
 fn every_fault_is_where_the_table_says() {
     let faults = all();
-    let wrong: Vec<String> = faults.iter().filter_map(|fault| misplaced(fault)).collect();
+    let wrong: Vec<String> = faults.iter().filter_map(misplaced).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     let numbers: BTreeSet<u32> = faults.iter().map(|fault| fault.number).collect();
     assert_eq!(numbers.len(), faults.len(), "a number stands twice");

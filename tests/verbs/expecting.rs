@@ -312,14 +312,13 @@ fn packets_of_other_interfaces_are_not_looked_at() {
                 _ if packet.contains("absent") => ", no socket",
                 _ => " with no socket",
             };
-            let line = packet;
-            let text = format!("{OUTSIDE}expect {expected} {line}{with}\n");
+            let text = format!("{OUTSIDE}expect {expected} {packet}{with}\n");
             let ran = run(&["check", &folder.file("line.sk", &text)]);
             let code = i32::from(expected != verdict);
             assert_eq!(
                 ran.code,
                 Some(code),
-                "expect {expected} {line}: {}",
+                "expect {expected} {packet}: {}",
                 ran.stderr
             );
         }

@@ -93,16 +93,11 @@ fn a_lookup_program_too_many_is_told_by_its_reason() {
         let namespace = fs::File::open("/proc/thread-self/ns/net").unwrap();
         // A program can be in a namespace once only, so there have to be as many programs.
         let mut all = Vec::new();
-        loop {
-            match program.attach(&namespace) {
-                Ok(_) => {
-                    all.push(program);
-                    fs::remove_file(&there).unwrap();
-                    run(&format!("bpftool prog load {file} {pin} type sk_lookup"));
-                    program = SkLookup::from_pin(&there).unwrap();
-                }
-                Err(_) => break,
-            }
+        while program.attach(&namespace).is_ok() {
+            all.push(program);
+            fs::remove_file(&there).unwrap();
+            run(&format!("bpftool prog load {file} {pin} type sk_lookup"));
+            program = SkLookup::from_pin(&there).unwrap();
         }
         assert_eq!(all.len(), 64);
         let error = policy("mine")

@@ -62,9 +62,9 @@ impl World for DescribedWorld<'_> {
             Transport::None | Transport::Icmp { .. } => return None,
         };
         let said = self.described.contents.iter();
-        let said = said.filter_map(|(named, entries)| (*named == map).then_some(entries));
+        let mut said = said.filter_map(|(named, entries)| (*named == map).then_some(entries));
         let start = &self.policy.live_maps[map].start;
-        let entries = said.last().unwrap_or(start).iter();
+        let entries = said.next_back().unwrap_or(start).iter();
         entries
             .filter(|entry| {
                 covers(entry.prefix, header.to)
