@@ -91,7 +91,10 @@ pub fn standing(
     for group in groups(policy, expect) {
         let whole = region::region(store, policy, &expect.region, group)?;
         covered |= whole != Node::FALSE;
-        let within = region::covered(store, policy, &coverage)?;
+        let within = match &expect.region.outside {
+            Some(_) => Node::FALSE,
+            None => region::covered(store, policy, &coverage)?,
+        };
         let region = store.and(whole, within)?;
         if expect.region.matches.on.is_some() && expect.region.direction != Direction::Send {
             let beyond = store.not(within)?;
@@ -137,12 +140,15 @@ fn groups(policy: &Policy, expect: &Expect) -> Vec<Option<GroupId>> {
 fn malformed(policy: &Policy, expect: &Expect) -> Standing {
     let coverage = Coverage::of(policy);
     let classes = region::classes(&expect.region);
-    if let Some(beyond) = classes.iter().find(|class| !coverage.covers(**class))
+    let named = expect.region.outside.is_some();
+    if let Some(beyond) = classes
+        .iter()
+        .find(|class| named || !coverage.covers(**class))
         && !verdict::fulfils(expect.verdict, Verdict::Allow)
     {
         return Standing::Broken(outside::unseen_malformed(policy, expect, *beyond));
     }
-    if !classes.is_empty() && !classes.iter().any(|class| coverage.covers(*class)) {
+    if named || !classes.is_empty() && !classes.iter().any(|class| coverage.covers(*class)) {
         return Standing::Holds;
     }
     let event = Event::Packet {

@@ -307,10 +307,10 @@ fn packets_of_other_interfaces_are_not_looked_at() {
         assert_eq!(!json["outside"].is_null(), is_outside, "{packet}");
         // A line about this packet alone holds for what `explain` says, and for nothing else.
         for expected in ["allow", "drop", "reject", "redirect"] {
-            let with = if packet.contains("absent") || packet.contains("established") {
-                ""
-            } else {
-                " with no socket"
+            let with = match packet {
+                _ if packet.contains("established") => "",
+                _ if packet.contains("absent") => ", no socket",
+                _ => " with no socket",
             };
             let text = format!("{OUTSIDE}expect {expected} {packet}{with}\n");
             let ran = run(&["check", &folder.file("line.sk", &text)]);

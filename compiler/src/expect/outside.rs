@@ -10,7 +10,7 @@ use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer, Verdict};
-use crate::packet::text::{Described, describe_case};
+use crate::packet::text::{Described, describe_case, describe_on, interface};
 use crate::policy::{ClassId, Direction, Expect, Policy};
 use crate::witness::Witness;
 
@@ -29,7 +29,7 @@ pub(super) fn breaks(
     if let Some(witness) = wrong_lookup(policy, expect, store, asked)? {
         let described = witness.described(policy);
         return Ok(Some(Broken {
-            packet: describe_case(policy, &described).unwrap_or_default(),
+            packet: words(policy, expect, &described),
             decision: decide(policy, &witness.event, &witness),
             rate_exceeded: described.rate_exceeded,
         }));
@@ -44,7 +44,7 @@ pub(super) fn breaks(
     };
     let described = Described::plain(witness.event.clone(), witness.socket);
     Ok(Some(Broken {
-        packet: describe_case(policy, &described).unwrap_or_default(),
+        packet: words(policy, expect, &described),
         decision: nobody(),
         rate_exceeded: false,
     }))
@@ -102,10 +102,23 @@ pub(super) fn unseen_malformed(policy: &Policy, expect: &Expect, class: ClassId)
     };
     let described = Described::plain(event, SocketAnswer::None);
     Broken {
-        packet: describe_case(policy, &described).unwrap_or_default(),
+        packet: words(policy, expect, &described),
         decision: nobody(),
         rate_exceeded: false,
     }
+}
+
+/// The packet in words, on the interface that the line names.
+fn words(policy: &Policy, expect: &Expect, described: &Described) -> String {
+    let named = expect.region.outside.as_ref();
+    let packet = match named {
+        Some(name) => {
+            let on = format!("on interface {}", interface::pattern(name));
+            describe_on(policy, described, Some(on))
+        }
+        None => describe_case(policy, described),
+    };
+    packet.unwrap_or_default()
 }
 
 /// What becomes of what no program of the policy meets.

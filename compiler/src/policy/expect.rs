@@ -41,6 +41,8 @@ pub struct Region {
     pub members: Vec<(SetId, AddressSet)>,
     /// Contents of live maps: these entries and no others. Of other live maps nothing is known.
     pub contents: Vec<(LiveMapId, Vec<LiveEntry>)>,
+    /// The interface that `on` names, if the policy is not on it.
+    pub outside: Option<String>,
     /// `rate exceeded`: no rate fits; `no rate exceeded`: every rate does. Where neither is said, each may.
     pub rate_exceeded: Option<bool>,
     /// `group G`: for `send`, the socket's group.

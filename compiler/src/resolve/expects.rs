@@ -18,6 +18,7 @@ use super::rules::direction_of;
 use super::sides::{End, side};
 use super::targets::verb_word;
 use super::{Resolver, codes};
+use crate::glob;
 use crate::policy::{
     AddressSet, ClassId, Direction, Expect, ExpectedVerdict, GroupId, LiveEntry, LiveMapId, Match,
     Region, SetId, Side,
@@ -196,6 +197,7 @@ impl Resolver<'_> {
             },
             members: members?,
             contents: contents?,
+            outside: self.outside(packet.on.as_ref()),
             rate_exceeded: rate_exceeded?,
             group: group?,
             malformed,
@@ -240,6 +242,18 @@ impl Resolver<'_> {
             On::Zone(name) => self.interfaces.zone(name, &mut self.report).map(Some),
             On::Interface(pattern) => self.interfaces.pattern(pattern).map(Some),
         }
+    }
+
+    /// The interface that a line names, if the policy is not on it. No rule may tell it from one that it is on.
+    fn outside(&self, on: Option<&Spanned<On>>) -> Option<String> {
+        let On::Interface(name) = &on?.value else {
+            return None;
+        };
+        let mut patterns = self.policy.interfaces.iter();
+        let elsewhere = !self.policy.interfaces.is_empty()
+            && !glob::is_pattern(&name.value)
+            && !patterns.any(|pattern| glob::matches(pattern, &name.value));
+        elsewhere.then(|| name.value.clone())
     }
 
     #[allow(clippy::option_option, reason = "free is not the same as wrong")]
