@@ -19,6 +19,7 @@ mod owner;
 mod rates;
 mod reach;
 mod sample;
+mod send;
 #[cfg(test)]
 mod tests;
 mod udp;
@@ -62,6 +63,8 @@ pub const ONE_AT_A_TIME: Code = Code("W0614");
 pub const SHARED_BUCKET: Code = Code("W0615");
 /// A redirect of ports below 1024 to a socket that any user may bind.
 pub const ANYBODYS_SOCKET: Code = Code("W0617");
+/// A rule that refuses what is sent and names no protocol.
+pub const ONLY_DATA: Code = Code("W0620");
 /// A policy so large that not each of its rules could be told to be needed.
 pub const CUT_SHORT: Code = Code("N0621");
 
@@ -101,6 +104,7 @@ pub const CODES: &[(Code, &str)] = &[
         ANYBODYS_SOCKET,
         "a redirect of ports below 1024 to a socket that any user may bind",
     ),
+    (ONLY_DATA, "a rule that stops data of TCP connections only"),
     (
         CUT_SHORT,
         "the search for rules without effect was cut short",
@@ -160,6 +164,7 @@ pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     owner::check(policy, &mut found);
     limits::live(policy, &mut found);
     outside::check(policy, &mut found);
+    send::check(policy, &mut found);
     for inner in &policy.netns {
         found.extend(self::policy(&inner.policy, own, care));
     }
