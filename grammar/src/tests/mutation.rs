@@ -126,7 +126,7 @@ const EDGES: &[&str] = &[
 ];
 
 /// How many changes of each policy are tried, out of about 30,000.
-const TRIED: usize = 300;
+const TRIED: usize = 1_000;
 
 /// The policies that are shown to users.
 fn policies() -> Vec<(String, String)> {
