@@ -22,8 +22,13 @@ pub(crate) const PORTS: &str = "ports";
 /// The array of the ids, plus 1, of [`Manifest::namespaces`].
 pub(crate) const NAMESPACES: &str = "namespaces";
 
-/// Fills the maps of a generation.
-pub(crate) fn fill(manifest: &Manifest, state: &State, generation: u32) -> Result<(), Error> {
+/// Fills the maps of a generation; gives what a person has to know of the namespaces that programs look into.
+pub(crate) fn fill(
+    manifest: &Manifest,
+    state: &State,
+    generation: u32,
+) -> Result<Vec<String>, Error> {
+    let mut notes = Vec::new();
     let present = netns::interfaces().map_err(at("list the interfaces"))?;
     if let Some(map) = open(&state.map(generation, INTERFACES))? {
         fill_interfaces(manifest, &present, &map)?;
@@ -33,10 +38,22 @@ pub(crate) fn fill(manifest: &Manifest, state: &State, generation: u32) -> Resul
         put_all(&map, ports.map(|name| index_of(name, &present)))?;
     }
     if let Some(map) = open(&state.map(generation, NAMESPACES))? {
-        let namespaces = manifest.namespaces.iter();
-        put_all(&map, namespaces.map(|name| id_of(name)))?;
+        let mut ids = Vec::new();
+        for name in &manifest.namespaces {
+            let id = id_of(name)?;
+            notes.extend(nsid::is_given_again(id).then(|| given_again(name, id)));
+            ids.push(id);
+        }
+        put_all(&map, ids.into_iter().map(|id| Ok(id + 1)))?;
     }
-    Ok(())
+    Ok(notes)
+}
+
+/// That conditions may come to look into another namespace than the one that is meant.
+fn given_again(name: &str, id: u32) -> String {
+    format!(
+        "the network namespace \"{name}\" had an id of the kernel's own already ({id}): once it is removed, the kernel gives that id to another one, and `in netns` looks there; after it is removed, run `sockc apply` or `sockc unload`"
+    )
 }
 
 fn open(path: &Path) -> Result<Option<OwnedFd>, Error> {
@@ -90,5 +107,5 @@ fn id_of(name: &str) -> Result<u32, Error> {
         cause,
     };
     let namespace = netns::open(name).map_err(refused)?;
-    Ok(nsid::of(&namespace).map_err(refused)? + 1)
+    nsid::of(&namespace).map_err(refused)
 }

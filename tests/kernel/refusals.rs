@@ -89,7 +89,11 @@ fn an_interface_that_is_not_there() {
         interfaces: Vec::new(),
         ..stage.options.clone()
     };
-    let words = ["\"next\"", "names no interface", "--interface"];
+    let words = [
+        "\"next\"",
+        "names none; add `interfaces …` to it or give --interface",
+        "--interface",
+    ];
     refused(&stage, &words, || attempt(&compile(NEXT), &options));
 }
 

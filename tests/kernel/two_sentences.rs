@@ -121,8 +121,9 @@ fn datagrams_reach_the_socket_and_an_apply_finds_a_restarted_one() {
     let Some(stage) = stage() else { return };
     for _ in 0..2 {
         let servers = PROXY.map(|proxy| stage.udp(proxy));
-        // What is in the slots by now: UDP sockets of the round before are gone, and nothing tells of new ones.
-        assert_eq!(stage.fills(), [Fill::Absent; 4]);
+        // What is in the slots by now: UDP sockets of the round before are gone, and new ones wait for a packet or a command.
+        let waiting = [Fill::Absent, Fill::Absent, Fill::Waiting, Fill::Waiting];
+        assert_eq!(stage.fills(), waiting);
         let applied = stage.apply(&rules("two-sentences"));
         let filled = applied
             .sockets
