@@ -17,6 +17,9 @@ use crate::source::SourceId;
 /// Longer statements are not tried: each try reads all of it.
 const LONGEST: usize = 2_000;
 
+/// The same with its comments.
+const LONGEST_WRITTEN: usize = 4 * LONGEST;
+
 /// So many slips of one statement are mended together.
 const MOST_SLIPS: usize = 4;
 
@@ -32,6 +35,9 @@ pub(super) enum Whole {
 
 /// The statement or packet as it reads, if its slips are known ones. `around` is the text it stands in.
 pub(super) fn repaired(text: &str, whole: Whole, around: &str) -> Option<String> {
+    if text.len() > LONGEST_WRITTEN {
+        return None;
+    }
     let text = without_comments(text);
     let text = text.trim_end();
     if text.len() > LONGEST || text.is_empty() {
@@ -59,7 +65,8 @@ fn without_comments(text: &str) -> String {
             continue;
         }
         let end = match next {
-            '"' => scan::string_end(text, at).unwrap_or(at + 1),
+            // A string that is not closed is not looked for again at each quote of its line.
+            '"' => scan::string_end(text, at).unwrap_or_else(|| scan::line_end(text, at)),
             other => at + other.len_utf8(),
         };
         kept.push_str(text.get(at..end).unwrap_or(""));
