@@ -27,8 +27,8 @@ pub struct Effort {
 
 /// The verifier remembers a state only where so many instructions and two jumps lie behind the last one; so it walks short
 /// ways behind a join again. All work is so many percent of what is walked once (for the policies of `rules/` kernels process
-/// 120 to 240).
-const WORK: usize = 240;
+/// 120 to 254).
+const WORK: usize = 260;
 
 impl Effort {
     /// The work that a function gives; counting is given up beyond `most` processed instructions.
