@@ -5,15 +5,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya_obj::generated::bpf_attach_type;
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
 
 use crate::filter;
 use crate::hook::{Hook, Means};
 use crate::sys::prog::{self, Place};
+use crate::sys::route;
 
 /// A program of somebody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,22 +100,10 @@ fn name(id: u32) -> String {
 
 /// Asks route-netlink, since bpf(2) has no query for XDP.
 fn xdp_id(interface: u32) -> io::Result<Option<u32>> {
-    let socket = Socket::new(NETLINK_ROUTE)?;
-    socket.connect(&SocketAddr::new(0, 0))?;
     let mut message = LinkMessage::default();
     message.header.index = interface;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST;
-    let payload = NetlinkPayload::from(RouteNetlinkMessage::GetLink(message));
-    let mut request = NetlinkMessage::new(header, payload);
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    let (answer, _) = socket.recv_from_full()?;
-    let answer =
-        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
-    let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = answer.payload else {
+    let answer = route::ask(&route::socket()?, RouteNetlinkMessage::GetLink(message), 0)?;
+    let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = answer else {
         return Ok(None);
     };
     Ok(link.attributes.iter().find_map(program_of))

@@ -6,15 +6,15 @@
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
+use netlink_sys::Socket;
 
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::session;
+use crate::sys::route;
 
 /// Those of the addresses that are not local.
 ///
@@ -27,8 +27,7 @@ pub fn not_local(options: &Options, addresses: &[IpAddr]) -> Result<Vec<IpAddr>,
     }
     session::enter(options, |_| {
         let what = "say whether an address is local";
-        let socket = Socket::new(NETLINK_ROUTE).map_err(at(what))?;
-        socket.connect(&SocketAddr::new(0, 0)).map_err(at(what))?;
+        let socket = route::socket().map_err(at(what))?;
         let mut found = Vec::new();
         for address in addresses {
             if !is_local(&socket, *address).map_err(at(what))? {
@@ -49,18 +48,7 @@ fn is_local(socket: &Socket, address: IpAddr) -> io::Result<bool> {
     message.header.destination_prefix_length = bits;
     let destination = RouteAttribute::Destination(RouteAddress::from(address));
     message.attributes.push(destination);
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST;
-    let payload = NetlinkPayload::from(RouteNetlinkMessage::GetRoute(message));
-    let mut request = NetlinkMessage::new(header, payload);
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    let (answer, _) = socket.recv_from_full()?;
-    let answer =
-        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
-    match answer.payload {
+    match route::ask(socket, RouteNetlinkMessage::GetRoute(message), 0)? {
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => {
             Ok(route.header.kind == RouteType::Local)
         }

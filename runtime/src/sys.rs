@@ -17,4 +17,5 @@ pub(crate) mod process;
 pub(crate) mod prog;
 pub(crate) mod retry;
 pub(crate) mod ringbuf;
+pub(crate) mod route;
 pub(crate) mod socket;
