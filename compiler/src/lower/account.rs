@@ -19,6 +19,7 @@ impl Lowering<'_> {
         }
         let block = self.head_block();
         self.builder.enter(block);
+        self.unless_asked(next);
         let joined = matches!(self.source.chain.hook, Hook::TcIn | Hook::TcOut);
         if joined {
             self.weigh();

@@ -39,6 +39,7 @@ impl Lowering<'_> {
         let (v4, v6) = self.both_families();
         let pass = self.outcome(Outcome::Pass, Family::V4);
         self.builder.enter(entry);
+        self.keep_asked();
         let family = self
             .builder
             .load(self.registers.context, lookup::FAMILY, Width::W);
