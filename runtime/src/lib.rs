@@ -19,6 +19,7 @@ mod code;
 mod concern;
 mod connections;
 mod coverage;
+mod departed;
 mod dispatch;
 mod drift;
 mod entries;
@@ -35,6 +36,7 @@ mod holder;
 mod hook;
 mod interfaces;
 mod kernel_types;
+mod known;
 pub mod lab;
 mod listen;
 mod live_maps;
@@ -84,6 +86,7 @@ pub use forecast::{
 };
 pub use foreign::Foreign;
 pub use hook::Means;
+pub use known::{Lost, LostNamespace};
 pub use live_maps::{
     LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names,
 };
