@@ -20,7 +20,7 @@ pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
     output.error_about(error, &about(error));
     match error {
         Error::Object { .. } | Error::Version { .. } => Exit::Policy,
-        Error::State { .. } | Error::Moved { .. } => Exit::Changed,
+        error if error.is_damage() => Exit::Changed,
         Error::Unknown { .. } => Exit::Usage,
         _ => Exit::Refused,
     }

@@ -263,7 +263,7 @@ fn change(
         let mut change = Change::begin(&maps, now).map_err(at(changing(plan)))?;
         let worked = work(plan, &mut change, now);
         let ended = match &worked {
-            Ok(()) => change.finish(),
+            Ok(()) => Ok(change.finish()),
             Err(_) => change.undo(),
         };
         worked.and(ended.map_err(at(changing(plan))))
