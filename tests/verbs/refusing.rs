@@ -37,7 +37,6 @@ fn what_the_machine_or_a_guard_refuses_is_one_shape() {
     assert_eq!(missing["interface"], "nosuch0", "{missing}");
     refusal(&on(&["plan", &path, "--interface", "nosuch0"]), 3);
     refusal(&on(&["set", "add", "banned", "192.0.2.1"]), 3);
-    refusal(&on(&["counters"]), 3);
     // 4: a guard.
     let violated = refusal(&on(&["apply", &path, "--interface", FRONT, "--guard", &guard]), 4);
     assert_eq!(violated["diagnostics"][0]["code"], "E0503", "{violated}");
