@@ -39,7 +39,8 @@ fn what_the_machine_or_a_guard_refuses_is_one_shape() {
     refusal(&on(&["set", "add", "banned", "192.0.2.1"]), 3);
     // 4: a guard.
     let violated = refusal(&on(&["apply", &path, "--interface", FRONT, "--guard", &guard]), 4);
-    assert_eq!(violated["diagnostics"][0]["code"], "E0503", "{violated}");
+    let mut found = violated["diagnostics"].as_array().unwrap().iter();
+    assert!(found.any(|one| one["code"] == "E0503"), "{violated}");
 }
 
 #[test]
