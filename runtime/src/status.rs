@@ -9,6 +9,7 @@ use crate::attach;
 use crate::carry;
 use crate::coverage::Coverage;
 use crate::drift::{self, Drift, Standing};
+use crate::elsewhere;
 use crate::error::{Error, unless_passing};
 use crate::fill::SlotState;
 use crate::foreign::{self, Foreign};
@@ -89,10 +90,14 @@ pub struct CounterValue {
 ///
 /// # Errors
 ///
-/// Any [`Error`].
+/// Any [`Error`]; [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it.
 pub fn status(options: &Options) -> Result<Option<Status>, Error> {
     let Some(mut outer) = own_status(options)? else {
-        return Ok(None);
+        // One that was put in force just now is no stranger.
+        return match strangers(options) {
+            Err(Error::Elsewhere { .. }) if own_status(options)?.is_some() => status(options),
+            found => found.map(|()| None),
+        };
     };
     for held in outer.held {
         let inner = match own_status(&options.within(&held.name)) {
@@ -102,6 +107,24 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
         outer.status.netns.push((held.name, inner));
     }
     Ok(Some(outer.status))
+}
+
+/// Refuses to say that nothing is in force where dispatchers are on hooks.
+fn strangers(options: &Options) -> Result<(), Error> {
+    session::enter(options, |session| {
+        let hooks = elsewhere::hooks(session)?;
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        // A command that is just putting a policy in force has attached them.
+        match Lock::take(&session.state, Access::Read, options.lock_wait)? {
+            Some(_) => Ok(()),
+            None => Err(Error::Elsewhere {
+                bpffs: options.bpffs.clone(),
+                hooks,
+            }),
+        }
+    })
 }
 
 /// What is in force in one namespace.
