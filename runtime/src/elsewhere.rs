@@ -17,32 +17,32 @@ use crate::sys::prog::Place;
 pub(crate) fn hooks(session: &Session) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
     for (index, name) in netns::interfaces().map_err(at("list the interfaces"))? {
-        let xdp = foreign::xdp(index.into());
+        let xdp = foreign::xdp(index.into())?;
         if xdp.is_some_and(|(_, program)| dispatch::is_title(&program)) {
             found.push(words(Point::Xdp(index), &name));
         }
         for point in [Point::TcIn(index), Point::TcOut(index)] {
-            if ours(&on_tc(index, point)) {
+            if ours(&on_tc(index, point)?) {
                 found.push(words(point, &name));
             }
         }
     }
-    if ours(&foreign::lookups(session.namespace.as_fd(), &[])) {
+    if ours(&foreign::lookups(session.namespace.as_fd(), &[])?) {
         found.push(Point::Lookup.title());
     }
     Ok(found)
 }
 
-fn on_tc(index: u32, point: Point) -> Vec<Foreign> {
-    let mut programs = foreign::at(Place::Interface(index), point.kind().attach, &[]);
+fn on_tc(index: u32, point: Point) -> Result<Vec<Foreign>, Error> {
+    let mut programs = foreign::on(Place::Interface(index), point.kind().attach, &[])?;
     let filters = Hook {
         point,
         target: index.into(),
         since: 0,
         means: Means::Clsact,
     };
-    programs.extend(foreign::filters(&filters, None));
-    programs
+    programs.extend(foreign::filters(&filters, None)?);
+    Ok(programs)
 }
 
 fn ours(programs: &[Foreign]) -> bool {

@@ -247,7 +247,7 @@ fn describe_hook(
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
         alive: link.is_some_and(|link| link.alive),
-        foreign: foreign_on(session, &hook, dispatcher),
+        foreign: foreign_on(session, &hook, dispatcher)?,
     })
 }
 
@@ -258,11 +258,16 @@ fn program_of(state: &State, point: Point, generation: u32) -> Result<Option<u32
     unless_passing(&path, slot.map(Some)).map(Option::flatten)
 }
 
-pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Foreign> {
+/// The programs of others on the place of a hook.
+pub(crate) fn foreign_on(
+    session: &Session,
+    hook: &Hook,
+    dispatcher: Option<u32>,
+) -> Result<Vec<Foreign>, Error> {
     let ours: Vec<u32> = dispatcher.into_iter().collect();
     let interface = u32::try_from(hook.target).unwrap_or(0);
-    match hook.point {
-        Point::Xdp(_) => foreign::xdp(hook.target)
+    Ok(match hook.point {
+        Point::Xdp(_) => foreign::xdp(hook.target)?
             .filter(|(id, _)| !ours.contains(id))
             .map(|(id, name)| Foreign {
                 id,
@@ -272,15 +277,15 @@ pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>
             .into_iter()
             .collect(),
         Point::TcIn(_) | Point::TcOut(_) => {
-            let programs =
-                foreign::at(Place::Interface(interface), hook.point.kind().attach, &ours);
-            let filters = foreign::filters(hook, dispatcher);
-            programs.into_iter().chain(filters).collect()
+            let kind = hook.point.kind().attach;
+            let mut programs = foreign::on(Place::Interface(interface), kind, &ours)?;
+            programs.extend(foreign::filters(hook, dispatcher)?);
+            programs
         }
-        Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours),
+        Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours)?,
         // Many tools share control groups, and none is in another's way there.
         Point::Send(_) | Point::SockOps(_) | Point::Listen => Vec::new(),
-    }
+    })
 }
 
 fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {

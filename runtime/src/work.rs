@@ -127,7 +127,15 @@ impl<'a> Work<'a> {
             // Where the kernel does not tell which is ours, `status` says why.
             let Ok(Some(ours)) = ours else { continue };
             let ours = Some(ours.program);
-            let foreign = foreign_on(self.session, &attached.hook, ours).into_iter();
+            let foreign = match foreign_on(self.session, &attached.hook, ours) {
+                Ok(foreign) => foreign.into_iter(),
+                Err(error) => {
+                    notes.push(format!(
+                        "whether programs of others decide before ours is not known ({error}); `sockc status` says"
+                    ));
+                    break;
+                }
+            };
             notes.extend(foreign.filter(|one| one.first).map(|one| {
                 format!(
                     "{one} of somebody else is on {} {} too, and decides before ours",
