@@ -34,6 +34,13 @@ pub enum Error {
         /// What the system says.
         cause: io::Error,
     },
+    /// Conditions look into namespaces whose ids the kernel gives to others, and it cannot be seen here when that happens.
+    LentNetnsIds {
+        /// The namespaces, as they were named.
+        names: Vec<String>,
+        /// Why it cannot be seen.
+        cause: io::Error,
+    },
     /// Two names are of one network namespace, and both are to have a policy.
     SameNetns {
         /// The names.
@@ -387,6 +394,15 @@ impl fmt::Display for Error {
                 f,
                 "the network namespace \"{name}\" cannot be entered: {cause}; `ip netns list` shows those with names"
             ),
+            Self::LentNetnsIds { names, cause } => {
+                let first = names.first().map_or("", String::as_str);
+                let named = names.join("\" and \"");
+                write!(
+                    f,
+                    "`in netns` looks into \"{named}\", which the kernel has given an id by itself; when such a namespace ends, the kernel gives its id to another one, and here nobody can see that in time ({cause}); give it an id that is not given again: make it anew, run `ip netns set {first} {}` before it gets an interface, and then `sockc apply`",
+                    crate::nsid::OURS
+                )
+            }
             Self::SameNetns { names: [one, other] } => write!(
                 f,
                 "the network namespaces \"{one}\" and \"{other}\" are the same one; it can have one policy only"

@@ -19,6 +19,7 @@ mod code;
 mod concern;
 mod connections;
 mod coverage;
+mod departed;
 mod dispatch;
 mod drift;
 mod elsewhere;
@@ -37,6 +38,7 @@ mod holder;
 mod hook;
 mod interfaces;
 mod kernel_types;
+mod known;
 pub mod lab;
 mod listen;
 mod live_maps;
@@ -86,6 +88,7 @@ pub use forecast::{
 };
 pub use foreign::Foreign;
 pub use hook::Means;
+pub use known::{Lost, LostNamespace};
 pub use live_maps::{
     LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names,
 };

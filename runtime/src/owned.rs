@@ -5,16 +5,17 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::apply::Part;
 use crate::error::{Error, unreadable};
+use crate::known::Known;
 use crate::options::Options;
 use crate::record::{Held, Owner, Record};
 use crate::session::{self, Session};
 use crate::settle::remove_all;
 use crate::state::{Access, Lock, State};
+use crate::sys::netns::Identity;
 use crate::sys::{bpffs, map, netns};
 use crate::truth;
 
@@ -48,30 +49,25 @@ pub(crate) fn open(parts: &[Part<'_>], session: &Session) -> Result<Vec<Held>, E
     let own = Held {
         name: "the outer policy's".to_owned(),
         inode: session.namespace.inode,
+        cookie: session.namespace.cookie,
     };
     let mut found = vec![own];
     for part in parts {
         let name = part.options.netns.clone().unwrap_or_default();
-        let inode = inode(&name)?;
+        let Identity { inode, cookie } = Known::now(&name)?.identity;
         if let Some(other) = found.iter().find(|held| held.inode == inode) {
             return Err(Error::SameNetns {
                 names: [other.name.clone(), name],
             });
         }
-        found.push(Held { name, inode });
+        found.push(Held {
+            name,
+            inode,
+            cookie,
+        });
     }
     found.remove(0);
     Ok(found)
-}
-
-fn inode(name: &str) -> Result<u64, Error> {
-    let about = netns::open(name).and_then(|file| file.metadata());
-    about
-        .map(|about| about.ino())
-        .map_err(|cause| Error::Netns {
-            name: name.to_owned(),
-            cause,
-        })
 }
 
 /// Refuses to replace a policy that another one's block put there, or, for a block, one that the outer policy did not.
@@ -133,7 +129,11 @@ pub(crate) fn blocks(session: &Session) -> Result<Vec<Held>, Error> {
         });
         if belongs? {
             let name = name.unwrap_or_else(|| inode.to_string());
-            found.push(Held { name, inode });
+            found.push(Held {
+                name,
+                inode,
+                cookie: None,
+            });
         }
     }
     Ok(found)
@@ -233,7 +233,7 @@ pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Ve
 /// Takes the policy of one namespace away, if it belongs to the one of the session, and what killed commands left there.
 pub(crate) fn release_one(held: &Held, options: &Options, session: &Session) -> Result<(), Error> {
     let owner = Owner::of(session);
-    if inode(&held.name).is_ok_and(|inode| inode == held.inode) {
+    if held.lost()?.is_none() {
         return session::enter(&options.within(&held.name), |inner| {
             remove(&inner.state, options, owner)
         });

@@ -45,6 +45,22 @@ pub(crate) enum Made {
 }
 
 impl Made {
+    /// Whether it is what it was, or the map of ids of namespaces with those set to 0 that `gone` says, by their slots: that
+    /// is what is left when a namespace ends (see [`crate::departed`]).
+    pub(crate) fn is_still(&self, was: &Self, gone: impl Fn(u32) -> bool) -> bool {
+        let (Self::Constant(id, now), Self::Constant(before, then)) = (self, was) else {
+            return self == was;
+        };
+        let left = |(slot, id): &Entry, (other, before): &Entry| {
+            let number = slot.as_slice().try_into().map(u32::from_ne_bytes);
+            let gone = || id.iter().all(|byte| *byte == 0) && number.is_ok_and(&gone);
+            slot == other && (id == before || gone())
+        };
+        id == before
+            && now.len() == then.len()
+            && now.iter().zip(then).all(|(now, then)| left(now, then))
+    }
+
     /// The kernel's id of it.
     pub(crate) fn id(&self) -> u32 {
         match self {

@@ -14,6 +14,7 @@ use crate::error::{Error, unless_passing};
 use crate::fill::SlotState;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
+use crate::known::LostNamespace;
 use crate::mend::settle;
 use crate::options::Options;
 use crate::pins;
@@ -50,6 +51,8 @@ pub struct Status {
     pub coverage: Coverage,
     /// Why its code was not compared with its text; `None` if it was.
     pub unverified: Option<String>,
+    /// The network namespaces that it names and that are not what they were.
+    pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
     pub netns: Vec<(String, Option<Status>)>,
 }
@@ -222,8 +225,26 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         applied: record.applied,
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
+        lost_namespaces: lost_namespaces(record)?,
         netns: Vec::new(),
     })
+}
+
+/// Of the namespaces that a policy names, those that are not what they were.
+fn lost_namespaces(record: &Record) -> Result<Vec<LostNamespace>, Error> {
+    let looked = record.looked_into.iter();
+    let looked = looked.map(|one| (&one.name, one.lost(), false));
+    let held = record.netns.iter();
+    let held = held.map(|one| (&one.name, one.lost(), true));
+    let mut found = Vec::new();
+    for (name, lost, of_block) in looked.chain(held) {
+        found.extend(lost?.map(|lost| LostNamespace {
+            name: name.clone(),
+            lost,
+            of_block,
+        }));
+    }
+    Ok(found)
 }
 
 fn describe_hook(

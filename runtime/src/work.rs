@@ -211,8 +211,7 @@ impl<'a> Work<'a> {
         self.step("load the programs")?;
         load::programs(&mut ebpf, self.manifest, state, generation)?;
         self.step("fill what the policy names")?;
-        let notes = named::fill(self.manifest, state, generation)?;
-        self.notes.extend(notes);
+        self.record.looked_into = named::fill(self.manifest, state, generation)?;
         let before = self.before.as_ref();
         self.step("fill the live sets")?;
         sets::fill(self.manifest, before, state, generation, &kept)?;

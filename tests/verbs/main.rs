@@ -16,6 +16,7 @@ mod plain;
 mod planning;
 mod replaying;
 mod running;
+mod spaces;
 mod trying;
 
 use std::fs;
