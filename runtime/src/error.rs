@@ -146,7 +146,7 @@ pub enum Error {
     SetFull {
         /// The set.
         set: String,
-        /// How many are in it.
+        /// How many are in it, and stay there.
         size: usize,
         /// How many there would be.
         wanted: usize,
@@ -470,10 +470,7 @@ impl fmt::Display for Error {
             Self::Unknown { kind, name, nearest, declared } => {
                 unknown(f, kind, name, nearest.as_deref(), declared)
             }
-            Self::SetFull { set, size, wanted, max } => write!(
-                f,
-                "the live set \"{set}\" holds at most {max} elements: {size} are in it, and this would make {wanted}; remove some, or raise its `max` and apply the policy again"
-            ),
+            Self::SetFull { set, size, wanted, max } => set_full(f, set, *size, *wanted, *max),
             Self::SetOutgrown { set, size, max } => write!(
                 f,
                 "{size} elements are in the live set \"{set}\", and the new policy says `max {max}`; raise it, or remove some with `sockc set del`"
@@ -482,7 +479,7 @@ impl fmt::Display for Error {
                 write!(f, "{element} is not an element of the live set \"{set}\"")?;
                 match covered_by {
                     Some(outer) => write!(f, "; it is a member by the element {outer}"),
-                    None => f.write_str("; `sockc set list` shows what is"),
+                    None => write!(f, "; `sockc set list {set}` shows what is"),
                 }
             }
             Self::MapFull { map, wanted, max } => write!(
@@ -536,6 +533,26 @@ impl fmt::Display for Error {
             Self::Kernel { what, cause } => write!(f, "the kernel refused to {what}: {cause}"),
         }
     }
+}
+
+fn set_full(
+    f: &mut fmt::Formatter<'_>,
+    set: &str,
+    size: usize,
+    wanted: usize,
+    max: u32,
+) -> fmt::Result {
+    write!(f, "the live set \"{set}\" holds at most {max} elements: ")?;
+    if size == 0 {
+        return write!(
+            f,
+            "these are {wanted}; name fewer, or raise its `max` and apply the policy again"
+        );
+    }
+    write!(
+        f,
+        "{size} are in it, and this would make {wanted}; remove some, or raise its `max` and apply the policy again"
+    )
 }
 
 fn unknown(

@@ -66,6 +66,40 @@ pub(crate) fn states(
     Ok(states)
 }
 
+/// How the slots of a policy would stand that is put in force now: who is there for them to take ([`Fill::Waiting`]), or why
+/// nobody is. What was handed over is in no slot of it.
+pub(crate) fn expected(session: &Session, manifest: &Manifest) -> Result<Vec<SlotState>, Error> {
+    let machine =
+        Machine::look(|open| is_wanted(open, manifest, &[])).map_err(at("look for sockets"))?;
+    let owners = Owners::known(manifest);
+    let look = Look {
+        session,
+        machine: &machine,
+        owners: &owners,
+    };
+    let mut states = Vec::new();
+    for socket in &manifest.sockets {
+        for slot in &socket.slots {
+            let mut state = SlotState::new(&socket.name, slot, Fill::Absent);
+            look.at_absent(&mut state, socket)?;
+            states.push(state);
+        }
+    }
+    Ok(states)
+}
+
+/// Whether what is in a slot is of another than the owner whom a policy declares for its socket.
+pub(crate) fn disowned(state: &SlotState, manifest: &Manifest) -> bool {
+    let owners = Owners::known(manifest);
+    let Some(owner) = owners.belongs(&state.socket) else {
+        return false;
+    };
+    let machine = Machine::look(|_| false).ok();
+    let open = machine.as_ref().zip(state.who.as_ref());
+    let open = open.and_then(|(machine, who)| machine.by_cookie(who.cookie));
+    !open.is_some_and(|open| belongs(open, owner))
+}
+
 fn is_wanted(open: &Open, manifest: &Manifest, cookies: &[Option<u64>]) -> bool {
     let mut slots = manifest.sockets.iter().flat_map(|socket| &socket.slots);
     cookies.contains(&Some(open.cookie))

@@ -163,7 +163,7 @@ pub fn set_load(
         if members.len() > plan.max as usize {
             return Err(Error::SetFull {
                 set: plan.name.clone(),
-                size: maps.len(now).map_err(at(changing(plan)))?,
+                size: 0,
                 wanted: members.len(),
                 max: plan.max,
             });
