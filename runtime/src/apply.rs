@@ -18,6 +18,7 @@ use crate::drift::check_ground;
 use crate::error::Error;
 use crate::fill::SlotState;
 use crate::forecast::Standpoint;
+use crate::heal;
 use crate::hook::Means;
 use crate::mend::settle;
 use crate::options::Options;
@@ -168,6 +169,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
         })?;
+        heal::heal(&session.state)?;
         let before = settle(session, &part.options)?;
         check_generation(before.as_ref(), &part.options)?;
         owned::check(before.as_ref(), outer, &part.options)?;
@@ -185,7 +187,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
                 let left = left.into_iter();
                 applied
                     .notes
-                    .extend(left.map(|(what, cause)| format!("{what}: {cause}")));
+                    .extend(left.map(|(what, cause)| format!("{what}: {}", cause.bare())));
                 Ok([vec![applied], later].concat())
             }
             Err(error) => {

@@ -19,6 +19,7 @@ mod planning;
 mod refusing;
 mod replaying;
 mod running;
+mod spaces;
 mod trying;
 
 use std::fs;

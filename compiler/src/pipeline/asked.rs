@@ -56,6 +56,12 @@ pub(super) fn steers(chains: &[Chain], tested: &FieldSet) -> bool {
             .any(|field| matches!(field.kind(), FieldKind::Absent | FieldKind::Entry))
 }
 
+/// Whether packet programs look sockets up, for which the kernel runs the program of lookups.
+pub(super) fn lookups(chains: &[Chain], tested: &FieldSet) -> bool {
+    let asks = |field: Field| field.kind() == FieldKind::Socket;
+    chains.iter().any(|chain| chain.hook == Hook::SkLookup) && tested.iter().any(asks)
+}
+
 /// Why a lookup is refused that asks for the interface where the kernel does not tell it.
 pub(super) fn refusal(
     policy: &Policy,
