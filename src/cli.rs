@@ -214,7 +214,12 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "ADDRESS", requires = "pcap", value_parser = element)]
     pub(crate) local: Vec<Prefix>,
     /// The sockets that the recorded machine is taken to have had
-    #[arg(long, value_name = "WHICH", requires = "pcap", default_value = "traffic")]
+    #[arg(
+        long,
+        value_name = "WHICH",
+        requires = "pcap",
+        default_value = "traffic"
+    )]
     pub(crate) sockets: Sockets,
     /// Tell of every rule why it does not match, also where they are many
     #[arg(long, conflicts_with = "pcap")]
@@ -519,8 +524,14 @@ mod tests {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         for verb in Arguments::command().get_subcommands() {
             let name = verb.get_name();
-            let below = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let examples: Vec<&str> = below.lines().filter(|line| line.starts_with("  ")).collect();
+            let below = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let examples: Vec<&str> = below
+                .lines()
+                .filter(|line| line.starts_with("  "))
+                .collect();
             assert!(!examples.is_empty(), "{name}");
             for example in examples {
                 let (_, line) = example.split_at(example.find("sockc ").unwrap());

@@ -85,7 +85,8 @@ fn read<'a>(
     };
     let mut tree = parse_packet(sources, id)?;
     let subject = subject(compiled, &mut tree);
-    let mut described = text::read(&tree, subject.policy, whole).map_err(|mistake| vec![*mistake])?;
+    let mut described =
+        text::read(&tree, subject.policy, whole).map_err(|mistake| vec![*mistake])?;
     let on = tree.on.as_ref().map(|on| &on.value);
     let outside = outside::take(subject.policy, &mut described, on);
     Ok(Question {

@@ -78,7 +78,9 @@ fn format(path: &Path, arguments: &cli::Fmt, output: &mut Output) -> Result<Form
     let name = title(path);
     if before.contains("\r\n") {
         let tense = if arguments.check { "would end" } else { "end" };
-        output.note(format!("{name}: lines that end with CR and LF {tense} with LF"));
+        output.note(format!(
+            "{name}: lines that end with CR and LF {tense} with LF"
+        ));
     }
     let diff = (arguments.diff && changed).then(|| difference(&name, before, &after));
     let formatted = Formatted {
@@ -105,7 +107,9 @@ fn difference(name: &str, before: &str, after: &str) -> String {
     let before = before.replace("\r\n", "\n");
     let difference = TextDiff::from_lines(before.as_str(), after);
     let mut unified = difference.unified_diff();
-    unified.header(name, &format!("{name}, formatted")).to_string()
+    unified
+        .header(name, &format!("{name}, formatted"))
+        .to_string()
 }
 
 /// Writes a file beside the old one and moves it there, so that no moment has half a policy.

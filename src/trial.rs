@@ -102,7 +102,11 @@ fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
         }
         let cases = cases::cases(subject.policy, &arguments.packets, output)?;
         let met = |tried: &&Tried| tried.outside.as_ref().is_none_or(|one| one.looked_up);
-        let played: Vec<Case> = cases.iter().filter(met).map(|one| one.case.clone()).collect();
+        let played: Vec<Case> = cases
+            .iter()
+            .filter(met)
+            .map(|one| one.case.clone())
+            .collect();
         let seen = if missing.is_empty() {
             let (seen, counted) =
                 real::play(&subject, &played).map_err(|failure| failure.exit(output))?;
@@ -151,7 +155,10 @@ fn row(subject: &Subject<'_>, tried: &Tried, seen: Seen) -> Row {
     Row {
         netns: subject.netns.map(str::to_owned),
         packet: match &tried.outside {
-            Some(outside) => format!("{} (by the socket lookup alone: {})", outside.packet, outside.why),
+            Some(outside) => format!(
+                "{} (by the socket lookup alone: {})",
+                outside.packet, outside.why
+            ),
             None => words::packet(policy, case),
         },
         seen: words::seen(policy, &seen),

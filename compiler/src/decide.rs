@@ -9,8 +9,8 @@ mod matching;
 #[cfg(test)]
 mod tests;
 
-pub use matching::{Seen, covers, matches};
 pub(crate) use lookup::{Lookups, is_at_home};
+pub use matching::{Seen, covers, matches};
 pub(crate) use matching::{
     covers_class, covers_protocol, covers_side, from_port, holds, readable_at_lookup, to_port,
 };

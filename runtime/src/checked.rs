@@ -29,14 +29,23 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
 fn sizes(artifact: &Artifact) -> Result<(), Error> {
     let manifest = &artifact.manifest;
     let counters = u32::try_from(manifest.counters.len()).unwrap_or(u32::MAX);
-    is_as_told(artifact, "counters", &|map| map.max_entries == counters.max(1))?;
+    is_as_told(artifact, "counters", &|map| {
+        map.max_entries == counters.max(1)
+    })?;
     for set in &manifest.sets {
-        is_as_told(artifact, &set.map, &|map| map.max_entries == set_keys(set.max))?;
+        is_as_told(artifact, &set.map, &|map| {
+            map.max_entries == set_keys(set.max)
+        })?;
     }
     for map in &manifest.maps {
-        is_as_told(artifact, &map.trie, &|trie| trie.max_entries == map_keys(map.max))?;
+        is_as_told(artifact, &map.trie, &|trie| {
+            trie.max_entries == map_keys(map.max)
+        })?;
     }
-    artifact.netns.iter().try_for_each(|(_, inner)| sizes(inner))
+    artifact
+        .netns
+        .iter()
+        .try_for_each(|(_, inner)| sizes(inner))
 }
 
 fn is_as_told(

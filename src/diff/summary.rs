@@ -31,7 +31,9 @@ pub(crate) fn first(report: &Report) -> String {
     let defaults = new.clone().filter(|line| line.is_default).count();
     let things = [(new.count() - defaults, "rule"), (defaults, "default")];
     let things = things.iter().filter(|(number, _)| *number > 0);
-    let come: Vec<String> = things.map(|(number, thing)| count::of(*number, thing)).collect();
+    let come: Vec<String> = things
+        .map(|(number, thing)| count::of(*number, thing))
+        .collect();
     let new = match come.is_empty() {
         true => "no rule".to_owned(),
         false => come.join(", "),
@@ -133,7 +135,12 @@ pub(super) fn besides(report: &Report) -> Vec<String> {
         (sum(|one| rates(one).count()), "rate", "changed"),
         (sum(|one| one.moved.len()), "count", "moved to another rule"),
         (
-            sum(|one| one.data.iter().filter(|data| data.was_called.is_some()).count()),
+            sum(|one| {
+                one.data
+                    .iter()
+                    .filter(|data| data.was_called.is_some())
+                    .count()
+            }),
             "set",
             "renamed",
         ),

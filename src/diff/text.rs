@@ -275,10 +275,16 @@ impl Shown {
     fn labels(&mut self, scope: &Scope) {
         let renamed: Vec<(&str, &str)> = scope.edits.iter().filter_map(words::renamed).collect();
         let list = Lists::Settings;
-        self.list("other labels", list, &renamed, "label", |shown, (was, is)| {
-            let text = format!("{was} -> {is}");
-            shown.page.row("  ", Role::Aside, Role::Change, &text);
-        });
+        self.list(
+            "other labels",
+            list,
+            &renamed,
+            "label",
+            |shown, (was, is)| {
+                let text = format!("{was} -> {is}");
+                shown.page.row("  ", Role::Aside, Role::Change, &text);
+            },
+        );
     }
 
     fn moved(&mut self, moved: &[Moved]) {

@@ -114,7 +114,11 @@ pub(super) fn data(data: &Data) -> String {
     }
     if let Some(was) = &data.was_called {
         let elements = count::of(new, "element");
-        return format!("{} was called `{}` and holds the same ({elements})", data.name, bare(was));
+        return format!(
+            "{} was called `{}` and holds the same ({elements})",
+            data.name,
+            bare(was)
+        );
     }
     let mut words = data.name.clone();
     if data.gained + data.lost > 0 {
@@ -145,7 +149,9 @@ pub(super) fn remark(change: &Change) -> Option<&'static str> {
         Unsaid::Lookup => {
             "(met by a socket lookup alone; `explain` takes it for a packet that arrives)"
         }
-        Unsaid::Names => "(and on what is there under a name that the two policies do not mean alike)",
+        Unsaid::Names => {
+            "(and on what is there under a name that the two policies do not mean alike)"
+        }
     })
 }
 

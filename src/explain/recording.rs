@@ -16,8 +16,8 @@ use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::replay::{self, Sockets};
-use crate::{capture, cli, count};
 use crate::trial::{Subject, words};
+use crate::{capture, cli, count};
 
 /// The JSON of a recording.
 #[derive(Serialize)]
@@ -111,11 +111,14 @@ impl Reading<'_> {
         let decision = &answer.trace.decision;
         let by = report::decider(policy, &described.event, decision.decider);
         let words = report::packet(policy, &described);
-        let sum = self.sums.entry(place(decision.decider)).or_insert_with(|| Sum {
-            rule: by.clone(),
-            packets: 0,
-            bytes: 0,
-        });
+        let sum = self
+            .sums
+            .entry(place(decision.decider))
+            .or_insert_with(|| Sum {
+                rule: by.clone(),
+                packets: 0,
+                bytes: 0,
+            });
         sum.packets += 1;
         sum.bytes += packet.frame.len() as u64;
         if output.is_json() {

@@ -83,10 +83,7 @@ pub(super) fn unseen(
         return;
     }
     output.line(packet);
-    output.line(format_args!(
-        "=> not looked at: {}",
-        outside.words(policy)
-    ));
+    output.line(format_args!("=> not looked at: {}", outside.words(policy)));
 }
 
 /// Shows what was found out about one packet.

@@ -16,7 +16,8 @@ fn terminal() -> (File, OwnedFd) {
     let (mut ours, mut its) = (-1, -1);
     let none = std::ptr::null_mut();
     // SAFETY: the kernel writes two descriptors, which nobody else owns; names and modes may be null.
-    let opened = unsafe { libc::openpty(&raw mut ours, &raw mut its, none, none.cast(), none.cast()) };
+    let opened =
+        unsafe { libc::openpty(&raw mut ours, &raw mut its, none, none.cast(), none.cast()) };
     assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
     // SAFETY: both were just opened, and each gets one owner.
     unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(its)) }
@@ -65,7 +66,11 @@ fn status(lab: &Lab) -> String {
 fn order(screen: &str, parts: &[&str]) {
     let places: Vec<usize> = parts
         .iter()
-        .map(|part| screen.find(part).unwrap_or_else(|| panic!("{part}\n{screen}")))
+        .map(|part| {
+            screen
+                .find(part)
+                .unwrap_or_else(|| panic!("{part}\n{screen}"))
+        })
         .collect();
     assert!(places.is_sorted(), "{parts:?} {places:?}\n{screen}");
 }
@@ -82,13 +87,26 @@ fn apply_shows_what_it_would_do_and_does_it_on_a_yes_only() {
     for answer in [&b"n\n"[..], b"\n", b"yes please\n", END_OF_INPUT] {
         let (code, screen) = on_terminal(&lab, &apply, answer);
         assert_eq!(code, Some(1), "{answer:?}\n{screen}");
-        order(&screen, &["No policy runs", "kernel", FRONT, "is attached", question, "nothing was changed"]);
+        order(
+            &screen,
+            &[
+                "No policy runs",
+                "kernel",
+                FRONT,
+                "is attached",
+                question,
+                "nothing was changed",
+            ],
+        );
         assert_eq!(status(&lab), "no policy is in force\n");
     }
     for answer in [&b"y\n"[..], b"yes\n"] {
         let (code, screen) = on_terminal(&lab, &apply, answer);
         assert_eq!(code, Some(0), "{screen}");
-        order(&screen, &["kernel", question, "policy \"edge\" is in force"]);
+        order(
+            &screen,
+            &["kernel", question, "policy \"edge\" is in force"],
+        );
     }
     assert!(status(&lab).contains("generation 2"), "{}", status(&lab));
     let (code, screen) = on_terminal(&lab, &[&apply[..], &["--yes"]].concat(), b"");
@@ -110,13 +128,30 @@ fn another_name_and_the_end_of_every_hook_are_said_before_the_question() {
     let (code, screen) = on_terminal(&lab, &["apply", &other, "--interface", FRONT], b"n\n");
     assert_eq!(code, Some(1), "{screen}");
     let said = "\"edge\" is replaced by a policy of another name, \"other\"";
-    order(&screen, &[said, "Put the policy \"other\" in force instead of \"edge\"? [y/N]"]);
+    order(
+        &screen,
+        &[
+            said,
+            "Put the policy \"other\" in force instead of \"edge\"? [y/N]",
+        ],
+    );
 
     let edge = folder.file("edge.sk", "set kept = { 10.0.0.0/8 }\n");
     let (code, screen) = on_terminal(&lab, &["apply", &edge], END_OF_INPUT);
     assert_eq!(code, Some(1), "{screen}");
-    order(&screen, &["is taken off", "every hook is taken off: \"edge\" filters and steers nothing", "[y/N]"]);
-    assert!(status(&lab).contains("policy \"edge\" is in force, generation 1"), "{}", status(&lab));
+    order(
+        &screen,
+        &[
+            "is taken off",
+            "every hook is taken off: \"edge\" filters and steers nothing",
+            "[y/N]",
+        ],
+    );
+    assert!(
+        status(&lab).contains("policy \"edge\" is in force, generation 1"),
+        "{}",
+        status(&lab)
+    );
 }
 
 #[test]
@@ -126,12 +161,19 @@ fn unload_asks_and_a_no_is_no_success() {
     }
     let (lab, folder) = (Lab::new().unwrap(), Folder::new("asking-unload"));
     let edge = folder.file("edge.sk", POLICY);
-    let applied = lab.server.run(|| run(&["apply", &edge, "--interface", FRONT])).unwrap();
+    let applied = lab
+        .server
+        .run(|| run(&["apply", &edge, "--interface", FRONT]))
+        .unwrap();
     assert_eq!(applied.code, Some(0), "{}", applied.stderr);
     for answer in [&b"n\n"[..], END_OF_INPUT] {
         let (code, screen) = on_terminal(&lab, &["unload"], answer);
         assert_eq!(code, Some(1), "{screen}");
-        assert!(status(&lab).contains("in force, generation 1"), "{}", status(&lab));
+        assert!(
+            status(&lab).contains("in force, generation 1"),
+            "{}",
+            status(&lab)
+        );
     }
     let (code, screen) = on_terminal(&lab, &["unload"], b"y\n");
     assert_eq!(code, Some(0), "{screen}");

@@ -187,15 +187,23 @@ fn a_recording_knows_what_leaves_and_what_answers() {
         let ran = run(&[&["explain", &policy, "--pcap", path, "--json"], arguments].concat());
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         let packets = ran.json()["packets"].as_array().unwrap().clone();
-        let verdicts = packets.iter().map(|one| one["verdict"].as_str().unwrap().to_owned());
+        let verdicts = packets
+            .iter()
+            .map(|one| one["verdict"].as_str().unwrap().to_owned());
         (verdicts.collect::<Vec<_>>(), ran.stderr)
     };
     let (told, said) = verdicts(&["--local", "192.0.2.0/28"]);
     assert_eq!(told, ["allow", "allow", "allow", "drop"]);
-    assert!(!said.contains("nobody says") && said.contains("taken from the traffic"), "{said}");
+    assert!(
+        !said.contains("nobody says") && said.contains("taken from the traffic"),
+        "{said}"
+    );
     let (told, said) = verdicts(&["--sockets", "none"]);
     assert_eq!(told, ["drop"; 4]);
-    assert!(said.contains("of 4 packets nobody says whether they arrived or left"), "{said}");
+    assert!(
+        said.contains("of 4 packets nobody says whether they arrived or left"),
+        "{said}"
+    );
 }
 
 #[test]

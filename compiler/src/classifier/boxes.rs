@@ -106,9 +106,7 @@ pub fn is_in_pieces(matches: &Match) -> bool {
 fn is_made_of_boxes(matches: &Match) -> bool {
     let protocols = matches.protocols.iter().all(|one| one.icmp.is_empty());
     let sides = [&matches.from, &matches.to];
-    protocols
-        && matches.conditions.is_empty()
-        && sides.into_iter().flatten().all(is_plain_side)
+    protocols && matches.conditions.is_empty() && sides.into_iter().flatten().all(is_plain_side)
 }
 
 fn has_many(matches: &Match) -> bool {

@@ -19,7 +19,8 @@ pub(crate) struct Lookups {
 impl Lookups {
     /// Those of a policy.
     pub(crate) fn of(policy: &Policy) -> Self {
-        let home = |(_, rule): &(RuleId, &Rule)| rule.direction == Direction::In && is_at_home(rule);
+        let home =
+            |(_, rule): &(RuleId, &Rule)| rule.direction == Direction::In && is_at_home(rule);
         let last = policy.rules.iter().rev().find(home).map(|(id, _)| id);
         Self { last }
     }

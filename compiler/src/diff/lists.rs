@@ -154,10 +154,13 @@ pub(super) fn called_alike(
     moved: &HashMap<(Which, RuleId), RuleId>,
 ) -> HashMap<(Which, RuleId), RuleId> {
     let alone = |which: Which| -> Vec<RuleId> {
-        let alone = list.pairs.iter().filter_map(move |pair| match (pair, which) {
-            (Pair::Old(id), Which::Old) | (Pair::New(id), Which::New) => Some(*id),
-            _ => None,
-        });
+        let alone = list
+            .pairs
+            .iter()
+            .filter_map(move |pair| match (pair, which) {
+                (Pair::Old(id), Which::Old) | (Pair::New(id), Which::New) => Some(*id),
+                _ => None,
+            });
         let of_a_map = |id: &RuleId| joint.side(which).rule(*id).head.is_some();
         let stayed = alone.filter(|id| !moved.contains_key(&(which, *id)));
         stayed.filter(|id| !of_a_map(id)).collect()

@@ -63,11 +63,26 @@ fn only_rules_that_a_lookup_asks_decide_it() {
         moved: redirect tcp 192.0.2.1:22 to sock web
         late: allow tcp to port 22 on interface eth1\n";
     let policy = policy(text);
-    let (class, _) = policy.classes.iter().find(|(_, class)| !class.patterns.is_empty()).unwrap();
+    let (class, _) = policy
+        .classes
+        .iter()
+        .find(|(_, class)| !class.patterns.is_empty())
+        .unwrap();
     let ask = |port: u16, to: [u8; 4]| {
-        let mut header = Header { to: to.into(), ..syn() };
-        header.transport = Transport::Tcp { from: 40_000, to: port, flags: 2 };
-        let trace = explain(&policy, &Event::Lookup { class, header }, &Finds(SocketAnswer::None));
+        let mut header = Header {
+            to: to.into(),
+            ..syn()
+        };
+        header.transport = Transport::Tcp {
+            from: 40_000,
+            to: port,
+            flags: 2,
+        };
+        let trace = explain(
+            &policy,
+            &Event::Lookup { class, header },
+            &Finds(SocketAnswer::None),
+        );
         let label = |rule: RuleId| policy.rules[rule].label.clone().unwrap();
         let by = match trace.decision.decider {
             Decider::Rule(rule) => label(rule),

@@ -72,10 +72,12 @@ fn chosen(rule: &Rule) -> Diagnostic {
         "the sender chooses the port that it sends from",
     )
     .help(match swapped(&rule.place.text) {
-        Some(text) => format!(
-            "for a service here, write `{text}`; for answers, add `if socket established`"
-        ),
-        None => "name the ports here with `to`; for answers, add `if socket established`".to_owned(),
+        Some(text) => {
+            format!("for a service here, write `{text}`; for answers, add `if socket established`")
+        }
+        None => {
+            "name the ports here with `to`; for answers, add `if socket established`".to_owned()
+        }
     })
 }
 

@@ -10,8 +10,8 @@ use cranelift_entity::SecondaryMap;
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
-use super::{Stop, TOO_LARGE};
 use super::analysis::{Analysis, as_it_is};
+use super::{Stop, TOO_LARGE};
 use crate::bulk::{Breadth, Bulk, Shape, Taking};
 use crate::candidates::{Index, Looks};
 use crate::classifier::{MOST_BOXES, is_in_pieces};

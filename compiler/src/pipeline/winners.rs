@@ -159,11 +159,17 @@ mod tests {
         let mut text = String::from("default in drop\n");
         for n in 0..40 {
             text += &format!("allow tcp from 10.0.{n}.0/24 to port {n}\n");
-            text += &format!("allow udp from 10.0.0.0/8:{n}-{} to port {}-9000\n", 100 + n, 80 - n);
+            text += &format!(
+                "allow udp from 10.0.0.0/8:{n}-{} to port {}-9000\n",
+                100 + n,
+                80 - n
+            );
         }
         let mut sources = SourceMap::default();
         let id = sources.add("t.sk", &*text);
-        let policy = check(&mut sources, id, "t", &mut Texts::default()).policy.unwrap();
+        let policy = check(&mut sources, id, "t", &mut Texts::default())
+            .policy
+            .unwrap();
         let start = crate::pipeline::start(id);
         let told = |unfit| {
             let members = policy.rules.values().map(|rule| Member {
@@ -179,7 +185,10 @@ mod tests {
             refused.told(&policy, start)
         };
         for (unfit, words) in [
-            (Unfit::Services, "combinations of protocols and ports in 80 rules"),
+            (
+                Unfit::Services,
+                "combinations of protocols and ports in 80 rules",
+            ),
             (Unfit::Protocols, "protocols to tell apart in 80 rules"),
             (Unfit::Lengths, "pairs of prefix lengths in 80 rules"),
             (Unfit::Groups, "changes between verdicts in 80 rules"),
@@ -189,7 +198,13 @@ mod tests {
             assert!(said.help.is_some(), "{said:?}");
         }
         let crossing = told(Unfit::Size);
-        assert!(crossing.primary.text.contains("of 80 rules match the same packets as this one"), "{crossing:?}");
+        assert!(
+            crossing
+                .primary
+                .text
+                .contains("of 80 rules match the same packets as this one"),
+            "{crossing:?}"
+        );
         let udp = policy.rules.values().nth(1).unwrap();
         assert_eq!(crossing.primary.span, udp.place.span);
         assert_eq!(crossing.secondary.len(), NAMED - 1);

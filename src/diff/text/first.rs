@@ -69,14 +69,18 @@ impl Shown {
             self.page.line(0, Role::Change, heading);
         }
         self.list(heading, Lists::Rules, &rules, "rule", |shown, line| {
-            shown.page.row(&head(line), Role::Aside, Role::New, &line.text);
+            shown
+                .page
+                .row(&head(line), Role::Aside, Role::New, &line.text);
         });
         match defaults.first() {
             Some(line) => {
                 let text = format!("{}, whatever no rule decides", line.text);
                 self.page.row(&head(line), Role::Aside, Role::Change, &text);
             }
-            None => self.page.line(2, Role::Aside, "what no rule decides is allowed"),
+            None => self
+                .page
+                .line(2, Role::Aside, "what no rule decides is allowed"),
         }
     }
 }

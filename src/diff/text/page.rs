@@ -155,7 +155,10 @@ mod tests {
             page.text()
         });
         let [cut, whole] = said;
-        assert!(cut.ends_with("established …\n") && cut.lines().count() == 1, "{cut}");
+        assert!(
+            cut.ends_with("established …\n") && cut.lines().count() == 1,
+            "{cut}"
+        );
         assert_eq!(whole.matches("established").count(), 20, "{whole}");
     }
 

@@ -52,7 +52,10 @@ what arrives: the first rule that matches decides
 
 No policy runs. New: 1 rule, 1 default. No change in effect.
 ";
-    assert_eq!(first(&report, &summary::first(&report), Look::default()), expected);
+    assert_eq!(
+        first(&report, &summary::first(&report), Look::default()),
+        expected
+    );
 }
 
 #[test]
