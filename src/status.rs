@@ -4,7 +4,7 @@ mod facts;
 mod interfaces;
 
 use serde::Serialize;
-use sockc_runtime::{Drift, Foreign, HookStatus, Means, Status};
+use sockc_runtime::{Drift, Foreign, HookStatus, Lost, LostNamespace, Means, Status};
 
 use crate::apply::{self, Slot};
 use crate::cli::Place;
@@ -26,7 +26,16 @@ struct Report<'a> {
     interfaces: interfaces::Row<'a>,
     #[serde(flatten)]
     facts: Option<&'a Facts>,
+    lost_namespaces: Vec<LostRow<'a>>,
     netns: Vec<Inner<'a>>,
+}
+
+/// A network namespace that is not what it was, in JSON.
+#[derive(Serialize)]
+struct LostRow<'a> {
+    netns: &'a str,
+    lost: &'static str,
+    block: bool,
 }
 
 /// The policy of a `for netns` block in JSON; `status` is null where nothing is in force.
@@ -107,9 +116,18 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
             lost.hook, lost.target
         ));
     }
+    for lost in &status.lost_namespaces {
+        whole = false;
+        output.error(lost_namespace(lost));
+    }
+    let is_lost = |netns: &str| {
+        let lost = &mut status.lost_namespaces.iter();
+        lost.any(|lost| lost.of_block && lost.name == netns)
+    };
     for (netns, inner) in &status.netns {
         whole &= match inner {
             Some(inner) => tell_losses(inner, output),
+            None if is_lost(netns) => false,
             None => {
                 output.error(format!(
                     "the policy of the network namespace \"{netns}\" is gone; `sockc apply` puts it back"
@@ -119,6 +137,30 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
         };
     }
     whole
+}
+
+/// That a network namespace which the policy names is not the one it was, and what that means.
+fn lost_namespace(lost: &LostNamespace) -> String {
+    let name = &lost.name;
+    let became = match lost.lost {
+        Lost::Removed => "was removed",
+        Lost::MadeAnew => "was removed and made anew",
+    };
+    let meaning = match (lost.lost, lost.of_block) {
+        (Lost::Removed, false) => {
+            "conditions `in netns` find no socket there once its last process has left it; make it again and run `sockc apply --running`, or apply a policy without it"
+        }
+        (Lost::MadeAnew, false) => {
+            "conditions `in netns` do not look into the new one; `sockc apply --running` has them look there"
+        }
+        (Lost::Removed, true) => {
+            "the policy of its `for netns` block goes with it; make it again and run `sockc apply --running`, or apply a policy without it"
+        }
+        (Lost::MadeAnew, true) => {
+            "the policy of its `for netns` block does not hold in the new one; `sockc apply --running` puts it there"
+        }
+    };
+    format!("the network namespace \"{name}\" {became}: {meaning}")
 }
 
 /// Says what others changed; `true` if nothing.
@@ -226,6 +268,17 @@ fn inner_in_json((netns, status): &(String, Option<Status>)) -> Inner<'_> {
     }
 }
 
+fn lost_row(lost: &LostNamespace) -> LostRow<'_> {
+    LostRow {
+        netns: &lost.name,
+        lost: match lost.lost {
+            Lost::Removed => "removed",
+            Lost::MadeAnew => "made-anew",
+        },
+        block: lost.of_block,
+    }
+}
+
 fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'a> {
     let hooks = status.map_or(&[][..], |status| &status.hooks);
     Report {
@@ -250,6 +303,11 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
         interfaces: interfaces::row(status.map(|status| &status.coverage)),
         facts,
+        lost_namespaces: status
+            .map_or(&[][..], |status| &status.lost_namespaces)
+            .iter()
+            .map(lost_row)
+            .collect(),
         netns: status
             .map_or(&[][..], |status| &status.netns)
             .iter()

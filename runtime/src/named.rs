@@ -3,6 +3,7 @@
 //!
 //! Runs in the policy's namespace, before anything is in force. A map that the object does not have is not needed.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -10,7 +11,9 @@ use std::path::Path;
 use sockc_compiler::artifact::Manifest;
 
 use crate::classes::class_of;
+use crate::departed::{self, Guest};
 use crate::error::{Error, at};
+use crate::known::Known;
 use crate::nsid;
 use crate::state::State;
 use crate::sys::{bpffs, map, netns};
@@ -22,13 +25,12 @@ pub(crate) const PORTS: &str = "ports";
 /// The array of the ids, plus 1, of [`Manifest::namespaces`].
 pub(crate) const NAMESPACES: &str = "namespaces";
 
-/// Fills the maps of a generation; gives what a person has to know of the namespaces that programs look into.
+/// Fills the maps of a generation; gives the namespaces that programs look into.
 pub(crate) fn fill(
     manifest: &Manifest,
     state: &State,
     generation: u32,
-) -> Result<Vec<String>, Error> {
-    let mut notes = Vec::new();
+) -> Result<Vec<Known>, Error> {
     let present = netns::interfaces().map_err(at("list the interfaces"))?;
     if let Some(map) = open(&state.map(generation, INTERFACES))? {
         fill_interfaces(manifest, &present, &map)?;
@@ -37,23 +39,64 @@ pub(crate) fn fill(
         let ports = manifest.ports.iter();
         put_all(&map, ports.map(|name| index_of(name, &present)))?;
     }
-    if let Some(map) = open(&state.map(generation, NAMESPACES))? {
-        let mut ids = Vec::new();
-        for name in &manifest.namespaces {
-            let id = id_of(name)?;
-            notes.extend(nsid::is_given_again(id).then(|| given_again(name, id)));
-            ids.push(id);
-        }
-        put_all(&map, ids.into_iter().map(|id| Ok(id + 1)))?;
-    }
-    Ok(notes)
+    let Some(map) = open(&state.map(generation, NAMESPACES))? else {
+        return Ok(Vec::new());
+    };
+    let names = manifest.namespaces.iter();
+    let looked: Vec<Looked> = names
+        .map(|name| Looked::into(name))
+        .collect::<Result<_, _>>()?;
+    watch(&looked, &map, &state.program(generation, departed::PIN))?;
+    put_all(&map, looked.iter().map(|one| Ok(one.id + 1)))?;
+    Ok(looked.into_iter().map(|one| one.known).collect())
 }
 
-/// That conditions may come to look into another namespace than the one that is meant.
-fn given_again(name: &str, id: u32) -> String {
-    format!(
-        "the network namespace \"{name}\" had an id of the kernel's own already ({id}): once it is removed, the kernel gives that id to another one, and `in netns` looks there; after it is removed, run `sockc apply` or `sockc unload`"
-    )
+/// A network namespace that programs look into.
+struct Looked {
+    /// Which one.
+    known: Known,
+    /// The id by which they know it.
+    id: u32,
+    /// Held, so that it does not end before it is watched.
+    open: File,
+}
+
+impl Looked {
+    fn into(name: &str) -> Result<Self, Error> {
+        let refused = |cause| Error::Netns {
+            name: name.to_owned(),
+            cause,
+        };
+        let open = netns::open(name).map_err(refused)?;
+        let identity = netns::identity_of(&open).map_err(refused)?;
+        let id = nsid::of(&open).map_err(refused)?;
+        let name = name.to_owned();
+        Ok(Self {
+            known: Known { name, identity },
+            id,
+            open,
+        })
+    }
+}
+
+/// Sees to it that an id which the kernel gives to another namespace stands for none once its own has ended.
+fn watch(looked: &[Looked], map: &OwnedFd, path: &Path) -> Result<(), Error> {
+    let given_again = (0u32..).zip(looked);
+    let given_again = given_again.filter(|(_, one)| nsid::is_given_again(one.id));
+    let guests: Vec<Guest<'_>> = given_again
+        .clone()
+        .map(|(slot, one)| Guest {
+            slot,
+            inode: one.known.identity.inode,
+            open: &one.open,
+        })
+        .collect();
+    let names = given_again.map(|(_, one)| one.known.name.clone()).collect();
+    if guests.is_empty() {
+        return Ok(());
+    }
+    departed::watch(&guests, map.as_fd(), path)
+        .map_err(|cause| Error::LentNetnsIds { names, cause })
 }
 
 fn open(path: &Path) -> Result<Option<OwnedFd>, Error> {
@@ -99,13 +142,4 @@ fn index_of(name: &str, present: &[(u32, String)]) -> Result<u32, Error> {
             name: name.to_owned(),
             present: present.iter().map(|(_, name)| name.clone()).collect(),
         })
-}
-
-fn id_of(name: &str) -> Result<u32, Error> {
-    let refused = |cause| Error::Netns {
-        name: name.to_owned(),
-        cause,
-    };
-    let namespace = netns::open(name).map_err(refused)?;
-    nsid::of(&namespace).map_err(refused)
 }

@@ -17,8 +17,9 @@ use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 
 use crate::sys::route;
 
-/// The lowest id that is chosen here. The kernel would have to know 2^30 namespaces to come so far by itself.
-const OURS: u32 = 1 << 30;
+/// The lowest id that is chosen here, and that a person may choose. The kernel would have to know 2^30 namespaces to come so
+/// far by itself.
+pub(crate) const OURS: u32 = 1 << 30;
 
 /// How often an id is chosen, should others have the ones before.
 const TRIES: usize = 16;

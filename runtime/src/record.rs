@@ -10,6 +10,7 @@ use sockc_compiler::artifact::Manifest;
 use crate::chunks;
 use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
+use crate::known::Known;
 use crate::pins::Pin;
 use crate::session::Session;
 use crate::state::State;
@@ -39,6 +40,9 @@ pub(crate) struct Record {
     pub(crate) netns: Vec<Held>,
     /// The cookie of the network namespace: its inode may be used again, the cookie is not.
     pub(crate) cookie: Option<u64>,
+    /// The network namespaces that its conditions look into, in the manifest's order; an older sockc kept none.
+    #[serde(default)]
+    pub(crate) looked_into: Vec<Known>,
     /// The interfaces or patterns that were given instead of the policy's.
     #[serde(default)]
     pub(crate) interfaces: Vec<String>,
@@ -84,6 +88,9 @@ pub(crate) struct Held {
     pub(crate) name: String,
     /// Its inode.
     pub(crate) inode: u64,
+    /// Its cookie, where the kernel has one; an older sockc kept none.
+    #[serde(default)]
+    pub(crate) cookie: Option<u64>,
 }
 
 /// A hook and what a person calls its target.
@@ -108,6 +115,7 @@ impl Record {
             owner: None,
             netns: Vec::new(),
             cookie,
+            looked_into: Vec::new(),
             interfaces: Vec::new(),
             applied: None,
             fillers: Vec::new(),

@@ -52,6 +52,56 @@ fn syn() -> Header {
     }
 }
 
+/// An `allow` that no redirect follows is in no lookup program, so nobody says that it decides a lookup.
+#[test]
+fn only_rules_that_a_lookup_asks_decide_it() {
+    let text = "
+        interfaces eth0
+        default in drop
+        socket web = tcp listen 127.0.0.1:8080
+        early: allow tcp to port 80 on interface eth1
+        moved: redirect tcp 192.0.2.1:22 to sock web
+        late: allow tcp to port 22 on interface eth1\n";
+    let policy = policy(text);
+    let (class, _) = policy
+        .classes
+        .iter()
+        .find(|(_, class)| !class.patterns.is_empty())
+        .unwrap();
+    let ask = |port: u16, to: [u8; 4]| {
+        let mut header = Header {
+            to: to.into(),
+            ..syn()
+        };
+        header.transport = Transport::Tcp {
+            from: 40_000,
+            to: port,
+            flags: 2,
+        };
+        let trace = explain(
+            &policy,
+            &Event::Lookup { class, header },
+            &Finds(SocketAnswer::None),
+        );
+        let label = |rule: RuleId| policy.rules[rule].label.clone().unwrap();
+        let by = match trace.decision.decider {
+            Decider::Rule(rule) => label(rule),
+            other => format!("{other:?}"),
+        };
+        let reasons = trace.steps.iter().filter_map(|step| match &step.outcome {
+            Outcome::No(reason) => Some((label(step.rule), reason.clone())),
+            _ => None,
+        });
+        (by, reasons.collect::<Vec<_>>())
+    };
+    assert_eq!(ask(80, [192, 0, 2, 1]).0, "early");
+    assert_eq!(ask(22, [192, 0, 2, 1]).0, "moved");
+    let (by, reasons) = ask(22, [192, 0, 2, 9]);
+    assert_eq!(by, "Unmatched");
+    let late = &reasons.iter().find(|(label, _)| label == "late").unwrap().1;
+    assert_eq!(late, "it does not run in the socket lookup");
+}
+
 /// The reason why the only rule does not match.
 fn reason(rule: &str, header: Header, answer: SocketAnswer) -> String {
     let policy = policy(&format!("default in drop {rule}"));
