@@ -10,7 +10,7 @@ use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 
 use crate::attach;
 use crate::bound::{Machine, belongs};
-use crate::error::{Error, at};
+use crate::error::{Error, at, is_machine};
 use crate::fill::{Fill, Filler, SlotState};
 use crate::foreign::{self, Foreign};
 use crate::holder;
@@ -31,14 +31,18 @@ pub(crate) fn states(
         .and_then(|inspector| inspector.run())
         .map_err(at("look into the socket slots"))?;
     let cookies: Vec<Option<u64>> = states.iter().map(|state| cookie(state, sockets)).collect();
-    let Ok(machine) = Machine::look(|open| is_wanted(open, manifest, &cookies)) else {
+    let machine = match Machine::look(|open| is_wanted(open, manifest, &cookies)) {
+        Ok(machine) => machine,
+        Err(cause) if is_machine(&cause) => return Err(at("look at who listens")(cause)),
         // Who else is there is not known; what is in the slots is.
-        for state in &mut states {
-            if state.state == Fill::Absent && state.slot.port != 0 {
-                state.state = Fill::Unknown;
+        Err(_) => {
+            for state in &mut states {
+                if state.state == Fill::Absent && state.slot.port != 0 {
+                    state.state = Fill::Unknown;
+                }
             }
+            return Ok(states);
         }
-        return Ok(states);
     };
     let owners = Owners::known(manifest);
     let look = Look {
@@ -175,7 +179,7 @@ impl Look<'_> {
         for hook in own.filter(|hook| hook.point == Point::Lookup) {
             ours.extend(attach::describe(state, &hook)?.map(|link| link.program));
         }
-        Ok(foreign::lookups(self.session.namespace.as_fd(), &ours))
+        foreign::lookups(self.session.namespace.as_fd(), &ours)
     }
 
     fn at_process(&self, state: &mut SlotState, socket: &SocketSlots) {

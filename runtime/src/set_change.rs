@@ -78,11 +78,9 @@ impl<'a> Change<'a> {
     }
 
     /// Ends the change. Gives how many elements there are.
-    ///
-    /// Where the kernel refuses to take the mark away, the change is done all the same: the next command finds the mark, and
-    /// looks at all of the set.
     pub(crate) fn finish(mut self) -> usize {
         self.condition.unfinished = false;
+        // Packets meet the change already. Where this is refused, the next change looks at all of it once more.
         let _ = self.maps.set_condition(self.condition);
         self.condition.count
     }

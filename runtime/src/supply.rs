@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::seen;
 use crate::session::Session;
 use crate::state::State;
-use crate::sys::{bpffs, map, process};
+use crate::sys::{map, process};
 
 /// Everything that fills slots, made once and run twice: before the switch and after it.
 #[derive(Debug)]
@@ -227,9 +227,7 @@ fn is_held(socket: &SocketSlots) -> bool {
 
 /// The map of the slots of a generation.
 pub(crate) fn slots_map(state: &State, generation: u32) -> Result<OwnedFd, Error> {
-    bpffs::open(&state.map(generation, "sockets")).map_err(|_| Error::Object {
-        cause: "it names sockets but lacks the map \"sockets\"".to_owned(),
-    })
+    state.open_map(generation, "sockets")
 }
 
 /// Copies registered sockets to the slots of the same name, protocol and family.

@@ -114,7 +114,7 @@ fn live_sets(
     let mut sources = Vec::new();
     sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
     sources.extend(before.map(|before| (state, before)));
-    let kept = sets::kept(part.manifest, &sources, &shapes);
+    let kept = sets::kept(part.manifest, &sources, &shapes)?;
     let mut found = Vec::new();
     for plan in &part.manifest.sets {
         let size = size_of(&plan.name, state, before)?;

@@ -114,6 +114,13 @@ pub(crate) fn id(map: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(block.id)
 }
 
+/// A map by its id.
+pub(crate) fn by_id(id: u32) -> io::Result<OwnedFd> {
+    let mut a = attr();
+    a.__bindgen_anon_6.__bindgen_anon_1.map_id = id;
+    call_fd(bpf_cmd::BPF_MAP_GET_FD_BY_ID, &mut a)
+}
+
 /// From now on nobody changes a map by bpf(2), not even we.
 pub(crate) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
     let mut a = attr();
