@@ -345,7 +345,7 @@ fn packets_where_the_policy_is_not_are_not_taken_for_real() {
         moved: redirect tcp 192.0.2.9:80 to sock web\nlate: allow tcp to port 23 on interface eth2\n";
     let path = folder.file("zi.sk", text);
     let packets = [
-        "udp from 1.1.1.1:1024 to 192.0.2.2:22 on zone wan with fragment",
+        "icmp from 1.1.1.1 to 192.0.2.2 on zone wan",
         "tcp from 1.1.1.1:1024 to 192.0.2.9:80 on interface eth1",
         "tcp from 1.1.1.1:1024 to 192.0.2.2:23 on interface eth2",
     ];
