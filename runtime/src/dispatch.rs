@@ -63,7 +63,16 @@ pub(crate) fn load(
 
 /// The name of the dispatchers that were made for a generation.
 fn title(since: u32) -> String {
-    format!("sockc_{since:x}")
+    format!("{TITLE}{since:x}")
+}
+
+/// What all of them begin with.
+const TITLE: &str = "sockc_";
+
+/// Whether a program is called as dispatchers are.
+pub(crate) fn is_title(name: &str) -> bool {
+    let since = name.strip_prefix(TITLE);
+    since.is_some_and(|since| u32::from_str_radix(since, 16).is_ok())
 }
 
 fn code(point: Point, since: u32, words: Words<'_>, slots: BorrowedFd<'_>) -> Vec<u8> {

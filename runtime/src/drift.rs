@@ -140,7 +140,7 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
     {
         return Ok(None);
     }
-    let found = match pins::look(state, record.generation, &pin.path) {
+    let found = match pins::look(state, record.generation, &pin.path, Some(pin.made.id())) {
         Ok(made) if made.is_still(&pin.made, |slot| ended(record, &pin.path, slot)) => {
             match hangs_on_nothing(state, &pin.path)? {
                 Some(words) => words,
@@ -258,7 +258,7 @@ pub(crate) fn check_ground(state: &State, record: &Record) -> Result<(), Error> 
     };
     for pin in record.pins.iter().flatten().filter(ground) {
         let path = state.root().join(&pin.path);
-        let there = pins::look(state, record.generation, &pin.path);
+        let there = pins::look(state, record.generation, &pin.path, Some(pin.made.id()));
         let there = unless_passing(&path, there.map(Some))?;
         if there.is_none_or(|there| there.id() != pin.made.id()) {
             return Err(Error::State {

@@ -110,7 +110,7 @@ pub(crate) fn blocks(session: &Session) -> Result<Vec<Held>, Error> {
             Ok((record, _)) => record,
             // The folders of the others tell as well.
             Err(Error::State { .. }) => continue,
-            Err(error) => return Err(error),
+            Err(cause) => return Err(unknowable(cause)),
         };
         for held in record.netns {
             if !found.iter().any(|one| one.inode == held.inode) {
@@ -119,9 +119,16 @@ pub(crate) fn blocks(session: &Session) -> Result<Vec<Held>, Error> {
         }
     }
     for inode in state.others()? {
-        let known = found.iter().any(|one| one.inode == inode);
-        if !known && belongs(&state.beside(inode), session)? {
-            let name = netns::name_of(inode).unwrap_or_else(|| inode.to_string());
+        if found.iter().any(|one| one.inode == inode) {
+            continue;
+        }
+        let name = netns::name_of(inode);
+        let belongs = belongs(&state.beside(inode), session).map_err(|cause| Error::Unknowable {
+            netns: name.clone().unwrap_or_else(|| NAMELESS.to_owned()),
+            cause: Box::new(cause),
+        });
+        if belongs? {
+            let name = name.unwrap_or_else(|| inode.to_string());
             found.push(Held {
                 name,
                 inode,
@@ -131,6 +138,22 @@ pub(crate) fn blocks(session: &Session) -> Result<Vec<Held>, Error> {
     }
     Ok(found)
 }
+
+/// That the record, which names the namespaces, could not be read this time.
+fn unknowable(cause: Error) -> Error {
+    match cause {
+        Error::Kernel { what, cause } => Error::Kernel {
+            what: format!(
+                "{what}, so that the network namespaces of the policy's blocks cannot be known, and nothing was changed"
+            ),
+            cause,
+        },
+        cause => cause,
+    }
+}
+
+/// How a namespace without a name is entered: by any process that is in it.
+const NAMELESS: &str = "/proc/PID/ns/net";
 
 /// Whether the policy in a folder belongs to the one of the session. Its block follows the same word, or its record says so.
 fn belongs(block: &State, session: &Session) -> Result<bool, Error> {

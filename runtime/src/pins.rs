@@ -89,7 +89,8 @@ pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
     paths.extend(of_generation(state, record)?);
     let mut pins = Vec::with_capacity(paths.len());
     for path in paths {
-        let made = look(state, record.generation, &path).map_err(at("look at what is pinned"))?;
+        let made =
+            look(state, record.generation, &path, None).map_err(at("look at what is pinned"))?;
         pins.push(Pin { path, made });
     }
     pins.sort_by(|one, other| one.path.cmp(&other.path));
@@ -115,8 +116,13 @@ fn below(state: &State, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
-/// What is pinned at a path of the state folder.
-pub(crate) fn look(state: &State, generation: u32, path: &Path) -> io::Result<Made> {
+/// What is pinned at a path of the state folder. Into a map that is not the `left` one nobody looks: it may be of any size.
+pub(crate) fn look(
+    state: &State,
+    generation: u32,
+    path: &Path,
+    left: Option<u32>,
+) -> io::Result<Made> {
     let fd = bpffs::open(&state.root().join(path))?;
     Ok(match bpffs::kind(fd.as_fd())? {
         Kind::Program => Made::Program(prog::describe(fd.as_fd())?.id),
@@ -124,15 +130,22 @@ pub(crate) fn look(state: &State, generation: u32, path: &Path) -> io::Result<Ma
             let link = link::describe(fd.as_fd())?;
             Made::Link(link.id, link.alive.then_some(link.program))
         }
-        Kind::Map => look_into(&fd, generation, path)?,
+        Kind::Map => {
+            let id = map::id(fd.as_fd())?;
+            match left.is_none_or(|left| left == id) {
+                true => look_into(&fd, id, generation, path)?,
+                false => Made::Map(id),
+            }
+        }
     })
 }
 
-fn look_into(map: &OwnedFd, generation: u32, path: &Path) -> io::Result<Made> {
-    let id = map::id(map.as_fd())?;
+fn look_into(map: &OwnedFd, id: u32, generation: u32, path: &Path) -> io::Result<Made> {
     let folder = path.parent().and_then(Path::file_name);
     let name = path.file_name().and_then(|name| name.to_str());
-    if folder.is_some_and(|folder| folder == "slots") {
+    // Another kind of map there has no programs to read.
+    let programs = map::shape(map.as_fd())?.is_of_programs();
+    if folder.is_some_and(|folder| folder == "slots") && programs {
         return Ok(Made::Slots(id, slot(map.as_fd(), side(generation))?));
     }
     let constant = name.is_some_and(|name| CONSTANT.contains(&name));

@@ -9,6 +9,7 @@ use crate::attach;
 use crate::carry;
 use crate::coverage::Coverage;
 use crate::drift::{self, Drift, Standing};
+use crate::elsewhere;
 use crate::error::{Error, unless_passing};
 use crate::fill::SlotState;
 use crate::foreign::{self, Foreign};
@@ -92,10 +93,14 @@ pub struct CounterValue {
 ///
 /// # Errors
 ///
-/// Any [`Error`].
+/// Any [`Error`]; [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it.
 pub fn status(options: &Options) -> Result<Option<Status>, Error> {
     let Some(mut outer) = own_status(options)? else {
-        return Ok(None);
+        // One that was put in force just now is no stranger.
+        return match strangers(options) {
+            Err(Error::Elsewhere { .. }) if own_status(options)?.is_some() => status(options),
+            found => found.map(|()| None),
+        };
     };
     for held in outer.held {
         let inner = match own_status(&options.within(&held.name)) {
@@ -105,6 +110,24 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
         outer.status.netns.push((held.name, inner));
     }
     Ok(Some(outer.status))
+}
+
+/// Refuses to say that nothing is in force where dispatchers are on hooks.
+fn strangers(options: &Options) -> Result<(), Error> {
+    session::enter(options, |session| {
+        let hooks = elsewhere::hooks(session)?;
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        // A command that is just putting a policy in force has attached them.
+        match Lock::take(&session.state, Access::Read, options.lock_wait)? {
+            Some(_) => Ok(()),
+            None => Err(Error::Elsewhere {
+                bpffs: options.bpffs.clone(),
+                hooks,
+            }),
+        }
+    })
 }
 
 /// What is in force in one namespace.
@@ -245,7 +268,7 @@ fn describe_hook(
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
         alive: link.is_some_and(|link| link.alive),
-        foreign: foreign_on(session, &hook, dispatcher),
+        foreign: foreign_on(session, &hook, dispatcher)?,
     })
 }
 
@@ -256,11 +279,16 @@ fn program_of(state: &State, point: Point, generation: u32) -> Result<Option<u32
     unless_passing(&path, slot.map(Some)).map(Option::flatten)
 }
 
-pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Foreign> {
+/// The programs of others on the place of a hook.
+pub(crate) fn foreign_on(
+    session: &Session,
+    hook: &Hook,
+    dispatcher: Option<u32>,
+) -> Result<Vec<Foreign>, Error> {
     let ours: Vec<u32> = dispatcher.into_iter().collect();
     let interface = u32::try_from(hook.target).unwrap_or(0);
-    match hook.point {
-        Point::Xdp(_) => foreign::xdp(hook.target)
+    Ok(match hook.point {
+        Point::Xdp(_) => foreign::xdp(hook.target)?
             .filter(|(id, _)| !ours.contains(id))
             .map(|(id, name)| Foreign {
                 id,
@@ -270,15 +298,15 @@ pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>
             .into_iter()
             .collect(),
         Point::TcIn(_) | Point::TcOut(_) => {
-            let programs =
-                foreign::at(Place::Interface(interface), hook.point.kind().attach, &ours);
-            let filters = foreign::filters(hook, dispatcher);
-            programs.into_iter().chain(filters).collect()
+            let kind = hook.point.kind().attach;
+            let mut programs = foreign::on(Place::Interface(interface), kind, &ours)?;
+            programs.extend(foreign::filters(hook, dispatcher)?);
+            programs
         }
-        Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours),
+        Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours)?,
         // Many tools share control groups, and none is in another's way there.
         Point::Send(_) | Point::SockOps(_) | Point::Listen => Vec::new(),
-    }
+    })
 }
 
 fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {

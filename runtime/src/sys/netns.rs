@@ -34,7 +34,7 @@ impl Namespace {
         Ok(Self {
             file,
             inode,
-            cookie: cookie(),
+            cookie: cookie()?,
         })
     }
 }
@@ -63,14 +63,15 @@ pub(crate) fn identity(name: &str) -> io::Result<Identity> {
 pub(crate) fn identity_of(file: &File) -> io::Result<Identity> {
     Ok(Identity {
         inode: file.metadata()?.ino(),
-        cookie: within(Some(file), cookie)?,
+        cookie: within(Some(file), cookie)??,
     })
 }
 
-fn cookie() -> Option<u64> {
+/// No socket is no answer: what is kept has the cookie, and would look like another namespace's.
+fn cookie() -> io::Result<Option<u64>> {
     let kind = SockType::Datagram;
-    let socket = socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).ok()?;
-    option(socket.as_fd(), SO_NETNS_COOKIE)
+    let socket = socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    Ok(option(socket.as_fd(), SO_NETNS_COOKIE))
 }
 
 /// The kernel's cookie of a socket, never used twice.
