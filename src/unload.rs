@@ -15,12 +15,12 @@ struct Report {
     removed: bool,
 }
 
-/// Asks if somebody is there to answer, and unloads.
+/// Asks if somebody is there to answer, and unloads. A "no" ends the command with 1, as with `apply`.
 pub(crate) fn run(arguments: &cli::Unload, output: &mut Output) -> Exit {
     let question = "Take the policy of this network namespace away?";
     if !output.consent(arguments.yes, question) {
         output.note("nothing was changed");
-        return Exit::Done;
+        return Exit::Policy;
     }
     match sockc_runtime::unload(&options(&arguments.place)) {
         Ok(removed) if output.is_json() => output.value(&Report {

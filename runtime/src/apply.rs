@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use sockc_compiler::artifact::{MANIFEST_VERSION, Manifest};
 use sockc_compiler::object;
 
+use crate::checked;
 use crate::drift::check_ground;
 use crate::error::Error;
 use crate::fill::SlotState;
@@ -127,6 +128,7 @@ pub(crate) fn inner(
     manifest: &Manifest,
 ) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
     check_version(manifest)?;
+    checked::check(object)?;
     let wrong = |error: object::ObjectError| Error::Object {
         cause: error.to_string(),
     };

@@ -13,6 +13,7 @@ mod apply;
 mod attach;
 mod bound;
 mod carry;
+mod checked;
 mod chunks;
 mod classes;
 mod code;

@@ -24,7 +24,11 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
     let mut page = String::new();
     head(planned, &mut page);
     page.push('\n');
-    page.push_str(&changes::text(&planned.report, &planned.summary(), look));
+    let tell = match planned.forecast.running {
+        Some(_) => changes::text,
+        None => changes::first,
+    };
+    page.push_str(&tell(&planned.report, &planned.summary(), look));
     actions(planned.forecast, &planned.ready.manifest, &mut page);
     noticed(&planned.report, &mut page);
     guards(planned, &mut page);

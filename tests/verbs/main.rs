@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
+mod asking;
+mod crafted;
 mod expecting;
 mod explaining;
 mod facts;
@@ -14,10 +16,12 @@ mod loading;
 mod objects;
 mod plain;
 mod planning;
+mod refusing;
 mod replaying;
 mod running;
 mod spaces;
 mod trying;
+mod workers;
 
 use std::fs;
 use std::io::Write;
