@@ -160,6 +160,60 @@ fn each_part_has_its_reason() {
     );
 }
 
+/// Nothing fits in a rate.
+struct Full;
+
+impl World for Full {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        SocketAnswer::None
+    }
+    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        true
+    }
+    fn fits(&self, _: crate::policy::RuleId, _: &Header) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_rate_has_the_reason_of_its_part() {
+    let policy = policy(
+        "default in drop allow above 5 packets/second allow tcp up to 5 packets/second drop",
+    );
+    let reasons = |world: &dyn World| -> Vec<String> {
+        let trace = explain(&policy, &arrives(syn()), world);
+        let outcomes = trace.steps.into_iter().map(|step| step.outcome);
+        let reasons = outcomes.filter_map(|outcome| match outcome {
+            Outcome::No(reason) => Some(reason),
+            _ => None,
+        });
+        reasons.collect()
+    };
+    assert_eq!(
+        reasons(&Finds(SocketAnswer::None)),
+        ["it is for what is above its rate; this packet fits"]
+    );
+    let full = explain(&policy, &arrives(syn()), &Full);
+    assert_eq!(full.steps[0].outcome, Outcome::Decides);
+    let limited = self::policy("default in drop allow tcp up to 5 packets/second");
+    let full = explain(&limited, &arrives(syn()), &Full);
+    let above = "it is for what fits in its rate; this packet is above it".to_owned();
+    assert_eq!(full.steps[0].outcome, Outcome::No(above));
+}
+
+#[test]
+fn a_rule_that_lookups_do_not_ask_about_says_so() {
+    let policy = policy("default in allow drop udp drop tcp to any:22");
+    let lookup = Event::Lookup {
+        class: Policy::plain_class(),
+        header: syn(),
+    };
+    let trace = explain(&policy, &lookup, &Finds(SocketAnswer::None));
+    let elsewhere = Outcome::No("it does not run in the socket lookup".to_owned());
+    assert_eq!(trace.steps[0].outcome, elsewhere);
+    assert_eq!(trace.steps[1].outcome, elsewhere);
+}
+
 #[test]
 fn the_way_ends_at_the_decider() {
     let policy = policy("default in drop count tcp allow udp allow tcp drop");
