@@ -354,14 +354,31 @@ fn packets_where_the_policy_is_not_are_not_taken_for_real() {
     let rows = ran.json()["packets"].as_array().unwrap().clone();
     let of = |row: usize, field: &str| rows[row][field].as_str().unwrap().to_owned();
     let not_there = "the policy is not on";
-    assert!(of(0, "verdict").starts_with("not looked at, as the policy is not on zone wan"), "{rows:?}");
+    assert!(
+        of(0, "verdict").starts_with("not looked at, as the policy is not on zone wan"),
+        "{rows:?}"
+    );
     assert_eq!(of(0, "packet"), packets[0]);
-    assert!(of(1, "packet").contains("by the socket lookup alone") && of(1, "packet").contains(not_there), "{rows:?}");
+    assert!(
+        of(1, "packet").contains("by the socket lookup alone")
+            && of(1, "packet").contains(not_there),
+        "{rows:?}"
+    );
     assert_eq!(of(1, "verdict"), "redirect to sock web");
     // No redirect follows that `allow`, so no lookup asks it.
-    assert_eq!((of(2, "verdict").as_str(), of(2, "rule").as_str()), ("allow", "no rule"), "{rows:?}");
+    assert_eq!(
+        (of(2, "verdict").as_str(), of(2, "rule").as_str()),
+        ("allow", "no rule"),
+        "{rows:?}"
+    );
     let explained = run(&["explain", &path, packets[2]]);
-    assert!(explained.stdout.contains("=> allow, by no rule: none that lookups ask matches"), "{}", explained.stdout);
+    assert!(
+        explained
+            .stdout
+            .contains("=> allow, by no rule: none that lookups ask matches"),
+        "{}",
+        explained.stdout
+    );
     let checked = run(&["check", &path]);
     assert!(checked.stderr.contains("W0612"), "{}", checked.stderr);
 }
