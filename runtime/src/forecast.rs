@@ -158,7 +158,7 @@ fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Erro
     let Some((part, rest)) = parts.split_first() else {
         return Ok(Vec::new());
     };
-    session::enter(&part.options, |session| {
+    session::enter_to_load(&part.options, |session| {
         let held = match outer {
             None => owned::open(rest, session)?,
             Some(_) => Vec::new(),

@@ -4,11 +4,15 @@ use std::fs;
 
 use crate::sys::caps;
 
-/// The capabilities of a lab, by their bit: raw frames, interfaces, namespaces, programs.
-const NEEDED: [(u32, &str); 4] = [
+/// The capabilities of a lab, by their bit: raw frames, interfaces, namespaces (setns(2) wants CAP_SYS_CHROOT for those of
+/// mounts), files of root, programs.
+const NEEDED: [(u32, &str); 7] = [
+    (1, "CAP_DAC_OVERRIDE"),
     (12, "CAP_NET_ADMIN"),
     (13, "CAP_NET_RAW"),
+    (18, "CAP_SYS_CHROOT"),
     (21, "CAP_SYS_ADMIN"),
+    (38, "CAP_PERFMON"),
     (39, "CAP_BPF"),
 ];
 

@@ -7,17 +7,33 @@ use super::map;
 
 /// The capabilities that loading and attaching need: bit in `CapEff` and name (`linux/capability.h`).
 const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
-/// CAP_SYS_ADMIN, which stands for CAP_BPF on every kernel.
+/// What the verifier wants to see of whoever loads a program that counts with addresses (Linux 5.8).
+const TO_LOAD: (u32, &str) = (38, "CAP_PERFMON");
+/// CAP_SYS_ADMIN, which stands for CAP_BPF and CAP_PERFMON on every kernel.
 const SYS_ADMIN: u32 = 21;
 
 /// The capabilities that miss, for work in the caller's network namespace or (`elsewhere`) in another; none if all is well or
 /// if the kernel does not tell.
 pub(crate) fn missing(elsewhere: bool) -> Vec<&'static str> {
-    let Ok(status) = fs::read_to_string("/proc/thread-self/status") else {
-        return Vec::new();
-    };
-    let effective = effective(&status).map(|bits| if in_first_user_namespace() { bits } else { 0 });
-    effective.map_or_else(Vec::new, |bits| missing_of(bits, elsewhere))
+    told().map_or_else(Vec::new, |bits| missing_of(bits, elsewhere))
+}
+
+/// The capabilities that miss for loading a policy's programs.
+pub(crate) fn missing_to_load() -> Vec<&'static str> {
+    told().map_or_else(Vec::new, missing_to_load_of)
+}
+
+fn missing_to_load_of(effective: u64) -> Vec<&'static str> {
+    let (bit, name) = TO_LOAD;
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    let misses = !has(bit) && !has(SYS_ADMIN);
+    misses.then_some(name).into_iter().collect()
+}
+
+/// The capabilities that hold for the machine.
+fn told() -> Option<u64> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    effective(&status).map(|bits| if in_first_user_namespace() { bits } else { 0 })
 }
 
 /// Whether capabilities hold for the machine: those of another user namespace say nothing to bpf(2). The first one maps every
@@ -82,6 +98,9 @@ mod tests {
         assert_eq!(missing_of(1 << 12 | 1 << 39, false), Vec::<&str>::new());
         assert_eq!(missing_of(1 << 12 | 1 << 21, false), Vec::<&str>::new());
         assert_eq!(missing_of(1 << 39, false), ["CAP_NET_ADMIN"]);
+        assert_eq!(missing_to_load_of(1 << 12 | 1 << 39), ["CAP_PERFMON"]);
+        assert_eq!(missing_to_load_of(1 << 21), Vec::<&str>::new());
+        assert_eq!(missing_to_load_of(1 << 38), Vec::<&str>::new());
         assert_eq!(
             missing_of(1 << 12 | 1 << 39, true),
             ["CAP_SYS_ADMIN"],
