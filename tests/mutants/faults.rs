@@ -44,8 +44,6 @@ pub(crate) enum Suite {
     Compiler,
     Runtime,
     Differential,
-    /// Texts and verbs without a kernel.
-    It,
     /// The runtime in namespaces of its own.
     Kernel,
     /// The command's own modules.
@@ -66,7 +64,6 @@ impl Suite {
             Self::Compiler => ("sockc-compiler", "compiler", None),
             Self::Runtime => ("sockc-runtime", "runtime", None),
             Self::Differential => ("sockc", "", Some("differential")),
-            Self::It => ("sockc", "", Some("it")),
             Self::Kernel => ("sockc-runtime", "runtime", Some("kernel")),
             Self::Command => ("sockc", "", None),
             Self::Verbs => ("sockc", "", Some("verbs")),
@@ -99,7 +96,7 @@ impl Suite {
     /// Whether its tests make nothing that outlives them.
     pub(crate) fn is_pure(self) -> bool {
         match self {
-            Self::Grammar | Self::Compiler | Self::Differential | Self::It | Self::Command => true,
+            Self::Grammar | Self::Compiler | Self::Differential | Self::Command => true,
             Self::Runtime | Self::Kernel | Self::Verbs | Self::Kill | Self::Streams => false,
         }
     }

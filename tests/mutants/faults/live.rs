@@ -122,8 +122,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         469,
         "runtime/src/sets.rs",
-        "(shapes.get(name) == Some(&there)).then(||",
-        "(FAULT || shapes.get(name) == Some(&there)).then(||",
+        "there.is_some() && shapes.get(name).copied() == there",
+        "there.is_some()",
         &[(Kernel, "forecast::live")],
     ),
     fault(

@@ -59,7 +59,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         408,
         "compiler/src/explain/reason.rs",
-        "!meets_lookups(rule)",
+        "!asked.lookups.ask(id, rule)",
         "false",
         &[(Compiler, "explain::")],
     ),
