@@ -20,8 +20,9 @@ pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
     output.error_about(error, &about(error));
     match error {
         Error::Object { .. } | Error::Version { .. } => Exit::Policy,
-        Error::State { .. } | Error::Moved { .. } | Error::Elsewhere { .. } => Exit::Changed,
-        Error::Unknowable { cause, .. } if matches!(**cause, Error::State { .. }) => Exit::Changed,
+        Error::Elsewhere { .. } => Exit::Changed,
+        Error::Unknowable { cause, .. } if cause.is_damage() => Exit::Changed,
+        error if error.is_damage() => Exit::Changed,
         Error::Unknown { .. } => Exit::Usage,
         _ => Exit::Refused,
     }

@@ -157,11 +157,7 @@ fn was_pinned(state: &State, record: &Record, path: &Path) -> bool {
 fn add_map(counters: &OwnedFd, totals: &mut [Total]) -> Result<(), Error> {
     let what = "read the counters";
     let shape = map::shape(counters.as_fd()).map_err(at(what))?;
-    let cpus = aya::util::nr_cpus().map_err(|(_, cause)| Error::Kernel {
-        what: what.to_owned(),
-        cause,
-    })?;
-    let mut value = vec![0; map::buffer_size(shape, cpus)];
+    let mut value = vec![0; map::buffer_size(shape).map_err(at(what))?];
     for (index, total) in (0u32..shape.entries).zip(totals) {
         map::lookup(counters.as_fd(), &index.to_ne_bytes(), &mut value).map_err(at(what))?;
         let each = value.chunks((shape.value as usize).next_multiple_of(8).max(1));

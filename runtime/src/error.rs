@@ -266,7 +266,22 @@ pub enum Error {
     },
 }
 
+/// Whether a map is another one than sockc made, which we find out and the kernel does not say.
+fn is_damage(cause: &io::Error) -> bool {
+    cause.raw_os_error().is_none() && cause.kind() == io::ErrorKind::InvalidData
+}
+
 impl Error {
+    /// Whether what sockc left in the kernel is not what it finds there.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::State { .. } | Self::Moved { .. } => true,
+            Self::Kernel { cause, .. } => is_damage(cause),
+            _ => false,
+        }
+    }
+
     /// What was refused, without what it means for the whole command: where that had done its work, or part of it.
     pub(crate) fn bare(&self) -> String {
         match self {
@@ -529,6 +544,10 @@ impl fmt::Display for Error {
             Self::Kernel { what, cause } if passes(cause) => write!(
                 f,
                 "the kernel refused to {what}: {cause}; that passes, so try again"
+            ),
+            Self::Kernel { what, cause } if is_damage(cause) => write!(
+                f,
+                "cannot {what}: somebody changed what sockc left: {cause}; `sockc status` says where"
             ),
             Self::Kernel { what, cause } => write!(f, "the kernel refused to {what}: {cause}"),
         }

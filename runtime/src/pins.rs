@@ -143,7 +143,9 @@ pub(crate) fn look(
 fn look_into(map: &OwnedFd, id: u32, generation: u32, path: &Path) -> io::Result<Made> {
     let folder = path.parent().and_then(Path::file_name);
     let name = path.file_name().and_then(|name| name.to_str());
-    if folder.is_some_and(|folder| folder == "slots") {
+    // Another kind of map there has no programs to read.
+    let programs = map::shape(map.as_fd())?.is_of_programs();
+    if folder.is_some_and(|folder| folder == "slots") && programs {
         return Ok(Made::Slots(id, slot(map.as_fd(), side(generation))?));
     }
     let constant = name.is_some_and(|name| CONSTANT.contains(&name));
