@@ -204,3 +204,39 @@ fn agree(decision: &Decision, ran: Verdict, event: &Event) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockc_compiler::event::{Decider, Header};
+    use sockc_compiler::policy::Policy;
+
+    /// Programs that let go what the rules drop, or the reverse, are a bug whatever the packet.
+    #[test]
+    fn only_what_cannot_be_told_apart_agrees() {
+        let event = |packet| Event::Packet {
+            direction: sockc_compiler::policy::Direction::In,
+            class: Policy::plain_class(),
+            packet,
+        };
+        let (whole, malformed) = (event(Parsed::Ip(Header::PLAIN)), event(Parsed::Malformed));
+        let agrees = |wanted, ran, event: &Event| {
+            let decision = Decision {
+                verdict: wanted,
+                decider: Decider::Default,
+                counted: Vec::new(),
+                mark: None,
+            };
+            agree(&decision, ran, event)
+        };
+        let all = [Verdict::Allow, Verdict::Drop, Verdict::Reject];
+        for wanted in all {
+            for ran in all {
+                let same = wanted == ran || (wanted, ran) == (Verdict::Reject, Verdict::Drop);
+                assert_eq!(agrees(wanted, ran, &whole), same, "{wanted:?} {ran:?}");
+            }
+        }
+        assert!(agrees(Verdict::Drop, Verdict::Reject, &malformed));
+        assert!(!agrees(Verdict::Drop, Verdict::Allow, &malformed));
+    }
+}

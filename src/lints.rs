@@ -181,6 +181,8 @@ mod tests {
         );
         assert_eq!(judged(&["N0620"], &[])[2], ("N0620", Error));
         assert_eq!(judged(&[], &["all"]), [error]);
+        let both = judged(&["all"], &["all"]);
+        assert_eq!(both, [denied, ("W0602", Error), note, error]);
         assert_eq!(judged_with(&[], &["all"], &["W0601"]), [first, error]);
     }
 }

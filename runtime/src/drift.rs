@@ -18,7 +18,7 @@ use crate::pins::{self, Made, Pin};
 use crate::record::Record;
 use crate::session::Session;
 use crate::settle::same_namespace;
-use crate::state::{State, side};
+use crate::state::{SIDES, State, side};
 use crate::sys::{bpffs, netns};
 use crate::truth;
 use crate::verified::Verified;
@@ -216,15 +216,18 @@ fn other_side(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
+    let other = side(record.generation + 1);
     for point in &record.points {
-        found.extend(other_program(state, *point, record)?);
+        // What fills slots would run, too, once the next policy is in force.
+        for slot in [other, SIDES + other] {
+            found.extend(other_program(state, *point, slot)?);
+        }
     }
     Ok(found)
 }
 
-fn other_program(state: &State, point: Point, record: &Record) -> Result<Option<Drift>, Error> {
+fn other_program(state: &State, point: Point, other: u32) -> Result<Option<Drift>, Error> {
     let path = state.slots(point);
-    let other = side(record.generation + 1);
     let slot = bpffs::open(&path).and_then(|slots| pins::slot(slots.as_fd(), other));
     Ok(unless_passing(&path, slot)?.map(|program| Drift {
         path,

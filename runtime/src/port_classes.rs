@@ -108,6 +108,11 @@ mod tests {
         assert_ne!(of(10), of(80));
         assert_eq!(made.within[&(10, 20)].len(), 2);
         assert_eq!(made.within[&(15, 15)], [of(15)]);
+        let touching = classes(&[(10, 20), (20, 30)]);
+        let of = |port: usize| touching.of[port];
+        assert!(of(19) != of(20) && of(20) != of(21));
+        assert_eq!(touching.within[&(10, 20)], [of(19), of(20)]);
+        assert_eq!(touching.within[&(20, 30)], [of(20), of(21)]);
         let edges = classes(&[(0, 0), (65535, 65535)]);
         assert_ne!(edges.of[0], edges.of[65535]);
         assert_eq!(edges.of[1], NONE);

@@ -162,3 +162,37 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (json, rest) = bytes.split_first_chunk::<HEAD>()?;
     rest.split_at_checked(usize::try_from(u64::from_le_bytes(*json)).ok()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{BPFFS, Space, missing_rights};
+
+    #[test]
+    fn what_was_kept_comes_back_and_another_version_is_told() {
+        let missing = missing_rights();
+        if !missing.is_empty() {
+            let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+            assert!(!wanted, "this test needs {missing:?}");
+            eprintln!("skipped: needs root");
+            return;
+        }
+        let space = Space::with_bpffs().unwrap();
+        space
+            .run(|| {
+                let path = Path::new(BPFFS).join("record");
+                let mut record = Record::new(7, &Manifest::default(), Some(3));
+                record.write(b"object", &path).unwrap();
+                let kept = Record::read(&path).unwrap();
+                assert_eq!(kept, (record.clone(), b"object".to_vec()));
+                for version in [VERSION - 1, VERSION + 1] {
+                    record.version = version;
+                    let path = Path::new(BPFFS).join(version.to_string());
+                    record.write(b"object", &path).unwrap();
+                    let error = Record::read(&path).unwrap_err();
+                    assert!(error.to_string().contains("another version"), "{error}");
+                }
+            })
+            .unwrap();
+    }
+}

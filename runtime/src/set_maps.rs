@@ -334,6 +334,9 @@ impl SetMaps {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) fn foreign() -> io::Error {
     io::Error::other("what the live set holds is none of sockc's")
 }

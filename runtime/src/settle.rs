@@ -153,3 +153,25 @@ pub(crate) fn remove_all(state: &State) -> Result<(), Error> {
 fn remove(path: &Path) -> Result<(), Error> {
     bpffs::remove_tree(path).map_err(at(format!("remove {}", path.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockc_compiler::artifact::Manifest;
+
+    /// A namespace that ended and another one may have one inode; the cookie tells them apart, where the kernel has one.
+    #[test]
+    fn a_namespace_of_the_same_inode_is_another_one_by_its_cookie() {
+        let mut namespace = Namespace::current().unwrap();
+        let record = |cookie| Record::new(1, &Manifest::default(), cookie);
+        for (then, now, same) in [
+            (Some(1), Some(1), true),
+            (Some(1), Some(2), false),
+            (None, Some(2), true),
+            (Some(1), None, true),
+        ] {
+            namespace.cookie = now;
+            assert_eq!(same_namespace(&record(then), &namespace), same);
+        }
+    }
+}

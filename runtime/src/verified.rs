@@ -82,3 +82,59 @@ pub(crate) fn changed(state: &State, generation: u32, found: String) -> Drift {
         found,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{BPFFS, Space, missing_rights};
+    use sockc_compiler::files::Texts;
+    use sockc_compiler::pipeline;
+    use sockc_compiler::target::Target;
+    use sockc_grammar::source::SourceMap;
+    use std::path::Path;
+
+    fn object(text: &str) -> Vec<u8> {
+        let mut sources = SourceMap::default();
+        let id = sources.add("a.sk", text);
+        let target = Target::baseline();
+        let outcome = pipeline::compile(&mut sources, id, "a", &target, &mut Texts::default());
+        object::write(&outcome.built.unwrap().artifact).unwrap()
+    }
+
+    #[test]
+    fn the_object_of_a_block_is_the_one_that_the_outer_object_holds() {
+        let block = "for netns \"blue\" { default in drop allow tcp to port 22 }";
+        let outer = object(&format!("policy a\ndefault in drop\n{block}\n"));
+        let [(_, inner)] = object::namespaces(&outer).unwrap().try_into().unwrap();
+        assert_eq!(within(&outer, "blue", &inner), None);
+        let other = object("default in allow drop tcp to port 22");
+        assert!(within(&outer, "blue", &other).is_some());
+        assert!(within(&outer, "green", &inner).is_some());
+    }
+
+    /// A record whose manifest is not that of its object says something else than what runs.
+    #[test]
+    fn a_manifest_of_another_object_is_told() {
+        let missing = missing_rights();
+        if !missing.is_empty() {
+            let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+            assert!(!wanted, "this test needs {missing:?}");
+            eprintln!("skipped: needs root");
+            return;
+        }
+        let space = Space::with_bpffs().unwrap();
+        space
+            .run(|| {
+                let state = State::at(Path::new(BPFFS), 1).unwrap();
+                let object = object("default in drop allow tcp to port 22");
+                let mut manifest = object::read_manifest(&object).unwrap();
+                let same = Record::new(1, &manifest, None);
+                assert_eq!(Verified::of(&state, &same, &object).drift, None);
+                manifest.interfaces.push("eth7".to_owned());
+                let other = Record::new(1, &manifest, None);
+                let told = Verified::of(&state, &other, &object).drift.unwrap();
+                assert!(told.found.contains("a manifest"), "{told}");
+            })
+            .unwrap();
+    }
+}

@@ -115,7 +115,7 @@ fn build(tree: &Path, target: &Path, suites: &BTreeSet<Suite>) -> BTreeMap<Suite
         packages.insert(suite.package());
         targets.insert(match suite.target() {
             Some(name) => format!("--{}={name}", suite.kind()),
-            None => "--lib".to_owned(),
+            None => format!("--{}", ["lib", "bins"][usize::from(suite.kind() == "bin")]),
         });
     }
     for package in packages {

@@ -46,6 +46,8 @@ pub(crate) enum Suite {
     Differential,
     /// The runtime in namespaces of its own.
     Kernel,
+    /// The command's own modules.
+    Command,
     /// Verbs in namespaces of their own.
     Verbs,
     /// Commands that are killed.
@@ -63,6 +65,7 @@ impl Suite {
             Self::Runtime => ("sockc-runtime", "runtime", None),
             Self::Differential => ("sockc", "", Some("differential")),
             Self::Kernel => ("sockc-runtime", "runtime", Some("kernel")),
+            Self::Command => ("sockc", "", None),
             Self::Verbs => ("sockc", "", Some("verbs")),
             Self::Kill => ("sockc", "", Some("kill")),
             Self::Streams => ("sockc", "", Some("streams")),
@@ -75,7 +78,11 @@ impl Suite {
 
     /// Where cargo says what kind a target is.
     pub(crate) fn kind(self) -> &'static str {
-        self.target().map_or("lib", |_| "test")
+        match self.target() {
+            Some(_) => "test",
+            None if self == Self::Command => "bin",
+            None => "lib",
+        }
     }
 
     pub(crate) fn folder(self) -> &'static str {
@@ -89,7 +96,7 @@ impl Suite {
     /// Whether its tests make nothing that outlives them.
     pub(crate) fn is_pure(self) -> bool {
         match self {
-            Self::Grammar | Self::Compiler | Self::Differential => true,
+            Self::Grammar | Self::Compiler | Self::Differential | Self::Command => true,
             Self::Runtime | Self::Kernel | Self::Verbs | Self::Kill | Self::Streams => false,
         }
     }

@@ -102,9 +102,10 @@ fn meant(entries: &[LiveEntryPlan], protocol: u8, address: &str, port: u16) -> O
 
 #[test]
 fn the_most_specific_entry_wins() {
-    let entries = [
+    let mut entries = [
         entry(None, "10.0.0.0/8", ALL, "a"),
         entry(None, "10.0.0.0/8", (53, 53), "b"),
+        entry(None, "10.2.0.0/16", (1000, 1002), "b"),
         entry(Some(6), "10.0.0.0/8", ALL, "t"),
         entry(None, "10.1.0.0/16", (0, 1000), "a"),
         entry(None, "10.1.0.0/16", (50, 60), "b"),
@@ -114,15 +115,21 @@ fn the_most_specific_entry_wins() {
         entry(None, "10.1.2.3/32", (65535, 65535), "t"),
         entry(None, "::/0", (53, 53), "b"),
     ];
-    let contents = made(&entries).unwrap();
-    for address in ["10.9.9.9", "10.1.0.1", "10.1.2.3", "11.0.0.1", "::1"] {
-        for port in [0, 49, 50, 52, 53, 54, 60, 61, 1000, 1001, 65535] {
-            for protocol in [6, 17] {
-                assert_eq!(
-                    found(&contents, protocol, address, port),
-                    meant(&entries, protocol, address, port),
-                    "{protocol} {address}:{port}"
-                );
+    // Whatever the order in which they were added.
+    for _ in 0..2 {
+        entries.reverse();
+        let contents = made(&entries).unwrap();
+        for address in [
+            "10.9.9.9", "10.1.0.1", "10.2.0.1", "10.1.2.3", "11.0.0.1", "::1",
+        ] {
+            for port in [0, 49, 50, 52, 53, 54, 60, 61, 1000, 1001, 65535] {
+                for protocol in [6, 17] {
+                    assert_eq!(
+                        found(&contents, protocol, address, port),
+                        meant(&entries, protocol, address, port),
+                        "{protocol} {address}:{port}"
+                    );
+                }
             }
         }
     }

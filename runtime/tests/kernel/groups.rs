@@ -127,6 +127,30 @@ fn a_write_is_refused_and_a_new_policy_allows_it_to_new_connections() {
     });
 }
 
+/// A policy without the group takes its sockets out of the map, and the map away.
+#[test]
+fn a_group_that_the_next_policy_lacks_leaves_nothing() {
+    inside(|space| {
+        let options = &space.options;
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap().to_string();
+        policy("g")
+            .group(&space.cgroup, SK_DROP)
+            .apply(options)
+            .unwrap();
+        let mut client = Client::new(space, &address);
+        assert_eq!(client.ask("connect"), "connected");
+        policy("none").apply(options).unwrap();
+        let left = space
+            .tree()
+            .into_iter()
+            .filter(|path| path.contains("/group/"));
+        assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
+        assert_eq!(client.ask("connect"), "connected");
+        assert_eq!(client.ask("write"), "written");
+    });
+}
+
 #[test]
 fn connections_that_are_there_follow_the_new_policy_in_the_map_they_are_in() {
     inside(|space| {

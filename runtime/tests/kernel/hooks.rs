@@ -111,7 +111,13 @@ fn a_lost_filter_is_told_and_attached_again() {
         drops().apply(&options).unwrap();
         assert!(status(&options).unwrap().unwrap().hooks[0].alive);
         run("tc qdisc del dev lo clsact");
-        assert!(!status(&options).unwrap().unwrap().hooks[0].alive);
+        let found = status(&options).unwrap().unwrap();
+        assert!(!found.hooks[0].alive);
+        // The program's own pin is as it was left.
+        let [told] = found.drift.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert!(told.found.contains("nothing calls it"), "{told}");
         assert!(datagram_arrives());
         drops().apply(&options).unwrap();
         assert!(!datagram_arrives());

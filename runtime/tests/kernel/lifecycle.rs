@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use aya::maps::{Array, Map, MapData};
 use nix::mount::{MsFlags, mount, umount};
 use sockc_compiler::artifact::AttachPoint;
 use sockc_runtime::{Error, Options, counters, object, status, unload};
@@ -145,6 +146,34 @@ fn a_word_that_cannot_be_read_does_not_mean_that_nothing_is_in_force() {
         assert!(!datagram_arrives(), "the policy is still in force");
         assert!(unload(&space.options).unwrap());
         assert!(datagram_arrives());
+    });
+}
+
+/// The word, or what else says what is in force, changed by others: never taken for "nothing".
+#[test]
+fn a_word_that_others_changed_does_not_mean_that_nothing_is_in_force() {
+    inside(|space| {
+        drops().apply(&space.options).unwrap();
+        let told = || {
+            for error in [
+                status(&space.options).unwrap_err(),
+                drops().apply(&space.options).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::State { .. }), "{error}");
+                assert!(error.to_string().contains("sockc unload"), "{error}");
+            }
+        };
+        let control = path_in(space, "/control");
+        let word = MapData::from_pin(&control).unwrap();
+        let mut word = Array::<_, u32>::try_from(Map::Array(word)).unwrap();
+        word.set(0, 0, 0).unwrap();
+        told();
+        fs::remove_file(&control).unwrap();
+        told();
+        fs::remove_file(Path::new(&control).with_file_name("current")).unwrap();
+        told();
+        assert!(unload(&space.options).unwrap());
+        assert_eq!(space.tree(), Vec::<String>::new());
     });
 }
 

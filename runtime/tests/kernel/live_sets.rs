@@ -147,6 +147,18 @@ fn an_address_is_a_member_while_anything_that_covers_it_is() {
             .unwrap();
         assert_eq!(by.prefix, prefix("10.0.0.0/8"));
         assert!(by.left.unwrap() > Duration::from_secs(900));
+        let half = Expiry::After(Duration::from_secs(500));
+        set_add(options, "banned", &prefixes(&["10.8.8.8"]), half).unwrap();
+        let by = set_test(options, "banned", "10.8.8.8".parse().unwrap());
+        let by = by.unwrap().unwrap();
+        assert_eq!(by.prefix, prefix("10.0.0.0/8"), "what holds it longest");
+        set_del(
+            options,
+            "banned",
+            &prefixes(&["10.8.8.8"]),
+            Missing::Refused,
+        )
+        .unwrap();
         assert_eq!(
             listed(options),
             ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.0/24"]
@@ -160,6 +172,25 @@ fn an_address_is_a_member_while_anything_that_covers_it_is() {
         .unwrap();
         assert!(!is_member(space, "10.9.9.9"));
         assert!(is_member(space, "10.1.2.3"), "by the other one");
+    });
+}
+
+#[test]
+fn what_the_policy_declares_expires_unless_it_is_said_otherwise() {
+    inside(|space| {
+        let options = &space.options;
+        banning("p", 10)
+            .with(|manifest| manifest.sets[0].expires = Some(1_000_000))
+            .apply(options)
+            .unwrap();
+        let add = |address, expiry| set_add(options, "banned", &prefixes(&[address]), expiry);
+        add("10.0.0.1", Expiry::Declared).unwrap();
+        add("10.0.0.2", Expiry::Never).unwrap();
+        let expires = |address: &str| {
+            let by = set_test(options, "banned", address.parse().unwrap());
+            by.unwrap().unwrap().left.is_some()
+        };
+        assert!(expires("192.0.2.9") && expires("10.0.0.1") && !expires("10.0.0.2"));
     });
 }
 

@@ -104,6 +104,26 @@ fn all_policies_come_change_and_go_together() {
     });
 }
 
+/// The outer folder may be gone, by whomever: what stands in a block is in force all the same, and goes.
+#[test]
+fn a_block_goes_though_its_outer_policy_is_gone() {
+    inside(|space| {
+        let one = Other::new();
+        let options = &space.options;
+        outer("a", TC_SHOT, &[&one]).apply(options).unwrap();
+        assert!(!one.arrives());
+        let own = std::fs::metadata("/proc/thread-self/ns/net").unwrap();
+        let own = std::os::unix::fs::MetadataExt::ino(&own).to_string();
+        let folder = options.bpffs.join("sockc").join(own);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(!one.arrives(), "it is still in force");
+        assert!(unload(options).unwrap());
+        assert!(one.arrives());
+        assert_eq!(space.tree(), Vec::<String>::new());
+        assert!(!unload(options).unwrap());
+    });
+}
+
 /// Is told the number and the name of a step; `true` stops there.
 type Watcher = Box<dyn Fn(usize, &str) -> bool + Send + Sync>;
 

@@ -20,8 +20,8 @@ use crate::space::{Space, inside, reaches, skip, wait_until};
 
 const AT: &str = "127.0.0.1:7001";
 const TO: &str = "127.0.0.9:53";
-/// Somebody who is not root.
-const NOBODY: u32 = 65_534;
+/// Somebody who is not root, though the lower half of the number is root's.
+const NOBODY: u32 = 65_536;
 
 /// A policy with one socket of this owner.
 fn owned(protocol: u8, owner: SlotOwner) -> Policy {

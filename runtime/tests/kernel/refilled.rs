@@ -109,6 +109,19 @@ fn a_tcp_group_works_as_long_as_one_member_listens() {
     });
 }
 
+/// What fills slots goes with the policy that has them: it would run again with the next but one.
+#[test]
+fn what_fills_goes_with_its_policy() {
+    inside(|space| {
+        let [_, filling, _] = policies(6, AT);
+        filling.apply(&space.options).unwrap();
+        let plain = policy("tc").on(&["lo"]).rule(AttachPoint::TcIn, "seen", -1);
+        plain.apply(&space.options).unwrap();
+        let found = status(&space.options).unwrap().unwrap();
+        assert_eq!(found.drift, []);
+    });
+}
+
 #[test]
 fn a_udp_group_works_as_long_as_one_member_is_bound() {
     inside(|space| {

@@ -196,6 +196,23 @@ fn a_missing_control_group_is_named() {
 }
 
 #[test]
+fn two_groups_of_one_control_group_are_named() {
+    inside(|space| {
+        let twins = policy("g").group(&space.cgroup, SK_PASS).with(|manifest| {
+            let mut other = manifest.groups[0].clone();
+            other.name = "twins".to_owned();
+            other.cgroup += "/.";
+            manifest.groups.push(other);
+        });
+        let error = refused(space, twins, &space.options);
+        let Error::SameCgroup { groups, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(groups, &["pods", "twins"]);
+    });
+}
+
+#[test]
 fn a_bad_object_is_no_refusal_but_an_error() {
     inside(|space| {
         let (object, manifest) = drops().build();

@@ -169,6 +169,20 @@ fn a_wildcard_listener_is_another_socket() {
     });
 }
 
+/// A dual-stack socket answers for IPv4, and is bound to no address of it.
+#[test]
+fn a_dual_stack_listener_is_not_the_one_of_every_ipv4_address() {
+    inside(|space| {
+        let _six = listener("[::]:7001");
+        let applied = policy("s")
+            .socket(0, 6, "0.0.0.0:7001")
+            .steer(53, 0)
+            .apply(&space.options)
+            .unwrap();
+        assert_ne!(applied.sockets[0].state, Fill::Filled);
+    });
+}
+
 #[test]
 fn every_kind_of_address_is_found() {
     inside(|space| {
