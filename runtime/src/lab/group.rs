@@ -8,7 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::error::{Error, While};
@@ -16,6 +16,9 @@ use super::state;
 
 /// Bytes of stack the child gets; it makes two system calls.
 const STACK: usize = 64 * 1024;
+
+/// What the name of a lab's cgroup begins with; the number of its process follows.
+const NAME: &str = "sockc-lab-";
 
 /// A cgroup that is removed when this is dropped.
 #[derive(Debug)]
@@ -34,8 +37,10 @@ impl Group {
     pub fn named(ending: &str) -> Result<Self, Error> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("sockc-lab-{}-{number}{ending}", std::process::id());
-        let folder = root()?.join(&name);
+        let name = format!("{NAME}{}-{number}{ending}", std::process::id());
+        let root = root()?;
+        sweep(&root);
+        let folder = root.join(&name);
         fs::create_dir(&folder).doing(|| format!("making the cgroup {}", folder.display()))?;
         Ok(Self {
             folder,
@@ -84,6 +89,19 @@ impl Drop for Group {
     fn drop(&mut self) {
         // A cgroup that somebody else entered meanwhile cannot be removed, and is theirs to empty.
         let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+/// Removes the cgroups of labs whose processes were killed. What cannot be removed is in use, or not ours to remove.
+fn sweep(root: &Path) {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(NAME));
+        let process = process.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
+            let _ = fs::remove_dir(entry.path());
+        }
     }
 }
 
@@ -161,4 +179,28 @@ extern "C" fn obey(order: *mut c_void) -> c_int {
         }
     };
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_lab_left_is_removed_and_what_lives_stays() {
+        let folder = std::env::temp_dir().join(format!("sockc-sweep-{}", std::process::id()));
+        // No process has a number beyond `PID_MAX_LIMIT`, 2^22.
+        for name in ["sockc-lab-4194305-0", "sockc-lab-4194305-1-deep", "sockc-lab-x", "other"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        let own = format!("{NAME}{}-0", std::process::id());
+        fs::create_dir(folder.join(&own)).unwrap();
+        sweep(&folder);
+        let left = fs::read_dir(&folder).unwrap();
+        let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        let mut wanted = ["other".to_owned(), own, "sockc-lab-x".to_owned()];
+        wanted.sort();
+        assert_eq!(left, wanted);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
