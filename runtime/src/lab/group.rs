@@ -189,14 +189,20 @@ mod tests {
     fn what_a_killed_lab_left_is_removed_and_what_lives_stays() {
         let folder = std::env::temp_dir().join(format!("sockc-sweep-{}", std::process::id()));
         // No process has a number beyond `PID_MAX_LIMIT`, 2^22.
-        for name in ["sockc-lab-4194305-0", "sockc-lab-4194305-1-deep", "sockc-lab-x", "other"] {
+        for name in [
+            "sockc-lab-4194305-0",
+            "sockc-lab-4194305-1-deep",
+            "sockc-lab-x",
+            "other",
+        ] {
             fs::create_dir_all(folder.join(name)).unwrap();
         }
         let own = format!("{NAME}{}-0", std::process::id());
         fs::create_dir(folder.join(&own)).unwrap();
         sweep(&folder);
         let left = fs::read_dir(&folder).unwrap();
-        let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        let names = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut left: Vec<String> = names.collect();
         left.sort();
         let mut wanted = ["other".to_owned(), own, "sockc-lab-x".to_owned()];
         wanted.sort();
