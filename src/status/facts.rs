@@ -1,15 +1,18 @@
 //! What else `status` knows of the policy in force: where it was written, when it was applied, how many rules it has, its
-//! rates, live sets and live maps, and redirects that nothing can come to.
+//! rates, live sets and live maps, sockets that escaped their group, and redirects that nothing can come to.
 //!
 //! Takes what the runtime says; reads the policy's own text from the object in force. Not here: hooks and interfaces.
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use sockc_compiler::artifact::{CounterKind, Manifest};
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::object;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{MapSummary, Options, SetSummary, Status};
+use sockc_runtime::{CounterValue, Error, MapSummary, Options, SetSummary, Status};
 
+use crate::counters::is_left_out;
 use crate::output::Output;
 use crate::{count, local};
 
@@ -26,8 +29,13 @@ pub(super) struct Facts {
     rates: Vec<String>,
     sets: Vec<Live>,
     maps: Vec<Live>,
+    /// Sockets that could not be taken in, of each group that had some.
+    escaped: Vec<Escaped>,
     /// What a person should know of it.
     notes: Vec<String>,
+    /// What is not as sockc left it.
+    #[serde(skip)]
+    losses: Vec<String>,
 }
 
 /// A live set or a live map.
@@ -38,6 +46,16 @@ struct Live {
     max: u32,
 }
 
+/// Sockets of a group that the rules do not hold for.
+#[derive(Serialize)]
+struct Escaped {
+    /// Which, as `counters` names them.
+    what: String,
+    /// The namespace of the `for netns` block; null for the policy itself.
+    netns: Option<String>,
+    sockets: u64,
+}
+
 impl Facts {
     /// Looks at the policy in force.
     pub(super) fn look(status: &Status, options: &Options) -> Self {
@@ -46,10 +64,11 @@ impl Facts {
             file: manifest.sources.first().map(|(name, _)| name.clone()),
             applied: status.applied,
             rules: rules(manifest),
-            counters: manifest.counters.iter().all(|one| one.counted),
+            counters: !manifest.counters.iter().any(is_left_out),
             ..Self::default()
         };
         facts.live(manifest, options);
+        facts.escaped(status, options);
         facts.text(manifest, options);
         facts
     }
@@ -58,18 +77,38 @@ impl Facts {
         if !manifest.sets.is_empty() {
             match sockc_runtime::set_names(options) {
                 Ok(sets) => self.sets = sets.into_iter().map(Live::of_set).collect(),
-                Err(error) => self
-                    .notes
-                    .push(format!("the live sets cannot be read: {error}")),
+                Err(error) => self.unread("the live sets cannot be read", &error),
             }
         }
         if !manifest.maps.is_empty() {
             match sockc_runtime::map_names(options) {
                 Ok(maps) => self.maps = maps.into_iter().map(Live::of_map).collect(),
-                Err(error) => self
-                    .notes
-                    .push(format!("the live maps cannot be read: {error}")),
+                Err(error) => self.unread("the live maps cannot be read", &error),
             }
+        }
+    }
+
+    fn escaped(&mut self, status: &Status, options: &Options) {
+        let inner = status.netns.iter().filter_map(|(_, inner)| inner.as_ref());
+        let mut all = std::iter::once(status).chain(inner);
+        if all.all(|one| one.manifest.groups.is_empty()) {
+            return;
+        }
+        match sockc_runtime::counters(options) {
+            Ok(values) => self.escaped = values.into_iter().filter_map(Escaped::of).collect(),
+            Err(error) => self.unread(
+                "how many sockets escaped their group is not known",
+                &error,
+            ),
+        }
+    }
+
+    /// What could not be read: damage is a loss, what the machine refused is no more than a note.
+    fn unread(&mut self, what: &str, error: &Error) {
+        let told = format!("{what}: {error}");
+        match error.is_damage() {
+            true => self.losses.push(told),
+            false => self.notes.push(told),
         }
     }
 
@@ -86,9 +125,10 @@ impl Facts {
         let lists = object::read_lists(&object).unwrap_or_default();
         self.digest = Some(crate::ready::digest(manifest, &lists));
         let kept = KeptTexts::of_object(&object, manifest).and_then(|texts| texts.policy());
-        if let Ok(kept) = kept {
-            self.rates = rates(&kept.policy);
-            self.notes.extend(local::notes(&kept.policy, options));
+        let policy = kept.ok().and_then(|kept| own(kept.policy, manifest));
+        if let Some(policy) = policy {
+            self.rates = rates(&policy);
+            self.notes.extend(local::notes(&policy, options));
         }
     }
 
@@ -121,14 +161,39 @@ impl Facts {
         for map in &self.maps {
             row("live map", map.words("entry"));
         }
+        for escaped in &self.escaped {
+            row("escaped", escaped.words());
+        }
         output.table(&rows);
     }
 
-    /// Says what a person should know.
-    pub(super) fn tell(&self, output: &mut Output) {
+    /// Says what a person should know; `true` if nothing is damaged.
+    pub(super) fn tell(&self, output: &mut Output) -> bool {
+        for loss in &self.losses {
+            output.error(loss);
+        }
         for note in &self.notes {
             output.note(note);
         }
+        self.losses.is_empty()
+    }
+}
+
+impl Escaped {
+    /// Of a counter of such sockets that counted any.
+    fn of(value: CounterValue) -> Option<Self> {
+        let escaped = value.counter.kind == CounterKind::Escaped && value.packets > 0;
+        escaped.then_some(Self {
+            what: value.counter.text,
+            netns: value.netns,
+            sockets: value.packets,
+        })
+    }
+
+    fn words(&self) -> String {
+        let netns = self.netns.iter();
+        let netns = netns.map(|netns| format!(" (in netns \"{netns}\")"));
+        format!("{} {}{}", self.sockets, self.what, netns.collect::<String>())
     }
 }
 
@@ -157,6 +222,28 @@ impl Live {
         };
         format!("{}: {what} of {}", self.name, self.max)
     }
+}
+
+/// The policy of a manifest, out of the policy of the file that it was compiled from: that of a `for netns` block has the whole
+/// file with it. Rules stand at one place, so they tell whose they are; policies of the same rules say the same here.
+fn own(whole: Policy, manifest: &Manifest) -> Option<Policy> {
+    let counters = manifest.counters.iter();
+    let wanted: BTreeSet<_> = counters
+        .filter(|one| one.kind == CounterKind::Rule)
+        .map(|one| (one.file.as_str(), one.line, one.text.as_str()))
+        .collect();
+    let is_of = |policy: &Policy| {
+        let places = policy.rules.values().map(|rule| &rule.place);
+        let found: BTreeSet<_> = places
+            .map(|place| (place.file.as_str(), place.line, place.text.as_str()))
+            .collect();
+        found == wanted
+    };
+    if is_of(&whole) {
+        return Some(whole);
+    }
+    let blocks = whole.netns.into_iter().map(|block| block.policy);
+    blocks.into_iter().find(is_of)
 }
 
 fn rules(manifest: &Manifest) -> usize {
