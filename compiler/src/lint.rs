@@ -9,6 +9,7 @@ mod effect;
 mod essentials;
 mod family;
 mod interfaces;
+mod joined;
 mod labels;
 mod limits;
 mod list;
@@ -73,6 +74,8 @@ pub const SENDER_PORT: Code = Code("W0621");
 pub const NO_INTERFACE: Code = Code("W0630");
 /// A policy so large that not each of its rules could be told to be needed.
 pub const CUT_SHORT: Code = Code("N0621");
+/// A rule on the length of packets that the kernel may have joined by then.
+pub const JOINED: Code = Code("W0626");
 
 /// Every code of the lints, in order, with what it stands for.
 pub const CODES: &[(Code, &str)] = &[
@@ -117,6 +120,7 @@ pub const CODES: &[(Code, &str)] = &[
         CUT_SHORT,
         "the search for rules without effect was cut short",
     ),
+    (JOINED, "a rule on the length of packets that may be joined"),
 ];
 
 /// The lints that say nothing unless they are asked for.
@@ -173,6 +177,7 @@ pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     limits::live(policy, &mut found);
     outside::check(policy, &mut found);
     send::check(policy, &mut found);
+    joined::check(policy, &mut found);
     sender_port::check(policy, &mut found);
     found
 }

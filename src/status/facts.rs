@@ -1,9 +1,10 @@
 //! What else `status` knows of the policy in force: where it was written, when it was applied, how many rules it has, its
 //! rates, live sets and live maps, sockets that escaped their group, and redirects that nothing can come to.
 //!
-//! Takes what the runtime says; reads the policy's own text from the object in force. Not here: hooks and interfaces.
+//! Takes what the runtime says; reads the policy's own text from the object in force, with that of its `for netns` blocks. Not
+//! here: hooks and interfaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sockc_compiler::artifact::{CounterKind, Manifest};
@@ -36,6 +37,9 @@ pub(super) struct Facts {
     /// What is not as sockc left it.
     #[serde(skip)]
     losses: Vec<String>,
+    /// The same of its `for netns` blocks, by the names of their namespaces.
+    #[serde(skip)]
+    blocks: BTreeMap<String, Facts>,
 }
 
 /// A live set or a live map.
@@ -51,8 +55,6 @@ struct Live {
 struct Escaped {
     /// Which, as `counters` names them.
     what: String,
-    /// The namespace of the `for netns` block; null for the policy itself.
-    netns: Option<String>,
     sockets: u64,
 }
 
@@ -60,17 +62,35 @@ impl Facts {
     /// Looks at the policy in force.
     pub(super) fn look(status: &Status, options: &Options) -> Self {
         let manifest = &status.manifest;
+        let mut facts = Self::of(status, options);
+        facts.file = manifest.sources.first().map(|(name, _)| name.clone());
+        for (netns, inner) in &status.netns {
+            if let Some(inner) = inner {
+                let of_block = Self::of(inner, &local::within(options, netns));
+                facts.blocks.insert(netns.clone(), of_block);
+            }
+        }
+        facts.text(manifest, options);
+        facts
+    }
+
+    /// What the kernel alone says.
+    fn of(status: &Status, options: &Options) -> Self {
+        let manifest = &status.manifest;
         let mut facts = Self {
-            file: manifest.sources.first().map(|(name, _)| name.clone()),
             applied: status.applied,
             rules: rules(manifest),
             counters: !manifest.counters.iter().any(is_left_out),
             ..Self::default()
         };
         facts.live(manifest, options);
-        facts.escaped(status, options);
-        facts.text(manifest, options);
+        facts.escaped(manifest, options);
         facts
+    }
+
+    /// That of a `for netns` block.
+    pub(super) fn block(&self, netns: &str) -> Option<&Self> {
+        self.blocks.get(netns)
     }
 
     fn live(&mut self, manifest: &Manifest, options: &Options) {
@@ -88,10 +108,8 @@ impl Facts {
         }
     }
 
-    fn escaped(&mut self, status: &Status, options: &Options) {
-        let inner = status.netns.iter().filter_map(|(_, inner)| inner.as_ref());
-        let mut all = std::iter::once(status).chain(inner);
-        if all.all(|one| one.manifest.groups.is_empty()) {
+    fn escaped(&mut self, manifest: &Manifest, options: &Options) {
+        if manifest.groups.is_empty() {
             return;
         }
         match sockc_runtime::counters(options) {
@@ -125,10 +143,32 @@ impl Facts {
         let lists = object::read_lists(&object).unwrap_or_default();
         self.digest = Some(crate::ready::digest(manifest, &lists));
         let kept = KeptTexts::of_object(&object, manifest).and_then(|texts| texts.policy());
-        let policy = kept.ok().and_then(|kept| own(kept.policy, manifest));
-        if let Some(policy) = policy {
-            self.rates = rates(&policy);
-            self.notes.extend(local::notes(&policy, options));
+        let Ok(kept) = kept else { return };
+        if !is_of(&kept.policy, manifest) {
+            // A block that is asked by itself has the whole file with it.
+            let mut blocks = kept.policy.netns.iter();
+            if let Some(block) = blocks.find(|one| is_of(&one.policy, manifest)) {
+                self.text_of(&block.policy, options);
+            }
+            return;
+        }
+        self.text_of(&kept.policy, options);
+        for inner in &kept.policy.netns {
+            if let Some(block) = self.blocks.get_mut(&inner.name) {
+                block.text_of(&inner.policy, &local::within(options, &inner.name));
+            }
+        }
+    }
+
+    fn text_of(&mut self, policy: &Policy, options: &Options) {
+        self.rates = rates(policy);
+        let maps = self.maps.iter();
+        let held: Result<Vec<_>, _> = maps
+            .map(|map| sockc_runtime::map_list(options, &map.name))
+            .collect();
+        match held {
+            Ok(held) => self.notes.extend(local::own_notes(policy, &held, options)),
+            Err(error) => self.unread("the entries of live maps cannot be read", &error),
         }
     }
 
@@ -175,25 +215,32 @@ impl Facts {
         for note in &self.notes {
             output.note(note);
         }
-        self.losses.is_empty()
+        let mut whole = self.losses.is_empty();
+        for (netns, block) in &self.blocks {
+            for loss in &block.losses {
+                output.error(local::in_netns(netns, loss));
+                whole = false;
+            }
+            for note in &block.notes {
+                output.note(local::in_netns(netns, note));
+            }
+        }
+        whole
     }
 }
 
 impl Escaped {
-    /// Of a counter of such sockets that counted any.
+    /// Of a counter of such sockets that counted any; those of blocks are told with the blocks.
     fn of(value: CounterValue) -> Option<Self> {
         let escaped = value.counter.kind == CounterKind::Escaped && value.packets > 0;
-        escaped.then_some(Self {
+        (escaped && value.netns.is_none()).then_some(Self {
             what: value.counter.text,
-            netns: value.netns,
             sockets: value.packets,
         })
     }
 
     fn words(&self) -> String {
-        let netns = self.netns.iter();
-        let netns = netns.map(|netns| format!(" (in netns \"{netns}\")"));
-        format!("{} {}{}", self.sockets, self.what, netns.collect::<String>())
+        format!("{} {}", self.sockets, self.what)
     }
 }
 
@@ -224,26 +271,19 @@ impl Live {
     }
 }
 
-/// The policy of a manifest, out of the policy of the file that it was compiled from: that of a `for netns` block has the whole
-/// file with it. Rules stand at one place, so they tell whose they are; policies of the same rules say the same here.
-fn own(whole: Policy, manifest: &Manifest) -> Option<Policy> {
+/// Whether a manifest is that of a policy. Rules stand at one place, so they tell whose they are; policies of the same rules
+/// say the same here.
+fn is_of(policy: &Policy, manifest: &Manifest) -> bool {
     let counters = manifest.counters.iter();
     let wanted: BTreeSet<_> = counters
         .filter(|one| one.kind == CounterKind::Rule)
         .map(|one| (one.file.as_str(), one.line, one.text.as_str()))
         .collect();
-    let is_of = |policy: &Policy| {
-        let places = policy.rules.values().map(|rule| &rule.place);
-        let found: BTreeSet<_> = places
-            .map(|place| (place.file.as_str(), place.line, place.text.as_str()))
-            .collect();
-        found == wanted
-    };
-    if is_of(&whole) {
-        return Some(whole);
-    }
-    let blocks = whole.netns.into_iter().map(|block| block.policy);
-    blocks.into_iter().find(is_of)
+    let places = policy.rules.values().map(|rule| &rule.place);
+    let found: BTreeSet<_> = places
+        .map(|place| (place.file.as_str(), place.line, place.text.as_str()))
+        .collect();
+    found == wanted
 }
 
 fn rules(manifest: &Manifest) -> usize {

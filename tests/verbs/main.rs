@@ -22,6 +22,7 @@ mod running;
 mod spaces;
 mod told;
 mod trying;
+mod workers;
 
 use std::fs;
 use std::io::Write;
