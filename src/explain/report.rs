@@ -196,9 +196,8 @@ pub(super) fn decider(policy: &Policy, event: &Event, decider: Decider) -> Strin
         (_, Some(place)) => format!("{} {}", at(place), place.text),
         (Decider::NotIp, None) => "no rule: frames that are not IP always pass".into(),
         (Decider::Malformed, None) => "no rule: malformed, and there is no default".into(),
-        // A default is for packets; a lookup that no rule decides is the ordinary one.
         (_, None) if matches!(event, Event::Lookup { .. }) => {
-            "no rule: none that a socket lookup runs matches".into()
+            "no rule: none that lookups ask matches, and they know no default".into()
         }
         (_, None) => "no rule: nothing matches, and there is no default".into(),
     }

@@ -123,7 +123,10 @@ fn a_live_map_with_entries_holds_them_before_any_rule_asks_it() {
     done(&lab, &["apply", &path]);
     let list = done(&lab, &["map", "list", "tenants"]).stdout;
     assert!(list.contains("198.51.100.0/28:443"), "{list}");
-    done(&lab, &["map", "add", "tenants", "192.0.2.7:80 -> sock proxy"]);
+    done(
+        &lab,
+        &["map", "add", "tenants", "192.0.2.7:80 -> sock proxy"],
+    );
     let sockets = done(&lab, &["socket", "list"]).stdout;
     assert!(sockets.contains("proxy"), "{sockets}");
     let tried = run(&["try", &path]);
@@ -133,7 +136,10 @@ fn a_live_map_with_entries_holds_them_before_any_rule_asks_it() {
     let path = folder.file("lm.sk", &format!("{text}redirect tcp by @tenants\n"));
     done(&lab, &["apply", &path]);
     let list = done(&lab, &["map", "list", "tenants"]).stdout;
-    assert_eq!(list.lines().filter(|line| line.contains("-> sock")).count(), 2);
+    assert_eq!(
+        list.lines().filter(|line| line.contains("-> sock")).count(),
+        2
+    );
 }
 
 #[test]

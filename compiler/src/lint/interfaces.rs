@@ -46,8 +46,9 @@ fn tell(names: &[Name], found: &mut Vec<Diagnostic>) {
         let written = name.value.escape_debug();
         let message = format!("no interface can be called `{written}`");
         found.push(
-            Diagnostic::warning(NO_INTERFACE, message, name.span, why)
-                .help("write the name that `ip link` shows, or a pattern of such names, such as `br-*`"),
+            Diagnostic::warning(NO_INTERFACE, message, name.span, why).help(
+                "write the name that `ip link` shows, or a pattern of such names, such as `br-*`",
+            ),
         );
     }
 }

@@ -1,7 +1,7 @@
 //! One rule: its parts, and what verb, direction and target say to each other.
 
 use sockc_grammar::ast::{
-    Direction as WrittenDirection, Protocol, Rule as WrittenRule, Target, Verb, Side,
+    Direction as WrittenDirection, Protocol, Rule as WrittenRule, Side, Target, Verb,
 };
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};

@@ -52,7 +52,11 @@ const LATER: &[(&str, At, &str)] = &[
         At::In("socket"),
         "leave it out: the whole `SO_REUSEPORT` group of a socket shares the work",
     ),
-    ("ecn", At::Kind("a condition"), "leave it out: no rule can look at it"),
+    (
+        "ecn",
+        At::Kind("a condition"),
+        "leave it out: no rule can look at it",
+    ),
     (
         "ecn",
         At::Kind("what the packet is like"),
