@@ -181,7 +181,11 @@ mod tests {
             log: None,
             counted: false,
         };
-        assert!(!is_left_out(&counter(CounterKind::Default, "send", "allow")));
+        assert!(!is_left_out(&counter(
+            CounterKind::Default,
+            "send",
+            "allow"
+        )));
         for (kind, direction, verdict) in [
             (CounterKind::Default, "send", "drop"),
             (CounterKind::Default, "in", "allow"),

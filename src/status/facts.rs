@@ -114,10 +114,7 @@ impl Facts {
         }
         match sockc_runtime::counters(options) {
             Ok(values) => self.escaped = values.into_iter().filter_map(Escaped::of).collect(),
-            Err(error) => self.unread(
-                "how many sockets escaped their group is not known",
-                &error,
-            ),
+            Err(error) => self.unread("how many sockets escaped their group is not known", &error),
         }
     }
 
