@@ -51,6 +51,8 @@ pub struct Status {
     pub coverage: Coverage,
     /// Why its code was not compared with its text; `None` if it was.
     pub unverified: Option<String>,
+    /// Whether it is that of a `for netns` block, which only the policy that has the block is applied with.
+    pub owned: bool,
     /// The network namespaces that it names and that are not what they were.
     pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
@@ -226,6 +228,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         applied: record.applied,
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
+        owned: record.owner.is_some(),
         lost_namespaces: lost_namespaces(record)?,
         netns: Vec::new(),
     })
@@ -370,6 +373,8 @@ pub struct InForce {
     pub object: Vec<u8>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
+    /// Whether it is that of a `for netns` block, whose object has no text of its own.
+    pub owned: bool,
 }
 
 /// The policy in force; `None` if nothing is.
@@ -385,6 +390,7 @@ pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
             generation: record.generation,
             object,
             interfaces: record.interfaces,
+            owned: record.owner.is_some(),
         }))
     })
 }

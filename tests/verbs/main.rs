@@ -20,6 +20,7 @@ mod refusing;
 mod replaying;
 mod running;
 mod spaces;
+mod told;
 mod trying;
 mod workers;
 
