@@ -241,11 +241,19 @@ mod tests {
     fn what_is_glued_together_or_ends_in_blanks_is_declined() {
         let source = SourceMap::default().add("a.sk", "");
         let taken = |text: &str| rule(text, source, 0).is_some();
-        for text in ["allow proto 89", "allow proto 89 from any", "allow proto 89, tcp"] {
+        for text in [
+            "allow proto 89",
+            "allow proto 89 from any",
+            "allow proto 89, tcp",
+        ] {
             assert!(taken(text), "{text}");
             assert!(!taken(&format!("{text} ")), "{text}");
         }
-        for text in ["allow proto 89from any", "allow proto 89tcp", "allow proto 89-90"] {
+        for text in [
+            "allow proto 89from any",
+            "allow proto 89tcp",
+            "allow proto 89-90",
+        ] {
             assert!(!taken(text), "{text}");
         }
     }

@@ -54,16 +54,15 @@ fn two_applies_at_once_do_not_mix() {
             while !reached.load(Ordering::Acquire) {
                 thread::sleep(Duration::from_millis(1));
             }
-            let error = drops().apply(&space.options).unwrap_err();
+            let refused = drops().apply(&space.options);
+            let told = status(&space.options);
+            let second = scope.spawn(|| drops().apply(&patient));
+            // Before anything is asserted: a failure would wait for the first for ever.
+            go.store(true, Ordering::Release);
+            let error = refused.unwrap_err();
             assert!(matches!(error, Error::Locked { .. }), "{error}");
             assert!(error.is_refusal());
-            assert_eq!(
-                status(&space.options).unwrap(),
-                None,
-                "the first is not in force yet"
-            );
-            let second = scope.spawn(|| drops().apply(&patient));
-            go.store(true, Ordering::Release);
+            assert_eq!(told.unwrap(), None, "the first is not in force yet");
             assert_eq!(first.join().unwrap().unwrap().generation, 1);
             assert_eq!(second.join().unwrap().unwrap().generation, 2);
         });
