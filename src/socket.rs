@@ -139,7 +139,9 @@ fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
         return Ok(());
     }
     if refreshed.states.is_empty() {
-        output.line("the policy in force has no named sockets that could be looked for");
+        output.line(
+            "no rule of the policy in force uses a named socket that could be looked for",
+        );
     }
     apply::sockets(&refreshed.states, output);
     for note in &refreshed.notes {
@@ -163,7 +165,7 @@ fn list(place: &Place, output: &mut Output) -> Result<(), Exit> {
         return Ok(());
     }
     if rows.is_empty() {
-        output.line("the policy in force has no named sockets");
+        output.line("no rule of the policy in force uses a named socket");
     }
     let cells = rows.into_iter().map(|row| {
         let state = apply::with_who(row.state, row.who.as_ref());

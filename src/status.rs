@@ -24,6 +24,7 @@ struct Report<'a> {
     leftovers: &'a [String],
     drift: Vec<Changed<'a>>,
     interfaces: interfaces::Row<'a>,
+    groups: Vec<interfaces::GroupRow<'a>>,
     #[serde(flatten)]
     facts: Option<&'a Facts>,
     netns: Vec<Inner<'a>>,
@@ -68,10 +69,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
         output.value(&in_json(status.as_ref(), facts.as_ref()));
     }
     let Some(status) = status else {
-        if !output.is_json() {
-            output.line("no policy is in force");
-        }
-        return Exit::Done;
+        return nothing(place, output);
     };
     if !output.is_json() {
         show(&status, facts.as_ref(), output);
@@ -84,6 +82,30 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
     }
     let whole = tell_losses(&status, output);
     if whole { Exit::Done } else { Exit::Changed }
+}
+
+/// Says that nothing is in force, unless programs of ours say otherwise.
+fn nothing(place: &Place, output: &mut Output) -> Exit {
+    let strays = match sockc_runtime::strays(&options(place)) {
+        Ok(strays) => strays,
+        Err(error) => return refused(&error, output),
+    };
+    if strays.programs.is_empty() {
+        if !output.is_json() {
+            output.line("no policy is in force");
+        }
+        return Exit::Done;
+    }
+    let netns = strays.netns.unwrap_or_else(|| "NAME".to_owned());
+    output.error(format!(
+        "{} knows of no policy in this network namespace, but programs whose names say that sockc made them are here ({}): what is known of their policy is kept in another bpf file system",
+        place.bpffs.display(),
+        strays.programs.join(", ")
+    ));
+    output.note(format!(
+        "a command that `ip netns exec` runs has a /sys of its own: run sockc outside of it, with `--netns {netns}`, or name the other place with --bpffs"
+    ));
+    Exit::Changed
 }
 
 /// That nobody knows whether what runs does what its text says.
@@ -110,6 +132,7 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
     for (netns, inner) in &status.netns {
         whole &= match inner {
             Some(inner) => tell_losses(inner, output),
+            None if is_closed(status, netns, output) => false,
             None => {
                 output.error(format!(
                     "the policy of the network namespace \"{netns}\" is gone; `sockc apply` puts it back"
@@ -119,6 +142,18 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
         };
     }
     whole
+}
+
+/// Whether the namespace of a block cannot be entered; says so if it is.
+fn is_closed(status: &Status, netns: &str, output: &mut Output) -> bool {
+    let mut closed = status.closed.iter();
+    let Some((_, cause)) = closed.find(|(name, _)| name == netns) else {
+        return false;
+    };
+    output.error(format!(
+        "the network namespace \"{netns}\" cannot be entered ({cause}), so whether its policy is in force is not known; `sockc apply` is refused until it can: make it again, or take its `for netns` block out of the policy"
+    ));
+    true
 }
 
 /// Says what others changed; `true` if nothing.
@@ -190,7 +225,7 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
             };
             vec![
                 format!("  {}", hook.hook),
-                interfaces::name(status, &hook.target),
+                interfaces::name(hook),
                 means(hook.means).to_owned(),
                 program,
             ]
@@ -249,6 +284,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         leftovers: status.map_or(&[], |status| &status.leftovers),
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
         interfaces: interfaces::row(status.map(|status| &status.coverage)),
+        groups: interfaces::groups(status.map(|status| &status.coverage)),
         facts,
         netns: status
             .map_or(&[][..], |status| &status.netns)

@@ -21,7 +21,7 @@ use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
 use crate::code::{Code, Label};
 use crate::fill::NOBODY_SIX;
-use crate::hook::Point;
+use crate::hook::{self, Point};
 use crate::state::SIDES;
 use crate::sys::prog;
 
@@ -54,16 +54,11 @@ pub(crate) fn load(
 ) -> io::Result<OwnedFd> {
     let kind = point.kind();
     prog::load(&prog::Source {
-        name: &title(since),
+        name: &hook::dispatcher(since),
         kind: kind.program,
         attach: kind.load,
         code: &code(point, since, words, slots),
     })
-}
-
-/// The name of the dispatchers that were made for a generation.
-fn title(since: u32) -> String {
-    format!("sockc_{since:x}")
 }
 
 fn code(point: Point, since: u32, words: Words<'_>, slots: BorrowedFd<'_>) -> Vec<u8> {

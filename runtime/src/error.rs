@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::hook;
 use crate::prefix::Prefix;
 
 /// Why the runtime did not do what it was asked.
@@ -19,6 +20,8 @@ pub enum Error {
     NoBpffs {
         /// The folder.
         path: PathBuf,
+        /// The name that `ip netns` gave the caller's network namespace, if it did.
+        netns: Option<String>,
     },
     /// Others can change the state folder, or made it.
     Untrusted {
@@ -330,7 +333,11 @@ impl fmt::Display for Error {
                 "this needs the rights {}; run it as root, or give the command these capabilities",
                 missing.join(" and ")
             ),
-            Self::NoBpffs { path } => {
+            Self::NoBpffs { path, netns: Some(netns) } => {
+                let path = path.display();
+                write!(f, "{path} is not a bpf file system. A command that `ip netns exec` runs has a /sys of its own, which ends with the command: run sockc outside of it, with `--netns {netns}`; or name another place with --bpffs")
+            }
+            Self::NoBpffs { path, netns: None } => {
                 let path = path.display();
                 write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf -o mode=0700 bpf {path}`, or name another place with --bpffs")
             }
@@ -383,6 +390,9 @@ impl fmt::Display for Error {
                 write!(f, "another XDP program is on the interface \"{interface}\"")?;
                 if let Some((id, name)) = program {
                     write!(f, ": program {id} \"{name}\"")?;
+                    if hook::is_ours(name) {
+                        return f.write_str("; its name says that sockc made it, and what is known of its policy is kept in another bpf file system. A command that `ip netns exec` runs has a /sys of its own: run sockc outside of it, with --netns, or name the other place with --bpffs");
+                    }
                 }
                 write!(f, "; only one fits there, and sockc leaves what it did not make alone. Unload it with the tool that loaded it, or move the rules with `at tc`")
             }

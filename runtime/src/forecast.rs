@@ -22,10 +22,11 @@ use crate::drift::{Drift, Standing, check_ground};
 use crate::error::Error;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
+use crate::moved_groups;
 use crate::options::Options;
 use crate::owned::{self, Outer};
 use crate::plan::Plan;
-use crate::record::Record;
+use crate::record::{Attached, Record};
 use crate::session::{self, Session};
 use crate::settle::hooks;
 use crate::state::{Access, Lock};
@@ -97,8 +98,12 @@ pub struct Standpoint {
 pub struct HookForecast {
     /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops`.
     pub hook: String,
-    /// The interface, or the path of the control group; empty for the namespace.
+    /// The interface, as it is called now, or the path of the control group; empty for the namespace.
     pub target: String,
+    /// The number of that in the kernel: a name may have been another interface's.
+    pub number: u64,
+    /// What the policy in force knows the interface by, where the next one knows it by another name.
+    pub was: Option<String>,
     /// What becomes of what hangs there.
     pub link: LinkFate,
     /// What becomes of the program that it calls.
@@ -245,7 +250,9 @@ impl One<'_> {
             let (link, foreign) = self.link(point, number, &target)?;
             found.push(HookForecast {
                 hook: steps::title(point, &name),
+                was: self.known_before(point),
                 target,
+                number,
                 link,
                 program: programs.fate(point, &name),
                 name,
@@ -253,21 +260,27 @@ impl One<'_> {
             });
         }
         let before = self.standing.record.iter().flat_map(|before| &before.hooks);
-        // A hook whose interface was removed is off already.
-        let off: Vec<Hook> = match &self.standing.record {
-            Some(record) => coverage::without_interface(&self.session.state, record)?
-                .into_iter()
-                .map(|attached| attached.hook)
-                .collect(),
-            None => Vec::new(),
-        };
+        let off = self.off()?;
         let goes = |hook: &Hook| !there.contains(&(hook.point, hook.target)) && !off.contains(hook);
         let gone = before.filter(|attached| goes(&attached.hook));
+        let renamed = match &self.standing.record {
+            Some(record) => coverage::names(&self.session.state, record)?,
+            None => Vec::new(),
+        };
+        let called = |attached: &Attached| {
+            let mut renamed = renamed.iter();
+            let now = renamed.find(|(index, _)| {
+                attached.hook.point.is_packet() && u64::from(*index) == attached.hook.target
+            });
+            now.map_or_else(|| attached.target.clone(), |(_, name)| name.clone())
+        };
         found.extend(gone.map(|attached| {
             let name = programs.before(attached.hook.point).unwrap_or_default();
             HookForecast {
                 hook: steps::title(attached.hook.point, &name),
-                target: attached.target.clone(),
+                target: called(attached),
+                number: attached.hook.target,
+                was: None,
                 link: LinkFate::Detached,
                 program: ProgramFate::Gone,
                 name,
@@ -275,6 +288,25 @@ impl One<'_> {
             }
         }));
         Ok(found)
+    }
+
+    /// Hooks of the policy in force that are off already, since their interface or control group was removed.
+    fn off(&self) -> Result<Vec<Hook>, Error> {
+        let Some(record) = &self.standing.record else {
+            return Ok(Vec::new());
+        };
+        let state = &self.session.state;
+        let mut off = coverage::without_interface(state, record)?;
+        off.extend(moved_groups::hooks(state, record)?);
+        Ok(off.into_iter().map(|attached| attached.hook).collect())
+    }
+
+    /// What the policy in force knows the interface of a point by, if the next one knows it by another name.
+    fn known_before(&self, point: Point) -> Option<String> {
+        let interface = self.plan.interface_of(point)?;
+        let mut before = self.standing.record.iter().flat_map(|one| &one.hooks);
+        let on = before.find(|attached| attached.hook.point == point)?;
+        (on.target != interface.known).then(|| on.target.clone())
     }
 
     /// What becomes of the link of a point, and who else is there.

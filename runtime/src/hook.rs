@@ -135,6 +135,19 @@ impl Point {
     }
 }
 
+/// How the names of all dispatchers begin.
+const DISPATCHER: &str = "sockc_";
+
+/// The name of the dispatchers that were made for a generation.
+pub(crate) fn dispatcher(since: u32) -> String {
+    format!("{DISPATCHER}{since:x}")
+}
+
+/// Whether a program has a name of dispatchers.
+pub(crate) fn is_ours(name: &str) -> bool {
+    name.starts_with(DISPATCHER)
+}
+
 /// How a hook is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Means {

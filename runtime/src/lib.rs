@@ -43,6 +43,7 @@ mod local;
 mod log;
 mod members;
 mod mend;
+mod moved_groups;
 mod named;
 mod nsid;
 mod options;
@@ -65,6 +66,7 @@ mod settle;
 mod state;
 mod status;
 mod steps;
+mod strays;
 mod supply;
 mod sys;
 mod truth;
@@ -89,6 +91,7 @@ pub use live_maps::{
 };
 pub use local::not_local;
 pub use log::LogReader;
+pub use moved_groups::MovedGroup;
 pub use options::{Options, Watch};
 pub use prefix::Prefix;
 pub use probe::{Features, probe};
@@ -100,4 +103,5 @@ pub use sets::{
     set_test,
 };
 pub use status::{CounterValue, HookStatus, InForce, Status, counters, object, running, status};
+pub use strays::{Strays, strays};
 pub use unload::unload;

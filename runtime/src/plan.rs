@@ -106,6 +106,14 @@ impl Plan {
         all.find(|one| one.index == index)
     }
 
+    /// The interface of a point of packets.
+    pub(crate) fn interface_of(&self, point: Point) -> Option<&Interface> {
+        match point {
+            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => self.interface(index),
+            _ => None,
+        }
+    }
+
     /// The points of a program of the manifest: of a packet program one for each interface of its class.
     pub(crate) fn points(&self, attach: &Attach) -> Result<Vec<Point>, Error> {
         Ok(match &attach.point {

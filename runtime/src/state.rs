@@ -53,6 +53,7 @@ impl State {
         if !bpffs::is_bpffs(bpffs).map_err(|cause| unreadable(bpffs, cause))? {
             return Err(Error::NoBpffs {
                 path: bpffs.to_owned(),
+                netns: None,
             });
         }
         let state = Self {

@@ -7,7 +7,7 @@ use sockc_compiler::artifact::{Counter, Manifest};
 
 use crate::attach;
 use crate::carry;
-use crate::coverage::Coverage;
+use crate::coverage::{self, Coverage};
 use crate::drift::{self, Drift, Standing};
 use crate::error::{Error, unless_passing};
 use crate::fill::SlotState;
@@ -51,6 +51,8 @@ pub struct Status {
     pub unverified: Option<String>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
     pub netns: Vec<(String, Option<Status>)>,
+    /// The namespaces of blocks that cannot be entered, with the reason.
+    pub closed: Vec<(String, String)>,
 }
 
 /// How a hook stands.
@@ -58,8 +60,10 @@ pub struct Status {
 pub struct HookStatus {
     /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops`.
     pub hook: String,
-    /// The interface, or the path of the control group; empty for the namespace.
+    /// The interface by its name at the apply, or the path of the control group; empty for the namespace.
     pub target: String,
+    /// The interface's name now, if that is another.
+    pub now: Option<String>,
     /// How it is attached.
     pub means: Means,
     /// The id of the policy's program; `None` if it is gone.
@@ -96,7 +100,10 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
     };
     for held in outer.held {
         let inner = match own_status(&options.within(&held.name)) {
-            Err(Error::Netns { .. }) => None,
+            Err(Error::Netns { name, cause }) => {
+                outer.status.closed.push((name, cause.to_string()));
+                None
+            }
             inner => inner?.map(|inner| inner.within(&outer.object, &held.name)),
         };
         outer.status.netns.push((held.name, inner));
@@ -182,11 +189,12 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
 }
 
 fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Result<Status, Error> {
+    let names = coverage::names(&session.state, record)?;
     let hooks = record
         .hooks
         .iter()
         .filter(|attached| !drift::left_with_its_interface(record, &attached.hook))
-        .map(|attached| describe_hook(session, record, attached))
+        .map(|attached| describe_hook(session, record, attached, &names))
         .collect::<Result<_, Error>>()?;
     Ok(Status {
         policy: record.manifest.policy.clone(),
@@ -200,6 +208,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
         netns: Vec::new(),
+        closed: Vec::new(),
     })
 }
 
@@ -207,8 +216,13 @@ fn describe_hook(
     session: &Session,
     record: &Record,
     attached: &Attached,
+    renamed: &[(u32, String)],
 ) -> Result<HookStatus, Error> {
     let hook = attached.hook;
+    let mut renamed = renamed.iter();
+    let now = renamed
+        .find(|(index, _)| hook.point.is_packet() && u64::from(*index) == hook.target)
+        .map(|(_, name)| name.clone());
     let link = attach::describe(&session.state, &hook)?;
     let dispatcher = link
         .map(|link| link.program)
@@ -220,6 +234,7 @@ fn describe_hook(
             hook.point.title()
         },
         target: attached.target.clone(),
+        now,
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,

@@ -8,7 +8,7 @@ use sockc_runtime::{
     SlotKind,
 };
 
-use super::reach::reach;
+use super::reach::{Becomes, Part, reach};
 use super::{Planned, preview};
 use crate::diff::json::Body;
 use crate::guards::{self, Row};
@@ -51,7 +51,9 @@ pub(super) struct Drifted<'a> {
 /// What becomes of the packets of an interface as a whole.
 #[derive(Serialize)]
 struct Reached {
-    interface: String,
+    netns: Option<String>,
+    interface: Option<String>,
+    group: Option<String>,
     from: &'static str,
     to: &'static str,
 }
@@ -164,12 +166,20 @@ fn reached(forecast: &Forecast) -> Vec<Reached> {
     let reach = reach(forecast).into_iter();
     reach
         .map(|one| {
-            let (from, to) = match one.comes {
-                true => ("allow", "policy"),
-                false => ("policy", "allow"),
+            let (from, to) = match one.becomes {
+                Becomes::Held => ("allow", "policy"),
+                Becomes::Free => ("policy", "allow"),
+                Becomes::Renamed(_) => ("policy", "policy"),
+            };
+            let (interface, group) = match one.part {
+                Part::Interface(name) => (Some(name), None),
+                Part::Group(name) => (None, Some(name)),
+                Part::Sockets => (None, None),
             };
             Reached {
-                interface: one.interface,
+                netns: one.netns,
+                interface,
+                group,
                 from,
                 to,
             }

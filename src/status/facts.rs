@@ -4,7 +4,7 @@
 //! Takes what the runtime says; reads the policy's own text from the object in force. Not here: hooks and interfaces.
 
 use serde::Serialize;
-use sockc_compiler::artifact::{CounterKind, Manifest};
+use sockc_compiler::artifact::{Counter, CounterKind, Manifest};
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::object;
 use sockc_compiler::policy::Policy;
@@ -46,7 +46,7 @@ impl Facts {
             file: manifest.sources.first().map(|(name, _)| name.clone()),
             applied: status.applied,
             rules: rules(manifest),
-            counters: manifest.counters.iter().all(|one| one.counted),
+            counters: of_rules(manifest).all(|one| one.counted),
             ..Self::default()
         };
         facts.live(manifest, options);
@@ -155,8 +155,13 @@ impl Live {
 }
 
 fn rules(manifest: &Manifest) -> usize {
+    of_rules(manifest).count()
+}
+
+/// The counters of rules. Some of other things count only where they have to.
+fn of_rules(manifest: &Manifest) -> impl Iterator<Item = &Counter> {
     let counters = manifest.counters.iter();
-    counters.filter(|one| one.kind == CounterKind::Rule).count()
+    counters.filter(|one| one.kind == CounterKind::Rule)
 }
 
 /// The rules with a rate, by their places. A redirect by a map is one rule.

@@ -1,7 +1,8 @@
-//! The interfaces that the policy in force is for, as `status` tells them: missing, open, removed, made again, renamed.
+//! The interfaces and control groups that the policy in force is for, as `status` tells them: missing, open, removed, made again, renamed, moved
+//! to another namespace.
 
 use serde::Serialize;
-use sockc_runtime::{Coverage, HookStatus, Moved, MovedTo, Status};
+use sockc_runtime::{Coverage, HookStatus, Moved, MovedGroup, MovedTo, Status};
 
 use crate::output::Output;
 
@@ -14,6 +15,26 @@ pub(super) struct Row<'a> {
     missing: &'a [String],
     open: &'a [String],
     moved: Vec<MovedRow<'a>>,
+}
+
+/// A group whose control group is gone, in JSON.
+#[derive(Serialize)]
+pub(super) struct GroupRow<'a> {
+    group: &'a str,
+    cgroup: &'a str,
+    now: &'static str,
+}
+
+/// The JSON of those groups.
+pub(super) fn groups(coverage: Option<&Coverage>) -> Vec<GroupRow<'_>> {
+    let groups = coverage.iter().flat_map(|coverage| &coverage.groups);
+    groups
+        .map(|moved| GroupRow {
+            group: &moved.group,
+            cgroup: &moved.path,
+            now: if moved.again { "again" } else { "gone" },
+        })
+        .collect()
 }
 
 /// An interface that is not what it was, in JSON.
@@ -45,6 +66,7 @@ fn moved_row(moved: &Moved) -> MovedRow<'_> {
         MovedTo::Gone => ("gone", None),
         MovedTo::Again => ("again", None),
         MovedTo::Renamed(name) => ("renamed", Some(name.as_str())),
+        MovedTo::Elsewhere => ("elsewhere", None),
     };
     MovedRow {
         interface: &moved.interface,
@@ -74,6 +96,9 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
     if !coverage.missing.is_empty() && !has_packet_hook(status) {
         output.note("the packet rules hold on no interface at all");
     }
+    for group in &coverage.groups {
+        output.error(group_words(group));
+    }
     !coverage.is_open()
 }
 
@@ -95,11 +120,29 @@ fn moved_words(moved: &Moved) -> String {
             "{name} was removed: if it is made again, the policy does not hold on it until `sockc apply --running`"
         ),
         MovedTo::Gone => format!("{name} was removed; the policy held on it"),
+        MovedTo::Renamed(now) if moved.wanted => format!(
+            "{name} is called {now} now: the policy holds on it as on {name} until the next `sockc apply`"
+        ),
         MovedTo::Renamed(now) => {
             format!(
                 "{name} is called {now} now: the policy still holds on it, and should name it so"
             )
         }
+        MovedTo::Elsewhere => format!(
+            "{name} is in another network namespace now: the policy still holds on it there; the next `sockc apply` takes it off"
+        ),
+    }
+}
+
+fn group_words(moved: &MovedGroup) -> String {
+    let MovedGroup { group, path, .. } = moved;
+    match moved.again {
+        true => format!(
+            "the control group {path} was removed and made again: the rules of the group \"{group}\" do not hold for its sockets; `sockc apply --running` has them hold"
+        ),
+        false => format!(
+            "the control group {path} was removed: if it is made again, the rules of the group \"{group}\" do not hold for its sockets until `sockc apply --running`"
+        ),
     }
 }
 
@@ -111,8 +154,12 @@ fn missing_words(name: &str) -> String {
     format!("there is no interface {name}; when it comes, {later}")
 }
 
-/// Whether the interface of a hook is there no more.
+/// Whether the interface or the control group of a hook is there no more.
 pub(super) fn is_gone(status: &Status, hook: &HookStatus) -> bool {
+    let mut groups = status.coverage.groups.iter();
+    if groups.any(|group| group.path == hook.target) {
+        return true;
+    }
     let mut moved = status.coverage.moved.iter();
     moved.any(|moved| {
         moved.interface == hook.target && matches!(moved.now, MovedTo::Gone | MovedTo::Again)
@@ -120,11 +167,10 @@ pub(super) fn is_gone(status: &Status, hook: &HookStatus) -> bool {
 }
 
 /// An interface by its name then, and now if that is another.
-pub(super) fn name(status: &Status, target: &str) -> String {
-    let mut moved = status.coverage.moved.iter();
-    let renamed = moved.find_map(|moved| match &moved.now {
-        MovedTo::Renamed(now) if moved.interface == target => Some(now),
-        _ => None,
-    });
-    renamed.map_or_else(|| target.to_owned(), |now| format!("{now} (was {target})"))
+pub(super) fn name(hook: &HookStatus) -> String {
+    let target = &hook.target;
+    match &hook.now {
+        Some(now) => format!("{now} (was {target})"),
+        None => target.clone(),
+    }
 }

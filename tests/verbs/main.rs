@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
+mod elsewhere;
 mod expecting;
 mod explaining;
 mod facts;

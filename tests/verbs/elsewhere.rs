@@ -1,0 +1,137 @@
+//! Commands in network namespaces where what sockc keeps is not at hand, or that are gone.
+
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use sockc_runtime::lab::{FRONT, Lab, Space};
+
+use super::{Folder, Ran, root, run};
+
+/// A lab whose client has the policy of a block, applied from the server, with the name of its namespace.
+struct Place {
+    lab: Lab,
+    folder: Folder,
+    netns: String,
+    policy: String,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let lab = Lab::new().unwrap();
+        let folder = Folder::new(name);
+        let netns = folder.0.join("inside").display().to_string();
+        let fd = lab.client.net().as_raw_fd();
+        symlink(format!("/proc/{}/fd/{fd}", std::process::id()), &netns).unwrap();
+        let text = format!(
+            "interfaces {FRONT}\ndefault in drop\nsocket px = tcp listen 127.0.0.1:9100\nssh: allow tcp to port 22\nfor netns \"{netns}\" {{\n  interfaces {FRONT}\n  default in drop\n  ssh: allow tcp to port 22\n}}\n"
+        );
+        let policy = folder.file("host.sk", &text);
+        let place = Self {
+            lab,
+            folder,
+            netns,
+            policy,
+        };
+        let applied = place.run(&["apply", &place.policy]);
+        assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+        place
+    }
+
+    /// The command, on the server.
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.lab.server.run(|| run(arguments)).unwrap()
+    }
+}
+
+/// What a shell prints that has mounts of its own, in the network namespace of a space. `$0` is the command.
+fn shell(space: &Space, script: &str) -> Ran {
+    let sockc = env!("CARGO_BIN_EXE_sockc");
+    let ran = || {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-ec", script, sockc]);
+        Ran::of(command.output().unwrap())
+    };
+    space.run(ran).unwrap()
+}
+
+#[test]
+fn a_policy_that_is_kept_in_another_bpf_file_system_is_not_denied() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("kept-elsewhere");
+    let other = "mount -t bpf -o mode=0700 bpf /sys/fs/bpf; ";
+    let status = shell(&place.lab.client, &format!("{other}\"$0\" status"));
+    assert_eq!(status.code, Some(5), "{}", status.stderr);
+    assert!(!status.stdout.contains("no policy"), "{}", status.stdout);
+    for said in [&format!("xdp on {FRONT}: program "), "outside of it"] {
+        assert!(status.stderr.contains(said), "{}", status.stderr);
+    }
+    let file = place.folder.file(
+        "edge.sk",
+        &format!("interfaces {FRONT}\ndefault in drop\nallow tcp to port 22\n"),
+    );
+    let apply = format!("{other}\"$0\" apply {file}");
+    let applied = shell(&place.lab.client, &apply);
+    assert_eq!(applied.code, Some(3), "{}", applied.stderr);
+    assert!(
+        applied.stderr.contains("its name says that sockc made it")
+            && !applied.stderr.contains("did not make"),
+        "{}",
+        applied.stderr
+    );
+    // Where nothing is in force, nothing is.
+    let quiet = Space::new().unwrap();
+    let status = shell(&quiet, &format!("{other}\"$0\" status"));
+    assert_eq!(status.code, Some(0), "{}", status.stderr);
+    assert_eq!(status.stdout, "no policy is in force\n");
+}
+
+#[test]
+fn in_a_named_namespace_the_remedy_is_its_name() {
+    if !root() {
+        return;
+    }
+    let space = Space::new().unwrap();
+    let script = "mount -t tmpfs run /run; mkdir /run/netns; : > /run/netns/blue; \
+        mount --bind /proc/self/ns/net /run/netns/blue; mount -t sysfs sys /sys; \"$0\" status";
+    let status = shell(&space, script);
+    assert_eq!(status.code, Some(3), "{}", status.stderr);
+    assert!(
+        status.stderr.contains("`--netns blue`"),
+        "{}",
+        status.stderr
+    );
+    assert!(!status.stderr.contains("mount one"), "{}", status.stderr);
+}
+
+#[test]
+fn a_namespace_that_is_gone_is_told_to_be() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("gone-netns");
+    std::fs::remove_file(&place.netns).unwrap();
+    let status = place.run(&["status"]);
+    assert_eq!(status.code, Some(5), "{}", status.stderr);
+    let words = format!("the network namespace \"{}\" cannot be entered", place.netns);
+    assert!(status.stderr.contains(&words), "{}", status.stderr);
+    assert!(!status.stderr.contains("puts it back"), "{}", status.stderr);
+    let applied = place.run(&["apply", &place.policy]);
+    assert_eq!(applied.code, Some(3), "{}", applied.stderr);
+}
+
+#[test]
+fn a_socket_that_no_rule_uses_is_not_said_to_be_undeclared() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("unused-socket");
+    let list = place.run(&["socket", "list"]);
+    assert_eq!(list.code, Some(0), "{}", list.stderr);
+    assert_eq!(
+        list.stdout,
+        "no rule of the policy in force uses a named socket\n"
+    );
+}
