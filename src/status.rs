@@ -25,6 +25,7 @@ struct Report<'a> {
     drift: Vec<Changed<'a>>,
     interfaces: interfaces::Row<'a>,
     groups: Vec<interfaces::GroupRow<'a>>,
+    named: Vec<interfaces::NamedRow<'a>>,
     #[serde(flatten)]
     facts: Option<&'a Facts>,
     netns: Vec<Inner<'a>>,
@@ -285,6 +286,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
         interfaces: interfaces::row(status.map(|status| &status.coverage)),
         groups: interfaces::groups(status.map(|status| &status.coverage)),
+        named: interfaces::named(status.map(|status| &status.coverage)),
         facts,
         netns: status
             .map_or(&[][..], |status| &status.netns)

@@ -11,6 +11,7 @@ use crate::classes::class_of;
 use crate::error::{Error, at};
 use crate::interfaces::{covers, is_packet};
 use crate::moved_groups::{self, MovedGroup};
+use crate::named::{self, NamedKind, NamedLoss};
 use crate::record::{Attached, Record};
 use crate::state::State;
 use crate::sys::netns;
@@ -26,6 +27,8 @@ pub struct Coverage {
     pub moved: Vec<Moved>,
     /// Groups whose control groups are gone.
     pub groups: Vec<MovedGroup>,
+    /// What else the policy names and is not what its programs know.
+    pub named: Vec<NamedLoss>,
 }
 
 /// An interface that is not what it was when the policy was put on it.
@@ -82,6 +85,7 @@ impl Coverage {
             open,
             moved,
             groups: moved_groups::look(state, record)?,
+            named: named::look(record)?,
         })
     }
 
@@ -89,13 +93,19 @@ impl Coverage {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let moved = self.moved.iter().any(Moved::is_loss);
-        moved || !self.open.is_empty() || !self.groups.is_empty()
+        let named = self.named.iter().any(|one| one.again);
+        moved || named || !self.open.is_empty() || !self.groups.is_empty()
     }
 
     /// Whether the policy is for an interface that is there, and does not hold on it.
     #[must_use]
     pub fn lacks(&self, interface: &str) -> bool {
-        self.open.iter().any(|name| name == interface) || is_again(&self.moved, interface)
+        let is = |one: &NamedLoss| {
+            one.again && one.kind != NamedKind::Namespace && one.name == interface
+        };
+        self.open.iter().any(|name| name == interface)
+            || is_again(&self.moved, interface)
+            || self.named.iter().any(is)
     }
 }
 

@@ -22,7 +22,9 @@ use crate::drift::{Drift, Standing, check_ground};
 use crate::error::Error;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
+use crate::load;
 use crate::moved_groups;
+use crate::named::{self, Ground, NamedKind};
 use crate::options::Options;
 use crate::owned::{self, Outer};
 use crate::plan::Plan;
@@ -55,6 +57,8 @@ pub struct Forecast {
     pub skipped: Vec<String>,
     /// The interfaces that are named and have another name now: the name in the policy, and the name now.
     pub renamed: Vec<(String, String)>,
+    /// What both policies name, and an apply finds something else for than the programs in force know.
+    pub named: Vec<(NamedKind, String)>,
     /// The same for the network namespaces of `for netns` blocks, by name; of the policy itself only.
     pub netns: Vec<(String, Forecast)>,
     /// The network namespaces whose policy would be taken away, since the block is gone.
@@ -219,6 +223,7 @@ impl One<'_> {
             counters,
             skipped: self.plan.skipped.clone(),
             renamed: self.plan.renamed.clone(),
+            named: self.named()?,
             netns: Vec::new(),
             released: released.map(|held| held.name).collect(),
         })
@@ -288,6 +293,23 @@ impl One<'_> {
             }
         }));
         Ok(found)
+    }
+
+    /// What the programs in force know as something else than an apply would find; refuses what is named and not there.
+    fn named(&self) -> Result<Vec<(NamedKind, String)>, Error> {
+        let before = self.standing.record.as_ref();
+        let ground = Ground {
+            manifest: self.part.manifest,
+            interfaces: &self.plan.interfaces,
+            before,
+            lenient: self.part.options.leave_out_missing,
+        };
+        let asked = load::shapes(self.part.object)?.contains_key(named::INTERFACES);
+        let (next, _) = named::find(&ground, asked)?;
+        match before {
+            Some(before) => named::changes(before, self.part.manifest, &next),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Hooks of the policy in force that are off already, since their interface or control group was removed.

@@ -92,6 +92,7 @@ pub use live_maps::{
 pub use local::not_local;
 pub use log::LogReader;
 pub use moved_groups::MovedGroup;
+pub use named::{NamedKind, NamedLoss};
 pub use options::{Options, Watch};
 pub use prefix::Prefix;
 pub use probe::{Features, probe};

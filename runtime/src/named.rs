@@ -1,8 +1,10 @@
 //! What a policy names of the machine, put into maps as the numbers that programs know: the class of each interface, the
 //! interfaces that packets are sent out of, the network namespaces that conditions look into.
 //!
-//! Runs in the policy's namespace, before anything is in force. A map that the object does not have is not needed.
+//! Runs in the policy's namespace, before anything is in force. A map that the object does not have is not needed. What was
+//! found is kept in the record: so it can be told later what is not that any more, and what an apply would find instead.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -11,7 +13,9 @@ use sockc_compiler::artifact::Manifest;
 
 use crate::classes::class_of;
 use crate::error::{Error, at};
+use crate::interfaces::Interface;
 use crate::nsid;
+use crate::record::{Named, Record};
 use crate::state::State;
 use crate::sys::{bpffs, map, netns};
 
@@ -22,31 +26,241 @@ pub(crate) const PORTS: &str = "ports";
 /// The array of the ids, plus 1, of [`Manifest::namespaces`].
 pub(crate) const NAMESPACES: &str = "namespaces";
 
-/// Fills the maps of a generation; gives what a person has to know of the namespaces that programs look into.
+/// Something that a policy names, and that is not what the programs know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedLoss {
+    /// What it is.
+    pub kind: NamedKind,
+    /// Its name in the policy.
+    pub name: String,
+    /// Whether there is one of that name now; else there is none any more.
+    pub again: bool,
+}
+
+/// What a policy names beside where its programs hang.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedKind {
+    /// An interface that rules for lookups name.
+    Lookups,
+    /// An interface that packets are sent out of.
+    Target,
+    /// A network namespace that conditions look into.
+    Namespace,
+}
+
+/// Where names are looked for.
+pub(crate) struct Ground<'a> {
+    pub(crate) manifest: &'a Manifest,
+    /// The interfaces that packet programs are to hang on.
+    pub(crate) interfaces: &'a [Interface],
+    pub(crate) before: Option<&'a Record>,
+    /// Whether what is named and not there is left out.
+    pub(crate) lenient: bool,
+}
+
+/// Fills the maps of a generation; gives what was found, and what a person has to know of it.
 pub(crate) fn fill(
-    manifest: &Manifest,
+    ground: &Ground<'_>,
     state: &State,
     generation: u32,
-) -> Result<Vec<String>, Error> {
-    let mut notes = Vec::new();
-    let present = netns::interfaces().map_err(at("list the interfaces"))?;
-    if let Some(map) = open(&state.map(generation, INTERFACES))? {
-        fill_interfaces(manifest, &present, &map)?;
+) -> Result<(Named, Vec<String>), Error> {
+    let classes = open(&state.map(generation, INTERFACES))?;
+    let (mut named, mut notes) = find(ground, classes.is_some())?;
+    if let Some(map) = classes {
+        fill_interfaces(ground.manifest, &named, &map)?;
     }
     if let Some(map) = open(&state.map(generation, PORTS))? {
-        let ports = manifest.ports.iter();
-        put_all(&map, ports.map(|name| index_of(name, &present)))?;
+        put_all(&map, named.ports.iter().copied())?;
+    }
+    for (name, id) in ground.manifest.namespaces.iter().zip(&mut named.namespaces) {
+        if let Some(namespace) = namespace(name, ground.lenient)? {
+            let given = nsid::of(&namespace).map_err(refused(name))?;
+            notes.extend(nsid::is_given_again(given).then(|| given_again(name, given)));
+            *id = Some(given);
+        }
     }
     if let Some(map) = open(&state.map(generation, NAMESPACES))? {
-        let mut ids = Vec::new();
-        for name in &manifest.namespaces {
-            let id = id_of(name)?;
-            notes.extend(nsid::is_given_again(id).then(|| given_again(name, id)));
-            ids.push(id);
-        }
-        put_all(&map, ids.into_iter().map(|id| Ok(id + 1)))?;
+        let ids = named.namespaces.iter();
+        put_all(&map, ids.map(|id| id.map_or(0, |id| id + 1)))?;
     }
-    Ok(notes)
+    Ok((named, notes))
+}
+
+/// Finds what a policy names, without changing anything. Ids of namespaces that have none yet are left out. `asked` is whether
+/// programs ask for the classes of interfaces.
+pub(crate) fn find(ground: &Ground<'_>, asked: bool) -> Result<(Named, Vec<String>), Error> {
+    let mut notes = Vec::new();
+    let present = netns::interfaces().map_err(at("list the interfaces"))?;
+    let mut named = Named {
+        asked,
+        ..Named::default()
+    };
+    if asked {
+        for (index, name) in &present {
+            let known = ground.known_as(*index, name, &present)?;
+            if class_of(&ground.manifest.classes, &known)? != 0 {
+                named.interfaces.push((*index, known));
+            }
+        }
+    }
+    for name in &ground.manifest.ports {
+        let (index, note) = ground.port(name, &present)?;
+        named.ports.push(index);
+        notes.extend(note);
+    }
+    for name in &ground.manifest.namespaces {
+        let there = namespace(name, ground.lenient)?;
+        if there.is_none() {
+            notes.push(format!(
+                "the network namespace \"{name}\" cannot be entered now: `in netns` looks into no other one of that name until `sockc apply --running`"
+            ));
+        }
+        named.namespaces.push(match there {
+            Some(there) => nsid::get(&there).map_err(refused(name))?,
+            // It may live without its name.
+            None => ground.before.and_then(|before| before.namespace(name)),
+        });
+    }
+    Ok((named, notes))
+}
+
+impl Ground<'_> {
+    /// The name that the policy knows an interface by: its own, unless a policy was put on it, or told of it, under another one
+    /// that nobody else has.
+    fn known_as(
+        &self,
+        index: u32,
+        name: &str,
+        present: &[(u32, String)],
+    ) -> Result<String, Error> {
+        let mut held = self.interfaces.iter();
+        if let Some(one) = held.find(|one| one.index == index) {
+            return Ok(one.known.clone());
+        }
+        let named = self.before.and_then(|before| before.named.as_ref());
+        let mut told = named.iter().flat_map(|named| &named.interfaces);
+        let before = told.find(|(there, _)| *there == index);
+        Ok(match before {
+            Some((_, before))
+                if class_of(&self.manifest.classes, name)? == 0
+                    && !present.iter().any(|(_, there)| there == before) =>
+            {
+                before.clone()
+            }
+            _ => name.to_owned(),
+        })
+    }
+
+    /// The index of an interface that packets are sent out of, with what a person has to know of it.
+    fn port(
+        &self,
+        name: &str,
+        present: &[(u32, String)],
+    ) -> Result<(u32, Option<String>), Error> {
+        if let Some((index, _)) = present.iter().find(|(_, there)| there == name) {
+            return Ok((*index, None));
+        }
+        let index = self.before.and_then(|before| before.port(name));
+        if let Some((index, now)) = present.iter().find(|(there, _)| Some(*there) == index) {
+            let note = format!(
+                "the interface \"{name}\" is called \"{now}\" now: what is redirected to it still goes there, and the policy should name it so"
+            );
+            return Ok((*index, Some(note)));
+        }
+        if self.lenient {
+            let note = format!(
+                "there is no interface \"{name}\" now: what is redirected to it is dropped until it comes and `sockc apply --running` was run"
+            );
+            return Ok((0, Some(note)));
+        }
+        Err(Error::NoInterface {
+            name: name.to_owned(),
+            present: present.iter().map(|(_, name)| name.clone()).collect(),
+        })
+    }
+}
+
+/// What the policy in force names and its programs do not know, or know as something else.
+pub(crate) fn look(record: &Record) -> Result<Vec<NamedLoss>, Error> {
+    let mut found = Vec::new();
+    let Some(named) = &record.named else {
+        return Ok(found);
+    };
+    let present = netns::interfaces().map_err(at("list the interfaces"))?;
+    let mut lose = |kind, name: &String, again| {
+        found.push(NamedLoss {
+            kind,
+            name: name.clone(),
+            again,
+        });
+    };
+    for (index, name) in present.iter().filter(|_| named.asked) {
+        let told = named.interfaces.iter().any(|(there, _)| there == index);
+        // Of one in two zones `apply` says so.
+        let class = class_of(&record.manifest.classes, name).unwrap_or(0);
+        if !told && class != 0 {
+            lose(NamedKind::Lookups, name, true);
+        }
+    }
+    for name in &record.manifest.ports {
+        let index = record.port(name);
+        if present.iter().any(|(there, _)| Some(*there) == index) {
+            continue;
+        }
+        let again = present.iter().any(|(_, there)| there == name);
+        lose(NamedKind::Target, name, again);
+    }
+    for name in &record.manifest.namespaces {
+        match namespace(name, true)? {
+            None => lose(NamedKind::Namespace, name, false),
+            Some(there) => {
+                let id = nsid::get(&there).map_err(refused(name))?;
+                if id.is_none() || id != record.namespace(name) {
+                    lose(NamedKind::Namespace, name, true);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What names of both policies an apply finds something else for than the programs in force know. Gives what and which.
+pub(crate) fn changes(
+    before: &Record,
+    manifest: &Manifest,
+    next: &Named,
+) -> Result<Vec<(NamedKind, String)>, Error> {
+    let Some(named) = &before.named else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    if named.asked && next.asked {
+        let present = netns::interfaces().map_err(at("list the interfaces"))?;
+        for (index, name) in present {
+            let class = |one: &Named, classes| match one.interfaces.iter().find(|(i, _)| *i == index)
+            {
+                Some((_, known)) => class_of(classes, known),
+                None => Ok(0),
+            };
+            // By the classes of the policy that comes: another text is told by what it does.
+            let then = class(named, &manifest.classes).unwrap_or(0);
+            if then != class(next, &manifest.classes)? {
+                found.push((NamedKind::Lookups, name));
+            }
+        }
+    }
+    for (name, index) in manifest.ports.iter().zip(&next.ports) {
+        let moved = *index != 0 && before.port(name) != Some(*index);
+        if moved && before.manifest.ports.contains(name) {
+            found.push((NamedKind::Target, name.clone()));
+        }
+    }
+    for (name, id) in manifest.namespaces.iter().zip(&next.namespaces) {
+        if before.manifest.namespaces.contains(name) && before.namespace(name) != *id {
+            found.push((NamedKind::Namespace, name.clone()));
+        }
+    }
+    Ok(found)
 }
 
 /// That conditions may come to look into another namespace than the one that is meant.
@@ -66,46 +280,43 @@ fn open(path: &Path) -> Result<Option<OwnedFd>, Error> {
 }
 
 /// Interfaces of the first class need no entry: programs take what they do not find for it.
-fn fill_interfaces(
-    manifest: &Manifest,
-    present: &[(u32, String)],
-    map: &OwnedFd,
-) -> Result<(), Error> {
+fn fill_interfaces(manifest: &Manifest, named: &Named, map: &OwnedFd) -> Result<(), Error> {
     let what = "tell the programs the classes of interfaces";
-    for (index, name) in present {
-        let class = class_of(&manifest.classes, name)?;
-        if class == 0 {
-            continue;
-        }
+    for (index, known) in &named.interfaces {
+        let class = class_of(&manifest.classes, known)?;
         let value = u32::try_from(class + 1).unwrap_or(u32::MAX);
         map::update(map.as_fd(), &index.to_ne_bytes(), &value.to_ne_bytes()).map_err(at(what))?;
     }
     Ok(())
 }
 
-fn put_all(map: &OwnedFd, values: impl Iterator<Item = Result<u32, Error>>) -> Result<(), Error> {
+fn put_all(map: &OwnedFd, values: impl Iterator<Item = u32>) -> Result<(), Error> {
     let what = "tell the programs what the policy names";
     for (slot, value) in (0u32..).zip(values) {
-        map::update(map.as_fd(), &slot.to_ne_bytes(), &value?.to_ne_bytes()).map_err(at(what))?;
+        map::update(map.as_fd(), &slot.to_ne_bytes(), &value.to_ne_bytes()).map_err(at(what))?;
     }
     Ok(())
 }
 
-fn index_of(name: &str, present: &[(u32, String)]) -> Result<u32, Error> {
-    let found = present.iter().find(|(_, there)| there == name);
-    found
-        .map(|(index, _)| *index)
-        .ok_or_else(|| Error::NoInterface {
-            name: name.to_owned(),
-            present: present.iter().map(|(_, name)| name.clone()).collect(),
-        })
-}
-
-fn id_of(name: &str) -> Result<u32, Error> {
-    let refused = |cause| Error::Netns {
+fn refused(name: &str) -> impl FnOnce(io::Error) -> Error {
+    |cause| Error::Netns {
         name: name.to_owned(),
         cause,
-    };
-    let namespace = netns::open(name).map_err(refused)?;
-    nsid::of(&namespace).map_err(refused)
+    }
+}
+
+/// A namespace by its name; nothing if there is none and that is to be passed over.
+fn namespace(name: &str, lenient: bool) -> Result<Option<File>, Error> {
+    match netns::open(name) {
+        Err(error)
+            if lenient
+                && matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                ) =>
+        {
+            Ok(None)
+        }
+        there => there.map(Some).map_err(refused(name)),
+    }
 }

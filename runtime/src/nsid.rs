@@ -50,7 +50,8 @@ fn chosen() -> i32 {
     (OURS + above).cast_signed()
 }
 
-fn get(namespace: &File) -> io::Result<Option<u32>> {
+/// The id of a namespace that has one.
+pub(crate) fn get(namespace: &File) -> io::Result<Option<u32>> {
     let message = RouteNetlinkMessage::GetNsId(message(namespace, None));
     let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNsId(answer)) = ask(message, 0)?
     else {

@@ -51,6 +51,22 @@ pub(crate) struct Record {
     /// Everything that is pinned for it; an older sockc kept no list.
     #[serde(default)]
     pub(crate) pins: Option<Vec<Pin>>,
+    /// What was found of what the policy names; an older sockc did not keep it.
+    #[serde(default)]
+    pub(crate) named: Option<Named>,
+}
+
+/// What was found of what a policy names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Named {
+    /// The interfaces of other classes than the first: index, and the name that the policy knows it by.
+    pub(crate) interfaces: Vec<(u32, String)>,
+    /// Whether programs ask for classes.
+    pub(crate) asked: bool,
+    /// The indices of the interfaces that packets are sent out of, by the manifest's order; 0 of one that is not there.
+    pub(crate) ports: Vec<u32>,
+    /// The ids of the namespaces that conditions look into, by the manifest's order.
+    pub(crate) namespaces: Vec<Option<u32>>,
 }
 
 /// The network namespace of an outer policy.
@@ -112,12 +128,27 @@ impl Record {
             applied: None,
             fillers: Vec::new(),
             pins: None,
+            named: None,
         }
     }
 
     /// Whether a hook is one of this record.
     pub(crate) fn has(&self, hook: &Hook) -> bool {
         self.hooks.iter().any(|attached| attached.hook == *hook)
+    }
+
+    /// The index of an interface that the policy sends packets out of.
+    pub(crate) fn port(&self, name: &str) -> Option<u32> {
+        let place = self.manifest.ports.iter().position(|one| one == name)?;
+        let index = self.named.as_ref()?.ports.get(place)?;
+        Some(*index).filter(|index| *index != 0)
+    }
+
+    /// The id of a namespace that conditions look into; nothing if it was not there.
+    pub(crate) fn namespace(&self, name: &str) -> Option<u32> {
+        let mut names = self.manifest.namespaces.iter();
+        let place = names.position(|one| one == name)?;
+        *self.named.as_ref()?.namespaces.get(place)?
     }
 
     /// Writes the record and the object into a map pinned at `path`.

@@ -225,7 +225,14 @@ impl<'a> Work<'a> {
         self.step("load the programs")?;
         load::programs(&mut ebpf, self.manifest, state, generation)?;
         self.step("fill what the policy names")?;
-        let notes = named::fill(self.manifest, state, generation)?;
+        let ground = named::Ground {
+            manifest: self.manifest,
+            interfaces: &self.plan.interfaces,
+            before: self.before.as_ref(),
+            lenient: self.options.leave_out_missing,
+        };
+        let (found, notes) = named::fill(&ground, state, generation)?;
+        self.record.named = Some(found);
         self.notes.extend(notes);
         let before = self.before.as_ref();
         self.step("fill the live sets")?;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use sockc_runtime::{
-    Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, ProgramFate,
+    Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, NamedKind,
+    ProgramFate,
     SlotKind,
 };
 
@@ -167,6 +168,7 @@ fn reached(forecast: &Forecast) -> Vec<Reached> {
     reach
         .map(|one| {
             let (from, to) = match one.becomes {
+                Becomes::Held if matches!(one.part, Part::Named(..)) => ("policy", "policy"),
                 Becomes::Held => ("allow", "policy"),
                 Becomes::Free => ("policy", "allow"),
                 Becomes::Renamed(_) => ("policy", "policy"),
@@ -174,7 +176,8 @@ fn reached(forecast: &Forecast) -> Vec<Reached> {
             let (interface, group) = match one.part {
                 Part::Interface(name) => (Some(name), None),
                 Part::Group(name) => (None, Some(name)),
-                Part::Sockets => (None, None),
+                Part::Named(NamedKind::Lookups | NamedKind::Target, name) => (Some(name), None),
+                Part::Sockets | Part::Named(NamedKind::Namespace, _) => (None, None),
             };
             Reached {
                 netns: one.netns,

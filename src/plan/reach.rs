@@ -5,7 +5,7 @@
 
 use std::iter;
 
-use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate};
+use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, NamedKind, ProgramFate};
 
 use crate::diff::summary;
 
@@ -29,6 +29,8 @@ pub(super) enum Part {
     Group(String),
     /// All its sockets.
     Sockets,
+    /// Something that the policy names, and that an apply finds something else for.
+    Named(NamedKind, String),
 }
 
 /// What changes for something as a whole.
@@ -45,10 +47,21 @@ pub(super) enum Becomes {
 impl Reach {
     /// The words on one line.
     pub(super) fn words(&self) -> String {
+        if let Part::Named(kind, name) = &self.part {
+            return self.named(&match kind {
+                NamedKind::Lookups => format!("sockets that are looked up for packets of {name}"),
+                NamedKind::Target => format!("what is redirected to {name}"),
+                NamedKind::Namespace => format!("`in netns \"{name}\"`"),
+            }) + match kind {
+                NamedKind::Lookups => ": the verdicts of no name, or its former one -> those for its name",
+                NamedKind::Target => ": dropped, or sent to the one before -> sent out of the one there is",
+                NamedKind::Namespace => ": nothing, or the one before -> the one there is",
+            };
+        }
         let what = match &self.part {
             Part::Interface(name) => self.named(&format!("packets on {name}")),
             Part::Group(name) => self.named(&format!("what group {name} sends")),
-            Part::Sockets => self.named("sockets"),
+            Part::Sockets | Part::Named(..) => self.named("sockets"),
         };
         let (from, to) = match &self.becomes {
             Becomes::Held => ("allow", "the policy's verdicts"),
@@ -66,6 +79,11 @@ impl Reach {
             Part::Interface(name) => self.named(name),
             Part::Group(name) => self.named(&format!("group {name}")),
             Part::Sockets => self.named("the sockets"),
+            Part::Named(NamedKind::Lookups, name) => self.named(&format!("lookups for {name}")),
+            Part::Named(NamedKind::Target, name) => self.named(&format!("redirects to {name}")),
+            Part::Named(NamedKind::Namespace, name) => {
+                self.named(&format!("conditions in netns \"{name}\""))
+            }
         }
     }
 
@@ -90,6 +108,11 @@ pub(super) fn reach(forecast: &Forecast) -> Vec<Reach> {
         let mut found = of_interfaces(netns, one);
         found.extend(of_groups(netns, one));
         found.extend(of_sockets(netns, one));
+        found.extend(one.named.iter().map(|(kind, name)| Reach {
+            netns: netns.map(str::to_owned),
+            part: Part::Named(*kind, name.clone()),
+            becomes: Becomes::Held,
+        }));
         found
     })
     .collect()

@@ -2,7 +2,9 @@
 //! to another namespace.
 
 use serde::Serialize;
-use sockc_runtime::{Coverage, HookStatus, Moved, MovedGroup, MovedTo, Status};
+use sockc_runtime::{
+    Coverage, HookStatus, Moved, MovedGroup, MovedTo, NamedKind, NamedLoss, Status,
+};
 
 use crate::output::Output;
 
@@ -23,6 +25,30 @@ pub(super) struct GroupRow<'a> {
     group: &'a str,
     cgroup: &'a str,
     now: &'static str,
+}
+
+/// What else the policy names and its programs do not know, in JSON.
+#[derive(Serialize)]
+pub(super) struct NamedRow<'a> {
+    kind: &'static str,
+    name: &'a str,
+    now: &'static str,
+}
+
+/// The JSON of that.
+pub(super) fn named(coverage: Option<&Coverage>) -> Vec<NamedRow<'_>> {
+    let named = coverage.iter().flat_map(|coverage| &coverage.named);
+    named
+        .map(|one| NamedRow {
+            kind: match one.kind {
+                NamedKind::Lookups => "lookups",
+                NamedKind::Target => "target",
+                NamedKind::Namespace => "netns",
+            },
+            name: &one.name,
+            now: if one.again { "again" } else { "gone" },
+        })
+        .collect()
 }
 
 /// The JSON of those groups.
@@ -99,6 +125,12 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
     for group in &coverage.groups {
         output.error(group_words(group));
     }
+    for one in &coverage.named {
+        match one.again {
+            true => output.error(named_words(one)),
+            false => output.note(named_words(one)),
+        }
+    }
     !coverage.is_open()
 }
 
@@ -142,6 +174,28 @@ fn group_words(moved: &MovedGroup) -> String {
         ),
         false => format!(
             "the control group {path} was removed: if it is made again, the rules of the group \"{group}\" do not hold for its sockets until `sockc apply --running`"
+        ),
+    }
+}
+
+fn named_words(loss: &NamedLoss) -> String {
+    let name = &loss.name;
+    let later = "once there is one, until `sockc apply --running`";
+    match (loss.kind, loss.again) {
+        (NamedKind::Lookups, _) => format!(
+            "the policy's rules for the interface {name} do not hold where sockets are looked up for its packets: it came after the apply; {PUT_IT_ON}"
+        ),
+        (NamedKind::Target, true) => format!(
+            "the interface {name}, which packets are redirected to, came after the apply: they are dropped; `sockc apply --running` has them leave by it"
+        ),
+        (NamedKind::Target, false) => format!(
+            "there is no interface {name}: what is redirected to it is dropped, also {later}"
+        ),
+        (NamedKind::Namespace, true) => format!(
+            "the network namespace \"{name}\", which `in netns` looks into, came after the apply: nothing is found in it; `sockc apply --running` has it looked into"
+        ),
+        (NamedKind::Namespace, false) => format!(
+            "there is no network namespace \"{name}\": `in netns` finds nothing there, also {later}"
         ),
     }
 }

@@ -12,6 +12,7 @@ mod guards;
 mod interfaces;
 mod live;
 mod loading;
+mod named;
 mod objects;
 mod plain;
 mod planning;
