@@ -82,6 +82,11 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
         output.note(unverified(why));
     }
     let whole = tell_losses(&status, output);
+    if status.owned && !whole {
+        output.note(
+            "this policy comes from a `for netns` block of another network namespace's: what puts it right, `sockc apply`, is to be run there",
+        );
+    }
     if whole { Exit::Done } else { Exit::Changed }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &cli::Unload, output: &mut Output) -> Exit {
     let question = "Take the policy of this network namespace away?";
     if !output.consent(arguments.yes, question) {
         output.note("nothing was changed");
-        return Exit::Done;
+        return Exit::Policy;
     }
     match sockc_runtime::unload(&options(&arguments.place)) {
         Ok(removed) if output.is_json() => output.value(&Report {

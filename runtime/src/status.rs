@@ -53,6 +53,8 @@ pub struct Status {
     pub netns: Vec<(String, Option<Status>)>,
     /// The namespaces of blocks that cannot be entered, with the reason.
     pub closed: Vec<(String, String)>,
+    /// Whether it comes from a `for netns` block of another policy.
+    pub owned: bool,
 }
 
 /// How a hook stands.
@@ -209,6 +211,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         unverified: None,
         netns: Vec::new(),
         closed: Vec::new(),
+        owned: record.owner.is_some(),
     })
 }
 
@@ -335,6 +338,8 @@ pub struct InForce {
     pub object: Vec<u8>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
+    /// Whether it comes from a `for netns` block of another policy.
+    pub owned: bool,
 }
 
 /// The policy in force; `None` if nothing is.
@@ -350,6 +355,7 @@ pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
             generation: record.generation,
             object,
             interfaces: record.interfaces,
+            owned: record.owner.is_some(),
         }))
     })
 }

@@ -135,3 +135,59 @@ fn a_socket_that_no_rule_uses_is_not_said_to_be_undeclared() {
         "no rule of the policy in force uses a named socket\n"
     );
 }
+
+#[test]
+fn a_policy_of_a_block_is_mended_from_where_the_block_is() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("owned");
+    let text = std::fs::read_to_string(&place.policy).unwrap();
+    let inner = format!("{{\n  interfaces {FRONT}");
+    let wide = text.replace(&inner, &format!("{{\n  interfaces w*, {FRONT}"));
+    assert_ne!(text, wide);
+    std::fs::write(&place.policy, wide).unwrap();
+    assert_eq!(place.run(&["apply", &place.policy]).code, Some(0));
+    let made = shell(&place.lab.client, "ip link add w0 type veth peer name w-p");
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let status = place.run(&["status", "--netns", &place.netns]);
+    assert_eq!(status.code, Some(5), "{}", status.stderr);
+    assert!(status.stderr.contains("is to be run there"), "{}", status.stderr);
+    let applied = place.run(&["apply", "--running", "--netns", &place.netns]);
+    assert_eq!(applied.code, Some(3), "{}", applied.stderr);
+    assert!(
+        applied.stderr.contains("change it in that policy")
+            && !applied.stderr.contains("changed after it was compiled"),
+        "{}",
+        applied.stderr
+    );
+    assert_eq!(place.run(&["apply", "--running"]).code, Some(0));
+    assert_eq!(place.run(&["status"]).code, Some(0));
+}
+
+#[test]
+fn rights_that_are_not_enough_to_load_are_named() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("rights");
+    let few = "-all,+bpf,+net_admin,+dac_override";
+    for verb in ["plan", "apply"] {
+        let file = place
+            .folder
+            .file("few.sk", &format!("policy few\ninterfaces {FRONT}\ndefault in drop\n"));
+        let ran = || {
+            let mut command = Command::new("setpriv");
+            command.args(["--bounding-set", few, "--inh-caps", "-all"]);
+            command.args([env!("CARGO_BIN_EXE_sockc"), verb, &file]);
+            Ran::of(command.output().unwrap())
+        };
+        let ran = place.lab.server.run(ran).unwrap();
+        assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("needs the rights CAP_PERFMON"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
