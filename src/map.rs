@@ -95,8 +95,9 @@ fn load(arguments: &MapLoad, output: &mut Output) -> Result<(), Exit> {
 
 /// Which lines of a file the entries stand in that a refusal names.
 fn with_lines(error: Error, file: &str, all: &[(usize, LiveEntryPlan)]) -> Error {
-    let Error::Entry { map, entry, cause } = error else {
-        return error;
+    let (map, entry, cause) = match error {
+        Error::Entry { map, entry, cause } => (map, entry, cause),
+        error => return error,
     };
     let named = |text: &str| text == entry || cause.contains(&format!("`{text}`"));
     let lines = all.iter().filter(|(_, one)| named(&entry_text(one)));

@@ -24,7 +24,7 @@ use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
 use crate::load;
 use crate::moved_groups;
-use crate::named::{self, Ground, NamedKind};
+use crate::named::{self, Asked, Ground, NamedKind};
 use crate::options::Options;
 use crate::owned::{self, Outer};
 use crate::plan::Plan;
@@ -304,7 +304,8 @@ impl One<'_> {
             before,
             lenient: self.part.options.leave_out_missing,
         };
-        let asked = load::shapes(self.part.object)?.contains_key(named::INTERFACES);
+        let shapes = load::shapes(self.part.object)?;
+        let asked = Asked::of(|name| shapes.contains_key(name));
         let (next, _) = named::find(&ground, asked)?;
         match before {
             Some(before) => named::changes(before, self.part.manifest, &next),

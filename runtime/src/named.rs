@@ -48,6 +48,25 @@ pub enum NamedKind {
     Namespace,
 }
 
+/// What the programs of an object ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    classes: bool,
+    ports: bool,
+    namespaces: bool,
+}
+
+impl Asked {
+    /// By whether the object has a map of this name.
+    pub(crate) fn of(has: impl Fn(&str) -> bool) -> Self {
+        Self {
+            classes: has(INTERFACES),
+            ports: has(PORTS),
+            namespaces: has(NAMESPACES),
+        }
+    }
+}
+
 /// Where names are looked for.
 pub(crate) struct Ground<'a> {
     pub(crate) manifest: &'a Manifest,
@@ -64,12 +83,19 @@ pub(crate) fn fill(
     state: &State,
     generation: u32,
 ) -> Result<(Named, Vec<String>), Error> {
-    let classes = open(&state.map(generation, INTERFACES))?;
-    let (mut named, mut notes) = find(ground, classes.is_some())?;
+    let [classes, ports, namespaces] =
+        [INTERFACES, PORTS, NAMESPACES].map(|name| open(&state.map(generation, name)));
+    let (classes, ports, namespaces) = (classes?, ports?, namespaces?);
+    let asked = Asked {
+        classes: classes.is_some(),
+        ports: ports.is_some(),
+        namespaces: namespaces.is_some(),
+    };
+    let (mut named, mut notes) = find(ground, asked)?;
     if let Some(map) = classes {
         fill_interfaces(ground.manifest, &named, &map)?;
     }
-    if let Some(map) = open(&state.map(generation, PORTS))? {
+    if let Some(map) = ports {
         put_all(&map, named.ports.iter().copied())?;
     }
     for (name, id) in ground.manifest.namespaces.iter().zip(&mut named.namespaces) {
@@ -79,23 +105,22 @@ pub(crate) fn fill(
             *id = Some(given);
         }
     }
-    if let Some(map) = open(&state.map(generation, NAMESPACES))? {
+    if let Some(map) = namespaces {
         let ids = named.namespaces.iter();
         put_all(&map, ids.map(|id| id.map_or(0, |id| id + 1)))?;
     }
     Ok((named, notes))
 }
 
-/// Finds what a policy names, without changing anything. Ids of namespaces that have none yet are left out. `asked` is whether
-/// programs ask for the classes of interfaces.
-pub(crate) fn find(ground: &Ground<'_>, asked: bool) -> Result<(Named, Vec<String>), Error> {
+/// Finds what a policy names, without changing anything. Ids of namespaces that have none yet are left out.
+pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<String>), Error> {
     let mut notes = Vec::new();
     let present = netns::interfaces().map_err(at("list the interfaces"))?;
     let mut named = Named {
-        asked,
+        asked: asked.classes,
         ..Named::default()
     };
-    if asked {
+    if asked.classes {
         for (index, name) in &present {
             let known = ground.known_as(*index, name, &present)?;
             if class_of(&ground.manifest.classes, &known)? != 0 {
@@ -103,12 +128,13 @@ pub(crate) fn find(ground: &Ground<'_>, asked: bool) -> Result<(Named, Vec<Strin
             }
         }
     }
-    for name in &ground.manifest.ports {
+    for name in ground.manifest.ports.iter().filter(|_| asked.ports) {
         let (index, note) = ground.port(name, &present)?;
         named.ports.push(index);
         notes.extend(note);
     }
-    for name in &ground.manifest.namespaces {
+    let namespaces = ground.manifest.namespaces.iter();
+    for name in namespaces.filter(|_| asked.namespaces) {
         let there = namespace(name, ground.lenient)?;
         if there.is_none() {
             notes.push(format!(
@@ -202,7 +228,7 @@ pub(crate) fn look(record: &Record) -> Result<Vec<NamedLoss>, Error> {
             lose(NamedKind::Lookups, name, true);
         }
     }
-    for name in &record.manifest.ports {
+    for (name, _) in record.manifest.ports.iter().zip(&named.ports) {
         let index = record.port(name);
         if present.iter().any(|(there, _)| Some(*there) == index) {
             continue;
@@ -210,7 +236,7 @@ pub(crate) fn look(record: &Record) -> Result<Vec<NamedLoss>, Error> {
         let again = present.iter().any(|(_, there)| there == name);
         lose(NamedKind::Target, name, again);
     }
-    for name in &record.manifest.namespaces {
+    for (name, _) in record.manifest.namespaces.iter().zip(&named.namespaces) {
         match namespace(name, true)? {
             None => lose(NamedKind::Namespace, name, false),
             Some(there) => {
@@ -234,17 +260,16 @@ pub(crate) fn changes(
         return Ok(Vec::new());
     };
     let mut found = Vec::new();
-    if named.asked && next.asked {
+    // Other classes are told by what another text does.
+    if named.asked && next.asked && before.manifest.classes == manifest.classes {
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
         for (index, name) in present {
-            let class = |one: &Named, classes| match one.interfaces.iter().find(|(i, _)| *i == index)
-            {
-                Some((_, known)) => class_of(classes, known),
-                None => Ok(0),
+            let class = |one: &Named| {
+                let mut told = one.interfaces.iter();
+                let known = told.find(|(there, _)| *there == index);
+                known.map_or(Ok(0), |(_, known)| class_of(&manifest.classes, known))
             };
-            // By the classes of the policy that comes: another text is told by what it does.
-            let then = class(named, &manifest.classes).unwrap_or(0);
-            if then != class(next, &manifest.classes)? {
+            if class(named)? != class(next)? {
                 found.push((NamedKind::Lookups, name));
             }
         }
@@ -299,7 +324,7 @@ fn put_all(map: &OwnedFd, values: impl Iterator<Item = u32>) -> Result<(), Error
 }
 
 fn refused(name: &str) -> impl FnOnce(io::Error) -> Error {
-    |cause| Error::Netns {
+    move |cause| Error::Netns {
         name: name.to_owned(),
         cause,
     }

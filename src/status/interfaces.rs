@@ -37,7 +37,7 @@ pub(super) struct NamedRow<'a> {
 
 /// The JSON of that.
 pub(super) fn named(coverage: Option<&Coverage>) -> Vec<NamedRow<'_>> {
-    let named = coverage.iter().flat_map(|coverage| &coverage.named);
+    let named = coverage.into_iter().flat_map(|coverage| &coverage.named);
     named
         .map(|one| NamedRow {
             kind: match one.kind {
@@ -53,7 +53,7 @@ pub(super) fn named(coverage: Option<&Coverage>) -> Vec<NamedRow<'_>> {
 
 /// The JSON of those groups.
 pub(super) fn groups(coverage: Option<&Coverage>) -> Vec<GroupRow<'_>> {
-    let groups = coverage.iter().flat_map(|coverage| &coverage.groups);
+    let groups = coverage.into_iter().flat_map(|coverage| &coverage.groups);
     groups
         .map(|moved| GroupRow {
             group: &moved.group,
