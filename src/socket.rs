@@ -139,9 +139,7 @@ fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
         return Ok(());
     }
     if refreshed.states.is_empty() {
-        output.line(
-            "no rule of the policy in force uses a named socket that could be looked for",
-        );
+        output.line("no rule of the policy in force uses a named socket that could be looked for");
     }
     apply::sockets(&refreshed.states, output);
     for note in &refreshed.notes {

@@ -153,12 +153,7 @@ pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<Stri
 impl Ground<'_> {
     /// The name that the policy knows an interface by: its own, unless a policy was put on it, or told of it, under another one
     /// that nobody else has.
-    fn known_as(
-        &self,
-        index: u32,
-        name: &str,
-        present: &[(u32, String)],
-    ) -> Result<String, Error> {
+    fn known_as(&self, index: u32, name: &str, present: &[(u32, String)]) -> Result<String, Error> {
         let mut held = self.interfaces.iter();
         if let Some(one) = held.find(|one| one.index == index) {
             return Ok(one.known.clone());
@@ -178,11 +173,7 @@ impl Ground<'_> {
     }
 
     /// The index of an interface that packets are sent out of, with what a person has to know of it.
-    fn port(
-        &self,
-        name: &str,
-        present: &[(u32, String)],
-    ) -> Result<(u32, Option<String>), Error> {
+    fn port(&self, name: &str, present: &[(u32, String)]) -> Result<(u32, Option<String>), Error> {
         if let Some((index, _)) = present.iter().find(|(_, there)| there == name) {
             return Ok((*index, None));
         }

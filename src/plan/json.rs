@@ -5,8 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use sockc_runtime::{
     Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, NamedKind,
-    ProgramFate,
-    SlotKind,
+    ProgramFate, SlotKind,
 };
 
 use super::reach::{Becomes, Part, reach};

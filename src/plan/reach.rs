@@ -5,7 +5,9 @@
 
 use std::iter;
 
-use sockc_runtime::{Carried, DataForecast, Forecast, HookForecast, LinkFate, NamedKind, ProgramFate};
+use sockc_runtime::{
+    Carried, DataForecast, Forecast, HookForecast, LinkFate, NamedKind, ProgramFate,
+};
 
 use crate::diff::summary;
 
@@ -53,8 +55,12 @@ impl Reach {
                 NamedKind::Target => format!("what is redirected to {name}"),
                 NamedKind::Namespace => format!("`in netns \"{name}\"`"),
             }) + match kind {
-                NamedKind::Lookups => ": the verdicts of no name, or its former one -> those for its name",
-                NamedKind::Target => ": dropped, or sent to the one before -> sent out of the one there is",
+                NamedKind::Lookups => {
+                    ": the verdicts of no name, or its former one -> those for its name"
+                }
+                NamedKind::Target => {
+                    ": dropped, or sent to the one before -> sent out of the one there is"
+                }
                 NamedKind::Namespace => ": nothing, or the one before -> the one there is",
             };
         }
@@ -211,7 +217,9 @@ pub(super) fn summary(line: &str, reach: &[Reach]) -> String {
     for one in reach {
         if let Becomes::Renamed(before) = &one.becomes {
             let title = one.title();
-            parts.push(format!("{title} was {before}, and gets the rules for its name."));
+            parts.push(format!(
+                "{title} was {before}, and gets the rules for its name."
+            ));
         }
     }
     parts.push(match line.strip_prefix(summary::SAME) {

@@ -115,7 +115,10 @@ fn a_namespace_that_is_gone_is_told_to_be() {
     std::fs::remove_file(&place.netns).unwrap();
     let status = place.run(&["status"]);
     assert_eq!(status.code, Some(5), "{}", status.stderr);
-    let words = format!("the network namespace \"{}\" cannot be entered", place.netns);
+    let words = format!(
+        "the network namespace \"{}\" cannot be entered",
+        place.netns
+    );
     assert!(status.stderr.contains(&words), "{}", status.stderr);
     assert!(!status.stderr.contains("puts it back"), "{}", status.stderr);
     let applied = place.run(&["apply", &place.policy]);
@@ -152,7 +155,11 @@ fn a_policy_of_a_block_is_mended_from_where_the_block_is() {
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     let status = place.run(&["status", "--netns", &place.netns]);
     assert_eq!(status.code, Some(5), "{}", status.stderr);
-    assert!(status.stderr.contains("is to be run there"), "{}", status.stderr);
+    assert!(
+        status.stderr.contains("is to be run there"),
+        "{}",
+        status.stderr
+    );
     let applied = place.run(&["apply", "--running", "--netns", &place.netns]);
     assert_eq!(applied.code, Some(3), "{}", applied.stderr);
     assert!(
@@ -173,9 +180,10 @@ fn rights_that_are_not_enough_to_load_are_named() {
     let place = Place::new("rights");
     let few = "-all,+bpf,+net_admin,+dac_override";
     for verb in ["plan", "apply"] {
-        let file = place
-            .folder
-            .file("few.sk", &format!("policy few\ninterfaces {FRONT}\ndefault in drop\n"));
+        let file = place.folder.file(
+            "few.sk",
+            &format!("policy few\ninterfaces {FRONT}\ndefault in drop\n"),
+        );
         let ran = || {
             let mut command = Command::new("setpriv");
             command.args(["--bounding-set", few, "--inh-caps", "-all"]);

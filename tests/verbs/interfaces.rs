@@ -17,7 +17,8 @@ struct Place {
 
 impl Place {
     fn new(name: &str, interfaces: &str) -> Self {
-        let rules = format!("interfaces {interfaces}\ndefault in drop\nssh: allow tcp to port 22\n");
+        let rules =
+            format!("interfaces {interfaces}\ndefault in drop\nssh: allow tcp to port 22\n");
         Self::of(name, Lab::new().unwrap(), &rules)
     }
 
@@ -331,7 +332,9 @@ fn what_a_pattern_covered_keeps_its_policy_under_another_name() {
         );
         assert!(!applied.stderr.contains("is left"), "{}", applied.stderr);
         let rows = applied.stdout.lines().filter(|line| line.contains("xdp"));
-        let names: Vec<_> = rows.filter_map(|row| row.split_whitespace().next()).collect();
+        let names: Vec<_> = rows
+            .filter_map(|row| row.split_whitespace().next())
+            .collect();
         assert_eq!(names, [FRONT, "other0", "pod1"], "{}", applied.stdout);
         let said = place.status(0);
         assert_eq!(said.matches("other0 (was pod1)").count(), 1, "{said}");

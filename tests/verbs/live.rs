@@ -219,7 +219,10 @@ fn a_map_is_loaded_as_a_whole_or_not_at_all() {
         refused.stderr
     );
     assert_eq!(listed(), both);
-    let add = on_server(&lab, &["map", "add", "tenants", "tcp 3.3.3.3:80 -> sock late"]);
+    let add = on_server(
+        &lab,
+        &["map", "add", "tenants", "tcp 3.3.3.3:80 -> sock late"],
+    );
     assert!(
         add.stderr
             .contains("remove it first with `sockc map del tenants 'tcp 3.3.3.3:80'`"),
@@ -228,7 +231,8 @@ fn a_map_is_loaded_as_a_whole_or_not_at_all() {
     );
     let gone = on_server(&lab, &["map", "del", "tenants", "9.9.9.9:1"]);
     assert!(
-        gone.stderr.contains("`sockc map list tenants` shows what is"),
+        gone.stderr
+            .contains("`sockc map list tenants` shows what is"),
         "{}",
         gone.stderr
     );

@@ -114,7 +114,10 @@ fn an_interface_that_lookups_do_not_know_is_told_and_taken_in() {
     place.plan(0);
     place.pair("v1");
     let said = place.says(&["status"], 5);
-    assert!(said.contains("rules for the interface v1 do not hold where sockets"), "{said}");
+    assert!(
+        said.contains("rules for the interface v1 do not hold where sockets"),
+        "{said}"
+    );
     let said = place.plan(2);
     assert!(said.contains("looked up for packets of v1"), "{said}");
     place.says(&["apply", "--running", "--interface", "v1"], 0);
@@ -127,14 +130,18 @@ fn a_target_that_is_gone_keeps_no_other_interface_open() {
     if !root() {
         return;
     }
-    let text = "interfaces v0\ndefault in drop\nr: redirect udp to 10.55.0.0/24:53 to interface r0\n";
+    let text =
+        "interfaces v0\ndefault in drop\nr: redirect udp to 10.55.0.0/24:53 to interface r0\n";
     let place = Place::new("target", text);
     place.pair("v0");
     place.pair("r0");
     place.apply();
     place.ip("link del r0");
     let said = place.says(&["status"], 0);
-    assert!(said.contains("there is no interface r0: what is redirected"), "{said}");
+    assert!(
+        said.contains("there is no interface r0: what is redirected"),
+        "{said}"
+    );
     let said = place.says(&["plan", &place.policy], 3);
     assert!(said.contains("there is no interface \"r0\""), "{said}");
     place.ip("link del v0");
@@ -146,7 +153,10 @@ fn a_target_that_is_gone_keeps_no_other_interface_open() {
     assert!(said.contains("xdp") || said.contains("tc-in"), "{said}");
     place.pair("r0");
     let said = place.says(&["status"], 5);
-    assert!(said.contains("the interface r0, which packets are redirected to, came after"), "{said}");
+    assert!(
+        said.contains("the interface r0, which packets are redirected to, came after"),
+        "{said}"
+    );
     let said = place.plan(2);
     assert!(said.contains("what is redirected to r0"), "{said}");
     place.says(&["apply", "--running", "--interface", "r0"], 0);
@@ -189,9 +199,15 @@ fn a_namespace_that_conditions_look_into_is_told_when_it_is_another() {
     place.says(&["apply", "--running"], 0);
     lead(&other);
     let said = place.says(&["status"], 5);
-    assert!(said.contains("came after the apply: nothing is found in it"), "{said}");
+    assert!(
+        said.contains("came after the apply: nothing is found in it"),
+        "{said}"
+    );
     let said = place.plan(2);
-    assert!(said.contains("nothing, or the one before -> the one there is"), "{said}");
+    assert!(
+        said.contains("nothing, or the one before -> the one there is"),
+        "{said}"
+    );
     place.apply();
     place.says(&["status"], 0);
     place.plan(0);
