@@ -93,7 +93,7 @@ impl Coverage {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let moved = self.moved.iter().any(Moved::is_loss);
-        let named = self.named.iter().any(|one| one.again);
+        let named = self.named.iter().any(NamedLoss::is_loss);
         moved || named || !self.open.is_empty() || !self.groups.is_empty()
     }
 

@@ -35,6 +35,15 @@ pub struct NamedLoss {
     pub name: String,
     /// Whether there is one of that name now; else there is none any more.
     pub again: bool,
+    /// The interface that has the number of a target by now: packets leave by it.
+    pub instead: Option<String>,
+}
+
+impl NamedLoss {
+    /// Whether an apply would do it otherwise than it is.
+    pub(crate) fn is_loss(&self) -> bool {
+        self.again || self.instead.is_some()
+    }
 }
 
 /// What a policy names beside where its programs hang.
@@ -122,9 +131,9 @@ pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<Stri
     };
     if asked.classes {
         for (index, name) in &present {
-            let known = ground.known_as(*index, name, &present)?;
-            if class_of(&ground.manifest.classes, &known)? != 0 {
-                named.interfaces.push((*index, known));
+            let known = ground.known_as(*index, name);
+            if class_of(&ground.manifest.classes, known)? != 0 {
+                named.interfaces.push((*index, known.to_owned()));
             }
         }
     }
@@ -151,38 +160,22 @@ pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<Stri
 }
 
 impl Ground<'_> {
-    /// The name that the policy knows an interface by: its own, unless a policy was put on it, or told of it, under another one
-    /// that nobody else has.
-    fn known_as(&self, index: u32, name: &str, present: &[(u32, String)]) -> Result<String, Error> {
+    /// The name that the policy knows an interface by: its own, unless the policy is on it under another. Of an interface that
+    /// nothing hangs on the number tells nothing: the kernel gives it to another one once it is free.
+    fn known_as<'b>(&'b self, index: u32, name: &'b str) -> &'b str {
         let mut held = self.interfaces.iter();
-        if let Some(one) = held.find(|one| one.index == index) {
-            return Ok(one.known.clone());
-        }
-        let named = self.before.and_then(|before| before.named.as_ref());
-        let mut told = named.iter().flat_map(|named| &named.interfaces);
-        let before = told.find(|(there, _)| *there == index);
-        Ok(match before {
-            Some((_, before))
-                if class_of(&self.manifest.classes, name)? == 0
-                    && !present.iter().any(|(_, there)| there == before) =>
-            {
-                before.clone()
-            }
-            _ => name.to_owned(),
-        })
+        let held = held.find(|one| one.index == index);
+        held.map_or(name, |one| &one.known)
     }
 
     /// The index of an interface that packets are sent out of, with what a person has to know of it.
-    fn port(&self, name: &str, present: &[(u32, String)]) -> Result<(u32, Option<String>), Error> {
+    fn port(
+        &self,
+        name: &str,
+        present: &[(u32, String)],
+    ) -> Result<(u32, Option<String>), Error> {
         if let Some((index, _)) = present.iter().find(|(_, there)| there == name) {
             return Ok((*index, None));
-        }
-        let index = self.before.and_then(|before| before.port(name));
-        if let Some((index, now)) = present.iter().find(|(there, _)| Some(*there) == index) {
-            let note = format!(
-                "the interface \"{name}\" is called \"{now}\" now: what is redirected to it still goes there, and the policy should name it so"
-            );
-            return Ok((*index, Some(note)));
         }
         if self.lenient {
             let note = format!(
@@ -204,36 +197,47 @@ pub(crate) fn look(record: &Record) -> Result<Vec<NamedLoss>, Error> {
         return Ok(found);
     };
     let present = netns::interfaces().map_err(at("list the interfaces"))?;
-    let mut lose = |kind, name: &String, again| {
-        found.push(NamedLoss {
-            kind,
-            name: name.clone(),
-            again,
-        });
+    let lost = |kind, name: &String, again| NamedLoss {
+        kind,
+        name: name.clone(),
+        again,
+        instead: None,
     };
-    for (index, name) in present.iter().filter(|_| named.asked) {
-        let told = named.interfaces.iter().any(|(there, _)| there == index);
+    let held = |index: u32| {
+        let mut hooks = record.hooks.iter();
+        hooks.any(|one| one.hook.point.is_packet() && one.hook.target == u64::from(index))
+    };
+    // What the policy hangs on is told where that is looked at.
+    for (index, name) in present
+        .iter()
+        .filter(|(index, _)| named.asked && !held(*index))
+    {
+        let mut told = named.interfaces.iter();
+        let told = told.find(|(there, _)| there == index);
         // Of one in two zones `apply` says so.
-        let class = class_of(&record.manifest.classes, name).unwrap_or(0);
-        if !told && class != 0 {
-            lose(NamedKind::Lookups, name, true);
+        let class = |name| class_of(&record.manifest.classes, name).unwrap_or(0);
+        if told.map_or(0, |(_, told)| class(told)) != class(name) {
+            found.push(lost(NamedKind::Lookups, name, true));
         }
     }
-    for (name, _) in record.manifest.ports.iter().zip(&named.ports) {
-        let index = record.port(name);
-        if present.iter().any(|(there, _)| Some(*there) == index) {
+    for (name, index) in record.manifest.ports.iter().zip(&named.ports) {
+        let there = present.iter().find(|(there, _)| there == index);
+        if there.is_some_and(|(_, there)| there == name) {
             continue;
         }
         let again = present.iter().any(|(_, there)| there == name);
-        lose(NamedKind::Target, name, again);
+        found.push(NamedLoss {
+            instead: there.map(|(_, there)| there.clone()),
+            ..lost(NamedKind::Target, name, again)
+        });
     }
     for (name, _) in record.manifest.namespaces.iter().zip(&named.namespaces) {
         match namespace(name, true)? {
-            None => lose(NamedKind::Namespace, name, false),
+            None => found.push(lost(NamedKind::Namespace, name, false)),
             Some(there) => {
                 let id = nsid::get(&there).map_err(refused(name))?;
                 if id.is_none() || id != record.namespace(name) {
-                    lose(NamedKind::Namespace, name, true);
+                    found.push(lost(NamedKind::Namespace, name, true));
                 }
             }
         }

@@ -33,6 +33,8 @@ pub(super) struct NamedRow<'a> {
     kind: &'static str,
     name: &'a str,
     now: &'static str,
+    /// The interface that packets leave by instead.
+    instead: Option<&'a str>,
 }
 
 /// The JSON of that.
@@ -47,6 +49,7 @@ pub(super) fn named(coverage: Option<&Coverage>) -> Vec<NamedRow<'_>> {
             },
             name: &one.name,
             now: if one.again { "again" } else { "gone" },
+            instead: one.instead.as_deref(),
         })
         .collect()
 }
@@ -126,7 +129,7 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
         output.error(group_words(group));
     }
     for one in &coverage.named {
-        match one.again {
+        match one.again || one.instead.is_some() {
             true => output.error(named_words(one)),
             false => output.note(named_words(one)),
         }
@@ -181,9 +184,14 @@ fn group_words(moved: &MovedGroup) -> String {
 fn named_words(loss: &NamedLoss) -> String {
     let name = &loss.name;
     let later = "once there is one, until `sockc apply --running`";
+    if let Some(instead) = &loss.instead {
+        return format!(
+            "what is redirected to {name} leaves by {instead}, which has the number that {name} had at the apply; `sockc apply --running` ends that"
+        );
+    }
     match (loss.kind, loss.again) {
         (NamedKind::Lookups, _) => format!(
-            "the policy's rules for the interface {name} do not hold where sockets are looked up for its packets: it came after the apply; {PUT_IT_ON}"
+            "what the policy says of the interface {name} does not hold where sockets are looked up for its packets: it came, or got its name, after the apply; `sockc apply --running` has it hold"
         ),
         (NamedKind::Target, true) => format!(
             "the interface {name}, which packets are redirected to, came after the apply: they are dropped; `sockc apply --running` has them leave by it"
