@@ -78,7 +78,8 @@ impl Read for Counted {
 }
 
 fn pcap(file: impl Read, each: &mut dyn FnMut(Packet)) -> Result<(), String> {
-    let mut reader = PcapReader::new(file).map_err(|error| error.to_string())?;
+    let mut reader = PcapReader::new(file)
+        .map_err(|error| format!("it is no recording (pcap or pcapng): {error}"))?;
     let link = reader.header().datalink;
     let mut count = 0u64;
     // Raw packets: the others are refused where the recording was cut short.

@@ -1,14 +1,17 @@
 //! The command line.
 
 mod diff;
+mod examples;
 mod plan;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use sockc_runtime::{Expiry, SlotKind};
+use sockc_runtime::{Expiry, Prefix, SlotKind};
 
 use crate::duration::expiry;
+use crate::element::element;
+use crate::replay::Sockets;
 use crate::socket::slot_kind;
 
 pub(crate) use diff::{Diff, View};
@@ -52,39 +55,52 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Say what is wrong with a policy; silent if nothing is
+    #[command(after_help = examples::CHECK)]
     Check(Check),
     /// Bring policies into their canonical form, comments kept
+    #[command(after_help = examples::FMT)]
     Fmt(Fmt),
     /// Compile a policy to an object file
+    #[command(after_help = examples::COMPILE)]
     Compile(Compile),
     /// Say which rule decides a packet, and why the earlier ones do not
+    #[command(after_help = examples::EXPLAIN)]
     Explain(Explain),
     /// Say what two policies do differently, with an example packet for each change
+    #[command(after_help = examples::DIFF)]
     Diff(Diff),
     /// Send real packets through a policy in a throw-away network namespace
+    #[command(after_help = examples::TRY)]
     Try(Try),
     /// Show what putting a policy in force would change, and what it would do to the kernel
+    #[command(after_help = examples::PLAN)]
     Plan(Plan),
     /// Put a policy in force, all of it or nothing
+    #[command(after_help = examples::APPLY)]
     Apply(Apply),
     /// Show what is in force
+    #[command(after_help = examples::STATUS)]
     Status(Place),
     /// Show what each rule has counted
+    #[command(after_help = examples::COUNTERS)]
     Counters(Counters),
     /// Print a text that sockc brings, such as `essentials`
+    #[command(after_help = examples::SHOW)]
     Show(Show),
     /// Print the page of a diagnostic, or list all of them
+    #[command(after_help = examples::EXPLAIN_CODE)]
     ExplainCode(ExplainCode),
     /// Show or change a live map of the policy in force
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::MAP)]
     Map(MapVerb),
     /// Show or change a live set of the policy in force
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::SET)]
     Set(SetVerb),
     /// Show or hand over the sockets behind the names of the policy in force
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::SOCKET)]
     Socket(SocketVerb),
     /// Take what is in force away
+    #[command(after_help = examples::UNLOAD)]
     Unload(Unload),
 }
 
@@ -129,6 +145,9 @@ pub(crate) struct Fmt {
     /// Change nothing, name the files that would change and end with 1 if there are any
     #[arg(long)]
     pub(crate) check: bool,
+    /// Show each line that would change
+    #[arg(long, requires = "check")]
+    pub(crate) diff: bool,
 }
 
 #[derive(Args, Debug)]
@@ -190,6 +209,18 @@ pub(crate) struct Explain {
     /// A recording (pcap or pcapng): one line for each packet, and a sum for each rule
     #[arg(long, value_name = "FILE", conflicts_with = "packet")]
     pub(crate) pcap: Option<PathBuf>,
+    /// An address or prefix of the recorded machine: packets from it leave, others arrive; may be given several times
+    /// [default: as the recording says, else all arrive]
+    #[arg(long, value_name = "ADDRESS", requires = "pcap", value_parser = element)]
+    pub(crate) local: Vec<Prefix>,
+    /// The sockets that the recorded machine is taken to have had
+    #[arg(
+        long,
+        value_name = "WHICH",
+        requires = "pcap",
+        default_value = "traffic"
+    )]
+    pub(crate) sockets: Sockets,
     /// Tell of every rule why it does not match, also where they are many
     #[arg(long, conflicts_with = "pcap")]
     pub(crate) all: bool,
@@ -474,5 +505,45 @@ mod tests {
     #[test]
     fn the_definitions_are_sound() {
         Arguments::command().debug_assert();
+    }
+
+    /// The words of a command line, as a shell takes them: quotes hold blanks together.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (place, part) in line.split('\'').enumerate() {
+            match place % 2 {
+                1 => words.push(part.to_owned()),
+                _ => words.extend(part.split_whitespace().map(str::to_owned)),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_verb_has_examples_that_are_command_lines_of_its() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        for verb in Arguments::command().get_subcommands() {
+            let name = verb.get_name();
+            let below = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let examples: Vec<&str> = below
+                .lines()
+                .filter(|line| line.starts_with("  "))
+                .collect();
+            assert!(!examples.is_empty(), "{name}");
+            for example in examples {
+                let (_, line) = example.split_at(example.find("sockc ").unwrap());
+                let words = words(line);
+                assert_eq!(words[1], name, "{example}");
+                let parsed = Arguments::try_parse_from(words);
+                assert!(parsed.is_ok(), "{example}\n{}", parsed.unwrap_err());
+            }
+            let pages = below.split_once("More: ").unwrap().1;
+            for page in pages.split(", ") {
+                assert!(root.join(page).is_file(), "{name}: {page}");
+            }
+        }
     }
 }

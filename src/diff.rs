@@ -202,6 +202,7 @@ impl View {
         let look = Look {
             paint: Paint(output.colors_results()),
             all: *all,
+            terminal: output.is_terminal(),
         };
         match self {
             Self::Json => output.value(&Json {

@@ -6,12 +6,11 @@
 mod recording;
 mod report;
 
-use sockc_compiler::coverage;
 use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
 use sockc_compiler::simulate::simulate;
-use sockc_grammar::ast::{On, Packet, With};
+use sockc_grammar::ast::{Packet, With};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::parse_packet;
 use sockc_grammar::source::{SourceMap, Span};
@@ -20,6 +19,7 @@ use crate::cli;
 use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::outside::{self, Outside};
 use crate::trial::{Subject, frame};
 
 /// Explains a packet in words, or every packet of a recording.
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &cli::Explain, output: &mut Output) -> Exit {
         Err(exit) => return exit,
     };
     match (&arguments.pcap, arguments.packet.is_empty()) {
-        (Some(path), true) => recording::run(&compiled, path, output),
+        (Some(path), true) => recording::run(&compiled, path, arguments, output),
         (None, false) => {
             let packet = arguments.packet.join(" ");
             one(&compiled, &packet, arguments.all, output)
@@ -52,13 +52,13 @@ fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exi
     };
     let policy = question.subject.policy;
     let described = &question.described;
-    if !question.asked {
-        report::unseen(policy, described, question.outside.as_deref(), output);
+    let outside = question.outside.as_ref();
+    if let Some(outside) = outside.filter(|one| !one.looked_up) {
+        report::unseen(policy, described, outside, output);
         return Exit::Done;
     }
     let bytes = bytes(&described.event);
     let answer = Answer::of(question.subject, described, &bytes);
-    let outside = question.outside.as_deref();
     report::one(policy, described, &answer, outside, all, output);
     answer.exit(output)
 }
@@ -67,10 +67,8 @@ fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exi
 struct Question<'a> {
     subject: Subject<'a>,
     described: Described,
-    /// The interface or zone that the packet names, if the policy is not on it.
-    outside: Option<String>,
-    /// Whether any program of the policy meets the packet.
-    asked: bool,
+    /// Where the packet is, if the policy is not there.
+    outside: Option<Outside>,
 }
 
 /// A packet of the command line, and the policy that it is for: `in netns` without a socket state names a block.
@@ -87,37 +85,15 @@ fn read<'a>(
     };
     let mut tree = parse_packet(sources, id)?;
     let subject = subject(compiled, &mut tree);
-    let described = text::read(&tree, subject.policy, whole).map_err(|mistake| vec![*mistake])?;
+    let mut described =
+        text::read(&tree, subject.policy, whole).map_err(|mistake| vec![*mistake])?;
     let on = tree.on.as_ref().map(|on| &on.value);
-    Ok(asked_of(subject, described, on))
-}
-
-/// What the policy is asked about a packet: on interfaces that it is not on, lookups only.
-fn asked_of<'a>(subject: Subject<'a>, mut described: Described, on: Option<&On>) -> Question<'a> {
-    let mut asked = true;
-    let mut outside = None;
-    if !coverage::is_on_named(subject.policy, on)
-        && let Event::Packet {
-            direction,
-            class,
-            packet,
-        } = &described.event
-    {
-        outside = on.map(|on| match on {
-            On::Interface(name) => name.value.clone(),
-            On::Zone(name) => format!("zone {}", name.value),
-        });
-        match coverage::event(false, *direction, *class, packet, described.socket) {
-            Some(event) => described.event = event,
-            None => asked = false,
-        }
-    }
-    Question {
+    let outside = outside::take(subject.policy, &mut described, on);
+    Ok(Question {
         subject,
         described,
         outside,
-        asked,
-    }
+    })
 }
 
 /// The policy of the block that a packet names, else the file's own. What names the block is taken off the packet.

@@ -25,6 +25,7 @@ mod lints;
 mod local;
 mod map;
 mod output;
+mod outside;
 mod place;
 mod plan;
 mod ready;

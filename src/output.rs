@@ -79,6 +79,11 @@ impl Output {
         self.color.results
     }
 
+    /// Whether results go to a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
     /// A line of a result.
     pub(crate) fn line(&mut self, text: impl Display) {
         self.bytes(format!("{text}\n").as_bytes());

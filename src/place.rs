@@ -20,7 +20,9 @@ pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
     output.error_about(error, &about(error));
     match error {
         Error::Object { .. } | Error::Version { .. } => Exit::Policy,
-        Error::State { .. } | Error::Moved { .. } => Exit::Changed,
+        Error::Elsewhere { .. } => Exit::Changed,
+        Error::Unknowable { cause, .. } if cause.is_damage() => Exit::Changed,
+        error if error.is_damage() => Exit::Changed,
         Error::Unknown { .. } => Exit::Usage,
         _ => Exit::Refused,
     }
@@ -32,7 +34,7 @@ fn about(error: &Error) -> Vec<(&'static str, String)> {
     match error {
         Error::Rights { missing } => one("missing", &missing.join(" ")),
         Error::NoBpffs { path, .. }
-        | Error::Untrusted { path }
+        | Error::Untrusted { path, .. }
         | Error::Cgroup { path, .. }
         | Error::SameCgroup { path, .. }
         | Error::Locked { path, .. }

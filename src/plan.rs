@@ -123,6 +123,7 @@ fn finish(
         let look = Look {
             paint: Paint(output.colors_results()),
             all: arguments.all,
+            terminal: output.is_terminal(),
         };
         output.bytes(text::text(planned, look).as_bytes());
         if let Some(replayed) = &planned.replayed {
@@ -219,8 +220,17 @@ impl Planned<'_> {
 
     /// What it comes to, on one line.
     fn summary(&self) -> String {
-        reach::summary(&summary::line(&self.report), &reach::reach(self.forecast))
+        summary_of(&self.report, self.forecast)
     }
+}
+
+/// What a comparison with what runs comes to, on one line.
+fn summary_of(report: &Report, forecast: &Forecast) -> String {
+    let line = match forecast.running {
+        Some(_) => summary::line(report),
+        None => summary::first(report),
+    };
+    reach::summary(&line, &reach::reach(forecast))
 }
 
 /// Whether hooks come or go, or what a policy keeps while it runs does.

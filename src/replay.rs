@@ -27,7 +27,7 @@ use crate::output::Output;
 use crate::watch::Watch;
 
 pub(crate) use json::Json;
-pub(crate) use options::Replay as Options;
+pub(crate) use options::{Replay as Options, Sockets};
 
 /// So many packets are read between two signs of progress.
 const STEP: u64 = 4096;
@@ -163,7 +163,7 @@ fn each(
 }
 
 /// What a packet is; nothing if that depends on bytes that were not recorded.
-fn parsed(packet: &Packet) -> Option<Parsed> {
+pub(crate) fn parsed(packet: &Packet) -> Option<Parsed> {
     let found = parse(&packet.frame, Layout::Ethernet);
     if packet.recorded >= packet.frame.len() {
         return Some(found);
@@ -175,7 +175,7 @@ fn parsed(packet: &Packet) -> Option<Parsed> {
 }
 
 /// Whether a packet arrives or leaves, if that is known: by the addresses that are said, else by the recording.
-fn direction(packet: &Packet, parsed: &Parsed, local: &[Prefix]) -> Option<Direction> {
+pub(crate) fn direction(packet: &Packet, parsed: &Parsed, local: &[Prefix]) -> Option<Direction> {
     let from_here = |address: IpAddr| {
         local.iter().any(|prefix| {
             Prefix::truncate(address, prefix.length()).is_some_and(|one| one == *prefix)

@@ -4,7 +4,7 @@ mod facts;
 mod interfaces;
 
 use serde::Serialize;
-use sockc_runtime::{Drift, Foreign, HookStatus, Means, Status};
+use sockc_runtime::{Drift, Foreign, HookStatus, Lost, LostNamespace, Means, Status};
 
 use crate::apply::{self, Slot};
 use crate::cli::Place;
@@ -28,7 +28,16 @@ struct Report<'a> {
     named: Vec<interfaces::NamedRow<'a>>,
     #[serde(flatten)]
     facts: Option<&'a Facts>,
+    lost_namespaces: Vec<LostRow<'a>>,
     netns: Vec<Inner<'a>>,
+}
+
+/// A network namespace that is not what it was, in JSON.
+#[derive(Serialize)]
+struct LostRow<'a> {
+    netns: &'a str,
+    lost: &'static str,
+    block: bool,
 }
 
 /// The policy of a `for netns` block in JSON; `status` is null where nothing is in force.
@@ -70,7 +79,10 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
         output.value(&in_json(status.as_ref(), facts.as_ref()));
     }
     let Some(status) = status else {
-        return nothing(place, output);
+        if !output.is_json() {
+            output.line("no policy is in force");
+        }
+        return Exit::Done;
     };
     if !output.is_json() {
         show(&status, facts.as_ref(), output);
@@ -88,30 +100,6 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
         );
     }
     if whole { Exit::Done } else { Exit::Changed }
-}
-
-/// Says that nothing is in force, unless programs of ours say otherwise.
-fn nothing(place: &Place, output: &mut Output) -> Exit {
-    let strays = match sockc_runtime::strays(&options(place)) {
-        Ok(strays) => strays,
-        Err(error) => return refused(&error, output),
-    };
-    if strays.programs.is_empty() {
-        if !output.is_json() {
-            output.line("no policy is in force");
-        }
-        return Exit::Done;
-    }
-    let netns = strays.netns.unwrap_or_else(|| "NAME".to_owned());
-    output.error(format!(
-        "{} knows of no policy in this network namespace, but programs whose names say that sockc made them are here ({}): what is known of their policy is kept in another bpf file system",
-        place.bpffs.display(),
-        strays.programs.join(", ")
-    ));
-    output.note(format!(
-        "a command that `ip netns exec` runs has a /sys of its own: run sockc outside of it, with `--netns {netns}`, or name the other place with --bpffs"
-    ));
-    Exit::Changed
 }
 
 /// That nobody knows whether what runs does what its text says.
@@ -135,10 +123,18 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
             lost.hook, lost.target
         ));
     }
+    for lost in &status.lost_namespaces {
+        whole = false;
+        output.error(lost_namespace(lost));
+    }
+    let is_lost = |netns: &str| {
+        let lost = &mut status.lost_namespaces.iter();
+        lost.any(|lost| lost.of_block && lost.name == netns)
+    };
     for (netns, inner) in &status.netns {
         whole &= match inner {
             Some(inner) => tell_losses(inner, output),
-            None if is_closed(status, netns, output) => false,
+            None if is_lost(netns) => false,
             None => {
                 output.error(format!(
                     "the policy of the network namespace \"{netns}\" is gone; `sockc apply` puts it back"
@@ -150,16 +146,28 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
     whole
 }
 
-/// Whether the namespace of a block cannot be entered; says so if it is.
-fn is_closed(status: &Status, netns: &str, output: &mut Output) -> bool {
-    let mut closed = status.closed.iter();
-    let Some((_, cause)) = closed.find(|(name, _)| name == netns) else {
-        return false;
+/// That a network namespace which the policy names is not the one it was, and what that means.
+fn lost_namespace(lost: &LostNamespace) -> String {
+    let name = &lost.name;
+    let became = match lost.lost {
+        Lost::Removed => "was removed",
+        Lost::MadeAnew => "was removed and made anew",
     };
-    output.error(format!(
-        "the network namespace \"{netns}\" cannot be entered ({cause}), so whether its policy is in force is not known; `sockc apply` is refused until it can: make it again, or take its `for netns` block out of the policy"
-    ));
-    true
+    let meaning = match (lost.lost, lost.of_block) {
+        (Lost::Removed, false) => {
+            "conditions `in netns` find no socket there once its last process has left it; make it again and run `sockc apply --running`, or apply a policy without it"
+        }
+        (Lost::MadeAnew, false) => {
+            "conditions `in netns` do not look into the new one; `sockc apply --running` has them look there"
+        }
+        (Lost::Removed, true) => {
+            "the policy of its `for netns` block goes with it; make it again and run `sockc apply --running`, or apply a policy without it"
+        }
+        (Lost::MadeAnew, true) => {
+            "the policy of its `for netns` block does not hold in the new one; `sockc apply --running` puts it there"
+        }
+    };
+    format!("the network namespace \"{name}\" {became}: {meaning}")
 }
 
 /// Says what others changed; `true` if nothing.
@@ -267,6 +275,17 @@ fn inner_in_json((netns, status): &(String, Option<Status>)) -> Inner<'_> {
     }
 }
 
+fn lost_row(lost: &LostNamespace) -> LostRow<'_> {
+    LostRow {
+        netns: &lost.name,
+        lost: match lost.lost {
+            Lost::Removed => "removed",
+            Lost::MadeAnew => "made-anew",
+        },
+        block: lost.of_block,
+    }
+}
+
 fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'a> {
     let hooks = status.map_or(&[][..], |status| &status.hooks);
     Report {
@@ -293,6 +312,11 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         groups: interfaces::groups(status.map(|status| &status.coverage)),
         named: interfaces::named(status.map(|status| &status.coverage)),
         facts,
+        lost_namespaces: status
+            .map_or(&[][..], |status| &status.lost_namespaces)
+            .iter()
+            .map(lost_row)
+            .collect(),
         netns: status
             .map_or(&[][..], |status| &status.netns)
             .iter()

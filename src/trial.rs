@@ -32,6 +32,7 @@ use crate::input::Text;
 use crate::lints::Lints;
 use crate::output::Output;
 
+use cases::{Outside, Tried};
 use choose::{Case, Owner};
 use report::Row;
 use stage::Seen;
@@ -100,24 +101,50 @@ fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
             break;
         }
         let cases = cases::cases(subject.policy, &arguments.packets, output)?;
+        let met = |tried: &&Tried| tried.outside.as_ref().is_none_or(|one| one.looked_up);
+        let played: Vec<Case> = cases
+            .iter()
+            .filter(met)
+            .map(|one| one.case.clone())
+            .collect();
         let seen = if missing.is_empty() {
             let (seen, counted) =
-                real::play(&subject, &cases).map_err(|failure| failure.exit(output))?;
+                real::play(&subject, &played).map_err(|failure| failure.exit(output))?;
             counters.extend(counted);
             seen
         } else {
-            offline::play(&subject, &cases)
+            offline::play(&subject, &played)
         };
-        let judged = cases.iter().zip(seen);
-        rows.extend(judged.map(|(case, seen)| row(&subject, case, seen)));
+        let mut seen = seen.into_iter();
+        rows.extend(cases.iter().filter_map(|tried| match &tried.outside {
+            Some(outside) if !outside.looked_up => Some(unmet(&subject, outside)),
+            _ => Some(row(&subject, tried, seen.next()?)),
+        }));
     }
     report::report(&rows, &counters, missing.is_empty(), output);
     let wrong = rows.iter().any(|row| row.agrees == Some(false));
     Ok(if wrong { Exit::Policy } else { Exit::Done })
 }
 
-fn row(subject: &Subject<'_>, case: &Case, seen: Seen) -> Row {
+/// A packet that no program of the policy meets.
+fn unmet(subject: &Subject<'_>, outside: &Outside) -> Row {
+    Row {
+        netns: subject.netns.map(str::to_owned),
+        packet: outside.packet.clone(),
+        seen: "nothing".into(),
+        verdict: format!("not looked at, as {}", outside.why),
+        decider: report::Decider {
+            rule: "no rule".into(),
+            ..report::Decider::default()
+        },
+        counted: Vec::new(),
+        agrees: None,
+    }
+}
+
+fn row(subject: &Subject<'_>, tried: &Tried, seen: Seen) -> Row {
     let policy = subject.policy;
+    let case = &tried.case;
     let world = LabWorld::of(policy, case);
     let decision = decide(policy, &case.event, &world);
     let agrees = match seen {
@@ -127,7 +154,13 @@ fn row(subject: &Subject<'_>, case: &Case, seen: Seen) -> Row {
     let counted = decision.counted.iter();
     Row {
         netns: subject.netns.map(str::to_owned),
-        packet: words::packet(policy, case),
+        packet: match &tried.outside {
+            Some(outside) => format!(
+                "{} (by the socket lookup alone: {})",
+                outside.packet, outside.why
+            ),
+            None => words::packet(policy, case),
+        },
         seen: words::seen(policy, &seen),
         verdict: words::verdict(policy, decision.verdict),
         decider: words::decider(policy, case, decision.decider),

@@ -15,7 +15,7 @@ struct Report {
     removed: bool,
 }
 
-/// Asks if somebody is there to answer, and unloads.
+/// Asks if somebody is there to answer, and unloads. A "no" ends the command with 1, as with `apply`.
 pub(crate) fn run(arguments: &cli::Unload, output: &mut Output) -> Exit {
     let question = "Take the policy of this network namespace away?";
     if !output.consent(arguments.yes, question) {

@@ -454,3 +454,35 @@ fn a_broken_expectation_has_its_parts_in_json() {
     assert!(one["rule"].as_str().unwrap().contains("ssh"), "{one}");
     assert_eq!(one["rule_line"], "2");
 }
+
+#[test]
+fn fmt_shows_what_would_change_and_says_that_line_ends_do() {
+    let folder = Folder::new("fmt-diff");
+    folder.write(
+        "a.sk",
+        "default in drop\nallow  tcp to port   22\nallow udp to port 53\n",
+    );
+    let shown = folder.sockc(&["fmt", "--check", "--diff", "a.sk"], b"");
+    assert_eq!(shown.status.code(), Some(1));
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        text.starts_with("--- a.sk\n+++ a.sk, formatted\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("-allow  tcp to port   22\n+allow tcp to port 22\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n allow udp to port 53\n"), "{text}");
+    let (_, value) = json_of(&folder.sockc(&["fmt", "--check", "--diff", "--json", "a.sk"], b""));
+    assert_eq!(value["files"][0]["diff"], text.as_str());
+
+    folder.write("b.sk", "default in drop\r\nallow tcp to port 22\r\n");
+    let output = folder.sockc(&["fmt", "b.sk"], b"");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        stderr(&output).contains("b.sk: lines that end with CR and LF end with LF"),
+        "{}",
+        stderr(&output)
+    );
+}

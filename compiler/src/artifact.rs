@@ -316,6 +316,32 @@ pub struct LiveMapPlan {
     pub start: Vec<LiveEntryPlan>,
 }
 
+/// The sides of a trie: one holds, the other is filled.
+const SIDES: u32 = 2;
+
+/// Keys that a trie has room for beyond a live set's elements: Linux before 6.13 wants room for a new element even where it
+/// replaces one, and a runtime marks where it looks for elements inside a prefix.
+const SPARE: u32 = 2;
+
+/// Keys that a trie has room for, for each entry of a live map: one for each protocol, and more where its range of ports is cut
+/// by others. Room that is not used costs nothing.
+const KEYS: u32 = SIDES * 8;
+
+/// Most keys of a live map: Linux 5.10 charges memory for all of them at once, 72 bytes each, and refuses more than 4 GiB.
+const MOST_KEYS: u32 = 7 << 23;
+
+/// Keys that the trie of a live set of so many elements has room for.
+#[must_use]
+pub fn set_keys(max: u32) -> u32 {
+    max.saturating_mul(SIDES).saturating_add(SPARE)
+}
+
+/// Keys that the trie of a live map of so many entries has room for.
+#[must_use]
+pub fn map_keys(max: u32) -> u32 {
+    max.saturating_mul(KEYS).min(MOST_KEYS)
+}
+
 /// An entry of a live map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveEntryPlan {

@@ -23,7 +23,7 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use boxes::{Boxed, Prefix, Protocols, Service, boxes, is_plain};
+pub use boxes::{Boxed, MOST_BOXES, Prefix, Protocols, Service, boxes, is_in_pieces, is_plain};
 
 use crate::policy::Match;
 

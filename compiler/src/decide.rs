@@ -4,10 +4,12 @@
 //! [`Decision`]. It is slow and obvious on purpose: everything else (diagram, bytecode, kernel) is tested against it. Not
 //! here: which hook runs a rule, since placement does not change meaning.
 
+mod lookup;
 mod matching;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use lookup::{Lookups, is_at_home};
 pub use matching::{Seen, covers, matches};
 pub(crate) use matching::{
     covers_class, covers_protocol, covers_side, from_port, holds, readable_at_lookup, to_port,
@@ -131,8 +133,8 @@ fn packet_verdict(seen: &Seen<'_>, action: Action) -> Verdict {
     }
 }
 
-/// A lookup for a packet that met no packet hook: only redirects, the `allow`s that a lookup can evaluate, and rules
-/// that say `at sk_lookup` are there. An absent socket is always a reject, since a lookup cannot drop in silence.
+/// A lookup for a packet that met no packet hook: only redirects, rules that say `at sk_lookup`, and the `allow`s ahead of
+/// them that a lookup can evaluate are there. An absent socket is always a reject, since a lookup cannot drop in silence.
 fn decide_lookup<'a>(
     policy: &Policy,
     class: ClassId,
@@ -145,11 +147,12 @@ fn decide_lookup<'a>(
     if !is_new_flow(header, SocketAnswer::None) {
         return undisturbed(Decider::Unmatched);
     }
+    let asked = Lookups::of(policy);
     let mut decision = first_match(
         policy,
         Direction::In,
         rules,
-        |id, rule| meets_lookups(rule) && matches(&seen, id, rule),
+        |id, rule| matches(&seen, id, rule) && asked.ask(id, rule),
         |action| match action {
             Action::Redirect(socket) => steer(&seen, socket, Verdict::Reject),
             Action::Reject => Verdict::Reject,
@@ -163,16 +166,6 @@ fn decide_lookup<'a>(
         decision.verdict = Verdict::Allow;
     }
     decision
-}
-
-/// Whether lookups for packets that met no packet hook ask about a rule for packets that arrive.
-pub(crate) fn meets_lookups(rule: &Rule) -> bool {
-    match rule.action {
-        Action::Redirect(_) => true,
-        Action::Allow => readable_at_lookup(rule),
-        Action::Count | Action::Reject => rule.at == Some(Hook::SkLookup),
-        Action::Drop | Action::Forward(_) | Action::Shortcut(_) => false,
-    }
 }
 
 /// Data that a process of a group writes.

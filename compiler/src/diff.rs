@@ -114,7 +114,7 @@ fn block(
         scope
             .changes
             .iter_mut()
-            .for_each(|change| change.exact = false);
+            .for_each(|change| change.unsaid = Some(report::Unsaid::Names));
     }
     scope
 }

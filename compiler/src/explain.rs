@@ -9,7 +9,7 @@ mod reason;
 mod tests;
 pub(crate) mod words;
 
-use crate::decide::{Seen, decide};
+use crate::decide::{Lookups, Seen, decide};
 use crate::event::{Decider, Decision, Event, Parsed, World};
 use crate::policy::{Policy, RuleId};
 
@@ -102,6 +102,11 @@ fn steps(seen: &Seen<'_>, event: &Event, decision: &Decision) -> Vec<Step> {
         Decider::Rule(rule) => Some(rule),
         _ => None,
     };
+    let asked = reason::Asked {
+        seen,
+        event,
+        lookups: Lookups::of(seen.policy),
+    };
     let mut steps = Vec::new();
     for (rule, data) in seen.policy.rules_of(seen.direction()) {
         let mut misses = Vec::new();
@@ -110,8 +115,8 @@ fn steps(seen: &Seen<'_>, event: &Event, decision: &Decision) -> Vec<Step> {
         } else if decision.counted.contains(&rule) {
             Outcome::Counts
         } else {
-            misses = reason::misses(seen, event, data);
-            Outcome::No(reason::why_not(seen, event, data))
+            misses = reason::misses(&asked, rule, data);
+            Outcome::No(reason::why_not(&asked, rule, data))
         };
         let decides = outcome == Outcome::Decides;
         steps.push(Step {

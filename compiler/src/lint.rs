@@ -20,6 +20,7 @@ mod rates;
 mod reach;
 mod sample;
 mod send;
+mod sender_port;
 #[cfg(test)]
 mod tests;
 mod udp;
@@ -65,6 +66,8 @@ pub const SHARED_BUCKET: Code = Code("W0615");
 pub const ANYBODYS_SOCKET: Code = Code("W0617");
 /// A rule that refuses what is sent and names no protocol.
 pub const ONLY_DATA: Code = Code("W0620");
+/// A rule that lets in whoever sends from a port.
+pub const SENDER_PORT: Code = Code("W0621");
 /// A policy so large that not each of its rules could be told to be needed.
 pub const CUT_SHORT: Code = Code("N0621");
 
@@ -105,6 +108,7 @@ pub const CODES: &[(Code, &str)] = &[
         "a redirect of ports below 1024 to a socket that any user may bind",
     ),
     (ONLY_DATA, "a rule that stops data of TCP connections only"),
+    (SENDER_PORT, "a rule that lets in whoever sends from a port"),
     (
         CUT_SHORT,
         "the search for rules without effect was cut short",
@@ -165,6 +169,7 @@ pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     limits::live(policy, &mut found);
     outside::check(policy, &mut found);
     send::check(policy, &mut found);
+    sender_port::check(policy, &mut found);
     for inner in &policy.netns {
         found.extend(self::policy(&inner.policy, own, care));
     }

@@ -104,6 +104,8 @@ pub struct Maps {
     pub namespaces: Option<MapId>,
     /// The classes of the interfaces, where sk_lookup asks for them.
     pub interfaces: Option<MapId>,
+    /// Whether this processor is in a lookup that a packet program asked for, where lookups count or log.
+    pub asking: Option<MapId>,
 }
 
 /// Slots of the named sockets: (family, protocol, index in the map `sockets`).

@@ -676,6 +676,9 @@ fn make_maps(
     let entries = asked::entries(policy, maps);
     let namespaces = asked::namespaces(policy, maps);
     let interfaces = asked::interfaces(tested, maps);
+    let noticed = kept || log.is_some();
+    let asking = (noticed && asked::lookups(chains, tested))
+        .then(|| maps.push(map("asking", MapKind::PerCpuArray, 4, 8, 1)));
     Maps {
         counters: counting.filter(|_| kept),
         sockets,
@@ -690,6 +693,7 @@ fn make_maps(
         entries,
         namespaces,
         interfaces,
+        asking,
     }
 }
 

@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn overlaps_and_neighbours_merge() {
-        let set = RangeSet::from_ranges([(5u16, 9), (0, 3), (4, 4), (20, 30), (25, 40)]);
+        let set = RangeSet::from_ranges([(5u16, 9), (0, 3), (4, 4), (20, 30), (25, 40), (26, 27)]);
         assert_eq!(set.ranges(), [(0, 9), (20, 40)]);
         assert!(
             set.contains(0)
@@ -164,6 +164,26 @@ mod tests {
         ] {
             assert_eq!(set.complement().complement(), set);
             assert!((0..=255).all(|v| set.contains(v) != set.complement().contains(v)));
+        }
+    }
+
+    #[test]
+    fn sets_meet_where_one_value_is_in_both() {
+        let set = |ranges: &[(u8, u8)]| RangeSet::from_ranges(ranges.iter().copied());
+        let sets = [
+            set(&[]),
+            set(&[(9, 9)]),
+            set(&[(5, 9)]),
+            set(&[(9, 12)]),
+            set(&[(10, 12)]),
+            set(&[(0, 4), (13, 13), (255, 255)]),
+            set(&[(1, 2), (4, 4), (12, 200)]),
+        ];
+        for one in &sets {
+            for other in &sets {
+                let both = (0..=255).any(|value| one.contains(value) && other.contains(value));
+                assert_eq!(one.meets(other), both, "{one:?} {other:?}");
+            }
         }
     }
 

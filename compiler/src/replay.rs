@@ -9,6 +9,7 @@
 mod flows;
 mod quick;
 pub mod report;
+mod shown;
 mod sight;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use indexmap::IndexMap;
 
 pub use flows::MOST_FLOWS;
 pub use report::Report;
+pub use shown::Shown;
 
 use crate::coverage;
 use crate::event::{Event, Header, Parsed, SocketAnswer};

@@ -13,10 +13,12 @@ use std::time::SystemTime;
 use sockc_compiler::artifact::{MANIFEST_VERSION, Manifest};
 use sockc_compiler::object;
 
+use crate::checked;
 use crate::drift::check_ground;
 use crate::error::Error;
 use crate::fill::SlotState;
 use crate::forecast::Standpoint;
+use crate::heal;
 use crate::hook::Means;
 use crate::mend::settle;
 use crate::options::Options;
@@ -126,6 +128,7 @@ pub(crate) fn inner(
     manifest: &Manifest,
 ) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
     check_version(manifest)?;
+    checked::check(object)?;
     let wrong = |error: object::ObjectError| Error::Object {
         cause: error.to_string(),
     };
@@ -166,6 +169,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
         })?;
+        heal::heal(&session.state)?;
         let before = settle(session, &part.options)?;
         check_generation(before.as_ref(), &part.options)?;
         owned::check(before.as_ref(), outer, &part.options)?;
@@ -183,7 +187,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
                 let left = left.into_iter();
                 applied
                     .notes
-                    .extend(left.map(|(what, cause)| format!("{what}: {cause}")));
+                    .extend(left.map(|(what, cause)| format!("{what}: {}", cause.bare())));
                 Ok([vec![applied], later].concat())
             }
             Err(error) => {

@@ -191,7 +191,7 @@ fn attach_xdp(
     generic.map_err(|cause| match cause.raw_os_error() {
         Some(libc::EBUSY | libc::EEXIST) => Error::ForeignXdp {
             interface: target.title().to_owned(),
-            program: foreign::xdp(target.number()),
+            program: foreign::xdp(target.number()).ok().flatten(),
         },
         _ => Error::Kernel {
             what: format!("attach the xdp program to \"{}\"", target.title()),

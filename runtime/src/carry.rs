@@ -4,13 +4,14 @@
 //! same rules, and in one more element whether that has been filled in; so an apply that is killed half-way neither loses
 //! nor doubles anything.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use sockc_compiler::artifact::{Counter, Manifest};
 
 use crate::error::{Error, at};
 use crate::record::Record;
-use crate::state::State;
+use crate::state::{State, pinned};
 use crate::sys::{bpffs, map};
 
 /// The map of the object that counts.
@@ -81,7 +82,11 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
     let Ok((old, _)) = Record::read(&state.record(*before)) else {
         return Ok(());
     };
-    let totals = totals(state, &old)?;
+    let totals = match totals(state, &old) {
+        // What somebody else removed has no total any more; `status` told so as long as it was in force.
+        Err(Error::State { .. }) => Vec::new(),
+        totals => totals?,
+    };
     for (index, value) in (0u32..).zip(assign(
         &old.manifest.counters,
         &totals,
@@ -132,23 +137,27 @@ fn inherits(new: &Counter, old: &Counter) -> bool {
 pub(crate) fn totals(state: &State, record: &Record) -> Result<Vec<Total>, Error> {
     let mut totals = vec![Total::default(); record.manifest.counters.len()];
     for name in [COUNTERS, CARRIED] {
-        add_map(state, record.generation, name, &mut totals)?;
+        let path = state.map(record.generation, name);
+        if was_pinned(state, record, &path) {
+            add_map(&pinned(&path)?, &mut totals)?;
+        }
     }
     Ok(totals)
 }
 
-fn add_map(state: &State, generation: u32, name: &str, totals: &mut [Total]) -> Result<(), Error> {
+/// Whether a pin was there when the policy was put in force: one that counts nothing has no map for it. Only the record of an
+/// older sockc does not say.
+fn was_pinned(state: &State, record: &Record, path: &Path) -> bool {
+    match &record.pins {
+        Some(pins) => pins.iter().any(|pin| state.root().join(&pin.path) == path),
+        None => path.exists(),
+    }
+}
+
+fn add_map(counters: &OwnedFd, totals: &mut [Total]) -> Result<(), Error> {
     let what = "read the counters";
-    // A policy that counts nothing has no such map.
-    let Ok(counters) = bpffs::open(&state.map(generation, name)) else {
-        return Ok(());
-    };
     let shape = map::shape(counters.as_fd()).map_err(at(what))?;
-    let cpus = aya::util::nr_cpus().map_err(|(_, cause)| Error::Kernel {
-        what: what.to_owned(),
-        cause,
-    })?;
-    let mut value = vec![0; map::buffer_size(shape, cpus)];
+    let mut value = vec![0; map::buffer_size(shape).map_err(at(what))?];
     for (index, total) in (0u32..shape.entries).zip(totals) {
         map::lookup(counters.as_fd(), &index.to_ne_bytes(), &mut value).map_err(at(what))?;
         let each = value.chunks((shape.value as usize).next_multiple_of(8).max(1));

@@ -14,6 +14,7 @@ use crate::coverage;
 use crate::error::{Error, unless_passing, unreadable};
 use crate::hook::{Hook, Point};
 use crate::moved_groups;
+use crate::named;
 use crate::pins::{self, Made, Pin};
 use crate::record::Record;
 use crate::session::Session;
@@ -142,11 +143,13 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
     {
         return Ok(None);
     }
-    let found = match pins::look(state, record.generation, &pin.path) {
-        Ok(made) if made == pin.made => match hangs_on_nothing(state, &pin.path)? {
-            Some(words) => words,
-            None => return Ok(None),
-        },
+    let found = match pins::look(state, record.generation, &pin.path, Some(pin.made.id())) {
+        Ok(made) if made.is_still(&pin.made, |slot| ended(record, &pin.path, slot)) => {
+            match hangs_on_nothing(state, &pin.path)? {
+                Some(words) => words,
+                None => return Ok(None),
+            }
+        }
         Ok(made) => in_words(&made, Some(&pin.made)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => "nothing".to_owned(),
         Err(error) => match unreadable(&path, error) {
@@ -159,6 +162,15 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
         expected: in_words(&pin.made, None),
         found,
     }))
+}
+
+/// Whether a pin is the map of ids of namespaces, and the namespace of a slot is not there any more: that takes its id away.
+fn ended(record: &Record, path: &Path, slot: u32) -> bool {
+    let known = usize::try_from(slot).ok();
+    let known = known.and_then(|slot| record.looked_into.get(slot));
+    path.file_name()
+        .is_some_and(|name| name == named::NAMESPACES)
+        && known.is_some_and(|known| matches!(known.lost(), Ok(Some(_))))
 }
 
 /// Whether a hook only filled slots, on an interface that is gone. No packet comes by it, so nothing is missing.
@@ -249,7 +261,7 @@ pub(crate) fn check_ground(state: &State, record: &Record) -> Result<(), Error> 
     };
     for pin in record.pins.iter().flatten().filter(ground) {
         let path = state.root().join(&pin.path);
-        let there = pins::look(state, record.generation, &pin.path);
+        let there = pins::look(state, record.generation, &pin.path, Some(pin.made.id()));
         let there = unless_passing(&path, there.map(Some))?;
         if there.is_none_or(|there| there.id() != pin.made.id()) {
             return Err(Error::State {

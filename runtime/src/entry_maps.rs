@@ -14,7 +14,7 @@ use crate::port_classes::PORTS;
 use crate::state::State;
 use crate::sys::batch::{self, Entry};
 use crate::sys::map::Shape;
-use crate::sys::{bpffs, caps, map};
+use crate::sys::{caps, map};
 
 /// Where the word stands in the array of ports: behind those of both sides.
 const SIDE: u32 = 2 * PORTS as u32;
@@ -33,15 +33,10 @@ impl<'a> Maps<'a> {
         state: &State,
         generation: u32,
     ) -> Result<Self, Error> {
-        let open = |name: &str| {
-            bpffs::open(&state.map(generation, name)).map_err(|_| Error::Object {
-                cause: format!("it lacks the map \"{name}\""),
-            })
-        };
         Ok(Self {
             plan,
-            trie: open(&plan.trie)?,
-            ports: open(&plan.classes)?,
+            trie: state.open_map(generation, &plan.trie)?,
+            ports: state.open_map(generation, &plan.classes)?,
         })
     }
 

@@ -27,12 +27,21 @@ pub enum Error {
     Untrusted {
         /// The folder.
         path: PathBuf,
+        /// Whether it is our own folder, whose mode somebody changed.
+        ours: bool,
     },
     /// The network namespace cannot be opened or entered.
     Netns {
         /// As it was named; empty for the caller's own.
         name: String,
         /// What the system says.
+        cause: io::Error,
+    },
+    /// Conditions look into namespaces whose ids the kernel gives to others, and it cannot be seen here when that happens.
+    LentNetnsIds {
+        /// The namespaces, as they were named.
+        names: Vec<String>,
+        /// Why it cannot be seen.
         cause: io::Error,
     },
     /// Two names are of one network namespace, and both are to have a policy.
@@ -140,7 +149,7 @@ pub enum Error {
     SetFull {
         /// The set.
         set: String,
-        /// How many are in it.
+        /// How many are in it, and stay there.
         size: usize,
         /// How many there would be.
         wanted: usize,
@@ -220,6 +229,20 @@ pub enum Error {
         /// Why the first of it is.
         cause: Box<Error>,
     },
+    /// Programs of sockc are on hooks, and the state folder knows nothing of them.
+    Elsewhere {
+        /// The bpf file system.
+        bpffs: PathBuf,
+        /// The hooks, in words.
+        hooks: Vec<String>,
+    },
+    /// Whose `for netns` block the policy in a namespace is cannot be known.
+    Unknowable {
+        /// The namespace: its name, or a path of it.
+        netns: String,
+        /// Why.
+        cause: Box<Error>,
+    },
     /// What earlier commands left behind is not as they left it.
     State {
         /// The state folder.
@@ -246,7 +269,33 @@ pub enum Error {
     },
 }
 
+/// Whether a map is another one than sockc made, which we find out and the kernel does not say.
+fn is_damage(cause: &io::Error) -> bool {
+    cause.raw_os_error().is_none() && cause.kind() == io::ErrorKind::InvalidData
+}
+
 impl Error {
+    /// Whether what sockc left in the kernel is not what it finds there.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::State { .. } | Self::Moved { .. } => true,
+            Self::Kernel { cause, .. } => is_damage(cause),
+            _ => false,
+        }
+    }
+
+    /// What was refused, without what it means for the whole command: where that had done its work, or part of it.
+    pub(crate) fn bare(&self) -> String {
+        match self {
+            Self::NoAccess { path, cause } => format!("{} cannot be read: {cause}", path.display()),
+            Self::State { path, cause } => {
+                format!("{} is not as sockc left it: {cause}", path.display())
+            }
+            error => error.to_string(),
+        }
+    }
+
     /// Whether the kernel or the machine refused, as opposed to a bad object or a caller that stopped.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -274,6 +323,11 @@ pub(crate) fn passes(cause: &io::Error) -> bool {
     )
 }
 
+/// Whether the system refused for want of something, or since it fails. It says nothing of what was asked for, either.
+pub(crate) fn is_machine(cause: &io::Error) -> bool {
+    passes(cause) || matches!(cause.raw_os_error(), Some(libc::EIO | libc::ENOSPC))
+}
+
 /// What it means that something in the state folder cannot be read: damage only if neither the machine nor the rights of this
 /// process are the reason.
 pub(crate) fn unreadable(path: &Path, cause: io::Error) -> Error {
@@ -282,7 +336,11 @@ pub(crate) fn unreadable(path: &Path, cause: io::Error) -> Error {
             path: path.to_owned(),
             cause,
         },
-        _ if passes(&cause) => at(format!("read {}", path.display()))(cause),
+        _ if is_machine(&cause) => at(format!("read {}", path.display()))(cause),
+        Some(libc::ENOENT) => Error::State {
+            path: path.to_owned(),
+            cause: "it is gone".to_owned(),
+        },
         _ => Error::State {
             path: path.to_owned(),
             cause: cause.to_string(),
@@ -341,7 +399,12 @@ impl fmt::Display for Error {
                 let path = path.display();
                 write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf -o mode=0700 bpf {path}`, or name another place with --bpffs")
             }
-            Self::Untrusted { path } => write!(
+            Self::Untrusted { path, ours: true } => write!(
+                f,
+                "others can change {path}, so sockc does not use it, and nothing was changed; `chmod 0750 {path}` shuts them out, and then `sockc status` says whether anybody changed what is in it",
+                path = path.display()
+            ),
+            Self::Untrusted { path, ours: false } => write!(
                 f,
                 "others can change {}, so sockc does not use it; look at what is there, remove it by hand, and mount the bpf file system with `-o mode=0700`",
                 path.display()
@@ -353,6 +416,15 @@ impl fmt::Display for Error {
                 f,
                 "the network namespace \"{name}\" cannot be entered: {cause}; `ip netns list` shows those with names"
             ),
+            Self::LentNetnsIds { names, cause } => {
+                let first = names.first().map_or("", String::as_str);
+                let named = names.join("\" and \"");
+                write!(
+                    f,
+                    "`in netns` looks into \"{named}\", which the kernel has given an id by itself; when such a namespace ends, the kernel gives its id to another one, and here nobody can see that in time ({cause}); give it an id that is not given again: make it anew, run `ip netns set {first} {}` before it gets an interface, and then `sockc apply`",
+                    crate::nsid::OURS
+                )
+            }
             Self::SameNetns { names: [one, other] } => write!(
                 f,
                 "the network namespaces \"{one}\" and \"{other}\" are the same one; it can have one policy only"
@@ -390,7 +462,7 @@ impl fmt::Display for Error {
                 write!(f, "another XDP program is on the interface \"{interface}\"")?;
                 if let Some((id, name)) = program {
                     write!(f, ": program {id} \"{name}\"")?;
-                    if hook::is_ours(name) {
+                    if hook::is_title(name) {
                         return f.write_str("; its name says that sockc made it, and what is known of its policy is kept in another bpf file system. A command that `ip netns exec` runs has a /sys of its own: run sockc outside of it, with --netns, or name the other place with --bpffs");
                     }
                 }
@@ -423,10 +495,7 @@ impl fmt::Display for Error {
             Self::Unknown { kind, name, nearest, declared } => {
                 unknown(f, kind, name, nearest.as_deref(), declared)
             }
-            Self::SetFull { set, size, wanted, max } => write!(
-                f,
-                "the live set \"{set}\" holds at most {max} elements: {size} are in it, and this would make {wanted}; remove some, or raise its `max` and apply the policy again"
-            ),
+            Self::SetFull { set, size, wanted, max } => set_full(f, set, *size, *wanted, *max),
             Self::SetOutgrown { set, size, max } => write!(
                 f,
                 "{size} elements are in the live set \"{set}\", and the new policy says `max {max}`; raise it, or remove some with `sockc set del`"
@@ -435,7 +504,7 @@ impl fmt::Display for Error {
                 write!(f, "{element} is not an element of the live set \"{set}\"")?;
                 match covered_by {
                     Some(outer) => write!(f, "; it is a member by the element {outer}"),
-                    None => f.write_str("; `sockc set list` shows what is"),
+                    None => write!(f, "; `sockc set list {set}` shows what is"),
                 }
             }
             Self::MapFull { map, wanted, max } => write!(
@@ -461,12 +530,22 @@ impl fmt::Display for Error {
                 "{} is not as sockc left it: {cause}. What packets meet was not changed; `sockc apply` puts a policy in force again, and where it refuses, `sockc unload` first",
                 path.display()
             ),
+            Self::Elsewhere { bpffs, hooks } => write!(
+                f,
+                "{} holds no policy for this network namespace, and yet programs of sockc are on hooks of it ({}): they are pinned in a bpf file system that is not seen here, and packets may meet a policy; run the command in the mount namespace where `sockc apply` ran, or name the file system with --bpffs",
+                bpffs.display(),
+                hooks.join(", ")
+            ),
+            Self::Unknowable { netns, cause } => write!(
+                f,
+                "nothing was changed, since whether the policy in the network namespace \"{netns}\" belongs to a `for netns` block of the one here cannot be known ({cause}); if it does, `sockc unload --netns {netns}` takes it away"
+            ),
             Self::NoAccess { path, cause } => write!(
                 f,
-                "{} cannot be read: {cause}; nothing was changed. run the command as root, or with CAP_DAC_OVERRIDE beside its other capabilities",
+                "{} cannot be read: {cause}; nothing was changed. Run the command as root, or with CAP_DAC_OVERRIDE beside its other capabilities",
                 path.display()
             ),
-            Self::Left { left, cause } => write!(f, "{}: {cause}", left.join("; ")),
+            Self::Left { left, cause } => write!(f, "{}: {}", left.join("; "), cause.bare()),
             Self::Moved { what } => write!(
                 f,
                 "this plan is out of date: {what}; nothing was changed. Make it again with `sockc plan -o`"
@@ -476,9 +555,33 @@ impl fmt::Display for Error {
                 f,
                 "the kernel refused to {what}: {cause}; that passes, so try again"
             ),
+            Self::Kernel { what, cause } if is_damage(cause) => write!(
+                f,
+                "cannot {what}: somebody changed what sockc left: {cause}; `sockc status` says where"
+            ),
             Self::Kernel { what, cause } => write!(f, "the kernel refused to {what}: {cause}"),
         }
     }
+}
+
+fn set_full(
+    f: &mut fmt::Formatter<'_>,
+    set: &str,
+    size: usize,
+    wanted: usize,
+    max: u32,
+) -> fmt::Result {
+    write!(f, "the live set \"{set}\" holds at most {max} elements: ")?;
+    if size == 0 {
+        return write!(
+            f,
+            "these are {wanted}; name fewer, or raise its `max` and apply the policy again"
+        );
+    }
+    write!(
+        f,
+        "{size} are in it, and this would make {wanted}; remove some, or raise its `max` and apply the policy again"
+    )
 }
 
 fn unknown(

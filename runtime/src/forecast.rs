@@ -357,7 +357,7 @@ impl One<'_> {
             }
         };
         let ours = attach::describe(state, &hook)?.map(|there| there.program);
-        let mut foreign = foreign_on(self.session, &hook, ours);
+        let mut foreign = foreign_on(self.session, &hook, ours)?;
         // By TCX ours comes first, whoever is there.
         let is_tc = matches!(point, Point::TcIn(_) | Point::TcOut(_));
         if is_tc && self.plan.features.tcx && matches!(link, LinkFate::Attached | LinkFate::Ahead) {
@@ -370,7 +370,10 @@ impl One<'_> {
 
     /// Only one XDP program fits on an interface, and apply leaves another's alone.
     fn check_xdp(&self, point: Point, number: u64, target: &str) -> Result<(), Error> {
-        let (Point::Xdp(_), Some((id, name))) = (point, foreign::xdp(number)) else {
+        let Point::Xdp(_) = point else {
+            return Ok(());
+        };
+        let Some((id, name)) = foreign::xdp(number)? else {
             return Ok(());
         };
         let state = &self.session.state;

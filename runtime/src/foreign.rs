@@ -9,6 +9,7 @@ use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 
+use crate::error::{Error, at, is_machine};
 use crate::filter;
 use crate::hook::{Hook, Means};
 use crate::sys::prog::{self, Place};
@@ -35,16 +36,34 @@ impl fmt::Display for Foreign {
     }
 }
 
+/// What a question found. A kernel that does not know the question has nothing there that could be named; one that refuses it
+/// may have something.
+fn answer<T: Default>(found: io::Result<T>) -> Result<T, Error> {
+    let refused = |cause: &io::Error| {
+        is_machine(cause) || matches!(cause.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+    };
+    match found {
+        Err(cause) if refused(&cause) => Err(at("say which programs are attached")(cause)),
+        found => Ok(found.unwrap_or_default()),
+    }
+}
+
 /// The XDP program on an interface of this namespace, ours or not.
-pub(crate) fn xdp(interface: u64) -> Option<(u32, String)> {
-    let id = xdp_id(u32::try_from(interface).ok()?).ok()??;
-    Some((id, name(id)))
+pub(crate) fn xdp(interface: u64) -> Result<Option<(u32, String)>, Error> {
+    let Ok(interface) = u32::try_from(interface) else {
+        return Ok(None);
+    };
+    let id = answer(xdp_id(interface))?;
+    id.map(|id| Ok((id, name(id)?))).transpose()
 }
 
 /// The programs at a place that are not among `ours`.
-pub(crate) fn at(place: Place<'_>, kind: bpf_attach_type, ours: &[u32]) -> Vec<Foreign> {
-    // A kernel without the query has nothing there that could be named.
-    let ids = prog::query(place, kind).unwrap_or_default();
+pub(crate) fn on(
+    place: Place<'_>,
+    kind: bpf_attach_type,
+    ours: &[u32],
+) -> Result<Vec<Foreign>, Error> {
+    let ids = answer(prog::query(place, kind))?;
     // Where ours is not there yet: a lookup program that is attached later comes behind what is there.
     let own = ids.iter().position(|id| ours.contains(id));
     let own = own.unwrap_or(ids.len());
@@ -56,9 +75,9 @@ pub(crate) fn at(place: Place<'_>, kind: bpf_attach_type, ours: &[u32]) -> Vec<F
 }
 
 /// The TCX programs beside ours on the interface of a hook.
-pub(crate) fn on_tcx(hook: &Hook, ours: u32) -> Vec<Foreign> {
+pub(crate) fn on_tcx(hook: &Hook, ours: u32) -> Result<Vec<Foreign>, Error> {
     let interface = u32::try_from(hook.target).unwrap_or(0);
-    at(
+    on(
         Place::Interface(interface),
         hook.point.kind().attach,
         &[ours],
@@ -67,35 +86,43 @@ pub(crate) fn on_tcx(hook: &Hook, ours: u32) -> Vec<Foreign> {
 
 /// The filters of the qdisc `clsact` beside ours, or behind ours where ours is a TCX program, which comes first
 /// (`tcx_run` before `tc_run` in `net/core/dev.c`).
-pub(crate) fn filters(hook: &Hook, ours: Option<u32>) -> Vec<Foreign> {
+pub(crate) fn filters(hook: &Hook, ours: Option<u32>) -> Result<Vec<Foreign>, Error> {
     let clsact = hook.means == Means::Clsact;
     // Where there is no such qdisc there are no filters.
-    let (others, own) =
-        filter::others(hook.target, hook.point, ours.filter(|_| clsact)).unwrap_or_default();
-    let others = others.into_iter().map(|other| Foreign {
-        id: other.program.unwrap_or(0),
-        name: other.program.map_or(other.kind, name),
-        first: clsact && own.is_none_or(|own| other.priority < own),
+    let (others, own) = answer(filter::others(
+        hook.target,
+        hook.point,
+        ours.filter(|_| clsact),
+    ))?;
+    let others = others.into_iter().map(|other| {
+        Ok(Foreign {
+            id: other.program.unwrap_or(0),
+            name: other.program.map_or(Ok(other.kind), name)?,
+            first: clsact && own.is_none_or(|own| other.priority < own),
+        })
     });
     others.collect()
 }
 
 /// The lookup programs of a namespace that are not among `ours`.
-pub(crate) fn lookups(namespace: BorrowedFd<'_>, ours: &[u32]) -> Vec<Foreign> {
-    at(Place::Fd(namespace), bpf_attach_type::BPF_SK_LOOKUP, ours)
+pub(crate) fn lookups(namespace: BorrowedFd<'_>, ours: &[u32]) -> Result<Vec<Foreign>, Error> {
+    on(Place::Fd(namespace), bpf_attach_type::BPF_SK_LOOKUP, ours)
 }
 
-fn describe(id: u32, first: bool) -> Foreign {
-    Foreign {
+fn describe(id: u32, first: bool) -> Result<Foreign, Error> {
+    Ok(Foreign {
         id,
-        name: name(id),
+        name: name(id)?,
         first,
-    }
+    })
 }
 
-fn name(id: u32) -> String {
-    let program = prog::by_id(id).and_then(|fd| prog::describe(fd.as_fd()));
-    program.map_or_else(|_| String::new(), |program| program.name)
+/// The name of a program; empty if it is gone, or this process may not ask.
+fn name(id: u32) -> Result<String, Error> {
+    match prog::by_id(id).and_then(|fd| prog::describe(fd.as_fd())) {
+        Err(cause) if is_machine(&cause) => Err(at("say which programs are attached")(cause)),
+        program => Ok(program.map_or_else(|_| String::new(), |program| program.name)),
+    }
 }
 
 /// Asks route-netlink, since bpf(2) has no query for XDP.

@@ -25,7 +25,7 @@ const MOST: u64 = 32;
 /// The folder that is there where systemd is process 1 (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// Fills the slots of a named socket whose process is known; the text says why a process is not.
+/// Fills the slots of a named socket whose process is known; the text says why nothing was found in a process.
 pub(crate) fn fill(
     socket: &SocketSlots,
     sockets: BorrowedFd<'_>,
@@ -46,8 +46,7 @@ pub(crate) fn fill(
         });
         SlotState::new(&socket.name, slot, state)
     });
-    let note = why.map(|why| format!("the socket \"{}\" is absent: {why}", socket.name));
-    (states.collect(), note)
+    (states.collect(), why)
 }
 
 /// A process, and the address of each slot that it may fill.

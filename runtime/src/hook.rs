@@ -143,9 +143,10 @@ pub(crate) fn dispatcher(since: u32) -> String {
     format!("{DISPATCHER}{since:x}")
 }
 
-/// Whether a program has a name of dispatchers.
-pub(crate) fn is_ours(name: &str) -> bool {
-    name.starts_with(DISPATCHER)
+/// Whether a program is called as dispatchers are.
+pub(crate) fn is_title(name: &str) -> bool {
+    let since = name.strip_prefix(DISPATCHER);
+    since.is_some_and(|since| u32::from_str_radix(since, 16).is_ok())
 }
 
 /// How a hook is attached.

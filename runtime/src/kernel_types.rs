@@ -1,8 +1,8 @@
-//! Where the running kernel keeps what says whose a socket is.
+//! Where the running kernel keeps what says whose a socket is, and which network namespace is which.
 //!
 //! Takes the kernel's own description of its types (`/sys/kernel/btf/vmlinux`); gives offsets in its structures, for the
 //! programs that the runtime makes on this very machine. Objects of the compiler never hold such offsets. What a program does
-//! with them is in [`crate::owner`].
+//! with them is in [`crate::owner`] and [`crate::departed`].
 
 use std::fs;
 
@@ -51,6 +51,44 @@ impl KernelTypes {
             cgroup_node: types.offset(cgroup, "kn")?,
             node_name: types.offset(node, "name")?,
             node_parent: parent.or_else(|| types.offset(node, "parent"))?,
+        })
+    }
+}
+
+/// Where the kernel keeps which network namespace is which, and whether somebody holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NamespaceTypes {
+    /// `sock.__sk_common.skc_net`: the pointer to a socket's namespace.
+    pub(crate) sock_net: u16,
+    /// `net.ns.inum`: the inode, 4 bytes.
+    pub(crate) inode: u16,
+    /// How many hold it, 4 bytes: `net.count` up to Linux 5.10, `net.ns.count`, and `net.ns.__ns_ref` from 6.18 on.
+    pub(crate) references: u16,
+}
+
+impl NamespaceTypes {
+    /// Reads them; the text says why that cannot be.
+    pub(crate) fn read() -> Result<Self, String> {
+        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
+        Self::parse(&bytes)
+            .ok_or_else(|| format!("{VMLINUX} does not tell where a network namespace is"))
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let types = Types::parse(bytes)?;
+        let [net, space, common, sock] =
+            ["net", "ns_common", "sock_common", "sock"].map(|name| types.structure(name));
+        let (net, space) = (net?, space?);
+        let within = types.offset(net, "ns")?;
+        let mut counted = ["count", "__ns_ref"].into_iter();
+        let counted = counted.find_map(|name| types.offset(space, name));
+        Some(Self {
+            sock_net: types.offset(sock?, "__sk_common")? + types.offset(common?, "skc_net")?,
+            inode: within + types.offset(space, "inum")?,
+            references: match types.offset(net, "count") {
+                Some(count) => count,
+                None => within + counted?,
+            },
         })
     }
 }
@@ -205,6 +243,7 @@ mod tests {
         if fs::exists(VMLINUX).unwrap_or(false) {
             let types = KernelTypes::read().unwrap();
             assert!(types.sock_uid > 0 && types.node_parent != types.node_name);
+            assert!(NamespaceTypes::read().unwrap().sock_net > 0);
         }
     }
 }

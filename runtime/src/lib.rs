@@ -13,14 +13,17 @@ mod apply;
 mod attach;
 mod bound;
 mod carry;
+mod checked;
 mod chunks;
 mod classes;
 mod code;
 mod concern;
 mod connections;
 mod coverage;
+mod departed;
 mod dispatch;
 mod drift;
+mod elsewhere;
 mod entries;
 mod entry_maps;
 mod error;
@@ -31,10 +34,12 @@ mod force;
 mod forecast;
 mod foreign;
 mod groups;
+mod heal;
 mod holder;
 mod hook;
 mod interfaces;
 mod kernel_types;
+mod known;
 pub mod lab;
 mod listen;
 mod live_maps;
@@ -66,7 +71,6 @@ mod settle;
 mod state;
 mod status;
 mod steps;
-mod strays;
 mod supply;
 mod sys;
 mod truth;
@@ -86,6 +90,7 @@ pub use forecast::{
 };
 pub use foreign::Foreign;
 pub use hook::Means;
+pub use known::{Lost, LostNamespace};
 pub use live_maps::{
     LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names,
 };
@@ -104,5 +109,4 @@ pub use sets::{
     set_test,
 };
 pub use status::{CounterValue, HookStatus, InForce, Status, counters, object, running, status};
-pub use strays::{Strays, strays};
 pub use unload::unload;

@@ -15,7 +15,7 @@ use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest};
 use crate::chunks;
 use crate::entries::{Contents, packets, text};
 use crate::entry_maps::{Maps, check_keys};
-use crate::error::{Error, at};
+use crate::error::{Error, at, unreadable};
 use crate::force::{self, Force};
 use crate::options::Options;
 use crate::record::Record;
@@ -233,7 +233,7 @@ fn read(state: &State, record: &Record) -> Result<Entries, Error> {
     };
     match chunks::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entries::new()),
-        Err(error) => Err(damaged(error.to_string())),
+        Err(error) => Err(unreadable(&path, error)),
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string())),
     }
 }

@@ -8,7 +8,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use sockc_compiler::artifact::Manifest;
 
-use crate::error::{Error, at, passes, system_error, unreadable};
+use crate::error::{Error, at, is_machine, system_error, unreadable};
 use crate::state::{State, make_folder};
 use crate::sys::map::Shape;
 use crate::sys::{bpffs, map};
@@ -151,7 +151,9 @@ fn refused(error: &aya::EbpfError) -> Error {
     match error {
         aya::EbpfError::MapError(_) => kernel(what(), error),
         // The object is well, if the system has no room for it now.
-        error if system_error(error).is_some_and(|cause| passes(&cause)) => kernel(what(), error),
+        error if system_error(error).is_some_and(|cause| is_machine(&cause)) => {
+            kernel(what(), error)
+        }
         error => Error::Object {
             cause: reasons(error),
         },
@@ -171,7 +173,7 @@ fn program_refused(name: &str, error: &ProgramError) -> Error {
             },
         };
     };
-    if passes(io_error) {
+    if is_machine(io_error) {
         return kernel(format!("load the program \"{name}\""), error);
     }
     let log = verifier_log.to_string();

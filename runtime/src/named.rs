@@ -12,8 +12,10 @@ use std::path::Path;
 use sockc_compiler::artifact::Manifest;
 
 use crate::classes::class_of;
+use crate::departed::{self, Guest};
 use crate::error::{Error, at};
 use crate::interfaces::Interface;
+use crate::known::{Known, Lost};
 use crate::nsid;
 use crate::record::{Named, Record};
 use crate::state::State;
@@ -86,12 +88,21 @@ pub(crate) struct Ground<'a> {
     pub(crate) lenient: bool,
 }
 
+/// What the maps of a generation were filled with.
+pub(crate) struct Filled {
+    pub(crate) named: Named,
+    /// The namespaces that programs look into.
+    pub(crate) looked_into: Vec<Known>,
+    /// What a person has to know of it.
+    pub(crate) notes: Vec<String>,
+}
+
 /// Fills the maps of a generation; gives what was found, and what a person has to know of it.
 pub(crate) fn fill(
     ground: &Ground<'_>,
     state: &State,
     generation: u32,
-) -> Result<(Named, Vec<String>), Error> {
+) -> Result<Filled, Error> {
     let [classes, ports, namespaces] =
         [INTERFACES, PORTS, NAMESPACES].map(|name| open(&state.map(generation, name)));
     let (classes, ports, namespaces) = (classes?, ports?, namespaces?);
@@ -100,28 +111,32 @@ pub(crate) fn fill(
         ports: ports.is_some(),
         namespaces: namespaces.is_some(),
     };
-    let (mut named, mut notes) = find(ground, asked)?;
+    let (named, notes) = find(ground, asked)?;
     if let Some(map) = classes {
         fill_interfaces(ground.manifest, &named, &map)?;
     }
     if let Some(map) = ports {
         put_all(&map, named.ports.iter().copied())?;
     }
-    for (name, id) in ground.manifest.namespaces.iter().zip(&mut named.namespaces) {
-        if let Some(namespace) = namespace(name, ground.lenient)? {
-            let given = nsid::of(&namespace).map_err(refused(name))?;
-            notes.extend(nsid::is_given_again(given).then(|| given_again(name, given)));
-            *id = Some(given);
-        }
-    }
+    let mut looked_into = Vec::new();
     if let Some(map) = namespaces {
-        let ids = named.namespaces.iter();
-        put_all(&map, ids.map(|id| id.map_or(0, |id| id + 1)))?;
+        let names = ground.manifest.namespaces.iter();
+        let looked: Vec<Looked> = names
+            .map(|name| ground.look_into(name))
+            .collect::<Result<_, _>>()?;
+        watch(&looked, &map, &state.program(generation, departed::PIN))?;
+        let ids = looked.iter().map(|one| one.open.as_ref());
+        put_all(&map, ids.map(|open| open.map_or(0, |(_, id)| id + 1)))?;
+        looked_into.extend(looked.into_iter().map(|one| one.known));
     }
-    Ok((named, notes))
+    Ok(Filled {
+        named,
+        looked_into,
+        notes,
+    })
 }
 
-/// Finds what a policy names, without changing anything. Ids of namespaces that have none yet are left out.
+/// Finds what a policy names, without changing anything.
 pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<String>), Error> {
     let mut notes = Vec::new();
     let present = netns::interfaces().map_err(at("list the interfaces"))?;
@@ -144,17 +159,11 @@ pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<Stri
     }
     let namespaces = ground.manifest.namespaces.iter();
     for name in namespaces.filter(|_| asked.namespaces) {
-        let there = namespace(name, ground.lenient)?;
-        if there.is_none() {
+        if ground.namespace(name)?.is_none() {
             notes.push(format!(
-                "the network namespace \"{name}\" cannot be entered now: `in netns` looks into no other one of that name until `sockc apply --running`"
+                "there is no network namespace \"{name}\" now: `in netns` finds no socket there until there is and `sockc apply --running` was run"
             ));
         }
-        named.namespaces.push(match there {
-            Some(there) => nsid::get(&there).map_err(refused(name))?,
-            // It may live without its name.
-            None => ground.before.and_then(|before| before.namespace(name)),
-        });
     }
     Ok((named, notes))
 }
@@ -166,6 +175,40 @@ impl Ground<'_> {
         let mut held = self.interfaces.iter();
         let held = held.find(|one| one.index == index);
         held.map_or(name, |one| &one.known)
+    }
+
+    /// A namespace that conditions look into; nothing if there is none, and the policy in force has known one.
+    fn namespace(&self, name: &str) -> Result<Option<File>, Error> {
+        let known = self.before.is_some_and(|before| before.knows(name));
+        match netns::open(name) {
+            Err(error)
+                if known
+                    && self.lenient
+                    && matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                    ) =>
+            {
+                Ok(None)
+            }
+            there => there.map(Some).map_err(refused(name)),
+        }
+    }
+
+    fn look_into(&self, name: &str) -> Result<Looked, Error> {
+        if let Some(open) = self.namespace(name)? {
+            let identity = netns::identity_of(&open).map_err(refused(name))?;
+            let id = nsid::of(&open).map_err(refused(name))?;
+            let name = name.to_owned();
+            return Ok(Looked {
+                known: Known { name, identity },
+                open: Some((open, id)),
+            });
+        }
+        let mut before = self.before.iter().flat_map(|before| &before.looked_into);
+        let known = before.find(|known| known.name == name).cloned();
+        let known = known.map_or_else(|| Known::now(name), Ok)?;
+        Ok(Looked { known, open: None })
     }
 
     /// The index of an interface that packets are sent out of, with what a person has to know of it.
@@ -231,17 +274,6 @@ pub(crate) fn look(record: &Record) -> Result<Vec<NamedLoss>, Error> {
             ..lost(NamedKind::Target, name, again)
         });
     }
-    for (name, _) in record.manifest.namespaces.iter().zip(&named.namespaces) {
-        match namespace(name, true)? {
-            None => found.push(lost(NamedKind::Namespace, name, false)),
-            Some(there) => {
-                let id = nsid::get(&there).map_err(refused(name))?;
-                if id.is_none() || id != record.namespace(name) {
-                    found.push(lost(NamedKind::Namespace, name, true));
-                }
-            }
-        }
-    }
     Ok(found)
 }
 
@@ -275,19 +307,43 @@ pub(crate) fn changes(
             found.push((NamedKind::Target, name.clone()));
         }
     }
-    for (name, id) in manifest.namespaces.iter().zip(&next.namespaces) {
-        if before.manifest.namespaces.contains(name) && before.namespace(name) != *id {
-            found.push((NamedKind::Namespace, name.clone()));
+    for known in &before.looked_into {
+        if manifest.namespaces.contains(&known.name) && known.lost()? == Some(Lost::MadeAnew) {
+            found.push((NamedKind::Namespace, known.name.clone()));
         }
     }
     Ok(found)
 }
 
-/// That conditions may come to look into another namespace than the one that is meant.
-fn given_again(name: &str, id: u32) -> String {
-    format!(
-        "the network namespace \"{name}\" had an id of the kernel's own already ({id}): once it is removed, the kernel gives that id to another one, and `in netns` looks there; after it is removed, run `sockc apply` or `sockc unload`"
-    )
+/// A network namespace that programs look into.
+struct Looked {
+    /// Which one.
+    known: Known,
+    /// It, held so that it does not end before it is watched, and the id by which programs know it; nothing of one that is gone.
+    open: Option<(File, u32)>,
+}
+
+/// Sees to it that an id which the kernel gives to another namespace stands for none once its own has ended.
+fn watch(looked: &[Looked], map: &OwnedFd, path: &Path) -> Result<(), Error> {
+    let mut guests = Vec::new();
+    let mut names = Vec::new();
+    for (slot, one) in (0u32..).zip(looked) {
+        if let Some((open, id)) = &one.open
+            && nsid::is_given_again(*id)
+        {
+            guests.push(Guest {
+                slot,
+                inode: one.known.identity.inode,
+                open,
+            });
+            names.push(one.known.name.clone());
+        }
+    }
+    if guests.is_empty() {
+        return Ok(());
+    }
+    departed::watch(&guests, map.as_fd(), path)
+        .map_err(|cause| Error::LentNetnsIds { names, cause })
 }
 
 fn open(path: &Path) -> Result<Option<OwnedFd>, Error> {
@@ -322,21 +378,5 @@ fn refused(name: &str) -> impl FnOnce(io::Error) -> Error {
     move |cause| Error::Netns {
         name: name.to_owned(),
         cause,
-    }
-}
-
-/// A namespace by its name; nothing if there is none and that is to be passed over.
-fn namespace(name: &str, lenient: bool) -> Result<Option<File>, Error> {
-    match netns::open(name) {
-        Err(error)
-            if lenient
-                && matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
-                ) =>
-        {
-            Ok(None)
-        }
-        there => there.map(Some).map_err(refused(name)),
     }
 }

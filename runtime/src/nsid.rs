@@ -17,8 +17,9 @@ use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 
 use crate::sys::route;
 
-/// The lowest id that is chosen here. The kernel would have to know 2^30 namespaces to come so far by itself.
-const OURS: u32 = 1 << 30;
+/// The lowest id that is chosen here, and that a person may choose. The kernel would have to know 2^30 namespaces to come so
+/// far by itself.
+pub(crate) const OURS: u32 = 1 << 30;
 
 /// How often an id is chosen, should others have the ones before.
 const TRIES: usize = 16;
@@ -50,8 +51,7 @@ fn chosen() -> i32 {
     (OURS + above).cast_signed()
 }
 
-/// The id of a namespace that has one.
-pub(crate) fn get(namespace: &File) -> io::Result<Option<u32>> {
+fn get(namespace: &File) -> io::Result<Option<u32>> {
     let message = RouteNetlinkMessage::GetNsId(message(namespace, None));
     let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNsId(answer)) = ask(message, 0)?
     else {

@@ -5,16 +5,17 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::apply::Part;
 use crate::error::{Error, unreadable};
+use crate::known::Known;
 use crate::options::Options;
 use crate::record::{Held, Owner, Record};
 use crate::session::{self, Session};
 use crate::settle::remove_all;
 use crate::state::{Access, Lock, State};
+use crate::sys::netns::Identity;
 use crate::sys::{bpffs, map, netns};
 use crate::truth;
 
@@ -48,30 +49,25 @@ pub(crate) fn open(parts: &[Part<'_>], session: &Session) -> Result<Vec<Held>, E
     let own = Held {
         name: "the outer policy's".to_owned(),
         inode: session.namespace.inode,
+        cookie: session.namespace.cookie,
     };
     let mut found = vec![own];
     for part in parts {
         let name = part.options.netns.clone().unwrap_or_default();
-        let inode = inode(&name)?;
+        let Identity { inode, cookie } = Known::now(&name)?.identity;
         if let Some(other) = found.iter().find(|held| held.inode == inode) {
             return Err(Error::SameNetns {
                 names: [other.name.clone(), name],
             });
         }
-        found.push(Held { name, inode });
+        found.push(Held {
+            name,
+            inode,
+            cookie,
+        });
     }
     found.remove(0);
     Ok(found)
-}
-
-fn inode(name: &str) -> Result<u64, Error> {
-    let about = netns::open(name).and_then(|file| file.metadata());
-    about
-        .map(|about| about.ino())
-        .map_err(|cause| Error::Netns {
-            name: name.to_owned(),
-            cause,
-        })
 }
 
 /// Refuses to replace a policy that another one's block put there, or, for a block, one that the outer policy did not.
@@ -114,7 +110,7 @@ pub(crate) fn blocks(session: &Session) -> Result<Vec<Held>, Error> {
             Ok((record, _)) => record,
             // The folders of the others tell as well.
             Err(Error::State { .. }) => continue,
-            Err(error) => return Err(error),
+            Err(cause) => return Err(unknowable(cause)),
         };
         for held in record.netns {
             if !found.iter().any(|one| one.inode == held.inode) {
@@ -123,14 +119,41 @@ pub(crate) fn blocks(session: &Session) -> Result<Vec<Held>, Error> {
         }
     }
     for inode in state.others()? {
-        let known = found.iter().any(|one| one.inode == inode);
-        if !known && belongs(&state.beside(inode), session)? {
-            let name = netns::name_of(inode).unwrap_or_else(|| inode.to_string());
-            found.push(Held { name, inode });
+        if found.iter().any(|one| one.inode == inode) {
+            continue;
+        }
+        let name = netns::name_of(inode);
+        let belongs = belongs(&state.beside(inode), session).map_err(|cause| Error::Unknowable {
+            netns: name.clone().unwrap_or_else(|| NAMELESS.to_owned()),
+            cause: Box::new(cause),
+        });
+        if belongs? {
+            let name = name.unwrap_or_else(|| inode.to_string());
+            found.push(Held {
+                name,
+                inode,
+                cookie: None,
+            });
         }
     }
     Ok(found)
 }
+
+/// That the record, which names the namespaces, could not be read this time.
+fn unknowable(cause: Error) -> Error {
+    match cause {
+        Error::Kernel { what, cause } => Error::Kernel {
+            what: format!(
+                "{what}, so that the network namespaces of the policy's blocks cannot be known, and nothing was changed"
+            ),
+            cause,
+        },
+        cause => cause,
+    }
+}
+
+/// How a namespace without a name is entered: by any process that is in it.
+const NAMELESS: &str = "/proc/PID/ns/net";
 
 /// Whether the policy in a folder belongs to the one of the session. Its block follows the same word, or its record says so.
 fn belongs(block: &State, session: &Session) -> Result<bool, Error> {
@@ -210,7 +233,7 @@ pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Ve
 /// Takes the policy of one namespace away, if it belongs to the one of the session, and what killed commands left there.
 pub(crate) fn release_one(held: &Held, options: &Options, session: &Session) -> Result<(), Error> {
     let owner = Owner::of(session);
-    if inode(&held.name).is_ok_and(|inode| inode == held.inode) {
+    if held.lost()?.is_none() {
         return session::enter(&options.within(&held.name), |inner| {
             remove(&inner.state, options, owner)
         });

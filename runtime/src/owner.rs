@@ -180,7 +180,7 @@ pub(crate) struct Scratch {
 }
 
 /// `bpf_probe_read_kernel(to, size, from)`, which no code of the compiler calls.
-const PROBE_READ_KERNEL: i32 = 113;
+pub(crate) const PROBE_READ_KERNEL: i32 = 113;
 /// How much of the stack the code needs.
 pub(crate) const STACK: i16 = 24 + CHUNK;
 /// How much of a name is compared at once.

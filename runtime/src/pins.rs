@@ -45,6 +45,22 @@ pub(crate) enum Made {
 }
 
 impl Made {
+    /// Whether it is what it was, or the map of ids of namespaces with those set to 0 that `gone` says, by their slots: that
+    /// is what is left when a namespace ends (see [`crate::departed`]).
+    pub(crate) fn is_still(&self, was: &Self, gone: impl Fn(u32) -> bool) -> bool {
+        let (Self::Constant(id, now), Self::Constant(before, then)) = (self, was) else {
+            return self == was;
+        };
+        let left = |(slot, id): &Entry, (other, before): &Entry| {
+            let number = slot.as_slice().try_into().map(u32::from_ne_bytes);
+            let gone = || id.iter().all(|byte| *byte == 0) && number.is_ok_and(&gone);
+            slot == other && (id == before || gone())
+        };
+        id == before
+            && now.len() == then.len()
+            && now.iter().zip(then).all(|(now, then)| left(now, then))
+    }
+
     /// The kernel's id of it.
     pub(crate) fn id(&self) -> u32 {
         match self {
@@ -73,7 +89,8 @@ pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
     paths.extend(of_generation(state, record)?);
     let mut pins = Vec::with_capacity(paths.len());
     for path in paths {
-        let made = look(state, record.generation, &path).map_err(at("look at what is pinned"))?;
+        let made =
+            look(state, record.generation, &path, None).map_err(at("look at what is pinned"))?;
         pins.push(Pin { path, made });
     }
     pins.sort_by(|one, other| one.path.cmp(&other.path));
@@ -99,8 +116,13 @@ fn below(state: &State, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
-/// What is pinned at a path of the state folder.
-pub(crate) fn look(state: &State, generation: u32, path: &Path) -> io::Result<Made> {
+/// What is pinned at a path of the state folder. Into a map that is not the `left` one nobody looks: it may be of any size.
+pub(crate) fn look(
+    state: &State,
+    generation: u32,
+    path: &Path,
+    left: Option<u32>,
+) -> io::Result<Made> {
     let fd = bpffs::open(&state.root().join(path))?;
     Ok(match bpffs::kind(fd.as_fd())? {
         Kind::Program => Made::Program(prog::describe(fd.as_fd())?.id),
@@ -108,15 +130,22 @@ pub(crate) fn look(state: &State, generation: u32, path: &Path) -> io::Result<Ma
             let link = link::describe(fd.as_fd())?;
             Made::Link(link.id, link.alive.then_some(link.program))
         }
-        Kind::Map => look_into(&fd, generation, path)?,
+        Kind::Map => {
+            let id = map::id(fd.as_fd())?;
+            match left.is_none_or(|left| left == id) {
+                true => look_into(&fd, id, generation, path)?,
+                false => Made::Map(id),
+            }
+        }
     })
 }
 
-fn look_into(map: &OwnedFd, generation: u32, path: &Path) -> io::Result<Made> {
-    let id = map::id(map.as_fd())?;
+fn look_into(map: &OwnedFd, id: u32, generation: u32, path: &Path) -> io::Result<Made> {
     let folder = path.parent().and_then(Path::file_name);
     let name = path.file_name().and_then(|name| name.to_str());
-    if folder.is_some_and(|folder| folder == "slots") {
+    // Another kind of map there has no programs to read.
+    let programs = map::shape(map.as_fd())?.is_of_programs();
+    if folder.is_some_and(|folder| folder == "slots") && programs {
         return Ok(Made::Slots(id, slot(map.as_fd(), side(generation))?));
     }
     let constant = name.is_some_and(|name| CONSTANT.contains(&name));

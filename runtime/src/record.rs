@@ -10,6 +10,7 @@ use sockc_compiler::artifact::Manifest;
 use crate::chunks;
 use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
+use crate::known::Known;
 use crate::pins::Pin;
 use crate::session::Session;
 use crate::state::State;
@@ -39,6 +40,9 @@ pub(crate) struct Record {
     pub(crate) netns: Vec<Held>,
     /// The cookie of the network namespace: its inode may be used again, the cookie is not.
     pub(crate) cookie: Option<u64>,
+    /// The network namespaces that its conditions look into, in the manifest's order; an older sockc kept none.
+    #[serde(default)]
+    pub(crate) looked_into: Vec<Known>,
     /// The interfaces or patterns that were given instead of the policy's.
     #[serde(default)]
     pub(crate) interfaces: Vec<String>,
@@ -65,8 +69,6 @@ pub(crate) struct Named {
     pub(crate) asked: bool,
     /// The indices of the interfaces that packets are sent out of, by the manifest's order; 0 of one that is not there.
     pub(crate) ports: Vec<u32>,
-    /// The ids of the namespaces that conditions look into, by the manifest's order.
-    pub(crate) namespaces: Vec<Option<u32>>,
 }
 
 /// The network namespace of an outer policy.
@@ -100,6 +102,9 @@ pub(crate) struct Held {
     pub(crate) name: String,
     /// Its inode.
     pub(crate) inode: u64,
+    /// Its cookie, where the kernel has one; an older sockc kept none.
+    #[serde(default)]
+    pub(crate) cookie: Option<u64>,
 }
 
 /// A hook and what a person calls its target.
@@ -124,6 +129,7 @@ impl Record {
             owner: None,
             netns: Vec::new(),
             cookie,
+            looked_into: Vec::new(),
             interfaces: Vec::new(),
             applied: None,
             fillers: Vec::new(),
@@ -144,11 +150,9 @@ impl Record {
         Some(*index).filter(|index| *index != 0)
     }
 
-    /// The id of a namespace that conditions look into; nothing if it was not there.
-    pub(crate) fn namespace(&self, name: &str) -> Option<u32> {
-        let mut names = self.manifest.namespaces.iter();
-        let place = names.position(|one| one == name)?;
-        *self.named.as_ref()?.namespaces.get(place)?
+    /// Whether its conditions look into a namespace of this name.
+    pub(crate) fn knows(&self, namespace: &str) -> bool {
+        self.looked_into.iter().any(|known| known.name == namespace)
     }
 
     /// Writes the record and the object into a map pinned at `path`.

@@ -10,7 +10,7 @@ use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 
 use crate::attach;
 use crate::bound::{Machine, belongs};
-use crate::error::{Error, at};
+use crate::error::{Error, at, is_machine};
 use crate::fill::{Fill, Filler, SlotState};
 use crate::foreign::{self, Foreign};
 use crate::holder;
@@ -31,14 +31,18 @@ pub(crate) fn states(
         .and_then(|inspector| inspector.run())
         .map_err(at("look into the socket slots"))?;
     let cookies: Vec<Option<u64>> = states.iter().map(|state| cookie(state, sockets)).collect();
-    let Ok(machine) = Machine::look(|open| is_wanted(open, manifest, &cookies)) else {
+    let machine = match Machine::look(|open| is_wanted(open, manifest, &cookies)) {
+        Ok(machine) => machine,
+        Err(cause) if is_machine(&cause) => return Err(at("look at who listens")(cause)),
         // Who else is there is not known; what is in the slots is.
-        for state in &mut states {
-            if state.state == Fill::Absent && state.slot.port != 0 {
-                state.state = Fill::Unknown;
+        Err(_) => {
+            for state in &mut states {
+                if state.state == Fill::Absent && state.slot.port != 0 {
+                    state.state = Fill::Unknown;
+                }
             }
+            return Ok(states);
         }
-        return Ok(states);
     };
     let owners = Owners::known(manifest);
     let look = Look {
@@ -60,6 +64,40 @@ pub(crate) fn states(
         }
     }
     Ok(states)
+}
+
+/// How the slots of a policy would stand that is put in force now: who is there for them to take ([`Fill::Waiting`]), or why
+/// nobody is. What was handed over is in no slot of it.
+pub(crate) fn expected(session: &Session, manifest: &Manifest) -> Result<Vec<SlotState>, Error> {
+    let machine =
+        Machine::look(|open| is_wanted(open, manifest, &[])).map_err(at("look for sockets"))?;
+    let owners = Owners::known(manifest);
+    let look = Look {
+        session,
+        machine: &machine,
+        owners: &owners,
+    };
+    let mut states = Vec::new();
+    for socket in &manifest.sockets {
+        for slot in &socket.slots {
+            let mut state = SlotState::new(&socket.name, slot, Fill::Absent);
+            look.at_absent(&mut state, socket)?;
+            states.push(state);
+        }
+    }
+    Ok(states)
+}
+
+/// Whether what is in a slot is of another than the owner whom a policy declares for its socket.
+pub(crate) fn disowned(state: &SlotState, manifest: &Manifest) -> bool {
+    let owners = Owners::known(manifest);
+    let Some(owner) = owners.belongs(&state.socket) else {
+        return false;
+    };
+    let machine = Machine::look(|_| false).ok();
+    let open = machine.as_ref().zip(state.who.as_ref());
+    let open = open.and_then(|(machine, who)| machine.by_cookie(who.cookie));
+    !open.is_some_and(|open| belongs(open, owner))
 }
 
 fn is_wanted(open: &Open, manifest: &Manifest, cookies: &[Option<u64>]) -> bool {
@@ -141,7 +179,7 @@ impl Look<'_> {
         for hook in own.filter(|hook| hook.point == Point::Lookup) {
             ours.extend(attach::describe(state, &hook)?.map(|link| link.program));
         }
-        Ok(foreign::lookups(self.session.namespace.as_fd(), &ours))
+        foreign::lookups(self.session.namespace.as_fd(), &ours)
     }
 
     fn at_process(&self, state: &mut SlotState, socket: &SocketSlots) {

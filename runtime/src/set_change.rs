@@ -78,10 +78,11 @@ impl<'a> Change<'a> {
     }
 
     /// Ends the change. Gives how many elements there are.
-    pub(crate) fn finish(mut self) -> io::Result<usize> {
+    pub(crate) fn finish(mut self) -> usize {
         self.condition.unfinished = false;
-        self.maps.set_condition(self.condition)?;
-        Ok(self.condition.count)
+        // Packets meet the change already. Where this is refused, the next change looks at all of it once more.
+        let _ = self.maps.set_condition(self.condition);
+        self.condition.count
     }
 
     /// Back to what was, as far as the kernel lets us. Where anything was changed, the next change looks at all of it once
@@ -89,7 +90,7 @@ impl<'a> Change<'a> {
     pub(crate) fn undo(mut self) -> io::Result<usize> {
         let done = std::mem::take(&mut self.done);
         if done.is_empty() {
-            return self.finish();
+            return Ok(self.finish());
         }
         for (element, before) in done.into_iter().rev() {
             self.set(element, before)?;

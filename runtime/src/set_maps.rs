@@ -105,6 +105,15 @@ impl SetMaps {
         map::update(self.state.as_fd(), &STATE_KEY, &bytes)
     }
 
+    /// Has the next change take the due times from the elements.
+    pub(crate) fn distrust_times(&self) -> io::Result<()> {
+        let condition = self.condition()?;
+        self.set_condition(Condition {
+            unfinished: true,
+            ..condition
+        })
+    }
+
     /// How many elements are in the set now.
     pub(crate) fn len(&self, now: u64) -> io::Result<usize> {
         let condition = self.condition()?;

@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::Duration;
 
 use sockc_compiler::artifact::{Manifest, SetPlan};
 
-use crate::error::{Error, at};
+use crate::error::{Error, at, unless_passing};
 use crate::force::{self, Force};
 use crate::load::Kept;
 use crate::members::{Members, NEVER};
@@ -20,7 +19,7 @@ use crate::prefix::Prefix;
 use crate::record::Record;
 use crate::set_change::Change;
 use crate::set_maps::{SetMaps, due_name, make_due};
-use crate::state::{Access, State};
+use crate::state::{Access, State, pinned};
 use crate::sys::map::Shape;
 use crate::sys::{bpffs, clock, map};
 
@@ -164,7 +163,7 @@ pub fn set_load(
         if members.len() > plan.max as usize {
             return Err(Error::SetFull {
                 set: plan.name.clone(),
-                size: maps.len(now).map_err(at(changing(plan)))?,
+                size: 0,
                 wanted: members.len(),
                 max: plan.max,
             });
@@ -263,7 +262,7 @@ fn change(
         let mut change = Change::begin(&maps, now).map_err(at(changing(plan)))?;
         let worked = work(plan, &mut change, now);
         let ended = match &worked {
-            Ok(()) => change.finish(),
+            Ok(()) => Ok(change.finish()),
             Err(_) => change.undo(),
         };
         worked.and(ended.map_err(at(changing(plan))))
@@ -272,10 +271,7 @@ fn change(
 
 /// The maps of a set of a generation.
 fn open(plan: &SetPlan, state: &State, record: &Record) -> Result<SetMaps, Error> {
-    SetMaps::open(plan, |name| {
-        let path = state.map(record.generation, name);
-        bpffs::open(&path).map_err(at(format!("open {}", path.display())))
-    })
+    SetMaps::open(plan, |name| pinned(&state.map(record.generation, name)))
 }
 
 fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a SetPlan, Error> {
@@ -301,11 +297,12 @@ pub(crate) fn kept(
     manifest: &Manifest,
     sources: &[(&State, &Record)],
     shapes: &BTreeMap<String, Shape>,
-) -> Vec<Kept> {
-    let sets = manifest.sets.iter();
-    sets.filter_map(|plan| kept_maps(plan, sources, shapes))
-        .flatten()
-        .collect()
+) -> Result<Vec<Kept>, Error> {
+    let mut kept = Vec::new();
+    for plan in &manifest.sets {
+        kept.extend(kept_maps(plan, sources, shapes)?.into_iter().flatten());
+    }
+    Ok(kept)
 }
 
 /// The trie of a set and the word that says which side of it holds: both or none.
@@ -313,20 +310,29 @@ fn kept_maps(
     plan: &SetPlan,
     sources: &[(&State, &Record)],
     shapes: &BTreeMap<String, Shape>,
-) -> Option<[Kept; 2]> {
+) -> Result<Option<[Kept; 2]>, Error> {
     let mut sources = sources.iter();
-    let (state, record, same) =
-        sources.find_map(|(state, record)| Some((state, record, set_before(plan, record)?)))?;
+    let found =
+        sources.find_map(|(state, record)| Some((state, record, set_before(plan, record)?)));
+    let Some((state, record, same)) = found else {
+        return Ok(None);
+    };
     let keep = |name: &str, before: &str| {
         let pin = state.map(record.generation, before);
-        let there = map::shape(bpffs::open(&pin).ok()?.as_fd()).ok()?;
-        (shapes.get(name) == Some(&there)).then(|| Kept {
-            name: name.to_owned(),
-            pin,
-            again: true,
-        })
+        // Where it is gone the elements have to be copied, and whoever does that says so.
+        let there = bpffs::open(&pin).and_then(|map| map::shape(map.as_fd()));
+        let there = unless_passing(&pin, there.map(Some))?;
+        Ok(
+            (there.is_some() && shapes.get(name).copied() == there).then(|| Kept {
+                name: name.to_owned(),
+                pin,
+                again: true,
+            }),
+        )
     };
-    Some([keep(&plan.map, &same.map)?, keep(&plan.state, &same.state)?])
+    let trie = keep(&plan.map, &same.map)?;
+    let word = keep(&plan.state, &same.state)?;
+    Ok(trie.zip(word).map(<[Kept; 2]>::from))
 }
 
 fn set_before<'a>(plan: &SetPlan, before: &'a Record) -> Option<&'a SetPlan> {
@@ -352,7 +358,7 @@ pub(crate) fn fill(
     for plan in &manifest.sets {
         let due = state.map(generation, &due_name(&plan.map));
         match kept.iter().find(|kept| kept.name == plan.map) {
-            Some(kept) => keep_due(kept, &due)?,
+            Some(kept) => keep_due(plan, kept, state, generation)?,
             None => {
                 make_due(plan, &due).map_err(at(format!("make {}", due.display())))?;
                 begin(plan, before, state, generation)?;
@@ -362,12 +368,20 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// Pins the due times of a set that is taken over.
-fn keep_due(kept: &Kept, path: &Path) -> Result<(), Error> {
+/// Pins the due times of a set that is taken over. No program reads them: where their pin is gone they are gone, and the next
+/// change takes them from the elements again.
+fn keep_due(plan: &SetPlan, kept: &Kept, state: &State, generation: u32) -> Result<(), Error> {
+    let path = state.map(generation, &due_name(&plan.map));
     let name = kept.pin.file_name().and_then(|name| name.to_str());
     let pin = kept.pin.with_file_name(due_name(name.unwrap_or_default()));
-    let due = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
-    bpffs::pin(due.as_fd(), path).map_err(at(format!("pin {}", path.display())))
+    match pinned(&pin) {
+        Err(Error::State { .. }) => {
+            make_due(plan, &path).map_err(at(format!("make {}", path.display())))?;
+            let maps = SetMaps::open(plan, |name| state.open_map(generation, name))?;
+            maps.distrust_times().map_err(at(changing(plan)))
+        }
+        due => bpffs::pin(due?.as_fd(), &path).map_err(at(format!("pin {}", path.display()))),
+    }
 }
 
 fn begin(
@@ -377,11 +391,7 @@ fn begin(
     generation: u32,
 ) -> Result<(), Error> {
     let now = clock::now();
-    let maps = SetMaps::open(plan, |name| {
-        bpffs::open(&state.map(generation, name)).map_err(|_| Error::Object {
-            cause: format!("it lacks the map \"{name}\""),
-        })
-    })?;
+    let maps = SetMaps::open(plan, |name| state.open_map(generation, name))?;
     let old = before.and_then(|before| Some((before, set_before(plan, before)?)));
     let members = match old {
         Some((before, old)) => open(old, state, before)?

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::attach;
 use crate::carry;
-use crate::error::{Error, at, passes, unreadable};
+use crate::error::{Error, at, is_machine, unreadable};
 use crate::groups;
 use crate::hook::{Hook, Point};
 use crate::record::Record;
@@ -121,7 +121,9 @@ pub(crate) fn off(state: &State) -> Result<Off, Error> {
     match state.switch_to(0) {
         Ok(()) => Ok(Off::Written),
         Err(error @ Error::NoAccess { .. }) => Err(error),
-        Err(Error::Kernel { what, cause }) if passes(&cause) => Err(Error::Kernel { what, cause }),
+        Err(Error::Kernel { what, cause }) if is_machine(&cause) => {
+            Err(Error::Kernel { what, cause })
+        }
         Err(_) => Ok(Off::Unknown),
     }
 }

@@ -75,6 +75,7 @@ impl State {
             if !is_ours(&about) {
                 return Err(Error::Untrusted {
                     path: folder.to_owned(),
+                    ours: is_our_folder(&about),
                 });
             }
         }
@@ -136,6 +137,26 @@ impl State {
     /// The pin of a map of a generation.
     pub(crate) fn map(&self, generation: u32, name: &str) -> PathBuf {
         self.generation(generation).join("map").join(name)
+    }
+
+    /// Opens a map of a generation. The record is written last: where it is, the map was there, too.
+    pub(crate) fn open_map(&self, generation: u32, name: &str) -> Result<OwnedFd, Error> {
+        let path = self.map(generation, name);
+        match bpffs::open(&path) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && !self.has_record(generation)? =>
+            {
+                Err(Error::Object {
+                    cause: format!("it lacks the map \"{name}\""),
+                })
+            }
+            map => map.map_err(|cause| unreadable(&path, cause)),
+        }
+    }
+
+    fn has_record(&self, generation: u32) -> Result<bool, Error> {
+        let path = self.record(generation);
+        again(|| path.try_exists()).map_err(|cause| unreadable(&path, cause))
     }
 
     /// The pin of a program of a generation.
@@ -223,7 +244,10 @@ impl State {
 
     /// Puts a generation in force, at every hook at once; with 0, nothing.
     pub(crate) fn switch_to(&self, generation: u32) -> Result<(), Error> {
-        let what = "switch to the policy";
+        let what = match generation {
+            0 => "take the policy out of force",
+            _ => "switch to the policy",
+        };
         if generation == 0 {
             // Whoever finds this link beside the word 0 takes the word for somebody else's.
             bpffs::unpin(&self.current()).map_err(at(what))?;
@@ -263,6 +287,11 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>, Error> {
     bpffs::names(folder).map_err(|cause| unreadable(folder, cause))
 }
 
+/// Opens what a policy in force has pinned: if it is gone, somebody else removed it.
+pub(crate) fn pinned(path: &Path) -> Result<OwnedFd, Error> {
+    bpffs::open(path).map_err(|cause| unreadable(path, cause))
+}
+
 /// The word in a map that is pinned at a path; `None` if nothing is pinned there.
 fn read_word(path: &Path) -> Result<Option<u32>, Error> {
     let pinned = match bpffs::open(path) {
@@ -290,9 +319,13 @@ const READ_WORD: &str = "read which policy is in force";
 
 /// Whether a folder is one, and nobody but root or we can change what is in it.
 fn is_ours(about: &fs::Metadata) -> bool {
+    is_our_folder(about) && about.mode() & 0o022 == 0
+}
+
+fn is_our_folder(about: &fs::Metadata) -> bool {
     let owner = about.uid();
     let ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();
-    about.is_dir() && ours && about.mode() & 0o022 == 0
+    about.is_dir() && ours
 }
 
 /// Makes a folder and those above it, for the owner and the group.

@@ -9,10 +9,12 @@ use crate::attach;
 use crate::carry;
 use crate::coverage::{self, Coverage};
 use crate::drift::{self, Drift, Standing};
+use crate::elsewhere;
 use crate::error::{Error, unless_passing};
 use crate::fill::SlotState;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
+use crate::known::LostNamespace;
 use crate::mend::settle;
 use crate::options::Options;
 use crate::pins;
@@ -49,10 +51,10 @@ pub struct Status {
     pub coverage: Coverage,
     /// Why its code was not compared with its text; `None` if it was.
     pub unverified: Option<String>,
+    /// The network namespaces that it names and that are not what they were.
+    pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
     pub netns: Vec<(String, Option<Status>)>,
-    /// The namespaces of blocks that cannot be entered, with the reason.
-    pub closed: Vec<(String, String)>,
     /// Whether it comes from a `for netns` block of another policy.
     pub owned: bool,
 }
@@ -95,22 +97,41 @@ pub struct CounterValue {
 ///
 /// # Errors
 ///
-/// Any [`Error`].
+/// Any [`Error`]; [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it.
 pub fn status(options: &Options) -> Result<Option<Status>, Error> {
     let Some(mut outer) = own_status(options)? else {
-        return Ok(None);
+        // One that was put in force just now is no stranger.
+        return match strangers(options) {
+            Err(Error::Elsewhere { .. }) if own_status(options)?.is_some() => status(options),
+            found => found.map(|()| None),
+        };
     };
     for held in outer.held {
         let inner = match own_status(&options.within(&held.name)) {
-            Err(Error::Netns { name, cause }) => {
-                outer.status.closed.push((name, cause.to_string()));
-                None
-            }
+            Err(Error::Netns { .. }) => None,
             inner => inner?.map(|inner| inner.within(&outer.object, &held.name)),
         };
         outer.status.netns.push((held.name, inner));
     }
     Ok(Some(outer.status))
+}
+
+/// Refuses to say that nothing is in force where dispatchers are on hooks.
+fn strangers(options: &Options) -> Result<(), Error> {
+    session::enter(options, |session| {
+        let hooks = elsewhere::hooks(session)?;
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        // A command that is just putting a policy in force has attached them.
+        match Lock::take(&session.state, Access::Read, options.lock_wait)? {
+            Some(_) => Ok(()),
+            None => Err(Error::Elsewhere {
+                bpffs: options.bpffs.clone(),
+                hooks,
+            }),
+        }
+    })
 }
 
 /// What is in force in one namespace.
@@ -209,10 +230,27 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         applied: record.applied,
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
+        lost_namespaces: lost_namespaces(record)?,
         netns: Vec::new(),
-        closed: Vec::new(),
         owned: record.owner.is_some(),
     })
+}
+
+/// Of the namespaces that a policy names, those that are not what they were.
+fn lost_namespaces(record: &Record) -> Result<Vec<LostNamespace>, Error> {
+    let looked = record.looked_into.iter();
+    let looked = looked.map(|one| (&one.name, one.lost(), false));
+    let held = record.netns.iter();
+    let held = held.map(|one| (&one.name, one.lost(), true));
+    let mut found = Vec::new();
+    for (name, lost, of_block) in looked.chain(held) {
+        found.extend(lost?.map(|lost| LostNamespace {
+            name: name.clone(),
+            lost,
+            of_block,
+        }));
+    }
+    Ok(found)
 }
 
 fn describe_hook(
@@ -242,7 +280,7 @@ fn describe_hook(
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
         alive: link.is_some_and(|link| link.alive),
-        foreign: foreign_on(session, &hook, dispatcher),
+        foreign: foreign_on(session, &hook, dispatcher)?,
     })
 }
 
@@ -253,11 +291,16 @@ fn program_of(state: &State, point: Point, generation: u32) -> Result<Option<u32
     unless_passing(&path, slot.map(Some)).map(Option::flatten)
 }
 
-pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>) -> Vec<Foreign> {
+/// The programs of others on the place of a hook.
+pub(crate) fn foreign_on(
+    session: &Session,
+    hook: &Hook,
+    dispatcher: Option<u32>,
+) -> Result<Vec<Foreign>, Error> {
     let ours: Vec<u32> = dispatcher.into_iter().collect();
     let interface = u32::try_from(hook.target).unwrap_or(0);
-    match hook.point {
-        Point::Xdp(_) => foreign::xdp(hook.target)
+    Ok(match hook.point {
+        Point::Xdp(_) => foreign::xdp(hook.target)?
             .filter(|(id, _)| !ours.contains(id))
             .map(|(id, name)| Foreign {
                 id,
@@ -267,15 +310,15 @@ pub(crate) fn foreign_on(session: &Session, hook: &Hook, dispatcher: Option<u32>
             .into_iter()
             .collect(),
         Point::TcIn(_) | Point::TcOut(_) => {
-            let programs =
-                foreign::at(Place::Interface(interface), hook.point.kind().attach, &ours);
-            let filters = foreign::filters(hook, dispatcher);
-            programs.into_iter().chain(filters).collect()
+            let kind = hook.point.kind().attach;
+            let mut programs = foreign::on(Place::Interface(interface), kind, &ours)?;
+            programs.extend(foreign::filters(hook, dispatcher)?);
+            programs
         }
-        Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours),
+        Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours)?,
         // Many tools share control groups, and none is in another's way there.
         Point::Send(_) | Point::SockOps(_) | Point::Listen => Vec::new(),
-    }
+    })
 }
 
 fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {

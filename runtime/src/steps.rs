@@ -90,11 +90,11 @@ fn is_behind(state: &State, attached: &Attached) -> Result<bool, Error> {
     if hook.means != Means::Tcx {
         return Ok(false);
     }
-    let there = attach::describe(state, hook)?;
-    Ok(there.is_some_and(|there| {
-        let beside = foreign::on_tcx(hook, there.program);
-        beside.iter().any(|foreign| foreign.first)
-    }))
+    let Some(there) = attach::describe(state, hook)? else {
+        return Ok(false);
+    };
+    let beside = foreign::on_tcx(hook, there.program)?;
+    Ok(beside.iter().any(|foreign| foreign.first))
 }
 
 /// Whether slots fill themselves again when a service restarts.

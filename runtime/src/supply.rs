@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::seen;
 use crate::session::Session;
 use crate::state::State;
-use crate::sys::{bpffs, map, process};
+use crate::sys::{map, process};
 
 /// Everything that fills slots, made once and run twice: before the switch and after it.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl<'a> Supply<'a> {
             self.put_others_out()?;
         }
         found.extend(self.take_owned());
-        let mut notes = Vec::new();
+        let mut missed = Vec::new();
         for socket in self
             .manifest
             .sockets
@@ -77,11 +77,15 @@ impl<'a> Supply<'a> {
         {
             let owner = self.owners.belongs(&socket.name);
             let namespace = self.session.namespace.inode;
-            let (filled, note) = holder::fill(socket, self.sockets.as_fd(), namespace, owner);
+            let (filled, why) = holder::fill(socket, self.sockets.as_fd(), namespace, owner);
+            missed.extend(missed_by(socket, &filled, why));
             found.extend(filled);
-            notes.extend(note);
         }
         let mut states = seen::states(self.session, self.manifest, self.sockets.as_fd())?;
+        let notes = missed
+            .iter()
+            .filter_map(|missed| missed.note(&states))
+            .collect();
         // What was refused while a slot was filled is not to be seen afterwards.
         let refused = found.iter().filter(|one| is_refusal(one.state));
         let refused: BTreeMap<u32, Fill> = refused.map(|one| (one.slot.index, one.state)).collect();
@@ -166,6 +170,49 @@ impl<'a> Supply<'a> {
     }
 }
 
+/// A socket that was not found in the process that should hold it.
+struct Missed<'a> {
+    socket: &'a str,
+    /// The indices of its slots for which nothing was found.
+    slots: Vec<u32>,
+    /// Why there was no process to look into.
+    why: Option<String>,
+}
+
+/// What is not found needs a word where a slot may hold something from before.
+fn missed_by<'a>(
+    socket: &'a SocketSlots,
+    found: &[SlotState],
+    why: Option<String>,
+) -> Option<Missed<'a>> {
+    let absent = found.iter().filter(|one| one.state == Fill::Absent);
+    let slots: Vec<u32> = absent.map(|one| one.slot.index).collect();
+    let socket = &socket.name;
+    (!slots.is_empty()).then_some(Missed { socket, slots, why })
+}
+
+impl Missed<'_> {
+    /// What a person should know, as the slots stand.
+    fn note(&self, states: &[SlotState]) -> Option<String> {
+        let Self { socket, slots, why } = self;
+        let mut own = states
+            .iter()
+            .filter(|state| slots.contains(&state.slot.index));
+        let stays = own.any(|state| state.state == Fill::Filled);
+        match (why, stays) {
+            (Some(why), false) => Some(format!("the socket \"{socket}\" is absent: {why}")),
+            (Some(why), true) => Some(format!(
+                "the socket \"{socket}\" keeps what it holds until the next `sockc apply`, which leaves it out: {why}"
+            )),
+            (None, true) => Some(format!(
+                "the socket \"{socket}\" keeps what it holds until the next `sockc apply`, which leaves it out: it is not of the process that the policy names"
+            )),
+            // How its slots stand says that.
+            (None, false) => None,
+        }
+    }
+}
+
 /// Whether the kernel said why it did not take a socket.
 fn is_refusal(state: Fill) -> bool {
     matches!(state, Fill::Refused(_) | Fill::Mptcp | Fill::NotListening)
@@ -180,9 +227,7 @@ fn is_held(socket: &SocketSlots) -> bool {
 
 /// The map of the slots of a generation.
 pub(crate) fn slots_map(state: &State, generation: u32) -> Result<OwnedFd, Error> {
-    bpffs::open(&state.map(generation, "sockets")).map_err(|_| Error::Object {
-        cause: "it names sockets but lacks the map \"sockets\"".to_owned(),
-    })
+    state.open_map(generation, "sockets")
 }
 
 /// Copies registered sockets to the slots of the same name, protocol and family.

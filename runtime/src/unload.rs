@@ -25,13 +25,18 @@ pub fn unload(options: &Options) -> Result<bool, Error> {
             return Ok(false);
         }
         let off = off(state)?;
-        let mut left = owned::release(&blocks, options, session);
-        if let Err(error) = remove_all(state) {
-            left.push((own_words(off).to_owned(), error));
+        let left = owned::release(&blocks, options, session);
+        let (mut left, mut causes): (Vec<String>, Vec<Error>) = left.into_iter().unzip();
+        // What is left of a block is found by what is here, so that stays until the block is gone, but where the word does not
+        // keep it from packets.
+        let mut own = Ok(());
+        if causes.is_empty() || off == Off::Unknown {
+            own = remove_all(state);
+            state.remove_if_empty();
         }
-        state.remove_if_empty();
+        left.insert(0, own_words(off, own.is_ok()).to_owned());
+        causes.extend(own.err());
         drop(lock);
-        let (left, causes): (Vec<String>, Vec<Error>) = left.into_iter().unzip();
         causes.into_iter().next().map_or(Ok(true), |cause| {
             Err(Error::Left {
                 left,
@@ -42,8 +47,9 @@ pub fn unload(options: &Options) -> Result<bool, Error> {
 }
 
 /// What is left of the namespace's own policy.
-fn own_words(off: Off) -> &'static str {
+fn own_words(off: Off, removed: bool) -> &'static str {
     match off {
+        Off::Unknown if removed => "the policy here is taken away",
         Off::Written => {
             "no packet meets the policy any more, but not all that belongs to it could be removed (`sockc unload` again removes the rest)"
         }

@@ -14,7 +14,7 @@ use crate::attach::{self, Target};
 use crate::carry;
 use crate::concern::{self, Concern};
 use crate::coverage;
-use crate::error::{Error, at};
+use crate::error::{Error, at, is_machine};
 use crate::escaped;
 use crate::fill::SlotState;
 use crate::groups::{self, ASIDE, PEERS};
@@ -128,7 +128,15 @@ impl<'a> Work<'a> {
             // Where the kernel does not tell which is ours, `status` says why.
             let Ok(Some(ours)) = ours else { continue };
             let ours = Some(ours.program);
-            let foreign = foreign_on(self.session, &attached.hook, ours).into_iter();
+            let foreign = match foreign_on(self.session, &attached.hook, ours) {
+                Ok(foreign) => foreign.into_iter(),
+                Err(error) => {
+                    notes.push(format!(
+                        "whether programs of others decide before ours is not known ({error}); `sockc status` says"
+                    ));
+                    break;
+                }
+            };
             notes.extend(foreign.filter(|one| one.first).map(|one| {
                 format!(
                     "{one} of somebody else is on {} {} too, and decides before ours",
@@ -219,7 +227,7 @@ impl<'a> Work<'a> {
         self.step("load the maps")?;
         let shapes = load::shapes(self.object)?;
         let mut doors = self.doors()?;
-        let kept = self.kept(outer, &shapes);
+        let kept = self.kept(outer, &shapes)?;
         let mut ebpf = self.load_maps(outer, &kept, &shapes)?;
         let (state, generation) = (&self.session.state, self.record.generation);
         self.step("load the programs")?;
@@ -231,9 +239,10 @@ impl<'a> Work<'a> {
             before: self.before.as_ref(),
             lenient: self.options.leave_out_missing,
         };
-        let (found, notes) = named::fill(&ground, state, generation)?;
-        self.record.named = Some(found);
-        self.notes.extend(notes);
+        let filled = named::fill(&ground, state, generation)?;
+        self.record.named = Some(filled.named);
+        self.record.looked_into = filled.looked_into;
+        self.notes.extend(filled.notes);
         let before = self.before.as_ref();
         self.step("fill the live sets")?;
         sets::fill(self.manifest, before, state, generation, &kept)?;
@@ -293,7 +302,8 @@ impl<'a> Work<'a> {
     fn take_in_again(&mut self, doors: &mut [Door]) {
         if let Err(error) = self.take_in(doors) {
             self.notes.push(format!(
-                "connections that were made just now may not be decided ({error}); run `sockc apply` again then"
+                "connections that were made just now may not be decided ({}); run `sockc apply` again then",
+                error.bare()
             ));
         }
     }
@@ -331,22 +341,27 @@ impl<'a> Work<'a> {
     ) -> Vec<SlotState> {
         self.fill(supply).unwrap_or_else(|error| {
             self.notes.push(format!(
-                "a service that restarted just now may be missing ({error}); run `sockc socket refresh` then"
+                "a service that restarted just now may be missing ({}); run `sockc socket refresh` then",
+                error.bare()
             ));
             before
         })
     }
 
     /// The maps of the generation before, and those of no generation, that the object is to use.
-    fn kept(&self, outer: Option<&Outer>, shapes: &BTreeMap<String, Shape>) -> Vec<Kept> {
+    fn kept(
+        &self,
+        outer: Option<&Outer>,
+        shapes: &BTreeMap<String, Shape>,
+    ) -> Result<Vec<Kept>, Error> {
         let state = &self.session.state;
         // A set of the outer policy is the same set here.
         let mut sources = Vec::new();
         sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
         sources.extend(self.before.as_ref().map(|before| (state, before)));
         let mut kept = groups::kept(self.manifest, &self.plan.groups, state);
-        kept.extend(sets::kept(self.manifest, &sources, shapes));
-        kept
+        kept.extend(sets::kept(self.manifest, &sources, shapes)?);
+        Ok(kept)
     }
 
     fn load_maps(
@@ -417,9 +432,7 @@ impl<'a> Work<'a> {
     fn place_fillers(&mut self) -> Result<(), Error> {
         for point in self.plan.fillers.clone() {
             match self.place_filler(point) {
-                Err(error) if !matches!(error, Error::Stopped { .. }) => {
-                    self.do_without_filler(&error);
-                }
+                Err(error) if lasts(&error) => self.do_without_filler(&error),
                 placed => placed?,
             }
         }
@@ -451,7 +464,8 @@ impl<'a> Work<'a> {
 
     fn do_without_filler(&mut self, error: &Error) {
         let note = format!(
-            "empty slots are not filled when packets come ({error}); after a restart, run `sockc socket refresh`"
+            "empty slots are not filled when packets come ({}); after a restart, run `sockc socket refresh`",
+            error.bare()
         );
         if !self.notes.contains(&note) {
             self.notes.push(note);
@@ -507,13 +521,10 @@ impl<'a> Work<'a> {
         points.sort();
         for point in points {
             match self.attach_point(point) {
-                Err(error) if point == Point::Listen && !matches!(error, Error::Stopped { .. }) => {
+                Err(error) if point == Point::Listen && lasts(&error) => {
                     self.do_without_listen(&error);
                 }
-                Err(error)
-                    if self.record.fillers.contains(&point)
-                        && !matches!(error, Error::Stopped { .. }) =>
-                {
+                Err(error) if self.record.fillers.contains(&point) && lasts(&error) => {
                     self.record.points.retain(|other| *other != point);
                     self.record.fillers.retain(|other| *other != point);
                     self.do_without_filler(&error);
@@ -542,7 +553,8 @@ impl<'a> Work<'a> {
     fn do_without_listen(&mut self, error: &Error) {
         self.record.points.retain(|point| *point != Point::Listen);
         self.notes.push(format!(
-            "slots are not filled again by themselves ({error}); after a restart, run `sockc socket refresh`"
+            "slots are not filled again by themselves ({}); after a restart, run `sockc socket refresh`",
+            error.bare()
         ));
     }
 
@@ -595,7 +607,8 @@ impl<'a> Work<'a> {
         let _ = self.step("remove the policy before");
         if let Err(error) = settle(self.session, self.options) {
             self.notes.push(format!(
-                "not everything of the policy before is removed yet: {error}"
+                "not everything of the policy before is removed yet: {}; the next command removes the rest",
+                error.bare()
             ));
         }
         let escaped = self.escaped(&mut doors);
@@ -614,6 +627,15 @@ impl<'a> Work<'a> {
             notes: self.notes,
             netns: Vec::new(),
         }
+    }
+}
+
+/// Whether what was refused is refused the next time, too: only then a policy does without it.
+fn lasts(error: &Error) -> bool {
+    match error {
+        Error::Stopped { .. } => false,
+        Error::Kernel { cause, .. } => !is_machine(cause),
+        _ => true,
     }
 }
 

@@ -167,6 +167,8 @@ struct DataRow<'a> {
     settings: &'a [String],
     /// `old` or `new` where only one policy has it.
     only: Option<&'static str>,
+    /// What the old policy calls it, where it holds the same under another name.
+    was_called: Option<&'a str>,
     live: bool,
 }
 
@@ -197,7 +199,7 @@ fn change<'a>(change: &'a Change, netns: Option<&'a str>, edits_before: usize) -
         except: &region.except,
         and_more: region.and_more,
         example: &change.example,
-        exact: change.exact,
+        exact: change.unsaid.is_none(),
         share: change.share,
         old: by(&change.was),
         new: by(&change.will_be),
@@ -281,6 +283,7 @@ fn data<'a>(data: &'a Data, netns: Option<&'a str>) -> DataRow<'a> {
             Only::Old => "old",
             Only::New => "new",
         }),
+        was_called: data.was_called.as_deref(),
         live: data.live,
     }
 }

@@ -3,7 +3,7 @@
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
     About, Addresses, Change, Count, Data, Decider, Edit, EditKind, Effect, Fate, Incomplete, Line,
-    Moved, Scope, Shadow, Spans, Words,
+    Moved, Scope, Shadow, Spans, Unsaid, Words,
 };
 use sockc_compiler::policy::Direction;
 
@@ -46,7 +46,7 @@ pub(super) fn opened() -> Change {
             and_more: false,
         },
         example: "tcp from 8.8.8.8:40000 to 192.0.2.1:22".into(),
-        exact: true,
+        unsaid: None,
         share: 1.0 / 65_536.0 / 256.0,
         spans: Some(Spans {
             senders: Some(Addresses {
@@ -81,7 +81,7 @@ pub(super) fn inexact() -> Report {
     report(Scope {
         edits: vec![edited()],
         changes: vec![Change {
-            exact: false,
+            unsaid: Some(Unsaid::Rates),
             ..opened()
         }],
         ..Scope::default()

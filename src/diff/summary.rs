@@ -24,6 +24,23 @@ pub(crate) fn line(report: &Report) -> String {
     parts.join(" ")
 }
 
+/// A policy where none runs: `No policy runs. New: 3 rules, 1 default. 1 change of effect: allow -> drop.`
+pub(crate) fn first(report: &Report) -> String {
+    let edits = || report.scopes.iter().flat_map(|one| &one.edits);
+    let new = edits().filter_map(|edit| edit.new.as_ref());
+    let defaults = new.clone().filter(|line| line.is_default).count();
+    let things = [(new.count() - defaults, "rule"), (defaults, "default")];
+    let things = things.iter().filter(|(number, _)| *number > 0);
+    let come: Vec<String> = things
+        .map(|(number, thing)| count::of(*number, thing))
+        .collect();
+    let new = match come.is_empty() {
+        true => "no rule".to_owned(),
+        false => come.join(", "),
+    };
+    format!("No policy runs. New: {new}. {}", effect(report))
+}
+
 /// What changes in effect: `3 changes of effect: 2 drop -> allow, 1 allow -> drop.`
 pub(super) fn effect(report: &Report) -> String {
     let changes: Vec<&Change> = report.scopes.iter().flat_map(|one| &one.changes).collect();
@@ -114,11 +131,21 @@ fn kinds(changes: &[&Change], untold: usize) -> String {
 pub(super) fn besides(report: &Report) -> Vec<String> {
     let mut words = edits(report);
     let sum = |of: fn(&Scope) -> usize| report.scopes.iter().map(of).sum::<usize>();
-    let things: [(usize, &str, &str); 5] = [
+    let things: [(usize, &str, &str); 6] = [
         (sum(|one| rates(one).count()), "rate", "changed"),
         (sum(|one| one.moved.len()), "count", "moved to another rule"),
         (
-            sum(|one| one.data.iter().filter(|data| !is_map(data)).count()),
+            sum(|one| {
+                one.data
+                    .iter()
+                    .filter(|data| data.was_called.is_some())
+                    .count()
+            }),
+            "set",
+            "renamed",
+        ),
+        (
+            sum(|one| one.data.iter().filter(|data| is_changed_set(data)).count()),
             "set",
             "changed",
         ),
@@ -138,6 +165,10 @@ pub(super) fn besides(report: &Report) -> Vec<String> {
 pub(super) fn rates(scope: &Scope) -> impl Iterator<Item = &Edit> {
     let edits = scope.edits.iter();
     edits.filter(|edit| edit.effect == Effect::Rate)
+}
+
+fn is_changed_set(data: &Data) -> bool {
+    !is_map(data) && data.was_called.is_none()
 }
 
 fn is_map(data: &Data) -> bool {

@@ -5,6 +5,7 @@
 //! for. Not here: what is said above it, such as the names of the policies.
 
 mod cut;
+mod first;
 mod page;
 
 use sockc_compiler::diff::Report;
@@ -15,6 +16,7 @@ use super::words::{self, Side};
 use super::{spans, summary};
 use crate::count;
 use cut::{Cut, Form, Lists};
+pub(crate) use first::first;
 use page::Page;
 
 /// Fates of more letters have a line of their own.
@@ -27,16 +29,14 @@ pub(crate) struct Look {
     pub(crate) paint: Paint,
     /// Whether no list is cut.
     pub(crate) all: bool,
+    /// Whether it is for a terminal: what is told in brief then is one line, cut where it gets long.
+    pub(crate) terminal: bool,
 }
 
 /// The whole comparison; ends with its summary.
 pub(crate) fn text(report: &Report, summary: &str, look: Look) -> String {
     let changes = || report.scopes.iter().flat_map(|scope| &scope.changes);
-    let mut shown = Shown {
-        page: Page::new(look.paint),
-        cut: Cut::new(look.all, changes().count()),
-        number: 0,
-    };
+    let mut shown = Shown::new(look, changes().count());
     for scope in &report.scopes {
         shown.scope(scope);
     }
@@ -68,6 +68,15 @@ struct Shown {
 }
 
 impl Shown {
+    /// Nothing yet, of so many changes.
+    fn new(look: Look, changes: usize) -> Self {
+        Self {
+            page: Page::new(look.paint, look.terminal),
+            cut: Cut::new(look.all, changes),
+            number: 0,
+        }
+    }
+
     fn scope(&mut self, scope: &Scope) {
         let begun = self.page.len();
         self.edits_with_effect(scope);
@@ -75,6 +84,7 @@ impl Shown {
         self.rates(scope);
         self.edits_without_effect(scope);
         self.unknown_edits(scope);
+        self.labels(scope);
         self.moved(&scope.moved);
         self.data(&scope.data);
         self.settings(&scope.settings);
@@ -257,6 +267,22 @@ impl Shown {
             "edit",
             |shown, edit| {
                 shown.edit(edit, Form::Full);
+            },
+        );
+    }
+
+    /// Rules that mean the same and are called otherwise.
+    fn labels(&mut self, scope: &Scope) {
+        let renamed: Vec<(&str, &str)> = scope.edits.iter().filter_map(words::renamed).collect();
+        let list = Lists::Settings;
+        self.list(
+            "other labels",
+            list,
+            &renamed,
+            "label",
+            |shown, (was, is)| {
+                let text = format!("{was} -> {is}");
+                shown.page.row("  ", Role::Aside, Role::Change, &text);
             },
         );
     }

@@ -1,7 +1,7 @@
 //! The parts of a comparison in words, the same in every view.
 
 use sockc_compiler::diff::report::{
-    About, Change, Data, Decider, Edit, EditKind, Fate, Line, Only, Words,
+    About, Change, Data, Decider, Edit, EditKind, Fate, Line, Only, Unsaid, Words,
 };
 
 use crate::count;
@@ -96,6 +96,14 @@ pub(super) fn edited(edit: &Edit) -> Option<String> {
     }
 }
 
+/// The two labels of a rule that only its label tells apart.
+pub(super) fn renamed(edit: &Edit) -> Option<(&str, &str)> {
+    let [was, is] = [edit.old.as_ref()?, edit.new.as_ref()?].map(|line| line.label.as_deref());
+    let none = "(no label)";
+    (edit.kind == EditKind::Relabelled && was != is)
+        .then(|| (was.unwrap_or(none), is.unwrap_or(none)))
+}
+
 /// A set or map that does not hold the same: `set office +2 -1 (12 -> 13)`.
 pub(super) fn data(data: &Data) -> String {
     let (old, new) = data.sizes;
@@ -103,6 +111,14 @@ pub(super) fn data(data: &Data) -> String {
         Some(Only::Old) => return format!("{} is gone ({})", data.name, count::of(old, "element")),
         Some(Only::New) => return format!("{} is new ({})", data.name, count::of(new, "element")),
         None => {}
+    }
+    if let Some(was) = &data.was_called {
+        let elements = count::of(new, "element");
+        return format!(
+            "{} was called `{}` and holds the same ({elements})",
+            data.name,
+            bare(was)
+        );
     }
     let mut words = data.name.clone();
     if data.gained + data.lost > 0 {
@@ -120,10 +136,23 @@ pub(super) fn data(data: &Data) -> String {
     words
 }
 
+/// The name of a set without what it is.
+fn bare(declared: &str) -> &str {
+    declared.rsplit(' ').next().unwrap_or(declared)
+}
+
 /// What stands behind an example whose words do not say all that decides it.
 pub(super) fn remark(change: &Change) -> Option<&'static str> {
-    (!change.exact)
-        .then_some("(not in these words: a rate, a live map or a name of one policy decides too)")
+    change.unsaid.map(|unsaid| match unsaid {
+        Unsaid::Rates => "(and some rates are exceeded, others not: words know one state of all)",
+        Unsaid::Held => "(and it depends on what a live set or map has come to hold)",
+        Unsaid::Lookup => {
+            "(met by a socket lookup alone; `explain` takes it for a packet that arrives)"
+        }
+        Unsaid::Names => {
+            "(and on what is there under a name that the two policies do not mean alike)"
+        }
+    })
 }
 
 /// Whether connections may change the socket that they would reach: those that stand keep theirs.

@@ -8,13 +8,16 @@ use sockc_compiler::event::{Decider, Event, SocketAnswer};
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::text::Described;
 use sockc_compiler::policy::{Direction, Policy};
+use sockc_compiler::replay::Shown;
+use sockc_runtime::Prefix;
 
 use super::{Answer, report};
-use crate::capture;
 use crate::compile::Compiled;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::replay::{self, Sockets};
 use crate::trial::{Subject, words};
+use crate::{capture, cli, count};
 
 /// The JSON of a recording.
 #[derive(Serialize)]
@@ -40,40 +43,42 @@ struct Sum {
     bytes: u64,
 }
 
-/// Explains a recording. Nothing is known of its sockets, so packets are taken as without one.
-pub(super) fn run(compiled: &Compiled, path: &Path, output: &mut Output) -> Exit {
-    let subject = Subject::outer(compiled);
-    let policy = subject.policy;
-    let mut sums: BTreeMap<(u8, Option<u32>), Sum> = BTreeMap::new();
-    let mut lines = Vec::new();
-    let mut exit = Exit::Done;
-    let mut number = 0u64;
-    let read = capture::packets(path, &mut |packet, _| {
-        number += 1;
-        let described = described(&packet);
-        let answer = Answer::of(subject, &described, &packet.frame);
-        exit = exit.max(answer.exit(output));
-        let decision = &answer.trace.decision;
-        let by = report::decider(policy, &described.event, decision.decider);
-        let words = report::packet(policy, &described);
-        let sum = sums.entry(place(decision.decider)).or_insert_with(|| Sum {
-            rule: by.clone(),
-            packets: 0,
-            bytes: 0,
-        });
-        sum.packets += 1;
-        sum.bytes += packet.frame.len() as u64;
-        if output.is_json() {
-            lines.push(Line {
-                packet: words,
-                said: report::said(policy, &described.event, decision),
-            });
-        } else {
-            let verdict = words::verdict(policy, decision.verdict);
-            output.line(format_args!("{number:>6}  {verdict:<10} {words}  ({by})"));
-        }
-    });
-    finish(lines, sums.into_values().collect(), output);
+/// What is read of a recording.
+struct Reading<'a> {
+    subject: Subject<'a>,
+    local: &'a [Prefix],
+    /// The sockets that the traffic shows; none are assumed without.
+    shown: Option<Shown>,
+    sums: BTreeMap<(u8, Option<u32>), Sum>,
+    lines: Vec<Line<'a>>,
+    number: u64,
+    /// Packets of which nobody says whether they arrived or left.
+    undirected: u64,
+    exit: Exit,
+}
+
+/// Explains a recording. Which sockets its machine had is taken from the traffic, as in a replay.
+pub(super) fn run(
+    compiled: &Compiled,
+    path: &Path,
+    arguments: &cli::Explain,
+    output: &mut Output,
+) -> Exit {
+    let mut reading = Reading {
+        subject: Subject::outer(compiled),
+        local: &arguments.local,
+        shown: learnt(path, arguments.sockets),
+        sums: BTreeMap::new(),
+        lines: Vec::new(),
+        number: 0,
+        undirected: 0,
+        exit: Exit::Done,
+    };
+    let read = capture::packets(path, &mut |packet, _| reading.packet(&packet, output));
+    let exit = reading.exit;
+    if read.is_ok() || reading.number > 0 {
+        reading.finish(output);
+    }
     if let Err(reason) = read {
         output.error(format!("cannot read {}: {reason}", path.display()));
         return exit.max(Exit::Usage);
@@ -81,7 +86,83 @@ pub(super) fn run(compiled: &Compiled, path: &Path, output: &mut Output) -> Exit
     exit
 }
 
-fn finish(lines: Vec<Line<'_>>, sums: Vec<Sum>, output: &mut Output) {
+/// What a first reading finds of the sockets. What is damaged is said when it is read again.
+fn learnt(path: &Path, sockets: Sockets) -> Option<Shown> {
+    if sockets == Sockets::None {
+        return None;
+    }
+    let mut shown = Shown::default();
+    let _ = capture::packets(path, &mut |packet, _| {
+        if let Some(parsed) = replay::parsed(&packet) {
+            shown.learn(&parsed);
+        }
+    });
+    shown.learnt();
+    Some(shown)
+}
+
+impl Reading<'_> {
+    fn packet(&mut self, packet: &capture::Packet, output: &mut Output) {
+        self.number += 1;
+        let policy = self.subject.policy;
+        let described = self.described(packet);
+        let answer = Answer::of(self.subject, &described, &packet.frame);
+        self.exit = self.exit.max(answer.exit(output));
+        let decision = &answer.trace.decision;
+        let by = report::decider(policy, &described.event, decision.decider);
+        let words = report::packet(policy, &described);
+        let sum = self
+            .sums
+            .entry(place(decision.decider))
+            .or_insert_with(|| Sum {
+                rule: by.clone(),
+                packets: 0,
+                bytes: 0,
+            });
+        sum.packets += 1;
+        sum.bytes += packet.frame.len() as u64;
+        if output.is_json() {
+            self.lines.push(Line {
+                packet: words,
+                said: report::said(policy, &described.event, decision),
+            });
+        } else {
+            let (number, verdict) = (self.number, words::verdict(policy, decision.verdict));
+            output.line(format_args!("{number:>6}  {verdict:<10} {words}  ({by})"));
+        }
+    }
+
+    fn described(&mut self, packet: &capture::Packet) -> Described {
+        let parsed = parse(&packet.frame, Layout::Ethernet);
+        let direction = replay::direction(packet, &parsed, self.local);
+        self.undirected += u64::from(direction.is_none());
+        let direction = direction.unwrap_or(Direction::In);
+        let shown = self.shown.as_mut();
+        let socket = shown.map_or(SocketAnswer::None, |shown| shown.socket(&parsed, direction));
+        let event = Event::Packet {
+            direction,
+            class: Policy::plain_class(),
+            packet: parsed,
+        };
+        Described::plain(event, socket)
+    }
+
+    fn finish(self, output: &mut Output) {
+        let (undirected, guessed) = (self.undirected, self.shown.is_some());
+        sums(self.lines, self.sums.into_values().collect(), output);
+        if undirected > 0 {
+            output.note(format!(
+                "of {} nobody says whether they arrived or left, so they are taken to have arrived; `--local ADDRESS` says which addresses are the machine's",
+                count::of(undirected as usize, "packet")
+            ));
+        }
+        if guessed {
+            output.note("which sockets there were is taken from the traffic: what answers has one");
+        }
+    }
+}
+
+fn sums(lines: Vec<Line<'_>>, sums: Vec<Sum>, output: &mut Output) {
     if output.is_json() {
         output.value(&Report {
             format: "sockc.explain/1",
@@ -100,20 +181,6 @@ fn finish(lines: Vec<Line<'_>>, sums: Vec<Sum>, output: &mut Output) {
     }
     output.line("");
     output.table(&rows);
-}
-
-fn described(packet: &capture::Packet) -> Described {
-    let direction = if packet.leaves == Some(true) {
-        Direction::Out
-    } else {
-        Direction::In
-    };
-    let event = Event::Packet {
-        direction,
-        class: Policy::plain_class(),
-        packet: parse(&packet.frame, Layout::Ethernet),
-    };
-    Described::plain(event, SocketAnswer::None)
 }
 
 /// The order of the sums: rules as they stand, then what no rule decides.

@@ -10,6 +10,7 @@ use sockc_compiler::policy::{Direction, Place, Policy};
 
 use super::Answer;
 use crate::output::Output;
+use crate::outside::Outside;
 use crate::trial::words;
 
 /// The JSON of one packet.
@@ -59,7 +60,7 @@ pub(super) struct Row<'a> {
 pub(super) fn unseen(
     policy: &Policy,
     described: &Described,
-    outside: Option<&str>,
+    outside: &Outside,
     output: &mut Output,
 ) {
     let packet = packet(policy, described);
@@ -74,7 +75,7 @@ pub(super) fn unseen(
             format: "sockc.explain/1",
             packet,
             verdict: Said {
-                outside: outside.map(str::to_owned),
+                outside: Some(outside.place.clone()),
                 ..said(policy, &described.event, &nobody)
             },
             steps: Vec::new(),
@@ -82,19 +83,7 @@ pub(super) fn unseen(
         return;
     }
     output.line(packet);
-    output.line(format_args!(
-        "=> not looked at: {}",
-        not_on(policy, outside)
-    ));
-}
-
-/// That the policy is not on an interface, and on which it is.
-fn not_on(policy: &Policy, outside: Option<&str>) -> String {
-    format!(
-        "the policy is not on {}; it holds on {}",
-        outside.unwrap_or("it"),
-        policy.interfaces.join(", ")
-    )
+    output.line(format_args!("=> not looked at: {}", outside.words(policy)));
 }
 
 /// Shows what was found out about one packet.
@@ -102,7 +91,7 @@ pub(super) fn one(
     policy: &Policy,
     described: &Described,
     answer: &Answer,
-    outside: Option<&str>,
+    outside: Option<&Outside>,
     all: bool,
     output: &mut Output,
 ) {
@@ -114,7 +103,7 @@ pub(super) fn one(
             format: "sockc.explain/1",
             packet,
             verdict: Said {
-                outside: outside.map(str::to_owned),
+                outside: outside.map(|one| one.place.clone()),
                 ..said(policy, &described.event, decision)
             },
             steps: steps.map(|step| row(policy, step)).collect(),
@@ -127,10 +116,10 @@ pub(super) fn one(
         words::verdict(policy, decision.verdict),
         decider(policy, &described.event, decision.decider)
     ));
-    if outside.is_some() {
+    if let Some(outside) = outside {
         output.line(format_args!(
             "   by the socket lookup alone: {}",
-            not_on(policy, outside)
+            outside.words(policy)
         ));
     }
     steps(policy, &answer.trace.steps, all, output);

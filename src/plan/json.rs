@@ -107,7 +107,7 @@ struct Data<'a> {
     name: &'a str,
     fate: &'static str,
     elements: Option<usize>,
-    /// Of a socket that is filled: `tcp4`, `tcp6`, `udp4` or `udp6`.
+    /// Of a socket that is filled or emptied: `tcp4`, `tcp6`, `udp4` or `udp6`.
     slot: Option<&'static str>,
 }
 
@@ -240,6 +240,7 @@ fn data(data: &DataForecast) -> Data<'_> {
             Carried::Copied => "copied",
             Carried::Begins => "begins",
             Carried::Filled => "filled",
+            Carried::Emptied => "emptied",
             Carried::Goes => "goes",
         },
         elements: data.elements,

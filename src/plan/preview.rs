@@ -7,8 +7,7 @@ use sockc_compiler::diff;
 use sockc_compiler::observer::Observer;
 use sockc_runtime::{Forecast, LinkFate, Options};
 
-use super::{both, note_unverified, reach, text};
-use crate::diff::summary;
+use super::{both, note_unverified, summary_of, text};
 use crate::output::Output;
 use crate::ready::Ready;
 use crate::status::tell_drift;
@@ -19,7 +18,7 @@ pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, out
     let line = match both(forecast, ready, options) {
         Ok((old, new)) => {
             let report = diff::compare(&old, &new, diff::Options::default(), output.watch());
-            reach::summary(&summary::line(&report), &reach::reach(forecast))
+            summary_of(&report, forecast)
         }
         Err((cause, _)) => cause,
     };

@@ -13,6 +13,7 @@ use sockc_runtime::{
 
 use super::reach::{Part, Reach, reach};
 use super::{Planned, preview};
+use crate::apply::fill;
 use crate::columns;
 use crate::count;
 use crate::diff::text as changes;
@@ -22,7 +23,11 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
     let mut page = String::new();
     head(planned, &mut page);
     page.push('\n');
-    page.push_str(&changes::text(&planned.report, &planned.summary(), look));
+    let tell = match planned.forecast.running {
+        Some(_) => changes::text,
+        None => changes::first,
+    };
+    page.push_str(&tell(&planned.report, &planned.summary(), look));
     actions(planned.forecast, &planned.ready.manifest, &mut page);
     noticed(&planned.report, &mut page);
     guards(planned, &mut page);
@@ -163,6 +168,7 @@ fn data(data: &DataForecast) -> Vec<String> {
             format!("is absent until `sockc socket register {} …`", data.name)
         }
         (_, Carried::Filled) => filled(data),
+        (_, Carried::Emptied) => emptied(data),
         (_, Carried::Kept) => format!("goes on with {elements}"),
         (_, Carried::Copied) => {
             format!("gets another size, with {elements}; changes made during the apply are lost")
@@ -184,6 +190,17 @@ fn filled(data: &DataForecast) -> String {
         || format!("{kind} is filled: somebody is bound there since"),
         |(pid, name)| format!("{kind} is filled: process {pid} ({name}) is bound there since"),
     )
+}
+
+/// A slot that holds a socket, and that apply would leave empty.
+fn emptied(data: &DataForecast) -> String {
+    let Some(state) = &data.slot else {
+        return "is emptied".to_owned();
+    };
+    let kind = SlotKind::of(&state.slot).name();
+    let stands = fill(state);
+    let why = stands.strip_prefix("absent: ").unwrap_or(&stands);
+    format!("{kind} is emptied: {why}")
 }
 
 /// What established connections notice. That redirects do not move them, the changes say themselves.

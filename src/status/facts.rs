@@ -75,8 +75,13 @@ impl Facts {
 
     /// What only the text says; nothing of it where the object does not tell.
     fn text(&mut self, manifest: &Manifest, options: &Options) {
-        let Ok(Some(object)) = sockc_runtime::object(options) else {
-            return;
+        let object = match sockc_runtime::object(options) {
+            Ok(Some(object)) => object,
+            Ok(None) => return,
+            Err(error) => {
+                let note = format!("the policy's text cannot be read: {error}");
+                return self.notes.push(note);
+            }
         };
         let lists = object::read_lists(&object).unwrap_or_default();
         self.digest = Some(crate::ready::digest(manifest, &lists));

@@ -10,13 +10,44 @@ use super::choose::{Case, Owner, choose};
 use super::words;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::outside;
+
+/// A case, and whether the policy meets its packet.
+#[derive(Clone, Debug)]
+pub(crate) struct Tried {
+    /// What is played.
+    pub(crate) case: Case,
+    /// Where the packet is, if the policy is not there.
+    pub(crate) outside: Option<Outside>,
+}
+
+impl Tried {
+    /// A case that the policy's hooks meet.
+    pub(crate) fn inside(case: Case) -> Self {
+        Self {
+            case,
+            outside: None,
+        }
+    }
+}
+
+/// A packet on an interface that the policy is not on.
+#[derive(Clone, Debug)]
+pub(crate) struct Outside {
+    /// The packet, as it was given.
+    pub(crate) packet: String,
+    /// That the policy is not there.
+    pub(crate) why: String,
+    /// Whether socket lookups meet it.
+    pub(crate) looked_up: bool,
+}
 
 /// The cases; says which rules none was found for.
 pub(crate) fn cases(
     policy: &Policy,
     packets: &[String],
     output: &mut Output,
-) -> Result<Vec<Case>, Exit> {
+) -> Result<Vec<Tried>, Exit> {
     if packets.is_empty() {
         return chosen(policy, output);
     }
@@ -39,7 +70,7 @@ pub(crate) fn cases(
 }
 
 /// A packet of the command line.
-fn read(policy: &Policy, packet: &str, sources: &mut SourceMap) -> Result<Case, Vec<Diagnostic>> {
+fn read(policy: &Policy, packet: &str, sources: &mut SourceMap) -> Result<Tried, Vec<Diagnostic>> {
     let id = sources.add("<packet>", packet);
     let whole = Span {
         source: id,
@@ -47,10 +78,17 @@ fn read(policy: &Policy, packet: &str, sources: &mut SourceMap) -> Result<Case, 
         end: u32::try_from(packet.len()).unwrap_or(u32::MAX),
     };
     let tree = parse_packet(sources, id)?;
-    text::read(&tree, policy, whole).map_err(|mistake| vec![*mistake])
+    let mut case = text::read(&tree, policy, whole).map_err(|mistake| vec![*mistake])?;
+    let on = tree.on.as_ref().map(|on| &on.value);
+    let outside = outside::take(policy, &mut case, on).map(|found| Outside {
+        packet: packet.to_owned(),
+        why: found.words(policy),
+        looked_up: found.looked_up,
+    });
+    Ok(Tried { case, outside })
 }
 
-fn chosen(policy: &Policy, output: &mut Output) -> Result<Vec<Case>, Exit> {
+fn chosen(policy: &Policy, output: &mut Output) -> Result<Vec<Tried>, Exit> {
     let choice = choose(policy).map_err(|error| {
         output.error(format!("no packets could be chosen: {error}"));
         Exit::Policy
@@ -64,5 +102,5 @@ fn chosen(policy: &Policy, output: &mut Output) -> Result<Vec<Case>, Exit> {
             ));
         }
     }
-    Ok(choice.cases)
+    Ok(choice.cases.into_iter().map(Tried::inside).collect())
 }

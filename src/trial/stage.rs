@@ -128,7 +128,9 @@ impl<'a> Stage<'a> {
                     _ => Ok(Seen::NotSent("it is no TCP connection".into())),
                 }
             }
-            Event::Lookup { .. } => Ok(Seen::NotSent("the lab sends packets".into())),
+            Event::Lookup { .. } => Ok(Seen::NotSent(
+                "the lab sends packets to interfaces that the policy is on".into(),
+            )),
         }
     }
 

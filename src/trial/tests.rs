@@ -162,7 +162,7 @@ fn disagreements(compiled: &Compiled, cases: &[Case], seen: Vec<Seen>) -> usize 
     let rows = cases
         .iter()
         .zip(seen)
-        .map(|(case, seen)| row(&subject, case, seen));
+        .map(|(case, seen)| row(&subject, &Tried::inside(case.clone()), seen));
     rows.filter(|row| row.agrees == Some(false)).count()
 }
 
@@ -197,7 +197,7 @@ fn random_trials(features: Features, play: impl Fn(&Subject<'_>, &[Case]) -> Vec
         let subject = Subject::outer(&compiled);
         let seen = play(&subject, &cases);
         let rows = cases.iter().zip(seen);
-        let rows = rows.map(|(case, seen)| row(&subject, case, seen));
+        let rows = rows.map(|(case, seen)| row(&subject, &Tried::inside(case.clone()), seen));
         let wrong: Vec<_> = rows.filter(|row| row.agrees == Some(false)).collect();
         assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}\n{text}");
     }

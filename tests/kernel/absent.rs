@@ -48,6 +48,26 @@ fn an_absent_socket_is_silent_where_the_policy_says_drop() {
     }
 }
 
+/// The packet hook asks the kernel whether a packet is of a connection that exists, and for that the kernel runs the program
+/// of lookups, too.
+#[test]
+fn what_a_packet_hook_asks_is_not_counted() {
+    let Some(stage) = Stage::new() else { return };
+    let stage = stage.serving(&[("3.3.3.3", 32), ("2001:db8:3::3", 128)]);
+    stage.apply(
+        "default in drop
+         socket proxy = tcp listen 127.0.0.1:1234, tcp listen [::1]:1234 if absent drop
+         moved: redirect tcp 3.3.3.3:*, [2001:db8:3::3]:* to sock proxy",
+    );
+    for (number, (to, proxy)) in TO.into_iter().zip(PROXY).enumerate() {
+        let listener = stage.listen(proxy);
+        for _ in 0..3 {
+            stage.assert_reaches(to, &listener);
+        }
+        assert_eq!(stage.counted("moved"), 3 * (number as u64 + 1), "{to}");
+    }
+}
+
 #[test]
 fn an_absent_socket_refuses_where_the_policy_says_reject_or_nothing() {
     for absent in ["", "if absent reject"] {

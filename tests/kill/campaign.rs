@@ -40,7 +40,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Packets come first: `status` mends what was left.
-    fn of(scene: &Scene) -> Self {
+    pub(crate) fn of(scene: &Scene) -> Self {
         let answers = scene.answers();
         let told = scene.told();
         assert_eq!(
@@ -114,13 +114,19 @@ impl Campaign<'_> {
     }
 }
 
+/// Whether every point is wanted.
+pub(crate) fn all() -> bool {
+    std::env::var("SOCKC_KILLS").as_deref() == Ok("all")
+}
+
 /// Takes points until the budget is used up, spread over all of them; gives how many that were.
 pub(crate) fn points(count: usize, mut take: impl FnMut(usize)) -> usize {
-    let all = std::env::var("SOCKC_KILLS").as_deref() == Ok("all");
+    let wanted = std::env::var("SOCKC_KILLS").unwrap_or_default();
+    let budget = wanted.parse().map_or(BUDGET, Duration::from_secs);
     let began = Instant::now();
     let mut taken = 0;
     for point in spread(count) {
-        if !all && taken >= LEAST && began.elapsed() > BUDGET {
+        if !all() && taken >= LEAST && began.elapsed() > budget {
             break;
         }
         take(point);

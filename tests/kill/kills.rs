@@ -4,21 +4,21 @@ use crate::campaign::Campaign;
 use crate::root;
 use crate::scene::Scene;
 
-fn old(scene: &Scene) {
+pub(crate) fn old(scene: &Scene) {
     scene.must(&["apply", &scene.path("old.sk")]);
     scene.must(&["set", "load", "banned", &members(scene, 1)]);
 }
 
-fn new(scene: &Scene) {
+pub(crate) fn new(scene: &Scene) {
     scene.must(&["apply", &scene.path("new.sk")]);
 }
 
-fn nothing(scene: &Scene) {
+pub(crate) fn nothing(scene: &Scene) {
     scene.sockc(&["unload", "--yes"]);
 }
 
 /// A file with as many members as the set may hold. Every file has 127.0.0.12; the first has 127.0.0.11, the second 127.0.0.13.
-fn members(scene: &Scene, file: u8) -> String {
+pub(crate) fn members(scene: &Scene, file: u8) -> String {
     let own = if file == 1 { 11 } else { 13 };
     let others = (1..60).map(|last| format!("10.{file}.0.{last}\n"));
     let text = format!("127.0.0.{own}\n127.0.0.12\n{}", others.collect::<String>());
@@ -33,6 +33,11 @@ fn kill(scene: &Scene, name: &str, prepare: &dyn Fn(&Scene), arguments: &[&str])
         arguments,
     }
     .kill();
+}
+
+/// Without a `for netns` block, and with one; neither without root.
+fn both() -> impl Iterator<Item = bool> {
+    [false, true].into_iter().filter(|_| root())
 }
 
 #[test]
@@ -61,8 +66,8 @@ fn unload() {
 
 #[test]
 fn set_load() {
-    if root() {
-        let scene = Scene::new(false);
+    for with_block in both() {
+        let scene = Scene::new(with_block);
         old(&scene);
         let load = ["set", "load", "banned", &members(&scene, 2)];
         let before = members(&scene, 1);
@@ -76,8 +81,8 @@ fn set_load() {
 
 #[test]
 fn set_add_and_del() {
-    if root() {
-        let scene = Scene::new(false);
+    for with_block in both() {
+        let scene = Scene::new(with_block);
         old(&scene);
         let few = scene.file("few.txt", "127.0.0.11\n10.0.0.0/8\n");
         let again = |scene: &Scene| {
@@ -106,8 +111,8 @@ fn set_add_and_del() {
 
 #[test]
 fn map_load() {
-    if root() {
-        let scene = Scene::new(false);
+    for with_block in both() {
+        let scene = Scene::new(with_block);
         old(&scene);
         let tenants = |name: &str, first: &str| {
             let others = (1..60).map(|last| format!("tcp 10.{first}.0.{last}:80-99 -> sock web\n"));
@@ -132,6 +137,8 @@ fn map_load() {
             &["map", "load", "tenants", &after],
         );
         kill(&scene, "map clear", &again, &["map", "clear", "tenants"]);
+        let add = ["map", "add", "tenants", "tcp 127.0.0.8:80 -> sock web"];
+        kill(&scene, "map add", &again, &add);
         let del = ["map", "del", "tenants", "tcp 127.0.0.9:80"];
         kill(&scene, "map del", &again, &del);
     }
@@ -173,8 +180,8 @@ fn unload_with_a_block() {
 
 #[test]
 fn socket_register() {
-    if root() {
-        let scene = Scene::new(false);
+    for with_block in both() {
+        let scene = Scene::new(with_block);
         old(&scene);
         let unregistered = |scene: &Scene| {
             scene.sockc(&["socket", "unregister", "late"]);

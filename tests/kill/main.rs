@@ -2,7 +2,7 @@
 //!
 //! What must hold at every point: packets in all namespaces, at all hooks, meet the old policy or the new one as a whole;
 //! `status` says which; and nothing stays behind. Some points are taken, within a budget of time; with `SOCKC_KILLS=all` every
-//! one is. Everything here needs root, and says `skipped: needs root` elsewhere; `SOCKC_KERNEL=require` makes that a failure.
+//! one is, with a number as many as fit into so many seconds for each command. Everything here needs root, and says `skipped: needs root` elsewhere; `SOCKC_KERNEL=require` makes that a failure.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(
@@ -12,6 +12,7 @@
 )]
 
 mod campaign;
+mod damage;
 mod kills;
 mod refusals;
 mod scene;

@@ -1,11 +1,310 @@
 //! Calls that the kernel refuses: what the command says then, and what is in force.
+//!
+//! A refusal says nothing of what was asked for. So the command ends with 3 and has changed nothing, or with 0 and has done all
+//! of it; only an unload may end half-way, and says then that nothing is in force any more. It never calls the state damaged,
+//! and never gives advice that opens the machine.
 
-use libc::ENOSPC;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::campaign::Campaign;
+use libc::{EACCES, EAGAIN, EBUSY, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOMEM, ENOSPC, EPERM};
+
+use crate::campaign::{Campaign, Seen, all, points};
+use crate::kills::{members, new, nothing, old};
 use crate::root;
 use crate::scene::Scene;
-use crate::trace::{Fate, Which};
+use crate::trace::{Ended, Fate, Which};
+
+/// What the machine refuses with.
+const REFUSALS: [i32; 9] = [
+    ENOMEM, EMFILE, EINTR, EBUSY, EAGAIN, EACCES, EPERM, ENOSPC, EIO,
+];
+
+/// One call of a command and what it is refused with.
+struct Point {
+    call: usize,
+    number: i32,
+}
+
+impl Campaign<'_> {
+    /// Refuses calls of the command, each in a run of its own. All that is wrong is told together.
+    fn refuse(&self) {
+        let (old, new, _) = self.both_ends();
+        self.refuse_between(&old, &new);
+    }
+
+    /// The same for a command that changes nothing.
+    fn refuse_reader(&self) {
+        (self.prepare)(self.scene);
+        let seen = Seen::of(self.scene);
+        self.refuse_between(&seen, &seen);
+    }
+
+    fn refuse_between(&self, old: &Seen, new: &Seen) {
+        (self.prepare)(self.scene);
+        let whole = self.run(Which::All, |_, _| Fate::Go);
+        let calls = whole.calls.len();
+        let mut wrong = Vec::new();
+        // Every call is refused for one reason before the next round refuses it for another.
+        let rounds = if all() { REFUSALS.len() } else { 1 };
+        let mut one = |round: usize, call: usize| {
+            let point = Point {
+                call,
+                number: REFUSALS[(call + round) % REFUSALS.len()],
+            };
+            if let Err(what) = self.refuse_one(&point, (old, new), &whole.stdout) {
+                println!("{what}");
+                wrong.push(what);
+                if old != new {
+                    self.scene.sockc(&["unload", "--yes"]);
+                }
+            }
+        };
+        let taken: usize = (0..rounds)
+            .map(|round| points(calls, |call| one(round, call)))
+            .sum();
+        println!(
+            "{}, refused: {taken} of {} points ({calls} calls), {} wrong",
+            self.name,
+            calls * REFUSALS.len(),
+            wrong.len()
+        );
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    fn refuse_one(&self, point: &Point, sides: (&Seen, &Seen), stdout: &str) -> Result<(), String> {
+        (self.prepare)(self.scene);
+        let ended = self.run(Which::All, |call, _| match call == point.call {
+            true => Fate::Refuse(point.number),
+            false => Fate::Go,
+        });
+        let call = ended.calls.get(point.call);
+        let at = format!(
+            "{}: call {}, {}, refused with {}: {:?} {}{}",
+            self.name,
+            point.call,
+            call.map_or("none", |call| call.as_str()),
+            std::io::Error::from_raw_os_error(point.number),
+            ended.code,
+            ended.stdout,
+            ended.stderr
+        );
+        let checked = self.check(&ended, sides, stdout);
+        checked.map_err(|what| format!("{at}  WRONG: {what}"))
+    }
+
+    fn check(&self, ended: &Ended, (old, new): (&Seen, &Seen), stdout: &str) -> Result<(), String> {
+        let own = self.arguments[0] == "unload";
+        let said = &ended.stderr;
+        let is_off = ["no packet meets", "is in force no more"];
+        let side = match ended.code {
+            Some(0) => new,
+            Some(3) if own && is_off.iter().any(|words| said.contains(words)) => new,
+            Some(3) => old,
+            _ => return Err("the code".to_owned()),
+        };
+        let opens = ["sockc unload` removes", "`sockc unload` first", "--netns"];
+        if !own && opens.iter().any(|words| said.contains(words)) {
+            return Err("it advises unload".to_owned());
+        }
+        let lies = [
+            "compile the policy again",
+            "report it",
+            "bug",
+            "is not as sockc left",
+        ];
+        if lies.iter().any(|words| said.contains(words)) {
+            return Err("what it says is not so".to_owned());
+        }
+        // A part that cannot be read is said not to be.
+        let whole = old != new || ended.stdout == stdout;
+        if !whole && ended.code == Some(0) && !said.contains("os error") {
+            return Err(format!("it gives something else than {stdout}"));
+        }
+        if self.scene.answers() != side.answers {
+            return Err("what packets meet".to_owned());
+        }
+        let seen = catch_unwind(AssertUnwindSafe(|| Seen::of(self.scene)));
+        match seen.map_err(|_| "`status` afterwards".to_owned())? {
+            seen if seen == *side => Ok(()),
+            // A folder that nothing is in is nothing of a policy; whoever applies there takes it.
+            seen if own
+                && seen.answers == side.answers
+                && seen.told == side.told
+                && is_empty(&seen.tree) =>
+            {
+                Ok(())
+            }
+            // An apply does without what only fills empty slots, and says so.
+            seen if said.contains(DOES_WITHOUT)
+                && without_fillers(&seen) == without_fillers(side) =>
+            {
+                Ok(())
+            }
+            seen => Err(format!("left {seen:?}\n where it should be {side:?}")),
+        }
+    }
+}
+
+fn is_empty(tree: &[String]) -> bool {
+    let depth = |path: &String| path.trim_start_matches("/sys/fs/bpf/").matches('/').count();
+    tree.iter().all(|path| depth(path) <= 1)
+}
+
+/// What the note ends with.
+const DOES_WITHOUT: &str = "after a restart, run `sockc socket refresh`";
+
+fn without_fillers(seen: &Seen) -> (&[bool], &[String], &[String; 2], Vec<&String>) {
+    let filler = |name: &&String| !["fill_", "listen"].iter().any(|word| name.contains(word));
+    let tree = seen.tree.iter().filter(filler).collect();
+    (&seen.answers, &seen.told, &seen.held, tree)
+}
+
+fn refuse(scene: &Scene, name: &str, prepare: &dyn Fn(&Scene), arguments: &[&str]) {
+    Campaign {
+        name,
+        scene,
+        prepare,
+        arguments,
+    }
+    .refuse();
+}
+
+#[test]
+fn apply_over_a_policy() {
+    if root() {
+        let scene = Scene::new(false);
+        refuse(&scene, "apply", &old, &["apply", &scene.path("new.sk")]);
+    }
+}
+
+#[test]
+fn apply_where_nothing_was() {
+    if root() {
+        let scene = Scene::new(false);
+        refuse(&scene, "first", &nothing, &["apply", &scene.path("new.sk")]);
+    }
+}
+
+#[test]
+fn apply_with_a_block() {
+    if root() {
+        let scene = Scene::new(true);
+        let apply = ["apply", &scene.path("new.sk")];
+        refuse(&scene, "apply, block", &old, &apply);
+    }
+}
+
+#[test]
+fn unload() {
+    if root() {
+        let scene = Scene::new(false);
+        refuse(&scene, "unload", &new, &["unload", "--yes"]);
+    }
+}
+
+#[test]
+fn unload_with_a_block() {
+    if root() {
+        let scene = Scene::new(true);
+        refuse(&scene, "unload, block", &new, &["unload", "--yes"]);
+    }
+}
+
+#[test]
+fn set_and_map_load() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    old(&scene);
+    let tenants = ["9", "8"].map(|last| {
+        let text = format!("tcp 127.0.0.{last}:80 -> sock web\n");
+        scene.file(&format!("tenants-{last}.txt"), &text)
+    });
+    let first = members(&scene, 1);
+    let prepare = |scene: &Scene| {
+        if scene.sockc(&["set", "load", "banned", &first]).code != Some(0) {
+            old(scene);
+        }
+        scene.must(&["map", "load", "tenants", &tenants[0]]);
+        // Both sides know the same ports each time, so that the calls are the same.
+        scene.must(&["map", "load", "tenants", &tenants[0]]);
+    };
+    let load = ["set", "load", "banned", &members(&scene, 2)];
+    refuse(&scene, "set load", &prepare, &load);
+    let load = ["map", "load", "tenants", &tenants[1]];
+    refuse(&scene, "map load", &prepare, &load);
+}
+
+#[test]
+fn set_add_and_socket_register() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    let prepare = |scene: &Scene| {
+        if scene.sockc(&["set", "clear", "banned"]).code != Some(0) {
+            old(scene);
+            scene.must(&["set", "clear", "banned"]);
+        }
+        scene.sockc(&["socket", "unregister", "late"]);
+    };
+    prepare(&scene);
+    refuse(
+        &scene,
+        "set add",
+        &prepare,
+        &["set", "add", "banned", "127.0.0.11"],
+    );
+    let (pid, fd) = (std::process::id().to_string(), scene.late().to_string());
+    let register = ["socket", "register", "late", "--pid", &pid, "--fd", &fd];
+    refuse(&scene, "socket register", &prepare, &register);
+}
+
+#[test]
+fn status_and_counters() {
+    if !root() {
+        return;
+    }
+    for block in [false, true] {
+        let scene = Scene::new(block);
+        old(&scene);
+        let there = |scene: &Scene| {
+            if scene.sockc(&["status"]).code != Some(0) {
+                old(scene);
+            }
+        };
+        for arguments in [["status", "--json"], ["counters", "--nonzero"]] {
+            Campaign {
+                name: arguments[0],
+                scene: &scene,
+                prepare: &there,
+                arguments: &arguments,
+            }
+            .refuse_reader();
+        }
+    }
+}
+
+/// Runs a command whose first call of a name is refused.
+fn refuse_first(scene: &Scene, arguments: &[&str], name: &str, number: i32) -> Ended {
+    let campaign = Campaign {
+        name: "one call",
+        scene,
+        prepare: &|_| (),
+        arguments,
+    };
+    let mut done = false;
+    let ended = campaign.run(Which::All, |_, call| {
+        if done || call != name {
+            return Fate::Go;
+        }
+        done = true;
+        Fate::Refuse(number)
+    });
+    assert!(done, "{name}: {:?}", ended.calls);
+    ended
+}
 
 #[test]
 fn a_pin_that_is_refused_changes_nothing() {
@@ -13,28 +312,92 @@ fn a_pin_that_is_refused_changes_nothing() {
         return;
     }
     let scene = Scene::new(true);
-    let campaign = Campaign {
-        name: "apply",
-        scene: &scene,
-        prepare: &|scene: &Scene| {
-            scene.must(&["apply", &scene.path("old.sk")]);
-        },
-        arguments: &["apply", &scene.path("new.sk")],
-    };
-    (campaign.prepare)(&scene);
+    old(&scene);
     let (answers, tree) = (scene.answers(), scene.tree());
-    let mut refused = false;
-    let ended = campaign.run(Which::All, |_, call| {
-        let first = !refused && call == "bpf(OBJ_PIN)";
-        refused |= first;
-        if first {
-            Fate::Refuse(ENOSPC)
-        } else {
-            Fate::Go
-        }
-    });
-    assert!(refused, "{:?}", ended.calls);
+    let apply = ["apply", &scene.path("new.sk")];
+    let ended = refuse_first(&scene, &apply, "bpf(OBJ_PIN)", ENOSPC);
     assert_eq!(ended.code, Some(3), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stderr.contains("No space left"), "{}", ended.stderr);
     assert_eq!((scene.answers(), scene.tree()), (answers, tree));
+}
+
+#[test]
+fn a_word_that_the_kernel_does_not_give_is_not_zero() {
+    if !root() {
+        return;
+    }
+    for block in [false, true] {
+        let scene = Scene::new(block);
+        old(&scene);
+        let (answers, tree) = (scene.answers(), scene.tree());
+        // The word is what is looked up first.
+        for arguments in [&["status"][..], &["set", "add", "banned", "10.0.0.1"]] {
+            let ended = refuse_first(&scene, arguments, LOOKUP, ENOENT);
+            assert_eq!(ended.code, Some(3), "{arguments:?}: {}", ended.stderr);
+            assert_eq!(
+                (scene.answers(), scene.tree()),
+                (answers.clone(), tree.clone())
+            );
+        }
+    }
+}
+
+/// BPF_MAP_LOOKUP_ELEM.
+const LOOKUP: &str = "bpf(1)";
+
+#[test]
+fn no_lookup_of_an_apply_finds_nothing_where_something_is() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    let campaign = Campaign {
+        name: "apply, nothing found",
+        scene: &scene,
+        prepare: &old,
+        arguments: &["apply", &scene.path("new.sk")],
+    };
+    let (before, after, _) = campaign.both_ends();
+    old(&scene);
+    let whole = campaign.run(Which::All, |_, _| Fate::Go);
+    let lookups = whole.calls.iter().filter(|call| *call == LOOKUP).count();
+    let taken = points(lookups, |point| {
+        old(&scene);
+        let mut next = 0;
+        let ended = campaign.run(Which::All, |_, call| {
+            next += usize::from(call == LOOKUP);
+            match call == LOOKUP && next == point + 1 {
+                true => Fate::Refuse(ENOENT),
+                false => Fate::Go,
+            }
+        });
+        let side = if ended.code == Some(0) {
+            &after
+        } else {
+            &before
+        };
+        let at = format!("lookup {point}: {:?} {}", ended.code, ended.stderr);
+        assert_eq!(scene.answers(), side.answers, "{at}");
+        assert_eq!(scene.told(), side.told, "{at}");
+        assert_eq!(scene.answers(), side.answers, "{at}");
+    });
+    println!("{}: {taken} of {lookups} points", campaign.name);
+}
+
+#[test]
+fn a_machine_without_membarrier_loads_sets_all_the_same() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    old(&scene);
+    let load = ["set", "load", "banned", &members(&scene, 2)];
+    let ended = refuse_first(&scene, &load, "membarrier", EINVAL);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let waited = ended.calls.iter().position(|call| call == "membarrier");
+    let [create, again, update, ..] = &ended.calls[waited.unwrap() + 1..] else {
+        panic!("{:?}", ended.calls);
+    };
+    let map_of_maps = ["bpf(MAP_CREATE)", "bpf(MAP_CREATE)", "bpf(MAP_UPDATE_ELEM)"];
+    assert_eq!([create, again, update], map_of_maps);
 }

@@ -150,7 +150,7 @@ impl Scene {
     /// What becomes of every packet, in both namespaces.
     pub(crate) fn answers(&self) -> Vec<bool> {
         let mut answers = self.space.run(arrivals).unwrap();
-        let connections = || [connects([127, 0, 0, 9], 80), connects([127, 0, 0, 10], 80)];
+        let connections = || [8, 9, 10].map(|last| connects([127, 0, 0, last], 80));
         answers.extend(self.space.run(connections).unwrap());
         // A full queue would keep later ones out.
         for listener in [&self.web, &self.late] {

@@ -64,7 +64,10 @@ const LOOKS: [(c_long, &str, usize); 6] = [
 ];
 
 /// Calls without a path that the command cannot do without.
-const NEEDS: [(c_long, &str); 6] = [
+const NEEDS: [(c_long, &str); 9] = [
+    (libc::SYS_recvfrom, "recvfrom"),
+    (libc::SYS_recvmsg, "recvmsg"),
+    (libc::SYS_membarrier, "membarrier"),
     (libc::SYS_getdents64, "getdents64"),
     (libc::SYS_flock, "flock"),
     (libc::SYS_clone3, "clone3"),

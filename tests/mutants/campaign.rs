@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,8 +17,17 @@ use serde_json::Value;
 use crate::faults::{Fault, Narrow, Suite};
 use crate::switches::{SWITCH, sources};
 
-/// A fault that makes a test run this long has been noticed.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// A fault that makes tests run so many times as long as without it, and this much longer, has been noticed.
+const SLOWER: u32 = 5;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The first file of every crate with faults.
+const ROOTS: [&str; 4] = [
+    "grammar/src/lib.rs",
+    "compiler/src/lib.rs",
+    "runtime/src/lib.rs",
+    "src/main.rs",
+];
 
 /// What of the tree is no source.
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
@@ -26,8 +37,8 @@ pub(crate) fn run(root: &Path, all: &[Fault], chosen: &[Fault]) -> Vec<u32> {
     let place = root.join("target/mutants");
     let tree = place.join("tree");
     let mut written = sources(root, all).unwrap();
-    for package in ["grammar", "compiler", "runtime"] {
-        let file = format!("{package}/src/lib.rs");
+    for file in ROOTS {
+        let file = file.to_owned();
         let own = written.remove(&file);
         let text = own.unwrap_or_else(|| fs::read_to_string(root.join(&file)).unwrap());
         written.insert(file, text + SWITCH);
@@ -36,8 +47,8 @@ pub(crate) fn run(root: &Path, all: &[Fault], chosen: &[Fault]) -> Vec<u32> {
     let suites = chosen.iter().flat_map(|fault| fault.tests);
     let suites: BTreeSet<Suite> = suites.map(|(suite, _)| *suite).collect();
     let binaries = build(&tree, &place.join("build"), &suites);
-    sound(&binaries, chosen);
-    let noticed = tried(&binaries, chosen);
+    let times = sound(&binaries, chosen);
+    let noticed = tried(&binaries, chosen, &times);
     told(chosen, &noticed)
 }
 
@@ -86,45 +97,71 @@ fn write(file: &Path, bytes: &[u8]) {
 struct Binary {
     file: PathBuf,
     folder: PathBuf,
+    /// Whether its tests leave nothing behind where they are killed.
+    is_pure: bool,
 }
 
+/// Builds all suites in one call, so that every package has the same features and is built once.
 fn build(tree: &Path, target: &Path, suites: &BTreeSet<Suite>) -> BTreeMap<Suite, Binary> {
     let began = Instant::now();
-    let mut binaries = BTreeMap::new();
-    for &suite in suites {
-        let (package, arguments, folder) = suite.of_cargo();
-        let output = Command::new(env!("CARGO"))
-            .current_dir(tree)
-            .args(["test", "--quiet", "--no-run", "--message-format=json"])
-            .args(["-p", package])
-            .args(arguments)
-            .arg("--target-dir")
-            .arg(target)
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(
-            output.status.success(),
-            "{suite:?} does not build:\n{}",
-            errors(&said)
-        );
-        let file = executable(&said).unwrap_or_else(|| panic!("{suite:?} has no binary"));
-        let folder = tree.join(folder);
-        binaries.insert(suite, Binary { file, folder });
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .current_dir(tree)
+        .args(["test", "--quiet", "--no-run", "--message-format=json"])
+        .arg("--target-dir")
+        .arg(target);
+    let (mut packages, mut targets) = (BTreeSet::new(), BTreeSet::new());
+    for suite in suites {
+        packages.insert(suite.package());
+        targets.insert(match suite.target() {
+            Some(name) => format!("--{}={name}", suite.kind()),
+            None => format!("--{}", ["lib", "bins"][usize::from(suite.kind() == "bin")]),
+        });
     }
+    for package in packages {
+        command.args(["-p", package]);
+    }
+    let output = command
+        .args(targets)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let done = output.status.success();
+    assert!(done, "it does not build:\n{}", errors(&said));
     println!("built {suites:?} in {} s", began.elapsed().as_secs());
-    binaries
+    let binary = |suite: &Suite| {
+        let folder = tree.join(suite.folder());
+        let file = executable(&said, &folder, *suite);
+        let file = file.unwrap_or_else(|| panic!("{suite:?} has no binary"));
+        let is_pure = suite.is_pure();
+        (
+            *suite,
+            Binary {
+                file,
+                folder,
+                is_pure,
+            },
+        )
+    };
+    suites.iter().map(binary).collect()
 }
 
-/// The test binary among what cargo says it made; it is the last one.
-fn executable(said: &str) -> Option<PathBuf> {
-    let messages = said
+/// The test binary of a package's target, or of its library, among what cargo says it made.
+fn executable(said: &str, folder: &Path, suite: Suite) -> Option<PathBuf> {
+    let mut messages = said
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let made = messages.filter(|one| one["profile"]["test"] == true);
-    made.filter_map(|one| one["executable"].as_str().map(PathBuf::from))
-        .next_back()
+    let made = messages.find(|one| {
+        one["executable"].is_string()
+            && one["profile"]["test"] == true
+            && one["manifest_path"].as_str().map(Path::new) == Some(&folder.join("Cargo.toml"))
+            && one["target"]["kind"][0] == suite.kind()
+            && suite
+                .target()
+                .is_none_or(|name| one["target"]["name"] == name)
+    })?;
+    made["executable"].as_str().map(PathBuf::from)
 }
 
 fn errors(said: &str) -> String {
@@ -137,52 +174,76 @@ fn errors(said: &str) -> String {
 }
 
 /// Whether a narrow test fails, or runs out of time, with a fault on; 0 is none.
-fn notices(binary: &Binary, filters: &str, fault: u32) -> bool {
+fn notices(binary: &Binary, filters: &str, fault: u32, patience: Duration) -> bool {
     let mut child = Command::new(&binary.file)
         .current_dir(&binary.folder)
-        .args(["--quiet", "--test-threads=1"])
+        .arg("--test-threads=1")
         .args(filters.split_whitespace())
         .env("SOCKC_FAULT", fault.to_string())
+        .env("SOCKC_KERNEL", "require")
         .env("CARGO_MANIFEST_DIR", &binary.folder)
-        .stdout(Stdio::null())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap());
+    let failed = AtomicBool::new(false);
     let began = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return !status.success();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut lines = said.lines().map_while(Result::ok);
+            failed.store(
+                lines.any(|line| line.ends_with("FAILED")),
+                Ordering::Relaxed,
+            );
+        });
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return !status.success();
+            }
+            // What one test noticed the others need not say; those that made namespaces take them away first.
+            let noticed = binary.is_pure && failed.load(Ordering::Relaxed);
+            if noticed || began.elapsed() > patience {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return true;
+            }
+            thread::sleep(Duration::from_millis(20));
         }
-        if began.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return true;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
+    })
 }
 
-/// Without a fault every narrow test passes, and its filters mean something.
-fn sound(binaries: &BTreeMap<Suite, Binary>, chosen: &[Fault]) {
+/// Without a fault every narrow test passes, and its filters mean something. Gives how long each may take with one.
+fn sound(binaries: &BTreeMap<Suite, Binary>, chosen: &[Fault]) -> BTreeMap<Narrow, Duration> {
     let narrow: BTreeSet<Narrow> = chosen
         .iter()
         .flat_map(|fault| fault.tests)
         .copied()
         .collect();
     let wrong: Mutex<Vec<Narrow>> = Mutex::default();
+    let times: Mutex<BTreeMap<Narrow, Duration>> = Mutex::default();
     let all: Vec<Narrow> = narrow.into_iter().collect();
     in_parallel(&all, |one| {
         let (suite, filters) = *one;
         let binary = &binaries[&suite];
-        if !matches_any(binary, filters) || notices(binary, filters, 0) {
+        let began = Instant::now();
+        if !matches_any(binary, filters) || notices(binary, filters, 0, Duration::MAX) {
             wrong.lock().unwrap().push(*one);
         }
+        let took = began.elapsed();
+        println!(
+            "{:5.1} s without a fault: {suite:?} {filters}",
+            took.as_secs_f32()
+        );
+        times.lock().unwrap().insert(*one, SLOWER * took + PATIENCE);
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(
         wrong.is_empty(),
         "no test, or one that fails without a fault: {wrong:?}"
     );
+    times.into_inner().unwrap()
 }
 
 fn matches_any(binary: &Binary, filters: &str) -> bool {
@@ -197,17 +258,29 @@ fn matches_any(binary: &Binary, filters: &str) -> bool {
 }
 
 /// Which tests notice each fault; `None` for those that nobody notices.
-fn tried(binaries: &BTreeMap<Suite, Binary>, chosen: &[Fault]) -> BTreeMap<u32, Option<Narrow>> {
+fn tried(
+    binaries: &BTreeMap<Suite, Binary>,
+    chosen: &[Fault],
+    times: &BTreeMap<Narrow, Duration>,
+) -> BTreeMap<u32, Option<Narrow>> {
     let results: Mutex<BTreeMap<u32, Option<Narrow>>> = Mutex::default();
     in_parallel(chosen, |fault| {
         let mut tests = fault.tests.iter().copied();
-        let found = tests.find(|(suite, filters)| notices(&binaries[suite], filters, fault.number));
+        let began = Instant::now();
+        let found = tests.find(|one| {
+            let (suite, filters) = one;
+            notices(&binaries[suite], filters, fault.number, times[one])
+        });
+        let took = began.elapsed().as_secs_f32();
         let word = if found.is_some() {
             "killed"
         } else {
             "SURVIVES"
         };
-        println!("{:4} {word:8} {} {found:?}", fault.number, fault.file);
+        println!(
+            "{:4} {word:8} {took:5.1} s {} {found:?}",
+            fault.number, fault.file
+        );
         results.lock().unwrap().insert(fault.number, found);
     });
     results.into_inner().unwrap()

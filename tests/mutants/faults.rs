@@ -9,8 +9,13 @@ mod compose;
 mod diff;
 mod emit;
 mod interpret;
+mod live;
+mod lower;
+mod meaning;
 mod parser;
 mod place;
+mod said;
+mod standing;
 mod steps;
 mod walk;
 
@@ -39,16 +44,63 @@ pub(crate) enum Suite {
     Compiler,
     Runtime,
     Differential,
+    /// Texts and verbs without a kernel.
+    It,
+    /// The runtime in namespaces of its own.
+    Kernel,
+    /// The command's own modules.
+    Command,
+    /// Verbs in namespaces of their own.
+    Verbs,
+    /// Commands that are killed.
+    Kill,
+    /// Writes between sockets of a group.
+    Streams,
 }
 
 impl Suite {
-    /// The package, which of its targets, and its folder.
-    pub(crate) fn of_cargo(self) -> (&'static str, &'static [&'static str], &'static str) {
+    /// The package, its folder, and which of its test targets; `None` for what it is itself.
+    fn of_cargo(self) -> (&'static str, &'static str, Option<&'static str>) {
         match self {
-            Self::Grammar => ("sockc-grammar", &["--lib"], "grammar"),
-            Self::Compiler => ("sockc-compiler", &["--lib"], "compiler"),
-            Self::Runtime => ("sockc-runtime", &["--lib"], "runtime"),
-            Self::Differential => ("sockc", &["--test", "differential"], ""),
+            Self::Grammar => ("sockc-grammar", "grammar", None),
+            Self::Compiler => ("sockc-compiler", "compiler", None),
+            Self::Runtime => ("sockc-runtime", "runtime", None),
+            Self::Differential => ("sockc", "", Some("differential")),
+            Self::It => ("sockc", "", Some("it")),
+            Self::Kernel => ("sockc-runtime", "runtime", Some("kernel")),
+            Self::Command => ("sockc", "", None),
+            Self::Verbs => ("sockc", "", Some("verbs")),
+            Self::Kill => ("sockc", "", Some("kill")),
+            Self::Streams => ("sockc", "", Some("streams")),
+        }
+    }
+
+    pub(crate) fn package(self) -> &'static str {
+        self.of_cargo().0
+    }
+
+    /// Where cargo says what kind a target is.
+    pub(crate) fn kind(self) -> &'static str {
+        match self.target() {
+            Some(_) => "test",
+            None if self == Self::Command => "bin",
+            None => "lib",
+        }
+    }
+
+    pub(crate) fn folder(self) -> &'static str {
+        self.of_cargo().1
+    }
+
+    pub(crate) fn target(self) -> Option<&'static str> {
+        self.of_cargo().2
+    }
+
+    /// Whether its tests make nothing that outlives them.
+    pub(crate) fn is_pure(self) -> bool {
+        match self {
+            Self::Grammar | Self::Compiler | Self::Differential | Self::It | Self::Command => true,
+            Self::Runtime | Self::Kernel | Self::Verbs | Self::Kill | Self::Streams => false,
         }
     }
 }
@@ -66,6 +118,11 @@ pub(crate) fn all() -> Vec<Fault> {
         interpret::FAULTS,
         diff::FAULTS,
         steps::FAULTS,
+        meaning::FAULTS,
+        lower::FAULTS,
+        said::FAULTS,
+        live::FAULTS,
+        standing::FAULTS,
     ];
     parts.concat()
 }

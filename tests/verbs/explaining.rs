@@ -155,6 +155,57 @@ fn a_person_gets_a_line_for_each_packet_and_a_sum_for_each_rule() {
     );
 }
 
+/// What leaves, and the answers to it, are no strangers that arrive without a socket.
+#[test]
+fn a_recording_knows_what_leaves_and_what_answers() {
+    let folder = Folder::new("both-ways");
+    let text = "default in drop\ndefault out allow\nweb: allow tcp to port 80\nanswers: allow if socket established\n";
+    let policy = folder.file("edge.sk", text);
+    let recording = folder.0.join("both.pcap");
+    let path = recording.to_str().unwrap();
+    let tcp = |from: [u8; 4], to: [u8; 4], ports: (u16, u16), flags: u8| {
+        let mut bytes = vec![0; 12];
+        bytes.extend([0x08, 0x00, 0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0]);
+        bytes.extend(from);
+        bytes.extend(to);
+        bytes.extend(ports.0.to_be_bytes());
+        bytes.extend(ports.1.to_be_bytes());
+        bytes.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        (bytes, 54)
+    };
+    let (own, other) = ([192, 0, 2, 1], [198, 51, 100, 7]);
+    let frames = [
+        // The machine asks somebody, and is answered.
+        tcp(own, other, (40_000, 443), 0x02),
+        tcp(other, own, (443, 40_000), 0x12),
+        tcp(own, other, (40_000, 443), 0x10),
+        // Somebody asks for what nobody serves.
+        tcp(other, own, (50_000, 22), 0x02),
+    ];
+    std::fs::write(&recording, pcap(ETHERNET, &frames)).unwrap();
+    let verdicts = |arguments: &[&str]| {
+        let ran = run(&[&["explain", &policy, "--pcap", path, "--json"], arguments].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let packets = ran.json()["packets"].as_array().unwrap().clone();
+        let verdicts = packets
+            .iter()
+            .map(|one| one["verdict"].as_str().unwrap().to_owned());
+        (verdicts.collect::<Vec<_>>(), ran.stderr)
+    };
+    let (told, said) = verdicts(&["--local", "192.0.2.0/28"]);
+    assert_eq!(told, ["allow", "allow", "allow", "drop"]);
+    assert!(
+        !said.contains("nobody says") && said.contains("taken from the traffic"),
+        "{said}"
+    );
+    let (told, said) = verdicts(&["--sockets", "none"]);
+    assert_eq!(told, ["drop"; 4]);
+    assert!(
+        said.contains("of 4 packets nobody says whether they arrived or left"),
+        "{said}"
+    );
+}
+
 #[test]
 fn damaged_recordings_say_so() {
     let folder = Folder::new("damaged");
@@ -171,5 +222,7 @@ fn damaged_recordings_say_so() {
         let ran = run(&["explain", &policy, "--pcap", recording.to_str().unwrap()]);
         assert_eq!(ran.code, Some(64), "{wanted}: {}", ran.stderr);
         assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
+        // No table of nothing ahead of it.
+        assert_eq!(ran.stdout, "", "{wanted}");
     }
 }

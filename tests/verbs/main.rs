@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
+mod asking;
+mod crafted;
 mod elsewhere;
 mod expecting;
 mod explaining;
@@ -16,8 +18,10 @@ mod named;
 mod objects;
 mod plain;
 mod planning;
+mod refusing;
 mod replaying;
 mod running;
+mod spaces;
 mod trying;
 
 use std::fs;

@@ -7,7 +7,7 @@ use crate::policy::{AddressSet, Addresses, Endpoint, Family, Match, Side};
 use crate::ranges::{Bound, RangeSet};
 
 /// Most boxes of one rule in one family. A rule of more stays in the diagram.
-const MOST: usize = 256;
+pub const MOST_BOXES: usize = 256;
 
 /// Protocols that have ports, by number.
 pub(super) const WITH_PORTS: [u8; 3] = [6, 17, 132];
@@ -94,14 +94,24 @@ pub struct Boxed {
 /// Whether a rule can be told apart by boxes.
 #[must_use]
 pub fn is_plain(matches: &Match) -> bool {
+    is_made_of_boxes(matches) && !has_many(matches)
+}
+
+/// Whether a rule could be told apart by boxes, but for how many they are.
+#[must_use]
+pub fn is_in_pieces(matches: &Match) -> bool {
+    is_made_of_boxes(matches) && has_many(matches)
+}
+
+fn is_made_of_boxes(matches: &Match) -> bool {
     let protocols = matches.protocols.iter().all(|one| one.icmp.is_empty());
     let sides = [&matches.from, &matches.to];
-    protocols
-        && matches.conditions.is_empty()
-        && sides.into_iter().flatten().all(is_plain_side)
-        && [Family::V4, Family::V6]
-            .into_iter()
-            .all(|family| count(matches, family) <= MOST)
+    protocols && matches.conditions.is_empty() && sides.into_iter().flatten().all(is_plain_side)
+}
+
+fn has_many(matches: &Match) -> bool {
+    let mut families = [Family::V4, Family::V6].into_iter();
+    families.any(|family| count(matches, family) > MOST_BOXES)
 }
 
 fn is_plain_side(side: &Side) -> bool {
@@ -244,7 +254,7 @@ pub(super) fn low_bits(bits: u32) -> u128 {
     }
 }
 
-/// How many boxes there would be, or more than [`MOST`].
+/// How many boxes there would be, or more than [`MOST_BOXES`].
 fn count(matches: &Match, family: Family) -> usize {
     let side = |side: &Option<Side>| match side {
         Some(Side::Endpoints { endpoints, .. }) => endpoints
@@ -258,7 +268,7 @@ fn count(matches: &Match, family: Family) -> usize {
 
 fn endpoint_count(endpoint: &Endpoint, family: Family) -> usize {
     let Some(addresses) = endpoint.addresses.ranges() else {
-        return MOST + 1;
+        return MOST_BOXES + 1;
     };
     let ports = endpoint
         .ports
@@ -268,8 +278,8 @@ fn endpoint_count(endpoint: &Endpoint, family: Family) -> usize {
         Family::V4 => addresses.v4.ranges().len(),
         Family::V6 => addresses.v6.ranges().len(),
     };
-    if ranges > MOST {
-        return MOST + 1;
+    if ranges > MOST_BOXES {
+        return MOST_BOXES + 1;
     }
     prefixes(addresses, family).len().saturating_mul(ports)
 }

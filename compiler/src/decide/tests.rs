@@ -313,6 +313,76 @@ fn at_a_lookup_only_redirects_and_the_allows_ahead_of_them_count() {
     assert_eq!((other.verdict, other.decider), (Allow, Decider::Unmatched));
 }
 
+/// One condition of several that a lookup cannot read keeps the rule from it; a packet mark is nothing that a lookup sets.
+#[test]
+fn a_lookup_reads_all_of_a_rule_and_sets_no_mark() {
+    let policy = policy(
+        "default in drop
+         socket proxy = tcp listen 127.0.0.1:1234
+         allow if any of { fragment, no socket established }
+         allow tcp to 192.0.2.1 mark 5
+         redirect tcp to any:80 to sock proxy",
+    );
+    let header = tcp("192.0.2.9:1", "192.0.2.1:80");
+    let lookup = Event::Lookup {
+        class: Policy::plain_class(),
+        header: header.clone(),
+    };
+    let asked = decide(&policy, &lookup, &world(Nobody));
+    assert_eq!((asked.decider, asked.mark), (rule(1), None));
+    let packet = Event::Packet {
+        direction: Direction::In,
+        class: Policy::plain_class(),
+        packet: Parsed::Ip(header),
+    };
+    assert_eq!(decide(&policy, &packet, &world(Nobody)).decider, rule(0));
+    let marked = decide(&policy, &packet, &world(Established));
+    assert_eq!((marked.decider, marked.mark), (rule(1), Some(5)));
+}
+
+/// What begins a connection: a SYN without ACK, and a datagram without a connected socket. All else fits.
+#[test]
+fn a_rate_of_connections_asks_of_what_begins_one() {
+    struct Full(SocketAnswer);
+    impl World for Full {
+        fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
+            self.0
+        }
+        fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+            true
+        }
+        fn fits(&self, _: RuleId, _: &Header) -> bool {
+            false
+        }
+    }
+    let policy = policy("default in allow drop above 5 connections/second");
+    let flags = |flags| Header {
+        transport: Transport::Tcp {
+            from: 1,
+            to: 80,
+            flags,
+        },
+        ..tcp("192.0.2.9:1", "192.0.2.1:80")
+    };
+    for (header, socket, begins) in [
+        (flags(SYN), Nobody, true),
+        (flags(SYN), Established, true),
+        (flags(SYN | ACK), Nobody, false),
+        (flags(ACK), Nobody, false),
+        (udp("192.0.2.9:1", "192.0.2.1:80"), Nobody, true),
+        (udp("192.0.2.9:1", "192.0.2.1:80"), Listening, true),
+        (udp("192.0.2.9:1", "192.0.2.1:80"), Established, false),
+    ] {
+        let event = Event::Packet {
+            direction: Direction::In,
+            class: Policy::plain_class(),
+            packet: Parsed::Ip(header.clone()),
+        };
+        let verdict = decide(&policy, &event, &Full(socket)).verdict;
+        assert_eq!(verdict == Drop, begins, "{header:?} {socket:?}");
+    }
+}
+
 #[test]
 fn sends_are_decided_by_the_rules_of_their_group() {
     let policy = policy(

@@ -113,6 +113,8 @@ fn of_documentation(store: &mut Store, packets: Node) -> Result<Node, BudgetExce
 fn of_one_pair(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> {
     let mut node = region;
     for (field, value) in [
+        // Ports are of no use to a later fragment, so this is asked for ahead of them.
+        (Field::Fragment, 0),
         (Field::Family, 0),
         (Field::Protocol, 6),
         (Field::ToPort, 80),

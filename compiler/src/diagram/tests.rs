@@ -7,10 +7,14 @@ use super::sample::hit;
 use super::sample::{Dice, default, rule};
 use super::values::{header_of, values_of};
 use super::*;
+use crate::decide::{Seen, matches};
+use crate::event::{Header, SocketAnswer, World};
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::place::{Chain, DefaultEntry, Effect, Entry};
-use crate::policy::{Action, Direction, Policy};
+use crate::policy::{
+    Action, Direction, Family, Match, NetnsId, Policy, Rate, RateUnit, RuleId, SocketId,
+};
 
 #[test]
 fn ranges_hold_exactly_their_values() {
@@ -115,6 +119,62 @@ fn a_match_diagram_says_what_the_reference_says() {
         }
     }
     assert!(hits > 5000, "only {hits} packets met a rule");
+}
+
+/// What a question for a rate is answered with.
+struct Answers {
+    socket: SocketAnswer,
+    fits: bool,
+}
+
+impl World for Answers {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        self.socket
+    }
+    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        true
+    }
+    fn fits(&self, _: RuleId, _: &Header) -> bool {
+        self.fits
+    }
+}
+
+#[test]
+fn a_rate_is_asked_for_where_the_reference_asks() {
+    let mut dice = Dice::new(13);
+    for unit in [RateUnit::Packets, RateUnit::Connections] {
+        for above in [false, true] {
+            let mut policy = dice.arriving(1);
+            let id = policy.rules.keys().next().unwrap();
+            let limited = &mut policy.rules[id];
+            (limited.matches, limited.at) = (Match::default(), None);
+            limited.rate = Some(Rate {
+                above,
+                count: 1,
+                period: 1,
+                unit,
+                per: None,
+                burst: 1,
+            });
+            let mut store = Store::of(&policy);
+            let rule = &policy.rules[id];
+            let node = rule_diagram(&mut store, id, rule, Scope::default()).unwrap();
+            for _ in 0..600 {
+                let (header, socket) = dice.packet();
+                for fits in [false, true] {
+                    let world = Answers { socket, fits };
+                    let class = Some(Policy::plain_class());
+                    let seen = Seen::new(&policy, Direction::In, class, &header, &world);
+                    let values = values_of(&header, socket).with(Field::Fits(id), fits.into());
+                    assert_eq!(
+                        store.evaluate(node, &values),
+                        u32::from(matches(&seen, id, rule)),
+                        "{unit:?} {above} {header:?} {socket:?} {fits}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -211,6 +211,42 @@ mod tests {
         assert_eq!(aligned("ab", "cB"), [Old(0), New(0), Changed(1, 1)]);
     }
 
+    /// How many letters of two words can stand beside their like, by trying everything.
+    fn most(old: &[char], new: &[char]) -> usize {
+        let (Some((one, old_rest)), Some((other, new_rest))) =
+            (old.split_first(), new.split_first())
+        else {
+            return 0;
+        };
+        let both = one
+            .eq_ignore_ascii_case(other)
+            .then(|| 1 + most(old_rest, new_rest));
+        let skipped = most(old_rest, new).max(most(old, new_rest));
+        both.map_or(skipped, |both| both.max(skipped))
+    }
+
+    #[test]
+    fn as_much_as_possible_stands_beside_its_like() {
+        let mut dice = crate::diagram::sample::Dice::new(8);
+        for _ in 0..300 {
+            let mut word = |letters: [char; 3]| -> String {
+                let length = dice.below(7);
+                (0..length).map(|_| letters[dice.below(3)]).collect()
+            };
+            let (old, new) = (word(['a', 'b', 'c']), word(['A', 'B', 'C']));
+            let pairs = aligned(&old, &new);
+            let beside = pairs
+                .iter()
+                .filter(|pair| matches!(pair, Pair::Changed(..)));
+            let letters = |word: &str| word.chars().collect::<Vec<_>>();
+            assert_eq!(
+                beside.count(),
+                most(&letters(&old), &letters(&new)),
+                "{old} {new}"
+            );
+        }
+    }
+
     #[test]
     fn every_rule_stands_somewhere_once_and_in_order() {
         let mut dice = crate::diagram::sample::Dice::new(7);

@@ -28,6 +28,7 @@ pub(super) fn data(old: &Policy, new: &Policy) -> Vec<Data> {
         let right = of(new).map(|place| &new.named[place].1);
         found.extend(constant(name, left, right));
     }
+    let mut found = renamed(found, old, new);
     let live = |policy: &'_ Policy| -> Vec<String> {
         let sets = policy.sets.values();
         let live = sets.filter(|set| matches!(set.kind, SetKind::Live { .. }));
@@ -63,6 +64,37 @@ fn constant(name: &str, old: Option<&AddressSet>, new: Option<&AddressSet>) -> O
         only: only(old.is_some(), new.is_some()),
         ..elements(format!("set {name}"), gained, lost)
     })
+}
+
+/// Of sets that are gone and sets that are new, those that hold the same are one under another name.
+fn renamed(found: Vec<Data>, old: &Policy, new: &Policy) -> Vec<Data> {
+    let held = |policy: &'_ Policy, data: &Data| {
+        let mut named = policy.named.iter();
+        let own = named.find(|(name, _)| format!("set {name}") == data.name);
+        own.map(|(_, set)| set.clone())
+    };
+    let (mut gone, mut rest): (Vec<Data>, Vec<Data>) = found
+        .into_iter()
+        .partition(|data| data.only == Some(Only::Old));
+    for data in rest
+        .iter_mut()
+        .filter(|data| data.only == Some(Only::New) && data.sizes.1 > 0)
+    {
+        let mut before = gone.iter();
+        let Some(place) = before.position(|one| held(old, one) == held(new, data)) else {
+            continue;
+        };
+        let was = gone.remove(place);
+        *data = Data {
+            was_called: Some(was.name),
+            sizes: data.sizes,
+            ..elements(data.name.clone(), Vec::new(), Vec::new())
+        };
+        data.sizes.0 = was.sizes.0;
+    }
+    rest.append(&mut gone);
+    rest.sort_by(|one, other| one.name.cmp(&other.name));
+    rest
 }
 
 fn only(old: bool, new: bool) -> Option<Only> {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::joint::{Joint, Which};
-use super::lists::{DIRECTIONS, List, Lists, Pair, moved, same_outcome};
+use super::lists::{DIRECTIONS, List, Lists, Pair, called_alike, moved, same_outcome};
 use super::report::{Edit, EditKind, Effect, Line};
 use crate::policy::{self, Direction, Place, RuleId};
 
@@ -33,9 +33,11 @@ impl Edits {
     pub(super) fn of(joint: &Joint<'_>, lists: &Lists) -> Self {
         let mut edits = Self::default();
         for (list, direction) in lists.all.iter().zip(DIRECTIONS) {
+            let moved = moved(joint, list);
             let mut making = Making {
                 joint,
-                moved: moved(joint, list),
+                called_alike: called_alike(joint, list, &moved),
+                moved,
                 heads: heads(joint, list),
                 known: BTreeMap::new(),
                 edits: &mut edits,
@@ -120,6 +122,8 @@ fn heads(joint: &Joint<'_>, list: &List) -> HashMap<RuleId, RuleId> {
 struct Making<'a, 'p> {
     joint: &'a Joint<'p>,
     moved: HashMap<(Which, RuleId), RuleId>,
+    /// Rules that stand elsewhere in the other list with the same label and another meaning.
+    called_alike: HashMap<(Which, RuleId), RuleId>,
     heads: HashMap<RuleId, RuleId>,
     /// Edits by the rules that they are of, redirects through a map by their first.
     known: BTreeMap<(Option<RuleId>, Option<RuleId>), usize>,
@@ -181,6 +185,12 @@ impl Making<'_, '_> {
             Pair::New(new) if self.moved.contains_key(&(Which::New, new)) => EditKind::Moved,
             Pair::Old(old) if self.other_head(Which::Old, old).is_some() => EditKind::Named,
             Pair::New(new) if self.other_head(Which::New, new).is_some() => EditKind::Named,
+            Pair::Old(old) if self.called_alike.contains_key(&(Which::Old, old)) => {
+                EditKind::Changed
+            }
+            Pair::New(new) if self.called_alike.contains_key(&(Which::New, new)) => {
+                EditKind::Changed
+            }
             Pair::Old(_) => EditKind::Removed,
             Pair::New(_) => EditKind::Added,
         }
@@ -202,8 +212,9 @@ impl Making<'_, '_> {
     fn key(&self, pair: Pair) -> (Option<RuleId>, Option<RuleId>) {
         let head = |which: Which, id: RuleId| self.joint.side(which).rule(id).head.unwrap_or(id);
         let other = |which: Which, id: RuleId| {
-            let moved = self.moved.get(&(which, id)).copied();
-            self.other_head(which, id).or(moved)
+            let elsewhere = [&self.moved, &self.called_alike];
+            let mut found = elsewhere.iter().filter_map(|map| map.get(&(which, id)));
+            self.other_head(which, id).or(found.next().copied())
         };
         match pair {
             Pair::Same(old, new) | Pair::Changed(old, new) => {

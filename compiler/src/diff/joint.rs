@@ -14,6 +14,7 @@ use cranelift_entity::{EntityRef, PrimaryMap};
 
 use self::classes::{Classes, TooMany};
 use crate::coverage::{Coverage, is_on};
+use crate::decide::Lookups;
 use crate::policy::{
     Action, ClassId, Family, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId, Policy, PortId,
     Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
@@ -52,6 +53,8 @@ pub(super) struct Side<'p> {
     pub(super) actions: PrimaryMap<RuleId, Action>,
     /// From its own ids to shared ones.
     pub(super) ids: Ids,
+    /// Which of its rules socket lookups ask.
+    pub(super) lookups: Lookups,
     /// For each shared class its own.
     pub(super) own_classes: PrimaryMap<ClassId, ClassId>,
 }

@@ -91,8 +91,13 @@ fn list(joint: &Joint<'_>, direction: Direction) -> List {
                 .map(|sense| other.contains(sense))
                 .collect::<Vec<_>>()
         });
+    let labels = Labels::of(joint, [&old, &new]);
     let aligned = align(&left, &right, |left, right| {
         if elsewhere_left[left] || elsewhere_right[right] {
+            return 0;
+        }
+        // Nor did one whose label another rule has there.
+        if !labels.may_belong_together(joint, old[left], new[right]) {
             return 0;
         }
         likeness(joint, old[left], new[right])
@@ -106,6 +111,64 @@ fn list(joint: &Joint<'_>, direction: Direction) -> List {
     List {
         pairs: pairs.collect(),
     }
+}
+
+/// The labels that a single rule of each list has.
+struct Labels<'a>(HashMap<&'a str, (RuleId, RuleId)>);
+
+impl<'a> Labels<'a> {
+    fn of(joint: &'a Joint<'_>, [old, new]: [&[RuleId]; 2]) -> Self {
+        let [left, right] = [(Which::Old, old), (Which::New, new)].map(|(which, ids)| {
+            let mut found: HashMap<&str, Option<RuleId>> = HashMap::new();
+            for &id in ids {
+                if let Some(label) = &joint.side(which).rule(id).label {
+                    let seen = found.entry(label);
+                    seen.and_modify(|one| *one = None).or_insert(Some(id));
+                }
+            }
+            found
+        });
+        let both = left.into_iter().filter_map(|(label, old)| {
+            let new = right.get(label).copied().flatten()?;
+            Some((label, (old?, new)))
+        });
+        Self(both.collect())
+    }
+
+    /// Whether no label says that one of the two is another rule.
+    fn may_belong_together(&self, joint: &Joint<'_>, old: RuleId, new: RuleId) -> bool {
+        [(Which::Old, old), (Which::New, new)]
+            .into_iter()
+            .all(|(which, id)| {
+                let label = joint.side(which).rule(id).label.as_deref();
+                let both = label.and_then(|label| self.0.get(label));
+                both.is_none_or(|both| *both == (old, new))
+            })
+    }
+}
+
+/// For each rule that stands alone in one list and did not move, and whose label such a rule has in the other, that one.
+pub(super) fn called_alike(
+    joint: &Joint<'_>,
+    list: &List,
+    moved: &HashMap<(Which, RuleId), RuleId>,
+) -> HashMap<(Which, RuleId), RuleId> {
+    let alone = |which: Which| -> Vec<RuleId> {
+        let alone = list
+            .pairs
+            .iter()
+            .filter_map(move |pair| match (pair, which) {
+                (Pair::Old(id), Which::Old) | (Pair::New(id), Which::New) => Some(*id),
+                _ => None,
+            });
+        let of_a_map = |id: &RuleId| joint.side(which).rule(*id).head.is_some();
+        let stayed = alone.filter(|id| !moved.contains_key(&(which, *id)));
+        stayed.filter(|id| !of_a_map(id)).collect()
+    };
+    let labels = Labels::of(joint, [&alone(Which::Old), &alone(Which::New)]);
+    let both = labels.0.into_values();
+    both.flat_map(|(old, new)| [((Which::Old, old), new), ((Which::New, new), old)])
+        .collect()
 }
 
 fn sense<'a>(side: &'a Side<'_>, id: RuleId) -> Sense<'a> {

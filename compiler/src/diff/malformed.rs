@@ -47,7 +47,7 @@ fn change(joint: &Joint<'_>, edits: &Edits, about: About, direction: Direction) 
             ..Words::default()
         },
         example: describe_on(joint.side(Which::New).policy, &said, None).unwrap_or_default(),
-        exact: true,
+        unsaid: None,
         share: 0.0,
         spans: None,
         shadow: Vec::new(),

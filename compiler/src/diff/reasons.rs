@@ -6,7 +6,7 @@ use super::block::Cover;
 use super::draw::Owner;
 use super::joint::Which;
 use super::lists::Pair;
-use super::report::{Decider, Line};
+use super::report::{Decider, EditKind, Line};
 use super::tell::Telling;
 use super::weigh::Finding;
 
@@ -86,6 +86,10 @@ fn looked(telling: &Telling<'_, '_, '_>, edit: usize) -> Looked {
     let own = || deltas().filter(move |delta| delta.edit == edit);
     if own().any(|delta| matches!(delta.pair, Pair::Changed(..))) {
         return Looked::Difference;
+    }
+    // Two rules of one label at different places: what each of them matches was looked at, and they may differ in it.
+    if telling.edits.edits[edit].kind == EditKind::Changed {
+        return Looked::Rest;
     }
     let direction = telling.edits.edits[edit].direction;
     let others = || deltas().filter(move |one| one.edit != edit && one.direction == direction);

@@ -148,6 +148,11 @@ impl Describing<'_, '_, '_> {
         }
         self.shorten(&mut parts, takes_nothing)?;
         let (words, except) = write::words(self, &parts);
+        // "Except everything if …" would be a riddle.
+        let words = match words.strip_prefix("everything if ") {
+            Some(conditions) => format!("where {conditions}"),
+            None => words,
+        };
         Ok(except.is_empty().then_some(words))
     }
 

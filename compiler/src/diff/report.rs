@@ -223,9 +223,8 @@ pub struct Change {
     pub region: Words,
     /// A packet of it in the words that `explain` takes. Both policies were asked about it.
     pub example: String,
-    /// Whether the words of the example say all that decides it, in names that both policies know. They cannot say that one
-    /// rate is exceeded and another is not, nor what a live map has come to hold.
-    pub exact: bool,
+    /// What decides the example beside its words, if they do not say all of it in names that both policies know.
+    pub unsaid: Option<Unsaid>,
     /// The part of all packets (or sends) of the direction that it is: above 0, up to 1. IPv4 and IPv6 are a half each,
     /// and every value of every field that rules look at counts the same; 0 for malformed packets.
     pub share: f64,
@@ -233,6 +232,19 @@ pub struct Change {
     pub spans: Option<Spans>,
     /// What it is, drawn: for pictures.
     pub shadow: Vec<Shadow>,
+}
+
+/// What the words of an example cannot say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsaid {
+    /// That some rates are exceeded and others are not.
+    Rates,
+    /// What a live set or map has come to hold.
+    Held,
+    /// That only a socket lookup meets the packet.
+    Lookup,
+    /// What is there under a name that both policies do not mean alike.
+    Names,
 }
 
 /// How far a region reaches: what some packet of it has.
@@ -338,6 +350,8 @@ pub struct Data {
     pub settings: Vec<String>,
     /// Whether it is only in the old policy, or only in the new one.
     pub only: Option<Only>,
+    /// What the old policy calls it, where it holds the same under another name.
+    pub was_called: Option<String>,
     /// Whether its contents change while running, so that what is written here is only what it starts with.
     pub live: bool,
 }

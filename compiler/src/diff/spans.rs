@@ -95,5 +95,8 @@ mod tests {
         };
         assert_eq!(spans.senders, only_v4(Count::All));
         assert_eq!(spans.receivers, only_v4(Count::Some(256)));
+        // Later fragments have no ports, and so the region has packets without.
+        let tcp = store.range(Field::Protocol, 6, 6, port, of.1).unwrap();
+        assert_eq!(super::spans(&store, tcp).ports, None);
     }
 }

@@ -14,7 +14,7 @@ use super::example::plainest;
 use super::joint::{Joint, Which};
 use super::lists::{List, Pair};
 use super::region::{Describing, Names};
-use super::report::{About, Change, Decider, EditKind, Fate, Moved, Words};
+use super::report::{About, Change, Decider, EditKind, Fate, Moved, Unsaid, Words};
 use super::shadow::shadow;
 use super::space::{Outcome, Space};
 use super::spans::spans;
@@ -57,7 +57,7 @@ impl Telling<'_, '_, '_> {
         let packets = self.packets(finding)?;
         let values = plainest(self.space, self.meters, packets)?;
         let values = values.unwrap_or_else(|| finding.values.clone());
-        let (example, exact) = self.example(finding, &values)?;
+        let (example, unsaid) = self.example(finding, &values)?;
         let region = Region {
             packets,
             cover: self.cover(finding.fates),
@@ -89,7 +89,7 @@ impl Telling<'_, '_, '_> {
             edit: Some(self.edit_of(finding)),
             region: words,
             example,
-            exact,
+            unsaid,
             share: finding.share,
             spans: Some(spans(&self.space.store, packets)),
             shadow,
@@ -196,7 +196,11 @@ impl Telling<'_, '_, '_> {
     }
 
     /// The packet in words, once both policies have said what the diagrams say of it.
-    fn example(&self, finding: &Finding, values: &FieldValues) -> Result<(String, bool), Untold> {
+    fn example(
+        &self,
+        finding: &Finding,
+        values: &FieldValues,
+    ) -> Result<(String, Option<Unsaid>), Untold> {
         let case = Case::new(self.space.joint, self.meters, finding.topic, values);
         for which in Which::BOTH {
             let decision = case.decide(which);

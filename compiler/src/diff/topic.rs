@@ -4,7 +4,6 @@
 
 use super::joint::{Joint, Which};
 use super::report::About;
-use crate::decide::readable_at_lookup;
 use crate::hook::Hook;
 use crate::policy::{Action, DefaultVerdict, Direction, GroupId, RuleId, Side};
 
@@ -49,17 +48,7 @@ impl Topic {
         let side = joint.side(which);
         let action = side.actions[id];
         match self.about {
-            About::Lookup => {
-                let rule = side.rule(id);
-                match action {
-                    Action::Redirect(_) => true,
-                    Action::Allow => readable_at_lookup(rule),
-                    Action::Reject => rule.at == Some(Hook::SkLookup),
-                    Action::Count | Action::Drop | Action::Forward(_) | Action::Shortcut(_) => {
-                        false
-                    }
-                }
-            }
+            About::Lookup => action.decides() && side.lookups.ask(id, side.rule(id)),
             About::Send => action.decides() && self.sends(action, side.matches[id].from.as_ref()),
             _ => action.decides(),
         }

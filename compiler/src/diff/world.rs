@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use cranelift_entity::PrimaryMap;
 
 use super::joint::{Joint, Which};
-use super::report::About;
+use super::report::{About, Unsaid};
 use super::topic::Topic;
 use crate::decide::decide;
 use crate::diagram::FieldValues;
@@ -99,9 +99,9 @@ impl<'a, 'p> Case<'a, 'p> {
         Some(decide(policy, &event, &Seen { case: self, which }))
     }
 
-    /// The case in words, as short as both policies decide of the words what they decide here; and whether they do. Words
-    /// know one state of all rates.
-    pub(super) fn text(&self) -> Option<(String, bool)> {
+    /// The case in words, as short as both policies decide of the words what they decide here; and what decides beside
+    /// them, if they do not. Words know one state of all rates.
+    pub(super) fn text(&self) -> Option<(String, Option<Unsaid>)> {
         let exact = self.both_decide_so(LeftOut::default());
         let mut left_out = LeftOut::default();
         let leave: [fn(&mut LeftOut); 5] = [
@@ -126,9 +126,23 @@ impl<'a, 'p> Case<'a, 'p> {
         };
         let described = self.described(which, left_out)?;
         let policy = self.joint.side(which).policy;
+        let unsaid = self.unsaid(exact, left_out);
+        Some((describe_on(policy, &described, self.on())?, unsaid))
+    }
+
+    fn unsaid(&self, exact: bool, left_out: LeftOut) -> Option<Unsaid> {
+        if !exact {
+            return Some(if self.rates_disagree() {
+                Unsaid::Rates
+            } else {
+                Unsaid::Held
+            });
+        }
         // A lookup's packet is explained as one that arrives.
-        let exact = exact && self.topic.about != About::Lookup && self.same_words(left_out);
-        Some((describe_on(policy, &described, self.on())?, exact))
+        if self.topic.about == About::Lookup {
+            return Some(Unsaid::Lookup);
+        }
+        (!self.same_words(left_out)).then_some(Unsaid::Names)
     }
 
     /// Whether there is nothing to say but the packet itself.
@@ -217,12 +231,24 @@ impl<'a, 'p> Case<'a, 'p> {
 
     /// Whether some rate of either policy is exceeded.
     fn exceeds(&self) -> bool {
-        Which::BOTH.into_iter().any(|which| {
+        self.rates().contains(&false)
+    }
+
+    /// Whether some rate is exceeded and another is not.
+    fn rates_disagree(&self) -> bool {
+        let rates = self.rates();
+        rates.contains(&true) && rates.contains(&false)
+    }
+
+    /// Of each rate of either policy, whether the packet fits.
+    fn rates(&self) -> Vec<bool> {
+        let of = |which| {
             let seen = Seen { case: self, which };
             let policy = self.joint.side(which).policy;
-            let mut rated = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
-            rated.any(|(id, _)| !seen.fits(id, &self.header))
-        })
+            let rated = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
+            rated.map(move |(id, _)| seen.fits(id, &self.header))
+        };
+        Which::BOTH.into_iter().flat_map(of).collect()
     }
 
     fn elsewhere(&self, policy: &Policy, seen: &Seen<'_, '_>) -> Vec<(NetnsId, SocketAnswer)> {

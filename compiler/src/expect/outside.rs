@@ -5,7 +5,7 @@
 
 use super::region::{disjoint, with_constant_sets};
 use super::{Broken, verdict};
-use crate::decide::{decide, meets_lookups};
+use crate::decide::{Lookups, decide};
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
@@ -59,11 +59,12 @@ fn wrong_lookup(
 ) -> Result<Option<Witness>, BudgetExceeded> {
     let mut left = packets;
     let make = |values, _, _| Witness::of_lookup(values);
+    let lookups = Lookups::of(policy);
     for (id, rule) in policy.rules_of(Direction::In) {
         if left == Node::FALSE {
             return Ok(None);
         }
-        if !rule.action.decides() || !meets_lookups(rule) || disjoint(rule, expect) {
+        if !rule.action.decides() || !lookups.ask(id, rule) || disjoint(rule, expect) {
             continue;
         }
         let matched = rule_diagram(store, id, rule, Scope::default())?;

@@ -87,6 +87,59 @@ fn a_broken_line_shows_a_packet_and_who_decides() {
     }
 }
 
+/// A rule that shares packets with a line is asked, whatever little they share.
+#[test]
+fn what_a_rule_and_a_line_share_is_looked_at() {
+    for (rule, line) in [
+        (
+            "tcp from 2001:db8::/32 to any:22",
+            "tcp from 2001:db8::7 to any:22",
+        ),
+        (
+            "tcp from 10.0.0.0/8 to any:22",
+            "tcp from 10.255.255.255 to any:22",
+        ),
+        (
+            "tcp from 10.0.0.0/8 to any:22-23",
+            "tcp from any to any:23-24",
+        ),
+        (
+            "tcp from 10.0.0.0/8, 2001:db8::/32",
+            "tcp from 2001:db8::/32 to any",
+        ),
+        ("tcp, udp to any:53", "udp from any to any:53"),
+    ] {
+        let found = wrong(&format!(
+            "default in drop\nallow {rule}\nexpect drop {line}\n"
+        ));
+        assert_eq!(found.len(), 1, "{rule}, {line}");
+    }
+}
+
+/// On an interface that the policy is not on, lookups ask all the same.
+#[test]
+fn lookups_are_asked_wherever_a_packet_comes_in() {
+    let policy = "interfaces eth0
+default in drop
+socket proxy = tcp listen 127.0.0.1:1234
+redirect tcp to 3.3.3.3:80 to sock proxy
+";
+    for (line, holds) in [
+        (
+            "redirect to sock proxy tcp from 8.8.8.8:1 to 3.3.3.3:80",
+            true,
+        ),
+        ("allow tcp from 8.8.8.8:1 to 3.3.3.3:80", false),
+        ("allow tcp from 8.8.8.8:1 to 3.3.3.3:81", true),
+        ("drop tcp from 8.8.8.8:1 to 3.3.3.3:81", false),
+    ] {
+        let found = wrong(&format!(
+            "{policy}expect {line} on interface eth9 with no socket\n"
+        ));
+        assert_eq!(found.is_empty(), holds, "{line}: {found:?}");
+    }
+}
+
 #[test]
 fn a_line_about_nothing_is_a_mistake() {
     let found = wrong(&format!(

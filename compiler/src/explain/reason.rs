@@ -2,17 +2,28 @@
 
 use super::{Miss, words};
 use crate::decide::{
-    Seen, covers_class, covers_protocol, covers_side, from_port, holds, is_new_flow, meets_lookups,
+    Lookups, Seen, covers_class, covers_protocol, covers_side, from_port, holds, is_new_flow,
     to_port,
 };
 use crate::event::Event;
 use crate::hook::Hook;
-use crate::policy::{Action, Condition, Endpoint, Rule, Side};
+use crate::policy::{Action, Condition, Endpoint, Rule, RuleId, Side};
+
+/// What rules are asked about.
+pub(super) struct Asked<'a> {
+    /// What they look at.
+    pub(super) seen: &'a Seen<'a>,
+    /// What happens.
+    pub(super) event: &'a Event,
+    /// Which of them lookups ask.
+    pub(super) lookups: Lookups,
+}
 
 /// Why a rule does not match. The caller knows that it does not.
-pub(super) fn why_not(seen: &Seen<'_>, event: &Event, rule: &Rule) -> String {
+pub(super) fn why_not(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> String {
     let wanted = &rule.matches;
-    if let Some(reason) = elsewhere(seen, event, rule) {
+    let seen = asked.seen;
+    if let Some(reason) = elsewhere(asked, id, rule) {
         return reason;
     }
     if !covers_protocol(&wanted.protocols, seen.header) {
@@ -50,13 +61,14 @@ pub(super) fn why_not(seen: &Seen<'_>, event: &Event, rule: &Rule) -> String {
 }
 
 /// Everything in which a rule does not fit. The caller knows that it does not match.
-pub(super) fn misses(seen: &Seen<'_>, event: &Event, rule: &Rule) -> Vec<Miss> {
+pub(super) fn misses(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Vec<Miss> {
     let wanted = &rule.matches;
+    let seen = asked.seen;
     let header = seen.header;
     let from = covers_side(seen, wanted.from.as_ref(), header.from, from_port(header));
     let to = covers_side(seen, wanted.to.as_ref(), header.to, to_port(header));
     let parts = [
-        (Miss::Place, elsewhere(seen, event, rule).is_none()),
+        (Miss::Place, elsewhere(asked, id, rule).is_none()),
         (Miss::Protocol, covers_protocol(&wanted.protocols, header)),
         (Miss::Sender, from),
         (Miss::Receiver, to),
@@ -77,13 +89,14 @@ pub(super) fn misses(seen: &Seen<'_>, event: &Event, rule: &Rule) -> Vec<Miss> {
 }
 
 /// Why a rule is not asked about this event at all.
-fn elsewhere(seen: &Seen<'_>, event: &Event, rule: &Rule) -> Option<String> {
-    match event {
+fn elsewhere(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Option<String> {
+    let seen = asked.seen;
+    match asked.event {
         Event::Packet { .. } => (rule.at == Some(Hook::SkLookup)
             && !is_new_flow(seen.header, seen.socket(None)))
         .then(|| "it runs in the socket lookup, and none is made for this packet".into()),
         Event::Lookup { .. } => {
-            (!meets_lookups(rule)).then(|| "it does not run in the socket lookup".into())
+            (!asked.lookups.ask(id, rule)).then(|| "it does not run in the socket lookup".into())
         }
         Event::Send { group, .. } => {
             let within = matches!(rule.action, Action::Shortcut(within) if within != *group);

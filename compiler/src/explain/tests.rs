@@ -52,6 +52,56 @@ fn syn() -> Header {
     }
 }
 
+/// An `allow` that no redirect follows is in no lookup program, so nobody says that it decides a lookup.
+#[test]
+fn only_rules_that_a_lookup_asks_decide_it() {
+    let text = "
+        interfaces eth0
+        default in drop
+        socket web = tcp listen 127.0.0.1:8080
+        early: allow tcp to port 80 on interface eth1
+        moved: redirect tcp 192.0.2.1:22 to sock web
+        late: allow tcp to port 22 on interface eth1\n";
+    let policy = policy(text);
+    let (class, _) = policy
+        .classes
+        .iter()
+        .find(|(_, class)| !class.patterns.is_empty())
+        .unwrap();
+    let ask = |port: u16, to: [u8; 4]| {
+        let mut header = Header {
+            to: to.into(),
+            ..syn()
+        };
+        header.transport = Transport::Tcp {
+            from: 40_000,
+            to: port,
+            flags: 2,
+        };
+        let trace = explain(
+            &policy,
+            &Event::Lookup { class, header },
+            &Finds(SocketAnswer::None),
+        );
+        let label = |rule: RuleId| policy.rules[rule].label.clone().unwrap();
+        let by = match trace.decision.decider {
+            Decider::Rule(rule) => label(rule),
+            other => format!("{other:?}"),
+        };
+        let reasons = trace.steps.iter().filter_map(|step| match &step.outcome {
+            Outcome::No(reason) => Some((label(step.rule), reason.clone())),
+            _ => None,
+        });
+        (by, reasons.collect::<Vec<_>>())
+    };
+    assert_eq!(ask(80, [192, 0, 2, 1]).0, "early");
+    assert_eq!(ask(22, [192, 0, 2, 1]).0, "moved");
+    let (by, reasons) = ask(22, [192, 0, 2, 9]);
+    assert_eq!(by, "Unmatched");
+    let late = &reasons.iter().find(|(label, _)| label == "late").unwrap().1;
+    assert_eq!(late, "it does not run in the socket lookup");
+}
+
 /// The reason why the only rule does not match.
 fn reason(rule: &str, header: Header, answer: SocketAnswer) -> String {
     let policy = policy(&format!("default in drop {rule}"));
@@ -108,6 +158,60 @@ fn each_part_has_its_reason() {
         reason("allow udp", later, none),
         "it is for udp; this is a later fragment of tcp"
     );
+}
+
+/// Nothing fits in a rate.
+struct Full;
+
+impl World for Full {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        SocketAnswer::None
+    }
+    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        true
+    }
+    fn fits(&self, _: crate::policy::RuleId, _: &Header) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_rate_has_the_reason_of_its_part() {
+    let policy = policy(
+        "default in drop allow above 5 packets/second allow tcp up to 5 packets/second drop",
+    );
+    let reasons = |world: &dyn World| -> Vec<String> {
+        let trace = explain(&policy, &arrives(syn()), world);
+        let outcomes = trace.steps.into_iter().map(|step| step.outcome);
+        let reasons = outcomes.filter_map(|outcome| match outcome {
+            Outcome::No(reason) => Some(reason),
+            _ => None,
+        });
+        reasons.collect()
+    };
+    assert_eq!(
+        reasons(&Finds(SocketAnswer::None)),
+        ["it is for what is above its rate; this packet fits"]
+    );
+    let full = explain(&policy, &arrives(syn()), &Full);
+    assert_eq!(full.steps[0].outcome, Outcome::Decides);
+    let limited = self::policy("default in drop allow tcp up to 5 packets/second");
+    let full = explain(&limited, &arrives(syn()), &Full);
+    let above = "it is for what fits in its rate; this packet is above it".to_owned();
+    assert_eq!(full.steps[0].outcome, Outcome::No(above));
+}
+
+#[test]
+fn a_rule_that_lookups_do_not_ask_about_says_so() {
+    let policy = policy("default in allow drop udp drop tcp to any:22");
+    let lookup = Event::Lookup {
+        class: Policy::plain_class(),
+        header: syn(),
+    };
+    let trace = explain(&policy, &lookup, &Finds(SocketAnswer::None));
+    let elsewhere = Outcome::No("it does not run in the socket lookup".to_owned());
+    assert_eq!(trace.steps[0].outcome, elsewhere);
+    assert_eq!(trace.steps[1].outcome, elsewhere);
 }
 
 #[test]

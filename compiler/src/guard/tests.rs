@@ -16,6 +16,7 @@ drop send tcp from group pods to 192.0.2.0/24
 for netns \"blue\" {
     default in drop
     allow tcp to any:80
+    expect allow tcp from any to any:80
 }
 expect drop udp from any to any
 ";
@@ -63,7 +64,8 @@ fn a_guard_that_is_kept_is_silent_and_counts_its_lines() {
         .collect();
     assert_eq!(
         lines,
-        [("guard1.sk", 2), ("guard1.sk", 3), ("guard2.sk", 1)]
+        [("guard1.sk", 2), ("guard1.sk", 3), ("guard2.sk", 1)],
+        "and none of the policy's own"
     );
 }
 

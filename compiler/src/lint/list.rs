@@ -10,7 +10,7 @@ use super::Care;
 use super::boxes::disjoint;
 use super::sample::Sample;
 use crate::candidates::{Index, Looks};
-use crate::decide::{Seen, decide_among, is_new_flow, matches, readable_at_lookup};
+use crate::decide::{Lookups, Seen, decide_among, is_new_flow, matches};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
@@ -44,19 +44,15 @@ pub(super) struct List<'a> {
     possible: Option<Node>,
     /// The bound of the store.
     most_nodes: usize,
-    /// The last rule that takes part in socket lookups whatever stands behind it.
-    last_lookup: Option<RuleId>,
+    /// Which of the policy's rules socket lookups ask.
+    lookups: Lookups,
 }
 
 impl<'a> List<'a> {
     /// The list of a direction.
     pub(super) fn new(policy: &'a Policy, direction: Direction, care: Care) -> Self {
         let rules: Vec<_> = policy.rules_of(direction).collect();
-        let steers = |rule: &Rule| {
-            matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
-        };
         let matches = rules.iter().map(|(id, rule)| (*id, &rule.matches));
-        let last = rules.iter().rev().find(|(_, rule)| steers(rule));
         Self {
             index: Index::new(policy, matches),
             store: Store::with(care.nodes(), &Field::of(policy)),
@@ -64,7 +60,7 @@ impl<'a> List<'a> {
             exhausted: Cell::new(false),
             possible: None,
             most_nodes: care.nodes(),
-            last_lookup: last.map(|(id, _)| *id),
+            lookups: Lookups::of(policy),
             policy,
             direction,
             rules,
@@ -73,13 +69,7 @@ impl<'a> List<'a> {
 
     /// Whether socket lookups ask about the rule too, also for packets that no packet hook has seen.
     pub(super) fn in_lookups(&self, id: RuleId, rule: &Rule) -> bool {
-        let ahead = self.last_lookup.is_some_and(|last| id <= last);
-        ahead
-            && match rule.action {
-                Action::Redirect(_) => true,
-                Action::Allow => readable_at_lookup(rule),
-                _ => rule.at == Some(Hook::SkLookup),
-            }
+        self.lookups.ask(id, rule)
     }
 
     /// Whose packets or writes the rule may be for: for sends the groups, else nobody's in particular.

@@ -6,31 +6,19 @@ use sockc_grammar::diagnostic::Diagnostic;
 
 use super::OUTSIDE;
 use crate::coverage::Coverage;
-use crate::decide::meets_lookups;
-use crate::hook::Hook;
-use crate::policy::{Action, ClassId, Direction, Policy, Rule};
+use crate::decide::Lookups;
+use crate::policy::{ClassId, Policy, Rule};
 
 /// Reports such rules.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     let coverage = Coverage::of(policy);
-    // An `allow` that no redirect follows changes nothing for a lookup.
-    let steers = |rule: &Rule| match rule.action {
-        Action::Redirect(_) => true,
-        _ => rule.at == Some(Hook::SkLookup),
-    };
-    let arriving = policy.rules_of(Direction::In);
-    let last = arriving
-        .filter(|(_, rule)| steers(rule))
-        .map(|(id, _)| id)
-        .last();
+    let lookups = Lookups::of(policy);
     for (id, rule) in &policy.rules {
         let Some(classes) = &rule.matches.on else {
             continue;
         };
-        let ahead = last.is_some_and(|last| id <= last);
-        let lookups = rule.direction == Direction::In && ahead && meets_lookups(rule);
         let covered = classes.iter().any(|class| coverage.covers(*class));
-        if !classes.is_empty() && !covered && !lookups {
+        if !classes.is_empty() && !covered && !lookups.ask(id, rule) {
             found.push(outside(policy, rule, classes));
         }
     }

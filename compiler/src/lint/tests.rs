@@ -58,6 +58,57 @@ fn a_rule_that_one_rule_covers_is_never_reached() {
     assert_eq!(found(text), [("W0601", 3, vec![2]), ("W0601", 4, vec![2])]);
 }
 
+/// What a rule does not hold it does not cover: another code, another interface.
+#[test]
+fn a_code_or_an_interface_that_is_not_held_is_reached() {
+    let reached = "default in allow\n\
+        zone wan = eth0\n\
+        a: drop icmp 3/1, icmp 8\n\
+        b: drop icmp 3/2\n\
+        c: drop tcp to any:22 on zone wan\n\
+        d: drop tcp to any:22\n\
+        e: drop udp to any:5\n\
+        f: drop udp to any:6\n";
+    assert_eq!(lines("W0601", reached), [0u32; 0]);
+    // Nor does it leave what another rule says without effect.
+    let needed = "default in drop\n\
+        zone wan = eth0\n\
+        a: allow icmp 3/2\n\
+        b: allow icmp 3/1, icmp 8\n\
+        c: allow tcp to any:22\n\
+        d: allow tcp to any:20-30 on zone wan\n";
+    assert_eq!(lines("W0602", needed), [0u32; 0]);
+    let covered = "default in allow\n\
+        zone wan = eth0\n\
+        a: drop icmp 3\n\
+        b: drop icmp 3/2\n\
+        c: drop tcp to any:22\n\
+        d: drop tcp to any:22 on zone wan\n";
+    assert_eq!(lines("W0601", covered), [4, 6]);
+}
+
+/// Root alone may bind ports below 1024, as the first socket of the listening program and as what a redirect takes.
+#[test]
+fn anybodys_socket_begins_at_port_1024() {
+    for (listens, takes, told) in [
+        (1024, 1023, true),
+        (1023, 1023, false),
+        (1024, 1024, false),
+        (65_535, 1, true),
+    ] {
+        for owner in ["", " owner uid 33"] {
+            let text = format!(
+                "default in allow\n\
+                 socket s = tcp listen 127.0.0.1:{listens}{owner}\n\
+                 redirect tcp to 192.0.2.1:{takes} to sock s\n"
+            );
+            let found = lines("W0617", &text);
+            let wanted: &[u32] = if told && owner.is_empty() { &[3] } else { &[] };
+            assert_eq!(found, wanted, "{text}");
+        }
+    }
+}
+
 #[test]
 fn rules_cover_another_together() {
     let text = "default in drop\n\
@@ -99,7 +150,9 @@ fn conditions_and_rates_let_packets_through() {
         drop tcp to any:22 if tcp flags syn\n\
         drop tcp to any:22 above 5 packets/second\n\
         half: drop tcp to any:22 if socket listening\n\
-        some: drop tcp to any:22\n";
+        some: drop tcp to any:22\n\
+        few: allow tcp to any:23 up to 5 packets/second\n\
+        more: drop tcp to any:23\n";
     assert_eq!(found(text), []);
     let complement = "default in allow\n\
         drop tcp to any:22 if tcp flags syn\n\

@@ -3,7 +3,7 @@
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::hook::Hook;
-use crate::ir::{Arg, Block, Value};
+use crate::ir::{Arg, Block, Operand, Value};
 
 use super::Lowering;
 use super::context::{msg, skb};
@@ -19,6 +19,7 @@ impl Lowering<'_> {
         }
         let block = self.head_block();
         self.builder.enter(block);
+        self.unless_asked(next);
         let joined = matches!(self.source.chain.hook, Hook::TcIn | Hook::TcOut);
         if joined {
             self.weigh();
@@ -28,22 +29,32 @@ impl Lowering<'_> {
         let found = self.builder.call_value(Helper::MapLookupElem, &args);
         self.builder.assign(counter, found);
         self.builder.leave_if_wide(counter, JumpOp::Eq, 0, next);
-        let packets = self.builder.load(counter, 0, Width::DW);
-        if joined {
-            let weight = self.builder.load_slot(self.frame.weight, 0, Width::W);
-            self.builder.alu(packets, AluOp::Add, weight);
-        } else {
-            self.builder.alu(packets, AluOp::Add, 1);
-        }
-        self.builder.store(counter, 0, packets, Width::DW);
+        let weight = joined.then(|| self.builder.load_slot(self.frame.weight, 0, Width::W));
+        self.add(counter, 0, weight.map_or(Operand::Imm(1), Operand::Value));
         if let Some(size) = self.size() {
-            let bytes = self.builder.load(counter, 8, Width::DW);
-            self.builder.alu(bytes, AluOp::Add, size);
-            self.builder.store(counter, 8, bytes, Width::DW);
+            self.add(counter, 8, Operand::Value(size));
         }
         self.builder.jump(next);
         self.accounts.insert(next, block);
         block
+    }
+
+    /// Adds to a number of this CPU's counter.
+    ///
+    /// The kernel runs packet hooks and lookups with soft interrupts off, so nothing else counts on the CPU meanwhile. It
+    /// runs `sk_msg` in the writing process (`sk_psock_msg_verdict`), which a preemptible kernel may take off its CPU
+    /// between the load and the store.
+    fn add(&mut self, counter: Value, offset: i16, amount: Operand) {
+        if self.source.chain.hook == Hook::SkMsg {
+            let amount = match amount {
+                Operand::Value(value) => value,
+                Operand::Imm(imm) => self.builder.imm(i64::from(imm)),
+            };
+            return self.builder.atomic_add(counter, offset, amount, Width::DW);
+        }
+        let sum = self.builder.load(counter, offset, Width::DW);
+        self.builder.alu(sum, AluOp::Add, amount);
+        self.builder.store(counter, offset, sum, Width::DW);
     }
 
     /// Bytes of what is counted; a socket lookup has none.

@@ -10,6 +10,11 @@ pub(super) const FIRST: i32 = 2;
 /// A later fragment.
 pub(super) const LATER: i32 = 3;
 
+/// The kernel looks a socket up for a packet.
+pub(super) const PACKET: i32 = 1;
+/// A packet program asks which socket there is.
+pub(super) const QUESTION: i32 = 2;
+
 /// The slots. Small ones are opaque to the verifier (see `Builder::opaque_slot`). A slot that is never touched costs
 /// nothing but room: all of them together stay far below the 512 bytes of the stack.
 pub(super) struct Frame {
@@ -65,6 +70,8 @@ pub(super) struct Frame {
     pub(super) prefix: Slot,
     /// The id of the network namespace that is looked in. Four bytes.
     pub(super) netns: Slot,
+    /// Who a lookup is for: [`PACKET`] or [`QUESTION`]. Four bytes.
+    pub(super) asked: Slot,
 }
 
 impl Frame {
@@ -96,6 +103,7 @@ impl Frame {
             vlan: builder.opaque_slot(2),
             prefix: builder.slot(28),
             netns: builder.opaque_slot(4),
+            asked: builder.opaque_slot(4),
         }
     }
 }

@@ -87,6 +87,7 @@ impl Lowering<'_> {
         let gate = self.head_block();
         self.gates.insert((rule, family, next), gate);
         self.builder.enter(gate);
+        self.unless_asked(next);
         self.sample(log, next);
         let number = self.source.maps.meters.log(rule, of);
         let Some((count, period)) = log.max else {

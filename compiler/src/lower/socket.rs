@@ -5,7 +5,7 @@
 
 use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
-use crate::bpf::opcode::{JumpOp, Width};
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::event::SocketAnswer;
 use crate::hook::Hook;
 use crate::ir::{Block, End, Slot, SocketRegion};
@@ -82,6 +82,7 @@ impl Lowering<'_> {
     /// fresh block.
     fn region(&mut self, helper: Helper, netns: Option<Slot>, family: Family) {
         self.tuple(family);
+        self.set_asking(1);
         let next = self.builder.block();
         self.builder.end(End::Socket(SocketRegion {
             helper,
@@ -96,6 +97,49 @@ impl Lowering<'_> {
             next,
         }));
         self.builder.enter(next);
+        self.set_asking(0);
+    }
+
+    /// Says whether this processor is in a lookup of this program. The kernel runs sk_lookup programs for that too, at once
+    /// and on this processor, and what they count there would be counted again when the packet itself is looked up.
+    fn set_asking(&mut self, asking: i32) {
+        let Some(map) = self.source.maps.asking else {
+            return;
+        };
+        let after = self.head_block();
+        self.builder.set_slot(self.frame.key, 0, 0, Width::W);
+        let place = self.found(map, after);
+        let asking = self.builder.imm(i64::from(asking));
+        self.builder.store(place, 0, asking, Width::DW);
+        self.builder.jump(after);
+        self.builder.enter(after);
+    }
+
+    /// Keeps who a lookup is for. Called once, at the beginning of a lookup.
+    pub(super) fn keep_asked(&mut self) {
+        let Some(map) = self.source.maps.asking else {
+            return;
+        };
+        let after = self.head_block();
+        self.builder
+            .set_slot(self.frame.asked, 0, frame::PACKET, Width::W);
+        self.builder.set_slot(self.frame.key, 0, 0, Width::W);
+        let place = self.found(map, after);
+        let asking = self.builder.load(place, 0, Width::W);
+        self.builder.alu(asking, AluOp::Add, frame::PACKET);
+        self.builder
+            .store_slot(self.frame.asked, 0, asking, Width::W);
+        self.builder.jump(after);
+        self.builder.enter(after);
+    }
+
+    /// Leaves to `next` in a lookup that a packet program asked for: nothing is counted or logged there.
+    pub(super) fn unless_asked(&mut self, next: Block) {
+        if self.source.chain.hook == Hook::SkLookup && self.source.maps.asking.is_some() {
+            let asked = self.builder.load_slot(self.frame.asked, 0, Width::W);
+            self.builder
+                .leave_if(asked, JumpOp::Eq, frame::QUESTION, next);
+        }
     }
 
     fn tuple(&mut self, family: Family) {

@@ -9,7 +9,7 @@
 
 use crate::artifact::{MapId, Section};
 use crate::bpf::helper::Helper;
-use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::bpf::opcode::{JumpOp, Width};
 use crate::ir::{Arg, Block, Builder, End, Function, Slot, Value};
 use crate::policy::{Family, GroupId};
 
@@ -39,6 +39,7 @@ impl Lowering<'_> {
         let (v4, v6) = self.both_families();
         let pass = self.outcome(Outcome::Pass, Family::V4);
         self.builder.enter(entry);
+        self.keep_asked();
         let family = self
             .builder
             .load(self.registers.context, lookup::FAMILY, Width::W);
@@ -254,9 +255,9 @@ fn count_escaped(builder: &mut Builder, maps: &GroupMaps, found: Value, done: Bl
     );
     builder.assign(found, counter);
     builder.leave_if_wide(found, JumpOp::Eq, 0, done);
-    let count = builder.load(found, 0, Width::DW);
-    builder.alu(count, AluOp::Add, 1);
-    builder.store(found, 0, count, Width::DW);
+    // As in `Lowering::add`: the kernel may take this off its CPU.
+    let one = builder.imm(1);
+    builder.atomic_add(found, 0, one, Width::DW);
     builder.jump(done);
 }
 

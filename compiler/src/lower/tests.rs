@@ -1,6 +1,7 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
 mod answers;
+mod counts;
 mod doors;
 mod fragments;
 mod headers;
@@ -15,9 +16,10 @@ mod winners;
 
 use sockc_grammar::source::SourceMap;
 
-use crate::event::{Header, Part, Transport};
+use crate::event::{Header, Parsed, Part, Transport};
 use crate::interpret::{Input, Maps, Quiet, Skb, run};
 use crate::packet::build::Frame;
+use crate::packet::parse::{Layout, parse};
 use crate::pipeline::{Built, compile};
 use crate::target::Target;
 
@@ -146,4 +148,23 @@ fn a_tag_that_was_taken_off_counts() {
     assert_eq!(with(3, None), DROP);
     assert_eq!(with(1, Some((0x8100, 7))), NEXT);
     assert_eq!(with(2, Some((0x8100, 7))), DROP);
+}
+
+/// A header that is shorter than any can be is malformed, as it is to the reference.
+#[test]
+fn a_header_shorter_than_any_is_malformed() {
+    let built = built("default out drop\nallow out tcp\n");
+    let frame = Frame::new(header("10.0.0.1", "10.0.0.2")).payload(&[0; 40]);
+    for (place, bits) in [(14, 0), (14 + 20 + 12, 4)] {
+        for words in 0..16u8 {
+            let mut bytes = frame.bytes();
+            bytes[place] &= !(0xf << bits);
+            bytes[place] |= words << bits;
+            let read = parse(&bytes, Layout::Ethernet);
+            let (code, ..) = send(&built, Skb::new(bytes));
+            let is_tcp = matches!(&read, Parsed::Ip(header) if header.protocol == 6);
+            assert_eq!(code == NEXT, is_tcp, "{words} words at {place}: {read:?}");
+            assert!(words >= 5 || !is_tcp, "{words} words at {place}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::{Decision, NO_INTERFACE, live, map};
-use crate::artifact::{MapId, MapKind, MapSpec};
+use crate::artifact::{MapId, MapKind, MapSpec, map_keys, set_keys};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldKind, FieldSet};
@@ -30,17 +30,6 @@ const SIDES: u32 = 2;
 
 /// The ports of both sides, and the word that says which side holds.
 const PORTS: u32 = SIDES * 65_536 + 1;
-
-/// Keys that a trie has room for beyond a live set's elements: Linux before 6.13 wants room for a new element even where it
-/// replaces one, and a runtime marks where it looks for elements inside a prefix.
-const SPARE: u32 = 2;
-
-/// Keys that a trie has room for, for each entry of a live map: one for each protocol, and more where its range of ports is cut
-/// by others. Room that is not used costs nothing.
-const KEYS: u32 = SIDES * 8;
-
-/// Most keys of a live map: Linux 5.10 charges memory for all of them at once, 72 bytes each, and refuses more than 4 GiB.
-const MOST_KEYS: u32 = 7 << 23;
 
 /// Interfaces whose class a lookup can know; each is an entry of a hash map that is made as it is needed.
 const MOST_INTERFACES: u32 = 65_536;
@@ -65,6 +54,12 @@ pub(super) fn steers(chains: &[Chain], tested: &FieldSet) -> bool {
         || tested
             .iter()
             .any(|field| matches!(field.kind(), FieldKind::Absent | FieldKind::Entry))
+}
+
+/// Whether packet programs look sockets up, for which the kernel runs the program of lookups.
+pub(super) fn lookups(chains: &[Chain], tested: &FieldSet) -> bool {
+    let asks = |field: Field| field.kind() == FieldKind::Socket;
+    chains.iter().any(|chain| chain.hook == Hook::SkLookup) && tested.iter().any(asks)
 }
 
 /// Why a lookup is refused that asks for the interface where the kernel does not tell it.
@@ -110,8 +105,8 @@ pub(super) fn sets(
                 Some(SetMaps::Tables(SetTables::new(addresses, &name, tables)))
             }
             SetKind::Live { max, .. } => {
-                let room = max.saturating_mul(SIDES).saturating_add(SPARE);
-                let trie = trie(&live::set_trie(id, &set.name), SET_KEY, SET_VALUE, room);
+                let name = live::set_trie(id, &set.name);
+                let trie = trie(&name, SET_KEY, SET_VALUE, set_keys(*max));
                 let state = live::set_state(id, &set.name);
                 let state = map(&state, MapKind::Array, 4, SET_STATE, 1);
                 let maps = tables.maps();
@@ -137,7 +132,7 @@ pub(super) fn entries(
                 &live::map_trie(id, &data.name),
                 MAP_KEY,
                 MAP_VALUE,
-                data.max.saturating_mul(KEYS).min(MOST_KEYS),
+                map_keys(data.max),
             )),
             classes: maps.push(map(
                 &live::map_classes(id, &data.name),

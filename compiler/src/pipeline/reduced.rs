@@ -10,10 +10,11 @@ use cranelift_entity::SecondaryMap;
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
-use super::Stop;
 use super::analysis::{Analysis, as_it_is};
+use super::{Stop, TOO_LARGE};
 use crate::bulk::{Breadth, Bulk, Shape, Taking};
 use crate::candidates::{Index, Looks};
+use crate::classifier::{MOST_BOXES, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
 use crate::place;
@@ -24,6 +25,9 @@ const TRIES: usize = 4;
 
 /// Most plain rules that are taken out: a diagram holds so many in any order.
 const MOST_SINGLE: usize = 256;
+
+/// Fewer rules in pieces are no reason for the size of a policy.
+const FEW: usize = 16;
 
 /// Rules that are looked at to find them.
 const LOOKS: u64 = 4_000_000;
@@ -47,9 +51,22 @@ pub(super) fn reduced(policy: &Policy, shape: Shape) -> Result<Analysis, Stop> {
         }
     }
     Ok(Analysis {
-        refused,
+        refused: refused.or_else(|| in_pieces(policy)),
         ..as_it_is(policy)?
     })
+}
+
+/// Why many rules are in no tables though they ask for addresses and ports alone: each is for too many pairs of prefixes.
+fn in_pieces(policy: &Policy) -> Option<Diagnostic> {
+    let rules = policy.rules.values();
+    let found: Vec<_> = rules.filter(|rule| is_in_pieces(&rule.matches)).collect();
+    let first = found.first().filter(|_| found.len() >= FEW)?;
+    let what = format!(
+        "{} rules are for ranges of addresses that make more than {MOST_BOXES} pairs of prefixes each",
+        found.len()
+    );
+    let label = "this is one of them";
+    Some(Diagnostic::error(TOO_LARGE, what, first.place.span, label))
 }
 
 /// Places the rules with these in groups, but for those that have to stand alone. Nothing if there are too few for groups;

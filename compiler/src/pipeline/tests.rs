@@ -125,6 +125,16 @@ fn an_allow_that_no_lookup_reaches_is_no_obstacle() {
     );
     assert_eq!(codes(&outcome), Vec::<&str>::new());
     assert!(outcome.built.is_some(), "{:?}", outcome.internal);
+    // What another allow has taken, which a lookup can read, is nothing that the one behind it could be asked about.
+    let outcome = compiled(
+        "socket a = tcp listen 127.0.0.1:1
+         default in drop
+         allow tcp to 3.3.3.3:80
+         allow tcp to 3.3.3.0/24:80 if tcp flags syn no ack
+         redirect tcp to 3.3.3.3:* to sock a",
+    );
+    assert_eq!(codes(&outcome), Vec::<&str>::new());
+    assert!(outcome.built.is_some(), "{:?}", outcome.internal);
 }
 
 #[test]
@@ -184,6 +194,19 @@ fn a_redirect_by_a_map_has_one_counter() {
         .iter()
         .filter(|one| one.kind == crate::artifact::CounterKind::Rule);
     assert_eq!(rules.count(), 2);
+}
+
+/// The rules that a redirect by a map becomes share one limit of their log.
+#[test]
+fn a_redirect_by_a_map_has_one_limit() {
+    let outcome = compiled(
+        "socket a = registered
+         map m = { 192.0.2.0/24:53 -> sock a, 198.51.100.0/24:53 -> sock a }
+         redirect by @m log max 5/second",
+    );
+    let maps = outcome.built.unwrap().artifact.maps;
+    let rates = maps.values().find(|map| map.name == "rates").unwrap();
+    assert_eq!(rates.max_entries, 1);
 }
 
 /// A live set has two maps of its own. What is said stands at one of them and names the limit.

@@ -109,7 +109,7 @@ impl Refused<'_> {
                 span,
                 format!("too many changes between verdicts in {count} rules"),
             )
-            .help("put rules of one verdict beside each other"),
+            .help("put rules of one verdict beside each other; where each redirects to a socket of its own, make them entries of a `live map`"),
         }
     }
 
@@ -142,5 +142,71 @@ impl Refused<'_> {
         let mut rules = whole.rules_of(self.direction);
         let found = rules.find(|(_, rule)| std::ptr::eq(&raw const rule.matches, member.matches));
         found.map(|(_, rule)| &rule.place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockc_grammar::source::SourceMap;
+
+    use crate::files::Texts;
+    use crate::pipeline::check;
+
+    /// What no tables hold is told with its reason, and at the rules that are it.
+    #[test]
+    fn each_reason_is_told() {
+        let mut text = String::from("default in drop\n");
+        for n in 0..40 {
+            text += &format!("allow tcp from 10.0.{n}.0/24 to port {n}\n");
+            text += &format!(
+                "allow udp from 10.0.0.0/8:{n}-{} to port {}-9000\n",
+                100 + n,
+                80 - n
+            );
+        }
+        let mut sources = SourceMap::default();
+        let id = sources.add("t.sk", &*text);
+        let policy = check(&mut sources, id, "t", &mut Texts::default())
+            .policy
+            .unwrap();
+        let start = crate::pipeline::start(id);
+        let told = |unfit| {
+            let members = policy.rules.values().map(|rule| Member {
+                matches: &rule.matches,
+                group: 1,
+                slot: 0,
+            });
+            let refused = Refused {
+                unfit,
+                direction: Direction::In,
+                members: members.collect(),
+            };
+            refused.told(&policy, start)
+        };
+        for (unfit, words) in [
+            (
+                Unfit::Services,
+                "combinations of protocols and ports in 80 rules",
+            ),
+            (Unfit::Protocols, "protocols to tell apart in 80 rules"),
+            (Unfit::Lengths, "pairs of prefix lengths in 80 rules"),
+            (Unfit::Groups, "changes between verdicts in 80 rules"),
+        ] {
+            let said = told(unfit);
+            assert!(said.primary.text.contains(words), "{said:?}");
+            assert!(said.help.is_some(), "{said:?}");
+        }
+        let crossing = told(Unfit::Size);
+        assert!(
+            crossing
+                .primary
+                .text
+                .contains("of 80 rules match the same packets as this one"),
+            "{crossing:?}"
+        );
+        let udp = policy.rules.values().nth(1).unwrap();
+        assert_eq!(crossing.primary.span, udp.place.span);
+        assert_eq!(crossing.secondary.len(), NAMED - 1);
     }
 }

@@ -8,6 +8,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 
 use super::needs::unreadable;
 use super::{Chain, DefaultEntry, Effect, Entry, at_home, codes};
+use crate::decide::is_at_home;
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::hook::Hook;
@@ -38,16 +39,9 @@ pub(super) fn chain(
 /// Whether any rule of the policy is at home in a socket lookup.
 #[must_use]
 pub fn has_lookup(policy: &Policy) -> bool {
-    policy.rules_of(Direction::In).any(|(_, rule)| is_own(rule))
-}
-
-/// Whether the lookup is the rule's home.
-fn is_own(rule: &Rule) -> bool {
-    match rule.action {
-        Action::Redirect(_) => true,
-        Action::Allow | Action::Count | Action::Reject => rule.at == Some(Hook::SkLookup),
-        Action::Drop | Action::Forward(_) | Action::Shortcut(_) => false,
-    }
+    policy
+        .rules_of(Direction::In)
+        .any(|(_, rule)| is_at_home(rule))
 }
 
 /// The rules of the lookup that stand behind a place in the list, nearest last.
@@ -77,7 +71,7 @@ impl<'a> Behind<'a> {
         let left = left_over(store, &rules)?;
         let mut found = Vec::new();
         for ((id, rule), matched) in rules.into_iter().zip(left).rev() {
-            if is_own(rule) {
+            if is_at_home(rule) {
                 self.add(store, id, rule)?;
                 entries.push(at_home(id, rule, reason(rule)));
             } else if rule.action == Action::Allow {
@@ -149,7 +143,7 @@ fn left_over(store: &mut Store, rules: &[(RuleId, &Rule)]) -> Result<Vec<Node>, 
         left.push(store.and(all, free)?);
         let readable =
             rule.action == Action::Allow && unreadable(id, rule, Hook::SkLookup).is_none();
-        if rule.action.decides() && (is_own(rule) || readable) {
+        if rule.action.decides() && (is_at_home(rule) || readable) {
             taken = store.or(taken, all)?;
         }
     }

@@ -31,6 +31,25 @@ pub struct List {
     pub elements: u64,
     /// Elements that begin inside another.
     pub overlapping: u64,
+    /// The first and the last address of each element of IPv4, sorted.
+    pub v4: Vec<(u32, u32)>,
+    /// The same of IPv6.
+    pub v6: Vec<(u128, u128)>,
+}
+
+impl List {
+    /// The first and the last address of each element.
+    pub fn written(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        let v4 = self
+            .v4
+            .iter()
+            .map(|&(low, high)| [low, high].map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits))));
+        let v6 = self
+            .v6
+            .iter()
+            .map(|&(low, high)| [low, high].map(|bits| IpAddr::from(Ipv6Addr::from_bits(bits))));
+        v4.chain(v6).map(|[low, high]| (low, high))
+    }
 }
 
 /// Elements on their way to become a list.
@@ -123,11 +142,13 @@ impl Gathered {
         let overlapping = overlapping(&mut self.v4) + overlapping(&mut self.v6);
         let list = List {
             addresses: AddressSet {
-                v4: RangeSet::from_ranges(self.v4),
-                v6: RangeSet::from_ranges(self.v6),
+                v4: RangeSet::from_ranges(self.v4.iter().copied()),
+                v6: RangeSet::from_ranges(self.v6.iter().copied()),
             },
             elements: self.elements,
             overlapping,
+            v4: self.v4,
+            v6: self.v6,
         };
         (list, self.wrong)
     }

@@ -12,16 +12,17 @@ use super::addresses::{covered, mapped, mapped_address, prefix, range};
 use super::codes;
 use super::report::Report;
 use crate::policy::SetKind;
+use crate::reading::{List, Lists};
 
 /// Most elements that a live set or map may be declared with: what the tables of every kernel hold.
 const MOST: u64 = 1 << 24;
 
 /// The live set that is declared; `None` if something is wrong with it, which is reported.
-pub(super) fn live_set(decl: &SetDecl, report: &mut Report) -> Option<SetKind> {
+pub(super) fn live_set(decl: &SetDecl, lists: &Lists, report: &mut Report) -> Option<SetKind> {
     let max = size("set", &decl.name, decl.max.as_ref(), report);
     let start = match &decl.value {
         None => Some(Vec::new()),
-        Some(value) => start(value, &decl.name, report),
+        Some(value) => start(value, &decl.name, lists, report),
     };
     let (max, mut start) = (max?, start?);
     start.sort_unstable();
@@ -89,19 +90,49 @@ pub(super) fn fits(
 }
 
 /// The prefixes that a live set starts with; every wrong element is reported.
-fn start(value: &SetValue, name: &Name, report: &mut Report) -> Option<Vec<(IpAddr, u8)>> {
+fn start(
+    value: &SetValue,
+    name: &Name,
+    lists: &Lists,
+    report: &mut Report,
+) -> Option<Vec<(IpAddr, u8)>> {
     let elements = match value {
+        SetValue::Addresses {
+            first: SetTerm::File { path, max },
+            rest,
+        } if rest.is_empty() => {
+            // One that is wrong has been reported.
+            let list = lists.get(&path.span)?.as_ref()?;
+            list_fits(list, max.as_ref(), report)?;
+            return of_list(list, path.span, report);
+        }
         SetValue::Addresses {
             first: SetTerm::Elements(elements),
             rest,
         } if rest.is_empty() => elements,
+        SetValue::Addresses {
+            first: SetTerm::File { path, .. },
+            ..
+        } => {
+            report.error(
+                codes::LIVE_ARITHMETIC,
+                format!("the live set `{}` cannot start with a file", name.value),
+                name.span,
+                "what it starts with is a list of elements",
+                format!(
+                    "leave the file out, and load it once the policy runs: `sockc set load {} {}`; or declare a set of the file, and name both in the rules that need both",
+                    name.value, path.value
+                ),
+            );
+            return None;
+        }
         SetValue::Addresses { .. } => {
             report.error(
                 codes::LIVE_ARITHMETIC,
                 format!("the live set `{}` cannot be made of other sets", name.value),
                 name.span,
-                "what it starts with is more than a list of elements",
-                "write the elements it starts with in braces; name both sets in the rules that need both",
+                "what it starts with is neither elements in braces nor one file",
+                "write the elements it starts with in braces, or one `file`; name both sets in the rules that need both",
             );
             return None;
         }
@@ -125,6 +156,41 @@ fn start(value: &SetValue, name: &Name, report: &mut Report) -> Option<Vec<(IpAd
         .collect();
     let found: Option<Vec<_>> = found.into_iter().collect();
     Some(found?.into_iter().flatten().collect())
+}
+
+/// Whether a list is no longer than its set allows.
+pub(super) fn list_fits(
+    list: &List,
+    max: Option<&Spanned<u64>>,
+    report: &mut Report,
+) -> Option<()> {
+    let Some(max) = max.filter(|max| list.elements > max.value) else {
+        return Some(());
+    };
+    report.error(
+        codes::LIST_TOO_LONG,
+        format!("the list has {} elements", list.elements),
+        max.span,
+        format!("at most {} are allowed here", max.value),
+        format!(
+            "write `max {}`, or more, if the list is right",
+            list.elements
+        ),
+    );
+    None
+}
+
+/// The prefixes of a file, each as a line of it says.
+fn of_list(list: &List, span: Span, report: &mut Report) -> Option<Vec<(IpAddr, u8)>> {
+    let mut found = Vec::new();
+    for (low, high) in list.written() {
+        let [one] = prefixes_of(low, high)[..] else {
+            report.push(no_range(low, high, span));
+            return None;
+        };
+        found.push(one);
+    }
+    Some(found)
 }
 
 /// The prefixes of an element: one, or for `any` one of each family.

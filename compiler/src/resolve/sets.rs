@@ -13,7 +13,7 @@ use sockc_grammar::source::{Span, Spanned};
 use super::addresses::Gathered;
 use super::codes;
 use super::declared::Declared;
-use super::live::live_set;
+use super::live::{list_fits, live_set};
 use super::mentions::Mentions;
 use super::overlaps::{self, overlaps};
 use super::places::Places;
@@ -312,7 +312,7 @@ impl<'a> Sets<'a> {
 
     fn meaning(&self, set: &SetDecl, report: &mut Report) -> Option<Meaning<'a>> {
         if set.live.is_some() {
-            let kind = live_set(set, report)?;
+            let kind = live_set(set, self.lists, report)?;
             return Some(Meaning::Live { kind, id: None });
         }
         for only_live in set.max.iter().chain(&set.expires) {
@@ -433,24 +433,6 @@ fn is_a_map(name: &Name) -> Diagnostic {
         "write `redirect tcp by @{}`, or name a set",
         name.value
     ))
-}
-
-/// Whether a list is no longer than its set allows.
-fn list_fits(list: &List, max: Option<&Spanned<u64>>, report: &mut Report) -> Option<()> {
-    let Some(max) = max.filter(|max| list.elements > max.value) else {
-        return Some(());
-    };
-    report.error(
-        codes::LIST_TOO_LONG,
-        format!("the list has {} elements", list.elements),
-        max.span,
-        format!("at most {} are allowed here", max.value),
-        format!(
-            "write `max {}`, or more, if the list is right",
-            list.elements
-        ),
-    );
-    None
 }
 
 /// Says once how many elements of a list overlap others.

@@ -74,6 +74,25 @@ fn complaint(text: &str) -> Diagnostic {
 
 mod structure;
 
+/// What one kind of packets can be is enough, and what none can be is told.
+#[test]
+fn a_rule_can_match_if_one_kind_of_packets_can() {
+    for (rule, can) in [
+        ("drop udp to any:53 if fragment", true),
+        ("drop tcp to any:53 if length < 40 and fragment", false),
+        ("drop tcp if length < 30 and fragment", true),
+        ("drop tcp if length < 30 and socket exists", false),
+        ("drop to not any:80", true),
+        ("drop to not any:*", false),
+        ("drop to not 0.0.0.0/0:80, 0.0.0.0/0:443", true),
+    ] {
+        let (_, diagnostics, _) = resolved(&format!("default in allow\n{rule}\n"));
+        let codes: Vec<&str> = diagnostics.iter().map(|one| one.code.0).collect();
+        let wanted: &[&str] = if can { &[] } else { &["W0502"] };
+        assert_eq!(codes, wanted, "{rule}");
+    }
+}
+
 #[test]
 fn the_two_sentences() {
     let policy = policy(

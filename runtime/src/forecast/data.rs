@@ -1,23 +1,21 @@
 //! What becomes of what changes while a policy runs: live sets and maps, sockets that were handed over, groups, counters.
 
-use std::os::fd::AsFd;
+mod sockets;
 
-use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin};
+use sockc_compiler::artifact::{Manifest, SlotOrigin};
 
 use crate::apply::Part;
 use crate::carry;
 use crate::error::Error;
-use crate::fill::{Fill, SlotState};
+use crate::fill::SlotState;
 use crate::live_maps;
 use crate::load;
 use crate::owned::Outer;
 use crate::plan::Plan;
 use crate::record::Record;
-use crate::seen;
 use crate::session::Session;
 use crate::sets;
 use crate::state::State;
-use crate::sys::bpffs;
 
 /// Something that a policy declares and that changes while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +28,7 @@ pub struct DataForecast {
     pub fate: Carried,
     /// How many elements that is, where that is known: of sets and maps.
     pub elements: Option<usize>,
-    /// Of a socket that is filled: which slot, and who is there.
+    /// Of a socket that is filled or emptied: which slot, and who is there.
     pub slot: Option<SlotState>,
 }
 
@@ -45,6 +43,8 @@ pub enum Carried {
     Begins,
     /// A slot that is empty is filled with the socket that is there.
     Filled,
+    /// A slot that holds a socket is empty then: the socket is not the one that the policy means.
+    Emptied,
     /// It goes away.
     Goes,
 }
@@ -87,47 +87,20 @@ pub(super) fn forecast(
         let handed = sockets.filter(|socket| socket.origin == SlotOrigin::Registered);
         handed.map(|socket| socket.name.clone()).collect()
     };
+    let slots = sockets::forecast(part.manifest, session, before)?;
+    let emptied = |name: &String| slots.iter().any(|one| one.name == *name);
     let old = before.map(|before| handed(&before.manifest));
-    let new = handed(part.manifest).into_iter().map(|name| (name, None));
-    found.extend(by_name("socket", &old.unwrap_or_default(), new.collect()));
-    found.extend(filled(part, session, before)?);
+    let new = handed(part.manifest).into_iter();
+    let new = new.filter(|name| !emptied(name)).map(|name| (name, None));
+    let old: Vec<String> = old
+        .into_iter()
+        .flatten()
+        .filter(|name| !emptied(name))
+        .collect();
+    found.extend(by_name("socket", &old, new.collect()));
+    found.extend(slots);
     found.extend(groups(part, plan, before));
     Ok(found)
-}
-
-/// The slots that are empty under the policy in force, and that the next one, which has them too, finds a socket for.
-fn filled(
-    part: &Part<'_>,
-    session: &Session,
-    before: Option<&Record>,
-) -> Result<Vec<DataForecast>, Error> {
-    let Some(before) = before else {
-        return Ok(Vec::new());
-    };
-    let Ok(sockets) = bpffs::open(&session.state.map(before.generation, "sockets")) else {
-        return Ok(Vec::new());
-    };
-    let stays = |state: &SlotState| {
-        let same = |slot: &Slot| {
-            let (one, other) = (slot, &state.slot);
-            (one.protocol, one.address, one.port) == (other.protocol, other.address, other.port)
-        };
-        let mut named = part.manifest.sockets.iter();
-        named.any(|socket| socket.name == state.socket && socket.slots.iter().any(same))
-    };
-    let states = seen::states(session, &before.manifest, sockets.as_fd())?;
-    let waiting = states
-        .into_iter()
-        .filter(|state| state.state == Fill::Waiting && stays(state));
-    Ok(waiting
-        .map(|state| DataForecast {
-            kind: "socket",
-            name: state.socket.clone(),
-            fate: Carried::Filled,
-            elements: None,
-            slot: Some(state),
-        })
-        .collect())
 }
 
 fn live_sets(
@@ -141,7 +114,7 @@ fn live_sets(
     let mut sources = Vec::new();
     sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
     sources.extend(before.map(|before| (state, before)));
-    let kept = sets::kept(part.manifest, &sources, &shapes);
+    let kept = sets::kept(part.manifest, &sources, &shapes)?;
     let mut found = Vec::new();
     for plan in &part.manifest.sets {
         let size = size_of(&plan.name, state, before)?;

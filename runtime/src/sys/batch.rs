@@ -101,6 +101,12 @@ fn batch(
     values: Option<&[u8]>,
     count: usize,
 ) -> io::Result<()> {
+    let shape = map::shape(map)?;
+    let room = |size: usize, bytes: &[u8]| size.saturating_mul(count) <= bytes.len();
+    let value_size = map::buffer_size(shape)?;
+    if !room(shape.key as usize, keys) || values.is_some_and(|values| !room(value_size, values)) {
+        return Err(map::another());
+    }
     let mut a = attr();
     a.batch.map_fd = number(map);
     a.batch.keys = address(keys);
@@ -111,7 +117,7 @@ fn batch(
 
 fn walk_in_batches(map: BorrowedFd<'_>, each: &mut impl FnMut(&[u8], &[u8])) -> io::Result<()> {
     let shape = map::shape(map)?;
-    let (key_size, value_size) = (shape.key as usize, shape.value as usize);
+    let (key_size, value_size) = (shape.key as usize, map::buffer_size(shape)?);
     let mut keys = vec![0; key_size * CHUNK];
     let mut values = vec![0; value_size * CHUNK];
     let mut place = vec![0; key_size.max(4)];
@@ -145,7 +151,7 @@ fn walk_in_batches(map: BorrowedFd<'_>, each: &mut impl FnMut(&[u8], &[u8])) -> 
 
 fn walk_singly(map: BorrowedFd<'_>, each: &mut impl FnMut(&[u8], &[u8])) -> io::Result<()> {
     let shape = map::shape(map)?;
-    let mut value = vec![0; shape.value as usize];
+    let mut value = vec![0; map::buffer_size(shape)?];
     for key in map::keys(map)? {
         if map::lookup(map, &key, &mut value)? {
             each(&key, &value);

@@ -1,11 +1,12 @@
 //! Links: make, describe.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_link_info, bpf_link_type};
 
-use super::bpf::{attr, call, call_fd, info, number};
+use super::bpf::{address, attr, call, call_fd, info, number};
 use super::prog::Place;
 
 /// The number of sockmap links, which the generated headers do not have yet.
@@ -38,6 +39,15 @@ pub(crate) fn create(
     a.link_create.attach_type = kind as u32;
     a.link_create.flags = flags;
     call_fd(bpf_cmd::BPF_LINK_CREATE, &mut a)
+}
+
+/// Attaches a program to a tracepoint of the kernel.
+pub(crate) fn at_tracepoint(program: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let name = CString::new(name).map_err(io::Error::other)?;
+    let mut a = attr();
+    a.raw_tracepoint.prog_fd = number(program);
+    a.raw_tracepoint.name = address(name.as_ptr());
+    call_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut a)
 }
 
 /// What the kernel says of a link; an error if the descriptor is not a link.

@@ -53,6 +53,11 @@ impl Shape {
         }
     }
 
+    /// Whether it is an array of programs.
+    pub(crate) fn is_of_programs(self) -> bool {
+        self.kind == bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32
+    }
+
     /// An array of programs to tail-call.
     pub(crate) fn programs(entries: u32) -> Self {
         Self {
@@ -109,6 +114,13 @@ pub(crate) fn id(map: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(block.id)
 }
 
+/// A map by its id.
+pub(crate) fn by_id(id: u32) -> io::Result<OwnedFd> {
+    let mut a = attr();
+    a.__bindgen_anon_6.__bindgen_anon_1.map_id = id;
+    call_fd(bpf_cmd::BPF_MAP_GET_FD_BY_ID, &mut a)
+}
+
 /// From now on nobody changes a map by bpf(2), not even we.
 pub(crate) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
     let mut a = attr();
@@ -117,20 +129,42 @@ pub(crate) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Bytes that the kernel reads or writes for one value: of a per-CPU map one value for every possible CPU.
-pub(crate) fn buffer_size(shape: Shape, cpus: usize) -> usize {
+pub(crate) fn buffer_size(shape: Shape) -> io::Result<usize> {
     let value = shape.value as usize;
     let per_cpu = [
         bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32,
         bpf_map_type::BPF_MAP_TYPE_PERCPU_HASH as u32,
+        bpf_map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH as u32,
+        bpf_map_type::BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED as u32,
     ];
-    if per_cpu.contains(&shape.kind) {
-        return value.next_multiple_of(8) * cpus;
+    if !per_cpu.contains(&shape.kind) {
+        return Ok(value);
     }
-    value
+    let cpus = aya::util::nr_cpus().map_err(|(_, cause)| cause)?;
+    Ok(value.next_multiple_of(8) * cpus)
+}
+
+/// Refuses a map whose keys or values are larger than these. The kernel goes by the map alone when it copies them, and anybody
+/// with rights may have put another map where ours was pinned.
+fn fits(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    let shape = shape(map)?;
+    if shape.key as usize > key.len() || buffer_size(shape)? > value.len() {
+        return Err(another());
+    }
+    Ok(())
+}
+
+/// What is said of a map that cannot be the one that is meant. The kernel itself never says so.
+pub(super) fn another() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "it is not the map that sockc left there",
+    )
 }
 
 /// Reads the value of a key into `value`, which must be as large as [`buffer_size`] says; `false` if there is none.
 pub(crate) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    fits(map, key, value)?;
     let mut a = attr();
     a.__bindgen_anon_2.map_fd = number(map);
     a.__bindgen_anon_2.key = address(key);
@@ -144,6 +178,7 @@ pub(crate) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::R
 
 /// Writes the value of a key, whether it was there or not.
 pub(crate) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    fits(map, key, value)?;
     let mut a = attr();
     a.__bindgen_anon_2.map_fd = number(map);
     a.__bindgen_anon_2.key = address(key);
@@ -159,6 +194,9 @@ pub(crate) fn put_socket(map: BorrowedFd<'_>, slot: u32, socket: BorrowedFd<'_>)
 
 /// Removes a key; `false` if it was not there.
 pub(crate) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
+    if shape(map)?.key as usize > key.len() {
+        return Err(another());
+    }
     let mut a = attr();
     a.__bindgen_anon_2.map_fd = number(map);
     a.__bindgen_anon_2.key = address(key);
@@ -192,6 +230,10 @@ pub(crate) fn key_after(
     key: Option<&[u8]>,
     next: &mut [u8],
 ) -> io::Result<bool> {
+    let size = shape(map)?.key as usize;
+    if size > next.len() || key.is_some_and(|key| size > key.len()) {
+        return Err(another());
+    }
     let mut a = attr();
     a.__bindgen_anon_2.map_fd = number(map);
     a.__bindgen_anon_2.key = key.map_or(0, |key| address(key));

@@ -10,6 +10,7 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType};
+use serde::{Deserialize, Serialize};
 
 /// `SO_NETNS_COOKIE` of `asm-generic/socket.h`, since Linux 5.14.
 const SO_NETNS_COOKIE: libc::c_int = 71;
@@ -33,7 +34,7 @@ impl Namespace {
         Ok(Self {
             file,
             inode,
-            cookie: cookie(),
+            cookie: cookie()?,
         })
     }
 }
@@ -44,10 +45,33 @@ impl AsFd for Namespace {
     }
 }
 
-fn cookie() -> Option<u64> {
+/// What tells a namespace from all others. The inode of one that ended is used again, the cookie is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The inode.
+    pub(crate) inode: u64,
+    /// The cookie, where the kernel has one.
+    pub(crate) cookie: Option<u64>,
+}
+
+/// The identity of the namespace that has this name now.
+pub(crate) fn identity(name: &str) -> io::Result<Identity> {
+    identity_of(&open(name)?)
+}
+
+/// The identity of an open namespace.
+pub(crate) fn identity_of(file: &File) -> io::Result<Identity> {
+    Ok(Identity {
+        inode: file.metadata()?.ino(),
+        cookie: within(Some(file), cookie)??,
+    })
+}
+
+/// No socket is no answer: what is kept has the cookie, and would look like another namespace's.
+fn cookie() -> io::Result<Option<u64>> {
     let kind = SockType::Datagram;
-    let socket = socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).ok()?;
-    option(socket.as_fd(), SO_NETNS_COOKIE)
+    let socket = socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    Ok(option(socket.as_fd(), SO_NETNS_COOKIE))
 }
 
 /// The kernel's cookie of a socket, never used twice.

@@ -8,7 +8,9 @@ use aya::programs::SchedClassifier;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::SchedClassifierLink;
 use sockc_compiler::artifact::{AttachPoint, MapKind};
-use sockc_runtime::{Drift, status, unload};
+use sockc_runtime::{Drift, Error, Expiry, set_add, set_list, status, unload};
+
+use crate::live_sets::{banning, prefix};
 
 use crate::policy::*;
 use crate::space::{Space, datagram_arrives, inside, run, skip};
@@ -257,6 +259,49 @@ fn a_map_in_the_place_of_ours_is_not_built_on() {
         assert!(error.to_string().contains("sockc unload"), "{error}");
         assert!(!datagram_arrives());
     });
+}
+
+/// The kernel copies as many bytes as the map's own values have.
+#[test]
+fn a_map_with_larger_values_in_the_place_of_ours_is_told_and_hurts_nobody() {
+    if !bpftool() {
+        return;
+    }
+    for end in [
+        "/control",
+        "/record",
+        "/slots/tc-in_1",
+        "/map/cur_large",
+        "/map/set_large",
+        "/map/set_large_due",
+    ] {
+        for kind in ["array", "percpu_array"] {
+            inside(move |space| {
+                banning("large", 4).apply(&space.options).unwrap();
+                let path = pin(space, end);
+                fs::remove_file(&path).unwrap();
+                run(&format!(
+                    "bpftool map create {path} type {kind} key 4 value 30000 entries 4 name large"
+                ));
+                let damaged = |told: Result<bool, Error>| match told {
+                    Ok(told) => told,
+                    Err(error) => error.is_damage(),
+                };
+                let told = status(&space.options);
+                let told = told.map(|told| told.is_none_or(|told| !told.drift.is_empty()));
+                assert!(damaged(told), "{end} {kind}");
+                let _ = set_add(
+                    &space.options,
+                    "banned",
+                    &[prefix("10.0.0.1")],
+                    Expiry::Never,
+                );
+                let _ = set_list(&space.options, "banned");
+                let _ = banning("next", 4).apply(&space.options);
+                let _ = unload(&space.options);
+            });
+        }
+    }
 }
 
 #[test]

@@ -147,6 +147,8 @@ fn a_folder_that_others_can_change_is_refused() {
             ];
             for error in errors {
                 assert!(matches!(error, Error::Untrusted { .. }), "{what}: {error}");
+                let remedy = error.to_string().contains("`chmod 0750 ");
+                assert_eq!(remedy, what == "writable", "{what}: {error}");
             }
         };
         for path in [above.as_path(), folder.as_ref()] {

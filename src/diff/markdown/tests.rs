@@ -28,7 +28,8 @@ fn a_change_is_an_item_below_its_edit() {
 #[test]
 fn an_example_that_is_not_exact_says_so() {
     let shown = text("", &sample::inexact(), false);
-    let remark = "192.0.2.1:22` (not in these words: a rate, a live map or a name of one policy decides too)\n";
+    let remark =
+        "192.0.2.1:22` (and some rates are exceeded, others not: words know one state of all)\n";
     assert!(shown.contains(remark), "{shown}");
 }
 

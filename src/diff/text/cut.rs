@@ -20,6 +20,8 @@ pub(super) enum Lists {
     Data,
     /// What else is declared.
     Settings,
+    /// The rules of a first policy.
+    Rules,
 }
 
 impl Lists {
@@ -29,6 +31,7 @@ impl Lists {
             Self::Moved => 3,
             Self::Edits => 4,
             Self::Data | Self::Settings => 8,
+            Self::Rules => 24,
         }
     }
 }

@@ -12,13 +12,16 @@ pub(super) const LABEL: usize = 18;
 #[derive(Debug)]
 pub(super) struct Page {
     paint: Paint,
+    terminal: bool,
     lines: Vec<String>,
 }
 
 impl Page {
-    pub(super) fn new(paint: Paint) -> Self {
+    /// An empty one; for a terminal, what is short is one line.
+    pub(super) fn new(paint: Paint, terminal: bool) -> Self {
         Self {
             paint,
+            terminal,
             lines: Vec::new(),
         }
     }
@@ -62,13 +65,15 @@ impl Page {
         self.put(head, of_head, Some(of_text), text);
     }
 
-    /// The same on one line, which is cut where it gets long.
+    /// The same on one line, which is cut where it gets long: on a terminal. In a file all of it is wanted.
     pub(super) fn short(&mut self, head: &str, of_head: Role, of_text: Option<Role>, text: &str) {
         let room = WIDTH.saturating_sub(head.chars().count());
         let mut text = text.to_owned();
-        if text.chars().count() > room {
+        if self.terminal && text.chars().count() > room {
             text = text.chars().take(room.saturating_sub(2)).collect();
-            text.truncate(text.trim_end().len());
+            // A part of a word would be another word.
+            let whole = text.rfind(' ').filter(|end| *end > 0);
+            text.truncate(whole.unwrap_or(text.len()));
             text += " …";
         }
         self.put(head, of_head, of_text, &text);
@@ -142,9 +147,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_short_is_cut_between_words_and_on_terminals_only() {
+        let text = "established ".repeat(20);
+        let said = [true, false].map(|terminal| {
+            let mut page = Page::new(Paint::default(), terminal);
+            page.short("1 ", Role::Aside, None, text.trim_end());
+            page.text()
+        });
+        let [cut, whole] = said;
+        assert!(
+            cut.ends_with("established …\n") && cut.lines().count() == 1,
+            "{cut}"
+        );
+        assert_eq!(whole.matches("established").count(), 20, "{whole}");
+    }
+
+    #[test]
     fn colours_take_no_columns() {
         let long = "word ".repeat(40);
-        let mut pages = [false, true].map(|color| Page::new(Paint(color)));
+        let mut pages = [false, true].map(|color| Page::new(Paint(color), false));
         for page in &mut pages {
             page.labelled("  1  ", "drop -> allow", Role::Change, &long);
         }

@@ -26,9 +26,46 @@ fn an_example_that_is_not_exact_says_so() {
     let shown = plain(&sample::inexact());
     let remark = "
      for example       tcp from 8.8.8.8:40000 to 192.0.2.1:22
-                       (not in these words: a rate, a live map or a name of one policy decides too)
+                       (and some rates are exceeded, others not: words know one state of all)
      was ";
     assert!(shown.contains(remark), "{shown}");
+}
+
+/// The first plan of a machine says what the policy does; against nothing every `allow` is without effect.
+#[test]
+fn a_first_policy_is_told_as_it_is() {
+    let statement = |number, text: &str| sockc_compiler::diff::report::Edit {
+        old: None,
+        new: Some(sample::line(number, None, text)),
+        effect: Effect::None(Some("what no rule decides is allowed anyway".into())),
+        ..sample::edited()
+    };
+    let mut report = sample::nothing();
+    report.scopes[0].edits = vec![
+        statement(4, "ssh: allow tcp to port ssh"),
+        statement(1, "default in drop"),
+    ];
+    let expected = "\
+what arrives: the first rule that matches decides
+  web.sk:4  ssh: allow tcp to port ssh
+  web.sk:1  default in drop, whatever no rule decides
+
+No policy runs. New: 1 rule, 1 default. No change in effect.
+";
+    assert_eq!(
+        first(&report, &summary::first(&report), Look::default()),
+        expected
+    );
+}
+
+#[test]
+fn a_label_that_is_another_is_named() {
+    let mut report = sample::nothing();
+    let edit = &mut report.scopes[0].edits[0];
+    edit.kind = sockc_compiler::diff::report::EditKind::Relabelled;
+    edit.new.as_mut().unwrap().label = Some("echo".into());
+    let shown = plain(&report);
+    assert!(shown.contains("other labels\n  ping -> echo\n"), "{shown}");
 }
 
 #[test]

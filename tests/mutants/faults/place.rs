@@ -85,6 +85,6 @@ pub(super) const FAULTS: &[Fault] = &[
         LOOKUP,
         "rule.action.decides() && (is_own(rule) || readable)",
         "rule.action.decides() && is_own(rule)",
-        TESTS,
+        &[(Compiler, "pipeline::tests::an_allow_that_no_lookup")],
     ),
 ];

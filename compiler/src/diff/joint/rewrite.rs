@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use cranelift_entity::PrimaryMap;
 
 use super::{Ids, Side};
+use crate::decide::Lookups;
 use crate::policy::{
     Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Side as End, SocketId,
 };
@@ -40,6 +41,7 @@ pub(super) fn side<'p>(
         matches,
         actions,
         ids,
+        lookups: Lookups::of(policy),
         own_classes,
     }
 }

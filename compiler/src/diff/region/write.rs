@@ -6,7 +6,7 @@ use crate::explain::words::{condition, number_word};
 use crate::names::IcmpKind;
 use crate::packet::protocol;
 use crate::packet::text::interface;
-use crate::policy::{ClassId, Direction, ProtocolMatch};
+use crate::policy::{ClassId, Condition, Direction, Policy, ProtocolMatch};
 use crate::ranges::RangeSet;
 
 /// What is said of one side.
@@ -59,7 +59,10 @@ impl Sentence {
                 }
             }
             Constraint::On(classes) => self.on = Some(class_words(describing, classes)),
-            Constraint::Condition(one) => self.conditions.push(condition(tables, one)),
+            Constraint::Condition(one) => {
+                let words = present(tables, one).unwrap_or_else(|| condition(tables, one));
+                self.conditions.push(words);
+            }
             Constraint::Rate(rule, fits) => {
                 let line = describing.space.line_of_meter(*rule);
                 let fits = if *fits { "within" } else { "above" };
@@ -125,6 +128,19 @@ impl Side {
                 Some(format!("any:{ports}"))
             }
         }
+    }
+}
+
+/// That a socket is there, which rules can only say with a double negation.
+fn present(tables: &Policy, one: &Condition) -> Option<String> {
+    let Condition::No(inner) = one else {
+        return None;
+    };
+    match **inner {
+        Condition::SockAbsent(socket) => {
+            Some(format!("sock {} present", tables.sockets[socket].name))
+        }
+        _ => None,
     }
 }
 

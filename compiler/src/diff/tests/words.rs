@@ -1,7 +1,7 @@
 //! What a comparison says, in words.
 
 use super::{between, line, policy};
-use crate::diff::report::{Count, Edit, Effect};
+use crate::diff::report::{Count, Edit, Effect, Line};
 use crate::diff::{Options, compare};
 use crate::observer::Silent;
 
@@ -150,6 +150,105 @@ fn a_sorted_list_pairs_equal_rules_first() {
         let [old, new] = [&edit.old, &edit.new].map(|line| line.as_ref().unwrap());
         assert_eq!(old.text, new.text, "{:?}", edit.kind);
     }
+}
+
+/// A rule keeps its label when it goes elsewhere and is written anew; what stands in its place is another one.
+#[test]
+fn a_rule_is_known_by_its_label_wherever_it_went() {
+    let old = "default in drop
+        a: allow tcp from 10.1.0.0/16 to any:22
+        b: allow tcp from 10.2.0.0/16 to any:80
+        c: allow udp from 10.3.0.0/16 to any:53\n";
+    let new = "default in drop
+        b: allow tcp from 10.2.0.0/16 to any:80
+        d: allow tcp from 10.1.0.0/16 to any:23
+        c: allow udp from 10.3.0.0/16 to any:53
+        a: allow tcp from 10.1.0.0/17 to any:22\n";
+    let scope = between(old, new);
+    let label = |line: &Option<Line>| line.as_ref().and_then(|line| line.label.clone());
+    let edits: Vec<_> = scope
+        .edits
+        .iter()
+        .map(|edit| (label(&edit.old), label(&edit.new)))
+        .collect();
+    let name = |name: &str| Some(name.to_owned());
+    assert!(edits.contains(&(name("a"), name("a"))), "{edits:?}");
+    assert!(edits.contains(&(None, name("d"))), "{edits:?}");
+    assert_eq!(edits.len(), 2, "{edits:?}");
+    assert_eq!(scope.changes.len(), 2, "{scope:#?}");
+}
+
+#[test]
+fn a_set_that_holds_the_same_under_another_name_is_renamed() {
+    let new = HOST.replace("admins", "staff");
+    let scope = between(HOST, &new);
+    let [data] = scope.data.as_slice() else {
+        panic!("{:?}", scope.data)
+    };
+    assert_eq!(
+        (data.name.as_str(), data.was_called.as_deref()),
+        ("set staff", Some("set admins"))
+    );
+    assert_eq!(
+        (data.only, data.gained + data.lost, data.sizes),
+        (None, 0, (2, 2))
+    );
+    // Another address, and they are two sets.
+    let scope = between(HOST, &new.replace("192.0.2.7", "192.0.2.8"));
+    assert_eq!(scope.data.len(), 2, "{:?}", scope.data);
+}
+
+#[test]
+fn nothing_is_said_with_two_negations() {
+    let old = "default in drop
+        socket web = tcp listen 127.0.0.1:8080
+        w: redirect tcp 192.0.2.1:80 to sock web\n";
+    let new = old.replace(
+        "w: redirect",
+        "x: reject tcp to 192.0.2.1:80 if no sock web absent\nw: redirect",
+    );
+    let changes = lines(old, &new);
+    assert!(
+        changes
+            .iter()
+            .any(|line| line.contains("if sock web present")),
+        "{changes:?}"
+    );
+    assert!(
+        changes.iter().all(|line| !line.contains("no sock web")),
+        "{changes:?}"
+    );
+}
+
+/// Of a default that opens in a large list, too, the example is a packet as people know them.
+#[test]
+fn the_example_of_a_large_list_is_no_fragment() {
+    let rules: String = (0..200)
+        .map(|n| {
+            format!(
+                "allow tcp from 10.{}.{}.0/24 to 10.200.{}.0/24:{}\n",
+                n / 10,
+                n % 10,
+                n / 10,
+                20 + n % 15
+            )
+        })
+        .collect();
+    let rules = format!(
+        "guests: drop from 10.104.9.0/24\n{rules}web: allow tcp to port {{80, 443, 8000-8099}}\nallow if socket established\n"
+    );
+    let changes = lines(
+        &format!("default in drop\n{rules}"),
+        &format!("default in allow\n{rules}"),
+    );
+    assert!(
+        changes[0].contains("everything that no rule decides"),
+        "{changes:?}"
+    );
+    assert!(
+        changes.iter().all(|line| !line.contains("fragment")),
+        "{changes:?}"
+    );
 }
 
 /// A port that opens for everybody stands before a network that opens for one sender.

@@ -74,6 +74,21 @@ fn without_looks_nothing_is_told_and_that_is_known() {
     assert!(first(&list).is_err() && list.is_exhausted());
 }
 
+/// The search may end anywhere: what it has not seen it does not tell.
+#[test]
+fn wherever_the_looks_end_nothing_false_is_told() {
+    let policy = resolved(
+        "default in allow\ndrop tcp to any:0-2\ndrop tcp to any:4-9\nreject tcp to any:0-9\n",
+    );
+    for left in 1..200 {
+        let mut list = List::new(&policy, Direction::In, Care::Thorough);
+        list.look(Care::Thorough.looks() - left).unwrap();
+        let mut found = Vec::new();
+        let unreachable = crate::lint::reach::check(&mut list, SourceId(0), &mut found);
+        assert!(unreachable.is_empty() && found.is_empty(), "{left}");
+    }
+}
+
 fn reported_codes(policy: &Policy) -> Vec<Code> {
     let own = SourceId(0);
     let found = crate::lint::policy(policy, own, Care::Thorough);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::headers::Nothing;
 use super::*;
+use crate::artifact::CounterKind;
 use crate::decide::decide;
 use crate::diagram::sample::Dice;
 use crate::event::{Decider, Decision, Event, Verdict};
@@ -156,6 +157,38 @@ fn a_default_that_allows_has_no_counter() {
         let found = counters.iter().find(|one| one.text.starts_with("default"));
         assert_eq!(found.unwrap().counted, counted, "{default}");
     }
+}
+
+/// One that finds no room in the group's map is counted, and stays with plain TCP.
+#[test]
+fn a_socket_without_room_is_counted_as_escaped() {
+    let mut built = group("default send allow\ndrop send tcp from group pods to port 80");
+    for map in built.artifact.maps.values_mut() {
+        if map.name == "peers" {
+            map.max_entries = 1;
+        }
+    }
+    let mut maps = Maps::new(&built.artifact.maps);
+    let counters = &built.artifact.manifest.counters;
+    let escaped = CounterKind::Escaped;
+    let slot = counters.iter().position(|one| one.kind == escaped);
+    let slot = u32::try_from(slot.unwrap()).unwrap().to_ne_bytes();
+    let mut programs = built.artifact.programs.iter();
+    let program = programs.find(|one| one.name == "sock_ops").unwrap();
+    let counts = [4000, 4001, 4002].map(|port| {
+        let [local, remote] = [port, 80].map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
+        let input = Input::SockOps(SockOps {
+            op: 4,
+            connection: Connection { local, remote },
+            state: 1,
+            snd_nxt: u32::from(port),
+            rcv_nxt: 2,
+            socket: Some(SocketModel::listener(1, local).connected(1, remote)),
+        });
+        run(program, &mut maps, input, &mut Quiet).unwrap();
+        maps.get(maps.named("counters").unwrap(), &slot).unwrap()[0]
+    });
+    assert_eq!(counts, [0, 1, 2]);
 }
 
 /// For random policies: taken in is whatever the reference says is more than let go by the default.

@@ -206,6 +206,10 @@ fn an_index_leads_to_the_right_piece() {
         "{sizes:?}"
     );
     check(set);
+    // The index leads behind the last boundary: everything there is in the set.
+    let up = ranges.iter().copied().filter(|(low, _)| *low < 0xe000_0000);
+    let up: Vec<(u32, u32)> = up.chain([(0xe000_0000, u32::MAX)]).collect();
+    check(both(&up, &[]));
 }
 
 #[test]

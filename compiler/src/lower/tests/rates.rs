@@ -245,6 +245,21 @@ fn each_address_has_a_bucket() {
         let mut pass =
             |which: usize| passes(&built.artifact, &mut maps, 99, &udp(sources[which], 0), 0);
         assert_eq!([0, 1, 3, 5].map(&mut pass), [true, false, true, false]);
+        let mut maps = Maps::new(&built.artifact.maps);
+        let mut pass = |to: &str| {
+            let header = Header {
+                to: to.parse().unwrap(),
+                ..udp(sources[3], 0).header().clone()
+            };
+            let frame = Frame::new(header).shrink();
+            passes(&built.artifact, &mut maps, 99, &frame, 0)
+        };
+        let receivers = [
+            "2001:db8:1:100::1",
+            "2001:db8:1:1ff::1",
+            "2001:db8:1:200::1",
+        ];
+        assert_eq!(receivers.map(&mut pass), [true, false, true]);
     }
 }
 

@@ -6,7 +6,7 @@ use super::made::{at, built, policy, run_on};
 use crate::artifact::Artifact;
 use crate::event::{Header, Parsed, Part, Transport};
 use crate::hook::Hook;
-use crate::interpret::{Maps, Outcome};
+use crate::interpret::{Bare, Input, Maps, Outcome, Skb, run};
 use crate::packet::build::{Extension, Frame};
 use crate::packet::parse::{Layout, parse};
 use crate::policy::{Action, DefaultVerdict};
@@ -255,6 +255,29 @@ fn what_must_not_be_answered_is_dropped_in_silence() {
             let frame = Frame::new(header.clone()).shrink();
             assert!(answer(hook, &frame).is_some(), "{header:?}");
         }
+    }
+}
+
+/// What the link brought to others, to many or to all is not answered (TC is told so by the kernel).
+#[test]
+fn what_is_not_for_this_host_is_not_answered() {
+    let artifact = rejecting(Hook::TcIn);
+    let frame = Frame::new(udp(ADDRESSES[0])).shrink().bytes();
+    for packet_type in 0..4 {
+        let mut maps = Maps::new(&artifact.maps);
+        let skb = Skb {
+            packet_type,
+            ..Skb::new(frame.clone())
+        };
+        let mut world = Bare::default();
+        let outcome = run(
+            &artifact.programs[0],
+            &mut maps,
+            Input::Skb(skb),
+            &mut world,
+        )
+        .unwrap();
+        assert_eq!(sent(Hook::TcIn, outcome).is_some(), packet_type == 0);
     }
 }
 

@@ -2,10 +2,11 @@ use std::fmt::Write as _;
 
 use sockc_grammar::source::SourceMap;
 
+use crate::bulk::Shape;
 use crate::classifier::{Member, crowd};
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{Built, Outcome, check_size, compile};
+use crate::pipeline::{Built, Outcome, check, check_size, compile};
 use crate::target::Target;
 
 fn compiled(text: &str) -> Outcome {
@@ -127,6 +128,34 @@ fn the_rules_that_cross_are_found() {
     let found = crowd(&members);
     assert!(found.len() >= 38, "{found:?}");
     assert!(found.iter().all(|rank| rank % 2 == 1), "{found:?}");
+}
+
+/// Rules of ranges that are no prefixes are in no tables, and what is too large for that says so.
+#[test]
+fn rules_that_make_too_many_prefixes_are_named() {
+    let mut text = String::from("default in drop\nplain: allow tcp to port 1\n");
+    for n in 0..100 {
+        let _ = writeln!(
+            text,
+            "allow tcp from 10.0.{n}.1-99.1.2.254 to 10.0.1.{n}-98.255.3.1:{n}"
+        );
+    }
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", &*text);
+    let policy = check(&mut sources, id, "t", &mut Texts::default())
+        .policy
+        .unwrap();
+    let Ok(analysis) = super::reduced(&policy, Shape::Chosen) else {
+        panic!("not analysed")
+    };
+    let why = analysis.refused.unwrap();
+    let message = &why.message;
+    assert!(
+        message.starts_with("100 rules are for ranges of addresses that make more than"),
+        "{message}"
+    );
+    let first = policy.rules.values().nth(1).unwrap();
+    assert_eq!(why.primary.span, first.place.span);
 }
 
 #[test]

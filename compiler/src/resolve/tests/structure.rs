@@ -62,6 +62,34 @@ fn a_list_is_told_of_once_however_many_lines_overlap() {
 }
 
 #[test]
+fn a_live_set_starts_with_the_lines_of_a_file_as_they_are_written() {
+    let lines = "10.0.0.0/8\n10.0.0.1 # inside\n10.0.0.0-10.0.0.1\n2001:db8::/32\n";
+    let start = |text: &str, max: &str| {
+        let mut files = Texts::default().with("feed.txt", text);
+        let text =
+            format!("default in allow live set feed max {max} = file \"feed.txt\" drop from @feed");
+        let (policy, found, _) = resolved_beside("test.sk", &text, &mut files);
+        let codes: Vec<&str> = found.iter().map(|one| one.code.0).collect();
+        let started = policy.map(|policy| match &policy.sets[SetId::from_u32(0)].kind {
+            SetKind::Live { start, .. } => start
+                .iter()
+                .map(|(address, length)| format!("{address}/{length}"))
+                .collect::<Vec<_>>(),
+            SetKind::Constant(_) => panic!("not live"),
+        });
+        (started.unwrap_or_default(), codes)
+    };
+    let (elements, found) = start(lines, "9");
+    let wanted = ["10.0.0.0/8", "10.0.0.0/31", "10.0.0.1/32", "2001:db8::/32"];
+    assert_eq!(
+        (elements.as_slice(), found.as_slice()),
+        (&wanted.map(str::to_owned)[..], &[][..])
+    );
+    assert_eq!(start(lines, "3").1, [codes::START_TOO_LONG.0]);
+    assert_eq!(start("10.0.0.0-10.0.0.2\n", "3").1, [codes::LIVE_RANGE.0]);
+}
+
+#[test]
 fn live_sets_start_sorted_and_endpoints_refer_to_them() {
     let policy = policy(
         "default in drop\n\

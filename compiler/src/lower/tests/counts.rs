@@ -1,0 +1,49 @@
+//! How counters are added to where a program may be taken off its CPU.
+
+use super::*;
+use crate::bpf::disasm::listing;
+
+/// The lines of a program that change memory other than its stack.
+fn changes(built: &Built, program: &str) -> Vec<String> {
+    let program = built
+        .artifact
+        .programs
+        .iter()
+        .find(|one| one.name == program);
+    let text = listing(program.unwrap(), &built.artifact.maps);
+    let writes =
+        |line: &&str| line.contains("*)(r") && line.contains("= ") && !line.contains("(r10");
+    let changes = text.lines().filter(writes).filter(|line| {
+        let (place, _) = line.split_once("= ").unwrap();
+        place.contains("*)(")
+    });
+    changes.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_may_be_taken_off_its_cpu_adds_at_once() {
+    let built = built(
+        "group pods = cgroup \"/pods\"
+         default send allow
+         count send tcp from group pods to port 80
+         drop send tcp from group pods to 203.0.113.0/24",
+    );
+    for program in ["send", "sock_ops"] {
+        let changes = changes(&built, program);
+        let (locked, plain): (Vec<&String>, Vec<&String>) =
+            changes.iter().partition(|line| line.contains("lock "));
+        assert!(!locked.is_empty(), "{program}: {changes:?}");
+        assert!(plain.is_empty(), "{program}: {plain:?}");
+    }
+}
+
+#[test]
+fn what_runs_with_interrupts_off_adds_without_a_lock() {
+    let built = built("interfaces eth0\ndefault in allow\ndrop tcp to any:80");
+    let changes = changes(&built, "xdp_in");
+    assert!(changes.len() >= 2, "{changes:?}");
+    assert!(
+        changes.iter().all(|line| !line.contains("lock ")),
+        "{changes:?}"
+    );
+}

@@ -1,0 +1,65 @@
+//! Whether an object may be handed to what loads it.
+//!
+//! Takes the bytes of an object; says whether they are what sockc writes of what it reads in them, and whether its maps have
+//! the sizes that its manifest speaks of. The reader that loads objects takes sizes and offsets from the file, and ends the
+//! process where they are not as it expects; so nothing gets there that we have not written alike. Not here: whether the
+//! code is what the text compiles to, which the compiler says.
+
+use sockc_compiler::artifact::{Artifact, MapSpec, map_keys, set_keys};
+use sockc_compiler::object;
+
+use crate::error::Error;
+
+/// Checks an object, with those of the blocks in it.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
+    let wrong = |error: object::ObjectError| Error::Object {
+        cause: error.to_string(),
+    };
+    let artifact = object::read(bytes).map_err(wrong)?;
+    let written = object::write(&artifact).map_err(wrong)?;
+    if written != bytes {
+        return Err(Error::Object {
+            cause: "its bytes are not those that sockc writes of what is in it".to_owned(),
+        });
+    }
+    sizes(&artifact)
+}
+
+/// Whether maps have the sizes that the manifest speaks of, here and in blocks.
+fn sizes(artifact: &Artifact) -> Result<(), Error> {
+    let manifest = &artifact.manifest;
+    let counters = u32::try_from(manifest.counters.len()).unwrap_or(u32::MAX);
+    is_as_told(artifact, "counters", &|map| {
+        map.max_entries == counters.max(1)
+    })?;
+    for set in &manifest.sets {
+        is_as_told(artifact, &set.map, &|map| {
+            map.max_entries == set_keys(set.max)
+        })?;
+    }
+    for map in &manifest.maps {
+        is_as_told(artifact, &map.trie, &|trie| {
+            trie.max_entries == map_keys(map.max)
+        })?;
+    }
+    artifact
+        .netns
+        .iter()
+        .try_for_each(|(_, inner)| sizes(inner))
+}
+
+fn is_as_told(
+    artifact: &Artifact,
+    name: &str,
+    fits: &dyn Fn(&MapSpec) -> bool,
+) -> Result<(), Error> {
+    match artifact.maps.values().find(|map| map.name == name) {
+        Some(map) if !fits(map) => Err(Error::Object {
+            cause: format!(
+                "the map \"{name}\" has room for {} elements, which is not what its manifest says",
+                map.max_entries
+            ),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,104 @@
+//! What stands below the options of each verb's `--help`: command lines to start from, and where to read on.
+//!
+//! A test parses every one of them. Not here: what they do.
+
+pub(super) const CHECK: &str = "Examples:
+  sockc check edge.sk
+  git show HEAD:edge.sk | sockc check -
+  sockc check edge.sk --deny all --guard company.sk
+
+More: docs/commands.md, docs/diagnostics.md";
+
+pub(super) const FMT: &str = "Examples:
+  sockc fmt edge.sk
+  sockc fmt --check --diff edge.sk lists.sk
+
+More: docs/text.md";
+
+pub(super) const COMPILE: &str = "Examples:
+  sockc compile edge.sk -o edge.o
+  sockc compile edge.sk --emit placement
+
+More: docs/placement.md";
+
+pub(super) const EXPLAIN: &str = "Examples:
+  sockc explain edge.sk 'tcp from 8.8.8.8:40000 to 192.0.2.1:22'
+  sockc explain edge.sk 'tcp from 8.8.8.8:40000 to 192.0.2.1:22 with socket listening' --all
+  sockc explain edge.sk --pcap monday.pcap --local 192.0.2.0/28
+
+More: docs/packets.md";
+
+pub(super) const DIFF: &str = "Examples:
+  sockc diff old.sk new.sk
+  git show main:edge.sk | sockc diff - edge.sk --markdown
+  sockc diff old.sk new.sk --replay monday.pcap --exit-code
+
+More: docs/diff.md, docs/replay.md";
+
+pub(super) const TRY: &str = "Examples:
+  sockc try edge.sk
+  sockc try edge.sk 'udp from 8.8.8.8:40000 to 192.0.2.1:53'
+
+More: docs/packets.md";
+
+pub(super) const PLAN: &str = "Examples:
+  sockc plan edge.sk
+  sockc plan edge.sk --interface eth0 -o edge.plan
+
+More: docs/plan.md, docs/guards.md";
+
+pub(super) const APPLY: &str = "Examples:
+  sockc apply edge.sk
+  sockc apply edge.plan --yes
+  sockc apply --running --interface br-x
+
+More: docs/commands.md, docs/interfaces.md";
+
+pub(super) const STATUS: &str = "Examples:
+  sockc status
+  sockc status --netns blue --json
+
+More: docs/commands.md";
+
+pub(super) const COUNTERS: &str = "Examples:
+  sockc counters --nonzero
+
+More: docs/commands.md";
+
+pub(super) const SHOW: &str = "Examples:
+  sockc show essentials
+
+More: docs/structure.md";
+
+pub(super) const EXPLAIN_CODE: &str = "Examples:
+  sockc explain-code W0601
+  sockc explain-code
+
+More: docs/diagnostics.md";
+
+pub(super) const MAP: &str = "Examples:
+  sockc map add tenants 'tcp 198.51.100.7:443 -> sock web'
+  sockc map list tenants
+  sockc map load tenants tenants.txt
+
+More: docs/declarations.md";
+
+pub(super) const SET: &str = "Examples:
+  sockc set add banned 203.0.113.7 2001:db8::/48 --expires 10m
+  sockc set load banned blocklist.txt
+  sockc set test banned 203.0.113.7
+
+More: docs/declarations.md";
+
+pub(super) const SOCKET: &str = "Examples:
+  sockc socket list
+  sockc socket register proxy --pid 1234 --fd 3
+  sockc socket refresh
+
+More: docs/declarations.md";
+
+pub(super) const UNLOAD: &str = "Examples:
+  sockc unload
+  sockc unload --netns blue --yes
+
+More: docs/commands.md";

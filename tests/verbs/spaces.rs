@@ -1,0 +1,224 @@
+//! Network namespaces that a policy names, and that are removed or made anew while it is in force.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, id};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sockc_runtime::lab::{Lab, SERVER, Space};
+
+use super::{Folder, Ran, root, run};
+
+/// How long the kernel may take to end a namespace.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A namespace with a name in `/run/netns`; both end when this is dropped.
+struct Named {
+    space: Space,
+    name: String,
+}
+
+impl Named {
+    fn new(name: &str) -> Self {
+        let space = Space::new().unwrap();
+        let fd = space.net().as_raw_fd();
+        fs::create_dir_all("/run/netns").unwrap();
+        let target = format!("/proc/{}/fd/{fd}", id());
+        symlink(target, path_of(name)).unwrap();
+        Self {
+            space,
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(path_of(&self.name));
+    }
+}
+
+fn path_of(name: &str) -> PathBuf {
+    Path::new("/run/netns").join(name)
+}
+
+/// A lab, and a namespace that has a name as long as `other` is there.
+struct Place {
+    lab: Lab,
+    folder: Folder,
+    name: String,
+    other: Option<Named>,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let name = format!("sockc-{name}-{}", id());
+        Self {
+            lab: Lab::new().unwrap(),
+            folder: Folder::new(&name),
+            other: Some(Named::new(&name)),
+            name,
+        }
+    }
+
+    /// Another namespace under the name.
+    fn make_anew(&mut self) {
+        self.other = None;
+        self.other = Some(Named::new(&self.name));
+    }
+
+    fn apply(&self, text: &str) -> Ran {
+        let text = text.replace("NAME", &self.name);
+        let policy = self.folder.file("spaces.sk", &text);
+        self.done(&["apply", &policy])
+    }
+
+    fn done(&self, arguments: &[&str]) -> Ran {
+        let ran = self.lab.server.run(|| run(arguments)).unwrap();
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran
+    }
+
+    /// What status says, which must end so.
+    fn status(&self, code: i32) -> String {
+        let status = self.lab.server.run(|| run(&["status"])).unwrap();
+        let said = status.stdout + &status.stderr;
+        assert_eq!(status.code, Some(code), "{said}");
+        said
+    }
+
+    /// What the server's `ip` says; empty where it refuses.
+    fn ip(&self, line: &str) -> String {
+        let ip = || Command::new("ip").args(line.split(' ')).output().unwrap();
+        let ran = self.lab.server.run(ip).unwrap();
+        String::from_utf8(ran.stdout).unwrap()
+    }
+
+    /// Joins the server with a namespace, which has the kernel give it an id.
+    fn join(&self, interface: &str, name: &str) {
+        self.ip(&format!(
+            "link add {interface} type veth peer name far netns {name}"
+        ));
+    }
+
+    /// The ids by which the server knows others.
+    fn ids(&self) -> Vec<u32> {
+        let said = self.ip("netns list-id");
+        let ids = said
+            .lines()
+            .filter_map(|line| line.split(' ').nth(1)?.parse().ok());
+        ids.collect()
+    }
+
+    /// The id of the namespace at the other end of one of the server's interfaces.
+    fn id_behind(&self, interface: &str) -> u32 {
+        let said = self.ip(&format!("-j link show {interface}"));
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let id = said[0]["link_netnsid"].as_u64();
+        u32::try_from(id.unwrap_or_else(|| panic!("{said}"))).unwrap()
+    }
+
+    /// Whether the server's port 80 answers the client.
+    fn opens(&self) -> bool {
+        let to = SocketAddr::new(SERVER[0], 80);
+        let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(1)).is_ok();
+        self.lab.client.run(connect).unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.lab.server.run(|| run(&["unload"]));
+    }
+}
+
+fn listener(space: &Space) -> TcpListener {
+    let listen = || TcpListener::bind("0.0.0.0:80").unwrap();
+    space.run(listen).unwrap()
+}
+
+const LOOKS: &str = "interfaces front
+default in drop
+door: allow tcp to port 80 if socket listening in netns \"NAME\"
+";
+const BLOCK: &str = "interfaces lo
+default in allow
+drop tcp to port 81
+for netns \"NAME\" {
+    interfaces lo
+    default in allow
+    drop tcp to port 80
+}
+";
+
+#[test]
+fn a_namespace_that_conditions_look_into_has_an_id_that_nobody_is_given_again() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("nsid");
+    place.apply(LOOKS);
+    let ids = place.ids();
+    assert_eq!(ids.iter().filter(|&&id| id >= 1 << 30).count(), 1);
+}
+
+#[test]
+fn an_id_of_the_kernels_own_leads_to_no_other_namespace() {
+    if !root() {
+        return;
+    }
+    let mut place = Place::new("reused");
+    place.join("near", &place.name);
+    let id = place.id_behind("near");
+    assert!(id < 1 << 30);
+    let _answers = listener(&place.lab.server);
+    place.apply(LOOKS);
+    assert!(!place.opens(), "nobody listens in it");
+    let inside = listener(&place.other.as_ref().unwrap().space);
+    assert!(place.opens());
+    place.status(0);
+    drop((inside, place.other.take()));
+    let began = Instant::now();
+    while !place.ip("link show near").is_empty() {
+        assert!(began.elapsed() < PATIENCE, "the namespace does not end");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let said = place.status(5);
+    assert!(said.contains("was removed:"), "{said}");
+    let heir = Named::new(&format!("sockc-heir-{}", std::process::id()));
+    place.join("heir", &heir.name);
+    assert_eq!(place.id_behind("heir"), id, "it has the id of the first");
+    let _inside = listener(&heir.space);
+    assert!(!place.opens(), "it is not the one that is meant");
+    place.done(&["unload"]);
+    assert!(place.opens());
+}
+
+#[test]
+fn status_tells_of_a_namespace_that_is_not_the_one_it_was() {
+    if !root() {
+        return;
+    }
+    for (name, policy, words) in [
+        ("looks", LOOKS, "conditions `in netns`"),
+        ("blocks", BLOCK, "the policy of its `for netns` block"),
+    ] {
+        let mut place = Place::new(name);
+        place.apply(policy);
+        place.status(0);
+        place.make_anew();
+        let said = place.status(5);
+        assert!(said.contains("was removed and made anew"), "{said}");
+        assert!(said.contains(words), "{said}");
+        place.done(&["apply", "--running"]);
+        place.status(0);
+        place.other = None;
+        let said = place.status(5);
+        assert!(said.contains("was removed:"), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
