@@ -199,12 +199,10 @@ fn named_words(loss: &NamedLoss) -> String {
         (NamedKind::Target, false) => format!(
             "there is no interface {name}: what is redirected to it is dropped, also {later}"
         ),
-        (NamedKind::Namespace, true) => format!(
-            "the network namespace \"{name}\", which `in netns` looks into, came after the apply: nothing is found in it; `sockc apply --running` has it looked into"
-        ),
-        (NamedKind::Namespace, false) => format!(
-            "there is no network namespace \"{name}\": `in netns` finds nothing there, also {later}"
-        ),
+        // Of these `status` tells apart from interfaces.
+        (NamedKind::Namespace, _) => {
+            format!("the network namespace \"{name}\" is another one than at the apply")
+        }
     }
 }
 
