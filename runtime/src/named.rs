@@ -98,11 +98,7 @@ pub(crate) struct Filled {
 }
 
 /// Fills the maps of a generation; gives what was found, and what a person has to know of it.
-pub(crate) fn fill(
-    ground: &Ground<'_>,
-    state: &State,
-    generation: u32,
-) -> Result<Filled, Error> {
+pub(crate) fn fill(ground: &Ground<'_>, state: &State, generation: u32) -> Result<Filled, Error> {
     let [classes, ports, namespaces] =
         [INTERFACES, PORTS, NAMESPACES].map(|name| open(&state.map(generation, name)));
     let (classes, ports, namespaces) = (classes?, ports?, namespaces?);
@@ -212,11 +208,7 @@ impl Ground<'_> {
     }
 
     /// The index of an interface that packets are sent out of, with what a person has to know of it.
-    fn port(
-        &self,
-        name: &str,
-        present: &[(u32, String)],
-    ) -> Result<(u32, Option<String>), Error> {
+    fn port(&self, name: &str, present: &[(u32, String)]) -> Result<(u32, Option<String>), Error> {
         if let Some((index, _)) = present.iter().find(|(_, there)| there == name) {
             return Ok((*index, None));
         }

@@ -1,12 +1,10 @@
 //! Commands in network namespaces where what sockc keeps is not at hand, or that are gone.
 
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use sockc_runtime::lab::{FRONT, Lab, Space};
 
-use super::{Folder, Ran, root, run};
+use super::{Folder, NetnsName, Ran, root, run};
 
 /// A lab whose client has the policy of a block, applied from the server, with the name of its namespace.
 struct Place {
@@ -14,15 +12,15 @@ struct Place {
     folder: Folder,
     netns: String,
     policy: String,
+    _name: NetnsName,
 }
 
 impl Place {
     fn new(name: &str) -> Self {
         let lab = Lab::new().unwrap();
         let folder = Folder::new(name);
-        let netns = folder.0.join("inside").display().to_string();
-        let fd = lab.client.net().as_raw_fd();
-        symlink(format!("/proc/{}/fd/{fd}", std::process::id()), &netns).unwrap();
+        let name = NetnsName::new(name, &lab.client);
+        let netns = name.0.clone();
         let text = format!(
             "interfaces {FRONT}\ndefault in drop\nsocket px = tcp listen 127.0.0.1:9100\nssh: allow tcp to port 22\nfor netns \"{netns}\" {{\n  interfaces {FRONT}\n  default in drop\n  ssh: allow tcp to port 22\n}}\n"
         );
@@ -32,6 +30,7 @@ impl Place {
             folder,
             netns,
             policy,
+            _name: name,
         };
         let applied = place.run(&["apply", &place.policy]);
         assert_eq!(applied.code, Some(0), "{}", applied.stderr);

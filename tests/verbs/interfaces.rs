@@ -3,10 +3,12 @@
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Group, Lab, Space};
 
-use super::{Folder, Ran, root, run};
+use super::{Folder, NetnsName, Ran, root, run};
 
 /// A lab, a policy for the lab's interface and for every bridge, and how both are asked.
 struct Place {
@@ -401,7 +403,8 @@ fn a_block_whose_policy_was_taken_away_is_told_to_come_back() {
         return;
     }
     let lab = Lab::new().unwrap();
-    let inner = path_of(&lab.client);
+    let name = NetnsName::new("block", &lab.client);
+    let inner = name.0.clone();
     let text = format!(
         "interfaces {FRONT}\ndefault in drop\nfor netns \"{inner}\" {{\n  interfaces {FRONT}\n  default in drop\n  ssh: allow tcp to port 22\n}}\n"
     );
@@ -450,6 +453,11 @@ fn a_control_group_that_was_made_again_is_told_in_plain_words() {
     let said = place.status(0);
     assert!(said.contains("1, counted"), "{said}");
     std::fs::remove_dir(&folder).unwrap();
+    // The kernel takes the hook off some time later.
+    let began = Instant::now();
+    while place.run(&["status"]).code == Some(0) && began.elapsed() < Duration::from_secs(60) {
+        thread::sleep(Duration::from_millis(50));
+    }
     let said = place.status(5);
     assert!(said.contains("was removed: if it is made again"), "{said}");
     assert!(!said.contains("sockc left"), "{said}");

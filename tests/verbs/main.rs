@@ -126,3 +126,24 @@ fn root() -> bool {
     }
     missing.is_empty()
 }
+
+/// A name in `/run/netns` of a network namespace; it goes when this is dropped.
+struct NetnsName(String);
+
+impl NetnsName {
+    fn new(name: &str, space: &sockc_runtime::lab::Space) -> Self {
+        use std::os::fd::AsRawFd;
+        let name = format!("sockc-{name}-{}", std::process::id());
+        fs::create_dir_all("/run/netns").unwrap();
+        let target = format!("/proc/{}/fd/{}", std::process::id(), space.net().as_raw_fd());
+        let path = Path::new("/run/netns").join(&name);
+        std::os::unix::fs::symlink(target, path).unwrap();
+        Self(name)
+    }
+}
+
+impl Drop for NetnsName {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(Path::new("/run/netns").join(&self.0));
+    }
+}

@@ -2,19 +2,17 @@
 //! namespaces that conditions look into, when they come, go and are renamed.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::Duration;
 
 use sockc_runtime::lab::{FRONT, Lab, SERVER, Space};
 
-use super::{Folder, Ran, root, run};
+use super::{Folder, NetnsName, Ran, root, run};
 
 /// A lab, a policy, and how both are asked.
 struct Place {
     lab: Lab,
-    folder: Folder,
+    _folder: Folder,
     policy: String,
 }
 
@@ -24,7 +22,7 @@ impl Place {
         Self {
             lab: Lab::new().unwrap(),
             policy: folder.file("named.sk", text),
-            folder,
+            _folder: folder,
         }
     }
 
@@ -179,23 +177,18 @@ fn a_namespace_that_conditions_look_into_is_told_when_it_is_another() {
     if !root() {
         return;
     }
-    let folder = Folder::new("looked-into-names");
-    let name = folder.0.join("inside");
-    let lead = |space: &Space| {
-        let fd = space.net().as_raw_fd();
-        symlink(format!("/proc/{}/fd/{fd}", std::process::id()), &name).unwrap();
-    };
+    let lead = |space: &Space| NetnsName::new("looked-into", space);
+    let (one, other) = (Space::new().unwrap(), Space::new().unwrap());
+    let name = lead(&one);
     let text = format!(
         "interfaces {FRONT}\ndefault in drop\nweb: allow tcp to port 81 if socket listening in netns \"{}\"\n",
-        name.display()
+        name.0
     );
     let place = Place::new("looked-into", &text);
-    let (one, other) = (Space::new().unwrap(), Space::new().unwrap());
-    lead(&one);
     place.apply();
     place.says(&["status"], 0);
     place.plan(0);
-    std::fs::remove_file(&name).unwrap();
+    drop(name);
     let said = place.says(&["status"], 5);
     assert!(said.contains("was removed"), "{said}");
     for refused in ["plan", "apply"] {
@@ -203,7 +196,7 @@ fn a_namespace_that_conditions_look_into_is_told_when_it_is_another() {
         assert!(said.contains("cannot be entered"), "{said}");
     }
     place.says(&["apply", "--running"], 0);
-    lead(&other);
+    let _name = lead(&other);
     let said = place.says(&["status"], 5);
     assert!(said.contains("was removed and made anew"), "{said}");
     let said = place.plan(2);
@@ -214,5 +207,4 @@ fn a_namespace_that_conditions_look_into_is_told_when_it_is_another() {
     place.apply();
     place.says(&["status"], 0);
     place.plan(0);
-    drop(place.folder);
 }
