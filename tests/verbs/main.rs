@@ -135,7 +135,11 @@ impl NetnsName {
         use std::os::fd::AsRawFd;
         let name = format!("sockc-{name}-{}", std::process::id());
         fs::create_dir_all("/run/netns").unwrap();
-        let target = format!("/proc/{}/fd/{}", std::process::id(), space.net().as_raw_fd());
+        let target = format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            space.net().as_raw_fd()
+        );
         let path = Path::new("/run/netns").join(&name);
         std::os::unix::fs::symlink(target, path).unwrap();
         Self(name)
