@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::makedev;
+use nix::sys::statfs::{DEBUGFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TRACEFS_MAGIC, fstatfs};
 
 /// Most bytes of a text: a policy, what it includes, a guard. A policy of more is refused anyway.
 pub(crate) const TEXT: u64 = 64 << 20;
@@ -59,8 +60,31 @@ pub(crate) fn read(path: &Path, most: impl Fn(&[u8]) -> u64) -> io::Result<Vec<u
     if file.metadata()?.file_type().is_fifo() {
         return all(&mut Patient { file, began: false }, most);
     }
+    if is_of_kernel(&file)? {
+        return all(&mut Now(file), most);
+    }
     blocking(&file)?;
     all(&mut &file, most)
+}
+
+/// Whether the kernel makes up what is in a file as it is read: some of those never end, such as `/proc/kmsg`.
+fn is_of_kernel(file: &File) -> io::Result<bool> {
+    let kind = fstatfs(file)?.filesystem_type();
+    Ok([PROC_SUPER_MAGIC, SYSFS_MAGIC, TRACEFS_MAGIC, DEBUGFS_MAGIC].contains(&kind))
+}
+
+/// A file that is given up where it would wait.
+struct Now(File);
+
+impl Read for Now {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                io::Error::other("it waits for more, and does not end; give a file that does")
+            }
+            _ => error,
+        })
+    }
 }
 
 /// The bytes of standard input. Whoever gives it may take time.
@@ -163,6 +187,10 @@ mod tests {
             assert!(refusal(path).contains("a device"), "{path}");
         }
         assert!(refusal("/").contains("a folder"));
+        if fs::metadata("/proc/kmsg").is_ok() && nix::unistd::geteuid().is_root() {
+            assert!(refusal("/proc/kmsg").contains("does not end"));
+        }
+        assert!(read(Path::new("/proc/self/status"), |_| TEXT).is_ok());
         let null = read(Path::new("/dev/null"), |_| TEXT).unwrap();
         assert!(null.is_empty());
     }

@@ -1,6 +1,5 @@
 //! `sockc compile`: a policy to an object file, or to the text of a stage.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -20,6 +19,7 @@ use crate::lints::Lints;
 use crate::output::Output;
 use crate::stage;
 use crate::watch::Watch;
+use crate::written;
 
 /// A policy that compiled.
 #[derive(Debug)]
@@ -221,7 +221,7 @@ fn compile(arguments: &cli::Compile, output: &mut Output) -> Result<(), Exit> {
         Some(path) => path.clone(),
         None => PathBuf::from(format!("{}.o", compiled.text.stem)),
     };
-    write(&path, &bytes, output)?;
+    written::result(&path, &bytes, &arguments.file, output)?;
     report(&compiled.built.artifact, &path, output);
     Ok(())
 }
@@ -229,20 +229,14 @@ fn compile(arguments: &cli::Compile, output: &mut Output) -> Result<(), Exit> {
 /// Puts the text of a stage on standard output, or where `-o` says.
 fn emit(arguments: &cli::Compile, text: &str, output: &mut Output) -> Result<(), Exit> {
     match &arguments.output {
-        Some(path) if !is_stream(path) => write(path, text.as_bytes(), output),
+        Some(path) if !is_stream(path) => {
+            written::result(path, text.as_bytes(), &arguments.file, output)
+        }
         _ => {
             output.bytes(text.as_bytes());
             Ok(())
         }
     }
-}
-
-/// Writes a file; says why it cannot be written.
-pub(crate) fn write(path: &Path, bytes: &[u8], output: &mut Output) -> Result<(), Exit> {
-    fs::write(path, bytes).map_err(|error| {
-        output.error(format!("cannot write {}: {error}", path.display()));
-        Exit::Refused
-    })
 }
 
 fn report(artifact: &Artifact, path: &Path, output: &mut Output) {

@@ -26,13 +26,14 @@ use sockc_compiler::pipeline::{self, Counters, SAYS_NOTHING};
 use sockc_compiler::policy::Policy;
 
 use crate::cli;
-use crate::compile::{self, Compiled, outcome_exit};
+use crate::compile::{Compiled, outcome_exit};
 use crate::disk::Disk;
 use crate::exit::Exit;
 use crate::input::{Text, is_stream};
 use crate::lints::Lints;
 use crate::output::Output;
 use crate::replay::{self, Replayed};
+use crate::written;
 use text::Look;
 
 pub(crate) use paint::Paint;
@@ -63,7 +64,8 @@ fn diff(arguments: &cli::Diff, output: &mut Output) -> Result<Exit, Exit> {
     let report = diff::compare(&old.policy, &new.policy, options, output.watch());
     if let Some(path) = &arguments.svg {
         let title = format!("{} -> {}", old.name, new.name);
-        compile::write(path, picture::draw(&title, &report).as_bytes(), output)?;
+        let picture = picture::draw(&title, &report);
+        written::result(path, picture.as_bytes(), &arguments.new, output)?;
     }
     let replayed = Replayed::of(&arguments.replay, &old.policy, &new.policy, output)?;
     let shown = Shown {

@@ -1,8 +1,6 @@
 //! `sockc fmt`: policies in their canonical form.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use similar::TextDiff;
@@ -12,6 +10,7 @@ use crate::cli;
 use crate::exit::Exit;
 use crate::input::{Text, is_stream, title};
 use crate::output::Output;
+use crate::written;
 
 /// The JSON of this verb.
 #[derive(Serialize)]
@@ -94,7 +93,7 @@ fn format(path: &Path, arguments: &cli::Fmt, output: &mut Output) -> Result<Form
     if is_stream(path) {
         output.bytes(after.as_bytes());
     } else if changed {
-        replace(path, &after).map_err(|error| {
+        written::file(path, after.as_bytes()).map_err(|error| {
             output.error(format!("cannot write {}: {error}", path.display()));
             Exit::Refused
         })?;
@@ -110,20 +109,4 @@ fn difference(name: &str, before: &str, after: &str) -> String {
     unified
         .header(name, &format!("{name}, formatted"))
         .to_string()
-}
-
-/// Writes a file beside the old one and moves it there, so that no moment has half a policy.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let path = fs::canonicalize(path)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = PathBuf::from(name);
-    let written = fs::write(&beside, text)
-        .and_then(|()| fs::set_permissions(&beside, fs::metadata(&path)?.permissions()))
-        .and_then(|()| fs::rename(&beside, &path));
-    if written.is_err() {
-        // The first error is the one worth telling.
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }

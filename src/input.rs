@@ -78,7 +78,8 @@ pub(crate) fn items<T>(
     output: &mut Output,
 ) -> Result<Vec<T>, Exit> {
     let name = title(path);
-    let text = String::from_utf8(bytes(path, output)?).map_err(|_| {
+    let bytes = bounded_bytes(path, |_| bounded::LIST, output)?;
+    let text = String::from_utf8(bytes).map_err(|_| {
         output.error(format!("{name} is not UTF-8 text"));
         Exit::Policy
     })?;
@@ -93,6 +94,14 @@ pub(crate) fn items<T>(
 
 /// The bytes of a file, or of standard input.
 pub(crate) fn bytes(path: &Path, output: &mut Output) -> Result<Vec<u8>, Exit> {
+    bounded_bytes(path, most, output)
+}
+
+fn bounded_bytes(
+    path: &Path,
+    most: impl Fn(&[u8]) -> u64,
+    output: &mut Output,
+) -> Result<Vec<u8>, Exit> {
     let read = if is_stream(path) {
         bounded::stdin(most)
     } else {

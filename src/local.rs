@@ -1,13 +1,14 @@
 //! Redirects of addresses that are not this machine's: nothing they say ever happens, and no verb shows it otherwise.
 //!
-//! Takes a policy; asks the runtime about one address in the middle of each range that a redirect is for. Not here: entries
-//! of live maps, and ranges of every address, which are for whatever is local.
+//! Takes a policy, and entries of live maps; asks the runtime about one address in the middle of each range that a redirect is
+//! for, in the namespace where it holds. Not here: ranges of every address, which are for whatever is local.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_compiler::policy::{Action, Addresses, Policy, Rule, Side};
-use sockc_runtime::Options;
+use sockc_runtime::{LiveMap, Options, entry_text};
 
 /// So many ranges are named.
 const MOST: usize = 5;
@@ -16,13 +17,38 @@ const MOST: usize = 5;
 struct Range {
     low: IpAddr,
     high: IpAddr,
-    /// The rule, by label or text, with its place.
+    /// The rule, by label or text, with its place; or the entry of a live map.
     rule: String,
 }
 
-/// What a person should know of the redirects of a policy; nothing where all of them can happen, or nobody may ask.
+/// What a person should know of the redirects of a policy and of its `for netns` blocks; nothing where all of them can happen.
 pub(crate) fn notes(policy: &Policy, options: &Options) -> Vec<String> {
-    let ranges: Vec<Range> = policy.rules.values().flat_map(ranges).collect();
+    let mut notes = own_notes(policy, &[], options);
+    for inner in &policy.netns {
+        let options = within(options, &inner.name);
+        let found = own_notes(&inner.policy, &[], &options);
+        notes.extend(found.iter().map(|note| in_netns(&inner.name, note)));
+    }
+    notes
+}
+
+/// The same options for another namespace.
+pub(crate) fn within(options: &Options, netns: &str) -> Options {
+    Options {
+        netns: Some(netns.to_owned()),
+        ..options.clone()
+    }
+}
+
+/// A note about a `for netns` block.
+pub(crate) fn in_netns(netns: &str, note: &str) -> String {
+    format!("in the network namespace \"{netns}\": {note}")
+}
+
+/// What a person should know of the redirects of a policy in its own namespace, and of those by the entries of live maps.
+pub(crate) fn own_notes(policy: &Policy, maps: &[LiveMap], options: &Options) -> Vec<String> {
+    let ruled = policy.rules.values().flat_map(ranges);
+    let ranges: Vec<Range> = ruled.chain(maps.iter().flat_map(entries)).collect();
     let asked: BTreeSet<IpAddr> = ranges.iter().map(Range::middle).collect();
     let asked: Vec<IpAddr> = asked.into_iter().collect();
     let strange = match sockc_runtime::not_local(options, &asked) {
@@ -49,6 +75,32 @@ pub(crate) fn notes(policy: &Policy, options: &Options) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// The ranges of the entries of a live map. One of every address is for whatever is local.
+fn entries(map: &LiveMap) -> Vec<Range> {
+    let entries = map.entries.iter().filter(|entry| entry.prefix.1 > 0);
+    entries.map(|entry| range_of(entry, &map.name)).collect()
+}
+
+fn range_of(entry: &LiveEntryPlan, map: &str) -> Range {
+    let (first, length) = entry.prefix;
+    let high = match first {
+        IpAddr::V4(low) => {
+            let below = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+            Ipv4Addr::from_bits(low.to_bits() | below).into()
+        }
+        IpAddr::V6(low) => {
+            let below = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+            Ipv6Addr::from_bits(low.to_bits() | below).into()
+        }
+    };
+    let text = entry_text(entry);
+    Range {
+        low: first,
+        high,
+        rule: format!("the entry `{text}` of the live map {map}"),
+    }
 }
 
 fn ranges(rule: &Rule) -> Vec<Range> {

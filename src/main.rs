@@ -40,6 +40,7 @@ mod svg;
 mod trial;
 mod unload;
 mod watch;
+mod written;
 
 use std::panic;
 use std::process::ExitCode;

@@ -157,7 +157,7 @@ impl Output {
 
     /// Why something was not done, and what that is about, by name.
     pub(crate) fn error_about(&mut self, message: impl Display, about: &[(&'static str, String)]) {
-        let message = message.to_string();
+        let message = harmless(&message.to_string());
         say(&format!("error: {message}"));
         self.said.error(message);
         self.said.about(about);
@@ -165,7 +165,7 @@ impl Output {
 
     /// Something worth knowing that is no result.
     pub(crate) fn note(&mut self, message: impl Display) {
-        let message = message.to_string();
+        let message = harmless(&message.to_string());
         say(&format!("note: {message}"));
         self.said.note(message);
     }
@@ -206,7 +206,7 @@ impl Output {
         }
         match self.broken {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                say(&format!("error: cannot write to standard output: {error}"));
+                say(&unwritten(exit, &error));
                 exit.max(Exit::Refused)
             }
             _ => exit,
@@ -274,6 +274,29 @@ pub(crate) fn bug(info: &PanicHookInfo<'_>) {
 }
 
 /// Writes to standard error. There is nowhere to report that it is gone.
+/// A message without what a terminal would take for a command: files that we did not write may be quoted in it.
+fn harmless(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for letter in message.chars() {
+        if letter.is_control() && !matches!(letter, '\n' | '\t') {
+            text.extend(letter.escape_default());
+        } else {
+            text.push(letter);
+        }
+    }
+    text
+}
+
+/// What is said where the results of a verb could not be written. Whoever reads only the code must not take what was done for
+/// refused.
+fn unwritten(exit: Exit, error: &io::Error) -> String {
+    let done = match exit {
+        Exit::Done => "the command was carried out, and ",
+        _ => "",
+    };
+    format!("error: {done}its results cannot be written to standard output: {error}")
+}
+
 fn say(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = writeln!(stderr, "{}", text.trim_end_matches('\n'));

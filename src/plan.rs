@@ -8,7 +8,6 @@ mod preview;
 mod reach;
 mod text;
 
-use std::fs;
 use std::path::Path;
 
 use sockc_compiler::diff::{self, Report};
@@ -32,6 +31,7 @@ use crate::ready::{Origin, Ready, digest};
 use crate::replay::Replayed;
 use crate::saved::{About, Saved};
 use crate::status::{tell_drift, unverified};
+use crate::written;
 pub(crate) use preview::preview;
 
 /// Everything that a plan says.
@@ -265,8 +265,5 @@ fn save(
         output.error(format!("this is a bug in sockc: {error}"));
         Exit::Bug
     })?;
-    fs::write(path, bytes).map_err(|error| {
-        output.error(format!("cannot write {}: {error}", path.display()));
-        Exit::Refused
-    })
+    written::result(path, &bytes, Path::new(&planned.file), output)
 }

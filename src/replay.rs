@@ -20,11 +20,11 @@ use sockc_compiler::replay::{Recorded, Replay, Report};
 use sockc_runtime::Prefix;
 
 use crate::capture::{self, Packet};
-use crate::compile;
 use crate::exit::Exit;
 use crate::input::is_stream;
 use crate::output::Output;
 use crate::watch::Watch;
+use crate::written;
 
 pub(crate) use json::Json;
 pub(crate) use options::{Replay as Options, Sockets};
@@ -64,7 +64,7 @@ impl Replayed {
         }
         let replayed = Self::play(path, options, old, new, output)?;
         if let Some(picture) = &options.replay_svg {
-            compile::write(picture, replayed.svg().as_bytes(), output)?;
+            written::result(picture, replayed.svg().as_bytes(), path, output)?;
         }
         Ok(Some(replayed))
     }

@@ -263,15 +263,19 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
     for (netns, inner) in &status.netns {
         if let Some(inner) = inner {
             output.line(format!("in the network namespace \"{netns}\":"));
-            show(inner, None, output);
+            show(inner, facts.and_then(|facts| facts.block(netns)), output);
         }
     }
 }
 
-fn inner_in_json((netns, status): &(String, Option<Status>)) -> Inner<'_> {
+fn inner_in_json<'a>(
+    (netns, status): &'a (String, Option<Status>),
+    facts: Option<&'a Facts>,
+) -> Inner<'a> {
+    let facts = facts.and_then(|facts| facts.block(netns));
     Inner {
         netns,
-        status: status.as_ref().map(|status| in_json(Some(status), None)),
+        status: status.as_ref().map(|status| in_json(Some(status), facts)),
     }
 }
 
@@ -320,7 +324,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         netns: status
             .map_or(&[][..], |status| &status.netns)
             .iter()
-            .map(inner_in_json)
+            .map(|inner| inner_in_json(inner, facts))
             .collect(),
     }
 }

@@ -8,6 +8,7 @@ mod boxes;
 mod effect;
 mod essentials;
 mod family;
+mod joined;
 mod labels;
 mod limits;
 mod list;
@@ -70,6 +71,8 @@ pub const ONLY_DATA: Code = Code("W0620");
 pub const SENDER_PORT: Code = Code("W0621");
 /// A policy so large that not each of its rules could be told to be needed.
 pub const CUT_SHORT: Code = Code("N0621");
+/// A rule on the length of packets that the kernel may have joined by then.
+pub const JOINED: Code = Code("W0626");
 
 /// Every code of the lints, in order, with what it stands for.
 pub const CODES: &[(Code, &str)] = &[
@@ -113,6 +116,7 @@ pub const CODES: &[(Code, &str)] = &[
         CUT_SHORT,
         "the search for rules without effect was cut short",
     ),
+    (JOINED, "a rule on the length of packets that may be joined"),
 ];
 
 /// The lints that say nothing unless they are asked for.
@@ -169,6 +173,7 @@ pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     limits::live(policy, &mut found);
     outside::check(policy, &mut found);
     send::check(policy, &mut found);
+    joined::check(policy, &mut found);
     sender_port::check(policy, &mut found);
     for inner in &policy.netns {
         found.extend(self::policy(&inner.policy, own, care));

@@ -12,7 +12,7 @@ use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use crate::dispatch::{self, Words};
-use crate::error::{Error, at, passes, system_error, unless_passing};
+use crate::error::{Error, at, is_machine, system_error, unless_passing};
 use crate::filter;
 use crate::foreign;
 use crate::hook::{Hook, Means, Point};
@@ -291,7 +291,7 @@ fn has_filter(hook: &Hook, program: u32) -> bool {
 pub(crate) fn detach(state: &State, hook: &Hook) -> io::Result<()> {
     let path = state.link(hook);
     let pinned = match bpffs::open(&path) {
-        Err(error) if passes(&error) => return Err(error),
+        Err(error) if is_machine(&error) => return Err(error),
         pinned => pinned.ok(),
     };
     if let Some(fd) = pinned {
@@ -302,7 +302,11 @@ pub(crate) fn detach(state: &State, hook: &Hook) -> io::Result<()> {
             }
             Means::MapAttach => detach_from_map(state, hook, fd.as_fd()),
             // Unlinking would do, but only some time later.
-            _ => link::detach(fd.as_fd()),
+            _ => match link::detach(fd.as_fd()) {
+                // Packets would still meet it while the command says that they do not.
+                Err(error) if is_machine(&error) => return Err(error),
+                _ => {}
+            },
         }
     }
     bpffs::unpin(&path)

@@ -123,13 +123,14 @@ fn strangers(options: &Options) -> Result<(), Error> {
         if hooks.is_empty() {
             return Ok(());
         }
-        // A command that is just putting a policy in force has attached them.
-        match Lock::take(&session.state, Access::Read, options.lock_wait)? {
-            Some(_) => Ok(()),
-            None => Err(Error::Elsewhere {
+        // Where a folder is, a command is just putting a policy in force, and has attached them; they sleep.
+        match Lock::take(&session.state, Access::Read, Duration::ZERO) {
+            Ok(Some(_)) | Err(Error::Locked { .. }) => Ok(()),
+            Ok(None) => Err(Error::Elsewhere {
                 bpffs: options.bpffs.clone(),
                 hooks,
             }),
+            Err(error) => Err(error),
         }
     })
 }

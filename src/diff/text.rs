@@ -87,7 +87,7 @@ impl Shown {
         self.labels(scope);
         self.moved(&scope.moved);
         self.data(&scope.data);
-        self.settings(&scope.settings);
+        self.settings("declared otherwise", &scope.settings);
         if let Some(netns) = &scope.netns
             && self.page.len() > begun
         {
@@ -328,10 +328,10 @@ impl Shown {
         });
     }
 
-    fn settings(&mut self, settings: &[String]) {
+    fn settings(&mut self, heading: &str, settings: &[String]) {
         let settings: Vec<&String> = settings.iter().collect();
         self.list(
-            "declared otherwise",
+            heading,
             Lists::Settings,
             &settings,
             "declaration",

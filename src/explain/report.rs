@@ -197,6 +197,9 @@ pub(super) fn decider(policy: &Policy, event: &Event, decider: Decider) -> Strin
         (_, Some(place)) => format!("{} {}", at(place), place.text),
         (Decider::NotIp, None) => "no rule: frames that are not IP always pass".into(),
         (Decider::Malformed, None) => "no rule: malformed, and there is no default".into(),
+        (_, None) if matches!(event, Event::Lookup { .. }) => {
+            "no rule: none that lookups ask matches, and they know no default".into()
+        }
         (_, None) => "no rule: nothing matches, and there is no default".into(),
     }
 }

@@ -1,7 +1,10 @@
 //! What else `status` knows of the policy in force: where it was written, when it was applied, how many rules it has, its
 //! rates, live sets and live maps, and redirects that nothing can come to.
 //!
-//! Takes what the runtime says; reads the policy's own text from the object in force. Not here: hooks and interfaces.
+//! Takes what the runtime says; reads the policy's own text from the object in force, with that of its `for netns` blocks. Not
+//! here: hooks and interfaces.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sockc_compiler::artifact::{Counter, CounterKind, Manifest};
@@ -28,6 +31,9 @@ pub(super) struct Facts {
     maps: Vec<Live>,
     /// What a person should know of it.
     notes: Vec<String>,
+    /// The same of its `for netns` blocks, by the names of their namespaces.
+    #[serde(skip)]
+    blocks: BTreeMap<String, Facts>,
 }
 
 /// A live set or a live map.
@@ -42,16 +48,34 @@ impl Facts {
     /// Looks at the policy in force.
     pub(super) fn look(status: &Status, options: &Options) -> Self {
         let manifest = &status.manifest;
+        let mut facts = Self::of(status, options);
+        facts.file = manifest.sources.first().map(|(name, _)| name.clone());
+        for (netns, inner) in &status.netns {
+            if let Some(inner) = inner {
+                let of_block = Self::of(inner, &local::within(options, netns));
+                facts.blocks.insert(netns.clone(), of_block);
+            }
+        }
+        facts.text(manifest, options);
+        facts
+    }
+
+    /// What the kernel alone says.
+    fn of(status: &Status, options: &Options) -> Self {
+        let manifest = &status.manifest;
         let mut facts = Self {
-            file: manifest.sources.first().map(|(name, _)| name.clone()),
             applied: status.applied,
             rules: rules(manifest),
             counters: of_rules(manifest).all(|one| one.counted),
             ..Self::default()
         };
         facts.live(manifest, options);
-        facts.text(manifest, options);
         facts
+    }
+
+    /// That of a `for netns` block.
+    pub(super) fn block(&self, netns: &str) -> Option<&Self> {
+        self.blocks.get(netns)
     }
 
     fn live(&mut self, manifest: &Manifest, options: &Options) {
@@ -87,8 +111,26 @@ impl Facts {
         self.digest = Some(crate::ready::digest(manifest, &lists));
         let kept = KeptTexts::of_object(&object, manifest).and_then(|texts| texts.policy());
         if let Ok(kept) = kept {
-            self.rates = rates(&kept.policy);
-            self.notes.extend(local::notes(&kept.policy, options));
+            self.text_of(&kept.policy, options);
+            for inner in &kept.policy.netns {
+                if let Some(block) = self.blocks.get_mut(&inner.name) {
+                    block.text_of(&inner.policy, &local::within(options, &inner.name));
+                }
+            }
+        }
+    }
+
+    fn text_of(&mut self, policy: &Policy, options: &Options) {
+        self.rates = rates(policy);
+        let maps = self.maps.iter();
+        let held: Result<Vec<_>, _> = maps
+            .map(|map| sockc_runtime::map_list(options, &map.name))
+            .collect();
+        match held {
+            Ok(held) => self.notes.extend(local::own_notes(policy, &held, options)),
+            Err(error) => self
+                .notes
+                .push(format!("the entries of live maps cannot be read: {error}")),
         }
     }
 
@@ -128,6 +170,11 @@ impl Facts {
     pub(super) fn tell(&self, output: &mut Output) {
         for note in &self.notes {
             output.note(note);
+        }
+        for (netns, block) in &self.blocks {
+            for note in &block.notes {
+                output.note(local::in_netns(netns, note));
+            }
         }
     }
 }

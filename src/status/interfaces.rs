@@ -119,11 +119,20 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
             "the policy is for the interface {interface} and does not hold on it: its packets pass by; {PUT_IT_ON}"
         ));
     }
+    let mut whole = !coverage.is_open();
     for name in &coverage.missing {
-        output.note(missing_words(name));
+        // What a pattern covers comes and goes, and nothing is missing while there is none.
+        match is_pattern(name) {
+            true => output.note(missing_words(name)),
+            false => {
+                whole = false;
+                output.error(missing_words(name));
+            }
+        }
     }
     if !coverage.missing.is_empty() && !has_packet_hook(status) {
-        output.note("the packet rules hold on no interface at all");
+        whole = false;
+        output.error("the packet rules hold on no interface at all");
     }
     for group in &coverage.groups {
         output.error(group_words(group));
@@ -134,7 +143,11 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
             false => output.note(named_words(one)),
         }
     }
-    !coverage.is_open()
+    whole
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
 }
 
 fn has_packet_hook(status: &Status) -> bool {
@@ -208,7 +221,7 @@ fn named_words(loss: &NamedLoss) -> String {
 
 fn missing_words(name: &str) -> String {
     let later = "the policy does not hold on it until `sockc apply --running`";
-    if name.contains(['*', '?']) {
+    if is_pattern(name) {
         return format!("no interface is called `{name}`; when one comes, {later}");
     }
     format!("there is no interface {name}; when it comes, {later}")

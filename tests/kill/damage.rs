@@ -297,38 +297,25 @@ fn bpftool() -> bool {
 }
 
 #[test]
-fn a_huge_map_in_the_place_of_ours_is_not_read() {
+fn a_huge_map_in_the_place_of_the_record_is_not_read() {
     if !root() || !bpftool() {
         return;
     }
     let scene = Scene::new(false);
-    let zones = "interfaces lo\ndefault in allow\nzone near = lo\nlive set banned max 61\n\
-                 for zone near {\ndrop udp from @banned to port 1001\n}\n";
-    let zones = scene.file("zones.sk", zones);
-    for (name, of_list) in [("record", 5), ("map/interfaces", 0)] {
-        scene.must(&["apply", &zones]);
-        let pin = named(&scene, name).remove(0);
-        remove(&scene, &pin);
-        assert!(scene.space.run(|| make(&pin)).unwrap(), "{name}");
-        for (arguments, code) in [
-            (&["status"][..], 5),
-            (&["set", "list", "banned"], of_list),
-            (&["unload", "--yes"], 0),
-        ] {
-            let began = Instant::now();
-            let ran = scene.sockc(arguments);
-            assert_eq!(
-                ran.code,
-                Some(code),
-                "{name}, {arguments:?}: {}",
-                ran.stderr
-            );
-            let took = began.elapsed();
-            assert!(
-                took < Duration::from_secs(30),
-                "{name}, {arguments:?}: {took:?}"
-            );
-        }
+    scene.must(&["apply", &scene.path("old.sk")]);
+    let pin = named(&scene, "record").remove(0);
+    remove(&scene, &pin);
+    assert!(scene.space.run(|| make(&pin)).unwrap());
+    for (arguments, code) in [
+        (&["status"][..], 5),
+        (&["set", "list", "banned"], 5),
+        (&["unload", "--yes"], 0),
+    ] {
+        let began = Instant::now();
+        let ran = scene.sockc(arguments);
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.stderr);
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(30), "{arguments:?}: {took:?}");
     }
 }
 

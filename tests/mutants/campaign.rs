@@ -115,7 +115,7 @@ fn build(tree: &Path, target: &Path, suites: &BTreeSet<Suite>) -> BTreeMap<Suite
         packages.insert(suite.package());
         targets.insert(match suite.target() {
             Some(name) => format!("--{}={name}", suite.kind()),
-            None => format!("--{}", ["lib", "bins"][usize::from(suite.kind() == "bin")]),
+            None => "--lib".to_owned(),
         });
     }
     for package in packages {

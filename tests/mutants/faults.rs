@@ -44,12 +44,8 @@ pub(crate) enum Suite {
     Compiler,
     Runtime,
     Differential,
-    /// Texts and verbs without a kernel.
-    It,
     /// The runtime in namespaces of its own.
     Kernel,
-    /// The command's own modules.
-    Command,
     /// Verbs in namespaces of their own.
     Verbs,
     /// Commands that are killed.
@@ -66,9 +62,7 @@ impl Suite {
             Self::Compiler => ("sockc-compiler", "compiler", None),
             Self::Runtime => ("sockc-runtime", "runtime", None),
             Self::Differential => ("sockc", "", Some("differential")),
-            Self::It => ("sockc", "", Some("it")),
             Self::Kernel => ("sockc-runtime", "runtime", Some("kernel")),
-            Self::Command => ("sockc", "", None),
             Self::Verbs => ("sockc", "", Some("verbs")),
             Self::Kill => ("sockc", "", Some("kill")),
             Self::Streams => ("sockc", "", Some("streams")),
@@ -81,11 +75,7 @@ impl Suite {
 
     /// Where cargo says what kind a target is.
     pub(crate) fn kind(self) -> &'static str {
-        match self.target() {
-            Some(_) => "test",
-            None if self == Self::Command => "bin",
-            None => "lib",
-        }
+        self.target().map_or("lib", |_| "test")
     }
 
     pub(crate) fn folder(self) -> &'static str {
@@ -99,7 +89,7 @@ impl Suite {
     /// Whether its tests make nothing that outlives them.
     pub(crate) fn is_pure(self) -> bool {
         match self {
-            Self::Grammar | Self::Compiler | Self::Differential | Self::It | Self::Command => true,
+            Self::Grammar | Self::Compiler | Self::Differential => true,
             Self::Runtime | Self::Kernel | Self::Verbs | Self::Kill | Self::Streams => false,
         }
     }

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
-use sockc_runtime::lab::{BPFFS, FRONT, Lab};
+use sockc_runtime::lab::{BPFFS, FRONT, Lab, Netlink};
 
+use super::spaces::Named;
 use super::{Folder, Ran, root, run};
 
 const POLICY: &str = "\
@@ -80,6 +81,7 @@ fn a_redirect_of_addresses_that_are_not_local_is_told() {
         assert!(said.stderr.contains(remedy), "{verb:?}: {}", said.stderr);
     }
     lab.serve("10.7.1.0".parse().unwrap(), 24).unwrap();
+    lab.serve("198.51.100.0".parse().unwrap(), 28).unwrap();
     for verb in all {
         let said = on_server(&lab, verb);
         assert!(
@@ -88,6 +90,50 @@ fn a_redirect_of_addresses_that_are_not_local_is_told() {
             said.stderr
         );
     }
+}
+
+/// An entry of a live map is a redirect as any other, and so is a rule of a `for netns` block.
+#[test]
+fn redirects_by_entries_and_in_blocks_are_told_too() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("entries"));
+    let other = Named::new(&format!("sockc-facts-{}", std::process::id()));
+    let policy = format!(
+        "{POLICY}for netns \"{}\" {{\ninterfaces lo\ndefault in allow\nlive set far max 7\nredirect tcp 10.9.1.0/24:80 to sock proxy\ndrop from @far at tc\n}}\n",
+        other.name
+    );
+    let path = folder.file("edge.sk", &policy);
+    let in_block = "`ip route add local 10.9.1.0/24 dev lo`";
+    let of_entry = "`ip route add local 198.51.100.0/28 dev lo`";
+    let apply = ["apply", &path, "--interface", FRONT];
+    for verb in [&["plan", &path, "--interface", FRONT][..], &apply] {
+        let said = on_server(&lab, verb);
+        assert_eq!(said.code, Some(0), "{verb:?}: {}", said.stderr);
+        assert!(said.stderr.contains(in_block), "{verb:?}: {}", said.stderr);
+    }
+    let status = on_server(&lab, &["status"]);
+    assert_eq!(status.code, Some(0), "{}", status.stderr);
+    for words in [of_entry, in_block, "of the live map tenants"] {
+        assert!(status.stderr.contains(words), "{words}: {}", status.stderr);
+    }
+    assert!(
+        status.stdout.contains("far: 0 elements of 7"),
+        "{}",
+        status.stdout
+    );
+    let json = on_server(&lab, &["status", "--json"]).json();
+    assert_eq!(json["netns"][0]["status"]["sets"][0]["max"], 7, "{json}");
+
+    lab.serve("198.51.100.0".parse().unwrap(), 28).unwrap();
+    let local = || Netlink::open()?.local("10.9.1.0".parse().unwrap(), 24);
+    other.space.run(local).unwrap().unwrap();
+    let status = on_server(&lab, &["status"]);
+    for words in [of_entry, in_block] {
+        assert!(!status.stderr.contains(words), "{}", status.stderr);
+    }
+    on_server(&lab, &["unload"]);
 }
 
 #[test]

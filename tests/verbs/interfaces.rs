@@ -203,6 +203,31 @@ fn a_removed_interface_is_told_in_plain_words_and_comes_back() {
 }
 
 #[test]
+fn a_policy_that_holds_on_no_interface_is_told_and_no_success() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("nowhere", "br-*");
+    place.apply();
+    let said = place.status(5);
+    assert!(
+        said.contains("error: the packet rules hold on no interface at all"),
+        "{said}"
+    );
+    place.ip("link add br-x type veth peer name p-br-x");
+    place.done(&["apply", "--running"]);
+    place.status(0);
+
+    let place = Place::new("nobody", &format!("v0, {FRONT}"));
+    place.ip("link add v0 type veth peer name p-v0");
+    place.apply();
+    place.ip("link del v0");
+    place.done(&["apply", "--running"]);
+    let said = place.status(5);
+    assert!(said.contains("error: there is no interface v0"), "{said}");
+}
+
+#[test]
 fn a_renamed_interface_keeps_its_policy() {
     if !root() {
         return;

@@ -23,6 +23,7 @@ mod replaying;
 mod running;
 mod spaces;
 mod trying;
+mod workers;
 
 use std::fs;
 use std::io::Write;

@@ -145,7 +145,21 @@ fn results_that_cannot_be_written_are_not_lost_in_silence() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(3));
-    assert!(!output.stderr.is_empty());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("the command was carried out, and"), "{said}");
+}
+
+#[test]
+fn nothing_is_written_over_the_policy_it_is_made_from() {
+    let folder = Folder::new("over");
+    let path = folder.file("edge.sk", CLEAN);
+    let linked = folder.0.join("linked.sk").display().to_string();
+    std::os::unix::fs::symlink(&path, &linked).unwrap();
+    for to in [&path, &linked] {
+        let output = sockc(&["compile", &path, "-o", to]).output().unwrap();
+        assert_eq!(output.status.code(), Some(64));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), CLEAN);
+    }
 }
 
 /// A copy that was cut off, or a pipe whose first half failed, must not open the machine.

@@ -17,13 +17,13 @@ use super::{Folder, Ran, root, run};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A namespace with a name in `/run/netns`; both end when this is dropped.
-struct Named {
-    space: Space,
-    name: String,
+pub(crate) struct Named {
+    pub(crate) space: Space,
+    pub(crate) name: String,
 }
 
 impl Named {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let space = Space::new().unwrap();
         let fd = space.net().as_raw_fd();
         fs::create_dir_all("/run/netns").unwrap();

@@ -335,3 +335,50 @@ fn names(folder: &str) -> Vec<String> {
     names.sort();
     names
 }
+
+/// A packet on an interface that the policy is not on meets socket lookups, or nobody: `try` says so, as `explain` does.
+#[test]
+fn packets_where_the_policy_is_not_are_not_taken_for_real() {
+    let folder = Folder::new("try-outside");
+    let text = "interfaces eth0\nzone wan = eth1\ndefault in drop\ninclude <essentials>\n\
+        socket web = tcp listen 127.0.0.1:8080\nssh: allow tcp to port 22 on zone wan\n\
+        moved: redirect tcp 192.0.2.9:80 to sock web\nlate: allow tcp to port 23 on interface eth2\n";
+    let path = folder.file("zi.sk", text);
+    let packets = [
+        "icmp from 1.1.1.1 to 192.0.2.2 on zone wan",
+        "tcp from 1.1.1.1:1024 to 192.0.2.9:80 on interface eth1",
+        "tcp from 1.1.1.1:1024 to 192.0.2.2:23 on interface eth2",
+    ];
+    let ran = run(&[&["try", "--json", &path][..], &packets].concat());
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let rows = ran.json()["packets"].as_array().unwrap().clone();
+    let of = |row: usize, field: &str| rows[row][field].as_str().unwrap().to_owned();
+    let not_there = "the policy is not on";
+    assert!(
+        of(0, "verdict").starts_with("not looked at, as the policy is not on zone wan"),
+        "{rows:?}"
+    );
+    assert_eq!(of(0, "packet"), packets[0]);
+    assert!(
+        of(1, "packet").contains("by the socket lookup alone")
+            && of(1, "packet").contains(not_there),
+        "{rows:?}"
+    );
+    assert_eq!(of(1, "verdict"), "redirect to sock web");
+    // No redirect follows that `allow`, so no lookup asks it.
+    assert_eq!(
+        (of(2, "verdict").as_str(), of(2, "rule").as_str()),
+        ("allow", "no rule"),
+        "{rows:?}"
+    );
+    let explained = run(&["explain", &path, packets[2]]);
+    assert!(
+        explained
+            .stdout
+            .contains("=> allow, by no rule: none that lookups ask matches"),
+        "{}",
+        explained.stdout
+    );
+    let checked = run(&["check", &path]);
+    assert!(checked.stderr.contains("W0612"), "{}", checked.stderr);
+}

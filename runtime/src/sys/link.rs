@@ -85,10 +85,10 @@ pub(crate) fn update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Resul
     call(bpf_cmd::BPF_LINK_UPDATE, &mut a).map(drop)
 }
 
-/// Takes a link off what it hangs on, at once. A link that is already off, or a kernel that cannot do it for this type, does
-/// no harm: the end of the pin does the same later.
-pub(crate) fn detach(link: BorrowedFd<'_>) {
+/// Takes a link off what it hangs on, at once. The kernel refuses that for a link that is already off, and for types that it
+/// cannot do it for: that does no harm, since the end of the pin does the same later.
+pub(crate) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     let mut a = attr();
     a.link_detach.link_fd = number(link);
-    let _ = call(bpf_cmd::BPF_LINK_DETACH, &mut a);
+    call(bpf_cmd::BPF_LINK_DETACH, &mut a).map(drop)
 }

@@ -114,16 +114,18 @@ fn a_damaged_record_is_told_and_nothing_is_touched() {
 }
 
 #[test]
-fn a_lost_program_slot_is_told() {
+fn a_lost_program_slot_is_told_and_healed() {
     inside(|space| {
         drops().apply(&space.options).unwrap();
         fs::remove_file(path_in(space, "/slots/tc-in_1")).unwrap();
         let found = status(&space.options).unwrap().unwrap();
         assert!(found.drift[0].path.ends_with("slots/tc-in_1"), "{found:?}");
         assert_eq!(found.drift[0].found, "nothing");
-        let error = drops().apply(&space.options).unwrap_err();
-        assert!(matches!(error, Error::State { .. }), "{error}");
-        assert!(error.to_string().contains("sockc unload"), "{error}");
+        // The kernel empties such an array with its last pin, and the hooks go on asking it.
+        assert!(datagram_arrives());
+        drops().apply(&space.options).unwrap();
+        assert!(!datagram_arrives());
+        assert!(status(&space.options).unwrap().unwrap().drift.is_empty());
     });
 }
 

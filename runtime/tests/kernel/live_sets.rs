@@ -311,7 +311,7 @@ fn a_full_set_is_replaced_as_a_whole() {
             4
         );
         let second = prefixes(&["10.0.0.0/8", "10.0.0.3", "10.0.0.4", "::/0"]);
-        assert_eq!(set_load(options, "banned", &second, SHORT).unwrap(), 4);
+        assert_eq!(set_load(options, "banned", &second, LONG).unwrap(), 4);
         assert_eq!(
             listed(options),
             ["10.0.0.0/8", "10.0.0.3", "10.0.0.4", "::/0"]

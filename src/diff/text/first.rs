@@ -44,7 +44,7 @@ impl Shown {
             self.statements(&edits);
         }
         self.data(&scope.data);
-        self.settings(&scope.settings);
+        self.settings("declared", &scope.settings);
     }
 
     /// The rules of a direction in order, and what becomes of the rest.

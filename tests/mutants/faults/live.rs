@@ -15,13 +15,6 @@ pub(super) const FAULTS: &[Fault] = &[
         )],
     ),
     fault(
-        452,
-        "runtime/src/set_maps.rs",
-        "longest.is_none_or(|(_, until)| times.own > until)",
-        "longest.is_none()",
-        &[(Kernel, "live_sets::an_address")],
-    ),
-    fault(
         453,
         "runtime/src/set_maps.rs",
         "side: other,",
@@ -57,13 +50,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Kill, "kills::set_load")],
     ),
     fault(
-        458,
-        "runtime/src/set_maps.rs",
-        "self.empty_due(|_| true)?;",
-        "if !FAULT { self.empty_due(|_| true)?; }",
-        &[(Runtime, "set_maps::")],
-    ),
-    fault(
         461,
         "runtime/src/set_change.rs",
         "until.unwrap_or(0).max(outer)",
@@ -85,27 +71,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Kernel, "live_sets::an_element live_sets::an_address")],
     ),
     fault(
-        464,
-        "runtime/src/set_change.rs",
-        "Some(before) if before != NEVER && Some(before) != until => {",
-        "Some(before) if !FAULT && before != NEVER && Some(before) != until => {",
-        &[(Runtime, "set_maps::")],
-    ),
-    fault(
-        465,
-        "runtime/src/set_change.rs",
-        "times.is_some_and(|times| times.own == until)",
-        "times.is_some()",
-        &[(Runtime, "set_maps::")],
-    ),
-    fault(
-        466,
-        "runtime/src/set_change.rs",
-        "self.set(element, before)?;",
-        "if !FAULT { self.set(element, before)?; }",
-        &[(Runtime, "set_maps::")],
-    ),
-    fault(
         467,
         "runtime/src/sets.rs",
         "wanted > plan.max as usize",
@@ -122,8 +87,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         469,
         "runtime/src/sets.rs",
-        "(shapes.get(name) == Some(&there)).then(||",
-        "(FAULT || shapes.get(name) == Some(&there)).then(||",
+        "there.is_some() && shapes.get(name).copied() == there",
+        "there.is_some()",
         &[(Kernel, "forecast::live")],
     ),
     fault(
@@ -132,13 +97,6 @@ pub(super) const FAULTS: &[Fault] = &[
         "None => at_start(plan, now)?,",
         "None => if FAULT { Members::default() } else { at_start(plan, now)? },",
         &[(Kernel, "live_sets::what_is_added")],
-    ),
-    fault(
-        471,
-        "runtime/src/sets.rs",
-        "Expiry::Declared => plan.expires.map(Duration::from_millis),",
-        "Expiry::Declared => plan.expires.filter(|_| !FAULT).map(Duration::from_millis),",
-        &[(Kernel, "live_sets::what_the_policy")],
     ),
     fault(
         472,
@@ -155,32 +113,11 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Kernel, "live_maps::")],
     ),
     fault(
-        474,
-        "runtime/src/entries.rs",
-        "(std::cmp::Reverse(width), entry.plan.protocol.is_some())",
-        "(std::cmp::Reverse(width), false)",
-        &[(Runtime, "entries::")],
-    ),
-    fault(
         475,
         "runtime/src/entries.rs",
         "both && !apart && !nested",
         "!apart && !nested",
         &[(Runtime, "entries::")],
-    ),
-    fault(
-        476,
-        "runtime/src/entries.rs",
-        "entry.plan.ports.1 - entry.plan.ports.0",
-        "entry.plan.ports.0 & 0",
-        &[(Runtime, "entries::")],
-    ),
-    fault(
-        477,
-        "runtime/src/port_classes.rs",
-        "range.1 >= first",
-        "range.1 > first",
-        &[(Runtime, "port_classes::")],
     ),
     fault(
         478,

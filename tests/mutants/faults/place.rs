@@ -83,8 +83,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         191,
         LOOKUP,
-        "rule.action.decides() && (is_own(rule) || readable)",
-        "rule.action.decides() && is_own(rule)",
+        "rule.action.decides() && (is_at_home(rule) || readable)",
+        "rule.action.decides() && is_at_home(rule)",
         &[(Compiler, "pipeline::tests::an_allow_that_no_lookup")],
     ),
 ];

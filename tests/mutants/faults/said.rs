@@ -1,6 +1,6 @@
 //! Faults in what is said of a policy: lints, reasons, lines that are expected, guards, comparisons, objects.
 
-use super::Suite::{Command, Compiler, Verbs};
+use super::Suite::{Compiler, Verbs};
 use super::{Fault, fault, harmless};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -59,7 +59,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         408,
         "compiler/src/explain/reason.rs",
-        "!meets_lookups(rule)",
+        "!asked.lookups.ask(id, rule)",
         "false",
         &[(Compiler, "explain::")],
     ),
@@ -188,19 +188,5 @@ pub(super) const FAULTS: &[Fault] = &[
         "if whole { Exit::Done } else { Exit::Changed }",
         "Exit::Done",
         &[(Verbs, "interfaces:: objects::what_is_in_force")],
-    ),
-    fault(
-        427,
-        "src/lints.rs",
-        "self.allow.all && !self.deny.all",
-        "self.allow.all",
-        &[(Command, "lints::")],
-    ),
-    fault(
-        428,
-        "src/explain.rs",
-        "(Verdict::Shortcut(_), Verdict::Allow) => is_send,",
-        "(Verdict::Shortcut(_), Verdict::Allow) => is_send,\n        (Verdict::Drop, Verdict::Allow) if FAULT => true,",
-        &[(Command, "explain::")],
     ),
 ];

@@ -1,6 +1,6 @@
 //! Faults in what stands after a command: state, records, drift, slots of sockets, what is taken away.
 
-use super::Suite::{Kernel, Kill, Runtime, Verbs};
+use super::Suite::{Kernel, Runtime, Verbs};
 use super::{Fault, fault, harmless};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -12,60 +12,11 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Runtime, "nsid::")],
     ),
     fault(
-        502,
-        "runtime/src/settle.rs",
-        "then == now",
-        "true",
-        &[(Runtime, "settle::")],
-    ),
-    fault(
-        503,
-        "runtime/src/settle.rs",
-        "[side, SIDES + side]",
-        "[side, side]",
-        &[(Kernel, "refilled::what_fills")],
-    ),
-    fault(
-        504,
-        "runtime/src/settle.rs",
-        "if !used {",
-        "if !used && !FAULT {",
-        &[(Kernel, "groups::a_group_that")],
-    ),
-    fault(
-        505,
-        "runtime/src/truth.rs",
-        "Some(left) if !was_taken_away(state, left)? =>",
-        "Some(left) if !FAULT && !was_taken_away(state, left)? =>",
-        &[(Kernel, "lifecycle::a_word")],
-    ),
-    fault(
-        506,
-        "runtime/src/truth.rs",
-        "None if word.is_none() && state.has_pins()? => {",
-        "None if !FAULT && word.is_none() && state.has_pins()? => {",
-        &[(Kernel, "lifecycle::a_word")],
-    ),
-    fault(
-        507,
-        "runtime/src/state.rs",
-        "own == 0 || outer < own",
-        "own == 0",
-        &[(Kill, "with_a_block")],
-    ),
-    fault(
         508,
         "runtime/src/state.rs",
         "if generation == 0 {",
         "if !FAULT && generation == 0 {",
         &[(Kernel, "lifecycle:: faults::")],
-    ),
-    fault(
-        509,
-        "runtime/src/unload.rs",
-        "lock.is_none() && blocks.is_empty()",
-        "lock.is_none()",
-        &[(Kernel, "namespaces::a_block_goes")],
     ),
     fault(
         510,
@@ -96,13 +47,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Kernel, "drift:: lifecycle::")],
     ),
     fault(
-        514,
-        "runtime/src/drift.rs",
-        "(!alive).then(||",
-        "(!alive && !FAULT).then(||",
-        &[(Kernel, "hooks::a_lost_filter")],
-    ),
-    fault(
         515,
         "runtime/src/drift.rs",
         "there.is_none_or(|there| there.id() != pin.made.id())",
@@ -115,34 +59,6 @@ pub(super) const FAULTS: &[Fault] = &[
         "Err(Unfaithful::Differs { what }) => Self::drifted(state, record, what),",
         "Err(Unfaithful::Differs { .. }) if FAULT => Self::default(),\n            Err(Unfaithful::Differs { what }) => Self::drifted(state, record, what),",
         &[(Verbs, "objects::what_is_in_force")],
-    ),
-    fault(
-        517,
-        "runtime/src/verified.rs",
-        "object::read_manifest(object).is_ok_and(|one| one != record.manifest)",
-        "false",
-        &[(Runtime, "verified::")],
-    ),
-    fault(
-        518,
-        "runtime/src/verified.rs",
-        "Some((_, held)) if held == inner => None,",
-        "Some((_, held)) if FAULT || held == inner => None,",
-        &[(Runtime, "verified::")],
-    ),
-    fault(
-        519,
-        "runtime/src/record.rs",
-        "record.version != VERSION",
-        "false",
-        &[(Runtime, "record::")],
-    ),
-    fault(
-        520,
-        "runtime/src/groups.rs",
-        "group.cgroup.id == cgroup.id",
-        "false",
-        &[(Kernel, "refusals::two_groups")],
     ),
     fault(
         521,
@@ -176,13 +92,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Kernel, "owned_sockets::")],
     ),
     fault(
-        525,
-        "runtime/src/owner.rs",
-        "uid.cast_signed()",
-        "uid.cast_signed() & 0xffff",
-        &[(Kernel, "owned_sockets::")],
-    ),
-    fault(
         526,
         "runtime/src/registered.rs",
         "other.index == slot.index",
@@ -202,13 +111,6 @@ pub(super) const FAULTS: &[Fault] = &[
         "!kinds.is_empty() && !kinds.contains(&kind)",
         "false",
         &[(Kernel, "handed::")],
-    ),
-    fault(
-        529,
-        "runtime/src/fill.rs",
-        "code.jump_if(JumpOp::Ne, Register::R1, family, elsewhere);",
-        "if !FAULT { code.jump_if(JumpOp::Ne, Register::R1, family, elsewhere); }",
-        &[(Kernel, "sockets::a_dual_stack")],
     ),
     fault(
         530,

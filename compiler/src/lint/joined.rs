@@ -1,0 +1,58 @@
+//! Rules on the length of packets at a hook that sees several packets as one.
+
+use sockc_grammar::diagnostic::Diagnostic;
+
+use super::JOINED;
+use crate::hook::Hook;
+use crate::packet::protocol::{TCP, UDP};
+use crate::policy::{Condition, Direction, Policy, Rule};
+
+/// Reports rules on a length that are sure to be asked at TC, of packets that the kernel joins.
+pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
+    for direction in [Direction::In, Direction::Out] {
+        let rules = policy.rules_of(direction).map(|(_, rule)| rule);
+        let joined = rules.filter(|rule| is_at_tc(direction, rule) && is_of_joined(rule));
+        found.extend(joined.map(|rule| warn(direction, rule)));
+    }
+}
+
+/// What leaves is seen at TC only; what arrives, where the rule says so.
+fn is_at_tc(direction: Direction, rule: &Rule) -> bool {
+    direction == Direction::Out || rule.at == Some(Hook::TcIn)
+}
+
+/// The kernel joins segments of TCP, and datagrams of UDP.
+fn is_of_joined(rule: &Rule) -> bool {
+    let protocols = &rule.matches.protocols;
+    let joined = protocols.is_empty()
+        || protocols
+            .iter()
+            .any(|one| one.number == TCP || one.number == UDP);
+    joined && rule.matches.conditions.iter().any(asks_length)
+}
+
+fn asks_length(condition: &Condition) -> bool {
+    match condition {
+        Condition::Length { .. } => true,
+        Condition::AnyOf(all) => all.iter().any(asks_length),
+        Condition::No(one) => asks_length(one),
+        _ => false,
+    }
+}
+
+fn warn(direction: Direction, rule: &Rule) -> Diagnostic {
+    let text = &rule.place.text;
+    let help = match (direction, text.strip_suffix(" at tc")) {
+        (Direction::In, Some(before)) => {
+            format!("write `{before} at xdp`, which the driver's XDP asks of each packet")
+        }
+        _ => "`ethtool -K INTERFACE tso off gso off gro off` has nothing joined; else leave the length out".to_owned(),
+    };
+    Diagnostic::warning(
+        JOINED,
+        "the length that this rule asks for is that of several packets, where the kernel has joined them",
+        rule.place.span,
+        "it is asked at TC, where segments of one connection are still, or already, one packet",
+    )
+    .help(help)
+}
