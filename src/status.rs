@@ -87,20 +87,19 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
     if !output.is_json() {
         show(&status, facts.as_ref(), output);
     }
-    if let Some(facts) = &facts {
-        facts.tell(output);
-    }
+    let sound = facts.as_ref().is_none_or(|facts| facts.tell(output));
     if let Some(why) = &status.unverified {
         output.note(unverified(why));
     }
-    let whole = tell_losses(&status, output);
+    let whole = tell_losses(&status, output) && sound;
     if status.owned && !whole {
-        output.note(
-            "this policy comes from a `for netns` block of another network namespace's: what puts it right, `sockc apply`, is to be run there",
-        );
+        output.note(OF_A_BLOCK);
     }
     if whole { Exit::Done } else { Exit::Changed }
 }
+
+/// Where a remedy for a block's policy is applied.
+const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc apply` and `sockc apply --running` in the network namespace whose policy has the block";
 
 /// That nobody knows whether what runs does what its text says.
 pub(crate) fn unverified(why: &str) -> String {
@@ -177,7 +176,7 @@ pub(crate) fn tell_drift(drift: &[Drift], output: &mut Output) -> bool {
     }
     if !drift.is_empty() {
         output.note(
-            "what runs is not what sockc left; `sockc apply` puts a policy in force again, and where it refuses, `sockc unload` first",
+            "what runs is not what sockc left; `sockc apply` puts a policy in force again; where it refuses, `sockc unload` first, and every packet passes until the next apply",
         );
     }
     drift.is_empty()

@@ -21,7 +21,7 @@ use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
 use crate::code::{Code, Label};
 use crate::fill::NOBODY_SIX;
-use crate::hook::{self, Point};
+use crate::hook::Point;
 use crate::state::SIDES;
 use crate::sys::prog;
 
@@ -54,11 +54,25 @@ pub(crate) fn load(
 ) -> io::Result<OwnedFd> {
     let kind = point.kind();
     prog::load(&prog::Source {
-        name: &hook::dispatcher(since),
+        name: &title(since),
         kind: kind.program,
         attach: kind.load,
         code: &code(point, since, words, slots),
     })
+}
+
+/// The name of the dispatchers that were made for a generation.
+fn title(since: u32) -> String {
+    format!("{TITLE}{since:x}")
+}
+
+/// What all of them begin with.
+const TITLE: &str = "sockc_";
+
+/// Whether a program is called as dispatchers are.
+pub(crate) fn is_title(name: &str) -> bool {
+    let since = name.strip_prefix(TITLE);
+    since.is_some_and(|since| u32::from_str_radix(since, 16).is_ok())
 }
 
 fn code(point: Point, since: u32, words: Words<'_>, slots: BorrowedFd<'_>) -> Vec<u8> {

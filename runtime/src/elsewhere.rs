@@ -5,9 +5,10 @@
 
 use std::os::fd::AsFd;
 
+use crate::dispatch;
 use crate::error::{Error, at};
 use crate::foreign::{self, Foreign};
-use crate::hook::{self, Hook, Means, Point};
+use crate::hook::{Hook, Means, Point};
 use crate::session::Session;
 use crate::sys::netns;
 use crate::sys::prog::Place;
@@ -17,7 +18,7 @@ pub(crate) fn hooks(session: &Session) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
     for (index, name) in netns::interfaces().map_err(at("list the interfaces"))? {
         let xdp = foreign::xdp(index.into())?;
-        if xdp.is_some_and(|(_, program)| hook::is_title(&program)) {
+        if xdp.is_some_and(|(_, program)| dispatch::is_title(&program)) {
             found.push(words(Point::Xdp(index), &name));
         }
         for point in [Point::TcIn(index), Point::TcOut(index)] {
@@ -45,7 +46,7 @@ fn on_tc(index: u32, point: Point) -> Result<Vec<Foreign>, Error> {
 }
 
 fn ours(programs: &[Foreign]) -> bool {
-    programs.iter().any(|one| hook::is_title(&one.name))
+    programs.iter().any(|one| dispatch::is_title(&one.name))
 }
 
 fn words(point: Point, interface: &str) -> String {

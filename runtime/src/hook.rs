@@ -135,20 +135,6 @@ impl Point {
     }
 }
 
-/// How the names of all dispatchers begin.
-const DISPATCHER: &str = "sockc_";
-
-/// The name of the dispatchers that were made for a generation.
-pub(crate) fn dispatcher(since: u32) -> String {
-    format!("{DISPATCHER}{since:x}")
-}
-
-/// Whether a program is called as dispatchers are.
-pub(crate) fn is_title(name: &str) -> bool {
-    let since = name.strip_prefix(DISPATCHER);
-    since.is_some_and(|since| u32::from_str_radix(since, 16).is_ok())
-}
-
 /// How a hook is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Means {

@@ -42,21 +42,8 @@ pub(crate) fn enter<T: Send>(
         .map_err(refused)?;
     let done = netns::within(file.as_ref(), || {
         let namespace = Namespace::current().map_err(refused)?;
-        let state = State::at(&options.bpffs, namespace.inode);
-        let state = state.map_err(|error| inside(error, options, namespace.inode))?;
+        let state = State::at(&options.bpffs, namespace.inode)?;
         work(&Session { namespace, state })
     });
     done.map_err(refused)?
-}
-
-/// Where there is no bpf file system and the caller is in a namespace with a name, it was probably run by `ip netns exec`, which
-/// mounts another `/sys`.
-fn inside(error: Error, options: &Options, inode: u64) -> Error {
-    match error {
-        Error::NoBpffs { path, .. } if options.netns.is_none() => Error::NoBpffs {
-            path,
-            netns: netns::name_of(inode),
-        },
-        error => error,
-    }
 }

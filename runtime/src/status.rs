@@ -51,12 +51,12 @@ pub struct Status {
     pub coverage: Coverage,
     /// Why its code was not compared with its text; `None` if it was.
     pub unverified: Option<String>,
+    /// Whether it is that of a `for netns` block, which only the policy that has the block is applied with.
+    pub owned: bool,
     /// The network namespaces that it names and that are not what they were.
     pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
     pub netns: Vec<(String, Option<Status>)>,
-    /// Whether it comes from a `for netns` block of another policy.
-    pub owned: bool,
 }
 
 /// How a hook stands.
@@ -231,9 +231,9 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         applied: record.applied,
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
+        owned: record.owner.is_some(),
         lost_namespaces: lost_namespaces(record)?,
         netns: Vec::new(),
-        owned: record.owner.is_some(),
     })
 }
 
@@ -382,7 +382,7 @@ pub struct InForce {
     pub object: Vec<u8>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
-    /// Whether it comes from a `for netns` block of another policy.
+    /// Whether it is that of a `for netns` block, whose object has no text of its own.
     pub owned: bool,
 }
 

@@ -27,7 +27,7 @@ pub(super) fn apply_running(arguments: &cli::Apply, output: &mut Output) -> Resu
         };
         if running.owned {
             return Err(Failure::Refused(Error::OtherPolicy {
-                netns: options.netns,
+                netns: options.netns.clone(),
                 policy: running.policy,
                 owned: true,
             }));

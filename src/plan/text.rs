@@ -12,7 +12,7 @@ use sockc_runtime::{
 };
 
 use super::reach::{Part, Reach, reach};
-use super::{Planned, preview};
+use super::{Planned, has_other_code, preview};
 use crate::apply::fill;
 use crate::columns;
 use crate::count;
@@ -29,6 +29,11 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
     };
     page.push_str(&tell(&planned.report, &planned.summary(), look));
     actions(planned.forecast, &planned.ready.manifest, &mut page);
+    match planned.counting() {
+        Some(true) => page.push_str("  the rules begin to count\n"),
+        Some(false) => page.push_str("  the rules count no more\n"),
+        None => {}
+    }
     noticed(&planned.report, &mut page);
     guards(planned, &mut page);
     let _ = writeln!(page, "\n{}", last(planned));
@@ -279,6 +284,9 @@ fn last(planned: &Planned<'_>) -> String {
         .map_or(0, |one| one.violations().count());
     match (failing, planned.differs()) {
         (0, true) => "Nothing was applied.".to_owned(),
+        (0, false) if has_other_code(planned.forecast) => {
+            "No change by the rules: apply would load other code for them.".to_owned()
+        }
         (0, false) => "No change: apply would load the same again.".to_owned(),
         (1, _) => "Nothing was applied, and it cannot be: 1 guard fails.".to_owned(),
         (many, _) => format!("Nothing was applied, and it cannot be: {many} guards fail."),

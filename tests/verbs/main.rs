@@ -22,6 +22,7 @@ mod refusing;
 mod replaying;
 mod running;
 mod spaces;
+mod told;
 mod trying;
 mod workers;
 
