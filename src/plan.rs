@@ -218,7 +218,8 @@ fn attached(mut policy: Policy, interfaces: &[String]) -> Policy {
 impl Planned<'_> {
     /// Whether an apply would change anything but ids and counters of the same rules.
     fn differs(&self) -> bool {
-        self.report.differs() || moves(self.forecast) || self.counting().is_some()
+        let reached = !reach::reach(self.forecast).is_empty();
+        self.report.differs() || reached || moves(self.forecast) || self.counting().is_some()
     }
 
     /// Whether the rules begin to count, `true`, or count no more; `None` if neither.

@@ -24,6 +24,8 @@ struct Report<'a> {
     leftovers: &'a [String],
     drift: Vec<Changed<'a>>,
     interfaces: interfaces::Row<'a>,
+    groups: Vec<interfaces::GroupRow<'a>>,
+    named: Vec<interfaces::NamedRow<'a>>,
     #[serde(flatten)]
     facts: Option<&'a Facts>,
     lost_namespaces: Vec<LostRow<'a>>,
@@ -236,7 +238,7 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
             };
             vec![
                 format!("  {}", hook.hook),
-                interfaces::name(status, &hook.target),
+                interfaces::name(hook),
                 means(hook.means).to_owned(),
                 program,
             ]
@@ -310,6 +312,8 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         leftovers: status.map_or(&[], |status| &status.leftovers),
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
         interfaces: interfaces::row(status.map(|status| &status.coverage)),
+        groups: interfaces::groups(status.map(|status| &status.coverage)),
+        named: interfaces::named(status.map(|status| &status.coverage)),
         facts,
         lost_namespaces: status
             .map_or(&[][..], |status| &status.lost_namespaces)

@@ -157,7 +157,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
     let Some((part, rest)) = parts.split_first() else {
         return outer.map_or(Ok(()), switch).map(|()| Vec::new());
     };
-    session::enter_to_load(&part.options, |session| {
+    session::enter(&part.options, |session| {
         let held = match outer {
             None => owned::open(rest, session)?,
             Some(_) => Vec::new(),

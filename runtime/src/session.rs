@@ -22,24 +22,7 @@ pub(crate) fn enter<T: Send>(
     options: &Options,
     work: impl FnOnce(&Session) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
-    with(caps::missing(options.netns.is_some()), options, work)
-}
-
-/// The same for work that loads a policy's programs, or says what loading them would do.
-pub(crate) fn enter_to_load<T: Send>(
-    options: &Options,
-    work: impl FnOnce(&Session) -> Result<T, Error> + Send,
-) -> Result<T, Error> {
-    let mut missing = caps::missing(options.netns.is_some());
-    missing.extend(caps::missing_to_load());
-    with(missing, options, work)
-}
-
-fn with<T: Send>(
-    missing: Vec<&'static str>,
-    options: &Options,
-    work: impl FnOnce(&Session) -> Result<T, Error> + Send,
-) -> Result<T, Error> {
+    let missing = caps::missing(options.netns.is_some());
     if !missing.is_empty() {
         return Err(Error::Rights { missing });
     }

@@ -7,7 +7,7 @@ use sockc_compiler::artifact::{Counter, Manifest};
 
 use crate::attach;
 use crate::carry;
-use crate::coverage::Coverage;
+use crate::coverage::{self, Coverage};
 use crate::drift::{self, Drift, Standing};
 use crate::elsewhere;
 use crate::error::{Error, unless_passing};
@@ -64,8 +64,10 @@ pub struct Status {
 pub struct HookStatus {
     /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops`.
     pub hook: String,
-    /// The interface, or the path of the control group; empty for the namespace.
+    /// The interface by its name at the apply, or the path of the control group; empty for the namespace.
     pub target: String,
+    /// The interface's name now, if that is another.
+    pub now: Option<String>,
     /// How it is attached.
     pub means: Means,
     /// The id of the policy's program; `None` if it is gone.
@@ -211,11 +213,12 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
 }
 
 fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Result<Status, Error> {
+    let names = coverage::names(&session.state, record)?;
     let hooks = record
         .hooks
         .iter()
         .filter(|attached| !drift::left_with_its_interface(record, &attached.hook))
-        .map(|attached| describe_hook(session, record, attached))
+        .map(|attached| describe_hook(session, record, attached, &names))
         .collect::<Result<_, Error>>()?;
     Ok(Status {
         policy: record.manifest.policy.clone(),
@@ -255,8 +258,13 @@ fn describe_hook(
     session: &Session,
     record: &Record,
     attached: &Attached,
+    renamed: &[(u32, String)],
 ) -> Result<HookStatus, Error> {
     let hook = attached.hook;
+    let mut renamed = renamed.iter();
+    let now = renamed
+        .find(|(index, _)| hook.point.is_packet() && u64::from(*index) == hook.target)
+        .map(|(_, name)| name.clone());
     let link = attach::describe(&session.state, &hook)?;
     let dispatcher = link
         .map(|link| link.program)
@@ -268,6 +276,7 @@ fn describe_hook(
             hook.point.title()
         },
         target: attached.target.clone(),
+        now,
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,

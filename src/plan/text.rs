@@ -2,7 +2,6 @@
 //! are connected notice, and how the guards stand.
 
 use std::fmt::Write;
-use std::iter;
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::diff::Report;
@@ -12,7 +11,7 @@ use sockc_runtime::{
     Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
 };
 
-use super::reach::reach;
+use super::reach::{Part, Reach, reach};
 use super::{Planned, has_other_code, preview};
 use crate::apply::fill;
 use crate::columns;
@@ -41,7 +40,7 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
     page
 }
 
-/// Which interfaces it comes to or goes from, and what is done to the kernel.
+/// Which interfaces and sockets it comes to or goes from, and what is done to the kernel.
 pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut String) {
     reached(forecast, page);
     page.push_str("\nkernel\n");
@@ -62,13 +61,12 @@ pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut Strin
 }
 
 fn reached(forecast: &Forecast, page: &mut String) {
-    let mut heading = Some("\ninterfaces\n");
-    let inner = forecast.netns.iter();
-    let inner = inner.map(|(netns, one)| (format!(" in netns \"{netns}\""), one));
-    for (netns, forecast) in iter::once((String::new(), forecast)).chain(inner) {
-        for one in reach(forecast) {
-            page.push_str(heading.take().unwrap_or_default());
-            let _ = writeln!(page, "  {}{netns}", one.words());
+    let all = reach(forecast);
+    for (heading, interfaces) in [("interfaces", true), ("sockets", false)] {
+        let of_these = |one: &&Reach| matches!(one.part, Part::Interface(_)) == interfaces;
+        let words: Vec<String> = all.iter().filter(of_these).map(Reach::words).collect();
+        if !words.is_empty() {
+            let _ = writeln!(page, "\n{heading}\n  {}", words.join("\n  "));
         }
     }
 }

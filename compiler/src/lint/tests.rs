@@ -349,6 +349,11 @@ fn names_that_nothing_uses() {
     assert_eq!(lines("W0609", text), [3, 5, 7, 8]);
     let sends = "default send allow\ngroup g = cgroup \"/g\"\ndrop send to 10.0.0.1\n";
     assert!(lines("W0609", sends).is_empty());
+    // A live map may come to name every socket; one that is not live has all its entries.
+    let live = "socket a = registered\nlive map m max 4\nredirect tcp by @m\n";
+    assert!(lines("W0609", live).is_empty());
+    let constant = "socket a = registered\nsocket b = registered\nmap m = { 10.0.0.1:80 -> sock b }\nredirect tcp by @m\n";
+    assert_eq!(lines("W0609", constant), [1]);
 }
 
 /// Answers that differ by packet and by what is asked, the same each time.
