@@ -307,3 +307,32 @@ fn hull<T: Bound>(set: &RangeSet<T>) -> Option<Range<T>> {
     let ranges = set.ranges();
     Some((ranges.first()?.0, ranges.last()?.1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block of TCP for the first and the last number of each side.
+    fn block(to: Range<u128>, from: Range<u128>, ports: [Range<u16>; 2]) -> Block {
+        Block {
+            family: Family::V4,
+            protocols: Protocols::of([6]),
+            needs_ports: true,
+            to,
+            from,
+            to_port: ports[0],
+            from_port: ports[1],
+        }
+    }
+
+    #[test]
+    fn what_two_blocks_share_is_the_narrower_of_each_side() {
+        let wide = block((0, 100), (5, 9), [(1, 10), (7, 7)]);
+        let narrow = block((40, 200), (0, 8), [(3, 20), (0, 9)]);
+        let both = block((40, 100), (5, 8), [(3, 10), (7, 7)]);
+        assert_eq!(wide.clip(&narrow), Some(both));
+        assert_eq!(narrow.clip(&wide), Some(both));
+        let apart = block((101, 101), (0, 8), [(3, 20), (0, 9)]);
+        assert_eq!(wide.clip(&apart), None);
+    }
+}

@@ -9,7 +9,7 @@ const SCOPE: &str = "compiler/src/diff/scope.rs";
 const REPORT: &str = "compiler/src/diff/report.rs";
 
 const TESTS: &[Narrow] = &[
-    (Compiler, "diff::tests::words"),
+    (Compiler, "diff::tests::words diff::block"),
     (Compiler, "diff::tests::oracle diff::tests::examples"),
 ];
 

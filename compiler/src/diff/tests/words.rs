@@ -1,7 +1,7 @@
 //! What a comparison says, in words.
 
 use super::{between, line, policy};
-use crate::diff::report::{Count, Edit, Effect, Line};
+use crate::diff::report::{About, Count, Edit, Effect, Line};
 use crate::diff::{Options, compare};
 use crate::observer::Silent;
 
@@ -34,6 +34,19 @@ fn a_wider_rule_shows_what_it_adds() {
 fn edited(from: &str, to: &str) -> Vec<String> {
     assert!(HOST.contains(from));
     lines(HOST, &HOST.replacen(from, to, 1))
+}
+
+#[test]
+fn what_arriving_packets_say_is_not_said_again_of_lookups() {
+    let old = "interfaces eth0
+        default in drop
+        socket a = tcp listen 127.0.0.1:1
+        socket b = tcp listen 127.0.0.1:2
+        redirect tcp to 192.0.2.1:80 to sock a";
+    let scope = between(old, &old.replace(":80 to sock a", ":80 to sock b"));
+    let about: Vec<About> = scope.changes.iter().map(|change| change.about).collect();
+    assert!(about.contains(&About::In), "{about:?}");
+    assert!(!about.contains(&About::Lookup), "{about:?}");
 }
 
 #[test]
