@@ -147,7 +147,11 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
                 None => return Ok(None),
             }
         }
-        Ok(made) => in_words(&made, Some(&pin.made)),
+        Ok(made) => {
+            let words = in_words(&made, Some(&pin.made));
+            let group = removed_group(record, &pin.path, &made);
+            group.map_or_else(|| words.clone(), |group| format!("{words}: {group}"))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => "nothing".to_owned(),
         Err(error) => match unreadable(&path, error) {
             Error::State { cause, .. } => format!("what cannot be looked at ({cause})"),
@@ -168,6 +172,19 @@ fn ended(record: &Record, path: &Path, slot: u32) -> bool {
     path.file_name()
         .is_some_and(|name| name == named::NAMESPACES)
         && known.is_some_and(|known| matches!(known.lost(), Ok(Some(_))))
+}
+
+/// That the control group of a hook was removed, which takes the hook off: so does systemd when a service stops.
+fn removed_group(record: &Record, path: &Path, made: &Made) -> Option<String> {
+    let hook = Hook::parse(path.strip_prefix("link").ok()?.to_str()?)?;
+    let (Point::SockOps(_), Made::Link(_, None)) = (hook.point, made) else {
+        return None;
+    };
+    let attached = record.hooks.iter().find(|one| one.hook == hook)?;
+    Some(format!(
+        "the control group {} was removed, and the rules do not hold for one that is made anew; `sockc apply --running` puts them on it",
+        attached.target
+    ))
 }
 
 /// Whether a hook only filled slots, on an interface that is gone. No packet comes by it, so nothing is missing.

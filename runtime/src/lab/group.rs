@@ -43,6 +43,12 @@ impl Group {
         })
     }
 
+    /// Removes the cgroup, which must be empty, and makes one of the same name.
+    pub fn remake(&self) -> Result<(), Error> {
+        let make = || fs::remove_dir(&self.folder).and_then(|()| fs::create_dir(&self.folder));
+        make().doing(|| format!("making the cgroup {} anew", self.path))
+    }
+
     /// Its path from the root of the hierarchy.
     #[must_use]
     pub fn path(&self) -> &str {
