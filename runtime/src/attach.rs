@@ -118,14 +118,20 @@ pub(crate) fn attach(
 }
 
 /// The kernel takes 64 lookup programs in a network namespace, and says E2BIG to the next (`netns_bpf_link_attach` of
-/// `kernel/bpf/net_namespace.c`): "argument list too long" tells nobody that.
+/// `kernel/bpf/net_namespace.c`), and as many sock_ops programs on a control group (`BPF_CGROUP_MAX_PROGS`): "argument list too
+/// long" tells nobody that.
 fn with_reason(point: Point, cause: io::Error) -> io::Error {
-    if point == Point::Lookup && cause.raw_os_error() == Some(libc::E2BIG) {
-        return io::Error::other(
-            "64 lookup programs are attached there already, which is the most that it takes; `bpftool link` names them, and the tools that attached them can take some off",
-        );
+    let kind = match point {
+        Point::Lookup => "lookup",
+        Point::SockOps(_) => "sock_ops",
+        _ => return cause,
+    };
+    if cause.raw_os_error() != Some(libc::E2BIG) {
+        return cause;
     }
-    cause
+    io::Error::other(format!(
+        "64 {kind} programs are attached there already, which is the most that it takes; `bpftool link` names them, and the tools that attached them can take some off"
+    ))
 }
 
 fn title_of(target: &Target) -> String {

@@ -65,7 +65,8 @@ impl Plan {
             None => Vec::new(),
         };
         let features = options.features.unwrap_or_else(probe);
-        let follows = !manifest.groups.is_empty() && features.kernel_types && home::follows();
+        let follows =
+            !manifest.groups.is_empty() && features.kernel_types && home::follows(manifest);
         let mut plan = Self {
             interfaces: choice.interfaces,
             skipped: choice.skipped,

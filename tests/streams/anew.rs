@@ -1,6 +1,10 @@
 //! A control group that is removed and made anew under its path, as systemd does at a service's stop and start.
 
 use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+
+use sockc_runtime::lab::Group;
+use socket2::Socket;
 
 use crate::egress::{TALK, arrives};
 use crate::place::*;
@@ -31,32 +35,54 @@ fn a_group_made_anew_keeps_its_rules() {
     });
 }
 
+/// A connection of a cgroup to where the policy lets its group write nothing: whether a write goes through.
+fn writes(place: &Place, group: &Group) -> bool {
+    let to = SocketAddr::new(ip("192.0.2.5"), 0);
+    let listener = place.listener(&place.lab.server, to, false);
+    let local = SocketAddr::new(ip(CLIENT4), 0);
+    let made = place.lab.client.run(|| group.tcp_socket(local));
+    let socket = Socket::from(made.unwrap().unwrap());
+    socket.set_nonblocking(false).unwrap();
+    socket.bind(&local.into()).unwrap();
+    socket
+        .connect(&listener.local_addr().unwrap().into())
+        .unwrap();
+    let mut client = TcpStream::from(socket);
+    let (mut server, _) = listener.accept().unwrap();
+    let written = client.write(DATA);
+    match is_refused(&written) {
+        true => false,
+        false => written.unwrap() == DATA.len() && arrives(&mut server),
+    }
+}
+
 /// The hook sees the connections of the whole machine.
 #[test]
 fn groups_beside_it_are_not_taken_for_it() {
     inside(|place| {
         place.apply(TALK);
         for name in ["", "-and-more"] {
-            let other = sockc_runtime::lab::Group::named(name).unwrap();
-            let local = std::net::SocketAddr::new(ip(CLIENT4), 0);
-            let listener = place.listener(
-                &place.lab.server,
-                std::net::SocketAddr::new(ip("192.0.2.5"), 0),
-                false,
-            );
-            let made = place.lab.client.run(|| other.tcp_socket(local));
-            let socket = socket2::Socket::from(made.unwrap().unwrap());
-            socket.set_nonblocking(false).unwrap();
-            socket.bind(&local.into()).unwrap();
-            socket
-                .connect(&listener.local_addr().unwrap().into())
-                .unwrap();
-            let mut client = std::net::TcpStream::from(socket);
-            let (mut server, _) = listener.accept().unwrap();
-            client.write_all(DATA).unwrap();
-            assert!(arrives(&mut server));
+            let other = Group::named(name).unwrap();
+            assert!(writes(place, &other));
+            let below = other.chain(40).unwrap();
+            assert!(writes(place, &below[0]) && writes(place, &below[39]));
         }
         assert_eq!(place.counted("four").0, 0);
+    });
+}
+
+/// A process may make control groups below its own where they are its to make.
+#[test]
+fn nobody_leaves_a_group_by_going_down() {
+    inside(|place| {
+        place.apply(TALK);
+        let mut below = place.group.chain(70).unwrap();
+        below.reverse();
+        for level in [1, 16, 17, 64, 65, 70] {
+            assert!(!writes(place, &below[level - 1]), "{level} levels below");
+        }
+        assert_eq!(place.counted("four").0, 6);
+        below.reverse();
     });
 }
 
