@@ -1,7 +1,7 @@
 //! `sockc counters`: what each rule has counted.
 
 use serde::Serialize;
-use sockc_compiler::artifact::CounterKind;
+use sockc_compiler::artifact::{Counter, CounterKind};
 use sockc_runtime::CounterValue;
 
 use crate::cli;
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
     if arguments.nonzero {
         values.retain(|value| value.packets > 0);
     }
-    let counted = left_out.iter().all(is_of_nothing);
+    let counted = !left_out.iter().any(|value| is_left_out(&value.counter));
     if output.is_json() {
         output.value(&Report {
             format: "sockc.counters/1",
@@ -66,13 +66,13 @@ pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
     Exit::Done
 }
 
-/// Whether it would count writes that nothing concerns: connections of a `default send allow` are not looked at, so there is
-/// nothing to count, whatever the policy was compiled with.
-fn is_of_nothing(value: &CounterValue) -> bool {
-    let counter = &value.counter;
-    counter.kind == CounterKind::Default
+/// Whether a counter was left out when the policy was compiled. One that does not count since there is nothing to count was
+/// not: connections that a `default send allow` alone concerns are not looked at.
+pub(crate) fn is_left_out(counter: &Counter) -> bool {
+    let of_nothing = counter.kind == CounterKind::Default
         && counter.direction == "send"
-        && counter.verdict == "allow"
+        && counter.verdict == "allow";
+    !counter.counted && !of_nothing
 }
 
 /// What stands for the counters of rules that do not count.
@@ -158,8 +158,6 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sockc_compiler::artifact::Counter;
-
     use super::*;
 
     #[test]
@@ -171,30 +169,29 @@ mod tests {
 
     #[test]
     fn a_default_that_concerns_no_write_is_no_counter_left_out() {
-        let value = |kind, direction: &str, verdict: &str| CounterValue {
-            netns: None,
-            counter: Counter {
-                kind,
-                label: None,
-                text: String::new(),
-                file: String::new(),
-                line: 1,
-                direction: direction.to_owned(),
-                verdict: verdict.to_owned(),
-                audit: false,
-                log: None,
-                counted: false,
-            },
-            packets: 0,
-            bytes: 0,
+        let counter = |kind, direction: &str, verdict: &str| Counter {
+            kind,
+            label: None,
+            text: String::new(),
+            file: String::new(),
+            line: 1,
+            direction: direction.to_owned(),
+            verdict: verdict.to_owned(),
+            audit: false,
+            log: None,
+            counted: false,
         };
-        assert!(is_of_nothing(&value(CounterKind::Default, "send", "allow")));
+        assert!(!is_left_out(&counter(
+            CounterKind::Default,
+            "send",
+            "allow"
+        )));
         for (kind, direction, verdict) in [
             (CounterKind::Default, "send", "drop"),
             (CounterKind::Default, "in", "allow"),
             (CounterKind::Rule, "send", "allow"),
         ] {
-            assert!(!is_of_nothing(&value(kind, direction, verdict)));
+            assert!(is_left_out(&counter(kind, direction, verdict)));
         }
     }
 }

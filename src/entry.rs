@@ -40,8 +40,9 @@ pub(crate) fn entries(text: &str, output: &mut Output) -> Result<Vec<LiveEntryPl
     })
 }
 
-/// Reads the entries of a file, one a line; `#` begins a comment. Every wrong line is told, with its number.
-pub(crate) fn lines(text: &str) -> Result<Vec<LiveEntryPlan>, Vec<String>> {
+/// Reads the entries of a file, one a line, with the numbers of their lines; `#` begins a comment. Every wrong line is told,
+/// with its number.
+pub(crate) fn lines(text: &str) -> Result<Vec<(usize, LiveEntryPlan)>, Vec<String>> {
     let (mut found, mut mistakes) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -49,7 +50,7 @@ pub(crate) fn lines(text: &str) -> Result<Vec<LiveEntryPlan>, Vec<String>> {
             continue;
         }
         match read(line) {
-            Ok(entries) => found.extend(entries),
+            Ok(entries) => found.extend(entries.into_iter().map(|entry| (number, entry))),
             Err(mistake) => mistakes.push(format!("line {number}: {}", mistake.text(line))),
         }
     }

@@ -10,7 +10,7 @@ use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
 use sockc_compiler::simulate::simulate;
-use sockc_grammar::ast::{Packet, With};
+use sockc_grammar::ast::{On, Packet, With};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::parse_packet;
 use sockc_grammar::source::{SourceMap, Span};
@@ -50,23 +50,23 @@ fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exi
             return Exit::Usage;
         }
     };
-    let policy = question.subject.policy;
-    let described = &question.described;
     let outside = question.outside.as_ref();
     if let Some(outside) = outside.filter(|one| !one.looked_up) {
-        report::unseen(policy, described, outside, output);
+        report::unseen(&question, outside, output);
         return Exit::Done;
     }
-    let bytes = bytes(&described.event);
-    let answer = Answer::of(question.subject, described, &bytes);
-    report::one(policy, described, &answer, outside, all, output);
+    let bytes = bytes(&question.described.event);
+    let answer = Answer::of(question.subject, &question.described, &bytes);
+    report::one(&question, &answer, all, output);
     answer.exit(output)
 }
 
 /// What is to be explained.
-struct Question<'a> {
+pub(crate) struct Question<'a> {
     subject: Subject<'a>,
     described: Described,
+    /// The interface or zone that the packet names, as it names it.
+    on: Option<On>,
     /// Where the packet is, if the policy is not there.
     outside: Option<Outside>,
 }
@@ -92,6 +92,7 @@ fn read<'a>(
     Ok(Question {
         subject,
         described,
+        on: on.cloned(),
         outside,
     })
 }

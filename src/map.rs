@@ -1,6 +1,9 @@
 //! `sockc map`: what is in a live map of the policy in force, and changes to it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
+use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_runtime::{Error, Missing, entry_text};
 
 use crate::cli::{MapChange, MapClear, MapDel, MapLoad, MapVerb, Place};
@@ -83,8 +86,29 @@ fn load(arguments: &MapLoad, output: &mut Output) -> Result<(), Exit> {
         output.note("nothing was changed");
         return Err(Exit::Policy);
     }
-    let done = sockc_runtime::map_load(&options(&arguments.place), &arguments.map, &all);
+    let entries: Vec<LiveEntryPlan> = all.iter().map(|(_, entry)| entry.clone()).collect();
+    let done = sockc_runtime::map_load(&options(&arguments.place), &arguments.map, &entries);
+    let file = input::title(&arguments.file);
+    let done = done.map_err(|error| with_lines(error, &file, &all));
     changed(&arguments.map, done, output)
+}
+
+/// Which lines of a file the entries stand in that a refusal names.
+fn with_lines(error: Error, file: &str, all: &[(usize, LiveEntryPlan)]) -> Error {
+    let (map, entry, cause) = match error {
+        Error::Entry { map, entry, cause } => (map, entry, cause),
+        error => return error,
+    };
+    let named = |text: &str| text == entry || cause.contains(&format!("`{text}`"));
+    let lines = all.iter().filter(|(_, one)| named(&entry_text(one)));
+    let lines: BTreeSet<usize> = lines.map(|(line, _)| *line).collect();
+    let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
+    let cause = match lines.as_slice() {
+        [] => cause,
+        [line] => format!("{cause} ({file}, line {line})"),
+        lines => format!("{cause} ({file}, lines {})", lines.join(", ")),
+    };
+    Error::Entry { map, entry, cause }
 }
 
 fn del(arguments: &MapDel, output: &mut Output) -> Result<(), Exit> {

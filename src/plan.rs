@@ -10,15 +10,19 @@ mod text;
 
 use std::path::Path;
 
+use sockc_compiler::artifact::Manifest;
 use sockc_compiler::diff::{self, Report};
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{Carried, Forecast, LinkFate, Options, Running, Standpoint, forecast};
+use sockc_runtime::{
+    Carried, Forecast, LinkFate, Options, ProgramFate, Running, Standpoint, forecast,
+};
 
 use crate::cli;
+use crate::counters::is_left_out;
 use crate::diff::text::Look;
 use crate::diff::{MOST, Paint, summary};
 use crate::exit::Exit;
@@ -214,7 +218,16 @@ fn attached(mut policy: Policy, interfaces: &[String]) -> Policy {
 impl Planned<'_> {
     /// Whether an apply would change anything but ids and counters of the same rules.
     fn differs(&self) -> bool {
-        self.report.differs() || moves(self.forecast)
+        let reached = !reach::reach(self.forecast).is_empty();
+        self.report.differs() || reached || moves(self.forecast) || self.counting().is_some()
+    }
+
+    /// Whether the rules begin to count, `true`, or count no more; `None` if neither.
+    fn counting(&self) -> Option<bool> {
+        let counts = |manifest: &Manifest| !manifest.counters.iter().any(is_left_out);
+        let before = counts(&self.forecast.running.as_ref()?.manifest);
+        let after = counts(&self.ready.manifest);
+        (before != after).then_some(after)
     }
 
     /// What it comes to, on one line.
@@ -241,6 +254,14 @@ fn moves(forecast: &Forecast) -> bool {
     let data = forecast.data.iter().any(|one| one.fate != Carried::Kept);
     let inner = forecast.netns.iter().any(|(_, inner)| moves(inner));
     hooks || data || inner || !forecast.released.is_empty()
+}
+
+/// Whether other code comes into a hook.
+fn has_other_code(forecast: &Forecast) -> bool {
+    let mut hooks = forecast.hooks.iter();
+    let mut inner = forecast.netns.iter();
+    hooks.any(|hook| hook.program == ProgramFate::Changed)
+        || inner.any(|(_, inner)| has_other_code(inner))
 }
 
 fn save(

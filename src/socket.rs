@@ -15,6 +15,9 @@ use crate::place::{options, refused};
 /// The first descriptor that systemd hands over (`sd_listen_fds(3)`).
 const FIRST: i32 = 3;
 
+/// What stands for slots where there are none: sockets that are declared and that nothing leads to have none either.
+const NONE: &str = "no rule of the policy in force leads to a named socket";
+
 /// The JSON of changes.
 #[derive(Serialize)]
 struct Changed<'a> {
@@ -139,7 +142,7 @@ fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
         return Ok(());
     }
     if refreshed.states.is_empty() {
-        output.line("the policy in force has no named sockets that could be looked for");
+        output.line(format_args!("{NONE} that could be looked for"));
     }
     apply::sockets(&refreshed.states, output);
     for note in &refreshed.notes {
@@ -163,7 +166,7 @@ fn list(place: &Place, output: &mut Output) -> Result<(), Exit> {
         return Ok(());
     }
     if rows.is_empty() {
-        output.line("the policy in force has no named sockets");
+        output.line(NONE);
     }
     let cells = rows.into_iter().map(|row| {
         let state = apply::with_who(row.state, row.who.as_ref());

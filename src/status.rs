@@ -24,6 +24,8 @@ struct Report<'a> {
     leftovers: &'a [String],
     drift: Vec<Changed<'a>>,
     interfaces: interfaces::Row<'a>,
+    groups: Vec<interfaces::GroupRow<'a>>,
+    named: Vec<interfaces::NamedRow<'a>>,
     #[serde(flatten)]
     facts: Option<&'a Facts>,
     lost_namespaces: Vec<LostRow<'a>>,
@@ -85,15 +87,19 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
     if !output.is_json() {
         show(&status, facts.as_ref(), output);
     }
-    if let Some(facts) = &facts {
-        facts.tell(output);
-    }
+    let sound = facts.as_ref().is_none_or(|facts| facts.tell(output));
     if let Some(why) = &status.unverified {
         output.note(unverified(why));
     }
-    let whole = tell_losses(&status, output);
+    let whole = tell_losses(&status, output) && sound;
+    if status.owned && !whole {
+        output.note(OF_A_BLOCK);
+    }
     if whole { Exit::Done } else { Exit::Changed }
 }
+
+/// Where a remedy for a block's policy is applied.
+const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc apply` and `sockc apply --running` in the network namespace whose policy has the block";
 
 /// That nobody knows whether what runs does what its text says.
 pub(crate) fn unverified(why: &str) -> String {
@@ -170,7 +176,7 @@ pub(crate) fn tell_drift(drift: &[Drift], output: &mut Output) -> bool {
     }
     if !drift.is_empty() {
         output.note(
-            "what runs is not what sockc left; `sockc apply` puts a policy in force again, and where it refuses, `sockc unload` first",
+            "what runs is not what sockc left; `sockc apply` puts a policy in force again; where it refuses, `sockc unload` first, and every packet passes until the next apply",
         );
     }
     drift.is_empty()
@@ -232,7 +238,7 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
             };
             vec![
                 format!("  {}", hook.hook),
-                interfaces::name(status, &hook.target),
+                interfaces::name(hook),
                 means(hook.means).to_owned(),
                 program,
             ]
@@ -306,6 +312,8 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         leftovers: status.map_or(&[], |status| &status.leftovers),
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
         interfaces: interfaces::row(status.map(|status| &status.coverage)),
+        groups: interfaces::groups(status.map(|status| &status.coverage)),
+        named: interfaces::named(status.map(|status| &status.coverage)),
         facts,
         lost_namespaces: status
             .map_or(&[][..], |status| &status.lost_namespaces)

@@ -147,6 +147,7 @@ fn row(subject: &Subject<'_>, tried: &Tried, seen: Seen) -> Row {
     let case = &tried.case;
     let world = LabWorld::of(policy, case);
     let decision = decide(policy, &case.event, &world);
+    let seen = judge::shown(case, decision.verdict, seen);
     let agrees = match seen {
         Seen::NotSent(_) => None,
         _ => Some(judge::agrees(policy, case, decision.verdict, &seen, &world)),

@@ -3,6 +3,9 @@
 //! Takes a pattern and a name; gives whether they match. `lo` is matched only by its name: who writes `*` thinks of the
 //! network. Not here: which interfaces there are.
 
+/// Bytes that an interface's name may have.
+const LONGEST: usize = 15;
+
 /// Whether the whole name matches the pattern. Takes time in proportion to the product of their lengths at most.
 #[must_use]
 pub fn matches(pattern: &str, name: &str) -> bool {
@@ -34,6 +37,32 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     pattern
         .get(at..)
         .is_some_and(|rest| rest.iter().all(|&left| left == b'*'))
+}
+
+/// Why no interface has a name that matches a pattern, or is this name; `None` if one may.
+#[must_use]
+pub fn never_an_interface(pattern: &str) -> Option<&'static str> {
+    if !is_pattern(pattern) {
+        return not_of_an_interface(pattern);
+    }
+    // A star may stand for nothing, and for no letter that no name has.
+    match pattern.replace('*', "").as_str() {
+        "" | "." | ".." => None,
+        least => not_of_an_interface(least),
+    }
+}
+
+/// What speaks against the name of an interface, as `dev_valid_name` of net/core/dev.c does.
+fn not_of_an_interface(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "" => "empty",
+        "." | ".." => "the name of a folder",
+        other if other.len() > LONGEST => "longer than 15 bytes",
+        other if other.contains(['/', ':', '\0']) || other.contains(char::is_whitespace) => {
+            "holds a blank, `/` or `:`"
+        }
+        _ => return None,
+    })
 }
 
 /// Whether a name is a pattern: one that may match several interfaces.

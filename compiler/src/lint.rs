@@ -8,6 +8,7 @@ mod boxes;
 mod effect;
 mod essentials;
 mod family;
+mod interfaces;
 mod joined;
 mod labels;
 mod limits;
@@ -69,6 +70,8 @@ pub const ANYBODYS_SOCKET: Code = Code("W0617");
 pub const ONLY_DATA: Code = Code("W0620");
 /// A rule that lets in whoever sends from a port.
 pub const SENDER_PORT: Code = Code("W0621");
+/// A name that no interface can have.
+pub const NO_INTERFACE: Code = Code("W0630");
 /// A policy so large that not each of its rules could be told to be needed.
 pub const CUT_SHORT: Code = Code("N0621");
 /// A rule on the length of packets that the kernel may have joined by then.
@@ -112,6 +115,7 @@ pub const CODES: &[(Code, &str)] = &[
     ),
     (ONLY_DATA, "a rule that stops data of TCP connections only"),
     (SENDER_PORT, "a rule that lets in whoever sends from a port"),
+    (NO_INTERFACE, "a name that no interface can have"),
     (
         CUT_SHORT,
         "the search for rules without effect was cut short",
@@ -153,8 +157,8 @@ impl Care {
     }
 }
 
-/// What the rules of a policy, and of the policies of its namespaces, give reason to say; by lint, then in order. `own`
-/// is the policy's own file: rules of included files are there for other policies too.
+/// What the rules of a policy give reason to say; by lint, then in order. The policies of its namespaces are asked by
+/// themselves. `own` is the policy's own file: rules of included files are there for other policies too.
 #[must_use]
 pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     let mut found = Vec::new();
@@ -175,9 +179,6 @@ pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     send::check(policy, &mut found);
     joined::check(policy, &mut found);
     sender_port::check(policy, &mut found);
-    for inner in &policy.netns {
-        found.extend(self::policy(&inner.policy, own, care));
-    }
     found
 }
 
@@ -226,5 +227,6 @@ pub fn text(reading: &Reading, sources: &SourceMap) -> Vec<Diagnostic> {
     rates::check(&reading.file, &mut found);
     limits::files(reading, &mut found);
     names::check(&reading.file, &mut found);
+    interfaces::check(&reading.file, &mut found);
     found
 }

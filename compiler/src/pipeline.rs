@@ -625,7 +625,9 @@ fn make_maps(
     let count = slots.count.max(1);
     let counting =
         (kept || grouped).then(|| maps.push(map("counters", MapKind::PerCpuArray, 4, 16, count)));
-    let steered = slots.socket_count > 0 && asked::steers(chains, tested);
+    // An entry of a live map leads to a slot, also while no rule asks the map.
+    let led_to = !policy.live_maps.is_empty() || asked::steers(chains, tested);
+    let steered = slots.socket_count > 0 && led_to;
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
     let port_count = policy.ports.next_key().as_u32();

@@ -46,6 +46,10 @@ pub const PORTS_IN_SET: Code = Code("E0119");
 /// A whole file of nftables, iptables, ufw, pf or firewalld.
 pub const FOREIGN_FILE: Code = Code("E0120");
 
+/// A construct of the language that comes in a later version. The compiler refuses what parses with the same code, and has
+/// its title.
+pub const NO_MEANING_YET: Code = Code("E0399");
+
 /// Every code of this crate with its title, in order.
 pub const CODES: &[(Code, &str)] = &[
     (EXPECTED, "something else must stand here"),

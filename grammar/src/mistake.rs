@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod file;
+mod later;
 pub(crate) mod slip;
 
 pub(crate) use endpoint::bare_ipv6;
@@ -46,6 +47,8 @@ pub(crate) fn explain(failure: &Failure<'_>) -> Diagnostic {
         .or_else(|| failure.open_brace())
         .or_else(|| failure.incomplete())
         .or_else(|| failure.missing_behind())
+        .or_else(|| failure.later(found))
+        .or_else(|| failure.later_behind(found))
         .or_else(|| failure.foreign(found))
         .or_else(|| failure.reserved_name(found))
         .or_else(|| failure.bare_elements())
@@ -72,6 +75,7 @@ pub(crate) fn no_statement(text: &str, source: SourceId, at: usize, last_end: us
     failure
         .open_string()
         .or_else(|| failure.glued_label(word))
+        .or_else(|| failure.later_behind(word))
         .or_else(|| failure.foreign(word))
         .or_else(|| failure.misplaced(word))
         .or_else(|| failure.behind_line())

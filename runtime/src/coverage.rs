@@ -1,7 +1,7 @@
-//! Which interfaces the policy in force is for, and on which of them it holds, as they are now.
+//! Which interfaces and groups the policy in force is for, and on which of them it holds, as they are now.
 //!
 //! Takes the record of the policy and the interfaces of the calling thread's network namespace; gives what is missing, what is
-//! open, and what was removed, made again or renamed since the apply. Not here: what others did to our programs, which is
+//! open, and what was removed, made again, renamed or moved to another namespace since the apply. Not here: what others did to our programs, which is
 //! `drift`. Changes nothing.
 
 use sockc_compiler::artifact::Manifest;
@@ -10,11 +10,13 @@ use crate::attach;
 use crate::classes::class_of;
 use crate::error::{Error, at};
 use crate::interfaces::{covers, is_packet};
+use crate::moved_groups::{self, MovedGroup};
+use crate::named::{self, NamedKind, NamedLoss};
 use crate::record::{Attached, Record};
 use crate::state::State;
 use crate::sys::netns;
 
-/// How the interfaces that a policy is for stand.
+/// How the interfaces and the control groups that a policy is for stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// Names and patterns of the policy that no interface has now.
@@ -23,6 +25,10 @@ pub struct Coverage {
     pub open: Vec<String>,
     /// Interfaces that the policy was put on and that are not what they were.
     pub moved: Vec<Moved>,
+    /// Groups whose control groups are gone.
+    pub groups: Vec<MovedGroup>,
+    /// What else the policy names and is not what its programs know.
+    pub named: Vec<NamedLoss>,
 }
 
 /// An interface that is not what it was when the policy was put on it.
@@ -34,6 +40,8 @@ pub struct Moved {
     pub now: MovedTo,
     /// Whether the policy names it, rather than a pattern that covers it.
     pub named: bool,
+    /// Whether it has another name that the policy is for too.
+    pub wanted: bool,
 }
 
 /// What became of an interface.
@@ -45,6 +53,8 @@ pub enum MovedTo {
     Again,
     /// It has another name, and the policy still holds on it.
     Renamed(String),
+    /// It is in another network namespace, and the policy still holds on it.
+    Elsewhere,
 }
 
 /// The index and the name of each interface.
@@ -65,28 +75,37 @@ impl Coverage {
         }
         let packets = record.manifest.programs.iter().any(is_packet);
         let missing = wanted.iter().filter(|one| {
-            let renamed = moved
+            let held = moved
                 .iter()
-                .any(|moved| moved.interface == **one && matches!(moved.now, MovedTo::Renamed(_)));
-            packets && !renamed && !present.iter().any(|(_, name)| covers(one, name))
+                .any(|moved| moved.interface == **one && moved.is_held());
+            packets && !held && !present.iter().any(|(_, name)| covers(one, name))
         });
         Ok(Self {
             missing: missing.cloned().collect(),
             open,
             moved,
+            groups: moved_groups::look(state, record)?,
+            named: named::look(record)?,
         })
     }
 
     /// Whether the policy does not hold somewhere where it should.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !self.open.is_empty() || self.moved.iter().any(Moved::is_loss)
+        let moved = self.moved.iter().any(Moved::is_loss);
+        let named = self.named.iter().any(NamedLoss::is_loss);
+        moved || named || !self.open.is_empty() || !self.groups.is_empty()
     }
 
     /// Whether the policy is for an interface that is there, and does not hold on it.
     #[must_use]
     pub fn lacks(&self, interface: &str) -> bool {
-        self.open.iter().any(|name| name == interface) || is_again(&self.moved, interface)
+        let is = |one: &NamedLoss| {
+            one.again && one.kind != NamedKind::Namespace && one.name == interface
+        };
+        self.open.iter().any(|name| name == interface)
+            || is_again(&self.moved, interface)
+            || self.named.iter().any(is)
     }
 }
 
@@ -98,8 +117,13 @@ impl Moved {
         match self.now {
             MovedTo::Again => true,
             MovedTo::Gone => self.named,
-            MovedTo::Renamed(_) => false,
+            MovedTo::Renamed(_) | MovedTo::Elsewhere => false,
         }
+    }
+
+    /// Whether the policy still holds on it.
+    fn is_held(&self) -> bool {
+        matches!(self.now, MovedTo::Renamed(_) | MovedTo::Elsewhere)
     }
 }
 
@@ -168,12 +192,16 @@ fn moved(state: &State, record: &Record, present: &Present) -> Result<Vec<Moved>
         let Some(now) = fate(state, attached, present)? else {
             continue;
         };
-        if !found.iter().any(|one| one.interface == attached.target) {
-            found.push(Moved {
-                interface: attached.target.clone(),
-                now,
-                named: wanted(record).contains(&attached.target),
-            });
+        let covered = |name: &String| wanted(record).iter().any(|one| covers(one, name));
+        let one = Moved {
+            interface: attached.target.clone(),
+            wanted: matches!(&now, MovedTo::Renamed(name) if covered(name)),
+            now,
+            named: wanted(record).contains(&attached.target),
+        };
+        // One that was renamed and one that has its name since are two.
+        if !found.contains(&one) {
+            found.push(one);
         }
     }
     Ok(found)
@@ -183,13 +211,13 @@ fn moved(state: &State, record: &Record, present: &Present) -> Result<Vec<Moved>
 fn fate(state: &State, attached: &Attached, present: &Present) -> Result<Option<MovedTo>, Error> {
     let index = attached.hook.target;
     let here = present.iter().find(|(there, _)| u64::from(*there) == index);
-    if let Some((_, name)) = here {
-        if *name == attached.target {
-            return Ok(None);
-        }
-        if is_alive(state, attached)? {
-            return Ok(Some(MovedTo::Renamed(name.clone())));
-        }
+    if here.is_some_and(|(_, name)| *name == attached.target) {
+        return Ok(None);
+    }
+    if is_alive(state, attached)? {
+        // A link ends with its interface, and goes along with it to another namespace.
+        let renamed = here.map(|(_, name)| MovedTo::Renamed(name.clone()));
+        return Ok(Some(renamed.unwrap_or(MovedTo::Elsewhere)));
     }
     let again = present.iter().any(|(_, name)| *name == attached.target);
     Ok(Some(if again { MovedTo::Again } else { MovedTo::Gone }))
@@ -223,5 +251,37 @@ pub(crate) fn renamed(state: &State, record: &Record) -> Result<Vec<(u32, String
     }
     found.sort();
     found.dedup();
+    Ok(found)
+}
+
+/// What the interfaces are called now that the policy in force holds on under another name than it was put on, by index.
+pub(crate) fn names(state: &State, record: &Record) -> Result<Vec<(u32, String)>, Error> {
+    let present = present()?;
+    let renamed = renamed(state, record)?;
+    let is_renamed = |index: &u32| renamed.iter().any(|(there, _)| there == index);
+    let names = present.into_iter().filter(|(index, _)| is_renamed(index));
+    Ok(names.collect())
+}
+
+/// What an interface is called that a policy leaves: its name now, and what it was called where that is another. Those that are
+/// gone are not among them.
+pub(crate) fn left(state: &State, before: &Record, next: &Record) -> Result<Vec<String>, Error> {
+    let present = present()?;
+    let stays = |index| packet_hooks(next).any(|one| one.hook.target == index);
+    let mut found = Vec::new();
+    for attached in packet_hooks(before).filter(|one| !stays(one.hook.target)) {
+        let name = &attached.target;
+        let words = match fate(state, attached, &present)? {
+            None => format!("\"{name}\""),
+            Some(MovedTo::Renamed(now)) => format!("\"{now}\", which was \"{name}\","),
+            Some(MovedTo::Elsewhere) => {
+                format!("\"{name}\", which is in another network namespace now,")
+            }
+            Some(MovedTo::Gone | MovedTo::Again) => continue,
+        };
+        if !found.contains(&words) {
+            found.push(words);
+        }
+    }
     Ok(found)
 }

@@ -14,6 +14,7 @@ use crate::coverage;
 use crate::error::{Error, unless_passing, unreadable};
 use crate::home;
 use crate::hook::{Hook, Point};
+use crate::moved_groups;
 use crate::named;
 use crate::pins::{self, Made, Pin};
 use crate::record::Record;
@@ -86,8 +87,10 @@ impl Standing {
             Some(pins) => compare_all(state, &record, pins)?,
             None => lost(state, &record)?,
         });
-        // That the hook of an interface that is gone hangs on nothing is nobody's change; `coverage` tells it.
-        for gone in coverage::without_interface(state, &record)? {
+        // That the hook of an interface or control group that is gone hangs on nothing is nobody's change; `coverage` tells it.
+        let mut gone = coverage::without_interface(state, &record)?;
+        gone.extend(moved_groups::hooks(state, &record)?);
+        for gone in gone {
             let path = state.link(&gone.hook);
             drift.retain(|one: &Drift| one.path != path);
         }

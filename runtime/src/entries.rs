@@ -61,17 +61,18 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// The contents that entries of the map `name` make.
+    /// The contents that entries of the map `name` make, of which the first `kept` are in it already.
     pub(crate) fn new(
         name: &str,
         entries: &[LiveEntryPlan],
+        kept: usize,
         manifest: &Manifest,
     ) -> Result<Self, Error> {
         let read = entries
             .iter()
             .map(|entry| Entry::read(name, entry, manifest));
         let mut read = read.collect::<Result<Vec<_>, _>>()?;
-        check(name, &read)?;
+        check(name, &read, kept)?;
         let ranges: BTreeSet<Range> = read.iter().map(|entry| entry.plan.ports).collect();
         let ranges = ranges.into_iter().filter(|range| *range != ALL).collect();
         let ports = PortClasses::new(&ranges);
@@ -130,7 +131,11 @@ impl<'a> Entry<'a> {
         if plan.ports.0 > plan.ports.1 {
             return Err(wrong("its ports end before they begin".to_owned()));
         }
-        let declared = protocols_of(socket);
+        let mut declared = protocols_of(socket);
+        if declared.is_empty() {
+            // Where no rule steers there are only names, and nobody asks.
+            declared = vec![6, 17];
+        }
         let protocols = match plan.protocol {
             Some(protocol) if !declared.contains(&protocol) => {
                 return Err(wrong(format!(
@@ -165,27 +170,33 @@ fn wrong(map: &str, entry: &LiveEntryPlan, cause: String) -> Error {
 }
 
 /// Refuses entries of one prefix of which neither is the more specific.
-fn check(map: &str, entries: &[Entry<'_>]) -> Result<(), Error> {
-    let mut of_prefix: BTreeMap<Prefix, Vec<&Entry<'_>>> = BTreeMap::new();
-    for entry in entries {
+fn check(map: &str, entries: &[Entry<'_>], kept: usize) -> Result<(), Error> {
+    let mut of_prefix: BTreeMap<Prefix, Vec<(usize, &Entry<'_>)>> = BTreeMap::new();
+    for (place, entry) in entries.iter().enumerate() {
         let others = of_prefix.entry(entry.prefix).or_default();
-        for other in others.iter() {
-            if let Some(cause) = conflict(entry, other) {
+        for (before, other) in others.iter() {
+            // What is in the map can be removed; what comes along with the entry is a mistake of whoever wrote both.
+            let remedy = match *before < kept {
+                true => format!(
+                    "remove it first with `sockc map del {map} '{}'`",
+                    packets(other.plan)
+                ),
+                false => "both are to be put in: leave one of them out".to_owned(),
+            };
+            if let Some(cause) = conflict(entry, other, &remedy) {
                 return Err(wrong(map, entry.plan, cause));
             }
         }
-        others.push(entry);
+        others.push((place, entry));
     }
     Ok(())
 }
 
-fn conflict(entry: &Entry<'_>, other: &Entry<'_>) -> Option<String> {
+fn conflict(entry: &Entry<'_>, other: &Entry<'_>, remedy: &str) -> Option<String> {
     let (one, two) = (entry.plan.ports, other.plan.ports);
     let other_text = text(other.plan);
     if one == two && entry.plan.protocol == other.plan.protocol {
-        return Some(format!(
-            "`{other_text}` is for the same packets; remove it first with `sockc map del`"
-        ));
+        return Some(format!("`{other_text}` is for the same packets; {remedy}"));
     }
     let both = entry
         .protocols
@@ -205,6 +216,11 @@ fn protocol_name(protocol: u8) -> &'static str {
 /// An entry as the language writes it.
 #[must_use]
 pub fn text(entry: &LiveEntryPlan) -> String {
+    packets(entry) + " -> sock " + &entry.socket
+}
+
+/// The packets of an entry, as the language writes them.
+pub(crate) fn packets(entry: &LiveEntryPlan) -> String {
     let mut text = String::new();
     if let Some(protocol) = entry.protocol {
         text += protocol_name(protocol);
@@ -227,7 +243,7 @@ pub fn text(entry: &LiveEntryPlan) -> String {
         (first, last) if first == last => write!(text, ":{first}"),
         (first, last) => write!(text, ":{first}-{last}"),
     };
-    text + " -> sock " + &entry.socket
+    text
 }
 
 #[cfg(test)]

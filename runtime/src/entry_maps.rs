@@ -13,6 +13,7 @@ use crate::error::{Error, at};
 use crate::port_classes::PORTS;
 use crate::state::State;
 use crate::sys::batch::{self, Entry};
+use crate::sys::map::Shape;
 use crate::sys::{caps, map};
 
 /// Where the word stands in the array of ports: behind those of both sides.
@@ -53,22 +54,16 @@ impl<'a> Maps<'a> {
         }
     }
 
-    /// What entries make of a side.
+    /// What entries make of a side; the first `kept` are in the map already.
     pub(crate) fn contents(
         &self,
         entries: &[LiveEntryPlan],
+        kept: usize,
         manifest: &Manifest,
     ) -> Result<Contents, Error> {
-        let contents = Contents::new(&self.plan.name, entries, manifest)?;
+        let contents = Contents::new(&self.plan.name, entries, kept, manifest)?;
         let shape = map::shape(self.trie.as_fd()).map_err(at("look at a live map"))?;
-        let room = shape.entries / 2;
-        if contents.sockets.len() > room as usize {
-            return Err(Error::MapTooWide {
-                map: self.plan.name.clone(),
-                keys: contents.sockets.len(),
-                room,
-            });
-        }
+        check_keys(self.plan, &contents, &shape)?;
         Ok(contents)
     }
 
@@ -113,6 +108,23 @@ impl<'a> Maps<'a> {
         })?;
         batch::delete(self.trie.as_fd(), &keys)
     }
+}
+
+/// Whether contents fit into a side of the trie of a live map.
+pub(crate) fn check_keys(
+    plan: &LiveMapPlan,
+    contents: &Contents,
+    trie: &Shape,
+) -> Result<(), Error> {
+    let (keys, room) = (contents.sockets.len(), trie.entries / 2);
+    if keys <= room as usize {
+        return Ok(());
+    }
+    Err(Error::MapTooWide {
+        map: plan.name.clone(),
+        keys,
+        room,
+    })
 }
 
 fn word(bytes: &[u8]) -> u32 {

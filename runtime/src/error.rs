@@ -5,7 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::dispatch;
 use crate::prefix::Prefix;
+
+/// Where a program of sockc comes from that nothing here knows.
+const ELSEWHERE: &str = "nothing in this bpf file system knows it: its policy is kept in another bpf file system. Run sockc where that is mounted, which under `ip netns exec` is outside, with `--netns NAME`, or name it with --bpffs";
 
 /// Why the runtime did not do what it was asked.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub enum Error {
     NoBpffs {
         /// The folder.
         path: PathBuf,
+        /// Whether this process has mounts and a network of its own, as under `ip netns exec`.
+        apart: bool,
     },
     /// Others can change the state folder, or made it.
     Untrusted {
@@ -388,9 +394,13 @@ impl fmt::Display for Error {
                 "this needs the rights {}; run it as root, or give the command these capabilities",
                 missing.join(" and ")
             ),
-            Self::NoBpffs { path } => {
+            Self::NoBpffs { path, apart } => {
                 let path = path.display();
-                write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf -o mode=0700 bpf {path}`, or name another place with --bpffs")
+                write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf -o mode=0700 bpf {path}`, or name another place with --bpffs")?;
+                match apart {
+                    true => write!(f, ". This process has a network and mounts of its own: under `ip netns exec`, what is mounted so ends with the command, and its policy with it, so run `sockc --netns NAME …` outside instead"),
+                    false => Ok(()),
+                }
             }
             Self::Untrusted { path, ours: true } => write!(
                 f,
@@ -452,6 +462,14 @@ impl fmt::Display for Error {
                 "the interface \"{interface}\" is in two zones, \"{one}\" and \"{other}\"; an interface can be in one only, so change the patterns of one of them"
             ),
             Self::ForeignXdp { interface, program } => {
+                if let Some((id, name)) = program
+                    && dispatch::is_title(name)
+                {
+                    return write!(
+                        f,
+                        "the XDP program on the interface \"{interface}\", program {id} \"{name}\", is named as sockc names its own, and {ELSEWHERE}"
+                    );
+                }
                 write!(f, "another XDP program is on the interface \"{interface}\"")?;
                 if let Some((id, name)) = program {
                     write!(f, ": program {id} \"{name}\"")?;
@@ -517,7 +535,7 @@ impl fmt::Display for Error {
             ),
             Self::State { path, cause } => write!(
                 f,
-                "{} is not as sockc left it: {cause}. What packets meet was not changed; `sockc apply` puts a policy in force again, and where it refuses, `sockc unload` first",
+                "{} is not as sockc left it: {cause}. What packets meet was not changed; `sockc apply` puts a policy in force again; where it refuses, `sockc unload` first, and every packet passes until the next apply",
                 path.display()
             ),
             Self::Elsewhere { bpffs, hooks } => write!(

@@ -22,10 +22,13 @@ use crate::drift::{Drift, Standing, check_ground};
 use crate::error::Error;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
+use crate::load;
+use crate::moved_groups;
+use crate::named::{self, Asked, Ground, NamedKind};
 use crate::options::Options;
 use crate::owned::{self, Outer};
 use crate::plan::Plan;
-use crate::record::Record;
+use crate::record::{Attached, Record};
 use crate::session::{self, Session};
 use crate::settle::hooks;
 use crate::state::{Access, Lock};
@@ -54,6 +57,8 @@ pub struct Forecast {
     pub skipped: Vec<String>,
     /// The interfaces that are named and have another name now: the name in the policy, and the name now.
     pub renamed: Vec<(String, String)>,
+    /// What both policies name, and an apply finds something else for than the programs in force know.
+    pub named: Vec<(NamedKind, String)>,
     /// The same for the network namespaces of `for netns` blocks, by name; of the policy itself only.
     pub netns: Vec<(String, Forecast)>,
     /// The network namespaces whose policy would be taken away, since the block is gone.
@@ -97,8 +102,12 @@ pub struct Standpoint {
 pub struct HookForecast {
     /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops`.
     pub hook: String,
-    /// The interface, or the path of the control group; empty for the namespace.
+    /// The interface, as it is called now, or the path of the control group; empty for the namespace.
     pub target: String,
+    /// The number of that in the kernel: a name may have been another interface's.
+    pub number: u64,
+    /// What the policy in force knows the interface by, where the next one knows it by another name.
+    pub was: Option<String>,
     /// What becomes of what hangs there.
     pub link: LinkFate,
     /// What becomes of the program that it calls.
@@ -214,6 +223,7 @@ impl One<'_> {
             counters,
             skipped: self.plan.skipped.clone(),
             renamed: self.plan.renamed.clone(),
+            named: self.named()?,
             netns: Vec::new(),
             released: released.map(|held| held.name).collect(),
         })
@@ -245,7 +255,9 @@ impl One<'_> {
             let (link, foreign) = self.link(point, number, &target)?;
             found.push(HookForecast {
                 hook: steps::title(point, &name),
+                was: self.known_before(point),
                 target,
+                number,
                 link,
                 program: programs.fate(point, &name),
                 name,
@@ -253,21 +265,27 @@ impl One<'_> {
             });
         }
         let before = self.standing.record.iter().flat_map(|before| &before.hooks);
-        // A hook whose interface was removed is off already.
-        let off: Vec<Hook> = match &self.standing.record {
-            Some(record) => coverage::without_interface(&self.session.state, record)?
-                .into_iter()
-                .map(|attached| attached.hook)
-                .collect(),
-            None => Vec::new(),
-        };
+        let off = self.off()?;
         let goes = |hook: &Hook| !there.contains(&(hook.point, hook.target)) && !off.contains(hook);
         let gone = before.filter(|attached| goes(&attached.hook));
+        let renamed = match &self.standing.record {
+            Some(record) => coverage::names(&self.session.state, record)?,
+            None => Vec::new(),
+        };
+        let called = |attached: &Attached| {
+            let mut renamed = renamed.iter();
+            let now = renamed.find(|(index, _)| {
+                attached.hook.point.is_packet() && u64::from(*index) == attached.hook.target
+            });
+            now.map_or_else(|| attached.target.clone(), |(_, name)| name.clone())
+        };
         found.extend(gone.map(|attached| {
             let name = programs.before(attached.hook.point).unwrap_or_default();
             HookForecast {
                 hook: steps::title(attached.hook.point, &name),
-                target: attached.target.clone(),
+                target: called(attached),
+                number: attached.hook.target,
+                was: None,
                 link: LinkFate::Detached,
                 program: ProgramFate::Gone,
                 name,
@@ -275,6 +293,43 @@ impl One<'_> {
             }
         }));
         Ok(found)
+    }
+
+    /// What the programs in force know as something else than an apply would find; refuses what is named and not there.
+    fn named(&self) -> Result<Vec<(NamedKind, String)>, Error> {
+        let before = self.standing.record.as_ref();
+        let ground = Ground {
+            manifest: self.part.manifest,
+            interfaces: &self.plan.interfaces,
+            before,
+            lenient: self.part.options.leave_out_missing,
+        };
+        let shapes = load::shapes(self.part.object)?;
+        let asked = Asked::of(|name| shapes.contains_key(name));
+        let (next, _) = named::find(&ground, asked)?;
+        match before {
+            Some(before) => named::changes(before, self.part.manifest, &next),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Hooks of the policy in force that are off already, since their interface or control group was removed.
+    fn off(&self) -> Result<Vec<Hook>, Error> {
+        let Some(record) = &self.standing.record else {
+            return Ok(Vec::new());
+        };
+        let state = &self.session.state;
+        let mut off = coverage::without_interface(state, record)?;
+        off.extend(moved_groups::hooks(state, record)?);
+        Ok(off.into_iter().map(|attached| attached.hook).collect())
+    }
+
+    /// What the policy in force knows the interface of a point by, if the next one knows it by another name.
+    fn known_before(&self, point: Point) -> Option<String> {
+        let interface = self.plan.interface_of(point)?;
+        let mut before = self.standing.record.iter().flat_map(|one| &one.hooks);
+        let on = before.find(|attached| attached.hook.point == point)?;
+        (on.target != interface.known).then(|| on.target.clone())
     }
 
     /// What becomes of the link of a point, and who else is there.

@@ -14,6 +14,8 @@ pub(crate) struct Interface {
     pub(crate) index: u32,
     /// Its name.
     pub(crate) name: String,
+    /// The name that the policy knows it by: its name, unless that was another when a policy was put on it.
+    pub(crate) known: String,
     /// The number of its class.
     pub(crate) class: usize,
 }
@@ -42,8 +44,8 @@ pub(crate) struct There<'a> {
 
 /// Chooses among the interfaces that are there; none if the policy has no packet programs. A name must be there, and carry
 /// Ethernet frames (`ethernet` tells), for programs would misread others; a pattern may match nothing. An interface that was
-/// renamed under the policy in force, and whose old name nobody else has, is still the one that is named: to take the
-/// policy off it would open it.
+/// renamed under the policy in force is still the one that a pattern covers, and the one that is named as long as nobody else
+/// has the old name: to take the policy off it would open it.
 pub(crate) fn choose(
     manifest: &Manifest,
     options: &Options,
@@ -80,6 +82,7 @@ pub(crate) fn choose(
             choice.interfaces.push(Interface {
                 index: *index,
                 name: name.clone(),
+                known: known.to_owned(),
                 class: class_of(&manifest.classes, known)?,
             });
             if known != name {
@@ -118,6 +121,7 @@ pub(crate) fn others(
         .map(|(index, name)| Interface {
             index: *index,
             name: name.clone(),
+            known: name.clone(),
             class: 0,
         })
         .collect()
@@ -130,14 +134,23 @@ impl There<'_> {
 
     /// The name that the policy knows an interface by.
     fn known_as<'a>(&'a self, index: u32, name: &'a str, wanted: &[String]) -> &'a str {
+        if wanted.iter().any(|one| covers(one, name)) {
+            return name;
+        }
         let mut renamed = self.renamed.iter();
         let before = renamed.find(|(there, before)| {
-            *there == index && wanted.contains(before) && !self.is_there(before)
+            *there == index && wanted.iter().any(|one| self.still_means(one, before))
         });
-        match before {
-            Some((_, before)) if !wanted.iter().any(|one| covers(one, name)) => before,
-            _ => name,
+        before.map_or(name, |(_, before)| before)
+    }
+
+    /// Whether what a policy wrote still means the interface that had a name: a name is that of one interface only, a
+    /// pattern is for many.
+    fn still_means(&self, one: &str, before: &str) -> bool {
+        if one == before {
+            return !self.is_there(before);
         }
+        covers(one, before)
     }
 }
 
@@ -255,6 +268,13 @@ mod tests {
             assert_eq!(there.known_as(7, &present[0].1, &wanted), known);
             assert!(missing(&wanted, there).is_empty());
         }
+        // A pattern is for both.
+        let present = named(&[(7, "w9"), (8, "v0")]);
+        let there = There {
+            present: &present,
+            renamed: &renamed,
+        };
+        assert_eq!(there.known_as(7, "w9", &["v*".to_owned()]), "v0");
         let there = There {
             present: &[],
             renamed: &[],

@@ -102,6 +102,10 @@ impl Lab {
         }
         lab.client
             .run(|| fronts.iter().try_for_each(|name| offload::receive(name)))??;
+        lab.server.run(|| {
+            let mut fronts = fronts.iter();
+            fronts.try_for_each(|name| offload::segment_no_more(name))
+        })??;
         for space in [&lab.client, &lab.server] {
             space.run(|| settle(fronts))??;
         }

@@ -49,6 +49,7 @@ mod local;
 mod log;
 mod members;
 mod mend;
+mod moved_groups;
 mod named;
 mod nsid;
 mod options;
@@ -96,6 +97,8 @@ pub use live_maps::{
 };
 pub use local::not_local;
 pub use log::LogReader;
+pub use moved_groups::MovedGroup;
+pub use named::{NamedKind, NamedLoss};
 pub use options::{Options, Watch};
 pub use prefix::Prefix;
 pub use probe::{Features, probe};

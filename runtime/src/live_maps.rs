@@ -13,8 +13,8 @@ use std::io;
 use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest};
 
 use crate::chunks;
-use crate::entries::{Contents, text};
-use crate::entry_maps::Maps;
+use crate::entries::{Contents, packets, text};
+use crate::entry_maps::{Maps, check_keys};
 use crate::error::{Error, at, unreadable};
 use crate::force::{self, Force};
 use crate::options::Options;
@@ -22,6 +22,7 @@ use crate::record::Record;
 use crate::sets::Missing;
 use crate::state::{Access, State};
 use crate::sys::bpffs;
+use crate::sys::map::Shape;
 
 /// The entries of all live maps of a generation, by the map's name and the side of the kernel's maps that holds them. Those of
 /// a side that is not asked are of a change that is under way, or was killed.
@@ -83,8 +84,9 @@ impl Removed {
 /// Any [`Error`]; nothing is changed then.
 pub fn map_add(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
     change(options, name, |_, all| {
+        let kept = all.len();
         all.extend_from_slice(entries);
-        Ok(())
+        Ok(kept)
     })
 }
 
@@ -96,7 +98,7 @@ pub fn map_add(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Resu
 pub fn map_load(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
     change(options, name, |_, all| {
         *all = entries.to_vec();
-        Ok(())
+        Ok(0)
     })
 }
 
@@ -120,12 +122,15 @@ pub fn map_del(
                     return Err(Error::Entry {
                         map: plan.name.clone(),
                         entry: removed.text(),
-                        cause: "it is not in the map; `sockc map list` shows what is".to_owned(),
+                        cause: format!(
+                            "it is not in the map; `sockc map list {}` shows what is",
+                            plan.name
+                        ),
                     });
                 }
             }
         }
-        Ok(())
+        Ok(all.len())
     })
 }
 
@@ -171,10 +176,11 @@ fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a LiveMapPlan, Error> 
     found.ok_or_else(|| force::unknown("live map", name, maps.iter().map(|map| map.name.as_str())))
 }
 
+/// Changes a live map; `work` gives how many of the entries, from the first one on, are in it already.
 fn change(
     options: &Options,
     name: &str,
-    work: impl FnOnce(&LiveMapPlan, &mut Vec<LiveEntryPlan>) -> Result<(), Error> + Send,
+    work: impl FnOnce(&LiveMapPlan, &mut Vec<LiveEntryPlan>) -> Result<usize, Error> + Send,
 ) -> Result<usize, Error> {
     force::with(options, Access::Change, |force| {
         let (state, record) = (force.state(), force.record);
@@ -182,10 +188,10 @@ fn change(
         let maps = Maps::open(plan, state, record.generation)?;
         let kept = read(state, record)?;
         let mut entries = asked((state, record), &kept, &maps)?;
-        work(plan, &mut entries)?;
+        let old = work(plan, &mut entries)?;
         check_room(plan, &entries)?;
         let count = entries.len();
-        let contents = maps.contents(&entries, &record.manifest)?;
+        let contents = maps.contents(&entries, old, &record.manifest)?;
         let keep = |kept: &Entries| keep(state, record.generation, kept);
         replace(&maps, &contents, entries, kept, keep)?;
         Ok(count)
@@ -267,27 +273,91 @@ fn keep(state: &State, generation: u32, entries: &Entries) -> Result<(), Error> 
 pub(crate) fn fill(
     manifest: &Manifest,
     before: Option<&Record>,
-    state: &State,
+    (state, netns): (&State, Option<&str>),
     generation: u32,
 ) -> Result<(), Error> {
     if manifest.maps.is_empty() {
         return Ok(());
     }
+    let mut entries = Entries::new();
+    for (plan, of_plan) in carried(manifest, before, (state, netns))? {
+        let maps = Maps::open(plan, state, generation)?;
+        let what = format!("fill the live map \"{}\"", plan.name);
+        let contents = maps.contents(&of_plan, of_plan.len(), manifest)?;
+        maps.fill(0, &contents).map_err(at(what))?;
+        entries.insert(plan.name.clone(), [Some(of_plan), None]);
+    }
+    keep(state, generation, &entries)
+}
+
+/// Refuses what `fill` refuses, without filling anything. `shapes` are those of the maps of the object that comes.
+pub(crate) fn check(
+    manifest: &Manifest,
+    before: Option<&Record>,
+    (state, netns): (&State, Option<&str>),
+    shapes: &BTreeMap<String, Shape>,
+) -> Result<(), Error> {
+    for (plan, of_plan) in carried(manifest, before, (state, netns))? {
+        let contents = Contents::new(&plan.name, &of_plan, of_plan.len(), manifest)?;
+        if let Some(trie) = shapes.get(&plan.trie) {
+            check_keys(plan, &contents, trie)?;
+        }
+    }
+    Ok(())
+}
+
+/// What each live map of a policy that comes is to hold: what the one of its name holds, else what the policy says.
+fn carried<'a>(
+    manifest: &'a Manifest,
+    before: Option<&Record>,
+    (state, netns): (&State, Option<&str>),
+) -> Result<Vec<(&'a LiveMapPlan, Vec<LiveEntryPlan>)>, Error> {
     let kept = before.map(|record| all(state, record)).transpose()?;
     let mut kept = kept.unwrap_or_default();
-    let mut entries = Entries::new();
-    for plan in &manifest.maps {
+    let plans = manifest.maps.iter().map(|plan| {
         let of_plan = kept
             .remove(&plan.name)
             .unwrap_or_else(|| plan.start.clone());
         check_room(plan, &of_plan)?;
-        let maps = Maps::open(plan, state, generation)?;
-        let what = format!("fill the live map \"{}\"", plan.name);
-        maps.fill(0, &maps.contents(&of_plan, manifest)?)
-            .map_err(at(what))?;
-        entries.insert(plan.name.clone(), [Some(of_plan), None]);
-    }
-    keep(state, generation, &entries)
+        check_sockets(plan, &of_plan, manifest, netns)?;
+        Ok((plan, of_plan))
+    });
+    plans.collect()
+}
+
+/// Refuses entries that lead to sockets which the policy that comes does not have: nobody would be there.
+fn check_sockets(
+    plan: &LiveMapPlan,
+    entries: &[LiveEntryPlan],
+    manifest: &Manifest,
+    netns: Option<&str>,
+) -> Result<(), Error> {
+    let declared = |name: &String| manifest.sockets.iter().any(|socket| socket.name == *name);
+    let lost: Vec<_> = entries
+        .iter()
+        .filter(|entry| !declared(&entry.socket))
+        .collect();
+    let Some(first) = lost.first() else {
+        return Ok(());
+    };
+    let more = match lost.len() - 1 {
+        0 => String::new(),
+        1 => " (1 other entry leads to such a socket too)".to_owned(),
+        more => format!(" ({more} other entries lead to such sockets too)"),
+    };
+    let place = netns.map(|netns| format!(" --netns {netns}"));
+    Err(Error::Entry {
+        map: plan.name.clone(),
+        entry: text(first),
+        cause: format!(
+            "the policy that is to come in force, \"{}\", declares no socket \"{}\"{more}; declare it there, or remove the entry first: `sockc map del{} {} '{}'`",
+            manifest.policy,
+            first.socket,
+            place.unwrap_or_default(),
+            plan.name,
+            packets(first)
+        ),
+    })
 }
 
 /// Puts whole contents in force. What the other side is to hold is kept first: so whoever comes after a kill finds in

@@ -17,7 +17,7 @@ use crate::probe::{Features, probe};
 use crate::refill;
 use crate::session::Session;
 use crate::state::State;
-use crate::sys::{bpffs, cgroup, netns};
+use crate::sys::{bpffs, caps, cgroup, netns};
 use crate::truth::record_in_force;
 
 /// What is known before anything is touched.
@@ -50,6 +50,10 @@ impl Plan {
         options: &Options,
         state: &State,
     ) -> Result<Self, Error> {
+        let missing = caps::missing_to_load();
+        if !missing.is_empty() {
+            return Err(Error::Rights { missing });
+        }
         let renamed = renamed(state)?;
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
         let ethernet = |name: &str| {
@@ -111,6 +115,14 @@ impl Plan {
     fn interface(&self, index: u32) -> Option<&Interface> {
         let mut all = self.interfaces.iter().chain(&self.others);
         all.find(|one| one.index == index)
+    }
+
+    /// The interface of a point of packets.
+    pub(crate) fn interface_of(&self, point: Point) -> Option<&Interface> {
+        match point {
+            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => self.interface(index),
+            _ => None,
+        }
     }
 
     /// The points of a program of the manifest: of a packet program one for each interface of its class.

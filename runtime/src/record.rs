@@ -55,6 +55,20 @@ pub(crate) struct Record {
     /// Everything that is pinned for it; an older sockc kept no list.
     #[serde(default)]
     pub(crate) pins: Option<Vec<Pin>>,
+    /// What was found of what the policy names; an older sockc did not keep it.
+    #[serde(default)]
+    pub(crate) named: Option<Named>,
+}
+
+/// What was found of what a policy names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Named {
+    /// The interfaces of other classes than the first: index, and the name that the policy knows it by.
+    pub(crate) interfaces: Vec<(u32, String)>,
+    /// Whether programs ask for classes.
+    pub(crate) asked: bool,
+    /// The indices of the interfaces that packets are sent out of, by the manifest's order; 0 of one that is not there.
+    pub(crate) ports: Vec<u32>,
 }
 
 /// The network namespace of an outer policy.
@@ -120,12 +134,25 @@ impl Record {
             applied: None,
             fillers: Vec::new(),
             pins: None,
+            named: None,
         }
     }
 
     /// Whether a hook is one of this record.
     pub(crate) fn has(&self, hook: &Hook) -> bool {
         self.hooks.iter().any(|attached| attached.hook == *hook)
+    }
+
+    /// The index of an interface that the policy sends packets out of.
+    pub(crate) fn port(&self, name: &str) -> Option<u32> {
+        let place = self.manifest.ports.iter().position(|one| one == name)?;
+        let index = self.named.as_ref()?.ports.get(place)?;
+        Some(*index).filter(|index| *index != 0)
+    }
+
+    /// Whether its conditions look into a namespace of this name.
+    pub(crate) fn knows(&self, namespace: &str) -> bool {
+        self.looked_into.iter().any(|known| known.name == namespace)
     }
 
     /// Writes the record and the object into a map pinned at `path`.

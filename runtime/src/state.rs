@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
 use crate::sys::retry::again;
-use crate::sys::{bpffs, map};
+use crate::sys::{bpffs, map, netns};
 
 /// Programs in the slots of a point: one for even generations, one for odd.
 pub(crate) const SIDES: u32 = 2;
@@ -53,6 +53,7 @@ impl State {
         if !bpffs::is_bpffs(bpffs).map_err(|cause| unreadable(bpffs, cause))? {
             return Err(Error::NoBpffs {
                 path: bpffs.to_owned(),
+                apart: netns::is_apart(),
             });
         }
         let state = Self {

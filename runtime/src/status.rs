@@ -7,7 +7,7 @@ use sockc_compiler::artifact::{Counter, Manifest};
 
 use crate::attach;
 use crate::carry;
-use crate::coverage::Coverage;
+use crate::coverage::{self, Coverage};
 use crate::drift::{self, Drift, Standing};
 use crate::elsewhere;
 use crate::error::{Error, unless_passing};
@@ -51,6 +51,8 @@ pub struct Status {
     pub coverage: Coverage,
     /// Why its code was not compared with its text; `None` if it was.
     pub unverified: Option<String>,
+    /// Whether it is that of a `for netns` block, which only the policy that has the block is applied with.
+    pub owned: bool,
     /// The network namespaces that it names and that are not what they were.
     pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
@@ -62,8 +64,10 @@ pub struct Status {
 pub struct HookStatus {
     /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops`.
     pub hook: String,
-    /// The interface, or the path of the control group; empty for the namespace.
+    /// The interface by its name at the apply, or the path of the control group; empty for the namespace.
     pub target: String,
+    /// The interface's name now, if that is another.
+    pub now: Option<String>,
     /// How it is attached.
     pub means: Means,
     /// The id of the policy's program; `None` if it is gone.
@@ -209,11 +213,12 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
 }
 
 fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Result<Status, Error> {
+    let names = coverage::names(&session.state, record)?;
     let hooks = record
         .hooks
         .iter()
         .filter(|attached| !drift::left_with_its_interface(record, &attached.hook))
-        .map(|attached| describe_hook(session, record, attached))
+        .map(|attached| describe_hook(session, record, attached, &names))
         .collect::<Result<_, Error>>()?;
     Ok(Status {
         policy: record.manifest.policy.clone(),
@@ -226,6 +231,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         applied: record.applied,
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
+        owned: record.owner.is_some(),
         lost_namespaces: lost_namespaces(record)?,
         netns: Vec::new(),
     })
@@ -252,8 +258,13 @@ fn describe_hook(
     session: &Session,
     record: &Record,
     attached: &Attached,
+    renamed: &[(u32, String)],
 ) -> Result<HookStatus, Error> {
     let hook = attached.hook;
+    let mut renamed = renamed.iter();
+    let now = renamed
+        .find(|(index, _)| hook.point.is_packet() && u64::from(*index) == hook.target)
+        .map(|(_, name)| name.clone());
     let link = attach::describe(&session.state, &hook)?;
     let dispatcher = link
         .map(|link| link.program)
@@ -265,6 +276,7 @@ fn describe_hook(
             hook.point.title()
         },
         target: attached.target.clone(),
+        now,
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
@@ -370,6 +382,8 @@ pub struct InForce {
     pub object: Vec<u8>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
+    /// Whether it is that of a `for netns` block, whose object has no text of its own.
+    pub owned: bool,
 }
 
 /// The policy in force; `None` if nothing is.
@@ -385,6 +399,7 @@ pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
             generation: record.generation,
             object,
             interfaces: record.interfaces,
+            owned: record.owner.is_some(),
         }))
     })
 }

@@ -13,6 +13,7 @@ use crate::apply::{Applied, InterfaceHook, OtherHook, Part};
 use crate::attach::{self, Target};
 use crate::carry;
 use crate::concern::{self, Concern};
+use crate::coverage;
 use crate::error::{Error, at, is_machine};
 use crate::escaped;
 use crate::fill::SlotState;
@@ -140,11 +141,32 @@ impl<'a> Work<'a> {
                 format!(
                     "{one} of somebody else is on {} {} too, and decides before ours",
                     attached.hook.point.title(),
-                    attached.target
+                    self.called(attached)
                 )
             }));
         }
         self.notes.extend(notes);
+    }
+
+    /// What an interface is called now, or what else a hook is on.
+    fn called<'b>(&'b self, attached: &'b Attached) -> &'b str {
+        let interface = self.plan.interface_of(attached.hook.point);
+        interface.map_or(&attached.target, |one| &one.name)
+    }
+
+    /// The interfaces that the policy before was on and this one is not: their packets meet no rule from now on.
+    fn note_left_interfaces(&mut self) {
+        let Some(before) = &self.before else {
+            return;
+        };
+        match coverage::left(&self.session.state, before, &self.record) {
+            Ok(left) => self.notes.extend(left.iter().map(|name| {
+                format!("the interface {name} is left: the policy holds on it no more")
+            })),
+            Err(error) => self.notes.push(format!(
+                "which interfaces the policy has left is not known: {error}"
+            )),
+        }
     }
 
     /// What follows is another policy, or nothing at all: a person should know.
@@ -211,12 +233,22 @@ impl<'a> Work<'a> {
         self.step("load the programs")?;
         load::programs(&mut ebpf, self.manifest, state, generation)?;
         self.step("fill what the policy names")?;
-        self.record.looked_into = named::fill(self.manifest, state, generation)?;
+        let ground = named::Ground {
+            manifest: self.manifest,
+            interfaces: &self.plan.interfaces,
+            before: self.before.as_ref(),
+            lenient: self.options.leave_out_missing,
+        };
+        let filled = named::fill(&ground, state, generation)?;
+        self.record.named = Some(filled.named);
+        self.record.looked_into = filled.looked_into;
+        self.notes.extend(filled.notes);
         let before = self.before.as_ref();
         self.step("fill the live sets")?;
         sets::fill(self.manifest, before, state, generation, &kept)?;
         self.step("fill the live maps")?;
-        live_maps::fill(self.manifest, before, state, generation)?;
+        let place = (state, self.options.netns.as_deref());
+        live_maps::fill(self.manifest, before, place, generation)?;
         self.step("fill the sockets")?;
         let owners = self.owners;
         let supply = Supply::new(self.manifest, before, self.session, generation, owners)?;
@@ -506,7 +538,15 @@ impl<'a> Work<'a> {
     fn attach_point(&self, point: Point) -> Result<Vec<Attached>, Error> {
         let targets = self.plan.targets(point, self.session)?;
         let hooks = targets.iter().map(|target| self.attach_one(point, target));
-        hooks.collect()
+        let hooks: Result<Vec<Attached>, Error> = hooks.collect();
+        let mut hooks = hooks?;
+        // An interface that was renamed is found again by the name that the policy knows it by.
+        if let Some(interface) = self.plan.interface_of(point) {
+            for attached in &mut hooks {
+                attached.target.clone_from(&interface.known);
+            }
+        }
+        Ok(hooks)
     }
 
     /// The root of all control groups belongs to the whole machine: others may have filled it, or keep it for themselves.
@@ -549,6 +589,8 @@ impl<'a> Work<'a> {
 
     /// The policy is in force, and nothing is a failure any more; what is left is to take away the old one.
     pub(crate) fn finish(mut self, prepared: Prepared<'_>) -> Applied {
+        // Who is on them is not told any more once they are off.
+        self.note_left_interfaces();
         self.detach_gone();
         let mut doors = prepared.doors;
         let _ = self.step("take connections in again");
@@ -577,7 +619,7 @@ impl<'a> Work<'a> {
                 .hooks
                 .iter()
                 .filter(|attached| !self.record.fillers.contains(&attached.hook.point))
-                .filter_map(interface_hook)
+                .filter_map(|attached| interface_hook(attached, self.called(attached)))
                 .collect(),
             hooks: self.record.hooks.iter().filter_map(other_hook).collect(),
             sockets,
@@ -605,9 +647,9 @@ fn other_hook(attached: &Attached) -> Option<OtherHook> {
     })
 }
 
-fn interface_hook(attached: &Attached) -> Option<InterfaceHook> {
+fn interface_hook(attached: &Attached, called: &str) -> Option<InterfaceHook> {
     attached.hook.point.is_packet().then(|| InterfaceHook {
-        interface: attached.target.clone(),
+        interface: called.to_owned(),
         hook: attached.hook.point.title(),
         means: attached.hook.means,
     })

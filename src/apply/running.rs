@@ -25,6 +25,13 @@ pub(super) fn apply_running(arguments: &cli::Apply, output: &mut Output) -> Resu
         let (Some(status), Some(running)) = (status, running) else {
             return Err(Failure::Refused(Error::NothingInForce));
         };
+        if running.owned {
+            return Err(Failure::Refused(Error::OtherPolicy {
+                netns: options.netns.clone(),
+                policy: running.policy,
+                owned: true,
+            }));
+        }
         if !wanted.is_empty() && !wanted.iter().any(|interface| lacks(&status, interface)) {
             needless(&status, wanted, output);
             return Ok(());

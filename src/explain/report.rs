@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sockc_compiler::event::{Decider, Decision, Event, Verdict};
 use sockc_compiler::explain::{Miss, Outcome, Step};
-use sockc_compiler::packet::text::{Described, describe_case};
+use sockc_compiler::packet::text::{Described, describe_case, describe_in};
 use sockc_compiler::policy::{Direction, Place, Policy};
 
-use super::Answer;
+use super::{Answer, Question};
 use crate::output::Output;
 use crate::outside::Outside;
 use crate::trial::words;
@@ -57,13 +57,9 @@ pub(super) struct Row<'a> {
 }
 
 /// Shows that no program of the policy meets a packet.
-pub(super) fn unseen(
-    policy: &Policy,
-    described: &Described,
-    outside: &Outside,
-    output: &mut Output,
-) {
-    let packet = packet(policy, described);
+pub(super) fn unseen(question: &Question<'_>, outside: &Outside, output: &mut Output) {
+    let (policy, described) = (question.subject.policy, &question.described);
+    let packet = asked(question);
     let nobody = Decision {
         verdict: Verdict::Allow,
         decider: Decider::Unmatched,
@@ -87,15 +83,10 @@ pub(super) fn unseen(
 }
 
 /// Shows what was found out about one packet.
-pub(super) fn one(
-    policy: &Policy,
-    described: &Described,
-    answer: &Answer,
-    outside: Option<&Outside>,
-    all: bool,
-    output: &mut Output,
-) {
-    let packet = packet(policy, described);
+pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &mut Output) {
+    let (policy, described) = (question.subject.policy, &question.described);
+    let outside = question.outside.as_ref();
+    let packet = asked(question);
     let decision = &answer.trace.decision;
     if output.is_json() {
         let steps = answer.trace.steps.iter();
@@ -186,6 +177,14 @@ fn missed(miss: Miss) -> &'static str {
 /// The packet in words.
 pub(super) fn packet(policy: &Policy, described: &Described) -> String {
     describe_case(policy, described).unwrap_or_else(|| "a frame that is not IP".into())
+}
+
+/// The packet of a question in words that ask the same again.
+fn asked(question: &Question<'_>) -> String {
+    let (policy, described) = (question.subject.policy, &question.described);
+    let on = question.on.as_ref().filter(|_| question.outside.is_some());
+    describe_in(policy, described, on, question.subject.netns)
+        .unwrap_or_else(|| packet(policy, described))
 }
 
 /// What decides, in words.

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 use sockc_runtime::{
-    Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, ProgramFate,
-    SlotKind,
+    Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, NamedKind,
+    ProgramFate, SlotKind,
 };
 
-use super::reach::reach;
+use super::reach::{Becomes, Part, reach};
 use super::{Planned, preview};
 use crate::diff::json::Body;
 use crate::guards::{self, Row};
@@ -51,7 +51,9 @@ pub(super) struct Drifted<'a> {
 /// What becomes of the packets of an interface as a whole.
 #[derive(Serialize)]
 struct Reached {
-    interface: String,
+    netns: Option<String>,
+    interface: Option<String>,
+    group: Option<String>,
     from: &'static str,
     to: &'static str,
 }
@@ -164,12 +166,22 @@ fn reached(forecast: &Forecast) -> Vec<Reached> {
     let reach = reach(forecast).into_iter();
     reach
         .map(|one| {
-            let (from, to) = match one.comes {
-                true => ("allow", "policy"),
-                false => ("policy", "allow"),
+            let (from, to) = match one.becomes {
+                Becomes::Held if matches!(one.part, Part::Named(..)) => ("policy", "policy"),
+                Becomes::Held => ("allow", "policy"),
+                Becomes::Free => ("policy", "allow"),
+                Becomes::Renamed(_) => ("policy", "policy"),
+            };
+            let (interface, group) = match one.part {
+                Part::Interface(name) => (Some(name), None),
+                Part::Group(name) => (None, Some(name)),
+                Part::Named(NamedKind::Lookups | NamedKind::Target, name) => (Some(name), None),
+                Part::Sockets | Part::Named(NamedKind::Namespace, _) => (None, None),
             };
             Reached {
-                interface: one.interface,
+                netns: one.netns,
+                interface,
+                group,
                 from,
                 to,
             }

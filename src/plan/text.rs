@@ -2,7 +2,6 @@
 //! are connected notice, and how the guards stand.
 
 use std::fmt::Write;
-use std::iter;
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::diff::Report;
@@ -12,8 +11,8 @@ use sockc_runtime::{
     Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
 };
 
-use super::reach::reach;
-use super::{Planned, preview};
+use super::reach::{Part, Reach, reach};
+use super::{Planned, has_other_code, preview};
 use crate::apply::fill;
 use crate::columns;
 use crate::count;
@@ -30,13 +29,18 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
     };
     page.push_str(&tell(&planned.report, &planned.summary(), look));
     actions(planned.forecast, &planned.ready.manifest, &mut page);
+    match planned.counting() {
+        Some(true) => page.push_str("  the rules begin to count\n"),
+        Some(false) => page.push_str("  the rules count no more\n"),
+        None => {}
+    }
     noticed(&planned.report, &mut page);
     guards(planned, &mut page);
     let _ = writeln!(page, "\n{}", last(planned));
     page
 }
 
-/// Which interfaces it comes to or goes from, and what is done to the kernel.
+/// Which interfaces and sockets it comes to or goes from, and what is done to the kernel.
 pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut String) {
     reached(forecast, page);
     page.push_str("\nkernel\n");
@@ -57,13 +61,12 @@ pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut Strin
 }
 
 fn reached(forecast: &Forecast, page: &mut String) {
-    let mut heading = Some("\ninterfaces\n");
-    let inner = forecast.netns.iter();
-    let inner = inner.map(|(netns, one)| (format!(" in netns \"{netns}\""), one));
-    for (netns, forecast) in iter::once((String::new(), forecast)).chain(inner) {
-        for one in reach(forecast) {
-            page.push_str(heading.take().unwrap_or_default());
-            let _ = writeln!(page, "  {}{netns}", one.words());
+    let all = reach(forecast);
+    for (heading, interfaces) in [("interfaces", true), ("sockets", false)] {
+        let of_these = |one: &&Reach| matches!(one.part, Part::Interface(_)) == interfaces;
+        let words: Vec<String> = all.iter().filter(of_these).map(Reach::words).collect();
+        if !words.is_empty() {
+            let _ = writeln!(page, "\n{heading}\n  {}", words.join("\n  "));
         }
     }
 }
@@ -281,6 +284,9 @@ fn last(planned: &Planned<'_>) -> String {
         .map_or(0, |one| one.violations().count());
     match (failing, planned.differs()) {
         (0, true) => "Nothing was applied.".to_owned(),
+        (0, false) if has_other_code(planned.forecast) => {
+            "No change by the rules: apply would load other code for them.".to_owned()
+        }
         (0, false) => "No change: apply would load the same again.".to_owned(),
         (1, _) => "Nothing was applied, and it cannot be: 1 guard fails.".to_owned(),
         (many, _) => format!("Nothing was applied, and it cannot be: {many} guards fail."),

@@ -1,18 +1,19 @@
 //! What else `status` knows of the policy in force: where it was written, when it was applied, how many rules it has, its
-//! rates, live sets and live maps, and redirects that nothing can come to.
+//! rates, live sets and live maps, sockets that escaped their group, and redirects that nothing can come to.
 //!
 //! Takes what the runtime says; reads the policy's own text from the object in force, with that of its `for netns` blocks. Not
 //! here: hooks and interfaces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sockc_compiler::artifact::{CounterKind, Manifest};
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::object;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{MapSummary, Options, SetSummary, Status};
+use sockc_runtime::{CounterValue, Error, MapSummary, Options, SetSummary, Status};
 
+use crate::counters::is_left_out;
 use crate::output::Output;
 use crate::{count, local};
 
@@ -29,8 +30,13 @@ pub(super) struct Facts {
     rates: Vec<String>,
     sets: Vec<Live>,
     maps: Vec<Live>,
+    /// Sockets that could not be taken in, of each group that had some.
+    escaped: Vec<Escaped>,
     /// What a person should know of it.
     notes: Vec<String>,
+    /// What is not as sockc left it.
+    #[serde(skip)]
+    losses: Vec<String>,
     /// The same of its `for netns` blocks, by the names of their namespaces.
     #[serde(skip)]
     blocks: BTreeMap<String, Facts>,
@@ -42,6 +48,14 @@ struct Live {
     name: String,
     elements: usize,
     max: u32,
+}
+
+/// Sockets of a group that the rules do not hold for.
+#[derive(Serialize)]
+struct Escaped {
+    /// Which, as `counters` names them.
+    what: String,
+    sockets: u64,
 }
 
 impl Facts {
@@ -66,10 +80,11 @@ impl Facts {
         let mut facts = Self {
             applied: status.applied,
             rules: rules(manifest),
-            counters: manifest.counters.iter().all(|one| one.counted),
+            counters: !manifest.counters.iter().any(is_left_out),
             ..Self::default()
         };
         facts.live(manifest, options);
+        facts.escaped(manifest, options);
         facts
     }
 
@@ -82,18 +97,33 @@ impl Facts {
         if !manifest.sets.is_empty() {
             match sockc_runtime::set_names(options) {
                 Ok(sets) => self.sets = sets.into_iter().map(Live::of_set).collect(),
-                Err(error) => self
-                    .notes
-                    .push(format!("the live sets cannot be read: {error}")),
+                Err(error) => self.unread("the live sets cannot be read", &error),
             }
         }
         if !manifest.maps.is_empty() {
             match sockc_runtime::map_names(options) {
                 Ok(maps) => self.maps = maps.into_iter().map(Live::of_map).collect(),
-                Err(error) => self
-                    .notes
-                    .push(format!("the live maps cannot be read: {error}")),
+                Err(error) => self.unread("the live maps cannot be read", &error),
             }
+        }
+    }
+
+    fn escaped(&mut self, manifest: &Manifest, options: &Options) {
+        if manifest.groups.is_empty() {
+            return;
+        }
+        match sockc_runtime::counters(options) {
+            Ok(values) => self.escaped = values.into_iter().filter_map(Escaped::of).collect(),
+            Err(error) => self.unread("how many sockets escaped their group is not known", &error),
+        }
+    }
+
+    /// What could not be read: damage is a loss, what the machine refused is no more than a note.
+    fn unread(&mut self, what: &str, error: &Error) {
+        let told = format!("{what}: {error}");
+        match error.is_damage() {
+            true => self.losses.push(told),
+            false => self.notes.push(told),
         }
     }
 
@@ -110,12 +140,19 @@ impl Facts {
         let lists = object::read_lists(&object).unwrap_or_default();
         self.digest = Some(crate::ready::digest(manifest, &lists));
         let kept = KeptTexts::of_object(&object, manifest).and_then(|texts| texts.policy());
-        if let Ok(kept) = kept {
-            self.text_of(&kept.policy, options);
-            for inner in &kept.policy.netns {
-                if let Some(block) = self.blocks.get_mut(&inner.name) {
-                    block.text_of(&inner.policy, &local::within(options, &inner.name));
-                }
+        let Ok(kept) = kept else { return };
+        if !is_of(&kept.policy, manifest) {
+            // A block that is asked by itself has the whole file with it.
+            let mut blocks = kept.policy.netns.iter();
+            if let Some(block) = blocks.find(|one| is_of(&one.policy, manifest)) {
+                self.text_of(&block.policy, options);
+            }
+            return;
+        }
+        self.text_of(&kept.policy, options);
+        for inner in &kept.policy.netns {
+            if let Some(block) = self.blocks.get_mut(&inner.name) {
+                block.text_of(&inner.policy, &local::within(options, &inner.name));
             }
         }
     }
@@ -128,9 +165,7 @@ impl Facts {
             .collect();
         match held {
             Ok(held) => self.notes.extend(local::own_notes(policy, &held, options)),
-            Err(error) => self
-                .notes
-                .push(format!("the entries of live maps cannot be read: {error}")),
+            Err(error) => self.unread("the entries of live maps cannot be read", &error),
         }
     }
 
@@ -163,19 +198,46 @@ impl Facts {
         for map in &self.maps {
             row("live map", map.words("entry"));
         }
+        for escaped in &self.escaped {
+            row("escaped", escaped.words());
+        }
         output.table(&rows);
     }
 
-    /// Says what a person should know.
-    pub(super) fn tell(&self, output: &mut Output) {
+    /// Says what a person should know; `true` if nothing is damaged.
+    pub(super) fn tell(&self, output: &mut Output) -> bool {
+        for loss in &self.losses {
+            output.error(loss);
+        }
         for note in &self.notes {
             output.note(note);
         }
+        let mut whole = self.losses.is_empty();
         for (netns, block) in &self.blocks {
+            for loss in &block.losses {
+                output.error(local::in_netns(netns, loss));
+                whole = false;
+            }
             for note in &block.notes {
                 output.note(local::in_netns(netns, note));
             }
         }
+        whole
+    }
+}
+
+impl Escaped {
+    /// Of a counter of such sockets that counted any; those of blocks are told with the blocks.
+    fn of(value: CounterValue) -> Option<Self> {
+        let escaped = value.counter.kind == CounterKind::Escaped && value.packets > 0;
+        (escaped && value.netns.is_none()).then_some(Self {
+            what: value.counter.text,
+            sockets: value.packets,
+        })
+    }
+
+    fn words(&self) -> String {
+        format!("{} {}", self.sockets, self.what)
     }
 }
 
@@ -204,6 +266,21 @@ impl Live {
         };
         format!("{}: {what} of {}", self.name, self.max)
     }
+}
+
+/// Whether a manifest is that of a policy. Rules stand at one place, so they tell whose they are; policies of the same rules
+/// say the same here.
+fn is_of(policy: &Policy, manifest: &Manifest) -> bool {
+    let counters = manifest.counters.iter();
+    let wanted: BTreeSet<_> = counters
+        .filter(|one| one.kind == CounterKind::Rule)
+        .map(|one| (one.file.as_str(), one.line, one.text.as_str()))
+        .collect();
+    let places = policy.rules.values().map(|rule| &rule.place);
+    let found: BTreeSet<_> = places
+        .map(|place| (place.file.as_str(), place.line, place.text.as_str()))
+        .collect();
+    found == wanted
 }
 
 fn rules(manifest: &Manifest) -> usize {

@@ -1,7 +1,10 @@
-//! The interfaces that the policy in force is for, as `status` tells them: missing, open, removed, made again, renamed.
+//! The interfaces and control groups that the policy in force is for, as `status` tells them: missing, open, removed, made again, renamed, moved
+//! to another namespace.
 
 use serde::Serialize;
-use sockc_runtime::{Coverage, HookStatus, Moved, MovedTo, Status};
+use sockc_runtime::{
+    Coverage, HookStatus, Moved, MovedGroup, MovedTo, NamedKind, NamedLoss, Status,
+};
 
 use crate::output::Output;
 
@@ -14,6 +17,53 @@ pub(super) struct Row<'a> {
     missing: &'a [String],
     open: &'a [String],
     moved: Vec<MovedRow<'a>>,
+}
+
+/// A group whose control group is gone, in JSON.
+#[derive(Serialize)]
+pub(super) struct GroupRow<'a> {
+    group: &'a str,
+    cgroup: &'a str,
+    now: &'static str,
+}
+
+/// What else the policy names and its programs do not know, in JSON.
+#[derive(Serialize)]
+pub(super) struct NamedRow<'a> {
+    kind: &'static str,
+    name: &'a str,
+    now: &'static str,
+    /// The interface that packets leave by instead.
+    instead: Option<&'a str>,
+}
+
+/// The JSON of that.
+pub(super) fn named(coverage: Option<&Coverage>) -> Vec<NamedRow<'_>> {
+    let named = coverage.into_iter().flat_map(|coverage| &coverage.named);
+    named
+        .map(|one| NamedRow {
+            kind: match one.kind {
+                NamedKind::Lookups => "lookups",
+                NamedKind::Target => "target",
+                NamedKind::Namespace => "netns",
+            },
+            name: &one.name,
+            now: if one.again { "again" } else { "gone" },
+            instead: one.instead.as_deref(),
+        })
+        .collect()
+}
+
+/// The JSON of those groups.
+pub(super) fn groups(coverage: Option<&Coverage>) -> Vec<GroupRow<'_>> {
+    let groups = coverage.into_iter().flat_map(|coverage| &coverage.groups);
+    groups
+        .map(|moved| GroupRow {
+            group: &moved.group,
+            cgroup: &moved.path,
+            now: if moved.again { "again" } else { "gone" },
+        })
+        .collect()
 }
 
 /// An interface that is not what it was, in JSON.
@@ -45,6 +95,7 @@ fn moved_row(moved: &Moved) -> MovedRow<'_> {
         MovedTo::Gone => ("gone", None),
         MovedTo::Again => ("again", None),
         MovedTo::Renamed(name) => ("renamed", Some(name.as_str())),
+        MovedTo::Elsewhere => ("elsewhere", None),
     };
     MovedRow {
         interface: &moved.interface,
@@ -83,6 +134,15 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
         whole = false;
         output.error("the packet rules hold on no interface at all");
     }
+    for group in &coverage.groups {
+        output.error(group_words(group));
+    }
+    for one in &coverage.named {
+        match one.again || one.instead.is_some() {
+            true => output.error(named_words(one)),
+            false => output.note(named_words(one)),
+        }
+    }
     whole
 }
 
@@ -108,10 +168,53 @@ fn moved_words(moved: &Moved) -> String {
             "{name} was removed: if it is made again, the policy does not hold on it until `sockc apply --running`"
         ),
         MovedTo::Gone => format!("{name} was removed; the policy held on it"),
+        MovedTo::Renamed(now) if moved.wanted => format!(
+            "{name} is called {now} now: the policy holds on it as on {name} until the next `sockc apply`"
+        ),
         MovedTo::Renamed(now) => {
             format!(
                 "{name} is called {now} now: the policy still holds on it, and should name it so"
             )
+        }
+        MovedTo::Elsewhere => format!(
+            "{name} is in another network namespace now: the policy still holds on it there; the next `sockc apply` takes it off"
+        ),
+    }
+}
+
+fn group_words(moved: &MovedGroup) -> String {
+    let MovedGroup { group, path, .. } = moved;
+    match moved.again {
+        true => format!(
+            "the control group {path} was removed and made again: the rules of the group \"{group}\" do not hold for its sockets; `sockc apply --running` has them hold"
+        ),
+        false => format!(
+            "the control group {path} was removed: if it is made again, the rules of the group \"{group}\" do not hold for its sockets until `sockc apply --running`"
+        ),
+    }
+}
+
+fn named_words(loss: &NamedLoss) -> String {
+    let name = &loss.name;
+    let later = "once there is one, until `sockc apply --running`";
+    if let Some(instead) = &loss.instead {
+        return format!(
+            "what is redirected to {name} leaves by {instead}, which has the number that {name} had at the apply; `sockc apply --running` ends that"
+        );
+    }
+    match (loss.kind, loss.again) {
+        (NamedKind::Lookups, _) => format!(
+            "what the policy says of the interface {name} does not hold where sockets are looked up for its packets: it came, or got its name, after the apply; `sockc apply --running` has it hold"
+        ),
+        (NamedKind::Target, true) => format!(
+            "the interface {name}, which packets are redirected to, came after the apply: they are dropped; `sockc apply --running` has them leave by it"
+        ),
+        (NamedKind::Target, false) => format!(
+            "there is no interface {name}: what is redirected to it is dropped, also {later}"
+        ),
+        // Of these `status` tells apart from interfaces.
+        (NamedKind::Namespace, _) => {
+            format!("the network namespace \"{name}\" is another one than at the apply")
         }
     }
 }
@@ -124,8 +227,12 @@ fn missing_words(name: &str) -> String {
     format!("there is no interface {name}; when it comes, {later}")
 }
 
-/// Whether the interface of a hook is there no more.
+/// Whether the interface or the control group of a hook is there no more.
 pub(super) fn is_gone(status: &Status, hook: &HookStatus) -> bool {
+    let mut groups = status.coverage.groups.iter();
+    if groups.any(|group| group.path == hook.target) {
+        return true;
+    }
     let mut moved = status.coverage.moved.iter();
     moved.any(|moved| {
         moved.interface == hook.target && matches!(moved.now, MovedTo::Gone | MovedTo::Again)
@@ -133,11 +240,10 @@ pub(super) fn is_gone(status: &Status, hook: &HookStatus) -> bool {
 }
 
 /// An interface by its name then, and now if that is another.
-pub(super) fn name(status: &Status, target: &str) -> String {
-    let mut moved = status.coverage.moved.iter();
-    let renamed = moved.find_map(|moved| match &moved.now {
-        MovedTo::Renamed(now) if moved.interface == target => Some(now),
-        _ => None,
-    });
-    renamed.map_or_else(|| target.to_owned(), |now| format!("{now} (was {target})"))
+pub(super) fn name(hook: &HookStatus) -> String {
+    let target = &hook.target;
+    match &hook.now {
+        Some(now) => format!("{now} (was {target})"),
+        None => target.clone(),
+    }
 }

@@ -7,9 +7,6 @@ use sockc_compiler::packet::text::{class_of, example};
 use sockc_compiler::policy::{ClassId, Policy};
 use sockc_runtime::lab::{BACK, FRONT};
 
-/// The kernel's limit for a name, without the zero at the end.
-const LONGEST_NAME: usize = 15;
-
 /// The interfaces of a lab.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interfaces {
@@ -24,7 +21,10 @@ pub(crate) struct Interfaces {
 impl Interfaces {
     /// What a lab for this policy needs.
     pub(crate) fn of(policy: &Policy) -> Self {
-        let literal = |name: &&String| !glob::is_pattern(name) && *name != "lo";
+        // What the kernel makes no interface of has no packets to try.
+        let literal = |name: &&String| {
+            !glob::is_pattern(name) && *name != "lo" && glob::never_an_interface(name).is_none()
+        };
         let mut found = Self {
             attached: policy.interfaces.iter().filter(literal).cloned().collect(),
             classes: Vec::new(),
@@ -105,8 +105,7 @@ fn stands_for(policy: &Policy, class: ClassId, name: &str) -> bool {
     let mut wanted = policy.interfaces.iter();
     let covered = policy.interfaces.is_empty() || wanted.any(|one| glob::matches(one, name));
     covered
-        && !name.is_empty()
-        && name.len() <= LONGEST_NAME
+        && glob::never_an_interface(name).is_none()
         && name != "lo"
         && name != BACK
         && class_of(policy, name) == class

@@ -7,6 +7,32 @@ use super::choose::Case;
 use super::stage::{Seen, is_new_flow, is_ordinary};
 use super::world::{Ends, LabWorld};
 
+/// What was seen, where it shows anything. A packet whose addresses no stack takes from a wire gets past the hooks and is thrown
+/// away by the routing, before any socket is looked up: what a lookup would do to it is not to be seen (`ip_route_input_slow` of
+/// net/ipv4/route.c).
+pub(crate) fn shown(case: &Case, verdict: Verdict, seen: Seen) -> Seen {
+    let by_lookup = matches!(verdict, Verdict::Redirect(_) | Verdict::Reject);
+    match (&case.event, &seen) {
+        (
+            Event::Packet {
+                direction: Direction::In,
+                packet: Parsed::Ip(header),
+                ..
+            },
+            Seen::Passed,
+        ) if by_lookup => {
+            let strange = [header.from, header.to];
+            let strange = strange.into_iter().find(|address| !is_ordinary(*address));
+            strange.map_or(seen, |address| {
+                Seen::NotSent(format!(
+                    "the routing takes no packet with {address} from a wire, so no socket is looked up"
+                ))
+            })
+        }
+        _ => seen,
+    }
+}
+
 /// Whether the verdict allows what was seen.
 pub(crate) fn agrees(
     policy: &Policy,

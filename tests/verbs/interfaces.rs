@@ -1,10 +1,14 @@
-//! Interfaces that come, go, are made again or get another name while a policy is in force.
+//! Interfaces and control groups that come, go, are made again or get another name while a policy is in force.
 
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use sockc_runtime::lab::{FRONT, Lab};
+use sockc_runtime::lab::{FRONT, Group, Lab, Space};
 
-use super::{Folder, Ran, root, run};
+use super::{Folder, NetnsName, Ran, root, run};
 
 /// A lab, a policy for the lab's interface and for every bridge, and how both are asked.
 struct Place {
@@ -15,11 +19,16 @@ struct Place {
 
 impl Place {
     fn new(name: &str, interfaces: &str) -> Self {
+        let rules =
+            format!("interfaces {interfaces}\ndefault in drop\nssh: allow tcp to port 22\n");
+        Self::of(name, Lab::new().unwrap(), &rules)
+    }
+
+    fn of(name: &str, lab: Lab, policy: &str) -> Self {
         let folder = Folder::new(name);
-        let text = format!("interfaces {interfaces}\ndefault in drop\nssh: allow tcp to port 22\n");
         Self {
-            lab: Lab::new().unwrap(),
-            policy: folder.file("edge.sk", &text),
+            lab,
+            policy: folder.file("edge.sk", policy),
             _folder: folder,
         }
     }
@@ -50,6 +59,11 @@ impl Place {
         self.lab.server.run(ip).unwrap();
     }
 
+    /// The client's network namespace, as a path.
+    fn elsewhere(&self) -> String {
+        path_of(&self.lab.client)
+    }
+
     /// What status says, which must end so.
     fn status(&self, code: i32) -> String {
         let status = self.run(&["status"]);
@@ -70,6 +84,18 @@ impl Place {
         held.dedup();
         held
     }
+}
+
+/// A path that leads to a network namespace as long as this process lives.
+fn path_of(space: &Space) -> String {
+    let fd = space.net().as_raw_fd();
+    format!("/proc/{}/fd/{fd}", std::process::id())
+}
+
+/// How a plan ends under `--exit-code`, and what it says.
+fn planned(place: &Place) -> (Option<i32>, String) {
+    let planned = place.run(&["plan", &place.policy, "--exit-code"]);
+    (planned.code, planned.stdout + &planned.stderr)
 }
 
 #[test]
@@ -266,4 +292,248 @@ fn another_policy_and_one_without_hooks_are_told() {
         );
         assert!(said.contains("every hook is taken off"), "{said}");
     }
+}
+
+#[test]
+fn one_that_is_opened_while_another_takes_its_name_is_told() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("takenover", &format!("v0, {FRONT}"));
+    place.ip("link add v0 type veth peer name p-v0");
+    place.apply();
+    place.ip("link set v0 name v9");
+    place.ip("link add v0 type veth peer name p-v1");
+    let (code, said) = planned(&place);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(!said.contains("No change in effect"), "{said}");
+    for line in [
+        "The policy comes to v0. No policy is left on v9. Elsewhere nothing changes",
+        "packets on v0: allow -> the policy's verdicts",
+        "packets on v9: the policy's verdicts -> allow",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let off = said.lines().filter(|line| line.contains("is taken off"));
+    assert!(off.clone().all(|line| line.contains("v9")), "{said}");
+    assert!(off.count() > 0, "{said}");
+    let json = place.run(&["plan", &place.policy, "--json"]).json();
+    assert_eq!(json["interfaces"][1]["interface"], "v9", "{json}");
+    let applied = place.done(&["apply", &place.policy]);
+    assert!(
+        applied
+            .stderr
+            .contains("the interface \"v9\", which was \"v0\", is left"),
+        "{}",
+        applied.stderr
+    );
+    assert_eq!(place.held(), [FRONT, "v0"]);
+    let again = place.done(&["apply", &place.policy]);
+    assert!(!again.stderr.contains("is left"), "{}", again.stderr);
+}
+
+#[test]
+fn what_a_pattern_covered_keeps_its_policy_under_another_name() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("pattern", &format!("pod*, {FRONT}"));
+    place.ip("link add pod1 type veth peer name p-pod1");
+    place.apply();
+    place.ip("link set pod1 name other0");
+    let (code, said) = planned(&place);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("called \"other0\" now"), "{said}");
+    // Also where another one has its name by then, and as often as one likes.
+    place.ip("link add pod1 type veth peer name p-pod2");
+    for arguments in [
+        ["apply", place.policy.as_str()],
+        ["apply", "--running"],
+        ["apply", "--running"],
+    ] {
+        let applied = place.done(&arguments);
+        assert!(
+            applied.stderr.contains("\"pod1\" is called \"other0\" now"),
+            "{}",
+            applied.stderr
+        );
+        assert!(!applied.stderr.contains("is left"), "{}", applied.stderr);
+        let rows = applied.stdout.lines().filter(|line| line.contains("xdp"));
+        let names: Vec<_> = rows
+            .filter_map(|row| row.split_whitespace().next())
+            .collect();
+        assert_eq!(names, [FRONT, "other0", "pod1"], "{}", applied.stdout);
+        let said = place.status(0);
+        assert_eq!(said.matches("other0 (was pod1)").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn one_that_the_policy_names_anew_is_not_said_to_be_named_wrongly() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("anew", &format!("v0, {FRONT}"));
+    place.ip("link add v0 type veth peer name p-v0");
+    place.apply();
+    place.ip("link set v0 name v9");
+    let text = std::fs::read_to_string(&place.policy).unwrap();
+    std::fs::write(&place.policy, text.replace("v0", "v9")).unwrap();
+    let applied = place.done(&["apply", &place.policy]);
+    assert!(!applied.stderr.contains("is left"), "{}", applied.stderr);
+    let said = place.status(0);
+    assert!(!said.contains("v0"), "{said}");
+}
+
+#[test]
+fn one_that_is_moved_to_another_namespace_keeps_its_policy_there() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("moved", &format!("v0, {FRONT}"));
+    place.ip("link add v0 type veth peer name p-v0");
+    place.apply();
+    place.ip(&format!("link set v0 netns {}", place.elsewhere()));
+    let said = place.status(0);
+    assert!(
+        said.contains("v0 is in another network namespace now: the policy still holds on it"),
+        "{said}"
+    );
+    assert!(!said.contains("removed"), "{said}");
+    assert!(!said.contains("there is no interface v0"), "{said}");
+    assert!(!said.contains("detached"), "{said}");
+    // What comes by its name is another one.
+    place.ip("link add v0 type veth peer name p-v1");
+    let said = place.status(5);
+    assert!(
+        said.contains("the policy is for the interface v0 and does not hold on it"),
+        "{said}"
+    );
+    place.ip("link del v0");
+    // It is this apply that takes the policy off it.
+    let applied = place.done(&["apply", "--running"]);
+    assert!(
+        applied
+            .stderr
+            .contains("\"v0\", which is in another network namespace now, is left"),
+        "{}",
+        applied.stderr
+    );
+    assert_eq!(place.held(), [FRONT]);
+}
+
+#[test]
+fn a_block_whose_policy_was_taken_away_is_told_to_come_back() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new().unwrap();
+    let name = NetnsName::new("block", &lab.client);
+    let inner = name.0.clone();
+    let text = format!(
+        "interfaces {FRONT}\ndefault in drop\nfor netns \"{inner}\" {{\n  interfaces {FRONT}\n  default in drop\n  ssh: allow tcp to port 22\n}}\n"
+    );
+    let place = Place::of("block", lab, &text);
+    place.apply();
+    let (code, said) = planned(&place);
+    assert_eq!(code, Some(0), "{said}");
+    place.done(&["unload", "--netns", &inner, "--yes"]);
+    let (code, said) = planned(&place);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(!said.contains("No change in effect"), "{said}");
+    let line = format!("packets on {FRONT} in netns \"{inner}\": allow -> the policy's verdicts");
+    assert!(said.contains(&line), "{said}");
+    let json = place.run(&["plan", &place.policy, "--json"]).json();
+    assert_eq!(json["interfaces"][0]["netns"], inner.as_str(), "{json}");
+    place.apply();
+    let (code, said) = planned(&place);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// The folder of a control group.
+fn folder_of(group: &Group) -> PathBuf {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let mut mounts = mounts.lines().rev();
+    let root = mounts.find_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let point = words.next()?;
+        (words.next()? == "cgroup2").then(|| PathBuf::from(point))
+    });
+    root.unwrap().join(group.path().trim_start_matches('/'))
+}
+
+#[test]
+fn a_control_group_that_was_made_again_is_told_in_plain_words() {
+    if !root() {
+        return;
+    }
+    let group = Group::new().unwrap();
+    let folder = folder_of(&group);
+    let rules = format!(
+        "group jobs = cgroup \"{}\"\ndefault send allow\ns: drop send tcp from group jobs to 192.0.2.1:81\n",
+        group.path()
+    );
+    let place = Place::of("group", Lab::new().unwrap(), &rules);
+    place.apply();
+    let said = place.status(0);
+    assert!(said.contains("1, counted"), "{said}");
+    std::fs::remove_dir(&folder).unwrap();
+    // The kernel takes the hook off some time later.
+    let began = Instant::now();
+    while place.run(&["status"]).code == Some(0) && began.elapsed() < Duration::from_secs(60) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let said = place.status(5);
+    assert!(said.contains("was removed: if it is made again"), "{said}");
+    assert!(!said.contains("sockc left"), "{said}");
+    std::fs::create_dir(&folder).unwrap();
+    let said = place.status(5);
+    let words = format!(
+        "the control group {} was removed and made again: the rules of the group \"jobs\" do not hold",
+        folder.display()
+    );
+    assert!(said.contains(&words), "{said}");
+    assert!(!said.contains("sockc left"), "{said}");
+    let json = place.run(&["status", "--json"]).json();
+    assert_eq!(json["groups"][0]["now"], "again", "{json}");
+    let (code, said) = planned(&place);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("what group jobs sends: allow -> the policy's verdicts"),
+        "{said}"
+    );
+    assert!(!said.contains("No change in effect"), "{said}");
+    place.done(&["apply", "--running"]);
+    place.status(0);
+    let (code, said) = planned(&place);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn rules_for_another_name_are_told_before_they_come() {
+    if !root() {
+        return;
+    }
+    let rules = format!(
+        "zone lan = v*, {FRONT}\nzone dmz = w*\ndefault in drop\nallow tcp to port 81 on zone lan\nallow tcp to port 82 on zone dmz\n"
+    );
+    let place = Place::of("zones", Lab::new().unwrap(), &rules);
+    place.ip("link add v0 type veth peer name p-v0");
+    place.apply();
+    place.ip("link set v0 name w0");
+    let said = place.status(0);
+    assert!(
+        said.contains("v0 is called w0 now: the policy holds on it as on v0 until the next"),
+        "{said}"
+    );
+    let (code, said) = planned(&place);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(!said.contains("No change in effect"), "{said}");
+    assert!(
+        said.contains("packets on w0: the verdicts for v0 -> the verdicts for its name"),
+        "{said}"
+    );
+    place.apply();
+    let said = place.status(0);
+    assert!(!said.contains("v0"), "{said}");
 }

@@ -210,7 +210,69 @@ fn a_map_is_loaded_as_a_whole_or_not_at_all() {
     );
     let refused = on_server(&lab, &["map", "load", "tenants", &twice]);
     assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    // It is the file that has to be changed; what is in the map does not matter.
+    assert!(
+        refused.stderr.contains("(")
+            && refused.stderr.contains("twice.txt, lines 1, 2)")
+            && !refused.stderr.contains("map del"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(listed(), both);
+    let add = on_server(
+        &lab,
+        &["map", "add", "tenants", "tcp 3.3.3.3:80 -> sock late"],
+    );
+    assert!(
+        add.stderr
+            .contains("remove it first with `sockc map del tenants 'tcp 3.3.3.3:80'`"),
+        "{}",
+        add.stderr
+    );
+    let gone = on_server(&lab, &["map", "del", "tenants", "9.9.9.9:1"]);
+    assert!(
+        gone.stderr
+            .contains("`sockc map list tenants` shows what is"),
+        "{}",
+        gone.stderr
+    );
+}
+
+#[test]
+fn an_entry_for_a_socket_that_the_next_policy_lacks_keeps_it_out() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-map-socket");
+    let lab = Lab::new().unwrap();
+    let policy = |name: &str, socket: &str| {
+        let text = format!(
+            "policy {name}\ninterfaces {FRONT}\ndefault in drop\nsocket {socket} = registered\nlive map tenants max 4\nredirect tcp by @tenants\n"
+        );
+        folder.file(&format!("{name}.sk"), &text)
+    };
+    let (old, new) = (policy("old", "api"), policy("new", "web"));
+    let applied = on_server(&lab, &["apply", &old]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert!(!applied.stderr.contains("W0609"), "{}", applied.stderr);
+    let entry = "tcp 198.51.100.1:80 -> sock api";
+    on_server(&lab, &["map", "add", "tenants", entry]);
+    let planned = on_server(&lab, &["plan", &new]);
+    let applied = on_server(&lab, &["apply", &new]);
+    for refused in [&planned, &applied] {
+        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+        for said in [
+            "`tcp 198.51.100.1:80 -> sock api` of the live map \"tenants\"",
+            "\"new\", declares no socket \"api\"",
+            "`sockc map del tenants 'tcp 198.51.100.1:80'`",
+        ] {
+            assert!(refused.stderr.contains(said), "{said}: {}", refused.stderr);
+        }
+    }
+    let done = on_server(&lab, &["map", "del", "tenants", "tcp 198.51.100.1:80"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let applied = on_server(&lab, &["apply", &new]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
 }
 
 #[test]
@@ -436,4 +498,21 @@ fn who_is_bound_where_a_socket_is_looked_for_is_told_planned_and_taken() {
     }
     let unknown = on_server(&lab, &["socket", "refresh", "dnss"]);
     assert_eq!(unknown.code, Some(64), "{}", unknown.stderr);
+}
+
+#[test]
+fn a_live_map_that_no_rule_asks_starts_with_its_entries() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-map-unused");
+    let lab = Lab::new().unwrap();
+    let text = format!(
+        "interfaces {FRONT}\ndefault in drop\nsocket proxy = tcp listen 127.0.0.1:1234\nlive map tenants max 10 = {{ tcp 198.51.100.0/28:443 -> sock proxy }}\nallow tcp to port 22\n"
+    );
+    let policy = folder.file("unused.sk", &text);
+    let applied = on_server(&lab, &["apply", &policy]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    let list = on_server(&lab, &["map", "list", "tenants"]);
+    assert_eq!(list.stdout, "tcp 198.51.100.0/28:443 -> sock proxy\n");
 }

@@ -6,6 +6,7 @@
 
 mod asking;
 mod crafted;
+mod elsewhere;
 mod expecting;
 mod explaining;
 mod facts;
@@ -13,6 +14,7 @@ mod guards;
 mod interfaces;
 mod live;
 mod loading;
+mod named;
 mod objects;
 mod plain;
 mod planning;
@@ -20,6 +22,7 @@ mod refusing;
 mod replaying;
 mod running;
 mod spaces;
+mod told;
 mod trying;
 mod workers;
 
@@ -124,4 +127,29 @@ fn root() -> bool {
         eprintln!("skipped: needs root");
     }
     missing.is_empty()
+}
+
+/// A name in `/run/netns` of a network namespace; it goes when this is dropped.
+struct NetnsName(String);
+
+impl NetnsName {
+    fn new(name: &str, space: &sockc_runtime::lab::Space) -> Self {
+        use std::os::fd::AsRawFd;
+        let name = format!("sockc-{name}-{}", std::process::id());
+        fs::create_dir_all("/run/netns").unwrap();
+        let target = format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            space.net().as_raw_fd()
+        );
+        let path = Path::new("/run/netns").join(&name);
+        std::os::unix::fs::symlink(target, path).unwrap();
+        Self(name)
+    }
+}
+
+impl Drop for NetnsName {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(Path::new("/run/netns").join(&self.0));
+    }
 }

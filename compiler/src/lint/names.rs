@@ -63,6 +63,8 @@ struct Names<'a> {
     used: BTreeSet<(Kind, &'a str)>,
     /// Whether something is said of sends or receives: without a group's name it is said of every group.
     streams: bool,
+    /// Whether there is a live map, which may come to name every socket.
+    live_map: bool,
     /// Whether the interfaces are named; without, those of the zones are meant.
     interfaces: bool,
 }
@@ -71,6 +73,7 @@ impl<'a> Names<'a> {
     fn uses(&self, kind: Kind, name: &str) -> bool {
         match kind {
             Kind::Group if self.streams => true,
+            Kind::Socket if self.live_map => true,
             Kind::Zone if !self.interfaces => true,
             _ => self.used.contains(&(kind, name)),
         }
@@ -98,6 +101,7 @@ impl<'a> Names<'a> {
             }
             Statement::Map(map) => {
                 self.declared.push((Kind::Set, "map", &map.name));
+                self.live_map |= map.live.is_some();
                 for entry in &map.entries {
                     self.endpoint(&entry.value.endpoint.value);
                     self.takes(Kind::Socket, &entry.value.socket.value);

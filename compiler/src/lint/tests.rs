@@ -110,6 +110,30 @@ fn anybodys_socket_begins_at_port_1024() {
 }
 
 #[test]
+fn a_block_of_a_namespace_is_warned_of_once() {
+    let text = "default in allow\n\
+        for netns \"blue\" {\n\
+        interfaces eth1\n\
+        default in drop\n\
+        allow tcp to port 80\n\
+        }\n";
+    let all = found(text);
+    assert_eq!(lines("W0603", text), [4], "{all:?}");
+    // One for each family.
+    assert_eq!(lines("W0604", text), [4, 4], "{all:?}");
+}
+
+#[test]
+fn names_that_no_interface_can_have_are_warned_of() {
+    let text = "interfaces eth0, \"wan port\", br-*, *, ???, \".*\"\n\
+        zone lan = sixteen-letters1, sixteen-letters*, fifteen-letters\n\
+        default in allow\n\
+        drop tcp to port 23 on interface \"a/b\"\n\
+        drop tcp to port 24 on zone lan\n";
+    assert_eq!(lines("W0630", text), [1, 2, 4]);
+}
+
+#[test]
 fn rules_cover_another_together() {
     let text = "default in drop\n\
         include <essentials>\n\
@@ -325,6 +349,11 @@ fn names_that_nothing_uses() {
     assert_eq!(lines("W0609", text), [3, 5, 7, 8]);
     let sends = "default send allow\ngroup g = cgroup \"/g\"\ndrop send to 10.0.0.1\n";
     assert!(lines("W0609", sends).is_empty());
+    // A live map may come to name every socket; one that is not live has all its entries.
+    let live = "socket a = registered\nlive map m max 4\nredirect tcp by @m\n";
+    assert!(lines("W0609", live).is_empty());
+    let constant = "socket a = registered\nsocket b = registered\nmap m = { 10.0.0.1:80 -> sock b }\nredirect tcp by @m\n";
+    assert_eq!(lines("W0609", constant), [1]);
 }
 
 /// Answers that differ by packet and by what is asked, the same each time.

@@ -32,7 +32,7 @@ pub use interface::{class_of, example};
 pub use read::read;
 pub use world::DescribedWorld;
 pub(crate) use write::describe_on;
-pub use write::{describe, describe_case};
+pub use write::{describe, describe_case, describe_in};
 
 /// What a text describes: an event, and what the machine around the policy says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

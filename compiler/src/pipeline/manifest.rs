@@ -210,9 +210,8 @@ pub(super) fn manifest(
     groups: &[GroupId],
     target: &Target,
 ) -> Manifest {
-    // Where nothing is steered there is no map of sockets, and nothing that would need them. Live maps name sockets by
-    // their place in the list.
-    let steers = maps.sockets.is_some() || !policy.live_maps.is_empty();
+    // Without a map of sockets, nothing that would need it is said.
+    let steers = maps.sockets.is_some();
     Manifest {
         version: MANIFEST_VERSION,
         policy: policy.name.clone(),
@@ -222,18 +221,7 @@ pub(super) fn manifest(
             .sockets
             .iter()
             .filter(|_| steers)
-            .map(|(socket, data)| {
-                let named = named_socket(data, &slots.sockets[socket]);
-                SocketSlots {
-                    // Without the map there are only names.
-                    slots: if maps.sockets.is_some() {
-                        named.slots
-                    } else {
-                        Vec::new()
-                    },
-                    ..named
-                }
-            })
+            .map(|(socket, data)| named_socket(data, &slots.sockets[socket]))
             .collect(),
         groups: groups
             .iter()

@@ -10,21 +10,13 @@ use super::codes;
 use super::numbers::Checked;
 use crate::glob;
 
-/// Bytes that an interface's name may have.
-const LONGEST_INTERFACE: usize = 15;
-
 /// One interface as the kernel names it: up to 15 bytes, no pattern.
 pub(crate) fn interface(name: &Name) -> Checked<()> {
-    let wrong = match name.value.as_str() {
-        "" => "empty",
-        "." | ".." => "the name of a folder",
-        other if glob::is_pattern(other) => "a pattern: it may stand for several interfaces",
-        other if other.len() > LONGEST_INTERFACE => "longer than 15 bytes",
-        other if other.contains(['/', ':', '\0']) || other.contains(char::is_whitespace) => {
-            "holds a blank, `/` or `:`"
-        }
-        _ => return Ok(()),
+    let wrong = match glob::is_pattern(&name.value) {
+        true => Some("a pattern: it may stand for several interfaces"),
+        false => glob::never_an_interface(&name.value),
     };
+    let Some(wrong) = wrong else { return Ok(()) };
     let found = Diagnostic::error(
         codes::INTERFACE_NAME,
         format!("`{}` is not one interface", name.value.escape_debug()),

@@ -110,22 +110,6 @@ fn start(
             first: SetTerm::Elements(elements),
             rest,
         } if rest.is_empty() => elements,
-        SetValue::Addresses {
-            first: SetTerm::File { path, .. },
-            ..
-        } => {
-            report.error(
-                codes::LIVE_ARITHMETIC,
-                format!("the live set `{}` cannot start with a file", name.value),
-                name.span,
-                "what it starts with is a list of elements",
-                format!(
-                    "leave the file out, and load it once the policy runs: `sockc set load {} {}`; or declare a set of the file, and name both in the rules that need both",
-                    name.value, path.value
-                ),
-            );
-            return None;
-        }
         SetValue::Addresses { .. } => {
             report.error(
                 codes::LIVE_ARITHMETIC,

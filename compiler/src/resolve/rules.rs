@@ -1,7 +1,7 @@
 //! One rule: its parts, and what verb, direction and target say to each other.
 
 use sockc_grammar::ast::{
-    Direction as WrittenDirection, Protocol, Rule as WrittenRule, Target, Verb,
+    Direction as WrittenDirection, Protocol, Rule as WrittenRule, Side, Target, Verb,
 };
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
@@ -111,6 +111,12 @@ impl Resolver<'_> {
     /// Every part of a rule; all that is wrong is reported. The outcome is of use only if nothing was.
     fn resolved(&mut self, written: &WrittenRule, span: Span) -> Option<Rule> {
         let clauses = Clauses::sort(&written.clauses, &mut self.report);
+        if let (Verb::Shortcut, None, Some(Side::Group(_))) =
+            (written.verb.value, &clauses.target, clauses.to)
+        {
+            pending::refuse(pending::SHORTCUT_BETWEEN, span, &mut self.report);
+            return None;
+        }
         let verb = self.verb(&written.verb);
         let errors = self.report.errors();
         let direction = self.direction(written, &clauses)?;

@@ -55,7 +55,7 @@ fn entry(protocol: Option<u8>, prefix: &str, ports: Range, socket: &str) -> Live
 }
 
 fn made(entries: &[LiveEntryPlan]) -> Result<Contents, Error> {
-    Contents::new("m", entries, &manifest())
+    Contents::new("m", entries, 0, &manifest())
 }
 
 /// What a program finds: with the class of the port and with that of every port, the longer prefix.

@@ -160,6 +160,12 @@ fn of_maps(
     session: &Session,
     before: Option<&Record>,
 ) -> Result<Vec<DataForecast>, Error> {
+    live_maps::check(
+        part.manifest,
+        before,
+        (&session.state, part.options.netns.as_deref()),
+        &load::shapes(part.object)?,
+    )?;
     let sizes = before.map(|before| live_maps::sizes(&session.state, before));
     let sizes = sizes.transpose()?.unwrap_or_default();
     let new = part.manifest.maps.iter().map(|plan| {

@@ -1,8 +1,10 @@
-//! Receive offload of an interface.
+//! Offloads of an interface that decide whether what XDP sends back over a veth pair ever arrives.
 //!
 //! What an XDP program at one end of a veth pair sends back or on gets to the other end only if that end polls, and it
 //! polls while receive offload is on. Before Linux 5.13 it never does without a program of its own; what is sent back there
-//! is lost.
+//! is lost. Without such a program nobody wakes it for what XDP sends, either (`veth_xdp_flush` of drivers/net/veth.c): the frames
+//! wait for the next one that goes through the same ring. Ordinary frames do so only while the sending end cuts no TCP segments
+//! (`veth_skb_is_eligible_for_gro`, since Linux 5.15), so that is turned off there.
 
 use std::io;
 use std::mem;
@@ -15,6 +17,8 @@ use super::error::{Error, While};
 
 /// `ETHTOOL_SGRO` of `linux/ethtool.h`.
 const SET_RECEIVE_OFFLOAD: u32 = 0x2c;
+/// `ETHTOOL_STSO`
+const SET_SEGMENTATION: u32 = 0x1f;
 /// `SIOCETHTOOL` of `linux/sockios.h`.
 const ETHTOOL: libc::Ioctl = 0x8946;
 
@@ -27,20 +31,24 @@ struct Value {
 
 /// Turns generic receive offload on for an interface of the calling thread's namespace.
 pub(super) fn receive(name: &str) -> Result<(), Error> {
-    set(name).doing(|| format!("turning receive offload of interface `{name}` on"))
+    set(name, SET_RECEIVE_OFFLOAD, 1)
+        .doing(|| format!("turning receive offload of interface `{name}` on"))
 }
 
-fn set(name: &str) -> io::Result<()> {
+/// Turns the segmentation of TCP off for an interface of the calling thread's namespace.
+pub(super) fn segment_no_more(name: &str) -> Result<(), Error> {
+    set(name, SET_SEGMENTATION, 0)
+        .doing(|| format!("turning the segmentation of interface `{name}` off"))
+}
+
+fn set(name: &str, command: u32, data: u32) -> io::Result<()> {
     let socket = socket(
         AddressFamily::Inet,
         SockType::Datagram,
         SockFlag::SOCK_CLOEXEC,
         None,
     )?;
-    let mut value = Value {
-        command: SET_RECEIVE_OFFLOAD,
-        data: 1,
-    };
+    let mut value = Value { command, data };
     // SAFETY: the struct is integers, arrays of them and pointers, for which zeros are valid.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     let place = request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1);

@@ -4,10 +4,11 @@ use std::fs;
 
 use crate::sys::caps;
 
-/// The capabilities of a lab, by their bit: raw frames, interfaces, namespaces, programs.
-const NEEDED: [(u32, &str); 4] = [
+/// The capabilities of a lab, by their bit: raw frames, interfaces, namespaces of mounts too, programs.
+const NEEDED: [(u32, &str); 5] = [
     (12, "CAP_NET_ADMIN"),
     (13, "CAP_NET_RAW"),
+    (18, "CAP_SYS_CHROOT"),
     (21, "CAP_SYS_ADMIN"),
     (39, "CAP_BPF"),
 ];

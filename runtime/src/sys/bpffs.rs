@@ -38,10 +38,12 @@ pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
     call_fd(bpf_cmd::BPF_OBJ_GET, &mut a).map_err(|error| no_pin(path, error))
 }
 
-/// The kernel says of a folder what it says of a pin that this process may not open (`bpf_inode_type` of kernel/bpf/inode.c).
+/// The kernel says of a folder, and of what a symbolic link leads to, what it says of a pin that this process may not open
+/// (`bpf_inode_type` of kernel/bpf/inode.c). sockc makes no such links, and pins are files of a bpf file system.
 fn no_pin(path: &Path, error: io::Error) -> io::Error {
     let refused = error.raw_os_error() == Some(libc::EACCES);
-    if refused && fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+    let about = fs::symlink_metadata(path);
+    if refused && about.is_ok_and(|about| !about.is_file()) {
         return io::Error::other("it is no pin");
     }
     error

@@ -7,7 +7,10 @@ use super::map;
 
 /// The capabilities that loading and attaching need: bit in `CapEff` and name (`linux/capability.h`).
 const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
-/// CAP_SYS_ADMIN, which stands for CAP_BPF on every kernel.
+/// What loading takes beside them: without it the verifier refuses sums of pointers and values, and so any policy's programs
+/// (`bpf_allow_ptr_leaks` of `linux/bpf.h`, since Linux 5.8).
+const TO_LOAD: (u32, &str) = (38, "CAP_PERFMON");
+/// CAP_SYS_ADMIN, which stands for CAP_BPF and CAP_PERFMON on every kernel.
 const SYS_ADMIN: u32 = 21;
 
 /// The capabilities that miss, for work in the caller's network namespace or (`elsewhere`) in another; none if all is well or
@@ -18,6 +21,22 @@ pub(crate) fn missing(elsewhere: bool) -> Vec<&'static str> {
     };
     let effective = effective(&status).map(|bits| if in_first_user_namespace() { bits } else { 0 });
     effective.map_or_else(Vec::new, |bits| missing_of(bits, elsewhere))
+}
+
+/// The capabilities that miss for loading the programs of a policy.
+pub(crate) fn missing_to_load() -> Vec<&'static str> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok();
+    let effective = status.as_deref().and_then(effective);
+    effective.map_or_else(Vec::new, missing_to_load_of)
+}
+
+fn missing_to_load_of(effective: u64) -> Vec<&'static str> {
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    let (bit, name) = TO_LOAD;
+    match has(bit) || has(SYS_ADMIN) {
+        true => Vec::new(),
+        false => vec![name],
+    }
 }
 
 /// Whether capabilities hold for the machine: those of another user namespace say nothing to bpf(2). The first one maps every
@@ -87,6 +106,9 @@ mod tests {
             ["CAP_SYS_ADMIN"],
             "to enter a namespace"
         );
+        assert_eq!(missing_to_load_of(1 << 12 | 1 << 39), ["CAP_PERFMON"]);
+        assert!(missing_to_load_of(1 << 38).is_empty());
+        assert!(missing_to_load_of(1 << 21).is_empty());
         assert_eq!(
             effective("Name:\tx\nCapEff:\t0000000000001000\n"),
             Some(1 << 12)

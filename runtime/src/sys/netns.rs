@@ -118,6 +118,15 @@ pub(crate) fn name_of(inode: u64) -> Option<String> {
     Some(found.file_name().to_string_lossy().into_owned())
 }
 
+/// Whether this process has another network and other mounts than the first one, as what `ip netns exec` starts has.
+pub(crate) fn is_apart() -> bool {
+    ["net", "mnt"].iter().all(|kind| {
+        let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/{kind}"));
+        // Who may not look is not told more than it can know.
+        matches!((of("self"), of("1")), (Ok(own), Ok(first)) if own != first)
+    })
+}
+
 /// Opens a namespace by name or path.
 pub(crate) fn open(name: &str) -> io::Result<File> {
     let file = File::open(path_of(name))?;

@@ -152,6 +152,7 @@ fn a_lost_link_and_a_dead_one_are_attached_again() {
         assert_eq!(lost.drift, []);
         let again = Moved {
             interface: "v0".to_owned(),
+            wanted: false,
             now: MovedTo::Again,
             named: true,
         };

@@ -52,6 +52,14 @@ pub(crate) fn class_of_zone(policy: &Policy, zone: ZoneId) -> ClassId {
         .map_or(Policy::plain_class(), |(id, _)| id)
 }
 
+/// `on …` as it was written.
+pub(super) fn written(on: &On) -> String {
+    match on {
+        On::Interface(name) => format!("on interface {}", pattern(&name.value)),
+        On::Zone(name) => format!("on zone {}", name.value),
+    }
+}
+
 /// `on …` for a class: nothing for the plain one, the zone where that says enough, else an interface that is in it.
 pub(crate) fn words(policy: &Policy, class: ClassId) -> Option<String> {
     if class == Policy::plain_class() {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sockc_grammar::ast::On;
+
 use super::case::{PLAIN_FLAGS, plain_icmp};
 use super::{Described, contents, interface, members};
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
@@ -22,13 +24,25 @@ pub fn describe(header: &Header, direction: Direction) -> String {
 /// An event and its surroundings in words; `None` for a frame that is not IP, for which there are none.
 #[must_use]
 pub fn describe_case(policy: &Policy, described: &Described) -> Option<String> {
-    let on = match &described.event {
+    describe_in(policy, described, None, None)
+}
+
+/// The same, with the interface in the words that it was named by, and in the namespace of a `for netns` block.
+#[must_use]
+pub fn describe_in(
+    policy: &Policy,
+    described: &Described,
+    on: Option<&On>,
+    netns: Option<&str>,
+) -> Option<String> {
+    let of_class = || match &described.event {
         Event::Packet { class, .. } | Event::Lookup { class, .. } => {
             interface::words(policy, *class)
         }
         Event::Send { .. } => None,
     };
-    describe_on(policy, described, on)
+    let on = on.map(interface::written).or_else(of_class);
+    words(policy, described, on, netns)
 }
 
 /// The same, with other words for the interface: `on …`, or nothing for one that nothing names.
@@ -37,21 +51,33 @@ pub(crate) fn describe_on(
     described: &Described,
     on: Option<String>,
 ) -> Option<String> {
+    words(policy, described, on, None)
+}
+
+fn words(
+    policy: &Policy,
+    described: &Described,
+    on: Option<String>,
+    netns: Option<&str>,
+) -> Option<String> {
+    // Behind the state of a socket it would say where the socket is.
+    let netns = netns.map(|netns| format!("in netns {}", quoted(netns)));
     let (direction, header, group) = match &described.event {
         Event::Packet {
             direction, packet, ..
         } => match packet {
             Parsed::NotIp => return None,
             Parsed::Malformed => {
-                let malformed = ["malformed".to_owned()];
-                return Some(sentence(*direction, "", on, &malformed));
+                let with: Vec<String> = netns.into_iter().chain(["malformed".to_owned()]).collect();
+                return Some(sentence(*direction, "", on, &with));
             }
             Parsed::Ip(header) => (*direction, header, None),
         },
         Event::Lookup { header, .. } => (Direction::In, header, None),
         Event::Send { group, header } => (Direction::Send, header, policy.groups.get(*group)),
     };
-    let mut with = socket_words(policy, described);
+    let mut with: Vec<String> = netns.into_iter().collect();
+    with.extend(socket_words(policy, described));
     with.extend(group.map(|group| format!("group {}", group.name)));
     with.extend(header_with(header, direction));
     with.extend(machine_with(policy, described));

@@ -1,0 +1,145 @@
+//! Words of the language whose part of it comes in a later version: refused as that, and not as words that nobody knows.
+//!
+//! Takes a statement that did not parse; says so where such a word stands in its place. What parses and has no meaning yet is
+//! refused by the compiler, with the same code. Later work gives a word its meaning and takes its row away.
+
+use super::Failure;
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::scan;
+use crate::words;
+
+/// Where a word stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Wherever no name may stand.
+    Anywhere,
+    /// In a statement that begins with this word.
+    In(&'static str),
+    /// Where this kind of text may stand.
+    Kind(&'static str),
+}
+
+/// The words, and what to do meanwhile.
+const LATER: &[(&str, At, &str)] = &[
+    (
+        "forward",
+        At::Anywhere,
+        "what passes through arrives, and leaves elsewhere: it meets the rules of `in`, then those of `out`",
+    ),
+    (
+        "connect",
+        At::Anywhere,
+        "write `drop send tcp from group NAME …` against what is written, or `drop out …` against the packets",
+    ),
+    (
+        "self",
+        At::Anywhere,
+        "declare the addresses of this machine as `set own = { … }` and write `@own`",
+    ),
+    (
+        "members",
+        At::In("socket"),
+        "leave it out: a `SO_REUSEPORT` group of sockets behind one name shares the work",
+    ),
+    (
+        "spread",
+        At::In("socket"),
+        "leave it out: a `SO_REUSEPORT` group of sockets behind one name shares the work",
+    ),
+    (
+        "pinned",
+        At::In("socket"),
+        "leave it out: the whole `SO_REUSEPORT` group of a socket shares the work",
+    ),
+    (
+        "ecn",
+        At::Kind("a condition"),
+        "leave it out: no rule can look at it",
+    ),
+    (
+        "ecn",
+        At::Kind("what the packet is like"),
+        "leave it out: no rule can look at it",
+    ),
+    (
+        "ether",
+        At::Kind("a condition"),
+        "leave it out, or name the interface: `on interface eth1`",
+    ),
+    (
+        "unix",
+        At::Kind("a protocol"),
+        "leave the rule out: only what is written to TCP connections can be decided",
+    ),
+];
+
+impl Failure<'_> {
+    /// The refusal of a word that comes later.
+    pub(super) fn later(&self, word: &str) -> Option<Diagnostic> {
+        if self.expected.has_name() {
+            return None;
+        }
+        if let Some(refused) = self.leaving_by(word) {
+            return Some(refused);
+        }
+        let first = self.verb_or_statement();
+        let stands = |at: At| match at {
+            At::Anywhere => true,
+            At::In(statement) => first == statement,
+            At::Kind(kind) => self.expected.kinds.contains(&kind),
+        };
+        let (_, _, help) = LATER
+            .iter()
+            .find(|(later, at, _)| *later == word && stands(*at))?;
+        Some(self.comes_later(&format!("`{word}`"), word.len(), help))
+    }
+
+    /// `to zone NAME` and `to interface NAME`, which say where a packet that passes through leaves.
+    fn leaving_by(&self, word: &str) -> Option<Diagnostic> {
+        let before = self.text.get(self.start..self.last_end)?;
+        let behind_to = before.split_whitespace().next_back() == Some("to");
+        if !behind_to || !matches!(word, "zone" | "interface") {
+            return None;
+        }
+        let help = "write a rule of `out`: `drop out … on interface eth1`";
+        Some(self.comes_later(&format!("`to {word}`"), word.len(), help))
+    }
+
+    /// The refusal of what comes later behind a statement that could end there: an option of a socket, a comma behind the path
+    /// of a group.
+    pub(super) fn later_behind(&self, word: &str) -> Option<Diagnostic> {
+        let before = self.text.get(..self.at)?;
+        let first = before.rsplit('\n').next()?.split_whitespace().next()?;
+        if first == "group" && self.byte() == Some(b',') {
+            let help =
+                "declare a group for each control group, or name the control group that holds both";
+            return Some(self.comes_later("a group of several control groups", 1, help));
+        }
+        let of_line = |at: At| matches!(at, At::In(statement) if statement == first);
+        let (_, _, help) = LATER
+            .iter()
+            .find(|(later, at, _)| *later == word && of_line(*at))?;
+        Some(self.comes_later(&format!("`{word}`"), word.len(), help))
+    }
+
+    fn comes_later(&self, what: &str, length: usize, help: &str) -> Diagnostic {
+        self.error(
+            codes::NO_MEANING_YET,
+            format!("{what} has no meaning in this version of sockc"),
+            self.span(length),
+            "understood; it comes in a later version",
+        )
+        .help(help)
+    }
+
+    /// The word that the statement begins with, behind its label.
+    fn verb_or_statement(&self) -> &str {
+        let first = scan::word(self.text, self.start);
+        let behind = self.start + first.len();
+        if words::STATEMENT.contains(&first) || scan::byte(self.text, behind) != Some(b':') {
+            return first;
+        }
+        scan::word(self.text, scan::skip(self.text, behind + 1))
+    }
+}
