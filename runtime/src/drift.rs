@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use crate::attach;
 use crate::coverage;
 use crate::error::{Error, unless_passing, unreadable};
-use crate::home;
 use crate::hook::{Hook, Point};
 use crate::moved_groups;
 use crate::named;
@@ -21,7 +20,7 @@ use crate::record::Record;
 use crate::session::Session;
 use crate::settle::same_namespace;
 use crate::state::{State, side};
-use crate::sys::{bpffs, cgroup, netns};
+use crate::sys::{bpffs, netns};
 use crate::truth;
 use crate::verified::Verified;
 
@@ -146,18 +145,12 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
     }
     let found = match pins::look(state, record.generation, &pin.path, Some(pin.made.id())) {
         Ok(made) if made.is_still(&pin.made, |slot| ended(record, &pin.path, slot)) => {
-            let group = || removed_group(record, &pin.path, &made);
-            let same = |group| format!("the same on one that is gone: {group}");
-            match hangs_on_nothing(state, &pin.path)?.or_else(|| group().map(same)) {
+            match hangs_on_nothing(state, &pin.path)? {
                 Some(words) => words,
                 None => return Ok(None),
             }
         }
-        Ok(made) => {
-            let words = in_words(&made, Some(&pin.made));
-            let group = removed_group(record, &pin.path, &made);
-            group.map_or_else(|| words.clone(), |group| format!("{words}: {group}"))
-        }
+        Ok(made) => in_words(&made, Some(&pin.made)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => "nothing".to_owned(),
         Err(error) => match unreadable(&path, error) {
             Error::State { cause, .. } => format!("what cannot be looked at ({cause})"),
@@ -178,29 +171,6 @@ fn ended(record: &Record, path: &Path, slot: u32) -> bool {
     path.file_name()
         .is_some_and(|name| name == named::NAMESPACES)
         && known.is_some_and(|known| matches!(known.lost(), Ok(Some(_))))
-}
-
-/// That the control group of a hook was removed, which takes the hook off, some time later: so does systemd when a service stops.
-fn removed_group(record: &Record, path: &Path, made: &Made) -> Option<String> {
-    let hook = Hook::parse(path.strip_prefix("link").ok()?.to_str()?)?;
-    let (Point::SockOps(_), Made::Link(_, on)) = (hook.point, made) else {
-        return None;
-    };
-    let attached = record.hooks.iter().find(|one| one.hook == hook)?;
-    let folder = &attached.target;
-    if home::followed(folder, hook.target).is_some() {
-        return None;
-    }
-    match cgroup::open(Path::new(folder)) {
-        Ok(now) if now.id != hook.target => Some(format!(
-            "the control group {folder} was removed, and the rules do not hold for the new one of its path; `sockc apply --running` puts them on it"
-        )),
-        // The folder may lie elsewhere for this process, while the kernel says that the hook is on.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && on.is_none() => Some(format!(
-            "the control group {folder} was removed, and the rules do not hold for a new one of its path before `sockc apply --running` puts them on it"
-        )),
-        Ok(_) | Err(_) => None,
-    }
 }
 
 /// Whether a hook only filled slots, on an interface that is gone. No packet comes by it, so nothing is missing.

@@ -11,7 +11,9 @@ use sockc_compiler::pipeline;
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
-use sockc_runtime::{Applied, Error, Features, Options, apply, counters, status, unload};
+use sockc_runtime::{
+    Applied, Error, Features, MovedGroup, Options, apply, counters, status, unload,
+};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// The client's addresses.
@@ -87,11 +89,10 @@ impl Place {
         self.apply(text);
     }
 
-    /// What status says that others changed.
-    pub(crate) fn drift(&self) -> Vec<String> {
+    /// The groups that status says are on control groups no longer.
+    pub(crate) fn moved_groups(&self) -> Vec<MovedGroup> {
         let found = self.lab.server.run(|| status(&self.options));
-        let drift = found.unwrap().unwrap().unwrap().drift;
-        drift.iter().map(ToString::to_string).collect()
+        found.unwrap().unwrap().unwrap().coverage.groups
     }
 
     /// Takes the policy away; whether there was one.
