@@ -15,6 +15,7 @@ use crate::dispatch::{self, Words};
 use crate::error::{Error, at, is_machine, system_error, unless_passing};
 use crate::filter;
 use crate::foreign;
+use crate::home::Guard;
 use crate::hook::{Hook, Means, Point};
 use crate::load::reasons;
 use crate::probe::Features;
@@ -34,7 +35,7 @@ pub(crate) enum Target {
     Interface(u32, String),
     /// The network namespace, by inode.
     Namespace(u64, OwnedFd),
-    /// A control group: id, directory and path.
+    /// A control group: number, directory, and the path of the group whose connections are looked at, which is it or below it.
     Cgroup(u64, File, String),
     /// The sockets of a group: id and path of its control group, and the map that holds them.
     Peers(u64, String, OwnedFd),
@@ -82,7 +83,8 @@ pub(crate) fn attach(
         point.title(),
         title_of(target)
     );
-    let program = dispatcher(state, point, since).map_err(at(what.clone()))?;
+    let hangs_on = (target.number(), target.title());
+    let program = dispatcher(state, point, since, hangs_on).map_err(at(what.clone()))?;
     let hook = |means| Hook {
         point,
         target: target.number(),
@@ -116,14 +118,20 @@ pub(crate) fn attach(
 }
 
 /// The kernel takes 64 lookup programs in a network namespace, and says E2BIG to the next (`netns_bpf_link_attach` of
-/// `kernel/bpf/net_namespace.c`): "argument list too long" tells nobody that.
+/// `kernel/bpf/net_namespace.c`), and as many sock_ops programs on a control group (`BPF_CGROUP_MAX_PROGS`): "argument list too
+/// long" tells nobody that.
 fn with_reason(point: Point, cause: io::Error) -> io::Error {
-    if point == Point::Lookup && cause.raw_os_error() == Some(libc::E2BIG) {
-        return io::Error::other(
-            "64 lookup programs are attached there already, which is the most that it takes; `bpftool link` names them, and the tools that attached them can take some off",
-        );
+    let kind = match point {
+        Point::Lookup => "lookup",
+        Point::SockOps(_) => "sock_ops",
+        _ => return cause,
+    };
+    if cause.raw_os_error() != Some(libc::E2BIG) {
+        return cause;
     }
-    cause
+    io::Error::other(format!(
+        "64 {kind} programs are attached there already, which is the most that it takes; `bpftool link` names them, and the tools that attached them can take some off"
+    ))
 }
 
 fn title_of(target: &Target) -> String {
@@ -133,7 +141,14 @@ fn title_of(target: &Target) -> String {
     }
 }
 
-fn dispatcher(state: &State, point: Point, since: u32) -> io::Result<OwnedFd> {
+/// The dispatcher of a point, for what it hangs on: the target's number and title.
+fn dispatcher(
+    state: &State,
+    point: Point,
+    since: u32,
+    (target, title): (u64, &str),
+) -> io::Result<OwnedFd> {
+    let guard = Guard::of(point, target, title)?;
     let control = bpffs::open(&state.control())?;
     let outer = match bpffs::open(&state.outer()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -144,7 +159,7 @@ fn dispatcher(state: &State, point: Point, since: u32) -> io::Result<OwnedFd> {
         outer: outer.as_ref().map(AsFd::as_fd),
     };
     let slots = bpffs::open(&state.slots(point))?;
-    dispatch::load(point, since, words, slots.as_fd())
+    dispatch::load(point, since, guard.as_ref(), words, slots.as_fd())
 }
 
 fn pin_link(
@@ -204,7 +219,8 @@ fn attach_xdp(
 pub(crate) fn mend(state: &State, attached: Attached) -> Result<Attached, Error> {
     let hook = attached.hook;
     let what = format!("put the {} program back", hook.point.title());
-    let mended = dispatcher(state, hook.point, hook.since).and_then(|program| {
+    let hangs_on = (hook.target, attached.target.as_str());
+    let mended = dispatcher(state, hook.point, hook.since, hangs_on).and_then(|program| {
         let link = bpffs::open(&state.link(&hook))?;
         link::update(link.as_fd(), program.as_fd())
     });

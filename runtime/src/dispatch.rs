@@ -21,6 +21,7 @@ use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
 use crate::code::{Code, Label};
 use crate::fill::NOBODY_SIX;
+use crate::home::Guard;
 use crate::hook::Point;
 use crate::state::SIDES;
 use crate::sys::prog;
@@ -45,10 +46,11 @@ pub(crate) struct Words<'a> {
     pub(crate) outer: Option<BorrowedFd<'a>>,
 }
 
-/// Loads the dispatcher of a point.
+/// Loads the dispatcher of a point; `guard` is for one that sees connections of other control groups too.
 pub(crate) fn load(
     point: Point,
     since: u32,
+    guard: Option<&Guard>,
     words: Words<'_>,
     slots: BorrowedFd<'_>,
 ) -> io::Result<OwnedFd> {
@@ -57,7 +59,7 @@ pub(crate) fn load(
         name: &title(since),
         kind: kind.program,
         attach: kind.load,
-        code: &code(point, since, words, slots),
+        code: &code(point, since, guard, words, slots),
     })
 }
 
@@ -75,13 +77,22 @@ pub(crate) fn is_title(name: &str) -> bool {
     since.is_some_and(|since| u32::from_str_radix(since, 16).is_ok())
 }
 
-fn code(point: Point, since: u32, words: Words<'_>, slots: BorrowedFd<'_>) -> Vec<u8> {
+fn code(
+    point: Point,
+    since: u32,
+    guard: Option<&Guard>,
+    words: Words<'_>,
+    slots: BorrowedFd<'_>,
+) -> Vec<u8> {
     let mut code = Code::default();
     let pass = code.label();
     match point {
         Point::Lookup => skip_own_lookups(&mut code),
         Point::Listen => only_listen(&mut code, pass),
         _ => {}
+    }
+    if let Some(guard) = guard {
+        guard.check(&mut code, pass);
     }
     let odd = code.label();
     let refills = matches!(point, Point::Xdp(_) | Point::TcIn(_));

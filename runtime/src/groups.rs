@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sockc_compiler::artifact::Manifest;
 
 use crate::error::{Error, at};
+use crate::home;
 use crate::load::Kept;
 use crate::state::State;
 use crate::sys::cgroup::{self, Cgroup};
@@ -20,10 +21,13 @@ pub(crate) struct Group {
     pub(crate) path: PathBuf,
     /// The control group.
     pub(crate) cgroup: Cgroup,
+    /// By which the policy's state knows the group: one number for its path where programs can follow that, else the id of
+    /// the control group.
+    pub(crate) number: u64,
 }
 
 /// Opens the control groups, in the manifest's order.
-pub(crate) fn open(manifest: &Manifest) -> Result<Vec<Group>, Error> {
+pub(crate) fn open(manifest: &Manifest, follows: bool) -> Result<Vec<Group>, Error> {
     if manifest.groups.is_empty() {
         return Ok(Vec::new());
     }
@@ -45,6 +49,10 @@ pub(crate) fn open(manifest: &Manifest) -> Result<Vec<Group>, Error> {
         groups.push(Group {
             name: plan.name.clone(),
             path,
+            number: match follows {
+                true => home::number(&plan.cgroup),
+                false => cgroup.id,
+            },
             cgroup,
         });
     }
@@ -58,7 +66,7 @@ pub(crate) fn open(manifest: &Manifest) -> Result<Vec<Group>, Error> {
 pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<Kept> {
     let plans = manifest.groups.iter().zip(groups);
     let kept = plans.flat_map(|(plan, group)| {
-        let folder = state.group(group.cgroup.id);
+        let folder = state.group(group.number);
         [(&plan.peers, PEERS), (&plan.aside, ASIDE)].map(|(name, pin)| Kept {
             name: name.clone(),
             pin: folder.join(pin),

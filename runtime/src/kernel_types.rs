@@ -13,6 +13,11 @@ const MAGIC: u16 = 0xeb9f;
 /// `BTF_KIND_STRUCT`.
 const STRUCT: u32 = 4;
 
+/// Whether the kernel describes its types at all.
+pub(crate) fn are_told() -> bool {
+    fs::exists(VMLINUX).unwrap_or(false)
+}
+
 /// Offsets of fields, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KernelTypes {

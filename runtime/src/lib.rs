@@ -36,6 +36,7 @@ mod foreign;
 mod groups;
 mod heal;
 mod holder;
+mod home;
 mod hook;
 mod interfaces;
 mod kernel_types;

@@ -1,13 +1,15 @@
 //! Groups of the policy in force whose control groups are not those that it was put on: removed, or removed and made again.
 //!
 //! Takes the record of the policy; asks the kernel how its hooks stand, and which control group a path leads to now. What
-//! somebody took off a control group that is there is not here: that is `drift`. Changes nothing.
+//! somebody took off a control group that is there is not here: that is `drift`. Nor is a group that is followed by its path
+//! (see [`crate::home`]): its rules hold for whatever control group lies there. Changes nothing.
 
 use std::io;
 use std::path::Path;
 
 use crate::attach;
 use crate::error::{Error, at};
+use crate::home;
 use crate::hook::Point;
 use crate::record::{Attached, Record};
 use crate::state::State;
@@ -34,6 +36,9 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<MovedGroup>, Er
     };
     for (plan, id) in record.manifest.groups.iter().zip(&record.cgroups) {
         let path = root.join(plan.cgroup.trim_start_matches('/'));
+        if home::followed(&path.to_string_lossy(), *id).is_some() {
+            continue;
+        }
         let now = id_of(&path)?;
         // Another mount of control groups may show other ones by this path: the hook tells whether the group is gone.
         if now != Some(*id) && is_off(state, record, *id)? {

@@ -1,7 +1,8 @@
 //! Code that asks whose a socket is, for the programs that the runtime makes itself.
 //!
 //! Takes a socket in a register, of any kind that the verifier knows (`bpf_sock`, `sock_common`, of a lookup or of a context);
-//! goes on behind the emitted code if the socket belongs to the owner, else to a label. A check that cannot be made says no.
+//! goes on behind the emitted code if the socket belongs to the owner, else to a label. What a check that cannot be made
+//! means is the caller's to say: for the owner of a socket it is no.
 //! No helper tells the user or the control group of any socket but the packet's own in XDP, and none in sock_ops. So the code
 //! reads the kernel's structures by `bpf_probe_read_kernel`, with the offsets of [`KernelTypes`]; that works from Linux 5.10
 //! on, with CAP_PERFMON, in every type of program. Where a kernel has no description of its types, or is locked down, such a
@@ -113,7 +114,14 @@ impl Owners {
     ) {
         match (self.belongs(name), &self.types) {
             (None, _) => {}
-            (Some(owner), Some(types)) => check(code, types, owner, socket, scratch, other),
+            (Some(owner), Some(types)) => {
+                let answers = Answers {
+                    other,
+                    unknown: other,
+                    levels: LEVELS,
+                };
+                check(code, types, owner, socket, scratch, answers);
+            }
             (Some(_), None) => code.jump(other),
         }
     }
@@ -179,34 +187,45 @@ pub(crate) struct Scratch {
     pub(crate) register: Register,
 }
 
+/// Where the code goes on unless the socket belongs to the owner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answers {
+    /// It belongs to somebody else.
+    pub(crate) other: Label,
+    /// That cannot be told: the kernel lets nobody read, or the control group lies too deep.
+    pub(crate) unknown: Label,
+    /// How many levels below the owner a control group is still seen to be its.
+    pub(crate) levels: usize,
+}
+
 /// `bpf_probe_read_kernel(to, size, from)`, which no code of the compiler calls.
 pub(crate) const PROBE_READ_KERNEL: i32 = 113;
 /// How much of the stack the code needs.
 pub(crate) const STACK: i16 = 24 + CHUNK;
 /// How much of a name is compared at once.
 const CHUNK: i16 = 64;
-/// How many levels below the owner a control group is still seen to be its.
-const DEPTH: usize = 16;
+/// How many levels below the owner of a socket a control group is still seen to be its.
+const LEVELS: usize = 16;
 /// Where the address of the socket, what was read, and the level stand in the stack of a [`Scratch`].
 const SOCKET: i16 = 0;
 const OUT: i16 = 8;
 const LEVEL: i16 = 16;
 const NAME: i16 = 24;
 
-/// Jumps to `other` unless the socket in a register belongs to the owner.
+/// Jumps to one of the answers unless the socket in a register belongs to the owner.
 pub(crate) fn check(
     code: &mut Code,
     types: &KernelTypes,
     owner: &Belongs,
     socket: Register,
     scratch: Scratch,
-    other: Label,
+    answers: Answers,
 ) {
     let mut check = Check {
         code,
         types,
         scratch,
-        other,
+        answers,
     };
     check.take_address(socket);
     match owner {
@@ -219,7 +238,7 @@ struct Check<'a> {
     code: &'a mut Code,
     types: &'a KernelTypes,
     scratch: Scratch,
-    other: Label,
+    answers: Answers,
 }
 
 impl Check<'_> {
@@ -241,8 +260,12 @@ impl Check<'_> {
         let out = self.scratch.stack + OUT;
         self.code
             .add([asm::load(Width::W, Register::R1, Register::R10, out)]);
-        self.code
-            .jump32_if(JumpOp::Ne, Register::R1, uid.cast_signed(), self.other);
+        self.code.jump32_if(
+            JumpOp::Ne,
+            Register::R1,
+            uid.cast_signed(),
+            self.answers.other,
+        );
     }
 
     fn cgroup(&mut self, names: &[String]) {
@@ -250,9 +273,11 @@ impl Check<'_> {
         self.follow(self.types.sock_cgroup);
         // Up to Linux 5.14 the lowest bit says that this is no pointer (net_cls or net_prio took its place), the second that it
         // is not counted.
-        self.code.jump_if(JumpOp::Set, register, 1, self.other);
+        self.code
+            .jump_if(JumpOp::Set, register, 1, self.answers.other);
         self.code.add([asm::alu64_imm(AluOp::And, register, -4)]);
-        self.code.jump_if(JumpOp::Eq, register, 0, self.other);
+        self.code
+            .jump_if(JumpOp::Eq, register, 0, self.answers.other);
         self.climb(names.len());
         for name in names.iter().rev() {
             self.compare(name);
@@ -271,9 +296,9 @@ impl Check<'_> {
             asm::store_reg(Width::DW, Register::R10, stack + LEVEL, Register::R1),
         ]);
         self.code
-            .jump_if(JumpOp::Lt, Register::R1, level, self.other);
+            .jump_if(JumpOp::Lt, Register::R1, level, self.answers.other);
         self.follow(self.types.cgroup_node);
-        for _ in 0..DEPTH {
+        for _ in 0..self.answers.levels {
             self.level_to(Register::R1);
             self.code.jump_if(JumpOp::Eq, Register::R1, level, there);
             self.code.add([
@@ -284,9 +309,10 @@ impl Check<'_> {
         }
         self.level_to(Register::R1);
         self.code
-            .jump_if(JumpOp::Ne, Register::R1, level, self.other);
+            .jump_if(JumpOp::Ne, Register::R1, level, self.answers.unknown);
         self.code.place(there);
-        self.code.jump_if(JumpOp::Eq, register, 0, self.other);
+        self.code
+            .jump_if(JumpOp::Eq, register, 0, self.answers.other);
     }
 
     fn level_to(&mut self, register: Register) {
@@ -313,7 +339,7 @@ impl Check<'_> {
                 self.code
                     .add([asm::load(Width::B, Register::R1, Register::R10, at)]);
                 self.code
-                    .jump_if(JumpOp::Ne, Register::R1, (*byte).into(), self.other);
+                    .jump_if(JumpOp::Ne, Register::R1, (*byte).into(), self.answers.other);
             }
             done += size;
         }
@@ -340,7 +366,7 @@ impl Check<'_> {
         self.call(to, size);
     }
 
-    /// Copies from the address in R3. Where there is no memory, the kernel says so, and nobody is the owner.
+    /// Copies from the address in R3. Where there is no memory, or nobody may read it, the kernel says so.
     fn call(&mut self, to: i16, size: i32) {
         self.code.add([
             asm::mov64_reg(Register::R1, Register::R10),
@@ -348,7 +374,8 @@ impl Check<'_> {
             asm::mov64_imm(Register::R2, size),
         ]);
         self.code.call_number(PROBE_READ_KERNEL);
-        self.code.jump_if(JumpOp::Ne, Register::R0, 0, self.other);
+        self.code
+            .jump_if(JumpOp::Ne, Register::R0, 0, self.answers.unknown);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::attach::Target;
 use crate::coverage;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PEERS};
+use crate::home;
 use crate::hook::Point;
 use crate::interfaces::{self, Interface, There};
 use crate::options::Options;
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) renamed: Vec<(String, String)>,
     /// The groups, in the manifest's order.
     pub(crate) groups: Vec<Group>,
+    /// Whether groups are followed by their paths (see [`crate::home`]).
+    follows: bool,
     /// What may be used of the kernel.
     pub(crate) features: Features,
 }
@@ -65,6 +68,9 @@ impl Plan {
             Some(_) => interfaces::others(manifest, options, &present, &choice),
             None => Vec::new(),
         };
+        let features = options.features.unwrap_or_else(probe);
+        let follows =
+            !manifest.groups.is_empty() && features.kernel_types && home::follows(manifest);
         let mut plan = Self {
             interfaces: choice.interfaces,
             skipped: choice.skipped,
@@ -72,8 +78,9 @@ impl Plan {
             renamed: choice.renamed,
             others,
             fillers: Vec::new(),
-            groups: groups::open(manifest)?,
-            features: options.features.unwrap_or_else(probe),
+            groups: groups::open(manifest, follows)?,
+            follows,
+            features,
         };
         plan.fillers = plan.fillers(manifest)?;
         Ok(plan)
@@ -141,7 +148,7 @@ impl Plan {
         let group = self.groups.get(index).ok_or_else(|| Error::Object {
             cause: "a program belongs to a group that is not there".to_owned(),
         })?;
-        Ok(group.cgroup.id)
+        Ok(group.number)
     }
 
     /// What the programs of a point hang on.
@@ -152,7 +159,7 @@ impl Plan {
             }
             Point::Lookup => vec![namespace(session)?],
             Point::Listen => vec![control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?],
-            Point::SockOps(id) => vec![control_group(self.path_of(id))?],
+            Point::SockOps(id) => vec![self.connections_of(id)?],
             Point::Send(id) => vec![self.peers(id, session)?],
         })
     }
@@ -175,6 +182,19 @@ impl Plan {
         })
     }
 
+    /// What the program hangs on that sees the connections of a group: the root of all control groups, or the group's own. Its
+    /// pin is named by the group's number in any case, since many groups may hang on the root.
+    fn connections_of(&self, id: u64) -> Result<Target, Error> {
+        let path = self.path_of(id);
+        if !self.follows {
+            return control_group(path);
+        }
+        let root = cgroup::root().ok_or(Error::NoCgroups)?;
+        let root = cgroup::open(&root).map_err(at(format!("open {}", root.display())))?;
+        let title = path.display().to_string();
+        Ok(Target::Cgroup(id, root.directory, title))
+    }
+
     fn interface_target(&self, index: u32) -> Vec<Target> {
         self.interface(index)
             .map(|one| Target::Interface(index, one.name.clone()))
@@ -183,7 +203,7 @@ impl Plan {
     }
 
     fn path_of(&self, id: u64) -> &Path {
-        let group = self.groups.iter().find(|group| group.cgroup.id == id);
+        let group = self.groups.iter().find(|group| group.number == id);
         group.map_or(Path::new(""), |group| &group.path)
     }
 

@@ -9,6 +9,7 @@ use sockc_compiler::bpf::opcode::{Register, Width};
 use sockc_compiler::target::Target;
 
 use crate::code::Code;
+use crate::kernel_types;
 use crate::sys::{link, map, prog};
 
 /// Features that the runtime or the compiler has another way for.
@@ -26,6 +27,8 @@ pub struct Features {
     pub atomics: bool,
     /// A socket lookup is told the interface that the packet came in by (Linux 5.17).
     pub lookup_interface: bool,
+    /// The kernel describes its types; else groups are not followed by the paths of their control groups.
+    pub kernel_types: bool,
 }
 
 impl Features {
@@ -56,6 +59,7 @@ pub fn probe() -> Features {
         gotol: gotol(),
         atomics: atomics(),
         lookup_interface: lookup_interface(),
+        kernel_types: kernel_types::are_told(),
     }
 }
 

@@ -77,7 +77,7 @@ impl<'a> Work<'a> {
         owners: &'a Owners,
         (before, mut record): (Option<Record>, Record),
     ) -> Self {
-        record.cgroups = plan.groups.iter().map(|group| group.cgroup.id).collect();
+        record.cgroups = plan.groups.iter().map(|group| group.number).collect();
         Self {
             object: part.object,
             manifest: part.manifest,
@@ -279,7 +279,7 @@ impl<'a> Work<'a> {
         })?;
         let groups = self.plan.groups.iter().enumerate();
         let doors = groups.map(|(index, group)| {
-            let aside = self.session.state.group(group.cgroup.id).join(ASIDE);
+            let aside = self.session.state.group(group.number).join(ASIDE);
             Ok(Door {
                 concern: Concern::of(&artifact, index)?,
                 reopened: !self.manifest.groups[index].aside.is_empty() && aside.exists(),
@@ -292,7 +292,7 @@ impl<'a> Work<'a> {
     fn take_in(&self, doors: &mut [Door]) -> Result<(), Error> {
         let groups = self.plan.groups.iter().zip(doors);
         for (group, door) in groups.filter(|(_, door)| door.reopened) {
-            let folder = self.session.state.group(group.cgroup.id);
+            let folder = self.session.state.group(group.number);
             concern::take_in(&folder, &mut door.concern)?;
         }
         Ok(())
@@ -312,7 +312,7 @@ impl<'a> Work<'a> {
     fn escaped(&mut self, doors: &mut [Door]) -> Vec<(String, usize)> {
         let mut counts = Vec::new();
         for (group, door) in self.plan.groups.iter().zip(doors) {
-            let peers = self.session.state.group(group.cgroup.id).join(PEERS);
+            let peers = self.session.state.group(group.number).join(PEERS);
             match escaped::count(&group.path, &peers, &mut door.concern) {
                 Ok(count) => counts.push((group.name.clone(), count)),
                 Err(error) => self.notes.push(format!(
@@ -375,7 +375,7 @@ impl<'a> Work<'a> {
             make_folder(&folder)?;
         }
         for group in &self.plan.groups {
-            make_folder(&state.group(group.cgroup.id))?;
+            make_folder(&state.group(group.number))?;
         }
         self.make_words(outer)?;
         let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;

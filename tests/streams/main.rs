@@ -10,6 +10,7 @@
 )]
 
 mod alone;
+mod anew;
 mod change;
 mod egress;
 mod escape;

@@ -11,7 +11,9 @@ use sockc_compiler::pipeline;
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
-use sockc_runtime::{Applied, Error, Options, apply, counters, unload};
+use sockc_runtime::{
+    Applied, Error, Features, MovedGroup, Options, apply, counters, status, unload,
+};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// The client's addresses.
@@ -46,6 +48,11 @@ pub(crate) fn inside(test: impl FnOnce(&Place)) {
 
 /// The same, with a cgroup whose name ends in `ending`.
 pub(crate) fn inside_named(ending: &str, test: impl FnOnce(&Place)) {
+    inside_mut(ending, |place| test(place));
+}
+
+/// The same for a test that changes how policies are put in force.
+pub(crate) fn inside_mut(ending: &str, test: impl FnOnce(&mut Place)) {
     if !nix::unistd::geteuid().is_root() || !missing_rights().is_empty() {
         return skip("root");
     }
@@ -55,7 +62,7 @@ pub(crate) fn inside_named(ending: &str, test: impl FnOnce(&Place)) {
     }
     lab.own(ip(CLIENT4), 32, FRONT).unwrap();
     lab.own(ip(CLIENT6), 128, FRONT).unwrap();
-    test(&Place {
+    test(&mut Place {
         lab,
         group: Group::named(ending).unwrap(),
         options: Options::default(),
@@ -74,6 +81,18 @@ impl Place {
         let bytes = object::write(&artifact).unwrap();
         let work = || apply(&bytes, &artifact.manifest, &self.options);
         self.lab.server.run(work).unwrap()
+    }
+
+    /// Puts a policy in force with these features of the kernel only.
+    pub(crate) fn apply_with(&mut self, text: &str, features: Features) {
+        self.options.features = Some(features);
+        self.apply(text);
+    }
+
+    /// The groups that status says are on control groups no longer.
+    pub(crate) fn moved_groups(&self) -> Vec<MovedGroup> {
+        let found = self.lab.server.run(|| status(&self.options));
+        found.unwrap().unwrap().unwrap().coverage.groups
     }
 
     /// Takes the policy away; whether there was one.

@@ -462,6 +462,42 @@ fn folder_of(group: &Group) -> PathBuf {
     root.unwrap().join(group.path().trim_start_matches('/'))
 }
 
+/// A policy for what a control group sends.
+fn rules_for(group: &Group) -> String {
+    format!(
+        "group jobs = cgroup \"{}\"\ndefault send allow\ns: drop send tcp from group jobs to 192.0.2.1:81\n",
+        group.path()
+    )
+}
+
+#[test]
+fn nothing_is_told_of_a_control_group_whose_rules_follow_it() {
+    if !root() {
+        return;
+    }
+    let group = Group::new().unwrap();
+    let place = Place::of("followed", Lab::new().unwrap(), &rules_for(&group));
+    place.apply();
+    group.remake().unwrap();
+    let said = place.status(0);
+    assert!(said.contains("1, counted"), "{said}");
+    let (code, said) = planned(&place);
+    assert_eq!(code, Some(0), "{said}");
+    place.done(&["apply", "--running"]);
+    place.status(0);
+}
+
+/// Without a description of the kernel's types programs cannot follow a path.
+fn hide_kernel_types(lab: &Lab) {
+    let mount = || {
+        let ran = Command::new("mount")
+            .args(["-t", "tmpfs", "tmpfs", "/sys/kernel/btf"])
+            .status();
+        assert!(ran.unwrap().success());
+    };
+    lab.server.run(mount).unwrap();
+}
+
 #[test]
 fn a_control_group_that_was_made_again_is_told_in_plain_words() {
     if !root() {
@@ -469,11 +505,8 @@ fn a_control_group_that_was_made_again_is_told_in_plain_words() {
     }
     let group = Group::new().unwrap();
     let folder = folder_of(&group);
-    let rules = format!(
-        "group jobs = cgroup \"{}\"\ndefault send allow\ns: drop send tcp from group jobs to 192.0.2.1:81\n",
-        group.path()
-    );
-    let place = Place::of("group", Lab::new().unwrap(), &rules);
+    let place = Place::of("group", Lab::new().unwrap(), &rules_for(&group));
+    hide_kernel_types(&place.lab);
     place.apply();
     let said = place.status(0);
     assert!(said.contains("1, counted"), "{said}");

@@ -2,7 +2,11 @@
 //!
 //! Tests that need root run in a lab and say `skipped: needs root` elsewhere; `SOCKC_KERNEL=require` makes that a failure.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something is wrong"
+)]
 
 mod asking;
 mod crafted;

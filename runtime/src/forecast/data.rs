@@ -178,7 +178,7 @@ fn of_maps(
 
 /// Groups are the same if their control groups are.
 fn groups(part: &Part<'_>, plan: &Plan, before: Option<&Record>) -> Vec<DataForecast> {
-    let ids: Vec<u64> = plan.groups.iter().map(|group| group.cgroup.id).collect();
+    let ids: Vec<u64> = plan.groups.iter().map(|group| group.number).collect();
     let names = part.manifest.groups.iter().map(|group| &group.name);
     let old = before.map_or(&[][..], |before| &before.cgroups);
     let new = names.zip(&ids).map(|(name, id)| DataForecast {

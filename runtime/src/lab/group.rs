@@ -48,6 +48,29 @@ impl Group {
         })
     }
 
+    /// A chain of cgroups below this one, each in the one before; the lowest stands first, and so is removed first.
+    pub fn chain(&self, levels: usize) -> Result<Vec<Self>, Error> {
+        let mut chain: Vec<Self> = Vec::new();
+        for _ in 0..levels {
+            let above = chain.last().unwrap_or(self);
+            let below = Self {
+                folder: above.folder.join("n"),
+                path: format!("{}/n", above.path),
+            };
+            fs::create_dir(&below.folder)
+                .doing(|| format!("making the cgroup {}", below.folder.display()))?;
+            chain.push(below);
+        }
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// Removes the cgroup, which must be empty, and makes one of the same name.
+    pub fn remake(&self) -> Result<(), Error> {
+        let make = || fs::remove_dir(&self.folder).and_then(|()| fs::create_dir(&self.folder));
+        make().doing(|| format!("making the cgroup {} anew", self.path))
+    }
+
     /// Its path from the root of the hierarchy.
     #[must_use]
     pub fn path(&self) -> &str {

@@ -304,15 +304,28 @@ impl Policy {
 
     /// The policy of another network namespace, in a `for netns` block of this one.
     pub(crate) fn within(mut self, netns: &str, inner: Policy) -> Self {
-        self.artifact.netns.push((netns.to_owned(), inner.artifact));
+        self.artifact
+            .netns
+            .push((netns.to_owned(), inner.sized().artifact));
+        self
+    }
+
+    /// With as many counters as its manifest tells: else an object is refused.
+    fn sized(mut self) -> Self {
+        let counters = u32::try_from(self.artifact.manifest.counters.len()).unwrap();
+        let maps = self.artifact.maps.values_mut();
+        for map in maps.filter(|map| map.name == "counters") {
+            map.max_entries = counters.max(1);
+        }
         self
     }
 
     /// The object and its manifest.
     pub(crate) fn build(self) -> (Vec<u8>, Manifest) {
-        let object = object::write(&self.artifact).unwrap();
+        let this = self.sized();
+        let object = object::write(&this.artifact).unwrap();
         let manifest = object::read_manifest(&object).unwrap();
-        assert_eq!(manifest, self.artifact.manifest);
+        assert_eq!(manifest, this.artifact.manifest);
         (object, manifest)
     }
 
