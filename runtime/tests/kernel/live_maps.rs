@@ -29,7 +29,12 @@ fn tenants(name: &str, sockets: &[u32], max: u32, room: u32) -> Policy {
     let mut policy = policy(name)
         .on(&["lo"])
         .rule(AttachPoint::TcIn, "in", TC_OK)
-        .map("map_0", MapKind::LpmTrie, [28, 8, 2 * room, 1])
+        // No more than a compiled object has for as many entries.
+        .map(
+            "map_0",
+            MapKind::LpmTrie,
+            [28, 8, (2 * room).min(16 * max), 1],
+        )
         .map("map_0_ports", MapKind::Array, [4, 4, 2 * 65536 + 1, 0])
         .with(|manifest| {
             manifest.maps.push(LiveMapPlan {

@@ -162,8 +162,8 @@ pub(super) const FAULTS: &[Fault] = &[
         fault(
             523,
             "runtime/src/owner.rs",
-            "jump_if(JumpOp::Lt, Register::R1, level, self.other)",
-            "jump_if(JumpOp::Lt, Register::R1, if FAULT { 0 } else { level }, self.other)",
+            "jump_if(JumpOp::Lt, Register::R1, level, self.answers.other)",
+            "jump_if(JumpOp::Lt, Register::R1, if FAULT { 0 } else { level }, self.answers.other)",
             &[(Kernel, "owned_sockets::")],
         ),
         "a group above the level of the owner is climbed from in vain: its own level never becomes that of the owner, which is asked at the end of the climb",
@@ -248,8 +248,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         535,
         "runtime/src/interfaces.rs",
-        "wanted.contains(before) && !self.is_there(before)",
-        "wanted.contains(before)",
+        "return !self.is_there(before);",
+        "return FAULT || !self.is_there(before);",
         &[(Runtime, "interfaces::")],
     ),
     fault(
