@@ -278,6 +278,15 @@ fn is_damage(cause: &io::Error) -> bool {
 }
 
 impl Error {
+    /// Whether there is no network namespace of the name that was asked for: none at all, or a file that leads to none (which
+    /// setns(2) calls EINVAL). Any other refusal says nothing of that.
+    pub(crate) fn is_no_namespace(&self) -> bool {
+        let is_gone = |cause: &io::Error| {
+            cause.kind() == io::ErrorKind::NotFound || cause.raw_os_error() == Some(libc::EINVAL)
+        };
+        matches!(self, Self::Netns { cause, .. } if is_gone(cause))
+    }
+
     /// Whether what sockc left in the kernel is not what it finds there.
     #[must_use]
     pub fn is_damage(&self) -> bool {

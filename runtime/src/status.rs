@@ -108,7 +108,7 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
     };
     for held in outer.held {
         let inner = match own_status(&options.within(&held.name)) {
-            Err(Error::Netns { .. }) => None,
+            Err(error) if error.is_no_namespace() => None,
             inner => inner?.map(|inner| inner.within(&outer.object, &held.name)),
         };
         outer.status.netns.push((held.name, inner));
@@ -341,7 +341,7 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
     for held in held {
         let inner = match own_counters(&options.within(&held.name)) {
             // `status` says that the namespace is gone.
-            Err(Error::Netns { .. }) => continue,
+            Err(error) if error.is_no_namespace() => continue,
             inner => inner?.0,
         };
         values.extend(inner.into_iter().map(|value| CounterValue {
