@@ -73,6 +73,9 @@ impl Made {
     }
 }
 
+/// What is being done when pins are looked at.
+const LOOK: &str = "look at what is pinned";
+
 /// Everything that is pinned for a generation, in a fixed order.
 pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
     let mut paths = vec![PathBuf::from("control")];
@@ -89,8 +92,11 @@ pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
     paths.extend(of_generation(state, record)?);
     let mut pins = Vec::with_capacity(paths.len());
     for path in paths {
-        let made =
-            look(state, record.generation, &path, None).map_err(at("look at what is pinned"))?;
+        let made = look(state, record.generation, &path, None).map_err(at(LOOK))?;
+        if matches!(made, Made::Slots(_, None)) {
+            // Every point of a record has a program, which was put there just now: an answer that cannot be is no answer.
+            return Err(at(LOOK)(io::Error::from_raw_os_error(libc::ENOENT)));
+        }
         pins.push(Pin { path, made });
     }
     pins.sort_by(|one, other| one.path.cmp(&other.path));
