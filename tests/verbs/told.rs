@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Group, Lab};
 use socket2::Socket;
@@ -42,10 +43,24 @@ impl<'a> Named<'a> {
         named
     }
 
+    /// Makes the interface. The name of one that was just deleted in another namespace may be free a little later.
     fn interface(&self) {
         let name = &self.name;
         let pair = format!("link add told0 type veth peer name eth0 netns {name}");
-        ip(self.lab, &pair);
+        let made = || {
+            let ran = Command::new("ip").args(pair.split(' ')).output().unwrap();
+            let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+            assert!(
+                ran.status.success() || said.contains("File exists"),
+                "{ran:?}"
+            );
+            ran.status.success()
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.lab.server.run(made).unwrap() {
+            assert!(Instant::now() < deadline, "{pair}: File exists");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -268,11 +268,11 @@ fn what_has_expired_goes_with_the_next_change_and_is_not_counted() {
             options,
             "banned",
             &prefixes(&["10.0.0.1", "10.0.0.2"]),
-            SHORT,
+            Expiry::After(BRIEF),
         )
         .unwrap();
         set_add(options, "banned", &prefixes(&["10.0.0.0/8"]), LONG).unwrap();
-        thread::sleep(Duration::from_millis(40));
+        thread::sleep(BRIEF + Duration::from_millis(10));
         let named = sockc_runtime::set_names(options).unwrap();
         assert_eq!(named[0].elements, 1);
         assert_eq!(held(space).len(), 3, "nothing was changed since");
