@@ -40,6 +40,8 @@ pub use netlink::Netlink;
 pub use packet_socket::PacketSocket;
 pub use probe::{Probe, Seen};
 pub use rights::missing_rights;
+#[cfg(test)]
+pub(crate) use rights::permitted;
 pub use space::{BPFFS, Space};
 pub use state::{Held, State, hold};
 

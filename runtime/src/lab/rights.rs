@@ -1,7 +1,5 @@
 //! What a lab may need that the process does not have.
 
-use std::fs;
-
 use crate::sys::caps;
 
 /// The capabilities of a lab, by their bit: raw frames, interfaces, namespaces (setns(2) wants CAP_SYS_CHROOT for those of
@@ -20,8 +18,7 @@ const NEEDED: [(u32, &str); 7] = [
 #[must_use]
 pub fn missing_rights() -> Vec<&'static str> {
     // Of a user namespace they do not hold for the machine, and bpf(2) refuses.
-    let told = effective().filter(|_| caps::in_first_user_namespace());
-    let effective = told.unwrap_or(0);
+    let effective = caps::told().unwrap_or(0);
     let misses = |&&(bit, _): &&(u32, &str)| effective >> bit & 1 == 0;
     NEEDED
         .iter()
@@ -30,10 +27,14 @@ pub fn missing_rights() -> Vec<&'static str> {
         .collect()
 }
 
-fn effective() -> Option<u64> {
-    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
+/// Whether a test may use a lab. Where it may not, it says that it is skipped, or fails if none is to be.
+#[cfg(test)]
+pub(crate) fn permitted() -> bool {
+    let missing = missing_rights();
+    let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+    assert!(!wanted || missing.is_empty(), "this test needs {missing:?}");
+    if !missing.is_empty() {
+        eprintln!("skipped: needs root");
+    }
+    missing.is_empty()
 }

@@ -1,16 +1,12 @@
 //! What killed and refused changes leave in the maps of a live set, and that the next one sets it right.
 
 use super::*;
-use crate::lab::missing_rights;
+use crate::lab::permitted;
 use crate::set_change::Change;
 
 /// Maps with room for so many keys in the trie; nothing where the test may not run.
 fn made(room: u32) -> Option<SetMaps> {
-    let missing = missing_rights();
-    if !missing.is_empty() {
-        let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
-        assert!(!wanted, "this test needs {missing:?}");
-        eprintln!("skipped: needs root");
+    if !permitted() {
         return None;
     }
     let trie = map::create("t", Shape::trie(24, VALUE as u32, room)).unwrap();

@@ -16,18 +16,18 @@ const SYS_ADMIN: u32 = 21;
 /// The capabilities that miss, for work in the caller's network namespace or (`elsewhere`) in another; none if all is well or
 /// if the kernel does not tell.
 pub(crate) fn missing(elsewhere: bool) -> Vec<&'static str> {
-    let Ok(status) = fs::read_to_string("/proc/thread-self/status") else {
-        return Vec::new();
-    };
-    let effective = effective(&status).map(|bits| if in_first_user_namespace() { bits } else { 0 });
-    effective.map_or_else(Vec::new, |bits| missing_of(bits, elsewhere))
+    told().map_or_else(Vec::new, |bits| missing_of(bits, elsewhere))
 }
 
 /// The capabilities that miss for loading the programs of a policy.
 pub(crate) fn missing_to_load() -> Vec<&'static str> {
-    let status = fs::read_to_string("/proc/thread-self/status").ok();
-    let effective = status.as_deref().and_then(effective);
-    effective.map_or_else(Vec::new, missing_to_load_of)
+    told().map_or_else(Vec::new, missing_to_load_of)
+}
+
+/// The capabilities that hold for the machine, by their bits; nothing if the kernel does not tell.
+pub(crate) fn told() -> Option<u64> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    effective(&status).map(|bits| if in_first_user_namespace() { bits } else { 0 })
 }
 
 fn missing_to_load_of(effective: u64) -> Vec<&'static str> {
@@ -41,7 +41,7 @@ fn missing_to_load_of(effective: u64) -> Vec<&'static str> {
 
 /// Whether capabilities hold for the machine: those of another user namespace say nothing to bpf(2). The first one maps every
 /// user to itself; a kernel without user namespaces has no such file.
-pub(crate) fn in_first_user_namespace() -> bool {
+fn in_first_user_namespace() -> bool {
     fs::read_to_string("/proc/thread-self/uid_map").map_or(true, |map| maps_everybody(&map))
 }
 
