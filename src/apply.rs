@@ -348,7 +348,10 @@ fn hiding(state: &SlotState) -> String {
 pub(crate) fn fill(state: &SlotState) -> String {
     match state.state {
         Fill::Filled => LISTENING.into(),
-        Fill::Unknown => "absent: who listens there cannot be found out here".into(),
+        Fill::Unknown(errno) => format!(
+            "absent: who listens there cannot be found out here: {}",
+            std::io::Error::from_raw_os_error(errno)
+        ),
         Fill::Waiting => format!(
             "absent: {} is bound there since; `sockc socket refresh` takes it",
             somebody(state)

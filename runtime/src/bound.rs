@@ -45,6 +45,12 @@ impl Machine {
         self.open.iter().find(|one| one.cookie == cookie)
     }
 
+    /// Whether the socket with this cookie belongs to an owner. One of which the kernel tells nothing does not.
+    pub(crate) fn is_of(&self, cookie: Option<u64>, owner: &Belongs) -> bool {
+        let open = cookie.and_then(|cookie| self.by_cookie(cookie));
+        open.is_some_and(|open| belongs(open, owner))
+    }
+
     /// The process that has a socket, and its descriptor.
     pub(crate) fn holder(&self, open: &Open) -> Option<(u32, i32)> {
         self.holders.get(&open.inode).copied()

@@ -96,8 +96,8 @@ pub enum Fill {
     Filled,
     /// Nobody listens at the address.
     Absent,
-    /// Whether somebody listens at the address cannot be found out here.
-    Unknown,
+    /// Who listens at the address cannot be found out here, for this errno.
+    Unknown(i32),
     /// Somebody listens at the address, and was not taken yet.
     Waiting,
     /// Somebody listens at the address, and sockc's own lookup does not find the socket: lookup programs of others decide

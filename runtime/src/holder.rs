@@ -14,7 +14,7 @@ use std::process::Command;
 
 use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
 
-use crate::bound::{Machine, belongs};
+use crate::bound::Machine;
 use crate::fill::{Fill, SlotState};
 use crate::owner::Belongs;
 use crate::sys::socket::{self, About};
@@ -216,22 +216,21 @@ fn put(
     if !is_open(about) {
         return Fill::NotListening;
     }
-    if owner.is_some_and(|owner| !is_of(*fd, owner)) {
-        return Fill::NotOwner;
+    let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EINVAL);
+    match owner.map_or(Ok(true), |owner| is_of(*fd, owner)) {
+        Ok(true) => {}
+        Ok(false) => return Fill::NotOwner,
+        Err(error) => return Fill::Unknown(errno(error)),
     }
     match map::put_socket(sockets, slot.index, *fd) {
         Ok(()) => Fill::Filled,
-        Err(error) => Fill::Refused(error.raw_os_error().unwrap_or(libc::EINVAL)),
+        Err(error) => Fill::Refused(errno(error)),
     }
 }
 
-/// Whether a socket that is open belongs to an owner. One of which the kernel tells nothing does not.
-pub(crate) fn is_of(socket: BorrowedFd<'_>, owner: &Belongs) -> bool {
-    let cookie = socket::cookie(socket);
-    let machine = Machine::look(|_| false).ok();
-    let open = machine.as_ref().zip(cookie);
-    let open = open.and_then(|(machine, cookie)| machine.by_cookie(cookie));
-    open.is_some_and(|open| belongs(open, owner))
+/// Whether a socket that is open belongs to an owner.
+pub(crate) fn is_of(socket: BorrowedFd<'_>, owner: &Belongs) -> io::Result<bool> {
+    Ok(Machine::look(|_| false)?.is_of(socket::cookie(socket), owner))
 }
 
 #[cfg(test)]

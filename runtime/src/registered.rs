@@ -104,7 +104,7 @@ pub fn socket_register(
             let fd = open(name, *handover)?;
             let slot = slot_for(force, declared, &fd)?;
             if let Some(owner) = owners.belongs(name)
-                && !holder::is_of(fd.as_fd(), owner)
+                && !holder::is_of(fd.as_fd(), owner).map_err(at("look at whose the socket is"))?
             {
                 return Err(refused(
                     name,

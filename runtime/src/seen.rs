@@ -35,10 +35,11 @@ pub(crate) fn states(
         Ok(machine) => machine,
         Err(cause) if is_machine(&cause) => return Err(at("look at who listens")(cause)),
         // Who else is there is not known; what is in the slots is.
-        Err(_) => {
+        Err(cause) => {
+            let errno = cause.raw_os_error().unwrap_or(libc::EINVAL);
             for state in &mut states {
                 if state.state == Fill::Absent && state.slot.port != 0 {
-                    state.state = Fill::Unknown;
+                    state.state = Fill::Unknown(errno);
                 }
             }
             return Ok(states);
@@ -89,15 +90,13 @@ pub(crate) fn expected(session: &Session, manifest: &Manifest) -> Result<Vec<Slo
 }
 
 /// Whether what is in a slot is of another than the owner whom a policy declares for its socket.
-pub(crate) fn disowned(state: &SlotState, manifest: &Manifest) -> bool {
+pub(crate) fn disowned(state: &SlotState, manifest: &Manifest) -> Result<bool, Error> {
     let owners = Owners::known(manifest);
     let Some(owner) = owners.belongs(&state.socket) else {
-        return false;
+        return Ok(false);
     };
-    let machine = Machine::look(|_| false).ok();
-    let open = machine.as_ref().zip(state.who.as_ref());
-    let open = open.and_then(|(machine, who)| machine.by_cookie(who.cookie));
-    !open.is_some_and(|open| belongs(open, owner))
+    let machine = Machine::look(|_| false).map_err(at("look at whose the sockets are"))?;
+    Ok(!machine.is_of(state.who.as_ref().map(|who| who.cookie), owner))
 }
 
 fn is_wanted(open: &Open, manifest: &Manifest, cookies: &[Option<u64>]) -> bool {

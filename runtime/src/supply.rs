@@ -17,6 +17,9 @@ use crate::session::Session;
 use crate::state::State;
 use crate::sys::{map, process};
 
+/// What is done where the kernel does not tell of the sockets. Whose they are is not guessed.
+const WHOSE: &str = "look at whose the sockets are";
+
 /// Everything that fills slots, made once and run twice: before the switch and after it.
 #[derive(Debug)]
 pub(crate) struct Supply<'a> {
@@ -67,7 +70,7 @@ impl<'a> Supply<'a> {
             found.extend(registered.run().map_err(at(what))?);
             self.put_others_out()?;
         }
-        found.extend(self.take_owned());
+        found.extend(self.take_owned()?);
         let mut missed = Vec::new();
         for socket in self
             .manifest
@@ -106,9 +109,7 @@ impl<'a> Supply<'a> {
         let owned = registered(self.manifest)
             .filter_map(|socket| Some((socket, self.owners.belongs(&socket.name)?)));
         for (socket, owner) in owned {
-            let Ok(machine) = Machine::look(|_| false) else {
-                continue;
-            };
+            let machine = Machine::look(|_| false).map_err(at(WHOSE))?;
             for slot in &socket.slots {
                 let key = slot.index.to_ne_bytes();
                 let mut cookie = [0; 8];
@@ -116,8 +117,7 @@ impl<'a> Supply<'a> {
                 if !there.map_err(at("look into the socket slots"))? {
                     continue;
                 }
-                let open = machine.by_cookie(u64::from_ne_bytes(cookie));
-                if !open.is_some_and(|open| belongs(open, owner)) {
+                if !machine.is_of(Some(u64::from_ne_bytes(cookie)), owner) {
                     map::delete(self.sockets.as_fd(), &key).map_err(at("empty a socket slot"))?;
                 }
             }
@@ -126,7 +126,7 @@ impl<'a> Supply<'a> {
     }
 
     /// Takes the sockets that have an owner from the processes that hold them.
-    fn take_owned(&self) -> Vec<SlotState> {
+    fn take_owned(&self) -> Result<Vec<SlotState>, Error> {
         let listen = self.manifest.sockets.iter();
         let listen = listen.filter(|socket| socket.origin == SlotOrigin::Listen);
         let owned: Vec<(&SocketSlots, &Belongs)> = listen
@@ -137,23 +137,20 @@ impl<'a> Supply<'a> {
             slots.any(|slot| slot.port == port)
         };
         if owned.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let Ok(machine) = Machine::look(|open| ports(open.local.port())) else {
-            return Vec::new();
-        };
+        let machine = Machine::look(|open| ports(open.local.port())).map_err(at(WHOSE))?;
         let slots = owned.iter().flat_map(|(socket, owner)| {
             socket
                 .slots
                 .iter()
                 .map(move |slot| (&socket.name, slot, *owner))
         });
-        slots
-            .filter_map(|(name, slot, owner)| {
-                let fill = self.take(&machine, slot, owner)?;
-                Some(SlotState::new(name, slot, fill))
-            })
-            .collect()
+        let taken = slots.filter_map(|(name, slot, owner)| {
+            let fill = self.take(&machine, slot, owner)?;
+            Some(SlotState::new(name, slot, fill))
+        });
+        Ok(taken.collect())
     }
 
     fn take(&self, machine: &Machine, slot: &Slot, owner: &Belongs) -> Option<Fill> {
@@ -215,7 +212,10 @@ impl Missed<'_> {
 
 /// Whether the kernel said why it did not take a socket.
 fn is_refusal(state: Fill) -> bool {
-    matches!(state, Fill::Refused(_) | Fill::Mptcp | Fill::NotListening)
+    matches!(
+        state,
+        Fill::Refused(_) | Fill::Unknown(_) | Fill::Mptcp | Fill::NotListening
+    )
 }
 
 fn is_held(socket: &SocketSlots) -> bool {

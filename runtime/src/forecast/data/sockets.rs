@@ -36,7 +36,7 @@ pub(super) fn forecast(
         };
         let handed = is_registered(manifest, &next.socket);
         found.extend(if handed {
-            put_out(now, manifest)
+            put_out(now, manifest)?
         } else {
             becomes(now, next)
         });
@@ -58,7 +58,7 @@ fn is_registered(manifest: &Manifest, name: &str) -> bool {
 fn becomes(now: &SlotState, next: SlotState) -> Option<DataForecast> {
     let fate = match (now.state, next.state) {
         // Who is there could not be found out, or it is taken again.
-        (_, Fill::Unknown) | (Fill::Filled, Fill::Waiting) => return None,
+        (_, Fill::Unknown(_)) | (Fill::Filled, Fill::Waiting) => return None,
         (Fill::Filled, _) => Carried::Emptied,
         (_, Fill::Waiting) => Carried::Filled,
         _ => return None,
@@ -67,15 +67,15 @@ fn becomes(now: &SlotState, next: SlotState) -> Option<DataForecast> {
 }
 
 /// A socket that was handed over goes with the slot, unless the policy now says whose it has to be.
-fn put_out(now: &SlotState, manifest: &Manifest) -> Option<DataForecast> {
-    let goes = now.state == Fill::Filled && seen::disowned(now, manifest);
-    goes.then(|| {
+fn put_out(now: &SlotState, manifest: &Manifest) -> Result<Option<DataForecast>, Error> {
+    let goes = now.state == Fill::Filled && seen::disowned(now, manifest)?;
+    Ok(goes.then(|| {
         let state = SlotState {
             state: Fill::NotOwner,
             ..now.clone()
         };
         told(Carried::Emptied, state)
-    })
+    }))
 }
 
 fn told(fate: Carried, state: SlotState) -> DataForecast {
