@@ -192,7 +192,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         527,
         "runtime/src/registered.rs",
-        "!holder::is_of(fd.as_fd(), owner)",
+        "!holder::is_of(fd.as_fd(), owner).map_err(at(\"look at whose the socket is\"))?",
         "false",
         &[(Kernel, "owned_sockets::a_socket_that_is_handed")],
     ),
