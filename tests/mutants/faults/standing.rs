@@ -1,6 +1,6 @@
 //! Faults in what stands after a command: state, records, drift, slots of sockets, what is taken away.
 
-use super::Suite::{Kernel, Kill, Runtime, Verbs};
+use super::Suite::{Kernel, Runtime, Verbs};
 use super::{Fault, fault, harmless};
 
 pub(super) const FAULTS: &[Fault] = &[
