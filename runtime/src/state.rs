@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aya_obj::generated::bpf_map_type;
+
 use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
 use crate::sys::retry::again;
@@ -89,9 +91,10 @@ impl State {
 
     /// Removes the folder if nothing is in it. The caller holds the lock.
     pub(crate) fn remove_if_empty(&self) {
-        let _ = fs::remove_dir(&self.root);
+        let remove = |folder: &Path| again(|| fs::remove_dir(folder));
+        let _ = remove(&self.root);
         // The folder of all namespaces goes with the last of them.
-        let _ = self.root.parent().map(fs::remove_dir);
+        let _ = self.root.parent().map(remove);
     }
 
     /// The pin of the word that says which generation is in force.
@@ -298,6 +301,14 @@ fn in_force(own: u32, outer: Option<u32>) -> u32 {
     }
 }
 
+/// The shape of a word.
+pub(crate) const WORD: map::Shape = map::Shape {
+    kind: bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
+    key: 4,
+    value: 4,
+    entries: 1,
+};
+
 /// The word in a map that is pinned at a path; `None` if nothing is pinned there.
 fn read_word(path: &Path) -> Result<Option<u32>, Error> {
     let pinned = match bpffs::open(path) {
@@ -305,7 +316,7 @@ fn read_word(path: &Path) -> Result<Option<u32>, Error> {
         pinned => pinned.map_err(|cause| unreadable(path, cause))?,
     };
     let shape = map::shape(pinned.as_fd()).map_err(|cause| unreadable(path, cause))?;
-    if shape != map::Shape::array(4, 1) {
+    if shape != WORD {
         return Err(Error::State {
             path: path.to_owned(),
             cause: "it is not the map that sockc left there".to_owned(),

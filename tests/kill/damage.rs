@@ -275,6 +275,37 @@ fn unload_finds_blocks_without_a_record_or_says_which_it_cannot_know() {
     assert!(scene.tree().is_empty(), "{:?}", scene.tree());
 }
 
+#[test]
+fn unload_finds_a_block_beside_a_word_that_is_another_map() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(true);
+    scene.sockc(&["unload", "--yes"]);
+    let free = scene.answers();
+    scene.must(&["apply", &scene.path("old.sk")]);
+    // The folder of the block says whose it is by its pin `outer`.
+    let block = named(&scene, "outer").remove(0);
+    let block = block.parent().unwrap();
+    let outer = |name: &str| {
+        let mut found = named(&scene, name);
+        found.retain(|pin| !pin.starts_with(block));
+        found.remove(0)
+    };
+    let (word, record) = (outer("control"), outer("record"));
+    let aside = word.with_file_name("aside");
+    let exchange = || {
+        for (from, to) in [(&record, &aside), (&word, &record), (&aside, &word)] {
+            fs::rename(from, to).unwrap();
+        }
+    };
+    scene.space.run(exchange).unwrap();
+    let unloaded = scene.sockc(&["unload", "--yes"]);
+    assert_eq!(unloaded.code, Some(0), "{}", unloaded.stderr);
+    assert_eq!(scene.answers(), free, "{}", unloaded.stdout);
+    assert!(scene.tree().is_empty(), "{:?}", scene.tree());
+}
+
 /// Makes an array with many elements and pins it.
 fn make(path: &Path) -> bool {
     let mut command = Command::new("bpftool");
