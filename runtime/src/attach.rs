@@ -324,7 +324,8 @@ pub(crate) fn detach(state: &State, hook: &Hook) -> io::Result<()> {
             },
         }
     }
-    bpffs::unpin(&path)
+    // Somebody may have put a folder there.
+    bpffs::remove_tree(&path)
 }
 
 /// Whether what is pinned is no link, or one of a kind that only ends with its pin (`link_detach` of kernel/bpf/syscall.c, which

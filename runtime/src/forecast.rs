@@ -371,7 +371,10 @@ impl One<'_> {
                     since: 0,
                     means: Means::Link,
                 };
-                self.check_xdp(point, number, target)?;
+                // A program of ours whose pin somebody changed looks like another's, and what was changed is told.
+                if self.standing.drift.is_empty() {
+                    self.check_xdp(point, number, target)?;
+                }
                 (LinkFate::Attached, hook)
             }
         };

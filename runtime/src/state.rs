@@ -27,6 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aya_obj::generated::bpf_map_type;
+use sockc_compiler::artifact::MapKind;
 
 use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
@@ -143,9 +144,15 @@ impl State {
     }
 
     /// Opens a map of a generation. The record is written last: where it is, the map was there, too.
-    pub(crate) fn open_map(&self, generation: u32, name: &str) -> Result<OwnedFd, Error> {
+    /// A map of another kind is not the one that is meant.
+    pub(crate) fn open_map(
+        &self,
+        generation: u32,
+        name: &str,
+        kind: MapKind,
+    ) -> Result<OwnedFd, Error> {
         let path = self.map(generation, name);
-        match bpffs::open(&path) {
+        match bpffs::open(&path).and_then(|pinned| map::of_kind(pinned, kind as u32)) {
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound && !self.has_record(generation)? =>
             {
@@ -249,7 +256,7 @@ impl State {
         };
         if generation == 0 {
             // Whoever finds this link beside the word 0 takes the word for somebody else's.
-            bpffs::unpin(&self.current()).map_err(at(what))?;
+            bpffs::remove_tree(&self.current()).map_err(at(what))?;
         }
         let path = self.control();
         let control = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
@@ -275,9 +282,16 @@ impl State {
     /// Moves the symbolic link `current`, for people who look into the folder.
     pub(crate) fn point_current(&self, generation: u32) -> io::Result<()> {
         let next = self.root.join("next");
-        bpffs::unpin(&next)?;
+        bpffs::remove_tree(&next)?;
         std::os::unix::fs::symlink(generation.to_string(), &next)?;
-        fs::rename(&next, self.current())
+        match fs::rename(&next, self.current()) {
+            // Somebody put a folder there.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                bpffs::remove_tree(&self.current())?;
+                fs::rename(&next, self.current())
+            }
+            moved => moved,
+        }
     }
 }
 
@@ -299,6 +313,12 @@ fn in_force(own: u32, outer: Option<u32>) -> u32 {
         Some(outer) => outer,
         None => own,
     }
+}
+
+/// Opens a map that a policy in force has pinned: if it is of another kind, somebody else put it there.
+pub(crate) fn pinned_map(path: &Path, kind: MapKind) -> Result<OwnedFd, Error> {
+    let pinned = bpffs::open(path).and_then(|pinned| map::of_kind(pinned, kind as u32));
+    pinned.map_err(|cause| unreadable(path, cause))
 }
 
 /// The shape of a word.

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use sockc_compiler::artifact::{Counter, Manifest};
+use sockc_compiler::artifact::{Counter, Manifest, MapKind};
 
 use crate::attach;
 use crate::carry;
@@ -23,7 +23,7 @@ use crate::record::{Attached, Held, Record};
 use crate::seen;
 use crate::session::{self, Session};
 use crate::settle::hooks;
-use crate::state::{Access, Lock, State, side};
+use crate::state::{Access, Lock, State, pinned_map, side};
 use crate::sys::bpffs;
 use crate::sys::prog::Place;
 use crate::truth::{self, record_in_force};
@@ -404,9 +404,10 @@ pub(crate) fn foreign_on(
 
 fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {
     let path = session.state.map(record.generation, "sockets");
-    // A policy without sockets has no such map; one that is gone is told by its pin.
-    let Some(sockets) = unless_passing(&path, bpffs::open(&path).map(Some))? else {
-        return Ok(Vec::new());
+    // A policy without sockets has no such map; one that is gone, or another, is told by its pin.
+    let sockets = match pinned_map(&path, MapKind::SockMap) {
+        Err(Error::State { .. }) => return Ok(Vec::new()),
+        sockets => sockets?,
     };
     seen::states(session, &record.manifest, sockets.as_fd())
 }

@@ -326,6 +326,69 @@ fn bpftool() -> bool {
     there
 }
 
+/// Puts something else where a pin was.
+fn put_other(pin: &Path, what: &str) {
+    fs::remove_file(pin).unwrap();
+    match what {
+        "map" => assert!(make(pin)),
+        "folder" => fs::create_dir(pin).unwrap(),
+        _ => std::os::unix::fs::symlink("/etc/passwd", pin).unwrap(),
+    }
+}
+
+#[test]
+fn whatever_stands_where_a_pin_was_is_damage_and_goes_with_unload() {
+    if !root() || !bpftool() {
+        return;
+    }
+    let scene = Scene::new(true);
+    scene.sockc(&["unload", "--yes"]);
+    let free = scene.answers();
+    let policy = scene.path("new.sk");
+    let verbs: [&[&str]; 4] = [
+        &["plan", &policy],
+        &["set", "add", "banned", "10.0.0.1"],
+        &["map", "add", "tenants", "tcp 10.0.0.9:80 -> sock web"],
+        &["apply", "--yes", &policy],
+    ];
+    scene.must(&["apply", &scene.path("old.sk")]);
+    let count = pins(&scene).len();
+    let others = ["map", "folder", "link"];
+    let taken = points(count * others.len(), |point| {
+        scene.must(&["apply", &scene.path("old.sk")]);
+        let pin = pins(&scene).remove(point % count);
+        let what = others[point / count];
+        scene.space.run(|| put_other(&pin, what)).unwrap();
+        let is_for_people = pin.ends_with("current");
+        let told = scene.sockc(&["status"]);
+        let at = format!("a {what} at {}: {}", pin.display(), told.stderr);
+        assert_eq!(told.code, Some(if is_for_people { 0 } else { 5 }), "{at}");
+        let mut applied = None;
+        for arguments in verbs {
+            let ran = scene.sockc(arguments);
+            let at = format!("{at}\n{arguments:?}: {:?} {}", ran.code, ran.stderr);
+            assert!(matches!(ran.code, Some(0 | 5)), "{at}");
+            let lies = [
+                "compile the policy",
+                "(os error 13)",
+                "another bpf file system",
+            ];
+            assert!(!lies.iter().any(|words| ran.stderr.contains(words)), "{at}");
+            applied = ran.code;
+        }
+        let after = scene.sockc(&["status"]);
+        assert_eq!(after.code, applied, "{at}\nafter apply: {}", after.stderr);
+        let unloaded = scene.sockc(&["unload", "--yes"]);
+        assert_eq!(unloaded.code, Some(0), "{at}\nunload: {}", unloaded.stderr);
+        assert_eq!(scene.answers(), free, "{at}");
+        assert!(scene.tree().is_empty(), "{at}\n{:?}", scene.tree());
+    });
+    println!(
+        "other things where pins were: {taken} of {} points",
+        count * others.len()
+    );
+}
+
 #[test]
 fn a_huge_map_in_the_place_of_the_record_is_not_read() {
     if !root() || !bpftool() {
