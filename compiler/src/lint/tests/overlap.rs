@@ -64,6 +64,18 @@ fn crossing_rules_are_told_and_exceptions_are_not() {
     );
 }
 
+/// On one interface, or up to a rate, a rule does not hold one that is narrower in all else.
+#[test]
+fn what_is_held_in_part_crosses() {
+    let text = "default in drop\n\
+        zone wan = eth0\n\
+        allow tcp to any:22 on zone wan\n\
+        drop tcp from 10.0.0.0/8 to any:22\n\
+        allow udp to any:53 up to 10 packets/second\n\
+        drop udp from 10.0.0.0/8 to any:53\n";
+    assert_eq!(crossing(text), [(4, vec![3]), (6, vec![5])]);
+}
+
 #[test]
 fn what_another_rule_decides_is_no_reason() {
     let text = "default in drop\n\
