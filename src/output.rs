@@ -305,6 +305,15 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_quoted_commands_no_terminal() {
+        assert_eq!(
+            harmless("a\u{1b}[2J\u{9b}31m\tb\r\n"),
+            "a\\u{1b}[2J\\u{9b}31m\tb\\r\n"
+        );
+    }
+
     use sockc_grammar::diagnostic::Code;
     use sockc_grammar::source::Span;
 

@@ -126,12 +126,12 @@ pub(super) fn data(data: &Data) -> String {
         let counts = counts.iter().filter(|(count, _)| *count > 0);
         words.extend(counts.map(|(count, sign)| format!(" {sign}{}", count::grouped(*count))));
         words += &format!(" ({} -> {})", count::grouped(old), count::grouped(new));
+        if data.live {
+            words += ", in what it starts with";
+        }
     }
     for setting in &data.settings {
         words += &format!(", {setting}");
-    }
-    if data.live {
-        words += ", in what it starts with";
     }
     words
 }

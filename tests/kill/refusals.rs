@@ -395,6 +395,10 @@ fn set_and_map_load() {
     refuse(&scene, "set load", &prepare, &load);
     let load = ["map", "load", "tenants", &tenants[1]];
     refuse(&scene, "map load", &prepare, &load);
+    let add = ["map", "add", "tenants", "tcp 127.0.0.8:80 -> sock web"];
+    refuse(&scene, "map add", &prepare, &add);
+    let del = ["map", "del", "tenants", "tcp 127.0.0.9:80"];
+    refuse(&scene, "map del", &prepare, &del);
 }
 
 #[test]
@@ -417,6 +421,12 @@ fn set_add_and_socket_register() {
         &prepare,
         &["set", "add", "banned", "127.0.0.11"],
     );
+    let unbanned = ["set", "del", "banned", "127.0.0.11"];
+    let banned = |scene: &Scene| {
+        prepare(scene);
+        scene.must(&["set", "add", "banned", "127.0.0.11"]);
+    };
+    refuse(&scene, "set del", &banned, &unbanned);
     let (pid, fd) = (std::process::id().to_string(), scene.late().to_string());
     let register = ["socket", "register", "late", "--pid", &pid, "--fd", &fd];
     refuse(&scene, "socket register", &prepare, &register);

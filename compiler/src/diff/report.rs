@@ -17,7 +17,9 @@ impl Report {
     pub fn differs(&self) -> bool {
         let rate = |scope: &Scope| scope.edits.iter().any(|edit| edit.effect == Effect::Rate);
         self.scopes.iter().any(|scope| {
-            let told = !scope.changes.is_empty() || !scope.settings.is_empty() || rate(scope);
+            let declared = scope.data.iter().any(|data| !data.settings.is_empty());
+            let declared = declared || !scope.settings.is_empty();
+            let told = !scope.changes.is_empty() || declared || rate(scope);
             told || scope.untold > 0 || scope.incomplete.is_some()
         })
     }

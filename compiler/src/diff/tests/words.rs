@@ -49,6 +49,21 @@ fn what_arriving_packets_say_is_not_said_again_of_lookups() {
     assert!(!about.contains(&About::Lookup), "{about:?}");
 }
 
+/// It changes what a `set add` may put there and for how long, and so it is a difference.
+#[test]
+fn a_live_set_that_is_declared_otherwise_is_no_same_policy() {
+    let old = "default in drop
+        live set banned max 10 expires 3s
+        drop from @banned";
+    let same = |new: &str| {
+        !compare(&policy(old), &policy(new), Options::default(), &mut Silent).differs()
+    };
+    assert!(same(old));
+    for (was, is) in [("expires 3s", "expires 1h"), ("max 10", "max 20")] {
+        assert!(!same(&old.replace(was, is)), "{is}");
+    }
+}
+
 #[test]
 fn regions_are_said_in_the_words_of_the_language() {
     let table: [(&str, &str, &[&str]); 6] = [
