@@ -234,11 +234,7 @@ impl State {
         let Some(own) = read_word(&self.control())? else {
             return Ok(None);
         };
-        Ok(Some(match read_word(&self.outer())? {
-            Some(outer) if own == 0 || outer < own => 0,
-            Some(outer) => outer,
-            None => own,
-        }))
+        Ok(Some(in_force(own, read_word(&self.outer())?)))
     }
 
     /// Whether pins are there that hooks or a generation need.
@@ -307,6 +303,16 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>, Error> {
 /// Opens what a policy in force has pinned: if it is gone, somebody else removed it.
 pub(crate) fn pinned(path: &Path) -> Result<OwnedFd, Error> {
     bpffs::open(path).map_err(|cause| unreadable(path, cause))
+}
+
+/// The generation in force by the words of a namespace. That of a block begins with the outer policy's generation at which it was
+/// made, and is 0 after it was taken away; from then on the outer word decides.
+fn in_force(own: u32, outer: Option<u32>) -> u32 {
+    match outer {
+        Some(outer) if own == 0 || outer < own => 0,
+        Some(outer) => outer,
+        None => own,
+    }
 }
 
 /// Opens a map that a policy in force has pinned: if it is of another kind, somebody else put it there.
@@ -480,4 +486,17 @@ fn same(folder: &File, path: &Path) -> bool {
         return false;
     };
     held.ino() == there.ino() && held.dev() == there.dev()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_words_say_what_is_in_force_in_a_block() {
+        assert_eq!([0, 4].map(|own| in_force(own, None)), [0, 4]);
+        for (own, outer, now) in [(0, 4, 0), (4, 0, 0), (4, 3, 0), (4, 4, 4), (4, 5, 5)] {
+            assert_eq!(in_force(own, Some(outer)), now, "{own} {outer}");
+        }
+    }
 }
