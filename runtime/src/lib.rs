@@ -51,6 +51,7 @@ mod members;
 mod mend;
 mod moved_groups;
 mod named;
+mod nameless;
 mod nsid;
 mod options;
 mod owned;
@@ -91,7 +92,7 @@ pub use forecast::{
 };
 pub use foreign::Foreign;
 pub use hook::Means;
-pub use known::{Lost, LostNamespace};
+pub use known::{Living, Lost, LostNamespace};
 pub use live_maps::{
     LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names,
 };
@@ -109,5 +110,8 @@ pub use sets::{
     Element, Expiry, LiveSet, Missing, SetSummary, set_add, set_del, set_list, set_load, set_names,
     set_test,
 };
-pub use status::{CounterValue, HookStatus, InForce, Status, counters, object, running, status};
+pub use status::{
+    CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object, running,
+    status,
+};
 pub use unload::unload;
