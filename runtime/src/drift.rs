@@ -144,12 +144,10 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
         return Ok(None);
     }
     let found = match pins::look(state, record.generation, &pin.path, Some(pin.made.id())) {
-        Ok(made) if is_still(record, pin, &made) => {
-            match hangs_on_nothing(state, &pin.path)? {
-                Some(words) => words,
-                None => return Ok(None),
-            }
-        }
+        Ok(made) if is_still(record, pin, &made) => match hangs_on_nothing(state, &pin.path)? {
+            Some(words) => words,
+            None => return Ok(None),
+        },
         Ok(made) => in_words(&made, Some(&pin.made)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => "nothing".to_owned(),
         Err(error) => match unreadable(&path, error) {
@@ -166,7 +164,10 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
 
 /// Whether what is at a pin is what was, but for what the kernel takes out by itself when an interface or a namespace goes.
 fn is_still(record: &Record, pin: &Pin, made: &Made) -> bool {
-    let emptied = pin.path.file_name().is_some_and(|name| name == named::PORTS);
+    let emptied = pin
+        .path
+        .file_name()
+        .is_some_and(|name| name == named::PORTS);
     made.is_still(&pin.made, emptied, |slot| ended(record, &pin.path, slot))
 }
 
