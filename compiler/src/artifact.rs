@@ -163,6 +163,9 @@ pub enum MapKind {
     /// `BPF_MAP_TYPE_LPM_TRIE`: keys are prefixes, a `u32` of prefix bits in host order and then the address in network
     /// order; needs `BPF_F_NO_PREALLOC`.
     LpmTrie = 11,
+    /// `BPF_MAP_TYPE_DEVMAP`: an interface in each slot, its index and 4 bytes more. Programs only read it, and the kernel takes
+    /// an interface out when it is removed or leaves its network namespace (`dev_map_notification`).
+    DevMap = 14,
     /// `BPF_MAP_TYPE_SOCKMAP`
     SockMap = 15,
     /// `BPF_MAP_TYPE_SOCKHASH`
@@ -175,12 +178,13 @@ pub enum MapKind {
 
 impl MapKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hash,
         Self::Array,
         Self::PerCpuArray,
         Self::LruHash,
         Self::LpmTrie,
+        Self::DevMap,
         Self::SockMap,
         Self::SockHash,
         Self::SkStorage,
@@ -334,6 +338,15 @@ const MOST_KEYS: u32 = 7 << 23;
 #[must_use]
 pub fn set_keys(max: u32) -> u32 {
     max.saturating_mul(SIDES).saturating_add(SPARE)
+}
+
+/// What a map of interfaces holds for the interface of an index: it, and no program that its packets would meet
+/// (`struct bpf_devmap_val`).
+#[must_use]
+pub fn in_slot(index: u32) -> [u8; 8] {
+    let mut value = [0; 8];
+    value[..4].copy_from_slice(&index.to_ne_bytes());
+    value
 }
 
 /// Keys that the trie of a live map of so many entries has room for.

@@ -631,7 +631,8 @@ fn make_maps(
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
     let port_count = policy.ports.next_key().as_u32();
-    let ports = (port_count > 0).then(|| maps.push(map("ports", MapKind::Array, 4, 4, port_count)));
+    let ports =
+        (port_count > 0).then(|| maps.push(map("ports", MapKind::DevMap, 4, 8, port_count)));
     let answering = chains.iter().any(lower::answers);
     let meters = Meters::new(policy, if answering { lower::KINDS } else { 0 });
     let rates =

@@ -85,7 +85,7 @@ impl Coverage {
             open,
             moved,
             groups: moved_groups::look(state, record)?,
-            named: named::look(record)?,
+            named: named::look(state, record)?,
         })
     }
 

@@ -144,12 +144,10 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
         return Ok(None);
     }
     let found = match pins::look(state, record.generation, &pin.path, Some(pin.made.id())) {
-        Ok(made) if made.is_still(&pin.made, |slot| ended(record, &pin.path, slot)) => {
-            match hangs_on_nothing(state, &pin.path)? {
-                Some(words) => words,
-                None => return Ok(None),
-            }
-        }
+        Ok(made) if is_still(record, pin, &made) => match hangs_on_nothing(state, &pin.path)? {
+            Some(words) => words,
+            None => return Ok(None),
+        },
         Ok(made) => in_words(&made, Some(&pin.made)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => "nothing".to_owned(),
         Err(error) => match unreadable(&path, error) {
@@ -162,6 +160,15 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
         expected: in_words(&pin.made, None),
         found,
     }))
+}
+
+/// Whether what is at a pin is what was, but for what the kernel takes out by itself when an interface or a namespace goes.
+fn is_still(record: &Record, pin: &Pin, made: &Made) -> bool {
+    let emptied = pin
+        .path
+        .file_name()
+        .is_some_and(|name| name == named::PORTS);
+    made.is_still(&pin.made, emptied, |slot| ended(record, &pin.path, slot))
 }
 
 /// Whether a pin is the map of ids of namespaces, and the namespace of a slot is not there any more: that takes its id away.

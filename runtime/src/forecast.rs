@@ -327,7 +327,10 @@ impl One<'_> {
         let asked = Asked::of(|name| shapes.contains_key(name));
         let (next, _) = named::find(&ground, asked)?;
         match before {
-            Some(before) => named::changes(before, self.part.manifest, &next),
+            Some(before) => {
+                let state = &self.session.state;
+                named::changes(state, before, self.part.manifest, &next)
+            }
             None => Ok(Vec::new()),
         }
     }

@@ -3,13 +3,16 @@
 //!
 //! Runs in the policy's namespace, before anything is in force. A map that the object does not have is not needed. What was
 //! found is kept in the record: so it can be told later what is not that any more, and what an apply would find instead.
+//!
+//! A number alone is no interface: the kernel gives it to another one once it is free. So the interfaces that packets are sent
+//! out of stand in a map of the kernel's own for interfaces, which takes each out when it goes (`BPF_MAP_TYPE_DEVMAP`).
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use sockc_compiler::artifact::Manifest;
+use sockc_compiler::artifact::{Manifest, in_slot};
 
 use crate::classes::class_of;
 use crate::departed::{self, Guest};
@@ -23,7 +26,7 @@ use crate::sys::{bpffs, map, netns};
 
 /// The map from an interface's index to its class, plus 1.
 pub(crate) const INTERFACES: &str = "interfaces";
-/// The array of the indices of [`Manifest::ports`].
+/// The interfaces of [`Manifest::ports`], by their places there.
 pub(crate) const PORTS: &str = "ports";
 /// The array of the ids, plus 1, of [`Manifest::namespaces`].
 pub(crate) const NAMESPACES: &str = "namespaces";
@@ -37,7 +40,8 @@ pub struct NamedLoss {
     pub name: String,
     /// Whether there is one of that name now; else there is none any more.
     pub again: bool,
-    /// The interface that has the number of a target by now: packets leave by it.
+    /// What a target is called by now that packets still leave by. Under an older sockc it may be another interface, which has
+    /// the target's number.
     pub instead: Option<String>,
 }
 
@@ -112,7 +116,7 @@ pub(crate) fn fill(ground: &Ground<'_>, state: &State, generation: u32) -> Resul
         fill_interfaces(ground.manifest, &named, &map)?;
     }
     if let Some(map) = ports {
-        put_all(&map, named.ports.iter().copied())?;
+        fill_ports(&named, &map)?;
     }
     let mut looked_into = Vec::new();
     if let Some(map) = namespaces {
@@ -122,7 +126,10 @@ pub(crate) fn fill(ground: &Ground<'_>, state: &State, generation: u32) -> Resul
             .collect::<Result<_, _>>()?;
         watch(&looked, &map, &state.program(generation, departed::PIN))?;
         let ids = looked.iter().map(|one| one.open.as_ref());
-        put_all(&map, ids.map(|open| open.map_or(0, |(_, id)| id + 1)))?;
+        let ids = ids.map(|open| open.map_or(0, |(_, id)| id + 1));
+        for (slot, id) in (0u32..).zip(ids) {
+            put(&map, slot, &id.to_ne_bytes())?;
+        }
         looked_into.extend(looked.into_iter().map(|one| one.known));
     }
     Ok(Filled {
@@ -226,7 +233,7 @@ impl Ground<'_> {
 }
 
 /// What the policy in force names and its programs do not know, or know as something else.
-pub(crate) fn look(record: &Record) -> Result<Vec<NamedLoss>, Error> {
+pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<NamedLoss>, Error> {
     let mut found = Vec::new();
     let Some(named) = &record.named else {
         return Ok(found);
@@ -255,7 +262,8 @@ pub(crate) fn look(record: &Record) -> Result<Vec<NamedLoss>, Error> {
             found.push(lost(NamedKind::Lookups, name, true));
         }
     }
-    for (name, index) in record.manifest.ports.iter().zip(&named.ports) {
+    let sent = sent_out_of(state, record, named)?;
+    for (name, index) in record.manifest.ports.iter().zip(&sent) {
         let there = present.iter().find(|(there, _)| there == index);
         if there.is_some_and(|(_, there)| there == name) {
             continue;
@@ -271,6 +279,7 @@ pub(crate) fn look(record: &Record) -> Result<Vec<NamedLoss>, Error> {
 
 /// What names of both policies an apply finds something else for than the programs in force know. Gives what and which.
 pub(crate) fn changes(
+    state: &State,
     before: &Record,
     manifest: &Manifest,
     next: &Named,
@@ -293,9 +302,11 @@ pub(crate) fn changes(
             }
         }
     }
+    let sent = sent_out_of(state, before, named)?;
     for (name, index) in manifest.ports.iter().zip(&next.ports) {
-        let moved = *index != 0 && before.port(name) != Some(*index);
-        if moved && before.manifest.ports.contains(name) {
+        let mut known = before.manifest.ports.iter().zip(&sent);
+        let known = known.find(|(known, _)| *known == name);
+        if *index != 0 && known.is_some_and(|(_, known)| known != index) {
             found.push((NamedKind::Target, name.clone()));
         }
     }
@@ -358,12 +369,40 @@ fn fill_interfaces(manifest: &Manifest, named: &Named, map: &OwnedFd) -> Result<
     Ok(())
 }
 
-fn put_all(map: &OwnedFd, values: impl Iterator<Item = u32>) -> Result<(), Error> {
-    let what = "tell the programs what the policy names";
-    for (slot, value) in (0u32..).zip(values) {
-        map::update(map.as_fd(), &slot.to_ne_bytes(), &value.to_ne_bytes()).map_err(at(what))?;
+/// One that is not there has an empty slot.
+fn fill_ports(named: &Named, map: &OwnedFd) -> Result<(), Error> {
+    let ports = (0u32..).zip(&named.ports);
+    for (slot, index) in ports.filter(|(_, index)| **index != 0) {
+        put(map, slot, &in_slot(*index))?;
     }
     Ok(())
+}
+
+fn put(map: &OwnedFd, slot: u32, value: &[u8]) -> Result<(), Error> {
+    let what = "tell the programs what the policy names";
+    map::update(map.as_fd(), &slot.to_ne_bytes(), value).map_err(at(what))
+}
+
+/// The indices of the interfaces that the programs in force send packets out of, by the manifest's order; 0 of one that was not
+/// there, or went. Where somebody put something else in the place of the map, `drift` says so, and the record tells.
+fn sent_out_of(state: &State, record: &Record, named: &Named) -> Result<Vec<u32>, Error> {
+    let what = "look at the interfaces that packets are sent out of";
+    let Some(map) = open(&state.map(record.generation, PORTS))? else {
+        return Ok(named.ports.clone());
+    };
+    let mut found = Vec::new();
+    for (slot, _) in (0u32..).zip(&named.ports) {
+        let mut value = in_slot(0);
+        match map::lookup(map.as_fd(), &slot.to_ne_bytes(), &mut value) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Ok(named.ports.clone());
+            }
+            there => there.map_err(at(what))?,
+        };
+        let [a, b, c, d, ..] = value;
+        found.push(u32::from_ne_bytes([a, b, c, d]));
+    }
+    Ok(found)
 }
 
 fn refused(name: &str) -> impl FnOnce(io::Error) -> Error {

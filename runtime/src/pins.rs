@@ -46,8 +46,9 @@ pub(crate) enum Made {
 
 impl Made {
     /// Whether it is what it was, or the map of ids of namespaces with those set to 0 that `gone` says, by their slots: that
-    /// is what is left when a namespace ends (see [`crate::departed`]).
-    pub(crate) fn is_still(&self, was: &Self, gone: impl Fn(u32) -> bool) -> bool {
+    /// is what is left when a namespace ends (see [`crate::departed`]). From a map of interfaces that go, a slot of which is
+    /// `emptied` by the kernel, some may be missing.
+    pub(crate) fn is_still(&self, was: &Self, emptied: bool, gone: impl Fn(u32) -> bool) -> bool {
         let (Self::Constant(id, now), Self::Constant(before, then)) = (self, was) else {
             return self == was;
         };
@@ -56,6 +57,9 @@ impl Made {
             let gone = || id.iter().all(|byte| *byte == 0) && number.is_ok_and(&gone);
             slot == other && (id == before || gone())
         };
+        if emptied {
+            return id == before && now.iter().all(|entry| then.contains(entry));
+        }
         id == before
             && now.len() == then.len()
             && now.iter().zip(then).all(|(now, then)| left(now, then))

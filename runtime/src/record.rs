@@ -143,13 +143,6 @@ impl Record {
         self.hooks.iter().any(|attached| attached.hook == *hook)
     }
 
-    /// The index of an interface that the policy sends packets out of.
-    pub(crate) fn port(&self, name: &str) -> Option<u32> {
-        let place = self.manifest.ports.iter().position(|one| one == name)?;
-        let index = self.named.as_ref()?.ports.get(place)?;
-        Some(*index).filter(|index| *index != 0)
-    }
-
     /// Whether its conditions look into a namespace of this name.
     pub(crate) fn knows(&self, namespace: &str) -> bool {
         self.looked_into.iter().any(|known| known.name == namespace)

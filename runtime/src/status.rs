@@ -1,6 +1,7 @@
 //! What is in force, read from the kernel.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
 
 use sockc_compiler::artifact::{Counter, Manifest, MapKind};
@@ -18,7 +19,7 @@ use crate::known::LostNamespace;
 use crate::mend::settle;
 use crate::nameless;
 use crate::options::Options;
-use crate::pins;
+use crate::pins::{self, Made};
 use crate::record::{Attached, Held, Record};
 use crate::seen;
 use crate::session::{self, Session};
@@ -361,8 +362,22 @@ fn describe_hook(
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
         alive: link.is_some_and(|link| link.alive),
-        foreign: foreign_on(session, &hook, dispatcher)?,
+        foreign: foreign_on(session, &hook, dispatcher)?
+            .into_iter()
+            .filter(|one| Some(one.id) != left_on(record, &hook))
+            .collect(),
     })
+}
+
+/// The program that sockc left on a hook: it is ours also where somebody changed its pin, which is told.
+fn left_on(record: &Record, hook: &Hook) -> Option<u32> {
+    let path = Path::new("link").join(hook.name());
+    let mut pins = record.pins.iter().flatten();
+    match pins.find(|pin| pin.path == path)?.made {
+        Made::Link(_, program) => program,
+        Made::Program(id) => Some(id),
+        _ => None,
+    }
 }
 
 /// The program in the slot.

@@ -199,7 +199,7 @@ fn named_words(loss: &NamedLoss) -> String {
     let later = "once there is one, until `sockc apply --running`";
     if let Some(instead) = &loss.instead {
         return format!(
-            "what is redirected to {name} leaves by {instead}, which has the number that {name} had at the apply; `sockc apply --running` ends that"
+            "what is redirected to {name} leaves by {instead}, which has its number: as a rule {name} was renamed; `sockc apply --running` ends that"
         );
     }
     match (loss.kind, loss.again) {
@@ -207,7 +207,7 @@ fn named_words(loss: &NamedLoss) -> String {
             "what the policy says of the interface {name} does not hold where sockets are looked up for its packets: it came, or got its name, after the apply; `sockc apply --running` has it hold"
         ),
         (NamedKind::Target, true) => format!(
-            "the interface {name}, which packets are redirected to, came after the apply: they are dropped; `sockc apply --running` has them leave by it"
+            "the interface {name}, which packets are redirected to, came after the apply, or somebody emptied its slot: they are dropped; `sockc apply --running` has them leave by it"
         ),
         (NamedKind::Target, false) => format!(
             "there is no interface {name}: what is redirected to it is dropped, also {later}"

@@ -1,14 +1,17 @@
 //! Packets that leave by another interface, and packets that get a mark.
 
+use std::os::fd::AsRawFd;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use sockc_compiler::packet::build::Frame;
 use sockc_compiler::policy::Action;
 use sockc_compiler::target::Target;
-use sockc_runtime::lab::{BACK, FRONT, MAC, Probe, Seen, Space};
+use sockc_runtime::NamedKind;
+use sockc_runtime::lab::{BACK, FRONT, Lab, MAC, Probe, Seen, Space};
 
 use crate::knock::header;
-use crate::stage::{CLIENT, SERVER, Stage, at, compile_changed, ip};
+use crate::stage::{CLIENT, PATIENCE, SERVER, Stage, at, compile_changed, ip};
 
 fn datagram(port: u16) -> Vec<u8> {
     let from = std::net::SocketAddr::new(ip(CLIENT[0]), 4000);
@@ -53,6 +56,95 @@ fn a_packet_leaves_by_the_other_interface_as_it_is() {
             !outward.arrived().unwrap().contains(&datagram(10)),
             "{hook}"
         );
+    }
+}
+
+/// The number of the interface that packets leave by.
+const NUMBER: u32 = 83;
+
+/// A pair of interfaces of one name, the server's with [`NUMBER`], that runs.
+fn join(lab: &Lab, name: &str) {
+    let client = format!(
+        "/proc/{}/fd/{}",
+        std::process::id(),
+        lab.client.net().as_raw_fd()
+    );
+    let pair = format!("link add {name} index {NUMBER} type veth peer name {name} netns {client}");
+    ip_link(&lab.server, &pair);
+    let up = format!("link set {name} up");
+    for space in [&lab.server, &lab.client] {
+        ip_link(space, &up);
+    }
+    let show = format!("link show {name}");
+    let until = Instant::now() + PATIENCE;
+    for space in [&lab.server, &lab.client] {
+        while !ip_link(space, &show).contains("state UP") {
+            assert!(Instant::now() < until, "{name} does not run");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn ip_link(space: &Space, line: &str) -> String {
+    let ip = || Command::new("ip").args(line.split(' ')).output();
+    let ran = space.run(ip).unwrap().unwrap();
+    assert!(ran.status.success(), "{line}: {ran:?}");
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+/// How the interface that packets leave by stands: whether there is one again, and what they leave by instead.
+fn target(stage: &Stage) -> Vec<(bool, Option<String>)> {
+    let status = stage.status().unwrap();
+    assert_eq!(status.drift, []);
+    let named = status.coverage.named.into_iter();
+    let targets = named.filter(|one| one.kind == NamedKind::Target);
+    targets.map(|one| (one.again, one.instead)).collect()
+}
+
+/// A number is no interface: the kernel gives that of one that is gone to the next that asks for it.
+#[test]
+fn nothing_leaves_by_an_interface_that_got_the_number_of_one_that_is_gone() {
+    for hook in ["tc", "xdp"] {
+        let Some(stage) = Stage::new() else { return };
+        let (client, server) = (&stage.lab.client, &stage.lab.server);
+        if hook == "xdp" {
+            for space in [client, server] {
+                ip_link(space, &format!("link set {FRONT} mtu 9000"));
+            }
+        }
+        join(&stage.lab, "r0");
+        let text = format!("default in allow\nredirect udp to port 9 to interface r0 at {hook}\n");
+        stage.apply(&text);
+        let mut inward = Probe::new(client, server, FRONT).unwrap();
+        let mut leaves_by = |name: &str| {
+            let mut outward = Probe::new(server, client, name).unwrap();
+            outward.arrived().unwrap();
+            assert_eq!(inward.send(&datagram(9)).unwrap(), Seen::NotSeen, "{hook}");
+            outward.arrived().unwrap().contains(&datagram(9))
+        };
+        assert!(leaves_by("r0"), "{hook}");
+        assert_eq!(target(&stage), []);
+
+        ip_link(server, "link del r0");
+        join(&stage.lab, "other0");
+        assert!(!leaves_by("other0"), "{hook}: packets leave by another one");
+        assert_eq!(target(&stage), [(false, None)], "{hook}");
+
+        // One with the name and the number is another one still, which no program was told of.
+        ip_link(server, "link del other0");
+        join(&stage.lab, "r0");
+        assert!(!leaves_by("r0"), "{hook}");
+        assert_eq!(target(&stage), [(true, None)], "{hook}");
+        stage.apply(&text);
+        assert!(leaves_by("r0"), "{hook}");
+        assert_eq!(target(&stage), []);
+
+        // Under another name it is the one.
+        for line in ["down", "name r9", "up"] {
+            let name = if line == "up" { "r9" } else { "r0" };
+            ip_link(server, &format!("link set {name} {line}"));
+        }
+        assert_eq!(target(&stage), [(false, Some("r9".to_owned()))], "{hook}");
     }
 }
 

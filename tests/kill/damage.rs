@@ -390,6 +390,35 @@ fn whatever_stands_where_a_pin_was_is_damage_and_goes_with_unload() {
 }
 
 #[test]
+fn a_program_of_ours_is_nobody_elses_where_its_pin_was_exchanged() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    scene.must(&["apply", &scene.path("old.sk")]);
+    let is_tc = |pin: &PathBuf| pin.to_str().is_some_and(|pin| pin.contains("link/tc-"));
+    let links: Vec<PathBuf> = pins(&scene).into_iter().filter(is_tc).collect();
+    let [one, other] = links.as_slice() else {
+        panic!("{links:?}");
+    };
+    let aside = one.with_file_name("aside");
+    let exchange = || {
+        for (from, to) in [(one, &aside), (other, one), (&aside, other)] {
+            fs::rename(from, to).unwrap();
+        }
+    };
+    scene.space.run(exchange).unwrap();
+    let told = scene.sockc(&["status"]);
+    assert_eq!(told.code, Some(5), "{}", told.stderr);
+    assert!(
+        told.stderr.contains("sockc left the link"),
+        "{}",
+        told.stderr
+    );
+    assert!(!told.stderr.contains("of somebody else"), "{}", told.stderr);
+}
+
+#[test]
 fn a_huge_map_in_the_place_of_the_record_is_not_read() {
     if !root() || !bpftool() {
         return;

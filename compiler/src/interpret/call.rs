@@ -6,10 +6,10 @@ mod sockets;
 
 use super::Machine;
 use super::fault::FaultKind;
-use super::map::Errno;
+use super::map::{Errno, is_read_only};
 use super::value::Value;
 use crate::artifact::{MapId, MapKind, Section};
-use crate::bpf::constant::{BPF_F_RDONLY_PROG, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use crate::bpf::constant::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::Register;
 
@@ -150,7 +150,7 @@ impl Machine<'_> {
         let spec = self.maps.spec(map)?;
         match spec.kind {
             MapKind::SkStorage | MapKind::RingBuf => Err(FaultKind::UnknownMap),
-            _ if spec.flags & BPF_F_RDONLY_PROG != 0 => Err(FaultKind::ReadOnly),
+            _ if is_read_only(spec) => Err(FaultKind::ReadOnly),
             kind => Ok(kind),
         }
     }

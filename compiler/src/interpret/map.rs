@@ -129,6 +129,11 @@ impl Maps {
             Content::Sockets(_) | Content::Ring(_) => return Err(Errno::EOPNOTSUPP),
         };
         check_flags(flags, there)?;
+        if map.spec.kind == MapKind::DevMap
+            && index(key).is_none_or(|index| index >= most(&map.spec))
+        {
+            return Err(Errno::E2BIG);
+        }
         if let Content::Table(table) = &mut map.content {
             return table.insert(key, value);
         }
@@ -285,7 +290,7 @@ impl Maps {
 
     pub(super) fn value_mut(&mut self, map: MapId, entry: usize) -> Result<&mut [u8], FaultKind> {
         let map = self.maps.get_mut(map).ok_or(FaultKind::UnknownMap)?;
-        if map.spec.flags & BPF_F_RDONLY_PROG != 0 {
+        if is_read_only(&map.spec) {
             return Err(FaultKind::ReadOnly);
         }
         map.value_mut(entry).ok_or(FaultKind::UnknownMap)
@@ -312,9 +317,11 @@ impl Content {
                 Some(data) => data.clone(),
                 None => vec![0; most(spec) * size(spec)],
             }),
-            MapKind::Hash | MapKind::LruHash | MapKind::LpmTrie | MapKind::SkStorage => {
-                Self::Table(Table::new(spec.kind, most(spec)))
-            }
+            MapKind::Hash
+            | MapKind::LruHash
+            | MapKind::LpmTrie
+            | MapKind::DevMap
+            | MapKind::SkStorage => Self::Table(Table::new(spec.kind, most(spec))),
             MapKind::RingBuf => Self::Ring(Vec::new()),
             MapKind::SockMap | MapKind::SockHash => Self::Sockets(BTreeMap::new()),
         }
@@ -337,6 +344,11 @@ impl Map {
             Content::Sockets(_) | Content::Ring(_) => None,
         }
     }
+}
+
+/// Whether programs only read a map: the kernel sets the flag of a map of interfaces itself (`dev_map_init_map`).
+pub(super) fn is_read_only(spec: &MapSpec) -> bool {
+    spec.kind == MapKind::DevMap || spec.flags & BPF_F_RDONLY_PROG != 0
 }
 
 fn check_flags(flags: u64, there: bool) -> Result<(), Errno> {

@@ -130,7 +130,10 @@ impl Lowering<'_> {
         self.builder.jump(pass);
     }
 
-    /// XDP and TC: out of the interface whose index stands in the map `ports`; while that is not known, nowhere.
+    /// XDP and TC: out of the interface that stands in the map `ports`; while there is none, nowhere. The kernel gives the index
+    /// of an interface that is gone to another one, and by then has taken it out of the map (`dev_map_notification` in
+    /// kernel/bpf/devmap.c). What was looked up stays true until the packet is on its way: no index is given again before a grace
+    /// period of RCU has passed (`unregister_netdevice_many`).
     fn forward(&mut self, block: Block, port: PortId) {
         let drop = self.outcome(Outcome::Drop, Family::V4);
         self.builder.enter(block);
@@ -146,7 +149,6 @@ impl Lowering<'_> {
         self.builder.assign(index, found);
         self.builder.leave_if_wide(index, JumpOp::Eq, 0, drop);
         self.builder.load_to(index, index, 0, Width::W);
-        self.builder.leave_if(index, JumpOp::Eq, 0, drop);
         let args = [Arg::Pinned(index), Arg::Imm(0)];
         let code = self.builder.call_value(Helper::Redirect, &args);
         self.builder.end(End::ReturnValue(code));

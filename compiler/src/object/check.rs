@@ -97,6 +97,10 @@ fn check_map(spec: &MapSpec) -> Result<(), &'static str> {
         MapKind::LpmTrie if spec.flags & BPF_F_NO_PREALLOC == 0 => {
             Err("a trie without BPF_F_NO_PREALLOC")
         }
+        // `dev_map_alloc_check`: an index and a program, and none of the flags that we know.
+        MapKind::DevMap if (spec.key_size, spec.value_size, spec.flags) != (4, 8, 0) => {
+            Err("no map of interfaces")
+        }
         _ => Ok(()),
     }
 }

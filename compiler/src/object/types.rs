@@ -105,7 +105,12 @@ fn definition(btf: &mut Btf, spec: &MapSpec) -> TypeId {
 
 /// The attributes of key and value. The kernel wants types for both or for neither.
 fn key_and_value(btf: &mut Btf, spec: &MapSpec) -> [(&'static str, TypeId); 2] {
-    let untyped = [MapKind::SockMap, MapKind::SockHash, MapKind::RingBuf];
+    let untyped = [
+        MapKind::DevMap,
+        MapKind::SockMap,
+        MapKind::SockHash,
+        MapKind::RingBuf,
+    ];
     if untyped.contains(&spec.kind) {
         let key = number(btf, spec.key_size);
         let value = number(btf, spec.value_size);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{FIRST_PORT, INTERFACE, Run};
-use crate::artifact::{Artifact, Slot};
+use crate::artifact::{Artifact, Slot, in_slot};
 use crate::event::{Event, Header, Parsed, World};
 use crate::interpret::SocketModel;
 use crate::lower::Meters;
@@ -147,8 +147,7 @@ impl Filling<'_> {
             self.put("interfaces", &INTERFACE.to_ne_bytes(), &value.to_ne_bytes());
         }
         for (port, _) in (0u32..).zip(&self.artifact.manifest.ports) {
-            let ifindex = FIRST_PORT + port;
-            self.put("ports", &port.to_ne_bytes(), &ifindex.to_ne_bytes());
+            self.put("ports", &port.to_ne_bytes(), &in_slot(FIRST_PORT + port));
         }
         // The id of a namespace is its number here; the map holds one more.
         for (number, _) in (0u32..).zip(&self.artifact.manifest.namespaces) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aya::maps::{Array, HashMap, Map, MapData};
+use aya::maps::{Array, DevMap, HashMap, Map, MapData};
 use sockc_compiler::artifact::{AttachPoint, MapKind};
 use sockc_runtime::{Error, Options, status};
 
@@ -107,7 +107,7 @@ fn maps_tell_the_numbers_of_what_the_policy_names() {
             let port = port.to_owned();
             zoned("v1")
                 .map("interfaces", MapKind::Hash, [4, 4, 64, 0])
-                .map("ports", MapKind::Array, [4, 4, 2, 0])
+                .map("ports", MapKind::DevMap, [4, 8, 2, 0])
                 .map("namespaces", MapKind::Array, [4, 4, 1, 0])
                 .with(|manifest| {
                     manifest.ports = vec!["lo".to_owned(), port];
@@ -119,8 +119,8 @@ fn maps_tell_the_numbers_of_what_the_policy_names() {
         let classes = HashMap::<_, u32, u32>::try_from(Map::HashMap(pinned(space, "interfaces")));
         let classes: Vec<_> = classes.unwrap().iter().map(Result::unwrap).collect();
         assert_eq!(classes, [(index("v1").unwrap(), 2)]);
-        let ports = Array::<_, u32>::try_from(Map::Array(pinned(space, "ports"))).unwrap();
-        let ports = [0, 1].map(|slot| ports.get(&slot, 0).unwrap());
+        let ports = DevMap::try_from(Map::DevMap(pinned(space, "ports"))).unwrap();
+        let ports = [0, 1].map(|slot| ports.get(slot, 0).unwrap().if_index);
         assert_eq!(ports, [index("lo").unwrap(), index("v0").unwrap()]);
         let id = || {
             let map = Map::Array(pinned(space, "namespaces"));

@@ -28,7 +28,7 @@ fn bpftool() -> bool {
 fn drops() -> Policy {
     policy("drops")
         .on(&["lo"])
-        .map("ports", MapKind::Array, [4, 4, 1, 0])
+        .map("ports", MapKind::DevMap, [4, 8, 1, 0])
         .with(|manifest| manifest.ports = vec!["lo".to_owned()])
         .rule(AttachPoint::TcIn, "in", TC_SHOT)
 }
@@ -129,15 +129,17 @@ const CHANGES: [Change; 13] = [
     ),
     (
         |space| {
+            // Into a map of interfaces nobody puts one that is not there.
+            run("ip link add other0 index 9 type veth peer name other1");
             bpf(
                 space,
-                "map update pinned PIN key 0 0 0 0 value 9 0 0 0",
+                "map update pinned PIN key 0 0 0 0 value 9 0 0 0 0 0 0 0",
                 "/map/ports",
             )
         },
         "/map/ports",
         "the map ",
-        "09 00 00 00 at the key 00 00 00 00, where it left 01 00 00 00",
+        "09 00 00 00 00 00 00 00 at the key 00 00 00 00, where it left 01 00 00 00 00 00 00 00",
         true,
     ),
     (

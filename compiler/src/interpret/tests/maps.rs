@@ -87,6 +87,20 @@ fn frozen_maps_are_not_written() {
 }
 
 #[test]
+fn slots_of_interfaces_are_empty_or_read_only() {
+    let (mut maps, map) = one_map(spec(MapKind::DevMap, 4, 8, 2));
+    assert_eq!(maps.get(map, &[1, 0, 0, 0]), None);
+    assert_eq!(
+        maps.update(map, &[2, 0, 0, 0], &[7; 8], 0),
+        Err(Errno::E2BIG)
+    );
+    assert_eq!(maps.update(map, &[1, 0, 0, 0], &[7; 8], 0), Ok(()));
+    assert_eq!(maps.get(map, &[1, 0, 0, 0]), Some(&[7; 8][..]));
+    let outcome = with_map(&mut maps, map, add_five(0, true), 1);
+    assert_eq!(outcome.unwrap_err(), FaultKind::ReadOnly);
+}
+
+#[test]
 fn hashes_take_keys_in_and_out() {
     let (mut maps, map) = one_map(spec(MapKind::Hash, 4, 4, 2));
     let (one, two, three) = ([1, 0, 0, 0], [2, 0, 0, 0], [3, 0, 0, 0]);

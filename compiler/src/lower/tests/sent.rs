@@ -1,6 +1,7 @@
 //! Packets sent out of another interface, and packets with another mark.
 
 use super::made::{at, built, policy, run_on};
+use crate::artifact::in_slot;
 use crate::event::{Header, Transport};
 use crate::hook::Hook;
 use crate::interpret::Maps;
@@ -40,13 +41,17 @@ fn a_packet_leaves_by_the_interface_whose_index_is_known() {
         let unknown = run_on(&artifact, &mut maps, frame());
         assert_eq!((unknown.code(), unknown.forwarded), (dropped, None));
         let ports = maps.named("ports").unwrap();
-        let index = 9u32.to_ne_bytes();
-        maps.update(ports, &1u32.to_ne_bytes(), &index, 0).unwrap();
+        let slot = 1u32.to_ne_bytes();
+        maps.update(ports, &slot, &in_slot(9), 0).unwrap();
         let outcome = run_on(&artifact, &mut maps, frame());
         assert_eq!(outcome.code(), moved);
         let way = outcome.forwarded.unwrap();
         assert_eq!((way.ifindex, way.ingress), (9, false));
         assert_eq!(outcome.frame, frame());
+        // That is what the kernel does when the interface goes.
+        maps.delete(ports, &slot).unwrap();
+        let gone = run_on(&artifact, &mut maps, frame());
+        assert_eq!((gone.code(), gone.forwarded), (dropped, None));
     }
 }
 
