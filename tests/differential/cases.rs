@@ -95,7 +95,7 @@ pub(crate) fn truncations(
 fn frame(mut header: Header, rng: &mut Rng) -> Vec<u8> {
     let family = header.family();
     // Longer packets are cut, which makes them malformed; some stay so.
-    if rng.chance(7, 8) {
+    if rng.chance(15, 16) {
         header.length = header.length.min(LONG);
     }
     let mut frame = Frame::new(header)
@@ -123,13 +123,13 @@ fn frame(mut header: Header, rng: &mut Rng) -> Vec<u8> {
         frame = frame.tcp_options(rng.below(11));
     }
     // Options make headers longer than most packets at the edges are; shorter ones are malformed, and some stay so.
-    if frame.header().length < frame.shortest() && rng.chance(9, 10) {
+    if frame.header().length < frame.shortest() && rng.chance(19, 20) {
         frame = frame.shrink();
     }
     if rng.chance(1, 10) {
         frame = frame.padding(rng.below(30));
     }
-    if rng.chance(1, 20) {
+    if rng.chance(1, 30) {
         frame = frame.broken(broken(rng));
     }
     let mut bytes = frame.bytes();
