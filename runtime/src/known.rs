@@ -40,13 +40,17 @@ impl Known {
 }
 
 impl Held {
-    /// What has become of it, if that is another one now or none.
-    pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
-        let identity = Identity {
+    /// Which one it was.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
             inode: self.inode,
             cookie: self.cookie,
-        };
-        lost(&self.name, identity)
+        }
+    }
+
+    /// What has become of it, if that is another one now or none.
+    pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
+        lost(&self.name, self.identity())
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod apply;
 mod attach;
+mod blocks;
 mod bound;
 mod carry;
 mod checked;
@@ -51,6 +52,7 @@ mod members;
 mod mend;
 mod moved_groups;
 mod named;
+mod nameless;
 mod nsid;
 mod options;
 mod owned;
