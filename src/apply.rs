@@ -78,6 +78,8 @@ pub(crate) struct Who<'a> {
     uid: u32,
     inode: u64,
     cookie: u64,
+    /// The interface that it is bound to.
+    interface: Option<&'a str>,
 }
 
 /// Connections of a group that its rules do not hold for, in JSON.
@@ -310,20 +312,23 @@ pub(crate) fn who(state: &SlotState) -> Option<Who<'_>> {
         uid: who.uid,
         inode: who.inode,
         cookie: who.cookie,
+        interface: who.interface.as_deref(),
     })
 }
 
 /// How a slot stands, with who is in it.
 pub(crate) fn with_who(state: String, who: Option<&Who<'_>>) -> String {
-    match who {
-        Some(who) if state == LISTENING => match (who.process, who.name) {
-            (Some(pid), Some(name)) => {
-                format!("{state}: process {pid} ({name}), inode {}", who.inode)
-            }
-            _ => format!("{state}: inode {}", who.inode),
-        },
-        _ => state,
-    }
+    let Some(who) = who.filter(|_| state == LISTENING) else {
+        return state;
+    };
+    let process = match (who.process, who.name) {
+        (Some(pid), Some(name)) => format!("process {pid} ({name}), "),
+        _ => String::new(),
+    };
+    let bound = who.interface.map_or_else(String::new, |name| {
+        format!(", bound to the interface {name}, by which alone it answers")
+    });
+    format!("{state}: {process}inode {}{bound}", who.inode)
 }
 
 /// Who is bound where a socket is looked for.
@@ -332,6 +337,21 @@ fn somebody(state: &SlotState) -> String {
         Some((Some((pid, name)), _)) => format!("process {pid} ({name})"),
         Some((None, uid)) => format!("a socket of the user {uid}"),
         None => "somebody".to_owned(),
+    }
+}
+
+/// Why the kernel does not find a socket that no program hides.
+fn hidden(state: &SlotState) -> String {
+    let interface = state.who.as_ref().and_then(|who| who.interface.as_ref());
+    match interface {
+        Some(name) => format!(
+            "absent: {} is bound there to the interface {name}, and only packets that come in by {name} find it",
+            somebody(state)
+        ),
+        None => format!(
+            "absent: {} is bound there, and the kernel finds it for no packet from anywhere",
+            somebody(state)
+        ),
     }
 }
 
@@ -356,10 +376,11 @@ pub(crate) fn fill(state: &SlotState) -> String {
             "absent: {} is bound there since; `sockc socket refresh` takes it",
             somebody(state)
         ),
-        Fill::Hidden if state.foreign.is_empty() => format!(
-            "absent: {} is bound there, and the kernel finds it for no packet from anywhere (is it bound to an interface?)",
+        Fill::Behind => format!(
+            "absent: {} is bound there, and a socket of another owner at the same address hides it from packets (`ss -lnpe` shows both); `sockc socket refresh` takes it",
             somebody(state)
         ),
+        Fill::Hidden if state.foreign.is_empty() => hidden(state),
         Fill::Hidden => format!(
             "absent: {} is bound there, and {} of somebody else, which decides socket lookups here too, hides it from sockc",
             somebody(state),

@@ -7,6 +7,7 @@ mod plan;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use sockc_runtime::{Expiry, Prefix, SlotKind};
 
 use crate::duration::expiry;
@@ -90,6 +91,12 @@ pub(crate) enum Verb {
     /// Print the page of a diagnostic, or list all of them
     #[command(after_help = examples::EXPLAIN_CODE)]
     ExplainCode(ExplainCode),
+    /// Print what makes a shell complete command lines of sockc
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(Completions),
+    /// Write the manual pages of sockc and of its verbs
+    #[command(after_help = examples::MAN)]
+    Man(Man),
     /// Show or change a live map of the policy in force
     #[command(subcommand, after_help = examples::MAP)]
     Map(MapVerb),
@@ -135,6 +142,20 @@ pub(crate) struct ExplainCode {
     /// The code, such as `E0203`; left out, all codes are listed
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Man {
+    /// Where the pages are written, each as a file: a folder that is there
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Args, Debug)]

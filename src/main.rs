@@ -7,6 +7,7 @@ mod check;
 mod cli;
 mod columns;
 mod compile;
+mod completions;
 mod count;
 mod counters;
 mod diff;
@@ -23,6 +24,7 @@ mod guards;
 mod input;
 mod lints;
 mod local;
+mod man;
 mod map;
 mod output;
 mod outside;
@@ -85,6 +87,8 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Counters(arguments) => counters::run(arguments, output),
         Verb::Show(arguments) => show::run(arguments, output),
         Verb::ExplainCode(arguments) => explain_code::run(arguments, output),
+        Verb::Completions(arguments) => completions::run(arguments, output),
+        Verb::Man(arguments) => man::run(arguments, output),
         Verb::Map(verb) => map::run(verb, output),
         Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),

@@ -253,7 +253,7 @@ fn moves(forecast: &Forecast) -> bool {
         .any(|hook| hook.link != LinkFate::Kept);
     let data = forecast.data.iter().any(|one| one.fate != Carried::Kept);
     let inner = forecast.netns.iter().any(|(_, inner)| moves(inner));
-    hooks || data || inner || !forecast.released.is_empty()
+    hooks || data || inner || !forecast.released.is_empty() || !forecast.nameless.is_empty()
 }
 
 /// Whether other code comes into a hook.

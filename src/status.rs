@@ -4,7 +4,9 @@ mod facts;
 mod interfaces;
 
 use serde::Serialize;
-use sockc_runtime::{Drift, Foreign, HookStatus, Lost, LostNamespace, Means, Status};
+use sockc_runtime::{
+    Drift, Foreign, HookStatus, Inspected, Living, Lost, LostNamespace, Means, Status,
+};
 
 use crate::apply::{self, Slot};
 use crate::cli::Place;
@@ -38,6 +40,10 @@ struct LostRow<'a> {
     netns: &'a str,
     lost: &'static str,
     block: bool,
+    /// Whether the namespace goes on without its name, and its policy holds there.
+    living: bool,
+    /// By what it is entered then, where somebody is seen who holds it.
+    path: Option<&'a str>,
 }
 
 /// The policy of a `for netns` block in JSON; `status` is null where nothing is in force.
@@ -68,19 +74,24 @@ struct HookRow<'a> {
 
 /// Shows it; ends with 5 if something of ours is gone.
 pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
-    let status = match sockc_runtime::status(&options(place)) {
-        Ok(status) => status,
+    let Inspected { status, leftovers } = match sockc_runtime::inspect(&options(place)) {
+        Ok(found) => found,
         Err(error) => return refused(&error, output),
     };
     let facts = status
         .as_ref()
         .map(|status| Facts::look(status, &options(place)));
     if output.is_json() {
-        output.value(&in_json(status.as_ref(), facts.as_ref()));
+        let report = in_json(status.as_ref(), facts.as_ref());
+        output.value(&Report {
+            leftovers: status.as_ref().map_or(&leftovers, |one| &one.leftovers),
+            ..report
+        });
     }
     let Some(status) = status else {
         if !output.is_json() {
             output.line("no policy is in force");
+            removed(&leftovers, output);
         }
         return Exit::Done;
     };
@@ -148,6 +159,9 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
 /// That a network namespace which the policy names is not the one it was, and what that means.
 fn lost_namespace(lost: &LostNamespace) -> String {
     let name = &lost.name;
+    if let Some(living) = &lost.living {
+        return nameless(lost, living);
+    }
     let became = match lost.lost {
         Lost::Removed => "was removed",
         Lost::MadeAnew => "was removed and made anew",
@@ -167,6 +181,43 @@ fn lost_namespace(lost: &LostNamespace) -> String {
         }
     };
     format!("the network namespace \"{name}\" {became}: {meaning}")
+}
+
+/// That the namespace of a block lost its name and goes on, and what opens it.
+fn nameless(lost: &LostNamespace, living: &Living) -> String {
+    let name = &lost.name;
+    let holds = match living {
+        Living::At(path) => format!(
+            "the namespace goes on as {path}, and the policy of its `for netns` block holds there (`sockc status --netns {path}`)"
+        ),
+        Living::Unseen => "hooks of the policy of its `for netns` block still hang on interfaces and hold there, until whoever has them, which cannot be seen here, lets them go".to_owned(),
+    };
+    match lost.lost {
+        Lost::Removed => format!(
+            "the name of the network namespace \"{name}\" was removed: {holds}{}. An apply when another namespace has the name, or of a policy without the block, takes that policy away, and every packet passes there",
+            name_again(name, living)
+        ),
+        Lost::MadeAnew => format!(
+            "another network namespace has the name \"{name}\" now, and the policy does not hold in it. Of the one that had the name before: {holds}. `sockc apply --running` puts the policy into the one that has the name now, and takes it away from the other: every packet passes there then"
+        ),
+    }
+}
+
+/// How a namespace gets its name again, with its policy as it is; nothing where nobody knows how to enter it.
+fn name_again(name: &str, living: &Living) -> String {
+    let Living::At(path) = living else {
+        return String::new();
+    };
+    let process = path.strip_prefix("/proc/");
+    let process = process.and_then(|path| path.strip_suffix("/ns/net"));
+    match process {
+        Some(process) if !process.contains('/') => {
+            format!("; `ip netns attach {name} {process}` gives it the name again")
+        }
+        _ => format!(
+            "; `nsenter --net={path} sh -c 'ip netns attach {name} $$'` gives it the name again"
+        ),
+    }
 }
 
 /// Says what others changed; `true` if nothing.
@@ -256,14 +307,22 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
             ));
         }
     }
-    for left in &status.leftovers {
-        output.note(format!("removed what an earlier command left: {left}"));
-    }
+    removed(&status.leftovers, output);
     for (netns, inner) in &status.netns {
         if let Some(inner) = inner {
-            output.line(format!("in the network namespace \"{netns}\":"));
+            output.line(match status.path_of(netns) {
+                Some(path) => format!("in the network namespace {path}, which was \"{netns}\":"),
+                None => format!("in the network namespace \"{netns}\":"),
+            });
             show(inner, facts.and_then(|facts| facts.block(netns)), output);
         }
+    }
+}
+
+/// Says what has just been removed.
+fn removed(leftovers: &[String], output: &mut Output) {
+    for left in leftovers {
+        output.note(format!("removed what an earlier command left: {left}"));
     }
 }
 
@@ -286,6 +345,8 @@ fn lost_row(lost: &LostNamespace) -> LostRow<'_> {
             Lost::MadeAnew => "made-anew",
         },
         block: lost.of_block,
+        living: lost.living.is_some(),
+        path: lost.path(),
     }
 }
 

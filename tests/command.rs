@@ -325,6 +325,47 @@ fn codes_are_explained() {
     assert!(stderr(&unknown).contains("`E0203`"), "{}", stderr(&unknown));
 }
 
+/// The verbs that `sockc --help` lists, but for `help`.
+fn verbs(folder: &Folder) -> Vec<String> {
+    let help = stdout(&folder.sockc(&["--help"], b""));
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = listed.map_while(|line| line.split_whitespace().next());
+    let names = names.filter(|name| *name != "help");
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn manual_pages_and_completions_know_every_verb() {
+    let folder = Folder::new("pages");
+    let verbs = verbs(&folder);
+    assert!(verbs.len() > 15, "{verbs:?}");
+    let folder_of_pages = folder.0.join("man1");
+    std::fs::create_dir(&folder_of_pages).unwrap();
+    let written = folder.sockc(&["man", "man1", "--json"], b"");
+    let written: Value = serde_json::from_slice(&written.stdout).unwrap();
+    assert_eq!(written["format"], "sockc.man/1");
+    let page = |name: &str| {
+        let text = std::fs::read_to_string(folder_of_pages.join(format!("{name}.1"))).unwrap();
+        assert!(text.contains(&format!(".TH {name} 1")), "{text}");
+        text
+    };
+    let own = page("sockc");
+    for verb in &verbs {
+        assert!(page(&format!("sockc-{verb}")).contains("docs/"), "{verb}");
+        let reference = format!("sockc\\-{}(1)", verb.replace('-', "\\-"));
+        assert!(own.contains(&reference), "{reference}: {own}");
+    }
+    assert!(page("sockc-set-load").contains("Replace everything that is in it"));
+    assert!(!own.contains("help(1)"), "{own}");
+    assert_eq!(code(&folder.sockc(&["man", "nowhere"], b"")), 3);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = stdout(&folder.sockc(&["completions", shell], b""));
+        let lacks = |verb: &&String| !script.contains(verb.as_str());
+        assert_eq!(verbs.iter().find(lacks), None, "{shell}");
+    }
+    assert_eq!(code(&folder.sockc(&["completions", "cmd"], b"")), 64);
+}
+
 #[test]
 fn verbose_says_what_each_stage_took_and_quiet_says_nothing() {
     let folder = Folder::new("verbose");

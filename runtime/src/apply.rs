@@ -19,7 +19,9 @@ use crate::fill::SlotState;
 use crate::forecast::Standpoint;
 use crate::heal;
 use crate::hook::Means;
+use crate::known::LostNamespace;
 use crate::mend::settle;
+use crate::nameless;
 use crate::options::Options;
 use crate::owned::{self, Outer};
 use crate::owner::Owners;
@@ -161,12 +163,16 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let mut left = owned::release(&ended, &part.options, session);
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = owned::gone(before.as_ref(), &record);
+        let opened = nameless::all(&gone, &session.state)?;
         let mut work = Work::new(part, session, plan, &owners, (before, record));
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);
                 left.extend(owned::release(&gone, &part.options, session));
                 let left = left.into_iter();
+                applied
+                    .notes
+                    .extend(opened.iter().map(LostNamespace::opened));
                 applied
                     .notes
                     .extend(left.map(|(what, cause)| format!("{what}: {}", cause.bare())));

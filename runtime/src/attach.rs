@@ -317,15 +317,25 @@ pub(crate) fn detach(state: &State, hook: &Hook) -> io::Result<()> {
                 filter::remove(hook.target, hook.point, program)?;
             }
             Means::MapAttach => detach_from_map(state, hook, fd.as_fd()),
-            // Unlinking would do, but only some time later.
+            // Unlinking would do, but only some time later: packets would still meet it while the command says that they do not.
             _ => match link::detach(fd.as_fd()) {
-                // Packets would still meet it while the command says that they do not.
-                Err(error) if is_machine(&error) => return Err(error),
+                Err(error) if !is_no_link(&error) => return Err(error),
                 _ => {}
             },
         }
     }
-    bpffs::unpin(&path)
+    // Somebody may have put a folder there.
+    bpffs::remove_tree(&path)
+}
+
+/// Whether what is pinned is no link, or one of a kind that only ends with its pin (`link_detach` of kernel/bpf/syscall.c, which
+/// passes on `ENOTSUPP` of the kernel's own numbers, 524).
+fn is_no_link(error: &io::Error) -> bool {
+    const ENOTSUPP: i32 = 524;
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::EBADF | libc::EOPNOTSUPP | ENOTSUPP)
+    )
 }
 
 fn detach_from_map(state: &State, hook: &Hook, program: BorrowedFd<'_>) {

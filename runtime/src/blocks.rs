@@ -15,8 +15,8 @@ use crate::attach;
 use crate::checked;
 use crate::error::{Error, at};
 use crate::hook::Point;
-use crate::known::Lost;
-use crate::nameless::{self, Way};
+use crate::known::{Living, Lost};
+use crate::nameless;
 use crate::options::Options;
 use crate::record::Held;
 use crate::session;
@@ -61,20 +61,21 @@ impl Blocks {
             gone: Vec::new(),
         };
         for (name, object, manifest) in inner {
-            let held = known.iter().find(|held| held.name == name);
-            let place = match held {
-                Some(held) => place(held, options)?,
-                None => Some(name.clone()),
+            let mut known = known.iter();
+            let place = match known.find(|(held, _)| held.name == name) {
+                Some((held, None)) => {
+                    blocks.gone.push(held.clone());
+                    continue;
+                }
+                Some((_, Some(place))) => place.clone(),
+                None => name.clone(),
             };
-            match (place, held) {
-                (Some(place), _) => blocks.there.push(Block {
-                    name,
-                    place,
-                    object,
-                    manifest,
-                }),
-                (None, held) => blocks.gone.extend(held.cloned()),
-            }
+            blocks.there.push(Block {
+                name,
+                place,
+                object,
+                manifest,
+            });
         }
         Ok(blocks)
     }
@@ -99,32 +100,29 @@ impl Blocks {
 }
 
 /// How the namespace of a block is entered; nothing if it has ended.
-fn place(held: &Held, options: &Options) -> Result<Option<String>, Error> {
-    if held.lost()? != Some(Lost::Removed) {
+fn place(held: &Held, beside: &State, options: &Options) -> Result<Option<String>, Error> {
+    let Some(lost) = nameless::look(held, beside)? else {
         return Ok(Some(held.name.clone()));
-    }
-    let what = format!(
-        "look for what is left of the network namespace \"{}\"",
-        held.name
-    );
-    match nameless::way_into(held.identity()).map_err(at(what))? {
-        Way::Path(path) => Ok(Some(path.display().to_string())),
-        Way::Ended => Ok(None),
-        Way::Unknown => wait_for_end(held, options).map(|()| None),
+    };
+    match (lost.lost, lost.living) {
+        (Lost::MadeAnew, _) => Ok(Some(held.name.clone())),
+        (Lost::Removed, Some(Living::At(path))) => Ok(Some(path)),
+        (Lost::Removed, Some(Living::Unseen)) => {
+            wait_for_end(held, &beside.beside(held.inode), options).map(|()| None)
+        }
+        (Lost::Removed, None) => Ok(None),
     }
 }
 
-/// Where processes may not be looked at, the hooks of the block tell: the kernel takes them off with the namespace, some time
-/// after its last process has left it.
-fn wait_for_end(held: &Held, options: &Options) -> Result<(), Error> {
-    let state = State::at(&options.bpffs, held.inode)?;
+/// The kernel takes the hooks off with the namespace, some time after its last holder has left it.
+fn wait_for_end(held: &Held, state: &State, options: &Options) -> Result<(), Error> {
     let until = Instant::now() + options.lock_wait;
-    while is_hooked(&state, held)? {
+    while is_hooked(state, held)? {
         if Instant::now() > until {
             return Err(Error::Netns {
                 name: held.name.clone(),
                 cause: io::Error::other(
-                    "it has lost its name, and lives on in processes that may not be looked at",
+                    "it has lost its name and goes on, and who holds it cannot be seen here",
                 ),
             });
         }
@@ -153,11 +151,17 @@ fn is_hooked(state: &State, held: &Held) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// The namespaces of the blocks of the policy in force. That no other comes in between is seen to under the lock.
-fn known(options: &Options) -> Result<Vec<Held>, Error> {
+/// The namespaces of the blocks of the policy in force, and how they are entered. That no other policy comes in between is seen
+/// to under the lock.
+fn known(options: &Options) -> Result<Vec<(Held, Option<String>)>, Error> {
     session::enter(options, |session| {
         let record = record_in_force(&session.state)?;
-        Ok(record.map(|record| record.netns).unwrap_or_default())
+        let held = record.into_iter().flat_map(|record| record.netns);
+        let placed = held.map(|held| {
+            let place = place(&held, &session.state, options)?;
+            Ok((held, place))
+        });
+        placed.collect()
     })
 }
 

@@ -12,7 +12,7 @@ use sockc_compiler::artifact::Slot;
 use crate::fill::Who;
 use crate::owner::Belongs;
 use crate::sys::diag::{self, Open};
-use crate::sys::{cgroup, process};
+use crate::sys::{cgroup, netns, process};
 
 /// The open sockets of a namespace.
 #[derive(Debug)]
@@ -65,6 +65,7 @@ impl Machine {
             uid: open.uid,
             inode: open.inode,
             cookie: open.cookie,
+            interface: (open.interface != 0).then(|| interface(open.interface)),
         }
     }
 
@@ -90,6 +91,13 @@ pub(crate) fn belongs(open: &Open, owner: &Belongs) -> bool {
             open.cgroup.is_some_and(|id| cgroup::holds(&path, id))
         }
     }
+}
+
+/// The name of an interface of the calling thread's namespace; its number, if it is gone.
+fn interface(number: u32) -> String {
+    let there = netns::interfaces().unwrap_or_default();
+    let named = there.into_iter().find(|(index, _)| *index == number);
+    named.map_or_else(|| format!("number {number}"), |(_, name)| name)
 }
 
 fn name_of(process: u32) -> String {

@@ -182,3 +182,73 @@ fn tail_call(code: &mut Code, slots: BorrowedFd<'_>, side: i32) {
         asm::call(Helper::TailCall),
     ]);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::lab::permitted;
+    use crate::sys::map::{self, Shape};
+
+    const PASS: u32 = 2;
+    /// What the programs of the sides say; no packet is lost by this to `XDP_ABORTED`, which a failed call would be too.
+    const SIDE: [u32; 2] = [1, 3];
+    /// The generation that the dispatcher was made for.
+    const SINCE: u32 = 4;
+
+    fn saying(verdict: u32) -> OwnedFd {
+        let mut code = Code::default();
+        code.give(verdict.cast_signed());
+        let kind = Point::Xdp(1).kind();
+        prog::load(&prog::Source {
+            name: "sockc_side",
+            kind: kind.program,
+            attach: kind.load,
+            code: &code.bytes(),
+        })
+        .unwrap()
+    }
+
+    fn word(value: u32) -> OwnedFd {
+        let word = map::create("word", Shape::array(4, 1)).unwrap();
+        map::update(word.as_fd(), &[0; 4], &value.to_ne_bytes()).unwrap();
+        word
+    }
+
+    /// What becomes of a packet.
+    fn said(own: u32, outer: Option<u32>) -> u32 {
+        let slots = map::create("slots", Shape::programs(2 * SIDES)).unwrap();
+        for (slot, verdict) in (0..).zip(SIDE) {
+            map::put_socket(slots.as_fd(), slot, saying(verdict).as_fd()).unwrap();
+        }
+        let (control, outer) = (word(own), outer.map(word));
+        let words = Words {
+            control: control.as_fd(),
+            outer: outer.as_ref().map(AsFd::as_fd),
+        };
+        let program = load(Point::Xdp(1), SINCE, None, words, slots.as_fd()).unwrap();
+        prog::run(program.as_fd(), &[0; 64]).unwrap()
+    }
+
+    #[test]
+    fn the_words_choose_who_is_asked() {
+        if !permitted() {
+            return;
+        }
+        for (own, now) in [(0, PASS), (3, PASS), (4, SIDE[0]), (5, SIDE[1])] {
+            assert_eq!(said(own, None), now, "{own}");
+        }
+        // A block that was taken away stays away, whatever the outer word says.
+        for (own, outer, now) in [
+            (0, 4, PASS),
+            (4, 0, PASS),
+            (4, 3, PASS),
+            (4, 4, SIDE[0]),
+            (4, 5, SIDE[1]),
+            (9, 5, SIDE[1]),
+        ] {
+            assert_eq!(said(own, Some(outer)), now, "{own} {outer}");
+        }
+    }
+}

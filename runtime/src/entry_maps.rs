@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest};
+use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest, MapKind};
 
 use crate::entries::{Contents, side_of};
 use crate::error::{Error, at};
@@ -35,8 +35,8 @@ impl<'a> Maps<'a> {
     ) -> Result<Self, Error> {
         Ok(Self {
             plan,
-            trie: state.open_map(generation, &plan.trie)?,
-            ports: state.open_map(generation, &plan.classes)?,
+            trie: state.open_map(generation, &plan.trie, MapKind::LpmTrie)?,
+            ports: state.open_map(generation, &plan.classes, MapKind::Array)?,
         })
     }
 
@@ -48,7 +48,8 @@ impl<'a> Maps<'a> {
         match (there.map_err(what())?, word(&bytes)) {
             (true, 0) => Ok(0),
             (true, 1) => Ok(1),
-            _ => Err(what()(io::Error::other(
+            _ => Err(what()(io::Error::new(
+                io::ErrorKind::InvalidData,
                 "which side of it holds is not what sockc left",
             ))),
         }

@@ -18,6 +18,7 @@ use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 
 use crate::code::{Code, Label};
 use crate::foreign::Foreign;
+use crate::owner::{self, Owners, Scratch};
 use crate::sys::prog;
 
 /// `TCP_LISTEN` of `net/tcp_states.h`.
@@ -37,11 +38,17 @@ const TUPLE: i16 = -40;
 const KEY: i16 = -44;
 /// `-EOPNOTSUPP`, what the kernel says of MPTCP sockets.
 const EOPNOTSUPP: i32 = 95;
+/// What is free while a socket's owner is asked for: below the tuple and the key.
+pub(crate) const SCRATCH: Scratch = Scratch {
+    stack: -48 - owner::STACK,
+    register: Register::R9,
+};
 /// What the programs return; a refusal is `REFUSED` plus the errno.
 const NOBODY: i32 = 1;
 const ELSEWHERE: i32 = 2;
 const NOT_LISTENING: i32 = 3;
 const FOUND: i32 = 4;
+const NOT_OWNER: i32 = 5;
 const REFUSED: i32 = 1000;
 /// The packet that the programs run on: they do not look at it.
 const NO_PACKET: [u8; 64] = [0; 64];
@@ -59,6 +66,8 @@ pub struct Who {
     pub inode: u64,
     /// Its cookie.
     pub cookie: u64,
+    /// The interface that it is bound to. What it answers to clients of others does not leave.
+    pub interface: Option<String>,
 }
 
 /// A slot of a named socket, and how it stands.
@@ -100,6 +109,9 @@ pub enum Fill {
     Unknown(i32),
     /// Somebody listens at the address, and was not taken yet.
     Waiting,
+    /// The declared owner listens at the address, and so does somebody else, whose socket the kernel's lookup finds instead: a
+    /// command takes the owner's, no packet does.
+    Behind,
     /// Somebody listens at the address, and sockc's own lookup does not find the socket: lookup programs of others decide
     /// otherwise, or it is bound to an interface.
     Hidden,
@@ -131,13 +143,18 @@ impl Filler {
         let listen =
             named.filter(|socket| socket.origin == SlotOrigin::Listen && socket.owner.is_none());
         Self::with(listen.flat_map(slots), |slot| {
-            fill_code(slot, Some(sockets))
+            search_code(slot, |code| put_in(code, slot, sockets))
         })
     }
 
-    /// Makes a program that only looks for the listener of a slot.
-    pub(crate) fn prober(socket: &str, slot: &Slot) -> io::Result<Self> {
-        Self::with([(socket, slot)].into_iter(), |slot| fill_code(slot, None))
+    /// Makes a program that only looks for the listener of a slot, and asks whether it is the owner's, if the name has one.
+    pub(crate) fn prober(socket: &str, slot: &Slot, owners: Option<&Owners>) -> io::Result<Self> {
+        Self::with([(socket, slot)].into_iter(), |slot| {
+            search_code(slot, |code| match owners {
+                Some(owners) => ask_owner(code, socket, owners),
+                None => code.add([asm::mov64_imm(Register::R8, FOUND)]),
+            })
+        })
     }
 
     /// Makes programs that copy what is in slots of another map, each with its index there.
@@ -201,14 +218,26 @@ fn outcome(returned: u32) -> Fill {
         FOUND => Fill::Filled,
         ELSEWHERE => Fill::WildcardOnly,
         NOT_LISTENING => Fill::NotListening,
+        NOT_OWNER => Fill::NotOwner,
         code if code == REFUSED + EOPNOTSUPP => Fill::Mptcp,
         code if code > REFUSED => Fill::Refused(code - REFUSED),
         _ => Fill::Absent,
     }
 }
 
-/// Looks the listener of a slot up, and puts it into the map if there is one.
-fn fill_code(slot: &Slot, sockets: Option<BorrowedFd<'_>>) -> Vec<u8> {
+/// R8 becomes whether the socket in R7 is of the owner whom a name has.
+fn ask_owner(code: &mut Code, name: &str, owners: &Owners) {
+    let (other, asked) = (code.label(), code.label());
+    owners.check(code, name, Register::R7, SCRATCH, other);
+    code.add([asm::mov64_imm(Register::R8, FOUND)]);
+    code.jump(asked);
+    code.place(other);
+    code.add([asm::mov64_imm(Register::R8, NOT_OWNER)]);
+    code.place(asked);
+}
+
+/// Looks the listener of a slot up, and does with the one in R7 what leaves the outcome in R8.
+fn search_code(slot: &Slot, found: impl FnOnce(&mut Code)) -> Vec<u8> {
     let mut code = Code::default();
     let (nobody, elsewhere) = (code.label(), code.label());
     let (idle, release) = (code.label(), code.label());
@@ -217,10 +246,7 @@ fn fill_code(slot: &Slot, sockets: Option<BorrowedFd<'_>>) -> Vec<u8> {
     code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
     code.add([asm::mov64_reg(Register::R7, Register::R0)]);
     check_found(&mut code, slot, Found { idle, elsewhere });
-    match sockets {
-        Some(sockets) => put_in(&mut code, slot, sockets),
-        None => code.add([asm::mov64_imm(Register::R8, FOUND)]),
-    }
+    found(&mut code);
     code.jump(release);
     code.place(elsewhere);
     code.add([asm::mov64_imm(Register::R8, ELSEWHERE)]);

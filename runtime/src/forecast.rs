@@ -23,9 +23,11 @@ use crate::drift::{Drift, Standing, check_ground};
 use crate::error::Error;
 use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
+use crate::known::{Lost, LostNamespace};
 use crate::load;
 use crate::moved_groups;
 use crate::named::{self, Asked, Ground, NamedKind};
+use crate::nameless;
 use crate::options::Options;
 use crate::owned::{self, Outer};
 use crate::plan::Plan;
@@ -64,6 +66,8 @@ pub struct Forecast {
     pub netns: Vec<(String, Forecast)>,
     /// The network namespaces whose policy would be taken away, since the block is gone.
     pub released: Vec<String>,
+    /// Those that lost their names and go on, and whose policy would be taken away too: every packet would pass there.
+    pub nameless: Vec<LostNamespace>,
 }
 
 /// What is in force.
@@ -217,7 +221,7 @@ impl One<'_> {
         }
         let data = data::forecast(self.part, self.plan, self.session, before, self.outer)?;
         let counters = data::counters(before, self.part.manifest);
-        let released = owned::gone(before, record).into_iter();
+        let (released, nameless) = self.released(record)?;
         Ok(Forecast {
             running: self.running(),
             drift: self.standing.drift.clone(),
@@ -230,8 +234,23 @@ impl One<'_> {
             renamed: self.plan.renamed.clone(),
             named: self.named()?,
             netns: Vec::new(),
-            released: released.map(|held| held.name).collect(),
+            released,
+            nameless,
         })
+    }
+
+    /// The namespaces whose policy goes: those whose block does, and those that go on without their names.
+    fn released(&self, record: &Record) -> Result<(Vec<String>, Vec<LostNamespace>), Error> {
+        let (mut released, mut nameless) = (Vec::new(), Vec::new());
+        for held in owned::gone(self.standing.record.as_ref(), record) {
+            match nameless::look(&held, &self.session.state)? {
+                Some(lost) if lost.living.is_some() => nameless.push(lost),
+                // It has ended; its block is that of another one now.
+                Some(lost) if lost.lost == Lost::MadeAnew => {}
+                _ => released.push(held.name),
+            }
+        }
+        Ok((released, nameless))
     }
 
     fn running(&self) -> Option<Running> {
@@ -360,7 +379,10 @@ impl One<'_> {
                     since: 0,
                     means: Means::Link,
                 };
-                self.check_xdp(point, number, target)?;
+                // A program of ours whose pin somebody changed looks like another's, and what was changed is told.
+                if self.standing.drift.is_empty() {
+                    self.check_xdp(point, number, target)?;
+                }
                 (LinkFate::Attached, hook)
             }
         };

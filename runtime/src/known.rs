@@ -40,6 +40,11 @@ impl Known {
 }
 
 impl Held {
+    /// What has become of it, if that is another one now or none.
+    pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
+        lost(&self.name, self.identity())
+    }
+
     /// Which one it was.
     pub(crate) fn identity(&self) -> Identity {
         Identity {
@@ -47,11 +52,15 @@ impl Held {
             cookie: self.cookie,
         }
     }
+}
 
-    /// What has become of it, if that is another one now or none.
-    pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
-        lost(&self.name, self.identity())
-    }
+/// That a network namespace goes on without the name that a policy knows it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Living {
+    /// It can be entered by this path.
+    At(String),
+    /// Hooks of its policy hang on something, and who holds it cannot be seen here.
+    Unseen,
 }
 
 /// What became of a network namespace that a policy names.
@@ -72,14 +81,35 @@ pub struct LostNamespace {
     pub lost: Lost,
     /// Whether it is that of a `for netns` block; else conditions look into it.
     pub of_block: bool,
+    /// Whether it goes on without its name; asked of blocks only.
+    pub living: Option<Living>,
+}
+
+impl LostNamespace {
+    /// By which path it can be entered, where it goes on without its name and somebody is seen who holds it.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match &self.living {
+            Some(Living::At(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// That the policy of a block goes from a namespace that goes on without its name, in words.
+    #[must_use]
+    pub fn opened(&self) -> String {
+        let place = self.path().map(|path| format!(" ({path})"));
+        format!(
+            "the network namespace that was \"{}\" goes on without its name{}: its policy is taken away, and every packet passes there",
+            self.name,
+            place.unwrap_or_default()
+        )
+    }
 }
 
 fn lost(name: &str, was: Identity) -> Result<Option<Lost>, Error> {
     match netns::identity(name) {
-        // A record that holds no cookie is of a kernel, or a sockc, that had none.
-        Ok(now) if was.inode == now.inode && (was.cookie.is_none() || was.cookie == now.cookie) => {
-            Ok(None)
-        }
+        Ok(now) if was.is(now) => Ok(None),
         Ok(_) => Ok(Some(Lost::MadeAnew)),
         // A name whose mount is gone is an ordinary file.
         Err(error)

@@ -93,7 +93,7 @@ pub use forecast::{
 };
 pub use foreign::Foreign;
 pub use hook::Means;
-pub use known::{Lost, LostNamespace};
+pub use known::{Living, Lost, LostNamespace};
 pub use live_maps::{
     LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names,
 };
@@ -111,5 +111,8 @@ pub use sets::{
     Element, Expiry, LiveSet, Missing, SetSummary, set_add, set_del, set_list, set_load, set_names,
     set_test,
 };
-pub use status::{CounterValue, HookStatus, InForce, Status, counters, object, running, status};
+pub use status::{
+    CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object, running,
+    status,
+};
 pub use unload::unload;

@@ -18,6 +18,11 @@ use std::os::fd::AsFd;
 /// Lines of the verifier's log that an error shows.
 const LOG_LINES: usize = 6;
 
+/// What the verifier says (`check_btf_func`) of the types of functions that aya left out, since the kernel had refused to answer
+/// whether it takes such types. Every kernel that we load on does (5.0 and later), so a refusal said nothing of that.
+const OTHER_TYPES: &str = " in func info";
+const UNASKED: &str = "it refused a question about type information (BTF) before, without which this cannot be; try again";
+
 /// How aya names the map of a constant table, which it fills and freezes: by the section. Programs alone refer to it, so it
 /// needs no pin.
 const TABLE: &str = ".rodata.";
@@ -177,6 +182,12 @@ fn program_refused(name: &str, error: &ProgramError) -> Error {
         return kernel(format!("load the program \"{name}\""), error);
     }
     let log = verifier_log.to_string();
+    if log.contains(OTHER_TYPES) {
+        return Error::Kernel {
+            what: format!("load the program \"{name}\""),
+            cause: io::Error::other(UNASKED),
+        };
+    }
     let cause = match io_error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::other(io_error.to_string()),
@@ -233,6 +244,23 @@ mod tests {
         for name in ["", "..", "../control", "/etc", "a.b"] {
             assert!(check_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_question_that_was_refused_is_no_fault_of_the_program() {
+        let refused = |log: &str| {
+            let error = ProgramError::LoadError {
+                io_error: io::Error::from_raw_os_error(libc::EINVAL),
+                verifier_log: aya_obj::VerifierLog::new(log.to_owned()),
+            };
+            program_refused("xdp_in", &error)
+        };
+        let error = refused("invalid type id 64 in func info");
+        assert_eq!(
+            error.to_string(),
+            "the kernel refused to load the program \"xdp_in\": it refused a question about type information (BTF) before, without which this cannot be; try again"
+        );
+        assert!(matches!(refused("R0 invalid"), Error::Program { .. }));
     }
 
     #[test]

@@ -4,17 +4,18 @@
 //! in force that is not the owner's is never replaced.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use crate::apply::Part;
 use crate::error::{Error, unreadable};
 use crate::known::Known;
+use crate::nameless;
 use crate::options::Options;
 use crate::record::{Held, Owner, Record};
 use crate::session::{self, Session};
 use crate::settle::remove_all;
-use crate::state::{Access, Lock, State};
+use crate::state::{self, Access, Lock, State};
 use crate::sys::netns::Identity;
 use crate::sys::{bpffs, map, netns};
 use crate::truth;
@@ -164,8 +165,8 @@ const NAMELESS: &str = "/proc/PID/ns/net";
 
 /// Whether the policy in a folder belongs to the one of the session. Its block follows the same word, or its record says so.
 fn belongs(block: &State, session: &Session) -> Result<bool, Error> {
-    let own = map_at(&session.state.control())?;
-    let followed = map_at(&block.outer())?;
+    let own = word_at(&session.state.control())?;
+    let followed = word_at(&block.outer())?;
     if own.is_some() && followed.is_some() {
         return Ok(own == followed);
     }
@@ -179,15 +180,20 @@ fn belongs(block: &State, session: &Session) -> Result<bool, Error> {
     }
     // It is somebody's block, and nothing is left that says whose.
     match damaged {
-        Some(error) if followed.is_some() => Err(error),
+        Some(error) if followed.is_some() => match truth::in_force(block) {
+            // What an unload that was refused half-way left is nobody's policy any more.
+            Ok(None) => Ok(false),
+            _ => Err(error),
+        },
         _ => Ok(false),
     }
 }
 
-/// The id of the map that is pinned at a path.
-fn map_at(path: &Path) -> Result<Option<u32>, Error> {
-    match bpffs::open(path).and_then(|map| map::id(map.as_fd())) {
-        Ok(id) => Ok(Some(id)),
+/// The id of the word that is pinned at a path; a map of another shape is none.
+fn word_at(path: &Path) -> Result<Option<u32>, Error> {
+    let look = |map: OwnedFd| Ok((map::shape(map.as_fd())?, map::id(map.as_fd())?));
+    match bpffs::open(path).and_then(look) {
+        Ok((shape, id)) => Ok((shape == state::WORD).then_some(id)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => match unreadable(path, error) {
             // What is no map is nobody's word.
@@ -206,7 +212,7 @@ pub(crate) fn check_word(
     let Some(outer) = outer else {
         return Ok(());
     };
-    if map_at(&state.outer())? == map_at(&outer.state.control())? {
+    if word_at(&state.outer())? == word_at(&outer.state.control())? {
         return Ok(());
     }
     let name = options.netns.clone().unwrap_or_default();
@@ -240,13 +246,16 @@ pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Ve
 /// Takes the policy of one namespace away, if it belongs to the one of the session, and what killed commands left there.
 pub(crate) fn release_one(held: &Held, options: &Options, session: &Session) -> Result<(), Error> {
     let owner = Owner::of(session);
-    if held.lost()?.is_none() {
-        return session::enter(&options.within(&held.name), |inner| {
-            remove(&inner.state, options, owner)
-        });
+    let state = State::at(&options.bpffs, held.inode)?;
+    let Some(place) = nameless::entrance(held)? else {
+        // Where the namespace has ended, what is left of the policy is its pins.
+        return remove(&state, options, owner);
+    };
+    match session::enter(&options.within(&place), |_| remove(&state, options, owner)) {
+        // It ended just now.
+        Err(error) if error.is_no_namespace() => remove(&state, options, owner),
+        removed => removed,
     }
-    // The name is gone, and what is left of the policy is its pins.
-    remove(&State::at(&options.bpffs, held.inode)?, options, owner)
 }
 
 fn remove(state: &State, options: &Options, owner: Owner) -> Result<(), Error> {
@@ -275,5 +284,5 @@ fn is_named(state: &State, owner: Owner) -> Result<bool, Error> {
             return Ok(record.owner == Some(owner));
         }
     }
-    Ok(map_at(&state.outer())?.is_some())
+    Ok(word_at(&state.outer())?.is_some())
 }

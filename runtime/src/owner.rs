@@ -93,6 +93,15 @@ impl Owners {
         }
     }
 
+    /// The same owners for a program that asks whose a socket is; `None` where programs cannot ask.
+    pub(crate) fn asking(&self) -> Option<Self> {
+        Some(Self {
+            named: self.named.clone(),
+            types: Some(able().ok()?),
+            unable: None,
+        })
+    }
+
     /// Whose the sockets of this name have to be.
     pub(crate) fn belongs(&self, socket: &str) -> Option<&Belongs> {
         self.named.get(socket)

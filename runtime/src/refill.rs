@@ -20,7 +20,7 @@ use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use crate::code::{Code, Label};
 use crate::fill::{self, Found};
 use crate::hook::Point;
-use crate::owner::{self, Owners, Scratch};
+use crate::owner::Owners;
 use crate::sys::prog;
 
 /// What the name of such a program begins with.
@@ -47,11 +47,6 @@ const SYN: i32 = 2;
 const SYN_ACK: i32 = 0x12;
 const TCP: i32 = 6;
 const UDP: i32 = 17;
-/// What is free while a slot is looked after: below the tuple and the key of `fill`.
-const SCRATCH: Scratch = Scratch {
-    stack: -48 - owner::STACK,
-    register: Register::R9,
-};
 /// How many VLAN tags are looked behind.
 const TAGS: usize = 2;
 
@@ -249,7 +244,7 @@ fn look_after(
         elsewhere: other,
     };
     fill::check_found(code, slot, found);
-    owners.check(code, name, Register::R7, SCRATCH, other);
+    owners.check(code, name, Register::R7, fill::SCRATCH, other);
     fill::put_in(code, slot, sockets);
     code.jump(release);
     code.place(other);

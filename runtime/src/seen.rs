@@ -140,8 +140,9 @@ impl Look<'_> {
         let plain = || there.iter().filter(|open| !open.mptcp);
         let owner = self.owners.belongs(&socket.name);
         let own = plain().find(|open| owner.is_none_or(|owner| belongs(open, owner)));
+        let shared = owner.is_some_and(|owner| there.iter().any(|open| !belongs(open, owner)));
         let (found, open) = match (own, plain().next(), there.first()) {
-            (Some(own), ..) => (self.waiting(state)?, own),
+            (Some(own), ..) => (self.waiting(state, shared)?, own),
             (None, Some(other), _) => (Fill::NotOwner, other),
             (None, None, Some(mptcp)) => (Fill::Mptcp, mptcp),
             (None, None, None) => {
@@ -159,15 +160,18 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Whether the runtime's own lookup finds the socket, which is there.
-    fn waiting(&self, state: &SlotState) -> Result<Fill, Error> {
-        let found = Filler::prober(&state.socket, &state.slot)
+    /// Whether the runtime's own lookup finds the socket, which is there. Where somebody else is there too, the kernel is asked
+    /// whose the one is that it finds, if programs can ask: else none fills the slot anyway.
+    fn waiting(&self, state: &SlotState, shared: bool) -> Result<Fill, Error> {
+        let asking = shared.then(|| self.owners.asking()).flatten();
+        let found = Filler::prober(&state.socket, &state.slot, asking.as_ref())
             .and_then(|prober| prober.run())
             .map_err(at("look for a socket"))?;
-        let found = found
-            .first()
-            .is_some_and(|found| found.state == Fill::Filled);
-        Ok(if found { Fill::Waiting } else { Fill::Hidden })
+        Ok(match found.first().map(|found| found.state) {
+            Some(Fill::Filled) => Fill::Waiting,
+            Some(Fill::NotOwner) => Fill::Behind,
+            _ => Fill::Hidden,
+        })
     }
 
     /// The lookup programs of others.

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use sockc_compiler::artifact::SetPlan;
+use sockc_compiler::artifact::{MapKind, SetPlan};
 
 use crate::members::{
     DUE_KEY, Members, NEVER, Times, VALUE, due_key, key, read_due_key, read_key, read_value, value,
@@ -62,15 +62,15 @@ pub(crate) fn make_due(plan: &SetPlan, path: &Path) -> io::Result<()> {
 }
 
 impl SetMaps {
-    /// Opens the maps of a set; `open` finds them by name.
+    /// Opens the maps of a set; `open` finds them by name and kind.
     pub(crate) fn open<E>(
         plan: &SetPlan,
-        open: impl Fn(&str) -> Result<OwnedFd, E>,
+        open: impl Fn(&str, MapKind) -> Result<OwnedFd, E>,
     ) -> Result<Self, E> {
         Ok(Self {
-            trie: open(&plan.map)?,
-            state: open(&plan.state)?,
-            due: open(&due_name(&plan.map))?,
+            trie: open(&plan.map, MapKind::LpmTrie)?,
+            state: open(&plan.state, MapKind::Array)?,
+            due: open(&due_name(&plan.map), MapKind::LpmTrie)?,
         })
     }
 
@@ -338,5 +338,8 @@ impl SetMaps {
 mod tests;
 
 pub(crate) fn foreign() -> io::Error {
-    io::Error::other("what the live set holds is none of sockc's")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "what the live set holds is none of sockc's",
+    )
 }

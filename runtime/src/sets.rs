@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use sockc_compiler::artifact::{Manifest, SetPlan};
+use sockc_compiler::artifact::{Manifest, MapKind, SetPlan};
 
 use crate::error::{Error, at, unless_passing};
 use crate::force::{self, Force};
@@ -19,7 +19,7 @@ use crate::prefix::Prefix;
 use crate::record::Record;
 use crate::set_change::Change;
 use crate::set_maps::{SetMaps, due_name, make_due};
-use crate::state::{Access, State, pinned};
+use crate::state::{Access, State, pinned_map};
 use crate::sys::map::Shape;
 use crate::sys::{bpffs, clock, map};
 
@@ -271,7 +271,9 @@ fn change(
 
 /// The maps of a set of a generation.
 fn open(plan: &SetPlan, state: &State, record: &Record) -> Result<SetMaps, Error> {
-    SetMaps::open(plan, |name| pinned(&state.map(record.generation, name)))
+    SetMaps::open(plan, |name, kind| {
+        pinned_map(&state.map(record.generation, name), kind)
+    })
 }
 
 fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a SetPlan, Error> {
@@ -374,10 +376,10 @@ fn keep_due(plan: &SetPlan, kept: &Kept, state: &State, generation: u32) -> Resu
     let path = state.map(generation, &due_name(&plan.map));
     let name = kept.pin.file_name().and_then(|name| name.to_str());
     let pin = kept.pin.with_file_name(due_name(name.unwrap_or_default()));
-    match pinned(&pin) {
+    match pinned_map(&pin, MapKind::LpmTrie) {
         Err(Error::State { .. }) => {
             make_due(plan, &path).map_err(at(format!("make {}", path.display())))?;
-            let maps = SetMaps::open(plan, |name| state.open_map(generation, name))?;
+            let maps = SetMaps::open(plan, |name, kind| state.open_map(generation, name, kind))?;
             maps.distrust_times().map_err(at(changing(plan)))
         }
         due => bpffs::pin(due?.as_fd(), &path).map_err(at(format!("pin {}", path.display()))),
@@ -391,7 +393,7 @@ fn begin(
     generation: u32,
 ) -> Result<(), Error> {
     let now = clock::now();
-    let maps = SetMaps::open(plan, |name| state.open_map(generation, name))?;
+    let maps = SetMaps::open(plan, |name, kind| state.open_map(generation, name, kind))?;
     let old = before.and_then(|before| Some((before, set_before(plan, before)?)));
     let members = match old {
         Some((before, old)) => open(old, state, before)?

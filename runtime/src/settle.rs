@@ -6,6 +6,8 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use aya_obj::generated::bpf_map_type;
+
 use crate::attach;
 use crate::carry;
 use crate::error::{Error, at, is_machine, unreadable};
@@ -74,7 +76,7 @@ fn empty_other_side(state: &State, record: &Record) -> Result<(), Error> {
     for name in names(&state.slots_folder())? {
         let path = state.slots_folder().join(&name);
         if !used.contains(&name) {
-            bpffs::unpin(&path).map_err(at(format!("remove {}", path.display())))?;
+            remove(&path)?;
         }
     }
     for point in &record.points {
@@ -86,7 +88,9 @@ fn empty_other_side(state: &State, record: &Record) -> Result<(), Error> {
 fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
     let what = "empty a program slot";
     let path = state.slots(point);
-    let slots = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
+    let kind = bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32;
+    let slots = bpffs::open(&path).and_then(|pinned| map::of_kind(pinned, kind));
+    let slots = slots.map_err(|cause| unreadable(&path, cause))?;
     for slot in [side, SIDES + side] {
         match map::delete(slots.as_fd(), &slot.to_ne_bytes()) {
             // An array of fewer slots is somebody else's, which is told where the ground is checked.

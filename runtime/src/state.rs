@@ -26,6 +26,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aya_obj::generated::bpf_map_type;
+use sockc_compiler::artifact::MapKind;
+
 use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
 use crate::sys::retry::again;
@@ -89,9 +92,10 @@ impl State {
 
     /// Removes the folder if nothing is in it. The caller holds the lock.
     pub(crate) fn remove_if_empty(&self) {
-        let _ = fs::remove_dir(&self.root);
+        let remove = |folder: &Path| again(|| fs::remove_dir(folder));
+        let _ = remove(&self.root);
         // The folder of all namespaces goes with the last of them.
-        let _ = self.root.parent().map(fs::remove_dir);
+        let _ = self.root.parent().map(remove);
     }
 
     /// The pin of the word that says which generation is in force.
@@ -140,9 +144,15 @@ impl State {
     }
 
     /// Opens a map of a generation. The record is written last: where it is, the map was there, too.
-    pub(crate) fn open_map(&self, generation: u32, name: &str) -> Result<OwnedFd, Error> {
+    /// A map of another kind is not the one that is meant.
+    pub(crate) fn open_map(
+        &self,
+        generation: u32,
+        name: &str,
+        kind: MapKind,
+    ) -> Result<OwnedFd, Error> {
         let path = self.map(generation, name);
-        match bpffs::open(&path) {
+        match bpffs::open(&path).and_then(|pinned| map::of_kind(pinned, kind as u32)) {
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound && !self.has_record(generation)? =>
             {
@@ -224,11 +234,7 @@ impl State {
         let Some(own) = read_word(&self.control())? else {
             return Ok(None);
         };
-        Ok(Some(match read_word(&self.outer())? {
-            Some(outer) if own == 0 || outer < own => 0,
-            Some(outer) => outer,
-            None => own,
-        }))
+        Ok(Some(in_force(own, read_word(&self.outer())?)))
     }
 
     /// Whether pins are there that hooks or a generation need.
@@ -250,7 +256,7 @@ impl State {
         };
         if generation == 0 {
             // Whoever finds this link beside the word 0 takes the word for somebody else's.
-            bpffs::unpin(&self.current()).map_err(at(what))?;
+            bpffs::remove_tree(&self.current()).map_err(at(what))?;
         }
         let path = self.control();
         let control = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
@@ -276,9 +282,16 @@ impl State {
     /// Moves the symbolic link `current`, for people who look into the folder.
     pub(crate) fn point_current(&self, generation: u32) -> io::Result<()> {
         let next = self.root.join("next");
-        bpffs::unpin(&next)?;
+        bpffs::remove_tree(&next)?;
         std::os::unix::fs::symlink(generation.to_string(), &next)?;
-        fs::rename(&next, self.current())
+        match fs::rename(&next, self.current()) {
+            // Somebody put a folder there.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                bpffs::remove_tree(&self.current())?;
+                fs::rename(&next, self.current())
+            }
+            moved => moved,
+        }
     }
 }
 
@@ -292,6 +305,30 @@ pub(crate) fn pinned(path: &Path) -> Result<OwnedFd, Error> {
     bpffs::open(path).map_err(|cause| unreadable(path, cause))
 }
 
+/// The generation in force by the words of a namespace. That of a block begins with the outer policy's generation at which it was
+/// made, and is 0 after it was taken away; from then on the outer word decides.
+fn in_force(own: u32, outer: Option<u32>) -> u32 {
+    match outer {
+        Some(outer) if own == 0 || outer < own => 0,
+        Some(outer) => outer,
+        None => own,
+    }
+}
+
+/// Opens a map that a policy in force has pinned: if it is of another kind, somebody else put it there.
+pub(crate) fn pinned_map(path: &Path, kind: MapKind) -> Result<OwnedFd, Error> {
+    let pinned = bpffs::open(path).and_then(|pinned| map::of_kind(pinned, kind as u32));
+    pinned.map_err(|cause| unreadable(path, cause))
+}
+
+/// The shape of a word.
+pub(crate) const WORD: map::Shape = map::Shape {
+    kind: bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
+    key: 4,
+    value: 4,
+    entries: 1,
+};
+
 /// The word in a map that is pinned at a path; `None` if nothing is pinned there.
 fn read_word(path: &Path) -> Result<Option<u32>, Error> {
     let pinned = match bpffs::open(path) {
@@ -299,7 +336,7 @@ fn read_word(path: &Path) -> Result<Option<u32>, Error> {
         pinned => pinned.map_err(|cause| unreadable(path, cause))?,
     };
     let shape = map::shape(pinned.as_fd()).map_err(|cause| unreadable(path, cause))?;
-    if shape != map::Shape::array(4, 1) {
+    if shape != WORD {
         return Err(Error::State {
             path: path.to_owned(),
             cause: "it is not the map that sockc left there".to_owned(),
@@ -449,4 +486,17 @@ fn same(folder: &File, path: &Path) -> bool {
         return false;
     };
     held.ino() == there.ino() && held.dev() == there.dev()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_words_say_what_is_in_force_in_a_block() {
+        assert_eq!([0, 4].map(|own| in_force(own, None)), [0, 4]);
+        for (own, outer, now) in [(0, 4, 0), (4, 0, 0), (4, 3, 0), (4, 4, 4), (4, 5, 5)] {
+            assert_eq!(in_force(own, Some(outer)), now, "{own} {outer}");
+        }
+    }
 }

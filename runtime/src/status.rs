@@ -1,9 +1,10 @@
 //! What is in force, read from the kernel.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
 
-use sockc_compiler::artifact::{Counter, Manifest};
+use sockc_compiler::artifact::{Counter, Manifest, MapKind};
 
 use crate::attach;
 use crate::carry;
@@ -16,13 +17,14 @@ use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
 use crate::known::LostNamespace;
 use crate::mend::settle;
+use crate::nameless;
 use crate::options::Options;
-use crate::pins;
+use crate::pins::{self, Made};
 use crate::record::{Attached, Held, Record};
 use crate::seen;
 use crate::session::{self, Session};
 use crate::settle::hooks;
-use crate::state::{Access, Lock, State, side};
+use crate::state::{Access, Lock, State, pinned_map, side};
 use crate::sys::bpffs;
 use crate::sys::prog::Place;
 use crate::truth::{self, record_in_force};
@@ -59,6 +61,16 @@ pub struct Status {
     pub netns: Vec<(String, Option<Status>)>,
 }
 
+impl Status {
+    /// The path by which the namespace of a block is entered that lost its name.
+    #[must_use]
+    pub fn path_of(&self, block: &str) -> Option<&str> {
+        let mut lost = self.lost_namespaces.iter();
+        lost.find(|lost| lost.of_block && lost.name == block)?
+            .path()
+    }
+}
+
 /// How a hook stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookStatus {
@@ -93,27 +105,66 @@ pub struct CounterValue {
     pub bytes: u64,
 }
 
+/// What is found in a network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// What is in force; `None` if nothing is.
+    pub status: Option<Status>,
+    /// Where nothing is: what an earlier command left behind, and what has been removed now.
+    pub leftovers: Vec<String>,
+}
+
 /// What is in force in a network namespace; `None` if nothing is. Mends what a killed command left.
 ///
 /// # Errors
 ///
-/// Any [`Error`]; [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it.
+/// As [`inspect`].
 pub fn status(options: &Options) -> Result<Option<Status>, Error> {
-    let Some(mut outer) = own_status(options)? else {
-        // One that was put in force just now is no stranger.
-        return match strangers(options) {
-            Err(Error::Elsewhere { .. }) if own_status(options)?.is_some() => status(options),
-            found => found.map(|()| None),
-        };
+    inspect(options).map(|found| found.status)
+}
+
+/// What is in force in a network namespace, or was left there. Mends what a killed command left.
+///
+/// # Errors
+///
+/// Any [`Error`]; [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it.
+pub fn inspect(options: &Options) -> Result<Inspected, Error> {
+    let mut outer = match own_status(options)? {
+        Own::InForce(outer) => *outer,
+        Own::Nothing(leftovers) => {
+            // One that was put in force just now is no stranger.
+            return match strangers(options) {
+                Err(Error::Elsewhere { .. }) if own_status(options)?.is_in_force() => {
+                    inspect(options)
+                }
+                found => found.map(|()| Inspected {
+                    status: None,
+                    leftovers,
+                }),
+            };
+        }
     };
     for held in outer.held {
-        let inner = match own_status(&options.within(&held.name)) {
-            Err(error) if error.is_no_namespace() => None,
-            inner => inner?.map(|inner| inner.within(&outer.object, &held.name)),
+        let inner = match nameless::entrance(&held)? {
+            Some(place) => block_status(&options.within(&place))?,
+            None => None,
         };
+        let inner = inner.map(|inner| inner.within(&outer.object, &held.name));
         outer.status.netns.push((held.name, inner));
     }
-    Ok(Some(outer.status))
+    Ok(Inspected {
+        status: Some(outer.status),
+        leftovers: Vec::new(),
+    })
+}
+
+/// What is in force in the namespace of a block; `None` also if that ended just now.
+fn block_status(options: &Options) -> Result<Option<Found>, Error> {
+    match own_status(options) {
+        Err(error) if error.is_no_namespace() => Ok(None),
+        Ok(Own::InForce(found)) => Ok(Some(*found)),
+        other => other.map(|_| None),
+    }
 }
 
 /// Refuses to say that nothing is in force where dispatchers are on hooks.
@@ -133,6 +184,20 @@ fn strangers(options: &Options) -> Result<(), Error> {
             Err(error) => Err(error),
         }
     })
+}
+
+/// What one namespace holds by itself.
+enum Own {
+    /// A policy.
+    InForce(Box<Found>),
+    /// None, and what has just been removed.
+    Nothing(Vec<String>),
+}
+
+impl Own {
+    fn is_in_force(&self) -> bool {
+        matches!(self, Self::InForce(_))
+    }
 }
 
 /// What is in force in one namespace.
@@ -160,12 +225,12 @@ impl Found {
     }
 }
 
-fn own_status(options: &Options) -> Result<Option<Found>, Error> {
+fn own_status(options: &Options) -> Result<Own, Error> {
     session::enter(options, |session| {
         let mut left = Vec::new();
         let mut standing = Standing::default();
         match Lock::take(&session.state, Access::Change, Duration::ZERO) {
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(Own::Nothing(left)),
             Ok(Some(_lock)) => {
                 standing = Standing::look(session)?;
                 // What others changed stays as it is, so that a person can look at it.
@@ -185,17 +250,17 @@ fn own_status(options: &Options) -> Result<Option<Found>, Error> {
             record => record,
         };
         let Some(record) = record else {
-            return Ok(None);
+            return Ok(Own::Nothing(left));
         };
         let mut status = describe(session, &record, left)?;
         status.drift = standing.drift;
         status.unverified = standing.unverified;
-        Ok(Some(Found {
+        Ok(Own::InForce(Box::new(Found {
             status,
             held: record.netns,
             object: standing.object,
             state: session.state.clone(),
-        }))
+        })))
     })
 }
 
@@ -203,12 +268,28 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
     let state = &session.state;
     let record = record_in_force(state)?;
     let generation = record.as_ref().map_or(0, |record| record.generation);
-    let stale = state.generations()?;
-    let stale = stale.iter().filter(|other| **other != generation);
-    let mut left: Vec<String> = stale.map(|other| format!("generation {other}")).collect();
+    let mut stale = state.generations()?;
+    stale.retain(|other| *other != generation);
+    let mut left: Vec<String> = stale
+        .iter()
+        .map(|one| format!("generation {one}"))
+        .collect();
     let owned = |hook: &Hook| record.as_ref().is_some_and(|record| record.has(hook));
     let lost = hooks(state)?.into_iter().filter(|hook| !owned(hook));
     left.extend(lost.map(|hook| format!("hook {}", hook.name())));
+    let kept = record.map_or_else(Vec::new, |record| record.netns);
+    for generation in &stale {
+        // One that cannot be read, so that its blocks are not known, is among them itself.
+        let Ok((record, _)) = Record::read(&state.record(*generation)) else {
+            continue;
+        };
+        let gone = record.netns.iter().filter(|held| !kept.contains(held));
+        let left_there = gone.filter(|held| state.beside(held.inode).root().exists());
+        left.extend(left_there.map(|held| {
+            let name = &held.name;
+            format!("the policy of the network namespace \"{name}\", which was in force no more")
+        }));
+    }
     Ok(left)
 }
 
@@ -232,24 +313,24 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
         owned: record.owner.is_some(),
-        lost_namespaces: lost_namespaces(record)?,
+        lost_namespaces: lost_namespaces(session, record)?,
         netns: Vec::new(),
     })
 }
 
 /// Of the namespaces that a policy names, those that are not what they were.
-fn lost_namespaces(record: &Record) -> Result<Vec<LostNamespace>, Error> {
-    let looked = record.looked_into.iter();
-    let looked = looked.map(|one| (&one.name, one.lost(), false));
-    let held = record.netns.iter();
-    let held = held.map(|one| (&one.name, one.lost(), true));
+fn lost_namespaces(session: &Session, record: &Record) -> Result<Vec<LostNamespace>, Error> {
     let mut found = Vec::new();
-    for (name, lost, of_block) in looked.chain(held) {
-        found.extend(lost?.map(|lost| LostNamespace {
-            name: name.clone(),
+    for one in &record.looked_into {
+        found.extend(one.lost()?.map(|lost| LostNamespace {
+            name: one.name.clone(),
             lost,
-            of_block,
+            of_block: false,
+            living: None,
         }));
+    }
+    for held in &record.netns {
+        found.extend(nameless::look(held, &session.state)?);
     }
     Ok(found)
 }
@@ -281,8 +362,22 @@ fn describe_hook(
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
         alive: link.is_some_and(|link| link.alive),
-        foreign: foreign_on(session, &hook, dispatcher)?,
+        foreign: foreign_on(session, &hook, dispatcher)?
+            .into_iter()
+            .filter(|one| Some(one.id) != left_on(record, &hook))
+            .collect(),
     })
+}
+
+/// The program that sockc left on a hook: it is ours also where somebody changed its pin, which is told.
+fn left_on(record: &Record, hook: &Hook) -> Option<u32> {
+    let path = Path::new("link").join(hook.name());
+    let mut pins = record.pins.iter().flatten();
+    match pins.find(|pin| pin.path == path)?.made {
+        Made::Link(_, program) => program,
+        Made::Program(id) => Some(id),
+        _ => None,
+    }
 }
 
 /// The program in the slot.
@@ -324,9 +419,10 @@ pub(crate) fn foreign_on(
 
 fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {
     let path = session.state.map(record.generation, "sockets");
-    // A policy without sockets has no such map; one that is gone is told by its pin.
-    let Some(sockets) = unless_passing(&path, bpffs::open(&path).map(Some))? else {
-        return Ok(Vec::new());
+    // A policy without sockets has no such map; one that is gone, or another, is told by its pin.
+    let sockets = match pinned_map(&path, MapKind::SockMap) {
+        Err(Error::State { .. }) => return Ok(Vec::new()),
+        sockets => sockets?,
     };
     seen::states(session, &record.manifest, sockets.as_fd())
 }
@@ -339,8 +435,12 @@ fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> 
 pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
     let (mut values, held) = own_counters(options)?;
     for held in held {
-        let inner = match own_counters(&options.within(&held.name)) {
+        let Some(place) = nameless::entrance(&held)? else {
             // `status` says that the namespace is gone.
+            continue;
+        };
+        let inner = match own_counters(&options.within(&place)) {
+            // It ended just now.
             Err(error) if error.is_no_namespace() => continue,
             inner => inner?.0,
         };

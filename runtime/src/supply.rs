@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::artifact::{Manifest, MapKind, Slot, SlotOrigin, SocketSlots};
 
 use crate::bound::{Machine, belongs};
 use crate::error::{Error, at};
@@ -227,7 +227,7 @@ fn is_held(socket: &SocketSlots) -> bool {
 
 /// The map of the slots of a generation.
 pub(crate) fn slots_map(state: &State, generation: u32) -> Result<OwnedFd, Error> {
-    state.open_map(generation, "sockets")
+    state.open_map(generation, "sockets", MapKind::SockMap)
 }
 
 /// Copies registered sockets to the slots of the same name, protocol and family.

@@ -76,6 +76,17 @@ pub(super) const EXPLAIN_CODE: &str = "Examples:
 
 More: docs/diagnostics.md";
 
+pub(super) const COMPLETIONS: &str = "Examples:
+  sockc completions bash
+  sockc completions zsh
+
+More: docs/commands.md";
+
+pub(super) const MAN: &str = "Examples:
+  sockc man /usr/local/share/man/man1
+
+More: docs/commands.md";
+
 pub(super) const MAP: &str = "Examples:
   sockc map add tenants 'tcp 198.51.100.7:443 -> sock web'
   sockc map list tenants

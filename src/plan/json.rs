@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use sockc_runtime::{
-    Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, NamedKind,
-    ProgramFate, SlotKind,
+    Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, LostNamespace,
+    NamedKind, ProgramFate, SlotKind,
 };
 
 use super::reach::{Becomes, Part, reach};
@@ -75,6 +75,14 @@ struct Kernel<'a> {
     counters: Counters,
     netns: Vec<Inner<'a>>,
     released: &'a [String],
+    nameless: Vec<Nameless<'a>>,
+}
+
+/// A namespace that goes on without the name of its block, and loses its policy; `path` leads into it where that is seen.
+#[derive(Serialize)]
+struct Nameless<'a> {
+    netns: &'a str,
+    path: Option<&'a str>,
 }
 
 /// The same for the namespace of a block.
@@ -201,6 +209,14 @@ fn kernel(forecast: &Forecast) -> Kernel<'_> {
         counters: Counters { kept, new, gone },
         netns: inner.collect(),
         released: &forecast.released,
+        nameless: forecast.nameless.iter().map(nameless).collect(),
+    }
+}
+
+fn nameless(lost: &LostNamespace) -> Nameless<'_> {
+    Nameless {
+        netns: &lost.name,
+        path: lost.path(),
     }
 }
 

@@ -55,6 +55,9 @@ pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut Strin
             "  the policy of the network namespace \"{netns}\" goes, with its block"
         );
     }
+    for lost in &forecast.nameless {
+        let _ = writeln!(page, "  {}", lost.opened());
+    }
     for note in preview::notes(forecast, manifest) {
         let _ = writeln!(page, "  {note}");
     }

@@ -66,7 +66,8 @@ impl Facts {
         facts.file = manifest.sources.first().map(|(name, _)| name.clone());
         for (netns, inner) in &status.netns {
             if let Some(inner) = inner {
-                let of_block = Self::of(inner, &local::within(options, netns));
+                let place = status.path_of(netns).unwrap_or(netns);
+                let of_block = Self::of(inner, &local::within(options, place));
                 facts.blocks.insert(netns.clone(), of_block);
             }
         }

@@ -1,5 +1,7 @@
 //! Whether what was seen is what the rules say.
 
+use std::net::IpAddr;
+
 use sockc_compiler::event::{Event, Parsed, Verdict};
 use sockc_compiler::policy::{DefaultVerdict, Direction, Policy};
 
@@ -80,9 +82,19 @@ fn is_answered(policy: &Policy, case: &Case) -> bool {
             direction: Direction::In,
             packet: Parsed::Ip(header),
             ..
-        } => is_new_flow(header) && [header.from, header.to].into_iter().all(is_ordinary),
+        } => {
+            let single = |address| is_ordinary(address) && !is_mapped(address);
+            is_new_flow(header)
+                && [header.from, header.to].into_iter().all(single)
+                && header.from != header.to
+        }
         _ => false,
     }
+}
+
+/// Whether an IPv6 address stands for an IPv4 one, as no machine on a wire has it.
+fn is_mapped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some())
 }
 
 fn shows_its_socket(case: &Case) -> bool {

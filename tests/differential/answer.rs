@@ -7,8 +7,8 @@ use sockc_compiler::packet::parse::{Layout, parse};
 
 const RST: u8 = 4;
 
-/// Whether a rejected packet is answered, if its frame is for one machine: later fragments, resets, ICMP but echo requests, and packets from or to
-/// an address that is no single machine's are not.
+/// Whether a rejected packet that `lo` brings is answered, if its frame is for one machine: later fragments, resets, ICMP but
+/// echo requests, and packets from or to an address that is no single machine's are not.
 pub(crate) fn is_answered(header: &Header) -> bool {
     let (icmp, echo) = match header.from {
         IpAddr::V4(_) => (1, 8),
@@ -16,22 +16,21 @@ pub(crate) fn is_answered(header: &Header) -> bool {
     };
     let asks = matches!(header.transport, Transport::Icmp { kind, .. } if kind == echo);
     let reset = matches!(header.transport, Transport::Tcp { flags, .. } if flags & RST != 0);
-    let sender = match header.from {
-        IpAddr::V4(from) => from.octets()[0] != 0,
-        IpAddr::V6(from) => !from.is_unspecified(),
-    };
     header.part != Part::Later
         && (header.protocol != icmp || asks)
         && !reset
-        && sender
         && single(header.from)
         && single(header.to)
 }
 
 fn single(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => address.octets()[0] < 224,
-        IpAddr::V6(address) => !address.is_multicast(),
+        IpAddr::V4(address) => (1..224).contains(&address.octets()[0]),
+        IpAddr::V6(address) => {
+            !address.is_multicast()
+                && !address.is_unspecified()
+                && address.to_ipv4_mapped().is_none()
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rejects: a client learns at once that nobody is there, although somebody is.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Instant;
 
@@ -14,7 +14,8 @@ use sockc_runtime::lab::{FRONT, MAC, PacketSocket, Probe, Seen, Space};
 
 use crate::knock::{SYN, header};
 use crate::stage::{
-    CLIENT, PATIENCE, SERVER, Stage, at, client_for, compile, compile_changed, ip, udp, wait_for,
+    CLIENT, PATIENCE, SERVER, Stage, at, client_for, compile, compile_changed, connect, ip, udp,
+    wait_for,
 };
 
 const PORT: u16 = 81;
@@ -54,7 +55,10 @@ fn command(space: &Space, line: &str) {
 }
 
 fn assert_datagram_refused(stage: &Stage, from: SocketAddr, to: SocketAddr) {
-    let client = udp(&stage.lab.client, from);
+    assert_unreachable(&udp(&stage.lab.client, from), to);
+}
+
+fn assert_unreachable(client: &UdpSocket, to: SocketAddr) {
     client.connect(to).unwrap();
     client.send(b"anybody?").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -111,6 +115,67 @@ fn generic_xdp_answers_clients() {
     }
     apply(&stage, "xdp");
     assert_refuses(&stage);
+}
+
+/// Frames whose sender is no single machine, or not where it says: the kernel answers none of them, and no hook does.
+#[test]
+fn whom_a_wire_cannot_bring_is_not_answered() {
+    for hook in ["tc", "xdp"] {
+        let Some(stage) = Stage::new() else { return };
+        for space in [&stage.lab.client, &stage.lab.server] {
+            command(space, &format!("ip link set {FRONT} mtu 9000"));
+        }
+        apply(&stage, hook);
+        let (client, server) = (&stage.lab.client, &stage.lab.server);
+        let mut inward = Probe::new(client, server, FRONT).unwrap();
+        let mut answers = Probe::new(server, client, FRONT).unwrap();
+        let mut is_answered = |from: IpAddr, to: IpAddr, protocol, source| {
+            let [from, to] = [(from, 4000), (to, PORT)].map(SocketAddr::from);
+            let frame = Frame::new(header(protocol, from, to, SYN)).addresses(source, MAC);
+            answers.arrived().unwrap();
+            let seen = inward.send(&frame.bytes()).unwrap();
+            assert_eq!(seen, Seen::NotSeen, "{from} {to}");
+            answers.arrived().unwrap().iter().any(|bytes| {
+                matches!(parse(bytes, Layout::Ethernet),
+                    Parsed::Ip(found) if found.from == to.ip() && found.to == from.ip())
+            })
+        };
+        let strangers = [
+            ["127.0.0.1", "::1"],
+            ["127.255.255.255", "::ffff:198.51.100.9"],
+            SERVER,
+        ];
+        for (family, to) in SERVER.map(ip).into_iter().enumerate() {
+            let from = ip(CLIENT[family]);
+            for protocol in [6, 17] {
+                for stranger in strangers.map(|pair| ip(pair[family])) {
+                    assert!(!is_answered(stranger, to, protocol, MAC), "{stranger}");
+                }
+                assert!(!is_answered(from, ip(strangers[0][family]), protocol, MAC));
+                assert!(!is_answered(from, to, protocol, [0xff; 6]), "{hook} {to}");
+                assert!(is_answered(from, to, protocol, MAC), "{hook} {to}");
+            }
+        }
+    }
+}
+
+/// On `lo` a host's own addresses are where its packets come from and go to.
+#[test]
+fn clients_on_lo_are_answered() {
+    let Some(mut stage) = Stage::new() else {
+        return;
+    };
+    stage.options.interfaces = vec!["lo".into()];
+    apply(&stage, "tc");
+    for address in [SERVER[0], SERVER[1], "127.0.0.1", "::1"].map(ip) {
+        let at = SocketAddr::new(address, PORT);
+        let space = &stage.lab.server;
+        let _busy = (stage.listen(&at.to_string()), stage.udp(&at.to_string()));
+        let from = SocketAddr::new(address, 0);
+        let refused = connect(space, from, at, PATIENCE).err();
+        assert_eq!(refused, Some(ErrorKind::ConnectionRefused), "{at}");
+        assert_unreachable(&udp(space, from), at);
+    }
 }
 
 /// The kernel takes the outer tag off before TC sees the packet, and puts it on the answer.

@@ -275,6 +275,37 @@ fn unload_finds_blocks_without_a_record_or_says_which_it_cannot_know() {
     assert!(scene.tree().is_empty(), "{:?}", scene.tree());
 }
 
+#[test]
+fn unload_finds_a_block_beside_a_word_that_is_another_map() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(true);
+    scene.sockc(&["unload", "--yes"]);
+    let free = scene.answers();
+    scene.must(&["apply", &scene.path("old.sk")]);
+    // The folder of the block says whose it is by its pin `outer`.
+    let block = named(&scene, "outer").remove(0);
+    let block = block.parent().unwrap();
+    let outer = |name: &str| {
+        let mut found = named(&scene, name);
+        found.retain(|pin| !pin.starts_with(block));
+        found.remove(0)
+    };
+    let (word, record) = (outer("control"), outer("record"));
+    let aside = word.with_file_name("aside");
+    let exchange = || {
+        for (from, to) in [(&record, &aside), (&word, &record), (&aside, &word)] {
+            fs::rename(from, to).unwrap();
+        }
+    };
+    scene.space.run(exchange).unwrap();
+    let unloaded = scene.sockc(&["unload", "--yes"]);
+    assert_eq!(unloaded.code, Some(0), "{}", unloaded.stderr);
+    assert_eq!(scene.answers(), free, "{}", unloaded.stdout);
+    assert!(scene.tree().is_empty(), "{:?}", scene.tree());
+}
+
 /// Makes an array with many elements and pins it.
 fn make(path: &Path) -> bool {
     let mut command = Command::new("bpftool");
@@ -293,6 +324,98 @@ fn bpftool() -> bool {
         eprintln!("skipped: needs bpftool");
     }
     there
+}
+
+/// Puts something else where a pin was.
+fn put_other(pin: &Path, what: &str) {
+    fs::remove_file(pin).unwrap();
+    match what {
+        "map" => assert!(make(pin)),
+        "folder" => fs::create_dir(pin).unwrap(),
+        _ => std::os::unix::fs::symlink("/etc/passwd", pin).unwrap(),
+    }
+}
+
+#[test]
+fn whatever_stands_where_a_pin_was_is_damage_and_goes_with_unload() {
+    if !root() || !bpftool() {
+        return;
+    }
+    let scene = Scene::new(true);
+    scene.sockc(&["unload", "--yes"]);
+    let free = scene.answers();
+    let policy = scene.path("new.sk");
+    let verbs: [&[&str]; 4] = [
+        &["plan", &policy],
+        &["set", "add", "banned", "10.0.0.1"],
+        &["map", "add", "tenants", "tcp 10.0.0.9:80 -> sock web"],
+        &["apply", "--yes", &policy],
+    ];
+    scene.must(&["apply", &scene.path("old.sk")]);
+    let count = pins(&scene).len();
+    let others = ["map", "folder", "link"];
+    let taken = points(count * others.len(), |point| {
+        scene.must(&["apply", &scene.path("old.sk")]);
+        let pin = pins(&scene).remove(point % count);
+        let what = others[point / count];
+        scene.space.run(|| put_other(&pin, what)).unwrap();
+        let is_for_people = pin.ends_with("current");
+        let told = scene.sockc(&["status"]);
+        let at = format!("a {what} at {}: {}", pin.display(), told.stderr);
+        assert_eq!(told.code, Some(if is_for_people { 0 } else { 5 }), "{at}");
+        let mut applied = None;
+        for arguments in verbs {
+            let ran = scene.sockc(arguments);
+            let at = format!("{at}\n{arguments:?}: {:?} {}", ran.code, ran.stderr);
+            assert!(matches!(ran.code, Some(0 | 5)), "{at}");
+            let lies = [
+                "compile the policy",
+                "(os error 13)",
+                "another bpf file system",
+            ];
+            assert!(!lies.iter().any(|words| ran.stderr.contains(words)), "{at}");
+            applied = ran.code;
+        }
+        let after = scene.sockc(&["status"]);
+        assert_eq!(after.code, applied, "{at}\nafter apply: {}", after.stderr);
+        let unloaded = scene.sockc(&["unload", "--yes"]);
+        assert_eq!(unloaded.code, Some(0), "{at}\nunload: {}", unloaded.stderr);
+        assert_eq!(scene.answers(), free, "{at}");
+        assert!(scene.tree().is_empty(), "{at}\n{:?}", scene.tree());
+    });
+    println!(
+        "other things where pins were: {taken} of {} points",
+        count * others.len()
+    );
+}
+
+#[test]
+fn a_program_of_ours_is_nobody_elses_where_its_pin_was_exchanged() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    scene.must(&["apply", &scene.path("old.sk")]);
+    let is_tc = |pin: &PathBuf| pin.to_str().is_some_and(|pin| pin.contains("link/tc-"));
+    let links: Vec<PathBuf> = pins(&scene).into_iter().filter(is_tc).collect();
+    let [one, other] = links.as_slice() else {
+        panic!("{links:?}");
+    };
+    let aside = one.with_file_name("aside");
+    let exchange = || {
+        for (from, to) in [(one, &aside), (other, one), (&aside, other)] {
+            fs::rename(from, to).unwrap();
+        }
+    };
+    scene.space.run(exchange).unwrap();
+    let told = scene.sockc(&["status"]);
+    assert_eq!(told.code, Some(5), "{}", told.stderr);
+    assert!(
+        told.stderr.contains("sockc left the link"),
+        "{}",
+        told.stderr
+    );
+    assert!(!told.stderr.contains("of somebody else"), "{}", told.stderr);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use libc::{EACCES, EAGAIN, EBUSY, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOMEM, EN
 use crate::campaign::{Campaign, Seen, all, points};
 use crate::kills::{members, new, nothing, old};
 use crate::root;
-use crate::scene::Scene;
+use crate::scene::{BLOCK, Scene};
 use crate::trace::{Ended, Fate, Which};
 
 /// What the machine refuses with.
@@ -73,10 +73,7 @@ impl Campaign<'_> {
 
     fn refuse_one(&self, point: &Point, sides: (&Seen, &Seen), stdout: &str) -> Result<(), String> {
         (self.prepare)(self.scene);
-        let ended = self.run(Which::All, |call, _| match call == point.call {
-            true => Fate::Refuse(point.number),
-            false => Fate::Go,
-        });
+        let ended = self.refused_at(point);
         let call = ended.calls.get(point.call);
         let at = format!(
             "{}: call {}, {}, refused with {}: {:?} {}{}",
@@ -88,17 +85,55 @@ impl Campaign<'_> {
             ended.stdout,
             ended.stderr
         );
-        let checked = self.check(&ended, sides, stdout);
+        let checked = self.check(&ended, point, sides, stdout);
+        let checked = checked.and_then(|()| self.again(&ended, point, sides.1));
         checked.map_err(|what| format!("{at}  WRONG: {what}"))
     }
 
-    fn check(&self, ended: &Ended, (old, new): (&Seen, &Seen), stdout: &str) -> Result<(), String> {
+    /// Runs the command, one call of which is refused.
+    fn refused_at(&self, point: &Point) -> Ended {
+        self.run(Which::All, |call, _| match call == point.call {
+            true => Fate::Refuse(point.number),
+            false => Fate::Go,
+        })
+    }
+
+    /// Whether the command, run again, takes away what it left when it was refused half-way. `status`, which mends that too, is
+    /// not asked between the two.
+    fn again(&self, ended: &Ended, point: &Point, new: &Seen) -> Result<(), String> {
+        if self.arguments[0] != "unload" || ended.code != Some(3) {
+            return Ok(());
+        }
+        (self.prepare)(self.scene);
+        self.refused_at(point);
+        let left = self.scene.tree();
+        let again = self.scene.sockc(self.arguments);
+        if again.code != Some(0) {
+            let what = again.stdout + &again.stderr;
+            return Err(format!(
+                "a second one: {:?} {what}\nof {left:?}",
+                again.code
+            ));
+        }
+        let tree = self.scene.tree();
+        match tree == new.tree && self.scene.answers() == new.answers {
+            true => Ok(()),
+            false => Err(format!("a second one leaves {tree:?}\nof {left:?}")),
+        }
+    }
+
+    fn check(
+        &self,
+        ended: &Ended,
+        point: &Point,
+        (old, new): (&Seen, &Seen),
+        stdout: &str,
+    ) -> Result<(), String> {
         let own = self.arguments[0] == "unload";
         let said = &ended.stderr;
-        let is_off = ["no packet meets", "is in force no more"];
         let side = match ended.code {
             Some(0) => new,
-            Some(3) if own && is_off.iter().any(|words| said.contains(words)) => new,
+            Some(3) if own && said.contains(OFF) => new,
             Some(3) => old,
             _ => return Err("the code".to_owned()),
         };
@@ -127,8 +162,9 @@ impl Campaign<'_> {
         let seen = catch_unwind(AssertUnwindSafe(|| Seen::of(self.scene)));
         match seen.map_err(|_| "`status` afterwards".to_owned())? {
             seen if seen == *side => Ok(()),
-            // A folder that nothing is in is nothing of a policy; whoever applies there takes it.
+            // A folder that nothing is in is nothing of a policy; whoever applies there takes it. A signal leaves none.
             seen if own
+                && point.number != EINTR
                 && seen.answers == side.answers
                 && seen.told == side.told
                 && is_empty(&seen.tree) =>
@@ -145,6 +181,9 @@ impl Campaign<'_> {
         }
     }
 }
+
+/// What an unload that was refused half-way says of the outer namespace, and so of all, whose hooks follow its word.
+const OFF: &str = "no packet meets the policy any more";
 
 /// Whether two outputs say the same but for numbers: what asks for the state is counted by it. Who has a socket is `null`
 /// where that cannot be found out, and says nothing untrue.
@@ -240,6 +279,96 @@ fn unload_with_a_block() {
         let scene = Scene::new(true);
         refuse(&scene, "unload, block", &new, &["unload", "--yes"]);
     }
+}
+
+/// Unloads, and has one call of these names refused; gives what was said of it, or nothing where there are not so many.
+fn unload_refused_at(scene: &Scene, names: &[&str], which: usize, number: i32) -> Option<Ended> {
+    new(scene);
+    let campaign = Campaign {
+        name: "unload, one call",
+        scene,
+        prepare: &new,
+        arguments: &["unload", "--yes"],
+    };
+    let mut next = 0;
+    let ended = campaign.run(Which::Changes, |_, call| {
+        next += usize::from(names.contains(&call));
+        match names.contains(&call) && next == which + 1 {
+            true => Fate::Refuse(number),
+            false => Fate::Go,
+        }
+    });
+    (next > which).then_some(ended)
+}
+
+#[test]
+fn what_a_refused_unload_leaves_of_a_block_is_told_and_goes_with_the_next_command() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(true);
+    nothing(&scene);
+    let free = scene.answers();
+    let unlinks = ["unlink", "unlinkat"];
+    new(&scene);
+    let pins = scene.tree().len();
+    let mut of_block = 0;
+    let taken = points(pins, |which| {
+        let number = [EBUSY, EIO, ENOMEM][which % 3];
+        let Some(ended) = unload_refused_at(&scene, &unlinks, which, number) else {
+            return;
+        };
+        let at = format!("{which}: {:?} {}", ended.code, ended.stderr);
+        // What comes before the word is changed may be refused too, and what belongs to no block.
+        if !ended
+            .stderr
+            .contains(&format!("\"{BLOCK}\" is in force no more"))
+        {
+            scene.must(&["unload", "--yes"]);
+            return;
+        }
+        assert_eq!(scene.answers(), free, "{at}");
+        of_block += 1;
+        assert_eq!(ended.code, Some(3), "{at}");
+        assert!(ended.stderr.contains(OFF), "{at}");
+        let left = scene.tree();
+        let told = scene.must(&["status"]);
+        assert!(told.stdout.contains("no policy is in force"), "{at}");
+        let words = format!(
+            "removed what an earlier command left: the policy of the network namespace \"{BLOCK}\""
+        );
+        assert!(
+            told.stderr.contains(&words),
+            "{at}{left:?}: {}",
+            told.stderr
+        );
+        assert!(scene.tree().is_empty(), "{at}{:?}", scene.tree());
+        unload_refused_at(&scene, &unlinks, which, number);
+        let ran = scene.sockc(&["unload", "--yes", "--netns", BLOCK]);
+        assert_eq!(ran.code, Some(0), "{at}{}", ran.stderr);
+        let ran = scene.sockc(&["unload", "--yes"]);
+        assert_eq!(ran.code, Some(0), "{at}{}", ran.stderr);
+        assert!(scene.tree().is_empty(), "{at}{:?}", scene.tree());
+    });
+    println!(
+        "pins of an unload that are refused: {taken} of {pins} points, {of_block} of the block"
+    );
+    assert!(of_block > 0);
+}
+
+#[test]
+fn a_signal_leaves_no_folder_of_what_was_unloaded() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(true);
+    let mut which = 0;
+    while let Some(ended) = unload_refused_at(&scene, &["rmdir"], which, EINTR) {
+        assert_eq!(ended.code, Some(0), "{which}: {}", ended.stderr);
+        assert!(scene.tree().is_empty(), "{which}: {:?}", scene.tree());
+        which += 1;
+    }
+    assert!(which > 1);
 }
 
 #[test]

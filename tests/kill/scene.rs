@@ -96,9 +96,11 @@ impl Scene {
             Some(_) => format!("for netns \"{BLOCK}\" {{\ninterfaces lo\n{rules}}}\n"),
             None => String::new(),
         };
+        // Sockets with an owner are taken in another way than those without.
+        let owner = self.block.as_ref().map_or("", |_| " owner uid 0");
         format!(
             "interfaces lo\nlive set banned max 61\nlive map tenants max 100\n\
-             socket web = tcp listen 127.0.0.1:7001\nsocket late = registered\n\
+             socket web = tcp listen 127.0.0.1:7001{owner}\nsocket late = registered owner uid 0\n\
              {more}redirect tcp to 127.0.0.10:80 to sock late\nredirect tcp by @tenants\n{rules}{block}"
         )
     }

@@ -4,7 +4,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use nix::unistd::{Uid, setfsuid};
 use sockc_runtime::lab::{FRONT, Lab};
+use socket2::{Domain, Socket, Type};
 
 use super::{Folder, Ran, root, run};
 
@@ -498,6 +500,83 @@ fn who_is_bound_where_a_socket_is_looked_for_is_told_planned_and_taken() {
     }
     let unknown = on_server(&lab, &["socket", "refresh", "dnss"]);
     assert_eq!(unknown.code, Some(64), "{}", unknown.stderr);
+}
+
+/// A UDP socket at port 5301 that may share it, bound to an interface if one is named.
+fn shared(interface: Option<&str>) -> UdpSocket {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind_device(interface.map(str::as_bytes)).unwrap();
+    let at: SocketAddr = "127.0.0.1:5301".parse().unwrap();
+    socket.bind(&at.into()).unwrap();
+    socket.into()
+}
+
+/// What `status` and `socket list` both say of the only socket.
+fn told(lab: &Lab, words: &str) {
+    for shown in [&["status"][..], &["socket", "list"]] {
+        let shown = on_server(lab, shown).stdout;
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+}
+
+#[test]
+fn a_socket_that_packets_do_not_find_is_told_with_the_reason() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-behind");
+    let lab = Lab::new().unwrap();
+    let text = "socket dns = udp listen 127.0.0.1:5301 owner uid 65536\nredirect udp 3.3.3.3:53 to sock dns\n";
+    let path = folder.file("dns.sk", text);
+    let applied = on_server(&lab, &["apply", &path, "--interface", FRONT]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    let owners = || {
+        setfsuid(Uid::from_raw(65_536));
+        shared(None)
+    };
+    let own = lab.server.run(owners).unwrap();
+    told(
+        &lab,
+        "is bound there since; `sockc socket refresh` takes it",
+    );
+    let younger = lab.server.run(|| shared(None)).unwrap();
+    told(
+        &lab,
+        "a socket of another owner at the same address hides it from packets",
+    );
+    let refreshed = on_server(&lab, &["socket", "refresh"]);
+    assert_eq!(refreshed.code, Some(0), "{}", refreshed.stderr);
+    told(&lab, "listening: process");
+    drop((own, younger));
+}
+
+/// What such a socket answers to clients of other interfaces does not leave.
+#[test]
+fn the_interface_that_a_socket_is_bound_to_is_told() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("live-bound");
+    let lab = Lab::new().unwrap();
+    let text = "socket dns = udp listen 127.0.0.1:5301\nredirect udp 3.3.3.3:53 to sock dns\n";
+    let path = folder.file("dns.sk", text);
+    let apply = || on_server(&lab, &["apply", &path, "--interface", FRONT]);
+    let other = lab.server.run(|| shared(Some(FRONT))).unwrap();
+    assert_eq!(apply().code, Some(0));
+    let found = format!(
+        "is bound there to the interface {FRONT}, and only packets that come in by {FRONT} find it"
+    );
+    told(&lab, &found);
+    drop(other);
+    let _bound = lab.server.run(|| shared(Some("lo"))).unwrap();
+    assert_eq!(apply().code, Some(0));
+    told(
+        &lab,
+        ", bound to the interface lo, by which alone it answers",
+    );
+    let status = on_server(&lab, &["status", "--json"]).json();
+    assert_eq!(status["sockets"][0]["who"]["interface"], "lo", "{status}");
 }
 
 #[test]

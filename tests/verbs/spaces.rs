@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, id};
+use std::process::{Child, Command, id};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sockc_runtime::lab::{Lab, SERVER, Space};
+use sockc_runtime::lab::{Lab, Netlink, SERVER, Space};
 
 use super::{Folder, Ran, root, run};
 
@@ -89,6 +89,19 @@ impl Place {
         let said = status.stdout + &status.stderr;
         assert_eq!(status.code, Some(code), "{said}");
         said
+    }
+
+    /// What status says as soon as it says this too: the kernel takes its time to end a namespace.
+    fn status_with(&self, words: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let said = self.status(5);
+            if said.contains(words) {
+                return said;
+            }
+            assert!(began.elapsed() < PATIENCE, "{words}: {said}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// What the server's `ip` says; empty where it refuses.
@@ -211,14 +224,139 @@ fn status_tells_of_a_namespace_that_is_not_the_one_it_was() {
         place.apply(policy);
         place.status(0);
         place.make_anew();
-        let said = place.status(5);
-        assert!(said.contains("was removed and made anew"), "{said}");
+        let said = place.status_with("was removed and made anew");
         assert!(said.contains(words), "{said}");
         place.done(&["apply", "--running"]);
         place.status(0);
         place.other = None;
-        let said = place.status(5);
-        assert!(said.contains("was removed:"), "{said}");
+        let said = place.status_with("was removed:");
         assert!(said.contains(words), "{said}");
     }
+}
+
+/// A process that does nothing; it ends when this is dropped.
+struct Process(Child);
+
+impl Process {
+    fn within(space: &Space) -> Self {
+        let sleep = || Command::new("sleep").arg("3600").spawn().unwrap();
+        Self(space.run(sleep).unwrap())
+    }
+
+    fn namespace(&self) -> String {
+        format!("/proc/{}/ns/net", self.0.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether port 80 of a namespace answers by its `lo`.
+fn answers(space: &Space) -> bool {
+    let to = SocketAddr::from(([127, 0, 0, 1], 80));
+    let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(1)).is_ok();
+    space.run(connect).unwrap()
+}
+
+/// What everybody should know before a policy is taken away from a namespace that nobody can name.
+const OPENS: &str = "every packet passes there";
+
+#[test]
+fn a_namespace_that_lost_its_name_keeps_its_policy_as_status_says() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("nameless");
+    let other = place.other.as_ref().unwrap();
+    let up = || Netlink::open().unwrap().up("lo").unwrap();
+    other.space.run(up).unwrap();
+    let _listens = listener(&other.space);
+    assert!(answers(&other.space));
+    place.apply(BLOCK);
+    let policy = place
+        .folder
+        .file("spaces.sk", &BLOCK.replace("NAME", &place.name));
+    fs::remove_file(path_of(&place.name)).unwrap();
+    // What has it open is this process.
+    let said = place.status(5);
+    assert!(said.contains(&format!("/proc/{}/", id())), "{said}");
+    let process = Process::within(&other.space);
+    let path = process.namespace();
+    let said = place.status(5);
+    for words in [
+        format!(
+            "the name of the network namespace \"{}\" was removed",
+            place.name
+        ),
+        format!("`sockc status --netns {path}`"),
+        format!("`ip netns attach {} {}`", place.name, process.0.id()),
+        format!(
+            "in the network namespace {path}, which was \"{}\":",
+            place.name
+        ),
+        OPENS.to_owned(),
+    ] {
+        assert!(said.contains(&words), "{words}: {said}");
+    }
+    assert!(!said.contains("goes with it"), "{said}");
+    place.done(&["status", "--netns", &path]);
+    let told = place.lab.server.run(|| run(&["status", "--json"])).unwrap();
+    let told = told.json();
+    assert_eq!(told["lost_namespaces"][0]["path"], path.as_str(), "{told}");
+    assert_eq!(
+        told["netns"][0]["status"]["policy"].as_str(),
+        told["policy"].as_str(),
+        "{told}"
+    );
+    let applied = place.lab.server.run(|| run(&["apply", &policy])).unwrap();
+    assert_eq!(applied.code, Some(3), "{}", applied.stderr);
+    assert!(!answers(&other.space));
+    // With its name everything is as it was.
+    symlink(&path, path_of(&place.name)).unwrap();
+    place.status(0);
+    fs::remove_file(path_of(&place.name)).unwrap();
+    place.done(&["unload"]);
+    assert!(answers(&other.space));
+}
+
+#[test]
+fn an_apply_says_that_it_opens_a_namespace_that_lost_its_name() {
+    if !root() {
+        return;
+    }
+    let mut place = Place::new("renamed");
+    let other = place.other.take().unwrap();
+    let up = || Netlink::open().unwrap().up("lo").unwrap();
+    other.space.run(up).unwrap();
+    let _listens = listener(&other.space);
+    place.apply(BLOCK);
+    let policy = place
+        .folder
+        .file("spaces.sk", &BLOCK.replace("NAME", &place.name));
+    let process = Process::within(&other.space);
+    let path = process.namespace();
+    fs::remove_file(path_of(&place.name)).unwrap();
+    let _anew = Named::new(&place.name);
+    let said = place.status(5);
+    for words in ["another network namespace has the name", &path, OPENS] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let planned = place.done(&["plan", &policy]).stdout;
+    assert!(
+        planned.contains(&path) && planned.contains(OPENS),
+        "{planned}"
+    );
+    assert!(!planned.contains("with its block"), "{planned}");
+    assert!(!answers(&other.space));
+    let applied = place.done(&["apply", "--running"]).stderr;
+    assert!(
+        applied.contains(&path) && applied.contains(OPENS),
+        "{applied}"
+    );
+    assert!(answers(&other.space));
+    place.status(0);
 }

@@ -211,6 +211,21 @@ mod tests {
         assert_eq!(aligned("ab", "cB"), [Old(0), New(0), Changed(1, 1)]);
     }
 
+    /// One that is a little like the first is more like the second.
+    #[test]
+    fn of_several_the_most_alike_stands_beside_a_rule() {
+        use Pair::{Changed, New, Old};
+        let likeness = |old: usize, new: usize| u32::try_from(1 + old + new).unwrap();
+        assert_eq!(
+            align(&["a"], &["b", "c"], likeness),
+            [New(0), Changed(0, 1)]
+        );
+        assert_eq!(
+            align(&["a", "b"], &["c"], likeness),
+            [Old(0), Changed(1, 0)]
+        );
+    }
+
     /// How many letters of two words can stand beside their like, by trying everything.
     fn most(old: &[char], new: &[char]) -> usize {
         let (Some((one, old_rest)), Some((other, new_rest))) =

@@ -98,5 +98,8 @@ mod tests {
         // Later fragments have no ports, and so the region has packets without.
         let tcp = store.range(Field::Protocol, 6, 6, port, of.1).unwrap();
         assert_eq!(super::spans(&store, tcp).ports, None);
+        let later = store.range(Field::Fragment, 2, 2, port, of.1).unwrap();
+        let tcp = store.range(Field::Protocol, 6, 6, later, of.1).unwrap();
+        assert_eq!(super::spans(&store, tcp).ports, None);
     }
 }

@@ -70,14 +70,27 @@ fn a_code_or_an_interface_that_is_not_held_is_reached() {
         e: drop udp to any:5\n\
         f: drop udp to any:6\n";
     assert_eq!(lines("W0601", reached), [0u32; 0]);
-    // Nor does it leave what another rule says without effect.
+    let one_of_two = "default in allow\n\
+        drop icmp 3/1\n\
+        drop icmp 3/1, icmp 3/2\n";
+    assert_eq!(lines("W0601", one_of_two), [0u32; 0]);
+    // Nor does it leave without effect what it does not hold, or holds only up to a rate.
     let needed = "default in drop\n\
         zone wan = eth0\n\
-        a: allow icmp 3/2\n\
-        b: allow icmp 3/1, icmp 8\n\
-        c: allow tcp to any:22\n\
-        d: allow tcp to any:20-30 on zone wan\n";
+        allow icmp 3/2\n\
+        allow icmp 3/1, icmp 8\n\
+        allow tcp to any:22\n\
+        allow tcp to any:20-30 on zone wan\n\
+        allow udp to any:53\n\
+        allow udp to any:50-60 up to 10 packets/second\n";
     assert_eq!(lines("W0602", needed), [0u32; 0]);
+    let idle = "default in drop\n\
+        zone wan = eth0\n\
+        allow icmp 3/2\n\
+        allow icmp 3, icmp 8\n\
+        allow tcp to any:22 on zone wan\n\
+        allow tcp to any:20-30\n";
+    assert_eq!(lines("W0602", idle), [3, 5]);
     let covered = "default in allow\n\
         zone wan = eth0\n\
         a: drop icmp 3\n\

@@ -1,8 +1,8 @@
 //! Rejects at packet hooks: the packet is answered as if nobody listened, and the answer leaves where it came in.
 //!
 //! A TCP segment gets a reset (RFC 9293, 3.10.7.1), everything else an ICMP port unreachable that quotes whole words of it. Nothing
-//! is answered to later fragments, resets, ICMP but echo requests, frames for many or for another machine, and packets from or to an
-//! address that is nobody's: those are dropped. An answer has no IPv4 options and no IPv6 extension headers.
+//! is answered to later fragments, resets, ICMP but echo requests, frames from many, for many or for another machine, and packets from
+//! or to an address that is no single machine's there (`single`): those are dropped. An answer has no IPv4 options and no IPv6 extension headers.
 //!
 //! Answers are limited (`limit`). There is one such piece of code for each family, at the end of the program. It gathers what it needs from the packet on
 //! the stack, writes the answer there (`answer`), and puts it into the packet (`deliver`).
@@ -10,6 +10,7 @@
 mod answer;
 mod deliver;
 mod limit;
+mod single;
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
@@ -30,14 +31,8 @@ pub use limit::{KINDS, MOST_RECEIVERS};
 /// Bytes of stack that an answer takes; other uses share them.
 pub(super) const ROOM: u32 = 200;
 
-/// The lowest first byte of an IPv4 address that is no single machine's.
-const V4_MANY: i32 = 224;
-/// The first byte of an IPv6 address of many.
-const V6_MANY: i32 = 0xff;
 /// `PACKET_HOST`
 const PACKET_HOST: i32 = 0;
-/// The bit of a hardware address's first byte that says it is for many.
-const LINK_MANY: i32 = 1;
 /// TCP flags.
 const RST: u8 = 0x04;
 
@@ -210,37 +205,9 @@ impl Lowering<'_> {
             self.builder.leave_if(kind, JumpOp::Ne, PACKET_HOST, drop);
         }
         self.fetch(At::Frame, reply.ether, 24, drop);
-        let link = self.builder.load_slot(reply.ether, 0, Width::B);
-        self.builder.leave_if(link, JumpOp::Set, LINK_MANY, drop);
+        self.link_single(reply, drop);
         self.fetch(At::Network, reply.quote, shape.header, drop);
-        match family {
-            Family::V4 => self.addresses_v4_single(reply, shape, drop),
-            Family::V6 => self.addresses_v6_single(reply, shape, drop),
-        }
-    }
-
-    /// Both addresses are of one machine, and the sender's is not 0.x.x.x.
-    fn addresses_v4_single(&mut self, reply: Reply, shape: &Shape, drop: Block) {
-        for address in [shape.from, shape.to] {
-            let first = self.builder.load_slot(reply.quote, address, Width::B);
-            self.builder.leave_if(first, JumpOp::Ge, V4_MANY, drop);
-        }
-        let first = self.builder.load_slot(reply.quote, shape.from, Width::B);
-        self.builder.leave_if(first, JumpOp::Eq, 0, drop);
-    }
-
-    /// Both addresses are of one machine, and the sender's is not `::`.
-    fn addresses_v6_single(&mut self, reply: Reply, shape: &Shape, drop: Block) {
-        for address in [shape.from, shape.to] {
-            let first = self.builder.load_slot(reply.quote, address, Width::B);
-            self.builder.leave_if(first, JumpOp::Eq, V6_MANY, drop);
-        }
-        let any = self.builder.load_slot(reply.quote, shape.from, Width::DW);
-        let more = self
-            .builder
-            .load_slot(reply.quote, shape.from + 8, Width::DW);
-        self.builder.alu(any, AluOp::Or, more);
-        self.builder.leave_if_wide(any, JumpOp::Eq, 0, drop);
+        self.addresses_single(reply, shape, family, drop);
     }
 
     /// Copies bytes of the packet to the stack, whole words; leaves to `drop` if they are not there.

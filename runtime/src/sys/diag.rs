@@ -38,6 +38,8 @@ pub(crate) struct Open {
     pub(crate) inode: u64,
     /// Its cookie, which no other socket ever has.
     pub(crate) cookie: u64,
+    /// The number of the interface that it is bound to (`SO_BINDTODEVICE`); 0 if it is bound to none.
+    pub(crate) interface: u32,
     /// The id of the control group that it was made in, where the kernel tells.
     pub(crate) cgroup: Option<u64>,
     /// Whether it is the TCP side of an MPTCP socket.
@@ -115,6 +117,7 @@ fn open(protocol: u8, body: &[u8]) -> Option<Open> {
         local: SocketAddr::new(address, port),
         uid: word(64)?,
         inode: word(68)?.into(),
+        interface: word(40)?,
         cookie: u64::from(word(44)?) | u64::from(word(48)?) << 32,
         cgroup: None,
         mptcp: false,

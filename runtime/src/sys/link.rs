@@ -85,8 +85,8 @@ pub(crate) fn update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Resul
     call(bpf_cmd::BPF_LINK_UPDATE, &mut a).map(drop)
 }
 
-/// Takes a link off what it hangs on, at once. The kernel refuses that for a link that is already off, and for types that it
-/// cannot do it for: that does no harm, since the end of the pin does the same later.
+/// Takes a link off what it hangs on, at once; one that is already off stays so. The kernel refuses it for types that it cannot do
+/// it for: the end of the pin does the same later.
 pub(crate) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     let mut a = attr();
     a.link_detach.link_fd = number(link);

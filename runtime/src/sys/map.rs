@@ -108,6 +108,14 @@ pub(crate) fn shape(map: BorrowedFd<'_>) -> io::Result<Shape> {
     })
 }
 
+/// A map, if it is of this type.
+pub(crate) fn of_kind(map: OwnedFd, kind: u32) -> io::Result<OwnedFd> {
+    match shape(map.as_fd())?.kind == kind {
+        true => Ok(map),
+        false => Err(another()),
+    }
+}
+
 /// The id of a map.
 pub(crate) fn id(map: BorrowedFd<'_>) -> io::Result<u32> {
     let block: bpf_map_info = info(map)?;

@@ -12,6 +12,8 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType};
 use serde::{Deserialize, Serialize};
 
+use super::process;
+
 /// `SO_NETNS_COOKIE` of `asm-generic/socket.h`, since Linux 5.14.
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
@@ -52,6 +54,13 @@ pub(crate) struct Identity {
     pub(crate) inode: u64,
     /// The cookie, where the kernel has one.
     pub(crate) cookie: Option<u64>,
+}
+
+impl Identity {
+    /// Whether a namespace is this one. What was kept without a cookie is of a kernel, or a sockc, that had none.
+    pub(crate) fn is(self, now: Self) -> bool {
+        self.inode == now.inode && (self.cookie.is_none() || self.cookie == now.cookie)
+    }
 }
 
 /// The identity of the namespace that has this name now.
@@ -116,6 +125,28 @@ pub(crate) fn name_of(inode: u64) -> Option<String> {
     let found = names
         .find(|entry| std::fs::metadata(entry.path()).is_ok_and(|about| about.ino() == inode))?;
     Some(found.file_name().to_string_lossy().into_owned())
+}
+
+/// A path by which a namespace can be entered that lost the name it was known by: another name, or one of a process that is in
+/// it or has it open. `None` if nobody is seen here who holds it.
+pub(crate) fn entrance(was: Identity) -> io::Result<Option<PathBuf>> {
+    let named = name_of(was.inode).map(|name| path_of(&name));
+    let processes = process::all()?;
+    let inside = processes
+        .iter()
+        .flat_map(|process| process::namespaces(*process));
+    let open = processes
+        .iter()
+        .flat_map(|process| process::open_namespaces(*process));
+    let mut paths = named.into_iter().chain(inside).chain(open);
+    // Who has ended meanwhile holds nothing, and a number may be another namespace's by now.
+    let is_it = |path: &PathBuf| {
+        let inode = std::fs::metadata(path).map(|about| about.ino());
+        let same = |file: File| Ok(was.is(identity_of(&file)?));
+        inode.is_ok_and(|inode| inode == was.inode)
+            && File::open(path).and_then(same).unwrap_or(false)
+    };
+    Ok(paths.find(is_it))
 }
 
 /// Whether this process has another network and other mounts than the first one, as what `ip netns exec` starts has.

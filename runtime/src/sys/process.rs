@@ -1,9 +1,13 @@
-//! Sockets of other processes: which they have, and copies of their descriptors.
+//! Other processes: which sockets they have, and copies of their descriptors; which network namespaces they hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::iter;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::retry::again;
 
 /// A copy of a descriptor of another process.
 pub(crate) fn descriptor(process: u32, fd: i32) -> io::Result<OwnedFd> {
@@ -39,15 +43,53 @@ pub(crate) fn sockets(process: u32) -> io::Result<Vec<(i32, u64)>> {
     Ok(sockets)
 }
 
+/// The processes that are seen here, in order.
+pub(super) fn all() -> io::Result<Vec<u32>> {
+    numbers("/proc")
+}
+
+/// The paths of the network namespaces that the threads of a process are in, the first thread's as that of the process.
+pub(super) fn namespaces(process: u32) -> impl Iterator<Item = PathBuf> {
+    let others = numbers(&format!("/proc/{process}/task")).unwrap_or_default();
+    let others = others.into_iter().filter(move |thread| *thread != process);
+    let others = others.map(move |thread| format!("/proc/{process}/task/{thread}/ns/net"));
+    iter::once(format!("/proc/{process}/ns/net"))
+        .chain(others)
+        .map(PathBuf::from)
+}
+
+/// The paths of the network namespaces that a process has open; none of our own, which lasts no longer than this command.
+pub(super) fn open_namespaces(process: u32) -> impl Iterator<Item = PathBuf> {
+    let folder = format!("/proc/{process}/fd");
+    let open = match process == std::process::id() {
+        true => Vec::new(),
+        false => numbers(&folder).unwrap_or_default(),
+    };
+    let paths = open
+        .into_iter()
+        .map(move |fd| PathBuf::from(format!("{folder}/{fd}")));
+    paths.filter(|path| fs::read_link(path).is_ok_and(|target| is_namespace(&target)))
+}
+
+fn is_namespace(target: &Path) -> bool {
+    let target = target.to_str();
+    target.is_some_and(|target| target.starts_with("net:["))
+}
+
+/// The numbers among the names in a folder, in order.
+fn numbers(folder: &str) -> io::Result<Vec<u32>> {
+    let entries = again(|| fs::read_dir(folder))?.flatten();
+    let mut found: Vec<u32> = entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
 /// For each of these inodes of sockets a process that has it open, and its descriptor: of several the first.
 pub(crate) fn holders(inodes: &BTreeSet<u64>) -> BTreeMap<u64, (u32, i32)> {
     let mut found = BTreeMap::new();
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut processes: Vec<u32> = entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    processes.sort_unstable();
-    for process in processes {
+    for process in all().unwrap_or_default() {
         if found.len() == inodes.len() {
             break;
         }

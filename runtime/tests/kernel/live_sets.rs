@@ -276,6 +276,7 @@ fn what_has_expired_goes_with_the_next_change_and_is_not_counted() {
         let named = sockc_runtime::set_names(options).unwrap();
         assert_eq!(named[0].elements, 1);
         assert_eq!(held(space).len(), 3, "nothing was changed since");
+        assert_eq!(listed(options), ["10.0.0.0/8"]);
         assert_eq!(
             set_add(options, "banned", &prefixes(&["10.0.0.3"]), Expiry::Never).unwrap(),
             2

@@ -2,11 +2,15 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use aya::programs::SkLookup;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt,
+};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 use sockc_compiler::artifact::{AttachPoint, SlotOrigin, SlotOwner};
@@ -110,6 +114,47 @@ fn a_udp_socket_of_another_user_never_gets_in() {
             assert!(answers(&own));
             assert_eq!(slot(space).state, Fill::Filled);
         }
+    });
+}
+
+/// A UDP socket that lets others bind its address, as many services make theirs.
+fn shared() -> UdpSocket {
+    let datagram = (AddressFamily::Inet, SockType::Datagram);
+    let socket = socket(datagram.0, datagram.1, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();
+    let at: SocketAddrV4 = AT.parse().unwrap();
+    bind(socket.as_raw_fd(), &SockaddrIn::from(at)).unwrap();
+    socket.into()
+}
+
+/// The kernel's lookup gives the youngest of several sockets at an address, and no other.
+#[test]
+fn an_owners_socket_behind_a_younger_one_is_told_planned_and_taken() {
+    inside(|space| {
+        let make = || owned(17, SlotOwner::Uid(NOBODY));
+        make().apply(&space.options).unwrap();
+        let own = as_user(NOBODY, shared);
+        assert_eq!(slot(space).state, Fill::Waiting);
+        let other = shared();
+        assert!(!answers(&own) && !answers(&other));
+        let told = slot(space);
+        assert_eq!(told.state, Fill::Behind);
+        assert_eq!(told.who.unwrap().uid, NOBODY);
+        let (object, manifest) = make().build();
+        let planned = forecast(&object, &manifest, &space.options).unwrap().data;
+        let fates: Vec<Carried> = planned.iter().map(|one| one.fate).collect();
+        assert_eq!(fates, [Carried::Filled]);
+        let refreshed = socket_refresh(&space.options, None).unwrap();
+        assert_eq!(refreshed.states[0].state, Fill::Filled);
+        assert!(answers(&own) && !answers(&other));
+        drop(own);
+        wait_until("the slot is empty", || slot(space).state == Fill::NotOwner);
+        // The younger one is the owner's: packets find it.
+        drop(other);
+        let _other = shared();
+        let own = as_user(NOBODY, shared);
+        assert_eq!(slot(space).state, Fill::Waiting);
+        assert!(answers(&own));
     });
 }
 

@@ -8,6 +8,7 @@ use nix::sys::socket::{
     self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, setsockopt, sockopt,
 };
 use sockc_compiler::artifact::AttachPoint;
+use sockc_runtime::lab::PacketSocket;
 use sockc_runtime::{Fill, status};
 
 use crate::policy::*;
@@ -156,6 +157,39 @@ fn a_udp_service_that_starts_again_gets_its_packets() {
             // Another socket on that port is not the one.
             let wildcard = UdpSocket::bind("0.0.0.0:7001").unwrap();
             assert!(!answers(TO, &[&wildcard]));
+        }
+    });
+}
+
+/// A datagram in an Ethernet frame with VLAN tags of these types.
+fn tagged(tags: &[u16]) -> Vec<u8> {
+    let mut frame = vec![0; 12];
+    for tag in tags {
+        frame.extend(tag.to_be_bytes());
+        frame.extend([0, 5]);
+    }
+    frame.extend([8, 0]);
+    frame.extend([
+        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 9,
+    ]);
+    frame.extend([0x9c, 0x40, 0, 53, 0, 8, 0, 0]);
+    frame
+}
+
+/// XDP sees the tags in the packet; elsewhere the kernel has taken them away.
+#[test]
+fn tags_of_vlans_are_looked_behind() {
+    inside(|space| {
+        let [.., xdp] = policies(17, AT);
+        xdp.apply(&space.options).unwrap();
+        for tags in [&[0x8100][..], &[0x88a8], &[0x88a8, 0x8100]] {
+            let server = UdpSocket::bind(AT).unwrap();
+            let sender = PacketSocket::open("lo", tags[0]).unwrap();
+            assert_eq!(state(space), Fill::Waiting);
+            sender.send(&tagged(tags)).unwrap();
+            assert_eq!(state(space), Fill::Filled, "{tags:x?}");
+            drop(server);
+            assert_eq!(state(space), Fill::Absent);
         }
     });
 }

@@ -37,10 +37,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/resolve/rates.rs",
         "0 < part && part <= whole",
         "0 < part",
-        &[(
-            Compiler,
-            "resolve::tests::every_bad resolve::rates resolve::hooks",
-        )],
+        &[(Compiler, "resolve::tests::every_bad resolve::hooks")],
     ),
     fault(
         306,

@@ -1,6 +1,6 @@
 //! Faults in what stands after a command: state, records, drift, slots of sockets, what is taken away.
 
-use super::Suite::{Kernel, Kill, Runtime, Verbs};
+use super::Suite::{Kernel, Runtime, Verbs};
 use super::{Fault, fault, harmless};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -51,7 +51,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/state.rs",
         "own == 0 || outer < own",
         "own == 0",
-        &[(Kill, "with_a_block")],
+        &[(Runtime, "state::")],
     ),
     fault(
         508,
@@ -222,14 +222,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/dispatch.rs",
         "code.jump_if(JumpOp::Eq, Register::R2, 0, pass);",
         "if !FAULT { code.jump_if(JumpOp::Eq, Register::R2, 0, pass); }",
-        &[(Kernel, "namespaces:: faults::")],
+        &[(Runtime, "dispatch::")],
     ),
-    fault(
-        532,
-        "runtime/src/dispatch.rs",
-        "code.jump_if(JumpOp::Ne, Register::R2, 0, packet);\n    for offset",
-        "if !FAULT { code.jump_if(JumpOp::Ne, Register::R2, 0, packet); }\n    for offset",
-        &[(Kernel, "sockets::no_packet")],
+    harmless(
+        fault(
+            532,
+            "runtime/src/dispatch.rs",
+            "code.jump_if(JumpOp::Ne, Register::R2, 0, packet);\n    for offset",
+            "if !FAULT { code.jump_if(JumpOp::Ne, Register::R2, 0, packet); }\n    for offset",
+            &[(Kernel, "sockets::no_packet")],
+        ),
+        "no packet comes from these addresses at any port: the kernel looks up no datagram from 0.0.0.0 (those go to broadcast \
+         addresses, `__udp4_lib_mcast_deliver`), refuses TCP from it, and drops IPv6 packets from multicast addresses \
+         (`ip6_rcv_core`); the port says so once more",
     ),
     fault(
         533,

@@ -188,7 +188,7 @@ fn separators(prefixes: usize) -> impl Iterator<Item = usize> {
 #[test]
 fn an_index_leads_to_the_right_piece() {
     let mut dice = Dice::new(11);
-    let near = (0..3_000u32).map(|number| (0x0a00_0000 | number << 3, 2));
+    let near = (0..100u32).map(|number| (0x0a00_0000 | number << 3, 2));
     let far = (0..3_000).map(|_| (random(&mut dice) as u32 & !0xff, 0xfe));
     let ends = [(0, 3), (u32::MAX - 3, 3)];
     let ranges: Vec<(u32, u32)> = near
@@ -200,9 +200,10 @@ fn an_index_leads_to_the_right_piece() {
     let artifact = built(dropping(set.clone()));
     let tables = artifact.maps.values().filter(|map| map.data.is_some());
     let sizes: Vec<u32> = tables.map(|table| table.value_size).collect();
-    // Four bytes a boundary, a piece's length behind them, and a quarter at most for the index.
+    // Four bytes a boundary, a piece's length behind them, and a quarter at most for the index. Without one the boundaries
+    // would be filled up to a power of two.
     assert!(
-        matches!(sizes[..], [size] if size < 12_000 * 5 + 3_000 * 4),
+        matches!(sizes[..], [size] if size < 6_400 * 5 && 6_000 * 4 < size),
         "{sizes:?}"
     );
     check(set);

@@ -6,7 +6,7 @@ use super::made::{at, built, policy, run_on};
 use crate::artifact::Artifact;
 use crate::event::{Header, Parsed, Part, Transport};
 use crate::hook::Hook;
-use crate::interpret::{Bare, Input, Maps, Outcome, Skb, run};
+use crate::interpret::{Bare, Input, Maps, Outcome, Skb, Xdp, run};
 use crate::packet::build::{Extension, Frame};
 use crate::packet::parse::{Layout, parse};
 use crate::policy::{Action, DefaultVerdict};
@@ -17,6 +17,9 @@ const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 const FIN: u8 = 1;
+/// The number of `lo`, and of an interface on a wire.
+const LO: u32 = 1;
+const WIRE: u32 = 7;
 
 fn rejecting(hook: Hook) -> Artifact {
     built(policy([at(hook, Action::Reject)]))
@@ -47,18 +50,35 @@ fn udp(addresses: (&str, &str)) -> Header {
 }
 
 fn answer(hook: Hook, frame: &Frame) -> Option<Vec<u8>> {
-    let artifact = rejecting(hook);
-    let mut maps = Maps::new(&artifact.maps);
-    let outcome = run_on(&artifact, &mut maps, frame.bytes());
-    sent(hook, outcome)
+    answer_on(hook, WIRE, frame)
 }
 
-fn sent(hook: Hook, outcome: Outcome) -> Option<Vec<u8>> {
+/// The answer to a frame that comes in by an interface.
+fn answer_on(hook: Hook, interface: u32, frame: &Frame) -> Option<Vec<u8>> {
+    let artifact = rejecting(hook);
+    let mut maps = Maps::new(&artifact.maps);
+    let input = match hook {
+        Hook::Xdp => Input::Xdp(Xdp {
+            ingress_ifindex: interface,
+            ..Xdp::new(frame.bytes())
+        }),
+        _ => Input::Skb(Skb {
+            ifindex: interface,
+            ingress_ifindex: interface,
+            ..Skb::new(frame.bytes())
+        }),
+    };
+    let program = &artifact.programs[0];
+    let outcome = run(program, &mut maps, input, &mut Bare::default()).unwrap();
+    sent(hook, interface, outcome)
+}
+
+fn sent(hook: Hook, interface: u32, outcome: Outcome) -> Option<Vec<u8>> {
     match (hook, outcome.code()) {
         (Hook::Xdp, 1) | (Hook::TcIn, 2) => None,
         (Hook::Xdp, 3) => Some(outcome.frame),
         (Hook::TcIn, 7) => {
-            assert_eq!(outcome.forwarded.unwrap().ifindex, 1);
+            assert_eq!(outcome.forwarded.unwrap().ifindex, interface);
             Some(outcome.frame)
         }
         other => panic!("{other:?}"),
@@ -235,7 +255,11 @@ fn what_must_not_be_answered_is_dropped_in_silence() {
         udp(("0.0.0.0", "10.0.0.1")),
         udp(("240.0.0.1", "10.0.0.1")),
         udp(("2001:db8::1", "ff02::1")),
+        udp(("10.0.0.1", "0.0.0.7")),
         udp(("::", "2001:db8::1")),
+        udp(("2001:db8::1", "::")),
+        tcp(("::ffff:10.0.0.1", "2001:db8::1"), SYN),
+        udp(("2001:db8::1", "::ffff:10.0.0.1")),
         tcp(("ff02::1", "2001:db8::1"), SYN),
     ];
     for hook in HOOKS {
@@ -243,9 +267,6 @@ fn what_must_not_be_answered_is_dropped_in_silence() {
             let frame = Frame::new(header.clone()).shrink();
             assert_eq!(answer(hook, &frame), None, "{header:?}");
         }
-        let many = Frame::new(tcp(v4, SYN)).shrink();
-        let many = many.addresses([2, 0, 0, 0, 0, 1], [0xff; 6]);
-        assert_eq!(answer(hook, &many), None);
         let first = Header {
             part: Part::First,
             ..udp(v6)
@@ -254,6 +275,65 @@ fn what_must_not_be_answered_is_dropped_in_silence() {
         for header in answered {
             let frame = Frame::new(header.clone()).shrink();
             assert!(answer(hook, &frame).is_some(), "{header:?}");
+        }
+    }
+}
+
+/// Packets of this host's own: `lo` brings them, and nobody else may have sent them.
+#[test]
+fn what_only_lo_brings_is_answered_there_alone() {
+    let own = [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.9.8.7", "192.0.2.7"),
+        ("192.0.2.7", "127.0.0.1"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("::1", "::1"),
+        ("::1", "2001:db8::7"),
+        ("2001:db8::7", "::1"),
+        ("2001:db8::7", "2001:db8::7"),
+    ];
+    // One bit or byte away from those, and ordinary.
+    let others = [
+        ("126.255.255.255", "128.0.0.1"),
+        ("192.0.2.7", "192.0.2.6"),
+        ("::2", "::3"),
+        ("::1:0:0:1", "2001:db8::7"),
+        ("2001:db8::1", "::1:0:1"),
+        ("::fffe:10.0.0.1", "::fffe:10.0.0.2"),
+        ("1::ffff:10.0.0.1", "1::1"),
+        ("2001:db8::7", "2001:db8:0:1::7"),
+    ];
+    for hook in HOOKS {
+        for header in [|ends| tcp(ends, SYN), udp] {
+            let answered = |interface, ends| {
+                let frame = Frame::new(header(ends)).shrink();
+                answer_on(hook, interface, &frame).is_some()
+            };
+            for ends in own {
+                assert!(!answered(WIRE, ends), "{ends:?}");
+                assert!(answered(LO, ends), "{ends:?}");
+            }
+            for ends in others {
+                assert!(answered(WIRE, ends), "{ends:?}");
+            }
+            assert!(!answered(LO, ("127.0.0.1", "224.0.0.1")));
+            assert!(!answered(LO, ("::1", "ff02::1")));
+        }
+    }
+}
+
+/// Neither a frame for many is answered nor one from many, whose answer would be for them.
+#[test]
+fn hardware_addresses_of_many_are_not_answered() {
+    let single = [2, 0, 0, 0, 0, 1];
+    for hook in HOOKS {
+        for many in [[0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
+            for ends in ADDRESSES {
+                let frame = || Frame::new(tcp(ends, SYN)).shrink();
+                assert!(answer(hook, &frame().addresses(single, single)).is_some());
+                assert_eq!(answer(hook, &frame().addresses(single, many)), None);
+                assert_eq!(answer(hook, &frame().addresses(many, single)), None);
+            }
         }
     }
 }
@@ -277,7 +357,7 @@ fn what_is_not_for_this_host_is_not_answered() {
             &mut world,
         )
         .unwrap();
-        assert_eq!(sent(Hook::TcIn, outcome).is_some(), packet_type == 0);
+        assert_eq!(sent(Hook::TcIn, LO, outcome).is_some(), packet_type == 0);
     }
 }
 
@@ -289,9 +369,9 @@ fn a_default_rejects_too_but_not_what_is_malformed() {
     let mut maps = Maps::new(&artifact.maps);
     let frame = Frame::new(tcp(ADDRESSES[0], SYN)).shrink().bytes();
     let whole = run_on(&artifact, &mut maps, frame.clone());
-    verified(&sent(Hook::TcIn, whole).unwrap(), 14);
+    verified(&sent(Hook::TcIn, LO, whole).unwrap(), 14);
     let cut = run_on(&artifact, &mut maps, frame[..40].to_vec());
-    assert_eq!(sent(Hook::TcIn, cut), None);
+    assert_eq!(sent(Hook::TcIn, LO, cut), None);
     let counters = maps.named("counters").unwrap();
     let counted = |slot: u32| maps.get(counters, &slot.to_ne_bytes()).unwrap()[0];
     assert_eq!((counted(0), counted(1), counted(2)), (1, 1, 1));

@@ -5,7 +5,7 @@
 
 use std::os::fd::AsFd;
 
-use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin};
+use sockc_compiler::artifact::{Manifest, MapKind, Slot, SlotOrigin};
 
 use super::{Carried, DataForecast};
 use crate::error::Error;
@@ -13,7 +13,7 @@ use crate::fill::{Fill, SlotState};
 use crate::record::Record;
 use crate::seen;
 use crate::session::Session;
-use crate::sys::bpffs;
+use crate::state::pinned_map;
 
 /// The slots that hold nobody under the policy in force and that the next one finds a socket for, and those that hold one that
 /// the next one does not take.
@@ -25,7 +25,8 @@ pub(super) fn forecast(
     let Some(before) = before else {
         return Ok(Vec::new());
     };
-    let Ok(sockets) = bpffs::open(&session.state.map(before.generation, "sockets")) else {
+    let path = session.state.map(before.generation, "sockets");
+    let Ok(sockets) = pinned_map(&path, MapKind::SockMap) else {
         return Ok(Vec::new());
     };
     let now = seen::states(session, &before.manifest, sockets.as_fd())?;
@@ -58,9 +59,9 @@ fn is_registered(manifest: &Manifest, name: &str) -> bool {
 fn becomes(now: &SlotState, next: SlotState) -> Option<DataForecast> {
     let fate = match (now.state, next.state) {
         // Who is there could not be found out, or it is taken again.
-        (_, Fill::Unknown(_)) | (Fill::Filled, Fill::Waiting) => return None,
+        (_, Fill::Unknown(_)) | (Fill::Filled, Fill::Waiting | Fill::Behind) => return None,
         (Fill::Filled, _) => Carried::Emptied,
-        (_, Fill::Waiting) => Carried::Filled,
+        (_, Fill::Waiting | Fill::Behind) => Carried::Filled,
         _ => return None,
     };
     Some(told(fate, next))
