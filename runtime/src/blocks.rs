@@ -13,7 +13,7 @@ use sockc_compiler::object;
 
 use crate::attach;
 use crate::checked;
-use crate::error::{Error, at};
+use crate::error::Error;
 use crate::hook::Point;
 use crate::known::{Living, Lost};
 use crate::nameless;
