@@ -166,10 +166,7 @@ fn known(options: &Options) -> Result<Vec<(Held, Option<String>)>, Error> {
 }
 
 /// The objects of `for netns` blocks, with the names of the namespaces; an error if one of another version is among them.
-fn inner(
-    object: &[u8],
-    manifest: &Manifest,
-) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
+fn inner(object: &[u8], manifest: &Manifest) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
     check_version(manifest)?;
     checked::check(object)?;
     let wrong = |error: object::ObjectError| Error::Object {

@@ -16,8 +16,8 @@ use sockc_compiler::object;
 pub use data::{Carried, CounterForecast, DataForecast};
 
 use crate::apply::{Part, next, parts};
-use crate::blocks::Blocks;
 use crate::attach;
+use crate::blocks::Blocks;
 use crate::coverage;
 use crate::drift::{Drift, Standing, check_ground};
 use crate::error::Error;
@@ -167,7 +167,8 @@ pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result
         .there
         .into_iter()
         .map(|one| one.name)
-        .zip(all).collect();
+        .zip(all)
+        .collect();
     Ok(outer)
 }
 

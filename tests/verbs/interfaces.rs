@@ -662,11 +662,7 @@ fn a_namespace_of_a_block_that_lost_only_its_name_keeps_its_policy() {
     assert!(said.contains("has lost its name, and is entered"), "{said}");
     assert_eq!(status.code, Some(0), "{}", status.stderr);
     assert!(status.stdout.contains("lo"), "{}", status.stdout);
-    assert!(
-        status.stdout.contains("generation 2"),
-        "{}",
-        status.stdout
-    );
+    assert!(status.stdout.contains("generation 2"), "{}", status.stdout);
 }
 
 #[test]
