@@ -10,10 +10,9 @@
 use std::iter;
 use std::time::SystemTime;
 
-use sockc_compiler::artifact::{MANIFEST_VERSION, Manifest};
-use sockc_compiler::object;
+use sockc_compiler::artifact::Manifest;
 
-use crate::checked;
+use crate::blocks::Blocks;
 use crate::drift::check_ground;
 use crate::error::Error;
 use crate::fill::SlotState;
@@ -82,6 +81,10 @@ pub(crate) struct Part<'a> {
     pub(crate) manifest: &'a Manifest,
     /// The caller's options, for this namespace.
     pub(crate) options: Options,
+    /// The name of the namespace in the policy; nothing of the outer policy.
+    pub(crate) block: Option<&'a str>,
+    /// The namespaces of its blocks that are gone and left out.
+    pub(crate) gone: &'a [Held],
 }
 
 /// Puts the policy of an object in force in one network namespace, instead of the one that is, and those of its `for netns`
@@ -91,13 +94,14 @@ pub(crate) struct Part<'a> {
 ///
 /// Any [`Error`]; what was in force before still is then.
 pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Applied, Error> {
-    let inner = inner(object, manifest)?;
-    let parts = parts(object, manifest, &inner, options);
+    let blocks = Blocks::of(object, manifest, options)?;
+    let parts = parts(object, manifest, &blocks, options);
     let mut applied = stage(&parts, None)?.into_iter();
-    let outer = applied.next().ok_or_else(|| Error::Object {
+    let mut outer = applied.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),
     })?;
-    let names = inner.into_iter().map(|(name, ..)| name);
+    outer.notes.extend(blocks.notes());
+    let names = blocks.there.into_iter().map(|one| one.name);
     Ok(Applied {
         netns: names.zip(applied).collect(),
         ..outer
@@ -108,49 +112,24 @@ pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Ap
 pub(crate) fn parts<'a>(
     object: &'a [u8],
     manifest: &'a Manifest,
-    inner: &'a [(String, Vec<u8>, Manifest)],
+    blocks: &'a Blocks,
     options: &Options,
 ) -> Vec<Part<'a>> {
     let outer = Part {
         object,
         manifest,
         options: options.clone(),
+        block: None,
+        gone: &blocks.gone,
     };
-    let inner = inner.iter().map(|(name, object, manifest)| Part {
-        object,
-        manifest,
-        options: options.within(name),
+    let inner = blocks.there.iter().map(|one| Part {
+        object: &one.object,
+        manifest: &one.manifest,
+        options: options.within(&one.place),
+        block: Some(&one.name),
+        gone: &[],
     });
     iter::once(outer).chain(inner).collect()
-}
-
-/// The objects of `for netns` blocks, with the names of the namespaces; an error if one of another version is among them.
-pub(crate) fn inner(
-    object: &[u8],
-    manifest: &Manifest,
-) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
-    check_version(manifest)?;
-    checked::check(object)?;
-    let wrong = |error: object::ObjectError| Error::Object {
-        cause: error.to_string(),
-    };
-    let objects = object::namespaces(object).map_err(wrong)?;
-    let inner = objects.into_iter().map(|(name, object)| {
-        let manifest = object::read_manifest(&object).map_err(wrong)?;
-        check_version(&manifest)?;
-        Ok((name, object, manifest))
-    });
-    inner.collect()
-}
-
-fn check_version(manifest: &Manifest) -> Result<(), Error> {
-    if manifest.version == MANIFEST_VERSION {
-        return Ok(());
-    }
-    Err(Error::Version {
-        found: manifest.version,
-        known: MANIFEST_VERSION,
-    })
 }
 
 /// Prepares the first of some policies in its namespace, then the others; when none is left, one word switches all. Those
@@ -179,6 +158,9 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             check_ground(&session.state, before)?;
             owned::check_word(&session.state, outer, &part.options)?;
         }
+        // Ahead of the switch: what is left there would not be of the generation that the record names.
+        let ended = owned::ended(part.gone, &held);
+        let mut left = owned::release(&ended, &part.options, session);
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = owned::gone(before.as_ref(), &record);
         let opened = nameless::all(&gone, &session.state)?;
@@ -186,7 +168,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);
-                let left = owned::release(&gone, &part.options, session);
+                left.extend(owned::release(&gone, &part.options, session));
                 let left = left.into_iter();
                 applied
                     .notes
@@ -231,6 +213,7 @@ pub(crate) fn next(
     let mut record = Record::new(generation, part.manifest, session.namespace.cookie);
     record.owner = outer.map(|outer| outer.owner);
     record.netns = held;
+    record.netns.extend_from_slice(part.gone);
     record.interfaces.clone_from(&part.options.interfaces);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     record.applied = since.ok().map(|since| since.as_secs());

@@ -15,8 +15,9 @@ use sockc_compiler::object;
 
 pub use data::{Carried, CounterForecast, DataForecast};
 
-use crate::apply::{Part, inner, next, parts};
+use crate::apply::{Part, next, parts};
 use crate::attach;
+use crate::blocks::Blocks;
 use crate::coverage;
 use crate::drift::{Drift, Standing, check_ground};
 use crate::error::Error;
@@ -156,13 +157,18 @@ pub enum ProgramFate {
 ///
 /// Any [`Error`] that apply would give before it changes anything.
 pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Forecast, Error> {
-    let inner = inner(object, manifest)?;
-    let parts = parts(object, manifest, &inner, options);
+    let blocks = Blocks::of(object, manifest, options)?;
+    let parts = parts(object, manifest, &blocks, options);
     let mut all = look(&parts, None)?.into_iter();
     let mut outer = all.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),
     })?;
-    outer.netns = inner.into_iter().map(|(name, ..)| name).zip(all).collect();
+    outer.netns = blocks
+        .there
+        .into_iter()
+        .map(|one| one.name)
+        .zip(all)
+        .collect();
     Ok(outer)
 }
 

@@ -1,5 +1,6 @@
 //! The control groups of a policy's groups, and the maps that hold their sockets.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use sockc_compiler::artifact::Manifest;
 use crate::error::{Error, at};
 use crate::home;
 use crate::load::Kept;
+use crate::record::Record;
 use crate::state::State;
 use crate::sys::cgroup::{self, Cgroup};
 use crate::sys::{bpffs, map};
@@ -19,15 +21,20 @@ pub(crate) struct Group {
     pub(crate) name: String,
     /// The folder of the control group.
     pub(crate) path: PathBuf,
-    /// The control group.
-    pub(crate) cgroup: Cgroup,
+    /// The control group; nothing of one that is gone and is left out.
+    pub(crate) cgroup: Option<Cgroup>,
     /// By which the policy's state knows the group: one number for its path where programs can follow that, else the id of
     /// the control group.
     pub(crate) number: u64,
 }
 
-/// Opens the control groups, in the manifest's order.
-pub(crate) fn open(manifest: &Manifest, follows: bool) -> Result<Vec<Group>, Error> {
+/// Opens the control groups, in the manifest's order. One that is gone is an error, unless the policy of `before`, whose rules
+/// are to hold where they still can, has known it.
+pub(crate) fn open(
+    manifest: &Manifest,
+    follows: bool,
+    before: Option<&Record>,
+) -> Result<Vec<Group>, Error> {
     if manifest.groups.is_empty() {
         return Ok(Vec::new());
     }
@@ -35,12 +42,26 @@ pub(crate) fn open(manifest: &Manifest, follows: bool) -> Result<Vec<Group>, Err
     let mut groups: Vec<Group> = Vec::new();
     for plan in &manifest.groups {
         let path = root.join(plan.cgroup.trim_start_matches('/'));
-        let cgroup = cgroup::open(&path).map_err(|cause| Error::Cgroup {
+        let refused = |cause| Error::Cgroup {
             group: plan.name.clone(),
             path: path.clone(),
             cause,
-        })?;
-        if let Some(other) = groups.iter().find(|group| group.cgroup.id == cgroup.id) {
+        };
+        let followed = follows.then(|| home::number(&plan.cgroup));
+        let (number, cgroup) = match cgroup::open(&path) {
+            Ok(cgroup) => (followed.unwrap_or(cgroup.id), Some(cgroup)),
+            Err(cause) => {
+                let known = before.and_then(|before| before.number_of(plan));
+                let known = known.filter(|_| is_gone(&cause));
+                let same = known.filter(|known| followed.is_none_or(|number| number == *known));
+                (same.ok_or_else(|| refused(cause))?, None)
+            }
+        };
+        let same = |group: &&Group| {
+            let there = group.cgroup.as_ref().zip(cgroup.as_ref());
+            there.is_some_and(|(one, other)| one.id == other.id)
+        };
+        if let Some(other) = groups.iter().find(same) {
             return Err(Error::SameCgroup {
                 groups: [other.name.clone(), plan.name.clone()],
                 path,
@@ -49,14 +70,19 @@ pub(crate) fn open(manifest: &Manifest, follows: bool) -> Result<Vec<Group>, Err
         groups.push(Group {
             name: plan.name.clone(),
             path,
-            number: match follows {
-                true => home::number(&plan.cgroup),
-                false => cgroup.id,
-            },
+            number,
             cgroup,
         });
     }
     Ok(groups)
+}
+
+/// Whether a refusal says that there is no control group.
+pub(crate) fn is_gone(refusal: &io::Error) -> bool {
+    matches!(
+        refusal.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// The maps of the groups' sockets: sockets stay in them over generations, so a new policy finds them there.

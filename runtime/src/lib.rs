@@ -11,6 +11,7 @@
 
 mod apply;
 mod attach;
+mod blocks;
 mod bound;
 mod carry;
 mod checked;

@@ -4,11 +4,13 @@
 //! somebody took off a control group that is there is not here: that is `drift`. Nor is a group that is followed by its path
 //! (see [`crate::home`]): its rules hold for whatever control group lies there. Changes nothing.
 
-use std::io;
 use std::path::Path;
+
+use sockc_compiler::artifact::AttachPoint;
 
 use crate::attach;
 use crate::error::{Error, at};
+use crate::groups;
 use crate::home;
 use crate::hook::Point;
 use crate::record::{Attached, Record};
@@ -34,14 +36,15 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<MovedGroup>, Er
     let Some(root) = cgroup::root() else {
         return Ok(found);
     };
-    for (plan, id) in record.manifest.groups.iter().zip(&record.cgroups) {
+    let known = record.manifest.groups.iter().zip(&record.cgroups);
+    for (index, (plan, id)) in known.enumerate() {
         let path = root.join(plan.cgroup.trim_start_matches('/'));
         if home::followed(&path.to_string_lossy(), *id).is_some() {
             continue;
         }
         let now = id_of(&path)?;
         // Another mount of control groups may show other ones by this path: the hook tells whether the group is gone.
-        if now != Some(*id) && is_off(state, record, *id)? {
+        if now != Some(*id) && is_off(state, record, index, *id)? {
             found.push(MovedGroup {
                 group: plan.name.clone(),
                 path: path.display().to_string(),
@@ -66,25 +69,19 @@ pub(crate) fn hooks<'a>(state: &State, record: &'a Record) -> Result<Vec<&'a Att
 fn id_of(path: &Path) -> Result<Option<u64>, Error> {
     match cgroup::open(path) {
         Ok(cgroup) => Ok(Some(cgroup.id)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
+        Err(error) if groups::is_gone(&error) => Ok(None),
         Err(error) => Err(at(format!("look at {}", path.display()))(error)),
     }
 }
 
-/// Whether what takes the connections of a control group in hangs on nothing: the kernel takes it off with the group.
-fn is_off(state: &State, record: &Record, id: u64) -> Result<bool, Error> {
-    for attached in &record.hooks {
-        if attached.hook.point == Point::SockOps(id) {
-            let there = attach::describe(state, &attached.hook)?;
-            return Ok(there.is_some_and(|there| !there.alive));
-        }
-    }
-    Ok(false)
+/// Whether what takes the connections of a control group in hangs on nothing: the kernel takes it off with the group. An apply
+/// that found none did not hang it anywhere.
+fn is_off(state: &State, record: &Record, index: usize, id: u64) -> Result<bool, Error> {
+    let mut hooks = record.hooks.iter();
+    let Some(attached) = hooks.find(|one| one.hook.point == Point::SockOps(id)) else {
+        let mut programs = record.manifest.programs.iter();
+        return Ok(programs.any(|one| one.point == AttachPoint::SockOps(index)));
+    };
+    let there = attach::describe(state, &attached.hook)?;
+    Ok(there.is_some_and(|there| !there.alive))
 }

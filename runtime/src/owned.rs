@@ -54,8 +54,9 @@ pub(crate) fn open(parts: &[Part<'_>], session: &Session) -> Result<Vec<Held>, E
     };
     let mut found = vec![own];
     for part in parts {
-        let name = part.options.netns.clone().unwrap_or_default();
-        let Identity { inode, cookie } = Known::now(&name)?.identity;
+        let place = part.options.netns.clone().unwrap_or_default();
+        let Identity { inode, cookie } = Known::now(&place)?.identity;
+        let name = part.block.map_or(place, str::to_owned);
         if let Some(other) = found.iter().find(|held| held.inode == inode) {
             return Err(Error::SameNetns {
                 names: [other.name.clone(), name],
@@ -95,6 +96,12 @@ pub(crate) fn gone(before: Option<&Record>, record: &Record) -> Vec<Held> {
     let before = before.iter().flat_map(|before| &before.netns);
     let kept = |held: &Held| record.netns.iter().any(|one| one.inode == held.inode);
     before.filter(|held| !kept(held)).cloned().collect()
+}
+
+/// Of namespaces that are gone, those whose folders are not those of others by now: an inode is used again.
+pub(crate) fn ended(gone: &[Held], there: &[Held]) -> Vec<Held> {
+    let again = |held: &Held| there.iter().any(|one| one.inode == held.inode);
+    gone.iter().filter(|held| !again(held)).cloned().collect()
 }
 
 /// The namespaces whose policies belong to the one of the session: those that its records name, and those whose own folders say

@@ -14,6 +14,7 @@ use crate::hook::Point;
 use crate::interfaces::{self, Interface, There};
 use crate::options::Options;
 use crate::probe::{Features, probe};
+use crate::record::Record;
 use crate::refill;
 use crate::session::Session;
 use crate::state::State;
@@ -54,7 +55,11 @@ impl Plan {
         if !missing.is_empty() {
             return Err(Error::Rights { missing });
         }
-        let renamed = renamed(state)?;
+        let before = in_force(state);
+        let renamed = match &before {
+            Some(before) => coverage::renamed(state, before)?,
+            None => Vec::new(),
+        };
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
         let ethernet = |name: &str| {
             netns::carries_ethernet(name).map_err(at(format!("look at the interface \"{name}\"")))
@@ -78,7 +83,11 @@ impl Plan {
             renamed: choice.renamed,
             others,
             fillers: Vec::new(),
-            groups: groups::open(manifest, follows)?,
+            groups: groups::open(
+                manifest,
+                follows,
+                before.as_ref().filter(|_| options.leave_out_missing),
+            )?,
             follows,
             features,
         };
@@ -133,7 +142,15 @@ impl Plan {
             AttachPoint::TcOut => self.on_interfaces(attach.class, Point::TcOut),
             AttachPoint::SkLookup => vec![Point::Lookup],
             AttachPoint::SkMsg(index) => vec![Point::Send(self.cgroup(*index)?)],
-            AttachPoint::SockOps(index) => vec![Point::SockOps(self.cgroup(*index)?)],
+            AttachPoint::SockOps(index) => {
+                let number = self.cgroup(*index)?;
+                let gone = self.gone_groups().any(|group| group.number == number);
+                // On the root of all control groups it hangs whether the group is there or not.
+                match gone && !self.follows {
+                    true => Vec::new(),
+                    false => vec![Point::SockOps(number)],
+                }
+            }
         })
     }
 
@@ -202,6 +219,16 @@ impl Plan {
             .collect()
     }
 
+    /// The groups whose control groups are gone, and which are left out.
+    pub(crate) fn gone_groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.cgroup.is_none())
+    }
+
+    /// Whether groups are followed by their paths.
+    pub(crate) fn follows(&self) -> bool {
+        self.follows
+    }
+
     fn path_of(&self, id: u64) -> &Path {
         let group = self.groups.iter().find(|group| group.number == id);
         group.map_or(Path::new(""), |group| &group.path)
@@ -215,13 +242,9 @@ impl Plan {
     }
 }
 
-/// The interfaces that were renamed under the policy in force. A record that cannot be read is told where it is read under
-/// the lock.
-fn renamed(state: &State) -> Result<Vec<(u32, String)>, Error> {
-    match record_in_force(state) {
-        Ok(Some(record)) => coverage::renamed(state, &record),
-        Ok(None) | Err(_) => Ok(Vec::new()),
-    }
+/// The policy in force. A record that cannot be read is told where it is read under the lock.
+fn in_force(state: &State) -> Option<Record> {
+    record_in_force(state).ok().flatten()
 }
 
 fn namespace(session: &Session) -> Result<Target, Error> {

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sockc_compiler::artifact::Manifest;
+use sockc_compiler::artifact::{GroupPlan, Manifest};
 
 use crate::chunks;
 use crate::error::{Error, at, unreadable};
@@ -141,6 +141,13 @@ impl Record {
     /// Whether a hook is one of this record.
     pub(crate) fn has(&self, hook: &Hook) -> bool {
         self.hooks.iter().any(|attached| attached.hook == *hook)
+    }
+
+    /// By which its state knows a group of this name and path.
+    pub(crate) fn number_of(&self, plan: &GroupPlan) -> Option<u64> {
+        let mut known = self.manifest.groups.iter().zip(&self.cgroups);
+        let known = known.find(|(one, _)| one.name == plan.name && one.cgroup == plan.cgroup);
+        known.map(|(_, number)| *number)
     }
 
     /// Whether its conditions look into a namespace of this name.

@@ -120,6 +120,23 @@ impl<'a> Work<'a> {
         self.notes.extend(missing.chain(renamed));
     }
 
+    /// Control groups that are gone, and what that means for their groups.
+    fn note_gone_groups(&mut self) {
+        let follows = self.plan.follows();
+        let gone = self.plan.gone_groups().map(|group| {
+            let (path, name) = (group.path.display(), &group.name);
+            match follows {
+                true => format!(
+                    "there is no control group {path} now; the rules of the group \"{name}\" hold for one that comes there"
+                ),
+                false => format!(
+                    "there is no control group {path} now; when it comes, the rules of the group \"{name}\" do not hold for its sockets until `sockc apply --running`"
+                ),
+            }
+        });
+        self.notes.extend(gone);
+    }
+
     /// Programs of others that decide before ours, where ours cannot be first.
     fn note_foreign(&mut self) {
         let mut notes = Vec::new();
@@ -601,6 +618,7 @@ impl<'a> Work<'a> {
         self.note_foreign();
         self.note_missing_interfaces();
         self.note_other_interfaces();
+        self.note_gone_groups();
         self.note_skipped_interfaces();
         self.note_owners();
         self.note_kept_groups();

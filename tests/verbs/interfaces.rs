@@ -542,6 +542,129 @@ fn a_control_group_that_was_made_again_is_told_in_plain_words() {
     assert_eq!(code, Some(0), "{said}");
 }
 
+impl Place {
+    /// An interface that the policy names is made, or made again, while something else that it names is gone.
+    fn renew(&self) {
+        self.ip("link del v0");
+        self.ip("link add v0 type veth peer name p-v0");
+        let said = self.status(5);
+        assert!(said.contains("v0 was removed and made again"), "{said}");
+    }
+
+    /// What is in force is put on it; gives what is said of the rest.
+    fn take_in(&self) -> String {
+        let ran = self.done(&["apply", "--running", "--interface", "v0"]);
+        let held = self.held();
+        assert!(held.iter().any(|name| name == "v0"), "{held:?}");
+        ran.stderr
+    }
+}
+
+#[test]
+fn a_control_group_that_is_gone_keeps_no_interface_open() {
+    if !root() {
+        return;
+    }
+    for followed in [true, false] {
+        let group = Group::new().unwrap();
+        let folder = folder_of(&group);
+        let rules = format!("interfaces v0\ndefault in drop\n{}", rules_for(&group));
+        let place = Place::of("no-group", Lab::new().unwrap(), &rules);
+        if !followed {
+            hide_kernel_types(&place.lab);
+        }
+        place.ip("link add v0 type veth peer name p-v0");
+        place.apply();
+        std::fs::remove_dir(&folder).unwrap();
+        place.renew();
+        let refused = place.run(&["apply", &place.policy]);
+        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+        let said = place.take_in();
+        let words = format!("there is no control group {} now", folder.display());
+        assert!(said.contains(&words), "{said}");
+        // Twice is as well as once.
+        place.done(&["apply", "--running"]);
+        if !followed {
+            let said = place.status(5);
+            assert!(said.contains("was removed: if it is made again"), "{said}");
+        }
+        std::fs::create_dir(&folder).unwrap();
+        if !followed {
+            let said = place.status(5);
+            assert!(said.contains("was removed and made again"), "{said}");
+            place.done(&["apply", "--running"]);
+        }
+        place.status(0);
+        let (code, said) = planned(&place);
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+/// A policy with a block for a namespace.
+fn with_block(name: &NetnsName, lab: Lab) -> Place {
+    let text = format!(
+        "interfaces v0\ndefault in drop\nfor netns \"{}\" {{\n  interfaces lo\n  default in drop\n}}\n",
+        name.0
+    );
+    let place = Place::of("no-block", lab, &text);
+    place.ip("link add v0 type veth peer name p-v0");
+    place.apply();
+    place.status(0);
+    place
+}
+
+#[test]
+fn a_namespace_of_a_block_that_is_gone_keeps_no_interface_open() {
+    if !root() {
+        return;
+    }
+    let lead = |space: &Space| NetnsName::new("block-gone", space);
+    let (first, second) = (Space::new().unwrap(), Space::new().unwrap());
+    let name = lead(&first);
+    let place = with_block(&name, Lab::new().unwrap());
+    drop((name, first));
+    place.renew();
+    let refused = place.run(&["apply", &place.policy]);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    let said = place.take_in();
+    assert!(said.contains("there is no network namespace"), "{said}");
+    for _ in 0..2 {
+        let said = place.status(5);
+        assert!(said.contains("was removed: the policy of its"), "{said}");
+        place.done(&["apply", "--running"]);
+    }
+    let name = lead(&second);
+    let said = place.status(5);
+    assert!(said.contains("was removed and made anew"), "{said}");
+    place.done(&["apply", "--running"]);
+    place.status(0);
+    let inner = place.done(&["status", "--netns", &name.0]);
+    assert!(inner.stdout.contains("lo"), "{}", inner.stdout);
+}
+
+#[test]
+fn a_namespace_of_a_block_that_lost_only_its_name_keeps_its_policy() {
+    if !root() {
+        return;
+    }
+    let space = Space::new().unwrap();
+    let name = NetnsName::new("block-nameless", &space);
+    let place = with_block(&name, Lab::new().unwrap());
+    let start = || Command::new("sleep").arg("600").spawn().unwrap();
+    let mut inside = space.run(start).unwrap();
+    drop(name);
+    place.renew();
+    let said = place.take_in();
+    let way = format!("/proc/{}/ns/net", inside.id());
+    let status = place.run(&["status", "--netns", &way]);
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    assert!(said.contains("has lost its name, and is entered"), "{said}");
+    assert_eq!(status.code, Some(0), "{}", status.stderr);
+    assert!(status.stdout.contains("lo"), "{}", status.stdout);
+    assert!(status.stdout.contains("generation 2"), "{}", status.stdout);
+}
+
 #[test]
 fn rules_for_another_name_are_told_before_they_come() {
     if !root() {
