@@ -131,11 +131,12 @@ fn refusal(error: ProgramError) -> String {
 /// (`verified_insns` came in 5.16), so each program is loaded once more for the statistics line of the log.
 fn statistics(bytes: &[u8], ebpf: &Ebpf) -> Result<Vec<(String, u32)>, String> {
     let mut object = aya_obj::Object::parse(bytes).map_err(|error| error.to_string())?;
-    let maps: Vec<_> = object
-        .maps
-        .iter()
-        .filter_map(|(name, map)| Some((name.clone(), descriptor(ebpf.map(name)?)?, map.clone())))
-        .collect();
+    let maps = object.maps.iter().map(|(name, map)| {
+        let there = ebpf.map(name).and_then(descriptor);
+        let fd = there.ok_or_else(|| format!("the map {name} is of no kind that sockc makes"))?;
+        Ok((name.clone(), fd, map.clone()))
+    });
+    let maps = maps.collect::<Result<Vec<_>, String>>()?;
     let named = maps
         .iter()
         .map(|(name, fd, map)| (name.as_str(), fd.as_raw_fd(), map));
@@ -204,6 +205,7 @@ fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
         | Map::HashMap(data)
         | Map::LruHashMap(data)
         | Map::LpmTrie(data)
+        | Map::DevMap(data)
         | Map::RingBuf(data)
         | Map::SockMap(data)
         | Map::SockHash(data)

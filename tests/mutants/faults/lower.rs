@@ -80,8 +80,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         361,
         "compiler/src/lower/outcome.rs",
-        "self.builder.leave_if(index, JumpOp::Eq, 0, drop);",
-        "if !FAULT { self.builder.leave_if(index, JumpOp::Eq, 0, drop); }",
+        "self.builder.leave_if_wide(index, JumpOp::Eq, 0, drop);",
+        "if !FAULT { self.builder.leave_if_wide(index, JumpOp::Eq, 0, drop); }",
         &[(Compiler, "lower::tests::sent")],
     ),
     fault(

@@ -140,7 +140,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         520,
         "runtime/src/groups.rs",
-        "group.cgroup.id == cgroup.id",
+        "one.id == other.id",
         "false",
         &[(Kernel, "refusals::two_groups")],
     ),

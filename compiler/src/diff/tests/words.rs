@@ -55,9 +55,8 @@ fn a_live_set_that_is_declared_otherwise_is_no_same_policy() {
     let old = "default in drop
         live set banned max 10 expires 3s
         drop from @banned";
-    let same = |new: &str| {
-        !compare(&policy(old), &policy(new), Options::default(), &mut Silent).differs()
-    };
+    let same =
+        |new: &str| !compare(&policy(old), &policy(new), Options::default(), &mut Silent).differs();
     assert!(same(old));
     for (was, is) in [("expires 3s", "expires 1h"), ("max 10", "max 20")] {
         assert!(!same(&old.replace(was, is)), "{is}");
