@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use aya::EbpfLoader;
 use aya::programs::{Program, TestRun as _, TestRunOptions, Xdp};
-use sockc_compiler::artifact::{Artifact, MapSpec, Section};
+use sockc_compiler::artifact::{Artifact, MapKind, MapSpec, Section};
 use sockc_compiler::object;
 
 /// aya-obj sees every program and every map.
@@ -257,14 +257,21 @@ fn assert_map(spec: &MapSpec, shown: &serde_json::Value) {
         "{}",
         spec.name
     );
-    // libbpf makes tables mappable where the kernel can.
-    let added = if spec.data.is_some() { MMAPABLE } else { 0 };
+    // libbpf makes tables mappable where the kernel can; the kernel lets no program write to a map of interfaces
+    // (`dev_map_init_map` in kernel/bpf/devmap.c).
+    let added = match spec.kind {
+        _ if spec.data.is_some() => MMAPABLE,
+        MapKind::DevMap => RDONLY_PROG,
+        _ => 0,
+    };
     let flags = number("flags") & !added;
     assert_eq!(flags, u64::from(spec.flags), "{}", spec.name);
     let frozen = u64::from(spec.data.is_some());
     assert_eq!(number("frozen"), frozen, "{}", spec.name);
 }
 
+/// `BPF_F_RDONLY_PROG`
+const RDONLY_PROG: u64 = 0x80;
 /// `BPF_F_MMAPABLE`
 const MMAPABLE: u64 = 0x400;
 
