@@ -97,7 +97,10 @@ fn slots_of_interfaces_are_empty_or_read_only() {
     assert_eq!(maps.update(map, &[1, 0, 0, 0], &[7; 8], 0), Ok(()));
     assert_eq!(maps.get(map, &[1, 0, 0, 0]), Some(&[7; 8][..]));
     assert_eq!(maps.update(map, &[0; 4], &[7; 8], 0), Ok(()));
-    let outcome = with_map(&mut maps, map, add_five(0, true), 1);
+    let mut write = add_five(0, true);
+    let at = write.len() - 3;
+    write[at] = atomic_add64(R0, 0, R1);
+    let outcome = with_map(&mut maps, map, write, 1);
     assert_eq!(outcome.unwrap_err(), FaultKind::ReadOnly);
 }
 
