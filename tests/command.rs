@@ -325,6 +325,21 @@ fn codes_are_explained() {
     assert!(stderr(&unknown).contains("`E0203`"), "{}", stderr(&unknown));
 }
 
+#[test]
+fn text_of_another_encoding_is_named() {
+    let folder = Folder::new("utf16");
+    for mark in [[0xff, 0xfe], [0xfe, 0xff]] {
+        std::fs::write(folder.0.join("wide.sk"), [&mark[..], b"d\0"].concat()).unwrap();
+        let refused = folder.sockc(&["check", "wide.sk"], b"");
+        assert_eq!(code(&refused), 1);
+        let said = stderr(&refused);
+        assert!(said.contains("iconv -f UTF-16 -t UTF-8"), "{said}");
+    }
+    std::fs::write(folder.0.join("odd.sk"), b"drop \xe9").unwrap();
+    let said = stderr(&folder.sockc(&["check", "odd.sk"], b""));
+    assert!(said.contains("byte 5 is not UTF-8 text"), "{said}");
+}
+
 /// The verbs that `sockc --help` lists, but for `help`.
 fn verbs(folder: &Folder) -> Vec<String> {
     let help = stdout(&folder.sockc(&["--help"], b""));
