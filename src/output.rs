@@ -305,6 +305,8 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sockc_grammar::diagnostic::Code;
+    use sockc_grammar::source::Span;
 
     #[test]
     fn what_is_quoted_commands_no_terminal() {
@@ -313,9 +315,6 @@ mod tests {
             "a\\u{1b}[2J\\u{9b}31m\tb\\r\n"
         );
     }
-
-    use sockc_grammar::diagnostic::Code;
-    use sockc_grammar::source::Span;
 
     #[test]
     fn of_each_warning_the_first_are_shown_and_of_errors_all() {

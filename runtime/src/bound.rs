@@ -14,6 +14,9 @@ use crate::owner::Belongs;
 use crate::sys::diag::{self, Open};
 use crate::sys::{cgroup, netns, process};
 
+/// What is done where the kernel does not tell of the sockets. Whose they are is not guessed.
+pub(crate) const WHOSE: &str = "look at whose the sockets are";
+
 /// The open sockets of a namespace.
 #[derive(Debug)]
 pub(crate) struct Machine {

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 
 use crate::attach;
-use crate::bound::{Machine, belongs};
+use crate::bound::{Machine, WHOSE, belongs};
 use crate::error::{Error, at, is_machine};
 use crate::fill::{Fill, Filler, SlotState};
 use crate::foreign::{self, Foreign};
@@ -95,7 +95,7 @@ pub(crate) fn disowned(state: &SlotState, manifest: &Manifest) -> Result<bool, E
     let Some(owner) = owners.belongs(&state.socket) else {
         return Ok(false);
     };
-    let machine = Machine::look(|_| false).map_err(at("look at whose the sockets are"))?;
+    let machine = Machine::look(|_| false).map_err(at(WHOSE))?;
     Ok(!machine.is_of(state.who.as_ref().map(|who| who.cookie), owner))
 }
 

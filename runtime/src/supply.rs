@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Manifest, MapKind, Slot, SlotOrigin, SocketSlots};
 
-use crate::bound::{Machine, belongs};
+use crate::bound::{Machine, WHOSE, belongs};
 use crate::error::{Error, at};
 use crate::fill::{Fill, Filler, SlotState};
 use crate::holder;
@@ -16,9 +16,6 @@ use crate::seen;
 use crate::session::Session;
 use crate::state::State;
 use crate::sys::{map, process};
-
-/// What is done where the kernel does not tell of the sockets. Whose they are is not guessed.
-const WHOSE: &str = "look at whose the sockets are";
 
 /// Everything that fills slots, made once and run twice: before the switch and after it.
 #[derive(Debug)]
