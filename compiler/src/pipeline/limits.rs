@@ -88,6 +88,7 @@ impl Checked<'_> {
         let program = emit(function, self.target).map_err(|error| match error {
             EmitError::Invalid(_)
             | EmitError::OutOfRegisters(_)
+            | EmitError::Overwritten(_)
             | EmitError::Number(_)
             | EmitError::NoAtomics => Stop::Bug(error.to_string()),
             EmitError::TooManyInsns(found) => {
