@@ -50,7 +50,7 @@ pub use boundaries::SetTables;
 pub use live::{LiveMapMaps, LiveSetMaps};
 pub use member::SetMaps;
 pub use meter::{BUCKET_KEY, Meters};
-pub use reject::{KINDS, MOST_RECEIVERS, answers};
+pub use reject::{KINDS, MAX_RECEIVERS, answers};
 use stream::Door;
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 pub use walk::ClassifierMaps;

@@ -172,7 +172,7 @@ impl Telling<'_, '_, '_> {
         let end = place(fates.old.0).max(place(fates.new.0));
         let ahead = self.list.pairs.iter().take(end);
         let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover);
-        ahead.filter(meets).take(MOST_AROUND).copied().collect()
+        ahead.filter(meets).take(MAX_CONTEXT).copied().collect()
     }
 
     /// Whose counter a decider's is: a label, or the rule itself.
@@ -295,7 +295,7 @@ impl Telling<'_, '_, '_> {
 }
 
 /// So many rules are looked at to explain what is not in a region.
-const MOST_AROUND: usize = 200;
+const MAX_CONTEXT: usize = 200;
 
 /// Whose counter counts.
 #[derive(PartialEq, Eq)]
