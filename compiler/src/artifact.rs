@@ -219,8 +219,9 @@ pub struct Manifest {
     /// The live maps.
     pub maps: Vec<LiveMapPlan>,
     /// The interfaces that packets are sent out of, by name: slots of the map `ports`, whose values are `u32` interface
-    /// indices (0 while unknown).
-    pub ports: Vec<String>,
+    /// indices (0 while unknown). The map and the word in JSON keep the name that objects and pins of earlier versions have.
+    #[serde(rename = "ports")]
+    pub out_interfaces: Vec<String>,
     /// The network namespaces that conditions name: slots of the map `namespaces`, whose values are `u32` namespace ids as
     /// seen from the policy's own namespace, plus 1 (0 while unknown).
     pub namespaces: Vec<String>,

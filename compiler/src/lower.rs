@@ -83,7 +83,7 @@ pub struct Maps {
     /// Named sockets.
     pub sockets: Option<MapId>,
     /// Interfaces that packets are sent out of.
-    pub ports: Option<MapId>,
+    pub out_interfaces: Option<MapId>,
     /// Buckets of rates that are not for each address, and of the limits of logs.
     pub rates: Option<MapId>,
     /// Buckets for each address.

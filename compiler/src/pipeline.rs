@@ -630,9 +630,9 @@ fn make_maps(
     let steered = slots.socket_count > 0 && led_to;
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
-    let port_count = policy.ports.next_key().as_u32();
-    let ports =
-        (port_count > 0).then(|| maps.push(map("ports", MapKind::DevMap, 4, 8, port_count)));
+    let out_count = policy.out_interfaces.next_key().as_u32();
+    let out_interfaces =
+        (out_count > 0).then(|| maps.push(map("ports", MapKind::DevMap, 4, 8, out_count)));
     let answering = chains.iter().any(lower::answers);
     let meters = Meters::new(policy, if answering { lower::KINDS } else { 0 });
     let rates =
@@ -685,7 +685,7 @@ fn make_maps(
     Maps {
         counters: counting.filter(|_| kept),
         sockets,
-        ports,
+        out_interfaces,
         rates,
         buckets,
         answers,

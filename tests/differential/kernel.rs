@@ -18,7 +18,7 @@ use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
-use sockc_compiler::policy::{ClassId, Direction, Family, PortId, SocketId};
+use sockc_compiler::policy::{ClassId, Direction, Family, OutInterfaceId, SocketId};
 use sockc_compiler::simulate::filling::slots;
 use socket2::{Domain, Socket, Type};
 
@@ -399,7 +399,7 @@ impl<'a> Loaded<'a> {
 
 /// Out of some interface: a test run does not say which.
 fn forwarded() -> Verdict {
-    Verdict::Forward(PortId::from_u32(0))
+    Verdict::Forward(OutInterfaceId::from_u32(0))
 }
 
 /// One packet, what must become of it, and what did.

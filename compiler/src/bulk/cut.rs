@@ -215,7 +215,7 @@ fn with_rules(policy: &Policy, rules: PrimaryMap<RuleId, Rule>) -> Policy {
         classes: policy.classes.clone(),
         sets: policy.sets.clone(),
         live_maps: policy.live_maps.clone(),
-        ports: policy.ports.clone(),
+        out_interfaces: policy.out_interfaces.clone(),
         namespaces: policy.namespaces.clone(),
         named: Vec::new(),
         expects: Vec::new(),

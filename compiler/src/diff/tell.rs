@@ -240,7 +240,7 @@ impl Telling<'_, '_, '_> {
         let ids = &self.space.joint.side(which).ids;
         let verdict = match found.verdict {
             Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
-            Verdict::Forward(port) => Verdict::Forward(ids.ports[port]),
+            Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
             Verdict::Allow | Verdict::Drop | Verdict::Reject => found.verdict,
         };
@@ -264,7 +264,7 @@ impl Telling<'_, '_, '_> {
             }
             Verdict::Forward(port) => (
                 "redirect",
-                Some(format!("interface {}", tables.ports[port])),
+                Some(format!("interface {}", tables.out_interfaces[port])),
             ),
             Verdict::Shortcut(_) => ("shortcut", None),
         };
