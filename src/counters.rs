@@ -26,6 +26,8 @@ pub(crate) struct Row<'a> {
     line: u32,
     /// The namespace of the `for netns` block; null for the policy itself.
     netns: Option<&'a str>,
+    /// The path of that namespace, if it lost its name.
+    netns_path: Option<&'a str>,
     direction: &'a str,
     verdict: &'a str,
     kind: &'static str,
@@ -106,6 +108,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
             file: &value.counter.file,
             line: value.counter.line,
             netns: value.netns.as_deref(),
+            netns_path: value.entered.as_deref(),
             direction: &value.counter.direction,
             verdict: &value.counter.verdict,
             kind: match value.counter.kind {
@@ -141,9 +144,12 @@ fn name(value: &CounterValue) -> String {
     } else {
         format!("{}:{} {text}", counter.file, counter.line)
     };
-    match &value.netns {
-        Some(netns) => format!("{name} (in netns \"{netns}\")"),
-        None => name,
+    match (&value.netns, &value.entered) {
+        (Some(netns), Some(path)) => {
+            format!("{name} (in the network namespace {path}, which was \"{netns}\")")
+        }
+        (Some(netns), None) => format!("{name} (in netns \"{netns}\")"),
+        (None, _) => name,
     }
 }
 

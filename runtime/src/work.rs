@@ -644,6 +644,7 @@ impl<'a> Work<'a> {
             escaped,
             notes: self.notes,
             netns: Vec::new(),
+            entered: None,
         }
     }
 }
