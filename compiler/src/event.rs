@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::policy::{
-    ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, OutInterfaceId, RuleId, SetId, SocketId,
+    ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, OutInterfaceId, RuleId, SetId,
+    SocketId,
 };
 
 /// A packet's headers, as far as rules look at them.

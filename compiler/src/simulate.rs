@@ -16,7 +16,7 @@ use crate::bpf::constant::{
 };
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
 use crate::interpret::{self, Fault, Input, Lookup, Maps, Message, Outcome, Skb, SocketModel, Xdp};
-use crate::policy::{ClassId, Direction, GroupId, Policy, OutInterfaceId, SocketId};
+use crate::policy::{ClassId, Direction, GroupId, OutInterfaceId, Policy, SocketId};
 pub use effects::Effects;
 use kernel::Machine;
 

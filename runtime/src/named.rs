@@ -155,7 +155,12 @@ pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<Stri
             }
         }
     }
-    for name in ground.manifest.out_interfaces.iter().filter(|_| asked.out_interfaces) {
+    for name in ground
+        .manifest
+        .out_interfaces
+        .iter()
+        .filter(|_| asked.out_interfaces)
+    {
         let (index, note) = ground.port(name, &present)?;
         named.out_interfaces.push(index);
         notes.extend(note);

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
-use sockc_compiler::policy::{ClassId, Direction, Policy, OutInterfaceId, SocketId};
+use sockc_compiler::policy::{ClassId, Direction, OutInterfaceId, Policy, SocketId};
 use sockc_runtime::SlotKind;
 use sockc_runtime::lab::{
     self, BACK, Error, Group, Held, Lab, Probe, Reply, Space, State, Written, exchange, hold,

@@ -6,7 +6,8 @@ use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, OutInterfaceId, Rule, RuleId, SocketId,
+    Action, ClassId, DefaultVerdict, Direction, GroupId, OutInterfaceId, Policy, Rule, RuleId,
+    SocketId,
 };
 
 /// What becomes of a packet or a write, where every named socket is there.

@@ -185,9 +185,7 @@ impl Lists {
                 let g = self.diagram(store, second)?;
                 let both = store.apply2(f, g, &mut |a, b| self.joined(a, b))?;
                 if self.held > MAX_LISTED {
-                    return Err(BudgetExceeded {
-                        budget: MAX_LISTED,
-                    });
+                    return Err(BudgetExceeded { budget: MAX_LISTED });
                 }
                 Ok(both)
             }

@@ -16,8 +16,8 @@ use self::classes::{Classes, TooMany};
 use crate::coverage::{Coverage, is_on};
 use crate::decide::Lookups;
 use crate::policy::{
-    Action, ClassId, Family, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId, Policy, OutInterfaceId,
-    Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
+    Action, ClassId, Family, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId, OutInterfaceId,
+    Policy, Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
 };
 
 /// Which of the two policies.
@@ -177,7 +177,11 @@ fn enter(tables: &mut Policy, policy: &Policy) -> Ids {
             &mut tables.live_maps,
             |one: &LiveMap, other| one.name == other.name,
         ),
-        out_interfaces: each(&policy.out_interfaces, &mut tables.out_interfaces, PartialEq::eq),
+        out_interfaces: each(
+            &policy.out_interfaces,
+            &mut tables.out_interfaces,
+            PartialEq::eq,
+        ),
         namespaces: each(&policy.namespaces, &mut tables.namespaces, PartialEq::eq),
         classes: PrimaryMap::new(),
     }

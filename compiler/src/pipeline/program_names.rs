@@ -66,7 +66,12 @@ fn class_name(policy: &Policy, class: &Class) -> String {
         letter if letter.is_ascii_alphanumeric() => letter.to_ascii_lowercase(),
         _ => '_',
     };
-    parts.join("_").chars().map(plain).take(MAX_LENGTH).collect()
+    parts
+        .join("_")
+        .chars()
+        .map(plain)
+        .take(MAX_LENGTH)
+        .collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use sockc_grammar::source::Span;
 
 use super::{Chain, Slots, TOO_LARGE};
 use crate::bulk::Bulk;
-use crate::classifier::{self, MAX_LIST, MAX_CLASSES, MAX_SERVICES, Member, Summary, Unfit};
+use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_SERVICES, Member, Summary, Unfit};
 use crate::lower::ClassifierMaps;
 use crate::policy::{Direction, Place, Policy};
 use crate::tables::{LINE, Tables};

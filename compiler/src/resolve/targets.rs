@@ -74,7 +74,11 @@ impl Resolver<'_> {
 
     /// Each interface has one number, however many rules name it.
     fn out_interface(&mut self, name: &str) -> OutInterfaceId {
-        let known = self.policy.out_interfaces.iter().find(|(_, known)| *known == name);
+        let known = self
+            .policy
+            .out_interfaces
+            .iter()
+            .find(|(_, known)| *known == name);
         match known {
             Some((id, _)) => id,
             None => self.policy.out_interfaces.push(name.to_owned()),
