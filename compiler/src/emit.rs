@@ -212,7 +212,7 @@ fn place(items: &[Item], long: &[bool], growth: impl Fn(&Item) -> usize) -> (Vec
     (positions, position)
 }
 
-/// The instructions of a jump over `distance` instructions behind it.
+/// The instructions of a jump over `distance` instructions after it.
 fn jump(
     condition: Option<&block::Condition>,
     distance: usize,
@@ -272,7 +272,7 @@ fn lines(
             column: place.column,
             text: place.text.clone(),
         };
-        // A block without instructions of its own shares its first instruction with the block behind it.
+        // A block without instructions of its own shares its first instruction with the block after it.
         match lines.last_mut() {
             Some(last) if last.insn == insn => *last = line,
             _ => lines.push(line),

@@ -85,7 +85,7 @@ pub(crate) fn title_of_builtin(name: &str) -> String {
 }
 
 /// The path of a file that another file names: relative to the folder of that one.
-pub(crate) fn beside(name_of_other: &str, written: &str) -> PathBuf {
+pub(crate) fn next_to(name_of_other: &str, written: &str) -> PathBuf {
     let folder = Path::new(name_of_other).parent().unwrap_or(Path::new(""));
     folder.join(written)
 }
@@ -117,7 +117,7 @@ mod tests {
             ("rules/edge.sk", "/etc/common.sk", "/etc/common.sk"),
             ("<stdin>", "common.sk", "common.sk"),
         ] {
-            assert_eq!(beside(other, written), Path::new(expected));
+            assert_eq!(next_to(other, written), Path::new(expected));
         }
     }
 

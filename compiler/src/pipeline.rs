@@ -103,7 +103,7 @@ impl Outcome {
     }
 }
 
-/// Everything behind the resolver.
+/// Everything after the resolver.
 #[derive(Debug)]
 pub struct Built {
     /// The policy with its bulk rules reduced to groups, where it has many.
@@ -228,7 +228,7 @@ pub fn resolve(
     work(sources, id, stem, files, |_, _, _| Ok((None, Vec::new())))
 }
 
-/// What is known beside a policy once its text was read.
+/// What is known besides a policy once its text was read.
 struct Around<'a> {
     sources: &'a SourceMap,
     /// Whether the text says too little to be a policy.

@@ -1,6 +1,6 @@
 //! Every kind of syntax mistake, with its stable code and a short title.
 //!
-//! The messages stand beside what finds them: in `mistake.rs` (what did not parse) and in `tree/` (what parsed and is
+//! The messages stand next to what finds them: in `mistake.rs` (what did not parse) and in `tree/` (what parsed and is
 //! wrong all the same). Not here: mistakes of meaning, which later stages declare.
 
 use crate::diagnostic::Code;
@@ -37,7 +37,7 @@ pub const BARE_DESTINATION: Code = Code("E0114");
 pub const BAD_ESCAPE: Code = Code("E0115");
 /// A statement that ends before it is complete.
 pub const INCOMPLETE: Code = Code("E0116");
-/// `label:` without a blank behind it.
+/// `label:` without a blank after it.
 pub const GLUED_LABEL: Code = Code("E0117");
 /// So many mistakes that the rest was not read.
 pub const TOO_MANY: Code = Code("E0118");
@@ -68,7 +68,7 @@ pub const CODES: &[(Code, &str)] = &[
     (BARE_DESTINATION, "destination without its `to`"),
     (BAD_ESCAPE, "unknown escape in a string"),
     (INCOMPLETE, "statement ends too early"),
-    (GLUED_LABEL, "label without a blank behind it"),
+    (GLUED_LABEL, "label without a blank after it"),
     (TOO_MANY, "too many mistakes"),
     (PORTS_IN_SET, "ports on an element of a set"),
     (FOREIGN_FILE, "a file of another tool"),

@@ -1,4 +1,4 @@
-//! One policy on its way into force in one network namespace: what is made beside the policy in force, what is done after
+//! One policy on its way into force in one network namespace: what is made next to the policy in force, what is done after
 //! the switch, and how it is undone.
 //!
 //! The switch itself is not here: several policies may be switched together.
@@ -239,7 +239,7 @@ impl<'a> Work<'a> {
         &self.record
     }
 
-    /// Makes everything that the policy needs, beside what is in force. `outer` is the policy that this one stands in.
+    /// Makes everything that the policy needs, next to what is in force. `outer` is the policy that this one stands in.
     pub(crate) fn prepare(&mut self, outer: Option<&Outer>) -> Result<Prepared<'a>, Error> {
         self.step("load the maps")?;
         let shapes = load::shapes(self.object)?;

@@ -2,7 +2,7 @@
 //!
 //! Packet hooks ask for the first of all bulk rules that matches, a lookup for the first of those that do not take
 //! packets away. Where the packet hooks' winner takes none away, it is the lookup's too. Where it does, the packet may
-//! still get to a lookup, past a rule ahead of it; the lookup then has another winner, which stands behind that one in the
+//! still get to a lookup, past a rule ahead of it; the lookup then has another winner, which stands after that one in the
 //! list, or none. A lookup that says the same for all of them says that; otherwise what it says is not known.
 
 use super::BROKEN;
@@ -12,7 +12,7 @@ use crate::field::Field;
 use crate::policy::{Direction, Policy};
 
 /// A lookup's diagram, of its own winner, as one of the packet hooks' winner.
-pub(super) fn behind_packet_hooks(
+pub(super) fn after_packet_hooks(
     store: &mut Store,
     policy: &Policy,
     lookup: Node,
@@ -34,7 +34,7 @@ pub(super) fn behind_packet_hooks(
 }
 
 /// The groups of arriving packets, and whether they take packets away, by runs: within one, either of two groups may have
-/// a rule behind one of the other.
+/// a rule after one of the other.
 fn runs(policy: &Policy) -> Vec<Vec<(u32, bool)>> {
     let mut runs = vec![Vec::new()];
     for (_, rule) in policy.rules_of(Direction::In) {
@@ -67,7 +67,7 @@ mod tests {
         let lookup = store
             .range(Field::Winner, 2, 2, seven, Node::FALSE)
             .unwrap();
-        let seen = behind_packet_hooks(&mut store, &policy, lookup).unwrap();
+        let seen = after_packet_hooks(&mut store, &policy, lookup).unwrap();
         let at_one = store.fix(seen, Field::Winner, 1).unwrap();
         let at_two = store.fix(seen, Field::Winner, 2).unwrap();
         assert_eq!(at_two, seven, "what lets pass is the lookup's winner too");
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_got_past_a_drop_may_have_any_winner_behind_it() {
+    fn what_got_past_a_drop_may_have_any_winner_after_it() {
         let redirect = || group(2, Action::Redirect(SocketId::from_u32(0)));
         let drop = || group(1, Action::Drop);
         assert_eq!(said([drop(), redirect()]), [BROKEN]);

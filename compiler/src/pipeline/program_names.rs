@@ -1,6 +1,6 @@
 //! What the programs are called in the object.
 //!
-//! The programs of packet hooks have the name of their hook, and behind it what tells the class of interfaces that they
+//! The programs of packet hooks have the name of their hook, and after it what tells the class of interfaces that they
 //! hold for. The kernel keeps 15 bytes of a name and needs no two to differ; in the object each is a symbol of its own.
 
 use std::collections::BTreeSet;

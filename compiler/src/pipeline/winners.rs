@@ -109,7 +109,7 @@ impl Refused<'_> {
                 span,
                 format!("too many changes between verdicts in {count} rules"),
             )
-            .help("put rules of one verdict beside each other; where each redirects to a socket of its own, make them entries of a `live map`"),
+            .help("put rules of one verdict next to each other; where each redirects to a socket of its own, make them entries of a `live map`"),
         }
     }
 

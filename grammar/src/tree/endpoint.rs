@@ -50,7 +50,7 @@ impl Builder {
             codes::BARE_IPV6,
             "an IPv6 address with ports needs brackets".to_owned(),
             self.span(node),
-            "ports behind an IPv6 address".to_owned(),
+            "ports after an IPv6 address".to_owned(),
             help,
         );
         None

@@ -257,7 +257,7 @@ fn pairs(first: u64, count: usize, rules: usize) -> Tally {
     tally
 }
 
-/// A thousand pairs, in four parts that run beside each other.
+/// A thousand pairs, in four parts that run in parallel.
 #[test]
 fn what_changes_is_exactly_what_is_decided_otherwise_0() {
     quarter(0);

@@ -13,7 +13,7 @@ use crate::resolve::codes as meaning;
 use crate::resolve::conditions::flag_bits;
 use crate::resolve::numbers;
 
-/// Everything that is said behind `with`, each thing once.
+/// Everything that is said after `with`, each thing once.
 pub(super) fn said(items: &[Spanned<With>], policy: &Policy) -> Result<Said, Box<Diagnostic>> {
     let mut said = Said::default();
     for item in items {
@@ -112,7 +112,7 @@ fn socket(said: &mut Said, state: Option<SocketState>, span: Span) -> Result<(),
     Ok(())
 }
 
-/// The namespace of the socket state before it; the first item may also name that of the state behind it.
+/// The namespace of the socket state before it; the first item may also name that of the state after it.
 fn namespace(
     said: &mut Said,
     name: &Spanned<String>,
