@@ -150,8 +150,8 @@ impl Bulk {
     }
 }
 
-/// Whether rules with this action take packets away, so that no later hook sees them.
+/// Whether rules with this action end the way of their packets, so that no later hook sees them.
 #[must_use]
-pub fn takes(action: Action) -> bool {
+pub fn is_terminal(action: Action) -> bool {
     matches!(action, Action::Drop | Action::Reject | Action::Forward(_))
 }

@@ -287,7 +287,7 @@ impl Reader<'_> {
         self.diagnostics.push(
             Diagnostic::error(
                 codes::UNKNOWN_BUILTIN,
-                format!("sockc brings no text `<{}>`", name.value),
+                format!("sockc has no text `<{}>`", name.value),
                 name.span,
                 "not known",
             )

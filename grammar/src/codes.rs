@@ -5,7 +5,7 @@
 
 use crate::diagnostic::Code;
 
-/// Something else must stand here.
+/// Something else is expected here.
 pub const EXPECTED: Code = Code("E0101");
 /// A word that the language does not have.
 pub const UNKNOWN_WORD: Code = Code("E0102");
@@ -21,7 +21,7 @@ pub const STRAY_BRACE: Code = Code("E0106");
 pub const NUMBER_TOO_LARGE: Code = Code("E0107");
 /// A clause written twice.
 pub const TWICE: Code = Code("E0108");
-/// A reserved word where a name must stand.
+/// A reserved word where a name is expected.
 pub const RESERVED_NAME: Code = Code("E0109");
 /// Text that looks like an address and is none.
 pub const BAD_ADDRESS: Code = Code("E0110");
@@ -52,7 +52,7 @@ pub const NO_MEANING_YET: Code = Code("E0399");
 
 /// Every code of this crate with its title, in order.
 pub const CODES: &[(Code, &str)] = &[
-    (EXPECTED, "something else must stand here"),
+    (EXPECTED, "something else is expected here"),
     (UNKNOWN_WORD, "unknown word"),
     (FOREIGN_WORD, "word of another tool"),
     (OPEN_STRING, "string without its closing quote"),

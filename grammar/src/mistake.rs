@@ -273,7 +273,7 @@ impl Failure<'_> {
                 codes::RESERVED_NAME,
                 format!("`{word}` is a reserved word and cannot be a name"),
                 self.span(word.len()),
-                "a name must stand here",
+                "a name is expected here",
             )
             .help(help),
         )

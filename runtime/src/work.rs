@@ -206,11 +206,11 @@ impl<'a> Work<'a> {
         self.notes.extend(notes);
     }
 
-    /// Patterns may match nothing, and then rules hold nowhere: a person should know.
+    /// Patterns may match nothing, and then rules apply to no interface: a person should know.
     fn note_missing_interfaces(&mut self) {
         if has_packet_programs(self.manifest) && self.plan.interfaces.is_empty() {
             self.notes.push(
-                "no interface matches the policy's patterns, so its packet rules hold nowhere; when one comes, `sockc apply --running` puts the policy on it"
+                "no interface matches the policy's patterns, so its packet rules apply to no interface; when one appears, `sockc apply --running` puts the policy on it"
                     .to_owned(),
             );
         }

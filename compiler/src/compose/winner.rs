@@ -6,7 +6,7 @@
 //! list, or none. A lookup that says the same for all of them says that; otherwise what it says is not known.
 
 use super::BROKEN;
-use crate::bulk::takes;
+use crate::bulk::is_terminal;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::policy::{Direction, Policy};
@@ -22,11 +22,11 @@ pub(super) fn after_packet_hooks(
     let mut others = none;
     // From the last rule to the first: `others` is what the lookup says for every winner from there on.
     for run in runs(policy).iter().rev() {
-        for &(group, _) in run.iter().filter(|(_, takes)| !takes) {
+        for &(group, _) in run.iter().filter(|(_, terminal)| !terminal) {
             let known = store.fix(lookup, Field::Winner, group)?;
             others = store.apply2(others, known, &mut |a, b| if a == b { a } else { BROKEN })?;
         }
-        for &(group, _) in run.iter().filter(|(_, takes)| *takes) {
+        for &(group, _) in run.iter().filter(|(_, terminal)| *terminal) {
             whole = store.range(Field::Winner, group, group, others, whole)?;
         }
     }
@@ -39,7 +39,7 @@ fn runs(policy: &Policy) -> Vec<Vec<(u32, bool)>> {
     let mut runs = vec![Vec::new()];
     for (_, rule) in policy.rules_of(Direction::In) {
         match (rule.winner(), runs.last_mut()) {
-            (Some(group), Some(run)) => run.push((group, takes(rule.action))),
+            (Some(group), Some(run)) => run.push((group, is_terminal(rule.action))),
             _ => runs.push(Vec::new()),
         }
     }

@@ -91,7 +91,7 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             check.survivor(region.carrier)?;
             check.slot(region.key, 0, 4)
         }
-        End::Open => Err("nobody says how it ends".into()),
+        End::Open => Err("it has no end".into()),
         End::Jump(_) | End::Return(_) => Ok(()),
     }
 }

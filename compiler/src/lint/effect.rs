@@ -319,7 +319,7 @@ fn report(policy: &Policy, rule: &Rule, same: Same, others: bool) -> Diagnostic 
         Same::Rule(id) => {
             warning("a rule after it does the same").also(policy.rules[id].place.span, "this one")
         }
-        Same::Several => warning("what stands after it does the same"),
+        Same::Several => warning("what comes after it does the same"),
         Same::Default => match policy.default_of(rule.direction) {
             Some(line) => warning("the default does the same").also(line.place.span, "this one"),
             None => warning("what no rule matches is allowed anyway"),

@@ -69,7 +69,7 @@ pub(super) fn count_unseen(count: &Rule, drop: &Rule) -> Diagnostic {
 pub(super) fn too_early(ahead: &Rule, rule: &Rule) -> Diagnostic {
     Diagnostic::error(
         TOO_EARLY,
-        "this rule would run ahead of one that stands before it",
+        "this rule would run ahead of one that comes before it",
         rule.place.span,
         "xdp runs ahead of tc",
     )

@@ -114,7 +114,7 @@ impl<'a> After<'a> {
             effect: Effect::Allow,
             counts: false,
             new_flows_only: false,
-            reason: "stands ahead of a rule of the lookup that it overlaps",
+            reason: "comes before a rule of the lookup that it overlaps",
         }))
     }
 

@@ -47,7 +47,7 @@ impl Failure<'_> {
             return Some(
                 self.error(
                     codes::BARE_IPV6,
-                    "the prefix length stands inside the brackets",
+                    "the prefix length belongs inside the brackets",
                     place,
                     "outside here",
                 )
@@ -147,7 +147,7 @@ impl Failure<'_> {
         }
         Some(
             self.unexpected()
-                .help(format!("addresses stand in braces: `{{ {chunk} }}`")),
+                .help(format!("addresses belong in braces: `{{ {chunk} }}`")),
         )
     }
 }

@@ -99,7 +99,7 @@ impl Builder {
         self.mistakes.push(
             Diagnostic::error(
                 codes::TWICE,
-                format!("{what} stands twice", what = titled(what)),
+                format!("{what} is given twice", what = titled(what)),
                 span,
                 "again here",
             )

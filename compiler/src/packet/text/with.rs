@@ -135,7 +135,7 @@ fn each_namespace_once(said: &Said) -> Result<(), Box<Diagnostic>> {
     if let Some(ahead) = &said.namespace_ahead {
         return Err(mistake(
             codes::DOES_NOT_FIT,
-            "no socket state is said of this namespace",
+            "no socket state is given for this namespace",
             ahead.span,
             "says where a socket is found",
             "write `socket listening in netns \"NAME\"`",
@@ -155,7 +155,7 @@ fn each_namespace_once(said: &Said) -> Result<(), Box<Diagnostic>> {
 fn twice(what: &str, span: Span) -> Box<Diagnostic> {
     mistake(
         codes::SAID_TWICE,
-        format!("{what} is said twice"),
+        format!("{what} is given twice"),
         span,
         "said again here",
         "say it once",
