@@ -150,9 +150,7 @@ impl Check<'_> {
         };
         let known = self.store.fix(renamed, Field::Interface, class.as_u32())?;
         if hook == Hook::SkLookup {
-            return Ok(Some(winner::after_packet_hooks(
-                self.store, policy, known,
-            )?));
+            return Ok(Some(winner::after_packet_hooks(self.store, policy, known)?));
         }
         Ok(Some(known))
     }

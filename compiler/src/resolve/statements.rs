@@ -105,10 +105,7 @@ impl<'a> Resolver<'a> {
         if version.value != 1 {
             self.report.error(
                 codes::VERSION,
-                format!(
-                    "version {} of the language is not supported",
-                    version.value
-                ),
+                format!("version {} of the language is not supported", version.value),
                 version.span,
                 "version 1 is supported",
                 "write `sockc 1`, or use a sockc that supports this version",
