@@ -20,7 +20,7 @@ use crate::sys::{link, map, prog};
 /// The maps that are filled at apply and never again.
 const CONSTANT: [&str; 4] = [
     resolve::INTERFACES,
-    resolve::PORTS,
+    resolve::OUT_INTERFACES,
     resolve::NAMESPACES,
     "listen",
 ];
