@@ -192,8 +192,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         527,
         "runtime/src/sockets/registered.rs",
-        "!of_process::is_of(fd.as_fd(), owner).map_err(at(\"look at whose the socket is\"))?",
-        "false",
+        "!of_process::is_of(fd.as_fd(), owner)",
+        "!FAULT && !of_process::is_of(fd.as_fd(), owner)",
         &[(Kernel, "owned_sockets::a_socket_that_is_handed")],
     ),
     fault(
