@@ -24,8 +24,8 @@ use crate::artifact::{Artifact, Attach, AttachPoint, Counter, MapKind, MapSpec};
 use crate::bulk::Bulk;
 use crate::classifier::Summary;
 use crate::compose;
-use crate::diagram::chain::ChainRoots;
-use crate::diagram::concern::concern;
+use crate::chain::roots::ChainRoots;
+use crate::chain::concern::concern;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::field::FieldSet;
@@ -35,7 +35,7 @@ use crate::lint::{self, Care};
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, Source};
 use crate::observer::{Observer, Silent};
-use crate::place::Chain;
+use crate::chain::Chain;
 use crate::policy::{Direction, GroupId, Policy};
 use crate::reading;
 use crate::resolve::codes::MATCHES_NOTHING;
@@ -482,7 +482,7 @@ fn build(
         }
         attach.push(Attach {
             program: name,
-            point: AttachPoint::of(chain.hook, group),
+            point: (chain.hook.spec().attach)(group),
             class: chain.class.map(|class| class.as_u32() as usize),
         });
     }

@@ -5,6 +5,7 @@
 
 mod declared;
 mod expect;
+mod hook;
 mod matching;
 mod measure;
 
@@ -13,6 +14,7 @@ pub use declared::{
     SocketOrigin, Zone,
 };
 pub use expect::{Expect, ExpectedVerdict, Region};
+pub use hook::{Hook, Verb};
 pub use matching::{
     AddressSet, Addresses, Condition, Endpoint, Family, IcmpMatch, Match, ProtocolMatch, Side,
     SocketTest,
@@ -21,8 +23,6 @@ pub use measure::{Log, Per, Rate, RateUnit};
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;
-
-use crate::hook::{Hook, Verb};
 
 /// A rule of the policy, numbered in source order over all directions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 
 use sockc_compiler::diagram::classify::{Scope, match_diagram, rule_diagram};
 use sockc_compiler::diagram::possible::possible;
-use sockc_compiler::diagram::{BudgetExceeded, FieldValues, Node, Store, chain, values};
+use sockc_compiler::chain::sight;
+use sockc_compiler::diagram::{BudgetExceeded, FieldValues, Node, Store, values};
 use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, World};
 use sockc_compiler::field::Field;
 use sockc_compiler::hook::Hook;
@@ -122,7 +123,7 @@ impl Chooser<'_> {
 
     fn writes(&mut self, group: GroupId) -> Result<(), BudgetExceeded> {
         for (owner, _, region) in self.regions(Direction::Send, Some(group))? {
-            let region = chain::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
+            let region = sight::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
             let regions = self.in_the_lab(region)?;
             let mut found = false;
             for family in [Family::V4, Family::V6] {

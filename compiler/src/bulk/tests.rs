@@ -8,7 +8,8 @@ use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
 use crate::pipeline::{Built, Counters, Expects, Options, Outcome, Slots, check, compile};
-use crate::place::{Chain, Effect, place};
+use crate::chain::{Chain, Effect};
+use crate::place::place;
 use crate::target::Target;
 
 fn compiled(text: &str, shape: Shape) -> Outcome {

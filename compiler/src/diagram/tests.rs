@@ -1,6 +1,6 @@
 //! Diagrams against the plain answers, over random matches and packets.
 
-use super::chain::ChainRoots;
+use crate::chain::roots::ChainRoots;
 use super::classify::{Scope, match_diagram, rule_diagram};
 use super::flatten::{Target, flatten, flatten_within};
 use super::sample::hit;
@@ -11,7 +11,7 @@ use crate::decide::{Seen, matches};
 use crate::event::{Header, SocketAnswer, World};
 use crate::field::Field;
 use crate::hook::Hook;
-use crate::place::{Chain, DefaultEntry, Effect, Entry};
+use crate::chain::{Chain, DefaultEntry, Effect, Entry};
 use crate::policy::{
     Action, Direction, Family, Match, NetnsId, Policy, Rate, RateUnit, RuleId, SocketId,
 };

@@ -9,7 +9,7 @@ use crate::field::Field;
 use crate::hook::{Ability, Hook};
 use crate::ir::{Arg, Block, Slot};
 use crate::log::{SIZE, offset};
-use crate::place::{Effect, Entry};
+use crate::chain::{Effect, Entry};
 use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
 use super::context::{msg, skb, xdp};

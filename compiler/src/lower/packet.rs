@@ -11,7 +11,7 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::ir::{Arg, Block};
-use crate::place::{Effect, Entry};
+use crate::chain::{Effect, Entry};
 use crate::policy::Family;
 
 use super::Lowering;

@@ -13,7 +13,8 @@ use crate::diagram::{BudgetExceeded, Store};
 use crate::expect::{self, Whereabouts};
 use crate::lint::{self, Care};
 use crate::observer::Observer;
-use crate::place::{self, Chain};
+use crate::chain::Chain;
+use crate::place;
 use crate::policy::Policy;
 
 /// What is known of a policy before code is made of it.

@@ -13,7 +13,7 @@ use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldKind, FieldSet};
 use crate::hook::Hook;
 use crate::lower::{LiveMapMaps, LiveSetMaps, SetMaps, SetTables};
-use crate::place::Chain;
+use crate::chain::Chain;
 use crate::policy::{LiveMapId, Policy, SetId, SetKind};
 use crate::tables::Tables;
 use crate::target::Target;

@@ -12,7 +12,8 @@ use crate::artifact::{
     SlotOrigin, SlotOwner, SocketSlots,
 };
 use crate::lower::{self, CounterSlots, Maps};
-use crate::place::{Chain, counts_in_send};
+use crate::chain::Chain;
+use crate::place::counts_in_send;
 use crate::policy::{
     DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,
 };

@@ -17,6 +17,7 @@ use crate::candidates::{Index, Looks};
 use crate::classifier::{MOST_BOXES, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
+use crate::chain::Chain;
 use crate::place;
 use crate::policy::{Direction, Policy, RuleId};
 
@@ -105,7 +106,7 @@ fn in_groups(
 }
 
 /// The chains of a reduced policy, which together mean what it means; or what is refused of it.
-fn placed(bulk: &Bulk) -> Result<(Store, Vec<place::Chain>), Vec<Diagnostic>> {
+fn placed(bulk: &Bulk) -> Result<(Store, Vec<Chain>), Vec<Diagnostic>> {
     let mut store = Store::of(&bulk.policy);
     let chains = place::place(&bulk.policy, &mut store)?;
     compose::check(&bulk.policy, &chains, &mut store).map_err(|_| Vec::new())?;

@@ -7,7 +7,8 @@ use crate::diagram::sample::Dice;
 use crate::diagram::sample::hit;
 use crate::event::{Decider, Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
 use crate::hook::Hook;
-use crate::place::{Chain, Effect, Entry, describe, place};
+use crate::chain::{Chain, Effect, Entry};
+use crate::place::{describe, place};
 use crate::policy::{Action, Direction, Family, Policy, RuleId, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 

@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::classify::{Scope, new_flow, protocol, rate_and_match};
-use super::{BudgetExceeded, Node, Store};
-use crate::field::{Field, FieldKind};
-use crate::hook::{Ability, Hook};
-use crate::place::{Chain, Effect, Entry};
-use crate::policy::{ClassId, Policy};
+use super::sight::{seen_from, widened};
+use super::{Chain, Effect, Entry};
+use crate::diagram::classify::{Scope, new_flow, rate_and_match};
+use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::policy::Policy;
 
 /// The diagrams of one chain.
 #[derive(Clone, Debug)]
@@ -87,50 +86,6 @@ pub fn entry_diagram(
         return widened(store, chain.hook, seen);
     }
     Ok(seen)
-}
-
-/// 1 for every packet that the diagram might be 1 for, as far as a hook can tell. Tags are not told apart: only a rule
-/// that says `at xdp` looks at them there, and such a rule is no pass.
-pub fn widened(store: &mut Store, hook: Hook, root: Node) -> Result<Node, BudgetExceeded> {
-    let mut wide = root;
-    for field in store.fields(root).iter() {
-        if hook.reads(field) != Ability::Yes || field.kind() == FieldKind::Rate {
-            wide = store.forget(wide, field)?;
-        }
-    }
-    Ok(wide)
-}
-
-/// The diagram with every field that is the same for all that a hook sees taken out.
-///
-/// A lookup is made for whole (or reassembled) TCP and UDP packets without a connected socket; what a process writes
-/// to a socket of a SOCKMAP is a TCP stream.
-/// A packet hook's program knows the class of its interface.
-pub fn seen_from(
-    store: &mut Store,
-    hook: Hook,
-    class: Option<ClassId>,
-    root: Node,
-) -> Result<Node, BudgetExceeded> {
-    match hook {
-        Hook::Xdp | Hook::TcIn | Hook::TcOut => match class {
-            Some(class) => store.fix(root, Field::Interface, class.as_u32()),
-            None => Ok(root),
-        },
-        Hook::SkLookup => {
-            let whole = store.fix(root, Field::Fragment, 0)?;
-            let free = store.fix(whole, Field::Socket, 0)?;
-            let tcp = store.fix(free, Field::Protocol, 6)?;
-            let udp = store.fix(free, Field::Protocol, 17)?;
-            let is_tcp = protocol(store, 6)?;
-            store.ite(is_tcp, tcp, udp)
-        }
-        Hook::SkMsg => {
-            let whole = store.fix(root, Field::Fragment, 0)?;
-            let no_lookup = store.fix(whole, Field::Socket, 0)?;
-            store.fix(no_lookup, Field::Protocol, 6)
-        }
-    }
 }
 
 /// Most entries that all lists together may hold. Each entry of a list that is used costs three instructions and more,

@@ -7,10 +7,10 @@
 
 use std::mem;
 
-use super::chain::ChainRoots;
-use super::{BudgetExceeded, Node, Store};
+use super::roots::ChainRoots;
+use super::{Chain, Effect};
+use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::{Field, FieldKind};
-use crate::place::{Chain, Effect};
 use crate::policy::{DefaultVerdict, Policy, SetKind};
 
 /// 1 for the connections that the chain of a group may concern. `counting` says whether rules count.
