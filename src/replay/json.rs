@@ -6,7 +6,7 @@ use sockc_compiler::replay::Count;
 use sockc_compiler::replay::report::Change;
 
 use super::Replayed;
-use crate::diff::json::{By, by};
+use crate::changes::json::{By, by};
 
 /// The `replay` object.
 #[derive(Serialize)]
