@@ -7,7 +7,6 @@ use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
     About, Change, Data, Decider, Edit, EditKind, Effect, Fate, Line, Moved, Only, Scope,
 };
-use sockc_compiler::pipeline::direction_name;
 
 /// The comparison.
 #[derive(Serialize)]
@@ -238,7 +237,7 @@ fn edit<'a>(edit: &'a Edit, netns: Option<&'a str>) -> EditRow<'a> {
     };
     EditRow {
         netns,
-        direction: direction_name(edit.direction),
+        direction: edit.direction.word(),
         kind: kind(edit.kind),
         old: edit.old.as_ref().map(line),
         new: edit.new.as_ref().map(line),
