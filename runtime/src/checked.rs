@@ -39,7 +39,7 @@ fn sizes(artifact: &Artifact) -> Result<(), Error> {
     }
     for map in &manifest.maps {
         is_as_told(artifact, &map.trie, &|trie| {
-            trie.max_entries <= map_keys(map.max)
+            trie.max_entries == map_keys(map.max)
         })?;
     }
     artifact

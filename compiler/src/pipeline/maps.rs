@@ -44,15 +44,15 @@ pub(super) fn make(
             slots.socket_count,
         ))
     });
-    let port_count = policy.ports.next_key().as_u32();
-    let ports = (port_count > 0)
-        .then(|| maps.push(MapSpec::new("ports", MapKind::DevMap, 4, 8, port_count)));
+    let out_count = policy.out_interfaces.next_key().as_u32();
+    let out_interfaces =
+        (out_count > 0).then(|| maps.push(MapSpec::new("ports", MapKind::DevMap, 4, 8, out_count)));
     let answering = chains.iter().any(lower::answers);
     let meters = Meters::new(policy, if answering { lower::KINDS } else { 0 });
     let rates = (meters.rates > 0)
         .then(|| maps.push(MapSpec::new("rates", MapKind::Array, 4, 8, meters.rates)));
     let buckets = (meters.shared > 0).then(|| {
-        let entries = meters.shared.saturating_mul(BUCKETS).min(MOST_BUCKETS);
+        let entries = meters.shared.saturating_mul(BUCKETS).min(MAX_BUCKETS);
         maps.push(MapSpec::new(
             "buckets",
             MapKind::LruHash,
@@ -62,7 +62,7 @@ pub(super) fn make(
         ))
     });
     let answers = answering.then(|| {
-        let most = lower::MOST_RECEIVERS;
+        let most = lower::MAX_RECEIVERS;
         maps.push(MapSpec::new(
             "answers",
             MapKind::LruHash,
@@ -80,7 +80,7 @@ pub(super) fn make(
             MapKind::SockHash,
             PEER_KEY,
             8,
-            MOST_PEERS,
+            MAX_PEERS,
         ));
         let [storage, aside] = ["storage", "aside"].map(|stem| {
             let mut spec = MapSpec::new(
@@ -112,7 +112,7 @@ pub(super) fn make(
     Maps {
         counters: counting.filter(|_| kept),
         sockets,
-        ports,
+        out_interfaces,
         rates,
         buckets,
         answers,
@@ -130,8 +130,8 @@ pub(super) fn make(
 /// Addresses that a rate `per source` or `per destination` remembers, for each such rule.
 const BUCKETS: u32 = 65_536;
 
-/// Most addresses that all of them remember together.
-const MOST_BUCKETS: u32 = 1 << 20;
+/// The maximum number of addresses that all of them remember together.
+const MAX_BUCKETS: u32 = 1 << 20;
 
 /// Whether anything of a policy logs.
 fn logs(policy: &Policy) -> bool {
@@ -140,7 +140,7 @@ fn logs(policy: &Policy) -> bool {
 }
 
 /// Connections of one group that can be taken in; more of them go by plain TCP and are counted as escaped.
-const MOST_PEERS: u32 = 65_536;
+const MAX_PEERS: u32 = 65_536;
 
 /// The groups that rules or a default speak of, in the manifest's order. Others are not looked for on the machine.
 pub(super) fn with_rules(chains: &[Chain]) -> Vec<GroupId> {

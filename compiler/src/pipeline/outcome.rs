@@ -103,7 +103,7 @@ impl Outcome {
     }
 }
 
-/// Everything behind the resolver.
+/// Everything after the resolver.
 #[derive(Debug)]
 pub struct Built {
     /// The policy with its bulk rules reduced to groups, where it has many.

@@ -18,9 +18,9 @@ use crate::lower::Maps;
 use crate::policy::Policy;
 use crate::tables::{PlacedTable, Tables};
 
-/// Most plain rules for which a compare tree is tried where tables cannot hold them. Of so many that cross so often that
-/// no tables do, a tree is as large.
-const MOST_TREE: usize = 2_000;
+/// The maximum number of plain rules for which a compare tree is tried where tables cannot hold them. Of so many that cross
+/// so often that no tables do, a tree is as large.
+const MAX_TREE: usize = 2_000;
 
 /// What programs find in maps.
 pub(super) struct Tabled {
@@ -57,7 +57,7 @@ pub(super) fn tables(
         Ok(winners) => winners,
         Err(unfit) => {
             let told = unfit.told(whole, job.whole());
-            return match unfit.rules() > MOST_TREE {
+            return match unfit.rules() > MAX_TREE {
                 true => Err(Stop::Diagnostics(vec![told])),
                 false => Ok(Err(told)),
             };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, MapData};
-use sockc_compiler::artifact::{AttachPoint, LiveEntryPlan, LiveMapPlan, MapKind};
+use sockc_compiler::artifact::{AttachPoint, LiveEntryPlan, LiveMapPlan, MapKind, map_keys};
 use sockc_runtime::{Error, Missing, Options, Removed, entry_text, map_add, map_del, map_list};
 
 use crate::policy::*;
@@ -25,16 +25,16 @@ fn entry(prefix: &str, ports: (u16, u16), socket: &str) -> LiveEntryPlan {
 }
 
 /// A policy with TCP sockets of these numbers, named by them, and a live map.
-fn tenants(name: &str, sockets: &[u32], max: u32, room: u32) -> Policy {
+fn tenants(name: &str, sockets: &[u32], max: u32) -> Policy {
+    tenants_with_room(name, sockets, max, map_keys(max))
+}
+
+/// The same, its trie with room for so many keys in both sides together.
+fn tenants_with_room(name: &str, sockets: &[u32], max: u32, keys: u32) -> Policy {
     let mut policy = policy(name)
         .on(&["lo"])
         .rule(AttachPoint::TcIn, "in", TC_OK)
-        // No more than a compiled object has for as many entries.
-        .map(
-            "map_0",
-            MapKind::LpmTrie,
-            [28, 8, (2 * room).min(16 * max), 1],
-        )
+        .map("map_0", MapKind::LpmTrie, [28, 8, keys, 1])
         .map("map_0_ports", MapKind::Array, [4, 4, 2 * 65536 + 1, 0])
         .with(|manifest| {
             manifest.maps.push(LiveMapPlan {
@@ -96,7 +96,7 @@ fn listed(options: &Options) -> Vec<String> {
 fn entries_are_found_from_when_they_are_added_until_they_are_removed() {
     inside(|space| {
         let options = &space.options;
-        tenants("p", &[1, 2], 10, 100).apply(options).unwrap();
+        tenants("p", &[1, 2], 10).apply(options).unwrap();
         assert_eq!(found(space, "10.1.1.1", 80), Some(0), "what it starts with");
         let (narrow, host) = (
             entry("10.0.0.0/8", (80, 89), "s2"),
@@ -139,8 +139,7 @@ fn entries_are_found_from_when_they_are_added_until_they_are_removed() {
 fn a_refused_change_changes_nothing() {
     inside(|space| {
         let options = &space.options;
-        // Room for three keys, of which an entry for a range takes one.
-        tenants("p", &[1, 2], 5, 3).apply(options).unwrap();
+        tenants("p", &[1, 2], 5).apply(options).unwrap();
         let before = listed(options);
         let refused = |entries: &[LiveEntryPlan], said: &str| {
             let error = map_add(options, "tenants", entries)
@@ -166,7 +165,6 @@ fn a_refused_change_changes_nothing() {
             entry("11.0.0.0/8", (85, 95), "s2"),
         ];
         refused(&overlap, "neither range is inside");
-        refused(&[1, 2, 3].map(other), "make 4 keys, and it has room for 3");
         refused(&[1, 2, 3, 4, 5].map(other), "at most 5 entries");
         let error = map_del(
             options,
@@ -187,19 +185,48 @@ fn a_refused_change_changes_nothing() {
         assert!(error.contains("`10.0.0.0/8:* -> sock s2`"), "{error}");
         let error = map_list(options, "tenant").unwrap_err().to_string();
         assert!(error.contains("did you mean \"tenants\"?"), "{error}");
-        // A map that is full to the last key can be changed all the same.
-        map_add(options, "tenants", &[other(80), other(81)]).unwrap();
-        map_del(
-            options,
-            "tenants",
-            &removed(&other(80), true),
-            Missing::Refused,
-        )
-        .unwrap();
-        map_add(options, "tenants", &[other(82)]).unwrap();
+    });
+}
+
+#[test]
+fn a_map_that_is_full_to_the_last_key_can_be_changed() {
+    inside(|space| {
+        let options = &space.options;
+        tenants("p", &[1, 2], 32).apply(options).unwrap();
+        // Each of 15 wide ranges is cut by each of 15 ports: (15 + 1) times (15 + 1) keys with the entry that is there.
+        let wide = |net: u16| entry(&format!("{}.0.0.0/8", 100 + net), (1, 99), "s2");
+        let narrow = |port: u16| entry("11.0.0.0/8", (port, port), "s2");
+        let full: Vec<_> = (0..15)
+            .flat_map(|number| [wide(number), narrow(80 + number)])
+            .collect();
+        map_add(options, "tenants", &full).unwrap();
+        let before = listed(options);
+        let error = map_add(options, "tenants", &[narrow(96)]).unwrap_err();
+        let said = "make 272 keys, and it has room for 256";
+        assert!(error.to_string().contains(said), "{error}");
+        assert_eq!(listed(options), before);
+        assert_eq!(found(space, "11.1.1.1", 96), None);
+        let away = removed(&narrow(80), true);
+        map_del(options, "tenants", &away, Missing::Refused).unwrap();
+        map_add(options, "tenants", &[narrow(96)]).unwrap();
         assert_eq!(found(space, "11.1.1.1", 80), None);
         assert_eq!(found(space, "11.1.1.1", 81), Some(1));
-        assert_eq!(found(space, "11.1.1.1", 82), Some(1));
+        assert_eq!(found(space, "11.1.1.1", 96), Some(1));
+        assert_eq!(found(space, "114.1.1.1", 96), Some(1));
+    });
+}
+
+#[test]
+fn a_trie_of_another_size_than_its_manifest_speaks_of_is_refused() {
+    inside(|space| {
+        for keys in [map_keys(10) - 1, map_keys(10) + 1] {
+            let policy = tenants_with_room("p", &[1], 10, keys);
+            let error = policy.apply(&space.options).unwrap_err();
+            assert!(matches!(error, Error::Object { .. }), "{error}");
+            let said = format!("the map \"map_0\" has room for {keys} elements");
+            assert!(error.to_string().contains(&said), "{error}");
+            assert_eq!(space.tree(), Vec::<String>::new());
+        }
     });
 }
 
@@ -207,16 +234,16 @@ fn a_refused_change_changes_nothing() {
 fn entries_come_over_to_the_next_policy_with_its_numbers() {
     inside(|space| {
         let options = &space.options;
-        tenants("p", &[1, 2], 10, 100).apply(options).unwrap();
+        tenants("p", &[1, 2], 10).apply(options).unwrap();
         map_add(options, "tenants", &[entry("11.0.0.0/8", (80, 80), "s2")]).unwrap();
         let entries = listed(options);
-        tenants("q", &[2, 3, 1], 10, 50).apply(options).unwrap();
+        tenants("q", &[2, 3, 1], 10).apply(options).unwrap();
         assert_eq!(listed(options), entries);
         assert_eq!(found(space, "11.1.1.1", 80), Some(0));
         assert_eq!(found(space, "10.1.1.1", 80), Some(2));
         for (policy, said) in [
-            (tenants("r", &[1], 10, 50), "no socket \"s2\""),
-            (tenants("r", &[1, 2], 1, 50), "at most 1 entries"),
+            (tenants("r", &[1], 10), "no socket \"s2\""),
+            (tenants("r", &[1, 2], 1), "at most 1 entries"),
         ] {
             let error = policy.apply(options).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
@@ -230,7 +257,7 @@ fn entries_come_over_to_the_next_policy_with_its_numbers() {
 fn an_apply_that_fails_leaves_the_entries() {
     inside(|space| {
         let options = &space.options;
-        tenants("p", &[1, 2], 10, 100).apply(options).unwrap();
+        tenants("p", &[1, 2], 10).apply(options).unwrap();
         let (tree, entries) = (space.tree(), listed(options));
         let stopping = Options {
             watch: Some(Arc::new(|step: &str| match step {
@@ -239,7 +266,7 @@ fn an_apply_that_fails_leaves_the_entries() {
             })),
             ..options.clone()
         };
-        let error = tenants("q", &[2, 1], 10, 50).apply(&stopping).unwrap_err();
+        let error = tenants("q", &[2, 1], 10).apply(&stopping).unwrap_err();
         assert!(matches!(error, Error::Stopped { .. }), "{error}");
         assert_eq!((space.tree(), listed(options)), (tree, entries));
         assert_eq!(found(space, "10.1.1.1", 80), Some(0));
@@ -250,9 +277,7 @@ fn an_apply_that_fails_leaves_the_entries() {
 fn ten_thousand_entries_are_put_in_at_once() {
     inside(|space| {
         let options = &space.options;
-        tenants("p", &[1, 2], 10_001, 40_000)
-            .apply(options)
-            .unwrap();
+        tenants("p", &[1, 2], 10_001).apply(options).unwrap();
         let many = |number: u32| {
             let prefix = format!("{}/32", std::net::Ipv4Addr::from_bits(0x0b00_0000 + number));
             let port = u16::try_from(number).unwrap();
