@@ -41,6 +41,8 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct Inner<'a> {
     netns: &'a str,
+    /// Its path, if it lost its name.
+    path: Option<&'a str>,
     generation: u32,
     interfaces: Vec<Attached<'a>>,
     sockets: Vec<Slot<'a>>,
@@ -184,8 +186,12 @@ fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, out
     }
     details(applied, output);
     for (netns, inner) in &applied.netns {
+        let space = match &inner.entered {
+            Some(path) => format!("{path}, which was \"{netns}\""),
+            None => format!("\"{netns}\""),
+        };
         output.line(format!(
-            "in the network namespace \"{netns}\", generation {}",
+            "in the network namespace {space}, generation {}",
             inner.generation
         ));
         details(inner, output);
@@ -230,6 +236,7 @@ fn in_json<'a>(
 ) -> Report<'a> {
     let inner = applied.netns.iter().map(|(netns, inner)| Inner {
         netns,
+        path: inner.entered.as_deref(),
         generation: inner.generation,
         interfaces: attached(inner),
         sockets: slots(&inner.sockets),
@@ -376,7 +383,7 @@ pub(crate) fn fill(state: &SlotState) -> String {
             "absent: {} is bound there since; `sockc socket refresh` takes it",
             somebody(state)
         ),
-        Fill::Behind => format!(
+        Fill::Shadowed => format!(
             "absent: {} is bound there, and a socket of another owner at the same address hides it from packets (`ss -lnpe` shows both); `sockc socket refresh` takes it",
             somebody(state)
         ),

@@ -14,7 +14,7 @@ use crate::input::Text;
 use crate::lints::Lints;
 use crate::output::Output;
 
-/// The JSON of this verb; what was found stands beside it.
+/// The JSON of this verb; what was found stands next to it.
 #[derive(Serialize)]
 struct Report {
     format: &'static str,

@@ -26,6 +26,8 @@ pub(crate) struct Row<'a> {
     line: u32,
     /// The namespace of the `for netns` block; null for the policy itself.
     netns: Option<&'a str>,
+    /// The path of that namespace, if it lost its name.
+    netns_path: Option<&'a str>,
     direction: &'a str,
     verdict: &'a str,
     kind: &'static str,
@@ -106,6 +108,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
             file: &value.counter.file,
             line: value.counter.line,
             netns: value.netns.as_deref(),
+            netns_path: value.entered.as_deref(),
             direction: &value.counter.direction,
             verdict: &value.counter.verdict,
             kind: match value.counter.kind {
@@ -130,7 +133,7 @@ fn bytes(value: &CounterValue) -> String {
 }
 
 /// The most characters of a statement that a line of the table has; JSON has all of it.
-const MOST: usize = 60;
+const MAX_CHARS: usize = 60;
 
 /// The statement with its place, if it has one, and the namespace of its block.
 fn name(value: &CounterValue) -> String {
@@ -141,18 +144,21 @@ fn name(value: &CounterValue) -> String {
     } else {
         format!("{}:{} {text}", counter.file, counter.line)
     };
-    match &value.netns {
-        Some(netns) => format!("{name} (in netns \"{netns}\")"),
-        None => name,
+    match (&value.netns, &value.entered) {
+        (Some(netns), Some(path)) => {
+            format!("{name} (in the network namespace {path}, which was \"{netns}\")")
+        }
+        (Some(netns), None) => format!("{name} (in netns \"{netns}\")"),
+        (None, _) => name,
     }
 }
 
 /// A statement that is cut where it gets long.
 fn short(text: &str) -> String {
-    if text.chars().count() <= MOST {
+    if text.chars().count() <= MAX_CHARS {
         return text.to_owned();
     }
-    let begin: String = text.chars().take(MOST - 1).collect();
+    let begin: String = text.chars().take(MAX_CHARS - 1).collect();
     format!("{}…", begin.trim_end())
 }
 
@@ -162,8 +168,8 @@ mod tests {
 
     #[test]
     fn long_statements_are_cut_between_characters() {
-        let long = "ä".repeat(MOST + 1);
-        assert_eq!(short(&long).chars().count(), MOST);
+        let long = "ä".repeat(MAX_CHARS + 1);
+        assert_eq!(short(&long).chars().count(), MAX_CHARS);
         assert_eq!(short("allow tcp"), "allow tcp");
     }
 

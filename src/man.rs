@@ -2,6 +2,7 @@
 //!
 //! They are made of what `--help` is made of, so that both say the same.
 
+use std::fs;
 use std::path::PathBuf;
 
 use clap::{Command, CommandFactory};
@@ -21,11 +22,16 @@ struct Report {
     files: Vec<PathBuf>,
 }
 
-/// Writes every page into a folder that is there: `sockc.1`, `sockc-apply.1`, and so on.
+/// Writes every page into a folder, which is made if need be: `sockc.1`, `sockc-apply.1`, and so on.
 pub(crate) fn run(arguments: &cli::Man, output: &mut Output) -> Exit {
     let mut root = Arguments::command().disable_help_subcommand(true);
     // Names each verb by the whole way to it, and gives it the options of all verbs.
     root.build();
+    if let Err(error) = fs::create_dir_all(&arguments.folder) {
+        let folder = arguments.folder.display();
+        output.error(format!("cannot make the folder {folder}: {error}"));
+        return Exit::Refused;
+    }
     let mut files = Vec::new();
     for command in all(&root) {
         let name = command.get_display_name().unwrap_or("sockc");

@@ -84,7 +84,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Codes without an example in `rules/bad/`: a policy that large would take too long in every run. Stores with a small
-/// budget are tested beside the code.
+/// budget are tested next to the code.
 const WITHOUT_EXAMPLE: &[&str] = &["E0228", "E0402", "N0621"];
 
 /// Lines of a file: where a test fails, and where it only says so.

@@ -1,6 +1,6 @@
 //! Puts a policy in force: all of it, or none.
 //!
-//! Everything is made, verified and filled beside what is in force; hooks that are new sleep. Then one word switches all of
+//! Everything is made, verified and filled next to what is in force; hooks that are new sleep. Then one word switches all of
 //! them at once. Until that word is written nothing that packets meet has changed, and whatever ends the work (a refusal, a
 //! kill) leaves only things that `settle` removes.
 //!
@@ -48,6 +48,8 @@ pub struct Applied {
     pub notes: Vec<String>,
     /// The policies of `for netns` blocks, by the namespace's name.
     pub netns: Vec<(String, Applied)>,
+    /// The path by which the namespace of a block was entered, if it lost its name.
+    pub entered: Option<String>,
 }
 
 /// A hook that is not on an interface.
@@ -101,9 +103,13 @@ pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Ap
         cause: "it holds no policy".to_owned(),
     })?;
     outer.notes.extend(blocks.notes());
-    let names = blocks.there.into_iter().map(|one| one.name);
+    let inner = blocks.there.into_iter().zip(applied);
+    let inner = inner.map(|(block, applied)| {
+        let entered = (block.place != block.name).then_some(block.place);
+        (block.name, Applied { entered, ..applied })
+    });
     Ok(Applied {
-        netns: names.zip(applied).collect(),
+        netns: inner.collect(),
         ..outer
     })
 }

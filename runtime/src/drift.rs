@@ -167,7 +167,7 @@ fn is_still(record: &Record, pin: &Pin, made: &Made) -> bool {
     let emptied = pin
         .path
         .file_name()
-        .is_some_and(|name| name == named::PORTS);
+        .is_some_and(|name| name == named::OUT_INTERFACES);
     made.is_still(&pin.made, emptied, |slot| ended(record, &pin.path, slot))
 }
 
@@ -216,7 +216,7 @@ fn lost(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
     Ok(gone)
 }
 
-/// Programs in the slots of the side that is not in force. An apply that was killed leaves some, beside a generation.
+/// Programs in the slots of the side that is not in force. An apply that was killed leaves some, next to a generation.
 fn other_side(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
     if state
         .generations()?

@@ -1,6 +1,6 @@
 //! What an apply leaves to be remembered: the object, its manifest and the hooks, in a pinned map.
 //!
-//! The map's bytes are the length of the JSON part, that part, and the object behind it.
+//! The map's bytes are the length of the JSON part, that part, and the object after it.
 
 use std::path::Path;
 
@@ -68,7 +68,8 @@ pub(crate) struct Named {
     /// Whether programs ask for classes.
     pub(crate) asked: bool,
     /// The indices of the interfaces that packets are sent out of, by the manifest's order; 0 of one that is not there.
-    pub(crate) ports: Vec<u32>,
+    #[serde(rename = "ports")]
+    pub(crate) out_interfaces: Vec<u32>,
 }
 
 /// The network namespace of an outer policy.
@@ -82,8 +83,8 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Its state, in the bpf file system of another one.
-    pub(crate) fn state(&self, beside: &State) -> State {
-        beside.beside(self.inode)
+    pub(crate) fn state(&self, near: &State) -> State {
+        near.sibling(self.inode)
     }
 
     /// The namespace of a session.

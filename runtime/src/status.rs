@@ -97,6 +97,8 @@ pub struct HookStatus {
 pub struct CounterValue {
     /// The namespace of the `for netns` block that counts; `None` for the policy itself.
     pub netns: Option<String>,
+    /// The path by which that namespace is entered, if it lost its name.
+    pub entered: Option<String>,
     /// What is counted.
     pub counter: Counter,
     /// Packets, lookups or writes.
@@ -284,7 +286,7 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
             continue;
         };
         let gone = record.netns.iter().filter(|held| !kept.contains(held));
-        let left_there = gone.filter(|held| state.beside(held.inode).root().exists());
+        let left_there = gone.filter(|held| state.sibling(held.inode).root().exists());
         left.extend(left_there.map(|held| {
             let name = &held.name;
             format!("the policy of the network namespace \"{name}\", which was in force no more")
@@ -444,8 +446,10 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
             Err(error) if error.is_no_namespace() => continue,
             inner => inner?.0,
         };
+        let entered = (place != held.name).then_some(place);
         values.extend(inner.into_iter().map(|value| CounterValue {
             netns: Some(held.name.clone()),
+            entered: entered.clone(),
             ..value
         }));
     }
@@ -463,6 +467,7 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
         let counters = record.manifest.counters.iter().cloned().zip(totals);
         let values = counters.map(|(counter, total)| CounterValue {
             netns: None,
+            entered: None,
             counter,
             packets: total.packets,
             bytes: total.bytes,

@@ -1,6 +1,6 @@
 //! A comparison as JSON: flat lists over all scopes, each item with the network namespace that it is of.
 //!
-//! Not here: the format's name and what else a verb puts beside it.
+//! Not here: the format's name and what else a verb puts next to it.
 
 use serde::Serialize;
 use sockc_compiler::diff::Report;
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(changes[1]["to_target"], "sock authority");
         assert_eq!(changes[1]["new"], json!({"by": "nobody"}));
         assert_eq!(changes[2]["netns"], "blue");
-        // Behind the three edits of the first scope.
+        // After the three edits of the first scope.
         assert_eq!(changes[2]["edit"], 3);
         assert_eq!(value["edits"][3]["effect"], true);
         assert_eq!(value["edits"][1]["why"], "line 4 decides all of it before");

@@ -1,4 +1,4 @@
-//! A plan as JSON, `sockc.plan/1`: what `diff` says, and beside it what becomes of the kernel's things.
+//! A plan as JSON, `sockc.plan/1`: what `diff` says, and next to it what becomes of the kernel's things.
 
 use std::path::Path;
 
@@ -54,6 +54,8 @@ struct Reached {
     netns: Option<String>,
     interface: Option<String>,
     group: Option<String>,
+    /// Whether it is all of a namespace that had the name `netns`, and goes on without one.
+    nameless: bool,
     from: &'static str,
     to: &'static str,
 }
@@ -180,16 +182,23 @@ fn reached(forecast: &Forecast) -> Vec<Reached> {
                 Becomes::Free => ("policy", "allow"),
                 Becomes::Renamed(_) => ("policy", "policy"),
             };
+            let mut netns = one.netns;
+            let mut nameless = false;
             let (interface, group) = match one.part {
                 Part::Interface(name) => (Some(name), None),
                 Part::Group(name) => (None, Some(name)),
                 Part::Named(NamedKind::Lookups | NamedKind::Target, name) => (Some(name), None),
                 Part::Sockets | Part::Named(NamedKind::Namespace, _) => (None, None),
+                Part::Nameless(lost) => {
+                    (netns, nameless) = (Some(lost.name), true);
+                    (None, None)
+                }
             };
             Reached {
-                netns: one.netns,
+                netns,
                 interface,
                 group,
+                nameless,
                 from,
                 to,
             }

@@ -31,7 +31,7 @@ pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, out
     output.aside(&page);
 }
 
-/// What a person should know of a policy that follows another, beside what changes for packets.
+/// What a person should know of a policy that follows another, besides what changes for packets.
 pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
     let Some(running) = &forecast.running else {
         return Vec::new();

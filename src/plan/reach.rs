@@ -6,7 +6,7 @@
 use std::iter;
 
 use sockc_runtime::{
-    Carried, DataForecast, Forecast, HookForecast, LinkFate, NamedKind, ProgramFate,
+    Carried, DataForecast, Forecast, HookForecast, LinkFate, LostNamespace, NamedKind, ProgramFate,
 };
 
 use crate::diff::summary;
@@ -33,7 +33,23 @@ pub(super) enum Part {
     Sockets,
     /// Something that the policy names, and that an apply finds something else for.
     Named(NamedKind, String),
+    /// All of a block's namespace that lost its name and goes on.
+    Nameless(LostNamespace),
 }
+
+impl Part {
+    /// What a plan lists it under.
+    pub(super) fn heading(&self) -> &'static str {
+        match self {
+            Self::Interface(_) => "interfaces",
+            Self::Group(_) | Self::Sockets | Self::Named(..) => "sockets",
+            Self::Nameless(_) => "network namespaces",
+        }
+    }
+}
+
+/// What a plan lists parts under, in this order.
+pub(super) const HEADINGS: [&str; 3] = ["interfaces", "sockets", "network namespaces"];
 
 /// What changes for something as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +84,7 @@ impl Reach {
             Part::Interface(name) => self.named(&format!("packets on {name}")),
             Part::Group(name) => self.named(&format!("what group {name} sends")),
             Part::Sockets | Part::Named(..) => self.named("sockets"),
+            Part::Nameless(lost) => format!("every packet and socket of {}", was(lost)),
         };
         let (from, to) = match &self.becomes {
             Becomes::Held => ("allow", "the policy's verdicts"),
@@ -90,6 +107,7 @@ impl Reach {
             Part::Named(NamedKind::Namespace, name) => {
                 self.named(&format!("conditions in netns \"{name}\""))
             }
+            Part::Nameless(lost) => was(lost),
         }
     }
 
@@ -99,6 +117,16 @@ impl Reach {
             None => what.to_owned(),
         }
     }
+}
+
+/// A namespace that has no name any more, by the one it had and the path that leads into it.
+fn was(lost: &LostNamespace) -> String {
+    let path = lost.path().map(|path| format!(" ({path})"));
+    format!(
+        "the network namespace that was \"{}\"{}",
+        lost.name,
+        path.unwrap_or_default()
+    )
 }
 
 /// What something changes for as a whole, those of blocks included; nothing where nothing is in force, since then everything
@@ -118,6 +146,11 @@ pub(super) fn reach(forecast: &Forecast) -> Vec<Reach> {
             netns: netns.map(str::to_owned),
             part: Part::Named(*kind, name.clone()),
             becomes: Becomes::Held,
+        }));
+        found.extend(one.nameless.iter().map(|lost| Reach {
+            netns: netns.map(str::to_owned),
+            part: Part::Nameless(lost.clone()),
+            becomes: Becomes::Free,
         }));
         found
     })

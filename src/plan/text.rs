@@ -11,7 +11,7 @@ use sockc_runtime::{
     Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
 };
 
-use super::reach::{Part, Reach, reach};
+use super::reach::{HEADINGS, Reach, reach};
 use super::{Planned, has_other_code, preview};
 use crate::apply::fill;
 use crate::columns;
@@ -65,8 +65,8 @@ pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut Strin
 
 fn reached(forecast: &Forecast, page: &mut String) {
     let all = reach(forecast);
-    for (heading, interfaces) in [("interfaces", true), ("sockets", false)] {
-        let of_these = |one: &&Reach| matches!(one.part, Part::Interface(_)) == interfaces;
+    for heading in HEADINGS {
+        let of_these = |one: &&Reach| one.part.heading() == heading;
         let words: Vec<String> = all.iter().filter(of_these).map(Reach::words).collect();
         if !words.is_empty() {
             let _ = writeln!(page, "\n{heading}\n  {}", words.join("\n  "));
@@ -149,7 +149,7 @@ fn hook(hook: &HookForecast) -> Vec<String> {
         ProgramFate::New => "new code",
         ProgramFate::Gone => "its code goes",
     };
-    // Behind the kind stands the number of a control group, whose path is told anyway.
+    // After the kind stands the number of a control group, whose path is told anyway.
     let kind = hook.hook.split('_').next().unwrap_or_default();
     vec![
         kind.to_owned(),

@@ -17,7 +17,7 @@ use crate::counters::is_left_out;
 use crate::output::Output;
 use crate::{count, local};
 
-/// All of it; the fields stand beside the others of `status --json`.
+/// All of it; the fields stand next to the others of `status --json`.
 #[derive(Default, Serialize)]
 pub(super) struct Facts {
     file: Option<String>,

@@ -64,7 +64,7 @@ fn whole(span: Span) -> Diagnostic {
     .help("write a rule or a `default`; `sockc unload` takes everything away")
 }
 
-/// A text that was cut off behind its declarations looks like this one, too.
+/// A text that was cut off after its declarations looks like this one, too.
 fn idle(span: Span) -> Diagnostic {
     Diagnostic::warning(
         DECIDES_NOTHING,

@@ -1,7 +1,7 @@
 //! From a function to a program within the limits of the target; or what is beyond a limit, with the rules and sets that cost
 //! most.
 //!
-//! Estimates from the function come first, so that nothing is emitted in vain; the program itself is measured behind
+//! Estimates from the function come first, so that nothing is emitted in vain; the program itself is measured after
 //! them. Not here: the limits (`bpf::limits`), how work is estimated (`effort`), how code is emitted.
 
 use std::cmp::Reverse;

@@ -216,7 +216,7 @@ impl Resolver<'_> {
         let words = words.join(" or ");
         self.report.error(
             codes::VERB_MISPLACED,
-            format!("`{}` stands only in {words}", verb_word(verb)),
+            format!("`{}` is possible only in {words}", verb_word(verb)),
             span,
             reason,
             format!("write {words}, or leave the direction out"),

@@ -105,20 +105,17 @@ impl<'a> Resolver<'a> {
         if version.value != 1 {
             self.report.error(
                 codes::VERSION,
-                format!(
-                    "this sockc does not know version {} of the language",
-                    version.value
-                ),
+                format!("version {} of the language is not supported", version.value),
                 version.span,
-                "it knows version 1",
-                "write `sockc 1`, or use a sockc that knows this version",
+                "version 1 is supported",
+                "write `sockc 1`, or use a sockc that supports this version",
             );
         } else if !first {
             self.report.error(
                 codes::VERSION,
                 "the language version is not the first statement",
                 version.span,
-                "statements stand before it",
+                "statements come before it",
                 "write `sockc 1` at the top of the file, or leave it out",
             );
         }
@@ -191,7 +188,7 @@ impl<'a> Resolver<'a> {
             (Verb::Allow, _) => return Some(DefaultVerdict::Allow),
             (Verb::Drop, _) => return Some(DefaultVerdict::Drop),
             (Verb::Reject, WrittenDirection::Out) => (
-                "`reject` does not stand in `out`",
+                "`reject` is not possible in `out`",
                 "a packet that leaves has no peer that could be answered",
                 "write `drop`",
             ),

@@ -185,7 +185,7 @@ impl Checking<'_, '_> {
         let ids = &self.joint.side(which).ids;
         let verdict = match decision.verdict {
             Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
-            Verdict::Forward(port) => Verdict::Forward(ids.ports[port]),
+            Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
             other => other,
         };
@@ -257,7 +257,7 @@ fn pairs(first: u64, count: usize, rules: usize) -> Tally {
     tally
 }
 
-/// A thousand pairs, in four parts that run beside each other.
+/// A thousand pairs, in four parts that run in parallel.
 #[test]
 fn what_changes_is_exactly_what_is_decided_otherwise_0() {
     quarter(0);
