@@ -98,7 +98,7 @@ pub(crate) enum Verb {
     /// Show what each rule has counted
     #[command(after_help = examples::COUNTERS)]
     Counters(Counters),
-    /// Print a text that sockc brings, such as `essentials`
+    /// Print a text that comes with sockc, such as `essentials`
     #[command(after_help = examples::SHOW)]
     Show(Show),
     /// Print the page of a diagnostic, or list all of them
@@ -119,7 +119,7 @@ pub(crate) enum Verb {
     /// Show or hand over the sockets behind the names of the policy in force
     #[command(subcommand, after_help = examples::SOCKET)]
     Socket(SocketVerb),
-    /// Take what is in force away
+    /// Remove the policy in force
     #[command(after_help = examples::UNLOAD)]
     Unload(Unload),
 }

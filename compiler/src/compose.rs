@@ -150,9 +150,7 @@ impl Check<'_> {
         };
         let known = self.store.fix(renamed, Field::Interface, class.as_u32())?;
         if hook == Hook::SkLookup {
-            return Ok(Some(winner::behind_packet_hooks(
-                self.store, policy, known,
-            )?));
+            return Ok(Some(winner::after_packet_hooks(self.store, policy, known)?));
         }
         Ok(Some(known))
     }
@@ -209,16 +207,16 @@ impl Check<'_> {
             let Some(counter) = self.chain(hook, of, counter_of)? else {
                 continue;
             };
-            // What a hook takes gets no further, so nobody behind it counts it.
+            // What a hook takes gets no further, so nobody after it counts it.
             let outcome = self.outcome(hook, of)?;
-            let behind = self
+            let after = self
                 .store
-                .apply2(outcome, composed, &mut |outcome, behind| {
-                    if goes_on(outcome) { behind } else { NOBODY }
+                .apply2(outcome, composed, &mut |outcome, after| {
+                    if goes_on(outcome) { after } else { NOBODY }
                 })?;
             composed =
                 self.store
-                    .apply2(counter, behind, &mut |first, then| match (first, then) {
+                    .apply2(counter, after, &mut |first, then| match (first, then) {
                         (NOBODY, one) | (one, NOBODY) => one,
                         _ => BROKEN,
                     })?;

@@ -1,13 +1,12 @@
 //! A comparison as JSON: flat lists over all scopes, each item with the network namespace that it is of.
 //!
-//! Not here: the format's name and what else a verb puts beside it.
+//! Not here: the format's name and what else a verb puts next to it.
 
 use serde::Serialize;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
     About, Change, Data, Decider, Edit, EditKind, Effect, Fate, Line, Moved, Only, Scope,
 };
-use sockc_compiler::pipeline::direction_name;
 
 /// The comparison.
 #[derive(Serialize)]
@@ -238,7 +237,7 @@ fn edit<'a>(edit: &'a Edit, netns: Option<&'a str>) -> EditRow<'a> {
     };
     EditRow {
         netns,
-        direction: direction_name(edit.direction),
+        direction: edit.direction.word(),
         kind: kind(edit.kind),
         old: edit.old.as_ref().map(line),
         new: edit.new.as_ref().map(line),
@@ -319,7 +318,7 @@ mod tests {
         assert_eq!(changes[1]["to_target"], "sock authority");
         assert_eq!(changes[1]["new"], json!({"by": "nobody"}));
         assert_eq!(changes[2]["netns"], "blue");
-        // Behind the three edits of the first scope.
+        // After the three edits of the first scope.
         assert_eq!(changes[2]["edit"], 3);
         assert_eq!(value["edits"][3]["effect"], true);
         assert_eq!(value["edits"][1]["why"], "line 4 decides all of it before");

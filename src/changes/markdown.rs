@@ -72,7 +72,7 @@ struct Page {
 }
 
 impl Page {
-    /// Lines with an empty one behind them.
+    /// Lines with an empty one after them.
     fn block(&mut self, text: &str) {
         self.lines.push(text.to_owned());
         self.lines.push(String::new());

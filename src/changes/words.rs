@@ -87,7 +87,7 @@ pub(super) fn sides(edit: &Edit) -> Vec<(Side, &Line)> {
     }
 }
 
-/// What is to be said of an edit beside its lines, if anything.
+/// What is to be said of an edit besides its lines, if anything.
 pub(super) fn edited(edit: &Edit) -> Option<String> {
     match (edit.kind, &edit.old) {
         (EditKind::Moved, Some(old)) => Some(format!("moved in the list, from {}", place(old))),
@@ -141,7 +141,7 @@ fn bare(declared: &str) -> &str {
     declared.rsplit(' ').next().unwrap_or(declared)
 }
 
-/// What stands behind an example whose words do not say all that decides it.
+/// What stands after an example whose words do not say all that decides it.
 pub(super) fn remark(change: &Change) -> Option<&'static str> {
     change.unsaid.map(|unsaid| match unsaid {
         Unsaid::Rates => "(and some rates are exceeded, others not: words know one state of all)",

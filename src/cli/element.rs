@@ -61,7 +61,7 @@ pub(crate) fn all(texts: &[String]) -> Result<Vec<Prefix>, Vec<String>> {
     }
 }
 
-/// That bits are set behind a prefix.
+/// That bits are set beyond a prefix.
 pub(crate) fn host_bits(address: IpAddr, length: u8) -> String {
     let right = Prefix::truncate(address, length).map_or_else(String::new, |right| {
         format!("; write `{}/{length}`", right.address())

@@ -1,6 +1,6 @@
 //! Writes files that somebody names: whole or not at all.
 //!
-//! A file is written beside the one that is there, and moved into its place; a disk that is full leaves the old one. What is
+//! A file is written next to the one that is there, and moved into its place; a disk that is full leaves the old one. What is
 //! no regular file, such as a pipe or `/dev/null`, is written into as it is. Not here: standard output.
 
 use std::fs;
@@ -31,7 +31,7 @@ pub(crate) fn result(
     })
 }
 
-/// Writes a file beside the old one and moves it there, so that no moment has half of it.
+/// Writes a file next to the old one and moves it there, so that no moment has half of it.
 pub(crate) fn file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let before = match fs::metadata(path) {
         Ok(about) if !about.is_file() => return fs::write(path, bytes),
@@ -43,13 +43,13 @@ pub(crate) fn file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
-    let beside = PathBuf::from(name);
-    let written = fs::write(&beside, bytes)
-        .and_then(|()| before.map_or(Ok(()), |before| fs::set_permissions(&beside, before)))
-        .and_then(|()| fs::rename(&beside, &path));
+    let draft = PathBuf::from(name);
+    let written = fs::write(&draft, bytes)
+        .and_then(|()| before.map_or(Ok(()), |before| fs::set_permissions(&draft, before)))
+        .and_then(|()| fs::rename(&draft, &path));
     if written.is_err() {
         // The first error is the one worth telling.
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&draft);
     }
     written
 }
@@ -85,7 +85,7 @@ mod tests {
         assert!(file(Path::new("/dev/full"), b"new").is_err());
         assert!(file(&folder.join("none/file"), b"new").is_err());
         let names = fs::read_dir(&folder).unwrap().count();
-        assert_eq!(names, 2, "nothing is left beside them");
+        assert_eq!(names, 2, "nothing is left next to them");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

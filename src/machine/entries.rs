@@ -1,7 +1,7 @@
 //! Entries of live maps, read by the grammar of policies: from the command line, and one a line from files.
 //!
 //! Takes what stands between the braces of `map NAME = { … }`; gives what the runtime takes. Whether a socket is declared, and
-//! whether entries may stand beside each other, the runtime says, which knows the policy in force.
+//! whether entries may stand next to each other, the runtime says, which knows the policy in force.
 
 use std::net::IpAddr;
 

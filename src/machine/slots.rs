@@ -145,7 +145,7 @@ pub(crate) fn fill(state: &SlotState) -> String {
             "absent: {} is bound there since; `sockc socket refresh` takes it",
             somebody(state)
         ),
-        Fill::Behind => format!(
+        Fill::Shadowed => format!(
             "absent: {} is bound there, and a socket of another owner at the same address hides it from packets (`ss -lnpe` shows both); `sockc socket refresh` takes it",
             somebody(state)
         ),

@@ -113,7 +113,7 @@ fn named(words: &[String], option: &str, output: &mut Output) -> Result<Named, E
     Ok(named)
 }
 
-/// What to say of a code that there is not.
+/// What to say of a code that does not exist.
 pub(crate) fn unknown(word: &str) -> String {
     match codes::near(word) {
         Some(near) => format!("there is no such code; did you mean `{}`?", near.0),

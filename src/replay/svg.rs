@@ -16,7 +16,7 @@ const MAX_BARS: usize = 40;
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 20.0;
-/// The longest bar; its numbers stand behind it.
+/// The longest bar; its numbers stand after it.
 const MAX_BAR: f64 = 560.0;
 const HEAD: f64 = 64.0;
 /// A change: two lines of words and a bar.

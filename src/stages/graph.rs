@@ -23,7 +23,7 @@ const MAX_TESTS: usize = 80;
 const WIDTH: usize = 36;
 const LINES: usize = 4;
 
-/// The graphs of a policy's hooks, one behind another. `title` names a chain.
+/// The graphs of a policy's hooks, one after another. `title` names a chain.
 pub(crate) fn text(policy: &Policy, built: &Built, title: impl Fn(&Chain) -> String) -> String {
     let chains = built.chains.iter().zip(&built.decisions);
     let graphs = chains.map(|(chain, decision)| {

@@ -14,7 +14,7 @@ use crate::policies::compiled::outcome_exit;
 use crate::policies::guards::{Guards, ending, judge, texts_of};
 use crate::policies::lints::Lints;
 
-/// The JSON of this verb; what was found stands beside it.
+/// The JSON of this verb; what was found stands next to it.
 #[derive(Serialize)]
 struct Report {
     format: &'static str,

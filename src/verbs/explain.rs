@@ -1,6 +1,6 @@
 //! `sockc explain`: which rule decides a packet, and why the earlier ones did not.
 //!
-//! The verdict is that of the reference meaning; the emitted programs run in the compiler's interpreter beside it, and a
+//! The verdict is that of the reference meaning; the emitted programs run in the compiler's interpreter next to it, and a
 //! difference is a bug that is said. With `--pcap` every packet of a recording gets a line, and every rule a sum.
 
 mod recording;
@@ -100,7 +100,7 @@ fn read<'a>(
 /// The policy of the block that a packet names, else the file's own. What names the block is taken off the packet.
 fn subject<'a>(compiled: &'a Compiled, packet: &mut Packet) -> Subject<'a> {
     let block = |name: &str| Subject::all(compiled).find(|one| one.netns == Some(name));
-    // Where it does not stand behind a socket state, it says where the packet is.
+    // Where it does not stand after a socket state, it says where the packet is.
     let alone = packet.with.iter().enumerate().find_map(|(place, item)| {
         let before = place
             .checked_sub(1)

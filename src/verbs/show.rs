@@ -1,4 +1,4 @@
-//! `sockc show`: the texts that sockc brings, as `include <NAME>` puts them into a policy.
+//! `sockc show`: the texts that come with sockc, as `include <NAME>` puts them into a policy.
 
 use serde::Serialize;
 use sockc_compiler::reading::BUILTINS;
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &cli::Show, output: &mut Output) -> Exit {
     let Some((_, text)) = found else {
         let names: Vec<&str> = BUILTINS.iter().map(|(name, _)| *name).collect();
         output.error(format!(
-            "sockc brings no text `{}`; there is {}",
+            "sockc has no text `{}`; there is {}",
             arguments.name,
             names.join(", ")
         ));

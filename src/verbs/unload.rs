@@ -1,4 +1,4 @@
-//! `sockc unload`: takes what is in force away.
+//! `sockc unload`: removes the policy in force.
 
 use serde::Serialize;
 

@@ -17,7 +17,7 @@ pub struct ChainRoots {
     /// The first deciding entry that matches, as its index in [`Chain::entries`]; [`ChainRoots::default_index`] where
     /// none does.
     pub decision: Node,
-    /// The counting entries that match, as an index into `lists`. Those that stand behind the decider do not count:
+    /// The counting entries that match, as an index into `lists`. Those that stand after the decider do not count:
     /// the code compares indices. `None` where no entry only counts.
     pub counts: Option<Node>,
     /// Lists of indices in [`Chain::entries`], each increasing; the first is empty.

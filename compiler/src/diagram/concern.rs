@@ -39,7 +39,7 @@ pub fn concern(
     Ok(concern)
 }
 
-/// Whether the deciding entry with this index, or the default behind the last one, does more than let what is written go.
+/// Whether the deciding entry with this index, or the default after the last one, does more than let what is written go.
 fn decider_matters(policy: &Policy, chain: &Chain, index: usize, counting: bool) -> bool {
     match chain.entries.get(index) {
         Some(entry) if entry.effect == Effect::Allow => {

@@ -11,7 +11,7 @@ use super::question::Phase;
 use super::{Lowering, origin_of};
 
 impl Lowering<'_> {
-    /// The block of a family's decision, with everything behind it.
+    /// The block of a family's decision, with everything after it.
     pub(super) fn decide(&mut self, family: Family) -> Block {
         if let Some(counts) = self.source.counts {
             let root = self.tree(counts, family, Phase::Counts);
@@ -20,7 +20,7 @@ impl Lowering<'_> {
         self.tree(self.source.decision, family, Phase::Decision)
     }
 
-    /// Entry number `index` of the chain decides; behind the last entry stands the default.
+    /// Entry number `index` of the chain decides; after the last entry stands the default.
     pub(super) fn leaf(&mut self, index: u32, family: Family) -> Block {
         if let Some(door) = &self.door {
             return door.leaf(index);
@@ -46,7 +46,7 @@ impl Lowering<'_> {
         if let Some(&block) = self.leaves.get(&(family, index)) {
             return block;
         }
-        let next = self.behind_decision(family, outcome);
+        let next = self.after_decision(family, outcome);
         let next = if counts && slot.is_some() {
             let next = self.logged(rule, Some(family), next);
             self.account(next)
@@ -184,7 +184,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn behind_decision(&mut self, family: Family, outcome: Outcome) -> Block {
+    fn after_decision(&mut self, family: Family, outcome: Outcome) -> Block {
         match self.count_roots.get(&family) {
             Some(&root) => {
                 self.outcome(outcome, family);
@@ -202,7 +202,7 @@ impl Lowering<'_> {
             self.builder.bug("a list of entries that is not there");
             return next;
         };
-        // Built from the last to the first: each counts, then goes on to the one behind it.
+        // Built from the last to the first: each counts, then goes on to the one after it.
         for &index in entries.iter().rev() {
             next = self.count_one(index, family, next);
         }

@@ -44,7 +44,7 @@ impl Outcome {
 
 /// Return codes of a hook: (goes on, ends here).
 ///
-/// TC goes on with -1 (`TCX_NEXT`, `TC_ACT_UNSPEC`), so that programs behind ours still run.
+/// TC goes on with -1 (`TCX_NEXT`, `TC_ACT_UNSPEC`), so that programs after ours still run.
 fn codes(hook: Hook) -> (i32, i32) {
     match hook {
         Hook::Xdp => (2, 1),

@@ -49,7 +49,7 @@ pub(super) struct Reply {
     receiver: Bucket,
     /// The packet's TCP header without options: 20 bytes.
     segment: Slot,
-    /// The packet's beginning from the IP header on: up to 88 bytes, zeros behind its end.
+    /// The packet's beginning from the IP header on: up to 88 bytes, zeros after its end.
     quote: Slot,
 }
 

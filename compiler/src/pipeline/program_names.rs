@@ -1,16 +1,15 @@
 //! What the programs are called in the object.
 //!
-//! The programs of packet hooks have the name of their hook, and behind it what tells the class of interfaces that they
+//! The programs of packet hooks have the name of their hook, and after it what tells the class of interfaces that they
 //! hold for. The kernel keeps 15 bytes of a name and needs no two to differ; in the object each is a symbol of its own.
 
 use std::collections::BTreeSet;
 
 use cranelift_entity::SecondaryMap;
 
-use super::suffixed;
 use crate::hook::Hook;
 use crate::place::Chain;
-use crate::policy::{Class, ClassId, Policy};
+use crate::policy::{Class, ClassId, GroupId, Policy};
 
 /// Longest name of a class; what is cut off is told apart by the class's number.
 const MAX_LENGTH: usize = 40;
@@ -52,6 +51,15 @@ impl<'p> ProgramNames<'p> {
             (_, Some(group)) => suffixed(self.policy, stem, group),
             _ => stem.into(),
         }
+    }
+}
+
+/// With several groups, each has programs and maps of its own.
+pub(super) fn suffixed(policy: &Policy, stem: &str, group: GroupId) -> String {
+    if policy.groups.len() == 1 {
+        stem.into()
+    } else {
+        format!("{stem}_{}", group.as_u32())
     }
 }
 

@@ -51,7 +51,7 @@ fn known_at_lookup(rule: &Rule, hook: Hook, field: Field) -> bool {
     }
 }
 
-/// The fields that a rule depends on beside family, protocol, addresses and ports.
+/// The fields that a rule depends on besides family, protocol, addresses and ports.
 pub(super) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
     let mut fields = Vec::new();
     for (side, member) in [

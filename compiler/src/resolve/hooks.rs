@@ -207,7 +207,7 @@ impl AtHook<'_> {
             ),
             (Part::Verb, Direction::Out) if self.verb == Verb::Reject => (
                 codes::VERB_MISPLACED,
-                "`reject` does not stand in `out`",
+                "`reject` is not possible in `out`",
                 "write `drop`",
             ),
             (Part::Verb | Part::Protocol | Part::Mark, _) => (

@@ -130,7 +130,7 @@ impl Axis {
             let middle = f64::midpoint(left, right);
             let half = LETTER * words.len() as f64 / 2.0;
             let clear =
-                |&(before, behind): &(f64, f64)| middle + half <= before || middle - half >= behind;
+                |&(before, after): &(f64, f64)| middle + half <= before || middle - half >= after;
             if !taken.iter().all(clear) {
                 continue;
             }

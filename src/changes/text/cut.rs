@@ -1,6 +1,6 @@
 //! Where lists are cut, so that a comparison fits a screen.
 
-/// What stands behind a list that was cut.
+/// What stands after a list that was cut.
 pub(super) const HINT: &str = "(--all shows them)";
 
 /// Changes are all told in full if there are no more than this.

@@ -5,7 +5,7 @@ use crate::changes::paint::{Paint, Role};
 /// Columns of a line. A word that is longer stays whole.
 const WIDTH: usize = 110;
 
-/// Columns of a label, with the blanks behind it.
+/// Columns of a label, with the blanks after it.
 pub(super) const LABEL: usize = 18;
 
 /// The lines so far.
@@ -54,13 +54,13 @@ impl Page {
         self.row(&" ".repeat(indent), role, role, text);
     }
 
-    /// A label in a column of its own, and text beside it.
+    /// A label in a column of its own, and text next to it.
     pub(super) fn labelled(&mut self, indent: &str, label: &str, role: Role, text: &str) {
         let head = format!("{indent}{label:LABEL$}");
         self.put(&head, role, None, text);
     }
 
-    /// Text behind what begins its first line; the other lines begin below the text.
+    /// Text after what begins its first line; the other lines begin below the text.
     pub(super) fn row(&mut self, head: &str, of_head: Role, of_text: Role, text: &str) {
         self.put(head, of_head, Some(of_text), text);
     }

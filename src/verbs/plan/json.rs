@@ -1,4 +1,4 @@
-//! A plan as JSON, `sockc.plan/1`: what `diff` says, and beside it what becomes of the kernel's things.
+//! A plan as JSON, `sockc.plan/1`: what `diff` says, and next to it what becomes of the kernel's things.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What a person should know of a policy that follows another, beside what changes for packets.
+//! What a person should know of a policy that follows another, besides what changes for packets.
 
 use sockc_compiler::artifact::Manifest;
 use sockc_runtime::{Forecast, LinkFate};

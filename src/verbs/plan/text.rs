@@ -149,7 +149,7 @@ fn hook(hook: &HookForecast) -> Vec<String> {
         ProgramFate::New => "new code",
         ProgramFate::Gone => "its code goes",
     };
-    // Behind the kind stands the number of a control group, whose path is told anyway.
+    // After the kind stands the number of a control group, whose path is told anyway.
     let kind = hook.hook.split('_').next().unwrap_or_default();
     vec![
         kind.to_owned(),

@@ -18,7 +18,7 @@ use crate::machine::local;
 use crate::output::Output;
 use crate::output::count;
 
-/// All of it; the fields stand beside the others of `status --json`.
+/// All of it; the fields stand next to the others of `status --json`.
 #[derive(Default, Serialize)]
 pub(super) struct Facts {
     file: Option<String>,

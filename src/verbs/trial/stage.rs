@@ -1,6 +1,6 @@
 //! The lab set up for one policy: listeners, groups, wires; and one case played on it.
 //!
-//! What is seen comes from the wire behind the hooks, from the servers' answers and datagrams, and from the error of a
+//! What is seen comes from the wire after the hooks, from the servers' answers and datagrams, and from the error of a
 //! write: never from our own programs or counters. Not here: what should have been seen.
 
 mod elsewhere;

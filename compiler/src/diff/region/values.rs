@@ -257,7 +257,7 @@ fn socket(values: &Values, netns: Option<NetnsId>) -> Option<Condition> {
     })
 }
 
-/// What headers say beside addresses and ports.
+/// What headers say besides addresses and ports.
 fn header(store: &Store, packets: Node) -> Vec<Condition> {
     let mut found = Vec::new();
     found.extend(flags(store, packets));
