@@ -133,6 +133,26 @@ pub struct MapSpec {
 pub const TABLE_LIMIT: usize = ARRAY_VALUE;
 
 impl MapSpec {
+    /// A map that starts empty, without flags.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        kind: MapKind,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags: 0,
+            data: None,
+        }
+    }
+
     /// A constant table of 1 to [`TABLE_LIMIT`] bytes.
     #[must_use]
     pub fn table(name: impl Into<String>, data: Vec<u8>) -> Self {

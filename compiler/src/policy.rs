@@ -164,6 +164,21 @@ pub enum Direction {
     Send,
 }
 
+impl Direction {
+    /// All of them, in the order in which they are listed and counted.
+    pub const ALL: [Self; 3] = [Self::In, Self::Out, Self::Send];
+
+    /// The word for it in policies, in JSON and in messages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Send => "send",
+        }
+    }
+}
+
 /// Where something was written, ready for messages and BTF line information.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -7,9 +7,8 @@ use std::collections::BTreeSet;
 
 use cranelift_entity::SecondaryMap;
 
-use super::suffixed;
 use crate::chain::Chain;
-use crate::policy::{Class, ClassId, Policy};
+use crate::policy::{Class, ClassId, GroupId, Policy};
 
 /// Longest name of a class; what is cut off is told apart by the class's number.
 const MAX_LENGTH: usize = 40;
@@ -45,6 +44,15 @@ impl<'p> ProgramNames<'p> {
             (_, Some(group)) => suffixed(self.policy, stem, group),
             _ => stem.into(),
         }
+    }
+}
+
+/// With several groups, each has programs and maps of its own.
+pub(super) fn suffixed(policy: &Policy, stem: &str, group: GroupId) -> String {
+    if policy.groups.len() == 1 {
+        stem.into()
+    } else {
+        format!("{stem}_{}", group.as_u32())
     }
 }
 
