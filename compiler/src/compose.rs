@@ -14,13 +14,13 @@ use std::fmt;
 
 use crate::chain::roots::ChainRoots;
 use crate::chain::sight::seen_from;
+use crate::chain::{Chain, Effect};
 use crate::diagram::classify::new_flow;
 use crate::diagram::values::header_of;
 use crate::diagram::{BudgetExceeded, NOMATCH, Node, Store};
 use crate::event::{Header, SocketAnswer};
 use crate::field::Field;
 use crate::hook::{Ability, Hook};
-use crate::chain::{Chain, Effect};
 use crate::policy::{ClassId, Direction, Policy, RuleId};
 
 pub use meaning::{Of, Outcome, lookup_meaning, meaning};
@@ -147,9 +147,7 @@ impl Check<'_> {
         };
         let known = self.store.fix(renamed, Field::Interface, class.as_u32())?;
         if hook.is_lookup() {
-            return Ok(Some(winner::after_packet_hooks(
-                self.store, policy, known,
-            )?));
+            return Ok(Some(winner::after_packet_hooks(self.store, policy, known)?));
         }
         Ok(Some(known))
     }
@@ -204,7 +202,10 @@ impl Check<'_> {
             let new = new_flow(self.store)?;
             composed = self.store.ite(new, found, nobody)?;
         }
-        for hook in Hook::of(Direction::In).rev().filter(|hook| hook.is_packet()) {
+        for hook in Hook::of(Direction::In)
+            .rev()
+            .filter(|hook| hook.is_packet())
+        {
             let Some(counter) = self.chain(hook, of, counter_of)? else {
                 continue;
             };

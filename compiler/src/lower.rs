@@ -39,11 +39,11 @@ use cranelift_entity::SecondaryMap;
 
 use crate::artifact::{MapId, Section};
 use crate::bpf::opcode::Register;
+use crate::chain::Chain;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
 use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
-use crate::chain::Chain;
 use crate::policy::{Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId};
 
 pub use boundaries::SetTables;

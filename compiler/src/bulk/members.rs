@@ -3,9 +3,9 @@
 use cranelift_entity::SecondaryMap;
 
 use super::{Bulk, Group, is_terminal};
+use crate::chain::Chain;
 use crate::classifier::Member;
 use crate::lower::CounterSlots;
-use crate::chain::Chain;
 use crate::policy::{Policy, Rule, RuleId};
 
 impl Bulk {

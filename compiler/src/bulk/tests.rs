@@ -3,12 +3,12 @@
 use sockc_grammar::source::SourceMap;
 
 use super::*;
+use crate::chain::{Chain, Effect};
 use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
 use crate::pipeline::{Built, Counters, Expects, Options, Outcome, Slots, check, compile};
-use crate::chain::{Chain, Effect};
 use crate::place::place;
 use crate::target::Target;
 

@@ -48,9 +48,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
 
 fn reads(kind: FieldKind) -> Ability {
     match kind {
-        FieldKind::Fragment => {
-            No("datagrams are put together before their socket is looked up")
-        }
+        FieldKind::Fragment => No("datagrams are put together before their socket is looked up"),
         FieldKind::Icmp => No("sockets are looked up for TCP and UDP only"),
         FieldKind::TcpFlags => {
             No("a socket lookup is given addresses and ports, not the TCP header")
@@ -59,12 +57,8 @@ fn reads(kind: FieldKind) -> Ability {
             No("a socket lookup is given addresses and ports, not the packet's length")
         }
         FieldKind::Ttl | FieldKind::Dscp | FieldKind::Vlan => NOT_GIVEN,
-        FieldKind::Mark => {
-            No("a socket lookup is given addresses and ports, not the packet mark")
-        }
-        FieldKind::Socket => {
-            No("the socket lookup, where redirects run, is what finds the socket")
-        }
+        FieldKind::Mark => No("a socket lookup is given addresses and ports, not the packet mark"),
+        FieldKind::Socket => No("the socket lookup, where redirects run, is what finds the socket"),
         FieldKind::Rate => {
             No("a socket lookup runs again and again for one packet, so it cannot meter")
         }

@@ -64,9 +64,7 @@ pub(super) static LEAVING: HookSpec = HookSpec {
     },
     does: |verb| match verb {
         Verb::Allow | Verb::Drop | Verb::Count | Verb::Forward => Yes,
-        Verb::Reject => {
-            No("a packet that leaves has no peer that could be answered; write `drop`")
-        }
+        Verb::Reject => No("a packet that leaves has no peer that could be answered; write `drop`"),
         Verb::Redirect => HAS_SOCKET,
         Verb::Shortcut => NO_WRITES,
     },

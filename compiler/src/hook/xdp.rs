@@ -1,8 +1,6 @@
 //! XDP: packets that arrive, as the driver has them, ahead of everything else.
 
-use super::{
-    Ability, Codes, HookSpec, IfAsked, Metering, No, Refusal, Sight, Stage, Verb, Yes,
-};
+use super::{Ability, Codes, HookSpec, IfAsked, Metering, No, Refusal, Sight, Stage, Verb, Yes};
 use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{XDP_DROP, XDP_PASS};
 use crate::field::FieldKind;
@@ -39,9 +37,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
 
 fn reads(kind: FieldKind) -> Ability {
     match kind {
-        FieldKind::Vlan => {
-            IfAsked("most interfaces take the tag off before xdp sees the frame")
-        }
+        FieldKind::Vlan => IfAsked("most interfaces take the tag off before xdp sees the frame"),
         FieldKind::Mark => UNMARKED,
         FieldKind::Tuple
         | FieldKind::Fragment

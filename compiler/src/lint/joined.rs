@@ -11,7 +11,8 @@ use crate::policy::{Condition, Direction, Policy, Rule};
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     for direction in [Direction::In, Direction::Out] {
         let rules = policy.rules_of(direction).map(|(_, rule)| rule);
-        let joined = rules.filter(|rule| is_of_joined_frames(direction, rule) && is_of_joined(rule));
+        let joined =
+            rules.filter(|rule| is_of_joined_frames(direction, rule) && is_of_joined(rule));
         found.extend(joined.map(|rule| warn(direction, rule)));
     }
 }

@@ -1,9 +1,9 @@
 //! The leaves of the trees: an entry of the chain decides, or a list of `count` entries is counted.
 
 use crate::bpf::opcode::{JumpOp, Width};
+use crate::chain::Effect;
 use crate::hook::{Ability, Refusal};
 use crate::ir::Block;
-use crate::chain::Effect;
 use crate::policy::{Action, DefaultVerdict, Family, RuleId};
 
 use super::outcome::Outcome;

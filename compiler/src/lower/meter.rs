@@ -14,10 +14,10 @@ use crate::artifact::MapId;
 use crate::bpf::constant::BPF_NOEXIST;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::chain::Effect;
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::ir::{Arg, Block, Builder, Slot};
-use crate::chain::Effect;
 use crate::policy::{Family, Per, Policy, Rate, RateUnit, RuleId};
 
 use super::Lowering;

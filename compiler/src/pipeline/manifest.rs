@@ -12,8 +12,8 @@ use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
     SlotOrigin, SlotOwner, SocketSlots,
 };
-use crate::lower::{self, CounterSlots, Maps};
 use crate::chain::Chain;
+use crate::lower::{self, CounterSlots, Maps};
 use crate::place::counts_in_send;
 use crate::policy::{
     DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,

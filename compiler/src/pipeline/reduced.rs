@@ -14,10 +14,10 @@ use super::analysis::{Analysis, as_it_is};
 use super::outcome::{Stop, TOO_LARGE};
 use crate::bulk::{Breadth, Bulk, Shape, Taking};
 use crate::candidates::{Index, Looks};
+use crate::chain::Chain;
 use crate::classifier::{MAX_BOXES, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
-use crate::chain::Chain;
 use crate::place;
 use crate::policy::{Direction, Policy, RuleId};
 

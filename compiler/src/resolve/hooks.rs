@@ -141,8 +141,20 @@ impl AtHook<'_> {
         let reason = match hook.reads_kind(FieldKind::Rate) {
             Ability::No(reason) => reason,
             _ => match (&hook.spec().meters, unit) {
-                (Metering { refusals: Ability::No(reason), .. }, _) if refuses => reason,
-                (Metering { connections: Ability::No(reason), .. }, RateUnit::Connections) => reason,
+                (
+                    Metering {
+                        refusals: Ability::No(reason),
+                        ..
+                    },
+                    _,
+                ) if refuses => reason,
+                (
+                    Metering {
+                        connections: Ability::No(reason),
+                        ..
+                    },
+                    RateUnit::Connections,
+                ) => reason,
                 _ => return None,
             },
         };

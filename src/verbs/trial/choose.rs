@@ -9,9 +9,9 @@ mod started;
 
 use std::net::IpAddr;
 
+use sockc_compiler::chain::sight;
 use sockc_compiler::diagram::classify::{Scope, match_diagram, rule_diagram};
 use sockc_compiler::diagram::possible::possible;
-use sockc_compiler::chain::sight;
 use sockc_compiler::diagram::{BudgetExceeded, FieldValues, Node, Store, values};
 use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, World};
 use sockc_compiler::field::Field;
