@@ -1,7 +1,7 @@
 //! The manual says what is true: every example in `docs/` compiles, or is refused with the code that it names, and
 //! every diagnostic has a page.
 //!
-//! What the words behind a fence mean stands in `tests/manual/page.rs`.
+//! What the words after a fence mean stands in `tests/manual/page.rs`.
 
 mod frame;
 mod page;

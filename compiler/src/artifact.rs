@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::bpf::limits::ARRAY_VALUE;
-use crate::hook::Hook;
 
 /// A map of the object.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,7 +119,7 @@ pub struct MapSpec {
     pub key_size: u32,
     /// Value size in bytes.
     pub value_size: u32,
-    /// Most entries.
+    /// The maximum number of entries.
     pub max_entries: u32,
     /// `BPF_F_…`
     pub flags: u32,
@@ -130,10 +129,30 @@ pub struct MapSpec {
     pub data: Option<Vec<u8>>,
 }
 
-/// Most bytes of a table: what Linux 5.10 takes.
+/// The maximum number of bytes of a table: what Linux 5.10 takes.
 pub const TABLE_LIMIT: usize = ARRAY_VALUE;
 
 impl MapSpec {
+    /// A map that starts empty, without flags.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        kind: MapKind,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags: 0,
+            data: None,
+        }
+    }
+
     /// A constant table of 1 to [`TABLE_LIMIT`] bytes.
     #[must_use]
     pub fn table(name: impl Into<String>, data: Vec<u8>) -> Self {
@@ -219,8 +238,9 @@ pub struct Manifest {
     /// The live maps.
     pub maps: Vec<LiveMapPlan>,
     /// The interfaces that packets are sent out of, by name: slots of the map `ports`, whose values are `u32` interface
-    /// indices (0 while unknown).
-    pub ports: Vec<String>,
+    /// indices (0 while unknown). The map and the word in JSON keep the name that objects and pins of earlier versions have.
+    #[serde(rename = "ports")]
+    pub out_interfaces: Vec<String>,
     /// The network namespaces that conditions name: slots of the map `namespaces`, whose values are `u32` namespace ids as
     /// seen from the policy's own namespace, plus 1 (0 while unknown).
     pub namespaces: Vec<String>,
@@ -277,7 +297,7 @@ pub struct ClassPlan {
 /// So a runtime can fill the other side and put it in force by one write.
 ///
 /// A key of the trie is a `u32` prefix length in host order (8 more than the prefix's own), one byte for family (4 or 6) and
-/// side (their sum), and 16 bytes of address in network order, those of IPv4 first and zeros behind: 21 bytes, padded to 24.
+/// side (their sum), and 16 bytes of address in network order, those of IPv4 first and zeros after that: 21 bytes, padded to 24.
 /// A value is two `u64`, the time at which the element and everything that covers it has expired, and the element's own
 /// time, both in nanoseconds of CLOCK_MONOTONIC, `u64::MAX` for never; then a `u32` with the prefix's own length, and
 /// another that is 0. A packet's address is a member if the longest prefix's first time is to come.
@@ -289,7 +309,7 @@ pub struct SetPlan {
     pub map: String,
     /// The array that says which side of the trie holds.
     pub state: String,
-    /// Most elements.
+    /// The maximum number of elements.
     pub max: u32,
     /// How long an element stays, in milliseconds; `None` for ever.
     pub expires: Option<u64>,
@@ -314,7 +334,7 @@ pub struct LiveMapPlan {
     pub trie: String,
     /// The array of port classes.
     pub classes: String,
-    /// Most entries.
+    /// The maximum number of entries.
     pub max: u32,
     /// The entries it starts with.
     pub start: Vec<LiveEntryPlan>,
@@ -331,8 +351,8 @@ const SPARE: u32 = 2;
 /// by others. Room that is not used costs nothing.
 const KEYS: u32 = SIDES * 8;
 
-/// Most keys of a live map: Linux 5.10 charges memory for all of them at once, 72 bytes each, and refuses more than 4 GiB.
-const MOST_KEYS: u32 = 7 << 23;
+/// The maximum number of keys of a live map: Linux 5.10 charges memory for all of them at once, 72 bytes each, and refuses more than 4 GiB.
+const MAX_KEYS: u32 = 7 << 23;
 
 /// Keys that the trie of a live set of so many elements has room for.
 #[must_use]
@@ -352,7 +372,7 @@ pub fn in_slot(index: u32) -> [u8; 8] {
 /// Keys that the trie of a live map of so many entries has room for.
 #[must_use]
 pub fn map_keys(max: u32) -> u32 {
-    max.saturating_mul(KEYS).min(MOST_KEYS)
+    max.saturating_mul(KEYS).min(MAX_KEYS)
 }
 
 /// An entry of a live map.
@@ -383,20 +403,6 @@ pub enum AttachPoint {
     SkMsg(usize),
     /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]), or wherever it sees the group's connections.
     SockOps(usize),
-}
-
-impl AttachPoint {
-    /// The attach point of a hook; `group` is for sk_msg.
-    #[must_use]
-    pub fn of(hook: Hook, group: usize) -> Self {
-        match hook {
-            Hook::Xdp => Self::Xdp,
-            Hook::TcIn => Self::TcIn,
-            Hook::TcOut => Self::TcOut,
-            Hook::SkLookup => Self::SkLookup,
-            Hook::SkMsg => Self::SkMsg(group),
-        }
-    }
 }
 
 /// A named socket.

@@ -2,7 +2,7 @@
 //!
 //! A diagram cannot hold tens of thousands of rules, tables can (see `classifier`). So where a direction has many plain
 //! rules, its list is *reduced*: rules of one kind between two others become one rule, with the one condition that the
-//! first bulk rule which matches is of this group (`Condition::Winner`). Everything behind sees the reduced policy:
+//! first bulk rule which matches is of this group (`Condition::Winner`). Everything after it sees the reduced policy:
 //! placement, diagrams, the composition check, code. None of them knows what the groups match, and what they say holds
 //! whatever that is: placement may put a rule at a later hook than it had to.
 //!
@@ -33,12 +33,12 @@ pub use cut::plain;
 /// be as fast up to some hundreds; but one of rules that speak of several fields has more leaves than rules, up to their
 /// product, and how many is not known before its diagram is built, which may fail. What tables cost grows little with the
 /// number of rules.
-pub const LEAST: usize = 64;
+pub const MIN_RULES: usize = 64;
 
 /// What large lists of plain rules become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
-    /// Tables where there are [`LEAST`] plain rules or more in a direction.
+    /// Tables where there are [`MIN_RULES`] plain rules or more in a direction.
     #[default]
     Chosen,
     /// Compare trees, always.
@@ -52,7 +52,7 @@ impl Shape {
     #[must_use]
     pub fn least(self) -> Option<usize> {
         match self {
-            Self::Chosen => Some(LEAST),
+            Self::Chosen => Some(MIN_RULES),
             Self::Tree => None,
             Self::Tables => Some(1),
         }
@@ -150,8 +150,8 @@ impl Bulk {
     }
 }
 
-/// Whether rules with this action take packets away, so that no hook behind sees them.
+/// Whether rules with this action end the way of their packets, so that no later hook sees them.
 #[must_use]
-pub fn takes(action: Action) -> bool {
+pub fn is_terminal(action: Action) -> bool {
     matches!(action, Action::Drop | Action::Reject | Action::Forward(_))
 }

@@ -30,7 +30,7 @@ pub enum EmitError {
     OutOfRegisters(Value),
     /// A bug: some way finds something else in the register where it reads this value.
     Overwritten(Value),
-    /// A bug: a number of the code does not fit where it has to stand.
+    /// A bug: a number of the code does not fit its field.
     Number(usize),
     /// A bug: the function has an instruction that the target lacks.
     NoAtomics,
@@ -46,7 +46,7 @@ impl Display for EmitError {
             Self::Invalid(invalid) => write!(f, "the intermediate form is invalid: {invalid}"),
             Self::OutOfRegisters(value) => write!(f, "no register is left for {value}"),
             Self::Overwritten(value) => write!(f, "{value} is overwritten before it is read"),
-            Self::Number(number) => write!(f, "{number} does not fit where it has to stand"),
+            Self::Number(number) => write!(f, "{number} does not fit its field"),
             Self::NoAtomics => write!(f, "the target has no compare-and-exchange"),
             Self::TooFar => write!(f, "a jump goes further than 32,767 instructions"),
             Self::TooManyInsns(count) => write!(f, "{count} instructions"),
@@ -218,7 +218,7 @@ fn place(items: &[Item], long: &[bool], growth: impl Fn(&Item) -> usize) -> (Vec
     (positions, position)
 }
 
-/// The instructions of a jump over `distance` instructions behind it.
+/// The instructions of a jump over `distance` instructions after it.
 fn jump(
     condition: Option<&block::Condition>,
     distance: usize,
@@ -278,7 +278,7 @@ fn lines(
             column: place.column,
             text: place.text.clone(),
         };
-        // A block without instructions of its own shares its first instruction with the block behind it.
+        // A block without instructions of its own shares its first instruction with the block after it.
         match lines.last_mut() {
             Some(last) if last.insn == insn => *last = line,
             _ => lines.push(line),

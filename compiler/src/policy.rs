@@ -5,6 +5,7 @@
 
 mod declared;
 mod expect;
+mod hook;
 mod matching;
 mod measure;
 
@@ -13,6 +14,7 @@ pub use declared::{
     SocketOrigin, Zone,
 };
 pub use expect::{Expect, ExpectedVerdict, Region};
+pub use hook::{Hook, Verb};
 pub use matching::{
     AddressSet, Addresses, Condition, Endpoint, Family, IcmpMatch, Match, ProtocolMatch, Side,
     SocketTest,
@@ -21,8 +23,6 @@ pub use measure::{Log, Per, Rate, RateUnit};
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;
-
-use crate::hook::{Hook, Verb};
 
 /// A rule of the policy, numbered in source order over all directions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,8 +62,8 @@ entity_impl!(LiveMapId, "live");
 
 /// An interface that rules send packets out of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortId(u32);
-entity_impl!(PortId, "port");
+pub struct OutInterfaceId(u32);
+entity_impl!(OutInterfaceId, "interface");
 
 /// A network namespace that a condition names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,7 +95,7 @@ pub struct Policy {
     /// The live maps.
     pub live_maps: PrimaryMap<LiveMapId, LiveMap>,
     /// The interfaces that rules send packets out of, by name.
-    pub ports: PrimaryMap<PortId, String>,
+    pub out_interfaces: PrimaryMap<OutInterfaceId, String>,
     /// The network namespaces that conditions name.
     pub namespaces: PrimaryMap<NetnsId, String>,
     /// The constant sets of addresses by name, in the order of their names: for words, since rules have their contents.
@@ -121,7 +121,7 @@ impl std::default::Default for Policy {
             classes,
             sets: PrimaryMap::new(),
             live_maps: PrimaryMap::new(),
-            ports: PrimaryMap::new(),
+            out_interfaces: PrimaryMap::new(),
             namespaces: PrimaryMap::new(),
             named: Vec::new(),
             expects: Vec::new(),
@@ -162,6 +162,21 @@ pub enum Direction {
     Out,
     /// Data a process writes to a connected TCP socket of a group.
     Send,
+}
+
+impl Direction {
+    /// All of them, in the order in which they are listed and counted.
+    pub const ALL: [Self; 3] = [Self::In, Self::Out, Self::Send];
+
+    /// The word for it in policies, in JSON and in messages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Send => "send",
+        }
+    }
 }
 
 /// Where something was written, ready for messages and BTF line information.
@@ -277,7 +292,7 @@ pub enum Action {
     /// Allow, and hand new connections (TCP) or packets (UDP) to the socket.
     Redirect(SocketId),
     /// Out of another interface, as it is.
-    Forward(PortId),
+    Forward(OutInterfaceId),
     /// Allow, and move the data past TCP/IP if the peer is a socket of the group too.
     Shortcut(GroupId),
 }

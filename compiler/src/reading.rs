@@ -16,7 +16,7 @@ use sockc_grammar::ast::{self, ForBlock, Include, Name, SetTerm, SetValue, State
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span, Spanned};
 
-use crate::files::{Files, beside, normal, title_of_builtin};
+use crate::files::{Files, next_to, normal, title_of_builtin};
 use crate::names::nearest;
 use crate::resolve::codes;
 
@@ -26,10 +26,10 @@ pub use list::List;
 pub type Lists = BTreeMap<Span, Option<Rc<List>>>;
 
 /// Files may include each other to this depth. A chain that is longer goes in circles through links.
-const DEEPEST_INCLUDE: usize = 32;
+const MAX_INCLUDE_DEPTH: usize = 32;
 
 /// A policy may include this many files in all.
-const MOST_INCLUDES: usize = 4096;
+const MAX_INCLUDES: usize = 4096;
 
 /// The name of this stage.
 const STAGE: &str = "read the policy";
@@ -90,7 +90,7 @@ struct Reader<'a> {
     sources: &'a mut SourceMap,
     files: &'a mut dyn Files,
     diagnostics: Vec<Diagnostic>,
-    /// The file that is being read, behind those that include it.
+    /// The file that is being read, after those that include it.
     open: Vec<Open>,
     included: usize,
     /// Lists that were read, by their paths.
@@ -151,7 +151,7 @@ impl Reader<'_> {
             return None;
         }
         self.included += 1;
-        if self.open.len() > DEEPEST_INCLUDE || self.included > MOST_INCLUDES {
+        if self.open.len() > MAX_INCLUDE_DEPTH || self.included > MAX_INCLUDES {
             self.too_many_includes(span);
             return None;
         }
@@ -208,7 +208,7 @@ impl Reader<'_> {
     }
 
     fn path(&self, written: &Spanned<String>) -> PathBuf {
-        beside(&self.sources.get(written.span.source).name, &written.value)
+        next_to(&self.sources.get(written.span.source).name, &written.value)
     }
 
     /// The text of a file; one that cannot be read is reported where it is named.
@@ -267,7 +267,7 @@ impl Reader<'_> {
                 "too many files are included",
                 span,
                 format!(
-                    "files may include each other {DEEPEST_INCLUDE} deep, and a policy {MOST_INCLUDES} of them"
+                    "files may include each other {MAX_INCLUDE_DEPTH} deep, and a policy {MAX_INCLUDES} of them"
                 ),
             )
             .help("put what they say in fewer files"),
@@ -287,7 +287,7 @@ impl Reader<'_> {
         self.diagnostics.push(
             Diagnostic::error(
                 codes::UNKNOWN_BUILTIN,
-                format!("sockc brings no text `<{}>`", name.value),
+                format!("sockc has no text `<{}>`", name.value),
                 name.span,
                 "not known",
             )

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::dispatch;
+use crate::attach::dispatch;
 use crate::prefix::Prefix;
 
 /// Where a program of sockc comes from that nothing here knows.
@@ -156,7 +156,7 @@ pub enum Error {
         size: usize,
         /// How many there would be.
         wanted: usize,
-        /// Most elements.
+        /// The maximum number of elements.
         max: u32,
     },
     /// A live set has more elements than the new policy lets it hold.
@@ -165,7 +165,7 @@ pub enum Error {
         set: String,
         /// How many are in it.
         size: usize,
-        /// Most elements.
+        /// The maximum number of elements.
         max: u32,
     },
     /// An element to be removed is not in the live set.
@@ -183,7 +183,7 @@ pub enum Error {
         map: String,
         /// How many there would be.
         wanted: usize,
-        /// Most entries.
+        /// The maximum number of entries.
         max: u32,
     },
     /// The entries of a live map cut the ports into too many pieces.
@@ -192,7 +192,7 @@ pub enum Error {
         map: String,
         /// How many keys they make.
         keys: usize,
-        /// Most keys.
+        /// The maximum number of keys.
         room: u32,
     },
     /// An entry of a live map is wrong, or not there.
@@ -434,7 +434,7 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "`in netns` looks into \"{named}\", which the kernel has given an id by itself; when such a namespace ends, the kernel gives its id to another one, and here nobody can see that in time ({cause}); give it an id that is not given again: make it anew, run `ip netns set {first} {}` before it gets an interface, and then `sockc apply`",
-                    crate::nsid::OURS
+                    crate::sys::nsid::OURS
                 )
             }
             Self::SameNetns { names: [one, other] } => write!(
@@ -460,7 +460,7 @@ impl fmt::Display for Error {
             ),
             Self::NoEthernet { name } => write!(
                 f,
-                "the interface \"{name}\" carries no Ethernet frames, which packet rules read; name the interface below or beside it instead"
+                "the interface \"{name}\" carries no Ethernet frames, which packet rules read; name the interface below or next to it instead"
             ),
             Self::NoInterfaceNamed { policy, because } => write!(
                 f,
@@ -559,7 +559,7 @@ impl fmt::Display for Error {
             ),
             Self::NoAccess { path, cause } => write!(
                 f,
-                "{} cannot be read: {cause}; nothing was changed. Run the command as root, or with CAP_DAC_OVERRIDE beside its other capabilities",
+                "{} cannot be read: {cause}; nothing was changed. Run the command as root, or with CAP_DAC_OVERRIDE besides its other capabilities",
                 path.display()
             ),
             Self::Left { left, cause } => write!(f, "{}: {}", left.join("; "), cause.bare()),

@@ -1,5 +1,7 @@
 //! Loads an object by aya: maps first, then programs, all pinned in the folder of a generation.
 
+pub(crate) mod checked;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -34,7 +36,7 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     /// The pin, which is used again if it is there.
     pub(crate) pin: PathBuf,
-    /// Whether the generation gets a pin of its own beside it.
+    /// Whether the generation gets a pin of its own next to it.
     pub(crate) again: bool,
 }
 
@@ -224,10 +226,10 @@ pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let behind = error.to_string();
+        let after = error.to_string();
         // Some errors print what is behind them themselves.
-        if !text.contains(&behind) {
-            text = format!("{text}: {behind}");
+        if !text.contains(&after) {
+            text = format!("{text}: {after}");
         }
         cause = error.source();
     }

@@ -16,7 +16,14 @@
 //! ```
 //!
 //! The word in `control` is the only truth about what is in force: it is one machine word that every dispatcher reads, also
-//! those in the namespaces of `for netns` blocks. What this module does not do: decide what belongs in the folder. That is `settle`.
+//! those in the namespaces of `for netns` blocks. What this module does not do: decide what belongs in the folder. That is [`crate::reconcile`].
+
+pub(crate) mod chunks;
+pub(crate) mod in_force;
+pub(crate) mod namespaces;
+pub(crate) mod pins;
+pub(crate) mod record;
+pub(crate) mod totals;
 
 use std::fs::{self, File};
 use std::io;
@@ -210,7 +217,7 @@ impl State {
     }
 
     /// The state folder of another namespace in the same bpf file system.
-    pub(crate) fn beside(&self, inode: u64) -> Self {
+    pub(crate) fn sibling(&self, inode: u64) -> Self {
         Self {
             root: self.root.with_file_name(inode.to_string()),
         }
@@ -255,7 +262,7 @@ impl State {
             _ => "switch to the policy",
         };
         if generation == 0 {
-            // Whoever finds this link beside the word 0 takes the word for somebody else's.
+            // Whoever finds this link next to the word 0 takes the word for somebody else's.
             bpffs::remove_tree(&self.current()).map_err(at(what))?;
         }
         let path = self.control();
@@ -385,7 +392,7 @@ pub(crate) fn open_or_make(path: &Path, title: &str, shape: map::Shape) -> Resul
     Ok(fd)
 }
 
-/// Who may hold the lock beside us.
+/// Who may hold the lock besides us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Other readers.

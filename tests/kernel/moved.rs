@@ -40,7 +40,7 @@ fn a_packet_leaves_by_the_other_interface_as_it_is() {
              drop udp to port 9 at {hook}"
         );
         let compiled = compile_changed(&text, &Target::baseline(), |policy| {
-            let port = policy.ports.push(BACK.into());
+            let port = policy.out_interfaces.push(BACK.into());
             for rule in policy.rules.values_mut() {
                 rule.action = Action::Forward(port);
             }
@@ -182,7 +182,7 @@ fn the_stack_sees_the_mark_of_an_allow() {
     discard(&stage.lab.server, "0x12345678");
     let client = crate::stage::udp(&stage.lab.client, crate::stage::client_for(at(&first)));
     client.send_to(b"lost", at(&first)).unwrap();
-    // In order behind it on the same wire.
+    // In order after it on the same wire.
     stage.assert_datagram(&second, &ten);
     nine.set_nonblocking(true).unwrap();
     assert!(nine.recv(&mut [0; 8]).is_err());

@@ -315,6 +315,10 @@ fn a_namespace_that_lost_its_name_keeps_its_policy_as_status_says() {
     let applied = place.lab.server.run(|| run(&["apply", &policy])).unwrap();
     assert_eq!(applied.code, Some(3), "{}", applied.stderr);
     assert!(!answers(&other.space));
+    let applied = place.done(&["apply", "--running"]).stdout;
+    let was = format!("{path}, which was \"{}\"", place.name);
+    assert!(applied.contains(&was), "{applied}");
+    assert!(!answers(&other.space));
     // With its name everything is as it was.
     symlink(&path, path_of(&place.name)).unwrap();
     place.status(0);
@@ -350,6 +354,19 @@ fn an_apply_says_that_it_opens_a_namespace_that_lost_its_name() {
         planned.contains(&path) && planned.contains(OPENS),
         "{planned}"
     );
+    let was = format!("the network namespace that was \"{}\" ({path})", place.name);
+    for words in [
+        format!("No policy is left on {was}."),
+        format!("every packet and socket of {was}: the policy's verdicts -> allow"),
+    ] {
+        // A line is broken where the page ends.
+        let unbroken = planned.replace('\n', " ");
+        assert!(unbroken.contains(&words), "{words}: {planned}");
+    }
+    assert!(!planned.contains("No change in effect"), "{planned}");
+    let counted = place.done(&["counters"]).stdout;
+    let was = format!("the network namespace {path}, which was \"{}\"", place.name);
+    assert!(counted.contains(&was), "{counted}");
     assert!(!planned.contains("with its block"), "{planned}");
     assert!(!answers(&other.space));
     let applied = place.done(&["apply", "--running"]).stderr;

@@ -3,12 +3,13 @@
 use sockc_grammar::source::SourceMap;
 
 use super::*;
+use crate::chain::{Chain, Effect};
 use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
 use crate::pipeline::{Built, Counters, Expects, Options, Outcome, Slots, check, compile};
-use crate::place::{Chain, Effect, place};
+use crate::place::place;
 use crate::target::Target;
 
 fn compiled(text: &str, shape: Shape) -> Outcome {
@@ -124,9 +125,9 @@ fn few_rules_stay_a_tree() {
             .chain((1..=count).map(rule))
             .collect()
     };
-    assert!(built(&text(LEAST - 1), Shape::Chosen).bulk.is_none());
-    assert!(built(&text(LEAST), Shape::Chosen).bulk.is_some());
-    assert!(built(&text(LEAST), Shape::Tree).bulk.is_none());
+    assert!(built(&text(MIN_RULES - 1), Shape::Chosen).bulk.is_none());
+    assert!(built(&text(MIN_RULES), Shape::Chosen).bulk.is_some());
+    assert!(built(&text(MIN_RULES), Shape::Tree).bulk.is_none());
 }
 
 #[test]

@@ -10,13 +10,13 @@
 //! ```
 //!
 //! Words of a packet: for IPv4 both addresses (the sender's high), then `class << 32 | from port << 16 | to port`; for IPv6
-//! four words of addresses, then the same. A list is over behind the record with `last`, and before one whose rank is not
+//! four words of addresses, then the same. A list is over after the record with `last`, and before one whose rank is not
 //! smaller than the best so far; the first record of a table is an empty list.
 
 use std::collections::HashMap;
 
 use super::cut::Cut;
-use super::grow::{Grown, LONGEST, Word};
+use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
 use super::stratum::{Root, Stratum, words};
 use super::{Member, Services, Side, Unfit};
@@ -57,13 +57,13 @@ pub struct StratumTables {
     pub start: u32,
     /// The children of all nodes.
     pub children: Vec<u8>,
-    /// The records of all lists, and as many behind them as a list may have.
+    /// The records of all lists, and as many after them as a list may have.
     pub records: Vec<u8>,
     /// How many records begin a list or stand in one.
     pub record_count: u32,
-    /// Most nodes on a way, the hash not counted.
+    /// The maximum number of nodes on a way, the hash not counted.
     pub depth: u32,
-    /// Most records of a list.
+    /// The maximum number of records of a list.
     pub longest: usize,
     /// The words that nodes look at, by increasing number.
     pub words: Vec<u32>,
@@ -370,11 +370,11 @@ impl Records {
         Ok(())
     }
 
-    /// Behind the last list stand records that end every list, as [`Self::nothing`] does: a lost end of a list could
+    /// After the last list stand records that end every list, as [`Self::nothing`] does: a lost end of a list could
     /// not become a wrong answer there.
     fn finish(mut self) -> Vec<u8> {
-        let behind = LONGEST * record_size(self.family);
-        self.bytes.resize(self.bytes.len() + behind, 0xff);
+        let after = MAX_LIST * record_size(self.family);
+        self.bytes.resize(self.bytes.len() + after, 0xff);
         self.bytes
     }
 }

@@ -36,7 +36,7 @@ fn listing_for(builder: Builder, target: &Target) -> Vec<String> {
 }
 
 #[test]
-fn a_branch_falls_through_to_the_block_behind_it() {
+fn a_branch_falls_through_to_the_block_after_it() {
     let mut builder = Builder::new("f", Section::Xdp, origin(1));
     let yes = builder.block();
     let context = builder.argument();
@@ -155,7 +155,7 @@ fn holds(op: JumpOp, left: u32, right: i32) -> bool {
 }
 
 /// 1 where a comparison holds and 2 where it does not. The side that writes its number goes on to the other one, so it
-/// stands right behind the comparison.
+/// stands right after the comparison.
 fn compared(op: JumpOp, right: i32, then_first: bool, target: &Target) -> Program {
     let mut builder = Builder::new("f", Section::Xdp, origin(1));
     let context = builder.argument();
@@ -163,11 +163,11 @@ fn compared(op: JumpOp, right: i32, then_first: bool, target: &Target) -> Progra
     let (first, second) = if then_first { (1, 2) } else { (2, 1) };
     builder.set_slot(code, 0, second, Width::DW);
     let left = builder.load(context, 12, Width::W);
-    let [behind, end] = [(); 2].map(|()| builder.block());
+    let [after, end] = [(); 2].map(|()| builder.block());
     let (then, other) = if then_first {
-        (behind, end)
+        (after, end)
     } else {
-        (end, behind)
+        (end, after)
     };
     builder.end(crate::ir::End::Branch {
         op,
@@ -177,7 +177,7 @@ fn compared(op: JumpOp, right: i32, then_first: bool, target: &Target) -> Progra
         then,
         other,
     });
-    builder.enter(behind);
+    builder.enter(after);
     builder.set_slot(code, 0, first, Width::DW);
     builder.jump(end);
     builder.enter(end);
@@ -239,7 +239,7 @@ fn lines_change_with_the_origin() {
     assert_eq!(
         lines,
         [(0, 7)],
-        "the empty first block gives its place to the one behind it"
+        "the empty first block gives its place to the one after it"
     );
 }
 
@@ -397,7 +397,7 @@ fn what_must_not_happen_becomes_no_program() {
 
 #[test]
 fn a_block_that_nobody_ended_becomes_no_program() {
-    assert_refused(empty(), "block0: nobody says how it ends");
+    assert_refused(empty(), "block0: it has no end");
 }
 
 fn empty() -> Builder {

@@ -12,7 +12,7 @@ use crate::policy::{
 };
 use crate::ranges::{Bound, RangeSet};
 
-/// Most items of a list that are shown.
+/// The maximum number of items of a list that are shown.
 const SHOWN: usize = 4;
 
 /// A list, cut where it gets long.
@@ -183,7 +183,7 @@ fn in_netns(policy: &Policy, netns: Option<NetnsId>) -> String {
 
 fn between(what: &str, low: u32, high: u32) -> String {
     match (low, high) {
-        (low, high) if low > high => format!("a {what} that there is not"),
+        (low, high) if low > high => format!("no {what} at all"),
         (low, high) if low == high => format!("{what} = {low}"),
         (0, high) => format!("{what} <= {high}"),
         (low, u32::MAX) => format!("{what} >= {low}"),

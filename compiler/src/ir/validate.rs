@@ -90,7 +90,7 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             check.slot(region.tuple, 0, size)
         }
         End::Slot(region) => check.slot(region.key, 0, 4),
-        End::Open => Err("nobody says how it ends".into()),
+        End::Open => Err("it has no end".into()),
         End::Jump(_) | End::Branch { .. } | End::Return(_) | End::ReturnValue(_) => Ok(()),
     }
 }

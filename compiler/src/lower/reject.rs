@@ -14,9 +14,9 @@ mod single;
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::chain::{Chain, Effect};
 use crate::hook::Hook;
 use crate::ir::{Arg, Block, Builder, Slot};
-use crate::place::{Chain, Effect};
 use crate::policy::{DefaultVerdict, Family};
 
 use super::Lowering;
@@ -26,7 +26,7 @@ use super::meter::Bucket;
 use super::outcome::Outcome;
 use limit::{RESET, UNREACHABLE};
 
-pub use limit::{KINDS, MOST_RECEIVERS};
+pub use limit::{KINDS, MAX_RECEIVERS};
 
 /// Bytes of stack that an answer takes; other uses share them.
 pub(super) const ROOM: u32 = 200;
@@ -49,7 +49,7 @@ pub(super) struct Reply {
     receiver: Bucket,
     /// The packet's TCP header without options: 20 bytes.
     segment: Slot,
-    /// The packet's beginning from the IP header on: up to 88 bytes, zeros behind its end.
+    /// The packet's beginning from the IP header on: up to 88 bytes, zeros after its end.
     quote: Slot,
 }
 
@@ -89,7 +89,7 @@ struct Shape {
     to: u8,
     /// Bytes of an address.
     address: u8,
-    /// Most bytes that are quoted: whole words.
+    /// The maximum number of bytes that are quoted: whole words.
     quote: u8,
     /// The protocol number of ICMP.
     icmp: u8,

@@ -11,10 +11,11 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
 use super::analysis::{Analysis, as_it_is};
-use super::{Stop, TOO_LARGE};
+use super::outcome::{Stop, TOO_LARGE};
 use crate::bulk::{Breadth, Bulk, Shape, Taking};
 use crate::candidates::{Index, Looks};
-use crate::classifier::{MOST_BOXES, is_in_pieces};
+use crate::chain::Chain;
+use crate::classifier::{MAX_BOXES, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
 use crate::place;
@@ -23,8 +24,8 @@ use crate::policy::{Direction, Policy, RuleId};
 /// How often rules are taken out of groups before fewer are taken at all.
 const TRIES: usize = 4;
 
-/// Most plain rules that are taken out: a diagram holds so many in any order.
-const MOST_SINGLE: usize = 256;
+/// The maximum number of plain rules that are taken out: a diagram holds so many in any order.
+const MAX_SINGLE: usize = 256;
 
 /// Fewer rules in pieces are no reason for the size of a policy.
 const FEW: usize = 16;
@@ -33,7 +34,7 @@ const FEW: usize = 16;
 const LOOKS: u64 = 4_000_000;
 
 /// Places the rules, bulk rules as groups where there are many.
-pub(super) fn reduced(policy: &Policy, shape: Shape) -> Result<Analysis, Stop> {
+pub(super) fn place(policy: &Policy, shape: Shape) -> Result<Analysis, Stop> {
     let mut refused = None;
     if let Some(least) = shape.least() {
         for arriving in [Breadth::Every, Breadth::Free, Breadth::Nothing] {
@@ -62,7 +63,7 @@ fn in_pieces(policy: &Policy) -> Option<Diagnostic> {
     let found: Vec<_> = rules.filter(|rule| is_in_pieces(&rule.matches)).collect();
     let first = found.first().filter(|_| found.len() >= FEW)?;
     let what = format!(
-        "{} rules are for ranges of addresses that make more than {MOST_BOXES} pairs of prefixes each",
+        "{} rules are for ranges of addresses that make more than {MAX_BOXES} pairs of prefixes each",
         found.len()
     );
     let label = "this is one of them";
@@ -105,7 +106,7 @@ fn in_groups(
 }
 
 /// The chains of a reduced policy, which together mean what it means; or what is refused of it.
-fn placed(bulk: &Bulk) -> Result<(Store, Vec<place::Chain>), Vec<Diagnostic>> {
+fn placed(bulk: &Bulk) -> Result<(Store, Vec<Chain>), Vec<Diagnostic>> {
     let mut store = Store::of(&bulk.policy);
     let chains = place::place(&bulk.policy, &mut store)?;
     compose::check(&bulk.policy, &chains, &mut store).map_err(|_| Vec::new())?;
@@ -151,11 +152,11 @@ fn stand_alone(policy: &Policy, bulk: &Bulk, refused: &[Diagnostic], taking: &mu
     for rule in named {
         index.sharing(policy, &rule.matches, 0..last + 1, &looks, &mut |id| {
             found.insert(id);
-            found.len() <= MOST_SINGLE
+            found.len() <= MAX_SINGLE
         });
     }
     let before = taking.single.values().filter(|single| **single).count();
-    if found.is_empty() || before + found.len() > MOST_SINGLE {
+    if found.is_empty() || before + found.len() > MAX_SINGLE {
         return false;
     }
     found.into_iter().for_each(|id| taking.single[id] = true);

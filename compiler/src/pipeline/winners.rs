@@ -5,9 +5,11 @@
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
-use super::{Chain, Slots, TOO_LARGE};
+use super::manifest::Slots;
+use super::outcome::TOO_LARGE;
 use crate::bulk::Bulk;
-use crate::classifier::{self, LONGEST, MOST_CLASSES, MOST_SERVICES, Member, Summary, Unfit};
+use crate::chain::Chain;
+use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_SERVICES, Member, Summary, Unfit};
 use crate::lower::ClassifierMaps;
 use crate::policy::{Direction, Place, Policy};
 use crate::tables::{LINE, Tables};
@@ -92,12 +94,12 @@ impl Refused<'_> {
             Unfit::Size => self.crossing(whole, span, error),
             Unfit::Services => error(
                 span,
-                format!("more than {MOST_SERVICES} different combinations of protocols and ports in {count} rules"),
+                format!("more than {MAX_SERVICES} different combinations of protocols and ports in {count} rules"),
             )
             .help("join port ranges that belong together"),
             Unfit::Protocols => error(
                 span,
-                format!("more than {MOST_CLASSES} protocols to tell apart in {count} rules"),
+                format!("more than {MAX_CLASSES} protocols to tell apart in {count} rules"),
             )
             .help("name fewer different protocols"),
             Unfit::Lengths => error(
@@ -109,7 +111,7 @@ impl Refused<'_> {
                 span,
                 format!("too many changes between verdicts in {count} rules"),
             )
-            .help("put rules of one verdict beside each other; where each redirects to a socket of its own, make them entries of a `live map`"),
+            .help("put rules of one verdict next to each other; where each redirects to a socket of its own, make them entries of a `live map`"),
         }
     }
 
@@ -126,7 +128,7 @@ impl Refused<'_> {
             .take(NAMED)
             .filter_map(|&number| self.place(whole, self.members.get(number as usize)?));
         let found = format!(
-            "{} of {} rules match the same packets as this one; tables hold about {LONGEST} at a place",
+            "{} of {} rules match the same packets as this one; tables hold about {MAX_LIST} at a place",
             crowd.len().saturating_sub(1),
             self.members.len()
         );
@@ -170,7 +172,7 @@ mod tests {
         let policy = check(&mut sources, id, "t", &mut Texts::default())
             .policy
             .unwrap();
-        let start = crate::pipeline::start(id);
+        let start = crate::pipeline::outcome::start(id);
         let told = |unfit| {
             let members = policy.rules.values().map(|rule| Member {
                 matches: &rule.matches,

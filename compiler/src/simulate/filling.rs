@@ -146,7 +146,7 @@ impl Filling<'_> {
             let value = class.as_u32() + 1;
             self.put("interfaces", &INTERFACE.to_ne_bytes(), &value.to_ne_bytes());
         }
-        for (port, _) in (0u32..).zip(&self.artifact.manifest.ports) {
+        for (port, _) in (0u32..).zip(&self.artifact.manifest.out_interfaces) {
             self.put("ports", &port.to_ne_bytes(), &in_slot(FIRST_PORT + port));
         }
         // The id of a namespace is its number here; the map holds one more.
@@ -230,7 +230,7 @@ fn bucket_key(number: u32, address: IpAddr, per: Per) -> Vec<u8> {
     key
 }
 
-/// An address as keys hold it: family, bits, and 16 bytes with zeros behind those of IPv4.
+/// An address as keys hold it: family, bits, and 16 bytes with zeros after those of IPv4.
 fn whole(address: IpAddr) -> (u8, u32, [u8; 16]) {
     match address {
         IpAddr::V4(v4) => {

@@ -67,7 +67,7 @@ impl Builder {
         }
     }
 
-    /// `tcp flags syn no ack`: what stands behind `no` is clear.
+    /// `tcp flags syn no ack`: what stands after `no` is clear.
     pub(super) fn tcp_flags(&mut self, node: &Node<'_>) -> Flags {
         let mut flags = Flags::default();
         let mut clear = false;

@@ -1,0 +1,231 @@
+//! Redirects of addresses that are not this machine's: nothing they say ever happens, and no verb shows it otherwise.
+//!
+//! Takes a policy, and entries of live maps; asks the runtime about one address in the middle of each range that a redirect is
+//! for, in the namespace where it holds. Not here: ranges of every address, which are for whatever is local.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use sockc_compiler::artifact::LiveEntryPlan;
+use sockc_compiler::policy::{Action, Addresses, Policy, Rule, Side};
+use sockc_runtime::{LiveMap, Options, entry_text};
+
+/// So many ranges are named.
+const MAX_NAMED: usize = 5;
+
+/// A range that a redirect is for.
+struct Range {
+    low: IpAddr,
+    high: IpAddr,
+    /// The rule, by label or text, with its place; or the entry of a live map.
+    rule: String,
+}
+
+/// What a person should know of the redirects of a policy and of its `for netns` blocks; nothing where all of them can happen.
+pub(crate) fn notes(policy: &Policy, options: &Options) -> Vec<String> {
+    let mut notes = own_notes(policy, &[], options);
+    for inner in &policy.netns {
+        let options = within(options, &inner.name);
+        let found = own_notes(&inner.policy, &[], &options);
+        notes.extend(found.iter().map(|note| in_netns(&inner.name, note)));
+    }
+    notes
+}
+
+/// The same options for another namespace.
+pub(crate) fn within(options: &Options, netns: &str) -> Options {
+    Options {
+        netns: Some(netns.to_owned()),
+        ..options.clone()
+    }
+}
+
+/// A note about a `for netns` block.
+pub(crate) fn in_netns(netns: &str, note: &str) -> String {
+    format!("in the network namespace \"{netns}\": {note}")
+}
+
+/// What a person should know of the redirects of a policy in its own namespace, and of those by the entries of live maps.
+pub(crate) fn own_notes(policy: &Policy, maps: &[LiveMap], options: &Options) -> Vec<String> {
+    let ruled = policy.rules.values().flat_map(ranges);
+    let ranges: Vec<Range> = ruled.chain(maps.iter().flat_map(entries)).collect();
+    let asked: BTreeSet<IpAddr> = ranges.iter().map(Range::middle).collect();
+    let asked: Vec<IpAddr> = asked.into_iter().collect();
+    let strange = match sockc_runtime::not_local(options, &asked) {
+        Ok(strange) => strange,
+        Err(error) => {
+            return vec![format!(
+                "whether redirected addresses are local is not known: {error}"
+            )];
+        }
+    };
+    let strange: Vec<&Range> = ranges
+        .iter()
+        .filter(|range| strange.contains(&range.middle()))
+        .collect();
+    let mut notes: Vec<String> = strange
+        .iter()
+        .take(MAX_NAMED)
+        .map(|range| range.note())
+        .collect();
+    if strange.len() > MAX_NAMED {
+        notes.push(format!(
+            "{} more redirects are for addresses that are not local",
+            strange.len() - MAX_NAMED
+        ));
+    }
+    notes
+}
+
+/// The ranges of the entries of a live map. One of every address is for whatever is local.
+fn entries(map: &LiveMap) -> Vec<Range> {
+    let entries = map.entries.iter().filter(|entry| entry.prefix.1 > 0);
+    entries.map(|entry| range_of(entry, &map.name)).collect()
+}
+
+fn range_of(entry: &LiveEntryPlan, map: &str) -> Range {
+    let (first, length) = entry.prefix;
+    let high = match first {
+        IpAddr::V4(low) => {
+            let below = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+            Ipv4Addr::from_bits(low.to_bits() | below).into()
+        }
+        IpAddr::V6(low) => {
+            let below = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+            Ipv6Addr::from_bits(low.to_bits() | below).into()
+        }
+    };
+    let text = entry_text(entry);
+    Range {
+        low: first,
+        high,
+        rule: format!("the entry `{text}` of the live map {map}"),
+    }
+}
+
+fn ranges(rule: &Rule) -> Vec<Range> {
+    let (
+        Action::Redirect(_),
+        Some(Side::Endpoints {
+            negated: false,
+            endpoints,
+        }),
+    ) = (rule.action, &rule.matches.to)
+    else {
+        return Vec::new();
+    };
+    let place = &rule.place;
+    let name = rule.label.as_ref().unwrap_or(&place.text);
+    let name = format!("`{name}` ({}:{})", place.file, place.line);
+    let range = |low: IpAddr, high: IpAddr| Range {
+        low,
+        high,
+        rule: name.clone(),
+    };
+    let mut found = Vec::new();
+    for endpoint in endpoints {
+        let Addresses::Ranges(set) = &endpoint.addresses else {
+            continue;
+        };
+        if !set.v4.is_full() {
+            let v4 = set.v4.ranges().iter();
+            found.extend(v4.map(|&(low, high)| {
+                range(
+                    Ipv4Addr::from_bits(low).into(),
+                    Ipv4Addr::from_bits(high).into(),
+                )
+            }));
+        }
+        if !set.v6.is_full() {
+            let v6 = set.v6.ranges().iter();
+            found.extend(v6.map(|&(low, high)| {
+                range(
+                    Ipv6Addr::from_bits(low).into(),
+                    Ipv6Addr::from_bits(high).into(),
+                )
+            }));
+        }
+    }
+    found
+}
+
+impl Range {
+    /// An address of it that is neither its first nor its last, which may be a network's own or its broadcast address.
+    fn middle(&self) -> IpAddr {
+        match (self.low, self.high) {
+            (IpAddr::V4(low), IpAddr::V4(high)) => {
+                let (low, high) = (low.to_bits(), high.to_bits());
+                Ipv4Addr::from_bits(low + (high - low) / 2).into()
+            }
+            (IpAddr::V6(low), IpAddr::V6(high)) => {
+                let (low, high) = (low.to_bits(), high.to_bits());
+                Ipv6Addr::from_bits(low + (high - low) / 2).into()
+            }
+            (low, _) => low,
+        }
+    }
+
+    fn note(&self) -> String {
+        let (rule, middle) = (&self.rule, self.middle());
+        let remedy = match self.prefix() {
+            Some(prefix) => {
+                format!("`ip route add local {prefix} dev lo` makes all of {prefix} local")
+            }
+            None => format!(
+                "`ip route add local PREFIX dev lo` for each prefix of {}-{} makes them local",
+                self.low, self.high
+            ),
+        };
+        format!("{middle} is no address of this machine, so {rule} gets no packets to it: {remedy}")
+    }
+
+    /// The range as a prefix, if it is one.
+    fn prefix(&self) -> Option<String> {
+        let (low, span, bits) = match (self.low, self.high) {
+            (IpAddr::V4(low), IpAddr::V4(high)) => {
+                let (low, high) = (u128::from(low.to_bits()), u128::from(high.to_bits()));
+                (low, high - low, 32)
+            }
+            (IpAddr::V6(low), IpAddr::V6(high)) => {
+                (low.to_bits(), high.to_bits() - low.to_bits(), 128)
+            }
+            _ => return None,
+        };
+        // All ones, and none of them in the first address: then it is a prefix.
+        let is_prefix = span & span.wrapping_add(1) == 0 && low & span == 0;
+        let length = bits - (128 - span.leading_zeros());
+        is_prefix.then(|| format!("{}/{length}", self.low))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(low: &str, high: &str) -> Range {
+        Range {
+            low: low.parse().unwrap(),
+            high: high.parse().unwrap(),
+            rule: String::new(),
+        }
+    }
+
+    #[test]
+    fn ranges_are_prefixes_where_they_are() {
+        for (low, high, prefix, middle) in [
+            ("10.7.1.0", "10.7.1.255", Some("10.7.1.0/24"), "10.7.1.127"),
+            ("10.7.1.1", "10.7.1.1", Some("10.7.1.1/32"), "10.7.1.1"),
+            ("10.7.1.1", "10.7.1.2", None, "10.7.1.1"),
+            (
+                "2001:db8::",
+                "2001:db8:0:ffff:ffff:ffff:ffff:ffff",
+                Some("2001:db8::/48"),
+                "2001:db8:0:7fff:ffff:ffff:ffff:ffff",
+            ),
+        ] {
+            let range = range(low, high);
+            assert_eq!(range.prefix().as_deref(), prefix, "{low}");
+            assert_eq!(range.middle().to_string(), middle, "{low}");
+        }
+    }
+}
