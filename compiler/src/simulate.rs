@@ -108,7 +108,9 @@ impl Run<'_> {
             self.mark = outcome.mark;
         }
         match packet {
-            Parsed::Ip(header) if direction == Direction::In && header.is_looked_up(self.machine.own) => {
+            Parsed::Ip(header)
+                if direction == Direction::In && header.is_looked_up(self.machine.own) =>
+            {
                 self.looked_up(header)
             }
             _ => Ok(Verdict::Allow),

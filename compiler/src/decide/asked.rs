@@ -67,13 +67,19 @@ mod tests {
     /// Every way to name a group or not, at every hook.
     fn rules() -> Vec<Rule> {
         let groups = [0, 1].map(GroupId::from_u32);
-        let actions = groups.map(Action::Shortcut).into_iter().chain([Action::Allow]);
+        let actions = groups
+            .map(Action::Shortcut)
+            .into_iter()
+            .chain([Action::Allow]);
         let from = groups.map(|group| Some(Side::Group(group)));
         let mut found = Vec::new();
         for action in actions {
             for from in from.iter().cloned().chain([None]) {
                 for at in [None, Some(Hook::SkMsg), Some(Hook::SkLookup)] {
-                    let matches = Match { from: from.clone(), ..Match::default() };
+                    let matches = Match {
+                        from: from.clone(),
+                        ..Match::default()
+                    };
                     let rule = Rule::plain(Direction::Send, action, matches, place());
                     found.push(Rule { at, ..rule });
                 }

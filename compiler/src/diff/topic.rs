@@ -54,7 +54,8 @@ impl Topic {
     }
 
     fn is_for(self, action: Action, matches: &Match) -> bool {
-        self.group.is_some_and(|group| action.is_for(group) && matches.is_for(group))
+        self.group
+            .is_some_and(|group| action.is_for(group) && matches.is_for(group))
     }
 
     /// What becomes of what no rule decides.

@@ -2,8 +2,7 @@
 
 use super::{Miss, words};
 use crate::decide::{
-    Lookups, Seen, covers_class, covers_protocol, covers_side, from_port, holds,
-    to_port,
+    Lookups, Seen, covers_class, covers_protocol, covers_side, from_port, holds, to_port,
 };
 use crate::event::Event;
 use crate::policy::{Condition, Endpoint, Rule, RuleId, Side};
@@ -91,9 +90,8 @@ pub(super) fn misses(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Vec<Miss> {
 fn elsewhere(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Option<String> {
     let seen = asked.seen;
     match asked.event {
-        Event::Packet { .. } => (rule.in_lookup()
-            && !seen.header.is_looked_up(seen.socket(None)))
-        .then(|| "it runs in the socket lookup, and none is made for this packet".into()),
+        Event::Packet { .. } => (rule.in_lookup() && !seen.header.is_looked_up(seen.socket(None)))
+            .then(|| "it runs in the socket lookup, and none is made for this packet".into()),
         Event::Lookup { .. } => {
             (!asked.lookups.ask(id, rule)).then(|| "it does not run in the socket lookup".into())
         }

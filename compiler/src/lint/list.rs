@@ -319,8 +319,7 @@ impl<'a> List<'a> {
 
 /// Whether a rule of the list matches what is seen; one `at sk_lookup` is for new flows only.
 pub(super) fn is_of(seen: &Seen<'_>, id: RuleId, rule: &Rule) -> bool {
-    (!rule.in_lookup() || seen.header.is_looked_up(seen.socket(None)))
-        && matches(seen, id, rule)
+    (!rule.in_lookup() || seen.header.is_looked_up(seen.socket(None))) && matches(seen, id, rule)
 }
 
 /// Whether a rule is about writes of the group.
