@@ -67,7 +67,7 @@ impl<'a> Seen<'a> {
     pub(crate) fn socket(&self, netns: Option<NetnsId>) -> SocketAnswer {
         let looked_up = matches!(self.header.protocol, 6 | 17)
             && self.header.part != Part::Later
-            && self.direction != Direction::Send;
+            && !self.direction.of_processes();
         if looked_up && !self.unconnected {
             self.world.socket(self.direction, netns, self.header)
         } else {

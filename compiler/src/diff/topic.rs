@@ -27,9 +27,13 @@ impl Topic {
             let sides = Which::BOTH.map(|which| joint.side(which).own_group(*group));
             sides.iter().all(Option::is_some)
         };
-        let groups = joint.tables.groups.keys().filter(known).map(|group| Self {
-            about: About::Send,
-            group: Some(group),
+        let groups = joint.tables.groups.keys().filter(known);
+        let groups = groups.flat_map(|group| {
+            let directions = Direction::ALL.into_iter().filter(|one| one.of_processes());
+            directions.map(move |direction| Self {
+                about: About::Process(direction),
+                group: Some(group),
+            })
         });
         packets.chain(groups).collect()
     }
@@ -39,7 +43,7 @@ impl Topic {
         match self.about {
             About::In | About::Lookup | About::MalformedIn => Direction::In,
             About::Out | About::MalformedOut => Direction::Out,
-            About::Send => Direction::Send,
+            About::Process(direction) => direction,
         }
     }
 
@@ -49,7 +53,9 @@ impl Topic {
         let action = side.actions[id];
         match self.about {
             About::Lookup => action.decides() && side.lookups.ask(id, side.rule(id)),
-            About::Send => action.decides() && self.sends(action, side.matches[id].from.as_ref()),
+            About::Process(_) => {
+                action.decides() && self.sends(action, side.matches[id].from.as_ref())
+            }
             _ => action.decides(),
         }
     }

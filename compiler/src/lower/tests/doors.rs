@@ -242,7 +242,8 @@ fn mirrored(header: &Header) -> Header {
 }
 
 fn decided(policy: &Policy, group: GroupId, header: &Header) -> Decision {
-    let event = Event::Send {
+    let event = Event::Process {
+        direction: Direction::Send,
         group,
         header: header.clone(),
     };
