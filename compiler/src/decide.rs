@@ -186,22 +186,7 @@ fn decide_process<'a>(
     world: &dyn World,
     rules: impl Iterator<Item = (RuleId, &'a Rule)>,
 ) -> Decision {
-<<<<<<< HEAD
-    let of_this_group = |rule: &Rule| {
-        let within = match rule.action {
-            Action::Shortcut(within) => within == group,
-            _ => true,
-        };
-        let from = match rule.matches.from {
-            Some(Side::Group(from)) => from == group,
-            _ => true,
-        };
-        within && from
-    };
     let seen = Seen::new(policy, direction, None, header, world);
-=======
-    let seen = Seen::new(policy, direction, None, header, world);
->>>>>>> hub/main
     first_match(
         policy,
         direction,

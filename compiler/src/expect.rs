@@ -22,11 +22,7 @@ use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer, Verdict};
 use crate::packet::text::{Described, describe_case};
-<<<<<<< HEAD
-use crate::policy::{Action, ClassId, Expect, GroupId, Place, Policy, Rule, Side};
-=======
 use crate::policy::{ClassId, Expect, GroupId, Place, Policy, Rule};
->>>>>>> hub/main
 use crate::witness::Witness;
 
 pub use command::Whereabouts;

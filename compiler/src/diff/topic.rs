@@ -52,13 +52,7 @@ impl Topic {
         let action = side.actions[id];
         match self.about {
             About::Lookup => action.decides() && side.lookups.ask(id, side.rule(id)),
-<<<<<<< HEAD
-            About::Process(_) => {
-                action.decides() && self.sends(action, side.matches[id].from.as_ref())
-            }
-=======
             About::Process(_) => action.decides() && self.is_for(action, &side.matches[id]),
->>>>>>> hub/main
             _ => action.decides(),
         }
     }

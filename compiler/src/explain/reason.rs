@@ -95,15 +95,8 @@ fn elsewhere(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Option<String> {
         Event::Lookup { .. } => {
             (!asked.lookups.ask(id, rule)).then(|| "it does not run in the socket lookup".into())
         }
-<<<<<<< HEAD
-        Event::Process { group, .. } => {
-            let within = matches!(rule.action, Action::Shortcut(within) if within != *group);
-            let from = matches!(rule.matches.from, Some(Side::Group(from)) if from != *group);
-            (within || from).then(|| "it is for another group".into())
-=======
         Event::Process { group, .. } => {
             (!rule.is_for(*group)).then(|| "it is for another group".into())
->>>>>>> hub/main
         }
     }
 }
