@@ -2,9 +2,10 @@
 //!
 //! Each test names every place that breaks its rule, not only the first.
 
-use sockc_compiler::hook::Hook;
 use std::collections::BTreeSet;
 use std::path::Path;
+
+use sockc_compiler::hook::Hook;
 
 use crate::repository::{entries, files_below, files_in, root, stem, text};
 
