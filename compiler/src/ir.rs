@@ -20,7 +20,7 @@ use cranelift_entity::{PrimaryMap, entity_impl};
 
 use crate::artifact::{MapId, Section};
 use crate::bpf::helper::Helper;
-use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
 
 pub use builder::Builder;
 pub use liveness::Liveness;
@@ -57,7 +57,7 @@ pub struct Function {
     /// The blocks; [`Self::entry`] runs first.
     pub blocks: PrimaryMap<Block, BlockData>,
     /// The values.
-    pub values: PrimaryMap<Value, ValueData>,
+    pub values: PrimaryMap<Value, ()>,
     /// The stack slots.
     pub slots: PrimaryMap<Slot, SlotData>,
     /// The places that code comes from.
@@ -77,13 +77,6 @@ pub struct BlockData {
     pub insts: Vec<Inst>,
     /// How it ends.
     pub end: End,
-}
-
-/// A value.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ValueData {
-    /// The register it has, if it must be this one.
-    pub pinned: Option<Register>,
 }
 
 /// A stack slot, at the place that the builder gave it.

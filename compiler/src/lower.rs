@@ -39,7 +39,6 @@ use std::collections::BTreeMap;
 use cranelift_entity::SecondaryMap;
 
 use crate::artifact::{MapId, Section};
-use crate::bpf::opcode::Register;
 use crate::chain::Chain;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
@@ -181,7 +180,7 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
 struct Lowering<'a> {
     source: Source<'a>,
     builder: Builder,
-    registers: Pinned,
+    registers: Parser,
     frame: Frame,
     /// Where a walk through tables keeps what it knows of the packet.
     walk: walk::WalkFrame,
@@ -208,33 +207,33 @@ struct Lowering<'a> {
     records: BTreeMap<(Option<Family>, Block), Block>,
 }
 
-/// The values that keep their registers: r6 to r9 survive helper calls.
+/// What the parser goes through a packet with.
 #[derive(Clone, Copy)]
-struct Pinned {
-    /// r6: the context.
+struct Parser {
+    /// The context, which all code has.
     context: Value,
-    /// r7: the first byte of the IP header; elsewhere a pointer that has to survive a call.
+    /// The first byte of the IP header.
     network: Value,
-    /// r8: the end of the packet's linear part; elsewhere a pointer that has to survive a call.
+    /// The end of the packet's linear part.
     end: Value,
-    /// r9: offset of the header being looked at from the IP header; elsewhere a socket reference.
+    /// Offset of the header being looked at from the IP header.
     cursor: Value,
-    /// r5: the transport header.
+    /// The transport header.
     transport: Value,
-    /// r2: the field being searched.
+    /// What the header says that decides how it goes on.
     probe: Value,
 }
 
 impl<'a> Lowering<'a> {
     fn new(source: Source<'a>, name: &str, section: Section) -> Self {
         let mut builder = Builder::new(name, section, source.head.clone());
-        let registers = Pinned {
+        let registers = Parser {
             context: builder.argument(),
-            network: builder.pinned(Register::R7),
-            end: builder.pinned(Register::R8),
-            cursor: builder.pinned(Register::R9),
-            transport: builder.pinned(Register::R5),
-            probe: builder.pinned(Register::R2),
+            network: builder.value(),
+            end: builder.value(),
+            cursor: builder.value(),
+            transport: builder.value(),
+            probe: builder.value(),
         };
         let mut frame = Frame::new(&mut builder);
         let walk = walk::WalkFrame::new(&mut builder, frame.tuple, frame.prefix);

@@ -98,11 +98,6 @@ pub(super) fn needs(
         start: 0,
     };
     walk.needs.resize(function.values.len());
-    for (value, data) in &function.values {
-        if let Some(register) = data.pinned {
-            walk.needs[value].allowed = RegisterSet::only(register);
-        }
-    }
     let places = |block: &Block| 2 * function.blocks[*block].insts.len() + 2;
     let mut end = order.iter().map(places).sum::<usize>();
     for &block in order.iter().rev() {

@@ -10,11 +10,10 @@ use cranelift_entity::PrimaryMap;
 
 use super::{
     Arg, Block, BlockData, End, Function, Inst, Operand, Origin, OriginData, Slot, SlotData, Value,
-    ValueData,
 };
 use crate::artifact::{MapId, Section};
 use crate::bpf::helper::Helper;
-use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
 
 /// A function in the making, with a current block that instructions go to.
 pub struct Builder {
@@ -83,13 +82,6 @@ impl Builder {
         }
     }
 
-    /// A value that keeps `register` in the whole function.
-    pub fn pinned(&mut self, register: Register) -> Value {
-        self.function.values.push(ValueData {
-            pinned: Some(register),
-        })
-    }
-
     /// The program's argument; asked for before anything else.
     pub fn argument(&mut self) -> Value {
         let argument = self.value();
@@ -99,7 +91,7 @@ impl Builder {
 
     /// A value that is still to be written.
     pub fn value(&mut self) -> Value {
-        self.function.values.push(ValueData::default())
+        self.function.values.push(())
     }
 
     /// A stack slot that begins on an 8-byte boundary.
@@ -366,12 +358,17 @@ impl Builder {
     /// Calls a helper; its result in a new value.
     pub fn call_value(&mut self, helper: Helper, args: &[Arg]) -> Value {
         let dst = self.value();
+        self.call_to(dst, helper, args);
+        dst
+    }
+
+    /// `dst` = what a helper gives.
+    pub fn call_to(&mut self, dst: Value, helper: Helper, args: &[Arg]) {
         self.push(Inst::Call {
             helper,
             args: args.to_vec(),
             dst: Some(dst),
         });
-        dst
     }
 }
 

@@ -10,13 +10,6 @@ impl Display for Function {
         for (slot, data) in &self.slots {
             writeln!(f, "  {slot}: {} bytes at {}", data.size, data.offset)?;
         }
-        for (value, register) in self
-            .values
-            .iter()
-            .filter_map(|(value, data)| Some((value, data.pinned?)))
-        {
-            writeln!(f, "  {value}: {register:?}")?;
-        }
         let mut origin = None;
         for block in forward_order(self).unwrap_or_default() {
             let data = &self.blocks[block];

@@ -25,9 +25,7 @@ impl Lowering<'_> {
             self.weigh();
         }
         let args = [Arg::Map(map), Arg::SlotAddress(self.frame.counter)];
-        let counter = self.registers.end;
-        let found = self.builder.call_value(Helper::MapLookupElem, &args);
-        self.builder.assign(counter, found);
+        let counter = self.builder.call_value(Helper::MapLookupElem, &args);
         self.builder.leave_if_wide(counter, JumpOp::Eq, 0, next);
         let weight = joined.then(|| self.builder.load_slot(self.frame.weight, 0, Width::W));
         self.add(counter, 0, weight.map_or(Operand::Imm(1), Operand::Value));
@@ -60,9 +58,7 @@ impl Lowering<'_> {
     /// Bytes of what is counted; a socket lookup has none.
     fn size(&mut self) -> Option<Value> {
         let place = (code(self.source.chain.hook).size)(self)?;
-        let size = self.builder.value();
-        self.load_at(size, &place);
-        Some(size)
+        Some(self.load_at(&place))
     }
 
     /// TC sees segments that were joined; `gso_segs` says how many (0 for one that was not).

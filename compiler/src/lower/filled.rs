@@ -42,13 +42,11 @@ impl Lowering<'_> {
         self.builder.jump(done);
     }
 
-    /// The value of a map for the key in the slot `key`, else to `none`. The register that holds it survives calls.
+    /// The value of a map for the key in the slot `key`, else to `none`.
     pub(super) fn found(&mut self, map: MapId, none: Block) -> Value {
         let args = [Arg::Map(map), Arg::SlotAddress(self.frame.key)];
         let value = self.builder.call_value(Helper::MapLookupElem, &args);
-        self.builder.assign(self.registers.end, value);
-        self.builder
-            .leave_if_wide(self.registers.end, JumpOp::Eq, 0, none);
-        self.registers.end
+        self.builder.leave_if_wide(value, JumpOp::Eq, 0, none);
+        value
     }
 }

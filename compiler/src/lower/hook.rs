@@ -92,16 +92,15 @@ fn address(field: Field, from: i16, to: i16) -> Option<i16> {
 
 impl Lowering<'_> {
     /// Loads what stands at a place, as it stands there.
-    pub(super) fn load_at(&mut self, dst: Value, place: &Place) {
+    pub(super) fn load_at(&mut self, place: &Place) -> Value {
         match place.base {
             Base::Stack(slot) => {
                 let byte = self.builder.fit(place.offset, "the offset of a field");
-                self.builder.load_slot_to(dst, slot, byte, place.width);
+                self.builder.load_slot(slot, byte, place.width)
             }
             Base::Context => {
                 let context = self.registers.context;
-                self.builder
-                    .load_to(dst, context, place.offset, place.width);
+                self.builder.load(context, place.offset, place.width)
             }
         }
     }

@@ -59,11 +59,10 @@ impl Lowering<'_> {
     ) {
         let outside = self.answered(0, done);
         let member = self.answered(1, done);
-        let deadline = self.registers.end;
         self.builder.enter(entry);
         let side = self.side(maps.state, SET_SIDE, Width::DW, outside);
         self.set_key(side, words, family);
-        self.look_up_prefix(maps.trie, deadline);
+        let deadline = self.look_up_prefix(maps.trie);
         self.builder.leave_if_wide(deadline, JumpOp::Eq, 0, outside);
         self.builder.load_to(deadline, deadline, 0, Width::DW);
         // Most elements never expire, and the clock costs as much as a lookup.
@@ -109,8 +108,7 @@ impl Lowering<'_> {
 
     /// A word of an address as it stands in memory, shifted.
     fn shifted(&mut self, field: Field, family: Family, op: AluOp, by: i32) -> Value {
-        let word = self.builder.value();
-        self.read_raw(word, field, family);
+        let word = self.read_raw(field, family);
         self.builder.alu(word, op, by);
         word
     }
@@ -127,23 +125,23 @@ impl Lowering<'_> {
             return self.no_answer(Field::Entry(map), entry, done);
         };
         // Values are loaded whole: the socket in the lower half, the prefix's length in the upper one. 0 is no entry.
-        let (chosen, other) = (self.registers.end, self.registers.cursor);
+        let chosen = self.builder.value();
         let none = self.answered(0, done);
         let [every_port, no_class, second, end] = [(); 4].map(|()| self.builder.block());
         self.builder.enter(entry);
         let side = self.side(maps.classes, MAP_SIDE, Width::W, none);
         self.builder.alu(side, AluOp::Lsh, 16);
         self.map_key(side, TO, family);
-        self.read(self.registers.probe, Field::ToPort, family);
-        self.builder.alu(self.registers.probe, AluOp::Or, side);
-        self.builder
-            .store_slot(self.frame.key, 0, self.registers.probe, Width::W);
+        let port = self.read(Field::ToPort, family);
+        self.builder.alu(port, AluOp::Or, side);
+        self.builder.store_slot(self.frame.key, 0, port, Width::W);
         let found = self.found(maps.classes, none);
         let class = self.builder.load(found, 0, Width::W);
         self.builder
             .store_slot(self.frame.prefix, 4, class, Width::W);
         self.builder.leave_if(class, JumpOp::Eq, 0, no_class);
-        self.look_up_prefix(maps.trie, chosen);
+        let found = self.look_up_prefix(maps.trie);
+        self.builder.assign(chosen, found);
         self.builder
             .leave_if_wide(chosen, JumpOp::Eq, 0, every_port);
         self.builder.load_to(chosen, chosen, 0, Width::DW);
@@ -155,7 +153,7 @@ impl Lowering<'_> {
 
         self.builder.enter(every_port);
         self.builder.set_slot(self.frame.prefix, 4, -1, Width::W);
-        self.look_up_prefix(maps.trie, other);
+        let other = self.look_up_prefix(maps.trie);
         self.builder.leave_if_wide(other, JumpOp::Eq, 0, end);
         self.builder.load_to(other, other, 0, Width::DW);
         self.builder.leave_if_wide(chosen, JumpOp::Eq, 0, second);
@@ -183,23 +181,20 @@ impl Lowering<'_> {
         let key = self.frame.prefix;
         let (number, bits) = family_key(family);
         self.builder.set_slot(key, 0, MAP_BITS + bits, Width::W);
-        let protocol = self.builder.value();
-        self.read(protocol, Field::Protocol, family);
+        let protocol = self.read(Field::Protocol, family);
         self.builder.alu(protocol, AluOp::Or, number << 8);
         self.builder.alu(protocol, AluOp::Or, side);
         self.builder.store_slot(key, 8, protocol, Width::W);
         for (byte, word) in [12u8, 16, 20, 24].into_iter().zip(words) {
             let field = if family == Family::V4 { words[0] } else { word };
-            let part = self.builder.value();
-            self.read_raw(part, field, family);
+            let part = self.read_raw(field, family);
             self.builder.store_slot(key, byte, part, Width::W);
         }
     }
 
     /// The value of the longest prefix of the key in the slot `prefix`, or 0.
-    fn look_up_prefix(&mut self, trie: MapId, dst: Value) {
+    fn look_up_prefix(&mut self, trie: MapId) -> Value {
         let args = [Arg::Map(trie), Arg::SlotAddress(self.frame.prefix)];
-        let found = self.builder.call_value(Helper::MapLookupElem, &args);
-        self.builder.assign(dst, found);
+        self.builder.call_value(Helper::MapLookupElem, &args)
     }
 }

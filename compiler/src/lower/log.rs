@@ -180,11 +180,10 @@ impl Lowering<'_> {
             if foreign || hook.reads(field) != Ability::Yes {
                 continue;
             }
-            let value = self.registers.probe;
-            match hook.spec().sees.protocols {
-                [only] if field == Field::Protocol => self.builder.set(value, i64::from(*only)),
-                _ => self.read(value, field, family),
-            }
+            let value = match hook.spec().sees.protocols {
+                [only] if field == Field::Protocol => self.builder.imm(i64::from(*only)),
+                _ => self.read(field, family),
+            };
             self.builder.store_slot(record, byte, value, width);
         }
     }
@@ -207,9 +206,7 @@ impl Lowering<'_> {
         }
         let block = self.head_block();
         self.builder.enter(block);
-        let counter = self.registers.probe;
-        self.builder
-            .load_slot_to(counter, self.frame.counter, 0, Width::W);
+        let counter = self.builder.load_slot(self.frame.counter, 0, Width::W);
         for (slot, gate) in gates {
             let slot: i32 = self.builder.fit(slot, "the slot of a counter");
             self.builder.leave_if(counter, JumpOp::Eq, slot, gate);

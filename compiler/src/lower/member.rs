@@ -81,7 +81,7 @@ impl Lowering<'_> {
         self.builder.enter(entry);
         for part in &search.parts {
             let after = part.last.map(|last| self.beyond(last, words, family));
-            let address = self.address_words(words, family);
+            let address: Vec<Value> = words.iter().map(|&word| self.read(word, family)).collect();
             let answer = match part.index {
                 Some(index) => self.search_piece(part, index, address[0], done),
                 None => {
@@ -105,12 +105,11 @@ impl Lowering<'_> {
     /// Leaves to a new block if the address is larger than `last`; goes on in a fresh one otherwise.
     fn beyond(&mut self, last: Words, words: &[Field], family: Family) -> Block {
         let [after, here] = [(); 2].map(|()| self.builder.block());
-        let probe = self.registers.probe;
         for (&word, bound) in words.iter().zip(last) {
             let bound = i32::from_ne_bytes(bound.to_ne_bytes());
-            self.read(probe, word, family);
-            self.builder.leave_if(probe, JumpOp::Gt, bound, after);
-            self.builder.leave_if(probe, JumpOp::Lt, bound, here);
+            let word = self.read(word, family);
+            self.builder.leave_if(word, JumpOp::Gt, bound, after);
+            self.builder.leave_if(word, JumpOp::Lt, bound, here);
         }
         self.builder.jump(here);
         self.builder.enter(here);
@@ -128,9 +127,7 @@ impl Lowering<'_> {
         self.builder.alu(which, AluOp::And, kept);
         self.builder.alu(which, AluOp::Lsh, 2);
         self.builder.alu(entry, AluOp::Add, which);
-        // An address of one word leaves this register free.
-        let before = self.registers.cursor;
-        self.builder.load_to(before, entry, 0, Width::W);
+        let before = self.builder.load(entry, 0, Width::W);
         // No number is larger; the verifier does not know what stands in a table.
         let never = self.builder.block();
         let most: i32 = self.builder.fit(index.most, "the size of a table");
@@ -190,21 +187,6 @@ impl Lowering<'_> {
             self.builder.alu(pointer, AluOp::Add, smaller);
             step /= 2;
         }
-    }
-
-    /// The address in registers, the first word first.
-    fn address_words(&mut self, words: &[Field], family: Family) -> Vec<Value> {
-        let registers = self.registers;
-        let places = [
-            registers.end,
-            registers.cursor,
-            registers.transport,
-            registers.probe,
-        ];
-        for (&place, &word) in places.iter().zip(words) {
-            self.read(place, word, family);
-        }
-        places[..words.len()].to_vec()
     }
 
     /// 1 if the boundary at the pointer is smaller than the address, else 0: from the last word to the first, each

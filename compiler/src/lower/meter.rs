@@ -16,7 +16,7 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::Effect;
 use crate::field::Field;
-use crate::ir::{Arg, Block, Builder, Slot};
+use crate::ir::{Arg, Block, Builder, Slot, Value};
 use crate::policy::{Family, Per, Policy, Rate, RateUnit, RuleId};
 
 use super::Lowering;
@@ -64,6 +64,15 @@ pub(super) struct Ways {
     pub(super) excess: Block,
 }
 
+/// What a packet takes from a bucket.
+#[derive(Clone, Copy)]
+pub(super) struct Due {
+    /// What its tokens cost.
+    pub(super) cost: Value,
+    /// The time.
+    pub(super) now: Value,
+}
+
 impl Lowering<'_> {
     /// Answers whether the packet fits in a rule's rate. A rule that only counts is not asked about what stands before it
     /// in the list has decided.
@@ -96,14 +105,20 @@ impl Lowering<'_> {
             self.builder.bug("a rate is beyond the clock");
             return;
         };
-        self.tokens(&rate);
-        self.price(pace, ways);
-        match (rate.per, self.source.maps.meters.rule(rule)) {
+        let cost = self.tokens(&rate);
+        self.price(cost, pace, ways);
+        let due = Due {
+            cost,
+            now: self.clock(),
+        };
+        let bucket = match (rate.per, self.source.maps.meters.rule(rule)) {
             (None, Some(number)) => self.global_bucket(number, ways),
-            (Some(per), Some(number)) => self.bucket_of(number, per, family, ways),
+            (Some(per), Some(number)) => self.bucket_of(number, per, due, family, ways),
             (_, None) => return self.builder.bug("a rate without a bucket"),
+        };
+        if let Some(bucket) = bucket {
+            self.take(bucket, due, pace, TRIES, ways);
         }
-        self.take(pace, TRIES, ways);
     }
 
     /// Leaves to `excess` if the packet was decided before the rule.
@@ -120,27 +135,27 @@ impl Lowering<'_> {
         self.builder.leave_if(decider, JumpOp::Lt, index, excess);
     }
 
-    /// Leaves in r7 how many tokens the packet takes.
-    fn tokens(&mut self, rate: &Rate) {
-        let tokens = self.registers.network;
+    /// How many tokens the packet takes.
+    fn tokens(&mut self, rate: &Rate) -> Value {
         let hook = self.source.chain.hook;
         match rate.unit {
             RateUnit::Bytes => match (code(hook).size)(self) {
-                Some(place) => self.load_at(tokens, &place),
-                None => self.builder.bug("bytes are metered where there are none"),
+                Some(place) => self.load_at(&place),
+                None => {
+                    self.builder.bug("bytes are metered where there are none");
+                    self.builder.imm(1)
+                }
             },
             _ if hook.spec().sees.joined => {
                 self.weigh();
-                self.builder
-                    .load_slot_to(tokens, self.frame.weight, 0, Width::W);
+                self.builder.load_slot(self.frame.weight, 0, Width::W)
             }
-            _ => self.builder.set(tokens, 1),
+            _ => self.builder.imm(1),
         }
     }
 
-    /// Turns tokens in r7 into their cost, and leaves the clock in r9.
-    fn price(&mut self, pace: Pace, ways: Ways) {
-        let cost = self.registers.network;
+    /// Turns a number of tokens into their cost.
+    fn price(&mut self, cost: Value, pace: Pace, ways: Ways) {
         if let Ok(most) = i32::try_from(pace.most) {
             self.builder
                 .leave_if_wide(cost, JumpOp::Gt, most, ways.excess);
@@ -152,52 +167,55 @@ impl Lowering<'_> {
         let whole = self.builder.imm(pace.whole);
         self.builder.alu(cost, AluOp::Mul, whole);
         self.builder.alu(cost, AluOp::Add, fraction);
-        self.clock();
     }
 
-    /// Leaves the clock in r9.
-    pub(super) fn clock(&mut self) {
-        let now = self.registers.cursor;
-        let time = self.builder.call_value(Helper::KtimeGetNs, &[]);
-        self.builder.assign(now, time);
+    /// The time, in the buckets' unit.
+    pub(super) fn clock(&mut self) -> Value {
+        let now = self.builder.call_value(Helper::KtimeGetNs, &[]);
         self.builder.alu(now, AluOp::Lsh, 4);
+        now
     }
 
-    /// Leaves in r8 the address of a bucket in `rates`.
-    pub(super) fn global_bucket(&mut self, number: u32, ways: Ways) {
+    /// The address of a bucket in `rates`.
+    pub(super) fn global_bucket(&mut self, number: u32, ways: Ways) -> Option<Value> {
         let Some(map) = self.source.maps.rates else {
             self.builder.bug("a bucket without its map");
-            return;
+            return None;
         };
         let number = self.builder.fit(number, "the number of a bucket");
         self.builder.set_slot(self.frame.key, 0, number, Width::W);
         let args = [Arg::Map(map), Arg::SlotAddress(self.frame.key)];
-        self.look_up(&args);
-        let bucket = self.registers.end;
+        let bucket = self.builder.call_value(Helper::MapLookupElem, &args);
         self.builder
             .leave_if_wide(bucket, JumpOp::Eq, 0, ways.excess);
+        Some(bucket)
     }
 
-    /// Leaves in r8 the address of a bucket in `buckets`. A packet that is the first of its address makes it.
-    fn bucket_of(&mut self, number: u32, per: Per, family: Family, ways: Ways) {
+    /// The address of a bucket in `buckets`. A packet that is the first of its address makes it.
+    fn bucket_of(
+        &mut self,
+        number: u32,
+        per: Per,
+        due: Due,
+        family: Family,
+        ways: Ways,
+    ) -> Option<Value> {
         let (Some(map), Some(slots)) = (self.source.maps.buckets, self.bucket) else {
             self.builder.bug("buckets of addresses without their map");
-            return;
+            return None;
         };
         self.bucket_key(slots, number, per, family);
-        self.bucket_in(map, slots, ways);
+        Some(self.bucket_in(map, slots, due, ways))
     }
 
-    /// Leaves in r8 the address of the bucket whose key is there, at the time in r9. If there is none, what r7 says is
-    /// taken from a new one.
-    pub(super) fn bucket_in(&mut self, map: MapId, slots: Bucket, ways: Ways) {
+    /// The address of the bucket whose key is there. If there is none, what is due is taken from a new one.
+    pub(super) fn bucket_in(&mut self, map: MapId, slots: Bucket, due: Due, ways: Ways) -> Value {
         let args = [Arg::Map(map), Arg::SlotAddress(slots.key)];
-        let (bucket, found) = (self.registers.end, self.head_block());
-        self.look_up(&args);
+        let (bucket, found) = (self.builder.value(), self.head_block());
+        self.builder.call_to(bucket, Helper::MapLookupElem, &args);
         self.builder.leave_if_wide(bucket, JumpOp::Ne, 0, found);
-        let start = self.builder.copy(self.registers.cursor);
-        let cost = self.registers.network;
-        self.builder.alu(start, AluOp::Add, cost);
+        let start = self.builder.copy(due.now);
+        self.builder.alu(start, AluOp::Add, due.cost);
         self.builder.store_slot(slots.start, 0, start, Width::DW);
         let new = [
             args[0],
@@ -209,16 +227,12 @@ impl Lowering<'_> {
         self.builder
             .leave_if_wide(refused, JumpOp::Eq, 0, ways.fits);
         // Another processor was quicker.
-        self.look_up(&args);
+        self.builder.call_to(bucket, Helper::MapLookupElem, &args);
         self.builder
             .leave_if_wide(bucket, JumpOp::Eq, 0, ways.excess);
         self.builder.jump(found);
         self.builder.enter(found);
-    }
-
-    fn look_up(&mut self, args: &[Arg]) {
-        let found = self.builder.call_value(Helper::MapLookupElem, args);
-        self.builder.assign(self.registers.end, found);
+        bucket
     }
 
     fn bucket_key(&mut self, slots: Bucket, number: u32, per: Per, family: Family) {
@@ -238,28 +252,25 @@ impl Lowering<'_> {
                 self.builder.set_slot(slots.key, byte, 0, Width::W);
                 continue;
             }
-            let address = self.builder.value();
-            self.read(address, field, family);
+            let address = self.read(field, family);
             self.builder.alu(address, AluOp::And, mask.cast_signed());
             self.builder.from_network(address, 32);
             self.builder.store_slot(slots.key, byte, address, Width::W);
         }
     }
 
-    /// Takes the tokens whose cost is in r7 from the bucket at r8, at the time in r9.
-    pub(super) fn take(&mut self, pace: Pace, tries: usize, ways: Ways) {
-        let registers = self.registers;
-        let (old, new) = (registers.transport, registers.probe);
-        let (bucket, now) = (registers.end, registers.cursor);
+    /// Takes what is due from the bucket at this address.
+    pub(super) fn take(&mut self, bucket: Value, due: Due, pace: Pace, tries: usize, ways: Ways) {
+        let now = due.now;
         for _ in 0..tries {
             let ahead = self.head_block();
-            self.builder.load_to(old, bucket, 0, Width::DW);
-            self.builder.assign(new, old);
+            let old = self.builder.load(bucket, 0, Width::DW);
+            let new = self.builder.copy(old);
             self.builder.leave_if_wide(new, JumpOp::Gt, now, ahead);
             self.builder.assign(new, now);
             self.builder.jump(ahead);
             self.builder.enter(ahead);
-            self.builder.alu(new, AluOp::Add, registers.network);
+            self.builder.alu(new, AluOp::Add, due.cost);
             let distance = self.builder.copy(new);
             self.builder.alu(distance, AluOp::Sub, now);
             let limit = self.builder.imm(pace.limit);
@@ -279,10 +290,12 @@ impl Lowering<'_> {
 
     /// Takes one token from a bucket of `rates`, for the limit of a log.
     pub(super) fn take_one(&mut self, number: u32, pace: Pace, ways: Ways) {
-        self.clock();
-        self.global_bucket(number, ways);
-        self.builder.set(self.registers.network, pace.whole);
-        self.take(pace, TRIES / 2, ways);
+        let now = self.clock();
+        let Some(bucket) = self.global_bucket(number, ways) else {
+            return;
+        };
+        let cost = self.builder.imm(pace.whole);
+        self.take(bucket, Due { cost, now }, pace, TRIES / 2, ways);
     }
 }
 

@@ -99,9 +99,8 @@ impl Lowering<'_> {
             })
             .collect();
         self.builder.enter(block);
-        self.builder
-            .load_slot_to(self.registers.probe, self.frame.outcome, 0, Width::W);
-        self.search(&arms, 0);
+        let number = self.builder.load_slot(self.frame.outcome, 0, Width::W);
+        self.search(number, &arms, 0);
     }
 
     fn returns(&mut self, block: Block, code: i32) {
@@ -133,9 +132,7 @@ impl Lowering<'_> {
         let slot = self.builder.fit(port.as_u32(), "the slot of an interface");
         self.builder.set_slot(self.frame.key, 0, slot, Width::W);
         let args = [Arg::Map(interfaces), Arg::SlotAddress(self.frame.key)];
-        let index = self.registers.end;
-        let found = self.builder.call_value(Helper::MapLookupElem, &args);
-        self.builder.assign(index, found);
+        let index = self.builder.call_value(Helper::MapLookupElem, &args);
         self.builder.leave_if_wide(index, JumpOp::Eq, 0, drop);
         self.builder.load_to(index, index, 0, Width::W);
         let args = [Arg::Value(index), Arg::Imm(0)];
@@ -195,9 +192,7 @@ impl Lowering<'_> {
     }
 
     fn protocol_value(&mut self) -> crate::ir::Value {
-        let value = self.builder.value();
-        self.read(value, Field::Protocol, Family::V4);
-        value
+        self.read(Field::Protocol, Family::V4)
     }
 
     pub(super) fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {
@@ -206,11 +201,12 @@ impl Lowering<'_> {
                 .bug("a socket is looked for without the map of sockets");
             return;
         };
+        let carrier = self.builder.value();
         self.builder.end(End::Slot(SlotRegion {
             map,
             key: self.frame.key,
             context: self.registers.context,
-            carrier: self.registers.cursor,
+            carrier,
             assign,
             hit,
             miss,

@@ -128,12 +128,12 @@ impl Lowering<'_> {
     }
 
     /// Loads the answer to the question that was asked last; [`base`] stands for the value 0.
-    pub(super) fn read_answer(&mut self, dst: Value, field: Field) {
+    pub(super) fn read_answer(&mut self, field: Field) -> Value {
         let width = match field {
             Field::Socket | Field::SocketIn(_) => Width::B,
             _ => Width::W,
         };
-        self.builder.load_slot_to(dst, self.frame.answer, 0, width);
+        self.builder.load_slot(self.frame.answer, 0, width)
     }
 
     /// Writes the answers to everything that was asked. Called once, when every tree is written.
@@ -183,8 +183,7 @@ impl Lowering<'_> {
             .zip(askers)
             .map(|(number, &block)| (number, block))
             .collect();
-        self.builder
-            .load_slot_to(self.registers.probe, self.frame.asker, 0, Width::W);
-        self.search(&arms, 0);
+        let asker = self.builder.load_slot(self.frame.asker, 0, Width::W);
+        self.search(asker, &arms, 0);
     }
 }

@@ -16,7 +16,7 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::{Chain, Effect};
 use crate::hook::Hook;
-use crate::ir::{Arg, Block, Builder, Slot};
+use crate::ir::{Arg, Block, Builder, Slot, Value};
 use crate::policy::{DefaultVerdict, Family};
 
 use super::Lowering;
@@ -126,6 +126,13 @@ fn shape(family: Family) -> &'static Shape {
     }
 }
 
+/// XDP: a part of the frame, as pointers.
+#[derive(Clone, Copy)]
+struct View {
+    start: Value,
+    end: Value,
+}
+
 /// Which bytes of the packet.
 #[derive(Clone, Copy)]
 enum At {
@@ -187,7 +194,7 @@ impl Lowering<'_> {
         self.builder.leave_if(protocol, JumpOp::Eq, number, icmp);
         self.builder.jump(go_on);
         self.builder.enter(icmp);
-        self.fetch(At::Transport, reply.segment, 4, drop);
+        self.fetch(reply, At::Transport, reply.segment, 4, drop);
         let kind = self.builder.load_slot(reply.segment, 0, Width::B);
         let echo = i32::from(shape.echo);
         self.builder.leave_if(kind, JumpOp::Ne, echo, drop);
@@ -204,20 +211,19 @@ impl Lowering<'_> {
                 .load(self.registers.context, skb::PACKET_TYPE, Width::W);
             self.builder.leave_if(kind, JumpOp::Ne, PACKET_HOST, drop);
         }
-        self.fetch(At::Frame, reply.ether, 24, drop);
+        self.fetch(reply, At::Frame, reply.ether, 24, drop);
         self.link_single(reply, drop);
-        self.fetch(At::Network, reply.quote, shape.header, drop);
+        self.fetch(reply, At::Network, reply.quote, shape.header, drop);
         self.addresses_single(reply, shape, family, drop);
     }
 
     /// Copies bytes of the packet to the stack, whole words; leaves to `drop` if they are not there.
-    fn fetch(&mut self, at: At, to: Slot, bytes: u8, drop: Block) {
+    fn fetch(&mut self, reply: Reply, at: At, to: Slot, bytes: u8, drop: Block) {
         if self.source.chain.hook == Hook::Xdp {
-            self.point(at);
-            self.need(i32::from(bytes), drop);
+            let view = self.point(at, reply);
+            self.in_view(view, i32::from(bytes), drop);
             for byte in (0..bytes).step_by(4) {
-                let network = self.registers.network;
-                let word = self.builder.load(network, i16::from(byte), Width::W);
+                let word = self.builder.load(view.start, i16::from(byte), Width::W);
                 self.builder.store_slot(to, byte, word, Width::W);
             }
             return;
@@ -225,11 +231,7 @@ impl Lowering<'_> {
         let offset = match at {
             At::Frame => Arg::Imm(0),
             At::Network => Arg::SlotValue(self.frame.offset, Width::W),
-            At::Transport => {
-                let offset = self.registers.end;
-                self.transport_offset(offset);
-                Arg::Value(offset)
-            }
+            At::Transport => Arg::Value(self.transport_offset(reply)),
         };
         let args = [
             Arg::Value(self.registers.context),
@@ -240,33 +242,35 @@ impl Lowering<'_> {
         self.call_or(Helper::SkbLoadBytes, &args, drop);
     }
 
-    fn transport_offset(&mut self, to: crate::ir::Value) {
-        let Some(reply) = self.reply else { return };
-        self.builder
-            .load_slot_to(to, self.frame.offset, 0, Width::W);
+    fn transport_offset(&mut self, reply: Reply) -> Value {
+        let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
         let cursor = self.builder.load_slot(reply.transport, 0, Width::W);
-        self.builder.alu(to, AluOp::Add, cursor);
+        self.builder.alu(offset, AluOp::Add, cursor);
+        offset
     }
 
-    /// XDP: points the network register there, and the end register at the end of the frame. Offsets are masked for the
-    /// verifier, which has forgotten how far they can be.
-    fn point(&mut self, at: At) {
-        let (registers, context) = (self.registers, self.registers.context);
-        self.builder
-            .load_to(registers.end, context, xdp::DATA_END, Width::W);
-        self.builder
-            .load_to(registers.network, context, xdp::DATA, Width::W);
+    /// XDP: the frame from there on. Offsets are masked for the verifier, which has forgotten how far they can be.
+    fn point(&mut self, at: At, reply: Reply) -> View {
+        let context = self.registers.context;
+        let end = self.builder.load(context, xdp::DATA_END, Width::W);
+        let start = self.builder.load(context, xdp::DATA, Width::W);
+        let view = View { start, end };
         let offset = match at {
-            At::Frame => return,
+            At::Frame => return view,
             At::Network => self.builder.load_slot(self.frame.offset, 0, Width::W),
-            At::Transport => {
-                let offset = self.builder.value();
-                self.transport_offset(offset);
-                offset
-            }
+            At::Transport => self.transport_offset(reply),
         };
         self.builder.alu(offset, AluOp::And, FURTHEST);
-        self.builder.alu(registers.network, AluOp::Add, offset);
+        self.builder.alu(start, AluOp::Add, offset);
+        view
+    }
+
+    /// Leaves to `short` unless so many bytes are there.
+    fn in_view(&mut self, view: View, bytes: i32, short: Block) {
+        let after = self.builder.copy(view.start);
+        self.builder.alu(after, AluOp::Add, bytes);
+        self.builder
+            .leave_if_wide(after, JumpOp::Gt, view.end, short);
     }
 
     /// Calls a helper and leaves to `otherwise` if it says that it failed.

@@ -43,11 +43,8 @@ impl Lowering<'_> {
         let family = self
             .builder
             .load(self.registers.context, lookup::FAMILY, Width::W);
-        self.builder.assign(self.registers.probe, family);
-        self.builder
-            .leave_if(self.registers.probe, JumpOp::Eq, AF_INET, v4);
-        self.builder
-            .leave_if(self.registers.probe, JumpOp::Eq, AF_INET6, v6);
+        self.builder.leave_if(family, JumpOp::Eq, AF_INET, v4);
+        self.builder.leave_if(family, JumpOp::Eq, AF_INET6, v6);
         self.builder.jump(pass);
     }
 
@@ -60,11 +57,8 @@ impl Lowering<'_> {
         self.builder.enter(entry);
         let context = self.registers.context;
         let family = self.builder.load(context, msg::FAMILY, Width::W);
-        self.builder.assign(self.registers.probe, family);
-        self.builder
-            .leave_if(self.registers.probe, JumpOp::Eq, AF_INET, v4);
-        self.builder
-            .leave_if(self.registers.probe, JumpOp::Ne, AF_INET6, pass);
+        self.builder.leave_if(family, JumpOp::Eq, AF_INET, v4);
+        self.builder.leave_if(family, JumpOp::Ne, AF_INET6, pass);
         mapped(&mut self.builder, context, msg::REMOTE_IP6, v6);
         self.builder.jump(v4);
     }
@@ -89,20 +83,15 @@ impl Lowering<'_> {
             self.builder.jump(pass);
             return;
         };
-        let (context, socket, key) = (
-            self.registers.context,
-            self.registers.network,
-            self.registers.end,
-        );
-        self.builder.load_to(socket, context, msg::SK, Width::DW);
+        let context = self.registers.context;
+        let socket = self.builder.load(context, msg::SK, Width::DW);
         let args = [
             Arg::Map(storage),
             Arg::Value(socket),
             Arg::Imm(0),
             Arg::Imm(0),
         ];
-        let found = self.builder.call_value(Helper::SkStorageGet, &args);
-        self.builder.assign(key, found);
+        let key = self.builder.call_value(Helper::SkStorageGet, &args);
         self.builder.leave_if_wide(key, JumpOp::Eq, 0, pass);
         let args = [
             Arg::Value(context),
@@ -182,11 +171,9 @@ impl Lowering<'_> {
         self.answer_all();
         let context = self.registers.context;
         self.builder.enter(entry);
-        self.builder
-            .load_to(self.registers.probe, context, ops::OP, Width::W);
+        let called = self.builder.load(context, ops::OP, Width::W);
         for callback in ESTABLISHED_CALLBACKS {
-            let probe = self.registers.probe;
-            self.builder.leave_if(probe, JumpOp::Eq, callback, begun);
+            self.builder.leave_if(called, JumpOp::Eq, callback, begun);
         }
         self.builder.jump(done);
         self.builder.enter(begun);
@@ -194,9 +181,8 @@ impl Lowering<'_> {
         keys.fill(&mut self.builder, [v4, v6], escaped);
         self.take_in(take, maps, &keys, [escaped, done]);
         self.set_aside(leave, maps, &keys, done);
-        let socket = self.registers.network;
         self.builder.enter(escaped);
-        count_escaped(&mut self.builder, maps, socket, done);
+        count_escaped(&mut self.builder, maps, done);
         self.builder.enter(done);
         self.builder.end(End::Return(1));
     }
@@ -231,8 +217,8 @@ impl Lowering<'_> {
 
     /// Keeps a key in a storage of the socket; leaves to `otherwise` where it has none.
     fn store_key(&mut self, storage: MapId, key: Slot, otherwise: Block) {
-        let (context, socket) = (self.registers.context, self.registers.network);
-        self.builder.load_to(socket, context, ops::SK, Width::DW);
+        let context = self.registers.context;
+        let socket = self.builder.load(context, ops::SK, Width::DW);
         self.builder.leave_if_wide(socket, JumpOp::Eq, 0, otherwise);
         let args = [
             Arg::Map(storage),
@@ -245,7 +231,7 @@ impl Lowering<'_> {
     }
 }
 
-fn count_escaped(builder: &mut Builder, maps: &GroupMaps, found: Value, done: Block) {
+fn count_escaped(builder: &mut Builder, maps: &GroupMaps, done: Block) {
     let key = builder.opaque_slot(4);
     let escaped = builder.fit(maps.escaped, "the slot of a counter");
     builder.set_slot(key, 0, escaped, Width::W);
@@ -253,11 +239,10 @@ fn count_escaped(builder: &mut Builder, maps: &GroupMaps, found: Value, done: Bl
         Helper::MapLookupElem,
         &[Arg::Map(maps.counters), Arg::SlotAddress(key)],
     );
-    builder.assign(found, counter);
-    builder.leave_if_wide(found, JumpOp::Eq, 0, done);
+    builder.leave_if_wide(counter, JumpOp::Eq, 0, done);
     // As in `Lowering::add`: the kernel may take this off its CPU.
     let one = builder.imm(1);
-    builder.atomic_add(found, 0, one, Width::DW);
+    builder.atomic_add(counter, 0, one, Width::DW);
     builder.jump(done);
 }
 

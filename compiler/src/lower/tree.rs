@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::bpf::opcode::JumpOp;
 use crate::diagram::flatten::{Flat, FlatNode, Target};
 use crate::field::Field;
-use crate::ir::Block;
+use crate::ir::{Block, Value};
 use crate::policy::Family;
 
 use super::Lowering;
@@ -71,49 +71,47 @@ impl Lowering<'_> {
             .collect();
         let block = self.head_block();
         self.builder.enter(block);
-        if asks {
+        let value = if asks {
             let search = self.ask(tree.phase, tree.family, field);
             self.builder.enter(search);
-            self.read_answer(self.registers.probe, field);
+            self.read_answer(field)
         } else {
-            self.read(self.registers.probe, field, tree.family);
-        }
-        self.search(&arms, low);
+            self.read(field, tree.family)
+        };
+        self.search(value, &arms, low);
         tree.blocks.insert(node, block);
         block
     }
 
-    /// Searches intervals in the current block; `low` is the smallest value that can still occur.
-    pub(super) fn search(&mut self, arms: &[Arm], low: u32) {
-        let probe = self.registers.probe;
+    /// Searches intervals for a value in the current block; `low` is the smallest one that can still occur.
+    pub(super) fn search(&mut self, value: Value, arms: &[Arm], low: u32) {
         match *arms {
             [] => {}
             [(_, only)] => self.builder.jump(only),
             [(point, first), (_, rest)] if point == low => {
-                self.split(JumpOp::Eq, point, first, rest)
+                self.split(value, JumpOp::Eq, point, first, rest)
             }
-            [(high, first), (_, rest)] => self.split(JumpOp::Gt, high, rest, first),
+            [(high, first), (_, rest)] => self.split(value, JumpOp::Gt, high, rest, first),
             [(before, outside), (point, inside), (_, after)]
                 if after == outside && before.checked_add(1) == Some(point) =>
             {
-                self.split(JumpOp::Eq, point, inside, outside);
+                self.split(value, JumpOp::Eq, point, inside, outside);
             }
             _ => {
                 let middle = arms.len() / 2;
                 let bound = arms[middle - 1].0;
                 let upper = self.head_block();
                 self.builder
-                    .leave_if(probe, JumpOp::Gt, immediate(bound), upper);
-                self.search(&arms[..middle], low);
+                    .leave_if(value, JumpOp::Gt, immediate(bound), upper);
+                self.search(value, &arms[..middle], low);
                 self.builder.enter(upper);
-                self.search(&arms[middle..], bound.saturating_add(1));
+                self.search(value, &arms[middle..], bound.saturating_add(1));
             }
         }
     }
 
-    fn split(&mut self, op: JumpOp, bound: u32, then: Block, other: Block) {
-        let probe = self.registers.probe;
-        self.builder.leave_if(probe, op, immediate(bound), then);
+    fn split(&mut self, value: Value, op: JumpOp, bound: u32, then: Block, other: Block) {
+        self.builder.leave_if(value, op, immediate(bound), then);
         self.builder.jump(other);
     }
 }

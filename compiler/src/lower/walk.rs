@@ -164,6 +164,10 @@ pub(super) struct WalkFrame {
 struct Walk<'m> {
     maps: &'m ClassifierMaps,
     family: Family,
+    /// Both addresses, if they are of IPv4.
+    addresses: Option<Value>,
+    /// What stands about the best record so far.
+    best: Value,
     /// After the stratum.
     next: Block,
 }
@@ -196,19 +200,25 @@ impl Lowering<'_> {
         };
         let tables = maps.of(family);
         self.builder.enter(entry);
-        self.packet_words(maps, family);
-        self.builder.set(self.registers.end, -1);
+        let addresses = self.packet_words(maps, family);
+        let best = self.builder.imm(-1);
         for stratum in &tables.strata {
             let next = self.builder.block();
-            let walk = Walk { maps, family, next };
+            let walk = Walk {
+                maps,
+                family,
+                addresses,
+                best,
+                next,
+            };
             self.stratum(walk, stratum);
             self.builder.enter(next);
         }
-        self.winner(maps, slot, done);
+        self.winner(maps, best, slot, done);
     }
 
-    /// Leaves the words of the packet in their slots, and for IPv4 the addresses in their register too.
-    fn packet_words(&mut self, maps: &ClassifierMaps, family: Family) {
+    /// Leaves the words of the packet in their slots; gives both addresses of IPv4, which are one.
+    fn packet_words(&mut self, maps: &ClassifierMaps, family: Family) -> Option<Value> {
         let pairs: &[[Field; 2]] = match family {
             Family::V4 => &[[FROM[0], TO[0]]],
             Family::V6 => &[
@@ -218,36 +228,34 @@ impl Lowering<'_> {
                 [TO[2], TO[3]],
             ],
         };
-        let (high, low) = (self.registers.transport, self.registers.probe);
         for (number, &[first, second]) in pairs.iter().enumerate() {
-            self.read(low, second, family);
-            self.read(high, first, family);
+            let low = self.read(second, family);
+            let high = self.read(first, family);
             self.builder.alu(high, AluOp::Lsh, 32);
             self.builder.alu(high, AluOp::Or, low);
             let slot = self.walk.words[number];
             self.builder.store_slot(slot, 0, high, Width::DW);
         }
         self.class_and_ports(maps, family);
-        if family == Family::V4 {
-            let addresses = self.walk.words[0];
-            self.builder.load_slot_to(high, addresses, 0, Width::DW);
+        match family {
+            Family::V4 => Some(self.builder.load_slot(self.walk.words[0], 0, Width::DW)),
+            Family::V6 => None,
         }
     }
 
     fn class_and_ports(&mut self, maps: &ClassifierMaps, family: Family) {
-        let (class, probe) = (self.registers.cursor, self.registers.probe);
-        self.read(probe, Field::Protocol, family);
+        let protocol = self.read(Field::Protocol, family);
         if self.source.chain.hook.is_packet() {
             // A later fragment is 2, which becomes 256; the others are 0 and 1.
-            self.read(class, Field::Fragment, family);
-            self.builder.alu(class, AluOp::Rsh, 1);
-            self.builder.alu(class, AluOp::Lsh, 8);
-            self.builder.alu(probe, AluOp::Add, class);
+            let later = self.read(Field::Fragment, family);
+            self.builder.alu(later, AluOp::Rsh, 1);
+            self.builder.alu(later, AluOp::Lsh, 8);
+            self.builder.alu(protocol, AluOp::Add, later);
         }
-        self.builder.alu(probe, AluOp::And, 0x1ff);
-        self.table_at(class, maps.classes);
-        self.builder.alu(class, AluOp::Add, probe);
-        self.builder.load_to(class, class, 0, Width::B);
+        self.builder.alu(protocol, AluOp::And, 0x1ff);
+        let entry = self.table(maps.classes);
+        self.builder.alu(entry, AluOp::Add, protocol);
+        let class = self.builder.load(entry, 0, Width::B);
         self.builder
             .store_slot(self.walk.class, 0, class, Width::DW);
         self.ports_of_class(class, family);
@@ -255,9 +263,8 @@ impl Lowering<'_> {
 
     /// Packets without ports have what the parser left there; no service that looks at ports has their class.
     fn ports_of_class(&mut self, class: Value, family: Family) {
-        let (from, to) = (self.registers.transport, self.registers.probe);
-        self.read(from, Field::FromPort, family);
-        self.read(to, Field::ToPort, family);
+        let from = self.read(Field::FromPort, family);
+        let to = self.read(Field::ToPort, family);
         let last = self.walk.words[address_words(family)];
         self.builder.alu(class, AluOp::Lsh, 16);
         self.builder.alu(class, AluOp::Or, from);
@@ -273,99 +280,84 @@ impl Lowering<'_> {
             .store_slot(self.walk.guarded, 0, from, Width::DW);
     }
 
-    fn table_at(&mut self, dst: Value, place: Place) {
-        self.builder.map_value_to(dst, place.map, place.offset);
+    fn table(&mut self, place: Place) -> Value {
+        self.builder.map_value(place.map, place.offset)
     }
 
     fn stratum(&mut self, walk: Walk<'_>, stratum: &StratumMaps) {
-        let node = self.registers.probe;
         if stratum.first_rank > 0 {
             // What was found stands before everything in here.
             let first = self.wide(u64::from(stratum.first_rank) << RANK_AT);
-            let best = self.registers.end;
             self.builder
-                .leave_if_wide(best, JumpOp::Lt, first, walk.next);
+                .leave_if_wide(walk.best, JumpOp::Lt, first, walk.next);
         }
-        match stratum.root {
+        let node = match stratum.root {
             Root::Hash { shape, bits, first } => {
-                self.hash(walk, &shape.masks(), bits);
+                let node = self.hash(walk, &shape.masks(), bits);
                 self.builder.alu(node, AluOp::Add, number(first));
-                self.child(walk, stratum);
+                self.child(walk, stratum, node);
+                node
             }
-            Root::Tree(_) => self.builder.set(node, i64::from(stratum.start)),
-        }
+            Root::Tree(_) => self.builder.imm(i64::from(stratum.start)),
+        };
         let list = self.builder.block();
         for _ in 0..stratum.depth {
             // A list's top bit makes it negative.
             self.builder.leave_if(node, JumpOp::SLt, 0, list);
-            self.step(walk, stratum);
+            self.step(walk, stratum, node);
         }
         self.builder.jump(list);
         self.builder.enter(list);
-        self.list(walk, stratum);
+        self.list(walk, stratum, node);
     }
 
-    /// The hash of the masked addresses, as `stratum::hash` computes it, in the register of nodes.
-    fn hash(&mut self, walk: Walk<'_>, masks: &[u64], bits: u32) {
-        let sum = self.registers.probe;
-        let mut begun = false;
+    /// The hash of the masked addresses, as `stratum::hash` computes it.
+    fn hash(&mut self, walk: Walk<'_>, masks: &[u64], bits: u32) -> Value {
+        let mut sum: Option<Value> = None;
         for (number, (&mask, multiplier)) in masks.iter().zip(MULTIPLIERS).enumerate() {
             if mask == 0 {
                 continue;
             }
-            let word = self.address_word(number, walk.family);
+            let word = self.packet_word(number, walk);
             if mask != u64::MAX {
                 let mask = self.wide(mask);
                 self.builder.alu(word, AluOp::And, mask);
             }
             let multiplier = self.wide(multiplier);
             self.builder.alu(word, AluOp::Mul, multiplier);
-            match begun {
-                true => self.builder.alu(sum, AluOp::Add, word),
-                false => self.builder.assign(sum, word),
+            match sum {
+                Some(sum) => self.builder.alu(sum, AluOp::Add, word),
+                None => sum = Some(word),
             }
-            begun = true;
         }
+        let sum = sum.unwrap_or_else(|| self.builder.imm(0));
         let high = self.builder.copy(sum);
         self.builder.alu(high, AluOp::Rsh, 29);
         self.builder.alu(sum, AluOp::Xor, high);
         let multiplier = self.wide(MULTIPLIERS[1]);
         self.builder.alu(sum, AluOp::Mul, multiplier);
         self.builder.alu(sum, AluOp::Rsh, number(64 - bits));
+        sum
     }
 
     fn wide(&mut self, value: u64) -> Value {
         self.builder.imm(i64::from_ne_bytes(value.to_ne_bytes()))
     }
 
-    /// A word of the addresses, free to be changed.
-    fn address_word(&mut self, number: usize, family: Family) -> Value {
-        match family {
-            Family::V4 => self.builder.copy(self.registers.transport),
-            Family::V6 => {
-                let slot = self.walk.words[number];
-                self.builder.load_slot(slot, 0, Width::DW)
-            }
-        }
-    }
-
-    /// Loads the child whose number is in the register of nodes.
-    fn child(&mut self, walk: Walk<'_>, stratum: &StratumMaps) {
-        let node = self.registers.probe;
+    /// Loads the child of this number into `node`.
+    fn child(&mut self, walk: Walk<'_>, stratum: &StratumMaps, node: Value) {
         let last = number(stratum.child_count.saturating_sub(1));
         self.builder
             .leave_if_wide(node, JumpOp::Gt, last, walk.next);
         self.builder.alu(node, AluOp::Lsh, 2);
-        let pointer = self.builder.value();
-        self.table_at(pointer, stratum.children);
+        let pointer = self.table(stratum.children);
         self.builder.alu(pointer, AluOp::Add, node);
         self.builder.load_to(node, pointer, 0, Width::W);
     }
 
     /// From a node to its child.
-    fn step(&mut self, walk: Walk<'_>, stratum: &StratumMaps) {
-        let node = self.registers.probe;
-        let value = self.looked_at(walk, stratum);
+    fn step(&mut self, walk: Walk<'_>, stratum: &StratumMaps, node: Value) {
+        let value = self.looked_at(walk, stratum, node);
         let shift = self.builder.copy(node);
         self.builder.alu(shift, AluOp::Rsh, number(SHIFT_AT));
         self.builder.alu(shift, AluOp::And, 63);
@@ -380,26 +372,25 @@ impl Lowering<'_> {
         self.builder.alu(value, AluOp::And, mask);
         self.builder.alu(node, AluOp::And, index_mask());
         self.builder.alu(node, AluOp::Add, value);
-        self.child(walk, stratum);
+        self.child(walk, stratum, node);
     }
 
     /// The word that a node looks at, chosen without a branch: all that the stratum's nodes look at are mixed, and a factor
     /// of 0 or 1 takes each in.
-    fn looked_at(&mut self, walk: Walk<'_>, stratum: &StratumMaps) -> Value {
-        let node = self.registers.probe;
+    fn looked_at(&mut self, walk: Walk<'_>, stratum: &StratumMaps, node: Value) -> Value {
         let Some((&first, others)) = stratum.words.split_first() else {
             self.builder.bug("nodes that look at no word");
             return self.builder.imm(0);
         };
-        let value = self.packet_word(first, walk.family);
+        let value = self.packet_word(first as usize, walk);
         for &other in others {
             let chosen = self.builder.copy(node);
             self.builder.alu(chosen, AluOp::Rsh, number(WORD_AT));
             self.builder.alu(chosen, AluOp::Xor, number(other));
             self.builder.alu(chosen, AluOp::Sub, 1);
             self.builder.alu(chosen, AluOp::Rsh, 63);
-            let difference = self.packet_word(other, walk.family);
-            let base = self.packet_word(first, walk.family);
+            let difference = self.packet_word(other as usize, walk);
+            let base = self.packet_word(first as usize, walk);
             self.builder.alu(difference, AluOp::Xor, base);
             self.builder.alu(difference, AluOp::Mul, chosen);
             self.builder.alu(value, AluOp::Xor, difference);
@@ -407,17 +398,18 @@ impl Lowering<'_> {
         value
     }
 
-    fn packet_word(&mut self, number: u32, family: Family) -> Value {
-        if family == Family::V4 && number == 0 {
-            return self.builder.copy(self.registers.transport);
+    /// A word of the packet, free to be changed.
+    fn packet_word(&mut self, number: usize, walk: Walk<'_>) -> Value {
+        match walk.addresses {
+            Some(addresses) if number == 0 => self.builder.copy(addresses),
+            _ => self
+                .builder
+                .load_slot(self.walk.words[number], 0, Width::DW),
         }
-        let slot = self.walk.words[number as usize];
-        self.builder.load_slot(slot, 0, Width::DW)
     }
 
     /// Compares with one record after the other.
-    fn list(&mut self, walk: Walk<'_>, stratum: &StratumMaps) {
-        let (node, record) = (self.registers.probe, self.registers.cursor);
+    fn list(&mut self, walk: Walk<'_>, stratum: &StratumMaps, node: Value) {
         let size = record_size(walk.family);
         self.builder.alu(node, AluOp::And, index_mask());
         let last = number(stratum.record_count.saturating_sub(1));
@@ -425,33 +417,31 @@ impl Lowering<'_> {
             .leave_if_wide(node, JumpOp::Gt, last, walk.next);
         let bytes = self.builder.fit::<_, i32>(size, "the size of a record");
         self.builder.alu(node, AluOp::Mul, bytes);
-        self.table_at(record, stratum.records);
+        let record = self.table(stratum.records);
         self.builder.alu(record, AluOp::Add, node);
         for place in 0..stratum.longest.max(1) {
             let offset = self.builder.fit(place * size, "the place of a record");
-            self.compare_record(walk, offset);
+            self.compare_record(walk, record, offset);
         }
         self.builder.jump(walk.next);
     }
 
     /// Compares with the record so far after the pointer; goes on after it if it does not match.
-    fn compare_record(&mut self, walk: Walk<'_>, offset: i16) {
-        let (about, best) = (self.registers.probe, self.registers.end);
+    fn compare_record(&mut self, walk: Walk<'_>, record: Value, offset: i16) {
+        let best = walk.best;
         let miss = self.builder.block();
         let words = 8 * address_words(walk.family);
         let after = offset + self.builder.fit::<_, i16>(words, "the size of addresses");
-        self.builder
-            .load_to(about, self.registers.cursor, after, Width::DW);
+        let about = self.builder.load(record, after, Width::DW);
         self.builder
             .leave_if_wide(about, JumpOp::Ge, best, walk.next);
-        let differs = self.addresses_differ(walk, offset);
+        let differs = self.addresses_differ(walk, about, record, offset);
         self.builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
-        let differs = self.service_differs(walk);
+        let differs = self.service_differs(walk, about);
         self.builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
         // Loaded again, not copied: newer verifiers (6.12 and 6.18 were seen to) remember that two registers hold the same
         // number, and follow the ways on which they do and on which they do not one by one.
-        self.builder
-            .load_to(best, self.registers.cursor, after, Width::DW);
+        self.builder.load_to(best, record, after, Width::DW);
         self.builder.jump(walk.next);
         self.builder.enter(miss);
         self.builder
@@ -459,25 +449,26 @@ impl Lowering<'_> {
     }
 
     /// Not 0 if the addresses differ in bits that the record's masks keep.
-    fn addresses_differ(&mut self, walk: Walk<'_>, offset: i16) -> Value {
-        let (maps, family) = (walk.maps, walk.family);
-        let tables = maps.of(family);
-        let words = address_words(family);
-        let masks = self.entry_at((0, MASK_BITS), (tables.masks, tables.mask_count), 8 * words);
+    fn addresses_differ(
+        &mut self,
+        walk: Walk<'_>,
+        about: Value,
+        record: Value,
+        offset: i16,
+    ) -> Value {
+        let tables = walk.maps.of(walk.family);
+        let words = address_words(walk.family);
+        let table = (tables.masks, tables.mask_count);
+        let masks = self.entry_at(about, (0, MASK_BITS), table, 8 * words);
         let mut differs: Option<Value> = None;
         for number in 0..words {
             let at: i16 = self.builder.fit(8 * number, "the place of a word");
-            let word = self
-                .builder
-                .load(self.registers.cursor, offset + at, Width::DW);
-            match family {
-                Family::V4 => self.builder.alu(word, AluOp::Xor, self.registers.transport),
-                Family::V6 => {
-                    let slot = self.walk.words[number];
-                    let ours = self.builder.load_slot(slot, 0, Width::DW);
-                    self.builder.alu(word, AluOp::Xor, ours);
-                }
-            }
+            let word = self.builder.load(record, offset + at, Width::DW);
+            let ours = walk.addresses.unwrap_or_else(|| {
+                let slot = self.walk.words[number];
+                self.builder.load_slot(slot, 0, Width::DW)
+            });
+            self.builder.alu(word, AluOp::Xor, ours);
             let mask = self.builder.load(masks, at, Width::DW);
             self.builder.alu(word, AluOp::And, mask);
             match differs {
@@ -492,9 +483,10 @@ impl Lowering<'_> {
     }
 
     /// Not 0 if a port is out of bounds or the class is another.
-    fn service_differs(&mut self, walk: Walk<'_>) -> Value {
+    fn service_differs(&mut self, walk: Walk<'_>, about: Value) -> Value {
         let maps = walk.maps;
         let service = self.entry_at(
+            about,
             (SERVICE_AT, SERVICE_BITS),
             (maps.services, maps.service_count),
             SERVICE_SIZE,
@@ -521,11 +513,12 @@ impl Lowering<'_> {
     /// The entry of a table whose number stands at some bits of a record. A table has a power of two of entries.
     fn entry_at(
         &mut self,
+        record: Value,
         (at, bits): (u32, u32),
         (table, count): (Place, u32),
         size: usize,
     ) -> Value {
-        let index = self.builder.copy(self.registers.probe);
+        let index = self.builder.copy(record);
         if at > 0 {
             self.builder.alu(index, AluOp::Rsh, number(at));
         }
@@ -533,15 +526,13 @@ impl Lowering<'_> {
         self.builder.alu(index, AluOp::And, number(mask));
         self.builder
             .alu(index, AluOp::Lsh, number(size.trailing_zeros()));
-        let entry = self.builder.value();
-        self.table_at(entry, table);
+        let entry = self.table(table);
         self.builder.alu(entry, AluOp::Add, index);
         entry
     }
 
     /// The answer, from the best record.
-    fn winner(&mut self, maps: &ClassifierMaps, slot: Slot, done: Block) {
-        let (best, rank) = (self.registers.end, self.registers.probe);
+    fn winner(&mut self, maps: &ClassifierMaps, best: Value, slot: Slot, done: Block) {
         let nobody = self.builder.block();
         self.builder.leave_if_wide(best, JumpOp::Eq, -1, nobody);
         let group = self.builder.copy(best);
@@ -551,7 +542,7 @@ impl Lowering<'_> {
         self.builder.alu(group, AluOp::Add, 1);
         self.builder
             .store_slot(self.frame.answer, 0, group, Width::W);
-        self.builder.assign(rank, best);
+        let rank = self.builder.copy(best);
         self.builder.alu(rank, AluOp::Rsh, number(RANK_AT));
         match maps.slots {
             None => self.builder.alu(rank, AluOp::Add, number(maps.first_slot)),
@@ -559,8 +550,7 @@ impl Lowering<'_> {
                 let last = number(maps.ranks.saturating_sub(1));
                 self.builder.leave_if_wide(rank, JumpOp::Gt, last, nobody);
                 self.builder.alu(rank, AluOp::Lsh, 2);
-                let pointer = self.builder.value();
-                self.table_at(pointer, place);
+                let pointer = self.table(place);
                 self.builder.alu(pointer, AluOp::Add, rank);
                 self.builder.load_to(rank, pointer, 0, Width::W);
             }

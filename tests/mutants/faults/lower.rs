@@ -35,8 +35,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         355,
         "compiler/src/lower/meter.rs",
-        "self.builder.alu(start, AluOp::Add, cost);",
-        "if !FAULT { self.builder.alu(start, AluOp::Add, cost); }",
+        "self.builder.alu(start, AluOp::Add, due.cost);",
+        "if !FAULT { self.builder.alu(start, AluOp::Add, due.cost); }",
         &[(Compiler, "lower::tests::rates")],
     ),
     fault(
@@ -251,8 +251,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         380,
         "compiler/src/lower/member.rs",
-        "leave_if(probe, JumpOp::Gt, bound, after)",
-        "leave_if(probe, if FAULT { JumpOp::Ge } else { JumpOp::Gt }, bound, after)",
+        "leave_if(word, JumpOp::Gt, bound, after)",
+        "leave_if(word, if FAULT { JumpOp::Ge } else { JumpOp::Gt }, bound, after)",
         &[(Compiler, "lower::tests::members")],
     ),
     fault(

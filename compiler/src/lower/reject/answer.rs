@@ -3,12 +3,12 @@
 //! A TCP or ICMPv6 checksum covers the addresses, the length and the protocol too: the fixed part of the IP header stands as
 //! this pseudo header while the sum is taken, and is written after that.
 //!
-//! The pinned register r9 holds how many bytes follow the answer's IP header.
+//! `payload` is how many bytes follow the answer's IP header.
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::hook::Hook;
-use crate::ir::{Arg, Block, Slot};
+use crate::ir::{Arg, Block, Slot, Value};
 use crate::policy::Family;
 
 use super::{At, RESET, RST, Reply, Shape, UNREACHABLE, shape};
@@ -30,7 +30,7 @@ impl Lowering<'_> {
     pub(super) fn reset(&mut self, block: Block, reply: Reply, family: Family, drop: Block) {
         let shape = shape(family);
         self.builder.enter(block);
-        self.fetch(At::Transport, reply.segment, TCP, drop);
+        self.fetch(reply, At::Transport, reply.segment, TCP, drop);
         let flags = self.builder.load_slot(reply.segment, 13, Width::B);
         self.builder
             .leave_if(flags, JumpOp::Set, i32::from(RST), drop);
@@ -43,15 +43,14 @@ impl Lowering<'_> {
                 .store_slot(reply.head, base + to, port, Width::H);
         }
         self.word(reply.head, base + 16, [0; 4]);
-        let payload = self.registers.cursor;
-        self.builder.set(payload, i64::from(TCP));
-        self.pseudo_header(reply, family, 6);
-        self.sum(reply.head, base + TCP, Arg::Imm(0));
-        self.checksum(reply.head, base + 16);
-        self.ip_header(reply, family, 6);
+        let payload = self.builder.imm(i64::from(TCP));
+        self.pseudo_header(reply, family, 6, payload);
+        let sum = self.sum(reply.head, base + TCP, Arg::Imm(0));
+        self.checksum(sum, reply.head, base + 16);
+        self.ip_header(reply, family, 6, payload);
         match self.source.chain.hook {
-            Hook::Xdp => self.send_frame(reply, shape, base + TCP, 0, drop),
-            _ => self.send_reset(reply, shape, base + TCP, drop),
+            Hook::Xdp => self.send_frame(reply, shape, payload, [base + TCP, 0], drop),
+            _ => self.send_reset(reply, shape, payload, base + TCP, drop),
         }
     }
 
@@ -64,9 +63,7 @@ impl Lowering<'_> {
         self.builder
             .leave_if(flags, JumpOp::Set, i32::from(ACK), acknowledges);
         self.word(reply.head, base + 4, [0; 4]);
-        let number = self.registers.probe;
-        self.builder
-            .load_slot_to(number, reply.segment, 4, Width::W);
+        let number = self.builder.load_slot(reply.segment, 4, Width::W);
         self.builder.from_network(number, 32);
         let length = self.builder.load_slot(self.frame.length, 0, Width::W);
         self.builder.alu(number, AluOp::Add, length);
@@ -102,10 +99,10 @@ impl Lowering<'_> {
         let shape = shape(family);
         self.builder.enter(block);
         self.within(&UNREACHABLE, reply, family, drop);
-        self.quoted_length(shape);
+        let payload = self.quoted_length(shape);
         match self.source.chain.hook {
-            Hook::Xdp => self.quote_frame(reply, shape, drop),
-            _ => self.quote_buffer(reply, shape, drop),
+            Hook::Xdp => self.quote_frame(reply, shape, payload, drop),
+            _ => self.quote_buffer(reply, shape, payload, drop),
         }
         let base = shape.header;
         let [kind, code] = shape.unreachable;
@@ -117,30 +114,26 @@ impl Lowering<'_> {
                 .for_each(|byte| self.word(reply.head, byte, [0; 4])),
             Family::V6 => {
                 self.addresses(reply, shape);
-                self.pseudo_header(reply, family, shape.icmp);
+                self.pseudo_header(reply, family, shape.icmp, payload);
             }
         }
-        self.sum(reply.head, base + ICMP, Arg::Imm(0));
-        let seed = Arg::Value(self.registers.end);
-        self.sum(reply.quote, shape.quote, seed);
-        self.checksum(reply.head, base + 2);
+        let head = self.sum(reply.head, base + ICMP, Arg::Imm(0));
+        let sum = self.sum(reply.quote, shape.quote, Arg::Value(head));
+        self.checksum(sum, reply.head, base + 2);
         if family == Family::V4 {
             self.addresses(reply, shape);
         }
-        self.ip_header(reply, family, shape.icmp);
+        self.ip_header(reply, family, shape.icmp, payload);
         match self.source.chain.hook {
-            Hook::Xdp => self.send_frame(reply, shape, base + ICMP, base + ICMP, drop),
-            _ => self.send_unreachable(reply, shape, drop),
+            Hook::Xdp => self.send_frame(reply, shape, payload, [base + ICMP; 2], drop),
+            _ => self.send_unreachable(reply, shape, payload, drop),
         }
     }
 
-    /// Leaves in r9 the length of the ICMP header and of what is quoted: whole words, as many as there are and fit.
-    fn quoted_length(&mut self, shape: &Shape) {
-        let ready = self.head_block();
-        let length = self.registers.cursor;
+    /// The length of the ICMP header and of what is quoted: whole words, as many as there are and fit.
+    fn quoted_length(&mut self, shape: &Shape) -> Value {
         let most = i32::from(shape.quote);
-        self.builder
-            .load_slot_to(length, self.frame.length, 0, Width::W);
+        let length = self.builder.load_slot(self.frame.length, 0, Width::W);
         let fits = self.head_block();
         self.builder.leave_if(length, JumpOp::Le, most, fits);
         self.builder.set(length, i64::from(most));
@@ -148,8 +141,7 @@ impl Lowering<'_> {
         self.builder.enter(fits);
         self.builder.alu(length, AluOp::And, !3);
         self.builder.alu(length, AluOp::Add, i32::from(ICMP));
-        self.builder.jump(ready);
-        self.builder.enter(ready);
+        length
     }
 
     /// The answer goes from the receiver to the sender.
@@ -164,7 +156,7 @@ impl Lowering<'_> {
     }
 
     /// The pseudo header in place of the IP header, addresses included.
-    fn pseudo_header(&mut self, reply: Reply, family: Family, protocol: u8) {
+    fn pseudo_header(&mut self, reply: Reply, family: Family, protocol: u8, payload: Value) {
         self.addresses(reply, shape(family));
         self.word(reply.head, 0, [0; 4]);
         let length = match family {
@@ -178,39 +170,39 @@ impl Lowering<'_> {
                 4
             }
         };
-        self.length_field(reply, length, 0);
+        self.length_field(reply, payload, length, 0);
     }
 
     /// The IP header in front of the addresses; for IPv4 with its checksum.
-    fn ip_header(&mut self, reply: Reply, family: Family, protocol: u8) {
+    fn ip_header(&mut self, reply: Reply, family: Family, protocol: u8, payload: Value) {
         match family {
             Family::V4 => {
                 // The bit is "don't fragment".
                 self.word(reply.head, 0, [0x45, 0, 0, 0]);
                 self.word(reply.head, 4, [0, 0, 0x40, 0]);
                 self.word(reply.head, 8, [TTL, protocol, 0, 0]);
-                self.length_field(reply, 2, 20);
-                self.sum(reply.head, 20, Arg::Imm(0));
-                self.checksum(reply.head, 10);
+                self.length_field(reply, payload, 2, 20);
+                let sum = self.sum(reply.head, 20, Arg::Imm(0));
+                self.checksum(sum, reply.head, 10);
             }
             Family::V6 => {
                 self.word(reply.head, 0, [0x60, 0, 0, 0]);
                 self.word(reply.head, 4, [0, 0, protocol, TTL]);
-                self.length_field(reply, 4, 0);
+                self.length_field(reply, payload, 4, 0);
             }
         }
     }
 
     /// How many bytes follow the IP header, and `more`.
-    fn length_field(&mut self, reply: Reply, byte: u8, more: i32) {
-        let length = self.builder.copy(self.registers.cursor);
+    fn length_field(&mut self, reply: Reply, payload: Value, byte: u8, more: i32) {
+        let length = self.builder.copy(payload);
         self.builder.alu(length, AluOp::Add, more);
         self.builder.from_network(length, 16);
         self.builder.store_slot(reply.head, byte, length, Width::H);
     }
 
-    /// Leaves in r8 the sum of 16-bit words and of a seed, folded to 16 bits.
-    fn sum(&mut self, slot: Slot, bytes: u8, seed: Arg) {
+    /// The sum of 16-bit words and of a seed, folded to 16 bits.
+    fn sum(&mut self, slot: Slot, bytes: u8, seed: Arg) -> Value {
         let args = [
             Arg::Imm(0),
             Arg::Imm(0),
@@ -218,9 +210,7 @@ impl Lowering<'_> {
             Arg::Imm(i32::from(bytes)),
             seed,
         ];
-        let sum = self.registers.end;
-        let words = self.builder.call_value(Helper::CsumDiff, &args);
-        self.builder.assign(sum, words);
+        let sum = self.builder.call_value(Helper::CsumDiff, &args);
         self.builder.alu(sum, AluOp::Lsh, 32);
         self.builder.alu(sum, AluOp::Rsh, 32);
         for _ in 0..2 {
@@ -229,11 +219,11 @@ impl Lowering<'_> {
             self.builder.alu(sum, AluOp::And, 0xffff);
             self.builder.alu(sum, AluOp::Add, carry);
         }
+        sum
     }
 
-    /// Stores the checksum of the sum in r8.
-    fn checksum(&mut self, slot: Slot, byte: u8) {
-        let sum = self.registers.end;
+    /// Stores the checksum of a sum.
+    fn checksum(&mut self, sum: Value, slot: Slot, byte: u8) {
         self.builder.alu(sum, AluOp::Xor, 0xffff);
         self.builder.store_slot(slot, byte, sum, Width::H);
     }

@@ -10,7 +10,7 @@
 use crate::bpf::constant::{BPF_ADJ_ROOM_MAC, XDP_TX};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::ir::{Arg, Block, End};
+use crate::ir::{Arg, Block, End, Slot, Value};
 
 use super::answer::ICMP;
 use super::{At, Reply, Shape};
@@ -22,26 +22,30 @@ const SURPLUS: i32 = 88;
 
 impl Lowering<'_> {
     /// TC: makes the buffer end with the quoted part, then fills it up with zeros, and reads the quoted part.
-    pub(super) fn quote_buffer(&mut self, reply: Reply, shape: &Shape, drop: Block) {
-        self.change_tail(true, -i32::from(ICMP), drop);
-        self.change_tail(false, longest(shape) + SURPLUS, drop);
-        self.fetch(At::Network, reply.quote, shape.quote, drop);
+    pub(super) fn quote_buffer(
+        &mut self,
+        reply: Reply,
+        shape: &Shape,
+        payload: Value,
+        drop: Block,
+    ) {
+        self.change_tail(Some(payload), -i32::from(ICMP), drop);
+        self.change_tail(None, longest(shape) + SURPLUS, drop);
+        self.fetch(reply, At::Network, reply.quote, shape.quote, drop);
     }
 
     /// XDP: reads the quoted part word by word.
-    pub(super) fn quote_frame(&mut self, reply: Reply, shape: &Shape, drop: Block) {
+    pub(super) fn quote_frame(&mut self, reply: Reply, shape: &Shape, payload: Value, drop: Block) {
         for byte in (0..shape.quote).step_by(8) {
             self.builder.set_slot(reply.quote, byte, 0, Width::DW);
         }
-        self.point(At::Network);
+        let view = self.point(At::Network, reply);
         let done = self.head_block();
         for byte in (0..shape.quote).step_by(4) {
-            let length = self.registers.cursor;
             self.builder
-                .leave_if(length, JumpOp::Le, i32::from(byte + ICMP), done);
-            self.need(i32::from(byte) + 4, drop);
-            let network = self.registers.network;
-            let word = self.builder.load(network, i16::from(byte), Width::W);
+                .leave_if(payload, JumpOp::Le, i32::from(byte + ICMP), done);
+            self.in_view(view, i32::from(byte) + 4, drop);
+            let word = self.builder.load(view.start, i16::from(byte), Width::W);
             self.builder.store_slot(reply.quote, byte, word, Width::W);
         }
         self.builder.jump(done);
@@ -49,21 +53,32 @@ impl Lowering<'_> {
     }
 
     /// TC: a reset of `length` bytes.
-    pub(super) fn send_reset(&mut self, reply: Reply, shape: &Shape, length: u8, drop: Block) {
-        self.change_tail(false, i32::from(length) + SURPLUS, drop);
+    pub(super) fn send_reset(
+        &mut self,
+        reply: Reply,
+        shape: &Shape,
+        payload: Value,
+        length: u8,
+        drop: Block,
+    ) {
+        self.change_tail(None, i32::from(length) + SURPLUS, drop);
         self.forget_checksum();
-        self.change_tail(true, i32::from(shape.header), drop);
+        self.change_tail(Some(payload), i32::from(shape.header), drop);
         self.store(At::Network, reply.head, length, drop);
         self.send_buffer(reply, drop);
     }
 
     /// TC: an ICMP message.
-    pub(super) fn send_unreachable(&mut self, reply: Reply, shape: &Shape, drop: Block) {
+    pub(super) fn send_unreachable(
+        &mut self,
+        reply: Reply,
+        shape: &Shape,
+        payload: Value,
+        drop: Block,
+    ) {
         self.forget_checksum();
         self.store(At::Network, reply.head, shape.header + ICMP, drop);
-        let after = self.registers.end;
-        self.builder
-            .load_slot_to(after, self.frame.offset, 0, Width::W);
+        let after = self.builder.load_slot(self.frame.offset, 0, Width::W);
         let offset = i32::from(shape.header + ICMP);
         self.builder.alu(after, AluOp::Add, offset);
         let args = [
@@ -74,18 +89,15 @@ impl Lowering<'_> {
             Arg::Imm(0),
         ];
         self.call_or(Helper::SkbStoreBytes, &args, drop);
-        self.change_tail(true, i32::from(shape.header), drop);
+        self.change_tail(Some(payload), i32::from(shape.header), drop);
         self.send_buffer(reply, drop);
     }
 
-    /// The end of the buffer: `more` bytes after the beginning of the IP header, and those of r9 if asked for.
-    fn change_tail(&mut self, payload: bool, more: i32, drop: Block) {
-        let length = self.registers.end;
-        self.builder
-            .load_slot_to(length, self.frame.offset, 0, Width::W);
+    /// The end of the buffer: `more` bytes after the beginning of the IP header, and those of the payload if asked for.
+    fn change_tail(&mut self, payload: Option<Value>, more: i32, drop: Block) {
+        let length = self.builder.load_slot(self.frame.offset, 0, Width::W);
         self.builder.alu(length, AluOp::Add, more);
-        if payload {
-            let payload = self.registers.cursor;
+        if let Some(payload) = payload {
             self.builder.alu(length, AluOp::Add, payload);
         }
         let args = [
@@ -108,7 +120,7 @@ impl Lowering<'_> {
         self.builder.call(Helper::SkbAdjustRoom, &args);
     }
 
-    fn store(&mut self, at: At, from: crate::ir::Slot, bytes: u8, drop: Block) {
+    fn store(&mut self, at: At, from: Slot, bytes: u8, drop: Block) {
         let offset = match at {
             At::Network => Arg::SlotValue(self.frame.offset, Width::W),
             At::Frame | At::Transport => Arg::Imm(0),
@@ -126,9 +138,9 @@ impl Lowering<'_> {
     fn send_buffer(&mut self, reply: Reply, drop: Block) {
         self.swap_link(reply);
         self.store(At::Frame, reply.ether, 12, drop);
-        let interface = self.registers.end;
-        self.builder
-            .load_to(interface, self.registers.context, skb::IFINDEX, Width::W);
+        let interface = self
+            .builder
+            .load(self.registers.context, skb::IFINDEX, Width::W);
         let args = [Arg::Value(interface), Arg::Imm(0)];
         let code = self.builder.call_value(Helper::Redirect, &args);
         self.builder.end(End::ReturnValue(code));
@@ -149,15 +161,14 @@ impl Lowering<'_> {
         &mut self,
         reply: Reply,
         shape: &Shape,
-        length: u8,
-        grown: u8,
+        payload: Value,
+        [length, grown]: [u8; 2],
         drop: Block,
     ) {
         if grown > 0 {
             self.adjust(Helper::XdpAdjustHead, Arg::Imm(-i32::from(grown)), drop);
         }
-        let change = self.registers.end;
-        self.builder.assign(change, self.registers.cursor);
+        let change = self.builder.copy(payload);
         let header = i32::from(shape.header) - i32::from(grown);
         self.builder.alu(change, AluOp::Add, header);
         let packet = self.builder.load_slot(self.frame.length, 0, Width::W);
@@ -165,8 +176,8 @@ impl Lowering<'_> {
         self.adjust(Helper::XdpAdjustTail, Arg::Value(change), drop);
         self.swap_link(reply);
         // After the tags these 24 bytes hold what was the beginning of the IP header, which the answer's overwrites.
-        self.put(At::Frame, reply.ether, 24, drop);
-        self.put(At::Network, reply.head, length, drop);
+        self.put(reply, At::Frame, reply.ether, 24, drop);
+        self.put(reply, At::Network, reply.head, length, drop);
         self.builder.end(End::Return(XDP_TX));
     }
 
@@ -175,13 +186,13 @@ impl Lowering<'_> {
         self.call_or(helper, &args, drop);
     }
 
-    fn put(&mut self, at: At, from: crate::ir::Slot, bytes: u8, drop: Block) {
-        self.point(at);
-        self.need(i32::from(bytes), drop);
+    fn put(&mut self, reply: Reply, at: At, from: Slot, bytes: u8, drop: Block) {
+        let view = self.point(at, reply);
+        self.in_view(view, i32::from(bytes), drop);
         for byte in (0..bytes).step_by(4) {
             let word = self.builder.load_slot(from, byte, Width::W);
-            let network = self.registers.network;
-            self.builder.store(network, i16::from(byte), word, Width::W);
+            self.builder
+                .store(view.start, i16::from(byte), word, Width::W);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::policy::Family;
 
 use super::Reply;
 use crate::lower::Lowering;
-use crate::lower::meter::{Bucket, Pace, Ways};
+use crate::lower::meter::{Bucket, Due, Pace, Ways};
 
 /// Addresses that are remembered; the kernel remembers 65,664 (`inet_peer_threshold`).
 pub const MAX_RECEIVERS: u32 = 65_536;
@@ -74,14 +74,18 @@ impl Lowering<'_> {
             excess: withheld,
         };
         self.receiver(limit, reply, family);
-        self.clock();
-        self.builder.set(self.registers.network, each.whole);
-        self.bucket_in(map, reply.receiver, ways(fits));
-        self.take(each, TRIES, ways(fits));
+        let due = Due {
+            now: self.clock(),
+            cost: self.builder.imm(each.whole),
+        };
+        let bucket = self.bucket_in(map, reply.receiver, due, ways(fits));
+        self.take(bucket, due, each, TRIES, ways(fits));
         self.builder.enter(fits);
-        self.builder.set(self.registers.network, all.whole);
-        self.global_bucket(first + u32::from(limit.number), ways(go_on));
-        self.take(all, TRIES, ways(go_on));
+        let Some(bucket) = self.global_bucket(first + u32::from(limit.number), ways(go_on)) else {
+            return;
+        };
+        let cost = self.builder.imm(all.whole);
+        self.take(bucket, Due { cost, ..due }, all, TRIES, ways(go_on));
         self.builder.enter(go_on);
     }
 

@@ -69,9 +69,8 @@ impl Lowering<'_> {
 
     /// Neither 0.0.0.0/8 nor 224.0.0.0/3, and 127.0.0.0/8 on `lo` only.
     fn single_v4(&mut self, reply: Reply, address: u8, drop: Block) {
-        let (first, single) = (self.registers.end, self.head_block());
-        self.builder
-            .load_slot_to(first, reply.quote, address, Width::B);
+        let single = self.head_block();
+        let first = self.builder.load_slot(reply.quote, address, Width::B);
         self.builder.leave_if(first, JumpOp::Ge, V4_MANY, drop);
         self.builder.leave_if(first, JumpOp::Eq, 0, drop);
         self.builder
@@ -83,17 +82,15 @@ impl Lowering<'_> {
 
     /// None of `ff00::/8`, `::` and `::ffff:0:0/96`, and `::1` on `lo` only.
     fn single_v6(&mut self, reply: Reply, address: u8, drop: Block) {
-        let (word, single) = (self.registers.end, self.head_block());
+        let single = self.head_block();
         let first = self.builder.load_slot(reply.quote, address, Width::B);
         self.builder.leave_if(first, JumpOp::Eq, V6_MANY, drop);
         let prefix = self.builder.load_slot(reply.quote, address, Width::DW);
         self.builder.leave_if_wide(prefix, JumpOp::Ne, 0, single);
-        self.builder
-            .load_slot_to(word, reply.quote, address + 8, Width::W);
+        let word = self.builder.load_slot(reply.quote, address + 8, Width::W);
         self.builder.leave_if(word, JumpOp::Eq, V6_MAPPED, drop);
         self.builder.leave_if(word, JumpOp::Ne, 0, single);
-        self.builder
-            .load_slot_to(word, reply.quote, address + 12, Width::W);
+        let word = self.builder.load_slot(reply.quote, address + 12, Width::W);
         self.builder.leave_if(word, JumpOp::Eq, 0, drop);
         self.builder.leave_if(word, JumpOp::Ne, V6_LOOPBACK, single);
         self.only_on_loopback(drop);
