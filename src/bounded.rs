@@ -17,11 +17,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::makedev;
 use nix::sys::statfs::{DEBUGFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TRACEFS_MAGIC, fstatfs};
 
-/// Most bytes of a text: a policy, what it includes, a guard. A policy of more is refused anyway.
+/// The maximum number of bytes of a text: a policy, what it includes, a guard. A policy of more is refused anyway.
 pub(crate) const TEXT: u64 = 64 << 20;
-/// Most bytes of a list of a set: what an object carries of them.
+/// The maximum number of bytes of a list of a set: what an object carries of them.
 pub(crate) const LIST: u64 = 256 << 20;
-/// Most bytes of an object or a saved plan.
+/// The maximum number of bytes of an object or a saved plan.
 pub(crate) const OBJECT: u64 = 1 << 30;
 /// How long a pipe may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);

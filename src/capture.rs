@@ -34,7 +34,7 @@ pub(crate) struct Packet {
 }
 
 /// The longest packet that is believed: an IP packet of 64 KiB and every header in front of it.
-const LONGEST: usize = 65_536 + 256;
+const MAX_FRAME: usize = 65_536 + 256;
 
 /// Bytes of the magic number that says which kind of file it is: pcapng begins with a section header block.
 const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -193,7 +193,7 @@ fn frame(link: DataLink, data: &[u8], wire: u32) -> Result<Packet, String> {
     let whole = usize::try_from(wire)
         .unwrap_or(usize::MAX)
         .saturating_sub(header);
-    frame.resize((front + whole).min(LONGEST).max(frame.len()), 0);
+    frame.resize((front + whole).min(MAX_FRAME).max(frame.len()), 0);
     Ok(Packet {
         frame,
         recorded,

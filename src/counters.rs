@@ -133,7 +133,7 @@ fn bytes(value: &CounterValue) -> String {
 }
 
 /// The most characters of a statement that a line of the table has; JSON has all of it.
-const MOST: usize = 60;
+const MAX_CHARS: usize = 60;
 
 /// The statement with its place, if it has one, and the namespace of its block.
 fn name(value: &CounterValue) -> String {
@@ -155,10 +155,10 @@ fn name(value: &CounterValue) -> String {
 
 /// A statement that is cut where it gets long.
 fn short(text: &str) -> String {
-    if text.chars().count() <= MOST {
+    if text.chars().count() <= MAX_CHARS {
         return text.to_owned();
     }
-    let begin: String = text.chars().take(MOST - 1).collect();
+    let begin: String = text.chars().take(MAX_CHARS - 1).collect();
     format!("{}…", begin.trim_end())
 }
 
@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn long_statements_are_cut_between_characters() {
-        let long = "ä".repeat(MOST + 1);
-        assert_eq!(short(&long).chars().count(), MOST);
+        let long = "ä".repeat(MAX_CHARS + 1);
+        assert_eq!(short(&long).chars().count(), MAX_CHARS);
         assert_eq!(short("allow tcp"), "allow tcp");
     }
 

@@ -38,8 +38,8 @@ use text::Look;
 
 pub(crate) use paint::Paint;
 
-/// Most changes of a namespace that are told in full, unless all are asked for; JSON has all.
-pub(crate) const MOST: usize = 200;
+/// The maximum number of changes of a namespace that are told in full, unless all are asked for; JSON has all.
+pub(crate) const MAX_CHANGES: usize = 200;
 
 /// Compares two policies and shows what it found.
 pub(crate) fn run(arguments: &cli::Diff, output: &mut Output) -> Exit {
@@ -57,7 +57,7 @@ fn diff(arguments: &cli::Diff, output: &mut Output) -> Result<Exit, Exit> {
     };
     let everything = arguments.view.all || view == View::Json || arguments.svg.is_some();
     let options = Options {
-        most: (!everything).then_some(MOST),
+        most: (!everything).then_some(MAX_CHANGES),
         shadows: arguments.svg.is_some(),
         ..Options::default()
     };

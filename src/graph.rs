@@ -17,8 +17,8 @@ use sockc_compiler::policy::{DefaultVerdict, Policy};
 
 use words::{Families, Words};
 
-/// Most tests that are drawn of one decision.
-const MOST: usize = 80;
+/// The maximum number of tests that are drawn of one decision.
+const MAX_TESTS: usize = 80;
 /// Columns of a line in a box, and most lines of a rule.
 const WIDTH: usize = 36;
 const LINES: usize = 4;
@@ -94,7 +94,7 @@ impl Graph<'_> {
             next += 1;
             for &(_, target) in &self.flat.nodes[node].arms {
                 if let Target::Node(node) = target
-                    && found.len() < MOST
+                    && found.len() < MAX_TESTS
                     && !found.contains(&node)
                 {
                     found.push(node);

@@ -114,7 +114,7 @@ fn bounded_bytes(
     })
 }
 
-/// Most bytes of a file that begins so.
+/// The maximum number of bytes of a file that begins so.
 fn most(beginning: &[u8]) -> u64 {
     if beginning.starts_with(ELF) || is_plan(beginning) {
         bounded::OBJECT

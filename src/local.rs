@@ -11,7 +11,7 @@ use sockc_compiler::policy::{Action, Addresses, Policy, Rule, Side};
 use sockc_runtime::{LiveMap, Options, entry_text};
 
 /// So many ranges are named.
-const MOST: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// A range that a redirect is for.
 struct Range {
@@ -65,13 +65,13 @@ pub(crate) fn own_notes(policy: &Policy, maps: &[LiveMap], options: &Options) ->
         .collect();
     let mut notes: Vec<String> = strange
         .iter()
-        .take(MOST)
+        .take(MAX_NAMED)
         .map(|range| range.note())
         .collect();
-    if strange.len() > MOST {
+    if strange.len() > MAX_NAMED {
         notes.push(format!(
             "{} more redirects are for addresses that are not local",
-            strange.len() - MOST
+            strange.len() - MAX_NAMED
         ));
     }
     notes

@@ -215,7 +215,7 @@ impl Output {
 }
 
 /// So many warnings of one code are shown to a person.
-const MOST_OF_A_CODE: usize = 20;
+const MAX_OF_A_CODE: usize = 20;
 
 /// What is shown of diagnostics, and how many of each code are not.
 fn first_of_each(
@@ -230,12 +230,12 @@ fn first_of_each(
         .filter(|one| {
             let count = seen.entry(one.code.0).or_default();
             *count += 1;
-            one.code.0.starts_with('E') || *count <= MOST_OF_A_CODE
+            one.code.0.starts_with('E') || *count <= MAX_OF_A_CODE
         })
         .collect();
-    seen.retain(|code, count| !code.starts_with('E') && *count > MOST_OF_A_CODE);
+    seen.retain(|code, count| !code.starts_with('E') && *count > MAX_OF_A_CODE);
     for count in seen.values_mut() {
-        *count -= MOST_OF_A_CODE;
+        *count -= MAX_OF_A_CODE;
     }
     (shown.into_iter(), seen)
 }

@@ -24,7 +24,7 @@ use sockc_runtime::{
 use crate::cli;
 use crate::counters::is_left_out;
 use crate::diff::text::Look;
-use crate::diff::{MOST, Paint, summary};
+use crate::diff::{MAX_CHANGES, Paint, summary};
 use crate::exit::Exit;
 use crate::guards::{ending, judge};
 use crate::input::is_stream;
@@ -86,7 +86,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         exit
     })?;
     let limits = diff::Options {
-        most: (!arguments.all && !output.is_json()).then_some(MOST),
+        most: (!arguments.all && !output.is_json()).then_some(MAX_CHANGES),
         ..diff::Options::default()
     };
     let report = diff::compare(&old, &new, limits, output.watch());

@@ -120,7 +120,7 @@ pub struct MapSpec {
     pub key_size: u32,
     /// Value size in bytes.
     pub value_size: u32,
-    /// Most entries.
+    /// The maximum number of entries.
     pub max_entries: u32,
     /// `BPF_F_…`
     pub flags: u32,
@@ -130,7 +130,7 @@ pub struct MapSpec {
     pub data: Option<Vec<u8>>,
 }
 
-/// Most bytes of a table: what Linux 5.10 takes.
+/// The maximum number of bytes of a table: what Linux 5.10 takes.
 pub const TABLE_LIMIT: usize = ARRAY_VALUE;
 
 impl MapSpec {
@@ -219,8 +219,9 @@ pub struct Manifest {
     /// The live maps.
     pub maps: Vec<LiveMapPlan>,
     /// The interfaces that packets are sent out of, by name: slots of the map `ports`, whose values are `u32` interface
-    /// indices (0 while unknown).
-    pub ports: Vec<String>,
+    /// indices (0 while unknown). The map and the word in JSON keep the name that objects and pins of earlier versions have.
+    #[serde(rename = "ports")]
+    pub out_interfaces: Vec<String>,
     /// The network namespaces that conditions name: slots of the map `namespaces`, whose values are `u32` namespace ids as
     /// seen from the policy's own namespace, plus 1 (0 while unknown).
     pub namespaces: Vec<String>,
@@ -289,7 +290,7 @@ pub struct SetPlan {
     pub map: String,
     /// The array that says which side of the trie holds.
     pub state: String,
-    /// Most elements.
+    /// The maximum number of elements.
     pub max: u32,
     /// How long an element stays, in milliseconds; `None` for ever.
     pub expires: Option<u64>,
@@ -314,7 +315,7 @@ pub struct LiveMapPlan {
     pub trie: String,
     /// The array of port classes.
     pub classes: String,
-    /// Most entries.
+    /// The maximum number of entries.
     pub max: u32,
     /// The entries it starts with.
     pub start: Vec<LiveEntryPlan>,
@@ -331,8 +332,8 @@ const SPARE: u32 = 2;
 /// by others. Room that is not used costs nothing.
 const KEYS: u32 = SIDES * 8;
 
-/// Most keys of a live map: Linux 5.10 charges memory for all of them at once, 72 bytes each, and refuses more than 4 GiB.
-const MOST_KEYS: u32 = 7 << 23;
+/// The maximum number of keys of a live map: Linux 5.10 charges memory for all of them at once, 72 bytes each, and refuses more than 4 GiB.
+const MAX_KEYS: u32 = 7 << 23;
 
 /// Keys that the trie of a live set of so many elements has room for.
 #[must_use]
@@ -352,7 +353,7 @@ pub fn in_slot(index: u32) -> [u8; 8] {
 /// Keys that the trie of a live map of so many entries has room for.
 #[must_use]
 pub fn map_keys(max: u32) -> u32 {
-    max.saturating_mul(KEYS).min(MOST_KEYS)
+    max.saturating_mul(KEYS).min(MAX_KEYS)
 }
 
 /// An entry of a live map.

@@ -33,12 +33,12 @@ pub use cut::plain;
 /// be as fast up to some hundreds; but one of rules that speak of several fields has more leaves than rules, up to their
 /// product, and how many is not known before its diagram is built, which may fail. What tables cost grows little with the
 /// number of rules.
-pub const LEAST: usize = 64;
+pub const MIN_RULES: usize = 64;
 
 /// What large lists of plain rules become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
-    /// Tables where there are [`LEAST`] plain rules or more in a direction.
+    /// Tables where there are [`MIN_RULES`] plain rules or more in a direction.
     #[default]
     Chosen,
     /// Compare trees, always.
@@ -52,7 +52,7 @@ impl Shape {
     #[must_use]
     pub fn least(self) -> Option<usize> {
         match self {
-            Self::Chosen => Some(LEAST),
+            Self::Chosen => Some(MIN_RULES),
             Self::Tree => None,
             Self::Tables => Some(1),
         }

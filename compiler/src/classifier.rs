@@ -23,7 +23,7 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use boxes::{Boxed, MOST_BOXES, Prefix, Protocols, Service, boxes, is_in_pieces, is_plain};
+pub use boxes::{Boxed, MAX_BOXES, Prefix, Protocols, Service, boxes, is_in_pieces, is_plain};
 
 use crate::policy::Match;
 
@@ -55,11 +55,11 @@ pub enum Unfit {
 
 pub use choice::{Choice, Part, Split};
 pub use crowd::crowd;
-pub use grow::LONGEST;
+pub use grow::MAX_LIST;
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;
-pub use services::{CLASS_ENTRIES, GUARD, MOST_CLASSES, MOST_SERVICES, SERVICE_SIZE};
+pub use services::{CLASS_ENTRIES, GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
 pub use stratum::{MULTIPLIERS, Root, Shape, Stratum, hash};
 pub use summary::{FamilySummary, Summary};
 pub use tables::Tables;

@@ -42,7 +42,7 @@ const BUDGET: usize = 20_000_000;
 pub struct Options {
     /// Nodes that the diagrams of one topic may have.
     pub budget: usize,
-    /// Most changes of a scope that are told in full, the largest of each edit first; of the others [`report::Scope::untold`]
+    /// The maximum number of changes of a scope that are told in full, the largest of each edit first; of the others [`report::Scope::untold`]
     /// says how many there are. `None` for all.
     pub most: Option<usize>,
     /// Whether regions are drawn, for pictures.

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::policy::{
-    ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, PortId, RuleId, SetId, SocketId,
+    ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, OutInterfaceId, RuleId, SetId,
+    SocketId,
 };
 
 /// A packet's headers, as far as rules look at them.
@@ -181,7 +182,7 @@ pub enum Verdict {
     /// Goes on, and the lookup gives this socket.
     Redirect(SocketId),
     /// Leaves by this interface.
-    Forward(PortId),
+    Forward(OutInterfaceId),
     /// Goes on, past TCP/IP if the peer is a socket of the group.
     Shortcut(GroupId),
 }

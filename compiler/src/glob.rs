@@ -4,7 +4,7 @@
 //! network. Not here: which interfaces there are.
 
 /// Bytes that an interface's name may have.
-const LONGEST: usize = 15;
+const MAX_NAME_LENGTH: usize = 15;
 
 /// Whether the whole name matches the pattern. Takes time in proportion to the product of their lengths at most.
 #[must_use]
@@ -57,7 +57,7 @@ fn not_of_an_interface(name: &str) -> Option<&'static str> {
     Some(match name {
         "" => "empty",
         "." | ".." => "the name of a folder",
-        other if other.len() > LONGEST => "longer than 15 bytes",
+        other if other.len() > MAX_NAME_LENGTH => "longer than 15 bytes",
         other if other.contains(['/', ':', '\0']) || other.contains(char::is_whitespace) => {
             "holds a blank, `/` or `:`"
         }

@@ -50,7 +50,7 @@ pub use boundaries::SetTables;
 pub use live::{LiveMapMaps, LiveSetMaps};
 pub use member::SetMaps;
 pub use meter::{BUCKET_KEY, Meters};
-pub use reject::{KINDS, MOST_RECEIVERS, answers};
+pub use reject::{KINDS, MAX_RECEIVERS, answers};
 use stream::Door;
 pub use stream::{GroupMaps, PEER_KEY, sock_ops};
 pub use walk::ClassifierMaps;
@@ -83,7 +83,7 @@ pub struct Maps {
     /// Named sockets.
     pub sockets: Option<MapId>,
     /// Interfaces that packets are sent out of.
-    pub ports: Option<MapId>,
+    pub out_interfaces: Option<MapId>,
     /// Buckets of rates that are not for each address, and of the limits of logs.
     pub rates: Option<MapId>,
     /// Buckets for each address.

@@ -87,17 +87,17 @@ fn plain_spelling(name: &str) -> String {
 }
 
 /// Names beyond this length were not mistyped by hand, and comparing them takes long.
-const LONGEST_MISTYPED: usize = 64;
+const MAX_MISTYPED: usize = 64;
 
 /// So many names of a fitting length are compared, and no more: a policy may declare any number.
-const MOST_COMPARED: usize = 1000;
+const MAX_COMPARED: usize = 1000;
 
 /// The candidate that `name` was most likely meant to be, if one is near enough: the first of the nearest.
 ///
 /// Its time is bounded: a candidate whose length differs too much is not compared.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let length = name.chars().take(LONGEST_MISTYPED + 1).count();
-    if length > LONGEST_MISTYPED {
+    let length = name.chars().take(MAX_MISTYPED + 1).count();
+    if length > MAX_MISTYPED {
         return None;
     }
     let limit = (length / 3).max(1);
@@ -108,7 +108,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let most = candidate.chars().take(lengths.end() + 1);
             lengths.contains(&most.count())
         })
-        .take(MOST_COMPARED)
+        .take(MAX_COMPARED)
         .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
         .filter(|&(distance, _)| distance <= limit)
         .min_by_key(|&(distance, _)| distance)

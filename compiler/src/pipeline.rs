@@ -423,7 +423,7 @@ fn build(
         Ok(winners) => winners,
         Err(unfit) => {
             let told = unfit.told(whole, span);
-            if unfit.rules() > MOST_TREE {
+            if unfit.rules() > MAX_TREE {
                 return Err(Stop::Diagnostics(vec![told]));
             }
             // No tables fit: a compare tree may.
@@ -568,9 +568,9 @@ fn without_tables(mut refusal: Diagnostic, why: Option<&Diagnostic>) -> Diagnost
     refusal
 }
 
-/// Most plain rules for which a compare tree is tried where tables cannot hold them. Of so many that cross so often that
+/// The maximum number of plain rules for which a compare tree is tried where tables cannot hold them. Of so many that cross so often that
 /// no tables do, a tree is as large.
-const MOST_TREE: usize = 2_000;
+const MAX_TREE: usize = 2_000;
 
 pub(crate) fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
     Diagnostic::error(
@@ -630,19 +630,19 @@ fn make_maps(
     let steered = slots.socket_count > 0 && led_to;
     let sockets =
         steered.then(|| maps.push(map("sockets", MapKind::SockMap, 4, 8, slots.socket_count)));
-    let port_count = policy.ports.next_key().as_u32();
-    let ports =
-        (port_count > 0).then(|| maps.push(map("ports", MapKind::DevMap, 4, 8, port_count)));
+    let out_count = policy.out_interfaces.next_key().as_u32();
+    let out_interfaces =
+        (out_count > 0).then(|| maps.push(map("ports", MapKind::DevMap, 4, 8, out_count)));
     let answering = chains.iter().any(lower::answers);
     let meters = Meters::new(policy, if answering { lower::KINDS } else { 0 });
     let rates =
         (meters.rates > 0).then(|| maps.push(map("rates", MapKind::Array, 4, 8, meters.rates)));
     let buckets = (meters.shared > 0).then(|| {
-        let entries = meters.shared.saturating_mul(BUCKETS).min(MOST_BUCKETS);
+        let entries = meters.shared.saturating_mul(BUCKETS).min(MAX_BUCKETS);
         maps.push(map("buckets", MapKind::LruHash, BUCKET_KEY, 8, entries))
     });
     let answers = answering.then(|| {
-        let most = lower::MOST_RECEIVERS;
+        let most = lower::MAX_RECEIVERS;
         maps.push(map("answers", MapKind::LruHash, BUCKET_KEY, 8, most))
     });
     let log = logs(policy).then(|| maps.push(map("log", MapKind::RingBuf, 0, 0, log::RING)));
@@ -653,7 +653,7 @@ fn make_maps(
             MapKind::SockHash,
             PEER_KEY,
             8,
-            MOST_PEERS,
+            MAX_PEERS,
         ));
         let [storage, aside] = ["storage", "aside"].map(|stem| {
             let mut spec = map(
@@ -685,7 +685,7 @@ fn make_maps(
     Maps {
         counters: counting.filter(|_| kept),
         sockets,
-        ports,
+        out_interfaces,
         rates,
         buckets,
         answers,
@@ -703,8 +703,8 @@ fn make_maps(
 /// Addresses that a rate `per source` or `per destination` remembers, for each such rule.
 const BUCKETS: u32 = 65_536;
 
-/// Most addresses that all of them remember together.
-const MOST_BUCKETS: u32 = 1 << 20;
+/// The maximum number of addresses that all of them remember together.
+const MAX_BUCKETS: u32 = 1 << 20;
 
 /// Whether anything of a policy logs.
 fn logs(policy: &Policy) -> bool {
@@ -713,7 +713,7 @@ fn logs(policy: &Policy) -> bool {
 }
 
 /// Connections of one group that can be taken in; more of them go by plain TCP and are counted as escaped.
-const MOST_PEERS: u32 = 65_536;
+const MAX_PEERS: u32 = 65_536;
 
 fn map(name: &str, kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
     MapSpec {

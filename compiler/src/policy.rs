@@ -62,8 +62,8 @@ entity_impl!(LiveMapId, "live");
 
 /// An interface that rules send packets out of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortId(u32);
-entity_impl!(PortId, "port");
+pub struct OutInterfaceId(u32);
+entity_impl!(OutInterfaceId, "interface");
 
 /// A network namespace that a condition names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,7 +95,7 @@ pub struct Policy {
     /// The live maps.
     pub live_maps: PrimaryMap<LiveMapId, LiveMap>,
     /// The interfaces that rules send packets out of, by name.
-    pub ports: PrimaryMap<PortId, String>,
+    pub out_interfaces: PrimaryMap<OutInterfaceId, String>,
     /// The network namespaces that conditions name.
     pub namespaces: PrimaryMap<NetnsId, String>,
     /// The constant sets of addresses by name, in the order of their names: for words, since rules have their contents.
@@ -121,7 +121,7 @@ impl std::default::Default for Policy {
             classes,
             sets: PrimaryMap::new(),
             live_maps: PrimaryMap::new(),
-            ports: PrimaryMap::new(),
+            out_interfaces: PrimaryMap::new(),
             namespaces: PrimaryMap::new(),
             named: Vec::new(),
             expects: Vec::new(),
@@ -277,7 +277,7 @@ pub enum Action {
     /// Allow, and hand new connections (TCP) or packets (UDP) to the socket.
     Redirect(SocketId),
     /// Out of another interface, as it is.
-    Forward(PortId),
+    Forward(OutInterfaceId),
     /// Allow, and move the data past TCP/IP if the peer is a socket of the group too.
     Shortcut(GroupId),
 }

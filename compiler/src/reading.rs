@@ -26,10 +26,10 @@ pub use list::List;
 pub type Lists = BTreeMap<Span, Option<Rc<List>>>;
 
 /// Files may include each other to this depth. A chain that is longer goes in circles through links.
-const DEEPEST_INCLUDE: usize = 32;
+const MAX_INCLUDE_DEPTH: usize = 32;
 
 /// A policy may include this many files in all.
-const MOST_INCLUDES: usize = 4096;
+const MAX_INCLUDES: usize = 4096;
 
 /// The name of this stage.
 const STAGE: &str = "read the policy";
@@ -151,7 +151,7 @@ impl Reader<'_> {
             return None;
         }
         self.included += 1;
-        if self.open.len() > DEEPEST_INCLUDE || self.included > MOST_INCLUDES {
+        if self.open.len() > MAX_INCLUDE_DEPTH || self.included > MAX_INCLUDES {
             self.too_many_includes(span);
             return None;
         }
@@ -267,7 +267,7 @@ impl Reader<'_> {
                 "too many files are included",
                 span,
                 format!(
-                    "files may include each other {DEEPEST_INCLUDE} deep, and a policy {MOST_INCLUDES} of them"
+                    "files may include each other {MAX_INCLUDE_DEPTH} deep, and a policy {MAX_INCLUDES} of them"
                 ),
             )
             .help("put what they say in fewer files"),

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-pub use flows::MOST_FLOWS;
+pub use flows::MAX_FLOWS;
 pub use report::Report;
 pub use shown::Shown;
 
@@ -98,7 +98,7 @@ impl<'a> Replay<'a> {
     /// Nothing counted yet.
     #[must_use]
     pub fn new(old: &'a Policy, new: &'a Policy, sockets: Sockets) -> Self {
-        Self::with_most(old, new, sockets, MOST_FLOWS)
+        Self::with_most(old, new, sockets, MAX_FLOWS)
     }
 
     /// The same with another bound of flows.

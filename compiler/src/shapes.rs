@@ -7,7 +7,7 @@
 
 use std::fmt::{Arguments, Write};
 
-use crate::bulk::{self, LEAST, tree};
+use crate::bulk::{self, MIN_RULES, tree};
 use crate::classifier::{FamilySummary, Part, Split, Summary};
 use crate::diagram::flatten::Flat;
 use crate::effort::Effort;
@@ -16,7 +16,7 @@ use crate::place::Chain;
 use crate::policy::{Family, Policy};
 
 /// Steps of the verifier up to which work is counted: no kernel takes more.
-const MOST_WORK: usize = 1_000_000;
+const MAX_WORK: usize = 1_000_000;
 
 /// What became of chain number `index` of what was built of a policy.
 #[must_use]
@@ -40,8 +40,8 @@ pub fn describe(whole: &Policy, built: &Built, index: usize) -> String {
 /// Why a chain is a tree and nothing else.
 fn tree_alone(text: &mut String, whole: &Policy, built: &Built, (chain, flat): (&Chain, &Flat)) {
     let plain = bulk::plain(whole, chain.hook.direction());
-    let why = if plain < LEAST {
-        format!("plain rules {plain}, tables begin at {LEAST}")
+    let why = if plain < MIN_RULES {
+        format!("plain rules {plain}, tables begin at {MIN_RULES}")
     } else if built.bulk.is_some() {
         "none of its rules is found in tables".to_owned()
     } else {
@@ -79,7 +79,7 @@ fn tables(text: &mut String, summary: &Summary) {
     } = *summary;
     push(
         text,
-        format_args!("shape: tables; plain rules {rules}, tables begin at {LEAST}"),
+        format_args!("shape: tables; plain rules {rules}, tables begin at {MIN_RULES}"),
     );
     push(
         text,
@@ -178,7 +178,7 @@ fn program(text: &mut String, built: &Built, index: usize) {
     let (functions, programs) = (&built.functions, &built.artifact.programs);
     if let (Some(function), Some(program)) = (functions.get(index), programs.get(index)) {
         let instructions = program.insns.len();
-        let work = Effort::of(function, MOST_WORK).processed;
+        let work = Effort::of(function, MAX_WORK).processed;
         push(
             text,
             format_args!(

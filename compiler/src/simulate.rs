@@ -16,13 +16,13 @@ use crate::bpf::constant::{
 };
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
 use crate::interpret::{self, Fault, Input, Lookup, Maps, Message, Outcome, Skb, SocketModel, Xdp};
-use crate::policy::{ClassId, Direction, GroupId, Policy, PortId, SocketId};
+use crate::policy::{ClassId, Direction, GroupId, OutInterfaceId, Policy, SocketId};
 pub use effects::Effects;
 use kernel::Machine;
 
 /// The interface that a packet arrives on or leaves by.
 pub const INTERFACE: u32 = 1;
-/// The first of the interfaces that packets are sent out of, by [`PortId`].
+/// The first of the interfaces that packets are sent out of, by [`OutInterfaceId`].
 pub const FIRST_PORT: u32 = 100;
 
 /// What the programs did.
@@ -225,7 +225,7 @@ fn end(point: &AttachPoint, outcome: &Outcome) -> Option<Verdict> {
     let sent = outcome.forwarded.map(|forward| {
         let port = forward.ifindex.checked_sub(FIRST_PORT);
         port.map_or(Verdict::Reject, |port| {
-            Verdict::Forward(PortId::from_u32(port))
+            Verdict::Forward(OutInterfaceId::from_u32(port))
         })
     });
     // The numbers of the two hooks mean different things.

@@ -52,7 +52,7 @@ pub fn listing(tables: &[PlacedTable], maps: &PrimaryMap<MapId, MapSpec>) -> Str
 #[derive(Debug)]
 pub struct Tables<'m> {
     maps: &'m mut PrimaryMap<MapId, MapSpec>,
-    /// Most bytes of a map's value.
+    /// The maximum number of bytes of a map's value.
     limit: usize,
     /// The maps that hold tables, in the order they were begun.
     shared: Vec<MapId>,
@@ -81,7 +81,7 @@ impl<'m> Tables<'m> {
         self.maps
     }
 
-    /// Most bytes of a table.
+    /// The maximum number of bytes of a table.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit

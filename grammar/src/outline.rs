@@ -6,7 +6,7 @@
 use crate::scan;
 
 /// How deep conditions may nest: braces and `no`s together.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// A brace outside strings and comments.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +185,7 @@ impl Nesting {
 
     /// True once for each time the limit is passed.
     fn too_deep(&mut self) -> bool {
-        let deep = self.depth + self.noes > DEEPEST;
+        let deep = self.depth + self.noes > MAX_DEPTH;
         let first = deep && !self.said;
         self.said = deep;
         first

@@ -167,7 +167,7 @@ fn is_still(record: &Record, pin: &Pin, made: &Made) -> bool {
     let emptied = pin
         .path
         .file_name()
-        .is_some_and(|name| name == named::PORTS);
+        .is_some_and(|name| name == named::OUT_INTERFACES);
     made.is_still(&pin.made, emptied, |slot| ended(record, &pin.path, slot))
 }
 

@@ -156,7 +156,7 @@ pub enum Error {
         size: usize,
         /// How many there would be.
         wanted: usize,
-        /// Most elements.
+        /// The maximum number of elements.
         max: u32,
     },
     /// A live set has more elements than the new policy lets it hold.
@@ -165,7 +165,7 @@ pub enum Error {
         set: String,
         /// How many are in it.
         size: usize,
-        /// Most elements.
+        /// The maximum number of elements.
         max: u32,
     },
     /// An element to be removed is not in the live set.
@@ -183,7 +183,7 @@ pub enum Error {
         map: String,
         /// How many there would be.
         wanted: usize,
-        /// Most entries.
+        /// The maximum number of entries.
         max: u32,
     },
     /// The entries of a live map cut the ports into too many pieces.
@@ -192,7 +192,7 @@ pub enum Error {
         map: String,
         /// How many keys they make.
         keys: usize,
-        /// Most keys.
+        /// The maximum number of keys.
         room: u32,
     },
     /// An entry of a live map is wrong, or not there.

@@ -21,7 +21,7 @@ use crate::sys::socket::{self, About};
 use crate::sys::{map, process};
 
 /// The most that a file with a process id may hold.
-const MOST: u64 = 32;
+const MAX_BYTES: u64 = 32;
 /// The folder that is there where systemd is process 1 (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -85,10 +85,10 @@ fn pid_text(file: &Path) -> io::Result<String> {
         return Err(io::Error::other("it is no regular file"));
     }
     let mut text = String::new();
-    opened.take(MOST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST {
+    opened.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
         return Err(io::Error::other(format!(
-            "it holds more than {MOST} bytes, and a process id has fewer"
+            "it holds more than {MAX_BYTES} bytes, and a process id has fewer"
         )));
     }
     Ok(text)

@@ -28,7 +28,7 @@ const SOCKET: i16 = 184;
 const LEVELS: usize = 64;
 /// A control group takes 64 programs (`BPF_CGROUP_MAX_PROGS`), and the root is everybody's: a policy with more groups than this
 /// hangs its programs on the groups.
-const MOST: usize = 32;
+const MAX_GROUPS: usize = 32;
 /// Says in brackets how much the kernel keeps from programs. Linux before 5.13 lets a program be loaded in any case, and then
 /// refuses each read (`bpf_probe_read_kernel_common`).
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
@@ -111,7 +111,7 @@ impl Guard {
 pub(crate) fn follows(manifest: &Manifest) -> bool {
     let locked = fs::read_to_string(LOCKDOWN).is_ok_and(|text| text.contains("[confidentiality]"));
     let whole = cgroup::root().is_some_and(|root| cgroup::is_first(&root));
-    if locked || !whole || manifest.groups.len() > MOST {
+    if locked || !whole || manifest.groups.len() > MAX_GROUPS {
         return false;
     }
     let Ok(types) = KernelTypes::read() else {

@@ -35,7 +35,7 @@ pub struct MapSummary {
     pub name: String,
     /// How many entries are in it.
     pub entries: usize,
-    /// Most entries.
+    /// The maximum number of entries.
     pub max: u32,
 }
 
@@ -44,7 +44,7 @@ pub struct MapSummary {
 pub struct LiveMap {
     /// Its name.
     pub name: String,
-    /// Most entries.
+    /// The maximum number of entries.
     pub max: u32,
     /// Its entries, in the order in which they were put in.
     pub entries: Vec<LiveEntryPlan>,

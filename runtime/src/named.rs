@@ -26,8 +26,8 @@ use crate::sys::{bpffs, map, netns};
 
 /// The map from an interface's index to its class, plus 1.
 pub(crate) const INTERFACES: &str = "interfaces";
-/// The interfaces of [`Manifest::ports`], by their places there.
-pub(crate) const PORTS: &str = "ports";
+/// The map of the interfaces of [`Manifest::out_interfaces`], by their places there.
+pub(crate) const OUT_INTERFACES: &str = "ports";
 /// The array of the ids, plus 1, of [`Manifest::namespaces`].
 pub(crate) const NAMESPACES: &str = "namespaces";
 
@@ -67,7 +67,7 @@ pub enum NamedKind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     classes: bool,
-    ports: bool,
+    out_interfaces: bool,
     namespaces: bool,
 }
 
@@ -76,7 +76,7 @@ impl Asked {
     pub(crate) fn of(has: impl Fn(&str) -> bool) -> Self {
         Self {
             classes: has(INTERFACES),
-            ports: has(PORTS),
+            out_interfaces: has(OUT_INTERFACES),
             namespaces: has(NAMESPACES),
         }
     }
@@ -103,20 +103,20 @@ pub(crate) struct Filled {
 
 /// Fills the maps of a generation; gives what was found, and what a person has to know of it.
 pub(crate) fn fill(ground: &Ground<'_>, state: &State, generation: u32) -> Result<Filled, Error> {
-    let [classes, ports, namespaces] =
-        [INTERFACES, PORTS, NAMESPACES].map(|name| open(&state.map(generation, name)));
-    let (classes, ports, namespaces) = (classes?, ports?, namespaces?);
+    let [classes, out, namespaces] =
+        [INTERFACES, OUT_INTERFACES, NAMESPACES].map(|name| open(&state.map(generation, name)));
+    let (classes, out, namespaces) = (classes?, out?, namespaces?);
     let asked = Asked {
         classes: classes.is_some(),
-        ports: ports.is_some(),
+        out_interfaces: out.is_some(),
         namespaces: namespaces.is_some(),
     };
     let (named, notes) = find(ground, asked)?;
     if let Some(map) = classes {
         fill_interfaces(ground.manifest, &named, &map)?;
     }
-    if let Some(map) = ports {
-        fill_ports(&named, &map)?;
+    if let Some(map) = out {
+        fill_out_interfaces(&named, &map)?;
     }
     let mut looked_into = Vec::new();
     if let Some(map) = namespaces {
@@ -155,9 +155,14 @@ pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<Stri
             }
         }
     }
-    for name in ground.manifest.ports.iter().filter(|_| asked.ports) {
+    for name in ground
+        .manifest
+        .out_interfaces
+        .iter()
+        .filter(|_| asked.out_interfaces)
+    {
         let (index, note) = ground.port(name, &present)?;
-        named.ports.push(index);
+        named.out_interfaces.push(index);
         notes.extend(note);
     }
     let namespaces = ground.manifest.namespaces.iter();
@@ -263,7 +268,7 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<NamedLoss>, Err
         }
     }
     let sent = sent_out_of(state, record, named)?;
-    for (name, index) in record.manifest.ports.iter().zip(&sent) {
+    for (name, index) in record.manifest.out_interfaces.iter().zip(&sent) {
         let there = present.iter().find(|(there, _)| there == index);
         if there.is_some_and(|(_, there)| there == name) {
             continue;
@@ -303,8 +308,8 @@ pub(crate) fn changes(
         }
     }
     let sent = sent_out_of(state, before, named)?;
-    for (name, index) in manifest.ports.iter().zip(&next.ports) {
-        let mut known = before.manifest.ports.iter().zip(&sent);
+    for (name, index) in manifest.out_interfaces.iter().zip(&next.out_interfaces) {
+        let mut known = before.manifest.out_interfaces.iter().zip(&sent);
         let known = known.find(|(known, _)| *known == name);
         if *index != 0 && known.is_some_and(|(_, known)| known != index) {
             found.push((NamedKind::Target, name.clone()));
@@ -370,9 +375,9 @@ fn fill_interfaces(manifest: &Manifest, named: &Named, map: &OwnedFd) -> Result<
 }
 
 /// One that is not there has an empty slot.
-fn fill_ports(named: &Named, map: &OwnedFd) -> Result<(), Error> {
-    let ports = (0u32..).zip(&named.ports);
-    for (slot, index) in ports.filter(|(_, index)| **index != 0) {
+fn fill_out_interfaces(named: &Named, map: &OwnedFd) -> Result<(), Error> {
+    let slots = (0u32..).zip(&named.out_interfaces);
+    for (slot, index) in slots.filter(|(_, index)| **index != 0) {
         put(map, slot, &in_slot(*index))?;
     }
     Ok(())
@@ -387,15 +392,15 @@ fn put(map: &OwnedFd, slot: u32, value: &[u8]) -> Result<(), Error> {
 /// there, or went. Where somebody put something else in the place of the map, `drift` says so, and the record tells.
 fn sent_out_of(state: &State, record: &Record, named: &Named) -> Result<Vec<u32>, Error> {
     let what = "look at the interfaces that packets are sent out of";
-    let Some(map) = open(&state.map(record.generation, PORTS))? else {
-        return Ok(named.ports.clone());
+    let Some(map) = open(&state.map(record.generation, OUT_INTERFACES))? else {
+        return Ok(named.out_interfaces.clone());
     };
     let mut found = Vec::new();
-    for (slot, _) in (0u32..).zip(&named.ports) {
+    for (slot, _) in (0u32..).zip(&named.out_interfaces) {
         let mut value = in_slot(0);
         match map::lookup(map.as_fd(), &slot.to_ne_bytes(), &mut value) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Ok(named.ports.clone());
+                return Ok(named.out_interfaces.clone());
             }
             there => there.map_err(at(what))?,
         };

@@ -18,7 +18,12 @@ use crate::sys::bpffs::{self, Kind};
 use crate::sys::{link, map, prog};
 
 /// The maps that are filled at apply and never again.
-const CONSTANT: [&str; 4] = [named::INTERFACES, named::PORTS, named::NAMESPACES, "listen"];
+const CONSTANT: [&str; 4] = [
+    named::INTERFACES,
+    named::OUT_INTERFACES,
+    named::NAMESPACES,
+    "listen",
+];
 
 /// One pin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -68,7 +68,8 @@ pub(crate) struct Named {
     /// Whether programs ask for classes.
     pub(crate) asked: bool,
     /// The indices of the interfaces that packets are sent out of, by the manifest's order; 0 of one that is not there.
-    pub(crate) ports: Vec<u32>,
+    #[serde(rename = "ports")]
+    pub(crate) out_interfaces: Vec<u32>,
 }
 
 /// The network namespace of an outer policy.

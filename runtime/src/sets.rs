@@ -59,7 +59,7 @@ pub struct SetSummary {
     pub name: String,
     /// How many elements are in it.
     pub elements: usize,
-    /// Most elements.
+    /// The maximum number of elements.
     pub max: u32,
 }
 
@@ -68,7 +68,7 @@ pub struct SetSummary {
 pub struct LiveSet {
     /// Its name.
     pub name: String,
-    /// Most elements.
+    /// The maximum number of elements.
     pub max: u32,
     /// Its elements, sorted.
     pub elements: Vec<Element>,

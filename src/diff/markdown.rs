@@ -14,9 +14,9 @@ use super::summary::{besides, effect};
 use super::words::{self, Side};
 use crate::count;
 
-/// Most changes that are shown unfolded, and most changes of one comment.
+/// The maximum number of changes that are shown unfolded, and of changes of one comment.
 const UNFOLDED: usize = 5;
-const MOST: usize = 100;
+const MAX_CHANGES: usize = 100;
 
 /// What an edit of a rate does.
 const RATE: &str = "It changes how many packets fit, not which ones it is for.";
@@ -30,7 +30,7 @@ pub(crate) fn text(title: &str, report: &Report, all: bool) -> String {
             summary(report),
             String::new(),
         ],
-        most: if all { usize::MAX } else { MOST },
+        most: if all { usize::MAX } else { MAX_CHANGES },
         number: 0,
     };
     for scope in &report.scopes {

@@ -29,9 +29,9 @@ const HEAD: f64 = 56.0;
 /// A line of the legend.
 const LINE: f64 = 22.0;
 /// The least that is seen of an area.
-const LEAST: f64 = 2.5;
-/// Most areas that are drawn of one panel. A reader sees no more.
-const MOST: usize = 4_000;
+const MIN_SIZE: f64 = 2.5;
+/// The maximum number of areas that are drawn of one panel. A reader sees no more.
+const MAX_AREAS: usize = 4_000;
 
 /// The file.
 pub(super) fn draw(title: &str, report: &Report) -> String {
@@ -132,7 +132,7 @@ impl Row<'_> {
                     .filter(move |one| of(one))
                     .map(move |one| (*change, one))
             });
-            areas.take(MOST)
+            areas.take(MAX_AREAS)
         };
         let (family, of) = if ipv6 {
             ("IPv6", Of::V6)
@@ -192,7 +192,7 @@ fn draw_area(
     let (top, bottom) = axes.0.span(area.from);
     let (left, right) = axes.1.span(ports(area));
     let wide = |low: f64, high: f64, most: f64| {
-        let size = (high - low).max(LEAST);
+        let size = (high - low).max(MIN_SIZE);
         (low.min(most - size), size)
     };
     let (x, width) = wide(left, right, WIDTH);

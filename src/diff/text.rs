@@ -20,7 +20,7 @@ pub(crate) use first::first;
 use page::Page;
 
 /// Fates of more letters have a line of their own.
-const MOST_BESIDE: usize = 60;
+const MAX_NEXT_TO: usize = 60;
 
 /// How it is to look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -183,7 +183,7 @@ impl Shown {
         self.number += 1;
         let fates = words::fates(change);
         let region = words::region(change, false);
-        if fates.chars().count() > MOST_BESIDE {
+        if fates.chars().count() > MAX_NEXT_TO {
             let number = format!("{:>3}  ", self.number);
             let role = Role::Change;
             self.page.short(&number, role, Some(role), &fates);

@@ -6,8 +6,8 @@ use sockc_compiler::diff::report::{
 
 use crate::count;
 
-/// Most parts that are named of what a region does not have in it, unless all are asked for.
-const MOST_EXCEPT: usize = 4;
+/// The maximum number of parts that are named of what a region does not have in it, unless all are asked for.
+const MAX_EXCEPT: usize = 4;
 
 /// A region, cut where it gets long unless `all` is asked for.
 pub(super) fn region(change: &Change, all: bool) -> String {
@@ -24,10 +24,10 @@ pub(super) fn region(change: &Change, all: bool) -> String {
 
 /// The words with the first exceptions only.
 fn short(words: &Words) -> Words {
-    let more = words.except.len().saturating_sub(MOST_EXCEPT);
+    let more = words.except.len().saturating_sub(MAX_EXCEPT);
     let mut words = words.clone();
     if more > 1 {
-        words.except.truncate(MOST_EXCEPT);
+        words.except.truncate(MAX_EXCEPT);
         words.except.push(format!("and {more} more"));
     }
     words

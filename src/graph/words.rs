@@ -8,8 +8,8 @@ use sockc_compiler::field::Field;
 use sockc_compiler::names::IcmpKind;
 use sockc_compiler::policy::{ClassId, IcmpMatch, Policy, SocketId};
 
-/// Most intervals that an edge names.
-const MOST: usize = 6;
+/// The maximum number of intervals that an edge names.
+const MAX_INTERVALS: usize = 6;
 
 /// Through which families a node is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,11 +152,11 @@ impl Words<'_> {
         }
         let mut words: Vec<String> = spans
             .iter()
-            .take(MOST)
+            .take(MAX_INTERVALS)
             .map(|&span| self.span(span))
             .collect();
-        if spans.len() > MOST {
-            words.push(format!("and {} more", spans.len() - MOST));
+        if spans.len() > MAX_INTERVALS {
+            words.push(format!("and {} more", spans.len() - MAX_INTERVALS));
         }
         words.join("\n")
     }

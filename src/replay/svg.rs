@@ -12,12 +12,12 @@ use crate::diff::words::decided;
 use crate::svg::escaped;
 
 /// So many changes are drawn.
-const MOST: usize = 40;
+const MAX_BARS: usize = 40;
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 20.0;
 /// The longest bar; its numbers stand behind it.
-const LONGEST: f64 = 560.0;
+const MAX_BAR: f64 = 560.0;
 const HEAD: f64 = 64.0;
 /// A change: two lines of words and a bar.
 const ROW: f64 = 56.0;
@@ -29,7 +29,7 @@ const HATCHES: &str = "<defs><pattern id=\"closes\" width=\"6\" height=\"6\" pat
 /// The file.
 pub(super) fn draw(replayed: &Replayed) -> String {
     let pairs = &replayed.report.pairs;
-    let shown = &pairs[..pairs.len().min(MOST)];
+    let shown = &pairs[..pairs.len().min(MAX_BARS)];
     let height = HEAD + ROW * shown.len() as f64 + 40.0;
     let title = escaped(&format!("What changes in {}", replayed.file));
     let mut picture = format!(
@@ -74,7 +74,7 @@ fn bar(change: &Change, top: f64, part: f64) -> String {
         (true, false) => "url(#closes)",
         _ => "#888888",
     };
-    let width = (part * LONGEST).max(2.0);
+    let width = (part * MAX_BAR).max(2.0);
     let who = format!(
         "was {} · will be {}",
         decided(&change.from, &change.was),

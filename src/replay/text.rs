@@ -4,17 +4,17 @@ use std::fmt::Write;
 
 use sockc_compiler::policy::Direction;
 use sockc_compiler::replay::report::Change;
-use sockc_compiler::replay::{Count, MOST_FLOWS};
+use sockc_compiler::replay::{Count, MAX_FLOWS};
 
 use super::Replayed;
 use crate::count;
 use crate::diff::words::decided;
 
 /// So many changes are shown; JSON has all of them.
-const MOST: usize = 20;
+const MAX_SHOWN: usize = 20;
 
 /// So many flows are shown of each.
-const MOST_OF_FLOWS: usize = 3;
+const MAX_FLOWS_SHOWN: usize = 3;
 
 /// The length of the longest bar.
 const BAR: u64 = 24;
@@ -26,12 +26,12 @@ pub(super) fn text(replayed: &Replayed) -> String {
     let _ = write!(text, "{}", Sums(replayed));
     let pairs = &replayed.report.pairs;
     let most = pairs.first().map_or(0, |first| first.count.packets);
-    for (number, change) in (1..).zip(pairs.iter().take(MOST)) {
+    for (number, change) in (1..).zip(pairs.iter().take(MAX_SHOWN)) {
         let _ = write!(text, "\n{}", one(number, change, most));
     }
-    let more = pairs.len().saturating_sub(MOST);
+    let more = pairs.len().saturating_sub(MAX_SHOWN);
     if more > 0 {
-        let packets: u64 = pairs[MOST..].iter().map(|one| one.count.packets).sum();
+        let packets: u64 = pairs[MAX_SHOWN..].iter().map(|one| one.count.packets).sum();
         let _ = writeln!(
             text,
             "\n  and {} more with {} (--json lists all)",
@@ -96,7 +96,7 @@ fn notes(replayed: &Replayed) -> Vec<String> {
     if report.beyond > 0 {
         notes.push(format!(
             "only the first {} flows are told apart; {} of others find no socket and count without a flow",
-            count::grouped(MOST_FLOWS),
+            count::grouped(MAX_FLOWS),
             count::of(report.beyond, "packet")
         ));
     }
@@ -136,7 +136,7 @@ fn one(number: usize, change: &Change, most: u64) -> String {
         let _ = writeln!(text, "       such as  {example}");
     }
     let several = change.flows > 1;
-    for (flow, count) in change.top.iter().take(MOST_OF_FLOWS).filter(|_| several) {
+    for (flow, count) in change.top.iter().take(MAX_FLOWS_SHOWN).filter(|_| several) {
         let packets = count::of(count.packets, "packet");
         let _ = writeln!(text, "         {packets:>16}  {flow}");
     }

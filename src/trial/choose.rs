@@ -31,7 +31,7 @@ use started::{Free, as_started};
 /// The sender's port of the first chosen packet; the next ones count up, so that no two flows are the same.
 const FIRST_PORT: u16 = 40_000;
 /// The longest packet that the lab's wire takes.
-const LONGEST: u32 = sockc_runtime::lab::MTU;
+const MAX_LENGTH: u32 = sockc_runtime::lab::MTU;
 
 /// What a region belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -333,7 +333,7 @@ impl Chooser<'_> {
         left.must(Field::Protocol, number, number)?;
         let shortest = packet::shortest_length(family, header.protocol, header.part);
         left.must(Field::Length, shortest, packet::longest_length(family))?;
-        left.wish(Field::Length, shortest, LONGEST)?;
+        left.wish(Field::Length, shortest, MAX_LENGTH)?;
         left.wish(Field::Length, shortest, shortest)?;
         self.port = self.port.checked_add(1).unwrap_or(FIRST_PORT);
         Ok(left.lowest())

@@ -15,7 +15,7 @@ pub(crate) struct Interfaces {
     /// For each class one of them, if its packets can be sent there.
     classes: Vec<Option<String>>,
     /// Those that rules send packets out of.
-    ports: Vec<String>,
+    out_interfaces: Vec<String>,
 }
 
 impl Interfaces {
@@ -28,7 +28,7 @@ impl Interfaces {
         let mut found = Self {
             attached: policy.interfaces.iter().filter(literal).cloned().collect(),
             classes: Vec::new(),
-            ports: policy.ports.values().cloned().collect(),
+            out_interfaces: policy.out_interfaces.values().cloned().collect(),
         };
         for class in policy.classes.keys() {
             let mut names = candidates(policy, class).into_iter();
@@ -59,7 +59,7 @@ impl Interfaces {
     /// All of them, each once.
     pub(crate) fn all(&self) -> Vec<&str> {
         let mut all: Vec<&str> = self.attached.iter().map(String::as_str).collect();
-        for port in &self.ports {
+        for port in &self.out_interfaces {
             if !all.contains(&port.as_str()) {
                 all.push(port);
             }
@@ -68,8 +68,8 @@ impl Interfaces {
     }
 
     /// Those that rules send packets out of, by number.
-    pub(crate) fn ports(&self) -> &[String] {
-        &self.ports
+    pub(crate) fn out_interfaces(&self) -> &[String] {
+        &self.out_interfaces
     }
 
     /// The classes that there is an interface for, with its name.

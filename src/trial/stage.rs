@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
-use sockc_compiler::policy::{ClassId, Direction, Policy, PortId, SocketId};
+use sockc_compiler::policy::{ClassId, Direction, OutInterfaceId, Policy, SocketId};
 use sockc_runtime::SlotKind;
 use sockc_runtime::lab::{
     self, BACK, Error, Group, Held, Lab, Probe, Reply, Space, State, Written, exchange, hold,
@@ -38,7 +38,7 @@ pub(crate) enum Seen {
     /// It did not get past the hooks, and a refusal came back where it came from.
     Answered,
     /// It left by this interface, as it was.
-    Forwarded(PortId),
+    Forwarded(OutInterfaceId),
     /// The write failed with EACCES.
     Denied,
     /// What was written arrived.

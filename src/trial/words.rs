@@ -21,7 +21,7 @@ pub(crate) fn seen(policy: &Policy, seen: &Seen) -> String {
         Seen::Reached(socket) => format!("reached sock {}", policy.sockets[*socket].name),
         Seen::Refused => "passed, nobody listens".into(),
         Seen::Answered => "refused by an answer".into(),
-        Seen::Forwarded(port) => format!("left by interface {}", policy.ports[*port]),
+        Seen::Forwarded(port) => format!("left by interface {}", policy.out_interfaces[*port]),
         Seen::Denied => "write refused (EACCES)".into(),
         Seen::Delivered => "delivered".into(),
         Seen::NotSent(reason) => format!("nothing: {reason}"),
@@ -35,7 +35,7 @@ pub(crate) fn verdict(policy: &Policy, verdict: Verdict) -> String {
         Verdict::Drop => "drop".into(),
         Verdict::Reject => "reject".into(),
         Verdict::Redirect(socket) => format!("redirect to sock {}", policy.sockets[socket].name),
-        Verdict::Forward(port) => format!("redirect to interface {}", policy.ports[port]),
+        Verdict::Forward(port) => format!("redirect to interface {}", policy.out_interfaces[port]),
         Verdict::Shortcut(group) => format!("shortcut within group {}", policy.groups[group].name),
     }
 }

@@ -25,7 +25,7 @@ const SIZES: [u32; 2] = [10, 1_000_000];
 /// How often each command is measured.
 const ROUNDS: usize = 21;
 /// What a command with the most members may take.
-const MOST: Duration = Duration::from_millis(20);
+const MAX_TIME: Duration = Duration::from_millis(20);
 
 const POLICY: &str = "interfaces lo\n\
     live set few_never max 1_500_000\nlive set many_never max 1_500_000\n\
@@ -61,7 +61,7 @@ fn measure(folder: &Path) -> usize {
     println!("{:<16} {:>10} {:>14} {:>7}", "", "10", "1,000,000", "ratio");
     for kind in ["never", "soon"] {
         for (name, [few, many]) in commands(&space, folder, kind) {
-            slow += usize::from(many >= MOST);
+            slow += usize::from(many >= MAX_TIME);
             println!(
                 "{:<16} {:>7.2} ms {:>11.2} ms {:>7.2}",
                 format!("{name} {kind}"),

@@ -12,7 +12,7 @@ use crate::sockc::Facts;
 /// Behind the name of a system that is flooded.
 pub(crate) const FLOOD: &str = " (flood)";
 /// Costs below this are too near to that of the frame itself to take the frame's away.
-const LEAST_NET: f64 = 50.0;
+const MIN_NET: f64 = 50.0;
 
 /// A point: one rule set, all systems.
 #[derive(Debug, Serialize)]
@@ -171,7 +171,7 @@ impl Report {
             "tc-drop-all"
         };
         let net = cost.nanoseconds? - self.cost(control)?;
-        (net > LEAST_NET).then_some(net)
+        (net > MIN_NET).then_some(net)
     }
 }
 

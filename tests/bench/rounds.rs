@@ -20,7 +20,7 @@ const FASTEST: usize = 2;
 /// How long a window should last, in nanoseconds.
 const WINDOW: u32 = 8_000_000;
 /// Packets of a window, at least.
-const FEWEST: u32 = 512;
+const MIN_RUNS: u32 = 512;
 
 /// Where frames go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,9 +58,9 @@ impl Entrant {
 
     /// How many packets make a window.
     fn packets(&self) -> Result<u32, Problem> {
-        let one = self.measure(FEWEST, 1)?.max(1.0) as u32;
+        let one = self.measure(MIN_RUNS, 1)?.max(1.0) as u32;
         let all = self.trace.layout.packets as u32;
-        Ok((WINDOW / one).clamp(FEWEST, 2 * all))
+        Ok((WINDOW / one).clamp(MIN_RUNS, 2 * all))
     }
 }
 

@@ -9,9 +9,9 @@ use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{Family, Policy, SetKind};
 
 /// The kernel's test run wants more than an Ethernet header.
-pub(crate) const SHORTEST: usize = 15;
+pub(crate) const MIN_FRAME: usize = 15;
 /// Longer frames do not fit the page of an XDP test run.
-const LONGEST: usize = 3_000;
+const MAX_FRAME: usize = 3_000;
 
 /// Packets that are this long, with everything that may be around them, are frames that are not cut.
 const LONG: u32 = 2_000;
@@ -133,9 +133,9 @@ fn frame(mut header: Header, rng: &mut Rng) -> Vec<u8> {
         frame = frame.broken(broken(rng));
     }
     let mut bytes = frame.bytes();
-    bytes.truncate(LONGEST);
-    if bytes.len() < SHORTEST {
-        bytes.resize(SHORTEST, 0);
+    bytes.truncate(MAX_FRAME);
+    if bytes.len() < MIN_FRAME {
+        bytes.resize(MIN_FRAME, 0);
     }
     bytes
 }

@@ -18,12 +18,12 @@ use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
-use sockc_compiler::policy::{ClassId, Direction, Family, PortId, SocketId};
+use sockc_compiler::policy::{ClassId, Direction, Family, OutInterfaceId, SocketId};
 use sockc_compiler::simulate::filling::slots;
 use socket2::{Domain, Socket, Type};
 
 use crate::answer::wrong_answer;
-use crate::cases::{SHORTEST, frames, lookups, truncations};
+use crate::cases::{MIN_FRAME, frames, lookups, truncations};
 use crate::context::context;
 use crate::effects::{Reference, Wanted, add, wrong_records};
 use crate::held::{Held, map_fd};
@@ -147,7 +147,7 @@ pub(crate) fn check(
     };
     let classes: Vec<ClassId> = subject.policy.classes.keys().collect();
     let mut frames = frames(&subject.policy, rng, packets);
-    frames.extend(truncations(&subject.policy, rng, SHORTEST));
+    frames.extend(truncations(&subject.policy, rng, MIN_FRAME));
     let mut ran = 0;
     for (header, frame) in frames {
         for direction in [Direction::In, Direction::Out] {
@@ -399,7 +399,7 @@ impl<'a> Loaded<'a> {
 
 /// Out of some interface: a test run does not say which.
 fn forwarded() -> Verdict {
-    Verdict::Forward(PortId::from_u32(0))
+    Verdict::Forward(OutInterfaceId::from_u32(0))
 }
 
 /// One packet, what must become of it, and what did.

@@ -40,7 +40,7 @@ fn a_packet_leaves_by_the_other_interface_as_it_is() {
              drop udp to port 9 at {hook}"
         );
         let compiled = compile_changed(&text, &Target::baseline(), |policy| {
-            let port = policy.ports.push(BACK.into());
+            let port = policy.out_interfaces.push(BACK.into());
             for rule in policy.rules.values_mut() {
                 rule.action = Action::Forward(port);
             }

@@ -21,7 +21,7 @@ use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 
 use crate::context::context;
-use crate::edges::{SHORTEST, frames, lookups, truncations};
+use crate::edges::{MIN_FRAME, frames, lookups, truncations};
 use crate::work::{Case, Input, Object};
 
 /// Frames and lookups for each policy.
@@ -106,7 +106,7 @@ fn cases(policy: &Policy, artifact: &Artifact) -> Vec<Case> {
         if !programs.is_empty() {
             let frames = frames(policy, &mut rng, COUNT)
                 .into_iter()
-                .chain(truncations(policy, &mut rng, SHORTEST))
+                .chain(truncations(policy, &mut rng, MIN_FRAME))
                 .map(|(_, frame)| frame)
                 .filter(|frame| whole_ip_header(frame));
             cases.extend(frames.map(|frame| packet(policy, direction, &programs, frame)));

@@ -29,9 +29,9 @@ const SIZES: [usize; 2] = [1_000, 10_000];
 
 /// The size that is only asked for with `SOCKC_LARGE=1`. It is loaded at XDP only, and the compiler may refuse a quarter of
 /// the sets.
-const LARGEST: usize = 100_000;
+const MAX_SIZE: usize = 100_000;
 
-/// Most instructions that a verifier may process for a program, for each family of addresses that the rules speak of.
+/// The maximum number of instructions that a verifier may process for a program, for each family of addresses that the rules speak of.
 const BUDGET: u32 = 25_000;
 
 /// Packets of each kind for a set.
@@ -57,7 +57,7 @@ pub(crate) fn write(folder: &Path) -> Vec<Object> {
 /// The objects of ClassBench's sets.
 fn read(folder: &Path, sets: &Path) -> Vec<Object> {
     let large = env::var_os("SOCKC_LARGE").is_some_and(|value| value == "1");
-    let sizes = SIZES.into_iter().chain(large.then_some(LARGEST));
+    let sizes = SIZES.into_iter().chain(large.then_some(MAX_SIZE));
     let mut objects = Vec::new();
     for size in sizes {
         let (mut all, mut refused) = (0, Vec::new());
@@ -67,14 +67,14 @@ fn read(folder: &Path, sets: &Path) -> Vec<Object> {
             };
             all += 1;
             let places = [Place::Xdp, Place::Tc];
-            for place in &places[..if size == LARGEST { 1 } else { 2 }] {
+            for place in &places[..if size == MAX_SIZE { 1 } else { 2 }] {
                 match object(folder, &set, size, *place, false) {
                     Ok(object) => objects.push(object),
                     Err(refusal) => refused.push(refusal),
                 }
             }
         }
-        let allowed = if size == LARGEST { all / 4 } else { 0 };
+        let allowed = if size == MAX_SIZE { all / 4 } else { 0 };
         assert!(refused.len() <= allowed, "{}", refused.join("\n"));
         refused.iter().for_each(|refusal| println!("{refusal}"));
     }

@@ -31,7 +31,7 @@ pub(crate) struct Object {
 pub(crate) struct Large {
     /// Whether its counts stand in `golden/verified.txt`.
     pub(crate) golden: bool,
-    /// Most instructions that a verifier may process for a program.
+    /// The maximum number of instructions that a verifier may process for a program.
     pub(crate) budget: u32,
     /// How many the compiler expects, by program.
     pub(crate) estimates: BTreeMap<String, usize>,

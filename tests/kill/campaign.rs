@@ -11,7 +11,7 @@ use crate::trace::{self, Ended, Fate, Which};
 /// How long the points of one command may take where not all are wanted.
 const BUDGET: Duration = Duration::from_secs(9);
 /// So many points are taken however long they take.
-const LEAST: usize = 4;
+const MIN_POINTS: usize = 4;
 
 /// A command that leads from one state to another.
 pub(crate) struct Campaign<'a> {
@@ -126,7 +126,7 @@ pub(crate) fn points(count: usize, mut take: impl FnMut(usize)) -> usize {
     let began = Instant::now();
     let mut taken = 0;
     for point in spread(count) {
-        if !all() && taken >= LEAST && began.elapsed() > budget {
+        if !all() && taken >= MIN_POINTS && began.elapsed() > budget {
             break;
         }
         take(point);

@@ -22,7 +22,7 @@ use std::path::Path;
 use faults::{Fault, all};
 
 /// At least so many faults are in the table.
-const LEAST: usize = 100;
+const MIN_FAULTS: usize = 100;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -36,7 +36,7 @@ fn every_fault_is_where_the_table_says() {
     let numbers: BTreeSet<u32> = faults.iter().map(|fault| fault.number).collect();
     assert_eq!(numbers.len(), faults.len(), "a number stands twice");
     assert!(!numbers.contains(&0), "0 is no fault");
-    assert!(faults.len() >= LEAST, "only {} faults", faults.len());
+    assert!(faults.len() >= MIN_FAULTS, "only {} faults", faults.len());
     // Faults that share text could not be written in together.
     switches::sources(root(), &faults).unwrap();
 }

@@ -103,7 +103,7 @@ fn manifest() -> Manifest {
         classes: Vec::new(),
         sets: Vec::new(),
         maps: Vec::new(),
-        ports: Vec::new(),
+        out_interfaces: Vec::new(),
         namespaces: Vec::new(),
         target: "host".to_owned(),
         made: Made::default(),

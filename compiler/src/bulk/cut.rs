@@ -70,9 +70,9 @@ fn taken(policy: &Policy, least: usize, taking: &Taking) -> SecondaryMap<RuleId,
     taken
 }
 
-/// Protocols that a classifier tells apart, of at most [`crate::classifier::MOST_CLASSES`] classes: some have two, one of
+/// Protocols that a classifier tells apart, of at most [`crate::classifier::MAX_CLASSES`] classes: some have two, one of
 /// them for later fragments, and one is that of all the others.
-const MOST_PROTOCOLS: usize = 56;
+const MAX_PROTOCOLS: usize = 56;
 
 /// The rules that name none but the most frequent protocols; one for each of 256 protocols is better off in the tree.
 fn of_usual_protocols(policy: &Policy, bulk: Vec<RuleId>) -> Vec<RuleId> {
@@ -86,7 +86,7 @@ fn of_usual_protocols(policy: &Policy, bulk: Vec<RuleId>) -> Vec<RuleId> {
     }
     let mut usual: Vec<u8> = (0..=u8::MAX).collect();
     usual.sort_by_key(|&number| std::cmp::Reverse(often[usize::from(number)]));
-    usual.truncate(MOST_PROTOCOLS);
+    usual.truncate(MAX_PROTOCOLS);
     bulk.into_iter()
         .filter(|id| numbers(id).all(|number| usual.contains(&number)))
         .collect()
@@ -215,7 +215,7 @@ fn with_rules(policy: &Policy, rules: PrimaryMap<RuleId, Rule>) -> Policy {
         classes: policy.classes.clone(),
         sets: policy.sets.clone(),
         live_maps: policy.live_maps.clone(),
-        ports: policy.ports.clone(),
+        out_interfaces: policy.out_interfaces.clone(),
         namespaces: policy.namespaces.clone(),
         named: Vec::new(),
         expects: Vec::new(),

@@ -124,9 +124,9 @@ fn few_rules_stay_a_tree() {
             .chain((1..=count).map(rule))
             .collect()
     };
-    assert!(built(&text(LEAST - 1), Shape::Chosen).bulk.is_none());
-    assert!(built(&text(LEAST), Shape::Chosen).bulk.is_some());
-    assert!(built(&text(LEAST), Shape::Tree).bulk.is_none());
+    assert!(built(&text(MIN_RULES - 1), Shape::Chosen).bulk.is_none());
+    assert!(built(&text(MIN_RULES), Shape::Chosen).bulk.is_some());
+    assert!(built(&text(MIN_RULES), Shape::Tree).bulk.is_none());
 }
 
 #[test]

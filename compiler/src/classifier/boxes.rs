@@ -6,8 +6,8 @@
 use crate::policy::{AddressSet, Addresses, Endpoint, Family, Match, Side};
 use crate::ranges::{Bound, RangeSet};
 
-/// Most boxes of one rule in one family. A rule of more stays in the diagram.
-pub const MOST_BOXES: usize = 256;
+/// The maximum number of boxes of one rule in one family. A rule of more stays in the diagram.
+pub const MAX_BOXES: usize = 256;
 
 /// Protocols that have ports, by number.
 pub(super) const WITH_PORTS: [u8; 3] = [6, 17, 132];
@@ -111,7 +111,7 @@ fn is_made_of_boxes(matches: &Match) -> bool {
 
 fn has_many(matches: &Match) -> bool {
     let mut families = [Family::V4, Family::V6].into_iter();
-    families.any(|family| count(matches, family) > MOST_BOXES)
+    families.any(|family| count(matches, family) > MAX_BOXES)
 }
 
 fn is_plain_side(side: &Side) -> bool {
@@ -254,7 +254,7 @@ pub(super) fn low_bits(bits: u32) -> u128 {
     }
 }
 
-/// How many boxes there would be, or more than [`MOST_BOXES`].
+/// How many boxes there would be, or more than [`MAX_BOXES`].
 fn count(matches: &Match, family: Family) -> usize {
     let side = |side: &Option<Side>| match side {
         Some(Side::Endpoints { endpoints, .. }) => endpoints
@@ -268,7 +268,7 @@ fn count(matches: &Match, family: Family) -> usize {
 
 fn endpoint_count(endpoint: &Endpoint, family: Family) -> usize {
     let Some(addresses) = endpoint.addresses.ranges() else {
-        return MOST_BOXES + 1;
+        return MAX_BOXES + 1;
     };
     let ports = endpoint
         .ports
@@ -278,8 +278,8 @@ fn endpoint_count(endpoint: &Endpoint, family: Family) -> usize {
         Family::V4 => addresses.v4.ranges().len(),
         Family::V6 => addresses.v6.ranges().len(),
     };
-    if ranges > MOST_BOXES {
-        return MOST_BOXES + 1;
+    if ranges > MAX_BOXES {
+        return MAX_BOXES + 1;
     }
     prefixes(addresses, family).len().saturating_mul(ports)
 }

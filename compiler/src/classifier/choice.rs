@@ -35,9 +35,9 @@ pub struct Part {
     pub nodes: usize,
     /// Different lists, the empty one left out.
     pub lists: usize,
-    /// Most nodes on a way, the hash not counted.
+    /// The maximum number of nodes on a way, the hash not counted.
     pub depth: u32,
-    /// Most boxes in a list.
+    /// The maximum number of boxes in a list.
     pub longest: usize,
     /// Bytes of nodes and lists.
     pub bytes: usize,

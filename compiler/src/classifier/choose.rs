@@ -8,27 +8,27 @@ use super::cost::{Probe, Walks, probes};
 use super::flat::{Flat, Narrow, Wide};
 use super::items::{Dimension, Item};
 use super::shapes::{self, best_shape};
-use super::stratum::{Boxes, MOST_LIST_BYTES, Room, Shape, Stratum, record_size};
+use super::stratum::{Boxes, MAX_LIST_BYTES, Room, Shape, Stratum, record_size};
 use crate::policy::Family;
 
-/// Most strata: each is one more walk for every packet.
-const MOST: usize = 6;
+/// The maximum number of strata: each is one more walk for every packet.
+const MAX_STRATA: usize = 6;
 
-/// Most hashed strata that are tried, before they are cut into parts.
-const MOST_HASHED: usize = 4;
+/// The maximum number of hashed strata that are tried, before they are cut into parts.
+const MAX_HASHED: usize = 4;
 
-/// Most boxes that go to one tree where there is a choice: hashing is faster for more.
-const MOST_TREE: usize = 4096;
+/// The maximum number of boxes that go to one tree where there is a choice: hashing is faster for more.
+const MAX_TREE: usize = 4096;
 
 /// Copies of each box in a tree, and bytes that nodes and copies may take in any case.
-const MOST_COPIES: usize = 4;
-const LEAST_ROOM: usize = 32_768;
+const MAX_COPIES: usize = 4;
+const MIN_ROOM: usize = 32_768;
 
 /// Where one stratum fewer costs so much more time, still fewer are not tried.
 const HOPELESS: f64 = 1.2;
 
-/// Most boxes for which several pairs of trees are tried.
-const MOST_PAIRS: usize = 256;
+/// The maximum number of boxes for which several pairs of trees are tried.
+const MAX_PAIRS: usize = 256;
 
 /// What was found: the strata of a family, those of smaller ranks first, and what they were chosen from.
 type Found = (Vec<Stratum>, Choice);
@@ -61,7 +61,7 @@ fn within<F: Flat>(boxes: Boxes<'_, F>, probes: &[Probe], plenty: usize) -> Opti
     let hashed = hashed(boxes, plenty);
     let mut tried = Tried::default();
     for count in (0..=hashed.strata.len()).rev() {
-        if hashed.left[count].len() > MOST_TREE && tried.any() {
+        if hashed.left[count].len() > MAX_TREE && tried.any() {
             break;
         }
         let least = tried.least();
@@ -89,7 +89,7 @@ fn hashed<F: Flat>(boxes: Boxes<'_, F>, plenty: usize) -> Hashed {
         strata: Vec::new(),
         left: vec![all],
     };
-    while found.strata.len() < MOST_HASHED {
+    while found.strata.len() < MAX_HASHED {
         let left = &found.left[found.strata.len()];
         let Some(shape) = best_shape(boxes, left) else {
             break;
@@ -114,7 +114,7 @@ fn parts<F: Flat>(
     shape: Shape,
     plenty: usize,
 ) -> Option<Vec<Stratum>> {
-    let most = MOST_LIST_BYTES / record_size(boxes.family) * 7 / 8;
+    let most = MAX_LIST_BYTES / record_size(boxes.family) * 7 / 8;
     let room = |part: &[u32]| Room {
         records: plenty * (2 * part.len() + 8_192),
         bytes: plenty * (record_size(boxes.family) * part.len() + 32_768),
@@ -147,8 +147,8 @@ fn trees<F: Flat>(
     let bytes = target(boxes.items.len(), family)
         .saturating_sub(used)
         .saturating_sub(left.len() * record_size(family))
-        .min(MOST_COPIES * record_size(family) * left.len())
-        .max(LEAST_ROOM)
+        .min(MAX_COPIES * record_size(family) * left.len())
+        .max(MIN_ROOM)
         * plenty;
     let mut fastest: Option<f64> = None;
     for kinds in [
@@ -159,11 +159,11 @@ fn trees<F: Flat>(
         &KINDS[3..4],
         &KINDS[0..2],
     ] {
-        if fastest.is_some() && (left.len() > MOST_PAIRS || left.is_empty()) {
+        if fastest.is_some() && (left.len() > MAX_PAIRS || left.is_empty()) {
             break;
         }
         let groups = groups(boxes.items, left, kinds);
-        if first.len() + groups.len() > MOST {
+        if first.len() + groups.len() > MAX_STRATA {
             continue;
         }
         let built: Option<Vec<Stratum>> = groups

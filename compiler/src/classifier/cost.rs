@@ -2,7 +2,7 @@
 //!
 //! Takes strata and packets that their boxes match; gives nanoseconds by measured costs. Not here: the choice.
 
-use super::flat::{Flat, MOST_PLANES};
+use super::flat::{Flat, MAX_PLANES};
 use super::grow::Word;
 use super::items::Dimension;
 use super::region::low_bits;
@@ -30,7 +30,7 @@ const MATCHING: usize = 384;
 const OTHERS: usize = 128;
 
 /// A packet: its values by plane.
-pub(super) type Probe = [u64; MOST_PLANES];
+pub(super) type Probe = [u64; MAX_PLANES];
 
 /// Packets that boxes match, from all over the list, each at one corner of its box; then packets of any kind.
 #[must_use]
@@ -46,7 +46,7 @@ pub(super) fn probes<F: Flat>(boxes: Boxes<'_, F>) -> Vec<Probe> {
     let classes = F::PLANES.len() - 1;
     let mut found = Vec::with_capacity(MATCHING + OTHERS);
     for flat in boxes.flats.iter().step_by(step) {
-        let mut probe = [0; MOST_PLANES];
+        let mut probe = [0; MAX_PLANES];
         for (plane, value) in probe.iter_mut().enumerate().take(classes) {
             let (low, high) = flat.bounds(plane);
             *value = if next() >> 32 & 1 == 0 { low } else { high };
@@ -55,7 +55,7 @@ pub(super) fn probes<F: Flat>(boxes: Boxes<'_, F>) -> Vec<Probe> {
         found.push(probe);
     }
     for _ in 0..OTHERS {
-        let mut probe = [0; MOST_PLANES];
+        let mut probe = [0; MAX_PLANES];
         for (value, plane) in probe.iter_mut().zip(F::PLANES) {
             *value = next() >> 7 & low_bits(plane.bits.into());
         }

@@ -25,8 +25,8 @@ const fn plane(dimension: Dimension, shift: u8, bits: u8) -> Plane {
     }
 }
 
-/// Most planes of a family.
-pub(super) const MOST_PLANES: usize = 7;
+/// The maximum number of planes of a family.
+pub(super) const MAX_PLANES: usize = 7;
 
 /// Bounds in every plane of a family, inclusive; the last plane is the class, and of it the hull.
 pub trait Flat: Copy + Send + Sync {
@@ -85,7 +85,7 @@ impl Flat for Narrow {
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub(super) struct Wide {
-    bounds: [(u64, u64); MOST_PLANES],
+    bounds: [(u64, u64); MAX_PLANES],
     classes: u64,
 }
 
@@ -101,7 +101,7 @@ impl Flat for Wide {
     ];
 
     fn of(item: &Item) -> Self {
-        let mut bounds = [(0, 0); MOST_PLANES];
+        let mut bounds = [(0, 0); MAX_PLANES];
         for (bounds, plane) in bounds.iter_mut().zip(Self::PLANES) {
             let (low, high) = item.range(plane.dimension);
             let upper_differ = low >> 64 != high >> 64;

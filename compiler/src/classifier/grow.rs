@@ -12,17 +12,17 @@ use super::region::{Region, Spans, children, clipped, low_bits};
 /// Boxes that a list has where cutting on could hardly shorten it.
 const SHORT: usize = 4;
 
-/// Most boxes in a list: the code compares with each in turn.
-pub const LONGEST: usize = 24;
+/// The maximum number of boxes in a list: the code compares with each in turn.
+pub const MAX_LIST: usize = 24;
 
-/// Most boxes that are compared with each other to find those that can never be the first.
-const MOST_PAIRED: usize = 32;
+/// The maximum number of boxes that are compared with each other to find those that can never be the first.
+const MAX_PAIRED: usize = 32;
 
-/// Most children of all nodes together: an index has 20 bits.
-pub(super) const MOST_CHILDREN: usize = 1 << 20;
+/// The maximum number of children of all nodes together: an index has 20 bits.
+pub(super) const MAX_CHILDREN: usize = 1 << 20;
 
 /// Deepest a tree may be.
-const DEEPEST: u32 = 14;
+const MAX_DEPTH: u32 = 14;
 
 /// Bytes that a node may add where a list would be too long.
 const FORCED: usize = 4096;
@@ -43,7 +43,7 @@ pub struct Grown {
     pub children: Vec<Word>,
     /// The lists: boxes by rank. The first is empty.
     pub lists: Vec<Vec<u32>>,
-    /// Most nodes on a way.
+    /// The maximum number of nodes on a way.
     pub depth: u32,
     /// Different nodes.
     pub nodes: usize,
@@ -104,7 +104,7 @@ impl<'a, F: Flat> Grower<'a, F> {
     /// Reserves children in a row, all of them the empty list; gives the first.
     pub(super) fn reserve(&mut self, count: usize) -> Result<u32, TooMuch> {
         let first = self.grown.children.len();
-        if first + count > MOST_CHILDREN {
+        if first + count > MAX_CHILDREN {
             return Err(TooMuch);
         }
         self.grown.children.resize(first + count, Word::List(0));
@@ -161,10 +161,10 @@ impl<'a, F: Flat> Grower<'a, F> {
         depth: u32,
         budget: usize,
     ) -> Option<(Chosen, usize)> {
-        if list.len() <= SHORT || depth >= DEEPEST {
+        if list.len() <= SHORT || depth >= MAX_DEPTH {
             return None;
         }
-        let must = list.len() > LONGEST;
+        let must = list.len() > MAX_LIST;
         let limits = Limits {
             allowed: if must { budget.max(FORCED) } else { budget },
             record: self.room.record,
@@ -276,7 +276,7 @@ impl<'a, F: Flat> Grower<'a, F> {
             Some(first) => first,
             None => {
                 let first = children.len();
-                if first + words.len() > MOST_CHILDREN {
+                if first + words.len() > MAX_CHILDREN {
                     return Err(TooMuch);
                 }
                 self.grown.children.extend_from_slice(words);
@@ -292,7 +292,7 @@ impl<'a, F: Flat> Grower<'a, F> {
     /// an earlier one.
     fn needed(&mut self, part: Part, spans: &Spans) {
         let start = self.stack.len();
-        let paired = part.len() <= MOST_PAIRED;
+        let paired = part.len() <= MAX_PAIRED;
         for place in part {
             let index = self.stack[place];
             let flat = &self.flats[index as usize];
@@ -315,7 +315,7 @@ impl<'a, F: Flat> Grower<'a, F> {
         if list.is_empty() {
             return Ok(Word::List(0));
         }
-        if list.len() > LONGEST {
+        if list.len() > MAX_LIST {
             return Err(TooMuch);
         }
         let lists = &self.grown.lists;

@@ -3,13 +3,13 @@
 //! Takes cuts; gives which children of a node a box is in, and which boxes need not be compared with. Not here: which cut.
 
 use super::cut::Cut;
-use super::flat::{Flat, MOST_PLANES, Plane};
+use super::flat::{Flat, MAX_PLANES, Plane};
 
 /// A part of all packets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Region {
     /// For each plane the bits that are known, and their values.
-    known: [(u64, u64); MOST_PLANES],
+    known: [(u64, u64); MAX_PLANES],
     /// The classes that packets may have.
     classes: u64,
 }
@@ -27,7 +27,7 @@ impl Region {
     #[must_use]
     pub(super) fn whole(classes: u64) -> Self {
         Self {
-            known: [(0, 0); MOST_PLANES],
+            known: [(0, 0); MAX_PLANES],
             classes,
         }
     }
@@ -86,7 +86,7 @@ impl Region {
     /// thought to hold those.
     #[must_use]
     pub(super) fn spans<'a, F: Flat + 'a>(&self, boxes: impl Iterator<Item = &'a F>) -> Spans {
-        let mut hull = [(u64::MAX, 0); MOST_PLANES];
+        let mut hull = [(u64::MAX, 0); MAX_PLANES];
         let mut classes = 0;
         for one in boxes {
             classes |= one.classes();
@@ -96,7 +96,7 @@ impl Region {
                 *greatest = high.max(*greatest);
             }
         }
-        let mut bounds = [(0, 0); MOST_PLANES];
+        let mut bounds = [(0, 0); MAX_PLANES];
         for (plane, kind) in F::PLANES.iter().enumerate() {
             bounds[plane] = clipped(self.span(plane, *kind), hull[plane]);
         }
@@ -111,8 +111,8 @@ impl Region {
 /// The least and the greatest values in a region.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spans {
-    bounds: [(u64, u64); MOST_PLANES],
-    known: [(u64, u64); MOST_PLANES],
+    bounds: [(u64, u64); MAX_PLANES],
+    known: [(u64, u64); MAX_PLANES],
     classes: u64,
 }
 

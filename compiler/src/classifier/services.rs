@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use super::boxes::{Protocols, Service, WITH_PORTS};
 use super::tables::SERVICE_BITS;
 
-/// Most classes: a service has one bit for each.
-pub const MOST_CLASSES: usize = 64;
+/// The maximum number of classes: a service has one bit for each.
+pub const MAX_CLASSES: usize = 64;
 
 /// Entries of the table of classes: each protocol number, and each again for later fragments.
 pub const CLASS_ENTRIES: usize = 512;
 
-/// Most services: a record has so many bits for their number.
-pub const MOST_SERVICES: u32 = 1 << SERVICE_BITS;
+/// The maximum number of services: a record has so many bits for their number.
+pub const MAX_SERVICES: u32 = 1 << SERVICE_BITS;
 
 /// Bytes of an entry of the table of services: lower bounds, upper bounds, the classes that do not match.
 pub const SERVICE_SIZE: usize = 32;
@@ -41,7 +41,7 @@ impl Services {
             return Some(number);
         }
         let number = u32::try_from(self.list.len()).ok()?;
-        if number >= MOST_SERVICES {
+        if number >= MAX_SERVICES {
             return None;
         }
         self.list.push(service);
@@ -72,7 +72,7 @@ impl Services {
             let class = *seen.entry(signature).or_insert(next.try_into().ok()?);
             self.class_of[entry] = class;
         }
-        if seen.len() > MOST_CLASSES {
+        if seen.len() > MAX_CLASSES {
             return None;
         }
         self.classes = self.list.iter().map(|one| self.mask(one)).collect();

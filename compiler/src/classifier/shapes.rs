@@ -14,7 +14,7 @@ pub(super) const SHORT: u8 = 8;
 const SAMPLE: usize = 1024;
 
 /// Fewest boxes that a stratum is worth.
-const FEWEST: usize = 64;
+const MIN_BOXES: usize = 64;
 
 /// One in so many boxes has to be taken.
 const SHARE: usize = 16;
@@ -48,7 +48,7 @@ pub(super) fn best_shape<F: Flat>(boxes: Boxes<'_, F>, left: &[u32]) -> Option<S
                 }
             }
             let taken = keys.len() as f64 * scale;
-            let least = FEWEST.max(left.len() / SHARE) as f64;
+            let least = MIN_BOXES.max(left.len() / SHARE) as f64;
             if taken < least || best.is_some_and(|(most, _)| taken <= most) {
                 continue;
             }

@@ -150,8 +150,8 @@ impl<F> Clone for Boxes<'_, F> {
 
 impl<F> Copy for Boxes<'_, F> {}
 
-/// Most bytes of all lists of a stratum: a map is no larger.
-pub(super) const MOST_LIST_BYTES: usize = 4 << 20;
+/// The maximum number of bytes of all lists of a stratum: a map is no larger.
+pub(super) const MAX_LIST_BYTES: usize = 4 << 20;
 
 /// Records that a table has besides those of its lists, at most.
 const BEHIND: usize = 64;
@@ -176,7 +176,7 @@ impl Stratum {
         let lists = super::grow::Room {
             records: room
                 .records
-                .min(MOST_LIST_BYTES / record_size(boxes.family) - BEHIND),
+                .min(MAX_LIST_BYTES / record_size(boxes.family) - BEHIND),
             record: record_size(boxes.family),
         };
         let mut grower = Grower::new(boxes.flats, lists);
@@ -202,8 +202,8 @@ impl Stratum {
     }
 }
 
-/// Most bits of a hash.
-const MOST_BITS: u32 = 18;
+/// The maximum number of bits of a hash.
+const MAX_BITS: u32 = 18;
 
 fn hashed<F: Flat>(
     grower: &mut Grower<'_, F>,
@@ -226,7 +226,7 @@ fn hashed<F: Flat>(
     let bits = distinct
         .next_power_of_two()
         .trailing_zeros()
-        .clamp(1, MOST_BITS);
+        .clamp(1, MAX_BITS);
     let first = grower.reserve(1 << bits)?;
     let place = |mixed: u64| (mixed >> (64 - bits)) as u32;
     let mut slot = Vec::new();

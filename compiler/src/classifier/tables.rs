@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 
 use super::cut::Cut;
-use super::grow::{Grown, LONGEST, Word};
+use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
 use super::stratum::{Root, Stratum, words};
 use super::{Member, Services, Side, Unfit};
@@ -61,9 +61,9 @@ pub struct StratumTables {
     pub records: Vec<u8>,
     /// How many records begin a list or stand in one.
     pub record_count: u32,
-    /// Most nodes on a way, the hash not counted.
+    /// The maximum number of nodes on a way, the hash not counted.
     pub depth: u32,
-    /// Most records of a list.
+    /// The maximum number of records of a list.
     pub longest: usize,
     /// The words that nodes look at, by increasing number.
     pub words: Vec<u32>,
@@ -373,7 +373,7 @@ impl Records {
     /// Behind the last list stand records that end every list, as [`Self::nothing`] does: a lost end of a list could
     /// not become a wrong answer there.
     fn finish(mut self) -> Vec<u8> {
-        let behind = LONGEST * record_size(self.family);
+        let behind = MAX_LIST * record_size(self.family);
         self.bytes.resize(self.bytes.len() + behind, 0xff);
         self.bytes
     }

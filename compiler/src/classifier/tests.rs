@@ -5,8 +5,8 @@ mod bytes;
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::grow::LONGEST;
-use super::stratum::{MOST_LIST_BYTES, record_size, words};
+use super::grow::MAX_LIST;
+use super::stratum::{MAX_LIST_BYTES, record_size, words};
 use super::*;
 use crate::packet::random::Rng;
 use crate::policy::{AddressSet, Addresses, Endpoint, ProtocolMatch, Side as End};
@@ -158,9 +158,9 @@ fn assert_limits(side: &Side, family: Family) {
     for stratum in &side.strata {
         let grown = &stratum.grown;
         let records: usize = grown.lists.iter().map(Vec::len).sum();
-        assert!((records + LONGEST + 1) * record_size(family) <= MOST_LIST_BYTES);
+        assert!((records + MAX_LIST + 1) * record_size(family) <= MAX_LIST_BYTES);
         assert!(grown.children.len() <= 1 << 20 && grown.depth <= 14);
-        assert!(grown.lists.iter().all(|list| list.len() <= LONGEST));
+        assert!(grown.lists.iter().all(|list| list.len() <= MAX_LIST));
         // The code leaves a list at the first rank that is no better than what it has.
         let rank = |&index: &u32| side.items[index as usize].rank;
         assert!(grown.lists.iter().all(|list| list.is_sorted_by_key(rank)));
@@ -510,7 +510,7 @@ fn nothing_behind_the_last_list_can_match() {
     for stratum in &tables.v4.strata {
         let size = tables::record_size(Family::V4);
         let behind = &stratum.records[stratum.record_count as usize * size..];
-        assert_eq!(behind.len(), LONGEST * size);
+        assert_eq!(behind.len(), MAX_LIST * size);
         assert!(behind.iter().all(|&byte| byte == 0xff));
     }
 }

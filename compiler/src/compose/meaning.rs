@@ -6,7 +6,8 @@ use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, PortId, Rule, RuleId, SocketId,
+    Action, ClassId, DefaultVerdict, Direction, GroupId, OutInterfaceId, Policy, Rule, RuleId,
+    SocketId,
 };
 
 /// What becomes of a packet or a write, where every named socket is there.
@@ -21,7 +22,7 @@ pub enum Outcome {
     /// Goes on, and the lookup gives this socket.
     Redirect(SocketId),
     /// Leaves by this interface.
-    Forward(PortId),
+    Forward(OutInterfaceId),
     /// Goes on, past TCP/IP if the peer is a socket of the group.
     Shortcut(GroupId),
 }
@@ -76,7 +77,7 @@ impl Outcome {
                 Some(match other % 3 {
                     0 => Self::Redirect(SocketId::from_u32(number)),
                     1 => Self::Shortcut(GroupId::from_u32(number)),
-                    _ => Self::Forward(PortId::from_u32(number)),
+                    _ => Self::Forward(OutInterfaceId::from_u32(number)),
                 })
             }
         }

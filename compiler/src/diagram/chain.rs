@@ -133,9 +133,9 @@ pub fn seen_from(
     }
 }
 
-/// Most entries that all lists together may hold. Each entry of a list that is used costs three instructions and more,
+/// The maximum number of entries that all lists together may hold. Each entry of a list that is used costs three instructions and more,
 /// so beyond this no program would come of it.
-const MOST_LISTED: usize = 250_000;
+const MAX_LISTED: usize = 250_000;
 
 /// Lists of indices, each stored once.
 struct Lists {
@@ -184,10 +184,8 @@ impl Lists {
                 let f = self.diagram(store, first)?;
                 let g = self.diagram(store, second)?;
                 let both = store.apply2(f, g, &mut |a, b| self.joined(a, b))?;
-                if self.held > MOST_LISTED {
-                    return Err(BudgetExceeded {
-                        budget: MOST_LISTED,
-                    });
+                if self.held > MAX_LISTED {
+                    return Err(BudgetExceeded { budget: MAX_LISTED });
                 }
                 Ok(both)
             }
@@ -196,7 +194,7 @@ impl Lists {
 
     /// Past the budget nothing is joined any more; `diagram` then refuses.
     fn joined(&mut self, a: u32, b: u32) -> u32 {
-        if self.held > MOST_LISTED {
+        if self.held > MAX_LISTED {
             return 0;
         }
         let mut list = self.lists[a as usize].clone();

@@ -5,7 +5,7 @@ use super::{Node, Store};
 use crate::field::Field;
 
 /// So many ranges are told; what has more is said to have any value.
-const MOST_RANGES: usize = 4096;
+const MAX_RANGES: usize = 4096;
 
 impl Store {
     /// The values that the field can have where the diagram (of 0 and 1) is 1, as ranges in order; `None` if there are too
@@ -73,12 +73,12 @@ impl Store {
             };
             ranges.add(entry, first, 0)?;
             found.extend(ranges.ranges);
-            if found.len() > 4 * MOST_RANGES {
+            if found.len() > 4 * MAX_RANGES {
                 found = merged(found);
             }
         }
         let found = merged(found);
-        (found.len() <= MOST_RANGES).then_some(found)
+        (found.len() <= MAX_RANGES).then_some(found)
     }
 
     /// The nodes that are met first of those whose variable is this one or later, without 0.
@@ -134,7 +134,7 @@ impl Ranges<'_> {
             Some(last) if last.1.checked_add(1) == Some(low) => last.1 = high,
             _ => self.ranges.push((low, high)),
         }
-        (self.ranges.len() <= MOST_RANGES).then_some(())
+        (self.ranges.len() <= MAX_RANGES).then_some(())
     }
 }
 

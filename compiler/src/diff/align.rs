@@ -20,8 +20,8 @@ pub(super) enum Pair {
     New(usize),
 }
 
-/// Most pairs of rules between two that are the same for which the best fit is looked for.
-const MOST_COMPARED: usize = 10_000;
+/// The maximum number of pairs of rules between two that are the same for which the best fit is looked for.
+const MAX_COMPARED: usize = 10_000;
 
 /// Aligns two lists. `sense` is what makes rules the same; `likeness` is how much of two that are not is alike, 0 if they
 /// have nothing to do with each other.
@@ -87,7 +87,7 @@ fn between(
     likeness: &impl Fn(usize, usize) -> u32,
     pairs: &mut Vec<Pair>,
 ) {
-    let fits = old.len().saturating_mul(new.len()) <= MOST_COMPARED;
+    let fits = old.len().saturating_mul(new.len()) <= MAX_COMPARED;
     let table = if fits {
         Table::of(&old, &new, likeness)
     } else {

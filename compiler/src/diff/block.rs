@@ -10,8 +10,8 @@ use crate::field::Field;
 use crate::policy::{AddressSet, Addresses, Endpoint, Family, Match, Policy, SetKind, Side};
 use crate::ranges::{Bound, RangeSet};
 
-/// Most blocks of one rule.
-const MOST: usize = 16;
+/// The maximum number of blocks of one rule.
+const MAX_BLOCKS: usize = 16;
 
 /// Protocols that have ports.
 const WITH_PORTS: [u8; 3] = [6, 17, 132];
@@ -171,7 +171,7 @@ fn exact(matches: &Match) -> Option<Vec<Block>> {
                 blocks.extend(block.clip(&whole));
             }
         }
-        (blocks.len() <= MOST).then_some(())?;
+        (blocks.len() <= MAX_BLOCKS).then_some(())?;
     }
     Some(blocks)
 }
@@ -224,12 +224,12 @@ fn ends(side: &Option<Side>, family: Family) -> Option<Vec<End>> {
             None => vec![None],
             Some(ports) => ports.ranges().iter().copied().map(Some).collect(),
         };
-        (addresses.len() * ports.len() <= MOST).then_some(())?;
+        (addresses.len() * ports.len() <= MAX_BLOCKS).then_some(())?;
         for range in addresses {
             ends.extend(ports.iter().map(|&port| (range, port)));
         }
     }
-    (ends.len() <= MOST).then_some(ends)
+    (ends.len() <= MAX_BLOCKS).then_some(ends)
 }
 
 fn ranges(set: &AddressSet, family: Family) -> Vec<Range<u128>> {

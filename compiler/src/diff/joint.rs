@@ -16,8 +16,8 @@ use self::classes::{Classes, TooMany};
 use crate::coverage::{Coverage, is_on};
 use crate::decide::Lookups;
 use crate::policy::{
-    Action, ClassId, Family, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId, Policy, PortId,
-    Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
+    Action, ClassId, Family, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId, OutInterfaceId,
+    Policy, Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
 };
 
 /// Which of the two policies.
@@ -66,7 +66,7 @@ pub(super) struct Ids {
     pub(super) groups: PrimaryMap<GroupId, GroupId>,
     pub(super) sets: PrimaryMap<SetId, SetId>,
     pub(super) live_maps: PrimaryMap<LiveMapId, LiveMapId>,
-    pub(super) ports: PrimaryMap<PortId, PortId>,
+    pub(super) out_interfaces: PrimaryMap<OutInterfaceId, OutInterfaceId>,
     pub(super) namespaces: PrimaryMap<NetnsId, NetnsId>,
     /// Several shared classes may be one of its own.
     classes: PrimaryMap<ClassId, Vec<ClassId>>,
@@ -177,7 +177,11 @@ fn enter(tables: &mut Policy, policy: &Policy) -> Ids {
             &mut tables.live_maps,
             |one: &LiveMap, other| one.name == other.name,
         ),
-        ports: each(&policy.ports, &mut tables.ports, PartialEq::eq),
+        out_interfaces: each(
+            &policy.out_interfaces,
+            &mut tables.out_interfaces,
+            PartialEq::eq,
+        ),
         namespaces: each(&policy.namespaces, &mut tables.namespaces, PartialEq::eq),
         classes: PrimaryMap::new(),
     }

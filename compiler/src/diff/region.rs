@@ -20,15 +20,15 @@ use super::space::{Built, Space};
 use super::topic::Topic;
 use crate::diagram::{BudgetExceeded, Node};
 
-/// Most rules that are named one by one as exceptions.
-const MOST_EXCEPT: usize = 3;
+/// The maximum number of rules that are named one by one as exceptions.
+const MAX_EXCEPT: usize = 3;
 
 /// Says whether a region with these constraints is still as it has to be.
 type Still<'s> =
     dyn FnMut(&mut Describing<'_, '_, '_>, &[Constraint]) -> Result<bool, BudgetExceeded> + 's;
 
 /// A region of more nodes is said in part only.
-const MOST_NODES: usize = 30_000;
+const MAX_NODES: usize = 30_000;
 
 /// Describes regions of a topic.
 pub(super) struct Describing<'a, 'j, 'p> {
@@ -45,7 +45,7 @@ impl Describing<'_, '_, '_> {
     /// The region of these packets.
     pub(super) fn words(&mut self, region: &Region) -> Result<Words, BudgetExceeded> {
         let packets = region.packets;
-        let large = self.space.store.count(packets) > MOST_NODES;
+        let large = self.space.store.count(packets) > MAX_NODES;
         let mut parts = self.constraints(packets);
         let within = self.all(&parts)?;
         self.shorten(&mut parts, &mut |describing, shorter| {
@@ -119,9 +119,9 @@ impl Describing<'_, '_, '_> {
         }
         match rules.len() {
             0 => {}
-            1..=MOST_EXCEPT => except.push(format!("what {} matches", listed(&rules))),
+            1..=MAX_EXCEPT => except.push(format!("what {} matches", listed(&rules))),
             count => {
-                let first: Vec<String> = rules.into_iter().take(MOST_EXCEPT - 1).collect();
+                let first: Vec<String> = rules.into_iter().take(MAX_EXCEPT - 1).collect();
                 let more = count - first.len();
                 except.push(format!(
                     "what {} and {more} more rules match",

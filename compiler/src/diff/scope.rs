@@ -22,8 +22,8 @@ use super::weigh::{Finding, Found, Weighing};
 use crate::observer::Observer;
 use crate::policy::Policy;
 
-/// Most regions that change hands without another fate, for each topic.
-const MOST_MOVED: usize = 20;
+/// The maximum number of regions that change hands without another fate, for each topic.
+const MAX_MOVED: usize = 20;
 
 /// Compares two policies without those inside them.
 pub(super) fn compare(
@@ -213,7 +213,7 @@ fn handed_over(same: &[Finding]) -> Vec<&Finding> {
             *known = finding;
         }
     }
-    largest.into_values().take(MOST_MOVED).collect()
+    largest.into_values().take(MAX_MOVED).collect()
 }
 
 impl Told {

@@ -8,8 +8,8 @@ use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::policy::Family;
 
-/// Most areas of one region. A picture of more tells nobody more.
-const MOST: usize = 4_096;
+/// The maximum number of areas of one region. A picture of more tells nobody more.
+const MAX_AREAS: usize = 4_096;
 
 /// The areas of a region, IPv4 first; of very many the first.
 pub(super) fn shadow(store: &mut Store, packets: Node) -> Result<Vec<Shadow>, BudgetExceeded> {
@@ -23,7 +23,7 @@ pub(super) fn shadow(store: &mut Store, packets: Node) -> Result<Vec<Shadow>, Bu
         let any_part = store.forget(any_protocol, Field::Fragment)?;
         areas.extend(of_family(store, any_part, family));
     }
-    areas.truncate(MOST);
+    areas.truncate(MAX_AREAS);
     Ok(areas)
 }
 
@@ -51,7 +51,7 @@ fn of_family(store: &Store, packets: Node, family: Family) -> Vec<Shadow> {
     let area = |ports, from| Shadow { ipv6, from, ports };
     let columns = columns.into_iter();
     let areas = columns.flat_map(|(ports, all)| all.into_iter().map(move |from| area(ports, from)));
-    areas.take(MOST).collect()
+    areas.take(MAX_AREAS).collect()
 }
 
 fn last(family: Family) -> u128 {

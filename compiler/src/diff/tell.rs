@@ -172,7 +172,7 @@ impl Telling<'_, '_, '_> {
         let end = place(fates.old.0).max(place(fates.new.0));
         let ahead = self.list.pairs.iter().take(end);
         let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover);
-        ahead.filter(meets).take(MOST_AROUND).copied().collect()
+        ahead.filter(meets).take(MAX_CONTEXT).copied().collect()
     }
 
     /// Whose counter a decider's is: a label, or the rule itself.
@@ -240,7 +240,7 @@ impl Telling<'_, '_, '_> {
         let ids = &self.space.joint.side(which).ids;
         let verdict = match found.verdict {
             Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
-            Verdict::Forward(port) => Verdict::Forward(ids.ports[port]),
+            Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
             Verdict::Allow | Verdict::Drop | Verdict::Reject => found.verdict,
         };
@@ -264,7 +264,7 @@ impl Telling<'_, '_, '_> {
             }
             Verdict::Forward(port) => (
                 "redirect",
-                Some(format!("interface {}", tables.ports[port])),
+                Some(format!("interface {}", tables.out_interfaces[port])),
             ),
             Verdict::Shortcut(_) => ("shortcut", None),
         };
@@ -295,7 +295,7 @@ impl Telling<'_, '_, '_> {
 }
 
 /// So many rules are looked at to explain what is not in a region.
-const MOST_AROUND: usize = 200;
+const MAX_CONTEXT: usize = 200;
 
 /// Whose counter counts.
 #[derive(PartialEq, Eq)]

@@ -17,13 +17,13 @@ use crate::observer::Observer;
 
 /// So many rules may meet a region for what keeps its fate there to be told apart by rule; more where nothing changes,
 /// to say why.
-const MOST_TOLD: [usize; 2] = [100, 300];
+const MAX_TOLD: [usize; 2] = [100, 300];
 
 /// So many times the budget of nodes may be made for a topic: beyond, what is left is unknown.
 const WORK: usize = 4;
 
 /// From so many nodes on, those that nobody needs any more are forgotten now and then.
-const MOST_GARBAGE: usize = 300_000;
+const MAX_GARBAGE: usize = 300_000;
 
 /// A region with its fates.
 pub(super) struct Finding {
@@ -106,7 +106,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             let edit = part.edit;
             let failed = self.part(part, &mut state).is_err();
             state.found.unknown.extend(failed.then_some(edit));
-            if failed || self.space.store.len() >= MOST_GARBAGE {
+            if failed || self.space.store.len() >= MAX_GARBAGE {
                 self.tidy(&mut state);
             }
         }
@@ -186,7 +186,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         if changed != Node::FALSE {
             changes = self.told_apart(part.edit, &region, changed, state.whole)?;
         }
-        let most = MOST_TOLD[usize::from(changes.is_empty())];
+        let most = MAX_TOLD[usize::from(changes.is_empty())];
         state.found.changed.extend(changes);
         if self.topic.about != About::Lookup && self.meeting(&region) <= most {
             // What is not known of counters is left out; it changes no fate.

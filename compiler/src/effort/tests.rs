@@ -3,7 +3,7 @@ use crate::artifact::Section;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use crate::ir::{Builder, OriginData};
 
-const MOST: usize = 100_000;
+const MAX_COST: usize = 100_000;
 
 fn origin(line: u32) -> OriginData {
     OriginData {
@@ -43,7 +43,7 @@ fn ladder(count: i32, matters: bool) -> Function {
 #[test]
 fn states_that_cannot_be_told_apart_are_walked_once() {
     let (once, often) = (ladder(50, false), ladder(50, true));
-    let effort = |function: &Function| Effort::of(function, MOST).processed;
+    let effort = |function: &Function| Effort::of(function, MAX_COST).processed;
     assert!(effort(&once) < size(&once) * 3, "{}", effort(&once));
     assert!(effort(&often) > size(&often) * 10, "{}", effort(&often));
 }
@@ -56,7 +56,7 @@ fn counting_is_given_up_beyond_the_most_that_is_asked_for() {
 
 #[test]
 fn each_branch_whose_first_way_goes_on_is_pending() {
-    assert_eq!(Effort::of(&ladder(7, false), MOST).pending_jumps, 7);
+    assert_eq!(Effort::of(&ladder(7, false), MAX_COST).pending_jumps, 7);
 }
 
 /// Two leaves: one of two instructions, reached by three ways, and one of four, reached by one.

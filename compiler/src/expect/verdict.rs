@@ -109,7 +109,9 @@ pub(super) fn words(policy: &Policy, verdict: Verdict) -> String {
         Verdict::Redirect(socket) => {
             format!("`redirect to sock {}`", policy.sockets[socket].name)
         }
-        Verdict::Forward(port) => format!("`redirect to interface {}`", policy.ports[port]),
+        Verdict::Forward(port) => {
+            format!("`redirect to interface {}`", policy.out_interfaces[port])
+        }
         Verdict::Shortcut(group) => {
             format!("`shortcut within group {}`", policy.groups[group].name)
         }

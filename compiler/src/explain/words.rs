@@ -12,7 +12,7 @@ use crate::policy::{
 };
 use crate::ranges::{Bound, RangeSet};
 
-/// Most items of a list that are shown.
+/// The maximum number of items of a list that are shown.
 const SHOWN: usize = 4;
 
 /// A list, cut where it gets long.

@@ -12,7 +12,7 @@ const XDP_FRONT: usize = 256 - 40;
 /// What a page holds behind `XDP_PACKET_HEADROOM` and ahead of `struct skb_shared_info`.
 const XDP_PAGE: usize = 4096 - 256 - 320;
 /// Longest packet that the skb helpers make (`BPF_SKB_MAX_LEN`, of an interface with Ethernet's MTU of 1500).
-const SKB_LONGEST: usize = 65_535;
+const MAX_SKB_LENGTH: usize = 65_535;
 
 /// The packet or message of a run.
 #[derive(Clone, Debug, Default)]
@@ -146,7 +146,7 @@ impl Packet {
     /// `bpf_skb_change_tail`
     pub(super) fn change_tail(&mut self, length: usize) -> Result<(), Errno> {
         self.void();
-        if !(ETHERNET..=SKB_LONGEST).contains(&length) {
+        if !(ETHERNET..=MAX_SKB_LENGTH).contains(&length) {
             return Err(Errno::EINVAL);
         }
         if length > self.bytes.len() {
@@ -160,7 +160,7 @@ impl Packet {
     /// Puts zeros in, where the linear part is long enough.
     pub(super) fn insert(&mut self, offset: usize, amount: usize) -> Result<(), Errno> {
         self.void();
-        if self.bytes.len() + amount > SKB_LONGEST || offset > self.bytes.len() {
+        if self.bytes.len() + amount > MAX_SKB_LENGTH || offset > self.bytes.len() {
             return Err(Errno::EINVAL);
         }
         self.linear = self.linear.max(offset) + amount;

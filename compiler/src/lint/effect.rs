@@ -24,10 +24,10 @@ const SHARED_COST: u64 = 20;
 const FEW_UNDECIDED: usize = 64;
 
 /// So many rules behind one may share packets with it for diagrams to be drawn.
-const MOST_UNDECIDED: usize = 4096;
+const MAX_UNDECIDED: usize = 4096;
 
 /// So many rules may together take what is another's.
-const MOST_COVERING: usize = 512;
+const MAX_COVERING: usize = 512;
 
 /// Who gives a rule's packets the same verdict behind it.
 #[derive(Clone, Copy)]
@@ -147,7 +147,7 @@ impl Behind<'_> {
         ids: Range<u32>,
     ) -> Result<Option<BTreeSet<RuleId>>, Exhausted> {
         let counts = |id, other: &Rule| !self.idle(id, other);
-        for most in [FEW_UNDECIDED, MOST_UNDECIDED] {
+        for most in [FEW_UNDECIDED, MAX_UNDECIDED] {
             let (found, all) = list.sharing(self.own[0].1, ids.clone(), most, counts)?;
             for &id in &found {
                 let other = &list.policy.rules[id];
@@ -287,7 +287,7 @@ impl Behind<'_> {
             let Some(first) = self.first(list, left, end) else {
                 return Ok(false);
             };
-            let Some(rest) = list.take_away(left, first, &mut covering, MOST_COVERING)? else {
+            let Some(rest) = list.take_away(left, first, &mut covering, MAX_COVERING)? else {
                 return Ok(false);
             };
             left = rest;

@@ -22,10 +22,10 @@ use crate::policy::{Action, Direction, Policy, Rule, RuleId};
 use crate::witness::shortest;
 
 /// So many earlier rules are named for one.
-const MOST_PARTNERS: usize = 3;
+const MAX_PARTNERS: usize = 3;
 
 /// So many rules may stand in the way of one packet of two rules.
-const MOST_IN_THE_WAY: usize = 64;
+const MAX_IN_THE_WAY: usize = 64;
 
 /// Looks that the search for a packet of two rules takes.
 const SHARED_COST: u64 = 20;
@@ -100,7 +100,7 @@ fn partners(
     let (candidates, _) = list.sharing(rule, 0..id.as_u32(), usize::MAX, opposite)?;
     let mut found = Vec::new();
     for other in candidates {
-        if found.len() == MOST_PARTNERS {
+        if found.len() == MAX_PARTNERS {
             break;
         }
         let earlier = (other, &list.policy.rules[other]);
@@ -186,7 +186,7 @@ fn drawn(list: &mut List<'_>, both: &[Numbered<'_>; 2]) -> Result<Option<Describ
                 None => Ok(None),
             };
         };
-        let Some(rest) = list.take_away(left, first, &mut in_the_way, MOST_IN_THE_WAY)? else {
+        let Some(rest) = list.take_away(left, first, &mut in_the_way, MAX_IN_THE_WAY)? else {
             return Ok(None);
         };
         left = rest;

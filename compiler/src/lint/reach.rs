@@ -20,7 +20,7 @@ use crate::policy::{GroupId, Policy, Rule, RuleId};
 pub(super) const CORNERS: usize = 4;
 
 /// So many rules may together cover one.
-const MOST_COVERING: usize = 64;
+const MAX_COVERING: usize = 64;
 
 /// So many covering rules are shown.
 const SHOWN: usize = 3;
@@ -133,7 +133,7 @@ fn together(
         list.first_in(left, scope, 0..id.as_u32(), asked)
     };
     while let Some(decider) = covering(list, left) {
-        let Some(first) = decider.filter(|_| found.len() < MOST_COVERING) else {
+        let Some(first) = decider.filter(|_| found.len() < MAX_COVERING) else {
             return Ok(None);
         };
         // A set that is asked as one question may answer otherwise than it would: then nothing is proved.

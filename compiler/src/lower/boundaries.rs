@@ -77,7 +77,7 @@ struct Table {
 struct Beginnings {
     /// For each value of the first bits, how many boundaries come before; increasing.
     before: Vec<u32>,
-    /// Most boundaries between two of these, or behind the last.
+    /// The maximum number of boundaries between two of these, or behind the last.
     fullest: usize,
     shift: u32,
 }

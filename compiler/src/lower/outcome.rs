@@ -4,7 +4,7 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::hook::Hook;
 use crate::ir::{Arg, Block, End, SlotRegion};
-use crate::policy::{Family, GroupId, PortId, SocketId};
+use crate::policy::{Family, GroupId, OutInterfaceId, SocketId};
 
 use super::Lowering;
 use super::context::{lookup, skb};
@@ -25,7 +25,7 @@ pub(super) enum Outcome {
     /// Goes on with this packet mark.
     Mark(u32),
     /// Leaves by this interface.
-    Forward(PortId),
+    Forward(OutInterfaceId),
     /// Packet hooks: is answered as if nobody listened. Elsewhere that is a [`Self::Drop`].
     Reject,
 }
@@ -134,16 +134,16 @@ impl Lowering<'_> {
     /// of an interface that is gone to another one, and by then has taken it out of the map (`dev_map_notification` in
     /// kernel/bpf/devmap.c). What was looked up stays true until the packet is on its way: no index is given again before a grace
     /// period of RCU has passed (`unregister_netdevice_many`).
-    fn forward(&mut self, block: Block, port: PortId) {
+    fn forward(&mut self, block: Block, port: OutInterfaceId) {
         let drop = self.outcome(Outcome::Drop, Family::V4);
         self.builder.enter(block);
-        let Some(ports) = self.source.maps.ports else {
+        let Some(interfaces) = self.source.maps.out_interfaces else {
             self.builder.bug("a forward without the map of interfaces");
             return;
         };
         let slot = self.builder.fit(port.as_u32(), "the slot of an interface");
         self.builder.set_slot(self.frame.key, 0, slot, Width::W);
-        let args = [Arg::Map(ports), Arg::SlotAddress(self.frame.key)];
+        let args = [Arg::Map(interfaces), Arg::SlotAddress(self.frame.key)];
         let index = self.registers.end;
         let found = self.builder.call_value(Helper::MapLookupElem, &args);
         self.builder.assign(index, found);

@@ -26,7 +26,7 @@ use super::meter::Bucket;
 use super::outcome::Outcome;
 use limit::{RESET, UNREACHABLE};
 
-pub use limit::{KINDS, MOST_RECEIVERS};
+pub use limit::{KINDS, MAX_RECEIVERS};
 
 /// Bytes of stack that an answer takes; other uses share them.
 pub(super) const ROOM: u32 = 200;
@@ -89,7 +89,7 @@ struct Shape {
     to: u8,
     /// Bytes of an address.
     address: u8,
-    /// Most bytes that are quoted: whole words.
+    /// The maximum number of bytes that are quoted: whole words.
     quote: u8,
     /// The protocol number of ICMP.
     icmp: u8,

@@ -18,7 +18,7 @@ const FRAGMENT: i32 = 44;
 const EXTENSIONS: [i32; 4] = [0, 43, FRAGMENT, 60];
 
 /// As many extension headers are walked; one more is malformed.
-const MOST_EXTENSIONS: usize = 6;
+const MAX_EXTENSIONS: usize = 6;
 
 /// The cursor never gets further: 40 + 6 extension headers of 2,048 bytes.
 const FURTHEST: i32 = 0x3fff;
@@ -27,7 +27,7 @@ impl Lowering<'_> {
     /// Walks the extension headers; the cursor ends at the transport header, the protocol in its slot.
     pub(super) fn walk(&mut self, exits: Exits) {
         let transport = self.head_block();
-        for _ in 0..MOST_EXTENSIONS {
+        for _ in 0..MAX_EXTENSIONS {
             self.extension(transport, exits);
         }
         let probe = self.registers.probe;

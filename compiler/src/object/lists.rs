@@ -8,8 +8,8 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
 use super::ObjectError;
 
-/// Most bytes of all lists together. An object with more of them carries none.
-const MOST: usize = 256 << 20;
+/// The maximum number of bytes of all lists together. An object with more of them carries none.
+const MAX_BYTES: usize = 256 << 20;
 /// How hard the packing tries: addresses shrink to a third, and more work gains little.
 const LEVEL: u8 = 3;
 
@@ -21,7 +21,7 @@ pub(super) fn encode(lists: &Lists) -> Result<Option<Vec<u8>>, ObjectError> {
     let json = serde_json::to_vec(lists).map_err(|error| ObjectError::Unwritable {
         what: format!("the lists of sets cannot be written as JSON ({error})"),
     })?;
-    let travels = !lists.is_empty() && json.len() <= MOST;
+    let travels = !lists.is_empty() && json.len() <= MAX_BYTES;
     Ok(travels.then(|| compress_to_vec(&json, LEVEL)))
 }
 
@@ -30,6 +30,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<(String, String)>, ObjectError>
     let damaged = |error: &dyn std::fmt::Display| {
         ObjectError::damaged(format!("its lists of sets cannot be read ({error})"))
     };
-    let json = decompress_to_vec_with_limit(bytes, MOST).map_err(|error| damaged(&error))?;
+    let json = decompress_to_vec_with_limit(bytes, MAX_BYTES).map_err(|error| damaged(&error))?;
     serde_json::from_slice(&json).map_err(|error| damaged(&error))
 }

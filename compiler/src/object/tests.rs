@@ -145,7 +145,7 @@ fn manifest() -> Manifest {
         classes: Vec::new(),
         sets: Vec::new(),
         maps: Vec::new(),
-        ports: Vec::new(),
+        out_interfaces: Vec::new(),
         namespaces: Vec::new(),
         sources: vec![("edge.sk".to_owned(), "default allow\n".to_owned())],
         target: "5.10".to_owned(),

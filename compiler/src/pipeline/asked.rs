@@ -32,7 +32,7 @@ const SIDES: u32 = 2;
 const PORTS: u32 = SIDES * 65_536 + 1;
 
 /// Interfaces whose class a lookup can know; each is an entry of a hash map that is made as it is needed.
-const MOST_INTERFACES: u32 = 65_536;
+const MAX_INTERFACES: u32 = 65_536;
 
 type Specs = PrimaryMap<MapId, MapSpec>;
 
@@ -156,7 +156,7 @@ pub(super) fn namespaces(policy: &Policy, maps: &mut Specs) -> Option<MapId> {
 /// The classes of interfaces. Only sk_lookup asks; a program of a packet hook knows its class.
 pub(super) fn interfaces(tested: &FieldSet, maps: &mut Specs) -> Option<MapId> {
     tested.contains(Field::Interface).then(|| {
-        let mut spec = map("interfaces", MapKind::Hash, 4, 4, MOST_INTERFACES);
+        let mut spec = map("interfaces", MapKind::Hash, 4, 4, MAX_INTERFACES);
         spec.flags = BPF_F_NO_PREALLOC;
         maps.push(spec)
     })

@@ -237,7 +237,7 @@ pub(super) fn manifest(
         classes: live::classes(policy),
         sets: live::sets(policy),
         maps: live::maps(policy),
-        ports: policy.ports.values().cloned().collect(),
+        out_interfaces: policy.out_interfaces.values().cloned().collect(),
         namespaces: policy.namespaces.values().cloned().collect(),
         // What a list holds stands in the tables.
         sources: sources

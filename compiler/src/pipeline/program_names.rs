@@ -13,7 +13,7 @@ use crate::place::Chain;
 use crate::policy::{Class, ClassId, Policy};
 
 /// Longest name of a class; what is cut off is told apart by the class's number.
-const LONGEST: usize = 40;
+const MAX_LENGTH: usize = 40;
 
 /// The names of a policy's programs.
 pub(super) struct ProgramNames<'p> {
@@ -66,7 +66,12 @@ fn class_name(policy: &Policy, class: &Class) -> String {
         letter if letter.is_ascii_alphanumeric() => letter.to_ascii_lowercase(),
         _ => '_',
     };
-    parts.join("_").chars().map(plain).take(LONGEST).collect()
+    parts
+        .join("_")
+        .chars()
+        .map(plain)
+        .take(MAX_LENGTH)
+        .collect()
 }
 
 #[cfg(test)]

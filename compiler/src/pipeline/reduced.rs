@@ -14,7 +14,7 @@ use super::analysis::{Analysis, as_it_is};
 use super::{Stop, TOO_LARGE};
 use crate::bulk::{Breadth, Bulk, Shape, Taking};
 use crate::candidates::{Index, Looks};
-use crate::classifier::{MOST_BOXES, is_in_pieces};
+use crate::classifier::{MAX_BOXES, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
 use crate::place;
@@ -23,8 +23,8 @@ use crate::policy::{Direction, Policy, RuleId};
 /// How often rules are taken out of groups before fewer are taken at all.
 const TRIES: usize = 4;
 
-/// Most plain rules that are taken out: a diagram holds so many in any order.
-const MOST_SINGLE: usize = 256;
+/// The maximum number of plain rules that are taken out: a diagram holds so many in any order.
+const MAX_SINGLE: usize = 256;
 
 /// Fewer rules in pieces are no reason for the size of a policy.
 const FEW: usize = 16;
@@ -62,7 +62,7 @@ fn in_pieces(policy: &Policy) -> Option<Diagnostic> {
     let found: Vec<_> = rules.filter(|rule| is_in_pieces(&rule.matches)).collect();
     let first = found.first().filter(|_| found.len() >= FEW)?;
     let what = format!(
-        "{} rules are for ranges of addresses that make more than {MOST_BOXES} pairs of prefixes each",
+        "{} rules are for ranges of addresses that make more than {MAX_BOXES} pairs of prefixes each",
         found.len()
     );
     let label = "this is one of them";
@@ -151,11 +151,11 @@ fn stand_alone(policy: &Policy, bulk: &Bulk, refused: &[Diagnostic], taking: &mu
     for rule in named {
         index.sharing(policy, &rule.matches, 0..last + 1, &looks, &mut |id| {
             found.insert(id);
-            found.len() <= MOST_SINGLE
+            found.len() <= MAX_SINGLE
         });
     }
     let before = taking.single.values().filter(|single| **single).count();
-    if found.is_empty() || before + found.len() > MOST_SINGLE {
+    if found.is_empty() || before + found.len() > MAX_SINGLE {
         return false;
     }
     found.into_iter().for_each(|id| taking.single[id] = true);

@@ -9,17 +9,17 @@ use sockc_grammar::source::{SourceId, SourceMap};
 use super::{BUDGET, start};
 use crate::policy::Policy;
 
-/// Most bytes of the policy's own file: a rule in 18 bytes takes as much of the parser as one in 100.
-const MOST_TEXT: usize = 40 << 20;
+/// The maximum number of bytes of the policy's own file: a rule in 18 bytes takes as much of the parser as one in 100.
+const MAX_TEXT: usize = 40 << 20;
 
-/// Most rules: one takes up to 2.5 KiB over all stages (measured with a million of them).
-const MOST_RULES: usize = 500_000;
+/// The maximum number of rules: one takes up to 2.5 KiB over all stages (measured with a million of them).
+const MAX_RULES: usize = 500_000;
 
 /// What is wrong with the size of a text.
 pub(super) fn of_text(sources: &SourceMap, id: SourceId) -> Option<Diagnostic> {
     let bytes = sources.get(id).text.len();
-    (bytes > MOST_TEXT).then(|| {
-        let label = format!("{bytes} bytes; a policy may have {MOST_TEXT}");
+    (bytes > MAX_TEXT).then(|| {
+        let label = format!("{bytes} bytes; a policy may have {MAX_TEXT}");
         refusal(id, label)
     })
 }
@@ -28,8 +28,8 @@ pub(super) fn of_text(sources: &SourceMap, id: SourceId) -> Option<Diagnostic> {
 pub(super) fn of_rules(policy: &Policy, id: SourceId) -> Option<Diagnostic> {
     let inner = policy.netns.iter().map(|inner| inner.policy.rules.len());
     let rules = policy.rules.len() + inner.sum::<usize>();
-    (rules > MOST_RULES).then(|| {
-        let label = format!("{rules} rules; a policy may have {MOST_RULES}");
+    (rules > MAX_RULES).then(|| {
+        let label = format!("{rules} rules; a policy may have {MAX_RULES}");
         refusal(id, label)
     })
 }

@@ -7,7 +7,7 @@ use sockc_grammar::source::Span;
 
 use super::{Chain, Slots, TOO_LARGE};
 use crate::bulk::Bulk;
-use crate::classifier::{self, LONGEST, MOST_CLASSES, MOST_SERVICES, Member, Summary, Unfit};
+use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_SERVICES, Member, Summary, Unfit};
 use crate::lower::ClassifierMaps;
 use crate::policy::{Direction, Place, Policy};
 use crate::tables::{LINE, Tables};
@@ -92,12 +92,12 @@ impl Refused<'_> {
             Unfit::Size => self.crossing(whole, span, error),
             Unfit::Services => error(
                 span,
-                format!("more than {MOST_SERVICES} different combinations of protocols and ports in {count} rules"),
+                format!("more than {MAX_SERVICES} different combinations of protocols and ports in {count} rules"),
             )
             .help("join port ranges that belong together"),
             Unfit::Protocols => error(
                 span,
-                format!("more than {MOST_CLASSES} protocols to tell apart in {count} rules"),
+                format!("more than {MAX_CLASSES} protocols to tell apart in {count} rules"),
             )
             .help("name fewer different protocols"),
             Unfit::Lengths => error(
@@ -126,7 +126,7 @@ impl Refused<'_> {
             .take(NAMED)
             .filter_map(|&number| self.place(whole, self.members.get(number as usize)?));
         let found = format!(
-            "{} of {} rules match the same packets as this one; tables hold about {LONGEST} at a place",
+            "{} of {} rules match the same packets as this one; tables hold about {MAX_LIST} at a place",
             crowd.len().saturating_sub(1),
             self.members.len()
         );

@@ -189,7 +189,7 @@ pub enum SetKind {
     Constant(AddressSet),
     /// What was added while running.
     Live {
-        /// Most elements.
+        /// The maximum number of elements.
         max: u32,
         /// How long an element stays, in milliseconds; `None` for ever.
         expires: Option<u64>,
@@ -203,7 +203,7 @@ pub enum SetKind {
 pub struct LiveMap {
     /// Its name.
     pub name: String,
-    /// Most entries.
+    /// The maximum number of entries.
     pub max: u32,
     /// The entries it starts with.
     pub start: Vec<LiveEntry>,

@@ -17,7 +17,7 @@ use crate::resolve::addresses::{mapped_list, prefix, range};
 use crate::resolve::codes;
 
 /// So many wrong lines of one list are shown; the others are counted.
-const MOST_WRONG: usize = 20;
+const MAX_WRONG: usize = 20;
 
 /// How often progress is told, in bytes.
 const STEP: usize = 1 << 18;
@@ -118,7 +118,7 @@ impl Gathered {
             }
             // Ranges are of one family.
             Ok(_) => {}
-            Err(wrong) if self.wrong.len() < MOST_WRONG => self.wrong.push(*wrong),
+            Err(wrong) if self.wrong.len() < MAX_WRONG => self.wrong.push(*wrong),
             Err(_) => self.left_out += 1,
         }
     }

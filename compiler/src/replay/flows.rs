@@ -13,7 +13,7 @@ use crate::packet::shortest_length;
 use crate::policy::Family;
 
 /// So many flows are told apart, at some 200 bytes each. Packets of more are counted, but not as flows.
-pub const MOST_FLOWS: usize = 1 << 20;
+pub const MAX_FLOWS: usize = 1 << 20;
 
 /// An address, and the port if the protocol has any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

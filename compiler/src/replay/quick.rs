@@ -15,7 +15,7 @@ use crate::packet::text::{Described, DescribedWorld};
 use crate::policy::{ClassId, Direction, Policy, RuleId};
 
 /// So many answers are remembered: some 100 bytes each. Then it begins anew.
-const MOST_KNOWN: usize = 1 << 18;
+const MAX_KNOWN: usize = 1 << 18;
 
 /// What a policy says of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,7 +108,7 @@ impl<'a> Quick<'a> {
         let packet = Parsed::Ip(question.header.clone());
         let outcome = self.decide(direction, port, &packet, socket, &candidates);
         let number = self.number(outcome);
-        if self.known.len() >= MOST_KNOWN {
+        if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
         self.known.insert(question, number);

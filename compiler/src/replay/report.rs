@@ -219,7 +219,7 @@ pub(super) fn fate(policy: &Policy, other: &Policy, outcome: Outcome) -> Fate {
         Verdict::Redirect(socket) => ("redirect", Some(socket_words(policy, other, socket))),
         Verdict::Forward(port) => (
             "redirect",
-            Some(format!("interface {}", policy.ports[port])),
+            Some(format!("interface {}", policy.out_interfaces[port])),
         ),
         Verdict::Shortcut(_) => ("shortcut", None),
     };

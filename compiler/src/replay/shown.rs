@@ -3,7 +3,7 @@
 //! Takes the packets twice, as a [`super::Replay`] does; gives what the lookup for each finds. Not here: what rules make of
 //! it.
 
-use super::MOST_FLOWS;
+use super::MAX_FLOWS;
 use super::flows::Flows;
 use super::traffic::Traffic;
 use crate::event::{Parsed, SocketAnswer};
@@ -18,8 +18,8 @@ pub struct Shown {
 impl Default for Shown {
     fn default() -> Self {
         Self {
-            traffic: Traffic::new(MOST_FLOWS),
-            flows: Flows::new(MOST_FLOWS),
+            traffic: Traffic::new(MAX_FLOWS),
+            flows: Flows::new(MAX_FLOWS),
         }
     }
 }

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::glob;
 
 /// The most letters of a name (`IFNAMSIZ` less the zero byte).
-const LONGEST_NAME: usize = 15;
+const MAX_NAME_LENGTH: usize = 15;
 
 /// The walk ends without an answer when it has met so many states.
-const MOST_STATES: usize = 1 << 14;
+const MAX_STATES: usize = 1 << 14;
 
 /// A piece of a pattern.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) fn combinations(patterns: &[&str]) -> Option<BTreeMap<Vec<usize>, Str
     // The start itself is met only when letters lead back to it.
     let mut met = BTreeSet::new();
     let mut level = vec![(start, String::new())];
-    for _ in 0..LONGEST_NAME {
+    for _ in 0..MAX_NAME_LENGTH {
         let mut next = Vec::new();
         for (state, name) in &level {
             for letter in letters(&pieces, state) {
@@ -46,7 +46,7 @@ pub(crate) fn combinations(patterns: &[&str]) -> Option<BTreeMap<Vec<usize>, Str
                 if state.is_empty() || met.contains(&state) {
                     continue;
                 }
-                if met.len() >= MOST_STATES {
+                if met.len() >= MAX_STATES {
                     return None;
                 }
                 let mut name = name.clone();

@@ -19,7 +19,7 @@ use crate::glob::is_pattern;
 use crate::policy::{Class, ClassId, Place, Zone, ZoneId};
 
 /// The most classes that a field of 8 bits can tell apart.
-const MOST_CLASSES: usize = 255;
+const MAX_CLASSES: usize = 255;
 
 /// The zones, and what they and the patterns of rules mean.
 pub(super) struct Interfaces {
@@ -187,7 +187,7 @@ impl Interfaces {
                 meant.entry(key).or_default().extend(names);
             }
         }
-        if meant.len() > MOST_CLASSES {
+        if meant.len() > MAX_CLASSES {
             self.too_many(mentions, report);
             return;
         }
@@ -236,7 +236,7 @@ impl Interfaces {
         };
         report.error(
             codes::TOO_MANY_CLASSES,
-            format!("the rules tell more than {MOST_CLASSES} kinds of interfaces apart"),
+            format!("the rules tell more than {MAX_CLASSES} kinds of interfaces apart"),
             span,
             "the last zone or pattern that they name",
             "use fewer zones and patterns, and fewer patterns that can match the same names",

@@ -14,8 +14,8 @@ use super::report::Report;
 use crate::policy::SetKind;
 use crate::reading::{List, Lists};
 
-/// Most elements that a live set or map may be declared with: what the tables of every kernel hold.
-const MOST: u64 = 1 << 24;
+/// The maximum number of elements that a live set or map may be declared with: what the tables of every kernel hold.
+const MAX_ELEMENTS: u64 = 1 << 24;
 
 /// The live set that is declared; `None` if something is wrong with it, which is reported.
 pub(super) fn live_set(decl: &SetDecl, lists: &Lists, report: &mut Report) -> Option<SetKind> {
@@ -52,12 +52,12 @@ pub(super) fn size(
         );
         return None;
     };
-    if !(1..=MOST).contains(&max.value) {
+    if !(1..=MAX_ELEMENTS).contains(&max.value) {
         report.error(
             codes::NO_MAX,
             format!("a live {kind} cannot hold {} elements", max.value),
             max.span,
-            format!("from 1 to {MOST}"),
+            format!("from 1 to {MAX_ELEMENTS}"),
             "write how many elements there may be at most",
         );
         return None;

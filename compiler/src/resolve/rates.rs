@@ -12,10 +12,10 @@ use super::report::Report;
 use crate::policy::{Log, Per, Rate, RateUnit};
 
 /// The largest rate and burst: a trillion bytes a second is more than any interface takes.
-const MOST: u64 = 1_000_000_000_000;
+const MAX_NUMBER: u64 = 1_000_000_000_000;
 
 /// A bucket that takes longer to fill than this many seconds (a century) is a mistake.
-const LONGEST_FILL: u128 = 100 * 365 * 86_400;
+const MAX_FILL_TIME: u128 = 100 * 365 * 86_400;
 
 /// The length in bytes of a packet that fills an Ethernet frame.
 const USUAL_PACKET: u64 = 1500;
@@ -60,7 +60,7 @@ pub(super) fn rate(
 
 fn tokens(written: &Spanned<u64>, what: &str) -> Checked<u64> {
     let found = match written.value {
-        1..=MOST => return Ok(written.value),
+        1..=MAX_NUMBER => return Ok(written.value),
         0 => Diagnostic::error(
             codes::RATE_VALUE,
             format!("{what} of 0 lets nothing through"),
@@ -72,9 +72,9 @@ fn tokens(written: &Spanned<u64>, what: &str) -> Checked<u64> {
             codes::RATE_VALUE,
             format!("{what} of {more} is more than can be kept"),
             written.span,
-            format!("numbers end at {MOST} here"),
+            format!("numbers end at {MAX_NUMBER} here"),
         )
-        .help(format!("write a number from 1 to {MOST}")),
+        .help(format!("write a number from 1 to {MAX_NUMBER}")),
     };
     Err(Box::new(found))
 }
@@ -109,7 +109,7 @@ fn prefix(written: Option<&Spanned<u64>>, usual: u8, longest: u8) -> Checked<u8>
 
 fn fills_in_time(rate: &Rate, written: &Written, span: Span) -> Checked<()> {
     let seconds = u128::from(rate.burst) * u128::from(rate.period) / u128::from(rate.count.max(1));
-    if seconds <= LONGEST_FILL {
+    if seconds <= MAX_FILL_TIME {
         return Ok(());
     }
     let place = written.burst.as_ref().map_or(span, |burst| burst.span);

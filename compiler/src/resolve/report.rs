@@ -5,7 +5,7 @@ use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::Span;
 
 /// After so many errors the others are only counted.
-const MOST_ERRORS: usize = 256;
+const MAX_ERRORS: usize = 256;
 
 /// What has been found wrong so far.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Report {
 
     /// Takes an error that is made only if there are not too many: finding what was meant takes time.
     pub(super) fn push_error(&mut self, error: impl FnOnce() -> Diagnostic) {
-        if self.errors < MOST_ERRORS {
+        if self.errors < MAX_ERRORS {
             self.diagnostics.push(error());
         }
         self.errors += 1;
@@ -61,13 +61,13 @@ impl Report {
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         self.diagnostics
             .sort_by_key(|found| (found.primary.span.source, found.primary.span.start));
-        let left_out = self.errors.saturating_sub(MOST_ERRORS);
+        let left_out = self.errors.saturating_sub(MAX_ERRORS);
         if let Some(last) = self.diagnostics.last().filter(|_| left_out > 0) {
             let place = last.primary.span;
             self.diagnostics.push(
                 Diagnostic::error(
                     TOO_MANY,
-                    format!("{MOST_ERRORS} errors: {left_out} more are left out"),
+                    format!("{MAX_ERRORS} errors: {left_out} more are left out"),
                     place,
                     "stopped here",
                 )

@@ -8,7 +8,7 @@ use super::clauses::Clauses;
 use super::pending::{self, Pending};
 use super::{Resolver, codes, kernel_names};
 use crate::packet::protocol;
-use crate::policy::{Action, PortId, ProtocolMatch, SocketId, SocketOrigin};
+use crate::policy::{Action, OutInterfaceId, ProtocolMatch, SocketId, SocketOrigin};
 
 /// A verb as it is written.
 pub(super) fn verb_word(verb: Verb) -> &'static str {
@@ -56,7 +56,7 @@ impl Resolver<'_> {
             }
             (Verb::Redirect, Some((Target::Interface(name), _))) => {
                 self.report.checked(kernel_names::interface(name))?;
-                return Some(Action::Forward(self.port(&name.value)));
+                return Some(Action::Forward(self.out_interface(&name.value)));
             }
             (Verb::Shortcut, Some((Target::WithinGroup(name), _))) => {
                 let report = &mut self.report;
@@ -73,11 +73,15 @@ impl Resolver<'_> {
     }
 
     /// Each interface has one number, however many rules name it.
-    fn port(&mut self, name: &str) -> PortId {
-        let known = self.policy.ports.iter().find(|(_, known)| *known == name);
+    fn out_interface(&mut self, name: &str) -> OutInterfaceId {
+        let known = self
+            .policy
+            .out_interfaces
+            .iter()
+            .find(|(_, known)| *known == name);
         match known {
             Some((id, _)) => id,
-            None => self.policy.ports.push(name.to_owned()),
+            None => self.policy.out_interfaces.push(name.to_owned()),
         }
     }
 

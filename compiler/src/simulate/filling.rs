@@ -146,7 +146,7 @@ impl Filling<'_> {
             let value = class.as_u32() + 1;
             self.put("interfaces", &INTERFACE.to_ne_bytes(), &value.to_ne_bytes());
         }
-        for (port, _) in (0u32..).zip(&self.artifact.manifest.ports) {
+        for (port, _) in (0u32..).zip(&self.artifact.manifest.out_interfaces) {
             self.put("ports", &port.to_ne_bytes(), &in_slot(FIRST_PORT + port));
         }
         // The id of a namespace is its number here; the map holds one more.

@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::scan;
 
 /// How deep blocks may stand in each other.
-const DEEPEST_BLOCK: usize = 16;
+const MAX_BLOCK_DEPTH: usize = 16;
 
 impl Driver<'_> {
     pub(super) fn close(&mut self) {
@@ -82,7 +82,7 @@ impl Driver<'_> {
         let outer = self.blocks.last();
         let inside_wrong = self.blocks.len() > 1 && outer.is_some_and(|block| block.head.is_none());
         let head = builder.scope(node).map(|scope| (start, open, scope));
-        let deep = self.blocks.len() > DEEPEST_BLOCK;
+        let deep = self.blocks.len() > MAX_BLOCK_DEPTH;
         if deep && !inside_wrong {
             self.mistakes.push(too_deep(self.source, start));
         }

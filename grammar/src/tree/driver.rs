@@ -23,7 +23,7 @@ use crate::source::{SourceId, Spanned};
 use crate::words;
 
 /// How many mistakes are said before the rest of a text is left unread.
-const MOST_MISTAKES: usize = 256;
+const MAX_MISTAKES: usize = 256;
 
 /// What the formatter prints, in the order of the text.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ impl<'t> Driver<'t> {
     fn run(&mut self) {
         loop {
             self.at = scan::skip(self.text, self.at);
-            if self.mistakes.len() >= MOST_MISTAKES {
+            if self.mistakes.len() >= MAX_MISTAKES {
                 self.stop();
                 return;
             }
@@ -163,7 +163,7 @@ impl<'t> Driver<'t> {
             let place = span(self.source, self.at, self.at);
             let mistake = Diagnostic::error(
                 codes::TOO_MANY,
-                format!("{MOST_MISTAKES} mistakes: the rest was not read"),
+                format!("{MAX_MISTAKES} mistakes: the rest was not read"),
                 place,
                 "stopped here",
             );
@@ -429,7 +429,7 @@ impl<'t> Driver<'t> {
 }
 
 /// The longest text that a remedy shows.
-const LONGEST_SHOWN: usize = 200;
+const MAX_SHOWN: usize = 200;
 
 /// The mistake with the text as it must be written for its help; what is left out is told why.
 fn remedied(mistake: Diagnostic, repaired: Option<String>) -> Diagnostic {
@@ -438,7 +438,7 @@ fn remedied(mistake: Diagnostic, repaired: Option<String>) -> Diagnostic {
         return mistake;
     }
     let shown = repaired.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
-    let Some(shown) = shown.filter(|text| text.len() <= LONGEST_SHOWN) else {
+    let Some(shown) = shown.filter(|text| text.len() <= MAX_SHOWN) else {
         return mistake;
     };
     let why = mistake.help.as_deref().unwrap_or("");

@@ -15,16 +15,16 @@ use crate::scan;
 use crate::source::SourceId;
 
 /// Longer statements are not tried: each try reads all of it.
-const LONGEST: usize = 2_000;
+const MAX_TEXT: usize = 2_000;
 
 /// The same with its comments.
-const LONGEST_WRITTEN: usize = 4 * LONGEST;
+const MAX_WRITTEN: usize = 4 * MAX_TEXT;
 
 /// So many slips of one statement are mended together.
-const MOST_SLIPS: usize = 4;
+const MAX_SLIPS: usize = 4;
 
 /// So many texts are tried for one statement.
-const MOST_TRIES: usize = 64;
+const MAX_TRIES: usize = 64;
 
 /// What is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,15 +35,15 @@ pub(super) enum Whole {
 
 /// The statement or packet as it reads, if its slips are known ones. `around` is the text it stands in.
 pub(super) fn repaired(text: &str, whole: Whole, around: &str) -> Option<String> {
-    if text.len() > LONGEST_WRITTEN {
+    if text.len() > MAX_WRITTEN {
         return None;
     }
     let text = without_comments(text);
     let text = text.trim_end();
-    if text.len() > LONGEST || text.is_empty() {
+    if text.len() > MAX_TEXT || text.is_empty() {
         return None;
     }
-    let mut tries = MOST_TRIES;
+    let mut tries = MAX_TRIES;
     let Reading::Broken { at, expected } = read(text, whole) else {
         return None;
     };
@@ -52,7 +52,7 @@ pub(super) fn repaired(text: &str, whole: Whole, around: &str) -> Option<String>
         around,
         tries: &mut tries,
     };
-    search.mend(text, at, &expected, MOST_SLIPS)
+    search.mend(text, at, &expected, MAX_SLIPS)
 }
 
 /// The text without what stands behind `#`; a remedy is shown in one line.

@@ -36,7 +36,7 @@ fn manifest() -> Manifest {
         classes: Vec::new(),
         sets: Vec::new(),
         maps: Vec::new(),
-        ports: Vec::new(),
+        out_interfaces: Vec::new(),
         namespaces: Vec::new(),
         sources: Vec::new(),
         target: "test".to_owned(),

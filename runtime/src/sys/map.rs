@@ -18,7 +18,7 @@ pub(crate) struct Shape {
     pub(crate) key: u32,
     /// Bytes of a value.
     pub(crate) value: u32,
-    /// Most entries.
+    /// The maximum number of entries.
     pub(crate) entries: u32,
 }
 

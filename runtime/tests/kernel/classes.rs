@@ -110,7 +110,7 @@ fn maps_tell_the_numbers_of_what_the_policy_names() {
                 .map("ports", MapKind::DevMap, [4, 8, 2, 0])
                 .map("namespaces", MapKind::Array, [4, 4, 1, 0])
                 .with(|manifest| {
-                    manifest.ports = vec!["lo".to_owned(), port];
+                    manifest.out_interfaces = vec!["lo".to_owned(), port];
                     manifest.namespaces = vec![name.clone()];
                 })
         };

@@ -29,7 +29,7 @@ fn drops() -> Policy {
     policy("drops")
         .on(&["lo"])
         .map("ports", MapKind::DevMap, [4, 8, 1, 0])
-        .with(|manifest| manifest.ports = vec!["lo".to_owned()])
+        .with(|manifest| manifest.out_interfaces = vec!["lo".to_owned()])
         .rule(AttachPoint::TcIn, "in", TC_SHOT)
 }
 

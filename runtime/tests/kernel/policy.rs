@@ -53,7 +53,7 @@ pub(crate) fn policy(name: &str) -> Policy {
                 classes: Vec::new(),
                 sets: Vec::new(),
                 maps: Vec::new(),
-                ports: Vec::new(),
+                out_interfaces: Vec::new(),
                 namespaces: Vec::new(),
                 target: "test".to_owned(),
                 made: Made::default(),

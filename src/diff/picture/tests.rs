@@ -38,7 +38,7 @@ fn areas_lie_in_their_panels_and_can_be_seen() {
         let (x, y, width, height) = (number("x"), number("y"), number("width"), number("height"));
         assert!(x >= 0.0 && x + width <= WIDTH + 0.1, "{area:?}");
         assert!(y >= 0.0 && y + height <= HEIGHT + 0.1, "{area:?}");
-        assert!(width >= LEAST && height >= LEAST, "{area:?}");
+        assert!(width >= MIN_SIZE && height >= MIN_SIZE, "{area:?}");
     }
 }
 
@@ -46,7 +46,7 @@ fn areas_lie_in_their_panels_and_can_be_seen() {
 fn what_is_not_drawn_is_said() {
     let mut report = sample::one();
     let shadow = report.scopes[0].changes[0].shadow[0];
-    report.scopes[0].changes[0].shadow = vec![shadow; MOST + 7];
+    report.scopes[0].changes[0].shadow = vec![shadow; MAX_AREAS + 7];
     let text = draw("", &report);
     assert!(text.contains("7 more areas not drawn"));
     assert!(text.contains("nothing changes"));

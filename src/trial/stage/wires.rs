@@ -1,6 +1,6 @@
 //! The wires between client and server, and what is seen on them.
 
-use sockc_compiler::policy::{ClassId, Direction, PortId};
+use sockc_compiler::policy::{ClassId, Direction, OutInterfaceId};
 use sockc_runtime::lab::{self, Error, Lab, Probe};
 
 use crate::trial::interfaces::Interfaces;
@@ -29,7 +29,7 @@ pub(super) struct Wires {
     /// One for each class of interfaces that there is one for.
     wires: Vec<Wire>,
     /// Those of the interfaces that rules send packets out of, by number.
-    ports: Vec<Probe>,
+    probes: Vec<Probe>,
 }
 
 impl Wires {
@@ -42,11 +42,11 @@ impl Wires {
                 outward: Probe::new(&lab.server, &lab.client, name)?,
             })
         });
-        let ports = interfaces.ports().iter();
-        let ports = ports.map(|name| Probe::new(&lab.server, &lab.client, name));
+        let probes = interfaces.out_interfaces().iter();
+        let probes = probes.map(|name| Probe::new(&lab.server, &lab.client, name));
         Ok(Self {
             wires: wires.collect::<Result<_, Error>>()?,
-            ports: ports.collect::<Result<_, Error>>()?,
+            probes: probes.collect::<Result<_, Error>>()?,
         })
     }
 
@@ -57,7 +57,7 @@ impl Wires {
 
     /// Forgets what was sent out of other interfaces.
     pub(super) fn clear(&mut self) -> Result<(), Error> {
-        self.ports
+        self.probes
             .iter_mut()
             .try_for_each(|port| port.arrived().map(drop))
     }
@@ -90,10 +90,10 @@ impl Wires {
     }
 
     /// The interface that a frame was sent out of.
-    pub(super) fn left_by(&mut self, frame: &[u8]) -> Result<Option<PortId>, Error> {
-        for (number, port) in (0u32..).zip(&mut self.ports) {
+    pub(super) fn left_by(&mut self, frame: &[u8]) -> Result<Option<OutInterfaceId>, Error> {
+        for (number, port) in (0u32..).zip(&mut self.probes) {
             if port.saw(frame)? {
-                return Ok(Some(PortId::from_u32(number)));
+                return Ok(Some(OutInterfaceId::from_u32(number)));
             }
         }
         Ok(None)

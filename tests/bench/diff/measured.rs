@@ -30,7 +30,7 @@ pub(crate) type Problem = Box<dyn Error>;
 /// The first argument of a child.
 pub(crate) const CHILD: &str = "--measure-one";
 /// How long a child may take.
-pub(crate) const LONGEST: Duration = Duration::from_secs(120);
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(120);
 /// Behind this no further round is begun.
 const ENOUGH: Duration = Duration::from_secs(20);
 /// How often the end of a child is looked for.
@@ -99,7 +99,7 @@ pub(crate) struct Checked {
 }
 
 /// Asks a child; the last that it says counts. `None` if it had to be ended before it said anything, since it took longer
-/// than [`LONGEST`].
+/// than [`MAX_TIME`].
 pub(crate) fn ask<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<Option<T>, Problem> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(CHILD);
@@ -131,7 +131,7 @@ fn wait(child: &mut Child) -> Result<Option<bool>, Problem> {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status.success()));
         }
-        if began.elapsed() > LONGEST {
+        if began.elapsed() > MAX_TIME {
             child.kill()?;
             child.wait()?;
             return Ok(None);

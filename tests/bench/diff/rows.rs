@@ -9,7 +9,7 @@ use super::rules::RuleSet;
 use super::table::{Row, What};
 
 /// Where the lints are measured: shorter lists are told in no time.
-const LEAST_LINTED: usize = 10_000;
+const MIN_LINTED: usize = 10_000;
 
 /// How the rows of a set are made.
 pub(crate) struct Plan<'a> {
@@ -49,7 +49,7 @@ impl Plan<'_> {
 
     /// Checks the set with some rules doubled; nothing for small sets.
     pub(crate) fn lint(&self, set: &RuleSet, size: usize) -> Result<Option<Row>, Problem> {
-        if size < LEAST_LINTED {
+        if size < MIN_LINTED {
             return Ok(None);
         }
         let Some(case) = Case::new(set, Kind::Without) else {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::measured::{Checked, Compared, Cost, LONGEST};
+use super::measured::{Checked, Compared, Cost, MAX_TIME};
 
 /// A row: one rule set and one kind of edits, or its lints.
 #[derive(Debug, Serialize)]
@@ -79,7 +79,7 @@ impl Row {
     /// The row as a line.
     pub(crate) fn line(&self) -> String {
         let mut notes: Vec<String> = Vec::new();
-        let late = |is_late: bool| is_late.then(|| format!("over {} s", LONGEST.as_secs()));
+        let late = |is_late: bool| is_late.then(|| format!("over {} s", MAX_TIME.as_secs()));
         let figures = match &self.what {
             What::Diff { edits, cost, .. } => {
                 let figures = cost.as_ref().map(diff_figures);

@@ -8,7 +8,7 @@ use super::classbench;
 use super::family::{FAMILIES, Family};
 
 /// ClassBench's sets begin with this many rules.
-const LEAST_READ: usize = 1000;
+const MIN_READ: usize = 1000;
 
 /// The families that are made here, then those of ClassBench that are there.
 pub(crate) fn all() -> Vec<String> {
@@ -49,7 +49,7 @@ fn unknown(wanted: &str, read: &[String]) -> String {
 
 /// Whether a family may have a set of this size.
 pub(crate) fn exists(family: &str, size: usize) -> bool {
-    Family::named(family).is_some() || size >= LEAST_READ
+    Family::named(family).is_some() || size >= MIN_READ
 }
 
 /// The set of a family with the headers that came with it; `None` where there is none of this size.

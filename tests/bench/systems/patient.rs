@@ -9,7 +9,7 @@ use crate::stage::Problem;
 use crate::systems::Unfit;
 
 /// How long a system may take to load its rules.
-pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(60);
 /// How often the end of a command is looked for.
 const GLANCE: Duration = Duration::from_micros(200);
 
@@ -19,7 +19,7 @@ pub(crate) struct Done {
     pub(crate) output: String,
 }
 
-/// Runs a command with this input, and ends it if it takes longer than [`LONGEST`].
+/// Runs a command with this input, and ends it if it takes longer than [`MAX_TIME`].
 pub(crate) fn run(command: &mut Command, input: &str) -> Result<Done, Unfit> {
     let name = command.get_program().to_string_lossy().into_owned();
     let began = Instant::now();
@@ -40,7 +40,7 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Result<Done, Unfit> {
         match ended? {
             None => Err(Unfit::Refused(format!(
                 "it takes over {} s",
-                LONGEST.as_secs()
+                MAX_TIME.as_secs()
             ))),
             Some(false) => Err(Unfit::Refused(format!("{name}: {}", first_line(&errors)))),
             Some(true) => Ok(Done {
@@ -57,7 +57,7 @@ fn wait(child: &mut Child, began: Instant) -> Result<Option<bool>, Problem> {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status.success()));
         }
-        if began.elapsed() > LONGEST {
+        if began.elapsed() > MAX_TIME {
             child.kill()?;
             child.wait()?;
             return Ok(None);

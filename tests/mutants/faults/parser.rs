@@ -66,8 +66,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         156,
         TRANSPORT,
-        "0..MOST_EXTENSIONS",
-        "0..MOST_EXTENSIONS - 1",
+        "0..MAX_EXTENSIONS",
+        "0..MAX_EXTENSIONS - 1",
         CODE,
     ),
     fault(

@@ -10,7 +10,7 @@ use crate::policy::{ClassId, Policy};
 use crate::resolve::globs::combinations;
 
 /// The most classes that a field of 8 bits can tell apart.
-const MOST: usize = 255;
+const MAX_CLASSES: usize = 255;
 
 /// Two policies whose interfaces make more kinds than can be told apart.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Classes {
             let matched: Vec<&str> = numbers.iter().map(|&number| patterns[number]).collect();
             classes.add([old, new], &matched, name);
         }
-        if classes.names.len() > MOST {
+        if classes.names.len() > MAX_CLASSES {
             return Err(TooMany);
         }
         Ok(classes)

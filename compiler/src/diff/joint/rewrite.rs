@@ -70,7 +70,7 @@ impl Rewriting<'_> {
     fn action(&self, action: Action) -> Action {
         match action {
             Action::Redirect(socket) => Action::Redirect(self.ids.sockets[socket]),
-            Action::Forward(port) => Action::Forward(self.ids.ports[port]),
+            Action::Forward(port) => Action::Forward(self.ids.out_interfaces[port]),
             Action::Shortcut(group) => Action::Shortcut(self.ids.groups[group]),
             Action::Allow | Action::Drop | Action::Reject | Action::Count => action,
         }

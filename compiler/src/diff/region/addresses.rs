@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::explain::words::ranges;
 use crate::policy::{AddressSet, Policy};
 
-/// Most addresses, prefixes and ranges that are written one by one.
-const MOST_LISTED: usize = 4;
+/// The maximum number of addresses, prefixes and ranges that are written one by one.
+const MAX_LISTED: usize = 4;
 
-/// Most names of sets that addresses are made up of.
-const MOST_NAMES: usize = 3;
+/// The maximum number of names of sets that addresses are made up of.
+const MAX_NAMES: usize = 3;
 
 /// The constant sets of both policies by name; the new policy's where both have one.
 #[derive(Debug, Default)]
@@ -53,20 +53,20 @@ impl Names {
             return Some((format!("@{name}"), 1));
         }
         let listed = items(set);
-        if listed.len() <= MOST_LISTED {
+        if listed.len() <= MAX_LISTED {
             return Some((listed.join(", "), listed.len()));
         }
         let mut left = set.clone();
         let mut words = Vec::new();
         for (name, named) in &self.sets {
             let several = items(named).len() > 1;
-            if several && words.len() < MOST_NAMES && contains(set, named) && meets(&left, named) {
+            if several && words.len() < MAX_NAMES && contains(set, named) && meets(&left, named) {
                 words.push(format!("@{name}"));
                 left = left.minus(named);
             }
         }
         let rest = items(&left);
-        let fits = !words.is_empty() && rest.len() <= MOST_LISTED;
+        let fits = !words.is_empty() && rest.len() <= MAX_LISTED;
         words.extend(rest);
         fits.then(|| (words.join(", "), words.len()))
     }
@@ -84,7 +84,7 @@ fn meets(one: &AddressSet, other: &AddressSet) -> bool {
 /// The first of many, and how many there are.
 fn cut(set: &AddressSet) -> String {
     let items = items(set);
-    let shown = items.iter().take(MOST_LISTED - 1);
+    let shown = items.iter().take(MAX_LISTED - 1);
     let shown: Vec<&str> = shown.map(String::as_str).collect();
     format!("{{ {}, … {} in all }}", shown.join(", "), items.len())
 }

@@ -16,7 +16,7 @@ use crate::policy::{
 use crate::ranges::RangeSet;
 
 /// More values of one field than this are not listed.
-const MOST_LISTED: usize = 12;
+const MAX_LISTED: usize = 12;
 
 type Values = Vec<(u128, u128)>;
 
@@ -54,12 +54,12 @@ fn limited(store: &Store, packets: Node, field: Field) -> Option<Values> {
 fn few(values: &Values) -> Option<Vec<u32>> {
     let mut all = Vec::new();
     for &(low, high) in values {
-        if high - low >= MOST_LISTED as u128 || all.len() > MOST_LISTED {
+        if high - low >= MAX_LISTED as u128 || all.len() > MAX_LISTED {
             return None;
         }
         all.extend((low..=high).map(|value| value as u32));
     }
-    (all.len() <= MOST_LISTED).then_some(all)
+    (all.len() <= MAX_LISTED).then_some(all)
 }
 
 /// What lies between the values.
@@ -112,7 +112,7 @@ fn icmp_types(store: &Store, packets: Node) -> Vec<IcmpMatch> {
     let mut found = Vec::new();
     for (low, high) in limited(store, packets, Field::Icmp).unwrap_or_default() {
         let mut at = low as u32;
-        while u128::from(at) <= high && found.len() <= MOST_LISTED {
+        while u128::from(at) <= high && found.len() <= MAX_LISTED {
             let [_, _, kind, code] = at.to_be_bytes();
             let whole = code == 0 && u128::from(at | 0xff) <= high;
             found.push(IcmpMatch {
@@ -122,7 +122,7 @@ fn icmp_types(store: &Store, packets: Node) -> Vec<IcmpMatch> {
             at = if whole { (at | 0xff) + 1 } else { at + 1 };
         }
     }
-    if found.len() > MOST_LISTED {
+    if found.len() > MAX_LISTED {
         found.clear();
     }
     found

@@ -185,7 +185,7 @@ impl Checking<'_, '_> {
         let ids = &self.joint.side(which).ids;
         let verdict = match decision.verdict {
             Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
-            Verdict::Forward(port) => Verdict::Forward(ids.ports[port]),
+            Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
             other => other,
         };

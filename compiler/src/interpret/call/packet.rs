@@ -15,8 +15,8 @@ use crate::interpret::packet::ETHERNET;
 use crate::interpret::value::Value;
 use crate::interpret::{Forward, Machine, alu};
 
-/// Most bytes that `bpf_skb_adjust_room` opens or closes.
-const MOST_ROOM: usize = 0xfff;
+/// The maximum number of bytes that `bpf_skb_adjust_room` opens or closes.
+const MAX_ROOM: usize = 0xfff;
 
 impl Machine<'_> {
     /// `bpf_skb_store_bytes`
@@ -86,11 +86,11 @@ impl Machine<'_> {
         let header = match self.context.ethertype() {
             ETH_P_IP => 20,
             ETH_P_IPV6 => 40,
-            _ if amount > MOST_ROOM => return self.refused(Errno::EFAULT),
+            _ if amount > MAX_ROOM => return self.refused(Errno::EFAULT),
             _ => return self.refused(Errno::ENOTSUPP),
         };
         let offset = match mode {
-            _ if amount > MOST_ROOM => return self.refused(Errno::EFAULT),
+            _ if amount > MAX_ROOM => return self.refused(Errno::EFAULT),
             BPF_ADJ_ROOM_NET => ETHERNET + header,
             BPF_ADJ_ROOM_MAC => ETHERNET,
             _ => return self.refused(Errno::ENOTSUPP),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::policy::{Addresses, Endpoint, Family, Match, Policy, Rule, RuleId, SetId, Side};
 
 /// So many ends of a side are tried.
-const MOST: usize = 8;
+const MAX_ENDS: usize = 8;
 
 /// An address that rules seldom name, in each family (RFC 2544, RFC 5180).
 const PLAIN_V4: Ipv4Addr = Ipv4Addr::new(198, 19, 77, 201);
@@ -47,12 +47,12 @@ pub(super) fn ends<'a>(
     let mut found = Vec::new();
     for (_, rule) in rules {
         for endpoint in side(&rule.matches).map(endpoints).unwrap_or_default() {
-            if found.len() < MOST {
+            if found.len() < MAX_ENDS {
                 of_endpoint(policy, endpoint, family, variant, &mut found);
             }
         }
     }
-    found.truncate(MOST);
+    found.truncate(MAX_ENDS);
     if variant % 2 == 1 {
         found.reverse();
     }
@@ -79,7 +79,7 @@ fn crossed(ends: &[Ends]) -> Vec<Ends> {
         address: one.address,
         ..*other
     });
-    mixed.take(MOST).collect()
+    mixed.take(MAX_ENDS).collect()
 }
 
 fn plain(family: Family) -> IpAddr {

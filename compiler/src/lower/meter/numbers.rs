@@ -8,7 +8,7 @@ use crate::policy::{Direction, Policy, RuleId};
 const SECOND: u128 = 16_000_000_000;
 
 /// A bucket is never further ahead, so that no sum overflows for the first 27 years after boot.
-const MOST_AHEAD: u128 = 1 << 62;
+const MAX_AHEAD: u128 = 1 << 62;
 
 /// A rate in sixteenths of a nanosecond. What is cut off is less than one of them for each packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +29,12 @@ impl Pace {
     pub(in crate::lower) fn of(count: u64, period: u32, burst: u64) -> Option<Self> {
         let (count, burst) = (u128::from(count.max(1)), u128::from(burst));
         let time = u128::from(period) * SECOND;
-        let limit = (burst * time / count).min(MOST_AHEAD);
+        let limit = (burst * time / count).min(MAX_AHEAD);
         Some(Self {
             whole: i64::try_from(time / count).ok()?,
             fraction: u32::try_from(((time % count) << 32) / count).ok()?,
             limit: i64::try_from(limit).ok()?,
-            most: u64::try_from(burst.min((MOST_AHEAD * count).checked_div(time)?)).ok()?,
+            most: u64::try_from(burst.min((MAX_AHEAD * count).checked_div(time)?)).ok()?,
         })
     }
 }

@@ -186,7 +186,7 @@ impl Lowering<'_> {
     }
 }
 
-/// Most bytes of an ICMP message with its IP header.
+/// The maximum number of bytes of an ICMP message with its IP header.
 fn longest(shape: &Shape) -> i32 {
     i32::from(shape.header) + i32::from(ICMP) + i32::from(shape.quote)
 }

@@ -27,8 +27,8 @@ fn a_packet_leaves_by_the_interface_whose_index_is_known() {
         (Hook::TcOut, Direction::Out, 2, 7),
     ] {
         let mut policy = policy([]);
-        policy.ports.push("eth8".into());
-        let port = policy.ports.push("eth9".into());
+        policy.out_interfaces.push("eth8".into());
+        let port = policy.out_interfaces.push("eth9".into());
         let mut rule = at(hook, Action::Forward(port));
         rule.direction = direction;
         policy.rules.push(rule);
@@ -36,7 +36,7 @@ fn a_packet_leaves_by_the_interface_whose_index_is_known() {
             policy.defaults.clear();
         }
         let artifact = built(policy);
-        assert_eq!(artifact.manifest.ports, ["eth8", "eth9"]);
+        assert_eq!(artifact.manifest.out_interfaces, ["eth8", "eth9"]);
         let mut maps = Maps::new(&artifact.maps);
         let unknown = run_on(&artifact, &mut maps, frame());
         assert_eq!((unknown.code(), unknown.forwarded), (dropped, None));

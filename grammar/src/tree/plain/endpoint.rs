@@ -9,7 +9,7 @@ use crate::source::Spanned;
 use crate::words;
 
 /// Digits that surely fit a number.
-const MOST_DIGITS: usize = 18;
+const MAX_DIGITS: usize = 18;
 
 /// Whether `:` and ports may follow an address.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Cursor<'_> {
 
     fn digits(&mut self) -> Option<u64> {
         let run = self.run(|byte| byte.is_ascii_digit());
-        if run.len() > MOST_DIGITS {
+        if run.len() > MAX_DIGITS {
             return None;
         }
         run.parse().ok()
