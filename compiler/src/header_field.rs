@@ -113,20 +113,14 @@ pub fn of(variable: Field) -> Option<&'static Row> {
 
 static FRAGMENT: Row = Row {
     field: HeaderField::Fragment,
-    what: "a part of a datagram",
+    what: "fragments",
     kind: Kind::Present,
     max: 2,
     exists: Exists::Always,
     plain: Plain::Value(0),
     names: None,
     variables: &[Field::Fragment],
-    get: |header| {
-        Some(match header.part {
-            Part::Whole => 0,
-            Part::First => 1,
-            Part::Later => 2,
-        })
-    },
+    get: |header| Some(header.part as u32),
     set: |header, value| {
         header.part = match value {
             0 => Part::Whole,
@@ -302,28 +296,31 @@ impl Row {
         let count = self.variables.len() as u32;
         let variables = self.variables.iter().zip((0..count).rev());
         variables.map(move |(&variable, place)| {
-            // A field of several variables has whole ones: the bits of all but the first are all used.
             let bits = variable.bits();
-            let part = match count {
-                1 => code,
-                _ => code >> (place * bits) & (u32::MAX >> (32 - bits)),
-            };
-            (variable, part)
+            (variable, code >> (place * bits) & (u32::MAX >> (32 - bits)))
         })
     }
 
     /// The code whose parts these are.
     pub fn joined(&self, part: impl Fn(Field) -> u32) -> u32 {
-        let shift = |variable: &Field| if self.variables.len() == 1 { 0 } else { variable.bits() };
-        self.variables
-            .iter()
-            .fold(0, |code, variable| code << shift(variable) | part(*variable))
+        let code = self.variables.iter().fold(0, |code: u64, &variable| {
+            code << variable.bits() | u64::from(part(variable))
+        });
+        code as u32
     }
 
     /// Whether what else a packet has depends on this field.
     #[must_use]
     pub fn shapes(&self) -> bool {
         self.kind == Kind::Present
+    }
+
+    /// What a value of it is, without the article.
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        self.what
+            .split_once(' ')
+            .map_or(self.what, |(_, noun)| noun)
     }
 
     /// The value of a name.
@@ -348,6 +345,15 @@ impl Row {
         self.name_of(value)
             .map_or_else(|| value.to_string(), str::to_owned)
     }
+}
+
+/// The names of TCP's flags, from the lowest bit (RFC 9293, section 3.1).
+const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
+
+/// The names of the flags that are set, from the lowest.
+pub fn flag_names(bits: u32) -> impl Iterator<Item = &'static str> {
+    let names = FLAGS.into_iter().enumerate();
+    names.filter_map(move |(bit, name)| (bits >> bit & 1 == 1).then_some(name))
 }
 
 /// Something for each field.
@@ -430,7 +436,7 @@ mod tests {
                 let code = row.encode(Some(value));
                 assert_eq!(row.decode(code), Some(value), "{}", row.word());
                 let parts: Vec<(Field, u32)> = row.parts(code).collect();
-                assert!(parts.iter().all(|(field, part)| *part <= field.max()));
+                assert!(parts.iter().all(|(field, part)| *part <= (*field).max()));
                 let part = |field| parts.iter().find(|(one, _)| *one == field).unwrap().1;
                 assert_eq!(row.joined(part), code, "{}", row.word());
             }
@@ -446,6 +452,21 @@ mod tests {
                 Plain::Absent => assert_eq!(value, None, "{}", row.word()),
                 Plain::Shortest => {}
             }
+        }
+    }
+
+    #[test]
+    fn bits_are_asked_for_where_codes_are_values() {
+        let masked = rows().filter(|row| matches!(row.kind, Kind::Flags | Kind::Masked));
+        assert!(masked.into_iter().all(|row| row.encode(Some(1)) == 1));
+    }
+
+    #[test]
+    fn several_variables_are_neighbours() {
+        for row in rows() {
+            let place = |field: &Field| Field::FIXED.iter().position(|one| one == field).unwrap();
+            let places: Vec<usize> = row.variables.iter().map(place).collect();
+            assert!(places.windows(2).all(|two| two[1] == two[0] + 1));
         }
     }
 

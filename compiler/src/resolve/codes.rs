@@ -70,7 +70,7 @@ codes! {
     TARGET_MISPLACED = "E0308", "a target that does not belong to the verb";
     SEND_CONDITION = "E0309", "a condition on a packet in a rule on sends";
     VALUE_RANGE = "E0320", "a number that its field cannot have";
-    UNKNOWN_DSCP = "E0321", "a DSCP name that is not in the table";
+    UNKNOWN_CODE = "E0321", "a name that no value of a field has";
     OUTSIDE_MASK = "E0322", "a mark with bits outside its mask";
     RATE_VALUE = "E0323", "a rate that no bucket can keep";
     RATE_MISPLACED = "E0324", "a rate where nothing can meter";
