@@ -2,6 +2,8 @@
 //!
 //! `#~ E0203` says that this line has this diagnostic, `#~^ E0203` that the line above has it (`^^`: two above).
 
+use std::slice;
+
 use sockc_compiler::files::Texts;
 use sockc_compiler::guard::{self, GuardText};
 use sockc_compiler::kept::KeptTexts;
@@ -9,7 +11,7 @@ use sockc_compiler::pipeline::Outcome;
 use sockc_compiler::{codes, lint, packet};
 use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::render::render;
-use sockc_grammar::source::SourceId;
+use sockc_grammar::source::{SourceId, SourceMap};
 
 use crate::golden::compile;
 use crate::repository::{Repository, compare_with_golden, fail_on, files_in, stem, text};
@@ -110,11 +112,27 @@ fn bad_policies_are_refused_as_they_say() {
             let advised = one.help.is_some() || one.message.contains("expected");
             assert!(advised, "{name}: {} does not say what to write", one.code.0);
         }
-        let rendered = render(&outcome.diagnostics, &sources, false);
+        let rendered = shown(&outcome.diagnostics, &sources);
         let golden = format!("golden/bad/{}.txt", stem(&name));
         differences.extend(compare_with_golden(&golden, &rendered));
     }
     fail_on(&differences);
+}
+
+/// More diagnostics than that are not all read by anybody.
+const MOST_SHOWN: usize = 64;
+
+/// Diagnostics as a user sees them; of very many, the first and the last.
+fn shown(found: &[Diagnostic], sources: &SourceMap) -> String {
+    let render = |some: &[Diagnostic]| render(some, sources, false);
+    match found {
+        [first, left_out @ .., last] if found.len() > MOST_SHOWN => {
+            let count = left_out.len();
+            let (first, last) = (slice::from_ref(first), slice::from_ref(last));
+            format!("{}({count} more)\n\n{}", render(first), render(last))
+        }
+        _ => render(found),
+    }
 }
 
 /// The policy that the bad guards are asked about.

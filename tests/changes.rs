@@ -54,12 +54,12 @@ struct Changed {
 fn change(text: &str, at: usize, way: usize) -> Option<Changed> {
     let letter = text[at..].chars().next()?;
     let (before, rest) = text.split_at(at);
-    let behind = &rest[letter.len_utf8()..];
+    let after = &rest[letter.len_utf8()..];
     let new = LETTERS.get(way.wrapping_sub(1) / 2).copied();
     let (text, new) = match (way, new) {
-        (0, _) => (format!("{before}{behind}"), ""),
+        (0, _) => (format!("{before}{after}"), ""),
         (_, None) => return None,
-        (way, Some(new)) if way % 2 == 1 => (format!("{before}{new}{behind}"), new),
+        (way, Some(new)) if way % 2 == 1 => (format!("{before}{new}{after}"), new),
         (_, Some(new)) => (format!("{before}{new}{rest}"), new),
     };
     let line = 1 + u32::try_from(before.matches('\n').count()).unwrap();

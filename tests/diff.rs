@@ -3,6 +3,7 @@
 
 mod cases;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -298,6 +299,11 @@ fn small_edits_are_shown_as_their_goldens_say() {
         differences.extend(compare_with_golden(&golden, &shown));
     }
     fail_on(&differences);
+}
+
+/// The names of the goldens in `golden/diff/`.
+pub(crate) fn case_names() -> BTreeSet<String> {
+    CASES.iter().map(|case| case.name.to_owned()).collect()
 }
 
 /// A screen of a terminal; more where a whole list of rules goes.

@@ -1,12 +1,16 @@
-//! Every policy in `rules/` compiles to what its golden says: where each rule runs, how large the decisions are, and
-//! every instruction.
+//! Every policy in `rules/` compiles to what its golden says: where each rule runs, how large the decisions and the
+//! programs are, and a digest of every program, so that no change of code goes unseen. The code itself stands in
+//! `golden/code/`, small enough to be read (`tests/golden/code.rs`).
+
+mod code;
+mod listing;
 
 use std::fmt::Write;
 
-use sockc_compiler::artifact::MapSpec;
-use sockc_compiler::bpf::disasm::listing;
+use sha2::{Digest, Sha256};
+use sockc_compiler::artifact::{MapSpec, Program};
 use sockc_compiler::effort::Effort;
-use sockc_compiler::pipeline::{self, Built, Outcome};
+use sockc_compiler::pipeline::{self, Built, Options, Outcome};
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
@@ -16,15 +20,14 @@ use crate::repository::{Repository, compare_with_golden, fail_on, files_in, stem
 
 /// Compiles a policy of the repository for the oldest kernel.
 pub(crate) fn compile(name: &str) -> (SourceMap, Outcome) {
+    compile_text(name, text(name), (&Target::baseline()).into())
+}
+
+/// Compiles a text as if it stood in a file of the repository.
+fn compile_text(name: &str, text: String, options: Options<'_>) -> (SourceMap, Outcome) {
     let mut sources = SourceMap::default();
-    let id = sources.add(name, text(name));
-    let outcome = pipeline::compile(
-        &mut sources,
-        id,
-        stem(name),
-        &Target::baseline(),
-        &mut Repository,
-    );
+    let id = sources.add(name, text);
+    let outcome = pipeline::compile(&mut sources, id, stem(name), options, &mut Repository);
     (sources, outcome)
 }
 
@@ -85,9 +88,26 @@ fn the_estimate_of_the_verifiers_work_is_near_it() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A policy's golden: the sizes first, since a reviewer reads them first.
+/// A policy's golden: the sizes first, since a reviewer reads them first. What was built for network namespaces follows.
 fn page(name: &str, policy: &Policy, built: &Built) -> String {
     let mut text = format!("policy  {name}\n");
+    text += &sizes(built);
+    write!(
+        text,
+        "\n== placement\n{}",
+        describe(built.placed(policy), &built.chains)
+    )
+    .unwrap();
+    for (netns, built) in policy.netns.iter().zip(&built.netns) {
+        let name = format!("{name} in netns {}", netns.name);
+        write!(text, "\n{}", page(&name, &netns.policy, built)).unwrap();
+    }
+    text
+}
+
+/// How large everything is that was built.
+fn sizes(built: &Built) -> String {
+    let mut text = String::new();
     for (chain, decision) in built.chains.iter().zip(&built.decisions) {
         let (nodes, arms) = (decision.decision.nodes.len(), decision.decision.arms());
         let entries = chain.entries.len();
@@ -101,9 +121,10 @@ fn page(name: &str, policy: &Policy, built: &Built) -> String {
     for program in &built.artifact.programs {
         writeln!(
             text,
-            "program {}  insns {}",
+            "program {}  insns {}  sha256 {}",
             program.name,
-            program.insns.len()
+            program.insns.len(),
+            digest(&code_bytes(program))
         )
         .unwrap();
     }
@@ -111,21 +132,32 @@ fn page(name: &str, policy: &Policy, built: &Built) -> String {
         writeln!(text, "map     {}", map_line(map)).unwrap();
     }
     text += &sockc_compiler::tables::listing(&built.tables, &built.artifact.maps);
-    write!(
-        text,
-        "\n== placement\n{}",
-        describe(built.placed(policy), &built.chains)
-    )
-    .unwrap();
-    for program in &built.artifact.programs {
-        write!(text, "\n== {}", listing(program, &built.artifact.maps)).unwrap();
-    }
     text
 }
 
+/// The instructions of a program, and which maps they name.
+fn code_bytes(program: &Program) -> Vec<u8> {
+    let insns = program.insns.iter().flat_map(|insn| insn.to_bytes());
+    let names = program.relocations.iter();
+    let names = names.map(|relocation| format!("{} {:?}\n", relocation.insn, relocation.map));
+    insns
+        .chain(names.flat_map(|name| name.into_bytes()))
+        .collect()
+}
+
+/// The first half of a SHA-256: enough to see that something changed.
+fn digest(bytes: &[u8]) -> String {
+    let sum = Sha256::digest(bytes);
+    sum[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn map_line(map: &MapSpec) -> String {
-    format!(
+    let mut line = format!(
         "{}  {:?}  key {}  value {}  entries {}  flags {}",
         map.name, map.kind, map.key_size, map.value_size, map.max_entries, map.flags
-    )
+    );
+    if let Some(data) = &map.data {
+        write!(line, "  sha256 {}", digest(data)).unwrap();
+    }
+    line
 }

@@ -112,7 +112,7 @@ fn compiled() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// The lists that the policies name, beside them.
+/// The lists that the policies name, next to them.
 struct Folder;
 
 impl Observer for Folder {}

@@ -84,7 +84,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Codes without an example in `rules/bad/`: a policy that large would take too long in every run. Stores with a small
-/// budget are tested beside the code.
+/// budget are tested next to the code.
 const WITHOUT_EXAMPLE: &[&str] = &["E0228", "E0402", "N0621"];
 
 /// Lines of a file: where a test fails, and where it only says so.
@@ -268,8 +268,23 @@ fn every_module_says_what_it_is() {
     report(&silent.collect::<Vec<_>>());
 }
 
+/// Lines that all goldens may have together. More is not read, and what is not read is blessed blindly.
+const MOST_GOLDEN: usize = 10_000;
+
 #[test]
-fn every_golden_has_a_policy_and_the_reverse() {
+fn goldens_are_few_enough_to_be_read() {
+    let sizes = files_below("golden", "")
+        .into_iter()
+        .map(|name| (text(&name).lines().count(), name));
+    let mut sizes: Vec<_> = sizes.collect();
+    sizes.sort();
+    let sum: usize = sizes.iter().map(|(lines, _)| lines).sum();
+    let largest = &sizes[sizes.len() - 5..];
+    assert!(sum <= MOST_GOLDEN, "{sum} lines in golden/: {largest:?}");
+}
+
+#[test]
+fn every_golden_is_compared() {
     let stems = |folder: &str, ending: &str| -> BTreeSet<String> {
         files_in(folder, ending)
             .iter()
@@ -283,6 +298,17 @@ fn every_golden_has_a_policy_and_the_reverse() {
     let mut guards = stems("rules/bad/guarded", ".sk");
     assert!(guards.remove("policy"), "there is nothing to guard");
     assert_eq!(stems("golden/bad/guarded", ".txt"), guards);
+    assert_eq!(stems("golden/diff", ".txt"), crate::diff::case_names());
+    // Those of `golden/code` are compared by being there.
+    let folders = ["", "/bad", "/bad/guarded", "/code", "/diff"];
+    let known: BTreeSet<String> = folders
+        .iter()
+        .flat_map(|folder| files_in(&format!("golden{folder}"), ".txt"))
+        .chain(["golden/README.md".to_owned()])
+        .collect();
+    let there: BTreeSet<String> = files_below("golden", "").into_iter().collect();
+    let nobodys: Vec<_> = there.difference(&known).collect();
+    assert!(nobodys.is_empty(), "no test compares {nobodys:?}");
 }
 
 #[test]

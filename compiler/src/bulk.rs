@@ -2,7 +2,7 @@
 //!
 //! A diagram cannot hold tens of thousands of rules, tables can (see `classifier`). So where a direction has many plain
 //! rules, its list is *reduced*: rules of one kind between two others become one rule, with the one condition that the
-//! first bulk rule which matches is of this group (`Condition::Winner`). Everything behind sees the reduced policy:
+//! first bulk rule which matches is of this group (`Condition::Winner`). Everything after it sees the reduced policy:
 //! placement, diagrams, the composition check, code. None of them knows what the groups match, and what they say holds
 //! whatever that is: placement may put a rule at a later hook than it had to.
 //!
@@ -150,8 +150,8 @@ impl Bulk {
     }
 }
 
-/// Whether rules with this action take packets away, so that no hook behind sees them.
+/// Whether rules with this action end the way of their packets, so that no later hook sees them.
 #[must_use]
-pub fn takes(action: Action) -> bool {
+pub fn is_terminal(action: Action) -> bool {
     matches!(action, Action::Drop | Action::Reject | Action::Forward(_))
 }

@@ -1,6 +1,6 @@
 //! Every code that the compiler can say, from the stages that declare them.
 //!
-//! Not here: the messages, which stand beside what finds them.
+//! Not here: the messages, which stand next to what finds them.
 
 use sockc_grammar::diagnostic::Code;
 

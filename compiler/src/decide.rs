@@ -1,4 +1,4 @@
-//! The reference meaning: what a policy says of one event, written to be read beside the language page.
+//! The reference meaning: what a policy says of one event, written to be read next to the language page.
 //!
 //! Takes a resolved [`Policy`], an [`Event`] and a [`World`] that answers for sockets, live sets and rates; gives a
 //! [`Decision`]. It is slow and obvious on purpose: everything else (diagram, bytecode, kernel) is tested against it. Not

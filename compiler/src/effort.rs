@@ -25,8 +25,8 @@ pub struct Effort {
     pub pending_jumps: usize,
 }
 
-/// The verifier remembers a state only where so many instructions and two jumps lie behind the last one; so it walks short
-/// ways behind a join again. All work is so many percent of what is walked once (for the policies of `rules/` kernels process
+/// The verifier remembers a state only where so many instructions and two jumps lie after the last one; so it walks short
+/// ways after a join again. All work is so many percent of what is walked once (for the policies of `rules/` kernels process
 /// 120 to 254).
 const WORK: usize = 260;
 
@@ -62,9 +62,9 @@ fn processed(function: &Function, order: &[Block], most: usize) -> usize {
             break;
         }
         for state in here {
-            let behind = state.behind(function, block);
-            for successor in behind.successors(&function.blocks[block].end) {
-                states[successor].insert(behind.only(matters.at(successor)));
+            let after = state.after(function, block);
+            for successor in after.successors(&function.blocks[block].end) {
+                states[successor].insert(after.only(matters.at(successor)));
             }
         }
     }
@@ -92,7 +92,7 @@ fn length(function: &Function, block: Block) -> usize {
     insts.sum::<usize>() + end
 }
 
-/// A branch stays pending while the way behind it is walked, and is taken up when that way has ended.
+/// A branch stays pending while the way after it is walked, and is taken up when that way has ended.
 fn pending_jumps(function: &Function, order: &[Block]) -> usize {
     let mut pending: SecondaryMap<Block, usize> = SecondaryMap::new();
     let mut most = 0;
@@ -104,13 +104,13 @@ fn pending_jumps(function: &Function, order: &[Block]) -> usize {
         };
         match function.blocks[block].end {
             End::Branch { then, other, .. } => {
-                // The way that is laid out behind the branch is walked first.
+                // The way that is laid out after the branch is walked first.
                 let first_is_then = order.get(index + 1) == Some(&then) && then != other;
                 go(then, usize::from(first_is_then));
                 go(other, usize::from(!first_is_then));
             }
             End::Jump(to) => go(to, 0),
-            // The null test of a region is pending while what is behind it is walked.
+            // The null test of a region is pending while what is after it is walked.
             ref end => {
                 for successor in end.successors() {
                     go(successor, 1);

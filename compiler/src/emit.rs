@@ -26,7 +26,7 @@ pub enum EmitError {
     Invalid(Invalid),
     /// A bug: a block needs more registers than there are.
     OutOfRegisters(Block),
-    /// A bug: a number of the code does not fit where it has to stand.
+    /// A bug: a number of the code does not fit its field.
     Number(usize),
     /// A bug: the function has an instruction that the target lacks.
     NoAtomics,
@@ -41,7 +41,7 @@ impl Display for EmitError {
         match self {
             Self::Invalid(invalid) => write!(f, "the intermediate form is invalid: {invalid}"),
             Self::OutOfRegisters(block) => write!(f, "{block} needs more registers than there are"),
-            Self::Number(number) => write!(f, "{number} does not fit where it has to stand"),
+            Self::Number(number) => write!(f, "{number} does not fit its field"),
             Self::NoAtomics => write!(f, "the target has no compare-and-exchange"),
             Self::TooFar => write!(f, "a jump goes further than 32,767 instructions"),
             Self::TooManyInsns(count) => write!(f, "{count} instructions"),
@@ -212,7 +212,7 @@ fn place(items: &[Item], long: &[bool], growth: impl Fn(&Item) -> usize) -> (Vec
     (positions, position)
 }
 
-/// The instructions of a jump over `distance` instructions behind it.
+/// The instructions of a jump over `distance` instructions after it.
 fn jump(
     condition: Option<&block::Condition>,
     distance: usize,
@@ -272,7 +272,7 @@ fn lines(
             column: place.column,
             text: place.text.clone(),
         };
-        // A block without instructions of its own shares its first instruction with the block behind it.
+        // A block without instructions of its own shares its first instruction with the block after it.
         match lines.last_mut() {
             Some(last) if last.insn == insn => *last = line,
             _ => lines.push(line),

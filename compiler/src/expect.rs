@@ -307,5 +307,5 @@ pub(crate) fn empty(expect: &Expect) -> Diagnostic {
         expect.place.span,
         "no packet has all of this",
     )
-    .help("correct the line: as it stands, it proves nothing")
+    .help("correct the line: as it is, it proves nothing")
 }

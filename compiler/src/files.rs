@@ -69,7 +69,7 @@ impl Files for Texts {
         found.cloned().ok_or_else(|| "there is no such file".into())
     }
 
-    /// One that is held goes before the one that this sockc brings, which may be another by now.
+    /// One that is held goes before the one that comes with this sockc, which may be another by now.
     fn builtin(&self, name: &str) -> Option<Cow<'static, str>> {
         let kept = self.files.get(Path::new(&title_of_builtin(name)));
         let kept = kept.and_then(|bytes| String::from_utf8(bytes.clone()).ok());
@@ -79,13 +79,13 @@ impl Files for Texts {
     }
 }
 
-/// The name in the source map of a text that sockc brings.
+/// The name in the source map of a text that comes with sockc.
 pub(crate) fn title_of_builtin(name: &str) -> String {
     format!("<{name}>")
 }
 
 /// The path of a file that another file names: relative to the folder of that one.
-pub(crate) fn beside(name_of_other: &str, written: &str) -> PathBuf {
+pub(crate) fn next_to(name_of_other: &str, written: &str) -> PathBuf {
     let folder = Path::new(name_of_other).parent().unwrap_or(Path::new(""));
     folder.join(written)
 }
@@ -117,7 +117,7 @@ mod tests {
             ("rules/edge.sk", "/etc/common.sk", "/etc/common.sk"),
             ("<stdin>", "common.sk", "common.sk"),
         ] {
-            assert_eq!(beside(other, written), Path::new(expected));
+            assert_eq!(next_to(other, written), Path::new(expected));
         }
     }
 

@@ -145,8 +145,8 @@ struct Machine<'a> {
 
 /// What follows an instruction.
 enum Next {
-    /// The instruction behind it.
-    Behind,
+    /// The instruction after it.
+    After,
     /// This many instructions further.
     Jump(i32),
     /// Nothing: R0 is the result.
@@ -195,12 +195,12 @@ impl<'a> Machine<'a> {
                 return Err(FaultKind::TooManySteps);
             }
             self.trace.push(u32::try_from(self.at).unwrap_or(u32::MAX));
-            let behind = self.at + op.slots();
+            let after = self.at + op.slots();
             self.at = match self.step(op)? {
-                Next::Behind => behind,
+                Next::After => after,
                 Next::Jump(offset) => isize::try_from(offset)
                     .ok()
-                    .and_then(|offset| behind.checked_add_signed(offset))
+                    .and_then(|offset| after.checked_add_signed(offset))
                     .ok_or(FaultKind::OutOfProgram)?,
                 Next::Exit => return self.leave(),
             };
@@ -267,7 +267,7 @@ impl<'a> Machine<'a> {
             }
             Op::Exit => return Ok(Next::Exit),
         }
-        Ok(Next::Behind)
+        Ok(Next::After)
     }
 
     fn arithmetic(

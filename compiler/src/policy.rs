@@ -5,6 +5,7 @@
 
 mod declared;
 mod expect;
+mod hook;
 mod matching;
 mod measure;
 
@@ -13,6 +14,7 @@ pub use declared::{
     SocketOrigin, Zone,
 };
 pub use expect::{Expect, ExpectedVerdict, Region};
+pub use hook::{Hook, Verb};
 pub use matching::{
     AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, IcmpMatch, Match, ProtocolMatch,
     Side, SocketTest,
@@ -21,8 +23,6 @@ pub use measure::{Log, Per, Rate, RateUnit};
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;
-
-use crate::hook::{Hook, Verb};
 
 /// A rule of the policy, numbered in source order over all directions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,6 +162,21 @@ pub enum Direction {
     Out,
     /// Data a process writes to a connected TCP socket of a group.
     Send,
+}
+
+impl Direction {
+    /// All of them, in the order in which they are listed and counted.
+    pub const ALL: [Self; 3] = [Self::In, Self::Out, Self::Send];
+
+    /// The word for it in policies, in JSON and in messages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Send => "send",
+        }
+    }
 }
 
 /// Where something was written, ready for messages and BTF line information.

@@ -16,7 +16,7 @@ use sockc_grammar::ast::{self, ForBlock, Include, Name, SetTerm, SetValue, State
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span, Spanned};
 
-use crate::files::{Files, beside, normal, title_of_builtin};
+use crate::files::{Files, next_to, normal, title_of_builtin};
 use crate::names::nearest;
 use crate::resolve::codes;
 
@@ -90,7 +90,7 @@ struct Reader<'a> {
     sources: &'a mut SourceMap,
     files: &'a mut dyn Files,
     diagnostics: Vec<Diagnostic>,
-    /// The file that is being read, behind those that include it.
+    /// The file that is being read, after those that include it.
     open: Vec<Open>,
     included: usize,
     /// Lists that were read, by their paths.
@@ -208,7 +208,7 @@ impl Reader<'_> {
     }
 
     fn path(&self, written: &Spanned<String>) -> PathBuf {
-        beside(&self.sources.get(written.span.source).name, &written.value)
+        next_to(&self.sources.get(written.span.source).name, &written.value)
     }
 
     /// The text of a file; one that cannot be read is reported where it is named.
@@ -287,7 +287,7 @@ impl Reader<'_> {
         self.diagnostics.push(
             Diagnostic::error(
                 codes::UNKNOWN_BUILTIN,
-                format!("sockc brings no text `<{}>`", name.value),
+                format!("sockc has no text `<{}>`", name.value),
                 name.span,
                 "not known",
             )

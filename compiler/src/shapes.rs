@@ -8,11 +8,11 @@
 use std::fmt::{Arguments, Write};
 
 use crate::bulk::{self, MIN_RULES, tree};
+use crate::chain::Chain;
 use crate::classifier::{FamilySummary, Part, Split, Summary};
 use crate::diagram::flatten::Flat;
 use crate::effort::Effort;
 use crate::pipeline::Built;
-use crate::place::Chain;
 use crate::policy::{Family, Policy};
 
 /// Steps of the verifier up to which work is counted: no kernel takes more.
@@ -45,7 +45,7 @@ fn tree_alone(text: &mut String, whole: &Policy, built: &Built, (chain, flat): (
     } else if built.bulk.is_some() {
         "none of its rules is found in tables".to_owned()
     } else {
-        format!("its {plain} plain rules cannot stand as groups, or were not to")
+        format!("its {plain} plain rules cannot be tables, or were not to")
     };
     push(text, format_args!("shape: compare tree; {why}"));
     let (nodes, arms) = (flat.nodes.len(), flat.arms());

@@ -65,7 +65,7 @@ pub struct Tables<'m> {
 pub const LINE: usize = 64;
 
 impl<'m> Tables<'m> {
-    /// No tables yet; maps that are needed for them go behind `maps` and hold at most `limit` bytes each.
+    /// No tables yet; maps that are needed for them go after `maps` and hold at most `limit` bytes each.
     pub fn new(maps: &'m mut PrimaryMap<MapId, MapSpec>, limit: usize) -> Self {
         Self {
             maps,
@@ -87,7 +87,7 @@ impl<'m> Tables<'m> {
         self.limit
     }
 
-    /// Puts a table of 1 to [`Self::limit`] bytes into the first map that has room behind what it holds, at a multiple
+    /// Puts a table of 1 to [`Self::limit`] bytes into the first map that has room after what it holds, at a multiple
     /// of `align` (a power of two).
     pub fn push(&mut self, name: impl Into<String>, bytes: &[u8], align: usize) -> TablePlace {
         let map = self.with_room(bytes.len(), align);
@@ -124,7 +124,7 @@ impl<'m> Tables<'m> {
     }
 }
 
-/// Puts bytes behind those of a map, at the next multiple of `align`; gives the place.
+/// Puts bytes after those of a map, at the next multiple of `align`; gives the place.
 fn append(spec: &mut MapSpec, bytes: &[u8], align: usize) -> Option<u32> {
     let data = spec.data.get_or_insert_default();
     let start = data.len().next_multiple_of(align);

@@ -1,11 +1,11 @@
 //! Every kind of syntax mistake, with its stable code and a short title.
 //!
-//! The messages stand beside what finds them: in `mistake.rs` (what did not parse) and in `tree/` (what parsed and is
+//! The messages stand next to what finds them: in `mistake.rs` (what did not parse) and in `tree/` (what parsed and is
 //! wrong all the same). Not here: mistakes of meaning, which later stages declare.
 
 use crate::diagnostic::Code;
 
-/// Something else must stand here.
+/// Something else is expected here.
 pub const EXPECTED: Code = Code("E0101");
 /// A word that the language does not have.
 pub const UNKNOWN_WORD: Code = Code("E0102");
@@ -21,7 +21,7 @@ pub const STRAY_BRACE: Code = Code("E0106");
 pub const NUMBER_TOO_LARGE: Code = Code("E0107");
 /// A clause written twice.
 pub const TWICE: Code = Code("E0108");
-/// A reserved word where a name must stand.
+/// A reserved word where a name is expected.
 pub const RESERVED_NAME: Code = Code("E0109");
 /// Text that looks like an address and is none.
 pub const BAD_ADDRESS: Code = Code("E0110");
@@ -37,7 +37,7 @@ pub const BARE_DESTINATION: Code = Code("E0114");
 pub const BAD_ESCAPE: Code = Code("E0115");
 /// A statement that ends before it is complete.
 pub const INCOMPLETE: Code = Code("E0116");
-/// `label:` without a blank behind it.
+/// `label:` without a blank after it.
 pub const GLUED_LABEL: Code = Code("E0117");
 /// So many mistakes that the rest was not read.
 pub const TOO_MANY: Code = Code("E0118");
@@ -52,7 +52,7 @@ pub const NO_MEANING_YET: Code = Code("E0399");
 
 /// Every code of this crate with its title, in order.
 pub const CODES: &[(Code, &str)] = &[
-    (EXPECTED, "something else must stand here"),
+    (EXPECTED, "something else is expected here"),
     (UNKNOWN_WORD, "unknown word"),
     (FOREIGN_WORD, "word of another tool"),
     (OPEN_STRING, "string without its closing quote"),
@@ -68,7 +68,7 @@ pub const CODES: &[(Code, &str)] = &[
     (BARE_DESTINATION, "destination without its `to`"),
     (BAD_ESCAPE, "unknown escape in a string"),
     (INCOMPLETE, "statement ends too early"),
-    (GLUED_LABEL, "label without a blank behind it"),
+    (GLUED_LABEL, "label without a blank after it"),
     (TOO_MANY, "too many mistakes"),
     (PORTS_IN_SET, "ports on an element of a set"),
     (FOREIGN_FILE, "a file of another tool"),

@@ -1,6 +1,6 @@
 //! What is wrong with a policy, as data: code, place, what was found, what to write.
 //!
-//! Each stage declares its own codes beside its own messages: `E01xx` syntax, `E02xx` names and values, `E03xx` what a
+//! Each stage declares its own codes next to its own messages: `E01xx` syntax, `E02xx` names and values, `E03xx` what a
 //! hook can do and what has no meaning yet, `E04xx` limits, `W05xx` warnings, `N06xx` notes. Rendering is not here.
 
 use crate::source::Span;

@@ -28,7 +28,7 @@ pub(crate) struct Failure<'t> {
     pub(crate) start: usize,
     /// Where the parse broke; blanks may stand there.
     pub(crate) broke: usize,
-    /// The first thing at or behind that place.
+    /// The first thing at or after that place.
     pub(crate) at: usize,
     /// The end of what stands before that place, without blanks and comments.
     pub(crate) last_end: usize,
@@ -46,9 +46,9 @@ pub(crate) fn explain(failure: &Failure<'_>) -> Diagnostic {
         .or_else(|| failure.endpoint())
         .or_else(|| failure.open_brace())
         .or_else(|| failure.incomplete())
-        .or_else(|| failure.missing_behind())
+        .or_else(|| failure.missing_after())
         .or_else(|| failure.later(found))
-        .or_else(|| failure.later_behind(found))
+        .or_else(|| failure.later_after(found))
         .or_else(|| failure.foreign(found))
         .or_else(|| failure.reserved_name(found))
         .or_else(|| failure.bare_elements())
@@ -75,10 +75,10 @@ pub(crate) fn no_statement(text: &str, source: SourceId, at: usize, last_end: us
     failure
         .open_string()
         .or_else(|| failure.glued_label(word))
-        .or_else(|| failure.later_behind(word))
+        .or_else(|| failure.later_after(word))
         .or_else(|| failure.foreign(word))
         .or_else(|| failure.misplaced(word))
-        .or_else(|| failure.behind_line())
+        .or_else(|| failure.after_line())
         .or_else(|| failure.unknown_word(word))
         .unwrap_or_else(|| failure.no_beginning(word))
 }
@@ -142,7 +142,7 @@ impl Failure<'_> {
             codes::OPEN_BRACE,
             "missing `}`",
             place,
-            "expected `}` behind this",
+            "expected `}` after this",
         );
         let diagnostic = diagnostic.help("write `}` at the end of the list");
         Some(match open {
@@ -200,7 +200,7 @@ impl Failure<'_> {
     }
 
     /// A comma, `=` or verb that misses at the end of a line: what the next line begins with is as it should be.
-    fn missing_behind(&self) -> Option<Diagnostic> {
+    fn missing_after(&self) -> Option<Diagnostic> {
         let wanted = [",", "=", "{", "allow"];
         let wants = wanted.iter().any(|mark| self.expected.has(mark))
             || self.expected.has_name()
@@ -209,11 +209,11 @@ impl Failure<'_> {
         if !(wants && indented && self.last_end > self.start) {
             return None;
         }
-        self.behind_line()
+        self.after_line()
     }
 
     /// What to say of an element of a list that begins a line, when the mistake is what stands before it.
-    fn behind_line(&self) -> Option<Diagnostic> {
+    fn after_line(&self) -> Option<Diagnostic> {
         let chunk = scan::chunk(self.text, self.at);
         let address = chunk.split(['/', '-']).next().unwrap_or(chunk);
         let element = address.parse::<std::net::IpAddr>().is_ok();
@@ -229,9 +229,9 @@ impl Failure<'_> {
         };
         Some(self.error(
             codes::EXPECTED,
-            format!("expected {expected} behind this, found `{chunk}` on a line of its own"),
+            format!("expected {expected} after this, found `{chunk}` on a line of its own"),
             span(self.source, self.last_end - 1, self.last_end),
-            format!("expected {expected} behind this"),
+            format!("expected {expected} after this"),
         ))
     }
 
@@ -273,7 +273,7 @@ impl Failure<'_> {
                 codes::RESERVED_NAME,
                 format!("`{word}` is a reserved word and cannot be a name"),
                 self.span(word.len()),
-                "a name must stand here",
+                "a name is expected here",
             )
             .help(help),
         )
@@ -286,12 +286,12 @@ impl Failure<'_> {
                 "conditions follow `if`, joined by `and`: `if no socket and fragment`"
             }
             "in" | "out" | "send" | "receive" if self.expected.kinds.contains(&"a clause") => {
-                "the direction stands right behind the verb: `allow out tcp …`"
+                "the direction comes right after the verb: `allow out tcp …`"
             }
             "tcp" | "udp" | "icmp" | "icmp6" | "sctp"
                 if self.expected.kinds.contains(&"a clause") =>
             {
-                "protocols stand behind the verb and the direction, joined by `,`: `allow in tcp, udp …`"
+                "protocols come after the verb and the direction, joined by `,`: `allow in tcp, udp …`"
             }
             _ => return None,
         };
@@ -330,15 +330,15 @@ impl Failure<'_> {
         if !scan::is_glued_label(self.text, self.at) {
             return None;
         }
-        let behind = scan::word(self.text, self.at + word.len() + 1);
+        let after = scan::word(self.text, self.at + word.len() + 1);
         Some(
             self.error(
                 codes::GLUED_LABEL,
-                "label without a blank behind it",
+                "label without a blank after it",
                 self.span(word.len() + 1),
                 "a label",
             )
-            .help(format!("write `{word}: {behind}`")),
+            .help(format!("write `{word}: {after}`")),
         )
     }
 

@@ -29,7 +29,7 @@ pub(crate) struct Outline {
     /// Where nesting became too deep.
     pub(crate) deep: Vec<usize>,
     /// The text with a space for each byte of a comment, each tab and each line break, so that offsets are the same.
-    /// The break behind a string that is not closed stays: no string goes on over it.
+    /// The break after a string that is not closed stays: no string goes on over it.
     plain: Vec<u8>,
 }
 
@@ -58,7 +58,7 @@ impl Outline {
         outline
     }
 
-    /// Takes in what stands at `at` and gives the offset behind it.
+    /// Takes in what stands at `at` and gives the offset after it.
     fn step(&mut self, text: &str, at: usize, byte: u8, nesting: &mut Nesting) -> usize {
         match byte {
             b'#' => {
@@ -111,13 +111,13 @@ impl Outline {
         String::from_utf8(std::mem::take(&mut self.plain)).unwrap_or_default()
     }
 
-    /// The first line at or behind `at` that begins a statement.
+    /// The first line at or after `at` that begins a statement.
     pub(crate) fn next_start(&self, at: usize) -> Option<usize> {
         let index = self.starts.partition_point(|&start| start < at);
         self.starts.get(index).copied()
     }
 
-    /// The braces at or behind `at`.
+    /// The braces at or after `at`.
     pub(crate) fn braces_from(&self, at: usize) -> &[Brace] {
         let index = self.braces.partition_point(|brace| brace.at < at);
         self.braces.get(index..).unwrap_or(&[])
@@ -139,7 +139,7 @@ impl Outline {
         }
     }
 
-    /// The first place at or behind `at` and before `end` where nesting became too deep.
+    /// The first place at or after `at` and before `end` where nesting became too deep.
     pub(crate) fn deep_between(&self, at: usize, end: usize) -> Option<usize> {
         let index = self.deep.partition_point(|&deep| deep < at);
         self.deep.get(index).copied().filter(|&deep| deep < end)

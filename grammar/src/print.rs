@@ -113,7 +113,7 @@ impl Printer<'_> {
             .collect()
     }
 
-    /// The comment behind a statement that ends at `end`, on the same line and before the next statement.
+    /// The comment after a statement that ends at `end`, on the same line and before the next statement.
     fn trailing(&mut self, end: usize, next: usize) -> Option<String> {
         self.end = end;
         let &(start, comment_end) = self.comments.first()?;

@@ -10,7 +10,7 @@ use annotate_snippets::{AnnotationKind, Element, Group, Level, Renderer, Snippet
 use crate::diagnostic::{Diagnostic, Label, Severity};
 use crate::source::{Source, SourceId, SourceMap, Span};
 
-/// Renders diagnostics one below the other, each with a blank line behind it; with terminal colours if `color`.
+/// Renders diagnostics one below the other, each with a blank line after it; with terminal colours if `color`.
 #[must_use]
 pub fn render<'a>(
     diagnostics: impl IntoIterator<Item = &'a Diagnostic>,

@@ -20,7 +20,7 @@ pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// The first offset at or behind `at` that is neither blank nor comment.
+/// The first offset at or after `at` that is neither blank nor comment.
 pub(crate) fn skip(text: &str, mut at: usize) -> usize {
     while let Some(next) = byte(text, at) {
         if next == b'#' {
@@ -52,7 +52,7 @@ pub(crate) fn line_start(text: &str, at: usize) -> usize {
         .map_or(0, |found| found + 1)
 }
 
-/// How many bytes `at` stands behind the begin of its line.
+/// How many bytes `at` stands after the begin of its line.
 pub(crate) fn column(text: &str, at: usize) -> usize {
     at - line_start(text, at)
 }
@@ -110,7 +110,7 @@ fn in_chunk(byte: u8) -> bool {
     !is_blank(byte) && !matches!(byte, b'{' | b'}' | b',' | b'"' | b'#')
 }
 
-/// Whether a word with `:` and a blank behind it stands at `at`.
+/// Whether a word with `:` and a blank after it stands at `at`.
 pub(crate) fn is_label(text: &str, at: usize) -> bool {
     let word = word(text, at);
     let colon = at + word.len();
@@ -134,15 +134,15 @@ pub(crate) fn begins_statement(text: &str, at: usize) -> bool {
         return true;
     }
     let word = word(text, at);
-    let behind = skip(text, at + word.len());
+    let after = skip(text, at + word.len());
     match word {
         // Neither `socket exists` nor the `socket` of `no socket`, which `in netns`, `,` or `}` may follow.
         "socket" => {
-            let next = self::word(text, behind);
+            let next = self::word(text, after);
             !next.is_empty() && next != "in" && !words::SOCKET_STATES.contains(&next)
         }
         "pairs" => {
-            let after_name = skip(text, behind + self::word(text, behind).len());
+            let after_name = skip(text, after + self::word(text, after).len());
             byte(text, after_name) == Some(b'=') || self::word(text, after_name) == "registered"
         }
         _ => words::STATEMENT.contains(&word),

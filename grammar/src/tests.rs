@@ -83,8 +83,8 @@ fn without_spans(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find("Span { ") {
         result.push_str(&rest[..at]);
-        let behind = &rest[at..];
-        rest = &behind[behind.find(" }").map_or(behind.len(), |end| end + 2)..];
+        let after = &rest[at..];
+        rest = &after[after.find(" }").map_or(after.len(), |end| end + 2)..];
     }
     result + rest
 }

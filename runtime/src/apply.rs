@@ -1,6 +1,6 @@
 //! Puts a policy in force: all of it, or none.
 //!
-//! Everything is made, verified and filled beside what is in force; hooks that are new sleep. Then one word switches all of
+//! Everything is made, verified and filled next to what is in force; hooks that are new sleep. Then one word switches all of
 //! them at once. Until that word is written nothing that packets meet has changed, and whatever ends the work (a refusal, a
 //! kill) leaves only things that `settle` removes.
 //!

@@ -100,15 +100,15 @@ impl Blocks {
 }
 
 /// How the namespace of a block is entered; nothing if it has ended.
-fn place(held: &Held, beside: &State, options: &Options) -> Result<Option<String>, Error> {
-    let Some(lost) = nameless::look(held, beside)? else {
+fn place(held: &Held, near: &State, options: &Options) -> Result<Option<String>, Error> {
+    let Some(lost) = nameless::look(held, near)? else {
         return Ok(Some(held.name.clone()));
     };
     match (lost.lost, lost.living) {
         (Lost::MadeAnew, _) => Ok(Some(held.name.clone())),
         (Lost::Removed, Some(Living::At(path))) => Ok(Some(path)),
         (Lost::Removed, Some(Living::Unseen)) => {
-            wait_for_end(held, &beside.beside(held.inode), options).map(|()| None)
+            wait_for_end(held, &near.sibling(held.inode), options).map(|()| None)
         }
         (Lost::Removed, None) => Ok(None),
     }

@@ -1,4 +1,4 @@
-//! Bytes that are kept in a pinned map: an array of chunks, behind the number of the bytes.
+//! Bytes that are kept in a pinned map: an array of chunks, after the number of the bytes.
 //!
 //! The bpf file system holds no ordinary files, and a file elsewhere could tell something else than the kernel.
 

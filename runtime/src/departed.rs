@@ -27,7 +27,7 @@ use crate::kernel_types::NamespaceTypes;
 use crate::owner::PROBE_READ_KERNEL;
 use crate::sys::{bpffs, link, netns, prog};
 
-/// The name of the pin, beside the programs of a generation.
+/// The name of the pin, next to the programs of a generation.
 pub(crate) const PIN: &str = "departed";
 /// Where any work of the kernel begins.
 const TRACEPOINT: &str = "workqueue_execute_start";

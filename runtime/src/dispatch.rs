@@ -6,7 +6,7 @@
 //! apply adds sleeps until that apply's switch. In the namespace of a `for netns` block it reads the outer policy's word, so
 //! that both are switched by one; its own only says whether the block is there.
 //!
-//! Where packets arrive, an array has a second pair of slots, behind the first: for what fills the slots of named sockets
+//! Where packets arrive, an array has a second pair of slots, after the first: for what fills the slots of named sockets
 //! (`refill`), which is called first.
 //!
 //! The index of each tail call is a constant, which lets the kernel turn it into a direct jump.

@@ -216,7 +216,7 @@ fn lost(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
     Ok(gone)
 }
 
-/// Programs in the slots of the side that is not in force. An apply that was killed leaves some, beside a generation.
+/// Programs in the slots of the side that is not in force. An apply that was killed leaves some, next to a generation.
 fn other_side(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
     if state
         .generations()?

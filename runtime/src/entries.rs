@@ -1,4 +1,4 @@
-//! The entries of a live map: which may stand beside each other, and what programs find by them.
+//! The entries of a live map: which may stand next to each other, and what programs find by them.
 //!
 //! Takes entries and the sockets of a manifest; gives the contents of a trie and the classes of ports, or says which entry is
 //! wrong. Not here: the kernel's maps.
@@ -22,7 +22,7 @@ const ALL: Range = (0, u16::MAX);
 const EVERY_PORT: u32 = u32::MAX;
 /// Bits of a key before the address.
 const HEAD: u32 = 64;
-/// Where the side stands in a key, behind length, class, protocol and family.
+/// Where the side stands in a key, after length, class, protocol and family.
 const SIDE_BYTE: usize = 10;
 
 /// What programs look for.
@@ -127,7 +127,7 @@ impl<'a> Entry<'a> {
         let (number, socket) = found.ok_or_else(|| unknown("socket", &plan.socket, names()))?;
         let (address, length) = plan.prefix;
         let prefix = Prefix::new(address, length)
-            .ok_or_else(|| wrong("its prefix has bits set behind its length".to_owned()))?;
+            .ok_or_else(|| wrong("its prefix has bits set beyond its length".to_owned()))?;
         if plan.ports.0 > plan.ports.1 {
             return Err(wrong("its ports end before they begin".to_owned()));
         }

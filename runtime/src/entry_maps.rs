@@ -16,7 +16,7 @@ use crate::sys::batch::{self, Entry};
 use crate::sys::map::Shape;
 use crate::sys::{caps, map};
 
-/// Where the word stands in the array of ports: behind those of both sides.
+/// Where the word stands in the array of ports: after those of both sides.
 const SIDE: u32 = 2 * PORTS as u32;
 
 /// The kernel's maps of a live map.

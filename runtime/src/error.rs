@@ -460,7 +460,7 @@ impl fmt::Display for Error {
             ),
             Self::NoEthernet { name } => write!(
                 f,
-                "the interface \"{name}\" carries no Ethernet frames, which packet rules read; name the interface below or beside it instead"
+                "the interface \"{name}\" carries no Ethernet frames, which packet rules read; name the interface below or next to it instead"
             ),
             Self::NoInterfaceNamed { policy, because } => write!(
                 f,
@@ -559,7 +559,7 @@ impl fmt::Display for Error {
             ),
             Self::NoAccess { path, cause } => write!(
                 f,
-                "{} cannot be read: {cause}; nothing was changed. Run the command as root, or with CAP_DAC_OVERRIDE beside its other capabilities",
+                "{} cannot be read: {cause}; nothing was changed. Run the command as root, or with CAP_DAC_OVERRIDE besides its other capabilities",
                 path.display()
             ),
             Self::Left { left, cause } => write!(f, "{}: {}", left.join("; "), cause.bare()),

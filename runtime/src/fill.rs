@@ -111,7 +111,7 @@ pub enum Fill {
     Waiting,
     /// The declared owner listens at the address, and so does somebody else, whose socket the kernel's lookup finds instead: a
     /// command takes the owner's, no packet does.
-    Behind,
+    Shadowed,
     /// Somebody listens at the address, and sockc's own lookup does not find the socket: lookup programs of others decide
     /// otherwise, or it is bound to an interface.
     Hidden,

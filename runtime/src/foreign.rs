@@ -64,7 +64,7 @@ pub(crate) fn on(
     ours: &[u32],
 ) -> Result<Vec<Foreign>, Error> {
     let ids = answer(prog::query(place, kind))?;
-    // Where ours is not there yet: a lookup program that is attached later comes behind what is there.
+    // Where ours is not there yet: a lookup program that is attached later comes after what is there.
     let own = ids.iter().position(|id| ours.contains(id));
     let own = own.unwrap_or(ids.len());
     (0..)
@@ -74,7 +74,7 @@ pub(crate) fn on(
         .collect()
 }
 
-/// The TCX programs beside ours on the interface of a hook.
+/// The TCX programs next to ours on the interface of a hook.
 pub(crate) fn on_tcx(hook: &Hook, ours: u32) -> Result<Vec<Foreign>, Error> {
     let interface = u32::try_from(hook.target).unwrap_or(0);
     on(
@@ -84,7 +84,7 @@ pub(crate) fn on_tcx(hook: &Hook, ours: u32) -> Result<Vec<Foreign>, Error> {
     )
 }
 
-/// The filters of the qdisc `clsact` beside ours, or behind ours where ours is a TCX program, which comes first
+/// The filters of the qdisc `clsact` next to ours, or after ours where ours is a TCX program, which comes first
 /// (`tcx_run` before `tc_run` in `net/core/dev.c`).
 pub(crate) fn filters(hook: &Hook, ours: Option<u32>) -> Result<Vec<Foreign>, Error> {
     let clsact = hook.means == Means::Clsact;

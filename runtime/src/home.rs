@@ -52,7 +52,7 @@ impl Guard {
         }))
     }
 
-    /// Jumps to `pass` unless a connection of the group has just been made. R1 is the context, before and behind.
+    /// Jumps to `pass` unless a connection of the group has just been made. R1 is the context, before and after.
     pub(crate) fn check(&self, code: &mut Code, pass: Label) {
         let (made, taken) = (code.label(), code.label());
         code.add([asm::load(Width::W, Register::R2, Register::R1, 0)]);

@@ -92,7 +92,7 @@ impl Point {
         matches!(self, Self::Xdp(_) | Self::TcIn(_) | Self::TcOut(_))
     }
 
-    /// What a person calls it: its kind. What it hangs on is told beside it.
+    /// What a person calls it: its kind. What it hangs on is told next to it.
     pub(crate) fn title(self) -> String {
         self.word().to_owned()
     }

@@ -97,7 +97,7 @@ pub(crate) fn choose(
     Ok(choice)
 }
 
-/// The interfaces beside those of packet programs that packets for named sockets may come in by: `lo`, and those that the
+/// The interfaces besides those of packet programs that packets for named sockets may come in by: `lo`, and those that the
 /// policy or the options name; where none are named, all. Others than Ethernet are left out.
 pub(crate) fn others(
     manifest: &Manifest,

@@ -133,7 +133,7 @@ impl<'a> Types<'a> {
         loop {
             let (named, info) = (word(self.types, at)?, word(self.types, at + 4)?);
             let (kind, count) = ((info >> 24) & 0x1f, usize::try_from(info & 0xffff).ok()?);
-            let end = at + 12 + behind(kind, count)?;
+            let end = at + 12 + after(kind, count)?;
             if kind == STRUCT && count > 0 && self.is_named(named, name) {
                 return Some(Structure {
                     members: self.types.get(at + 12..end)?,
@@ -167,8 +167,8 @@ impl<'a> Types<'a> {
     }
 }
 
-/// How many bytes stand behind the 12 of a type of this kind (`linux/btf.h`); `None` for a kind that is not known.
-fn behind(kind: u32, count: usize) -> Option<usize> {
+/// How many bytes stand after the 12 of a type of this kind (`linux/btf.h`); `None` for a kind that is not known.
+fn after(kind: u32, count: usize) -> Option<usize> {
     Some(match kind {
         // Pointers, forward declarations, names, qualifiers, functions, numbers with a point, tags of types.
         2 | 7..=12 | 16 | 18 => 0,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_found_behind_other_types() {
+    fn a_member_is_found_after_other_types() {
         let bytes = sample("sock", "sk_uid", 4096);
         let types = Types::parse(&bytes).unwrap();
         let sock = types.structure("sock").unwrap();

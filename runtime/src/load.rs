@@ -34,7 +34,7 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     /// The pin, which is used again if it is there.
     pub(crate) pin: PathBuf,
-    /// Whether the generation gets a pin of its own beside it.
+    /// Whether the generation gets a pin of its own next to it.
     pub(crate) again: bool,
 }
 
@@ -224,10 +224,10 @@ pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let behind = error.to_string();
+        let after = error.to_string();
         // Some errors print what is behind them themselves.
-        if !text.contains(&behind) {
-            text = format!("{text}: {behind}");
+        if !text.contains(&after) {
+            text = format!("{text}: {after}");
         }
         cause = error.source();
     }

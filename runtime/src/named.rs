@@ -52,7 +52,7 @@ impl NamedLoss {
     }
 }
 
-/// What a policy names beside where its programs hang.
+/// What a policy names besides where its programs hang.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedKind {
     /// An interface that rules for lookups name.

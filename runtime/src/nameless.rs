@@ -12,8 +12,8 @@ use crate::settle::hooks;
 use crate::state::State;
 use crate::sys::netns;
 
-/// What became of the namespace of a block, if its name is not its own any more; `beside` is any state of the same file system.
-pub(crate) fn look(held: &Held, beside: &State) -> Result<Option<LostNamespace>, Error> {
+/// What became of the namespace of a block, if its name is not its own any more; `near` is any state of the same file system.
+pub(crate) fn look(held: &Held, near: &State) -> Result<Option<LostNamespace>, Error> {
     let Some(lost) = held.lost()? else {
         return Ok(None);
     };
@@ -21,15 +21,15 @@ pub(crate) fn look(held: &Held, beside: &State) -> Result<Option<LostNamespace>,
         name: held.name.clone(),
         lost,
         of_block: true,
-        living: living(held, beside)?,
+        living: living(held, near)?,
     }))
 }
 
 /// Those of some blocks' namespaces that lost their names and go on.
-pub(crate) fn all(blocks: &[Held], beside: &State) -> Result<Vec<LostNamespace>, Error> {
+pub(crate) fn all(blocks: &[Held], near: &State) -> Result<Vec<LostNamespace>, Error> {
     let mut found = Vec::new();
     for held in blocks {
-        found.extend(look(held, beside)?.filter(|lost| lost.living.is_some()));
+        found.extend(look(held, near)?.filter(|lost| lost.living.is_some()));
     }
     Ok(found)
 }
@@ -45,11 +45,11 @@ pub(crate) fn entrance(held: &Held) -> Result<Option<String>, Error> {
 
 /// Whether the namespace goes on. What is pinned of its policy tells where nobody is seen who holds it: a link hangs on nothing
 /// once its interface or its namespace has ended.
-fn living(held: &Held, beside: &State) -> Result<Option<Living>, Error> {
+fn living(held: &Held, near: &State) -> Result<Option<Living>, Error> {
     if let Some(path) = path(held)? {
         return Ok(Some(Living::At(path)));
     }
-    let state = beside.beside(held.inode);
+    let state = near.sibling(held.inode);
     for hook in hooks(&state)? {
         // Of what is no link only the namespace itself could tell.
         let link = hook.means.is_link();

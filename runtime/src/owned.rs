@@ -131,7 +131,7 @@ pub(crate) fn blocks(session: &Session) -> Result<Vec<Held>, Error> {
             continue;
         }
         let name = netns::name_of(inode);
-        let belongs = belongs(&state.beside(inode), session).map_err(|cause| Error::Unknowable {
+        let belongs = belongs(&state.sibling(inode), session).map_err(|cause| Error::Unknowable {
             netns: name.clone().unwrap_or_else(|| NAMELESS.to_owned()),
             cause: Box::new(cause),
         });
@@ -229,7 +229,7 @@ pub(crate) fn check_word(
 pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Vec<(String, Error)> {
     let released = gone.iter().filter_map(|held| {
         let error = release_one(held, options, session).err()?;
-        let what = match truth::in_force(&session.state.beside(held.inode)) {
+        let what = match truth::in_force(&session.state.sibling(held.inode)) {
             Ok(None) => "is in force no more, but could not be removed",
             Ok(Some(_)) => "could not be taken away, and is still in force",
             Err(_) => "could not be taken away, and whether it is in force cannot be known",

@@ -1,7 +1,7 @@
 //! Code that asks whose a socket is, for the programs that the runtime makes itself.
 //!
 //! Takes a socket in a register, of any kind that the verifier knows (`bpf_sock`, `sock_common`, of a lookup or of a context);
-//! goes on behind the emitted code if the socket belongs to the owner, else to a label. What a check that cannot be made
+//! goes on after the emitted code if the socket belongs to the owner, else to a label. What a check that cannot be made
 //! means is the caller's to say: for the owner of a socket it is no.
 //! No helper tells the user or the control group of any socket but the packet's own in XDP, and none in sock_ops. So the code
 //! reads the kernel's structures by `bpf_probe_read_kernel`, with the offsets of [`KernelTypes`]; that works from Linux 5.10
@@ -187,7 +187,7 @@ fn able() -> Result<KernelTypes, String> {
     Ok(types)
 }
 
-/// What the code may overwrite, beside R0 to R5.
+/// What the code may overwrite, besides R0 to R5.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scratch {
     /// The lowest of [`STACK`] bytes of the stack; a multiple of 8.
@@ -330,7 +330,7 @@ impl Check<'_> {
             .add([asm::load(Width::DW, register, Register::R10, at)]);
     }
 
-    /// Compares the name of the node in the register, with the zero byte behind it.
+    /// Compares the name of the node in the register, with the zero byte after it.
     fn compare(&mut self, name: &str) {
         let stack = self.scratch.stack;
         self.read(self.types.node_name, OUT, 8);

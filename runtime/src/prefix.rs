@@ -12,14 +12,14 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// A prefix; `None` if the length is beyond that of the address, or bits behind it are set.
+    /// A prefix; `None` if the length is beyond that of the address, or bits after it are set.
     #[must_use]
     pub fn new(address: IpAddr, length: u8) -> Option<Self> {
         let prefix = Self::truncate(address, length)?;
         (prefix.address == address).then_some(prefix)
     }
 
-    /// The prefix of an address with the bits behind it cleared; `None` if the length is beyond that of the address.
+    /// The prefix of an address with the bits after it cleared; `None` if the length is beyond that of the address.
     #[must_use]
     pub fn truncate(address: IpAddr, length: u8) -> Option<Self> {
         let kept = u32::from(length);
@@ -45,7 +45,7 @@ impl Prefix {
         Self { address, length }
     }
 
-    /// The address, zero behind the prefix.
+    /// The address, zero beyond the prefix.
     #[must_use]
     pub fn address(self) -> IpAddr {
         self.address
@@ -70,7 +70,7 @@ impl Prefix {
         if self.address.is_ipv4() { 4 } else { 6 }
     }
 
-    /// The address as maps have it: 16 bytes, those of IPv4 first and zeros behind.
+    /// The address as maps have it: 16 bytes, those of IPv4 first and zeros after that.
     pub(crate) fn bytes(self) -> [u8; 16] {
         match self.address {
             IpAddr::V4(address) => {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_behind_the_prefix_are_refused() {
+    fn bits_beyond_the_prefix_are_refused() {
         let address = "10.0.0.1".parse().unwrap();
         assert_eq!(Prefix::new(address, 8), None);
         assert_eq!(Prefix::new(address, 33), None);

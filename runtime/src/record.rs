@@ -1,6 +1,6 @@
 //! What an apply leaves to be remembered: the object, its manifest and the hooks, in a pinned map.
 //!
-//! The map's bytes are the length of the JSON part, that part, and the object behind it.
+//! The map's bytes are the length of the JSON part, that part, and the object after it.
 
 use std::path::Path;
 
@@ -83,8 +83,8 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Its state, in the bpf file system of another one.
-    pub(crate) fn state(&self, beside: &State) -> State {
-        beside.beside(self.inode)
+    pub(crate) fn state(&self, near: &State) -> State {
+        near.sibling(self.inode)
     }
 
     /// The namespace of a session.

@@ -47,7 +47,7 @@ const SYN: i32 = 2;
 const SYN_ACK: i32 = 0x12;
 const TCP: i32 = 6;
 const UDP: i32 = 17;
-/// How many VLAN tags are looked behind.
+/// How many VLAN tags are looked past.
 const TAGS: usize = 2;
 
 /// The sockets and slots that packets fill.
@@ -72,7 +72,7 @@ pub(crate) fn name(point: Point) -> String {
     format!("{NAME}{}", point.name())
 }
 
-/// Loads the program of a point. Behind it comes the program in a slot, where there is one.
+/// Loads the program of a point. After it comes the program in a slot, where there is one.
 pub(crate) fn load(
     point: Point,
     manifest: &Manifest,
@@ -131,7 +131,7 @@ fn code(
     code.bytes()
 }
 
-/// Goes on behind for IPv4, at `six` for IPv6, at `end` for anything else.
+/// Goes on after for IPv4, at `six` for IPv6, at `end` for anything else.
 fn read_ethernet(code: &mut Code, point: Point, six: Label, end: Label) {
     let [data, data_end] = if matches!(point, Point::Xdp(_)) {
         XDP_DATA
@@ -192,7 +192,7 @@ fn read_ip4(code: &mut Code, [tcp, udp]: [Label; 2], end: Label) {
     is_first(code, tcp, end);
 }
 
-/// Behind extension headers, which are rare, the protocol is not looked for: slots of both are looked into.
+/// After extension headers, which are rare, the protocol is not looked for: slots of both are looked into.
 fn read_ip6(code: &mut Code, [tcp, udp]: [Label; 2], end: Label) {
     let plain = code.label();
     need(code, NETWORK + IP6_SIZE, end);
@@ -209,7 +209,7 @@ fn read_ip6(code: &mut Code, [tcp, udp]: [Label; 2], end: Label) {
     is_first(code, tcp, end);
 }
 
-/// Whether the TCP header behind R8 (without the Ethernet header) is of the first packet of a connection.
+/// Whether the TCP header after R8 (without the Ethernet header) is of the first packet of a connection.
 fn is_first(code: &mut Code, tcp: Label, end: Label) {
     need(code, NETWORK + FLAGS + 1, end);
     code.add([

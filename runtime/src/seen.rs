@@ -169,7 +169,7 @@ impl Look<'_> {
             .map_err(at("look for a socket"))?;
         Ok(match found.first().map(|found| found.state) {
             Some(Fill::Filled) => Fill::Waiting,
-            Some(Fill::NotOwner) => Fill::Behind,
+            Some(Fill::NotOwner) => Fill::Shadowed,
             _ => Fill::Hidden,
         })
     }

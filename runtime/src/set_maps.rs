@@ -48,7 +48,7 @@ pub(crate) struct SetMaps {
     pub(crate) due: OwnedFd,
 }
 
-/// The name of the map of due times, beside that of a set's trie.
+/// The name of the map of due times, next to that of a set's trie.
 pub(crate) fn due_name(trie: &str) -> String {
     format!("{trie}_due")
 }
@@ -211,7 +211,7 @@ impl SetMaps {
             .map_or(0, |(_, times)| times.member))
     }
 
-    /// The first key of the times behind one, and its time.
+    /// The first key of the times after one, and its time.
     pub(crate) fn due_after(&self, key: Option<&[u8]>) -> io::Result<Option<(Vec<u8>, u64)>> {
         let mut next = vec![0; DUE_KEY];
         if !map::key_after(self.due.as_fd(), key, &mut next)? {

@@ -210,7 +210,7 @@ impl State {
     }
 
     /// The state folder of another namespace in the same bpf file system.
-    pub(crate) fn beside(&self, inode: u64) -> Self {
+    pub(crate) fn sibling(&self, inode: u64) -> Self {
         Self {
             root: self.root.with_file_name(inode.to_string()),
         }
@@ -255,7 +255,7 @@ impl State {
             _ => "switch to the policy",
         };
         if generation == 0 {
-            // Whoever finds this link beside the word 0 takes the word for somebody else's.
+            // Whoever finds this link next to the word 0 takes the word for somebody else's.
             bpffs::remove_tree(&self.current()).map_err(at(what))?;
         }
         let path = self.control();
@@ -385,7 +385,7 @@ pub(crate) fn open_or_make(path: &Path, title: &str, shape: map::Shape) -> Resul
     Ok(fd)
 }
 
-/// Who may hold the lock beside us.
+/// Who may hold the lock besides us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Other readers.

@@ -286,7 +286,7 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
             continue;
         };
         let gone = record.netns.iter().filter(|held| !kept.contains(held));
-        let left_there = gone.filter(|held| state.beside(held.inode).root().exists());
+        let left_there = gone.filter(|held| state.sibling(held.inode).root().exists());
         left.extend(left_there.map(|held| {
             let name = &held.name;
             format!("the policy of the network namespace \"{name}\", which was in force no more")

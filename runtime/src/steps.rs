@@ -53,7 +53,7 @@ pub(crate) fn hook_step(
 ) -> Result<HookStep, Error> {
     let step = step(before, point, target, |hook| attach::describe(state, hook))?;
     Ok(match step {
-        HookStep::Keep(attached) if is_behind(state, &attached)? => HookStep::Ahead(attached),
+        HookStep::Keep(attached) if is_after(state, &attached)? => HookStep::Ahead(attached),
         step => step,
     })
 }
@@ -85,7 +85,7 @@ fn step(
 }
 
 /// Whether a program of somebody else decides before ours where ours can be first.
-fn is_behind(state: &State, attached: &Attached) -> Result<bool, Error> {
+fn is_after(state: &State, attached: &Attached) -> Result<bool, Error> {
     let hook = &attached.hook;
     if hook.means != Means::Tcx {
         return Ok(false);
@@ -93,8 +93,8 @@ fn is_behind(state: &State, attached: &Attached) -> Result<bool, Error> {
     let Some(there) = attach::describe(state, hook)? else {
         return Ok(false);
     };
-    let beside = foreign::on_tcx(hook, there.program)?;
-    Ok(beside.iter().any(|foreign| foreign.first))
+    let others = foreign::on_tcx(hook, there.program)?;
+    Ok(others.iter().any(|foreign| foreign.first))
 }
 
 /// Whether slots fill themselves again when a service restarts.

@@ -1,7 +1,7 @@
 //! What is in force in a state folder, and whether that can be known: the one answer for every command.
 //!
 //! Takes a state folder; gives the record and the object of the policy in force, or nothing. The word is what counts; where
-//! something else speaks against it (the link `current` beside the word 0, pins beside no word), somebody changed what sockc
+//! something else speaks against it (the link `current` next to the word 0, pins next to no word), somebody changed what sockc
 //! left, and that is an error: it is never taken for "nothing". What could not be read for a passing reason is another error.
 //! Changes nothing.
 

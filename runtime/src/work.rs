@@ -1,4 +1,4 @@
-//! One policy on its way into force in one network namespace: what is made beside the policy in force, what is done after
+//! One policy on its way into force in one network namespace: what is made next to the policy in force, what is done after
 //! the switch, and how it is undone.
 //!
 //! The switch itself is not here: several policies may be switched together.
@@ -206,11 +206,11 @@ impl<'a> Work<'a> {
         self.notes.extend(notes);
     }
 
-    /// Patterns may match nothing, and then rules hold nowhere: a person should know.
+    /// Patterns may match nothing, and then rules apply to no interface: a person should know.
     fn note_missing_interfaces(&mut self) {
         if has_packet_programs(self.manifest) && self.plan.interfaces.is_empty() {
             self.notes.push(
-                "no interface matches the policy's patterns, so its packet rules hold nowhere; when one comes, `sockc apply --running` puts the policy on it"
+                "no interface matches the policy's patterns, so its packet rules apply to no interface; when one appears, `sockc apply --running` puts the policy on it"
                     .to_owned(),
             );
         }
@@ -239,7 +239,7 @@ impl<'a> Work<'a> {
         &self.record
     }
 
-    /// Makes everything that the policy needs, beside what is in force. `outer` is the policy that this one stands in.
+    /// Makes everything that the policy needs, next to what is in force. `outer` is the policy that this one stands in.
     pub(crate) fn prepare(&mut self, outer: Option<&Outer>) -> Result<Prepared<'a>, Error> {
         self.step("load the maps")?;
         let shapes = load::shapes(self.object)?;

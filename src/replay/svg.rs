@@ -8,7 +8,7 @@ use std::fmt::Write;
 use sockc_compiler::replay::report::Change;
 
 use super::{Replayed, text};
-use crate::diff::words::decided;
+use crate::changes::words::decided;
 use crate::svg::escaped;
 
 /// So many changes are drawn.
@@ -16,7 +16,7 @@ const MAX_BARS: usize = 40;
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 20.0;
-/// The longest bar; its numbers stand behind it.
+/// The longest bar; its numbers stand after it.
 const MAX_BAR: f64 = 560.0;
 const HEAD: f64 = 64.0;
 /// A change: two lines of words and a bar.

@@ -25,7 +25,7 @@ const FIELD: (f64, f64) = (380.0, 300.0);
 const LEFT: f64 = 64.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 48.0;
-/// Room for the names behind the last panel.
+/// Room for the names after the last panel.
 const NAMES: f64 = 150.0;
 /// Colours that people who see fewer of them tell apart (Okabe and Ito), dashes and widths, in the order in which systems
 /// come up: the controls, ours, and the others.

@@ -9,7 +9,7 @@ use crate::rounds::{Rounds, TOLERANCE};
 use crate::rules::RuleSet;
 use crate::sockc::Facts;
 
-/// Behind the name of a system that is flooded.
+/// After the name of a system that is flooded.
 pub(crate) const FLOOD: &str = " (flood)";
 /// Costs below this are too near to that of the frame itself to take the frame's away.
 const MIN_NET: f64 = 50.0;

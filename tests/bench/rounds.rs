@@ -84,7 +84,7 @@ impl Rounds {
             let turn = rounds.len();
             let mut round = vec![0.0; entrants.len()];
             for place in 0..entrants.len() {
-                // Nobody always runs behind the same neighbour.
+                // Nobody always runs after the same neighbour.
                 let place = (place + turn) % entrants.len();
                 round[place] = entrants[place].measure(packets[place], WINDOWS)?;
             }

@@ -19,7 +19,7 @@ use crate::stage::{Problem, Stage};
 pub(crate) enum Layer {
     /// Before the kernel makes anything of a frame.
     Xdp,
-    /// Behind that, in the stack.
+    /// After that, in the stack.
     Stack,
 }
 

@@ -9,7 +9,7 @@ use crate::syscalls::{call, empty};
 
 /// Where `struct __sk_buff` has the mark.
 const MARK: std::ops::Range<usize> = 8..12;
-/// Room for what a program puts behind a packet.
+/// Room for what a program puts after a packet.
 const ROOM: usize = 512;
 
 /// What a program did to a packet.

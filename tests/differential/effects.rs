@@ -18,7 +18,7 @@ use crate::made::Metered;
 /// A record that must be in the ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Logged {
-    /// The counter beside which it was written.
+    /// The counter next to which it was written.
     slot: u32,
     /// Whether it may be missing, being a sample.
     sampled: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Whether it is a packet hook that rejects, not the lookup behind it.
+    /// Whether it is a packet hook that rejects, not the lookup after it.
     pub(crate) fn rejects_at_packet_hooks(&self, policy: &Policy) -> bool {
         self.verdict == Verdict::Reject
             && match self.decision.decider {

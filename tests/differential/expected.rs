@@ -113,7 +113,7 @@ impl Expected<'_> {
     }
 
     fn slot(&self, kind: CounterKind, direction: Direction) -> Option<usize> {
-        let name = sockc_compiler::pipeline::direction_name(direction);
+        let name = direction.word();
         self.manifest
             .counters
             .iter()

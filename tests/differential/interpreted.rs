@@ -159,7 +159,7 @@ fn diagram_agrees(
         return;
     };
     let values = values_of(header, world.socket(direction, None, header));
-    // Where a bulk rule decides, it is the winner. Where another rule does, the winner stands behind it, or there is none.
+    // Where a bulk rule decides, it is the winner. Where another rule does, the winner stands after it, or there is none.
     let bulk = subject.built.bulk.as_ref();
     let group = bulk.and_then(|bulk| {
         let mut groups = bulk.groups.iter();

@@ -178,7 +178,7 @@ pub(crate) fn check(
 struct Ran {
     verdict: Verdict,
     frame: Vec<u8>,
-    /// The mark behind TC, where a packet goes on.
+    /// The mark after TC, where a packet goes on.
     mark: Option<u32>,
 }
 

@@ -97,7 +97,7 @@ impl Subject {
                 .iter()
                 .any(|found| found.code == TOO_LARGE)
             {
-                // The rules stand behind the declarations: the last quarter goes.
+                // The rules stand after the declarations: the last quarter goes.
                 let count = text.lines().count() * 3 / 4;
                 text = text
                     .lines()

@@ -52,7 +52,7 @@ pub(crate) fn long(seed: u64) -> String {
     format!("{declarations}\n\n{}\n", lines.join("\n"))
 }
 
-/// A random policy in a block for a network namespace, beside a policy for the rest.
+/// A random policy in a block for a network namespace, next to a policy for the rest.
 pub(crate) fn in_namespace(seed: u64, rules: usize) -> String {
     let text = closed(seed, Options::everything(rules));
     let inside = text.lines().skip_while(|line| !line.starts_with("default"));

@@ -119,11 +119,11 @@ fn check_packet(
             class: *class,
             header: header.clone(),
         };
-        let behind = reference.at_lookup(&event, world);
-        for slot in behind.counted.into_keys() {
+        let after = reference.at_lookup(&event, world);
+        for slot in after.counted.into_keys() {
             add(&mut wanted.counted, slot, 0);
         }
-        wanted.logged.extend(behind.logged);
+        wanted.logged.extend(after.logged);
     }
     let ran = simulate(
         &subject.policy,

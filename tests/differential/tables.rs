@@ -166,7 +166,7 @@ fn senders_of_ipv6_are_told_apart_by_the_walk() {
 }
 
 /// Senders and receivers, which are in two strata; the third rule is of one of them and inside the second, which is the
-/// first of the other: what one stratum finds stands right behind what the other has to say.
+/// first of the other: what one stratum finds stands right after what the other has to say.
 #[test]
 fn the_walk_leaves_out_a_stratum_only_where_nothing_better_is_in_it() {
     for (number, swapped) in [false, true].into_iter().enumerate() {
@@ -199,7 +199,7 @@ fn the_walk_leaves_out_a_stratum_only_where_nothing_better_is_in_it() {
     }
 }
 
-/// Behind the last list, records that match every TCP packet and are better than anything: a walk that reads past a list's
+/// After the last list, records that match every TCP packet and are better than anything: a walk that reads past a list's
 /// end would find them.
 #[test]
 fn the_walk_ends_where_a_list_ends() {
@@ -240,7 +240,7 @@ fn the_walk_ends_where_a_list_ends() {
 /// Bytes of a record of IPv4: addresses, then what is said of the rule.
 const RECORD: usize = 16;
 
-/// Puts rank 0 with the service of rank 1 into the records behind the last list of each table.
+/// Puts rank 0 with the service of rank 1 into the records after the last list of each table.
 fn poison(subject: &mut Subject) -> usize {
     let built = &mut subject.built;
     let tables = built.tables.iter();

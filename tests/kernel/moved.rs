@@ -182,7 +182,7 @@ fn the_stack_sees_the_mark_of_an_allow() {
     discard(&stage.lab.server, "0x12345678");
     let client = crate::stage::udp(&stage.lab.client, crate::stage::client_for(at(&first)));
     client.send_to(b"lost", at(&first)).unwrap();
-    // In order behind it on the same wire.
+    // In order after it on the same wire.
     stage.assert_datagram(&second, &ten);
     nine.set_nonblocking(true).unwrap();
     assert!(nine.recv(&mut [0; 8]).is_err());

@@ -95,7 +95,7 @@ fetch_kernel() {
     echo "fetched kernel $1: $image"
 }
 
-# QEMU and busybox: the machine's own, else unpacked beside the kernels. Unpacked rather than installed, since that
+# QEMU and busybox: the machine's own, else unpacked next to the kernels. Unpacked rather than installed, since that
 # needs no rights and since an installation may want to remove other packages.
 fetch_tools() {
     local to=$cache/tools work missing=()

@@ -103,7 +103,7 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     /// What it printed.
     pub(crate) stdout: String,
-    /// What it said beside that.
+    /// What it said besides that.
     pub(crate) stderr: String,
     /// The calls that were numbered, in words.
     pub(crate) calls: Vec<String>,
@@ -191,7 +191,7 @@ impl<F: FnMut(usize, &str) -> Fate> Traced<F> {
         let mut code = None;
         loop {
             let mut status = 0;
-            // Only what this thread traces: other tests run commands of their own beside this one.
+            // Only what this thread traces: other tests run commands of their own next to this one.
             let flags = libc::__WALL | libc::__WNOTHREAD;
             // SAFETY: the status lives through the call.
             let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };

@@ -14,7 +14,7 @@ const EINVAL: i32 = -22;
 const EFAULT: i32 = -14;
 const ENOTSUPP: i32 = -524;
 
-/// An Ethernet frame of this EtherType with counted bytes behind.
+/// An Ethernet frame of this EtherType with counted bytes after.
 fn frame(ethertype: u16, length: usize) -> Vec<u8> {
     let mut frame: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
     frame[12..14].copy_from_slice(&ethertype.to_be_bytes());
@@ -171,7 +171,7 @@ fn the_context_knows_the_new_length() {
 }
 
 #[test]
-fn room_opens_and_closes_behind_a_header() {
+fn room_opens_and_closes_after_a_header() {
     for (ethertype, header) in [(ETH_P_IP, 20), (ETH_P_IPV6, 40)] {
         let frame = frame(ethertype, 200);
         let room = |delta, mode| {

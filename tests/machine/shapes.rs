@@ -42,9 +42,9 @@ fn search() -> Subject {
     let data = builder.pinned(Register::R7);
     builder.load_to(data, context, 0, Width::W);
     let end = builder.load(context, 4, Width::W);
-    let behind = builder.copy(data);
-    builder.alu(behind, AluOp::Add, 4);
-    builder.leave_if_wide(behind, JumpOp::Gt, end, short);
+    let after = builder.copy(data);
+    builder.alu(after, AluOp::Add, 4);
+    builder.leave_if_wide(after, JumpOp::Gt, end, short);
     let wanted = builder.load(data, 0, Width::W);
     builder.from_network(wanted, 32);
     let place = builder.imm(0);

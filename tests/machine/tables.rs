@@ -15,7 +15,7 @@ use crate::engine::{Subject, subject};
 /// What the program gives where the trie covers nothing.
 const NOTHING: i32 = -1;
 
-/// Looks the packet's bytes behind the Ethernet header up, with this prefix length, and gives the value.
+/// Looks the packet's bytes after the Ethernet header up, with this prefix length, and gives the value.
 fn trie(prefix: i32) -> Subject {
     let [map, second] = load_map(R1);
     let insns = vec![

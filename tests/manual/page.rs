@@ -5,7 +5,7 @@
 
 use crate::repository::text;
 
-/// What a fenced block is, by the words behind its fence.
+/// What a fenced block is, by the words after its fence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `sk`: a whole policy, without a mistake or a warning.
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Packets,
     /// `packet-bad CODE`: packets in words, each with this diagnostic.
     BadPackets(String),
-    /// `file NAME`: a file beside the policies of the page.
+    /// `file NAME`: a file next to the policies of the page.
     File(String),
     /// `guard`: a guard that the policy before it on the page keeps to.
     Guard,
@@ -128,7 +128,7 @@ impl Page {
         page
     }
 
-    /// The files that the page shows beside its policies: name and text.
+    /// The files that the page shows next to its policies: name and text.
     pub(crate) fn files(&self) -> Vec<(String, String)> {
         let file = |block: &Block| match &block.kind {
             Kind::File(name) => Some((name.clone(), block.text.clone())),

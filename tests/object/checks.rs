@@ -225,7 +225,7 @@ fn in_namespaces(bytes: &[u8], script: &str) -> Option<String> {
     run(command.current_dir(file.directory()))
 }
 
-/// The output of a command behind `bpftool prog loadall`, with programs in `bpffs/prog` and maps in `bpffs/map`.
+/// The output of a command after `bpftool prog loadall`, with programs in `bpffs/prog` and maps in `bpffs/map`.
 fn with_loaded(bytes: &[u8], command: &str) -> Option<String> {
     let script = format!(
         "mkdir bpffs

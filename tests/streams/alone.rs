@@ -38,7 +38,7 @@ fn read_after_shutdown(pair: &mut Pair) -> String {
         scope.spawn(|| {
             let mut all = Vec::new();
             server.read_to_end(&mut all).unwrap();
-            // The acknowledgement of the FIN wakes the reader; the answer comes behind it.
+            // The acknowledgement of the FIN wakes the reader; the answer comes after it.
             std::thread::sleep(Duration::from_millis(50));
             server.write_all(&all).unwrap();
             server.shutdown(Shutdown::Write).unwrap();

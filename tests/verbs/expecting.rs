@@ -1,4 +1,4 @@
-//! `expect` lines beside `explain` and `try`: what one says of a packet, the others say too.
+//! `expect` lines next to `explain` and `try`: what one says of a packet, the others say too.
 
 use crate::{Folder, Ran, run};
 

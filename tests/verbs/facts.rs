@@ -1,4 +1,4 @@
-//! What `status` knows of a policy beside its hooks, and what the verbs say of redirects that nothing can come to.
+//! What `status` knows of a policy besides its hooks, and what the verbs say of redirects that nothing can come to.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What a policy names beside where its programs hang: interfaces that rules for lookups speak of, targets of redirects, and
+//! What a policy names besides where its programs hang: interfaces that rules for lookups speak of, targets of redirects, and
 //! namespaces that conditions look into, when they come, go and are renamed.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};

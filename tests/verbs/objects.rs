@@ -21,7 +21,7 @@ const GUARD: &str = "expect drop tcp from any to any:22 with no socket\n";
 /// Bytes of the sum at the end of a plan.
 const SUM: usize = 32;
 
-/// The object of the policy, written beside it.
+/// The object of the policy, written next to it.
 fn compiled(folder: &Folder) -> Vec<u8> {
     let policy = folder.file("edge.sk", POLICY);
     let path = folder.0.join("edge.o");

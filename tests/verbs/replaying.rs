@@ -166,7 +166,7 @@ fn what_is_cut_tagged_or_extended_is_judged_by_its_headers() {
     let https = header("198.51.100.9", 6, 1000, 443);
     let long = frame(https.clone()).payload(&[0; 1000]);
     let (bytes, length) = whole(&long);
-    let cut_behind = (bytes[..14 + 40].to_vec(), length);
+    let cut_after = (bytes[..14 + 40].to_vec(), length);
     let cut_within = (bytes[..14 + 22].to_vec(), length);
     let tagged = whole(&frame(https.clone()).vlan(7).vlan(8));
     let six = Header {
@@ -176,7 +176,7 @@ fn what_is_cut_tagged_or_extended_is_judged_by_its_headers() {
     };
     let extended = whole(&frame(six).extension(Extension::HopByHop(1)).shrink());
     for (name, packet, expected) in [
-        ("behind", cut_behind, (1, 0)),
+        ("after", cut_after, (1, 0)),
         ("within", cut_within, (0, 1)),
         ("tagged", tagged, (1, 0)),
         ("extended", extended, (1, 0)),

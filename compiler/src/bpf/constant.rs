@@ -46,9 +46,9 @@ pub const BPF_F_MARK_MANGLED_0: i32 = 1 << 5;
 pub const BPF_F_MARK_ENFORCE: i32 = 1 << 6;
 /// `bpf_l3_csum_replace`, `bpf_l4_csum_replace`: the bits of the flags that hold the field's size, 0 for a difference.
 pub const BPF_F_HDR_FIELD_MASK: i32 = 0xf;
-/// `bpf_skb_adjust_room`: behind the network header.
+/// `bpf_skb_adjust_room`: after the network header.
 pub const BPF_ADJ_ROOM_NET: i32 = 0;
-/// `bpf_skb_adjust_room`: behind the Ethernet header.
+/// `bpf_skb_adjust_room`: after the Ethernet header.
 pub const BPF_ADJ_ROOM_MAC: i32 = 1;
 /// `bpf_skb_adjust_room`: segments keep their size.
 pub const BPF_F_ADJ_ROOM_FIXED_GSO: i32 = 1;

@@ -61,7 +61,7 @@ pub enum Op {
         dst: Register,
         /// The pointer.
         base: Register,
-        /// Bytes behind it.
+        /// Bytes after it.
         offset: i16,
     },
     /// A store to memory.
@@ -70,7 +70,7 @@ pub enum Op {
         width: Width,
         /// The pointer.
         base: Register,
-        /// Bytes behind it.
+        /// Bytes after it.
         offset: i16,
         /// What is stored.
         src: Operand,
@@ -85,7 +85,7 @@ pub enum Op {
         fetch: bool,
         /// The pointer.
         base: Register,
-        /// Bytes behind it.
+        /// Bytes after it.
         offset: i16,
         /// The operand.
         src: Register,
@@ -115,7 +115,7 @@ pub enum Op {
     },
     /// A jump that is always taken.
     Goto {
-        /// Instructions behind the next one.
+        /// Instructions after the next one.
         offset: i32,
         /// Written as `gotol` (cpu v4).
         long: bool,
@@ -130,7 +130,7 @@ pub enum Op {
         dst: Register,
         /// Right side.
         src: Operand,
-        /// Instructions behind the next one.
+        /// Instructions after the next one.
         offset: i16,
     },
     /// A call of a kernel helper.
@@ -140,7 +140,7 @@ pub enum Op {
     },
     /// A call of a function of the same program.
     CallLocal {
-        /// Instructions behind the next one.
+        /// Instructions after the next one.
         offset: i32,
     },
     /// The end of the program.

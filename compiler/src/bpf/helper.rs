@@ -45,7 +45,7 @@ pub enum Helper {
     SkbChangeHead,
     /// `(xdp ctx, delta) -> 0 or -errno`: XDP. Moves the packet's beginning; packet pointers are void afterwards.
     XdpAdjustHead,
-    /// `(skb, delta, mode, flags) -> 0 or -errno`: TC. Opens or closes room behind the Ethernet header (mode 1) or the
+    /// `(skb, delta, mode, flags) -> 0 or -errno`: TC. Opens or closes room after the Ethernet header (mode 1) or the
     /// network header (mode 0); packet pointers are void afterwards.
     SkbAdjustRoom,
     /// `(device map, key, flags) -> XDP_REDIRECT or flags`: XDP.

@@ -122,7 +122,7 @@ struct Cutting<'p> {
 }
 
 impl<'p> Cutting<'p> {
-    /// A rule that stays as it is ends the groups of its direction: what is behind it is decided later.
+    /// A rule that stays as it is ends the groups of its direction: what is after it is decided later.
     fn keep(&mut self, id: RuleId, rule: &Rule) {
         self.open
             .retain(|(direction, ..), _| *direction != rule.direction);

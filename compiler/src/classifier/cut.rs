@@ -12,7 +12,7 @@ use super::region::{Region, children, clipped, low_bits};
 pub struct Cut {
     /// The dimension.
     pub dimension: Dimension,
-    /// Bits behind the last one looked at.
+    /// Bits after the last one looked at.
     pub shift: u8,
     /// How many are looked at: 1, 2, 4 or 8.
     pub bits: u8,
@@ -23,7 +23,7 @@ pub struct Cut {
 pub(super) struct Chosen {
     /// The plane's number.
     pub plane: usize,
-    /// Bits of the plane behind the last one looked at.
+    /// Bits of the plane after the last one looked at.
     pub shift: u32,
     /// How many are looked at.
     pub bits: u32,

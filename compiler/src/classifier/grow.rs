@@ -69,7 +69,7 @@ pub(super) struct Grower<'a, F> {
     lists: Index,
     nodes: Index,
     room: Room,
-    /// Lists of the nodes that are being made, one behind the other.
+    /// Lists of the nodes that are being made, one after the other.
     stack: Vec<u32>,
     scratch: Vec<(u64, u64)>,
 }
@@ -288,7 +288,7 @@ impl<'a, F: Flat> Grower<'a, F> {
         Ok(Word::Node(cut, first))
     }
 
-    /// Puts the boxes that can be the first to match on the stack: none behind one that holds the whole region, none inside
+    /// Puts the boxes that can be the first to match on the stack: none after one that holds the whole region, none inside
     /// an earlier one.
     fn needed(&mut self, part: Part, spans: &Spans) {
         let start = self.stack.len();

@@ -141,7 +141,7 @@ impl Services {
             }
         }
         let entries = self.list.len().max(1).next_power_of_two();
-        // No record names those behind the last: lower bounds of ones, with no guard above and every class missing.
+        // No record names those after the last: lower bounds of ones, with no guard above and every class missing.
         bytes.resize(entries * SERVICE_SIZE, u8::MAX);
         bytes
     }

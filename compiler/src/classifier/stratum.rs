@@ -154,7 +154,7 @@ impl<F> Copy for Boxes<'_, F> {}
 pub(super) const MAX_LIST_BYTES: usize = 4 << 20;
 
 /// Records that a table has besides those of its lists, at most.
-const BEHIND: usize = 64;
+const AFTER_LAST: usize = 64;
 
 /// Bytes of a box in a list.
 #[must_use]
@@ -176,7 +176,7 @@ impl Stratum {
         let lists = super::grow::Room {
             records: room
                 .records
-                .min(MAX_LIST_BYTES / record_size(boxes.family) - BEHIND),
+                .min(MAX_LIST_BYTES / record_size(boxes.family) - AFTER_LAST),
             record: record_size(boxes.family),
         };
         let mut grower = Grower::new(boxes.flats, lists);

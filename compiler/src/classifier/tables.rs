@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Words of a packet: for IPv4 both addresses (the sender's high), then `class << 32 | from port << 16 | to port`; for IPv6
-//! four words of addresses, then the same. A list is over behind the record with `last`, and before one whose rank is not
+//! four words of addresses, then the same. A list is over after the record with `last`, and before one whose rank is not
 //! smaller than the best so far; the first record of a table is an empty list.
 
 use std::collections::HashMap;
@@ -57,7 +57,7 @@ pub struct StratumTables {
     pub start: u32,
     /// The children of all nodes.
     pub children: Vec<u8>,
-    /// The records of all lists, and as many behind them as a list may have.
+    /// The records of all lists, and as many after them as a list may have.
     pub records: Vec<u8>,
     /// How many records begin a list or stand in one.
     pub record_count: u32,
@@ -370,11 +370,11 @@ impl Records {
         Ok(())
     }
 
-    /// Behind the last list stand records that end every list, as [`Self::nothing`] does: a lost end of a list could
+    /// After the last list stand records that end every list, as [`Self::nothing`] does: a lost end of a list could
     /// not become a wrong answer there.
     fn finish(mut self) -> Vec<u8> {
-        let behind = MAX_LIST * record_size(self.family);
-        self.bytes.resize(self.bytes.len() + behind, 0xff);
+        let after = MAX_LIST * record_size(self.family);
+        self.bytes.resize(self.bytes.len() + after, 0xff);
         self.bytes
     }
 }

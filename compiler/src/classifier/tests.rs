@@ -120,7 +120,7 @@ fn walked(side: &Side, family: Family, packet: &Packet) -> Option<u32> {
     best
 }
 
-/// A packet at an edge of a box, or just beside it, in each dimension.
+/// A packet at an edge of a box, or just next to it, in each dimension.
 fn aimed(side: &Side, dice: &mut Rng, family: Family) -> Packet {
     let item = &side.items[dice.below(side.items.len())];
     let mut packet = [0; 5];
@@ -447,7 +447,7 @@ fn strata_are_left_out_only_where_nothing_better_is_in_them() {
     }
 }
 
-/// Ranges of both ports that overlap, a few at a time, with packets at every end and beside it.
+/// Ranges of both ports that overlap, a few at a time, with packets at every end and next to it.
 #[test]
 fn ranges_of_both_ports_are_answered_at_every_end() {
     for seed in 0..40 {
@@ -499,7 +499,7 @@ fn at_every_end(rules: &[Match]) {
 
 /// Were the bit that ends a list lost, the code would read on: what is there must never match.
 #[test]
-fn nothing_behind_the_last_list_can_match() {
+fn nothing_after_the_last_list_can_match() {
     let any = || end(Block::V4(0, 0), ANY);
     let rules: Vec<Match> = (0..9)
         .map(|port| matching(Some(6), any(), end(Block::V4(0, 0), (port, port))))
@@ -509,8 +509,8 @@ fn nothing_behind_the_last_list_can_match() {
     let tables = Tables::new(&members, &services, &sides).unwrap();
     for stratum in &tables.v4.strata {
         let size = tables::record_size(Family::V4);
-        let behind = &stratum.records[stratum.record_count as usize * size..];
-        assert_eq!(behind.len(), MAX_LIST * size);
-        assert!(behind.iter().all(|&byte| byte == 0xff));
+        let after = &stratum.records[stratum.record_count as usize * size..];
+        assert_eq!(after.len(), MAX_LIST * size);
+        assert!(after.iter().all(|&byte| byte == 0xff));
     }
 }

@@ -2,12 +2,13 @@
 
 use super::meaning::{Outcome, lookup_meaning, meaning};
 use super::*;
+use crate::chain::Entry;
 use crate::decide::decide;
 use crate::diagram::sample::{Dice, default, prefix, rule, socket, tcp};
 use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, Verdict, World};
 use crate::header_field::HeaderField;
-use crate::place::{Entry, place};
+use crate::place::place;
 use crate::policy::{Action, Condition, Family, FieldTest, Rate, RateUnit, Rule, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 

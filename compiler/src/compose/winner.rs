@@ -2,17 +2,17 @@
 //!
 //! Packet hooks ask for the first of all bulk rules that matches, a lookup for the first of those that do not take
 //! packets away. Where the packet hooks' winner takes none away, it is the lookup's too. Where it does, the packet may
-//! still get to a lookup, past a rule ahead of it; the lookup then has another winner, which stands behind that one in the
+//! still get to a lookup, past a rule ahead of it; the lookup then has another winner, which stands after that one in the
 //! list, or none. A lookup that says the same for all of them says that; otherwise what it says is not known.
 
 use super::BROKEN;
-use crate::bulk::takes;
+use crate::bulk::is_terminal;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::policy::{Direction, Policy};
 
 /// A lookup's diagram, of its own winner, as one of the packet hooks' winner.
-pub(super) fn behind_packet_hooks(
+pub(super) fn after_packet_hooks(
     store: &mut Store,
     policy: &Policy,
     lookup: Node,
@@ -22,11 +22,11 @@ pub(super) fn behind_packet_hooks(
     let mut others = none;
     // From the last rule to the first: `others` is what the lookup says for every winner from there on.
     for run in runs(policy).iter().rev() {
-        for &(group, _) in run.iter().filter(|(_, takes)| !takes) {
+        for &(group, _) in run.iter().filter(|(_, terminal)| !terminal) {
             let known = store.fix(lookup, Field::Winner, group)?;
             others = store.apply2(others, known, &mut |a, b| if a == b { a } else { BROKEN })?;
         }
-        for &(group, _) in run.iter().filter(|(_, takes)| *takes) {
+        for &(group, _) in run.iter().filter(|(_, terminal)| *terminal) {
             whole = store.range(Field::Winner, group, group, others, whole)?;
         }
     }
@@ -34,12 +34,12 @@ pub(super) fn behind_packet_hooks(
 }
 
 /// The groups of arriving packets, and whether they take packets away, by runs: within one, either of two groups may have
-/// a rule behind one of the other.
+/// a rule after one of the other.
 fn runs(policy: &Policy) -> Vec<Vec<(u32, bool)>> {
     let mut runs = vec![Vec::new()];
     for (_, rule) in policy.rules_of(Direction::In) {
         match (rule.winner(), runs.last_mut()) {
-            (Some(group), Some(run)) => run.push((group, takes(rule.action))),
+            (Some(group), Some(run)) => run.push((group, is_terminal(rule.action))),
             _ => runs.push(Vec::new()),
         }
     }
@@ -67,7 +67,7 @@ mod tests {
         let lookup = store
             .range(Field::Winner, 2, 2, seven, Node::FALSE)
             .unwrap();
-        let seen = behind_packet_hooks(&mut store, &policy, lookup).unwrap();
+        let seen = after_packet_hooks(&mut store, &policy, lookup).unwrap();
         let at_one = store.fix(seen, Field::Winner, 1).unwrap();
         let at_two = store.fix(seen, Field::Winner, 2).unwrap();
         assert_eq!(at_two, seven, "what lets pass is the lookup's winner too");
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_got_past_a_drop_may_have_any_winner_behind_it() {
+    fn what_got_past_a_drop_may_have_any_winner_after_it() {
         let redirect = || group(2, Action::Redirect(SocketId::from_u32(0)));
         let drop = || group(1, Action::Drop);
         assert_eq!(said([drop(), redirect()]), [BROKEN]);

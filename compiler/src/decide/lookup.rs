@@ -1,7 +1,7 @@
 //! Which rules the socket lookup asks for packets that met no packet hook.
 //!
 //! Takes a policy; gives whether a rule is among them: redirects, rules that say `at sk_lookup`, and the `allow`s ahead of
-//! one of these that a lookup can read. An `allow` behind the last of them means the ordinary lookup, which comes anyway:
+//! one of these that a lookup can read. An `allow` after the last of them means the ordinary lookup, which comes anyway:
 //! no program asks it, and nobody says that it decides. Not here: what a rule matches.
 
 use crate::hook::Hook;

@@ -68,7 +68,7 @@ impl Data {
         mix(self.variable, self.low.as_u32(), self.high.as_u32())
     }
 
-    /// The slot that is looked at first: beside those of the younger child's neighbours. Nodes are made beside each other
+    /// The slot that is looked at first: next to those of the younger child's neighbours. Nodes are made next to each other
     /// whose children are, so that tables larger than the processor's caches are still quick.
     fn near(self, slots: usize) -> usize {
         let child = self.low.as_u32().max(self.high.as_u32()) as usize;

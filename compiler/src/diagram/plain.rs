@@ -112,7 +112,7 @@ fn of_documentation(store: &mut Store, packets: Node) -> Result<Node, BudgetExce
     Ok(node)
 }
 
-/// The packets of one sender and one receiver among them: what comes behind addresses in a diagram is slow to ask about
+/// The packets of one sender and one receiver among them: what comes after addresses in a diagram is slow to ask about
 /// where there are many.
 fn of_one_pair(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> {
     let mut node = region;

@@ -226,7 +226,7 @@ mod tests {
         );
     }
 
-    /// How many letters of two words can stand beside their like, by trying everything.
+    /// How many letters of two words can stand next to their like, by trying everything.
     fn most(old: &[char], new: &[char]) -> usize {
         let (Some((one, old_rest)), Some((other, new_rest))) =
             (old.split_first(), new.split_first())
@@ -250,12 +250,12 @@ mod tests {
             };
             let (old, new) = (word(['a', 'b', 'c']), word(['A', 'B', 'C']));
             let pairs = aligned(&old, &new);
-            let beside = pairs
+            let paired = pairs
                 .iter()
                 .filter(|pair| matches!(pair, Pair::Changed(..)));
             let letters = |word: &str| word.chars().collect::<Vec<_>>();
             assert_eq!(
-                beside.count(),
+                paired.count(),
                 most(&letters(&old), &letters(&new)),
                 "{old} {new}"
             );

@@ -49,9 +49,6 @@ pub(super) struct Lists {
     pub(super) meters: PrimaryMap<RuleId, RuleId>,
 }
 
-/// The directions, in the order in which they are reported.
-pub(super) const DIRECTIONS: [Direction; 3] = [Direction::In, Direction::Out, Direction::Send];
-
 /// What makes two rules the same, for whoever is matched by them.
 #[derive(PartialEq, Eq, Hash)]
 struct Sense<'a> {
@@ -64,7 +61,7 @@ struct Sense<'a> {
 
 impl Lists {
     pub(super) fn of(joint: &Joint<'_>) -> Self {
-        let all: Vec<List> = DIRECTIONS
+        let all: Vec<List> = Direction::ALL
             .into_iter()
             .map(|direction| list(joint, direction))
             .collect();

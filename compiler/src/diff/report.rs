@@ -173,7 +173,7 @@ pub struct Fate {
     /// `allow`, `drop`, `reject`, `redirect` or `shortcut`.
     pub verdict: &'static str,
     /// Where a redirect leads, in the language's words: `sock proxy`, `interface eth1`; with the socket's addresses
-    /// behind it where both policies have a socket of this name and not the same addresses.
+    /// after it where both policies have a socket of this name and not the same addresses.
     pub target: Option<String>,
     /// The mark that the packet gets.
     pub mark: Option<u32>,
@@ -225,7 +225,7 @@ pub struct Change {
     pub region: Words,
     /// A packet of it in the words that `explain` takes. Both policies were asked about it.
     pub example: String,
-    /// What decides the example beside its words, if they do not say all of it in names that both policies know.
+    /// What decides the example besides its words, if they do not say all of it in names that both policies know.
     pub unsaid: Option<Unsaid>,
     /// The part of all packets (or sends) of the direction that it is: above 0, up to 1. IPv4 and IPv6 are a half each,
     /// and every value of every field that rules look at counts the same; 0 for malformed packets.

@@ -99,7 +99,7 @@ impl<'a, 'p> Case<'a, 'p> {
         Some(decide(policy, &event, &Seen { case: self, which }))
     }
 
-    /// The case in words, as short as both policies decide of the words what they decide here; and what decides beside
+    /// The case in words, as short as both policies decide of the words what they decide here; and what decides besides
     /// them, if they do not. Words know one state of all rates.
     pub(super) fn text(&self) -> Option<(String, Option<Unsaid>)> {
         let exact = self.both_decide_so(LeftOut::default());

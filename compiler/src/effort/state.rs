@@ -93,8 +93,8 @@ fn folded(op: AluOp, left: i64, right: i64) -> Known {
 pub(super) struct State(Vec<(Value, Known)>);
 
 impl State {
-    /// The state behind the instructions of a block.
-    pub(super) fn behind(mut self, function: &Function, block: Block) -> Self {
+    /// The state after the instructions of a block.
+    pub(super) fn after(mut self, function: &Function, block: Block) -> Self {
         let data = &function.blocks[block];
         for (index, inst) in data.insts.iter().enumerate() {
             let given = GIVEN | (block.index() as u64) << 12 | index as u64 & 0xfff;

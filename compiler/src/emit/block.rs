@@ -58,7 +58,7 @@ pub(super) enum Side {
 }
 
 impl Item {
-    /// The maximum number of instructions come beside this one when the kernel loads the program: lookups in arrays and hashes
+    /// The maximum number of instructions come in addition to this one when the kernel loads the program: lookups in arrays and hashes
     /// are written out, a load from the context is up to four, a division checks its divisor.
     pub(super) fn growth(&self) -> usize {
         const CALL: u8 = 0x85;
@@ -88,7 +88,7 @@ impl Item {
     }
 }
 
-/// The items of a block; `next` is laid out right behind it.
+/// The items of a block; `next` is laid out right after it.
 pub(super) fn block_items(
     function: &Function,
     pinned: &[Register],

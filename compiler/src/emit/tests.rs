@@ -36,7 +36,7 @@ fn listing_for(builder: Builder, target: &Target) -> Vec<String> {
 }
 
 #[test]
-fn a_branch_falls_through_to_the_block_behind_it() {
+fn a_branch_falls_through_to_the_block_after_it() {
     let mut builder = Builder::new("f", Section::Xdp, origin(1));
     let yes = builder.block();
     let context = builder.argument_in(Register::R6);
@@ -156,7 +156,7 @@ fn holds(op: JumpOp, left: u32, right: i32) -> bool {
 }
 
 /// 1 where a comparison holds and 2 where it does not. The side that writes its number goes on to the other one, so it
-/// stands right behind the comparison.
+/// stands right after the comparison.
 fn compared(op: JumpOp, right: i32, then_first: bool, target: &Target) -> Program {
     let mut builder = Builder::new("f", Section::Xdp, origin(1));
     let context = builder.argument_in(Register::R6);
@@ -164,11 +164,11 @@ fn compared(op: JumpOp, right: i32, then_first: bool, target: &Target) -> Progra
     let (first, second) = if then_first { (1, 2) } else { (2, 1) };
     builder.set_slot(code, 0, second, Width::DW);
     let left = builder.load(context, 12, Width::W);
-    let [behind, end] = [(); 2].map(|()| builder.block());
+    let [after, end] = [(); 2].map(|()| builder.block());
     let (then, other) = if then_first {
-        (behind, end)
+        (after, end)
     } else {
-        (end, behind)
+        (end, after)
     };
     builder.end(crate::ir::End::Branch {
         op,
@@ -178,7 +178,7 @@ fn compared(op: JumpOp, right: i32, then_first: bool, target: &Target) -> Progra
         then,
         other,
     });
-    builder.enter(behind);
+    builder.enter(after);
     builder.set_slot(code, 0, first, Width::DW);
     builder.jump(end);
     builder.enter(end);
@@ -240,12 +240,12 @@ fn lines_change_with_the_origin() {
     assert_eq!(
         lines,
         [(0, 7)],
-        "the empty first block gives its place to the one behind it"
+        "the empty first block gives its place to the one after it"
     );
 }
 
 #[test]
-fn a_value_read_behind_a_call_is_a_bug() {
+fn a_value_read_after_a_call_is_a_bug() {
     let mut builder = Builder::new("f", Section::Xdp, origin(1));
     let context = builder.argument_in(Register::R6);
     let value = builder.load(context, 0, Width::W);

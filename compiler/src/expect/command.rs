@@ -15,7 +15,7 @@ impl Whereabouts<'_> {
         let Some(netns) = self.netns else {
             return packet.to_owned();
         };
-        // It stands first, since behind a socket state it would say where that socket is.
+        // It stands first, since after a socket state it would say where that socket is.
         let name = netns.replace('\\', "\\\\").replace('"', "\\\"");
         match packet.split_once(" with ") {
             Some((packet, with)) => format!("{packet} with in netns \"{name}\", {with}"),

@@ -182,7 +182,7 @@ fn header_words(row: &Row, test: FieldTest) -> String {
 
 fn between(what: &str, low: u32, high: u32) -> String {
     match (low, high) {
-        (low, high) if low > high => format!("a {what} that there is not"),
+        (low, high) if low > high => format!("no {what} at all"),
         (low, high) if low == high => format!("{what} = {low}"),
         (0, high) => format!("{what} <= {high}"),
         (low, u32::MAX) => format!("{what} >= {low}"),

@@ -140,7 +140,7 @@ pub(super) fn rate(random: &mut Random, features: Features) -> String {
     format!(" {word} {}", random.pick(RATES))
 }
 
-/// What a rule does beside its verdict: a mark where it can set one, a log, a note.
+/// What a rule does besides its verdict: a mark where it can set one, a log, a note.
 pub(super) fn effects(random: &mut Random, features: Features, marks: bool) -> String {
     let mut text = String::new();
     if features.marks && marks && random.one_in(5) {

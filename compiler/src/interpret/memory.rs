@@ -185,7 +185,7 @@ impl Machine<'_> {
     }
 }
 
-/// The place `offset` bytes behind a base; NULL stays NULL, so that following it says so.
+/// The place `offset` bytes after a base; NULL stays NULL, so that following it says so.
 fn base_moved(base: Value, offset: i16) -> Result<Value, FaultKind> {
     match base {
         Value::Scalar(0) => Err(FaultKind::NullPointer),

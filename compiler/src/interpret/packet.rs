@@ -9,7 +9,7 @@ use super::map::Errno;
 pub(super) const ETHERNET: usize = 14;
 /// Room in front of a frame at XDP: `XDP_PACKET_HEADROOM` less the kernel's `struct xdp_frame`.
 const XDP_FRONT: usize = 256 - 40;
-/// What a page holds behind `XDP_PACKET_HEADROOM` and ahead of `struct skb_shared_info`.
+/// What a page holds after `XDP_PACKET_HEADROOM` and ahead of `struct skb_shared_info`.
 const XDP_PAGE: usize = 4096 - 256 - 320;
 /// Longest packet that the skb helpers make (`BPF_SKB_MAX_LEN`, of an interface with Ethernet's MTU of 1500).
 const MAX_SKB_LENGTH: usize = 65_535;
@@ -22,7 +22,7 @@ pub(super) struct Packet {
     generation: u32,
     /// Bytes that may be put in front, at XDP.
     front: usize,
-    /// Bytes that may be put behind, at XDP.
+    /// Bytes that may be put after, at XDP.
     back: usize,
 }
 

@@ -13,7 +13,7 @@ pub fn forward_order(function: &Function) -> Option<Vec<Block>> {
     let mut begun = EntitySet::new();
     begun.insert(function.entry);
     while let Some((block, next)) = stack.pop() {
-        // The successor visited last comes right behind its block: the one taken when a comparison does not hold.
+        // The successor visited last comes right after its block: the one taken when a comparison does not hold.
         let mut successors = function.blocks[block].end.successors();
         successors.reverse();
         if let Some(&successor) = successors.get(next) {

@@ -1,7 +1,7 @@
 //! Checks what a function must hold whatever built it: a failure is always a bug of the compiler.
 //!
 //! Checked: nothing impossible happened while it was built; every block that can be reached ends; control flow goes forward; every value is set before it is read, in its block unless it is pinned; no
-//! unpinned value is read behind a helper call; calls take only arguments that survive their own set-up; slots are not
+//! unpinned value is read after a helper call; calls take only arguments that survive their own set-up; slots are not
 //! overrun; the stack holds 512 bytes. Not checked: that pinned values are set on every path (the verifier does).
 
 use std::collections::BTreeSet;
@@ -91,7 +91,7 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             check.survivor(region.carrier)?;
             check.slot(region.key, 0, 4)
         }
-        End::Open => Err("nobody says how it ends".into()),
+        End::Open => Err("it has no end".into()),
         End::Jump(_) | End::Return(_) => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Rules that change nothing: without them, every packet that they match would get the same verdict.
 //!
-//! Packets that rules ahead of it decide are not its own. Only plain rules are looked at, which do nothing beside deciding. What they take from others must not change what
+//! Packets that rules ahead of it decide are not its own. Only plain rules are looked at, which do nothing besides deciding. What they take from others must not change what
 //! those count, log or meter, except by label. Not here: rules that are never reached.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,16 +20,16 @@ use crate::policy::{Action, DefaultVerdict, Direction, Policy, Rule, RuleId};
 /// Looks that the search for a packet of two rules takes.
 const SHARED_COST: u64 = 20;
 
-/// So many rules behind one are looked at first, since most rules are shown to be needed by one of few.
+/// So many rules after one are looked at first, since most rules are shown to be needed by one of few.
 const FEW_UNDECIDED: usize = 64;
 
-/// So many rules behind one may share packets with it for diagrams to be drawn.
+/// So many rules after one may share packets with it for diagrams to be drawn.
 const MAX_UNDECIDED: usize = 4096;
 
 /// So many rules may together take what is another's.
 const MAX_COVERING: usize = 512;
 
-/// Who gives a rule's packets the same verdict behind it.
+/// Who gives a rule's packets the same verdict after it.
 #[derive(Clone, Copy)]
 enum Same {
     /// One rule.
@@ -61,12 +61,12 @@ pub(super) fn check(
         {
             continue;
         }
-        let behind = Behind {
+        let after = After {
             own: [(id, rule)],
             default,
             unreachable,
         };
-        if let Ok(Some(same)) = behind.same(list) {
+        if let Ok(Some(same)) = after.same(list) {
             idle.insert(id, same);
         }
     }
@@ -81,7 +81,7 @@ pub(super) fn check(
     }
 }
 
-/// What the default does, unless it does something beside.
+/// What the default does, unless it does something besides.
 fn default_action(policy: &Policy, direction: Direction) -> Option<Action> {
     let Some(line) = policy.default_of(direction) else {
         return Some(Action::Allow);
@@ -105,14 +105,14 @@ fn is_plain(rule: &Rule) -> bool {
         && rule.at.is_none()
 }
 
-/// A rule, and what stands behind it.
-struct Behind<'a> {
+/// A rule, and what stands after it.
+struct After<'a> {
     own: [(RuleId, &'a Rule); 1],
     default: Option<Action>,
     unreachable: &'a BTreeSet<RuleId>,
 }
 
-impl Behind<'_> {
+impl After<'_> {
     /// Who does what the rule does; nothing if somebody does otherwise, or if that cannot be told.
     fn same(&self, list: &mut List<'_>) -> Result<Option<Same>, Exhausted> {
         let (_, rule) = self.own[0];
@@ -121,7 +121,7 @@ impl Behind<'_> {
         }
         let container = self.container(list)?;
         let end = container.map_or(u32::MAX, |id| id.as_u32());
-        let Some(undecided) = self.undecided(list, self.behind(end))? else {
+        let Some(undecided) = self.undecided(list, self.after(end))? else {
             return Ok(None);
         };
         let agrees = |id: &RuleId| self.agrees(&list.policy.rules[*id]);
@@ -166,19 +166,19 @@ impl Behind<'_> {
         list.give_up()
     }
 
-    /// The rules behind this one, up to `end`.
-    fn behind(&self, end: u32) -> Range<u32> {
+    /// The rules after this one, up to `end`.
+    fn after(&self, end: u32) -> Range<u32> {
         self.own[0].0.as_u32() + 1..end
     }
 
-    /// The first rule behind this one that does the same for all of its packets.
+    /// The first rule after this one that does the same for all of its packets.
     fn container(&self, list: &List<'_>) -> Result<Option<RuleId>, Exhausted> {
         let (_, rule) = self.own[0];
         // It matches every packet of this rule, so any packet finds it.
         let Some(sample) = self.samples(list).next() else {
             return Ok(None);
         };
-        list.first_decider(&sample, self.behind(u32::MAX), |id| {
+        list.first_decider(&sample, self.after(u32::MAX), |id| {
             let other = &list.policy.rules[id];
             !self.idle(id, other) && self.agrees(other) && contains(list.policy, other, rule)
         })
@@ -188,7 +188,7 @@ impl Behind<'_> {
         (0..CORNERS).filter_map(|variant| Sample::of(list.policy, &self.own, variant))
     }
 
-    /// Whether a rule behind this one does the same and is never reached: it is not what takes this one's place.
+    /// Whether a rule after this one does the same and is never reached: it is not what takes this one's place.
     fn idle(&self, id: RuleId, other: &Rule) -> bool {
         self.unreachable.contains(&id) && self.agrees(other)
     }
@@ -198,14 +198,14 @@ impl Behind<'_> {
         self.samples(list).next().is_some()
     }
 
-    /// Whether a corner of the rule gets another verdict behind it.
+    /// Whether a corner of the rule gets another verdict after it.
     fn corner_differs(&self, list: &List<'_>) -> Result<bool, Exhausted> {
         for sample in self.samples(list) {
             if self.taken_before(list, &sample)? {
                 continue;
             }
             let asked = |other| !self.idle(other, &list.policy.rules[other]);
-            let agrees = match list.first_decider(&sample, self.behind(u32::MAX), asked)? {
+            let agrees = match list.first_decider(&sample, self.after(u32::MAX), asked)? {
                 Some(first) => self.agrees(&list.policy.rules[first]),
                 None => self.default == Some(self.own[0].1.action),
             };
@@ -222,7 +222,7 @@ impl Behind<'_> {
         Ok(list.first_decider(sample, ahead, |_| true)?.is_some())
     }
 
-    /// Whether a rule behind this one does the same and nothing that this one's packets would change.
+    /// Whether a rule after this one does the same and nothing that this one's packets would change.
     fn agrees(&self, other: &Rule) -> bool {
         other.action == self.own[0].1.action
             && other.log.is_none()
@@ -237,7 +237,7 @@ impl Behind<'_> {
             let Some(sample) = Sample::of(list.policy, &both, variant) else {
                 continue;
             };
-            let between = self.behind(id.as_u32());
+            let between = self.after(id.as_u32());
             let gets_there = list.first_decider(&sample, between, |_| true)?.is_none();
             if gets_there && !self.taken_before(list, &sample)? {
                 return Ok(true);
@@ -246,9 +246,9 @@ impl Behind<'_> {
         Ok(false)
     }
 
-    /// The same by diagrams, for the rules behind that may share packets with this one; `end` takes all that is left.
+    /// The same by diagrams, for the later rules that may share packets with this one; `end` takes all that is left.
     ///
-    /// First that no packet of this rule is the first of a rule behind that does otherwise; then, if the default does
+    /// First that no packet of this rule is the first of a rule after that does otherwise; then, if the default does
     /// otherwise, that none gets there.
     fn drawn(
         &self,
@@ -280,7 +280,7 @@ impl Behind<'_> {
         self.covered(list, all, u32::MAX)
     }
 
-    /// Whether rules ahead of this one decide all of `left`, or rules behind it and ahead of `end` that do the same.
+    /// Whether rules ahead of this one decide all of `left`, or rules after it and ahead of `end` that do the same.
     fn covered(&self, list: &mut List<'_>, mut left: Node, end: u32) -> Result<bool, Exhausted> {
         let mut covering = BTreeSet::new();
         while left != Node::FALSE {
@@ -304,7 +304,7 @@ impl Behind<'_> {
             return Some(first);
         }
         let asked = |id: RuleId| !self.idle(id, &rules[id]);
-        let first = list.first_in(left, None, self.behind(end), asked)??;
+        let first = list.first_in(left, None, self.after(end), asked)??;
         self.agrees(&rules[first]).then_some(first)
     }
 }
@@ -317,9 +317,9 @@ fn report(policy: &Policy, rule: &Rule, same: Same, others: bool) -> Diagnostic 
     };
     let warning = match same {
         Same::Rule(id) => {
-            warning("a rule behind it does the same").also(policy.rules[id].place.span, "this one")
+            warning("a rule after it does the same").also(policy.rules[id].place.span, "this one")
         }
-        Same::Several => warning("what stands behind it does the same"),
+        Same::Several => warning("what comes after it does the same"),
         Same::Default => match policy.default_of(rule.direction) {
             Some(line) => warning("the default does the same").also(line.place.span, "this one"),
             None => warning("what no rule matches is allowed anyway"),

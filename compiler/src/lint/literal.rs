@@ -78,11 +78,11 @@ fn literal(endpoint: &Endpoint, sources: &SourceMap) -> Option<Diagnostic> {
 /// The address and the port that a literal reads like.
 fn split(text: &str) -> Option<(&str, &str)> {
     let (host, port) = text.rsplit_once(':')?;
-    let (_, behind) = host.split_once("::")?;
+    let (_, after) = host.split_once("::")?;
     let is_port = !port.starts_with('0') && port.bytes().all(|byte| byte.is_ascii_digit());
     let number: u16 = port.parse().ok().filter(|_| is_port)?;
     let known = services().any(|name| service(name) == Some(number));
-    (known && !behind.is_empty() && host.parse::<IpAddr>().is_ok()).then_some((host, port))
+    (known && !after.is_empty() && host.parse::<IpAddr>().is_ok()).then_some((host, port))
 }
 
 #[cfg(test)]

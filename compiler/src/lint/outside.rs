@@ -1,4 +1,4 @@
-//! Rules for interfaces that the policy is not on: `on interface eth2` beside `interfaces eth0`.
+//! Rules for interfaces that the policy is not on: `on interface eth2` next to `interfaces eth0`.
 //!
 //! Rules that socket lookups look at, too, match there all the same.
 

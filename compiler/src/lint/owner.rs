@@ -82,6 +82,6 @@ fn report(rule: &Rule, socket: &Socket, listen: &Listen) -> Diagnostic {
         format!("any user may bind port {port} while the service is not there"),
     )
     .help(format!(
-        "say whose socket it is, such as `owner uid NAME`, behind the address of `{name}`"
+        "say whose socket it is, such as `owner uid NAME`, after the address of `{name}`"
     ))
 }

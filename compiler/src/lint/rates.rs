@@ -60,7 +60,7 @@ fn slow(rate: &Rate, span: Span) -> Option<Diagnostic> {
             "without a burst, one second's worth fits at once, at least 1",
         )
         .help(format!(
-            "write `burst {count}` behind it if {count} may come at once, else `burst 1`"
+            "write `burst {count}` after it if {count} may come at once, else `burst 1`"
         )),
     )
 }
@@ -74,6 +74,6 @@ fn shared(rate: &Rate, span: Span) -> Option<Diagnostic> {
             span,
             "one bucket for everybody",
         )
-        .help("write `per source` behind the rate, or say who may come with `from`")
+        .help("write `per source` after the rate, or say who may come with `from`")
     })
 }

@@ -32,9 +32,9 @@ fn only_data(rule: &Rule) -> Diagnostic {
     })
 }
 
-/// The rule's own words with the protocol behind its direction.
+/// The rule's own words with the protocol after its direction.
 fn with_tcp(text: &str) -> Option<String> {
-    let (before, behind) = text.split_once(" send")?;
-    let apart = behind.is_empty() || behind.starts_with(' ');
-    apart.then(|| format!("{before} send tcp{behind}"))
+    let (before, after) = text.split_once(" send")?;
+    let apart = after.is_empty() || after.starts_with(' ');
+    apart.then(|| format!("{before} send tcp{after}"))
 }

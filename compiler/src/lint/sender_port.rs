@@ -85,6 +85,6 @@ fn chosen(rule: &Rule) -> Diagnostic {
 
 /// The rule's own words with the port at the other side, where it names nothing else.
 fn swapped(text: &str) -> Option<String> {
-    let (before, behind) = text.split_once(" from port ")?;
-    (!behind.contains(" to ")).then(|| format!("{before} to port {behind}"))
+    let (before, after) = text.split_once(" from port ")?;
+    (!after.contains(" to ")).then(|| format!("{before} to port {after}"))
 }

@@ -199,7 +199,7 @@ fn conditions_and_rates_let_packets_through() {
 }
 
 #[test]
-fn a_redirect_behind_a_drop_is_reached_over_lo() {
+fn a_redirect_after_a_drop_is_reached_over_lo() {
     let text = "default in allow\n\
         socket s = tcp listen 127.0.0.1:9\n\
         drop tcp to 192.0.2.1:80\n\
@@ -418,8 +418,8 @@ fn what_is_decided_ahead_is_no_effect_of_a_rule() {
     // What the fourth line allows of the third one's packets, the second line allows.
     let ahead = text("allow tcp from 10.1.0.0/16 to any:22");
     assert_eq!(lines("W0602", &ahead), [3]);
-    let beside = text("allow tcp from 10.1.0.0/17 to any:22");
-    assert!(lines("W0602", &beside).is_empty());
+    let near = text("allow tcp from 10.1.0.0/17 to any:22");
+    assert!(lines("W0602", &near).is_empty());
     // The same for what the default does otherwise.
     let default = "default in allow\n\
         allow tcp from 10.0.0.0/8\n\

@@ -10,7 +10,7 @@
 //!
 //! A large table of one word has an index: for each value of an address' first bits, how many boundaries come before all
 //! such addresses. The search begins there, and needs only as many steps as the fullest of these pieces does. What stands
-//! behind the piece is larger than the address and never counts, so nothing has to say where the piece ends.
+//! after the piece is larger than the address and never counts, so nothing has to say where the piece ends.
 
 use crate::artifact::MapId;
 use crate::bpf::limits::ARRAY_VALUE;
@@ -18,7 +18,7 @@ use crate::policy::AddressSet;
 use crate::ranges::{Bound, RangeSet};
 use crate::tables::{LINE, TablePlace, Tables};
 
-/// An address as words in host order, the first word first; IPv4 has one, and ones behind it.
+/// An address as words in host order, the first word first; IPv4 has one, and ones after it.
 pub(super) type Words = [u32; 4];
 
 /// A constant set, as code searches it.
@@ -59,7 +59,7 @@ pub struct Part {
 pub struct Index {
     /// Where it begins itself: for each value of the first bits, a `u32` with the bytes before the place.
     pub place: TablePlace,
-    /// How many bits of an address are behind those that it is asked by.
+    /// How many bits of an address are after those that it is asked by.
     pub shift: u32,
     /// The largest number that stands in it.
     pub most: u32,
@@ -77,7 +77,7 @@ struct Table {
 struct Beginnings {
     /// For each value of the first bits, how many boundaries come before; increasing.
     before: Vec<u32>,
-    /// The maximum number of boundaries between two of these, or behind the last.
+    /// The maximum number of boundaries between two of these, or after the last.
     fullest: usize,
     shift: u32,
 }
@@ -85,8 +85,8 @@ struct Beginnings {
 /// Places of one word in a table as large as a map's value can be before Linux 6.0.
 const LARGE: usize = ARRAY_VALUE / 4;
 
-/// Places that a search from the last boundary may look at behind it: no piece of a large table is fuller.
-const BEHIND: usize = 1 << 16;
+/// Places that a search from the last boundary may look at after it: no piece of a large table is fuller.
+const AFTER_LAST: usize = 1 << 16;
 
 /// An index is worth its memory and the two loads more if it saves so many steps.
 const WORTH: u32 = 4;
@@ -175,17 +175,17 @@ fn tables(boundaries: &[Words], words: usize, limit: usize) -> Vec<Table> {
         return Vec::new();
     }
     let most = if words == 1 && limit == 4 * LARGE {
-        LARGE - BEHIND
+        LARGE - AFTER_LAST
     } else {
         1 << (limit / (4 * words)).max(2).ilog2()
     };
     let mut tables = Vec::new();
     let mut rest = boundaries;
-    while let Some((table, behind)) = rest.split_at_checked(most - 1)
-        && let Some((&last, behind)) = behind.split_first()
+    while let Some((table, after)) = rest.split_at_checked(most - 1)
+        && let Some((&last, after)) = after.split_first()
     {
         tables.push(table_of(table, words, Some(last)));
-        rest = behind;
+        rest = after;
     }
     tables.push(table_of(rest, words, None));
     tables
@@ -217,7 +217,7 @@ fn table_of(boundaries: &[Words], words: usize, last: Option<Words>) -> Table {
 }
 
 impl Beginnings {
-    /// The index by an eighth as many pieces as there are boundaries, so that it is small beside the table.
+    /// The index by an eighth as many pieces as there are boundaries, so that it is small next to the table.
     fn of(boundaries: &[Words]) -> Option<Self> {
         let bits = boundaries.len().checked_ilog2()?.saturating_sub(3).min(16);
         let shift = 32u32.checked_sub(bits).filter(|_| bits > 0)?;

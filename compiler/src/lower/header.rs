@@ -30,7 +30,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Hop limit and traffic class of the IPv6 header at the network pointer. The class lies across two bytes, behind the
+    /// Hop limit and traffic class of the IPv6 header at the network pointer. The class lies across two bytes, after the
     /// version's four bits.
     pub(super) fn hops_and_class_v6(&mut self) {
         self.hops(HOP_LIMIT);

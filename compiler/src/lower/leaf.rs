@@ -1,9 +1,9 @@
 //! The leaves of the trees: an entry of the chain decides, or a list of `count` entries is counted.
 
 use crate::bpf::opcode::{JumpOp, Width};
-use crate::hook::Hook;
+use crate::chain::Effect;
+use crate::hook::{Ability, Refusal};
 use crate::ir::Block;
-use crate::place::Effect;
 use crate::policy::{Action, DefaultVerdict, Family, RuleId};
 
 use super::outcome::Outcome;
@@ -11,7 +11,7 @@ use super::question::Phase;
 use super::{Lowering, origin_of};
 
 impl Lowering<'_> {
-    /// The block of a family's decision, with everything behind it.
+    /// The block of a family's decision, with everything after it.
     pub(super) fn decide(&mut self, family: Family) -> Block {
         if let Some(counts) = self.source.counts {
             let root = self.tree(counts, family, Phase::Counts);
@@ -20,7 +20,7 @@ impl Lowering<'_> {
         self.tree(self.source.decision, family, Phase::Decision)
     }
 
-    /// Entry number `index` of the chain decides; behind the last entry stands the default.
+    /// Entry number `index` of the chain decides; after the last entry stands the default.
     pub(super) fn leaf(&mut self, index: u32, family: Family) -> Block {
         if let Some(door) = &self.door {
             return door.leaf(index);
@@ -46,7 +46,7 @@ impl Lowering<'_> {
         if let Some(&block) = self.leaves.get(&(family, index)) {
             return block;
         }
-        let next = self.behind_decision(family, outcome);
+        let next = self.after_decision(family, outcome);
         let next = if counts && slot.is_some() {
             let next = self.logged(rule, Some(family), next);
             self.account(next)
@@ -162,7 +162,7 @@ impl Lowering<'_> {
             }
             (Effect::Shortcut, Action::Shortcut(group)) => Outcome::Shortcut(group),
             (Effect::Allow, _) => match rule.mark {
-                Some(mark) if matches!(self.source.chain.hook, Hook::TcIn | Hook::TcOut) => {
+                Some(mark) if self.source.chain.hook.sets_mark() == Ability::Yes => {
                     Outcome::Mark(mark)
                 }
                 _ => Outcome::Pass,
@@ -178,13 +178,13 @@ impl Lowering<'_> {
 
     /// What a reject is at this hook: a lookup and a write have a code for it, which is that of a drop.
     fn refusal(&self) -> Outcome {
-        match self.source.chain.hook {
-            Hook::Xdp | Hook::TcIn => Outcome::Reject,
-            Hook::TcOut | Hook::SkLookup | Hook::SkMsg => Outcome::Drop,
+        match self.source.chain.hook.spec().reject {
+            Refusal::Answer => Outcome::Reject,
+            Refusal::Code => Outcome::Drop,
         }
     }
 
-    fn behind_decision(&mut self, family: Family, outcome: Outcome) -> Block {
+    fn after_decision(&mut self, family: Family, outcome: Outcome) -> Block {
         match self.count_roots.get(&family) {
             Some(&root) => {
                 self.outcome(outcome, family);
@@ -202,7 +202,7 @@ impl Lowering<'_> {
             self.builder.bug("a list of entries that is not there");
             return next;
         };
-        // Built from the last to the first: each counts, then goes on to the one behind it.
+        // Built from the last to the first: each counts, then goes on to the one after it.
         for &index in entries.iter().rev() {
             next = self.count_one(index, family, next);
         }

@@ -17,7 +17,7 @@ use super::packet::TO;
 const SET_BITS: i32 = 8;
 const MAP_BITS: i32 = 64;
 
-/// Where the word stands that says which side holds: in the state of a set, and behind the ports of both sides of a map.
+/// Where the word stands that says which side holds: in the state of a set, and after the ports of both sides of a map.
 const SET_SIDE: i32 = 0;
 const MAP_SIDE: i32 = 2 << 16;
 
@@ -82,7 +82,7 @@ impl Lowering<'_> {
     }
 
     /// Writes the key of an address: prefix length, a byte of family and side, address. The address begins off the boundaries that
-    /// stores to the stack need, so it is put together in 64-bit pieces. What stands behind an IPv4 address does not matter.
+    /// stores to the stack need, so it is put together in 64-bit pieces. What stands after an IPv4 address does not matter.
     fn set_key(&mut self, side: Value, words: [Field; 4], family: Family) {
         let key = self.frame.prefix;
         let (number, bits) = family_key(family);
@@ -177,7 +177,7 @@ impl Lowering<'_> {
         self.builder.jump(done);
     }
 
-    /// Writes the key of a packet but for its port class; the side stands 16 bits up. What stands behind an IPv4 address does
+    /// Writes the key of a packet but for its port class; the side stands 16 bits up. What stands after an IPv4 address does
     /// not matter.
     fn map_key(&mut self, side: Value, words: [Field; 4], family: Family) {
         let key = self.frame.prefix;

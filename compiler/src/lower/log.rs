@@ -1,15 +1,15 @@
-//! `log`: a record in the ring buffer `log`, written behind the counter of whoever logs.
+//! `log`: a record in the ring buffer `log`, written after the counter of whoever logs.
 //!
 //! A sample is taken by random numbers; a limit is a bucket of the map `rates`. A full ring takes no record, and nothing
 //! waits for it.
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
+use crate::chain::{Effect, Entry};
 use crate::field::Field;
 use crate::hook::{Ability, Hook};
 use crate::ir::{Arg, Block, Slot};
 use crate::log::{SIZE, offset};
-use crate::place::{Effect, Entry};
 use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
 use super::context::{msg, skb, xdp};
@@ -198,7 +198,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Behind a new flow that is dropped because its socket is absent: the redirects that may have sent it here log it. Which
+    /// After a new flow that is dropped because its socket is absent: the redirects that may have sent it here log it. Which
     /// of them it was says the counter.
     pub(super) fn logged_absent(&mut self, socket: SocketId, family: Family, next: Block) -> Block {
         let source = self.source;

@@ -48,7 +48,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// A block behind `entry` from which on the code is said to come from the set, so that what is said of its code names it.
+    /// A block after `entry` from which on the code is said to come from the set, so that what is said of its code names it.
     fn search_of(&mut self, set: SetId, entry: Block) -> Block {
         let set = &self.source.policy.sets[set];
         // The statement's own text may be the whole list.
@@ -80,7 +80,7 @@ impl Lowering<'_> {
         let words = &words[..search.words];
         self.builder.enter(entry);
         for part in &search.parts {
-            let behind = part.last.map(|last| self.beyond(last, words, family));
+            let after = part.last.map(|last| self.beyond(last, words, family));
             let address = self.address_words(words, family);
             let answer = match part.index {
                 Some(index) => self.search_piece(part, index, address[0], done),
@@ -96,25 +96,25 @@ impl Lowering<'_> {
             self.builder
                 .store_slot(self.frame.answer, 0, answer, Width::W);
             self.builder.jump(done);
-            if let Some(behind) = behind {
-                self.builder.enter(behind);
+            if let Some(after) = after {
+                self.builder.enter(after);
             }
         }
     }
 
     /// Leaves to a new block if the address is larger than `last`; goes on in a fresh one otherwise.
     fn beyond(&mut self, last: Words, words: &[Field], family: Family) -> Block {
-        let [behind, here] = [(); 2].map(|()| self.builder.block());
+        let [after, here] = [(); 2].map(|()| self.builder.block());
         let probe = self.registers.probe;
         for (&word, bound) in words.iter().zip(last) {
             let bound = i32::from_ne_bytes(bound.to_ne_bytes());
             self.read(probe, word, family);
-            self.builder.leave_if(probe, JumpOp::Gt, bound, behind);
+            self.builder.leave_if(probe, JumpOp::Gt, bound, after);
             self.builder.leave_if(probe, JumpOp::Lt, bound, here);
         }
         self.builder.jump(here);
         self.builder.enter(here);
-        behind
+        after
     }
 
     /// Searches the piece of a table that an index leads to; gives what `search_table` gives.
@@ -141,11 +141,11 @@ impl Lowering<'_> {
         self.builder.alu(before, AluOp::Rsh, 2);
         self.builder.alu(answer, AluOp::Add, before);
         self.builder.alu(answer, AluOp::And, 1);
-        let behind = self.builder.current();
+        let after = self.builder.current();
         self.builder.enter(never);
         self.builder.set_slot(self.frame.answer, 0, 1, Width::W);
         self.builder.jump(done);
-        self.builder.enter(behind);
+        self.builder.enter(after);
         answer
     }
 

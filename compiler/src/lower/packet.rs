@@ -1,17 +1,17 @@
 //! The prologue of packet hooks: from the frame to the fields on the stack, as language section 2, point 8 says.
 //!
 //! Frames that are not IP pass. Malformed ones get the default. At TC the headers may lie beyond the linear part of the
-//! buffer: the parser then stands in the program twice, and the second one runs behind `bpf_skb_pull_data`, since
+//! buffer: the parser then stands in the program twice, and the second one runs after `bpf_skb_pull_data`, since
 //! control flow only goes forward.
 //!
 //! Ethernet types are compared as they stand in memory, in network order.
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::chain::{Effect, Entry};
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::ir::{Arg, Block};
-use crate::place::{Effect, Entry};
 use crate::policy::Family;
 
 use super::Lowering;
@@ -166,13 +166,13 @@ impl Lowering<'_> {
 
     /// Leaves to `short` unless `bytes` bytes lie at the network pointer.
     pub(super) fn need(&mut self, bytes: i32, short: Block) {
-        let behind = self.builder.copy(self.registers.network);
-        self.builder.alu(behind, AluOp::Add, bytes);
+        let after = self.builder.copy(self.registers.network);
+        self.builder.alu(after, AluOp::Add, bytes);
         self.builder
-            .leave_if_wide(behind, JumpOp::Gt, self.registers.end, short);
+            .leave_if_wide(after, JumpOp::Gt, self.registers.end, short);
     }
 
-    /// Reads the type behind the Ethernet header (`tags` = 0) or a tag, and goes on. The network pointer stands at the
+    /// Reads the type after the Ethernet header (`tags` = 0) or a tag, and goes on. The network pointer stands at the
     /// header that holds the type in its last two bytes.
     fn ethernet_type(&mut self, tags: i32, exits: Exits, v4: Block, v6: Block) {
         let size = if tags == 0 { ETHERNET } else { TAG };
@@ -314,10 +314,10 @@ impl Lowering<'_> {
             // The verifier wants a bound on what is added to a packet pointer; an IP packet has at most 65,575 bytes,
             // so the mask never changes it.
             self.builder.alu(length, AluOp::And, 0x1_ffff);
-            let behind = self.builder.copy(self.registers.network);
-            self.builder.alu(behind, AluOp::Add, length);
+            let after = self.builder.copy(self.registers.network);
+            self.builder.alu(after, AluOp::Add, length);
             self.builder
-                .leave_if_wide(behind, JumpOp::Gt, self.registers.end, exits.malformed);
+                .leave_if_wide(after, JumpOp::Gt, self.registers.end, exits.malformed);
         } else {
             let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
             self.builder.alu(length, AluOp::Add, offset);

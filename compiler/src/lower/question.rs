@@ -1,7 +1,7 @@
 //! Questions: fields that cost a search or a helper call to tell, asked only where a tree tests them.
 //!
 //! The answer to a question is one region of code for each phase, family and field. Every node of a tree that tests the
-//! field leaves its number in a slot and goes there; the region leaves the answer in another slot and goes back behind
+//! field leaves its number in a slot and goes there; the region leaves the answer in another slot and goes back after
 //! the node. Fields are tested in order and regions are entered only from nodes, so control flow only goes forward.
 //!
 //! Not here: how a question is answered, which each kind of field has a file for.
@@ -106,7 +106,7 @@ const LOOKED_UP: [Field; 6] = [
 impl Lowering<'_> {
     /// Ends the current block with a question; the block to go on in, with the answer in its slot.
     pub(super) fn ask(&mut self, phase: Phase, family: Family, field: Field) -> Block {
-        let behind = self.head_block();
+        let after = self.head_block();
         let question = (phase, family, field);
         if !self.questions.open.contains_key(&question) {
             let asked = Asked {
@@ -116,15 +116,15 @@ impl Lowering<'_> {
             self.questions.open.insert(question, asked);
         }
         let Some(asked) = self.questions.open.get_mut(&question) else {
-            return behind;
+            return after;
         };
         let number = asked.askers.len();
-        asked.askers.push(behind);
+        asked.askers.push(after);
         let entry = asked.entry;
         let number = self.builder.fit(number, "the number of an asker");
         self.builder.set_slot(self.frame.asker, 0, number, Width::W);
         self.builder.jump(entry);
-        behind
+        after
     }
 
     /// Loads the answer to the question that was asked last; [`base`] stands for the value 0.
@@ -177,7 +177,7 @@ impl Lowering<'_> {
         self.builder.jump(done);
     }
 
-    /// Back behind whoever asked.
+    /// Back after whoever asked.
     fn dispatch(&mut self, askers: &[Block]) {
         let arms: Vec<(u32, Block)> = (0u32..)
             .zip(askers)

@@ -14,9 +14,9 @@ mod single;
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::chain::{Chain, Effect};
 use crate::hook::Hook;
 use crate::ir::{Arg, Block, Builder, Slot};
-use crate::place::{Chain, Effect};
 use crate::policy::{DefaultVerdict, Family};
 
 use super::Lowering;
@@ -49,7 +49,7 @@ pub(super) struct Reply {
     receiver: Bucket,
     /// The packet's TCP header without options: 20 bytes.
     segment: Slot,
-    /// The packet's beginning from the IP header on: up to 88 bytes, zeros behind its end.
+    /// The packet's beginning from the IP header on: up to 88 bytes, zeros after its end.
     quote: Slot,
 }
 

@@ -1,4 +1,4 @@
-//! The prologue behind the IP header: IPv6 extension headers, then TCP, UDP, SCTP or ICMP.
+//! The prologue after the IP header: IPv6 extension headers, then TCP, UDP, SCTP or ICMP.
 //!
 //! Offsets from the IP header are compared with the packet's length; the verifier wants a comparison with the end of
 //! the linear part as well.
@@ -106,20 +106,20 @@ impl Lowering<'_> {
             .alu(self.registers.cursor, AluOp::And, FURTHEST);
         self.builder
             .alu(transport, AluOp::Add, self.registers.cursor);
-        let behind = self.builder.copy(transport);
-        self.builder.alu(behind, AluOp::Add, bytes);
+        let after = self.builder.copy(transport);
+        self.builder.alu(after, AluOp::Add, bytes);
         self.builder
-            .leave_if_wide(behind, JumpOp::Gt, self.registers.end, exits.short);
+            .leave_if_wide(after, JumpOp::Gt, self.registers.end, exits.short);
     }
 
     fn cursor_within_packet(&mut self, bytes: i32, exits: Exits) {
-        let behind = self.builder.copy(self.registers.cursor);
+        let after = self.builder.copy(self.registers.cursor);
         if bytes != 0 {
-            self.builder.alu(behind, AluOp::Add, bytes);
+            self.builder.alu(after, AluOp::Add, bytes);
         }
         let length = self.builder.load_slot(self.frame.length, 0, Width::W);
         self.builder
-            .leave_if_wide(behind, JumpOp::Gt, length, exits.malformed);
+            .leave_if_wide(after, JumpOp::Gt, length, exits.malformed);
     }
 
     /// Reads the transport header of the protocol in its slot, then goes to the decision.

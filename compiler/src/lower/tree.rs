@@ -93,8 +93,8 @@ impl Lowering<'_> {
                 self.split(JumpOp::Eq, point, first, rest)
             }
             [(high, first), (_, rest)] => self.split(JumpOp::Gt, high, rest, first),
-            [(before, outside), (point, inside), (_, behind)]
-                if behind == outside && before.checked_add(1) == Some(point) =>
+            [(before, outside), (point, inside), (_, after)]
+                if after == outside && before.checked_add(1) == Some(point) =>
             {
                 self.split(JumpOp::Eq, point, inside, outside);
             }

@@ -164,7 +164,7 @@ pub(super) struct WalkFrame {
 struct Walk<'m> {
     maps: &'m ClassifierMaps,
     family: Family,
-    /// Behind the stratum.
+    /// After the stratum.
     next: Block,
 }
 
@@ -434,14 +434,14 @@ impl Lowering<'_> {
         self.builder.jump(walk.next);
     }
 
-    /// Compares with the record so far behind the pointer; goes on behind it if it does not match.
+    /// Compares with the record so far after the pointer; goes on after it if it does not match.
     fn compare_record(&mut self, walk: Walk<'_>, offset: i16) {
         let (about, best) = (self.registers.probe, self.registers.end);
         let miss = self.builder.block();
         let words = 8 * address_words(walk.family);
-        let behind = offset + self.builder.fit::<_, i16>(words, "the size of addresses");
+        let after = offset + self.builder.fit::<_, i16>(words, "the size of addresses");
         self.builder
-            .load_to(about, self.registers.cursor, behind, Width::DW);
+            .load_to(about, self.registers.cursor, after, Width::DW);
         self.builder
             .leave_if_wide(about, JumpOp::Ge, best, walk.next);
         let differs = self.addresses_differ(walk, offset);
@@ -451,7 +451,7 @@ impl Lowering<'_> {
         // Loaded again, not copied: newer verifiers (6.12 and 6.18 were seen to) remember that two registers hold the same
         // number, and follow the ways on which they do and on which they do not one by one.
         self.builder
-            .load_to(best, self.registers.cursor, behind, Width::DW);
+            .load_to(best, self.registers.cursor, after, Width::DW);
         self.builder.jump(walk.next);
         self.builder.enter(miss);
         self.builder

@@ -186,7 +186,7 @@ impl Btf {
         };
         let mut bytes = Vec::with_capacity(size);
         bytes.extend(header(HEADER_SIZE));
-        // Types begin behind the header, strings behind the types.
+        // Types begin after the header, strings after the types.
         for word in [0, types_length, types_length, strings_length] {
             bytes.extend(word.to_le_bytes());
         }
@@ -195,7 +195,7 @@ impl Btf {
         Ok(bytes)
     }
 
-    /// Adds `struct btf_type` and the words behind it, or finds the same record. `low` is the low half of `info`: the number
+    /// Adds `struct btf_type` and the words after it, or finds the same record. `low` is the low half of `info`: the number
     /// of members, or the linkage of a function; `word` is the size or the type meant.
     fn record(&mut self, name: &str, kind: u32, low: usize, word: u32, words: &[u32]) -> TypeId {
         // The low half holds 16 bits; maps and programs are fewer, which `check` sees to.

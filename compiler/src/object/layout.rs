@@ -24,7 +24,7 @@ pub(super) struct PlacedProgram<'a> {
 pub(super) struct CodeSection<'a> {
     /// The section.
     pub(super) section: Section,
-    /// Its programs, one behind the other.
+    /// Its programs, one after the other.
     pub(super) programs: Vec<PlacedProgram<'a>>,
     /// Its size in bytes.
     pub(super) size: u32,
@@ -65,7 +65,7 @@ impl<'a> Layout<'a> {
 }
 
 impl<'a> CodeSection<'a> {
-    /// Puts a program behind the others.
+    /// Puts a program after the others.
     fn push(&mut self, index: usize, program: &'a Program) -> Result<(), ObjectError> {
         let offset = self.size;
         self.size = u32::try_from(program.insns.len())

@@ -66,13 +66,13 @@ pub(super) fn unescape(escaped: &str) -> Option<String> {
     while let Some(at) = rest.find('\\') {
         let (plain, sequence) = rest.split_at(at);
         text.push_str(plain);
-        if let Some(behind) = sequence.strip_prefix("\\\\") {
+        if let Some(after) = sequence.strip_prefix("\\\\") {
             text.push('\\');
-            rest = behind;
+            rest = after;
         } else {
-            let (digits, behind) = sequence.strip_prefix("\\u{")?.split_once('}')?;
+            let (digits, after) = sequence.strip_prefix("\\u{")?.split_once('}')?;
             text.push(char::from_u32(u32::from_str_radix(digits, 16).ok()?)?);
-            rest = behind;
+            rest = after;
         }
     }
     text.push_str(rest);

@@ -56,22 +56,22 @@ impl Tag {
 /// An IPv6 extension header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extension {
-    /// Hop-by-hop options, with this many times 8 bytes behind the first 8.
+    /// Hop-by-hop options, with this many times 8 bytes after the first 8.
     HopByHop(u8),
-    /// A routing header, with this many times 8 bytes behind the first 8.
+    /// A routing header, with this many times 8 bytes after the first 8.
     Routing(u8),
-    /// Destination options, with this many times 8 bytes behind the first 8.
+    /// Destination options, with this many times 8 bytes after the first 8.
     Destination(u8),
     /// Where the fragment header stands; in a whole packet it is an atomic one.
     Fragment,
 }
 
-/// What a packet says of fragments, beside which part it is.
+/// What a packet says of fragments, besides which part it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragmented {
     /// Where a later fragment begins, in units of 8 bytes: 1 to 0x1fff.
     pub offset: u16,
-    /// Whether another one comes behind a later fragment.
+    /// Whether another one comes after a later fragment.
     pub more: bool,
     /// Whether an IPv4 packet must not be cut.
     pub uncut: bool,
@@ -190,7 +190,7 @@ impl Frame {
         self
     }
 
-    /// The two bits of explicit congestion notification, 0 to 3, beside the DSCP value.
+    /// The two bits of explicit congestion notification, 0 to 3, besides the DSCP value.
     #[must_use]
     pub fn ecn(mut self, bits: u8) -> Self {
         self.ecn = bits & 3;
@@ -204,7 +204,7 @@ impl Frame {
         self
     }
 
-    /// The first bytes behind the transport header; the length grows to hold them.
+    /// The first bytes after the transport header; the length grows to hold them.
     #[must_use]
     pub fn payload(mut self, bytes: &[u8]) -> Self {
         self.payload = bytes.to_vec();
@@ -213,7 +213,7 @@ impl Frame {
         self
     }
 
-    /// This many bytes behind the packet.
+    /// This many bytes after the packet.
     #[must_use]
     pub fn padding(mut self, bytes: usize) -> Self {
         self.padding = bytes;

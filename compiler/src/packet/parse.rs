@@ -7,7 +7,7 @@
 //! - A frame too short for its Ethernet header, or cut inside a VLAN tag, is not IP. A third tag is malformed as soon as
 //!   the second one announces it.
 //! - A frame that says it is IP and is shorter than an IP header is malformed: its total length lies beyond the frame.
-//! - Every bound is the packet's own total length, which must fit in the frame; bytes behind it are padding.
+//! - Every bound is the packet's own total length, which must fit in the frame; bytes after it are padding.
 //! - Extension headers are walked in any order and may repeat. Each takes at least 8 bytes; a fragment header exactly 8.
 //! - After a fragment header with an offset the walk stops: that header's protocol is the packet's, even if it names an
 //!   extension header. With several fragment headers the packet is what the strongest says: an atomic one does not make
@@ -74,11 +74,11 @@ fn ethernet(frame: &[u8]) -> Link<'_> {
         if !is_vlan(kind) {
             return Link::Packet(kind, rest, outer);
         }
-        let Some((&[tag, id, high, low], behind)) = rest.split_first_chunk::<4>() else {
+        let Some((&[tag, id, high, low], after)) = rest.split_first_chunk::<4>() else {
             return Link::Cut;
         };
         outer = outer.or(Some(u16::from_be_bytes([tag, id]) & 0x0fff));
-        (kind, rest) = (u16::from_be_bytes([high, low]), behind);
+        (kind, rest) = (u16::from_be_bytes([high, low]), after);
     }
     if is_vlan(kind) {
         return Link::TooManyTags;

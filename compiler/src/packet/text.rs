@@ -11,7 +11,7 @@
 //! - A write (`send`) belongs to the one declared group if none is named.
 //! - `@banned { … }` says everything that is in the live set, in place of what it starts with.
 //! - `@tenants { … }` says everything that a live map holds; `no rate exceeded` says what is plain.
-//! - A socket state with `in netns` behind it says what is found there; without, in the interface's own namespace. Both
+//! - A socket state with `in netns` after it says what is found there; without, in the interface's own namespace. Both
 //!   may be said of one packet.
 
 mod case;

@@ -1,4 +1,7 @@
+use sockc_grammar::diagnostic::Severity;
+
 use super::*;
+use crate::artifact::Artifact;
 use crate::bulk::Shape;
 use crate::files::Texts;
 use crate::target::Target;
@@ -125,7 +128,7 @@ fn an_allow_that_no_lookup_reaches_is_no_obstacle() {
     );
     assert_eq!(codes(&outcome), Vec::<&str>::new());
     assert!(outcome.built.is_some(), "{:?}", outcome.internal);
-    // What another allow has taken, which a lookup can read, is nothing that the one behind it could be asked about.
+    // What another allow has taken, which a lookup can read, is nothing that the one after it could be asked about.
     let outcome = compiled(
         "socket a = tcp listen 127.0.0.1:1
          default in drop

@@ -5,8 +5,10 @@
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
-use super::{Chain, Slots, TOO_LARGE};
+use super::manifest::Slots;
+use super::outcome::TOO_LARGE;
 use crate::bulk::Bulk;
+use crate::chain::Chain;
 use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_SERVICES, Member, Summary, Unfit};
 use crate::lower::ClassifierMaps;
 use crate::policy::{Direction, Place, Policy};
@@ -109,7 +111,7 @@ impl Refused<'_> {
                 span,
                 format!("too many changes between verdicts in {count} rules"),
             )
-            .help("put rules of one verdict beside each other; where each redirects to a socket of its own, make them entries of a `live map`"),
+            .help("put rules of one verdict next to each other; where each redirects to a socket of its own, make them entries of a `live map`"),
         }
     }
 
@@ -170,7 +172,7 @@ mod tests {
         let policy = check(&mut sources, id, "t", &mut Texts::default())
             .policy
             .unwrap();
-        let start = crate::pipeline::start(id);
+        let start = crate::pipeline::outcome::start(id);
         let told = |unfit| {
             let members = policy.rules.values().map(|rule| Member {
                 matches: &rule.matches,

@@ -9,7 +9,7 @@ use crate::policy::{Action, Policy, Rule};
 pub const ALLOW_AHEAD: Code = Code("E0310");
 /// A `count … at tc` of packets that a rule `at xdp` drops.
 pub const COUNT_UNSEEN: Code = Code("E0311");
-/// A rule `at xdp` behind one that only tc can evaluate, for some of the same packets.
+/// A rule `at xdp` after one that only tc can evaluate, for some of the same packets.
 pub const TOO_EARLY: Code = Code("E0312");
 /// A policy whose diagrams are larger than the budget: the pipeline's code, met here first.
 pub const TOO_LARGE: Code = Code("E0402");
@@ -53,13 +53,13 @@ pub(super) fn allow_ahead(allow: &Rule, own: &Rule, reason: &str) -> Diagnostic 
     })
 }
 
-/// `count` should see packets that `drop`, behind it in the list, drops at an earlier hook.
+/// `count` should see packets that `drop`, after it in the list, drops at an earlier hook.
 pub(super) fn count_unseen(count: &Rule, drop: &Rule) -> Diagnostic {
     Diagnostic::error(
         COUNT_UNSEEN,
         "this count at tc cannot see packets that are dropped at xdp",
         count.place.span,
-        "tc runs behind xdp",
+        "tc runs after xdp",
     )
     .also(drop.place.span, "this rule drops some of them at xdp")
     .help("leave `at tc` out, or `at xdp` out of the rule that drops")
@@ -69,7 +69,7 @@ pub(super) fn count_unseen(count: &Rule, drop: &Rule) -> Diagnostic {
 pub(super) fn too_early(ahead: &Rule, rule: &Rule) -> Diagnostic {
     Diagnostic::error(
         TOO_EARLY,
-        "this rule would run ahead of one that stands before it",
+        "this rule would run ahead of one that comes before it",
         rule.place.span,
         "xdp runs ahead of tc",
     )

@@ -1,6 +1,6 @@
 //! The chain of the socket lookup: redirects, rules `at sk_lookup`, and the allows ahead of them.
 //!
-//! An allow stands here only if it overlaps a rule of the lookup behind it: to the others the ordinary lookup, which
+//! An allow stands here only if it overlaps a rule of the lookup after it: to the others the ordinary lookup, which
 //! is what an allow means here, comes anyway. Drops of the packet hooks are not here; the packets they take make no
 //! lookup.
 
@@ -23,7 +23,7 @@ pub(super) fn chain(
     if !has_lookup(policy) {
         return Ok(None);
     }
-    let entries = Behind::new(policy).entries(store, errors)?;
+    let entries = After::new(policy).entries(store, errors)?;
     Ok(Some(Chain {
         hook: Hook::SkLookup,
         group: None,
@@ -44,14 +44,14 @@ pub fn has_lookup(policy: &Policy) -> bool {
         .any(|(_, rule)| is_at_home(rule))
 }
 
-/// The rules of the lookup that stand behind a place in the list, nearest last.
-struct Behind<'a> {
+/// The rules of the lookup that stand after a place in the list, nearest last.
+struct After<'a> {
     policy: &'a Policy,
     own: Vec<(RuleId, Node)>,
     any: Node,
 }
 
-impl<'a> Behind<'a> {
+impl<'a> After<'a> {
     fn new(policy: &'a Policy) -> Self {
         Self {
             policy,
@@ -114,11 +114,11 @@ impl<'a> Behind<'a> {
             effect: Effect::Allow,
             counts: false,
             new_flows_only: false,
-            reason: "stands ahead of a rule of the lookup that it overlaps",
+            reason: "comes before a rule of the lookup that it overlaps",
         }))
     }
 
-    /// The first rule of the lookup behind that takes some of these packets.
+    /// The first rule of the lookup after it that takes some of these packets.
     fn nearest(
         &self,
         store: &mut Store,

@@ -196,7 +196,7 @@ fn rules_at_tc_are_passes_at_xdp() {
 }
 
 #[test]
-fn a_count_at_tc_pulls_the_drops_behind_it_to_tc() {
+fn a_count_at_tc_pulls_the_drops_after_it_to_tc() {
     let count = at(Hook::TcIn, on(Action::Count, SHORT));
     let list = |at_hook| {
         let mut drop = rule(Action::Drop);

@@ -233,7 +233,7 @@ fn an_answered_handshake_listens_first_and_is_established_then() {
         tcp((THERE, 1000), (HERE, 80), ACK | RST),
         tcp((THERE, 1000), (HERE, 80), ACK),
     ];
-    // Behind the reset the port still listens.
+    // After the reset the port still listens.
     assert_eq!(fates(LISTENING, &handshake), [("allow", 5), ("drop", 2)]);
     assert_eq!(fates(ESTABLISHED, &handshake), [("allow", 4), ("drop", 3)]);
     let refused = [

@@ -28,7 +28,7 @@ pub(super) struct Talk {
     opened: [bool; 2],
     /// Answered a SYN.
     answered: [bool; 2],
-    /// Sent anything behind the handshake's own packets.
+    /// Sent anything after the handshake's own packets.
     went_on: [bool; 2],
     /// Was reset.
     over: bool,

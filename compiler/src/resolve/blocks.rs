@@ -181,6 +181,6 @@ fn nested(head: Span, outer: Option<Span>, report: &mut Report) {
         None => error,
     };
     report.push(error.help(
-        "close the outer block first; only blocks for zones and interfaces stand inside `for netns`",
+        "close the outer block first; only blocks for zones and interfaces are possible inside `for netns`",
     ));
 }

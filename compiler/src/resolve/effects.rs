@@ -1,4 +1,4 @@
-//! What a rule does beside its verdict: mark, log, rate; and what `audit` makes of it.
+//! What a rule does besides its verdict: mark, log, rate; and what `audit` makes of it.
 
 use sockc_grammar::ast::{Rule as WrittenRule, Verb as WrittenVerb};
 
@@ -7,7 +7,7 @@ use super::{Resolver, codes, numbers, rates};
 use crate::hook::{Hook, Verb};
 use crate::policy::{Action, Direction, Log, Rate, Rule, Side};
 
-/// What a rule does beside its verdict.
+/// What a rule does besides its verdict.
 pub(super) struct Effects {
     pub(super) rate: Option<Rate>,
     pub(super) mark: Option<u32>,

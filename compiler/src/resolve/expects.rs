@@ -24,7 +24,7 @@ use crate::policy::{
     Region, SetId, Side,
 };
 
-/// What stands behind `with`, sorted.
+/// What stands after `with`, sorted.
 #[derive(Default)]
 struct Sorted<'a> {
     /// What is said of the packet in the words of conditions.
@@ -57,7 +57,7 @@ impl<'a> Sorted<'a> {
             }
             With::Malformed => return self.malformed = Some(item.span),
             With::Group(name) => return self.group = Some(name),
-            // Said of the socket that stands beside it.
+            // Said of the socket that stands next to it.
             With::Netns(_) => return,
             With::Socket(Some(state)) => socket(*state, netns),
             With::Socket(None) => Written::No(Box::new(Spanned {
@@ -74,7 +74,7 @@ impl<'a> Sorted<'a> {
     }
 }
 
-/// The namespace that an item is said of: the one right behind it, else one that no socket stands before.
+/// The namespace that an item is said of: the one right after it, else one that no socket stands before.
 fn netns_of(with: &[Spanned<With>], index: usize) -> Option<&Spanned<String>> {
     let name = |at: usize| match with.get(at).map(|item| &item.value) {
         Some(With::Netns(name)) => Some(name),

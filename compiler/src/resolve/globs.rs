@@ -22,7 +22,7 @@ enum Piece {
     Many,
 }
 
-/// Where a walk stands: pairs of a pattern and the number of its pieces that are behind, sorted.
+/// Where a walk stands: pairs of a pattern and the number of its pieces that are after, sorted.
 type State = Vec<(usize, usize)>;
 
 /// Every set of patterns (by their numbers, sorted) that one name matches and no other pattern, with one of the shortest

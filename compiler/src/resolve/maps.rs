@@ -348,7 +348,7 @@ fn entry_ports(
                 "an entry of a map is a prefix with ports",
                 written.endpoint.span,
                 "no ports are named",
-                "write `:*` behind it for every port",
+                "write `:*` after it for every port",
             );
             None
         }

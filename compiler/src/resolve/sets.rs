@@ -176,7 +176,7 @@ impl<'a> Sets<'a> {
                     codes::SET_OF_ADDRESSES,
                     format!("`@{}` is a set of addresses", name.value),
                     name.span,
-                    "ports are needed here",
+                    "a set of ports is expected here",
                     format!("declare the ports: `set {} = ports {{ … }}`", name.value),
                 );
                 None
@@ -414,7 +414,7 @@ fn no_addresses(name: &Name, meaning: &Meaning<'_>, report: &mut Report) {
             codes::SET_OF_PORTS,
             format!("`@{}` is a set of ports", name.value),
             name.span,
-            "addresses are needed here",
+            "a set of addresses is expected here",
             format!("write `port @{0}`, or `any:@{0}`", name.value),
         ),
         Meaning::Map => report.push(is_a_map(name)),

@@ -98,7 +98,7 @@ pub(super) fn side(
     };
     report.error(
         codes::GROUP_MISPLACED,
-        "a group stands only at the sender's side of `send`",
+        "a group is possible only as the sender of `send`",
         name.span,
         label,
         help,

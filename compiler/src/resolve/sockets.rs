@@ -111,7 +111,7 @@ fn owner(written: &SocketOwner, report: &mut Report) -> Option<Owner> {
     }
 }
 
-/// A unit as systemd names it: it has a type behind its last dot, and is no path.
+/// A unit as systemd names it: it has a type after its last dot, and is no path.
 fn unit_name(unit: &Spanned<String>) -> Checked<()> {
     let wrong = match unit.value.rsplit_once('.') {
         _ if unit.value.contains(['/', '\0']) || unit.value.contains(char::is_whitespace) => {

@@ -7,7 +7,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::declared::Declared;
-use super::rules::{direction_of, direction_word};
+use super::rules::direction_of;
 use super::{Resolver, codes, groups, pending, rates, sockets};
 use crate::policy::{Default as ResolvedDefault, DefaultVerdict};
 
@@ -105,20 +105,17 @@ impl<'a> Resolver<'a> {
         if version.value != 1 {
             self.report.error(
                 codes::VERSION,
-                format!(
-                    "this sockc does not know version {} of the language",
-                    version.value
-                ),
+                format!("version {} of the language is not supported", version.value),
                 version.span,
-                "it knows version 1",
-                "write `sockc 1`, or use a sockc that knows this version",
+                "version 1 is supported",
+                "write `sockc 1`, or use a sockc that supports this version",
             );
         } else if !first {
             self.report.error(
                 codes::VERSION,
                 "the language version is not the first statement",
                 version.span,
-                "statements stand before it",
+                "statements come before it",
                 "write `sockc 1` at the top of the file, or leave it out",
             );
         }
@@ -157,7 +154,7 @@ impl<'a> Resolver<'a> {
             return;
         };
         if let Some(first) = self.policy.default_of(direction) {
-            let word = direction_word(direction);
+            let word = direction.word();
             let twice = Diagnostic::error(
                 codes::DEFAULT_TWICE,
                 format!("there are two `default {word}`"),
@@ -191,7 +188,7 @@ impl<'a> Resolver<'a> {
             (Verb::Allow, _) => return Some(DefaultVerdict::Allow),
             (Verb::Drop, _) => return Some(DefaultVerdict::Drop),
             (Verb::Reject, WrittenDirection::Out) => (
-                "`reject` does not stand in `out`",
+                "`reject` is not possible in `out`",
                 "a packet that leaves has no peer that could be answered",
                 "write `drop`",
             ),

@@ -407,7 +407,7 @@ fn example_policies_are_right() {
     }
 }
 
-/// The file, line and code of every `#~ CODE`; each `^` behind the `~` is one line further up.
+/// The file, line and code of every `#~ CODE`; each `^` after the `~` is one line further up.
 fn announced(sources: &SourceMap) -> Vec<(String, u32, String)> {
     let mut announced = Vec::new();
     for (_, source) in sources.iter() {
@@ -432,7 +432,7 @@ fn every_bad_policy_gets_the_codes_it_announces_and_every_code_has_one() {
         .map(|(code, _)| code.0.to_owned())
         .collect();
     let ours = missing.clone();
-    // A policy with so many files; the limit is tested beside the code.
+    // A policy with so many files; the limit is tested next to the code.
     missing.remove(codes::TOO_MANY_INCLUDES.0);
     let mut wrong: Vec<String> = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,4 +1,4 @@
-//! What the programs left in the maps behind one event: counters, records of logs, tokens taken.
+//! What the programs left in the maps after one event: counters, records of logs, tokens taken.
 
 use std::collections::BTreeMap;
 

@@ -230,7 +230,7 @@ fn bucket_key(number: u32, address: IpAddr, per: Per) -> Vec<u8> {
     key
 }
 
-/// An address as keys hold it: family, bits, and 16 bytes with zeros behind those of IPv4.
+/// An address as keys hold it: family, bits, and 16 bytes with zeros after those of IPv4.
 fn whole(address: IpAddr) -> (u8, u32, [u8; 16]) {
     match address {
         IpAddr::V4(v4) => {

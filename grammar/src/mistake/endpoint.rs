@@ -35,7 +35,7 @@ impl Failure<'_> {
         let place = span(self.source, start, start + chunk.len());
         if let Some((code, message, help)) = self.bare_ipv6_chunk(chunk) {
             return Some(
-                self.error(code, message, place, "ports behind an IPv6 address")
+                self.error(code, message, place, "ports after an IPv6 address")
                     .help(help),
             );
         }
@@ -47,7 +47,7 @@ impl Failure<'_> {
             return Some(
                 self.error(
                     codes::BARE_IPV6,
-                    "the prefix length stands inside the brackets",
+                    "the prefix length belongs inside the brackets",
                     place,
                     "outside here",
                 )
@@ -70,9 +70,9 @@ impl Failure<'_> {
     }
 
     fn blank_in_endpoint(&self, start: usize, chunk: &str) -> Option<Diagnostic> {
-        let behind = start + chunk.len();
+        let after = start + chunk.len();
         let address = chunk.strip_suffix(':')?;
-        let blank = scan::byte(self.text, behind).is_some_and(|byte| byte == b' ' || byte == b'\t');
+        let blank = scan::byte(self.text, after).is_some_and(|byte| byte == b' ' || byte == b'\t');
         let looks = address == "any"
             || address.starts_with(['@', '['])
             || address.contains('.')
@@ -80,8 +80,8 @@ impl Failure<'_> {
         if !blank || !looks {
             return None;
         }
-        let place = span(self.source, start, behind);
-        let next = scan::skip(self.text, behind);
+        let place = span(self.source, start, after);
+        let next = scan::skip(self.text, after);
         let ports = scan::chunk(self.text, next);
         let ports = if ports.is_empty() { "{…}" } else { ports };
         Some(
@@ -147,7 +147,7 @@ impl Failure<'_> {
         }
         Some(
             self.unexpected()
-                .help(format!("addresses stand in braces: `{{ {chunk} }}`")),
+                .help(format!("addresses belong in braces: `{{ {chunk} }}`")),
         )
     }
 }

@@ -98,17 +98,17 @@ impl Failure<'_> {
     /// `to zone NAME` and `to interface NAME`, which say where a packet that passes through leaves.
     fn leaving_by(&self, word: &str) -> Option<Diagnostic> {
         let before = self.text.get(self.start..self.last_end)?;
-        let behind_to = before.split_whitespace().next_back() == Some("to");
-        if !behind_to || !matches!(word, "zone" | "interface") {
+        let after_to = before.split_whitespace().next_back() == Some("to");
+        if !after_to || !matches!(word, "zone" | "interface") {
             return None;
         }
         let help = "write a rule of `out`: `drop out … on interface eth1`";
         Some(self.comes_later(&format!("`to {word}`"), word.len(), help))
     }
 
-    /// The refusal of what comes later behind a statement that could end there: an option of a socket, a comma behind the path
+    /// The refusal of what comes later after a statement that could end there: an option of a socket, a comma after the path
     /// of a group.
-    pub(super) fn later_behind(&self, word: &str) -> Option<Diagnostic> {
+    pub(super) fn later_after(&self, word: &str) -> Option<Diagnostic> {
         let before = self.text.get(..self.at)?;
         let first = before.rsplit('\n').next()?.split_whitespace().next()?;
         if first == "group" && self.byte() == Some(b',') {
@@ -133,13 +133,13 @@ impl Failure<'_> {
         .help(help)
     }
 
-    /// The word that the statement begins with, behind its label.
+    /// The word that the statement begins with, after its label.
     fn verb_or_statement(&self) -> &str {
         let first = scan::word(self.text, self.start);
-        let behind = self.start + first.len();
-        if words::STATEMENT.contains(&first) || scan::byte(self.text, behind) != Some(b':') {
+        let after = self.start + first.len();
+        if words::STATEMENT.contains(&first) || scan::byte(self.text, after) != Some(b':') {
             return first;
         }
-        scan::word(self.text, scan::skip(self.text, behind + 1))
+        scan::word(self.text, scan::skip(self.text, after + 1))
     }
 }

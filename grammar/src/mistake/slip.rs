@@ -70,12 +70,12 @@ impl<'t> Broken<'t> {
             .unwrap_or("")
     }
 
-    /// The statement behind the place.
-    fn behind(&self) -> &'t str {
+    /// The statement after the place.
+    fn after(&self) -> &'t str {
         self.text.get(self.at..).unwrap_or("")
     }
 
-    /// The first word behind what is found.
+    /// The first word after what is found.
     fn next_word(&self, length: usize) -> &'t str {
         let next = scan::skip(self.text, self.at + length);
         scan::chunk(self.text, next)
@@ -86,7 +86,7 @@ impl<'t> Broken<'t> {
         self.edit(self.at, self.at, text)
     }
 
-    /// Replaces so many bytes at the place; what is replaced by nothing takes the blanks behind it along.
+    /// Replaces so many bytes at the place; what is replaced by nothing takes the blanks after it along.
     fn replace(&self, length: usize, text: impl Into<String>) -> Edit {
         let text = text.into();
         let to = (self.at + length).min(self.text.len());

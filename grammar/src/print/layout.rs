@@ -1,6 +1,6 @@
 //! One statement as lines: clauses in order, blanks between pieces, long lists broken, comments where they stood.
 //!
-//! A comment inside a statement stays behind the piece it followed; a line must end there, and the next is indented.
+//! A comment inside a statement stays after the piece it followed; a line must end there, and the next is indented.
 
 use super::lines::Line;
 use crate::tree::{Kind, Piece, Pieces};
@@ -22,7 +22,7 @@ impl Comment {
     }
 }
 
-/// A piece in its canonical place, with the comments behind it.
+/// A piece in its canonical place, with the comments after it.
 struct Placed {
     piece: Piece,
     comments: Vec<Comment>,
@@ -30,7 +30,7 @@ struct Placed {
     broken: bool,
 }
 
-/// The lines of a statement at this depth; `inside` are its comments, `trailing` the one behind it.
+/// The lines of a statement at this depth; `inside` are its comments, `trailing` the one after it.
 pub(super) fn layout(
     text: &str,
     groups: &Pieces,
@@ -89,12 +89,12 @@ fn break_lists(text: &str, placed: &mut [Placed], depth: usize) {
         match placed[index].piece.kind {
             Kind::Open => {
                 let next = placed.get(index + 1).map_or(0, |next| next.piece.start);
-                let behind = text.get(placed[index].piece.end..next).unwrap_or("");
+                let after = text.get(placed[index].piece.end..next).unwrap_or("");
                 let empty = placed
                     .get(index + 1)
                     .is_some_and(|next| next.piece.kind == Kind::Close);
                 placed[index].broken =
-                    !empty && (behind.contains('\n') || (wide && open.is_empty()));
+                    !empty && (after.contains('\n') || (wide && open.is_empty()));
                 open.push(index);
             }
             Kind::Close => {
@@ -213,7 +213,7 @@ impl<'t> Writer<'t> {
         }
     }
 
-    /// Whether a comment stood behind code on its line.
+    /// Whether a comment stood after code on its line.
     fn follows_code(&self, comment: &Comment) -> bool {
         !crate::scan::first_on_line(self.text, comment.start)
     }

@@ -1,4 +1,4 @@
-//! Lines to text: indentation, and comments behind code in one column.
+//! Lines to text: indentation, and comments after code in one column.
 
 /// One line: code, a comment, or both; neither for a blank line.
 #[derive(Debug)]

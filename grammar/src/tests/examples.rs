@@ -88,7 +88,7 @@ fn no_socket_is_no_socket_exists() {
 }
 
 #[test]
-fn flags_behind_no_are_clear() {
+fn flags_after_no_are_clear() {
     let Clause::If(conditions) = &rule("drop if tcp flags syn no ack rst").clauses[0].value else {
         panic!()
     };

@@ -14,14 +14,14 @@ fn changes(line: &str, at: usize) -> Vec<String> {
     let Some(letter) = line[at..].chars().next() else {
         return Vec::new();
     };
-    let (before, behind) = (&line[..at], &line[at + letter.len_utf8()..]);
+    let (before, after) = (&line[..at], &line[at + letter.len_utf8()..]);
     let some = |first: usize, count: usize| {
         let letters = LETTERS.iter().cycle().skip((at + first) % LETTERS.len());
         letters.take(count)
     };
-    let mut changed = vec![format!("{before}{behind}")];
-    changed.extend(some(0, 4).map(|new| format!("{before}{new}{behind}")));
-    changed.extend(some(4, 3).map(|new| format!("{before}{new}{letter}{behind}")));
+    let mut changed = vec![format!("{before}{after}")];
+    changed.extend(some(0, 4).map(|new| format!("{before}{new}{after}")));
+    changed.extend(some(4, 3).map(|new| format!("{before}{new}{letter}{after}")));
     changed
 }
 
@@ -152,12 +152,12 @@ fn change(text: &str, random: &mut Random) -> (String, u32, bool) {
     let letters: Vec<(usize, char)> = text.char_indices().collect();
     let (at, letter) = letters[random.below(letters.len())];
     let edge = EDGES[random.below(EDGES.len())];
-    let (new, behind) = match random.below(3) {
+    let (new, after) = match random.below(3) {
         0 => ("", at + letter.len_utf8()),
         1 => (edge, at),
         _ => (edge, at + letter.len_utf8()),
     };
-    let changed = format!("{}{new}{}", &text[..at], &text[behind..]);
+    let changed = format!("{}{new}{}", &text[..at], &text[after..]);
     let line = 1 + u32::try_from(text[..at].matches('\n').count()).unwrap();
     (changed, line, new == "\n" || letter == '\n')
 }

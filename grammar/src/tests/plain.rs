@@ -144,11 +144,11 @@ fn changed_policies_are_read_alike() {
         for _ in 0..40 {
             let (at, letter) = letters[random.below(letters.len())];
             let part = PARTS[random.below(PARTS.len())];
-            let behind = match random.below(2) {
+            let after = match random.below(2) {
                 0 => at,
                 _ => at + letter.len_utf8(),
             };
-            both_ways(&format!("{}{part}{}", &text[..at], &text[behind..]));
+            both_ways(&format!("{}{part}{}", &text[..at], &text[after..]));
         }
     }
 }

@@ -364,7 +364,7 @@ fn help(mistake: &Diagnostic) -> &str {
     mistake.help.as_deref().unwrap_or("none")
 }
 
-/// Whether the help is this text, alone or with a reason behind it.
+/// Whether the help is this text, alone or with a reason after it.
 fn says(mistake: &Diagnostic, remedy: &str) -> bool {
     let wanted = format!("write `{remedy}`");
     help(mistake)

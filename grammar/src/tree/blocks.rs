@@ -39,7 +39,7 @@ impl Driver<'_> {
             .is_some_and(|text| text.contains('\n'))
     }
 
-    /// Whether something stands at or behind `at` on its line that begins no statement and closes nothing.
+    /// Whether something stands at or after `at` on its line that begins no statement and closes nothing.
     fn has_rest(&self, at: usize) -> bool {
         let next = scan::skip(self.text, at);
         !self.breaks_between(at, next)

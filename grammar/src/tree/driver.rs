@@ -88,7 +88,7 @@ fn foreign(source: SourceId, tool: &str, start: usize, end: usize) -> Reading {
     }
 }
 
-/// Reads a packet in words and nothing behind it.
+/// Reads a packet in words and nothing after it.
 pub(crate) fn read_packet(text: &str, source: SourceId) -> Result<Packet, Vec<Diagnostic>> {
     let mut outline = Outline::of(text);
     let plain = outline.take_plain();
@@ -189,7 +189,7 @@ impl<'t> Driver<'t> {
                         span(self.source, *open, *open + 1),
                         "this block is not closed",
                     )
-                    .help("write `}` behind the last rule of the block"),
+                    .help("write `}` after the last rule of the block"),
                 );
             }
             self.end_block(self.text.len());
@@ -349,7 +349,7 @@ impl<'t> Driver<'t> {
             if mistake.code == codes::BAD_ADDRESS && scan::byte(self.text, at) == Some(b':') {
                 mistake.code = codes::BLANK_IN_ENDPOINT;
                 mistake.message = "blank inside ADDRESS:PORTS".into();
-                mistake.primary.text = "ports behind a blank".into();
+                mistake.primary.text = "ports after a blank".into();
             }
             let slip = matches!(
                 mistake.code,
@@ -371,7 +371,7 @@ impl<'t> Driver<'t> {
         }
     }
 
-    /// Says what is wrong with the statement at `start` and goes on behind it.
+    /// Says what is wrong with the statement at `start` and goes on after it.
     fn broken(&mut self, rule: Rule, start: usize, end: usize, plain: &str) {
         let mut failure = self.failure(self.text, plain, start, end);
         let mut at = failure.at;

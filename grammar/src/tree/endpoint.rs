@@ -50,7 +50,7 @@ impl Builder {
             codes::BARE_IPV6,
             "an IPv6 address with ports needs brackets".to_owned(),
             self.span(node),
-            "ports behind an IPv6 address".to_owned(),
+            "ports after an IPv6 address".to_owned(),
             help,
         );
         None
@@ -81,7 +81,7 @@ impl Builder {
                 codes::BAD_ADDRESS,
                 "brackets around an IPv4 address".to_owned(),
                 self.span_between(start, start + text.len()),
-                "only IPv6 addresses stand in brackets".to_owned(),
+                "only IPv6 addresses are written in brackets".to_owned(),
                 format!("write `{text}`"),
             );
             return None;

@@ -141,7 +141,7 @@ impl Builder {
                 code,
                 message,
                 self.span(node),
-                "ports behind an IPv6 address".to_owned(),
+                "ports after an IPv6 address".to_owned(),
                 help,
             );
             return None;

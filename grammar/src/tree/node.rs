@@ -1,7 +1,7 @@
 //! The nodes of one parse as a flat list, made in one walk over pest's tokens.
 //!
 //! A node is followed by all that stands in it, so children are found without pest's counting and cloning. A node's
-//! end is that of its last leaf: pest's own end may lie behind blanks. Not here: what the nodes mean.
+//! end is that of its last leaf: pest's own end may lie after blanks. Not here: what the nodes mean.
 
 use pest::Token;
 use pest::iterators::Pairs;

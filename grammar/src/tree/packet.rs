@@ -1,4 +1,4 @@
-//! Packets in words: behind `expect`, and on the command line.
+//! Packets in words: after `expect`, and on the command line.
 
 use super::condition::socket_state;
 use super::rule::first_after_word;
@@ -57,7 +57,7 @@ impl Builder {
         }
     }
 
-    /// One item; a socket state with its namespace behind it counts as two.
+    /// One item; a socket state with its namespace after it counts as two.
     fn with_item(&mut self, node: &Node<'_>, items: &mut Vec<Spanned<With>>) -> Option<()> {
         let inner = first(node)?;
         let value = match inner.as_rule() {

@@ -8,7 +8,7 @@ use super::{Node, Rule, first};
 /// How a piece stands to its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A blank before and behind.
+    /// A blank before and after.
     Word,
     /// `,`
     Comma,
@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Open,
     /// `}` of such a list.
     Close,
-    /// No blank behind: `[`, and `{` of a list of ports.
+    /// No blank after: `[`, and `{` of a list of ports.
     GluedBehind,
     /// No blank before: `]`, and `}` of a list of ports.
     GluedBefore,
@@ -60,7 +60,7 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
         _ => rank,
     };
     let mut inner = node.inner().peekable();
-    // A label is one piece: no blank before its colon, one behind it.
+    // A label is one piece: no blank before its colon, one after it.
     let leaf = inner.peek().is_none() || node.as_rule() == Rule::label;
     if leaf && !node.as_str().is_empty() {
         let piece = Piece {

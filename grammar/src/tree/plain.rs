@@ -105,7 +105,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Takes the word if it stands here, and the blanks behind it.
+    /// Takes the word if it stands here, and the blanks after it.
     fn takes_word(&mut self, word: &str) -> Option<Span> {
         if self.word() != word {
             return None;
@@ -131,14 +131,14 @@ impl<'t> Cursor<'t> {
     /// Takes a label if one stands here.
     fn label(&mut self) -> Option<Name> {
         let word = scan::word(self.text, self.at);
-        let behind = self.at + word.len();
-        let labelled = scan::byte(self.text, behind) == Some(b':')
-            && scan::byte(self.text, behind + 1) == Some(b' ');
+        let after = self.at + word.len();
+        let labelled = scan::byte(self.text, after) == Some(b':')
+            && scan::byte(self.text, after + 1) == Some(b' ');
         if word.is_empty() || !labelled {
             return None;
         }
         let start = self.at;
-        self.at = behind;
+        self.at = after;
         let label = self.spanned(start, word.to_owned());
         self.at += 1;
         self.blanks();
@@ -183,12 +183,12 @@ impl<'t> Cursor<'t> {
         Some(self.spanned(start, value))
     }
 
-    /// Whether an ICMP protocol surely has no types behind it.
+    /// Whether an ICMP protocol surely has no types after it.
     fn no_types_follow(&mut self) -> bool {
-        let behind = self.at;
+        let after = self.at;
         self.blanks();
         let none = matches!(self.byte(), None | Some(b',')) || matches!(self.word(), "from" | "to");
-        self.at = behind;
+        self.at = after;
         none
     }
 

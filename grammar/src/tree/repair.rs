@@ -55,7 +55,7 @@ pub(super) fn repaired(text: &str, whole: Whole, around: &str) -> Option<String>
     search.mend(text, at, &expected, MAX_SLIPS)
 }
 
-/// The text without what stands behind `#`; a remedy is shown in one line.
+/// The text without what stands after `#`; a remedy is shown in one line.
 fn without_comments(text: &str) -> String {
     let mut kept = String::new();
     let mut at = 0;
@@ -157,7 +157,7 @@ fn read(text: &str, whole: Whole) -> Reading {
                 ),
             }
         }
-        // What stands at the beginning could have been a label: no place behind it says more.
+        // What stands at the beginning could have been a label: no place after it says more.
         Err(_) if whole == Whole::Statement && opening(text, 0).is_none() => {
             broken_at(text, 0, Expected::default())
         }

@@ -15,7 +15,7 @@ pub(super) enum InBlock {
     OpenedAt(usize),
 }
 
-/// Where to go on after a mistake at `at` in the statement that begins at `start`: always behind `start`. Lines indented
+/// Where to go on after a mistake at `at` in the statement that begins at `start`: always after `start`. Lines indented
 /// beyond `column` belong to the statement.
 pub(super) fn resume(
     text: &str,
@@ -25,8 +25,8 @@ pub(super) fn resume(
     at: usize,
     block: InBlock,
 ) -> usize {
-    let behind = at.max(start + 1);
-    let end = outline.next_start(behind).unwrap_or(text.len());
+    let after = at.max(start + 1);
+    let end = outline.next_start(after).unwrap_or(text.len());
     let mut depth = 0_usize;
     let mut from = start;
     for brace in outline
@@ -35,7 +35,7 @@ pub(super) fn resume(
         .take_while(|brace| brace.at < end)
     {
         let line = if depth == 0 {
-            suspect_line(text, column, from.max(behind), brace.at)
+            suspect_line(text, column, from.max(after), brace.at)
         } else {
             None
         };
@@ -45,14 +45,14 @@ pub(super) fn resume(
         from = brace.at + 1;
         if brace.open {
             depth += 1;
-        } else if depth == 0 && brace.at >= behind && closes_block(text, brace.at, block) {
+        } else if depth == 0 && brace.at >= after && closes_block(text, brace.at, block) {
             return brace.at;
         } else {
             depth = depth.saturating_sub(1);
         }
     }
     let suspect = if depth == 0 {
-        suspect_line(text, column, from.max(behind), end)
+        suspect_line(text, column, from.max(after), end)
     } else {
         None
     };

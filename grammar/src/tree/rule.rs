@@ -99,7 +99,7 @@ impl Builder {
         self.mistakes.push(
             Diagnostic::error(
                 codes::TWICE,
-                format!("{what} stands twice", what = titled(what)),
+                format!("{what} is given twice", what = titled(what)),
                 span,
                 "again here",
             )
@@ -262,12 +262,12 @@ pub(super) fn to_side(clause: &Node<'_>) -> bool {
         .is_some_and(|what| matches!(what.as_rule(), Part::endpoint_side | Part::group_side))
 }
 
-/// What stands behind the word that begins `node`.
+/// What stands after the word that begins `node`.
 pub(super) fn first_after_word<'t>(node: &Node<'t>) -> Option<Node<'t>> {
     node.inner().nth(1)
 }
 
-/// What a clause must not stand beside: two clauses of one slot are a mistake.
+/// What a clause must not stand next to: two clauses of one slot are a mistake.
 fn slot(clause: &Node<'_>) -> &'static str {
     match clause.as_rule() {
         Part::by_map | Part::within_group | Part::with_pairs => "target",

@@ -1,6 +1,6 @@
 //! A socket that sends and sees whole frames on one interface (AF_PACKET).
 //!
-//! One that is bound to an EtherType, as here, gets a frame where the IP stack gets it: behind XDP and behind TC
+//! One that is bound to an EtherType, as here, gets a frame where the IP stack gets it: after XDP and after TC
 //! ingress. (One bound to every EtherType taps in between the two.) What it sends passes TC egress.
 
 use std::io;

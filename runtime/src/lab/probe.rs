@@ -23,7 +23,7 @@ const PATIENCE: u16 = 5_000;
 /// What was seen of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// It arrived behind the hooks.
+    /// It arrived after the hooks.
     Passed,
     /// It did not arrive, and what was sent after it did.
     NotSeen,

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::error::{Error, While};
 
-/// Setting and value; the reason is beside each.
+/// Setting and value; the reason is next to each.
 const SETTINGS: [(&str, &str); 14] = [
     // Answers leave by another interface than the packets came by.
     ("ipv4/conf/all/rp_filter", "0"),

@@ -40,7 +40,7 @@ fn frame(ethertype: u16, first: u8) -> Vec<u8> {
     frame
 }
 
-/// The same behind VLAN tags.
+/// The same after VLAN tags.
 fn tagged(tags: &[u16], ethertype: u16) -> Vec<u8> {
     let plain = frame(ethertype, 0x45);
     let tags = tags

@@ -7,7 +7,7 @@ use super::map;
 
 /// The capabilities that loading and attaching need: bit in `CapEff` and name (`linux/capability.h`).
 const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
-/// What loading takes beside them: without it the verifier refuses sums of pointers and values, and so any policy's programs
+/// What loading takes besides them: without it the verifier refuses sums of pointers and values, and so any policy's programs
 /// (`bpf_allow_ptr_leaks` of `linux/bpf.h`, since Linux 5.8).
 const TO_LOAD: (u32, &str) = (38, "CAP_PERFMON");
 /// CAP_SYS_ADMIN, which stands for CAP_BPF and CAP_PERFMON on every kernel.

@@ -64,7 +64,7 @@ fn dump(family: i32, protocol: u8, states: u32, found: &mut Vec<Open>) -> io::Re
     loop {
         let (answer, _) = socket.recv_from_full()?;
         let mut rest = answer.as_slice();
-        while let Some((kind, body, behind)) = message(rest) {
+        while let Some((kind, body, after)) = message(rest) {
             match kind {
                 DONE => return Ok(()),
                 ERROR => {
@@ -77,7 +77,7 @@ fn dump(family: i32, protocol: u8, states: u32, found: &mut Vec<Open>) -> io::Re
                 BY_FAMILY => found.extend(open(protocol, body)),
                 _ => {}
             }
-            rest = behind;
+            rest = after;
         }
     }
 }
@@ -94,13 +94,13 @@ fn request(family: i32, protocol: u8, states: u32) -> Vec<u8> {
     bytes
 }
 
-/// The kind and the body of the first message, and what is behind it.
+/// The kind and the body of the first message, and what is after it.
 fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = usize::try_from(u32::from_ne_bytes(*bytes.first_chunk()?)).ok()?;
     let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
     let body = bytes.get(HEADER..length)?;
-    let behind = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    Some((kind, body, behind))
+    let after = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    Some((kind, body, after))
 }
 
 fn open(protocol: u8, body: &[u8]) -> Option<Open> {
@@ -158,8 +158,8 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(message(&bytes[..length]).is_none());
         }
-        let (kind, body, behind) = message(&bytes).unwrap();
-        assert_eq!((kind, body.len(), behind.len()), (BY_FAMILY, REQUEST, 0));
+        let (kind, body, after) = message(&bytes).unwrap();
+        assert_eq!((kind, body.len(), after.len()), (BY_FAMILY, REQUEST, 0));
         assert_eq!(open(6, body), None);
         assert_eq!(attributes(&[255, 255, 1, 0, 7]).count(), 0);
     }

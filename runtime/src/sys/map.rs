@@ -230,9 +230,9 @@ pub(crate) fn keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     Ok(keys)
 }
 
-/// Writes the key that stands behind `key` in the kernel's order, or the first one, into `next`, which is as long as a key;
+/// Writes the key that stands after `key` in the kernel's order, or the first one, into `next`, which is as long as a key;
 /// `false` if there is none. A trie's order has the left branch first, then the right one, then what covers both; a key that
-/// is not there has none behind it that could be relied on.
+/// is not there has none after it that could be relied on.
 pub(crate) fn key_after(
     map: BorrowedFd<'_>,
     key: Option<&[u8]>,

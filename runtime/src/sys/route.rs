@@ -17,7 +17,7 @@ pub(crate) fn socket() -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Sends one request, with these flags beside `NLM_F_REQUEST`, and reads what comes back.
+/// Sends one request, with these flags besides `NLM_F_REQUEST`, and reads what comes back.
 pub(crate) fn ask(
     socket: &Socket,
     message: RouteNetlinkMessage,

@@ -157,8 +157,8 @@ const CHANGES: [Change; 13] = [
     ),
     (
         |space| {
-            let beside = PathBuf::from(pin(space, "/map/counters"));
-            let stranger = beside.with_file_name("stranger").display().to_string();
+            let near = PathBuf::from(pin(space, "/map/counters"));
+            let stranger = near.with_file_name("stranger").display().to_string();
             run(&format!(
                 "bpftool map create {stranger} type array key 4 value 4 entries 1 name x"
             ));

@@ -138,7 +138,7 @@ fn an_owners_socket_behind_a_younger_one_is_told_planned_and_taken() {
         let other = shared();
         assert!(!answers(&own) && !answers(&other));
         let told = slot(space);
-        assert_eq!(told.state, Fill::Behind);
+        assert_eq!(told.state, Fill::Shadowed);
         assert_eq!(told.who.unwrap().uid, NOBODY);
         let (object, manifest) = make().build();
         let planned = forecast(&object, &manifest, &space.options).unwrap().data;

@@ -178,7 +178,7 @@ fn tagged(tags: &[u16]) -> Vec<u8> {
 
 /// XDP sees the tags in the packet; elsewhere the kernel has taken them away.
 #[test]
-fn tags_of_vlans_are_looked_behind() {
+fn tags_of_vlans_are_looked_past() {
     inside(|space| {
         let [.., xdp] = policies(17, AT);
         xdp.apply(&space.options).unwrap();
@@ -195,7 +195,7 @@ fn tags_of_vlans_are_looked_behind() {
 }
 
 #[test]
-fn counters_of_the_policy_go_on_behind_what_fills() {
+fn counters_of_the_policy_go_on_after_what_fills() {
     inside(|space| {
         let server = UdpSocket::bind(AT).unwrap();
         let [_, tc, xdp] = policies(17, AT);

@@ -45,7 +45,7 @@ pub(crate) enum Kind {
     Many,
     /// The verdict of one rule that decides something.
     One,
-    /// Twenty rules doubled behind themselves, every other one with the other verdict.
+    /// Twenty rules doubled after themselves, every other one with the other verdict.
     Without,
 }
 

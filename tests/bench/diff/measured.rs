@@ -31,7 +31,7 @@ pub(crate) type Problem = Box<dyn Error>;
 pub(crate) const CHILD: &str = "--measure-one";
 /// How long a child may take.
 pub(crate) const MAX_TIME: Duration = Duration::from_secs(120);
-/// Behind this no further round is begun.
+/// After this no further round is begun.
 const ENOUGH: Duration = Duration::from_secs(20);
 /// How often the end of a child is looked for.
 const GLANCE: Duration = Duration::from_millis(5);

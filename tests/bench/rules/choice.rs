@@ -70,7 +70,7 @@ fn set_by(family: &str, size: usize, read: classbench::Read) -> Result<Option<Ru
     read(&folder, family, size).map_err(|error| error.to_string())
 }
 
-/// A number with `k` behind it for thousands.
+/// A number with `k` after it for thousands.
 pub(crate) fn number(text: &str) -> Result<usize, String> {
     let (digits, unit) = match text.strip_suffix('k') {
         Some(digits) => (digits, 1000),

@@ -2,7 +2,7 @@
 //!
 //! A filter is a line `@FROM/LEN TO/LEN LO : HI LO : HI PROTO/MASK FLAGS/MASK`, a header a line of decimal numbers. The
 //! flags are passed over. Files are unpacked by `xz`. The sets are not part of the project: they are looked for in
-//! `$SOCKC_CLASSBENCH`, or beside the repository in `../shared/classbench`.
+//! `$SOCKC_CLASSBENCH`, or next to the repository in `../shared/classbench`.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,8 +14,8 @@ use super::{Header, Prefix, Rule, RuleSet};
 /// The folder of the sets, if there is one.
 pub(crate) fn folder() -> Option<PathBuf> {
     let named = std::env::var_os("SOCKC_CLASSBENCH").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/classbench");
-    Some(named.unwrap_or(beside)).filter(|folder| folder.is_dir())
+    let near = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/classbench");
+    Some(named.unwrap_or(near)).filter(|folder| folder.is_dir())
 }
 
 /// The families in a folder, by name.

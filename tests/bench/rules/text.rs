@@ -40,7 +40,7 @@ pub(crate) fn policy(rules: &[Rule], verdicts: Verdicts, place: Place) -> String
     )
 }
 
-/// A policy of rules that allow or drop, each with `end` behind it; `default` is whether the default allows.
+/// A policy of rules that allow or drop, each with `end` after it; `default` is whether the default allows.
 pub(crate) fn written<'a>(
     default: bool,
     rules: impl Iterator<Item = (bool, &'a Rule)>,

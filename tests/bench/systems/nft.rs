@@ -1,6 +1,6 @@
 //! nftables, in the forms that people write: a chain of rules, and sets and maps where the rules fit one.
 //!
-//! The hook is prerouting at priority raw, the first place that a filter of the kernel sees a packet. A rule behind the
+//! The hook is prerouting at priority raw, the first place that a filter of the kernel sees a packet. A rule after the
 //! others counts and drops what none of them matched.
 
 use std::fmt::Write as _;

@@ -15,7 +15,7 @@ const TABLES: &str = "compiler/src/classifier/tables.rs";
 const SETS: Narrow = (
     Compiler,
     "classifier::grow classifier::tests::random_sets classifier::tests::senders classifier::tests::receivers classifier::tests::strata_are \
-     classifier::tests::ranges_of_both classifier::tests::rules_that classifier::tests::nothing_behind",
+     classifier::tests::ranges_of_both classifier::tests::rules_that classifier::tests::nothing_after",
 );
 const WALKED: &[Narrow] = &[SETS, (Differential, "tables::")];
 const WINNERS: &[Narrow] = &[

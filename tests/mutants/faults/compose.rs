@@ -46,8 +46,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         205,
         COMPOSE,
-        "if goes_on(outcome) { behind } else { NOBODY }",
-        "behind",
+        "if goes_on(outcome) { after } else { NOBODY }",
+        "after",
         TESTS,
     ),
     fault(

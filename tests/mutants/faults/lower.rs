@@ -251,8 +251,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         380,
         "compiler/src/lower/member.rs",
-        "leave_if(probe, JumpOp::Gt, bound, behind)",
-        "leave_if(probe, if FAULT { JumpOp::Ge } else { JumpOp::Gt }, bound, behind)",
+        "leave_if(probe, JumpOp::Gt, bound, after)",
+        "leave_if(probe, if FAULT { JumpOp::Ge } else { JumpOp::Gt }, bound, after)",
         &[(Compiler, "lower::tests::members")],
     ),
     fault(

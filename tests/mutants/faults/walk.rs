@@ -25,7 +25,7 @@ pub(super) const FAULTS: &[Fault] = &[
         fault(22, WALK, "1 << LAST_AT", "1 << (LAST_AT - 1)", TESTS),
         "the end of a list saves time only: every record carries its whole match, so that one of another list that matches is \
          a member that matches, and all that could be better than what was found are in the packet's own list; what stands \
-         behind the last list is never better than anything",
+         after the last list is never better than anything",
     ),
     fault(
         23,

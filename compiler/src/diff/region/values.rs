@@ -258,7 +258,7 @@ fn socket(values: &Values, netns: Option<NetnsId>) -> Option<Condition> {
     })
 }
 
-/// What headers say beside addresses and ports, the most telling first.
+/// What headers say besides addresses and ports, the most telling first.
 fn header(store: &Store, packets: Node) -> Vec<Condition> {
     let mut rows: Vec<&Row> = header_field::rows().rev().collect();
     rows.sort_by_key(|row| row.kind);

@@ -151,7 +151,7 @@ fn end_word(end: End) -> &'static str {
     }
 }
 
-/// Each address of a list with the ports behind it.
+/// Each address of a list with the ports after it.
 fn with_ports(addresses: &str, ports: &str) -> String {
     let one = |address: &str| match address.contains(':') {
         true => format!("[{address}]:{ports}"),

@@ -76,7 +76,7 @@ fn explain_says_of_each_example_what_the_change_says() {
     );
 }
 
-/// The same policy in other words: rules doubled, behind what decides all of it, with other labels, and counted.
+/// The same policy in other words: rules doubled, after what decides all of it, with other labels, and counted.
 fn reworded(text: &str, rng: &mut Rng) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let rules: Vec<usize> = (0..lines.len())

@@ -13,7 +13,7 @@ const PREFIX: usize = 4;
 pub(super) struct Table {
     kind: MapKind,
     most: usize,
-    /// The keys of a trie hold zeros behind their prefix, so that the same prefix is the same key.
+    /// The keys of a trie hold zeros beyond their prefix, so that the same prefix is the same key.
     keys: BTreeMap<Vec<u8>, usize>,
     /// By number, also after a key was deleted: a program may still have the address.
     values: Vec<Stored>,
@@ -133,7 +133,7 @@ fn bits(key: &[u8]) -> Option<usize> {
     (length <= address.len() * 8).then_some(length)
 }
 
-/// The key with a shorter prefix, and zeros behind it.
+/// The key with a shorter prefix, and zeros after it.
 fn prefix(key: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut prefix = u32::try_from(length).ok()?.to_le_bytes().to_vec();
     for (index, &byte) in key.get(PREFIX..)?.iter().enumerate() {

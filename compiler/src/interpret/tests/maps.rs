@@ -138,7 +138,7 @@ fn a_trie_gives_the_longest_prefix() {
     let (mut maps, map) = one_map(spec(MapKind::LpmTrie, 8, 1, 3));
     let mut put = |length, address, value| maps.update(map, &prefix(length, address), &[value], 0);
     assert_eq!(put(8, [10, 0, 0, 0], 1), Ok(()));
-    // Bits behind the prefix are not looked at.
+    // Bits beyond the prefix are not looked at.
     assert_eq!(put(8, [10, 9, 9, 9], 2), Ok(()));
     assert_eq!(put(20, [10, 1, 0x1f, 0], 3), Ok(()));
     assert_eq!(put(33, [10, 0, 0, 0], 4), Err(Errno::EINVAL));
@@ -175,7 +175,7 @@ fn an_lru_hash_forgets_what_was_used_longest_ago() {
     assert!(maps.get(map, &three).is_none());
 }
 
-/// Loads 4 bytes at `offset` behind the address `start` bytes into a table.
+/// Loads 4 bytes at `offset` after the address `start` bytes into a table.
 fn table_load(start: i32, offset: i16) -> Vec<Insn> {
     let [first, second] = load_map_value(R1, start);
     vec![first, second, load(Width::W, R0, R1, offset), exit()]

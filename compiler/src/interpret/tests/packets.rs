@@ -12,7 +12,7 @@ fn tc(frame: &[u8], insns: Vec<Insn>) -> Result<Outcome, FaultKind> {
 }
 
 /// Keeps the packet's beginning in r7 over a helper call, and reads through it.
-fn reads_behind(data: i16, helper: Helper, arguments: [i32; 3]) -> Vec<Insn> {
+fn reads_after(data: i16, helper: Helper, arguments: [i32; 3]) -> Vec<Insn> {
     let [second, third, fourth] = arguments;
     vec![
         load(Width::W, R7, R1, data),
@@ -30,7 +30,7 @@ fn reads_behind(data: i16, helper: Helper, arguments: [i32; 3]) -> Vec<Insn> {
 fn every_change_voids_packet_pointers() {
     for helper in [Helper::XdpAdjustHead, Helper::XdpAdjustTail] {
         for delta in [0, -4, -100_000] {
-            let fault = xdp(&[0; 60], reads_behind(0, helper, [delta, 0, 0]));
+            let fault = xdp(&[0; 60], reads_after(0, helper, [delta, 0, 0]));
             assert_eq!(fault.unwrap_err(), FaultKind::StalePacketPointer);
         }
     }
@@ -42,7 +42,7 @@ fn every_change_voids_packet_pointers() {
         (Helper::L3CsumReplace, [24, 1, 2]),
         (Helper::CloneRedirect, [1, 0, 0]),
     ] {
-        let fault = tc(&[0; 60], reads_behind(76, helper, arguments));
+        let fault = tc(&[0; 60], reads_after(76, helper, arguments));
         assert_eq!(fault.unwrap_err(), FaultKind::StalePacketPointer);
     }
 }

@@ -1,7 +1,7 @@
 //! The answer on the stack: a reset or a port unreachable, with its checksums.
 //!
 //! A TCP or ICMPv6 checksum covers the addresses, the length and the protocol too: the fixed part of the IP header stands as
-//! this pseudo header while the sum is taken, and is written behind that.
+//! this pseudo header while the sum is taken, and is written after that.
 //!
 //! The pinned register r9 holds how many bytes follow the answer's IP header.
 

@@ -1,11 +1,11 @@
 //! The answer into the packet, and back out of the interface it came in by.
 //!
 //! XDP opens room in front of the packet and cuts its end, so that what is quoted stays where it is; the answer may keep
-//! what padding the frame had behind its IP packet. TC resizes the buffer and writes all of it.
+//! what padding the frame had after its IP packet. TC resizes the buffer and writes all of it.
 //!
 //! At TC the checksum of a packet from this machine may still be left to the interface (`CHECKSUM_PARTIAL`), which would
 //! compute it into the answer. The kernel forgets that when a packet loses the bytes where the sum begins, so the buffer is
-//! made longer first and then loses as much behind its Ethernet header.
+//! made longer first and then loses as much after its Ethernet header.
 
 use crate::bpf::constant::{BPF_ADJ_ROOM_MAC, XDP_TX};
 use crate::bpf::helper::Helper;
@@ -61,14 +61,14 @@ impl Lowering<'_> {
     pub(super) fn send_unreachable(&mut self, reply: Reply, shape: &Shape, drop: Block) {
         self.forget_checksum();
         self.store(At::Network, reply.head, shape.header + ICMP, drop);
-        let behind = self.registers.end;
+        let after = self.registers.end;
         self.builder
-            .load_slot_to(behind, self.frame.offset, 0, Width::W);
+            .load_slot_to(after, self.frame.offset, 0, Width::W);
         let offset = i32::from(shape.header + ICMP);
-        self.builder.alu(behind, AluOp::Add, offset);
+        self.builder.alu(after, AluOp::Add, offset);
         let args = [
             Arg::Pinned(self.registers.context),
-            Arg::Pinned(behind),
+            Arg::Pinned(after),
             Arg::SlotAddress(reply.quote),
             Arg::Imm(i32::from(shape.quote)),
             Arg::Imm(0),
@@ -78,7 +78,7 @@ impl Lowering<'_> {
         self.send_buffer(reply, drop);
     }
 
-    /// The end of the buffer: `more` bytes behind the beginning of the IP header, and those of r9 if asked for.
+    /// The end of the buffer: `more` bytes after the beginning of the IP header, and those of r9 if asked for.
     fn change_tail(&mut self, payload: bool, more: i32, drop: Block) {
         let length = self.registers.end;
         self.builder
@@ -96,7 +96,7 @@ impl Lowering<'_> {
         self.call_or(Helper::SkbChangeTail, &args, drop);
     }
 
-    /// Takes the surplus out behind the Ethernet header. It fails behind a tag in the buffer, where no interface of ours
+    /// Takes the surplus out after the Ethernet header. It fails after a tag in the buffer, where no interface of ours
     /// leaves checksums to compute; the surplus is then cut off at the end.
     fn forget_checksum(&mut self) {
         let args = [
@@ -164,7 +164,7 @@ impl Lowering<'_> {
         self.builder.alu(change, AluOp::Sub, packet);
         self.adjust(Helper::XdpAdjustTail, Arg::Pinned(change), drop);
         self.swap_link(reply);
-        // Behind the tags these 24 bytes hold what was the beginning of the IP header, which the answer's overwrites.
+        // After the tags these 24 bytes hold what was the beginning of the IP header, which the answer's overwrites.
         self.put(At::Frame, reply.ether, 24, drop);
         self.put(At::Network, reply.head, length, drop);
         self.builder.end(End::Return(XDP_TX));

@@ -30,7 +30,7 @@ fn passes(artifact: &Artifact, name: &str, pass: i32, frame: &[u8]) -> bool {
     outcome.unwrap().code() == pass
 }
 
-/// Frames whose first bytes behind the IP headers are a TCP header to port 80, each with the part it is.
+/// Frames whose first bytes after the IP headers are a TCP header to port 80, each with the part it is.
 fn check(frames: &[(Vec<u8>, Part)]) {
     for (rule, name, pass) in HOOKS {
         let built = built(&format!("default in drop\ndefault out drop\n{rule}"));
@@ -69,7 +69,7 @@ fn every_bit_of_the_offset_makes_a_later_fragment_of_ipv4() {
     check(&frames);
 }
 
-/// The byte that is a length in other extension headers is reserved, and so are two bits behind the offset.
+/// The byte that is a length in other extension headers is reserved, and so are two bits after the offset.
 #[test]
 fn every_bit_of_the_offset_makes_a_later_fragment_of_ipv6() {
     let atomic = Frame::new(header("2001:db8::1", "2001:db8::2"))

@@ -68,7 +68,7 @@ struct Case {
 }
 
 impl Case {
-    /// What the parser makes of the frame and of what stands beside it.
+    /// What the parser makes of the frame and of what stands next to it.
     fn packet(&self) -> Parsed {
         let Parsed::Ip(header) = parse(&self.frame, Layout::Ethernet) else {
             panic!("the frame is whole");

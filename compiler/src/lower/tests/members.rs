@@ -67,7 +67,7 @@ impl Dropper {
     }
 }
 
-/// Addresses at and beside the ends of ranges, and at the ends of all.
+/// Addresses at and next to the ends of ranges, and at the ends of all.
 fn edges<T: Bound>(set: &RangeSet<T>) -> Vec<T> {
     let ends = set.ranges().iter().flat_map(|&(low, high)| [low, high]);
     let near = ends.flat_map(|end| [end.previous(), Some(end), end.next()]);
@@ -200,14 +200,14 @@ fn an_index_leads_to_the_right_piece() {
     let artifact = built(dropping(set.clone()));
     let tables = artifact.maps.values().filter(|map| map.data.is_some());
     let sizes: Vec<u32> = tables.map(|table| table.value_size).collect();
-    // Four bytes a boundary, a piece's length behind them, and a quarter at most for the index. Without one the boundaries
+    // Four bytes a boundary, a piece's length after them, and a quarter at most for the index. Without one the boundaries
     // would be filled up to a power of two.
     assert!(
         matches!(sizes[..], [size] if size < 6_400 * 5 && 6_000 * 4 < size),
         "{sizes:?}"
     );
     check(set);
-    // The index leads behind the last boundary: everything there is in the set.
+    // The index leads after the last boundary: everything there is in the set.
     let up = ranges.iter().copied().filter(|(low, _)| *low < 0xe000_0000);
     let up: Vec<(u32, u32)> = up.chain([(0xe000_0000, u32::MAX)]).collect();
     check(both(&up, &[]));

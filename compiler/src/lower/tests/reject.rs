@@ -97,7 +97,7 @@ fn sum(bytes: &[u8]) -> u32 {
     sum
 }
 
-/// The packet behind the Ethernet header and tags, with its checksums verified; its header, and what follows that.
+/// The packet after the Ethernet header and tags, with its checksums verified; its header, and what follows that.
 fn verified(reply: &[u8], offset: usize) -> (Header, Vec<u8>) {
     let Parsed::Ip(header) = parse(reply, Layout::Ethernet) else {
         panic!("{reply:02x?}");

@@ -86,7 +86,7 @@ fn every_rule_of_a_group_counts_for_itself() {
     assert_eq!(counted(&artifact, &packets), [1, 1, 2, 1, 1, 0]);
 }
 
-/// `count` rules run behind the decision and use the same slots of the stack.
+/// `count` rules run after the decision and use the same slots of the stack.
 #[test]
 fn what_counts_in_between_does_not_change_whose_counter_it_is() {
     let artifact = built(

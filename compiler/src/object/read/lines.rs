@@ -53,7 +53,7 @@ fn line_table(section: &[u8]) -> Option<Words<'_>> {
     Some(Words(part(body, offset, length)?))
 }
 
-/// The line in the words of a record behind its offset.
+/// The line in the words of a record after its offset.
 fn line(words: &mut Words<'_>, types: &Types<'_>, insn: u32) -> Option<Line> {
     let file = unescape(types.string(words.next()?)?)?;
     let text = unescape(types.string(words.next()?)?)?;

@@ -14,7 +14,7 @@ struct Type<'a> {
     kind: u32,
     /// Its size, or the id of the type it is about.
     word: u32,
-    /// The words behind.
+    /// The words after.
     more: Words<'a>,
 }
 
@@ -143,7 +143,7 @@ fn records(bytes: &[u8]) -> Option<Vec<Type<'_>>> {
         let (name, info, word) = (words.next()?, words.next()?, words.next()?);
         let kind = info >> 24 & 0x1f;
         let members = usize::try_from(info & 0xffff).ok()?;
-        let more = words.take(words_behind(kind, members)?)?;
+        let more = words.take(words_after(kind, members)?)?;
         types.push(Type {
             name,
             kind,
@@ -155,7 +155,7 @@ fn records(bytes: &[u8]) -> Option<Vec<Type<'_>>> {
 }
 
 /// How many words follow the three that every record has; `None` for kinds that we do not write.
-fn words_behind(kind: u32, members: usize) -> Option<usize> {
+fn words_after(kind: u32, members: usize) -> Option<usize> {
     Some(match kind {
         kind::PTR | kind::FUNC => 0,
         kind::INT | kind::VAR => 1,

@@ -98,7 +98,7 @@ fn ipv6(frame: &Frame, from: [u8; 16], to: [u8; 16]) -> Vec<u8> {
     bytes
 }
 
-/// The number that announces the extension header at `index`, or the protocol behind the last.
+/// The number that announces the extension header at `index`, or the protocol after the last.
 fn next_header(frame: &Frame, extensions: &[Extension], index: usize) -> u8 {
     match extensions.get(index) {
         Some(Extension::HopByHop(_)) => protocol::HOP_BY_HOP,
@@ -128,7 +128,7 @@ fn extension_header(frame: &Frame, extension: Extension, next: u8) -> Vec<u8> {
     }
 }
 
-/// Where the fragment begins, in units of 8 bytes, and whether another one comes behind it.
+/// Where the fragment begins, in units of 8 bytes, and whether another one comes after it.
 fn offset_and_more(frame: &Frame) -> (u16, bool) {
     let Fragmented { offset, more, .. } = frame.fragmented;
     match frame.header.part {

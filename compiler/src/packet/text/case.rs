@@ -103,7 +103,7 @@ pub(super) fn once<T>(
     if let Some(first) = place {
         let twice = mistake(
             codes::SAID_TWICE,
-            format!("{what} is said twice"),
+            format!("{what} is given twice"),
             span,
             "said again here",
             "say it once",

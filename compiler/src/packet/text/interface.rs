@@ -107,7 +107,7 @@ pub fn example(policy: &Policy, class: ClassId) -> Option<String> {
     names.iter().find(is_on).or(names.first()).cloned()
 }
 
-/// What stands ahead of the first star of one pattern, then `middle`, then what stands behind the last star of another.
+/// What stands ahead of the first star of one pattern, then `middle`, then what stands after the last star of another.
 fn joined(head: &str, middle: &str, tail: &str) -> String {
     let name = match (head.split_once('*'), tail.rsplit_once('*')) {
         (Some((head, _)), Some((_, tail))) => format!("{head}{middle}{tail}"),

@@ -143,7 +143,7 @@ impl Kind {
             (Some(_), false) => Part::Later,
         };
         if family == Family::V6 && part != Part::Later && protocol::is_extension(number) {
-            let text = "IPv6 steps over this header: the packet's protocol is the one behind it";
+            let text = "IPv6 steps over this header: the packet's protocol is the one after it";
             return Err(does_not_fit(text, written.span));
         }
         Ok(Self {

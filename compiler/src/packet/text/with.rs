@@ -14,7 +14,7 @@ use crate::resolve::codes as meaning;
 use crate::resolve::conditions::flag_bits;
 use crate::resolve::numbers;
 
-/// Everything that is said behind `with`, each thing once.
+/// Everything that is said after `with`, each thing once.
 pub(super) fn said(items: &[Spanned<With>], policy: &Policy) -> Result<Said, Box<Diagnostic>> {
     let mut said = Said::default();
     for item in items {
@@ -120,7 +120,7 @@ fn socket(said: &mut Said, state: Option<SocketState>, span: Span) -> Result<(),
     Ok(())
 }
 
-/// The namespace of the socket state before it; the first item may also name that of the state behind it.
+/// The namespace of the socket state before it; the first item may also name that of the state after it.
 fn namespace(
     said: &mut Said,
     name: &Spanned<String>,
@@ -143,7 +143,7 @@ fn each_namespace_once(said: &Said) -> Result<(), Box<Diagnostic>> {
     if let Some(ahead) = &said.namespace_ahead {
         return Err(mistake(
             codes::DOES_NOT_FIT,
-            "no socket state is said of this namespace",
+            "no socket state is given for this namespace",
             ahead.span,
             "says where a socket is found",
             "write `socket listening in netns \"NAME\"`",
@@ -163,7 +163,7 @@ fn each_namespace_once(said: &Said) -> Result<(), Box<Diagnostic>> {
 fn twice(what: &str, span: Span) -> Box<Diagnostic> {
     mistake(
         codes::SAID_TWICE,
-        format!("{what} is said twice"),
+        format!("{what} is given twice"),
         span,
         "said again here",
         "say it once",

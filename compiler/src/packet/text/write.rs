@@ -57,7 +57,7 @@ fn words(
     on: Option<String>,
     netns: Option<&str>,
 ) -> Option<String> {
-    // Behind the state of a socket it would say where the socket is.
+    // After the state of a socket it would say where the socket is.
     let netns = netns.map(|netns| format!("in netns {}", quoted(netns)));
     let (direction, header, group) = match &described.event {
         Event::Packet {

@@ -1,8 +1,8 @@
 //! Where each rule for arriving packets runs and counts, on one class of interfaces.
 //!
 //! The choice: a rule runs at XDP if XDP can evaluate it, unless it says otherwise. A rule that XDP cannot evaluate is a
-//! pass there for every packet that it might match; the rules behind it for such packets follow it to TC, or they would
-//! be asked too early. So do drops behind a `count … at tc` of the same packets, since the count must see them, and the
+//! pass there for every packet that it might match; the rules after it for such packets follow it to TC, or they would
+//! be asked too early. So do drops after a `count … at tc` of the same packets, since the count must see them, and the
 //! default. An allow by rate, length or TCP flags follows as soon as there is a chain at TC: tokens have been taken and
 //! segments joined by then, so TC could not tell whether it had matched.
 //! If no rule is left at XDP and some are at TC, there is no XDP chain.
@@ -10,7 +10,7 @@
 use cranelift_entity::SecondaryMap;
 use sockc_grammar::diagnostic::Diagnostic;
 
-use crate::diagram::chain::{seen_from, widened};
+use crate::chain::sight::{seen_from, widened};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::{Field, FieldKind};

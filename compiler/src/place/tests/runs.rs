@@ -1,13 +1,14 @@
 //! The chains run one after another against the reference meaning.
 
 use super::placed;
+use crate::chain::{Chain, Effect, Entry};
 use crate::decide::decide;
 use crate::diagram::Store;
 use crate::diagram::sample::Dice;
 use crate::diagram::sample::hit;
 use crate::event::{Decider, Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
 use crate::hook::Hook;
-use crate::place::{Chain, Effect, Entry, describe, place};
+use crate::place::{describe, place};
 use crate::policy::{Action, Direction, Family, Policy, RuleId, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 

@@ -6,7 +6,7 @@ use crate::policy::{
     Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, SetId, SetKind,
 };
 
-/// A list of so many addresses, none beside another.
+/// A list of so many addresses, none next to another.
 fn addresses(count: u32) -> String {
     (0..count)
         .map(|number| format!("10.{}.{}.1\n", number >> 8, number & 255))

@@ -76,12 +76,12 @@ pub(super) fn edits(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let known = WORDS.iter().filter(|(foreign, _)| *foreign == word);
     found.extend(known.map(|(_, ours)| broken.replace(word.len(), *ours)));
     // `ttl == 1`: the first of the two reads.
-    if broken.behind().starts_with('=') && broken.before().ends_with('=') {
+    if broken.after().starts_with('=') && broken.before().ends_with('=') {
         let next = scan::skip(broken.text, broken.at + 1);
         found.push(broken.edit(broken.before().len(), next, " "));
     }
     let marks = MARKS.iter();
-    let here = marks.filter(|(mark, _)| broken.behind().starts_with(mark));
+    let here = marks.filter(|(mark, _)| broken.after().starts_with(mark));
     found.extend(here.map(|(mark, ours)| broken.replace(mark.len(), *ours)));
     capitals(broken, found);
     swapped_direction(broken, found);
@@ -90,10 +90,10 @@ pub(super) fn edits(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 /// Quotes of a word processor, and single ones.
 fn quotes(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     const CURLY: [char; 6] = ['“', '”', '„', '‘', '’', '\''];
-    if !broken.behind().starts_with(CURLY) {
+    if !broken.after().starts_with(CURLY) {
         return;
     }
-    let text = broken.behind().replace(CURLY, "\"");
+    let text = broken.after().replace(CURLY, "\"");
     found.push(broken.edit(broken.at, broken.text.len(), text));
 }
 
@@ -143,10 +143,10 @@ fn tracking(broken: &Broken<'_>, found: &mut Vec<Edit>) {
             break;
         }
         established |= word == "established";
-        let behind = scan::skip(broken.text, end + word.len());
-        end = match scan::byte(broken.text, behind) {
-            Some(b',') => scan::skip(broken.text, behind + 1),
-            _ => behind,
+        let after = scan::skip(broken.text, end + word.len());
+        end = match scan::byte(broken.text, after) {
+            Some(b',') => scan::skip(broken.text, after + 1),
+            _ => after,
         };
     }
     let end = broken
@@ -161,8 +161,8 @@ fn tracking(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     } else {
         ""
     };
-    let behind_if = matches!(broken.last_word(), "if" | "and" | "with");
-    let text = match (behind_if, condition) {
+    let after_if = matches!(broken.last_word(), "if" | "and" | "with");
+    let text = match (after_if, condition) {
         (_, "") => String::new(),
         (true, condition) => condition.to_owned(),
         (false, condition) => format!("if {condition}"),
@@ -197,7 +197,7 @@ fn swapped_direction(broken: &Broken<'_>, found: &mut Vec<Edit>) {
             format!("{direction} {verb}"),
         ));
     }
-    // Elsewhere in a rule, it stands behind the verb.
+    // Elsewhere in a rule, it stands after the verb.
     let start = label_end(broken.text);
     let first = scan::word(broken.text, start);
     if words::VERBS.contains(&first) && start + first.len() < from {
@@ -213,7 +213,7 @@ fn swapped_direction(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     }
 }
 
-/// Where the verb stands: behind the label and `audit`.
+/// Where the verb stands: after the label and `audit`.
 pub(super) fn label_end(text: &str) -> usize {
     let mut at = scan::skip(text, 0);
     if scan::is_label(text, at) {

@@ -1,4 +1,4 @@
-//! Lists: braces that miss or are too many, commas, ports behind ports, sets of ports.
+//! Lists: braces that miss or are too many, commas, ports after ports, sets of ports.
 
 use super::{Broken, Edit, like_address, like_port};
 use crate::scan;
@@ -16,7 +16,7 @@ pub(super) fn edits(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     if broken.word() == "or" {
         found.push(broken.edit(broken.before().len(), broken.at + "or".len(), ","));
     }
-    // `syn,ack`, and a comma with nothing behind it.
+    // `syn,ack`, and a comma with nothing after it.
     if let Some(before) = broken.before().strip_suffix(',') {
         found.push(broken.edit(before.trim_end().len(), broken.at, " "));
     }
@@ -72,13 +72,13 @@ fn port_list(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 
 /// `from { A, B }`: a list of endpoints has no braces.
 fn braces_of_addresses(broken: &Broken<'_>, found: &mut Vec<Edit>) {
-    if !broken.behind().starts_with('{') || !broken.expected.has_address() {
+    if !broken.after().starts_with('{') || !broken.expected.has_address() {
         return;
     }
-    let Some(close) = broken.behind().find('}') else {
+    let Some(close) = broken.after().find('}') else {
         return;
     };
-    let inside = broken.behind().get(1..close).unwrap_or("").trim();
+    let inside = broken.after().get(1..close).unwrap_or("").trim();
     let inside = inside.trim_end_matches(',').trim_end();
     found.push(broken.replace(close + 1, inside));
 }
@@ -149,9 +149,9 @@ fn port_range(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         ("<", 1, false),
     ];
     for (mark, beyond, above) in compared {
-        if let Some(behind) = rest.strip_prefix(mark) {
-            let blanks = behind.len() - behind.trim_start().len();
-            if let Some((port, length)) = number(behind.trim_start()) {
+        if let Some(after) = rest.strip_prefix(mark) {
+            let blanks = after.len() - after.trim_start().len();
+            if let Some((port, length)) = number(after.trim_start()) {
                 let range = if above {
                     format!("{}-65535", port.saturating_add(beyond))
                 } else {
@@ -164,8 +164,8 @@ fn port_range(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         }
     }
     for mark in ["==", "="] {
-        if let Some(behind) = rest.strip_prefix(mark) {
-            let blanks = behind.len() - behind.trim_start().len();
+        if let Some(after) = rest.strip_prefix(mark) {
+            let blanks = after.len() - after.trim_start().len();
             found.push(broken.edit(from, from + mark.len() + blanks, ""));
             return;
         }
@@ -176,20 +176,20 @@ fn port_range(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let Some((low, length)) = number(rest) else {
         return;
     };
-    let behind = rest.get(length..).unwrap_or("");
+    let after = rest.get(length..).unwrap_or("");
     let end = from + length;
-    let high = behind
+    let high = after
         .strip_prefix([':', '-', '.'])
         .map(|text| text.trim_start_matches('.'));
     match high.map(|high| (high, number(high))) {
         Some((high, Some((to, digits)))) => {
-            let length = behind.len() - high.len() + digits;
+            let length = after.len() - high.len() + digits;
             found.push(broken.edit(from, end + length, format!("{low}-{to}")));
         }
         Some((high, None)) if high.is_empty() || high.starts_with(' ') => {
             found.push(broken.edit(from, end + 1, format!("{low}-65535")));
         }
-        _ if behind.starts_with('+') => {
+        _ if after.starts_with('+') => {
             found.push(broken.edit(from, end + 1, format!("{low}-65535")));
         }
         _ => {}

@@ -57,7 +57,7 @@ fn label(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     }
 }
 
-/// `22/tcp`, `tcp/udp`, `tcp/22`, protocols behind clauses, `proto tcp`, `tcp, to …`.
+/// `22/tcp`, `tcp/udp`, `tcp/22`, protocols after clauses, `proto tcp`, `tcp, to …`.
 fn protocol(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let chunk_start = scan::chunk_start(broken.text, broken.at);
     let chunk = scan::chunk(broken.text, chunk_start);
@@ -81,7 +81,7 @@ fn protocol(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         word => (word, word.len()),
     };
     if PROTOCOLS.contains(&moved) {
-        move_behind_verb(broken, moved, length, found);
+        move_after_verb(broken, moved, length, found);
     }
     if let Some((_, rule)) = SERVICES.iter().find(|(name, _)| *name == broken.word()) {
         let expects = scan::word(broken.text, 0) == "expect";
@@ -99,8 +99,8 @@ fn protocol(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     }
 }
 
-/// A protocol behind a clause goes behind the verb and the direction.
-fn move_behind_verb(broken: &Broken<'_>, protocol: &str, length: usize, found: &mut Vec<Edit>) {
+/// A protocol after a clause goes after the verb and the direction.
+fn move_after_verb(broken: &Broken<'_>, protocol: &str, length: usize, found: &mut Vec<Edit>) {
     let text = broken.text;
     let verb = label_end(text);
     let mut place = verb + scan::word(text, verb).len();
@@ -187,7 +187,7 @@ fn condition(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 fn named(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let word = broken.word();
     let last = broken.last_word();
-    if last == "on" && (!word.is_empty() || broken.behind().starts_with('"')) {
+    if last == "on" && (!word.is_empty() || broken.after().starts_with('"')) {
         found.push(broken.insert(format!("{} ", kind(broken, broken.at))));
     }
     if matches!(last, "from" | "to" | "not") && is_word(broken.chunk()) {
@@ -256,7 +256,7 @@ fn listen(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 
 /// `tcp 8.8.8.8 192.0.2.1 22`: sender, receiver, the receiver's port.
 fn bare_packet(broken: &Broken<'_>, found: &mut Vec<Edit>) {
-    let mut words = broken.behind().split_whitespace();
+    let mut words = broken.after().split_whitespace();
     let (Some(from), Some(to)) = (words.next(), words.next()) else {
         return;
     };

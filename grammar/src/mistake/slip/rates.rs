@@ -36,11 +36,11 @@ const UNITS: &[(&str, &str)] = &[
 pub(super) fn edits(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let word = broken.word();
     let last = broken.last_word();
-    let behind_number = last
+    let after_number = last
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'_')
         && !last.is_empty();
-    if behind_number && broken.expected.has("packets") {
+    if after_number && broken.expected.has("packets") {
         counted(broken, word, found);
     }
     if word == "limit" {
@@ -72,7 +72,7 @@ pub(super) fn edits(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 
 /// `10/minute` and `10 per minute` count packets; what no period follows is of a second.
 fn counted(broken: &Broken<'_>, word: &str, found: &mut Vec<Edit>) {
-    let rest = broken.behind();
+    let rest = broken.after();
     let number_end = broken.before().len();
     let period = match (rest.strip_prefix('/'), word) {
         (Some(_), _) => Some(scan::skip(broken.text, broken.at + 1)),
@@ -105,15 +105,15 @@ fn limit(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 
 /// `100k` and `2M`.
 fn thousands(broken: &Broken<'_>, found: &mut Vec<Edit>) {
-    // Where it breaks may be the letter, or the number that it stands behind.
-    let behind = broken.text.get(..broken.at).unwrap_or("");
+    // Where it breaks may be the letter, or the number that it stands after.
+    let after = broken.text.get(..broken.at).unwrap_or("");
     let start = if broken
         .chunk()
         .starts_with(|first: char| first.is_ascii_digit())
     {
         broken.at
     } else {
-        word_start(broken.text, behind.len())
+        word_start(broken.text, after.len())
     };
     let chunk = scan::chunk(broken.text, start);
     let Some((digits, zeros)) = chunk

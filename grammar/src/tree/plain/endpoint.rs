@@ -1,4 +1,4 @@
-//! Endpoints of plain rules: addresses, prefixes, ranges, sets, and ports behind them.
+//! Endpoints of plain rules: addresses, prefixes, ranges, sets, and ports after them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,14 +13,14 @@ const MAX_DIGITS: usize = 18;
 
 /// Whether `:` and ports may follow an address.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Behind {
+enum After {
     Ports,
     /// IPv6 without brackets.
     Nothing,
 }
 
 impl Cursor<'_> {
-    /// Endpoints with commas between them. Stops right behind the last.
+    /// Endpoints with commas between them. Stops right after the last.
     pub(super) fn endpoints(&mut self) -> Option<Vec<Spanned<Endpoint>>> {
         let mut endpoints = Vec::with_capacity(1);
         loop {
@@ -37,14 +37,14 @@ impl Cursor<'_> {
 
     fn endpoint(&mut self) -> Option<Spanned<Endpoint>> {
         let start = self.at;
-        let (address, behind) = match self.takes_word("port") {
-            Some(_) => (None, Behind::Ports),
+        let (address, after) = match self.takes_word("port") {
+            Some(_) => (None, After::Ports),
             None => {
-                let (address, behind) = self.address()?;
-                (Some(self.spanned(start, address)), behind)
+                let (address, after) = self.address()?;
+                (Some(self.spanned(start, address)), after)
             }
         };
-        let named = address.is_none() || (behind == Behind::Ports && self.takes(b':'));
+        let named = address.is_none() || (after == After::Ports && self.takes(b':'));
         let ports = match named {
             true => Some(self.ports()?),
             false => None,
@@ -53,27 +53,27 @@ impl Cursor<'_> {
         self.at_end().then(|| self.spanned(start, endpoint))
     }
 
-    fn address(&mut self) -> Option<(Address, Behind)> {
+    fn address(&mut self) -> Option<(Address, After)> {
         let start = self.at;
         match self.byte()? {
             b'@' => {
                 let name = self.set_ref()?;
-                Some((Address::Set(name), Behind::Ports))
+                Some((Address::Set(name), After::Ports))
             }
             b'[' => {
                 self.at += 1;
                 let address = self.v6_hosts()?;
-                self.takes(b']').then_some((address, Behind::Ports))
+                self.takes(b']').then_some((address, After::Ports))
             }
             _ if scan::word(self.text, start) == "any" => {
                 self.at += "any".len();
-                Some((Address::Any, Behind::Ports))
+                Some((Address::Any, After::Ports))
             }
             _ => match self.v4() {
-                Some(low) => Some((self.hosts(low, Self::v4)?, Behind::Ports)),
+                Some(low) => Some((self.hosts(low, Self::v4)?, After::Ports)),
                 None => {
                     self.at = start;
-                    Some((self.v6_hosts()?, Behind::Nothing))
+                    Some((self.v6_hosts()?, After::Nothing))
                 }
             },
         }

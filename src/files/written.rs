@@ -1,0 +1,91 @@
+//! Writes files that somebody names: whole or not at all.
+//!
+//! A file is written next to the one that is there, and moved into its place; a disk that is full leaves the old one. What is
+//! no regular file, such as a pipe or `/dev/null`, is written into as it is. Not here: standard output.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// Writes a file that is the result of a command made from `source`; says why it cannot be written. The source itself is not
+/// written over: that is a slip of the command line.
+pub(crate) fn result(
+    path: &Path,
+    bytes: &[u8],
+    source: &Path,
+    output: &mut Output,
+) -> Result<(), Exit> {
+    if is_same(path, source) {
+        output.error(format!(
+            "{} is what this is made from; name another file to write into",
+            path.display()
+        ));
+        return Err(Exit::Usage);
+    }
+    file(path, bytes).map_err(|error| {
+        output.error(format!("cannot write {}: {error}", path.display()));
+        Exit::Refused
+    })
+}
+
+/// Writes a file next to the old one and moves it there, so that no moment has half of it.
+pub(crate) fn file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let before = match fs::metadata(path) {
+        Ok(about) if !about.is_file() => return fs::write(path, bytes),
+        Ok(about) => Some(about.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    // A link stays a link, and leads to what is new.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let draft = PathBuf::from(name);
+    let written = fs::write(&draft, bytes)
+        .and_then(|()| before.map_or(Ok(()), |before| fs::set_permissions(&draft, before)))
+        .and_then(|()| fs::rename(&draft, &path));
+    if written.is_err() {
+        // The first error is the one worth telling.
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| fs::canonicalize(path).ok().filter(|path| path.is_file());
+    whole(one).is_some_and(|one| Some(one) == whole(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_its_place_and_rights_and_a_device_is_written_into() {
+        let folder = std::env::temp_dir().join(format!("sockc-written-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (real, link) = (folder.join("real"), folder.join("link"));
+        file(&real, b"old").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&real, &link).unwrap();
+        file(&link, b"new").unwrap();
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(
+            fs::metadata(&real).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
+        assert!(is_same(&link, &real) && !is_same(&folder, &folder));
+        file(Path::new("/dev/null"), b"new").unwrap();
+        assert!(file(Path::new("/dev/full"), b"new").is_err());
+        assert!(file(&folder.join("none/file"), b"new").is_err());
+        let names = fs::read_dir(&folder).unwrap().count();
+        assert_eq!(names, 2, "nothing is left next to them");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
