@@ -24,7 +24,7 @@ use crate::chain::{Chain, DefaultEntry, Effect, Entry};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, Side,
+    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId,
 };
 
 /// The chains of a policy, in the order of [`Hook`], then of groups; or why no placement keeps its meaning.
@@ -84,23 +84,10 @@ fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
 fn sends(policy: &Policy, group: GroupId) -> Option<Chain> {
     let entries: Vec<Entry> = policy
         .rules_of(Direction::Send)
-        .filter(|(_, rule)| concerns(rule, group))
+        .filter(|(_, rule)| rule.is_for(group))
         .map(|(rule, data)| at_home(rule, data, "sk_msg is the hook of what processes write"))
         .collect();
     only_chain(policy, Hook::SkMsg, Some(group), entries)
-}
-
-/// Whether a rule of `send` speaks of the sockets of a group.
-fn concerns(rule: &Rule, group: GroupId) -> bool {
-    let within = match rule.action {
-        Action::Shortcut(within) => within == group,
-        _ => true,
-    };
-    let from = match rule.matches.from {
-        Some(Side::Group(from)) => from == group,
-        _ => true,
-    };
-    within && from
 }
 
 /// The chain of a direction with one hook, if there is anything to do.
@@ -147,7 +134,7 @@ fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> Entry {
             Action::Shortcut(_) => Effect::Shortcut,
         },
         counts: true,
-        new_flows_only: data.at == Some(Hook::SkLookup),
+        new_flows_only: data.in_lookup(),
         reason,
     }
 }

@@ -154,7 +154,7 @@ pub fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, Budget
     };
     let whole = list.diagram(store, |_, rule| match rule.action {
         Action::Allow | Action::Redirect(_) => Some(Outcome::of(rule.action).terminal()),
-        Action::Reject if rule.at == Some(Hook::SkLookup) => Some(Outcome::Reject.terminal()),
+        Action::Reject if rule.in_lookup() => Some(Outcome::Reject.terminal()),
         _ => None,
     })?;
     match Hook::of(Direction::In).find(|hook| hook.is_lookup()) {
@@ -217,7 +217,7 @@ impl List<'_> {
             let Some(value) = terminal(id.as_u32(), rule).filter(|_| rule.action.decides()) else {
                 continue;
             };
-            if matches!(rule.action, Action::Shortcut(within) if Some(within) != self.group) {
+            if !self.group.is_none_or(|group| rule.action.is_for(group)) {
                 continue;
             }
             let matched = rule_diagram(store, id, rule, scope)?;

@@ -113,14 +113,11 @@ pub fn header_of(values: &FieldValues) -> (Header, SocketAnswer) {
         ..Header::PLAIN
     };
     set_fields(&mut header, values, true);
-    let part = header.part;
-    header.transport = transport_of(values, protocol, part);
+    header.transport = transport_of(values, protocol, header.part);
     set_fields(&mut header, values, false);
-    let socket = match values.get(Field::Socket) {
-        _ if !matches!(protocol, 6 | 17) || part == Part::Later => SocketAnswer::None,
-        0 => SocketAnswer::None,
-        1 => SocketAnswer::Listening,
-        _ => SocketAnswer::Established,
+    let socket = match header.has_socket() {
+        true => SocketAnswer::from_value(values.get(Field::Socket)),
+        false => SocketAnswer::None,
     };
     (header, socket)
 }

@@ -11,7 +11,7 @@ use sockc_grammar::source::SourceMap;
 use super::*;
 use crate::diagram::sample::{default, group, prefix, rule, socket, tcp};
 use crate::header_field::HeaderField;
-use crate::policy::{Condition, FieldTest, Match, SocketId, SocketTest};
+use crate::policy::{Condition, FieldTest, Match, Side, SocketId, SocketTest};
 
 fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {
     let mut policy = Policy::default();
