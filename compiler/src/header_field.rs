@@ -368,7 +368,7 @@ impl<T: Default> Default for ByField<T> {
 
 impl<T> ByField<T> {
     /// What `make` gives for each field.
-    pub fn of(make: impl Fn(&'static Row) -> T) -> Self {
+    pub fn of(mut make: impl FnMut(&'static Row) -> T) -> Self {
         Self(std::array::from_fn(|at| make(row(HeaderField::ALL[at]))))
     }
 

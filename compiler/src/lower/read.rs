@@ -5,6 +5,7 @@
 
 use crate::bpf::opcode::{AluOp, Width};
 use crate::field::Field;
+use crate::header_field;
 use crate::hook::Hook;
 use crate::ir::{Slot, Value};
 use crate::policy::Family;
@@ -103,8 +104,6 @@ impl Lowering<'_> {
             Field::Icmp => (frame.icmp, 0, Width::H, 16),
             Field::TcpFlags => (frame.flags, 0, Width::B, 0),
             Field::Length => (frame.length, 0, Width::W, 0),
-            Field::Ttl => (frame.ttl, 0, Width::B, 0),
-            Field::Dscp => (frame.dscp, 0, Width::B, 0),
             Field::Vlan => (frame.vlan, 0, Width::H, 0),
             Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
                 (frame.from, 4 * word(field), Width::W, 32)
@@ -112,7 +111,10 @@ impl Lowering<'_> {
             Field::To0 | Field::To1 | Field::To2 | Field::To3 => {
                 (frame.to, 4 * word(field), Width::W, 32)
             }
-            _ => return None,
+            _ => {
+                let row = header_field::of(field)?;
+                (frame.ip[row.field]?, 0, Width::B, 0)
+            }
         };
         Some(Place {
             base: Base::Stack(slot),
