@@ -147,7 +147,9 @@ impl Failure<'_> {
         );
         let diagnostic = diagnostic.help("write `}` at the end of the list");
         Some(match open {
-            Some(open) => diagnostic.also(Span::between(self.source, open, open + 1), "opened here"),
+            Some(open) => {
+                diagnostic.also(Span::between(self.source, open, open + 1), "opened here")
+            }
             None => diagnostic,
         })
     }

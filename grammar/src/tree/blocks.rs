@@ -8,6 +8,7 @@ use crate::ast::{ForBlock, Statement};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::scan;
+use crate::source::Span;
 
 /// How deep blocks may stand in each other.
 const MAX_BLOCK_DEPTH: usize = 16;

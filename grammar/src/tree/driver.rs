@@ -19,7 +19,7 @@ use crate::diagnostic::Diagnostic;
 use crate::mistake::{self, Expected, Failure};
 use crate::outline::Outline;
 use crate::scan;
-use crate::source::{SourceId, Spanned};
+use crate::source::{SourceId, Span, Spanned};
 use crate::words;
 
 /// How many mistakes are said before the rest of a text is left unread.
@@ -340,9 +340,11 @@ impl<'t> Driver<'t> {
         } else if let Some(statement) = builder.statement(node) {
             self.push(start, end, statement);
         } else if builder.mistakes.is_empty() {
-            builder
-                .mistakes
-                .push(mistake::not_understood(Span::between(self.source, start, end)));
+            builder.mistakes.push(mistake::not_understood(Span::between(
+                self.source,
+                start,
+                end,
+            )));
         }
         for mut mistake in builder.mistakes {
             let at = mistake.primary.span.start as usize;
