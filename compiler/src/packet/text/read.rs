@@ -14,7 +14,7 @@ use crate::header_field::{Exists, HeaderField, Plain};
 use crate::names::IcmpKind;
 use crate::packet::{longest_length, protocol, shortest_length};
 use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
-use crate::resolve::codes as values;
+use crate::values::codes as values;
 
 /// The packet (or write) that the words describe. `whole` is the span of all of them, for what is missing.
 ///
