@@ -4,6 +4,7 @@ use super::Suite::{Compiler, Differential};
 use super::{Fault, Narrow, fault, harmless};
 
 const WALK: &str = "compiler/src/lower/walk.rs";
+const RECORD: &str = "compiler/src/lower/walk/record.rs";
 
 const TESTS: &[Narrow] = &[
     (Compiler, "lower::tests::winners"),
@@ -22,7 +23,7 @@ pub(super) const FAULTS: &[Fault] = &[
         TESTS,
     ),
     harmless(
-        fault(22, WALK, "1 << LAST_AT", "1 << (LAST_AT - 1)", TESTS),
+        fault(22, RECORD, "1 << LAST_AT", "1 << (LAST_AT - 1)", TESTS),
         "the end of a list saves time only: every record carries its whole match, so that one of another list that matches is \
          a member that matches, and all that could be better than what was found are in the packet's own list; what stands \
          after the last list is never better than anything",
@@ -38,7 +39,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(131, WALK, "0xff0f_0301", "0xff0f_0f01", TESTS),
     fault(
         132,
-        WALK,
+        RECORD,
         "count.min(1 << bits) - 1",
         "count.min(1 << bits).div_ceil(2) - 1",
         TESTS,
@@ -46,7 +47,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(133, WALK, "0x1ff", "0xff", TESTS),
     fault(
         134,
-        WALK,
+        RECORD,
         "alu(above, AluOp::Or, others)",
         "alu(above, AluOp::Or, if FAULT { above } else { others })",
         TESTS,
@@ -54,7 +55,7 @@ pub(super) const FAULTS: &[Fault] = &[
     harmless(
         fault(
             135,
-            WALK,
+            RECORD,
             "leave_if_wide(about, JumpOp::Ge, best, walk.next)",
             "leave_if_wide(about, if FAULT { JumpOp::Gt } else { JumpOp::Ge }, best, walk.next)",
             TESTS,
@@ -64,7 +65,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         136,
-        WALK,
+        RECORD,
         "number(maps.first_slot)",
         "number(maps.first_slot + 1)",
         TESTS,
@@ -77,7 +78,7 @@ pub(super) const FAULTS: &[Fault] = &[
         TESTS,
     ),
     fault(138, WALK, "number(WORD_AT)", "number(WORD_AT + 1)", TESTS),
-    fault(139, WALK, "number(GROUP_AT)", "number(GROUP_AT + 1)", TESTS),
+    fault(139, RECORD, "number(GROUP_AT)", "number(GROUP_AT + 1)", TESTS),
     fault(
         140,
         WALK,

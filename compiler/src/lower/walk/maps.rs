@@ -1,0 +1,128 @@
+//! A classifier's tables, each at its place in a map, with the sizes that code is made from.
+
+use crate::classifier::tables::{FamilyTables, RankSlots, StratumTables, Tables, address_words};
+use crate::classifier::{Root, SERVICE_SIZE};
+use crate::policy::Family;
+use crate::tables::TablePlace as Place;
+
+/// A classifier's tables, each at its place.
+#[derive(Clone, Debug)]
+pub struct ClassifierMaps {
+    /// The classes of protocols.
+    pub classes: Place,
+    /// The services.
+    pub services: Place,
+    /// Counters by rank, unless they stand in a row.
+    pub slots: Option<Place>,
+    /// What is added to a rank where they do.
+    pub first_slot: u32,
+    /// For IPv4.
+    pub v4: FamilyMaps,
+    /// For IPv6.
+    pub v6: FamilyMaps,
+    /// How many services the table has room for: a power of two.
+    pub(super) service_count: u32,
+    /// How many ranks there are.
+    pub(super) ranks: u32,
+}
+
+/// The tables of one family.
+#[derive(Clone, Debug)]
+pub struct FamilyMaps {
+    pub(super) masks: Place,
+    pub(super) mask_count: u32,
+    pub(super) strata: Vec<StratumMaps>,
+}
+
+/// The tables of one stratum.
+#[derive(Clone, Debug)]
+pub(super) struct StratumMaps {
+    pub(super) root: Root,
+    pub(super) start: u32,
+    pub(super) children: Place,
+    pub(super) child_count: u32,
+    pub(super) records: Place,
+    pub(super) record_count: u32,
+    pub(super) depth: u32,
+    pub(super) longest: usize,
+    pub(super) words: Vec<u32>,
+    pub(super) first_rank: u32,
+}
+
+impl ClassifierMaps {
+    /// Puts the tables into maps; `add` gives the place of one, by its name.
+    ///
+    /// `None` where a table has more entries than a program can count, which no map holds.
+    pub fn new(
+        tables: &Tables,
+        ranks: u32,
+        mut add: impl FnMut(&str, &[u8]) -> Place,
+    ) -> Option<Self> {
+        let (slots, first_slot) = match &tables.slots {
+            RankSlots::Offset(first) => (None, *first),
+            RankSlots::Table(bytes) => (Some(add("slots", bytes)), 0),
+        };
+        Some(Self {
+            classes: add("classes", &tables.classes),
+            services: add("services", &tables.services),
+            slots,
+            first_slot,
+            v4: family(&tables.v4, Family::V4, &mut add)?,
+            v6: family(&tables.v6, Family::V6, &mut add)?,
+            service_count: entries(&tables.services, SERVICE_SIZE)?,
+            ranks,
+        })
+    }
+
+    /// The tables of a family.
+    pub(super) fn of(&self, family: Family) -> &FamilyMaps {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+}
+
+fn entries(table: &[u8], size: usize) -> Option<u32> {
+    u32::try_from(table.len() / size).ok()
+}
+
+fn family(
+    tables: &FamilyTables,
+    family: Family,
+    add: &mut impl FnMut(&str, &[u8]) -> Place,
+) -> Option<FamilyMaps> {
+    let name = match family {
+        Family::V4 => "v4",
+        Family::V6 => "v6",
+    };
+    let strata = tables.strata.iter().enumerate().map(|(number, stratum)| {
+        let StratumTables {
+            root,
+            start,
+            depth,
+            longest,
+            record_count,
+            first_rank,
+            ..
+        } = *stratum;
+        Some(StratumMaps {
+            root,
+            start,
+            children: add(&format!("{name}_nodes_{number}"), &stratum.children),
+            child_count: entries(&stratum.children, 4)?,
+            records: add(&format!("{name}_lists_{number}"), &stratum.records),
+            record_count,
+            depth,
+            longest,
+            words: stratum.words.clone(),
+            first_rank,
+        })
+    });
+    let strata = strata.collect::<Option<_>>()?;
+    Some(FamilyMaps {
+        masks: add(&format!("{name}_masks"), &tables.masks),
+        mask_count: entries(&tables.masks, 8 * address_words(family))?,
+        strata,
+    })
+}
