@@ -98,7 +98,7 @@ impl Index {
             point(header.from),
             port(to_port(header)),
             port(from_port(header)),
-            (header.protocol.into(), header.protocol.into()),
+            (header.protocol.0.into(), header.protocol.0.into()),
         ];
         let Rules { part, shapes } = &self.families[usize::from(header.to.is_ipv6())];
         let mut sufficed = true;
@@ -188,7 +188,7 @@ fn protocols(one: &Match, family: Family) -> Option<Values> {
         .protocols
         .iter()
         .filter(|protocol| protocol.family.is_none_or(|named| named == family));
-    around(fits.map(|protocol| (protocol.number.into(), protocol.number.into())))
+    around(fits.map(|protocol| (protocol.number.0.into(), protocol.number.0.into())))
 }
 
 /// The addresses of a side in one family.

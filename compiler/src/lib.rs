@@ -44,6 +44,7 @@ pub mod packet;
 pub mod pipeline;
 pub mod place;
 pub mod policy;
+pub mod protocol;
 pub mod ranges;
 pub mod reading;
 pub mod replay;

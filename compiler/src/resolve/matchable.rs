@@ -5,27 +5,28 @@
 
 use crate::event::Part;
 use crate::hook::Hook;
-use crate::packet::{protocol, shortest_length};
+use crate::packet::shortest_length;
 use crate::policy::{
     Action, Condition, Direction, Endpoint, Family, Policy, ProtocolMatch, RateUnit, Rule, Side,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// A kind of packet.
 #[derive(Clone, Copy)]
 struct Kind {
     family: Family,
-    protocol: u8,
+    protocol: IpProtocol,
     part: Part,
 }
 
 impl Kind {
     fn has_ports(self) -> bool {
-        matches!(self.protocol, 6 | 17 | 132) && self.part != Part::Later
+        self.protocol.has_ports() && self.part != Part::Later
     }
 
     fn has_socket(self) -> bool {
-        matches!(self.protocol, 6 | 17) && self.part != Part::Later
+        self.protocol.has_socket() && self.part != Part::Later
     }
 }
 
@@ -91,12 +92,13 @@ fn sends(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
 
 /// The kinds of packets that reach the rule. Protocols that nothing names stand for all others of their like.
 fn kinds(rule: &Rule) -> Vec<Kind> {
-    let mut protocols = vec![6, 17, 132, 1, 58, 47];
+    let mut protocols = IpProtocol::WITH_PORTS.to_vec();
+    protocols.extend([IpProtocol::ICMP, IpProtocol::ICMP6, IpProtocol::GRE]);
     protocols.extend(rule.matches.protocols.iter().map(|named| named.number));
     if rule.direction == Direction::Send {
-        protocols = vec![6];
+        protocols = vec![IpProtocol::TCP];
     } else if rule.in_lookup() {
-        protocols = vec![6, 17];
+        protocols = IpProtocol::WITH_SOCKETS.to_vec();
     }
     let parts = match (rule.direction, rule.at) {
         (Direction::Send, _) | (_, Some(Hook::SkLookup)) => &[Part::Whole, Part::First][..],
@@ -198,7 +200,7 @@ fn outcome(condition: &Condition, kind: Kind, policy: &Policy) -> Option<bool> {
         Condition::Ttl { low, high } => within(*low, *high, 0, 255),
         Condition::TcpFlags { set, clear } => {
             let impossible =
-                set & clear != 0 || kind.protocol != protocol::TCP || kind.part == Part::Later;
+                set & clear != 0 || kind.protocol != IpProtocol::TCP || kind.part == Part::Later;
             impossible.then_some(false)
         }
         Condition::Fragment => Some(kind.part != Part::Whole),

@@ -42,8 +42,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         306,
         "compiler/src/resolve/matchable.rs",
-        "matches!(self.protocol, 6 | 17) && self.part != Part::Later",
-        "matches!(self.protocol, 6 | 17)",
+        "self.protocol.has_socket() && self.part != Part::Later",
+        "self.protocol.has_socket()",
         &[(Compiler, "resolve::tests::a_rule_can")],
     ),
     fault(

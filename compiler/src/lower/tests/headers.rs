@@ -8,6 +8,7 @@ use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
 use crate::policy::{Action, Condition, Direction, Family, NetnsId, Policy, Rule, SocketId};
+use crate::protocol::IpProtocol;
 
 use super::made::{at, built, policy};
 
@@ -18,7 +19,7 @@ impl World for Nothing {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         SocketAnswer::None
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         false
     }
 }
@@ -42,7 +43,7 @@ fn frames() -> Vec<Vec<u8>> {
             let header = Header {
                 from: from.parse().unwrap(),
                 to: to.parse().unwrap(),
-                protocol: 17,
+                protocol: IpProtocol::UDP,
                 transport: Transport::Ports { from: 1, to: 2 },
                 length: 60,
                 ttl,

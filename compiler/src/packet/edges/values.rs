@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::packet::protocol;
 use crate::policy::{Addresses, Condition, Endpoint, Family, Match, Policy, Rule, SetKind, Side};
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// So many ranges at each end of a large set are edges of the policy.
@@ -14,7 +14,7 @@ const OUTERMOST: usize = 8;
 pub(super) struct Values {
     pub(super) from: Vec<Corner>,
     pub(super) to: Vec<Corner>,
-    pub(super) protocols: Vec<u8>,
+    pub(super) protocols: Vec<IpProtocol>,
     pub(super) icmp: Vec<(u8, u8)>,
     pub(super) flags: Vec<u8>,
     pub(super) lengths: Vec<u32>,
@@ -100,15 +100,15 @@ impl Values {
             from: vec![ends.clone()],
             to: vec![ends],
             protocols: vec![
-                protocol::TCP,
-                protocol::UDP,
-                protocol::SCTP,
-                protocol::ICMP,
-                protocol::ICMP6,
-                protocol::ESP,
-                protocol::AH,
-                254,
-                255,
+                IpProtocol::TCP,
+                IpProtocol::UDP,
+                IpProtocol::SCTP,
+                IpProtocol::ICMP,
+                IpProtocol::ICMP6,
+                IpProtocol::ESP,
+                IpProtocol::AH,
+                IpProtocol(254),
+                IpProtocol(255),
             ],
             icmp: vec![(0, 0), (8, 0), (255, 255)],
             flags: vec![0, 2, 0x10, 0x12, 0xff],

@@ -5,8 +5,8 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::{Described, codes};
 use crate::event::{Event, SocketAnswer};
-use crate::packet::protocol;
 use crate::policy::{AddressSet, Family, GroupId, LiveEntry, LiveMapId, NetnsId, SetId, SocketId};
+use crate::protocol::IpProtocol;
 
 /// A SYN alone.
 pub(super) const PLAIN_FLAGS: u8 = 2;
@@ -20,10 +20,10 @@ pub(super) fn plain_icmp(family: Family) -> (u8, u8) {
 }
 
 /// The protocol whose header is checked as ICMP in this family.
-pub(super) fn icmp_of(family: Family) -> u8 {
+pub(super) fn icmp_of(family: Family) -> IpProtocol {
     match family {
-        Family::V4 => protocol::ICMP,
-        Family::V6 => protocol::ICMP6,
+        Family::V4 => IpProtocol::ICMP,
+        Family::V6 => IpProtocol::ICMP6,
     }
 }
 
