@@ -17,6 +17,7 @@ mod context;
 mod filled;
 mod frame;
 mod header;
+mod hook;
 mod leaf;
 mod live;
 mod log;
@@ -42,7 +43,6 @@ use crate::bpf::opcode::Register;
 use crate::chain::Chain;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
-use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
 use crate::policy::{Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId};
 use crate::protocol::IpProtocol;
@@ -143,11 +143,7 @@ pub struct Source<'a> {
 #[must_use]
 pub fn lower(source: Source<'_>, name: &str) -> Function {
     let mut lowering = Lowering::new(source, name, source.chain.hook.spec().section);
-    match source.chain.hook {
-        Hook::Xdp | Hook::TcIn | Hook::TcOut => lowering.parse_packet(),
-        Hook::SkLookup => lowering.open_lookup(),
-        Hook::SkMsg => lowering.open_send(),
-    }
+    (hook::code(source.chain.hook).open)(&mut lowering);
     lowering.builder.finish()
 }
 
@@ -234,7 +230,7 @@ impl<'a> Lowering<'a> {
     fn new(source: Source<'a>, name: &str, section: Section) -> Self {
         let mut builder = Builder::new(name, section, source.head.clone());
         let registers = Pinned {
-            context: builder.argument_in(Register::R6),
+            context: builder.argument(),
             network: builder.pinned(Register::R7),
             end: builder.pinned(Register::R8),
             cursor: builder.pinned(Register::R9),

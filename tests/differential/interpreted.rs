@@ -57,7 +57,11 @@ impl Kernel for MadeUp {
     fn lookup(&mut self, kind: LookupKind, tuple: Tuple, netns: Netns) -> Option<SocketModel> {
         assert_eq!(netns, Netns::Current);
         let (from, to) = (tuple.source, tuple.destination);
-        let protocol = if kind == LookupKind::Udp { IpProtocol::UDP } else { IpProtocol::TCP };
+        let protocol = if kind == LookupKind::Udp {
+            IpProtocol::UDP
+        } else {
+            IpProtocol::TCP
+        };
         let flow = Flow {
             protocol,
             from: (from.ip(), from.port()),
@@ -66,10 +70,10 @@ impl Kernel for MadeUp {
         let number = digest(flow);
         match (made_up(flow), protocol) {
             (SocketAnswer::None, _) => None,
-            (SocketAnswer::Listening, 6) => {
+            (SocketAnswer::Listening, IpProtocol::TCP) => {
                 Some(SocketModel::listener(1, to).connected(LISTENING_STATES[number % 2], from))
             }
-            (SocketAnswer::Established, 6) => {
+            (SocketAnswer::Established, IpProtocol::TCP) => {
                 Some(SocketModel::listener(2, to).connected(ESTABLISHED_STATES[number % 4], from))
             }
             (SocketAnswer::Listening, _) => Some(SocketModel::udp(3, to)),

@@ -89,7 +89,10 @@ impl Sockets {
         }
         let mut slots: BTreeMap<(Family, IpProtocol), Vec<Socket>> = BTreeMap::new();
         for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
-            for (protocol, kind) in [(IpProtocol::TCP, Type::STREAM), (IpProtocol::UDP, Type::DGRAM)] {
+            for (protocol, kind) in [
+                (IpProtocol::TCP, Type::STREAM),
+                (IpProtocol::UDP, Type::DGRAM),
+            ] {
                 let sockets = (0..8)
                     .map(|_| open(SocketAddr::new(address, 0), kind))
                     .collect();

@@ -2,13 +2,13 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
-use crate::hook::Hook;
+use crate::field::Field;
 use crate::ir::{Arg, Block, End, SlotRegion};
 use crate::policy::{Family, GroupId, OutInterfaceId, SocketId};
 use crate::protocol::IpProtocol;
 
 use super::Lowering;
-use super::context::{lookup, skb};
+use super::context::skb;
 
 /// The end of a chain for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,7 +139,7 @@ impl Lowering<'_> {
         self.builder.assign(index, found);
         self.builder.leave_if_wide(index, JumpOp::Eq, 0, drop);
         self.builder.load_to(index, index, 0, Width::W);
-        let args = [Arg::Pinned(index), Arg::Imm(0)];
+        let args = [Arg::Value(index), Arg::Imm(0)];
         let code = self.builder.call_value(Helper::Redirect, &args);
         self.builder.end(End::ReturnValue(code));
     }
@@ -196,12 +196,9 @@ impl Lowering<'_> {
     }
 
     fn protocol_value(&mut self) -> crate::ir::Value {
-        match self.source.chain.hook {
-            Hook::SkLookup => self
-                .builder
-                .load(self.registers.context, lookup::PROTOCOL, Width::W),
-            _ => self.builder.load_slot(self.frame.protocol, 0, Width::B),
-        }
+        let value = self.builder.value();
+        self.read(value, Field::Protocol, Family::V4);
+        value
     }
 
     pub(super) fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {

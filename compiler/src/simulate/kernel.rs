@@ -69,7 +69,7 @@ fn local_and_remote(
     let (from, to) = ends(header)?;
     Some(match direction {
         Direction::In => (header.protocol, to, from),
-        Direction::Out | Direction::Send => (header.protocol, from, to),
+        _ => (header.protocol, from, to),
     })
 }
 
