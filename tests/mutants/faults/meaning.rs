@@ -147,8 +147,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         332,
         "compiler/src/diagram/classify.rs",
-        "transport_of(store, &[58])?",
-        "transport_of(store, &[1])?",
+        "transport_of(store, &[IpProtocol::ICMP6])?",
+        "transport_of(store, &[IpProtocol::ICMP])?",
         &[(Compiler, "diagram::tests::a_match")],
     ),
     fault(
