@@ -11,7 +11,6 @@ use self::ends::{Ends, ends};
 use super::list::is_of;
 use crate::decide::Seen;
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, World};
-use crate::field::Field;
 use crate::header_field::{Exists, Row, row};
 use crate::packet::text::Described;
 use crate::packet::{longest_length, shortest_length};

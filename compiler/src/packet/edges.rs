@@ -12,7 +12,6 @@ use self::values::{Corner, Values};
 use super::random::Rng;
 use super::{longest_length, shortest_length};
 use crate::event::{Header, Part, Transport};
-use crate::field::Field;
 use crate::header_field::{self, ByField, Exists, Plain};
 use crate::policy::{Family, Policy};
 use crate::protocol::IpProtocol;

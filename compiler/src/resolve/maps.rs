@@ -20,8 +20,8 @@ use super::ports::port_parts;
 use super::report::Report;
 use super::sets::Sets;
 use super::targets::held_protocols;
-use crate::protocol::IpProtocol;
 use crate::policy::{LiveEntry, LiveMap, LiveMapId, Place, Socket, SocketId};
+use crate::protocol::IpProtocol;
 use crate::values::addresses::range;
 
 /// What the names of maps stand for; `None` for those that are wrong. Which names are maps the sets know.

@@ -5,9 +5,9 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::report::Report;
-use crate::protocol::IpProtocol;
 use crate::names::{IcmpKind, nearest};
 use crate::policy::{Family, IcmpMatch, ProtocolMatch};
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// Every protocol that a rule names; every wrong one is reported.

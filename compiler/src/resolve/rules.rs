@@ -15,9 +15,9 @@ use super::sides::{End, side};
 use super::targets::verb_word;
 use super::through::{map_named, map_of};
 use super::{Resolver, codes, pending};
-use crate::protocol::IpProtocol;
 use crate::hook::{self, Hook};
 use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// A direction that has a meaning.

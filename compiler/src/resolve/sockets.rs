@@ -7,9 +7,9 @@ use sockc_grammar::source::Spanned;
 use super::codes;
 use super::groups::cgroup_path;
 use super::report::Report;
-use crate::protocol::IpProtocol;
 use crate::policy::SocketOrigin as Origin;
 use crate::policy::{Family, Listen, Owner, Place, Socket};
+use crate::protocol::IpProtocol;
 use crate::values::numbers::Checked;
 
 /// The socket that is declared; `None` if something is wrong with it, which is reported.

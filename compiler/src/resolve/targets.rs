@@ -7,8 +7,8 @@ use sockc_grammar::source::{Span, Spanned};
 use super::clauses::Clauses;
 use super::pending::{self, Pending};
 use super::{Resolver, codes};
-use crate::protocol::IpProtocol;
 use crate::policy::{Action, OutInterfaceId, ProtocolMatch, SocketId, SocketOrigin};
+use crate::protocol::IpProtocol;
 use crate::values::kernel_names;
 
 /// A verb as it is written.

@@ -1,6 +1,5 @@
 //! Time to live, traffic class, VLAN tag and mark at every packet hook, against the reference meaning.
 
-use crate::protocol::IpProtocol;
 use crate::artifact::Artifact;
 use crate::decide::decide;
 use crate::event::{Event, Header, Parsed, SocketAnswer, Transport, Verdict, World};
@@ -12,6 +11,7 @@ use crate::packet::parse::{Layout, parse};
 use crate::policy::{
     Action, Condition, Direction, Family, FieldTest, NetnsId, Policy, Rule, SocketId,
 };
+use crate::protocol::IpProtocol;
 
 use super::made::{at, built, policy};
 

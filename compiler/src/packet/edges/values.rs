@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use crate::protocol::IpProtocol;
 use crate::header_field::{ByField, Kind, Row, row};
 use crate::policy::{
     Addresses, Condition, Endpoint, Family, FieldTest, Match, Policy, Rule, SetKind, Side,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// So many ranges at each end of a large set are edges of the policy.

@@ -8,13 +8,12 @@ use super::case::{Said, icmp_of, mistake, plain_icmp};
 use super::endpoint::{End, end};
 use super::with::{no_meaning, said};
 use super::{Described, codes, interface};
-use crate::protocol::IpProtocol;
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
-use crate::field::Field;
 use crate::header_field::{Exists, HeaderField, Plain};
 use crate::names::IcmpKind;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// The packet (or write) that the words describe. `whole` is the span of all of them, for what is missing.

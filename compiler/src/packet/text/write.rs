@@ -8,7 +8,7 @@ use super::case::plain_icmp;
 use super::{Described, contents, interface, members};
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
 use crate::header_field::{self, Kind, Plain, Row, flag_names};
-use crate::packet::{shortest_length};
+use crate::packet::shortest_length;
 use crate::policy::{Direction, Policy};
 use crate::protocol::IpProtocol;
 

@@ -1,11 +1,11 @@
 //! Sets that are asked as one question, zones, blocks, maps, namespaces and expect lines.
 
 use super::*;
-use crate::protocol::IpProtocol;
 use crate::header_field::HeaderField;
 use crate::policy::{
     Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, SetId, SetKind,
 };
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// A list of so many addresses, none next to another.
