@@ -4,7 +4,7 @@ use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
 
 use super::*;
 use crate::hook::Means;
-use crate::state::pins::Pin;
+use crate::state::pin::Pin;
 
 const LINK: u32 = 11;
 const PROGRAM: u32 = 22;
