@@ -13,8 +13,7 @@ use sockc_compiler::artifact::{LiveEntryPlan, Manifest, SocketSlots};
 use sockc_compiler::protocol::IpProtocol;
 
 use super::port_classes::{PortClasses, Range};
-use crate::active::unknown;
-use crate::error::Error;
+use crate::error::{Error, undeclared};
 use crate::prefix::Prefix;
 
 /// Every port.
@@ -125,7 +124,7 @@ impl<'a> Entry<'a> {
         let names = || manifest.sockets.iter().map(|socket| socket.name.as_str());
         let number = names().position(|name| name == plan.socket);
         let found = number.and_then(|number| Some((number, manifest.sockets.get(number)?)));
-        let (number, socket) = found.ok_or_else(|| unknown("socket", &plan.socket, names()))?;
+        let (number, socket) = found.ok_or_else(|| undeclared("socket", &plan.socket, names()))?;
         let (address, length) = plan.prefix;
         let prefix = Prefix::new(address, length)
             .ok_or_else(|| wrong("its prefix has bits set beyond its length".to_owned()))?;

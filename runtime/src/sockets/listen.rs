@@ -15,8 +15,9 @@ use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use sockc_compiler::protocol::IpProtocol;
 
+use super::owners::Owners;
 use crate::attach::dispatch::TCP_LISTEN_CB;
-use crate::code::owner::{self, Owners, Scratch};
+use crate::code::owner::{self, Scratch};
 use crate::code::{Code, Label};
 use crate::hook::Point;
 use crate::sys::{map, prog};

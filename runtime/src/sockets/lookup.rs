@@ -6,7 +6,7 @@
 //! wildcard listener that would also answer there is another socket, and perhaps another service.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_prog_type;
@@ -17,8 +17,10 @@ use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use sockc_compiler::protocol::IpProtocol;
 
+use super::owners::Owners;
+use crate::attach::dispatch::NOBODY_SIX;
 use crate::attach::foreign::Foreign;
-use crate::code::owner::{self, Owners, Scratch};
+use crate::code::owner::{self, Scratch};
 use crate::code::{Code, Label};
 use crate::sys::prog;
 
@@ -32,8 +34,6 @@ const SK_SRC_IP4: i16 = 24;
 const SK_SRC_IP6: i16 = 28;
 const SK_SRC_PORT: i16 = 44;
 const SK_STATE: i16 = 72;
-/// The source of the runtime's own lookups for IPv6.
-pub(crate) const NOBODY_SIX: Ipv6Addr = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
 /// Where the tuple and the slot's index are kept on the stack.
 const TUPLE: i16 = -40;
 const KEY: i16 = -44;

@@ -19,7 +19,7 @@ use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use sockc_compiler::protocol::IpProtocol;
 
 use super::lookup::{self, Found};
-use crate::code::owner::Owners;
+use super::owners::Owners;
 use crate::code::{Code, Label};
 use crate::hook::Point;
 use crate::sys::prog;

@@ -12,9 +12,9 @@ use super::fill::{Supply, slots_map};
 use super::inspect;
 use super::lookup::SlotState;
 use super::of_process::{self, is_open};
+use super::owners::Owners;
 use crate::active::{self, Force};
-use crate::code::owner::Owners;
-use crate::error::{Error, at};
+use crate::error::{Error, at, undeclared};
 use crate::options::Options;
 use crate::state::Access;
 use crate::sys::{map, process, socket};
@@ -174,7 +174,7 @@ pub fn socket_refresh(options: &Options, name: Option<&str>) -> Result<Refreshed
         if let Some(name) = name {
             let found = named.iter().find(|socket| socket.name == name);
             let names = named.iter().map(|socket| socket.name.as_str());
-            let found = found.ok_or_else(|| active::unknown("socket", name, names))?;
+            let found = found.ok_or_else(|| undeclared("socket", name, names))?;
             if found.origin == SlotOrigin::Registered {
                 return Err(refused(
                     name,
@@ -230,7 +230,7 @@ fn declared<'a>(force: &Force<'a>, name: &str) -> Result<&'a SocketSlots, Error>
     let sockets = &force.record.manifest.sockets;
     let found = sockets.iter().find(|socket| socket.name == name);
     let names = sockets.iter().map(|socket| socket.name.as_str());
-    let found = found.ok_or_else(|| active::unknown("socket", name, names))?;
+    let found = found.ok_or_else(|| undeclared("socket", name, names))?;
     let filled = match &found.origin {
         SlotOrigin::Registered => return Ok(found),
         SlotOrigin::Listen => "the policy says at which address it listens",

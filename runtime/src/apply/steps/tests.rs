@@ -5,7 +5,7 @@ use sockc_compiler::protocol::IpProtocol;
 
 use super::*;
 use crate::hook::Means;
-use crate::state::pins::Pin;
+use crate::state::pin::Pin;
 
 const LINK: u32 = 11;
 const PROGRAM: u32 = 22;
