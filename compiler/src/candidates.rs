@@ -4,6 +4,8 @@
 //! stand in them: so few rules are looked at of 100,000. What a dimension cannot say of a rule (a negated list, a live
 //! set) spans everything, and several ranges count as the one around them. Not here: whether the rule really matches, which
 //! `decide` says.
+//!
+//! In the literature: range trees (J. L. Bentley, "Decomposable searching problems", 1979).
 
 mod tree;
 

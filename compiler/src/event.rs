@@ -110,7 +110,7 @@ pub enum Transport {
     },
 }
 
-/// What a frame turned out to be (language section 2, point 8).
+/// What a frame turned out to be (`docs/meaning.md#malformed-packets`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// Not IP: always passes.

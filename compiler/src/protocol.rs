@@ -52,7 +52,7 @@ impl IpProtocol {
         Self::WITH_SOCKETS.contains(&self)
     }
 
-    /// Whether this is an IPv6 extension header that is walked (`docs/meaning.md`, "Fragments, ports and types").
+    /// Whether this is an IPv6 extension header that is walked (`docs/meaning.md#fragments-ports-and-types`).
     #[must_use]
     pub fn is_extension(self) -> bool {
         matches!(

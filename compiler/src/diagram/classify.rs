@@ -1,6 +1,6 @@
 //! What a rule matches, as a diagram with the terminals 0 and 1.
 //!
-//! A field is tested only where it exists (language section 2, point 8): guards come from the same few functions for
+//! A field is tested only where it exists (`docs/meaning.md#fragments-ports-and-types`): guards come from the same few functions for
 //! every construct, so that equal meanings get equal nodes. The oracle is `decide::matches`, written apart from this.
 
 use std::collections::BTreeSet;

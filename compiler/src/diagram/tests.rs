@@ -239,7 +239,7 @@ fn absent(values: &FieldValues) -> Vec<Field> {
 }
 
 #[test]
-fn an_overlay_is_first_match() {
+fn a_priority_merge_is_first_match() {
     let mut dice = Dice::new(6);
     for _ in 0..60 {
         let mut store = Store::new();
@@ -250,7 +250,7 @@ fn an_overlay_is_first_match() {
             let terminal = store.terminal(id.as_u32()).unwrap();
             layers.push(store.ite(matched, terminal, Node::NOMATCH).unwrap());
         }
-        let root = store.overlay_all(&layers).unwrap();
+        let root = store.merge_all(&layers).unwrap();
         for _ in 0..200 {
             let (header, answer) = dice.packet();
             let values = values_of(&header, answer);

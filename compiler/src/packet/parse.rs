@@ -1,4 +1,4 @@
-//! The reference parser: a frame to what rules look at, by language section 2, point 8.
+//! The reference parser: a frame to what rules look at, by `docs/meaning.md#malformed-packets`.
 //!
 //! Takes the bytes as they are on the wire; gives [`Parsed`]. Checksums, UDP's own length, TCP options and the contents
 //! of IPv4 options are not looked at.

@@ -63,7 +63,7 @@ fn a_small_policy_is_a_tree_and_says_where_tables_begin() {
 fn a_long_list_in_a_tree_says_that_it_could_have_been_tables() {
     let text = described(&mixed(64), Shape::Tree);
     assert!(
-        text.starts_with("shape: compare tree; its 64 plain rules cannot stand as groups"),
+        text.starts_with("shape: compare tree; its 64 plain rules cannot be tables"),
         "{text}"
     );
 }

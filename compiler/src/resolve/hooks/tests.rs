@@ -1,4 +1,4 @@
-//! Every row of the table of language section 6: a rule that works, or an error with the reason.
+//! Every row of the table of `docs/placement.md#what-each-hook-can-do`: a rule that works, or an error with the reason.
 
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::parse;
