@@ -19,7 +19,7 @@ pub mod coverage;
 pub mod decide;
 pub mod diagram;
 pub mod diff;
-pub mod effort;
+pub mod verifier_cost;
 pub mod emit;
 pub mod event;
 pub mod expect;

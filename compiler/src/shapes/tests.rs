@@ -115,7 +115,7 @@ fn the_work_of_walks_is_near_that_of_the_program() {
         let walks: usize = families
             .map(|(one, family)| one.choice.chosen.work(family))
             .sum();
-        let whole = Effort::of(&built.functions[0], MAX_WORK).processed;
+        let whole = VerifierCost::of(&built.functions[0], MAX_WORK).processed;
         assert!(
             walks <= whole && whole <= 2 * walks + 4_500,
             "{rules} rules: walks {walks}, program {whole}"
