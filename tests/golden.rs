@@ -9,11 +9,11 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 use sockc_compiler::artifact::{MapSpec, Program};
-use sockc_compiler::verifier_cost::VerifierCost;
 use sockc_compiler::pipeline::{self, Built, Options, Outcome};
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
+use sockc_compiler::verifier_cost::VerifierCost;
 use sockc_grammar::source::SourceMap;
 
 use crate::repository::{Repository, compare_with_golden, fail_on, files_in, stem, text};

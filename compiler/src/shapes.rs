@@ -11,9 +11,9 @@ use crate::bulk::{self, MIN_RULES, tree};
 use crate::chain::Chain;
 use crate::classifier::{FamilySummary, Part, Split, Summary};
 use crate::diagram::flatten::Flat;
-use crate::verifier_cost::VerifierCost;
 use crate::pipeline::Built;
 use crate::policy::{Family, Policy};
+use crate::verifier_cost::VerifierCost;
 
 /// Steps of the verifier up to which work is counted: no kernel takes more.
 const MAX_WORK: usize = 1_000_000;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::sight::{seen_from, over_approximated};
+use super::sight::{over_approximated, seen_from};
 use super::{Chain, Effect, Entry};
 use crate::diagram::classify::{Scope, new_flow, rate_and_match};
 use crate::diagram::{BudgetExceeded, Node, Store};

@@ -10,7 +10,11 @@ use crate::policy::ClassId;
 
 /// 1 for every packet that the diagram might be 1 for, as far as a hook can tell. Tags are not told apart: only a rule
 /// that says `at xdp` looks at them there, and such a rule is no pass.
-pub fn over_approximated(store: &mut Store, hook: Hook, root: Node) -> Result<Node, BudgetExceeded> {
+pub fn over_approximated(
+    store: &mut Store,
+    hook: Hook,
+    root: Node,
+) -> Result<Node, BudgetExceeded> {
     let mut wide = root;
     for field in store.fields(root).iter() {
         if hook.reads(field) != Ability::Yes || field.kind() == FieldKind::Rate {

@@ -12,12 +12,12 @@ use sockc_grammar::source::Span;
 use super::outcome::{Stop, TOO_LARGE};
 use crate::artifact::{MapId, Program};
 use crate::bpf::limits::{Limit, Limits};
-use crate::verifier_cost::{self, VerifierCost};
 use crate::emit::EmitError;
 use crate::ir::Function;
 use crate::lower::{Maps, SetMaps};
 use crate::policy::{Place, Policy};
 use crate::target::Target;
+use crate::verifier_cost::{self, VerifierCost};
 
 /// What a jump is that only newer kernels have.
 const FAR: &str = "further than a kernel without `gotol` (Linux 6.6) can go";
@@ -122,10 +122,7 @@ impl Limited<'_> {
             return Some(self.too_large(function, &INSTRUCTIONS, size));
         }
         let cost = VerifierCost::of(function, self.limit(&PROCESSED));
-        let found = [
-            (&PENDING, cost.pending_jumps),
-            (&PROCESSED, cost.processed),
-        ];
+        let found = [(&PENDING, cost.pending_jumps), (&PROCESSED, cost.processed)];
         let beyond = found.iter().find(|(kind, found)| *found > self.limit(kind));
         beyond.map(|(kind, found)| self.too_large(function, kind, *found))
     }

@@ -56,7 +56,10 @@ fn counting_is_given_up_beyond_the_most_that_is_asked_for() {
 
 #[test]
 fn each_branch_whose_first_way_goes_on_is_pending() {
-    assert_eq!(VerifierCost::of(&ladder(7, false), MAX_COST).pending_jumps, 7);
+    assert_eq!(
+        VerifierCost::of(&ladder(7, false), MAX_COST).pending_jumps,
+        7
+    );
 }
 
 /// Two leaves: one of two instructions, reached by three ways, and one of four, reached by one.
