@@ -181,7 +181,7 @@ impl Lowering<'_> {
                 continue;
             }
             let value = match hook.spec().sees.protocols {
-                [only] if field == Field::Protocol => self.builder.imm(i64::from(*only)),
+                [only] if field == Field::Protocol => self.builder.imm(i64::from(only.0)),
                 _ => self.read(field, family),
             };
             self.builder.store_slot(record, byte, value, width);
