@@ -8,6 +8,7 @@ use crate::policy::{Family, GroupId, OutInterfaceId, SocketId};
 
 use super::Lowering;
 use super::context::{lookup, skb};
+use super::tree::Arm;
 
 /// The end of a chain for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,12 +101,13 @@ impl Lowering<'_> {
         let Some(block) = self.finishes.get(&family).copied() else {
             return;
         };
-        let arms: Vec<(u32, Block)> = (0u32..)
+        let arms: Vec<Arm> = (0u32..)
             .zip(self.numbered.iter().copied())
             .filter_map(|(number, outcome)| {
                 Some((
                     number,
                     *self.outcomes.get(&(outcome.family(family), outcome))?,
+                    self.head,
                 ))
             })
             .collect();
