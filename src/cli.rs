@@ -1,23 +1,25 @@
 //! The command line.
 
 mod diff;
+pub(crate) mod duration;
+pub(crate) mod element;
 mod examples;
 mod plan;
+mod recording;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use sockc_compiler::pipeline;
 use sockc_runtime::{Expiry, Prefix, SlotKind};
 
-use crate::duration::expiry;
-use crate::element::element;
-use crate::replay::Sockets;
-use crate::socket::slot_kind;
+use duration::expiry;
+use element::element;
 
 pub(crate) use diff::{Diff, View};
-pub(crate) use plan::Guards;
-pub(crate) use plan::{Apply, Plan, Subject};
+pub(crate) use plan::{Apply, Guards, Plan, Subject};
+pub(crate) use recording::{Recording, Sockets};
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -50,6 +52,17 @@ pub(crate) enum Color {
     Always,
     /// In no case
     Never,
+}
+
+impl Color {
+    /// Whether there is to be colour; `None` where that is for a terminal to say.
+    pub(crate) fn wish(self) -> Option<bool> {
+        match self {
+            Self::Auto => None,
+            Self::Always => Some(true),
+            Self::Never => Some(false),
+        }
+    }
 }
 
 /// What to do.
@@ -194,6 +207,17 @@ pub(crate) struct Counting {
     /// Leave the counters of rules and defaults out: each packet is decided a little faster
     #[arg(long)]
     pub(crate) no_counters: bool,
+}
+
+impl Counting {
+    /// The same for the compiler.
+    pub(crate) fn counters(&self) -> pipeline::Counters {
+        if self.no_counters {
+            pipeline::Counters::LeftOut
+        } else {
+            pipeline::Counters::Kept
+        }
+    }
 }
 
 /// A stage of the compiler.
@@ -518,6 +542,12 @@ pub(crate) struct SocketUnregister {
     pub(crate) place: Place,
 }
 
+/// Reads the name of a slot.
+pub(crate) fn slot_kind(text: &str) -> Result<SlotKind, String> {
+    let found = SlotKind::ALL.into_iter().find(|kind| kind.name() == text);
+    found.ok_or_else(|| "write tcp4, tcp6, udp4 or udp6".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -566,5 +596,13 @@ mod tests {
                 assert!(root.join(page).is_file(), "{name}: {page}");
             }
         }
+    }
+
+    #[test]
+    fn slots_are_named() {
+        for kind in SlotKind::ALL {
+            assert_eq!(slot_kind(kind.name()), Ok(kind));
+        }
+        assert!(slot_kind("tcp").is_err());
     }
 }

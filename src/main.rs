@@ -1,48 +1,16 @@
 //! The `sockc` command: reads the command line, runs one verb, ends with its code.
 
-mod apply;
-mod bounded;
-mod capture;
-mod check;
+mod changes;
 mod cli;
-mod columns;
-mod compile;
-mod completions;
-mod count;
-mod counters;
-mod diff;
-mod disk;
-mod duration;
-mod element;
-mod entry;
 mod exit;
-mod explain;
-mod explain_code;
-mod fmt;
-mod graph;
-mod guards;
-mod input;
-mod lints;
-mod local;
-mod man;
-mod map;
+mod files;
+mod machine;
 mod output;
-mod outside;
-mod place;
-mod plan;
-mod ready;
+mod policies;
 mod replay;
-mod saved;
-mod set;
-mod show;
-mod socket;
-mod stage;
-mod status;
+mod stages;
 mod svg;
-mod trial;
-mod unload;
-mod watch;
-mod written;
+mod verbs;
 
 use std::panic;
 use std::process::ExitCode;
@@ -51,7 +19,11 @@ use clap::Parser;
 
 use cli::{Arguments, Verb};
 use exit::Exit;
-use output::Output;
+use output::{Manner, Output};
+use verbs::{
+    apply, check, compile, completions, counters, diff, explain, explain_code, fmt, man, map, plan,
+    set, show, socket, status, trial, unload,
+};
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(output::bug));
@@ -68,7 +40,11 @@ fn run() -> Exit {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error),
     };
-    let mut output = Output::new(&arguments);
+    let mut output = Output::new(Manner {
+        json: arguments.json,
+        color: arguments.color.wish(),
+        verbose: arguments.verbose,
+    });
     let exit = dispatch(&arguments.verb, &mut output);
     output.finish(exit)
 }

@@ -2,7 +2,10 @@
 //!
 //! A reader that goes away (EPIPE) ends the printing, not the work. Not here: what is printed.
 
+pub(crate) mod columns;
+pub(crate) mod count;
 mod said;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,11 +20,9 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::render::render;
 use sockc_grammar::source::SourceMap;
 
-use crate::cli::{Arguments, Color};
-use crate::columns;
 use crate::exit::Exit;
-use crate::watch::Watch;
 use said::Said;
+use watch::Watch;
 
 /// Where a verb puts what it has to say.
 #[derive(Debug)]
@@ -35,6 +36,17 @@ pub(crate) struct Output {
     broken: Option<io::Error>,
 }
 
+/// How the command is to print.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Results as JSON.
+    pub(crate) json: bool,
+    /// Whether in colour; `None` where that is for a terminal to say.
+    pub(crate) color: Option<bool>,
+    /// Whether to say how long each stage took.
+    pub(crate) verbose: bool,
+}
+
 /// What is coloured.
 #[derive(Clone, Copy, Debug)]
 struct Colors {
@@ -44,21 +56,19 @@ struct Colors {
 
 impl Output {
     /// Says how to print.
-    pub(crate) fn new(arguments: &Arguments) -> Self {
-        let color = |is_terminal: bool| match arguments.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => {
+    pub(crate) fn new(manner: Manner) -> Self {
+        let color = |is_terminal: bool| {
+            manner.color.unwrap_or_else(|| {
                 let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
                 !unwanted && is_terminal
-            }
+            })
         };
         let messages = color(io::stderr().is_terminal());
         let results = color(io::stdout().is_terminal());
         Self {
-            json: arguments.json,
+            json: manner.json,
             color: Colors { messages, results },
-            watch: Watch::new(arguments.verbose),
+            watch: Watch::new(manner.verbose),
             said: Said::default(),
             broken: None,
         }

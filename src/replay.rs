@@ -5,7 +5,6 @@
 //! comparison of the policies themselves.
 
 mod json;
-mod options;
 mod svg;
 mod text;
 
@@ -19,15 +18,15 @@ use sockc_compiler::policy::{Direction, Policy};
 use sockc_compiler::replay::{Recorded, Replay, Report};
 use sockc_runtime::Prefix;
 
-use crate::capture::{self, Packet};
+use crate::cli::Recording;
 use crate::exit::Exit;
-use crate::input::is_stream;
+use crate::files::capture::{self, Packet};
+use crate::files::input::is_stream;
+use crate::files::written;
 use crate::output::Output;
-use crate::watch::Watch;
-use crate::written;
+use crate::output::watch::Watch;
 
 pub(crate) use json::Json;
-pub(crate) use options::{Replay as Options, Sockets};
 
 /// So many packets are read between two signs of progress.
 const STEP: u64 = 4096;
@@ -50,7 +49,7 @@ impl Replayed {
     /// Plays the recording that the command line names, if it names one, and writes the picture that it asks for. A
     /// recording that is damaged is played as far as it goes; [`Self::exit`] says how the command ends.
     pub(crate) fn of(
-        options: &Options,
+        options: &Recording,
         old: &Policy,
         new: &Policy,
         output: &mut Output,
@@ -71,7 +70,7 @@ impl Replayed {
 
     fn play(
         path: &Path,
-        options: &Options,
+        options: &Recording,
         old: &Policy,
         new: &Policy,
         output: &mut Output,

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::bpf::limits::ARRAY_VALUE;
-use crate::hook::Hook;
 
 /// A map of the object.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +133,26 @@ pub struct MapSpec {
 pub const TABLE_LIMIT: usize = ARRAY_VALUE;
 
 impl MapSpec {
+    /// A map that starts empty, without flags.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        kind: MapKind,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags: 0,
+            data: None,
+        }
+    }
+
     /// A constant table of 1 to [`TABLE_LIMIT`] bytes.
     #[must_use]
     pub fn table(name: impl Into<String>, data: Vec<u8>) -> Self {
@@ -384,20 +403,6 @@ pub enum AttachPoint {
     SkMsg(usize),
     /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]), or wherever it sees the group's connections.
     SockOps(usize),
-}
-
-impl AttachPoint {
-    /// The attach point of a hook; `group` is for sk_msg.
-    #[must_use]
-    pub fn of(hook: Hook, group: usize) -> Self {
-        match hook {
-            Hook::Xdp => Self::Xdp,
-            Hook::TcIn => Self::TcIn,
-            Hook::TcOut => Self::TcOut,
-            Hook::SkLookup => Self::SkLookup,
-            Hook::SkMsg => Self::SkMsg(group),
-        }
-    }
 }
 
 /// A named socket.

@@ -4,6 +4,7 @@
 //! [`Decision`]. It is slow and obvious on purpose: everything else (diagram, bytecode, kernel) is tested against it. Not
 //! here: which hook runs a rule, since placement does not change meaning.
 
+mod asked;
 mod lookup;
 mod matching;
 #[cfg(test)]
@@ -15,10 +16,11 @@ pub(crate) use matching::{
     covers_class, covers_protocol, covers_side, from_port, holds, readable_at_lookup, to_port,
 };
 
+use asked::{is_for, is_new_flow, is_of_lookup};
+
 use crate::event::{Decider, Decision, Event, Header, Parsed, Part, SocketAnswer, Verdict, World};
-use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, Side, SocketId,
+    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, SocketId,
 };
 
 /// What the policy says of the event.
@@ -63,9 +65,17 @@ fn decide_by<'a, I: Iterator<Item = (RuleId, &'a Rule)>>(
         Event::Lookup { class, header } => {
             decide_lookup(policy, *class, header, world, rules(Direction::In))
         }
-        Event::Send { group, header } => {
-            decide_send(policy, *group, header, world, rules(Direction::Send))
-        }
+        Event::Process {
+            direction,
+            group,
+            header,
+        } => decide_process(
+            policy,
+            (*direction, *group),
+            header,
+            world,
+            rules(*direction),
+        ),
     }
 }
 
@@ -88,7 +98,7 @@ fn decide_packet<'a>(
         direction,
         rules,
         |id, rule| {
-            (rule.at != Some(Hook::SkLookup) || is_new_flow(header, seen.socket(None)))
+            (!is_of_lookup(rule) || is_new_flow(header, seen.socket(None)))
                 && matches(&seen, id, rule)
         },
         |action| packet_verdict(&seen, action),
@@ -168,31 +178,20 @@ fn decide_lookup<'a>(
     decision
 }
 
-/// Data that a process of a group writes.
-fn decide_send<'a>(
+/// What a process does with a socket of a group.
+fn decide_process<'a>(
     policy: &Policy,
-    group: GroupId,
+    (direction, group): (Direction, GroupId),
     header: &Header,
     world: &dyn World,
     rules: impl Iterator<Item = (RuleId, &'a Rule)>,
 ) -> Decision {
-    let of_this_group = |rule: &Rule| {
-        let within = match rule.action {
-            Action::Shortcut(within) => within == group,
-            _ => true,
-        };
-        let from = match rule.matches.from {
-            Some(Side::Group(from)) => from == group,
-            _ => true,
-        };
-        within && from
-    };
-    let seen = Seen::new(policy, Direction::Send, None, header, world);
+    let seen = Seen::new(policy, direction, None, header, world);
     first_match(
         policy,
-        Direction::Send,
+        direction,
         rules,
-        |id, rule| of_this_group(rule) && matches(&seen, id, rule),
+        |id, rule| is_for(rule, group) && matches(&seen, id, rule),
         |action| match action {
             Action::Drop => Verdict::Drop,
             Action::Reject => Verdict::Reject,
@@ -253,13 +252,6 @@ fn steer(seen: &Seen<'_>, socket: SocketId, absent: Verdict) -> Verdict {
     } else {
         absent
     }
-}
-
-/// Whether the kernel would ask a lookup program about this packet.
-pub(crate) fn is_new_flow(header: &Header, answer: SocketAnswer) -> bool {
-    matches!(header.protocol, 6 | 17)
-        && header.part != Part::Later
-        && answer != SocketAnswer::Established
 }
 
 /// Goes on, decided by no rule.

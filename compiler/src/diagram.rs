@@ -5,9 +5,7 @@
 //! [`flatten`] turns a diagram into intervals, ready for code. Not here: placement, and what a verdict does.
 
 pub mod apart;
-pub mod chain;
 pub mod classify;
-pub mod concern;
 pub mod flatten;
 pub mod plain;
 pub mod possible;

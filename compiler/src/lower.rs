@@ -17,6 +17,7 @@ mod context;
 mod filled;
 mod frame;
 mod header;
+mod hook;
 mod leaf;
 mod live;
 mod log;
@@ -39,11 +40,10 @@ use cranelift_entity::SecondaryMap;
 
 use crate::artifact::{MapId, Section};
 use crate::bpf::opcode::Register;
+use crate::chain::Chain;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
-use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
-use crate::place::Chain;
 use crate::policy::{Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId};
 
 pub use boundaries::SetTables;
@@ -141,24 +141,9 @@ pub struct Source<'a> {
 /// Makes the function of a chain.
 #[must_use]
 pub fn lower(source: Source<'_>, name: &str) -> Function {
-    let mut lowering = Lowering::new(source, name, section(source.chain.hook));
-    match source.chain.hook {
-        Hook::Xdp | Hook::TcIn | Hook::TcOut => lowering.parse_packet(),
-        Hook::SkLookup => lowering.open_lookup(),
-        Hook::SkMsg => lowering.open_send(),
-    }
+    let mut lowering = Lowering::new(source, name, source.chain.hook.spec().section);
+    (hook::code(source.chain.hook).open)(&mut lowering);
     lowering.builder.finish()
-}
-
-/// The section of a hook's programs.
-#[must_use]
-pub fn section(hook: Hook) -> Section {
-    match hook {
-        Hook::Xdp => Section::Xdp,
-        Hook::TcIn | Hook::TcOut => Section::Classifier,
-        Hook::SkLookup => Section::SkLookup,
-        Hook::SkMsg => Section::SkMsg,
-    }
 }
 
 /// The place of a statement as an origin of code.
@@ -244,7 +229,7 @@ impl<'a> Lowering<'a> {
     fn new(source: Source<'a>, name: &str, section: Section) -> Self {
         let mut builder = Builder::new(name, section, source.head.clone());
         let registers = Pinned {
-            context: builder.argument_in(Register::R6),
+            context: builder.argument(),
             network: builder.pinned(Register::R7),
             end: builder.pinned(Register::R8),
             cursor: builder.pinned(Register::R9),

@@ -232,7 +232,7 @@ impl<'a> Resolver<'a> {
             if given {
                 continue;
             }
-            let word = rules::direction_word(direction);
+            let word = direction.word();
             self.report.error(
                 codes::MISSING_DEFAULT,
                 format!("there is no `default {word}`"),

@@ -1,5 +1,7 @@
 //! Loads an object by aya: maps first, then programs, all pinned in the folder of a generation.
 
+pub(crate) mod checked;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -49,7 +51,7 @@ pub(crate) fn maps(
     check_kept(shapes, kept)?;
     make_folder(&state.generation(generation).join("map"))?;
     let mut loader = EbpfLoader::new();
-    loader.verifier_log_level(VerifierLogLevel::STATS);
+    loader.verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS);
     for map in kept {
         loader.map_pin_path(&map.name, map.pin.as_path());
     }

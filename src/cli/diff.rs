@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Recording;
+
 #[derive(Args, Debug)]
 pub(crate) struct Diff {
     /// The policy as it was; `-` is standard input
@@ -24,7 +26,7 @@ pub(crate) struct Diff {
     #[arg(long)]
     pub(crate) exit_code: bool,
     #[command(flatten)]
-    pub(crate) replay: crate::replay::Options,
+    pub(crate) replay: Recording,
 }
 
 /// How a comparison is shown.

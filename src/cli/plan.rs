@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Counting, Lints, Place};
+use super::{Counting, Lints, Place, Recording};
 
 #[derive(Args, Debug)]
 pub(crate) struct Plan {
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) replay: crate::replay::Options,
+    pub(crate) replay: Recording,
 }
 
 #[derive(Args, Debug)]

@@ -1,12 +1,11 @@
 //! A replay as JSON.
 
 use serde::Serialize;
-use sockc_compiler::pipeline::direction_name;
 use sockc_compiler::replay::Count;
 use sockc_compiler::replay::report::Change;
 
 use super::Replayed;
-use crate::diff::json::{By, by};
+use crate::changes::json::{By, by};
 
 /// The `replay` object.
 #[derive(Serialize)]
@@ -116,7 +115,7 @@ impl<'a> Json<'a> {
 
 fn row(change: &Change) -> Row<'_> {
     Row {
-        direction: direction_name(change.direction),
+        direction: change.direction.word(),
         from: change.from.verdict,
         from_target: change.from.target.as_deref(),
         from_mark: change.from.mark,

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use sockc_compiler::replay::report::Change;
 
 use super::{Replayed, text};
-use crate::diff::words::decided;
+use crate::changes::words::decided;
 use crate::svg::escaped;
 
 /// So many changes are drawn.

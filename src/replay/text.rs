@@ -7,8 +7,8 @@ use sockc_compiler::replay::report::Change;
 use sockc_compiler::replay::{Count, MAX_FLOWS};
 
 use super::Replayed;
-use crate::count;
-use crate::diff::words::decided;
+use crate::changes::words::decided;
+use crate::output::count;
 
 /// So many changes are shown; JSON has all of them.
 const MAX_SHOWN: usize = 20;
@@ -147,7 +147,7 @@ fn one(number: usize, change: &Change, most: u64) -> String {
 pub(super) fn fates(change: &Change) -> String {
     let direction = match change.direction {
         Direction::Out => "out: ",
-        Direction::In | Direction::Send => "",
+        _ => "",
     };
     format!(
         "{direction}{} -> {}",

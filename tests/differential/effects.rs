@@ -51,7 +51,7 @@ impl Wanted {
 /// Whether the socket lookup is where a rule counts.
 fn is_of_lookup(policy: &Policy, rule: RuleId) -> bool {
     let rule = &policy.rules[rule];
-    matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
+    matches!(rule.action, Action::Redirect(_)) || rule.in_lookup()
 }
 
 /// The reference meaning of a subject.

@@ -2,11 +2,12 @@
 
 use super::meaning::{Outcome, lookup_meaning, meaning};
 use super::*;
+use crate::chain::Entry;
 use crate::decide::decide;
 use crate::diagram::sample::{Dice, default, prefix, rule, socket, tcp};
 use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, Verdict, World};
-use crate::place::{Entry, place};
+use crate::place::place;
 use crate::policy::{Action, Condition, Family, Rate, RateUnit, Rule, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 
@@ -78,7 +79,11 @@ fn the_meaning_is_that_of_the_reference() {
             for _ in 0..50 {
                 let header = dice.stream();
                 let values = values_of(&header, SocketAnswer::None);
-                let event = Event::Send { group, header };
+                let event = Event::Process {
+                    direction: Direction::Send,
+                    group,
+                    header,
+                };
                 let wanted = decide(&sending, &event, &Present(SocketAnswer::None)).verdict;
                 assert_eq!(store.evaluate(root, &values), outcome(wanted).terminal());
             }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::joint::{Joint, Which};
-use super::lists::{DIRECTIONS, List, Lists, Pair, called_alike, moved, same_outcome};
+use super::lists::{List, Lists, Pair, called_alike, moved, same_outcome};
 use super::report::{Edit, EditKind, Effect, Line};
 use crate::policy::{self, Direction, Place, RuleId};
 
@@ -32,7 +32,7 @@ pub(super) struct Edits {
 impl Edits {
     pub(super) fn of(joint: &Joint<'_>, lists: &Lists) -> Self {
         let mut edits = Self::default();
-        for (list, direction) in lists.all.iter().zip(DIRECTIONS) {
+        for (list, direction) in lists.all.iter().zip(Direction::ALL) {
             let moved = moved(joint, list);
             let mut making = Making {
                 joint,

@@ -9,7 +9,6 @@ use cranelift_entity::PrimaryMap;
 
 use super::align::{self, align};
 use super::joint::{Joint, Side, Which};
-use crate::hook::Hook;
 use crate::policy::{Action, Direction, Match, Rate, RuleId};
 
 /// A rule of one policy or of both.
@@ -49,9 +48,6 @@ pub(super) struct Lists {
     pub(super) meters: PrimaryMap<RuleId, RuleId>,
 }
 
-/// The directions, in the order in which they are reported.
-pub(super) const DIRECTIONS: [Direction; 3] = [Direction::In, Direction::Out, Direction::Send];
-
 /// What makes two rules the same, for whoever is matched by them.
 #[derive(PartialEq, Eq, Hash)]
 struct Sense<'a> {
@@ -64,7 +60,7 @@ struct Sense<'a> {
 
 impl Lists {
     pub(super) fn of(joint: &Joint<'_>) -> Self {
-        let all: Vec<List> = DIRECTIONS
+        let all: Vec<List> = Direction::ALL
             .into_iter()
             .map(|direction| list(joint, direction))
             .collect();
@@ -176,7 +172,7 @@ fn sense<'a>(side: &'a Side<'_>, id: RuleId) -> Sense<'a> {
     Sense {
         action: side.actions[id],
         matches: &side.matches[id],
-        new_flows_only: rule.at == Some(Hook::SkLookup),
+        new_flows_only: rule.in_lookup(),
         rate: rule.rate,
         mark: rule.mark,
     }
@@ -245,7 +241,7 @@ pub(super) fn same_outcome(joint: &Joint<'_>, old: RuleId, new: RuleId) -> bool 
     let (one, other) = (left.rule(old), right.rule(new));
     left.actions[old] == right.actions[new]
         && one.mark == other.mark
-        && (one.at == Some(Hook::SkLookup)) == (other.at == Some(Hook::SkLookup))
+        && one.in_lookup() == other.in_lookup()
         && asks_alike(one.rate.as_ref(), other.rate.as_ref())
 }
 

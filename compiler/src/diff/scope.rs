@@ -10,7 +10,7 @@ use super::data::{data, settings};
 use super::draw::{Covers, Owner};
 use super::edits::{Delta, Edits};
 use super::joint::Joint;
-use super::lists::{DIRECTIONS, List, Lists};
+use super::lists::{List, Lists};
 use super::malformed::malformed;
 use super::reasons::reasons;
 use super::region::Names;
@@ -20,7 +20,7 @@ use super::tell::{Telling, Untold};
 use super::topic::Topic;
 use super::weigh::{Finding, Found, Weighing};
 use crate::observer::Observer;
-use crate::policy::Policy;
+use crate::policy::{Direction, Policy};
 
 /// The maximum number of regions that change hands without another fate, for each topic.
 const MAX_MOVED: usize = 20;
@@ -95,7 +95,7 @@ struct Comparing<'j, 'p> {
 
 impl<'j, 'p> Comparing<'j, 'p> {
     fn topic(&mut self, topic: Topic, observer: &mut dyn Observer) {
-        let mut lists = DIRECTIONS.into_iter().zip(&self.lists.all);
+        let mut lists = Direction::ALL.into_iter().zip(&self.lists.all);
         let Some((_, list)) = lists.find(|(direction, _)| *direction == topic.direction()) else {
             return;
         };

@@ -4,8 +4,7 @@
 
 use super::joint::{Joint, Which};
 use super::report::About;
-use crate::hook::Hook;
-use crate::policy::{Action, DefaultVerdict, Direction, GroupId, RuleId, Side};
+use crate::policy::{Action, DefaultVerdict, Direction, GroupId, Match, RuleId};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +26,13 @@ impl Topic {
             let sides = Which::BOTH.map(|which| joint.side(which).own_group(*group));
             sides.iter().all(Option::is_some)
         };
-        let groups = joint.tables.groups.keys().filter(known).map(|group| Self {
-            about: About::Send,
-            group: Some(group),
+        let groups = joint.tables.groups.keys().filter(known);
+        let groups = groups.flat_map(|group| {
+            let directions = Direction::ALL.into_iter().filter(|one| one.of_processes());
+            directions.map(move |direction| Self {
+                about: About::Process(direction),
+                group: Some(group),
+            })
         });
         packets.chain(groups).collect()
     }
@@ -39,7 +42,7 @@ impl Topic {
         match self.about {
             About::In | About::Lookup | About::MalformedIn => Direction::In,
             About::Out | About::MalformedOut => Direction::Out,
-            About::Send => Direction::Send,
+            About::Process(direction) => direction,
         }
     }
 
@@ -49,14 +52,14 @@ impl Topic {
         let action = side.actions[id];
         match self.about {
             About::Lookup => action.decides() && side.lookups.ask(id, side.rule(id)),
-            About::Send => action.decides() && self.sends(action, side.matches[id].from.as_ref()),
+            About::Process(_) => action.decides() && self.is_for(action, &side.matches[id]),
             _ => action.decides(),
         }
     }
 
-    fn sends(self, action: Action, from: Option<&Side>) -> bool {
-        let within = !matches!(action, Action::Shortcut(within) if Some(within) != self.group);
-        within && !matches!(from, Some(Side::Group(from)) if Some(*from) != self.group)
+    fn is_for(self, action: Action, matches: &Match) -> bool {
+        self.group
+            .is_some_and(|group| action.is_for(group) && matches.is_for(group))
     }
 
     /// What becomes of what no rule decides.
@@ -76,7 +79,7 @@ fn has_lookup(joint: &Joint<'_>) -> bool {
         let mut rules = policy.rules_of(Direction::In);
         rules.any(|(_, rule)| match rule.action {
             Action::Redirect(_) => true,
-            action => action == Action::Reject && rule.at == Some(Hook::SkLookup),
+            action => action == Action::Reject && rule.in_lookup(),
         })
     })
 }

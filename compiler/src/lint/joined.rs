@@ -11,14 +11,19 @@ use crate::policy::{Condition, Direction, Policy, Rule};
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     for direction in [Direction::In, Direction::Out] {
         let rules = policy.rules_of(direction).map(|(_, rule)| rule);
-        let joined = rules.filter(|rule| is_at_tc(direction, rule) && is_of_joined(rule));
+        let joined =
+            rules.filter(|rule| is_of_joined_frames(direction, rule) && is_of_joined(rule));
         found.extend(joined.map(|rule| warn(direction, rule)));
     }
 }
 
-/// What leaves is seen at TC only; what arrives, where the rule says so.
-fn is_at_tc(direction: Direction, rule: &Rule) -> bool {
-    direction == Direction::Out || rule.at == Some(Hook::TcIn)
+/// Whether every hook sees joined packets that may run the rule: the one that it names, else those of its direction.
+fn is_of_joined_frames(direction: Direction, rule: &Rule) -> bool {
+    let joined = |hook: Hook| hook.spec().sees.joined;
+    match rule.at {
+        Some(hook) => joined(hook),
+        None => Hook::of(direction).all(joined),
+    }
 }
 
 /// The kernel joins segments of TCP, and datagrams of UDP.
@@ -42,9 +47,17 @@ fn asks_length(condition: &Condition) -> bool {
 
 fn warn(direction: Direction, rule: &Rule) -> Diagnostic {
     let text = &rule.place.text;
-    let help = match (direction, text.strip_suffix(" at tc")) {
-        (Direction::In, Some(before)) => {
-            format!("write `{before} at xdp`, which the driver's XDP asks of each packet")
+    let before = rule
+        .at
+        .and_then(|hook| text.strip_suffix(&format!(" at {}", hook.name())));
+    let single = Hook::of(direction).find(|hook| hook.is_packet() && !hook.spec().sees.joined);
+    let help = match (single, before) {
+        (Some(single), Some(before)) => {
+            let name = single.name();
+            format!(
+                "write `{before} at {name}`, which the driver's {} asks of each packet",
+                name.to_uppercase()
+            )
         }
         _ => "`ethtool -K INTERFACE tso off gso off gro off` has nothing joined; else leave the length out".to_owned(),
     };

@@ -12,7 +12,6 @@ use super::list::is_of;
 use crate::decide::Seen;
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, World};
 use crate::field::Field;
-use crate::hook::Hook;
 use crate::packet::text::Described;
 use crate::packet::{longest_length, protocol, shortest_length};
 use crate::policy::{
@@ -226,7 +225,7 @@ impl<'a> Sample<'a> {
 
     /// What rules see of it; whose writes they are, where it is about sends, the caller knows.
     pub(super) fn seen(&self) -> Seen<'_> {
-        let class = (self.direction != Direction::Send).then_some(self.class);
+        let class = (!self.direction.of_processes()).then_some(self.class);
         Seen::new(self.policy, self.direction, class, &self.header, self)
     }
 
@@ -300,16 +299,11 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> u8 {
     let conditions = rules.iter().flat_map(|(_, rule)| &rule.matches.conditions);
     let lookup = rules
         .iter()
-        .any(|(_, rule)| rule.at == Some(Hook::SkLookup) || counts_connections(rule));
+        .any(|(_, rule)| rule.in_lookup() || counts_connections(rule));
     let choice: &[u8] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
         Some(list) => list,
         None if lookup => &[protocol::UDP, protocol::TCP],
-        None if rules
-            .iter()
-            .any(|(_, rule)| rule.direction == Direction::Send) =>
-        {
-            &[protocol::TCP]
-        }
+        None if rules.iter().any(|(_, rule)| rule.direction.of_processes()) => &[protocol::TCP],
         None if rules
             .iter()
             .any(|(_, rule)| ends::names_ports(&rule.matches)) =>

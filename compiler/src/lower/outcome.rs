@@ -2,12 +2,12 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
-use crate::hook::Hook;
+use crate::field::Field;
 use crate::ir::{Arg, Block, End, SlotRegion};
 use crate::policy::{Family, GroupId, OutInterfaceId, SocketId};
 
 use super::Lowering;
-use super::context::{lookup, skb};
+use super::context::skb;
 use super::tree::Arm;
 
 /// The end of a chain for one packet.
@@ -43,17 +43,6 @@ impl Outcome {
     }
 }
 
-/// Return codes of a hook: (goes on, ends here).
-///
-/// TC goes on with -1 (`TCX_NEXT`, `TC_ACT_UNSPEC`), so that programs after ours still run.
-fn codes(hook: Hook) -> (i32, i32) {
-    match hook {
-        Hook::Xdp => (2, 1),
-        Hook::TcIn | Hook::TcOut => (-1, 2),
-        Hook::SkLookup | Hook::SkMsg => (1, 0),
-    }
-}
-
 impl Lowering<'_> {
     /// The block of an outcome. Two families share what does not depend on the family.
     pub(super) fn outcome(&mut self, outcome: Outcome, family: Family) -> Block {
@@ -64,8 +53,8 @@ impl Lowering<'_> {
         let block = self.head_block();
         self.outcomes.insert((family, outcome), block);
         match outcome {
-            Outcome::Pass => self.returns(block, codes(self.source.chain.hook).0),
-            Outcome::Drop => self.returns(block, codes(self.source.chain.hook).1),
+            Outcome::Pass => self.returns(block, self.source.chain.hook.spec().codes.pass),
+            Outcome::Drop => self.returns(block, self.source.chain.hook.spec().codes.drop),
             Outcome::Assign(socket) => self.assign(block, socket, family),
             Outcome::PassUnlessAbsent(socket) => self.pass_unless_absent(block, socket, family),
             Outcome::Shortcut(group) => self.shortcut(block, group),
@@ -151,7 +140,7 @@ impl Lowering<'_> {
         self.builder.assign(index, found);
         self.builder.leave_if_wide(index, JumpOp::Eq, 0, drop);
         self.builder.load_to(index, index, 0, Width::W);
-        let args = [Arg::Pinned(index), Arg::Imm(0)];
+        let args = [Arg::Value(index), Arg::Imm(0)];
         let code = self.builder.call_value(Helper::Redirect, &args);
         self.builder.end(End::ReturnValue(code));
     }
@@ -208,12 +197,9 @@ impl Lowering<'_> {
     }
 
     fn protocol_value(&mut self) -> crate::ir::Value {
-        match self.source.chain.hook {
-            Hook::SkLookup => self
-                .builder
-                .load(self.registers.context, lookup::PROTOCOL, Width::W),
-            _ => self.builder.load_slot(self.frame.protocol, 0, Width::B),
-        }
+        let value = self.builder.value();
+        self.read(value, Field::Protocol, Family::V4);
+        value
     }
 
     pub(super) fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {

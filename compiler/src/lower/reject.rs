@@ -14,9 +14,9 @@ mod single;
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::chain::{Chain, Effect};
 use crate::hook::Hook;
 use crate::ir::{Arg, Block, Builder, Slot};
-use crate::place::{Chain, Effect};
 use crate::policy::{DefaultVerdict, Family};
 
 use super::Lowering;
@@ -228,11 +228,11 @@ impl Lowering<'_> {
             At::Transport => {
                 let offset = self.registers.end;
                 self.transport_offset(offset);
-                Arg::Pinned(offset)
+                Arg::Value(offset)
             }
         };
         let args = [
-            Arg::Pinned(self.registers.context),
+            Arg::Value(self.registers.context),
             offset,
             Arg::SlotAddress(to),
             Arg::Imm(i32::from(bytes)),

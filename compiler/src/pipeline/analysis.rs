@@ -1,19 +1,19 @@
 //! What is known of a policy before code is made of it: where its rules run, and what is wrong with it.
 //!
-//! Takes a policy and those inside it; gives an [`Analysis`] of each, or all mistakes. Not here: code.
+//! Each stage takes a policy; gives more of its [`Analysis`], or what is wrong. Not here: code.
 
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
-use sockc_grammar::source::{SourceId, SourceMap};
 
-use super::options::{Expects, Options};
-use super::reduced::reduced;
-use super::{Stop, start, too_much};
-use crate::bulk::{Bulk, Shape};
+use super::options::{Expects, Job};
+use super::outcome::{Stop, too_much};
+use crate::bulk::Bulk;
+use crate::chain::Chain;
+use crate::compose::{self, Fault};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::expect::{self, Whereabouts};
-use crate::lint::{self, Care};
+use crate::lint;
 use crate::observer::Observer;
-use crate::place::{self, Chain};
+use crate::place;
 use crate::policy::Policy;
 
 /// What is known of a policy before code is made of it.
@@ -24,126 +24,46 @@ pub(super) struct Analysis {
     pub(super) store: Store,
     /// The chains, of the reduced policy if there is one.
     pub(super) chains: Vec<Chain>,
-    /// What placement said of the groups that are no groups because of it: why plain rules for packets that arrive are
-    /// not in tables.
+    /// Why plain rules for packets that arrive are not in tables: what placement said of the groups that are no groups
+    /// because of it, or why no tables hold them.
     pub(super) refused: Option<Diagnostic>,
+}
+
+impl Analysis {
+    /// The same, where `why` says why rules are not in tables.
+    pub(super) fn because(self, why: Diagnostic) -> Self {
+        Self {
+            refused: Some(why),
+            ..self
+        }
+    }
+
+    /// The policy that the chains speak of: the whole one, or the reduced one.
+    pub(super) fn placed<'a>(&'a self, whole: &'a Policy) -> &'a Policy {
+        self.bulk.as_ref().map_or(whole, |bulk| &bulk.policy)
+    }
+
+    /// The same refusal, with why the rules are not in tables, where that is why.
+    pub(super) fn without_tables(&self, mut refusal: Diagnostic) -> Diagnostic {
+        if let Some(why) = &self.refused {
+            let text = format!("tables were not possible: {}", why.message);
+            refusal = refusal.also(why.primary.span, text);
+            refusal.secondary.extend(why.secondary.iter().cloned());
+        }
+        refusal
+    }
+
+    /// Why there is no more.
+    pub(super) fn beyond_budget(&self, exceeded: &BudgetExceeded, job: Job<'_>) -> Stop {
+        let refusal = too_much(exceeded, job.whole());
+        Stop::Diagnostics(vec![self.without_tables(refusal)])
+    }
 }
 
 /// A policy and those inside it, in order.
 pub(super) fn with_inner(policy: &Policy) -> impl Iterator<Item = &Policy> {
     let inner = policy.netns.iter().map(|inner| &inner.policy);
     std::iter::once(policy).chain(inner)
-}
-
-/// What is asked of a policy.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    /// The file that is compiled.
-    id: SourceId,
-    file: &'a str,
-    shape: Shape,
-    care: Option<Care>,
-    expects: Expects,
-}
-
-impl<'a> Asked<'a> {
-    /// What a compile asks.
-    pub(super) fn of(
-        options: Options<'_>,
-        sources: &'a SourceMap,
-        id: SourceId,
-        care: Option<Care>,
-    ) -> Self {
-        Self {
-            shape: options.shape,
-            care,
-            expects: options.expects,
-            ..Self::thorough(sources, id)
-        }
-    }
-
-    /// What `check` asks.
-    pub(super) fn thorough(sources: &'a SourceMap, id: SourceId) -> Self {
-        Self {
-            id,
-            file: &sources.get(id).name,
-            shape: Shape::default(),
-            care: Some(Care::Thorough),
-            expects: Expects::Asked,
-        }
-    }
-}
-
-/// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
-pub(super) fn analyse_all(
-    policy: &Policy,
-    asked: Asked<'_>,
-    observer: &mut dyn Observer,
-) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
-    let mut analyses = Vec::new();
-    let mut found = Vec::new();
-    let blocks = policy.netns.iter().map(|block| Some(block.name.as_str()));
-    let names = std::iter::once(None).chain(blocks);
-    for (netns, policy) in names.zip(with_inner(policy)) {
-        match analyse(policy, netns, asked, observer) {
-            Ok((analysis, warnings)) => {
-                analyses.push(analysis);
-                found.extend(warnings);
-            }
-            Err(Stop::Diagnostics(wrong)) => found.extend(wrong),
-            Err(bug) => return Err(bug),
-        }
-    }
-    if analyses.len() == 1 + policy.netns.len() {
-        Ok((analyses, found))
-    } else {
-        Err(Stop::Diagnostics(found))
-    }
-}
-
-/// Places the rules, decides the `expect` lines and, with as much care as is asked for, looks for what is probably not
-/// meant; gives the warnings.
-fn analyse(
-    policy: &Policy,
-    netns: Option<&str>,
-    asked: Asked<'_>,
-    observer: &mut dyn Observer,
-) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
-    observer.stage("place");
-    let budget =
-        |exceeded: BudgetExceeded| Stop::Diagnostics(vec![too_much(&exceeded, start(asked.id))]);
-    let mut analysis = reduced(policy, asked.shape)?;
-    let mut found = expectations(policy, netns, asked, &mut analysis, observer).map_err(budget)?;
-    if found.iter().any(|one| one.severity == Severity::Error) {
-        return Err(Stop::Diagnostics(found));
-    }
-    if let Some(care) = asked.care {
-        observer.stage("lint");
-        found.extend(lint::policy(policy, asked.id, care));
-    }
-    Ok((analysis, found))
-}
-
-/// What is wrong with the `expect` lines, if they are asked.
-fn expectations(
-    policy: &Policy,
-    netns: Option<&str>,
-    asked: Asked<'_>,
-    analysis: &mut Analysis,
-    observer: &mut dyn Observer,
-) -> Result<Vec<Diagnostic>, BudgetExceeded> {
-    if asked.expects == Expects::LeftOut {
-        return Ok(Vec::new());
-    }
-    observer.stage("expect");
-    let place = Whereabouts {
-        file: asked.file,
-        netns,
-    };
-    match &analysis.bulk {
-        None => expect::check(policy, place, &mut analysis.store),
-        Some(_) => expect::check(policy, place, &mut Store::of(policy)),
-    }
 }
 
 /// Places the rules as they are; says what is wrong if that cannot be done.
@@ -156,4 +76,51 @@ pub(super) fn as_it_is(policy: &Policy) -> Result<Analysis, Stop> {
         chains,
         refused: None,
     })
+}
+
+/// Decides the `expect` lines, if they are asked; gives warnings.
+pub(super) fn expect(
+    policy: &Policy,
+    netns: Option<&str>,
+    job: Job<'_>,
+    analysis: &mut Analysis,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Diagnostic>, Stop> {
+    if job.options.expects == Expects::LeftOut {
+        return Ok(Vec::new());
+    }
+    observer.stage("expect");
+    let place = Whereabouts {
+        file: &job.sources.get(job.id).name,
+        netns,
+    };
+    let found = match &analysis.bulk {
+        None => expect::check(policy, place, &mut analysis.store),
+        Some(_) => expect::check(policy, place, &mut Store::of(policy)),
+    };
+    let found =
+        found.map_err(|exceeded| Stop::Diagnostics(vec![too_much(&exceeded, job.whole())]))?;
+    match found.iter().any(|one| one.severity == Severity::Error) {
+        true => Err(Stop::Diagnostics(found)),
+        false => Ok(found),
+    }
+}
+
+/// Looks for what is probably not meant, with as much care as is asked for.
+pub(super) fn lint(policy: &Policy, job: Job<'_>, observer: &mut dyn Observer) -> Vec<Diagnostic> {
+    let Some(care) = job.care else {
+        return Vec::new();
+    };
+    observer.stage("lint");
+    lint::policy(policy, job.id, care)
+}
+
+/// Proves that the chains together mean what the list means.
+pub(super) fn compose(whole: &Policy, analysis: &mut Analysis, job: Job<'_>) -> Result<(), Stop> {
+    let policy = analysis.bulk.as_ref().map_or(whole, |bulk| &bulk.policy);
+    match compose::check(policy, &analysis.chains, &mut analysis.store) {
+        Ok(()) => Ok(()),
+        Err(Fault::TooLarge(exceeded)) => Err(analysis.beyond_budget(&exceeded, job)),
+        Err(bug) => Err(Stop::Bug(bug.to_string())),
+    }
 }

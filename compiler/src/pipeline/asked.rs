@@ -6,14 +6,15 @@
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use sockc_grammar::diagnostic::Diagnostic;
 
-use super::{Decision, NO_INTERFACE, live, map};
+use super::live;
+use super::outcome::{Decision, NO_INTERFACE};
 use crate::artifact::{MapId, MapKind, MapSpec, map_keys, set_keys};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
+use crate::chain::Chain;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldKind, FieldSet};
 use crate::hook::Hook;
 use crate::lower::{LiveMapMaps, LiveSetMaps, SetMaps, SetTables};
-use crate::place::Chain;
 use crate::policy::{LiveMapId, Policy, SetId, SetKind};
 use crate::tables::Tables;
 use crate::target::Target;
@@ -108,7 +109,7 @@ pub(super) fn sets(
                 let name = live::set_trie(id, &set.name);
                 let trie = trie(&name, SET_KEY, SET_VALUE, set_keys(*max));
                 let state = live::set_state(id, &set.name);
-                let state = map(&state, MapKind::Array, 4, SET_STATE, 1);
+                let state = MapSpec::new(&state, MapKind::Array, 4, SET_STATE, 1);
                 let maps = tables.maps();
                 Some(SetMaps::Live(LiveSetMaps {
                     trie: maps.push(trie),
@@ -134,7 +135,7 @@ pub(super) fn entries(
                 MAP_VALUE,
                 map_keys(data.max),
             )),
-            classes: maps.push(map(
+            classes: maps.push(MapSpec::new(
                 &live::map_classes(id, &data.name),
                 MapKind::Array,
                 4,
@@ -149,21 +150,21 @@ pub(super) fn entries(
 /// The ids of the namespaces that conditions name.
 pub(super) fn namespaces(policy: &Policy, maps: &mut Specs) -> Option<MapId> {
     let count = policy.namespaces.next_key().as_u32();
-    let spec = map("namespaces", MapKind::Array, 4, 4, count);
+    let spec = MapSpec::new("namespaces", MapKind::Array, 4, 4, count);
     (count > 0).then(|| maps.push(spec))
 }
 
 /// The classes of interfaces. Only sk_lookup asks; a program of a packet hook knows its class.
 pub(super) fn interfaces(tested: &FieldSet, maps: &mut Specs) -> Option<MapId> {
     tested.contains(Field::Interface).then(|| {
-        let mut spec = map("interfaces", MapKind::Hash, 4, 4, MAX_INTERFACES);
+        let mut spec = MapSpec::new("interfaces", MapKind::Hash, 4, 4, MAX_INTERFACES);
         spec.flags = BPF_F_NO_PREALLOC;
         maps.push(spec)
     })
 }
 
 fn trie(name: &str, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
-    let mut spec = map(name, MapKind::LpmTrie, key_size, value_size, max_entries);
+    let mut spec = MapSpec::new(name, MapKind::LpmTrie, key_size, value_size, max_entries);
     spec.flags = BPF_F_NO_PREALLOC;
     spec
 }

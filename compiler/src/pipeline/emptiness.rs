@@ -5,10 +5,10 @@
 //! template or a pipe that failed. In force it would let everything pass. Not here: what statements mean.
 
 use sockc_grammar::ast::{File, ForBlock, Scope, Statement};
-use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{Span, Spanned};
 
-use super::{DECIDES_NOTHING, SAYS_NOTHING, start};
+use super::outcome::{DECIDES_NOTHING, SAYS_NOTHING, Stop, start};
 
 /// What is wrong where the file, or a `for netns` block of it, says nothing; what is odd where it decides nothing.
 pub(super) fn of(file: &File) -> Option<Diagnostic> {
@@ -22,6 +22,14 @@ pub(super) fn of(file: &File) -> Option<Diagnostic> {
     blocks
         .find(|(block, _)| !block.statements.iter().any(says))
         .map(|(_, span)| inner(span))
+}
+
+/// A policy that says nothing is refused; one that decides nothing is warned of.
+pub(super) fn refuse(found: Option<Diagnostic>) -> Result<Option<Diagnostic>, Stop> {
+    match found {
+        Some(found) if found.severity == Severity::Error => Err(Stop::Diagnostics(vec![found])),
+        found => Ok(found),
+    }
 }
 
 /// Whether a statement is a rule, a default or a declaration, or a block with one.

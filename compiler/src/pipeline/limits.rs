@@ -1,8 +1,7 @@
-//! From a function to a program within the limits of the target; or what is beyond a limit, with the rules and sets that cost
-//! most.
+//! What of a program is beyond a limit of the target, with the rules and sets that cost most.
 //!
 //! Estimates from the function come first, so that nothing is emitted in vain; the program itself is measured after
-//! them. Not here: the limits (`bpf::limits`), how work is estimated (`effort`), how code is emitted.
+//! them. Not here: the limits (`bpf::limits`), how work is estimated (`effort`), how code is emitted (`emit`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
-use super::{Stop, TOO_LARGE};
+use super::outcome::{Stop, TOO_LARGE};
 use crate::artifact::{MapId, Program};
 use crate::bpf::limits::{Limit, Limits};
 use crate::effort::{self, Effort};
-use crate::emit::{EmitError, emit};
+use crate::emit::EmitError;
 use crate::ir::Function;
 use crate::lower::{Maps, SetMaps};
 use crate::policy::{Place, Policy};
@@ -70,7 +69,7 @@ const MAPS: Kind = Kind {
 
 /// What one policy's programs are made for.
 #[derive(Clone, Copy)]
-pub(super) struct Checked<'a> {
+pub(super) struct Limited<'a> {
     pub(super) policy: &'a Policy,
     pub(super) maps: &'a Maps,
     pub(super) target: &'a Target,
@@ -78,28 +77,39 @@ pub(super) struct Checked<'a> {
     pub(super) whole: Span,
 }
 
-impl Checked<'_> {
-    /// The program of a function.
-    pub(super) fn program(&self, function: &Function) -> Result<Program, Stop> {
-        let refused = |diagnostic| Stop::Diagnostics(vec![diagnostic]);
-        if let Some(diagnostic) = self.estimated(function) {
-            return Err(refused(diagnostic));
+impl Limited<'_> {
+    /// What of a function would be beyond a limit, as far as can be said before code is made of it.
+    pub(super) fn check(&self, function: &Function) -> Result<(), Stop> {
+        match self.estimated(function) {
+            Some(refusal) => Err(Stop::Diagnostics(vec![refusal])),
+            None => Ok(()),
         }
-        let program = emit(function, self.target).map_err(|error| match error {
+    }
+
+    /// What of a program is beyond a limit.
+    pub(super) fn check_program(&self, program: &Program) -> Result<(), Stop> {
+        let used: BTreeSet<MapId> = program.relocations.iter().map(|one| one.map).collect();
+        match used.len() > self.limit(&MAPS) {
+            true => Err(Stop::Diagnostics(vec![
+                self.too_many_maps(&program.name, &used),
+            ])),
+            false => Ok(()),
+        }
+    }
+
+    /// Why there is no program.
+    pub(super) fn told(&self, function: &Function, error: &EmitError) -> Stop {
+        match error {
             EmitError::Invalid(_)
             | EmitError::OutOfRegisters(_)
+            | EmitError::Overwritten(_)
             | EmitError::Number(_)
             | EmitError::NoAtomics => Stop::Bug(error.to_string()),
             EmitError::TooManyInsns(found) => {
-                refused(self.too_large(function, &INSTRUCTIONS, found))
+                Stop::Diagnostics(vec![self.too_large(function, &INSTRUCTIONS, *found)])
             }
-            EmitError::TooFar => refused(self.too_far(function)),
-        })?;
-        let used: BTreeSet<MapId> = program.relocations.iter().map(|one| one.map).collect();
-        if used.len() > self.limit(&MAPS) {
-            return Err(refused(self.too_many_maps(&program.name, &used)));
+            EmitError::TooFar => Stop::Diagnostics(vec![self.too_far(function)]),
         }
-        Ok(program)
     }
 
     fn limit(&self, kind: &Kind) -> usize {

@@ -3,20 +3,21 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
-use sockc_grammar::source::SourceMap;
 
 use super::live;
-use super::{Counters, DIRECTIONS, bare, direction_name, suffixed};
+use super::maps::with_rules;
+use super::options::{Counters, Job};
+use super::program_names::suffixed;
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
     SlotOrigin, SlotOwner, SocketSlots,
 };
+use crate::chain::Chain;
 use crate::lower::{self, CounterSlots, Maps};
-use crate::place::{Chain, counts_in_send};
+use crate::place::counts_in_send;
 use crate::policy::{
     DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,
 };
-use crate::target::Target;
 
 /// The number of a slot of the map `counters`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,13 +54,13 @@ impl Slots {
                 None => push(&mut counters, rule_counter(rule)),
             };
         }
-        let mut directions = DIRECTIONS.map(|direction| {
+        let mut directions = Direction::ALL.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = default_word(line.verdict);
                 let mut counter = bare(
                     CounterKind::Default,
                     line.place.text.clone(),
-                    direction_name(direction),
+                    direction,
                     verdict,
                 );
                 counter.file.clone_from(&line.place.file);
@@ -76,7 +77,7 @@ impl Slots {
                 let counter = bare(
                     CounterKind::Malformed,
                     "malformed packets".into(),
-                    direction_name(direction),
+                    direction,
                     verdict,
                 );
                 push(&mut counters, counter)
@@ -91,7 +92,7 @@ impl Slots {
         // Only packets that arrive are answered.
         directions[0].withheld = chains.iter().any(lower::answers).then(|| {
             let text = "answers withheld: beyond the limits of `reject`".to_owned();
-            let direction = direction_name(Direction::In);
+            let direction = Direction::In;
             push(
                 &mut counters,
                 bare(CounterKind::Withheld, text, direction, "drop"),
@@ -105,7 +106,7 @@ impl Slots {
             let text = format!("sockets of group {} that could not be taken in", data.name);
             escaped[group] = push(
                 &mut counters,
-                bare(CounterKind::Escaped, text, "send", "allow"),
+                bare(CounterKind::Escaped, text, Direction::Send, "allow"),
             );
         }
         let (sockets, socket_count) = socket_slots(policy);
@@ -143,6 +144,22 @@ fn push(counters: &mut PrimaryMap<Numbered, Counter>, counter: Counter) -> u32 {
     counters.push(counter).as_u32()
 }
 
+/// A counter without a label, of no statement.
+fn bare(kind: CounterKind, text: String, direction: Direction, verdict: &str) -> Counter {
+    Counter {
+        kind,
+        label: None,
+        text,
+        file: String::new(),
+        line: 0,
+        direction: direction.word().into(),
+        verdict: verdict.into(),
+        audit: false,
+        log: None,
+        counted: true,
+    }
+}
+
 fn rule_counter(rule: &crate::policy::Rule) -> Counter {
     Counter {
         kind: CounterKind::Rule,
@@ -150,7 +167,7 @@ fn rule_counter(rule: &crate::policy::Rule) -> Counter {
         text: rule.place.text.clone(),
         file: rule.place.file.clone(),
         line: rule.place.line,
-        direction: direction_name(rule.direction).into(),
+        direction: rule.direction.word().into(),
         verdict: rule.audit.unwrap_or(rule.action.into()).word().into(),
         audit: rule.audit.is_some(),
         log: rule.log.as_ref().map(|log| log.text.clone()),
@@ -203,13 +220,13 @@ fn addresses(socket: &Socket) -> Vec<Listen> {
 /// The manifest of a policy.
 pub(super) fn manifest(
     policy: &Policy,
-    sources: &SourceMap,
+    chains: &[Chain],
     slots: &Slots,
-    programs: Vec<Attach>,
     maps: &Maps,
-    groups: &[GroupId],
-    target: &Target,
+    programs: Vec<Attach>,
+    job: Job<'_>,
 ) -> Manifest {
+    let target = job.options.target;
     // Without a map of sockets, nothing that would need it is said.
     let steers = maps.sockets.is_some();
     Manifest {
@@ -223,9 +240,9 @@ pub(super) fn manifest(
             .filter(|_| steers)
             .map(|(socket, data)| named_socket(data, &slots.sockets[socket]))
             .collect(),
-        groups: groups
-            .iter()
-            .map(|&group| GroupPlan {
+        groups: with_rules(chains)
+            .into_iter()
+            .map(|group| GroupPlan {
                 name: policy.groups[group].name.clone(),
                 cgroup: policy.groups[group].cgroup.clone(),
                 peers: suffixed(policy, "peers", group),
@@ -240,7 +257,8 @@ pub(super) fn manifest(
         out_interfaces: policy.out_interfaces.values().cloned().collect(),
         namespaces: policy.namespaces.values().cloned().collect(),
         // What a list holds stands in the tables.
-        sources: sources
+        sources: job
+            .sources
             .iter()
             .filter(|(_, source)| !source.is_list)
             .map(|(_, source)| (source.name.clone(), source.text.clone()))

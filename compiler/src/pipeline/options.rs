@@ -2,8 +2,42 @@
 //!
 //! Not here: what the choices do.
 
+use sockc_grammar::source::{SourceId, SourceMap, Span};
+
+use super::outcome::start;
 use crate::bulk::Shape;
+use crate::lint::Care;
 use crate::target::Target;
+
+/// What every stage after the resolver is told beside the policy.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    /// The texts.
+    pub(super) sources: &'a SourceMap,
+    /// The file that is compiled.
+    pub(super) id: SourceId,
+    /// What the caller chose.
+    pub(super) options: Options<'a>,
+    /// How carefully the lints look; `None` if they are not asked.
+    pub(super) care: Option<Care>,
+}
+
+impl<'a> Job<'a> {
+    /// What `check` asks.
+    pub(super) fn thorough(sources: &'a SourceMap, id: SourceId, target: &'a Target) -> Self {
+        Self {
+            sources,
+            id,
+            options: Options::from(target),
+            care: Some(Care::Thorough),
+        }
+    }
+
+    /// The place of what belongs to no statement.
+    pub(super) fn whole(&self) -> Span {
+        start(self.id)
+    }
+}
 
 /// What a policy is compiled for, and how.
 #[derive(Clone, Copy, Debug)]

@@ -11,9 +11,10 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
 use super::analysis::{Analysis, as_it_is};
-use super::{Stop, TOO_LARGE};
+use super::outcome::{Stop, TOO_LARGE};
 use crate::bulk::{Breadth, Bulk, Shape, Taking};
 use crate::candidates::{Index, Looks};
+use crate::chain::Chain;
 use crate::classifier::{MAX_BOXES, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
@@ -33,7 +34,7 @@ const FEW: usize = 16;
 const LOOKS: u64 = 4_000_000;
 
 /// Places the rules, bulk rules as groups where there are many.
-pub(super) fn reduced(policy: &Policy, shape: Shape) -> Result<Analysis, Stop> {
+pub(super) fn place(policy: &Policy, shape: Shape) -> Result<Analysis, Stop> {
     let mut refused = None;
     if let Some(least) = shape.least() {
         for arriving in [Breadth::Every, Breadth::Free, Breadth::Nothing] {
@@ -105,7 +106,7 @@ fn in_groups(
 }
 
 /// The chains of a reduced policy, which together mean what it means; or what is refused of it.
-fn placed(bulk: &Bulk) -> Result<(Store, Vec<place::Chain>), Vec<Diagnostic>> {
+fn placed(bulk: &Bulk) -> Result<(Store, Vec<Chain>), Vec<Diagnostic>> {
     let mut store = Store::of(&bulk.policy);
     let chains = place::place(&bulk.policy, &mut store)?;
     compose::check(&bulk.policy, &chains, &mut store).map_err(|_| Vec::new())?;

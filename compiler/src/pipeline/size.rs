@@ -6,7 +6,7 @@
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{SourceId, SourceMap};
 
-use super::{BUDGET, start};
+use super::outcome::{BUDGET, start};
 use crate::policy::Policy;
 
 /// The maximum number of bytes of the policy's own file: a rule in 18 bytes takes as much of the parser as one in 100.
@@ -15,13 +15,14 @@ const MAX_TEXT: usize = 40 << 20;
 /// The maximum number of rules: one takes up to 2.5 KiB over all stages (measured with a million of them).
 const MAX_RULES: usize = 500_000;
 
-/// What is wrong with the size of a text.
-pub(super) fn of_text(sources: &SourceMap, id: SourceId) -> Option<Diagnostic> {
+/// Refuses a text that is too large.
+pub(super) fn check_text(sources: &SourceMap, id: SourceId) -> Result<(), Vec<Diagnostic>> {
     let bytes = sources.get(id).text.len();
-    (bytes > MAX_TEXT).then(|| {
-        let label = format!("{bytes} bytes; a policy may have {MAX_TEXT}");
-        refusal(id, label)
-    })
+    if bytes <= MAX_TEXT {
+        return Ok(());
+    }
+    let label = format!("{bytes} bytes; a policy may have {MAX_TEXT}");
+    Err(vec![refusal(id, label)])
 }
 
 /// What is wrong with the number of rules.

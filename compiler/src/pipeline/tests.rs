@@ -1,4 +1,7 @@
+use sockc_grammar::diagnostic::Severity;
+
 use super::*;
+use crate::artifact::Artifact;
 use crate::bulk::Shape;
 use crate::files::Texts;
 use crate::target::Target;

@@ -5,8 +5,10 @@
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
-use super::{Chain, Slots, TOO_LARGE};
+use super::manifest::Slots;
+use super::outcome::TOO_LARGE;
 use crate::bulk::Bulk;
+use crate::chain::Chain;
 use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_SERVICES, Member, Summary, Unfit};
 use crate::lower::ClassifierMaps;
 use crate::policy::{Direction, Place, Policy};
@@ -170,7 +172,7 @@ mod tests {
         let policy = check(&mut sources, id, "t", &mut Texts::default())
             .policy
             .unwrap();
-        let start = crate::pipeline::start(id);
+        let start = crate::pipeline::outcome::start(id);
         let told = |unfit| {
             let members = policy.rules.values().map(|rule| Member {
                 matches: &rule.matches,

@@ -31,7 +31,7 @@ impl Kind {
 
 /// Whether anything can match the rule; the error says why nothing can. `any_group`: whether a group is declared.
 pub(super) fn can_match(rule: &Rule, policy: &Policy, any_group: bool) -> Result<(), &'static str> {
-    if rule.direction == Direction::Send {
+    if rule.direction.of_processes() {
         sends(rule, any_group)?;
     }
     if rule.matches.on.as_ref().is_some_and(Vec::is_empty) {
@@ -95,7 +95,7 @@ fn kinds(rule: &Rule) -> Vec<Kind> {
     protocols.extend(rule.matches.protocols.iter().map(|named| named.number));
     if rule.direction == Direction::Send {
         protocols = vec![6];
-    } else if rule.at == Some(Hook::SkLookup) {
+    } else if rule.in_lookup() {
         protocols = vec![6, 17];
     }
     let parts = match (rule.direction, rule.at) {

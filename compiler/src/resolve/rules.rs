@@ -28,15 +28,6 @@ pub(super) fn direction_of(written: WrittenDirection) -> Option<Direction> {
     }
 }
 
-/// A direction as it is written.
-pub(super) fn direction_word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::In => "in",
-        Direction::Out => "out",
-        Direction::Send => "send",
-    }
-}
-
 impl Resolver<'_> {
     /// Resolves a rule and, if nothing is wrong with it, appends it to the policy.
     pub(super) fn rule(&mut self, written: &WrittenRule, span: Span) {
@@ -211,7 +202,7 @@ impl Resolver<'_> {
     fn misplaced_verb(&mut self, verb: Verb, span: Span, fitting: &[Direction], reason: &str) {
         let words: Vec<String> = fitting
             .iter()
-            .map(|&direction| format!("`{}`", direction_word(direction)))
+            .map(|&direction| format!("`{}`", direction.word()))
             .collect();
         let words = words.join(" or ");
         self.report.error(
@@ -267,7 +258,7 @@ impl Resolver<'_> {
         // A mark elsewhere is refused wherever the rule runs.
         let mark = clauses
             .mark
-            .filter(|_| verb == hook::Verb::Allow && direction != Direction::Send);
+            .filter(|_| verb == hook::Verb::Allow && !direction.of_processes());
         let rule = AtHook {
             at: clauses.at,
             direction,

@@ -7,7 +7,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::declared::Declared;
-use super::rules::{direction_of, direction_word};
+use super::rules::direction_of;
 use super::{Resolver, codes, groups, pending, rates, sockets};
 use crate::policy::{Default as ResolvedDefault, DefaultVerdict};
 
@@ -154,7 +154,7 @@ impl<'a> Resolver<'a> {
             return;
         };
         if let Some(first) = self.policy.default_of(direction) {
-            let word = direction_word(direction);
+            let word = direction.word();
             let twice = Diagnostic::error(
                 codes::DEFAULT_TWICE,
                 format!("there are two `default {word}`"),

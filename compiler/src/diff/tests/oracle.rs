@@ -8,7 +8,7 @@ use crate::diff::block::Cover;
 use crate::diff::draw::{Covers, Drawing, Region};
 use crate::diff::edits::{Delta, Edits};
 use crate::diff::joint::{Joint, Which};
-use crate::diff::lists::{DIRECTIONS, Lists};
+use crate::diff::lists::Lists;
 use crate::diff::space::{Outcome, Space};
 use crate::diff::topic::Topic;
 use crate::diff::weigh::{Found, Weighing};
@@ -19,7 +19,7 @@ use crate::generate::{Options, random_policy};
 use crate::observer::Silent;
 use crate::packet::edges::edge_headers;
 use crate::packet::random::Rng;
-use crate::policy::{Match, Policy};
+use crate::policy::{Direction, Match, Policy};
 
 /// Headers that are tried of each topic of a pair.
 const HEADERS: usize = 120;
@@ -42,7 +42,7 @@ fn check(old: &Policy, new: &Policy, rng: &mut Rng, tally: &mut Tally, name: &st
     let covers = Covers::of(&joint);
     tally.pairs += 1;
     for topic in Topic::all(&joint) {
-        let place = DIRECTIONS
+        let place = Direction::ALL
             .iter()
             .position(|direction| *direction == topic.direction())
             .unwrap();

@@ -145,7 +145,7 @@ fn rules_that_make_too_many_prefixes_are_named() {
     let policy = check(&mut sources, id, "t", &mut Texts::default())
         .policy
         .unwrap();
-    let Ok(analysis) = super::reduced(&policy, Shape::Chosen) else {
+    let Ok(analysis) = super::place(&policy, Shape::Chosen) else {
         panic!("not analysed")
     };
     let why = analysis.refused.unwrap();

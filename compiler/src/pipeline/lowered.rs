@@ -1,0 +1,115 @@
+//! The functions of all programs of a policy, and where each is attached.
+//!
+//! Takes a placed policy with its diagrams and maps. Not here: how a function is made (`lower`).
+
+use sockc_grammar::source::{SourceId, SourceMap};
+
+use super::analysis::Analysis;
+use super::decided::Decided;
+use super::maps::with_rules;
+use super::options::Job;
+use super::outcome::Stop;
+use super::program_names::{ProgramNames, suffixed};
+use super::tabled::Tabled;
+use crate::artifact::{Attach, AttachPoint};
+use crate::diagram::flatten::Flat;
+use crate::ir::{Function, OriginData};
+use crate::lower::{self, Source};
+use crate::policy::{GroupId, Policy};
+
+/// The intermediate form of every program.
+pub(super) struct Lowered {
+    /// Those of the chains stand first, in order.
+    pub(super) functions: Vec<Function>,
+    /// Where each is attached.
+    pub(super) attach: Vec<Attach>,
+}
+
+/// Makes them.
+pub(super) fn lower(
+    whole: &Policy,
+    analysis: &Analysis,
+    decided: &Decided,
+    tabled: &Tabled,
+    job: Job<'_>,
+) -> Result<Lowered, Stop> {
+    let policy = analysis.placed(whole);
+    let names = ProgramNames::new(policy);
+    let head = head(job.sources, job.id, policy);
+    let groups = with_rules(&analysis.chains);
+    let mut chains = Lowered {
+        functions: Vec::new(),
+        attach: Vec::new(),
+    };
+    let mut doors = Vec::new();
+    for (number, chain) in analysis.chains.iter().enumerate() {
+        let counters = tabled.slots.of(chain.hook.direction());
+        let own = analysis.bulk.as_ref().map(|bulk| bulk.counters(counters));
+        let decision = &decided.decisions[number];
+        let source = Source {
+            policy,
+            chain,
+            decision: &decision.decision,
+            counts: decision.counts.as_ref(),
+            lists: &decision.lists,
+            winner: tabled.winners[number].as_ref().map(|winner| &winner.maps),
+            counters: own.as_ref().unwrap_or(counters),
+            maps: &tabled.maps,
+            sockets: &tabled.slots.sockets,
+            atomics: job.options.target.atomics,
+            head: &head,
+        };
+        let group = match chain.group {
+            Some(group) => place_of(group, &groups)?,
+            None => 0,
+        };
+        let class = chain.class.map(|class| class.as_u32() as usize);
+        let function = lower::lower(source, &names.of(chain));
+        chains.push(function, (chain.hook.spec().attach)(group), class);
+        doors.extend(door(source, decided.doors[number].as_ref()).map(|door| (group, door)));
+    }
+    for (group, function) in doors {
+        chains.push(function, AttachPoint::SockOps(group), None);
+    }
+    Ok(chains)
+}
+
+impl Lowered {
+    fn push(&mut self, function: Function, point: AttachPoint, class: Option<usize>) {
+        self.attach.push(Attach {
+            program: function.name.clone(),
+            point,
+            class,
+        });
+        self.functions.push(function);
+    }
+}
+
+/// The sock_ops program of a group.
+fn door(source: Source<'_>, door: Option<&Flat>) -> Option<Function> {
+    let group = source.chain.group?;
+    let maps = source.maps.groups[group].as_ref()?;
+    let name = suffixed(source.policy, "sock_ops", group);
+    let source = Source {
+        decision: door?,
+        counts: None,
+        ..source
+    };
+    Some(lower::sock_ops(source, &name, maps))
+}
+
+/// Code of no rule is said to come from the first line of the policy.
+fn head(sources: &SourceMap, id: SourceId, policy: &Policy) -> OriginData {
+    OriginData {
+        file: sources.get(id).name.clone(),
+        line: 1,
+        column: 1,
+        text: format!("policy {}", policy.name),
+    }
+}
+
+/// The index of a group in the manifest.
+fn place_of(group: GroupId, groups: &[GroupId]) -> Result<usize, Stop> {
+    let place = groups.iter().position(|one| *one == group);
+    place.ok_or_else(|| Stop::Bug(format!("{group} has programs and is not in the manifest")))
+}

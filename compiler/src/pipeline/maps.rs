@@ -1,0 +1,148 @@
+//! The list of the maps that a policy's programs have, with their sizes.
+//!
+//! Takes the chains, what their trees test and the slots that were given out; gives the ids by which code is made. Not
+//! here: the maps that questions are put to (`asked`), and what tables hold.
+
+use cranelift_entity::SecondaryMap;
+
+use super::asked;
+use super::manifest::Slots;
+use super::options::Counters;
+use super::program_names::suffixed;
+use crate::artifact::{MapKind, MapSpec};
+use crate::bpf::constant::BPF_F_NO_PREALLOC;
+use crate::chain::Chain;
+use crate::field::FieldSet;
+use crate::log;
+use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY};
+use crate::policy::{GroupId, Policy};
+use crate::tables::Tables;
+
+/// Makes the maps of a policy. Tables of rules are pushed after them.
+pub(super) fn make(
+    policy: &Policy,
+    chains: &[Chain],
+    tested: &FieldSet,
+    slots: &Slots,
+    tables: &mut Tables<'_>,
+) -> Maps {
+    let maps = tables.maps();
+    let grouped = chains.iter().any(|chain| chain.group.is_some());
+    let kept = slots.kept == Counters::Kept;
+    let count = slots.count.max(1);
+    let counting = (kept || grouped)
+        .then(|| maps.push(MapSpec::new("counters", MapKind::PerCpuArray, 4, 16, count)));
+    // An entry of a live map leads to a slot, also while no rule asks the map.
+    let led_to = !policy.live_maps.is_empty() || asked::steers(chains, tested);
+    let steered = slots.socket_count > 0 && led_to;
+    let sockets = steered.then(|| {
+        maps.push(MapSpec::new(
+            "sockets",
+            MapKind::SockMap,
+            4,
+            8,
+            slots.socket_count,
+        ))
+    });
+    let out_count = policy.out_interfaces.next_key().as_u32();
+    let out_interfaces =
+        (out_count > 0).then(|| maps.push(MapSpec::new("ports", MapKind::DevMap, 4, 8, out_count)));
+    let answering = chains.iter().any(lower::answers);
+    let meters = Meters::new(policy, if answering { lower::KINDS } else { 0 });
+    let rates = (meters.rates > 0)
+        .then(|| maps.push(MapSpec::new("rates", MapKind::Array, 4, 8, meters.rates)));
+    let buckets = (meters.shared > 0).then(|| {
+        let entries = meters.shared.saturating_mul(BUCKETS).min(MAX_BUCKETS);
+        maps.push(MapSpec::new(
+            "buckets",
+            MapKind::LruHash,
+            BUCKET_KEY,
+            8,
+            entries,
+        ))
+    });
+    let answers = answering.then(|| {
+        let most = lower::MAX_RECEIVERS;
+        maps.push(MapSpec::new(
+            "answers",
+            MapKind::LruHash,
+            BUCKET_KEY,
+            8,
+            most,
+        ))
+    });
+    let log =
+        logs(policy).then(|| maps.push(MapSpec::new("log", MapKind::RingBuf, 0, 0, log::RING)));
+    let mut groups = SecondaryMap::new();
+    for group in with_rules(chains) {
+        let peers = maps.push(MapSpec::new(
+            &suffixed(policy, "peers", group),
+            MapKind::SockHash,
+            PEER_KEY,
+            8,
+            MAX_PEERS,
+        ));
+        let [storage, aside] = ["storage", "aside"].map(|stem| {
+            let mut spec = MapSpec::new(
+                &suffixed(policy, stem, group),
+                MapKind::SkStorage,
+                4,
+                PEER_KEY,
+                0,
+            );
+            spec.flags = BPF_F_NO_PREALLOC;
+            maps.push(spec)
+        });
+        groups[group] = counting.map(|counters| GroupMaps {
+            peers,
+            storage,
+            aside,
+            counters,
+            escaped: slots.escaped[group],
+        });
+    }
+    let sets = asked::sets(policy, tested, tables);
+    let maps = tables.maps();
+    let entries = asked::entries(policy, maps);
+    let namespaces = asked::namespaces(policy, maps);
+    let interfaces = asked::interfaces(tested, maps);
+    let noticed = kept || log.is_some();
+    let asking = (noticed && asked::lookups(chains, tested))
+        .then(|| maps.push(MapSpec::new("asking", MapKind::PerCpuArray, 4, 8, 1)));
+    Maps {
+        counters: counting.filter(|_| kept),
+        sockets,
+        out_interfaces,
+        rates,
+        buckets,
+        answers,
+        log,
+        meters,
+        groups,
+        sets,
+        entries,
+        namespaces,
+        interfaces,
+        asking,
+    }
+}
+
+/// Addresses that a rate `per source` or `per destination` remembers, for each such rule.
+const BUCKETS: u32 = 65_536;
+
+/// The maximum number of addresses that all of them remember together.
+const MAX_BUCKETS: u32 = 1 << 20;
+
+/// Whether anything of a policy logs.
+fn logs(policy: &Policy) -> bool {
+    policy.rules.values().any(|rule| rule.log.is_some())
+        || policy.defaults.iter().any(|line| line.log.is_some())
+}
+
+/// Connections of one group that can be taken in; more of them go by plain TCP and are counted as escaped.
+const MAX_PEERS: u32 = 65_536;
+
+/// The groups that rules or a default speak of, in the manifest's order. Others are not looked for on the machine.
+pub(super) fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
+    chains.iter().filter_map(|chain| chain.group).collect()
+}

@@ -1,0 +1,245 @@
+//! The stages in their order.
+//!
+//! ```text
+//! a file:     read ─▶ resolve ─▶ lint text
+//! a policy:   place ─▶ expect ─▶ lint
+//!     ─▶ decide ─▶ compose ─▶ tables ─▶ lower ─▶ check limits ─▶ emit ─▶ manifest
+//! ```
+//!
+//! A file is a policy and those of its `for netns` blocks; mistakes of all of them are said before code is made of any.
+//! Where no tables hold the rules, the way goes back to `decide` once. Not here: any stage's own work.
+
+use sockc_grammar::diagnostic::{Diagnostic, Severity};
+use sockc_grammar::source::{SourceId, SourceMap};
+
+use super::analysis::{self, Analysis, as_it_is, with_inner};
+use super::options::{Job, Options};
+use super::outcome::{Built, Done, NO_INTERFACE, Stop};
+use super::{decided, emitted, emptiness, limits, lowered, manifest, reduced, size, tabled};
+use crate::artifact::Artifact;
+use crate::files::Files;
+use crate::lint;
+use crate::observer::Observer;
+use crate::policy::Policy;
+use crate::reading;
+use crate::resolve::codes::MATCHES_NOTHING;
+use crate::resolve::resolve_reading;
+use crate::target::Target;
+
+/// What a file says.
+pub(super) struct Text {
+    pub(super) policy: Policy,
+    /// What is odd about it.
+    pub(super) found: Vec<Diagnostic>,
+    /// Whether it says too little to be a policy.
+    pub(super) emptiness: Option<Diagnostic>,
+}
+
+/// What a file means; or what is wrong with its text.
+pub(super) fn meaning(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    files: &mut dyn Files,
+) -> Result<Text, Vec<Diagnostic>> {
+    size::check_text(sources, id)?;
+    let (reading, mut found) = reading::read(sources, id, files);
+    files.stage("resolve");
+    let (policy, wrong) = resolve_reading(&reading, sources, stem);
+    found.extend(wrong);
+    let policy = sound(policy, id, &mut found)?;
+    files.stage("lint");
+    found.extend(lint::text(&reading, sources));
+    Ok(Text {
+        policy,
+        found,
+        emptiness: emptiness::of(&reading.file),
+    })
+}
+
+/// What is known of a policy before code is made of it, with warnings; or what is wrong with it.
+fn analyse(
+    policy: &Policy,
+    netns: Option<&str>,
+    job: Job<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
+    observer.stage("place");
+    let mut analysis = reduced::place(policy, job.options.shape)?;
+    let mut warnings = analysis::expect(policy, netns, job, &mut analysis, observer)?;
+    warnings.extend(analysis::lint(policy, job, observer));
+    Ok((analysis, warnings))
+}
+
+/// The programs of a policy; or why there are none.
+fn build(
+    policy: &Policy,
+    mut analysis: Analysis,
+    job: Job<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Built, Stop> {
+    let (decided, tabled) = loop {
+        observer.stage("decide");
+        let decided = decided::decide(policy, &mut analysis, job)?;
+        observer.stage("compose");
+        analysis::compose(policy, &mut analysis, job)?;
+        observer.stage("tables");
+        match tabled::tables(policy, &analysis, &decided, job)? {
+            Ok(tabled) => break (decided, tabled),
+            // A compare tree may hold what no tables do.
+            Err(why) => analysis = as_it_is(policy)?.because(why),
+        }
+    };
+    observer.stage("lower");
+    let lowered = lowered::lower(policy, &analysis, &decided, &tabled, job)?;
+    observer.stage("check limits");
+    emitted::check_limits(policy, &analysis, &tabled, &lowered, job)?;
+    observer.stage("emit");
+    let programs = emitted::emit(policy, &analysis, &tabled, &lowered, job)?;
+    let manifest = manifest::manifest(
+        policy,
+        &analysis.chains,
+        &tabled.slots,
+        &tabled.maps,
+        lowered.attach,
+        job,
+    );
+    let winners = tabled.winners.into_iter();
+    Ok(Built {
+        bulk: analysis.bulk,
+        chains: analysis.chains,
+        decisions: decided.decisions,
+        winners: winners.map(|one| Some(one?.summary)).collect(),
+        functions: lowered.functions,
+        tables: tabled.tables,
+        artifact: Artifact {
+            programs,
+            maps: tabled.specs,
+            manifest,
+            lists: Vec::new(),
+            netns: Vec::new(),
+        },
+        netns: Vec::new(),
+    })
+}
+
+/// Everything of a policy and those inside it.
+pub(super) fn code(
+    policy: &Policy,
+    job: Job<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Done, Stop> {
+    let (analyses, warnings) = analyse_all(policy, job, observer)?;
+    let built = build_all(policy, analyses, job, observer)?;
+    Ok(Done {
+        built: Some(built),
+        warnings,
+    })
+}
+
+/// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
+pub(super) fn analyse_all(
+    policy: &Policy,
+    job: Job<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
+    let mut analyses = Vec::new();
+    let mut found = Vec::new();
+    let blocks = policy.netns.iter().map(|block| Some(block.name.as_str()));
+    let names = std::iter::once(None).chain(blocks);
+    for (netns, policy) in names.zip(with_inner(policy)) {
+        match analyse(policy, netns, job, observer) {
+            Ok((analysis, warnings)) => {
+                analyses.push(analysis);
+                found.extend(warnings);
+            }
+            Err(Stop::Diagnostics(wrong)) => found.extend(wrong),
+            Err(bug) => return Err(bug),
+        }
+    }
+    if analyses.len() == 1 + policy.netns.len() {
+        Ok((analyses, found))
+    } else {
+        Err(Stop::Diagnostics(found))
+    }
+}
+
+/// Builds a policy and those inside it.
+fn build_all(
+    policy: &Policy,
+    analyses: Vec<Analysis>,
+    job: Job<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Built, Stop> {
+    let mut all = with_inner(policy)
+        .zip(analyses)
+        .map(|(policy, analysis)| build(policy, analysis, job, observer));
+    let mut built = match all.next() {
+        Some(built) => built?,
+        None => return Err(Stop::Bug("a policy that is not analysed".into())),
+    };
+    built.netns = all.collect::<Result<_, _>>()?;
+    let inner = policy.netns.iter().zip(&built.netns);
+    built.artifact.netns = inner
+        .map(|(netns, built)| (netns.name.clone(), built.artifact.clone()))
+        .collect();
+    let lists = job.sources.iter().filter(|(_, source)| source.is_list);
+    built.artifact.lists = lists
+        .map(|(_, list)| (list.name.clone(), list.text.clone()))
+        .collect();
+    Ok(built)
+}
+
+/// What no kernel's limits allow; as warnings, what those of older kernels do not.
+pub(super) fn beyond(
+    policy: &Policy,
+    analyses: Vec<Analysis>,
+    job: Job<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Diagnostic>, Stop> {
+    let refused = match build_all(policy, analyses, job, observer) {
+        Ok(_) => return Ok(Vec::new()),
+        Err(Stop::Diagnostics(refused)) => refused,
+        Err(bug) => return Err(bug),
+    };
+    let newer = |one: &Diagnostic| one.code == NO_INTERFACE || limits::is_far(one);
+    if !refused.iter().any(newer) {
+        return Err(Stop::Diagnostics(refused));
+    }
+    let newest = Target::newest();
+    let job = Job {
+        options: Options::from(&newest),
+        care: None,
+        ..job
+    };
+    code(policy, job, observer)?;
+    let warned = refused.into_iter().filter(|one| one.code != NO_INTERFACE);
+    Ok(warned
+        .map(|one| Diagnostic {
+            severity: Severity::Warning,
+            ..one
+        })
+        .collect())
+}
+
+/// The policy that was resolved, unless something is wrong. A mistake may leave a rule without anything to match: that is
+/// said once, as the mistake.
+fn sound(
+    policy: Option<Policy>,
+    id: SourceId,
+    found: &mut Vec<Diagnostic>,
+) -> Result<Policy, Vec<Diagnostic>> {
+    found.extend(
+        policy
+            .as_ref()
+            .and_then(|policy| size::of_rules(policy, id)),
+    );
+    let mistake = |one: &Diagnostic| one.severity == Severity::Error;
+    match policy.filter(|_| !found.iter().any(mistake)) {
+        Some(policy) => Ok(policy),
+        None => {
+            found.retain(|one| one.code != MATCHES_NOTHING);
+            Err(std::mem::take(found))
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The maps of a policy, with the tables that hold its bulk rules and its sets.
+//!
+//! Takes a placed policy with its diagrams; gives out the slots of counters and sockets and the ids of maps, or says why
+//! no tables hold the rules. Not here: how tables are made (`classifier`, `tables`).
+
+use cranelift_entity::PrimaryMap;
+use sockc_grammar::diagnostic::Diagnostic;
+
+use super::analysis::Analysis;
+use super::decided::Decided;
+use super::manifest::Slots;
+use super::options::Job;
+use super::outcome::Stop;
+use super::winners::{self, Winner};
+use super::{asked, maps};
+use crate::artifact::{MapId, MapSpec};
+use crate::lower::Maps;
+use crate::policy::Policy;
+use crate::tables::{PlacedTable, Tables};
+
+/// The maximum number of plain rules for which a compare tree is tried where tables cannot hold them. Of so many that cross
+/// so often that no tables do, a tree is as large.
+const MAX_TREE: usize = 2_000;
+
+/// What programs find in maps.
+pub(super) struct Tabled {
+    /// The slots of counters and sockets.
+    pub(super) slots: Slots,
+    /// The maps as the kernel is to make them.
+    pub(super) specs: PrimaryMap<MapId, MapSpec>,
+    /// Which map is for what.
+    pub(super) maps: Maps,
+    /// The classifier of each chain that has one.
+    pub(super) winners: Vec<Option<Winner>>,
+    /// What the maps of constant tables hold, and where.
+    pub(super) tables: Vec<PlacedTable>,
+}
+
+/// Gives out slots and maps. Where no tables hold the rules, but a compare tree may, it says why none does.
+pub(super) fn tables(
+    whole: &Policy,
+    analysis: &Analysis,
+    decided: &Decided,
+    job: Job<'_>,
+) -> Result<Result<Tabled, Diagnostic>, Stop> {
+    let (policy, chains, target) = (analysis.placed(whole), &analysis.chains, job.options.target);
+    if let Some(refusal) = asked::refusal(policy, chains, &decided.decisions, target) {
+        return Err(Stop::Diagnostics(vec![refusal]));
+    }
+    let slots = Slots::new(whole, chains, job.options.counters);
+    let tested = asked::fields(&decided.decisions, &decided.doors);
+    let mut specs = PrimaryMap::new();
+    let mut tables = Tables::new(&mut specs, target.limits.table.ours);
+    let maps = maps::make(policy, chains, &tested, &slots, &mut tables);
+    let made = winners::tables(analysis.bulk.as_ref(), whole, chains, &slots, &mut tables);
+    let winners = match made {
+        Ok(winners) => winners,
+        Err(unfit) => {
+            let told = unfit.told(whole, job.whole());
+            return match unfit.rules() > MAX_TREE {
+                true => Err(Stop::Diagnostics(vec![told])),
+                false => Ok(Err(told)),
+            };
+        }
+    };
+    let tables = tables
+        .finish()
+        .ok_or_else(|| Stop::Bug("a table is larger than a map can be".into()))?;
+    Ok(Ok(Tabled {
+        slots,
+        specs,
+        maps,
+        winners,
+        tables,
+    }))
+}

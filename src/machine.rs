@@ -1,0 +1,78 @@
+//! Where the runtime works, from the command line; and how its refusals end the command.
+
+pub(crate) mod counted;
+pub(crate) mod drift;
+pub(crate) mod entries;
+pub(crate) mod local;
+pub(crate) mod slots;
+
+use sockc_runtime::{Error, Means, Options};
+
+use crate::cli::Place;
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// The runtime's options for a place on the command line.
+pub(crate) fn options(place: &Place) -> Options {
+    Options {
+        bpffs: place.bpffs.clone(),
+        netns: place.netns.clone(),
+        ..Options::default()
+    }
+}
+
+/// Says why the runtime did not do it, and how that ends the command.
+pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
+    output.error_about(error, &about(error));
+    match error {
+        Error::Object { .. } | Error::Version { .. } => Exit::Policy,
+        Error::Elsewhere { .. } => Exit::Changed,
+        Error::Unknowable { cause, .. } if cause.is_damage() => Exit::Changed,
+        error if error.is_damage() => Exit::Changed,
+        Error::Unknown { .. } => Exit::Usage,
+        _ => Exit::Refused,
+    }
+}
+
+/// What a refusal is about, by name, for programs.
+fn about(error: &Error) -> Vec<(&'static str, String)> {
+    let one = |name, value: &str| vec![(name, value.to_owned())];
+    match error {
+        Error::Rights { missing } => one("missing", &missing.join(" ")),
+        Error::NoBpffs { path, .. }
+        | Error::Untrusted { path, .. }
+        | Error::Cgroup { path, .. }
+        | Error::SameCgroup { path, .. }
+        | Error::Locked { path, .. }
+        | Error::State { path, .. } => one("path", &path.display().to_string()),
+        Error::Netns { name, .. } => one("netns", name),
+        Error::NoInterface { name, .. } | Error::NoEthernet { name } => one("interface", name),
+        Error::TwoZones { interface, .. } | Error::ForeignXdp { interface, .. } => {
+            one("interface", interface)
+        }
+        Error::SetFull { set, .. }
+        | Error::SetOutgrown { set, .. }
+        | Error::NotInSet { set, .. } => one("set", set),
+        Error::MapFull { map, .. } | Error::MapTooWide { map, .. } | Error::Entry { map, .. } => {
+            one("map", map)
+        }
+        Error::Socket { name, .. } => one("socket", name),
+        Error::Program { name, .. } => one("program", name),
+        Error::OtherPolicy { policy, .. } | Error::NoInterfaceNamed { policy, .. } => {
+            one("policy", policy)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// How a hook is attached, in a word.
+pub(crate) fn means(means: Means) -> &'static str {
+    match means {
+        Means::XdpNative => "native",
+        Means::XdpGeneric => "generic",
+        Means::Tcx => "tcx",
+        Means::Clsact => "clsact",
+        Means::Link => "link",
+        Means::MapAttach => "map",
+    }
+}

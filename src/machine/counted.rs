@@ -1,0 +1,157 @@
+//! What rules have counted, as a table and as JSON.
+//!
+//! Takes counters with their values, of a policy in force or of a trial; gives rows. Not here: where the values come from.
+
+use serde::Serialize;
+use sockc_compiler::artifact::{Counter, CounterKind};
+use sockc_runtime::CounterValue;
+
+use crate::output::Output;
+
+/// One counter. `rule` is the label, else the text.
+#[derive(Serialize)]
+pub(crate) struct Row<'a> {
+    rule: &'a str,
+    file: &'a str,
+    line: u32,
+    /// The namespace of the `for netns` block; null for the policy itself.
+    netns: Option<&'a str>,
+    /// The path of that namespace, if it lost its name.
+    netns_path: Option<&'a str>,
+    direction: &'a str,
+    verdict: &'a str,
+    kind: &'static str,
+    packets: u64,
+    bytes: u64,
+}
+
+/// Whether a counter was left out when the policy was compiled. One that does not count since there is nothing to count was
+/// not: connections that a `default send allow` alone concerns are not looked at.
+pub(crate) fn is_left_out(counter: &Counter) -> bool {
+    let of_nothing = counter.kind == CounterKind::Default
+        && counter.direction == "send"
+        && counter.verdict == "allow";
+    !counter.counted && !of_nothing
+}
+
+/// The counters as a table.
+pub(crate) fn table(values: &[CounterValue], output: &mut Output) {
+    let heading = ["packets", "bytes", "direction", "rule"].map(String::from);
+    let mut table = vec![heading.to_vec()];
+    table.extend(values.iter().map(|value| {
+        vec![
+            value.packets.to_string(),
+            bytes(value),
+            value.counter.direction.clone(),
+            name(value),
+        ]
+    }));
+    output.table(&table);
+}
+
+/// The counters in JSON.
+pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
+    values
+        .iter()
+        .map(|value| Row {
+            rule: value
+                .counter
+                .label
+                .as_deref()
+                .unwrap_or(&value.counter.text),
+            file: &value.counter.file,
+            line: value.counter.line,
+            netns: value.netns.as_deref(),
+            netns_path: value.entered.as_deref(),
+            direction: &value.counter.direction,
+            verdict: &value.counter.verdict,
+            kind: match value.counter.kind {
+                CounterKind::Rule => "rule",
+                CounterKind::Default => "default",
+                CounterKind::Malformed => "malformed",
+                CounterKind::Escaped => "escaped",
+                CounterKind::Withheld => "withheld",
+            },
+            packets: value.packets,
+            bytes: value.bytes,
+        })
+        .collect()
+}
+
+/// The bytes; lookups of a socket have none, for no packet is at hand.
+fn bytes(value: &CounterValue) -> String {
+    match (value.packets, value.bytes) {
+        (1.., 0) => "-".to_owned(),
+        (_, bytes) => bytes.to_string(),
+    }
+}
+
+/// The most characters of a statement that a line of the table has; JSON has all of it.
+const MAX_CHARS: usize = 60;
+
+/// The statement with its place, if it has one, and the namespace of its block.
+fn name(value: &CounterValue) -> String {
+    let counter = &value.counter;
+    let text = short(&counter.text);
+    let name = if counter.line == 0 {
+        text
+    } else {
+        format!("{}:{} {text}", counter.file, counter.line)
+    };
+    match (&value.netns, &value.entered) {
+        (Some(netns), Some(path)) => {
+            format!("{name} (in the network namespace {path}, which was \"{netns}\")")
+        }
+        (Some(netns), None) => format!("{name} (in netns \"{netns}\")"),
+        (None, _) => name,
+    }
+}
+
+/// A statement that is cut where it gets long.
+fn short(text: &str) -> String {
+    if text.chars().count() <= MAX_CHARS {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(MAX_CHARS - 1).collect();
+    format!("{}…", begin.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_statements_are_cut_between_characters() {
+        let long = "ä".repeat(MAX_CHARS + 1);
+        assert_eq!(short(&long).chars().count(), MAX_CHARS);
+        assert_eq!(short("allow tcp"), "allow tcp");
+    }
+
+    #[test]
+    fn a_default_that_concerns_no_write_is_no_counter_left_out() {
+        let counter = |kind, direction: &str, verdict: &str| Counter {
+            kind,
+            label: None,
+            text: String::new(),
+            file: String::new(),
+            line: 1,
+            direction: direction.to_owned(),
+            verdict: verdict.to_owned(),
+            audit: false,
+            log: None,
+            counted: false,
+        };
+        assert!(!is_left_out(&counter(
+            CounterKind::Default,
+            "send",
+            "allow"
+        )));
+        for (kind, direction, verdict) in [
+            (CounterKind::Default, "send", "drop"),
+            (CounterKind::Default, "in", "allow"),
+            (CounterKind::Rule, "send", "allow"),
+        ] {
+            assert!(is_left_out(&counter(kind, direction, verdict)));
+        }
+    }
+}

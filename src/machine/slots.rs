@@ -1,0 +1,177 @@
+//! How the slots of named sockets stand, as lines and as JSON, the same for every verb.
+//!
+//! Takes what the runtime found in them; gives words. Not here: how they are filled.
+
+use std::io;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use sockc_runtime::{Fill, SlotKind, SlotState};
+
+use crate::output::Output;
+
+/// How a slot stands that is filled.
+const LISTENING: &str = "listening";
+
+/// A slot of a named socket in JSON.
+#[derive(Serialize)]
+pub(crate) struct Slot<'a> {
+    socket: &'a str,
+    /// `tcp4`, `tcp6`, `udp4` or `udp6`.
+    slot: &'static str,
+    /// The address that the policy names.
+    address: Option<SocketAddr>,
+    state: String,
+    /// The socket that is in the slot, or bound where it should come from.
+    who: Option<Who<'a>>,
+}
+
+/// A socket and who has it, in JSON.
+#[derive(Serialize)]
+pub(crate) struct Who<'a> {
+    process: Option<u32>,
+    name: Option<&'a str>,
+    address: SocketAddr,
+    uid: u32,
+    inode: u64,
+    cookie: u64,
+    /// The interface that it is bound to.
+    interface: Option<&'a str>,
+}
+
+/// A line for each slot of a named socket.
+pub(crate) fn tell(states: &[SlotState], output: &mut Output) {
+    let rows: Vec<_> = slots(states)
+        .into_iter()
+        .map(|slot| {
+            let there = slot.who.as_ref().map(|who| who.address);
+            let address = slot.address.or(there);
+            vec![
+                format!("  socket {}", slot.socket),
+                slot.slot.to_owned(),
+                address.map_or_else(String::new, |address| address.to_string()),
+                with_who(slot.state, slot.who.as_ref()),
+            ]
+        })
+        .collect();
+    output.table(&rows);
+}
+
+/// The slots in JSON.
+pub(crate) fn slots(states: &[SlotState]) -> Vec<Slot<'_>> {
+    states
+        .iter()
+        .map(|state| Slot {
+            socket: &state.socket,
+            slot: SlotKind::of(&state.slot).name(),
+            address: (state.slot.port != 0)
+                .then(|| SocketAddr::new(state.slot.address, state.slot.port)),
+            state: fill(state),
+            who: who(state),
+        })
+        .collect()
+}
+
+/// The socket that is in a slot, or bound where it should come from.
+pub(crate) fn who(state: &SlotState) -> Option<Who<'_>> {
+    state.who.as_ref().map(|who| Who {
+        process: who.process.as_ref().map(|(pid, _)| *pid),
+        name: who.process.as_ref().map(|(_, name)| name.as_str()),
+        address: who.local,
+        uid: who.uid,
+        inode: who.inode,
+        cookie: who.cookie,
+        interface: who.interface.as_deref(),
+    })
+}
+
+/// How a slot stands, with who is in it.
+pub(crate) fn with_who(state: String, who: Option<&Who<'_>>) -> String {
+    let Some(who) = who.filter(|_| state == LISTENING) else {
+        return state;
+    };
+    let process = match (who.process, who.name) {
+        (Some(pid), Some(name)) => format!("process {pid} ({name}), "),
+        _ => String::new(),
+    };
+    let bound = who.interface.map_or_else(String::new, |name| {
+        format!(", bound to the interface {name}, by which alone it answers")
+    });
+    format!("{state}: {process}inode {}{bound}", who.inode)
+}
+
+/// Who is bound where a socket is looked for.
+fn somebody(state: &SlotState) -> String {
+    match state.who.as_ref().map(|who| (&who.process, who.uid)) {
+        Some((Some((pid, name)), _)) => format!("process {pid} ({name})"),
+        Some((None, uid)) => format!("a socket of the user {uid}"),
+        None => "somebody".to_owned(),
+    }
+}
+
+/// Why the kernel does not find a socket that no program hides.
+fn hidden(state: &SlotState) -> String {
+    let interface = state.who.as_ref().and_then(|who| who.interface.as_ref());
+    match interface {
+        Some(name) => format!(
+            "absent: {} is bound there to the interface {name}, and only packets that come in by {name} find it",
+            somebody(state)
+        ),
+        None => format!(
+            "absent: {} is bound there, and the kernel finds it for no packet from anywhere",
+            somebody(state)
+        ),
+    }
+}
+
+/// The lookup programs that hide a socket.
+fn hiding(state: &SlotState) -> String {
+    let programs = state.foreign.iter();
+    let programs: Vec<String> = programs
+        .map(|one| format!("program {} \"{}\"", one.id, one.name))
+        .collect();
+    programs.join(", ")
+}
+
+/// How a slot stands, in words.
+pub(crate) fn fill(state: &SlotState) -> String {
+    match state.state {
+        Fill::Filled => LISTENING.into(),
+        Fill::Unknown(errno) => format!(
+            "absent: who listens there cannot be found out here: {}",
+            io::Error::from_raw_os_error(errno)
+        ),
+        Fill::Waiting => format!(
+            "absent: {} is bound there since; `sockc socket refresh` takes it",
+            somebody(state)
+        ),
+        Fill::Shadowed => format!(
+            "absent: {} is bound there, and a socket of another owner at the same address hides it from packets (`ss -lnpe` shows both); `sockc socket refresh` takes it",
+            somebody(state)
+        ),
+        Fill::Hidden if state.foreign.is_empty() => hidden(state),
+        Fill::Hidden => format!(
+            "absent: {} is bound there, and {} of somebody else, which decides socket lookups here too, hides it from sockc",
+            somebody(state),
+            hiding(state)
+        ),
+        Fill::NotOwner => format!(
+            "absent: {} is bound there for the user {}, and is not the owner",
+            somebody(state),
+            state.who.as_ref().map_or(0, |who| who.uid)
+        ),
+        Fill::OtherProcess => format!(
+            "absent: {} is bound there, and is not the process that the policy names",
+            somebody(state)
+        ),
+        Fill::Absent if state.slot.port == 0 => "absent".into(),
+        Fill::Absent => "absent: nobody listens there".into(),
+        Fill::WildcardOnly => "absent: only a socket for every address listens on that port".into(),
+        Fill::NotListening => "absent: the socket that is there does not listen".into(),
+        Fill::Mptcp => "absent: the socket speaks MPTCP, which cannot be steered to".into(),
+        Fill::Refused(errno) => format!(
+            "absent: the kernel refused the socket: {}",
+            io::Error::from_raw_os_error(errno)
+        ),
+    }
+}

@@ -1,0 +1,211 @@
+//! What `plan` and `apply` are asked to put in force: a policy, compiled for this kernel; an object; a saved plan; or what is in
+//! force already.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use sockc_compiler::artifact::Manifest;
+use sockc_compiler::faithful::{self, Unfaithful};
+use sockc_compiler::guard::Guarded;
+use sockc_compiler::kept::{KeptError, KeptTexts};
+use sockc_compiler::object;
+use sockc_compiler::observer::Observer;
+use sockc_compiler::pipeline;
+use sockc_compiler::policy::Policy;
+use sockc_runtime::{InForce, Options, probe};
+
+use crate::cli::Subject;
+use crate::exit::Exit;
+use crate::files::input::{self, ELF, Text};
+use crate::files::saved::{About, Saved, is_plan};
+use crate::machine::options;
+use crate::output::Output;
+use crate::policies::compiled::Compiled;
+use crate::policies::guards::{Guards, texts_of};
+use crate::policies::lints::Lints;
+
+/// What is to be put in force.
+pub(crate) struct Ready {
+    /// The object.
+    pub(crate) object: Vec<u8>,
+    /// Its manifest.
+    pub(crate) manifest: Manifest,
+    /// Where it comes from.
+    pub(crate) origin: Origin,
+}
+
+/// Where an object comes from.
+pub(crate) enum Origin {
+    /// It was compiled just now.
+    Policy(Box<(Text, Policy)>),
+    /// It is a file.
+    Object,
+    /// A plan was saved with it.
+    Plan(Box<About>),
+    /// It is what is in force: its generation, and the interfaces that were given when it was applied.
+    Running(u32, Vec<String>),
+}
+
+impl Ready {
+    /// Reads what the command line names, and compiles it if need be.
+    pub(crate) fn read(file: &Path, subject: &Subject, output: &mut Output) -> Result<Self, Exit> {
+        let lints = Lints::new(&subject.lints, output)?;
+        let bytes = input::bytes(file, output)?;
+        if is_plan(&bytes) {
+            return Self::of_plan(file, subject, &bytes, output);
+        }
+        let name = file.display().to_string();
+        if bytes.starts_with(ELF) {
+            return Self::of_object(&name, subject, bytes, Origin::Object, output);
+        }
+        let text = Text::new(file, bytes, output)?;
+        let target = probe().target();
+        let options = pipeline::Options {
+            counters: subject.counting.counters(),
+            ..pipeline::Options::from(&target)
+        };
+        let compiled = Compiled::new(text, options, &lints, output)?;
+        Ok(Self {
+            object: compiled.object(output)?,
+            manifest: compiled.built.artifact.manifest,
+            origin: Origin::Policy(Box::new((compiled.text, compiled.policy))),
+        })
+    }
+
+    /// Takes what is in force.
+    pub(crate) fn of_running(
+        running: InForce,
+        subject: &Subject,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        let origin = Origin::Running(running.generation, running.interfaces);
+        let name = format!("the policy \"{}\" in force", running.policy);
+        Self::of_object(&name, subject, running.object, origin, output)
+    }
+
+    fn of_object(
+        name: &str,
+        subject: &Subject,
+        bytes: Vec<u8>,
+        origin: Origin,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        if subject.counting.no_counters {
+            output.error("--no-counters is for policies: an object is as it was compiled");
+            return Err(Exit::Usage);
+        }
+        // What guards and plans are asked is asked of the text, and the loader of the runtime trusts what it is given.
+        output.watch().stage("compare the object with its text");
+        let manifest = faithful::check(&bytes)
+            .and_then(|()| object::read_manifest(&bytes).map_err(Unfaithful::Object))
+            .map_err(|error| refused(name, &error, output))?;
+        Ok(Self {
+            object: bytes,
+            manifest,
+            origin,
+        })
+    }
+
+    fn of_plan(
+        file: &Path,
+        subject: &Subject,
+        bytes: &[u8],
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        if !subject.interfaces.is_empty() {
+            output.error("--interface is for policies and objects: a plan has its interfaces");
+            return Err(Exit::Usage);
+        }
+        let name = file.display().to_string();
+        let saved = Saved::read(bytes).map_err(|cause| {
+            output.error(format!(
+                "{name} cannot be read as a plan: {cause}; make it again with `sockc plan -o`"
+            ));
+            Exit::Policy
+        })?;
+        let origin = Origin::Plan(Box::new(saved.about));
+        Self::of_object(&name, subject, saved.object, origin, output)
+    }
+
+    /// Everything that it was compiled from.
+    pub(crate) fn texts(&self) -> Result<KeptTexts, KeptError> {
+        match &self.origin {
+            Origin::Policy(compiled) => Ok(texts_of(&compiled.0)),
+            _ => KeptTexts::of_object(&self.object, &self.manifest),
+        }
+    }
+
+    /// The policy.
+    pub(crate) fn policy(&self) -> Result<Policy, KeptError> {
+        match &self.origin {
+            Origin::Policy(compiled) => Ok(compiled.1.clone()),
+            _ => self.texts()?.policy().map(|kept| kept.policy),
+        }
+    }
+
+    /// How it stands to the guards; `None` if there are none.
+    pub(crate) fn guarded(
+        &self,
+        subject: &Subject,
+        output: &mut Output,
+    ) -> Result<Option<Guarded>, Exit> {
+        let guards = Guards::read(&subject.guards, output)?;
+        if guards.is_empty() {
+            return Ok(None);
+        }
+        let texts = self.texts().map_err(|error| {
+            output.error(format!(
+                "the guards cannot be asked about this object: {error}; compile its policy again"
+            ));
+            Exit::Policy
+        })?;
+        Ok(Some(guards.check(&texts, output)))
+    }
+
+    /// Where it is to be put in force: what the command line says, what a plan was made for, or where it is in force.
+    pub(crate) fn options(&self, subject: &Subject) -> Options {
+        let options = options(&subject.place);
+        match &self.origin {
+            Origin::Policy(_) | Origin::Object => Options {
+                interfaces: subject.interfaces.clone(),
+                ..options
+            },
+            Origin::Plan(about) => Options {
+                interfaces: about.interfaces.clone(),
+                only_if: Arc::from(about.standpoints.as_slice()),
+                ..options
+            },
+            Origin::Running(generation, interfaces) => Options {
+                interfaces: interfaces.clone(),
+                leave_out_missing: true,
+                only_after: Some(*generation),
+                ..options
+            },
+        }
+    }
+}
+
+/// Says why an object is not put in force.
+fn refused(name: &str, error: &Unfaithful, output: &mut Output) -> Exit {
+    output.error(format!("{name}: {error}"));
+    match error {
+        Unfaithful::Bug { .. } => Exit::Bug,
+        _ => Exit::Policy,
+    }
+}
+
+/// What tells two policies' texts apart, includes and lists counted in: the first digits of a SHA-256.
+pub(crate) fn digest(manifest: &Manifest, lists: &[(String, String)]) -> String {
+    let mut sum = Sha256::new();
+    for (_, text) in manifest.sources.iter().chain(lists) {
+        sum.update((text.len() as u64).to_le_bytes());
+        sum.update(text);
+    }
+    let bytes = sum.finalize();
+    bytes
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,249 @@
+//! `sockc apply`: puts a policy, an object made from one, or a saved plan in force.
+
+mod running;
+
+use std::path::Path;
+
+use serde::Serialize;
+use sockc_compiler::artifact::Manifest;
+use sockc_compiler::guard::Guarded;
+use sockc_compiler::observer::Observer;
+use sockc_runtime::{Applied, Error, Options};
+
+use crate::cli;
+use crate::exit::Exit;
+use crate::machine::local;
+use crate::machine::slots::{Slot, slots, tell};
+use crate::machine::{means, refused};
+use crate::output::Output;
+use crate::policies::guards::{self, judge};
+use crate::policies::ready::{Origin, Ready};
+use crate::verbs::plan::preview;
+
+/// The JSON of this verb.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    policy: &'a str,
+    generation: u32,
+    guards: Vec<guards::Row<'a>>,
+    interfaces: Vec<Attached<'a>>,
+    sockets: Vec<Slot<'a>>,
+    escaped: Vec<Escaped<'a>>,
+    notes: &'a [String],
+    netns: Vec<Inner<'a>>,
+}
+
+/// The policy of a `for netns` block in JSON.
+#[derive(Serialize)]
+struct Inner<'a> {
+    netns: &'a str,
+    /// Its path, if it lost its name.
+    path: Option<&'a str>,
+    generation: u32,
+    interfaces: Vec<Attached<'a>>,
+    sockets: Vec<Slot<'a>>,
+    escaped: Vec<Escaped<'a>>,
+    notes: &'a [String],
+}
+
+/// A hook on an interface in JSON.
+#[derive(Serialize)]
+struct Attached<'a> {
+    interface: &'a str,
+    hook: &'a str,
+    means: &'static str,
+}
+
+/// Connections of a group that its rules do not hold for, in JSON.
+#[derive(Serialize)]
+struct Escaped<'a> {
+    group: &'a str,
+    connections: usize,
+}
+
+/// Why nothing was put in force.
+enum Failure {
+    /// It has been said.
+    Told(Exit),
+    /// The runtime refused.
+    Refused(Error),
+}
+
+impl From<Exit> for Failure {
+    fn from(exit: Exit) -> Self {
+        Self::Told(exit)
+    }
+}
+
+/// Compiles if need be, shows and asks if somebody is there to answer, and applies.
+pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
+    let applied = match &arguments.file {
+        Some(file) => of_file(file, arguments, output),
+        None => running::apply_running(arguments, output),
+    };
+    match applied {
+        Ok(()) => Exit::Done,
+        Err(Failure::Told(exit)) => exit,
+        Err(Failure::Refused(error)) => refused(&error, output),
+    }
+}
+
+fn of_file(file: &Path, arguments: &cli::Apply, output: &mut Output) -> Result<(), Failure> {
+    let ready = Ready::read(file, &arguments.subject, output)?;
+    apply(&ready, arguments, output)
+}
+
+/// Asks the guards, then whoever is there, and puts it in force.
+fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(), Failure> {
+    let guarded = ready.guarded(&arguments.subject, output)?;
+    if let Some(guarded) = &guarded {
+        judge(guarded, output)?;
+    }
+    let options = ready.options(&arguments.subject);
+    let manifest = &ready.manifest;
+    output.watch().clear();
+    if let Origin::Plan(about) = &ready.origin {
+        output.note(format!("the plan: {}", about.summary));
+    }
+    if !arguments.yes && output.can_ask() {
+        ask(ready, &options, output)?;
+    }
+    output.watch().stage("put in force");
+    let applied =
+        sockc_runtime::apply(&ready.object, manifest, &options).map_err(Failure::Refused)?;
+    report(manifest, &applied, guarded.as_ref(), output);
+    if let Ok(policy) = ready.policy() {
+        for note in local::notes(&policy, &options) {
+            output.note(note);
+        }
+    }
+    Ok(())
+}
+
+/// Shows what would be done, and asks. A "no" ends the command with 1, so that nothing goes on as if it was done.
+fn ask(ready: &Ready, options: &Options, output: &mut Output) -> Result<(), Failure> {
+    let forecast = sockc_runtime::forecast(&ready.object, &ready.manifest, options)
+        .map_err(Failure::Refused)?;
+    preview(ready, &forecast, options, output);
+    let policy = &ready.manifest.policy;
+    let instead = match &forecast.running {
+        Some(running) if running.policy != *policy => {
+            format!(" instead of \"{}\"", running.policy)
+        }
+        _ => String::new(),
+    };
+    if output.consent(
+        false,
+        format!("Put the policy \"{policy}\" in force{instead}?"),
+    ) {
+        return Ok(());
+    }
+    output.note("nothing was changed");
+    Err(Failure::Told(Exit::Policy))
+}
+
+fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {
+    if output.is_json() {
+        output.value(&in_json(manifest, applied, guarded));
+        return;
+    }
+    output.line(format!(
+        "policy \"{}\" is in force, generation {}",
+        manifest.policy, applied.generation
+    ));
+    if let Some(guarded) = guarded {
+        output.line(format!("  guards  {} lines hold", guarded.lines.len()));
+    }
+    details(applied, output);
+    for (netns, inner) in &applied.netns {
+        let space = match &inner.entered {
+            Some(path) => format!("{path}, which was \"{netns}\""),
+            None => format!("\"{netns}\""),
+        };
+        output.line(format!(
+            "in the network namespace {space}, generation {}",
+            inner.generation
+        ));
+        details(inner, output);
+    }
+}
+
+/// Hooks, slots and notes of one policy.
+fn details(applied: &Applied, output: &mut Output) {
+    let mut table = Vec::new();
+    for hook in &applied.interfaces {
+        let means = means(hook.means).to_owned();
+        table.push(vec![
+            format!("  {}", hook.interface),
+            hook.hook.clone(),
+            means,
+        ]);
+    }
+    for hook in &applied.hooks {
+        let means = means(hook.means).to_owned();
+        table.push(vec![
+            format!("  {}", hook.target).trim_end().to_owned(),
+            hook.hook.clone(),
+            means,
+        ]);
+    }
+    output.table(&table);
+    tell(&applied.sockets, output);
+    for (group, connections) in applied.escaped.iter().filter(|(_, count)| *count > 0) {
+        output.note(format!(
+            "{connections} connections of group \"{group}\" were made before; its rules do not hold for them"
+        ));
+    }
+    for note in &applied.notes {
+        output.note(note);
+    }
+}
+
+fn in_json<'a>(
+    manifest: &'a Manifest,
+    applied: &'a Applied,
+    guarded: Option<&'a Guarded>,
+) -> Report<'a> {
+    let inner = applied.netns.iter().map(|(netns, inner)| Inner {
+        netns,
+        path: inner.entered.as_deref(),
+        generation: inner.generation,
+        interfaces: attached(inner),
+        sockets: slots(&inner.sockets),
+        escaped: escaped(inner),
+        notes: &inner.notes,
+    });
+    Report {
+        format: "sockc.apply/1",
+        policy: &manifest.policy,
+        generation: applied.generation,
+        guards: guarded.map(guards::rows).unwrap_or_default(),
+        interfaces: attached(applied),
+        sockets: slots(&applied.sockets),
+        escaped: escaped(applied),
+        notes: &applied.notes,
+        netns: inner.collect(),
+    }
+}
+
+fn attached(applied: &Applied) -> Vec<Attached<'_>> {
+    let hooks = applied.interfaces.iter();
+    hooks
+        .map(|hook| Attached {
+            interface: &hook.interface,
+            hook: &hook.hook,
+            means: means(hook.means),
+        })
+        .collect()
+}
+
+fn escaped(applied: &Applied) -> Vec<Escaped<'_>> {
+    let groups = applied.escaped.iter();
+    groups
+        .map(|(group, connections)| Escaped {
+            group,
+            connections: *connections,
+        })
+        .collect()
+}

@@ -1,0 +1,198 @@
+//! Every packet of a recording: a line each, then a sum for each rule.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use sockc_compiler::event::{Decider, Event, SocketAnswer};
+use sockc_compiler::packet::parse::{Layout, parse};
+use sockc_compiler::packet::text::Described;
+use sockc_compiler::policy::{Direction, Policy};
+use sockc_compiler::replay::Shown;
+use sockc_runtime::Prefix;
+
+use super::{Answer, report};
+use crate::cli;
+use crate::cli::Sockets;
+use crate::exit::Exit;
+use crate::files::capture;
+use crate::output::Output;
+use crate::output::count;
+use crate::policies::compiled::Compiled;
+use crate::replay;
+use crate::verbs::trial::{Subject, words};
+
+/// The JSON of a recording.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    packets: Vec<Line<'a>>,
+    rules: Vec<Sum>,
+}
+
+/// A packet in JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    packet: String,
+    #[serde(flatten)]
+    said: report::Said<'a>,
+}
+
+/// How many packets a rule or a default decided.
+#[derive(Serialize)]
+struct Sum {
+    rule: String,
+    packets: u64,
+    bytes: u64,
+}
+
+/// What is read of a recording.
+struct Reading<'a> {
+    subject: Subject<'a>,
+    local: &'a [Prefix],
+    /// The sockets that the traffic shows; none are assumed without.
+    shown: Option<Shown>,
+    sums: BTreeMap<(u8, Option<u32>), Sum>,
+    lines: Vec<Line<'a>>,
+    number: u64,
+    /// Packets of which nobody says whether they arrived or left.
+    undirected: u64,
+    exit: Exit,
+}
+
+/// Explains a recording. Which sockets its machine had is taken from the traffic, as in a replay.
+pub(super) fn run(
+    compiled: &Compiled,
+    path: &Path,
+    arguments: &cli::Explain,
+    output: &mut Output,
+) -> Exit {
+    let mut reading = Reading {
+        subject: Subject::outer(compiled),
+        local: &arguments.local,
+        shown: learnt(path, arguments.sockets),
+        sums: BTreeMap::new(),
+        lines: Vec::new(),
+        number: 0,
+        undirected: 0,
+        exit: Exit::Done,
+    };
+    let read = capture::packets(path, &mut |packet, _| reading.packet(&packet, output));
+    let exit = reading.exit;
+    if read.is_ok() || reading.number > 0 {
+        reading.finish(output);
+    }
+    if let Err(reason) = read {
+        output.error(format!("cannot read {}: {reason}", path.display()));
+        return exit.max(Exit::Usage);
+    }
+    exit
+}
+
+/// What a first reading finds of the sockets. What is damaged is said when it is read again.
+fn learnt(path: &Path, sockets: Sockets) -> Option<Shown> {
+    if sockets == Sockets::None {
+        return None;
+    }
+    let mut shown = Shown::default();
+    let _ = capture::packets(path, &mut |packet, _| {
+        if let Some(parsed) = replay::parsed(&packet) {
+            shown.learn(&parsed);
+        }
+    });
+    shown.learnt();
+    Some(shown)
+}
+
+impl Reading<'_> {
+    fn packet(&mut self, packet: &capture::Packet, output: &mut Output) {
+        self.number += 1;
+        let policy = self.subject.policy;
+        let described = self.described(packet);
+        let answer = Answer::of(self.subject, &described, &packet.frame);
+        self.exit = self.exit.max(answer.exit(output));
+        let decision = &answer.trace.decision;
+        let by = report::decider(policy, &described.event, decision.decider);
+        let words = report::packet(policy, &described);
+        let sum = self
+            .sums
+            .entry(place(decision.decider))
+            .or_insert_with(|| Sum {
+                rule: by.clone(),
+                packets: 0,
+                bytes: 0,
+            });
+        sum.packets += 1;
+        sum.bytes += packet.frame.len() as u64;
+        if output.is_json() {
+            self.lines.push(Line {
+                packet: words,
+                said: report::said(policy, &described.event, decision),
+            });
+        } else {
+            let (number, verdict) = (self.number, words::verdict(policy, decision.verdict));
+            output.line(format_args!("{number:>6}  {verdict:<10} {words}  ({by})"));
+        }
+    }
+
+    fn described(&mut self, packet: &capture::Packet) -> Described {
+        let parsed = parse(&packet.frame, Layout::Ethernet);
+        let direction = replay::direction(packet, &parsed, self.local);
+        self.undirected += u64::from(direction.is_none());
+        let direction = direction.unwrap_or(Direction::In);
+        let shown = self.shown.as_mut();
+        let socket = shown.map_or(SocketAnswer::None, |shown| shown.socket(&parsed, direction));
+        let event = Event::Packet {
+            direction,
+            class: Policy::plain_class(),
+            packet: parsed,
+        };
+        Described::plain(event, socket)
+    }
+
+    fn finish(self, output: &mut Output) {
+        let (undirected, guessed) = (self.undirected, self.shown.is_some());
+        sums(self.lines, self.sums.into_values().collect(), output);
+        if undirected > 0 {
+            output.note(format!(
+                "of {} nobody says whether they arrived or left, so they are taken to have arrived; `--local ADDRESS` says which addresses are the machine's",
+                count::of(undirected as usize, "packet")
+            ));
+        }
+        if guessed {
+            output.note("which sockets there were is taken from the traffic: what answers has one");
+        }
+    }
+}
+
+fn sums(lines: Vec<Line<'_>>, sums: Vec<Sum>, output: &mut Output) {
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.explain/1",
+            packets: lines,
+            rules: sums,
+        });
+        return;
+    }
+    let mut rows = vec![vec!["packets".into(), "bytes".into(), "decided by".into()]];
+    for sum in sums {
+        rows.push(vec![
+            sum.packets.to_string(),
+            sum.bytes.to_string(),
+            sum.rule,
+        ]);
+    }
+    output.line("");
+    output.table(&rows);
+}
+
+/// The order of the sums: rules as they stand, then what no rule decides.
+fn place(decider: Decider) -> (u8, Option<u32>) {
+    match decider {
+        Decider::Rule(rule) => (0, Some(rule.as_u32())),
+        Decider::Default => (1, None),
+        Decider::Malformed => (2, None),
+        Decider::Unmatched => (3, None),
+        Decider::NotIp => (4, None),
+    }
+}

@@ -1,0 +1,275 @@
+//! An explained packet, for a person and as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sockc_compiler::event::{Decider, Decision, Event, Verdict};
+use sockc_compiler::explain::{Miss, Outcome, Step};
+use sockc_compiler::packet::text::{Described, describe_case, describe_in};
+use sockc_compiler::policy::{Direction, Place, Policy};
+
+use super::{Answer, Question};
+use crate::output::Output;
+use crate::policies::outside::Outside;
+use crate::verbs::trial::words;
+
+/// The JSON of one packet.
+#[derive(Serialize)]
+pub(super) struct Report<'a> {
+    pub(super) format: &'static str,
+    /// The packet in words.
+    pub(super) packet: String,
+    #[serde(flatten)]
+    pub(super) verdict: Said<'a>,
+    pub(super) steps: Vec<Row<'a>>,
+}
+
+/// The verdict in JSON.
+#[derive(Serialize)]
+pub(super) struct Said<'a> {
+    /// `drop`, `allow`, `reject` or `redirect`.
+    verdict: &'static str,
+    /// The socket of a redirect.
+    socket: Option<&'a str>,
+    /// The interface of a redirect.
+    interface: Option<&'a str>,
+    /// The label of the rule that decides.
+    rule: Option<&'a str>,
+    /// The file and line of what decides; 0 where no statement does.
+    file: &'a str,
+    line: u32,
+    /// Whether the default decides, or its absence.
+    default: bool,
+    /// The packet mark that is set.
+    mark: Option<u32>,
+    /// The interface or zone of the packet, if the policy is not on it: only socket lookups look at its packets.
+    outside: Option<String>,
+}
+
+/// What one rule says, in JSON.
+#[derive(Serialize)]
+pub(super) struct Row<'a> {
+    rule: Option<&'a str>,
+    text: &'a str,
+    line: u32,
+    outcome: &'static str,
+    reason: Option<&'a str>,
+}
+
+/// Shows that no program of the policy meets a packet.
+pub(super) fn unseen(question: &Question<'_>, outside: &Outside, output: &mut Output) {
+    let (policy, described) = (question.subject.policy, &question.described);
+    let packet = asked(question);
+    let nobody = Decision {
+        verdict: Verdict::Allow,
+        decider: Decider::Unmatched,
+        counted: Vec::new(),
+        mark: None,
+    };
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.explain/1",
+            packet,
+            verdict: Said {
+                outside: Some(outside.place.clone()),
+                ..said(policy, &described.event, &nobody)
+            },
+            steps: Vec::new(),
+        });
+        return;
+    }
+    output.line(packet);
+    output.line(format_args!("=> not looked at: {}", outside.words(policy)));
+}
+
+/// Shows what was found out about one packet.
+pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &mut Output) {
+    let (policy, described) = (question.subject.policy, &question.described);
+    let outside = question.outside.as_ref();
+    let packet = asked(question);
+    let decision = &answer.trace.decision;
+    if output.is_json() {
+        let steps = answer.trace.steps.iter();
+        output.value(&Report {
+            format: "sockc.explain/1",
+            packet,
+            verdict: Said {
+                outside: outside.map(|one| one.place.clone()),
+                ..said(policy, &described.event, decision)
+            },
+            steps: steps.map(|step| row(policy, step)).collect(),
+        });
+        return;
+    }
+    output.line(packet);
+    output.line(format_args!(
+        "=> {}, by {}",
+        words::verdict(policy, decision.verdict),
+        decider(policy, &described.event, decision.decider)
+    ));
+    if let Some(outside) = outside {
+        output.line(format_args!(
+            "   by the socket lookup alone: {}",
+            outside.words(policy)
+        ));
+    }
+    steps(policy, &answer.trace.steps, all, output);
+}
+
+/// So many rules are told one by one, whatever they miss.
+const FEW: usize = 8;
+
+/// Why the rules ahead of the decider do not match: those that match, and those that miss one thing only, one by one; the
+/// others as so many for each reason. All of them one by one if that is asked for, or if they are few.
+fn steps(policy: &Policy, steps: &[Step], all: bool, output: &mut Output) {
+    let mut others: BTreeMap<Miss, usize> = BTreeMap::new();
+    let mut near = 0;
+    for step in steps {
+        let is_near = step.misses.len() <= 1;
+        let matches = step.misses.is_empty();
+        near += usize::from(is_near && !matches);
+        if all || steps.len() <= FEW || matches || (is_near && near <= FEW) {
+            self::step(policy, step, output);
+        } else if let Some(first) = step.misses.first() {
+            *others.entry(*first).or_default() += 1;
+        }
+    }
+    for (miss, count) in &others {
+        let (rules, are) = if *count == 1 {
+            ("rule", "is")
+        } else {
+            ("rules", "are")
+        };
+        output.line(format_args!(
+            "  {count} more {rules} {are} {}",
+            missed(*miss)
+        ));
+    }
+    if !others.is_empty() {
+        output.line("  (`--all` tells each of them)");
+    }
+}
+
+fn step(policy: &Policy, step: &Step, output: &mut Output) {
+    let rule = &policy.rules[step.rule];
+    let text = match &step.outcome {
+        Outcome::Decides => "decides".to_owned(),
+        Outcome::Counts => "matches and counts; the list goes on".to_owned(),
+        Outcome::No(reason) => format!("no: {reason}"),
+    };
+    output.line(format_args!("  {} {}", at(&rule.place), rule.place.text));
+    output.line(format_args!("      {text}"));
+}
+
+/// What rules are that do not fit, in words.
+fn missed(miss: Miss) -> &'static str {
+    match miss {
+        Miss::Place => "not asked about this packet",
+        Miss::Protocol => "for other protocols",
+        Miss::Sender => "for other senders",
+        Miss::Receiver => "for other receivers or ports",
+        Miss::Interface => "for other interfaces",
+        Miss::Condition => "for packets of which something else is known",
+        Miss::Rate => "for the other part of a rate",
+    }
+}
+
+/// The packet in words.
+pub(super) fn packet(policy: &Policy, described: &Described) -> String {
+    describe_case(policy, described).unwrap_or_else(|| "a frame that is not IP".into())
+}
+
+/// The packet of a question in words that ask the same again.
+fn asked(question: &Question<'_>) -> String {
+    let (policy, described) = (question.subject.policy, &question.described);
+    let on = question.on.as_ref().filter(|_| question.outside.is_some());
+    describe_in(policy, described, on, question.subject.netns)
+        .unwrap_or_else(|| packet(policy, described))
+}
+
+/// What decides, in words.
+pub(super) fn decider(policy: &Policy, event: &Event, decider: Decider) -> String {
+    match (decider, statement(policy, event, decider)) {
+        (Decider::Malformed, Some(place)) => {
+            format!("{} {}: the packet is malformed", at(place), place.text)
+        }
+        (_, Some(place)) => format!("{} {}", at(place), place.text),
+        (Decider::NotIp, None) => "no rule: frames that are not IP always pass".into(),
+        (Decider::Malformed, None) => "no rule: malformed, and there is no default".into(),
+        (_, None) if matches!(event, Event::Lookup { .. }) => {
+            "no rule: none that lookups ask matches, and they know no default".into()
+        }
+        (_, None) => "no rule: nothing matches, and there is no default".into(),
+    }
+}
+
+fn at(place: &Place) -> String {
+    format!("{}:{}", place.file, place.line)
+}
+
+/// The statement that decides.
+pub(super) fn statement<'a>(
+    policy: &'a Policy,
+    event: &Event,
+    decider: Decider,
+) -> Option<&'a Place> {
+    match decider {
+        Decider::Rule(rule) => Some(&policy.rules[rule].place),
+        Decider::Default | Decider::Malformed => {
+            policy.default_of(direction(event)).map(|line| &line.place)
+        }
+        Decider::NotIp | Decider::Unmatched => None,
+    }
+}
+
+fn direction(event: &Event) -> Direction {
+    match event {
+        Event::Packet { direction, .. } | Event::Process { direction, .. } => *direction,
+        Event::Lookup { .. } => Direction::In,
+    }
+}
+
+/// The verdict in JSON.
+pub(super) fn said<'a>(policy: &'a Policy, event: &Event, decision: &Decision) -> Said<'a> {
+    let (verdict, socket, interface) = match decision.verdict {
+        Verdict::Allow => ("allow", None, None),
+        Verdict::Drop => ("drop", None, None),
+        Verdict::Reject => ("reject", None, None),
+        Verdict::Redirect(socket) => ("redirect", Some(&*policy.sockets[socket].name), None),
+        Verdict::Forward(port) => ("redirect", None, Some(&*policy.out_interfaces[port])),
+        // The data gets to its peer; which way it goes is no part of the verdict.
+        Verdict::Shortcut(_) => ("allow", None, None),
+    };
+    let place = statement(policy, event, decision.decider);
+    let rule = match decision.decider {
+        Decider::Rule(rule) => policy.rules[rule].label.as_deref(),
+        _ => None,
+    };
+    Said {
+        verdict,
+        socket,
+        interface,
+        rule,
+        file: place.map_or("", |place| &place.file),
+        line: place.map_or(0, |place| place.line),
+        default: !matches!(decision.decider, Decider::Rule(_)),
+        mark: decision.mark,
+        outside: None,
+    }
+}
+
+fn row<'a>(policy: &'a Policy, step: &'a Step) -> Row<'a> {
+    let rule = &policy.rules[step.rule];
+    let (outcome, reason) = match &step.outcome {
+        Outcome::Decides => ("decides", None),
+        Outcome::Counts => ("counts", None),
+        Outcome::No(reason) => ("no", Some(&**reason)),
+    };
+    Row {
+        rule: rule.label.as_deref(),
+        text: &rule.place.text,
+        line: rule.place.line,
+        outcome,
+        reason,
+    }
+}

@@ -1,0 +1,290 @@
+//! `sockc plan`: what putting a policy in force would change, for packets and in the kernel. Changes nothing.
+//!
+//! What runs is read from the kernel's own state, never from a file. The comparison is the one of `diff`, the steps are those
+//! that the runtime's apply takes.
+
+mod json;
+mod notes;
+mod preview;
+mod reach;
+mod text;
+
+use std::path::Path;
+
+use sockc_compiler::artifact::Manifest;
+use sockc_compiler::diff::{self, Report};
+use sockc_compiler::guard::Guarded;
+use sockc_compiler::kept::KeptTexts;
+use sockc_compiler::object;
+use sockc_compiler::observer::Observer;
+use sockc_compiler::policy::Policy;
+use sockc_runtime::{
+    Carried, Forecast, LinkFate, Options, ProgramFate, Running, Standpoint, forecast,
+};
+
+use crate::changes::text::Look;
+use crate::changes::{MAX_CHANGES, Paint, summary};
+use crate::cli;
+use crate::exit::Exit;
+use crate::files::input::is_stream;
+use crate::files::saved::{About, Saved};
+use crate::files::written;
+use crate::machine::counted::is_left_out;
+use crate::machine::drift::{tell_drift, unverified};
+use crate::machine::local;
+use crate::machine::refused;
+use crate::output::Output;
+use crate::policies::guards::{ending, judge};
+use crate::policies::ready::{Origin, Ready, digest};
+use crate::replay::Replayed;
+pub(crate) use preview::preview;
+
+/// Everything that a plan says.
+pub(crate) struct Planned<'a> {
+    /// The file, as on the command line.
+    file: String,
+    ready: &'a Ready,
+    /// The digests of what runs, and of the file.
+    digests: (Option<String>, String),
+    forecast: &'a Forecast,
+    report: Report,
+    guarded: Option<Guarded>,
+    /// What becomes of recorded packets, if that is asked for.
+    replayed: Option<Replayed>,
+}
+
+/// Plans; says what others changed first, since nothing can be planned on that.
+pub(crate) fn run(arguments: &cli::Plan, output: &mut Output) -> Exit {
+    plan(arguments, output).unwrap_or_else(|failed| failed)
+}
+
+/// What is to be planned; refuses what no plan is made of.
+fn asked(arguments: &cli::Plan, output: &mut Output) -> Result<Ready, Exit> {
+    if arguments.output.as_deref().is_some_and(is_stream) {
+        output.error("a plan is saved in a file: `-o FILE`");
+        return Err(Exit::Usage);
+    }
+    let ready = Ready::read(&arguments.file, &arguments.subject, output)?;
+    if let Origin::Plan(_) = ready.origin {
+        output.error("this is a saved plan: `sockc apply` carries it out");
+        return Err(Exit::Usage);
+    }
+    Ok(ready)
+}
+
+fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
+    let subject = &arguments.subject;
+    let ready = asked(arguments, output)?;
+    let options = ready.options(subject);
+    output.watch().stage("look at what runs");
+    let forecast = forecast(&ready.object, &ready.manifest, &options)
+        .map_err(|error| refused(&error, output))?;
+    check_drift(&forecast, output)?;
+    note_unverified(&forecast, output);
+    let guarded = ready.guarded(subject, output)?;
+    let (old, new) = both(&forecast, &ready, &options).map_err(|(cause, exit)| {
+        output.error(format!("{cause}, and nothing is planned"));
+        exit
+    })?;
+    let limits = diff::Options {
+        most: (!arguments.all && !output.is_json()).then_some(MAX_CHANGES),
+        ..diff::Options::default()
+    };
+    let report = diff::compare(&old, &new, limits, output.watch());
+    let replayed = Replayed::of(&arguments.replay, &old, &new, output)?;
+    let lists = |object: &[u8]| object::read_lists(object).unwrap_or_default();
+    let before = forecast.running.as_ref();
+    let planned = Planned {
+        file: arguments.file.display().to_string(),
+        digests: (
+            before.map(|one| digest(&one.manifest, &lists(&one.object))),
+            digest(&ready.manifest, &lists(&ready.object)),
+        ),
+        ready: &ready,
+        forecast: &forecast,
+        report,
+        guarded,
+        replayed,
+    };
+    for note in local::notes(&new, &options) {
+        output.note(note);
+    }
+    finish(&planned, arguments, &options, output)
+}
+
+/// Shows the plan, saves it if that is asked for, and says how the command ends.
+fn finish(
+    planned: &Planned<'_>,
+    arguments: &cli::Plan,
+    options: &Options,
+    output: &mut Output,
+) -> Result<Exit, Exit> {
+    output.watch().clear();
+    let guards = planned.guarded.as_ref().map_or(Exit::Done, ending);
+    if output.is_json() {
+        let saved = arguments.output.as_deref().filter(|_| guards == Exit::Done);
+        output.value(&json::Json::new(planned, saved));
+    } else {
+        let look = Look {
+            paint: Paint(output.colors_results()),
+            all: arguments.all,
+            terminal: output.is_terminal(),
+        };
+        output.bytes(text::text(planned, look).as_bytes());
+        if let Some(replayed) = &planned.replayed {
+            output.line("");
+            output.bytes(replayed.text().as_bytes());
+        }
+    }
+    if let Some(guarded) = &planned.guarded {
+        judge(guarded, output)?;
+    }
+    if let Some(path) = &arguments.output {
+        save(planned, options, path, output)?;
+        output.note(format!("saved: `sockc apply {}` does this", path.display()));
+    }
+    let played = planned.replayed.as_ref().map_or(Exit::Done, Replayed::exit);
+    Ok(match (planned.report.is_complete(), planned.differs()) {
+        _ if played != Exit::Done => played,
+        (false, _) => Exit::Policy,
+        (true, true) if arguments.exit_code => Exit::Differs,
+        (true, _) => Exit::Done,
+    })
+}
+
+/// Ends the command if others changed what runs, here or in a namespace of a block.
+fn check_drift(forecast: &Forecast, output: &mut Output) -> Result<(), Exit> {
+    let inner = forecast.netns.iter().flat_map(|(_, inner)| &inner.drift);
+    let drift: Vec<_> = forecast.drift.iter().chain(inner).cloned().collect();
+    if drift.is_empty() {
+        return Ok(());
+    }
+    if output.is_json() {
+        output.value(&json::Drifted::new(&drift));
+    }
+    tell_drift(&drift, output);
+    Err(Exit::Changed)
+}
+
+/// Says so if what runs is not known to be what its text says.
+fn note_unverified(forecast: &Forecast, output: &mut Output) {
+    let running = forecast.running.as_ref();
+    if let Some(why) = running.and_then(|running| running.unverified.as_ref()) {
+        output.note(unverified(why));
+    }
+}
+
+/// The policy that runs and the one that comes, or why they cannot be compared and how that ends a command.
+fn both(
+    forecast: &Forecast,
+    ready: &Ready,
+    options: &Options,
+) -> Result<(Policy, Policy), (String, Exit)> {
+    let old = running(forecast.running.as_ref()).map_err(|cause| (cause, Exit::Refused))?;
+    let new = next(ready, options).map_err(|cause| (cause, Exit::Policy))?;
+    Ok((old, new))
+}
+
+/// The policy that runs; one of no rules if nothing does.
+fn running(running: Option<&Running>) -> Result<Policy, String> {
+    let Some(running) = running else {
+        return Ok(Policy::default());
+    };
+    let kept = KeptTexts::of_object(&running.object, &running.manifest);
+    let kept = kept.and_then(|texts| texts.policy()).map_err(|error| {
+        format!(
+            "what runs cannot be compared: the policy \"{}\" was applied by another sockc, and {error}; put it in force again with this one first",
+            running.policy
+        )
+    })?;
+    Ok(attached(kept.policy, &running.interfaces))
+}
+
+/// The policy that comes.
+fn next(ready: &Ready, options: &Options) -> Result<Policy, String> {
+    let policy = ready.policy().map_err(|error| {
+        format!("what this object changes cannot be told: {error}; compile its policy again")
+    })?;
+    Ok(attached(policy, &options.interfaces))
+}
+
+/// A policy with the interfaces that were given instead of its own.
+fn attached(mut policy: Policy, interfaces: &[String]) -> Policy {
+    if !interfaces.is_empty() {
+        policy.interfaces = interfaces.to_vec();
+    }
+    policy
+}
+
+impl Planned<'_> {
+    /// Whether an apply would change anything but ids and counters of the same rules.
+    fn differs(&self) -> bool {
+        let reached = !reach::reach(self.forecast).is_empty();
+        self.report.differs() || reached || moves(self.forecast) || self.counting().is_some()
+    }
+
+    /// Whether the rules begin to count, `true`, or count no more; `None` if neither.
+    fn counting(&self) -> Option<bool> {
+        let counts = |manifest: &Manifest| !manifest.counters.iter().any(is_left_out);
+        let before = counts(&self.forecast.running.as_ref()?.manifest);
+        let after = counts(&self.ready.manifest);
+        (before != after).then_some(after)
+    }
+
+    /// What it comes to, on one line.
+    fn summary(&self) -> String {
+        summary_of(&self.report, self.forecast)
+    }
+}
+
+/// What a comparison with what runs comes to, on one line.
+fn summary_of(report: &Report, forecast: &Forecast) -> String {
+    let line = match forecast.running {
+        Some(_) => summary::line(report),
+        None => summary::first(report),
+    };
+    reach::summary(&line, &reach::reach(forecast))
+}
+
+/// Whether hooks come or go, or what a policy keeps while it runs does.
+fn moves(forecast: &Forecast) -> bool {
+    let hooks = forecast
+        .hooks
+        .iter()
+        .any(|hook| hook.link != LinkFate::Kept);
+    let data = forecast.data.iter().any(|one| one.fate != Carried::Kept);
+    let inner = forecast.netns.iter().any(|(_, inner)| moves(inner));
+    hooks || data || inner || !forecast.released.is_empty() || !forecast.nameless.is_empty()
+}
+
+/// Whether other code comes into a hook.
+fn has_other_code(forecast: &Forecast) -> bool {
+    let mut hooks = forecast.hooks.iter();
+    let mut inner = forecast.netns.iter();
+    hooks.any(|hook| hook.program == ProgramFate::Changed)
+        || inner.any(|(_, inner)| has_other_code(inner))
+}
+
+fn save(
+    planned: &Planned<'_>,
+    options: &Options,
+    path: &Path,
+    output: &mut Output,
+) -> Result<(), Exit> {
+    let inner = planned.forecast.netns.iter().map(|(_, inner)| inner);
+    let all = std::iter::once(planned.forecast).chain(inner);
+    let standpoints: Vec<Standpoint> = all.map(|one| one.standpoint.clone()).collect();
+    let saved = Saved {
+        about: About {
+            interfaces: options.interfaces.clone(),
+            standpoints,
+            summary: planned.summary(),
+        },
+        object: planned.ready.object.clone(),
+    };
+    let bytes = saved.bytes().map_err(|error| {
+        output.error(format!("this is a bug in sockc: {error}"));
+        Exit::Bug
+    })?;
+    written::result(path, &bytes, Path::new(&planned.file), output)
+}

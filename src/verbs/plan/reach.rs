@@ -1,0 +1,286 @@
+//! Where a policy comes to and where it goes from: interfaces and groups on which nothing held before, or nothing will hold.
+//!
+//! A comparison of two texts does not see it where the text is the same and the machine is not. Not here: what the rules do
+//! to packets that meet them.
+
+use std::iter;
+
+use sockc_runtime::{
+    Carried, DataForecast, Forecast, HookForecast, LinkFate, LostNamespace, NamedKind, ProgramFate,
+};
+
+use crate::changes::summary;
+
+/// What becomes of the packets of an interface, of what a group sends, or of the sockets of a network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// The network namespace of a `for netns` block; `None` for the policy's own.
+    pub(super) netns: Option<String>,
+    /// What of it.
+    pub(super) part: Part,
+    /// What changes.
+    pub(super) becomes: Becomes,
+}
+
+/// A part of a network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The packets of an interface.
+    Interface(String),
+    /// What the sockets of a group send.
+    Group(String),
+    /// All its sockets.
+    Sockets,
+    /// Something that the policy names, and that an apply finds something else for.
+    Named(NamedKind, String),
+    /// All of a block's namespace that lost its name and goes on.
+    Nameless(LostNamespace),
+}
+
+impl Part {
+    /// What a plan lists it under.
+    pub(super) fn heading(&self) -> &'static str {
+        match self {
+            Self::Interface(_) => "interfaces",
+            Self::Group(_) | Self::Sockets | Self::Named(..) => "sockets",
+            Self::Nameless(_) => "network namespaces",
+        }
+    }
+}
+
+/// What a plan lists parts under, in this order.
+pub(super) const HEADINGS: [&str; 3] = ["interfaces", "sockets", "network namespaces"];
+
+/// What changes for something as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Becomes {
+    /// The policy comes to it.
+    Held,
+    /// The policy goes from it.
+    Free,
+    /// It has another name for the policy, and other rules with it: the name before.
+    Renamed(String),
+}
+
+impl Reach {
+    /// The words on one line.
+    pub(super) fn words(&self) -> String {
+        if let Part::Named(kind, name) = &self.part {
+            return self.named(&match kind {
+                NamedKind::Lookups => format!("sockets that are looked up for packets of {name}"),
+                NamedKind::Target => format!("what is redirected to {name}"),
+                NamedKind::Namespace => format!("`in netns \"{name}\"`"),
+            }) + match kind {
+                NamedKind::Lookups => {
+                    ": the verdicts of no name, or its former one -> those for its name"
+                }
+                NamedKind::Target => {
+                    ": dropped, or sent to the one before -> sent out of the one there is"
+                }
+                NamedKind::Namespace => ": nothing, or the one before -> the one there is",
+            };
+        }
+        let what = match &self.part {
+            Part::Interface(name) => self.named(&format!("packets on {name}")),
+            Part::Group(name) => self.named(&format!("what group {name} sends")),
+            Part::Sockets | Part::Named(..) => self.named("sockets"),
+            Part::Nameless(lost) => format!("every packet and socket of {}", was(lost)),
+        };
+        let (from, to) = match &self.becomes {
+            Becomes::Held => ("allow", "the policy's verdicts"),
+            Becomes::Free => ("the policy's verdicts", "allow"),
+            Becomes::Renamed(before) => {
+                return format!("{what}: the verdicts for {before} -> the verdicts for its name");
+            }
+        };
+        format!("{what}: {from} -> {to}")
+    }
+
+    /// What it is about.
+    fn title(&self) -> String {
+        match &self.part {
+            Part::Interface(name) => self.named(name),
+            Part::Group(name) => self.named(&format!("group {name}")),
+            Part::Sockets => self.named("the sockets"),
+            Part::Named(NamedKind::Lookups, name) => self.named(&format!("lookups for {name}")),
+            Part::Named(NamedKind::Target, name) => self.named(&format!("redirects to {name}")),
+            Part::Named(NamedKind::Namespace, name) => {
+                self.named(&format!("conditions in netns \"{name}\""))
+            }
+            Part::Nameless(lost) => was(lost),
+        }
+    }
+
+    fn named(&self, what: &str) -> String {
+        match &self.netns {
+            Some(netns) => format!("{what} in netns \"{netns}\""),
+            None => what.to_owned(),
+        }
+    }
+}
+
+/// A namespace that has no name any more, by the one it had and the path that leads into it.
+fn was(lost: &LostNamespace) -> String {
+    let path = lost.path().map(|path| format!(" ({path})"));
+    format!(
+        "the network namespace that was \"{}\"{}",
+        lost.name,
+        path.unwrap_or_default()
+    )
+}
+
+/// What something changes for as a whole, those of blocks included; nothing where nothing is in force, since then everything
+/// is new.
+pub(super) fn reach(forecast: &Forecast) -> Vec<Reach> {
+    if forecast.running.is_none() {
+        return Vec::new();
+    }
+    let inner = forecast.netns.iter();
+    let inner = inner.map(|(netns, inner)| (Some(netns.as_str()), inner));
+    let all = iter::once((None, forecast)).chain(inner);
+    all.flat_map(|(netns, one)| {
+        let mut found = of_interfaces(netns, one);
+        found.extend(of_groups(netns, one));
+        found.extend(of_sockets(netns, one));
+        found.extend(one.named.iter().map(|(kind, name)| Reach {
+            netns: netns.map(str::to_owned),
+            part: Part::Named(*kind, name.clone()),
+            becomes: Becomes::Held,
+        }));
+        found.extend(one.nameless.iter().map(|lost| Reach {
+            netns: netns.map(str::to_owned),
+            part: Part::Nameless(lost.clone()),
+            becomes: Becomes::Free,
+        }));
+        found
+    })
+    .collect()
+}
+
+fn of_interfaces(netns: Option<&str>, forecast: &Forecast) -> Vec<Reach> {
+    let mut found: Vec<Reach> = Vec::new();
+    let mut seen = Vec::new();
+    let packet = || forecast.hooks.iter().filter(|hook| is_packet(hook));
+    for hook in packet() {
+        // By its number: what was called so before may be another one.
+        if seen.contains(&hook.number) {
+            continue;
+        }
+        seen.push(hook.number);
+        let here: Vec<&HookForecast> = packet().filter(|one| one.number == hook.number).collect();
+        if let Some(becomes) = becomes(&here) {
+            found.push(Reach {
+                netns: netns.map(str::to_owned),
+                part: Part::Interface(hook.target.clone()),
+                becomes,
+            });
+        }
+    }
+    found
+}
+
+/// What becomes of an interface with these hooks, if it changes as a whole.
+fn becomes(hooks: &[&HookForecast]) -> Option<Becomes> {
+    let all = |fate| hooks.iter().all(|hook| hook.link == fate);
+    if all(LinkFate::Attached) {
+        return Some(Becomes::Held);
+    }
+    if all(LinkFate::Detached) {
+        return Some(Becomes::Free);
+    }
+    let mut other = hooks.iter();
+    let other = other.find(|hook| hook.was.is_some() && hook.program != ProgramFate::Same)?;
+    other.was.clone().map(Becomes::Renamed)
+}
+
+/// The sockets of a block's namespace where nothing is in force, although something is outside.
+fn of_sockets(netns: Option<&str>, forecast: &Forecast) -> Option<Reach> {
+    let netns = netns.filter(|_| forecast.running.is_none())?;
+    let decides = ["lookup", "send", "sock-ops"];
+    let mut hooks = forecast.hooks.iter();
+    hooks
+        .any(|hook| decides.contains(&hook.hook.as_str()))
+        .then(|| Reach {
+            netns: Some(netns.to_owned()),
+            part: Part::Sockets,
+            becomes: Becomes::Held,
+        })
+}
+
+/// The groups that are in both policies, and whose control group is another one now.
+fn of_groups<'a>(netns: Option<&str>, forecast: &'a Forecast) -> Vec<Reach> {
+    let before = forecast.running.iter();
+    let before: Vec<&str> = before
+        .flat_map(|running| &running.manifest.groups)
+        .map(|group| group.name.as_str())
+        .collect();
+    let begins = |one: &&'a DataForecast| {
+        one.kind == "group" && one.fate == Carried::Begins && before.contains(&one.name.as_str())
+    };
+    let groups = forecast.data.iter().filter(begins);
+    groups
+        .map(|one| Reach {
+            netns: netns.map(str::to_owned),
+            part: Part::Group(one.name.clone()),
+            becomes: Becomes::Held,
+        })
+        .collect()
+}
+
+fn is_packet(hook: &HookForecast) -> bool {
+    ["xdp", "tc-in", "tc-out"].contains(&hook.hook.as_str())
+}
+
+/// A comparison's line, with what it does not see.
+pub(super) fn summary(line: &str, reach: &[Reach]) -> String {
+    if reach.is_empty() {
+        return line.to_owned();
+    }
+    let mut parts = Vec::new();
+    for (becomes, words) in [
+        (Becomes::Held, "The policy comes to"),
+        (Becomes::Free, "No policy is left on"),
+    ] {
+        let names = reach.iter().filter(|one| one.becomes == becomes);
+        let names: Vec<String> = names.map(Reach::title).collect();
+        if !names.is_empty() {
+            parts.push(format!("{words} {}.", names.join(", ")));
+        }
+    }
+    for one in reach {
+        if let Becomes::Renamed(before) = &one.becomes {
+            let title = one.title();
+            parts.push(format!(
+                "{title} was {before}, and gets the rules for its name."
+            ));
+        }
+    }
+    parts.push(match line.strip_prefix(summary::SAME) {
+        Some(rest) => format!("Elsewhere nothing changes in effect.{rest}"),
+        None => line.to_owned(),
+    });
+    parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(netns: Option<&str>, interface: &str) -> Reach {
+        Reach {
+            netns: netns.map(str::to_owned),
+            part: Part::Interface(interface.to_owned()),
+            becomes: Becomes::Held,
+        }
+    }
+
+    #[test]
+    fn a_new_interface_is_never_no_change() {
+        let reach = [held(None, "br-x"), held(Some("b"), "eth0")];
+        assert_eq!(
+            summary("No change in effect. 1 rule reworded.", &reach),
+            "The policy comes to br-x, eth0 in netns \"b\". Elsewhere nothing changes in effect. 1 rule reworded."
+        );
+        assert_eq!(summary(summary::SAME, &[]), summary::SAME);
+    }
+}

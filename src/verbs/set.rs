@@ -1,0 +1,255 @@
+//! `sockc set`: what is in a live set of the policy in force, and changes to it.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use sockc_runtime::{Element, Expiry, Missing, Options, Prefix};
+
+use crate::cli::duration;
+use crate::cli::element::{all, elements};
+use crate::cli::{Place, SetLoad, SetVerb};
+use crate::exit::Exit;
+use crate::files::input;
+use crate::machine::{options, refused};
+use crate::output::Output;
+
+/// The JSON of changes.
+#[derive(Serialize)]
+struct Changed<'a> {
+    format: &'static str,
+    set: &'a str,
+    /// How many elements are in it now.
+    elements: usize,
+}
+
+/// The JSON of `list` without a name.
+#[derive(Serialize)]
+struct Names {
+    format: &'static str,
+    sets: Vec<Name>,
+}
+
+/// A live set in it.
+#[derive(Serialize)]
+struct Name {
+    set: String,
+    elements: usize,
+    max: u32,
+}
+
+/// The JSON of `list`.
+#[derive(Serialize)]
+struct List<'a> {
+    format: &'static str,
+    set: &'a str,
+    max: u32,
+    elements: Vec<Row>,
+}
+
+/// The JSON of `test`.
+#[derive(Serialize)]
+struct Test<'a> {
+    format: &'static str,
+    set: &'a str,
+    address: String,
+    member: bool,
+    by: Option<Row>,
+}
+
+/// An element in JSON.
+#[derive(Serialize)]
+struct Row {
+    element: String,
+    /// Seconds until it expires; null for never.
+    expires_in: Option<f64>,
+}
+
+/// Runs it.
+pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
+    let done = match verb {
+        SetVerb::Add(add) => named(&add.elements, output).and_then(|elements| {
+            let change = |options: &Options| {
+                sockc_runtime::set_add(options, &add.set, &elements, declared(add.expires))
+            };
+            changed(&add.place, &add.set, change, output)
+        }),
+        SetVerb::Clear(clear) => {
+            let change = |options: &Options| {
+                sockc_runtime::set_load(options, &clear.set, &[], Expiry::Never)
+            };
+            changed(&clear.place, &clear.set, change, output)
+        }
+        SetVerb::Del(del) => named(&del.elements, output).and_then(|elements| {
+            let missing = match del.ignore_missing {
+                true => Missing::Ignored,
+                false => Missing::Refused,
+            };
+            let change =
+                |options: &Options| sockc_runtime::set_del(options, &del.set, &elements, missing);
+            changed(&del.place, &del.set, change, output)
+        }),
+        SetVerb::Load(load) => read(load, output).and_then(|elements| {
+            let change = |options: &Options| {
+                sockc_runtime::set_load(options, &load.set, &elements, declared(load.expires))
+            };
+            changed(&load.place, &load.set, change, output)
+        }),
+        SetVerb::List(list) => match &list.set {
+            Some(set) => show(&list.place, set, output),
+            None => names(&list.place, output),
+        },
+        SetVerb::Test(test) => ask(test, output),
+    };
+    done.unwrap_or_else(|exit| exit)
+}
+
+/// What the policy says holds where the command line says nothing.
+fn declared(expires: Option<Expiry>) -> Expiry {
+    expires.unwrap_or(Expiry::Declared)
+}
+
+fn changed(
+    place: &Place,
+    set: &str,
+    change: impl FnOnce(&Options) -> Result<usize, sockc_runtime::Error>,
+    output: &mut Output,
+) -> Result<Exit, Exit> {
+    let elements = change(&options(place)).map_err(|error| refused(&error, output))?;
+    if output.is_json() {
+        output.value(&Changed {
+            format: "sockc.set/1",
+            set,
+            elements,
+        });
+    } else {
+        output.line(format!("live set \"{set}\": {elements} elements"));
+    }
+    Ok(Exit::Done)
+}
+
+/// The elements of a command line.
+fn named(texts: &[String], output: &mut Output) -> Result<Vec<Prefix>, Exit> {
+    all(texts).map_err(|mistakes| {
+        mistakes.iter().for_each(|mistake| output.error(mistake));
+        output.note("nothing was changed");
+        Exit::Usage
+    })
+}
+
+fn read(load: &SetLoad, output: &mut Output) -> Result<Vec<Prefix>, Exit> {
+    let found = input::items(&load.file, elements, output)?;
+    if found.is_empty() && !load.empty {
+        let set = &load.set;
+        let file = input::title(&load.file);
+        output.error(format!(
+            "{file} holds no element; `--empty` says that the set is to be emptied, and so does `sockc set clear {set}`"
+        ));
+        output.note("nothing was changed");
+        return Err(Exit::Policy);
+    }
+    Ok(found)
+}
+
+/// Names the live sets.
+fn names(place: &Place, output: &mut Output) -> Result<Exit, Exit> {
+    let sets =
+        sockc_runtime::set_names(&options(place)).map_err(|error| refused(&error, output))?;
+    if output.is_json() {
+        let sets = sets.into_iter().map(|set| Name {
+            set: set.name,
+            elements: set.elements,
+            max: set.max,
+        });
+        output.value(&Names {
+            format: "sockc.set-names/1",
+            sets: sets.collect(),
+        });
+        return Ok(Exit::Done);
+    }
+    if sets.is_empty() {
+        output.note("the policy in force declares no live set");
+    }
+    let rows = sets.into_iter().map(|set| {
+        let size = format!("{} of at most {} elements", set.elements, set.max);
+        vec![set.name, size]
+    });
+    output.table(&rows.collect::<Vec<_>>());
+    Ok(Exit::Done)
+}
+
+fn show(place: &Place, set: &str, output: &mut Output) -> Result<Exit, Exit> {
+    let set =
+        sockc_runtime::set_list(&options(place), set).map_err(|error| refused(&error, output))?;
+    if output.is_json() {
+        output.value(&List {
+            format: "sockc.set-list/1",
+            set: &set.name,
+            max: set.max,
+            elements: set.elements.iter().map(row).collect(),
+        });
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<_> = set
+        .elements
+        .iter()
+        .map(|element| vec![element.prefix.to_string(), until(element)])
+        .collect();
+    output.table(&rows);
+    output.note(format!(
+        "{} of at most {} elements",
+        set.elements.len(),
+        set.max
+    ));
+    Ok(Exit::Done)
+}
+
+/// Ends with 1 if the address is no member.
+fn ask(test: &crate::cli::SetTest, output: &mut Output) -> Result<Exit, Exit> {
+    let address: IpAddr = test.address.parse().map_err(|_| {
+        output.error(format!(
+            "`{}` is no address; write for instance `192.0.2.7` or `2001:db8::1`",
+            test.address
+        ));
+        Exit::Usage
+    })?;
+    let by = sockc_runtime::set_test(&options(&test.place), &test.set, address)
+        .map_err(|error| refused(&error, output))?;
+    if output.is_json() {
+        output.value(&Test {
+            format: "sockc.set-test/1",
+            set: &test.set,
+            address: address.to_string(),
+            member: by.is_some(),
+            by: by.as_ref().map(row),
+        });
+    } else {
+        output.line(match &by {
+            Some(by) => format!(
+                "{address} is in \"{}\" by the element {}, {}",
+                test.set,
+                by.prefix,
+                until(by)
+            ),
+            None => format!("{address} is not in \"{}\"", test.set),
+        });
+    }
+    Ok(if by.is_some() {
+        Exit::Done
+    } else {
+        Exit::Policy
+    })
+}
+
+fn row(element: &Element) -> Row {
+    Row {
+        element: element.prefix.to_string(),
+        expires_in: element.left.map(|left| left.as_secs_f64()),
+    }
+}
+
+fn until(element: &Element) -> String {
+    match element.left {
+        Some(left) => format!("expires in {}", duration::text(left)),
+        None => "does not expire".into(),
+    }
+}

@@ -1,0 +1,232 @@
+//! `sockc socket`: which sockets stand behind the names of the policy in force, and handing some over.
+
+use std::env;
+
+use serde::Serialize;
+use sockc_compiler::artifact::{SlotOrigin, SlotOwner, SocketSlots};
+use sockc_runtime::{Handover, SlotKind, SlotState};
+
+use crate::cli::{Place, SocketRefresh, SocketRegister, SocketUnregister, SocketVerb};
+use crate::exit::Exit;
+use crate::machine::slots::{self, Slot, Who, fill, who};
+use crate::machine::{options, refused};
+use crate::output::Output;
+
+/// The first descriptor that systemd hands over (`sd_listen_fds(3)`).
+const FIRST: i32 = 3;
+
+/// What stands for slots where there are none: sockets that are declared and that nothing leads to have none either.
+const NONE: &str = "no rule of the policy in force leads to a named socket";
+
+/// The JSON of changes.
+#[derive(Serialize)]
+struct Changed<'a> {
+    format: &'static str,
+    socket: &'a str,
+    /// The slots that were filled or emptied: `tcp4`, `tcp6`, `udp4`, `udp6`.
+    slots: Vec<&'static str>,
+}
+
+/// The JSON of `list`.
+#[derive(Serialize)]
+struct List<'a> {
+    format: &'static str,
+    sockets: Vec<Row<'a>>,
+}
+
+/// A slot in JSON.
+#[derive(Serialize)]
+struct Row<'a> {
+    socket: &'a str,
+    origin: String,
+    slot: &'static str,
+    state: String,
+    /// The socket that is in the slot, or bound where it should come from.
+    who: Option<Who<'a>>,
+}
+
+/// The JSON of `refresh`.
+#[derive(Serialize)]
+struct Refreshed<'a> {
+    format: &'static str,
+    sockets: Vec<Slot<'a>>,
+    notes: &'a [String],
+}
+
+/// Runs it.
+pub(crate) fn run(verb: &SocketVerb, output: &mut Output) -> Exit {
+    let done = match verb {
+        SocketVerb::Register(arguments) => register(arguments, output),
+        SocketVerb::Unregister(arguments) => unregister(arguments, output),
+        SocketVerb::Refresh(arguments) => refresh(arguments, output),
+        SocketVerb::List(place) => list(place, output),
+    };
+    done.err().unwrap_or(Exit::Done)
+}
+
+fn register(arguments: &SocketRegister, output: &mut Output) -> Result<(), Exit> {
+    let sockets = match (arguments.pid, arguments.fd) {
+        (Some(pid), Some(fd)) => vec![Handover::Process { pid, fd }],
+        _ => handed_over().map_err(|mistake| {
+            output.error(mistake);
+            Exit::Usage
+        })?,
+    };
+    let name = &arguments.socket;
+    let slots = sockc_runtime::socket_register(&options(&arguments.place), name, &sockets)
+        .map_err(|error| refused(&error, output))?;
+    changed(name, &slots, "now holds", output);
+    Ok(())
+}
+
+/// The descriptors that systemd, or whoever speaks its protocol, handed to this command.
+fn handed_over() -> Result<Vec<Handover>, String> {
+    let variable = |name: &str| env::var(name).ok();
+    let count = count(
+        variable("LISTEN_FDS").as_deref(),
+        variable("LISTEN_PID").as_deref(),
+        std::process::id(),
+    )?;
+    Ok((FIRST..).take(count).map(Handover::Own).collect())
+}
+
+fn count(descriptors: Option<&str>, process: Option<&str>, own: u32) -> Result<usize, String> {
+    let descriptors = descriptors.ok_or(
+        "no sockets were handed over: LISTEN_FDS is not set; start the command by systemd or systemd-socket-activate, or name a socket by --pid and --fd",
+    )?;
+    if process.is_some_and(|process| process.parse() != Ok(own)) {
+        return Err("LISTEN_PID names another process, so the sockets are not for this command; start it by `exec`".into());
+    }
+    match descriptors.parse() {
+        Ok(0) | Err(_) => Err(format!(
+            "LISTEN_FDS is `{descriptors}`; it must be the number of sockets, at least 1"
+        )),
+        Ok(count) => Ok(count),
+    }
+}
+
+fn unregister(arguments: &SocketUnregister, output: &mut Output) -> Result<(), Exit> {
+    let name = &arguments.socket;
+    let place = options(&arguments.place);
+    let slots = sockc_runtime::socket_unregister(&place, name, &arguments.slots)
+        .map_err(|error| refused(&error, output))?;
+    changed(name, &slots, "no longer holds", output);
+    Ok(())
+}
+
+fn changed(name: &str, slots: &[SlotKind], what: &str, output: &mut Output) {
+    let slots: Vec<&str> = slots.iter().map(|slot| slot.name()).collect();
+    if output.is_json() {
+        output.value(&Changed {
+            format: "sockc.socket/1",
+            socket: name,
+            slots,
+        });
+    } else if slots.is_empty() {
+        output.line(format!("socket \"{name}\": nothing was registered"));
+    } else {
+        output.line(format!("socket \"{name}\" {what} {}", slots.join(", ")));
+    }
+}
+
+fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
+    let place = options(&arguments.place);
+    let refreshed = sockc_runtime::socket_refresh(&place, arguments.socket.as_deref())
+        .map_err(|error| refused(&error, output))?;
+    if output.is_json() {
+        output.value(&Refreshed {
+            format: "sockc.socket-refresh/1",
+            sockets: slots::slots(&refreshed.states),
+            notes: &refreshed.notes,
+        });
+        return Ok(());
+    }
+    if refreshed.states.is_empty() {
+        output.line(format_args!("{NONE} that could be looked for"));
+    }
+    slots::tell(&refreshed.states, output);
+    for note in &refreshed.notes {
+        output.note(note);
+    }
+    Ok(())
+}
+
+fn list(place: &Place, output: &mut Output) -> Result<(), Exit> {
+    let sockets =
+        sockc_runtime::socket_list(&options(place)).map_err(|error| refused(&error, output))?;
+    let rows: Vec<Row<'_>> = sockets
+        .iter()
+        .flat_map(|(socket, states)| states.iter().map(|state| row(socket, state)))
+        .collect();
+    if output.is_json() {
+        output.value(&List {
+            format: "sockc.socket-list/1",
+            sockets: rows,
+        });
+        return Ok(());
+    }
+    if rows.is_empty() {
+        output.line(NONE);
+    }
+    let cells = rows.into_iter().map(|row| {
+        let state = slots::with_who(row.state, row.who.as_ref());
+        vec![
+            row.socket.to_owned(),
+            row.origin,
+            row.slot.to_owned(),
+            state,
+        ]
+    });
+    output.table(&cells.collect::<Vec<_>>());
+    Ok(())
+}
+
+fn row<'a>(socket: &'a SocketSlots, state: &'a SlotState) -> Row<'a> {
+    Row {
+        socket: &socket.name,
+        origin: origin(socket, state),
+        slot: SlotKind::of(&state.slot).name(),
+        state: fill(state),
+        who: who(state),
+    }
+}
+
+fn origin(socket: &SocketSlots, state: &SlotState) -> String {
+    let address = std::net::SocketAddr::new(state.slot.address, state.slot.port);
+    let origin = match &socket.origin {
+        SlotOrigin::Listen => format!("listen {address}"),
+        SlotOrigin::Process(file) => format!("process {file} listen {address}"),
+        SlotOrigin::Registered => "registered".into(),
+        SlotOrigin::Systemd(unit, None) => format!("systemd {unit}"),
+        SlotOrigin::Systemd(unit, Some(name)) => format!("systemd {unit} name {name}"),
+    };
+    match &socket.owner {
+        None => origin,
+        Some(SlotOwner::Uid(uid)) => format!("{origin} owner uid {uid}"),
+        Some(SlotOwner::User(name)) => format!("{origin} owner uid {name}"),
+        Some(SlotOwner::Cgroup(path)) => format!("{origin} owner cgroup {path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_of_systemd_is_read() {
+        assert_eq!(count(Some("2"), Some("7"), 7), Ok(2));
+        assert_eq!(count(Some("1"), None, 7), Ok(1));
+        for (descriptors, process) in [
+            (None, None),
+            (Some("0"), Some("7")),
+            (Some("x"), Some("7")),
+            (Some("1"), Some("8")),
+            (Some("1"), Some("")),
+        ] {
+            assert!(
+                count(descriptors, process, 7).is_err(),
+                "{descriptors:?} {process:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! `sockc status`: what is in force, as the kernel says.
+
+mod facts;
+mod interfaces;
+
+use serde::Serialize;
+use sockc_runtime::{Foreign, HookStatus, Inspected, Living, Lost, LostNamespace, Means, Status};
+
+use crate::cli::Place;
+use crate::exit::Exit;
+use crate::machine::drift::{Changed, drift_in_json, tell_drift, unverified};
+use crate::machine::slots::{self, Slot};
+use crate::machine::{means, options, refused};
+use crate::output::Output;
+use facts::Facts;
+
+/// The JSON of this verb; `policy` is null where nothing is in force.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    policy: Option<&'a str>,
+    generation: Option<u32>,
+    hooks: Vec<HookRow<'a>>,
+    sockets: Vec<Slot<'a>>,
+    leftovers: &'a [String],
+    drift: Vec<Changed<'a>>,
+    interfaces: interfaces::Row<'a>,
+    groups: Vec<interfaces::GroupRow<'a>>,
+    named: Vec<interfaces::NamedRow<'a>>,
+    #[serde(flatten)]
+    facts: Option<&'a Facts>,
+    lost_namespaces: Vec<LostRow<'a>>,
+    netns: Vec<Inner<'a>>,
+}
+
+/// A network namespace that is not what it was, in JSON.
+#[derive(Serialize)]
+struct LostRow<'a> {
+    netns: &'a str,
+    lost: &'static str,
+    block: bool,
+    /// Whether the namespace goes on without its name, and its policy holds there.
+    living: bool,
+    /// By what it is entered then, where somebody is seen who holds it.
+    path: Option<&'a str>,
+}
+
+/// The policy of a `for netns` block in JSON; `status` is null where nothing is in force.
+#[derive(Serialize)]
+struct Inner<'a> {
+    netns: &'a str,
+    status: Option<Report<'a>>,
+}
+
+/// A hook in JSON.
+#[derive(Serialize)]
+struct HookRow<'a> {
+    hook: &'a str,
+    target: &'a str,
+    means: &'static str,
+    program: Option<u32>,
+    alive: bool,
+    foreign: Vec<&'a str>,
+}
+
+/// Shows it; ends with 5 if something of ours is gone.
+pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
+    let Inspected { status, leftovers } = match sockc_runtime::inspect(&options(place)) {
+        Ok(found) => found,
+        Err(error) => return refused(&error, output),
+    };
+    let facts = status
+        .as_ref()
+        .map(|status| Facts::look(status, &options(place)));
+    if output.is_json() {
+        let report = in_json(status.as_ref(), facts.as_ref());
+        output.value(&Report {
+            leftovers: status.as_ref().map_or(&leftovers, |one| &one.leftovers),
+            ..report
+        });
+    }
+    let Some(status) = status else {
+        if !output.is_json() {
+            output.line("no policy is in force");
+            removed(&leftovers, output);
+        }
+        return Exit::Done;
+    };
+    if !output.is_json() {
+        show(&status, facts.as_ref(), output);
+    }
+    let sound = facts.as_ref().is_none_or(|facts| facts.tell(output));
+    if let Some(why) = &status.unverified {
+        output.note(unverified(why));
+    }
+    let whole = tell_losses(&status, output) && sound;
+    if status.owned && !whole {
+        output.note(OF_A_BLOCK);
+    }
+    if whole { Exit::Done } else { Exit::Changed }
+}
+
+/// Where a remedy for a block's policy is applied.
+const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc apply` and `sockc apply --running` in the network namespace whose policy has the block";
+
+/// Says what of ours is gone; `true` if nothing is.
+fn tell_losses(status: &Status, output: &mut Output) -> bool {
+    let mut whole = tell_drift(&status.drift, output) & interfaces::tell(status, output);
+    whole &= tell_overtaken(status, output);
+    let lost = status.hooks.iter();
+    let lost = lost.filter(|hook| is_lost(hook) && !interfaces::is_gone(status, hook));
+    // What is told by its pin already need not be told again.
+    for lost in lost.filter(|_| status.drift.is_empty()) {
+        whole = false;
+        output.error(format!(
+            "the {} hook {} is not what sockc left; `sockc apply` puts it back",
+            lost.hook, lost.target
+        ));
+    }
+    for lost in &status.lost_namespaces {
+        whole = false;
+        output.error(lost_namespace(lost));
+    }
+    let is_lost = |netns: &str| {
+        let lost = &mut status.lost_namespaces.iter();
+        lost.any(|lost| lost.of_block && lost.name == netns)
+    };
+    for (netns, inner) in &status.netns {
+        whole &= match inner {
+            Some(inner) => tell_losses(inner, output),
+            None if is_lost(netns) => false,
+            None => {
+                output.error(format!(
+                    "the policy of the network namespace \"{netns}\" is gone; `sockc apply` puts it back"
+                ));
+                false
+            }
+        };
+    }
+    whole
+}
+
+/// That a network namespace which the policy names is not the one it was, and what that means.
+fn lost_namespace(lost: &LostNamespace) -> String {
+    let name = &lost.name;
+    if let Some(living) = &lost.living {
+        return nameless(lost, living);
+    }
+    let became = match lost.lost {
+        Lost::Removed => "was removed",
+        Lost::MadeAnew => "was removed and made anew",
+    };
+    let meaning = match (lost.lost, lost.of_block) {
+        (Lost::Removed, false) => {
+            "conditions `in netns` find no socket there once its last process has left it; make it again and run `sockc apply --running`, or apply a policy without it"
+        }
+        (Lost::MadeAnew, false) => {
+            "conditions `in netns` do not look into the new one; `sockc apply --running` has them look there"
+        }
+        (Lost::Removed, true) => {
+            "the policy of its `for netns` block goes with it; make it again and run `sockc apply --running`, or apply a policy without it"
+        }
+        (Lost::MadeAnew, true) => {
+            "the policy of its `for netns` block does not hold in the new one; `sockc apply --running` puts it there"
+        }
+    };
+    format!("the network namespace \"{name}\" {became}: {meaning}")
+}
+
+/// That the namespace of a block lost its name and goes on, and what opens it.
+fn nameless(lost: &LostNamespace, living: &Living) -> String {
+    let name = &lost.name;
+    let holds = match living {
+        Living::At(path) => format!(
+            "the namespace goes on as {path}, and the policy of its `for netns` block holds there (`sockc status --netns {path}`)"
+        ),
+        Living::Unseen => "hooks of the policy of its `for netns` block still hang on interfaces and hold there, until whoever has them, which cannot be seen here, lets them go".to_owned(),
+    };
+    match lost.lost {
+        Lost::Removed => format!(
+            "the name of the network namespace \"{name}\" was removed: {holds}{}. An apply when another namespace has the name, or of a policy without the block, takes that policy away, and every packet passes there",
+            name_again(name, living)
+        ),
+        Lost::MadeAnew => format!(
+            "another network namespace has the name \"{name}\" now, and the policy does not hold in it. Of the one that had the name before: {holds}. `sockc apply --running` puts the policy into the one that has the name now, and takes it away from the other: every packet passes there then"
+        ),
+    }
+}
+
+/// How a namespace gets its name again, with its policy as it is; nothing where nobody knows how to enter it.
+fn name_again(name: &str, living: &Living) -> String {
+    let Living::At(path) = living else {
+        return String::new();
+    };
+    let process = path.strip_prefix("/proc/");
+    let process = process.and_then(|path| path.strip_suffix("/ns/net"));
+    match process {
+        Some(process) if !process.contains('/') => {
+            format!("; `ip netns attach {name} {process}` gives it the name again")
+        }
+        _ => format!(
+            "; `nsenter --net={path} sh -c 'ip netns attach {name} $$'` gives it the name again"
+        ),
+    }
+}
+
+/// Whether somebody took our program away, or what it hung on is gone.
+fn is_lost(hook: &HookStatus) -> bool {
+    !hook.alive || hook.program.is_none()
+}
+
+/// Whether a program was put ahead of ours where ours was first: TCX takes ours ahead of what is there.
+fn overtakes(hook: &HookStatus, foreign: &Foreign) -> bool {
+    hook.means == Means::Tcx && foreign.first
+}
+
+/// Says who was put ahead of ours; `true` if nobody was.
+fn tell_overtaken(status: &Status, output: &mut Output) -> bool {
+    let mut whole = true;
+    for hook in &status.hooks {
+        for foreign in hook.foreign.iter().filter(|one| overtakes(hook, one)) {
+            whole = false;
+            output.error(format!(
+                "program {} \"{}\" of somebody else was put ahead of ours on {} {}: what it decides never comes to the policy; `sockc apply` puts ours first again",
+                foreign.id, foreign.name, hook.hook, hook.target
+            ));
+        }
+    }
+    whole
+}
+
+fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
+    output.line(format!(
+        "policy \"{}\" is in force, generation {}",
+        status.policy, status.generation
+    ));
+    if let Some(facts) = facts {
+        facts.show(output);
+    }
+    let rows: Vec<_> = status
+        .hooks
+        .iter()
+        .map(|hook| {
+            let program = match hook.program {
+                _ if !hook.alive => "detached".to_owned(),
+                None => "gone".to_owned(),
+                Some(id) => format!("program {id}"),
+            };
+            vec![
+                format!("  {}", hook.hook),
+                interfaces::name(hook),
+                means(hook.means).to_owned(),
+                program,
+            ]
+        })
+        .collect();
+    output.table(&rows);
+    slots::tell(&status.sockets, output);
+    for hook in &status.hooks {
+        for foreign in hook.foreign.iter().filter(|one| !overtakes(hook, one)) {
+            output.note(format!(
+                "{foreign} of somebody else is on {} {} too, and decides {} ours",
+                hook.hook,
+                hook.target,
+                if foreign.first { "before" } else { "after" }
+            ));
+        }
+    }
+    removed(&status.leftovers, output);
+    for (netns, inner) in &status.netns {
+        if let Some(inner) = inner {
+            output.line(match status.path_of(netns) {
+                Some(path) => format!("in the network namespace {path}, which was \"{netns}\":"),
+                None => format!("in the network namespace \"{netns}\":"),
+            });
+            show(inner, facts.and_then(|facts| facts.block(netns)), output);
+        }
+    }
+}
+
+/// Says what has just been removed.
+fn removed(leftovers: &[String], output: &mut Output) {
+    for left in leftovers {
+        output.note(format!("removed what an earlier command left: {left}"));
+    }
+}
+
+fn inner_in_json<'a>(
+    (netns, status): &'a (String, Option<Status>),
+    facts: Option<&'a Facts>,
+) -> Inner<'a> {
+    let facts = facts.and_then(|facts| facts.block(netns));
+    Inner {
+        netns,
+        status: status.as_ref().map(|status| in_json(Some(status), facts)),
+    }
+}
+
+fn lost_row(lost: &LostNamespace) -> LostRow<'_> {
+    LostRow {
+        netns: &lost.name,
+        lost: match lost.lost {
+            Lost::Removed => "removed",
+            Lost::MadeAnew => "made-anew",
+        },
+        block: lost.of_block,
+        living: lost.living.is_some(),
+        path: lost.path(),
+    }
+}
+
+fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'a> {
+    let hooks = status.map_or(&[][..], |status| &status.hooks);
+    Report {
+        format: "sockc.status/1",
+        policy: status.map(|status| status.policy.as_str()),
+        generation: status.map(|status| status.generation),
+        hooks: hooks
+            .iter()
+            .map(|hook| HookRow {
+                hook: &hook.hook,
+                target: &hook.target,
+                means: means(hook.means),
+                program: hook.program,
+                alive: hook.alive,
+                foreign: hook.foreign.iter().map(|one| one.name.as_str()).collect(),
+            })
+            .collect(),
+        sockets: status
+            .map(|status| slots::slots(&status.sockets))
+            .unwrap_or_default(),
+        leftovers: status.map_or(&[], |status| &status.leftovers),
+        drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
+        interfaces: interfaces::row(status.map(|status| &status.coverage)),
+        groups: interfaces::groups(status.map(|status| &status.coverage)),
+        named: interfaces::named(status.map(|status| &status.coverage)),
+        facts,
+        lost_namespaces: status
+            .map_or(&[][..], |status| &status.lost_namespaces)
+            .iter()
+            .map(lost_row)
+            .collect(),
+        netns: status
+            .map_or(&[][..], |status| &status.netns)
+            .iter()
+            .map(|inner| inner_in_json(inner, facts))
+            .collect(),
+    }
+}

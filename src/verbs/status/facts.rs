@@ -1,0 +1,345 @@
+//! What else `status` knows of the policy in force: where it was written, when it was applied, how many rules it has, its
+//! rates, live sets and live maps, sockets that escaped their group, and redirects that nothing can come to.
+//!
+//! Takes what the runtime says; reads the policy's own text from the object in force, with that of its `for netns` blocks. Not
+//! here: hooks and interfaces.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sockc_compiler::artifact::{CounterKind, Manifest};
+use sockc_compiler::kept::KeptTexts;
+use sockc_compiler::object;
+use sockc_compiler::policy::Policy;
+use sockc_runtime::{CounterValue, Error, MapSummary, Options, SetSummary, Status};
+
+use crate::machine::counted::is_left_out;
+use crate::machine::local;
+use crate::output::Output;
+use crate::output::count;
+
+/// All of it; the fields stand next to the others of `status --json`.
+#[derive(Default, Serialize)]
+pub(super) struct Facts {
+    file: Option<String>,
+    digest: Option<String>,
+    /// Seconds since 1970; null for a policy of an older sockc.
+    applied: Option<u64>,
+    rules: usize,
+    /// Whether rules count.
+    counters: bool,
+    rates: Vec<String>,
+    sets: Vec<Live>,
+    maps: Vec<Live>,
+    /// Sockets that could not be taken in, of each group that had some.
+    escaped: Vec<Escaped>,
+    /// What a person should know of it.
+    notes: Vec<String>,
+    /// What is not as sockc left it.
+    #[serde(skip)]
+    losses: Vec<String>,
+    /// The same of its `for netns` blocks, by the names of their namespaces.
+    #[serde(skip)]
+    blocks: BTreeMap<String, Facts>,
+}
+
+/// A live set or a live map.
+#[derive(Serialize)]
+struct Live {
+    name: String,
+    elements: usize,
+    max: u32,
+}
+
+/// Sockets of a group that the rules do not hold for.
+#[derive(Serialize)]
+struct Escaped {
+    /// Which, as `counters` names them.
+    what: String,
+    sockets: u64,
+}
+
+impl Facts {
+    /// Looks at the policy in force.
+    pub(super) fn look(status: &Status, options: &Options) -> Self {
+        let manifest = &status.manifest;
+        let mut facts = Self::of(status, options);
+        facts.file = manifest.sources.first().map(|(name, _)| name.clone());
+        for (netns, inner) in &status.netns {
+            if let Some(inner) = inner {
+                let place = status.path_of(netns).unwrap_or(netns);
+                let of_block = Self::of(inner, &local::within(options, place));
+                facts.blocks.insert(netns.clone(), of_block);
+            }
+        }
+        facts.text(manifest, options);
+        facts
+    }
+
+    /// What the kernel alone says.
+    fn of(status: &Status, options: &Options) -> Self {
+        let manifest = &status.manifest;
+        let mut facts = Self {
+            applied: status.applied,
+            rules: rules(manifest),
+            counters: !manifest.counters.iter().any(is_left_out),
+            ..Self::default()
+        };
+        facts.live(manifest, options);
+        facts.escaped(manifest, options);
+        facts
+    }
+
+    /// That of a `for netns` block.
+    pub(super) fn block(&self, netns: &str) -> Option<&Self> {
+        self.blocks.get(netns)
+    }
+
+    fn live(&mut self, manifest: &Manifest, options: &Options) {
+        if !manifest.sets.is_empty() {
+            match sockc_runtime::set_names(options) {
+                Ok(sets) => self.sets = sets.into_iter().map(Live::of_set).collect(),
+                Err(error) => self.unread("the live sets cannot be read", &error),
+            }
+        }
+        if !manifest.maps.is_empty() {
+            match sockc_runtime::map_names(options) {
+                Ok(maps) => self.maps = maps.into_iter().map(Live::of_map).collect(),
+                Err(error) => self.unread("the live maps cannot be read", &error),
+            }
+        }
+    }
+
+    fn escaped(&mut self, manifest: &Manifest, options: &Options) {
+        if manifest.groups.is_empty() {
+            return;
+        }
+        match sockc_runtime::counters(options) {
+            Ok(values) => self.escaped = values.into_iter().filter_map(Escaped::of).collect(),
+            Err(error) => self.unread("how many sockets escaped their group is not known", &error),
+        }
+    }
+
+    /// What could not be read: damage is a loss, what the machine refused is no more than a note.
+    fn unread(&mut self, what: &str, error: &Error) {
+        let told = format!("{what}: {error}");
+        match error.is_damage() {
+            true => self.losses.push(told),
+            false => self.notes.push(told),
+        }
+    }
+
+    /// What only the text says; nothing of it where the object does not tell.
+    fn text(&mut self, manifest: &Manifest, options: &Options) {
+        let object = match sockc_runtime::object(options) {
+            Ok(Some(object)) => object,
+            Ok(None) => return,
+            Err(error) => {
+                let note = format!("the policy's text cannot be read: {error}");
+                return self.notes.push(note);
+            }
+        };
+        let lists = object::read_lists(&object).unwrap_or_default();
+        self.digest = Some(crate::policies::ready::digest(manifest, &lists));
+        let kept = KeptTexts::of_object(&object, manifest).and_then(|texts| texts.policy());
+        let Ok(kept) = kept else { return };
+        if !is_of(&kept.policy, manifest) {
+            // A block that is asked by itself has the whole file with it.
+            let mut blocks = kept.policy.netns.iter();
+            if let Some(block) = blocks.find(|one| is_of(&one.policy, manifest)) {
+                self.text_of(&block.policy, options);
+            }
+            return;
+        }
+        self.text_of(&kept.policy, options);
+        for inner in &kept.policy.netns {
+            if let Some(block) = self.blocks.get_mut(&inner.name) {
+                block.text_of(&inner.policy, &local::within(options, &inner.name));
+            }
+        }
+    }
+
+    fn text_of(&mut self, policy: &Policy, options: &Options) {
+        self.rates = rates(policy);
+        let maps = self.maps.iter();
+        let held: Result<Vec<_>, _> = maps
+            .map(|map| sockc_runtime::map_list(options, &map.name))
+            .collect();
+        match held {
+            Ok(held) => self.notes.extend(local::own_notes(policy, &held, options)),
+            Err(error) => self.unread("the entries of live maps cannot be read", &error),
+        }
+    }
+
+    /// Shows it.
+    pub(super) fn show(&self, output: &mut Output) {
+        let mut rows = Vec::new();
+        let mut row = |name: &str, text: String| rows.push(vec![format!("  {name}"), text]);
+        let digest = self
+            .digest
+            .iter()
+            .map(|digest| format!(", sha256 {digest}"));
+        if let Some(file) = &self.file {
+            row("file", format!("{file}{}", digest.collect::<String>()));
+        }
+        if let Some(seconds) = self.applied {
+            row("applied", utc(seconds));
+        }
+        let counting = if self.counters {
+            "counted"
+        } else {
+            "not counted"
+        };
+        row("rules", format!("{}, {counting}", self.rules));
+        for rate in &self.rates {
+            row("rate", rate.clone());
+        }
+        for set in &self.sets {
+            row("live set", set.words("element"));
+        }
+        for map in &self.maps {
+            row("live map", map.words("entry"));
+        }
+        for escaped in &self.escaped {
+            row("escaped", escaped.words());
+        }
+        output.table(&rows);
+    }
+
+    /// Says what a person should know; `true` if nothing is damaged.
+    pub(super) fn tell(&self, output: &mut Output) -> bool {
+        for loss in &self.losses {
+            output.error(loss);
+        }
+        for note in &self.notes {
+            output.note(note);
+        }
+        let mut whole = self.losses.is_empty();
+        for (netns, block) in &self.blocks {
+            for loss in &block.losses {
+                output.error(local::in_netns(netns, loss));
+                whole = false;
+            }
+            for note in &block.notes {
+                output.note(local::in_netns(netns, note));
+            }
+        }
+        whole
+    }
+}
+
+impl Escaped {
+    /// Of a counter of such sockets that counted any; those of blocks are told with the blocks.
+    fn of(value: CounterValue) -> Option<Self> {
+        let escaped = value.counter.kind == CounterKind::Escaped && value.packets > 0;
+        (escaped && value.netns.is_none()).then_some(Self {
+            what: value.counter.text,
+            sockets: value.packets,
+        })
+    }
+
+    fn words(&self) -> String {
+        format!("{} {}", self.sockets, self.what)
+    }
+}
+
+impl Live {
+    fn of_set(set: SetSummary) -> Self {
+        Self {
+            name: set.name,
+            elements: set.elements,
+            max: set.max,
+        }
+    }
+
+    fn of_map(map: MapSummary) -> Self {
+        Self {
+            name: map.name,
+            elements: map.entries,
+            max: map.max,
+        }
+    }
+
+    fn words(&self, what: &str) -> String {
+        let what = match (what, self.elements) {
+            ("entry", 1) => "1 entry".to_owned(),
+            ("entry", many) => format!("{many} entries"),
+            (what, many) => count::of(many, what),
+        };
+        format!("{}: {what} of {}", self.name, self.max)
+    }
+}
+
+/// Whether a manifest is that of a policy. Rules stand at one place, so they tell whose they are; policies of the same rules
+/// say the same here.
+fn is_of(policy: &Policy, manifest: &Manifest) -> bool {
+    let counters = manifest.counters.iter();
+    let wanted: BTreeSet<_> = counters
+        .filter(|one| one.kind == CounterKind::Rule)
+        .map(|one| (one.file.as_str(), one.line, one.text.as_str()))
+        .collect();
+    let places = policy.rules.values().map(|rule| &rule.place);
+    let found: BTreeSet<_> = places
+        .map(|place| (place.file.as_str(), place.line, place.text.as_str()))
+        .collect();
+    found == wanted
+}
+
+fn rules(manifest: &Manifest) -> usize {
+    let counters = manifest.counters.iter();
+    counters.filter(|one| one.kind == CounterKind::Rule).count()
+}
+
+/// The rules with a rate, by their places. A redirect by a map is one rule.
+fn rates(policy: &Policy) -> Vec<String> {
+    let rules = policy.rules.iter();
+    let metered =
+        rules.filter(|(id, rule)| rule.rate.is_some() && rule.head.is_none_or(|head| head == *id));
+    metered
+        .map(|(_, rule)| {
+            format!(
+                "{}:{} {}",
+                rule.place.file, rule.place.line, rule.place.text
+            )
+        })
+        .collect()
+}
+
+/// A time in words that sort: `2026-11-22 17:41:33 UTC`.
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// The date of a day since 1970, by eras of 400 years that begin in March (Howard Hinnant, `civil_from_days`).
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_as_dates() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_399), "2000-02-28 23:59:59 UTC");
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(utc(1_795_369_293), "2026-11-22 17:41:33 UTC");
+    }
+}

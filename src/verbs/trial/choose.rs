@@ -1,0 +1,339 @@
+//! One packet for each rule and each default, at the low edge of what is left to it by the rules before.
+//!
+//! Takes a policy; gives [`Case`]s. The region of each decider is a diagram. It is cut down to what the lab can be made to
+//! answer; wishes (a whole packet, a SYN, ordinary addresses) narrow it as long as something is left, so that the packet is
+//! one that can be sent and looked at. Not here: sending.
+
+mod narrow;
+mod started;
+
+use std::net::IpAddr;
+
+use sockc_compiler::chain::sight;
+use sockc_compiler::diagram::classify::{Scope, match_diagram, rule_diagram};
+use sockc_compiler::diagram::possible::possible;
+use sockc_compiler::diagram::{BudgetExceeded, FieldValues, Node, Store, values};
+use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer, World};
+use sockc_compiler::field::Field;
+use sockc_compiler::hook::Hook;
+use sockc_compiler::packet;
+use sockc_compiler::policy::{
+    Action, AddressSet, ClassId, Direction, Family, GroupId, Policy, RuleId, SetId, SetKind,
+};
+
+/// A packet or a write to try, and what is around it.
+pub(crate) use sockc_compiler::packet::text::Described as Case;
+
+use super::interfaces::Interfaces;
+use super::world::LabWorld;
+use narrow::Narrowed;
+use started::{Free, as_started};
+
+/// The sender's port of the first chosen packet; the next ones count up, so that no two flows are the same.
+const FIRST_PORT: u16 = 40_000;
+/// The longest packet that the lab's wire takes.
+const MAX_LENGTH: u32 = sockc_runtime::lab::MTU;
+
+/// What a region belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A rule, `count` included.
+    Rule(RuleId),
+    /// What no rule decides.
+    Default(Direction),
+}
+
+/// The chosen cases, and the owners that no packet of the lab can reach.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    /// In the order of the policy.
+    pub(crate) cases: Vec<Case>,
+    /// Shadowed rules, and those whose packets cannot be made here.
+    pub(crate) unreached: Vec<Owner>,
+}
+
+/// Chooses for every direction of the policy that has rules or a default.
+pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
+    let mut chooser = Chooser {
+        policy,
+        classes: Interfaces::of(policy)
+            .classes()
+            .map(|(class, _)| class)
+            .collect(),
+        store: Store::of(policy),
+        choice: Choice::default(),
+        port: FIRST_PORT,
+    };
+    for direction in [Direction::In, Direction::Out] {
+        chooser.packets(direction)?;
+    }
+    for group in policy.groups.keys() {
+        chooser.writes(group)?;
+    }
+    Ok(chooser.choice)
+}
+
+struct Chooser<'a> {
+    policy: &'a Policy,
+    /// Those that the lab has an interface for.
+    classes: Vec<ClassId>,
+    store: Store,
+    choice: Choice,
+    port: u16,
+}
+
+/// What is left to each owner, and the owner's verb.
+type Regions = Vec<(Owner, Option<Action>, Node)>;
+
+impl Chooser<'_> {
+    fn packets(&mut self, direction: Direction) -> Result<(), BudgetExceeded> {
+        for (owner, action, region) in self.regions(direction, None)? {
+            let protocols: &[&[u8]] = match action {
+                Some(Action::Redirect(_)) => &[&[6], &[17]],
+                _ => &[&[6, 17, 1, 58, 132]],
+            };
+            let regions = self.in_the_lab(region)?;
+            let mut found = false;
+            for family in [Family::V4, Family::V6] {
+                for protocols in protocols {
+                    let case = self.packet(direction, &regions, family, protocols)?;
+                    found |= case.is_some();
+                    self.choice.cases.extend(case);
+                }
+            }
+            if !found {
+                self.choice.unreached.push(owner);
+            }
+            if let Owner::Default(_) = owner {
+                self.choice.cases.extend(self.malformed(direction));
+            }
+        }
+        Ok(())
+    }
+
+    /// A packet that cannot be read, on the first interface there is.
+    fn malformed(&self, direction: Direction) -> Option<Case> {
+        let event = Event::Packet {
+            direction,
+            class: *self.classes.first()?,
+            packet: Parsed::Malformed,
+        };
+        Some(Case::plain(event, SocketAnswer::None))
+    }
+
+    fn writes(&mut self, group: GroupId) -> Result<(), BudgetExceeded> {
+        for (owner, _, region) in self.regions(Direction::Send, Some(group))? {
+            let region = sight::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
+            let regions = self.in_the_lab(region)?;
+            let mut found = false;
+            for family in [Family::V4, Family::V6] {
+                let case = self.write(group, &regions, family)?;
+                found |= case.is_some();
+                self.choice.cases.extend(case);
+            }
+            if !found {
+                self.choice.unreached.push(owner);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left of a region in the lab, the plainest surroundings first.
+    fn in_the_lab(&mut self, region: Node) -> Result<Vec<Node>, BudgetExceeded> {
+        let mut regions = Vec::new();
+        for free in Free::ORDER {
+            let left = as_started(&mut self.store, self.policy, region, free)?;
+            if left != Node::FALSE && !regions.contains(&left) {
+                regions.push(left);
+            }
+        }
+        Ok(regions)
+    }
+
+    /// For each rule of a list what the deciders before it leave, then what all of them leave to the default.
+    fn regions(
+        &mut self,
+        direction: Direction,
+        group: Option<GroupId>,
+    ) -> Result<Regions, BudgetExceeded> {
+        let scope = Scope { group };
+        let mut regions = Vec::new();
+        let mut undecided = possible(&mut self.store, self.policy, direction)?;
+        for (id, rule) in self.policy.rules_of(direction) {
+            if !group.is_none_or(|group| rule.action.is_for(group)) {
+                continue;
+            }
+            let matched = if direction.of_processes() {
+                match_diagram(&mut self.store, &rule.matches, scope)?
+            } else {
+                rule_diagram(&mut self.store, id, rule, scope)?
+            };
+            let region = self.store.and(undecided, matched)?;
+            regions.push((Owner::Rule(id), Some(rule.action), region));
+            if rule.action.decides() {
+                let others = self.store.not(matched)?;
+                undecided = self.store.and(undecided, others)?;
+            }
+        }
+        if !regions.is_empty() || self.policy.default_of(direction).is_some() {
+            regions.push((Owner::Default(direction), None, undecided));
+        }
+        Ok(regions)
+    }
+
+    /// A packet of the first region that has one for which the lab can make what the packet needs.
+    fn packet(
+        &mut self,
+        direction: Direction,
+        regions: &[Node],
+        family: Family,
+        protocols: &[u8],
+    ) -> Result<Option<Case>, BudgetExceeded> {
+        let classes = self.classes.clone();
+        let sockets = [
+            SocketAnswer::None,
+            SocketAnswer::Listening,
+            SocketAnswer::Established,
+        ];
+        for &region in regions {
+            for (class, socket) in classes
+                .iter()
+                .flat_map(|class| sockets.map(|socket| (*class, socket)))
+            {
+                let region = self.store.fix(region, Field::Interface, class.as_u32())?;
+                let Some(found) = self.narrow(region, family, protocols, socket)? else {
+                    continue;
+                };
+                let (header, socket) = values::header_of(&found);
+                let event = Event::Packet {
+                    direction,
+                    class,
+                    packet: Parsed::Ip(header.clone()),
+                };
+                let case = self.case(event, socket, &header, &found);
+                if LabWorld::of(self.policy, &case).answer(direction, &header) == socket {
+                    return Ok(Some(case));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A connection of the group for what its sockets write.
+    fn write(
+        &mut self,
+        group: GroupId,
+        regions: &[Node],
+        family: Family,
+    ) -> Result<Option<Case>, BudgetExceeded> {
+        for &region in regions {
+            if let Some(found) = self.narrow(region, family, &[6], SocketAnswer::None)? {
+                let (header, socket) = values::header_of(&found);
+                let event = Event::Process {
+                    direction: Direction::Send,
+                    group,
+                    header: header.clone(),
+                };
+                return Ok(Some(self.case(event, socket, &header, &found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The case that these values speak of.
+    fn case(
+        &self,
+        event: Event,
+        socket: SocketAnswer,
+        header: &Header,
+        found: &FieldValues,
+    ) -> Case {
+        let mut case = Case::plain(event, socket);
+        let looked_up = header.has_socket();
+        if looked_up {
+            let answers = self.policy.namespaces.keys().map(|netns| {
+                let answer = found.get(Field::SocketIn(netns));
+                (netns, SocketAnswer::from_value(answer))
+            });
+            case.elsewhere = answers
+                .filter(|(_, answer)| *answer != SocketAnswer::None)
+                .collect();
+        }
+        let sockets = self.policy.sockets.iter();
+        case.absent = sockets
+            .filter(|(id, socket)| {
+                found.get(Field::Absent(*id)) == 1
+                    && socket.may_hold(header.family(), header.protocol)
+            })
+            .map(|(id, _)| id)
+            .collect();
+        case.members = self.members(&case, header, found);
+        case
+    }
+
+    /// The live sets that must hold something else than at the start.
+    fn members(
+        &self,
+        started: &Case,
+        header: &Header,
+        found: &FieldValues,
+    ) -> Vec<(SetId, AddressSet)> {
+        let world = LabWorld::of(self.policy, started);
+        let live = self.policy.sets.iter();
+        live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }))
+            .filter_map(|(set, _)| {
+                let ends = [
+                    (header.to, Field::ToIn(set)),
+                    (header.from, Field::FromIn(set)),
+                ];
+                let inside: Vec<IpAddr> = ends
+                    .iter()
+                    .filter(|(_, field)| found.get(*field) == 1)
+                    .map(|(address, _)| *address)
+                    .collect();
+                let as_before = ends
+                    .iter()
+                    .all(|(address, _)| world.member(set, *address) == inside.contains(address));
+                (!as_before).then(|| (set, AddressSet::of(inside)))
+            })
+            .collect()
+    }
+
+    /// The plainest packet of the region.
+    fn narrow(
+        &mut self,
+        region: Node,
+        family: Family,
+        protocols: &[u8],
+        socket: SocketAnswer,
+    ) -> Result<Option<FieldValues>, BudgetExceeded> {
+        let mut left = Narrowed {
+            store: &mut self.store,
+            region,
+        };
+        let version = u32::from(family == Family::V6);
+        left.must(Field::Family, version, version)?;
+        left.must(Field::Socket, socket as u32, socket as u32)?;
+        left.wish(Field::Fragment, 0, 0)?;
+        left.first_of(Field::Protocol, protocols)?;
+        left.plain(self.policy, family)?;
+        left.wish(Field::TcpFlags, 2, 2)?;
+        left.addresses(family)?;
+        left.wish(Field::ToPort, 1, u32::from(u16::MAX))?;
+        left.wish(Field::FromPort, 1, u32::from(u16::MAX))?;
+        left.wish(Field::FromPort, self.port.into(), self.port.into())?;
+        left.apart(family)?;
+        let Some(found) = left.lowest() else {
+            return Ok(None);
+        };
+        let (header, _) = values::header_of(&found);
+        let number = header.protocol.into();
+        left.must(Field::Protocol, number, number)?;
+        let shortest = packet::shortest_length(family, header.protocol, header.part);
+        left.must(Field::Length, shortest, packet::longest_length(family))?;
+        left.wish(Field::Length, shortest, MAX_LENGTH)?;
+        left.wish(Field::Length, shortest, shortest)?;
+        self.port = self.port.checked_add(1).unwrap_or(FIRST_PORT);
+        Ok(left.lowest())
+    }
+}

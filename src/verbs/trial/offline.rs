@@ -1,0 +1,46 @@
+//! The same cases without a lab: the emitted bytecode in the compiler's interpreter.
+
+use sockc_compiler::event::{Event, Verdict};
+use sockc_compiler::simulate::{Ran, simulate};
+
+use super::choose::Case;
+use super::stage::Seen;
+use super::world::LabWorld;
+use super::{Subject, frame};
+
+/// Plays every case.
+pub(crate) fn play(subject: &Subject<'_>, cases: &[Case]) -> Vec<Seen> {
+    cases.iter().map(|case| one(subject, case)).collect()
+}
+
+fn one(subject: &Subject<'_>, case: &Case) -> Seen {
+    let bytes = match &case.event {
+        Event::Packet { packet, .. } => frame::bytes(packet),
+        Event::Lookup { .. } | Event::Process { .. } => Vec::new(),
+    };
+    let world = LabWorld::of(subject.policy, case);
+    match simulate(
+        subject.policy,
+        subject.artifact,
+        &case.event,
+        &bytes,
+        &world,
+    ) {
+        Ok(ran) => seen(&ran, &case.event),
+        Err(fault) => Seen::NotSent(format!("a fault of the bytecode: {fault:?}")),
+    }
+}
+
+/// What the programs did, as somebody outside would see it.
+fn seen(ran: &Ran, event: &Event) -> Seen {
+    match (ran.verdict, event) {
+        (Verdict::Drop | Verdict::Reject, Event::Process { .. }) => Seen::Denied,
+        (_, Event::Process { .. }) => Seen::Delivered,
+        (Verdict::Drop, _) => Seen::Dropped,
+        (Verdict::Reject, _) if ran.looked_up => Seen::Refused,
+        (Verdict::Reject, _) => Seen::Answered,
+        (Verdict::Redirect(socket), _) => Seen::Reached(socket),
+        (Verdict::Forward(port), _) => Seen::Forwarded(port),
+        (Verdict::Allow | Verdict::Shortcut(_), _) => Seen::Passed,
+    }
+}

@@ -1,0 +1,242 @@
+use sockc_compiler::event::Decider;
+use sockc_compiler::files::Texts;
+use sockc_compiler::generate::{Features, Options, random_policy};
+use sockc_compiler::pipeline;
+use sockc_compiler::policy::RuleId;
+use sockc_compiler::target::Target;
+use sockc_grammar::source::SourceMap;
+
+use super::*;
+use crate::files::input::Text;
+
+/// Whether a test with a lab may run; says so where it may not.
+fn has_rights() -> bool {
+    let missing = lab::missing_rights();
+    if !missing.is_empty() {
+        let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+        assert!(!wanted, "this test needs {missing:?}");
+        eprintln!("skipped: needs root");
+    }
+    missing.is_empty()
+}
+
+fn compiled(text: &str) -> Compiled {
+    compiled_for(text, &Target::baseline())
+}
+
+fn compiled_for(text: &str, target: &Target) -> Compiled {
+    let mut sources = SourceMap::default();
+    let id = sources.add("edge.sk", text);
+    let outcome = pipeline::compile(&mut sources, id, "edge", target, &mut Texts::default());
+    assert!(!outcome.failed(), "{:?}", outcome.diagnostics);
+    Compiled {
+        policy: outcome.policy.unwrap(),
+        built: outcome.built.unwrap(),
+        text: Text {
+            sources,
+            id,
+            stem: "edge".into(),
+        },
+    }
+}
+
+/// The deciders of the chosen packets.
+fn deciders(text: &str) -> Vec<Decider> {
+    let compiled = compiled(text);
+    let policy = &compiled.policy;
+    let choice = choose::choose(policy).unwrap();
+    let decide = |case: &Case| decide(policy, &case.event, &LabWorld::of(policy, case)).decider;
+    choice.cases.iter().map(decide).collect()
+}
+
+const POLICY: &str = "\
+default in drop
+default out allow
+socket proxy = tcp listen 127.0.0.1:1234
+allow tcp from 10.0.0.0/8 to 192.0.2.1-192.0.2.9:{22, 80-90} if tcp flags syn no ack
+allow if socket established
+drop udp if fragment and length > 1000
+allow icmp echo-request
+redirect 3.3.3.3:* to sock proxy
+drop out tcp to port 25
+";
+
+#[test]
+fn every_rule_and_default_decides_a_chosen_packet() {
+    let found = deciders(POLICY);
+    for rule in (0..6).map(RuleId::from_u32) {
+        assert!(found.contains(&Decider::Rule(rule)), "{rule}: {found:?}");
+    }
+    assert!(found.contains(&Decider::Default) && found.contains(&Decider::Malformed));
+}
+
+/// The texts of the packets that a rule decides.
+fn packets_of(policy: &Policy, rule: u32) -> Vec<String> {
+    let choice = choose::choose(policy).unwrap();
+    let decided = |case: &&Case| {
+        let decision = decide(policy, &case.event, &LabWorld::of(policy, case));
+        decision.decider == Decider::Rule(RuleId::from_u32(rule))
+    };
+    let cases = choice.cases.iter().filter(decided);
+    cases.map(|case| words::packet(policy, case)).collect()
+}
+
+#[test]
+fn a_packet_is_the_plainest_that_reaches_its_rule() {
+    let compiled = compiled(
+        "default in drop
+         live set banned max 10
+         live set known max 10 = { 192.0.2.7 }
+         zone wan = wan0
+         drop from @banned to 192.0.2.0/24
+         allow tcp from @known to 192.0.2.0/24
+         drop icmp to 192.0.2.0/24 if ttl < 2
+         allow udp to 192.0.2.0/24:53 on zone wan if vlan 7",
+    );
+    for (rule, packet) in [
+        (
+            0,
+            "tcp from 198.51.100.1:40000 to 192.0.2.1:1 on zone wan with @banned { 198.51.100.1 }",
+        ),
+        (1, "tcp from 192.0.2.7:40001 to 192.0.2.1:1 on zone wan"),
+        (
+            2,
+            "icmp from 198.51.100.1 to 192.0.2.1 on zone wan with ttl 1",
+        ),
+        (
+            3,
+            "udp from 198.51.100.1:40003 to 192.0.2.1:53 on zone wan with vlan 7",
+        ),
+    ] {
+        assert_eq!(packets_of(&compiled.policy, rule), [packet]);
+    }
+}
+
+#[test]
+fn the_lab_has_an_interface_of_each_class_that_the_policy_attaches_to() {
+    let compiled = compiled(
+        "interfaces eth0, br-*
+         default in drop
+         zone lan = br-*
+         zone away = wlan0
+         allow tcp on zone lan
+         allow udp on interface br-a?
+         redirect sctp to 192.0.2.1 to interface out0",
+    );
+    let interfaces = interfaces::Interfaces::of(&compiled.policy);
+    assert_eq!(interfaces.attached(), ["br-0", "br-a0", "eth0"]);
+    assert_eq!(interfaces.all(), ["br-0", "br-a0", "eth0", "out0"]);
+    let plain = compiled_plain();
+    assert_eq!(
+        interfaces::Interfaces::of(&plain.policy).all(),
+        [lab::FRONT]
+    );
+}
+
+/// A policy that names no interface.
+fn compiled_plain() -> Compiled {
+    compiled("default in drop\nallow tcp\n")
+}
+
+#[test]
+fn a_rule_that_nothing_reaches_has_no_packet() {
+    let compiled = compiled("default in drop\nallow tcp\ndrop tcp to 192.0.2.1:22\n");
+    let choice = choose::choose(&compiled.policy).unwrap();
+    assert_eq!(choice.unreached, [choose::Owner::Rule(RuleId::from_u32(1))]);
+}
+
+/// Programs of one policy judged by the rules of another, which differs in one port.
+fn wrong_programs() -> (Compiled, Vec<Case>) {
+    let right = compiled("default in drop\ndoor: allow tcp to 192.0.2.1:22\n");
+    let wrong = compiled("default in drop\ndoor: allow tcp to 192.0.2.1:23\n");
+    let cases = choose::choose(&right.policy).unwrap().cases;
+    let mixed = Compiled {
+        policy: right.policy,
+        ..wrong
+    };
+    (mixed, cases)
+}
+
+fn disagreements(compiled: &Compiled, cases: &[Case], seen: Vec<Seen>) -> usize {
+    let subject = Subject::outer(compiled);
+    let rows = cases
+        .iter()
+        .zip(seen)
+        .map(|(case, seen)| row(&subject, &Tried::inside(case.clone()), seen));
+    rows.filter(|row| row.agrees == Some(false)).count()
+}
+
+#[test]
+fn a_wrong_program_is_caught_in_the_interpreter() {
+    let (mixed, cases) = wrong_programs();
+    let seen = offline::play(&Subject::outer(&mixed), &cases);
+    assert_eq!(disagreements(&mixed, &cases, seen), 1);
+}
+
+#[test]
+fn a_wrong_program_is_caught_in_a_lab() {
+    if !has_rights() {
+        return;
+    }
+    let (mixed, cases) = wrong_programs();
+    let (seen, _) = real::play(&Subject::outer(&mixed), &cases).unwrap();
+    assert_eq!(disagreements(&mixed, &cases, seen), 1);
+}
+
+/// Random policies with the packets chosen for them; more with `SOCKC_POLICIES`.
+fn random_trials(features: Features, play: impl Fn(&Subject<'_>, &[Case]) -> Vec<Seen>) {
+    let count = std::env::var("SOCKC_POLICIES").map_or(8, |count| count.parse().unwrap());
+    for seed in 0..count {
+        let options = Options {
+            features,
+            ..Options::everything(8)
+        };
+        let text = random_policy(seed, options);
+        let compiled = compiled_for(&text, &Target::baseline().with_lookup_interface());
+        let cases = choose::choose(&compiled.policy).unwrap().cases;
+        let subject = Subject::outer(&compiled);
+        let seen = play(&subject, &cases);
+        let rows = cases.iter().zip(seen);
+        let rows = rows.map(|(case, seen)| row(&subject, &Tried::inside(case.clone()), seen));
+        let wrong: Vec<_> = rows.filter(|row| row.agrees == Some(false)).collect();
+        assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}\n{text}");
+    }
+}
+
+#[test]
+fn random_policies_do_in_the_interpreter_what_their_rules_say() {
+    random_trials(Features::WHOLE, offline::play);
+}
+
+#[test]
+fn random_policies_do_in_a_lab_what_their_rules_say() {
+    if has_rights() {
+        // Some rates have one token for a minute, and several packets would want it.
+        let features = Features {
+            rates: false,
+            zones: sockc_runtime::probe().lookup_interface,
+            ..Features::WHOLE
+        };
+        random_trials(features, |subject, cases| {
+            real::play(subject, cases).unwrap().0
+        });
+    }
+}
+
+#[test]
+fn what_is_declared_and_not_used_is_no_hindrance() {
+    if !has_rights() {
+        return;
+    }
+    let declared =
+        "socket s = tcp listen 127.0.0.1:1\ngroup g = cgroup \"/g\"\ngroup h = cgroup \"/h\"\n";
+    for rules in [
+        "default in drop\nallow tcp\n",
+        "default send allow\ndrop send tcp from group h to port 25\n",
+    ] {
+        let compiled = compiled(&format!("{declared}{rules}"));
+        let cases = choose::choose(&compiled.policy).unwrap().cases;
+        let (seen, _) = real::play(&Subject::outer(&compiled), &cases).unwrap();
+        assert_eq!(disagreements(&compiled, &cases, seen), 0);
+    }
+}

@@ -1,0 +1,86 @@
+//! Cases, sightings and verdicts in words.
+
+use sockc_compiler::event::{Decider, Event, Verdict};
+use sockc_compiler::packet::text;
+use sockc_compiler::policy::{Direction, Place, Policy};
+
+use super::choose::{Case, Owner};
+use super::report;
+use super::stage::Seen;
+
+/// The packet as the command line takes it.
+pub(crate) fn packet(policy: &Policy, case: &Case) -> String {
+    text::describe_case(policy, case).unwrap_or_else(|| "a frame that is not IP".into())
+}
+
+/// What was seen.
+pub(crate) fn seen(policy: &Policy, seen: &Seen) -> String {
+    match seen {
+        Seen::Dropped => "dropped".into(),
+        Seen::Passed => "passed".into(),
+        Seen::Reached(socket) => format!("reached sock {}", policy.sockets[*socket].name),
+        Seen::Refused => "passed, nobody listens".into(),
+        Seen::Answered => "refused by an answer".into(),
+        Seen::Forwarded(port) => format!("left by interface {}", policy.out_interfaces[*port]),
+        Seen::Denied => "write refused (EACCES)".into(),
+        Seen::Delivered => "delivered".into(),
+        Seen::NotSent(reason) => format!("nothing: {reason}"),
+    }
+}
+
+/// What the rules say.
+pub(crate) fn verdict(policy: &Policy, verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Allow => "allow".into(),
+        Verdict::Drop => "drop".into(),
+        Verdict::Reject => "reject".into(),
+        Verdict::Redirect(socket) => format!("redirect to sock {}", policy.sockets[socket].name),
+        Verdict::Forward(port) => format!("redirect to interface {}", policy.out_interfaces[port]),
+        Verdict::Shortcut(group) => format!("shortcut within group {}", policy.groups[group].name),
+    }
+}
+
+/// The statement that decides, with its place.
+pub(crate) fn decider(policy: &Policy, case: &Case, decider: Decider) -> report::Decider {
+    match decider {
+        Decider::Rule(rule) => statement(&policy.rules[rule].place),
+        Decider::Default | Decider::Malformed => policy
+            .default_of(direction(&case.event))
+            .map_or_else(no_statement, |line| statement(&line.place)),
+        Decider::NotIp | Decider::Unmatched => no_statement(),
+    }
+}
+
+/// The rule or default that a packet was to be found for.
+pub(crate) fn owner(policy: &Policy, owner: Owner) -> String {
+    let place = match owner {
+        Owner::Rule(rule) => Some(&policy.rules[rule].place),
+        Owner::Default(direction) => policy.default_of(direction).map(|line| &line.place),
+    };
+    place.map_or_else(
+        || "what no rule matches".into(),
+        |place| format!("{}:{} {}", place.file, place.line, place.text),
+    )
+}
+
+fn direction(event: &Event) -> Direction {
+    match event {
+        Event::Packet { direction, .. } | Event::Process { direction, .. } => *direction,
+        Event::Lookup { .. } => Direction::In,
+    }
+}
+
+fn statement(place: &Place) -> report::Decider {
+    report::Decider {
+        rule: place.text.clone(),
+        file: place.file.clone(),
+        line: place.line,
+    }
+}
+
+fn no_statement() -> report::Decider {
+    report::Decider {
+        rule: "no rule".into(),
+        ..report::Decider::default()
+    }
+}
