@@ -4,10 +4,11 @@ use sockc_grammar::ast::{IcmpType, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::codes;
 use super::report::Report;
 use crate::names::{IcmpKind, nearest};
 use crate::policy::{Family, IcmpMatch, ProtocolMatch};
+use crate::protocol::IpProtocol;
+use crate::values::codes as values;
 
 /// Every protocol that a rule names; every wrong one is reported.
 pub(super) fn protocols(
@@ -23,19 +24,19 @@ pub(super) fn protocols(
 
 fn one_protocol(written: &Spanned<Protocol>, report: &mut Report) -> Option<ProtocolMatch> {
     let number = match &written.value {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
-        Protocol::Esp => 50,
-        Protocol::Ah => 51,
-        Protocol::Gre => 47,
-        Protocol::Number(number) => byte(
+        Protocol::Tcp => IpProtocol::TCP,
+        Protocol::Udp => IpProtocol::UDP,
+        Protocol::Sctp => IpProtocol::SCTP,
+        Protocol::Esp => IpProtocol::ESP,
+        Protocol::Ah => IpProtocol::AH,
+        Protocol::Gre => IpProtocol::GRE,
+        Protocol::Number(number) => IpProtocol(byte(
             number.value,
             number.span,
-            codes::PROTOCOL_NUMBER,
+            values::PROTOCOL_NUMBER,
             "IP protocol",
             report,
-        )?,
+        )?),
         Protocol::Icmp(types) => return icmp(IcmpKind::Icmp, types, report),
         Protocol::Icmp6(types) => return icmp(IcmpKind::Icmp6, types, report),
     };
@@ -49,8 +50,8 @@ fn one_protocol(written: &Spanned<Protocol>, report: &mut Report) -> Option<Prot
 /// `icmp` is protocol 1 over IPv4 and `icmp6` protocol 58 over IPv6; they match nothing elsewhere.
 fn icmp(kind: IcmpKind, types: &[Spanned<IcmpType>], report: &mut Report) -> Option<ProtocolMatch> {
     let (family, number) = match kind {
-        IcmpKind::Icmp => (Family::V4, 1),
-        IcmpKind::Icmp6 => (Family::V6, 58),
+        IcmpKind::Icmp => (Family::V4, IpProtocol::ICMP),
+        IcmpKind::Icmp6 => (Family::V6, IpProtocol::ICMP6),
     };
     let types: Vec<_> = types
         .iter()
@@ -70,7 +71,7 @@ fn icmp_type(
 ) -> Option<IcmpMatch> {
     let span = written.span;
     let number =
-        |number, what, report: &mut _| byte(number, span, codes::ICMP_NUMBER, what, report);
+        |number, what, report: &mut _| byte(number, span, values::ICMP_NUMBER, what, report);
     match &written.value {
         IcmpType::Number(kind) => Some(IcmpMatch {
             kind: number(*kind, "ICMP type", report)?,
@@ -124,7 +125,7 @@ fn unknown_type(kind: IcmpKind, name: &str, span: Span) -> Diagnostic {
         }
     };
     Diagnostic::error(
-        codes::UNKNOWN_ICMP_TYPE,
+        values::UNKNOWN_ICMP_TYPE,
         format!("`{word}` has no type `{name}`"),
         span,
         "not in the table of ICMP types",

@@ -17,6 +17,8 @@ use super::through::{map_named, map_of};
 use super::{Resolver, codes, pending};
 use crate::hook::{self, Hook};
 use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
+use crate::protocol::IpProtocol;
+use crate::values::codes as values;
 
 /// A direction that has a meaning.
 pub(super) fn direction_of(written: WrittenDirection) -> Option<Direction> {
@@ -61,7 +63,7 @@ impl Resolver<'_> {
         if let Some(reason) = reasons.first().filter(|_| reasons.len() == rules.len()) {
             self.report.push(
                 Diagnostic::warning(
-                    codes::MATCHES_NOTHING,
+                    values::MATCHES_NOTHING,
                     "the rule can match nothing",
                     span,
                     *reason,
@@ -230,7 +232,9 @@ impl Resolver<'_> {
         direction: Direction,
     ) -> Option<Vec<ProtocolMatch>> {
         let found = protocols(written, &mut self.report)?;
-        let other = found.iter().position(|protocol| protocol.number != 6);
+        let other = found
+            .iter()
+            .position(|protocol| protocol.number != IpProtocol::TCP);
         if let (Direction::Send, Some(index)) = (direction, other) {
             self.report.error(
                 codes::SEND_PROTOCOL,
