@@ -30,6 +30,7 @@ pub mod files;
 pub mod generate;
 pub mod glob;
 pub mod guard;
+pub mod header_field;
 pub mod hook;
 pub mod interpret;
 pub mod ir;

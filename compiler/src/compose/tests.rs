@@ -7,8 +7,9 @@ use crate::decide::decide;
 use crate::diagram::sample::{Dice, default, prefix, rule, socket, tcp};
 use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, Verdict, World};
+use crate::header_field::HeaderField;
 use crate::place::place;
-use crate::policy::{Action, Condition, Family, Rate, RateUnit, Rule, SocketId};
+use crate::policy::{Action, Condition, Family, FieldTest, Rate, RateUnit, Rule, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 
 /// A world where every named socket is there.
@@ -234,7 +235,10 @@ fn a_redirect_that_only_other_interfaces_meet_is_missed() {
 #[test]
 fn a_test_that_a_hook_cannot_read_is_caught() {
     let mut redirect = about_dns(Action::Redirect(SocketId::from_u32(0)));
-    redirect.matches.conditions = vec![Condition::Length { low: 0, high: 99 }];
+    redirect.matches.conditions = vec![Condition::Header {
+        field: HeaderField::Length,
+        test: FieldTest::Range { low: 0, high: 99 },
+    }];
     let policy = policy([redirect]);
     let mut store = Store::new();
     let chains = place(&policy, &mut store).unwrap();

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 
 use super::asked::has_socket;
 use crate::event::{Header, Part, SocketAnswer, Transport, World};
+use crate::header_field::HeaderField;
 use crate::policy::{
-    Addresses, ClassId, Condition, Direction, Endpoint, IcmpMatch, Match, NetnsId, Policy,
-    ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetKind, Side, SocketId, SocketTest,
+    Addresses, ClassId, Condition, Direction, Endpoint, FieldTest, IcmpMatch, Match, NetnsId,
+    Policy, ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetKind, Side, SocketId, SocketTest,
 };
 
 /// A packet, and whom to ask about it.
@@ -249,18 +250,35 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
                 && matches!(header.protocol, 6 | 17)
                 && seen.world.entry(*map, header) == Some(*socket)
         }
-        Condition::TcpFlags { set, clear } => match header.transport {
-            Transport::Tcp { flags, .. } => flags & set == *set && flags & clear == 0,
-            _ => false,
-        },
-        Condition::Fragment => header.part != Part::Whole,
-        Condition::Length { low, high } => (*low..=*high).contains(&header.length),
-        Condition::Ttl { low, high } => (*low..=*high).contains(&header.ttl.into()),
-        Condition::Dscp(value) => header.dscp == *value,
-        Condition::Mark { value, mask } => header.mark & mask == *value,
-        Condition::Vlan(id) => header.vlan == Some(*id),
+        Condition::Header { field, test } => {
+            let value = value_of(header, *field);
+            value.is_some_and(|value| match *test {
+                FieldTest::Range { low, high } => low <= value && value <= high,
+                FieldTest::Masked { wanted, mask } => value & mask == wanted,
+            })
+        }
         // Policies that `bulk` makes are not decided: their rules do not say what they match.
         Condition::Winner(_) => false,
+    }
+}
+
+/// The value of a field of the header, if the packet has it.
+fn value_of(header: &Header, field: HeaderField) -> Option<u32> {
+    match field {
+        HeaderField::Fragment => Some(match header.part {
+            Part::Whole => 0,
+            Part::First => 1,
+            Part::Later => 2,
+        }),
+        HeaderField::TcpFlags => match header.transport {
+            Transport::Tcp { flags, .. } => Some(flags.into()),
+            Transport::Ports { .. } | Transport::Icmp { .. } | Transport::None => None,
+        },
+        HeaderField::Length => Some(header.length),
+        HeaderField::Ttl => Some(header.ttl.into()),
+        HeaderField::Dscp => Some(header.dscp.into()),
+        HeaderField::Mark => Some(header.mark),
+        HeaderField::Vlan => header.vlan.map(u32::from),
     }
 }
 
@@ -278,14 +296,7 @@ pub(crate) fn readable_at_lookup(rule: &Rule) -> bool {
             | Condition::SockAbsent(_)
             | Condition::Entry { .. }
             | Condition::Winner(_) => true,
-            Condition::Socket { .. }
-            | Condition::TcpFlags { .. }
-            | Condition::Fragment
-            | Condition::Length { .. }
-            | Condition::Ttl { .. }
-            | Condition::Dscp(_)
-            | Condition::Mark { .. }
-            | Condition::Vlan(_) => false,
+            Condition::Socket { .. } | Condition::Header { .. } => false,
         }
     }
     rule.rate.is_none() && rule.matches.conditions.iter().all(readable)

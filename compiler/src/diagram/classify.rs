@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use super::values::{FROM, MARK, TO};
+use super::values::{FROM, TO};
 use super::{BudgetExceeded, Node, Store};
 use crate::field::Field;
+use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::policy::{
-    AddressSet, Addresses, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rate,
-    RateUnit, Rule, RuleId, SetId, Side, Socket, SocketTest,
+    AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, GroupId, Match, ProtocolMatch,
+    Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketTest,
 };
 
 type Built = Result<Node, BudgetExceeded>;
@@ -110,9 +111,10 @@ pub fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
 
 /// 1 for TCP SYNs without ACK, and for UDP packets (no later fragments) without a connected socket.
 fn connection_starts(store: &mut Store) -> Built {
-    const SYN: u8 = 0x02;
-    const ACK: u8 = 0x10;
-    let tcp = flags_test(store, SYN, ACK)?;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    let begins = FieldTest::bits(SYN, ACK);
+    let tcp = header_test(store, row(HeaderField::TcpFlags), begins)?;
     let udp = transport_of(store, &[17])?;
     let connected = socket_test(store, SocketTest::Established, Field::Socket)?;
     let free = store.not(connected)?;
@@ -295,38 +297,52 @@ fn condition_diagram(store: &mut Store, condition: &Condition) -> Built {
             let exists = sockets_exist(store)?;
             store.and(exists, named)
         }
-        Condition::TcpFlags { set, clear } => flags_test(store, *set, *clear),
-        Condition::Fragment => store.range(Field::Fragment, 1, 2, Node::TRUE, Node::FALSE),
-        Condition::Length { low, high } => between(store, Field::Length, *low, *high),
-        Condition::Ttl { low, high } => between(store, Field::Ttl, *low, *high),
-        Condition::Dscp(value) => between(store, Field::Dscp, (*value).into(), (*value).into()),
-        Condition::Mark { value, mask } => mark_test(store, *value, *mask),
-        Condition::Vlan(id) => {
-            let number = u32::from(*id) + 1;
-            between(store, Field::Vlan, number, number)
+        Condition::Header { field, test } => header_test(store, row(*field), *test),
+        Condition::Winner(group) => {
+            store.range(Field::Winner, *group, *group, Node::TRUE, Node::FALSE)
         }
-        Condition::Winner(group) => between(store, Field::Winner, *group, *group),
     }
 }
 
-/// 1 where the masked bytes of the mark are those of the value.
-fn mark_test(store: &mut Store, value: u32, mask: u32) -> Built {
-    let mut node = Node::TRUE;
-    let bytes = value.to_be_bytes().into_iter().zip(mask.to_be_bytes());
-    for (field, (value, mask)) in MARK.into_iter().zip(bytes) {
-        let byte = store.masked(field, mask.into(), value.into())?;
-        node = store.and(node, byte)?;
+/// 1 where the packet has the field, with such a value.
+fn header_test(store: &mut Store, row: &Row, test: FieldTest) -> Built {
+    let value = match test {
+        FieldTest::Range { low, high } => in_range(store, row, low, high)?,
+        FieldTest::Masked { wanted, mask } => masked(store, row, wanted, mask)?,
+    };
+    match row.exists {
+        Exists::Always | Exists::Optional => Ok(value),
+        Exists::InTcp => {
+            let there = transport_of(store, &[6])?;
+            store.and(there, value)
+        }
     }
-    Ok(node)
 }
 
-/// 1 for the values from `low` to `high` that the field can have.
-fn between(store: &mut Store, field: Field, low: u32, high: u32) -> Built {
-    let high = high.min(field.max());
+/// 1 for the values from `low` to `high`.
+fn in_range(store: &mut Store, row: &Row, low: u32, high: u32) -> Built {
+    let high = high.min(row.max);
     if low > high {
         return Ok(Node::FALSE);
     }
-    store.range(field, low, high, Node::TRUE, Node::FALSE)
+    let (low, high) = (row.encode(Some(low)), row.encode(Some(high)));
+    match row.variables {
+        [one] => store.range(*one, low, high, Node::TRUE, Node::FALSE),
+        several => store.spread(several, low, high),
+    }
+}
+
+/// 1 where the masked bits of the field are those that are wanted.
+fn masked(store: &mut Store, row: &Row, wanted: u32, mask: u32) -> Built {
+    if wanted & !mask != 0 {
+        return Ok(Node::FALSE);
+    }
+    let mut node = Node::TRUE;
+    for ((field, wanted), (_, mask)) in row.parts(wanted).zip(row.parts(mask)) {
+        let part = store.masked(field, mask, wanted)?;
+        node = store.and(node, part)?;
+    }
+    Ok(node)
 }
 
 /// 1 where a question is answered with yes.
@@ -343,13 +359,4 @@ fn socket_test(store: &mut Store, test: SocketTest, field: Field) -> Built {
     let answer = store.range(field, low, high, Node::TRUE, Node::FALSE)?;
     let exists = sockets_exist(store)?;
     store.and(exists, answer)
-}
-
-fn flags_test(store: &mut Store, set: u8, clear: u8) -> Built {
-    if set & clear != 0 {
-        return Ok(Node::FALSE);
-    }
-    let flags = store.masked(Field::TcpFlags, (set | clear).into(), set.into())?;
-    let there = transport_of(store, &[6])?;
-    store.and(there, flags)
 }

@@ -45,8 +45,7 @@ fn reads(kind: FieldKind) -> Ability {
         FieldKind::Fragment
         | FieldKind::TcpFlags
         | FieldKind::Length
-        | FieldKind::Ttl
-        | FieldKind::Dscp
+        | FieldKind::IpHeader
         | FieldKind::Vlan
         | FieldKind::Mark => STREAM,
         FieldKind::Icmp => No("the sockets of a group speak TCP"),

@@ -3,6 +3,7 @@
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::JOINED;
+use crate::header_field::HeaderField;
 use crate::hook::Hook;
 use crate::packet::protocol::{TCP, UDP};
 use crate::policy::{Condition, Direction, Policy, Rule};
@@ -38,7 +39,7 @@ fn is_of_joined(rule: &Rule) -> bool {
 
 fn asks_length(condition: &Condition) -> bool {
     match condition {
-        Condition::Length { .. } => true,
+        Condition::Header { field, .. } => *field == HeaderField::Length,
         Condition::AnyOf(all) => all.iter().any(asks_length),
         Condition::No(one) => asks_length(one),
         _ => false,

@@ -14,6 +14,7 @@ use super::random::Rng;
 use super::{longest_length, shortest_length};
 use crate::event::{Header, Part, Transport};
 use crate::field::Field;
+use crate::header_field::{self, ByField, Exists, Plain};
 use crate::policy::{Family, Policy};
 
 /// This many headers at the policy's edges.
@@ -43,13 +44,18 @@ pub fn arbitrary_header(rng: &mut Rng) -> Header {
         to: vec![corner(rng)],
         protocols: vec![6, 6, 17, 132, 1, 58, rng.byte()],
         icmp: vec![(rng.byte(), rng.byte())],
-        flags: vec![rng.byte()],
-        lengths: vec![0, rng.word() % 1500],
-        ttls: vec![rng.byte()],
-        dscps: vec![rng.byte() & 0x3f],
-        vlans: vec![None, None, Some(rng.half() & 0x0fff)],
-        marks: vec![0, rng.word()],
+        fields: ByField::default(),
     };
+    for row in header_field::rows() {
+        // Long packets take long to be built.
+        let (plain, largest) = match row.plain {
+            Plain::Value(value) => (Some(value), row.max),
+            Plain::Absent => (None, row.max),
+            Plain::Shortest => (Some(0), 1500),
+        };
+        let any = |rng: &mut Rng| Some((u64::from(rng.word()) % (u64::from(largest) + 1)) as u32);
+        values.fields[row.field] = vec![any(rng), any(rng), plain];
+    }
     values.protocols.retain(|&number| possible(family, number));
     let edges = Edges {
         rule: &values,
@@ -83,7 +89,7 @@ impl Edges<'_> {
             protocol::TCP => Transport::Tcp {
                 from: from_port,
                 to: to_port,
-                flags: self.pick(rng, |values| &values.flags).unwrap_or(2),
+                flags: 0,
             },
             number if Field::has_ports(number) => Transport::Ports {
                 from: from_port,
@@ -95,19 +101,29 @@ impl Edges<'_> {
             }
             _ => Transport::None,
         };
-        let wanted = self.pick(rng, |values| &values.lengths).unwrap_or(0);
-        let shortest = shortest_length(family, protocol, part);
-        Header {
+        let mut header = Header {
             from,
             to,
             protocol,
             part,
             transport,
-            length: wanted.clamp(shortest, longest_length(family)),
-            ttl: self.pick(rng, |values| &values.ttls).unwrap_or(64),
-            dscp: self.pick(rng, |values| &values.dscps).unwrap_or(0),
-            vlan: self.pick(rng, |values| &values.vlans).unwrap_or(None),
-            mark: self.pick(rng, |values| &values.marks).unwrap_or(0),
+            ..Header::PLAIN
+        };
+        self.set_fields(rng, &mut header);
+        let shortest = shortest_length(family, protocol, part);
+        header.length = header.length.clamp(shortest, longest_length(family));
+        header
+    }
+
+    /// The fields of the header that the rest of it does not depend on.
+    fn set_fields(&self, rng: &mut Rng, header: &mut Header) {
+        for row in header_field::rows().filter(|row| !row.shapes()) {
+            if row.exists == Exists::InTcp && (row.get)(header).is_none() {
+                continue;
+            }
+            if let Some(Some(value)) = self.pick(rng, |values| &values.fields[row.field]) {
+                (row.set)(header, value);
+            }
         }
     }
 

@@ -317,7 +317,6 @@ impl Chooser<'_> {
         left.wish(Field::Fragment, 0, 0)?;
         left.first_of(Field::Protocol, protocols)?;
         left.plain(self.policy, family)?;
-        left.wish(Field::TcpFlags, 2, 2)?;
         left.addresses(family)?;
         left.wish(Field::ToPort, 1, u32::from(u16::MAX))?;
         left.wish(Field::FromPort, 1, u32::from(u16::MAX))?;

@@ -181,8 +181,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         336,
         "compiler/src/diagram/classify.rs",
-        "Condition::Fragment => store.range(Field::Fragment, 1, 2, Node::TRUE, Node::FALSE),",
-        "Condition::Fragment => store.range(Field::Fragment, 1 + u32::from(FAULT), 2, Node::TRUE, Node::FALSE),",
+        "FieldTest::Range { low, high } => in_range(store, row, low, high)?,",
+        "FieldTest::Range { low, high } => in_range(store, row, low + u32::from(FAULT && row.shapes()), high)?,",
         &[
             (Compiler, "diagram::tests::a_match"),
             (Differential, "interpreter_and_diagrams"),

@@ -1,8 +1,9 @@
 //! Sets that are asked as one question, zones, blocks, maps, namespaces and expect lines.
 
 use super::*;
+use crate::header_field::HeaderField;
 use crate::policy::{
-    Addresses, ClassId, DefaultVerdict, ExpectedVerdict, LiveEntry, SetId, SetKind,
+    Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, SetId, SetKind,
 };
 use crate::values::codes as values;
 
@@ -467,16 +468,19 @@ fn expect_lines_are_regions() {
     assert_eq!(conditions.len(), 7);
     assert_eq!(
         conditions[2],
-        Condition::Length {
-            low: 500,
-            high: 500
+        Condition::Header {
+            field: HeaderField::Length,
+            test: FieldTest::exactly(500),
         }
     );
     assert_eq!(
         conditions[4],
-        Condition::Mark {
-            value: 7,
-            mask: u32::MAX
+        Condition::Header {
+            field: HeaderField::Mark,
+            test: FieldTest::Masked {
+                wanted: 7,
+                mask: u32::MAX,
+            },
         }
     );
 }
