@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::policy::{
-    ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, OutInterfaceId, RuleId, SetId,
-    SocketId,
+    ClassId, DefaultVerdict, Direction, Family, GroupId, LiveMapId, NetnsId, OutInterfaceId,
+    RuleId, SetId, SocketId, Verb,
 };
 
 /// A packet's headers, as far as rules look at them.
@@ -213,6 +213,32 @@ pub enum Verdict {
     Forward(OutInterfaceId),
     /// Goes on, past TCP/IP if the peer is a socket of the group.
     Shortcut(GroupId),
+}
+
+impl Verdict {
+    /// The language's word for it, without where a redirect leads.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => Verb::Allow,
+            Self::Drop => Verb::Drop,
+            Self::Reject => Verb::Reject,
+            Self::Redirect(_) => Verb::Redirect,
+            Self::Forward(_) => Verb::Forward,
+            Self::Shortcut(_) => Verb::Shortcut,
+        }
+        .word()
+    }
+}
+
+impl From<DefaultVerdict> for Verdict {
+    fn from(verdict: DefaultVerdict) -> Self {
+        match verdict {
+            DefaultVerdict::Allow => Self::Allow,
+            DefaultVerdict::Drop => Self::Drop,
+            DefaultVerdict::Reject => Self::Reject,
+        }
+    }
 }
 
 /// Who decided.

@@ -32,7 +32,7 @@ pub(crate) const STATEMENT: &[&str] = &[
 ];
 
 /// The verbs of rules.
-pub(crate) const VERBS: &[&str] = &[
+pub const VERBS: &[&str] = &[
     "allow", "drop", "reject", "count", "redirect", "shortcut", "splice", "audit",
 ];
 
