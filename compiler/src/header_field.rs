@@ -84,6 +84,8 @@ pub struct Names {
     pub table: &'static [(&'static str, u8)],
     /// Some, for those who write another.
     pub such_as: &'static str,
+    /// Whether values may be written as numbers too.
+    pub numbers: bool,
 }
 
 /// The row of a field.
@@ -217,6 +219,7 @@ static DSCP: Row = Row {
     names: Some(&Names {
         table: names::DSCP,
         such_as: "`ef`, `cs0` to `cs7`, `af11` to `af43`",
+        numbers: true,
     }),
     variables: &[Field::Dscp],
     get: |header| Some(header.dscp.into()),
