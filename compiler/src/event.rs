@@ -27,6 +27,8 @@ pub struct Header {
     pub ttl: u8,
     /// The upper six bits of the traffic class.
     pub dscp: u8,
+    /// The lower two bits of the traffic class (RFC 3168).
+    pub ecn: u8,
     /// The identifier in the outer VLAN tag, 0 to 4095; `None` without a tag.
     pub vlan: Option<u16>,
     /// The packet mark it came with; 0 at XDP, where there is none yet.
@@ -44,6 +46,7 @@ impl Header {
         length: 20,
         ttl: 64,
         dscp: 0,
+        ecn: 0,
         vlan: None,
         mark: 0,
     };

@@ -53,16 +53,6 @@ const LATER: &[(&str, At, &str)] = &[
         "leave it out: the whole `SO_REUSEPORT` group of a socket shares the work",
     ),
     (
-        "ecn",
-        At::Kind("a condition"),
-        "leave it out: no rule can look at it",
-    ),
-    (
-        "ecn",
-        At::Kind("what the packet is like"),
-        "leave it out: no rule can look at it",
-    ),
-    (
         "ether",
         At::Kind("a condition"),
         "leave it out, or name the interface: `on interface eth1`",
