@@ -60,11 +60,11 @@ impl Slots {
                 let verdict = default_word(line.verdict);
                 let mut counter = bare(
                     CounterKind::Default,
-                    line.place.text.clone(),
+                    line.place.text.to_string(),
                     direction,
                     verdict,
                 );
-                counter.file.clone_from(&line.place.file);
+                counter.file = line.place.file.to_string();
                 counter.log = line.log.as_ref().map(|log| log.text.clone());
                 counter.line = line.place.line;
                 counter.counted = direction != Direction::Send || counts_in_send(line);
@@ -165,8 +165,8 @@ fn rule_counter(rule: &crate::policy::Rule) -> Counter {
     Counter {
         kind: CounterKind::Rule,
         label: rule.label.clone(),
-        text: rule.place.text.clone(),
-        file: rule.place.file.clone(),
+        text: rule.place.text.to_string(),
+        file: rule.place.file.to_string(),
         line: rule.place.line,
         direction: rule.direction.word().into(),
         verdict: rule.audit.unwrap_or(rule.action.into()).word().into(),

@@ -1,5 +1,6 @@
 //! Words to packets and back.
 
+use crate::location::Location;
 use crate::policy::SocketOrigin;
 use crate::protocol::IpProtocol;
 use sockc_grammar::diagnostic::Diagnostic;
@@ -25,10 +26,7 @@ fn place() -> Place {
     };
     Place {
         span,
-        file: String::new(),
-        line: 1,
-        column: 1,
-        text: String::new(),
+        location: Location::new("", 1, ""),
     }
 }
 
