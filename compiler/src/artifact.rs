@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::bpf::limits::ARRAY_VALUE;
+use crate::location::Location;
+use crate::protocol::IpProtocol;
 
 /// A map of the object.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,14 +100,8 @@ pub struct Relocation {
 pub struct Line {
     /// The instruction, counted in 8-byte units; never the second half of a 64-bit immediate.
     pub insn: u32,
-    /// The source file's name.
-    pub file: String,
-    /// Line, from 1.
-    pub line: u32,
-    /// Column, from 1.
-    pub column: u32,
-    /// The source text, on one line.
-    pub text: String,
+    /// The statement that it is from.
+    pub location: Location,
 }
 
 /// A map definition (values of `enum bpf_map_type` in `linux/bpf.h`).
@@ -383,7 +379,7 @@ pub struct LiveEntryPlan {
     /// The ports, inclusive.
     pub ports: (u16, u16),
     /// 6 or 17; `None` for both.
-    pub protocol: Option<u8>,
+    pub protocol: Option<IpProtocol>,
     /// The socket's name.
     pub socket: String,
 }
@@ -451,7 +447,7 @@ pub struct Slot {
     /// Index in the map.
     pub index: u32,
     /// 6 for TCP, 17 for UDP.
-    pub protocol: u8,
+    pub protocol: IpProtocol,
     /// The listening address, exactly; where the policy names none, the unspecified address of the slot's family.
     pub address: std::net::IpAddr,
     /// The port; 0 where the policy names none.

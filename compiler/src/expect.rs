@@ -283,8 +283,8 @@ impl Broken {
         let error = match self.decider(policy, expect) {
             Some((place, what)) => error
                 .also(place.span, what)
-                .fact("rule", &place.text)
-                .fact("rule_file", &place.file)
+                .fact("rule", &*place.text)
+                .fact("rule_file", &*place.file)
                 .fact("rule_line", place.line.to_string()),
             None => error,
         };

@@ -21,6 +21,7 @@ pub use matching::{
 };
 pub use measure::{Log, Per, Rate, RateUnit};
 
+use crate::location::Location;
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;
 
@@ -190,14 +191,16 @@ impl Direction {
 pub struct Place {
     /// The span in the source map.
     pub span: Span,
-    /// The source's name, such as `rules/edge.sk`.
-    pub file: String,
-    /// Line, from 1.
-    pub line: u32,
-    /// Column, from 1.
-    pub column: u32,
-    /// The statement's text on one line, blanks squeezed, comments left out.
-    pub text: String,
+    /// What is shown of it.
+    pub location: Location,
+}
+
+impl std::ops::Deref for Place {
+    type Target = Location;
+
+    fn deref(&self) -> &Location {
+        &self.location
+    }
 }
 
 /// A `default` line.

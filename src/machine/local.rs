@@ -115,7 +115,7 @@ fn ranges(rule: &Rule) -> Vec<Range> {
         return Vec::new();
     };
     let place = &rule.place;
-    let name = rule.label.as_ref().unwrap_or(&place.text);
+    let name = rule.label.as_deref().unwrap_or(&place.text);
     let name = format!("`{name}` ({}:{})", place.file, place.line);
     let range = |low: IpAddr, high: IpAddr| Range {
         low,

@@ -3,6 +3,7 @@
 //! Not here: how it is found, and how it is laid out.
 
 use crate::event::Verdict;
+use crate::location::Location;
 use crate::policy::{Direction, OutInterfaceId, SocketId};
 
 /// What changes between two policies.
@@ -125,14 +126,10 @@ pub enum Effect {
 /// A statement of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The file, as in messages.
-    pub file: String,
-    /// From 1.
-    pub line: u32,
+    /// Where it stands, and what it says.
+    pub location: Location,
     /// `label:`
     pub label: Option<String>,
-    /// The statement on one line.
-    pub text: String,
     /// Whether it is a `default` line.
     pub is_default: bool,
 }

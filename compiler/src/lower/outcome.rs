@@ -5,9 +5,11 @@ use crate::bpf::opcode::{JumpOp, Width};
 use crate::field::Field;
 use crate::ir::{Arg, Block, End, SlotRegion};
 use crate::policy::{Family, GroupId, OutInterfaceId, SocketId};
+use crate::protocol::IpProtocol;
 
 use super::Lowering;
 use super::context::skb;
+use super::tree::Arm;
 
 /// The end of a chain for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,12 +91,13 @@ impl Lowering<'_> {
         let Some(block) = self.finishes.get(&family).copied() else {
             return;
         };
-        let arms: Vec<(u32, Block)> = (0u32..)
+        let arms: Vec<Arm> = (0u32..)
             .zip(self.numbered.iter().copied())
             .filter_map(|(number, outcome)| {
                 Some((
                     number,
                     *self.outcomes.get(&(outcome.family(family), outcome))?,
+                    self.head,
                 ))
             })
             .collect();
@@ -173,7 +176,7 @@ impl Lowering<'_> {
     /// Leaves the index of the socket's slot for the packet's protocol in `key`; `none` if the policy declares none.
     pub(super) fn slot_key(&mut self, socket: SocketId, family: Family, none: Block) {
         let ready = self.builder.block();
-        let slots: Vec<(u8, u32)> = self.source.sockets[socket]
+        let slots: Vec<(IpProtocol, u32)> = self.source.sockets[socket]
             .iter()
             .filter(|(slot_family, ..)| *slot_family == family)
             .map(|&(_, protocol, index)| (protocol, index))

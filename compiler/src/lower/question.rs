@@ -5,6 +5,8 @@
 //! the node. Fields are tested in order and regions are entered only from nodes, so control flow only goes forward.
 //!
 //! Not here: how a question is answered, which each kind of field has a file for.
+//!
+//! In the literature: a field that is asked this way is an opaque predicate of the diagram, and a node that asks a call site.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +17,7 @@ use crate::policy::Family;
 
 use super::Lowering;
 use super::packet::{FROM, TO};
+use super::tree::Arm;
 
 /// Which part of the program asks. Control flow only goes forward, so each part has answers of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +109,7 @@ const LOOKED_UP: [Field; 6] = [
 impl Lowering<'_> {
     /// Ends the current block with a question; the block to go on in, with the answer in its slot.
     pub(super) fn ask(&mut self, phase: Phase, family: Family, field: Field) -> Block {
-        let after = self.head_block();
+        let after = self.builder.block();
         let question = (phase, family, field);
         if !self.questions.open.contains_key(&question) {
             let asked = Asked {
@@ -179,9 +182,9 @@ impl Lowering<'_> {
 
     /// Back after whoever asked.
     fn dispatch(&mut self, askers: &[Block]) {
-        let arms: Vec<(u32, Block)> = (0u32..)
+        let arms: Vec<Arm> = (0u32..)
             .zip(askers)
-            .map(|(number, &block)| (number, block))
+            .map(|(number, &block)| (number, block, self.head))
             .collect();
         self.builder
             .load_slot_to(self.registers.probe, self.frame.asker, 0, Width::W);

@@ -18,6 +18,7 @@ use crate::place::counts_in_send;
 use crate::policy::{
     DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,
 };
+use crate::protocol::IpProtocol;
 
 /// The number of a slot of the map `counters`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,11 +60,11 @@ impl Slots {
                 let verdict = line.verdict.word();
                 let mut counter = bare(
                     CounterKind::Default,
-                    line.place.text.clone(),
+                    line.place.text.to_string(),
                     direction,
                     verdict,
                 );
-                counter.file.clone_from(&line.place.file);
+                counter.file = line.place.file.to_string();
                 counter.log = line.log.as_ref().map(|log| log.text.clone());
                 counter.line = line.place.line;
                 counter.counted = direction != Direction::Send || counts_in_send(line);
@@ -164,8 +165,8 @@ fn rule_counter(rule: &crate::policy::Rule) -> Counter {
     Counter {
         kind: CounterKind::Rule,
         label: rule.label.clone(),
-        text: rule.place.text.clone(),
-        file: rule.place.file.clone(),
+        text: rule.place.text.to_string(),
+        file: rule.place.file.to_string(),
         line: rule.place.line,
         direction: rule.direction.word().into(),
         verdict: rule.audit.unwrap_or(rule.action.into()).word().into(),
@@ -198,7 +199,7 @@ fn addresses(socket: &Socket) -> Vec<Listen> {
         Some(listen) => listen.to_vec(),
         None => any
             .into_iter()
-            .flat_map(|address| [6, 17].map(|protocol| (address, protocol)))
+            .flat_map(|address| IpProtocol::WITH_SOCKETS.map(|protocol| (address, protocol)))
             .map(|(address, protocol)| Listen {
                 protocol,
                 address,
@@ -265,7 +266,10 @@ pub(super) fn manifest(
     }
 }
 
-fn named_socket(socket: &crate::policy::Socket, slots: &[(Family, u8, u32)]) -> SocketSlots {
+fn named_socket(
+    socket: &crate::policy::Socket,
+    slots: &[(Family, IpProtocol, u32)],
+) -> SocketSlots {
     SocketSlots {
         name: socket.name.clone(),
         drop_if_absent: socket.drop_if_absent,

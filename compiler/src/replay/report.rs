@@ -249,10 +249,8 @@ fn decider(policy: &Policy, outcome: Outcome) -> Decider {
 
 fn line(place: &Place, label: Option<String>, is_default: bool) -> Line {
     Line {
-        file: place.file.clone(),
-        line: place.line,
+        location: place.location.clone(),
         label,
-        text: place.text.clone(),
         is_default,
     }
 }

@@ -23,8 +23,6 @@ enum At {
 const SHARED: &str =
     "leave it out: a `SO_REUSEPORT` group of sockets behind one name shares the work";
 
-const UNSEEN: &str = "leave it out: no rule can look at it";
-
 /// The words, and what to do meanwhile.
 const LATER: &[(&str, At, &str)] = &[
     (
@@ -49,8 +47,6 @@ const LATER: &[(&str, At, &str)] = &[
         At::In("socket"),
         "leave it out: the whole `SO_REUSEPORT` group of a socket shares the work",
     ),
-    ("ecn", At::Kind("a condition"), UNSEEN),
-    ("ecn", At::Kind("what the packet is like"), UNSEEN),
     (
         "ether",
         At::Kind("a condition"),

@@ -70,8 +70,8 @@ fn direction(event: &Event) -> Direction {
 
 fn statement(place: &Place) -> report::Decider {
     report::Decider {
-        rule: place.text.clone(),
-        file: place.file.clone(),
+        rule: place.text.to_string(),
+        file: place.file.to_string(),
         line: place.line,
     }
 }

@@ -11,6 +11,7 @@ use crate::packet::parse::{Layout, parse};
 use crate::policy::{
     Action, Condition, Direction, Family, FieldTest, NetnsId, Policy, Rule, SocketId,
 };
+use crate::protocol::IpProtocol;
 
 use super::made::{at, built, policy};
 
@@ -21,7 +22,7 @@ impl World for Nothing {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         SocketAnswer::None
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         false
     }
 }
@@ -41,15 +42,16 @@ fn dropping(hook: Hook, condition: Condition) -> Policy {
 fn frames() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for (from, to) in [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")] {
-        for (ttl, dscp) in [(0, 0), (1, 63), (2, 46), (64, 1), (255, 32)] {
+        for (ttl, dscp, ecn) in [(0, 0, 0), (1, 63, 3), (2, 46, 2), (64, 1, 1), (255, 32, 0)] {
             let header = Header {
                 from: from.parse().unwrap(),
                 to: to.parse().unwrap(),
-                protocol: 17,
+                protocol: IpProtocol::UDP,
                 transport: Transport::Ports { from: 1, to: 2 },
                 length: 60,
                 ttl,
                 dscp,
+                ecn,
                 ..Header::PLAIN
             };
             let frame = Frame::new(header);
@@ -136,6 +138,10 @@ fn hops_and_class_are_those_of_the_header() {
         Condition::header(HeaderField::Dscp, FieldTest::exactly(32)),
         Condition::header(HeaderField::Dscp, FieldTest::exactly(46)),
         Condition::header(HeaderField::Dscp, FieldTest::exactly(63)),
+        Condition::header(HeaderField::Ecn, FieldTest::exactly(0)),
+        Condition::header(HeaderField::Ecn, FieldTest::exactly(1)),
+        Condition::header(HeaderField::Ecn, FieldTest::exactly(2)),
+        Condition::header(HeaderField::Ecn, FieldTest::exactly(3)),
     ];
     for hook in HOOKS {
         for condition in &conditions {

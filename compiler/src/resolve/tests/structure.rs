@@ -5,6 +5,7 @@ use crate::header_field::HeaderField;
 use crate::policy::{
     Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, SetId, SetKind,
 };
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// A list of so many addresses, none next to another.
@@ -235,7 +236,7 @@ fn map_rules(policy: &Policy) -> Vec<MapRule> {
             (
                 32 - (high - low).trailing_ones(),
                 endpoints[0].ports.as_ref().unwrap().ranges()[0],
-                protocols.map(|one| one.number).collect(),
+                protocols.map(|one| one.number.0).collect(),
                 socket.as_u32(),
             )
         })
@@ -339,7 +340,13 @@ fn an_audited_map_counts_a_packet_once() {
             )
         })
         .collect();
-    assert_eq!(shape, [(Action::Count, 6, 2), (Action::Count, 17, 1)]);
+    assert_eq!(
+        shape,
+        [
+            (Action::Count, IpProtocol::TCP, 2),
+            (Action::Count, IpProtocol::UDP, 1)
+        ]
+    );
 }
 
 #[test]
@@ -526,7 +533,7 @@ fn the_essentials_resolve_without_a_word() {
     assert!(labels.len() > 5 && labels.iter().all(Option::is_some));
     assert!(policy.rules.values().all(|rule| rule.note.is_some()));
     assert_eq!(
-        policy.rules.values().next().unwrap().place.file,
+        &*policy.rules.values().next().unwrap().place.file,
         "<essentials>"
     );
 }
