@@ -228,6 +228,14 @@ pub enum DefaultVerdict {
     Reject,
 }
 
+impl DefaultVerdict {
+    /// The word of the language.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Verb::from(self).word()
+    }
+}
+
 /// One rule.
 #[derive(Clone, Debug)]
 pub struct Rule {

@@ -57,7 +57,7 @@ impl Slots {
         }
         let mut directions = Direction::ALL.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
-                let verdict = default_word(line.verdict);
+                let verdict = line.verdict.word();
                 let mut counter = bare(
                     CounterKind::Default,
                     line.place.text.to_string(),
@@ -173,15 +173,6 @@ fn rule_counter(rule: &crate::policy::Rule) -> Counter {
         audit: rule.audit.is_some(),
         log: rule.log.as_ref().map(|log| log.text.clone()),
         counted: true,
-    }
-}
-
-/// The verb of a default.
-fn default_word(verdict: DefaultVerdict) -> &'static str {
-    match verdict {
-        DefaultVerdict::Allow => "allow",
-        DefaultVerdict::Drop => "drop",
-        DefaultVerdict::Reject => "reject",
     }
 }
 
