@@ -6,7 +6,8 @@
 //! as a constant (`facts`: a mask of predicates in a register multiplies the verifier's states).
 //!
 //! Socket references exist only inside [`End::Socket`] and [`End::Slot`]: structured regions that take, use and release
-//! a reference in one piece, so that no path can leave with one. Nothing here knows policies or hooks.
+//! a reference in one piece, so that no path can leave with one. [`End::Headers`] and [`End::Frame`] are loops in one
+//! piece, so that nothing else has to know of any. Nothing here knows policies or hooks.
 
 mod builder;
 mod order;
@@ -296,6 +297,10 @@ pub enum End {
     Socket(SocketRegion),
     /// Looks a SOCKMAP slot up, uses what it holds and releases it.
     Slot(SlotRegion),
+    /// Walks over the IPv6 extension headers.
+    Headers(HeaderRegion),
+    /// Tells a frame that holds IP from others.
+    Frame(FrameRegion),
 }
 
 /// Looks a socket up, stores its state (one byte, `enum` of `include/net/tcp_states.h`; 0 if there is none), releases it.
@@ -336,6 +341,48 @@ pub struct SlotRegion {
     pub miss: Block,
 }
 
+/// Walks over up to six IPv6 extension headers, in a loop that the rest of the function does not see. At `transport` the
+/// cursor stands at the first header that is none, whose kind the slot `protocol` holds; it may lie beyond the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderRegion {
+    /// The first byte of the IP header, pinned to r6 to r9.
+    pub network: Value,
+    /// The end of the packet's linear part, pinned to r6 to r9.
+    pub end: Value,
+    /// Offset of the first header after the IP header, pinned to r6 to r9; moved on.
+    pub cursor: Value,
+    /// The kind of that header, one byte; moved on.
+    pub protocol: Slot,
+    /// One byte, which gets `first` at the header of a first fragment.
+    pub part: Slot,
+    /// What a first fragment is.
+    pub first: i32,
+    /// Where to go on at the first header that is no extension header.
+    pub transport: Block,
+    /// Where to go on at the header of a later fragment, which may lie beyond the packet.
+    pub later: Block,
+    /// Where to go on if there are more headers.
+    pub malformed: Block,
+    /// Where to go on if a header does not lie in the linear part.
+    pub short: Block,
+}
+
+/// Tells whether a frame of TC holds IP, after up to two VLAN tags, in a loop that the rest of the function does not see.
+/// Linear or not, no more than the types is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameRegion {
+    /// The context, pinned to r6 to r9.
+    pub context: Value,
+    /// Counts the tags, pinned to r6 to r9.
+    pub cursor: Value,
+    /// Two bytes for types.
+    pub kind: Slot,
+    /// Where to go on if it is IP, or has a third tag, which makes it malformed.
+    pub ip: Block,
+    /// Where to go on otherwise.
+    pub other: Block,
+}
+
 impl End {
     /// The blocks it can go to.
     #[must_use]
@@ -346,6 +393,13 @@ impl End {
             Self::Open | Self::Return(_) | Self::ReturnValue(_) => Vec::new(),
             Self::Socket(region) => vec![region.next],
             Self::Slot(region) => vec![region.hit, region.miss],
+            Self::Headers(region) => vec![
+                region.malformed,
+                region.short,
+                region.later,
+                region.transport,
+            ],
+            Self::Frame(region) => vec![region.other, region.ip],
         }
     }
 }

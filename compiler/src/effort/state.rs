@@ -106,7 +106,19 @@ impl State {
                 self.call(function);
             }
             End::Socket(_) => self.call(function),
-            _ => {}
+            End::Headers(region) => {
+                self.set(region.cursor, Known::UNKNOWN);
+                self.call(function);
+            }
+            End::Frame(region) => {
+                self.set(region.cursor, Known::UNKNOWN);
+                self.call(function);
+            }
+            End::Open
+            | End::Jump(_)
+            | End::Branch { .. }
+            | End::Return(_)
+            | End::ReturnValue(_) => {}
         }
         self
     }
@@ -267,6 +279,13 @@ impl Needed {
             End::Socket(region) => self.0.push(region.context),
             End::Slot(region) => {
                 self.0.retain(|&value| value != region.carrier);
+                self.0.push(region.context);
+            }
+            End::Headers(region) => {
+                self.0.extend([region.network, region.end, region.cursor]);
+            }
+            End::Frame(region) => {
+                self.0.retain(|&value| value != region.cursor);
                 self.0.push(region.context);
             }
             End::Open | End::Jump(_) | End::Return(_) => {}

@@ -46,7 +46,13 @@ impl<'f> Registers<'f> {
                 }
             }
             End::ReturnValue(value) => at_end(*value),
-            End::Open | End::Jump(_) | End::Return(_) | End::Socket(_) | End::Slot(_) => {}
+            End::Open
+            | End::Jump(_)
+            | End::Return(_)
+            | End::Socket(_)
+            | End::Slot(_)
+            | End::Headers(_)
+            | End::Frame(_) => {}
         }
         Self {
             function,

@@ -91,6 +91,18 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             check.survivor(region.carrier)?;
             check.slot(region.key, 0, 4)
         }
+        End::Headers(region) => {
+            [region.network, region.end, region.cursor]
+                .into_iter()
+                .try_for_each(|value| check.survivor(value))?;
+            check.slot(region.protocol, 0, 1)?;
+            check.slot(region.part, 0, 1)
+        }
+        End::Frame(region) => {
+            check.survivor(region.context)?;
+            check.survivor(region.cursor)?;
+            check.slot(region.kind, 0, 2)
+        }
         End::Open => Err("it has no end".into()),
         End::Jump(_) | End::Return(_) => Ok(()),
     }

@@ -1,0 +1,179 @@
+//! The regions that are loops: IPv6 extension headers, and the types of a frame.
+//!
+//! A loop goes back at most six times, and what counts stands in a register as a constant, so the verifier (Linux 5.3 and
+//! later) walks it as it would walk as many copies. Ethernet types are compared as they stand in memory.
+
+use super::block::{Condition, Emitter, Item, Side};
+use super::{EmitError, FRAME};
+use crate::bpf::asm;
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use crate::ir::{Arg, Block, FrameRegion, HeaderRegion};
+
+/// The maximum number of extension headers that are stepped over; one more is malformed.
+const MAX_EXTENSIONS: i32 = 6;
+/// Hop-by-hop options, routing, fragment, destination options.
+const HOP_BY_HOP: i32 = 0;
+const ROUTING: i32 = 43;
+const FRAGMENT: i32 = 44;
+const DESTINATION: i32 = 60;
+/// The cursor never gets further: 40 + 6 extension headers of 2,048 bytes.
+const FURTHEST: i32 = 0x3fff;
+
+/// `ETH_P_IP` and `ETH_P_IPV6` in memory order.
+const IP: [i32; 2] = [0x0008, 0xdd86];
+/// `ETH_P_8021Q` and `ETH_P_8021AD` in memory order.
+const VLAN: [i32; 2] = [0x0081, 0xa888];
+/// Offset of the first type in a frame, and of the last one that is looked at.
+const FIRST_TYPE: i32 = 12;
+const LAST_TYPE: i32 = 20;
+/// Length of a VLAN tag.
+const TAG: i32 = 4;
+/// Offset of `vlan_present` in `struct __sk_buff`: 1 if the kernel has taken a tag off the frame.
+const VLAN_PRESENT: i16 = 20;
+
+/// The registers of the loop over headers: what is calculated with, the kind, how many were passed, the header.
+const WORK: Register = Register::R0;
+const KIND: Register = Register::R2;
+const PASSED: Register = Register::R3;
+const HEADER: Register = Register::R5;
+
+impl Emitter<'_> {
+    pub(super) fn headers(&mut self, region: &HeaderRegion) -> Result<(), EmitError> {
+        let protocol = self.address(region.protocol, 0);
+        self.push(asm::mov64_imm(PASSED, 0));
+        let again = self.items.len();
+        self.push(asm::load(Width::B, KIND, FRAME, protocol));
+        let destination = self.mark();
+        self.exit_if(KIND, JumpOp::Gt, FRAGMENT, region.transport);
+        let extension = self.mark();
+        self.exit_if(KIND, JumpOp::Ne, HOP_BY_HOP, region.transport);
+        self.land(destination, Some((KIND, JumpOp::Eq, DESTINATION)));
+        self.land(extension, Some((KIND, JumpOp::Ge, ROUTING)));
+
+        self.header_at_cursor(region)?;
+        self.push(asm::load(Width::B, WORK, HEADER, 0));
+        self.push(asm::store_reg(Width::B, FRAME, protocol, WORK));
+        let fragment = self.mark();
+        self.push(asm::load(Width::B, WORK, HEADER, 1));
+        self.push(asm::alu64_imm(AluOp::Add, WORK, 1));
+        self.push(asm::alu64_imm(AluOp::Lsh, WORK, 3));
+        let step = self.mark();
+        self.land(fragment, Some((KIND, JumpOp::Eq, FRAGMENT)));
+        self.fragment(region);
+        self.land(step, None);
+
+        let cursor = self.registers.read(region.cursor)?;
+        self.push(asm::alu64_reg(AluOp::Add, cursor, WORK));
+        self.push(asm::alu64_imm(AluOp::And, cursor, FURTHEST));
+        self.push(asm::alu64_imm(AluOp::Add, PASSED, 1));
+        self.back(None, again);
+        Ok(())
+    }
+
+    /// Eight bytes are there, and the header is not the seventh.
+    fn header_at_cursor(&mut self, region: &HeaderRegion) -> Result<(), EmitError> {
+        let [network, end, cursor] = [
+            self.registers.read(region.network)?,
+            self.registers.read(region.end)?,
+            self.registers.read(region.cursor)?,
+        ];
+        self.exit_if(PASSED, JumpOp::Eq, MAX_EXTENSIONS, region.malformed);
+        self.push(asm::mov64_reg(HEADER, network));
+        self.push(asm::alu64_reg(AluOp::Add, HEADER, cursor));
+        self.push(asm::mov64_reg(WORK, HEADER));
+        self.push(asm::alu64_imm(AluOp::Add, WORK, 8));
+        self.items.push(Item::Jump {
+            condition: Some(Condition {
+                op: JumpOp::Gt,
+                narrow: false,
+                lhs: WORK,
+                rhs: Side::Register(end),
+            }),
+            target: region.short,
+        });
+        Ok(())
+    }
+
+    /// A fragment header is 8 bytes long; the byte that is a length elsewhere is reserved.
+    fn fragment(&mut self, region: &HeaderRegion) {
+        let part = self.address(region.part, 0);
+        self.push(asm::load(Width::H, WORK, HEADER, 2));
+        self.push(asm::to_be(WORK, 16));
+        self.exit_if(WORK, JumpOp::Set, 0xfff8, region.later);
+        self.push(asm::alu64_imm(AluOp::And, WORK, 1));
+        let whole = self.mark();
+        self.push(asm::store_imm(Width::B, FRAME, part, region.first));
+        self.land(whole, Some((WORK, JumpOp::Eq, 0)));
+        self.push(asm::mov64_imm(WORK, 8));
+    }
+
+    /// `bpf_skb_load_bytes` leaves zeros where the frame ends before, which is no type.
+    pub(super) fn frame(&mut self, region: &FrameRegion) -> Result<(), EmitError> {
+        let [context, cursor] = [
+            self.registers.read(region.context)?,
+            self.registers.read(region.cursor)?,
+        ];
+        self.push(asm::mov64_imm(cursor, FIRST_TYPE));
+        let again = self.items.len();
+        let args = [
+            Arg::Pinned(region.context),
+            Arg::Pinned(region.cursor),
+            Arg::SlotAddress(region.kind),
+            Arg::Imm(2),
+        ];
+        self.call(Helper::SkbLoadBytes, &args)?;
+        let kind = self.address(region.kind, 0);
+        self.push(asm::load(Width::H, WORK, FRAME, kind));
+        for family in IP {
+            self.exit_if(WORK, JumpOp::Eq, family, region.ip);
+        }
+        let tag = self.mark();
+        self.exit_if(WORK, JumpOp::Ne, VLAN[1], region.other);
+        self.land(tag, Some((WORK, JumpOp::Eq, VLAN[0])));
+        self.push(asm::alu64_imm(AluOp::Add, cursor, TAG));
+        self.exit_if(cursor, JumpOp::Gt, LAST_TYPE, region.ip);
+        self.back(Some((cursor, JumpOp::Ne, LAST_TYPE)), again);
+        self.push(asm::load(Width::W, WORK, context, VLAN_PRESENT));
+        self.back(Some((WORK, JumpOp::Eq, 0)), again);
+        self.jump(region.ip);
+        Ok(())
+    }
+
+    fn exit_if(&mut self, lhs: Register, op: JumpOp, rhs: i32, target: Block) {
+        let condition = Some(narrow((lhs, op, rhs)));
+        self.items.push(Item::Jump { condition, target });
+    }
+
+    /// The place of a jump that [`Self::land`] makes.
+    fn mark(&mut self) -> usize {
+        self.items.push(Item::Near {
+            condition: None,
+            by: 0,
+        });
+        self.items.len() - 1
+    }
+
+    /// Lets the jump at a marked place go here.
+    fn land(&mut self, mark: usize, condition: Option<(Register, JumpOp, i32)>) {
+        let by = (self.items.len() - 1 - mark).cast_signed();
+        let condition = condition.map(narrow);
+        self.items[mark] = Item::Near { condition, by };
+    }
+
+    /// A jump back.
+    fn back(&mut self, condition: Option<(Register, JumpOp, i32)>, to: usize) {
+        let by = to.cast_signed() - self.items.len().cast_signed() - 1;
+        let condition = condition.map(narrow);
+        self.items.push(Item::Near { condition, by });
+    }
+}
+
+fn narrow((lhs, op, rhs): (Register, JumpOp, i32)) -> Condition {
+    Condition {
+        op,
+        narrow: true,
+        lhs,
+        rhs: Side::Imm(rhs),
+    }
+}
