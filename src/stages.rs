@@ -6,8 +6,8 @@ use sockc_compiler::policy::DefaultVerdict;
 use std::fmt::{Arguments, Write};
 
 use sockc_compiler::bpf::disasm;
+use sockc_compiler::chain::Chain;
 use sockc_compiler::pipeline::Built;
-use sockc_compiler::place::Chain;
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
 use sockc_compiler::shapes;

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::bpf::limits::ARRAY_VALUE;
-use crate::hook::Hook;
 
 /// A map of the object.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -404,20 +403,6 @@ pub enum AttachPoint {
     SkMsg(usize),
     /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]), or wherever it sees the group's connections.
     SockOps(usize),
-}
-
-impl AttachPoint {
-    /// The attach point of a hook; `group` is for sk_msg.
-    #[must_use]
-    pub fn of(hook: Hook, group: usize) -> Self {
-        match hook {
-            Hook::Xdp => Self::Xdp,
-            Hook::TcIn => Self::TcIn,
-            Hook::TcOut => Self::TcOut,
-            Hook::SkLookup => Self::SkLookup,
-            Hook::SkMsg => Self::SkMsg(group),
-        }
-    }
 }
 
 /// A named socket.

@@ -12,14 +12,15 @@ mod winner;
 
 use std::fmt;
 
-use crate::diagram::chain::ChainRoots;
+use crate::chain::roots::ChainRoots;
+use crate::chain::sight::seen_from;
+use crate::chain::{Chain, Effect};
 use crate::diagram::classify::new_flow;
 use crate::diagram::values::header_of;
 use crate::diagram::{BudgetExceeded, NOMATCH, Node, Store};
 use crate::event::{Header, SocketAnswer};
 use crate::field::Field;
 use crate::hook::{Ability, Hook};
-use crate::place::{Chain, Effect};
 use crate::policy::{ClassId, Direction, Policy, RuleId};
 
 pub use meaning::{Of, Outcome, lookup_meaning, meaning};
@@ -87,11 +88,7 @@ pub fn check(policy: &Policy, chains: &[Chain], store: &mut Store) -> Result<(),
     for class in policy.classes.keys() {
         check.arriving_verdicts(class)?;
         check.arriving_deciders(class)?;
-        let leaving = Of {
-            class: Some(class),
-            ..Of::default()
-        };
-        check.single(Hook::TcOut, Direction::Out, leaving, "packets that leave")?;
+        check.singly(Direction::Out, on(class), "packets that leave")?;
     }
     check.lookups()?;
     for group in policy.groups.keys() {
@@ -99,7 +96,7 @@ pub fn check(policy: &Policy, chains: &[Chain], store: &mut Store) -> Result<(),
             group: Some(group),
             ..Of::default()
         };
-        check.single(Hook::SkMsg, Direction::Send, written, "what is written")?;
+        check.singly(Direction::Send, written, "what is written")?;
     }
     Ok(())
 }
@@ -149,7 +146,7 @@ impl Check<'_> {
             return Ok(Some(renamed));
         };
         let known = self.store.fix(renamed, Field::Interface, class.as_u32())?;
-        if hook == Hook::SkLookup {
+        if hook.is_lookup() {
             return Ok(Some(winner::after_packet_hooks(self.store, policy, known)?));
         }
         Ok(Some(known))
@@ -165,13 +162,15 @@ impl Check<'_> {
 
     fn arriving_verdicts(&mut self, class: ClassId) -> Result<(), Fault> {
         let of = on(class);
-        let xdp = self.outcome(Hook::Xdp, of)?;
-        let tc = self.outcome(Hook::TcIn, of)?;
-        self.metered_once(xdp, tc)?;
-        let found = self.outcome(Hook::SkLookup, of)?;
-        let packet = self.store.apply2(xdp, tc, &mut then_packet_hook)?;
-        let new = new_flow(self.store)?;
         let allow = self.store.terminal(Outcome::Allow.terminal())?;
+        let mut packet = allow;
+        for hook in Hook::of(Direction::In).filter(|hook| hook.is_packet()) {
+            let then = self.outcome(hook, of)?;
+            self.metered_once(packet, then)?;
+            packet = self.store.apply2(packet, then, &mut then_packet_hook)?;
+        }
+        let found = self.looked_up(of)?;
+        let new = new_flow(self.store)?;
         let found = self.store.ite(new, found, allow)?;
         let policy = self.policy;
         let composed = self.store.apply2(packet, found, &mut |packet, found| {
@@ -196,14 +195,17 @@ impl Check<'_> {
     fn arriving_deciders(&mut self, class: ClassId) -> Result<(), Fault> {
         let of = on(class);
         let nobody = self.store.terminal(NOBODY)?;
-        let mut composed = match self.chain(Hook::SkLookup, of, counter_of)? {
-            Some(found) => {
-                let new = new_flow(self.store)?;
-                self.store.ite(new, found, nobody)?
-            }
-            None => nobody,
-        };
-        for hook in [Hook::TcIn, Hook::Xdp] {
+        let mut composed = nobody;
+        if let Some(lookup) = Hook::of(Direction::In).find(|hook| hook.is_lookup())
+            && let Some(found) = self.chain(lookup, of, counter_of)?
+        {
+            let new = new_flow(self.store)?;
+            composed = self.store.ite(new, found, nobody)?;
+        }
+        for hook in Hook::of(Direction::In)
+            .rev()
+            .filter(|hook| hook.is_packet())
+        {
             let Some(counter) = self.chain(hook, of, counter_of)? else {
                 continue;
             };
@@ -232,21 +234,28 @@ impl Check<'_> {
 
     /// What holds for lookups of packets that met no packet hook.
     fn lookups(&mut self) -> Result<(), Fault> {
-        let found = self.outcome(Hook::SkLookup, Of::default())?;
+        let found = self.looked_up(Of::default())?;
         let list = lookup_meaning(self.store, self.policy)?;
         self.same("socket lookups", list, found, Outcome::text)
     }
 
-    fn single(
-        &mut self,
-        hook: Hook,
-        direction: Direction,
-        of: Of,
-        what: &'static str,
-    ) -> Result<(), Fault> {
-        let found = self.outcome(hook, of)?;
-        let list = meaning(self.store, self.policy, direction, of)?;
-        self.same(what, list, found, Outcome::text)
+    /// What the lookups say of packets that got so far.
+    fn looked_up(&mut self, of: Of) -> Result<Node, Fault> {
+        match Hook::of(Direction::In).find(|hook| hook.is_lookup()) {
+            Some(hook) => self.outcome(hook, of),
+            None => Ok(self.store.terminal(Outcome::Allow.terminal())?),
+        }
+    }
+
+    /// A direction of whose hooks each event meets one.
+    fn singly(&mut self, direction: Direction, of: Of, what: &'static str) -> Result<(), Fault> {
+        for hook in Hook::of(direction) {
+            let found = self.outcome(hook, of)?;
+            let list = meaning(self.store, self.policy, direction, of)?;
+            let list = seen_from(self.store, hook, of.class, list)?;
+            self.same(what, list, found, Outcome::text)?;
+        }
+        Ok(())
     }
 
     fn same(

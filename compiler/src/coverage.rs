@@ -6,7 +6,6 @@
 
 use sockc_grammar::ast::On;
 
-use crate::decide::is_new_flow;
 use crate::event::{Event, Header, Parsed, SocketAnswer};
 use crate::glob;
 use crate::packet::text::class_of;
@@ -108,7 +107,7 @@ pub fn event(
             class,
             packet: packet.clone(),
         }),
-        (false, Direction::In, Parsed::Ip(header)) if is_new_flow(header, socket) => {
+        (false, Direction::In, Parsed::Ip(header)) if header.is_looked_up(socket) => {
             Some(lookup(class, header))
         }
         (false, ..) => None,

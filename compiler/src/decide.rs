@@ -4,6 +4,7 @@
 //! [`Decision`]. It is slow and obvious on purpose: everything else (diagram, bytecode, kernel) is tested against it. Not
 //! here: which hook runs a rule, since placement does not change meaning.
 
+mod asked;
 mod lookup;
 mod matching;
 #[cfg(test)]
@@ -15,10 +16,11 @@ pub(crate) use matching::{
     covers_class, covers_protocol, covers_side, from_port, holds, readable_at_lookup, to_port,
 };
 
+use asked::{is_for, is_new_flow, is_of_lookup};
+
 use crate::event::{Decider, Decision, Event, Header, Parsed, Part, SocketAnswer, Verdict, World};
-use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, Side, SocketId,
+    Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, SocketId,
 };
 
 /// What the policy says of the event.
@@ -88,7 +90,7 @@ fn decide_packet<'a>(
         direction,
         rules,
         |id, rule| {
-            (rule.at != Some(Hook::SkLookup) || is_new_flow(header, seen.socket(None)))
+            (!is_of_lookup(rule) || is_new_flow(header, seen.socket(None)))
                 && matches(&seen, id, rule)
         },
         |action| packet_verdict(&seen, action),
@@ -176,23 +178,12 @@ fn decide_send<'a>(
     world: &dyn World,
     rules: impl Iterator<Item = (RuleId, &'a Rule)>,
 ) -> Decision {
-    let of_this_group = |rule: &Rule| {
-        let within = match rule.action {
-            Action::Shortcut(within) => within == group,
-            _ => true,
-        };
-        let from = match rule.matches.from {
-            Some(Side::Group(from)) => from == group,
-            _ => true,
-        };
-        within && from
-    };
     let seen = Seen::new(policy, Direction::Send, None, header, world);
     first_match(
         policy,
         Direction::Send,
         rules,
-        |id, rule| of_this_group(rule) && matches(&seen, id, rule),
+        |id, rule| is_for(rule, group) && matches(&seen, id, rule),
         |action| match action {
             Action::Drop => Verdict::Drop,
             Action::Reject => Verdict::Reject,
@@ -253,13 +244,6 @@ fn steer(seen: &Seen<'_>, socket: SocketId, absent: Verdict) -> Verdict {
     } else {
         absent
     }
-}
-
-/// Whether the kernel would ask a lookup program about this packet.
-pub(crate) fn is_new_flow(header: &Header, answer: SocketAnswer) -> bool {
-    matches!(header.protocol, 6 | 17)
-        && header.part != Part::Later
-        && answer != SocketAnswer::Established
 }
 
 /// Goes on, decided by no rule.

@@ -4,9 +4,7 @@
 //! equal. A [`Store`] grows up to a budget and then answers [`BudgetExceeded`]; nothing here panics or guesses.
 //! [`flatten`] turns a diagram into intervals, ready for code. Not here: placement, and what a verdict does.
 
-pub mod chain;
 pub mod classify;
-pub mod concern;
 pub mod flatten;
 pub mod plain;
 pub mod possible;

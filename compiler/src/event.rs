@@ -52,6 +52,20 @@ impl Header {
     pub fn family(&self) -> Family {
         Family::of(self.from)
     }
+
+    /// Whether the kernel looks for a socket of this packet: for TCP and UDP, except in later fragments, which join their
+    /// datagram first.
+    #[must_use]
+    pub fn has_socket(&self) -> bool {
+        matches!(self.protocol, 6 | 17) && self.part != Part::Later
+    }
+
+    /// Whether the kernel asks a lookup program about this packet, whose own lookup finds this socket: connected sockets get
+    /// theirs without (`__inet_lookup_established` and `udp4_lib_lookup2` come first).
+    #[must_use]
+    pub fn is_looked_up(&self, answer: SocketAnswer) -> bool {
+        self.has_socket() && answer != SocketAnswer::Established
+    }
 }
 
 /// Which part of a datagram a packet is.
@@ -144,6 +158,18 @@ pub enum SocketAnswer {
     Listening = 1,
     /// A connected socket.
     Established = 2,
+}
+
+impl SocketAnswer {
+    /// The answer that fields of diagrams give as this number.
+    #[must_use]
+    pub fn from_value(value: u32) -> Self {
+        match value {
+            0 => Self::None,
+            1 => Self::Listening,
+            _ => Self::Established,
+        }
+    }
 }
 
 /// What the machine around the policy says. Each question is asked at most once of a packet, and only if the answer

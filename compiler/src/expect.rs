@@ -22,7 +22,7 @@ use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer, Verdict};
 use crate::packet::text::{Described, describe_case};
-use crate::policy::{Action, ClassId, Direction, Expect, GroupId, Place, Policy, Rule, Side};
+use crate::policy::{ClassId, Direction, Expect, GroupId, Place, Policy, Rule};
 use crate::witness::Witness;
 
 pub use command::Whereabouts;
@@ -215,11 +215,7 @@ impl Walk<'_> {
     }
 
     fn concerns(&self, rule: &Rule) -> bool {
-        let Some(group) = self.group else {
-            return true;
-        };
-        let within = !matches!(rule.action, Action::Shortcut(within) if within != group);
-        within && !matches!(rule.matches.from, Some(Side::Group(from)) if from != group)
+        self.group.is_none_or(|group| rule.is_for(group))
     }
 
     /// A packet of these, if there is one once the constant sets hold what they hold.

@@ -1,25 +1,18 @@
-//! What a hook can do: one table of data.
+//! What each hook is: a room each, of which the rest of the compiler reads a [`HookSpec`].
 //!
-//! A row is a group of fields or an action, a column is a hook. Placement, its check and the messages read it. Not
-//! here: how a hook reads a field or says a verdict, which is the code generator's.
+//! A room says which fields its hook reads and which verbs it says, with the reason for each it does not; what all that
+//! it sees has in common; and how its programs are named, loaded and ended. Placement, the diagrams, the messages and the
+//! runtime read that and name no hook. Not here: the code that reads a field there (`lower/hook`).
 
+mod sk_lookup;
+mod sk_msg;
+mod tc;
+mod xdp;
+
+use crate::artifact::{AttachPoint, Section};
 use crate::field::{Field, FieldKind};
-use crate::policy::{Action, Direction};
-
-/// A place in the kernel where a program of ours runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Hook {
-    /// XDP, packets that arrive.
-    Xdp,
-    /// TC ingress, packets that arrive.
-    TcIn,
-    /// TC egress, packets that leave.
-    TcOut,
-    /// The socket lookup of new TCP connections and of datagrams for unconnected UDP sockets.
-    SkLookup,
-    /// Data written to a TCP socket that is in a SOCKMAP.
-    SkMsg,
-}
+use crate::policy::Direction;
+pub use crate::policy::{Hook, Verb};
 
 /// Whether a hook can do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,262 +25,112 @@ pub enum Ability {
     No(&'static str),
 }
 
-/// A verb, whatever it acts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// `allow`
-    Allow,
-    /// `drop`
-    Drop,
-    /// `count`
-    Count,
-    /// `reject`
-    Reject,
-    /// `redirect … to sock`, `redirect … by @map`
-    Redirect,
-    /// `redirect … to interface`
-    Forward,
-    /// `shortcut`
-    Shortcut,
-}
-
-impl Verb {
-    /// The word of the language.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Drop => "drop",
-            Self::Reject => "reject",
-            Self::Count => "count",
-            Self::Redirect | Self::Forward => "redirect",
-            Self::Shortcut => "shortcut",
-        }
-    }
-}
-
-impl From<Action> for Verb {
-    fn from(action: Action) -> Self {
-        match action {
-            Action::Allow => Self::Allow,
-            Action::Drop => Self::Drop,
-            Action::Reject => Self::Reject,
-            Action::Count => Self::Count,
-            Action::Redirect(_) => Self::Redirect,
-            Action::Forward(_) => Self::Forward,
-            Action::Shortcut(_) => Self::Shortcut,
-        }
-    }
-}
-
 use Ability::{IfAsked, No, Yes};
 
-/// What a hook can tell of fields of a kind, by [`Hook`].
-struct Reads {
-    kinds: &'static [FieldKind],
-    abilities: [Ability; 5],
+/// What a hook meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Packets on an interface.
+    Packet,
+    /// What the kernel asks about packets that passed those.
+    Lookup,
+    /// What the processes of a group do with their sockets.
+    Process,
 }
 
-const STREAM: Ability = No("what a process writes is a stream, not packets");
-const NOT_GIVEN: Ability =
-    No("a socket lookup is given addresses and ports, not the packet's header");
-
-const READS: &[Reads] = &[
-    Reads {
-        kinds: &[FieldKind::Tuple, FieldKind::Member],
-        abilities: [Yes, Yes, Yes, Yes, Yes],
-    },
-    Reads {
-        kinds: &[FieldKind::Fragment],
-        abilities: [
-            Yes,
-            Yes,
-            Yes,
-            No("datagrams are put together before their socket is looked up"),
-            STREAM,
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::Icmp],
-        abilities: [
-            Yes,
-            Yes,
-            Yes,
-            No("sockets are looked up for TCP and UDP only"),
-            No("the sockets of a group speak TCP"),
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::TcpFlags],
-        abilities: [
-            Yes,
-            Yes,
-            Yes,
-            No("a socket lookup is given addresses and ports, not the TCP header"),
-            STREAM,
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::Length],
-        abilities: [
-            Yes,
-            Yes,
-            Yes,
-            No("a socket lookup is given addresses and ports, not the packet's length"),
-            STREAM,
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::Ttl, FieldKind::Dscp],
-        abilities: [Yes, Yes, Yes, NOT_GIVEN, STREAM],
-    },
-    Reads {
-        kinds: &[FieldKind::Vlan],
-        abilities: [
-            IfAsked("most interfaces take the tag off before xdp sees the frame"),
-            Yes,
-            Yes,
-            NOT_GIVEN,
-            STREAM,
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::Mark],
-        abilities: [
-            No("a frame has no mark before the stack has taken it over"),
-            Yes,
-            Yes,
-            No("a socket lookup is given addresses and ports, not the packet mark"),
-            STREAM,
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::Interface],
-        abilities: [
-            Yes,
-            Yes,
-            Yes,
-            Yes,
-            No("what a process writes has no interface yet"),
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::Winner],
-        abilities: [
-            Yes,
-            Yes,
-            Yes,
-            Yes,
-            No("rules for what processes write are never taken together"),
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::Absent, FieldKind::Entry],
-        abilities: [
-            Yes,
-            Yes,
-            No("a packet that leaves has its socket already"),
-            Yes,
-            No("data that is written has its socket already"),
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::Socket],
-        abilities: [
-            Yes,
-            Yes,
-            Yes,
-            No("the socket lookup, where redirects run, is what finds the socket"),
-            No("the socket is the one that is written to"),
-        ],
-    },
-    Reads {
-        kinds: &[FieldKind::Rate],
-        abilities: [
-            Yes,
-            Yes,
-            Yes,
-            No("a socket lookup runs again and again for one packet, so it cannot meter"),
-            Yes,
-        ],
-    },
-];
-
-/// Whether a hook can say a verb, by [`Hook`].
-struct Does {
-    verb: Verb,
-    abilities: [Ability; 5],
+/// What all that a hook sees has in common.
+pub struct Sight {
+    /// Fields that have one value.
+    pub fixed: &'static [(Field, u32)],
+    /// The only protocols; none named: all.
+    pub protocols: &'static [u8],
+    /// Kinds of fields that need not be read though the hook cannot, because nothing that has them comes there.
+    pub absent: &'static [FieldKind],
+    /// Whether nothing of an established socket comes there, so that a condition on that alone is known.
+    pub unconnected: bool,
+    /// Whether one frame may hold several packets, joined by the stack.
+    pub joined: bool,
 }
 
-const LATER: Ability = No("which socket gets a packet is decided later, by the socket lookup");
-const PACKETS: Ability = No("it sees packets, not what a process writes");
+impl Sight {
+    /// Whatever a packet may be.
+    const PACKETS: Self = Self {
+        fixed: &[],
+        protocols: &[],
+        absent: &[],
+        unconnected: false,
+        joined: false,
+    };
+}
 
-/// Whether a driver sends frames that a program turns round or moves is known only where they run.
-const DRIVER: Ability = IfAsked("not every driver can send a frame from xdp; tc always can");
+/// Return codes.
+#[derive(Clone, Copy, Debug)]
+pub struct Codes {
+    /// Goes on.
+    pub pass: i32,
+    /// Ends here.
+    pub drop: i32,
+}
 
-const DOES: &[Does] = &[
-    Does {
-        verb: Verb::Allow,
-        abilities: [Yes; 5],
-    },
-    Does {
-        verb: Verb::Drop,
-        abilities: [
-            Yes,
-            Yes,
-            Yes,
-            No("a socket lookup cannot drop in silence"),
-            Yes,
-        ],
-    },
-    Does {
-        verb: Verb::Reject,
-        abilities: [
-            DRIVER,
-            Yes,
-            No("a packet that leaves has no peer that could be answered; write `drop`"),
-            Yes,
-            Yes,
-        ],
-    },
-    Does {
-        verb: Verb::Forward,
-        abilities: [
-            DRIVER,
-            Yes,
-            Yes,
-            No("a socket lookup chooses a socket, not an interface"),
-            PACKETS,
-        ],
-    },
-    Does {
-        verb: Verb::Count,
-        abilities: [Yes; 5],
-    },
-    Does {
-        verb: Verb::Redirect,
-        abilities: [
-            LATER,
-            LATER,
-            No("a packet that leaves has its socket already"),
-            Yes,
-            No("data that is written has its socket already"),
-        ],
-    },
-    Does {
-        verb: Verb::Shortcut,
-        abilities: [PACKETS, PACKETS, PACKETS, PACKETS, Yes],
-    },
-];
+/// What a rate cannot be part of at a hook that can meter.
+pub struct Metering {
+    /// Rules that refuse.
+    pub refusals: Ability,
+    /// Rates of connections.
+    pub connections: Ability,
+}
 
-/// Whether a hook can set the packet mark, by [`Hook`].
-const SETS_MARK: [Ability; 5] = [
-    No("a frame has no mark before the stack has taken it over"),
-    Yes,
-    Yes,
-    No("a socket lookup cannot change the packet"),
-    STREAM,
-];
+impl Metering {
+    const ALL: Self = Self {
+        refusals: Yes,
+        connections: Yes,
+    };
+}
+
+/// What a reject becomes where a hook can say one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The packet is answered as if nobody listened.
+    Answer,
+    /// The code of a drop says it.
+    Code,
+}
+
+/// Everything about a hook but the code that runs there.
+pub struct HookSpec {
+    /// The word that `at` takes.
+    pub name: &'static str,
+    /// What the text of a placement calls it.
+    pub title: &'static str,
+    /// The name of its program; those of several classes or groups have more behind it.
+    pub program: &'static str,
+    /// The type of its programs.
+    pub section: Section,
+    /// Where a program hangs; the number is that of a group in the manifest.
+    pub attach: fn(usize) -> AttachPoint,
+    /// Whose list it runs.
+    pub direction: Direction,
+    /// What it meets.
+    pub stage: Stage,
+    /// Whether it is the one of its direction that can do most of what a rule without `at` may say.
+    pub usual: bool,
+    /// What all that it sees has in common.
+    pub sees: Sight,
+    /// Whether it can tell the values of fields of a kind.
+    pub reads: fn(FieldKind) -> Ability,
+    /// Whether it can say a verb.
+    pub does: fn(Verb) -> Ability,
+    /// Whether an allow there can set the packet mark.
+    pub sets_mark: Ability,
+    /// Which rates it keeps.
+    pub meters: Metering,
+    /// What a reject is.
+    pub reject: Refusal,
+    /// What its programs return.
+    pub codes: Codes,
+    /// Why it is no hook of a direction that is not its own.
+    pub elsewhere: fn(Direction) -> &'static str,
+}
 
 impl Hook {
     /// Every hook, in the order a packet or a write meets them.
@@ -299,31 +142,53 @@ impl Hook {
         Self::SkMsg,
     ];
 
+    /// What it is.
+    #[must_use]
+    pub fn spec(self) -> &'static HookSpec {
+        match self {
+            Self::Xdp => &xdp::HOOK,
+            Self::TcIn => &tc::ARRIVING,
+            Self::TcOut => &tc::LEAVING,
+            Self::SkLookup => &sk_lookup::HOOK,
+            Self::SkMsg => &sk_msg::HOOK,
+        }
+    }
+
+    /// The hooks of a direction, in order.
+    pub fn of(direction: Direction) -> impl DoubleEndedIterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(move |hook| hook.direction() == direction)
+    }
+
     /// The word that `at` takes.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Xdp => "xdp",
-            Self::TcIn | Self::TcOut => "tc",
-            Self::SkLookup => "sk_lookup",
-            Self::SkMsg => "sk_msg",
-        }
+        self.spec().name
     }
 
     /// Whose list it runs.
     #[must_use]
     pub fn direction(self) -> Direction {
-        match self {
-            Self::Xdp | Self::TcIn | Self::SkLookup => Direction::In,
-            Self::TcOut => Direction::Out,
-            Self::SkMsg => Direction::Send,
-        }
+        self.spec().direction
     }
 
     /// Whether it sees packets on an interface.
     #[must_use]
     pub fn is_packet(self) -> bool {
-        matches!(self, Self::Xdp | Self::TcIn | Self::TcOut)
+        self.spec().stage == Stage::Packet
+    }
+
+    /// Whether it is asked about packets that passed the packet hooks.
+    #[must_use]
+    pub fn is_lookup(self) -> bool {
+        self.spec().stage == Stage::Lookup
+    }
+
+    /// Whether it sees what the processes of a group do.
+    #[must_use]
+    pub fn is_process(self) -> bool {
+        self.spec().stage == Stage::Process
     }
 
     /// Whether it can tell the value of a field.
@@ -335,24 +200,19 @@ impl Hook {
     /// Whether it can tell the values of fields of a kind.
     #[must_use]
     pub fn reads_kind(self, kind: FieldKind) -> Ability {
-        READS
-            .iter()
-            .find(|row| row.kinds.contains(&kind))
-            .map_or(No("no hook reads it"), |row| row.abilities[self as usize])
+        (self.spec().reads)(kind)
     }
 
     /// Whether an allow there can set the packet mark.
     #[must_use]
     pub fn sets_mark(self) -> Ability {
-        SETS_MARK[self as usize]
+        self.spec().sets_mark
     }
 
     /// Whether it can say a verb.
     #[must_use]
     pub fn does(self, verb: Verb) -> Ability {
-        DOES.iter()
-            .find(|row| row.verb == verb)
-            .map_or(No("no hook does it"), |row| row.abilities[self as usize])
+        (self.spec().does)(verb)
     }
 }
 
@@ -361,25 +221,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_field_has_one_row() {
-        for kind in FieldKind::ALL {
-            let rows = READS.iter().filter(|row| row.kinds.contains(&kind));
-            assert_eq!(rows.count(), 1, "{kind:?}");
+    fn hooks_stand_in_the_order_of_their_numbers() {
+        for (at, hook) in Hook::ALL.into_iter().enumerate() {
+            assert_eq!(hook as usize, at);
         }
-    }
-
-    #[test]
-    fn columns_stand_in_the_order_of_the_hooks() {
-        assert!(
-            Hook::ALL
-                .iter()
-                .enumerate()
-                .all(|(at, hook)| *hook as usize == at)
-        );
         assert!(matches!(Hook::SkLookup.does(Verb::Drop), No(_)));
         assert_eq!(Hook::SkLookup.does(Verb::Redirect), Yes);
         assert_eq!(Hook::SkMsg.does(Verb::Shortcut), Yes);
         assert!(matches!(Hook::SkMsg.reads(Field::Length), No(_)));
         assert_eq!(Hook::TcOut.reads(Field::Socket), Yes);
+    }
+
+    #[test]
+    fn each_direction_has_one_usual_hook() {
+        for hook in Hook::ALL {
+            let usual = Hook::of(hook.direction()).filter(|one| one.spec().usual);
+            assert_eq!(usual.count(), 1, "{hook:?}");
+        }
+    }
+
+    /// A program's name, what a person calls a hook, and its place in the kernel tell it from all others.
+    #[test]
+    fn no_two_hooks_are_named_alike() {
+        for (at, one) in Hook::ALL.into_iter().enumerate() {
+            for other in &Hook::ALL[at + 1..] {
+                let (one, other) = (one.spec(), other.spec());
+                assert_ne!(one.program, other.program);
+                assert_ne!(one.title, other.title);
+                assert_ne!((one.attach)(0), (other.attach)(0));
+                assert_ne!((one.name, one.direction), (other.name, other.direction));
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod artifact;
 pub mod bpf;
 pub mod bulk;
 mod candidates;
+pub mod chain;
 pub mod classifier;
 pub mod codes;
 pub mod compose;

@@ -40,11 +40,11 @@ use cranelift_entity::SecondaryMap;
 
 use crate::artifact::{MapId, Section};
 use crate::bpf::opcode::Register;
+use crate::chain::Chain;
 use crate::diagram::flatten::{Flat, Target};
 use crate::field::{Field, FieldSet};
 use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
-use crate::place::Chain;
 use crate::policy::{
     Default, DefaultVerdict, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
 };
@@ -144,7 +144,7 @@ pub struct Source<'a> {
 /// Makes the function of a chain.
 #[must_use]
 pub fn lower(source: Source<'_>, name: &str) -> Function {
-    let mut lowering = Lowering::new(source, name, section(source.chain.hook));
+    let mut lowering = Lowering::new(source, name, source.chain.hook.spec().section);
     match source.chain.hook {
         Hook::Xdp | Hook::TcIn | Hook::TcOut => lowering.parse_packet(),
         Hook::SkLookup => lowering.open_lookup(),
@@ -164,17 +164,6 @@ pub fn is_uniform(policy: &Policy, chain: &Chain, decision: &Flat, counts: Optio
         Target::Node(_) => false,
     };
     chain.hook.is_packet() && leaf && counts.is_none() && default.is_some_and(silent)
-}
-
-/// The section of a hook's programs.
-#[must_use]
-pub fn section(hook: Hook) -> Section {
-    match hook {
-        Hook::Xdp => Section::Xdp,
-        Hook::TcIn | Hook::TcOut => Section::Classifier,
-        Hook::SkLookup => Section::SkLookup,
-        Hook::SkMsg => Section::SkMsg,
-    }
 }
 
 /// The place of a statement as an origin of code.

@@ -20,75 +20,12 @@ pub use lookup::has_lookup;
 
 use sockc_grammar::diagnostic::Diagnostic;
 
+use crate::chain::{Chain, DefaultEntry, Effect, Entry};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, Side,
+    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId,
 };
-
-/// The rules of one hook, passes included, in source order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chain {
-    /// The hook.
-    pub hook: Hook,
-    /// For `sk_msg`: the group whose sockets it holds for.
-    pub group: Option<GroupId>,
-    /// For packet hooks: the class of interfaces that it holds for.
-    pub class: Option<ClassId>,
-    /// The rules.
-    pub entries: Vec<Entry>,
-    /// What nothing matched gets, and malformed packets.
-    pub default: DefaultEntry,
-}
-
-/// One rule in a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The rule.
-    pub rule: RuleId,
-    /// What the entry does here.
-    pub effect: Effect,
-    /// Whether this hook is the rule's home, where it counts.
-    pub counts: bool,
-    /// Only new flows match here: TCP and UDP, no later fragment, no established socket (rules `at sk_lookup` and the
-    /// watch for absent sockets, seen from a packet hook).
-    pub new_flows_only: bool,
-    /// Why it stands here, in words, for `--emit placement`.
-    pub reason: &'static str,
-}
-
-/// What a rule does at a hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// Goes on to the stack, the lookup or the peer; ends this chain.
-    Allow,
-    /// Ends with a drop.
-    Drop,
-    /// Ends with an answer as if nobody listened.
-    Reject,
-    /// Ends on the way out of another interface.
-    Forward,
-    /// Counts and goes on in the chain.
-    Count,
-    /// A later hook decides: ends this chain with a pass, does not count.
-    Pass,
-    /// A redirect to a socket that says `if absent drop`, seen from the last packet hook: passes, or drops if the slot
-    /// is empty. Matches only new flows; a [`Self::Pass`] of the same rule follows it. Other redirects are a `Pass`.
-    RedirectPass,
-    /// A redirect at sk_lookup: assigns the socket, else rejects.
-    Redirect,
-    /// A shortcut at sk_msg.
-    Shortcut,
-}
-
-/// The end of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DefaultEntry {
-    /// What becomes of what nothing matched.
-    pub verdict: DefaultVerdict,
-    /// Whether this hook is its home, where it and malformed packets count.
-    pub counts: bool,
-}
 
 /// The chains of a policy, in the order of [`Hook`], then of groups; or why no placement keeps its meaning.
 pub fn place(policy: &Policy, store: &mut Store) -> Result<Vec<Chain>, Vec<Diagnostic>> {
@@ -147,23 +84,10 @@ fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
 fn sends(policy: &Policy, group: GroupId) -> Option<Chain> {
     let entries: Vec<Entry> = policy
         .rules_of(Direction::Send)
-        .filter(|(_, rule)| concerns(rule, group))
+        .filter(|(_, rule)| rule.is_for(group))
         .map(|(rule, data)| at_home(rule, data, "sk_msg is the hook of what processes write"))
         .collect();
     only_chain(policy, Hook::SkMsg, Some(group), entries)
-}
-
-/// Whether a rule of `send` speaks of the sockets of a group.
-fn concerns(rule: &Rule, group: GroupId) -> bool {
-    let within = match rule.action {
-        Action::Shortcut(within) => within == group,
-        _ => true,
-    };
-    let from = match rule.matches.from {
-        Some(Side::Group(from)) => from == group,
-        _ => true,
-    };
-    within && from
 }
 
 /// The chain of a direction with one hook, if there is anything to do.
@@ -210,7 +134,7 @@ fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> Entry {
             Action::Shortcut(_) => Effect::Shortcut,
         },
         counts: true,
-        new_flows_only: data.at == Some(Hook::SkLookup),
+        new_flows_only: data.in_lookup(),
         reason,
     }
 }

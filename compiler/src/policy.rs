@@ -5,6 +5,7 @@
 
 mod declared;
 mod expect;
+mod hook;
 mod matching;
 mod measure;
 
@@ -13,6 +14,7 @@ pub use declared::{
     SocketOrigin, Zone,
 };
 pub use expect::{Expect, ExpectedVerdict, Region};
+pub use hook::{Hook, Verb};
 pub use matching::{
     AddressSet, Addresses, Condition, Endpoint, Family, IcmpMatch, Match, ProtocolMatch, Side,
     SocketTest,
@@ -21,8 +23,6 @@ pub use measure::{Log, Per, Rate, RateUnit};
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;
-
-use crate::hook::{Hook, Verb};
 
 /// A rule of the policy, numbered in source order over all directions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -268,6 +268,18 @@ impl Rule {
         }
     }
 
+    /// Whether it runs in the socket lookup alone, and so is about new flows only: it says `at sk_lookup`.
+    #[must_use]
+    pub fn in_lookup(&self) -> bool {
+        self.at == Some(Hook::SkLookup)
+    }
+
+    /// Whether it is about what sockets of this group write.
+    #[must_use]
+    pub fn is_for(&self, group: GroupId) -> bool {
+        self.action.is_for(group) && self.matches.is_for(group)
+    }
+
     /// The group of bulk rules that it stands for, in a policy that `bulk` made.
     #[must_use]
     pub fn winner(&self) -> Option<u32> {
@@ -302,5 +314,11 @@ impl Action {
     #[must_use]
     pub fn decides(self) -> bool {
         self != Self::Count
+    }
+
+    /// Whether sockets of this group are meant: a shortcut is for its own group.
+    #[must_use]
+    pub fn is_for(self, group: GroupId) -> bool {
+        !matches!(self, Self::Shortcut(within) if within != group)
     }
 }

@@ -8,11 +8,11 @@
 use std::fmt::{Arguments, Write};
 
 use crate::bulk::{self, MIN_RULES, tree};
+use crate::chain::Chain;
 use crate::classifier::{FamilySummary, Part, Split, Summary};
 use crate::diagram::flatten::Flat;
 use crate::effort::Effort;
 use crate::pipeline::Built;
-use crate::place::Chain;
 use crate::policy::{Family, Policy};
 
 /// Steps of the verifier up to which work is counted: no kernel takes more.

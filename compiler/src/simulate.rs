@@ -14,7 +14,7 @@ use crate::artifact::{Artifact, AttachPoint, Program};
 use crate::bpf::constant::{
     SK_PASS, TC_ACT_REDIRECT, TC_ACT_SHOT, TCP_ESTABLISHED, XDP_DROP, XDP_REDIRECT, XDP_TX,
 };
-use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
+use crate::event::{Event, Header, Parsed, Transport, Verdict, World};
 use crate::interpret::{self, Fault, Input, Lookup, Maps, Message, Outcome, Skb, SocketModel, Xdp};
 use crate::policy::{ClassId, Direction, GroupId, OutInterfaceId, Policy, SocketId};
 pub use effects::Effects;
@@ -108,18 +108,13 @@ impl Run<'_> {
             self.mark = outcome.mark;
         }
         match packet {
-            Parsed::Ip(header) if direction == Direction::In && self.is_looked_up(header) => {
+            Parsed::Ip(header)
+                if direction == Direction::In && header.is_looked_up(self.machine.own) =>
+            {
                 self.looked_up(header)
             }
             _ => Ok(Verdict::Allow),
         }
-    }
-
-    /// Whether the kernel asks a lookup program: TCP and UDP that no connected socket takes, once the datagram is whole.
-    fn is_looked_up(&self, header: &Header) -> bool {
-        matches!(header.protocol, 6 | 17)
-            && header.part != Part::Later
-            && self.machine.own != SocketAnswer::Established
     }
 
     fn looked_up(&mut self, header: &Header) -> Result<Verdict, Fault> {

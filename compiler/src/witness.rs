@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::decide::decide;
 use crate::diagram::FieldValues;
 use crate::diagram::values::header_of;
-use crate::event::{Decision, Event, Header, Parsed, Part, SocketAnswer, World};
+use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
 use crate::field::Field;
 use crate::packet::text::{Described, DescribedWorld, contents};
 use crate::policy::{
@@ -90,7 +90,7 @@ impl Witness {
     /// All that the values say, as far as there are words for it.
     pub(crate) fn everything(&self, policy: &Policy) -> Described {
         let mut said = Described::plain(self.event.clone(), self.socket);
-        let looked_up = matches!(self.header.protocol, 6 | 17) && self.header.part != Part::Later;
+        let looked_up = self.header.has_socket();
         said.elsewhere = policy
             .namespaces
             .keys()
@@ -182,14 +182,8 @@ pub(crate) fn shortest(
 
 impl World for Witness {
     fn socket(&self, _: Direction, netns: Option<NetnsId>, _: &Header) -> SocketAnswer {
-        match self
-            .values
-            .get(netns.map_or(Field::Socket, Field::SocketIn))
-        {
-            0 => SocketAnswer::None,
-            1 => SocketAnswer::Listening,
-            _ => SocketAnswer::Established,
-        }
+        let field = netns.map_or(Field::Socket, Field::SocketIn);
+        SocketAnswer::from_value(self.values.get(field))
     }
 
     fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {

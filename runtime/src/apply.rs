@@ -7,29 +7,34 @@
 //! A policy with `for netns` blocks is several: all are prepared, each in its namespace; when the last one is ready, the outer
 //! policy's word is written, which the hooks of all of them follow.
 
+pub(crate) mod forecast;
+mod repin;
+mod steps;
+mod targets;
+mod work;
+
 use std::iter;
 use std::time::SystemTime;
 
 use sockc_compiler::artifact::Manifest;
 
 use crate::blocks::Blocks;
-use crate::drift::check_ground;
+use crate::blocks::entrance;
+use crate::blocks::ownership::{self, Outer};
+use crate::blocks::reconcile::settle;
+use crate::code::owner::Owners;
 use crate::error::Error;
-use crate::fill::SlotState;
-use crate::forecast::Standpoint;
-use crate::heal;
 use crate::hook::Means;
-use crate::known::LostNamespace;
-use crate::mend::settle;
-use crate::nameless;
 use crate::options::Options;
-use crate::owned::{self, Outer};
-use crate::owner::Owners;
-use crate::plan::Plan;
-use crate::record::{Held, Record};
 use crate::session::{self, Session};
+use crate::sockets::lookup::SlotState;
 use crate::state::Lock;
-use crate::work::{Prepared, Work};
+use crate::state::namespaces::LostNamespace;
+use crate::state::record::{Held, Record};
+use crate::status::drift::check_ground;
+use forecast::Standpoint;
+use targets::Plan;
+use work::{Prepared, Work};
 
 /// What an apply did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +151,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
     };
     session::enter(&part.options, |session| {
         let held = match outer {
-            None => owned::open(rest, session)?,
+            None => ownership::open(rest, session)?,
             Some(_) => Vec::new(),
         };
         let plan = Plan::make(part.manifest, &part.options, &session.state)?;
@@ -156,25 +161,25 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
         })?;
-        heal::heal(&session.state)?;
+        repin::heal(&session.state)?;
         let before = settle(session, &part.options)?;
         check_generation(before.as_ref(), &part.options)?;
-        owned::check(before.as_ref(), outer, &part.options)?;
+        ownership::check(before.as_ref(), outer, &part.options)?;
         if let Some(before) = &before {
             check_ground(&session.state, before)?;
-            owned::check_word(&session.state, outer, &part.options)?;
+            ownership::check_word(&session.state, outer, &part.options)?;
         }
         // Ahead of the switch: what is left there would not be of the generation that the record names.
-        let ended = owned::ended(part.gone, &held);
-        let mut left = owned::release(&ended, &part.options, session);
+        let ended = ownership::ended(part.gone, &held);
+        let mut left = ownership::release(&ended, &part.options, session);
         let record = next(part, session, before.as_ref(), outer, held);
-        let gone = owned::gone(before.as_ref(), &record);
-        let opened = nameless::all(&gone, &session.state)?;
+        let gone = ownership::gone(before.as_ref(), &record);
+        let opened = entrance::all(&gone, &session.state)?;
         let mut work = Work::new(part, session, plan, &owners, (before, record));
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);
-                left.extend(owned::release(&gone, &part.options, session));
+                left.extend(ownership::release(&gone, &part.options, session));
                 let left = left.into_iter();
                 applied
                     .notes

@@ -3,6 +3,11 @@
 //! Takes a point and a target; gives a pinned [`Attached`] hook. What is not ours is never touched: if another XDP program is
 //! there, that is an error which names it.
 
+pub(crate) mod dispatch;
+mod filter;
+pub(crate) mod foreign;
+pub(crate) mod guard;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,18 +16,16 @@ use aya::programs::TcAttachType;
 use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
-use crate::dispatch::{self, Words};
 use crate::error::{Error, at, is_machine, system_error, unless_passing};
-use crate::filter;
-use crate::foreign;
-use crate::home::Guard;
 use crate::hook::{Hook, Means, Point};
 use crate::load::reasons;
 use crate::probe::Features;
-use crate::record::Attached;
 use crate::state::State;
+use crate::state::record::Attached;
 use crate::sys::prog::Place;
 use crate::sys::{bpffs, link, netns, prog};
+use dispatch::Words;
+use guard::Guard;
 
 /// Ahead of every program that is there: one that returns something else than "next" decides alone, and would decide instead
 /// of ours (`include/uapi/linux/bpf.h`; TCX is younger than this flag).

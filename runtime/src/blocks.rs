@@ -4,6 +4,10 @@
 //! is named and not there is left out (`apply --running`) a block may be: one whose namespace has ended. One whose namespace lost
 //! no more than its name is entered by another way, since its processes would lose their policy otherwise. Changes nothing.
 
+pub(crate) mod entrance;
+pub(crate) mod ownership;
+pub(crate) mod reconcile;
+
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,16 +16,15 @@ use sockc_compiler::artifact::{MANIFEST_VERSION, Manifest};
 use sockc_compiler::object;
 
 use crate::attach;
-use crate::checked;
 use crate::error::Error;
 use crate::hook::Point;
-use crate::known::{Living, Lost};
-use crate::nameless;
+use crate::load::checked;
 use crate::options::Options;
-use crate::record::Held;
 use crate::session;
 use crate::state::State;
-use crate::truth::record_in_force;
+use crate::state::in_force::record_in_force;
+use crate::state::namespaces::{Living, Lost};
+use crate::state::record::Held;
 
 /// Between two looks at hooks that are about to go.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -101,7 +104,7 @@ impl Blocks {
 
 /// How the namespace of a block is entered; nothing if it has ended.
 fn place(held: &Held, near: &State, options: &Options) -> Result<Option<String>, Error> {
-    let Some(lost) = nameless::look(held, near)? else {
+    let Some(lost) = entrance::look(held, near)? else {
         return Ok(Some(held.name.clone()));
     };
     match (lost.lost, lost.living) {

@@ -1,6 +1,9 @@
 //! Assembles the few programs that the runtime makes itself: instructions of the compiler's assembler, with labels, and
 //! with maps given as open descriptors.
 
+pub(crate) mod kernel_types;
+pub(crate) mod owner;
+
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use sockc_compiler::bpf::asm;

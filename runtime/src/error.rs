@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::dispatch;
+use crate::attach::dispatch;
 use crate::prefix::Prefix;
 
 /// Where a program of sockc comes from that nothing here knows.
@@ -434,7 +434,7 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "`in netns` looks into \"{named}\", which the kernel has given an id by itself; when such a namespace ends, the kernel gives its id to another one, and here nobody can see that in time ({cause}); give it an id that is not given again: make it anew, run `ip netns set {first} {}` before it gets an interface, and then `sockc apply`",
-                    crate::nsid::OURS
+                    crate::sys::nsid::OURS
                 )
             }
             Self::SameNetns { names: [one, other] } => write!(

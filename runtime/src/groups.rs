@@ -1,16 +1,21 @@
 //! The control groups of a policy's groups, and the maps that hold their sockets.
 
+pub(crate) mod concern;
+mod connections;
+pub(crate) mod escaped;
+pub(crate) mod moved;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use sockc_compiler::artifact::Manifest;
 
+use crate::attach::guard;
 use crate::error::{Error, at};
-use crate::home;
 use crate::load::Kept;
-use crate::record::Record;
 use crate::state::State;
+use crate::state::record::Record;
 use crate::sys::cgroup::{self, Cgroup};
 use crate::sys::{bpffs, map};
 
@@ -47,7 +52,7 @@ pub(crate) fn open(
             path: path.clone(),
             cause,
         };
-        let followed = follows.then(|| home::number(&plan.cgroup));
+        let followed = follows.then(|| guard::number(&plan.cgroup));
         let (number, cgroup) = match cgroup::open(&path) {
             Ok(cgroup) => (followed.unwrap_or(cgroup.id), Some(cgroup)),
             Err(cause) => {

@@ -1,5 +1,7 @@
 //! Loads an object by aya: maps first, then programs, all pinned in the folder of a generation.
 
+pub(crate) mod checked;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;

@@ -9,8 +9,8 @@ use sockc_compiler::log::{LogRecord, parse};
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::session;
+use crate::state::in_force::record_in_force;
 use crate::sys::ringbuf::Ring;
-use crate::truth::record_in_force;
 
 /// The ring of one generation. Records that nobody takes in time are lost; each is given to one reader only.
 pub struct LogReader {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::apply::forecast::Standpoint;
 use crate::error::Error;
-use crate::forecast::Standpoint;
 use crate::probe::Features;
 
 /// Is told each step before it is done, and may stop the work there; what was before stays in force then.

@@ -9,7 +9,7 @@ use sockc_compiler::bpf::opcode::{Register, Width};
 use sockc_compiler::target::Target;
 
 use crate::code::Code;
-use crate::kernel_types;
+use crate::code::kernel_types;
 use crate::sys::{link, map, prog};
 
 /// Features that the runtime or the compiler has another way for.

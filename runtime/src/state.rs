@@ -16,7 +16,14 @@
 //! ```
 //!
 //! The word in `control` is the only truth about what is in force: it is one machine word that every dispatcher reads, also
-//! those in the namespaces of `for netns` blocks. What this module does not do: decide what belongs in the folder. That is `settle`.
+//! those in the namespaces of `for netns` blocks. What this module does not do: decide what belongs in the folder. That is [`crate::reconcile`].
+
+pub(crate) mod chunks;
+pub(crate) mod in_force;
+pub(crate) mod namespaces;
+pub(crate) mod pins;
+pub(crate) mod record;
+pub(crate) mod totals;
 
 use std::fs::{self, File};
 use std::io;

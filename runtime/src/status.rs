@@ -1,5 +1,9 @@
 //! What is in force, read from the kernel.
 
+pub(crate) mod drift;
+mod elsewhere;
+mod verified;
+
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
@@ -7,28 +11,26 @@ use std::time::Duration;
 use sockc_compiler::artifact::{Counter, Manifest, MapKind};
 
 use crate::attach;
-use crate::carry;
-use crate::coverage::{self, Coverage};
-use crate::drift::{self, Drift, Standing};
-use crate::elsewhere;
+use crate::attach::foreign::{self, Foreign};
+use crate::blocks::entrance;
+use crate::blocks::reconcile::settle;
 use crate::error::{Error, unless_passing};
-use crate::fill::SlotState;
-use crate::foreign::{self, Foreign};
 use crate::hook::{Hook, Means, Point};
-use crate::known::LostNamespace;
-use crate::mend::settle;
-use crate::nameless;
+use crate::names::coverage::{self, Coverage};
 use crate::options::Options;
-use crate::pins::{self, Made};
-use crate::record::{Attached, Held, Record};
-use crate::seen;
+use crate::reconcile::hooks;
 use crate::session::{self, Session};
-use crate::settle::hooks;
+use crate::sockets::inspect;
+use crate::sockets::lookup::SlotState;
+use crate::state::in_force::{self, record_in_force};
+use crate::state::namespaces::LostNamespace;
+use crate::state::pins::{self, Made};
+use crate::state::record::{Attached, Held, Record};
+use crate::state::totals;
 use crate::state::{Access, Lock, State, pinned_map, side};
 use crate::sys::bpffs;
 use crate::sys::prog::Place;
-use crate::truth::{self, record_in_force};
-use crate::verified;
+use drift::{Drift, Standing};
 
 /// What is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +149,7 @@ pub fn inspect(options: &Options) -> Result<Inspected, Error> {
         }
     };
     for held in outer.held {
-        let inner = match nameless::entrance(&held)? {
+        let inner = match entrance::entrance(&held)? {
             Some(place) => block_status(&options.within(&place))?,
             None => None,
         };
@@ -332,7 +334,7 @@ fn lost_namespaces(session: &Session, record: &Record) -> Result<Vec<LostNamespa
         }));
     }
     for held in &record.netns {
-        found.extend(nameless::look(held, &session.state)?);
+        found.extend(entrance::look(held, &session.state)?);
     }
     Ok(found)
 }
@@ -426,7 +428,7 @@ fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> 
         Err(Error::State { .. }) => return Ok(Vec::new()),
         sockets => sockets?,
     };
-    seen::states(session, &record.manifest, sockets.as_fd())
+    inspect::states(session, &record.manifest, sockets.as_fd())
 }
 
 /// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.
@@ -437,7 +439,7 @@ fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> 
 pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
     let (mut values, held) = own_counters(options)?;
     for held in held {
-        let Some(place) = nameless::entrance(&held)? else {
+        let Some(place) = entrance::entrance(&held)? else {
             // `status` says that the namespace is gone.
             continue;
         };
@@ -463,7 +465,7 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
         let Some(record) = record_in_force(&session.state)? else {
             return Ok((Vec::new(), Vec::new()));
         };
-        let totals = carry::totals(&session.state, &record)?;
+        let totals = totals::totals(&session.state, &record)?;
         let counters = record.manifest.counters.iter().cloned().zip(totals);
         let values = counters.map(|(counter, total)| CounterValue {
             netns: None,
@@ -498,7 +500,7 @@ pub struct InForce {
 /// Any [`Error`].
 pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
     session::enter(options, |session| {
-        let found = truth::in_force(&session.state)?;
+        let found = in_force::in_force(&session.state)?;
         Ok(found.map(|(record, object)| InForce {
             policy: record.manifest.policy,
             generation: record.generation,
@@ -516,6 +518,6 @@ pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
 /// Any [`Error`].
 pub fn object(options: &Options) -> Result<Option<Vec<u8>>, Error> {
     session::enter(options, |session| {
-        Ok(truth::in_force(&session.state)?.map(|(_, object)| object))
+        Ok(in_force::in_force(&session.state)?.map(|(_, object)| object))
     })
 }

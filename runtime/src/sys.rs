@@ -13,6 +13,7 @@ pub(crate) mod diag;
 pub(crate) mod link;
 pub(crate) mod map;
 pub(crate) mod netns;
+pub(crate) mod nsid;
 pub(crate) mod process;
 pub(crate) mod prog;
 pub(crate) mod retry;

@@ -3,11 +3,11 @@
 //! One word puts the policy and those of its `for netns` blocks out of force; then what is left of the blocks goes, and the
 //! namespace's own folder last, since it is what a second unload finds the blocks by.
 
+use crate::blocks::ownership;
 use crate::error::Error;
 use crate::options::Options;
-use crate::owned;
+use crate::reconcile::{Off, off, remove_all};
 use crate::session;
-use crate::settle::{Off, off, remove_all};
 use crate::state::{Access, Lock};
 
 /// Removes the policy of a network namespace with all that sockc left there, also what is damaged; `false` if there was
@@ -20,12 +20,12 @@ pub fn unload(options: &Options) -> Result<bool, Error> {
     session::enter(options, |session| {
         let state = &session.state;
         let lock = Lock::take(state, Access::Change, options.lock_wait)?;
-        let blocks = owned::blocks(session)?;
+        let blocks = ownership::blocks(session)?;
         if lock.is_none() && blocks.is_empty() {
             return Ok(false);
         }
         let off = off(state)?;
-        let left = owned::release(&blocks, options, session);
+        let left = ownership::release(&blocks, options, session);
         let (mut left, mut causes): (Vec<String>, Vec<Error>) = left.into_iter().unzip();
         // What is left of a block is found by what is here, so that stays until the block is gone, but where the word does not
         // keep it from packets.

@@ -10,9 +10,9 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt::{Arguments, Write};
 
+use sockc_compiler::chain::{Chain, Effect};
 use sockc_compiler::diagram::flatten::{Flat, FlatNode, Target};
 use sockc_compiler::pipeline::Built;
-use sockc_compiler::place::{Chain, Effect};
 use sockc_compiler::policy::{DefaultVerdict, Policy};
 
 use words::{Families, Words};

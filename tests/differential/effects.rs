@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sockc_compiler::chain::Chain;
 use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Decider, Decision, Event, Header, Parsed, Verdict, World};
 use sockc_compiler::hook::Hook;
 use sockc_compiler::log;
 use sockc_compiler::pipeline::{Counters, Slots};
-use sockc_compiler::place::{Chain, counts_in_send};
+use sockc_compiler::place::counts_in_send;
 use sockc_compiler::policy::{Action, ClassId, Direction, Policy, RateUnit, RuleId};
 use sockc_compiler::simulate::INTERFACE;
 
@@ -51,7 +52,7 @@ impl Wanted {
 /// Whether the socket lookup is where a rule counts.
 fn is_of_lookup(policy: &Policy, rule: RuleId) -> bool {
     let rule = &policy.rules[rule];
-    matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
+    matches!(rule.action, Action::Redirect(_)) || rule.in_lookup()
 }
 
 /// The reference meaning of a subject.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use sockc_compiler::artifact::{CounterKind, Manifest};
 use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Decider, Decision, Event, Header, Parsed, Verdict, World};
-use sockc_compiler::hook::Hook;
 use sockc_compiler::policy::{Action, Direction, Policy, RuleId};
 
 /// Totals that the map `counters` must show: slot to packets.
@@ -46,7 +45,7 @@ impl Expected<'_> {
         );
         let passes = self.passes_packet_hooks(&decision);
         for &rule in &decision.counted {
-            if self.policy.rules[rule].at != Some(Hook::SkLookup) {
+            if !self.policy.rules[rule].in_lookup() {
                 self.totals.count(Some(rule.as_u32() as usize));
             }
         }
@@ -73,7 +72,7 @@ impl Expected<'_> {
         let by_lookup = match decision.decider {
             Decider::Rule(rule) => {
                 let rule = &self.policy.rules[rule];
-                matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
+                matches!(rule.action, Action::Redirect(_)) || rule.in_lookup()
             }
             _ => false,
         };
@@ -89,7 +88,7 @@ impl Expected<'_> {
         let rule = &self.policy.rules[rule];
         match rule.action {
             Action::Redirect(_) => verdict == Verdict::Drop,
-            _ => rule.at != Some(Hook::SkLookup),
+            _ => !rule.in_lookup(),
         }
     }
 
@@ -108,7 +107,7 @@ impl Expected<'_> {
         }
         if let Decider::Rule(rule) = decision.decider {
             let data = &self.policy.rules[rule];
-            if matches!(data.action, Action::Redirect(_)) || data.at == Some(Hook::SkLookup) {
+            if matches!(data.action, Action::Redirect(_)) || data.in_lookup() {
                 self.totals.count(Some(rule.as_u32() as usize));
             }
         }

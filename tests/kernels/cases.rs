@@ -11,7 +11,6 @@ use std::path::Path;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Decider, Decision, Event, Header, SocketAnswer, Verdict, World};
-use sockc_compiler::hook::Hook;
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
@@ -166,7 +165,7 @@ fn passes_packet_hooks(policy: &Policy, decision: &Decision) -> bool {
     let by_lookup = match decision.decider {
         Decider::Rule(rule) => {
             let rule = &policy.rules[rule];
-            matches!(rule.action, Action::Redirect(_)) || rule.at == Some(Hook::SkLookup)
+            matches!(rule.action, Action::Redirect(_)) || rule.in_lookup()
         }
         _ => false,
     };

@@ -101,7 +101,7 @@ fn is_bulk(rule: &Rule, breadth: Breadth, looked_up: bool) -> bool {
         && rule.rate.is_none()
         && rule.mark.is_none()
         && rule.log.is_none()
-        && rule.at != Some(Hook::SkLookup)
+        && !rule.in_lookup()
         && (breadth == Breadth::Every || free)
         && !(looked_up && rule.matches.on.is_some())
         && is_plain(&rule.matches)

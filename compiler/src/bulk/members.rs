@@ -3,10 +3,9 @@
 use cranelift_entity::SecondaryMap;
 
 use super::{Bulk, Group, is_terminal};
+use crate::chain::Chain;
 use crate::classifier::Member;
-use crate::hook::Hook;
 use crate::lower::CounterSlots;
-use crate::place::Chain;
 use crate::policy::{Policy, Rule, RuleId};
 
 impl Bulk {
@@ -60,9 +59,9 @@ impl Group {
 /// Whether a bulk rule takes part at a hook: at packet hooks if it speaks of the interface, at lookups if it does not take
 /// packets away. What stands after the last rule of a lookup cannot change what it finds.
 fn holds(chain: &Chain, rule: &Rule) -> bool {
-    match (chain.hook, &rule.matches.on, chain.class) {
-        (Hook::SkLookup, ..) => !is_terminal(rule.action),
-        (_, Some(classes), Some(class)) => classes.contains(&class),
+    match (&rule.matches.on, chain.class) {
+        _ if chain.hook.is_lookup() => !is_terminal(rule.action),
+        (Some(classes), Some(class)) => classes.contains(&class),
         _ => true,
     }
 }

@@ -3,12 +3,13 @@
 use sockc_grammar::source::SourceMap;
 
 use super::*;
+use crate::chain::{Chain, Effect};
 use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
 use crate::pipeline::{Built, Counters, Expects, Options, Outcome, Slots, check, compile};
-use crate::place::{Chain, Effect, place};
+use crate::place::place;
 use crate::target::Target;
 
 fn compiled(text: &str, shape: Shape) -> Outcome {

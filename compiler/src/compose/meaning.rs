@@ -1,7 +1,7 @@
 //! The meaning of a list as a diagram, from its rules alone.
 
 use super::{DEFAULT, NOBODY};
-use crate::diagram::chain::seen_from;
+use crate::chain::sight::{seen_from, seen_on};
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::hook::Hook;
@@ -126,10 +126,13 @@ pub fn meaning(
         default,
     };
     let whole = list.diagram(store, |_, rule| Some(Outcome::of(rule.action).terminal()))?;
-    if direction == Direction::Send {
-        return seen_from(store, Hook::SkMsg, None, whole);
+    if of.group.is_some() {
+        return Ok(whole);
     }
-    let whole = seen_from(store, Hook::TcIn, of.class, whole)?;
+    let whole = match of.class {
+        Some(class) => seen_on(store, class, whole)?,
+        None => whole,
+    };
     let unmoved = store.map_terminals(
         whole,
         &mut |terminal| match Outcome::from_terminal(terminal) {
@@ -151,10 +154,13 @@ pub fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, Budget
     };
     let whole = list.diagram(store, |_, rule| match rule.action {
         Action::Allow | Action::Redirect(_) => Some(Outcome::of(rule.action).terminal()),
-        Action::Reject if rule.at == Some(Hook::SkLookup) => Some(Outcome::Reject.terminal()),
+        Action::Reject if rule.in_lookup() => Some(Outcome::Reject.terminal()),
         _ => None,
     })?;
-    seen_from(store, Hook::SkLookup, None, whole)
+    match Hook::of(Direction::In).find(|hook| hook.is_lookup()) {
+        Some(hook) => seen_from(store, hook, None, whole),
+        None => Ok(whole),
+    }
 }
 
 /// The rule that counts an arriving packet as its decider. A redirect counts lookups.
@@ -170,7 +176,7 @@ pub(super) fn deciders(
         default: default_decider(policy),
     };
     let whole = list.diagram(store, |id, _| Some(id))?;
-    let whole = seen_from(store, Hook::TcIn, Some(class), whole)?;
+    let whole = seen_on(store, class, whole)?;
     let unmoved = store.map_terminals(whole, &mut |terminal| {
         let rule = policy.rules.get(RuleId::from_u32(terminal));
         match rule.map(|rule| rule.action) {
@@ -211,7 +217,7 @@ impl List<'_> {
             let Some(value) = terminal(id.as_u32(), rule).filter(|_| rule.action.decides()) else {
                 continue;
             };
-            if matches!(rule.action, Action::Shortcut(within) if Some(within) != self.group) {
+            if !self.group.is_none_or(|group| rule.action.is_for(group)) {
                 continue;
             }
             let matched = rule_diagram(store, id, rule, scope)?;

@@ -2,11 +2,12 @@
 
 use super::meaning::{Outcome, lookup_meaning, meaning};
 use super::*;
+use crate::chain::Entry;
 use crate::decide::decide;
 use crate::diagram::sample::{Dice, default, prefix, rule, socket, tcp};
 use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, Verdict, World};
-use crate::place::{Entry, place};
+use crate::place::place;
 use crate::policy::{Action, Condition, Family, Rate, RateUnit, Rule, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 

@@ -4,9 +4,9 @@
 //! one of these that a lookup can read. An `allow` after the last of them means the ordinary lookup, which comes anyway:
 //! no program asks it, and nobody says that it decides. Not here: what a rule matches.
 
-use crate::hook::Hook;
 use crate::policy::{Action, Direction, Policy, Rule, RuleId};
 
+use super::asked::is_of_lookup;
 use super::readable_at_lookup;
 
 /// The rules of a policy that lookups ask.
@@ -37,7 +37,7 @@ impl Lookups {
 pub(crate) fn is_at_home(rule: &Rule) -> bool {
     match rule.action {
         Action::Redirect(_) => true,
-        Action::Allow | Action::Count | Action::Reject => rule.at == Some(Hook::SkLookup),
+        Action::Allow | Action::Count | Action::Reject => is_of_lookup(rule),
         Action::Drop | Action::Forward(_) | Action::Shortcut(_) => false,
     }
 }

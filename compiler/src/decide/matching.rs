@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use super::asked::has_socket;
 use crate::event::{Header, Part, SocketAnswer, Transport, World};
 use crate::policy::{
     Addresses, ClassId, Condition, Direction, Endpoint, IcmpMatch, Match, NetnsId, Policy,
@@ -65,9 +66,7 @@ impl<'a> Seen<'a> {
 
     /// What the lookup for it finds. There is one for TCP and UDP, except in later fragments; `send` asks for none.
     pub(crate) fn socket(&self, netns: Option<NetnsId>) -> SocketAnswer {
-        let looked_up = matches!(self.header.protocol, 6 | 17)
-            && self.header.part != Part::Later
-            && self.direction != Direction::Send;
+        let looked_up = has_socket(self.header) && self.direction != Direction::Send;
         if looked_up && !self.unconnected {
             self.world.socket(self.direction, netns, self.header)
         } else {

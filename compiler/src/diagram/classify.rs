@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use super::values::{FROM, MARK, TO};
 use super::{BudgetExceeded, Node, Store};
 use crate::field::Field;
-use crate::hook::Hook;
 use crate::policy::{
     AddressSet, Addresses, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rate,
     RateUnit, Rule, RuleId, SetId, Side, Socket, SocketTest,
@@ -50,7 +49,7 @@ const TO_SIDE: SideFields = SideFields {
 /// 1 for the packets of the scope that the rule speaks of; a rule `at sk_lookup` speaks of new flows only.
 pub fn rule_diagram(store: &mut Store, id: RuleId, rule: &Rule, scope: Scope) -> Built {
     let matched = rate_and_match(store, id, rule, scope)?;
-    if rule.at != Some(Hook::SkLookup) {
+    if !rule.in_lookup() {
         return Ok(matched);
     }
     let new = new_flow(store)?;

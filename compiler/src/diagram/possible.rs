@@ -3,9 +3,13 @@
 //! A diagram speaks of every value that its bits can hold. What is said of packets has to leave out those that none has:
 //! a packet shorter than its headers, a fourth kind of fragment, an interface of no class.
 
+use std::collections::BTreeSet;
+
+use super::classify::protocol as protocol_is;
 use super::{BudgetExceeded, Node, Store};
 use crate::event::Part;
 use crate::field::Field;
+use crate::hook::Hook;
 use crate::packet::{longest_length, protocol, shortest_length};
 use crate::policy::{Direction, Family, Policy};
 
@@ -29,10 +33,19 @@ pub fn possible(store: &mut Store, policy: &Policy, direction: Direction) -> Bui
 
 /// What the direction rules out: a mark or a tag that its packets never have.
 fn beyond_direction(store: &mut Store, policy: &Policy, direction: Direction) -> Built {
-    if direction != Direction::Send {
+    let protocols: BTreeSet<u8> = Hook::of(direction)
+        .filter(|hook| hook.is_process())
+        .flat_map(|hook| hook.spec().sees.protocols)
+        .copied()
+        .collect();
+    if protocols.is_empty() {
         return Ok(Node::TRUE);
     }
-    let mut node = store.range(Field::Protocol, 6, 6, Node::TRUE, Node::FALSE)?;
+    let mut node = Node::FALSE;
+    for number in protocols {
+        let one = protocol_is(store, number)?;
+        node = store.or(node, one)?;
+    }
     let nothing = Field::of(policy).into_iter().filter(|field| {
         matches!(
             field,

@@ -1,17 +1,17 @@
 //! Diagrams against the plain answers, over random matches and packets.
 
-use super::chain::ChainRoots;
 use super::classify::{Scope, match_diagram, rule_diagram};
 use super::flatten::{Target, flatten, flatten_within};
 use super::sample::hit;
 use super::sample::{Dice, default, rule};
 use super::values::{header_of, values_of};
 use super::*;
+use crate::chain::roots::ChainRoots;
+use crate::chain::{Chain, DefaultEntry, Effect, Entry};
 use crate::decide::{Seen, matches};
 use crate::event::{Header, SocketAnswer, World};
 use crate::field::Field;
 use crate::hook::Hook;
-use crate::place::{Chain, DefaultEntry, Effect, Entry};
 use crate::policy::{
     Action, Direction, Family, Match, NetnsId, Policy, Rate, RateUnit, RuleId, SocketId,
 };

@@ -139,11 +139,9 @@ pub fn header_of(values: &FieldValues) -> (Header, SocketAnswer) {
             .into_iter()
             .fold(0, |mark, byte| mark << 8 | values.get(byte)),
     };
-    let socket = match values.get(Field::Socket) {
-        _ if !matches!(protocol, 6 | 17) || part == Part::Later => SocketAnswer::None,
-        0 => SocketAnswer::None,
-        1 => SocketAnswer::Listening,
-        _ => SocketAnswer::Established,
+    let socket = match header.has_socket() {
+        true => SocketAnswer::from_value(values.get(Field::Socket)),
+        false => SocketAnswer::None,
     };
     (header, socket)
 }

@@ -9,7 +9,6 @@ use cranelift_entity::PrimaryMap;
 
 use super::align::{self, align};
 use super::joint::{Joint, Side, Which};
-use crate::hook::Hook;
 use crate::policy::{Action, Direction, Match, Rate, RuleId};
 
 /// A rule of one policy or of both.
@@ -173,7 +172,7 @@ fn sense<'a>(side: &'a Side<'_>, id: RuleId) -> Sense<'a> {
     Sense {
         action: side.actions[id],
         matches: &side.matches[id],
-        new_flows_only: rule.at == Some(Hook::SkLookup),
+        new_flows_only: rule.in_lookup(),
         rate: rule.rate,
         mark: rule.mark,
     }
@@ -242,7 +241,7 @@ pub(super) fn same_outcome(joint: &Joint<'_>, old: RuleId, new: RuleId) -> bool 
     let (one, other) = (left.rule(old), right.rule(new));
     left.actions[old] == right.actions[new]
         && one.mark == other.mark
-        && (one.at == Some(Hook::SkLookup)) == (other.at == Some(Hook::SkLookup))
+        && one.in_lookup() == other.in_lookup()
         && asks_alike(one.rate.as_ref(), other.rate.as_ref())
 }
 

@@ -17,7 +17,6 @@ use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::field::Field;
-use crate::hook::Hook;
 use crate::policy::{Action, DefaultVerdict, Match, RuleId, SetId, SetKind, SocketId};
 
 pub(super) type Built = Result<Node, BudgetExceeded>;
@@ -209,7 +208,7 @@ impl<'j, 'p> Space<'j, 'p> {
             let rate = rate_diagram(&mut self.store, meter, rate)?;
             node = self.store.and(node, rate)?;
         }
-        if rule.at == Some(Hook::SkLookup) {
+        if rule.in_lookup() {
             let new = new_flow(&mut self.store)?;
             node = self.store.and(node, new)?;
         }

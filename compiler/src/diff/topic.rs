@@ -4,8 +4,7 @@
 
 use super::joint::{Joint, Which};
 use super::report::About;
-use crate::hook::Hook;
-use crate::policy::{Action, DefaultVerdict, Direction, GroupId, RuleId, Side};
+use crate::policy::{Action, DefaultVerdict, Direction, GroupId, Match, RuleId};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +48,14 @@ impl Topic {
         let action = side.actions[id];
         match self.about {
             About::Lookup => action.decides() && side.lookups.ask(id, side.rule(id)),
-            About::Send => action.decides() && self.sends(action, side.matches[id].from.as_ref()),
+            About::Send => action.decides() && self.is_for(action, &side.matches[id]),
             _ => action.decides(),
         }
     }
 
-    fn sends(self, action: Action, from: Option<&Side>) -> bool {
-        let within = !matches!(action, Action::Shortcut(within) if Some(within) != self.group);
-        within && !matches!(from, Some(Side::Group(from)) if Some(*from) != self.group)
+    fn is_for(self, action: Action, matches: &Match) -> bool {
+        self.group
+            .is_some_and(|group| action.is_for(group) && matches.is_for(group))
     }
 
     /// What becomes of what no rule decides.
@@ -76,7 +75,7 @@ fn has_lookup(joint: &Joint<'_>) -> bool {
         let mut rules = policy.rules_of(Direction::In);
         rules.any(|(_, rule)| match rule.action {
             Action::Redirect(_) => true,
-            action => action == Action::Reject && rule.at == Some(Hook::SkLookup),
+            action => action == Action::Reject && rule.in_lookup(),
         })
     })
 }

@@ -14,7 +14,7 @@ use super::topic::Topic;
 use crate::decide::decide;
 use crate::diagram::FieldValues;
 use crate::diagram::values::header_of;
-use crate::event::{Decision, Event, Header, Parsed, Part, SocketAnswer, World};
+use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
 use crate::field::Field;
 use crate::packet::text::{Described, DescribedWorld, contents, describe_on, interface};
 use crate::policy::{
@@ -213,7 +213,7 @@ impl<'a, 'p> Case<'a, 'p> {
         if !left_out.members {
             said.members = self.members(policy, &seen);
         }
-        if !left_out.contents && self.is_looked_up() {
+        if !left_out.contents && self.header.has_socket() {
             let maps = policy.live_maps.keys();
             let held = maps.map(|map| {
                 let socket = seen.entry(map, &self.header);
@@ -222,11 +222,6 @@ impl<'a, 'p> Case<'a, 'p> {
             said.contents = held.collect();
         }
         Some(said)
-    }
-
-    /// Whether the kernel may look for a socket of the packet.
-    fn is_looked_up(&self) -> bool {
-        matches!(self.header.protocol, 6 | 17) && self.header.part != Part::Later
     }
 
     /// Whether some rate of either policy is exceeded.
@@ -252,7 +247,7 @@ impl<'a, 'p> Case<'a, 'p> {
     }
 
     fn elsewhere(&self, policy: &Policy, seen: &Seen<'_, '_>) -> Vec<(NetnsId, SocketAnswer)> {
-        let looked_up = self.is_looked_up();
+        let looked_up = self.header.has_socket();
         let found = policy.namespaces.keys().map(|netns| {
             let answer = seen.socket(Direction::In, Some(netns), &self.header);
             (netns, answer)
@@ -321,11 +316,7 @@ impl World for Seen<'_, '_> {
     fn socket(&self, _: Direction, netns: Option<NetnsId>, _: &Header) -> SocketAnswer {
         let ids = &self.case.joint.side(self.which).ids.namespaces;
         let field = netns.map_or(Field::Socket, |own| Field::SocketIn(ids[own]));
-        match self.value(field) {
-            0 => SocketAnswer::None,
-            1 => SocketAnswer::Listening,
-            _ => SocketAnswer::Established,
-        }
+        SocketAnswer::from_value(self.value(field))
     }
 
     fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {

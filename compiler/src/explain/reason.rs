@@ -2,12 +2,10 @@
 
 use super::{Miss, words};
 use crate::decide::{
-    Lookups, Seen, covers_class, covers_protocol, covers_side, from_port, holds, is_new_flow,
-    to_port,
+    Lookups, Seen, covers_class, covers_protocol, covers_side, from_port, holds, to_port,
 };
 use crate::event::Event;
-use crate::hook::Hook;
-use crate::policy::{Action, Condition, Endpoint, Rule, RuleId, Side};
+use crate::policy::{Condition, Endpoint, Rule, RuleId, Side};
 
 /// What rules are asked about.
 pub(super) struct Asked<'a> {
@@ -92,16 +90,13 @@ pub(super) fn misses(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Vec<Miss> {
 fn elsewhere(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Option<String> {
     let seen = asked.seen;
     match asked.event {
-        Event::Packet { .. } => (rule.at == Some(Hook::SkLookup)
-            && !is_new_flow(seen.header, seen.socket(None)))
-        .then(|| "it runs in the socket lookup, and none is made for this packet".into()),
+        Event::Packet { .. } => (rule.in_lookup() && !seen.header.is_looked_up(seen.socket(None)))
+            .then(|| "it runs in the socket lookup, and none is made for this packet".into()),
         Event::Lookup { .. } => {
             (!asked.lookups.ask(id, rule)).then(|| "it does not run in the socket lookup".into())
         }
         Event::Send { group, .. } => {
-            let within = matches!(rule.action, Action::Shortcut(within) if within != *group);
-            let from = matches!(rule.matches.from, Some(Side::Group(from)) if from != *group);
-            (within || from).then(|| "it is for another group".into())
+            (!rule.is_for(*group)).then(|| "it is for another group".into())
         }
     }
 }

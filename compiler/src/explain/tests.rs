@@ -203,7 +203,9 @@ fn a_rate_has_the_reason_of_its_part() {
 
 #[test]
 fn a_rule_that_lookups_do_not_ask_about_says_so() {
-    let policy = policy("default in allow drop udp drop tcp to any:22");
+    // A lookup reads no TTL, so an allow that asks for one is not in it, wherever it stands.
+    let text = "default in allow drop udp drop tcp to any:22 allow tcp if ttl >= 1 redirect tcp to 192.0.2.9:80 to sock s";
+    let policy = policy(&format!("socket s = tcp listen 127.0.0.1:9 {text}"));
     let lookup = Event::Lookup {
         class: Policy::plain_class(),
         header: syn(),
@@ -212,6 +214,7 @@ fn a_rule_that_lookups_do_not_ask_about_says_so() {
     let elsewhere = Outcome::No("it does not run in the socket lookup".to_owned());
     assert_eq!(trace.steps[0].outcome, elsewhere);
     assert_eq!(trace.steps[1].outcome, elsewhere);
+    assert_eq!(trace.steps[2].outcome, elsewhere);
 }
 
 #[test]

@@ -2,13 +2,12 @@
 //!
 //! Both answers are certain when they are yes; no means "not seen this way". Not here: what conditions say.
 
-use crate::hook::Hook;
 use crate::policy::{Addresses, Endpoint, IcmpMatch, Match, Policy, ProtocolMatch, Rule, Side};
 use crate::ranges::{Bound, RangeSet};
 
 /// Whether every packet that `inner` matches is one that `outer` matches, in every world.
 pub(super) fn contains(policy: &Policy, outer: &Rule, inner: &Rule) -> bool {
-    let limited = outer.rate.is_some() || outer.at == Some(Hook::SkLookup) && inner.at != outer.at;
+    let limited = outer.rate.is_some() || outer.in_lookup() && !inner.in_lookup();
     let (wide, narrow) = (&outer.matches, &inner.matches);
     !limited
         && protocols_contain(&wide.protocols, &narrow.protocols)

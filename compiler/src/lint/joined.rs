@@ -11,14 +11,19 @@ use crate::policy::{Condition, Direction, Policy, Rule};
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     for direction in [Direction::In, Direction::Out] {
         let rules = policy.rules_of(direction).map(|(_, rule)| rule);
-        let joined = rules.filter(|rule| is_at_tc(direction, rule) && is_of_joined(rule));
+        let joined =
+            rules.filter(|rule| is_of_joined_frames(direction, rule) && is_of_joined(rule));
         found.extend(joined.map(|rule| warn(direction, rule)));
     }
 }
 
-/// What leaves is seen at TC only; what arrives, where the rule says so.
-fn is_at_tc(direction: Direction, rule: &Rule) -> bool {
-    direction == Direction::Out || rule.at == Some(Hook::TcIn)
+/// Whether every hook sees joined packets that may run the rule: the one that it names, else those of its direction.
+fn is_of_joined_frames(direction: Direction, rule: &Rule) -> bool {
+    let joined = |hook: Hook| hook.spec().sees.joined;
+    match rule.at {
+        Some(hook) => joined(hook),
+        None => Hook::of(direction).all(joined),
+    }
 }
 
 /// The kernel joins segments of TCP, and datagrams of UDP.

@@ -10,15 +10,14 @@ use super::Care;
 use super::boxes::disjoint;
 use super::sample::Sample;
 use crate::candidates::{Index, Looks};
-use crate::decide::{Lookups, Seen, decide_among, is_new_flow, matches};
+use crate::decide::{Lookups, Seen, decide_among, matches};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Event, Parsed};
 use crate::field::Field;
-use crate::hook::Hook;
 use crate::packet::text::{Described, DescribedWorld};
-use crate::policy::{Action, Direction, GroupId, Policy, Rule, RuleId, Side};
+use crate::policy::{Direction, GroupId, Policy, Rule, RuleId};
 use crate::witness::Witness;
 
 /// So few rules in a row are looked at one by one.
@@ -320,17 +319,12 @@ impl<'a> List<'a> {
 
 /// Whether a rule of the list matches what is seen; one `at sk_lookup` is for new flows only.
 pub(super) fn is_of(seen: &Seen<'_>, id: RuleId, rule: &Rule) -> bool {
-    (rule.at != Some(Hook::SkLookup) || is_new_flow(seen.header, seen.socket(None)))
-        && matches(seen, id, rule)
+    (!rule.in_lookup() || seen.header.is_looked_up(seen.socket(None))) && matches(seen, id, rule)
 }
 
 /// Whether a rule is about writes of the group.
 pub(super) fn concerns(rule: &Rule, scope: Option<GroupId>) -> bool {
-    let Some(group) = scope else {
-        return true;
-    };
-    !matches!(rule.action, Action::Shortcut(within) if within != group)
-        && !matches!(rule.matches.from, Some(Side::Group(from)) if from != group)
+    scope.is_none_or(|group| rule.is_for(group))
 }
 
 /// The first of the rules that a redirect by a map became; of other rules, the rule.

@@ -12,7 +12,6 @@ use super::list::is_of;
 use crate::decide::Seen;
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, World};
 use crate::field::Field;
-use crate::hook::Hook;
 use crate::packet::text::Described;
 use crate::packet::{longest_length, protocol, shortest_length};
 use crate::policy::{
@@ -300,7 +299,7 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> u8 {
     let conditions = rules.iter().flat_map(|(_, rule)| &rule.matches.conditions);
     let lookup = rules
         .iter()
-        .any(|(_, rule)| rule.at == Some(Hook::SkLookup) || counts_connections(rule));
+        .any(|(_, rule)| rule.in_lookup() || counts_connections(rule));
     let choice: &[u8] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
         Some(list) => list,
         None if lookup => &[protocol::UDP, protocol::TCP],

@@ -1,9 +1,9 @@
 //! The leaves of the trees: an entry of the chain decides, or a list of `count` entries is counted.
 
 use crate::bpf::opcode::{JumpOp, Width};
-use crate::hook::Hook;
+use crate::chain::Effect;
+use crate::hook::{Ability, Refusal};
 use crate::ir::Block;
-use crate::place::Effect;
 use crate::policy::{Action, DefaultVerdict, Family, RuleId};
 
 use super::outcome::Outcome;
@@ -162,7 +162,7 @@ impl Lowering<'_> {
             }
             (Effect::Shortcut, Action::Shortcut(group)) => Outcome::Shortcut(group),
             (Effect::Allow, _) => match rule.mark {
-                Some(mark) if matches!(self.source.chain.hook, Hook::TcIn | Hook::TcOut) => {
+                Some(mark) if self.source.chain.hook.sets_mark() == Ability::Yes => {
                     Outcome::Mark(mark)
                 }
                 _ => Outcome::Pass,
@@ -178,9 +178,9 @@ impl Lowering<'_> {
 
     /// What a reject is at this hook: a lookup and a write have a code for it, which is that of a drop.
     fn refusal(&self) -> Outcome {
-        match self.source.chain.hook {
-            Hook::Xdp | Hook::TcIn => Outcome::Reject,
-            Hook::TcOut | Hook::SkLookup | Hook::SkMsg => Outcome::Drop,
+        match self.source.chain.hook.spec().reject {
+            Refusal::Answer => Outcome::Reject,
+            Refusal::Code => Outcome::Drop,
         }
     }
 

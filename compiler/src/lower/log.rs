@@ -5,11 +5,11 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
+use crate::chain::{Effect, Entry};
 use crate::field::Field;
 use crate::hook::{Ability, Hook};
 use crate::ir::{Arg, Block, Slot};
 use crate::log::{SIZE, offset};
-use crate::place::{Effect, Entry};
 use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
 use super::context::{msg, skb, xdp};

@@ -14,10 +14,10 @@ use crate::artifact::MapId;
 use crate::bpf::constant::BPF_NOEXIST;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::chain::Effect;
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::ir::{Arg, Block, Builder, Slot};
-use crate::place::Effect;
 use crate::policy::{Family, Per, Policy, Rate, RateUnit, RuleId};
 
 use super::Lowering;
@@ -110,7 +110,7 @@ impl Lowering<'_> {
     /// Leaves to `excess` if the packet was decided before the rule.
     fn before_decider(&mut self, rule: RuleId, excess: Block) {
         let entries = self.source.chain.entries.iter();
-        let counting = |entry: &crate::place::Entry| {
+        let counting = |entry: &crate::chain::Entry| {
             entry.rule == rule && entry.effect == Effect::Count && entry.counts
         };
         let Some(index) = entries.clone().position(counting) else {

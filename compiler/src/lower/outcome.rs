@@ -42,17 +42,6 @@ impl Outcome {
     }
 }
 
-/// Return codes of a hook: (goes on, ends here).
-///
-/// TC goes on with -1 (`TCX_NEXT`, `TC_ACT_UNSPEC`), so that programs after ours still run.
-fn codes(hook: Hook) -> (i32, i32) {
-    match hook {
-        Hook::Xdp => (2, 1),
-        Hook::TcIn | Hook::TcOut => (-1, 2),
-        Hook::SkLookup | Hook::SkMsg => (1, 0),
-    }
-}
-
 impl Lowering<'_> {
     /// The block of an outcome. Two families share what does not depend on the family.
     pub(super) fn outcome(&mut self, outcome: Outcome, family: Family) -> Block {
@@ -63,8 +52,8 @@ impl Lowering<'_> {
         let block = self.head_block();
         self.outcomes.insert((family, outcome), block);
         match outcome {
-            Outcome::Pass => self.returns(block, codes(self.source.chain.hook).0),
-            Outcome::Drop => self.returns(block, codes(self.source.chain.hook).1),
+            Outcome::Pass => self.returns(block, self.source.chain.hook.spec().codes.pass),
+            Outcome::Drop => self.returns(block, self.source.chain.hook.spec().codes.drop),
             Outcome::Assign(socket) => self.assign(block, socket, family),
             Outcome::PassUnlessAbsent(socket) => self.pass_unless_absent(block, socket, family),
             Outcome::Shortcut(group) => self.shortcut(block, group),

@@ -8,10 +8,10 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::chain::{Effect, Entry};
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::ir::{Arg, Block};
-use crate::place::{Effect, Entry};
 use crate::policy::Family;
 
 use super::Lowering;

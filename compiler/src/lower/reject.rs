@@ -14,9 +14,9 @@ mod single;
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::chain::{Chain, Effect};
 use crate::hook::Hook;
 use crate::ir::{Arg, Block, Builder, Slot};
-use crate::place::{Chain, Effect};
 use crate::policy::{DefaultVerdict, Family};
 
 use super::Lowering;

@@ -160,7 +160,7 @@ impl Door {
 }
 
 /// The sock_ops program of a group: takes in the TCP connections that its rules may concern, when they are established.
-/// The source's `decision` says which these are (see [`crate::diagram::concern`]).
+/// The source's `decision` says which these are (see [`crate::chain::concern`]).
 ///
 /// Only then: bytes that are in the receive queue when a socket is taken in would be read after redirected ones.
 #[must_use]

@@ -7,12 +7,13 @@ use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use super::options::{Expects, Job};
 use super::outcome::{Stop, too_much};
 use crate::bulk::Bulk;
+use crate::chain::Chain;
 use crate::compose::{self, Fault};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::expect::{self, Whereabouts};
 use crate::lint;
 use crate::observer::Observer;
-use crate::place::{self, Chain};
+use crate::place;
 use crate::policy::Policy;
 
 /// What is known of a policy before code is made of it.

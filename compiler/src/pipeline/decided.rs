@@ -6,11 +6,11 @@
 use super::analysis::Analysis;
 use super::options::{Counters, Job};
 use super::outcome::{Decision, Stop};
-use crate::diagram::chain::ChainRoots;
-use crate::diagram::concern::concern;
+use crate::chain::Chain;
+use crate::chain::concern::concern;
+use crate::chain::roots::ChainRoots;
 use crate::diagram::flatten::{Flat, flatten};
 use crate::diagram::{BudgetExceeded, Store};
-use crate::place::Chain;
 use crate::policy::Policy;
 
 /// The flattened diagrams, chain by chain.

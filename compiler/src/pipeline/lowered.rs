@@ -65,7 +65,7 @@ pub(super) fn lower(
         };
         let class = chain.class.map(|class| class.as_u32() as usize);
         let function = lower::lower(source, &names.of(chain));
-        chains.push(function, AttachPoint::of(chain.hook, group), class);
+        chains.push(function, (chain.hook.spec().attach)(group), class);
         doors.extend(door(source, decided.doors[number].as_ref()).map(|door| (group, door)));
     }
     for (group, function) in doors {

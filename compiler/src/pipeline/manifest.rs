@@ -13,8 +13,9 @@ use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
     SlotOrigin, SlotOwner, SocketSlots,
 };
+use crate::chain::Chain;
 use crate::lower::{self, CounterSlots, Maps};
-use crate::place::{Chain, counts_in_send};
+use crate::place::counts_in_send;
 use crate::policy::{
     DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,
 };

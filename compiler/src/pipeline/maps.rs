@@ -11,10 +11,10 @@ use super::options::Counters;
 use super::program_names::suffixed;
 use crate::artifact::{MapKind, MapSpec};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
+use crate::chain::Chain;
 use crate::field::FieldSet;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY};
-use crate::place::Chain;
 use crate::policy::{GroupId, Policy};
 use crate::tables::Tables;
 

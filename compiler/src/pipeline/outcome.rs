@@ -7,11 +7,11 @@ use sockc_grammar::source::{SourceId, Span};
 
 use crate::artifact::Artifact;
 use crate::bulk::Bulk;
+use crate::chain::Chain;
 use crate::classifier::Summary;
 use crate::diagram::BudgetExceeded;
 use crate::diagram::flatten::Flat;
 use crate::ir::Function;
-use crate::place::Chain;
 use crate::policy::Policy;
 use crate::tables::PlacedTable;
 

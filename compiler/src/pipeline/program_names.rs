@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 
 use cranelift_entity::SecondaryMap;
 
-use crate::hook::Hook;
-use crate::place::Chain;
+use crate::chain::Chain;
 use crate::policy::{Class, ClassId, GroupId, Policy};
 
 /// Longest name of a class; what is cut off is told apart by the class's number.
@@ -37,13 +36,7 @@ impl<'p> ProgramNames<'p> {
 
     /// The name of a chain's program.
     pub(super) fn of(&self, chain: &Chain) -> String {
-        let stem = match chain.hook {
-            Hook::Xdp => "xdp_in",
-            Hook::TcIn => "tc_in",
-            Hook::TcOut => "tc_out",
-            Hook::SkLookup => "lookup",
-            Hook::SkMsg => "send",
-        };
+        let stem = chain.hook.spec().program;
         match (chain.class, chain.group) {
             (Some(class), _) if class != Policy::plain_class() => {
                 format!("{stem}_{}", self.classes[class])
@@ -85,7 +78,8 @@ fn class_name(policy: &Policy, class: &Class) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::DefaultEntry;
+    use crate::chain::DefaultEntry;
+    use crate::hook::Hook;
     use crate::policy::DefaultVerdict;
 
     fn class(patterns: &[&str]) -> Class {

@@ -14,6 +14,7 @@ use super::analysis::{Analysis, as_it_is};
 use super::outcome::{Stop, TOO_LARGE};
 use crate::bulk::{Breadth, Bulk, Shape, Taking};
 use crate::candidates::{Index, Looks};
+use crate::chain::Chain;
 use crate::classifier::{MAX_BOXES, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
@@ -105,7 +106,7 @@ fn in_groups(
 }
 
 /// The chains of a reduced policy, which together mean what it means; or what is refused of it.
-fn placed(bulk: &Bulk) -> Result<(Store, Vec<place::Chain>), Vec<Diagnostic>> {
+fn placed(bulk: &Bulk) -> Result<(Store, Vec<Chain>), Vec<Diagnostic>> {
     let mut store = Store::of(&bulk.policy);
     let chains = place::place(&bulk.policy, &mut store)?;
     compose::check(&bulk.policy, &chains, &mut store).map_err(|_| Vec::new())?;

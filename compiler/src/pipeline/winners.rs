@@ -8,9 +8,9 @@ use sockc_grammar::source::Span;
 use super::manifest::Slots;
 use super::outcome::TOO_LARGE;
 use crate::bulk::Bulk;
+use crate::chain::Chain;
 use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_SERVICES, Member, Summary, Unfit};
 use crate::lower::ClassifierMaps;
-use crate::place::Chain;
 use crate::policy::{Direction, Place, Policy};
 use crate::tables::{LINE, Tables};
 

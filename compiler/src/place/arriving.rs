@@ -80,13 +80,13 @@ impl Homes {
                 );
                 let others = entry(Effect::Pass, false, "connections that exist are not moved");
                 // `at sk_lookup` says that it is not about them.
-                if rule.at == Some(Hook::SkLookup) {
+                if rule.in_lookup() {
                     vec![watch]
                 } else {
                     vec![watch, others]
                 }
             }
-            (Action::Redirect(_), _) if rule.at != Some(Hook::SkLookup) => {
+            (Action::Redirect(_), _) if !rule.in_lookup() => {
                 vec![entry(Effect::Pass, false, "waits for the socket lookup")]
             }
             (_, Some(Hook::SkLookup)) => vec![entry(

@@ -34,7 +34,7 @@ pub fn describe(policy: &Policy, chains: &[Chain]) -> String {
 
 /// Whether a default of the direction holds at the hook: of `in`, at the packet hooks only.
 fn runs(hook: Hook, direction: Direction) -> bool {
-    hook.direction() == direction && hook != Hook::SkLookup
+    hook.direction() == direction && !hook.is_lookup()
 }
 
 fn describe_rule(text: &mut String, policy: &Policy, chains: &[Chain], id: RuleId) {
@@ -64,12 +64,8 @@ fn row(
     reason: &str,
 ) {
     let group = chain.group.map(|group| policy.groups[group].name.as_str());
-    let hook = match (chain.hook, group) {
-        (Hook::TcIn, _) => "tc in".to_owned(),
-        (Hook::TcOut, _) => "tc out".to_owned(),
-        (hook, Some(group)) => format!("{} {group}", hook.name()),
-        (hook, None) => hook.name().to_owned(),
-    };
+    let title = chain.hook.spec().title;
+    let hook = group.map_or(title.to_owned(), |group| format!("{title} {group}"));
     let counts = if counts { "counts" } else { "" };
     let _ = writeln!(text, "  {hook:<12} {effect:<9} {counts:<7} {reason}");
 }

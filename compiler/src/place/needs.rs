@@ -8,7 +8,7 @@ use crate::policy::{Addresses, Condition, Rule, RuleId, Side, SocketTest};
 pub(super) fn unreadable(id: RuleId, rule: &Rule, hook: Hook) -> Option<&'static str> {
     fields(id, rule)
         .into_iter()
-        .filter(|field| !known_at_lookup(rule, hook, *field))
+        .filter(|field| !known_unread(rule, hook, *field))
         .find_map(|field| match hook.reads(field) {
             Ability::Yes | Ability::IfAsked(_) => None,
             Ability::No(reason) => Some(reason),
@@ -29,8 +29,9 @@ pub(super) fn readable_unasked(id: RuleId, rule: &Rule, hook: Hook) -> bool {
             .all(|field| can(hook.reads(field)))
 }
 
-/// No lookup is made for packets of an established socket, so there the answer is known where that alone is asked.
-fn known_at_lookup(rule: &Rule, hook: Hook, field: Field) -> bool {
+/// Whether a hook need not read a field: nothing that has it comes there, or nothing of an established socket, where that
+/// alone is asked.
+fn known_unread(rule: &Rule, hook: Hook, field: Field) -> bool {
     fn only_established(condition: &Condition) -> bool {
         match condition {
             Condition::No(inner) => only_established(inner),
@@ -39,15 +40,14 @@ fn known_at_lookup(rule: &Rule, hook: Hook, field: Field) -> bool {
             _ => true,
         }
     }
+    let sees = &hook.spec().sees;
     match field {
-        // Lookups are made for TCP and UDP only: the part of the rule that is about ICMP never meets one.
-        Field::Icmp => hook == Hook::SkLookup,
         Field::Socket => {
-            hook == Hook::SkLookup
+            sees.unconnected
                 && rule.rate.is_none()
                 && rule.matches.conditions.iter().all(only_established)
         }
-        _ => false,
+        other => sees.absent.contains(&other.kind()),
     }
 }
 

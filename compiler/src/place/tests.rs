@@ -10,7 +10,7 @@ use sockc_grammar::source::SourceMap;
 
 use super::*;
 use crate::diagram::sample::{default, group, prefix, rule, socket, tcp};
-use crate::policy::{Condition, Match, SocketId, SocketTest};
+use crate::policy::{Condition, Match, Side, SocketId, SocketTest};
 
 fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {
     let mut policy = Policy::default();

@@ -22,6 +22,14 @@ pub struct Match {
     pub on: Option<Vec<ClassId>>,
 }
 
+impl Match {
+    /// Whether sockets of this group are among the senders.
+    #[must_use]
+    pub fn is_for(&self, group: GroupId) -> bool {
+        !matches!(self.from, Some(Side::Group(from)) if from != group)
+    }
+}
+
 /// An IP protocol, in one family or both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProtocolMatch {

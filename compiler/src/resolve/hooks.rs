@@ -10,47 +10,43 @@ use sockc_grammar::source::{Span, Spanned};
 use super::codes;
 use super::report::Report;
 use crate::field::FieldKind;
-use crate::hook::{Ability, Hook, Verb};
+use crate::hook::{Ability, Hook, Metering, Verb};
 use crate::policy::Direction;
 
 /// The hook that `at` names in a direction, or why there is none.
 fn hook_of(name: HookName, direction: Direction) -> Result<Hook, &'static str> {
-    match (name, direction) {
-        (HookName::Xdp, Direction::In) => Ok(Hook::Xdp),
-        (HookName::Tc, Direction::In) => Ok(Hook::TcIn),
-        (HookName::SkLookup, Direction::In) => Ok(Hook::SkLookup),
-        (HookName::Tc, Direction::Out) => Ok(Hook::TcOut),
-        (HookName::SkMsg, Direction::Send) => Ok(Hook::SkMsg),
-        (HookName::Xdp, Direction::Out) => Err("XDP sees only packets that arrive"),
-        (HookName::SkLookup, Direction::Out) => {
-            Err("the kernel looks a socket up only for packets that arrive")
-        }
-        (HookName::Xdp | HookName::Tc | HookName::SkLookup, Direction::Send) => {
-            Err("it sees packets, not what a process writes")
-        }
-        (HookName::SkMsg | HookName::SkSkb, Direction::In | Direction::Out) => {
-            Err("it sees the data of connections, not packets")
-        }
-        (HookName::SkSkb, Direction::Send) => Err("it sees data that arrives on a socket"),
+    let named = |hook: &Hook| hook.name() == word(name);
+    if let Some(hook) = Hook::of(direction).find(named) {
+        return Ok(hook);
+    }
+    match Hook::ALL.into_iter().find(named) {
+        Some(hook) => Err((hook.spec().elsewhere)(direction)),
+        None => Err(ARRIVING_DATA),
     }
 }
 
-fn hooks_that_fit(direction: Direction) -> &'static str {
-    match direction {
-        Direction::In => "`at xdp`, `at tc` or `at sk_lookup`",
-        Direction::Out => "`at tc`",
-        Direction::Send => "`at sk_msg`",
+/// Why there is no rule `at sk_skb` yet.
+const ARRIVING_DATA: &str = "it sees data that arrives on a socket";
+
+/// What may stand in place of a hook that does not fit.
+fn hooks_that_fit(direction: Direction) -> String {
+    let names: Vec<String> = Hook::of(direction)
+        .map(|hook| format!("`at {}`", hook.name()))
+        .collect();
+    match names.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => names.concat(),
     }
 }
 
 /// The hook that can do most of what a rule without `at` may say; placement may find an earlier one that can do all.
-fn usual(direction: Direction, verb: Verb) -> Hook {
-    match direction {
-        Direction::In if verb == Verb::Redirect => Hook::SkLookup,
-        Direction::In => Hook::TcIn,
-        Direction::Out => Hook::TcOut,
-        Direction::Send => Hook::SkMsg,
-    }
+fn usual(direction: Direction, verb: Verb) -> Option<Hook> {
+    let says = |hook: &Hook| !matches!(hook.does(verb), Ability::No(_));
+    let usual = Hook::of(direction).find(|hook| hook.spec().usual);
+    usual
+        .filter(says)
+        .or_else(|| Hook::of(direction).find(says))
+        .or(usual)
 }
 
 /// What a rule says, as far as its hook is concerned.
@@ -94,7 +90,7 @@ impl AtHook<'_> {
     /// The hook that `at` names, if one is named. `None` if the rule cannot run, which is reported.
     pub(super) fn hook(&self, report: &mut Report) -> Option<Option<Hook>> {
         let hook = match self.at {
-            None => usual(self.direction, self.verb),
+            None => usual(self.direction, self.verb)?,
             Some(at) => match hook_of(at.value, self.direction) {
                 Ok(hook) => hook,
                 Err(reason) => {
@@ -144,10 +140,23 @@ impl AtHook<'_> {
         let refuses = matches!(self.verb, Verb::Drop | Verb::Reject);
         let reason = match hook.reads_kind(FieldKind::Rate) {
             Ability::No(reason) => reason,
-            _ if hook != Hook::SkMsg => return None,
-            _ if refuses => "a process tries a refused write again, which would take tokens again",
-            _ if unit == RateUnit::Connections => "the connection of a write has long begun",
-            _ => return None,
+            _ => match (&hook.spec().meters, unit) {
+                (
+                    Metering {
+                        refusals: Ability::No(reason),
+                        ..
+                    },
+                    _,
+                ) if refuses => reason,
+                (
+                    Metering {
+                        connections: Ability::No(reason),
+                        ..
+                    },
+                    RateUnit::Connections,
+                ) => reason,
+                _ => return None,
+            },
         };
         Some((span, reason))
     }

@@ -95,7 +95,7 @@ fn kinds(rule: &Rule) -> Vec<Kind> {
     protocols.extend(rule.matches.protocols.iter().map(|named| named.number));
     if rule.direction == Direction::Send {
         protocols = vec![6];
-    } else if rule.at == Some(Hook::SkLookup) {
+    } else if rule.in_lookup() {
         protocols = vec![6, 17];
     }
     let parts = match (rule.direction, rule.at) {

@@ -9,10 +9,11 @@ mod started;
 
 use std::net::IpAddr;
 
+use sockc_compiler::chain::sight;
 use sockc_compiler::diagram::classify::{Scope, match_diagram, rule_diagram};
 use sockc_compiler::diagram::possible::possible;
-use sockc_compiler::diagram::{BudgetExceeded, FieldValues, Node, Store, chain, values};
-use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, World};
+use sockc_compiler::diagram::{BudgetExceeded, FieldValues, Node, Store, values};
+use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer, World};
 use sockc_compiler::field::Field;
 use sockc_compiler::hook::Hook;
 use sockc_compiler::packet;
@@ -122,7 +123,7 @@ impl Chooser<'_> {
 
     fn writes(&mut self, group: GroupId) -> Result<(), BudgetExceeded> {
         for (owner, _, region) in self.regions(Direction::Send, Some(group))? {
-            let region = chain::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
+            let region = sight::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
             let regions = self.in_the_lab(region)?;
             let mut found = false;
             for family in [Family::V4, Family::V6] {
@@ -159,8 +160,7 @@ impl Chooser<'_> {
         let mut regions = Vec::new();
         let mut undecided = possible(&mut self.store, self.policy, direction)?;
         for (id, rule) in self.policy.rules_of(direction) {
-            if matches!((rule.action, group), (Action::Shortcut(within), Some(group)) if within != group)
-            {
+            if !group.is_none_or(|group| rule.action.is_for(group)) {
                 continue;
             }
             let matched = match direction {
@@ -247,15 +247,11 @@ impl Chooser<'_> {
         found: &FieldValues,
     ) -> Case {
         let mut case = Case::plain(event, socket);
-        let looked_up = matches!(header.protocol, 6 | 17) && header.part != Part::Later;
+        let looked_up = header.has_socket();
         if looked_up {
             let answers = self.policy.namespaces.keys().map(|netns| {
-                let answer = match found.get(Field::SocketIn(netns)) {
-                    0 => SocketAnswer::None,
-                    1 => SocketAnswer::Listening,
-                    _ => SocketAnswer::Established,
-                };
-                (netns, answer)
+                let answer = found.get(Field::SocketIn(netns));
+                (netns, SocketAnswer::from_value(answer))
             });
             case.elsewhere = answers
                 .filter(|(_, answer)| *answer != SocketAnswer::None)

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use sockc_compiler::decide::decide;
-use sockc_compiler::event::{Event, Header, Part, SocketAnswer, Transport, Verdict, World};
+use sockc_compiler::event::{Event, Header, SocketAnswer, Transport, Verdict, World};
 use sockc_compiler::packet::text::{Described as Case, DescribedWorld};
 use sockc_compiler::policy::{
     ClassId, Direction, Family, LiveMapId, NetnsId, Policy, RuleId, SetId, SocketId,
@@ -141,7 +141,7 @@ impl Ends {
     /// The ends of a TCP or UDP packet that has ports.
     pub(crate) fn of(direction: Direction, header: &Header) -> Option<Self> {
         let (from, to) = ports(header)?;
-        if !matches!(header.protocol, 6 | 17) || header.part == Part::Later {
+        if !header.has_socket() {
             return None;
         }
         let from = SocketAddr::new(header.from, from);

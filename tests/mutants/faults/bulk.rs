@@ -24,7 +24,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(172, CUT, "rule.rate.is_none()", "true", TESTS),
     fault(173, CUT, "rule.mark.is_none()", "true", TESTS),
     fault(174, CUT, "rule.log.is_none()", "true", TESTS),
-    fault(175, CUT, "rule.at != Some(Hook::SkLookup)", "true", TESTS),
+    fault(175, CUT, "!rule.in_lookup()", "true", TESTS),
     fault(
         176,
         CUT,

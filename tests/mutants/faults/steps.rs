@@ -3,7 +3,7 @@
 use super::Suite::Runtime;
 use super::{Fault, Narrow, fault};
 
-const STEPS: &str = "runtime/src/steps.rs";
+const STEPS: &str = "runtime/src/apply/steps.rs";
 
 const TESTS: &[Narrow] = &[(Runtime, "steps::")];
 

@@ -50,7 +50,7 @@ pub(crate) fn hit(wanted: &Match, header: &Header, answer: SocketAnswer) -> bool
 }
 
 /// A place in no text.
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     Place {
         span: Span {
             source: SourceId(0),

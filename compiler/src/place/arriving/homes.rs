@@ -10,7 +10,7 @@
 use cranelift_entity::SecondaryMap;
 use sockc_grammar::diagnostic::Diagnostic;
 
-use crate::diagram::chain::{seen_from, widened};
+use crate::chain::sight::{seen_from, widened};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::{Field, FieldKind};

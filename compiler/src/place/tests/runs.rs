@@ -1,13 +1,14 @@
 //! The chains run one after another against the reference meaning.
 
 use super::placed;
+use crate::chain::{Chain, Effect, Entry};
 use crate::decide::decide;
 use crate::diagram::Store;
 use crate::diagram::sample::Dice;
 use crate::diagram::sample::hit;
 use crate::event::{Decider, Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
 use crate::hook::Hook;
-use crate::place::{Chain, Effect, Entry, describe, place};
+use crate::place::{describe, place};
 use crate::policy::{Action, Direction, Family, Policy, RuleId, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 
@@ -37,9 +38,7 @@ struct Run {
 impl Run {
     /// Runs one chain; whether the packet goes on to the next.
     fn step(&mut self, policy: &Policy, chain: &Chain, header: &Header, world: &Still) -> bool {
-        let new = matches!(header.protocol, 6 | 17)
-            && header.part != Part::Later
-            && world.answer != SocketAnswer::Established;
+        let new = header.is_looked_up(world.answer);
         for entry in &chain.entries {
             let data = &policy.rules[entry.rule].matches;
             if !hit(data, header, world.answer) || entry.new_flows_only && !new {
@@ -101,9 +100,7 @@ fn run(policy: &Policy, chains: &[Chain], hooks: &[Hook], header: &Header, world
     };
     for chain in chains.iter().filter(|chain| hooks.contains(&chain.hook)) {
         let lookup = chain.hook == Hook::SkLookup;
-        let asked = matches!(header.protocol, 6 | 17)
-            && header.part != Part::Later
-            && world.answer != SocketAnswer::Established;
+        let asked = header.is_looked_up(world.answer);
         if lookup && !asked {
             continue;
         }
@@ -160,7 +157,7 @@ fn chains_do_to_arriving_packets_what_the_list_says() {
             let mut found = run(&policy, &chains, &hooks, &header, &world);
             // The lookup counts lookups, which packets that are dropped before it do not make, nor established ones.
             let lookups = |rule: &RuleId| {
-                policy.rules[*rule].at == Some(Hook::SkLookup)
+                policy.rules[*rule].in_lookup()
                     || matches!(policy.rules[*rule].action, Action::Redirect(_))
             };
             wanted.counted.retain(|rule| !lookups(rule));

@@ -1,0 +1,74 @@
+//! What one hook has to do: its rules in order, and the diagrams of them as far as the hook sees.
+//!
+//! Placement makes a [`Chain`], [`roots`] draws it, `lower` makes code of it. Not here: which rule stands in which chain.
+
+pub mod concern;
+pub mod roots;
+pub mod sight;
+
+use crate::hook::Hook;
+use crate::policy::{ClassId, DefaultVerdict, GroupId, RuleId};
+
+/// The rules of one hook, passes included, in source order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The hook.
+    pub hook: Hook,
+    /// For `sk_msg`: the group whose sockets it holds for.
+    pub group: Option<GroupId>,
+    /// For packet hooks: the class of interfaces that it holds for.
+    pub class: Option<ClassId>,
+    /// The rules.
+    pub entries: Vec<Entry>,
+    /// What nothing matched gets, and malformed packets.
+    pub default: DefaultEntry,
+}
+
+/// One rule in a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The rule.
+    pub rule: RuleId,
+    /// What the entry does here.
+    pub effect: Effect,
+    /// Whether this hook is the rule's home, where it counts.
+    pub counts: bool,
+    /// Only new flows match here: TCP and UDP, no later fragment, no established socket (rules `at sk_lookup` and the
+    /// watch for absent sockets, seen from a packet hook).
+    pub new_flows_only: bool,
+    /// Why it stands here, in words, for `--emit placement`.
+    pub reason: &'static str,
+}
+
+/// What a rule does at a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Goes on to the stack, the lookup or the peer; ends this chain.
+    Allow,
+    /// Ends with a drop.
+    Drop,
+    /// Ends with an answer as if nobody listened.
+    Reject,
+    /// Ends on the way out of another interface.
+    Forward,
+    /// Counts and goes on in the chain.
+    Count,
+    /// A later hook decides: ends this chain with a pass, does not count.
+    Pass,
+    /// A redirect to a socket that says `if absent drop`, seen from the last packet hook: passes, or drops if the slot
+    /// is empty. Matches only new flows; a [`Self::Pass`] of the same rule follows it. Other redirects are a `Pass`.
+    RedirectPass,
+    /// A redirect at sk_lookup: assigns the socket, else rejects.
+    Redirect,
+    /// A shortcut at sk_msg.
+    Shortcut,
+}
+
+/// The end of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DefaultEntry {
+    /// What becomes of what nothing matched.
+    pub verdict: DefaultVerdict,
+    /// Whether this hook is its home, where it and malformed packets count.
+    pub counts: bool,
+}

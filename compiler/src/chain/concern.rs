@@ -1,0 +1,82 @@
+//! Which connections of a group its rules of `send` may concern.
+//!
+//! A socket that is taken into a SOCKMAP behaves differently from others (`docs/streams.md`), so only those are taken in
+//! of which the list may ever do more than let them be: refuse, log, count or shorten what is written. That is derived
+//! from the diagrams of the group's chain, by addresses and ports, which are all that is known of a connection when it
+//! is made. Where something else decides too (the members of a live set, a rate), every answer of it is thought possible.
+
+use std::mem;
+
+use super::roots::ChainRoots;
+use super::{Chain, Effect};
+use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::field::{Field, FieldKind};
+use crate::policy::{DefaultVerdict, Policy, SetKind};
+
+/// 1 for the connections that the chain of a group may concern. `counting` says whether rules count.
+pub fn concern(
+    store: &mut Store,
+    policy: &Policy,
+    chain: &Chain,
+    counting: bool,
+) -> Result<Node, BudgetExceeded> {
+    let roots = ChainRoots::build(store, policy, chain)?;
+    let matters: Vec<bool> = (0..=chain.entries.len())
+        .map(|index| decider_matters(policy, chain, index, counting))
+        .collect();
+    let counts = roots.counts.unwrap_or(Node::FALSE);
+    let own = store.apply2(roots.decision, counts, &mut |decider, list| {
+        let counted = roots.lists[list as usize].first();
+        u32::from(matters[decider as usize] || counted.is_some_and(|first| *first < decider))
+    })?;
+    let peers = shortened(store, policy, chain)?;
+    let mut concern = store.or(own, peers)?;
+    for field in store.fields(concern).iter() {
+        if !lasts(policy, field) {
+            concern = store.forget(concern, field)?;
+        }
+    }
+    Ok(concern)
+}
+
+/// Whether the deciding entry with this index, or the default after the last one, does more than let what is written go.
+fn decider_matters(policy: &Policy, chain: &Chain, index: usize, counting: bool) -> bool {
+    match chain.entries.get(index) {
+        Some(entry) if entry.effect == Effect::Allow => {
+            (entry.counts && counting) || policy.rules[entry.rule].log.is_some()
+        }
+        Some(_) => true,
+        None => chain.default.verdict != DefaultVerdict::Allow || chain.default.counts,
+    }
+}
+
+/// 1 for the connections whose other end may take a shortcut: what it writes is put into this end's queue.
+fn shortened(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Node, BudgetExceeded> {
+    let shortcut = |index: u32| {
+        let entry = chain.entries.get(index as usize);
+        entry.is_some_and(|entry| entry.effect == Effect::Shortcut)
+    };
+    if (0u32..)
+        .zip(&chain.entries)
+        .all(|(index, _)| !shortcut(index))
+    {
+        return Ok(Node::FALSE);
+    }
+    let mut mirrored = policy.clone();
+    for entry in &chain.entries {
+        let matches = &mut mirrored.rules[entry.rule].matches;
+        mem::swap(&mut matches.from, &mut matches.to);
+    }
+    let roots = ChainRoots::build(store, &mirrored, chain)?;
+    store.map_terminals(roots.decision, &mut |index| u32::from(shortcut(index)))
+}
+
+/// Whether a field has the same value as long as the connection lives, and is known when it is made.
+fn lasts(policy: &Policy, field: Field) -> bool {
+    match field {
+        Field::ToIn(set) | Field::FromIn(set) => {
+            matches!(policy.sets[set].kind, SetKind::Constant(_))
+        }
+        field => field.kind() == FieldKind::Tuple,
+    }
+}

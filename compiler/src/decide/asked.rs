@@ -1,0 +1,90 @@
+//! Who is asked about what, in the reference's own words: the kernel's lookups, and the sockets of a group.
+//!
+//! Everything else asks [`Header`], [`Rule`] and `Lookups`; a test holds both together. Not here: what a rule matches.
+
+use crate::event::{Header, Part, SocketAnswer};
+use crate::hook::Hook;
+use crate::policy::{Action, GroupId, Rule, Side};
+
+/// Whether the kernel looks for a socket of this packet: for TCP and UDP, except in later fragments.
+pub(super) fn has_socket(header: &Header) -> bool {
+    matches!(header.protocol, 6 | 17) && header.part != Part::Later
+}
+
+/// Whether the kernel would ask a lookup program about this packet.
+pub(super) fn is_new_flow(header: &Header, answer: SocketAnswer) -> bool {
+    has_socket(header) && answer != SocketAnswer::Established
+}
+
+/// Whether the rule says `at sk_lookup`: it is about new flows only.
+pub(super) fn is_of_lookup(rule: &Rule) -> bool {
+    rule.at == Some(Hook::SkLookup)
+}
+
+/// Whether the rule is about what sockets of this group write.
+pub(super) fn is_for(rule: &Rule, group: GroupId) -> bool {
+    let within = match rule.action {
+        Action::Shortcut(within) => within == group,
+        _ => true,
+    };
+    let from = match rule.matches.from {
+        Some(Side::Group(from)) => from == group,
+        _ => true,
+    };
+    within && from
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagram::sample::Dice;
+    use crate::diagram::sample::parts::place;
+    use crate::policy::{Direction, Match};
+
+    #[test]
+    fn everybody_else_asks_the_same() {
+        let mut dice = Dice::new(12);
+        let mut seen = [[0; 2]; 3];
+        for _ in 0..10_000 {
+            let (header, answer) = dice.packet();
+            let asked = is_new_flow(&header, answer);
+            assert_eq!(has_socket(&header), header.has_socket(), "{header:?}");
+            assert_eq!(asked, header.is_looked_up(answer), "{header:?} {answer:?}");
+            seen[0][usize::from(has_socket(&header))] += 1;
+            seen[1][usize::from(asked)] += 1;
+        }
+        for group in [0, 1].map(GroupId::from_u32) {
+            for rule in rules() {
+                assert_eq!(is_for(&rule, group), rule.is_for(group), "{rule:?}");
+                assert_eq!(is_of_lookup(&rule), rule.in_lookup(), "{rule:?}");
+                seen[2][usize::from(is_for(&rule, group))] += 1;
+            }
+        }
+        let both = |of: &[i32; 2]| of.iter().all(|&count| count > 2);
+        assert!(seen.iter().all(both), "{seen:?}");
+    }
+
+    /// Every way to name a group or not, at every hook.
+    fn rules() -> Vec<Rule> {
+        let groups = [0, 1].map(GroupId::from_u32);
+        let actions = groups
+            .map(Action::Shortcut)
+            .into_iter()
+            .chain([Action::Allow]);
+        let from = groups.map(|group| Some(Side::Group(group)));
+        let mut found = Vec::new();
+        for action in actions {
+            for from in from.iter().cloned().chain([None]) {
+                for at in [None, Some(Hook::SkMsg), Some(Hook::SkLookup)] {
+                    let matches = Match {
+                        from: from.clone(),
+                        ..Match::default()
+                    };
+                    let rule = Rule::plain(Direction::Send, action, matches, place());
+                    found.push(Rule { at, ..rule });
+                }
+            }
+        }
+        found
+    }
+}

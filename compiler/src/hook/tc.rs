@@ -1,0 +1,80 @@
+//! TC: packets that arrive, behind XDP, and packets that leave.
+//!
+//! It goes on with -1 (`TCX_NEXT`, `TC_ACT_UNSPEC`), so that programs after ours still run.
+
+use super::{Ability, Codes, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
+use crate::artifact::{AttachPoint, Section};
+use crate::bpf::constant::{TC_ACT_SHOT, TCX_NEXT};
+use crate::field::FieldKind;
+use crate::policy::Direction;
+
+/// Why no packet hook says what becomes of a packet's socket.
+pub(super) const LATER: Ability =
+    No("which socket gets a packet is decided later, by the socket lookup");
+/// Why packet hooks and lookups have no part in `send`.
+pub(super) const PACKETS: &str = "it sees packets, not what a process writes";
+pub(super) const NO_WRITES: Ability = No(PACKETS);
+const HAS_SOCKET: Ability = No("a packet that leaves has its socket already");
+
+const JOINED: Sight = Sight {
+    joined: true,
+    ..Sight::PACKETS
+};
+const CODES: Codes = Codes {
+    pass: TCX_NEXT,
+    drop: TC_ACT_SHOT,
+};
+
+pub(super) static ARRIVING: HookSpec = HookSpec {
+    name: "tc",
+    title: "tc in",
+    program: "tc_in",
+    section: Section::Classifier,
+    attach: |_| AttachPoint::TcIn,
+    direction: Direction::In,
+    stage: Stage::Packet,
+    usual: true,
+    sees: JOINED,
+    reads: |_| Yes,
+    does: |verb| match verb {
+        Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject | Verb::Forward => Yes,
+        Verb::Redirect => LATER,
+        Verb::Shortcut => NO_WRITES,
+    },
+    sets_mark: Yes,
+    meters: Metering::ALL,
+    reject: Refusal::Answer,
+    codes: CODES,
+    elsewhere,
+};
+
+pub(super) static LEAVING: HookSpec = HookSpec {
+    name: "tc",
+    title: "tc out",
+    program: "tc_out",
+    section: Section::Classifier,
+    attach: |_| AttachPoint::TcOut,
+    direction: Direction::Out,
+    stage: Stage::Packet,
+    usual: true,
+    sees: JOINED,
+    reads: |kind| match kind {
+        FieldKind::Absent | FieldKind::Entry => HAS_SOCKET,
+        _ => Yes,
+    },
+    does: |verb| match verb {
+        Verb::Allow | Verb::Drop | Verb::Count | Verb::Forward => Yes,
+        Verb::Reject => No("a packet that leaves has no peer that could be answered; write `drop`"),
+        Verb::Redirect => HAS_SOCKET,
+        Verb::Shortcut => NO_WRITES,
+    },
+    sets_mark: Yes,
+    meters: Metering::ALL,
+    reject: Refusal::Code,
+    codes: CODES,
+    elsewhere,
+};
+
+fn elsewhere(_: Direction) -> &'static str {
+    PACKETS
+}

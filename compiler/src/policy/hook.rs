@@ -1,0 +1,66 @@
+//! The names of hooks and verbs, as rules say them. What a hook can do is not here but in [`crate::hook`].
+
+use super::Action;
+
+/// A place in the kernel where a program of ours runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hook {
+    /// XDP, packets that arrive.
+    Xdp,
+    /// TC ingress, packets that arrive.
+    TcIn,
+    /// TC egress, packets that leave.
+    TcOut,
+    /// The socket lookup of new TCP connections and of datagrams for unconnected UDP sockets.
+    SkLookup,
+    /// Data written to a TCP socket that is in a SOCKMAP.
+    SkMsg,
+}
+
+/// A verb, whatever it acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// `allow`
+    Allow,
+    /// `drop`
+    Drop,
+    /// `count`
+    Count,
+    /// `reject`
+    Reject,
+    /// `redirect … to sock`, `redirect … by @map`
+    Redirect,
+    /// `redirect … to interface`
+    Forward,
+    /// `shortcut`
+    Shortcut,
+}
+
+impl Verb {
+    /// The word of the language.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Count => "count",
+            Self::Redirect | Self::Forward => "redirect",
+            Self::Shortcut => "shortcut",
+        }
+    }
+}
+
+impl From<Action> for Verb {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Allow => Self::Allow,
+            Action::Drop => Self::Drop,
+            Action::Reject => Self::Reject,
+            Action::Count => Self::Count,
+            Action::Redirect(_) => Self::Redirect,
+            Action::Forward(_) => Self::Forward,
+            Action::Shortcut(_) => Self::Shortcut,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Looks at and changes what is in force without an apply: live sets, live maps, registered sockets.
+//!
+//! Every change takes the lock that `apply` takes, so changes made at once come one after the other, and none falls between
+//! the two policies of an apply.
+
+use sockc_compiler::names::nearest;
+
+use crate::blocks::reconcile::settle_in_force;
+use crate::error::Error;
+use crate::options::Options;
+use crate::session::{self, Session};
+use crate::state::in_force::record_in_force;
+use crate::state::record::Record;
+use crate::state::{Access, Lock, State};
+
+/// A policy in force.
+#[derive(Debug)]
+pub(crate) struct Force<'a> {
+    /// Where.
+    pub(crate) session: &'a Session,
+    /// What.
+    pub(crate) record: &'a Record,
+}
+
+impl Force<'_> {
+    /// The state folder.
+    pub(crate) fn state(&self) -> &State {
+        &self.session.state
+    }
+}
+
+/// Runs `work` on the policy in force, which nobody changes meanwhile; `access` says whether `work` does.
+pub(crate) fn with<T: Send>(
+    options: &Options,
+    access: Access,
+    work: impl FnOnce(&Force<'_>) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    session::enter(options, |session| {
+        let _outer = outer_lock(session, options, access)?;
+        let lock = Lock::take(&session.state, access, options.lock_wait)?;
+        let _lock = lock.ok_or(Error::NothingInForce)?;
+        let record = match access {
+            Access::Change => settle_in_force(session, options)?,
+            Access::Read => record_in_force(&session.state)?,
+        };
+        let record = record.ok_or(Error::NothingInForce)?;
+        work(&Force {
+            session,
+            record: &record,
+        })
+    })
+}
+
+/// The lock of the policy that the one in force stands in, if it stands in a `for netns` block: they share live sets. It is
+/// taken first, as `apply` does.
+fn outer_lock(session: &Session, options: &Options, access: Access) -> Result<Option<Lock>, Error> {
+    // What is damaged is told where it is read under the lock.
+    let record = record_in_force(&session.state).ok().flatten();
+    let Some(owner) = record.and_then(|record| record.owner) else {
+        return Ok(None);
+    };
+    Lock::take(&owner.state(&session.state), access, options.lock_wait)
+}
+
+/// That a policy declares nothing of a kind by a name.
+pub(crate) fn unknown<'a>(
+    kind: &'static str,
+    name: &str,
+    declared: impl Iterator<Item = &'a str>,
+) -> Error {
+    let declared: Vec<&str> = declared.collect();
+    Error::Unknown {
+        kind,
+        name: name.to_owned(),
+        nearest: nearest(name, declared.iter().copied()).map(str::to_owned),
+        declared: declared.into_iter().map(str::to_owned).collect(),
+    }
+}

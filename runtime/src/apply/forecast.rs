@@ -1,0 +1,485 @@
+//! What an apply would do to the kernel, step by step, without doing any of it.
+//!
+//! Takes an object and the options that `apply` takes; gives what runs, what others changed of it, and what becomes of each
+//! hook, program, live set, live map, named socket, group and counter. What apply refuses before it touches anything is
+//! refused here in the same words. The steps come from [`super::steps`], which apply asks too.
+
+mod code;
+mod data;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sockc_compiler::artifact::Manifest;
+use sockc_compiler::object;
+
+pub use data::{Carried, CounterForecast, DataForecast};
+
+use super::steps::{self, HookStep};
+use super::targets::Plan;
+use super::{Part, next, parts};
+use crate::attach;
+use crate::attach::foreign::{self, Foreign};
+use crate::blocks::Blocks;
+use crate::blocks::entrance;
+use crate::blocks::ownership::{self, Outer};
+use crate::error::Error;
+use crate::groups::moved;
+use crate::hook::{Hook, Means, Point};
+use crate::load;
+use crate::names::coverage;
+use crate::names::resolve::{self, Asked, Ground, NamedKind};
+use crate::options::Options;
+use crate::reconcile::hooks;
+use crate::session::{self, Session};
+use crate::state::namespaces::{Lost, LostNamespace};
+use crate::state::record::{Attached, Record};
+use crate::state::{Access, Lock};
+use crate::status::drift::{Drift, Standing, check_ground};
+use crate::status::foreign_on;
+use code::Programs;
+
+/// What an apply would do in one network namespace.
+#[derive(Clone, Debug)]
+pub struct Forecast {
+    /// What is in force; `None` if nothing is.
+    pub running: Option<Running>,
+    /// What others changed of it.
+    pub drift: Vec<Drift>,
+    /// Where the namespace stands now.
+    pub standpoint: Standpoint,
+    /// The generation that apply would make.
+    pub generation: u32,
+    /// The hooks, in the order in which apply comes to them; those that go last.
+    pub hooks: Vec<HookForecast>,
+    /// Live sets, live maps, sockets that are handed over, and groups.
+    pub data: Vec<DataForecast>,
+    /// Counters.
+    pub counters: CounterForecast,
+    /// The interfaces that a pattern covers, but that carry no Ethernet frames.
+    pub skipped: Vec<String>,
+    /// The interfaces that are named and have another name now: the name in the policy, and the name now.
+    pub renamed: Vec<(String, String)>,
+    /// What both policies name, and an apply finds something else for than the programs in force know.
+    pub named: Vec<(NamedKind, String)>,
+    /// The same for the network namespaces of `for netns` blocks, by name; of the policy itself only.
+    pub netns: Vec<(String, Forecast)>,
+    /// The network namespaces whose policy would be taken away, since the block is gone.
+    pub released: Vec<String>,
+    /// Those that lost their names and go on, and whose policy would be taken away too: every packet would pass there.
+    pub nameless: Vec<LostNamespace>,
+}
+
+/// What is in force.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The policy's name.
+    pub policy: String,
+    /// The generation.
+    pub generation: u32,
+    /// The object.
+    pub object: Vec<u8>,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The interfaces or patterns that were given instead of the policy's.
+    pub interfaces: Vec<String>,
+    /// Why its code was not compared with its text; `None` if it was.
+    pub unverified: Option<String>,
+}
+
+/// Where a network namespace stands: what has to be the same for a forecast to come true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standpoint {
+    /// The namespace's inode.
+    pub(crate) inode: u64,
+    /// Its cookie, where the kernel has one.
+    pub(crate) cookie: Option<u64>,
+    /// The generation in force; 0 for none.
+    pub generation: u32,
+    /// The policy in force.
+    pub policy: Option<String>,
+    /// The ids of what is pinned for it: another apply makes others.
+    pub(crate) pins: Vec<(String, u32)>,
+}
+
+/// What becomes of a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookForecast {
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops`.
+    pub hook: String,
+    /// The interface, as it is called now, or the path of the control group; empty for the namespace.
+    pub target: String,
+    /// The number of that in the kernel: a name may have been another interface's.
+    pub number: u64,
+    /// What the policy in force knows the interface by, where the next one knows it by another name.
+    pub was: Option<String>,
+    /// What becomes of what hangs there.
+    pub link: LinkFate,
+    /// What becomes of the program that it calls.
+    pub program: ProgramFate,
+    /// The program's name in the object; of one that goes, in the object in force.
+    pub name: String,
+    /// Programs of others on the same place.
+    pub foreign: Vec<Foreign>,
+}
+
+/// What becomes of what hangs on a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkFate {
+    /// It stays.
+    Kept,
+    /// Somebody put another program into it; ours comes back.
+    Mended,
+    /// It is attached.
+    Attached,
+    /// It is attached anew, ahead of the programs that others put before it.
+    Ahead,
+    /// It is taken off.
+    Detached,
+}
+
+/// What becomes of the program of a hook. Every apply loads all programs anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramFate {
+    /// Another one with the same code and the same tables.
+    Same,
+    /// Another one with other code or tables.
+    Changed,
+    /// There was none.
+    New,
+    /// There is none any more.
+    Gone,
+}
+
+/// What [`crate::apply()`] with the same arguments would do.
+///
+/// # Errors
+///
+/// Any [`Error`] that apply would give before it changes anything.
+pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Forecast, Error> {
+    let blocks = Blocks::of(object, manifest, options)?;
+    let parts = parts(object, manifest, &blocks, options);
+    let mut all = look(&parts, None)?.into_iter();
+    let mut outer = all.next().ok_or_else(|| Error::Object {
+        cause: "it holds no policy".to_owned(),
+    })?;
+    outer.netns = blocks
+        .there
+        .into_iter()
+        .map(|one| one.name)
+        .zip(all)
+        .collect();
+    Ok(outer)
+}
+
+/// Looks at the first of some policies in its namespace, then at the others, which stand in it.
+fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Error> {
+    let Some((part, rest)) = parts.split_first() else {
+        return Ok(Vec::new());
+    };
+    session::enter(&part.options, |session| {
+        let held = match outer {
+            None => ownership::open(rest, session)?,
+            Some(_) => Vec::new(),
+        };
+        let plan = Plan::make(part.manifest, &part.options, &session.state)?;
+        let _lock = Lock::take(&session.state, Access::Read, part.options.lock_wait)?;
+        let standing = Standing::look(session)?;
+        let before = standing.record.as_ref();
+        ownership::check(before, outer, &part.options)?;
+        let record = next(part, session, before, outer, held);
+        let one = One {
+            part,
+            session,
+            plan: &plan,
+            standing: &standing,
+            outer,
+        };
+        let mut found = vec![one.forecast(&record)?];
+        let own = Outer::new(session, &record, &part.options);
+        found.extend(look(rest, Some(outer.unwrap_or(&own)))?);
+        Ok(found)
+    })
+}
+
+/// One policy and the namespace that it is for.
+struct One<'a> {
+    part: &'a Part<'a>,
+    session: &'a Session,
+    plan: &'a Plan,
+    standing: &'a Standing,
+    outer: Option<&'a Outer>,
+}
+
+impl One<'_> {
+    fn forecast(&self, record: &Record) -> Result<Forecast, Error> {
+        let before = self.standing.record.as_ref();
+        // Whoever is told what was changed is not told what would come of it.
+        if self.standing.drift.is_empty()
+            && let Some(before) = before
+        {
+            check_ground(&self.session.state, before)?;
+        }
+        let data = data::forecast(self.part, self.plan, self.session, before, self.outer)?;
+        let counters = data::counters(before, self.part.manifest);
+        let (released, nameless) = self.released(record)?;
+        Ok(Forecast {
+            running: self.running(),
+            drift: self.standing.drift.clone(),
+            standpoint: Standpoint::of(self.session, self.standing),
+            generation: record.generation,
+            hooks: self.hooks()?,
+            data,
+            counters,
+            skipped: self.plan.skipped.clone(),
+            renamed: self.plan.renamed.clone(),
+            named: self.named()?,
+            netns: Vec::new(),
+            released,
+            nameless,
+        })
+    }
+
+    /// The namespaces whose policy goes: those whose block does, and those that go on without their names.
+    fn released(&self, record: &Record) -> Result<(Vec<String>, Vec<LostNamespace>), Error> {
+        let (mut released, mut nameless) = (Vec::new(), Vec::new());
+        for held in ownership::gone(self.standing.record.as_ref(), record) {
+            match entrance::look(&held, &self.session.state)? {
+                Some(lost) if lost.living.is_some() => nameless.push(lost),
+                // It has ended; its block is that of another one now.
+                Some(lost) if lost.lost == Lost::MadeAnew => {}
+                _ => released.push(held.name),
+            }
+        }
+        Ok((released, nameless))
+    }
+
+    fn running(&self) -> Option<Running> {
+        let record = self.standing.record.as_ref()?;
+        Some(Running {
+            policy: record.manifest.policy.clone(),
+            generation: record.generation,
+            object: self.standing.object.clone(),
+            manifest: record.manifest.clone(),
+            interfaces: record.interfaces.clone(),
+            unverified: self.standing.unverified.clone(),
+        })
+    }
+
+    fn hooks(&self) -> Result<Vec<HookForecast>, Error> {
+        let new = object::read(self.part.object).map_err(|error| Error::Object {
+            cause: error.to_string(),
+        })?;
+        let programs = Programs::new(&self.session.state, self.standing, &new);
+        let points = steps::points(self.part.manifest, self.plan, self.session)?;
+        let mut there = Vec::new();
+        let mut found = Vec::new();
+        for (point, name) in points {
+            let (number, target) = self.plan.place(point, self.session)?;
+            there.push((point, number));
+            let (link, foreign) = self.link(point, number, &target)?;
+            found.push(HookForecast {
+                hook: steps::title(point, &name),
+                was: self.known_before(point),
+                target,
+                number,
+                link,
+                program: programs.fate(point, &name),
+                name,
+                foreign,
+            });
+        }
+        let before = self.standing.record.iter().flat_map(|before| &before.hooks);
+        let off = self.off()?;
+        let goes = |hook: &Hook| !there.contains(&(hook.point, hook.target)) && !off.contains(hook);
+        let gone = before.filter(|attached| goes(&attached.hook));
+        let renamed = match &self.standing.record {
+            Some(record) => coverage::names(&self.session.state, record)?,
+            None => Vec::new(),
+        };
+        let called = |attached: &Attached| {
+            let mut renamed = renamed.iter();
+            let now = renamed.find(|(index, _)| {
+                attached.hook.point.is_packet() && u64::from(*index) == attached.hook.target
+            });
+            now.map_or_else(|| attached.target.clone(), |(_, name)| name.clone())
+        };
+        found.extend(gone.map(|attached| {
+            let name = programs.before(attached.hook.point).unwrap_or_default();
+            HookForecast {
+                hook: steps::title(attached.hook.point, &name),
+                target: called(attached),
+                number: attached.hook.target,
+                was: None,
+                link: LinkFate::Detached,
+                program: ProgramFate::Gone,
+                name,
+                foreign: Vec::new(),
+            }
+        }));
+        Ok(found)
+    }
+
+    /// What the programs in force know as something else than an apply would find; refuses what is named and not there.
+    fn named(&self) -> Result<Vec<(NamedKind, String)>, Error> {
+        let before = self.standing.record.as_ref();
+        let ground = Ground {
+            manifest: self.part.manifest,
+            interfaces: &self.plan.interfaces,
+            before,
+            lenient: self.part.options.leave_out_missing,
+        };
+        let shapes = load::shapes(self.part.object)?;
+        let asked = Asked::of(|name| shapes.contains_key(name));
+        let (next, _) = resolve::find(&ground, asked)?;
+        match before {
+            Some(before) => {
+                let state = &self.session.state;
+                resolve::changes(state, before, self.part.manifest, &next)
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Hooks of the policy in force that are off already, since their interface or control group was removed.
+    fn off(&self) -> Result<Vec<Hook>, Error> {
+        let Some(record) = &self.standing.record else {
+            return Ok(Vec::new());
+        };
+        let state = &self.session.state;
+        let mut off = coverage::without_interface(state, record)?;
+        off.extend(moved::hooks(state, record)?);
+        Ok(off.into_iter().map(|attached| attached.hook).collect())
+    }
+
+    /// What the policy in force knows the interface of a point by, if the next one knows it by another name.
+    fn known_before(&self, point: Point) -> Option<String> {
+        let interface = self.plan.interface_of(point)?;
+        let mut before = self.standing.record.iter().flat_map(|one| &one.hooks);
+        let on = before.find(|attached| attached.hook.point == point)?;
+        (on.target != interface.known).then(|| on.target.clone())
+    }
+
+    /// What becomes of the link of a point, and who else is there.
+    fn link(
+        &self,
+        point: Point,
+        number: u64,
+        target: &str,
+    ) -> Result<(LinkFate, Vec<Foreign>), Error> {
+        let state = &self.session.state;
+        let step = steps::hook_step(state, self.standing.record.as_ref(), point, number)?;
+        let (link, hook) = match &step {
+            HookStep::Keep(attached) => (LinkFate::Kept, attached.hook),
+            HookStep::Mend(attached) => (LinkFate::Mended, attached.hook),
+            HookStep::Ahead(attached) => (LinkFate::Ahead, attached.hook),
+            HookStep::Attach => {
+                let hook = Hook {
+                    point,
+                    target: number,
+                    since: 0,
+                    means: Means::Link,
+                };
+                // A program of ours whose pin somebody changed looks like another's, and what was changed is told.
+                if self.standing.drift.is_empty() {
+                    self.check_xdp(point, number, target)?;
+                }
+                (LinkFate::Attached, hook)
+            }
+        };
+        let ours = attach::describe(state, &hook)?.map(|there| there.program);
+        let mut foreign = foreign_on(self.session, &hook, ours)?;
+        // By TCX ours comes first, whoever is there.
+        let is_tc = matches!(point, Point::TcIn(_) | Point::TcOut(_));
+        if is_tc && self.plan.features.tcx && matches!(link, LinkFate::Attached | LinkFate::Ahead) {
+            for one in &mut foreign {
+                one.first = false;
+            }
+        }
+        Ok((link, foreign))
+    }
+
+    /// Only one XDP program fits on an interface, and apply leaves another's alone.
+    fn check_xdp(&self, point: Point, number: u64, target: &str) -> Result<(), Error> {
+        let Point::Xdp(_) = point else {
+            return Ok(());
+        };
+        let Some((id, name)) = foreign::xdp(number)? else {
+            return Ok(());
+        };
+        let state = &self.session.state;
+        for hook in hooks(state)? {
+            if attach::describe(state, &hook)?.is_some_and(|one| one.program == id) {
+                return Ok(());
+            }
+        }
+        Err(Error::ForeignXdp {
+            interface: target.to_owned(),
+            program: Some((id, name)),
+        })
+    }
+}
+
+impl Standpoint {
+    /// Refuses if the namespace of a session does not stand where the caller expects it; without expectations it may stand
+    /// anywhere.
+    pub(crate) fn check(session: &Session, expected: &[Self]) -> Result<(), Error> {
+        if expected.is_empty() {
+            return Ok(());
+        }
+        let moved = |what: String| Err(Error::Moved { what });
+        let here = &session.namespace;
+        let same = |one: &&Self| (one.inode, one.cookie) == (here.inode, here.cookie);
+        let Some(expected) = expected.iter().find(same) else {
+            return moved("it was made for another network namespace".to_owned());
+        };
+        let standing = Standing::look(session)?;
+        if let Some(drift) = standing.drift.first() {
+            return moved(drift.to_string());
+        }
+        let now = Self::of(session, &standing);
+        if now == *expected {
+            return Ok(());
+        }
+        moved(format!(
+            "it was made while {}, and now {}{}",
+            expected.in_words("was"),
+            now.in_words("is"),
+            if now.generation == expected.generation {
+                " anew"
+            } else {
+                ""
+            }
+        ))
+    }
+
+    fn in_words(&self, is: &str) -> String {
+        match &self.policy {
+            Some(policy) => {
+                format!(
+                    "generation {} of \"{policy}\" {is} in force",
+                    self.generation
+                )
+            }
+            None => format!("nothing {is} in force"),
+        }
+    }
+
+    /// Where the namespace of a session stands.
+    pub(crate) fn of(session: &Session, standing: &Standing) -> Self {
+        let record = standing.record.as_ref();
+        let pins = record.and_then(|record| record.pins.as_ref());
+        let ids: BTreeMap<String, u32> = pins
+            .into_iter()
+            .flatten()
+            .map(|pin| (pin.path.display().to_string(), pin.made.id()))
+            .collect();
+        Self {
+            inode: session.namespace.inode,
+            cookie: session.namespace.cookie,
+            generation: record.map_or(0, |record| record.generation),
+            policy: record.map(|record| record.manifest.policy.clone()),
+            pins: ids.into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Whether the program of a point has the same code and the same tables under two policies.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+
+use sockc_compiler::artifact::{Artifact, Program};
+use sockc_compiler::object;
+
+use super::ProgramFate;
+use crate::hook::Point;
+use crate::sockets::listen;
+use crate::sockets::refill;
+use crate::state::pins;
+use crate::state::{State, names, side};
+use crate::status::drift::Standing;
+use crate::sys::{bpffs, prog};
+
+/// The programs of the policy in force by point, and those of the next one.
+pub(super) struct Programs<'a> {
+    old: Option<Artifact>,
+    new: &'a Artifact,
+    /// The name of the program in each slot of the policy in force.
+    slots: BTreeMap<Point, String>,
+}
+
+impl<'a> Programs<'a> {
+    /// Looks into the slots of the policy in force.
+    pub(super) fn new(state: &State, standing: &Standing, new: &'a Artifact) -> Self {
+        let Some(record) = &standing.record else {
+            return Self {
+                old: None,
+                new,
+                slots: BTreeMap::new(),
+            };
+        };
+        let folder = state.generation(record.generation).join("prog");
+        let names = names(&folder).unwrap_or_default().into_iter();
+        let by_id: BTreeMap<u32, String> = names
+            .filter_map(|name| {
+                let fd = bpffs::open(&state.program(record.generation, &name)).ok()?;
+                Some((prog::describe(fd.as_fd()).ok()?.id, name))
+            })
+            .collect();
+        let slots = record.points.iter().filter_map(|point| {
+            let slots = bpffs::open(&state.slots(*point)).ok()?;
+            let id = pins::slot(slots.as_fd(), side(record.generation)).ok()??;
+            Some((*point, by_id.get(&id)?.clone()))
+        });
+        Self {
+            old: object::read(&standing.object).ok(),
+            new,
+            slots: slots.collect(),
+        }
+    }
+
+    /// The name of a point's program under the policy in force.
+    pub(super) fn before(&self, point: Point) -> Option<String> {
+        self.slots.get(&point).cloned()
+    }
+
+    /// What becomes of the program of a point, which has this name in the next object.
+    pub(super) fn fate(&self, point: Point, name: &str) -> ProgramFate {
+        let Some(before) = self.slots.get(&point) else {
+            return ProgramFate::New;
+        };
+        let same = self.old.as_ref().is_some_and(|old| match point {
+            Point::Listen => {
+                let slots = |artifact: &'_ Artifact| -> Vec<_> {
+                    listen::slots(&artifact.manifest).cloned().collect()
+                };
+                slots(old) == slots(self.new)
+            }
+            _ if name.starts_with(refill::NAME) => {
+                let slots = |artifact: &'_ Artifact| -> Vec<_> {
+                    let slots = refill::slots(&artifact.manifest);
+                    slots.map(|(_, slot)| slot.clone()).collect()
+                };
+                before == name && slots(old) == slots(self.new)
+            }
+            _ => same_code((old, before), (self.new, name)),
+        });
+        if same {
+            ProgramFate::Same
+        } else {
+            ProgramFate::Changed
+        }
+    }
+}
+
+/// Whether two programs are the same instructions with the same maps, contents of tables included.
+fn same_code((old, old_name): (&Artifact, &str), (new, new_name): (&Artifact, &str)) -> bool {
+    let find = |artifact: &'_ Artifact, name: &str| -> Option<Program> {
+        let mut programs = artifact.programs.iter();
+        programs.find(|program| program.name == name).cloned()
+    };
+    let (Some(before), Some(after)) = (find(old, old_name), find(new, new_name)) else {
+        return false;
+    };
+    let pairs = before.relocations.iter().zip(&after.relocations);
+    before.insns == after.insns
+        && before.relocations.len() == after.relocations.len()
+        && pairs.into_iter().all(|(one, other)| {
+            (one.insn, one.value_offset) == (other.insn, other.value_offset)
+                && old.maps.get(one.map) == new.maps.get(other.map)
+        })
+}

@@ -1,0 +1,239 @@
+//! What becomes of what changes while a policy runs: live sets and maps, sockets that were handed over, groups, counters.
+
+mod sockets;
+
+use sockc_compiler::artifact::{Manifest, SlotOrigin};
+
+use crate::apply::Part;
+use crate::apply::targets::Plan;
+use crate::blocks::ownership::Outer;
+use crate::error::Error;
+use crate::live::maps;
+use crate::live::sets;
+use crate::load;
+use crate::session::Session;
+use crate::sockets::lookup::SlotState;
+use crate::state::State;
+use crate::state::record::Record;
+use crate::state::totals;
+
+/// Something that a policy declares and that changes while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataForecast {
+    /// `live set`, `live map`, `socket` or `group`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What becomes of what is in it.
+    pub fate: Carried,
+    /// How many elements that is, where that is known: of sets and maps.
+    pub elements: Option<usize>,
+    /// Of a socket that is filled or emptied: which slot, and who is there.
+    pub slot: Option<SlotState>,
+}
+
+/// What becomes of what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// It stays where it is.
+    Kept,
+    /// It is copied into a new one: changes that others make meanwhile may be lost.
+    Copied,
+    /// It begins as the policy says.
+    Begins,
+    /// A slot that is empty is filled with the socket that is there.
+    Filled,
+    /// A slot that holds a socket is empty then: the socket is not the one that the policy means.
+    Emptied,
+    /// It goes away.
+    Goes,
+}
+
+/// What becomes of counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CounterForecast {
+    /// Those that go on from what was counted.
+    pub kept: usize,
+    /// Those that begin at 0.
+    pub new: usize,
+    /// Those of which nothing is left.
+    pub gone: usize,
+}
+
+/// What becomes of counters.
+pub(super) fn counters(before: Option<&Record>, manifest: &Manifest) -> CounterForecast {
+    let old = before.map_or(&[][..], |before| &before.manifest.counters);
+    let heirs = totals::heirs(old, &manifest.counters);
+    let kept = heirs.iter().flatten().count();
+    CounterForecast {
+        kept,
+        new: heirs.len() - kept,
+        gone: old.len() - kept,
+    }
+}
+
+/// What becomes of everything else, in the order sets, maps, sockets, groups, each in the policy's order, those that go last.
+pub(super) fn forecast(
+    part: &Part<'_>,
+    plan: &Plan,
+    session: &Session,
+    before: Option<&Record>,
+    outer: Option<&Outer>,
+) -> Result<Vec<DataForecast>, Error> {
+    let mut found = live_sets(part, session, before, outer)?;
+    found.extend(of_maps(part, session, before)?);
+    let handed = |manifest: &Manifest| -> Vec<String> {
+        let sockets = manifest.sockets.iter();
+        let handed = sockets.filter(|socket| socket.origin == SlotOrigin::Registered);
+        handed.map(|socket| socket.name.clone()).collect()
+    };
+    let slots = sockets::forecast(part.manifest, session, before)?;
+    let emptied = |name: &String| slots.iter().any(|one| one.name == *name);
+    let old = before.map(|before| handed(&before.manifest));
+    let new = handed(part.manifest).into_iter();
+    let new = new.filter(|name| !emptied(name)).map(|name| (name, None));
+    let old: Vec<String> = old
+        .into_iter()
+        .flatten()
+        .filter(|name| !emptied(name))
+        .collect();
+    found.extend(by_name("socket", &old, new.collect()));
+    found.extend(slots);
+    found.extend(groups(part, plan, before));
+    Ok(found)
+}
+
+fn live_sets(
+    part: &Part<'_>,
+    session: &Session,
+    before: Option<&Record>,
+    outer: Option<&Outer>,
+) -> Result<Vec<DataForecast>, Error> {
+    let state = &session.state;
+    let shapes = load::shapes(part.object)?;
+    let mut sources = Vec::new();
+    sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
+    sources.extend(before.map(|before| (state, before)));
+    let kept = sets::kept(part.manifest, &sources, &shapes)?;
+    let mut found = Vec::new();
+    for plan in &part.manifest.sets {
+        let size = size_of(&plan.name, state, before)?;
+        let fate = match size {
+            _ if kept.iter().any(|kept| kept.name == plan.map) => Carried::Kept,
+            Some(size) if size > plan.max as usize => {
+                return Err(Error::SetOutgrown {
+                    set: plan.name.clone(),
+                    size,
+                    max: plan.max,
+                });
+            }
+            Some(_) => Carried::Copied,
+            None => Carried::Begins,
+        };
+        found.push(DataForecast {
+            kind: "live set",
+            name: plan.name.clone(),
+            fate,
+            elements: Some(size.unwrap_or(plan.start.len())),
+            slot: None,
+        });
+    }
+    let declared = |name: &str| part.manifest.sets.iter().any(|set| set.name == name);
+    let old = before.iter().flat_map(|before| &before.manifest.sets);
+    let gone = old.filter(|set| !declared(&set.name));
+    found.extend(gone.map(|set| gone_of("live set", &set.name)));
+    Ok(found)
+}
+
+/// How many elements the live set of this name holds; nothing where none is in force.
+fn size_of(name: &str, state: &State, before: Option<&Record>) -> Result<Option<usize>, Error> {
+    let Some(before) = before else {
+        return Ok(None);
+    };
+    let mut sets = before.manifest.sets.iter();
+    let old = sets.find(|set| set.name == name);
+    old.map(|old| sets::size(old, state, before)).transpose()
+}
+
+fn of_maps(
+    part: &Part<'_>,
+    session: &Session,
+    before: Option<&Record>,
+) -> Result<Vec<DataForecast>, Error> {
+    maps::check(
+        part.manifest,
+        before,
+        (&session.state, part.options.netns.as_deref()),
+        &load::shapes(part.object)?,
+    )?;
+    let sizes = before.map(|before| maps::sizes(&session.state, before));
+    let sizes = sizes.transpose()?.unwrap_or_default();
+    let new = part.manifest.maps.iter().map(|plan| {
+        let there = sizes.get(&plan.name).copied();
+        (plan.name.clone(), Some(there.unwrap_or(plan.start.len())))
+    });
+    let old: Vec<String> = sizes.keys().cloned().collect();
+    Ok(by_name("live map", &old, new.collect()))
+}
+
+/// Groups are the same if their control groups are.
+fn groups(part: &Part<'_>, plan: &Plan, before: Option<&Record>) -> Vec<DataForecast> {
+    let ids: Vec<u64> = plan.groups.iter().map(|group| group.number).collect();
+    let names = part.manifest.groups.iter().map(|group| &group.name);
+    let old = before.map_or(&[][..], |before| &before.cgroups);
+    let new = names.zip(&ids).map(|(name, id)| DataForecast {
+        kind: "group",
+        name: name.clone(),
+        fate: if old.contains(id) {
+            Carried::Kept
+        } else {
+            Carried::Begins
+        },
+        elements: None,
+        slot: None,
+    });
+    let mut found: Vec<DataForecast> = new.collect();
+    let old_names = before.iter().flat_map(|before| &before.manifest.groups);
+    let gone = old_names.zip(old).filter(|(_, id)| !ids.contains(id));
+    found.extend(gone.map(|(group, _)| gone_of("group", &group.name)));
+    found
+}
+
+/// What has the same name goes on.
+fn by_name(
+    kind: &'static str,
+    old: &[String],
+    new: Vec<(String, Option<usize>)>,
+) -> Vec<DataForecast> {
+    let gone = old
+        .iter()
+        .filter(|name| !new.iter().any(|(other, _)| other == *name))
+        .map(|name| gone_of(kind, name));
+    let gone: Vec<DataForecast> = gone.collect();
+    let mut found: Vec<DataForecast> = new
+        .into_iter()
+        .map(|(name, elements)| DataForecast {
+            kind,
+            fate: if old.contains(&name) {
+                Carried::Kept
+            } else {
+                Carried::Begins
+            },
+            name,
+            elements,
+            slot: None,
+        })
+        .collect();
+    found.extend(gone);
+    found
+}
+
+fn gone_of(kind: &'static str, name: &str) -> DataForecast {
+    DataForecast {
+        kind,
+        name: name.to_owned(),
+        fate: Carried::Goes,
+        elements: None,
+        slot: None,
+    }
+}

@@ -1,0 +1,165 @@
+//! What becomes of each hook when one policy follows another: one place for those who do it and those who tell it before.
+//!
+//! Takes the record of the policy in force; asks the kernel how its hooks stand. Changes nothing.
+
+use std::path::Path;
+
+use sockc_compiler::artifact::Manifest;
+
+use super::targets::Plan;
+use crate::attach;
+use crate::attach::foreign;
+use crate::error::Error;
+use crate::hook::{Hook, Means, Point};
+use crate::session::Session;
+use crate::sockets::listen;
+use crate::sockets::refill;
+use crate::state::State;
+use crate::state::pins::Made;
+use crate::state::record::{Attached, Record};
+use crate::sys::cgroup;
+use crate::sys::link::Description;
+
+/// What a person calls the hook of a program with this name.
+pub(crate) fn title(point: Point, name: &str) -> String {
+    if name.starts_with(refill::NAME) {
+        return "fill".to_owned();
+    }
+    point.title()
+}
+
+/// The name of the program that fills slots again.
+const LISTEN: &str = "listen";
+
+/// What becomes of the hook of a point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HookStep {
+    /// It stays as it is.
+    Keep(Attached),
+    /// It stays; somebody else put another program into its link, and ours comes back.
+    Mend(Attached),
+    /// A new one is attached.
+    Attach,
+    /// Somebody else put a program ahead of it: a new one is attached ahead of that, and this one goes.
+    Ahead(Attached),
+}
+
+/// What becomes of the hook of a point on a target.
+pub(crate) fn hook_step(
+    state: &State,
+    before: Option<&Record>,
+    point: Point,
+    target: u64,
+) -> Result<HookStep, Error> {
+    let step = step(before, point, target, |hook| attach::describe(state, hook))?;
+    Ok(match step {
+        HookStep::Keep(attached) if is_after(state, &attached)? => HookStep::Ahead(attached),
+        step => step,
+    })
+}
+
+/// The same; `describe` says how a hook that was left stands, if anything of it is there.
+fn step(
+    before: Option<&Record>,
+    point: Point,
+    target: u64,
+    describe: impl FnOnce(&Hook) -> Result<Option<Description>, Error>,
+) -> Result<HookStep, Error> {
+    let hooks = before.iter().flat_map(|before| &before.hooks);
+    let same =
+        |attached: &&Attached| attached.hook.point == point && attached.hook.target == target;
+    let Some(attached) = hooks.into_iter().find(same) else {
+        return Ok(HookStep::Attach);
+    };
+    let Some(there) = describe(&attached.hook)?.filter(|there| there.alive) else {
+        return Ok(HookStep::Attach);
+    };
+    Ok(match left(before, attached) {
+        Some(Made::Link(id, _)) if *id != there.id => HookStep::Attach,
+        Some(Made::Link(_, program)) if *program != Some(there.program) => {
+            HookStep::Mend(attached.clone())
+        }
+        Some(Made::Program(id)) if *id != there.program => HookStep::Attach,
+        _ => HookStep::Keep(attached.clone()),
+    })
+}
+
+/// Whether a program of somebody else decides before ours where ours can be first.
+fn is_after(state: &State, attached: &Attached) -> Result<bool, Error> {
+    let hook = &attached.hook;
+    if hook.means != Means::Tcx {
+        return Ok(false);
+    }
+    let Some(there) = attach::describe(state, hook)? else {
+        return Ok(false);
+    };
+    let others = foreign::on_tcx(hook, there.program)?;
+    Ok(others.iter().any(|foreign| foreign.first))
+}
+
+/// Whether slots fill themselves again when a service restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// They do; the cookie of the network namespace.
+    Able(u64),
+    /// The kernel cannot do it.
+    Unable,
+    /// The policy has no slot for which it would matter.
+    Needless,
+}
+
+/// Whether slots of a policy fill themselves again.
+pub(crate) fn listening(manifest: &Manifest, plan: &Plan, session: &Session) -> Listening {
+    let able = || plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
+    fills(manifest, able, session.namespace.cookie)
+}
+
+/// The same; `able` is whether the kernel can.
+fn fills(manifest: &Manifest, able: impl FnOnce() -> bool, cookie: Option<u64>) -> Listening {
+    if listen::slots(manifest).next().is_none() {
+        return Listening::Needless;
+    }
+    match cookie.filter(|_| able()) {
+        Some(cookie) => Listening::Able(cookie),
+        None => Listening::Unable,
+    }
+}
+
+/// The points that a policy has a program for, with its name, in the order in which they are attached: streams first, packets
+/// last.
+pub(crate) fn points(
+    manifest: &Manifest,
+    plan: &Plan,
+    session: &Session,
+) -> Result<Vec<(Point, String)>, Error> {
+    let mut points = Vec::new();
+    for attach in &manifest.programs {
+        let own = plan.points(attach)?.into_iter();
+        points.extend(own.map(|point| (point, attach.program.clone())));
+    }
+    let alone = |point: &&Point| !points.iter().any(|(other, _)| other == *point);
+    let alone: Vec<Point> = plan.fillers.iter().filter(alone).copied().collect();
+    points.extend(alone.into_iter().map(|point| (point, refill::name(point))));
+    Ok(in_order(points, listening(manifest, plan, session)))
+}
+
+/// The points in the order in which they are attached, with that of the program that fills slots again.
+fn in_order(mut points: Vec<(Point, String)>, listening: Listening) -> Vec<(Point, String)> {
+    if let Listening::Able(_) = listening {
+        points.push((Point::Listen, LISTEN.to_owned()));
+    }
+    points.sort();
+    points
+}
+
+/// What was pinned for a hook.
+fn left<'a>(before: Option<&'a Record>, attached: &Attached) -> Option<&'a Made> {
+    let path = Path::new("link").join(attached.hook.name());
+    let pins = before.and_then(|before| before.pins.as_ref())?;
+    pins.iter()
+        .find(|pin| pin.path == path)
+        .map(|pin| &pin.made)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! What an apply is about to touch, found before it touches anything: interfaces, control groups, what the kernel can do.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
+
+use crate::attach::Target;
+use crate::attach::guard;
+use crate::error::{Error, at};
+use crate::groups::{self, Group, PEERS};
+use crate::hook::Point;
+use crate::names::coverage;
+use crate::names::interfaces::{self, Interface, There};
+use crate::options::Options;
+use crate::probe::{Features, probe};
+use crate::session::Session;
+use crate::sockets::refill;
+use crate::state::State;
+use crate::state::in_force::record_in_force;
+use crate::state::record::Record;
+use crate::sys::{bpffs, caps, cgroup, netns};
+
+/// What is known before anything is touched.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The interfaces that packet programs hang on.
+    pub(crate) interfaces: Vec<Interface>,
+    /// Interfaces that a pattern covers but that packet programs cannot hang on.
+    pub(crate) skipped: Vec<String>,
+    /// Interfaces that only slots of named sockets are filled on.
+    pub(crate) others: Vec<Interface>,
+    /// Where packets fill slots of named sockets.
+    pub(crate) fillers: Vec<Point>,
+    /// Interfaces that are named and not there.
+    pub(crate) missing: Vec<String>,
+    /// Interfaces that are named and have another name now: the name in the policy, and the name now.
+    pub(crate) renamed: Vec<(String, String)>,
+    /// The groups, in the manifest's order.
+    pub(crate) groups: Vec<Group>,
+    /// Whether groups are followed by their paths (see [`crate::attach::guard`]).
+    follows: bool,
+    /// What may be used of the kernel.
+    pub(crate) features: Features,
+}
+
+impl Plan {
+    /// Finds out; an interface or a control group that is named and missing is an error.
+    pub(crate) fn make(
+        manifest: &Manifest,
+        options: &Options,
+        state: &State,
+    ) -> Result<Self, Error> {
+        let missing = caps::missing_to_load();
+        if !missing.is_empty() {
+            return Err(Error::Rights { missing });
+        }
+        let before = in_force(state);
+        let renamed = match &before {
+            Some(before) => coverage::renamed(state, before)?,
+            None => Vec::new(),
+        };
+        let present = netns::interfaces().map_err(at("list the interfaces"))?;
+        let ethernet = |name: &str| {
+            netns::carries_ethernet(name).map_err(at(format!("look at the interface \"{name}\"")))
+        };
+        let there = There {
+            present: &present,
+            renamed: &renamed,
+        };
+        let choice = interfaces::choose(manifest, options, there, ethernet)?;
+        let others = match refill::slots(manifest).next() {
+            Some(_) => interfaces::others(manifest, options, &present, &choice),
+            None => Vec::new(),
+        };
+        let features = options.features.unwrap_or_else(probe);
+        let follows =
+            !manifest.groups.is_empty() && features.kernel_types && guard::follows(manifest);
+        let mut plan = Self {
+            interfaces: choice.interfaces,
+            skipped: choice.skipped,
+            missing: choice.missing,
+            renamed: choice.renamed,
+            others,
+            fillers: Vec::new(),
+            groups: groups::open(
+                manifest,
+                follows,
+                before.as_ref().filter(|_| options.leave_out_missing),
+            )?,
+            follows,
+            features,
+        };
+        plan.fillers = plan.fillers(manifest)?;
+        Ok(plan)
+    }
+
+    /// Ahead of the first program that an arriving packet meets, or alone.
+    fn fillers(&self, manifest: &Manifest) -> Result<Vec<Point>, Error> {
+        if refill::slots(manifest).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut early = Vec::new();
+        for attach in manifest
+            .programs
+            .iter()
+            .filter(|attach| attach.point == AttachPoint::Xdp)
+        {
+            early.extend(self.points(attach)?);
+        }
+        let places = self
+            .interfaces
+            .iter()
+            .chain(&self.others)
+            .map(|one| one.index);
+        let point = |index| match Point::Xdp(index) {
+            point if early.contains(&point) => point,
+            _ => Point::TcIn(index),
+        };
+        Ok(places.map(point).collect())
+    }
+
+    /// An interface that something hangs on.
+    fn interface(&self, index: u32) -> Option<&Interface> {
+        let mut all = self.interfaces.iter().chain(&self.others);
+        all.find(|one| one.index == index)
+    }
+
+    /// The interface of a point of packets.
+    pub(crate) fn interface_of(&self, point: Point) -> Option<&Interface> {
+        match point {
+            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => self.interface(index),
+            _ => None,
+        }
+    }
+
+    /// The points of a program of the manifest: of a packet program one for each interface of its class.
+    pub(crate) fn points(&self, attach: &Attach) -> Result<Vec<Point>, Error> {
+        Ok(match &attach.point {
+            AttachPoint::Xdp => self.on_interfaces(attach.class, Point::Xdp),
+            AttachPoint::TcIn => self.on_interfaces(attach.class, Point::TcIn),
+            AttachPoint::TcOut => self.on_interfaces(attach.class, Point::TcOut),
+            AttachPoint::SkLookup => vec![Point::Lookup],
+            AttachPoint::SkMsg(index) => vec![Point::Send(self.cgroup(*index)?)],
+            AttachPoint::SockOps(index) => {
+                let number = self.cgroup(*index)?;
+                let gone = self.gone_groups().any(|group| group.number == number);
+                // On the root of all control groups it hangs whether the group is there or not.
+                match gone && !self.follows {
+                    true => Vec::new(),
+                    false => vec![Point::SockOps(number)],
+                }
+            }
+        })
+    }
+
+    /// A program without a class is for interfaces of every class.
+    fn on_interfaces(&self, class: Option<usize>, point: fn(u32) -> Point) -> Vec<Point> {
+        let interfaces = self.interfaces.iter();
+        let same = interfaces.filter(|one| class.is_none_or(|class| class == one.class));
+        same.map(|one| point(one.index)).collect()
+    }
+
+    fn cgroup(&self, index: usize) -> Result<u64, Error> {
+        let group = self.groups.get(index).ok_or_else(|| Error::Object {
+            cause: "a program belongs to a group that is not there".to_owned(),
+        })?;
+        Ok(group.number)
+    }
+
+    /// What the programs of a point hang on.
+    pub(crate) fn targets(&self, point: Point, session: &Session) -> Result<Vec<Target>, Error> {
+        Ok(match point {
+            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => {
+                self.interface_target(index)
+            }
+            Point::Lookup => vec![namespace(session)?],
+            Point::Listen => vec![control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?],
+            Point::SockOps(id) => vec![self.connections_of(id)?],
+            Point::Send(id) => vec![self.peers(id, session)?],
+        })
+    }
+
+    /// The number and the name of what the program of a point hangs on, whether anything is there yet or not.
+    pub(crate) fn place(&self, point: Point, session: &Session) -> Result<(u64, String), Error> {
+        Ok(match point {
+            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => (
+                index.into(),
+                self.interface(index)
+                    .map(|one| one.name.clone())
+                    .unwrap_or_default(),
+            ),
+            Point::Lookup => (session.namespace.inode, String::new()),
+            Point::Listen => {
+                let root = control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?;
+                (root.number(), root.title().to_owned())
+            }
+            Point::SockOps(id) | Point::Send(id) => (id, self.path_of(id).display().to_string()),
+        })
+    }
+
+    /// What the program hangs on that sees the connections of a group: the root of all control groups, or the group's own. Its
+    /// pin is named by the group's number in any case, since many groups may hang on the root.
+    fn connections_of(&self, id: u64) -> Result<Target, Error> {
+        let path = self.path_of(id);
+        if !self.follows {
+            return control_group(path);
+        }
+        let root = cgroup::root().ok_or(Error::NoCgroups)?;
+        let root = cgroup::open(&root).map_err(at(format!("open {}", root.display())))?;
+        let title = path.display().to_string();
+        Ok(Target::Cgroup(id, root.directory, title))
+    }
+
+    fn interface_target(&self, index: u32) -> Vec<Target> {
+        self.interface(index)
+            .map(|one| Target::Interface(index, one.name.clone()))
+            .into_iter()
+            .collect()
+    }
+
+    /// The groups whose control groups are gone, and which are left out.
+    pub(crate) fn gone_groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.cgroup.is_none())
+    }
+
+    /// Whether groups are followed by their paths.
+    pub(crate) fn follows(&self) -> bool {
+        self.follows
+    }
+
+    fn path_of(&self, id: u64) -> &Path {
+        let group = self.groups.iter().find(|group| group.number == id);
+        group.map_or(Path::new(""), |group| &group.path)
+    }
+
+    fn peers(&self, id: u64, session: &Session) -> Result<Target, Error> {
+        let pin = session.state.group(id).join(PEERS);
+        let map = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
+        let path = self.path_of(id).display().to_string();
+        Ok(Target::Peers(id, path, map))
+    }
+}
+
+/// The policy in force. A record that cannot be read is told where it is read under the lock.
+fn in_force(state: &State) -> Option<Record> {
+    record_in_force(state).ok().flatten()
+}
+
+fn namespace(session: &Session) -> Result<Target, Error> {
+    let namespace = &session.namespace;
+    let fd = namespace.as_fd().try_clone_to_owned();
+    let fd = fd.map_err(at("hold the network namespace"))?;
+    Ok(Target::Namespace(namespace.inode, fd))
+}
+
+fn control_group(path: &Path) -> Result<Target, Error> {
+    let group = cgroup::open(path).map_err(at(format!("open {}", path.display())))?;
+    Ok(Target::Cgroup(
+        group.id,
+        group.directory,
+        path.display().to_string(),
+    ))
+}

@@ -1,0 +1,254 @@
+//! The dispatcher: the tiny program that every link holds.
+//!
+//! It reads which generation is in force and tail-calls the program in that generation's slot. So one word switches every
+//! hook at once, and a socket that keeps the program it met when it came into a SOCKMAP follows a new policy all the same.
+//! Where the slot is empty it lets everything go on. Below the generation it was made for it does so too: a hook that an
+//! apply adds sleeps until that apply's switch. In the namespace of a `for netns` block it reads the outer policy's word, so
+//! that both are switched by one; its own only says whether the block is there.
+//!
+//! Where packets arrive, an array has a second pair of slots, after the first: for what fills the slots of named sockets
+//! (`refill`), which is called first.
+//!
+//! The index of each tail call is a constant, which lets the kernel turn it into a direct jump.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::constant::AF_INET;
+use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
+
+use super::guard::Guard;
+use crate::code::{Code, Label};
+use crate::hook::Point;
+use crate::sockets::lookup::NOBODY_SIX;
+use crate::state::SIDES;
+use crate::sys::prog;
+
+/// `BPF_SOCK_OPS_TCP_LISTEN_CB` of `linux/bpf.h`.
+pub(crate) const TCP_LISTEN_CB: i32 = 11;
+/// `remote_port` of `struct bpf_sk_lookup`.
+const LOOKUP_REMOTE_PORT: i16 = 36;
+/// `family` of `struct bpf_sk_lookup`.
+const LOOKUP_FAMILY: i16 = 8;
+/// `remote_ip4` and the last three words of `remote_ip6`. Of the other family they read as zero.
+const LOOKUP_REMOTE_ADDRESS: [i16; 4] = [16, 24, 28, 32];
+/// The first word of `remote_ip6`, in network order.
+const LOOKUP_REMOTE_BEGIN: i16 = 20;
+
+/// The maps with the words that a dispatcher reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words<'a> {
+    /// The namespace's own.
+    pub(crate) control: BorrowedFd<'a>,
+    /// That of the outer policy, for a `for netns` block.
+    pub(crate) outer: Option<BorrowedFd<'a>>,
+}
+
+/// Loads the dispatcher of a point; `guard` is for one that sees connections of other control groups too.
+pub(crate) fn load(
+    point: Point,
+    since: u32,
+    guard: Option<&Guard>,
+    words: Words<'_>,
+    slots: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
+    let kind = point.kind();
+    prog::load(&prog::Source {
+        name: &title(since),
+        kind: kind.program,
+        attach: kind.load,
+        code: &code(point, since, guard, words, slots),
+    })
+}
+
+/// The name of the dispatchers that were made for a generation.
+fn title(since: u32) -> String {
+    format!("{TITLE}{since:x}")
+}
+
+/// What all of them begin with.
+const TITLE: &str = "sockc_";
+
+/// Whether a program is called as dispatchers are.
+pub(crate) fn is_title(name: &str) -> bool {
+    let since = name.strip_prefix(TITLE);
+    since.is_some_and(|since| u32::from_str_radix(since, 16).is_ok())
+}
+
+fn code(
+    point: Point,
+    since: u32,
+    guard: Option<&Guard>,
+    words: Words<'_>,
+    slots: BorrowedFd<'_>,
+) -> Vec<u8> {
+    let mut code = Code::default();
+    let pass = code.label();
+    match point {
+        Point::Lookup => skip_own_lookups(&mut code),
+        Point::Listen => only_listen(&mut code, pass),
+        _ => {}
+    }
+    if let Some(guard) = guard {
+        guard.check(&mut code, pass);
+    }
+    let odd = code.label();
+    let refills = matches!(point, Point::Xdp(_) | Point::TcIn(_));
+    read(&mut code, words.control);
+    if let Some(outer) = words.outer {
+        code.jump_if(JumpOp::Eq, Register::R2, 0, pass);
+        read(&mut code, outer);
+    }
+    code.jump_if(
+        JumpOp::Lt,
+        Register::R2,
+        i32::try_from(since).unwrap_or(i32::MAX),
+        pass,
+    );
+    code.jump_if(JumpOp::Set, Register::R2, 1, odd);
+    call_side(&mut code, slots, 0, refills);
+    code.jump(pass);
+    code.place(odd);
+    call_side(&mut code, slots, 1, refills);
+    code.place(pass);
+    code.give(point.kind().pass);
+    code.bytes()
+}
+
+/// Reads a word.
+fn read(code: &mut Code, word: BorrowedFd<'_>) {
+    code.map_value(Register::R2, word);
+    code.add([asm::load(Width::W, Register::R2, Register::R2, 0)]);
+}
+
+/// A lookup from port 0 of 0.0.0.0 or [`NOBODY_SIX`] is no packet, for the kernel takes none of these from any interface: it is
+/// the runtime looking for a listener by its address, and must find that listener, not where the policy sends packets for it.
+fn skip_own_lookups(code: &mut Code) {
+    let [first, second, ..] = NOBODY_SIX.octets();
+    let nobody_six = i32::from_ne_bytes([first, second, 0, 0]);
+    let (packet, own) = (code.label(), code.label());
+    code.add([asm::load(
+        Width::H,
+        Register::R2,
+        Register::R1,
+        LOOKUP_REMOTE_PORT,
+    )]);
+    code.jump_if(JumpOp::Ne, Register::R2, 0, packet);
+    for offset in LOOKUP_REMOTE_ADDRESS {
+        code.add([asm::load(Width::W, Register::R2, Register::R1, offset)]);
+        code.jump_if(JumpOp::Ne, Register::R2, 0, packet);
+    }
+    code.add([asm::load(
+        Width::W,
+        Register::R2,
+        Register::R1,
+        LOOKUP_FAMILY,
+    )]);
+    code.jump_if(JumpOp::Eq, Register::R2, AF_INET, own);
+    code.add([asm::load(
+        Width::W,
+        Register::R2,
+        Register::R1,
+        LOOKUP_REMOTE_BEGIN,
+    )]);
+    code.jump32_if(JumpOp::Ne, Register::R2, nobody_six, packet);
+    code.place(own);
+    code.give(Point::Lookup.kind().pass);
+    code.place(packet);
+}
+
+/// The hook is on the root of all control groups: everything else that sockets do there must cost next to nothing.
+fn only_listen(code: &mut Code, pass: Label) {
+    code.add([asm::load(Width::W, Register::R2, Register::R1, 0)]);
+    code.jump_if(JumpOp::Ne, Register::R2, TCP_LISTEN_CB, pass);
+}
+
+/// What fills the slots of named sockets goes ahead, and calls the policy's own program itself.
+fn call_side(code: &mut Code, slots: BorrowedFd<'_>, side: u32, refills: bool) {
+    if refills {
+        code.add([asm::mov64_reg(Register::R6, Register::R1)]);
+        tail_call(code, slots, (SIDES + side).cast_signed());
+        code.add([asm::mov64_reg(Register::R1, Register::R6)]);
+    }
+    tail_call(code, slots, side.cast_signed());
+}
+
+fn tail_call(code: &mut Code, slots: BorrowedFd<'_>, side: i32) {
+    code.map(Register::R2, slots);
+    code.add([
+        asm::mov64_imm(Register::R3, side),
+        asm::call(Helper::TailCall),
+    ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::lab::permitted;
+    use crate::sys::map::{self, Shape};
+
+    const PASS: u32 = 2;
+    /// What the programs of the sides say; no packet is lost by this to `XDP_ABORTED`, which a failed call would be too.
+    const SIDE: [u32; 2] = [1, 3];
+    /// The generation that the dispatcher was made for.
+    const SINCE: u32 = 4;
+
+    fn saying(verdict: u32) -> OwnedFd {
+        let mut code = Code::default();
+        code.give(verdict.cast_signed());
+        let kind = Point::Xdp(1).kind();
+        prog::load(&prog::Source {
+            name: "sockc_side",
+            kind: kind.program,
+            attach: kind.load,
+            code: &code.bytes(),
+        })
+        .unwrap()
+    }
+
+    fn word(value: u32) -> OwnedFd {
+        let word = map::create("word", Shape::array(4, 1)).unwrap();
+        map::update(word.as_fd(), &[0; 4], &value.to_ne_bytes()).unwrap();
+        word
+    }
+
+    /// What becomes of a packet.
+    fn said(own: u32, outer: Option<u32>) -> u32 {
+        let slots = map::create("slots", Shape::programs(2 * SIDES)).unwrap();
+        for (slot, verdict) in (0..).zip(SIDE) {
+            map::put_socket(slots.as_fd(), slot, saying(verdict).as_fd()).unwrap();
+        }
+        let (control, outer) = (word(own), outer.map(word));
+        let words = Words {
+            control: control.as_fd(),
+            outer: outer.as_ref().map(AsFd::as_fd),
+        };
+        let program = load(Point::Xdp(1), SINCE, None, words, slots.as_fd()).unwrap();
+        prog::run(program.as_fd(), &[0; 64]).unwrap()
+    }
+
+    #[test]
+    fn the_words_choose_who_is_asked() {
+        if !permitted() {
+            return;
+        }
+        for (own, now) in [(0, PASS), (3, PASS), (4, SIDE[0]), (5, SIDE[1])] {
+            assert_eq!(said(own, None), now, "{own}");
+        }
+        // A block that was taken away stays away, whatever the outer word says.
+        for (own, outer, now) in [
+            (0, 4, PASS),
+            (4, 0, PASS),
+            (4, 3, PASS),
+            (4, 4, SIDE[0]),
+            (4, 5, SIDE[1]),
+            (9, 5, SIDE[1]),
+        ] {
+            assert_eq!(said(own, Some(outer)), now, "{own} {outer}");
+        }
+    }
+}

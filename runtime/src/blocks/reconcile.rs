@@ -1,0 +1,61 @@
+//! Settles a namespace together with those of `for netns` blocks that its policy no longer has, or never got.
+//!
+//! What one folder needs is in [`crate::reconcile`]; whose a block is, in [`super::ownership`]. The caller holds the lock of the namespace.
+
+use super::ownership;
+use crate::error::Error;
+use crate::options::Options;
+use crate::reconcile::{remove_all, same_namespace, settle_on};
+use crate::session::Session;
+use crate::state::in_force;
+use crate::state::record::{Held, Record};
+
+/// Settles; gives the record of the generation in force. Where nothing is in force, everything that a killed command left goes.
+pub(crate) fn settle(session: &Session, options: &Options) -> Result<Option<Record>, Error> {
+    let record = settle_in_force(session, options)?;
+    if record.is_none() {
+        clear(session, options, &session.state.generations()?, &[])?;
+        remove_all(&session.state)?;
+    }
+    Ok(record)
+}
+
+/// Settles what is in force, and takes nothing away where nothing is: for commands that neither put a policy in force nor take
+/// one away.
+pub(crate) fn settle_in_force(
+    session: &Session,
+    options: &Options,
+) -> Result<Option<Record>, Error> {
+    let state = &session.state;
+    let record = in_force::record_in_force(state)?;
+    let Some(record) = record.filter(|record| same_namespace(record, &session.namespace)) else {
+        return Ok(None);
+    };
+    let mut stale = state.generations()?;
+    stale.retain(|other| *other != record.generation);
+    clear(session, options, &stale, &record.netns)?;
+    settle_on(state, &record)?;
+    Ok(Some(record))
+}
+
+/// Removes what is left in the namespaces that some generations have a block for, but for those of `kept`.
+fn clear(
+    session: &Session,
+    options: &Options,
+    generations: &[u32],
+    kept: &[Held],
+) -> Result<(), Error> {
+    for generation in generations {
+        let record = match Record::read(&session.state.record(*generation)) {
+            Ok((record, _)) => record,
+            // It is written before anything is made in a block's namespace, and removed after that.
+            Err(Error::State { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let is_kept = |held: &&Held| kept.iter().any(|one| one.inode == held.inode);
+        for held in record.netns.iter().filter(|held| !is_kept(held)) {
+            ownership::release_one(held, options, session)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Live sets and live maps: what changes of a policy while it is in force.
+//!
+//! Takes the policy in force, or one that an apply brings; gives its sets and maps, changed and listed, and carries them over
+//! from one policy to the next. [`sets`] and [`maps`] are what commands call; the others say what the kernel's maps of them
+//! hold, and in which order these are written, so that every packet meets all of a change or nothing of it. Not here: sockets
+//! that entries lead to.
+
+pub(crate) mod entries;
+mod entry_maps;
+pub(crate) mod maps;
+mod members;
+mod port_classes;
+mod set_change;
+mod set_maps;
+pub(crate) mod sets;

@@ -1,0 +1,429 @@
+//! Live sets: what is in them, changes to it, and how they come over from one generation to the next.
+//!
+//! The maps of a set belong to every generation that declares it: the next one takes the same maps, so that nothing that is
+//! added meanwhile is lost, and nothing has to be copied. A trie of another size cannot be taken; then its contents are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use sockc_compiler::artifact::{Manifest, MapKind, SetPlan};
+
+use super::members::{Members, NEVER};
+use super::set_change::Change;
+use super::set_maps::{SetMaps, due_name, make_due};
+use crate::active::{self, Force};
+use crate::error::{Error, at, unless_passing};
+use crate::load::Kept;
+use crate::options::Options;
+use crate::prefix::Prefix;
+use crate::state::record::Record;
+use crate::state::{Access, State, pinned_map};
+use crate::sys::map::Shape;
+use crate::sys::{bpffs, clock, map};
+
+/// When new elements leave a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// As the policy says.
+    Declared,
+    /// After this time.
+    After(Duration),
+    /// Not by themselves.
+    Never,
+}
+
+/// An element of a live set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// The address or prefix.
+    pub prefix: Prefix,
+    /// How long it stays; `None` for ever.
+    pub left: Option<Duration>,
+}
+
+/// What becomes of a removal where something is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is refused.
+    Refused,
+    /// The rest is removed.
+    Ignored,
+}
+
+/// A live set and how full it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetSummary {
+    /// Its name.
+    pub name: String,
+    /// How many elements are in it.
+    pub elements: usize,
+    /// The maximum number of elements.
+    pub max: u32,
+}
+
+/// A live set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveSet {
+    /// Its name.
+    pub name: String,
+    /// The maximum number of elements.
+    pub max: u32,
+    /// Its elements, sorted.
+    pub elements: Vec<Element>,
+}
+
+/// Puts elements into a live set; those that are in get a new time. Gives how many are in it then.
+///
+/// # Errors
+///
+/// Any [`Error`]; nothing is changed then.
+pub fn set_add(
+    options: &Options,
+    name: &str,
+    elements: &[Prefix],
+    expiry: Expiry,
+) -> Result<usize, Error> {
+    let elements: BTreeSet<Prefix> = elements.iter().copied().collect();
+    change(options, name, |plan, change, now| {
+        let what = changing(plan);
+        let size = change.len();
+        let wanted = size + change.missing(&elements).map_err(at(what.clone()))?;
+        if wanted > plan.max as usize {
+            return Err(Error::SetFull {
+                set: plan.name.clone(),
+                size,
+                wanted,
+                max: plan.max,
+            });
+        }
+        let until = until(plan, expiry, now);
+        let mut put = elements.iter().map(|element| change.put(*element, until));
+        put.find(Result::is_err).unwrap_or(Ok(())).map_err(at(what))
+    })
+}
+
+/// Takes elements out of a live set. Gives how many are in it then.
+///
+/// # Errors
+///
+/// Any [`Error`], also if one of the elements is not in the set and that is not to be ignored; nothing is changed then.
+pub fn set_del(
+    options: &Options,
+    name: &str,
+    elements: &[Prefix],
+    missing: Missing,
+) -> Result<usize, Error> {
+    let elements: BTreeSet<Prefix> = elements.iter().copied().collect();
+    change(options, name, |plan, change, now| {
+        let what = || at(changing(plan));
+        if missing == Missing::Refused {
+            for element in &elements {
+                if !change.has(*element).map_err(what())? {
+                    return Err(not_in(plan, *element, change, now));
+                }
+            }
+        }
+        for element in &elements {
+            change.take(*element).map_err(what())?;
+        }
+        Ok(())
+    })
+}
+
+fn not_in(plan: &SetPlan, element: Prefix, change: &Change<'_>, now: u64) -> Error {
+    match change.covering(element.address(), now) {
+        Err(cause) => at(changing(plan))(cause),
+        Ok(outer) => Error::NotInSet {
+            set: plan.name.clone(),
+            element,
+            covered_by: outer.map(|(outer, _)| outer),
+        },
+    }
+}
+
+/// Makes a live set hold exactly these elements, at once: every packet meets the old ones or the new ones, and so does who
+/// comes after a kill. Gives how many elements that are.
+///
+/// # Errors
+///
+/// Any [`Error`]; nothing is changed then.
+pub fn set_load(
+    options: &Options,
+    name: &str,
+    elements: &[Prefix],
+    expiry: Expiry,
+) -> Result<usize, Error> {
+    active::with(options, Access::Change, |force| {
+        let plan = plan_of(force, name)?;
+        let maps = open(plan, force.state(), force.record)?;
+        let now = clock::now();
+        let members = Members::all_until(elements.iter().copied(), until(plan, expiry, now));
+        if members.len() > plan.max as usize {
+            return Err(Error::SetFull {
+                set: plan.name.clone(),
+                size: 0,
+                wanted: members.len(),
+                max: plan.max,
+            });
+        }
+        maps.replace(&members).map_err(at(changing(plan)))?;
+        Ok(members.len())
+    })
+}
+
+/// The live sets of the policy in force.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn set_names(options: &Options) -> Result<Vec<SetSummary>, Error> {
+    active::with(options, Access::Read, |force| {
+        let sets = force.record.manifest.sets.iter();
+        let summary = |plan: &SetPlan| {
+            Ok(SetSummary {
+                name: plan.name.clone(),
+                elements: size(plan, force.state(), force.record)?,
+                max: plan.max,
+            })
+        };
+        sets.map(summary).collect()
+    })
+}
+
+/// What is in a live set.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn set_list(options: &Options, name: &str) -> Result<LiveSet, Error> {
+    look(options, name, |plan, maps, now| {
+        let members = maps.members(now).map_err(at(READING))?;
+        let elements = members.iter();
+        Ok(LiveSet {
+            name: plan.name.clone(),
+            max: plan.max,
+            elements: elements
+                .map(|(prefix, until)| element(prefix, until, now))
+                .collect(),
+        })
+    })
+}
+
+/// The element by which an address is a member of a live set for longest; `None` if it is no member.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn set_test(options: &Options, name: &str, address: IpAddr) -> Result<Option<Element>, Error> {
+    look(options, name, |_, maps, now| {
+        let found = maps.covering(address, now).map_err(at(READING))?;
+        Ok(found.map(|(prefix, until)| element(prefix, until, now)))
+    })
+}
+
+const READING: &str = "read a live set";
+
+fn changing(plan: &SetPlan) -> String {
+    format!("change the live set \"{}\"", plan.name)
+}
+
+fn element(prefix: Prefix, until: u64, now: u64) -> Element {
+    let left = Duration::from_nanos(until.saturating_sub(now));
+    Element {
+        prefix,
+        left: (until != NEVER).then_some(left),
+    }
+}
+
+fn look<T: Send>(
+    options: &Options,
+    name: &str,
+    work: impl FnOnce(&SetPlan, &SetMaps, u64) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    active::with(options, Access::Read, |force| {
+        let plan = plan_of(force, name)?;
+        let maps = open(plan, force.state(), force.record)?;
+        work(plan, &maps, clock::now())
+    })
+}
+
+/// Changes single elements of a set; what has expired goes first, so that it takes no room.
+fn change(
+    options: &Options,
+    name: &str,
+    work: impl FnOnce(&SetPlan, &mut Change<'_>, u64) -> Result<(), Error> + Send,
+) -> Result<usize, Error> {
+    active::with(options, Access::Change, |force| {
+        let plan = plan_of(force, name)?;
+        let maps = open(plan, force.state(), force.record)?;
+        let now = clock::now();
+        let mut change = Change::begin(&maps, now).map_err(at(changing(plan)))?;
+        let worked = work(plan, &mut change, now);
+        let ended = match &worked {
+            Ok(()) => Ok(change.finish()),
+            Err(_) => change.undo(),
+        };
+        worked.and(ended.map_err(at(changing(plan))))
+    })
+}
+
+/// The maps of a set of a generation.
+fn open(plan: &SetPlan, state: &State, record: &Record) -> Result<SetMaps, Error> {
+    SetMaps::open(plan, |name, kind| {
+        pinned_map(&state.map(record.generation, name), kind)
+    })
+}
+
+fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a SetPlan, Error> {
+    let sets = &force.record.manifest.sets;
+    let found = sets.iter().find(|set| set.name == name);
+    found.ok_or_else(|| active::unknown("live set", name, sets.iter().map(|set| set.name.as_str())))
+}
+
+fn until(plan: &SetPlan, expiry: Expiry, now: u64) -> u64 {
+    let left = match expiry {
+        Expiry::Never => return NEVER,
+        Expiry::After(left) => Some(left),
+        Expiry::Declared => plan.expires.map(Duration::from_millis),
+    };
+    left.map_or(NEVER, |left| {
+        let left = u64::try_from(left.as_nanos()).unwrap_or(NEVER);
+        now.saturating_add(left)
+    })
+}
+
+/// The maps that the next generation takes: of the sets of the same name and shape, of the first of `sources` that has one.
+pub(crate) fn kept(
+    manifest: &Manifest,
+    sources: &[(&State, &Record)],
+    shapes: &BTreeMap<String, Shape>,
+) -> Result<Vec<Kept>, Error> {
+    let mut kept = Vec::new();
+    for plan in &manifest.sets {
+        kept.extend(kept_maps(plan, sources, shapes)?.into_iter().flatten());
+    }
+    Ok(kept)
+}
+
+/// The trie of a set and the word that says which side of it holds: both or none.
+fn kept_maps(
+    plan: &SetPlan,
+    sources: &[(&State, &Record)],
+    shapes: &BTreeMap<String, Shape>,
+) -> Result<Option<[Kept; 2]>, Error> {
+    let mut sources = sources.iter();
+    let found =
+        sources.find_map(|(state, record)| Some((state, record, set_before(plan, record)?)));
+    let Some((state, record, same)) = found else {
+        return Ok(None);
+    };
+    let keep = |name: &str, before: &str| {
+        let pin = state.map(record.generation, before);
+        // Where it is gone the elements have to be copied, and whoever does that says so.
+        let there = bpffs::open(&pin).and_then(|map| map::shape(map.as_fd()));
+        let there = unless_passing(&pin, there.map(Some))?;
+        Ok(
+            (there.is_some() && shapes.get(name).copied() == there).then(|| Kept {
+                name: name.to_owned(),
+                pin,
+                again: true,
+            }),
+        )
+    };
+    let trie = keep(&plan.map, &same.map)?;
+    let word = keep(&plan.state, &same.state)?;
+    Ok(trie.zip(word).map(<[Kept; 2]>::from))
+}
+
+fn set_before<'a>(plan: &SetPlan, before: &'a Record) -> Option<&'a SetPlan> {
+    let mut sets = before.manifest.sets.iter();
+    sets.find(|set| set.name == plan.name)
+}
+
+/// How many elements are in a live set of a policy in force.
+pub(crate) fn size(plan: &SetPlan, state: &State, record: &Record) -> Result<usize, Error> {
+    let maps = open(plan, state, record)?;
+    maps.len(clock::now()).map_err(at(READING))
+}
+
+/// Fills the maps of a generation that are new, with what was in the set before, or with what the policy says. Those that
+/// were taken over are only looked at.
+pub(crate) fn fill(
+    manifest: &Manifest,
+    before: Option<&Record>,
+    state: &State,
+    generation: u32,
+    kept: &[Kept],
+) -> Result<(), Error> {
+    for plan in &manifest.sets {
+        let due = state.map(generation, &due_name(&plan.map));
+        match kept.iter().find(|kept| kept.name == plan.map) {
+            Some(kept) => keep_due(plan, kept, state, generation)?,
+            None => {
+                make_due(plan, &due).map_err(at(format!("make {}", due.display())))?;
+                begin(plan, before, state, generation)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Pins the due times of a set that is taken over. No program reads them: where their pin is gone they are gone, and the next
+/// change takes them from the elements again.
+fn keep_due(plan: &SetPlan, kept: &Kept, state: &State, generation: u32) -> Result<(), Error> {
+    let path = state.map(generation, &due_name(&plan.map));
+    let name = kept.pin.file_name().and_then(|name| name.to_str());
+    let pin = kept.pin.with_file_name(due_name(name.unwrap_or_default()));
+    match pinned_map(&pin, MapKind::LpmTrie) {
+        Err(Error::State { .. }) => {
+            make_due(plan, &path).map_err(at(format!("make {}", path.display())))?;
+            let maps = SetMaps::open(plan, |name, kind| state.open_map(generation, name, kind))?;
+            maps.distrust_times().map_err(at(changing(plan)))
+        }
+        due => bpffs::pin(due?.as_fd(), &path).map_err(at(format!("pin {}", path.display()))),
+    }
+}
+
+fn begin(
+    plan: &SetPlan,
+    before: Option<&Record>,
+    state: &State,
+    generation: u32,
+) -> Result<(), Error> {
+    let now = clock::now();
+    let maps = SetMaps::open(plan, |name, kind| state.open_map(generation, name, kind))?;
+    let old = before.and_then(|before| Some((before, set_before(plan, before)?)));
+    let members = match old {
+        Some((before, old)) => open(old, state, before)?
+            .members(now)
+            .map_err(at(READING))?,
+        None => at_start(plan, now)?,
+    };
+    if members.len() > plan.max as usize {
+        return Err(Error::SetOutgrown {
+            set: plan.name.clone(),
+            size: members.len(),
+            max: plan.max,
+        });
+    }
+    let what = format!("fill the live set \"{}\"", plan.name);
+    maps.begin(&members).map_err(at(what))
+}
+
+fn at_start(plan: &SetPlan, now: u64) -> Result<Members, Error> {
+    let elements = plan.start.iter().map(|(address, length)| {
+        Prefix::new(*address, *length).ok_or_else(|| Error::Object {
+            cause: format!(
+                "the live set \"{}\" starts with {address}/{length}",
+                plan.name
+            ),
+        })
+    });
+    let elements = elements.collect::<Result<Vec<_>, _>>()?;
+    Ok(Members::all_until(
+        elements,
+        until(plan, Expiry::Declared, now),
+    ))
+}

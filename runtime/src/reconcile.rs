@@ -1,0 +1,181 @@
+//! Makes the state folder and the kernel agree with the word that says which generation is in force.
+//!
+//! The same steps end an apply, undo one that failed, and mend after one that was killed: whatever is not of the generation in
+//! force goes away. With nothing in force, everything does. What is in force is not asked here, but in [`crate::state::in_force`].
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use aya_obj::generated::bpf_map_type;
+
+use crate::attach;
+use crate::error::{Error, at, is_machine, unreadable};
+use crate::groups;
+use crate::hook::{Hook, Point};
+use crate::state::record::Record;
+use crate::state::totals;
+use crate::state::{SIDES, State, names, side};
+use crate::sys::netns::Namespace;
+use crate::sys::{bpffs, caps, map};
+
+/// The inode of a namespace is used again after its end; the cookie is not.
+pub(crate) fn same_namespace(record: &Record, namespace: &Namespace) -> bool {
+    match (record.cookie, namespace.cookie) {
+        (Some(then), Some(now)) => then == now,
+        _ => true,
+    }
+}
+
+/// Makes the folder hold what is of a record and nothing else.
+pub(crate) fn settle_on(state: &State, record: &Record) -> Result<(), Error> {
+    for hook in hooks(state)? {
+        if !record.has(&hook) {
+            attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
+        }
+    }
+    empty_other_side(state, record)?;
+    let stale: Vec<u32> = generations_but(state, record.generation)?;
+    if !stale.is_empty() {
+        // What still runs in the old programs counts into their maps.
+        // Where the kernel does not let us wait, a packet that is being counted may be lost.
+        let _ = caps::wait_for_running_programs();
+        totals::take_over(state, record, &stale)?;
+    }
+    for generation in stale {
+        remove(&state.generation(generation))?;
+    }
+    remove_other_groups(state, record)?;
+    // A change of a live map that was killed before its entries counted.
+    bpffs::unpin(&state.next_entries(record.generation))
+        .map_err(at("remove what a change left"))?;
+    state
+        .point_current(record.generation)
+        .map_err(at("move the link \"current\""))
+}
+
+/// The hooks that have a pin, the last to be attached first.
+pub(crate) fn hooks(state: &State) -> Result<Vec<Hook>, Error> {
+    let mut hooks: Vec<Hook> = names(&state.link_folder())?
+        .iter()
+        .filter_map(|name| Hook::parse(name))
+        .collect();
+    hooks.sort();
+    hooks.reverse();
+    Ok(hooks)
+}
+
+fn generations_but(state: &State, generation: u32) -> Result<Vec<u32>, Error> {
+    let mut generations = state.generations()?;
+    generations.retain(|other| *other != generation);
+    Ok(generations)
+}
+
+/// Removes the slots of points without a program, and the programs of the other side.
+fn empty_other_side(state: &State, record: &Record) -> Result<(), Error> {
+    let used: Vec<String> = record.points.iter().map(|point| point.name()).collect();
+    for name in names(&state.slots_folder())? {
+        let path = state.slots_folder().join(&name);
+        if !used.contains(&name) {
+            remove(&path)?;
+        }
+    }
+    for point in &record.points {
+        empty(state, *point, side(record.generation + 1))?;
+    }
+    Ok(())
+}
+
+fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
+    let what = "empty a program slot";
+    let path = state.slots(point);
+    let kind = bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32;
+    let slots = bpffs::open(&path).and_then(|pinned| map::of_kind(pinned, kind));
+    let slots = slots.map_err(|cause| unreadable(&path, cause))?;
+    for slot in [side, SIDES + side] {
+        match map::delete(slots.as_fd(), &slot.to_ne_bytes()) {
+            // An array of fewer slots is somebody else's, which is told where the ground is checked.
+            Err(error) if slot >= SIDES && error.raw_os_error() == Some(libc::E2BIG) => {}
+            emptied => drop(emptied.map_err(at(what))?),
+        }
+    }
+    Ok(())
+}
+
+fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {
+    for name in names(&state.group_folder())? {
+        let used = record.cgroups.iter().any(|id| id.to_string() == name);
+        if !used {
+            groups::release(&state.group_folder().join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the word says after nothing was to be in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Off {
+    /// That nothing is.
+    Written,
+    /// It is not there, or damaged: hooks that are there may follow one that has no pin.
+    Unknown,
+}
+
+/// Puts all hooks to sleep by one word. A word that is damaged does not keep the rest from going; a refusal that passes does.
+pub(crate) fn off(state: &State) -> Result<Off, Error> {
+    match state.switch_to(0) {
+        Ok(()) => Ok(Off::Written),
+        Err(error @ Error::NoAccess { .. }) => Err(error),
+        Err(Error::Kernel { what, cause }) if is_machine(&cause) => {
+            Err(Error::Kernel { what, cause })
+        }
+        Err(_) => Ok(Off::Unknown),
+    }
+}
+
+/// Removes everything in the folder: links first, since what packets meet must go before what it needs; then programs, then
+/// maps. The folder itself stays, for the lock is on it.
+pub(crate) fn remove_all(state: &State) -> Result<(), Error> {
+    // What a kill or a refusal below leaves is in force no more, and the next command removes it.
+    off(state)?;
+    for hook in hooks(state)? {
+        attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
+    }
+    remove(&state.link_folder())?;
+    for generation in state.generations()? {
+        remove(&state.generation(generation).join("prog"))?;
+    }
+    remove(&state.slots_folder())?;
+    for name in names(&state.group_folder())? {
+        groups::release(&state.group_folder().join(name))?;
+    }
+    for name in names(state.root())? {
+        remove(&state.root().join(name))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    bpffs::remove_tree(path).map_err(at(format!("remove {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockc_compiler::artifact::Manifest;
+
+    /// A namespace that ended and another one may have one inode; the cookie tells them apart, where the kernel has one.
+    #[test]
+    fn a_namespace_of_the_same_inode_is_another_one_by_its_cookie() {
+        let mut namespace = Namespace::current().unwrap();
+        let record = |cookie| Record::new(1, &Manifest::default(), cookie);
+        for (then, now, same) in [
+            (Some(1), Some(1), true),
+            (Some(1), Some(2), false),
+            (None, Some(2), true),
+            (Some(1), None, true),
+        ] {
+            namespace.cookie = now;
+            assert_eq!(same_namespace(&record(then), &namespace), same);
+        }
+    }
+}

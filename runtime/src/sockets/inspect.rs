@@ -1,0 +1,217 @@
+//! How the slots of named sockets stand, as the machine says: what is in each, and who else is bound where it should come from.
+//!
+//! Takes a manifest and the map of its slots; asks the kernel for the sockets of the namespace and `/proc` for the processes
+//! that have them. It fills nothing.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
+
+use super::lookup::{Fill, Filler, SlotState};
+use super::of_process;
+use super::open::{Machine, WHOSE, belongs};
+use crate::attach;
+use crate::attach::foreign::{self, Foreign};
+use crate::code::owner::Owners;
+use crate::error::{Error, at, is_machine};
+use crate::hook::Point;
+use crate::reconcile::hooks;
+use crate::session::Session;
+use crate::sys::diag::Open;
+use crate::sys::{map, process};
+
+/// How every slot stands.
+pub(crate) fn states(
+    session: &Session,
+    manifest: &Manifest,
+    sockets: BorrowedFd<'_>,
+) -> Result<Vec<SlotState>, Error> {
+    let mut states = Filler::inspector(manifest, sockets)
+        .and_then(|inspector| inspector.run())
+        .map_err(at("look into the socket slots"))?;
+    let cookies: Vec<Option<u64>> = states.iter().map(|state| cookie(state, sockets)).collect();
+    let machine = match Machine::look(|open| is_wanted(open, manifest, &cookies)) {
+        Ok(machine) => machine,
+        Err(cause) if is_machine(&cause) => return Err(at("look at who listens")(cause)),
+        // Who else is there is not known; what is in the slots is.
+        Err(cause) => {
+            let errno = cause.raw_os_error().unwrap_or(libc::EINVAL);
+            for state in &mut states {
+                if state.state == Fill::Absent && state.slot.port != 0 {
+                    state.state = Fill::Unknown(errno);
+                }
+            }
+            return Ok(states);
+        }
+    };
+    let owners = Owners::known(manifest);
+    let look = Look {
+        session,
+        machine: &machine,
+        owners: &owners,
+    };
+    let named = manifest.sockets.iter();
+    let named: BTreeMap<&str, &SocketSlots> =
+        named.map(|socket| (socket.name.as_str(), socket)).collect();
+    for (state, cookie) in states.iter_mut().zip(cookies) {
+        if state.state == Fill::Absent {
+            if let Some(socket) = named.get(state.socket.as_str()) {
+                look.at_absent(state, socket)?;
+            }
+        } else {
+            let open = cookie.and_then(|cookie| machine.by_cookie(cookie));
+            state.who = open.map(|open| machine.who(open));
+        }
+    }
+    Ok(states)
+}
+
+/// How the slots of a policy would stand that is put in force now: who is there for them to take ([`Fill::Waiting`]), or why
+/// nobody is. What was handed over is in no slot of it.
+pub(crate) fn expected(session: &Session, manifest: &Manifest) -> Result<Vec<SlotState>, Error> {
+    let machine =
+        Machine::look(|open| is_wanted(open, manifest, &[])).map_err(at("look for sockets"))?;
+    let owners = Owners::known(manifest);
+    let look = Look {
+        session,
+        machine: &machine,
+        owners: &owners,
+    };
+    let mut states = Vec::new();
+    for socket in &manifest.sockets {
+        for slot in &socket.slots {
+            let mut state = SlotState::new(&socket.name, slot, Fill::Absent);
+            look.at_absent(&mut state, socket)?;
+            states.push(state);
+        }
+    }
+    Ok(states)
+}
+
+/// Whether what is in a slot is of another than the owner whom a policy declares for its socket.
+pub(crate) fn disowned(state: &SlotState, manifest: &Manifest) -> Result<bool, Error> {
+    let owners = Owners::known(manifest);
+    let Some(owner) = owners.belongs(&state.socket) else {
+        return Ok(false);
+    };
+    let machine = Machine::look(|_| false).map_err(at(WHOSE))?;
+    Ok(!machine.is_of(state.who.as_ref().map(|who| who.cookie), owner))
+}
+
+fn is_wanted(open: &Open, manifest: &Manifest, cookies: &[Option<u64>]) -> bool {
+    let mut slots = manifest.sockets.iter().flat_map(|socket| &socket.slots);
+    cookies.contains(&Some(open.cookie))
+        || slots.any(|slot| slot.protocol == open.protocol && slot.port == open.local.port())
+        || manifest
+            .sockets
+            .iter()
+            .any(|socket| matches!(socket.origin, SlotOrigin::Systemd(..)))
+}
+
+/// The cookie of what is in a slot.
+fn cookie(state: &SlotState, sockets: BorrowedFd<'_>) -> Option<u64> {
+    let mut value = [0; 8];
+    let there = map::lookup(sockets, &state.slot.index.to_ne_bytes(), &mut value);
+    there.ok()?.then(|| u64::from_ne_bytes(value))
+}
+
+/// What is needed to say why a slot is empty.
+struct Look<'a> {
+    session: &'a Session,
+    machine: &'a Machine,
+    owners: &'a Owners,
+}
+
+impl Look<'_> {
+    fn at_absent(&self, state: &mut SlotState, socket: &SocketSlots) -> Result<(), Error> {
+        match &socket.origin {
+            SlotOrigin::Registered => Ok(()),
+            SlotOrigin::Listen => self.at_address(state, socket),
+            SlotOrigin::Process(_) | SlotOrigin::Systemd(..) => {
+                self.at_process(state, socket);
+                Ok(())
+            }
+        }
+    }
+
+    fn at_address(&self, state: &mut SlotState, socket: &SocketSlots) -> Result<(), Error> {
+        let there: Vec<&Open> = self.machine.at(&state.slot).collect();
+        let plain = || there.iter().filter(|open| !open.mptcp);
+        let owner = self.owners.belongs(&socket.name);
+        let own = plain().find(|open| owner.is_none_or(|owner| belongs(open, owner)));
+        let shared = owner.is_some_and(|owner| there.iter().any(|open| !belongs(open, owner)));
+        let (found, open) = match (own, plain().next(), there.first()) {
+            (Some(own), ..) => (self.waiting(state, shared)?, own),
+            (None, Some(other), _) => (Fill::NotOwner, other),
+            (None, None, Some(mptcp)) => (Fill::Mptcp, mptcp),
+            (None, None, None) => {
+                if self.machine.has_wildcard(&state.slot) {
+                    state.state = Fill::WildcardOnly;
+                }
+                return Ok(());
+            }
+        };
+        state.state = found;
+        state.who = Some(self.machine.who(open));
+        if found == Fill::Hidden {
+            state.foreign = self.foreign()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the runtime's own lookup finds the socket, which is there. Where somebody else is there too, the kernel is asked
+    /// whose the one is that it finds, if programs can ask: else none fills the slot anyway.
+    fn waiting(&self, state: &SlotState, shared: bool) -> Result<Fill, Error> {
+        let asking = shared.then(|| self.owners.asking()).flatten();
+        let found = Filler::prober(&state.socket, &state.slot, asking.as_ref())
+            .and_then(|prober| prober.run())
+            .map_err(at("look for a socket"))?;
+        Ok(match found.first().map(|found| found.state) {
+            Some(Fill::Filled) => Fill::Waiting,
+            Some(Fill::NotOwner) => Fill::Shadowed,
+            _ => Fill::Hidden,
+        })
+    }
+
+    /// The lookup programs of others.
+    fn foreign(&self) -> Result<Vec<Foreign>, Error> {
+        let state = &self.session.state;
+        let mut ours = Vec::new();
+        let own = hooks(state)?.into_iter();
+        for hook in own.filter(|hook| hook.point == Point::Lookup) {
+            ours.extend(attach::describe(state, &hook)?.map(|link| link.program));
+        }
+        foreign::lookups(self.session.namespace.as_fd(), &ours)
+    }
+
+    fn at_process(&self, state: &mut SlotState, socket: &SocketSlots) {
+        let named = of_process::named(socket);
+        let (process, addresses) = match &named {
+            Ok((process, addresses)) => (Some(*process), addresses.as_slice()),
+            Err(_) => (None, &[][..]),
+        };
+        let address = addresses
+            .iter()
+            .find(|(index, ..)| *index == state.slot.index);
+        let slot = Slot {
+            address: address.map_or(state.slot.address, |(.., at)| at.ip()),
+            port: address.map_or(state.slot.port, |(.., at)| at.port()),
+            ..state.slot.clone()
+        };
+        let has = process.map(|process| process::sockets(process).unwrap_or_default());
+        let holds = |open: &&Open| has.iter().flatten().any(|(_, inode)| *inode == open.inode);
+        let owner = self.owners.belongs(&socket.name);
+        let theirs = self.machine.at(&slot).find(holds);
+        let (found, open) = match (theirs, self.machine.at(&slot).next()) {
+            (Some(open), _) if owner.is_some_and(|owner| !belongs(open, owner)) => {
+                (Fill::NotOwner, open)
+            }
+            (Some(open), _) => (Fill::Waiting, open),
+            (None, Some(open)) => (Fill::OtherProcess, open),
+            (None, None) => return,
+        };
+        state.state = found;
+        state.who = Some(self.machine.who(open));
+    }
+}

@@ -1,0 +1,209 @@
+//! Fills a slot again by itself when a TCP service restarts.
+//!
+//! A sock_ops program on the root of the control groups is called when any socket of the machine begins to listen. It takes
+//! only sockets of the policy's own network namespace, told by the namespace's cookie, and only those at exactly a declared
+//! address, which it finds in a hash map: address as IPv6 (IPv4 mapped), port, to slot.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin};
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::constant::{AF_INET, AF_INET6};
+use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+
+use crate::attach::dispatch::TCP_LISTEN_CB;
+use crate::code::owner::{self, Owners, Scratch};
+use crate::code::{Code, Label};
+use crate::hook::Point;
+use crate::sys::{map, prog};
+
+/// Fields of `struct bpf_sock_ops`: operation, family, local addresses in network order, local port in host order.
+const OPERATION: i16 = 0;
+const FAMILY: i16 = 20;
+const LOCAL_IP4: i16 = 28;
+const LOCAL_IP6: i16 = 48;
+const LOCAL_PORT: i16 = 68;
+/// Where the key is built on the stack: 16 bytes of address, 4 of port.
+const KEY: i16 = -24;
+const KEY_SIZE: u32 = 20;
+/// The index of a slot, and the number of the owner of its socket; 0 for anybody.
+const VALUE_SIZE: u32 = 8;
+/// `sk` of `struct bpf_sock_ops`.
+const SOCKET: i16 = 184;
+/// What is free while the owner is looked at.
+const SCRATCH: Scratch = Scratch {
+    stack: KEY - owner::STACK,
+    register: Register::R9,
+};
+
+/// The map from addresses to slots, and the program.
+#[derive(Debug)]
+pub(crate) struct Listen {
+    /// The map, to be pinned with the generation.
+    pub(crate) addresses: OwnedFd,
+    /// The program, to be put in the slot of [`Point::Listen`].
+    pub(crate) program: OwnedFd,
+}
+
+/// The slots that fill themselves again: those of sockets that any process may open, and of TCP, which alone begins to
+/// listen.
+pub(crate) fn slots(manifest: &Manifest) -> impl Iterator<Item = &Slot> {
+    named(manifest).map(|(_, slot)| slot)
+}
+
+/// The same, with the names of their sockets.
+fn named(manifest: &Manifest) -> impl Iterator<Item = (&str, &Slot)> {
+    let sockets = manifest.sockets.iter();
+    let listen = sockets.filter(|socket| socket.origin == SlotOrigin::Listen);
+    listen
+        .flat_map(|socket| socket.slots.iter().map(|slot| (socket.name.as_str(), slot)))
+        .filter(|(_, slot)| slot.protocol == 6)
+}
+
+/// The sockets that have an owner; their numbers in the map begin at 1.
+fn owned<'a>(slots: &[(&'a str, &Slot)], owners: &Owners) -> Vec<&'a str> {
+    let names = slots.iter().map(|(name, _)| *name);
+    let mut owned: Vec<&str> = names
+        .filter(|name| owners.belongs(name).is_some())
+        .collect();
+    owned.dedup();
+    owned
+}
+
+/// Makes both; `None` if the policy has no TCP slot.
+pub(crate) fn load(
+    manifest: &Manifest,
+    owners: &Owners,
+    sockets: BorrowedFd<'_>,
+    cookie: u64,
+) -> io::Result<Option<Listen>> {
+    let able = |name: &str| owners.lets_programs_fill(name);
+    let slots: Vec<(&str, &Slot)> = named(manifest).filter(|(name, _)| able(name)).collect();
+    if slots.is_empty() {
+        return Ok(None);
+    }
+    let entries = u32::try_from(slots.len()).map_err(io::Error::other)?;
+    let addresses = map::create("listen", map::Shape::hash(KEY_SIZE, VALUE_SIZE, entries))?;
+    let owned: Vec<&str> = owned(&slots, owners);
+    for (name, slot) in slots {
+        let number = (1u32..).zip(&owned).find(|(_, other)| **other == name);
+        let number = number.map_or(0, |(number, _)| number);
+        let value = [slot.index.to_ne_bytes(), number.to_ne_bytes()].concat();
+        map::update(addresses.as_fd(), &key(slot), &value)?;
+    }
+    let kind = Point::Listen.kind();
+    let program = prog::load(&prog::Source {
+        name: "sockc_listen",
+        kind: kind.program,
+        attach: kind.load,
+        code: &code(addresses.as_fd(), sockets, cookie, (&owned, owners)),
+    })?;
+    Ok(Some(Listen { addresses, program }))
+}
+
+fn key(slot: &Slot) -> Vec<u8> {
+    let address: Ipv6Addr = match slot.address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    let mut key = address.octets().to_vec();
+    key.extend(u32::from(slot.port).to_ne_bytes());
+    key
+}
+
+fn code(
+    addresses: BorrowedFd<'_>,
+    sockets: BorrowedFd<'_>,
+    cookie: u64,
+    (owned, owners): (&[&str], &Owners),
+) -> Vec<u8> {
+    let mut code = Code::default();
+    let pass = code.label();
+    code.add([
+        asm::mov64_reg(Register::R6, Register::R1),
+        asm::load(Width::W, Register::R2, Register::R6, OPERATION),
+    ]);
+    code.jump_if(JumpOp::Ne, Register::R2, TCP_LISTEN_CB, pass);
+    code.add([asm::call(Helper::GetNetnsCookie)]);
+    code.add(asm::load_imm64(Register::R2, cookie));
+    code.jump_if_other(Register::R0, Register::R2, pass);
+    build_key(&mut code, pass);
+    code.map(Register::R1, addresses);
+    code.add([
+        asm::mov64_reg(Register::R2, Register::R10),
+        asm::alu64_imm(AluOp::Add, Register::R2, KEY.into()),
+        asm::call(Helper::MapLookupElem),
+    ]);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, pass);
+    code.add([asm::mov64_reg(Register::R7, Register::R0)]);
+    if !owned.is_empty() {
+        check_owner(&mut code, owned, owners, pass);
+    }
+    // The value found begins with the index of the slot, and so with the key of the update.
+    code.add([
+        asm::mov64_reg(Register::R3, Register::R7),
+        asm::mov64_reg(Register::R1, Register::R6),
+    ]);
+    code.map(Register::R2, sockets);
+    code.add([
+        asm::mov64_imm(Register::R4, 0),
+        asm::call(Helper::SockMapUpdate),
+    ]);
+    code.place(pass);
+    code.give(Point::Listen.kind().pass);
+    code.bytes()
+}
+
+/// Jumps to `pass` unless the socket that begins to listen belongs to the owner whose number stands in what R7 points to.
+fn check_owner(code: &mut Code, owned: &[&str], owners: &Owners, pass: Label) {
+    let anybody = code.label();
+    code.add([asm::load(Width::W, Register::R8, Register::R7, 4)]);
+    code.jump_if(JumpOp::Eq, Register::R8, 0, anybody);
+    for (number, name) in (1..).zip(owned) {
+        let next = code.label();
+        code.jump_if(JumpOp::Ne, Register::R8, number, next);
+        code.add([asm::load(Width::DW, Register::R8, Register::R6, SOCKET)]);
+        code.jump_if(JumpOp::Eq, Register::R8, 0, pass);
+        owners.check(code, name, Register::R8, SCRATCH, pass);
+        code.jump(anybody);
+        code.place(next);
+    }
+    code.jump(pass);
+    code.place(anybody);
+}
+
+/// Builds the key on the stack, two words at a time: without CAP_PERFMON, Linux 6.1 takes a stored word for a spilled
+/// register, and refuses a store to the other half of its eight bytes.
+fn build_key(code: &mut Code, pass: Label) {
+    let (mapped, port) = (code.label(), code.label());
+    code.add([asm::load(Width::W, Register::R2, Register::R6, FAMILY)]);
+    code.jump_if(JumpOp::Eq, Register::R2, AF_INET, mapped);
+    code.jump_if(JumpOp::Ne, Register::R2, AF_INET6, pass);
+    for pair in [0, 8] {
+        code.add([
+            asm::load(Width::W, Register::R2, Register::R6, LOCAL_IP6 + pair),
+            asm::load(Width::W, Register::R3, Register::R6, LOCAL_IP6 + pair + 4),
+            asm::alu64_imm(AluOp::Lsh, Register::R3, 32),
+            asm::alu64_reg(AluOp::Or, Register::R2, Register::R3),
+            asm::store_reg(Width::DW, Register::R10, KEY + pair, Register::R2),
+        ]);
+    }
+    code.jump(port);
+    code.place(mapped);
+    code.add([
+        asm::store_imm(Width::DW, Register::R10, KEY, 0),
+        asm::mov32_imm(Register::R2, 0xffff_u32.to_be().cast_signed()),
+        asm::load(Width::W, Register::R3, Register::R6, LOCAL_IP4),
+        asm::alu64_imm(AluOp::Lsh, Register::R3, 32),
+        asm::alu64_reg(AluOp::Or, Register::R2, Register::R3),
+        asm::store_reg(Width::DW, Register::R10, KEY + 8, Register::R2),
+    ]);
+    code.place(port);
+    code.add([
+        asm::load(Width::W, Register::R2, Register::R6, LOCAL_PORT),
+        asm::store_reg(Width::W, Register::R10, KEY + 16, Register::R2),
+    ]);
+}

@@ -1,0 +1,450 @@
+//! Puts listening sockets into the slots of the map `sockets` by their address, without touching their processes, and tells
+//! how a slot stands.
+//!
+//! The kernel lets a TC program look a socket up and put it into a SOCKMAP. So a small program is made for each slot and run
+//! once in the policy's network namespace. It takes a socket only if that listens at exactly the declared address: a
+//! wildcard listener that would also answer there is another socket, and perhaps another service.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use aya_obj::generated::bpf_prog_type;
+use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::constant::{AF_INET, AF_INET6, BPF_F_CURRENT_NETNS};
+use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+
+use crate::attach::foreign::Foreign;
+use crate::code::owner::{self, Owners, Scratch};
+use crate::code::{Code, Label};
+use crate::sys::prog;
+
+/// `TCP_LISTEN` of `net/tcp_states.h`.
+const LISTEN: i32 = 10;
+/// `TCP_CLOSE`, which is also the state of a UDP socket without a peer.
+const CLOSE: i32 = 7;
+/// Fields of `struct bpf_sock`: family, source addresses and source port (in host order), state.
+const SK_FAMILY: i16 = 4;
+const SK_SRC_IP4: i16 = 24;
+const SK_SRC_IP6: i16 = 28;
+const SK_SRC_PORT: i16 = 44;
+const SK_STATE: i16 = 72;
+/// The source of the runtime's own lookups for IPv6.
+pub(crate) const NOBODY_SIX: Ipv6Addr = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
+/// Where the tuple and the slot's index are kept on the stack.
+const TUPLE: i16 = -40;
+const KEY: i16 = -44;
+/// `-EOPNOTSUPP`, what the kernel says of MPTCP sockets.
+const EOPNOTSUPP: i32 = 95;
+/// What is free while a socket's owner is asked for: below the tuple and the key.
+pub(crate) const SCRATCH: Scratch = Scratch {
+    stack: -48 - owner::STACK,
+    register: Register::R9,
+};
+/// What the programs return; a refusal is `REFUSED` plus the errno.
+const NOBODY: i32 = 1;
+const ELSEWHERE: i32 = 2;
+const NOT_LISTENING: i32 = 3;
+const FOUND: i32 = 4;
+const NOT_OWNER: i32 = 5;
+const REFUSED: i32 = 1000;
+/// The packet that the programs run on: they do not look at it.
+const NO_PACKET: [u8; 64] = [0; 64];
+
+/// A socket and who has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// A process that has it open, and its name; `None` where none can be seen.
+    pub process: Option<(u32, String)>,
+    /// Where it is bound.
+    pub local: SocketAddr,
+    /// The user that made it.
+    pub uid: u32,
+    /// Its inode, by which `/proc` and `ss -e` name it.
+    pub inode: u64,
+    /// Its cookie.
+    pub cookie: u64,
+    /// The interface that it is bound to. What it answers to clients of others does not leave.
+    pub interface: Option<String>,
+}
+
+/// A slot of a named socket, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotState {
+    /// The socket's name in the policy.
+    pub socket: String,
+    /// The slot.
+    pub slot: Slot,
+    /// How it stands.
+    pub state: Fill,
+    /// The socket that is in it, or that is bound where one is looked for.
+    pub who: Option<Who>,
+    /// The lookup programs of others that keep sockc from finding that socket.
+    pub foreign: Vec<Foreign>,
+}
+
+impl SlotState {
+    /// A slot that stands so; nothing is said of who is there.
+    pub(crate) fn new(socket: &str, slot: &Slot, state: Fill) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            slot: slot.clone(),
+            state,
+            who: None,
+            foreign: Vec::new(),
+        }
+    }
+}
+
+/// How a slot stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// A socket that listens is in it.
+    Filled,
+    /// Nobody listens at the address.
+    Absent,
+    /// Who listens at the address cannot be found out here, for this errno.
+    Unknown(i32),
+    /// Somebody listens at the address, and was not taken yet.
+    Waiting,
+    /// The declared owner listens at the address, and so does somebody else, whose socket the kernel's lookup finds instead: a
+    /// command takes the owner's, no packet does.
+    Shadowed,
+    /// Somebody listens at the address, and sockc's own lookup does not find the socket: lookup programs of others decide
+    /// otherwise, or it is bound to an interface.
+    Hidden,
+    /// Somebody listens at the address who is not the declared owner.
+    NotOwner,
+    /// Another process than the one that is meant listens at the address.
+    OtherProcess,
+    /// Only a socket bound to every address (or to another one) answers there. Declare that address to use it.
+    WildcardOnly,
+    /// The socket that is there does not listen, or is connected.
+    NotListening,
+    /// The socket speaks MPTCP, which the kernel does not take into a SOCKMAP.
+    Mptcp,
+    /// The kernel refused the socket, with this errno.
+    Refused(i32),
+}
+
+/// The programs that fill the slots of a map.
+#[derive(Debug)]
+pub(crate) struct Filler {
+    programs: Vec<(String, Slot, OwnedFd)>,
+}
+
+impl Filler {
+    /// Makes the program of every slot.
+    pub(crate) fn new(manifest: &Manifest, sockets: BorrowedFd<'_>) -> io::Result<Self> {
+        let named = manifest.sockets.iter();
+        // Those that have an owner are taken from their process, which shows whose they are.
+        let listen =
+            named.filter(|socket| socket.origin == SlotOrigin::Listen && socket.owner.is_none());
+        Self::with(listen.flat_map(slots), |slot| {
+            search_code(slot, |code| put_in(code, slot, sockets))
+        })
+    }
+
+    /// Makes a program that only looks for the listener of a slot, and asks whether it is the owner's, if the name has one.
+    pub(crate) fn prober(socket: &str, slot: &Slot, owners: Option<&Owners>) -> io::Result<Self> {
+        Self::with([(socket, slot)].into_iter(), |slot| {
+            search_code(slot, |code| match owners {
+                Some(owners) => ask_owner(code, socket, owners),
+                None => code.add([asm::mov64_imm(Register::R8, FOUND)]),
+            })
+        })
+    }
+
+    /// Makes programs that copy what is in slots of another map, each with its index there.
+    pub(crate) fn copier<'a>(
+        copied: impl Iterator<Item = (&'a str, &'a Slot, u32)>,
+        from: BorrowedFd<'_>,
+        sockets: BorrowedFd<'_>,
+    ) -> io::Result<Self> {
+        let mut programs = Vec::new();
+        for (socket, slot, index) in copied {
+            let program = load(&copy_code(slot, index, from, sockets))?;
+            programs.push((socket.to_owned(), slot.clone(), program));
+        }
+        Ok(Self { programs })
+    }
+
+    /// Makes programs that only look into the slots.
+    pub(crate) fn inspector(manifest: &Manifest, sockets: BorrowedFd<'_>) -> io::Result<Self> {
+        Self::with(manifest.sockets.iter().flat_map(slots), |slot| {
+            inspect_code(slot, sockets)
+        })
+    }
+
+    fn with<'a>(
+        slots: impl Iterator<Item = (&'a str, &'a Slot)>,
+        code: impl Fn(&Slot) -> Vec<u8>,
+    ) -> io::Result<Self> {
+        let programs =
+            slots.map(|(socket, slot)| Ok((socket.to_owned(), slot.clone(), load(&code(slot))?)));
+        Ok(Self {
+            programs: programs.collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// Runs them all in the network namespace of the calling thread.
+    pub(crate) fn run(&self) -> io::Result<Vec<SlotState>> {
+        let states = self.programs.iter().map(|(socket, slot, program)| {
+            let state = outcome(prog::run(program.as_fd(), &NO_PACKET)?);
+            Ok(SlotState::new(socket, slot, state))
+        });
+        states.collect()
+    }
+}
+
+/// The slots of a named socket, each with the name.
+fn slots(socket: &SocketSlots) -> impl Iterator<Item = (&str, &Slot)> {
+    socket.slots.iter().map(|slot| (socket.name.as_str(), slot))
+}
+
+fn load(code: &[u8]) -> io::Result<OwnedFd> {
+    prog::load(&prog::Source {
+        name: "sockc_slot",
+        kind: bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
+        attach: None,
+        code,
+    })
+}
+
+fn outcome(returned: u32) -> Fill {
+    match returned.cast_signed() {
+        FOUND => Fill::Filled,
+        ELSEWHERE => Fill::WildcardOnly,
+        NOT_LISTENING => Fill::NotListening,
+        NOT_OWNER => Fill::NotOwner,
+        code if code == REFUSED + EOPNOTSUPP => Fill::Mptcp,
+        code if code > REFUSED => Fill::Refused(code - REFUSED),
+        _ => Fill::Absent,
+    }
+}
+
+/// R8 becomes whether the socket in R7 is of the owner whom a name has.
+fn ask_owner(code: &mut Code, name: &str, owners: &Owners) {
+    let (other, asked) = (code.label(), code.label());
+    owners.check(code, name, Register::R7, SCRATCH, other);
+    code.add([asm::mov64_imm(Register::R8, FOUND)]);
+    code.jump(asked);
+    code.place(other);
+    code.add([asm::mov64_imm(Register::R8, NOT_OWNER)]);
+    code.place(asked);
+}
+
+/// Looks the listener of a slot up, and does with the one in R7 what leaves the outcome in R8.
+fn search_code(slot: &Slot, found: impl FnOnce(&mut Code)) -> Vec<u8> {
+    let mut code = Code::default();
+    let (nobody, elsewhere) = (code.label(), code.label());
+    let (idle, release) = (code.label(), code.label());
+    code.add([asm::mov64_reg(Register::R6, Register::R1)]);
+    look_up(&mut code, slot);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
+    code.add([asm::mov64_reg(Register::R7, Register::R0)]);
+    check_found(&mut code, slot, Found { idle, elsewhere });
+    found(&mut code);
+    code.jump(release);
+    code.place(elsewhere);
+    code.add([asm::mov64_imm(Register::R8, ELSEWHERE)]);
+    code.jump(release);
+    code.place(idle);
+    code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
+    code.place(release);
+    give_after_release(&mut code);
+    code.place(nobody);
+    code.give(NOBODY);
+    code.bytes()
+}
+
+/// Puts what is in a slot of another map into the map.
+fn copy_code(slot: &Slot, index: u32, from: BorrowedFd<'_>, sockets: BorrowedFd<'_>) -> Vec<u8> {
+    let mut code = Code::default();
+    let (nobody, idle, release) = (code.label(), code.label(), code.label());
+    take_out(&mut code, index, from, nobody);
+    check_state(&mut code, slot, Register::R7, idle);
+    put_in(&mut code, slot, sockets);
+    code.jump(release);
+    code.place(idle);
+    code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
+    code.place(release);
+    give_after_release(&mut code);
+    code.place(nobody);
+    code.give(NOBODY);
+    code.bytes()
+}
+
+/// Looks a slot up; R7 becomes the socket.
+pub(crate) fn take_out(code: &mut Code, index: u32, sockets: BorrowedFd<'_>, nobody: Label) {
+    code.add([asm::store_imm(
+        Width::W,
+        Register::R10,
+        KEY,
+        index.cast_signed(),
+    )]);
+    code.map(Register::R1, sockets);
+    code.add(pointer(Register::R2, KEY));
+    code.add([asm::call(Helper::MapLookupElem)]);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
+    code.add([asm::mov64_reg(Register::R7, Register::R0)]);
+}
+
+/// Looks at what is in a slot.
+fn inspect_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
+    let mut code = Code::default();
+    let (nobody, idle, release) = (code.label(), code.label(), code.label());
+    take_out(&mut code, slot.index, sockets, nobody);
+    check_state(&mut code, slot, Register::R7, idle);
+    code.add([asm::mov64_imm(Register::R8, FOUND)]);
+    code.jump(release);
+    code.place(idle);
+    code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
+    code.place(release);
+    give_after_release(&mut code);
+    code.place(nobody);
+    code.give(NOBODY);
+    code.bytes()
+}
+
+fn pointer(register: Register, offset: i16) -> [sockc_compiler::bpf::insn::Insn; 2] {
+    [
+        asm::mov64_reg(register, Register::R10),
+        asm::alu64_imm(AluOp::Add, register, offset.into()),
+    ]
+}
+
+/// Calls the lookup for a packet from nobody to the address of the slot; R6 is the context. The dispatcher knows such a packet
+/// by its source, which the kernel takes from no interface, `lo` included: port 0 of 0.0.0.0 (a martian source, in
+/// `ip_route_input_slow`), or of a multicast address for IPv6 (dropped by `ip6_rcv_core`). The tuple is stored by 64 bits: without CAP_PERFMON, Linux 6.1 takes a stored word for a spilled register, and refuses a store to the other half of its bytes.
+pub(crate) fn look_up(code: &mut Code, slot: &Slot) {
+    let tuple = tuple(slot);
+    for (index, eight) in (0i16..).zip(tuple.chunks(8)) {
+        let mut bytes = [0; 8];
+        bytes
+            .iter_mut()
+            .zip(eight)
+            .for_each(|(to, from)| *to = *from);
+        code.add(asm::load_imm64(Register::R1, u64::from_ne_bytes(bytes)));
+        code.add([asm::store_reg(
+            Width::DW,
+            Register::R10,
+            TUPLE + 8 * index,
+            Register::R1,
+        )]);
+    }
+    code.add([asm::mov64_reg(Register::R1, Register::R6)]);
+    code.add(pointer(Register::R2, TUPLE));
+    code.add([asm::mov64_imm(
+        Register::R3,
+        i32::try_from(tuple.len()).unwrap_or(0),
+    )]);
+    code.add(asm::load_imm64(
+        Register::R4,
+        BPF_F_CURRENT_NETNS.cast_unsigned(),
+    ));
+    let helper = match slot.protocol {
+        17 => Helper::SkLookupUdp,
+        _ => Helper::SkLookupTcp,
+    };
+    code.add([asm::mov64_imm(Register::R5, 0), asm::call(helper)]);
+}
+
+/// Source address, destination address, source port, destination port, all in network order.
+fn tuple(slot: &Slot) -> Vec<u8> {
+    let mut tuple = match slot.address {
+        IpAddr::V4(_) => octets(Ipv4Addr::UNSPECIFIED.into()),
+        IpAddr::V6(_) => octets(NOBODY_SIX.into()),
+    };
+    tuple.extend(octets(slot.address));
+    tuple.extend([0, 0]);
+    tuple.extend(slot.port.to_be_bytes());
+    tuple
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// The address as the words of memory hold it.
+fn words(address: IpAddr) -> Vec<i32> {
+    let bytes = octets(address);
+    let words = bytes.as_chunks::<4>().0.iter();
+    words.map(|word| i32::from_ne_bytes(*word)).collect()
+}
+
+pub(crate) fn check_state(code: &mut Code, slot: &Slot, socket: Register, idle: Label) {
+    let wanted = if slot.protocol == 17 { CLOSE } else { LISTEN };
+    code.add([asm::load(Width::W, Register::R1, socket, SK_STATE)]);
+    code.jump_if(JumpOp::Ne, Register::R1, wanted, idle);
+}
+
+/// Where code goes for a socket in R7 that is not the one of a slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// It does not listen.
+    pub(crate) idle: Label,
+    /// It is bound elsewhere.
+    pub(crate) elsewhere: Label,
+}
+
+/// Whether the socket in R7, which the kernel found, is the one of a slot.
+pub(crate) fn check_found(code: &mut Code, slot: &Slot, found: Found) {
+    check_state(code, slot, Register::R7, found.idle);
+    check_address(code, slot, Register::R7, found.elsewhere);
+}
+
+/// The family is checked too: a dual-stack socket answers for IPv4 without being bound to an IPv4 address.
+fn check_address(code: &mut Code, slot: &Slot, socket: Register, elsewhere: Label) {
+    let (family, first) = match slot.address {
+        IpAddr::V4(_) => (AF_INET, SK_SRC_IP4),
+        IpAddr::V6(_) => (AF_INET6, SK_SRC_IP6),
+    };
+    code.add([asm::load(Width::W, Register::R1, socket, SK_FAMILY)]);
+    code.jump_if(JumpOp::Ne, Register::R1, family, elsewhere);
+    code.add([asm::load(Width::W, Register::R1, socket, SK_SRC_PORT)]);
+    code.jump_if(JumpOp::Ne, Register::R1, slot.port.into(), elsewhere);
+    for (index, word) in (0i16..).zip(words(slot.address)) {
+        code.add([asm::load(Width::W, Register::R1, socket, first + 4 * index)]);
+        code.jump32_if(JumpOp::Ne, Register::R1, word, elsewhere);
+    }
+}
+
+/// Updates the slot; R8 becomes the outcome.
+pub(crate) fn put_in(code: &mut Code, slot: &Slot, sockets: BorrowedFd<'_>) {
+    let taken = code.label();
+    code.add([asm::store_imm(
+        Width::W,
+        Register::R10,
+        KEY,
+        slot.index.cast_signed(),
+    )]);
+    code.map(Register::R1, sockets);
+    code.add(pointer(Register::R2, KEY));
+    code.add([
+        asm::mov64_reg(Register::R3, Register::R7),
+        asm::mov64_imm(Register::R4, 0),
+        asm::call(Helper::MapUpdateElem),
+        asm::mov64_imm(Register::R8, FOUND),
+    ]);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, taken);
+    code.add([
+        asm::mov64_imm(Register::R8, REFUSED),
+        asm::alu64_reg(AluOp::Sub, Register::R8, Register::R0),
+    ]);
+    code.place(taken);
+}
+
+fn give_after_release(code: &mut Code) {
+    code.add([
+        asm::mov64_reg(Register::R1, Register::R7),
+        asm::call(Helper::SkRelease),
+        asm::mov64_reg(Register::R0, Register::R8),
+        asm::exit(),
+    ]);
+}

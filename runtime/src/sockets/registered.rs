@@ -1,0 +1,320 @@
+//! Sockets that are handed over while a policy is in force: `registered` ones.
+//!
+//! Takes an open socket and the name of one that the policy in force declares; puts it into the slot of its protocol and
+//! family. The kernel keeps a socket in a slot until it is closed everywhere; it is not held open by that.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
+
+use super::fill::{Supply, slots_map};
+use super::inspect;
+use super::lookup::SlotState;
+use super::of_process::{self, is_open};
+use crate::active::{self, Force};
+use crate::code::owner::Owners;
+use crate::error::{Error, at};
+use crate::options::Options;
+use crate::state::Access;
+use crate::sys::{map, process, socket};
+
+/// `IPPROTO_MPTCP`.
+const MPTCP: i32 = 262;
+
+/// Where a socket to be registered is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// In another process, as this descriptor.
+    Process {
+        /// The process.
+        pid: u32,
+        /// The descriptor.
+        fd: i32,
+    },
+    /// In this process, as this descriptor.
+    Own(i32),
+}
+
+/// A family and a protocol: one of the slots of a named socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotKind {
+    /// Whether it is for IPv6; else for IPv4.
+    pub six: bool,
+    /// 6 for TCP, 17 for UDP.
+    pub protocol: u8,
+}
+
+impl SlotKind {
+    /// The kind of a slot.
+    #[must_use]
+    pub fn of(slot: &Slot) -> Self {
+        Self {
+            six: slot.address.is_ipv6(),
+            protocol: slot.protocol,
+        }
+    }
+
+    /// `tcp4`, `tcp6`, `udp4` or `udp6`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match (self.protocol, self.six) {
+            (6, false) => "tcp4",
+            (6, true) => "tcp6",
+            (_, false) => "udp4",
+            (_, true) => "udp6",
+        }
+    }
+
+    /// Every kind.
+    pub const ALL: [Self; 4] = [
+        Self {
+            six: false,
+            protocol: 6,
+        },
+        Self {
+            six: true,
+            protocol: 6,
+        },
+        Self {
+            six: false,
+            protocol: 17,
+        },
+        Self {
+            six: true,
+            protocol: 17,
+        },
+    ];
+}
+
+/// Puts sockets into the slots of a registered socket, in place of those that are there. Gives the slots.
+///
+/// # Errors
+///
+/// Any [`Error`]; every socket is looked at before the first one is put in.
+pub fn socket_register(
+    options: &Options,
+    name: &str,
+    sockets: &[Handover],
+) -> Result<Vec<SlotKind>, Error> {
+    active::with(options, Access::Change, |force| {
+        let declared = declared(force, name)?;
+        let owners = Owners::of(&force.record.manifest)?;
+        let mut found: Vec<(&Slot, OwnedFd)> = Vec::new();
+        for handover in sockets {
+            let fd = open(name, *handover)?;
+            let slot = slot_for(force, declared, &fd)?;
+            if let Some(owner) = owners.belongs(name)
+                && !of_process::is_of(fd.as_fd(), owner)
+                    .map_err(at("look at whose the socket is"))?
+            {
+                return Err(refused(
+                    name,
+                    format!("the socket does not belong to its owner, {}", owner.words()),
+                ));
+            }
+            if found.iter().any(|(other, _)| other.index == slot.index) {
+                let kind = SlotKind::of(slot).name();
+                return Err(refused(
+                    name,
+                    format!("two of these sockets are {kind}, and it holds one of each kind"),
+                ));
+            }
+            found.push((slot, fd));
+        }
+        let slots = slots_map(force.state(), force.record.generation)?;
+        for (slot, fd) in &found {
+            let what = format!("put a socket into the slot of \"{name}\"");
+            map::put_socket(slots.as_fd(), slot.index, fd.as_fd()).map_err(at(what))?;
+        }
+        Ok(found.iter().map(|(slot, _)| SlotKind::of(slot)).collect())
+    })
+}
+
+/// Empties slots of a registered socket, all of them where no kind is given. Gives the slots that held something.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn socket_unregister(
+    options: &Options,
+    name: &str,
+    kinds: &[SlotKind],
+) -> Result<Vec<SlotKind>, Error> {
+    active::with(options, Access::Change, |force| {
+        let declared = declared(force, name)?;
+        let slots = slots_map(force.state(), force.record.generation)?;
+        let mut emptied = Vec::new();
+        for slot in &declared.slots {
+            let kind = SlotKind::of(slot);
+            if !kinds.is_empty() && !kinds.contains(&kind) {
+                continue;
+            }
+            match map::delete(slots.as_fd(), &slot.index.to_ne_bytes()) {
+                Ok(true) => emptied.push(kind),
+                Ok(false) => {}
+                // What a SOCKMAP says of an empty slot.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+                Err(error) => return Err(at(format!("empty the slots of \"{name}\""))(error)),
+            }
+        }
+        Ok(emptied)
+    })
+}
+
+/// Looks for the sockets of one name, or of all, again: by address, or in the processes that hold them. Gives how their slots
+/// stand then.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn socket_refresh(options: &Options, name: Option<&str>) -> Result<Refreshed, Error> {
+    active::with(options, Access::Change, |force| {
+        let named = &force.record.manifest.sockets;
+        if let Some(name) = name {
+            let found = named.iter().find(|socket| socket.name == name);
+            let names = named.iter().map(|socket| socket.name.as_str());
+            let found = found.ok_or_else(|| active::unknown("socket", name, names))?;
+            if found.origin == SlotOrigin::Registered {
+                return Err(refused(
+                    name,
+                    format!(
+                        "nobody is told where to look for it; hand it over by `sockc socket register {name}`"
+                    ),
+                ));
+            }
+        }
+        let mut manifest = force.record.manifest.clone();
+        manifest.sockets.retain(|socket| {
+            socket.origin != SlotOrigin::Registered && name.is_none_or(|name| name == socket.name)
+        });
+        let owners = Owners::of(&manifest)?;
+        let generation = force.record.generation;
+        let supply = Supply::new(&manifest, None, force.session, generation, &owners)?;
+        let (states, notes) = supply.map_or(Ok(Default::default()), |supply| supply.run())?;
+        Ok(Refreshed { states, notes })
+    })
+}
+
+/// What looking again gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refreshed {
+    /// How the slots stand.
+    pub states: Vec<SlotState>,
+    /// What else a person should know.
+    pub notes: Vec<String>,
+}
+
+/// How the slots of all named sockets stand, with where they come from.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn socket_list(options: &Options) -> Result<Vec<(SocketSlots, Vec<SlotState>)>, Error> {
+    active::with(options, Access::Read, |force| {
+        let named = &force.record.manifest.sockets;
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        let slots = slots_map(force.state(), force.record.generation)?;
+        let states = inspect::states(force.session, &force.record.manifest, slots.as_fd())?;
+        let of = |socket: &SocketSlots| {
+            let states = states.iter().filter(|state| state.socket == socket.name);
+            (socket.clone(), states.cloned().collect())
+        };
+        Ok(named.iter().map(of).collect())
+    })
+}
+
+fn declared<'a>(force: &Force<'a>, name: &str) -> Result<&'a SocketSlots, Error> {
+    let sockets = &force.record.manifest.sockets;
+    let found = sockets.iter().find(|socket| socket.name == name);
+    let names = sockets.iter().map(|socket| socket.name.as_str());
+    let found = found.ok_or_else(|| active::unknown("socket", name, names))?;
+    let filled = match &found.origin {
+        SlotOrigin::Registered => return Ok(found),
+        SlotOrigin::Listen => "the policy says at which address it listens",
+        SlotOrigin::Process(_) => "the policy says which process holds it",
+        SlotOrigin::Systemd(..) => "the policy says that systemd holds it",
+    };
+    Err(refused(
+        name,
+        format!(
+            "{filled}, and `sockc apply` looks for it; only a socket that is declared `registered` is handed over"
+        ),
+    ))
+}
+
+fn open(name: &str, handover: Handover) -> Result<OwnedFd, Error> {
+    match handover {
+        Handover::Own(fd) => process::own_descriptor(fd)
+            .map_err(|error| refused(name, format!("descriptor {fd} cannot be taken: {error}"))),
+        Handover::Process { pid, fd } => process::descriptor(pid, fd).map_err(|error| {
+            let needs = match error.raw_os_error() {
+                Some(libc::EPERM) => " (this needs CAP_SYS_PTRACE)",
+                _ => "",
+            };
+            refused(
+                name,
+                format!("descriptor {fd} of process {pid} cannot be taken: {error}{needs}"),
+            )
+        }),
+    }
+}
+
+/// The slot that a socket belongs in.
+fn slot_for<'a>(
+    force: &Force<'_>,
+    declared: &'a SocketSlots,
+    fd: &OwnedFd,
+) -> Result<&'a Slot, Error> {
+    let name = &declared.name;
+    let neither = || {
+        refused(
+            name,
+            "the descriptor is no socket of IPv4 or IPv6".to_owned(),
+        )
+    };
+    let about = match socket::about(fd.as_fd()) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => return Err(neither()),
+        about => about.map_err(at("look at a socket"))?.ok_or_else(neither)?,
+    };
+    let local = about.local;
+    if about.namespace != force.session.namespace.inode {
+        return Err(refused(
+            name,
+            format!("the socket at {local} belongs to another network namespace; --netns names it"),
+        ));
+    }
+    let same = |slot: &&Slot| {
+        i32::from(slot.protocol) == about.protocol && slot.address.is_ipv4() == local.is_ipv4()
+    };
+    let slot = declared.slots.iter().find(same).ok_or_else(|| {
+        refused(
+            name,
+            match about.protocol {
+                MPTCP => format!("the socket at {local} speaks MPTCP, which cannot be steered to"),
+                _ => format!("the socket at {local} speaks neither TCP nor UDP"),
+            },
+        )
+    })?;
+    if !is_open(&about) {
+        return Err(refused(
+            name,
+            match about.protocol {
+                6 => format!("the TCP socket at {local} does not listen"),
+                _ if about.connected => {
+                    format!("the UDP socket at {local} is connected to one peer")
+                }
+                _ => "the UDP socket is not bound".to_owned(),
+            },
+        ));
+    }
+    Ok(slot)
+}
+
+fn refused(name: &str, cause: String) -> Error {
+    Error::Socket {
+        name: name.to_owned(),
+        cause,
+    }
+}

@@ -1,0 +1,128 @@
+//! Network namespaces by the names that a policy gives them, and whether those are the ones they were.
+//!
+//! Takes a name; gives which namespace has it, to be kept in the record, and later what became of it. What a policy does with
+//! the namespace is elsewhere: [`crate::names::resolve`] for conditions, [`crate::blocks::ownership`] for `for netns` blocks.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Held;
+use crate::error::Error;
+use crate::sys::netns::{self, Identity};
+
+/// A network namespace by its name, and which one that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    /// Its name.
+    pub(crate) name: String,
+    /// Which one it was.
+    pub(crate) identity: Identity,
+}
+
+impl Known {
+    /// The namespace that has this name now.
+    pub(crate) fn now(name: &str) -> Result<Self, Error> {
+        let identity = netns::identity(name).map_err(|cause| Error::Netns {
+            name: name.to_owned(),
+            cause,
+        })?;
+        Ok(Self {
+            name: name.to_owned(),
+            identity,
+        })
+    }
+
+    /// What has become of it, if that is another one now or none.
+    pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
+        lost(&self.name, self.identity)
+    }
+}
+
+impl Held {
+    /// What has become of it, if that is another one now or none.
+    pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
+        lost(&self.name, self.identity())
+    }
+
+    /// Which one it was.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            inode: self.inode,
+            cookie: self.cookie,
+        }
+    }
+}
+
+/// That a network namespace goes on without the name that a policy knows it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Living {
+    /// It can be entered by this path.
+    At(String),
+    /// Hooks of its policy hang on something, and who holds it cannot be seen here.
+    Unseen,
+}
+
+/// What became of a network namespace that a policy names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// None has the name.
+    Removed,
+    /// Another one has the name.
+    MadeAnew,
+}
+
+/// A network namespace that a policy names, and that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostNamespace {
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub lost: Lost,
+    /// Whether it is that of a `for netns` block; else conditions look into it.
+    pub of_block: bool,
+    /// Whether it goes on without its name; asked of blocks only.
+    pub living: Option<Living>,
+}
+
+impl LostNamespace {
+    /// By which path it can be entered, where it goes on without its name and somebody is seen who holds it.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match &self.living {
+            Some(Living::At(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// That the policy of a block goes from a namespace that goes on without its name, in words.
+    #[must_use]
+    pub fn opened(&self) -> String {
+        let place = self.path().map(|path| format!(" ({path})"));
+        format!(
+            "the network namespace that was \"{}\" goes on without its name{}: its policy is taken away, and every packet passes there",
+            self.name,
+            place.unwrap_or_default()
+        )
+    }
+}
+
+fn lost(name: &str, was: Identity) -> Result<Option<Lost>, Error> {
+    match netns::identity(name) {
+        Ok(now) if was.is(now) => Ok(None),
+        Ok(_) => Ok(Some(Lost::MadeAnew)),
+        // A name whose mount is gone is an ordinary file.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Ok(Some(Lost::Removed))
+        }
+        Err(cause) => Err(Error::Netns {
+            name: name.to_owned(),
+            cause,
+        }),
+    }
+}
