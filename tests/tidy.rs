@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use sockc_compiler::hook::Hook;
+
 use crate::repository::{entries, files_below, files_in, root, stem, text};
 
 /// What may stand in the root, hidden entries apart.
@@ -174,6 +176,33 @@ fn the_code_generator_fails_closed() {
             if found.is_some_and(|at| statement[at..].contains(".unwrap_or")) {
                 broken.push(format!("{name} falls back to a value: {statement}"));
             }
+        }
+    }
+    report(&broken);
+}
+
+/// Rooms that ask a hook what it is, and so name none: a hook more is no change of theirs.
+const WITHOUT_HOOKS: &[&str] = &[
+    "bulk", "chain", "compose", "decide", "diagram", "diff", "lint",
+];
+
+#[test]
+fn what_is_decided_names_no_hook() {
+    let variants = Hook::ALL.map(|hook| format!("Hook::{hook:?}"));
+    let words = Hook::ALL.map(|hook| format!("at {}", hook.name()));
+    let mut broken = Vec::new();
+    for name in files_below("compiler/src", ".rs") {
+        let path = name.trim_start_matches("compiler/src/");
+        let room = path.split(['/', '.']).next().unwrap_or_default();
+        // The generator of random policies is a test's.
+        let tested = is_test(&name) || path.starts_with("diagram/sample");
+        if !WITHOUT_HOOKS.contains(&room) || tested {
+            continue;
+        }
+        for (number, line) in code_lines(&text(&name)) {
+            let named = variants.iter().chain(&words);
+            let said = named.filter(|word| line.contains(word.as_str()));
+            broken.extend(said.map(|word| format!("{name}:{number} says {word}")));
         }
     }
     report(&broken);

@@ -94,7 +94,7 @@ impl Taking {
     fn of(&self, direction: Direction) -> Breadth {
         match direction {
             Direction::In => self.arriving,
-            Direction::Out | Direction::Send => Breadth::Every,
+            _ => Breadth::Every,
         }
     }
 }

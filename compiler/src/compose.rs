@@ -183,8 +183,8 @@ impl Check<'_> {
     }
 
     /// A rate that two hooks ask about one packet would take its tokens twice.
-    fn metered_once(&self, xdp: Node, tc: Node) -> Result<(), Fault> {
-        let (first, then) = (self.store.fields(xdp), self.store.fields(tc));
+    fn metered_once(&self, first: Node, then: Node) -> Result<(), Fault> {
+        let (first, then) = (self.store.fields(first), self.store.fields(then));
         let twice = first.iter().find_map(|field| match field {
             Field::Fits(rule) if then.contains(field) => Some(rule),
             _ => None,

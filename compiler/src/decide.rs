@@ -65,9 +65,17 @@ fn decide_by<'a, I: Iterator<Item = (RuleId, &'a Rule)>>(
         Event::Lookup { class, header } => {
             decide_lookup(policy, *class, header, world, rules(Direction::In))
         }
-        Event::Send { group, header } => {
-            decide_send(policy, *group, header, world, rules(Direction::Send))
-        }
+        Event::Process {
+            direction,
+            group,
+            header,
+        } => decide_process(
+            policy,
+            (*direction, *group),
+            header,
+            world,
+            rules(*direction),
+        ),
     }
 }
 
@@ -170,18 +178,18 @@ fn decide_lookup<'a>(
     decision
 }
 
-/// Data that a process of a group writes.
-fn decide_send<'a>(
+/// What a process does with a socket of a group.
+fn decide_process<'a>(
     policy: &Policy,
-    group: GroupId,
+    (direction, group): (Direction, GroupId),
     header: &Header,
     world: &dyn World,
     rules: impl Iterator<Item = (RuleId, &'a Rule)>,
 ) -> Decision {
-    let seen = Seen::new(policy, Direction::Send, None, header, world);
+    let seen = Seen::new(policy, direction, None, header, world);
     first_match(
         policy,
-        Direction::Send,
+        direction,
         rules,
         |id, rule| is_for(rule, group) && matches(&seen, id, rule),
         |action| match action {

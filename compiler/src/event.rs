@@ -140,11 +140,13 @@ pub enum Event {
         /// The packet.
         header: Header,
     },
-    /// Data a process writes to a connected TCP socket of a group.
-    Send {
+    /// What a process does with a socket of a group; for `Send`, data that it writes to a connected TCP socket.
+    Process {
+        /// One that is [`Direction::of_processes`].
+        direction: Direction,
         /// The socket's group.
         group: GroupId,
-        /// The connection, `from` the writer.
+        /// The connection, `from` the process.
         header: Header,
     },
 }

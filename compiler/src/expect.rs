@@ -22,7 +22,7 @@ use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer, Verdict};
 use crate::packet::text::{Described, describe_case};
-use crate::policy::{ClassId, Direction, Expect, GroupId, Place, Policy, Rule};
+use crate::policy::{ClassId, Expect, GroupId, Place, Policy, Rule};
 use crate::witness::Witness;
 
 pub use command::Whereabouts;
@@ -96,7 +96,7 @@ pub fn standing(
             None => region::covered(store, policy, &coverage)?,
         };
         let region = store.and(whole, within)?;
-        if expect.region.matches.on.is_some() && expect.region.direction != Direction::Send {
+        if expect.region.matches.on.is_some() && !expect.region.direction.of_processes() {
             let beyond = store.not(within)?;
             let beyond = store.and(whole, beyond)?;
             if let Some(broken) = outside::breaks(policy, expect, store, beyond)? {
@@ -129,10 +129,9 @@ pub fn standing(
 
 /// The groups whose writes a line speaks of; for packets, one that is none.
 fn groups(policy: &Policy, expect: &Expect) -> Vec<Option<GroupId>> {
-    match (expect.region.direction, expect.region.group) {
-        (Direction::Send, None) => policy.groups.keys().map(Some).collect(),
-        (Direction::Send, group) => vec![group],
-        _ => vec![None],
+    match (expect.region.direction.of_processes(), expect.region.group) {
+        (true, None) => policy.groups.keys().map(Some).collect(),
+        (_, group) => vec![group],
     }
 }
 

@@ -87,13 +87,9 @@ fn seen<'a>(policy: &'a Policy, event: &'a Event, world: &'a dyn World) -> Optio
         } => Some(Seen::new(policy, *direction, Some(*class), header, world)),
         Event::Packet { .. } => None,
         Event::Lookup { class, header } => Some(Seen::unconnected(policy, *class, header, world)),
-        Event::Send { header, .. } => Some(Seen::new(
-            policy,
-            crate::policy::Direction::Send,
-            None,
-            header,
-            world,
-        )),
+        Event::Process {
+            direction, header, ..
+        } => Some(Seen::new(policy, *direction, None, header, world)),
     }
 }
 

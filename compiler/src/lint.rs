@@ -163,7 +163,7 @@ impl Care {
 pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut cut_short = false;
-    for direction in [Direction::In, Direction::Out, Direction::Send] {
+    for direction in Direction::ALL {
         let mut list = List::new(policy, direction, care);
         let unreachable = reach::check(&mut list, own, &mut found);
         effect::check(&mut list, own, &unreachable, &mut found);

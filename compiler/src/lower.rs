@@ -17,6 +17,7 @@ mod context;
 mod filled;
 mod frame;
 mod header;
+mod hook;
 mod leaf;
 mod live;
 mod log;
@@ -43,7 +44,6 @@ use crate::bpf::opcode::Register;
 use crate::chain::Chain;
 use crate::diagram::flatten::{Flat, Target};
 use crate::field::{Field, FieldSet};
-use crate::hook::Hook;
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
 use crate::policy::{
     Default, DefaultVerdict, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
@@ -145,11 +145,7 @@ pub struct Source<'a> {
 #[must_use]
 pub fn lower(source: Source<'_>, name: &str) -> Function {
     let mut lowering = Lowering::new(source, name, source.chain.hook.spec().section);
-    match source.chain.hook {
-        Hook::Xdp | Hook::TcIn | Hook::TcOut => lowering.parse_packet(),
-        Hook::SkLookup => lowering.open_lookup(),
-        Hook::SkMsg => lowering.open_send(),
-    }
+    (hook::code(source.chain.hook).open)(&mut lowering);
     lowering.builder.finish()
 }
 

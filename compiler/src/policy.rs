@@ -168,6 +168,12 @@ impl Direction {
     /// All of them, in the order in which they are listed and counted.
     pub const ALL: [Self; 3] = [Self::In, Self::Out, Self::Send];
 
+    /// Whether it is about what the processes of groups do with their sockets; the others are about packets on interfaces.
+    #[must_use]
+    pub fn of_processes(self) -> bool {
+        self == Self::Send
+    }
+
     /// The word for it in policies, in JSON and in messages.
     #[must_use]
     pub fn word(self) -> &'static str {

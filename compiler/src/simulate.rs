@@ -65,7 +65,7 @@ pub fn simulate(
             packet,
         } => run.packet(*direction, *class, packet, frame)?,
         Event::Lookup { header, .. } => run.looked_up(header)?,
-        Event::Send { group, header } => run.written(*group, header)?,
+        Event::Process { group, header, .. } => run.written(*group, header)?,
     };
     Ok(Ran {
         verdict,
@@ -95,7 +95,7 @@ impl Run<'_> {
     ) -> Result<Verdict, Fault> {
         let points: &[AttachPoint] = match direction {
             Direction::In => &[AttachPoint::Xdp, AttachPoint::TcIn],
-            Direction::Out | Direction::Send => &[AttachPoint::TcOut],
+            _ => &[AttachPoint::TcOut],
         };
         for point in points {
             let input = input(point, packet, frame);

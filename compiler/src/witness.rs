@@ -35,7 +35,8 @@ impl Witness {
     pub fn new(values: FieldValues, direction: Direction, group: Option<GroupId>) -> Self {
         let (header, socket) = header_of(&values);
         let event = match group {
-            Some(group) if direction == Direction::Send => Event::Send {
+            Some(group) if direction.of_processes() => Event::Process {
+                direction,
                 group,
                 header: header.clone(),
             },

@@ -7,6 +7,7 @@
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use serde::{Deserialize, Serialize};
+use sockc_compiler::hook as compiled;
 
 /// A place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -45,46 +46,53 @@ impl Point {
     pub(crate) fn kind(self) -> Kind {
         use bpf_attach_type as attach;
         use bpf_prog_type as program;
-        let (program, load, attach, pass) = match self {
-            Self::Xdp(_) => (program::BPF_PROG_TYPE_XDP, true, attach::BPF_XDP, 2),
-            // -1 is TC_ACT_UNSPEC and TCX_NEXT: the next filter decides.
+        let (program, load, attach) = match self {
+            Self::Xdp(_) => (program::BPF_PROG_TYPE_XDP, true, attach::BPF_XDP),
             Self::TcIn(_) => (
                 program::BPF_PROG_TYPE_SCHED_CLS,
                 false,
                 attach::BPF_TCX_INGRESS,
-                -1,
             ),
             Self::TcOut(_) => (
                 program::BPF_PROG_TYPE_SCHED_CLS,
                 false,
                 attach::BPF_TCX_EGRESS,
-                -1,
             ),
             Self::Lookup => (
                 program::BPF_PROG_TYPE_SK_LOOKUP,
                 true,
                 attach::BPF_SK_LOOKUP,
-                1,
             ),
             Self::Send(_) => (
                 program::BPF_PROG_TYPE_SK_MSG,
                 true,
                 attach::BPF_SK_MSG_VERDICT,
-                1,
             ),
             Self::SockOps(_) | Self::Listen => (
                 program::BPF_PROG_TYPE_SOCK_OPS,
                 true,
                 attach::BPF_CGROUP_SOCK_OPS,
-                1,
             ),
         };
         Kind {
             program,
             load: load.then_some(attach),
             attach,
-            pass,
+            // Programs of sock_ops decide nothing.
+            pass: self.decides().map_or(1, |hook| hook.spec().codes.pass),
         }
+    }
+
+    /// The hook of the rules that its programs run, if they run any.
+    fn decides(self) -> Option<compiled::Hook> {
+        Some(match self {
+            Self::Xdp(_) => compiled::Hook::Xdp,
+            Self::TcIn(_) => compiled::Hook::TcIn,
+            Self::TcOut(_) => compiled::Hook::TcOut,
+            Self::Lookup => compiled::Hook::SkLookup,
+            Self::Send(_) => compiled::Hook::SkMsg,
+            Self::SockOps(_) | Self::Listen => return None,
+        })
     }
 
     /// Whether packets of an interface meet it.

@@ -147,7 +147,7 @@ fn one(number: usize, change: &Change, most: u64) -> String {
 pub(super) fn fates(change: &Change) -> String {
     let direction = match change.direction {
         Direction::Out => "out: ",
-        Direction::In | Direction::Send => "",
+        _ => "",
     };
     format!(
         "{direction}{} -> {}",

@@ -147,7 +147,7 @@ fn names_block_alone(compiled: &Compiled, packet: &Packet) -> bool {
 fn bytes(event: &Event) -> Vec<u8> {
     match event {
         Event::Packet { packet, .. } => frame::bytes(packet),
-        Event::Lookup { .. } | Event::Send { .. } => Vec::new(),
+        Event::Lookup { .. } | Event::Process { .. } => Vec::new(),
     }
 }
 
@@ -187,11 +187,11 @@ impl Answer {
 /// Whether programs did what the rules say. What is rejected but cannot be answered is dropped; a shortcut shows as an
 /// allow, and a lookup is made only for what names a port.
 fn agree(decision: &Decision, ran: Verdict, event: &Event) -> bool {
-    let is_send = matches!(event, Event::Send { .. });
+    let of_process = matches!(event, Event::Process { .. });
     match (decision.verdict, ran) {
         (wanted, ran) if wanted == ran => true,
         (Verdict::Reject, Verdict::Drop) => true,
-        (Verdict::Shortcut(_), Verdict::Allow) => is_send,
+        (Verdict::Shortcut(_), Verdict::Allow) => of_process,
         // The frame of a malformed packet is dropped, whatever else it would get.
         (Verdict::Drop, Verdict::Reject) => {
             matches!(

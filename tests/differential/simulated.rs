@@ -74,7 +74,11 @@ pub(crate) fn check(
                 length: WRITTEN,
                 ..header.clone()
             };
-            let event = Event::Send { group, header };
+            let event = Event::Process {
+                direction: Direction::Send,
+                group,
+                header,
+            };
             let decision = check_write(subject, &reference, &event, &world);
             effective.extend(reference.effective(&decision).map(str::to_owned));
         }
@@ -211,7 +215,7 @@ fn check_write(
     world: &Made<'_>,
 ) -> Decision {
     let mut wanted = reference.at_write(event, WRITTEN, world);
-    let Event::Send { group, .. } = event else {
+    let Event::Process { group, .. } = event else {
         panic!("{event:?} is no write");
     };
     if !subject.has_send(*group) {
@@ -222,7 +226,7 @@ fn check_write(
 }
 
 fn check_without_frame(subject: &Subject, event: &Event, wanted: &Wanted, world: &Made<'_>) {
-    let (Event::Lookup { header, .. } | Event::Send { header, .. }) = event else {
+    let (Event::Lookup { header, .. } | Event::Process { header, .. }) = event else {
         return;
     };
     let ran = simulate(&subject.policy, &subject.built.artifact, event, &[], world);

@@ -79,7 +79,11 @@ fn the_meaning_is_that_of_the_reference() {
             for _ in 0..50 {
                 let header = dice.stream();
                 let values = values_of(&header, SocketAnswer::None);
-                let event = Event::Send { group, header };
+                let event = Event::Process {
+                    direction: Direction::Send,
+                    group,
+                    header,
+                };
                 let wanted = decide(&sending, &event, &Present(SocketAnswer::None)).verdict;
                 assert_eq!(store.evaluate(root, &values), outcome(wanted).terminal());
             }

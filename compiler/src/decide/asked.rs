@@ -18,7 +18,7 @@ pub(super) fn is_new_flow(header: &Header, answer: SocketAnswer) -> bool {
 
 /// Whether the rule says `at sk_lookup`: it is about new flows only.
 pub(super) fn is_of_lookup(rule: &Rule) -> bool {
-    rule.at == Some(Hook::SkLookup)
+    rule.at.is_some_and(Hook::is_lookup)
 }
 
 /// Whether the rule is about what sockets of this group write.

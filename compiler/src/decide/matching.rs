@@ -66,7 +66,7 @@ impl<'a> Seen<'a> {
 
     /// What the lookup for it finds. There is one for TCP and UDP, except in later fragments; `send` asks for none.
     pub(crate) fn socket(&self, netns: Option<NetnsId>) -> SocketAnswer {
-        let looked_up = has_socket(self.header) && self.direction != Direction::Send;
+        let looked_up = has_socket(self.header) && !self.direction.of_processes();
         if looked_up && !self.unconnected {
             self.world.socket(self.direction, netns, self.header)
         } else {

@@ -401,7 +401,8 @@ fn sends_are_decided_by_the_rules_of_their_group() {
         (1, "192.0.2.2:80", Verdict::Shortcut(b), rule(2)),
         (2, "192.0.2.2:80", Allow, Decider::Default),
     ] {
-        let event = Event::Send {
+        let event = Event::Process {
+            direction: Direction::Send,
             group: GroupId::new(group),
             header: tcp("10.0.0.1:1", to),
         };

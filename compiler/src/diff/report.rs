@@ -143,8 +143,8 @@ pub enum About {
     In,
     /// Packets that leave.
     Out,
-    /// What processes send.
-    Send,
+    /// What processes do, by its direction.
+    Process(Direction),
     /// Socket lookups for packets that met no packet hook: over `lo`, or by an interface that is not the policy's. Only
     /// those that no change of arriving packets says already.
     Lookup,
@@ -161,7 +161,7 @@ impl About {
         match self {
             Self::In | Self::MalformedIn => "in",
             Self::Out | Self::MalformedOut => "out",
-            Self::Send => "send",
+            Self::Process(direction) => direction.word(),
             Self::Lookup => "lookup",
         }
     }

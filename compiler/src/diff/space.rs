@@ -138,7 +138,7 @@ impl<'j, 'p> Space<'j, 'p> {
                 let looked_up = self.lookups()?;
                 node = self.store.and(node, looked_up)?;
             }
-            About::Send => {}
+            About::Process(_) => {}
             About::In | About::Out | About::MalformedIn | About::MalformedOut => {
                 let covered = self.covered()?;
                 node = self.store.and(node, covered)?;

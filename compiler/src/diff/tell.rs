@@ -321,9 +321,8 @@ fn owner(finding: &Finding, which: Which) -> Owner {
 /// What no rule of either policy decides.
 fn undecided(direction: Direction) -> Words {
     let ahead = match direction {
-        Direction::In => "",
-        Direction::Out => "out ",
-        Direction::Send => "send ",
+        Direction::In => String::new(),
+        other => format!("{} ", other.word()),
     };
     Words {
         within: format!("{ahead}everything that no rule decides"),

@@ -26,9 +26,13 @@ impl Topic {
             let sides = Which::BOTH.map(|which| joint.side(which).own_group(*group));
             sides.iter().all(Option::is_some)
         };
-        let groups = joint.tables.groups.keys().filter(known).map(|group| Self {
-            about: About::Send,
-            group: Some(group),
+        let groups = joint.tables.groups.keys().filter(known);
+        let groups = groups.flat_map(|group| {
+            let directions = Direction::ALL.into_iter().filter(|one| one.of_processes());
+            directions.map(move |direction| Self {
+                about: About::Process(direction),
+                group: Some(group),
+            })
         });
         packets.chain(groups).collect()
     }
@@ -38,7 +42,7 @@ impl Topic {
         match self.about {
             About::In | About::Lookup | About::MalformedIn => Direction::In,
             About::Out | About::MalformedOut => Direction::Out,
-            About::Send => Direction::Send,
+            About::Process(direction) => direction,
         }
     }
 
@@ -48,7 +52,7 @@ impl Topic {
         let action = side.actions[id];
         match self.about {
             About::Lookup => action.decides() && side.lookups.ask(id, side.rule(id)),
-            About::Send => action.decides() && self.is_for(action, &side.matches[id]),
+            About::Process(_) => action.decides() && self.is_for(action, &side.matches[id]),
             _ => action.decides(),
         }
     }

@@ -76,7 +76,8 @@ impl<'a, 'p> Case<'a, 'p> {
         let class = || side.own_classes.get(self.class()).copied();
         let header = self.header.clone();
         Some(match self.topic.about {
-            About::Send => Event::Send {
+            About::Process(direction) => Event::Process {
+                direction,
                 group: side.own_group(self.topic.group?)?,
                 header,
             },
@@ -275,7 +276,7 @@ impl<'a, 'p> Case<'a, 'p> {
 
     /// `on …`, in words that both policies take for the same interfaces.
     fn on(&self) -> Option<String> {
-        if self.topic.about == About::Send {
+        if self.topic.group.is_some() {
             return None;
         }
         let class = self.class();

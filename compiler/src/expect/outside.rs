@@ -23,7 +23,7 @@ pub(super) fn breaks(
 ) -> Result<Option<Broken>, BudgetExceeded> {
     let looked_up = match expect.region.direction {
         Direction::In => new_flow(store)?,
-        Direction::Out | Direction::Send => Node::FALSE,
+        _ => Node::FALSE,
     };
     let asked = store.and(packets, looked_up)?;
     if let Some(witness) = wrong_lookup(policy, expect, store, asked)? {

@@ -9,7 +9,7 @@ use crate::generate::{Options, random_policy};
 use crate::packet::edges::edge_headers;
 use crate::packet::random::Rng;
 use crate::pipeline;
-use crate::policy::Match;
+use crate::policy::{Direction, Match};
 
 /// The policy with its lines; the lines that are wrong, with what is said of them.
 fn wrong(text: &str) -> Vec<(u32, String)> {

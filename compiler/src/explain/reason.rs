@@ -95,7 +95,7 @@ fn elsewhere(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Option<String> {
         Event::Lookup { .. } => {
             (!asked.lookups.ask(id, rule)).then(|| "it does not run in the socket lookup".into())
         }
-        Event::Send { group, .. } => {
+        Event::Process { group, .. } => {
             (!rule.is_for(*group)).then(|| "it is for another group".into())
         }
     }

@@ -103,7 +103,7 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             check.survivor(region.cursor)?;
             check.slot(region.kind, 0, 2)
         }
-        End::Open => Err("it has no end".into()),
+        End::Open => Err("nobody says how it ends".into()),
         End::Jump(_) | End::Return(_) => Ok(()),
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn check(
     unreachable: &BTreeSet<RuleId>,
     found: &mut Vec<Diagnostic>,
 ) {
-    if list.direction == Direction::Send {
+    if list.direction.of_processes() {
         return;
     }
     let default = default_action(list.policy, list.direction);

@@ -47,9 +47,17 @@ fn asks_length(condition: &Condition) -> bool {
 
 fn warn(direction: Direction, rule: &Rule) -> Diagnostic {
     let text = &rule.place.text;
-    let help = match (direction, text.strip_suffix(" at tc")) {
-        (Direction::In, Some(before)) => {
-            format!("write `{before} at xdp`, which the driver's XDP asks of each packet")
+    let before = rule
+        .at
+        .and_then(|hook| text.strip_suffix(&format!(" at {}", hook.name())));
+    let single = Hook::of(direction).find(|hook| hook.is_packet() && !hook.spec().sees.joined);
+    let help = match (single, before) {
+        (Some(single), Some(before)) => {
+            let name = single.name();
+            format!(
+                "write `{before} at {name}`, which the driver's {} asks of each packet",
+                name.to_uppercase()
+            )
         }
         _ => "`ethtool -K INTERFACE tso off gso off gro off` has nothing joined; else leave the length out".to_owned(),
     };

@@ -73,7 +73,7 @@ impl<'a> List<'a> {
 
     /// Whose packets or writes the rule may be for: for sends the groups, else nobody's in particular.
     pub(super) fn scopes(&self, rule: &Rule) -> Vec<Option<GroupId>> {
-        if self.direction != Direction::Send {
+        if !self.direction.of_processes() {
             return vec![None];
         }
         let groups = self.policy.groups.keys();

@@ -18,7 +18,7 @@ use super::sample::Sample;
 use crate::diagram::Node;
 use crate::event::{Event, Parsed, Transport};
 use crate::packet::text::{Described, describe_case};
-use crate::policy::{Action, Direction, Policy, Rule, RuleId};
+use crate::policy::{Action, Policy, Rule, RuleId};
 use crate::witness::shortest;
 
 /// So many earlier rules are named for one.
@@ -50,7 +50,7 @@ pub(super) fn check(
     unreachable: &BTreeSet<RuleId>,
     found: &mut Vec<Diagnostic>,
 ) {
-    if list.direction == Direction::Send {
+    if list.direction.of_processes() {
         return;
     }
     // A redirect by a map became several rules: one warning is enough.

@@ -225,7 +225,7 @@ impl<'a> Sample<'a> {
 
     /// What rules see of it; whose writes they are, where it is about sends, the caller knows.
     pub(super) fn seen(&self) -> Seen<'_> {
-        let class = (self.direction != Direction::Send).then_some(self.class);
+        let class = (!self.direction.of_processes()).then_some(self.class);
         Seen::new(self.policy, self.direction, class, &self.header, self)
     }
 
@@ -303,12 +303,7 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> u8 {
     let choice: &[u8] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
         Some(list) => list,
         None if lookup => &[protocol::UDP, protocol::TCP],
-        None if rules
-            .iter()
-            .any(|(_, rule)| rule.direction == Direction::Send) =>
-        {
-            &[protocol::TCP]
-        }
+        None if rules.iter().any(|(_, rule)| rule.direction.of_processes()) => &[protocol::TCP],
         None if rules
             .iter()
             .any(|(_, rule)| ends::names_ports(&rule.matches)) =>

@@ -2,11 +2,11 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::hook::Hook;
 use crate::ir::{Arg, Block, Operand, Value};
 
 use super::Lowering;
-use super::context::{msg, skb};
+use super::context::skb;
+use super::hook::code;
 use super::packet::ETHERNET;
 
 impl Lowering<'_> {
@@ -42,7 +42,7 @@ impl Lowering<'_> {
     /// runs `sk_msg` in the writing process (`sk_psock_msg_verdict`), which a preemptible kernel may take off its CPU
     /// between the load and the store.
     fn add(&mut self, counter: Value, offset: i16, amount: Operand) {
-        if self.source.chain.hook == Hook::SkMsg {
+        if code(self.source.chain.hook).preemptible {
             let amount = match amount {
                 Operand::Value(value) => value,
                 Operand::Imm(imm) => self.builder.imm(i64::from(imm)),
@@ -56,7 +56,7 @@ impl Lowering<'_> {
 
     /// How many packets are counted. TC sees segments that were joined; `gso_segs` says how many (0 for one that was not).
     fn packets(&mut self) -> Operand {
-        if !matches!(self.source.chain.hook, Hook::TcIn | Hook::TcOut) {
+        if !self.source.chain.hook.spec().sees.joined {
             return Operand::Imm(1);
         }
         let ready = self.builder.block();
@@ -72,17 +72,13 @@ impl Lowering<'_> {
 
     /// Bytes of what is counted; a socket lookup has none.
     fn size(&mut self) -> Option<Value> {
-        match self.source.chain.hook {
-            Hook::TcIn | Hook::TcOut if self.is_uniform() => Some(self.after_ethernet()),
-            Hook::Xdp | Hook::TcIn | Hook::TcOut => {
-                Some(self.builder.load_slot(self.frame.length, 0, Width::W))
-            }
-            Hook::SkMsg => Some(
-                self.builder
-                    .load(self.registers.context, msg::SIZE, Width::W),
-            ),
-            Hook::SkLookup => None,
+        if self.is_uniform() && self.source.chain.hook.spec().sees.joined {
+            return Some(self.after_ethernet());
         }
+        let place = (code(self.source.chain.hook).size)(self)?;
+        let size = self.builder.value();
+        self.load_at(size, &place);
+        Some(size)
     }
 
     /// Where the IP header was not read: the bytes after the Ethernet header, which every frame has whose type is known.

@@ -7,12 +7,12 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::chain::{Effect, Entry};
 use crate::field::Field;
-use crate::hook::{Ability, Hook};
+use crate::hook::Ability;
 use crate::ir::{Arg, Block, Slot};
 use crate::log::{SIZE, offset};
 use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
-use super::context::{msg, skb, xdp};
+use super::hook::code;
 use super::meter::{Pace, Ways};
 use super::{Lowering, Source};
 
@@ -160,15 +160,7 @@ impl Lowering<'_> {
 
     /// What the context says of the packet.
     fn note_context(&mut self, record: Slot) {
-        let found: &[(i16, u8)] = match self.source.chain.hook {
-            Hook::Xdp => &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
-            Hook::TcIn | Hook::TcOut => {
-                &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)]
-            }
-            Hook::SkLookup => &[],
-            Hook::SkMsg => &[(msg::SIZE, offset::LENGTH)],
-        };
-        for &(from, to) in found {
+        for &(from, to) in code(self.source.chain.hook).noted {
             let value = self.builder.load(self.registers.context, from, Width::W);
             self.builder.store_slot(record, to, value, Width::W);
         }
@@ -189,10 +181,9 @@ impl Lowering<'_> {
                 continue;
             }
             let value = self.registers.probe;
-            if hook == Hook::SkMsg && field == Field::Protocol {
-                self.builder.set(value, 6);
-            } else {
-                self.read(value, field, family);
+            match hook.spec().sees.protocols {
+                [only] if field == Field::Protocol => self.builder.set(value, i64::from(*only)),
+                _ => self.read(value, field, family),
             }
             self.builder.store_slot(record, byte, value, width);
         }

@@ -16,12 +16,11 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::Effect;
 use crate::field::Field;
-use crate::hook::Hook;
 use crate::ir::{Arg, Block, Builder, Slot};
 use crate::policy::{Family, Per, Policy, Rate, RateUnit, RuleId};
 
 use super::Lowering;
-use super::context::msg;
+use super::hook::code;
 use super::question::Phase;
 
 mod numbers;
@@ -124,16 +123,13 @@ impl Lowering<'_> {
     /// Leaves in r7 how many tokens the packet takes.
     fn tokens(&mut self, rate: &Rate) {
         let tokens = self.registers.network;
-        match (rate.unit, self.source.chain.hook) {
-            (RateUnit::Bytes, Hook::SkMsg) => {
-                let context = self.registers.context;
-                self.builder.load_to(tokens, context, msg::SIZE, Width::W);
-            }
-            (RateUnit::Bytes, _) => {
-                self.builder
-                    .load_slot_to(tokens, self.frame.length, 0, Width::W);
-            }
-            (_, Hook::TcIn | Hook::TcOut) => {
+        let hook = self.source.chain.hook;
+        match rate.unit {
+            RateUnit::Bytes => match (code(hook).size)(self) {
+                Some(place) => self.load_at(tokens, &place),
+                None => self.builder.bug("bytes are metered where there are none"),
+            },
+            _ if hook.spec().sees.joined => {
                 self.weigh();
                 self.builder
                     .load_slot_to(tokens, self.frame.weight, 0, Width::W);

@@ -2,12 +2,12 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
-use crate::hook::Hook;
+use crate::field::Field;
 use crate::ir::{Arg, Block, End, SlotRegion};
 use crate::policy::{Family, GroupId, OutInterfaceId, SocketId};
 
 use super::Lowering;
-use super::context::{lookup, skb};
+use super::context::skb;
 
 /// The end of a chain for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -195,12 +195,9 @@ impl Lowering<'_> {
     }
 
     fn protocol_value(&mut self) -> crate::ir::Value {
-        match self.source.chain.hook {
-            Hook::SkLookup => self
-                .builder
-                .load(self.registers.context, lookup::PROTOCOL, Width::W),
-            _ => self.builder.load_slot(self.frame.protocol, 0, Width::B),
-        }
+        let value = self.builder.value();
+        self.read(value, Field::Protocol, Family::V4);
+        value
     }
 
     pub(super) fn slot_region(&mut self, assign: bool, hit: Block, miss: Block) {

@@ -143,7 +143,7 @@ impl Traffic {
         }
         let own = match direction {
             Direction::Out => sender,
-            Direction::In | Direction::Send => 1 - sender,
+            _ => 1 - sender,
         };
         // A packet that leaves is already its sender's doing, but for a reset, which the socket that it ends has sent.
         let done = direction == Direction::Out && !resets(header);

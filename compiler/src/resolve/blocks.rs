@@ -35,7 +35,7 @@ impl<'a> Resolver<'a> {
             (Some(own), _) => own.span,
             (None, Some(block)) => block.span,
         };
-        if direction == Direction::Send {
+        if direction.of_processes() {
             on_send(written, span, &mut self.report);
             return None;
         }

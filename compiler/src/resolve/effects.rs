@@ -45,10 +45,12 @@ impl Resolver<'_> {
     ) -> Option<Option<u32>> {
         let (number, span) = clauses.mark?;
         let allow = written.verb.value == WrittenVerb::Allow && written.audit.is_none();
-        let reason = match direction {
-            Direction::Send => "what a process writes carries no mark",
-            _ if !allow => "only a packet that goes on keeps its mark",
-            _ => return Some(self.report.checked(numbers::mark(number))),
+        let reason = if direction.of_processes() {
+            "what a process writes carries no mark"
+        } else if allow {
+            return Some(self.report.checked(numbers::mark(number)));
+        } else {
+            "only a packet that goes on keeps its mark"
         };
         self.report.error(
             codes::MARK_MISPLACED,

@@ -228,7 +228,7 @@ impl Resolver<'_> {
         let Some(on) = on else {
             return Some(None);
         };
-        if direction == Direction::Send {
+        if direction.of_processes() {
             self.report.error(
                 codes::ON_SEND,
                 "what a process writes has no interface",
@@ -265,7 +265,7 @@ impl Resolver<'_> {
         let Some(name) = name else {
             return Some(None);
         };
-        if direction != Direction::Send {
+        if !direction.of_processes() {
             self.report.error(
                 codes::GROUP_MISPLACED,
                 "a packet does not say whose socket it belongs to",

@@ -31,7 +31,7 @@ impl Kind {
 
 /// Whether anything can match the rule; the error says why nothing can. `any_group`: whether a group is declared.
 pub(super) fn can_match(rule: &Rule, policy: &Policy, any_group: bool) -> Result<(), &'static str> {
-    if rule.direction == Direction::Send {
+    if rule.direction.of_processes() {
         sends(rule, any_group)?;
     }
     if rule.matches.on.as_ref().is_some_and(Vec::is_empty) {

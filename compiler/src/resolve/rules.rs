@@ -258,7 +258,7 @@ impl Resolver<'_> {
         // A mark elsewhere is refused wherever the rule runs.
         let mark = clauses
             .mark
-            .filter(|_| verb == hook::Verb::Allow && direction != Direction::Send);
+            .filter(|_| verb == hook::Verb::Allow && !direction.of_processes());
         let rule = AtHook {
             at: clauses.at,
             direction,

@@ -28,7 +28,7 @@ impl Run<'_> {
                 ..
             }
             | Event::Lookup { header, .. }
-            | Event::Send { header, .. } => Some(header),
+            | Event::Process { header, .. } => Some(header),
             Event::Packet { .. } => None,
         };
         let log = self.maps.named("log");

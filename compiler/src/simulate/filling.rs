@@ -36,7 +36,7 @@ pub fn entries(
             Parsed::NotIp | Parsed::Malformed => (Some(*class), None),
         },
         Event::Lookup { class, header } => (Some(*class), Some(header)),
-        Event::Send { header, .. } => (None, Some(header)),
+        Event::Process { header, .. } => (None, Some(header)),
     };
     let mut filling = Filling {
         policy,
@@ -96,7 +96,7 @@ impl Run<'_> {
             ..
         }
         | Event::Lookup { header, .. }
-        | Event::Send { header, .. } = event
+        | Event::Process { header, .. } = event
         {
             self.sockets(header, world);
         }

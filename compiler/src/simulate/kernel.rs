@@ -65,7 +65,7 @@ fn local_and_remote(direction: Direction, header: &Header) -> Option<(u8, Socket
     let (from, to) = ends(header)?;
     Some(match direction {
         Direction::In => (header.protocol, to, from),
-        Direction::Out | Direction::Send => (header.protocol, from, to),
+        _ => (header.protocol, from, to),
     })
 }
 

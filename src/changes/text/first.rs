@@ -86,9 +86,5 @@ impl Shown {
 }
 
 fn order(edit: &Edit) -> u8 {
-    match edit.direction {
-        Direction::In => 0,
-        Direction::Out => 1,
-        Direction::Send => 2,
-    }
+    edit.direction as u8
 }

@@ -224,9 +224,8 @@ pub(super) fn statement<'a>(
 
 fn direction(event: &Event) -> Direction {
     match event {
-        Event::Packet { direction, .. } => *direction,
+        Event::Packet { direction, .. } | Event::Process { direction, .. } => *direction,
         Event::Lookup { .. } => Direction::In,
-        Event::Send { .. } => Direction::Send,
     }
 }
 

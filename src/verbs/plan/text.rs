@@ -7,6 +7,7 @@ use sockc_compiler::artifact::Manifest;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{About, Change};
 use sockc_compiler::guard::Line;
+use sockc_compiler::policy::Direction;
 use sockc_runtime::{
     Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
 };
@@ -228,7 +229,7 @@ fn noticed(report: &Report, page: &mut String) {
     if stopped(&[About::In, About::Out]) {
         told.push("what is dropped now and was not before is dropped at once, in connections that exist too");
     }
-    if stopped(&[About::Send]) {
+    if stopped(&[About::Process(Direction::Send)]) {
         told.push("what processes may no longer send fails at once, on connections that exist too");
     }
     if told.is_empty() {

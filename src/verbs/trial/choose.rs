@@ -163,9 +163,10 @@ impl Chooser<'_> {
             if !group.is_none_or(|group| rule.action.is_for(group)) {
                 continue;
             }
-            let matched = match direction {
-                Direction::Send => match_diagram(&mut self.store, &rule.matches, scope)?,
-                _ => rule_diagram(&mut self.store, id, rule, scope)?,
+            let matched = if direction.of_processes() {
+                match_diagram(&mut self.store, &rule.matches, scope)?
+            } else {
+                rule_diagram(&mut self.store, id, rule, scope)?
             };
             let region = self.store.and(undecided, matched)?;
             regions.push((Owner::Rule(id), Some(rule.action), region));
@@ -228,7 +229,8 @@ impl Chooser<'_> {
         for &region in regions {
             if let Some(found) = self.narrow(region, family, &[6], SocketAnswer::None)? {
                 let (header, socket) = values::header_of(&found);
-                let event = Event::Send {
+                let event = Event::Process {
+                    direction: Direction::Send,
                     group,
                     header: header.clone(),
                 };

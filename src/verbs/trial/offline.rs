@@ -16,7 +16,7 @@ pub(crate) fn play(subject: &Subject<'_>, cases: &[Case]) -> Vec<Seen> {
 fn one(subject: &Subject<'_>, case: &Case) -> Seen {
     let bytes = match &case.event {
         Event::Packet { packet, .. } => frame::bytes(packet),
-        Event::Lookup { .. } | Event::Send { .. } => Vec::new(),
+        Event::Lookup { .. } | Event::Process { .. } => Vec::new(),
     };
     let world = LabWorld::of(subject.policy, case);
     match simulate(
@@ -34,8 +34,8 @@ fn one(subject: &Subject<'_>, case: &Case) -> Seen {
 /// What the programs did, as somebody outside would see it.
 fn seen(ran: &Ran, event: &Event) -> Seen {
     match (ran.verdict, event) {
-        (Verdict::Drop | Verdict::Reject, Event::Send { .. }) => Seen::Denied,
-        (_, Event::Send { .. }) => Seen::Delivered,
+        (Verdict::Drop | Verdict::Reject, Event::Process { .. }) => Seen::Denied,
+        (_, Event::Process { .. }) => Seen::Delivered,
         (Verdict::Drop, _) => Seen::Dropped,
         (Verdict::Reject, _) if ran.looked_up => Seen::Refused,
         (Verdict::Reject, _) => Seen::Answered,

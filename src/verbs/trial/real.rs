@@ -192,7 +192,7 @@ fn fill_sets(
             ..
         }
         | Event::Lookup { header, .. }
-        | Event::Send { header, .. } => [header.from, header.to],
+        | Event::Process { header, .. } => [header.from, header.to],
         Event::Packet { .. } => return Ok(before),
     };
     for (set, members) in &case.members {

@@ -121,9 +121,13 @@ impl<'a> Stage<'a> {
                 class,
                 packet,
             } => self.packet((*direction, *class), packet, case),
-            Event::Send { group, header } => {
+            Event::Process {
+                direction,
+                group,
+                header,
+            } => {
                 let group = self.groups.get(group.as_u32() as usize);
-                match (group, Ends::of(Direction::Send, header)) {
+                match (group, Ends::of(*direction, header)) {
                     (Some(group), Some(ends)) => Ok(self.write(group, ends)),
                     _ => Ok(Seen::NotSent("it is no TCP connection".into())),
                 }

@@ -65,9 +65,8 @@ pub(crate) fn owner(policy: &Policy, owner: Owner) -> String {
 
 fn direction(event: &Event) -> Direction {
     match event {
-        Event::Packet { direction, .. } => *direction,
+        Event::Packet { direction, .. } | Event::Process { direction, .. } => *direction,
         Event::Lookup { .. } => Direction::In,
-        Event::Send { .. } => Direction::Send,
     }
 }
 

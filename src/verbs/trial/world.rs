@@ -45,7 +45,7 @@ impl<'a> LabWorld<'a> {
     fn class(&self) -> ClassId {
         match &self.case.event {
             Event::Packet { class, .. } | Event::Lookup { class, .. } => *class,
-            Event::Send { .. } => Policy::plain_class(),
+            Event::Process { .. } => Policy::plain_class(),
         }
     }
 
@@ -151,7 +151,7 @@ impl Ends {
                 local: to,
                 remote: from,
             },
-            Direction::Out | Direction::Send => Self {
+            _ => Self {
                 local: from,
                 remote: to,
             },

@@ -83,10 +83,8 @@ impl Sentence {
         let topic = describing.topic;
         let mut words: Vec<String> = Vec::new();
         let mut except = Vec::new();
-        match topic.direction() {
-            Direction::In => {}
-            Direction::Out => words.push("out".into()),
-            Direction::Send => words.push("send".into()),
+        if topic.direction() != Direction::In {
+            words.push(topic.direction().word().into());
         }
         words.extend(self.protocols);
         let group = topic.group.map(|group| {

@@ -10,7 +10,7 @@ use crate::diagram::sample::Dice;
 use crate::event::{Decider, Decision, Event, Verdict};
 use crate::interpret::{Connection, SockOps, SocketModel};
 use crate::pipeline::{Counters, Options, compile_policy};
-use crate::policy::{GroupId, Policy};
+use crate::policy::{Direction, GroupId, Policy};
 
 /// What the sock_ops program of a group made of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,7 +242,8 @@ fn mirrored(header: &Header) -> Header {
 }
 
 fn decided(policy: &Policy, group: GroupId, header: &Header) -> Decision {
-    let event = Event::Send {
+    let event = Event::Process {
+        direction: Direction::Send,
         group,
         header: header.clone(),
     };

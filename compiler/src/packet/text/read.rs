@@ -25,25 +25,25 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
     let direction = direction(packet)?;
     let class = class(packet, policy, direction)?;
     let said = said(&packet.with, policy)?;
-    if let (Some(malformed), Direction::In | Direction::Out) = (&said.malformed, direction) {
+    if let (Some(malformed), false) = (&said.malformed, direction.of_processes()) {
         return malformed_packet(packet, direction, class, malformed.span);
     }
     let from = end(packet.from.as_ref(), "from", whole)?;
     let to = end(packet.to.as_ref(), "to", whole)?;
     let kind = Kind::of(packet, &from, &to, &said, whole)?;
     let header = kind.header(&from, &to, &said)?;
-    let event = match direction {
-        Direction::Send => {
-            let group = group(&kind, &said, policy, whole)?;
-            Event::Send { group, header }
+    let event = if direction.of_processes() {
+        Event::Process {
+            direction,
+            group: group(&kind, &said, policy, whole)?,
+            header,
         }
-        _ => {
-            not_said(said.group.as_ref(), "a group: that belongs to `send`")?;
-            Event::Packet {
-                direction,
-                class,
-                packet: Parsed::Ip(header),
-            }
+    } else {
+        not_said(said.group.as_ref(), "a group: that belongs to `send`")?;
+        Event::Packet {
+            direction,
+            class,
+            packet: Parsed::Ip(header),
         }
     };
     Ok(said.describe(event))
@@ -57,7 +57,7 @@ fn class(
 ) -> Result<ClassId, Box<Diagnostic>> {
     match &packet.on {
         None => Ok(Policy::plain_class()),
-        Some(on) if direction == Direction::Send => Err(does_not_fit(
+        Some(on) if direction.of_processes() => Err(does_not_fit(
             "what a process writes has no interface yet",
             on.span,
         )),

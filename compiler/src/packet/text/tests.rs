@@ -115,7 +115,7 @@ fn header(text: &str) -> Header {
             packet: Parsed::Ip(header),
             ..
         }
-        | Event::Send { header, .. } => header,
+        | Event::Process { header, .. } => header,
         other => panic!("{other:?}"),
     }
 }

@@ -39,7 +39,7 @@ pub fn describe_in(
         Event::Packet { class, .. } | Event::Lookup { class, .. } => {
             interface::words(policy, *class)
         }
-        Event::Send { .. } => None,
+        Event::Process { .. } => None,
     };
     let on = on.map(interface::written).or_else(of_class);
     words(policy, described, on, netns)
@@ -74,7 +74,11 @@ fn words(
             Parsed::Ip(header) => (*direction, header, None),
         },
         Event::Lookup { header, .. } => (Direction::In, header, None),
-        Event::Send { group, header } => (Direction::Send, header, policy.groups.get(*group)),
+        Event::Process {
+            direction,
+            group,
+            header,
+        } => (*direction, header, policy.groups.get(*group)),
     };
     let mut with: Vec<String> = netns.into_iter().collect();
     with.extend(socket_words(policy, described));
@@ -131,10 +135,8 @@ fn machine_with(policy: &Policy, described: &Described) -> Vec<String> {
 
 fn sentence(direction: Direction, packet: &str, on: Option<String>, with: &[String]) -> String {
     let mut words = Vec::new();
-    match direction {
-        Direction::In => {}
-        Direction::Out => words.push("out".to_owned()),
-        Direction::Send => words.push("send".to_owned()),
+    if direction != Direction::In {
+        words.push(direction.word().to_owned());
     }
     if !packet.is_empty() {
         words.push(packet.to_owned());
@@ -193,7 +195,7 @@ fn endpoint(address: IpAddr, port: Option<u16>) -> String {
 /// What the header says that is not plain. Of a write only its connection is looked at.
 fn header_with(header: &Header, direction: Direction) -> Vec<String> {
     let mut with = Vec::new();
-    if direction == Direction::Send {
+    if direction.of_processes() {
         return with;
     }
     if header.part != Part::Whole {

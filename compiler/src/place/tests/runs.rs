@@ -245,7 +245,8 @@ fn chains_do_to_leaving_packets_and_writes_what_the_lists_say() {
                     answer: SocketAnswer::None,
                     present: true,
                 };
-                let event = Event::Send {
+                let event = Event::Process {
+                    direction: Direction::Send,
                     group,
                     header: header.clone(),
                 };

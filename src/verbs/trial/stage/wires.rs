@@ -18,7 +18,7 @@ impl Wire {
     fn probes(&mut self, direction: Direction) -> (&mut Probe, &mut Probe) {
         match direction {
             Direction::Out => (&mut self.outward, &mut self.inward),
-            Direction::In | Direction::Send => (&mut self.inward, &mut self.outward),
+            _ => (&mut self.inward, &mut self.outward),
         }
     }
 }

@@ -1,0 +1,108 @@
+//! The code that is each hook's own: how its programs begin, and where they find what rules and counters ask for.
+//!
+//! One [`Code`] a hook, in a file for each kind of context. What a hook can do at all is not here but in [`crate::hook`].
+
+mod lookup;
+mod packet;
+mod send;
+
+use crate::bpf::opcode::Width;
+use crate::field::Field;
+use crate::hook::Hook;
+use crate::ir::{Slot, Value};
+use crate::policy::Family;
+
+use super::Lowering;
+
+/// What is a hook's own in the code of its programs.
+pub(super) struct Code {
+    /// Writes the whole function.
+    pub(super) open: fn(&mut Lowering<'_>),
+    /// Where a field stands that the hook can read.
+    pub(super) field: fn(&Lowering<'_>, Field, Family) -> Option<Place>,
+    /// Where the number of bytes stands that are counted, if there is one.
+    pub(super) size: fn(&Lowering<'_>) -> Option<Place>,
+    /// What a record of `log` takes from the context: from where, and where to.
+    pub(super) noted: &'static [(i16, u8)],
+    /// Whether the kernel may take the program off its CPU while it counts.
+    pub(super) preemptible: bool,
+}
+
+/// The code of a hook.
+pub(super) fn code(hook: Hook) -> &'static Code {
+    match hook {
+        Hook::Xdp => &packet::XDP,
+        Hook::TcIn | Hook::TcOut => &packet::TC,
+        Hook::SkLookup => &lookup::CODE,
+        Hook::SkMsg => &send::CODE,
+    }
+}
+
+/// Where something stands, and how it is turned into a number in host order.
+pub(super) struct Place {
+    pub(super) base: Base,
+    pub(super) offset: i16,
+    pub(super) width: Width,
+    /// Bits to swap from network order; 0 where it is in host order.
+    pub(super) swap: i32,
+}
+
+/// What an offset counts from.
+pub(super) enum Base {
+    /// A slot of the stack.
+    Stack(Slot),
+    /// The context, always by the saved r1: the verifier refuses loads through a context pointer that was moved.
+    Context,
+}
+
+/// A place in the context.
+fn context(offset: i16, width: Width, swap: i32) -> Option<Place> {
+    Some(Place {
+        base: Base::Context,
+        offset,
+        width,
+        swap,
+    })
+}
+
+/// A place on the stack.
+fn stack(slot: Slot, offset: i16, width: Width, swap: i32) -> Option<Place> {
+    Some(Place {
+        base: Base::Stack(slot),
+        offset,
+        width,
+        swap,
+    })
+}
+
+/// A word of the sender's or the receiver's address, given where the two begin.
+fn address(field: Field, from: i16, to: i16) -> Option<i16> {
+    Some(match field {
+        Field::From0 => from,
+        Field::From1 => from + 4,
+        Field::From2 => from + 8,
+        Field::From3 => from + 12,
+        Field::To0 => to,
+        Field::To1 => to + 4,
+        Field::To2 => to + 8,
+        Field::To3 => to + 12,
+        _ => return None,
+    })
+}
+
+impl Lowering<'_> {
+    /// Loads what stands at a place, as it stands there.
+    pub(super) fn load_at(&mut self, dst: Value, place: &Place) {
+        match place.base {
+            Base::Stack(slot) => {
+                let byte = self.builder.fit(place.offset, "the offset of a field");
+                self.builder.load_slot_to(dst, slot, byte, place.width);
+            }
+            Base::Context => {
+                let context = self.registers.context;
+                self.builder
+                    .load_to(dst, context, place.offset, place.width);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! XDP and TC: the prologue has left the packet's fields on the stack; the mark stands in the context of TC.
+
+use super::{Code, Place, address, context, stack};
+use crate::bpf::opcode::Width;
+use crate::field::Field;
+use crate::log::offset;
+use crate::lower::Lowering;
+use crate::lower::context::{skb, xdp};
+use crate::policy::Family;
+
+pub(super) static XDP: Code = Code {
+    open: |lowering| lowering.parse_packet(),
+    field: on_stack,
+    size: length,
+    noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
+    preemptible: false,
+};
+
+pub(super) static TC: Code = Code {
+    field: with_mark,
+    noted: &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)],
+    ..XDP
+};
+
+/// The mark is read before any rule sets it.
+fn with_mark(lowering: &Lowering<'_>, field: Field, family: Family) -> Option<Place> {
+    let byte = match field {
+        Field::Mark0 => 3,
+        Field::Mark1 => 2,
+        Field::Mark2 => 1,
+        Field::Mark3 => 0,
+        _ => return on_stack(lowering, field, family),
+    };
+    context(skb::MARK + byte, Width::B, 0)
+}
+
+fn length(lowering: &Lowering<'_>) -> Option<Place> {
+    stack(lowering.frame.length, 0, Width::W, 0)
+}
+
+fn on_stack(lowering: &Lowering<'_>, field: Field, _: Family) -> Option<Place> {
+    let frame = &lowering.frame;
+    match field {
+        Field::Protocol => stack(frame.protocol, 0, Width::B, 0),
+        Field::Fragment => stack(frame.part, 0, Width::B, 0),
+        Field::FromPort => stack(frame.ports, 0, Width::H, 16),
+        Field::ToPort => stack(frame.ports, 2, Width::H, 16),
+        Field::Icmp => stack(frame.icmp, 0, Width::H, 16),
+        Field::TcpFlags => stack(frame.flags, 0, Width::B, 0),
+        Field::Length => length(lowering),
+        Field::Ttl => stack(frame.ttl, 0, Width::B, 0),
+        Field::Dscp => stack(frame.dscp, 0, Width::B, 0),
+        Field::Vlan => stack(frame.vlan, 0, Width::H, 0),
+        Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
+            stack(frame.from, address(field, 0, 0)?, Width::W, 32)
+        }
+        _ => stack(frame.to, address(field, 0, 0)?, Width::W, 32),
+    }
+}
