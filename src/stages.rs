@@ -5,8 +5,8 @@ mod graph;
 use sockc_compiler::policy::DefaultVerdict;
 use std::fmt::{Arguments, Write};
 
-use sockc_compiler::bpf::disasm;
 use sockc_compiler::chain::Chain;
+use sockc_compiler::listing::listing;
 use sockc_compiler::pipeline::Built;
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
@@ -62,7 +62,7 @@ fn text_of(policy: &Policy, built: &Built, emit: Emit) -> String {
             let maps = &built.artifact.maps;
             let programs = built.artifact.programs.iter();
             let tables = tables::listing(&built.tables, maps);
-            let listings = programs.map(|program| disasm::listing(program, maps));
+            let listings = programs.map(|program| listing(program, maps));
             joined(
                 [tables]
                     .into_iter()

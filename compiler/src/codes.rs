@@ -5,13 +5,15 @@
 use sockc_grammar::diagnostic::Code;
 
 use crate::names::nearest;
-use crate::{expect, guard, lint, packet, pipeline, place, resolve};
+use crate::{expect, guard, lint, packet, pipeline, place, reading, resolve, values};
 
 /// Every code with its title, in order.
 #[must_use]
 pub fn all() -> Vec<(Code, &'static str)> {
     let stages = [
         sockc_grammar::codes::CODES,
+        values::codes::CODES,
+        reading::codes::CODES,
         resolve::codes::CODES,
         packet::text::codes::CODES,
         place::codes::CODES,

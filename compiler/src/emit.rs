@@ -1,11 +1,12 @@
 //! From IR to instructions: registers, stack addresses, jumps, relocations, line information.
 //!
-//! Takes a validated [`Function`]; gives a [`Program`]. Registers are a fixed discipline: pinned values have theirs, all
-//! others get a free one of r0 to r5 inside their block. Jumps are short where they reach; where 16 bits do not, a
+//! Takes a validated [`Function`]; gives a [`Program`]. Each value gets one register (`registers`). Jumps are short where they reach; where 16 bits do not, a
 //! target that has `gotol` gets it, for others the function is refused. Nothing is optimised here.
 
 mod block;
+mod check;
 mod memory;
+mod needs;
 mod region;
 mod registers;
 
@@ -15,18 +16,21 @@ use crate::artifact::{Line, MapId, Program, Relocation};
 use crate::bpf::asm;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::{JumpOp, Register};
-use crate::ir::{Block, Function, Inst, Invalid, forward_order, validate};
+use crate::ir::{Block, Function, Inst, Invalid, Value, forward_order, validate};
 use crate::target::Target;
 use block::{Item, Side, block_items};
 use cranelift_entity::SecondaryMap;
+use registers::Registers;
 
 /// Why a function cannot become a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EmitError {
     /// A bug: the function breaks a rule of the IR.
     Invalid(Invalid),
-    /// A bug: a block needs more registers than there are.
-    OutOfRegisters(Block),
+    /// A bug: where this value lives, all registers that it may have are taken.
+    OutOfRegisters(Value),
+    /// A bug: some way finds something else in the register where it reads this value.
+    Overwritten(Value),
     /// A bug: a number of the code does not fit its field.
     Number(usize),
     /// A bug: the function has an instruction that the target lacks.
@@ -41,7 +45,8 @@ impl Display for EmitError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(invalid) => write!(f, "the intermediate form is invalid: {invalid}"),
-            Self::OutOfRegisters(block) => write!(f, "{block} needs more registers than there are"),
+            Self::OutOfRegisters(value) => write!(f, "no register is left for {value}"),
+            Self::Overwritten(value) => write!(f, "{value} is overwritten before it is read"),
             Self::Number(number) => write!(f, "{number} does not fit its field"),
             Self::NoAtomics => write!(f, "the target has no compare-and-exchange"),
             Self::TooFar => write!(f, "a jump goes further than 32,767 instructions"),
@@ -60,13 +65,14 @@ pub fn emit(function: &Function, target: &Target) -> Result<Program, EmitError> 
     check_target(function, target)?;
     // What is valid has an order.
     let order = forward_order(function).ok_or(EmitError::Number(0))?;
-    let pinned = registers::pinned(function);
+    let registers = Registers::allocate(function, &order)?;
+    check::check(function, &order, &registers)?;
     let mut items = Vec::new();
     let mut starts = SecondaryMap::with_default(usize::MAX);
     for (index, &block) in order.iter().enumerate() {
         starts[block] = items.len();
         let next = order.get(index + 1).copied();
-        items.extend(block_items(function, &pinned, block, next)?);
+        items.extend(block_items(function, &registers, block, next)?);
     }
     let layout = Layout::settle(&items, &starts, target)?;
     let mut program = Program {
@@ -160,7 +166,7 @@ impl Layout {
         program: &mut Program,
     ) -> Result<(), EmitError> {
         match item {
-            Item::Insn(insn) => program.insns.push(*insn),
+            Item::Insn(insn) | Item::Context(insn) => program.insns.push(*insn),
             Item::Map(register, map) => {
                 refer(program, *map, None)?;
                 program.insns.extend(asm::load_map(*register));
@@ -328,6 +334,15 @@ const INVERSES: [(JumpOp, JumpOp); 5] = [
     (JumpOp::Ge, JumpOp::Lt),
     (JumpOp::SGt, JumpOp::SLe),
     (JumpOp::SGe, JumpOp::SLt),
+];
+
+/// The registers that carry arguments.
+const ARGUMENTS: [Register; 5] = [
+    Register::R1,
+    Register::R2,
+    Register::R3,
+    Register::R4,
+    Register::R5,
 ];
 
 /// The frame pointer.

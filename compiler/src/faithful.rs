@@ -106,7 +106,7 @@ fn artifact(outcome: Outcome) -> Result<crate::artifact::Artifact, Unfaithful> {
         outcome.built,
     ) {
         (None, Some(built)) => Ok(built.artifact),
-        (Some(wrong), _) if wrong.code == crate::resolve::codes::UNREADABLE => {
+        (Some(wrong), _) if wrong.code == crate::reading::codes::UNREADABLE => {
             Err(Unfaithful::Texts(KeptError::NotKept {
                 what: wrong.message,
             }))

@@ -11,7 +11,9 @@ use sockc_grammar::source::SourceMap;
 
 use crate::artifact::Manifest;
 use crate::observer::Observer;
-use crate::reading::BUILTINS;
+
+/// The texts that the compiler brings: name and text.
+pub const BUILTINS: &[(&str, &str)] = &[("essentials", include_str!("essentials.sk"))];
 
 /// Where the files that a policy names come from. It is told too how far a compile has come.
 pub trait Files: Observer {

@@ -1,17 +1,20 @@
 //! The intermediate form of a program: blocks of instructions over values and stack slots.
 //!
 //! Takes what `lower` builds; gives it to `emit`. Control flow only goes forward: the blocks form a directed graph
-//! without cycles. A value lives in one register: *pinned* values keep theirs in the whole function, all others live
-//! and die inside one block. What has to survive a join stands in a stack slot and is read again, never in a register
-//! as a constant (`facts`: a mask of predicates in a register multiplies the verifier's states).
+//! without cycles. A value may be written more than once, where ways join for instance, and lives from block to block and
+//! over calls; `emit` gives it a register, and no more than four can live over a call. What is a constant on each way to a
+//! join stands in a stack slot and is read again, never in a register: a mask of predicates in a register multiplies the
+//! verifier's states.
 //!
 //! Socket references exist only inside [`End::Socket`] and [`End::Slot`]: structured regions that take, use and release
 //! a reference in one piece, so that no path can leave with one. [`End::Headers`] and [`End::Frame`] are loops in one
 //! piece, so that nothing else has to know of any. Nothing here knows policies or hooks.
 
 mod builder;
+mod liveness;
 mod order;
 mod text;
+mod uses;
 mod validate;
 
 use cranelift_entity::{PrimaryMap, entity_impl};
@@ -21,6 +24,7 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
 
 pub use builder::Builder;
+pub use liveness::Liveness;
 pub use order::forward_order;
 pub use validate::{Invalid, validate};
 
@@ -79,7 +83,7 @@ pub struct BlockData {
 /// A value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ValueData {
-    /// The register it keeps in the whole function; `None` for a value of one block.
+    /// The register it has, if it must be this one.
     pub pinned: Option<Register>,
 }
 
@@ -241,7 +245,7 @@ pub enum Inst {
         /// What is stored then.
         new: Value,
     },
-    /// A helper call. Only pinned values in r6 to r9 survive it.
+    /// A helper call.
     Call {
         /// The helper.
         helper: Helper,
@@ -252,11 +256,11 @@ pub enum Inst {
     },
 }
 
-/// An argument of a helper. There is no argument that a call's own set-up could overwrite.
+/// An argument of a helper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arg {
-    /// A value pinned to r6 to r9.
-    Pinned(Value),
+    /// A value.
+    Value(Value),
     /// A constant, sign-extended to 64 bits.
     Imm(i32),
     /// The address of a slot.
@@ -308,7 +312,7 @@ pub enum End {
 pub struct SocketRegion {
     /// `SkcLookupTcp` or `SkLookupUdp`.
     pub helper: Helper,
-    /// The context, pinned to r6 to r9.
+    /// The context.
     pub context: Value,
     /// The tuple.
     pub tuple: Slot,
@@ -329,9 +333,9 @@ pub struct SlotRegion {
     pub map: MapId,
     /// The slot that holds the key.
     pub key: Slot,
-    /// The context, pinned to r6 to r9.
+    /// The context.
     pub context: Value,
-    /// A value pinned to r6 to r9 that the region may overwrite, to carry the reference.
+    /// A value that the region may overwrite, to carry the reference.
     pub carrier: Value,
     /// Whether `bpf_sk_assign` is called with the socket.
     pub assign: bool,
@@ -345,11 +349,11 @@ pub struct SlotRegion {
 /// cursor stands at the first header that is none, whose kind the slot `protocol` holds; it may lie beyond the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderRegion {
-    /// The first byte of the IP header, pinned to r6 to r9.
+    /// The first byte of the IP header.
     pub network: Value,
-    /// The end of the packet's linear part, pinned to r6 to r9.
+    /// The end of the packet's linear part.
     pub end: Value,
-    /// Offset of the first header after the IP header, pinned to r6 to r9; moved on.
+    /// Offset of the first header after the IP header; moved on.
     pub cursor: Value,
     /// The kind of that header, one byte; moved on.
     pub protocol: Slot,
@@ -373,7 +377,7 @@ pub struct HeaderRegion {
 pub struct FrameRegion {
     /// The context, pinned to r6 to r9.
     pub context: Value,
-    /// Counts the tags, pinned to r6 to r9.
+    /// A value that the region may overwrite, to count the tags.
     pub cursor: Value,
     /// Two bytes for types.
     pub kind: Slot,

@@ -89,7 +89,7 @@ impl KeptTexts {
         let wrong = outcome.diagnostics.iter();
         let wrong = wrong.clone().find(|one| one.severity == Severity::Error);
         match (outcome.policy, wrong) {
-            (_, Some(wrong)) if wrong.code == crate::resolve::codes::UNREADABLE => {
+            (_, Some(wrong)) if wrong.code == crate::reading::codes::UNREADABLE => {
                 Err(KeptError::NotKept {
                     what: wrong.message.clone(),
                 })

@@ -245,7 +245,7 @@ impl<'a> Lowering<'a> {
     fn new(source: Source<'a>, name: &str, section: Section) -> Self {
         let mut builder = Builder::new(name, section, source.head.clone());
         let registers = Pinned {
-            context: builder.argument_in(Register::R6),
+            context: builder.argument(),
             network: builder.pinned(Register::R7),
             end: builder.pinned(Register::R8),
             cursor: builder.pinned(Register::R9),

@@ -4,6 +4,7 @@
 //! where they are named, and what is wrong. Every text is added to the source map, so that spans point into the file that
 //! they were written in. Not here: what statements mean.
 
+pub mod codes;
 mod list;
 #[cfg(test)]
 mod tests;
@@ -16,9 +17,8 @@ use sockc_grammar::ast::{self, ForBlock, Include, Name, SetTerm, SetValue, State
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Span, Spanned};
 
-use crate::files::{Files, next_to, normal, title_of_builtin};
+use crate::files::{BUILTINS, Files, next_to, normal, title_of_builtin};
 use crate::names::nearest;
-use crate::resolve::codes;
 
 pub use list::List;
 
@@ -33,9 +33,6 @@ const MAX_INCLUDES: usize = 4096;
 
 /// The name of this stage.
 const STAGE: &str = "read the policy";
-
-/// The texts that the compiler brings: name and text.
-pub const BUILTINS: &[(&str, &str)] = &[("essentials", include_str!("essentials.sk"))];
 
 /// What was read.
 #[derive(Debug)]

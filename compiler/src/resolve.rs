@@ -4,11 +4,11 @@
 //! the language either gets its meaning here or is refused by `pending`. Not here: what a rule decides (`decide`), and
 //! how rules of a list hinder each other at a hook (placement).
 
-pub(crate) mod addresses;
+mod addresses;
 mod blocks;
 mod clauses;
 pub mod codes;
-pub(crate) mod conditions;
+mod conditions;
 mod declared;
 mod effects;
 mod expects;
@@ -16,12 +16,10 @@ pub(crate) mod globs;
 mod groups;
 mod hooks;
 mod interfaces;
-pub(crate) mod kernel_names;
 mod live;
 mod maps;
 mod matchable;
 mod mentions;
-pub(crate) mod numbers;
 mod overlaps;
 mod pending;
 mod places;
@@ -48,6 +46,7 @@ use sockc_grammar::source::{SourceMap, Span, Spanned};
 
 use crate::policy::{Direction, GroupId, Policy, SocketId};
 use crate::reading::{Lists, Reading};
+use crate::values::codes as values;
 use declared::Declared;
 use interfaces::{Block, Interfaces};
 use maps::Maps;
@@ -210,7 +209,7 @@ impl<'a> Resolver<'a> {
         if let Some(default) = self.policy.default_of(Direction::Send) {
             self.report.push(
                 Diagnostic::warning(
-                    codes::MATCHES_NOTHING,
+                    values::MATCHES_NOTHING,
                     "the default decides nothing",
                     default.place.span,
                     "no group is declared, so there are no sockets whose sends it could decide",

@@ -9,6 +9,29 @@ use crate::source::Span;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code(pub &'static str);
 
+/// Declares codes: a constant for each, and `CODES`, the table of all of them with their titles, in order.
+///
+/// ```
+/// mod codes {
+///     sockc_grammar::codes! {
+///         GONE = "E0901", "something that is gone";
+///     }
+/// }
+/// assert_eq!(codes::CODES, [(codes::GONE, "something that is gone")]);
+/// ```
+#[macro_export]
+macro_rules! codes {
+    ($($name:ident = $code:literal, $title:literal;)*) => {
+        $(
+            #[doc = $title]
+            pub const $name: $crate::diagnostic::Code = $crate::diagnostic::Code($code);
+        )*
+
+        /// Every code that is declared here with its title, in order.
+        pub const CODES: &[($crate::diagnostic::Code, &str)] = &[$(($name, $title)),*];
+    };
+}
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {

@@ -4,18 +4,19 @@
 //! misspelt word from another tool's word from a missing brace. It sees no grammar rules.
 
 mod endpoint;
+mod expected;
 mod file;
 mod later;
 pub(crate) mod slip;
 
 pub(crate) use endpoint::bare_ipv6;
+pub(crate) use expected::Expected;
 pub(crate) use file::of_another_tool;
 
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scan;
 use crate::source::{SourceId, Span};
-use crate::tree::{Expected, span};
 use crate::words;
 
 /// A statement that did not parse.
@@ -99,7 +100,7 @@ impl Failure<'_> {
     }
 
     fn span(&self, length: usize) -> Span {
-        span(
+        Span::between(
             self.source,
             self.at,
             (self.at + length).min(self.text.len()),
@@ -137,7 +138,7 @@ impl Failure<'_> {
             return None;
         }
         let open = self.open_brace_before();
-        let place = span(self.source, self.last_end.saturating_sub(1), self.last_end);
+        let place = Span::between(self.source, self.last_end.saturating_sub(1), self.last_end);
         let diagnostic = self.error(
             codes::OPEN_BRACE,
             "missing `}`",
@@ -146,7 +147,9 @@ impl Failure<'_> {
         );
         let diagnostic = diagnostic.help("write `}` at the end of the list");
         Some(match open {
-            Some(open) => diagnostic.also(span(self.source, open, open + 1), "opened here"),
+            Some(open) => {
+                diagnostic.also(Span::between(self.source, open, open + 1), "opened here")
+            }
             None => diagnostic,
         })
     }
@@ -190,7 +193,7 @@ impl Failure<'_> {
         if !self.statement_ends() || expected.is_empty() || self.last_end <= self.start {
             return None;
         }
-        let place = span(self.source, self.last_end.saturating_sub(1), self.last_end);
+        let place = Span::between(self.source, self.last_end.saturating_sub(1), self.last_end);
         Some(self.error(
             codes::INCOMPLETE,
             format!("the statement ends too early: expected {expected}"),
@@ -230,7 +233,7 @@ impl Failure<'_> {
         Some(self.error(
             codes::EXPECTED,
             format!("expected {expected} after this, found `{chunk}` on a line of its own"),
-            span(self.source, self.last_end - 1, self.last_end),
+            Span::between(self.source, self.last_end - 1, self.last_end),
             format!("expected {expected} after this"),
         ))
     }

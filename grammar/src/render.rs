@@ -150,7 +150,6 @@ fn floor(text: &str, at: usize) -> usize {
 mod tests {
     use super::*;
     use crate::codes;
-    use crate::tree::span;
 
     fn one(text: &str, start: usize, end: usize) -> String {
         let mut sources = SourceMap::default();
@@ -158,7 +157,7 @@ mod tests {
         let diagnostic = Diagnostic::error(
             codes::EXPECTED,
             "expected a name",
-            span(id, start, end),
+            Span::between(id, start, end),
             "here",
         )
         .help("write a name");
@@ -182,7 +181,7 @@ mod tests {
     fn colour_is_asked_for() {
         let mut sources = SourceMap::default();
         let id = sources.add("x", "x");
-        let diagnostic = Diagnostic::warning(codes::EXPECTED, "m", span(id, 0, 1), "");
+        let diagnostic = Diagnostic::warning(codes::EXPECTED, "m", Span::between(id, 0, 1), "");
         assert!(render(std::slice::from_ref(&diagnostic), &sources, true).contains('\u{1b}'));
         let plain = render(&[diagnostic], &sources, false);
         assert!(
@@ -223,9 +222,10 @@ mod tests {
         let mut sources = SourceMap::default();
         let main = sources.add("main.sk", "a\nb\nc\n");
         let other = sources.add("other.sk", "x\n\ny\n");
-        let diagnostic = Diagnostic::error(codes::TWICE, "twice", span(main, 4, 5), "again")
-            .also(span(main, 0, 1), "first")
-            .also(span(other, 3, 4), "and here");
+        let diagnostic =
+            Diagnostic::error(codes::TWICE, "twice", Span::between(main, 4, 5), "again")
+                .also(Span::between(main, 0, 1), "first")
+                .also(Span::between(other, 3, 4), "and here");
         let text = render(&[diagnostic], &sources, false);
         for part in [
             "main.sk:3:1",

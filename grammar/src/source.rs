@@ -20,6 +20,16 @@ pub struct Span {
 }
 
 impl Span {
+    /// The bytes from `start` to before `end` of a text.
+    pub(crate) fn between(source: SourceId, start: usize, end: usize) -> Self {
+        let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        Self {
+            source,
+            start: narrow(start),
+            end: narrow(end),
+        }
+    }
+
     /// The smallest span that covers `self` and `other`, which must lie in the same text.
     #[must_use]
     pub fn to(self, other: Self) -> Self {

@@ -22,7 +22,6 @@ mod resume;
 mod rule;
 
 pub(crate) use driver::{Item, read, read_packet};
-pub(crate) use expected::Expected;
 pub(crate) use pieces::{Kind, Piece, Pieces};
 
 use crate::diagnostic::{Code, Diagnostic};
@@ -60,7 +59,7 @@ impl Builder {
     }
 
     fn span_between(&self, start: usize, end: usize) -> Span {
-        span(self.source, self.offset + start, self.offset + end)
+        Span::between(self.source, self.offset + start, self.offset + end)
     }
 
     fn span(&self, node: &Node<'_>) -> Span {
@@ -82,16 +81,6 @@ impl Builder {
     fn error_help(&mut self, code: Code, message: String, span: Span, label: String, help: String) {
         self.mistakes
             .push(Diagnostic::error(code, message, span, label).help(help));
-    }
-}
-
-/// A span from offsets.
-pub(crate) fn span(source: SourceId, start: usize, end: usize) -> Span {
-    let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-    Span {
-        source,
-        start: narrow(start),
-        end: narrow(end),
     }
 }
 

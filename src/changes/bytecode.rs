@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use similar::{ChangeTag, TextDiff};
 use sockc_compiler::artifact::Artifact;
-use sockc_compiler::bpf::disasm;
+use sockc_compiler::listing::listing;
 
 /// Lines around a difference.
 const CONTEXT: usize = 3;
@@ -37,7 +37,7 @@ fn listings(artifact: &Artifact) -> BTreeMap<String, Vec<Row>> {
         .map(|(netns, inner)| (format!("{netns}/"), inner));
     for (prefix, artifact) in std::iter::once((String::new(), artifact)).chain(inner) {
         for program in &artifact.programs {
-            let listing = disasm::listing(program, &artifact.maps);
+            let listing = listing(program, &artifact.maps);
             let rows = listing.lines().skip(1).map(Row::new);
             all.insert(format!("{prefix}{}", program.name), rows.collect());
         }
@@ -55,7 +55,7 @@ struct Row {
 }
 
 impl Row {
-    /// Takes a line as [`disasm::listing`] gives it: number, eight bytes, words, source.
+    /// Takes a line as [`listing`] gives it: number, eight bytes, words, source.
     fn new(line: &str) -> Self {
         let (number, rest) = line.split_once(':').unwrap_or(("", line));
         let words = rest.get(BYTES..).unwrap_or_default();

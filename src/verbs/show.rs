@@ -1,7 +1,7 @@
 //! `sockc show`: the texts that come with sockc, as `include <NAME>` puts them into a policy.
 
 use serde::Serialize;
-use sockc_compiler::reading::BUILTINS;
+use sockc_compiler::files::BUILTINS;
 
 use crate::cli;
 use crate::exit::Exit;

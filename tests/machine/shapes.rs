@@ -3,7 +3,7 @@
 use sockc_compiler::artifact::{MapId, MapKind, MapSpec, Section};
 use sockc_compiler::bpf::constant::{BPF_NOEXIST, XDP_ABORTED, XDP_DROP, XDP_PASS};
 use sockc_compiler::bpf::helper::Helper;
-use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Width};
 use sockc_compiler::emit::{EmitError, emit};
 use sockc_compiler::interpret::{Bare, Maps};
 use sockc_compiler::ir::{Arg, Builder, End, OriginData, Value};
@@ -37,9 +37,9 @@ const ENTRIES: i32 = 1024;
 fn search() -> Subject {
     let table = MapId::from_u32(0);
     let mut builder = builder();
-    let context = builder.argument_in(Register::R6);
+    let context = builder.argument();
     let short = builder.block();
-    let data = builder.pinned(Register::R7);
+    let data = builder.value();
     builder.load_to(data, context, 0, Width::W);
     let end = builder.load(context, 4, Width::W);
     let after = builder.copy(data);
@@ -108,7 +108,7 @@ const BURST: i64 = 3;
 fn meter() -> Builder {
     let rates = MapId::from_u32(0);
     let mut builder = builder();
-    let arrival = builder.pinned(Register::R7);
+    let arrival = builder.value();
     let [key, now, seen, base] = [(); 4].map(|()| builder.slot(8));
     let first = builder.block();
     let exceeded = builder.block();

@@ -1,18 +1,12 @@
 //! Instructions as text, in the notation of llvm-objdump and bpftool.
 //!
-//! Takes decoded instructions; gives mnemonics, and for a whole program a listing fit for golden files. Immediates are
-//! hexadecimal, offsets of memory and jumps decimal.
-
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-use cranelift_entity::PrimaryMap;
+//! Takes instructions; gives mnemonics. Immediates are hexadecimal, offsets of memory and jumps decimal. Not here: the
+//! listing of a whole program.
 
 use super::decode::{ByteOrder, Op, Operand, decode};
 use super::helper::Helper;
 use super::insn::Insn;
 use super::opcode::{AtomicOp, Register, Width};
-use crate::artifact::{MapId, MapSpec, Program};
 
 /// The instruction's mnemonic, jumps relative; `next` is the instruction after it.
 #[must_use]
@@ -23,62 +17,7 @@ pub fn disassemble(insn: Insn, next: Option<Insn>) -> String {
     }
 }
 
-/// The whole program: index, bytes, mnemonic with absolute jump targets and map names, and the source line where it
-/// changes.
-#[must_use]
-pub fn listing(program: &Program, maps: &PrimaryMap<MapId, MapSpec>) -> String {
-    let lines: BTreeMap<usize, _> = program
-        .lines
-        .iter()
-        .map(|line| (line.insn as usize, line))
-        .collect();
-    let named = map_names(program, maps);
-    let mut text = format!("{} ({}):\n", program.name, program.section.name());
-    let mut index = 0;
-    while let Some(&insn) = program.insns.get(index) {
-        let next = program.insns.get(index + 1).copied();
-        let names = Names {
-            at: Some(index),
-            map: named.get(&index).copied(),
-        };
-        let op = decode(insn, next);
-        let words = op.map_or_else(|| unknown(insn), |op| mnemonic(op, &names));
-        let origin = lines.get(&index).map_or_else(String::new, |line| {
-            format!("  ; {}:{} {}", line.file, line.line, line.text)
-        });
-        row(&mut text, index, insn, &words, &origin);
-        if let (Some(2), Some(second)) = (op.map(|op| op.slots()), next) {
-            row(&mut text, index + 1, second, "", "");
-        }
-        index += op.map_or(1, |op| op.slots());
-    }
-    text
-}
-
-fn map_names<'a>(
-    program: &Program,
-    maps: &'a PrimaryMap<MapId, MapSpec>,
-) -> BTreeMap<usize, &'a str> {
-    let name = |id| maps.get(id).map_or("?", |spec: &MapSpec| &spec.name);
-    program
-        .relocations
-        .iter()
-        .map(|relocation| (relocation.insn as usize, name(relocation.map)))
-        .collect()
-}
-
-fn row(text: &mut String, index: usize, insn: Insn, words: &str, origin: &str) {
-    let bytes = hex(insn);
-    let line = if origin.is_empty() {
-        format!("{index:>6}: {bytes}  {words}")
-    } else {
-        format!("{index:>6}: {bytes}  {words:<40}{origin}")
-    };
-    // Writing to a String does not fail.
-    let _ = writeln!(text, "{}", line.trim_end());
-}
-
-fn hex(insn: Insn) -> String {
+pub(crate) fn hex(insn: Insn) -> String {
     let bytes: Vec<String> = insn
         .to_bytes()
         .iter()
@@ -87,17 +26,17 @@ fn hex(insn: Insn) -> String {
     bytes.join(" ")
 }
 
-fn unknown(insn: Insn) -> String {
+pub(crate) fn unknown(insn: Insn) -> String {
     format!(".insn {}", hex(insn))
 }
 
 /// What a mnemonic may be told in place of bare numbers.
 #[derive(Default)]
-struct Names<'a> {
+pub(crate) struct Names<'a> {
     /// The instruction's index: jump targets become absolute.
-    at: Option<usize>,
+    pub(crate) at: Option<usize>,
     /// The name of the map it refers to.
-    map: Option<&'a str>,
+    pub(crate) map: Option<&'a str>,
 }
 
 impl Names<'_> {
@@ -114,7 +53,7 @@ impl Names<'_> {
     }
 }
 
-fn mnemonic(op: Op, names: &Names<'_>) -> String {
+pub(crate) fn mnemonic(op: Op, names: &Names<'_>) -> String {
     match op {
         Op::Alu { wide, op, dst, src } => {
             format!("{} {} {}", reg(wide, dst), op.sign(), operand(wide, src))

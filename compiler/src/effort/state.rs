@@ -1,11 +1,11 @@
-//! What the verifier knows of the pinned registers, as far as it keeps two states apart.
+//! What the verifier knows of the values in registers, as far as it keeps two states apart.
 //!
 //! Two unknown numbers are the same to it unless they have become parts of pointers; constants matter where a branch or a
 //! pointer is made of them. What stands on the stack is unknown to it by the builder's discipline (`Builder::opaque_slot`).
 
 use cranelift_entity::{EntityRef, SecondaryMap};
 
-use crate::bpf::opcode::{AluOp, JumpOp, Register};
+use crate::bpf::opcode::{AluOp, JumpOp};
 use crate::ir::{Arg, Block, End, Function, Inst, Operand, Value};
 
 /// What is known of one register.
@@ -98,32 +98,16 @@ impl State {
         let data = &function.blocks[block];
         for (index, inst) in data.insts.iter().enumerate() {
             let given = GIVEN | (block.index() as u64) << 12 | index as u64 & 0xfff;
-            self.step(function, inst, given);
+            self.step(inst, given);
         }
-        match &data.end {
-            End::Slot(region) => {
-                self.set(region.carrier, Known::UNKNOWN);
-                self.call(function);
-            }
-            End::Socket(_) => self.call(function),
-            End::Headers(region) => {
-                self.set(region.cursor, Known::UNKNOWN);
-                self.call(function);
-            }
-            End::Frame(region) => {
-                self.set(region.cursor, Known::UNKNOWN);
-                self.call(function);
-            }
-            End::Open
-            | End::Jump(_)
-            | End::Branch { .. }
-            | End::Return(_)
-            | End::ReturnValue(_) => {}
+        // How far the loop goes is not known.
+        if let End::Headers(region) = &data.end {
+            self.set(region.cursor, Known::UNKNOWN);
         }
         self
     }
 
-    fn step(&mut self, function: &Function, inst: &Inst, given: u64) {
+    fn step(&mut self, inst: &Inst, given: u64) {
         match inst {
             Inst::Argument { dst } => self.set(*dst, Known::pointer(CONTEXT)),
             Inst::Imm { dst, imm } => self.set(*dst, Known::number(*imm)),
@@ -152,7 +136,6 @@ impl State {
                 self.set(*dst, Known::UNKNOWN);
             }
             Inst::Call { dst, .. } => {
-                self.call(function);
                 if let Some(dst) = dst {
                     self.set(*dst, Known::pointer(given));
                 }
@@ -162,14 +145,6 @@ impl State {
             | Inst::SetSlot { .. }
             | Inst::AtomicAdd { .. } => {}
         }
-    }
-
-    /// A call leaves nothing in r0 to r5.
-    fn call(&mut self, function: &Function) {
-        self.0.retain(|&(value, _)| {
-            let pinned = function.values[value].pinned;
-            pinned.is_some_and(|register| register >= Register::R6)
-        });
     }
 
     fn get(&self, value: Value) -> Known {
@@ -236,7 +211,7 @@ fn holds(op: JumpOp, lhs: i64, rhs: i64) -> Option<bool> {
     })
 }
 
-/// For each block the pinned values whose contents still become pointers or decide branches.
+/// For each block the values whose contents still become pointers or decide branches.
 pub(super) struct Matter(SecondaryMap<Block, Vec<Value>>);
 
 impl Matter {
@@ -277,17 +252,11 @@ impl Needed {
             }
             End::ReturnValue(value) => self.0.push(*value),
             End::Socket(region) => self.0.push(region.context),
-            End::Slot(region) => {
-                self.0.retain(|&value| value != region.carrier);
-                self.0.push(region.context);
-            }
+            End::Slot(region) => self.0.push(region.context),
             End::Headers(region) => {
                 self.0.extend([region.network, region.end, region.cursor]);
             }
-            End::Frame(region) => {
-                self.0.retain(|&value| value != region.cursor);
-                self.0.push(region.context);
-            }
+            End::Frame(region) => self.0.push(region.context),
             End::Open | End::Jump(_) | End::Return(_) => {}
         }
     }
@@ -336,11 +305,7 @@ impl Needed {
                 if let Some(dst) = dst {
                     self.set(*dst);
                 }
-                let pinned = args.iter().filter_map(|arg| match arg {
-                    Arg::Pinned(value) => Some(*value),
-                    _ => None,
-                });
-                self.0.extend(pinned);
+                self.0.extend(args.iter().filter_map(Arg::value));
             }
             Inst::FromNetwork { .. } | Inst::StoreSlot { .. } | Inst::SetSlot { .. } => {}
         }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::artifact::Section;
-use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::ir::{Builder, OriginData};
 
 const MAX_COST: usize = 100_000;
@@ -17,8 +17,8 @@ fn origin(line: u32) -> OriginData {
 /// `count` tests of one number, each of which may add to another that becomes part of a pointer only if `matters`.
 fn ladder(count: i32, matters: bool) -> Function {
     let mut builder = Builder::new("ladder", Section::Xdp, origin(1));
-    let context = builder.argument_in(Register::R6);
-    let (sum, number) = (builder.pinned(Register::R7), builder.pinned(Register::R8));
+    let context = builder.argument();
+    let (sum, number) = (builder.value(), builder.value());
     builder.load_to(number, context, 16, Width::W);
     builder.set(sum, 0);
     for bound in 0..count {
@@ -63,8 +63,8 @@ fn each_branch_whose_first_way_goes_on_is_pending() {
 #[test]
 fn the_place_with_the_most_code_and_ways_comes_first() {
     let mut builder = Builder::new("leaves", Section::Xdp, origin(1));
-    let context = builder.argument_in(Register::R6);
-    let number = builder.pinned(Register::R8);
+    let context = builder.argument();
+    let number = builder.value();
     builder.load_to(number, context, 16, Width::W);
     let [often, rare] = [2, 3].map(|line| builder.origin(origin(line)));
     builder.set_origin(often);

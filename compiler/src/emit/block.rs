@@ -5,27 +5,20 @@ use crate::bpf::asm;
 use crate::bpf::helper::Helper;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
-use crate::ir::{Arg, Block, End, Function, Inst, Operand, Slot, SlotRegion, SocketRegion};
+use crate::ir::{Arg, Block, End, Function, Inst, Operand, Slot, SlotRegion, SocketRegion, Value};
 
 use super::registers::Registers;
-use super::{EmitError, FRAME, inverted};
+use super::{ARGUMENTS, EmitError, FRAME, inverted};
 
 /// Offset of `state` in `struct bpf_sock` (`linux/bpf.h`), readable of `sock_common` too.
 const SOCK_STATE: i16 = 72;
-
-/// The registers that carry arguments.
-const ARGUMENTS: [Register; 5] = [
-    Register::R1,
-    Register::R2,
-    Register::R3,
-    Register::R4,
-    Register::R5,
-];
 
 /// A piece of code of known meaning and, but for jumps, known length.
 pub(super) enum Item {
     /// One instruction.
     Insn(Insn),
+    /// A load from the context.
+    Context(Insn),
     /// A map's address in a register: two instructions with a relocation.
     Map(Register, MapId),
     /// The address so many bytes into a map's only value: two instructions with a relocation.
@@ -69,14 +62,10 @@ impl Item {
     /// are written out, a load from the context is up to four, a division checks its divisor.
     pub(super) fn growth(&self) -> usize {
         const CALL: u8 = 0x85;
-        const LOAD: u8 = 0x01;
-        const CLASS: u8 = 0x07;
         const DIVISIONS: [u8; 4] = [0x3c, 0x3f, 0x9c, 0x9f];
-        /// The register that holds the context.
-        const CONTEXT: u8 = 6;
         match self {
+            Self::Context(_) => 3,
             Self::Insn(insn) if insn.opcode == CALL => 16,
-            Self::Insn(insn) if insn.opcode & CLASS == LOAD && insn.src == CONTEXT => 3,
             Self::Insn(insn) if DIVISIONS.contains(&insn.opcode) => 4,
             _ => 0,
         }
@@ -85,7 +74,7 @@ impl Item {
     /// Its length in instructions.
     pub(super) fn length(&self, long: bool) -> usize {
         match self {
-            Self::Insn(_) | Self::Near { .. } => 1,
+            Self::Insn(_) | Self::Context(_) | Self::Near { .. } => 1,
             Self::Map(..) | Self::MapValue(..) | Self::Imm64(..) => 2,
             Self::Jump {
                 condition: Some(_), ..
@@ -98,27 +87,37 @@ impl Item {
 /// The items of a block; `next` is laid out right after it.
 pub(super) fn block_items(
     function: &Function,
-    pinned: &[Register],
+    registers: &Registers,
     block: Block,
     next: Option<Block>,
 ) -> Result<Vec<Item>, EmitError> {
     let mut emitter = Emitter {
         function,
-        registers: Registers::new(function, pinned, block),
+        context: argument(function),
+        registers,
         items: Vec::new(),
         next,
     };
     let data = &function.blocks[block];
-    for (index, inst) in data.insts.iter().enumerate() {
-        emitter.inst(inst, index)?;
+    for inst in &data.insts {
+        emitter.inst(inst)?;
     }
     emitter.end(&data.end)?;
     Ok(emitter.items)
 }
 
+/// The value that the program is called with.
+fn argument(function: &Function) -> Option<Value> {
+    match function.blocks[function.entry].insts.first() {
+        Some(Inst::Argument { dst }) => Some(*dst),
+        _ => None,
+    }
+}
+
 pub(super) struct Emitter<'f> {
     function: &'f Function,
-    pub(super) registers: Registers<'f>,
+    pub(super) context: Option<Value>,
+    pub(super) registers: &'f Registers,
     pub(super) items: Vec<Item>,
     next: Option<Block>,
 }
@@ -128,49 +127,49 @@ impl Emitter<'_> {
         self.items.push(Item::Insn(insn));
     }
 
-    fn inst(&mut self, inst: &Inst, index: usize) -> Result<(), EmitError> {
+    fn inst(&mut self, inst: &Inst) -> Result<(), EmitError> {
         match inst {
             Inst::Argument { dst } => {
-                let dst = self.registers.write(*dst, index, None)?;
+                let dst = self.registers.of(*dst)?;
                 self.mov(dst, Register::R1);
             }
             Inst::Imm { dst, imm } => {
-                let dst = self.registers.write(*dst, index, None)?;
+                let dst = self.registers.of(*dst)?;
                 match i32::try_from(*imm) {
                     Ok(imm) => self.push(asm::mov64_imm(dst, imm)),
                     Err(_) => self.items.push(Item::Imm64(dst, *imm)),
                 }
             }
             Inst::Copy { dst, src } => {
-                let src = self.registers.read(*src)?;
-                let dst = self.registers.write(*dst, index, Some(src))?;
+                let src = self.registers.of(*src)?;
+                let dst = self.registers.of(*dst)?;
                 self.mov(dst, src);
             }
             Inst::Alu { op, value, rhs } => {
-                let value = self.registers.read(*value)?;
+                let value = self.registers.of(*value)?;
                 let insn = match rhs {
                     Operand::Imm(imm) => asm::alu64_imm(*op, value, *imm),
-                    Operand::Value(rhs) => asm::alu64_reg(*op, value, self.registers.read(*rhs)?),
+                    Operand::Value(rhs) => asm::alu64_reg(*op, value, self.registers.of(*rhs)?),
                 };
                 self.push(insn);
             }
             Inst::FromNetwork { value, bits } => {
-                let value = self.registers.read(*value)?;
+                let value = self.registers.of(*value)?;
                 self.push(asm::to_be(value, *bits));
             }
             Inst::MapValue { dst, map, offset } => {
-                let dst = self.registers.write(*dst, index, None)?;
+                let dst = self.registers.of(*dst)?;
                 self.items.push(Item::MapValue(dst, *map, *offset));
             }
-            Inst::CompareExchange { .. } => self.compare_exchange(inst, index)?,
+            Inst::CompareExchange { .. } => self.compare_exchange(inst)?,
             Inst::Call { helper, args, dst } => {
                 self.call(*helper, args)?;
                 if let Some(dst) = dst {
-                    let dst = self.registers.write(*dst, index, Some(Register::R0))?;
+                    let dst = self.registers.of(*dst)?;
                     self.mov(dst, Register::R0);
                 }
             }
-            memory => self.memory(memory, index)?,
+            memory => self.memory(memory)?,
         }
         Ok(())
     }
@@ -194,8 +193,8 @@ impl Emitter<'_> {
     pub(super) fn call(&mut self, helper: Helper, args: &[Arg]) -> Result<(), EmitError> {
         for (&register, &arg) in ARGUMENTS.iter().zip(args) {
             match arg {
-                Arg::Pinned(value) => {
-                    let value = self.registers.read(value)?;
+                Arg::Value(value) => {
+                    let value = self.registers.of(value)?;
                     self.mov(register, value);
                 }
                 Arg::Imm(imm) => self.push(asm::mov64_imm(register, imm)),
@@ -221,7 +220,7 @@ impl Emitter<'_> {
                 self.push(asm::exit());
             }
             End::ReturnValue(value) => {
-                let value = self.registers.read(*value)?;
+                let value = self.registers.of(*value)?;
                 self.mov(Register::R0, value);
                 self.push(asm::exit());
             }
@@ -233,10 +232,10 @@ impl Emitter<'_> {
                 then,
                 other,
             } => {
-                let lhs = self.registers.read(*lhs)?;
+                let lhs = self.registers.of(*lhs)?;
                 let rhs = match rhs {
                     Operand::Imm(imm) => Side::Imm(*imm),
-                    Operand::Value(value) => Side::Register(self.registers.read(*value)?),
+                    Operand::Value(value) => Side::Register(self.registers.of(*value)?),
                 };
                 self.branch(
                     Condition {
@@ -303,7 +302,7 @@ impl Emitter<'_> {
         let state = self.address(region.state, 0);
         self.push(asm::store_imm(Width::B, FRAME, state, 0));
         let args = [
-            Arg::Pinned(region.context),
+            Arg::Value(region.context),
             Arg::SlotAddress(region.tuple),
             Arg::Imm(region.size),
             region
@@ -331,8 +330,8 @@ impl Emitter<'_> {
             self.jump(region.hit);
             return Ok(());
         }
-        let carrier = self.registers.read(region.carrier)?;
-        let context = self.registers.read(region.context)?;
+        let carrier = self.registers.of(region.carrier)?;
+        let context = self.registers.of(region.context)?;
         let key = self.address(region.key, 0);
         self.push(asm::mov64_reg(carrier, Register::R0));
         self.push(asm::mov64_reg(Register::R1, context));

@@ -4,11 +4,11 @@ use crate::bpf::asm;
 use crate::bpf::opcode::Register;
 use crate::ir::Inst;
 
-use super::block::Emitter;
+use super::block::{Emitter, Item};
 use super::{EmitError, FRAME};
 
 impl Emitter<'_> {
-    pub(super) fn memory(&mut self, inst: &Inst, index: usize) -> Result<(), EmitError> {
+    pub(super) fn memory(&mut self, inst: &Inst) -> Result<(), EmitError> {
         let insn = match inst {
             Inst::Load {
                 dst,
@@ -16,13 +16,13 @@ impl Emitter<'_> {
                 offset,
                 width,
             } => {
-                let base = self.registers.read(*base)?;
-                asm::load(
-                    *width,
-                    self.registers.write(*dst, index, None)?,
-                    base,
-                    *offset,
-                )
+                let [to, from] = [self.registers.of(*dst)?, self.registers.of(*base)?];
+                let load = asm::load(*width, to, from, *offset);
+                if Some(*base) == self.context {
+                    self.items.push(Item::Context(load));
+                    return Ok(());
+                }
+                load
             }
             Inst::Store {
                 base,
@@ -31,9 +31,9 @@ impl Emitter<'_> {
                 width,
             } => asm::store_reg(
                 *width,
-                self.registers.read(*base)?,
+                self.registers.of(*base)?,
                 *offset,
-                self.registers.read(*src)?,
+                self.registers.of(*src)?,
             ),
             Inst::LoadSlot {
                 dst,
@@ -42,7 +42,7 @@ impl Emitter<'_> {
                 width,
             } => asm::load(
                 *width,
-                self.registers.write(*dst, index, None)?,
+                self.registers.of(*dst)?,
                 FRAME,
                 self.address(*slot, *byte),
             ),
@@ -55,7 +55,7 @@ impl Emitter<'_> {
                 *width,
                 FRAME,
                 self.address(*slot, *byte),
-                self.registers.read(*src)?,
+                self.registers.of(*src)?,
             ),
             Inst::SetSlot {
                 slot,
@@ -70,9 +70,9 @@ impl Emitter<'_> {
                 width,
             } => asm::atomic_add(
                 *width,
-                self.registers.read(*base)?,
+                self.registers.of(*base)?,
                 *offset,
-                self.registers.read(*src)?,
+                self.registers.of(*src)?,
             ),
             Inst::Argument { .. }
             | Inst::Imm { .. }
@@ -87,9 +87,8 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// What is expected must stand in r0, which gets what was there. Whatever else r0 holds and is read from here on moves
-    /// away first.
-    pub(super) fn compare_exchange(&mut self, inst: &Inst, index: usize) -> Result<(), EmitError> {
+    /// What is expected must stand in r0, which gets what was there. Nothing else that is read from here on is in r0.
+    pub(super) fn compare_exchange(&mut self, inst: &Inst) -> Result<(), EmitError> {
         let Inst::CompareExchange {
             dst,
             base,
@@ -100,16 +99,10 @@ impl Emitter<'_> {
         else {
             return Ok(());
         };
-        let expected_in = self.registers.read(*expected)?;
-        if let Some(elsewhere) = self.registers.clear(Register::R0, *expected, index)? {
-            self.mov(elsewhere, Register::R0);
-        }
-        self.mov(Register::R0, expected_in);
-        let base = self.registers.read(*base)?;
-        let new = self.registers.read(*new)?;
-        self.push(asm::compare_exchange64(base, *offset, new));
-        let dst = self.registers.write(*dst, index, Some(Register::R0))?;
-        self.mov(dst, Register::R0);
+        let [dst, base, expected, new] = [dst, base, expected, new].map(|&v| self.registers.of(v));
+        self.mov(Register::R0, expected?);
+        self.push(asm::compare_exchange64(base?, *offset, new?));
+        self.mov(dst?, Register::R0);
         Ok(())
     }
 }

@@ -63,7 +63,7 @@ impl Emitter<'_> {
         self.fragment(region);
         self.land(step, None);
 
-        let cursor = self.registers.read(region.cursor)?;
+        let cursor = self.registers.of(region.cursor)?;
         self.push(asm::alu64_reg(AluOp::Add, cursor, WORK));
         self.push(asm::alu64_imm(AluOp::And, cursor, FURTHEST));
         self.push(asm::alu64_imm(AluOp::Add, PASSED, 1));
@@ -74,9 +74,9 @@ impl Emitter<'_> {
     /// Eight bytes are there, and the header is not the seventh.
     fn header_at_cursor(&mut self, region: &HeaderRegion) -> Result<(), EmitError> {
         let [network, end, cursor] = [
-            self.registers.read(region.network)?,
-            self.registers.read(region.end)?,
-            self.registers.read(region.cursor)?,
+            self.registers.of(region.network)?,
+            self.registers.of(region.end)?,
+            self.registers.of(region.cursor)?,
         ];
         self.exit_if(PASSED, JumpOp::Eq, MAX_EXTENSIONS, region.malformed);
         self.push(asm::mov64_reg(HEADER, network));
@@ -111,14 +111,14 @@ impl Emitter<'_> {
     /// `bpf_skb_load_bytes` leaves zeros where the frame ends before, which is no type.
     pub(super) fn frame(&mut self, region: &FrameRegion) -> Result<(), EmitError> {
         let [context, cursor] = [
-            self.registers.read(region.context)?,
-            self.registers.read(region.cursor)?,
+            self.registers.of(region.context)?,
+            self.registers.of(region.cursor)?,
         ];
         self.push(asm::mov64_imm(cursor, FIRST_TYPE));
         let again = self.items.len();
         let args = [
-            Arg::Pinned(region.context),
-            Arg::Pinned(region.cursor),
+            Arg::Value(region.context),
+            Arg::Value(region.cursor),
             Arg::SlotAddress(region.kind),
             Arg::Imm(2),
         ];
@@ -134,7 +134,8 @@ impl Emitter<'_> {
         self.push(asm::alu64_imm(AluOp::Add, cursor, TAG));
         self.exit_if(cursor, JumpOp::Gt, LAST_TYPE, region.ip);
         self.back(Some((cursor, JumpOp::Ne, LAST_TYPE)), again);
-        self.push(asm::load(Width::W, WORK, context, VLAN_PRESENT));
+        let present = asm::load(Width::W, WORK, context, VLAN_PRESENT);
+        self.items.push(Item::Context(present));
         self.back(Some((WORK, JumpOp::Eq, 0)), again);
         self.jump(region.ip);
         Ok(())

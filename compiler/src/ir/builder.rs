@@ -90,14 +90,14 @@ impl Builder {
         })
     }
 
-    /// The register that carries the program's argument (r1) into the entry block, as a value pinned to r6 to r9.
-    pub fn argument_in(&mut self, register: Register) -> Value {
-        let argument = self.pinned(register);
+    /// The program's argument; asked for before anything else.
+    pub fn argument(&mut self) -> Value {
+        let argument = self.value();
         self.push(Inst::Argument { dst: argument });
         argument
     }
 
-    /// A value of the current block.
+    /// A value that is still to be written.
     pub fn value(&mut self) -> Value {
         self.function.values.push(ValueData::default())
     }

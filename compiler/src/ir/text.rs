@@ -117,7 +117,7 @@ impl Display for Inst {
 impl Display for Arg {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pinned(value) => write!(f, "{value}"),
+            Self::Value(value) => write!(f, "{value}"),
             Self::Imm(imm) => write!(f, "{imm}"),
             Self::SlotAddress(slot) => write!(f, "&{slot}"),
             Self::SlotValue(slot, width) => write!(f, "{slot}.{width:?}"),

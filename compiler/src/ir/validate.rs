@@ -1,15 +1,18 @@
 //! Checks what a function must hold whatever built it: a failure is always a bug of the compiler.
 //!
-//! Checked: nothing impossible happened while it was built; every block that can be reached ends; control flow goes forward; every value is set before it is read, in its block unless it is pinned; no
-//! unpinned value is read after a helper call; calls take only arguments that survive their own set-up; slots are not
-//! overrun; the stack holds 512 bytes. Not checked: that pinned values are set on every path (the verifier does).
+//! Checked: nothing impossible happened while it was built; every block that can be reached ends; control flow goes forward;
+//! every value is written before it is read, on every way; the argument is read before anything else; calls have as many
+//! arguments as there are registers for them; slots are not overrun; the stack holds 512 bytes. Not checked: that all values
+//! find registers, which `emit` says.
 
-use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
-use super::{Arg, Block, End, Function, Inst, Operand, Slot, Value, forward_order};
+use super::{Arg, Block, End, Function, Inst, Liveness, Slot, forward_order};
 use crate::bpf::limits::STACK;
-use crate::bpf::opcode::{Register, Width};
+use crate::bpf::opcode::Width;
+
+/// r1 to r5.
+const ARGUMENTS: usize = 5;
 
 /// What is wrong with a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,33 +55,33 @@ pub fn validate(function: &Function) -> Result<(), Invalid> {
             return Err(fail(None, format!("{slot} lies beyond the stack")));
         }
     }
-    for block in order {
+    for &block in &order {
         check_block(function, block).map_err(|what| fail(Some(block), what))?;
     }
-    Ok(())
+    check_values(function, &order).map_err(|what| fail(None, what))
 }
 
-struct Check<'f> {
-    function: &'f Function,
-    live: BTreeSet<Value>,
+/// A value that some way reads and does not write before is needed by the first block.
+fn check_values(function: &Function, order: &[Block]) -> Result<(), String> {
+    let liveness = Liveness::of(function, order);
+    match liveness.before(function.entry).first() {
+        Some(value) => Err(format!("{value} is read where it has no value")),
+        None => Ok(()),
+    }
 }
 
 fn check_block(function: &Function, block: Block) -> Result<(), String> {
-    let mut check = Check {
-        function,
-        live: BTreeSet::new(),
-    };
-    for inst in &function.blocks[block].insts {
+    let check = Check { function };
+    let data = &function.blocks[block];
+    for (index, inst) in data.insts.iter().enumerate() {
+        let first = block == function.entry && index == 0;
+        if matches!(inst, Inst::Argument { .. }) && !first {
+            return Err("the argument is read too late".into());
+        }
         check.inst(inst)?;
     }
-    match &function.blocks[block].end {
-        End::Branch { lhs, rhs, .. } => {
-            check.read(*lhs)?;
-            check.operand(*rhs)
-        }
-        End::ReturnValue(value) => check.read(*value),
+    match &data.end {
         End::Socket(region) => {
-            check.survivor(region.context)?;
             if let Some(netns) = region.netns {
                 check.slot(netns, 0, 4)?;
             }
@@ -86,131 +89,50 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
                 .map_err(|_| format!("a tuple has {} bytes", region.size))?;
             check.slot(region.tuple, 0, size)
         }
-        End::Slot(region) => {
-            check.survivor(region.context)?;
-            check.survivor(region.carrier)?;
-            check.slot(region.key, 0, 4)
-        }
+        End::Slot(region) => check.slot(region.key, 0, 4),
         End::Headers(region) => {
-            [region.network, region.end, region.cursor]
-                .into_iter()
-                .try_for_each(|value| check.survivor(value))?;
             check.slot(region.protocol, 0, 1)?;
             check.slot(region.part, 0, 1)
         }
-        End::Frame(region) => {
-            check.survivor(region.context)?;
-            check.survivor(region.cursor)?;
-            check.slot(region.kind, 0, 2)
-        }
+        End::Frame(region) => check.slot(region.kind, 0, 2),
         End::Open => Err("nobody says how it ends".into()),
-        End::Jump(_) | End::Return(_) => Ok(()),
+        End::Jump(_) | End::Branch { .. } | End::Return(_) | End::ReturnValue(_) => Ok(()),
     }
 }
 
+struct Check<'f> {
+    function: &'f Function,
+}
+
 impl Check<'_> {
-    fn inst(&mut self, inst: &Inst) -> Result<(), String> {
+    fn inst(&self, inst: &Inst) -> Result<(), String> {
         match inst {
-            Inst::Argument { dst } | Inst::Imm { dst, .. } => self.write(*dst),
-            Inst::Copy { dst, src } => {
-                self.read(*src)?;
-                self.write(*dst);
-            }
-            Inst::Alu { value, rhs, .. } => {
-                self.read(*value)?;
-                self.operand(*rhs)?;
-            }
-            Inst::FromNetwork { value, .. } => self.read(*value)?,
-            Inst::Load { dst, base, .. } => {
-                self.read(*base)?;
-                self.write(*dst);
-            }
-            Inst::Store { base, src, .. } => {
-                self.read(*base)?;
-                self.read(*src)?;
-            }
             Inst::LoadSlot {
-                dst,
-                slot,
-                byte,
-                width,
-            } => {
-                self.access(*slot, *byte, *width)?;
-                self.write(*dst);
-            }
-            Inst::StoreSlot {
-                slot,
-                byte,
-                src,
-                width,
-            } => {
-                self.read(*src)?;
-                self.access(*slot, *byte, *width)?;
-            }
-            Inst::SetSlot {
                 slot, byte, width, ..
-            } => self.access(*slot, *byte, *width)?,
-            Inst::MapValue { dst, .. } => self.write(*dst),
-            Inst::AtomicAdd { base, src, .. } => {
-                self.read(*base)?;
-                self.read(*src)?;
             }
-            Inst::CompareExchange {
-                dst,
-                base,
-                expected,
-                new,
-                ..
-            } => {
-                [base, expected, new]
-                    .into_iter()
-                    .try_for_each(|value| self.read(*value))?;
-                self.write(*dst);
+            | Inst::StoreSlot {
+                slot, byte, width, ..
             }
-            Inst::Call { args, dst, .. } => {
-                args.iter().try_for_each(|arg| self.arg(*arg))?;
-                self.live.clear();
-                if let Some(dst) = dst {
-                    self.write(*dst);
-                }
+            | Inst::SetSlot {
+                slot, byte, width, ..
+            } => self.access(*slot, *byte, *width),
+            Inst::Call { args, .. } if args.len() > ARGUMENTS => {
+                Err(format!("a call has {} arguments", args.len()))
             }
-        }
-        Ok(())
-    }
-
-    fn arg(&self, arg: Arg) -> Result<(), String> {
-        match arg {
-            Arg::Pinned(value) => self.survivor(value),
-            Arg::SlotValue(slot, width) => self.access(slot, 0, width),
-            Arg::Imm(_) | Arg::SlotAddress(_) | Arg::Map(_) => Ok(()),
-        }
-    }
-
-    fn survivor(&self, value: Value) -> Result<(), String> {
-        match self.function.values[value].pinned {
-            Some(Register::R6 | Register::R7 | Register::R8 | Register::R9) => Ok(()),
-            _ => Err(format!("{value} does not survive a call")),
-        }
-    }
-
-    fn operand(&self, operand: Operand) -> Result<(), String> {
-        match operand {
-            Operand::Value(value) => self.read(value),
-            Operand::Imm(_) => Ok(()),
-        }
-    }
-
-    fn read(&self, value: Value) -> Result<(), String> {
-        if self.function.values[value].pinned.is_some() || self.live.contains(&value) {
-            Ok(())
-        } else {
-            Err(format!("{value} is read where it has no value"))
-        }
-    }
-
-    fn write(&mut self, value: Value) {
-        if self.function.values[value].pinned.is_none() {
-            self.live.insert(value);
+            Inst::Call { args, .. } => args.iter().try_for_each(|arg| match arg {
+                Arg::SlotValue(slot, width) => self.access(*slot, 0, *width),
+                Arg::Value(_) | Arg::Imm(_) | Arg::SlotAddress(_) | Arg::Map(_) => Ok(()),
+            }),
+            Inst::Argument { .. }
+            | Inst::Imm { .. }
+            | Inst::Copy { .. }
+            | Inst::Alu { .. }
+            | Inst::FromNetwork { .. }
+            | Inst::Load { .. }
+            | Inst::Store { .. }
+            | Inst::MapValue { .. }
+            | Inst::AtomicAdd { .. }
+            | Inst::CompareExchange { .. } => Ok(()),
         }
     }
 

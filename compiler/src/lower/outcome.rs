@@ -138,7 +138,7 @@ impl Lowering<'_> {
         self.builder.assign(index, found);
         self.builder.leave_if_wide(index, JumpOp::Eq, 0, drop);
         self.builder.load_to(index, index, 0, Width::W);
-        let args = [Arg::Pinned(index), Arg::Imm(0)];
+        let args = [Arg::Value(index), Arg::Imm(0)];
         let code = self.builder.call_value(Helper::Redirect, &args);
         self.builder.end(End::ReturnValue(code));
     }

@@ -109,7 +109,7 @@ impl Lowering<'_> {
         self.builder.jump(ready);
         self.builder.enter(ready);
         let args = [
-            Arg::Pinned(self.registers.context),
+            Arg::Value(self.registers.context),
             Arg::SlotValue(self.frame.weight, Width::W),
         ];
         self.builder.call(Helper::SkbPullData, &args);

@@ -228,11 +228,11 @@ impl Lowering<'_> {
             At::Transport => {
                 let offset = self.registers.end;
                 self.transport_offset(offset);
-                Arg::Pinned(offset)
+                Arg::Value(offset)
             }
         };
         let args = [
-            Arg::Pinned(self.registers.context),
+            Arg::Value(self.registers.context),
             offset,
             Arg::SlotAddress(to),
             Arg::Imm(i32::from(bytes)),

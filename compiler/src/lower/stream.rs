@@ -97,7 +97,7 @@ impl Lowering<'_> {
         self.builder.load_to(socket, context, msg::SK, Width::DW);
         let args = [
             Arg::Map(storage),
-            Arg::Pinned(socket),
+            Arg::Value(socket),
             Arg::Imm(0),
             Arg::Imm(0),
         ];
@@ -105,9 +105,9 @@ impl Lowering<'_> {
         self.builder.assign(key, found);
         self.builder.leave_if_wide(key, JumpOp::Eq, 0, pass);
         let args = [
-            Arg::Pinned(context),
+            Arg::Value(context),
             Arg::Map(peers),
-            Arg::Pinned(key),
+            Arg::Value(key),
             Arg::Imm(INGRESS),
         ];
         let taken = self.builder.call_value(Helper::MsgRedirectHash, &args);
@@ -212,7 +212,7 @@ impl Lowering<'_> {
         self.builder.enter(block);
         self.store_key(maps.storage, keys.peer, escaped);
         let args = [
-            Arg::Pinned(keys.context),
+            Arg::Value(keys.context),
             Arg::Map(maps.peers),
             Arg::SlotAddress(keys.own),
             Arg::Imm(0),
@@ -236,7 +236,7 @@ impl Lowering<'_> {
         self.builder.leave_if_wide(socket, JumpOp::Eq, 0, otherwise);
         let args = [
             Arg::Map(storage),
-            Arg::Pinned(socket),
+            Arg::Value(socket),
             Arg::SlotAddress(key),
             Arg::Imm(CREATE),
         ];

@@ -102,6 +102,7 @@ impl Limited<'_> {
         match error {
             EmitError::Invalid(_)
             | EmitError::OutOfRegisters(_)
+            | EmitError::Overwritten(_)
             | EmitError::Number(_)
             | EmitError::NoAtomics => Stop::Bug(error.to_string()),
             EmitError::TooManyInsns(found) => {

@@ -22,9 +22,9 @@ use crate::lint;
 use crate::observer::Observer;
 use crate::policy::Policy;
 use crate::reading;
-use crate::resolve::codes::MATCHES_NOTHING;
 use crate::resolve::resolve_reading;
 use crate::target::Target;
+use crate::values::codes::MATCHES_NOTHING;
 
 /// What a file says.
 pub(super) struct Text {

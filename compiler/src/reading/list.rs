@@ -10,11 +10,11 @@ use sockc_grammar::codes::TOO_MANY;
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Source, SourceId, Span};
 
+use super::codes;
 use crate::observer::Observer;
 use crate::policy::AddressSet;
 use crate::ranges::{Bound, RangeSet};
-use crate::resolve::addresses::{mapped_list, prefix, range};
-use crate::resolve::codes;
+use crate::values::addresses::{mapped_list, prefix, range};
 
 /// So many wrong lines of one list are shown; the others are counted.
 const MAX_WRONG: usize = 20;

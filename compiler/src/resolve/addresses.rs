@@ -1,18 +1,18 @@
 //! Addresses, prefixes and ranges as written, to sets of addresses.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use sockc_grammar::ast::Address;
 use sockc_grammar::diagnostic::Diagnostic;
-use sockc_grammar::source::{Span, Spanned};
+use sockc_grammar::source::Spanned;
 
-use super::codes;
 use super::overlaps::{Part, overlaps};
 use super::report::Report;
 use super::sets::Sets;
 use crate::policy::AddressSet;
 use crate::ranges::RangeSet;
+use crate::values::addresses::{mapped, mapped_address, prefix, range};
 
 /// Ranges on their way to become a set: merged once, however many there are.
 #[derive(Default)]
@@ -96,178 +96,4 @@ impl Gathered {
 /// What is reported unless it is wrong.
 fn checked<T>(found: Result<T, Box<Diagnostic>>, report: &mut Report) -> Option<T> {
     found.map_err(|wrong| report.push(*wrong)).ok()
-}
-
-/// The first and the last address of a prefix, or what is wrong with it.
-pub(crate) fn prefix(
-    address: IpAddr,
-    length: u64,
-    span: Span,
-) -> Result<(IpAddr, IpAddr), Box<Diagnostic>> {
-    let (longest, family) = match address {
-        IpAddr::V4(_) => (32u64, "IPv4"),
-        IpAddr::V6(_) => (128, "IPv6"),
-    };
-    let host_bits = longest
-        .checked_sub(length)
-        .and_then(|bits| u32::try_from(bits).ok());
-    let Some(host_bits) = host_bits else {
-        let error = Diagnostic::error(
-            codes::PREFIX_TOO_LONG,
-            format!("the prefix length {length} is too long"),
-            span,
-            format!("an {family} prefix has at most {longest} bits"),
-        );
-        return Err(Box::new(
-            error.help(format!("write `{address}/{longest}`, or a shorter length")),
-        ));
-    };
-    let (low, high) = covered(address, host_bits);
-    if low != address {
-        let error = Diagnostic::error(
-            codes::HOST_BITS,
-            format!("the prefix `{address}/{length}` has host bits set"),
-            span,
-            format!("bits after the first {length} are not zero"),
-        );
-        return Err(Box::new(error.help(format!(
-            "write `{low}/{length}` for the network, or `{address}` for the one address"
-        ))));
-    }
-    Ok((low, high))
-}
-
-/// A range of addresses of one family, or what is wrong with it.
-pub(crate) fn range(
-    low: IpAddr,
-    high: IpAddr,
-    span: Span,
-) -> Result<(IpAddr, IpAddr), Box<Diagnostic>> {
-    if low.is_ipv4() != high.is_ipv4() {
-        let error = Diagnostic::error(
-            codes::MIXED_FAMILIES,
-            format!("the range `{low}-{high}` goes from one family to the other"),
-            span,
-            "one end is IPv4, the other IPv6",
-        );
-        return Err(Box::new(
-            error.help("write one range for each family; a set holds both"),
-        ));
-    }
-    if low > high {
-        let shown = format!("`{low}-{high}`");
-        return Err(Box::new(reversed(&shown, format!("{high}-{low}"), span)));
-    }
-    Ok((low, high))
-}
-
-/// A range whose end lies before its start.
-pub(super) fn reversed(range: &str, corrected: String, span: Span) -> Diagnostic {
-    Diagnostic::error(
-        codes::REVERSED_RANGE,
-        format!("the range {range} is reversed"),
-        span,
-        "its end lies before its start",
-    )
-    .help(format!("write `{corrected}`"))
-}
-
-/// How the IPv4 addresses are written that IPv6 ones stand for, if that is what they do (`::ffff:10.0.0.9`).
-///
-/// The whole block `::ffff:0:0/96` is no such case: it is named to drop packets that forge such addresses.
-pub(super) fn mapped(address: &Address) -> Option<String> {
-    let v4 = |address: &IpAddr| match address {
-        IpAddr::V4(_) => None,
-        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
-    };
-    match address {
-        Address::Any | Address::Set(_) => None,
-        Address::Range(low, high) => Some(format!("{}-{}", v4(low)?, v4(high)?)),
-        Address::Prefix { address, length } => {
-            let v4 = v4(address)?;
-            match length {
-                None | Some(128) => Some(v4.to_string()),
-                Some(length @ 97..128) => Some(format!("{v4}/{}", length - 96)),
-                Some(_) => None,
-            }
-        }
-    }
-}
-
-pub(super) fn mapped_address(v4: &str, span: Span) -> Diagnostic {
-    Diagnostic::warning(
-        codes::MATCHES_NOTHING,
-        "an IPv4-mapped address matches no IPv4 packet",
-        span,
-        "programs see IPv4 so; packets carry the IPv4 address itself",
-    )
-    .help(format!("write `{v4}`"))
-}
-
-/// The warning for a list of which so many elements match no IPv4 packet, though they look so.
-pub(crate) fn mapped_list(count: u64, first: Span) -> Diagnostic {
-    let message = if count == 1 {
-        "an IPv4-mapped address in this list matches no IPv4 packet".to_owned()
-    } else {
-        format!("{count} IPv4-mapped addresses in this list match no IPv4 packet")
-    };
-    Diagnostic::warning(
-        codes::MATCHES_NOTHING,
-        message,
-        first,
-        "programs see IPv4 so; packets carry the IPv4 address itself",
-    )
-    .help("write the IPv4 addresses themselves")
-}
-
-/// The first and the last address of the prefix that `address` lies in, `host_bits` being at most its family's width.
-pub(crate) fn covered(address: IpAddr, host_bits: u32) -> (IpAddr, IpAddr) {
-    match address {
-        IpAddr::V4(v4) => {
-            let mask = 1u32.checked_shl(host_bits).map_or(u32::MAX, |bit| bit - 1);
-            let bits = v4.to_bits();
-            (
-                Ipv4Addr::from_bits(bits & !mask).into(),
-                Ipv4Addr::from_bits(bits | mask).into(),
-            )
-        }
-        IpAddr::V6(v6) => {
-            let mask = 1u128
-                .checked_shl(host_bits)
-                .map_or(u128::MAX, |bit| bit - 1);
-            let bits = v6.to_bits();
-            (
-                Ipv6Addr::from_bits(bits & !mask).into(),
-                Ipv6Addr::from_bits(bits | mask).into(),
-            )
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefixes_cover_from_one_address_to_all() {
-        let table = [
-            ("10.1.2.3", 0, "10.1.2.3", "10.1.2.3"),
-            ("10.1.2.3", 8, "10.1.2.0", "10.1.2.255"),
-            ("10.1.2.3", 32, "0.0.0.0", "255.255.255.255"),
-            (
-                "2001:db8::1",
-                96,
-                "2001:db8::",
-                "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
-            ),
-            ("::", 128, "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-        ];
-        for (address, host_bits, low, high) in table {
-            let parse = |text: &str| text.parse::<IpAddr>().unwrap();
-            assert_eq!(
-                covered(parse(address), host_bits),
-                (parse(low), parse(high))
-            );
-        }
-    }
 }

@@ -6,10 +6,10 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::interfaces::Block;
-use super::kernel_names;
 use super::report::Report;
 use super::{Resolver, codes};
 use crate::policy::{ClassId, Direction, NetnsPolicy};
+use crate::values::kernel_names;
 
 impl<'a> Resolver<'a> {
     pub(super) fn zone(&mut self, zone: &'a Zone, span: Span) {

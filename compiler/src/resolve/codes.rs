@@ -1,28 +1,7 @@
 //! The resolver's codes, each with what it stands for.
 
-use sockc_grammar::diagnostic::Code;
-
-macro_rules! codes {
-    ($($name:ident = $code:literal, $meaning:literal;)*) => {
-        $(#[doc = $meaning] pub const $name: Code = Code($code);)*
-
-        /// Every code of the resolver, in order, with what it stands for.
-        pub const CODES: &[(Code, &str)] = &[$(($name, $meaning)),*];
-    };
-}
-
-codes! {
-    UNKNOWN_NAME = "E0201", "a name that is used but not declared";
+sockc_grammar::codes! {
     DECLARED_TWICE = "E0202", "a name that is declared twice";
-    HOST_BITS = "E0203", "a prefix with host bits set";
-    PREFIX_TOO_LONG = "E0204", "a prefix length beyond that of its family";
-    PORT_TOO_LARGE = "E0205", "a port above 65535";
-    REVERSED_RANGE = "E0206", "a range whose end lies before its start";
-    MIXED_FAMILIES = "E0207", "a range from one family to the other";
-    UNKNOWN_SERVICE = "E0208", "a service name that is not in the table";
-    UNKNOWN_ICMP_TYPE = "E0209", "an ICMP type name that is not in the table";
-    ICMP_NUMBER = "E0210", "an ICMP type or code above 255";
-    PROTOCOL_NUMBER = "E0211", "an IP protocol above 255";
     SET_OF_PORTS = "E0212", "a set of ports where addresses are needed";
     SET_OF_ADDRESSES = "E0213", "a set of addresses where ports are needed";
     EMPTY_SET = "E0214", "a set with nothing in it";
@@ -36,11 +15,6 @@ codes! {
     GROUPS_OVERLAP = "E0222", "a group whose cgroup is another's or lies inside it";
     CGROUP_PATH = "E0223", "a cgroup path that is not a path from the root";
     ONLY_LIVE = "E0224", "a size or an expiry on a set that is not live";
-    INCLUDE_CYCLE = "E0225", "a file that includes itself";
-    UNREADABLE = "E0226", "a file that cannot be read";
-    UNKNOWN_BUILTIN = "E0227", "an included text that sockc does not bring";
-    TOO_MANY_INCLUDES = "E0228", "more included files than a policy may have";
-    LIST_LINE = "E0229", "a line of a list that is no address, prefix or range";
     LIST_TOO_LONG = "E0230", "a list with more elements than its set allows";
     NO_MAX = "E0241", "a live set or map without a size";
     LIVE_ARITHMETIC = "E0242", "a live set in the arithmetic of sets";
@@ -69,31 +43,15 @@ codes! {
     SEND_PROTOCOL = "E0307", "a rule on sends that names another protocol than tcp";
     TARGET_MISPLACED = "E0308", "a target that does not belong to the verb";
     SEND_CONDITION = "E0309", "a condition on a packet in a rule on sends";
-    VALUE_RANGE = "E0320", "a number that its field cannot have";
-    UNKNOWN_DSCP = "E0321", "a DSCP name that is not in the table";
     OUTSIDE_MASK = "E0322", "a mark with bits outside its mask";
     RATE_VALUE = "E0323", "a rate that no bucket can keep";
     RATE_MISPLACED = "E0324", "a rate where nothing can meter";
     MARK_MISPLACED = "E0325", "a mark on a rule that cannot set one";
     LOG_LIMIT = "E0326", "a log limit that lets nothing through, or is no part";
     SOCKET_ORIGIN = "E0327", "a unit, a name or a file that a socket cannot come from";
-    NETNS_NAME = "E0328", "a name that no network namespace can have";
-    INTERFACE_NAME = "E0329", "a name that no single interface can have";
     OUT_CONDITION = "E0330", "a condition that makes no sense of packets that leave";
-    NO_MEANING_YET = "E0399", "a construct of the language that comes in a later version";
     LOG_LIMITED = "N0620", "a log without limits, which gets one";
     LABEL_TWICE = "W0501", "a label that two rules have";
-    MATCHES_NOTHING = "W0502", "something that can match nothing";
     ELEMENTS_OVERLAP = "W0503", "elements of a set that overlap";
     SMALL_BURST = "W0520", "a rate of bytes that a usual packet never fits";
-}
-
-#[cfg(test)]
-mod tests {
-    use super::CODES;
-
-    #[test]
-    fn codes_are_distinct_and_in_order() {
-        assert!(CODES.is_sorted_by(|(left, _), (right, _)| left < right));
-    }
 }

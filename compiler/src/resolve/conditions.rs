@@ -1,16 +1,16 @@
 //! The conditions of a rule.
 
 use cranelift_entity::PrimaryMap;
-use sockc_grammar::ast::{Condition as Written, Name, SocketState, TcpFlag};
+use sockc_grammar::ast::{Condition as Written, Name, SocketState};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Spanned;
 
 use super::codes;
 use super::declared::Declared;
-use super::kernel_names;
-use super::numbers::{self, Checked, compared};
 use super::report::Report;
 use crate::policy::{Condition, NetnsId, SocketId, SocketTest};
+use crate::values::kernel_names;
+use crate::values::numbers::{self, Checked, compared, flag_bits};
 
 /// What the names in conditions stand for.
 pub(super) struct Names<'a> {
@@ -117,20 +117,4 @@ fn mark(value: &Spanned<u64>, mask: Option<&Spanned<u64>>) -> Checked<Condition>
     Err(Box::new(found.help(format!(
         "write `mark {inside:#x}/{bits:#x}`, or a wider mask"
     ))))
-}
-
-/// TCP flags as the bits of their header byte (RFC 9293, section 3.1).
-pub(crate) fn flag_bits(flags: &[Spanned<TcpFlag>]) -> u8 {
-    flags.iter().fold(0, |bits, flag| {
-        bits | match flag.value {
-            TcpFlag::Fin => 0x01,
-            TcpFlag::Syn => 0x02,
-            TcpFlag::Rst => 0x04,
-            TcpFlag::Psh => 0x08,
-            TcpFlag::Ack => 0x10,
-            TcpFlag::Urg => 0x20,
-            TcpFlag::Ece => 0x40,
-            TcpFlag::Cwr => 0x80,
-        }
-    })
 }

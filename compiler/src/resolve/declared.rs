@@ -9,6 +9,7 @@ use sockc_grammar::source::Span;
 use super::codes;
 use super::report::Report;
 use crate::names::nearest;
+use crate::values::codes as values;
 
 /// Declared names and what they stand for.
 #[derive(Clone)]
@@ -96,7 +97,7 @@ impl<T> Declared<T> {
             None => format!("declare {kind} `{name}`"),
         };
         let diagnostic = Diagnostic::error(
-            codes::UNKNOWN_NAME,
+            values::UNKNOWN_NAME,
             format!("there is no {kind} `{name}`"),
             span,
             "used here, declared nowhere",

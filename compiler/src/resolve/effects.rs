@@ -3,9 +3,10 @@
 use sockc_grammar::ast::{Rule as WrittenRule, Verb as WrittenVerb};
 
 use super::clauses::Clauses;
-use super::{Resolver, codes, numbers, rates};
+use super::{Resolver, codes, rates};
 use crate::hook::{Hook, Verb};
 use crate::policy::{Action, Direction, Log, Rate, Rule, Side};
+use crate::values::numbers;
 
 /// What a rule does besides its verdict.
 pub(super) struct Effects {

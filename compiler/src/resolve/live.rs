@@ -8,11 +8,11 @@ use sockc_grammar::ast::{Address, Name, SetDecl, SetTerm, SetValue};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::addresses::{covered, mapped, mapped_address, prefix, range};
 use super::codes;
 use super::report::Report;
 use crate::policy::SetKind;
 use crate::reading::{List, Lists};
+use crate::values::addresses::{covered, mapped, mapped_address, prefix, range};
 
 /// The maximum number of elements that a live set or map may be declared with: what the tables of every kernel hold.
 const MAX_ELEMENTS: u64 = 1 << 24;

@@ -13,7 +13,6 @@ use sockc_grammar::ast::{Address, MapDecl, MapEntry, Ports, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::addresses::range;
 use super::codes;
 use super::declared::Declared;
 use super::live::{everything, fits, one_prefix, prefixes_of, size};
@@ -23,6 +22,7 @@ use super::sets::Sets;
 use super::targets::held_protocols;
 use crate::packet::protocol;
 use crate::policy::{LiveEntry, LiveMap, LiveMapId, Place, Socket, SocketId};
+use crate::values::addresses::range;
 
 /// What the names of maps stand for; `None` for those that are wrong. Which names are maps the sets know.
 #[derive(Clone, Default)]

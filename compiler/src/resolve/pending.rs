@@ -4,8 +4,8 @@
 
 use sockc_grammar::source::Span;
 
-use super::codes;
 use super::report::Report;
+use crate::values::codes as values;
 
 /// A construct without meaning.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ pending! {
 /// Refuses a construct, once.
 pub(super) fn refuse(pending: Pending, span: Span, report: &mut Report) {
     report.error(
-        codes::NO_MEANING_YET,
+        values::NO_MEANING_YET,
         format!("{} has no meaning in this version of sockc", pending.what),
         span,
         "understood; it comes in a later version",

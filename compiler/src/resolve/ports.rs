@@ -4,13 +4,13 @@ use sockc_grammar::ast::{Name, PortItem, Ports};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::addresses::reversed;
-use super::codes;
 use super::overlaps::Part;
 use super::report::Report;
 use super::sets::Sets;
 use crate::names;
 use crate::ranges::RangeSet;
+use crate::values::addresses::reversed;
+use crate::values::codes as values;
 
 /// The ports of an endpoint. `*` is every port, which still matches only packets that have ports.
 pub(super) fn ports(
@@ -85,7 +85,7 @@ fn port_number(number: u64, span: Span, report: &mut Report) -> Option<u16> {
     let port = u16::try_from(number).ok();
     if port.is_none() {
         report.error(
-            codes::PORT_TOO_LARGE,
+            values::PORT_TOO_LARGE,
             format!("there is no port {number}"),
             span,
             "ports end at 65535",
@@ -108,7 +108,7 @@ fn unknown_service(name: &str, span: Span) -> Diagnostic {
         (None, None) => "write the port's number".to_owned(),
     };
     Diagnostic::error(
-        codes::UNKNOWN_SERVICE,
+        values::UNKNOWN_SERVICE,
         format!("there is no service `{name}`"),
         span,
         "not in the table of services",

@@ -4,10 +4,10 @@ use sockc_grammar::ast::{IcmpType, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::codes;
 use super::report::Report;
 use crate::names::{IcmpKind, nearest};
 use crate::policy::{Family, IcmpMatch, ProtocolMatch};
+use crate::values::codes as values;
 
 /// Every protocol that a rule names; every wrong one is reported.
 pub(super) fn protocols(
@@ -32,7 +32,7 @@ fn one_protocol(written: &Spanned<Protocol>, report: &mut Report) -> Option<Prot
         Protocol::Number(number) => byte(
             number.value,
             number.span,
-            codes::PROTOCOL_NUMBER,
+            values::PROTOCOL_NUMBER,
             "IP protocol",
             report,
         )?,
@@ -70,7 +70,7 @@ fn icmp_type(
 ) -> Option<IcmpMatch> {
     let span = written.span;
     let number =
-        |number, what, report: &mut _| byte(number, span, codes::ICMP_NUMBER, what, report);
+        |number, what, report: &mut _| byte(number, span, values::ICMP_NUMBER, what, report);
     match &written.value {
         IcmpType::Number(kind) => Some(IcmpMatch {
             kind: number(*kind, "ICMP type", report)?,
@@ -124,7 +124,7 @@ fn unknown_type(kind: IcmpKind, name: &str, span: Span) -> Diagnostic {
         }
     };
     Diagnostic::error(
-        codes::UNKNOWN_ICMP_TYPE,
+        values::UNKNOWN_ICMP_TYPE,
         format!("`{word}` has no type `{name}`"),
         span,
         "not in the table of ICMP types",

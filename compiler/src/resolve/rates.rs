@@ -7,9 +7,10 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::codes;
-use super::numbers::Checked;
 use super::report::Report;
 use crate::policy::{Log, Per, Rate, RateUnit};
+use crate::values::codes as values;
+use crate::values::numbers::Checked;
 
 /// The largest rate and burst: a trillion bytes a second is more than any interface takes.
 const MAX_NUMBER: u64 = 1_000_000_000_000;
@@ -98,7 +99,7 @@ fn prefix(written: Option<&Spanned<u64>>, usual: u8, longest: u8) -> Checked<u8>
     fitting.filter(|&bits| bits <= longest).ok_or_else(|| {
         let family = if longest == 32 { "IPv4" } else { "IPv6" };
         let found = Diagnostic::error(
-            codes::PREFIX_TOO_LONG,
+            values::PREFIX_TOO_LONG,
             format!("the prefix length {} is too long", written.value),
             written.span,
             format!("an {family} prefix has at most {longest} bits"),

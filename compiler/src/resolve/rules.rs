@@ -17,6 +17,7 @@ use super::through::{map_named, map_of};
 use super::{Resolver, codes, pending};
 use crate::hook::{self, Hook};
 use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
+use crate::values::codes as values;
 
 /// A direction that has a meaning.
 pub(super) fn direction_of(written: WrittenDirection) -> Option<Direction> {
@@ -61,7 +62,7 @@ impl Resolver<'_> {
         if let Some(reason) = reasons.first().filter(|_| reasons.len() == rules.len()) {
             self.report.push(
                 Diagnostic::warning(
-                    codes::MATCHES_NOTHING,
+                    values::MATCHES_NOTHING,
                     "the rule can match nothing",
                     span,
                     *reason,

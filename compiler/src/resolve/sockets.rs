@@ -6,10 +6,10 @@ use sockc_grammar::source::Spanned;
 
 use super::codes;
 use super::groups::cgroup_path;
-use super::numbers::Checked;
 use super::report::Report;
 use crate::policy::SocketOrigin as Origin;
 use crate::policy::{Family, Listen, Owner, Place, Socket};
+use crate::values::numbers::Checked;
 
 /// The socket that is declared; `None` if something is wrong with it, which is reported.
 pub(super) fn socket(decl: &SocketDecl, place: Place, report: &mut Report) -> Option<Socket> {

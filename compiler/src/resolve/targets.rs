@@ -6,9 +6,10 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::clauses::Clauses;
 use super::pending::{self, Pending};
-use super::{Resolver, codes, kernel_names};
+use super::{Resolver, codes};
 use crate::packet::protocol;
 use crate::policy::{Action, OutInterfaceId, ProtocolMatch, SocketId, SocketOrigin};
+use crate::values::kernel_names;
 
 /// A verb as it is written.
 pub(super) fn verb_word(verb: Verb) -> &'static str {

@@ -6,7 +6,7 @@ use super::Failure;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scan;
-use crate::tree::span;
+use crate::source::Span;
 
 /// Whether the text is an unbracketed IPv6 address with ports: code, message and help if so.
 pub(crate) fn bare_ipv6(text: &str) -> Option<(Code, String, String)> {
@@ -32,7 +32,7 @@ impl Failure<'_> {
         };
         let start = scan::chunk_start(self.text, near).max(self.start);
         let chunk = scan::chunk(self.text, start);
-        let place = span(self.source, start, start + chunk.len());
+        let place = Span::between(self.source, start, start + chunk.len());
         if let Some((code, message, help)) = self.bare_ipv6_chunk(chunk) {
             return Some(
                 self.error(code, message, place, "ports after an IPv6 address")
@@ -80,7 +80,7 @@ impl Failure<'_> {
         if !blank || !looks {
             return None;
         }
-        let place = span(self.source, start, after);
+        let place = Span::between(self.source, start, after);
         let next = scan::skip(self.text, after);
         let ports = scan::chunk(self.text, next);
         let ports = if ports.is_empty() { "{…}" } else { ports };
@@ -131,7 +131,7 @@ impl Failure<'_> {
             self.error(
                 codes::BAD_ADDRESS,
                 format!("`{chunk}` is not an address"),
-                span(self.source, start, start + chunk.len()),
+                Span::between(self.source, start, start + chunk.len()),
                 "not an address",
             )
             .help("write an address, a prefix or a range: `192.0.2.1`, `192.0.2.0/24`, `[2001:db8::/32]:53`"),

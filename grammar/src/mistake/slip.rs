@@ -8,8 +8,8 @@ mod lists;
 mod places;
 mod rates;
 
+use super::Expected;
 use crate::scan;
-use crate::tree::Expected;
 
 /// What somebody may have meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,12 @@
 //! A `}` closes the innermost block; where it cannot, it is a mistake of its own. Not here: the statements in a block.
 
 use super::driver::{Block, Driver, Item, too_deep};
-use super::{Builder, Node, span};
+use super::{Builder, Node};
 use crate::ast::{ForBlock, Statement};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::scan;
+use crate::source::Span;
 
 /// How deep blocks may stand in each other.
 const MAX_BLOCK_DEPTH: usize = 16;
@@ -49,7 +50,7 @@ impl Driver<'_> {
 
     /// A `}` too many; what it cut off on its line is part of the same mistake.
     fn stray_brace(&mut self) {
-        let place = span(self.source, self.at, self.at + 1);
+        let place = Span::between(self.source, self.at, self.at + 1);
         let mistake = Diagnostic::error(
             codes::STRAY_BRACE,
             "`}` that closes nothing",

@@ -6,20 +6,20 @@
 use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 
-use super::expected::Expected;
+use super::expected::expected;
 use super::opening::opening;
 use super::pieces::{Pieces, pieces};
 use super::plain;
 use super::repair;
 use super::resume::{InBlock, resume};
-use super::{Builder, Grammar, Node, Nodes, Rule, span};
+use super::{Builder, Grammar, Node, Nodes, Rule};
 use crate::ast::{Packet, Scope, Statement};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::mistake::{self, Failure};
+use crate::mistake::{self, Expected, Failure};
 use crate::outline::Outline;
 use crate::scan;
-use crate::source::{SourceId, Spanned};
+use crate::source::{SourceId, Span, Spanned};
 use crate::words;
 
 /// How many mistakes are said before the rest of a text is left unread.
@@ -76,7 +76,7 @@ fn foreign(source: SourceId, tool: &str, start: usize, end: usize) -> Reading {
     let mistake = Diagnostic::error(
         codes::FOREIGN_FILE,
         format!("this is {tool}, and no policy of sockc"),
-        span(source, start, end),
+        Span::between(source, start, end),
         "the line that tells",
     )
     .help("write a policy: docs/coming-from.md has sockc's words for each of the other's");
@@ -160,7 +160,7 @@ impl<'t> Driver<'t> {
 
     fn stop(&mut self) {
         if self.at < self.text.len() {
-            let place = span(self.source, self.at, self.at);
+            let place = Span::between(self.source, self.at, self.at);
             let mistake = Diagnostic::error(
                 codes::TOO_MANY,
                 format!("{MAX_MISTAKES} mistakes: the rest was not read"),
@@ -186,7 +186,7 @@ impl<'t> Driver<'t> {
                     Diagnostic::error(
                         codes::OPEN_BRACE,
                         "missing `}`",
-                        span(self.source, *open, *open + 1),
+                        Span::between(self.source, *open, *open + 1),
                         "this block is not closed",
                     )
                     .help("write `}` after the last rule of the block"),
@@ -205,7 +205,7 @@ impl<'t> Driver<'t> {
     }
 
     pub(super) fn push(&mut self, start: usize, end: usize, value: Statement) {
-        let span = span(self.source, start, end);
+        let span = Span::between(self.source, start, end);
         if let Some(block) = self.blocks.last_mut() {
             block.statements.push(Spanned { value, span });
         }
@@ -340,9 +340,11 @@ impl<'t> Driver<'t> {
         } else if let Some(statement) = builder.statement(node) {
             self.push(start, end, statement);
         } else if builder.mistakes.is_empty() {
-            builder
-                .mistakes
-                .push(mistake::not_understood(span(self.source, start, end)));
+            builder.mistakes.push(mistake::not_understood(Span::between(
+                self.source,
+                start,
+                end,
+            )));
         }
         for mut mistake in builder.mistakes {
             let at = mistake.primary.span.start as usize;
@@ -458,7 +460,7 @@ pub(super) fn too_deep(source: SourceId, at: usize) -> Diagnostic {
     Diagnostic::error(
         codes::TOO_DEEP,
         "nested too deeply",
-        span(source, at, at + 1),
+        Span::between(source, at, at + 1),
         "one level too many",
     )
     .help("write several rules instead")
@@ -476,7 +478,7 @@ fn failure<'t>(
             InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
         };
     let expected = match &error.variant {
-        ErrorVariant::ParsingError { positives, .. } => Expected::of(positives),
+        ErrorVariant::ParsingError { positives, .. } => expected(positives),
         ErrorVariant::CustomError { .. } => Expected::default(),
     };
     Failure {

@@ -1,100 +1,24 @@
 //! Names of grammar rules in the reader's words: what could have stood where a parse broke.
 
 use super::Rule;
-use crate::words;
+use crate::mistake::Expected;
 
-/// What could have stood somewhere.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Expected {
-    /// Words and marks of the language.
-    pub(crate) words: Vec<String>,
-    /// Kinds of text, such as `a name`.
-    pub(crate) kinds: Vec<&'static str>,
-    /// Anything but ports: an element of a set stands there.
-    pub(crate) no_ports: bool,
-}
-
-impl Expected {
-    /// From the rules that pest tried.
-    pub(super) fn of(rules: &[Rule]) -> Self {
-        let mut expected = Self::default();
-        for &rule in rules {
-            expected.add(rule);
-        }
-        expected
-    }
-
-    fn add(&mut self, rule: Rule) {
+/// From the rules that pest tried.
+pub(super) fn expected(rules: &[Rule]) -> Expected {
+    let mut expected = Expected::default();
+    for &rule in rules {
         for word in words(rule) {
-            self.word(word);
+            expected.word(word);
         }
-        for &kind in kinds(rule) {
-            if !self.kinds.contains(&kind) {
-                self.kinds.push(kind);
-            }
+        for kind in kinds(rule) {
+            expected.kind(kind);
         }
-        self.no_ports |= rule == Rule::no_ports;
+        expected.no_ports |= rule == Rule::no_ports;
         if let Some(word) = format!("{rule:?}").strip_prefix("k_") {
-            self.word(word);
+            expected.word(word);
         }
     }
-
-    fn word(&mut self, word: &str) {
-        if !self.words.iter().any(|known| known == word) {
-            self.words.push(word.to_owned());
-        }
-    }
-
-    /// Whether nothing is known of it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.words.is_empty() && self.kinds.is_empty()
-    }
-
-    /// Whether this word or mark could have stood there.
-    pub(crate) fn has(&self, word: &str) -> bool {
-        self.words.iter().any(|known| known == word)
-    }
-
-    /// Every word that could have stood there, those of the kinds included.
-    pub(crate) fn candidates(&self) -> impl Iterator<Item = &'static str> {
-        let all_of_kind = |(kind, all): &(&'static str, &'static [&'static str])| {
-            let all: &[&str] = if self.kinds.contains(kind) { all } else { &[] };
-            all
-        };
-        let of_kinds: Vec<&str> = words::KINDS.iter().flat_map(all_of_kind).copied().collect();
-        let of_words: Vec<&str> = words::every().filter(|word| self.has(word)).collect();
-        of_words.into_iter().chain(of_kinds)
-    }
-
-    /// Whether a name could have stood there.
-    pub(crate) fn has_name(&self) -> bool {
-        self.kinds
-            .iter()
-            .any(|kind| matches!(*kind, "a name" | "an interface"))
-    }
-
-    /// Whether an address or an endpoint could have stood there.
-    pub(crate) fn has_address(&self) -> bool {
-        self.kinds
-            .iter()
-            .any(|kind| matches!(*kind, "an address" | "an endpoint"))
-    }
-
-    /// `` `tcp`, `udp` or a name ``; empty if nothing can be said.
-    pub(crate) fn text(&self) -> String {
-        let words = self.words.iter().map(|word| format!("`{word}`"));
-        let kinds = self.kinds.iter().map(|kind| (*kind).to_owned());
-        let mut all: Vec<String> = kinds.chain(words).collect();
-        if all.len() > 8 {
-            all.truncate(7);
-            return format!("{}, …", all.join(", "));
-        }
-        match all.split_last() {
-            None => String::new(),
-            Some((only, [])) => only.clone(),
-            Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        }
-    }
+    expected
 }
 
 /// The words and marks that a rule stands for; `k_…` rules name their own.

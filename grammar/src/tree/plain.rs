@@ -7,7 +7,6 @@
 
 mod endpoint;
 
-use super::span;
 use crate::ast::{Clause, Direction, Name, Protocol, Rule, Side, Verb};
 use crate::scan;
 use crate::source::{SourceId, Span, Spanned};
@@ -84,7 +83,7 @@ impl<'t> Cursor<'t> {
     }
 
     fn span_from(&self, start: usize) -> Span {
-        span(self.source, self.offset + start, self.offset + self.at)
+        Span::between(self.source, self.offset + start, self.offset + self.at)
     }
 
     fn spanned<T>(&self, start: usize, value: T) -> Spanned<T> {

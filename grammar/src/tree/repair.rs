@@ -6,9 +6,10 @@
 use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 
-use super::expected::Expected;
+use super::expected::expected;
 use super::opening::opening;
 use super::{Builder, Grammar, Nodes, Rule};
+use crate::mistake::Expected;
 use crate::mistake::slip::{Broken, Edit, edits};
 use crate::outline::Outline;
 use crate::scan;
@@ -166,7 +167,7 @@ fn read(text: &str, whole: Whole) -> Reading {
                 InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
             };
             let expected = match &error.variant {
-                ErrorVariant::ParsingError { positives, .. } => Expected::of(positives),
+                ErrorVariant::ParsingError { positives, .. } => expected(positives),
                 ErrorVariant::CustomError { .. } => Expected::default(),
             };
             broken_at(text, at, expected)

@@ -6,14 +6,14 @@ use super::{Fault, fault, harmless};
 pub(super) const FAULTS: &[Fault] = &[
     fault(
         301,
-        "compiler/src/resolve/numbers.rs",
+        "compiler/src/values/numbers.rs",
         "(number.checked_add(1), Some(last))",
         "(Some(number), Some(last))",
-        &[(Compiler, "resolve::numbers")],
+        &[(Compiler, "values::numbers")],
     ),
     fault(
         302,
-        "compiler/src/resolve/addresses.rs",
+        "compiler/src/values/addresses.rs",
         "if low != address {",
         "if !FAULT && low != address {",
         &[(Compiler, "resolve::tests::every_bad")],

@@ -1,7 +1,6 @@
 //! Bytes and mnemonics side by side; the bytes are written out from the instruction set (RFC 9669).
 
 use super::*;
-use crate::artifact::{Line, MapKind, Relocation, Section};
 use crate::bpf::asm::*;
 use crate::bpf::opcode::Register::*;
 use crate::bpf::opcode::{AluOp, JumpOp};
@@ -129,51 +128,4 @@ fn what_the_kernel_refuses_stays_bytes() {
         let insn = Insn::from_bytes(bytes);
         assert_eq!(disassemble(insn, None), format!(".insn {}", hex(insn)));
     }
-}
-
-#[test]
-fn a_listing_names_lines_maps_and_targets() {
-    let mut maps = PrimaryMap::new();
-    let counters = maps.push(MapSpec {
-        name: "counters".to_owned(),
-        kind: MapKind::Array,
-        key_size: 4,
-        value_size: 16,
-        max_entries: 1,
-        flags: 0,
-        data: None,
-    });
-    let [first, second] = load_map(R1);
-    let program = Program {
-        name: "xdp_in".to_owned(),
-        section: Section::Xdp,
-        insns: vec![
-            mov64_imm(R0, 2),
-            jump_imm(JumpOp::Eq, R0, 2, 2),
-            first,
-            second,
-            exit(),
-        ],
-        relocations: vec![Relocation {
-            insn: 2,
-            map: counters,
-            value_offset: None,
-        }],
-        lines: vec![Line {
-            insn: 0,
-            file: "edge.sk".to_owned(),
-            line: 3,
-            column: 1,
-            text: "allow tcp".to_owned(),
-        }],
-    };
-    assert_eq!(
-        listing(&program, &maps),
-        "xdp_in (xdp):\n\
-         \x20    0: b7 00 00 00 02 00 00 00  r0 = 0x2                                  ; edge.sk:3 allow tcp\n\
-         \x20    1: 15 00 02 00 02 00 00 00  if r0 == 0x2 goto 4\n\
-         \x20    2: 18 11 00 00 00 00 00 00  r1 = map[counters] ll\n\
-         \x20    3: 00 00 00 00 00 00 00 00\n\
-         \x20    4: 95 00 00 00 00 00 00 00  exit\n"
-    );
 }

@@ -121,7 +121,7 @@ impl Lowering<'_> {
             }
         }
         self.sum(reply.head, base + ICMP, Arg::Imm(0));
-        let seed = Arg::Pinned(self.registers.end);
+        let seed = Arg::Value(self.registers.end);
         self.sum(reply.quote, shape.quote, seed);
         self.checksum(reply.head, base + 2);
         if family == Family::V4 {

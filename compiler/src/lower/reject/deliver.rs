@@ -67,8 +67,8 @@ impl Lowering<'_> {
         let offset = i32::from(shape.header + ICMP);
         self.builder.alu(after, AluOp::Add, offset);
         let args = [
-            Arg::Pinned(self.registers.context),
-            Arg::Pinned(after),
+            Arg::Value(self.registers.context),
+            Arg::Value(after),
             Arg::SlotAddress(reply.quote),
             Arg::Imm(i32::from(shape.quote)),
             Arg::Imm(0),
@@ -89,8 +89,8 @@ impl Lowering<'_> {
             self.builder.alu(length, AluOp::Add, payload);
         }
         let args = [
-            Arg::Pinned(self.registers.context),
-            Arg::Pinned(length),
+            Arg::Value(self.registers.context),
+            Arg::Value(length),
             Arg::Imm(0),
         ];
         self.call_or(Helper::SkbChangeTail, &args, drop);
@@ -100,7 +100,7 @@ impl Lowering<'_> {
     /// leaves checksums to compute; the surplus is then cut off at the end.
     fn forget_checksum(&mut self) {
         let args = [
-            Arg::Pinned(self.registers.context),
+            Arg::Value(self.registers.context),
             Arg::Imm(-SURPLUS),
             Arg::Imm(BPF_ADJ_ROOM_MAC),
             Arg::Imm(0),
@@ -114,7 +114,7 @@ impl Lowering<'_> {
             At::Frame | At::Transport => Arg::Imm(0),
         };
         let args = [
-            Arg::Pinned(self.registers.context),
+            Arg::Value(self.registers.context),
             offset,
             Arg::SlotAddress(from),
             Arg::Imm(i32::from(bytes)),
@@ -129,7 +129,7 @@ impl Lowering<'_> {
         let interface = self.registers.end;
         self.builder
             .load_to(interface, self.registers.context, skb::IFINDEX, Width::W);
-        let args = [Arg::Pinned(interface), Arg::Imm(0)];
+        let args = [Arg::Value(interface), Arg::Imm(0)];
         let code = self.builder.call_value(Helper::Redirect, &args);
         self.builder.end(End::ReturnValue(code));
     }
@@ -162,7 +162,7 @@ impl Lowering<'_> {
         self.builder.alu(change, AluOp::Add, header);
         let packet = self.builder.load_slot(self.frame.length, 0, Width::W);
         self.builder.alu(change, AluOp::Sub, packet);
-        self.adjust(Helper::XdpAdjustTail, Arg::Pinned(change), drop);
+        self.adjust(Helper::XdpAdjustTail, Arg::Value(change), drop);
         self.swap_link(reply);
         // After the tags these 24 bytes hold what was the beginning of the IP header, which the answer's overwrites.
         self.put(At::Frame, reply.ether, 24, drop);
@@ -171,7 +171,7 @@ impl Lowering<'_> {
     }
 
     fn adjust(&mut self, helper: Helper, amount: Arg, drop: Block) {
-        let args = [Arg::Pinned(self.registers.context), amount];
+        let args = [Arg::Value(self.registers.context), amount];
         self.call_or(helper, &args, drop);
     }
 

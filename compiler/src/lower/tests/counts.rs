@@ -1,7 +1,7 @@
 //! How counters are added to where a program may be taken off its CPU.
 
 use super::*;
-use crate::bpf::disasm::listing;
+use crate::listing::listing;
 
 /// The lines of a program that change memory other than its stack.
 fn changes(built: &Built, program: &str) -> Vec<String> {

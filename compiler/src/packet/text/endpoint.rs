@@ -9,7 +9,7 @@ use sockc_grammar::source::{Span, Spanned};
 use super::case::mistake;
 use super::codes;
 use crate::names;
-use crate::resolve::codes as values;
+use crate::values::codes as values;
 
 /// One side.
 pub(super) struct End {

@@ -6,7 +6,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use super::with::find;
 use crate::glob;
 use crate::policy::{ClassId, Policy, ZoneId};
-use crate::resolve::kernel_names;
+use crate::values::kernel_names;
 
 /// The class that is named.
 pub(super) fn read(on: &On, policy: &Policy) -> Result<ClassId, Box<Diagnostic>> {

@@ -10,8 +10,8 @@ use super::case::mistake;
 use super::codes;
 use crate::policy::AddressSet;
 use crate::ranges::RangeSet;
-use crate::resolve::addresses::covered;
-use crate::resolve::codes as values;
+use crate::values::addresses::covered;
+use crate::values::codes as values;
 
 /// The addresses that are listed.
 pub(super) fn read(elements: &[Spanned<Address>]) -> Result<AddressSet, Box<Diagnostic>> {

@@ -13,7 +13,7 @@ use crate::field::Field;
 use crate::names::IcmpKind;
 use crate::packet::{longest_length, protocol, shortest_length};
 use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
-use crate::resolve::codes as values;
+use crate::values::codes as values;
 
 const PLAIN: Header = Header::PLAIN;
 

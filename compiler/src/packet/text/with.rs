@@ -9,9 +9,8 @@ use super::{codes, contents, members};
 use crate::event::SocketAnswer;
 use crate::names;
 use crate::policy::{NetnsId, Policy, SetKind};
-use crate::resolve::codes as meaning;
-use crate::resolve::conditions::flag_bits;
-use crate::resolve::numbers;
+use crate::values::codes as meaning;
+use crate::values::numbers::{self, flag_bits};
 
 /// Everything that is said after `with`, each thing once.
 pub(super) fn said(items: &[Spanned<With>], policy: &Policy) -> Result<Said, Box<Diagnostic>> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::policy::{
     Addresses, ClassId, DefaultVerdict, ExpectedVerdict, LiveEntry, SetId, SetKind,
 };
+use crate::values::codes as values;
 
 /// A list of so many addresses, none next to another.
 fn addresses(count: u32) -> String {
@@ -196,7 +197,7 @@ fn an_unknown_zone_is_answered_with_the_nearest() {
         "zone wan = eth0 default in drop expect drop from any to any on zone wna",
     ] {
         let found = complaint(text);
-        assert_eq!(found.code, codes::UNKNOWN_NAME, "{text}");
+        assert_eq!(found.code, values::UNKNOWN_NAME, "{text}");
         assert!(found.help.unwrap().starts_with("write `wan`"), "{text}");
     }
 }

@@ -3,7 +3,7 @@
 //! Each takes what was written and gives the value or the diagnostic; rules, `expect` lines and packets in words share
 //! them. Not here: what is compared with the value.
 
-use sockc_grammar::ast::{Comparison, Dscp};
+use sockc_grammar::ast::{Comparison, Dscp, TcpFlag};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -100,6 +100,22 @@ pub(crate) fn compared(comparison: Comparison, number: u64, end: u32) -> (u32, u
         Some((low, u32::try_from(high.min(last)).unwrap_or(end)))
     });
     fitting.unwrap_or((1, 0))
+}
+
+/// TCP flags as the bits of their header byte (RFC 9293, section 3.1).
+pub(crate) fn flag_bits(flags: &[Spanned<TcpFlag>]) -> u8 {
+    flags.iter().fold(0, |bits, flag| {
+        bits | match flag.value {
+            TcpFlag::Fin => 0x01,
+            TcpFlag::Syn => 0x02,
+            TcpFlag::Rst => 0x04,
+            TcpFlag::Psh => 0x08,
+            TcpFlag::Ack => 0x10,
+            TcpFlag::Urg => 0x20,
+            TcpFlag::Ece => 0x40,
+            TcpFlag::Cwr => 0x80,
+        }
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,99 @@
+//! Which values an instruction and the end of a block read and write.
+
+use super::{Arg, End, Inst, Operand, Value};
+
+impl Inst {
+    /// Calls `read` with every value that is read, in no order, perhaps more than once.
+    pub fn reads(&self, mut read: impl FnMut(Value)) {
+        match self {
+            Self::Copy { src, .. } | Self::StoreSlot { src, .. } => read(*src),
+            Self::Alu { value, rhs, .. } => {
+                read(*value);
+                rhs.value().into_iter().for_each(read);
+            }
+            Self::FromNetwork { value, .. } => read(*value),
+            Self::Load { base, .. } => read(*base),
+            Self::Store { base, src, .. } | Self::AtomicAdd { base, src, .. } => {
+                read(*base);
+                read(*src);
+            }
+            Self::CompareExchange {
+                base,
+                expected,
+                new,
+                ..
+            } => [*base, *expected, *new].into_iter().for_each(read),
+            Self::Call { args, .. } => args.iter().filter_map(Arg::value).for_each(read),
+            Self::Argument { .. }
+            | Self::Imm { .. }
+            | Self::LoadSlot { .. }
+            | Self::SetSlot { .. }
+            | Self::MapValue { .. } => {}
+        }
+    }
+
+    /// The value that is written.
+    #[must_use]
+    pub fn writes(&self) -> Option<Value> {
+        match self {
+            Self::Argument { dst }
+            | Self::Imm { dst, .. }
+            | Self::Copy { dst, .. }
+            | Self::Alu { value: dst, .. }
+            | Self::FromNetwork { value: dst, .. }
+            | Self::Load { dst, .. }
+            | Self::LoadSlot { dst, .. }
+            | Self::MapValue { dst, .. }
+            | Self::CompareExchange { dst, .. } => Some(*dst),
+            Self::Call { dst, .. } => *dst,
+            Self::Store { .. }
+            | Self::StoreSlot { .. }
+            | Self::SetSlot { .. }
+            | Self::AtomicAdd { .. } => None,
+        }
+    }
+}
+
+impl End {
+    /// Calls `read` with every value that is read, in no order.
+    pub fn reads(&self, mut read: impl FnMut(Value)) {
+        match self {
+            Self::Branch { lhs, rhs, .. } => {
+                read(*lhs);
+                rhs.value().into_iter().for_each(read);
+            }
+            Self::ReturnValue(value) => read(*value),
+            Self::Socket(region) => read(region.context),
+            Self::Slot(region) if region.assign => read(region.context),
+            Self::Headers(region) => {
+                [region.network, region.end, region.cursor]
+                    .into_iter()
+                    .for_each(read);
+            }
+            Self::Frame(region) => read(region.context),
+            Self::Open | Self::Jump(_) | Self::Return(_) | Self::Slot(_) => {}
+        }
+    }
+}
+
+impl Operand {
+    /// The value, if it is one.
+    #[must_use]
+    pub fn value(self) -> Option<Value> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Imm(_) => None,
+        }
+    }
+}
+
+impl Arg {
+    /// The value, if it is one.
+    #[must_use]
+    pub fn value(&self) -> Option<Value> {
+        match self {
+            Self::Value(value) => Some(*value),
+            Self::Imm(_) | Self::SlotAddress(_) | Self::SlotValue(..) | Self::Map(_) => None,
+        }
+    }
+}
