@@ -379,6 +379,8 @@ pub struct FrameRegion {
     pub context: Value,
     /// A value that the region may overwrite, to count the tags.
     pub cursor: Value,
+    /// Where the context says whether the kernel has taken a tag off the frame: 1 or 0.
+    pub taken_off: i16,
     /// Two bytes for types.
     pub kind: Slot,
     /// Where to go on if it is IP, or has a third tag, which makes it malformed.
@@ -404,6 +406,34 @@ impl End {
                 region.transport,
             ],
             Self::Frame(region) => vec![region.other, region.ip],
+        }
+    }
+
+    /// Lets it go elsewhere.
+    pub fn redirect(&mut self, mut to: impl FnMut(Block) -> Block) {
+        let mut change = |block: &mut Block| *block = to(*block);
+        match self {
+            Self::Jump(block) => change(block),
+            Self::Branch { then, other, .. } => {
+                change(then);
+                change(other);
+            }
+            Self::Open | Self::Return(_) | Self::ReturnValue(_) => {}
+            Self::Socket(region) => change(&mut region.next),
+            Self::Slot(region) => {
+                change(&mut region.hit);
+                change(&mut region.miss);
+            }
+            Self::Headers(region) => {
+                change(&mut region.transport);
+                change(&mut region.later);
+                change(&mut region.malformed);
+                change(&mut region.short);
+            }
+            Self::Frame(region) => {
+                change(&mut region.ip);
+                change(&mut region.other);
+            }
         }
     }
 }

@@ -41,6 +41,7 @@ pub mod lower;
 pub mod names;
 pub mod object;
 pub mod observer;
+pub mod opt;
 pub mod packet;
 pub mod pipeline;
 pub mod place;

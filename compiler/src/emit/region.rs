@@ -29,8 +29,6 @@ const FIRST_TYPE: i32 = 12;
 const LAST_TYPE: i32 = 20;
 /// Length of a VLAN tag.
 const TAG: i32 = 4;
-/// Offset of `vlan_present` in `struct __sk_buff`: 1 if the kernel has taken a tag off the frame.
-const VLAN_PRESENT: i16 = 20;
 
 /// The registers of the loop over headers: what is calculated with, the kind, how many were passed, the header.
 const WORK: Register = Register::R0;
@@ -134,7 +132,7 @@ impl Emitter<'_> {
         self.push(asm::alu64_imm(AluOp::Add, cursor, TAG));
         self.exit_if(cursor, JumpOp::Gt, LAST_TYPE, region.ip);
         self.back(Some((cursor, JumpOp::Ne, LAST_TYPE)), again);
-        let present = asm::load(Width::W, WORK, context, VLAN_PRESENT);
+        let present = asm::load(Width::W, WORK, context, region.taken_off);
         self.items.push(Item::Context(present));
         self.back(Some((WORK, JumpOp::Eq, 0)), again);
         self.jump(region.ip);

@@ -95,7 +95,7 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             check.slot(region.part, 0, 1)
         }
         End::Frame(region) => check.slot(region.kind, 0, 2),
-        End::Open => Err("nobody says how it ends".into()),
+        End::Open => Err("it has no end".into()),
         End::Jump(_) | End::Branch { .. } | End::Return(_) | End::ReturnValue(_) => Ok(()),
     }
 }

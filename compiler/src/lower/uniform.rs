@@ -9,6 +9,7 @@ use crate::ir::{Block, End, FrameRegion};
 use crate::policy::Family;
 
 use super::Lowering;
+use super::context::skb;
 use super::outcome::Outcome;
 use super::packet::Exits;
 
@@ -37,6 +38,7 @@ impl Lowering<'_> {
         self.builder.end(End::Frame(FrameRegion {
             context: self.registers.context,
             cursor: self.registers.cursor,
+            taken_off: skb::VLAN_PRESENT,
             kind: self.frame.ports,
             ip: default,
             other: not_ip,
