@@ -357,10 +357,8 @@ pub struct HeaderRegion {
     pub cursor: Value,
     /// The kind of that header, one byte; moved on.
     pub protocol: Slot,
-    /// One byte, which gets `first` at the header of a first fragment.
+    /// One byte, of which the bit of value 2 is set at the header of a first fragment.
     pub part: Slot,
-    /// What a first fragment is.
-    pub first: i32,
     /// Where to go on at the first header that is no extension header.
     pub transport: Block,
     /// Where to go on at the header of a later fragment, which may lie beyond the packet.

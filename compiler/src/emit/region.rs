@@ -12,11 +12,9 @@ use crate::ir::{Arg, Block, FrameRegion, HeaderRegion};
 
 /// The maximum number of extension headers that are stepped over; one more is malformed.
 const MAX_EXTENSIONS: i32 = 6;
-/// Hop-by-hop options, routing, fragment, destination options.
-const HOP_BY_HOP: i32 = 0;
-const ROUTING: i32 = 43;
+/// Hop-by-hop options, routing, fragment, destination options: all below 64.
+const EXTENSIONS: [i32; 4] = [0, 43, FRAGMENT, 60];
 const FRAGMENT: i32 = 44;
-const DESTINATION: i32 = 60;
 /// The cursor never gets further: 40 + 6 extension headers of 2,048 bytes.
 const FURTHEST: i32 = 0x3fff;
 
@@ -30,53 +28,50 @@ const LAST_TYPE: i32 = 20;
 /// Length of a VLAN tag.
 const TAG: i32 = 4;
 
-/// The registers of the loop over headers: what is calculated with, the kind, how many were passed, the header.
+/// The registers of the loop over headers: two to calculate with, the kind and later whether it is no fragment header, how
+/// many were passed, the kinds that are extension headers, the header.
 const WORK: Register = Register::R0;
+const MORE: Register = Register::R1;
 const KIND: Register = Register::R2;
 const PASSED: Register = Register::R3;
+const KINDS: Register = Register::R4;
 const HEADER: Register = Register::R5;
 
 impl Emitter<'_> {
+    /// There is one way through the loop, and others only leave it: in a loop the verifier remembers few states
+    /// (`is_state_visited`: one in 20 jumps), so that ways that join would multiply.
     pub(super) fn headers(&mut self, region: &HeaderRegion) -> Result<(), EmitError> {
         let protocol = self.address(region.protocol, 0);
+        let kinds = EXTENSIONS
+            .iter()
+            .fold(0, |kinds, kind| kinds | 1_i64 << kind);
         self.push(asm::mov64_imm(PASSED, 0));
+        self.items.push(Item::Imm64(KINDS, kinds));
         let again = self.items.len();
         self.push(asm::load(Width::B, KIND, FRAME, protocol));
-        let destination = self.mark();
-        self.exit_if(KIND, JumpOp::Gt, FRAGMENT, region.transport);
-        let extension = self.mark();
-        self.exit_if(KIND, JumpOp::Ne, HOP_BY_HOP, region.transport);
-        self.land(destination, Some((KIND, JumpOp::Eq, DESTINATION)));
-        self.land(extension, Some((KIND, JumpOp::Ge, ROUTING)));
-
+        self.exit_if(KIND, JumpOp::Gt, 63, region.transport);
+        self.push(asm::mov64_reg(WORK, KINDS));
+        self.push(asm::alu64_reg(AluOp::Rsh, WORK, KIND));
+        self.push(asm::alu64_imm(AluOp::And, WORK, 1));
+        self.exit_if(WORK, JumpOp::Eq, 0, region.transport);
+        self.exit_if(PASSED, JumpOp::Eq, MAX_EXTENSIONS, region.malformed);
         self.header_at_cursor(region)?;
         self.push(asm::load(Width::B, WORK, HEADER, 0));
         self.push(asm::store_reg(Width::B, FRAME, protocol, WORK));
-        let fragment = self.mark();
-        self.push(asm::load(Width::B, WORK, HEADER, 1));
-        self.push(asm::alu64_imm(AluOp::Add, WORK, 1));
-        self.push(asm::alu64_imm(AluOp::Lsh, WORK, 3));
-        let step = self.mark();
-        self.land(fragment, Some((KIND, JumpOp::Eq, FRAGMENT)));
         self.fragment(region);
-        self.land(step, None);
-
-        let cursor = self.registers.of(region.cursor)?;
-        self.push(asm::alu64_reg(AluOp::Add, cursor, WORK));
-        self.push(asm::alu64_imm(AluOp::And, cursor, FURTHEST));
+        self.step(region)?;
         self.push(asm::alu64_imm(AluOp::Add, PASSED, 1));
         self.back(None, again);
         Ok(())
     }
 
-    /// Eight bytes are there, and the header is not the seventh.
+    /// Eight bytes are there.
     fn header_at_cursor(&mut self, region: &HeaderRegion) -> Result<(), EmitError> {
         let [network, end, cursor] = [
             self.registers.of(region.network)?,
             self.registers.of(region.end)?,
             self.registers.of(region.cursor)?,
         ];
-        self.exit_if(PASSED, JumpOp::Eq, MAX_EXTENSIONS, region.malformed);
         self.push(asm::mov64_reg(HEADER, network));
         self.push(asm::alu64_reg(AluOp::Add, HEADER, cursor));
         self.push(asm::mov64_reg(WORK, HEADER));
@@ -93,17 +88,36 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// A fragment header is 8 bytes long; the byte that is a length elsewhere is reserved.
+    /// Makes of the kind 0 for a fragment header, else 1. Looks at the offset and the flag of the first.
     fn fragment(&mut self, region: &HeaderRegion) {
         let part = self.address(region.part, 0);
+        self.push(asm::alu64_imm(AluOp::Xor, KIND, FRAGMENT));
+        self.push(asm::alu64_imm(AluOp::Add, KIND, 63));
+        self.push(asm::alu64_imm(AluOp::Rsh, KIND, 6));
+        // All bits for a fragment header, none for another.
+        self.push(asm::mov64_reg(MORE, KIND));
+        self.push(asm::alu64_imm(AluOp::Sub, MORE, 1));
         self.push(asm::load(Width::H, WORK, HEADER, 2));
         self.push(asm::to_be(WORK, 16));
+        self.push(asm::alu64_reg(AluOp::And, WORK, MORE));
         self.exit_if(WORK, JumpOp::Set, 0xfff8, region.later);
         self.push(asm::alu64_imm(AluOp::And, WORK, 1));
-        let whole = self.mark();
-        self.push(asm::store_imm(Width::B, FRAME, part, region.first));
-        self.land(whole, Some((WORK, JumpOp::Eq, 0)));
-        self.push(asm::mov64_imm(WORK, 8));
+        self.push(asm::alu64_imm(AluOp::Lsh, WORK, 1));
+        self.push(asm::load(Width::B, MORE, FRAME, part));
+        self.push(asm::alu64_reg(AluOp::Or, MORE, WORK));
+        self.push(asm::store_reg(Width::B, FRAME, part, MORE));
+    }
+
+    /// A fragment header is 8 bytes long; the byte that is a length elsewhere is reserved.
+    fn step(&mut self, region: &HeaderRegion) -> Result<(), EmitError> {
+        let cursor = self.registers.of(region.cursor)?;
+        self.push(asm::load(Width::B, WORK, HEADER, 1));
+        self.push(asm::alu64_reg(AluOp::Mul, WORK, KIND));
+        self.push(asm::alu64_imm(AluOp::Add, WORK, 1));
+        self.push(asm::alu64_imm(AluOp::Lsh, WORK, 3));
+        self.push(asm::alu64_reg(AluOp::Add, cursor, WORK));
+        self.push(asm::alu64_imm(AluOp::And, cursor, FURTHEST));
+        Ok(())
     }
 
     /// `bpf_skb_load_bytes` leaves zeros where the frame ends before, which is no type.

@@ -27,7 +27,6 @@ impl Lowering<'_> {
             cursor: self.registers.cursor,
             protocol: self.frame.protocol,
             part: self.frame.part,
-            first: frame::FIRST,
             transport,
             later,
             malformed: exits.malformed,
@@ -37,7 +36,17 @@ impl Lowering<'_> {
         self.fragment_header(exits);
         self.builder.enter(transport);
         self.cursor_within_packet(0, exits);
+        self.part_of_flag();
         self.transport_by_protocol(Family::V6, exits);
+    }
+
+    /// With the flag of a first fragment, `WHOLE` becomes `FIRST`.
+    fn part_of_flag(&mut self) {
+        let part = self.builder.load_slot(self.frame.part, 0, Width::B);
+        let flag = self.builder.copy(part);
+        self.builder.alu(flag, AluOp::Rsh, 1);
+        self.builder.alu(part, AluOp::Sub, flag);
+        self.builder.store_slot(self.frame.part, 0, part, Width::B);
     }
 
     /// The header of a later fragment: what comes next is its protocol.

@@ -146,7 +146,11 @@ fn reads_of_end(function: &Function, end: &End, live: &mut Bytes) {
             }
         }
         End::Slot(region) => live.set(part(function, region.key, 0, 4), true),
-        End::Headers(region) => live.set(part(function, region.protocol, 0, 1), true),
+        End::Headers(region) => {
+            for slot in [region.protocol, region.part] {
+                live.set(part(function, slot, 0, 1), true);
+            }
+        }
         End::Frame(_)
         | End::Open
         | End::Jump(_)

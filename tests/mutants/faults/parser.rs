@@ -31,8 +31,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         61,
         REGION,
-        "self.push(asm::mov64_imm(WORK, 8));",
-        "self.push(asm::mov64_imm(WORK, if FAULT { 16 } else { 8 }));",
+        "alu64_reg(AluOp::Mul, WORK, KIND)",
+        "alu64_reg(if FAULT { AluOp::Or } else { AluOp::Mul }, WORK, KIND)",
         CODE,
     ),
     fault(151, PACKET, "0x2000", "0x4000", CODE),
@@ -60,8 +60,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         155,
         REGION,
-        "alu64_imm(AluOp::And, WORK, 1)",
-        "alu64_imm(AluOp::And, WORK, if FAULT { 2 } else { 1 })",
+        "alu64_imm(AluOp::Lsh, WORK, 1)",
+        "alu64_imm(AluOp::Lsh, WORK, if FAULT { 2 } else { 1 })",
         CODE,
     ),
     fault(
