@@ -337,11 +337,14 @@ fn every_word_of_the_language_has_an_example() {
 
 #[test]
 fn the_tables_of_names_are_whole() {
-    use sockc_compiler::names::{IcmpKind, dscps, services};
+    use sockc_compiler::header_field;
+    use sockc_compiler::names::{IcmpKind, services};
     let page = crate::repository::text("docs/names.md");
     let icmp = IcmpKind::Icmp.names().chain(IcmpKind::Icmp6.names());
+    let codes = header_field::rows().filter_map(|row| row.names);
+    let codes = codes.flat_map(|names| names.table).map(|(name, _)| *name);
     let missing: Vec<&str> = services()
-        .chain(dscps())
+        .chain(codes)
         .chain(icmp)
         .filter(|name| !page.contains(&format!("`{name}`")))
         .collect();

@@ -2,6 +2,8 @@
 //!
 //! Each test names every place that breaks its rule, not only the first.
 
+mod circles;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -89,10 +89,8 @@ pub enum FieldKind {
     TcpFlags,
     /// [`Field::Length`]
     Length,
-    /// [`Field::Ttl`]
-    Ttl,
-    /// [`Field::Dscp`]
-    Dscp,
+    /// What only some programs read of the IP header: [`Field::Ttl`], [`Field::Dscp`].
+    IpHeader,
     /// [`Field::Vlan`]
     Vlan,
     /// [`Field::Mark0`] to [`Field::Mark3`]
@@ -115,14 +113,13 @@ pub enum FieldKind {
 
 impl FieldKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::Tuple,
         Self::Fragment,
         Self::Icmp,
         Self::TcpFlags,
         Self::Length,
-        Self::Ttl,
-        Self::Dscp,
+        Self::IpHeader,
         Self::Vlan,
         Self::Mark,
         Self::Interface,
@@ -207,8 +204,7 @@ impl Field {
             Self::Icmp => FieldKind::Icmp,
             Self::TcpFlags => FieldKind::TcpFlags,
             Self::Length => FieldKind::Length,
-            Self::Ttl => FieldKind::Ttl,
-            Self::Dscp => FieldKind::Dscp,
+            Self::Ttl | Self::Dscp => FieldKind::IpHeader,
             Self::Vlan => FieldKind::Vlan,
             Self::Mark0 | Self::Mark1 | Self::Mark2 | Self::Mark3 => FieldKind::Mark,
             Self::Interface => FieldKind::Interface,

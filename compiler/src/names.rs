@@ -5,6 +5,8 @@
 
 mod tables;
 
+pub(crate) use tables::DSCP;
+
 use crate::policy::IcmpMatch;
 
 /// The port of a well-known service.
@@ -19,20 +21,6 @@ pub fn service(name: &str) -> Option<u16> {
 /// The names of all services, in the table's order.
 pub fn services() -> impl Iterator<Item = &'static str> {
     tables::SERVICES.iter().map(|&(name, _)| name)
-}
-
-/// The code point of a DSCP name.
-#[must_use]
-pub fn dscp(name: &str) -> Option<u8> {
-    tables::DSCP
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|&(_, value)| value)
-}
-
-/// The names of all DSCP code points, in the table's order.
-pub fn dscps() -> impl Iterator<Item = &'static str> {
-    tables::DSCP.iter().map(|&(name, _)| name)
 }
 
 /// The two kinds of ICMP, whose types have different names.

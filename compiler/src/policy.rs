@@ -16,8 +16,8 @@ pub use declared::{
 pub use expect::{Expect, ExpectedVerdict, Region};
 pub use hook::{Hook, Verb};
 pub use matching::{
-    AddressSet, Addresses, Condition, Endpoint, Family, IcmpMatch, Match, ProtocolMatch, Side,
-    SocketTest,
+    AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, IcmpMatch, Match, ProtocolMatch,
+    Side, SocketTest,
 };
 pub use measure::{Log, Per, Rate, RateUnit};
 

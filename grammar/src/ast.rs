@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use crate::header_field::HeaderField;
 use crate::source::{SourceId, Span, Spanned};
 
 /// A name as written.
@@ -483,30 +484,8 @@ pub enum Condition {
         /// The other namespace, if written.
         netns: Option<Spanned<String>>,
     },
-    /// `tcp flags syn no ack`
-    TcpFlags {
-        /// These are set.
-        set: Vec<Spanned<TcpFlag>>,
-        /// These are clear.
-        clear: Vec<Spanned<TcpFlag>>,
-    },
-    /// `fragment`
-    Fragment,
-    /// `length > 468`
-    Length(Comparison, Spanned<u64>),
-    /// `ttl < 2`
-    Ttl(Comparison, Spanned<u64>),
-    /// `dscp ef` or `dscp 46`
-    Dscp(Spanned<Dscp>),
-    /// `mark 7` or `mark 0x10/0xff`
-    Mark {
-        /// The value.
-        value: Spanned<u64>,
-        /// The mask, if written.
-        mask: Option<Spanned<u64>>,
-    },
-    /// `vlan 12`
-    Vlan(Spanned<u64>),
+    /// `ttl < 2`, `tcp flags syn no ack`, `dscp ef`: a field of the header.
+    Header(HeaderField, HeaderTest),
     /// `sock NAME absent`
     SockAbsent(Name),
 }
@@ -558,9 +537,34 @@ pub enum Comparison {
     Greater,
 }
 
-/// A DSCP value.
+/// What is asked of a field of the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Dscp {
+pub enum HeaderTest {
+    /// Nothing but its word: `fragment`.
+    Present,
+    /// `syn no ack`
+    Flags {
+        /// These are set.
+        set: Vec<Spanned<TcpFlag>>,
+        /// These are clear.
+        clear: Vec<Spanned<TcpFlag>>,
+    },
+    /// `> 468`; after `with` always equal.
+    Compared(Comparison, Spanned<u64>),
+    /// `7` or `0x10/0xff`
+    Masked {
+        /// The value.
+        value: Spanned<u64>,
+        /// The mask, if written.
+        mask: Option<Spanned<u64>>,
+    },
+    /// `ef` or `46`
+    Code(Spanned<Code>),
+}
+
+/// A value of a field, by its name or its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
     /// `ef`
     Name(String),
     /// `46`
@@ -664,25 +668,8 @@ pub enum On {
 pub enum With {
     /// `socket listening`; `no socket` is `None`.
     Socket(Option<SocketState>),
-    /// `tcp flags syn no ack`
-    TcpFlags {
-        /// These are set.
-        set: Vec<Spanned<TcpFlag>>,
-        /// These are clear.
-        clear: Vec<Spanned<TcpFlag>>,
-    },
-    /// `fragment`
-    Fragment,
-    /// `length 500`
-    Length(Spanned<u64>),
-    /// `ttl 3`
-    Ttl(Spanned<u64>),
-    /// `dscp ef`
-    Dscp(Spanned<Dscp>),
-    /// `mark 7`
-    Mark(Spanned<u64>),
-    /// `vlan 12`
-    Vlan(Spanned<u64>),
+    /// `ttl 3`, `tcp flags syn no ack`, `dscp ef`: the value of a field of the header.
+    Header(HeaderField, HeaderTest),
     /// `@banned { 1.2.3.4 }`
     Members {
         /// The live set.

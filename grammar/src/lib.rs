@@ -7,6 +7,7 @@
 pub mod ast;
 pub mod codes;
 pub mod diagnostic;
+pub mod header_field;
 mod mistake;
 mod outline;
 pub mod print;

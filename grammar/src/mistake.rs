@@ -285,10 +285,7 @@ impl Failure<'_> {
     /// Words of the language at the wrong place, where more than "expected …" helps.
     fn misplaced(&self, word: &str) -> Option<Diagnostic> {
         let help = match word {
-            "socket" | "fragment" | "length" | "ttl" | "dscp" | "vlan" | "flags" | "no"
-            | "established"
-                if self.expected.kinds.contains(&"a clause") =>
-            {
+            _ if words::begins_condition(word) && self.expected.kinds.contains(&"a clause") => {
                 "conditions follow `if`, joined by `and`: `if no socket and fragment`"
             }
             "in" | "out" | "send" | "receive" if self.expected.kinds.contains(&"a clause") => {

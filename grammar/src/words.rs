@@ -3,6 +3,8 @@
 //! The grammar (`policy.pest`) is what parses; these tables serve recovery and messages. A test holds them to the
 //! grammar.
 
+use crate::header_field::HeaderField;
+
 /// Words that begin a statement; a label does too.
 pub(crate) const STATEMENT: &[&str] = &[
     "sockc",
@@ -136,6 +138,8 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
             "length",
             "ttl",
             "dscp",
+            "mark",
+            "vlan",
             "malformed",
             "rate",
             "group",
@@ -354,6 +358,11 @@ pub(crate) fn continues(word: &str) -> bool {
         || kinds
             .flat_map(|(_, words)| *words)
             .any(|known| *known == word)
+}
+
+/// Whether the word begins a condition, or the rest of one.
+pub(crate) fn begins_condition(word: &str) -> bool {
+    matches!(word, "socket" | "flags" | "no" | "established") || HeaderField::named(word).is_some()
 }
 
 /// Every word of the language.

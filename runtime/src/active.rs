@@ -3,8 +3,6 @@
 //! Every change takes the lock that `apply` takes, so changes made at once come one after the other, and none falls between
 //! the two policies of an apply.
 
-use sockc_compiler::names::nearest;
-
 use crate::blocks::reconcile::settle_in_force;
 use crate::error::Error;
 use crate::options::Options;
@@ -60,19 +58,4 @@ fn outer_lock(session: &Session, options: &Options, access: Access) -> Result<Op
         return Ok(None);
     };
     Lock::take(&owner.state(&session.state), access, options.lock_wait)
-}
-
-/// That a policy declares nothing of a kind by a name.
-pub(crate) fn unknown<'a>(
-    kind: &'static str,
-    name: &str,
-    declared: impl Iterator<Item = &'a str>,
-) -> Error {
-    let declared: Vec<&str> = declared.collect();
-    Error::Unknown {
-        kind,
-        name: name.to_owned(),
-        nearest: nearest(name, declared.iter().copied()).map(str::to_owned),
-        declared: declared.into_iter().map(str::to_owned).collect(),
-    }
 }

@@ -7,92 +7,33 @@
 //! A policy with `for netns` blocks is several: all are prepared, each in its namespace; when the last one is ready, the outer
 //! policy's word is written, which the hooks of all of them follow.
 
+mod applied;
 pub(crate) mod forecast;
 mod repin;
 mod steps;
 mod targets;
 mod work;
 
-use std::iter;
-use std::time::SystemTime;
-
 use sockc_compiler::artifact::Manifest;
+
+pub use applied::{Applied, InterfaceHook, OtherHook};
 
 use crate::blocks::Blocks;
 use crate::blocks::entrance;
 use crate::blocks::ownership::{self, Outer};
+use crate::blocks::part::{Part, parts};
 use crate::blocks::reconcile::settle;
-use crate::code::owner::Owners;
 use crate::error::Error;
-use crate::hook::Means;
-use crate::options::Options;
+use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
-use crate::sockets::lookup::SlotState;
+use crate::sockets::owners::Owners;
 use crate::state::Lock;
 use crate::state::namespaces::LostNamespace;
-use crate::state::record::{Held, Record};
+use crate::state::record::Record;
 use crate::status::drift::check_ground;
-use forecast::Standpoint;
+use steps::next;
 use targets::Plan;
 use work::{Prepared, Work};
-
-/// What an apply did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The generation now in force.
-    pub generation: u32,
-    /// The interfaces and how programs hang on them.
-    pub interfaces: Vec<InterfaceHook>,
-    /// The other hooks: on the namespace, and on control groups.
-    pub hooks: Vec<OtherHook>,
-    /// How the slots of named sockets stand. An absent socket is no failure.
-    pub sockets: Vec<SlotState>,
-    /// Groups and how many of their connections were made before and so escape their rules.
-    pub escaped: Vec<(String, usize)>,
-    /// What else a person should know.
-    pub notes: Vec<String>,
-    /// The policies of `for netns` blocks, by the namespace's name.
-    pub netns: Vec<(String, Applied)>,
-    /// The path by which the namespace of a block was entered, if it lost its name.
-    pub entered: Option<String>,
-}
-
-/// A hook that is not on an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtherHook {
-    /// `lookup`, `listen`, `send` or `sock-ops`.
-    pub hook: String,
-    /// The path of the control group; empty for the namespace.
-    pub target: String,
-    /// How it is attached.
-    pub means: Means,
-}
-
-/// A hook on an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InterfaceHook {
-    /// The interface.
-    pub interface: String,
-    /// `xdp`, `tc-in` or `tc-out`.
-    pub hook: String,
-    /// How it is attached.
-    pub means: Means,
-}
-
-/// A policy for one network namespace.
-#[derive(Debug)]
-pub(crate) struct Part<'a> {
-    /// Its object.
-    pub(crate) object: &'a [u8],
-    /// The object's manifest.
-    pub(crate) manifest: &'a Manifest,
-    /// The caller's options, for this namespace.
-    pub(crate) options: Options,
-    /// The name of the namespace in the policy; nothing of the outer policy.
-    pub(crate) block: Option<&'a str>,
-    /// The namespaces of its blocks that are gone and left out.
-    pub(crate) gone: &'a [Held],
-}
 
 /// Puts the policy of an object in force in one network namespace, instead of the one that is, and those of its `for netns`
 /// blocks in theirs.
@@ -117,30 +58,6 @@ pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Ap
         netns: inner.collect(),
         ..outer
     })
-}
-
-/// A policy and those of its blocks, each with the options for its namespace.
-pub(crate) fn parts<'a>(
-    object: &'a [u8],
-    manifest: &'a Manifest,
-    blocks: &'a Blocks,
-    options: &Options,
-) -> Vec<Part<'a>> {
-    let outer = Part {
-        object,
-        manifest,
-        options: options.clone(),
-        block: None,
-        gone: &blocks.gone,
-    };
-    let inner = blocks.there.iter().map(|one| Part {
-        object: &one.object,
-        manifest: &one.manifest,
-        options: options.within(&one.place),
-        block: Some(&one.name),
-        gone: &[],
-    });
-    iter::once(outer).chain(inner).collect()
 }
 
 /// Prepares the first of some policies in its namespace, then the others; when none is left, one word switches all. Those
@@ -206,29 +123,6 @@ fn check_generation(before: Option<&Record>, options: &Options) -> Result<(), Er
         }),
         _ => Ok(()),
     }
-}
-
-/// The record of the generation that comes.
-pub(crate) fn next(
-    part: &Part<'_>,
-    session: &Session,
-    before: Option<&Record>,
-    outer: Option<&Outer>,
-    held: Vec<Held>,
-) -> Record {
-    // One word switches all of them, so they count alike.
-    let generation = match outer {
-        Some(outer) => outer.record.generation,
-        None => before.map_or(0, |before| before.generation) + 1,
-    };
-    let mut record = Record::new(generation, part.manifest, session.namespace.cookie);
-    record.owner = outer.map(|outer| outer.owner);
-    record.netns = held;
-    record.netns.extend_from_slice(part.gone);
-    record.interfaces.clone_from(&part.options.interfaces);
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    record.applied = since.ok().map(|since| since.as_secs());
-    record
 }
 
 /// Prepares one policy and goes on with the others.

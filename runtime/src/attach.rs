@@ -1,7 +1,8 @@
 //! Attaches dispatchers to the kernel and takes them off again.
 //!
 //! Takes a point and a target; gives a pinned [`Attached`] hook. What is not ours is never touched: if another XDP program is
-//! there, that is an error which names it.
+//! there, that is an error which names it. [`dispatch`] writes the program that hangs there, [`guard`] what it asks of
+//! connections first; [`foreign`] and [`filter`] say who else is there. Not here: which hooks a policy needs.
 
 pub(crate) mod dispatch;
 mod filter;
@@ -16,9 +17,8 @@ use aya::programs::TcAttachType;
 use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
-use crate::error::{Error, at, is_machine, system_error, unless_passing};
+use crate::error::{Error, at, is_machine, reasons, system_error, unless_passing};
 use crate::hook::{Hook, Means, Point};
-use crate::load::reasons;
 use crate::probe::Features;
 use crate::state::State;
 use crate::state::record::Attached;

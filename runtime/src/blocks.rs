@@ -6,6 +6,7 @@
 
 pub(crate) mod entrance;
 pub(crate) mod ownership;
+pub(crate) mod part;
 pub(crate) mod reconcile;
 
 use std::io;
@@ -23,8 +24,7 @@ use crate::options::Options;
 use crate::session;
 use crate::state::State;
 use crate::state::in_force::record_in_force;
-use crate::state::namespaces::{Living, Lost};
-use crate::state::record::Held;
+use crate::state::namespaces::{Held, Living, Lost};
 
 /// Between two looks at hooks that are about to go.
 const PAUSE: Duration = Duration::from_millis(20);

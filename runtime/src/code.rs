@@ -1,5 +1,8 @@
 //! Assembles the few programs that the runtime makes itself: instructions of the compiler's assembler, with labels, and
 //! with maps given as open descriptors.
+//!
+//! [`owner`] writes the code that asks whose a socket is, by what [`kernel_types`] finds out of the kernel's structures. Not
+//! here: the programs themselves, which are where they are loaded.
 
 pub(crate) mod kernel_types;
 pub(crate) mod owner;

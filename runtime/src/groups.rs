@@ -1,4 +1,8 @@
 //! The control groups of a policy's groups, and the maps that hold their sockets.
+//!
+//! Takes a manifest; gives its groups with their control groups, opened, and says of which maps they go on. [`moved`] says
+//! which are gone or others now, [`concern`] and [`escaped`] which of the connections made before a policy its rules mean.
+//! Not here: the programs, and the hooks that they hang on.
 
 pub(crate) mod concern;
 mod connections;

@@ -218,6 +218,20 @@ impl Hook {
     }
 }
 
+/// The name of the dispatchers that were made for a generation.
+pub(crate) fn dispatcher_name(since: u32) -> String {
+    format!("{DISPATCHER}{since:x}")
+}
+
+/// What all of them begin with.
+const DISPATCHER: &str = "sockc_";
+
+/// Whether a program is called as dispatchers are.
+pub(crate) fn is_dispatcher(name: &str) -> bool {
+    let since = name.strip_prefix(DISPATCHER);
+    since.is_some_and(|since| u32::from_str_radix(since, 16).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

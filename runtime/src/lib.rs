@@ -4,10 +4,12 @@
 //! what the machine refused and what to do. It does not parse policies and prints nothing.
 //!
 //! ```text
-//! apply ─ session (rights, namespace) ─ lock ─ settle ─ load ─ fill ─ attach ─ record ─ switch ─ settle
+//! apply ─ session (rights, namespace) ─ lock ─ reconcile ─ load ─ fill ─ attach ─ record ─ switch ─ reconcile
 //! ```
 //!
-//! Everything that is remembered is pinned in the bpf file system; see the layout in `state`.
+//! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
+//! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `attach`, `groups`, `session`, `names`,
+//! `reconcile`, `blocks`, `active`, `live`, `sockets`, `status`, `apply`.
 
 mod active;
 mod apply;
@@ -35,25 +37,25 @@ mod unload;
 
 pub use apply::forecast::{
     Carried, CounterForecast, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, Running,
-    Standpoint, forecast,
+    forecast,
 };
 pub use apply::{Applied, InterfaceHook, OtherHook, apply};
 pub use attach::foreign::Foreign;
 pub use error::Error;
 pub use groups::moved::MovedGroup;
 pub use hook::Means;
+pub use live::Missing;
 pub use live::entries::text as entry_text;
 pub use live::maps::{
     LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names,
 };
 pub use live::sets::{
-    Element, Expiry, LiveSet, Missing, SetSummary, set_add, set_del, set_list, set_load, set_names,
-    set_test,
+    Element, Expiry, LiveSet, SetSummary, set_add, set_del, set_list, set_load, set_names, set_test,
 };
 pub use log::LogReader;
 pub use names::coverage::{Coverage, Moved, MovedTo};
 pub use names::resolve::{NamedKind, NamedLoss};
-pub use options::{Options, Watch};
+pub use options::{Options, Standpoint, Watch};
 pub use prefix::Prefix;
 pub use probe::{Features, probe};
 pub use sockets::local::not_local;

@@ -13,3 +13,12 @@ mod port_classes;
 mod set_change;
 mod set_maps;
 pub(crate) mod sets;
+
+/// What becomes of a removal where something is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is refused.
+    Refused,
+    /// The rest is removed.
+    Ignored,
+}

@@ -1,4 +1,8 @@
 //! Loads an object by aya: maps first, then programs, all pinned in the folder of a generation.
+//!
+//! Takes the bytes of an object, and the maps that live outside the generation; gives what is pinned, or what the verifier
+//! said, by the rule. Whether an object may be handed to aya at all is asked in [`checked`] before. Not here: what maps are
+//! filled with, and where programs hang.
 
 pub(crate) mod checked;
 
@@ -10,7 +14,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use sockc_compiler::artifact::Manifest;
 
-use crate::error::{Error, at, is_machine, system_error, unreadable};
+use crate::error::{Error, at, is_machine, reasons, system_error, unreadable};
 use crate::state::{State, make_folder};
 use crate::sys::map::Shape;
 use crate::sys::{bpffs, map};
@@ -219,21 +223,6 @@ fn last_lines(log: &str) -> Vec<String> {
         .skip(from)
         .map(|line| (*line).to_owned())
         .collect()
-}
-
-/// An error and what lies behind it, on one line.
-pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let after = error.to_string();
-        // Some errors print what is behind them themselves.
-        if !text.contains(&after) {
-            text = format!("{text}: {after}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

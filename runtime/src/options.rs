@@ -1,4 +1,4 @@
-//! How a caller asks.
+//! How a caller asks: where, what of it, how long, and only if what is there still is what it was.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::apply::forecast::Standpoint;
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 use crate::probe::Features;
 
@@ -34,6 +35,21 @@ pub struct Options {
     pub watch: Option<Watch>,
     /// Apply only where each network namespace still stands so; empty to apply wherever they stand.
     pub only_if: Arc<[Standpoint]>,
+}
+
+/// Where a network namespace stands: what has to be the same for a forecast to come true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standpoint {
+    /// The namespace's inode.
+    pub(crate) inode: u64,
+    /// Its cookie, where the kernel has one.
+    pub(crate) cookie: Option<u64>,
+    /// The generation in force; 0 for none.
+    pub generation: u32,
+    /// The policy in force.
+    pub policy: Option<String>,
+    /// The ids of what is pinned for it: another apply makes others.
+    pub(crate) pins: Vec<(String, u32)>,
 }
 
 impl Options {

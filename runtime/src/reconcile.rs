@@ -11,24 +11,15 @@ use aya_obj::generated::bpf_map_type;
 use crate::attach;
 use crate::error::{Error, at, is_machine, unreadable};
 use crate::groups;
-use crate::hook::{Hook, Point};
+use crate::hook::Point;
 use crate::state::record::Record;
 use crate::state::totals;
 use crate::state::{SIDES, State, names, side};
-use crate::sys::netns::Namespace;
 use crate::sys::{bpffs, caps, map};
-
-/// The inode of a namespace is used again after its end; the cookie is not.
-pub(crate) fn same_namespace(record: &Record, namespace: &Namespace) -> bool {
-    match (record.cookie, namespace.cookie) {
-        (Some(then), Some(now)) => then == now,
-        _ => true,
-    }
-}
 
 /// Makes the folder hold what is of a record and nothing else.
 pub(crate) fn settle_on(state: &State, record: &Record) -> Result<(), Error> {
-    for hook in hooks(state)? {
+    for hook in state.hooks()? {
         if !record.has(&hook) {
             attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
         }
@@ -51,17 +42,6 @@ pub(crate) fn settle_on(state: &State, record: &Record) -> Result<(), Error> {
     state
         .point_current(record.generation)
         .map_err(at("move the link \"current\""))
-}
-
-/// The hooks that have a pin, the last to be attached first.
-pub(crate) fn hooks(state: &State) -> Result<Vec<Hook>, Error> {
-    let mut hooks: Vec<Hook> = names(&state.link_folder())?
-        .iter()
-        .filter_map(|name| Hook::parse(name))
-        .collect();
-    hooks.sort();
-    hooks.reverse();
-    Ok(hooks)
 }
 
 fn generations_but(state: &State, generation: u32) -> Result<Vec<u32>, Error> {
@@ -137,7 +117,7 @@ pub(crate) fn off(state: &State) -> Result<Off, Error> {
 pub(crate) fn remove_all(state: &State) -> Result<(), Error> {
     // What a kill or a refusal below leaves is in force no more, and the next command removes it.
     off(state)?;
-    for hook in hooks(state)? {
+    for hook in state.hooks()? {
         attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
     }
     remove(&state.link_folder())?;
@@ -156,26 +136,4 @@ pub(crate) fn remove_all(state: &State) -> Result<(), Error> {
 
 fn remove(path: &Path) -> Result<(), Error> {
     bpffs::remove_tree(path).map_err(at(format!("remove {}", path.display())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sockc_compiler::artifact::Manifest;
-
-    /// A namespace that ended and another one may have one inode; the cookie tells them apart, where the kernel has one.
-    #[test]
-    fn a_namespace_of_the_same_inode_is_another_one_by_its_cookie() {
-        let mut namespace = Namespace::current().unwrap();
-        let record = |cookie| Record::new(1, &Manifest::default(), cookie);
-        for (then, now, same) in [
-            (Some(1), Some(1), true),
-            (Some(1), Some(2), false),
-            (None, Some(2), true),
-            (Some(1), None, true),
-        ] {
-            namespace.cookie = now;
-            assert_eq!(same_namespace(&record(then), &namespace), same);
-        }
-    }
 }

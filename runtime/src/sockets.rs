@@ -11,5 +11,6 @@ pub(crate) mod local;
 pub(crate) mod lookup;
 mod of_process;
 mod open;
+pub(crate) mod owners;
 pub(crate) mod refill;
 pub(crate) mod registered;

@@ -20,21 +20,23 @@
 
 pub(crate) mod chunks;
 pub(crate) mod in_force;
+mod lock;
 pub(crate) mod namespaces;
+pub(crate) mod pin;
 pub(crate) mod pins;
 pub(crate) mod record;
 pub(crate) mod totals;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use aya_obj::generated::bpf_map_type;
 use sockc_compiler::artifact::MapKind;
+
+pub(crate) use lock::{Access, Lock};
 
 use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
@@ -128,6 +130,17 @@ impl State {
     /// The folder of all hooks.
     pub(crate) fn link_folder(&self) -> PathBuf {
         self.root.join("link")
+    }
+
+    /// The hooks that have a pin, the last to be attached first.
+    pub(crate) fn hooks(&self) -> Result<Vec<Hook>, Error> {
+        let mut hooks: Vec<Hook> = names(&self.link_folder())?
+            .iter()
+            .filter_map(|name| Hook::parse(name))
+            .collect();
+        hooks.sort();
+        hooks.reverse();
+        Ok(hooks)
     }
 
     /// The folder of the maps of a control group.
@@ -390,109 +403,6 @@ pub(crate) fn open_or_make(path: &Path, title: &str, shape: map::Shape) -> Resul
     let fd = map::create(title, shape).map_err(at(format!("make the map {title}")))?;
     bpffs::pin(fd.as_fd(), path).map_err(at(format!("pin {}", path.display())))?;
     Ok(fd)
-}
-
-/// Who may hold the lock besides us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Other readers.
-    Read,
-    /// Nobody.
-    Change,
-}
-
-/// The lock on a state folder; it ends when this is dropped, or with the process.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    folder: File,
-}
-
-impl Drop for Lock {
-    /// A process that another thread is just starting has the descriptor too, until it runs its own program: closing ours
-    /// alone would leave the folder locked for that while.
-    fn drop(&mut self) {
-        // SAFETY: flock(2) takes a descriptor, which lives through the call, and a number.
-        unsafe { libc::flock(self.folder.as_raw_fd(), libc::LOCK_UN) };
-    }
-}
-
-impl Lock {
-    /// Waits for the lock at most `wait`; `None` if there is no folder.
-    pub(crate) fn take(
-        state: &State,
-        access: Access,
-        wait: Duration,
-    ) -> Result<Option<Self>, Error> {
-        let started = Instant::now();
-        loop {
-            let folder = match File::open(state.root()) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                folder => folder.map_err(|cause| unreadable(state.root(), cause))?,
-            };
-            if try_lock(&folder, access).map_err(at("lock the state folder"))? {
-                // Whoever held it may have removed the folder: then the lock is on nothing.
-                if same(&folder, state.root()) {
-                    // Between the first look and the lock somebody else may have made it.
-                    state.check_owner()?;
-                    return Ok(Some(Self { folder }));
-                }
-                continue;
-            }
-            if started.elapsed() >= wait {
-                return Err(Error::Locked {
-                    path: state.root().to_owned(),
-                    waited: wait,
-                });
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// The same, but makes the folder where there is none.
-    pub(crate) fn take_or_make(state: &State, wait: Duration) -> Result<Self, Error> {
-        loop {
-            match make_folder(state.root()) {
-                // Somebody who unloads has just removed the folder above.
-                Err(Error::Kernel { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
-                    continue;
-                }
-                made => made?,
-            }
-            if let Some(lock) = Self::take(state, Access::Change, wait)? {
-                return Ok(lock);
-            }
-        }
-    }
-}
-
-fn try_lock(folder: &File, access: Access) -> io::Result<bool> {
-    let kind = match access {
-        Access::Read => libc::LOCK_SH,
-        Access::Change => libc::LOCK_EX,
-    };
-    // SAFETY: flock(2) takes a descriptor, which lives through the call, and a number.
-    if unsafe { libc::flock(folder.as_raw_fd(), kind | libc::LOCK_NB) } == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
-        // A signal came: the caller looks again.
-        error
-            if matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ) =>
-        {
-            Ok(false)
-        }
-        error => Err(error),
-    }
-}
-
-fn same(folder: &File, path: &Path) -> bool {
-    let (Ok(held), Ok(there)) = (folder.metadata(), fs::metadata(path)) else {
-        return false;
-    };
-    held.ino() == there.ino() && held.dev() == there.dev()
 }
 
 #[cfg(test)]

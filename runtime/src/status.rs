@@ -1,36 +1,39 @@
 //! What is in force, read from the kernel.
+//!
+//! Takes the options of a caller; gives the policy, its hooks, its slots and what is not as it was left, namespace by namespace.
+//! [`standing`] reads what sockc left and [`drift`] what others changed of it, for apply and its forecast too. What a killed
+//! command left is taken away by looking; what others changed stays. Not here: what an apply would do.
 
+mod counters;
 pub(crate) mod drift;
 mod elsewhere;
+mod hooks;
+pub(crate) mod standing;
 mod verified;
 
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::Duration;
 
-use sockc_compiler::artifact::{Counter, Manifest, MapKind};
+use sockc_compiler::artifact::{Manifest, MapKind};
 
-use crate::attach;
-use crate::attach::foreign::{self, Foreign};
+pub use counters::{CounterValue, counters};
+pub use hooks::HookStatus;
+
 use crate::blocks::entrance;
 use crate::blocks::reconcile::settle;
-use crate::error::{Error, unless_passing};
-use crate::hook::{Hook, Means, Point};
+use crate::error::Error;
+use crate::hook::Hook;
 use crate::names::coverage::{self, Coverage};
 use crate::options::Options;
-use crate::reconcile::hooks;
 use crate::session::{self, Session};
 use crate::sockets::inspect;
 use crate::sockets::lookup::SlotState;
 use crate::state::in_force::{self, record_in_force};
-use crate::state::namespaces::LostNamespace;
-use crate::state::pins::{self, Made};
-use crate::state::record::{Attached, Held, Record};
-use crate::state::totals;
-use crate::state::{Access, Lock, State, pinned_map, side};
-use crate::sys::bpffs;
-use crate::sys::prog::Place;
-use drift::{Drift, Standing};
+use crate::state::namespaces::{Held, LostNamespace};
+use crate::state::record::Record;
+use crate::state::{Access, Lock, State, pinned_map};
+use drift::Drift;
+use standing::Standing;
 
 /// What is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,42 +74,6 @@ impl Status {
         lost.find(|lost| lost.of_block && lost.name == block)?
             .path()
     }
-}
-
-/// How a hook stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HookStatus {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops`.
-    pub hook: String,
-    /// The interface by its name at the apply, or the path of the control group; empty for the namespace.
-    pub target: String,
-    /// The interface's name now, if that is another.
-    pub now: Option<String>,
-    /// How it is attached.
-    pub means: Means,
-    /// The id of the policy's program; `None` if it is gone.
-    pub program: Option<u32>,
-    /// The id of the dispatcher that hangs there.
-    pub dispatcher: Option<u32>,
-    /// Whether it still hangs on something.
-    pub alive: bool,
-    /// Programs of others on the same place.
-    pub foreign: Vec<Foreign>,
-}
-
-/// A counter and what it has counted since its rule came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CounterValue {
-    /// The namespace of the `for netns` block that counts; `None` for the policy itself.
-    pub netns: Option<String>,
-    /// The path by which that namespace is entered, if it lost its name.
-    pub entered: Option<String>,
-    /// What is counted.
-    pub counter: Counter,
-    /// Packets, lookups or writes.
-    pub packets: u64,
-    /// Bytes.
-    pub bytes: u64,
 }
 
 /// What is found in a network namespace.
@@ -279,7 +246,7 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
         .map(|one| format!("generation {one}"))
         .collect();
     let owned = |hook: &Hook| record.as_ref().is_some_and(|record| record.has(hook));
-    let lost = hooks(state)?.into_iter().filter(|hook| !owned(hook));
+    let lost = state.hooks()?.into_iter().filter(|hook| !owned(hook));
     left.extend(lost.map(|hook| format!("hook {}", hook.name())));
     let kept = record.map_or_else(Vec::new, |record| record.netns);
     for generation in &stale {
@@ -303,7 +270,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         .hooks
         .iter()
         .filter(|attached| !drift::left_with_its_interface(record, &attached.hook))
-        .map(|attached| describe_hook(session, record, attached, &names))
+        .map(|attached| hooks::describe(session, record, attached, &names))
         .collect::<Result<_, Error>>()?;
     Ok(Status {
         policy: record.manifest.policy.clone(),
@@ -339,88 +306,6 @@ fn lost_namespaces(session: &Session, record: &Record) -> Result<Vec<LostNamespa
     Ok(found)
 }
 
-fn describe_hook(
-    session: &Session,
-    record: &Record,
-    attached: &Attached,
-    renamed: &[(u32, String)],
-) -> Result<HookStatus, Error> {
-    let hook = attached.hook;
-    let mut renamed = renamed.iter();
-    let now = renamed
-        .find(|(index, _)| hook.point.is_packet() && u64::from(*index) == hook.target)
-        .map(|(_, name)| name.clone());
-    let link = attach::describe(&session.state, &hook)?;
-    let dispatcher = link
-        .map(|link| link.program)
-        .filter(|program| *program != 0);
-    Ok(HookStatus {
-        hook: if record.fillers.contains(&hook.point) {
-            "fill".to_owned()
-        } else {
-            hook.point.title()
-        },
-        target: attached.target.clone(),
-        now,
-        means: hook.means,
-        program: program_of(&session.state, hook.point, record.generation)?,
-        dispatcher,
-        alive: link.is_some_and(|link| link.alive),
-        foreign: foreign_on(session, &hook, dispatcher)?
-            .into_iter()
-            .filter(|one| Some(one.id) != left_on(record, &hook))
-            .collect(),
-    })
-}
-
-/// The program that sockc left on a hook: it is ours also where somebody changed its pin, which is told.
-fn left_on(record: &Record, hook: &Hook) -> Option<u32> {
-    let path = Path::new("link").join(hook.name());
-    let mut pins = record.pins.iter().flatten();
-    match pins.find(|pin| pin.path == path)?.made {
-        Made::Link(_, program) => program,
-        Made::Program(id) => Some(id),
-        _ => None,
-    }
-}
-
-/// The program in the slot.
-fn program_of(state: &State, point: Point, generation: u32) -> Result<Option<u32>, Error> {
-    let path = state.slots(point);
-    let slot = bpffs::open(&path).and_then(|slots| pins::slot(slots.as_fd(), side(generation)));
-    unless_passing(&path, slot.map(Some)).map(Option::flatten)
-}
-
-/// The programs of others on the place of a hook.
-pub(crate) fn foreign_on(
-    session: &Session,
-    hook: &Hook,
-    dispatcher: Option<u32>,
-) -> Result<Vec<Foreign>, Error> {
-    let ours: Vec<u32> = dispatcher.into_iter().collect();
-    let interface = u32::try_from(hook.target).unwrap_or(0);
-    Ok(match hook.point {
-        Point::Xdp(_) => foreign::xdp(hook.target)?
-            .filter(|(id, _)| !ours.contains(id))
-            .map(|(id, name)| Foreign {
-                id,
-                name,
-                first: true,
-            })
-            .into_iter()
-            .collect(),
-        Point::TcIn(_) | Point::TcOut(_) => {
-            let kind = hook.point.kind().attach;
-            let mut programs = foreign::on(Place::Interface(interface), kind, &ours)?;
-            programs.extend(foreign::filters(hook, dispatcher)?);
-            programs
-        }
-        Point::Lookup => foreign::lookups(session.namespace.as_fd(), &ours)?,
-        // Many tools share control groups, and none is in another's way there.
-        Point::Send(_) | Point::SockOps(_) | Point::Listen => Vec::new(),
-    })
-}
-
 fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> {
     let path = session.state.map(record.generation, "sockets");
     // A policy without sockets has no such map; one that is gone, or another, is told by its pin.
@@ -429,53 +314,6 @@ fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> 
         sockets => sockets?,
     };
     inspect::states(session, &record.manifest, sockets.as_fd())
-}
-
-/// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.
-///
-/// # Errors
-///
-/// Any [`Error`].
-pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
-    let (mut values, held) = own_counters(options)?;
-    for held in held {
-        let Some(place) = entrance::entrance(&held)? else {
-            // `status` says that the namespace is gone.
-            continue;
-        };
-        let inner = match own_counters(&options.within(&place)) {
-            // It ended just now.
-            Err(error) if error.is_no_namespace() => continue,
-            inner => inner?.0,
-        };
-        let entered = (place != held.name).then_some(place);
-        values.extend(inner.into_iter().map(|value| CounterValue {
-            netns: Some(held.name.clone()),
-            entered: entered.clone(),
-            ..value
-        }));
-    }
-    Ok(values)
-}
-
-fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Error> {
-    session::enter(options, |session| {
-        // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
-        let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
-        let Some(record) = record_in_force(&session.state)? else {
-            return Ok((Vec::new(), Vec::new()));
-        };
-        let totals = totals::totals(&session.state, &record)?;
-        let counters = record.manifest.counters.iter().cloned().zip(totals);
-        let values = counters.map(|(counter, total)| CounterValue {
-            netns: None,
-            entered: None,
-            counter,
-            packets: total.packets,
-            bytes: total.bytes,
-        });
-        Ok((values.collect(), record.netns))
-    })
 }
 
 /// The policy in force, as it was put there. Nobody compared its code with its text.

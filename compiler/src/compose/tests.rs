@@ -7,9 +7,11 @@ use crate::decide::decide;
 use crate::diagram::sample::{Dice, default, prefix, rule, socket, tcp};
 use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, Verdict, World};
+use crate::header_field::HeaderField;
 use crate::place::place;
-use crate::policy::{Action, Condition, Family, Rate, RateUnit, Rule, SocketId};
+use crate::policy::{Action, Condition, Family, FieldTest, Rate, RateUnit, Rule, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
+use crate::protocol::IpProtocol;
 
 /// A world where every named socket is there.
 struct Present(SocketAnswer);
@@ -18,7 +20,7 @@ impl World for Present {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.0
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         true
     }
 }
@@ -53,7 +55,7 @@ fn the_meaning_is_that_of_the_reference() {
             };
             let wanted = outcome(decide(&policy, &event, &Present(answer)).verdict);
             assert_eq!(store.evaluate(arriving, &values), wanted.terminal());
-            if matches!(header.protocol, 6 | 17) && header.part == crate::event::Part::Whole {
+            if header.protocol.has_socket() && header.part == crate::event::Part::Whole {
                 let event = Event::Lookup {
                     class: Policy::plain_class(),
                     header,
@@ -234,7 +236,10 @@ fn a_redirect_that_only_other_interfaces_meet_is_missed() {
 #[test]
 fn a_test_that_a_hook_cannot_read_is_caught() {
     let mut redirect = about_dns(Action::Redirect(SocketId::from_u32(0)));
-    redirect.matches.conditions = vec![Condition::Length { low: 0, high: 99 }];
+    redirect.matches.conditions = vec![Condition::Header {
+        field: HeaderField::Length,
+        test: FieldTest::Range { low: 0, high: 99 },
+    }];
     let policy = policy([redirect]);
     let mut store = Store::new();
     let chains = place(&policy, &mut store).unwrap();

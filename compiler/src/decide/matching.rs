@@ -7,10 +7,12 @@ use std::net::IpAddr;
 
 use super::asked::has_socket;
 use crate::event::{Header, Part, SocketAnswer, Transport, World};
+use crate::header_field::HeaderField;
 use crate::policy::{
-    Addresses, ClassId, Condition, Direction, Endpoint, IcmpMatch, Match, NetnsId, Policy,
-    ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetKind, Side, SocketId, SocketTest,
+    Addresses, ClassId, Condition, Direction, Endpoint, FieldTest, IcmpMatch, Match, NetnsId,
+    Policy, ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetKind, Side, SocketId, SocketTest,
 };
+use crate::protocol::IpProtocol;
 
 /// A packet, and whom to ask about it.
 #[derive(Clone, Copy)]
@@ -138,7 +140,8 @@ fn takes_tokens(seen: &Seen<'_>, unit: RateUnit) -> bool {
         (RateUnit::Packets | RateUnit::Bytes, _) => true,
         (RateUnit::Connections, Transport::Tcp { flags, .. }) => flags & (SYN | ACK) == SYN,
         (RateUnit::Connections, Transport::Ports { .. }) => {
-            seen.header.protocol == 17 && seen.socket(None) != SocketAnswer::Established
+            seen.header.protocol == IpProtocol::UDP
+                && seen.socket(None) != SocketAnswer::Established
         }
         (RateUnit::Connections, Transport::Icmp { .. } | Transport::None) => false,
     }
@@ -246,21 +249,38 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
         Condition::SockAbsent(socket) => !seen.present(*socket),
         Condition::Entry { map, socket } => {
             to_port(header).is_some()
-                && matches!(header.protocol, 6 | 17)
+                && header.protocol.has_socket()
                 && seen.world.entry(*map, header) == Some(*socket)
         }
-        Condition::TcpFlags { set, clear } => match header.transport {
-            Transport::Tcp { flags, .. } => flags & set == *set && flags & clear == 0,
-            _ => false,
-        },
-        Condition::Fragment => header.part != Part::Whole,
-        Condition::Length { low, high } => (*low..=*high).contains(&header.length),
-        Condition::Ttl { low, high } => (*low..=*high).contains(&header.ttl.into()),
-        Condition::Dscp(value) => header.dscp == *value,
-        Condition::Mark { value, mask } => header.mark & mask == *value,
-        Condition::Vlan(id) => header.vlan == Some(*id),
+        Condition::Header { field, test } => {
+            let value = value_of(header, *field);
+            value.is_some_and(|value| match *test {
+                FieldTest::Range { low, high } => low <= value && value <= high,
+                FieldTest::Masked { wanted, mask } => value & mask == wanted,
+            })
+        }
         // Policies that `bulk` makes are not decided: their rules do not say what they match.
         Condition::Winner(_) => false,
+    }
+}
+
+/// The value of a field of the header, if the packet has it.
+fn value_of(header: &Header, field: HeaderField) -> Option<u32> {
+    match field {
+        HeaderField::Fragment => Some(match header.part {
+            Part::Whole => 0,
+            Part::First => 1,
+            Part::Later => 2,
+        }),
+        HeaderField::TcpFlags => match header.transport {
+            Transport::Tcp { flags, .. } => Some(flags.into()),
+            Transport::Ports { .. } | Transport::Icmp { .. } | Transport::None => None,
+        },
+        HeaderField::Length => Some(header.length),
+        HeaderField::Ttl => Some(header.ttl.into()),
+        HeaderField::Dscp => Some(header.dscp.into()),
+        HeaderField::Mark => Some(header.mark),
+        HeaderField::Vlan => header.vlan.map(u32::from),
     }
 }
 
@@ -278,14 +298,7 @@ pub(crate) fn readable_at_lookup(rule: &Rule) -> bool {
             | Condition::SockAbsent(_)
             | Condition::Entry { .. }
             | Condition::Winner(_) => true,
-            Condition::Socket { .. }
-            | Condition::TcpFlags { .. }
-            | Condition::Fragment
-            | Condition::Length { .. }
-            | Condition::Ttl { .. }
-            | Condition::Dscp(_)
-            | Condition::Mark { .. }
-            | Condition::Vlan(_) => false,
+            Condition::Socket { .. } | Condition::Header { .. } => false,
         }
     }
     rule.rate.is_none() && rule.matches.conditions.iter().all(readable)

@@ -64,6 +64,24 @@ impl Store {
         self.choose(number, ranges, inside, outside)
     }
 
+    /// 1 where these neighbouring fields, as one number, lie in `low..=high`.
+    pub fn spread(
+        &mut self,
+        fields: &[Field],
+        low: u32,
+        high: u32,
+    ) -> Result<Node, BudgetExceeded> {
+        let Some(&first) = fields.first() else {
+            return Ok(Node::TRUE);
+        };
+        let number = Number {
+            first: self.first(first),
+            bits: fields.iter().map(|field| field.bits()).sum(),
+        };
+        let range = [(low.into(), high.into())];
+        self.choose(number, &range, Node::TRUE, Node::FALSE)
+    }
+
     /// 1 where the bits of `mask` in the field are those of `value`.
     pub fn masked(&mut self, field: Field, mask: u32, value: u32) -> Result<Node, BudgetExceeded> {
         let mut node = Node::TRUE;

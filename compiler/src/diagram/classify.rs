@@ -1,17 +1,19 @@
 //! What a rule matches, as a diagram with the terminals 0 and 1.
 //!
-//! A field is tested only where it exists (language section 2, point 8): guards come from the same few functions for
+//! A field is tested only where it exists (`docs/meaning.md#fragments-ports-and-types`): guards come from the same few functions for
 //! every construct, so that equal meanings get equal nodes. The oracle is `decide::matches`, written apart from this.
 
 use std::collections::BTreeSet;
 
-use super::values::{FROM, MARK, TO};
+use super::values::{FROM, TO};
 use super::{BudgetExceeded, Node, Store};
 use crate::field::Field;
+use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::policy::{
-    AddressSet, Addresses, Condition, Endpoint, Family, GroupId, Match, ProtocolMatch, Rate,
-    RateUnit, Rule, RuleId, SetId, Side, Socket, SocketTest,
+    AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, GroupId, Match, ProtocolMatch,
+    Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketTest,
 };
+use crate::protocol::IpProtocol;
 
 type Built = Result<Node, BudgetExceeded>;
 
@@ -110,10 +112,11 @@ pub fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
 
 /// 1 for TCP SYNs without ACK, and for UDP packets (no later fragments) without a connected socket.
 fn connection_starts(store: &mut Store) -> Built {
-    const SYN: u8 = 0x02;
-    const ACK: u8 = 0x10;
-    let tcp = flags_test(store, SYN, ACK)?;
-    let udp = transport_of(store, &[17])?;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    let begins = FieldTest::bits(SYN, ACK);
+    let tcp = header_test(store, row(HeaderField::TcpFlags), begins)?;
+    let udp = transport_of(store, &[IpProtocol::UDP])?;
     let connected = socket_test(store, SocketTest::Established, Field::Socket)?;
     let free = store.not(connected)?;
     let udp = store.and(udp, free)?;
@@ -132,7 +135,7 @@ pub fn new_flow(store: &mut Store) -> Built {
 pub fn may_hold(store: &mut Store, socket: &Socket) -> Built {
     let mut families = [Node::FALSE; 2];
     for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
-        let numbers: Vec<(u32, u32)> = [6, 17]
+        let numbers: Vec<(u32, u32)> = IpProtocol::WITH_SOCKETS
             .into_iter()
             .filter(|&number| socket.may_hold(family, number))
             .map(|number| (number.into(), number.into()))
@@ -143,7 +146,7 @@ pub fn may_hold(store: &mut Store, socket: &Socket) -> Built {
 }
 
 /// 1 for the given protocol number.
-pub fn protocol(store: &mut Store, number: u8) -> Built {
+pub fn protocol(store: &mut Store, number: IpProtocol) -> Built {
     let number = number.into();
     store.range(Field::Protocol, number, number, Node::TRUE, Node::FALSE)
 }
@@ -159,23 +162,24 @@ fn has_transport(store: &mut Store) -> Built {
 }
 
 /// 1 where one of the protocols has its transport header.
-fn transport_of(store: &mut Store, numbers: &[u32]) -> Built {
+fn transport_of(store: &mut Store, protocols: &[IpProtocol]) -> Built {
     let there = has_transport(store)?;
-    let ranges: Vec<(u32, u32)> = numbers.iter().map(|&number| (number, number)).collect();
+    let numbers = protocols.iter().map(|&one| u32::from(one));
+    let ranges: Vec<(u32, u32)> = numbers.map(|number| (number, number)).collect();
     store.ranges(Field::Protocol, &ranges, there, Node::FALSE)
 }
 
 fn ports_exist(store: &mut Store) -> Built {
-    transport_of(store, &[6, 17, 132])
+    transport_of(store, &IpProtocol::WITH_PORTS)
 }
 
 fn sockets_exist(store: &mut Store) -> Built {
-    transport_of(store, &[6, 17])
+    transport_of(store, &IpProtocol::WITH_SOCKETS)
 }
 
 fn icmp_exists(store: &mut Store) -> Built {
-    let v4 = transport_of(store, &[1])?;
-    let v6 = transport_of(store, &[58])?;
+    let v4 = transport_of(store, &[IpProtocol::ICMP])?;
+    let v6 = transport_of(store, &[IpProtocol::ICMP6])?;
     store.range(Field::Family, 0, 0, v4, v6)
 }
 
@@ -295,38 +299,52 @@ fn condition_diagram(store: &mut Store, condition: &Condition) -> Built {
             let exists = sockets_exist(store)?;
             store.and(exists, named)
         }
-        Condition::TcpFlags { set, clear } => flags_test(store, *set, *clear),
-        Condition::Fragment => store.range(Field::Fragment, 1, 2, Node::TRUE, Node::FALSE),
-        Condition::Length { low, high } => between(store, Field::Length, *low, *high),
-        Condition::Ttl { low, high } => between(store, Field::Ttl, *low, *high),
-        Condition::Dscp(value) => between(store, Field::Dscp, (*value).into(), (*value).into()),
-        Condition::Mark { value, mask } => mark_test(store, *value, *mask),
-        Condition::Vlan(id) => {
-            let number = u32::from(*id) + 1;
-            between(store, Field::Vlan, number, number)
+        Condition::Header { field, test } => header_test(store, row(*field), *test),
+        Condition::Winner(group) => {
+            store.range(Field::Winner, *group, *group, Node::TRUE, Node::FALSE)
         }
-        Condition::Winner(group) => between(store, Field::Winner, *group, *group),
     }
 }
 
-/// 1 where the masked bytes of the mark are those of the value.
-fn mark_test(store: &mut Store, value: u32, mask: u32) -> Built {
-    let mut node = Node::TRUE;
-    let bytes = value.to_be_bytes().into_iter().zip(mask.to_be_bytes());
-    for (field, (value, mask)) in MARK.into_iter().zip(bytes) {
-        let byte = store.masked(field, mask.into(), value.into())?;
-        node = store.and(node, byte)?;
+/// 1 where the packet has the field, with such a value.
+fn header_test(store: &mut Store, row: &Row, test: FieldTest) -> Built {
+    let value = match test {
+        FieldTest::Range { low, high } => in_range(store, row, low, high)?,
+        FieldTest::Masked { wanted, mask } => masked(store, row, wanted, mask)?,
+    };
+    match row.exists {
+        Exists::Always | Exists::Optional => Ok(value),
+        Exists::InTcp => {
+            let there = transport_of(store, &[IpProtocol::TCP])?;
+            store.and(there, value)
+        }
     }
-    Ok(node)
 }
 
-/// 1 for the values from `low` to `high` that the field can have.
-fn between(store: &mut Store, field: Field, low: u32, high: u32) -> Built {
-    let high = high.min(field.max());
+/// 1 for the values from `low` to `high`.
+fn in_range(store: &mut Store, row: &Row, low: u32, high: u32) -> Built {
+    let high = high.min(row.max);
     if low > high {
         return Ok(Node::FALSE);
     }
-    store.range(field, low, high, Node::TRUE, Node::FALSE)
+    let (low, high) = (row.encode(Some(low)), row.encode(Some(high)));
+    match row.variables {
+        [one] => store.range(*one, low, high, Node::TRUE, Node::FALSE),
+        several => store.spread(several, low, high),
+    }
+}
+
+/// 1 where the masked bits of the field are those that are wanted.
+fn masked(store: &mut Store, row: &Row, wanted: u32, mask: u32) -> Built {
+    if wanted & !mask != 0 {
+        return Ok(Node::FALSE);
+    }
+    let mut node = Node::TRUE;
+    for ((field, wanted), (_, mask)) in row.parts(wanted).zip(row.parts(mask)) {
+        let part = store.masked(field, mask, wanted)?;
+        node = store.and(node, part)?;
+    }
+    Ok(node)
 }
 
 /// 1 where a question is answered with yes.
@@ -343,13 +361,4 @@ fn socket_test(store: &mut Store, test: SocketTest, field: Field) -> Built {
     let answer = store.range(field, low, high, Node::TRUE, Node::FALSE)?;
     let exists = sockets_exist(store)?;
     store.and(exists, answer)
-}
-
-fn flags_test(store: &mut Store, set: u8, clear: u8) -> Built {
-    if set & clear != 0 {
-        return Ok(Node::FALSE);
-    }
-    let flags = store.masked(Field::TcpFlags, (set | clear).into(), set.into())?;
-    let there = transport_of(store, &[6])?;
-    store.and(there, flags)
 }

@@ -1,6 +1,6 @@
 //! The plainest packet of a region: one that a person would write down.
 //!
-//! Where a field is free it gets the value that language section 8 calls plain, or a documentation address. Preferences
+//! Where a field is free it gets the value that `docs/packets.md#what-is-not-said` calls plain, or a documentation address. Preferences
 //! are tried one after the other; one that would leave nothing is left out.
 
 use std::net::IpAddr;
@@ -9,20 +9,21 @@ use super::classify::{sides, within};
 use super::values::{FROM, TO};
 use super::{BudgetExceeded, FieldValues, Node, Store};
 use crate::field::Field;
+use crate::header_field;
 use crate::policy::{AddressSet, Policy};
 
-/// Fields and the value that is plain. Flags: a SYN alone. Ports and protocols: those of a client of a web server.
-/// Values that come later are tried where earlier ones of the same field are not to be had.
-const PLAIN: [(Field, u32, u32); 16] = [
+/// What all else depends on: a whole packet of IPv4, of TCP or else of UDP.
+const SHAPE: [(Field, u32, u32); 4] = [
     (Field::Fragment, 0, 0),
     (Field::Family, 0, 0),
     (Field::Protocol, 6, 6),
     (Field::Protocol, 17, 17),
-    (Field::TcpFlags, 2, 2),
+];
+
+/// Other fields and the value that is plain, after those of the header: ports are those of a client of a web server.
+/// Values that come later are tried where earlier ones of the same field are not to be had.
+const PLAIN: [(Field, u32, u32); 8] = [
     (Field::Socket, 0, 0),
-    (Field::Ttl, 64, 64),
-    (Field::Dscp, 0, 0),
-    (Field::Vlan, 0, 0),
     (Field::FromPort, 40_000, 40_000),
     (Field::FromPort, 1024, 65_535),
     (Field::ToPort, 80, 80),
@@ -74,7 +75,10 @@ pub fn plain_headers(store: &mut Store, region: Node) -> Result<Node, BudgetExce
     if store.count(region) > LARGE {
         node = of_one_pair(store, region)?;
     }
-    for (field, low, high) in PLAIN {
+    let fields = header_field::rows().filter(|row| !row.shapes());
+    let fields = fields.filter_map(|row| Some(row.parts(row.plain_code()?)));
+    let fields = fields.flatten().map(|(field, part)| (field, part, part));
+    for (field, low, high) in SHAPE.into_iter().chain(fields).chain(PLAIN) {
         let plain = store.range(field, low, high, Node::TRUE, Node::FALSE)?;
         node = preferred(store, node, plain)?;
     }

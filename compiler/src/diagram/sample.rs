@@ -8,11 +8,13 @@ pub(crate) use parts::{default, group, hit, prefix, rule, socket, tcp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::event::{Header, Part, SocketAnswer, Transport};
+use crate::header_field::HeaderField;
 use crate::hook::Hook;
 use crate::policy::{
-    Action, AddressSet, Condition, Direction, Endpoint, Family, GroupId, IcmpMatch, Match, Policy,
-    ProtocolMatch, Rule, Side, SocketId, SocketTest,
+    Action, AddressSet, Condition, Direction, Endpoint, Family, FieldTest, GroupId, IcmpMatch,
+    Match, Policy, ProtocolMatch, Rule, Side, SocketId, SocketTest,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 const V4: [u32; 9] = [
@@ -101,7 +103,7 @@ impl Dice {
         let header = Header {
             from: self.address(v6),
             to: self.address(v6),
-            protocol,
+            protocol: IpProtocol(protocol),
             part,
             transport: self.transport(protocol, v6, part),
             length: self.pick(&LENGTHS),
@@ -145,7 +147,7 @@ impl Dice {
         Header {
             from: self.address(v6),
             to: self.address(v6),
-            protocol: 6,
+            protocol: IpProtocol::TCP,
             part: Part::Whole,
             transport: self.transport(6, v6, Part::Whole),
             length: 40,
@@ -170,7 +172,7 @@ impl Dice {
         };
         ProtocolMatch {
             family,
-            number,
+            number: IpProtocol(number),
             icmp,
         }
     }
@@ -224,24 +226,24 @@ impl Dice {
                 ]),
                 netns: None,
             },
-            2 => Condition::TcpFlags {
-                set: self.pick(&[0, 2, 16]),
-                clear: self.pick(&[0, 2, 16]),
-            },
-            3 => Condition::Fragment,
-            4 => Condition::Length {
-                low: self.pick(&LENGTHS),
-                high: self.pick(&LENGTHS),
-            },
-            5 => Condition::Ttl {
-                low: self.pick(&[0, 1, 64]),
-                high: self.pick(&[1, 64, 255, u32::MAX]),
-            },
-            6 => Condition::Dscp(self.pick(&[0, 46])),
-            7 => Condition::Vlan(self.pick(&[0, 12])),
+            2 => Condition::header(
+                HeaderField::TcpFlags,
+                FieldTest::bits(self.pick(&[0, 2, 16]), self.pick(&[0, 2, 16])),
+            ),
+            3 => Condition::header(HeaderField::Fragment, FieldTest::Range { low: 1, high: 2 }),
+            4 => {
+                let (low, high) = (self.pick(&LENGTHS), self.pick(&LENGTHS));
+                Condition::header(HeaderField::Length, FieldTest::Range { low, high })
+            }
+            5 => {
+                let (low, high) = (self.pick(&[0, 1, 64]), self.pick(&[1, 64, 255, u32::MAX]));
+                Condition::header(HeaderField::Ttl, FieldTest::Range { low, high })
+            }
+            6 => Condition::header(HeaderField::Dscp, FieldTest::exactly(self.pick(&[0, 46]))),
+            7 => Condition::header(HeaderField::Vlan, FieldTest::exactly(self.pick(&[0, 12]))),
             8 => {
-                let (value, mask) = self.pick(&[(7, u32::MAX), (0x10, 0xff)]);
-                Condition::Mark { value, mask }
+                let (wanted, mask) = self.pick(&[(7, u32::MAX), (0x10, 0xff)]);
+                Condition::header(HeaderField::Mark, FieldTest::Masked { wanted, mask })
             }
             9 => Condition::No(Box::new(self.condition(depth - 1))),
             _ => Condition::AnyOf((0..2).map(|_| self.condition(depth - 1)).collect()),
@@ -271,7 +273,7 @@ impl Dice {
         Match {
             protocols: vec![ProtocolMatch {
                 family: None,
-                number,
+                number: IpProtocol(number),
                 icmp: Vec::new(),
             }],
             ..self.matches(0)

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::event::{Header, Part, SocketAnswer, Transport};
 use crate::field::Field;
+use crate::header_field;
+use crate::protocol::IpProtocol;
 
 /// A value for each field; those that do not exist in a packet are 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -76,38 +78,23 @@ pub const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
 /// The words of the sender's address.
 pub const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
 
-/// The bytes of the packet mark.
-pub const MARK: [Field; 4] = [Field::Mark0, Field::Mark1, Field::Mark2, Field::Mark3];
-
 /// The field values of a packet for which the lookup gives this answer.
 #[must_use]
 pub fn values_of(header: &Header, socket: SocketAnswer) -> FieldValues {
     let mut values = FieldValues::default()
         .with(Field::Family, u32::from(header.from.is_ipv6()))
         .with(Field::Protocol, header.protocol.into())
-        .with(Field::Length, header.length)
-        .with(Field::Ttl, header.ttl.into())
-        .with(Field::Dscp, header.dscp.into())
-        .with(Field::Vlan, header.vlan.map_or(0, |id| u32::from(id) + 1))
         .with(Field::Socket, socket as u32);
-    for (byte, value) in MARK.into_iter().zip(header.mark.to_be_bytes()) {
-        values.set(byte, value.into());
+    for row in header_field::rows() {
+        for (variable, part) in row.parts(row.encode((row.get)(header))) {
+            values.set(variable, part);
+        }
     }
-    let part = match header.part {
-        Part::Whole => 0,
-        Part::First => 1,
-        Part::Later => 2,
-    };
-    values.set(Field::Fragment, part);
     values.set_address(FROM, header.from);
     values.set_address(TO, header.to);
     match header.transport {
         Transport::None => values,
-        Transport::Tcp { from, to, flags } => values
-            .with(Field::FromPort, from.into())
-            .with(Field::ToPort, to.into())
-            .with(Field::TcpFlags, flags.into()),
-        Transport::Ports { from, to } => values
+        Transport::Tcp { from, to, .. } | Transport::Ports { from, to } => values
             .with(Field::FromPort, from.into())
             .with(Field::ToPort, to.into()),
         Transport::Icmp { kind, code } => {
@@ -119,26 +106,16 @@ pub fn values_of(header: &Header, socket: SocketAnswer) -> FieldValues {
 /// The packet that has these values, and the lookup's answer for it. Fields that do not exist in it are left out.
 #[must_use]
 pub fn header_of(values: &FieldValues) -> (Header, SocketAnswer) {
-    let part = match values.get(Field::Fragment) {
-        0 => Part::Whole,
-        1 => Part::First,
-        _ => Part::Later,
-    };
-    let protocol = values.get(Field::Protocol) as u8;
-    let header = Header {
+    let protocol = IpProtocol(values.get(Field::Protocol) as u8);
+    let mut header = Header {
         from: values.address(FROM),
         to: values.address(TO),
         protocol,
-        part,
-        transport: transport_of(values, protocol, part),
-        length: values.get(Field::Length),
-        ttl: values.get(Field::Ttl) as u8,
-        dscp: values.get(Field::Dscp) as u8,
-        vlan: values.get(Field::Vlan).checked_sub(1).map(|id| id as u16),
-        mark: MARK
-            .into_iter()
-            .fold(0, |mark, byte| mark << 8 | values.get(byte)),
+        ..Header::PLAIN
     };
+    set_fields(&mut header, values, true);
+    header.transport = transport_of(values, protocol, header.part);
+    set_fields(&mut header, values, false);
     let socket = match header.has_socket() {
         true => SocketAnswer::from_value(values.get(Field::Socket)),
         false => SocketAnswer::None,
@@ -146,18 +123,23 @@ pub fn header_of(values: &FieldValues) -> (Header, SocketAnswer) {
     (header, socket)
 }
 
-fn transport_of(values: &FieldValues, protocol: u8, part: Part) -> Transport {
+/// Sets the fields of a header that the rest of it depends on, or the others.
+fn set_fields(header: &mut Header, values: &FieldValues, shaping: bool) {
+    for row in header_field::rows().filter(|row| row.shapes() == shaping) {
+        if let Some(value) = row.decode(row.joined(|variable| values.get(variable))) {
+            (row.set)(header, value);
+        }
+    }
+}
+
+fn transport_of(values: &FieldValues, protocol: IpProtocol, part: Part) -> Transport {
     let from = values.get(Field::FromPort) as u16;
     let to = values.get(Field::ToPort) as u16;
     match (protocol, values.get(Field::Family)) {
         _ if part == Part::Later => Transport::None,
-        (6, _) => Transport::Tcp {
-            from,
-            to,
-            flags: values.get(Field::TcpFlags) as u8,
-        },
-        (17 | 132, _) => Transport::Ports { from, to },
-        (1, 0) | (58, 1) => {
+        (IpProtocol::TCP, _) => Transport::Tcp { from, to, flags: 0 },
+        (IpProtocol::UDP | IpProtocol::SCTP, _) => Transport::Ports { from, to },
+        (IpProtocol::ICMP, 0) | (IpProtocol::ICMP6, 1) => {
             let [_, _, kind, code] = values.get(Field::Icmp).to_be_bytes();
             Transport::Icmp { kind, code }
         }

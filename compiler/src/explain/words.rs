@@ -1,15 +1,15 @@
 //! Matches and packets in words, as short as an explanation needs them.
 
-use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::decide::Seen;
 use crate::event::{Header, Part, SocketAnswer, Transport};
-use crate::names;
-use crate::packet::protocol;
+use crate::header_field::{Exists, Kind, Row, flag_names, row};
 use crate::policy::{
-    Addresses, Condition, Direction, Endpoint, NetnsId, Policy, ProtocolMatch, SocketTest,
+    Addresses, Condition, Direction, Endpoint, FieldTest, NetnsId, Policy, ProtocolMatch,
+    SocketTest,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// The maximum number of items of a list that are shown.
@@ -47,16 +47,16 @@ pub(super) fn protocols(protocols: &[ProtocolMatch]) -> String {
 }
 
 /// A protocol by its name, or by its number.
-pub(crate) fn number_word(number: u8) -> String {
+pub(crate) fn number_word(number: IpProtocol) -> String {
     match number {
-        protocol::TCP => "tcp".into(),
-        protocol::UDP => "udp".into(),
-        protocol::SCTP => "sctp".into(),
-        protocol::ICMP => "icmp".into(),
-        protocol::ICMP6 => "icmp6".into(),
-        protocol::ESP => "esp".into(),
-        protocol::AH => "ah".into(),
-        protocol::GRE => "gre".into(),
+        IpProtocol::TCP => "tcp".into(),
+        IpProtocol::UDP => "udp".into(),
+        IpProtocol::SCTP => "sctp".into(),
+        IpProtocol::ICMP => "icmp".into(),
+        IpProtocol::ICMP6 => "icmp6".into(),
+        IpProtocol::ESP => "esp".into(),
+        IpProtocol::AH => "ah".into(),
+        IpProtocol::GRE => "gre".into(),
         number => format!("proto {number}"),
     }
 }
@@ -154,23 +154,7 @@ pub(crate) fn condition(policy: &Policy, condition: &Condition) -> String {
             "an entry of @{} for sock {}",
             policy.live_maps[*map].name, policy.sockets[*socket].name
         ),
-        Condition::TcpFlags { set, clear } => flags(*set, *clear),
-        Condition::Fragment => "fragment".into(),
-        Condition::Length { low, high } => between("length", *low, *high),
-        Condition::Ttl { low, high } => between("ttl", *low, *high),
-        Condition::Dscp(value) => {
-            let mut names = names::dscps();
-            match names.find(|name| names::dscp(name) == Some(*value)) {
-                Some(name) => format!("dscp {name}"),
-                None => format!("dscp {value}"),
-            }
-        }
-        Condition::Mark {
-            value,
-            mask: u32::MAX,
-        } => format!("mark {value:#x}"),
-        Condition::Mark { value, mask } => format!("mark {value:#x}/{mask:#x}"),
-        Condition::Vlan(id) => format!("vlan {id}"),
+        Condition::Header { field, test } => header_words(row(*field), *test),
         Condition::Winner(group) => format!("winner {group}"),
     }
 }
@@ -179,6 +163,21 @@ fn in_netns(policy: &Policy, netns: Option<NetnsId>) -> String {
     netns.map_or_else(String::new, |id| {
         format!(" in netns \"{}\"", policy.namespaces[id])
     })
+}
+
+fn header_words(row: &Row, test: FieldTest) -> String {
+    let word = row.word();
+    match (row.kind, test) {
+        (Kind::Present, _) => word.into(),
+        // A bit that is to be set and clear is in the one and not in the other.
+        (Kind::Flags, FieldTest::Masked { wanted, mask }) => flags(word, wanted, wanted ^ mask),
+        (_, FieldTest::Masked { wanted, mask }) if mask == row.max => format!("{word} {wanted:#x}"),
+        (_, FieldTest::Masked { wanted, mask }) => format!("{word} {wanted:#x}/{mask:#x}"),
+        (Kind::Code, FieldTest::Range { low, high }) if low == high => {
+            format!("{word} {}", row.value_word(low))
+        }
+        (_, FieldTest::Range { low, high }) => between(word, low, high),
+    }
 }
 
 fn between(what: &str, low: u32, high: u32) -> String {
@@ -191,49 +190,40 @@ fn between(what: &str, low: u32, high: u32) -> String {
     }
 }
 
-const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
-
-fn flag_names(bits: u8) -> Vec<&'static str> {
-    let names = (0u8..).zip(FLAGS);
-    names
-        .filter(|(bit, _)| bits >> bit & 1 == 1)
-        .map(|(_, name)| name)
-        .collect()
-}
-
-fn flags(set: u8, clear: u8) -> String {
-    let clear: Vec<String> = flag_names(clear)
-        .iter()
-        .map(|name| format!("no {name}"))
-        .collect();
-    let words = flag_names(set).into_iter().map(str::to_owned).chain(clear);
-    format!("tcp flags {}", words.collect::<Vec<_>>().join(" "))
+fn flags(word: &str, set: u32, clear: u32) -> String {
+    let set = flag_names(set).map(str::to_owned);
+    let clear = flag_names(clear).map(|name| format!("no {name}"));
+    let words: Vec<String> = set.chain(clear).collect();
+    format!("{word} {}", words.join(" "))
 }
 
 /// What a packet has in place of what a condition wants; empty where nothing short can be said.
 pub(super) fn found(seen: &Seen<'_>, condition: &Condition) -> String {
     let header = seen.header;
-    let is = |what: &str, value: &dyn Display| format!("its {what} is {value}");
     match condition {
         Condition::No(inner) => found(seen, inner),
         Condition::AnyOf(_) | Condition::Winner(_) => String::new(),
         Condition::Socket { netns, .. } => socket(seen, *netns),
         Condition::SockAbsent(_) => "it is there".into(),
         Condition::Entry { .. } => "it has none".into(),
-        Condition::TcpFlags { .. } => match header.transport {
-            Transport::Tcp { flags: 0, .. } => "it has no flag set".into(),
-            Transport::Tcp { flags, .. } => format!("it has {}", flag_names(flags).join(" ")),
-            _ => "it has no TCP header".into(),
-        },
-        Condition::Fragment => "it is whole".into(),
-        Condition::Length { .. } => is("length", &header.length),
-        Condition::Ttl { .. } => is("ttl", &header.ttl),
-        Condition::Dscp(_) => is("dscp", &header.dscp),
-        Condition::Mark { .. } => is("mark", &format_args!("{:#x}", header.mark)),
-        Condition::Vlan(_) => match header.vlan {
-            Some(id) => is("vlan", &id),
-            None => "it has no tag".into(),
-        },
+        Condition::Header { field, .. } => found_in_header(row(*field), header),
+    }
+}
+
+/// What a packet has as the value of a field.
+fn found_in_header(row: &Row, header: &Header) -> String {
+    let Some(value) = (row.get)(header) else {
+        return match row.exists {
+            Exists::InTcp => "it has no TCP header".into(),
+            Exists::Always | Exists::Optional => format!("it has no {}", row.noun()),
+        };
+    };
+    match row.kind {
+        Kind::Present => "it is whole".into(),
+        Kind::Flags if value == 0 => "it has no flag set".into(),
+        Kind::Flags => format!("it has {}", flag_names(value).collect::<Vec<_>>().join(" ")),
+        Kind::Masked => format!("its {} is {value:#x}", row.word()),
+        Kind::Code | Kind::Range => format!("its {} is {}", row.word(), row.value_word(value)),
     }
 }
 

@@ -4,6 +4,7 @@ use super::Options;
 use super::random::Random;
 use super::values::{Lean, Values};
 use super::whole;
+use crate::header_field::{self, HeaderField};
 
 /// Protocols as rules write them, with the family they are of and whether they have ports; more of what occurs most.
 #[rustfmt::skip]
@@ -22,21 +23,21 @@ const PROTOCOLS: &[(&str, Lean, bool)] = &[
     (" proto 6", Lean::V6, true), (" proto 1, proto 58", Lean::V6, false),
 ];
 
-/// Conditions on what a packet says.
-#[rustfmt::skip]
-const CONDITIONS: &[&str] = &[
-    "tcp flags syn",
-    "tcp flags syn no ack",
-    "tcp flags no syn",
-    "tcp flags rst fin",
-    "tcp flags ack psh no fin rst",
-    "fragment",
-    "length > 468",
-    "length <= 60",
-    "length = 40",
-    "length < 1500",
-    "length >= 1280",
+/// The fields of the header that plain policies look at.
+const PLAIN: [HeaderField; 3] = [
+    HeaderField::TcpFlags,
+    HeaderField::Fragment,
+    HeaderField::Length,
 ];
+
+/// Conditions on those, or on all other fields of the header.
+pub(super) fn drawn(plain: bool) -> Vec<&'static str> {
+    header_field::rows()
+        .filter(|row| PLAIN.contains(&row.field) == plain)
+        .flat_map(|row| row.drawn)
+        .copied()
+        .collect()
+}
 
 /// Conditions on the socket of a packet.
 const SOCKETS: &[&str] = &["socket exists", "socket established", "socket listening"];
@@ -108,7 +109,7 @@ fn condition(random: &mut Random, options: Options, arriving: bool) -> String {
         } else if sockets && random.one_in(3) {
             *random.pick(SOCKETS)
         } else {
-            *random.pick(CONDITIONS)
+            *random.pick(&drawn(true))
         }
     };
     match random.below(6) {

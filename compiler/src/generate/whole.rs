@@ -1,16 +1,9 @@
 //! What random policies have of the whole language beyond plain rules: declarations, conditions, rates, logs, marks.
 
 use super::Features;
-use super::parts::{side, sides};
+use super::parts::{drawn, side, sides};
 use super::random::Random;
 use super::values::{Lean, Values};
-
-/// Conditions on fields that plain policies do not look at.
-#[rustfmt::skip]
-const FIELDS: &[&str] = &[
-    "ttl < 2", "ttl = 64", "ttl >= 255", "ttl <= 128", "dscp ef", "dscp cs0", "dscp 63", "dscp af11",
-    "mark 7", "mark 0", "mark 0x10/0xff", "mark 0/1", "vlan 12", "vlan 0", "vlan 4095",
-];
 
 /// Rates of every unit and period, for all packets together and by address.
 #[rustfmt::skip]
@@ -109,7 +102,7 @@ pub(super) fn condition(
     named: bool,
 ) -> Option<&'static str> {
     if features.fields && random.one_in(2) {
-        return Some(*random.pick(FIELDS));
+        return Some(*random.pick(&drawn(false)));
     }
     if features.absent && named && random.one_in(4) {
         return Some(*random.pick(&["sock both absent", "sock quiet absent", "sock plain absent"]));

@@ -44,8 +44,7 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Icmp
         | FieldKind::TcpFlags
         | FieldKind::Length
-        | FieldKind::Ttl
-        | FieldKind::Dscp
+        | FieldKind::IpHeader
         | FieldKind::Interface
         | FieldKind::Winner
         | FieldKind::Member

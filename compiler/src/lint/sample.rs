@@ -11,16 +11,17 @@ use self::ends::{Ends, ends};
 use super::list::is_of;
 use crate::decide::Seen;
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, World};
-use crate::field::Field;
+use crate::header_field::{Exists, Row, row};
 use crate::packet::text::Described;
-use crate::packet::{longest_length, protocol, shortest_length};
+use crate::packet::{longest_length, shortest_length};
 use crate::policy::{
-    AddressSet, ClassId, Condition, Direction, Family, LiveMapId, NetnsId, Policy, ProtocolMatch,
-    RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketTest,
+    AddressSet, ClassId, Condition, Direction, Family, FieldTest, LiveMapId, NetnsId, Policy,
+    ProtocolMatch, RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketTest,
 };
+use crate::protocol::IpProtocol;
 
 /// A protocol that rules seldom name (RFC 3692).
-const EXPERIMENTAL: u8 = 253;
+const EXPERIMENTAL: IpProtocol = IpProtocol(253);
 
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
@@ -50,7 +51,7 @@ impl World for Sample<'_> {
         }
     }
 
-    fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, socket: SocketId, _: Family, _: IpProtocol) -> bool {
         !self.absent.contains(&socket)
     }
 
@@ -85,9 +86,16 @@ impl<'a> Sample<'a> {
         };
         families.into_iter().find_map(|family| {
             let (number, named) = protocol_of(rules, family, variant)?;
+            let begins = variant >= 2 || rules.iter().any(|(_, rule)| counts_connections(rule));
             let mut sample = Self {
                 header: Header {
                     protocol: number,
+                    // Where it is another protocol, the addresses bring another transport header.
+                    transport: Transport::Tcp {
+                        from: 0,
+                        to: 0,
+                        flags: if begins { SYN } else { ACK },
+                    },
                     ..Header::PLAIN
                 },
                 policy,
@@ -100,26 +108,22 @@ impl<'a> Sample<'a> {
                 entry: None,
                 made_for: rules,
             };
-            let mut flags = if variant < 2 { ACK } else { SYN };
-            if rules.iter().any(|(_, rule)| counts_connections(rule)) {
-                flags = SYN;
-            }
             for (_, rule) in rules {
                 for condition in &rule.matches.conditions {
-                    sample.meet(condition, variant, &mut flags);
+                    sample.meet(condition, variant);
                 }
             }
-            sample.fill(family, named, flags, variant)
+            sample.fill(family, named, variant)
         })
     }
 
     /// Takes what a condition asks for, where that is simple.
-    fn meet(&mut self, condition: &Condition, variant: usize, flags: &mut u8) {
+    fn meet(&mut self, condition: &Condition, variant: usize) {
         match condition {
             Condition::No(_) => {}
             Condition::AnyOf(any) => {
                 if let Some(one) = any.get(variant % any.len().max(1)) {
-                    self.meet(one, variant, flags);
+                    self.meet(one, variant);
                 }
             }
             Condition::Socket { test, netns } => {
@@ -136,26 +140,22 @@ impl<'a> Sample<'a> {
             }
             Condition::Entry { map, socket } => self.entry = Some((*map, *socket)),
             Condition::SockAbsent(socket) => self.absent.push(*socket),
-            Condition::TcpFlags { set, clear } => *flags = (*flags | set) & !clear,
-            Condition::Fragment => {
-                self.header.part = if variant.is_multiple_of(2) {
-                    Part::First
-                } else {
-                    Part::Later
-                };
-            }
-            Condition::Length { low, .. } => self.header.length = self.header.length.max(*low),
-            Condition::Ttl { low, high } => {
-                let plain = u32::from(self.header.ttl);
-                if !(*low..=*high).contains(&plain) {
-                    self.header.ttl = u8::try_from(*low).unwrap_or(u8::MAX);
-                }
-            }
-            Condition::Dscp(value) => self.header.dscp = *value,
-            Condition::Mark { value, .. } => self.header.mark |= value,
-            Condition::Vlan(id) => self.header.vlan = Some(*id),
+            Condition::Header { field, test } => self.meet_field(row(*field), *test, variant),
             Condition::Winner(_) => {}
         }
+    }
+
+    /// Takes a value that a test asks for.
+    fn meet_field(&mut self, row: &Row, test: FieldTest, variant: usize) {
+        let now = (row.get)(&self.header);
+        let value = match test {
+            // Each of two kinds of packets gets its turn.
+            FieldTest::Range { low, high } if row.shapes() => high.min(low + variant as u32 % 2),
+            FieldTest::Range { .. } if now.is_some_and(|now| test.holds(now)) => return,
+            FieldTest::Range { low, .. } => low,
+            FieldTest::Masked { wanted, mask } => now.unwrap_or(0) & !mask | wanted,
+        };
+        (row.set)(&mut self.header, value);
     }
 
     /// Takes addresses and ports until the rules match.
@@ -163,7 +163,6 @@ impl<'a> Sample<'a> {
         mut self,
         family: Family,
         named: Option<&ProtocolMatch>,
-        flags: u8,
         variant: usize,
     ) -> Option<Self> {
         let (number, part) = (self.header.protocol, self.header.part);
@@ -179,7 +178,7 @@ impl<'a> Sample<'a> {
         let tos = ends(self.policy, rules, |one| one.to.as_ref(), family, variant);
         for from in &froms {
             for to in &tos {
-                self.take(from, to, named, flags);
+                self.take(from, to, named);
                 if rules.iter().all(|&(id, rule)| self.is_of(id, rule)) {
                     return Some(self);
                 }
@@ -188,10 +187,10 @@ impl<'a> Sample<'a> {
         None
     }
 
-    fn take(&mut self, from: &Ends, to: &Ends, named: Option<&ProtocolMatch>, flags: u8) {
+    fn take(&mut self, from: &Ends, to: &Ends, named: Option<&ProtocolMatch>) {
         self.header.from = from.address;
         self.header.to = to.address;
-        self.header.transport = transport(&self.header, from.port, to.port, named, flags);
+        self.header.transport = transport(&self.header, from.port, to.port, named);
         self.members.clear();
         for end in [from, to] {
             self.members
@@ -258,9 +257,9 @@ fn protocol_of<'a>(
     rules: &[(RuleId, &'a Rule)],
     family: Family,
     variant: usize,
-) -> Option<(u8, Option<&'a ProtocolMatch>)> {
+) -> Option<(IpProtocol, Option<&'a ProtocolMatch>)> {
     let lists = || rules.iter().map(|(_, rule)| &rule.matches.protocols);
-    let fits = |one: &ProtocolMatch, number: u8| {
+    let fits = |one: &ProtocolMatch, number: IpProtocol| {
         one.number == number && one.family.is_none_or(|named| named == family)
     };
     let mut named = lists().filter(|list| !list.is_empty());
@@ -271,7 +270,7 @@ fn protocol_of<'a>(
         fits(one, one.number)
             && lists()
                 .all(|list| list.is_empty() || list.iter().any(|other| fits(other, one.number)))
-            && !(family == Family::V6 && protocol::is_extension(one.number))
+            && !(family == Family::V6 && one.number.is_extension())
     });
     let chosen = match variant {
         0 | 1 => shared.next(),
@@ -285,12 +284,14 @@ fn protocol_of<'a>(
 }
 
 /// A protocol for rules that name none.
-fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> u8 {
-    fn needs(condition: &Condition) -> Option<&'static [u8]> {
+fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> IpProtocol {
+    fn needs(condition: &Condition) -> Option<&'static [IpProtocol]> {
         match condition {
-            Condition::TcpFlags { .. } => Some(&[protocol::TCP]),
+            Condition::Header { field, .. } if row(*field).exists == Exists::InTcp => {
+                Some(&[IpProtocol::TCP])
+            }
             Condition::Socket { .. } | Condition::Entry { .. } | Condition::SockAbsent(_) => {
-                Some(&[protocol::UDP, protocol::TCP])
+                Some(&[IpProtocol::UDP, IpProtocol::TCP])
             }
             Condition::AnyOf(any) => any.iter().find_map(needs),
             _ => None,
@@ -300,36 +301,41 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> u8 {
     let lookup = rules
         .iter()
         .any(|(_, rule)| rule.in_lookup() || counts_connections(rule));
-    let choice: &[u8] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
+    let choice: &[IpProtocol] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
         Some(list) => list,
-        None if lookup => &[protocol::UDP, protocol::TCP],
-        None if rules.iter().any(|(_, rule)| rule.direction.of_processes()) => &[protocol::TCP],
+        None if lookup => &[IpProtocol::UDP, IpProtocol::TCP],
+        None if rules.iter().any(|(_, rule)| rule.direction.of_processes()) => &[IpProtocol::TCP],
         None if rules
             .iter()
             .any(|(_, rule)| ends::names_ports(&rule.matches)) =>
         {
-            &[protocol::SCTP, protocol::UDP, protocol::TCP]
+            &[IpProtocol::SCTP, IpProtocol::UDP, IpProtocol::TCP]
         }
-        None => &[EXPERIMENTAL, protocol::SCTP, protocol::UDP, protocol::TCP],
+        None => &[
+            EXPERIMENTAL,
+            IpProtocol::SCTP,
+            IpProtocol::UDP,
+            IpProtocol::TCP,
+        ],
     };
     choice[variant % choice.len()]
 }
 
-fn transport(
-    header: &Header,
-    from: u16,
-    to: u16,
-    named: Option<&ProtocolMatch>,
-    flags: u8,
-) -> Transport {
+fn transport(header: &Header, from: u16, to: u16, named: Option<&ProtocolMatch>) -> Transport {
     let icmp = match header.family() {
-        Family::V4 => protocol::ICMP,
-        Family::V6 => protocol::ICMP6,
+        Family::V4 => IpProtocol::ICMP,
+        Family::V6 => IpProtocol::ICMP6,
     };
     match header.protocol {
         _ if header.part == Part::Later => Transport::None,
-        protocol::TCP => Transport::Tcp { from, to, flags },
-        number if Field::has_ports(number) => Transport::Ports { from, to },
+        IpProtocol::TCP => {
+            let flags = match header.transport {
+                Transport::Tcp { flags, .. } => flags,
+                _ => 0,
+            };
+            Transport::Tcp { from, to, flags }
+        }
+        number if number.has_ports() => Transport::Ports { from, to },
         number if number == icmp => {
             let wanted = named.and_then(|named| named.icmp.first());
             Transport::Icmp {

@@ -5,6 +5,7 @@
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::SENDER_PORT;
+use crate::header_field::HeaderField;
 use crate::policy::{Action, Condition, Direction, Endpoint, Policy, Rule, Side};
 
 /// Reports rules for packets that arrive that ask of anybody nothing but the port that he sends from.
@@ -59,7 +60,8 @@ fn asks_for_state(condition: &Condition) -> bool {
     match condition {
         Condition::No(inner) => asks_for_state(inner),
         Condition::AnyOf(any) => any.iter().any(asks_for_state),
-        Condition::Socket { .. } | Condition::TcpFlags { .. } => true,
+        Condition::Socket { .. } => true,
+        Condition::Header { field, .. } => *field == HeaderField::TcpFlags,
         _ => false,
     }
 }

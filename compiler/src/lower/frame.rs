@@ -1,5 +1,7 @@
 //! The stack of a program: what the prologue found out, and what has to survive a join or a call.
 
+use crate::field::FieldKind;
+use crate::header_field::ByField;
 use crate::ir::{Builder, Slot};
 
 /// The slot `part` holds one more than `Field::Fragment`. A constant 0 in a slot is a value to the verifier (`STACK_ZERO`)
@@ -58,10 +60,8 @@ pub(super) struct Frame {
     pub(super) asker: Slot,
     /// Key of the map `sockets` or of another map with keys of four bytes.
     pub(super) key: Slot,
-    /// Time to live or hop limit. One byte.
-    pub(super) ttl: Slot,
-    /// The upper six bits of the traffic class. One byte.
-    pub(super) dscp: Slot,
+    /// The fields of the IP header that few rules look at. One byte each.
+    pub(super) ip: ByField<Option<Slot>>,
     /// One more than `Field::Vlan`. Two bytes.
     pub(super) vlan: Slot,
     /// Key of a trie: 24 bytes for a live set, 28 for a live map.
@@ -95,8 +95,10 @@ impl Frame {
             answer: builder.opaque_slot(4),
             asker: builder.opaque_slot(4),
             key: builder.opaque_slot(4),
-            ttl: builder.opaque_slot(1),
-            dscp: builder.opaque_slot(1),
+            ip: ByField::of(|row| {
+                let rare = row.variables[0].kind() == FieldKind::IpHeader;
+                rare.then(|| builder.opaque_slot(1))
+            }),
             vlan: builder.opaque_slot(2),
             prefix: builder.slot(28),
             netns: builder.opaque_slot(4),

@@ -4,7 +4,9 @@
 
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
+use crate::header_field::HeaderField;
 use crate::hook::Hook;
+use crate::ir::Value;
 
 use super::Lowering;
 use super::context::skb;
@@ -26,7 +28,7 @@ impl Lowering<'_> {
         if self.used.contains(Field::Dscp) {
             let class = self.builder.load(self.registers.network, 1, Width::B);
             self.builder.alu(class, AluOp::Rsh, 2);
-            self.builder.store_slot(self.frame.dscp, 0, class, Width::B);
+            self.keep(HeaderField::Dscp, class);
         }
     }
 
@@ -39,14 +41,22 @@ impl Lowering<'_> {
             self.builder.from_network(class, 16);
             self.builder.alu(class, AluOp::Rsh, 6);
             self.builder.alu(class, AluOp::And, 0x3f);
-            self.builder.store_slot(self.frame.dscp, 0, class, Width::B);
+            self.keep(HeaderField::Dscp, class);
         }
     }
 
     fn hops(&mut self, offset: i16) {
         if self.used.contains(Field::Ttl) {
             let hops = self.builder.load(self.registers.network, offset, Width::B);
-            self.builder.store_slot(self.frame.ttl, 0, hops, Width::B);
+            self.keep(HeaderField::Ttl, hops);
+        }
+    }
+
+    /// Leaves the value of a field of the IP header on the stack.
+    fn keep(&mut self, field: HeaderField, value: Value) {
+        match self.frame.ip[field] {
+            Some(slot) => self.builder.store_slot(slot, 0, value, Width::B),
+            None => self.builder.bug(format!("{field:?} has no slot")),
         }
     }
 

@@ -7,14 +7,11 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
 use crate::ir::{End, HeaderRegion};
 use crate::policy::Family;
+use crate::protocol::IpProtocol;
 
 use super::Lowering;
 use super::frame;
 use super::packet::Exits;
-
-const TCP: i32 = 6;
-const UDP: i32 = 17;
-const SCTP: i32 = 132;
 
 impl Lowering<'_> {
     /// Walks the extension headers; the cursor ends at the transport header, the protocol in its slot. What lies beyond the
@@ -87,15 +84,16 @@ impl Lowering<'_> {
     /// bytes.
     pub(super) fn transport_by_protocol(&mut self, family: Family, exits: Exits) {
         let (icmp, decision) = match family {
-            Family::V4 => (1, exits.v4),
-            Family::V6 => (58, exits.v6),
+            Family::V4 => (IpProtocol::ICMP, exits.v4),
+            Family::V6 => (IpProtocol::ICMP6, exits.v6),
         };
         let probe = self.registers.probe;
         let [known, tcp, sctp] = [(); 3].map(|()| self.head_block());
         self.builder
             .load_slot_to(probe, self.frame.protocol, 0, Width::B);
-        for protocol in [TCP, UDP, icmp, SCTP] {
-            self.builder.leave_if(probe, JumpOp::Eq, protocol, known);
+        for protocol in [IpProtocol::TCP, IpProtocol::UDP, icmp, IpProtocol::SCTP] {
+            self.builder
+                .leave_if(probe, JumpOp::Eq, i32::from(protocol), known);
         }
         self.builder.jump(decision);
 
@@ -108,8 +106,10 @@ impl Lowering<'_> {
         // Loaded again: which of the four it is would make four states for the verifier.
         self.builder
             .load_slot_to(probe, self.frame.protocol, 0, Width::B);
-        self.builder.leave_if(probe, JumpOp::Eq, TCP, tcp);
-        self.builder.leave_if(probe, JumpOp::Eq, SCTP, sctp);
+        self.builder
+            .leave_if(probe, JumpOp::Eq, i32::from(IpProtocol::TCP), tcp);
+        self.builder
+            .leave_if(probe, JumpOp::Eq, i32::from(IpProtocol::SCTP), sctp);
         self.builder.jump(decision);
 
         self.builder.enter(tcp);

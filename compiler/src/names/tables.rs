@@ -29,7 +29,7 @@ pub(super) const SERVICES: &[(&str, u16)] = &[
 /// DSCP code points: class selectors (RFC 2474), assured forwarding (RFC 2597), expedited forwarding (RFC 3246), voice
 /// admit (RFC 5865) and lower effort (RFC 8622).
 #[rustfmt::skip]
-pub(super) const DSCP: &[(&str, u8)] = &[
+pub(crate) const DSCP: &[(&str, u8)] = &[
     ("cs0", 0), ("cs1", 8), ("cs2", 16), ("cs3", 24), ("cs4", 32), ("cs5", 40), ("cs6", 48), ("cs7", 56),
     ("af11", 10), ("af12", 12), ("af13", 14), ("af21", 18), ("af22", 20), ("af23", 22),
     ("af31", 26), ("af32", 28), ("af33", 30), ("af41", 34), ("af42", 36), ("af43", 38),

@@ -9,12 +9,12 @@ mod values;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::values::{Corner, Values};
-use super::protocol::{self, is_extension};
 use super::random::Rng;
 use super::{longest_length, shortest_length};
 use crate::event::{Header, Part, Transport};
-use crate::field::Field;
+use crate::header_field::{self, ByField, Exists, Plain};
 use crate::policy::{Family, Policy};
+use crate::protocol::IpProtocol;
 
 /// This many headers at the policy's edges.
 #[must_use]
@@ -41,15 +41,28 @@ pub fn arbitrary_header(rng: &mut Rng) -> Header {
     let mut values = Values {
         from: vec![corner(rng)],
         to: vec![corner(rng)],
-        protocols: vec![6, 6, 17, 132, 1, 58, rng.byte()],
+        protocols: vec![
+            IpProtocol::TCP,
+            IpProtocol::TCP,
+            IpProtocol::UDP,
+            IpProtocol::SCTP,
+            IpProtocol::ICMP,
+            IpProtocol::ICMP6,
+            IpProtocol(rng.byte()),
+        ],
         icmp: vec![(rng.byte(), rng.byte())],
-        flags: vec![rng.byte()],
-        lengths: vec![0, rng.word() % 1500],
-        ttls: vec![rng.byte()],
-        dscps: vec![rng.byte() & 0x3f],
-        vlans: vec![None, None, Some(rng.half() & 0x0fff)],
-        marks: vec![0, rng.word()],
+        fields: ByField::default(),
     };
+    for row in header_field::rows() {
+        // Long packets take long to be built.
+        let (plain, largest) = match row.plain {
+            Plain::Value(value) => (Some(value), row.max),
+            Plain::Absent => (None, row.max),
+            Plain::Shortest => (Some(0), 1500),
+        };
+        let any = |rng: &mut Rng| Some((u64::from(rng.word()) % (u64::from(largest) + 1)) as u32);
+        values.fields[row.field] = vec![any(rng), any(rng), plain];
+    }
     values.protocols.retain(|&number| possible(family, number));
     let edges = Edges {
         rule: &values,
@@ -80,12 +93,12 @@ impl Edges<'_> {
         let (to, to_port) = self.side(rng, family, |values| &values.to);
         let transport = match protocol {
             _ if part == Part::Later => Transport::None,
-            protocol::TCP => Transport::Tcp {
+            IpProtocol::TCP => Transport::Tcp {
                 from: from_port,
                 to: to_port,
-                flags: self.pick(rng, |values| &values.flags).unwrap_or(2),
+                flags: 0,
             },
-            number if Field::has_ports(number) => Transport::Ports {
+            number if number.has_ports() => Transport::Ports {
                 from: from_port,
                 to: to_port,
             },
@@ -95,27 +108,37 @@ impl Edges<'_> {
             }
             _ => Transport::None,
         };
-        let wanted = self.pick(rng, |values| &values.lengths).unwrap_or(0);
-        let shortest = shortest_length(family, protocol, part);
-        Header {
+        let mut header = Header {
             from,
             to,
             protocol,
             part,
             transport,
-            length: wanted.clamp(shortest, longest_length(family)),
-            ttl: self.pick(rng, |values| &values.ttls).unwrap_or(64),
-            dscp: self.pick(rng, |values| &values.dscps).unwrap_or(0),
-            vlan: self.pick(rng, |values| &values.vlans).unwrap_or(None),
-            mark: self.pick(rng, |values| &values.marks).unwrap_or(0),
+            ..Header::PLAIN
+        };
+        self.set_fields(rng, &mut header);
+        let shortest = shortest_length(family, protocol, part);
+        header.length = header.length.clamp(shortest, longest_length(family));
+        header
+    }
+
+    /// The fields of the header that the rest of it does not depend on.
+    fn set_fields(&self, rng: &mut Rng, header: &mut Header) {
+        for row in header_field::rows().filter(|row| !row.shapes()) {
+            if row.exists == Exists::InTcp && (row.get)(header).is_none() {
+                continue;
+            }
+            if let Some(Some(value)) = self.pick(rng, |values| &values.fields[row.field]) {
+                (row.set)(header, value);
+            }
         }
     }
 
-    fn protocol(&self, rng: &mut Rng, family: Family) -> u8 {
+    fn protocol(&self, rng: &mut Rng, family: Family) -> IpProtocol {
         let picked = self.pick(rng, |values| &values.protocols);
         picked
             .filter(|&number| possible(family, number))
-            .unwrap_or(protocol::TCP)
+            .unwrap_or(IpProtocol::TCP)
     }
 
     /// An address and a port, as a rule from one endpoint.
@@ -160,16 +183,16 @@ fn part(rng: &mut Rng) -> Part {
     }
 }
 
-fn icmp(family: Family) -> u8 {
+fn icmp(family: Family) -> IpProtocol {
     match family {
-        Family::V4 => protocol::ICMP,
-        Family::V6 => protocol::ICMP6,
+        Family::V4 => IpProtocol::ICMP,
+        Family::V6 => IpProtocol::ICMP6,
     }
 }
 
 /// Whether a parsed packet can have this protocol; IPv6's extension headers are stepped over.
-fn possible(family: Family, number: u8) -> bool {
-    family == Family::V4 || !is_extension(number)
+fn possible(family: Family, number: IpProtocol) -> bool {
+    family == Family::V4 || !number.is_extension()
 }
 
 #[cfg(test)]

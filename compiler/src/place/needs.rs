@@ -1,6 +1,7 @@
 //! What a rule has to read, and whether a hook can.
 
 use crate::field::Field;
+use crate::header_field::row;
 use crate::hook::{Ability, Hook};
 use crate::policy::{Addresses, Condition, Rule, RuleId, Side, SocketTest};
 
@@ -93,14 +94,8 @@ fn of_condition(condition: &Condition, fields: &mut Vec<Field>) {
         Condition::Socket { netns, .. } => netns.map_or(Field::Socket, Field::SocketIn),
         Condition::SockAbsent(socket) => Field::Absent(*socket),
         Condition::Entry { map, .. } => Field::Entry(*map),
-        Condition::TcpFlags { .. } => Field::TcpFlags,
-        Condition::Fragment => Field::Fragment,
-        Condition::Length { .. } => Field::Length,
-        Condition::Ttl { .. } => Field::Ttl,
-        Condition::Dscp(_) => Field::Dscp,
-        // Every byte of the mark is read alike.
-        Condition::Mark { .. } => Field::Mark0,
-        Condition::Vlan(_) => Field::Vlan,
+        // Every variable of it is read alike.
+        Condition::Header { field, .. } => row(*field).variables[0],
         Condition::Winner(_) => Field::Winner,
     });
 }

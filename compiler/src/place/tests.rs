@@ -10,7 +10,8 @@ use sockc_grammar::source::SourceMap;
 
 use super::*;
 use crate::diagram::sample::{default, group, prefix, rule, socket, tcp};
-use crate::policy::{Condition, Match, Side, SocketId, SocketTest};
+use crate::header_field::HeaderField;
+use crate::policy::{Condition, FieldTest, Match, Side, SocketId, SocketTest};
 
 fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {
     let mut policy = Policy::default();
@@ -89,7 +90,10 @@ fn at(hook: Hook, data: Rule) -> Rule {
     }
 }
 
-const SHORT: Condition = Condition::Length { low: 0, high: 99 };
+const SHORT: Condition = Condition::Header {
+    field: HeaderField::Length,
+    test: FieldTest::Range { low: 0, high: 99 },
+};
 const EXISTS: Condition = Condition::Socket {
     test: SocketTest::Exists,
     netns: None,

@@ -4,7 +4,10 @@
 
 use std::net::IpAddr;
 
+use sockc_grammar::header_field::HeaderField;
+
 use super::{ClassId, GroupId, LiveMapId, NetnsId, Policy, SetId, SetKind, SocketId};
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
 /// A conjunction: every part must hold.
@@ -36,7 +39,7 @@ pub struct ProtocolMatch {
     /// Only in this family, if given (`icmp` is IPv4 only, `icmp6` IPv6 only).
     pub family: Option<Family>,
     /// The protocol number.
-    pub number: u8,
+    pub number: IpProtocol,
     /// For ICMP: one of these (empty means every type, later fragments included).
     pub icmp: Vec<IcmpMatch>,
 }
@@ -232,43 +235,72 @@ pub enum Condition {
     },
     /// The named socket holds none for the packet's family and protocol.
     SockAbsent(SocketId),
-    /// A whole TCP header is there, these flags are set and those are clear.
-    TcpFlags {
-        /// Bits that are set.
-        set: u8,
-        /// Bits that are clear.
-        clear: u8,
+    /// The packet has this field of the header, and its value is one of these.
+    Header {
+        /// The field.
+        field: HeaderField,
+        /// Which values.
+        test: FieldTest,
     },
-    /// Offset not 0, or more fragments to come.
-    Fragment,
-    /// The IP packet's length in bytes (IPv6's 40 included), inclusive. An empty range is `low > high`.
-    Length {
-        /// Smallest.
-        low: u32,
-        /// Largest.
-        high: u32,
-    },
-    /// The time to live, or IPv6's hop limit, inclusive. An empty range is `low > high`.
-    Ttl {
-        /// Smallest.
-        low: u32,
-        /// Largest.
-        high: u32,
-    },
-    /// The upper six bits of the traffic class (RFC 2474), 0 to 63.
-    Dscp(u8),
-    /// The packet mark that the packet came with: `mark & mask == value`, `value` within `mask`.
-    Mark {
-        /// What the masked bits are.
-        value: u32,
-        /// Which bits are looked at.
-        mask: u32,
-    },
-    /// The identifier in the outer VLAN tag, 0 to 4095.
-    Vlan(u16),
     /// The first bulk rule that matches is of this group, 1 or more. No policy that was written has it: it stands in
     /// those that `bulk` makes.
     Winner(u32),
+}
+
+impl Condition {
+    /// A condition on a field of the header.
+    #[must_use]
+    pub const fn header(field: HeaderField, test: FieldTest) -> Self {
+        Self::Header { field, test }
+    }
+}
+
+/// Which values of a field of the header a condition wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FieldTest {
+    /// Those of a range, inclusive. An empty one is `low > high`.
+    Range {
+        /// Smallest.
+        low: u32,
+        /// Largest.
+        high: u32,
+    },
+    /// Those with `value & mask == wanted`. Where `wanted` has bits outside the mask, none.
+    Masked {
+        /// What the masked bits are.
+        wanted: u32,
+        /// Which bits are looked at.
+        mask: u32,
+    },
+}
+
+impl FieldTest {
+    /// Just this value.
+    #[must_use]
+    pub fn exactly(value: u32) -> Self {
+        Self::Range {
+            low: value,
+            high: value,
+        }
+    }
+
+    /// The values with these bits set and those clear. A bit that is to be both leaves none.
+    #[must_use]
+    pub fn bits(set: u32, clear: u32) -> Self {
+        Self::Masked {
+            wanted: set,
+            mask: set ^ clear,
+        }
+    }
+
+    /// Whether a value is one of them.
+    #[must_use]
+    pub fn holds(self, value: u32) -> bool {
+        match self {
+            Self::Range { low, high } => (low..=high).contains(&value),
+            Self::Masked { wanted, mask } => value & mask == wanted,
+        }
+    }
 }
 
 /// Which answer of the socket lookup a condition wants.

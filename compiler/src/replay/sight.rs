@@ -6,21 +6,46 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::event::{Header, Transport};
-use crate::policy::{Addresses, Condition, Policy, SetKind, Side};
+use crate::header_field::{ByField, Row, row};
+use crate::policy::{Addresses, Condition, FieldTest, Policy, SetKind, Side};
 use crate::ranges::{Bound, RangeSet};
 
 /// Where the answers of rules may change.
 pub(super) struct Sight {
     from: End,
     to: End,
-    length: Cuts<u32>,
-    ttl: Cuts<u8>,
-    /// The TCP flags that some rule looks at.
-    flags: u8,
-    /// Whether some rule looks at the DSCP value.
-    dscp: bool,
-    /// Whether some rule looks at the VLAN tag.
-    vlan: bool,
+    fields: ByField<Looked>,
+}
+
+/// What rules look at of a field of the header.
+#[derive(Default)]
+struct Looked {
+    /// Values that they tell apart.
+    values: Cuts<u32>,
+    /// Bits that they tell apart.
+    bits: u32,
+}
+
+impl Looked {
+    fn add(&mut self, row: &Row, test: FieldTest) {
+        match test {
+            FieldTest::Range { low, high } => {
+                let (low, high) = (low.min(row.max), high.min(row.max));
+                self.values
+                    .add(row.encode(Some(low)), row.encode(Some(high)));
+            }
+            FieldTest::Masked { mask, .. } => self.bits |= mask,
+        }
+    }
+
+    /// The smallest value that is looked at like this one; where rules look in both ways, itself.
+    fn first_like(&self, value: u32) -> u32 {
+        match (self.bits, self.values.0.is_empty()) {
+            (0, _) => self.values.first_like(value),
+            (bits, true) => value & bits,
+            (_, false) => value,
+        }
+    }
 }
 
 /// One side of a packet.
@@ -127,11 +152,7 @@ impl Sight {
         let mut sight = Self {
             from: End::default(),
             to: End::default(),
-            length: Cuts::default(),
-            ttl: Cuts::default(),
-            flags: 0,
-            dscp: false,
-            vlan: false,
+            fields: ByField::default(),
         };
         for rule in policy.rules.values() {
             sight.from.add_side(policy, rule.matches.from.as_ref());
@@ -142,8 +163,9 @@ impl Sight {
         }
         sight.from.finish();
         sight.to.finish();
-        sight.length.finish();
-        sight.ttl.finish();
+        for (_, looked) in sight.fields.iter_mut() {
+            looked.values.finish();
+        }
         sight
     }
 
@@ -157,38 +179,29 @@ impl Sight {
                     self.to.port.add(entry.ports.0, entry.ports.1);
                 }
             }
-            Condition::TcpFlags { set, clear } => self.flags |= set | clear,
-            Condition::Length { low, high } => self.length.add(*low, *high),
-            Condition::Ttl { low, high } => {
-                for value in [Some(*low), high.checked_add(1)].into_iter().flatten() {
-                    self.ttl.0.extend(u8::try_from(value).ok());
-                }
-            }
-            Condition::Dscp(_) => self.dscp = true,
-            Condition::Vlan(_) => self.vlan = true,
-            // The protocol, the part and the mark of a header stay as they are.
-            Condition::Socket { .. }
-            | Condition::SockAbsent(_)
-            | Condition::Fragment
-            | Condition::Mark { .. }
-            | Condition::Winner(_) => {}
+            Condition::Header { field, test } => self.fields[*field].add(row(*field), *test),
+            // The protocol of a header stays as it is.
+            Condition::Socket { .. } | Condition::SockAbsent(_) | Condition::Winner(_) => {}
         }
     }
 
     /// The header that stands for all that rules cannot tell from this one.
     pub(super) fn of_header(&self, header: &Header) -> Header {
-        Header {
+        let mut like = Header {
             from: self.from.address(header.from),
             to: self.to.address(header.to),
             protocol: header.protocol,
             part: header.part,
             transport: self.transport(header.transport),
-            length: self.length.first_like(header.length),
-            ttl: self.ttl.first_like(header.ttl),
-            dscp: if self.dscp { header.dscp } else { 0 },
-            vlan: header.vlan.filter(|_| self.vlan),
-            mark: header.mark,
+            ..Header::PLAIN
+        };
+        for (row, looked) in self.fields.iter().filter(|(row, _)| !row.shapes()) {
+            let code = looked.first_like(row.encode((row.get)(header)));
+            if let Some(value) = row.decode(code) {
+                (row.set)(&mut like, value);
+            }
         }
+        like
     }
 
     fn transport(&self, transport: Transport) -> Transport {
@@ -196,7 +209,7 @@ impl Sight {
             Transport::Tcp { from, to, flags } => Transport::Tcp {
                 from: self.from.port.first_like(from),
                 to: self.to.port.first_like(to),
-                flags: flags & self.flags,
+                flags,
             },
             Transport::Ports { from, to } => Transport::Ports {
                 from: self.from.port.first_like(from),

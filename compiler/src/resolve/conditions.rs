@@ -1,14 +1,15 @@
 //! The conditions of a rule.
 
 use cranelift_entity::PrimaryMap;
-use sockc_grammar::ast::{Condition as Written, Name, SocketState};
+use sockc_grammar::ast::{Condition as Written, HeaderTest, Name, SocketState};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Spanned;
 
 use super::codes;
 use super::declared::Declared;
 use super::report::Report;
-use crate::policy::{Condition, NetnsId, SocketId, SocketTest};
+use crate::header_field::{Row, row};
+use crate::policy::{Condition, FieldTest, NetnsId, SocketId, SocketTest};
 use crate::values::kernel_names;
 use crate::values::numbers::{self, Checked, compared, flag_bits};
 
@@ -40,24 +41,13 @@ impl Names<'_> {
             Written::AnyOf(any) => Some(Condition::AnyOf(self.conditions(any, report)?)),
             Written::Socket { state, netns } => self.socket(*state, netns.as_ref(), report),
             Written::SockAbsent(name) => self.absent(name, report),
-            Written::TcpFlags { set, clear } => Some(Condition::TcpFlags {
-                set: flag_bits(set),
-                clear: flag_bits(clear),
-            }),
-            Written::Fragment => Some(Condition::Fragment),
-            Written::Length(comparison, number) => {
-                // Lengths beyond every packet's may be compared with.
-                let (low, high) = compared(*comparison, number.value, u32::MAX);
-                Some(Condition::Length { low, high })
+            Written::Header(field, test) => {
+                let test = report.checked(field_test(row(*field), test))?;
+                Some(Condition::Header {
+                    field: *field,
+                    test,
+                })
             }
-            Written::Ttl(comparison, number) => {
-                let number = report.checked(numbers::ttl(number))?;
-                let (low, high) = compared(*comparison, number.into(), u8::MAX.into());
-                Some(Condition::Ttl { low, high })
-            }
-            Written::Dscp(value) => report.checked(numbers::dscp(value)).map(Condition::Dscp),
-            Written::Vlan(id) => report.checked(numbers::vlan(id)).map(Condition::Vlan),
-            Written::Mark { value, mask } => report.checked(mark(value, mask.as_ref())),
         }
     }
 
@@ -97,24 +87,49 @@ impl Names<'_> {
     }
 }
 
-/// A mark is compared where the mask has its bits; without a mask everywhere.
-fn mark(value: &Spanned<u64>, mask: Option<&Spanned<u64>>) -> Checked<Condition> {
-    let number = numbers::mark(value)?;
-    let bits = mask.map_or(Ok(u32::MAX), numbers::mark)?;
+/// Which values a test of a field asks for.
+fn field_test(row: &Row, written: &HeaderTest) -> Checked<FieldTest> {
+    match written {
+        HeaderTest::Present => Ok(FieldTest::Range {
+            low: 1,
+            high: row.max,
+        }),
+        HeaderTest::Flags { set, clear } => Ok(FieldTest::bits(flag_bits(set), flag_bits(clear))),
+        HeaderTest::Compared(comparison, number) => {
+            // Where the field has no largest value of its own, all numbers may be compared with.
+            if row.max < u32::MAX {
+                numbers::of(row, number)?;
+            }
+            let (low, high) = compared(*comparison, number.value, row.max);
+            Ok(FieldTest::Range { low, high })
+        }
+        HeaderTest::Masked { value, mask } => masked(row, value, mask.as_ref()),
+        HeaderTest::Code(code) => numbers::code(row, code).map(FieldTest::exactly),
+    }
+}
+
+/// Bits are compared where the mask has its bits; without a mask everywhere.
+fn masked(row: &Row, value: &Spanned<u64>, mask: Option<&Spanned<u64>>) -> Checked<FieldTest> {
+    let number = numbers::of(row, value)?;
+    let bits = mask.map_or(Ok(row.max), |mask| numbers::of(row, mask))?;
     if number & !bits == 0 {
-        return Ok(Condition::Mark {
-            value: number,
+        return Ok(FieldTest::Masked {
+            wanted: number,
             mask: bits,
         });
     }
     let inside = number & bits;
     let found = Diagnostic::error(
         codes::OUTSIDE_MASK,
-        format!("the mark {number:#x} has bits outside its mask {bits:#x}"),
+        format!(
+            "the {} {number:#x} has bits outside its mask {bits:#x}",
+            row.word()
+        ),
         value.span,
-        "no packet's masked mark has these bits",
+        format!("no packet's masked {} has these bits", row.word()),
     );
     Err(Box::new(found.help(format!(
-        "write `mark {inside:#x}/{bits:#x}`, or a wider mask"
+        "write `{} {inside:#x}/{bits:#x}`, or a wider mask",
+        row.word()
     ))))
 }

@@ -3,7 +3,7 @@
 //! Takes the lines; gives regions, in which what is not said is free. Not here: whether a line holds.
 
 use sockc_grammar::ast::{
-    Address, Comparison, Condition as Written, Endpoint, Expect as WrittenExpect,
+    Address, Condition as Written, Endpoint, Expect as WrittenExpect,
     ExpectedVerdict as WrittenVerdict, MapEntry, Name, On, Packet, Side as WrittenSide,
     SocketState, Statement, Verb, With,
 };
@@ -64,19 +64,7 @@ impl<'a> Sorted<'a> {
                 value: socket(SocketState::Exists, netns),
                 span: item.span,
             })),
-            With::TcpFlags { set, clear } => Written::TcpFlags {
-                set: set.clone(),
-                clear: clear.clone(),
-            },
-            With::Fragment => Written::Fragment,
-            With::Length(number) => Written::Length(Comparison::Equal, number.clone()),
-            With::Ttl(number) => Written::Ttl(Comparison::Equal, number.clone()),
-            With::Dscp(value) => Written::Dscp(value.clone()),
-            With::Mark(value) => Written::Mark {
-                value: value.clone(),
-                mask: None,
-            },
-            With::Vlan(id) => Written::Vlan(id.clone()),
+            With::Header(field, test) => Written::Header(*field, test.clone()),
             With::SockAbsent(name) => Written::SockAbsent(name.clone()),
         };
         self.conditions.push(Spanned {

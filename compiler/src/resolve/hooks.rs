@@ -10,6 +10,7 @@ use sockc_grammar::source::{Span, Spanned};
 use super::codes;
 use super::report::Report;
 use crate::field::FieldKind;
+use crate::header_field::row;
 use crate::hook::{Ability, Hook, Metering, Verb};
 use crate::policy::Direction;
 
@@ -280,13 +281,7 @@ fn unreadable(conditions: &[Spanned<Condition>], hook: Hook) -> Option<(Span, &'
             Condition::No(inner) => return unreadable(std::slice::from_ref(&**inner), hook),
             Condition::AnyOf(any) => return unreadable(any, hook),
             Condition::Socket { .. } => FieldKind::Socket,
-            Condition::TcpFlags { .. } => FieldKind::TcpFlags,
-            Condition::Length(..) => FieldKind::Length,
-            Condition::Fragment => FieldKind::Fragment,
-            Condition::Ttl(..) => FieldKind::Ttl,
-            Condition::Dscp(_) => FieldKind::Dscp,
-            Condition::Mark { .. } => FieldKind::Mark,
-            Condition::Vlan(_) => FieldKind::Vlan,
+            Condition::Header(field, _) => row(*field).variables[0].kind(),
             Condition::SockAbsent(_) => FieldKind::Absent,
         };
         match hook.reads_kind(kind) {

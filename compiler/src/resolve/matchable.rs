@@ -4,28 +4,50 @@
 //! contradictory in ways that only the decision structure sees.
 
 use crate::event::Part;
+use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::hook::Hook;
-use crate::packet::{protocol, shortest_length};
+use crate::packet::shortest_length;
 use crate::policy::{
-    Action, Condition, Direction, Endpoint, Family, Policy, ProtocolMatch, RateUnit, Rule, Side,
+    Action, Condition, Direction, Endpoint, Family, FieldTest, Policy, ProtocolMatch, RateUnit,
+    Rule, Side,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// A kind of packet.
 #[derive(Clone, Copy)]
 struct Kind {
     family: Family,
-    protocol: u8,
+    protocol: IpProtocol,
     part: Part,
 }
 
 impl Kind {
     fn has_ports(self) -> bool {
-        matches!(self.protocol, 6 | 17 | 132) && self.part != Part::Later
+        self.protocol.has_ports() && self.part != Part::Later
+    }
+
+    fn has_flags(self) -> bool {
+        self.protocol == IpProtocol::TCP && self.part != Part::Later
+    }
+
+    /// The first and the last value of a field that packets of this kind have.
+    fn values(self, row: &Row) -> (u32, u32) {
+        match row.field {
+            HeaderField::Length => {
+                let shortest = shortest_length(self.family, self.protocol, self.part);
+                (shortest, row.max)
+            }
+            HeaderField::Fragment => {
+                let part = self.part as u32;
+                (part, part)
+            }
+            _ => (0, row.max),
+        }
     }
 
     fn has_socket(self) -> bool {
-        matches!(self.protocol, 6 | 17) && self.part != Part::Later
+        self.protocol.has_socket() && self.part != Part::Later
     }
 }
 
@@ -91,12 +113,13 @@ fn sends(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
 
 /// The kinds of packets that reach the rule. Protocols that nothing names stand for all others of their like.
 fn kinds(rule: &Rule) -> Vec<Kind> {
-    let mut protocols = vec![6, 17, 132, 1, 58, 47];
+    let mut protocols = IpProtocol::WITH_PORTS.to_vec();
+    protocols.extend([IpProtocol::ICMP, IpProtocol::ICMP6, IpProtocol::GRE]);
     protocols.extend(rule.matches.protocols.iter().map(|named| named.number));
     if rule.direction == Direction::Send {
-        protocols = vec![6];
+        protocols = vec![IpProtocol::TCP];
     } else if rule.in_lookup() {
-        protocols = vec![6, 17];
+        protocols = IpProtocol::WITH_SOCKETS.to_vec();
     }
     let parts = match (rule.direction, rule.at) {
         (Direction::Send, _) | (_, Some(Hook::SkLookup)) => &[Part::Whole, Part::First][..],
@@ -187,26 +210,28 @@ fn outcome(condition: &Condition, kind: Kind, policy: &Policy) -> Option<bool> {
             let may_be_there = policy.sockets[*socket].may_hold(kind.family, kind.protocol);
             (!may_be_there).then_some(true)
         }
-        Condition::Mark { value, mask } => match (*mask, value & !mask) {
-            (_, 1..) => Some(false),
-            (0, 0) => Some(true),
-            _ => None,
-        },
-        Condition::Dscp(value) => (*value > 63).then_some(false),
-        Condition::Vlan(id) => (*id > 4095).then_some(false),
+        Condition::Header { field, test } => field_outcome(row(*field), *test, kind),
         Condition::Winner(_) => None,
-        Condition::Ttl { low, high } => within(*low, *high, 0, 255),
-        Condition::TcpFlags { set, clear } => {
-            let impossible =
-                set & clear != 0 || kind.protocol != protocol::TCP || kind.part == Part::Later;
-            impossible.then_some(false)
+    }
+}
+
+fn field_outcome(row: &Row, test: FieldTest, kind: Kind) -> Option<bool> {
+    if row.exists == Exists::InTcp && !kind.has_flags() {
+        return Some(false);
+    }
+    let every = match test {
+        FieldTest::Range { low, high } => {
+            let (first, last) = kind.values(row);
+            within(low, high, first, last)
         }
-        Condition::Fragment => Some(kind.part != Part::Whole),
-        // Joined segments are longer than any length field can say, so that there is no longest packet.
-        Condition::Length { low, high } => {
-            let shortest = shortest_length(kind.family, kind.protocol, kind.part);
-            within(*low, *high, shortest, u32::MAX)
-        }
+        FieldTest::Masked { wanted, mask } if wanted & !mask != 0 => Some(false),
+        FieldTest::Masked { mask: 0, .. } => Some(true),
+        FieldTest::Masked { .. } => None,
+    };
+    match row.exists {
+        // Some packets do not have it, whatever the value of others.
+        Exists::Optional => every.filter(|holds| !holds),
+        Exists::Always | Exists::InTcp => every,
     }
 }
 

@@ -12,7 +12,7 @@ sockc_grammar::codes! {
     ICMP_NUMBER = "E0210", "an ICMP type or code above 255";
     PROTOCOL_NUMBER = "E0211", "an IP protocol above 255";
     VALUE_RANGE = "E0320", "a number that its field cannot have";
-    UNKNOWN_DSCP = "E0321", "a DSCP name that is not in the table";
+    UNKNOWN_CODE = "E0321", "a name that no value of a field has";
     NETNS_NAME = "E0328", "a name that no network namespace can have";
     INTERFACE_NAME = "E0329", "a name that no single interface can have";
     NO_MEANING_YET = "E0399", "a construct of the language that comes in a later version";

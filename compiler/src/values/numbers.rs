@@ -3,11 +3,12 @@
 //! Each takes what was written and gives the value or the diagnostic; rules, `expect` lines and packets in words share
 //! them. Not here: what is compared with the value.
 
-use sockc_grammar::ast::{Comparison, Dscp, TcpFlag};
+use sockc_grammar::ast::{Code, Comparison, TcpFlag};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::codes;
+use crate::header_field::{HeaderField, Row, row};
 use crate::names;
 
 /// A value, or why it is none.
@@ -31,56 +32,45 @@ fn out_of_range(value: u64, span: Span, (low, high): (u64, u64), what: &str) -> 
     Box::new(found.help(format!("write a number from {low} to {high}")))
 }
 
-/// A time to live or hop limit.
-pub(crate) fn ttl(written: &Spanned<u64>) -> Checked<u8> {
-    narrow(written, u8::MAX, "a time to live")
-}
-
-/// The identifier in a VLAN tag.
-pub(crate) fn vlan(written: &Spanned<u64>) -> Checked<u16> {
-    narrow(written, 4095, "a VLAN identifier")
-}
-
 /// A packet mark, or the mask of one.
 pub(crate) fn mark(written: &Spanned<u64>) -> Checked<u32> {
-    narrow(written, u32::MAX, "a packet mark")
+    of(row(HeaderField::Mark), written)
 }
 
-fn narrow<T: TryFrom<u64> + Into<u64> + Copy>(
-    written: &Spanned<u64>,
-    most: T,
-    what: &str,
-) -> Checked<T> {
-    let high = most.into();
-    let value = within(written, 0, high, what)?;
-    T::try_from(value).map_err(|_| out_of_range(value, written.span, (0, high), what))
+/// A number that a field of the header can have.
+pub(crate) fn of(row: &Row, written: &Spanned<u64>) -> Checked<u32> {
+    let high = row.max.into();
+    let value = within(written, 0, high, row.what)?;
+    u32::try_from(value).map_err(|_| out_of_range(value, written.span, (0, high), row.what))
 }
 
-/// A DSCP code point by name or number.
-pub(crate) fn dscp(written: &Spanned<Dscp>) -> Checked<u8> {
+/// A value of a field by its name or number.
+pub(crate) fn code(row: &Row, written: &Spanned<Code>) -> Checked<u32> {
+    let span = written.span;
     match &written.value {
-        Dscp::Number(value) => narrow(
+        Code::Number(value) => of(
+            row,
             &Spanned {
                 value: *value,
-                span: written.span,
+                span,
             },
-            63,
-            "a DSCP value",
         ),
-        Dscp::Name(name) => names::dscp(name).ok_or_else(|| unknown_dscp(name, written.span)),
+        Code::Name(name) => row.named(name).ok_or_else(|| unknown_name(row, name, span)),
     }
 }
 
-fn unknown_dscp(name: &str, span: Span) -> Box<Diagnostic> {
-    let help = match names::nearest(name, names::dscps()) {
-        Some(near) => format!("write `{near}`, or a number from 0 to 63"),
-        None => "write `ef`, `cs0` to `cs7`, `af11` to `af43`, or a number from 0 to 63".to_owned(),
+fn unknown_name(row: &Row, name: &str, span: Span) -> Box<Diagnostic> {
+    let known = row.names.map_or(&[][..], |names| names.table);
+    let such_as = row.names.map_or("", |names| names.such_as);
+    let help = match names::nearest(name, known.iter().map(|(name, _)| *name)) {
+        Some(near) => format!("write `{near}`, or a number from 0 to {}", row.max),
+        None => format!("write {such_as}, or a number from 0 to {}", row.max),
     };
     let found = Diagnostic::error(
-        codes::UNKNOWN_DSCP,
-        format!("no DSCP value is called `{name}`"),
+        codes::UNKNOWN_CODE,
+        format!("no {} is called `{name}`", row.noun()),
         span,
-        "not in the table of DSCP names",
+        "not in the table of names",
     );
     Box::new(found.help(help))
 }
@@ -103,7 +93,7 @@ pub(crate) fn compared(comparison: Comparison, number: u64, end: u32) -> (u32, u
 }
 
 /// TCP flags as the bits of their header byte (RFC 9293, section 3.1).
-pub(crate) fn flag_bits(flags: &[Spanned<TcpFlag>]) -> u8 {
+pub(crate) fn flag_bits(flags: &[Spanned<TcpFlag>]) -> u32 {
     flags.iter().fold(0, |bits, flag| {
         bits | match flag.value {
             TcpFlag::Fin => 0x01,
@@ -158,30 +148,19 @@ mod tests {
 
     #[test]
     fn values_end_where_their_fields_do() {
-        assert_eq!(ttl(&spanned(255)).unwrap(), 255);
-        assert_eq!(vlan(&spanned(4095)).unwrap(), 4095);
-        assert_eq!(mark(&spanned(0xffff_ffff)).unwrap(), u32::MAX);
-        assert_eq!(dscp(&spanned(Dscp::Number(63))).unwrap(), 63);
-        assert_eq!(dscp(&spanned(Dscp::Name("af41".into()))).unwrap(), 34);
-        let beyond = [
-            ttl(&spanned(256)).unwrap_err(),
-            vlan(&spanned(4096)).unwrap_err(),
-            mark(&spanned(1 << 32)).unwrap_err(),
-            dscp(&spanned(Dscp::Number(64))).unwrap_err(),
-        ];
-        assert!(beyond.iter().all(|found| found.code == codes::VALUE_RANGE));
-        let unknown = dscp(&spanned(Dscp::Name("af44".into()))).unwrap_err();
-        assert_eq!(unknown.code, codes::UNKNOWN_DSCP);
+        let number = |field, value| of(row(field), &spanned(value));
+        let named = |name: &str| code(row(HeaderField::Dscp), &spanned(Code::Name(name.into())));
+        assert_eq!(number(HeaderField::Ttl, 255).unwrap(), 255);
+        assert_eq!(number(HeaderField::Vlan, 4095).unwrap(), 4095);
+        assert_eq!(number(HeaderField::Mark, 0xffff_ffff).unwrap(), u32::MAX);
+        assert_eq!(number(HeaderField::Dscp, 63).unwrap(), 63);
+        assert_eq!(named("af41").unwrap(), 34);
+        for field in HeaderField::ALL {
+            let beyond = number(*field, u64::from(row(*field).max) + 1).unwrap_err();
+            assert_eq!(beyond.code, codes::VALUE_RANGE);
+        }
+        let unknown = named("af44").unwrap_err();
+        assert_eq!(unknown.code, codes::UNKNOWN_CODE);
         assert!(unknown.help.unwrap().starts_with("write `af4"));
-    }
-
-    #[test]
-    fn names_of_code_points_are_distinct_and_fit() {
-        let mut names: Vec<&str> = names::dscps().collect();
-        let count = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), count);
-        assert!(names.iter().all(|name| names::dscp(name).unwrap() < 64));
     }
 }

@@ -1,7 +1,9 @@
 //! Texts that must parse, and what comes out of them.
 
 use super::{LANGUAGE, MORE, mistakes, read, source, statements};
-use crate::ast::{Clause, Condition, Direction, Packet, Side, Statement, Target, Verb, With};
+use crate::ast::{
+    Clause, Condition, Direction, HeaderTest, Packet, Side, Statement, Target, Verb, With,
+};
 
 fn rule(text: &str) -> crate::ast::Rule {
     match statements(text).remove(0) {
@@ -90,7 +92,7 @@ fn flags_after_no_are_clear() {
     let Clause::If(conditions) = &rule("drop if tcp flags syn no ack rst").clauses[0].value else {
         panic!()
     };
-    let Condition::TcpFlags { set, clear } = &conditions[0].value else {
+    let Condition::Header(_, HeaderTest::Flags { set, clear }) = &conditions[0].value else {
         panic!()
     };
     assert_eq!((set.len(), clear.len()), (1, 2));

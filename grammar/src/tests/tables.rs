@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::header_field::HeaderField;
 use crate::{codes, words};
 
 const GRAMMAR: &str = include_str!("../policy.pest");
@@ -59,6 +60,17 @@ fn longer_words_come_first_where_one_begins_like_another() {
                 .iter()
                 .find(|earlier| word.starts_with(**earlier));
             assert_eq!(shadowed, None, "{word}");
+        }
+    }
+}
+
+#[test]
+fn every_field_of_the_header_is_a_condition_and_what_a_packet_is_like() {
+    for kind in ["a condition", "what the packet is like"] {
+        let (_, words) = words::KINDS.iter().find(|(name, _)| *name == kind).unwrap();
+        for field in HeaderField::ALL {
+            let first = field.word().split(' ').next().unwrap();
+            assert!(words.contains(&first), "{kind}: {first}");
         }
     }
 }

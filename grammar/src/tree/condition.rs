@@ -1,11 +1,9 @@
 //! Conditions: what follows `if`.
 
 use super::{Builder, Node, Rule, child, children, first};
-use crate::ast::{Comparison, Condition, Dscp, SocketState, TcpFlag};
+use crate::ast::{Code, Comparison, Condition, HeaderTest, SocketState, TcpFlag};
+use crate::header_field::HeaderField;
 use crate::source::Spanned;
-
-/// The flags that must be set, and those that must be clear.
-type Flags = (Vec<Spanned<TcpFlag>>, Vec<Spanned<TcpFlag>>);
 
 impl Builder {
     /// The conditions that are children of `node`.
@@ -24,16 +22,10 @@ impl Builder {
             Rule::negation => self.negation(&inner)?,
             Rule::any_of => Condition::AnyOf(self.conditions(&inner)?),
             Rule::socket_is => self.socket_is(&inner)?,
-            Rule::tcp_flags => {
-                let (set, clear) = self.tcp_flags(&inner);
-                Condition::TcpFlags { set, clear }
+            Rule::header_is => {
+                let (field, test) = self.header(&inner)?;
+                Condition::Header(field, test)
             }
-            Rule::k_fragment => Condition::Fragment,
-            Rule::length_is => Condition::Length(comparison(&inner), self.number_in(&inner)?),
-            Rule::ttl_is => Condition::Ttl(comparison(&inner), self.number_in(&inner)?),
-            Rule::dscp_is => Condition::Dscp(self.dscp(&inner)?),
-            Rule::mark_is => self.mark_is(&inner)?,
-            Rule::vlan_is => Condition::Vlan(self.number_in(&inner)?),
             _ => Condition::SockAbsent(self.name_in(&inner)?),
         };
         Some(self.spanned(node, value))
@@ -67,47 +59,60 @@ impl Builder {
         }
     }
 
+    /// A field of the header and what is asked of it, in a condition or after `with`.
+    pub(super) fn header(&mut self, node: &Node<'_>) -> Option<(HeaderField, HeaderTest)> {
+        let word = first(node)?;
+        let test = match word.as_rule() {
+            Rule::tcp_flags => return Some((HeaderField::TcpFlags, self.tcp_flags(&word))),
+            Rule::k_fragment => HeaderTest::Present,
+            Rule::compared => HeaderTest::Compared(comparison(node), self.number_in(node)?),
+            Rule::masked => self.masked(node)?,
+            _ => HeaderTest::Code(self.code(node)?),
+        };
+        Some((HeaderField::named(word.as_str())?, test))
+    }
+
     /// `tcp flags syn no ack`: what stands after `no` is clear.
-    pub(super) fn tcp_flags(&mut self, node: &Node<'_>) -> Flags {
-        let mut flags = Flags::default();
-        let mut clear = false;
+    fn tcp_flags(&mut self, node: &Node<'_>) -> HeaderTest {
+        let (mut set, mut clear) = (Vec::new(), Vec::new());
+        let mut negated = false;
         for part in node.inner() {
             match part.as_rule() {
-                Rule::k_no => clear = true,
+                Rule::k_no => negated = true,
                 Rule::tcp_flag => {
                     let flag = self.spanned(&part, tcp_flag(part.as_str()));
-                    let list = if clear { &mut flags.1 } else { &mut flags.0 };
+                    let list = if negated { &mut clear } else { &mut set };
                     list.push(flag);
                 }
                 _ => {}
             }
         }
-        flags
+        HeaderTest::Flags { set, clear }
     }
 
     /// `dscp ef` or `dscp 46`
-    pub(super) fn dscp(&mut self, node: &Node<'_>) -> Option<Spanned<Dscp>> {
+    fn code(&mut self, node: &Node<'_>) -> Option<Spanned<Code>> {
         if let Some(name) = self.name_in(node) {
             return Some(Spanned {
-                value: Dscp::Name(name.value),
+                value: Code::Name(name.value),
                 span: name.span,
             });
         }
         let number = self.number_in(node)?;
         Some(Spanned {
-            value: Dscp::Number(number.value),
+            value: Code::Number(number.value),
             span: number.span,
         })
     }
 
-    fn mark_is(&mut self, node: &Node<'_>) -> Option<Condition> {
+    fn masked(&mut self, node: &Node<'_>) -> Option<HeaderTest> {
         let mut numbers = children(node, Rule::number);
         let value = self.number(&numbers.next()?)?;
         let mask = match numbers.next() {
             Some(mask) => Some(self.number(&mask)?),
             None => None,
         };
-        Some(Condition::Mark { value, mask })
+        Some(HeaderTest::Masked { value, mask })
     }
 }
 

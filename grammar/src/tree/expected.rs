@@ -42,6 +42,10 @@ fn words(rule: Rule) -> &'static [&'static str] {
         Rule::socket_state => &["exists", "established", "listening"],
         Rule::tcp_flag => &["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"],
         Rule::hook => &["xdp", "tc", "sk_lookup", "sk_msg", "sk_skb"],
+        Rule::compared => &["length", "ttl"],
+        Rule::masked => &["mark"],
+        Rule::coded => &["dscp"],
+        Rule::numbered => &["vlan"],
         Rule::comparison => &["<", "<=", "=", ">=", ">"],
         Rule::rate_unit => &["packets", "bytes", "connections"],
         Rule::period => &["second", "minute", "hour"],
@@ -103,9 +107,12 @@ fn kinds(rule: Rule) -> &'static [&'static str] {
         Rule::protocol | Rule::plain_protocol => &["a protocol"],
         Rule::icmp_types | Rule::icmp_type | Rule::icmp_name => &["an ICMP type"],
         Rule::clause => &["a clause"],
-        Rule::condition | Rule::negation | Rule::any_of | Rule::socket_is | Rule::tcp_flags => {
-            &["a condition"]
-        }
+        Rule::condition
+        | Rule::negation
+        | Rule::any_of
+        | Rule::socket_is
+        | Rule::header_is
+        | Rule::tcp_flags => &["a condition"],
         Rule::with_item => &["what the packet is like"],
         _ => &[],
     }

@@ -63,16 +63,10 @@ impl Builder {
         let value = match inner.as_rule() {
             Rule::with_socket => With::Socket(Some(socket_state(&inner))),
             Rule::with_no_socket => With::Socket(None),
-            Rule::tcp_flags => {
-                let (set, clear) = self.tcp_flags(&inner);
-                With::TcpFlags { set, clear }
+            Rule::with_header => {
+                let (field, test) = self.header(&inner)?;
+                With::Header(field, test)
             }
-            Rule::k_fragment => With::Fragment,
-            Rule::with_length => With::Length(self.number_in(&inner)?),
-            Rule::with_ttl => With::Ttl(self.number_in(&inner)?),
-            Rule::dscp_is => With::Dscp(self.dscp(&inner)?),
-            Rule::with_mark => With::Mark(self.number_in(&inner)?),
-            Rule::vlan_is => With::Vlan(self.number_in(&inner)?),
             Rule::members => With::Members {
                 set: self.set_ref(&child(&inner, Rule::set_ref)?),
                 elements: self.elements(&child(&inner, Rule::element_list)?)?,

@@ -7,36 +7,35 @@
 mod code;
 mod data;
 
-use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 
-use serde::{Deserialize, Serialize};
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
 
+pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
 
-use super::steps::{self, HookStep};
+use super::steps::{self, HookStep, next};
 use super::targets::Plan;
-use super::{Part, next, parts};
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::blocks::Blocks;
 use crate::blocks::entrance;
 use crate::blocks::ownership::{self, Outer};
+use crate::blocks::part::{Part, parts};
 use crate::error::Error;
 use crate::groups::moved;
 use crate::hook::{Hook, Means, Point};
 use crate::load;
 use crate::names::coverage;
 use crate::names::resolve::{self, Asked, Ground, NamedKind};
-use crate::options::Options;
-use crate::reconcile::hooks;
+use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
 use crate::state::namespaces::{Lost, LostNamespace};
 use crate::state::record::{Attached, Record};
 use crate::state::{Access, Lock};
-use crate::status::drift::{Drift, Standing, check_ground};
-use crate::status::foreign_on;
+use crate::status::drift::{Drift, check_ground};
+use crate::status::standing::Standing;
 use code::Programs;
 
 /// What an apply would do in one network namespace.
@@ -87,21 +86,6 @@ pub struct Running {
     pub unverified: Option<String>,
 }
 
-/// Where a network namespace stands: what has to be the same for a forecast to come true.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standpoint {
-    /// The namespace's inode.
-    pub(crate) inode: u64,
-    /// Its cookie, where the kernel has one.
-    pub(crate) cookie: Option<u64>,
-    /// The generation in force; 0 for none.
-    pub generation: u32,
-    /// The policy in force.
-    pub policy: Option<String>,
-    /// The ids of what is pinned for it: another apply makes others.
-    pub(crate) pins: Vec<(String, u32)>,
-}
-
 /// What becomes of a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookForecast {
@@ -136,19 +120,6 @@ pub enum LinkFate {
     Ahead,
     /// It is taken off.
     Detached,
-}
-
-/// What becomes of the program of a hook. Every apply loads all programs anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgramFate {
-    /// Another one with the same code and the same tables.
-    Same,
-    /// Another one with other code or tables.
-    Changed,
-    /// There was none.
-    New,
-    /// There is none any more.
-    Gone,
 }
 
 /// What [`crate::apply()`] with the same arguments would do.
@@ -388,7 +359,7 @@ impl One<'_> {
             }
         };
         let ours = attach::describe(state, &hook)?.map(|there| there.program);
-        let mut foreign = foreign_on(self.session, &hook, ours)?;
+        let mut foreign = foreign::near(self.session.namespace.as_fd(), &hook, ours)?;
         // By TCX ours comes first, whoever is there.
         let is_tc = matches!(point, Point::TcIn(_) | Point::TcOut(_));
         if is_tc && self.plan.features.tcx && matches!(link, LinkFate::Attached | LinkFate::Ahead) {
@@ -408,7 +379,7 @@ impl One<'_> {
             return Ok(());
         };
         let state = &self.session.state;
-        for hook in hooks(state)? {
+        for hook in state.hooks()? {
             if attach::describe(state, &hook)?.is_some_and(|one| one.program == id) {
                 return Ok(());
             }
@@ -417,69 +388,5 @@ impl One<'_> {
             interface: target.to_owned(),
             program: Some((id, name)),
         })
-    }
-}
-
-impl Standpoint {
-    /// Refuses if the namespace of a session does not stand where the caller expects it; without expectations it may stand
-    /// anywhere.
-    pub(crate) fn check(session: &Session, expected: &[Self]) -> Result<(), Error> {
-        if expected.is_empty() {
-            return Ok(());
-        }
-        let moved = |what: String| Err(Error::Moved { what });
-        let here = &session.namespace;
-        let same = |one: &&Self| (one.inode, one.cookie) == (here.inode, here.cookie);
-        let Some(expected) = expected.iter().find(same) else {
-            return moved("it was made for another network namespace".to_owned());
-        };
-        let standing = Standing::look(session)?;
-        if let Some(drift) = standing.drift.first() {
-            return moved(drift.to_string());
-        }
-        let now = Self::of(session, &standing);
-        if now == *expected {
-            return Ok(());
-        }
-        moved(format!(
-            "it was made while {}, and now {}{}",
-            expected.in_words("was"),
-            now.in_words("is"),
-            if now.generation == expected.generation {
-                " anew"
-            } else {
-                ""
-            }
-        ))
-    }
-
-    fn in_words(&self, is: &str) -> String {
-        match &self.policy {
-            Some(policy) => {
-                format!(
-                    "generation {} of \"{policy}\" {is} in force",
-                    self.generation
-                )
-            }
-            None => format!("nothing {is} in force"),
-        }
-    }
-
-    /// Where the namespace of a session stands.
-    pub(crate) fn of(session: &Session, standing: &Standing) -> Self {
-        let record = standing.record.as_ref();
-        let pins = record.and_then(|record| record.pins.as_ref());
-        let ids: BTreeMap<String, u32> = pins
-            .into_iter()
-            .flatten()
-            .map(|pin| (pin.path.display().to_string(), pin.made.id()))
-            .collect();
-        Self {
-            inode: session.namespace.inode,
-            cookie: session.namespace.cookie,
-            generation: record.map_or(0, |record| record.generation),
-            policy: record.map(|record| record.manifest.policy.clone()),
-            pins: ids.into_iter().collect(),
-        }
     }
 }

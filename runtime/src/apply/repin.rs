@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::error::{Error, at, unreadable};
-use crate::state::pins::{Made, Pin};
+use crate::state::pin::{Made, Pin};
 use crate::state::record::Record;
 use crate::state::{State, make_folder};
 use crate::sys::retry::again;

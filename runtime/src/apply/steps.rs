@@ -3,19 +3,22 @@
 //! Takes the record of the policy in force; asks the kernel how its hooks stand. Changes nothing.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use sockc_compiler::artifact::Manifest;
 
 use super::targets::Plan;
 use crate::attach;
 use crate::attach::foreign;
+use crate::blocks::ownership::Outer;
+use crate::blocks::part::Part;
 use crate::error::Error;
 use crate::hook::{Hook, Means, Point};
 use crate::session::Session;
-use crate::sockets::listen;
-use crate::sockets::refill;
+use crate::sockets::{listen, refill};
 use crate::state::State;
-use crate::state::pins::Made;
+use crate::state::namespaces::Held;
+use crate::state::pin::Made;
 use crate::state::record::{Attached, Record};
 use crate::sys::cgroup;
 use crate::sys::link::Description;
@@ -95,6 +98,29 @@ fn is_after(state: &State, attached: &Attached) -> Result<bool, Error> {
     };
     let others = foreign::on_tcx(hook, there.program)?;
     Ok(others.iter().any(|foreign| foreign.first))
+}
+
+/// The record of the generation that comes.
+pub(crate) fn next(
+    part: &Part<'_>,
+    session: &Session,
+    before: Option<&Record>,
+    outer: Option<&Outer>,
+    held: Vec<Held>,
+) -> Record {
+    // One word switches all of them, so they count alike.
+    let generation = match outer {
+        Some(outer) => outer.record.generation,
+        None => before.map_or(0, |before| before.generation) + 1,
+    };
+    let mut record = Record::new(generation, part.manifest, session.namespace.cookie);
+    record.owner = outer.map(|outer| outer.owner);
+    record.netns = held;
+    record.netns.extend_from_slice(part.gone);
+    record.interfaces.clone_from(&part.options.interfaces);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    record.applied = since.ok().map(|since| since.as_secs());
+    record
 }
 
 /// Whether slots fill themselves again when a service restarts.

@@ -12,6 +12,7 @@
 //! The index of each tail call is a constant, which lets the kernel turn it into a direct jump.
 
 use std::io;
+use std::net::Ipv6Addr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use sockc_compiler::bpf::asm;
@@ -21,13 +22,14 @@ use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
 use super::guard::Guard;
 use crate::code::{Code, Label};
-use crate::hook::Point;
-use crate::sockets::lookup::NOBODY_SIX;
+use crate::hook::{Point, dispatcher_name};
 use crate::state::SIDES;
 use crate::sys::prog;
 
 /// `BPF_SOCK_OPS_TCP_LISTEN_CB` of `linux/bpf.h`.
 pub(crate) const TCP_LISTEN_CB: i32 = 11;
+/// The source of the runtime's own lookups for IPv6.
+pub(crate) const NOBODY_SIX: Ipv6Addr = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
 /// `remote_port` of `struct bpf_sk_lookup`.
 const LOOKUP_REMOTE_PORT: i16 = 36;
 /// `family` of `struct bpf_sk_lookup`.
@@ -56,25 +58,11 @@ pub(crate) fn load(
 ) -> io::Result<OwnedFd> {
     let kind = point.kind();
     prog::load(&prog::Source {
-        name: &title(since),
+        name: &dispatcher_name(since),
         kind: kind.program,
         attach: kind.load,
         code: &code(point, since, guard, words, slots),
     })
-}
-
-/// The name of the dispatchers that were made for a generation.
-fn title(since: u32) -> String {
-    format!("{TITLE}{since:x}")
-}
-
-/// What all of them begin with.
-const TITLE: &str = "sockc_";
-
-/// Whether a program is called as dispatchers are.
-pub(crate) fn is_title(name: &str) -> bool {
-    let since = name.strip_prefix(TITLE);
-    since.is_some_and(|since| u32::from_str_radix(since, 16).is_ok())
 }
 
 fn code(

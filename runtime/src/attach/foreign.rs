@@ -11,7 +11,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 
 use super::filter;
 use crate::error::{Error, at, is_machine};
-use crate::hook::{Hook, Means};
+use crate::hook::{Hook, Means, Point};
 use crate::sys::prog::{self, Place};
 use crate::sys::route;
 
@@ -72,6 +72,36 @@ pub(crate) fn on(
         .filter(|(_, id)| !ours.contains(id))
         .map(|(place, id)| describe(id, place < own))
         .collect()
+}
+
+/// The programs of others on the place of a hook.
+pub(crate) fn near(
+    namespace: BorrowedFd<'_>,
+    hook: &Hook,
+    dispatcher: Option<u32>,
+) -> Result<Vec<Foreign>, Error> {
+    let ours: Vec<u32> = dispatcher.into_iter().collect();
+    let interface = u32::try_from(hook.target).unwrap_or(0);
+    Ok(match hook.point {
+        Point::Xdp(_) => xdp(hook.target)?
+            .filter(|(id, _)| !ours.contains(id))
+            .map(|(id, name)| Foreign {
+                id,
+                name,
+                first: true,
+            })
+            .into_iter()
+            .collect(),
+        Point::TcIn(_) | Point::TcOut(_) => {
+            let kind = hook.point.kind().attach;
+            let mut programs = on(Place::Interface(interface), kind, &ours)?;
+            programs.extend(filters(hook, dispatcher)?);
+            programs
+        }
+        Point::Lookup => lookups(namespace, &ours)?,
+        // Many tools share control groups, and none is in another's way there.
+        Point::Send(_) | Point::SockOps(_) | Point::Listen => Vec::new(),
+    })
 }
 
 /// The TCX programs next to ours on the interface of a hook.

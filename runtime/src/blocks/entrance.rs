@@ -6,10 +6,8 @@
 
 use crate::attach;
 use crate::error::{Error, at};
-use crate::reconcile::hooks;
 use crate::state::State;
-use crate::state::namespaces::{Living, Lost, LostNamespace};
-use crate::state::record::Held;
+use crate::state::namespaces::{Held, Living, Lost, LostNamespace};
 use crate::sys::netns;
 
 /// What became of the namespace of a block, if its name is not its own any more; `near` is any state of the same file system.
@@ -50,7 +48,7 @@ fn living(held: &Held, near: &State) -> Result<Option<Living>, Error> {
         return Ok(Some(Living::At(path)));
     }
     let state = near.sibling(held.inode);
-    for hook in hooks(&state)? {
+    for hook in state.hooks()? {
         // Of what is no link only the namespace itself could tell.
         let link = hook.means.is_link();
         if link && attach::describe(&state, &hook)?.is_some_and(|link| link.alive) {

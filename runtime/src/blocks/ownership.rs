@@ -8,14 +8,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use super::entrance;
-use crate::apply::Part;
+use super::part::Part;
 use crate::error::{Error, unreadable};
 use crate::options::Options;
 use crate::reconcile::remove_all;
 use crate::session::{self, Session};
 use crate::state::in_force;
-use crate::state::namespaces::Known;
-use crate::state::record::{Held, Owner, Record};
+use crate::state::namespaces::{Held, Known, Owner};
+use crate::state::record::Record;
 use crate::state::{self, Access, Lock, State};
 use crate::sys::netns::Identity;
 use crate::sys::{bpffs, map, netns};
@@ -39,7 +39,7 @@ impl Outer {
         Self {
             state: session.state.clone(),
             record: record.clone(),
-            owner: Owner::of(session),
+            owner: Owner::of(&session.namespace),
             options: options.clone(),
         }
     }
@@ -173,7 +173,7 @@ fn belongs(block: &State, session: &Session) -> Result<bool, Error> {
     let mut damaged = None;
     for generation in block.generations()? {
         match Record::read(&block.record(generation)) {
-            Ok((record, _)) => return Ok(record.owner == Some(Owner::of(session))),
+            Ok((record, _)) => return Ok(record.owner == Some(Owner::of(&session.namespace))),
             Err(error @ Error::State { .. }) => damaged = Some(error),
             Err(error) => return Err(error),
         }
@@ -245,7 +245,7 @@ pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Ve
 
 /// Takes the policy of one namespace away, if it belongs to the one of the session, and what killed commands left there.
 pub(crate) fn release_one(held: &Held, options: &Options, session: &Session) -> Result<(), Error> {
-    let owner = Owner::of(session);
+    let owner = Owner::of(&session.namespace);
     let state = State::at(&options.bpffs, held.inode)?;
     let Some(place) = entrance::entrance(held)? else {
         // Where the namespace has ended, what is left of the policy is its pins.

@@ -5,10 +5,11 @@
 use super::ownership;
 use crate::error::Error;
 use crate::options::Options;
-use crate::reconcile::{remove_all, same_namespace, settle_on};
+use crate::reconcile::{remove_all, settle_on};
 use crate::session::Session;
 use crate::state::in_force;
-use crate::state::record::{Held, Record};
+use crate::state::namespaces::Held;
+use crate::state::record::Record;
 
 /// Settles; gives the record of the generation in force. Where nothing is in force, everything that a killed command left goes.
 pub(crate) fn settle(session: &Session, options: &Options) -> Result<Option<Record>, Error> {
@@ -28,7 +29,7 @@ pub(crate) fn settle_in_force(
 ) -> Result<Option<Record>, Error> {
     let state = &session.state;
     let record = in_force::record_in_force(state)?;
-    let Some(record) = record.filter(|record| same_namespace(record, &session.namespace)) else {
+    let Some(record) = record.filter(|record| record.is_of(&session.namespace)) else {
         return Ok(None);
     };
     let mut stale = state.generations()?;

@@ -11,17 +11,12 @@
 //! A control group is compared by the names of its folder and of all above it, not by its id: one that is made anew under the
 //! same path is the same owner.
 
-use std::collections::BTreeMap;
-
 use aya_obj::generated::bpf_prog_type;
-use nix::unistd::User;
-use sockc_compiler::artifact::{Manifest, SlotOwner};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 
 use super::kernel_types::KernelTypes;
 use super::{Code, Label};
-use crate::error::Error;
 use crate::sys::{cgroup, prog};
 
 /// Who a socket has to belong to.
@@ -49,115 +44,8 @@ impl Belongs {
     }
 }
 
-/// The owners of a manifest's sockets, and whether programs can ask for them here.
-#[derive(Debug, Default)]
-pub(crate) struct Owners {
-    named: BTreeMap<String, Belongs>,
-    types: Option<KernelTypes>,
-    /// Why programs cannot ask whose a socket is.
-    pub(crate) unable: Option<String>,
-}
-
-impl Owners {
-    /// Looks users' names up, and the kernel's types where some socket has an owner.
-    pub(crate) fn of(manifest: &Manifest) -> Result<Self, Error> {
-        let mut owners = Self::default();
-        for socket in &manifest.sockets {
-            if let Some(owner) = &socket.owner {
-                owners
-                    .named
-                    .insert(socket.name.clone(), resolved(&socket.name, owner)?);
-            }
-        }
-        if !owners.named.is_empty() {
-            match able() {
-                Ok(types) => owners.types = Some(types),
-                Err(why) => owners.unable = Some(why),
-            }
-        }
-        Ok(owners)
-    }
-
-    /// The same for who only looks: a user whose name is not known any more is nobody.
-    pub(crate) fn known(manifest: &Manifest) -> Self {
-        let named = manifest.sockets.iter().filter_map(|socket| {
-            let owner = resolved(&socket.name, socket.owner.as_ref()?);
-            Some((
-                socket.name.clone(),
-                owner.unwrap_or(Belongs::User(u32::MAX)),
-            ))
-        });
-        Self {
-            named: named.collect(),
-            ..Self::default()
-        }
-    }
-
-    /// The same owners for a program that asks whose a socket is; `None` where programs cannot ask.
-    pub(crate) fn asking(&self) -> Option<Self> {
-        Some(Self {
-            named: self.named.clone(),
-            types: Some(able().ok()?),
-            unable: None,
-        })
-    }
-
-    /// Whose the sockets of this name have to be.
-    pub(crate) fn belongs(&self, socket: &str) -> Option<&Belongs> {
-        self.named.get(socket)
-    }
-
-    /// Whether a program may fill slots of a socket of this name.
-    pub(crate) fn lets_programs_fill(&self, socket: &str) -> bool {
-        self.types.is_some() || self.belongs(socket).is_none()
-    }
-
-    /// Jumps to `other` unless the socket in a register belongs to the owner of the sockets of a name.
-    pub(crate) fn check(
-        &self,
-        code: &mut Code,
-        name: &str,
-        socket: Register,
-        scratch: Scratch,
-        other: Label,
-    ) {
-        match (self.belongs(name), &self.types) {
-            (None, _) => {}
-            (Some(owner), Some(types)) => {
-                let answers = Answers {
-                    other,
-                    unknown: other,
-                    levels: LEVELS,
-                };
-                check(code, types, owner, socket, scratch, answers);
-            }
-            (Some(_), None) => code.jump(other),
-        }
-    }
-}
-
-fn resolved(socket: &str, owner: &SlotOwner) -> Result<Belongs, Error> {
-    let name = match owner {
-        SlotOwner::Uid(uid) => return Ok(Belongs::User(*uid)),
-        SlotOwner::Cgroup(path) => return Ok(Belongs::cgroup(path)),
-        SlotOwner::User(name) => name,
-    };
-    let refused = |cause: String| Error::Socket {
-        name: socket.to_owned(),
-        cause,
-    };
-    let user = User::from_name(name)
-        .map_err(|error| refused(format!("the user \"{name}\" cannot be looked up: {error}")))?;
-    let user = user.ok_or_else(|| {
-        refused(format!(
-            "its owner is the user \"{name}\", and this machine knows no user of that name"
-        ))
-    })?;
-    Ok(Belongs::User(user.uid.as_raw()))
-}
-
 /// What programs need to ask whose a socket is; the text says why they cannot.
-fn able() -> Result<KernelTypes, String> {
+pub(crate) fn able() -> Result<KernelTypes, String> {
     let types = KernelTypes::read()?;
     let first = cgroup::root().is_none_or(|root| cgroup::is_first(&root));
     if !first {
@@ -213,8 +101,6 @@ pub(crate) const PROBE_READ_KERNEL: i32 = 113;
 pub(crate) const STACK: i16 = 24 + CHUNK;
 /// How much of a name is compared at once.
 const CHUNK: i16 = 64;
-/// How many levels below the owner of a socket a control group is still seen to be its.
-const LEVELS: usize = 16;
 /// Where the address of the socket, what was read, and the level stand in the stack of a [`Scratch`].
 const SOCKET: i16 = 0;
 const OUT: i16 = 8;

@@ -12,11 +12,11 @@ use std::io;
 
 use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest};
 
+use super::Missing;
 use super::entries::{Contents, packets, text};
 use super::entry_maps::{Maps, check_keys};
-use super::sets::Missing;
 use crate::active::{self, Force};
-use crate::error::{Error, at, unreadable};
+use crate::error::{Error, at, undeclared, unreadable};
 use crate::options::Options;
 use crate::state::chunks;
 use crate::state::record::Record;
@@ -173,7 +173,7 @@ pub fn map_list(options: &Options, name: &str) -> Result<LiveMap, Error> {
 fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a LiveMapPlan, Error> {
     let maps = &force.record.manifest.maps;
     let found = maps.iter().find(|map| map.name == name);
-    found.ok_or_else(|| active::unknown("live map", name, maps.iter().map(|map| map.name.as_str())))
+    found.ok_or_else(|| undeclared("live map", name, maps.iter().map(|map| map.name.as_str())))
 }
 
 /// Changes a live map; `work` gives how many of the entries, from the first one on, are in it already.

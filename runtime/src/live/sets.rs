@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use sockc_compiler::artifact::{Manifest, MapKind, SetPlan};
 
+use super::Missing;
 use super::members::{Members, NEVER};
 use super::set_change::Change;
 use super::set_maps::{SetMaps, due_name, make_due};
 use crate::active::{self, Force};
-use crate::error::{Error, at, unless_passing};
+use crate::error::{Error, at, undeclared, unless_passing};
 use crate::load::Kept;
 use crate::options::Options;
 use crate::prefix::Prefix;
@@ -41,15 +42,6 @@ pub struct Element {
     pub prefix: Prefix,
     /// How long it stays; `None` for ever.
     pub left: Option<Duration>,
-}
-
-/// What becomes of a removal where something is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// It is refused.
-    Refused,
-    /// The rest is removed.
-    Ignored,
 }
 
 /// A live set and how full it is.
@@ -279,7 +271,7 @@ fn open(plan: &SetPlan, state: &State, record: &Record) -> Result<SetMaps, Error
 fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a SetPlan, Error> {
     let sets = &force.record.manifest.sets;
     let found = sets.iter().find(|set| set.name == name);
-    found.ok_or_else(|| active::unknown("live set", name, sets.iter().map(|set| set.name.as_str())))
+    found.ok_or_else(|| undeclared("live set", name, sets.iter().map(|set| set.name.as_str())))
 }
 
 fn until(plan: &SetPlan, expiry: Expiry, now: u64) -> u64 {

@@ -5,7 +5,6 @@
 
 use sockc_compiler::artifact::ClassPlan;
 
-use super::interfaces::covers;
 use crate::error::Error;
 
 /// The number of the class of an interface; 0 where the policy knows no classes. An interface in two zones is an error.
@@ -63,6 +62,28 @@ fn same(patterns: &[String], sorted: &[&str]) -> bool {
     patterns == sorted
 }
 
+/// Whether it may be the name of several interfaces.
+pub(super) fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+/// `lo` is meant only by its name: who writes `*` thinks of the network.
+pub(crate) fn covers(wanted: &str, name: &str) -> bool {
+    wanted == name
+        || (is_pattern(wanted) && name != "lo" && matches(wanted.as_bytes(), name.as_bytes()))
+}
+
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), None) => matches(rest, name),
+        (Some((b'*', rest)), Some((_, tail))) => matches(rest, name) || matches(pattern, tail),
+        (Some((b'?', rest)), Some((_, tail))) => matches(rest, tail),
+        (Some((one, rest)), Some((other, tail))) => one == other && matches(rest, tail),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +134,18 @@ mod tests {
             class_of(&classes, "lan2"),
             Err(Error::Object { .. })
         ));
+    }
+
+    #[test]
+    fn patterns_cover_names_but_not_lo() {
+        assert!(covers("eth0", "eth0"));
+        assert!(!covers("eth0", "eth01"));
+        assert!(covers("br-*", "br-"));
+        assert!(covers("br-*", "br-a1"));
+        assert!(covers("*", "eth0"));
+        assert!(covers("e?h*", "eth0"));
+        assert!(!covers("e?h", "eth0"));
+        assert!(!covers("*", "lo"));
+        assert!(covers("lo", "lo"));
     }
 }

@@ -6,8 +6,8 @@
 
 use sockc_compiler::artifact::Manifest;
 
-use super::classes::class_of;
-use super::interfaces::{covers, is_packet};
+use super::classes::{class_of, covers};
+use super::interfaces::is_packet;
 use super::resolve::{self, NamedKind, NamedLoss};
 use crate::attach;
 use crate::error::{Error, at};

@@ -2,7 +2,7 @@
 
 use sockc_compiler::artifact::{Attach, AttachPoint, Counter, CounterKind, Manifest};
 
-use super::classes::class_of;
+use super::classes::{class_of, covers, is_pattern};
 use crate::error::Error;
 use crate::options::Options;
 use crate::sys::netns;
@@ -208,43 +208,9 @@ pub(crate) fn is_packet(program: &Attach) -> bool {
     packet.contains(&program.point)
 }
 
-fn is_pattern(name: &str) -> bool {
-    name.contains(['*', '?'])
-}
-
-/// `lo` is meant only by its name: who writes `*` thinks of the network.
-pub(crate) fn covers(wanted: &str, name: &str) -> bool {
-    wanted == name
-        || (is_pattern(wanted) && name != "lo" && matches(wanted.as_bytes(), name.as_bytes()))
-}
-
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), None) => matches(rest, name),
-        (Some((b'*', rest)), Some((_, tail))) => matches(rest, name) || matches(pattern, tail),
-        (Some((b'?', rest)), Some((_, tail))) => matches(rest, tail),
-        (Some((one, rest)), Some((other, tail))) => one == other && matches(rest, tail),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_cover_names_but_not_lo() {
-        assert!(covers("eth0", "eth0"));
-        assert!(!covers("eth0", "eth01"));
-        assert!(covers("br-*", "br-"));
-        assert!(covers("br-*", "br-a1"));
-        assert!(covers("*", "eth0"));
-        assert!(covers("e?h*", "eth0"));
-        assert!(!covers("e?h", "eth0"));
-        assert!(!covers("*", "lo"));
-        assert!(covers("lo", "lo"));
-    }
 
     #[test]
     fn a_renamed_interface_is_known_by_its_old_name_unless_that_is_taken() {

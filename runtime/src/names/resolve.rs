@@ -20,16 +20,9 @@ use super::interfaces::Interface;
 use crate::error::{Error, at};
 use crate::state::State;
 use crate::state::namespaces::{Known, Lost};
+use crate::state::pin::{INTERFACES, NAMESPACES, OUT_INTERFACES};
 use crate::state::record::{Named, Record};
-use crate::sys::nsid;
-use crate::sys::{bpffs, map, netns};
-
-/// The map from an interface's index to its class, plus 1.
-pub(crate) const INTERFACES: &str = "interfaces";
-/// The map of the interfaces of [`Manifest::out_interfaces`], by their places there.
-pub(crate) const OUT_INTERFACES: &str = "ports";
-/// The array of the ids, plus 1, of [`Manifest::namespaces`].
-pub(crate) const NAMESPACES: &str = "namespaces";
+use crate::sys::{bpffs, map, netns, nsid};
 
 /// Something that a policy names, and that is not what the programs know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,16 +182,7 @@ impl Ground<'_> {
     fn namespace(&self, name: &str) -> Result<Option<File>, Error> {
         let known = self.before.is_some_and(|before| before.knows(name));
         match netns::open(name) {
-            Err(error)
-                if known
-                    && self.lenient
-                    && matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
-                    ) =>
-            {
-                Ok(None)
-            }
+            Err(error) if known && self.lenient && netns::is_absent(&error) => Ok(None),
             there => there.map(Some).map_err(refused(name)),
         }
     }

@@ -11,12 +11,11 @@ use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 use super::lookup::{Fill, Filler, SlotState};
 use super::of_process;
 use super::open::{Machine, WHOSE, belongs};
+use super::owners::Owners;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
-use crate::code::owner::Owners;
 use crate::error::{Error, at, is_machine};
 use crate::hook::Point;
-use crate::reconcile::hooks;
 use crate::session::Session;
 use crate::sys::diag::Open;
 use crate::sys::{map, process};
@@ -163,8 +162,8 @@ impl Look<'_> {
     /// Whether the runtime's own lookup finds the socket, which is there. Where somebody else is there too, the kernel is asked
     /// whose the one is that it finds, if programs can ask: else none fills the slot anyway.
     fn waiting(&self, state: &SlotState, shared: bool) -> Result<Fill, Error> {
-        let asking = shared.then(|| self.owners.asking()).flatten();
-        let found = Filler::prober(&state.socket, &state.slot, asking.as_ref())
+        let asking = Some(self.owners).filter(|owners| shared && owners.can_ask());
+        let found = Filler::prober(&state.socket, &state.slot, asking)
             .and_then(|prober| prober.run())
             .map_err(at("look for a socket"))?;
         Ok(match found.first().map(|found| found.state) {
@@ -178,7 +177,7 @@ impl Look<'_> {
     fn foreign(&self) -> Result<Vec<Foreign>, Error> {
         let state = &self.session.state;
         let mut ours = Vec::new();
-        let own = hooks(state)?.into_iter();
+        let own = state.hooks()?.into_iter();
         for hook in own.filter(|hook| hook.point == Point::Lookup) {
             ours.extend(attach::describe(state, &hook)?.map(|link| link.program));
         }

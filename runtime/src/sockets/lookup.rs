@@ -6,7 +6,7 @@
 //! wildcard listener that would also answer there is another socket, and perhaps another service.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_prog_type;
@@ -15,9 +15,12 @@ use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::constant::{AF_INET, AF_INET6, BPF_F_CURRENT_NETNS};
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::protocol::IpProtocol;
 
+use super::owners::Owners;
+use crate::attach::dispatch::NOBODY_SIX;
 use crate::attach::foreign::Foreign;
-use crate::code::owner::{self, Owners, Scratch};
+use crate::code::owner::{self, Scratch};
 use crate::code::{Code, Label};
 use crate::sys::prog;
 
@@ -31,8 +34,6 @@ const SK_SRC_IP4: i16 = 24;
 const SK_SRC_IP6: i16 = 28;
 const SK_SRC_PORT: i16 = 44;
 const SK_STATE: i16 = 72;
-/// The source of the runtime's own lookups for IPv6.
-pub(crate) const NOBODY_SIX: Ipv6Addr = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
 /// Where the tuple and the slot's index are kept on the stack.
 const TUPLE: i16 = -40;
 const KEY: i16 = -44;
@@ -346,7 +347,7 @@ pub(crate) fn look_up(code: &mut Code, slot: &Slot) {
         BPF_F_CURRENT_NETNS.cast_unsigned(),
     ));
     let helper = match slot.protocol {
-        17 => Helper::SkLookupUdp,
+        IpProtocol::UDP => Helper::SkLookupUdp,
         _ => Helper::SkLookupTcp,
     };
     code.add([asm::mov64_imm(Register::R5, 0), asm::call(helper)]);
@@ -379,7 +380,11 @@ fn words(address: IpAddr) -> Vec<i32> {
 }
 
 pub(crate) fn check_state(code: &mut Code, slot: &Slot, socket: Register, idle: Label) {
-    let wanted = if slot.protocol == 17 { CLOSE } else { LISTEN };
+    let wanted = if slot.protocol == IpProtocol::UDP {
+        CLOSE
+    } else {
+        LISTEN
+    };
     code.add([asm::load(Width::W, Register::R1, socket, SK_STATE)]);
     code.jump_if(JumpOp::Ne, Register::R1, wanted, idle);
 }

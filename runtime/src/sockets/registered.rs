@@ -6,14 +6,15 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::fill::{Supply, slots_map};
 use super::inspect;
 use super::lookup::SlotState;
 use super::of_process::{self, is_open};
+use super::owners::Owners;
 use crate::active::{self, Force};
-use crate::code::owner::Owners;
-use crate::error::{Error, at};
+use crate::error::{Error, at, undeclared};
 use crate::options::Options;
 use crate::state::Access;
 use crate::sys::{map, process, socket};
@@ -40,8 +41,8 @@ pub enum Handover {
 pub struct SlotKind {
     /// Whether it is for IPv6; else for IPv4.
     pub six: bool,
-    /// 6 for TCP, 17 for UDP.
-    pub protocol: u8,
+    /// TCP or UDP.
+    pub protocol: IpProtocol,
 }
 
 impl SlotKind {
@@ -58,8 +59,8 @@ impl SlotKind {
     #[must_use]
     pub fn name(self) -> &'static str {
         match (self.protocol, self.six) {
-            (6, false) => "tcp4",
-            (6, true) => "tcp6",
+            (IpProtocol::TCP, false) => "tcp4",
+            (IpProtocol::TCP, true) => "tcp6",
             (_, false) => "udp4",
             (_, true) => "udp6",
         }
@@ -69,19 +70,19 @@ impl SlotKind {
     pub const ALL: [Self; 4] = [
         Self {
             six: false,
-            protocol: 6,
+            protocol: IpProtocol::TCP,
         },
         Self {
             six: true,
-            protocol: 6,
+            protocol: IpProtocol::TCP,
         },
         Self {
             six: false,
-            protocol: 17,
+            protocol: IpProtocol::UDP,
         },
         Self {
             six: true,
-            protocol: 17,
+            protocol: IpProtocol::UDP,
         },
     ];
 }
@@ -173,7 +174,7 @@ pub fn socket_refresh(options: &Options, name: Option<&str>) -> Result<Refreshed
         if let Some(name) = name {
             let found = named.iter().find(|socket| socket.name == name);
             let names = named.iter().map(|socket| socket.name.as_str());
-            let found = found.ok_or_else(|| active::unknown("socket", name, names))?;
+            let found = found.ok_or_else(|| undeclared("socket", name, names))?;
             if found.origin == SlotOrigin::Registered {
                 return Err(refused(
                     name,
@@ -229,7 +230,7 @@ fn declared<'a>(force: &Force<'a>, name: &str) -> Result<&'a SocketSlots, Error>
     let sockets = &force.record.manifest.sockets;
     let found = sockets.iter().find(|socket| socket.name == name);
     let names = sockets.iter().map(|socket| socket.name.as_str());
-    let found = found.ok_or_else(|| active::unknown("socket", name, names))?;
+    let found = found.ok_or_else(|| undeclared("socket", name, names))?;
     let filled = match &found.origin {
         SlotOrigin::Registered => return Ok(found),
         SlotOrigin::Listen => "the policy says at which address it listens",

@@ -6,7 +6,8 @@
 //! Changes nothing.
 
 use super::State;
-use super::record::{Owner, Record};
+use super::namespaces::Owner;
+use super::record::Record;
 use crate::error::Error;
 
 /// The record in force and its object; `None` if nothing is, and whatever is in the folder was left by a killed command.

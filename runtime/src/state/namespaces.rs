@@ -3,13 +3,11 @@
 //! Takes a name; gives which namespace has it, to be kept in the record, and later what became of it. What a policy does with
 //! the namespace is elsewhere: [`crate::names::resolve`] for conditions, [`crate::blocks::ownership`] for `for netns` blocks.
 
-use std::io;
-
 use serde::{Deserialize, Serialize};
 
-use super::record::Held;
+use super::State;
 use crate::error::Error;
-use crate::sys::netns::{self, Identity};
+use crate::sys::netns::{self, Identity, Namespace};
 
 /// A network namespace by its name, and which one that was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +35,42 @@ impl Known {
     pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
         lost(&self.name, self.identity)
     }
+}
+
+/// The network namespace of an outer policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    /// Its inode.
+    inode: u64,
+    /// Its cookie, where the kernel has one: the inode may be used again.
+    cookie: Option<u64>,
+}
+
+impl Owner {
+    /// Its state, in the bpf file system of another one.
+    pub(crate) fn state(&self, near: &State) -> State {
+        near.sibling(self.inode)
+    }
+
+    /// The namespace of a policy.
+    pub(crate) fn of(namespace: &Namespace) -> Self {
+        Self {
+            inode: namespace.inode,
+            cookie: namespace.cookie,
+        }
+    }
+}
+
+/// A namespace that belongs to a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its inode.
+    pub(crate) inode: u64,
+    /// Its cookie, where the kernel has one; an older sockc kept none.
+    #[serde(default)]
+    pub(crate) cookie: Option<u64>,
 }
 
 impl Held {
@@ -111,15 +145,7 @@ fn lost(name: &str, was: Identity) -> Result<Option<Lost>, Error> {
     match netns::identity(name) {
         Ok(now) if was.is(now) => Ok(None),
         Ok(_) => Ok(Some(Lost::MadeAnew)),
-        // A name whose mount is gone is an ordinary file.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
-            ) =>
-        {
-            Ok(Some(Lost::Removed))
-        }
+        Err(error) if netns::is_absent(&error) => Ok(Some(Lost::Removed)),
         Err(cause) => Err(Error::Netns {
             name: name.to_owned(),
             cause,

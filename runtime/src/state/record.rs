@@ -7,13 +7,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sockc_compiler::artifact::{GroupPlan, Manifest};
 
-use super::State;
 use super::chunks;
-use super::namespaces::Known;
-use super::pins::Pin;
+use super::namespaces::{Held, Known, Owner};
+use super::pin::Pin;
 use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
-use crate::session::Session;
+use crate::sys::netns::Namespace;
 
 /// The version of [`Record`] and of the dispatchers.
 const VERSION: u32 = 3;
@@ -72,42 +71,6 @@ pub(crate) struct Named {
     pub(crate) out_interfaces: Vec<u32>,
 }
 
-/// The network namespace of an outer policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Owner {
-    /// Its inode.
-    inode: u64,
-    /// Its cookie, where the kernel has one: the inode may be used again.
-    cookie: Option<u64>,
-}
-
-impl Owner {
-    /// Its state, in the bpf file system of another one.
-    pub(crate) fn state(&self, near: &State) -> State {
-        near.sibling(self.inode)
-    }
-
-    /// The namespace of a session.
-    pub(crate) fn of(session: &Session) -> Self {
-        Self {
-            inode: session.namespace.inode,
-            cookie: session.namespace.cookie,
-        }
-    }
-}
-
-/// A namespace that belongs to a policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Held {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its inode.
-    pub(crate) inode: u64,
-    /// Its cookie, where the kernel has one; an older sockc kept none.
-    #[serde(default)]
-    pub(crate) cookie: Option<u64>,
-}
-
 /// A hook and what a person calls its target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Attached {
@@ -136,6 +99,14 @@ impl Record {
             fillers: Vec::new(),
             pins: None,
             named: None,
+        }
+    }
+
+    /// Whether it is of a namespace: its inode is used again after its end, the cookie is not.
+    pub(crate) fn is_of(&self, namespace: &Namespace) -> bool {
+        match (self.cookie, namespace.cookie) {
+            (Some(then), Some(now)) => then == now,
+            _ => true,
         }
     }
 
@@ -218,5 +189,21 @@ mod tests {
                 }
             })
             .unwrap();
+    }
+
+    /// A namespace that ended and another one may have one inode; the cookie tells them apart, where the kernel has one.
+    #[test]
+    fn a_namespace_of_the_same_inode_is_another_one_by_its_cookie() {
+        let mut namespace = Namespace::current().unwrap();
+        let record = |cookie| Record::new(1, &Manifest::default(), cookie);
+        for (then, now, same) in [
+            (Some(1), Some(1), true),
+            (Some(1), Some(2), false),
+            (None, Some(2), true),
+            (Some(1), None, true),
+        ] {
+            namespace.cookie = now;
+            assert_eq!(record(then).is_of(&namespace), same);
+        }
     }
 }

@@ -9,17 +9,13 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use super::verified::Verified;
 use crate::attach;
 use crate::error::{Error, unless_passing, unreadable};
 use crate::groups::moved;
 use crate::hook::{Hook, Point};
 use crate::names::coverage;
-use crate::names::resolve;
-use crate::reconcile::same_namespace;
-use crate::session::Session;
-use crate::state::in_force;
-use crate::state::pins::{self, Made, Pin};
+use crate::state::pin::{self, Made, NAMESPACES, OUT_INTERFACES, Pin};
+use crate::state::pins;
 use crate::state::record::Record;
 use crate::state::{SIDES, State, side};
 use crate::sys::{bpffs, netns};
@@ -50,60 +46,24 @@ impl fmt::Display for Drift {
     }
 }
 
-/// The policy that sockc left in force, and what is not as it left it.
-#[derive(Debug, Default)]
-pub(crate) struct Standing {
-    /// Its record; `None` if nothing is in force.
-    pub(crate) record: Option<Record>,
-    /// Its object.
-    pub(crate) object: Vec<u8>,
-    /// What others changed.
-    pub(crate) drift: Vec<Drift>,
-    /// Why its code was not compared with its text.
-    pub(crate) unverified: Option<String>,
-}
-
-impl Standing {
-    /// Looks at the state folder of a namespace.
-    pub(crate) fn look(session: &Session) -> Result<Self, Error> {
-        let state = &session.state;
-        let (record, object) = match in_force::in_force(state) {
-            Ok(None) => return Ok(Self::default()),
-            Ok(Some(found)) => found,
-            // What was left in force tells what is not as it was.
-            Err(error @ Error::State { .. }) => match state.left_in_force()? {
-                Some(left) => Record::read(&state.record(left)).map_err(|_| error)?,
-                None => return Err(error),
-            },
-            Err(error) => return Err(error),
-        };
-        if !same_namespace(&record, &session.namespace) {
-            return Ok(Self::default());
-        }
-        let mut drift = Vec::new();
-        drift.extend(control(state, &record)?);
-        drift.extend(match &record.pins {
-            Some(pins) => compare_all(state, &record, pins)?,
-            None => lost(state, &record)?,
-        });
-        // That the hook of an interface or control group that is gone hangs on nothing is nobody's change; `coverage` tells it.
-        let mut gone = coverage::without_interface(state, &record)?;
-        gone.extend(moved::hooks(state, &record)?);
-        for gone in gone {
-            let path = state.link(&gone.hook);
-            drift.retain(|one: &Drift| one.path != path);
-        }
-        drift.extend(other_side(state, &record)?);
-        drift.extend(strangers(state, &record)?);
-        let verified = Verified::of(state, &record, &object);
-        drift.extend(verified.drift);
-        Ok(Self {
-            record: Some(record),
-            object,
-            drift,
-            unverified: verified.unknown,
-        })
+/// What others changed of what a record says.
+pub(super) fn look(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
+    let mut drift = Vec::new();
+    drift.extend(control(state, record)?);
+    drift.extend(match &record.pins {
+        Some(pins) => compare_all(state, record, pins)?,
+        None => lost(state, record)?,
+    });
+    // That the hook of an interface or control group that is gone hangs on nothing is nobody's change; `coverage` tells it.
+    let mut gone = coverage::without_interface(state, record)?;
+    gone.extend(moved::hooks(state, record)?);
+    for gone in gone {
+        let path = state.link(&gone.hook);
+        drift.retain(|one: &Drift| one.path != path);
     }
+    drift.extend(other_side(state, record)?);
+    drift.extend(strangers(state, record)?);
+    Ok(drift)
 }
 
 /// The word that says which generation is in force.
@@ -143,7 +103,7 @@ fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, E
     {
         return Ok(None);
     }
-    let found = match pins::look(state, record.generation, &pin.path, Some(pin.made.id())) {
+    let found = match pin::look(state, record.generation, &pin.path, Some(pin.made.id())) {
         Ok(made) if is_still(record, pin, &made) => match hangs_on_nothing(state, &pin.path)? {
             Some(words) => words,
             None => return Ok(None),
@@ -167,7 +127,7 @@ fn is_still(record: &Record, pin: &Pin, made: &Made) -> bool {
     let emptied = pin
         .path
         .file_name()
-        .is_some_and(|name| name == resolve::OUT_INTERFACES);
+        .is_some_and(|name| name == OUT_INTERFACES);
     made.is_still(&pin.made, emptied, |slot| ended(record, &pin.path, slot))
 }
 
@@ -175,8 +135,7 @@ fn is_still(record: &Record, pin: &Pin, made: &Made) -> bool {
 fn ended(record: &Record, path: &Path, slot: u32) -> bool {
     let known = usize::try_from(slot).ok();
     let known = known.and_then(|slot| record.looked_into.get(slot));
-    path.file_name()
-        .is_some_and(|name| name == resolve::NAMESPACES)
+    path.file_name().is_some_and(|name| name == NAMESPACES)
         && known.is_some_and(|known| matches!(known.lost(), Ok(Some(_))))
 }
 
@@ -238,7 +197,7 @@ fn other_side(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
 
 fn other_program(state: &State, point: Point, other: u32) -> Result<Option<Drift>, Error> {
     let path = state.slots(point);
-    let slot = bpffs::open(&path).and_then(|slots| pins::slot(slots.as_fd(), other));
+    let slot = bpffs::open(&path).and_then(|slots| pin::slot(slots.as_fd(), other));
     Ok(unless_passing(&path, slot)?.map(|program| Drift {
         path,
         expected: format!("nothing in slot {other}"),
@@ -271,7 +230,7 @@ pub(crate) fn check_ground(state: &State, record: &Record) -> Result<(), Error> 
     };
     for pin in record.pins.iter().flatten().filter(ground) {
         let path = state.root().join(&pin.path);
-        let there = pins::look(state, record.generation, &pin.path, Some(pin.made.id()));
+        let there = pin::look(state, record.generation, &pin.path, Some(pin.made.id()));
         let there = unless_passing(&path, there.map(Some))?;
         if there.is_none_or(|there| there.id() != pin.made.id()) {
             return Err(Error::State {

@@ -5,10 +5,9 @@
 
 use std::os::fd::AsFd;
 
-use crate::attach::dispatch;
 use crate::attach::foreign::{self, Foreign};
 use crate::error::{Error, at};
-use crate::hook::{Hook, Means, Point};
+use crate::hook::{Hook, Means, Point, is_dispatcher};
 use crate::session::Session;
 use crate::sys::netns;
 use crate::sys::prog::Place;
@@ -18,7 +17,7 @@ pub(crate) fn hooks(session: &Session) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
     for (index, name) in netns::interfaces().map_err(at("list the interfaces"))? {
         let xdp = foreign::xdp(index.into())?;
-        if xdp.is_some_and(|(_, program)| dispatch::is_title(&program)) {
+        if xdp.is_some_and(|(_, program)| is_dispatcher(&program)) {
             found.push(words(Point::Xdp(index), &name));
         }
         for point in [Point::TcIn(index), Point::TcOut(index)] {
@@ -46,7 +45,7 @@ fn on_tc(index: u32, point: Point) -> Result<Vec<Foreign>, Error> {
 }
 
 fn ours(programs: &[Foreign]) -> bool {
-    programs.iter().any(|one| dispatch::is_title(&one.name))
+    programs.iter().any(|one| is_dispatcher(&one.name))
 }
 
 fn words(point: Point, interface: &str) -> String {

@@ -111,6 +111,15 @@ pub(super) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> Option<u64>
     (result == 0).then_some(value)
 }
 
+/// Whether there is no namespace of the name that was asked for: none at all, or a file that leads to none, as one whose mount
+/// is gone (which setns(2) calls EINVAL). Any other refusal says nothing of that.
+pub(crate) fn is_absent(cause: &io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+    )
+}
+
 /// The file of a namespace that is named as `ip netns` does, or by a path (anything with a `/`).
 pub(crate) fn path_of(name: &str) -> PathBuf {
     if name.contains('/') {

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sockc_compiler::diagram::flatten::{Flat, FlatNode, Target};
 use sockc_compiler::field::Field;
+use sockc_compiler::header_field::{self, Kind, Row, flag_names};
 use sockc_compiler::names::IcmpKind;
 use sockc_compiler::policy::{ClassId, IcmpMatch, Policy, SocketId};
 
@@ -66,10 +67,12 @@ impl Words<'_> {
             (0, false) => format!("{side}'s address"),
             _ => format!("{side}'s address, bits {} to {}", word * 32, word * 32 + 31),
         };
+        if let Some(row) = header_field::of(self.field) {
+            return of_header(row, self.field);
+        }
         match self.field {
             Field::Family => "family".into(),
             Field::Protocol => "protocol".into(),
-            Field::Fragment => "fragment".into(),
             Field::ToPort => "receiver's port".into(),
             Field::FromPort => "sender's port".into(),
             Field::Icmp => "ICMP type and code".into(),
@@ -81,15 +84,6 @@ impl Words<'_> {
             Field::From1 => part("sender", 1),
             Field::From2 => part("sender", 2),
             Field::From3 => part("sender", 3),
-            Field::TcpFlags => "TCP flags".into(),
-            Field::Length => "length".into(),
-            Field::Ttl => "ttl".into(),
-            Field::Dscp => "dscp".into(),
-            Field::Vlan => "vlan".into(),
-            Field::Mark0 => "mark, bits 31 to 24".into(),
-            Field::Mark1 => "mark, bits 23 to 16".into(),
-            Field::Mark2 => "mark, bits 15 to 8".into(),
-            Field::Mark3 => "mark, bits 7 to 0".into(),
             Field::Interface => "interface".into(),
             Field::Winner => "group of the first plain rule that matches".into(),
             Field::ToIn(set) => format!("receiver in @{}", self.policy.sets[set].name),
@@ -108,6 +102,7 @@ impl Words<'_> {
                     .unwrap_or_else(|| format!("line {}", rule.place.line));
                 format!("rate of {name}")
             }
+            other => other.name(),
         }
     }
 
@@ -176,10 +171,14 @@ impl Words<'_> {
             }
             field if field.is_address() && !self.families.v4 => prefix_v6(field, low, high),
             _ if low == high => self.value(low),
-            Field::Length | Field::Ttl if low == 0 => format!("up to {high}"),
-            Field::Length | Field::Ttl if high == self.field.max() => format!("{low} and more"),
+            _ if self.is_range() && low == 0 => format!("up to {high}"),
+            _ if self.is_range() && high == self.field.max() => format!("{low} and more"),
             _ => format!("{}-{}", self.value(low), self.value(high)),
         }
+    }
+
+    fn is_range(&self) -> bool {
+        header_field::of(self.field).is_some_and(|row| row.kind == Kind::Range)
     }
 
     /// A single value.
@@ -194,9 +193,6 @@ impl Words<'_> {
             Field::Protocol => protocol(value),
             Field::Fragment => pick(&["whole packet", "first fragment", "later fragment"]),
             Field::Icmp => self.icmp(value >> 8, Some(value & 255)),
-            Field::Vlan => value
-                .checked_sub(1)
-                .map_or_else(|| "no tag".into(), |id| id.to_string()),
             Field::Interface => class(self.policy, ClassId::from_u32(value)),
             Field::Winner if value == 0 => "none".into(),
             Field::ToIn(_) | Field::FromIn(_) => pick(&["no", "yes"]),
@@ -205,10 +201,10 @@ impl Words<'_> {
             Field::Socket | Field::SocketIn(_) => pick(&["none", "listening", "established"]),
             Field::Fits(_) => pick(&["exceeded", "fits"]),
             field if field.is_address() => format!("{value:#010x}"),
-            Field::Mark0 | Field::Mark1 | Field::Mark2 | Field::Mark3 | Field::TcpFlags => {
-                format!("{value:#04x}")
-            }
-            _ => value.to_string(),
+            field => match header_field::of(field) {
+                Some(row) => value_of_header(row, value),
+                None => value.to_string(),
+            },
         }
     }
 
@@ -246,6 +242,29 @@ impl Words<'_> {
             .checked_sub(1)
             .and_then(|number| self.policy.sockets.get(SocketId::from_u32(number)));
         socket.map_or_else(|| "none".into(), |socket| format!("sock {}", socket.name))
+    }
+}
+
+/// A variable of a field of the header.
+fn of_header(row: &Row, variable: Field) -> String {
+    let after = row.variables.iter().skip_while(|one| **one != variable);
+    let low: u32 = after.skip(1).map(|one| one.bits()).sum();
+    match row.variables {
+        [_] => row.word().into(),
+        _ => format!(
+            "{}, bits {} to {low}",
+            row.word(),
+            low + variable.bits() - 1
+        ),
+    }
+}
+
+/// A value of a variable of the header.
+fn value_of_header(row: &Row, value: u32) -> String {
+    match (row.kind, row.decode(value)) {
+        (Kind::Flags | Kind::Masked, _) => format!("{value:#04x}"),
+        (_, Some(value)) => row.value_word(value),
+        (_, None) => format!("no {}", row.noun()),
     }
 }
 
@@ -306,8 +325,6 @@ fn prefix_length(low: u32, high: u32) -> Option<u32> {
     (low & mask == 0 && high & mask == mask).then_some(32 - free)
 }
 
-const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
-
 /// Values that are those with some flags set and some clear, in these words.
 fn flags(spans: &[(u32, u32)]) -> Option<String> {
     let has = |value: u32| {
@@ -324,11 +341,8 @@ fn flags(spans: &[(u32, u32)]) -> Option<String> {
         return None;
     }
     let named = |bits: u32, no: &str| {
-        let flags = (0..)
-            .zip(FLAGS)
-            .filter(move |(bit, _)| bits >> bit & 1 == 1);
-        flags
-            .map(|(_, name)| format!("{no}{name}"))
+        flag_names(bits)
+            .map(|name| format!("{no}{name}"))
             .collect::<Vec<_>>()
     };
     Some([named(set, ""), named(clear, "no ")].concat().join(", "))

@@ -200,7 +200,9 @@ impl Chooser<'_> {
                 .iter()
                 .flat_map(|class| sockets.map(|socket| (*class, socket)))
             {
-                let region = self.store.fix(region, Field::Interface, class.as_u32())?;
+                let region = self
+                    .store
+                    .restrict(region, Field::Interface, class.as_u32())?;
                 let Some(found) = self.narrow(region, family, protocols, socket)? else {
                     continue;
                 };
@@ -317,7 +319,6 @@ impl Chooser<'_> {
         left.wish(Field::Fragment, 0, 0)?;
         left.first_of(Field::Protocol, protocols)?;
         left.plain(self.policy, family)?;
-        left.wish(Field::TcpFlags, 2, 2)?;
         left.addresses(family)?;
         left.wish(Field::ToPort, 1, u32::from(u16::MAX))?;
         left.wish(Field::FromPort, 1, u32::from(u16::MAX))?;

@@ -13,10 +13,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         502,
-        "runtime/src/reconcile.rs",
+        "runtime/src/state/record.rs",
         "then == now",
         "true",
-        &[(Runtime, "reconcile::")],
+        &[(Runtime, "record::")],
     ),
     fault(
         503,
@@ -77,22 +77,22 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         511,
         "runtime/src/status/drift.rs",
-        "drift.extend(strangers(state, &record)?);",
-        "if !FAULT { drift.extend(strangers(state, &record)?); }",
+        "drift.extend(strangers(state, record)?);",
+        "if !FAULT { drift.extend(strangers(state, record)?); }",
         &[(Kernel, "drift::what_others")],
     ),
     fault(
         512,
         "runtime/src/status/drift.rs",
-        "drift.extend(other_side(state, &record)?);",
-        "if !FAULT { drift.extend(other_side(state, &record)?); }",
+        "drift.extend(other_side(state, record)?);",
+        "if !FAULT { drift.extend(other_side(state, record)?); }",
         &[(Kernel, "drift::what_others")],
     ),
     fault(
         513,
         "runtime/src/status/drift.rs",
-        "drift.extend(control(state, &record)?);",
-        "if !FAULT { drift.extend(control(state, &record)?); }",
+        "drift.extend(control(state, record)?);",
+        "if !FAULT { drift.extend(control(state, record)?); }",
         &[(Kernel, "drift:: lifecycle::")],
     ),
     fault(
@@ -245,10 +245,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         534,
-        "runtime/src/names/interfaces.rs",
+        "runtime/src/names/classes.rs",
         "is_pattern(wanted) && name != \"lo\"",
         "is_pattern(wanted)",
-        &[(Runtime, "interfaces::")],
+        &[(Runtime, "classes::")],
     ),
     fault(
         535,

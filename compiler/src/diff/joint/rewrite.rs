@@ -131,14 +131,7 @@ impl Rewriting<'_> {
             Condition::SockAbsent(socket) => {
                 Condition::SockAbsent(self.presence[self.ids.sockets[*socket]])
             }
-            Condition::TcpFlags { .. }
-            | Condition::Fragment
-            | Condition::Length { .. }
-            | Condition::Ttl { .. }
-            | Condition::Dscp(_)
-            | Condition::Mark { .. }
-            | Condition::Vlan(_)
-            | Condition::Winner(_) => condition.clone(),
+            Condition::Header { .. } | Condition::Winner(_) => condition.clone(),
         }
     }
 }

@@ -5,14 +5,16 @@
 
 use super::Describing;
 use super::constraint::{Constraint, End};
-use crate::diagram::values::{FROM, MARK, TO};
+use crate::diagram::values::{FROM, TO};
 use crate::diagram::{Node, Store};
 use crate::field::Field;
+use crate::header_field::{self, HeaderField, Kind, Row};
 use crate::packet::longest_length;
 use crate::policy::{
-    AddressSet, ClassId, Condition, Family, IcmpMatch, LiveMapId, NetnsId, ProtocolMatch, SetId,
-    SetKind, SocketId, SocketTest,
+    AddressSet, ClassId, Condition, Family, FieldTest, IcmpMatch, LiveMapId, NetnsId,
+    ProtocolMatch, SetId, SetKind, SocketId, SocketTest,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
 /// More values of one field than this are not listed.
@@ -90,14 +92,15 @@ fn protocols(store: &Store, packets: Node) -> Option<Constraint> {
     let icmp = icmp_types(store, packets);
     let protocols = numbers.into_iter().map(|number| {
         // ICMP is called so in one family only.
+        let number = IpProtocol(number as u8);
         let family = match number {
-            1 if only != Some(Family::V6) => Some(Family::V4),
-            58 if only != Some(Family::V4) => Some(Family::V6),
+            IpProtocol::ICMP if only != Some(Family::V6) => Some(Family::V4),
+            IpProtocol::ICMP6 if only != Some(Family::V4) => Some(Family::V6),
             _ => None,
         };
         ProtocolMatch {
             family,
-            number: number as u8,
+            number,
             icmp: match family {
                 Some(_) => icmp.clone(),
                 None => Vec::new(),
@@ -257,88 +260,91 @@ fn socket(values: &Values, netns: Option<NetnsId>) -> Option<Condition> {
     })
 }
 
-/// What headers say besides addresses and ports.
+/// What headers say besides addresses and ports, the most telling first.
 fn header(store: &Store, packets: Node) -> Vec<Condition> {
-    let mut found = Vec::new();
-    found.extend(flags(store, packets));
-    found.extend(fragment(store, packets));
-    found.extend(mark(store, packets));
-    found.extend(listed(store, packets, Field::Vlan, |value| {
-        Some(Condition::Vlan(value.checked_sub(1)? as u16))
-    }));
-    found.extend(listed(store, packets, Field::Dscp, |value| {
-        Some(Condition::Dscp(value as u8))
-    }));
-    found.extend(between(store, packets, Field::Ttl, |low, high| {
-        Condition::Ttl { low, high }
-    }));
-    found.extend(between(store, packets, Field::Length, |low, high| {
-        Condition::Length { low, high }
-    }));
-    found
+    let mut rows: Vec<&Row> = header_field::rows().rev().collect();
+    rows.sort_by_key(|row| row.kind);
+    rows.into_iter()
+        .filter_map(|row| match row.kind {
+            Kind::Flags => flags(store, packets, row),
+            Kind::Present => present(store, packets, row),
+            Kind::Masked => bits(store, packets, row),
+            Kind::Code => listed(store, packets, row),
+            Kind::Range => between(store, packets, row),
+        })
+        .collect()
 }
 
 /// Flags that are the same in all of the region, or in all that is not in it.
-fn flags(store: &Store, packets: Node) -> Option<Condition> {
-    let values = limited(store, packets, Field::TcpFlags)?;
-    let others = others(&values, Field::TcpFlags.max());
-    let (condition, exact) = cube(&values);
+fn flags(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
+    let field = row.variables[0];
+    let values = limited(store, packets, field)?;
+    let others = others(&values, field.max());
+    let (test, exact) = cube(&values, row.max);
     if exact {
-        return Some(condition);
+        return Some(Condition::header(row.field, test));
     }
-    let (other, exact) = cube(&others);
-    Some(if exact { no(other) } else { condition })
+    let (other, exact) = cube(&others, row.max);
+    Some(match exact {
+        true => no(Condition::header(row.field, other)),
+        false => Condition::header(row.field, test),
+    })
 }
 
 /// The flags that all values share, and whether every value that shares them is there.
-fn cube(values: &Values) -> (Condition, bool) {
-    let (mut set, mut clear, mut count) = (u8::MAX, u8::MAX, 0u32);
+fn cube(values: &Values, all: u32) -> (FieldTest, bool) {
+    let (mut set, mut clear, mut count) = (all, all, 0u32);
     for &(low, high) in values {
         for value in low..=high {
-            set &= value as u8;
-            clear &= !(value as u8);
+            set &= value as u32;
+            clear &= !(value as u32);
             count += 1;
         }
     }
-    let free = 8 - (set.count_ones() + clear.count_ones()).min(8);
-    (Condition::TcpFlags { set, clear }, count == 1 << free)
+    let bits = all.count_ones();
+    let free = bits - (set.count_ones() + clear.count_ones()).min(bits);
+    (FieldTest::bits(set, clear), count == 1 << free)
 }
 
-fn fragment(store: &Store, packets: Node) -> Option<Condition> {
-    let values = limited(store, packets, Field::Fragment)?;
+fn present(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
+    let values = limited(store, packets, row.variables[0])?;
+    let high = row.max;
+    let there = Condition::header(row.field, FieldTest::Range { low: 1, high });
     match few(&values)?.as_slice() {
-        [0] => Some(no(Condition::Fragment)),
-        [0, 1] => None,
-        _ => Some(Condition::Fragment),
+        [0] => Some(no(there)),
+        [0, _] => None,
+        _ => Some(there),
     }
 }
 
-/// Bits of the mark that are the same in all of the region.
-fn mark(store: &Store, packets: Node) -> Option<Condition> {
-    let (mut value, mut mask) = (0u32, 0u32);
-    for byte in MARK {
-        let values = store.values_of(packets, byte)?;
-        let (mut set, mut clear) = (u8::MAX, u8::MAX);
-        for byte in values.iter().flat_map(|&(low, high)| low..=high) {
-            set &= byte as u8;
-            clear &= !(byte as u8);
+/// Bits that are the same in all of the region.
+fn bits(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
+    let (mut wanted, mut mask) = (0u32, 0u32);
+    for &variable in row.variables {
+        let values = store.values_of(packets, variable)?;
+        let (mut set, mut clear) = (variable.max(), variable.max());
+        for part in values.iter().flat_map(|&(low, high)| low..=high) {
+            set &= part as u32;
+            clear &= !(part as u32);
         }
-        value = value << 8 | u32::from(set);
-        mask = mask << 8 | u32::from(set | clear);
+        wanted = wanted << variable.bits() | set;
+        mask = mask << variable.bits() | set | clear;
     }
-    (mask != 0).then_some(Condition::Mark { value, mask })
+    (mask != 0).then(|| Condition::header(row.field, FieldTest::Masked { wanted, mask }))
 }
 
 /// One of a few values, or none of a few.
-fn listed(
-    store: &Store,
-    packets: Node,
-    field: Field,
-    of: impl Fn(u32) -> Option<Condition>,
-) -> Option<Condition> {
+fn listed(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
+    let field = row.variables[0];
     let values = limited(store, packets, field)?;
+    let of = |code: u32| {
+        Some(Condition::header(
+            row.field,
+            FieldTest::exactly(row.decode(code)?),
+        ))
+    };
     let any = |numbers: Vec<u32>| -> Option<Condition> {
-        let mut list = numbers.into_iter().map(&of).collect::<Option<Vec<_>>>()?;
+        let mut list = numbers.into_iter().map(of).collect::<Option<Vec<_>>>()?;
         match list.len() {
             1 => list.pop(),
             _ => Some(Condition::AnyOf(list)),
@@ -351,27 +357,27 @@ fn listed(
 }
 
 /// A range of values, or everything but one.
-fn between(
-    store: &Store,
-    packets: Node,
-    field: Field,
-    of: impl Fn(u32, u32) -> Condition,
-) -> Option<Condition> {
+fn between(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
+    let field = row.variables[0];
     let values = limited(store, packets, field)?;
     let (first, last) = (values.first()?.0, values.last()?.1);
-    let most = match field {
-        Field::Length => longest_length(Family::V4),
-        other => other.max(),
+    let most = match row.field {
+        HeaderField::Length => longest_length(Family::V4),
+        _ => row.max,
     };
-    let high = |last: u128| match last >= u128::from(most) && last != first {
+    let high = match last >= u128::from(most) && last != first {
         // No upper bound is said where there is none, but for a single value.
         true => u32::MAX,
         false => last as u32,
     };
+    let of = |low: u128, high: u32| {
+        let low = low as u32;
+        Condition::header(row.field, FieldTest::Range { low, high })
+    };
     if let (0, [(low, to)]) = (first, others(&values, field.max()).as_slice())
         && *to < u128::from(field.max())
     {
-        return Some(no(of(*low as u32, *to as u32)));
+        return Some(no(of(*low, *to as u32)));
     }
-    Some(of(first as u32, high(last)))
+    Some(of(first, high))
 }

@@ -3,6 +3,7 @@
 use super::{Code, Place, address, context, stack};
 use crate::bpf::opcode::Width;
 use crate::field::Field;
+use crate::header_field;
 use crate::log::offset;
 use crate::lower::Lowering;
 use crate::lower::context::{skb, xdp};
@@ -48,12 +49,13 @@ fn on_stack(lowering: &Lowering<'_>, field: Field, _: Family) -> Option<Place> {
         Field::Icmp => stack(frame.icmp, 0, Width::H, 16),
         Field::TcpFlags => stack(frame.flags, 0, Width::B, 0),
         Field::Length => length(lowering),
-        Field::Ttl => stack(frame.ttl, 0, Width::B, 0),
-        Field::Dscp => stack(frame.dscp, 0, Width::B, 0),
         Field::Vlan => stack(frame.vlan, 0, Width::H, 0),
         Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
             stack(frame.from, address(field, 0, 0)?, Width::W, 32)
         }
-        _ => stack(frame.to, address(field, 0, 0)?, Width::W, 32),
+        _ => match header_field::of(field).and_then(|row| frame.ip[row.field]) {
+            Some(slot) => stack(slot, 0, Width::B, 0),
+            None => stack(frame.to, address(field, 0, 0)?, Width::W, 32),
+        },
     }
 }

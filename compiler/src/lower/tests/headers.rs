@@ -3,11 +3,15 @@
 use crate::artifact::Artifact;
 use crate::decide::decide;
 use crate::event::{Event, Header, Parsed, SocketAnswer, Transport, Verdict, World};
+use crate::header_field::HeaderField;
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
-use crate::policy::{Action, Condition, Direction, Family, NetnsId, Policy, Rule, SocketId};
+use crate::policy::{
+    Action, Condition, Direction, Family, FieldTest, NetnsId, Policy, Rule, SocketId,
+};
+use crate::protocol::IpProtocol;
 
 use super::made::{at, built, policy};
 
@@ -18,7 +22,7 @@ impl World for Nothing {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         SocketAnswer::None
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         false
     }
 }
@@ -42,7 +46,7 @@ fn frames() -> Vec<Vec<u8>> {
             let header = Header {
                 from: from.parse().unwrap(),
                 to: to.parse().unwrap(),
-                protocol: 17,
+                protocol: IpProtocol::UDP,
                 transport: Transport::Ports { from: 1, to: 2 },
                 length: 60,
                 ttl,
@@ -126,13 +130,13 @@ fn plain_cases() -> Vec<Case> {
 #[test]
 fn hops_and_class_are_those_of_the_header() {
     let conditions = [
-        Condition::Ttl { low: 0, high: 1 },
-        Condition::Ttl { low: 64, high: 255 },
-        Condition::Dscp(0),
-        Condition::Dscp(1),
-        Condition::Dscp(32),
-        Condition::Dscp(46),
-        Condition::Dscp(63),
+        Condition::header(HeaderField::Ttl, FieldTest::Range { low: 0, high: 1 }),
+        Condition::header(HeaderField::Ttl, FieldTest::Range { low: 64, high: 255 }),
+        Condition::header(HeaderField::Dscp, FieldTest::exactly(0)),
+        Condition::header(HeaderField::Dscp, FieldTest::exactly(1)),
+        Condition::header(HeaderField::Dscp, FieldTest::exactly(32)),
+        Condition::header(HeaderField::Dscp, FieldTest::exactly(46)),
+        Condition::header(HeaderField::Dscp, FieldTest::exactly(63)),
     ];
     for hook in HOOKS {
         for condition in &conditions {
@@ -143,7 +147,8 @@ fn hops_and_class_are_those_of_the_header() {
 
 #[test]
 fn the_outer_tag_counts_wherever_it_stands() {
-    let conditions = [0, 7, 12, 4095].map(Condition::Vlan);
+    let conditions =
+        [0, 7, 12, 4095].map(|id| Condition::header(HeaderField::Vlan, FieldTest::exactly(id)));
     for condition in &conditions {
         check(Hook::Xdp, condition, &plain_cases());
         for hook in [Hook::TcIn, Hook::TcOut] {
@@ -176,7 +181,17 @@ fn the_mark_is_the_one_the_packet_came_with() {
                 for case in &mut cases {
                     case.mark = mark;
                 }
-                check(hook, &Condition::Mark { value, mask }, &cases);
+                check(
+                    hook,
+                    &Condition::header(
+                        HeaderField::Mark,
+                        FieldTest::Masked {
+                            wanted: value,
+                            mask,
+                        },
+                    ),
+                    &cases,
+                );
             }
         }
     }

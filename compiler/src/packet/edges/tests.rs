@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::event::Parsed;
+use crate::header_field::HeaderField;
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
-use crate::policy::{Action, AddressSet, Condition, Direction, Endpoint, Match, Place, Rule, Side};
+use crate::policy::{
+    Action, AddressSet, Condition, Direction, Endpoint, FieldTest, Match, Place, Rule, Side,
+};
 use crate::ranges::RangeSet;
 use sockc_grammar::source::{SourceId, Span};
 
@@ -39,9 +42,12 @@ fn policy() -> Policy {
     let mut policy = Policy::default();
     policy.rules.push(rule(Match {
         to: Some(to),
-        conditions: vec![Condition::Length {
-            low: 469,
-            high: u32::MAX,
+        conditions: vec![Condition::Header {
+            field: HeaderField::Length,
+            test: FieldTest::Range {
+                low: 469,
+                high: u32::MAX,
+            },
         }],
         ..Match::default()
     }));

@@ -2,8 +2,11 @@
 
 use std::net::IpAddr;
 
-use crate::packet::protocol;
-use crate::policy::{Addresses, Condition, Endpoint, Family, Match, Policy, Rule, SetKind, Side};
+use crate::header_field::{ByField, Kind, Row, row};
+use crate::policy::{
+    Addresses, Condition, Endpoint, Family, FieldTest, Match, Policy, Rule, SetKind, Side,
+};
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// So many ranges at each end of a large set are edges of the policy.
@@ -14,14 +17,10 @@ const OUTERMOST: usize = 8;
 pub(super) struct Values {
     pub(super) from: Vec<Corner>,
     pub(super) to: Vec<Corner>,
-    pub(super) protocols: Vec<u8>,
+    pub(super) protocols: Vec<IpProtocol>,
     pub(super) icmp: Vec<(u8, u8)>,
-    pub(super) flags: Vec<u8>,
-    pub(super) lengths: Vec<u32>,
-    pub(super) ttls: Vec<u8>,
-    pub(super) dscps: Vec<u8>,
-    pub(super) vlans: Vec<Option<u16>>,
-    pub(super) marks: Vec<u32>,
+    /// Of each field of the header; `None` where a packet does not have it.
+    pub(super) fields: ByField<Vec<Option<u32>>>,
 }
 
 /// Addresses and ports of one endpoint.
@@ -56,12 +55,9 @@ impl Values {
             all.to.extend(rule.to.iter().cloned());
             all.protocols.extend(&rule.protocols);
             all.icmp.extend(&rule.icmp);
-            all.flags.extend(&rule.flags);
-            all.lengths.extend(&rule.lengths);
-            all.ttls.extend(&rule.ttls);
-            all.dscps.extend(&rule.dscps);
-            all.vlans.extend(&rule.vlans);
-            all.marks.extend(&rule.marks);
+            for (row, values) in rule.fields.iter() {
+                all.fields[row.field].extend(values);
+            }
         }
         for listen in policy
             .sockets
@@ -100,24 +96,18 @@ impl Values {
             from: vec![ends.clone()],
             to: vec![ends],
             protocols: vec![
-                protocol::TCP,
-                protocol::UDP,
-                protocol::SCTP,
-                protocol::ICMP,
-                protocol::ICMP6,
-                protocol::ESP,
-                protocol::AH,
-                254,
-                255,
+                IpProtocol::TCP,
+                IpProtocol::UDP,
+                IpProtocol::SCTP,
+                IpProtocol::ICMP,
+                IpProtocol::ICMP6,
+                IpProtocol::ESP,
+                IpProtocol::AH,
+                IpProtocol(254),
+                IpProtocol(255),
             ],
             icmp: vec![(0, 0), (8, 0), (255, 255)],
-            flags: vec![0, 2, 0x10, 0x12, 0xff],
-            // Mostly the shortest packet: length is seldom what a rule is about.
-            lengths: vec![0, 0, 0, 0, 64, 100, 1500],
-            ttls: vec![0, 1, 64, 255],
-            dscps: vec![0, 46, 63],
-            vlans: vec![None, None, Some(0), Some(4095)],
-            marks: vec![0, 0, u32::MAX],
+            fields: ByField::of(|row| row.edges.to_vec()),
         }
     }
 
@@ -125,41 +115,40 @@ impl Values {
         match condition {
             Condition::No(inner) => self.add_condition(inner),
             Condition::AnyOf(all) => all.iter().for_each(|one| self.add_condition(one)),
-            Condition::TcpFlags { set, clear } => self.add_flags(*set, *clear),
-            Condition::Length { low, high } => {
-                for end in [*low, *high] {
-                    self.lengths
-                        .extend([end.saturating_sub(1), end, end.saturating_add(1)]);
-                }
+            Condition::Header { field, test } => {
+                let around = around(row(*field), *test);
+                self.fields[*field].extend(around.into_iter().map(Some));
             }
-            Condition::Ttl { low, high } => self.ttls.extend(
-                [*low, *high]
-                    .into_iter()
-                    .flat_map(|end| [end.saturating_sub(1), end, end.saturating_add(1)])
-                    .filter_map(|end| u8::try_from(end).ok()),
-            ),
-            Condition::Dscp(value) => self.dscps.extend([*value, value ^ 1]),
-            Condition::Mark { value, mask } => {
-                self.marks.extend([*value, value | !mask, value ^ mask]);
-            }
-            Condition::Vlan(id) => self.vlans.extend([Some(*id), Some(id ^ 1)]),
             Condition::Socket { .. }
             | Condition::SockAbsent(_)
             | Condition::Entry { .. }
-            | Condition::Fragment
             | Condition::Winner(_) => {}
         }
     }
+}
 
-    /// Just these flags, every other one too, and each named one flipped.
-    fn add_flags(&mut self, set: u8, clear: u8) {
-        self.flags.extend([set, !clear]);
-        for bit in (0..8).map(|bit| 1 << bit) {
-            if (set | clear) & bit != 0 {
-                self.flags.push(set ^ bit);
-            }
+/// Values that pass a test and values next to those that do.
+fn around(row: &Row, test: FieldTest) -> Vec<u32> {
+    let mut values = match (row.kind, test) {
+        (Kind::Code, FieldTest::Range { low, .. }) => vec![low, low ^ 1],
+        (_, FieldTest::Range { low, high }) => [low, high]
+            .into_iter()
+            .flat_map(|end| [end.saturating_sub(1), end, end.saturating_add(1)])
+            .collect(),
+        // Just these flags, every other one too, and each named one flipped.
+        (Kind::Flags, FieldTest::Masked { wanted, mask }) => {
+            let bits = (0..u32::BITS).map(|bit| 1 << bit);
+            let named = bits.filter(|bit| (wanted | mask) & bit != 0);
+            let flipped = named.map(|bit| wanted ^ bit);
+            [wanted, row.max & !(mask ^ wanted)]
+                .into_iter()
+                .chain(flipped)
+                .collect()
         }
-    }
+        (_, FieldTest::Masked { wanted, mask }) => vec![wanted, wanted | !mask, wanted ^ mask],
+    };
+    values.retain(|value| *value <= row.max);
+    values
 }
 
 impl Corner {

@@ -5,11 +5,9 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::{Described, codes};
 use crate::event::{Event, SocketAnswer};
-use crate::packet::protocol;
+use crate::header_field::ByField;
 use crate::policy::{AddressSet, Family, GroupId, LiveEntry, LiveMapId, NetnsId, SetId, SocketId};
-
-/// A SYN alone.
-pub(super) const PLAIN_FLAGS: u8 = 2;
+use crate::protocol::IpProtocol;
 
 /// Type and code of an echo request.
 pub(super) fn plain_icmp(family: Family) -> (u8, u8) {
@@ -20,10 +18,10 @@ pub(super) fn plain_icmp(family: Family) -> (u8, u8) {
 }
 
 /// The protocol whose header is checked as ICMP in this family.
-pub(super) fn icmp_of(family: Family) -> u8 {
+pub(super) fn icmp_of(family: Family) -> IpProtocol {
     match family {
-        Family::V4 => protocol::ICMP,
-        Family::V6 => protocol::ICMP6,
+        Family::V4 => IpProtocol::ICMP,
+        Family::V6 => IpProtocol::ICMP6,
     }
 }
 
@@ -41,16 +39,10 @@ pub(super) struct Said {
     pub(super) sockets: Vec<SocketSaid>,
     /// A namespace whose socket state has not been said yet.
     pub(super) namespace_ahead: Option<Spanned<NetnsId>>,
-    pub(super) flags: Option<Spanned<u8>>,
-    pub(super) fragment: Option<Spanned<()>>,
-    pub(super) length: Option<Spanned<u64>>,
+    pub(super) header: ByField<Option<Spanned<u32>>>,
     pub(super) malformed: Option<Spanned<()>>,
     pub(super) group: Option<Spanned<GroupId>>,
     pub(super) absent: Vec<SocketId>,
-    pub(super) ttl: Option<Spanned<u8>>,
-    pub(super) dscp: Option<Spanned<u8>>,
-    pub(super) mark: Option<Spanned<u32>>,
-    pub(super) vlan: Option<Spanned<u16>>,
     pub(super) members: Vec<(SetId, AddressSet)>,
     pub(super) contents: Vec<(LiveMapId, Vec<LiveEntry>)>,
     pub(super) rate_exceeded: Option<Spanned<bool>>,

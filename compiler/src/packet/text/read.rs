@@ -4,18 +4,17 @@ use sockc_grammar::ast::{self, IcmpType, Packet, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::case::{PLAIN_FLAGS, Said, icmp_of, mistake, plain_icmp};
+use super::case::{Said, icmp_of, mistake, plain_icmp};
 use super::endpoint::{End, end};
 use super::with::{no_meaning, said};
 use super::{Described, codes, interface};
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
-use crate::field::Field;
+use crate::header_field::{Exists, HeaderField, Plain};
 use crate::names::IcmpKind;
-use crate::packet::{longest_length, protocol, shortest_length};
+use crate::packet::{longest_length, shortest_length};
 use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
-
-const PLAIN: Header = Header::PLAIN;
 
 /// The packet (or write) that the words describe. `whole` is the span of all of them, for what is missing.
 ///
@@ -101,7 +100,7 @@ fn malformed_packet(
 /// Family, protocol and part, which say what else a packet has.
 struct Kind {
     family: Family,
-    number: u8,
+    number: IpProtocol,
     part: Part,
     /// Type and code, if a type was named.
     icmp: Option<(u8, u8)>,
@@ -138,12 +137,12 @@ impl Kind {
             return Err(Box::new(differ.also(from.span, "of one family")));
         }
         let told = from.port.is_some() || to.port.is_some() || icmp.is_some();
-        let part = match (&said.fragment, told) {
+        let part = match (&said.header[HeaderField::Fragment], told) {
             (None, _) => Part::Whole,
             (Some(_), true) => Part::First,
             (Some(_), false) => Part::Later,
         };
-        if family == Family::V6 && part != Part::Later && protocol::is_extension(number) {
+        if family == Family::V6 && part != Part::Later && number.is_extension() {
             let text = "IPv6 steps over this header: the packet's protocol is the one after it";
             return Err(does_not_fit(text, written.span));
         }
@@ -157,26 +156,33 @@ impl Kind {
     }
 
     fn header(&self, from: &End, to: &End, said: &Said) -> Result<Header, Box<Diagnostic>> {
-        Ok(Header {
+        let mut header = Header {
             from: from.address,
             to: to.address,
             protocol: self.number,
             part: self.part,
             transport: self.transport(from, to, said)?,
             length: self.length(said)?,
-            ttl: said.ttl.as_ref().map_or(PLAIN.ttl, |it| it.value),
-            dscp: said.dscp.as_ref().map_or(PLAIN.dscp, |it| it.value),
-            vlan: said.vlan.as_ref().map(|it| it.value),
-            mark: said.mark.as_ref().map_or(PLAIN.mark, |it| it.value),
-        })
+            ..Header::PLAIN
+        };
+        for (row, said) in said.header.iter().filter(|(row, _)| !row.shapes()) {
+            let plain = match row.plain {
+                Plain::Value(value) => Some(value),
+                Plain::Absent | Plain::Shortest => None,
+            };
+            if let Some(value) = said.as_ref().map(|said| said.value).or(plain) {
+                (row.set)(&mut header, value);
+            }
+        }
+        Ok(header)
     }
 
     fn transport(&self, from: &End, to: &End, said: &Said) -> Result<Transport, Box<Diagnostic>> {
-        let has_ports = Field::has_ports(self.number);
-        if self.number != protocol::TCP || self.part == Part::Later {
-            not_said(said.flags.as_ref(), "tcp flags")?;
+        let has_ports = self.number.has_ports();
+        if self.number != IpProtocol::TCP || self.part == Part::Later {
+            self.without_tcp(said)?;
         }
-        if !matches!(self.number, protocol::TCP | protocol::UDP) || self.part == Part::Later {
+        if !self.number.has_socket() || self.part == Part::Later {
             let mut found = said.sockets.iter();
             if let Some(found) = found.find(|it| it.answer != SocketAnswer::None) {
                 return Err(not_had("a socket", found.span));
@@ -191,11 +197,7 @@ impl Kind {
         if has_ports {
             let (from, to) = (self.port(from)?, self.port(to)?);
             return Ok(match self.number {
-                protocol::TCP => Transport::Tcp {
-                    from,
-                    to,
-                    flags: said.flags.as_ref().map_or(PLAIN_FLAGS, |it| it.value),
-                },
+                IpProtocol::TCP => Transport::Tcp { from, to, flags: 0 },
                 _ => Transport::Ports { from, to },
             });
         }
@@ -204,6 +206,13 @@ impl Kind {
         }
         let (kind, code) = self.icmp.unwrap_or(plain_icmp(self.family));
         Ok(Transport::Icmp { kind, code })
+    }
+
+    /// Nothing may be said of fields of a TCP header.
+    fn without_tcp(&self, said: &Said) -> Result<(), Box<Diagnostic>> {
+        let fields = said.header.iter();
+        let mut of_tcp = fields.filter(|(row, _)| row.exists == Exists::InTcp);
+        of_tcp.try_for_each(|(row, said)| not_said(said.as_ref(), row.what))
     }
 
     fn port(&self, end: &End) -> Result<u16, Box<Diagnostic>> {
@@ -222,12 +231,11 @@ impl Kind {
     fn length(&self, said: &Said) -> Result<u32, Box<Diagnostic>> {
         let shortest = shortest_length(self.family, self.number, self.part);
         let longest = longest_length(self.family);
-        let Some(said) = &said.length else {
+        let Some(said) = &said.header[HeaderField::Length] else {
             return Ok(shortest);
         };
-        let length = u32::try_from(said.value).unwrap_or(u32::MAX);
-        if (shortest..=longest).contains(&length) {
-            return Ok(length);
+        if (shortest..=longest).contains(&said.value) {
+            return Ok(said.value);
         }
         Err(mistake(
             codes::LENGTH,
@@ -240,17 +248,19 @@ impl Kind {
 }
 
 /// A protocol's number, with type and code if a type was named.
-type Named = (u8, Option<(u8, u8)>);
+type Named = (IpProtocol, Option<(u8, u8)>);
 
 fn protocol_of(written: &Spanned<Protocol>, family: Family) -> Result<Named, Box<Diagnostic>> {
     let number = match &written.value {
-        Protocol::Tcp => protocol::TCP,
-        Protocol::Udp => protocol::UDP,
-        Protocol::Sctp => protocol::SCTP,
-        Protocol::Esp => protocol::ESP,
-        Protocol::Ah => protocol::AH,
-        Protocol::Gre => protocol::GRE,
-        Protocol::Number(number) => byte(number.value, number.span, values::PROTOCOL_NUMBER)?,
+        Protocol::Tcp => IpProtocol::TCP,
+        Protocol::Udp => IpProtocol::UDP,
+        Protocol::Sctp => IpProtocol::SCTP,
+        Protocol::Esp => IpProtocol::ESP,
+        Protocol::Ah => IpProtocol::AH,
+        Protocol::Gre => IpProtocol::GRE,
+        Protocol::Number(number) => {
+            IpProtocol(byte(number.value, number.span, values::PROTOCOL_NUMBER)?)
+        }
         Protocol::Icmp(types) => {
             return icmp(IcmpKind::Icmp, types, written.span, family == Family::V4);
         }
@@ -268,8 +278,8 @@ fn icmp(
     family_fits: bool,
 ) -> Result<Named, Box<Diagnostic>> {
     let number = match kind {
-        IcmpKind::Icmp => protocol::ICMP,
-        IcmpKind::Icmp6 => protocol::ICMP6,
+        IcmpKind::Icmp => IpProtocol::ICMP,
+        IcmpKind::Icmp6 => IpProtocol::ICMP6,
     };
     if !family_fits {
         return Err(mistake(
@@ -341,17 +351,13 @@ fn group(
     policy: &Policy,
     whole: Span,
 ) -> Result<GroupId, Box<Diagnostic>> {
-    if kind.number != protocol::TCP {
+    if kind.number != IpProtocol::TCP {
         return Err(does_not_fit("`send` is about tcp", kind.span));
     }
     not_said(said.malformed.as_ref(), "a header that could be malformed")?;
-    not_said(said.fragment.as_ref(), "fragments")?;
-    not_said(said.flags.as_ref(), "tcp flags")?;
-    not_said(said.length.as_ref(), "a packet's length")?;
-    not_said(said.ttl.as_ref(), "a time to live")?;
-    not_said(said.dscp.as_ref(), "a DSCP value")?;
-    not_said(said.mark.as_ref(), "a packet mark")?;
-    not_said(said.vlan.as_ref(), "a VLAN tag")?;
+    for (row, said) in said.header.iter() {
+        not_said(said.as_ref(), row.what)?;
+    }
     if let Some(socket) = said.sockets.first() {
         return Err(not_had("a lookup", socket.span));
     }

@@ -1,12 +1,13 @@
 //! What follows `with`.
 
-use sockc_grammar::ast::{MapEntry, Name, SocketState, TcpFlag, With};
+use sockc_grammar::ast::{HeaderTest, MapEntry, Name, SocketState, TcpFlag, With};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::case::{Said, SocketSaid, mistake, once};
 use super::{codes, contents, members};
 use crate::event::SocketAnswer;
+use crate::header_field::{Row, row};
 use crate::names;
 use crate::policy::{NetnsId, Policy, SetKind};
 use crate::values::codes as meaning;
@@ -27,16 +28,11 @@ fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box
     match &item.value {
         With::Socket(state) => socket(said, *state, span),
         With::Netns(name) => namespace(said, name, span, policy),
-        With::TcpFlags { set, clear } => {
-            let flags = flags(set, clear)?;
-            once(&mut said.flags, flags, span, "`tcp flags`")
+        With::Header(field, test) => {
+            let row = row(*field);
+            let (value, what) = (value(row, test)?, format!("`{}`", row.word()));
+            once(&mut said.header[*field], value, span, &what)
         }
-        With::Fragment => once(&mut said.fragment, (), span, "`fragment`"),
-        With::Length(length) => once(&mut said.length, length.value, span, "`length`"),
-        With::Ttl(ttl) => once(&mut said.ttl, numbers::ttl(ttl)?, span, "`ttl`"),
-        With::Dscp(dscp) => once(&mut said.dscp, numbers::dscp(dscp)?, span, "`dscp`"),
-        With::Mark(mark) => once(&mut said.mark, numbers::mark(mark)?, span, "`mark`"),
-        With::Vlan(id) => once(&mut said.vlan, numbers::vlan(id)?, span, "`vlan`"),
         With::RateExceeded(exceeded) => {
             once(&mut said.rate_exceeded, *exceeded, span, "`rate exceeded`")
         }
@@ -76,6 +72,18 @@ fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box
             said.absent.push(socket);
             Ok(())
         }
+    }
+}
+
+/// The value that is said of a field. A fragment is the first or a later one: the rest of the packet says which.
+fn value(row: &Row, test: &HeaderTest) -> Result<u32, Box<Diagnostic>> {
+    match test {
+        HeaderTest::Present => Ok(1),
+        HeaderTest::Flags { set, clear } => flags(set, clear),
+        HeaderTest::Compared(_, value) | HeaderTest::Masked { value, .. } => {
+            numbers::of(row, value)
+        }
+        HeaderTest::Code(code) => numbers::code(row, code),
     }
 }
 
@@ -188,7 +196,7 @@ fn answer(state: Option<SocketState>, span: Span) -> Result<SocketAnswer, Box<Di
 }
 
 /// The flags that are set; those that are named as clear are clear anyway.
-fn flags(set: &[Spanned<TcpFlag>], clear: &[Spanned<TcpFlag>]) -> Result<u8, Box<Diagnostic>> {
+fn flags(set: &[Spanned<TcpFlag>], clear: &[Spanned<TcpFlag>]) -> Result<u32, Box<Diagnostic>> {
     let set_bits = flag_bits(set);
     let both = clear
         .iter()

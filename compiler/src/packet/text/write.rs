@@ -4,15 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use sockc_grammar::ast::On;
 
-use super::case::{PLAIN_FLAGS, plain_icmp};
+use super::case::plain_icmp;
 use super::{Described, contents, interface, members};
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
-use crate::names;
-use crate::packet::{protocol, shortest_length};
+use crate::header_field::{self, Kind, Plain, Row, flag_names};
+use crate::packet::shortest_length;
 use crate::policy::{Direction, Policy};
-
-/// The names of TCP's flags, from the lowest bit.
-const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
+use crate::protocol::IpProtocol;
 
 /// The packet in words, without anything that is not in its header.
 #[must_use]
@@ -164,14 +162,14 @@ fn packet_words(header: &Header) -> String {
 fn protocol_words(header: &Header) -> String {
     let v4 = header.from.is_ipv4();
     let word = match header.protocol {
-        protocol::TCP => "tcp",
-        protocol::UDP => "udp",
-        protocol::SCTP => "sctp",
-        protocol::ICMP if v4 => "icmp",
-        protocol::ICMP6 if !v4 => "icmp6",
-        protocol::ESP => "esp",
-        protocol::AH => "ah",
-        protocol::GRE => "gre",
+        IpProtocol::TCP => "tcp",
+        IpProtocol::UDP => "udp",
+        IpProtocol::SCTP => "sctp",
+        IpProtocol::ICMP if v4 => "icmp",
+        IpProtocol::ICMP6 if !v4 => "icmp6",
+        IpProtocol::ESP => "esp",
+        IpProtocol::AH => "ah",
+        IpProtocol::GRE => "gre",
         number => return format!("proto {number}"),
     };
     match header.transport {
@@ -198,44 +196,32 @@ fn header_with(header: &Header, direction: Direction) -> Vec<String> {
     if direction.of_processes() {
         return with;
     }
-    if header.part != Part::Whole {
-        with.push("fragment".to_owned());
+    for row in header_field::rows() {
+        let plain = match row.plain {
+            Plain::Value(value) => Some(value),
+            Plain::Absent => None,
+            Plain::Shortest => Some(shortest_length(
+                header.family(),
+                header.protocol,
+                header.part,
+            )),
+        };
+        let value = (row.get)(header);
+        if value != plain {
+            with.extend(value.map(|value| field_words(row, value)));
+        }
     }
-    match header.transport {
-        Transport::Tcp { flags, .. } if flags != PLAIN_FLAGS => with.push(flag_words(flags)),
-        _ => {}
-    }
-    let shortest = shortest_length(header.family(), header.protocol, header.part);
-    if header.length != shortest {
-        with.push(format!("length {}", header.length));
-    }
-    if header.ttl != Header::PLAIN.ttl {
-        with.push(format!("ttl {}", header.ttl));
-    }
-    if header.dscp != Header::PLAIN.dscp {
-        with.push(dscp_words(header.dscp));
-    }
-    if header.mark != Header::PLAIN.mark {
-        with.push(format!("mark {}", header.mark));
-    }
-    with.extend(header.vlan.map(|id| format!("vlan {id}")));
     with
 }
 
-/// The flags that are set; without any the text must still name one, as clear.
-fn flag_words(flags: u8) -> String {
-    let set = (0..).zip(FLAGS).filter(|(bit, _)| flags >> bit & 1 == 1);
-    let words: Vec<&str> = set.map(|(_, name)| name).collect();
-    match words.is_empty() {
-        true => "tcp flags no syn".to_owned(),
-        false => format!("tcp flags {}", words.join(" ")),
-    }
-}
-
-fn dscp_words(value: u8) -> String {
-    match names::dscps().find(|name| names::dscp(name) == Some(value)) {
-        Some(name) => format!("dscp {name}"),
-        None => format!("dscp {value}"),
+/// A value of a field. Where no flag is set, the text must still name one, as clear.
+fn field_words(row: &Row, value: u32) -> String {
+    let word = row.word();
+    match row.kind {
+        Kind::Present => word.to_owned(),
+        Kind::Flags if value == 0 => format!("{word} no syn"),
+        Kind::Flags => format!("{word} {}", flag_names(value).collect::<Vec<_>>().join(" ")),
+        Kind::Masked | Kind::Code | Kind::Range => format!("{word} {}", row.value_word(value)),
     }
 }
 

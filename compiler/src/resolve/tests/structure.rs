@@ -1,9 +1,11 @@
 //! Sets that are asked as one question, zones, blocks, maps, namespaces and expect lines.
 
 use super::*;
+use crate::header_field::HeaderField;
 use crate::policy::{
-    Addresses, ClassId, DefaultVerdict, ExpectedVerdict, LiveEntry, SetId, SetKind,
+    Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, SetId, SetKind,
 };
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// A list of so many addresses, none next to another.
@@ -234,7 +236,7 @@ fn map_rules(policy: &Policy) -> Vec<MapRule> {
             (
                 32 - (high - low).trailing_ones(),
                 endpoints[0].ports.as_ref().unwrap().ranges()[0],
-                protocols.map(|one| one.number).collect(),
+                protocols.map(|one| one.number.0).collect(),
                 socket.as_u32(),
             )
         })
@@ -338,7 +340,13 @@ fn an_audited_map_counts_a_packet_once() {
             )
         })
         .collect();
-    assert_eq!(shape, [(Action::Count, 6, 2), (Action::Count, 17, 1)]);
+    assert_eq!(
+        shape,
+        [
+            (Action::Count, IpProtocol::TCP, 2),
+            (Action::Count, IpProtocol::UDP, 1)
+        ]
+    );
 }
 
 #[test]
@@ -467,16 +475,19 @@ fn expect_lines_are_regions() {
     assert_eq!(conditions.len(), 7);
     assert_eq!(
         conditions[2],
-        Condition::Length {
-            low: 500,
-            high: 500
+        Condition::Header {
+            field: HeaderField::Length,
+            test: FieldTest::exactly(500),
         }
     );
     assert_eq!(
         conditions[4],
-        Condition::Mark {
-            value: 7,
-            mask: u32::MAX
+        Condition::Header {
+            field: HeaderField::Mark,
+            test: FieldTest::Masked {
+                wanted: 7,
+                mask: u32::MAX,
+            },
         }
     );
 }

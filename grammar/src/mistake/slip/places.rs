@@ -2,6 +2,7 @@
 
 use super::foreign::{kind, label_end};
 use super::{Broken, Edit, is_word, like_address, like_port};
+use crate::header_field::HeaderField;
 use crate::scan;
 use crate::words;
 
@@ -165,7 +166,7 @@ fn condition(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         "exceeded" => found.push(broken.insert("rate ")),
         _ => {}
     }
-    if broken.expected.has("<") && matches!(last, "length" | "ttl") {
+    if broken.expected.has("<") {
         found.push(broken.insert("= "));
     }
     // A condition without its `if`.
@@ -174,7 +175,8 @@ fn condition(broken: &Broken<'_>, found: &mut Vec<Edit>) {
             "established" | "listening" | "exists" => "if socket ",
             "flags" => "if tcp ",
             "syn" => "if tcp flags ",
-            "socket" | "fragment" | "length" | "ttl" | "dscp" | "vlan" | "no" => "if ",
+            "socket" | "no" => "if ",
+            _ if HeaderField::named(word).is_some() => "if ",
             _ => return,
         };
         found.insert(0, broken.insert(inner));

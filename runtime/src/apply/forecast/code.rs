@@ -6,14 +6,25 @@ use std::os::fd::AsFd;
 use sockc_compiler::artifact::{Artifact, Program};
 use sockc_compiler::object;
 
-use super::ProgramFate;
 use crate::hook::Point;
-use crate::sockets::listen;
-use crate::sockets::refill;
-use crate::state::pins;
+use crate::sockets::{listen, refill};
+use crate::state::pin;
 use crate::state::{State, names, side};
-use crate::status::drift::Standing;
+use crate::status::standing::Standing;
 use crate::sys::{bpffs, prog};
+
+/// What becomes of the program of a hook. Every apply loads all programs anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramFate {
+    /// Another one with the same code and the same tables.
+    Same,
+    /// Another one with other code or tables.
+    Changed,
+    /// There was none.
+    New,
+    /// There is none any more.
+    Gone,
+}
 
 /// The programs of the policy in force by point, and those of the next one.
 pub(super) struct Programs<'a> {
@@ -43,7 +54,7 @@ impl<'a> Programs<'a> {
             .collect();
         let slots = record.points.iter().filter_map(|point| {
             let slots = bpffs::open(&state.slots(*point)).ok()?;
-            let id = pins::slot(slots.as_fd(), side(record.generation)).ok()??;
+            let id = pin::slot(slots.as_fd(), side(record.generation)).ok()??;
             Some((*point, by_id.get(&id)?.clone()))
         });
         Self {

@@ -4,12 +4,11 @@ mod sockets;
 
 use sockc_compiler::artifact::{Manifest, SlotOrigin};
 
-use crate::apply::Part;
 use crate::apply::targets::Plan;
 use crate::blocks::ownership::Outer;
+use crate::blocks::part::Part;
 use crate::error::Error;
-use crate::live::maps;
-use crate::live::sets;
+use crate::live::{maps, sets};
 use crate::load;
 use crate::session::Session;
 use crate::sockets::lookup::SlotState;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sockc_compiler::diagram::{BudgetExceeded, Node, Store, values};
 use sockc_compiler::field::Field;
+use sockc_compiler::header_field::{self, HeaderField, row};
 use sockc_compiler::policy::{Family, Policy};
 
 /// A region and what has been asked of it.
@@ -47,13 +48,17 @@ impl Narrowed<'_> {
 
     /// Ordinary values for all that a packet's text leaves out then. The lab cannot set the mark that a packet comes with.
     pub(super) fn plain(&mut self, policy: &Policy, family: Family) -> Result<(), BudgetExceeded> {
-        for mark in values::MARK {
+        for &mark in row(HeaderField::Mark).variables {
             self.must(mark, 0, 0)?;
         }
-        self.wish(Field::Vlan, 0, 0)?;
         // One that is at the end of its way would not get far on a real network.
         self.first_range(Field::Ttl, &[(64, 64), (2, 255), (1, 1)])?;
-        self.wish(Field::Dscp, 0, 0)?;
+        let fields = header_field::rows().filter(|row| !row.shapes());
+        for plain in fields.filter_map(|row| Some(row.parts(row.plain_code()?))) {
+            for (variable, part) in plain {
+                self.wish(variable, part, part)?;
+            }
+        }
         let echo = match family {
             Family::V4 => 8 << 8,
             Family::V6 => 128 << 8,

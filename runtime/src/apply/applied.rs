@@ -1,0 +1,70 @@
+//! What an apply did, as it is told.
+
+use crate::hook::Means;
+use crate::sockets::lookup::SlotState;
+use crate::state::record::Attached;
+
+/// What an apply did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The generation now in force.
+    pub generation: u32,
+    /// The interfaces and how programs hang on them.
+    pub interfaces: Vec<InterfaceHook>,
+    /// The other hooks: on the namespace, and on control groups.
+    pub hooks: Vec<OtherHook>,
+    /// How the slots of named sockets stand. An absent socket is no failure.
+    pub sockets: Vec<SlotState>,
+    /// Groups and how many of their connections were made before and so escape their rules.
+    pub escaped: Vec<(String, usize)>,
+    /// What else a person should know.
+    pub notes: Vec<String>,
+    /// The policies of `for netns` blocks, by the namespace's name.
+    pub netns: Vec<(String, Applied)>,
+    /// The path by which the namespace of a block was entered, if it lost its name.
+    pub entered: Option<String>,
+}
+
+/// A hook that is not on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherHook {
+    /// `lookup`, `listen`, `send` or `sock-ops`.
+    pub hook: String,
+    /// The path of the control group; empty for the namespace.
+    pub target: String,
+    /// How it is attached.
+    pub means: Means,
+}
+
+/// A hook on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceHook {
+    /// The interface.
+    pub interface: String,
+    /// `xdp`, `tc-in` or `tc-out`.
+    pub hook: String,
+    /// How it is attached.
+    pub means: Means,
+}
+
+impl OtherHook {
+    /// Of a hook that is not on an interface.
+    pub(super) fn of(attached: &Attached) -> Option<Self> {
+        (!attached.hook.point.is_packet()).then(|| Self {
+            hook: attached.hook.point.title(),
+            target: attached.target.clone(),
+            means: attached.hook.means,
+        })
+    }
+}
+
+impl InterfaceHook {
+    /// Of a hook on an interface that is called so now.
+    pub(super) fn of(attached: &Attached, called: &str) -> Option<Self> {
+        attached.hook.point.is_packet().then(|| Self {
+            interface: called.to_owned(),
+            hook: attached.hook.point.title(),
+            means: attached.hook.means,
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! What a person should know of a policy that comes into force, beside that it did.
+//!
+//! Takes what was found and done; adds sentences. Changes nothing else.
+
+use std::os::fd::AsFd;
+
+use super::Work;
+use crate::attach::{self, foreign};
+use crate::names::coverage;
+use crate::names::interfaces::has_packet_programs;
+
+impl Work<'_> {
+    pub(super) fn note_skipped_interfaces(&mut self) {
+        let skipped = self.plan.skipped.iter();
+        self.notes.extend(skipped.map(|name| {
+            format!("the interface \"{name}\" carries no Ethernet frames: packet rules do not hold there")
+        }));
+    }
+
+    pub(super) fn note_owners(&mut self) {
+        let why = self.owners.unable().into_iter();
+        self.notes.extend(why.map(|why| {
+            format!("no program can tell whose a socket is ({why}): sockets with an owner are taken by commands only; after a restart, run `sockc socket refresh`")
+        }));
+    }
+
+    /// What is named and is not there, or is called otherwise now.
+    pub(super) fn note_other_interfaces(&mut self) {
+        let missing = self.plan.missing.iter().map(|name| {
+            format!(
+                "there is no interface \"{name}\" now; when it comes, the policy does not hold on it until `sockc apply --running` puts it there"
+            )
+        });
+        let renamed = self.plan.renamed.iter().map(|(name, now)| {
+            format!(
+                "the interface \"{name}\" is called \"{now}\" now: the policy stays on it, and should name it so"
+            )
+        });
+        self.notes.extend(missing.chain(renamed));
+    }
+
+    /// Control groups that are gone, and what that means for their groups.
+    pub(super) fn note_gone_groups(&mut self) {
+        let follows = self.plan.follows();
+        let gone = self.plan.gone_groups().map(|group| {
+            let (path, name) = (group.path.display(), &group.name);
+            match follows {
+                true => format!(
+                    "there is no control group {path} now; the rules of the group \"{name}\" hold for one that comes there"
+                ),
+                false => format!(
+                    "there is no control group {path} now; when it comes, the rules of the group \"{name}\" do not hold for its sockets until `sockc apply --running`"
+                ),
+            }
+        });
+        self.notes.extend(gone);
+    }
+
+    /// Programs of others that decide before ours, where ours cannot be first.
+    pub(super) fn note_foreign(&mut self) {
+        let mut notes = Vec::new();
+        for attached in &self.record.hooks {
+            let ours = attach::describe(&self.session.state, &attached.hook);
+            // Where the kernel does not tell which is ours, `status` says why.
+            let Ok(Some(ours)) = ours else { continue };
+            let ours = Some(ours.program);
+            let foreign = match foreign::near(self.session.namespace.as_fd(), &attached.hook, ours)
+            {
+                Ok(foreign) => foreign.into_iter(),
+                Err(error) => {
+                    notes.push(format!(
+                        "whether programs of others decide before ours is not known ({error}); `sockc status` says"
+                    ));
+                    break;
+                }
+            };
+            notes.extend(foreign.filter(|one| one.first).map(|one| {
+                format!(
+                    "{one} of somebody else is on {} {} too, and decides before ours",
+                    attached.hook.point.title(),
+                    self.called(attached)
+                )
+            }));
+        }
+        self.notes.extend(notes);
+    }
+
+    /// The interfaces that the policy before was on and this one is not: their packets meet no rule from now on.
+    pub(super) fn note_left_interfaces(&mut self) {
+        let Some(before) = &self.before else {
+            return;
+        };
+        match coverage::left(&self.session.state, before, &self.record) {
+            Ok(left) => self.notes.extend(left.iter().map(|name| {
+                format!("the interface {name} is left: the policy holds on it no more")
+            })),
+            Err(error) => self.notes.push(format!(
+                "which interfaces the policy has left is not known: {error}"
+            )),
+        }
+    }
+
+    /// What follows is another policy, or nothing at all: a person should know.
+    pub(super) fn note_other_policy(&mut self) {
+        let Some(before) = &self.before else {
+            return;
+        };
+        let (then, now) = (&before.manifest.policy, &self.manifest.policy);
+        let mut notes = Vec::new();
+        if then != now {
+            notes.push(format!(
+                "\"{then}\" is replaced by a policy of another name, \"{now}\""
+            ));
+        }
+        if !before.hooks.is_empty() && self.record.hooks.is_empty() {
+            notes.push(format!(
+                "every hook is taken off: \"{now}\" filters and steers nothing"
+            ));
+        }
+        self.notes.extend(notes);
+    }
+
+    /// Patterns may match nothing, and then rules apply to no interface: a person should know.
+    pub(super) fn note_missing_interfaces(&mut self) {
+        if has_packet_programs(self.manifest) && self.plan.interfaces.is_empty() {
+            self.notes.push(
+                "no interface matches the policy's patterns, so its packet rules apply to no interface; when one appears, `sockc apply --running` puts the policy on it"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// The kernel keeps a refused write in mind until its socket is closed (`SK_DROP` of sk_msg).
+    pub(super) fn note_kept_groups(&mut self) {
+        let before = self.before.iter().flat_map(|before| &before.cgroups);
+        if before
+            .into_iter()
+            .any(|id| self.record.cgroups.contains(id))
+        {
+            self.notes.push(
+                "connections of a group that the policy before refused stay refused until they are closed"
+                    .to_owned(),
+            );
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A policy with its `for netns` blocks as the parts that are put in force one after the other.
+//!
+//! Takes an object and its blocks; gives for each network namespace what is its own. Not here: which namespaces there are.
+
+use std::iter;
+
+use sockc_compiler::artifact::Manifest;
+
+use super::Blocks;
+use crate::options::Options;
+use crate::state::namespaces::Held;
+
+/// A policy for one network namespace.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    /// Its object.
+    pub(crate) object: &'a [u8],
+    /// The object's manifest.
+    pub(crate) manifest: &'a Manifest,
+    /// The caller's options, for this namespace.
+    pub(crate) options: Options,
+    /// The name of the namespace in the policy; nothing of the outer policy.
+    pub(crate) block: Option<&'a str>,
+    /// The namespaces of its blocks that are gone and left out.
+    pub(crate) gone: &'a [Held],
+}
+
+/// A policy and those of its blocks, each with the options for its namespace.
+pub(crate) fn parts<'a>(
+    object: &'a [u8],
+    manifest: &'a Manifest,
+    blocks: &'a Blocks,
+    options: &Options,
+) -> Vec<Part<'a>> {
+    let outer = Part {
+        object,
+        manifest,
+        options: options.clone(),
+        block: None,
+        gone: &blocks.gone,
+    };
+    let inner = blocks.there.iter().map(|one| Part {
+        object: &one.object,
+        manifest: &one.manifest,
+        options: options.within(&one.place),
+        block: Some(&one.name),
+        gone: &[],
+    });
+    iter::once(outer).chain(inner).collect()
+}

@@ -1,0 +1,252 @@
+//! Refusals in words, as a person reads them.
+
+use std::fmt;
+use std::io;
+
+use super::cause::passes;
+use super::{Error, is_damage};
+use crate::hook::is_dispatcher;
+use crate::sys::nsid;
+
+/// Where a program of sockc comes from that nothing here knows.
+const ELSEWHERE: &str = "nothing in this bpf file system knows it: its policy is kept in another bpf file system. Run sockc where that is mounted, which under `ip netns exec` is outside, with `--netns NAME`, or name it with --bpffs";
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rights { missing } => write!(
+                f,
+                "this needs the rights {}; run it as root, or give the command these capabilities",
+                missing.join(" and ")
+            ),
+            Self::NoBpffs { path, apart } => {
+                let path = path.display();
+                write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf -o mode=0700 bpf {path}`, or name another place with --bpffs")?;
+                match apart {
+                    true => write!(f, ". This process has a network and mounts of its own: under `ip netns exec`, what is mounted so ends with the command, and its policy with it, so run `sockc --netns NAME …` outside instead"),
+                    false => Ok(()),
+                }
+            }
+            Self::Untrusted { path, ours: true } => write!(
+                f,
+                "others can change {path}, so sockc does not use it, and nothing was changed; `chmod 0750 {path}` shuts them out, and then `sockc status` says whether anybody changed what is in it",
+                path = path.display()
+            ),
+            Self::Untrusted { path, ours: false } => write!(
+                f,
+                "others can change {}, so sockc does not use it; look at what is there, remove it by hand, and mount the bpf file system with `-o mode=0700`",
+                path.display()
+            ),
+            Self::Netns { name, cause } if name.is_empty() => {
+                write!(f, "the network namespace of this process cannot be read: {cause}")
+            }
+            Self::Netns { name, cause } => write!(
+                f,
+                "the network namespace \"{name}\" cannot be entered: {cause}; `ip netns list` shows those with names"
+            ),
+            Self::LentNetnsIds { names, cause } => {
+                let first = names.first().map_or("", String::as_str);
+                let named = names.join("\" and \"");
+                write!(
+                    f,
+                    "`in netns` looks into \"{named}\", which the kernel has given an id by itself; when such a namespace ends, the kernel gives its id to another one, and here nobody can see that in time ({cause}); give it an id that is not given again: make it anew, run `ip netns set {first} {}` before it gets an interface, and then `sockc apply`",
+                    nsid::OURS
+                )
+            }
+            Self::SameNetns { names: [one, other] } => write!(
+                f,
+                "the network namespaces \"{one}\" and \"{other}\" are the same one; it can have one policy only"
+            ),
+            Self::OtherPolicy { netns, policy, owned } => {
+                match netns {
+                    Some(netns) => write!(f, "in the network namespace \"{netns}\"")?,
+                    None => f.write_str("in this network namespace")?,
+                }
+                write!(f, " the policy \"{policy}\" is in force, ")?;
+                f.write_str(if *owned {
+                    "which a `for netns` block of another namespace's policy put there; change it in that policy, or take it away with `sockc unload` here"
+                } else {
+                    "which no `for netns` block of this policy put there; take it away with `sockc unload` first"
+                })
+            }
+            Self::NoInterface { name, present } => write!(
+                f,
+                "there is no interface \"{name}\" in this network namespace; it has {}",
+                present.join(", ")
+            ),
+            Self::NoEthernet { name } => write!(
+                f,
+                "the interface \"{name}\" carries no Ethernet frames, which packet rules read; name the interface below or next to it instead"
+            ),
+            Self::NoInterfaceNamed { policy, because } => write!(
+                f,
+                "{because} is about the packets of interfaces, and the policy \"{policy}\" names none; add `interfaces …` to it or give --interface"
+            ),
+            Self::TwoZones { interface, zones: [one, other] } => write!(
+                f,
+                "the interface \"{interface}\" is in two zones, \"{one}\" and \"{other}\"; an interface can be in one only, so change the patterns of one of them"
+            ),
+            Self::ForeignXdp { interface, program } => {
+                if let Some((id, name)) = program
+                    && is_dispatcher(name)
+                {
+                    return write!(
+                        f,
+                        "the XDP program on the interface \"{interface}\", program {id} \"{name}\", is named as sockc names its own, and {ELSEWHERE}"
+                    );
+                }
+                write!(f, "another XDP program is on the interface \"{interface}\"")?;
+                if let Some((id, name)) = program {
+                    write!(f, ": program {id} \"{name}\"")?;
+                }
+                write!(f, "; only one fits there, and sockc leaves what it did not make alone. Unload it with the tool that loaded it, or move the rules with `at tc`")
+            }
+            Self::NoCgroups => f.write_str(
+                "no control groups of version 2 are mounted, which rules for groups need; mount them with `mount -t cgroup2 none /sys/fs/cgroup/unified`",
+            ),
+            Self::Cgroup { group, path, cause } => write!(
+                f,
+                "the control group of the group \"{group}\" cannot be opened: {}: {cause}; start its service first, or correct the path",
+                path.display()
+            ),
+            Self::SameCgroup { groups: [one, other], path } => write!(
+                f,
+                "the groups \"{one}\" and \"{other}\" are one control group, {}; a socket can be in one group only, so keep one of them",
+                path.display()
+            ),
+            Self::Program { name, cause, rule, log } => program_refused(f, name, cause, rule.as_deref(), log),
+            Self::Object { cause } => {
+                write!(f, "this is not an object that sockc can load: {cause}; compile the policy again")
+            }
+            Self::Version { found, known } => write!(
+                f,
+                "the object was made by another version of sockc (format {found}, this one knows {known}); compile the policy again"
+            ),
+            Self::NothingInForce => f.write_str(
+                "no policy is in force in this network namespace; `sockc apply` puts one in force, and --netns names another namespace",
+            ),
+            Self::Unknown { kind, name, nearest, declared } => {
+                unknown(f, kind, name, nearest.as_deref(), declared)
+            }
+            Self::SetFull { set, size, wanted, max } => set_full(f, set, *size, *wanted, *max),
+            Self::SetOutgrown { set, size, max } => write!(
+                f,
+                "{size} elements are in the live set \"{set}\", and the new policy says `max {max}`; raise it, or remove some with `sockc set del`"
+            ),
+            Self::NotInSet { set, element, covered_by } => {
+                write!(f, "{element} is not an element of the live set \"{set}\"")?;
+                match covered_by {
+                    Some(outer) => write!(f, "; it is a member by the element {outer}"),
+                    None => write!(f, "; `sockc set list {set}` shows what is"),
+                }
+            }
+            Self::MapFull { map, wanted, max } => write!(
+                f,
+                "the live map \"{map}\" holds at most {max} entries, and there would be {wanted}; remove some, or raise its `max` and apply the policy again"
+            ),
+            Self::MapTooWide { map, keys, room } => write!(
+                f,
+                "the entries of the live map \"{map}\" make {keys} keys, and it has room for {room}: ranges of ports that overlap those of other entries take several; use fewer of them, or raise the map's `max`"
+            ),
+            Self::Entry { map, entry, cause } => {
+                write!(f, "`{entry}` of the live map \"{map}\": {cause}")
+            }
+            Self::Socket { name, cause } => write!(f, "the socket \"{name}\": {cause}"),
+            Self::Locked { path, waited } => write!(
+                f,
+                "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",
+                path.display(),
+                waited.as_secs()
+            ),
+            Self::State { path, cause } => write!(
+                f,
+                "{} is not as sockc left it: {cause}. What packets meet was not changed; `sockc apply` puts a policy in force again; where it refuses, `sockc unload` first, and every packet passes until the next apply",
+                path.display()
+            ),
+            Self::Elsewhere { bpffs, hooks } => write!(
+                f,
+                "{} holds no policy for this network namespace, and yet programs of sockc are on hooks of it ({}): they are pinned in a bpf file system that is not seen here, and packets may meet a policy; run the command in the mount namespace where `sockc apply` ran, or name the file system with --bpffs",
+                bpffs.display(),
+                hooks.join(", ")
+            ),
+            Self::Unknowable { netns, cause } => write!(
+                f,
+                "nothing was changed, since whether the policy in the network namespace \"{netns}\" belongs to a `for netns` block of the one here cannot be known ({cause}); if it does, `sockc unload --netns {netns}` takes it away"
+            ),
+            Self::NoAccess { path, cause } => write!(
+                f,
+                "{} cannot be read: {cause}; nothing was changed. Run the command as root, or with CAP_DAC_OVERRIDE besides its other capabilities",
+                path.display()
+            ),
+            Self::Left { left, cause } => write!(f, "{}: {}", left.join("; "), cause.bare()),
+            Self::Moved { what } => write!(
+                f,
+                "this plan is out of date: {what}; nothing was changed. Make it again with `sockc plan -o`"
+            ),
+            Self::Stopped { step } => write!(f, "stopped before \"{step}\"; nothing was changed"),
+            Self::Kernel { what, cause } if passes(cause) => write!(
+                f,
+                "the kernel refused to {what}: {cause}; that passes, so try again"
+            ),
+            Self::Kernel { what, cause } if is_damage(cause) => write!(
+                f,
+                "cannot {what}: somebody changed what sockc left: {cause}; `sockc status` says where"
+            ),
+            Self::Kernel { what, cause } => write!(f, "the kernel refused to {what}: {cause}"),
+        }
+    }
+}
+
+fn set_full(
+    f: &mut fmt::Formatter<'_>,
+    set: &str,
+    size: usize,
+    wanted: usize,
+    max: u32,
+) -> fmt::Result {
+    write!(f, "the live set \"{set}\" holds at most {max} elements: ")?;
+    if size == 0 {
+        return write!(
+            f,
+            "these are {wanted}; name fewer, or raise its `max` and apply the policy again"
+        );
+    }
+    write!(
+        f,
+        "{size} are in it, and this would make {wanted}; remove some, or raise its `max` and apply the policy again"
+    )
+}
+
+fn unknown(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    name: &str,
+    nearest: Option<&str>,
+    declared: &[String],
+) -> fmt::Result {
+    write!(f, "the policy in force declares no {kind} \"{name}\"")?;
+    match nearest {
+        Some(nearest) => write!(f, "; did you mean \"{nearest}\"?"),
+        None if declared.is_empty() => write!(f, ", nor any other {kind}"),
+        None => write!(f, "; it declares {}", declared.join(", ")),
+    }
+}
+
+fn program_refused(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    cause: &io::Error,
+    rule: Option<&str>,
+    log: &[String],
+) -> fmt::Result {
+    write!(f, "the kernel refused the program \"{name}\": {cause}")?;
+    if let Some(rule) = rule {
+        write!(f, "\n  in the code of: {rule}")?;
+    }
+    for line in log {
+        write!(f, "\n  {line}")?;
+    }
+    f.write_str("\nNothing was changed. This is a fault of sockc, or the kernel is older than the policy needs; please report it with these lines")
+}

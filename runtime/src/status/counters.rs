@@ -1,0 +1,73 @@
+//! What the policy in force has counted.
+
+use sockc_compiler::artifact::Counter;
+
+use crate::blocks::entrance;
+use crate::error::Error;
+use crate::options::Options;
+use crate::session;
+use crate::state::in_force::record_in_force;
+use crate::state::namespaces::Held;
+use crate::state::{Access, Lock, totals};
+
+/// A counter and what it has counted since its rule came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterValue {
+    /// The namespace of the `for netns` block that counts; `None` for the policy itself.
+    pub netns: Option<String>,
+    /// The path by which that namespace is entered, if it lost its name.
+    pub entered: Option<String>,
+    /// What is counted.
+    pub counter: Counter,
+    /// Packets, lookups or writes.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
+    let (mut values, held) = own_counters(options)?;
+    for held in held {
+        let Some(place) = entrance::entrance(&held)? else {
+            // `status` says that the namespace is gone.
+            continue;
+        };
+        let inner = match own_counters(&options.within(&place)) {
+            // It ended just now.
+            Err(error) if error.is_no_namespace() => continue,
+            inner => inner?.0,
+        };
+        let entered = (place != held.name).then_some(place);
+        values.extend(inner.into_iter().map(|value| CounterValue {
+            netns: Some(held.name.clone()),
+            entered: entered.clone(),
+            ..value
+        }));
+    }
+    Ok(values)
+}
+
+fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Error> {
+    session::enter(options, |session| {
+        // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
+        let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
+        let Some(record) = record_in_force(&session.state)? else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let totals = totals::totals(&session.state, &record)?;
+        let counters = record.manifest.counters.iter().cloned().zip(totals);
+        let values = counters.map(|(counter, total)| CounterValue {
+            netns: None,
+            entered: None,
+            counter,
+            packets: total.packets,
+            bytes: total.bytes,
+        });
+        Ok((values.collect(), record.netns))
+    })
+}

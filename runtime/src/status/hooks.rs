@@ -1,0 +1,87 @@
+//! How the hooks of the policy in force stand.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use crate::attach;
+use crate::attach::foreign::{self, Foreign};
+use crate::error::{Error, unless_passing};
+use crate::hook::{Hook, Means, Point};
+use crate::session::Session;
+use crate::state::pin::{self, Made};
+use crate::state::record::{Attached, Record};
+use crate::state::{State, side};
+use crate::sys::bpffs;
+
+/// How a hook stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookStatus {
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops`.
+    pub hook: String,
+    /// The interface by its name at the apply, or the path of the control group; empty for the namespace.
+    pub target: String,
+    /// The interface's name now, if that is another.
+    pub now: Option<String>,
+    /// How it is attached.
+    pub means: Means,
+    /// The id of the policy's program; `None` if it is gone.
+    pub program: Option<u32>,
+    /// The id of the dispatcher that hangs there.
+    pub dispatcher: Option<u32>,
+    /// Whether it still hangs on something.
+    pub alive: bool,
+    /// Programs of others on the same place.
+    pub foreign: Vec<Foreign>,
+}
+
+pub(super) fn describe(
+    session: &Session,
+    record: &Record,
+    attached: &Attached,
+    renamed: &[(u32, String)],
+) -> Result<HookStatus, Error> {
+    let hook = attached.hook;
+    let mut renamed = renamed.iter();
+    let now = renamed
+        .find(|(index, _)| hook.point.is_packet() && u64::from(*index) == hook.target)
+        .map(|(_, name)| name.clone());
+    let link = attach::describe(&session.state, &hook)?;
+    let dispatcher = link
+        .map(|link| link.program)
+        .filter(|program| *program != 0);
+    Ok(HookStatus {
+        hook: if record.fillers.contains(&hook.point) {
+            "fill".to_owned()
+        } else {
+            hook.point.title()
+        },
+        target: attached.target.clone(),
+        now,
+        means: hook.means,
+        program: program_of(&session.state, hook.point, record.generation)?,
+        dispatcher,
+        alive: link.is_some_and(|link| link.alive),
+        foreign: foreign::near(session.namespace.as_fd(), &hook, dispatcher)?
+            .into_iter()
+            .filter(|one| Some(one.id) != left_on(record, &hook))
+            .collect(),
+    })
+}
+
+/// The program that sockc left on a hook: it is ours also where somebody changed its pin, which is told.
+fn left_on(record: &Record, hook: &Hook) -> Option<u32> {
+    let path = Path::new("link").join(hook.name());
+    let mut pins = record.pins.iter().flatten();
+    match pins.find(|pin| pin.path == path)?.made {
+        Made::Link(_, program) => program,
+        Made::Program(id) => Some(id),
+        _ => None,
+    }
+}
+
+/// The program in the slot.
+fn program_of(state: &State, point: Point, generation: u32) -> Result<Option<u32>, Error> {
+    let path = state.slots(point);
+    let slot = bpffs::open(&path).and_then(|slots| pin::slot(slots.as_fd(), side(generation)));
+    unless_passing(&path, slot.map(Some)).map(Option::flatten)
+}
