@@ -16,7 +16,7 @@ pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
 
 use super::steps::{self, HookStep, next};
-use super::targets::Plan;
+use super::targets::Targets;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::blocks::Blocks;
@@ -153,7 +153,7 @@ fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Erro
             None => ownership::open(rest, session)?,
             Some(_) => Vec::new(),
         };
-        let plan = Plan::make(part.manifest, &part.options, &session.state)?;
+        let plan = Targets::make(part.manifest, &part.options, &session.state)?;
         let _lock = Lock::take(&session.state, Access::Read, part.options.lock_wait)?;
         let standing = Standing::look(session)?;
         let before = standing.record.as_ref();
@@ -177,7 +177,7 @@ fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Erro
 struct One<'a> {
     part: &'a Part<'a>,
     session: &'a Session,
-    plan: &'a Plan,
+    plan: &'a Targets,
     standing: &'a Standing,
     outer: Option<&'a Outer>,
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use sockc_compiler::artifact::Manifest;
 
-use super::targets::Plan;
+use super::targets::Targets;
 use crate::attach;
 use crate::attach::foreign;
 use crate::blocks::ownership::Outer;
@@ -135,7 +135,7 @@ pub(crate) enum Listening {
 }
 
 /// Whether slots of a policy fill themselves again.
-pub(crate) fn listening(manifest: &Manifest, plan: &Plan, session: &Session) -> Listening {
+pub(crate) fn listening(manifest: &Manifest, plan: &Targets, session: &Session) -> Listening {
     let able = || plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
     fills(manifest, able, session.namespace.cookie)
 }
@@ -155,7 +155,7 @@ fn fills(manifest: &Manifest, able: impl FnOnce() -> bool, cookie: Option<u64>) 
 /// last.
 pub(crate) fn points(
     manifest: &Manifest,
-    plan: &Plan,
+    plan: &Targets,
     session: &Session,
 ) -> Result<Vec<(Point, String)>, Error> {
     let mut points = Vec::new();

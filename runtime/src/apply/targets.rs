@@ -23,7 +23,7 @@ use crate::sys::{bpffs, caps, cgroup, netns};
 
 /// What is known before anything is touched.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Targets {
     /// The interfaces that packet programs hang on.
     pub(crate) interfaces: Vec<Interface>,
     /// Interfaces that a pattern covers but that packet programs cannot hang on.
@@ -44,7 +44,7 @@ pub(crate) struct Plan {
     pub(crate) features: Features,
 }
 
-impl Plan {
+impl Targets {
     /// Finds out; an interface or a control group that is named and missing is an error.
     pub(crate) fn make(
         manifest: &Manifest,
