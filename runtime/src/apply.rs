@@ -71,7 +71,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             None => ownership::open(rest, session)?,
             Some(_) => Vec::new(),
         };
-        let plan = Targets::make(part.manifest, &part.options, &session.state)?;
+        let targets = Targets::make(part.manifest, &part.options, &session.state)?;
         let owners = Owners::of(part.manifest)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
         Standpoint::check(session, &part.options.only_if).inspect_err(|_| {
@@ -92,7 +92,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = ownership::gone(before.as_ref(), &record);
         let opened = entrance::all(&gone, &session.state)?;
-        let mut work = Work::new(part, session, plan, &owners, (before, record));
+        let mut work = Work::new(part, session, targets, &owners, (before, record));
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);

@@ -76,7 +76,7 @@ impl Targets {
         let features = options.features.unwrap_or_else(probe);
         let follows =
             !manifest.groups.is_empty() && features.kernel_types && guard::follows(manifest);
-        let mut plan = Self {
+        let mut targets = Self {
             interfaces: choice.interfaces,
             skipped: choice.skipped,
             missing: choice.missing,
@@ -91,8 +91,8 @@ impl Targets {
             follows,
             features,
         };
-        plan.fillers = plan.fillers(manifest)?;
-        Ok(plan)
+        targets.fillers = targets.fillers(manifest)?;
+        Ok(targets)
     }
 
     /// Ahead of the first program that an arriving packet meets, or alone.
@@ -169,7 +169,7 @@ impl Targets {
     }
 
     /// What the programs of a point hang on.
-    pub(crate) fn targets(&self, point: Point, session: &Session) -> Result<Vec<Target>, Error> {
+    pub(crate) fn of(&self, point: Point, session: &Session) -> Result<Vec<Target>, Error> {
         Ok(match point {
             Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => {
                 self.interface_target(index)

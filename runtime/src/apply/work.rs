@@ -57,7 +57,7 @@ pub(crate) struct Work<'a> {
     manifest: &'a Manifest,
     options: &'a Options,
     session: &'a Session,
-    plan: Targets,
+    targets: Targets,
     before: Option<Record>,
     record: Record,
     owners: &'a Owners,
@@ -69,17 +69,17 @@ impl<'a> Work<'a> {
     pub(crate) fn new(
         part: &'a Part<'a>,
         session: &'a Session,
-        plan: Targets,
+        targets: Targets,
         owners: &'a Owners,
         (before, mut record): (Option<Record>, Record),
     ) -> Self {
-        record.cgroups = plan.groups.iter().map(|group| group.number).collect();
+        record.cgroups = targets.groups.iter().map(|group| group.number).collect();
         Self {
             object: part.object,
             manifest: part.manifest,
             options: &part.options,
             session,
-            plan,
+            targets,
             before,
             record,
             owners,
@@ -89,7 +89,7 @@ impl<'a> Work<'a> {
 
     /// What an interface is called now, or what else a hook is on.
     fn called<'b>(&'b self, attached: &'b Attached) -> &'b str {
-        let interface = self.plan.interface_of(attached.hook.point);
+        let interface = self.targets.interface_of(attached.hook.point);
         interface.map_or(&attached.target, |one| &one.name)
     }
 
@@ -115,7 +115,7 @@ impl<'a> Work<'a> {
         self.step("fill what the policy names")?;
         let ground = resolve::Ground {
             manifest: self.manifest,
-            interfaces: &self.plan.interfaces,
+            interfaces: &self.targets.interfaces,
             before: self.before.as_ref(),
             lenient: self.options.leave_out_missing,
         };
@@ -151,13 +151,13 @@ impl<'a> Work<'a> {
 
     /// What the object says of the groups' connections, in the manifest's order.
     fn doors(&self) -> Result<Vec<Door>, Error> {
-        if self.plan.groups.is_empty() {
+        if self.targets.groups.is_empty() {
             return Ok(Vec::new());
         }
         let artifact = object::read(self.object).map_err(|error| Error::Object {
             cause: error.to_string(),
         })?;
-        let groups = self.plan.groups.iter().enumerate();
+        let groups = self.targets.groups.iter().enumerate();
         let doors = groups.map(|(index, group)| {
             let aside = self.session.state.group(group.number).join(ASIDE);
             Ok(Door {
@@ -170,7 +170,7 @@ impl<'a> Work<'a> {
 
     /// Connections that the policy in force leaves alone and that this one concerns must be there before it decides.
     fn take_in(&self, doors: &mut [Door]) -> Result<(), Error> {
-        let groups = self.plan.groups.iter().zip(doors);
+        let groups = self.targets.groups.iter().zip(doors);
         for (group, door) in groups.filter(|(_, door)| door.reopened) {
             let folder = self.session.state.group(group.number);
             concern::take_in(&folder, &mut door.concern)?;
@@ -191,7 +191,7 @@ impl<'a> Work<'a> {
     /// Connections of each group that its rules concern and do not reach.
     fn escaped(&mut self, doors: &mut [Door]) -> Vec<(String, usize)> {
         let mut counts = Vec::new();
-        for (group, door) in self.plan.groups.iter().zip(doors) {
+        for (group, door) in self.targets.groups.iter().zip(doors) {
             let peers = self.session.state.group(group.number).join(PEERS);
             match escaped::count(&group.path, &peers, &mut door.concern) {
                 Ok(count) => counts.push((group.name.clone(), count)),
@@ -239,7 +239,7 @@ impl<'a> Work<'a> {
         let mut sources = Vec::new();
         sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
         sources.extend(self.before.as_ref().map(|before| (state, before)));
-        let mut kept = groups::kept(self.manifest, &self.plan.groups, state);
+        let mut kept = groups::kept(self.manifest, &self.targets.groups, state);
         kept.extend(sets::kept(self.manifest, &sources, shapes)?);
         Ok(kept)
     }
@@ -254,7 +254,7 @@ impl<'a> Work<'a> {
         for folder in [state.slots_folder(), state.link_folder()] {
             make_folder(&folder)?;
         }
-        for group in &self.plan.groups {
+        for group in &self.targets.groups {
             make_folder(&state.group(group.number))?;
         }
         self.make_words(outer)?;
