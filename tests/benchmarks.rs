@@ -28,6 +28,7 @@ use sockc_compiler::files::Texts;
 use sockc_compiler::packet::parse::{Layout::Ethernet, parse as parse_frame};
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::{Direction, Family as IpFamily, NetnsId, Policy, SocketId};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_grammar::source::SourceMap;
 
 use cases::{Case, Kind};
@@ -124,7 +125,7 @@ impl World for NoSockets {
         SocketAnswer::None
     }
 
-    fn present(&self, _: SocketId, _: IpFamily, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: IpFamily, _: IpProtocol) -> bool {
         false
     }
 }

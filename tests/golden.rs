@@ -9,11 +9,11 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 use sockc_compiler::artifact::{MapSpec, Program};
-use sockc_compiler::effort::Effort;
 use sockc_compiler::pipeline::{self, Built, Options, Outcome};
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
+use sockc_compiler::verifier_cost::VerifierCost;
 use sockc_grammar::source::SourceMap;
 
 use crate::repository::{Repository, compare_with_golden, fail_on, files_in, stem, text};
@@ -80,7 +80,7 @@ fn the_estimate_of_the_verifiers_work_is_near_it() {
         let built = compile(&path).1.built.unwrap();
         let mut functions = built.functions.iter();
         let function = functions.find(|one| one.name == words[1]).unwrap();
-        let found = Effort::of(function, 1_000_000).processed;
+        let found = VerifierCost::of(function, 1_000_000).processed;
         if found < measured || found > measured * 5 / 2 {
             wrong.push(format!("{line}: estimated {found}"));
         }

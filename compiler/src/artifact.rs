@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::bpf::limits::ARRAY_VALUE;
+use crate::protocol::IpProtocol;
 
 /// A map of the object.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -383,7 +384,7 @@ pub struct LiveEntryPlan {
     /// The ports, inclusive.
     pub ports: (u16, u16),
     /// 6 or 17; `None` for both.
-    pub protocol: Option<u8>,
+    pub protocol: Option<IpProtocol>,
     /// The socket's name.
     pub socket: String,
 }
@@ -451,7 +452,7 @@ pub struct Slot {
     /// Index in the map.
     pub index: u32,
     /// 6 for TCP, 17 for UDP.
-    pub protocol: u8,
+    pub protocol: IpProtocol,
     /// The listening address, exactly; where the policy names none, the unspecified address of the slot's family.
     pub address: std::net::IpAddr,
     /// The port; 0 where the policy names none.

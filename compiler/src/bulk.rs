@@ -12,6 +12,8 @@
 //! Every chain of packet hooks asks for the winner among all bulk rules of its direction and interface, so that the answer
 //! is the same in all of them. A socket lookup leaves out the rules that take packets away: who gets that far was not
 //! taken, or met no packet hook, where they do not hold.
+//!
+//! The winner is the first match among the bulk rules; [`Condition::Winner`](crate::policy::Condition::Winner) asks for it.
 
 mod cut;
 mod members;

@@ -4,6 +4,8 @@
 //! stand in them: so few rules are looked at of 100,000. What a dimension cannot say of a rule (a negated list, a live
 //! set) spans everything, and several ranges count as the one around them. Not here: whether the rule really matches, which
 //! `decide` says.
+//!
+//! In the literature: range trees (J. L. Bentley, "Decomposable searching problems", 1979).
 
 mod tree;
 
@@ -98,7 +100,7 @@ impl Index {
             point(header.from),
             port(to_port(header)),
             port(from_port(header)),
-            (header.protocol.into(), header.protocol.into()),
+            (header.protocol.0.into(), header.protocol.0.into()),
         ];
         let Rules { part, shapes } = &self.families[usize::from(header.to.is_ipv6())];
         let mut sufficed = true;
@@ -188,7 +190,7 @@ fn protocols(one: &Match, family: Family) -> Option<Values> {
         .protocols
         .iter()
         .filter(|protocol| protocol.family.is_none_or(|named| named == family));
-    around(fits.map(|protocol| (protocol.number.into(), protocol.number.into())))
+    around(fits.map(|protocol| (protocol.number.0.into(), protocol.number.0.into())))
 }
 
 /// The addresses of a side in one family.

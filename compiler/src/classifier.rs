@@ -3,6 +3,10 @@
 //! Takes rules that speak of nothing but protocols, addresses and ports, in order; gives a [`Tables`]: constant tables
 //! and a description of the short walk through them. Not here: the code of the walk (`lower`), which rules are given to a
 //! classifier (`bulk`), and rules with conditions, which stay in the diagram.
+//!
+//! In the literature: HiCuts-like cut trees (P. Gupta, N. McKeown, "Packet Classification using Hierarchical Intelligent
+//! Cuttings", 1999) over a split of the tuple space (V. Srinivasan et al., "Packet Classification using Tuple Space Search",
+//! 1999); boxes are hyper-rectangles, and the winner is the first match, there called the best rule.
 
 mod boxes;
 mod choice;

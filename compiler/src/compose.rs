@@ -145,7 +145,9 @@ impl Check<'_> {
         let Some(class) = of.class else {
             return Ok(Some(renamed));
         };
-        let known = self.store.fix(renamed, Field::Interface, class.as_u32())?;
+        let known = self
+            .store
+            .restrict(renamed, Field::Interface, class.as_u32())?;
         if hook.is_lookup() {
             return Ok(Some(winner::after_packet_hooks(self.store, policy, known)?));
         }

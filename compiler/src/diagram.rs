@@ -3,6 +3,9 @@
 //! Takes matches and chains; gives canonical nodes: in one [`Store`], two nodes mean the same exactly if their ids are
 //! equal. A [`Store`] grows up to a budget and then answers [`BudgetExceeded`]; nothing here panics or guesses.
 //! [`flatten`] turns a diagram into intervals, ready for code. Not here: placement, and what a verdict does.
+//!
+//! In the literature: multi-terminal BDDs (R. E. Bryant, "Graph-Based Algorithms for Boolean Function Manipulation", 1986;
+//! M. Fujita et al., "Multi-Terminal Binary Decision Diagrams", 1997). A [`Store`] is what is called a BDD manager there.
 
 pub mod classify;
 pub mod flatten;
@@ -42,7 +45,7 @@ impl Node {
     pub const NOMATCH: Self = Self(2);
 }
 
-/// The terminal of what no rule has matched yet; an overlay falls through it.
+/// The terminal of what no rule has matched yet; a merge falls through it.
 pub const NOMATCH: u32 = u32::MAX;
 
 /// The diagrams of one [`Store`] grew past its budget: the answer is unknown, not "no".

@@ -6,6 +6,7 @@ use crate::policy::{
     ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, OutInterfaceId, RuleId, SetId,
     SocketId,
 };
+use crate::protocol::IpProtocol;
 
 /// A packet's headers, as far as rules look at them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +16,7 @@ pub struct Header {
     /// The receiver's address, of the same family.
     pub to: IpAddr,
     /// The IP protocol.
-    pub protocol: u8,
+    pub protocol: IpProtocol,
     /// Which part of a datagram it is.
     pub part: Part,
     /// What the transport header says; `None` in later fragments and in protocols that have neither ports nor ICMP types.
@@ -37,7 +38,7 @@ impl Header {
     pub const PLAIN: Self = Self {
         from: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         to: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        protocol: 0,
+        protocol: IpProtocol(0),
         part: Part::Whole,
         transport: Transport::None,
         length: 20,
@@ -57,7 +58,7 @@ impl Header {
     /// datagram first.
     #[must_use]
     pub fn has_socket(&self) -> bool {
-        matches!(self.protocol, 6 | 17) && self.part != Part::Later
+        self.protocol.has_socket() && self.part != Part::Later
     }
 
     /// Whether the kernel asks a lookup program about this packet, whose own lookup finds this socket: connected sockets get
@@ -109,7 +110,7 @@ pub enum Transport {
     },
 }
 
-/// What a frame turned out to be (language section 2, point 8).
+/// What a frame turned out to be (`docs/meaning.md#malformed-packets`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// Not IP: always passes.
@@ -182,7 +183,7 @@ pub trait World {
     fn socket(&self, direction: Direction, netns: Option<NetnsId>, header: &Header)
     -> SocketAnswer;
     /// Whether the named socket holds one for this family and protocol.
-    fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool;
+    fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool;
     /// Whether a live set has this address in it; unless said otherwise, it has nothing in it.
     fn member(&self, _: SetId, _: IpAddr) -> bool {
         false

@@ -400,12 +400,13 @@ impl<T> IndexMut<HeaderField> for ByField<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::IpProtocol;
 
     /// A TCP packet, whole, which can have every field.
     fn header() -> Header {
         let (from, to, flags) = (1, 2, 0);
         Header {
-            protocol: 6,
+            protocol: IpProtocol::TCP,
             transport: Transport::Tcp { from, to, flags },
             ..Header::PLAIN
         }

@@ -13,6 +13,7 @@ use crate::artifact::{AttachPoint, Section};
 use crate::field::{Field, FieldKind};
 use crate::policy::Direction;
 pub use crate::policy::{Hook, Verb};
+use crate::protocol::IpProtocol;
 
 /// Whether a hook can do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Sight {
     /// Fields that have one value.
     pub fixed: &'static [(Field, u32)],
     /// The only protocols; none named: all.
-    pub protocols: &'static [u8],
+    pub protocols: &'static [IpProtocol],
     /// Kinds of fields that need not be read though the hook cannot, because nothing that has them comes there.
     pub absent: &'static [FieldKind],
     /// Whether nothing of an established socket comes there, so that a condition on that alone is known.

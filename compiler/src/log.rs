@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::field::Field;
 use crate::hook::Hook;
+use crate::protocol::IpProtocol;
 
 /// Size of the ring buffer in bytes.
 pub const RING: u32 = 256 << 10;
@@ -75,7 +75,7 @@ pub struct Logged {
     /// The receiver.
     pub to: IpAddr,
     /// The IP protocol.
-    pub protocol: u8,
+    pub protocol: IpProtocol,
     /// 0 whole, 1 first fragment, 2 later fragment.
     pub part: u8,
     /// The sender's and the receiver's port, where there are ports.
@@ -114,10 +114,14 @@ struct Bytes<'a>(&'a [u8; SIZE]);
 
 impl Bytes<'_> {
     fn packet(&self, hook: Hook, v6: bool) -> Option<Logged> {
-        let protocol = self.byte(offset::PROTOCOL)?;
+        let protocol = IpProtocol(self.byte(offset::PROTOCOL)?);
         let part = self.byte(offset::PART)?;
         let has_header = part != 2;
-        let icmp_protocol = if v6 { 58 } else { 1 };
+        let icmp_protocol = if v6 {
+            IpProtocol::ICMP6
+        } else {
+            IpProtocol::ICMP
+        };
         let [kind, code] = self.half(offset::ICMP)?.to_be_bytes();
         let ports = (self.half(offset::FROM_PORT)?, self.half(offset::TO_PORT)?);
         let flags = self.byte(offset::FLAGS)?;
@@ -126,8 +130,8 @@ impl Bytes<'_> {
             to: self.address(offset::TO, v6)?,
             protocol,
             part,
-            ports: (has_header && Field::has_ports(protocol)).then_some(ports),
-            flags: (has_header && protocol == 6 && hook.is_packet()).then_some(flags),
+            ports: (has_header && protocol.has_ports()).then_some(ports),
+            flags: (has_header && protocol == IpProtocol::TCP && hook.is_packet()).then_some(flags),
             icmp: (has_header && protocol == icmp_protocol).then_some((kind, code)),
             length: self.word(offset::LENGTH)?,
             mark: self.word(offset::MARK)?,

@@ -45,6 +45,7 @@ use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
 use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
 use crate::policy::{Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId};
+use crate::protocol::IpProtocol;
 
 pub use boundaries::SetTables;
 pub use live::{LiveMapMaps, LiveSetMaps};
@@ -109,7 +110,7 @@ pub struct Maps {
 }
 
 /// Slots of the named sockets: (family, protocol, index in the map `sockets`).
-pub type SocketSlots = SecondaryMap<SocketId, Vec<(Family, u8, u32)>>;
+pub type SocketSlots = SecondaryMap<SocketId, Vec<(Family, IpProtocol, u32)>>;
 
 /// Everything about one chain that code is made from.
 #[derive(Clone, Copy)]

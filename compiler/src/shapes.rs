@@ -2,7 +2,7 @@
 //! `--emit decision`.
 //!
 //! Takes a policy and what was built of it; gives text. Costs are estimates: nanoseconds by measured costs
-//! (`classifier`, `bulk::tree`), without parsing, counting and what the kernel does; work of the verifier by `effort`.
+//! (`classifier`, `bulk::tree`), without parsing, counting and what the kernel does; work of the verifier by `verifier_cost`.
 //! Not here: the choice itself, and the tests that lead to a decision.
 
 use std::fmt::{Arguments, Write};
@@ -11,9 +11,9 @@ use crate::bulk::{self, MIN_RULES, tree};
 use crate::chain::Chain;
 use crate::classifier::{FamilySummary, Part, Split, Summary};
 use crate::diagram::flatten::Flat;
-use crate::effort::Effort;
 use crate::pipeline::Built;
 use crate::policy::{Family, Policy};
+use crate::verifier_cost::VerifierCost;
 
 /// Steps of the verifier up to which work is counted: no kernel takes more.
 const MAX_WORK: usize = 1_000_000;
@@ -178,7 +178,7 @@ fn program(text: &mut String, built: &Built, index: usize) {
     let (functions, programs) = (&built.functions, &built.artifact.programs);
     if let (Some(function), Some(program)) = (functions.get(index), programs.get(index)) {
         let instructions = program.insns.len();
-        let work = Effort::of(function, MAX_WORK).processed;
+        let work = VerifierCost::of(function, MAX_WORK).processed;
         push(
             text,
             format_args!(

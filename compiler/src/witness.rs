@@ -15,6 +15,7 @@ use crate::policy::{
     AddressSet, ClassId, Direction, Family, GroupId, LiveEntry, LiveMapId, NetnsId, Policy, RuleId,
     SetId, SetKind, SocketId,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
 /// An event, and what the world says of it.
@@ -187,7 +188,7 @@ impl World for Witness {
         SocketAnswer::from_value(self.values.get(field))
     }
 
-    fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, socket: SocketId, _: Family, _: IpProtocol) -> bool {
         self.values.get(Field::Absent(socket)) == 0
     }
 

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_compiler::names::service;
+use sockc_compiler::protocol::IpProtocol;
 use sockc_grammar::ast::{
     Address, Endpoint, MapDecl, MapEntry, PortItem, Ports, Protocol, Statement,
 };
@@ -120,8 +121,8 @@ fn plans(entry: &MapEntry) -> Result<Vec<LiveEntryPlan>, String> {
     let prefix = prefix(&entry.endpoint.value)?;
     let protocol = match entry.protocol.as_ref().map(|protocol| &protocol.value) {
         None => None,
-        Some(Protocol::Tcp) => Some(6),
-        Some(Protocol::Udp) => Some(17),
+        Some(Protocol::Tcp) => Some(IpProtocol::TCP),
+        Some(Protocol::Udp) => Some(IpProtocol::UDP),
         Some(_) => return Err("sockets speak tcp or udp".into()),
     };
     let plan = |ports| LiveEntryPlan {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sockc_compiler::event::{Header, Parsed, Part, Transport};
 use sockc_compiler::packet::parse::{Layout, parse};
+use sockc_compiler::protocol::IpProtocol;
 
 const RST: u8 = 4;
 
@@ -11,8 +12,8 @@ const RST: u8 = 4;
 /// echo requests, and packets from or to an address that is no single machine's are not.
 pub(crate) fn is_answered(header: &Header) -> bool {
     let (icmp, echo) = match header.from {
-        IpAddr::V4(_) => (1, 8),
-        IpAddr::V6(_) => (58, 128),
+        IpAddr::V4(_) => (IpProtocol::ICMP, 8),
+        IpAddr::V6(_) => (IpProtocol::ICMP6, 128),
     };
     let asks = matches!(header.transport, Transport::Icmp { kind, .. } if kind == echo);
     let reset = matches!(header.transport, Transport::Tcp { flags, .. } if flags & RST != 0);
@@ -64,7 +65,7 @@ pub(crate) fn wrong_answer(header: &Header, frame: &[u8], answer: &[u8]) -> Opti
     if !right {
         return Some("it does not say that nobody listens");
     }
-    (!sums_are_right(packet, found.protocol)).then_some("a checksum is wrong")
+    (!sums_are_right(packet, found.protocol.0)).then_some("a checksum is wrong")
 }
 
 /// Where the IP packet begins.

@@ -7,6 +7,7 @@ use sockc_compiler::packet::build::{Broken, Extension, Fragmented, Frame, Tag};
 use sockc_compiler::packet::edges::edge_headers;
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{Family, Policy, SetKind};
+use sockc_compiler::protocol::IpProtocol;
 
 /// The kernel's test run wants more than an Ethernet header.
 pub(crate) const MIN_FRAME: usize = 15;
@@ -210,9 +211,9 @@ fn whole(mut header: Header, rng: &mut Rng) -> Option<Header> {
     };
     header.part = Part::Whole;
     (header.protocol, header.transport) = if rng.chance(1, 2) {
-        (6, Transport::Tcp { from, to, flags: 2 })
+        (IpProtocol::TCP, Transport::Tcp { from, to, flags: 2 })
     } else {
-        (17, Transport::Ports { from, to })
+        (IpProtocol::UDP, Transport::Ports { from, to })
     };
     header.length = 60;
     Some(header)

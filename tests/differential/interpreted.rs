@@ -17,6 +17,7 @@ use sockc_compiler::interpret::{
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{Direction, Family, SocketId};
+use sockc_compiler::protocol::IpProtocol;
 
 use crate::Subject;
 use crate::cases::{frames, lookups};
@@ -45,7 +46,7 @@ fn digest(flow: Flow) -> usize {
         .wrapping_mul(31)
         .wrapping_add(address(flow.to.0).wrapping_mul(17))
         .wrapping_add(u128::from(flow.from.1) * 7 + u128::from(flow.to.1) * 3)
-        .wrapping_add(u128::from(flow.protocol));
+        .wrapping_add(u128::from(flow.protocol.0));
     (mix % 1009) as usize
 }
 
@@ -56,7 +57,11 @@ impl Kernel for MadeUp {
     fn lookup(&mut self, kind: LookupKind, tuple: Tuple, netns: Netns) -> Option<SocketModel> {
         assert_eq!(netns, Netns::Current);
         let (from, to) = (tuple.source, tuple.destination);
-        let protocol = if kind == LookupKind::Udp { 17 } else { 6 };
+        let protocol = if kind == LookupKind::Udp {
+            IpProtocol::UDP
+        } else {
+            IpProtocol::TCP
+        };
         let flow = Flow {
             protocol,
             from: (from.ip(), from.port()),
@@ -65,10 +70,10 @@ impl Kernel for MadeUp {
         let number = digest(flow);
         match (made_up(flow), protocol) {
             (SocketAnswer::None, _) => None,
-            (SocketAnswer::Listening, 6) => {
+            (SocketAnswer::Listening, IpProtocol::TCP) => {
                 Some(SocketModel::listener(1, to).connected(LISTENING_STATES[number % 2], from))
             }
-            (SocketAnswer::Established, 6) => {
+            (SocketAnswer::Established, IpProtocol::TCP) => {
                 Some(SocketModel::listener(2, to).connected(ESTABLISHED_STATES[number % 4], from))
             }
             (SocketAnswer::Listening, _) => Some(SocketModel::udp(3, to)),
@@ -89,7 +94,7 @@ impl Kernel for MadeUp {
 struct Machine<'a> {
     subject: &'a Subject,
     maps: Maps,
-    cookies: BTreeMap<(SocketId, Family, u8), u64>,
+    cookies: BTreeMap<(SocketId, Family, IpProtocol), u64>,
 }
 
 /// Compares one policy with the interpreter and the diagrams on many packets.
@@ -214,7 +219,7 @@ impl<'a> Machine<'a> {
                 let local = SocketAddr::new(slot.address, slot.port);
                 let cookie = 100 + u64::from(slot.index);
                 let model = match slot.protocol {
-                    6 => SocketModel::listener(cookie, local),
+                    IpProtocol::TCP => SocketModel::listener(cookie, local),
                     _ => SocketModel::udp(cookie, local),
                 };
                 maps.update_socket(map, &slot.index.to_ne_bytes(), model, 0)

@@ -19,6 +19,7 @@ use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{ClassId, Direction, Family, OutInterfaceId, SocketId};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;
 use socket2::{Domain, Socket, Type};
 
@@ -74,7 +75,7 @@ fn bring_up_loopback() {
 /// Listeners on every address, and sockets for the slots of the policies.
 pub(crate) struct Sockets {
     _anywhere: Vec<Socket>,
-    slots: BTreeMap<(Family, u8), Vec<Socket>>,
+    slots: BTreeMap<(Family, IpProtocol), Vec<Socket>>,
 }
 
 impl Sockets {
@@ -86,9 +87,12 @@ impl Sockets {
             anywhere
                 .extend(UDP_PORTS.map(|port| open(SocketAddr::new(address, port), Type::DGRAM)));
         }
-        let mut slots: BTreeMap<(Family, u8), Vec<Socket>> = BTreeMap::new();
+        let mut slots: BTreeMap<(Family, IpProtocol), Vec<Socket>> = BTreeMap::new();
         for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
-            for (protocol, kind) in [(6, Type::STREAM), (17, Type::DGRAM)] {
+            for (protocol, kind) in [
+                (IpProtocol::TCP, Type::STREAM),
+                (IpProtocol::UDP, Type::DGRAM),
+            ] {
                 let sockets = (0..8)
                     .map(|_| open(SocketAddr::new(address, 0), kind))
                     .collect();
@@ -102,7 +106,7 @@ impl Sockets {
     }
 
     fn answer(flow: Flow) -> SocketAnswer {
-        let ports: &[u16] = if flow.protocol == 6 {
+        let ports: &[u16] = if flow.protocol == IpProtocol::TCP {
             &TCP_PORTS
         } else {
             &UDP_PORTS
@@ -189,7 +193,7 @@ struct Loaded<'a> {
     ebpf: Ebpf,
     log: Option<RingBuf<MapData>>,
     held: Held,
-    cookies: BTreeMap<(SocketId, Family, u8), u64>,
+    cookies: BTreeMap<(SocketId, Family, IpProtocol), u64>,
     /// What the counters must show, packets and bytes.
     expected: BTreeMap<u32, (u64, u64)>,
 }
@@ -222,8 +226,12 @@ impl<'a> Loaded<'a> {
     }
 
     /// Fills some of the slots.
-    fn fill(&mut self, sockets: &Sockets, rng: &mut Rng) -> HashSet<(SocketId, Family, u8)> {
-        let mut used: BTreeMap<(Family, u8), usize> = BTreeMap::new();
+    fn fill(
+        &mut self,
+        sockets: &Sockets,
+        rng: &mut Rng,
+    ) -> HashSet<(SocketId, Family, IpProtocol)> {
+        let mut used: BTreeMap<(Family, IpProtocol), usize> = BTreeMap::new();
         let slots: Vec<_> = slots(&self.subject.policy, &self.subject.built.artifact).collect();
         let there = present(slots.iter().copied(), rng);
         for (socket, slot) in slots {

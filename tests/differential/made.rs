@@ -11,6 +11,7 @@ use sockc_compiler::event::{Header, SocketAnswer, World};
 use sockc_compiler::policy::{
     Direction, Family, LiveMapId, NetnsId, Policy, RuleId, SetId, SocketId,
 };
+use sockc_compiler::protocol::IpProtocol;
 
 use crate::world::Flow;
 
@@ -19,7 +20,7 @@ pub(crate) struct Made<'a> {
     pub(crate) seed: u64,
     pub(crate) policy: &'a Policy,
     pub(crate) answers: &'a dyn Fn(Flow) -> SocketAnswer,
-    pub(crate) present: HashSet<(SocketId, Family, u8)>,
+    pub(crate) present: HashSet<(SocketId, Family, IpProtocol)>,
 }
 
 impl Made<'_> {
@@ -51,7 +52,7 @@ impl World for Made<'_> {
         }
     }
 
-    fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
+    fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
         self.present.contains(&(socket, family, protocol))
     }
 
@@ -100,7 +101,7 @@ impl World for Metered<'_> {
         self.world.socket(direction, netns, header)
     }
 
-    fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
+    fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
         self.world.present(socket, family, protocol)
     }
 

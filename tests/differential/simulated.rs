@@ -7,6 +7,7 @@ use sockc_compiler::event::{Decision, Event, Header, Parsed, SocketAnswer, Trans
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::Direction;
+use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;
 use sockc_compiler::simulate::{Ran, simulate};
 
@@ -70,7 +71,7 @@ pub(crate) fn check(
     for header in lookups(&subject.policy, rng, looked_up) {
         for group in subject.policy.groups.keys() {
             let header = Header {
-                protocol: 6,
+                protocol: IpProtocol::TCP,
                 length: WRITTEN,
                 ..header.clone()
             };
@@ -242,7 +243,7 @@ fn check_without_frame(subject: &Subject, event: &Event, wanted: &Wanted, world:
 /// Whether the kernel asks for a socket at all: TCP and UDP with ports that no connected socket takes.
 fn is_looked_up(header: &Header, world: &Made<'_>) -> bool {
     use sockc_compiler::event::World;
-    matches!(header.protocol, 6 | 17)
+    header.protocol.has_socket()
         && matches!(
             header.transport,
             Transport::Tcp { .. } | Transport::Ports { .. }

@@ -7,11 +7,12 @@ use sockc_compiler::artifact::Slot;
 use sockc_compiler::event::{Header, Part, SocketAnswer, Transport, World};
 use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{Direction, Family, NetnsId, SocketId};
+use sockc_compiler::protocol::IpProtocol;
 
 /// Which connection a question is about, from the sender to the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Flow {
-    pub(crate) protocol: u8,
+    pub(crate) protocol: IpProtocol,
     pub(crate) from: (IpAddr, u16),
     pub(crate) to: (IpAddr, u16),
 }
@@ -21,7 +22,7 @@ impl Flow {
     pub(crate) fn of(header: &Header) -> Option<Self> {
         let ports = match header.transport {
             Transport::Tcp { from, to, .. } => (from, to),
-            Transport::Ports { from, to } if header.protocol == 17 => (from, to),
+            Transport::Ports { from, to } if header.protocol == IpProtocol::UDP => (from, to),
             _ => return None,
         };
         (header.part != Part::Later).then_some(Self {
@@ -43,7 +44,7 @@ impl Flow {
 /// A world of made-up or real sockets.
 pub(crate) struct Flows<'a> {
     pub(crate) answers: &'a dyn Fn(Flow) -> SocketAnswer,
-    pub(crate) present: HashSet<(SocketId, Family, u8)>,
+    pub(crate) present: HashSet<(SocketId, Family, IpProtocol)>,
 }
 
 impl World for Flows<'_> {
@@ -57,7 +58,7 @@ impl World for Flows<'_> {
         }
     }
 
-    fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
+    fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
         self.present.contains(&(socket, family, protocol))
     }
 }
@@ -66,7 +67,7 @@ impl World for Flows<'_> {
 pub(crate) fn present<'a>(
     slots: impl Iterator<Item = (SocketId, &'a Slot)>,
     rng: &mut Rng,
-) -> HashSet<(SocketId, Family, u8)> {
+) -> HashSet<(SocketId, Family, IpProtocol)> {
     let there = slots.filter(|_| !rng.chance(1, 3));
     there
         .map(|(socket, slot)| (socket, Family::of(slot.address), slot.protocol))

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use sockc_compiler::event::{Header, Part, Transport};
 use sockc_compiler::packet::build::Frame;
+use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::{FRONT, MAC, Probe, Reply, Seen};
 
 use crate::stage::{Stage, at, client_for};
@@ -117,7 +118,7 @@ pub(crate) fn header(protocol: u8, from: SocketAddr, to: SocketAddr, flags: u8) 
     let header = Header {
         from: from.ip(),
         to: to.ip(),
-        protocol,
+        protocol: IpProtocol(protocol),
         part: Part::Whole,
         transport,
         length: 0,

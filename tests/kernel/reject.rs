@@ -9,6 +9,7 @@ use sockc_compiler::event::Parsed;
 use sockc_compiler::packet::build::Frame;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::policy::{Action, DefaultVerdict};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::target::Target;
 use sockc_runtime::lab::{FRONT, MAC, PacketSocket, Probe, Seen, Space};
 
@@ -263,7 +264,7 @@ fn a_flood_is_not_answered_packet_by_packet() {
             let Parsed::Ip(found) = parse(&frame, Layout::Ethernet) else {
                 continue;
             };
-            answered += u64::from(found.protocol == 1 && found.from == to.ip());
+            answered += u64::from(found.protocol == IpProtocol::ICMP && found.from == to.ip());
         }
     };
     for number in 0..SENT {

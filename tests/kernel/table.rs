@@ -1,6 +1,7 @@
 //! What `if socket …` says of sockets in every state, by real packets to real sockets, against the reference meaning.
 
 use sockc_compiler::policy::{NetnsId, Policy};
+use sockc_compiler::protocol::IpProtocol;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use sockc_compiler::decide::decide;
@@ -69,7 +70,7 @@ impl World for Known {
         self.0
     }
 
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         false
     }
 }

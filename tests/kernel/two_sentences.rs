@@ -6,6 +6,7 @@ use sockc_runtime::{Fill, Means};
 
 use crate::knock::{Answer, Knocker};
 use crate::stage::{Stage, rules};
+use sockc_compiler::protocol::IpProtocol;
 
 const PROXY: [&str; 2] = ["127.0.0.1:1234", "[::1]:1234"];
 /// Where the redirects of each family go.
@@ -129,7 +130,11 @@ fn datagrams_reach_the_socket_and_an_apply_finds_a_restarted_one() {
             .sockets
             .iter()
             .filter(|slot| slot.state == Fill::Filled);
-        assert!(filled.map(|slot| slot.slot.protocol).eq([17, 17]));
+        assert!(
+            filled
+                .map(|slot| slot.slot.protocol)
+                .eq([IpProtocol::UDP; 2])
+        );
         for (server, all) in servers.iter().zip(ALL) {
             for to in all {
                 stage.assert_datagram(to, server);

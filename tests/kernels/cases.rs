@@ -5,6 +5,7 @@
 use sockc_compiler::files::Files;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::NetnsId;
+use sockc_compiler::protocol::IpProtocol;
 use std::fs;
 use std::path::Path;
 
@@ -34,7 +35,7 @@ impl World for Nobody {
         SocketAnswer::None
     }
 
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         false
     }
 }

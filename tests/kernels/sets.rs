@@ -9,10 +9,10 @@ use std::fs;
 use std::path::Path;
 
 use sockc_compiler::artifact::{Artifact, CounterKind};
-use sockc_compiler::effort::Effort;
 use sockc_compiler::files::Texts;
 use sockc_compiler::object;
 use sockc_compiler::pipeline::Built;
+use sockc_compiler::verifier_cost::VerifierCost;
 
 use crate::cases;
 use crate::frame::Layout;
@@ -127,7 +127,8 @@ fn headers(set: &RuleSet, size: usize) -> Vec<Header> {
 
 /// What the compiler expects each program to give the verifier to do.
 fn estimates(built: &Built) -> BTreeMap<String, usize> {
-    let of = |function: &sockc_compiler::ir::Function| Effort::of(function, 1_000_000).processed;
+    let of =
+        |function: &sockc_compiler::ir::Function| VerifierCost::of(function, 1_000_000).processed;
     let functions = built.functions.iter();
     functions
         .map(|function| (function.name.clone(), of(function)))

@@ -22,6 +22,7 @@ use sockc_compiler::files::Texts;
 use sockc_compiler::object;
 use sockc_compiler::packet::build::Frame;
 use sockc_compiler::pipeline::{self, Built};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 
@@ -100,7 +101,7 @@ fn segment(from: IpAddr, to: IpAddr, port: u16) -> Header {
     Header {
         from,
         to,
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         transport: Transport::Tcp {
             from: 40_000,
             to: port,

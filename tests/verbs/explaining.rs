@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sockc_compiler::event::{Header, Transport};
 use sockc_compiler::packet::build::Frame;
+use sockc_compiler::protocol::IpProtocol;
 
 use crate::{Folder, run};
 
@@ -18,7 +19,7 @@ fn ip() -> Header {
     Header {
         from: IpAddr::from([198, 51, 100, 7]),
         to: IpAddr::from([192, 0, 2, 1]),
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         transport: Transport::Tcp {
             from: 40_000,
             to: 80,

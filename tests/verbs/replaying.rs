@@ -11,6 +11,7 @@ use sockc_compiler::packet::build::{Broken, Extension, Frame};
 use sockc_compiler::packet::text::{Described, DescribedWorld};
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::{Direction, Policy};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_grammar::source::SourceMap;
 
 use crate::explaining::{ETHERNET, SLL, pcap};
@@ -49,7 +50,7 @@ fn header(from: &str, protocol: u8, from_port: u16, to_port: u16) -> Header {
     Header {
         from,
         to,
-        protocol,
+        protocol: IpProtocol(protocol),
         transport,
         ..Header::PLAIN
     }

@@ -82,13 +82,13 @@ fn of_usual_protocols(policy: &Policy, bulk: Vec<RuleId>) -> Vec<RuleId> {
     };
     let mut often = [0usize; 256];
     for number in bulk.iter().flat_map(numbers) {
-        often[usize::from(number)] += 1;
+        often[usize::from(number.0)] += 1;
     }
     let mut usual: Vec<u8> = (0..=u8::MAX).collect();
     usual.sort_by_key(|&number| std::cmp::Reverse(often[usize::from(number)]));
     usual.truncate(MAX_PROTOCOLS);
     bulk.into_iter()
-        .filter(|id| numbers(id).all(|number| usual.contains(&number)))
+        .filter(|id| numbers(id).all(|number| usual.contains(&number.0)))
         .collect()
 }
 

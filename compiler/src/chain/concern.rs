@@ -33,7 +33,7 @@ pub fn concern(
     let mut concern = store.or(own, peers)?;
     for field in store.fields(concern).iter() {
         if !lasts(policy, field) {
-            concern = store.forget(concern, field)?;
+            concern = store.exists(concern, field)?;
         }
     }
     Ok(concern)

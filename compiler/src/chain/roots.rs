@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::sight::{seen_from, widened};
+use super::sight::{over_approximated, seen_from};
 use super::{Chain, Effect, Entry};
 use crate::diagram::classify::{Scope, new_flow, rate_and_match};
 use crate::diagram::{BudgetExceeded, Node, Store};
@@ -48,7 +48,7 @@ impl ChainRoots {
             }
         }
         deciders.push(store.terminal(Self::default_index(chain))?);
-        let whole = store.overlay_all(&deciders)?;
+        let whole = store.merge_all(&deciders)?;
         let decision = seen_from(store, chain.hook, chain.class, whole)?;
         if counters.is_empty() {
             return Ok(Self {
@@ -83,7 +83,7 @@ pub fn entry_diagram(
     }
     let seen = seen_from(store, chain.hook, chain.class, matched)?;
     if entry.effect == Effect::Pass {
-        return widened(store, chain.hook, seen);
+        return over_approximated(store, chain.hook, seen);
     }
     Ok(seen)
 }

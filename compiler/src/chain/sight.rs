@@ -10,11 +10,15 @@ use crate::policy::ClassId;
 
 /// 1 for every packet that the diagram might be 1 for, as far as a hook can tell. Tags are not told apart: only a rule
 /// that says `at xdp` looks at them there, and such a rule is no pass.
-pub fn widened(store: &mut Store, hook: Hook, root: Node) -> Result<Node, BudgetExceeded> {
+pub fn over_approximated(
+    store: &mut Store,
+    hook: Hook,
+    root: Node,
+) -> Result<Node, BudgetExceeded> {
     let mut wide = root;
     for field in store.fields(root).iter() {
         if hook.reads(field) != Ability::Yes || field.kind() == FieldKind::Rate {
-            wide = store.forget(wide, field)?;
+            wide = store.exists(wide, field)?;
         }
     }
     Ok(wide)
@@ -34,14 +38,14 @@ pub fn seen_from(
         _ => root,
     };
     for &(field, value) in sees.fixed {
-        seen = store.fix(seen, field, value)?;
+        seen = store.restrict(seen, field, value)?;
     }
     let Some((&last, others)) = sees.protocols.split_last() else {
         return Ok(seen);
     };
-    let mut told = store.fix(seen, Field::Protocol, last.into())?;
+    let mut told = store.restrict(seen, Field::Protocol, last.into())?;
     for &number in others.iter().rev() {
-        let alone = store.fix(seen, Field::Protocol, number.into())?;
+        let alone = store.restrict(seen, Field::Protocol, number.into())?;
         let is_it = protocol(store, number)?;
         told = store.ite(is_it, alone, told)?;
     }
@@ -50,5 +54,5 @@ pub fn seen_from(
 
 /// The diagram of packets on an interface of a class.
 pub fn seen_on(store: &mut Store, class: ClassId, root: Node) -> Result<Node, BudgetExceeded> {
-    store.fix(root, Field::Interface, class.as_u32())
+    store.restrict(root, Field::Interface, class.as_u32())
 }

@@ -4,13 +4,11 @@
 //! with `not`, or with sets that are asked as one question, for which there are no boxes.
 
 use crate::policy::{AddressSet, Addresses, Endpoint, Family, Match, Side};
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// The maximum number of boxes of one rule in one family. A rule of more stays in the diagram.
 pub const MAX_BOXES: usize = 256;
-
-/// Protocols that have ports, by number.
-pub(super) const WITH_PORTS: [u8; 3] = [6, 17, 132];
 
 /// A prefix of an address: the address in host order (IPv4 in the low 32 bits) and how many bits of it count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,8 +60,9 @@ impl Protocols {
 
     /// Those that are among these numbers too.
     #[must_use]
-    pub fn among(&self, numbers: &[u8]) -> Self {
-        Self::of(numbers.iter().copied().filter(|&one| self.contains(one)))
+    pub fn among(&self, protocols: &[IpProtocol]) -> Self {
+        let numbers = protocols.iter().map(|one| one.0);
+        Self::of(numbers.filter(|&one| self.contains(one)))
     }
 }
 
@@ -137,7 +136,7 @@ pub fn boxes(matches: &Match, family: Family) -> Vec<Boxed> {
         for to in &to {
             let needs_ports = from.ports.is_some() || to.ports.is_some();
             let protocols = match needs_ports {
-                true => protocols.among(&WITH_PORTS),
+                true => protocols.among(&IpProtocol::WITH_PORTS),
                 false => protocols,
             };
             if protocols.is_empty() {
@@ -166,7 +165,7 @@ fn protocols_in(matches: &Match, family: Family) -> Protocols {
         .protocols
         .iter()
         .filter(|one| one.family.is_none_or(|only| only == family));
-    Protocols::of(here.map(|one| one.number))
+    Protocols::of(here.map(|one| one.number.0))
 }
 
 /// One prefix with one range of ports, if ports are named.

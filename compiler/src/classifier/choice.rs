@@ -74,7 +74,7 @@ impl Split {
     }
 
     /// Steps of the kernel's verifier for the walk through all strata: instructions counted in `lower::walk`,
-    /// times what `effort` takes for walking short ways again. Not fitted to programs.
+    /// times what `verifier_cost` takes for walking short ways again. Not fitted to programs.
     #[must_use]
     pub fn work(&self, family: Family) -> usize {
         let Work {

@@ -3,6 +3,8 @@
 //! Takes boxes of one family; gives nodes and lists, equal ones stored once. A list is always compared in full, so a node
 //! may look at any bits, and leave out others: a box that says nothing about them is in every child. Not here: which boxes
 //! share a tree, which bits, and the bytes.
+//!
+//! These are HiCuts trees (Gupta and McKeown, 1999) whose cuts take any bits, not the highest ones alone.
 
 use super::cut::{self, Chosen, Cut, Limits};
 use super::flat::{Flat, Plane};

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::boxes::{Protocols, Service, WITH_PORTS};
+use super::boxes::{Protocols, Service};
 use super::tables::SERVICE_BITS;
+use crate::protocol::IpProtocol;
 
 /// The maximum number of classes: a service has one bit for each.
 pub const MAX_CLASSES: usize = 64;
@@ -61,7 +62,9 @@ impl Services {
         let mut seen: HashMap<Vec<bool>, u8> = HashMap::new();
         self.class_of = vec![0; CLASS_ENTRIES];
         // Protocols with ports come first: services that look at ports then have neighbouring classes.
-        let first = WITH_PORTS.into_iter().map(usize::from);
+        let first = IpProtocol::WITH_PORTS
+            .map(|one| usize::from(one.0))
+            .into_iter();
         for entry in first.chain(0..CLASS_ENTRIES) {
             let (number, later) = ((entry & 0xff) as u8, entry > 0xff);
             let signature = tests
@@ -149,6 +152,6 @@ impl Services {
 
 /// Whether a packet of a protocol can match.
 fn speaks_of(protocols: &Protocols, needs_ports: bool, number: u8, later: bool) -> bool {
-    let has_ports = !later && WITH_PORTS.contains(&number);
+    let has_ports = !later && IpProtocol(number).has_ports();
     protocols.contains(number) && (has_ports || !needs_ports)
 }

@@ -1,6 +1,8 @@
 //! A stratum: boxes that share a tree, found by a hash of parts of both addresses or by the tree alone.
 //!
 //! Takes the boxes of a stratum and how they are found; gives the [`Stratum`]. Not here: which boxes share one.
+//!
+//! A stratum is a partition of the tuple space (Srinivasan et al., 1999): boxes whose prefixes are long enough for its hash.
 
 use super::boxes::low_bits;
 use super::flat::{Flat, Plane};

@@ -10,6 +10,7 @@ use super::stratum::{MAX_LIST_BYTES, record_size, words};
 use super::*;
 use crate::packet::random::Rng;
 use crate::policy::{AddressSet, Addresses, Endpoint, ProtocolMatch, Side as End};
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 use bytes::{Answer, answer};
 
@@ -56,7 +57,7 @@ fn end(block: Block, ports: (u16, u16)) -> Option<End> {
 fn matching(protocol: Option<u8>, from: Option<End>, to: Option<End>) -> Match {
     let protocols = protocol.map(|number| ProtocolMatch {
         family: None,
-        number,
+        number: IpProtocol(number),
         icmp: Vec::new(),
     });
     Match {

@@ -225,6 +225,6 @@ impl List<'_> {
             layers.push(store.ite(matched, value, Node::NOMATCH)?);
         }
         layers.push(store.terminal(self.default)?);
-        store.overlay_all(&layers)
+        store.merge_all(&layers)
     }
 }

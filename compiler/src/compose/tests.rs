@@ -11,6 +11,7 @@ use crate::header_field::HeaderField;
 use crate::place::place;
 use crate::policy::{Action, Condition, Family, FieldTest, Rate, RateUnit, Rule, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
+use crate::protocol::IpProtocol;
 
 /// A world where every named socket is there.
 struct Present(SocketAnswer);
@@ -19,7 +20,7 @@ impl World for Present {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.0
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         true
     }
 }
@@ -54,7 +55,7 @@ fn the_meaning_is_that_of_the_reference() {
             };
             let wanted = outcome(decide(&policy, &event, &Present(answer)).verdict);
             assert_eq!(store.evaluate(arriving, &values), wanted.terminal());
-            if matches!(header.protocol, 6 | 17) && header.part == crate::event::Part::Whole {
+            if header.protocol.has_socket() && header.part == crate::event::Part::Whole {
                 let event = Event::Lookup {
                     class: Policy::plain_class(),
                     header,

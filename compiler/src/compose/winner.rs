@@ -17,13 +17,13 @@ pub(super) fn after_packet_hooks(
     policy: &Policy,
     lookup: Node,
 ) -> Result<Node, BudgetExceeded> {
-    let none = store.fix(lookup, Field::Winner, 0)?;
+    let none = store.restrict(lookup, Field::Winner, 0)?;
     let mut whole = lookup;
     let mut others = none;
     // From the last rule to the first: `others` is what the lookup says for every winner from there on.
     for run in runs(policy).iter().rev() {
         for &(group, _) in run.iter().filter(|(_, terminal)| !terminal) {
-            let known = store.fix(lookup, Field::Winner, group)?;
+            let known = store.restrict(lookup, Field::Winner, group)?;
             others = store.apply2(others, known, &mut |a, b| if a == b { a } else { BROKEN })?;
         }
         for &(group, _) in run.iter().filter(|(_, terminal)| *terminal) {
@@ -68,8 +68,8 @@ mod tests {
             .range(Field::Winner, 2, 2, seven, Node::FALSE)
             .unwrap();
         let seen = after_packet_hooks(&mut store, &policy, lookup).unwrap();
-        let at_one = store.fix(seen, Field::Winner, 1).unwrap();
-        let at_two = store.fix(seen, Field::Winner, 2).unwrap();
+        let at_one = store.restrict(seen, Field::Winner, 1).unwrap();
+        let at_two = store.restrict(seen, Field::Winner, 2).unwrap();
         assert_eq!(at_two, seven, "what lets pass is the lookup's winner too");
         store.terminals(at_one).into_iter().collect()
     }

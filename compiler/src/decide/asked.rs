@@ -8,7 +8,7 @@ use crate::policy::{Action, GroupId, Rule, Side};
 
 /// Whether the kernel looks for a socket of this packet: for TCP and UDP, except in later fragments.
 pub(super) fn has_socket(header: &Header) -> bool {
-    matches!(header.protocol, 6 | 17) && header.part != Part::Later
+    header.protocol.has_socket() && header.part != Part::Later
 }
 
 /// Whether the kernel would ask a lookup program about this packet.

@@ -12,6 +12,7 @@ use crate::policy::{
     Addresses, ClassId, Condition, Direction, Endpoint, FieldTest, IcmpMatch, Match, NetnsId,
     Policy, ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetKind, Side, SocketId, SocketTest,
 };
+use crate::protocol::IpProtocol;
 
 /// A packet, and whom to ask about it.
 #[derive(Clone, Copy)]
@@ -139,7 +140,8 @@ fn takes_tokens(seen: &Seen<'_>, unit: RateUnit) -> bool {
         (RateUnit::Packets | RateUnit::Bytes, _) => true,
         (RateUnit::Connections, Transport::Tcp { flags, .. }) => flags & (SYN | ACK) == SYN,
         (RateUnit::Connections, Transport::Ports { .. }) => {
-            seen.header.protocol == 17 && seen.socket(None) != SocketAnswer::Established
+            seen.header.protocol == IpProtocol::UDP
+                && seen.socket(None) != SocketAnswer::Established
         }
         (RateUnit::Connections, Transport::Icmp { .. } | Transport::None) => false,
     }
@@ -247,7 +249,7 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
         Condition::SockAbsent(socket) => !seen.present(*socket),
         Condition::Entry { map, socket } => {
             to_port(header).is_some()
-                && matches!(header.protocol, 6 | 17)
+                && header.protocol.has_socket()
                 && seen.world.entry(*map, header) == Some(*socket)
         }
         Condition::Header { field, test } => {

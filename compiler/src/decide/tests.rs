@@ -12,6 +12,7 @@ use sockc_grammar::source::SourceMap;
 use super::*;
 use crate::event::Transport;
 use crate::policy::{Family, NetnsId, RuleId};
+use crate::protocol::IpProtocol;
 use crate::resolve::resolve;
 use SocketAnswer::{Established, Listening, None as Nobody};
 use Verdict::{Allow, Drop, Reject};
@@ -43,7 +44,7 @@ impl World for Fixed {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.socket
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         self.present
     }
 }
@@ -68,7 +69,7 @@ fn tcp(from: &str, to: &str) -> Header {
     Header {
         from,
         to,
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         part: Part::Whole,
         transport: Transport::Tcp {
             from: from_port,
@@ -82,7 +83,7 @@ fn tcp(from: &str, to: &str) -> Header {
 
 fn with(protocol: u8, transport: Transport) -> Header {
     Header {
-        protocol,
+        protocol: IpProtocol(protocol),
         transport,
         ..tcp("192.0.2.1:1", "192.0.2.2:2")
     }
@@ -91,7 +92,7 @@ fn with(protocol: u8, transport: Transport) -> Header {
 fn udp(from: &str, to: &str) -> Header {
     let ((_, from_port), (_, to_port)) = (address(from), address(to));
     Header {
-        protocol: 17,
+        protocol: IpProtocol::UDP,
         transport: Transport::Ports {
             from: from_port,
             to: to_port,
@@ -348,7 +349,7 @@ fn a_rate_of_connections_asks_of_what_begins_one() {
         fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
             self.0
         }
-        fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
             true
         }
         fn fits(&self, _: RuleId, _: &Header) -> bool {

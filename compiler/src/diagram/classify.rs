@@ -1,6 +1,6 @@
 //! What a rule matches, as a diagram with the terminals 0 and 1.
 //!
-//! A field is tested only where it exists (language section 2, point 8): guards come from the same few functions for
+//! A field is tested only where it exists (`docs/meaning.md#fragments-ports-and-types`): guards come from the same few functions for
 //! every construct, so that equal meanings get equal nodes. The oracle is `decide::matches`, written apart from this.
 
 use std::collections::BTreeSet;
@@ -13,6 +13,7 @@ use crate::policy::{
     AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, GroupId, Match, ProtocolMatch,
     Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketTest,
 };
+use crate::protocol::IpProtocol;
 
 type Built = Result<Node, BudgetExceeded>;
 
@@ -115,7 +116,7 @@ fn connection_starts(store: &mut Store) -> Built {
     const ACK: u32 = 0x10;
     let begins = FieldTest::bits(SYN, ACK);
     let tcp = header_test(store, row(HeaderField::TcpFlags), begins)?;
-    let udp = transport_of(store, &[17])?;
+    let udp = transport_of(store, &[IpProtocol::UDP])?;
     let connected = socket_test(store, SocketTest::Established, Field::Socket)?;
     let free = store.not(connected)?;
     let udp = store.and(udp, free)?;
@@ -134,7 +135,7 @@ pub fn new_flow(store: &mut Store) -> Built {
 pub fn may_hold(store: &mut Store, socket: &Socket) -> Built {
     let mut families = [Node::FALSE; 2];
     for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
-        let numbers: Vec<(u32, u32)> = [6, 17]
+        let numbers: Vec<(u32, u32)> = IpProtocol::WITH_SOCKETS
             .into_iter()
             .filter(|&number| socket.may_hold(family, number))
             .map(|number| (number.into(), number.into()))
@@ -145,7 +146,7 @@ pub fn may_hold(store: &mut Store, socket: &Socket) -> Built {
 }
 
 /// 1 for the given protocol number.
-pub fn protocol(store: &mut Store, number: u8) -> Built {
+pub fn protocol(store: &mut Store, number: IpProtocol) -> Built {
     let number = number.into();
     store.range(Field::Protocol, number, number, Node::TRUE, Node::FALSE)
 }
@@ -161,23 +162,24 @@ fn has_transport(store: &mut Store) -> Built {
 }
 
 /// 1 where one of the protocols has its transport header.
-fn transport_of(store: &mut Store, numbers: &[u32]) -> Built {
+fn transport_of(store: &mut Store, protocols: &[IpProtocol]) -> Built {
     let there = has_transport(store)?;
-    let ranges: Vec<(u32, u32)> = numbers.iter().map(|&number| (number, number)).collect();
+    let numbers = protocols.iter().map(|&one| u32::from(one));
+    let ranges: Vec<(u32, u32)> = numbers.map(|number| (number, number)).collect();
     store.ranges(Field::Protocol, &ranges, there, Node::FALSE)
 }
 
 fn ports_exist(store: &mut Store) -> Built {
-    transport_of(store, &[6, 17, 132])
+    transport_of(store, &IpProtocol::WITH_PORTS)
 }
 
 fn sockets_exist(store: &mut Store) -> Built {
-    transport_of(store, &[6, 17])
+    transport_of(store, &IpProtocol::WITH_SOCKETS)
 }
 
 fn icmp_exists(store: &mut Store) -> Built {
-    let v4 = transport_of(store, &[1])?;
-    let v6 = transport_of(store, &[58])?;
+    let v4 = transport_of(store, &[IpProtocol::ICMP])?;
+    let v6 = transport_of(store, &[IpProtocol::ICMP6])?;
     store.range(Field::Family, 0, 0, v4, v6)
 }
 
@@ -313,7 +315,7 @@ fn header_test(store: &mut Store, row: &Row, test: FieldTest) -> Built {
     match row.exists {
         Exists::Always | Exists::Optional => Ok(value),
         Exists::InTcp => {
-            let there = transport_of(store, &[6])?;
+            let there = transport_of(store, &[IpProtocol::TCP])?;
             store.and(there, value)
         }
     }

@@ -1,11 +1,14 @@
 //! Operations on whole diagrams. Each recurses over variables in order, so at most as deep as there are bits.
+//!
+//! By their usual names: if-then-else, conjunction, apply, cofactor (`restrict`), existential quantification (`exists`), the
+//! preimage of a terminal, and the priority merge of rules, of which the first match wins.
 
 use super::cache::{Known, Question};
 use super::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 
-/// The third operand that marks an overlay in the operation cache: no node has this id.
-const OVERLAY: Node = Node(u32::MAX);
+/// The third operand that marks a merge in the operation cache: no node has this id.
+const MERGE: Node = Node(u32::MAX);
 
 impl Store {
     /// Where `condition` (terminals 0 and 1) is 1, `then`; elsewhere `otherwise`.
@@ -56,18 +59,18 @@ impl Store {
     }
 
     /// Whether both are 1 anywhere.
-    pub fn meet(&mut self, f: Node, g: Node) -> Result<bool, BudgetExceeded> {
+    pub fn intersects(&mut self, f: Node, g: Node) -> Result<bool, BudgetExceeded> {
         Ok(self.and(f, g)? != Node::FALSE)
     }
 
     /// Whether both are 1 anywhere, found out without making nodes: quick where one of them is narrow.
     #[must_use]
-    pub fn share_some(&self, f: Node, g: Node) -> bool {
+    pub fn intersects_unbuilt(&self, f: Node, g: Node) -> bool {
         let mut apart = Known::default();
-        self.find_shared(f, g, &mut apart)
+        self.find_common(f, g, &mut apart)
     }
 
-    fn find_shared(&self, f: Node, g: Node, apart: &mut Known<(Node, Node), ()>) -> bool {
+    fn find_common(&self, f: Node, g: Node, apart: &mut Known<(Node, Node), ()>) -> bool {
         match (f, g) {
             (Node::FALSE, _) | (_, Node::FALSE) => return false,
             (Node::TRUE, _) | (_, Node::TRUE) => return true,
@@ -80,45 +83,45 @@ impl Store {
         let variable = self.variable(f).min(self.variable(g));
         let (f0, f1) = self.split(f, variable);
         let (g0, g1) = self.split(g, variable);
-        if self.find_shared(f0, g0, apart) || self.find_shared(f1, g1, apart) {
+        if self.find_common(f0, g0, apart) || self.find_common(f1, g1, apart) {
             return true;
         }
         apart.insert((f, g), ());
         false
     }
 
-    /// `f`, and `g` where `f` is [`NOMATCH`](super::NOMATCH).
-    pub fn overlay(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
+    /// The priority merge: `f`, and `g` where `f` is [`NOMATCH`](super::NOMATCH).
+    pub fn merge(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
         if f == Node::NOMATCH {
             return Ok(g);
         }
         if f == g || g == Node::NOMATCH || self.terminal_of(f).is_some() {
             return Ok(f);
         }
-        let question = Question(f, g, OVERLAY);
+        let question = Question(f, g, MERGE);
         if let Some(answer) = self.cache.get(question) {
             return Ok(answer);
         }
         let variable = self.variable(f).min(self.variable(g));
         let (f0, f1) = self.split(f, variable);
         let (g0, g1) = self.split(g, variable);
-        let low = self.overlay(f0, g0)?;
-        let high = self.overlay(f1, g1)?;
+        let low = self.merge(f0, g0)?;
+        let high = self.merge(f1, g1)?;
         let answer = self.make(variable, low, high)?;
         self.cache.put(question, answer);
         Ok(answer)
     }
 
-    /// The overlay of a list, the first on top; halves are merged, so that intermediate diagrams stay small.
-    pub fn overlay_all(&mut self, layers: &[Node]) -> Result<Node, BudgetExceeded> {
+    /// The priority merge of a list, the first on top; halves are merged, so that intermediate diagrams stay small.
+    pub fn merge_all(&mut self, layers: &[Node]) -> Result<Node, BudgetExceeded> {
         match layers {
             [] => Ok(Node::NOMATCH),
             [one] => Ok(*one),
             _ => {
                 let (upper, lower) = layers.split_at(layers.len() / 2);
-                let f = self.overlay_all(upper)?;
-                let g = self.overlay_all(lower)?;
-                self.overlay(f, g)
+                let f = self.merge_all(upper)?;
+                let g = self.merge_all(lower)?;
+                self.merge(f, g)
             }
         }
     }
@@ -146,8 +149,8 @@ impl Store {
         self.apply2(f, Node::FALSE, &mut |terminal, _| map(terminal))
     }
 
-    /// 1 where `f` has this terminal.
-    pub fn only(&mut self, f: Node, terminal: u32) -> Result<Node, BudgetExceeded> {
+    /// The preimage of a terminal: 1 where `f` has it.
+    pub fn preimage(&mut self, f: Node, terminal: u32) -> Result<Node, BudgetExceeded> {
         self.map_terminals(f, &mut |found| u32::from(found == terminal))
     }
 
@@ -193,19 +196,19 @@ impl Store {
         Ok(answer)
     }
 
-    /// `f` where the field has this value; the answer does not depend on the field.
-    pub fn fix(&mut self, f: Node, field: Field, value: u32) -> Result<Node, BudgetExceeded> {
+    /// The cofactor: `f` where the field has this value; the answer does not depend on the field.
+    pub fn restrict(&mut self, f: Node, field: Field, value: u32) -> Result<Node, BudgetExceeded> {
         let mut known = Known::default();
-        self.fix_from(f, field, value, &mut known)
+        self.restrict_from(f, field, value, &mut known)
     }
 
-    /// 1 where `f` (terminals 0 and 1) is 1 for some value of the field; the answer does not depend on the field.
-    pub fn forget(&mut self, f: Node, field: Field) -> Result<Node, BudgetExceeded> {
+    /// Existential quantification: 1 where `f` (terminals 0 and 1) is 1 for some value of the field; the answer does not depend on the field.
+    pub fn exists(&mut self, f: Node, field: Field) -> Result<Node, BudgetExceeded> {
         let mut known = Known::default();
-        self.forget_from(f, field, &mut known)
+        self.exists_from(f, field, &mut known)
     }
 
-    fn forget_from(
+    fn exists_from(
         &mut self,
         f: Node,
         field: Field,
@@ -218,8 +221,8 @@ impl Store {
         if let Some(&answer) = known.get(&f) {
             return Ok(answer);
         }
-        let low = self.forget_from(data.low, field, known)?;
-        let high = self.forget_from(data.high, field, known)?;
+        let low = self.exists_from(data.low, field, known)?;
+        let high = self.exists_from(data.high, field, known)?;
         let answer = if self.bit_of(data.variable).0 == field {
             self.or(low, high)?
         } else {
@@ -229,7 +232,7 @@ impl Store {
         Ok(answer)
     }
 
-    fn fix_from(
+    fn restrict_from(
         &mut self,
         f: Node,
         field: Field,
@@ -250,10 +253,10 @@ impl Store {
             } else {
                 data.low
             };
-            self.fix_from(next, field, value, known)?
+            self.restrict_from(next, field, value, known)?
         } else {
-            let low = self.fix_from(data.low, field, value, known)?;
-            let high = self.fix_from(data.high, field, value, known)?;
+            let low = self.restrict_from(data.low, field, value, known)?;
+            let high = self.restrict_from(data.high, field, value, known)?;
             self.make(data.variable, low, high)?
         };
         known.insert(f, answer);

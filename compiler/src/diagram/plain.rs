@@ -1,6 +1,6 @@
 //! The plainest packet of a region: one that a person would write down.
 //!
-//! Where a field is free it gets the value that language section 8 calls plain, or a documentation address. Preferences
+//! Where a field is free it gets the value that `docs/packets.md#what-is-not-said` calls plain, or a documentation address. Preferences
 //! are tried one after the other; one that would leave nothing is left out.
 
 use std::net::IpAddr;

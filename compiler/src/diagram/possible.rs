@@ -10,8 +10,9 @@ use super::{BudgetExceeded, Node, Store};
 use crate::event::Part;
 use crate::field::Field;
 use crate::hook::Hook;
-use crate::packet::{longest_length, protocol, shortest_length};
+use crate::packet::{longest_length, shortest_length};
 use crate::policy::{Direction, Family, Policy};
+use crate::protocol::IpProtocol;
 
 type Built = Result<Node, BudgetExceeded>;
 
@@ -33,7 +34,7 @@ pub fn possible(store: &mut Store, policy: &Policy, direction: Direction) -> Bui
 
 /// What the direction rules out: a mark or a tag that its packets never have.
 fn beyond_direction(store: &mut Store, policy: &Policy, direction: Direction) -> Built {
-    let protocols: BTreeSet<u8> = Hook::of(direction)
+    let protocols: BTreeSet<IpProtocol> = Hook::of(direction)
         .filter(|hook| hook.is_process())
         .flat_map(|hook| hook.spec().sees.protocols)
         .copied()
@@ -80,7 +81,7 @@ fn family_lengths(store: &mut Store, family: Family) -> Built {
 
 /// Protocols with a transport header that is looked at have a length of their own; the others share one.
 fn part_lengths(store: &mut Store, family: Family, part: Part) -> Built {
-    let length = |store: &mut Store, number: u8| {
+    let length = |store: &mut Store, number: IpProtocol| {
         let low = shortest_length(family, number, part);
         store.range(
             Field::Length,
@@ -91,12 +92,12 @@ fn part_lengths(store: &mut Store, family: Family, part: Part) -> Built {
         )
     };
     // Protocol 255 is reserved and has no header.
-    let mut node = length(store, 255)?;
+    let mut node = length(store, IpProtocol(255))?;
     let icmp = match family {
-        Family::V4 => protocol::ICMP,
-        Family::V6 => protocol::ICMP6,
+        Family::V4 => IpProtocol::ICMP,
+        Family::V6 => IpProtocol::ICMP6,
     };
-    for number in [protocol::TCP, protocol::UDP, protocol::SCTP, icmp] {
+    for number in [IpProtocol::TCP, IpProtocol::UDP, IpProtocol::SCTP, icmp] {
         let own = length(store, number)?;
         node = store.range(Field::Protocol, number.into(), number.into(), own, node)?;
     }
@@ -109,7 +110,8 @@ fn extension_headers_are_no_protocol(store: &mut Store, family: Family, node: No
         return Ok(node);
     }
     let walked: Vec<(u32, u32)> = (0..=u8::MAX)
-        .filter(|&number| protocol::is_extension(number))
+        .map(IpProtocol)
+        .filter(|number| number.is_extension())
         .map(|number| (number.into(), number.into()))
         .collect();
     let later = store.range(Field::Fragment, 2, 2, node, Node::FALSE)?;

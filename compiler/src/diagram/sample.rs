@@ -14,6 +14,7 @@ use crate::policy::{
     Action, AddressSet, Condition, Direction, Endpoint, Family, FieldTest, GroupId, IcmpMatch,
     Match, Policy, ProtocolMatch, Rule, Side, SocketId, SocketTest,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 const V4: [u32; 9] = [
@@ -102,7 +103,7 @@ impl Dice {
         let header = Header {
             from: self.address(v6),
             to: self.address(v6),
-            protocol,
+            protocol: IpProtocol(protocol),
             part,
             transport: self.transport(protocol, v6, part),
             length: self.pick(&LENGTHS),
@@ -146,7 +147,7 @@ impl Dice {
         Header {
             from: self.address(v6),
             to: self.address(v6),
-            protocol: 6,
+            protocol: IpProtocol::TCP,
             part: Part::Whole,
             transport: self.transport(6, v6, Part::Whole),
             length: 40,
@@ -171,7 +172,7 @@ impl Dice {
         };
         ProtocolMatch {
             family,
-            number,
+            number: IpProtocol(number),
             icmp,
         }
     }
@@ -272,7 +273,7 @@ impl Dice {
         Match {
             protocols: vec![ProtocolMatch {
                 family: None,
-                number,
+                number: IpProtocol(number),
                 icmp: Vec::new(),
             }],
             ..self.matches(0)

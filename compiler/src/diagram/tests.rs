@@ -15,6 +15,7 @@ use crate::hook::Hook;
 use crate::policy::{
     Action, Direction, Family, Match, NetnsId, Policy, Rate, RateUnit, RuleId, SocketId,
 };
+use crate::protocol::IpProtocol;
 
 #[test]
 fn ranges_hold_exactly_their_values() {
@@ -56,7 +57,7 @@ fn values_that_never_occur_follow_the_largest() {
 #[test]
 fn branches_of_a_range_may_test_earlier_fields() {
     let mut store = Store::new();
-    let tcp = classify::protocol(&mut store, 6).unwrap();
+    let tcp = classify::protocol(&mut store, IpProtocol::TCP).unwrap();
     let small = store.range(Field::Length, 0, 99, tcp, Node::FALSE).unwrap();
     let values = FieldValues::default()
         .with(Field::Protocol, 6)
@@ -131,7 +132,7 @@ impl World for Answers {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.socket
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         true
     }
     fn fits(&self, _: RuleId, _: &Header) -> bool {
@@ -238,7 +239,7 @@ fn absent(values: &FieldValues) -> Vec<Field> {
 }
 
 #[test]
-fn an_overlay_is_first_match() {
+fn a_priority_merge_is_first_match() {
     let mut dice = Dice::new(6);
     for _ in 0..60 {
         let mut store = Store::new();
@@ -249,7 +250,7 @@ fn an_overlay_is_first_match() {
             let terminal = store.terminal(id.as_u32()).unwrap();
             layers.push(store.ite(matched, terminal, Node::NOMATCH).unwrap());
         }
-        let root = store.overlay_all(&layers).unwrap();
+        let root = store.merge_all(&layers).unwrap();
         for _ in 0..200 {
             let (header, answer) = dice.packet();
             let values = values_of(&header, answer);

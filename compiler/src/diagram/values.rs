@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::event::{Header, Part, SocketAnswer, Transport};
 use crate::field::Field;
 use crate::header_field;
+use crate::protocol::IpProtocol;
 
 /// A value for each field; those that do not exist in a packet are 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -105,7 +106,7 @@ pub fn values_of(header: &Header, socket: SocketAnswer) -> FieldValues {
 /// The packet that has these values, and the lookup's answer for it. Fields that do not exist in it are left out.
 #[must_use]
 pub fn header_of(values: &FieldValues) -> (Header, SocketAnswer) {
-    let protocol = values.get(Field::Protocol) as u8;
+    let protocol = IpProtocol(values.get(Field::Protocol) as u8);
     let mut header = Header {
         from: values.address(FROM),
         to: values.address(TO),
@@ -131,14 +132,14 @@ fn set_fields(header: &mut Header, values: &FieldValues, shaping: bool) {
     }
 }
 
-fn transport_of(values: &FieldValues, protocol: u8, part: Part) -> Transport {
+fn transport_of(values: &FieldValues, protocol: IpProtocol, part: Part) -> Transport {
     let from = values.get(Field::FromPort) as u16;
     let to = values.get(Field::ToPort) as u16;
     match (protocol, values.get(Field::Family)) {
         _ if part == Part::Later => Transport::None,
-        (6, _) => Transport::Tcp { from, to, flags: 0 },
-        (17 | 132, _) => Transport::Ports { from, to },
-        (1, 0) | (58, 1) => {
+        (IpProtocol::TCP, _) => Transport::Tcp { from, to, flags: 0 },
+        (IpProtocol::UDP | IpProtocol::SCTP, _) => Transport::Ports { from, to },
+        (IpProtocol::ICMP, 0) | (IpProtocol::ICMP6, 1) => {
             let [_, _, kind, code] = values.get(Field::Icmp).to_be_bytes();
             Transport::Icmp { kind, code }
         }

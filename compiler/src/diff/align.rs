@@ -3,6 +3,8 @@
 //! Takes the lists of a direction; gives their rules side by side, in an order that is that of both. A packet that
 //! matches none of the rules that stand alone, and matches both or neither of each pair, meets the same verdicts in the
 //! same order in both lists: so all differences lie where that is not so. Not here: what a difference is.
+//!
+//! In the literature: a longest common subsequence (J. W. Hunt, T. G. Szymanski, 1977), with the rest paired by likeness.
 
 use std::collections::HashMap;
 use std::hash::Hash;

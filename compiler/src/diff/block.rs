@@ -8,13 +8,11 @@ use crate::diagram::values::{FROM, TO};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::policy::{AddressSet, Addresses, Endpoint, Family, Match, Policy, SetKind, Side};
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// The maximum number of blocks of one rule.
 const MAX_BLOCKS: usize = 16;
-
-/// Protocols that have ports.
-const WITH_PORTS: [u8; 3] = [6, 17, 132];
 
 type Range<T> = (T, T);
 
@@ -89,7 +87,7 @@ impl Block {
         let protocols = self.protocols.and(&other.protocols);
         let needs_ports = self.needs_ports || other.needs_ports;
         let protocols = match needs_ports {
-            true => protocols.among(&WITH_PORTS),
+            true => protocols.among(&IpProtocol::WITH_PORTS),
             false => protocols,
         };
         (!protocols.is_empty()).then_some(())?;
@@ -184,7 +182,7 @@ fn whole(matches: &Match, family: Family) -> Option<Block> {
         .filter(|one| one.family.is_none_or(|only| only == family));
     let protocols = match matches.protocols.is_empty() {
         true => Protocols::ALL,
-        false => Protocols::of(here.map(|one| one.number)),
+        false => Protocols::of(here.map(|one| one.number.0)),
     };
     let last = last(family);
     (!protocols.is_empty()).then_some(Block {

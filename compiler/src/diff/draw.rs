@@ -128,7 +128,7 @@ impl Drawing<'_, '_, '_> {
         for (place, pair) in self.meeting(region) {
             let Some(id) = pair.of(which) else { continue };
             let matched = self.matched(which, id, region)?;
-            if !self.space.store.share_some(left, matched) {
+            if !self.space.store.intersects_unbuilt(left, matched) {
                 continue;
             }
             let hit = self.space.store.and(left, matched)?;
@@ -157,7 +157,7 @@ impl Drawing<'_, '_, '_> {
         }
         let mut found = Vec::new();
         for number in self.space.store.terminals(outcome) {
-            let only = self.space.store.only(outcome, number)?;
+            let only = self.space.store.preimage(outcome, number)?;
             let part = self.space.store.and(packets, only)?;
             if part != Node::FALSE {
                 found.push((number, part));
@@ -210,11 +210,11 @@ impl Drawing<'_, '_, '_> {
                 let (first, second) = pairs.split_at(pairs.len() / 2);
                 let [f_old, f_new] = self.list(first, region, kept)?;
                 let [g_old, g_new] = self.list(second, region, kept)?;
-                let old = self.space.store.overlay(f_old, g_old)?;
+                let old = self.space.store.merge(f_old, g_old)?;
                 if (f_old, g_old) == (f_new, g_new) {
                     return Ok([old, old]);
                 }
-                Ok([old, self.space.store.overlay(f_new, g_new)?])
+                Ok([old, self.space.store.merge(f_new, g_new)?])
             }
         }
     }
@@ -277,7 +277,7 @@ impl Drawing<'_, '_, '_> {
         for (node, which) in whole.iter_mut().zip(Which::BOTH) {
             let number = self.space.default(self.topic, which);
             let default = self.space.store.terminal(number)?;
-            *node = self.space.store.overlay(*node, default)?;
+            *node = self.space.store.merge(*node, default)?;
         }
         Ok(whole)
     }

@@ -19,6 +19,7 @@ use crate::policy::{
     Action, ClassId, Family, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId, OutInterfaceId,
     Policy, Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
 };
+use crate::protocol::IpProtocol;
 
 /// Which of the two policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -210,8 +211,7 @@ fn same_socket(one: &Socket, other: &Socket) -> bool {
 
 fn holds_alike(one: &Socket, other: &Socket) -> bool {
     [Family::V4, Family::V6].into_iter().all(|family| {
-        let numbers = [6, 17].into_iter();
-        numbers
+        IpProtocol::WITH_SOCKETS
             .into_iter()
             .all(|number| one.may_hold(family, number) == other.may_hold(family, number))
     })

@@ -112,7 +112,7 @@ impl Describing<'_, '_, '_> {
             if left == Node::FALSE {
                 break;
             }
-            if self.space.store.share_some(left, node) {
+            if self.space.store.intersects_unbuilt(left, node) {
                 left = self.space.without(left, node)?;
                 rules.push(self.rule_name(pair));
             }
@@ -173,8 +173,8 @@ impl Describing<'_, '_, '_> {
                 continue;
             }
             let node = self.space.matched(self.topic, which, id)?;
-            let apart = !self.space.store.share_some(node, region.packets);
-            if apart && self.space.store.share_some(node, rest) {
+            let apart = !self.space.store.intersects_unbuilt(node, region.packets);
+            if apart && self.space.store.intersects_unbuilt(node, rest) {
                 let taken = self.space.store.and(node, rest)?;
                 outside.push((self.space.store.share_of(taken), pair, node));
             }

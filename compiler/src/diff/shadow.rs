@@ -19,8 +19,8 @@ pub(super) fn shadow(store: &mut Store, packets: Node) -> Result<Vec<Shadow>, Bu
         .into_iter()
         .zip([Family::V4, Family::V6])
     {
-        let any_protocol = store.forget(part, Field::Protocol)?;
-        let any_part = store.forget(any_protocol, Field::Fragment)?;
+        let any_protocol = store.exists(part, Field::Protocol)?;
+        let any_part = store.exists(any_protocol, Field::Fragment)?;
         areas.extend(of_family(store, any_part, family));
     }
     areas.truncate(MAX_AREAS);

@@ -236,8 +236,8 @@ impl<'j, 'p> Space<'j, 'p> {
             {
                 if self.store.fields(node).contains(field) {
                     let inside = self.contents(set, number)?;
-                    let yes = self.store.fix(node, field, 1)?;
-                    let no = self.store.fix(node, field, 0)?;
+                    let yes = self.store.restrict(node, field, 1)?;
+                    let no = self.store.restrict(node, field, 0)?;
                     node = self.store.ite(inside, yes, no)?;
                 }
             }

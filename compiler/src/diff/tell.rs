@@ -146,7 +146,7 @@ impl Telling<'_, '_, '_> {
 
     fn packets(&mut self, finding: &Finding) -> Result<Node, BudgetExceeded> {
         let (node, number) = finding.within;
-        self.space.store.only(node, number)
+        self.space.store.preimage(node, number)
     }
 
     /// What the packets are inside of.

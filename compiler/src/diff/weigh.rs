@@ -285,7 +285,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             let terminal = self.space.store.terminal(number)?;
             layers.push(self.space.store.ite(*packets, terminal, Node::NOMATCH)?);
         }
-        self.space.store.overlay_all(&layers)
+        self.space.store.merge_all(&layers)
     }
 
     /// What gets another default: where no rule decides, and none of the pairs matters. Where a pair matters has to be known

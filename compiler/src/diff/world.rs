@@ -21,6 +21,7 @@ use crate::policy::{
     AddressSet, ClassId, Direction, Family, LiveMapId, NetnsId, Policy, RuleId, SetId, SetKind,
     SocketId,
 };
+use crate::protocol::IpProtocol;
 
 /// A case of a topic.
 pub(super) struct Case<'a, 'p> {
@@ -320,7 +321,7 @@ impl World for Seen<'_, '_> {
         SocketAnswer::from_value(self.value(field))
     }
 
-    fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, socket: SocketId, _: Family, _: IpProtocol) -> bool {
         self.there(socket)
     }
 

@@ -9,6 +9,7 @@ use crate::policy::{
     AddressSet, ClassId, Condition, Endpoint, Expect, GroupId, LiveEntry, LiveMapId, Match, Policy,
     Region, Rule, SetKind, Side, SocketId,
 };
+use crate::protocol::IpProtocol;
 
 type Built = Result<Node, BudgetExceeded>;
 
@@ -144,7 +145,7 @@ pub(super) fn disjoint(rule: &Rule, expect: &Expect) -> bool {
 }
 
 fn protocols_disjoint(rule: &Match, line: &Match) -> bool {
-    let shared = |number: u8| line.protocols.iter().any(|one| one.number == number);
+    let shared = |number: IpProtocol| line.protocols.iter().any(|one| one.number == number);
     !rule.protocols.is_empty()
         && !line.protocols.is_empty()
         && !rule.protocols.iter().any(|one| shared(one.number))

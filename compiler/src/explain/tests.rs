@@ -7,6 +7,7 @@ use super::*;
 use crate::diagram::sample::Dice;
 use crate::event::{Header, Part, SocketAnswer, Transport};
 use crate::policy::{Direction, Family, NetnsId, SocketId};
+use crate::protocol::IpProtocol;
 use crate::resolve::resolve;
 
 struct Finds(SocketAnswer);
@@ -15,7 +16,7 @@ impl World for Finds {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.0
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         true
     }
 }
@@ -41,7 +42,7 @@ fn syn() -> Header {
     Header {
         from: [8, 8, 8, 8].into(),
         to: [192, 0, 2, 1].into(),
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         transport: Transport::Tcp {
             from: 40_000,
             to: 22,
@@ -167,7 +168,7 @@ impl World for Full {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         SocketAnswer::None
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         true
     }
     fn fits(&self, _: crate::policy::RuleId, _: &Header) -> bool {

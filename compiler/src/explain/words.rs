@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::decide::Seen;
 use crate::event::{Header, Part, SocketAnswer, Transport};
 use crate::header_field::{Exists, Kind, Row, flag_names, row};
-use crate::packet::protocol;
 use crate::policy::{
     Addresses, Condition, Direction, Endpoint, FieldTest, NetnsId, Policy, ProtocolMatch,
     SocketTest,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// The maximum number of items of a list that are shown.
@@ -47,16 +47,16 @@ pub(super) fn protocols(protocols: &[ProtocolMatch]) -> String {
 }
 
 /// A protocol by its name, or by its number.
-pub(crate) fn number_word(number: u8) -> String {
+pub(crate) fn number_word(number: IpProtocol) -> String {
     match number {
-        protocol::TCP => "tcp".into(),
-        protocol::UDP => "udp".into(),
-        protocol::SCTP => "sctp".into(),
-        protocol::ICMP => "icmp".into(),
-        protocol::ICMP6 => "icmp6".into(),
-        protocol::ESP => "esp".into(),
-        protocol::AH => "ah".into(),
-        protocol::GRE => "gre".into(),
+        IpProtocol::TCP => "tcp".into(),
+        IpProtocol::UDP => "udp".into(),
+        IpProtocol::SCTP => "sctp".into(),
+        IpProtocol::ICMP => "icmp".into(),
+        IpProtocol::ICMP6 => "icmp6".into(),
+        IpProtocol::ESP => "esp".into(),
+        IpProtocol::AH => "ah".into(),
+        IpProtocol::GRE => "gre".into(),
         number => format!("proto {number}"),
     }
 }

@@ -8,6 +8,7 @@ use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{SK_DROP, SK_PASS};
 use crate::field::{Field, FieldKind};
 use crate::policy::Direction;
+use crate::protocol::IpProtocol;
 
 const NOT_GIVEN: Ability =
     No("a socket lookup is given addresses and ports, not the packet's header");
@@ -23,7 +24,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
     usual: false,
     sees: Sight {
         fixed: &[(Field::Fragment, 0), (Field::Socket, 0)],
-        protocols: &[6, 17],
+        protocols: &IpProtocol::WITH_SOCKETS,
         // The part of a rule that is about ICMP never meets a lookup.
         absent: &[FieldKind::Icmp],
         unconnected: true,

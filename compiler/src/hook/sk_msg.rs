@@ -5,6 +5,7 @@ use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{SK_DROP, SK_PASS};
 use crate::field::{Field, FieldKind};
 use crate::policy::Direction;
+use crate::protocol::IpProtocol;
 
 const STREAM: Ability = No("what a process writes is a stream, not packets");
 const HAS_SOCKET: Ability = No("data that is written has its socket already");
@@ -20,7 +21,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
     usual: true,
     sees: Sight {
         fixed: &[(Field::Fragment, 0), (Field::Socket, 0)],
-        protocols: &[6],
+        protocols: &[IpProtocol::TCP],
         absent: &[],
         unconnected: false,
         joined: false,

@@ -16,6 +16,7 @@ use super::socket::SocketModel;
 use super::value::{SocketPointer, Value};
 use crate::artifact::Section;
 use crate::bpf::opcode::Width;
+use crate::protocol::IpProtocol;
 
 pub use self::input::{Connection, Input, Lookup, Message, Skb, SockOps, Xdp};
 
@@ -29,7 +30,7 @@ pub(super) struct Context {
     cells: Vec<Cell>,
     own: Option<SocketModel>,
     /// For sk_lookup: protocol and family that an assigned socket must fit.
-    wanted: Option<(u8, i32)>,
+    wanted: Option<(IpProtocol, i32)>,
     /// For TC: a packet that leaves.
     egress: bool,
     /// For TC: the packet's EtherType, in host order.
@@ -107,7 +108,7 @@ impl Context {
         self.own
     }
 
-    pub(super) fn wanted(&self) -> Option<(u8, i32)> {
+    pub(super) fn wanted(&self) -> Option<(IpProtocol, i32)> {
         self.wanted
     }
 

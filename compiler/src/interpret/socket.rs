@@ -8,15 +8,15 @@ use super::value::SocketPointer;
 use super::{Machine, context};
 use crate::bpf::constant::{AF_INET, AF_INET6, TCP_CLOSE, TCP_LISTEN};
 use crate::bpf::opcode::Width;
-use crate::packet::protocol;
+use crate::protocol::IpProtocol;
 
 /// A socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SocketModel {
     /// Its cookie: two sockets are the same if this is.
     pub id: u64,
-    /// 6 for TCP, 17 for UDP.
-    pub protocol: u8,
+    /// TCP or UDP.
+    pub protocol: IpProtocol,
     /// `TCP_LISTEN`, `TCP_ESTABLISHED`, … (UDP: `TCP_CLOSE` unless connected).
     pub state: u32,
     /// Its own address; IPv6 for a socket of that family, also where it holds a mapped IPv4 address.
@@ -33,13 +33,13 @@ impl SocketModel {
     /// A TCP listener.
     #[must_use]
     pub fn listener(id: u64, local: SocketAddr) -> Self {
-        Self::bound(id, protocol::TCP, TCP_LISTEN, local)
+        Self::bound(id, IpProtocol::TCP, TCP_LISTEN, local)
     }
 
     /// An unconnected UDP socket.
     #[must_use]
     pub fn udp(id: u64, local: SocketAddr) -> Self {
-        Self::bound(id, protocol::UDP, TCP_CLOSE, local)
+        Self::bound(id, IpProtocol::UDP, TCP_CLOSE, local)
     }
 
     /// The same in another state, with this peer.
@@ -52,7 +52,7 @@ impl SocketModel {
         }
     }
 
-    fn bound(id: u64, protocol: u8, state: i32, local: SocketAddr) -> Self {
+    fn bound(id: u64, protocol: IpProtocol, state: i32, local: SocketAddr) -> Self {
         let nobody = match local {
             SocketAddr::V4(_) => IpAddr::from([0; 4]),
             SocketAddr::V6(_) => IpAddr::from([0; 16]),
@@ -101,7 +101,11 @@ impl SocketModel {
         cells.extend(context::ip6(28, local, true));
         cells.extend(context::ip6(56, remote, true));
         if full {
-            let kind = if self.protocol == protocol::TCP { 1 } else { 2 };
+            let kind = if self.protocol == IpProtocol::TCP {
+                1
+            } else {
+                2
+            };
             cells.push(Cell::narrow(8, kind));
             cells.push(Cell::narrow(12, u32::from(self.protocol)));
             cells.push(Cell::word(16, 0));

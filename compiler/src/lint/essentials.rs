@@ -13,6 +13,7 @@ use crate::policy::{
     Action, AddressSet, Default, DefaultVerdict, Direction, Endpoint, Family, IcmpMatch, Match,
     Policy, ProtocolMatch, Rule, Side,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
 /// Nodes for all of these questions; each is about one rule.
@@ -91,8 +92,8 @@ impl Asked<'_> {
             let protocol = ProtocolMatch {
                 family: Some(need.family),
                 number: match need.family {
-                    Family::V4 => 1,
-                    Family::V6 => 58,
+                    Family::V4 => IpProtocol::ICMP,
+                    Family::V6 => IpProtocol::ICMP6,
                 },
                 icmp: vec![IcmpMatch { kind, code }],
             };
@@ -150,7 +151,7 @@ fn of_family(family: Family) -> Match {
 /// Whether the protocols leave it open that both match something: most rules are for others.
 fn may_meet(rule: &Rule, wanted: &Match) -> bool {
     let (ours, theirs) = (&rule.matches.protocols, &wanted.protocols);
-    let named = |number: u8| theirs.iter().any(|one| one.number == number);
+    let named = |number: IpProtocol| theirs.iter().any(|one| one.number == number);
     ours.is_empty() || theirs.is_empty() || ours.iter().any(|one| named(one.number))
 }
 

@@ -5,8 +5,8 @@ use sockc_grammar::diagnostic::Diagnostic;
 use super::JOINED;
 use crate::header_field::HeaderField;
 use crate::hook::Hook;
-use crate::packet::protocol::{TCP, UDP};
 use crate::policy::{Condition, Direction, Policy, Rule};
+use crate::protocol::IpProtocol;
 
 /// Reports rules on a length that are sure to be asked at TC, of packets that the kernel joins.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
@@ -27,13 +27,13 @@ fn is_of_joined_frames(direction: Direction, rule: &Rule) -> bool {
     }
 }
 
-/// The kernel joins segments of TCP, and datagrams of UDP.
+/// The kernel joins segments of IpProtocol::TCP, and datagrams of IpProtocol::UDP.
 fn is_of_joined(rule: &Rule) -> bool {
     let protocols = &rule.matches.protocols;
     let joined = protocols.is_empty()
         || protocols
             .iter()
-            .any(|one| one.number == TCP || one.number == UDP);
+            .any(|one| one.number == IpProtocol::TCP || one.number == IpProtocol::UDP);
     joined && rule.matches.conditions.iter().any(asks_length)
 }
 

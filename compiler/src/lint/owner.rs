@@ -10,6 +10,7 @@ use super::ANYBODYS_SOCKET;
 use crate::policy::{
     Action, Direction, Endpoint, Listen, Policy, Rule, Side, Socket, SocketOrigin,
 };
+use crate::protocol::IpProtocol;
 
 /// The first port that any user may bind (`net.ipv4.ip_unprivileged_port_start`, as kernels start).
 const UNPRIVILEGED: u16 = 1024;
@@ -39,8 +40,9 @@ fn anybodys<'a>(socket: &'a Socket, rule: &Rule) -> Option<&'a Listen> {
         return None;
     };
     let protocols = &rule.matches.protocols;
-    let takes =
-        |number: u8| protocols.is_empty() || protocols.iter().any(|one| one.number == number);
+    let takes = |number: IpProtocol| {
+        protocols.is_empty() || protocols.iter().any(|one| one.number == number)
+    };
     let mut open = addresses
         .iter()
         .filter(|one| socket.owner.is_none() && one.port >= UNPRIVILEGED && takes(one.protocol));

@@ -11,17 +11,17 @@ use self::ends::{Ends, ends};
 use super::list::is_of;
 use crate::decide::Seen;
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, World};
-use crate::field::Field;
 use crate::header_field::{Exists, Row, row};
 use crate::packet::text::Described;
-use crate::packet::{longest_length, protocol, shortest_length};
+use crate::packet::{longest_length, shortest_length};
 use crate::policy::{
     AddressSet, ClassId, Condition, Direction, Family, FieldTest, LiveMapId, NetnsId, Policy,
     ProtocolMatch, RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketTest,
 };
+use crate::protocol::IpProtocol;
 
 /// A protocol that rules seldom name (RFC 3692).
-const EXPERIMENTAL: u8 = 253;
+const EXPERIMENTAL: IpProtocol = IpProtocol(253);
 
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
@@ -51,7 +51,7 @@ impl World for Sample<'_> {
         }
     }
 
-    fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, socket: SocketId, _: Family, _: IpProtocol) -> bool {
         !self.absent.contains(&socket)
     }
 
@@ -257,9 +257,9 @@ fn protocol_of<'a>(
     rules: &[(RuleId, &'a Rule)],
     family: Family,
     variant: usize,
-) -> Option<(u8, Option<&'a ProtocolMatch>)> {
+) -> Option<(IpProtocol, Option<&'a ProtocolMatch>)> {
     let lists = || rules.iter().map(|(_, rule)| &rule.matches.protocols);
-    let fits = |one: &ProtocolMatch, number: u8| {
+    let fits = |one: &ProtocolMatch, number: IpProtocol| {
         one.number == number && one.family.is_none_or(|named| named == family)
     };
     let mut named = lists().filter(|list| !list.is_empty());
@@ -270,7 +270,7 @@ fn protocol_of<'a>(
         fits(one, one.number)
             && lists()
                 .all(|list| list.is_empty() || list.iter().any(|other| fits(other, one.number)))
-            && !(family == Family::V6 && protocol::is_extension(one.number))
+            && !(family == Family::V6 && one.number.is_extension())
     });
     let chosen = match variant {
         0 | 1 => shared.next(),
@@ -284,14 +284,14 @@ fn protocol_of<'a>(
 }
 
 /// A protocol for rules that name none.
-fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> u8 {
-    fn needs(condition: &Condition) -> Option<&'static [u8]> {
+fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> IpProtocol {
+    fn needs(condition: &Condition) -> Option<&'static [IpProtocol]> {
         match condition {
             Condition::Header { field, .. } if row(*field).exists == Exists::InTcp => {
-                Some(&[protocol::TCP])
+                Some(&[IpProtocol::TCP])
             }
             Condition::Socket { .. } | Condition::Entry { .. } | Condition::SockAbsent(_) => {
-                Some(&[protocol::UDP, protocol::TCP])
+                Some(&[IpProtocol::UDP, IpProtocol::TCP])
             }
             Condition::AnyOf(any) => any.iter().find_map(needs),
             _ => None,
@@ -301,36 +301,41 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> u8 {
     let lookup = rules
         .iter()
         .any(|(_, rule)| rule.in_lookup() || counts_connections(rule));
-    let choice: &[u8] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
+    let choice: &[IpProtocol] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
         Some(list) => list,
-        None if lookup => &[protocol::UDP, protocol::TCP],
-        None if rules.iter().any(|(_, rule)| rule.direction.of_processes()) => &[protocol::TCP],
+        None if lookup => &[IpProtocol::UDP, IpProtocol::TCP],
+        None if rules.iter().any(|(_, rule)| rule.direction.of_processes()) => &[IpProtocol::TCP],
         None if rules
             .iter()
             .any(|(_, rule)| ends::names_ports(&rule.matches)) =>
         {
-            &[protocol::SCTP, protocol::UDP, protocol::TCP]
+            &[IpProtocol::SCTP, IpProtocol::UDP, IpProtocol::TCP]
         }
-        None => &[EXPERIMENTAL, protocol::SCTP, protocol::UDP, protocol::TCP],
+        None => &[
+            EXPERIMENTAL,
+            IpProtocol::SCTP,
+            IpProtocol::UDP,
+            IpProtocol::TCP,
+        ],
     };
     choice[variant % choice.len()]
 }
 
 fn transport(header: &Header, from: u16, to: u16, named: Option<&ProtocolMatch>) -> Transport {
     let icmp = match header.family() {
-        Family::V4 => protocol::ICMP,
-        Family::V6 => protocol::ICMP6,
+        Family::V4 => IpProtocol::ICMP,
+        Family::V6 => IpProtocol::ICMP6,
     };
     match header.protocol {
         _ if header.part == Part::Later => Transport::None,
-        protocol::TCP => {
+        IpProtocol::TCP => {
             let flags = match header.transport {
                 Transport::Tcp { flags, .. } => flags,
                 _ => 0,
             };
             Transport::Tcp { from, to, flags }
         }
-        number if Field::has_ports(number) => Transport::Ports { from, to },
+        number if number.has_ports() => Transport::Ports { from, to },
         number if number == icmp => {
             let wanted = named.and_then(|named| named.icmp.first());
             Transport::Icmp {

@@ -15,6 +15,7 @@ use crate::packet::edges::edge_headers;
 use crate::packet::random::Rng;
 use crate::pipeline;
 use crate::policy::{Action, Direction, Family, NetnsId, Policy, RuleId, SocketId};
+use crate::protocol::IpProtocol;
 
 /// Code and line of every warning of the lints, with the lines of the other places.
 fn found(text: &str) -> Vec<(&'static str, u32, Vec<u32>)> {
@@ -388,7 +389,7 @@ impl World for Chance {
         ][self.draw(salt.into(), 3) as usize]
     }
 
-    fn present(&self, socket: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, socket: SocketId, _: Family, _: IpProtocol) -> bool {
         self.draw(200 + socket.index() as u64, 2) == 0
     }
 

@@ -3,10 +3,10 @@
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::{UDP_ANY_PORT, UDP_SOCKETS};
-use crate::packet::protocol::UDP;
 use crate::policy::{
     Action, Condition, Direction, Endpoint, Match, Policy, Rule, Side, SocketTest,
 };
+use crate::protocol::IpProtocol;
 
 /// Reports rules that open, or redirect, every UDP port.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
@@ -29,7 +29,7 @@ fn opens_sockets(policy: &Policy, rule: &Rule) -> bool {
         conditions,
         on,
     } = &rule.matches;
-    let udp = protocols.is_empty() || protocols.iter().any(|one| one.number == UDP);
+    let udp = protocols.is_empty() || protocols.iter().any(|one| one.number == IpProtocol::UDP);
     let [
         Condition::Socket {
             test: SocketTest::Exists | SocketTest::Listening,
@@ -49,7 +49,7 @@ fn opens_sockets(policy: &Policy, rule: &Rule) -> bool {
 fn takes_every_port(rule: &Rule) -> bool {
     let protocols = &rule.matches.protocols;
     !protocols.is_empty()
-        && protocols.iter().all(|one| one.number == UDP)
+        && protocols.iter().all(|one| one.number == IpProtocol::UDP)
         && rule.head.is_none()
         && every_port(rule.matches.to.as_ref())
 }

@@ -182,7 +182,7 @@ impl Lowering<'_> {
             }
             let value = self.registers.probe;
             match hook.spec().sees.protocols {
-                [only] if field == Field::Protocol => self.builder.set(value, i64::from(*only)),
+                [only] if field == Field::Protocol => self.builder.set(value, i64::from(only.0)),
                 _ => self.read(value, field, family),
             }
             self.builder.store_slot(record, byte, value, width);

@@ -9,6 +9,9 @@
 //! which forgets the addresses that were seen longest ago when it is full. Where the target has compare-and-exchange, a
 //! packet that loses [`TRIES`] races counts as excess; without it each race may let through as many packets as there are
 //! processors in it.
+//!
+//! In the literature: the generic cell rate algorithm (ITU-T I.371, annex A), the virtual scheduling form of a token bucket;
+//! a packet that fits is a conforming one.
 
 use crate::artifact::MapId;
 use crate::bpf::constant::BPF_NOEXIST;

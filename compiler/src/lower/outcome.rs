@@ -5,6 +5,7 @@ use crate::bpf::opcode::{JumpOp, Width};
 use crate::field::Field;
 use crate::ir::{Arg, Block, End, SlotRegion};
 use crate::policy::{Family, GroupId, OutInterfaceId, SocketId};
+use crate::protocol::IpProtocol;
 
 use super::Lowering;
 use super::context::skb;
@@ -173,7 +174,7 @@ impl Lowering<'_> {
     /// Leaves the index of the socket's slot for the packet's protocol in `key`; `none` if the policy declares none.
     pub(super) fn slot_key(&mut self, socket: SocketId, family: Family, none: Block) {
         let ready = self.builder.block();
-        let slots: Vec<(u8, u32)> = self.source.sockets[socket]
+        let slots: Vec<(IpProtocol, u32)> = self.source.sockets[socket]
             .iter()
             .filter(|(slot_family, ..)| *slot_family == family)
             .map(|&(_, protocol, index)| (protocol, index))

@@ -1,4 +1,4 @@
-//! The prologue of packet hooks: from the frame to the fields on the stack, as language section 2, point 8 says.
+//! The prologue of packet hooks: from the frame to the fields on the stack, as `docs/meaning.md#malformed-packets` says.
 //!
 //! Frames that are not IP pass. Malformed ones get the default. At TC the headers may lie beyond the linear part of the
 //! buffer: the parser then stands in the program twice, and the second one runs after `bpf_skb_pull_data`, since

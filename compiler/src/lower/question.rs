@@ -5,6 +5,8 @@
 //! the node. Fields are tested in order and regions are entered only from nodes, so control flow only goes forward.
 //!
 //! Not here: how a question is answered, which each kind of field has a file for.
+//!
+//! In the literature: a field that is asked this way is an opaque predicate of the diagram, and a node that asks a call site.
 
 use std::collections::BTreeMap;
 

@@ -18,6 +18,7 @@ use crate::chain::{Chain, Effect};
 use crate::hook::Hook;
 use crate::ir::{Arg, Block, Builder, Slot};
 use crate::policy::{DefaultVerdict, Family};
+use crate::protocol::IpProtocol;
 
 use super::Lowering;
 use super::context::{skb, xdp};
@@ -92,7 +93,7 @@ struct Shape {
     /// The maximum number of bytes that are quoted: whole words.
     quote: u8,
     /// The protocol number of ICMP.
-    icmp: u8,
+    icmp: IpProtocol,
     /// The type of a request for an echo.
     echo: u8,
     /// Type and code of "port unreachable".
@@ -108,7 +109,7 @@ fn shape(family: Family) -> &'static Shape {
             to: 16,
             address: 4,
             quote: 68,
-            icmp: 1,
+            icmp: IpProtocol::ICMP,
             echo: 8,
             unreachable: [3, 3],
         },
@@ -119,7 +120,7 @@ fn shape(family: Family) -> &'static Shape {
             to: 24,
             address: 16,
             quote: 88,
-            icmp: 58,
+            icmp: IpProtocol::ICMP6,
             echo: 128,
             unreachable: [1, 4],
         },
@@ -171,7 +172,8 @@ impl Lowering<'_> {
         self.is_no_icmp_but_echo(reply, family, drop);
         self.is_answered(reply, family, drop);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
-        self.builder.leave_if(protocol, JumpOp::Eq, 6, segment);
+        self.builder
+            .leave_if(protocol, JumpOp::Eq, i32::from(IpProtocol::TCP), segment);
         self.builder.jump(other);
     }
 

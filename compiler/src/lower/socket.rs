@@ -10,6 +10,7 @@ use crate::event::SocketAnswer;
 use crate::hook::Hook;
 use crate::ir::{Block, End, Slot, SocketRegion};
 use crate::policy::{Family, NetnsId};
+use crate::protocol::IpProtocol;
 
 use super::{Lowering, frame};
 
@@ -52,9 +53,11 @@ impl Lowering<'_> {
         self.builder.leave_if(part, JumpOp::Eq, frame::LATER, none);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
         let udp = self.builder.block();
-        self.builder.leave_if(protocol, JumpOp::Eq, 17, udp);
+        self.builder
+            .leave_if(protocol, JumpOp::Eq, i32::from(IpProtocol::UDP), udp);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
-        self.builder.leave_if(protocol, JumpOp::Ne, 6, none);
+        self.builder
+            .leave_if(protocol, JumpOp::Ne, i32::from(IpProtocol::TCP), none);
         self.region(Helper::SkcLookupTcp, netns, family);
         let state = self.builder.load_slot(self.frame.state, 0, Width::B);
         self.state_is(state, 0, none);

@@ -21,6 +21,7 @@ use crate::interpret::{Input, Maps, Quiet, Skb, run};
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
 use crate::pipeline::{Built, compile};
+use crate::protocol::IpProtocol;
 use crate::target::Target;
 
 const DROP: i32 = 2;
@@ -44,7 +45,7 @@ fn header(from: &str, to: &str) -> Header {
     Header {
         from: from.parse().unwrap(),
         to: to.parse().unwrap(),
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         part: Part::Whole,
         transport: Transport::Tcp {
             from: 1,
@@ -162,7 +163,7 @@ fn a_header_shorter_than_any_is_malformed() {
             bytes[place] |= words << bits;
             let read = parse(&bytes, Layout::Ethernet);
             let (code, ..) = send(&built, Skb::new(bytes));
-            let is_tcp = matches!(&read, Parsed::Ip(header) if header.protocol == 6);
+            let is_tcp = matches!(&read, Parsed::Ip(header) if header.protocol == IpProtocol::TCP);
             assert_eq!(code == NEXT, is_tcp, "{words} words at {place}: {read:?}");
             assert!(words >= 5 || !is_tcp, "{words} words at {place}");
         }

@@ -7,6 +7,7 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
 use crate::ir::Block;
 use crate::policy::Family;
+use crate::protocol::IpProtocol;
 
 use super::Lowering;
 use super::frame;
@@ -125,15 +126,21 @@ impl Lowering<'_> {
     /// Reads the transport header of the protocol in its slot, then goes to the decision.
     pub(super) fn transport_by_protocol(&mut self, family: Family, exits: Exits) {
         let (icmp_protocol, decision) = match family {
-            Family::V4 => (1, exits.v4),
-            Family::V6 => (58, exits.v6),
+            Family::V4 => (IpProtocol::ICMP, exits.v4),
+            Family::V6 => (IpProtocol::ICMP6, exits.v6),
         };
         let probe = self.registers.probe;
         let [tcp, udp, sctp, icmp] = [(); 4].map(|()| self.head_block());
         self.builder
             .load_slot_to(probe, self.frame.protocol, 0, Width::B);
-        for (protocol, block) in [(6, tcp), (17, udp), (icmp_protocol, icmp), (132, sctp)] {
-            self.builder.leave_if(probe, JumpOp::Eq, protocol, block);
+        for (protocol, block) in [
+            (IpProtocol::TCP, tcp),
+            (IpProtocol::UDP, udp),
+            (icmp_protocol, icmp),
+            (IpProtocol::SCTP, sctp),
+        ] {
+            self.builder
+                .leave_if(probe, JumpOp::Eq, i32::from(protocol), block);
         }
         self.builder.jump(decision);
         self.builder.enter(tcp);

@@ -12,6 +12,7 @@ use crate::artifact::*;
 use crate::bpf::asm::load_map_value;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::Register;
+use crate::protocol::IpProtocol;
 
 fn insn(opcode: u8, dst: u8, imm: i32) -> Insn {
     Insn {
@@ -135,7 +136,7 @@ fn manifest() -> Manifest {
             owner: None,
             slots: vec![Slot {
                 index: 0,
-                protocol: 6,
+                protocol: IpProtocol::TCP,
                 address: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 port: 80,
             }],

@@ -9,13 +9,12 @@ mod values;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::values::{Corner, Values};
-use super::protocol::{self, is_extension};
 use super::random::Rng;
 use super::{longest_length, shortest_length};
 use crate::event::{Header, Part, Transport};
-use crate::field::Field;
 use crate::header_field::{self, ByField, Exists, Plain};
 use crate::policy::{Family, Policy};
+use crate::protocol::IpProtocol;
 
 /// This many headers at the policy's edges.
 #[must_use]
@@ -42,7 +41,15 @@ pub fn arbitrary_header(rng: &mut Rng) -> Header {
     let mut values = Values {
         from: vec![corner(rng)],
         to: vec![corner(rng)],
-        protocols: vec![6, 6, 17, 132, 1, 58, rng.byte()],
+        protocols: vec![
+            IpProtocol::TCP,
+            IpProtocol::TCP,
+            IpProtocol::UDP,
+            IpProtocol::SCTP,
+            IpProtocol::ICMP,
+            IpProtocol::ICMP6,
+            IpProtocol(rng.byte()),
+        ],
         icmp: vec![(rng.byte(), rng.byte())],
         fields: ByField::default(),
     };
@@ -86,12 +93,12 @@ impl Edges<'_> {
         let (to, to_port) = self.side(rng, family, |values| &values.to);
         let transport = match protocol {
             _ if part == Part::Later => Transport::None,
-            protocol::TCP => Transport::Tcp {
+            IpProtocol::TCP => Transport::Tcp {
                 from: from_port,
                 to: to_port,
                 flags: 0,
             },
-            number if Field::has_ports(number) => Transport::Ports {
+            number if number.has_ports() => Transport::Ports {
                 from: from_port,
                 to: to_port,
             },
@@ -127,11 +134,11 @@ impl Edges<'_> {
         }
     }
 
-    fn protocol(&self, rng: &mut Rng, family: Family) -> u8 {
+    fn protocol(&self, rng: &mut Rng, family: Family) -> IpProtocol {
         let picked = self.pick(rng, |values| &values.protocols);
         picked
             .filter(|&number| possible(family, number))
-            .unwrap_or(protocol::TCP)
+            .unwrap_or(IpProtocol::TCP)
     }
 
     /// An address and a port, as a rule from one endpoint.
@@ -176,16 +183,16 @@ fn part(rng: &mut Rng) -> Part {
     }
 }
 
-fn icmp(family: Family) -> u8 {
+fn icmp(family: Family) -> IpProtocol {
     match family {
-        Family::V4 => protocol::ICMP,
-        Family::V6 => protocol::ICMP6,
+        Family::V4 => IpProtocol::ICMP,
+        Family::V6 => IpProtocol::ICMP6,
     }
 }
 
 /// Whether a parsed packet can have this protocol; IPv6's extension headers are stepped over.
-fn possible(family: Family, number: u8) -> bool {
-    family == Family::V4 || !is_extension(number)
+fn possible(family: Family, number: IpProtocol) -> bool {
+    family == Family::V4 || !number.is_extension()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The reference parser: a frame to what rules look at, by language section 2, point 8.
+//! The reference parser: a frame to what rules look at, by `docs/meaning.md#malformed-packets`.
 //!
 //! Takes the bytes as they are on the wire; gives [`Parsed`]. Checksums, UDP's own length, TCP options and the contents
 //! of IPv4 options are not looked at.
@@ -17,10 +17,10 @@
 
 use std::net::IpAddr;
 
-use super::protocol::{self, is_extension};
 use crate::bpf::constant::{ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6};
 use crate::event::{Header, Parsed, Part, Transport};
 use crate::policy::Family;
+use crate::protocol::IpProtocol;
 
 /// Extension headers that are walked; one more is malformed.
 const EXTENSION_HEADERS: usize = 6;
@@ -106,9 +106,9 @@ fn ipv4(packet: &[u8]) -> Option<Header> {
     Some(Header {
         from: IpAddr::from([a, b, c, d]),
         to: IpAddr::from([e, f, g, h]),
-        protocol: head[9],
+        protocol: IpProtocol(head[9]),
         part,
-        transport: transport(Family::V4, head[9], part, body)?,
+        transport: transport(Family::V4, IpProtocol(head[9]), part, body)?,
         length: u32::from(total),
         ttl: head[8],
         dscp: head[1] >> 2,
@@ -123,7 +123,7 @@ fn ipv6(packet: &[u8]) -> Option<Header> {
         return None;
     }
     let payload = u16::from_be_bytes([head[4], head[5]]);
-    let walked = walk(head[6], rest.get(..usize::from(payload))?)?;
+    let walked = walk(IpProtocol(head[6]), rest.get(..usize::from(payload))?)?;
     let (_, addresses) = head.split_first_chunk::<8>()?;
     let (from, to) = addresses.split_first_chunk::<16>()?;
     Some(Header {
@@ -143,18 +143,18 @@ fn ipv6(packet: &[u8]) -> Option<Header> {
 /// How far the walk over the extension headers got.
 #[derive(Clone, Copy)]
 struct Walked<'a> {
-    protocol: u8,
+    protocol: IpProtocol,
     part: Part,
     rest: &'a [u8],
 }
 
 impl Walked<'_> {
     fn done(&self) -> bool {
-        self.part == Part::Later || !is_extension(self.protocol)
+        self.part == Part::Later || !self.protocol.is_extension()
     }
 }
 
-fn walk(protocol: u8, body: &[u8]) -> Option<Walked<'_>> {
+fn walk(protocol: IpProtocol, body: &[u8]) -> Option<Walked<'_>> {
     let mut walked = Walked {
         protocol,
         part: Part::Whole,
@@ -171,14 +171,14 @@ fn walk(protocol: u8, body: &[u8]) -> Option<Walked<'_>> {
 
 fn step(at: Walked<'_>) -> Option<Walked<'_>> {
     let &[next, units, high, low, ..] = at.rest.first_chunk::<8>()?;
-    let (length, part) = if at.protocol == protocol::FRAGMENT {
+    let (length, part) = if at.protocol == IpProtocol::FRAGMENT {
         let field = u16::from_be_bytes([high, low]);
         (8, part(field >> 3 != 0, field & 1 != 0, at.part))
     } else {
         (8 + usize::from(units) * 8, at.part)
     };
     Some(Walked {
-        protocol: next,
+        protocol: IpProtocol(next),
         part,
         rest: at.rest.get(length..)?,
     })
@@ -193,18 +193,18 @@ fn part(offset: bool, more: bool, before: Part) -> Part {
     }
 }
 
-fn transport(family: Family, number: u8, part: Part, body: &[u8]) -> Option<Transport> {
+fn transport(family: Family, number: IpProtocol, part: Part, body: &[u8]) -> Option<Transport> {
     if part == Part::Later {
         return Some(Transport::None);
     }
     match (number, family) {
-        (protocol::TCP, _) => tcp(body),
-        (protocol::UDP, _) => body.first_chunk::<8>().map(|head| ports(*head)),
-        (protocol::SCTP, _) => {
+        (IpProtocol::TCP, _) => tcp(body),
+        (IpProtocol::UDP, _) => body.first_chunk::<8>().map(|head| ports(*head)),
+        (IpProtocol::SCTP, _) => {
             let head: &[u8; 12] = body.first_chunk()?;
             head.first_chunk::<8>().map(|head| ports(*head))
         }
-        (protocol::ICMP, Family::V4) | (protocol::ICMP6, Family::V6) => {
+        (IpProtocol::ICMP, Family::V4) | (IpProtocol::ICMP6, Family::V6) => {
             let &[kind, code, ..] = body.first_chunk::<8>()?;
             Some(Transport::Icmp { kind, code })
         }

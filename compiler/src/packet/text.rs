@@ -1,4 +1,4 @@
-//! Packets in the words of the command line (language section 8), both ways.
+//! Packets in the words of the command line (`docs/packets.md`), both ways.
 //!
 //! Takes a packet and what is around it, and gives its shortest text; takes the syntax tree of such a text and gives
 //! what it describes. What the text leaves out has its plain value, and what has its plain value is left out.

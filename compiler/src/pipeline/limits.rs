@@ -1,7 +1,7 @@
 //! What of a program is beyond a limit of the target, with the rules and sets that cost most.
 //!
 //! Estimates from the function come first, so that nothing is emitted in vain; the program itself is measured after
-//! them. Not here: the limits (`bpf::limits`), how work is estimated (`effort`), how code is emitted (`emit`).
+//! them. Not here: the limits (`bpf::limits`), how work is estimated (`verifier_cost`), how code is emitted (`emit`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +12,12 @@ use sockc_grammar::source::Span;
 use super::outcome::{Stop, TOO_LARGE};
 use crate::artifact::{MapId, Program};
 use crate::bpf::limits::{Limit, Limits};
-use crate::effort::{self, Effort};
 use crate::emit::EmitError;
 use crate::ir::Function;
 use crate::lower::{Maps, SetMaps};
 use crate::policy::{Place, Policy};
 use crate::target::Target;
+use crate::verifier_cost::{self, VerifierCost};
 
 /// What a jump is that only newer kernels have.
 const FAR: &str = "further than a kernel without `gotol` (Linux 6.6) can go";
@@ -117,15 +117,12 @@ impl Limited<'_> {
     }
 
     fn estimated(&self, function: &Function) -> Option<Diagnostic> {
-        let size = effort::size(function);
+        let size = verifier_cost::size(function);
         if size > self.limit(&INSTRUCTIONS) / 100 * ESTIMATE {
             return Some(self.too_large(function, &INSTRUCTIONS, size));
         }
-        let effort = Effort::of(function, self.limit(&PROCESSED));
-        let found = [
-            (&PENDING, effort.pending_jumps),
-            (&PROCESSED, effort.processed),
-        ];
+        let cost = VerifierCost::of(function, self.limit(&PROCESSED));
+        let found = [(&PENDING, cost.pending_jumps), (&PROCESSED, cost.processed)];
         let beyond = found.iter().find(|(kind, found)| *found > self.limit(kind));
         beyond.map(|(kind, found)| self.too_large(function, kind, *found))
     }
@@ -152,7 +149,7 @@ impl Limited<'_> {
     fn of_code(&self, function: &Function, what: &str, help: &str) -> Diagnostic {
         let spans = self.spans();
         let mut shares: BTreeMap<Span, usize> = BTreeMap::new();
-        for (origin, share) in effort::shares(function) {
+        for (origin, share) in verifier_cost::shares(function) {
             let origin = &function.origins[origin];
             let place = (origin.file.as_str(), origin.line, origin.column);
             if let Some(&span) = spans.get(&place) {

@@ -18,6 +18,7 @@ use crate::place::counts_in_send;
 use crate::policy::{
     DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,
 };
+use crate::protocol::IpProtocol;
 
 /// The number of a slot of the map `counters`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,7 +208,7 @@ fn addresses(socket: &Socket) -> Vec<Listen> {
         Some(listen) => listen.to_vec(),
         None => any
             .into_iter()
-            .flat_map(|address| [6, 17].map(|protocol| (address, protocol)))
+            .flat_map(|address| IpProtocol::WITH_SOCKETS.map(|protocol| (address, protocol)))
             .map(|(address, protocol)| Listen {
                 protocol,
                 address,
@@ -274,7 +275,10 @@ pub(super) fn manifest(
     }
 }
 
-fn named_socket(socket: &crate::policy::Socket, slots: &[(Family, u8, u32)]) -> SocketSlots {
+fn named_socket(
+    socket: &crate::policy::Socket,
+    slots: &[(Family, IpProtocol, u32)],
+) -> SocketSlots {
     SocketSlots {
         name: socket.name.clone(),
         drop_if_absent: socket.drop_if_absent,

@@ -101,7 +101,7 @@ impl<'a> After<'a> {
         if self.own.is_empty() {
             return Ok(None);
         }
-        if !store.meet(matched, self.any)? {
+        if !store.intersects(matched, self.any)? {
             return Ok(None);
         }
         if let Some(why) = unreadable(id, rule, Hook::SkLookup) {
@@ -125,7 +125,7 @@ impl<'a> After<'a> {
         matched: Node,
     ) -> Result<Option<&'a Rule>, BudgetExceeded> {
         for &(id, own) in self.own.iter().rev() {
-            if store.meet(own, matched)? {
+            if store.intersects(own, matched)? {
                 return Ok(Some(&self.policy.rules[id]));
             }
         }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{AddressSet, Family, Place, Policy, SocketId, ZoneId};
+use crate::protocol::IpProtocol;
 
 /// A named socket.
 #[derive(Clone, Debug)]
@@ -22,12 +23,12 @@ pub struct Socket {
 impl Socket {
     /// Whether it may hold a socket for this family and protocol (6 or 17).
     #[must_use]
-    pub fn may_hold(&self, family: Family, protocol: u8) -> bool {
+    pub fn may_hold(&self, family: Family, protocol: IpProtocol) -> bool {
         match self.origin.listen() {
             Some(listen) => listen
                 .iter()
                 .any(|one| one.protocol == protocol && Family::of(one.address) == family),
-            None => matches!(protocol, 6 | 17),
+            None => protocol.has_socket(),
         }
     }
 }
@@ -126,7 +127,7 @@ impl SocketOrigin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// 6 for TCP, 17 for UDP.
-    pub protocol: u8,
+    pub protocol: IpProtocol,
     /// The address it is bound to, exactly.
     pub address: IpAddr,
     /// The port.
@@ -135,7 +136,11 @@ pub struct Listen {
 
 impl Listen {
     fn words(&self) -> String {
-        let protocol = if self.protocol == 6 { "tcp" } else { "udp" };
+        let protocol = if self.protocol == IpProtocol::TCP {
+            "tcp"
+        } else {
+            "udp"
+        };
         format!("{protocol} {}", SocketAddr::new(self.address, self.port))
     }
 }
@@ -219,7 +224,7 @@ pub struct LiveEntry {
     /// The ports, inclusive.
     pub ports: (u16, u16),
     /// 6 or 17; `None` for both.
-    pub protocol: Option<u8>,
+    pub protocol: Option<IpProtocol>,
     /// The socket.
     pub socket: SocketId,
 }

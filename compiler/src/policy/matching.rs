@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use sockc_grammar::header_field::HeaderField;
 
 use super::{ClassId, GroupId, LiveMapId, NetnsId, Policy, SetId, SetKind, SocketId};
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
 /// A conjunction: every part must hold.
@@ -38,7 +39,7 @@ pub struct ProtocolMatch {
     /// Only in this family, if given (`icmp` is IPv4 only, `icmp6` IPv6 only).
     pub family: Option<Family>,
     /// The protocol number.
-    pub number: u8,
+    pub number: IpProtocol,
     /// For ICMP: one of these (empty means every type, later fragments included).
     pub icmp: Vec<IcmpMatch>,
 }

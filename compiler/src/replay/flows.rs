@@ -11,6 +11,7 @@ use crate::decide::{from_port, to_port};
 use crate::event::{Header, Part, Transport};
 use crate::packet::shortest_length;
 use crate::policy::Family;
+use crate::protocol::IpProtocol;
 
 /// So many flows are told apart, at some 200 bytes each. Packets of more are counted, but not as flows.
 pub const MAX_FLOWS: usize = 1 << 20;
@@ -26,7 +27,7 @@ pub(super) struct End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) ends: [End; 2],
-    pub(super) protocol: u8,
+    pub(super) protocol: IpProtocol,
 }
 
 /// A flow.
@@ -124,7 +125,7 @@ impl Key {
         };
         let ports = from.port.zip(to.port);
         let transport = match (ports, self.protocol) {
-            (Some((from, to)), 6) => Transport::Tcp {
+            (Some((from, to)), IpProtocol::TCP) => Transport::Tcp {
                 from,
                 to,
                 flags: SYN,
@@ -133,7 +134,7 @@ impl Key {
             (None, _) => Transport::None,
         };
         let part = match (ports, self.protocol) {
-            (None, 6 | 17 | 132) => Part::Later,
+            (None, protocol) if protocol.has_ports() => Part::Later,
             _ => Part::Whole,
         };
         Header {

@@ -16,6 +16,7 @@ use crate::packet::random::Rng;
 use crate::packet::text::{Described, DescribedWorld};
 use crate::pipeline;
 use crate::policy::{ClassId, Direction, Policy};
+use crate::protocol::IpProtocol;
 
 fn resolved(text: &str) -> Policy {
     let mut sources = SourceMap::default();
@@ -88,7 +89,7 @@ fn tcp(from: (&str, u16), to: (&str, u16), flags: u8) -> Header {
     Header {
         from: address(from.0),
         to: address(to.0),
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         transport: Transport::Tcp {
             from: from.1,
             to: to.1,
@@ -102,7 +103,7 @@ fn tcp(from: (&str, u16), to: (&str, u16), flags: u8) -> Header {
 fn udp(from: (&str, u16), to: (&str, u16)) -> Header {
     let (from_port, to_port) = (from.1, to.1);
     Header {
-        protocol: 17,
+        protocol: IpProtocol::UDP,
         transport: Transport::Ports {
             from: from_port,
             to: to_port,

@@ -14,8 +14,8 @@ use std::collections::HashSet;
 
 use super::flows::{End, Flow, Flows, Key};
 use crate::event::{Header, Part, SocketAnswer, Transport};
-use crate::packet::protocol;
 use crate::policy::Direction;
+use crate::protocol::IpProtocol;
 
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
@@ -94,7 +94,7 @@ impl Talk {
 #[derive(Default)]
 pub(super) struct Traffic {
     /// Ends that answer a SYN with TCP, or send with UDP.
-    answering: HashSet<(u8, End)>,
+    answering: HashSet<(IpProtocol, End)>,
     most: usize,
 }
 
@@ -121,7 +121,7 @@ impl Traffic {
                 flow.talk.speaks_midway[sender] |= midway;
                 flags & (SYN | ACK | RST) == SYN | ACK
             }
-            Transport::Ports { .. } => header.protocol == protocol::UDP,
+            Transport::Ports { .. } => header.protocol == IpProtocol::UDP,
             Transport::Icmp { .. } | Transport::None => false,
         };
         step(flow, sender, header);
@@ -156,7 +156,7 @@ impl Traffic {
                 let syn = flags & (SYN | ACK | RST) == SYN;
                 flow.talk.tcp_socket(own, answers, syn)
             }
-            Transport::Ports { .. } if header.protocol == protocol::UDP && answers => {
+            Transport::Ports { .. } if header.protocol == IpProtocol::UDP && answers => {
                 if flow.first == own {
                     SocketAnswer::Established
                 } else {

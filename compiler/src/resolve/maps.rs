@@ -20,8 +20,8 @@ use super::ports::port_parts;
 use super::report::Report;
 use super::sets::Sets;
 use super::targets::held_protocols;
-use crate::packet::protocol;
 use crate::policy::{LiveEntry, LiveMap, LiveMapId, Place, Socket, SocketId};
+use crate::protocol::IpProtocol;
 use crate::values::addresses::range;
 
 /// What the names of maps stand for; `None` for those that are wrong. Which names are maps the sets know.
@@ -235,17 +235,26 @@ fn entry_parts(
     Some(parts)
 }
 
+/// The protocol of this number, if it has sockets.
+fn socket_number(number: u64) -> Option<IpProtocol> {
+    let protocol = IpProtocol(u8::try_from(number).ok()?);
+    protocol.has_socket().then_some(protocol)
+}
+
 /// TCP, UDP or neither named; sockets have no other.
 #[allow(clippy::option_option, reason = "none named is not the same as wrong")]
-fn entry_protocol(written: Option<&Spanned<Protocol>>, report: &mut Report) -> Option<Option<u8>> {
+fn entry_protocol(
+    written: Option<&Spanned<Protocol>>,
+    report: &mut Report,
+) -> Option<Option<IpProtocol>> {
     let Some(written) = written else {
         return Some(None);
     };
     match &written.value {
-        Protocol::Tcp => Some(Some(protocol::TCP)),
-        Protocol::Udp => Some(Some(protocol::UDP)),
-        Protocol::Number(number) if matches!(number.value, 6 | 17) => {
-            Some(u8::try_from(number.value).ok())
+        Protocol::Tcp => Some(Some(IpProtocol::TCP)),
+        Protocol::Udp => Some(Some(IpProtocol::UDP)),
+        Protocol::Number(number) if socket_number(number.value).is_some() => {
+            Some(socket_number(number.value))
         }
         _ => {
             report.error(
@@ -263,7 +272,7 @@ fn entry_protocol(written: Option<&Spanned<Protocol>>, report: &mut Report) -> O
 /// Whether the socket takes the protocol that the entry names.
 fn takes(
     socket: &Socket,
-    protocol: Option<u8>,
+    protocol: Option<IpProtocol>,
     written: &MapEntry,
     report: &mut Report,
 ) -> Option<()> {
@@ -358,7 +367,7 @@ fn entry_ports(
 /// Reports entries of one prefix that share packets, if neither port range lies inside the other, or both are the same.
 fn refuse_undecided(entries: &[Entry], report: &mut Report) {
     let mut said = BTreeSet::new();
-    for number in [protocol::TCP, protocol::UDP] {
+    for number in [IpProtocol::TCP, IpProtocol::UDP] {
         let mut of_protocol: Vec<&Entry> = entries
             .iter()
             .filter(|entry| entry.live.protocol.is_none_or(|own| own == number))

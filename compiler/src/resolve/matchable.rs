@@ -6,28 +6,29 @@
 use crate::event::Part;
 use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::hook::Hook;
-use crate::packet::{protocol, shortest_length};
+use crate::packet::shortest_length;
 use crate::policy::{
     Action, Condition, Direction, Endpoint, Family, FieldTest, Policy, ProtocolMatch, RateUnit,
     Rule, Side,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// A kind of packet.
 #[derive(Clone, Copy)]
 struct Kind {
     family: Family,
-    protocol: u8,
+    protocol: IpProtocol,
     part: Part,
 }
 
 impl Kind {
     fn has_ports(self) -> bool {
-        matches!(self.protocol, 6 | 17 | 132) && self.part != Part::Later
+        self.protocol.has_ports() && self.part != Part::Later
     }
 
     fn has_flags(self) -> bool {
-        self.protocol == protocol::TCP && self.part != Part::Later
+        self.protocol == IpProtocol::TCP && self.part != Part::Later
     }
 
     /// The first and the last value of a field that packets of this kind have.
@@ -46,7 +47,7 @@ impl Kind {
     }
 
     fn has_socket(self) -> bool {
-        matches!(self.protocol, 6 | 17) && self.part != Part::Later
+        self.protocol.has_socket() && self.part != Part::Later
     }
 }
 
@@ -112,12 +113,13 @@ fn sends(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
 
 /// The kinds of packets that reach the rule. Protocols that nothing names stand for all others of their like.
 fn kinds(rule: &Rule) -> Vec<Kind> {
-    let mut protocols = vec![6, 17, 132, 1, 58, 47];
+    let mut protocols = IpProtocol::WITH_PORTS.to_vec();
+    protocols.extend([IpProtocol::ICMP, IpProtocol::ICMP6, IpProtocol::GRE]);
     protocols.extend(rule.matches.protocols.iter().map(|named| named.number));
     if rule.direction == Direction::Send {
-        protocols = vec![6];
+        protocols = vec![IpProtocol::TCP];
     } else if rule.in_lookup() {
-        protocols = vec![6, 17];
+        protocols = IpProtocol::WITH_SOCKETS.to_vec();
     }
     let parts = match (rule.direction, rule.at) {
         (Direction::Send, _) | (_, Some(Hook::SkLookup)) => &[Part::Whole, Part::First][..],

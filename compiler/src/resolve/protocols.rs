@@ -7,6 +7,7 @@ use sockc_grammar::source::{Span, Spanned};
 use super::report::Report;
 use crate::names::{IcmpKind, nearest};
 use crate::policy::{Family, IcmpMatch, ProtocolMatch};
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// Every protocol that a rule names; every wrong one is reported.
@@ -23,19 +24,19 @@ pub(super) fn protocols(
 
 fn one_protocol(written: &Spanned<Protocol>, report: &mut Report) -> Option<ProtocolMatch> {
     let number = match &written.value {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
-        Protocol::Esp => 50,
-        Protocol::Ah => 51,
-        Protocol::Gre => 47,
-        Protocol::Number(number) => byte(
+        Protocol::Tcp => IpProtocol::TCP,
+        Protocol::Udp => IpProtocol::UDP,
+        Protocol::Sctp => IpProtocol::SCTP,
+        Protocol::Esp => IpProtocol::ESP,
+        Protocol::Ah => IpProtocol::AH,
+        Protocol::Gre => IpProtocol::GRE,
+        Protocol::Number(number) => IpProtocol(byte(
             number.value,
             number.span,
             values::PROTOCOL_NUMBER,
             "IP protocol",
             report,
-        )?,
+        )?),
         Protocol::Icmp(types) => return icmp(IcmpKind::Icmp, types, report),
         Protocol::Icmp6(types) => return icmp(IcmpKind::Icmp6, types, report),
     };
@@ -49,8 +50,8 @@ fn one_protocol(written: &Spanned<Protocol>, report: &mut Report) -> Option<Prot
 /// `icmp` is protocol 1 over IPv4 and `icmp6` protocol 58 over IPv6; they match nothing elsewhere.
 fn icmp(kind: IcmpKind, types: &[Spanned<IcmpType>], report: &mut Report) -> Option<ProtocolMatch> {
     let (family, number) = match kind {
-        IcmpKind::Icmp => (Family::V4, 1),
-        IcmpKind::Icmp6 => (Family::V6, 58),
+        IcmpKind::Icmp => (Family::V4, IpProtocol::ICMP),
+        IcmpKind::Icmp6 => (Family::V6, IpProtocol::ICMP6),
     };
     let types: Vec<_> = types
         .iter()

@@ -17,6 +17,7 @@ use super::through::{map_named, map_of};
 use super::{Resolver, codes, pending};
 use crate::hook::{self, Hook};
 use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// A direction that has a meaning.
@@ -231,7 +232,9 @@ impl Resolver<'_> {
         direction: Direction,
     ) -> Option<Vec<ProtocolMatch>> {
         let found = protocols(written, &mut self.report)?;
-        let other = found.iter().position(|protocol| protocol.number != 6);
+        let other = found
+            .iter()
+            .position(|protocol| protocol.number != IpProtocol::TCP);
         if let (Direction::Send, Some(index)) = (direction, other) {
             self.report.error(
                 codes::SEND_PROTOCOL,

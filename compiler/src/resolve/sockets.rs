@@ -9,6 +9,7 @@ use super::groups::cgroup_path;
 use super::report::Report;
 use crate::policy::SocketOrigin as Origin;
 use crate::policy::{Family, Listen, Owner, Place, Socket};
+use crate::protocol::IpProtocol;
 use crate::values::numbers::Checked;
 
 /// The socket that is declared; `None` if something is wrong with it, which is reported.
@@ -195,8 +196,8 @@ fn listening(addresses: &[Spanned<WrittenListen>], report: &mut Report) -> Optio
 
 fn one_address(written: &WrittenListen, report: &mut Report) -> Option<Listen> {
     let protocol = match written.protocol.value.as_str() {
-        "tcp" => Some(6),
-        "udp" => Some(17),
+        "tcp" => Some(IpProtocol::TCP),
+        "udp" => Some(IpProtocol::UDP),
         other => {
             report.error(
                 codes::SOCKET_PROTOCOL,

@@ -7,8 +7,8 @@ use sockc_grammar::source::{Span, Spanned};
 use super::clauses::Clauses;
 use super::pending::{self, Pending};
 use super::{Resolver, codes};
-use crate::packet::protocol;
 use crate::policy::{Action, OutInterfaceId, ProtocolMatch, SocketId, SocketOrigin};
+use crate::protocol::IpProtocol;
 use crate::values::kernel_names;
 
 /// A verb as it is written.
@@ -161,16 +161,20 @@ impl Resolver<'_> {
 }
 
 /// The protocols that a socket may hold, in order; one that is handed over may be of either.
-pub(super) fn held_protocols(origin: &SocketOrigin) -> Vec<u8> {
+pub(super) fn held_protocols(origin: &SocketOrigin) -> Vec<IpProtocol> {
     let Some(listen) = origin.listen() else {
-        return vec![protocol::TCP, protocol::UDP];
+        return IpProtocol::WITH_SOCKETS.to_vec();
     };
-    let mut held: Vec<u8> = listen.iter().map(|one| one.protocol).collect();
+    let mut held: Vec<IpProtocol> = listen.iter().map(|one| one.protocol).collect();
     held.sort_unstable();
     held.dedup();
     held
 }
 
-fn protocol_word(number: u8) -> &'static str {
-    if number == 6 { "tcp" } else { "udp" }
+fn protocol_word(number: IpProtocol) -> &'static str {
+    if number == IpProtocol::TCP {
+        "tcp"
+    } else {
+        "udp"
+    }
 }

@@ -1,5 +1,6 @@
 //! Policies as text, and what is made of them.
 
+use crate::protocol::IpProtocol;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -130,7 +131,7 @@ fn the_two_sentences() {
         .matches
         .protocols
         .iter()
-        .map(|one| one.number)
+        .map(|one| one.number.0)
         .collect();
     assert_eq!(numbers, [6]);
     assert!(matches!(rules[1].action, Action::Redirect(_)));
@@ -190,7 +191,10 @@ fn directions_hooks_and_families() {
     assert_eq!(shortcut.direction, Direction::Send);
     let icmp = rule("default in drop allow icmp6 neighbor-solicit");
     let protocol = &icmp.matches.protocols[0];
-    assert_eq!((protocol.family, protocol.number), (Some(Family::V6), 58));
+    assert_eq!(
+        (protocol.family, protocol.number),
+        (Some(Family::V6), IpProtocol::ICMP6)
+    );
     assert_eq!(protocol.icmp[0].kind, 135);
 }
 

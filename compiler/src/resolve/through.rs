@@ -17,6 +17,7 @@ use crate::policy::{
     Action, AddressSet, Condition, Endpoint, LiveEntry, LiveMapId, Match, ProtocolMatch, Rule,
     Side, SocketId,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
 /// The map that a rule goes by, if it does.
@@ -127,8 +128,8 @@ impl Resolver<'_> {
         }
         let rules = entries.iter().filter_map(|entry| {
             let held = held_protocols(&self.policy.sockets[entry.socket].origin);
-            let wanted = |number: &u8| entry.protocol.is_none_or(|own| own == *number);
-            let held: Vec<u8> = held.into_iter().filter(wanted).collect();
+            let wanted = |number: &IpProtocol| entry.protocol.is_none_or(|own| own == *number);
+            let held: Vec<IpProtocol> = held.into_iter().filter(wanted).collect();
             let mut rule = of_protocols(rule, &held)?;
             rule.action = Action::Redirect(entry.socket);
             rule.matches.to = Some(to(std::iter::once(entry)));
@@ -138,7 +139,7 @@ impl Resolver<'_> {
     }
 
     fn audited_entries(&self, rule: &Rule, entries: &[LiveEntry]) -> Vec<Rule> {
-        let rules = [6, 17].into_iter().filter_map(|number| {
+        let rules = IpProtocol::WITH_SOCKETS.into_iter().filter_map(|number| {
             let taking: Vec<&LiveEntry> = entries
                 .iter()
                 .filter(|entry| entry.protocol.is_none_or(|own| own == number))
@@ -171,9 +172,9 @@ impl Resolver<'_> {
 }
 
 /// The rule for these protocols, as far as it names them; `None` if it names none of them.
-fn of_protocols(rule: &Rule, held: &[u8]) -> Option<Rule> {
+fn of_protocols(rule: &Rule, held: &[IpProtocol]) -> Option<Rule> {
     let named = &rule.matches.protocols;
-    let whole = |number: u8| ProtocolMatch {
+    let whole = |number: IpProtocol| ProtocolMatch {
         family: None,
         number,
         icmp: Vec::new(),

@@ -63,7 +63,7 @@ fn a_small_policy_is_a_tree_and_says_where_tables_begin() {
 fn a_long_list_in_a_tree_says_that_it_could_have_been_tables() {
     let text = described(&mixed(64), Shape::Tree);
     assert!(
-        text.starts_with("shape: compare tree; its 64 plain rules cannot stand as groups"),
+        text.starts_with("shape: compare tree; its 64 plain rules cannot be tables"),
         "{text}"
     );
 }
@@ -115,7 +115,7 @@ fn the_work_of_walks_is_near_that_of_the_program() {
         let walks: usize = families
             .map(|(one, family)| one.choice.chosen.work(family))
             .sum();
-        let whole = Effort::of(&built.functions[0], MAX_WORK).processed;
+        let whole = VerifierCost::of(&built.functions[0], MAX_WORK).processed;
         assert!(
             walks <= whole && whole <= 2 * walks + 4_500,
             "{rules} rules: walks {walks}, program {whole}"

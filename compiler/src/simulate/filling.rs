@@ -8,6 +8,7 @@ use crate::event::{Event, Header, Parsed, World};
 use crate::interpret::SocketModel;
 use crate::lower::Meters;
 use crate::policy::{ClassId, Family, Per, Policy, RuleId, SocketId};
+use crate::protocol::IpProtocol;
 
 /// An element of a map.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,7 +116,7 @@ impl Run<'_> {
             let number = u64::from(socket.as_u32()) + 1;
             let address = SocketAddr::new(data.address, data.port);
             let model = match data.protocol {
-                6 => SocketModel::listener(number, address),
+                IpProtocol::TCP => SocketModel::listener(number, address),
                 _ => SocketModel::udp(number, address),
             };
             let _ = self
@@ -191,7 +192,7 @@ impl Filling<'_> {
             let (family, bits, address) = whole(header.to);
             let mut key = (64 + bits).to_ne_bytes().to_vec();
             key.extend(u32::MAX.to_ne_bytes());
-            key.extend([header.protocol, family, 0, 0]);
+            key.extend([header.protocol.0, family, 0, 0]);
             key.extend(address);
             let mut value = (socket.as_u32() + 1).to_ne_bytes().to_vec();
             value.extend(bits.to_ne_bytes());

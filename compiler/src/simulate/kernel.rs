@@ -7,6 +7,7 @@ use crate::bpf::constant::TCP_ESTABLISHED;
 use crate::event::{Event, Header, Parsed, SocketAnswer, World};
 use crate::interpret::{Kernel, LookupKind, Netns, SocketModel, Tuple};
 use crate::policy::{Direction, NetnsId, Policy};
+use crate::protocol::IpProtocol;
 
 /// Nanoseconds since boot: long enough ago that every rate has had time to fill.
 pub(super) const NOW: u64 = 1 << 50;
@@ -21,7 +22,7 @@ pub(super) struct Machine {
     /// What it finds in the named ones, by number.
     elsewhere: Vec<SocketAnswer>,
     /// The protocol, our end and the peer's; `None` for what has no socket.
-    ends: Option<(u8, SocketAddr, SocketAddr)>,
+    ends: Option<(IpProtocol, SocketAddr, SocketAddr)>,
 }
 
 impl Machine {
@@ -61,7 +62,10 @@ impl Machine {
     }
 }
 
-fn local_and_remote(direction: Direction, header: &Header) -> Option<(u8, SocketAddr, SocketAddr)> {
+fn local_and_remote(
+    direction: Direction,
+    header: &Header,
+) -> Option<(IpProtocol, SocketAddr, SocketAddr)> {
     let (from, to) = ends(header)?;
     Some(match direction {
         Direction::In => (header.protocol, to, from),
@@ -76,9 +80,13 @@ impl Kernel for Machine {
         if tuple.source != remote || tuple.destination != local {
             return None;
         }
-        let asked = if kind == LookupKind::Udp { 17 } else { 6 };
+        let asked = if kind == LookupKind::Udp {
+            IpProtocol::UDP
+        } else {
+            IpProtocol::TCP
+        };
         let plain = match protocol {
-            6 => SocketModel::listener(UNNAMED, local),
+            IpProtocol::TCP => SocketModel::listener(UNNAMED, local),
             _ => SocketModel::udp(UNNAMED, local),
         };
         match self.answer(netns) {

@@ -12,13 +12,14 @@ use nix::sys::socket::{
 
 use super::error::{Error, While};
 use super::state;
+use sockc_compiler::protocol::IpProtocol;
 
 /// A TCP listener or a UDP socket.
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,
     /// 6 for TCP, 17 for UDP.
-    pub protocol: u8,
+    pub protocol: IpProtocol,
     /// Where it is bound.
     pub address: SocketAddr,
     /// The TTL (hop limit) of all it sends.
@@ -27,7 +28,7 @@ pub struct Listener {
 
 impl Listener {
     /// Starts one in the calling thread's namespace.
-    pub fn start(protocol: u8, address: SocketAddr, ttl: u8) -> Result<Self, Error> {
+    pub fn start(protocol: IpProtocol, address: SocketAddr, ttl: u8) -> Result<Self, Error> {
         let start = || {
             let fd = state::open(protocol, address)?;
             if address.is_ipv4() {
@@ -36,7 +37,7 @@ impl Listener {
                 setsockopt(&fd, sockopt::Ipv6Ttl, &i32::from(ttl))?;
             }
             bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
-            if protocol == 6 {
+            if protocol == IpProtocol::TCP {
                 listen(&fd, Backlog::MAXCONN)?;
             }
             Ok::<_, nix::Error>(fd)
@@ -58,7 +59,7 @@ impl Listener {
 
     /// The datagrams that came since the last call; a TCP listener has none.
     pub fn datagrams(&self) -> Result<Vec<Vec<u8>>, Error> {
-        if self.protocol == 6 {
+        if self.protocol == IpProtocol::TCP {
             return Ok(Vec::new());
         }
         let mut datagrams = Vec::new();
@@ -102,11 +103,13 @@ impl Reply {
             _ => return None,
         };
         match (packet.protocol, packet.payload) {
-            (6, [a, b, c, d, _, _, _, _, _, _, _, _, _, flags, ..]) => {
+            (IpProtocol::TCP, [a, b, c, d, _, _, _, _, _, _, _, _, _, flags, ..]) => {
                 let seen = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
                 (seen == ports).then(|| Self::of_flags(*flags, packet.ttl))
             }
-            (1, [3, 3, ..]) | (58, [1, 4, ..]) => Some(Self::Unreachable),
+            (IpProtocol::ICMP, [3, 3, ..]) | (IpProtocol::ICMP6, [1, 4, ..]) => {
+                Some(Self::Unreachable)
+            }
             _ => Some(Self::Other),
         }
     }
@@ -123,7 +126,7 @@ impl Reply {
 /// What an answer is read from.
 struct Packet<'a> {
     ttl: u8,
-    protocol: u8,
+    protocol: IpProtocol,
     payload: &'a [u8],
 }
 
@@ -133,7 +136,7 @@ fn ipv4<'a>(frame: &'a [u8], from: &[u8], to: &[u8]) -> Option<Packet<'a>> {
     (packet.get(12..16)? == from && packet.get(16..20)? == to).then_some(())?;
     Some(Packet {
         ttl: *packet.get(8)?,
-        protocol: *packet.get(9)?,
+        protocol: IpProtocol(*packet.get(9)?),
         payload: packet.get(header..)?,
     })
 }
@@ -143,7 +146,7 @@ fn ipv6<'a>(frame: &'a [u8], from: &[u8], to: &[u8]) -> Option<Packet<'a>> {
     (packet.get(8..24)? == from && packet.get(24..40)? == to).then_some(())?;
     Some(Packet {
         ttl: *packet.get(7)?,
-        protocol: *packet.get(6)?,
+        protocol: IpProtocol(*packet.get(6)?),
         payload: packet.get(40..)?,
     })
 }

@@ -12,6 +12,7 @@ use nix::sys::socket::{
 };
 
 use super::error::{Error, While};
+use sockc_compiler::protocol::IpProtocol;
 
 /// A state of a socket condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +29,10 @@ pub struct Held {
     _fd: OwnedFd,
 }
 
-/// Makes a socket with these ends in the calling thread's namespace; `protocol` is 6 (TCP) or 17 (UDP). For
+/// Makes a socket with these ends in the calling thread's namespace; `protocol` is TCP or UDP. For
 /// [`State::Established`], `local` must be the namespace's own and `remote` have a route.
 pub fn hold(
-    protocol: u8,
+    protocol: IpProtocol,
     local: SocketAddr,
     remote: SocketAddr,
     state: State,
@@ -41,33 +42,38 @@ pub fn hold(
         .doing(|| format!("making a socket on {local} (peer {remote}, {state:?})"))
 }
 
-fn make(protocol: u8, local: SocketAddr, remote: SocketAddr, state: State) -> nix::Result<OwnedFd> {
+fn make(
+    protocol: IpProtocol,
+    local: SocketAddr,
+    remote: SocketAddr,
+    state: State,
+) -> nix::Result<OwnedFd> {
     if local.port() == 0 {
         // The kernel would choose another one.
         return Err(nix::Error::EADDRNOTAVAIL);
     }
     let fd = open(protocol, local)?;
-    let repaired = protocol == 6 && state == State::Established;
+    let repaired = protocol == IpProtocol::TCP && state == State::Established;
     if repaired {
         setsockopt(&fd, sockopt::TcpRepair, &1)?;
     }
     bind(fd.as_raw_fd(), &SockaddrStorage::from(local))?;
     match (state, protocol) {
         (State::Established, _) => connect(fd.as_raw_fd(), &SockaddrStorage::from(remote))?,
-        (State::Listening, 6) => listen(&fd, Backlog::MAXCONN)?,
+        (State::Listening, IpProtocol::TCP) => listen(&fd, Backlog::MAXCONN)?,
         (State::Listening, _) => {}
     }
     Ok(fd)
 }
 
 /// A socket that may take any address, for IPv6 no IPv4 ones.
-pub(super) fn open(protocol: u8, local: SocketAddr) -> nix::Result<OwnedFd> {
+pub(super) fn open(protocol: IpProtocol, local: SocketAddr) -> nix::Result<OwnedFd> {
     let family = match local {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
     let (kind, protocol) = match protocol {
-        6 => (SockType::Stream, SockProtocol::Tcp),
+        IpProtocol::TCP => (SockType::Stream, SockProtocol::Tcp),
         _ => (SockType::Datagram, SockProtocol::Udp),
     };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use super::*;
+use sockc_compiler::protocol::IpProtocol;
 
 mod hook;
 use hook::{TC_IN, TC_OUT, XDP, drop_ipv4};
@@ -127,7 +128,7 @@ fn foreign_prefixes_are_served_in_both_families() {
 
 /// IPv6 lets a socket take an address of a local route only when it asks for any.
 fn listener(address: SocketAddr) -> TcpListener {
-    let fd = state::open(6, address).unwrap();
+    let fd = state::open(IpProtocol::TCP, address).unwrap();
     nix::sys::socket::bind(
         fd.as_raw_fd(),
         &nix::sys::socket::SockaddrStorage::from(address),
@@ -141,7 +142,7 @@ fn listener(address: SocketAddr) -> TcpListener {
 
 /// One byte from the client to the server.
 fn echo(from: SocketAddr, to: SocketAddr, listener: &TcpListener) {
-    let socket = state::open(6, from).unwrap();
+    let socket = state::open(IpProtocol::TCP, from).unwrap();
     nix::sys::socket::bind(
         socket.as_raw_fd(),
         &nix::sys::socket::SockaddrStorage::from(from),
@@ -176,7 +177,7 @@ fn sockets_are_held_in_their_states() {
         let length = if local.is_ipv4() { 32 } else { 128 };
         lab.serve(local.ip(), length).unwrap();
         lab.reach(remote.ip(), length, BACK).unwrap();
-        for protocol in [6, 17] {
+        for protocol in IpProtocol::WITH_SOCKETS {
             for state in [State::Listening, State::Established] {
                 let held = lab
                     .server
@@ -194,10 +195,10 @@ fn sockets_are_held_in_their_states() {
 }
 
 /// The state that the kernel's own list gives for the socket on this address.
-fn listed(protocol: u8, local: SocketAddr) -> Option<State> {
+fn listed(protocol: IpProtocol, local: SocketAddr) -> Option<State> {
     let name = match (protocol, local.is_ipv4()) {
-        (6, true) => "tcp",
-        (6, false) => "tcp6",
+        (IpProtocol::TCP, true) => "tcp",
+        (IpProtocol::TCP, false) => "tcp6",
         (_, true) => "udp",
         (_, false) => "udp6",
     };
@@ -278,7 +279,7 @@ fn a_datagram_reaches_the_listener_it_is_for() {
     lab.own(ip("198.51.100.9"), 32, FRONT).unwrap();
     let start = |address| {
         lab.server
-            .run(|| Listener::start(17, at(address), 101).unwrap())
+            .run(|| Listener::start(IpProtocol::UDP, at(address), 101).unwrap())
             .unwrap()
     };
     let (wanted, other) = (start("3.3.3.3:7"), start("3.3.3.3:8"));
@@ -325,7 +326,8 @@ fn a_syn_is_answered_by_the_listener_it_reached() {
         lab.serve(server, length).unwrap();
         lab.reach(client, length, BACK).unwrap();
         let listener = |port, ttl| {
-            let start = || Listener::start(6, SocketAddr::new(server, port), ttl).unwrap();
+            let start =
+                || Listener::start(IpProtocol::TCP, SocketAddr::new(server, port), ttl).unwrap();
             lab.server.run(start).unwrap()
         };
         let _listeners = [listener(80, 101), listener(81, 102)];
@@ -348,7 +350,7 @@ fn syn(from: IpAddr, to: IpAddr, port: u16) -> Vec<u8> {
     let header = Header {
         from,
         to,
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         part: Part::Whole,
         transport: Transport::Tcp {
             from: 4000,

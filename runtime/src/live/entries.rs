@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use sockc_compiler::artifact::{LiveEntryPlan, Manifest, SocketSlots};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::port_classes::{PortClasses, Range};
 use crate::error::{Error, undeclared};
@@ -28,7 +29,7 @@ const SIDE_BYTE: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     class: u32,
-    protocol: u8,
+    protocol: IpProtocol,
     prefix: Prefix,
 }
 
@@ -39,7 +40,7 @@ impl Key {
             .to_ne_bytes()
             .to_vec();
         bytes.extend(self.class.to_ne_bytes());
-        bytes.extend([self.protocol, self.prefix.family(), side, 0]);
+        bytes.extend([self.protocol.0, self.prefix.family(), side, 0]);
         bytes.extend(self.prefix.bytes());
         bytes
     }
@@ -114,7 +115,7 @@ struct Entry<'a> {
     /// The number of its socket.
     socket: u32,
     /// The protocols that it is for.
-    protocols: Vec<u8>,
+    protocols: Vec<IpProtocol>,
 }
 
 impl<'a> Entry<'a> {
@@ -133,7 +134,7 @@ impl<'a> Entry<'a> {
         let mut declared = protocols_of(socket);
         if declared.is_empty() {
             // Where no rule steers there are only names, and nobody asks.
-            declared = vec![6, 17];
+            declared = IpProtocol::WITH_SOCKETS.to_vec();
         }
         let protocols = match plan.protocol {
             Some(protocol) if !declared.contains(&protocol) => {
@@ -156,8 +157,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn protocols_of(socket: &SocketSlots) -> Vec<u8> {
-    let protocols: BTreeSet<u8> = socket.slots.iter().map(|slot| slot.protocol).collect();
+fn protocols_of(socket: &SocketSlots) -> Vec<IpProtocol> {
+    let protocols: BTreeSet<IpProtocol> = socket.slots.iter().map(|slot| slot.protocol).collect();
     protocols.into_iter().collect()
 }
 
@@ -209,8 +210,12 @@ fn conflict(entry: &Entry<'_>, other: &Entry<'_>, remedy: &str) -> Option<String
     })
 }
 
-fn protocol_name(protocol: u8) -> &'static str {
-    if protocol == 6 { "tcp" } else { "udp" }
+fn protocol_name(protocol: IpProtocol) -> &'static str {
+    if protocol == IpProtocol::TCP {
+        "tcp"
+    } else {
+        "udp"
+    }
 }
 
 /// An entry as the language writes it.

@@ -13,6 +13,7 @@ use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::constant::{AF_INET, AF_INET6};
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::owners::Owners;
 use crate::attach::dispatch::TCP_LISTEN_CB;
@@ -61,7 +62,7 @@ fn named(manifest: &Manifest) -> impl Iterator<Item = (&str, &Slot)> {
     let listen = sockets.filter(|socket| socket.origin == SlotOrigin::Listen);
     listen
         .flat_map(|socket| socket.slots.iter().map(|slot| (socket.name.as_str(), slot)))
-        .filter(|(_, slot)| slot.protocol == 6)
+        .filter(|(_, slot)| slot.protocol == IpProtocol::TCP)
 }
 
 /// The sockets that have an owner; their numbers in the map begin at 1.

@@ -15,6 +15,7 @@ use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::constant::{AF_INET, AF_INET6, BPF_F_CURRENT_NETNS};
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::owners::Owners;
 use crate::attach::dispatch::NOBODY_SIX;
@@ -349,7 +350,7 @@ pub(crate) fn look_up(code: &mut Code, slot: &Slot) {
         BPF_F_CURRENT_NETNS.cast_unsigned(),
     ));
     let helper = match slot.protocol {
-        17 => Helper::SkLookupUdp,
+        IpProtocol::UDP => Helper::SkLookupUdp,
         _ => Helper::SkLookupTcp,
     };
     code.add([asm::mov64_imm(Register::R5, 0), asm::call(helper)]);
@@ -382,7 +383,11 @@ fn words(address: IpAddr) -> Vec<i32> {
 }
 
 pub(crate) fn check_state(code: &mut Code, slot: &Slot, socket: Register, idle: Label) {
-    let wanted = if slot.protocol == 17 { CLOSE } else { LISTEN };
+    let wanted = if slot.protocol == IpProtocol::UDP {
+        CLOSE
+    } else {
+        LISTEN
+    };
     code.add([asm::load(Width::W, Register::R1, socket, SK_STATE)]);
     code.jump_if(JumpOp::Ne, Register::R1, wanted, idle);
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::lookup::{Fill, SlotState};
 use super::open::Machine;
@@ -50,7 +51,7 @@ pub(crate) fn fill(
 }
 
 /// A process, and the address of each slot that it may fill.
-pub(crate) type Holder = (u32, Vec<(u32, u8, SocketAddr)>);
+pub(crate) type Holder = (u32, Vec<(u32, IpProtocol, SocketAddr)>);
 
 /// The process that a socket is named by; the text says why it is not known.
 pub(crate) fn named(socket: &SocketSlots) -> Result<Holder, String> {
@@ -115,7 +116,7 @@ fn of_unit(unit: &str, name: Option<&str>, socket: &SocketSlots) -> Result<Holde
     }
     let mut addresses = Vec::new();
     for slot in &socket.slots {
-        let same = |(protocol, address): &&(u8, SocketAddr)| {
+        let same = |(protocol, address): &&(IpProtocol, SocketAddr)| {
             *protocol == slot.protocol && address.is_ipv4() == slot.address.is_ipv4()
         };
         if let Some((protocol, address)) = unit_shown.listens.iter().find(same) {
@@ -131,7 +132,7 @@ struct Unit {
     /// `FileDescriptorName`.
     name: Option<String>,
     /// Protocol and address of each `Listen` that is of IPv4 or IPv6.
-    listens: Vec<(u8, SocketAddr)>,
+    listens: Vec<(IpProtocol, SocketAddr)>,
 }
 
 impl Unit {
@@ -149,11 +150,11 @@ impl Unit {
 }
 
 /// `192.0.2.1:53 (Datagram)`
-fn listen(value: &str) -> Option<(u8, SocketAddr)> {
+fn listen(value: &str) -> Option<(IpProtocol, SocketAddr)> {
     let (address, kind) = value.trim().split_once(' ')?;
     let protocol = match kind {
-        "(Stream)" => 6,
-        "(Datagram)" => 17,
+        "(Stream)" => IpProtocol::TCP,
+        "(Datagram)" => IpProtocol::UDP,
         _ => return None,
     };
     Some((protocol, address.parse().ok()?))
@@ -186,7 +187,7 @@ fn held(process: u32, namespace: u64) -> Result<Vec<(OwnedFd, About)>, String> {
 /// For each address the socket that is bound to it, and of several one that listens.
 fn pick<'a>(
     held: &'a [(OwnedFd, About)],
-    addresses: &[(u32, u8, SocketAddr)],
+    addresses: &[(u32, IpProtocol, SocketAddr)],
 ) -> Vec<(u32, BorrowedFd<'a>, About)> {
     let wanted = addresses.iter().filter_map(|(index, protocol, address)| {
         let same = held
@@ -200,7 +201,7 @@ fn pick<'a>(
 
 /// Whether connections or packets of anybody come to a socket.
 pub(crate) fn is_open(about: &About) -> bool {
-    if about.protocol == 6 {
+    if about.protocol == i32::from(IpProtocol::TCP) {
         return about.listens;
     }
     about.local.port() != 0 && !about.connected
@@ -245,8 +246,8 @@ mod tests {
             Unit {
                 name: Some("dns".to_owned()),
                 listens: vec![
-                    (17, "127.0.0.1:53".parse().unwrap()),
-                    (6, "[::]:53".parse().unwrap())
+                    (IpProtocol::UDP, "127.0.0.1:53".parse().unwrap()),
+                    (IpProtocol::TCP, "[::]:53".parse().unwrap())
                 ],
             }
         );

@@ -16,6 +16,7 @@ use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::lookup::{self, Found};
 use super::owners::Owners;
@@ -45,20 +46,23 @@ const IP6_SIZE: i16 = 40;
 const FLAGS: i16 = 13;
 const SYN: i32 = 2;
 const SYN_ACK: i32 = 0x12;
-const TCP: i32 = 6;
-const UDP: i32 = 17;
+const TCP: i32 = IpProtocol::TCP.0 as i32;
+const UDP: i32 = IpProtocol::UDP.0 as i32;
 /// How many VLAN tags are looked past.
 const TAGS: usize = 2;
 
 /// The sockets and slots that packets fill.
 pub(crate) fn slots(manifest: &Manifest) -> impl Iterator<Item = (&SocketSlots, &Slot)> {
-    let kinds = [(true, 6), (true, 17), (false, 6), (false, 17)];
-    kinds
+    let kinds = [true, false]
         .into_iter()
-        .flat_map(move |kind| of_kind(manifest, kind).take(LIMIT))
+        .flat_map(|v4| IpProtocol::WITH_SOCKETS.map(|protocol| (v4, protocol)));
+    kinds.flat_map(move |kind| of_kind(manifest, kind).take(LIMIT))
 }
 
-fn of_kind(manifest: &Manifest, kind: (bool, u8)) -> impl Iterator<Item = (&SocketSlots, &Slot)> {
+fn of_kind(
+    manifest: &Manifest,
+    kind: (bool, IpProtocol),
+) -> impl Iterator<Item = (&SocketSlots, &Slot)> {
     let listen = manifest
         .sockets
         .iter()
@@ -105,10 +109,10 @@ fn code(
     code.place(six);
     read_ip6(&mut code, [tcp6, udp6], end);
     for (label, kind) in [
-        (tcp4, (true, 6)),
-        (udp4, (true, 17)),
-        (tcp6, (false, 6)),
-        (udp6, (false, 17)),
+        (tcp4, (true, IpProtocol::TCP)),
+        (udp4, (true, IpProtocol::UDP)),
+        (tcp6, (false, IpProtocol::TCP)),
+        (udp6, (false, IpProtocol::UDP)),
     ] {
         code.place(label);
         for (socket, slot) in of_kind(manifest, kind).take(LIMIT) {

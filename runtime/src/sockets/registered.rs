@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::fill::{SlotFiller, slots_map};
 use super::inspect;
@@ -40,8 +41,8 @@ pub enum Handover {
 pub struct SlotKind {
     /// Whether it is for IPv6; else for IPv4.
     pub six: bool,
-    /// 6 for TCP, 17 for UDP.
-    pub protocol: u8,
+    /// TCP or UDP.
+    pub protocol: IpProtocol,
 }
 
 impl SlotKind {
@@ -58,8 +59,8 @@ impl SlotKind {
     #[must_use]
     pub fn name(self) -> &'static str {
         match (self.protocol, self.six) {
-            (6, false) => "tcp4",
-            (6, true) => "tcp6",
+            (IpProtocol::TCP, false) => "tcp4",
+            (IpProtocol::TCP, true) => "tcp6",
             (_, false) => "udp4",
             (_, true) => "udp6",
         }
@@ -69,19 +70,19 @@ impl SlotKind {
     pub const ALL: [Self; 4] = [
         Self {
             six: false,
-            protocol: 6,
+            protocol: IpProtocol::TCP,
         },
         Self {
             six: true,
-            protocol: 6,
+            protocol: IpProtocol::TCP,
         },
         Self {
             six: false,
-            protocol: 17,
+            protocol: IpProtocol::UDP,
         },
         Self {
             six: true,
-            protocol: 17,
+            protocol: IpProtocol::UDP,
         },
     ];
 }

@@ -1,6 +1,7 @@
 //! The sockets of the calling thread's network namespace that anybody may send to, as the kernel tells them (`sock_diag(7)`):
 //! TCP sockets that listen, and UDP sockets that are bound and have no peer.
 
+use sockc_compiler::protocol::IpProtocol;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -29,7 +30,7 @@ const CLOSE: u32 = 1 << 7;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Open {
     /// 6 or 17.
-    pub(crate) protocol: u8,
+    pub(crate) protocol: IpProtocol,
     /// Where it is bound.
     pub(crate) local: SocketAddr,
     /// The user that made it.
@@ -50,13 +51,13 @@ pub(crate) struct Open {
 pub(crate) fn open_sockets() -> io::Result<Vec<Open>> {
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        dump(family, 6, LISTEN, &mut found)?;
-        dump(family, 17, CLOSE, &mut found)?;
+        dump(family, IpProtocol::TCP, LISTEN, &mut found)?;
+        dump(family, IpProtocol::UDP, CLOSE, &mut found)?;
     }
     Ok(found)
 }
 
-fn dump(family: i32, protocol: u8, states: u32, found: &mut Vec<Open>) -> io::Result<()> {
+fn dump(family: i32, protocol: IpProtocol, states: u32, found: &mut Vec<Open>) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     socket.connect(&NetlinkAddr::new(0, 0))?;
@@ -82,13 +83,13 @@ fn dump(family: i32, protocol: u8, states: u32, found: &mut Vec<Open>) -> io::Re
     }
 }
 
-fn request(family: i32, protocol: u8, states: u32) -> Vec<u8> {
+fn request(family: i32, protocol: IpProtocol, states: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + REQUEST);
     bytes.extend(((HEADER + REQUEST) as u32).to_ne_bytes());
     bytes.extend(BY_FAMILY.to_ne_bytes());
     bytes.extend(FLAGS.to_ne_bytes());
     bytes.extend([0; 8]);
-    bytes.extend([family as u8, protocol, 0, 0]);
+    bytes.extend([family as u8, protocol.0, 0, 0]);
     bytes.extend(states.to_ne_bytes());
     bytes.resize(HEADER + REQUEST, 0);
     bytes
@@ -103,7 +104,7 @@ fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     Some((kind, body, after))
 }
 
-fn open(protocol: u8, body: &[u8]) -> Option<Open> {
+fn open(protocol: IpProtocol, body: &[u8]) -> Option<Open> {
     let six = i32::from(*body.first()?) == libc::AF_INET6;
     let word = |at: usize| Some(u32::from_ne_bytes(*body.get(at..)?.first_chunk()?));
     let port = u16::from_be_bytes(*body.get(4..)?.first_chunk()?);
@@ -154,13 +155,13 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_no_socket() {
-        let bytes = request(libc::AF_INET, 6, LISTEN);
+        let bytes = request(libc::AF_INET, IpProtocol::TCP, LISTEN);
         for length in 0..bytes.len() {
             assert!(message(&bytes[..length]).is_none());
         }
         let (kind, body, after) = message(&bytes).unwrap();
         assert_eq!((kind, body.len(), after.len()), (BY_FAMILY, REQUEST, 0));
-        assert_eq!(open(6, body), None);
+        assert_eq!(open(IpProtocol::TCP, body), None);
         assert_eq!(attributes(&[255, 255, 1, 0, 7]).count(), 0);
     }
 
@@ -171,7 +172,7 @@ mod tests {
         let found = open_sockets().unwrap();
         let found = found
             .iter()
-            .find(|one| one.protocol == 6 && one.local == local);
+            .find(|one| one.protocol == IpProtocol::TCP && one.local == local);
         let uid = nix::unistd::geteuid().as_raw();
         assert!(found.is_some_and(|one| one.uid == uid && !one.mptcp && one.cookie != 0));
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use sockc_compiler::artifact::{Slot, SlotOrigin};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::{
     Applied, Error, Fill, Handover, Options, SlotKind, socket_list, socket_register,
     socket_unregister,
@@ -30,7 +31,7 @@ fn policy_with(name: &str, first: u32) -> Policy {
             for (index, (address, protocol)) in (first + 1..).zip(more) {
                 socket.slots.push(Slot {
                     index,
-                    protocol,
+                    protocol: IpProtocol(protocol),
                     address: address.parse().unwrap(),
                     port: 0,
                 });

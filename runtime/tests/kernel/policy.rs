@@ -9,6 +9,7 @@ use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use sockc_compiler::object;
+use sockc_compiler::protocol::IpProtocol;
 
 use Register::{R0, R1, R2, R3, R4, R6, R7, R10};
 
@@ -184,7 +185,7 @@ impl Policy {
             owner: None,
             slots: vec![Slot {
                 index,
-                protocol,
+                protocol: IpProtocol(protocol),
                 address: at.ip(),
                 port: at.port(),
             }],

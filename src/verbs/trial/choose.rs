@@ -200,7 +200,9 @@ impl Chooser<'_> {
                 .iter()
                 .flat_map(|class| sockets.map(|socket| (*class, socket)))
             {
-                let region = self.store.fix(region, Field::Interface, class.as_u32())?;
+                let region = self
+                    .store
+                    .restrict(region, Field::Interface, class.as_u32())?;
                 let Some(found) = self.narrow(region, family, protocols, socket)? else {
                     continue;
                 };

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use sockc_compiler::event::{Header, Parsed, Part, Transport};
 use sockc_compiler::packet::build::{Broken, Frame};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::MAC;
 
 /// The frame of a packet; a malformed one has an impossible header length.
@@ -34,7 +35,7 @@ fn plain() -> Header {
     Header {
         from: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
         to: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-        protocol: 17,
+        protocol: IpProtocol::UDP,
         part: Part::Whole,
         transport: Transport::Ports {
             from: 40_000,

@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 
 use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
 use sockc_compiler::policy::{ClassId, Direction, OutInterfaceId, Policy, SocketId};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::SlotKind;
 use sockc_runtime::lab::{
     self, BACK, Error, Group, Held, Lab, Probe, Reply, Space, State, Written, exchange, hold,
@@ -326,7 +327,7 @@ pub(crate) fn is_new_flow(header: &Header) -> bool {
     header.part == Part::Whole
         && match header.transport {
             Transport::Tcp { flags, .. } => flags & 0x17 == 0x02,
-            Transport::Ports { .. } => header.protocol == 17,
+            Transport::Ports { .. } => header.protocol == IpProtocol::UDP,
             _ => false,
         }
 }

@@ -11,6 +11,7 @@ use sockc_compiler::packet::text::{Described as Case, DescribedWorld};
 use sockc_compiler::policy::{
     ClassId, Direction, Family, LiveMapId, NetnsId, Policy, RuleId, SetId, SocketId,
 };
+use sockc_compiler::protocol::IpProtocol;
 
 /// The lab as it is for one case.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +85,7 @@ impl<'a> LabWorld<'a> {
     }
 
     /// The named socket that is bound to this address.
-    pub(crate) fn named_at(&self, protocol: u8, local: SocketAddr) -> Option<SocketId> {
+    pub(crate) fn named_at(&self, protocol: IpProtocol, local: SocketAddr) -> Option<SocketId> {
         self.policy.sockets.iter().find_map(|(id, socket)| {
             let bound = |listen: &sockc_compiler::policy::Listen| {
                 listen.protocol == protocol
@@ -111,7 +112,7 @@ impl World for LabWorld<'_> {
         }
     }
 
-    fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
+    fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
         self.described().present(socket, family, protocol)
     }
 

@@ -117,8 +117,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         109,
         SERVICES,
-        "!later && WITH_PORTS.contains(&number)",
-        "WITH_PORTS.contains(&number)",
+        "!later && IpProtocol(number).has_ports()",
+        "IpProtocol(number).has_ports()",
         WINNERS,
     ),
     fault(

@@ -42,8 +42,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         306,
         "compiler/src/resolve/matchable.rs",
-        "matches!(self.protocol, 6 | 17) && self.part != Part::Later",
-        "matches!(self.protocol, 6 | 17)",
+        "self.protocol.has_socket() && self.part != Part::Later",
+        "self.protocol.has_socket()",
         &[(Compiler, "resolve::tests::a_rule_can")],
     ),
     fault(
@@ -147,8 +147,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         332,
         "compiler/src/diagram/classify.rs",
-        "transport_of(store, &[58])?",
-        "transport_of(store, &[1])?",
+        "transport_of(store, &[IpProtocol::ICMP6])?",
+        "transport_of(store, &[IpProtocol::ICMP])?",
         &[(Compiler, "diagram::tests::a_match")],
     ),
     fault(

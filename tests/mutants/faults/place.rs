@@ -33,15 +33,15 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         183,
         HOMES,
-        "if store.meet(matched, self.passed)? {",
-        "if !FAULT && store.meet(matched, self.passed)? {",
+        "if store.intersects(matched, self.passed)? {",
+        "if !FAULT && store.intersects(matched, self.passed)? {",
         TESTS,
     ),
     fault(
         184,
         HOMES,
-        "if takes && store.meet(matched, self.counted)? {",
-        "if !FAULT && takes && store.meet(matched, self.counted)? {",
+        "if takes && store.intersects(matched, self.counted)? {",
+        "if !FAULT && takes && store.intersects(matched, self.counted)? {",
         TESTS,
     ),
     fault(185, HOMES, "wide != matched", "false", TESTS),
@@ -76,8 +76,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         190,
         LOOKUP,
-        "if !store.meet(matched, self.any)? {",
-        "if FAULT || !store.meet(matched, self.any)? {",
+        "if !store.intersects(matched, self.any)? {",
+        "if FAULT || !store.intersects(matched, self.any)? {",
         TESTS,
     ),
     fault(

@@ -1,6 +1,7 @@
 //! Which packets a rule speaks of.
 
 use super::*;
+use crate::protocol::IpProtocol;
 
 #[test]
 fn ports_exist_only_where_a_packet_has_them() {
@@ -59,8 +60,8 @@ fn icmp_is_one_family_and_its_types_are_read_only_where_they_are() {
     for (rule, header, expected) in [
         ("icmp", icmp(0, 0), true),
         ("icmp", later(icmp(0, 0)), true),
-        ("icmp", over_v6(1, Transport::None), false),
-        ("icmp6", over_v6(58, echo6), true),
+        ("icmp", over_v6(IpProtocol::ICMP, Transport::None), false),
+        ("icmp6", over_v6(IpProtocol::ICMP6, echo6), true),
         ("icmp6", with(58, Transport::None), false),
         ("proto 58", with(58, Transport::None), true),
         ("icmp echo-request", icmp(8, 7), true),

@@ -10,6 +10,7 @@ use crate::policy::{
     Action, AddressSet, Default, DefaultVerdict, Direction, Endpoint, Family, Group, Listen, Match,
     NetnsId, Place, Policy, ProtocolMatch, Rule, Side, Socket, SocketId, SocketOrigin,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
 /// A rule for arriving packets that matches everything.
@@ -38,7 +39,7 @@ pub(crate) fn hit(wanted: &Match, header: &Header, answer: SocketAnswer) -> bool
         fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
             self.0
         }
-        fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+        fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
             true
         }
     }
@@ -78,7 +79,7 @@ pub(crate) fn socket(drop_if_absent: bool) -> Socket {
                 .into_iter()
                 .flat_map(|protocol| loopbacks().map(|address| (protocol, address)))
                 .map(|(protocol, address)| Listen {
-                    protocol,
+                    protocol: IpProtocol(protocol),
                     address,
                     port: 1234,
                 })
@@ -112,7 +113,7 @@ pub(crate) fn tcp(addresses: AddressSet, port: u16) -> Match {
     Match {
         protocols: vec![ProtocolMatch {
             family: None,
-            number: 6,
+            number: IpProtocol::TCP,
             icmp: Vec::new(),
         }],
         to: Some(Side::Endpoints {

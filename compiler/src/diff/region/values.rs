@@ -14,6 +14,7 @@ use crate::policy::{
     AddressSet, ClassId, Condition, Family, FieldTest, IcmpMatch, LiveMapId, NetnsId,
     ProtocolMatch, SetId, SetKind, SocketId, SocketTest,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
 /// More values of one field than this are not listed.
@@ -91,14 +92,15 @@ fn protocols(store: &Store, packets: Node) -> Option<Constraint> {
     let icmp = icmp_types(store, packets);
     let protocols = numbers.into_iter().map(|number| {
         // ICMP is called so in one family only.
+        let number = IpProtocol(number as u8);
         let family = match number {
-            1 if only != Some(Family::V6) => Some(Family::V4),
-            58 if only != Some(Family::V4) => Some(Family::V6),
+            IpProtocol::ICMP if only != Some(Family::V6) => Some(Family::V4),
+            IpProtocol::ICMP6 if only != Some(Family::V4) => Some(Family::V6),
             _ => None,
         };
         ProtocolMatch {
             family,
-            number: number as u8,
+            number,
             icmp: match family {
                 Some(_) => icmp.clone(),
                 None => Vec::new(),

@@ -4,9 +4,9 @@ use super::Describing;
 use super::constraint::{Constraint, End};
 use crate::explain::words::{condition, number_word};
 use crate::names::IcmpKind;
-use crate::packet::protocol;
 use crate::packet::text::interface;
 use crate::policy::{ClassId, Condition, Direction, Policy, ProtocolMatch};
+use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
 /// What is said of one side.
@@ -184,7 +184,7 @@ fn protocol_words(protocols: &[ProtocolMatch]) -> String {
     let word = |one: &ProtocolMatch| {
         let name = number_word(one.number);
         let names = match one.number {
-            protocol::ICMP6 => IcmpKind::Icmp6,
+            IpProtocol::ICMP6 => IcmpKind::Icmp6,
             _ => IcmpKind::Icmp,
         };
         let types = one

@@ -98,9 +98,9 @@ fn union(space: &mut Space<'_, '_>, found: &Found) -> Node {
     let mut all = Node::FALSE;
     for finding in &found.changed {
         let (node, number) = finding.within;
-        let packets = space.store.only(node, number).unwrap();
+        let packets = space.store.preimage(node, number).unwrap();
         assert!(packets != Node::FALSE);
-        assert!(!space.store.meet(all, packets).unwrap());
+        assert!(!space.store.intersects(all, packets).unwrap());
         assert_eq!(space.store.evaluate(packets, &finding.values), 1);
         all = space.store.or(all, packets).unwrap();
     }

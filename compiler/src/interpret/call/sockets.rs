@@ -18,7 +18,7 @@ use crate::interpret::map::Errno;
 use crate::interpret::socket::SocketModel;
 use crate::interpret::value::Value;
 use crate::interpret::{Machine, Redirect, alu};
-use crate::packet::protocol;
+use crate::protocol::IpProtocol;
 
 impl Machine<'_> {
     /// `bpf_sk_lookup_tcp` and its kin. A tuple of another size, flags, or a namespace that cannot be give NULL.
@@ -192,11 +192,11 @@ impl Machine<'_> {
 }
 
 /// The order of the tests is the kernel's (`bpf_sk_lookup_assign`).
-fn fits(socket: &SocketModel, protocol: u8, family: i32) -> Result<(), Errno> {
+fn fits(socket: &SocketModel, protocol: IpProtocol, family: i32) -> Result<(), Errno> {
     let state = socket.state.cast_signed();
     let connected = match socket.protocol {
         // TCP sockets are freed by RCU, as the lookup needs, only while they listen.
-        protocol::TCP => state != TCP_LISTEN,
+        IpProtocol::TCP => state != TCP_LISTEN,
         _ => state == TCP_ESTABLISHED,
     };
     if connected {

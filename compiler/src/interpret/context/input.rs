@@ -7,6 +7,7 @@ use crate::artifact::Section;
 use crate::bpf::constant::{AF_INET, AF_INET6};
 use crate::interpret::packet::Packet;
 use crate::interpret::socket::SocketModel;
+use crate::protocol::IpProtocol;
 
 /// What a program is run on.
 #[derive(Clone, Debug)]
@@ -110,7 +111,7 @@ impl Skb {
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup {
     /// 6 for TCP, 17 for UDP.
-    pub protocol: u8,
+    pub protocol: IpProtocol,
     /// The sender.
     pub remote: SocketAddr,
     /// The receiver, of the same family.

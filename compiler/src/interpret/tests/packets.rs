@@ -4,6 +4,7 @@
 use super::*;
 use crate::bpf::constant::{BPF_F_INGRESS, TC_ACT_REDIRECT, XDP_REDIRECT};
 use crate::bpf::helper::Helper;
+use crate::protocol::IpProtocol;
 
 fn tc(frame: &[u8], insns: Vec<Insn>) -> Result<Outcome, FaultKind> {
     let program = program(Section::Classifier, insns, &[]);
@@ -190,7 +191,7 @@ fn clock_and_random_numbers_are_given() {
     let program = program(Section::SkLookup, insns, &[]);
     let address = "10.0.0.1:80".parse().unwrap();
     let lookup = Lookup {
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         remote: address,
         local: address,
         ingress_ifindex: 4,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::bpf::helper::Helper;
+use crate::protocol::IpProtocol;
 
 /// A machine with one socket that every lookup in its own namespace finds; it remembers what was asked.
 struct One {
@@ -144,7 +145,7 @@ fn steered(socket: Option<SocketModel>, protocol: u8, local: &str) -> Outcome {
     let program = program(Section::SkLookup, steer(), &[(2, map)]);
     let local = at(local);
     let input = Input::Lookup(Lookup {
-        protocol,
+        protocol: IpProtocol(protocol),
         remote: SocketAddr::new(local.ip(), 999),
         local,
         ingress_ifindex: 2,
@@ -177,7 +178,7 @@ fn a_lookup_is_steered_to_a_socket_that_fits() {
 #[test]
 fn lookup_contexts_have_their_byte_orders() {
     let input = Lookup {
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         remote: at("10.0.0.1:4660"),
         local: at("10.0.0.2:80"),
         ingress_ifindex: 3,
@@ -227,7 +228,7 @@ fn lookup_contexts_have_their_byte_orders() {
 fn a_verdict_of_lookups_and_streams_is_a_bit() {
     let program = program(Section::SkLookup, vec![mov64_imm(R0, 2), exit()], &[]);
     let input = Input::Lookup(Lookup {
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         remote: at("10.0.0.1:1"),
         local: at("10.0.0.2:2"),
         ingress_ifindex: 1,

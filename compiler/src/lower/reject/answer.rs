@@ -10,6 +10,7 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::hook::Hook;
 use crate::ir::{Arg, Block, Slot};
 use crate::policy::Family;
+use crate::protocol::IpProtocol;
 
 use super::{At, RESET, RST, Reply, Shape, UNREACHABLE, shape};
 use crate::lower::Lowering;
@@ -45,10 +46,10 @@ impl Lowering<'_> {
         self.word(reply.head, base + 16, [0; 4]);
         let payload = self.registers.cursor;
         self.builder.set(payload, i64::from(TCP));
-        self.pseudo_header(reply, family, 6);
+        self.pseudo_header(reply, family, IpProtocol::TCP);
         self.sum(reply.head, base + TCP, Arg::Imm(0));
         self.checksum(reply.head, base + 16);
-        self.ip_header(reply, family, 6);
+        self.ip_header(reply, family, IpProtocol::TCP);
         match self.source.chain.hook {
             Hook::Xdp => self.send_frame(reply, shape, base + TCP, 0, drop),
             _ => self.send_reset(reply, shape, base + TCP, drop),
@@ -164,17 +165,17 @@ impl Lowering<'_> {
     }
 
     /// The pseudo header in place of the IP header, addresses included.
-    fn pseudo_header(&mut self, reply: Reply, family: Family, protocol: u8) {
+    fn pseudo_header(&mut self, reply: Reply, family: Family, protocol: IpProtocol) {
         self.addresses(reply, shape(family));
         self.word(reply.head, 0, [0; 4]);
         let length = match family {
             Family::V4 => {
                 self.word(reply.head, 4, [0; 4]);
-                self.word(reply.head, 8, [0, protocol, 0, 0]);
+                self.word(reply.head, 8, [0, protocol.0, 0, 0]);
                 10
             }
             Family::V6 => {
-                self.word(reply.head, 4, [0, 0, 0, protocol]);
+                self.word(reply.head, 4, [0, 0, 0, protocol.0]);
                 4
             }
         };
@@ -182,20 +183,20 @@ impl Lowering<'_> {
     }
 
     /// The IP header in front of the addresses; for IPv4 with its checksum.
-    fn ip_header(&mut self, reply: Reply, family: Family, protocol: u8) {
+    fn ip_header(&mut self, reply: Reply, family: Family, protocol: IpProtocol) {
         match family {
             Family::V4 => {
                 // The bit is "don't fragment".
                 self.word(reply.head, 0, [0x45, 0, 0, 0]);
                 self.word(reply.head, 4, [0, 0, 0x40, 0]);
-                self.word(reply.head, 8, [TTL, protocol, 0, 0]);
+                self.word(reply.head, 8, [TTL, protocol.0, 0, 0]);
                 self.length_field(reply, 2, 20);
                 self.sum(reply.head, 20, Arg::Imm(0));
                 self.checksum(reply.head, 10);
             }
             Family::V6 => {
                 self.word(reply.head, 0, [0x60, 0, 0, 0]);
-                self.word(reply.head, 4, [0, 0, protocol, TTL]);
+                self.word(reply.head, 4, [0, 0, protocol.0, TTL]);
                 self.length_field(reply, 4, 0);
             }
         }

@@ -7,6 +7,7 @@ use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
 use crate::policy::Action;
+use crate::protocol::IpProtocol;
 use crate::target::Target;
 
 const SECOND: u64 = 1_000_000_000;
@@ -43,7 +44,7 @@ impl Machine {
         let header = Header {
             from: format!("{net}{from}").parse().unwrap(),
             to: to.parse().unwrap(),
-            protocol,
+            protocol: IpProtocol(protocol),
             transport,
             ..Header::PLAIN
         };

@@ -11,6 +11,7 @@ use crate::packet::parse::{Layout, parse};
 use crate::policy::{
     Action, Condition, Direction, Family, FieldTest, NetnsId, Policy, Rule, SocketId,
 };
+use crate::protocol::IpProtocol;
 
 use super::made::{at, built, policy};
 
@@ -21,7 +22,7 @@ impl World for Nothing {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         SocketAnswer::None
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         false
     }
 }
@@ -45,7 +46,7 @@ fn frames() -> Vec<Vec<u8>> {
             let header = Header {
                 from: from.parse().unwrap(),
                 to: to.parse().unwrap(),
-                protocol: 17,
+                protocol: IpProtocol::UDP,
                 transport: Transport::Ports { from: 1, to: 2 },
                 length: 60,
                 ttl,

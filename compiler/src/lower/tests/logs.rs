@@ -11,6 +11,7 @@ use crate::interpret::{Bare, Input, Lookup, Maps, Message, SocketModel, run};
 use crate::log::{LogRecord, Logged, parse};
 use crate::packet::build::Frame;
 use crate::policy::{Action, Direction, Log, Match, Policy, ProtocolMatch, Rule};
+use crate::protocol::IpProtocol;
 
 fn every() -> Option<Log> {
     Some(Log {
@@ -31,7 +32,7 @@ fn header(from: &str, to: &str, protocol: u8, transport: Transport) -> Header {
     let header = Header {
         from: from.parse().unwrap(),
         to: to.parse().unwrap(),
-        protocol,
+        protocol: IpProtocol(protocol),
         transport,
         ..Header::PLAIN
     };
@@ -201,7 +202,7 @@ fn a_lookup_logs() {
     let tcp = Match {
         protocols: vec![ProtocolMatch {
             family: None,
-            number: 6,
+            number: IpProtocol::TCP,
             icmp: Vec::new(),
         }],
         ..Match::default()
@@ -220,7 +221,7 @@ fn a_lookup_logs() {
     ] {
         let [remote, local]: [SocketAddr; 2] = [remote, local].map(|text| text.parse().unwrap());
         let input = Input::Lookup(Lookup {
-            protocol: 6,
+            protocol: IpProtocol::TCP,
             remote,
             local,
             ingress_ifindex: 1,
@@ -229,7 +230,10 @@ fn a_lookup_logs() {
         let packet = records(&mut maps).remove(0).packet.unwrap();
         assert_eq!((packet.from, packet.to), (remote.ip(), local.ip()));
         assert_eq!(packet.ports, Some((4000, 80)));
-        assert_eq!((packet.protocol, packet.flags, packet.length), (6, None, 0));
+        assert_eq!(
+            (packet.protocol, packet.flags, packet.length),
+            (IpProtocol::TCP, None, 0)
+        );
     }
 }
 
@@ -261,5 +265,5 @@ fn a_write_logs() {
     let packet = record.packet.unwrap();
     assert_eq!((packet.from, packet.to), (local.ip(), remote.ip()));
     assert_eq!((packet.ports, packet.length), (Some((4000, 80)), 77));
-    assert_eq!((packet.protocol, packet.flags), (6, None));
+    assert_eq!((packet.protocol, packet.flags), (IpProtocol::TCP, None));
 }

@@ -10,6 +10,7 @@ use crate::event::{Header, Transport};
 use crate::interpret::Maps;
 use crate::packet::build::Frame;
 use crate::policy::{Action, AddressSet, Addresses, Endpoint, Policy, Set, SetKind, Side};
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// `drop from @set`, with everything else allowed.
@@ -57,7 +58,7 @@ impl Dropper {
         let header = Header {
             from,
             to,
-            protocol: 17,
+            protocol: IpProtocol::UDP,
             transport: Transport::Ports { from: 1, to: 2 },
             length: 60,
             ..Header::PLAIN

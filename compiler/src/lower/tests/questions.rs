@@ -17,6 +17,7 @@ use crate::policy::{
     Action, Addresses, Class, ClassId, Condition, Endpoint, LiveMap, NetnsId, Policy, Set, SetKind,
     Side, SocketTest,
 };
+use crate::protocol::IpProtocol;
 use crate::target::Target;
 
 use super::made::{at, built, built_for, policy};
@@ -49,7 +50,7 @@ fn packet(protocol: u8, from: &str, to: &str, port: u16) -> Vec<u8> {
     let header = Header {
         from: from.parse().unwrap(),
         to: to.parse().unwrap(),
-        protocol,
+        protocol: IpProtocol(protocol),
         transport,
         length: 60,
         ..Header::PLAIN
@@ -73,7 +74,7 @@ fn looked_up(artifact: &Artifact, maps: &mut Maps, lookup: Lookup) -> Outcome {
 
 fn lookup(protocol: u8, remote: &str, local: &str) -> Lookup {
     Lookup {
-        protocol,
+        protocol: IpProtocol(protocol),
         remote: remote.parse().unwrap(),
         local: local.parse().unwrap(),
         ingress_ifindex: 3,
@@ -251,7 +252,7 @@ impl Tenants {
                 let address = SocketAddr::new(slot.address, slot.port);
                 let id = u64::from(slot.index) + 1;
                 let model = match slot.protocol {
-                    6 => SocketModel::listener(id, address),
+                    IpProtocol::TCP => SocketModel::listener(id, address),
                     _ => SocketModel::udp(id, address),
                 };
                 maps.update_socket(sockets, &slot.index.to_ne_bytes(), model, 0)
@@ -370,7 +371,7 @@ fn a_socket_is_absent_while_its_slot_is_empty() {
     }
     let tcp4 = slots
         .iter()
-        .find(|slot| slot.protocol == 6 && slot.address.is_ipv4());
+        .find(|slot| slot.protocol == IpProtocol::TCP && slot.address.is_ipv4());
     let tcp4 = tcp4.unwrap();
     let model = SocketModel::listener(1, SocketAddr::new(tcp4.address, tcp4.port));
     maps.update_socket(sockets, &tcp4.index.to_ne_bytes(), model, 0)

@@ -13,6 +13,7 @@ use crate::packet::random::Rng;
 use crate::policy::{
     Action, DefaultVerdict, Match, Per, Policy, ProtocolMatch, Rate, RateUnit, Rule,
 };
+use crate::protocol::IpProtocol;
 use crate::target::Target;
 
 /// Allows what fits in the rate; everything else is dropped.
@@ -45,7 +46,7 @@ fn udp(from: IpAddr, payload: usize) -> Frame {
     let header = Header {
         from,
         to,
-        protocol: 17,
+        protocol: IpProtocol::UDP,
         transport: Transport::Ports { from: 1, to: 2 },
         ..Header::PLAIN
     };
@@ -291,7 +292,7 @@ fn a_count_takes_no_tokens_for_what_was_decided_before_it() {
         ..at(Hook::TcIn, Action::Count)
     };
     let dropping = Rule {
-        matches: protocol(17),
+        matches: protocol(IpProtocol::UDP),
         ..at(Hook::TcIn, Action::Drop)
     };
     let built = built_for(policy([dropping, counting]), &Target::baseline());
@@ -309,11 +310,11 @@ fn a_count_takes_no_tokens_for_what_was_decided_before_it() {
     };
     let ports = Transport::Ports { from: 1, to: 2 };
     for _ in 0..3 {
-        assert_eq!(send(17, ports), 0);
+        assert_eq!(send(IpProtocol::UDP, ports), 0);
     }
     let other = Transport::None;
     assert_eq!(
-        [89, 89, 89].map(|protocol| send(protocol, other)),
+        [89, 89, 89].map(|protocol| send(IpProtocol(protocol), other)),
         [1, 2, 2]
     );
 }

@@ -10,6 +10,7 @@ use crate::interpret::{Bare, Input, Maps, Outcome, Skb, Xdp, run};
 use crate::packet::build::{Extension, Frame};
 use crate::packet::parse::{Layout, parse};
 use crate::policy::{Action, DefaultVerdict};
+use crate::protocol::IpProtocol;
 
 const HOOKS: [Hook; 2] = [Hook::Xdp, Hook::TcIn];
 const ADDRESSES: [(&str, &str); 2] = [("10.0.0.1", "192.0.2.7"), ("2001:db8::1", "2001:db8::7")];
@@ -29,7 +30,7 @@ fn header(addresses: (&str, &str), protocol: u8, transport: Transport) -> Header
     Header {
         from: addresses.0.parse().unwrap(),
         to: addresses.1.parse().unwrap(),
-        protocol,
+        protocol: IpProtocol(protocol),
         transport,
         ..Header::PLAIN
     }
@@ -112,10 +113,10 @@ fn verified(reply: &[u8], offset: usize) -> (Header, Vec<u8>) {
         (40, 8..40)
     };
     let mut covered = packet[start..].to_vec();
-    if header.protocol != 1 {
+    if header.protocol != IpProtocol::ICMP {
         covered.resize(covered.len().next_multiple_of(2), 0);
         covered.extend(&packet[addresses]);
-        covered.extend([0, header.protocol]);
+        covered.extend([0, header.protocol.0]);
         covered.extend(((packet.len() - start) as u16).to_be_bytes());
     }
     assert_eq!(sum(&covered), 0xffff, "{packet:02x?}");
@@ -222,7 +223,7 @@ fn options_extensions_and_tags_are_stepped_over() {
                     assert_eq!(reply[12..offset], frame.bytes()[12..offset]);
                     let (answered, body) = verified(&reply, offset);
                     assert_eq!(answered.to, header.from);
-                    let icmp = header.protocol == 17;
+                    let icmp = header.protocol == IpProtocol::UDP;
                     let length = frame.header().length as usize;
                     assert_eq!(body.len(), if icmp { 8 + length } else { 20 });
                 }

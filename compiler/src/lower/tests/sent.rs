@@ -7,12 +7,13 @@ use crate::hook::Hook;
 use crate::interpret::Maps;
 use crate::packet::build::Frame;
 use crate::policy::{Action, Direction};
+use crate::protocol::IpProtocol;
 
 fn frame() -> Vec<u8> {
     let header = Header {
         from: "10.0.0.1".parse().unwrap(),
         to: "10.0.0.2".parse().unwrap(),
-        protocol: 17,
+        protocol: IpProtocol::UDP,
         transport: Transport::Ports { from: 1, to: 2 },
         ..Header::PLAIN
     };

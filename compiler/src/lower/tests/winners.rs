@@ -9,6 +9,7 @@ use crate::files::Texts;
 use crate::interpret::Maps;
 use crate::packet::build::Frame;
 use crate::pipeline::{Counters, Expects, Options, compile};
+use crate::protocol::IpProtocol;
 use crate::target::Target;
 
 use super::made::run_on;
@@ -37,7 +38,7 @@ fn to_port(port: u16) -> Header {
     Header {
         from: "192.0.2.1".parse().unwrap(),
         to: "198.51.100.1".parse().unwrap(),
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         transport: Transport::Tcp {
             from: 40_000,
             to: port,
@@ -130,21 +131,21 @@ fn what_a_packet_does_not_have_matches_nothing() {
         transport,
         ..to_port(1)
     };
-    let echo = of(1, Transport::Icmp { kind: 8, code: 0 });
+    let echo = of(IpProtocol::ICMP, Transport::Icmp { kind: 8, code: 0 });
     let over_v6 = Header {
         from: "2001:db8::1".parse().unwrap(),
         to: "2001:db8::2".parse().unwrap(),
-        ..of(1, Transport::None)
+        ..of(IpProtocol::ICMP, Transport::None)
     };
     let later = Header {
         part: Part::Later,
-        ..of(6, Transport::None)
+        ..of(IpProtocol::TCP, Transport::None)
     };
     let packets = [
         (to_port(1), PASS),
         (echo, PASS),
         (over_v6, DROP),
-        (of(47, Transport::None), DROP),
+        (of(IpProtocol::GRE, Transport::None), DROP),
         (later, DROP),
     ];
     assert_eq!(counted(&artifact, &packets), [1, 1, 3, 0]);

@@ -5,6 +5,7 @@ use crate::event::{Parsed, Transport};
 use crate::packet::edges::arbitrary_header;
 use crate::packet::parse::{Layout, parse};
 use crate::packet::random::Rng;
+use crate::protocol::IpProtocol;
 
 /// Random options that leave the packet well-formed.
 pub(crate) fn with_options(header: Header, rng: &mut Rng) -> Frame {
@@ -83,7 +84,7 @@ fn syn() -> Header {
     Header {
         from: [10, 0, 0, 1].into(),
         to: [10, 0, 0, 2].into(),
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         part: Part::Whole,
         transport: Transport::Tcp {
             from: 1024,
@@ -108,7 +109,7 @@ fn checksums_are_right() {
 #[test]
 fn a_whole_frame_byte_by_byte() {
     let header = Header {
-        protocol: 17,
+        protocol: IpProtocol::UDP,
         transport: Transport::Ports {
             from: 53,
             to: 0x1234,
@@ -129,7 +130,7 @@ fn a_whole_frame_byte_by_byte() {
 fn udp_never_says_that_it_has_no_checksum() {
     let checksum = |from| {
         let header = Header {
-            protocol: 17,
+            protocol: IpProtocol::UDP,
             transport: Transport::Ports { from, to: 9 },
             length: 28,
             ..syn()

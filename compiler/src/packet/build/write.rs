@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Extension, Fragmented, Frame, checksum};
 use crate::bpf::constant::{ETH_P_IP, ETH_P_IPV6};
 use crate::event::{Part, Transport};
-use crate::packet::protocol;
+use crate::protocol::IpProtocol;
 
 pub(super) fn clamp(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
@@ -16,7 +16,7 @@ pub(super) fn transport_length(frame: &Frame) -> usize {
     match frame.header.transport {
         Transport::None => 0,
         Transport::Tcp { .. } => 20 + frame.tcp_options * 4,
-        Transport::Ports { .. } if frame.header.protocol == protocol::SCTP => 12,
+        Transport::Ports { .. } if frame.header.protocol == IpProtocol::SCTP => 12,
         Transport::Ports { .. } | Transport::Icmp { .. } => 8,
     }
 }
@@ -70,7 +70,7 @@ fn ipv4(frame: &Frame, from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
     bytes.extend(frame.broken.length_field.unwrap_or(length).to_be_bytes());
     bytes.extend([0x12, 0x34]);
     bytes.extend(fragment.to_be_bytes());
-    bytes.extend([frame.header.ttl, frame.header.protocol, 0, 0]);
+    bytes.extend([frame.header.ttl, frame.header.protocol.0, 0, 0]);
     bytes.extend(from.iter().chain(&to));
     bytes.resize(header, 1);
     let sum = checksum::finish(checksum::sum(&bytes));
@@ -100,13 +100,14 @@ fn ipv6(frame: &Frame, from: [u8; 16], to: [u8; 16]) -> Vec<u8> {
 
 /// The number that announces the extension header at `index`, or the protocol after the last.
 fn next_header(frame: &Frame, extensions: &[Extension], index: usize) -> u8 {
-    match extensions.get(index) {
-        Some(Extension::HopByHop(_)) => protocol::HOP_BY_HOP,
-        Some(Extension::Routing(_)) => protocol::ROUTING,
-        Some(Extension::Destination(_)) => protocol::DESTINATION,
-        Some(Extension::Fragment) => protocol::FRAGMENT,
+    let next = match extensions.get(index) {
+        Some(Extension::HopByHop(_)) => IpProtocol::HOP_BY_HOP,
+        Some(Extension::Routing(_)) => IpProtocol::ROUTING,
+        Some(Extension::Destination(_)) => IpProtocol::DESTINATION,
+        Some(Extension::Fragment) => IpProtocol::FRAGMENT,
         None => frame.header.protocol,
-    }
+    };
+    next.0
 }
 
 fn extension_header(frame: &Frame, extension: Extension, next: u8) -> Vec<u8> {
@@ -196,21 +197,21 @@ fn seal(frame: &Frame, bytes: &mut [u8]) {
     let length = clamp(bytes.len());
     let (place, start) = match (header.transport, header.protocol) {
         (Transport::Tcp { .. }, _) => (16, true),
-        (Transport::Ports { .. }, protocol::UDP) => {
+        (Transport::Ports { .. }, IpProtocol::UDP) => {
             let field = u16::try_from(length).unwrap_or(0);
             put(bytes, 4, &field.to_be_bytes());
             (6, true)
         }
-        (Transport::Icmp { .. }, number) => (2, number == protocol::ICMP6),
+        (Transport::Icmp { .. }, number) => (2, number == IpProtocol::ICMP6),
         _ => return,
     };
     let pseudo = match start {
-        true => checksum::pseudo(header.from, header.to, header.protocol, length),
+        true => checksum::pseudo(header.from, header.to, header.protocol.0, length),
         false => 0,
     };
     let sum = match checksum::finish(pseudo + checksum::sum(bytes)) {
         // In UDP a checksum of zero means none.
-        0 if header.protocol == protocol::UDP => 0xffff,
+        0 if header.protocol == IpProtocol::UDP => 0xffff,
         sum => sum,
     };
     put(bytes, place, &sum.to_be_bytes());

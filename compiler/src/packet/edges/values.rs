@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use crate::header_field::{ByField, Kind, Row, row};
-use crate::packet::protocol;
 use crate::policy::{
     Addresses, Condition, Endpoint, Family, FieldTest, Match, Policy, Rule, SetKind, Side,
 };
+use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// So many ranges at each end of a large set are edges of the policy.
@@ -17,7 +17,7 @@ const OUTERMOST: usize = 8;
 pub(super) struct Values {
     pub(super) from: Vec<Corner>,
     pub(super) to: Vec<Corner>,
-    pub(super) protocols: Vec<u8>,
+    pub(super) protocols: Vec<IpProtocol>,
     pub(super) icmp: Vec<(u8, u8)>,
     /// Of each field of the header; `None` where a packet does not have it.
     pub(super) fields: ByField<Vec<Option<u32>>>,
@@ -96,15 +96,15 @@ impl Values {
             from: vec![ends.clone()],
             to: vec![ends],
             protocols: vec![
-                protocol::TCP,
-                protocol::UDP,
-                protocol::SCTP,
-                protocol::ICMP,
-                protocol::ICMP6,
-                protocol::ESP,
-                protocol::AH,
-                254,
-                255,
+                IpProtocol::TCP,
+                IpProtocol::UDP,
+                IpProtocol::SCTP,
+                IpProtocol::ICMP,
+                IpProtocol::ICMP6,
+                IpProtocol::ESP,
+                IpProtocol::AH,
+                IpProtocol(254),
+                IpProtocol(255),
             ],
             icmp: vec![(0, 0), (8, 0), (255, 255)],
             fields: ByField::of(|row| row.edges.to_vec()),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::packet::build::{Broken, Extension, Frame};
+use crate::protocol::IpProtocol;
 
 fn header(family: Family, protocol: u8, transport: Transport, length: u32) -> Header {
     let (from, to): (IpAddr, IpAddr) = match family {
@@ -14,7 +15,7 @@ fn header(family: Family, protocol: u8, transport: Transport, length: u32) -> He
     Header {
         from,
         to,
-        protocol,
+        protocol: IpProtocol(protocol),
         part: Part::Whole,
         transport,
         length,
@@ -202,7 +203,7 @@ fn six_extension_headers_and_not_seven() {
 fn the_walk_stops_at_a_later_fragment_and_goes_on_after_a_first() {
     let later = Header {
         part: Part::Later,
-        ..header(Family::V6, protocol::DESTINATION, Transport::None, 48)
+        ..header(Family::V6, IpProtocol::DESTINATION.0, Transport::None, 48)
     };
     assert_eq!(plain(Frame::new(later.clone())), Parsed::Ip(later));
     let first = Header {
@@ -227,18 +228,18 @@ fn an_atomic_fragment_is_whole() {
 
 #[test]
 fn ah_is_a_protocol_and_is_not_walked() {
-    let header = header(Family::V6, protocol::AH, Transport::None, 40);
+    let header = header(Family::V6, IpProtocol::AH.0, Transport::None, 40);
     assert_eq!(plain(Frame::new(header.clone())), Parsed::Ip(header));
 }
 
 #[test]
 fn an_atomic_fragment_header_does_not_make_a_first_fragment_whole() {
-    let mut packet = vec![0x60, 0, 0, 0, 0, 16, protocol::FRAGMENT, 64];
+    let mut packet = vec![0x60, 0, 0, 0, 0, 16, IpProtocol::FRAGMENT.0, 64];
     packet.resize(40, 0);
-    packet.extend([protocol::FRAGMENT, 0, 0, 1, 0, 0, 0, 0]);
-    packet.extend([protocol::ESP, 0, 0, 0, 0, 0, 0, 0]);
+    packet.extend([IpProtocol::FRAGMENT.0, 0, 0, 1, 0, 0, 0, 0]);
+    packet.extend([IpProtocol::ESP.0, 0, 0, 0, 0, 0, 0, 0]);
     let Parsed::Ip(seen) = parse(&packet, Layout::Bare(ETH_P_IPV6)) else {
         panic!("two fragment headers are no mistake");
     };
-    assert_eq!((seen.part, seen.protocol), (Part::First, protocol::ESP));
+    assert_eq!((seen.part, seen.protocol), (Part::First, IpProtocol::ESP));
 }

@@ -6,8 +6,8 @@ use sockc_grammar::source::{Span, Spanned};
 use super::{Described, codes};
 use crate::event::{Event, SocketAnswer};
 use crate::header_field::ByField;
-use crate::packet::protocol;
 use crate::policy::{AddressSet, Family, GroupId, LiveEntry, LiveMapId, NetnsId, SetId, SocketId};
+use crate::protocol::IpProtocol;
 
 /// Type and code of an echo request.
 pub(super) fn plain_icmp(family: Family) -> (u8, u8) {
@@ -18,10 +18,10 @@ pub(super) fn plain_icmp(family: Family) -> (u8, u8) {
 }
 
 /// The protocol whose header is checked as ICMP in this family.
-pub(super) fn icmp_of(family: Family) -> u8 {
+pub(super) fn icmp_of(family: Family) -> IpProtocol {
     match family {
-        Family::V4 => protocol::ICMP,
-        Family::V6 => protocol::ICMP6,
+        Family::V4 => IpProtocol::ICMP,
+        Family::V6 => IpProtocol::ICMP6,
     }
 }
 

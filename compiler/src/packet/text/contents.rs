@@ -12,8 +12,8 @@ use super::endpoint::{number_of, service};
 use super::members::prefix_of;
 use super::with::find;
 use crate::event::{Header, Transport};
-use crate::packet::protocol;
 use crate::policy::{LiveEntry, Policy, SocketId};
+use crate::protocol::IpProtocol;
 
 /// Every port.
 const ALL: (u16, u16) = (0, u16::MAX);
@@ -37,8 +37,8 @@ fn parts(entry: &MapEntry, span: Span, policy: &Policy) -> Result<Vec<LiveEntry>
     let socket = find(&entry.socket, "socket", sockets)?;
     let protocol = match entry.protocol.as_ref().map(|one| &one.value) {
         None => None,
-        Some(Protocol::Tcp) => Some(protocol::TCP),
-        Some(Protocol::Udp) => Some(protocol::UDP),
+        Some(Protocol::Tcp) => Some(IpProtocol::TCP),
+        Some(Protocol::Udp) => Some(IpProtocol::UDP),
         Some(_) => return Err(no_entry(span)),
     };
     let mut found = Vec::new();
@@ -145,8 +145,8 @@ pub(crate) fn entry_words(policy: &Policy, entry: &LiveEntry) -> String {
         (low, high) => format!("{low}-{high}"),
     };
     let protocol = match entry.protocol {
-        Some(protocol::TCP) => "tcp ",
-        Some(protocol::UDP) => "udp ",
+        Some(IpProtocol::TCP) => "tcp ",
+        Some(IpProtocol::UDP) => "udp ",
         _ => "",
     };
     let socket = &policy.sockets[entry.socket].name;

@@ -9,11 +9,11 @@ use super::endpoint::{End, end};
 use super::with::{no_meaning, said};
 use super::{Described, codes, interface};
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
-use crate::field::Field;
 use crate::header_field::{Exists, HeaderField, Plain};
 use crate::names::IcmpKind;
-use crate::packet::{longest_length, protocol, shortest_length};
+use crate::packet::{longest_length, shortest_length};
 use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// The packet (or write) that the words describe. `whole` is the span of all of them, for what is missing.
@@ -100,7 +100,7 @@ fn malformed_packet(
 /// Family, protocol and part, which say what else a packet has.
 struct Kind {
     family: Family,
-    number: u8,
+    number: IpProtocol,
     part: Part,
     /// Type and code, if a type was named.
     icmp: Option<(u8, u8)>,
@@ -142,7 +142,7 @@ impl Kind {
             (Some(_), true) => Part::First,
             (Some(_), false) => Part::Later,
         };
-        if family == Family::V6 && part != Part::Later && protocol::is_extension(number) {
+        if family == Family::V6 && part != Part::Later && number.is_extension() {
             let text = "IPv6 steps over this header: the packet's protocol is the one after it";
             return Err(does_not_fit(text, written.span));
         }
@@ -178,11 +178,11 @@ impl Kind {
     }
 
     fn transport(&self, from: &End, to: &End, said: &Said) -> Result<Transport, Box<Diagnostic>> {
-        let has_ports = Field::has_ports(self.number);
-        if self.number != protocol::TCP || self.part == Part::Later {
+        let has_ports = self.number.has_ports();
+        if self.number != IpProtocol::TCP || self.part == Part::Later {
             self.without_tcp(said)?;
         }
-        if !matches!(self.number, protocol::TCP | protocol::UDP) || self.part == Part::Later {
+        if !self.number.has_socket() || self.part == Part::Later {
             let mut found = said.sockets.iter();
             if let Some(found) = found.find(|it| it.answer != SocketAnswer::None) {
                 return Err(not_had("a socket", found.span));
@@ -197,7 +197,7 @@ impl Kind {
         if has_ports {
             let (from, to) = (self.port(from)?, self.port(to)?);
             return Ok(match self.number {
-                protocol::TCP => Transport::Tcp { from, to, flags: 0 },
+                IpProtocol::TCP => Transport::Tcp { from, to, flags: 0 },
                 _ => Transport::Ports { from, to },
             });
         }
@@ -248,17 +248,19 @@ impl Kind {
 }
 
 /// A protocol's number, with type and code if a type was named.
-type Named = (u8, Option<(u8, u8)>);
+type Named = (IpProtocol, Option<(u8, u8)>);
 
 fn protocol_of(written: &Spanned<Protocol>, family: Family) -> Result<Named, Box<Diagnostic>> {
     let number = match &written.value {
-        Protocol::Tcp => protocol::TCP,
-        Protocol::Udp => protocol::UDP,
-        Protocol::Sctp => protocol::SCTP,
-        Protocol::Esp => protocol::ESP,
-        Protocol::Ah => protocol::AH,
-        Protocol::Gre => protocol::GRE,
-        Protocol::Number(number) => byte(number.value, number.span, values::PROTOCOL_NUMBER)?,
+        Protocol::Tcp => IpProtocol::TCP,
+        Protocol::Udp => IpProtocol::UDP,
+        Protocol::Sctp => IpProtocol::SCTP,
+        Protocol::Esp => IpProtocol::ESP,
+        Protocol::Ah => IpProtocol::AH,
+        Protocol::Gre => IpProtocol::GRE,
+        Protocol::Number(number) => {
+            IpProtocol(byte(number.value, number.span, values::PROTOCOL_NUMBER)?)
+        }
         Protocol::Icmp(types) => {
             return icmp(IcmpKind::Icmp, types, written.span, family == Family::V4);
         }
@@ -276,8 +278,8 @@ fn icmp(
     family_fits: bool,
 ) -> Result<Named, Box<Diagnostic>> {
     let number = match kind {
-        IcmpKind::Icmp => protocol::ICMP,
-        IcmpKind::Icmp6 => protocol::ICMP6,
+        IcmpKind::Icmp => IpProtocol::ICMP,
+        IcmpKind::Icmp6 => IpProtocol::ICMP6,
     };
     if !family_fits {
         return Err(mistake(
@@ -349,7 +351,7 @@ fn group(
     policy: &Policy,
     whole: Span,
 ) -> Result<GroupId, Box<Diagnostic>> {
-    if kind.number != protocol::TCP {
+    if kind.number != IpProtocol::TCP {
         return Err(does_not_fit("`send` is about tcp", kind.span));
     }
     not_said(said.malformed.as_ref(), "a header that could be malformed")?;

@@ -1,6 +1,7 @@
 //! Words to packets and back.
 
 use crate::policy::SocketOrigin;
+use crate::protocol::IpProtocol;
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::parse_packet;
 use sockc_grammar::source::{SourceId, SourceMap, Span};
@@ -36,7 +37,7 @@ fn policy() -> Policy {
     policy.sockets.push(Socket {
         name: "proxy".to_owned(),
         origin: SocketOrigin::Listen(vec![Listen {
-            protocol: 6,
+            protocol: IpProtocol::TCP,
             address: [127, 0, 0, 1].into(),
             port: 1234,
         }]),
@@ -133,7 +134,7 @@ fn plain_values() {
     let expected = Header {
         from: [8, 8, 8, 8].into(),
         to: [192, 0, 2, 1].into(),
-        protocol: 6,
+        protocol: IpProtocol::TCP,
         part: Part::Whole,
         transport: Transport::Tcp {
             from: 40000,
@@ -378,7 +379,7 @@ fn every_header_comes_back_from_its_words() {
 /// What is said around a packet, at random.
 fn arbitrary(rng: &mut Rng, policy: &Policy) -> Described {
     let header = arbitrary_header(rng);
-    let has_socket = matches!(header.protocol, 6 | 17) && header.part != Part::Later;
+    let has_socket = header.protocol.has_socket() && header.part != Part::Later;
     let answers = [
         SocketAnswer::None,
         SocketAnswer::Listening,
@@ -525,17 +526,20 @@ fn what_is_not_said_is_plain_in_the_world() {
             entry(8, (0, u16::MAX), None),
             LiveEntry {
                 socket: other,
-                ..entry(8, (80, 80), Some(6))
+                ..entry(8, (80, 80), Some(IpProtocol::TCP))
             },
             entry(8, (80, 80), None),
-            entry(7, (80, 80), Some(6)),
+            entry(7, (80, 80), Some(IpProtocol::TCP)),
         ],
         place: place(),
     });
     let text = "tcp from 1.1.1.1:1 to 3.3.3.3:80";
     let described = read(text);
     let world = DescribedWorld::new(&policy, &described);
-    assert!(world.present(proxy, Family::V4, 6) && !world.present(proxy, Family::V4, 17));
+    assert!(
+        world.present(proxy, Family::V4, IpProtocol::TCP)
+            && !world.present(proxy, Family::V4, IpProtocol::UDP)
+    );
     assert!(world.member(vips, [3, 3, 3, 9].into()) && !world.member(vips, [3, 3, 4, 9].into()));
     assert!(!world.member(banned, [3, 3, 3, 9].into()));
     assert_eq!(world.entry(map, &header(text)), Some(other));
@@ -552,7 +556,7 @@ fn what_is_not_said_is_plain_in_the_world() {
     ));
     let world = DescribedWorld::new(&policy, &said);
     assert!(!world.member(vips, [3, 3, 3, 9].into()) && world.member(banned, [3, 3, 3, 9].into()));
-    assert!(!world.present(proxy, Family::V4, 6));
+    assert!(!world.present(proxy, Family::V4, IpProtocol::TCP));
 }
 
 #[test]

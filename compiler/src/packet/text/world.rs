@@ -8,6 +8,7 @@ use crate::event::{Header, SocketAnswer, Transport, World};
 use crate::policy::{
     Direction, Family, LiveEntry, LiveMapId, NetnsId, Policy, RuleId, SetId, SetKind, SocketId,
 };
+use crate::protocol::IpProtocol;
 
 /// Answers as a text describes them: live sets and maps as started, rates that fit and named sockets that are there,
 /// unless it says otherwise.
@@ -36,7 +37,7 @@ impl World for DescribedWorld<'_> {
             .unwrap_or(SocketAnswer::None)
     }
 
-    fn present(&self, socket: SocketId, family: Family, protocol: u8) -> bool {
+    fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
         !self.described.absent.contains(&socket)
             && self.policy.sockets[socket].may_hold(family, protocol)
     }

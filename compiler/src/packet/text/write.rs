@@ -8,8 +8,9 @@ use super::case::plain_icmp;
 use super::{Described, contents, interface, members};
 use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
 use crate::header_field::{self, Kind, Plain, Row, flag_names};
-use crate::packet::{protocol, shortest_length};
+use crate::packet::shortest_length;
 use crate::policy::{Direction, Policy};
+use crate::protocol::IpProtocol;
 
 /// The packet in words, without anything that is not in its header.
 #[must_use]
@@ -161,14 +162,14 @@ fn packet_words(header: &Header) -> String {
 fn protocol_words(header: &Header) -> String {
     let v4 = header.from.is_ipv4();
     let word = match header.protocol {
-        protocol::TCP => "tcp",
-        protocol::UDP => "udp",
-        protocol::SCTP => "sctp",
-        protocol::ICMP if v4 => "icmp",
-        protocol::ICMP6 if !v4 => "icmp6",
-        protocol::ESP => "esp",
-        protocol::AH => "ah",
-        protocol::GRE => "gre",
+        IpProtocol::TCP => "tcp",
+        IpProtocol::UDP => "udp",
+        IpProtocol::SCTP => "sctp",
+        IpProtocol::ICMP if v4 => "icmp",
+        IpProtocol::ICMP6 if !v4 => "icmp6",
+        IpProtocol::ESP => "esp",
+        IpProtocol::AH => "ah",
+        IpProtocol::GRE => "gre",
         number => return format!("proto {number}"),
     };
     match header.transport {

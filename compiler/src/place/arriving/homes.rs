@@ -10,7 +10,7 @@
 use cranelift_entity::SecondaryMap;
 use sockc_grammar::diagnostic::Diagnostic;
 
-use crate::chain::sight::{seen_from, widened};
+use crate::chain::sight::{over_approximated, seen_from};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::{Field, FieldKind};
@@ -216,7 +216,7 @@ impl<'a> Pass<'a> {
         let rule = &self.policy.rules[id];
         let matched = self.matched(store, id)?;
         let asked = rule.at == Some(Hook::Xdp);
-        if store.meet(matched, self.passed)? {
+        if store.intersects(matched, self.passed)? {
             homes[id] = Some(Hook::TcIn);
             if asked {
                 let ahead = self.first(store, &self.passes, matched, rule)?;
@@ -228,7 +228,7 @@ impl<'a> Pass<'a> {
             rule.action,
             Action::Drop | Action::Reject | Action::Forward(_)
         );
-        if takes && store.meet(matched, self.counted)? {
+        if takes && store.intersects(matched, self.counted)? {
             homes[id] = Some(Hook::TcIn);
             if asked {
                 let count = self.first(store, &self.counts, matched, rule)?;
@@ -246,7 +246,7 @@ impl<'a> Pass<'a> {
             self.counted = store.or(matched, self.counted)?;
             return Ok(());
         }
-        let wide = widened(store, Hook::Xdp, matched)?;
+        let wide = over_approximated(store, Hook::Xdp, matched)?;
         if wide != matched {
             self.passes.push((id, wide));
             self.passed = store.or(wide, self.passed)?;
@@ -263,7 +263,7 @@ impl<'a> Pass<'a> {
         other: &'a Rule,
     ) -> Result<&'a Rule, BudgetExceeded> {
         for &(id, matched) in rules {
-            if store.meet(matched, packets)? {
+            if store.intersects(matched, packets)? {
                 return Ok(&self.policy.rules[id]);
             }
         }
@@ -286,11 +286,11 @@ impl<'a> Pass<'a> {
         }
         let decided = store.any(&deciders)?;
         let left = store.not(decided)?;
-        let passed = store.meet(self.passed, left)?;
+        let passed = store.intersects(self.passed, left)?;
         if line.verdict == DefaultVerdict::Allow {
             self.default_waits = passed;
         } else {
-            self.default_waits = store.meet(self.counted, left)?;
+            self.default_waits = store.intersects(self.counted, left)?;
             self.default_twice = passed;
         }
         Ok(())

@@ -11,6 +11,7 @@ use crate::hook::Hook;
 use crate::place::{describe, place};
 use crate::policy::{Action, Direction, Family, Policy, RuleId, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
+use crate::protocol::IpProtocol;
 
 /// A world with the same answers for every packet.
 struct Still {
@@ -22,7 +23,7 @@ impl World for Still {
     fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
         self.answer
     }
-    fn present(&self, _: SocketId, _: Family, _: u8) -> bool {
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         self.present
     }
 }
@@ -186,7 +187,7 @@ fn the_lookup_chain_is_the_meaning_of_a_lookup() {
         for _ in 0..60 {
             let (mut header, answer) = dice.packet();
             header.part = Part::Whole;
-            if header.transport == Transport::None || !matches!(header.protocol, 6 | 17) {
+            if header.transport == Transport::None || !header.protocol.has_socket() {
                 continue;
             }
             let world = Still {

@@ -1,10 +1,11 @@
-//! Every row of the table of language section 6: a rule that works, or an error with the reason.
+//! Every row of the table of `docs/placement.md#what-each-hook-can-do`: a rule that works, or an error with the reason.
 
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::parse;
 use sockc_grammar::source::SourceMap;
 
 use crate::policy::Policy;
+use crate::protocol::IpProtocol;
 use crate::resolve::resolve;
 
 /// What the rules of the table refer to.
@@ -158,7 +159,7 @@ fn what_is_audited_counts_where_it_would_run() {
         (redirected.action, redirected.at),
         (Action::Count, Some(Hook::SkLookup))
     );
-    assert_eq!(redirected.matches.protocols[0].number, 6);
+    assert_eq!(redirected.matches.protocols[0].number, IpProtocol::TCP);
     let shortcut = rule("audit shortcut within group pods");
     assert_eq!(shortcut.audit, Some(Verb::Shortcut));
     assert!(matches!(shortcut.matches.from, Some(Side::Group(_))));

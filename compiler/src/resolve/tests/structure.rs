@@ -5,6 +5,7 @@ use crate::header_field::HeaderField;
 use crate::policy::{
     Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, SetId, SetKind,
 };
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 /// A list of so many addresses, none next to another.
@@ -235,7 +236,7 @@ fn map_rules(policy: &Policy) -> Vec<MapRule> {
             (
                 32 - (high - low).trailing_ones(),
                 endpoints[0].ports.as_ref().unwrap().ranges()[0],
-                protocols.map(|one| one.number).collect(),
+                protocols.map(|one| one.number.0).collect(),
                 socket.as_u32(),
             )
         })
@@ -339,7 +340,13 @@ fn an_audited_map_counts_a_packet_once() {
             )
         })
         .collect();
-    assert_eq!(shape, [(Action::Count, 6, 2), (Action::Count, 17, 1)]);
+    assert_eq!(
+        shape,
+        [
+            (Action::Count, IpProtocol::TCP, 2),
+            (Action::Count, IpProtocol::UDP, 1)
+        ]
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What becomes of each hook, for every way in which it may stand.
 
 use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::*;
 use crate::hook::Means;
@@ -119,7 +120,7 @@ fn a_hook_is_that_of_its_point_and_its_target() {
 fn manifest(origin: SlotOrigin, protocol: u8) -> Manifest {
     let slot = Slot {
         index: 0,
-        protocol,
+        protocol: IpProtocol(protocol),
         address: "127.0.0.1".parse().unwrap(),
         port: 1234,
     };

@@ -1,8 +1,12 @@
 //! What programs find, by the rule that is written in the language: the most specific entry wins.
 
 use sockc_compiler::artifact::{MANIFEST_VERSION, Made, Slot, SlotOrigin};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::*;
+
+const TCP: Option<IpProtocol> = Some(IpProtocol::TCP);
+const UDP: Option<IpProtocol> = Some(IpProtocol::UDP);
 
 /// Sockets `a` and `b` of both protocols, and `t` of TCP alone.
 fn manifest() -> Manifest {
@@ -15,7 +19,7 @@ fn manifest() -> Manifest {
             .iter()
             .map(|protocol| Slot {
                 index: 0,
-                protocol: *protocol,
+                protocol: IpProtocol(*protocol),
                 address: "0.0.0.0".parse().unwrap(),
                 port: 0,
             })
@@ -44,7 +48,7 @@ fn manifest() -> Manifest {
     }
 }
 
-fn entry(protocol: Option<u8>, prefix: &str, ports: Range, socket: &str) -> LiveEntryPlan {
+fn entry(protocol: Option<IpProtocol>, prefix: &str, ports: Range, socket: &str) -> LiveEntryPlan {
     let (address, length) = prefix.split_once('/').unwrap();
     LiveEntryPlan {
         prefix: (address.parse().unwrap(), length.parse().unwrap()),
@@ -59,7 +63,7 @@ fn made(entries: &[LiveEntryPlan]) -> Result<Contents, Error> {
 }
 
 /// What a program finds: with the class of the port and with that of every port, the longer prefix.
-fn found(contents: &Contents, protocol: u8, address: &str, port: u16) -> Option<u32> {
+fn found(contents: &Contents, protocol: IpProtocol, address: &str, port: u16) -> Option<u32> {
     let address = address.parse().unwrap();
     let longest = |class: u32| {
         let lengths = (0..=Prefix::host(address).length()).rev();
@@ -85,7 +89,7 @@ fn found(contents: &Contents, protocol: u8, address: &str, port: u16) -> Option<
 }
 
 /// What the language says, from the entries themselves.
-fn meant(entries: &[LiveEntryPlan], protocol: u8, address: &str, port: u16) -> Option<u32> {
+fn meant(entries: &[LiveEntryPlan], protocol: IpProtocol, address: &str, port: u16) -> Option<u32> {
     let manifest = manifest();
     let host = Prefix::host(address.parse().unwrap());
     let matching = entries.iter().filter_map(|plan| {
@@ -106,12 +110,12 @@ fn the_most_specific_entry_wins() {
         entry(None, "10.0.0.0/8", ALL, "a"),
         entry(None, "10.0.0.0/8", (53, 53), "b"),
         entry(None, "10.2.0.0/16", (1000, 1002), "b"),
-        entry(Some(6), "10.0.0.0/8", ALL, "t"),
+        entry(TCP, "10.0.0.0/8", ALL, "t"),
         entry(None, "10.1.0.0/16", (0, 1000), "a"),
         entry(None, "10.1.0.0/16", (50, 60), "b"),
-        entry(Some(6), "10.1.0.0/16", (50, 60), "t"),
-        entry(Some(17), "10.1.0.0/16", (53, 53), "a"),
-        entry(Some(6), "10.1.2.3/32", ALL, "a"),
+        entry(TCP, "10.1.0.0/16", (50, 60), "t"),
+        entry(UDP, "10.1.0.0/16", (53, 53), "a"),
+        entry(TCP, "10.1.2.3/32", ALL, "a"),
         entry(None, "10.1.2.3/32", (65535, 65535), "t"),
         entry(None, "::/0", (53, 53), "b"),
     ];
@@ -123,7 +127,7 @@ fn the_most_specific_entry_wins() {
             "10.9.9.9", "10.1.0.1", "10.2.0.1", "10.1.2.3", "11.0.0.1", "::1",
         ] {
             for port in [0, 49, 50, 52, 53, 54, 60, 61, 1000, 1001, 65535] {
-                for protocol in [6, 17] {
+                for protocol in IpProtocol::WITH_SOCKETS {
                     assert_eq!(
                         found(&contents, protocol, address, port),
                         meant(&entries, protocol, address, port),
@@ -145,7 +149,7 @@ fn entries_of_which_neither_is_more_specific_are_refused() {
     );
     assert!(tie.contains("-> sock a` is for the same packets"), "{tie}");
     let overlap = refused(
-        entry(Some(6), "10.0.0.0/8", (10, 20), "a"),
+        entry(TCP, "10.0.0.0/8", (10, 20), "a"),
         entry(None, "10.0.0.0/8", (15, 25), "b"),
     );
     assert!(
@@ -154,8 +158,8 @@ fn entries_of_which_neither_is_more_specific_are_refused() {
     );
     // Other prefixes and other protocols are apart.
     made(&[
-        entry(Some(6), "10.0.0.0/8", (10, 20), "a"),
-        entry(Some(17), "10.0.0.0/8", (15, 25), "b"),
+        entry(TCP, "10.0.0.0/8", (10, 20), "a"),
+        entry(UDP, "10.0.0.0/8", (15, 25), "b"),
         entry(None, "10.0.0.0/9", (5, 15), "b"),
     ])
     .unwrap();
@@ -167,7 +171,7 @@ fn an_unknown_socket_or_protocol_is_told() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("no socket \"c\""), "{error}");
-    let error = made(&[entry(Some(17), "10.0.0.0/8", ALL, "t")])
+    let error = made(&[entry(UDP, "10.0.0.0/8", ALL, "t")])
         .unwrap_err()
         .to_string();
     assert!(error.contains("has no udp socket"), "{error}");
@@ -181,7 +185,7 @@ fn an_unknown_socket_or_protocol_is_told() {
 fn entries_are_shown_as_they_are_written() {
     for (entry, shown) in [
         (
-            entry(Some(6), "10.0.0.0/8", ALL, "a"),
+            entry(TCP, "10.0.0.0/8", ALL, "a"),
             "tcp 10.0.0.0/8:* -> sock a",
         ),
         (
@@ -189,7 +193,7 @@ fn entries_are_shown_as_they_are_written() {
             "10.0.0.1:53 -> sock a",
         ),
         (
-            entry(Some(17), "2001:db8::/32", (1, 2), "b"),
+            entry(UDP, "2001:db8::/32", (1, 2), "b"),
             "udp [2001:db8::/32]:1-2 -> sock b",
         ),
     ] {

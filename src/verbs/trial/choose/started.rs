@@ -12,6 +12,7 @@ use sockc_compiler::field::Field;
 use sockc_compiler::policy::{
     AddressSet, Family, LiveEntry, LiveMapId, Policy, SetId, SetKind, SocketId,
 };
+use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::ranges::RangeSet;
 
 type Built = Result<Node, BudgetExceeded>;
@@ -108,7 +109,7 @@ fn addresses(prefixes: &[(IpAddr, u8)]) -> AddressSet {
 fn presence(store: &mut Store, policy: &Policy, socket: SocketId, free: Free) -> Built {
     let mut families = [Node::FALSE; 2];
     for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
-        let held: Vec<(u32, u32)> = [6, 17]
+        let held: Vec<(u32, u32)> = IpProtocol::WITH_SOCKETS
             .into_iter()
             .filter(|&protocol| policy.sockets[socket].may_hold(family, protocol))
             .map(|protocol| (protocol.into(), protocol.into()))

@@ -1,6 +1,7 @@
 //! Sockets in the other network namespaces that conditions look into.
 
 use sockc_compiler::event::SocketAnswer;
+use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::{self, Error, Held, Netlink, Space};
 
 use super::{state_of, whole};
@@ -10,7 +11,7 @@ use crate::verbs::trial::world::Ends;
 /// socket needs a way to its peer.
 pub(super) fn hold(
     space: &Space,
-    protocol: u8,
+    protocol: IpProtocol,
     ends: Ends,
     answer: SocketAnswer,
 ) -> Result<Option<Held>, Error> {

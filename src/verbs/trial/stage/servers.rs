@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use sockc_compiler::policy::{Family, Policy, SocketId};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::SlotKind;
 use sockc_runtime::lab::{Error, Listener, SERVER};
 
@@ -43,7 +44,7 @@ impl Servers {
     }
 
     /// The socket whose server has a datagram.
-    pub(super) fn reached(&self, protocol: u8) -> Result<Option<SocketId>, Error> {
+    pub(super) fn reached(&self, protocol: IpProtocol) -> Result<Option<SocketId>, Error> {
         for (socket, server) in &self.0 {
             if server.protocol == protocol && !server.datagrams()?.is_empty() {
                 return Ok(Some(*socket));
@@ -72,7 +73,7 @@ impl Servers {
 }
 
 /// Any port of the lab's own addresses, TCP and UDP.
-fn of_every_kind() -> Vec<(u8, SocketAddr)> {
+fn of_every_kind() -> Vec<(IpProtocol, SocketAddr)> {
     let kinds = SlotKind::ALL.into_iter();
     kinds
         .filter_map(|kind| {

@@ -18,7 +18,7 @@ use state::{Matter, State};
 
 /// The work that a function gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
+pub struct VerifierCost {
     /// Instructions that are processed, over all states; at least so many where counting was given up.
     pub processed: usize,
     /// Branches that are pending at most on one path.
@@ -30,7 +30,7 @@ pub struct Effort {
 /// 120 to 254).
 const WORK: usize = 260;
 
-impl Effort {
+impl VerifierCost {
     /// The work that a function gives; counting is given up beyond `most` processed instructions.
     #[must_use]
     pub fn of(function: &Function, most: usize) -> Self {

@@ -43,20 +43,23 @@ fn ladder(count: i32, matters: bool) -> Function {
 #[test]
 fn states_that_cannot_be_told_apart_are_walked_once() {
     let (once, often) = (ladder(50, false), ladder(50, true));
-    let effort = |function: &Function| Effort::of(function, MAX_COST).processed;
-    assert!(effort(&once) < size(&once) * 3, "{}", effort(&once));
-    assert!(effort(&often) > size(&often) * 10, "{}", effort(&often));
+    let cost = |function: &Function| VerifierCost::of(function, MAX_COST).processed;
+    assert!(cost(&once) < size(&once) * 3, "{}", cost(&once));
+    assert!(cost(&often) > size(&often) * 10, "{}", cost(&often));
 }
 
 #[test]
 fn counting_is_given_up_beyond_the_most_that_is_asked_for() {
-    let effort = Effort::of(&ladder(2_000, true), 1_000);
-    assert!((1_000..10_000).contains(&effort.processed), "{effort:?}");
+    let cost = VerifierCost::of(&ladder(2_000, true), 1_000);
+    assert!((1_000..10_000).contains(&cost.processed), "{cost:?}");
 }
 
 #[test]
 fn each_branch_whose_first_way_goes_on_is_pending() {
-    assert_eq!(Effort::of(&ladder(7, false), MAX_COST).pending_jumps, 7);
+    assert_eq!(
+        VerifierCost::of(&ladder(7, false), MAX_COST).pending_jumps,
+        7
+    );
 }
 
 /// Two leaves: one of two instructions, reached by three ways, and one of four, reached by one.
