@@ -7,6 +7,7 @@
 //! In the literature: multi-terminal BDDs (R. E. Bryant, "Graph-Based Algorithms for Boolean Function Manipulation", 1986;
 //! M. Fujita et al., "Multi-Terminal Binary Decision Diagrams", 1997). A [`Store`] is what is called a BDD manager there.
 
+pub mod apart;
 pub mod classify;
 pub mod flatten;
 pub mod plain;

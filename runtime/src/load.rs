@@ -55,7 +55,9 @@ pub(crate) fn maps(
     check_kept(shapes, kept)?;
     make_folder(&state.generation(generation).join("map"))?;
     let mut loader = EbpfLoader::new();
-    loader.verifier_log_level(VerifierLogLevel::STATS);
+    // aya asks for a log only of what was refused. With `DEBUG` it has the path to the refused instruction with its source
+    // lines (`pop_stack` in kernel/bpf/verifier.c throws the other paths away), else no line at all.
+    loader.verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS);
     for map in kept {
         loader.map_pin_path(&map.name, map.pin.as_path());
     }

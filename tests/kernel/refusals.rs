@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use aya::programs::{Program, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::opcode::{Register, Width};
+use sockc_compiler::object;
 use sockc_runtime::lab::{BPFFS, FRONT};
 use sockc_runtime::{Error, Fill, Options};
 
@@ -214,6 +217,29 @@ fn an_object_cut_short_or_of_another_version() {
         sockc_runtime::apply(&whole.object, &other, &stage.options)
     });
     assert!(matches!(error, Error::Version { .. }));
+}
+
+/// What the verifier refuses in a tree is said to be of the rule that the comparison there is for.
+#[test]
+fn a_program_that_the_verifier_refuses_names_the_rule() {
+    let Some(stage) = stage() else { return };
+    let compiled = compile("default in drop\nallow udp to port 53\nallow tcp to port 4711\n");
+    let mut artifact = object::read(&compiled.object).unwrap();
+    let code = &mut artifact.programs[0].insns;
+    let comparison = code.iter().position(|insn| insn.imm == 4711).unwrap();
+    code[comparison] = asm::load(Width::DW, Register::R0, Register::R10, 4000);
+    let object = object::write(&artifact).unwrap();
+    let words = ["the kernel refused", "allow tcp to port 4711"];
+    let error = refused(&stage, &words, || {
+        sockc_runtime::apply(&object, &artifact.manifest, &stage.options)
+    });
+    let Error::Program {
+        rule: Some(rule), ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert!(rule.starts_with("allow tcp to port 4711"), "{rule}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::chain::Effect;
 use crate::hook::{Ability, Refusal};
-use crate::ir::Block;
+use crate::ir::{Block, Origin};
 use crate::policy::{Action, DefaultVerdict, Family, RuleId};
 
 use super::outcome::Outcome;
@@ -130,21 +130,28 @@ impl Lowering<'_> {
     }
 
     fn enter_leaf(&mut self, index: u32) {
+        let origin = self.entry_origin(Some(index));
+        self.builder.set_origin(origin);
+    }
+
+    /// Where code for an entry of the chain, or for its default, comes from; the head for what is neither.
+    pub(super) fn entry_origin(&mut self, index: Option<u32>) -> Origin {
         let policy = self.source.policy;
-        let place = match self.source.chain.entries.get(index as usize) {
-            Some(entry) => Some(&policy.rules[entry.rule].place),
-            None => policy
-                .default_of(self.source.chain.hook.direction())
-                .map(|line| &line.place),
-        };
-        let origin = match place {
-            Some(place) => *self
+        let place = index.and_then(
+            |index| match self.source.chain.entries.get(index as usize) {
+                Some(entry) => Some(&policy.rules[entry.rule].place),
+                None => policy
+                    .default_of(self.source.chain.hook.direction())
+                    .map(|line| &line.place),
+            },
+        );
+        match (index, place) {
+            (Some(index), Some(place)) => *self
                 .origins
                 .entry(index)
                 .or_insert_with(|| self.builder.origin(origin_of(place))),
-            None => self.head,
-        };
-        self.builder.set_origin(origin);
+            _ => self.head,
+        }
     }
 
     fn outcome_of(&mut self, index: usize) -> Outcome {

@@ -9,6 +9,7 @@ use crate::protocol::IpProtocol;
 
 use super::Lowering;
 use super::context::skb;
+use super::tree::Arm;
 
 /// The end of a chain for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,12 +91,13 @@ impl Lowering<'_> {
         let Some(block) = self.finishes.get(&family).copied() else {
             return;
         };
-        let arms: Vec<(u32, Block)> = (0u32..)
+        let arms: Vec<Arm> = (0u32..)
             .zip(self.numbered.iter().copied())
             .filter_map(|(number, outcome)| {
                 Some((
                     number,
                     *self.outcomes.get(&(outcome.family(family), outcome))?,
+                    self.head,
                 ))
             })
             .collect();

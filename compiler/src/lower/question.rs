@@ -17,6 +17,7 @@ use crate::policy::Family;
 
 use super::Lowering;
 use super::packet::{FROM, TO};
+use super::tree::Arm;
 
 /// Which part of the program asks. Control flow only goes forward, so each part has answers of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +109,7 @@ const LOOKED_UP: [Field; 6] = [
 impl Lowering<'_> {
     /// Ends the current block with a question; the block to go on in, with the answer in its slot.
     pub(super) fn ask(&mut self, phase: Phase, family: Family, field: Field) -> Block {
-        let after = self.head_block();
+        let after = self.builder.block();
         let question = (phase, family, field);
         if !self.questions.open.contains_key(&question) {
             let asked = Asked {
@@ -181,9 +182,9 @@ impl Lowering<'_> {
 
     /// Back after whoever asked.
     fn dispatch(&mut self, askers: &[Block]) {
-        let arms: Vec<(u32, Block)> = (0u32..)
+        let arms: Vec<Arm> = (0u32..)
             .zip(askers)
-            .map(|(number, &block)| (number, block))
+            .map(|(number, &block)| (number, block, self.head))
             .collect();
         self.builder
             .load_slot_to(self.registers.probe, self.frame.asker, 0, Width::W);

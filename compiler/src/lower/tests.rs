@@ -8,6 +8,7 @@ mod headers;
 mod logs;
 mod made;
 mod members;
+mod origins;
 mod questions;
 mod rates;
 mod reject;

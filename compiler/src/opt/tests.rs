@@ -5,18 +5,13 @@ use crate::artifact::{MapSpec, Section};
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::emit::emit;
 use crate::interpret::{Input, Maps, Quiet, Xdp, run};
-use crate::ir::{Builder, End, Function, OriginData};
+use crate::ir::{Builder, End, Function};
+use crate::location::Location;
 use crate::packet::random::Rng;
 use crate::target::Target;
 
 fn empty() -> Builder {
-    let origin = OriginData {
-        file: "a.sk".into(),
-        line: 1,
-        column: 1,
-        text: "rule".into(),
-    };
-    Builder::new("f", Section::Xdp, origin)
+    Builder::new("f", Section::Xdp, Location::new("a.sk", 1, "rule"))
 }
 
 /// The lines of the blocks, after the pass of this name.
