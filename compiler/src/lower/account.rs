@@ -58,9 +58,8 @@ impl Lowering<'_> {
             return Operand::Imm(1);
         }
         let ready = self.builder.block();
-        let (context, segments) = (self.registers.context, self.registers.probe);
-        self.builder
-            .load_to(segments, context, skb::GSO_SEGS, Width::W);
+        let context = self.registers.context;
+        let segments = self.builder.load(context, skb::GSO_SEGS, Width::W);
         self.builder.leave_if(segments, JumpOp::Ne, 0, ready);
         self.builder.set(segments, 1);
         self.builder.jump(ready);
