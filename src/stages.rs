@@ -2,7 +2,6 @@
 
 mod graph;
 
-use sockc_compiler::policy::DefaultVerdict;
 use std::fmt::{Arguments, Write};
 
 use sockc_compiler::chain::Chain;
@@ -116,12 +115,7 @@ fn terminals<'a>(policy: &'a Policy, chain: &'a Chain) -> impl Iterator<Item = S
             entry.effect, place.file, place.line, place.text
         )
     });
-    let default = match chain.default.verdict {
-        DefaultVerdict::Allow => "pass",
-        DefaultVerdict::Drop => "drop",
-        DefaultVerdict::Reject => "reject",
-    };
-    entries.chain([format!("default, {default}")])
+    entries.chain([format!("default, {}", chain.default.verdict.word())])
 }
 
 fn joined(parts: impl Iterator<Item = String>) -> String {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::bpf::limits::ARRAY_VALUE;
+use crate::location::Location;
 use crate::protocol::IpProtocol;
 
 /// A map of the object.
@@ -99,14 +100,8 @@ pub struct Relocation {
 pub struct Line {
     /// The instruction, counted in 8-byte units; never the second half of a 64-bit immediate.
     pub insn: u32,
-    /// The source file's name.
-    pub file: String,
-    /// Line, from 1.
-    pub line: u32,
-    /// Column, from 1.
-    pub column: u32,
-    /// The source text, on one line.
-    pub text: String,
+    /// The statement that it is from.
+    pub location: Location,
 }
 
 /// A map definition (values of `enum bpf_map_type` in `linux/bpf.h`).

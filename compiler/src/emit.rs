@@ -270,14 +270,8 @@ fn lines(
             continue;
         }
         origin = Some(data.origin);
-        let place = &function.origins[data.origin];
-        let line = Line {
-            insn,
-            file: place.file.clone(),
-            line: place.line,
-            column: place.column,
-            text: place.text.clone(),
-        };
+        let location = function.origins[data.origin].clone();
+        let line = Line { insn, location };
         // A block without instructions of its own shares its first instruction with the block after it.
         match lines.last_mut() {
             Some(last) if last.insn == insn => *last = line,

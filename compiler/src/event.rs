@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::policy::{
-    ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, OutInterfaceId, RuleId, SetId,
-    SocketId,
+    ClassId, DefaultVerdict, Direction, Family, GroupId, LiveMapId, NetnsId, OutInterfaceId,
+    RuleId, SetId, SocketId, Verb,
 };
 use crate::protocol::IpProtocol;
 
@@ -27,6 +27,8 @@ pub struct Header {
     pub ttl: u8,
     /// The upper six bits of the traffic class.
     pub dscp: u8,
+    /// The lower two bits of the traffic class (RFC 3168).
+    pub ecn: u8,
     /// The identifier in the outer VLAN tag, 0 to 4095; `None` without a tag.
     pub vlan: Option<u16>,
     /// The packet mark it came with; 0 at XDP, where there is none yet.
@@ -44,6 +46,7 @@ impl Header {
         length: 20,
         ttl: 64,
         dscp: 0,
+        ecn: 0,
         vlan: None,
         mark: 0,
     };
@@ -214,6 +217,32 @@ pub enum Verdict {
     Forward(OutInterfaceId),
     /// Goes on, past TCP/IP if the peer is a socket of the group.
     Shortcut(GroupId),
+}
+
+impl Verdict {
+    /// The language's word for it, without where a redirect leads.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => Verb::Allow,
+            Self::Drop => Verb::Drop,
+            Self::Reject => Verb::Reject,
+            Self::Redirect(_) => Verb::Redirect,
+            Self::Forward(_) => Verb::Forward,
+            Self::Shortcut(_) => Verb::Shortcut,
+        }
+        .word()
+    }
+}
+
+impl From<DefaultVerdict> for Verdict {
+    fn from(verdict: DefaultVerdict) -> Self {
+        match verdict {
+            DefaultVerdict::Allow => Self::Allow,
+            DefaultVerdict::Drop => Self::Drop,
+            DefaultVerdict::Reject => Self::Reject,
+        }
+    }
 }
 
 /// Who decided.

@@ -207,7 +207,10 @@ impl Walk<'_> {
         }
         let direction = self.expect.region.direction;
         let default = self.policy.default_of(direction).map(|line| line.verdict);
-        if verdict::fulfils(self.expect.verdict, verdict::of_default(default)) {
+        if verdict::fulfils(
+            self.expect.verdict,
+            default.map_or(Verdict::Allow, Verdict::from),
+        ) {
             return Ok(None);
         }
         self.witness(left)
@@ -280,8 +283,8 @@ impl Broken {
         let error = match self.decider(policy, expect) {
             Some((place, what)) => error
                 .also(place.span, what)
-                .fact("rule", &place.text)
-                .fact("rule_file", &place.file)
+                .fact("rule", &*place.text)
+                .fact("rule_file", &*place.file)
                 .fact("rule_line", place.line.to_string()),
             None => error,
         };

@@ -45,6 +45,8 @@ pub enum Field {
     Ttl,
     /// The upper six bits of the traffic class.
     Dscp,
+    /// The lower two bits of the traffic class.
+    Ecn,
     /// 0 without a VLAN tag, else one more than the identifier in the outer one.
     Vlan,
     /// The most significant byte of the packet mark it came with. By bytes, since masks often keep only the low ones.
@@ -89,7 +91,7 @@ pub enum FieldKind {
     TcpFlags,
     /// [`Field::Length`]
     Length,
-    /// What only some programs read of the IP header: [`Field::Ttl`], [`Field::Dscp`].
+    /// What only some programs read of the IP header: [`Field::Ttl`], [`Field::Dscp`], [`Field::Ecn`].
     IpHeader,
     /// [`Field::Vlan`]
     Vlan,
@@ -134,7 +136,7 @@ impl FieldKind {
 
 impl Field {
     /// The fields that every policy has, in order. The others are made by what a policy declares.
-    pub const FIXED: [Self; 26] = [
+    pub const FIXED: [Self; 27] = [
         Self::Family,
         Self::Protocol,
         Self::Fragment,
@@ -153,6 +155,7 @@ impl Field {
         Self::Length,
         Self::Ttl,
         Self::Dscp,
+        Self::Ecn,
         Self::Vlan,
         Self::Mark0,
         Self::Mark1,
@@ -204,7 +207,7 @@ impl Field {
             Self::Icmp => FieldKind::Icmp,
             Self::TcpFlags => FieldKind::TcpFlags,
             Self::Length => FieldKind::Length,
-            Self::Ttl | Self::Dscp => FieldKind::IpHeader,
+            Self::Ttl | Self::Dscp | Self::Ecn => FieldKind::IpHeader,
             Self::Vlan => FieldKind::Vlan,
             Self::Mark0 | Self::Mark1 | Self::Mark2 | Self::Mark3 => FieldKind::Mark,
             Self::Interface => FieldKind::Interface,
@@ -239,6 +242,7 @@ impl Field {
             Self::Length => "length",
             Self::Ttl => "ttl",
             Self::Dscp => "dscp",
+            Self::Ecn => "ecn",
             Self::Vlan => "vlan",
             Self::Mark0 => "mark0",
             Self::Mark1 => "mark1",
@@ -268,7 +272,7 @@ impl Field {
     pub fn bits(self) -> u32 {
         match self {
             Self::Family | Self::ToIn(_) | Self::FromIn(_) | Self::Absent(_) | Self::Fits(_) => 1,
-            Self::Fragment | Self::Socket | Self::SocketIn(_) => 2,
+            Self::Fragment | Self::Ecn | Self::Socket | Self::SocketIn(_) => 2,
             Self::Dscp => 6,
             Self::Protocol
             | Self::TcpFlags

@@ -84,6 +84,8 @@ pub struct Names {
     pub table: &'static [(&'static str, u8)],
     /// Some, for those who write another.
     pub such_as: &'static str,
+    /// Whether values may be written as numbers too.
+    pub numbers: bool,
 }
 
 /// The row of a field.
@@ -95,6 +97,7 @@ pub fn row(field: HeaderField) -> &'static Row {
         HeaderField::Length => &LENGTH,
         HeaderField::Ttl => &TTL,
         HeaderField::Dscp => &DSCP,
+        HeaderField::Ecn => &ECN,
         HeaderField::Mark => &MARK,
         HeaderField::Vlan => &VLAN,
     }
@@ -217,12 +220,33 @@ static DSCP: Row = Row {
     names: Some(&Names {
         table: names::DSCP,
         such_as: "`ef`, `cs0` to `cs7`, `af11` to `af43`",
+        numbers: true,
     }),
     variables: &[Field::Dscp],
     get: |header| Some(header.dscp.into()),
     set: |header, value| header.dscp = value as u8,
     edges: &[Some(0), Some(46), Some(63)],
     drawn: &["dscp ef", "dscp cs0", "dscp 63", "dscp af11"],
+};
+
+static ECN: Row = Row {
+    field: HeaderField::Ecn,
+    what: "an ECN codepoint",
+    kind: Kind::Code,
+    max: 3,
+    exists: Exists::Always,
+    plain: Plain::Value(0),
+    // Not in the order of their values (RFC 3168, section 5), so they are not written as numbers.
+    names: Some(&Names {
+        table: &[("none", 0), ("ect1", 1), ("ect0", 2), ("ce", 3)],
+        such_as: "`ce`, `ect0`, `ect1` or `none`",
+        numbers: false,
+    }),
+    variables: &[Field::Ecn],
+    get: |header| Some(header.ecn.into()),
+    set: |header, value| header.ecn = value as u8,
+    edges: &[Some(0), Some(1), Some(2), Some(3)],
+    drawn: &["ecn ce", "ecn ect0", "ecn ect1", "ecn none"],
 };
 
 static MARK: Row = Row {

@@ -21,6 +21,7 @@ use cranelift_entity::{PrimaryMap, entity_impl};
 use crate::artifact::{MapId, Section};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use crate::location::Location;
 
 pub use builder::Builder;
 pub use liveness::Liveness;
@@ -61,7 +62,7 @@ pub struct Function {
     /// The stack slots.
     pub slots: PrimaryMap<Slot, SlotData>,
     /// The places that code comes from.
-    pub origins: PrimaryMap<Origin, OriginData>,
+    pub origins: PrimaryMap<Origin, Location>,
     /// The first block.
     pub entry: Block,
     /// The first thing that must not happen while it was built: `validate` refuses it then.
@@ -93,19 +94,6 @@ pub struct SlotData {
     pub size: u32,
     /// Where it stands below the frame pointer, as a negative offset.
     pub offset: i16,
-}
-
-/// A source line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginData {
-    /// The file's name.
-    pub file: String,
-    /// Line, from 1.
-    pub line: u32,
-    /// Column, from 1.
-    pub column: u32,
-    /// The text on one line.
-    pub text: String,
 }
 
 /// The right-hand side of an operation.

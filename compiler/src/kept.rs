@@ -157,7 +157,7 @@ allow tcp to any:22
         let texts: Vec<_> = policy
             .rules
             .values()
-            .map(|rule| rule.place.text.as_str())
+            .map(|rule| &*rule.place.text)
             .collect();
         assert!(texts.contains(&"drop tcp from @bad to any:22"), "{texts:?}");
         assert!(texts.contains(&"allow udp to any:53"), "{texts:?}");

@@ -36,6 +36,7 @@ pub mod ir;
 pub mod kept;
 pub mod lint;
 pub mod listing;
+pub mod location;
 pub mod log;
 pub mod lower;
 pub mod names;

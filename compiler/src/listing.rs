@@ -33,7 +33,10 @@ pub fn listing(program: &Program, maps: &PrimaryMap<MapId, MapSpec>) -> String {
         let op = decode(insn, next);
         let words = op.map_or_else(|| unknown(insn), |op| mnemonic(op, &names));
         let origin = lines.get(&index).map_or_else(String::new, |line| {
-            format!("  ; {}:{} {}", line.file, line.line, line.text)
+            format!(
+                "  ; {}:{} {}",
+                line.location.file, line.location.line, line.location.text
+            )
         });
         row(&mut text, index, insn, &words, &origin);
         if let (Some(2), Some(second)) = (op.map(|op| op.slots()), next) {
@@ -105,10 +108,7 @@ mod tests {
             }],
             lines: vec![Line {
                 insn: 0,
-                file: "edge.sk".to_owned(),
-                line: 3,
-                column: 1,
-                text: "allow tcp".to_owned(),
+                location: crate::location::Location::new("edge.sk", 3, "allow tcp"),
             }],
         };
         assert_eq!(

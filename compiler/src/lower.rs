@@ -43,7 +43,8 @@ use crate::bpf::opcode::Register;
 use crate::chain::Chain;
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
-use crate::ir::{Block, Builder, Function, Origin, OriginData, Slot, Value};
+use crate::ir::{Block, Builder, Function, Origin, Slot, Value};
+use crate::location::Location;
 use crate::policy::{Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId};
 use crate::protocol::IpProtocol;
 
@@ -136,7 +137,7 @@ pub struct Source<'a> {
     /// Whether there is compare-and-exchange.
     pub atomics: bool,
     /// Where code that belongs to no rule is said to come from.
-    pub head: &'a OriginData,
+    pub head: &'a Location,
 }
 
 /// Makes the function of a chain.
@@ -149,13 +150,8 @@ pub fn lower(source: Source<'_>, name: &str) -> Function {
 
 /// The place of a statement as an origin of code.
 #[must_use]
-pub fn origin_of(place: &Place) -> OriginData {
-    OriginData {
-        file: place.file.clone(),
-        line: place.line,
-        column: place.column,
-        text: place.text.clone(),
-    }
+pub fn origin_of(place: &Place) -> Location {
+    place.location.clone()
 }
 
 /// The fields that the program will read: those of its trees, and what their questions need.

@@ -17,12 +17,14 @@ pub use expect::{Expect, ExpectedVerdict, Region};
 pub use hook::{Hook, Verb};
 pub use matching::{
     AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, IcmpMatch, Match, ProtocolMatch,
-    Side, SocketTest,
+    Side, SocketTest, span_of,
 };
 pub use measure::{Log, Per, Rate, RateUnit};
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;
+
+use crate::location::Location;
 
 /// A rule of the policy, numbered in source order over all directions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,14 +192,16 @@ impl Direction {
 pub struct Place {
     /// The span in the source map.
     pub span: Span,
-    /// The source's name, such as `rules/edge.sk`.
-    pub file: String,
-    /// Line, from 1.
-    pub line: u32,
-    /// Column, from 1.
-    pub column: u32,
-    /// The statement's text on one line, blanks squeezed, comments left out.
-    pub text: String,
+    /// What is shown of it.
+    pub location: Location,
+}
+
+impl std::ops::Deref for Place {
+    type Target = Location;
+
+    fn deref(&self) -> &Location {
+        &self.location
+    }
 }
 
 /// A `default` line.
@@ -222,6 +226,14 @@ pub enum DefaultVerdict {
     Drop,
     /// As if nobody listened; a malformed packet is dropped, since it cannot be answered.
     Reject,
+}
+
+impl DefaultVerdict {
+    /// The word of the language.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Verb::from(self).word()
+    }
 }
 
 /// One rule.

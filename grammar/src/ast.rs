@@ -20,6 +20,22 @@ pub struct File {
     pub statements: Vec<Spanned<Statement>>,
 }
 
+impl File {
+    /// Every statement that is no block, those inside blocks included, in the order they were written.
+    pub fn all(&self) -> impl Iterator<Item = &Spanned<Statement>> {
+        let mut rest: Vec<&Spanned<Statement>> = self.statements.iter().rev().collect();
+        std::iter::from_fn(move || {
+            loop {
+                let next = rest.pop()?;
+                match &next.value {
+                    Statement::For(block) => rest.extend(block.statements.iter().rev()),
+                    _ => return Some(next),
+                }
+            }
+        })
+    }
+}
+
 /// One statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {

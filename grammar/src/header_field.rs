@@ -37,6 +37,8 @@ fields! {
     Ttl = "ttl",
     /// The upper six bits of the traffic class (RFC 2474).
     Dscp = "dscp",
+    /// Explicit congestion notification, the lower two bits of the traffic class (RFC 3168).
+    Ecn = "ecn",
     /// The packet mark that it came with.
     Mark = "mark",
     /// The identifier in the outer VLAN tag.

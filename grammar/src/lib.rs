@@ -20,6 +20,8 @@ mod words;
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, SourceMap};
 
+pub use words::VERBS;
+
 /// Reads a policy file: what could be understood, and every mistake in the order of the text.
 ///
 /// The file is whole if there is no mistake. `id` must come from `sources`.

@@ -79,7 +79,7 @@ pub(crate) fn no_statement(text: &str, source: SourceId, at: usize, last_end: us
         .or_else(|| failure.later_after(word))
         .or_else(|| failure.foreign(word))
         .or_else(|| failure.misplaced(word))
-        .or_else(|| failure.after_line())
+        .or_else(|| failure.after_line(false))
         .or_else(|| failure.unknown_word(word))
         .unwrap_or_else(|| failure.no_beginning(word))
 }
@@ -212,14 +212,17 @@ impl Failure<'_> {
         if !(wants && indented && self.last_end > self.start) {
             return None;
         }
-        self.after_line()
+        let in_list = self.expected.has(",") && self.open_brace_before().is_some();
+        self.after_line(in_list)
     }
 
-    /// What to say of an element of a list that begins a line, when the mistake is what stands before it.
-    fn after_line(&self) -> Option<Diagnostic> {
+    /// What to say of an element of a list that begins a line, when the mistake is what stands before it. Without a list around
+    /// it, only an address is sure to be one.
+    fn after_line(&self, in_list: bool) -> Option<Diagnostic> {
         let chunk = scan::chunk(self.text, self.at);
         let address = chunk.split(['/', '-']).next().unwrap_or(chunk);
-        let element = address.parse::<std::net::IpAddr>().is_ok();
+        let element = address.parse::<std::net::IpAddr>().is_ok()
+            || in_list && !scan::word(self.text, self.at).is_empty();
         let between = self.text.get(self.last_end..self.at).unwrap_or("");
         let next_line = between.bytes().filter(|&byte| byte == b'\n').count() == 1
             && scan::first_on_line(self.text, self.at);

@@ -32,7 +32,7 @@ pub(crate) const STATEMENT: &[&str] = &[
 ];
 
 /// The verbs of rules.
-pub(crate) const VERBS: &[&str] = &[
+pub const VERBS: &[&str] = &[
     "allow", "drop", "reject", "count", "redirect", "shortcut", "splice", "audit",
 ];
 
@@ -55,6 +55,7 @@ pub(crate) const OTHER: &[&str] = &[
     "destination",
     "dscp",
     "ece",
+    "ecn",
     "esp",
     "established",
     "exceeded",
@@ -125,8 +126,8 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
     (
         "a condition",
         &[
-            "socket", "tcp", "fragment", "length", "ttl", "dscp", "mark", "vlan", "sock", "any",
-            "no",
+            "socket", "tcp", "fragment", "length", "ttl", "dscp", "ecn", "mark", "vlan", "sock",
+            "any", "no",
         ],
     ),
     (
@@ -138,6 +139,7 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
             "length",
             "ttl",
             "dscp",
+            "ecn",
             "mark",
             "vlan",
             "malformed",

@@ -222,9 +222,9 @@ pub(crate) fn by(decider: &Decider) -> By<'_> {
 fn line(line: &Line) -> LineRow<'_> {
     LineRow {
         label: line.label.as_deref(),
-        file: &line.file,
-        line: line.line,
-        text: &line.text,
+        file: &line.location.file,
+        line: line.location.line,
+        text: &line.location.text,
     }
 }
 

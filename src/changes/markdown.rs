@@ -223,7 +223,7 @@ impl Page {
             format!(
                 "{} {}: {}",
                 code(&words::place(line)),
-                code(&line.text),
+                code(&line.location.text),
                 code(why)
             )
         });
@@ -239,7 +239,7 @@ fn difference(edit: &Edit) -> String {
             Side::New => '+',
             Side::Both => ' ',
         };
-        format!("{sign} {}    # {}", line.text, words::place(line))
+        format!("{sign} {}    # {}", line.location.text, words::place(line))
     });
     let said = words::edited(edit).map(|said| format!("# {said}"));
     fenced("diff", &lines.chain(said).collect::<Vec<_>>().join("\n"))

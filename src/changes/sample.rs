@@ -5,6 +5,7 @@ use sockc_compiler::diff::report::{
     About, Addresses, Change, Count, Data, Decider, Edit, EditKind, Effect, Fate, Incomplete, Line,
     Moved, Scope, Shadow, Spans, Unsaid, Words,
 };
+use sockc_compiler::location::Location;
 use sockc_compiler::policy::Direction;
 
 const EVERYBODY: Addresses = Addresses {
@@ -15,10 +16,8 @@ const EVERYBODY: Addresses = Addresses {
 /// A statement of `web.sk`.
 pub(super) fn line(number: u32, label: Option<&str>, text: &str) -> Line {
     Line {
-        file: "web.sk".into(),
-        line: number,
+        location: Location::new("web.sk", number, text),
         label: label.map(str::to_owned),
-        text: text.into(),
         is_default: text.starts_with("default"),
     }
 }

@@ -156,8 +156,11 @@ impl Shown {
             };
             let head = format!("{mark} {:width$}  ", words::place(line));
             match form {
-                Form::Full => self.page.row(&head, role, role, &line.text),
-                Form::Brief | Form::LeftOut => self.page.short(&head, role, Some(role), &line.text),
+                Form::Full => self.page.row(&head, role, role, &line.location.text),
+                Form::Brief | Form::LeftOut => {
+                    self.page
+                        .short(&head, role, Some(role), &line.location.text)
+                }
             }
         }
         if let Some(said) = words::edited(edit) {

@@ -40,14 +40,14 @@ pub(super) fn fates(change: &Change) -> String {
 
 /// Where a statement stands: `web.sk:12`.
 pub(super) fn place(line: &Line) -> String {
-    format!("{}:{}", line.file, line.line)
+    format!("{}:{}", line.location.file, line.location.line)
 }
 
 /// What a statement is called: its label, else itself, a `default` without its log.
 pub(super) fn name(line: &Line) -> &str {
     let text = match line.is_default {
-        true => line.text.split(" log ").next().unwrap_or_default(),
-        false => &line.text,
+        true => line.location.text.split(" log ").next().unwrap_or_default(),
+        false => &line.location.text,
     };
     line.label.as_deref().unwrap_or(text)
 }
@@ -78,7 +78,7 @@ pub(super) enum Side {
 /// The lines of an edit: what was, then what is; one where both read the same.
 pub(super) fn sides(edit: &Edit) -> Vec<(Side, &Line)> {
     match (&edit.old, &edit.new) {
-        (Some(old), Some(new)) if old.text == new.text => vec![(Side::Both, new)],
+        (Some(old), Some(new)) if old.location.text == new.location.text => vec![(Side::Both, new)],
         (old, new) => {
             let old = old.iter().map(|line| (Side::Old, line));
             old.chain(new.iter().map(|line| (Side::New, line)))

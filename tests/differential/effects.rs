@@ -200,7 +200,7 @@ impl<'a> Reference<'a> {
             _ => None,
         };
         let rules = decision.counted.iter().copied().chain(decider);
-        rules.map(|rule| self.policy.rules[rule].place.text.as_str())
+        rules.map(|rule| self.policy.rules[rule].place.text.as_ref())
     }
 
     /// The least and the most that the tokens of a packet move a rule's bucket, in sixteenths of a nanosecond.

@@ -89,7 +89,7 @@ impl<'a> Code<'a> {
     fn after_a_statement(&self) -> BTreeSet<usize> {
         let of_a_statement = |index: &usize| {
             let line = self.line(*index);
-            line.is_some_and(|line| !line.text.starts_with("policy "))
+            line.is_some_and(|line| !line.location.text.starts_with("policy "))
         };
         let mut waiting: Vec<usize> = self.ops.keys().copied().filter(of_a_statement).collect();
         let mut found = BTreeSet::new();
@@ -110,7 +110,9 @@ impl<'a> Code<'a> {
                 writeln!(text, "{label}:").unwrap();
             }
             let words = self.words(index, &labels);
-            let line = self.line(index).map(|line| (line.line, &line.text));
+            let line = self
+                .line(index)
+                .map(|line| (line.location.line, &line.location.text));
             match line.filter(|_| origin != line) {
                 Some((number, said)) => writeln!(text, "  {words:<48}; {number} {said}"),
                 None => writeln!(text, "  {words}"),

@@ -10,6 +10,7 @@
 )]
 
 mod absent;
+mod codepoint;
 mod knock;
 mod load;
 mod loaded;

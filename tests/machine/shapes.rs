@@ -6,18 +6,14 @@ use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Width};
 use sockc_compiler::emit::{EmitError, emit};
 use sockc_compiler::interpret::{Bare, Maps};
-use sockc_compiler::ir::{Arg, Builder, End, OriginData, Value};
+use sockc_compiler::ir::{Arg, Builder, End, Value};
+use sockc_compiler::location::Location;
 use sockc_compiler::target::Target;
 
 use crate::engine::Subject;
 
 fn builder() -> Builder {
-    let origin = OriginData {
-        file: "shapes.sk".to_owned(),
-        line: 1,
-        column: 1,
-        text: "a shape".to_owned(),
-    };
+    let origin = Location::new("shapes.sk", 1, "a shape");
     Builder::new("subject", Section::Xdp, origin)
 }
 

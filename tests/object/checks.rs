@@ -85,8 +85,12 @@ pub(crate) fn bpftool_loads(bytes: &[u8]) {
             return;
         };
         if let Some(line) = program.lines.first() {
-            let place = format!("[file:{} line_num:{} ", ascii(&line.file), line.line);
-            let source = format!("; {} {place}", ascii(&line.text));
+            let place = format!(
+                "[file:{} line_num:{} ",
+                ascii(&line.location.file),
+                line.location.line
+            );
+            let source = format!("; {} {place}", ascii(&line.location.text));
             assert!(text.contains(&source), "{source} is not in:\n{text}");
         }
     }

@@ -8,6 +8,7 @@ use sockc_compiler::artifact::{
 use sockc_compiler::bpf::asm::load_map_value;
 use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::Register;
+use sockc_compiler::location::Location;
 
 /// The sample.
 pub(crate) fn artifact() -> Artifact {
@@ -118,10 +119,7 @@ fn program(name: &str, section: Section, (insns, relocations): Code) -> Program 
     let last = u32::try_from(insns.len()).unwrap() - 1;
     let line = |insn, line, text: String| Line {
         insn,
-        file: "sample.sk".to_owned(),
-        line,
-        column: 1,
-        text,
+        location: Location::new("sample.sk", line, text),
     };
     Program {
         name: name.to_owned(),

@@ -173,7 +173,7 @@ impl<'p> Cutting<'p> {
     fn finish(mut self, policy: &Policy) -> Bulk {
         for group in &self.groups {
             let place = &mut self.rules[group.rule].place;
-            place.text = title(group, &place.text);
+            place.location.text = title(group, &place.text).into();
         }
         Bulk {
             policy: with_rules(policy, self.rules),

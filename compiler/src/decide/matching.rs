@@ -279,6 +279,7 @@ fn value_of(header: &Header, field: HeaderField) -> Option<u32> {
         HeaderField::Length => Some(header.length),
         HeaderField::Ttl => Some(header.ttl.into()),
         HeaderField::Dscp => Some(header.dscp.into()),
+        HeaderField::Ecn => Some(header.ecn.into()),
         HeaderField::Mark => Some(header.mark),
         HeaderField::Vlan => header.vlan.map(u32::from),
     }

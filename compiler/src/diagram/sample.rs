@@ -8,7 +8,7 @@ pub(crate) use parts::{default, group, hit, prefix, rule, socket, tcp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::event::{Header, Part, SocketAnswer, Transport};
-use crate::header_field::HeaderField;
+use crate::header_field::{self, HeaderField};
 use crate::hook::Hook;
 use crate::policy::{
     Action, AddressSet, Condition, Direction, Endpoint, Family, FieldTest, GroupId, IcmpMatch,
@@ -100,18 +100,20 @@ impl Dice {
         } else {
             Part::Whole
         };
-        let header = Header {
+        let mut header = Header {
             from: self.address(v6),
             to: self.address(v6),
             protocol: IpProtocol(protocol),
             part,
             transport: self.transport(protocol, v6, part),
-            length: self.pick(&LENGTHS),
-            ttl: self.pick(&[0, 1, 64, 255]),
-            dscp: self.pick(&[0, 46, 63]),
-            vlan: self.pick(&[None, Some(0), Some(12)]),
-            mark: self.pick(&[0, 7, 0x10, u32::MAX]),
+            ..Header::PLAIN
         };
+        for row in header_field::rows().filter(|row| !row.shapes()) {
+            if let Some(value) = self.pick(row.edges) {
+                (row.set)(&mut header, value);
+            }
+        }
+        header.length = self.pick(&LENGTHS);
         let answer = match (protocol, part) {
             (6 | 17, Part::Whole | Part::First) => self.pick(&[
                 SocketAnswer::None,
@@ -239,7 +241,10 @@ impl Dice {
                 let (low, high) = (self.pick(&[0, 1, 64]), self.pick(&[1, 64, 255, u32::MAX]));
                 Condition::header(HeaderField::Ttl, FieldTest::Range { low, high })
             }
-            6 => Condition::header(HeaderField::Dscp, FieldTest::exactly(self.pick(&[0, 46]))),
+            6 => {
+                let field = self.pick(&[HeaderField::Dscp, HeaderField::Ecn]);
+                Condition::header(field, FieldTest::exactly(self.pick(&[0, 3, 46])))
+            }
             7 => Condition::header(HeaderField::Vlan, FieldTest::exactly(self.pick(&[0, 12]))),
             8 => {
                 let (wanted, mask) = self.pick(&[(7, u32::MAX), (0x10, 0xff)]);

@@ -101,10 +101,8 @@ pub(super) fn rule_line(joint: &Joint<'_>, which: Which, id: RuleId) -> Line {
 
 fn line_at(place: &Place, label: Option<String>) -> Line {
     Line {
-        file: place.file.clone(),
-        line: place.line,
+        location: place.location.clone(),
         label,
-        text: place.text.clone(),
         is_default: false,
     }
 }

@@ -149,7 +149,7 @@ fn who(decider: &Decider) -> String {
         Decider::Line(Line {
             is_default: true, ..
         }) => "the default".into(),
-        Decider::Line(line) => format!("line {}", line.line),
+        Decider::Line(line) => format!("line {}", line.location.line),
         Decider::Nobody | Decider::NotAttached => "what no rule matches".into(),
     }
 }

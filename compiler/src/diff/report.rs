@@ -2,7 +2,9 @@
 //!
 //! Not here: how it is found, and how it is laid out.
 
-use crate::policy::Direction;
+use crate::event::Verdict;
+use crate::location::Location;
+use crate::policy::{Direction, OutInterfaceId, SocketId};
 
 /// What changes between two policies.
 #[derive(Clone, Debug, Default)]
@@ -124,14 +126,10 @@ pub enum Effect {
 /// A statement of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The file, as in messages.
-    pub file: String,
-    /// From 1.
-    pub line: u32,
+    /// Where it stands, and what it says.
+    pub location: Location,
     /// `label:`
     pub label: Option<String>,
-    /// The statement on one line.
-    pub text: String,
     /// Whether it is a `default` line.
     pub is_default: bool,
 }
@@ -180,6 +178,25 @@ pub struct Fate {
 }
 
 impl Fate {
+    /// That of a verdict; `socket` and `interface` give the words for where a redirect leads.
+    pub(crate) fn of(
+        verdict: Verdict,
+        mark: Option<u32>,
+        socket: impl FnOnce(SocketId) -> String,
+        interface: impl FnOnce(OutInterfaceId) -> String,
+    ) -> Self {
+        let target = match verdict {
+            Verdict::Redirect(id) => Some(socket(id)),
+            Verdict::Forward(id) => Some(format!("interface {}", interface(id))),
+            Verdict::Allow | Verdict::Drop | Verdict::Reject | Verdict::Shortcut(_) => None,
+        };
+        Self {
+            verdict: verdict.word(),
+            target,
+            mark,
+        }
+    }
+
     /// In words: `redirect to sock proxy`, `allow mark 0x7`.
     #[must_use]
     pub fn words(&self) -> String {

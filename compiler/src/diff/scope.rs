@@ -292,7 +292,7 @@ fn sort(scope: &mut Scope) {
 fn only_counting(edit: &mut super::report::Edit) {
     let verb = |line: &Option<super::report::Line>| {
         line.as_ref().is_none_or(|line| {
-            let words = line.text.split_whitespace();
+            let words = line.location.text.split_whitespace();
             let mut words = words.skip_while(|word| word.ends_with(':'));
             matches!(words.next(), Some("count" | "audit"))
         })

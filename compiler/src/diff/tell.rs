@@ -254,25 +254,12 @@ impl Telling<'_, '_, '_> {
         let outcome = self.space.outcomes.value(number);
         let verdict = outcome.map_or(Verdict::Allow, |outcome| outcome.verdict);
         let tables = &self.space.joint.tables;
-        let (verdict, target) = match verdict {
-            Verdict::Allow => ("allow", None),
-            Verdict::Drop => ("drop", None),
-            Verdict::Reject => ("reject", None),
-            Verdict::Redirect(socket) => {
-                let words = socket_words(self.space.joint, &tables.sockets[socket]);
-                ("redirect", Some(words))
-            }
-            Verdict::Forward(port) => (
-                "redirect",
-                Some(format!("interface {}", tables.out_interfaces[port])),
-            ),
-            Verdict::Shortcut(_) => ("shortcut", None),
-        };
-        Fate {
+        Fate::of(
             verdict,
-            target,
-            mark: outcome.and_then(|outcome| outcome.mark),
-        }
+            outcome.and_then(|outcome| outcome.mark),
+            |socket| socket_words(self.space.joint, &tables.sockets[socket]),
+            |interface| tables.out_interfaces[interface].clone(),
+        )
     }
 
     /// Who decides in one of the policies.

@@ -3,15 +3,11 @@ use crate::artifact::{MapId, Relocation, Section};
 use crate::bpf::disasm::disassemble;
 use crate::bpf::opcode::{AluOp, Width};
 use crate::interpret::{Input, Maps, Quiet, Xdp, run};
-use crate::ir::{Builder, End, OriginData, Value};
+use crate::ir::{Builder, End, Value};
+use crate::location::Location;
 
-fn origin(line: u32) -> OriginData {
-    OriginData {
-        file: "a.sk".into(),
-        line,
-        column: 1,
-        text: format!("line {line}"),
-    }
+fn origin(line: u32) -> Location {
+    Location::new("a.sk", line, format!("line {line}"))
 }
 
 fn listing(builder: Builder) -> Vec<String> {
@@ -234,7 +230,7 @@ fn lines_change_with_the_origin() {
     let lines: Vec<(u32, u32)> = program
         .lines
         .iter()
-        .map(|line| (line.insn, line.line))
+        .map(|line| (line.insn, line.location.line))
         .collect();
     assert_eq!(
         lines,

@@ -4,7 +4,7 @@ use crate::diagram::classify::new_flow;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::expect::region::held;
-use crate::policy::{Action, DefaultVerdict, ExpectedVerdict, Policy, Rule, SocketId};
+use crate::policy::{Action, ExpectedVerdict, Policy, Rule, SocketId};
 
 /// Whether a verdict is what a line expects.
 pub(super) fn fulfils(expected: ExpectedVerdict, verdict: Verdict) -> bool {
@@ -16,15 +16,6 @@ pub(super) fn fulfils(expected: ExpectedVerdict, verdict: Verdict) -> bool {
         | (ExpectedVerdict::Shortcut, Verdict::Shortcut(_)) => true,
         (ExpectedVerdict::RedirectTo(wanted), Verdict::Redirect(socket)) => wanted == socket,
         _ => false,
-    }
-}
-
-/// The verdict of a default, or of its absence.
-pub(super) fn of_default(default: Option<DefaultVerdict>) -> Verdict {
-    match default {
-        None | Some(DefaultVerdict::Allow) => Verdict::Allow,
-        Some(DefaultVerdict::Drop) => Verdict::Drop,
-        Some(DefaultVerdict::Reject) => Verdict::Reject,
     }
 }
 

@@ -9,12 +9,12 @@ use std::fmt::Display;
 use cranelift_entity::PrimaryMap;
 
 use super::{
-    Arg, Block, BlockData, End, Function, Inst, Operand, Origin, OriginData, Slot, SlotData, Value,
-    ValueData,
+    Arg, Block, BlockData, End, Function, Inst, Operand, Origin, Slot, SlotData, Value, ValueData,
 };
 use crate::artifact::{MapId, Section};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use crate::location::Location;
 
 /// A function in the making, with a current block that instructions go to.
 pub struct Builder {
@@ -27,7 +27,7 @@ pub struct Builder {
 impl Builder {
     /// Begins a function whose first block comes from `origin`.
     #[must_use]
-    pub fn new(name: impl Into<String>, section: Section, origin: OriginData) -> Self {
+    pub fn new(name: impl Into<String>, section: Section, origin: Location) -> Self {
         let mut origins = PrimaryMap::new();
         let origin = origins.push(origin);
         let mut blocks = PrimaryMap::new();
@@ -136,7 +136,7 @@ impl Builder {
     }
 
     /// One more place that code comes from. Whoever asks twice for a place gets two.
-    pub fn origin(&mut self, data: OriginData) -> Origin {
+    pub fn origin(&mut self, data: Location) -> Origin {
         self.function.origins.push(data)
     }
 

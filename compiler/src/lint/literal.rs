@@ -7,20 +7,15 @@ use std::net::IpAddr;
 
 use sockc_grammar::ast::{Address, Clause, Endpoint, File, Rule, Side, Statement};
 use sockc_grammar::diagnostic::Diagnostic;
-use sockc_grammar::source::{SourceMap, Spanned};
+use sockc_grammar::source::SourceMap;
 
 use super::PORT_IN_ADDRESS;
 use crate::names::{service, services};
 
 /// Reports such addresses.
 pub(super) fn check(file: &File, sources: &SourceMap, found: &mut Vec<Diagnostic>) {
-    statements(&file.statements, sources, found);
-}
-
-fn statements(statements: &[Spanned<Statement>], sources: &SourceMap, found: &mut Vec<Diagnostic>) {
-    for statement in statements {
+    for statement in file.all() {
         match &statement.value {
-            Statement::For(block) => self::statements(&block.statements, sources, found),
             Statement::Rule(rule) => self::rule(rule, sources, found),
             Statement::Expect(expect) => {
                 for side in expect.packet.from.iter().chain(&expect.packet.to) {

@@ -95,7 +95,7 @@ fn partners(
     let opposite = |other: RuleId, earlier: &Rule| {
         passes(earlier) == Some(!passes_later)
             && !unreachable.contains(&other)
-            && earlier.place.file != ESSENTIALS
+            && *earlier.place.file != *ESSENTIALS
     };
     let (candidates, _) = list.sharing(rule, 0..id.as_u32(), usize::MAX, opposite)?;
     let mut found = Vec::new();

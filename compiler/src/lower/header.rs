@@ -30,6 +30,11 @@ impl Lowering<'_> {
             self.builder.alu(class, AluOp::Rsh, 2);
             self.keep(HeaderField::Dscp, class);
         }
+        if self.used.contains(Field::Ecn) {
+            let class = self.builder.load(self.registers.network, 1, Width::B);
+            self.builder.alu(class, AluOp::And, 3);
+            self.keep(HeaderField::Ecn, class);
+        }
     }
 
     /// Hop limit and traffic class of the IPv6 header at the network pointer. The class lies across two bytes, after the
@@ -42,6 +47,12 @@ impl Lowering<'_> {
             self.builder.alu(class, AluOp::Rsh, 6);
             self.builder.alu(class, AluOp::And, 0x3f);
             self.keep(HeaderField::Dscp, class);
+        }
+        if self.used.contains(Field::Ecn) {
+            let class = self.builder.load(self.registers.network, 1, Width::B);
+            self.builder.alu(class, AluOp::Rsh, 4);
+            self.builder.alu(class, AluOp::And, 3);
+            self.keep(HeaderField::Ecn, class);
         }
     }
 

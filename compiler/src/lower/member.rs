@@ -6,7 +6,8 @@
 
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
-use crate::ir::{Block, OriginData, Value};
+use crate::ir::{Block, Value};
+use crate::location::Location;
 use crate::policy::{Family, SetId};
 
 use super::boundaries::{Index, Part, Search, SetTables, Words};
@@ -52,8 +53,8 @@ impl Lowering<'_> {
     fn search_of(&mut self, set: SetId, entry: Block) -> Block {
         let set = &self.source.policy.sets[set];
         // The statement's own text may be the whole list.
-        let origin = OriginData {
-            text: format!("set {}", set.name),
+        let origin = Location {
+            text: format!("set {}", set.name).into(),
             ..origin_of(&set.place)
         };
         let origin = self.builder.origin(origin);

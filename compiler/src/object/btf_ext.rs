@@ -51,12 +51,12 @@ pub(super) fn encode(
 
 /// The record of a line. A line or column that does not fit is written as the largest that does.
 fn record(btf: &mut Btf, placed: &PlacedProgram<'_>, line: &Line) -> [u32; 4] {
-    let number = line.line.min(u32::MAX >> COLUMN_BITS);
-    let column = line.column.min((1 << COLUMN_BITS) - 1);
+    let number = line.location.line.min(u32::MAX >> COLUMN_BITS);
+    let column = line.location.column.min((1 << COLUMN_BITS) - 1);
     [
         placed.offset.saturating_add(line.insn * INSN_SIZE),
-        btf.text(&line.file),
-        btf.text(&line.text),
+        btf.text(&line.location.file),
+        btf.text(&line.location.text),
         number << COLUMN_BITS | column,
     ]
 }

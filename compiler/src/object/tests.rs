@@ -12,6 +12,7 @@ use crate::artifact::*;
 use crate::bpf::asm::load_map_value;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::Register;
+use crate::location::Location;
 use crate::protocol::IpProtocol;
 
 fn insn(opcode: u8, dst: u8, imm: i32) -> Insn {
@@ -65,10 +66,10 @@ fn table_program() -> Program {
 fn line(insn: u32, line: u32, text: &str) -> Line {
     Line {
         insn,
-        file: "rändler.sk".to_owned(),
-        line,
-        column: 3,
-        text: text.to_owned(),
+        location: Location {
+            column: 3,
+            ..Location::new("rändler.sk", line, text)
+        },
     }
 }
 
@@ -250,11 +251,14 @@ fn the_same_artifact_gives_the_same_bytes() {
 #[test]
 fn far_columns_and_lines_are_cut() {
     let mut artifact = artifact();
-    artifact.programs[0].lines[0].column = 5000;
-    artifact.programs[0].lines[0].line = u32::MAX;
+    artifact.programs[0].lines[0].location.column = 5000;
+    artifact.programs[0].lines[0].location.line = u32::MAX;
     let back = read(&write(&artifact).unwrap()).unwrap();
     let found = &back.programs[0].lines[0];
-    assert_eq!((found.line, found.column), ((1 << 22) - 1, 1023));
+    assert_eq!(
+        (found.location.line, found.location.column),
+        ((1 << 22) - 1, 1023)
+    );
 }
 
 #[test]

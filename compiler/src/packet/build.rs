@@ -22,7 +22,6 @@ pub struct Frame {
     extensions: Vec<Extension>,
     fragmented: Fragmented,
     tcp_options: usize,
-    ecn: u8,
     sequence: (u32, u32),
     payload: Vec<u8>,
     padding: usize,
@@ -122,7 +121,6 @@ impl Frame {
             extensions: Vec::new(),
             fragmented: Fragmented::default(),
             tcp_options: 0,
-            ecn: 0,
             sequence: (1, 0),
             payload: Vec::new(),
             padding: 0,
@@ -193,7 +191,7 @@ impl Frame {
     /// The two bits of explicit congestion notification, 0 to 3, besides the DSCP value.
     #[must_use]
     pub fn ecn(mut self, bits: u8) -> Self {
-        self.ecn = bits & 3;
+        self.header.ecn = bits & 3;
         self
     }
 

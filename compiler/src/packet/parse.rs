@@ -112,6 +112,7 @@ fn ipv4(packet: &[u8]) -> Option<Header> {
         length: u32::from(total),
         ttl: head[8],
         dscp: head[1] >> 2,
+        ecn: head[1] & 3,
         vlan: None,
         mark: 0,
     })
@@ -135,6 +136,7 @@ fn ipv6(packet: &[u8]) -> Option<Header> {
         length: 40 + u32::from(payload),
         ttl: head[7],
         dscp: (head[0] & 0x0f) << 2 | head[1] >> 6,
+        ecn: head[1] >> 4 & 3,
         vlan: None,
         mark: 0,
     })

@@ -151,7 +151,7 @@ impl Limited<'_> {
         let mut shares: BTreeMap<Span, usize> = BTreeMap::new();
         for (origin, share) in verifier_cost::shares(function) {
             let origin = &function.origins[origin];
-            let place = (origin.file.as_str(), origin.line, origin.column);
+            let place = (&*origin.file, origin.line, origin.column);
             if let Some(&span) = spans.get(&place) {
                 *shares.entry(span).or_default() += share;
             }
@@ -195,7 +195,7 @@ impl Limited<'_> {
         let rules = self.policy.rules.values().map(|rule| &rule.place);
         let sets = self.policy.sets.values().map(|set| &set.place);
         let all = rules.chain(sets);
-        all.map(|place| ((place.file.as_str(), place.line, place.column), place.span))
+        all.map(|place| ((&*place.file, place.line, place.column), place.span))
             .collect()
     }
 

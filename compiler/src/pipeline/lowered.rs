@@ -13,7 +13,8 @@ use super::program_names::{ProgramNames, suffixed};
 use super::tabled::Tabled;
 use crate::artifact::{Attach, AttachPoint};
 use crate::diagram::flatten::Flat;
-use crate::ir::{Function, OriginData};
+use crate::ir::Function;
+use crate::location::Location;
 use crate::lower::{self, Source};
 use crate::policy::{GroupId, Policy};
 
@@ -99,13 +100,9 @@ fn door(source: Source<'_>, door: Option<&Flat>) -> Option<Function> {
 }
 
 /// Code of no rule is said to come from the first line of the policy.
-fn head(sources: &SourceMap, id: SourceId, policy: &Policy) -> OriginData {
-    OriginData {
-        file: sources.get(id).name.clone(),
-        line: 1,
-        column: 1,
-        text: format!("policy {}", policy.name),
-    }
+fn head(sources: &SourceMap, id: SourceId, policy: &Policy) -> Location {
+    let text = format!("policy {}", policy.name);
+    Location::new(sources.get(id).name.as_str(), 1, text)
 }
 
 /// The index of a group in the manifest.

@@ -57,14 +57,14 @@ impl Slots {
         }
         let mut directions = Direction::ALL.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
-                let verdict = default_word(line.verdict);
+                let verdict = line.verdict.word();
                 let mut counter = bare(
                     CounterKind::Default,
-                    line.place.text.clone(),
+                    line.place.text.to_string(),
                     direction,
                     verdict,
                 );
-                counter.file.clone_from(&line.place.file);
+                counter.file = line.place.file.to_string();
                 counter.log = line.log.as_ref().map(|log| log.text.clone());
                 counter.line = line.place.line;
                 counter.counted = direction != Direction::Send || counts_in_send(line);
@@ -165,23 +165,14 @@ fn rule_counter(rule: &crate::policy::Rule) -> Counter {
     Counter {
         kind: CounterKind::Rule,
         label: rule.label.clone(),
-        text: rule.place.text.clone(),
-        file: rule.place.file.clone(),
+        text: rule.place.text.to_string(),
+        file: rule.place.file.to_string(),
         line: rule.place.line,
         direction: rule.direction.word().into(),
         verdict: rule.audit.unwrap_or(rule.action.into()).word().into(),
         audit: rule.audit.is_some(),
         log: rule.log.as_ref().map(|log| log.text.clone()),
         counted: true,
-    }
-}
-
-/// The verb of a default.
-fn default_word(verdict: DefaultVerdict) -> &'static str {
-    match verdict {
-        DefaultVerdict::Allow => "allow",
-        DefaultVerdict::Drop => "drop",
-        DefaultVerdict::Reject => "reject",
     }
 }
 

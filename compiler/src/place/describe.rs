@@ -21,9 +21,7 @@ pub fn describe(policy: &Policy, chains: &[Chain]) -> String {
             let default = chain.default;
             let effect = match (default.verdict, line.verdict) {
                 (DefaultVerdict::Allow, DefaultVerdict::Drop | DefaultVerdict::Reject) => "pass",
-                (DefaultVerdict::Allow, DefaultVerdict::Allow) => "allow",
-                (DefaultVerdict::Drop, _) => "drop",
-                (DefaultVerdict::Reject, _) => "reject",
+                (verdict, _) => verdict.word(),
             };
             let reason = default_reason(chain, chains);
             row(&mut text, policy, chain, effect, default.counts, reason);

@@ -1,6 +1,6 @@
 //! The names of hooks and verbs, as rules say them. What a hook can do is not here but in [`crate::hook`].
 
-use super::Action;
+use super::{Action, DefaultVerdict};
 
 /// A place in the kernel where a program of ours runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +61,16 @@ impl From<Action> for Verb {
             Action::Redirect(_) => Self::Redirect,
             Action::Forward(_) => Self::Forward,
             Action::Shortcut(_) => Self::Shortcut,
+        }
+    }
+}
+
+impl From<DefaultVerdict> for Verb {
+    fn from(verdict: DefaultVerdict) -> Self {
+        match verdict {
+            DefaultVerdict::Allow => Self::Allow,
+            DefaultVerdict::Drop => Self::Drop,
+            DefaultVerdict::Reject => Self::Reject,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::quick::Outcome;
 use super::{Count, Replay, Sockets};
 use crate::diff::report::{Decider, Fate, Line};
-use crate::event::{self, Verdict};
+use crate::event;
 use crate::packet::text::{self, Described};
 use crate::policy::{Condition, Direction, Place, Policy, Rule, SetKind, Socket, SocketId};
 
@@ -212,22 +212,12 @@ pub(super) fn asks_sockets(policy: &Policy) -> bool {
 
 /// What becomes of packets, so that it can be compared with what `other` makes of them.
 pub(super) fn fate(policy: &Policy, other: &Policy, outcome: Outcome) -> Fate {
-    let (verdict, target) = match outcome.verdict {
-        Verdict::Allow => ("allow", None),
-        Verdict::Drop => ("drop", None),
-        Verdict::Reject => ("reject", None),
-        Verdict::Redirect(socket) => ("redirect", Some(socket_words(policy, other, socket))),
-        Verdict::Forward(port) => (
-            "redirect",
-            Some(format!("interface {}", policy.out_interfaces[port])),
-        ),
-        Verdict::Shortcut(_) => ("shortcut", None),
-    };
-    Fate {
-        verdict,
-        target,
-        mark: outcome.mark,
-    }
+    Fate::of(
+        outcome.verdict,
+        outcome.mark,
+        |socket| socket_words(policy, other, socket),
+        |interface| policy.out_interfaces[interface].clone(),
+    )
 }
 
 /// A socket's name, with where it comes from if the other policy has another socket of this name.
@@ -259,10 +249,8 @@ fn decider(policy: &Policy, outcome: Outcome) -> Decider {
 
 fn line(place: &Place, label: Option<String>, is_default: bool) -> Line {
     Line {
-        file: place.file.clone(),
-        line: place.line,
+        location: place.location.clone(),
         label,
-        text: place.text.clone(),
         is_default,
     }
 }

@@ -2,6 +2,7 @@
 
 use sockc_grammar::source::{SourceMap, Span};
 
+use crate::location::Location;
 use crate::policy::Place;
 
 /// The sources that statements stand in.
@@ -20,10 +21,12 @@ impl<'a> Places<'a> {
         let (line, column) = self.sources.place(span);
         Place {
             span,
-            file: self.sources.get(span.source).name.clone(),
-            line,
-            column,
-            text: on_one_line(self.sources.text(span)),
+            location: Location {
+                file: self.sources.get(span.source).name.as_str().into(),
+                line,
+                column,
+                text: on_one_line(self.sources.text(span)).into(),
+            },
         }
     }
 }
@@ -94,9 +97,6 @@ mod tests {
         let place = Places::new(&sources).place(span);
         assert_eq!((place.line, place.column), sources.place(span));
         assert_eq!((place.line, place.column), (2, 3));
-        assert_eq!(
-            (place.file.as_str(), place.text.as_str()),
-            ("edge.sk", "allow tcp")
-        );
+        assert_eq!((&*place.file, &*place.text), ("edge.sk", "allow tcp"));
     }
 }

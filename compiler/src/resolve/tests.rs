@@ -141,7 +141,7 @@ fn the_two_sentences() {
 fn a_rule_keeps_its_place_and_its_text_on_one_line() {
     let rule = rule("default in drop\n\n  web: allow tcp # the shop\n    to any:80 note \"x\"\n");
     assert_eq!((rule.place.line, rule.place.column), (3, 3));
-    assert_eq!(rule.place.text, "web: allow tcp to any:80 note \"x\"");
+    assert_eq!(&*rule.place.text, "web: allow tcp to any:80 note \"x\"");
     assert_eq!(rule.label.as_deref(), Some("web"));
 }
 

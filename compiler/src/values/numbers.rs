@@ -48,6 +48,9 @@ pub(crate) fn of(row: &Row, written: &Spanned<u64>) -> Checked<u32> {
 pub(crate) fn code(row: &Row, written: &Spanned<Code>) -> Checked<u32> {
     let span = written.span;
     match &written.value {
+        Code::Number(value) if row.names.is_some_and(|names| !names.numbers) => {
+            Err(unknown_name(row, &value.to_string(), span))
+        }
         Code::Number(value) => of(
             row,
             &Spanned {
@@ -62,9 +65,12 @@ pub(crate) fn code(row: &Row, written: &Spanned<Code>) -> Checked<u32> {
 fn unknown_name(row: &Row, name: &str, span: Span) -> Box<Diagnostic> {
     let known = row.names.map_or(&[][..], |names| names.table);
     let such_as = row.names.map_or("", |names| names.such_as);
-    let help = match names::nearest(name, known.iter().map(|(name, _)| *name)) {
-        Some(near) => format!("write `{near}`, or a number from 0 to {}", row.max),
-        None => format!("write {such_as}, or a number from 0 to {}", row.max),
+    let near = names::nearest(name, known.iter().map(|(name, _)| *name));
+    let near = near.map(|near| format!("`{near}`"));
+    let named = near.as_deref().unwrap_or(such_as);
+    let help = match row.names {
+        Some(names) if !names.numbers => format!("write {named}"),
+        _ => format!("write {named}, or a number from 0 to {}", row.max),
     };
     let found = Diagnostic::error(
         codes::UNKNOWN_CODE,

@@ -1,12 +1,13 @@
 use super::*;
 use crate::artifact::Section;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::ir::{Builder, OriginData};
+use crate::ir::Builder;
+use crate::location::Location;
 
 const MAX_COST: usize = 100_000;
 
-fn origin(line: u32) -> OriginData {
-    OriginData {
+fn origin(line: u32) -> Location {
+    Location {
         file: "t.sk".into(),
         line,
         column: 1,

@@ -20,6 +20,9 @@ enum At {
     Kind(&'static str),
 }
 
+const SHARED: &str =
+    "leave it out: a `SO_REUSEPORT` group of sockets behind one name shares the work";
+
 /// The words, and what to do meanwhile.
 const LATER: &[(&str, At, &str)] = &[
     (
@@ -37,30 +40,12 @@ const LATER: &[(&str, At, &str)] = &[
         At::Anywhere,
         "declare the addresses of this machine as `set own = { … }` and write `@own`",
     ),
-    (
-        "members",
-        At::In("socket"),
-        "leave it out: a `SO_REUSEPORT` group of sockets behind one name shares the work",
-    ),
-    (
-        "spread",
-        At::In("socket"),
-        "leave it out: a `SO_REUSEPORT` group of sockets behind one name shares the work",
-    ),
+    ("members", At::In("socket"), SHARED),
+    ("spread", At::In("socket"), SHARED),
     (
         "pinned",
         At::In("socket"),
         "leave it out: the whole `SO_REUSEPORT` group of a socket shares the work",
-    ),
-    (
-        "ecn",
-        At::Kind("a condition"),
-        "leave it out: no rule can look at it",
-    ),
-    (
-        "ecn",
-        At::Kind("what the packet is like"),
-        "leave it out: no rule can look at it",
     ),
     (
         "ether",

@@ -2,6 +2,7 @@
 
 use super::Rule;
 use crate::mistake::Expected;
+use crate::words::{SOCKET_STATES, VERBS};
 
 /// From the rules that pest tried.
 pub(super) fn expected(rules: &[Rule]) -> Expected {
@@ -24,12 +25,13 @@ pub(super) fn expected(rules: &[Rule]) -> Expected {
 /// The words and marks that a rule stands for; `k_…` rules name their own.
 fn words(rule: Rule) -> &'static [&'static str] {
     match rule {
-        Rule::verb => &[
-            "allow", "drop", "reject", "count", "redirect", "shortcut", "splice",
-        ],
+        // All but `audit`, which goes before another verb.
+        Rule::verb => VERBS.split_last().map_or(&[], |(_, verbs)| verbs),
         Rule::default_verb => &["allow", "drop", "reject"],
         Rule::absent_verb => &["drop", "reject"],
-        Rule::expected | Rule::expected_verb => &["allow", "drop", "reject", "redirect"],
+        Rule::expected | Rule::expected_verb => {
+            &["allow", "drop", "reject", "redirect", "shortcut", "splice"]
+        }
         Rule::direction => &["in", "out", "send", "receive"],
         Rule::listen_protocol | Rule::listen | Rule::listens => &["tcp", "udp"],
         Rule::origin => &["tcp", "udp", "registered", "systemd", "process"],
@@ -39,7 +41,7 @@ fn words(rule: Rule) -> &'static [&'static str] {
         Rule::owner_uid => &["uid"],
         Rule::owner_cgroup => &["cgroup"],
         Rule::absent | Rule::if_clause => &["if"],
-        Rule::socket_state => &["exists", "established", "listening"],
+        Rule::socket_state => SOCKET_STATES,
         Rule::tcp_flag => &["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"],
         Rule::hook => &["xdp", "tc", "sk_lookup", "sk_msg", "sk_skb"],
         Rule::compared => &["length", "ttl"],
@@ -115,5 +117,52 @@ fn kinds(rule: Rule) -> &'static [&'static str] {
         | Rule::tcp_flags => &["a condition"],
         Rule::with_item => &["what the packet is like"],
         _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRAMMAR: &str = include_str!("../policy.pest");
+
+    /// The words of a rule of the grammar that is a choice of words and nothing else: `hook = @{ ("xdp" | "tc") ~ edge }`.
+    fn choice(rule: &str) -> Option<Vec<&'static str>> {
+        let mut lines = GRAMMAR.lines();
+        let line = lines.find(|line| line.split_whitespace().next() == Some(rule))?;
+        let (_, body) = line.split_once("@{ ")?;
+        let body = body.strip_suffix(" ~ edge }")?;
+        let words = body.trim_start_matches('(').trim_end_matches(')');
+        let words: Option<Vec<&str>> = words
+            .split(" | ")
+            .map(|word| word.strip_prefix('"')?.strip_suffix('"'))
+            .collect();
+        words
+    }
+
+    #[test]
+    fn what_is_expected_of_a_choice_is_every_word_of_it() {
+        let mut seen = 0;
+        for &rule in Rule::all_rules() {
+            let name = format!("{rule:?}");
+            // A `k_` rule names its word itself.
+            let Some(choice) = choice(&name).filter(|_| !name.starts_with("k_")) else {
+                continue;
+            };
+            // Where a kind of text stands for it, the words of the kind are suggested, not told.
+            if words(rule).is_empty() && !kinds(rule).is_empty() {
+                continue;
+            }
+            // The single words of conditions: "a condition" is what is told there.
+            if matches!(
+                rule,
+                Rule::compared | Rule::masked | Rule::coded | Rule::numbered
+            ) {
+                continue;
+            }
+            seen += 1;
+            assert_eq!(words(rule), choice, "{rule:?}");
+        }
+        assert!(seen > 10, "{seen}");
     }
 }

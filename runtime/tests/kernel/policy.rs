@@ -8,6 +8,7 @@ use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::location::Location;
 use sockc_compiler::object;
 use sockc_compiler::protocol::IpProtocol;
 
@@ -289,10 +290,7 @@ impl Policy {
                 .collect(),
             lines: vec![Line {
                 insn: 0,
-                file: "test.sk".to_owned(),
-                line: 7,
-                column: 1,
-                text: format!("rule of {name}"),
+                location: Location::new("test.sk", 7, format!("rule of {name}")),
             }],
         });
         self.artifact.manifest.programs.push(Attach {

@@ -71,11 +71,11 @@ impl Shown {
         self.list(heading, Lists::Rules, &rules, "rule", |shown, line| {
             shown
                 .page
-                .row(&head(line), Role::Aside, Role::New, &line.text);
+                .row(&head(line), Role::Aside, Role::New, &line.location.text);
         });
         match defaults.first() {
             Some(line) => {
-                let text = format!("{}, whatever no rule decides", line.text);
+                let text = format!("{}, whatever no rule decides", line.location.text);
                 self.page.row(&head(line), Role::Aside, Role::Change, &text);
             }
             None => self

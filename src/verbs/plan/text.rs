@@ -276,7 +276,7 @@ fn guard(line: &Line) -> Vec<String> {
     vec![
         word.to_owned(),
         format!("{}:{}", line.place.file, line.place.line),
-        line.place.text.clone(),
+        line.place.text.to_string(),
     ]
 }
 

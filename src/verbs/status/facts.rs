@@ -280,7 +280,7 @@ fn is_of(policy: &Policy, manifest: &Manifest) -> bool {
         .collect();
     let places = policy.rules.values().map(|rule| &rule.place);
     let found: BTreeSet<_> = places
-        .map(|place| (place.file.as_str(), place.line, place.text.as_str()))
+        .map(|place| (&*place.file, place.line, &*place.text))
         .collect();
     found == wanted
 }

@@ -31,9 +31,7 @@ pub(crate) fn seen(policy: &Policy, seen: &Seen) -> String {
 /// What the rules say.
 pub(crate) fn verdict(policy: &Policy, verdict: Verdict) -> String {
     match verdict {
-        Verdict::Allow => "allow".into(),
-        Verdict::Drop => "drop".into(),
-        Verdict::Reject => "reject".into(),
+        Verdict::Allow | Verdict::Drop | Verdict::Reject => verdict.word().into(),
         Verdict::Redirect(socket) => format!("redirect to sock {}", policy.sockets[socket].name),
         Verdict::Forward(port) => format!("redirect to interface {}", policy.out_interfaces[port]),
         Verdict::Shortcut(group) => format!("shortcut within group {}", policy.groups[group].name),
@@ -72,8 +70,8 @@ fn direction(event: &Event) -> Direction {
 
 fn statement(place: &Place) -> report::Decider {
     report::Decider {
-        rule: place.text.clone(),
-        file: place.file.clone(),
+        rule: place.text.to_string(),
+        file: place.file.to_string(),
         line: place.line,
     }
 }

@@ -199,8 +199,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         428,
         "src/verbs/explain.rs",
-        "(Verdict::Shortcut(_), Verdict::Allow) => is_send,",
-        "(Verdict::Shortcut(_), Verdict::Allow) => is_send,\n        (Verdict::Drop, Verdict::Allow) if FAULT => true,",
+        "(Verdict::Shortcut(_), Verdict::Allow) => of_process,",
+        "(Verdict::Shortcut(_), Verdict::Allow) => of_process,\n        (Verdict::Drop, Verdict::Allow) if FAULT => true,",
         &[(Command, "explain::")],
     ),
 ];

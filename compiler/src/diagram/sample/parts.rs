@@ -6,6 +6,7 @@ use sockc_grammar::source::{SourceId, Span};
 
 use crate::decide::{Seen, covers};
 use crate::event::{Header, SocketAnswer, World};
+use crate::location::Location;
 use crate::policy::{
     Action, AddressSet, Default, DefaultVerdict, Direction, Endpoint, Family, Group, Listen, Match,
     NetnsId, Place, Policy, ProtocolMatch, Rule, Side, Socket, SocketId, SocketOrigin,
@@ -58,10 +59,7 @@ pub(crate) fn place() -> Place {
             start: 0,
             end: 0,
         },
-        file: "sample.sk".into(),
-        line: 1,
-        column: 1,
-        text: "sample".into(),
+        location: Location::new("sample.sk", 1, "sample"),
     }
 }
 

@@ -175,7 +175,7 @@ fn a_sorted_list_pairs_equal_rules_first() {
     assert!(scope.changes.is_empty());
     for edit in &scope.edits {
         let [old, new] = [&edit.old, &edit.new].map(|line| line.as_ref().unwrap());
-        assert_eq!(old.text, new.text, "{:?}", edit.kind);
+        assert_eq!(old.location.text, new.location.text, "{:?}", edit.kind);
     }
 }
 
@@ -399,7 +399,7 @@ fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
         let of_wide = |edit: &&Edit| {
             edit.new
                 .as_ref()
-                .is_some_and(|line| line.text.contains("reject"))
+                .is_some_and(|line| line.location.text.contains("reject"))
         };
         let edit = scope.edits.iter().find(of_wide).unwrap();
         assert!(

@@ -7,9 +7,8 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use crate::emit::{EmitError, check::check, emit};
 use crate::interpret::{Bare, Input, Maps, Xdp, run};
-use crate::ir::{
-    Arg, Block, Builder, End, Function, Inst, Operand, OriginData, Slot, Value, forward_order,
-};
+use crate::ir::{Arg, Block, Builder, End, Function, Inst, Operand, Slot, Value, forward_order};
+use crate::location::Location;
 use crate::packet::random::Rng;
 use crate::target::Target;
 
@@ -46,12 +45,7 @@ struct Maker {
 
 impl Maker {
     fn function(seed: u64, wild: bool) -> Function {
-        let origin = OriginData {
-            file: "a.sk".into(),
-            line: 1,
-            column: 1,
-            text: String::new(),
-        };
+        let origin = Location::new("a.sk", 1, "");
         let mut builder = Builder::new("f", Section::Xdp, origin);
         let context = builder.argument();
         let slot = builder.slot(8);
@@ -335,12 +329,7 @@ fn written(function: &Function, order: &[Block]) -> Vec<Value> {
 
 /// A function whose first `count` values live over a call.
 fn over_a_call(count: usize) -> Function {
-    let origin = OriginData {
-        file: "a.sk".into(),
-        line: 1,
-        column: 1,
-        text: String::new(),
-    };
+    let origin = Location::new("a.sk", 1, "");
     let mut builder = Builder::new("f", Section::Xdp, origin);
     let context = builder.argument();
     let values: Vec<Value> = (0..count)

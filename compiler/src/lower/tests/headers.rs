@@ -42,7 +42,7 @@ fn dropping(hook: Hook, condition: Condition) -> Policy {
 fn frames() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for (from, to) in [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")] {
-        for (ttl, dscp) in [(0, 0), (1, 63), (2, 46), (64, 1), (255, 32)] {
+        for (ttl, dscp, ecn) in [(0, 0, 0), (1, 63, 3), (2, 46, 2), (64, 1, 1), (255, 32, 0)] {
             let header = Header {
                 from: from.parse().unwrap(),
                 to: to.parse().unwrap(),
@@ -51,6 +51,7 @@ fn frames() -> Vec<Vec<u8>> {
                 length: 60,
                 ttl,
                 dscp,
+                ecn,
                 ..Header::PLAIN
             };
             let frame = Frame::new(header);
@@ -137,6 +138,10 @@ fn hops_and_class_are_those_of_the_header() {
         Condition::header(HeaderField::Dscp, FieldTest::exactly(32)),
         Condition::header(HeaderField::Dscp, FieldTest::exactly(46)),
         Condition::header(HeaderField::Dscp, FieldTest::exactly(63)),
+        Condition::header(HeaderField::Ecn, FieldTest::exactly(0)),
+        Condition::header(HeaderField::Ecn, FieldTest::exactly(1)),
+        Condition::header(HeaderField::Ecn, FieldTest::exactly(2)),
+        Condition::header(HeaderField::Ecn, FieldTest::exactly(3)),
     ];
     for hook in HOOKS {
         for condition in &conditions {

@@ -12,7 +12,11 @@ use super::built;
 fn lines(program: &Program) -> Vec<u32> {
     let line = |insn: usize| {
         let mut lines = program.lines.iter().rev();
-        lines.find(|line| line.insn as usize <= insn).unwrap().line
+        lines
+            .find(|line| line.insn as usize <= insn)
+            .unwrap()
+            .location
+            .line
     };
     (0..program.insns.len()).map(line).collect()
 }

@@ -8,6 +8,7 @@ use super::code::{Functions, code_section};
 use super::types::Types;
 use super::words::{Words, part};
 use crate::artifact::Line;
+use crate::location::Location;
 
 /// Adds the lines to the programs.
 pub(super) fn add_lines(
@@ -60,9 +61,11 @@ fn line(words: &mut Words<'_>, types: &Types<'_>, insn: u32) -> Option<Line> {
     let place = words.next()?;
     Some(Line {
         insn,
-        file,
-        line: place >> COLUMN_BITS,
-        column: place & ((1 << COLUMN_BITS) - 1),
-        text,
+        location: Location {
+            file: file.into(),
+            line: place >> COLUMN_BITS,
+            column: place & ((1 << COLUMN_BITS) - 1),
+            text: text.into(),
+        },
     })
 }

@@ -50,7 +50,7 @@ fn wide(address: IpAddr) -> [u8; 16] {
 
 /// DSCP and congestion notification in one byte.
 fn traffic_class(frame: &Frame) -> u8 {
-    frame.header.dscp << 2 | frame.ecn
+    frame.header.dscp << 2 | frame.header.ecn
 }
 
 fn ipv4(frame: &Frame, from: [u8; 4], to: [u8; 4]) -> Vec<u8> {

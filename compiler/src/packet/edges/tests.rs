@@ -3,6 +3,7 @@
 use super::*;
 use crate::event::Parsed;
 use crate::header_field::HeaderField;
+use crate::location::Location;
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
 use crate::policy::{
@@ -19,10 +20,7 @@ fn rule(matches: Match) -> Rule {
     };
     let place = Place {
         span,
-        file: String::new(),
-        line: 1,
-        column: 1,
-        text: String::new(),
+        location: Location::new("", 1, ""),
     };
     Rule::plain(Direction::In, Action::Allow, matches, place)
 }

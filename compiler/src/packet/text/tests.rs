@@ -1,5 +1,6 @@
 //! Words to packets and back.
 
+use crate::location::Location;
 use crate::policy::SocketOrigin;
 use crate::protocol::IpProtocol;
 use sockc_grammar::diagnostic::Diagnostic;
@@ -25,10 +26,7 @@ fn place() -> Place {
     };
     Place {
         span,
-        file: String::new(),
-        line: 1,
-        column: 1,
-        text: String::new(),
+        location: Location::new("", 1, ""),
     }
 }
 
@@ -461,12 +459,15 @@ fn everything_that_is_described_comes_back_from_its_words() {
 #[test]
 fn every_field_has_its_words() {
     let text = "tcp from 1.1.1.1:1 to 2.2.2.2:2 on zone wan with socket listening, socket established in netns \"blue\", \
-                tcp flags psh ack, length 500, ttl 3, dscp ef, mark 7, vlan 12, @banned { 1.2.3.4, 10.0.0.0/8 }, \
+                tcp flags psh ack, length 500, ttl 3, dscp ef, ecn ce, mark 7, vlan 12, @banned { 1.2.3.4, 10.0.0.0/8 }, \
                 rate exceeded, sock proxy absent";
     let described = read(text);
     assert_eq!(describe_case(&policy(), &described).as_deref(), Some(text));
     let header = header(text);
-    assert_eq!((header.ttl, header.dscp, header.mark), (3, 46, 7));
+    assert_eq!(
+        (header.ttl, header.dscp, header.ecn, header.mark),
+        (3, 46, 3, 7)
+    );
     assert_eq!(header.vlan, Some(12));
     let other_order =
         "tcp from 1.1.1.1:1 to 2.2.2.2:2 with in netns \"blue\", ttl 3, socket established";

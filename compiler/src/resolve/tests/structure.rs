@@ -533,7 +533,7 @@ fn the_essentials_resolve_without_a_word() {
     assert!(labels.len() > 5 && labels.iter().all(Option::is_some));
     assert!(policy.rules.values().all(|rule| rule.note.is_some()));
     assert_eq!(
-        policy.rules.values().next().unwrap().place.file,
+        &*policy.rules.values().next().unwrap().place.file,
         "<essentials>"
     );
 }
