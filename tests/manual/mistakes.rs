@@ -105,6 +105,7 @@ fn elsewhere(code: &str, said: &Said) -> Option<String> {
     let marked = sources.flat_map(|(id, source)| marks(id, &source.text));
     let mut marked: Vec<Mark<'_>> = marked.collect();
     marked.sort();
+    marked.dedup();
     let known: Vec<&str> = marked.iter().map(|mark| mark.code).collect();
     let found = codes(said, &known);
     let fits = found == marked && known.contains(&code);

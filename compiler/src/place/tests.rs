@@ -2,7 +2,6 @@
 
 mod runs;
 
-
 use sockc_grammar::diagnostic::Code;
 
 use super::*;
