@@ -20,7 +20,7 @@ use super::frame;
 use super::outcome::Outcome;
 
 /// `ETH_HLEN`
-const ETHERNET: i32 = 14;
+pub(super) const ETHERNET: i32 = 14;
 /// Length of a VLAN tag.
 const TAG: i32 = 4;
 /// `ETH_P_IP` in memory order.
@@ -56,6 +56,9 @@ pub(super) struct Exits {
 impl Lowering<'_> {
     /// The whole function of a packet hook.
     pub(super) fn parse_packet(&mut self) {
+        if self.is_uniform() {
+            return self.uniform();
+        }
         let entry = self.builder.current();
         let not_ip = self.outcome(Outcome::Pass, Family::V4);
         let malformed = self.malformed();
@@ -114,6 +117,15 @@ impl Lowering<'_> {
     }
 
     fn parse(&mut self, exits: Exits) {
+        let [v4, v6] = self.frame_types(exits);
+        self.builder.enter(v4);
+        self.parse_v4(exits);
+        self.builder.enter(v6);
+        self.parse_v6(exits);
+    }
+
+    /// Reads the frame up to the IP header; gives a block for each family.
+    pub(super) fn frame_types(&mut self, exits: Exits) -> [Block; 2] {
         let (data, end) = match self.source.chain.hook {
             Hook::Xdp => (xdp::DATA, xdp::DATA_END),
             _ => (skb::DATA, skb::DATA_END),
@@ -128,10 +140,7 @@ impl Lowering<'_> {
         self.tag_taken_off();
         self.need(ETHERNET, exits.short_frame);
         self.ethernet_type(0, exits, v4, v6);
-        self.builder.enter(v4);
-        self.parse_v4(exits);
-        self.builder.enter(v6);
-        self.parse_v6(exits);
+        [v4, v6]
     }
 
     /// Writes what only some transport headers bring. A packet without them never gets to a test of them, but the
@@ -308,7 +317,7 @@ impl Lowering<'_> {
 
     /// A packet longer than its frame is malformed. XDP compares pointers (subtracting them would need CAP_PERFMON),
     /// TC the length of the whole buffer, whatever part of it is linear.
-    fn frame_holds_packet(&mut self, exits: Exits) {
+    pub(super) fn frame_holds_packet(&mut self, exits: Exits) {
         let length = self.builder.load_slot(self.frame.length, 0, Width::W);
         if self.source.chain.hook == Hook::Xdp {
             // The verifier wants a bound on what is added to a packet pointer; an IP packet has at most 65,575 bytes,
