@@ -76,7 +76,7 @@ pub(super) fn make(
     let mut groups = SecondaryMap::new();
     for group in with_rules(chains) {
         let peers = maps.push(MapSpec::new(
-            &suffixed(policy, "peers", group),
+            suffixed(policy, "peers", group),
             MapKind::SockHash,
             PEER_KEY,
             8,
@@ -84,7 +84,7 @@ pub(super) fn make(
         ));
         let [storage, aside] = ["storage", "aside"].map(|stem| {
             let mut spec = MapSpec::new(
-                &suffixed(policy, stem, group),
+                suffixed(policy, stem, group),
                 MapKind::SkStorage,
                 4,
                 PEER_KEY,
