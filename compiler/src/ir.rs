@@ -25,7 +25,7 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::location::Location;
 
 pub use builder::Builder;
-pub use liveness::Liveness;
+pub use liveness::{Live, Liveness};
 pub use order::forward_order;
 pub use validate::{Invalid, validate};
 

@@ -6,27 +6,20 @@
 use super::block::{Condition, Emitter, Item, Side};
 use super::{EmitError, FRAME};
 use crate::bpf::asm;
+use crate::bpf::constant::{IP_TYPES, VLAN_HLEN, VLAN_TYPES};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use crate::ir::{Arg, Block, FrameRegion, HeaderRegion};
+use crate::protocol::IpProtocol;
 
 /// The maximum number of extension headers that are stepped over; one more is malformed.
 const MAX_EXTENSIONS: i32 = 6;
-/// Hop-by-hop options, routing, fragment, destination options: all below 64.
-const EXTENSIONS: [i32; 4] = [0, 43, FRAGMENT, 60];
-const FRAGMENT: i32 = 44;
 /// The cursor never gets further: 40 + 6 extension headers of 2,048 bytes.
 const FURTHEST: i32 = 0x3fff;
 
-/// `ETH_P_IP` and `ETH_P_IPV6` in memory order.
-const IP: [i32; 2] = [0x0008, 0xdd86];
-/// `ETH_P_8021Q` and `ETH_P_8021AD` in memory order.
-const VLAN: [i32; 2] = [0x0081, 0xa888];
 /// Offset of the first type in a frame, and of the last one that is looked at.
 const FIRST_TYPE: i32 = 12;
 const LAST_TYPE: i32 = 20;
-/// Length of a VLAN tag.
-const TAG: i32 = 4;
 
 /// The registers of the loop over headers: two to calculate with, the kind and later whether it is no fragment header, how
 /// many were passed, the kinds that are extension headers, the header.
@@ -42,9 +35,10 @@ impl Emitter<'_> {
     /// (`is_state_visited`: one in 20 jumps), so that ways that join would multiply.
     pub(super) fn headers(&mut self, region: &HeaderRegion) -> Result<(), EmitError> {
         let protocol = self.address(region.protocol, 0);
-        let kinds = EXTENSIONS
+        // All are below 64.
+        let kinds = IpProtocol::EXTENSIONS
             .iter()
-            .fold(0, |kinds, kind| kinds | 1_i64 << kind);
+            .fold(0, |kinds, kind| kinds | 1_i64 << kind.0);
         self.push(asm::mov64_imm(PASSED, 0));
         self.items.push(Item::Imm64(KINDS, kinds));
         let again = self.items.len();
@@ -91,7 +85,11 @@ impl Emitter<'_> {
     /// Makes of the kind 0 for a fragment header, else 1. Looks at the offset and the flag of the first.
     fn fragment(&mut self, region: &HeaderRegion) {
         let part = self.address(region.part, 0);
-        self.push(asm::alu64_imm(AluOp::Xor, KIND, FRAGMENT));
+        self.push(asm::alu64_imm(
+            AluOp::Xor,
+            KIND,
+            IpProtocol::FRAGMENT.into(),
+        ));
         self.push(asm::alu64_imm(AluOp::Add, KIND, 63));
         self.push(asm::alu64_imm(AluOp::Rsh, KIND, 6));
         // All bits for a fragment header, none for another.
@@ -137,13 +135,13 @@ impl Emitter<'_> {
         self.call(Helper::SkbLoadBytes, &args)?;
         let kind = self.address(region.kind, 0);
         self.push(asm::load(Width::H, WORK, FRAME, kind));
-        for family in IP {
+        for family in IP_TYPES {
             self.exit_if(WORK, JumpOp::Eq, family, region.ip);
         }
         let tag = self.mark();
-        self.exit_if(WORK, JumpOp::Ne, VLAN[1], region.other);
-        self.land(tag, Some((WORK, JumpOp::Eq, VLAN[0])));
-        self.push(asm::alu64_imm(AluOp::Add, cursor, TAG));
+        self.exit_if(WORK, JumpOp::Ne, VLAN_TYPES[1], region.other);
+        self.land(tag, (WORK, JumpOp::Eq, VLAN_TYPES[0]));
+        self.push(asm::alu64_imm(AluOp::Add, cursor, VLAN_HLEN));
         self.exit_if(cursor, JumpOp::Gt, LAST_TYPE, region.ip);
         self.back(Some((cursor, JumpOp::Ne, LAST_TYPE)), again);
         let present = asm::load(Width::W, WORK, context, region.taken_off);
@@ -168,9 +166,9 @@ impl Emitter<'_> {
     }
 
     /// Lets the jump at a marked place go here.
-    fn land(&mut self, mark: usize, condition: Option<(Register, JumpOp, i32)>) {
+    fn land(&mut self, mark: usize, condition: (Register, JumpOp, i32)) {
         let by = (self.items.len() - 1 - mark).cast_signed();
-        let condition = condition.map(narrow);
+        let condition = Some(narrow(condition));
         self.items[mark] = Item::Near { condition, by };
     }
 

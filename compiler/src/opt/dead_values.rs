@@ -2,27 +2,20 @@
 
 use cranelift_entity::SecondaryMap;
 
-use crate::ir::{Block, Function, Inst, Value};
+use crate::ir::{Block, Function, Inst, Live};
 
 pub(super) fn run(function: &mut Function, order: &[Block]) {
-    let mut before: SecondaryMap<Block, Vec<Value>> = SecondaryMap::new();
+    let mut before: SecondaryMap<Block, Live> = SecondaryMap::new();
     for &block in order.iter().rev() {
         let data = &mut function.blocks[block];
-        let mut live = Vec::new();
-        for successor in data.end.successors() {
-            before[successor]
-                .iter()
-                .for_each(|&value| add(&mut live, value));
-        }
-        data.end.reads(|value| add(&mut live, value));
+        let mut live = Live::before_end(&data.end, &before);
         let mut kept = Vec::with_capacity(data.insts.len());
         for inst in data.insts.drain(..).rev() {
             let written = inst.writes();
-            if is_pure(&inst) && written.is_some_and(|value| !live.contains(&value)) {
+            if is_pure(&inst) && written.is_some_and(|value| !live.contains(value)) {
                 continue;
             }
-            live.retain(|&value| Some(value) != written);
-            inst.reads(|value| add(&mut live, value));
+            live.step(&inst);
             kept.push(inst);
         }
         kept.reverse();
@@ -48,11 +41,5 @@ fn is_pure(inst: &Inst) -> bool {
         | Inst::AtomicAdd { .. }
         | Inst::CompareExchange { .. }
         | Inst::Call { .. } => false,
-    }
-}
-
-fn add(live: &mut Vec<Value>, value: Value) {
-    if !live.contains(&value) {
-        live.push(value);
     }
 }

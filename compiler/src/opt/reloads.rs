@@ -87,10 +87,10 @@ impl Known {
                 slot, byte, width, ..
             } => self.overwrite(function, *slot, *byte, *width),
             // A helper may write to what it is given the address of.
-            Inst::Call { args, .. } => {
-                if args.iter().any(|arg| matches!(arg, Arg::SlotAddress(_))) {
-                    self.stored.clear();
-                }
+            Inst::Call { args, .. }
+                if args.iter().any(|arg| matches!(arg, Arg::SlotAddress(_))) =>
+            {
+                self.stored.clear();
             }
             _ => {}
         }

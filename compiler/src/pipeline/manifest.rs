@@ -5,10 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 
 use super::live;
-use super::maps::with_rules;
 use super::options::{Counters, Job};
 use super::outcome::Decision;
-use super::program_names::suffixed;
+use super::program_names::{suffixed, with_rules};
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
     SlotOrigin, SlotOwner, SocketSlots,
