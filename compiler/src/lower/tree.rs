@@ -18,6 +18,7 @@ use crate::policy::Family;
 
 use super::Lowering;
 use super::question::{self, Phase};
+use super::read;
 
 /// An interval's upper bound, where it leads, and where its comparison with the next one comes from.
 pub(super) type Arm = (u32, Block, Origin);
@@ -77,7 +78,11 @@ impl Lowering<'_> {
         let data = &tree.flat.nodes[node];
         let field = data.field;
         let asks = question::is_question(field);
-        let low = if asks { question::base(field) } else { 0 };
+        let low = if asks {
+            question::base(field)
+        } else {
+            read::base(field)
+        };
         let entries = tree.entries(node);
         let arms: Vec<Arm> = data
             .arms
@@ -91,16 +96,40 @@ impl Lowering<'_> {
         let own = self.entry_origin(entries.iter().flatten().min().copied());
         self.builder.set_origin(own);
         let block = self.builder.fresh();
-        let value = if asks {
+        let (value, swap) = if asks {
             let search = self.ask(tree.phase, tree.family, field);
             self.builder.enter(search);
-            self.read_answer(field)
+            (self.read_answer(field), 0)
         } else {
-            self.read(field, tree.family)
+            self.load_field(field, tree.family)
         };
-        self.search(value, &arms, low);
+        match Points::of(&arms, low) {
+            Some(points) => self.find(value, swap, &points),
+            None => {
+                self.swap(value, swap);
+                self.search(value, &arms, low);
+            }
+        }
         tree.blocks.insert(node, block);
         block
+    }
+
+    /// Looks for a few numbers one after the other, as they stand in memory: nothing has to be swapped then.
+    fn find(&mut self, value: Value, swap: i32, points: &Points) {
+        let nexts = points.some.iter().skip(1).map(|next| next.2);
+        let nexts = nexts.chain([self.head]);
+        for (&(point, block, _), next) in points.some.iter().zip(nexts) {
+            // The block after the comparison is that of the next one.
+            self.builder.set_origin(next);
+            let point = match swap {
+                16 => point.swap_bytes() >> 16,
+                32 => point.swap_bytes(),
+                _ => point,
+            };
+            self.builder
+                .leave_if(value, JumpOp::Eq, immediate(point), block);
+        }
+        self.builder.jump(points.rest);
     }
 
     /// Searches intervals for a value in the current block; `low` is the smallest one that can still occur.
@@ -138,6 +167,31 @@ impl Lowering<'_> {
     fn split(&mut self, value: Value, op: JumpOp, bound: u32, then: Block, other: Block) {
         self.builder.leave_if(value, op, immediate(bound), then);
         self.builder.jump(other);
+    }
+}
+
+/// The most numbers that are looked for one after the other: with more of them halving takes fewer steps.
+const MAX_POINTS: usize = 4;
+
+/// Arms that are single numbers, but for one block that all others lead to.
+struct Points {
+    some: Vec<Arm>,
+    rest: Block,
+}
+
+impl Points {
+    /// `low` is the smallest number that can occur.
+    fn of(arms: &[Arm], low: u32) -> Option<Self> {
+        let befores = arms.iter().map(|arm| arm.0.checked_add(1));
+        let lows = std::iter::once(Some(low)).chain(befores);
+        let wide = |(arm, low): &(&Arm, Option<u32>)| Some(arm.0) != *low;
+        let mut ranges = arms.iter().zip(lows).filter(wide);
+        let rest = ranges.next().map_or(arms.last()?.1, |(arm, _)| arm.1);
+        if ranges.any(|(arm, _)| arm.1 != rest) {
+            return None;
+        }
+        let some: Vec<Arm> = arms.iter().copied().filter(|arm| arm.1 != rest).collect();
+        (some.len() <= MAX_POINTS).then_some(Self { some, rest })
     }
 }
 
