@@ -5,10 +5,10 @@
 //! the rules alone. Runs at every compile; a [`Fault`] is a bug of ours, never a mistake in a policy. Not here: the
 //! bytecode, which is checked against the chains elsewhere.
 
+mod first_match;
 mod meaning;
 #[cfg(test)]
 mod tests;
-mod winner;
 
 use std::fmt;
 
@@ -149,7 +149,9 @@ impl Check<'_> {
             .store
             .restrict(renamed, Field::Interface, class.as_u32())?;
         if hook.is_lookup() {
-            return Ok(Some(winner::after_packet_hooks(self.store, policy, known)?));
+            return Ok(Some(first_match::after_packet_hooks(
+                self.store, policy, known,
+            )?));
         }
         Ok(Some(known))
     }

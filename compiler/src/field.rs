@@ -61,7 +61,7 @@ pub enum Field {
     Interface,
     /// The group of the first bulk rule of the direction that matches (see `bulk`): 0 none. From here on, each field is a
     /// question that costs a search.
-    Winner,
+    FirstMatch,
     /// Whether the receiver's address is in the set: 0 or 1.
     ToIn(SetId),
     /// Whether the sender's address is in the set: 0 or 1.
@@ -99,8 +99,8 @@ pub enum FieldKind {
     Mark,
     /// [`Field::Interface`]
     Interface,
-    /// [`Field::Winner`]
-    Winner,
+    /// [`Field::FirstMatch`]
+    FirstMatch,
     /// [`Field::ToIn`] and [`Field::FromIn`]
     Member,
     /// [`Field::Absent`]
@@ -125,7 +125,7 @@ impl FieldKind {
         Self::Vlan,
         Self::Mark,
         Self::Interface,
-        Self::Winner,
+        Self::FirstMatch,
         Self::Member,
         Self::Absent,
         Self::Entry,
@@ -162,7 +162,7 @@ impl Field {
         Self::Mark2,
         Self::Mark3,
         Self::Interface,
-        Self::Winner,
+        Self::FirstMatch,
         Self::Socket,
     ];
 
@@ -211,7 +211,7 @@ impl Field {
             Self::Vlan => FieldKind::Vlan,
             Self::Mark0 | Self::Mark1 | Self::Mark2 | Self::Mark3 => FieldKind::Mark,
             Self::Interface => FieldKind::Interface,
-            Self::Winner => FieldKind::Winner,
+            Self::FirstMatch => FieldKind::FirstMatch,
             Self::ToIn(_) | Self::FromIn(_) => FieldKind::Member,
             Self::Absent(_) => FieldKind::Absent,
             Self::Entry(_) => FieldKind::Entry,
@@ -249,7 +249,7 @@ impl Field {
             Self::Mark2 => "mark2",
             Self::Mark3 => "mark3",
             Self::Interface => "interface",
-            Self::Winner => "winner",
+            Self::FirstMatch => "winner",
             Self::Socket => "socket",
             Self::ToIn(set) => return format!("to-in-{set}"),
             Self::FromIn(set) => return format!("from-in-{set}"),
@@ -283,7 +283,7 @@ impl Field {
             | Self::Mark3
             | Self::Interface => 8,
             Self::Vlan => 13,
-            Self::ToPort | Self::FromPort | Self::Icmp | Self::Winner | Self::Entry(_) => 16,
+            Self::ToPort | Self::FromPort | Self::Icmp | Self::FirstMatch | Self::Entry(_) => 16,
             Self::Length
             | Self::To0
             | Self::To1

@@ -130,7 +130,7 @@ pub struct Source<'a> {
     /// Lists of entries.
     pub lists: &'a [Vec<u32>],
     /// The tables of the bulk rules that stand in the chain, if there are any.
-    pub winner: Option<&'a ClassifierMaps>,
+    pub classifier: Option<&'a ClassifierMaps>,
     /// Where things are counted.
     pub counters: &'a CounterSlots,
     /// The maps.
@@ -267,7 +267,7 @@ impl<'a> Lowering<'a> {
             .filter(|_| meters)
             .map(|room| Bucket::new(&mut builder, room));
         let record = room.filter(|_| logs);
-        frame.winner = source.winner.is_some().then(|| builder.opaque_slot(4));
+        frame.first_match = source.classifier.is_some().then(|| builder.opaque_slot(4));
         let head = builder.first_origin();
         Self {
             source,

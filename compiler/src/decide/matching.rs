@@ -260,7 +260,7 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
             })
         }
         // Policies that `bulk` makes are not decided: their rules do not say what they match.
-        Condition::Winner(_) => false,
+        Condition::FirstMatch(_) => false,
     }
 }
 
@@ -298,7 +298,7 @@ pub(crate) fn readable_at_lookup(rule: &Rule) -> bool {
             }
             | Condition::SockAbsent(_)
             | Condition::Entry { .. }
-            | Condition::Winner(_) => true,
+            | Condition::FirstMatch(_) => true,
             Condition::Socket { .. } | Condition::Header { .. } => false,
         }
     }

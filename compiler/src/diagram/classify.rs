@@ -300,8 +300,8 @@ fn condition_diagram(store: &mut Store, condition: &Condition) -> Built {
             store.and(exists, named)
         }
         Condition::Header { field, test } => header_test(store, row(*field), *test),
-        Condition::Winner(group) => {
-            store.range(Field::Winner, *group, *group, Node::TRUE, Node::FALSE)
+        Condition::FirstMatch(group) => {
+            store.range(Field::FirstMatch, *group, *group, Node::TRUE, Node::FALSE)
         }
     }
 }

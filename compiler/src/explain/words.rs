@@ -155,7 +155,7 @@ pub(crate) fn condition(policy: &Policy, condition: &Condition) -> String {
             policy.live_maps[*map].name, policy.sockets[*socket].name
         ),
         Condition::Header { field, test } => header_words(row(*field), *test),
-        Condition::Winner(group) => format!("winner {group}"),
+        Condition::FirstMatch(group) => format!("winner {group}"),
     }
 }
 
@@ -202,7 +202,7 @@ pub(super) fn found(seen: &Seen<'_>, condition: &Condition) -> String {
     let header = seen.header;
     match condition {
         Condition::No(inner) => found(seen, inner),
-        Condition::AnyOf(_) | Condition::Winner(_) => String::new(),
+        Condition::AnyOf(_) | Condition::FirstMatch(_) => String::new(),
         Condition::Socket { netns, .. } => socket(seen, *netns),
         Condition::SockAbsent(_) => "it is there".into(),
         Condition::Entry { .. } => "it has none".into(),

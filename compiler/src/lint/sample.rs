@@ -141,7 +141,7 @@ impl<'a> Sample<'a> {
             Condition::Entry { map, socket } => self.entry = Some((*map, *socket)),
             Condition::SockAbsent(socket) => self.absent.push(*socket),
             Condition::Header { field, test } => self.meet_field(row(*field), *test, variant),
-            Condition::Winner(_) => {}
+            Condition::FirstMatch(_) => {}
         }
     }
 

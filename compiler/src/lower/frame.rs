@@ -49,7 +49,7 @@ pub(super) struct Frame {
     /// Which outcome follows. Four bytes.
     pub(super) outcome: Slot,
     /// The counter of the bulk rule that matches first, if the chain has such rules. Four bytes.
-    pub(super) winner: Option<Slot>,
+    pub(super) first_match: Option<Slot>,
     /// `struct bpf_sock_tuple`, 36 bytes.
     pub(super) tuple: Slot,
     /// State of the socket that a lookup found. One byte.
@@ -90,7 +90,7 @@ impl Frame {
             decider: builder.opaque_slot(4),
             outcome: builder.opaque_slot(4),
             tuple: builder.slot(40),
-            winner: None,
+            first_match: None,
             state: builder.opaque_slot(1),
             answer: builder.opaque_slot(4),
             asker: builder.opaque_slot(4),

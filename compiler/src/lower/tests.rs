@@ -3,6 +3,7 @@
 mod answers;
 mod counts;
 mod doors;
+mod first_match;
 mod fragments;
 mod headers;
 mod logs;
@@ -13,7 +14,6 @@ mod questions;
 mod rates;
 mod reject;
 mod sent;
-mod winners;
 
 use sockc_grammar::source::SourceMap;
 

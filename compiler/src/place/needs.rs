@@ -96,6 +96,6 @@ fn of_condition(condition: &Condition, fields: &mut Vec<Field>) {
         Condition::Entry { map, .. } => Field::Entry(*map),
         // Every variable of it is read alike.
         Condition::Header { field, .. } => row(*field).variables[0],
-        Condition::Winner(_) => Field::Winner,
+        Condition::FirstMatch(_) => Field::FirstMatch,
     });
 }

@@ -181,7 +181,7 @@ impl Sight {
             }
             Condition::Header { field, test } => self.fields[*field].add(row(*field), *test),
             // The protocol of a header stays as it is.
-            Condition::Socket { .. } | Condition::SockAbsent(_) | Condition::Winner(_) => {}
+            Condition::Socket { .. } | Condition::SockAbsent(_) | Condition::FirstMatch(_) => {}
         }
     }
 

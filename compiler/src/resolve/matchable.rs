@@ -211,7 +211,7 @@ fn outcome(condition: &Condition, kind: Kind, policy: &Policy) -> Option<bool> {
             (!may_be_there).then_some(true)
         }
         Condition::Header { field, test } => field_outcome(row(*field), *test, kind),
-        Condition::Winner(_) => None,
+        Condition::FirstMatch(_) => None,
     }
 }
 
