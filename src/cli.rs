@@ -166,7 +166,7 @@ pub(crate) struct Completions {
 
 #[derive(Args, Debug)]
 pub(crate) struct Man {
-    /// Where the pages are written, each as a file: a folder that is there
+    /// Where the pages are written, each as a file: a folder, which is made if need be
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
 }
