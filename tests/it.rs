@@ -7,7 +7,6 @@
     reason = "a test of files of its own ends where something is wrong"
 )]
 
-mod bad;
 mod benchmarks;
 mod changes;
 mod command;

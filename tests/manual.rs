@@ -4,31 +4,23 @@
 //! What the words after a fence mean stands in `tests/manual/page.rs`.
 
 mod frame;
+mod mistakes;
 mod page;
+mod said;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use sockc_compiler::codes;
-use sockc_compiler::files::Texts;
-use sockc_compiler::guard::{self, GuardText};
-use sockc_compiler::kept::KeptTexts;
-use sockc_compiler::packet::text;
-use sockc_compiler::pipeline;
-use sockc_compiler::policy::Policy;
-use sockc_compiler::target::Target;
-use sockc_grammar::diagnostic::{Diagnostic, Severity};
-use sockc_grammar::source::{SourceMap, Span};
+use sockc_grammar::diagnostic::Severity;
 
-use crate::bad;
 use crate::repository::{files_below, files_in, root, stem};
-use page::{Block, Kind, Page};
+use page::{Block, Kind, LATER, Page};
+use said::{Said, said_of};
 
-/// The code of what comes in a later version.
-const LATER: &str = "E0399";
-
-/// Codes whose bad example is shown and not run: it would be too long for a page.
-const SHOWN_ONLY: &[&str] = &["E0118", "E0228", "E0248", "E0401", "E0402", "N0621"];
+/// Codes whose bad example is shown and not run: a policy that large would take too long in every run. Stores with a
+/// small budget are tested next to the code.
+const SHOWN_ONLY: &[&str] = &["E0228", "E0402", "N0621"];
 
 fn pages() -> impl Iterator<Item = Page> {
     files_below("docs", ".md")
@@ -56,156 +48,28 @@ fn every_example_is_what_it_says() {
 
 /// What is wrong with an example.
 fn judge(block: &Block, page: &Page) -> Vec<String> {
-    let files = page.files();
     let found = match &block.kind {
-        Kind::Policy => wrong(diagnostics(&block.text, &files)),
-        Kind::Rules => wrong(in_the_frame(&block.text, &files)),
-        Kind::Bad(code) => return only(code, &diagnostics(&block.text, &files), block),
-        Kind::Later => return only(LATER, &diagnostics(&block.text, &files), block),
-        Kind::LaterRules => return only(LATER, &in_the_frame(&block.text, &files), block),
-        Kind::Packets => packets(&block.text),
-        Kind::BadPackets(code) => return only(code, &packets(&block.text), block),
-        Kind::Guard => guard(block, page),
-        Kind::BadGuard(code) => return only(code, &guard(block, page), block),
-        Kind::Frame | Kind::File(_) | Kind::Shown => return Vec::new(),
+        Kind::Policy | Kind::Rules | Kind::Packets | Kind::Guard => said_of(block, page),
+        kind if kind.code().is_some() => return mistakes::judge(block, page),
         Kind::Unknown(info) => return vec![format!("{}: what is `{info}`?", block.place)],
+        _ => return Vec::new(),
     };
-    let said = found
-        .iter()
-        .map(|found| format!("{}: {found}", block.place));
-    said.collect()
-}
-
-/// What is wrong if these are not diagnostics of this code alone.
-fn only(code: &str, found: &[Found], block: &Block) -> Vec<String> {
-    let counting = found
-        .iter()
-        .filter(|found| bad::counts(found.code, &[code]));
-    let found: Vec<&Found> = counting.collect();
-    let fits = !found.is_empty() && found.iter().all(|found| found.code == code);
-    if fits {
-        return Vec::new();
-    }
-    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-    vec![format!("{}: {code} is meant, found {found:?}", block.place)]
-}
-
-/// A diagnostic of an example.
-struct Found {
-    code: &'static str,
-    severity: Severity,
-    line: u32,
-    message: String,
-}
-
-impl Found {
-    fn new(one: &Diagnostic, sources: &SourceMap) -> Self {
-        Self {
-            code: one.code.0,
-            severity: one.severity,
-            line: sources.place(one.primary.span).0,
-            message: one.message.clone(),
-        }
-    }
-}
-
-impl std::fmt::Display for Found {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(to, "{} in line {}: {}", self.code, self.line, self.message)
-    }
+    let wrong = found.iter().flat_map(wrong);
+    wrong
+        .map(|found| format!("{}: {found}", block.place))
+        .collect()
 }
 
 /// Errors and warnings: a note says that nothing is wrong.
-fn wrong(found: Vec<Found>) -> Vec<Found> {
-    let wrong = found.into_iter();
-    wrong
-        .filter(|found| found.severity != Severity::Note && bad::counts(found.code, &[]))
-        .collect()
-}
-
-/// What a compile of a whole policy says, `expect` lines included.
-fn diagnostics(policy: &str, files: &[(String, String)]) -> Vec<Found> {
-    let (sources, outcome) = compile(policy, files);
-    assert_eq!(outcome.internal, None, "{policy}");
-    let found = outcome.diagnostics.iter();
-    found.map(|one| Found::new(one, &sources)).collect()
-}
-
-fn compile(policy: &str, files: &[(String, String)]) -> (SourceMap, pipeline::Outcome) {
-    let mut sources = SourceMap::default();
-    let id = sources.add("example.sk", policy);
-    let mut texts = files.iter().fold(Texts::default(), |texts, (name, text)| {
-        texts.with(name, text.as_str())
-    });
-    let mut outcome =
-        pipeline::compile(&mut sources, id, "example", &Target::baseline(), &mut texts);
-    bad::add_optional(&mut outcome, id);
-    (sources, outcome)
-}
-
-/// What is wrong with rules in the frame. Warnings of the frame's own lines are not theirs.
-fn in_the_frame(rules: &str, files: &[(String, String)]) -> Vec<Found> {
-    let frame = frame::around(rules);
-    let before = u32::try_from(frame.lines().count()).unwrap();
-    let found = diagnostics(&format!("{frame}{rules}"), files).into_iter();
-    found
-        .filter(|found| found.severity == Severity::Error || found.line > before)
-        .collect()
-}
-
-/// What a guard says of the last policy before it.
-fn guard(block: &Block, page: &Page) -> Vec<Found> {
-    let before = page
-        .blocks
+fn wrong(said: &Said) -> impl Iterator<Item = String> {
+    let wrong = said
+        .found
         .iter()
-        .take_while(|one| one.place != block.place);
-    let policies = before.filter(|one| one.kind == Kind::Policy);
-    let Some(policy) = policies.last() else {
-        panic!("{}: no policy stands before this guard", block.place);
-    };
-    let policy = KeptTexts {
-        texts: Texts::default(),
-        name: "example.sk".to_owned(),
-        text: policy.text.clone(),
-        stem: "example".to_owned(),
-    };
-    let guard = GuardText {
-        name: "guard.sk".to_owned(),
-        text: block.text.clone(),
-    };
-    let guarded = guard::check(&policy, &[guard], &mut Texts::default());
-    let violated = guarded.violations().map(|one| &one.diagnostic);
-    let found = guarded.mistakes.iter().chain(violated);
-    found.map(|one| Found::new(one, &guarded.sources)).collect()
-}
-
-/// What is wrong with packets, one a line.
-fn packets(lines: &str) -> Vec<Found> {
-    let frame = frame::around(lines);
-    let (sources, outcome) = compile(&frame, &[]);
-    let Some(policy) = outcome.policy else {
-        let found = outcome.diagnostics.iter();
-        return found.map(|one| Found::new(one, &sources)).collect();
-    };
-    lines
-        .lines()
-        .filter_map(|line| packet(line, &policy))
-        .collect()
-}
-
-fn packet(line: &str, policy: &Policy) -> Option<Found> {
-    let mut sources = SourceMap::default();
-    let source = sources.add("packet", line);
-    let whole = Span {
-        source,
-        start: 0,
-        end: u32::try_from(line.len()).unwrap(),
-    };
-    let error = match sockc_grammar::parse_packet(&sources, source) {
-        Ok(packet) => *text::read(&packet, policy, whole).err()?,
-        Err(mistakes) => mistakes.into_iter().next()?,
-    };
-    Some(Found::new(&error, &sources))
+        .filter(|one| one.severity != Severity::Note && mistakes::counts(one.code.0, &[]));
+    wrong.map(|one| {
+        let line = said.sources.place(one.primary.span).0;
+        format!("{} in line {line}: {}", one.code.0, one.message)
+    })
 }
 
 /// Every code that the program can say.
@@ -234,7 +98,11 @@ fn every_code_of_the_sources_is_in_a_table() {
         let names = files_below(folder, ".rs").into_iter();
         for name in names.filter(|name| !name.contains("/tests")) {
             let source = crate::repository::text(&name);
-            let strings = source.split('"').filter(|string| is_code(string));
+            let code = source
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            let strings = code.flat_map(|line| line.split('"'));
+            let strings = strings.filter(|string| is_code(string));
             let unknown = strings.filter(|string| !codes.contains(string));
             strays.extend(unknown.map(|code| format!("{code} in {name}")));
         }
@@ -268,9 +136,8 @@ fn pages_of_codes_have_one_shape() {
             blocks.any(|block| block.section == section && fits(&block.kind))
         };
         let bad = |kind: &Kind| match kind {
-            Kind::Bad(of) | Kind::BadPackets(of) | Kind::BadGuard(of) => of == code,
             Kind::Shown => SHOWN_ONLY.contains(&code),
-            _ => false,
+            kind => kind.code() == Some(code),
         };
         let good = |kind: &Kind| matches!(kind, Kind::Policy | Kind::Packets);
         if !shows("Bad", &bad) || !shows("Good", &good) {
@@ -328,7 +195,7 @@ fn every_word_of_the_language_has_an_example() {
     let apart = |letter: char| !(letter.is_ascii_alphanumeric() || letter == '_');
     let shown: BTreeSet<&str> = shown
         .iter()
-        .filter(|block| !matches!(block.kind, Kind::Shown | Kind::Bad(_)))
+        .filter(|block| !matches!(block.kind, Kind::Shown | Kind::Says | Kind::Bad(_)))
         .flat_map(|block| block.text.split(apart))
         .collect();
     let missing: Vec<_> = words.difference(&shown).collect();

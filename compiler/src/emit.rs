@@ -7,6 +7,7 @@ mod block;
 mod check;
 mod memory;
 mod needs;
+mod region;
 mod registers;
 
 use std::fmt::{self, Display, Formatter};
@@ -183,8 +184,39 @@ impl Layout {
                 let insns = jump(condition.as_ref(), distance, self.long[index])?;
                 program.insns.extend(insns);
             }
+            Item::Near { condition, by } => {
+                let insn = self.near(index, condition.as_ref(), *by)?;
+                program.insns.push(insn);
+            }
         }
         Ok(())
+    }
+
+    /// A jump within a region, which is far shorter than 16 bits reach.
+    fn near(
+        &self,
+        index: usize,
+        condition: Option<&block::Condition>,
+        by: isize,
+    ) -> Result<Insn, EmitError> {
+        let after = index + 1;
+        let (from, to) = match (
+            self.positions.get(after),
+            after
+                .checked_add_signed(by)
+                .and_then(|to| self.positions.get(to)),
+        ) {
+            (Some(&from), Some(&to)) => (from, to),
+            _ => return Err(EmitError::Number(index)),
+        };
+        let offset = match to.checked_sub(from) {
+            Some(forward) => fit::<i16>(forward)?,
+            None => -fit::<i16>(from - to)?,
+        };
+        Ok(match condition {
+            Some(condition) => compare(condition, offset),
+            None => asm::ja(offset),
+        })
     }
 }
 

@@ -103,7 +103,7 @@ pub struct HookSpec {
     pub name: &'static str,
     /// What the text of a placement calls it.
     pub title: &'static str,
-    /// The name of its program; those of several classes or groups have more behind it.
+    /// The name of its program; those of several classes or groups have more after it.
     pub program: &'static str,
     /// The type of its programs.
     pub section: Section,

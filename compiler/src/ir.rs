@@ -7,7 +7,8 @@
 //! verifier's states.
 //!
 //! Socket references exist only inside [`End::Socket`] and [`End::Slot`]: structured regions that take, use and release
-//! a reference in one piece, so that no path can leave with one. Nothing here knows policies or hooks.
+//! a reference in one piece, so that no path can leave with one. [`End::Headers`] and [`End::Frame`] are loops in one
+//! piece, so that nothing else has to know of any. Nothing here knows policies or hooks.
 
 mod builder;
 mod liveness;
@@ -24,7 +25,7 @@ use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use crate::location::Location;
 
 pub use builder::Builder;
-pub use liveness::Liveness;
+pub use liveness::{Live, Liveness};
 pub use order::forward_order;
 pub use validate::{Invalid, validate};
 
@@ -288,6 +289,10 @@ pub enum End {
     Socket(SocketRegion),
     /// Looks a SOCKMAP slot up, uses what it holds and releases it.
     Slot(SlotRegion),
+    /// Walks over the IPv6 extension headers.
+    Headers(HeaderRegion),
+    /// Tells a frame that holds IP from others.
+    Frame(FrameRegion),
 }
 
 /// Looks a socket up, stores its state (one byte, `enum` of `include/net/tcp_states.h`; 0 if there is none), releases it.
@@ -328,6 +333,48 @@ pub struct SlotRegion {
     pub miss: Block,
 }
 
+/// Walks over up to six IPv6 extension headers, in a loop that the rest of the function does not see. At `transport` the
+/// cursor stands at the first header that is none, whose kind the slot `protocol` holds; it may lie beyond the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderRegion {
+    /// The first byte of the IP header.
+    pub network: Value,
+    /// The end of the packet's linear part.
+    pub end: Value,
+    /// Offset of the first header after the IP header; moved on.
+    pub cursor: Value,
+    /// The kind of that header, one byte; moved on.
+    pub protocol: Slot,
+    /// One byte, of which the bit of value 2 is set at the header of a first fragment.
+    pub part: Slot,
+    /// Where to go on at the first header that is no extension header.
+    pub transport: Block,
+    /// Where to go on at the header of a later fragment, which may lie beyond the packet.
+    pub later: Block,
+    /// Where to go on if there are more headers.
+    pub malformed: Block,
+    /// Where to go on if a header does not lie in the linear part.
+    pub short: Block,
+}
+
+/// Tells whether a frame of TC holds IP, after up to two VLAN tags, in a loop that the rest of the function does not see.
+/// Linear or not, no more than the types is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameRegion {
+    /// The context, pinned to r6 to r9.
+    pub context: Value,
+    /// A value that the region may overwrite, to count the tags.
+    pub cursor: Value,
+    /// Where the context says whether the kernel has taken a tag off the frame: 1 or 0.
+    pub taken_off: i16,
+    /// Two bytes for types.
+    pub kind: Slot,
+    /// Where to go on if it is IP, or has a third tag, which makes it malformed.
+    pub ip: Block,
+    /// Where to go on otherwise.
+    pub other: Block,
+}
+
 impl End {
     /// The blocks it can go to.
     #[must_use]
@@ -338,6 +385,41 @@ impl End {
             Self::Open | Self::Return(_) | Self::ReturnValue(_) => Vec::new(),
             Self::Socket(region) => vec![region.next],
             Self::Slot(region) => vec![region.hit, region.miss],
+            Self::Headers(region) => vec![
+                region.malformed,
+                region.short,
+                region.later,
+                region.transport,
+            ],
+            Self::Frame(region) => vec![region.other, region.ip],
+        }
+    }
+
+    /// Lets it go elsewhere.
+    pub fn redirect(&mut self, mut to: impl FnMut(Block) -> Block) {
+        let mut change = |block: &mut Block| *block = to(*block);
+        match self {
+            Self::Jump(block) => change(block),
+            Self::Branch { then, other, .. } => {
+                change(then);
+                change(other);
+            }
+            Self::Open | Self::Return(_) | Self::ReturnValue(_) => {}
+            Self::Socket(region) => change(&mut region.next),
+            Self::Slot(region) => {
+                change(&mut region.hit);
+                change(&mut region.miss);
+            }
+            Self::Headers(region) => {
+                change(&mut region.transport);
+                change(&mut region.later);
+                change(&mut region.malformed);
+                change(&mut region.short);
+            }
+            Self::Frame(region) => {
+                change(&mut region.ip);
+                change(&mut region.other);
+            }
         }
     }
 }

@@ -42,6 +42,7 @@ pub mod lower;
 pub mod names;
 pub mod object;
 pub mod observer;
+pub mod opt;
 pub mod packet;
 pub mod pipeline;
 pub mod place;

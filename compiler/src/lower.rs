@@ -32,6 +32,7 @@ mod socket;
 mod stream;
 mod transport;
 mod tree;
+mod uniform;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -41,11 +42,13 @@ use cranelift_entity::SecondaryMap;
 use crate::artifact::{MapId, Section};
 use crate::bpf::opcode::Register;
 use crate::chain::Chain;
-use crate::diagram::flatten::Flat;
+use crate::diagram::flatten::{Flat, Target};
 use crate::field::{Field, FieldSet};
 use crate::ir::{Block, Builder, Function, Origin, Slot, Value};
 use crate::location::Location;
-use crate::policy::{Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId};
+use crate::policy::{
+    Default, DefaultVerdict, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
+};
 use crate::protocol::IpProtocol;
 
 pub use boundaries::SetTables;
@@ -146,6 +149,19 @@ pub fn lower(source: Source<'_>, name: &str) -> Function {
     let mut lowering = Lowering::new(source, name, source.chain.hook.spec().section);
     (hook::code(source.chain.hook).open)(&mut lowering);
     lowering.builder.finish()
+}
+
+/// Whether every packet of a chain gets the default of its direction, whatever it holds: nothing of it is read then, and
+/// malformed packets count as the default. A default that logs, or answers, has to know the packet.
+#[must_use]
+pub fn is_uniform(policy: &Policy, chain: &Chain, decision: &Flat, counts: Option<&Flat>) -> bool {
+    let default = policy.default_of(chain.hook.direction());
+    let silent = |line: &Default| line.log.is_none() && line.verdict != DefaultVerdict::Reject;
+    let leaf = match decision.root {
+        Target::Leaf(leaf) => leaf as usize == chain.entries.len(),
+        Target::Node(_) => false,
+    };
+    chain.hook.is_packet() && leaf && counts.is_none() && default.is_some_and(silent)
 }
 
 /// The place of a statement as an origin of code.

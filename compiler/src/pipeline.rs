@@ -52,19 +52,7 @@ pub fn compile<'a>(
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
-    let (options, care) = (options.into(), Some(Care::Quick));
-    from_text(sources, id, stem, files, |policy, sources, files| {
-        stages::code(
-            policy,
-            Job {
-                sources,
-                id,
-                options,
-                care,
-            },
-            files,
-        )
-    })
+    code_of_text(sources, id, stem, options.into(), Some(Care::Quick), files)
 }
 
 /// Compiles once more what was compiled before: the same, but that no lint is asked.
@@ -76,19 +64,7 @@ pub fn compile_again<'a>(
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Outcome {
-    let (options, care) = (options.into(), None);
-    from_text(sources, id, stem, files, |policy, sources, files| {
-        stages::code(
-            policy,
-            Job {
-                sources,
-                id,
-                options,
-                care,
-            },
-            files,
-        )
-    })
+    code_of_text(sources, id, stem, options.into(), None, files)
 }
 
 /// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
@@ -171,6 +147,26 @@ pub fn compile_policy<'a>(
     };
     let done = stages::code(&policy, job, &mut Silent);
     Outcome::of(policy, Vec::new(), done)
+}
+
+/// Makes the programs of a text, with lints as careful as is asked for.
+fn code_of_text(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    options: Options<'_>,
+    care: Option<Care>,
+    files: &mut dyn Files,
+) -> Outcome {
+    from_text(sources, id, stem, files, |policy, sources, observer| {
+        let job = Job {
+            sources,
+            id,
+            options,
+            care,
+        };
+        stages::code(policy, job, observer)
+    })
 }
 
 /// Does with the policies of a text what is to be done.

@@ -17,13 +17,14 @@ pub use expect::{Expect, ExpectedVerdict, Region};
 pub use hook::{Hook, Verb};
 pub use matching::{
     AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, IcmpMatch, Match, ProtocolMatch,
-    Side, SocketTest,
+    Side, SocketTest, span_of,
 };
 pub use measure::{Log, Per, Rate, RateUnit};
 
-use crate::location::Location;
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;
+
+use crate::location::Location;
 
 /// A rule of the policy, numbered in source order over all directions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -39,6 +39,13 @@ impl IpProtocol {
     pub const WITH_PORTS: [Self; 3] = [Self::TCP, Self::UDP, Self::SCTP];
     /// The protocols whose sockets a lookup finds.
     pub const WITH_SOCKETS: [Self; 2] = [Self::TCP, Self::UDP];
+    /// The IPv6 extension headers that are walked (`docs/meaning.md#fragments-ports-and-types`).
+    pub const EXTENSIONS: [Self; 4] = [
+        Self::HOP_BY_HOP,
+        Self::ROUTING,
+        Self::FRAGMENT,
+        Self::DESTINATION,
+    ];
 
     /// Whether it carries ports.
     #[must_use]
@@ -52,13 +59,10 @@ impl IpProtocol {
         Self::WITH_SOCKETS.contains(&self)
     }
 
-    /// Whether this is an IPv6 extension header that is walked (`docs/meaning.md#fragments-ports-and-types`).
+    /// Whether this is an IPv6 extension header that is walked.
     #[must_use]
     pub fn is_extension(self) -> bool {
-        matches!(
-            self,
-            Self::HOP_BY_HOP | Self::ROUTING | Self::FRAGMENT | Self::DESTINATION
-        )
+        Self::EXTENSIONS.contains(&self)
     }
 }
 

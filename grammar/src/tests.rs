@@ -1,6 +1,5 @@
-//! Tests of the whole crate: examples, recovery, mutations, formatting, the files in `rules/bad`.
+//! Tests of the whole crate: examples, recovery, mutations, formatting.
 
-mod bad_files;
 mod examples;
 mod formatting;
 mod generate;

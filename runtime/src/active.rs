@@ -3,7 +3,7 @@
 //! Every change takes the lock that `apply` takes, so changes made at once come one after the other, and none falls between
 //! the two policies of an apply.
 
-use crate::blocks::reconcile::settle_in_force;
+use crate::blocks::reconcile::reconcile_in_force;
 use crate::error::Error;
 use crate::options::Options;
 use crate::session::{self, Session};
@@ -13,14 +13,14 @@ use crate::state::{Access, Lock, State};
 
 /// A policy in force.
 #[derive(Debug)]
-pub(crate) struct Force<'a> {
+pub(crate) struct Active<'a> {
     /// Where.
     pub(crate) session: &'a Session,
     /// What.
     pub(crate) record: &'a Record,
 }
 
-impl Force<'_> {
+impl Active<'_> {
     /// The state folder.
     pub(crate) fn state(&self) -> &State {
         &self.session.state
@@ -31,18 +31,18 @@ impl Force<'_> {
 pub(crate) fn with<T: Send>(
     options: &Options,
     access: Access,
-    work: impl FnOnce(&Force<'_>) -> Result<T, Error> + Send,
+    work: impl FnOnce(&Active<'_>) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     session::enter(options, |session| {
         let _outer = outer_lock(session, options, access)?;
         let lock = Lock::take(&session.state, access, options.lock_wait)?;
         let _lock = lock.ok_or(Error::NothingInForce)?;
         let record = match access {
-            Access::Change => settle_in_force(session, options)?,
+            Access::Change => reconcile_in_force(session, options)?,
             Access::Read => record_in_force(&session.state)?,
         };
         let record = record.ok_or(Error::NothingInForce)?;
-        work(&Force {
+        work(&Active {
             session,
             record: &record,
         })

@@ -2,7 +2,7 @@
 //!
 //! Everything is made, verified and filled next to what is in force; hooks that are new sleep. Then one word switches all of
 //! them at once. Until that word is written nothing that packets meet has changed, and whatever ends the work (a refusal, a
-//! kill) leaves only things that `settle` removes.
+//! kill) leaves only things that [`crate::reconcile`] removes.
 //!
 //! A policy with `for netns` blocks is several: all are prepared, each in its namespace; when the last one is ready, the outer
 //! policy's word is written, which the hooks of all of them follow.
@@ -22,7 +22,7 @@ use crate::blocks::Blocks;
 use crate::blocks::entrance;
 use crate::blocks::ownership::{self, Outer};
 use crate::blocks::part::{Part, parts};
-use crate::blocks::reconcile::settle;
+use crate::blocks::reconcile::reconcile;
 use crate::error::Error;
 use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
@@ -32,7 +32,7 @@ use crate::state::namespaces::LostNamespace;
 use crate::state::record::Record;
 use crate::status::drift::check_ground;
 use steps::next;
-use targets::Plan;
+use targets::Targets;
 use work::{Prepared, Work};
 
 /// Puts the policy of an object in force in one network namespace, instead of the one that is, and those of its `for netns`
@@ -71,15 +71,15 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             None => ownership::open(rest, session)?,
             Some(_) => Vec::new(),
         };
-        let plan = Plan::make(part.manifest, &part.options, &session.state)?;
+        let targets = Targets::make(part.manifest, &part.options, &session.state)?;
         let owners = Owners::of(part.manifest)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
         Standpoint::check(session, &part.options.only_if).inspect_err(|_| {
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
         })?;
-        repin::heal(&session.state)?;
-        let before = settle(session, &part.options)?;
+        repin::repin(&session.state)?;
+        let before = reconcile(session, &part.options)?;
         check_generation(before.as_ref(), &part.options)?;
         ownership::check(before.as_ref(), outer, &part.options)?;
         if let Some(before) = &before {
@@ -92,7 +92,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = ownership::gone(before.as_ref(), &record);
         let opened = entrance::all(&gone, &session.state)?;
-        let mut work = Work::new(part, session, plan, &owners, (before, record));
+        let mut work = Work::new(part, session, targets, &owners, (before, record));
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);

@@ -7,6 +7,7 @@
 pub(crate) mod kernel_types;
 pub(crate) mod owner;
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use sockc_compiler::bpf::asm;
@@ -26,6 +27,8 @@ pub(crate) struct Code {
     labels: Vec<Option<usize>>,
     /// Jumps whose offset is not known yet: instruction and label.
     jumps: Vec<(usize, Label)>,
+    /// Whether a number did not fit.
+    bug: bool,
 }
 
 impl Code {
@@ -104,18 +107,29 @@ impl Code {
         self.add([first, second]);
     }
 
-    /// The bytes. A label that was never placed, or is too far, leaves a jump to itself, which the kernel refuses.
-    pub(crate) fn bytes(mut self) -> Vec<u8> {
+    /// A number as instructions hold it. One that does not fit is a bug, and such code has no bytes.
+    pub(crate) fn number(&mut self, number: impl TryInto<i32>) -> i32 {
+        number.try_into().unwrap_or_else(|_| {
+            self.bug = true;
+            0
+        })
+    }
+
+    /// The bytes. A label that was never placed or is too far, and a number that did not fit, are bugs.
+    pub(crate) fn bytes(mut self) -> io::Result<Vec<u8>> {
+        let bug = || io::Error::other("the code of a program is a bug of sockc");
         for (at, label) in &self.jumps {
             let target = self.labels.get(label.0).copied().flatten();
             let offset = target
                 .and_then(|target| target.checked_sub(at + 1))
                 .and_then(|distance| i16::try_from(distance).ok());
-            if let Some(jump) = self.insns.get_mut(*at) {
-                jump.offset = offset.unwrap_or(-1);
-            }
+            let jump = self.insns.get_mut(*at).ok_or_else(bug)?;
+            jump.offset = offset.ok_or_else(bug)?;
         }
-        self.insns.into_iter().flat_map(Insn::to_bytes).collect()
+        match self.bug {
+            true => Err(bug()),
+            false => Ok(self.insns.into_iter().flat_map(Insn::to_bytes).collect()),
+        }
     }
 }
 
@@ -131,8 +145,26 @@ mod tests {
         code.add([asm::exit()]);
         code.place(end);
         code.give(1);
-        let bytes = code.bytes();
+        let bytes = code.bytes().unwrap();
         assert_eq!(bytes.len(), 4 * 8);
         assert_eq!(bytes.get(2..4), Some([1, 0].as_slice()));
+    }
+
+    #[test]
+    fn what_does_not_fit_has_no_bytes() {
+        let mut nowhere = Code::default();
+        let label = nowhere.label();
+        nowhere.jump(label);
+        assert!(nowhere.bytes().is_err());
+        let mut far = Code::default();
+        let label = far.label();
+        far.jump(label);
+        far.add((0..1 << 15).map(|_| asm::exit()));
+        far.place(label);
+        assert!(far.bytes().is_err());
+        let mut large = Code::default();
+        assert_eq!(large.number(7_u32), 7);
+        large.number(1_u32 << 31);
+        assert!(large.bytes().is_err());
     }
 }

@@ -85,7 +85,7 @@ fn sockmap_link() -> Option<()> {
         name: "probe",
         kind: bpf_prog_type::BPF_PROG_TYPE_SK_MSG,
         attach: Some(attach),
-        code: &code.bytes(),
+        code: &code.bytes().ok()?,
     });
     link::create(
         program.ok()?.as_fd(),
@@ -145,11 +145,13 @@ fn lookup_interface() -> bool {
 }
 
 fn loads(kind: bpf_prog_type, attach: Option<bpf_attach_type>, code: Code) -> bool {
-    prog::load(&prog::Source {
-        name: "probe",
-        kind,
-        attach,
-        code: &code.bytes(),
-    })
-    .is_ok()
+    let loaded = code.bytes().and_then(|code| {
+        prog::load(&prog::Source {
+            name: "probe",
+            kind,
+            attach,
+            code: &code,
+        })
+    });
+    loaded.is_ok()
 }

@@ -6,19 +6,18 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use aya_obj::generated::bpf_map_type;
-
 use crate::attach;
 use crate::error::{Error, at, is_machine, unreadable};
 use crate::groups;
 use crate::hook::Point;
 use crate::state::record::Record;
 use crate::state::totals;
-use crate::state::{SIDES, State, names, side};
-use crate::sys::{bpffs, caps, map};
+use crate::state::{SIDES, SLOTS, State, names, side};
+use crate::sys::map::{self, Shape};
+use crate::sys::{bpffs, caps};
 
 /// Makes the folder hold what is of a record and nothing else.
-pub(crate) fn settle_on(state: &State, record: &Record) -> Result<(), Error> {
+pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> {
     for hook in state.hooks()? {
         if !record.has(&hook) {
             attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
@@ -68,7 +67,7 @@ fn empty_other_side(state: &State, record: &Record) -> Result<(), Error> {
 fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
     let what = "empty a program slot";
     let path = state.slots(point);
-    let kind = bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32;
+    let kind = Shape::programs(SLOTS).kind;
     let slots = bpffs::open(&path).and_then(|pinned| map::of_kind(pinned, kind));
     let slots = slots.map_err(|cause| unreadable(&path, cause))?;
     for slot in [side, SIDES + side] {

@@ -33,7 +33,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use aya_obj::generated::bpf_map_type;
 use sockc_compiler::artifact::MapKind;
 
 pub(crate) use lock::{Access, Lock};
@@ -342,12 +341,7 @@ pub(crate) fn pinned_map(path: &Path, kind: MapKind) -> Result<OwnedFd, Error> {
 }
 
 /// The shape of a word.
-pub(crate) const WORD: map::Shape = map::Shape {
-    kind: bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
-    key: 4,
-    value: 4,
-    entries: 1,
-};
+pub(crate) const WORD: map::Shape = map::Shape::array(4, 1);
 
 /// The word in a map that is pinned at a path; `None` if nothing is pinned there.
 fn read_word(path: &Path) -> Result<Option<u32>, Error> {

@@ -20,7 +20,7 @@ pub use counters::{CounterValue, counters};
 pub use hooks::HookStatus;
 
 use crate::blocks::entrance;
-use crate::blocks::reconcile::settle;
+use crate::blocks::reconcile::reconcile;
 use crate::error::Error;
 use crate::hook::Hook;
 use crate::names::coverage::{self, Coverage};
@@ -207,7 +207,7 @@ fn own_status(options: &Options) -> Result<Own, Error> {
                 // What others changed stays as it is, so that a person can look at it.
                 if standing.drift.is_empty() {
                     left = leftovers(session)?;
-                    if settle(session, options)?.is_none() {
+                    if reconcile(session, options)?.is_none() {
                         session.state.remove_if_empty();
                     }
                 }

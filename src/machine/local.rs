@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_compiler::artifact::LiveEntryPlan;
-use sockc_compiler::policy::{Action, Addresses, Policy, Rule, Side};
+use sockc_compiler::policy::{Action, Addresses, Policy, Rule, Side, span_of};
 use sockc_runtime::{LiveMap, Options, entry_text};
 
 /// So many ranges are named.
@@ -85,16 +85,7 @@ fn entries(map: &LiveMap) -> Vec<Range> {
 
 fn range_of(entry: &LiveEntryPlan, map: &str) -> Range {
     let (first, length) = entry.prefix;
-    let high = match first {
-        IpAddr::V4(low) => {
-            let below = u32::MAX.checked_shr(length.into()).unwrap_or(0);
-            Ipv4Addr::from_bits(low.to_bits() | below).into()
-        }
-        IpAddr::V6(low) => {
-            let below = u128::MAX.checked_shr(length.into()).unwrap_or(0);
-            Ipv6Addr::from_bits(low.to_bits() | below).into()
-        }
-    };
+    let (_, high) = span_of(first, length);
     let text = entry_text(entry);
     Range {
         low: first,

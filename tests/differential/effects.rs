@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sockc_compiler::chain::Chain;
 use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Decider, Decision, Event, Header, Parsed, Verdict, World};
 use sockc_compiler::hook::Hook;
 use sockc_compiler::log;
 use sockc_compiler::pipeline::{Counters, Slots};
 use sockc_compiler::place::counts_in_send;
-use sockc_compiler::policy::{Action, Direction, Policy, RateUnit, RuleId};
+use sockc_compiler::policy::{Action, ClassId, Direction, Policy, RateUnit, RuleId};
 use sockc_compiler::simulate::INTERFACE;
 
 use crate::Subject;
@@ -57,6 +58,7 @@ fn is_of_lookup(policy: &Policy, rule: RuleId) -> bool {
 /// The reference meaning of a subject.
 pub(crate) struct Reference<'a> {
     policy: &'a Policy,
+    chains: &'a [Chain],
     slots: Slots,
 }
 
@@ -64,16 +66,24 @@ impl<'a> Reference<'a> {
     pub(crate) fn new(subject: &'a Subject) -> Self {
         Self {
             policy: &subject.policy,
-            slots: Slots::new(&subject.policy, &subject.built.chains, Counters::Kept),
+            chains: &subject.built.chains,
+            slots: Slots::new(
+                &subject.policy,
+                &subject.built.chains,
+                &subject.built.decisions,
+                Counters::Kept,
+            ),
         }
     }
 
     /// What the packet hooks of its direction make of a packet: redirects to sockets are still to come.
-    pub(crate) fn at_packet_hooks(&self, event: &Event, world: &dyn World) -> Wanted {
+    pub(crate) fn at_packet_hooks(&self, event: &Event, frame: &[u8], world: &dyn World) -> Wanted {
         let metered = Metered::new(world);
         let decision = decide(self.policy, event, &metered);
         let Event::Packet {
-            direction, packet, ..
+            direction,
+            class,
+            packet,
         } = event
         else {
             panic!("only packets get to packet hooks");
@@ -108,6 +118,7 @@ impl<'a> Reference<'a> {
         for rule in rules.chain(decider) {
             self.count(&mut wanted, rule, bytes, false);
         }
+        let bytes = self.unread(*direction, *class, frame).unwrap_or(bytes);
         self.count_default(&mut wanted, *direction, bytes);
         wanted
     }
@@ -174,11 +185,30 @@ impl<'a> Reference<'a> {
         }
     }
 
+    /// The bytes of a frame where every packet gets the default, so that the programs read none: what the IP header says at
+    /// XDP, what comes after the Ethernet header at TC.
+    fn unread(&self, direction: Direction, class: ClassId, frame: &[u8]) -> Option<u32> {
+        let mut chains = self.chains.iter();
+        let home = chains.find(|chain| {
+            let hook = chain.hook;
+            let here = hook.is_packet() && hook.direction() == direction;
+            here && chain.class == Some(class) && chain.default.counts
+        })?;
+        if self.slots.of(direction).malformed.is_some() {
+            return None;
+        }
+        Some(match home.hook {
+            Hook::Xdp => said_length(frame),
+            _ => u32::try_from(frame.len().saturating_sub(14)).unwrap(),
+        })
+    }
+
     fn count_default(&self, wanted: &mut Wanted, direction: Direction, bytes: u32) {
         let slots = self.slots.of(direction);
         let slot = match wanted.decision.decider {
             Decider::Default => slots.default,
-            Decider::Malformed => slots.malformed,
+            // Where every packet gets the default, nobody finds out which are malformed.
+            Decider::Malformed => slots.malformed.or(slots.default),
             Decider::Rule(_) | Decider::NotIp | Decider::Unmatched => None,
         };
         let Some(slot) = slot else { return };
@@ -290,4 +320,23 @@ fn transport(header: &Header) -> Named {
         Transport::Icmp { kind, code } => (None, None, Some((kind, code))),
         Transport::None => (None, None, None),
     }
+}
+
+/// The length that the IP header of a frame says, if the frame is as long.
+fn said_length(frame: &[u8]) -> u32 {
+    let word = |at: usize| {
+        let bytes = frame.get(at..at + 2)?;
+        Some(u16::from_be_bytes([bytes[0], bytes[1]]))
+    };
+    let mut at = 12;
+    while at < 20 && matches!(word(at), Some(0x8100 | 0x88a8)) {
+        at += 4;
+    }
+    let said = match word(at) {
+        Some(0x0800) if frame.len() >= at + 22 => word(at + 4).map(usize::from),
+        Some(0x86dd) if frame.len() >= at + 42 => word(at + 6).map(|said| usize::from(said) + 40),
+        _ => None,
+    };
+    let said = said.filter(|said| at + 2 + said <= frame.len());
+    u32::try_from(said.unwrap_or(0)).unwrap()
 }

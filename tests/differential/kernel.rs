@@ -276,7 +276,7 @@ impl<'a> Loaded<'a> {
         let after = now();
         let taken = self.held.taken(&self.ebpf, subject, event);
         let records = self.records();
-        let wanted = self.reference.at_packet_hooks(event, world);
+        let wanted = self.reference.at_packet_hooks(event, frame, world);
         let here = Expectation {
             subject,
             event,

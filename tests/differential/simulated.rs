@@ -104,7 +104,7 @@ fn check_packet(
     else {
         panic!("{event:?} is no packet");
     };
-    let mut wanted = reference.at_packet_hooks(event, world);
+    let mut wanted = reference.at_packet_hooks(event, frame, world);
     if !subject.has_packet_hooks(*direction, *class) {
         wanted.counted.clear();
         wanted.logged.clear();

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Guard,
     /// `guard-bad CODE`: a guard that has this diagnostic with that policy, and no other.
     BadGuard(String),
+    /// `says`: the messages of the bad example before it, as a user sees them.
+    Says,
     /// `text`, `sh`, `json`: to be looked at only.
     Shown,
     /// Anything else, which is a slip.
@@ -52,8 +54,23 @@ impl Kind {
             "file" => Self::File(rest),
             "guard" => Self::Guard,
             "guard-bad" => Self::BadGuard(rest),
+            "says" => Self::Says,
             "text" | "sh" | "json" => Self::Shown,
             _ => Self::Unknown(info.to_owned()),
+        }
+    }
+}
+
+/// The code of what comes in a later version.
+pub(crate) const LATER: &str = "E0399";
+
+impl Kind {
+    /// The code that a bad example has.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Bad(code) | Self::BadPackets(code) | Self::BadGuard(code) => Some(code),
+            Self::Later | Self::LaterRules => Some(LATER),
+            _ => None,
         }
     }
 }
@@ -90,7 +107,7 @@ impl Page {
         Self::parse(name, &text(name))
     }
 
-    fn parse(name: &str, text: &str) -> Self {
+    pub(crate) fn parse(name: &str, text: &str) -> Self {
         let mut page = Self {
             name: name.to_owned(),
             headings: Vec::new(),
@@ -126,6 +143,11 @@ impl Page {
         }
         assert!(open.is_none(), "{name}: a block is not closed");
         page
+    }
+
+    /// Whether it is the page of a diagnostic's code.
+    pub(crate) fn is_of_a_code(&self) -> bool {
+        self.name.starts_with("docs/codes/")
     }
 
     /// The files that the page shows next to its policies: name and text.

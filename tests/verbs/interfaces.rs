@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Group, Lab, Space};
 
-use super::{Folder, NetnsName, Ran, root, run};
+use super::{Folder, NetnsName, Ran, ip, root, run};
 
 /// A lab, a policy for the lab's interface and for every bridge, and how both are asked.
 struct Place {
@@ -51,12 +51,7 @@ impl Place {
 
     /// `ip`, on the server.
     fn ip(&self, line: &str) {
-        let ip = || {
-            let words = line.split(' ');
-            let ran = Command::new("ip").args(words).output().unwrap();
-            assert!(ran.status.success(), "{line}: {ran:?}");
-        };
-        self.lab.server.run(ip).unwrap();
+        ip(&self.lab.server, line);
     }
 
     /// The client's network namespace, as a path.

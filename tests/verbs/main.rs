@@ -35,6 +35,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use sockc_runtime::lab::Space;
+
 /// The command with its arguments.
 fn sockc(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sockc"));
@@ -43,6 +45,13 @@ fn sockc(arguments: &[&str]) -> Command {
         .stdin(Stdio::null())
         .env_remove("NO_COLOR");
     command
+}
+
+/// Does in a namespace of a lab what a line of words says to `ip`.
+fn ip(space: &Space, line: &str) {
+    let ran = space.run(|| Command::new("ip").args(line.split(' ')).output().unwrap());
+    let ran = ran.unwrap();
+    assert!(ran.status.success(), "{line}: {ran:?}");
 }
 
 /// What a command printed and how it ended.

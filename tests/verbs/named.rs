@@ -2,12 +2,11 @@
 //! namespaces that conditions look into, when they come, go and are renamed.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::time::Duration;
 
 use sockc_runtime::lab::{FRONT, Lab, SERVER, Space};
 
-use super::{Folder, NetnsName, Ran, root, run};
+use super::{Folder, NetnsName, Ran, ip, root, run};
 
 /// A lab, a policy, and how both are asked.
 struct Place {
@@ -51,12 +50,7 @@ impl Place {
     }
 
     fn ip(&self, line: &str) {
-        let ip = || {
-            let words = line.split(' ');
-            let ran = Command::new("ip").args(words).output().unwrap();
-            assert!(ran.status.success(), "{line}: {ran:?}");
-        };
-        self.lab.server.run(ip).unwrap();
+        ip(&self.lab.server, line);
     }
 
     fn pair(&self, name: &str) {

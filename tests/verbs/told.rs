@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sockc_runtime::lab::{FRONT, Group, Lab};
 use socket2::Socket;
 
-use super::{Folder, Ran, root, run};
+use super::{Folder, Ran, ip, root, run};
 
 fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
     lab.server.run(|| run(arguments)).unwrap()
@@ -20,14 +20,6 @@ fn done(lab: &Lab, arguments: &[&str]) -> Ran {
     ran
 }
 
-fn ip(lab: &Lab, line: &str) {
-    let ip = || {
-        let ran = Command::new("ip").args(line.split(' ')).output().unwrap();
-        assert!(ran.status.success(), "{line}: {ran:?}");
-    };
-    lab.server.run(ip).unwrap();
-}
-
 /// A network namespace with a name of its own, and an interface `eth0` in it.
 struct Named<'a> {
     lab: &'a Lab,
@@ -37,7 +29,7 @@ struct Named<'a> {
 impl<'a> Named<'a> {
     fn new(lab: &'a Lab, name: &str) -> Self {
         let name = format!("sockc-{name}-{}", std::process::id());
-        ip(lab, &format!("netns add {name}"));
+        ip(&lab.server, &format!("netns add {name}"));
         let named = Self { lab, name };
         named.interface();
         named
@@ -228,7 +220,7 @@ fn the_policy_of_a_block_is_told_as_one() {
         inner.stderr
     );
 
-    ip(&lab, "link del told0");
+    ip(&lab.server, "link del told0");
     named.interface();
     let inner = on_server(&lab, &["status", "--netns", name]);
     assert_eq!(inner.code, Some(5), "{}", inner.stderr);
@@ -244,12 +236,12 @@ fn the_policy_of_a_block_is_told_as_one() {
     done(&lab, &["apply", "--running"]);
     done(&lab, &["status", "--netns", name]);
 
-    ip(&lab, &format!("netns del {name}"));
+    ip(&lab.server, &format!("netns del {name}"));
     let outer = on_server(&lab, &["status"]);
     assert_eq!(outer.code, Some(5), "{}", outer.stderr);
     let gone = format!("the network namespace \"{name}\" was removed");
     assert!(outer.stderr.contains(&gone), "{}", outer.stderr);
-    ip(&lab, &format!("netns add {name}"));
+    ip(&lab.server, &format!("netns add {name}"));
     named.interface();
     done(&lab, &["apply", "--running"]);
     done(&lab, &["status"]);

@@ -92,6 +92,18 @@ pub const ETH_P_8021Q: u16 = 0x8100;
 /// EtherType of a service VLAN tag.
 pub const ETH_P_8021AD: u16 = 0x88a8;
 
+/// The EtherTypes of IPv4 and of IPv6 as a program loads them from a frame, in memory order.
+pub const IP_TYPES: [i32; 2] = [in_memory(ETH_P_IP), in_memory(ETH_P_IPV6)];
+/// Those of VLAN tags likewise.
+pub const VLAN_TYPES: [i32; 2] = [in_memory(ETH_P_8021Q), in_memory(ETH_P_8021AD)];
+/// Length of a VLAN tag (IEEE 802.1Q), in bytes.
+pub const VLAN_HLEN: i32 = 4;
+
+/// Two bytes in network order, loaded by a little-endian machine.
+const fn in_memory(kind: u16) -> i32 {
+    kind.swap_bytes() as i32
+}
+
 /// sock_ops: our connect succeeded.
 pub const BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB: i32 = 4;
 /// sock_ops: a connection was accepted.

@@ -60,7 +60,7 @@ fn lines_of(text: &str) -> Vec<Vec<u32>> {
 fn asked(text: &str, hook: Hook) -> Vec<u32> {
     let outcome = compiled(text, Shape::Tables);
     let (policy, built) = (outcome.policy.unwrap(), outcome.built.unwrap());
-    let slots = Slots::new(&policy, &built.chains, Counters::Kept);
+    let slots = Slots::new(&policy, &built.chains, &built.decisions, Counters::Kept);
     let bulk = built.bulk.unwrap();
     let chain = built.chains.iter().find(|chain| chain.hook == hook);
     let members = bulk.members(&policy, chain.unwrap(), slots.of(hook.direction()));

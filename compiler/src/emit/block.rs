@@ -32,6 +32,13 @@ pub(super) enum Item {
         /// Where to.
         target: Block,
     },
+    /// A jump within a region, forward or back.
+    Near {
+        /// Taken only if this holds.
+        condition: Option<Condition>,
+        /// Where to: so many items after the next one.
+        by: isize,
+    },
 }
 
 /// A comparison of registers.
@@ -67,7 +74,7 @@ impl Item {
     /// Its length in instructions.
     pub(super) fn length(&self, long: bool) -> usize {
         match self {
-            Self::Insn(_) | Self::Context(_) => 1,
+            Self::Insn(_) | Self::Context(_) | Self::Near { .. } => 1,
             Self::Map(..) | Self::MapValue(..) | Self::Imm64(..) => 2,
             Self::Jump {
                 condition: Some(_), ..
@@ -183,7 +190,7 @@ impl Emitter<'_> {
         self.push(asm::alu64_imm(AluOp::Add, register, i32::from(offset)));
     }
 
-    fn call(&mut self, helper: Helper, args: &[Arg]) -> Result<(), EmitError> {
+    pub(super) fn call(&mut self, helper: Helper, args: &[Arg]) -> Result<(), EmitError> {
         for (&register, &arg) in ARGUMENTS.iter().zip(args) {
             match arg {
                 Arg::Value(value) => {
@@ -243,11 +250,13 @@ impl Emitter<'_> {
             }
             End::Socket(region) => self.socket(region)?,
             End::Slot(region) => self.socket_slot(region)?,
+            End::Headers(region) => self.headers(region)?,
+            End::Frame(region) => self.frame(region)?,
         }
         Ok(())
     }
 
-    fn jump(&mut self, target: Block) {
+    pub(super) fn jump(&mut self, target: Block) {
         if self.next != Some(target) {
             self.items.push(Item::Jump {
                 condition: None,

@@ -101,6 +101,16 @@ impl Held<'_> {
                 }
                 Ok(())
             }
+            End::Headers(region) => {
+                self.all(|read| end.reads(read))?;
+                self.write(region.cursor)?;
+                self.lose(&LOST);
+                Ok(())
+            }
+            End::Frame(region) => {
+                self.write(region.cursor)?;
+                self.call(&[Arg::Value(region.context), Arg::Value(region.cursor)])
+            }
             _ => self.all(|read| end.reads(read)),
         }
     }

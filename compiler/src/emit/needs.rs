@@ -221,9 +221,30 @@ impl Walk {
                     self.needs[region.carrier].add(at..at + 2);
                 }
             }
+            End::Headers(region) => {
+                self.call(&[]);
+                for value in [region.network, region.end, region.cursor] {
+                    self.hold(value, at);
+                }
+            }
+            End::Frame(region) => {
+                self.call(&[]);
+                self.hold(region.context, at);
+                survive(&mut self.needs[region.cursor]);
+                self.needs[region.cursor].add(at..at + 2);
+            }
             End::Open | End::Jump(_) | End::Branch { .. } | End::Return(_) => {}
         }
         end.reads(|value| self.read(value, at));
+    }
+
+    /// A region reads the value until it ends.
+    fn hold(&mut self, value: Value, at: usize) {
+        survive(&mut self.needs[value]);
+        if !self.live.contains(&value) {
+            self.live.push(value);
+            self.needs[value].add(self.start..at + 2);
+        }
     }
 }
 

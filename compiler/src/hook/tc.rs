@@ -1,4 +1,4 @@
-//! TC: packets that arrive, behind XDP, and packets that leave.
+//! TC: packets that arrive, after XDP, and packets that leave.
 //!
 //! It goes on with -1 (`TCX_NEXT`, `TC_ACT_UNSPEC`), so that programs after ours still run.
 

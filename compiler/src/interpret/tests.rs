@@ -49,15 +49,7 @@ fn xdp(frame: &[u8], insns: Vec<Insn>) -> Result<Outcome, FaultKind> {
 }
 
 fn spec(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
-    MapSpec {
-        name: "m".to_owned(),
-        kind,
-        key_size,
-        value_size,
-        max_entries,
-        flags: 0,
-        data: None,
-    }
+    MapSpec::new("m", kind, key_size, value_size, max_entries)
 }
 
 fn one_map(spec: MapSpec) -> (Maps, MapId) {

@@ -167,6 +167,23 @@ impl Display for End {
                     region.map, region.key, region.hit, region.miss
                 )
             }
+            Self::Headers(region) => write!(
+                f,
+                "headers {}+{} {} {} then {} later {} malformed {} short {}",
+                region.network,
+                region.cursor,
+                region.protocol,
+                region.part,
+                region.transport,
+                region.later,
+                region.malformed,
+                region.short
+            ),
+            Self::Frame(region) => write!(
+                f,
+                "frame {} {} then {} else {}",
+                region.cursor, region.kind, region.ip, region.other
+            ),
         }
     }
 }

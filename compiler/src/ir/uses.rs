@@ -65,6 +65,12 @@ impl End {
             Self::ReturnValue(value) => read(*value),
             Self::Socket(region) => read(region.context),
             Self::Slot(region) if region.assign => read(region.context),
+            Self::Headers(region) => {
+                [region.network, region.end, region.cursor]
+                    .into_iter()
+                    .for_each(read);
+            }
+            Self::Frame(region) => read(region.context),
             Self::Open | Self::Jump(_) | Self::Return(_) | Self::Slot(_) => {}
         }
     }

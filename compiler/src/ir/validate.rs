@@ -90,6 +90,11 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             check.slot(region.tuple, 0, size)
         }
         End::Slot(region) => check.slot(region.key, 0, 4),
+        End::Headers(region) => {
+            check.slot(region.protocol, 0, 1)?;
+            check.slot(region.part, 0, 1)
+        }
+        End::Frame(region) => check.slot(region.kind, 0, 2),
         End::Open => Err("it has no end".into()),
         End::Jump(_) | End::Branch { .. } | End::Return(_) | End::ReturnValue(_) => Ok(()),
     }

@@ -7,6 +7,7 @@ use crate::ir::{Arg, Block, Operand, Value};
 use super::Lowering;
 use super::context::skb;
 use super::hook::code;
+use super::packet::ETHERNET;
 
 impl Lowering<'_> {
     /// The block that counts and goes on to `next`; `next` itself where counters are left out.
@@ -20,17 +21,13 @@ impl Lowering<'_> {
         let block = self.head_block();
         self.builder.enter(block);
         self.unless_asked(next);
-        let joined = self.source.chain.hook.spec().sees.joined;
-        if joined {
-            self.weigh();
-        }
         let args = [Arg::Map(map), Arg::SlotAddress(self.frame.counter)];
         let counter = self.registers.end;
         let found = self.builder.call_value(Helper::MapLookupElem, &args);
         self.builder.assign(counter, found);
         self.builder.leave_if_wide(counter, JumpOp::Eq, 0, next);
-        let weight = joined.then(|| self.builder.load_slot(self.frame.weight, 0, Width::W));
-        self.add(counter, 0, weight.map_or(Operand::Imm(1), Operand::Value));
+        let packets = self.packets();
+        self.add(counter, 0, packets);
         if let Some(size) = self.size() {
             self.add(counter, 8, Operand::Value(size));
         }
@@ -57,15 +54,43 @@ impl Lowering<'_> {
         self.builder.store(counter, offset, sum, Width::DW);
     }
 
+    /// How many packets are counted. TC sees segments that were joined; `gso_segs` says how many (0 for one that was not).
+    fn packets(&mut self) -> Operand {
+        if !self.source.chain.hook.spec().sees.joined {
+            return Operand::Imm(1);
+        }
+        let ready = self.builder.block();
+        let (context, segments) = (self.registers.context, self.registers.probe);
+        self.builder
+            .load_to(segments, context, skb::GSO_SEGS, Width::W);
+        self.builder.leave_if(segments, JumpOp::Ne, 0, ready);
+        self.builder.set(segments, 1);
+        self.builder.jump(ready);
+        self.builder.enter(ready);
+        Operand::Value(segments)
+    }
+
     /// Bytes of what is counted; a socket lookup has none.
     fn size(&mut self) -> Option<Value> {
+        if self.is_uniform() && self.source.chain.hook.spec().sees.joined {
+            return Some(self.after_ethernet());
+        }
         let place = (code(self.source.chain.hook).size)(self)?;
         let size = self.builder.value();
         self.load_at(size, &place);
         Some(size)
     }
 
-    /// TC sees segments that were joined; `gso_segs` says how many (0 for one that was not).
+    /// Where the IP header was not read: the bytes after the Ethernet header, which every frame has whose type is known.
+    fn after_ethernet(&mut self) -> Value {
+        let length = self
+            .builder
+            .load(self.registers.context, skb::LEN, Width::W);
+        self.builder.alu(length, AluOp::Sub, ETHERNET);
+        length
+    }
+
+    /// Leaves in the slot `weight` how many packets were joined, as `packets` says.
     pub(super) fn weigh(&mut self) {
         let ready = self.builder.block();
         self.builder.set_slot(self.frame.weight, 0, 1, Width::W);

@@ -24,8 +24,6 @@ pub(super) struct Frame {
     pub(super) protocol: Slot,
     /// [`WHOLE`], [`FIRST`] or [`LATER`]. One byte.
     pub(super) part: Slot,
-    /// Length of an extension header in 8-byte units. Two bytes.
-    pub(super) extension: Slot,
     /// Length of the IP packet. Four bytes.
     pub(super) length: Slot,
     /// Offset of the IP header in the frame. Four bytes.
@@ -79,7 +77,6 @@ impl Frame {
         Self {
             protocol: builder.opaque_slot(1),
             part: builder.opaque_slot(1),
-            extension: builder.opaque_slot(2),
             length: builder.opaque_slot(4),
             offset: builder.opaque_slot(4),
             from: builder.slot(16),

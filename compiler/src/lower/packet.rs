@@ -6,6 +6,7 @@
 //!
 //! Ethernet types are compared as they stand in memory, in network order.
 
+use crate::bpf::constant::{IP_TYPES, VLAN_HLEN, VLAN_TYPES};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::{Effect, Entry};
@@ -20,15 +21,7 @@ use super::frame;
 use super::outcome::Outcome;
 
 /// `ETH_HLEN`
-const ETHERNET: i32 = 14;
-/// Length of a VLAN tag.
-const TAG: i32 = 4;
-/// `ETH_P_IP` in memory order.
-const IPV4: i32 = 0x0008;
-/// `ETH_P_IPV6` in memory order.
-const IPV6: i32 = 0xdd86;
-/// `ETH_P_8021Q` and `ETH_P_8021AD` in memory order.
-const VLAN: [i32; 2] = [0x0081, 0xa888];
+pub(super) const ETHERNET: i32 = 14;
 
 /// More than the longest chain of headers: 14 + 8 + 40 + 6 extension headers of 2,048 bytes + 60.
 const HEADERS: i32 = 16_384;
@@ -56,6 +49,9 @@ pub(super) struct Exits {
 impl Lowering<'_> {
     /// The whole function of a packet hook.
     pub(super) fn parse_packet(&mut self) {
+        if self.is_uniform() {
+            return self.uniform();
+        }
         let entry = self.builder.current();
         let not_ip = self.outcome(Outcome::Pass, Family::V4);
         let malformed = self.malformed();
@@ -114,6 +110,15 @@ impl Lowering<'_> {
     }
 
     fn parse(&mut self, exits: Exits) {
+        let [v4, v6] = self.frame_types(exits);
+        self.builder.enter(v4);
+        self.parse_v4(exits);
+        self.builder.enter(v6);
+        self.parse_v6(exits);
+    }
+
+    /// Reads the frame up to the IP header; gives a block for each family.
+    pub(super) fn frame_types(&mut self, exits: Exits) -> [Block; 2] {
         let (data, end) = match self.source.chain.hook {
             Hook::Xdp => (xdp::DATA, xdp::DATA_END),
             _ => (skb::DATA, skb::DATA_END),
@@ -128,10 +133,7 @@ impl Lowering<'_> {
         self.tag_taken_off();
         self.need(ETHERNET, exits.short_frame);
         self.ethernet_type(0, exits, v4, v6);
-        self.builder.enter(v4);
-        self.parse_v4(exits);
-        self.builder.enter(v6);
-        self.parse_v6(exits);
+        [v4, v6]
     }
 
     /// Writes what only some transport headers bring. A packet without them never gets to a test of them, but the
@@ -175,7 +177,7 @@ impl Lowering<'_> {
     /// Reads the type after the Ethernet header (`tags` = 0) or a tag, and goes on. The network pointer stands at the
     /// header that holds the type in its last two bytes.
     fn ethernet_type(&mut self, tags: i32, exits: Exits, v4: Block, v6: Block) {
-        let size = if tags == 0 { ETHERNET } else { TAG };
+        let size = if tags == 0 { ETHERNET } else { VLAN_HLEN };
         let kind = self.registers.probe;
         let offset = self.builder.fit(size - 2, "the place of a type");
         self.builder
@@ -188,12 +190,13 @@ impl Lowering<'_> {
         self.builder.alu(self.registers.network, AluOp::Add, size);
         if self.source.chain.hook != Hook::Xdp || self.reply.is_some() {
             self.builder
-                .set_slot(self.frame.offset, 0, ETHERNET + tags * TAG, Width::W);
+                .set_slot(self.frame.offset, 0, ETHERNET + tags * VLAN_HLEN, Width::W);
         }
-        self.builder.leave_if(kind, JumpOp::Eq, IPV4, v4);
-        self.builder.leave_if(kind, JumpOp::Eq, IPV6, v6);
+        for (family, block) in IP_TYPES.into_iter().zip([v4, v6]) {
+            self.builder.leave_if(kind, JumpOp::Eq, family, block);
+        }
         let tagged = self.head_block();
-        for vlan in VLAN {
+        for vlan in VLAN_TYPES {
             self.builder.leave_if(kind, JumpOp::Eq, vlan, tagged);
         }
         self.builder.jump(exits.not_ip);
@@ -214,7 +217,7 @@ impl Lowering<'_> {
             self.builder
                 .leave_if(present, JumpOp::Ne, 0, exits.malformed);
         }
-        self.need(TAG, exits.short_frame);
+        self.need(VLAN_HLEN, exits.short_frame);
         self.ethernet_type(tags + 1, exits, v4, v6);
     }
 
@@ -308,7 +311,7 @@ impl Lowering<'_> {
 
     /// A packet longer than its frame is malformed. XDP compares pointers (subtracting them would need CAP_PERFMON),
     /// TC the length of the whole buffer, whatever part of it is linear.
-    fn frame_holds_packet(&mut self, exits: Exits) {
+    pub(super) fn frame_holds_packet(&mut self, exits: Exits) {
         let length = self.builder.load_slot(self.frame.length, 0, Width::W);
         if self.source.chain.hook == Hook::Xdp {
             // The verifier wants a bound on what is added to a packet pointer; an IP packet has at most 65,575 bytes,

@@ -136,7 +136,7 @@ pub(super) fn entries(
                 map_keys(data.max),
             )),
             classes: maps.push(MapSpec::new(
-                &live::map_classes(id, &data.name),
+                live::map_classes(id, &data.name),
                 MapKind::Array,
                 4,
                 4,

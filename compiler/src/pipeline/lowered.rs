@@ -6,10 +6,9 @@ use sockc_grammar::source::{SourceId, SourceMap};
 
 use super::analysis::Analysis;
 use super::decided::Decided;
-use super::maps::with_rules;
 use super::options::Job;
 use super::outcome::Stop;
-use super::program_names::{ProgramNames, suffixed};
+use super::program_names::{ProgramNames, suffixed, with_rules};
 use super::tabled::Tabled;
 use crate::artifact::{Attach, AttachPoint};
 use crate::diagram::flatten::Flat;

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 
 use super::live;
-use super::maps::with_rules;
 use super::options::{Counters, Job};
-use super::program_names::suffixed;
+use super::outcome::Decision;
+use super::program_names::{suffixed, with_rules};
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
     SlotOrigin, SlotOwner, SocketSlots,
@@ -45,7 +45,7 @@ pub struct Slots {
 impl Slots {
     /// Gives out slots: rules in source order, defaults, malformed packets, groups.
     #[must_use]
-    pub fn new(policy: &Policy, chains: &[Chain], kept: Counters) -> Self {
+    pub fn new(policy: &Policy, chains: &[Chain], decisions: &[Decision], kept: Counters) -> Self {
         let mut counters = PrimaryMap::new();
         let mut rules = SecondaryMap::new();
         for (id, rule) in &policy.rules {
@@ -70,7 +70,7 @@ impl Slots {
                 counter.counted = direction != Direction::Send || counts_in_send(line);
                 push(&mut counters, counter)
             });
-            let malformed = has_packets(direction, chains).then(|| {
+            let malformed = tells_malformed(policy, direction, chains, decisions).then(|| {
                 let verdict = match policy.default_of(direction).map(|line| line.verdict) {
                     Some(DefaultVerdict::Drop | DefaultVerdict::Reject) => "drop",
                     Some(DefaultVerdict::Allow) | None => "allow",
@@ -135,10 +135,21 @@ impl Slots {
     }
 }
 
-fn has_packets(direction: Direction, chains: &[Chain]) -> bool {
-    chains
-        .iter()
-        .any(|chain| chain.hook.is_packet() && chain.hook.direction() == direction)
+/// Whether a packet hook of a direction tells malformed packets from others. They have a counter of their own only then;
+/// else they count as the default.
+fn tells_malformed(
+    policy: &Policy,
+    direction: Direction,
+    chains: &[Chain],
+    decisions: &[Decision],
+) -> bool {
+    chains.iter().zip(decisions).any(|(chain, decided)| {
+        let hook = chain.hook;
+        let (decision, counts) = (&decided.decision, decided.counts.as_ref());
+        hook.is_packet()
+            && hook.direction() == direction
+            && !lower::is_uniform(policy, chain, decision, counts)
+    })
 }
 
 fn push(counters: &mut PrimaryMap<Numbered, Counter>, counter: Counter) -> u32 {

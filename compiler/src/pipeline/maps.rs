@@ -8,14 +8,14 @@ use cranelift_entity::SecondaryMap;
 use super::asked;
 use super::manifest::Slots;
 use super::options::Counters;
-use super::program_names::suffixed;
+use super::program_names::{suffixed, with_rules};
 use crate::artifact::{MapKind, MapSpec};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::Chain;
 use crate::field::FieldSet;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY};
-use crate::policy::{GroupId, Policy};
+use crate::policy::Policy;
 use crate::tables::Tables;
 
 /// Makes the maps of a policy. Tables of rules are pushed after them.
@@ -76,7 +76,7 @@ pub(super) fn make(
     let mut groups = SecondaryMap::new();
     for group in with_rules(chains) {
         let peers = maps.push(MapSpec::new(
-            &suffixed(policy, "peers", group),
+            suffixed(policy, "peers", group),
             MapKind::SockHash,
             PEER_KEY,
             8,
@@ -84,7 +84,7 @@ pub(super) fn make(
         ));
         let [storage, aside] = ["storage", "aside"].map(|stem| {
             let mut spec = MapSpec::new(
-                &suffixed(policy, stem, group),
+                suffixed(policy, stem, group),
                 MapKind::SkStorage,
                 4,
                 PEER_KEY,
@@ -141,8 +141,3 @@ fn logs(policy: &Policy) -> bool {
 
 /// Connections of one group that can be taken in; more of them go by plain TCP and are counted as escaped.
 const MAX_PEERS: u32 = 65_536;
-
-/// The groups that rules or a default speak of, in the manifest's order. Others are not looked for on the machine.
-pub(super) fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
-    chains.iter().filter_map(|chain| chain.group).collect()
-}

@@ -56,6 +56,11 @@ pub(super) fn suffixed(policy: &Policy, stem: &str, group: GroupId) -> String {
     }
 }
 
+/// The groups that rules or a default speak of, in the manifest's order. Others are not looked for on the machine.
+pub(super) fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
+    chains.iter().filter_map(|chain| chain.group).collect()
+}
+
 /// The zone's name and the patterns, as part of an identifier of C.
 fn class_name(policy: &Policy, class: &Class) -> String {
     let zone = class.zone.map(|zone| policy.zones[zone].name.as_str());

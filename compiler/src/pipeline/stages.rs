@@ -3,7 +3,7 @@
 //! ```text
 //! a file:     read ─▶ resolve ─▶ lint text
 //! a policy:   place ─▶ expect ─▶ lint
-//!     ─▶ decide ─▶ compose ─▶ tables ─▶ lower ─▶ check limits ─▶ emit ─▶ manifest
+//!     ─▶ decide ─▶ compose ─▶ tables ─▶ lower ─▶ optimise ─▶ check limits ─▶ emit ─▶ manifest
 //! ```
 //!
 //! A file is a policy and those of its `for netns` blocks; mistakes of all of them are said before code is made of any.
@@ -20,6 +20,7 @@ use crate::artifact::Artifact;
 use crate::files::Files;
 use crate::lint;
 use crate::observer::Observer;
+use crate::opt;
 use crate::policy::Policy;
 use crate::reading;
 use crate::resolve::resolve_reading;
@@ -91,7 +92,9 @@ fn build(
         }
     };
     observer.stage("lower");
-    let lowered = lowered::lower(policy, &analysis, &decided, &tabled, job)?;
+    let mut lowered = lowered::lower(policy, &analysis, &decided, &tabled, job)?;
+    observer.stage("optimise");
+    lowered.functions.iter_mut().for_each(opt::optimise);
     observer.stage("check limits");
     emitted::check_limits(policy, &analysis, &tabled, &lowered, job)?;
     observer.stage("emit");

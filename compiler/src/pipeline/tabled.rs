@@ -47,7 +47,7 @@ pub(super) fn tables(
     if let Some(refusal) = asked::refusal(policy, chains, &decided.decisions, target) {
         return Err(Stop::Diagnostics(vec![refusal]));
     }
-    let slots = Slots::new(whole, chains, job.options.counters);
+    let slots = Slots::new(whole, chains, &decided.decisions, job.options.counters);
     let tested = asked::fields(&decided.decisions, &decided.doors);
     let mut specs = PrimaryMap::new();
     let mut tables = Tables::new(&mut specs, target.limits.table.ours);

@@ -2,11 +2,7 @@
 
 mod runs;
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
 use sockc_grammar::diagnostic::Code;
-use sockc_grammar::source::SourceMap;
 
 use super::*;
 use crate::diagram::sample::{default, group, prefix, rule, socket, tcp};
@@ -283,49 +279,4 @@ fn the_description_has_every_rule_and_reason() {
          sample.sk:1  sample\n\
          \x20 xdp          drop      counts  xdp is the earliest hook\n"
     );
-}
-
-/// The line and code of every `#~ CODE` of a bad policy.
-fn announced(text: &str) -> Vec<(u32, String)> {
-    let lines = (1..).zip(text.lines());
-    lines
-        .filter_map(|(line, text)| Some((line, text.split_once("#~ ")?.1.trim().to_owned())))
-        .collect()
-}
-
-#[test]
-fn every_code_has_a_bad_policy() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/bad");
-    let mut shown = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        // Folders hold what more than one file shows.
-        if path.is_dir() {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        let announced = announced(&text);
-        let ours = |code: &str| codes::CODES.iter().any(|(own, _)| own.0 == code);
-        if !announced.iter().any(|(_, code)| ours(code)) {
-            continue;
-        }
-        let mut sources = SourceMap::default();
-        let id = sources.add("bad.sk", text);
-        let (file, wrong) = sockc_grammar::parse(&sources, id);
-        assert_eq!(wrong, [], "{}", path.display());
-        let (policy, _) = crate::resolve::resolve(&file, &sources, "bad");
-        let errors = place(&policy.unwrap(), &mut Store::new()).unwrap_err();
-        assert!(errors.iter().all(|error| error.help.is_some()));
-        let found: Vec<_> = errors
-            .iter()
-            .map(|error| (sources.place(error.primary.span).0, error.code.0.to_owned()))
-            .collect();
-        assert_eq!(found, announced, "{}", path.display());
-        shown.extend(found.into_iter().map(|(_, code)| code));
-    }
-    let all: BTreeSet<_> = codes::CODES
-        .iter()
-        .map(|(code, _)| code.0.to_owned())
-        .collect();
-    assert_eq!(shown, all);
 }

@@ -2,7 +2,7 @@
 //!
 //! Not here: whether a packet is one of them, which is `decide`'s.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_grammar::header_field::HeaderField;
 
@@ -23,6 +23,29 @@ pub struct Match {
     pub conditions: Vec<Condition>,
     /// `on`: one of these classes of interfaces; `None` for every one.
     pub on: Option<Vec<ClassId>>,
+}
+
+/// The first and the last address of a prefix; what the address has beyond its length is not looked at.
+#[must_use]
+pub fn span_of(address: IpAddr, length: u8) -> (IpAddr, IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let host = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+            let end = |bits| IpAddr::V4(Ipv4Addr::from_bits(bits));
+            (
+                end(address.to_bits() & !host),
+                end(address.to_bits() | host),
+            )
+        }
+        IpAddr::V6(address) => {
+            let host = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+            let end = |bits| IpAddr::V6(Ipv6Addr::from_bits(bits));
+            (
+                end(address.to_bits() & !host),
+                end(address.to_bits() | host),
+            )
+        }
+    }
 }
 
 impl Match {
@@ -176,15 +199,10 @@ impl AddressSet {
     pub fn of_prefixes(prefixes: impl IntoIterator<Item = (IpAddr, u8)>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for (address, length) in prefixes {
-            match address {
-                IpAddr::V4(address) => {
-                    let low = address.to_bits();
-                    v4.push((low, low | u32::MAX.checked_shr(length.into()).unwrap_or(0)));
-                }
-                IpAddr::V6(address) => {
-                    let low = address.to_bits();
-                    v6.push((low, low | u128::MAX.checked_shr(length.into()).unwrap_or(0)));
-                }
+            match span_of(address, length) {
+                (IpAddr::V4(low), IpAddr::V4(high)) => v4.push((low.to_bits(), high.to_bits())),
+                (IpAddr::V6(low), IpAddr::V6(high)) => v6.push((low.to_bits(), high.to_bits())),
+                _ => {}
             }
         }
         Self {

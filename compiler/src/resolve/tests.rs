@@ -1,7 +1,6 @@
 //! Policies as text, and what is made of them.
 
 use crate::protocol::IpProtocol;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
@@ -10,7 +9,6 @@ use crate::generate::{Features, Options, random_policy};
 use crate::hook::Hook;
 use crate::observer::Observer;
 use crate::policy::{Action, Condition, Family, Rule, Side, SocketTest};
-use crate::reading::codes as reading;
 use crate::reading::read;
 use crate::values::codes as values;
 
@@ -411,73 +409,4 @@ fn example_policies_are_right() {
             assert!(policy.is_some() || !found.is_empty(), "{name}");
         }
     }
-}
-
-/// The file, line and code of every `#~ CODE`; each `^` after the `~` is one line further up.
-fn announced(sources: &SourceMap) -> Vec<(String, u32, String)> {
-    let mut announced = Vec::new();
-    for (_, source) in sources.iter() {
-        for (line, text) in (1u32..).zip(source.text.lines()) {
-            for said in text.split("#~").skip(1) {
-                let code = said.trim_start_matches('^');
-                let above = u32::try_from(said.len() - code.len()).unwrap();
-                let code = code.trim().to_owned();
-                announced.push((source.name.clone(), line - above, code));
-            }
-        }
-    }
-    announced.sort();
-    announced
-}
-
-#[test]
-fn every_bad_policy_gets_the_codes_it_announces_and_every_code_has_one() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/bad");
-    let mut missing: BTreeSet<String> = [codes::CODES, reading::CODES, values::CODES]
-        .concat()
-        .iter()
-        .map(|(code, _)| code.0.to_owned())
-        .collect();
-    let ours = missing.clone();
-    // A policy with so many files; the limit is tested next to the code.
-    missing.remove(reading::TOO_MANY_INCLUDES.0);
-    let mut wrong: Vec<String> = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|ending| ending != "sk") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        let name = path.display().to_string();
-        let (policy, diagnostics, sources) = resolved_beside(&name, &text, &mut Repository);
-        let announced = announced(&sources);
-        if !announced.iter().all(|(.., code)| ours.contains(code)) {
-            continue;
-        }
-        let mut found: Vec<_> = diagnostics
-            .iter()
-            .map(|found| {
-                let span = found.primary.span;
-                let file = sources.get(span.source).name.clone();
-                (file, sources.place(span).0, found.code.0.to_owned())
-            })
-            .collect();
-        found.sort();
-        if found != announced {
-            wrong.push(format!(
-                "{name}:\n found {found:?}\n announced {announced:?}"
-            ));
-        }
-        let accepted = announced.iter().all(|(.., code)| !code.starts_with('E'));
-        assert_eq!(policy.is_some(), accepted, "{name}");
-        assert!(
-            diagnostics.iter().all(|found| found.help.is_some()),
-            "{name}"
-        );
-        for (.., code) in announced {
-            missing.remove(&code);
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(missing.is_empty(), "no bad policy shows {missing:?}");
 }

@@ -100,6 +100,10 @@ impl State {
             let given = GIVEN | (block.index() as u64) << 12 | index as u64 & 0xfff;
             self.step(inst, given);
         }
+        // How far the loop goes is not known.
+        if let End::Headers(region) = &data.end {
+            self.set(region.cursor, Known::UNKNOWN);
+        }
         self
     }
 
@@ -249,6 +253,10 @@ impl Needed {
             End::ReturnValue(value) => self.0.push(*value),
             End::Socket(region) => self.0.push(region.context),
             End::Slot(region) => self.0.push(region.context),
+            End::Headers(region) => {
+                self.0.extend([region.network, region.end, region.cursor]);
+            }
+            End::Frame(region) => self.0.push(region.context),
             End::Open | End::Jump(_) | End::Return(_) => {}
         }
     }

@@ -102,7 +102,7 @@ fn rules(statements: &[Spanned<Statement>]) -> usize {
     statements.iter().map(in_one).sum()
 }
 
-/// Every policy of the repository, those with mistakes included.
+/// Every policy of the repository, those with mistakes in the pages included.
 fn policies() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut folders = vec![root.join("rules"), root.join("docs"), root.join("tests")];
@@ -112,18 +112,33 @@ fn policies() -> Vec<String> {
             let path: PathBuf = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "sk") {
-                texts.push(std::fs::read_to_string(path).unwrap());
+                continue;
+            }
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("sk") => texts.push(std::fs::read_to_string(path).unwrap()),
+                Some("md") => texts.extend(examples(&std::fs::read_to_string(path).unwrap())),
+                _ => {}
             }
         }
     }
     texts
 }
 
+/// The policies of a page: its blocks that are marked `sk`, or `sk-` and what is special of them.
+fn examples(page: &str) -> Vec<String> {
+    let blocks = page.split("\n```").skip(1).step_by(2);
+    let policies = blocks.filter_map(|block| {
+        let (mark, text) = block.split_once('\n')?;
+        let marked = mark == "sk" || mark.starts_with("sk-") || mark.starts_with("sk ");
+        (marked && !text.is_empty()).then(|| text.to_owned())
+    });
+    policies.collect()
+}
+
 #[test]
 fn policies_are_read_alike() {
     let texts = policies();
-    assert!(texts.len() > 50, "{}", texts.len());
+    assert!(texts.len() > 300, "{}", texts.len());
     for text in texts.iter().map(String::as_str).chain([LANGUAGE, MORE]) {
         both_ways(text);
         for line in text.lines() {

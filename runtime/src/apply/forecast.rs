@@ -16,7 +16,7 @@ pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
 
 use super::steps::{self, HookStep, next};
-use super::targets::Plan;
+use super::targets::Targets;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::blocks::Blocks;
@@ -153,7 +153,7 @@ fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Erro
             None => ownership::open(rest, session)?,
             Some(_) => Vec::new(),
         };
-        let plan = Plan::make(part.manifest, &part.options, &session.state)?;
+        let targets = Targets::make(part.manifest, &part.options, &session.state)?;
         let _lock = Lock::take(&session.state, Access::Read, part.options.lock_wait)?;
         let standing = Standing::look(session)?;
         let before = standing.record.as_ref();
@@ -162,7 +162,7 @@ fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Erro
         let one = One {
             part,
             session,
-            plan: &plan,
+            targets: &targets,
             standing: &standing,
             outer,
         };
@@ -177,7 +177,7 @@ fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Erro
 struct One<'a> {
     part: &'a Part<'a>,
     session: &'a Session,
-    plan: &'a Plan,
+    targets: &'a Targets,
     standing: &'a Standing,
     outer: Option<&'a Outer>,
 }
@@ -191,7 +191,7 @@ impl One<'_> {
         {
             check_ground(&self.session.state, before)?;
         }
-        let data = data::forecast(self.part, self.plan, self.session, before, self.outer)?;
+        let data = data::forecast(self.part, self.targets, self.session, before, self.outer)?;
         let counters = data::counters(before, self.part.manifest);
         let (released, nameless) = self.released(record)?;
         Ok(Forecast {
@@ -202,8 +202,8 @@ impl One<'_> {
             hooks: self.hooks()?,
             data,
             counters,
-            skipped: self.plan.skipped.clone(),
-            renamed: self.plan.renamed.clone(),
+            skipped: self.targets.skipped.clone(),
+            renamed: self.targets.renamed.clone(),
             named: self.named()?,
             netns: Vec::new(),
             released,
@@ -242,11 +242,11 @@ impl One<'_> {
             cause: error.to_string(),
         })?;
         let programs = Programs::new(&self.session.state, self.standing, &new);
-        let points = steps::points(self.part.manifest, self.plan, self.session)?;
+        let points = steps::points(self.part.manifest, self.targets, self.session)?;
         let mut there = Vec::new();
         let mut found = Vec::new();
         for (point, name) in points {
-            let (number, target) = self.plan.place(point, self.session)?;
+            let (number, target) = self.targets.place(point, self.session)?;
             there.push((point, number));
             let (link, foreign) = self.link(point, number, &target)?;
             found.push(HookForecast {
@@ -296,7 +296,7 @@ impl One<'_> {
         let before = self.standing.record.as_ref();
         let ground = Ground {
             manifest: self.part.manifest,
-            interfaces: &self.plan.interfaces,
+            interfaces: &self.targets.interfaces,
             before,
             lenient: self.part.options.leave_out_missing,
         };
@@ -325,7 +325,7 @@ impl One<'_> {
 
     /// What the policy in force knows the interface of a point by, if the next one knows it by another name.
     fn known_before(&self, point: Point) -> Option<String> {
-        let interface = self.plan.interface_of(point)?;
+        let interface = self.targets.interface_of(point)?;
         let mut before = self.standing.record.iter().flat_map(|one| &one.hooks);
         let on = before.find(|attached| attached.hook.point == point)?;
         (on.target != interface.known).then(|| on.target.clone())
@@ -362,7 +362,10 @@ impl One<'_> {
         let mut foreign = foreign::near(self.session.namespace.as_fd(), &hook, ours)?;
         // By TCX ours comes first, whoever is there.
         let is_tc = matches!(point, Point::TcIn(_) | Point::TcOut(_));
-        if is_tc && self.plan.features.tcx && matches!(link, LinkFate::Attached | LinkFate::Ahead) {
+        if is_tc
+            && self.targets.features.tcx
+            && matches!(link, LinkFate::Attached | LinkFate::Ahead)
+        {
             for one in &mut foreign {
                 one.first = false;
             }

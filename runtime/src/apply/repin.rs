@@ -16,7 +16,7 @@ use crate::sys::retry::again;
 use crate::sys::{bpffs, map};
 
 /// Pins again what the last apply pinned, as far as it lives.
-pub(crate) fn heal(state: &State) -> Result<(), Error> {
+pub(crate) fn repin(state: &State) -> Result<(), Error> {
     let Some(record) = record(state)? else {
         return Ok(());
     };

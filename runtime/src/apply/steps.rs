@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use sockc_compiler::artifact::Manifest;
 
-use super::targets::Plan;
+use super::targets::Targets;
 use crate::attach;
 use crate::attach::foreign;
 use crate::blocks::ownership::Outer;
@@ -135,8 +135,8 @@ pub(crate) enum Listening {
 }
 
 /// Whether slots of a policy fill themselves again.
-pub(crate) fn listening(manifest: &Manifest, plan: &Plan, session: &Session) -> Listening {
-    let able = || plan.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
+pub(crate) fn listening(manifest: &Manifest, targets: &Targets, session: &Session) -> Listening {
+    let able = || targets.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
     fills(manifest, able, session.namespace.cookie)
 }
 
@@ -155,18 +155,18 @@ fn fills(manifest: &Manifest, able: impl FnOnce() -> bool, cookie: Option<u64>) 
 /// last.
 pub(crate) fn points(
     manifest: &Manifest,
-    plan: &Plan,
+    targets: &Targets,
     session: &Session,
 ) -> Result<Vec<(Point, String)>, Error> {
     let mut points = Vec::new();
     for attach in &manifest.programs {
-        let own = plan.points(attach)?.into_iter();
+        let own = targets.points(attach)?.into_iter();
         points.extend(own.map(|point| (point, attach.program.clone())));
     }
     let alone = |point: &&Point| !points.iter().any(|(other, _)| other == *point);
-    let alone: Vec<Point> = plan.fillers.iter().filter(alone).copied().collect();
+    let alone: Vec<Point> = targets.fillers.iter().filter(alone).copied().collect();
     points.extend(alone.into_iter().map(|point| (point, refill::name(point))));
-    Ok(in_order(points, listening(manifest, plan, session)))
+    Ok(in_order(points, listening(manifest, targets, session)))
 }
 
 /// The points in the order in which they are attached, with that of the program that fills slots again.

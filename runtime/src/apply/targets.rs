@@ -23,7 +23,7 @@ use crate::sys::{bpffs, caps, cgroup, netns};
 
 /// What is known before anything is touched.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Targets {
     /// The interfaces that packet programs hang on.
     pub(crate) interfaces: Vec<Interface>,
     /// Interfaces that a pattern covers but that packet programs cannot hang on.
@@ -44,7 +44,7 @@ pub(crate) struct Plan {
     pub(crate) features: Features,
 }
 
-impl Plan {
+impl Targets {
     /// Finds out; an interface or a control group that is named and missing is an error.
     pub(crate) fn make(
         manifest: &Manifest,
@@ -76,7 +76,7 @@ impl Plan {
         let features = options.features.unwrap_or_else(probe);
         let follows =
             !manifest.groups.is_empty() && features.kernel_types && guard::follows(manifest);
-        let mut plan = Self {
+        let mut targets = Self {
             interfaces: choice.interfaces,
             skipped: choice.skipped,
             missing: choice.missing,
@@ -91,8 +91,8 @@ impl Plan {
             follows,
             features,
         };
-        plan.fillers = plan.fillers(manifest)?;
-        Ok(plan)
+        targets.fillers = targets.fillers(manifest)?;
+        Ok(targets)
     }
 
     /// Ahead of the first program that an arriving packet meets, or alone.
@@ -169,7 +169,7 @@ impl Plan {
     }
 
     /// What the programs of a point hang on.
-    pub(crate) fn targets(&self, point: Point, session: &Session) -> Result<Vec<Target>, Error> {
+    pub(crate) fn of(&self, point: Point, session: &Session) -> Result<Vec<Target>, Error> {
         Ok(match point {
             Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => {
                 self.interface_target(index)

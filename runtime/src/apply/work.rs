@@ -13,11 +13,11 @@ use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
 
 use super::applied::{Applied, InterfaceHook, OtherHook};
-use super::targets::Plan;
+use super::targets::Targets;
 use crate::attach;
 use crate::blocks::ownership::Outer;
 use crate::blocks::part::Part;
-use crate::blocks::reconcile::settle;
+use crate::blocks::reconcile::reconcile;
 use crate::error::{Error, at};
 use crate::groups::concern::{self, Concern};
 use crate::groups::escaped;
@@ -27,19 +27,19 @@ use crate::load::{self, Kept};
 use crate::names::resolve;
 use crate::options::Options;
 use crate::session::Session;
-use crate::sockets::fill::Supply;
+use crate::sockets::fill::SlotFiller;
 use crate::sockets::lookup::SlotState;
 use crate::sockets::owners::Owners;
 use crate::state::pins;
 use crate::state::record::{Attached, Record};
 use crate::state::totals;
-use crate::state::{make_folder, open_or_make};
+use crate::state::{WORD, make_folder, open_or_make};
 use crate::sys::bpffs;
 use crate::sys::map::{self, Shape};
 
 /// What is needed after the switch.
 pub(crate) struct Prepared<'a> {
-    supply: Option<Supply<'a>>,
+    supply: Option<SlotFiller<'a>>,
     states: Vec<SlotState>,
     doors: Vec<Door>,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Work<'a> {
     manifest: &'a Manifest,
     options: &'a Options,
     session: &'a Session,
-    plan: Plan,
+    targets: Targets,
     before: Option<Record>,
     record: Record,
     owners: &'a Owners,
@@ -69,17 +69,17 @@ impl<'a> Work<'a> {
     pub(crate) fn new(
         part: &'a Part<'a>,
         session: &'a Session,
-        plan: Plan,
+        targets: Targets,
         owners: &'a Owners,
         (before, mut record): (Option<Record>, Record),
     ) -> Self {
-        record.cgroups = plan.groups.iter().map(|group| group.number).collect();
+        record.cgroups = targets.groups.iter().map(|group| group.number).collect();
         Self {
             object: part.object,
             manifest: part.manifest,
             options: &part.options,
             session,
-            plan,
+            targets,
             before,
             record,
             owners,
@@ -89,7 +89,7 @@ impl<'a> Work<'a> {
 
     /// What an interface is called now, or what else a hook is on.
     fn called<'b>(&'b self, attached: &'b Attached) -> &'b str {
-        let interface = self.plan.interface_of(attached.hook.point);
+        let interface = self.targets.interface_of(attached.hook.point);
         interface.map_or(&attached.target, |one| &one.name)
     }
 
@@ -115,7 +115,7 @@ impl<'a> Work<'a> {
         self.step("fill what the policy names")?;
         let ground = resolve::Ground {
             manifest: self.manifest,
-            interfaces: &self.plan.interfaces,
+            interfaces: &self.targets.interfaces,
             before: self.before.as_ref(),
             lenient: self.options.leave_out_missing,
         };
@@ -131,7 +131,7 @@ impl<'a> Work<'a> {
         maps::fill(self.manifest, before, place, generation)?;
         self.step("fill the sockets")?;
         let owners = self.owners;
-        let supply = Supply::new(self.manifest, before, self.session, generation, owners)?;
+        let supply = SlotFiller::new(self.manifest, before, self.session, generation, owners)?;
         let states = self.fill(supply.as_ref())?;
         self.step("place the programs")?;
         self.place_programs()?;
@@ -151,13 +151,13 @@ impl<'a> Work<'a> {
 
     /// What the object says of the groups' connections, in the manifest's order.
     fn doors(&self) -> Result<Vec<Door>, Error> {
-        if self.plan.groups.is_empty() {
+        if self.targets.groups.is_empty() {
             return Ok(Vec::new());
         }
         let artifact = object::read(self.object).map_err(|error| Error::Object {
             cause: error.to_string(),
         })?;
-        let groups = self.plan.groups.iter().enumerate();
+        let groups = self.targets.groups.iter().enumerate();
         let doors = groups.map(|(index, group)| {
             let aside = self.session.state.group(group.number).join(ASIDE);
             Ok(Door {
@@ -170,7 +170,7 @@ impl<'a> Work<'a> {
 
     /// Connections that the policy in force leaves alone and that this one concerns must be there before it decides.
     fn take_in(&self, doors: &mut [Door]) -> Result<(), Error> {
-        let groups = self.plan.groups.iter().zip(doors);
+        let groups = self.targets.groups.iter().zip(doors);
         for (group, door) in groups.filter(|(_, door)| door.reopened) {
             let folder = self.session.state.group(group.number);
             concern::take_in(&folder, &mut door.concern)?;
@@ -191,7 +191,7 @@ impl<'a> Work<'a> {
     /// Connections of each group that its rules concern and do not reach.
     fn escaped(&mut self, doors: &mut [Door]) -> Vec<(String, usize)> {
         let mut counts = Vec::new();
-        for (group, door) in self.plan.groups.iter().zip(doors) {
+        for (group, door) in self.targets.groups.iter().zip(doors) {
             let peers = self.session.state.group(group.number).join(PEERS);
             match escaped::count(&group.path, &peers, &mut door.concern) {
                 Ok(count) => counts.push((group.name.clone(), count)),
@@ -216,7 +216,7 @@ impl<'a> Work<'a> {
     /// A service may have restarted since the first time, before the hook for that was awake.
     fn fill_again(
         &mut self,
-        supply: Option<&Supply<'_>>,
+        supply: Option<&SlotFiller<'_>>,
         before: Vec<SlotState>,
     ) -> Vec<SlotState> {
         self.fill(supply).unwrap_or_else(|error| {
@@ -239,7 +239,7 @@ impl<'a> Work<'a> {
         let mut sources = Vec::new();
         sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
         sources.extend(self.before.as_ref().map(|before| (state, before)));
-        let mut kept = groups::kept(self.manifest, &self.plan.groups, state);
+        let mut kept = groups::kept(self.manifest, &self.targets.groups, state);
         kept.extend(sets::kept(self.manifest, &sources, shapes)?);
         Ok(kept)
     }
@@ -254,7 +254,7 @@ impl<'a> Work<'a> {
         for folder in [state.slots_folder(), state.link_folder()] {
             make_folder(&folder)?;
         }
-        for group in &self.plan.groups {
+        for group in &self.targets.groups {
             make_folder(&state.group(group.number))?;
         }
         self.make_words(outer)?;
@@ -267,7 +267,7 @@ impl<'a> Work<'a> {
     /// taken for the generation in force.
     fn make_words(&self, outer: Option<&Outer>) -> Result<(), Error> {
         let state = &self.session.state;
-        let make = || open_or_make(&state.control(), "sockc_control", Shape::array(4, 1));
+        let make = || open_or_make(&state.control(), "sockc_control", WORD);
         let Some(outer) = outer else {
             return make().map(drop);
         };
@@ -281,7 +281,7 @@ impl<'a> Work<'a> {
         map::update(make()?.as_fd(), &[0; 4], &since).map_err(at(what))
     }
 
-    fn fill(&mut self, supply: Option<&Supply<'_>>) -> Result<Vec<SlotState>, Error> {
+    fn fill(&mut self, supply: Option<&SlotFiller<'_>>) -> Result<Vec<SlotState>, Error> {
         let Some(supply) = supply else {
             return Ok(Vec::new());
         };
@@ -295,7 +295,7 @@ impl<'a> Work<'a> {
     /// Back to what was. What cannot be undone now is undone by the next command.
     pub(crate) fn undo(&self) {
         let state = &self.session.state;
-        if let Ok(None) = settle(self.session, self.options) {
+        if let Ok(None) = reconcile(self.session, self.options) {
             state.remove_if_empty();
         }
     }
@@ -319,7 +319,7 @@ impl<'a> Work<'a> {
         self.note_owners();
         self.note_kept_groups();
         let _ = self.step("remove the policy before");
-        if let Err(error) = settle(self.session, self.options) {
+        if let Err(error) = reconcile(self.session, self.options) {
             self.notes.push(format!(
                 "not everything of the policy before is removed yet: {}; the next command removes the rest",
                 error.bare()

@@ -61,7 +61,7 @@ pub(crate) fn load(
         name: &dispatcher_name(since),
         kind: kind.program,
         attach: kind.load,
-        code: &code(point, since, guard, words, slots),
+        code: &code(point, since, guard, words, slots)?,
     })
 }
 
@@ -71,7 +71,7 @@ fn code(
     guard: Option<&Guard>,
     words: Words<'_>,
     slots: BorrowedFd<'_>,
-) -> Vec<u8> {
+) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let pass = code.label();
     match point {
@@ -89,12 +89,8 @@ fn code(
         code.jump_if(JumpOp::Eq, Register::R2, 0, pass);
         read(&mut code, outer);
     }
-    code.jump_if(
-        JumpOp::Lt,
-        Register::R2,
-        i32::try_from(since).unwrap_or(i32::MAX),
-        pass,
-    );
+    let since = code.number(since);
+    code.jump_if(JumpOp::Lt, Register::R2, since, pass);
     code.jump_if(JumpOp::Set, Register::R2, 1, odd);
     call_side(&mut code, slots, 0, refills);
     code.jump(pass);
@@ -193,7 +189,7 @@ mod tests {
             name: "sockc_side",
             kind: kind.program,
             attach: kind.load,
-            code: &code.bytes(),
+            code: &code.bytes().unwrap(),
         })
         .unwrap()
     }

@@ -81,7 +81,6 @@ pub(crate) fn near(
     dispatcher: Option<u32>,
 ) -> Result<Vec<Foreign>, Error> {
     let ours: Vec<u32> = dispatcher.into_iter().collect();
-    let interface = u32::try_from(hook.target).unwrap_or(0);
     Ok(match hook.point {
         Point::Xdp(_) => xdp(hook.target)?
             .filter(|(id, _)| !ours.contains(id))
@@ -92,7 +91,7 @@ pub(crate) fn near(
             })
             .into_iter()
             .collect(),
-        Point::TcIn(_) | Point::TcOut(_) => {
+        Point::TcIn(interface) | Point::TcOut(interface) => {
             let kind = hook.point.kind().attach;
             let mut programs = on(Place::Interface(interface), kind, &ours)?;
             programs.extend(filters(hook, dispatcher)?);
@@ -106,7 +105,9 @@ pub(crate) fn near(
 
 /// The TCX programs next to ours on the interface of a hook.
 pub(crate) fn on_tcx(hook: &Hook, ours: u32) -> Result<Vec<Foreign>, Error> {
-    let interface = u32::try_from(hook.target).unwrap_or(0);
+    let (Point::TcIn(interface) | Point::TcOut(interface)) = hook.point else {
+        return Ok(Vec::new());
+    };
     on(
         Place::Interface(interface),
         hook.point.kind().attach,

@@ -96,11 +96,13 @@ impl Guard {
         self.check(&mut code, pass);
         code.place(pass);
         code.give(kind.pass);
-        let loaded = prog::load(&prog::Source {
-            name: "sockc_probe",
-            kind: kind.program,
-            attach: kind.load,
-            code: &code.bytes(),
+        let loaded = code.bytes().and_then(|code| {
+            prog::load(&prog::Source {
+                name: "sockc_probe",
+                kind: kind.program,
+                attach: kind.load,
+                code: &code,
+            })
         });
         loaded.is_ok()
     }

@@ -5,15 +5,15 @@
 use super::ownership;
 use crate::error::Error;
 use crate::options::Options;
-use crate::reconcile::{remove_all, settle_on};
+use crate::reconcile::{reconcile_to, remove_all};
 use crate::session::Session;
 use crate::state::in_force;
 use crate::state::namespaces::Held;
 use crate::state::record::Record;
 
 /// Settles; gives the record of the generation in force. Where nothing is in force, everything that a killed command left goes.
-pub(crate) fn settle(session: &Session, options: &Options) -> Result<Option<Record>, Error> {
-    let record = settle_in_force(session, options)?;
+pub(crate) fn reconcile(session: &Session, options: &Options) -> Result<Option<Record>, Error> {
+    let record = reconcile_in_force(session, options)?;
     if record.is_none() {
         clear(session, options, &session.state.generations()?, &[])?;
         remove_all(&session.state)?;
@@ -23,7 +23,7 @@ pub(crate) fn settle(session: &Session, options: &Options) -> Result<Option<Reco
 
 /// Settles what is in force, and takes nothing away where nothing is: for commands that neither put a policy in force nor take
 /// one away.
-pub(crate) fn settle_in_force(
+pub(crate) fn reconcile_in_force(
     session: &Session,
     options: &Options,
 ) -> Result<Option<Record>, Error> {
@@ -35,7 +35,7 @@ pub(crate) fn settle_in_force(
     let mut stale = state.generations()?;
     stale.retain(|other| *other != record.generation);
     clear(session, options, &stale, &record.netns)?;
-    settle_on(state, &record)?;
+    reconcile_to(state, &record)?;
     Ok(Some(record))
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn able() -> Result<KernelTypes, String> {
         name: "probe",
         kind: bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
         attach: None,
-        code: &code.bytes(),
+        code: &code.bytes().map_err(|error| error.to_string())?,
     });
     probe.map_err(|error| {
         let first = error.to_string();
@@ -183,7 +183,7 @@ impl Check<'_> {
     /// From a control group to the node at a level, which is its own or one above.
     fn climb(&mut self, level: usize) {
         let (stack, register) = (self.scratch.stack, self.scratch.register);
-        let level = i32::try_from(level).unwrap_or(i32::MAX);
+        let level = self.code.number(level);
         let there = self.code.label();
         self.read(self.types.cgroup_level, OUT, 4);
         self.code.add([
@@ -224,7 +224,7 @@ impl Check<'_> {
         bytes.push(0);
         let mut done = 0;
         for chunk in bytes.chunks(CHUNK.unsigned_abs().into()) {
-            let size = i32::try_from(chunk.len()).unwrap_or(0);
+            let size = self.code.number(chunk.len());
             self.code.add([
                 asm::load(Width::DW, Register::R3, Register::R10, stack + OUT),
                 asm::alu64_imm(AluOp::Add, Register::R3, done),

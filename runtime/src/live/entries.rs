@@ -150,7 +150,8 @@ impl<'a> Entry<'a> {
         Ok(Self {
             plan,
             prefix,
-            socket: u32::try_from(number).unwrap_or(u32::MAX),
+            socket: u32::try_from(number)
+                .map_err(|_| wrong("its socket has a number that no map holds".to_owned()))?,
             protocols,
         })
     }

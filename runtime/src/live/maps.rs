@@ -15,7 +15,7 @@ use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest};
 use super::Missing;
 use super::entries::{Contents, packets, text};
 use super::entry_maps::{Maps, check_keys};
-use crate::active::{self, Force};
+use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared, unreadable};
 use crate::options::Options;
 use crate::state::chunks;
@@ -140,9 +140,9 @@ pub fn map_del(
 ///
 /// Any [`Error`].
 pub fn map_names(options: &Options) -> Result<Vec<MapSummary>, Error> {
-    active::with(options, Access::Read, |force| {
-        let sizes = sizes(force.state(), force.record)?;
-        let maps = force.record.manifest.maps.iter();
+    active::with(options, Access::Read, |active| {
+        let sizes = sizes(active.state(), active.record)?;
+        let maps = active.record.manifest.maps.iter();
         let summary = |plan: &LiveMapPlan| MapSummary {
             name: plan.name.clone(),
             entries: sizes.get(&plan.name).copied().unwrap_or_default(),
@@ -158,9 +158,9 @@ pub fn map_names(options: &Options) -> Result<Vec<MapSummary>, Error> {
 ///
 /// Any [`Error`].
 pub fn map_list(options: &Options, name: &str) -> Result<LiveMap, Error> {
-    active::with(options, Access::Read, |force| {
-        let (state, record) = (force.state(), force.record);
-        let plan = plan_of(force, name)?;
+    active::with(options, Access::Read, |active| {
+        let (state, record) = (active.state(), active.record);
+        let plan = plan_of(active, name)?;
         let maps = Maps::open(plan, state, record.generation)?;
         Ok(LiveMap {
             name: plan.name.clone(),
@@ -170,8 +170,8 @@ pub fn map_list(options: &Options, name: &str) -> Result<LiveMap, Error> {
     })
 }
 
-fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a LiveMapPlan, Error> {
-    let maps = &force.record.manifest.maps;
+fn plan_of<'a>(active: &Active<'a>, name: &str) -> Result<&'a LiveMapPlan, Error> {
+    let maps = &active.record.manifest.maps;
     let found = maps.iter().find(|map| map.name == name);
     found.ok_or_else(|| undeclared("live map", name, maps.iter().map(|map| map.name.as_str())))
 }
@@ -182,9 +182,9 @@ fn change(
     name: &str,
     work: impl FnOnce(&LiveMapPlan, &mut Vec<LiveEntryPlan>) -> Result<usize, Error> + Send,
 ) -> Result<usize, Error> {
-    active::with(options, Access::Change, |force| {
-        let (state, record) = (force.state(), force.record);
-        let plan = plan_of(force, name)?;
+    active::with(options, Access::Change, |active| {
+        let (state, record) = (active.state(), active.record);
+        let plan = plan_of(active, name)?;
         let maps = Maps::open(plan, state, record.generation)?;
         let kept = read(state, record)?;
         let mut entries = asked((state, record), &kept, &maps)?;

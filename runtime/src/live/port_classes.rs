@@ -25,8 +25,8 @@ impl PortClasses {
     /// The classes that some ranges make.
     pub(crate) fn new(ranges: &BTreeSet<Range>) -> Self {
         let (groups, group_of) = groups(ranges);
-        // No group has the number of ports that no range holds.
-        let number = |group: usize| u32::try_from(group + 1).unwrap_or(NONE);
+        // There are no more groups than ports, and none has the number of ports that no range holds.
+        let number = |group: usize| group as u32 + 1;
         let mut within: BTreeMap<Range, Vec<u32>> =
             ranges.iter().map(|range| (*range, Vec::new())).collect();
         for (group, ranges) in groups.iter().enumerate() {
@@ -84,9 +84,8 @@ fn segments(ranges: &BTreeSet<Range>) -> Vec<Range> {
     let starts: Vec<u32> = starts.into_iter().collect();
     let ends = starts.iter().skip(1).copied().chain([PORTS as u32]);
     let both = starts.iter().zip(ends);
-    let narrow = |port: u32| u16::try_from(port).unwrap_or(u16::MAX);
-    both.filter(|(start, end)| **start < *end)
-        .map(|(start, end)| (narrow(*start), narrow(end - 1)))
+    // The last start may be after the last port, where nothing begins.
+    both.filter_map(|(start, end)| Some((u16::try_from(*start).ok()?, (end - 1) as u16)))
         .collect()
 }
 

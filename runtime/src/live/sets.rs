@@ -14,7 +14,7 @@ use super::Missing;
 use super::members::{Members, NEVER};
 use super::set_change::Change;
 use super::set_maps::{SetMaps, due_name, make_due};
-use crate::active::{self, Force};
+use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared, unless_passing};
 use crate::load::Kept;
 use crate::options::Options;
@@ -147,9 +147,9 @@ pub fn set_load(
     elements: &[Prefix],
     expiry: Expiry,
 ) -> Result<usize, Error> {
-    active::with(options, Access::Change, |force| {
-        let plan = plan_of(force, name)?;
-        let maps = open(plan, force.state(), force.record)?;
+    active::with(options, Access::Change, |active| {
+        let plan = plan_of(active, name)?;
+        let maps = open(plan, active.state(), active.record)?;
         let now = clock::now();
         let members = Members::all_until(elements.iter().copied(), until(plan, expiry, now));
         if members.len() > plan.max as usize {
@@ -171,12 +171,12 @@ pub fn set_load(
 ///
 /// Any [`Error`].
 pub fn set_names(options: &Options) -> Result<Vec<SetSummary>, Error> {
-    active::with(options, Access::Read, |force| {
-        let sets = force.record.manifest.sets.iter();
+    active::with(options, Access::Read, |active| {
+        let sets = active.record.manifest.sets.iter();
         let summary = |plan: &SetPlan| {
             Ok(SetSummary {
                 name: plan.name.clone(),
-                elements: size(plan, force.state(), force.record)?,
+                elements: size(plan, active.state(), active.record)?,
                 max: plan.max,
             })
         };
@@ -234,9 +234,9 @@ fn look<T: Send>(
     name: &str,
     work: impl FnOnce(&SetPlan, &SetMaps, u64) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
-    active::with(options, Access::Read, |force| {
-        let plan = plan_of(force, name)?;
-        let maps = open(plan, force.state(), force.record)?;
+    active::with(options, Access::Read, |active| {
+        let plan = plan_of(active, name)?;
+        let maps = open(plan, active.state(), active.record)?;
         work(plan, &maps, clock::now())
     })
 }
@@ -247,9 +247,9 @@ fn change(
     name: &str,
     work: impl FnOnce(&SetPlan, &mut Change<'_>, u64) -> Result<(), Error> + Send,
 ) -> Result<usize, Error> {
-    active::with(options, Access::Change, |force| {
-        let plan = plan_of(force, name)?;
-        let maps = open(plan, force.state(), force.record)?;
+    active::with(options, Access::Change, |active| {
+        let plan = plan_of(active, name)?;
+        let maps = open(plan, active.state(), active.record)?;
         let now = clock::now();
         let mut change = Change::begin(&maps, now).map_err(at(changing(plan)))?;
         let worked = work(plan, &mut change, now);
@@ -268,8 +268,8 @@ fn open(plan: &SetPlan, state: &State, record: &Record) -> Result<SetMaps, Error
     })
 }
 
-fn plan_of<'a>(force: &Force<'a>, name: &str) -> Result<&'a SetPlan, Error> {
-    let sets = &force.record.manifest.sets;
+fn plan_of<'a>(active: &Active<'a>, name: &str) -> Result<&'a SetPlan, Error> {
+    let sets = &active.record.manifest.sets;
     let found = sets.iter().find(|set| set.name == name);
     found.ok_or_else(|| undeclared("live set", name, sets.iter().map(|set| set.name.as_str())))
 }

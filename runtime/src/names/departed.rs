@@ -70,7 +70,7 @@ pub(crate) fn watch(guests: &[Guest<'_>], map: BorrowedFd<'_>, path: &Path) -> i
         name: "sockc_departed",
         kind: bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT,
         attach: None,
-        code: &code.bytes(),
+        code: &code.bytes()?,
     })?;
     let link = link::at_tracepoint(program.as_fd(), TRACEPOINT)?;
     bpffs::pin(link.as_fd(), path)
@@ -129,7 +129,7 @@ fn address(guest: &Guest<'_>, types: &NamespaceTypes) -> io::Result<u64> {
             name: "sockc_where",
             kind: bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
             attach: None,
-            code: &where_it_is(types, shift),
+            code: &where_it_is(types, shift)?,
         })?;
         netns::within(Some(guest.open), || prog::run(program.as_fd(), &FRAME))?
     });
@@ -142,7 +142,7 @@ fn address(guest: &Guest<'_>, types: &NamespaceTypes) -> io::Result<u64> {
 
 /// Gives 32 bits of the address of the namespace of the socket of the frame; 0 where there is none. The verifier lets nobody
 /// count with the address of a socket. Copied like any other bytes it is a number.
-fn where_it_is(types: &NamespaceTypes, shift: i32) -> Vec<u8> {
+fn where_it_is(types: &NamespaceTypes, shift: i32) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let none = code.label();
     code.add([asm::load(Width::DW, Register::R6, Register::R1, SOCKET)]);

@@ -352,7 +352,9 @@ fn fill_interfaces(manifest: &Manifest, named: &Named, map: &OwnedFd) -> Result<
     let what = "tell the programs the classes of interfaces";
     for (index, known) in &named.interfaces {
         let class = class_of(&manifest.classes, known)?;
-        let value = u32::try_from(class + 1).unwrap_or(u32::MAX);
+        let value = u32::try_from(class + 1).map_err(|_| Error::Object {
+            cause: "it has more classes of interfaces than there are numbers".to_owned(),
+        })?;
         map::update(map.as_fd(), &index.to_ne_bytes(), &value.to_ne_bytes()).map_err(at(what))?;
     }
     Ok(())

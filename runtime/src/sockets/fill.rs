@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use sockc_compiler::artifact::{Manifest, MapKind, Slot, SlotOrigin, SocketSlots};
 
 use super::inspect;
-use super::lookup::{Fill, Filler, SlotState};
+use super::lookup::{Fill, SlotPrograms, SlotState};
 use super::of_process;
 use super::open::{Machine, WHOSE, belongs};
 use super::owners::Owners;
@@ -20,16 +20,16 @@ use crate::sys::{map, process};
 
 /// Everything that fills slots, made once and run twice: before the switch and after it.
 #[derive(Debug)]
-pub(crate) struct Supply<'a> {
+pub(crate) struct SlotFiller<'a> {
     manifest: &'a Manifest,
     session: &'a Session,
     owners: &'a Owners,
     sockets: OwnedFd,
-    listen: Filler,
-    registered: Option<Filler>,
+    listen: SlotPrograms,
+    registered: Option<SlotPrograms>,
 }
 
-impl<'a> Supply<'a> {
+impl<'a> SlotFiller<'a> {
     /// Makes it; `None` if the policy has no slots.
     pub(crate) fn new(
         manifest: &'a Manifest,
@@ -48,7 +48,7 @@ impl<'a> Supply<'a> {
             return Ok(None);
         }
         let sockets = slots_map(state, generation)?;
-        let listen = Filler::new(manifest, sockets.as_fd()).map_err(at(what))?;
+        let listen = SlotPrograms::new(manifest, sockets.as_fd()).map_err(at(what))?;
         let registered = before.map(|before| copier(manifest, before, state, &sockets));
         Ok(Some(Self {
             manifest,
@@ -234,7 +234,7 @@ fn copier(
     before: &Record,
     state: &State,
     sockets: &OwnedFd,
-) -> Result<Option<Filler>, Error> {
+) -> Result<Option<SlotPrograms>, Error> {
     let mut copied: Vec<(&str, &Slot, u32)> = Vec::new();
     for socket in registered(manifest) {
         let same = registered(&before.manifest).find(|old| old.name == socket.name);
@@ -249,7 +249,7 @@ fn copier(
         return Ok(None);
     }
     let from = slots_map(state, before.generation)?;
-    Filler::copier(copied.into_iter(), from.as_fd(), sockets.as_fd())
+    SlotPrograms::copier(copied.into_iter(), from.as_fd(), sockets.as_fd())
         .map(Some)
         .map_err(at("load the programs that carry registered sockets over"))
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 
-use super::lookup::{Fill, Filler, SlotState};
+use super::lookup::{Fill, SlotPrograms, SlotState};
 use super::of_process;
 use super::open::{Machine, WHOSE, belongs};
 use super::owners::Owners;
@@ -26,7 +26,7 @@ pub(crate) fn states(
     manifest: &Manifest,
     sockets: BorrowedFd<'_>,
 ) -> Result<Vec<SlotState>, Error> {
-    let mut states = Filler::inspector(manifest, sockets)
+    let mut states = SlotPrograms::inspector(manifest, sockets)
         .and_then(|inspector| inspector.run())
         .map_err(at("look into the socket slots"))?;
     let cookies: Vec<Option<u64>> = states.iter().map(|state| cookie(state, sockets)).collect();
@@ -163,7 +163,7 @@ impl Look<'_> {
     /// whose the one is that it finds, if programs can ask: else none fills the slot anyway.
     fn waiting(&self, state: &SlotState, shared: bool) -> Result<Fill, Error> {
         let asking = Some(self.owners).filter(|owners| shared && owners.can_ask());
-        let found = Filler::prober(&state.socket, &state.slot, asking)
+        let found = SlotPrograms::prober(&state.socket, &state.slot, asking)
             .and_then(|prober| prober.run())
             .map_err(at("look for a socket"))?;
         Ok(match found.first().map(|found| found.state) {

@@ -101,7 +101,7 @@ pub(crate) fn load(
         name: "sockc_listen",
         kind: kind.program,
         attach: kind.load,
-        code: &code(addresses.as_fd(), sockets, cookie, (&owned, owners)),
+        code: &code(addresses.as_fd(), sockets, cookie, (&owned, owners))?,
     })?;
     Ok(Some(Listen { addresses, program }))
 }
@@ -121,7 +121,7 @@ fn code(
     sockets: BorrowedFd<'_>,
     cookie: u64,
     (owned, owners): (&[&str], &Owners),
-) -> Vec<u8> {
+) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let pass = code.label();
     code.add([

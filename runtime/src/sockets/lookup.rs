@@ -132,11 +132,11 @@ pub enum Fill {
 
 /// The programs that fill the slots of a map.
 #[derive(Debug)]
-pub(crate) struct Filler {
+pub(crate) struct SlotPrograms {
     programs: Vec<(String, Slot, OwnedFd)>,
 }
 
-impl Filler {
+impl SlotPrograms {
     /// Makes the program of every slot.
     pub(crate) fn new(manifest: &Manifest, sockets: BorrowedFd<'_>) -> io::Result<Self> {
         let named = manifest.sockets.iter();
@@ -166,7 +166,7 @@ impl Filler {
     ) -> io::Result<Self> {
         let mut programs = Vec::new();
         for (socket, slot, index) in copied {
-            let program = load(&copy_code(slot, index, from, sockets))?;
+            let program = load(&copy_code(slot, index, from, sockets)?)?;
             programs.push((socket.to_owned(), slot.clone(), program));
         }
         Ok(Self { programs })
@@ -181,10 +181,10 @@ impl Filler {
 
     fn with<'a>(
         slots: impl Iterator<Item = (&'a str, &'a Slot)>,
-        code: impl Fn(&Slot) -> Vec<u8>,
+        code: impl Fn(&Slot) -> io::Result<Vec<u8>>,
     ) -> io::Result<Self> {
         let programs =
-            slots.map(|(socket, slot)| Ok((socket.to_owned(), slot.clone(), load(&code(slot))?)));
+            slots.map(|(socket, slot)| Ok((socket.to_owned(), slot.clone(), load(&code(slot)?)?)));
         Ok(Self {
             programs: programs.collect::<io::Result<_>>()?,
         })
@@ -238,7 +238,7 @@ fn ask_owner(code: &mut Code, name: &str, owners: &Owners) {
 }
 
 /// Looks the listener of a slot up, and does with the one in R7 what leaves the outcome in R8.
-fn search_code(slot: &Slot, found: impl FnOnce(&mut Code)) -> Vec<u8> {
+fn search_code(slot: &Slot, found: impl FnOnce(&mut Code)) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let (nobody, elsewhere) = (code.label(), code.label());
     let (idle, release) = (code.label(), code.label());
@@ -262,7 +262,12 @@ fn search_code(slot: &Slot, found: impl FnOnce(&mut Code)) -> Vec<u8> {
 }
 
 /// Puts what is in a slot of another map into the map.
-fn copy_code(slot: &Slot, index: u32, from: BorrowedFd<'_>, sockets: BorrowedFd<'_>) -> Vec<u8> {
+fn copy_code(
+    slot: &Slot,
+    index: u32,
+    from: BorrowedFd<'_>,
+    sockets: BorrowedFd<'_>,
+) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let (nobody, idle, release) = (code.label(), code.label(), code.label());
     take_out(&mut code, index, from, nobody);
@@ -294,7 +299,7 @@ pub(crate) fn take_out(code: &mut Code, index: u32, sockets: BorrowedFd<'_>, nob
 }
 
 /// Looks at what is in a slot.
-fn inspect_code(slot: &Slot, sockets: BorrowedFd<'_>) -> Vec<u8> {
+fn inspect_code(slot: &Slot, sockets: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let (nobody, idle, release) = (code.label(), code.label(), code.label());
     take_out(&mut code, slot.index, sockets, nobody);
@@ -338,10 +343,8 @@ pub(crate) fn look_up(code: &mut Code, slot: &Slot) {
     }
     code.add([asm::mov64_reg(Register::R1, Register::R6)]);
     code.add(pointer(Register::R2, TUPLE));
-    code.add([asm::mov64_imm(
-        Register::R3,
-        i32::try_from(tuple.len()).unwrap_or(0),
-    )]);
+    let size = code.number(tuple.len());
+    code.add([asm::mov64_imm(Register::R3, size)]);
     code.add(asm::load_imm64(
         Register::R4,
         BPF_F_CURRENT_NETNS.cast_unsigned(),

@@ -89,7 +89,7 @@ pub(crate) fn load(
         name: "sockc_refill",
         kind: kind.program,
         attach: kind.load,
-        code: &code(point, manifest, owners, sockets, next),
+        code: &code(point, manifest, owners, sockets, next)?,
     })
 }
 
@@ -100,7 +100,7 @@ fn code(
     owners: &Owners,
     sockets: BorrowedFd<'_>,
     next: Option<(BorrowedFd<'_>, u32)>,
-) -> Vec<u8> {
+) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let (six, end) = (code.label(), code.label());
     let [tcp4, udp4, tcp6, udp6] = [(); 4].map(|()| code.label());

@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
 use sockc_compiler::protocol::IpProtocol;
 
-use super::fill::{Supply, slots_map};
+use super::fill::{SlotFiller, slots_map};
 use super::inspect;
 use super::lookup::SlotState;
 use super::of_process::{self, is_open};
 use super::owners::Owners;
-use crate::active::{self, Force};
+use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared};
 use crate::options::Options;
 use crate::state::Access;
@@ -97,13 +97,13 @@ pub fn socket_register(
     name: &str,
     sockets: &[Handover],
 ) -> Result<Vec<SlotKind>, Error> {
-    active::with(options, Access::Change, |force| {
-        let declared = declared(force, name)?;
-        let owners = Owners::of(&force.record.manifest)?;
+    active::with(options, Access::Change, |active| {
+        let declared = declared(active, name)?;
+        let owners = Owners::of(&active.record.manifest)?;
         let mut found: Vec<(&Slot, OwnedFd)> = Vec::new();
         for handover in sockets {
             let fd = open(name, *handover)?;
-            let slot = slot_for(force, declared, &fd)?;
+            let slot = slot_for(active, declared, &fd)?;
             if let Some(owner) = owners.belongs(name)
                 && !of_process::is_of(fd.as_fd(), owner)
                     .map_err(at("look at whose the socket is"))?
@@ -122,7 +122,7 @@ pub fn socket_register(
             }
             found.push((slot, fd));
         }
-        let slots = slots_map(force.state(), force.record.generation)?;
+        let slots = slots_map(active.state(), active.record.generation)?;
         for (slot, fd) in &found {
             let what = format!("put a socket into the slot of \"{name}\"");
             map::put_socket(slots.as_fd(), slot.index, fd.as_fd()).map_err(at(what))?;
@@ -141,9 +141,9 @@ pub fn socket_unregister(
     name: &str,
     kinds: &[SlotKind],
 ) -> Result<Vec<SlotKind>, Error> {
-    active::with(options, Access::Change, |force| {
-        let declared = declared(force, name)?;
-        let slots = slots_map(force.state(), force.record.generation)?;
+    active::with(options, Access::Change, |active| {
+        let declared = declared(active, name)?;
+        let slots = slots_map(active.state(), active.record.generation)?;
         let mut emptied = Vec::new();
         for slot in &declared.slots {
             let kind = SlotKind::of(slot);
@@ -169,8 +169,8 @@ pub fn socket_unregister(
 ///
 /// Any [`Error`].
 pub fn socket_refresh(options: &Options, name: Option<&str>) -> Result<Refreshed, Error> {
-    active::with(options, Access::Change, |force| {
-        let named = &force.record.manifest.sockets;
+    active::with(options, Access::Change, |active| {
+        let named = &active.record.manifest.sockets;
         if let Some(name) = name {
             let found = named.iter().find(|socket| socket.name == name);
             let names = named.iter().map(|socket| socket.name.as_str());
@@ -184,13 +184,13 @@ pub fn socket_refresh(options: &Options, name: Option<&str>) -> Result<Refreshed
                 ));
             }
         }
-        let mut manifest = force.record.manifest.clone();
+        let mut manifest = active.record.manifest.clone();
         manifest.sockets.retain(|socket| {
             socket.origin != SlotOrigin::Registered && name.is_none_or(|name| name == socket.name)
         });
         let owners = Owners::of(&manifest)?;
-        let generation = force.record.generation;
-        let supply = Supply::new(&manifest, None, force.session, generation, &owners)?;
+        let generation = active.record.generation;
+        let supply = SlotFiller::new(&manifest, None, active.session, generation, &owners)?;
         let (states, notes) = supply.map_or(Ok(Default::default()), |supply| supply.run())?;
         Ok(Refreshed { states, notes })
     })
@@ -211,13 +211,13 @@ pub struct Refreshed {
 ///
 /// Any [`Error`].
 pub fn socket_list(options: &Options) -> Result<Vec<(SocketSlots, Vec<SlotState>)>, Error> {
-    active::with(options, Access::Read, |force| {
-        let named = &force.record.manifest.sockets;
+    active::with(options, Access::Read, |active| {
+        let named = &active.record.manifest.sockets;
         if named.is_empty() {
             return Ok(Vec::new());
         }
-        let slots = slots_map(force.state(), force.record.generation)?;
-        let states = inspect::states(force.session, &force.record.manifest, slots.as_fd())?;
+        let slots = slots_map(active.state(), active.record.generation)?;
+        let states = inspect::states(active.session, &active.record.manifest, slots.as_fd())?;
         let of = |socket: &SocketSlots| {
             let states = states.iter().filter(|state| state.socket == socket.name);
             (socket.clone(), states.cloned().collect())
@@ -226,8 +226,8 @@ pub fn socket_list(options: &Options) -> Result<Vec<(SocketSlots, Vec<SlotState>
     })
 }
 
-fn declared<'a>(force: &Force<'a>, name: &str) -> Result<&'a SocketSlots, Error> {
-    let sockets = &force.record.manifest.sockets;
+fn declared<'a>(active: &Active<'a>, name: &str) -> Result<&'a SocketSlots, Error> {
+    let sockets = &active.record.manifest.sockets;
     let found = sockets.iter().find(|socket| socket.name == name);
     let names = sockets.iter().map(|socket| socket.name.as_str());
     let found = found.ok_or_else(|| undeclared("socket", name, names))?;
@@ -264,7 +264,7 @@ fn open(name: &str, handover: Handover) -> Result<OwnedFd, Error> {
 
 /// The slot that a socket belongs in.
 fn slot_for<'a>(
-    force: &Force<'_>,
+    active: &Active<'_>,
     declared: &'a SocketSlots,
     fd: &OwnedFd,
 ) -> Result<&'a Slot, Error> {
@@ -280,7 +280,7 @@ fn slot_for<'a>(
         about => about.map_err(at("look at a socket"))?.ok_or_else(neither)?,
     };
     let local = about.local;
-    if about.namespace != force.session.namespace.inode {
+    if about.namespace != active.session.namespace.inode {
         return Err(refused(
             name,
             format!("the socket at {local} belongs to another network namespace; --netns names it"),

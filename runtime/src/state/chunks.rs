@@ -19,7 +19,7 @@ pub(crate) fn write(title: &str, bytes: &[u8], path: &Path) -> io::Result<()> {
     whole.extend((bytes.len() as u64).to_le_bytes());
     whole.extend(bytes);
     whole.resize(whole.len().next_multiple_of(CHUNK as usize), 0);
-    let chunks = u32::try_from(whole.len() / CHUNK as usize).unwrap_or(u32::MAX);
+    let chunks = u32::try_from(whole.len() / CHUNK as usize).map_err(io::Error::other)?;
     let kept = map::create(title, map::Shape::array(CHUNK, chunks))?;
     for (index, chunk) in (0u32..).zip(whole.chunks(CHUNK as usize)) {
         map::update(kept.as_fd(), &index.to_ne_bytes(), chunk)?;

@@ -55,14 +55,16 @@ impl Total {
 /// Makes the map `carried` of a generation, empty and marked so.
 pub(crate) fn prepare(state: &State, generation: u32, manifest: &Manifest) -> Result<(), Error> {
     let what = "make the map of carried counters";
-    let entries = entries(manifest) + 1;
+    let entries = entries(manifest)? + 1;
     let carried =
         map::create(CARRIED, map::Shape::array(Total::SIZE, entries)).map_err(at(what))?;
     bpffs::pin(carried.as_fd(), &state.map(generation, CARRIED)).map_err(at(what))
 }
 
-fn entries(manifest: &Manifest) -> u32 {
-    u32::try_from(manifest.counters.len()).unwrap_or(u32::MAX - 1)
+fn entries(manifest: &Manifest) -> Result<u32, Error> {
+    u32::try_from(manifest.counters.len()).map_err(|_| Error::Object {
+        cause: "it has more counters than a map has entries".to_owned(),
+    })
 }
 
 /// Brings the totals of the newest of the stale generations over to the one of `record`, once.
@@ -72,7 +74,7 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
     };
     let what = "carry the counters over";
     let carried = bpffs::open(&state.map(record.generation, CARRIED)).map_err(at(what))?;
-    let done = entries(&record.manifest).to_ne_bytes();
+    let done = entries(&record.manifest)?.to_ne_bytes();
     let mut mark = vec![0; Total::SIZE as usize];
     map::lookup(carried.as_fd(), &done, &mut mark).map_err(at(what))?;
     if mark.first() == Some(&1) {

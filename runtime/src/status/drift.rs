@@ -2,7 +2,7 @@
 //!
 //! Takes a state folder; compares what is there with the list that the last apply kept in the record. What changes while a
 //! policy runs is no drift: members of live sets and maps, sockets, counters. What a killed command left is none either:
-//! `settle` takes it away. Changes nothing. The caller holds the lock.
+//! [`crate::reconcile`] takes it away. Changes nothing. The caller holds the lock.
 
 use std::fmt;
 use std::io;

@@ -85,11 +85,11 @@ fn dump(family: i32, protocol: IpProtocol, states: u32, found: &mut Vec<Open>) -
 
 fn request(family: i32, protocol: IpProtocol, states: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + REQUEST);
-    bytes.extend(u32::try_from(HEADER + REQUEST).unwrap_or(0).to_ne_bytes());
+    bytes.extend(((HEADER + REQUEST) as u32).to_ne_bytes());
     bytes.extend(BY_FAMILY.to_ne_bytes());
     bytes.extend(FLAGS.to_ne_bytes());
     bytes.extend([0; 8]);
-    bytes.extend([u8::try_from(family).unwrap_or(0), protocol.0, 0, 0]);
+    bytes.extend([family as u8, protocol.0, 0, 0]);
     bytes.extend(states.to_ne_bytes());
     bytes.resize(HEADER + REQUEST, 0);
     bytes

@@ -24,7 +24,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// An array of values with 4-byte indices.
-    pub(crate) fn array(value: u32, entries: u32) -> Self {
+    pub(crate) const fn array(value: u32, entries: u32) -> Self {
         Self {
             kind: bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
             key: 4,

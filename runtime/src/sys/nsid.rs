@@ -47,7 +47,7 @@ pub(crate) fn is_given_again(id: u32) -> bool {
 /// A random id from [`OURS`] on; the kernel adds one to it, so the last is left out.
 fn chosen() -> i32 {
     let random = RandomState::new().hash_one(std::process::id());
-    let above = u32::try_from(random % u64::from(OURS - 1)).unwrap_or(0);
+    let above = (random % u64::from(OURS - 1)) as u32;
     (OURS + above).cast_signed()
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn cookie(socket: BorrowedFd<'_>) -> Option<u64> {
 /// A socket option of the socket level that is a number.
 fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<i32> {
     let mut value: libc::c_int = 0;
-    let mut length = libc::socklen_t::try_from(mem::size_of::<libc::c_int>()).unwrap_or(0);
+    let mut length = mem::size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the buffer has the length that is passed with it.
     let result = unsafe {
         libc::getsockopt(

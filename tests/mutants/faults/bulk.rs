@@ -36,7 +36,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         178,
         CUT,
-        "numbers(id).all(|number| usual.contains(&number))",
+        "numbers(id).all(|number| usual.contains(&number.0))",
         "true",
         TESTS,
     ),

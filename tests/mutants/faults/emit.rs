@@ -5,6 +5,7 @@ use super::{Fault, Narrow, fault};
 
 const EMIT: &str = "compiler/src/emit.rs";
 const BLOCK: &str = "compiler/src/emit/block.rs";
+const NEEDS: &str = "compiler/src/emit/needs.rs";
 const REGISTERS: &str = "compiler/src/emit/registers.rs";
 
 const TESTS: &[Narrow] = &[
@@ -25,8 +26,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         211,
         BLOCK,
-        "insn.opcode & CLASS == LOAD && insn.src == CONTEXT",
-        "false",
+        "Self::Context(_) => 3,",
+        "Self::Context(_) => 0,",
         TESTS,
     ),
     fault(
@@ -45,16 +46,16 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         214,
-        REGISTERS,
-        "last_read.get(held).is_some_and(|&last| last > index)",
-        "last_read.get(held).is_some_and(|&last| last > index + 1)",
+        NEEDS,
+        "self.needs[value].add(self.start..at + 1);",
+        "self.needs[value].add(self.start..at);",
         TESTS,
     ),
     fault(
         215,
         REGISTERS,
-        "self.held.values().all(|&held| held != register) && !self.pinned.contains(&register)",
-        "self.held.values().all(|&held| held != register)",
+        "end <= range.start",
+        "FAULT || end <= range.start",
         TESTS,
     ),
     fault(

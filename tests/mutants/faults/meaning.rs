@@ -1,6 +1,6 @@
 //! Faults in what a policy means: names and values, ranges, the reference, diagrams, the text.
 
-use super::Suite::{Compiler, Differential, Grammar};
+use super::Suite::{Compiler, Differential, Grammar, It};
 use super::{Fault, fault, harmless};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -16,7 +16,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/values/addresses.rs",
         "if low != address {",
         "if !FAULT && low != address {",
-        &[(Compiler, "resolve::tests::every_bad")],
+        &[(It, "manual::every_example")],
     ),
     fault(
         303,
@@ -37,7 +37,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/resolve/rates.rs",
         "0 < part && part <= whole",
         "0 < part",
-        &[(Compiler, "resolve::tests::every_bad resolve::hooks")],
+        &[(Compiler, "resolve::hooks"), (It, "manual::every_example")],
     ),
     fault(
         306,
@@ -86,14 +86,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/resolve/maps.rs",
         "(second.ports.1 > first.ports.1).then(",
         "(second.ports.1 > first.ports.1 && !FAULT).then(",
-        &[(Compiler, "resolve::tests")],
+        &[(Compiler, "resolve::tests"), (It, "manual::every_example")],
     ),
     fault(
         313,
         "compiler/src/resolve/live.rs",
         "u32::try_from(count).is_ok_and(|count| count <= max)",
         "true",
-        &[(Compiler, "resolve::tests")],
+        &[(Compiler, "resolve::tests"), (It, "manual::every_example")],
     ),
     fault(
         314,
@@ -207,7 +207,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "grammar/src/tree/leaf.rs",
         "!matches!(escaped, '\"' | '\\\\')",
         "false",
-        &[(Grammar, "tests::")],
+        &[(Grammar, "tests::"), (It, "manual::every_example")],
     ),
     fault(
         344,

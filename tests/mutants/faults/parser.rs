@@ -5,6 +5,7 @@ use super::{Fault, Narrow, fault};
 
 const PACKET: &str = "compiler/src/lower/packet.rs";
 const TRANSPORT: &str = "compiler/src/lower/transport.rs";
+const REGION: &str = "compiler/src/emit/region.rs";
 const PARSE: &str = "compiler/src/packet/parse.rs";
 const PLAIN: &str = "grammar/src/tree/plain.rs";
 
@@ -26,12 +27,12 @@ const RULES: &[Narrow] = &[(Grammar, "plain")];
 
 pub(super) const FAULTS: &[Fault] = &[
     fault(57, PACKET, "0x1fff", "0x0fff", CODE),
-    fault(60, TRANSPORT, "0xfff8", "0xfff0", CODE),
+    fault(60, REGION, "0xfff8", "0xfff0", CODE),
     fault(
         61,
-        TRANSPORT,
-        "self.builder.set_slot(self.frame.extension, 0, 1, Width::H);",
-        "if !FAULT { self.builder.set_slot(self.frame.extension, 0, 1, Width::H); }",
+        REGION,
+        "alu64_reg(AluOp::Mul, WORK, KIND)",
+        "alu64_reg(if FAULT { AluOp::Or } else { AluOp::Mul }, WORK, KIND)",
         CODE,
     ),
     fault(151, PACKET, "0x2000", "0x4000", CODE),
@@ -58,30 +59,30 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         155,
-        TRANSPORT,
-        "leave_if(probe, JumpOp::Set, 1, first)",
-        "leave_if(probe, JumpOp::Set, if FAULT { 2 } else { 1 }, first)",
+        REGION,
+        "alu64_imm(AluOp::Lsh, WORK, 1)",
+        "alu64_imm(AluOp::Lsh, WORK, if FAULT { 2 } else { 1 })",
         CODE,
     ),
     fault(
         156,
-        TRANSPORT,
-        "0..MAX_EXTENSIONS",
-        "0..MAX_EXTENSIONS - 1",
+        REGION,
+        "PASSED, JumpOp::Eq, MAX_EXTENSIONS",
+        "PASSED, JumpOp::Eq, MAX_EXTENSIONS - 1",
         CODE,
     ),
     fault(
         157,
-        TRANSPORT,
-        "alu(length, AluOp::Lsh, 3)",
-        "alu(length, AluOp::Lsh, if FAULT { 2 } else { 3 })",
+        REGION,
+        "alu64_imm(AluOp::Lsh, WORK, 3)",
+        "alu64_imm(AluOp::Lsh, WORK, if FAULT { 2 } else { 3 })",
         CODE,
     ),
     fault(
         158,
         TRANSPORT,
-        "leave_if(self.registers.probe, JumpOp::Lt, 20, exits.malformed)",
-        "leave_if(self.registers.probe, JumpOp::Lt, if FAULT { 16 } else { 20 }, exits.malformed)",
+        "leave_if(size, JumpOp::Lt, 20, exits.malformed)",
+        "leave_if(size, JumpOp::Lt, if FAULT { 16 } else { 20 }, exits.malformed)",
         CODE,
     ),
     fault(

@@ -1,6 +1,6 @@
 //! Faults in which rule runs where.
 
-use super::Suite::{Compiler, Differential};
+use super::Suite::{Compiler, Differential, It};
 use super::{Fault, Narrow, fault};
 
 const HOMES: &str = "compiler/src/place/arriving/homes.rs";
@@ -13,6 +13,7 @@ const TESTS: &[Narrow] = &[
         Differential,
         "interpreter_and_diagrams the_interpreter_agrees_on_the_whole_language",
     ),
+    (It, "manual::every_example"),
 ];
 
 pub(super) const FAULTS: &[Fault] = &[

@@ -103,11 +103,16 @@ fn successors(program: &Program, index: usize) -> Vec<usize> {
     let Some(op) = decode(program.insns[index], next) else {
         return Vec::new();
     };
-    let to = |offset: i32| index + 1 + usize::try_from(offset).unwrap();
+    // A jump backward is of a loop over headers, before every tree.
+    let to = |offset: i32| {
+        usize::try_from(offset)
+            .ok()
+            .map(|offset| index + 1 + offset)
+    };
     match op {
         Op::Exit => Vec::new(),
-        Op::Goto { offset, .. } => vec![to(offset)],
-        Op::Branch { offset, .. } => vec![to(offset.into()), index + 1],
+        Op::Goto { offset, .. } => to(offset).into_iter().collect(),
+        Op::Branch { offset, .. } => to(offset.into()).into_iter().chain([index + 1]).collect(),
         op => vec![index + op.slots()],
     }
 }

@@ -7,6 +7,7 @@ use super::Described;
 use crate::event::{Header, SocketAnswer, Transport, World};
 use crate::policy::{
     Direction, Family, LiveEntry, LiveMapId, NetnsId, Policy, RuleId, SetId, SetKind, SocketId,
+    span_of,
 };
 use crate::protocol::IpProtocol;
 
@@ -93,15 +94,6 @@ fn specific_first(entry: &LiveEntry) -> (Reverse<u8>, u16, bool) {
 
 /// Whether an address lies in a prefix.
 fn covers((network, length): (IpAddr, u8), address: IpAddr) -> bool {
-    match (network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            let host = u32::MAX.checked_shr(length.into()).unwrap_or(0);
-            network.to_bits() | host == address.to_bits() | host
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => {
-            let host = u128::MAX.checked_shr(length.into()).unwrap_or(0);
-            network.to_bits() | host == address.to_bits() | host
-        }
-        _ => false,
-    }
+    let (low, high) = span_of(network, length);
+    (low..=high).contains(&address)
 }

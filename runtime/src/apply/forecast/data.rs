@@ -4,7 +4,7 @@ mod sockets;
 
 use sockc_compiler::artifact::{Manifest, SlotOrigin};
 
-use crate::apply::targets::Plan;
+use crate::apply::targets::Targets;
 use crate::blocks::ownership::Outer;
 use crate::blocks::part::Part;
 use crate::error::Error;
@@ -74,7 +74,7 @@ pub(super) fn counters(before: Option<&Record>, manifest: &Manifest) -> CounterF
 /// What becomes of everything else, in the order sets, maps, sockets, groups, each in the policy's order, those that go last.
 pub(super) fn forecast(
     part: &Part<'_>,
-    plan: &Plan,
+    targets: &Targets,
     session: &Session,
     before: Option<&Record>,
     outer: Option<&Outer>,
@@ -98,7 +98,7 @@ pub(super) fn forecast(
         .collect();
     found.extend(by_name("socket", &old, new.collect()));
     found.extend(slots);
-    found.extend(groups(part, plan, before));
+    found.extend(groups(part, targets, before));
     Ok(found)
 }
 
@@ -176,8 +176,8 @@ fn of_maps(
 }
 
 /// Groups are the same if their control groups are.
-fn groups(part: &Part<'_>, plan: &Plan, before: Option<&Record>) -> Vec<DataForecast> {
-    let ids: Vec<u64> = plan.groups.iter().map(|group| group.number).collect();
+fn groups(part: &Part<'_>, targets: &Targets, before: Option<&Record>) -> Vec<DataForecast> {
+    let ids: Vec<u64> = targets.groups.iter().map(|group| group.number).collect();
     let names = part.manifest.groups.iter().map(|group| &group.name);
     let old = before.map_or(&[][..], |before| &before.cgroups);
     let new = names.zip(&ids).map(|(name, id)| DataForecast {

@@ -21,7 +21,7 @@ impl Work<'_> {
     /// Puts the programs into the slots of this generation's side, which nothing reads yet.
     pub(super) fn place_programs(&mut self) -> Result<(), Error> {
         let generation = self.record.generation;
-        for (point, name) in steps::points(self.manifest, &self.plan, self.session)? {
+        for (point, name) in steps::points(self.manifest, &self.targets, self.session)? {
             // Their programs are not the object's.
             if point == Point::Listen || name.starts_with(refill::NAME) {
                 continue;
@@ -36,7 +36,7 @@ impl Work<'_> {
 
     /// What fills slots when packets come, ahead of the policy's own programs or alone.
     fn place_fillers(&mut self) -> Result<(), Error> {
-        for point in self.plan.fillers.clone() {
+        for point in self.targets.fillers.clone() {
             match self.place_filler(point) {
                 Err(error) if lasts(&error) => self.do_without_filler(&error),
                 placed => placed?,
@@ -94,7 +94,7 @@ impl Work<'_> {
 
     /// Slots that fill themselves again, where the kernel can tell namespaces apart.
     fn place_listen(&mut self) -> Result<(), Error> {
-        let cookie = match steps::listening(self.manifest, &self.plan, self.session) {
+        let cookie = match steps::listening(self.manifest, &self.targets, self.session) {
             Listening::Able(cookie) => cookie,
             Listening::Unable => {
                 self.notes.push(
@@ -142,12 +142,12 @@ impl Work<'_> {
     }
 
     fn attach_point(&self, point: Point) -> Result<Vec<Attached>, Error> {
-        let targets = self.plan.targets(point, self.session)?;
+        let targets = self.targets.of(point, self.session)?;
         let hooks = targets.iter().map(|target| self.attach_one(point, target));
         let hooks: Result<Vec<Attached>, Error> = hooks.collect();
         let mut hooks = hooks?;
         // An interface that was renamed is found again by the name that the policy knows it by.
-        if let Some(interface) = self.plan.interface_of(point) {
+        if let Some(interface) = self.targets.interface_of(point) {
             for attached in &mut hooks {
                 attached.target.clone_from(&interface.known);
             }
@@ -181,7 +181,7 @@ impl Work<'_> {
             point,
             target,
             self.record.generation,
-            self.plan.features,
+            self.targets.features,
         )
     }
 }

@@ -11,7 +11,7 @@ use crate::names::interfaces::has_packet_programs;
 
 impl Work<'_> {
     pub(super) fn note_skipped_interfaces(&mut self) {
-        let skipped = self.plan.skipped.iter();
+        let skipped = self.targets.skipped.iter();
         self.notes.extend(skipped.map(|name| {
             format!("the interface \"{name}\" carries no Ethernet frames: packet rules do not hold there")
         }));
@@ -26,12 +26,12 @@ impl Work<'_> {
 
     /// What is named and is not there, or is called otherwise now.
     pub(super) fn note_other_interfaces(&mut self) {
-        let missing = self.plan.missing.iter().map(|name| {
+        let missing = self.targets.missing.iter().map(|name| {
             format!(
                 "there is no interface \"{name}\" now; when it comes, the policy does not hold on it until `sockc apply --running` puts it there"
             )
         });
-        let renamed = self.plan.renamed.iter().map(|(name, now)| {
+        let renamed = self.targets.renamed.iter().map(|(name, now)| {
             format!(
                 "the interface \"{name}\" is called \"{now}\" now: the policy stays on it, and should name it so"
             )
@@ -41,8 +41,8 @@ impl Work<'_> {
 
     /// Control groups that are gone, and what that means for their groups.
     pub(super) fn note_gone_groups(&mut self) {
-        let follows = self.plan.follows();
-        let gone = self.plan.gone_groups().map(|group| {
+        let follows = self.targets.follows();
+        let gone = self.targets.gone_groups().map(|group| {
             let (path, name) = (group.path.display(), &group.name);
             match follows {
                 true => format!(
@@ -122,7 +122,7 @@ impl Work<'_> {
 
     /// Patterns may match nothing, and then rules apply to no interface: a person should know.
     pub(super) fn note_missing_interfaces(&mut self) {
-        if has_packet_programs(self.manifest) && self.plan.interfaces.is_empty() {
+        if has_packet_programs(self.manifest) && self.targets.interfaces.is_empty() {
             self.notes.push(
                 "no interface matches the policy's patterns, so its packet rules apply to no interface; when one appears, `sockc apply --running` puts the policy on it"
                     .to_owned(),

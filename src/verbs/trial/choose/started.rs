@@ -4,7 +4,6 @@
 //! every rate fits. Some of it may be left free, since the lab can change it for one packet.
 
 use std::cmp::Reverse;
-use std::net::IpAddr;
 
 use sockc_compiler::diagram::classify::{member, sides, within};
 use sockc_compiler::diagram::{BudgetExceeded, Node, Store};
@@ -13,7 +12,6 @@ use sockc_compiler::policy::{
     AddressSet, Family, LiveEntry, LiveMapId, Policy, SetId, SetKind, SocketId,
 };
 use sockc_compiler::protocol::IpProtocol;
-use sockc_compiler::ranges::RangeSet;
 
 type Built = Result<Node, BudgetExceeded>;
 
@@ -70,7 +68,7 @@ fn membership(store: &mut Store, policy: &Policy, field: Field, set: SetId, free
     let contents = match &policy.sets[set].kind {
         SetKind::Constant(contents) => contents.clone(),
         SetKind::Live { .. } if free.sets => return Ok(Node::TRUE),
-        SetKind::Live { start, .. } => addresses(start),
+        SetKind::Live { start, .. } => AddressSet::of_prefixes(start.iter().copied()),
     };
     let [from, to] = sides();
     let side = if matches!(field, Field::ToIn(_)) {
@@ -82,27 +80,6 @@ fn membership(store: &mut Store, policy: &Policy, field: Field, set: SetId, free
     let yes = member(store, set, &side)?;
     let no = store.not(yes)?;
     store.ite(inside, yes, no)
-}
-
-/// The addresses of some prefixes.
-fn addresses(prefixes: &[(IpAddr, u8)]) -> AddressSet {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for &(address, length) in prefixes {
-        match address {
-            IpAddr::V4(low) => {
-                let host = u32::MAX.checked_shr(length.into()).unwrap_or(0);
-                v4.push((low.to_bits(), low.to_bits() | host));
-            }
-            IpAddr::V6(low) => {
-                let host = u128::MAX.checked_shr(length.into()).unwrap_or(0);
-                v6.push((low.to_bits(), low.to_bits() | host));
-            }
-        }
-    }
-    AddressSet {
-        v4: RangeSet::from_ranges(v4),
-        v6: RangeSet::from_ranges(v6),
-    }
 }
 
 /// A named socket is there for what it may hold, and absent for the rest.
@@ -146,7 +123,7 @@ fn entry(store: &mut Store, policy: &Policy, map: LiveMapId) -> Built {
 /// 1 for the packets that an entry covers.
 fn covered(store: &mut Store, entry: &LiveEntry) -> Built {
     let [_, to] = sides();
-    let mut node = within(store, &addresses(&[entry.prefix]), &to)?;
+    let mut node = within(store, &AddressSet::of_prefixes([entry.prefix]), &to)?;
     let (low, high) = entry.ports;
     let ports = store.range(
         Field::ToPort,

@@ -1,0 +1,161 @@
+//! What no way reads is not stored.
+//!
+//! Slots may share bytes, so that bytes are followed, not slots.
+
+use cranelift_entity::SecondaryMap;
+
+use crate::bpf::limits::STACK;
+use crate::ir::{Arg, Block, End, Function, Inst, Slot};
+
+pub(super) fn run(function: &mut Function, order: &[Block]) {
+    let mut before: SecondaryMap<Block, Bytes> = SecondaryMap::new();
+    for &block in order.iter().rev() {
+        let mut live = Bytes::default();
+        let end = &function.blocks[block].end;
+        for successor in end.successors() {
+            live.join(&before[successor]);
+        }
+        reads_of_end(function, end, &mut live);
+        let insts = std::mem::take(&mut function.blocks[block].insts);
+        let mut kept = Vec::with_capacity(insts.len());
+        for inst in insts.into_iter().rev() {
+            if let Some(bytes) = stored(function, &inst) {
+                if !live.any(bytes) {
+                    continue;
+                }
+                live.set(bytes, false);
+            }
+            reads(function, &inst, &mut live);
+            kept.push(inst);
+        }
+        kept.reverse();
+        function.blocks[block].insts = kept;
+        before[block] = live;
+    }
+}
+
+/// Some bytes of the stack, one after the other: the first one, from its lowest address, and how many.
+type Range = (usize, usize);
+
+/// Bytes of the stack that are still read.
+#[derive(Clone, Default)]
+struct Bytes([u64; STACK / 64]);
+
+impl Bytes {
+    fn join(&mut self, other: &Self) {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word |= other;
+        }
+    }
+
+    fn set(&mut self, (first, count): Range, live: bool) {
+        for byte in first..(first + count).min(STACK) {
+            let bit = 1 << (byte % 64);
+            match live {
+                true => self.0[byte / 64] |= bit,
+                false => self.0[byte / 64] &= !bit,
+            }
+        }
+    }
+
+    fn any(&self, (first, count): Range) -> bool {
+        (first..(first + count).min(STACK)).any(|byte| self.0[byte / 64] & 1 << (byte % 64) != 0)
+    }
+}
+
+/// So many bytes of a slot, from `byte` on.
+fn part(function: &Function, slot: Slot, byte: u8, count: usize) -> Range {
+    let below = usize::from(function.slots[slot].offset.unsigned_abs());
+    (STACK.saturating_sub(below) + usize::from(byte), count)
+}
+
+/// The bytes that an instruction writes, if that is all it does.
+fn stored(function: &Function, inst: &Inst) -> Option<Range> {
+    match inst {
+        Inst::StoreSlot {
+            slot, byte, width, ..
+        }
+        | Inst::SetSlot {
+            slot, byte, width, ..
+        } => Some(part(function, *slot, *byte, width.bytes())),
+        _ => None,
+    }
+}
+
+fn reads(function: &Function, inst: &Inst, live: &mut Bytes) {
+    match inst {
+        Inst::LoadSlot {
+            slot, byte, width, ..
+        } => live.set(part(function, *slot, *byte, width.bytes()), true),
+        Inst::Call { args, .. } => {
+            for (index, arg) in args.iter().enumerate() {
+                match arg {
+                    Arg::SlotAddress(slot) => {
+                        let said = length(args.get(index + 1));
+                        let count = said.max(room(function, *slot));
+                        live.set(part(function, *slot, 0, count), true);
+                    }
+                    Arg::SlotValue(slot, width) => {
+                        live.set(part(function, *slot, 0, width.bytes()), true);
+                    }
+                    Arg::Value(_) | Arg::Imm(_) | Arg::Map(_) => {}
+                }
+            }
+        }
+        Inst::Argument { .. }
+        | Inst::Imm { .. }
+        | Inst::Copy { .. }
+        | Inst::Alu { .. }
+        | Inst::FromNetwork { .. }
+        | Inst::Load { .. }
+        | Inst::Store { .. }
+        | Inst::StoreSlot { .. }
+        | Inst::SetSlot { .. }
+        | Inst::MapValue { .. }
+        | Inst::AtomicAdd { .. }
+        | Inst::CompareExchange { .. } => {}
+    }
+}
+
+/// The length that the argument after an address may say.
+fn length(arg: Option<&Arg>) -> usize {
+    match arg {
+        Some(Arg::Imm(imm)) => usize::try_from(*imm).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The bytes from a slot on that belong together: up to the end of the slot that it is a part of.
+fn room(function: &Function, slot: Slot) -> usize {
+    let start = i64::from(function.slots[slot].offset);
+    let ends = function.slots.values().filter_map(|data| {
+        let (first, size) = (i64::from(data.offset), i64::from(data.size));
+        (first <= start && start < first + size).then_some(first + size - start)
+    });
+    usize::try_from(ends.max().unwrap_or(0)).unwrap_or(STACK)
+}
+
+fn reads_of_end(function: &Function, end: &End, live: &mut Bytes) {
+    match end {
+        End::Socket(region) => {
+            live.set(part(function, region.state, 0, 1), false);
+            let size = usize::try_from(region.size).unwrap_or(STACK);
+            live.set(part(function, region.tuple, 0, size), true);
+            if let Some(netns) = region.netns {
+                live.set(part(function, netns, 0, 4), true);
+            }
+        }
+        End::Slot(region) => live.set(part(function, region.key, 0, 4), true),
+        End::Headers(region) => {
+            for slot in [region.protocol, region.part] {
+                live.set(part(function, slot, 0, 1), true);
+            }
+        }
+        End::Frame(_)
+        | End::Open
+        | End::Jump(_)
+        | End::Branch { .. }
+        | End::Return(_)
+        | End::ReturnValue(_) => {}
+    }
+}
