@@ -17,7 +17,7 @@ use sockc_compiler::bpf::constant::{
 use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
 use sockc_compiler::policy::{ClassId, Direction, Family, OutInterfaceId, SocketId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use sockc_compiler::artifact::Slot;
 use sockc_compiler::event::{Header, Part, SocketAnswer, Transport, World};
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
 use sockc_compiler::policy::{Direction, Family, NetnsId, SocketId};
 use sockc_compiler::protocol::IpProtocol;
 

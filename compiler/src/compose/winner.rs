@@ -49,7 +49,7 @@ fn runs(policy: &Policy) -> Vec<Vec<(u32, bool)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagram::sample::parts::rule;
+    use crate::tests::parts::rule;
     use crate::policy::{Action, Condition, Rule, SocketId};
 
     fn group(number: u32, action: Action) -> Rule {

@@ -37,8 +37,8 @@ pub(super) fn is_for(rule: &Rule, group: GroupId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagram::sample::Dice;
-    use crate::diagram::sample::parts::place;
+    use crate::tests::dice::Dice;
+    use crate::tests::parts::place;
     use crate::policy::{Direction, Match};
 
     #[test]

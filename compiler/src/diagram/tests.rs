@@ -2,8 +2,8 @@
 
 use super::classify::{Scope, match_diagram, rule_diagram};
 use super::flatten::{Target, flatten, flatten_within};
-use super::sample::hit;
-use super::sample::{Dice, default, rule};
+use crate::tests::dice::Dice;
+use crate::tests::parts::{default, hit, rule};
 use super::values::{header_of, values_of};
 use super::*;
 use crate::chain::roots::ChainRoots;

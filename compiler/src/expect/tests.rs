@@ -5,9 +5,9 @@ use sockc_grammar::source::SourceMap;
 use super::*;
 use crate::event::Header;
 use crate::files::Texts;
-use crate::generate::{Options, random_policy};
-use crate::packet::edges::edge_headers;
-use crate::packet::random::Rng;
+use crate::testing::{Options, random_policy};
+use crate::testing::edge_headers;
+use crate::testing::Rng;
 use crate::pipeline;
 use crate::policy::{Direction, Match};
 

@@ -4,7 +4,7 @@ use sockc_grammar::parse;
 use sockc_grammar::source::SourceMap;
 
 use super::*;
-use crate::diagram::sample::Dice;
+use crate::tests::dice::Dice;
 use crate::event::{Header, Part, SocketAnswer, Transport};
 use crate::policy::{Direction, Family, NetnsId, SocketId};
 use crate::protocol::IpProtocol;

@@ -7,7 +7,7 @@ use crate::emit::emit;
 use crate::interpret::{Input, Maps, Quiet, Xdp, run};
 use crate::ir::{Builder, End, Function};
 use crate::location::Location;
-use crate::packet::random::Rng;
+use crate::testing::Rng;
 use crate::target::Target;
 
 fn empty() -> Builder {

@@ -5,7 +5,7 @@ mod runs;
 use sockc_grammar::diagnostic::Code;
 
 use super::*;
-use crate::diagram::sample::{default, group, prefix, rule, socket, tcp};
+use crate::tests::parts::{default, group, prefix, rule, socket, tcp};
 use crate::header_field::HeaderField;
 use crate::policy::{Condition, FieldTest, Match, Side, SocketId, SocketTest};
 

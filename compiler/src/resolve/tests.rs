@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::files::{Files, Texts};
-use crate::generate::{Features, Options, random_policy};
+use crate::testing::{Features, Options, random_policy};
 use crate::hook::Hook;
 use crate::observer::Observer;
 use crate::policy::{Action, Condition, Family, Rule, Side, SocketTest};

@@ -15,10 +15,10 @@ use crate::diff::weigh::{Found, Weighing};
 use crate::diff::world::Case;
 use crate::event::{SocketAnswer, Verdict};
 use crate::field::Field;
-use crate::generate::{Options, random_policy};
+use crate::testing::{Options, random_policy};
 use crate::observer::Silent;
-use crate::packet::edges::edge_headers;
-use crate::packet::random::Rng;
+use crate::testing::edge_headers;
+use crate::testing::Rng;
 use crate::policy::{Direction, Match, Policy};
 
 /// Headers that are tried of each topic of a pair.

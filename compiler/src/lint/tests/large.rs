@@ -5,7 +5,7 @@ use sockc_grammar::diagnostic::Code;
 use sockc_grammar::source::SourceId;
 
 use super::{reported, resolved};
-use crate::generate::{Options, random_policy};
+use crate::testing::{Options, random_policy};
 use crate::lint::list::{List, is_of};
 use crate::lint::sample::Sample;
 use crate::lint::{CUT_SHORT, UNREACHABLE};

@@ -7,7 +7,7 @@ use sockc_grammar::source::{SourceId, SourceMap, Span};
 use super::{resolved, without};
 use crate::decide::decide;
 use crate::event::Decider;
-use crate::generate::{Options, random_policy};
+use crate::testing::{Options, random_policy};
 use crate::lint::{OVERLAP, also};
 use crate::packet::text::{self, DescribedWorld};
 use crate::policy::{Policy, RuleId};

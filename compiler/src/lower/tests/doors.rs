@@ -6,7 +6,7 @@ use super::headers::Nothing;
 use super::*;
 use crate::artifact::CounterKind;
 use crate::decide::decide;
-use crate::diagram::sample::Dice;
+use crate::tests::dice::Dice;
 use crate::event::{Decider, Decision, Event, Verdict};
 use crate::interpret::{Connection, SockOps, SocketModel};
 use crate::pipeline::{Counters, Options, compile_policy};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::made::{at, built, policy, run_at};
 use crate::artifact::Artifact;
-use crate::diagram::sample::parts::{group, rule, socket};
+use crate::tests::parts::{group, rule, socket};
 use crate::event::{Header, Part, Transport};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Lookup, Maps, Message, SocketModel, run};

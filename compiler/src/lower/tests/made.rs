@@ -3,7 +3,7 @@
 use sockc_grammar::source::SourceMap;
 
 use crate::artifact::Artifact;
-use crate::diagram::sample::parts::{default, rule};
+use crate::tests::parts::{default, rule};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Outcome, Skb, Xdp, run};
 use crate::pipeline::{Built, compile_policy};

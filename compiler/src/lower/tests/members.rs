@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::made::{built, policy, run_on};
 use crate::artifact::{Artifact, TABLE_LIMIT};
-use crate::diagram::sample::Dice;
-use crate::diagram::sample::parts::rule;
+use crate::tests::dice::Dice;
+use crate::tests::parts::rule;
 use crate::event::{Header, Transport};
 use crate::interpret::Maps;
 use crate::packet::build::Frame;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use sockc_grammar::source::SourceMap;
 
 use crate::artifact::{Artifact, MapId, Program};
-use crate::diagram::sample::parts::{rule, socket};
+use crate::tests::parts::{rule, socket};
 use crate::event::{Header, Transport};
 use crate::hook::Hook;
 use crate::interpret::{

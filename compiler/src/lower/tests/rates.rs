@@ -9,7 +9,7 @@ use crate::event::{Header, Transport};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
-use crate::packet::random::Rng;
+use crate::testing::Rng;
 use crate::policy::{
     Action, DefaultVerdict, Match, Per, Policy, ProtocolMatch, Rate, RateUnit, Rule,
 };

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::event::{Parsed, Transport};
-use crate::packet::edges::arbitrary_header;
+use crate::testing::arbitrary_header;
 use crate::packet::parse::{Layout, parse};
-use crate::packet::random::Rng;
+use crate::testing::Rng;
 use crate::protocol::IpProtocol;
 
 /// Random options that leave the packet well-formed.
