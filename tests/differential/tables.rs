@@ -92,7 +92,7 @@ impl Running {
             let packets = u64::from_ne_bytes(value[..8].try_into().unwrap());
             let rule = match counter.kind {
                 CounterKind::Default => None,
-                _ => Some(rule_of_line(counter.line)?),
+                _ => Some(rule_of_line(counter.location.line)?),
             };
             (packets > 0).then_some((rule, packets))
         });

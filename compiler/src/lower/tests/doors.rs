@@ -154,7 +154,9 @@ fn a_default_that_allows_has_no_counter() {
             "default send {default}\ndrop send tcp to 10.0.0.1"
         ));
         let counters = &built.artifact.manifest.counters;
-        let found = counters.iter().find(|one| one.text.starts_with("default"));
+        let found = counters
+            .iter()
+            .find(|one| one.location.text.starts_with("default"));
         assert_eq!(found.unwrap().counted, counted, "{default}");
     }
 }
