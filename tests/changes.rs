@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sockc_testing::Rng;
 use sockc_compiler::pipeline;
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceMap, Span};
+use sockc_testing::Rng;
 
 use crate::repository::{Repository, files_in, text};
 

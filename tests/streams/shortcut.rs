@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sockc_testing::Rng;
 use sockc_runtime::lab::{FRONT, Space};
+use sockc_testing::Rng;
 use socket2::SockAddr;
 
 use crate::egress::arrives;

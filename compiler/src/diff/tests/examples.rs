@@ -8,11 +8,11 @@ use crate::decide::decide;
 use crate::diff::report::{About, Change};
 use crate::diff::{Options, compare};
 use crate::event::Verdict;
-use crate::testing::{self, random_policy};
 use crate::observer::Silent;
-use crate::testing::Rng;
 use crate::packet::text::{self, DescribedWorld};
 use crate::policy::Policy;
+use crate::testing::Rng;
+use crate::testing::{self, random_policy};
 
 /// What a policy says of a packet in words; an error where it does not know a name in it.
 fn explained(policy: &Policy, packet: &str) -> Result<&'static str, String> {

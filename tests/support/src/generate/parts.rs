@@ -1,10 +1,10 @@
 //! The parts of a random rule, each with the blank ahead of it.
 
 use super::Options;
-use sockc_random::Rng;
 use super::values::{Lean, Values};
 use super::whole;
 use sockc_compiler::header_field::{self, HeaderField};
+use sockc_random::Rng;
 
 /// Protocols as rules write them, with the family they are of and whether they have ports; more of what occurs most.
 #[rustfmt::skip]
@@ -47,11 +47,7 @@ pub(super) fn subject(rng: &mut Rng, values: &Values) -> String {
     let &(protocols, lean, ports) = rng.one_of(PROTOCOLS);
     // Some rules that can match nothing belong to the test.
     let ports = ports || rng.one_in(12);
-    let lean = if rng.one_in(12) {
-        Lean::Either
-    } else {
-        lean
-    };
+    let lean = if rng.one_in(12) { Lean::Either } else { lean };
     format!("{protocols}{}", sides(rng, values, lean, ports))
 }
 

@@ -2,8 +2,8 @@
 
 use super::Features;
 use super::parts::{drawn, side, sides};
-use sockc_random::Rng;
 use super::values::{Lean, Values};
+use sockc_random::Rng;
 
 /// Rates of every unit and period, for all packets together and by address.
 #[rustfmt::skip]
