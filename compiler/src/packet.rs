@@ -1,12 +1,10 @@
-//! Packets: bytes to [`Header`](crate::event::Header)s and back, packets at a policy's edges, packets in words.
+//! Packets: bytes to [`Header`](crate::event::Header)s and back, packets in words.
 //!
 //! Everything here is slow and obvious on purpose: it is what the emitted parser is compared with. Nothing here is
 //! used to generate code, and nothing decides what becomes of a packet.
 
 pub mod build;
-pub mod edges;
 pub mod parse;
-pub mod random;
 pub mod text;
 
 use crate::event::Part;

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_compiler::event::{Header, Part, Transport};
 use sockc_compiler::packet::build::{Broken, Extension, Fragmented, Frame, Tag};
-use sockc_compiler::packet::edges::edge_headers;
-use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{Family, Policy, SetKind};
 use sockc_compiler::protocol::IpProtocol;
+use sockc_testing::Rng;
+use sockc_testing::edge_headers;
 
 /// The kernel's test run wants more than an Ethernet header.
 pub(crate) const MIN_FRAME: usize = 15;

@@ -15,9 +15,9 @@ use sockc_compiler::interpret::{
     self, Input, Kernel, Lookup, LookupKind, Maps, Netns, Skb, SocketModel, Tuple, Xdp,
 };
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{Direction, Family, SocketId};
 use sockc_compiler::protocol::IpProtocol;
+use sockc_testing::Rng;
 
 use crate::Subject;
 use crate::cases::{frames, lookups};

@@ -10,8 +10,8 @@ use sockc_compiler::artifact::CounterKind;
 use sockc_compiler::bulk::Shape;
 use sockc_compiler::classifier::tables::{GROUP_AT, RANK_AT, SERVICE_AT, SERVICE_BITS};
 use sockc_compiler::interpret::{self, Input, Maps, Quiet, Skb, Xdp};
-use sockc_compiler::packet::random::Rng;
 use sockc_compiler::target::Target;
+use sockc_testing::Rng;
 
 use crate::frame::Layout;
 use crate::rules::family::{FAMILIES, seed};

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use sockc_compiler::artifact::Slot;
 use sockc_compiler::event::{Header, Part, SocketAnswer, Transport, World};
-use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{Direction, Family, NetnsId, SocketId};
 use sockc_compiler::protocol::IpProtocol;
+use sockc_testing::Rng;
 
 /// Which connection a question is about, from the sender to the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

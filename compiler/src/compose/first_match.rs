@@ -49,8 +49,8 @@ fn runs(policy: &Policy) -> Vec<Vec<(u32, bool)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagram::sample::parts::rule;
     use crate::policy::{Action, Condition, Rule, SocketId};
+    use crate::tests::parts::rule;
 
     fn group(number: u32, action: Action) -> Rule {
         let mut group = rule(action);

@@ -37,9 +37,9 @@ pub(super) fn is_for(rule: &Rule, group: GroupId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagram::sample::Dice;
-    use crate::diagram::sample::parts::place;
     use crate::policy::{Direction, Match};
+    use crate::tests::dice::Dice;
+    use crate::tests::parts::place;
 
     #[test]
     fn everybody_else_asks_the_same() {

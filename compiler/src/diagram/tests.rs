@@ -2,8 +2,6 @@
 
 use super::classify::{Scope, match_diagram, rule_diagram};
 use super::flatten::{Target, flatten, flatten_within};
-use super::sample::hit;
-use super::sample::{Dice, default, rule};
 use super::values::{header_of, values_of};
 use super::*;
 use crate::chain::roots::ChainRoots;
@@ -16,6 +14,8 @@ use crate::policy::{
     Action, Direction, Family, Match, NetnsId, Policy, Rate, RateUnit, RuleId, SocketId,
 };
 use crate::protocol::IpProtocol;
+use crate::tests::dice::Dice;
+use crate::tests::parts::{default, hit, rule};
 
 #[test]
 fn ranges_hold_exactly_their_values() {

@@ -4,11 +4,11 @@ use sockc_grammar::parse;
 use sockc_grammar::source::SourceMap;
 
 use super::*;
-use crate::diagram::sample::Dice;
 use crate::event::{Header, Part, SocketAnswer, Transport};
 use crate::policy::{Direction, Family, NetnsId, SocketId};
 use crate::protocol::IpProtocol;
 use crate::resolve::resolve;
+use crate::tests::dice::Dice;
 
 struct Finds(SocketAnswer);
 

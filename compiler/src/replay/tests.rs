@@ -10,13 +10,13 @@ use crate::coverage;
 use crate::decide::decide;
 use crate::event::{Header, Parsed, Part, SocketAnswer, Transport};
 use crate::files::Texts;
-use crate::generate::{Options, random_policy};
-use crate::packet::edges::{arbitrary_header, edge_headers};
-use crate::packet::random::Rng;
 use crate::packet::text::{Described, DescribedWorld};
 use crate::pipeline;
 use crate::policy::{ClassId, Direction, Policy};
 use crate::protocol::IpProtocol;
+use crate::testing::Rng;
+use crate::testing::{Options, random_policy};
+use crate::testing::{arbitrary_header, edge_headers};
 
 fn resolved(text: &str) -> Policy {
     let mut sources = SourceMap::default();

@@ -6,11 +6,11 @@ use super::headers::Nothing;
 use super::*;
 use crate::artifact::CounterKind;
 use crate::decide::decide;
-use crate::diagram::sample::Dice;
 use crate::event::{Decider, Decision, Event, Verdict};
 use crate::interpret::{Connection, SockOps, SocketModel};
 use crate::pipeline::{Counters, Options, compile_policy};
 use crate::policy::{Direction, GroupId, Policy};
+use crate::tests::dice::Dice;
 
 /// What the sock_ops program of a group made of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

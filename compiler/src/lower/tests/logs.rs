@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use super::made::{at, built, policy, run_at};
 use crate::artifact::Artifact;
-use crate::diagram::sample::parts::{group, rule, socket};
 use crate::event::{Header, Part, Transport};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Lookup, Maps, Message, SocketModel, run};
@@ -12,6 +11,7 @@ use crate::log::{LogRecord, Logged, parse};
 use crate::packet::build::Frame;
 use crate::policy::{Action, Direction, Log, Match, Policy, ProtocolMatch, Rule};
 use crate::protocol::IpProtocol;
+use crate::tests::parts::{group, rule, socket};
 
 fn every() -> Option<Log> {
     Some(Log {

@@ -9,12 +9,12 @@ use crate::event::{Header, Transport};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
-use crate::packet::random::Rng;
 use crate::policy::{
     Action, DefaultVerdict, Match, Per, Policy, ProtocolMatch, Rate, RateUnit, Rule,
 };
 use crate::protocol::IpProtocol;
 use crate::target::Target;
+use crate::testing::Rng;
 
 /// Allows what fits in the rate; everything else is dropped.
 fn limited(hook: Hook, rate: Rate) -> Policy {

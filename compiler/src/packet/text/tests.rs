@@ -10,13 +10,13 @@ use sockc_grammar::source::{SourceId, SourceMap, Span};
 use super::*;
 use crate::event::World;
 use crate::event::{Header, Parsed, Part, Transport};
-use crate::packet::edges::arbitrary_header;
-use crate::packet::random::Rng;
 use crate::policy::{
     Class, ClassId, Direction, Family, Group, Listen, LiveEntry, LiveMap, Place, Policy, Set,
     SetKind, Socket, Zone,
 };
 use crate::ranges::RangeSet;
+use crate::testing::Rng;
+use crate::testing::arbitrary_header;
 
 fn place() -> Place {
     let span = Span {

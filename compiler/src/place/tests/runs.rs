@@ -4,14 +4,14 @@ use super::placed;
 use crate::chain::{Chain, Effect, Entry};
 use crate::decide::decide;
 use crate::diagram::Store;
-use crate::diagram::sample::Dice;
-use crate::diagram::sample::hit;
 use crate::event::{Decider, Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
 use crate::hook::Hook;
 use crate::place::{describe, place};
 use crate::policy::{Action, Direction, Family, Policy, RuleId, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 use crate::protocol::IpProtocol;
+use crate::tests::dice::Dice;
+use crate::tests::parts::hit;
 
 /// A world with the same answers for every packet.
 struct Still {

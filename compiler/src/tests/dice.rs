@@ -1,12 +1,10 @@
-//! Random policies and packets over few values, so that rules meet packets at the edges of their ranges; and the
-//! parts that tests build policies of.
-
-pub(crate) mod parts;
-
-pub(crate) use parts::{default, group, hit, prefix, rule, socket, tcp};
+//! Random policies and packets over few values, so that rules meet packets at the edges of their ranges.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use sockc_random::Rng;
+
+use super::parts::{default, group, rule, socket};
 use crate::event::{Header, Part, SocketAnswer, Transport};
 use crate::header_field::{self, HeaderField};
 use crate::hook::Hook;
@@ -43,27 +41,24 @@ const PORTS: [u16; 7] = [0, 1, 52, 53, 54, 80, u16::MAX];
 const LENGTHS: [u32; 6] = [20, 40, 99, 100, 1500, 65_535];
 const PROTOCOLS: [u8; 6] = [6, 17, 132, 1, 58, 47];
 
-/// A generator of numbers that is the same on every machine.
-pub(crate) struct Dice(u64);
+/// Draws policies and packets, the same of the same seed.
+pub(crate) struct Dice(Rng);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Self(Rng::new(seed))
     }
 
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as usize % bound
+        self.0.below(bound)
     }
 
     fn one_in(&mut self, bound: usize) -> bool {
-        self.below(bound) == 0
+        self.0.one_in(bound)
     }
 
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
+        *self.0.one_of(from)
     }
 
     fn ranges<T: Bound>(&mut self, from: &[T]) -> RangeSet<T> {

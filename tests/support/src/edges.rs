@@ -9,12 +9,12 @@ mod values;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::values::{Corner, Values};
-use super::random::Rng;
-use super::{longest_length, shortest_length};
-use crate::event::{Header, Part, Transport};
-use crate::header_field::{self, ByField, Exists, Plain};
-use crate::policy::{Family, Policy};
-use crate::protocol::IpProtocol;
+use sockc_compiler::event::{Header, Part, Transport};
+use sockc_compiler::header_field::{self, ByField, Exists, Plain};
+use sockc_compiler::packet::{longest_length, shortest_length};
+use sockc_compiler::policy::{Family, Policy};
+use sockc_compiler::protocol::IpProtocol;
+use sockc_random::Rng;
 
 /// This many headers at the policy's edges.
 #[must_use]
