@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::asked::has_socket;
-use crate::event::{Header, Part, SocketAnswer, Transport, World};
+use crate::event::{Fragment, Header, SocketAnswer, Transport, World};
 use crate::header_field::HeaderField;
 use crate::policy::{
     Addresses, ClassId, Condition, Direction, Endpoint, FieldTest, IcmpMatch, Match, NetnsId,
@@ -267,10 +267,10 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
 /// The value of a field of the header, if the packet has it.
 fn value_of(header: &Header, field: HeaderField) -> Option<u32> {
     match field {
-        HeaderField::Fragment => Some(match header.part {
-            Part::Whole => 0,
-            Part::First => 1,
-            Part::Later => 2,
+        HeaderField::Fragment => Some(match header.fragment {
+            Fragment::Whole => 0,
+            Fragment::First => 1,
+            Fragment::Later => 2,
         }),
         HeaderField::TcpFlags => match header.transport {
             Transport::Tcp { flags, .. } => Some(flags.into()),

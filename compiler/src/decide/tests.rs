@@ -70,7 +70,7 @@ fn tcp(from: &str, to: &str) -> Header {
         from,
         to,
         protocol: IpProtocol::TCP,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::Tcp {
             from: from_port,
             to: to_port,
@@ -107,14 +107,14 @@ fn icmp(kind: u8, code: u8) -> Header {
 
 fn first(header: Header) -> Header {
     Header {
-        part: Part::First,
+        fragment: Fragment::First,
         ..header
     }
 }
 
 fn later(header: Header) -> Header {
     Header {
-        part: Part::Later,
+        fragment: Fragment::Later,
         transport: Transport::None,
         ..header
     }

@@ -191,7 +191,7 @@ impl Sight {
             from: self.from.address(header.from),
             to: self.to.address(header.to),
             protocol: header.protocol,
-            part: header.part,
+            fragment: header.fragment,
             transport: self.transport(header.transport),
             ..Header::PLAIN
         };
