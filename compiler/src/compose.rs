@@ -190,7 +190,7 @@ impl Check<'_> {
     fn metered_once(&self, first: Node, then: Node) -> Result<(), Fault> {
         let (first, then) = (self.store.fields(first), self.store.fields(then));
         let twice = first.iter().find_map(|field| match field {
-            Field::Fits(rule) if then.contains(field) => Some(rule),
+            Field::Conforms(rule) if then.contains(field) => Some(rule),
             _ => None,
         });
         twice.map_or(Ok(()), |rule| Err(Fault::MeteredTwice(rule)))

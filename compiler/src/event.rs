@@ -195,9 +195,9 @@ pub trait World {
     fn entry(&self, _: LiveMapId, _: &Header) -> Option<SocketId> {
         None
     }
-    /// Whether the packet fits in the rate of a rule that it otherwise matches; takes the tokens if so.
-    /// Unless said otherwise, it fits.
-    fn fits(&self, _: RuleId, _: &Header) -> bool {
+    /// Whether the packet conforms to the rate of a rule that it otherwise matches; takes the tokens if so.
+    /// Unless said otherwise, it does.
+    fn conforms(&self, _: RuleId, _: &Header) -> bool {
         true
     }
 }

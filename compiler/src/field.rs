@@ -74,8 +74,8 @@ pub enum Field {
     Socket,
     /// The same in another network namespace.
     SocketIn(NetnsId),
-    /// Whether the packet fits in the rate of a rule: 0 or 1. Comes last, and by rule: asking takes the tokens.
-    Fits(RuleId),
+    /// Whether the packet conforms to the rate of a rule: 0 or 1. Comes last, and by rule: asking takes the tokens.
+    Conforms(RuleId),
 }
 
 /// Fields that are read, or told apart by hooks, in the same way.
@@ -109,7 +109,7 @@ pub enum FieldKind {
     Entry,
     /// [`Field::Socket`] and [`Field::SocketIn`]
     Socket,
-    /// [`Field::Fits`]
+    /// [`Field::Conforms`]
     Rate,
 }
 
@@ -176,7 +176,7 @@ impl Field {
         fields.extend(policy.live_maps.keys().map(Self::Entry));
         fields.extend(policy.namespaces.keys().map(Self::SocketIn));
         let metered = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
-        fields.extend(metered.map(|(id, _)| Self::Fits(id)));
+        fields.extend(metered.map(|(id, _)| Self::Conforms(id)));
         fields.sort_unstable();
         fields
     }
@@ -216,7 +216,7 @@ impl Field {
             Self::Absent(_) => FieldKind::Absent,
             Self::Entry(_) => FieldKind::Entry,
             Self::Socket | Self::SocketIn(_) => FieldKind::Socket,
-            Self::Fits(_) => FieldKind::Rate,
+            Self::Conforms(_) => FieldKind::Rate,
         }
     }
 
@@ -256,7 +256,7 @@ impl Field {
             Self::Absent(socket) => return format!("absent-{socket}"),
             Self::Entry(map) => return format!("entry-{map}"),
             Self::SocketIn(netns) => return format!("socket-in-{netns}"),
-            Self::Fits(rule) => return format!("fits-{rule}"),
+            Self::Conforms(rule) => return format!("conforms-{rule}"),
         };
         fixed.into()
     }
@@ -271,7 +271,11 @@ impl Field {
     #[must_use]
     pub fn bits(self) -> u32 {
         match self {
-            Self::Family | Self::ToIn(_) | Self::FromIn(_) | Self::Absent(_) | Self::Fits(_) => 1,
+            Self::Family
+            | Self::ToIn(_)
+            | Self::FromIn(_)
+            | Self::Absent(_)
+            | Self::Conforms(_) => 1,
             Self::Fragment | Self::Ecn | Self::Socket | Self::SocketIn(_) => 2,
             Self::Dscp => 6,
             Self::Protocol

@@ -178,7 +178,7 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
     let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
     used.extend(needed.iter());
     for field in used.clone().iter() {
-        if let Field::Fits(rule) = field
+        if let Field::Conforms(rule) = field
             && let Some(rate) = &source.policy.rules[rule].rate
         {
             used.extend(meter::bucket_fields(rate).iter().copied());

@@ -127,10 +127,10 @@ pub(crate) fn covers_class(seen: &Seen<'_>, matches: &Match) -> bool {
     on.is_none_or(|classes| seen.class.is_some_and(|class| classes.contains(&class)))
 }
 
-/// `above` matches the excess, `up to` what fits. What the unit does not count always fits.
+/// `above` matches the excess, `up to` what conforms. What the unit does not count always does.
 fn rate_matches(seen: &Seen<'_>, id: RuleId, rate: &Rate) -> bool {
-    let fits = !takes_tokens(seen, rate.unit) || seen.world.fits(id, seen.header);
-    fits != rate.above
+    let conforms = !takes_tokens(seen, rate.unit) || seen.world.conforms(id, seen.header);
+    conforms != rate.above
 }
 
 fn takes_tokens(seen: &Seen<'_>, unit: RateUnit) -> bool {

@@ -97,16 +97,16 @@ fn points(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
 
 /// 1 for the part that the rate of a rule matches. Its tokens are asked for only where its unit counts the packet.
 pub fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
-    let fits = store.range(Field::Fits(id), 1, 1, Node::TRUE, Node::FALSE)?;
+    let conforms = store.range(Field::Conforms(id), 1, 1, Node::TRUE, Node::FALSE)?;
     let counted = match rate.unit {
         RateUnit::Packets | RateUnit::Bytes => Node::TRUE,
         RateUnit::Connections => connection_starts(store)?,
     };
-    let fits = store.ite(counted, fits, Node::TRUE)?;
+    let conforms = store.ite(counted, conforms, Node::TRUE)?;
     if rate.above {
-        store.not(fits)
+        store.not(conforms)
     } else {
-        Ok(fits)
+        Ok(conforms)
     }
 }
 

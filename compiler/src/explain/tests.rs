@@ -161,7 +161,7 @@ fn each_part_has_its_reason() {
     );
 }
 
-/// Nothing fits in a rate.
+/// Nothing conforms to a rate.
 struct Full;
 
 impl World for Full {
@@ -171,7 +171,7 @@ impl World for Full {
     fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         true
     }
-    fn fits(&self, _: crate::policy::RuleId, _: &Header) -> bool {
+    fn conforms(&self, _: crate::policy::RuleId, _: &Header) -> bool {
         false
     }
 }

@@ -64,7 +64,7 @@ impl World for Sample<'_> {
         named.map(|(_, socket)| socket)
     }
 
-    fn fits(&self, rule: RuleId, _: &Header) -> bool {
+    fn conforms(&self, rule: RuleId, _: &Header) -> bool {
         let own = self.made_for.iter().any(|(id, _)| *id == rule);
         let rate = self.policy.rules[rule].rate;
         let above = rate.is_some_and(|rate| rate.above);

@@ -100,7 +100,7 @@ impl Lowering<'_> {
             return gate;
         };
         let ways = Ways {
-            fits: write,
+            conforming: write,
             excess: next,
         };
         self.take_one(number, pace, ways);

@@ -159,7 +159,7 @@ impl Lowering<'_> {
             (Field::FirstMatch, ..) => self.find_first_match(entry, family, done),
             (Field::ToIn(set), ..) => self.find_member(set, TO, entry, family, done),
             (Field::FromIn(set), ..) => self.find_member(set, FROM, entry, family, done),
-            (Field::Fits(rule), ..) => self.ask_meter(phase, rule, entry, family, done),
+            (Field::Conforms(rule), ..) => self.ask_meter(phase, rule, entry, family, done),
             (Field::Absent(socket), ..) => self.find_absent(socket, entry, family, done),
             (Field::Entry(map), ..) => self.find_entry(map, entry, family, done),
             (Field::Socket, ..) => self.find_socket(None, entry, family, done),

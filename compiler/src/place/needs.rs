@@ -81,7 +81,7 @@ pub(super) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
     for condition in &rule.matches.conditions {
         of_condition(condition, &mut fields);
     }
-    fields.extend(rule.rate.is_some().then_some(Field::Fits(id)));
+    fields.extend(rule.rate.is_some().then_some(Field::Conforms(id)));
     fields
 }
 

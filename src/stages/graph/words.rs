@@ -94,7 +94,7 @@ impl Words<'_> {
             Field::SocketIn(netns) => {
                 format!("socket in netns \"{}\"", self.policy.namespaces[netns])
             }
-            Field::Fits(rule) => {
+            Field::Conforms(rule) => {
                 let rule = &self.policy.rules[rule];
                 let name = rule
                     .label
@@ -199,7 +199,7 @@ impl Words<'_> {
             Field::Absent(_) => pick(&["there", "absent"]),
             Field::Entry(_) => self.entry(value),
             Field::Socket | Field::SocketIn(_) => pick(&["none", "listening", "established"]),
-            Field::Fits(_) => pick(&["exceeded", "fits"]),
+            Field::Conforms(_) => pick(&["exceeded", "fits"]),
             field if field.is_address() => format!("{value:#010x}"),
             field => match header_field::of(field) {
                 Some(row) => value_of_header(row, value),

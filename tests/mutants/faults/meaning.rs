@@ -174,8 +174,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         335,
         "compiler/src/diagram/classify.rs",
-        "store.ite(counted, fits, Node::TRUE)?",
-        "store.ite(counted, fits, Node::FALSE)?",
+        "store.ite(counted, conforms, Node::TRUE)?",
+        "store.ite(counted, conforms, Node::FALSE)?",
         &[(Compiler, "diagram::tests::a_rate")],
     ),
     fault(
