@@ -1,12 +1,13 @@
 //! Passes over IR: each leaves alone what a function means, and makes it smaller.
 //!
-//! Takes what `lower` built; gives the same function with less in it. The passes stand in a list and run in its order, once.
+//! Takes what `lower` built; gives the same function with less in it. The passes stand in a list and run in its order.
 //! Control flow only goes forward, so that each is one walk, from the end where it asks what is still needed. Not here:
 //! blocks that nothing leads to, which are laid out nowhere.
 //!
 //! A pass may take away a store only where no way reads its bytes: before Linux 6.3 the verifier refuses to read stack that
 //! some way has not written. None may put a constant where a slot hid one from the verifier (`Builder::opaque_slot`).
 
+mod dead_slots;
 mod dead_stores;
 mod dead_values;
 mod reloads;
@@ -42,6 +43,10 @@ pub const PASSES: &[Pass] = &[
     Pass {
         name: "dead values",
         run: dead_values::run,
+    },
+    Pass {
+        name: "dead slots",
+        run: dead_slots::run,
     },
     Pass {
         name: "threads",

@@ -4,6 +4,9 @@
 //! Not here: names are not resolved, values are not checked against each other, nothing is read from files, and
 //! nothing here knows of BPF or of the kernel.
 
+#[macro_use]
+mod worded;
+
 pub mod ast;
 pub mod codes;
 pub mod diagnostic;

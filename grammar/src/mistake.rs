@@ -13,6 +13,7 @@ pub(crate) use endpoint::bare_ipv6;
 pub(crate) use expected::Expected;
 pub(crate) use file::of_another_tool;
 
+use crate::ast::Direction;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scan;
@@ -291,7 +292,7 @@ impl Failure<'_> {
             _ if words::begins_condition(word) && self.expected.kinds.contains(&"a clause") => {
                 "conditions follow `if`, joined by `and`: `if no socket and fragment`"
             }
-            "in" | "out" | "send" | "receive" if self.expected.kinds.contains(&"a clause") => {
+            _ if Direction::named(word).is_some() && self.expected.kinds.contains(&"a clause") => {
                 "the direction comes right after the verb: `allow out tcp …`"
             }
             "tcp" | "udp" | "icmp" | "icmp6" | "sctp"

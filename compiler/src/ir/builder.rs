@@ -8,9 +8,7 @@ use std::fmt::Display;
 
 use cranelift_entity::PrimaryMap;
 
-use super::{
-    Arg, Block, BlockData, End, Function, Inst, Operand, Origin, Slot, SlotData, Value,
-};
+use super::{Arg, Block, BlockData, End, Function, Inst, Operand, Origin, Slot, SlotData, Value};
 use crate::artifact::{MapId, Section};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};

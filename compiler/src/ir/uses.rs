@@ -1,6 +1,6 @@
-//! Which values an instruction and the end of a block read and write.
+//! Which values an instruction and the end of a block read and write, and which slots they name.
 
-use super::{Arg, End, Inst, Operand, Value};
+use super::{Arg, End, Inst, Operand, Slot, Value};
 
 impl Inst {
     /// Calls `read` with every value that is read, in no order, perhaps more than once.
@@ -52,6 +52,26 @@ impl Inst {
             | Self::AtomicAdd { .. } => None,
         }
     }
+
+    /// Calls `with` with every slot that is read, written or pointed to.
+    pub fn slots(&mut self, mut with: impl FnMut(&mut Slot)) {
+        match self {
+            Self::LoadSlot { slot, .. }
+            | Self::StoreSlot { slot, .. }
+            | Self::SetSlot { slot, .. } => with(slot),
+            Self::Call { args, .. } => args.iter_mut().filter_map(Arg::slot).for_each(with),
+            Self::Argument { .. }
+            | Self::Imm { .. }
+            | Self::Copy { .. }
+            | Self::Alu { .. }
+            | Self::FromNetwork { .. }
+            | Self::Load { .. }
+            | Self::Store { .. }
+            | Self::MapValue { .. }
+            | Self::AtomicAdd { .. }
+            | Self::CompareExchange { .. } => {}
+        }
+    }
 }
 
 impl End {
@@ -74,6 +94,28 @@ impl End {
             Self::Open | Self::Jump(_) | Self::Return(_) | Self::Slot(_) => {}
         }
     }
+
+    /// Calls `with` with every slot that is read, written or pointed to.
+    pub fn slots(&mut self, mut with: impl FnMut(&mut Slot)) {
+        match self {
+            Self::Socket(region) => {
+                with(&mut region.tuple);
+                with(&mut region.state);
+                region.netns.iter_mut().for_each(with);
+            }
+            Self::Slot(region) => with(&mut region.key),
+            Self::Headers(region) => {
+                with(&mut region.protocol);
+                with(&mut region.part);
+            }
+            Self::Frame(region) => with(&mut region.kind),
+            Self::Open
+            | Self::Jump(_)
+            | Self::Branch { .. }
+            | Self::Return(_)
+            | Self::ReturnValue(_) => {}
+        }
+    }
 }
 
 impl Operand {
@@ -94,6 +136,14 @@ impl Arg {
         match self {
             Self::Value(value) => Some(*value),
             Self::Imm(_) | Self::SlotAddress(_) | Self::SlotValue(..) | Self::Map(_) => None,
+        }
+    }
+
+    /// The slot, if it is one or its address.
+    fn slot(&mut self) -> Option<&mut Slot> {
+        match self {
+            Self::SlotAddress(slot) | Self::SlotValue(slot, _) => Some(slot),
+            Self::Value(_) | Self::Imm(_) | Self::Map(_) => None,
         }
     }
 }

@@ -73,10 +73,10 @@ fn number(value: u32) -> i32 {
 }
 
 impl Lowering<'_> {
-    /// Leaves the winner's group as the answer, and its counter in the slot `winner`.
-    pub(super) fn find_winner(&mut self, entry: Block, family: Family, done: Block) {
-        let (Some(maps), Some(slot)) = (self.source.winner, self.frame.winner) else {
-            return self.no_answer(Field::Winner, entry, done);
+    /// Leaves the group of the first match as the answer, and its counter in the slot `first_match`.
+    pub(super) fn find_first_match(&mut self, entry: Block, family: Family, done: Block) {
+        let (Some(maps), Some(slot)) = (self.source.classifier, self.frame.first_match) else {
+            return self.no_answer(Field::FirstMatch, entry, done);
         };
         let tables = maps.of(family);
         self.builder.enter(entry);
@@ -94,7 +94,7 @@ impl Lowering<'_> {
             self.stratum(walk, stratum);
             self.builder.enter(next);
         }
-        self.winner(maps, best, slot, done);
+        self.answer_first_match(maps, best, slot, done);
     }
 
     /// Leaves the words of the packet in their slots; gives both addresses of IPv4, which are one.

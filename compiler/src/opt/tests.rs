@@ -1,14 +1,15 @@
 //! Each pass on a small function, as text before and after; and that what is left runs as it did.
 
-use super::{PASSES, optimise};
+use super::{PASSES, Pass, optimise};
 use crate::artifact::{MapSpec, Section};
+use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::emit::emit;
 use crate::interpret::{Input, Maps, Quiet, Xdp, run};
-use crate::ir::{Builder, End, Function};
+use crate::ir::{Arg, Builder, End, Function};
 use crate::location::Location;
-use crate::packet::random::Rng;
 use crate::target::Target;
+use crate::testing::Rng;
 
 fn empty() -> Builder {
     Builder::new("f", Section::Xdp, Location::new("a.sk", 1, "rule"))
@@ -17,9 +18,12 @@ fn empty() -> Builder {
 /// The lines of the blocks, after the pass of this name.
 fn after(function: &Function, pass: &str) -> Vec<String> {
     let mut function = function.clone();
-    let pass = PASSES.iter().find(|one| one.name == pass).unwrap();
-    pass.run(&mut function);
+    self::pass(pass).run(&mut function);
     lines(&function)
+}
+
+fn pass(name: &str) -> &'static Pass {
+    PASSES.iter().find(|one| one.name == name).unwrap()
 }
 
 fn lines(function: &Function) -> Vec<String> {
@@ -163,6 +167,75 @@ fn a_store_that_no_way_reads_is_left_out() {
             "return v2",
         ]
     );
+}
+
+/// An opaque slot stays off its word, and what shares bytes with what is used stays with it.
+#[test]
+fn what_no_way_touches_leaves_the_frame() {
+    let mut builder = empty();
+    let context = builder.argument();
+    let [_first, kept] = [4, 4].map(|size| builder.opaque_slot(size));
+    let room = builder.slot(24);
+    let part = builder.part(room, 8, 4);
+    let _idle = builder.slot(40);
+    let key = builder.slot(4);
+    let value = builder.load(context, 12, Width::W);
+    builder.store_slot(kept, 0, value, Width::W);
+    builder.store_slot(part, 0, value, Width::W);
+    builder.store_slot(key, 0, value, Width::W);
+    let args = [Arg::Value(context), Arg::SlotAddress(key)];
+    builder.call(Helper::MapLookupElem, &args);
+    let one = builder.load_slot(kept, 0, Width::W);
+    let other = builder.load_slot(part, 0, Width::W);
+    builder.alu(one, AluOp::Add, other);
+    builder.end(End::ReturnValue(one));
+    let function = builder.finish();
+    assert_eq!(
+        slots(&function),
+        [
+            "ss0: 4 bytes at -4",
+            "ss1: 4 bytes at -12",
+            "ss2: 24 bytes at -40",
+            "ss3: 4 bytes at -32",
+            "ss4: 40 bytes at -80",
+            "ss5: 4 bytes at -88",
+        ]
+    );
+    let mut after = function.clone();
+    pass("dead slots").run(&mut after);
+    assert_eq!(
+        slots(&after),
+        [
+            "ss0: 4 bytes at -4",
+            "ss1: 24 bytes at -32",
+            "ss2: 4 bytes at -24",
+            "ss3: 4 bytes at -40",
+        ]
+    );
+    assert_eq!(
+        lines(&after),
+        [
+            "block0:",
+            "v0 = argument",
+            "v1 = load.W v0+12",
+            "store.W ss0+0, v1",
+            "store.W ss2+0, v1",
+            "store.W ss3+0, v1",
+            "call bpf_map_lookup_elem(v0, &ss3)",
+            "v2 = load.W ss0+0",
+            "v3 = load.W ss2+0",
+            "v2 = Add v2, v3",
+            "return v2",
+        ]
+    );
+}
+
+/// Where the slots stand.
+fn slots(function: &Function) -> Vec<String> {
+    let text = function.to_string();
+    let lines = text.lines().skip(1);
+    let slots = lines.take_while(|line| !line.starts_with("block"));
+    slots.map(|line| line.trim().to_owned()).collect()
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::policy::Direction;
 
 /// The hook that `at` names in a direction, or why there is none.
 fn hook_of(name: HookName, direction: Direction) -> Result<Hook, &'static str> {
-    let named = |hook: &Hook| hook.name() == word(name);
+    let named = |hook: &Hook| hook.name() == name.word();
     if let Some(hook) = Hook::of(direction).find(named) {
         return Ok(hook);
     }
@@ -234,7 +234,7 @@ impl AtHook<'_> {
 fn cannot(at: &Spanned<HookName>, span: Span, reason: &str) -> Diagnostic {
     let error = Diagnostic::error(
         codes::HOOK_CANNOT,
-        format!("the rule cannot run at {}", word(at.value)),
+        format!("the rule cannot run at {}", at.value.word()),
         span,
         reason,
     );
@@ -253,16 +253,6 @@ fn help_at(obstacle: &Obstacle, hook: Hook) -> String {
         Part::Rate => format!("{leave} the rate"),
         Part::Mark => format!("{leave} write `at tc`"),
         Part::Verb => format!("{leave} change the verb"),
-    }
-}
-
-fn word(hook: HookName) -> &'static str {
-    match hook {
-        HookName::Xdp => "xdp",
-        HookName::Tc => "tc",
-        HookName::SkLookup => "sk_lookup",
-        HookName::SkMsg => "sk_msg",
-        HookName::SkSkb => "sk_skb",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Faults in the code of the walk, and in what counts for the winner.
+//! Faults in the code of the walk, and in what counts for the first match.
 
 use super::Suite::{Compiler, Differential};
 use super::{Fault, Narrow, fault, harmless};
@@ -7,7 +7,7 @@ const WALK: &str = "compiler/src/lower/walk.rs";
 const RECORD: &str = "compiler/src/lower/walk/record.rs";
 
 const TESTS: &[Narrow] = &[
-    (Compiler, "lower::tests::winners"),
+    (Compiler, "lower::tests::first_match"),
     (
         Differential,
         "tables:: the_interpreter_agrees_where_plain_rules_are_bulk",
@@ -78,7 +78,13 @@ pub(super) const FAULTS: &[Fault] = &[
         TESTS,
     ),
     fault(138, WALK, "number(WORD_AT)", "number(WORD_AT + 1)", TESTS),
-    fault(139, RECORD, "number(GROUP_AT)", "number(GROUP_AT + 1)", TESTS),
+    fault(
+        139,
+        RECORD,
+        "number(GROUP_AT)",
+        "number(GROUP_AT + 1)",
+        TESTS,
+    ),
     fault(
         140,
         WALK,

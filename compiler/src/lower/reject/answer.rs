@@ -157,7 +157,13 @@ impl Lowering<'_> {
     }
 
     /// The pseudo header in place of the IP header, addresses included.
-    fn pseudo_header(&mut self, reply: Reply, family: Family, protocol: IpProtocol, payload: Value) {
+    fn pseudo_header(
+        &mut self,
+        reply: Reply,
+        family: Family,
+        protocol: IpProtocol,
+        payload: Value,
+    ) {
         self.addresses(reply, shape(family));
         self.word(reply.head, 0, [0; 4]);
         let length = match family {

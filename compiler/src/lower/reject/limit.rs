@@ -68,9 +68,9 @@ impl Lowering<'_> {
         let [Some(each), Some(all)] = paces else {
             return self.builder.bug("a limit of answers is beyond the clock");
         };
-        let [fits, go_on] = [(); 2].map(|()| self.head_block());
-        let ways = |fits| Ways {
-            fits,
+        let [conforming, go_on] = [(); 2].map(|()| self.head_block());
+        let ways = |conforming| Ways {
+            conforming,
             excess: withheld,
         };
         self.receiver(limit, reply, family);
@@ -78,9 +78,9 @@ impl Lowering<'_> {
             now: self.clock(),
             cost: self.builder.imm(each.whole),
         };
-        let bucket = self.bucket_in(map, reply.receiver, due, ways(fits));
-        self.take(bucket, due, each, TRIES, ways(fits));
-        self.builder.enter(fits);
+        let bucket = self.bucket_in(map, reply.receiver, due, ways(conforming));
+        self.take(bucket, due, each, TRIES, ways(conforming));
+        self.builder.enter(conforming);
         let Some(bucket) = self.global_bucket(first + u32::from(limit.number), ways(go_on)) else {
             return;
         };

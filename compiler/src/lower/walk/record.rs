@@ -138,7 +138,13 @@ impl Lowering<'_> {
     }
 
     /// The answer, from the best record.
-    pub(super) fn winner(&mut self, maps: &ClassifierMaps, best: Value, slot: Slot, done: Block) {
+    pub(super) fn answer_first_match(
+        &mut self,
+        maps: &ClassifierMaps,
+        best: Value,
+        slot: Slot,
+        done: Block,
+    ) {
         let nobody = self.builder.block();
         self.builder.leave_if_wide(best, JumpOp::Eq, -1, nobody);
         let group = self.builder.copy(best);

@@ -1,6 +1,7 @@
 //! Words and marks of other tools, and letters of other keyboards, by those of sockc.
 
 use super::{Broken, Edit, is_word};
+use crate::ast::Direction;
 use crate::scan;
 use crate::words;
 
@@ -184,7 +185,7 @@ fn swapped_direction(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let direction = match broken.word() {
         "incoming" | "input" | "INPUT" | "ingress" => "in",
         "outgoing" | "output" | "OUTPUT" | "egress" => "out",
-        word @ ("in" | "out" | "send" | "receive") => word,
+        word if Direction::named(word).is_some() => word,
         _ => return,
     };
     let before = broken.before();

@@ -2,6 +2,7 @@
 
 use super::foreign::{kind, label_end};
 use super::{Broken, Edit, is_word, like_address, like_port};
+use crate::ast::Direction;
 use crate::header_field::HeaderField;
 use crate::scan;
 use crate::words;
@@ -105,7 +106,7 @@ fn move_after_verb(broken: &Broken<'_>, protocol: &str, length: usize, found: &m
     let verb = label_end(text);
     let mut place = verb + scan::word(text, verb).len();
     let next = scan::skip(text, place);
-    if matches!(scan::word(text, next), "in" | "out" | "send" | "receive") {
+    if Direction::named(scan::word(text, next)).is_some() {
         place = next + scan::word(text, next).len();
     }
     let Some(between) = text
