@@ -37,7 +37,7 @@ use options::Job;
 use outcome::{Done, Stop};
 
 pub use manifest::Slots;
-pub use options::{Counters, Expects, Options};
+pub use options::{Counters, Expects, Options, Passes};
 pub(crate) use outcome::too_much;
 pub use outcome::{
     BUDGET, Built, CODES, DECIDES_NOTHING, Decision, NO_INTERFACE, Outcome, SAYS_NOTHING, TOO_LARGE,

@@ -8,7 +8,7 @@ use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{Built, Counters, Expects, Options, Outcome, Slots, check, compile};
+use crate::pipeline::{Built, Counters, Expects, Options, Passes, Outcome, Slots, check, compile};
 use crate::place::place;
 use crate::target::Target;
 
@@ -21,6 +21,7 @@ fn compiled(text: &str, shape: Shape) -> Outcome {
         shape,
         counters: Counters::Kept,
         expects: Expects::Asked,
+        passes: Passes::Run,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");

@@ -27,6 +27,7 @@ fn compiled_with(text: &str, shape: Shape, counters: Counters) -> Outcome {
         shape,
         counters,
         expects: Expects::Asked,
+        passes: Passes::Run,
     };
     compile(&mut sources, id, "t", options, &mut Texts::default())
 }
