@@ -8,7 +8,7 @@ use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{Built, Counters, Expects, Options, Passes, Outcome, Slots, check, compile};
+use crate::pipeline::{Built, Counters, Expects, Options, Outcome, Passes, Slots, check, compile};
 use crate::place::place;
 use crate::target::Target;
 
