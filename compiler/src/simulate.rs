@@ -157,7 +157,7 @@ impl Run<'_> {
             return Ok(Verdict::Allow);
         };
         let spec = hook.spec();
-        let Some(input) = Input::of_process(spec.section, from, to) else {
+        let Some(input) = Input::of_process(spec.section, header.protocol, from, to) else {
             return Ok(Verdict::Allow);
         };
         let outcome = self.run(&(spec.attach)(place), None, input)?;

@@ -156,15 +156,22 @@ pub struct SockOps {
 }
 
 impl Input {
-    /// What a program of a section is run on that decides what a process does with a socket: the socket of `from`, toward
-    /// `to`. Nothing where the section is no process hook's.
+    /// What a program of a section is run on that decides what a process does with a socket of a protocol: the socket of
+    /// `from`, toward `to`. Nothing where programs of the section decide no such thing.
     #[must_use]
-    pub fn of_process(section: Section, from: SocketAddr, to: SocketAddr) -> Option<Self> {
+    pub fn of_process(
+        section: Section,
+        protocol: IpProtocol,
+        from: SocketAddr,
+        to: SocketAddr,
+    ) -> Option<Self> {
         match section {
-            Section::SkMsg => Some(Self::Message(Message {
-                socket: SocketModel::listener(0, from).connected(TCP_ESTABLISHED, to),
-                data: vec![0],
-            })),
+            Section::SkMsg => (protocol == IpProtocol::TCP).then(|| {
+                Self::Message(Message {
+                    socket: SocketModel::listener(0, from).connected(TCP_ESTABLISHED, to),
+                    data: vec![0],
+                })
+            }),
             Section::Xdp | Section::Classifier | Section::SkLookup | Section::SockOps => None,
         }
     }
