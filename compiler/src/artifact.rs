@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::bpf::limits::ARRAY_VALUE;
-use crate::location::Location;
+use crate::location::{self, Location};
 use crate::protocol::IpProtocol;
 
 /// A map of the object.
@@ -503,12 +503,9 @@ pub struct Counter {
     pub kind: CounterKind,
     /// The rule's label.
     pub label: Option<String>,
-    /// The statement's text on one line.
-    pub text: String,
-    /// The source file.
-    pub file: String,
-    /// Line, from 1; 0 where no line stands for it.
-    pub line: u32,
+    /// Where the line of its statement begins, and what it says; of no statement at all, line 0 of a file without a name.
+    #[serde(flatten, with = "location::in_json")]
+    pub location: Location,
     /// `in`, `out` or `send`.
     pub direction: String,
     /// The verb: `allow`, `drop`, `reject`, `count`, `redirect`, `shortcut`; of an audited rule, what is audited.

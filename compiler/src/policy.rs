@@ -269,9 +269,9 @@ impl Rule {
 
     /// The group of bulk rules that it stands for, in a policy that `bulk` made.
     #[must_use]
-    pub fn winner(&self) -> Option<u32> {
+    pub fn first_match(&self) -> Option<u32> {
         match self.matches.conditions.as_slice() {
-            [Condition::Winner(group)] => Some(*group),
+            [Condition::FirstMatch(group)] => Some(*group),
             _ => None,
         }
     }

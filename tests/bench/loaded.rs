@@ -188,7 +188,7 @@ fn slots(artifact: &Artifact) -> Vec<Option<usize>> {
     let counters = artifact.manifest.counters.iter();
     counters
         .map(|counter| match counter.kind {
-            CounterKind::Rule => rule_of_line(counter.line),
+            CounterKind::Rule => rule_of_line(counter.location.line),
             CounterKind::Default => None,
             _ => NOTHING,
         })

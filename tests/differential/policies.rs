@@ -2,8 +2,8 @@
 //!
 //! Takes seeds; gives text. What is in a rule comes from the compiler's generator and from the benchmarks' families.
 
-use sockc_compiler::generate::{Options, random_policy};
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
+use sockc_testing::{Options, random_policy};
 
 use crate::rules::family::Family;
 use crate::rules::text::{Place, Verdicts, policy};

@@ -166,6 +166,6 @@ fn counts(artifact: &Artifact, answers: &[Option<usize>]) -> BTreeMap<u32, u64> 
     };
     let counters = (0..).zip(&artifact.manifest.counters);
     counters
-        .filter_map(|(slot, counter)| Some((slot, *counted(counter.kind, counter.line)?)))
+        .filter_map(|(slot, counter)| Some((slot, *counted(counter.kind, counter.location.line)?)))
         .collect()
 }

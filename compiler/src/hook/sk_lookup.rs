@@ -66,7 +66,7 @@ fn reads(kind: FieldKind) -> Ability {
         FieldKind::Tuple
         | FieldKind::Member
         | FieldKind::Interface
-        | FieldKind::Winner
+        | FieldKind::FirstMatch
         | FieldKind::Absent
         | FieldKind::Entry => Yes,
     }

@@ -48,7 +48,7 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Length
         | FieldKind::IpHeader
         | FieldKind::Interface
-        | FieldKind::Winner
+        | FieldKind::FirstMatch
         | FieldKind::Member
         | FieldKind::Absent
         | FieldKind::Entry

@@ -20,7 +20,7 @@ use super::{Lowering, Source};
 const FIELDS: [(Field, u8, Width); 15] = [
     (Field::Length, offset::LENGTH, Width::W),
     (Field::Protocol, offset::PROTOCOL, Width::B),
-    (Field::Fragment, offset::PART, Width::B),
+    (Field::Fragment, offset::FRAGMENT, Width::B),
     (Field::Icmp, offset::ICMP, Width::H),
     (Field::TcpFlags, offset::FLAGS, Width::B),
     (Field::FromPort, offset::FROM_PORT, Width::H),
@@ -100,7 +100,7 @@ impl Lowering<'_> {
             return gate;
         };
         let ways = Ways {
-            fits: write,
+            conforming: write,
             excess: next,
         };
         self.take_one(number, pace, ways);

@@ -1,6 +1,7 @@
 //! What a runtime needs to know: counter slots, socket slots, groups, sources.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 
@@ -14,6 +15,7 @@ use crate::artifact::{
 };
 use crate::chain::Chain;
 use crate::hook::Hook;
+use crate::location::Location;
 use crate::lower::{self, CounterSlots, Maps};
 use crate::place::counts_in_send;
 use crate::policy::{
@@ -59,18 +61,14 @@ impl Slots {
         let mut directions = Direction::ALL.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = line.verdict.word();
-                let mut counter = bare(
-                    CounterKind::Default,
-                    line.place.text.to_string(),
-                    direction,
-                    verdict,
-                );
-                counter.file = line.place.file.to_string();
-                counter.log = line.log.as_ref().map(|log| log.text.clone());
-                counter.line = line.place.line;
                 let mut hooks = Hook::of(direction);
                 let taken_in = hooks.any(|hook| hook.spec().takes_in);
-                counter.counted = !taken_in || counts_in_send(line);
+                let counter = Counter {
+                    location: line_of(&line.place),
+                    log: line.log.as_ref().map(|log| log.text.clone()),
+                    counted: !taken_in || counts_in_send(line),
+                    ..bare(CounterKind::Default, "", direction, verdict)
+                };
                 push(&mut counters, counter)
             });
             let malformed = tells_malformed(policy, direction, chains, decisions).then(|| {
@@ -80,7 +78,7 @@ impl Slots {
                 };
                 let counter = bare(
                     CounterKind::Malformed,
-                    "malformed packets".into(),
+                    "malformed packets",
                     direction,
                     verdict,
                 );
@@ -95,7 +93,7 @@ impl Slots {
         });
         // Only packets that arrive are answered.
         directions[0].withheld = chains.iter().any(lower::answers).then(|| {
-            let text = "answers withheld: beyond the limits of `reject`".to_owned();
+            let text = "answers withheld: beyond the limits of `reject`";
             let direction = Direction::In;
             push(
                 &mut counters,
@@ -157,13 +155,16 @@ fn push(counters: &mut PrimaryMap<Numbered, Counter>, counter: Counter) -> u32 {
 }
 
 /// A counter without a label, of no statement.
-fn bare(kind: CounterKind, text: String, direction: Direction, verdict: &str) -> Counter {
+fn bare(
+    kind: CounterKind,
+    text: impl Into<Arc<str>>,
+    direction: Direction,
+    verdict: &str,
+) -> Counter {
     Counter {
         kind,
         label: None,
-        text,
-        file: String::new(),
-        line: 0,
+        location: Location::new("", 0, text),
         direction: direction.word().into(),
         verdict: verdict.into(),
         audit: false,
@@ -172,13 +173,16 @@ fn bare(kind: CounterKind, text: String, direction: Direction, verdict: &str) ->
     }
 }
 
+/// The beginning of a statement's line, with its texts shared.
+fn line_of(place: &Location) -> Location {
+    Location::new(place.file.clone(), place.line, place.text.clone())
+}
+
 fn rule_counter(rule: &crate::policy::Rule) -> Counter {
     Counter {
         kind: CounterKind::Rule,
         label: rule.label.clone(),
-        text: rule.place.text.to_string(),
-        file: rule.place.file.to_string(),
-        line: rule.place.line,
+        location: line_of(&rule.place),
         direction: rule.direction.word().into(),
         verdict: rule.audit.unwrap_or(rule.action.into()).word().into(),
         audit: rule.audit.is_some(),

@@ -3,7 +3,7 @@
 //! Looks at the few kinds of packets that rules tell apart, not at packets: a rule that passes here may still be
 //! contradictory in ways that only the decision structure sees.
 
-use crate::event::Part;
+use crate::event::Fragment;
 use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::hook::Hook;
 use crate::packet::shortest_length;
@@ -18,35 +18,35 @@ use crate::ranges::{Bound, RangeSet};
 struct Kind {
     family: Family,
     protocol: IpProtocol,
-    part: Part,
+    fragment: Fragment,
 }
 
 impl Kind {
     fn has_ports(self) -> bool {
-        self.protocol.has_ports() && self.part != Part::Later
+        self.protocol.has_ports() && self.fragment != Fragment::Later
     }
 
     fn has_flags(self) -> bool {
-        self.protocol == IpProtocol::TCP && self.part != Part::Later
+        self.protocol == IpProtocol::TCP && self.fragment != Fragment::Later
     }
 
     /// The first and the last value of a field that packets of this kind have.
     fn values(self, row: &Row) -> (u32, u32) {
         match row.field {
             HeaderField::Length => {
-                let shortest = shortest_length(self.family, self.protocol, self.part);
+                let shortest = shortest_length(self.family, self.protocol, self.fragment);
                 (shortest, row.max)
             }
             HeaderField::Fragment => {
-                let part = self.part as u32;
-                (part, part)
+                let fragment = self.fragment as u32;
+                (fragment, fragment)
             }
             _ => (0, row.max),
         }
     }
 
     fn has_socket(self) -> bool {
-        self.protocol.has_socket() && self.part != Part::Later
+        self.protocol.has_socket() && self.fragment != Fragment::Later
     }
 }
 
@@ -120,17 +120,17 @@ fn kinds(rule: &Rule) -> Vec<Kind> {
         protocols = IpProtocol::WITH_SOCKETS.to_vec();
     }
     let parts = match rule.direction.of_processes() || rule.in_lookup() {
-        true => &[Part::Whole, Part::First][..],
-        false => &[Part::Whole, Part::First, Part::Later],
+        true => &[Fragment::Whole, Fragment::First][..],
+        false => &[Fragment::Whole, Fragment::First, Fragment::Later],
     };
     let mut kinds = Vec::new();
     for family in [Family::V4, Family::V6] {
         for &protocol in &protocols {
-            for &part in parts {
+            for &fragment in parts {
                 kinds.push(Kind {
                     family,
                     protocol,
-                    part,
+                    fragment,
                 });
             }
         }
@@ -209,7 +209,7 @@ fn outcome(condition: &Condition, kind: Kind, policy: &Policy) -> Option<bool> {
             (!may_be_there).then_some(true)
         }
         Condition::Header { field, test } => field_outcome(row(*field), *test, kind),
-        Condition::Winner(_) => None,
+        Condition::FirstMatch(_) => None,
     }
 }
 

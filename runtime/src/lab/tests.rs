@@ -346,12 +346,12 @@ fn a_syn_is_answered_by_the_listener_it_reached() {
 }
 
 fn syn(from: IpAddr, to: IpAddr, port: u16) -> Vec<u8> {
-    use sockc_compiler::event::{Header, Part, Transport};
+    use sockc_compiler::event::{Fragment, Header, Transport};
     let header = Header {
         from,
         to,
         protocol: IpProtocol::TCP,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::Tcp {
             from: 4000,
             to: port,

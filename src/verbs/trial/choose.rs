@@ -342,7 +342,7 @@ impl Chooser<'_> {
         let (header, _) = values::header_of(&found);
         let number = header.protocol.into();
         left.must(Field::Protocol, number, number)?;
-        let shortest = packet::shortest_length(family, header.protocol, header.part);
+        let shortest = packet::shortest_length(family, header.protocol, header.fragment);
         left.must(Field::Length, shortest, packet::longest_length(family))?;
         left.wish(Field::Length, shortest, MAX_LENGTH)?;
         left.wish(Field::Length, shortest, shortest)?;

@@ -10,7 +10,7 @@ mod wires;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
-use sockc_compiler::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
+use sockc_compiler::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
 use sockc_compiler::policy::{ClassId, Direction, OutInterfaceId, Policy, SocketId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::SlotKind;
@@ -327,7 +327,7 @@ fn state_of(answer: SocketAnswer) -> Option<State> {
 
 /// Whether the server's answer tells which socket the lookup found: an opening TCP segment, or a whole datagram.
 pub(crate) fn is_new_flow(header: &Header) -> bool {
-    header.part == Part::Whole
+    header.fragment == Fragment::Whole
         && match header.transport {
             Transport::Tcp { flags, .. } => flags & 0x17 == 0x02,
             Transport::Ports { .. } => header.protocol == IpProtocol::UDP,

@@ -3,7 +3,7 @@
 //! Takes a rule set; gives the list before and after the edits, and what a linear scan already knows of the difference:
 //! headers that get another verdict. Not here: policies that are compared.
 
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
 
 use super::rules::family::seed;
 use super::rules::scan::Scan;

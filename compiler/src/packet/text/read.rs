@@ -9,7 +9,7 @@ use super::endpoint::{End, end};
 use super::with::{no_meaning, said};
 use super::{Described, codes, interface};
 use crate::direction::Deed;
-use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
+use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::field::FieldKind;
 use crate::header_field::{Exists, HeaderField, Plain};
 use crate::hook::Hook;
@@ -116,7 +116,7 @@ fn malformed_packet(
 struct Kind {
     family: Family,
     number: IpProtocol,
-    part: Part,
+    fragment: Fragment,
     /// Type and code, if a type was named.
     icmp: Option<(u8, u8)>,
     span: Span,
@@ -152,19 +152,19 @@ impl Kind {
             return Err(Box::new(differ.also(from.span, "of one family")));
         }
         let told = from.port.is_some() || to.port.is_some() || icmp.is_some();
-        let part = match (&said.header[HeaderField::Fragment], told) {
-            (None, _) => Part::Whole,
-            (Some(_), true) => Part::First,
-            (Some(_), false) => Part::Later,
+        let fragment = match (&said.header[HeaderField::Fragment], told) {
+            (None, _) => Fragment::Whole,
+            (Some(_), true) => Fragment::First,
+            (Some(_), false) => Fragment::Later,
         };
-        if family == Family::V6 && part != Part::Later && number.is_extension() {
+        if family == Family::V6 && fragment != Fragment::Later && number.is_extension() {
             let text = "IPv6 steps over this header: the packet's protocol is the one after it";
             return Err(does_not_fit(text, written.span));
         }
         Ok(Self {
             family,
             number,
-            part,
+            fragment,
             icmp,
             span: written.span,
         })
@@ -175,7 +175,7 @@ impl Kind {
             from: from.address,
             to: to.address,
             protocol: self.number,
-            part: self.part,
+            fragment: self.fragment,
             transport: self.transport(from, to, said)?,
             length: self.length(said)?,
             ..Header::PLAIN
@@ -194,10 +194,10 @@ impl Kind {
 
     fn transport(&self, from: &End, to: &End, said: &Said) -> Result<Transport, Box<Diagnostic>> {
         let has_ports = self.number.has_ports();
-        if self.number != IpProtocol::TCP || self.part == Part::Later {
+        if self.number != IpProtocol::TCP || self.fragment == Fragment::Later {
             self.without_tcp(said)?;
         }
-        if !self.number.has_socket() || self.part == Part::Later {
+        if !self.number.has_socket() || self.fragment == Fragment::Later {
             let mut found = said.sockets.iter();
             if let Some(found) = found.find(|it| it.answer != SocketAnswer::None) {
                 return Err(not_had("a socket", found.span));
@@ -206,7 +206,7 @@ impl Kind {
         if !has_ports {
             not_said(from.port.as_ref().or(to.port.as_ref()), "ports")?;
         }
-        if self.part == Part::Later {
+        if self.fragment == Fragment::Later {
             return Ok(Transport::None);
         }
         if has_ports {
@@ -244,7 +244,7 @@ impl Kind {
     }
 
     fn length(&self, said: &Said) -> Result<u32, Box<Diagnostic>> {
-        let shortest = shortest_length(self.family, self.number, self.part);
+        let shortest = shortest_length(self.family, self.number, self.fragment);
         let longest = longest_length(self.family);
         let Some(said) = &said.header[HeaderField::Length] else {
             return Ok(shortest);

@@ -6,7 +6,7 @@ use sockc_grammar::ast::On;
 
 use super::case::plain_icmp;
 use super::{Described, contents, interface, members};
-use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
+use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::header_field::{self, Kind, Plain, Row, flag_names};
 use crate::packet::shortest_length;
 use crate::policy::{Direction, Policy};
@@ -179,7 +179,8 @@ fn protocol_words(header: &Header) -> String {
     match header.transport {
         // The first fragment of an echo request needs its type, or it would be read as a later one.
         Transport::Icmp { kind, code }
-            if header.part != Part::Whole || (kind, code) != plain_icmp(header.family()) =>
+            if header.fragment != Fragment::Whole
+                || (kind, code) != plain_icmp(header.family()) =>
         {
             format!("{word} {kind}/{code}")
         }
@@ -207,7 +208,7 @@ fn header_with(header: &Header, direction: Direction) -> Vec<String> {
             Plain::Shortest => Some(shortest_length(
                 header.family(),
                 header.protocol,
-                header.part,
+                header.fragment,
             )),
         };
         let value = (row.get)(header);
