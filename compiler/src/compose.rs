@@ -96,7 +96,9 @@ pub fn check(policy: &Policy, chains: &[Chain], store: &mut Store) -> Result<(),
             group: Some(group),
             ..Of::default()
         };
-        check.singly(Direction::Send, written, "what is written")?;
+        for direction in Direction::all_of_processes() {
+            check.singly(direction, written, direction.spec().list)?;
+        }
     }
     Ok(())
 }

@@ -180,6 +180,10 @@ impl Lowering<'_> {
             if foreign || hook.reads(field) != Ability::Yes {
                 continue;
             }
+            // Nor what nobody knows yet, as the sender of who connects.
+            if field != Field::Protocol && (code(hook).field)(self, field, family).is_none() {
+                continue;
+            }
             let value = self.registers.probe;
             match hook.spec().sees.protocols {
                 [only] if field == Field::Protocol => self.builder.set(value, i64::from(only.0)),

@@ -1,6 +1,6 @@
 //! The syntax tree of a packet to the packet.
 
-use sockc_grammar::ast::{self, IcmpType, Packet, Protocol};
+use sockc_grammar::ast::{IcmpType, Packet, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -8,8 +8,11 @@ use super::case::{Said, icmp_of, mistake, plain_icmp};
 use super::endpoint::{End, end};
 use super::with::{no_meaning, said};
 use super::{Described, codes, interface};
+use crate::direction::Deed;
 use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
+use crate::field::FieldKind;
 use crate::header_field::{Exists, HeaderField, Plain};
+use crate::hook::Hook;
 use crate::names::IcmpKind;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
@@ -27,18 +30,34 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
     if let (Some(malformed), false) = (&said.malformed, direction.of_processes()) {
         return malformed_packet(packet, direction, class, malformed.span);
     }
-    let from = end(packet.from.as_ref(), "from", whole)?;
-    let to = end(packet.to.as_ref(), "to", whole)?;
+    let to = || end(packet.to.as_ref(), "to", whole);
+    let (from, to) = match (direction.has_sender(), &packet.from) {
+        (true, from) => (end(from.as_ref(), "from", whole)?, to()?),
+        (false, Some(from)) => {
+            return Err(does_not_fit(
+                "the sender's address is not known yet",
+                from.span,
+            ));
+        }
+        (false, None) => {
+            let to = to()?;
+            (End::unknown(&to), to)
+        }
+    };
     let kind = Kind::of(packet, &from, &to, &said, whole)?;
     let header = kind.header(&from, &to, &said)?;
-    let event = if direction.of_processes() {
+    let event = if let Some(deed) = direction.deed() {
         Event::Process {
             direction,
-            group: group(&kind, &said, policy, whole)?,
+            group: group((direction, deed), &kind, &said, policy, whole)?,
             header,
         }
     } else {
-        not_said(said.group.as_ref(), "a group: that belongs to `send`")?;
+        let processes = Direction::words_of_processes(" and ");
+        not_said(
+            said.group.as_ref(),
+            &format!("a group: that belongs to {processes}"),
+        )?;
         Event::Packet {
             direction,
             class,
@@ -57,7 +76,7 @@ fn class(
     match &packet.on {
         None => Ok(Policy::plain_class()),
         Some(on) if direction.of_processes() => Err(does_not_fit(
-            "what a process writes has no interface yet",
+            Hook::without(direction, FieldKind::Interface),
             on.span,
         )),
         Some(on) => interface::read(&on.value, policy),
@@ -68,12 +87,8 @@ fn direction(packet: &Packet) -> Result<Direction, Box<Diagnostic>> {
     let Some(written) = &packet.direction else {
         return Ok(Direction::In);
     };
-    match written.value {
-        ast::Direction::In => Ok(Direction::In),
-        ast::Direction::Out => Ok(Direction::Out),
-        ast::Direction::Send => Ok(Direction::Send),
-        ast::Direction::Receive => Err(no_meaning("`receive`", written.span)),
-    }
+    let word = || format!("`{}`", written.value.word());
+    Direction::of(written.value).ok_or_else(|| no_meaning(&word(), written.span))
 }
 
 /// A malformed packet has no header that could be looked at: addresses may be named, the rest may not.
@@ -344,15 +359,18 @@ fn byte(
     })
 }
 
-/// The group that a write belongs to. A write is data on a TCP connection: nothing else is known of it.
+/// The group whose process does it. Nothing is known then but protocol, addresses and ports.
 fn group(
+    (direction, deed): (Direction, &Deed),
     kind: &Kind,
     said: &Said,
     policy: &Policy,
     whole: Span,
 ) -> Result<GroupId, Box<Diagnostic>> {
-    if kind.number != IpProtocol::TCP {
-        return Err(does_not_fit("`send` is about tcp", kind.span));
+    if !Hook::protocols(direction).contains(&kind.number) {
+        let about = deed.about.to_lowercase();
+        let text = format!("`{}` is about {about}", direction.word());
+        return Err(does_not_fit(text, kind.span));
     }
     not_said(said.malformed.as_ref(), "a header that could be malformed")?;
     for (row, said) in said.header.iter() {
@@ -369,7 +387,7 @@ fn group(
         (Some(only), None) => Ok(only),
         _ => Err(mistake(
             codes::GROUP_MISSING,
-            "a write belongs to a group",
+            format!("a {} belongs to a group", deed.one),
             whole,
             "no group is named",
             "write `with group NAME`",

@@ -16,7 +16,7 @@ use crate::protocol::IpProtocol;
 #[must_use]
 pub fn describe(header: &Header, direction: Direction) -> String {
     let with = header_with(header, direction);
-    sentence(direction, &packet_words(header), None, &with)
+    sentence(direction, &packet_words(header, direction), None, &with)
 }
 
 /// An event and its surroundings in words; `None` for a frame that is not IP, for which there are none.
@@ -83,7 +83,12 @@ fn words(
     with.extend(group.map(|group| format!("group {}", group.name)));
     with.extend(header_with(header, direction));
     with.extend(machine_with(policy, described));
-    Some(sentence(direction, &packet_words(header), on, &with))
+    Some(sentence(
+        direction,
+        &packet_words(header, direction),
+        on,
+        &with,
+    ))
 }
 
 /// The sockets that lookups find.
@@ -146,17 +151,16 @@ fn sentence(direction: Direction, packet: &str, on: Option<String>, with: &[Stri
     words.join(" ")
 }
 
-fn packet_words(header: &Header) -> String {
+fn packet_words(header: &Header, direction: Direction) -> String {
     let (from, to) = match header.transport {
         Transport::Tcp { from, to, .. } | Transport::Ports { from, to } => (Some(from), Some(to)),
         Transport::None | Transport::Icmp { .. } => (None, None),
     };
-    format!(
-        "{} from {} to {}",
-        protocol_words(header),
-        endpoint(header.from, from),
-        endpoint(header.to, to)
-    )
+    let (protocol, to) = (protocol_words(header), endpoint(header.to, to));
+    match direction.has_sender() {
+        true => format!("{protocol} from {} to {to}", endpoint(header.from, from)),
+        false => format!("{protocol} to {to}"),
+    }
 }
 
 fn protocol_words(header: &Header) -> String {
