@@ -209,8 +209,7 @@ impl Lowering<'_> {
             .leave_if(length, JumpOp::Lt, self.registers.cursor, exits.malformed);
         self.addresses_v4();
         self.hops_and_class_v4();
-        self.builder
-            .set(transport.icmp, IpProtocol::ICMP.0.into());
+        self.builder.set(transport.icmp, IpProtocol::ICMP.0.into());
         self.fragment_v4(transport);
         self.builder
             .load_to(self.registers.probe, network, 9, Width::B);
@@ -253,18 +252,18 @@ impl Lowering<'_> {
         self.builder
             .load_to(probe, self.registers.network, 6, Width::H);
         self.builder
-            .set_slot(self.frame.part, 0, frame::WHOLE, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::WHOLE, Width::B);
         self.builder
             .leave_if(probe, JumpOp::Set, MORE | OFFSET, fragment);
         self.builder.jump(ready);
         self.builder.enter(fragment);
         self.builder
-            .set_slot(self.frame.part, 0, frame::FIRST, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::FIRST, Width::B);
         self.builder.leave_if(probe, JumpOp::Set, OFFSET, later);
         self.builder.jump(ready);
         self.builder.enter(later);
         self.builder
-            .set_slot(self.frame.part, 0, frame::LATER, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::LATER, Width::B);
         self.builder.jump(transport.none);
         self.builder.enter(ready);
     }
@@ -339,7 +338,7 @@ impl Lowering<'_> {
         self.builder
             .store_slot(self.frame.protocol, 0, next, Width::B);
         self.builder
-            .set_slot(self.frame.part, 0, frame::WHOLE, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::WHOLE, Width::B);
         self.builder.set(self.registers.cursor, 40);
         self.extensions(transport, exits);
     }

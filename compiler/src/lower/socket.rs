@@ -101,7 +101,7 @@ impl Lowering<'_> {
 
     /// Leaves to `none` unless the packet has ports of TCP or UDP.
     fn has_socket(&mut self, none: Block) {
-        let part = self.builder.load_slot(self.frame.part, 0, Width::B);
+        let part = self.builder.load_slot(self.frame.fragment, 0, Width::B);
         self.builder.leave_if(part, JumpOp::Eq, frame::LATER, none);
         let ready = self.builder.block();
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);

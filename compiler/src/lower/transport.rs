@@ -55,8 +55,7 @@ impl Lowering<'_> {
     pub(super) fn extensions(&mut self, transport: &Transport, exits: Exits) {
         let probe = self.registers.probe;
         let [walked, later] = [(); 2].map(|()| self.head_block());
-        self.builder
-            .set(transport.icmp, IpProtocol::ICMP6.0.into());
+        self.builder.set(transport.icmp, IpProtocol::ICMP6.0.into());
         self.builder
             .leave_if(probe, JumpOp::Eq, i32::from(IpProtocol::TCP), transport.tcp);
         for protocol in [IpProtocol::UDP, IpProtocol::ICMP6] {
@@ -68,7 +67,7 @@ impl Lowering<'_> {
             end: self.registers.end,
             cursor: self.registers.cursor,
             protocol: self.frame.protocol,
-            part: self.frame.part,
+            part: self.frame.fragment,
             transport: walked,
             later,
             malformed: exits.malformed,
@@ -86,8 +85,7 @@ impl Lowering<'_> {
 
     /// The walk has left nothing in registers but the cursor, so many bytes after which must lie in the packet.
     fn after_extensions(&mut self, transport: &Transport, bytes: i32, exits: Exits) {
-        self.builder
-            .set(transport.icmp, IpProtocol::ICMP6.0.into());
+        self.builder.set(transport.icmp, IpProtocol::ICMP6.0.into());
         self.builder
             .load_slot_to(transport.length, self.frame.length, 0, Width::W);
         self.cursor_within_packet(transport, bytes, exits);
@@ -95,18 +93,19 @@ impl Lowering<'_> {
 
     /// With the flag of a first fragment, `WHOLE` becomes `FIRST`.
     fn part_of_flag(&mut self) {
-        let part = self.builder.load_slot(self.frame.part, 0, Width::B);
+        let part = self.builder.load_slot(self.frame.fragment, 0, Width::B);
         let flag = self.builder.copy(part);
         self.builder.alu(flag, AluOp::Rsh, 1);
         self.builder.alu(part, AluOp::Sub, flag);
-        self.builder.store_slot(self.frame.part, 0, part, Width::B);
+        self.builder
+            .store_slot(self.frame.fragment, 0, part, Width::B);
     }
 
     /// The header of a later fragment: what comes next is its protocol.
     fn fragment_header(&mut self, transport: &Transport, exits: Exits) {
         self.after_extensions(transport, 8, exits);
         self.builder
-            .set_slot(self.frame.part, 0, frame::LATER, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::LATER, Width::B);
         self.builder.jump(transport.none);
     }
 
@@ -114,8 +113,7 @@ impl Lowering<'_> {
     fn header(&mut self) {
         let header = self.registers.transport;
         self.builder.assign(header, self.registers.network);
-        self.builder
-            .alu(header, AluOp::Add, self.registers.cursor);
+        self.builder.alu(header, AluOp::Add, self.registers.cursor);
     }
 
     /// So many bytes of the header must lie in the linear part.
