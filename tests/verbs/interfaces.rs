@@ -285,7 +285,7 @@ fn another_policy_and_one_without_hooks_are_told() {
             said.contains("\"edge\" is replaced by a policy of another name, \"other\""),
             "{said}"
         );
-        assert!(said.contains("every hook is taken off"), "{said}");
+        assert!(said.contains("no hook is left in this network namespace"), "{said}");
     }
 }
 
