@@ -11,7 +11,10 @@ macro_rules! fields {
             $($(#[$doc])* $field,)*
         }
 
-        impl HeaderField {
+        /// The codepoints of `ecn`, which have no numbers in the language.
+pub const ECN_NAMES: [&str; 4] = ["ce", "ect0", "ect1", "none"];
+
+impl HeaderField {
             /// Every field, in order.
             pub const ALL: &'static [Self] = &[$(Self::$field),*];
 

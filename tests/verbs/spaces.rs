@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{Lab, Netlink, SERVER, Space};
 
-use super::{Folder, Ran, root, run};
+use super::{Folder, Ran, ip, root, run};
 
 /// How long the kernel may take to end a namespace.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -478,4 +478,44 @@ fn what_others_did_in_the_namespace_of_a_block_is_said_and_left_as_it_is() {
         place.status(0);
         place.done(&["unload", "--netns", &path]);
     }
+}
+
+/// A policy with a rule for the host's interface, and a block for an interface that goes.
+const OUTSIDE: &str = "policy host
+interfaces lo
+default in allow
+drop tcp to port 81
+for netns \"NAME\" {
+    interfaces inside
+    default in allow
+    drop tcp to port 80
+}
+";
+
+#[test]
+fn what_is_said_of_the_interfaces_of_a_block_names_its_namespace() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("inside");
+    let space = &place.other.as_ref().unwrap().space;
+    ip(space, "link add inside type veth peer name other");
+    place.apply(OUTSIDE);
+    ip(space, "link del inside");
+    let within = format!("in the network namespace \"{}\": ", place.name);
+    let stands = place.lab.server.run(|| run(&["status"])).unwrap();
+    assert_eq!(stands.code, Some(5));
+    assert!(stands.stderr.contains("inside"), "{}", stands.stderr);
+    for line in stands.stderr.lines() {
+        let (_, said) = line.split_once(": ").unwrap();
+        assert!(said.starts_with(&within), "{line}");
+    }
+    let applied = place.done(&["apply", "--running"]).stderr;
+    for words in ["there is no interface \"inside\"", "no hook is left in this network namespace"] {
+        let mut lines = applied.lines();
+        let line = lines.find(|line| line.contains(words));
+        let line = line.unwrap_or_else(|| panic!("{words}: {applied}"));
+        assert!(line.starts_with(&format!("note: {within}")), "{line}");
+    }
+    assert!(!applied.contains("steers nothing\n"), "{applied}");
 }
