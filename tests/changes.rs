@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sockc_compiler::generate::Random;
 use sockc_compiler::pipeline;
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceMap, Span};
+use sockc_testing::Rng;
 
 use crate::repository::{Repository, files_in, text};
 
@@ -120,7 +120,7 @@ fn a_changed_letter_is_found_where_it_was_changed() {
     let number = |name: &str| std::env::var(name).ok();
     let wanted = number("SOCKC_CHANGES").unwrap_or_else(|| "12".into());
     let seed = number("SOCKC_SEED").and_then(|seed| seed.parse().ok());
-    let mut random = Random::new(seed.unwrap_or(1));
+    let mut rng = Rng::new(seed.unwrap_or(1));
     let mut tried = 0;
     let mut failures: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in files_in("rules", ".sk") {
@@ -129,7 +129,7 @@ fn a_changed_letter_is_found_where_it_was_changed() {
         if is_refused(&name, &text) {
             continue;
         }
-        for changed in changes(&text, &wanted, &mut random) {
+        for changed in changes(&text, &wanted, &mut rng) {
             tried += 1;
             let what = std::panic::catch_unwind(|| wrong(&name, &changed));
             let what = what.unwrap_or_else(|_| Some("a panic".into()));
@@ -151,7 +151,7 @@ fn a_changed_letter_is_found_where_it_was_changed() {
 }
 
 /// Some changes of a policy, or all of them. What stands in comments does not matter.
-fn changes(text: &str, wanted: &str, random: &mut Random) -> Vec<Changed> {
+fn changes(text: &str, wanted: &str, rng: &mut Rng) -> Vec<Changed> {
     let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
     let ways = 1 + 2 * LETTERS.len();
     let in_comment = |at: usize| {
@@ -161,9 +161,9 @@ fn changes(text: &str, wanted: &str, random: &mut Random) -> Vec<Changed> {
     if let Ok(count) = wanted.parse::<usize>() {
         let mut found = Vec::new();
         while found.len() < count {
-            let at = *random.pick(&places);
+            let at = *rng.one_of(&places);
             if !in_comment(at) {
-                found.extend(change(text, at, random.below(ways as u64) as usize));
+                found.extend(change(text, at, rng.below(ways)));
             }
         }
         return found;

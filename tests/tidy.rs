@@ -116,6 +116,14 @@ fn crates_depend_in_one_direction() {
             }
         }
     }
+    // What is shipped holds nothing that only tests use.
+    for name in [".", "grammar", "compiler", "runtime"] {
+        for dependency in dependencies(&text(&format!("{name}/Cargo.toml"))) {
+            if ["sockc-testing", "sockc-random"].contains(&dependency) {
+                broken.push(format!("{name} depends on {dependency} outside its tests"));
+            }
+        }
+    }
     report(&broken);
 }
 
@@ -193,7 +201,7 @@ fn what_is_decided_names_no_hook() {
         let path = name.trim_start_matches("compiler/src/");
         let room = path.split(['/', '.']).next().unwrap_or_default();
         // The generator of random policies is a test's.
-        let tested = is_test(&name) || path.starts_with("diagram/sample");
+        let tested = is_test(&name);
         if !WITHOUT_HOOKS.contains(&room) || tested {
             continue;
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::insn::Insn;
 use crate::bpf::limits::ARRAY_VALUE;
-use crate::location::Location;
+use crate::location::{self, Location};
 use crate::protocol::IpProtocol;
 
 /// A map of the object.
@@ -55,16 +55,33 @@ impl Section {
         Self::SockOps,
     ];
 
+    /// Its name, and the struct of `linux/bpf.h` that its programs are called with.
+    fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Xdp => ("xdp", "xdp_md"),
+            Self::Classifier => ("classifier", "__sk_buff"),
+            Self::SkLookup => ("sk_lookup", "bpf_sk_lookup"),
+            Self::SkMsg => ("sk_msg", "sk_msg_md"),
+            Self::SockOps => ("sockops", "bpf_sock_ops"),
+        }
+    }
+
     /// The name in the ELF file, one that libbpf and aya both accept.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Xdp => "xdp",
-            Self::Classifier => "classifier",
-            Self::SkLookup => "sk_lookup",
-            Self::SkMsg => "sk_msg",
-            Self::SockOps => "sockops",
-        }
+        self.row().0
+    }
+
+    /// The struct of `linux/bpf.h` that its programs are called with.
+    #[must_use]
+    pub fn context(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Whether its programs see packets, and return what becomes of one; the others return 0 or 1.
+    #[must_use]
+    pub fn sees_packets(self) -> bool {
+        matches!(self, Self::Xdp | Self::Classifier)
     }
 }
 
@@ -461,7 +478,7 @@ pub struct GroupPlan {
     pub name: String,
     /// The cgroup's path from the root of the cgroup-v2 hierarchy.
     pub cgroup: String,
-    /// The SOCKHASH that holds its sockets.
+    /// The SOCKHASH that holds its sockets; it and the storages have no name where none are taken in.
     pub peers: String,
     /// The socket storage that holds each socket's peer key.
     pub storage: String,
@@ -471,6 +488,14 @@ pub struct GroupPlan {
     pub aside: String,
 }
 
+impl GroupPlan {
+    /// Whether its sockets are taken into maps; else its programs see what is done in its cgroup, and no more is kept.
+    #[must_use]
+    pub fn takes_in(&self) -> bool {
+        !self.peers.is_empty()
+    }
+}
+
 /// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
@@ -478,12 +503,9 @@ pub struct Counter {
     pub kind: CounterKind,
     /// The rule's label.
     pub label: Option<String>,
-    /// The statement's text on one line.
-    pub text: String,
-    /// The source file.
-    pub file: String,
-    /// Line, from 1; 0 where no line stands for it.
-    pub line: u32,
+    /// Where the line of its statement begins, and what it says; of no statement at all, line 0 of a file without a name.
+    #[serde(flatten, with = "location::in_json")]
+    pub location: Location,
     /// `in`, `out` or `send`.
     pub direction: String,
     /// The verb: `allow`, `drop`, `reject`, `count`, `redirect`, `shortcut`; of an audited rule, what is audited.

@@ -23,8 +23,6 @@ mod store;
 mod walk;
 
 #[cfg(test)]
-pub(crate) mod sample;
-#[cfg(test)]
 mod tests;
 
 use cranelift_entity::entity_impl;

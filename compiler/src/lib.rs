@@ -19,6 +19,7 @@ pub mod coverage;
 pub mod decide;
 pub mod diagram;
 pub mod diff;
+pub mod direction;
 pub mod emit;
 pub mod event;
 pub mod expect;
@@ -26,7 +27,6 @@ pub mod explain;
 pub mod faithful;
 pub mod field;
 pub mod files;
-pub mod generate;
 pub mod glob;
 pub mod guard;
 pub mod header_field;
@@ -59,3 +59,14 @@ pub mod target;
 pub mod values;
 pub mod verifier_cost;
 pub mod witness;
+
+#[cfg(test)]
+extern crate self as sockc_compiler;
+
+/// What the tests of all crates share, built with the types of the unit tests.
+#[cfg(test)]
+#[path = "../../tests/support/src/lib.rs"]
+pub mod testing;
+
+#[cfg(test)]
+mod tests;

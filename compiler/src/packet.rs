@@ -1,15 +1,13 @@
-//! Packets: bytes to [`Header`](crate::event::Header)s and back, packets at a policy's edges, packets in words.
+//! Packets: bytes to [`Header`](crate::event::Header)s and back, packets in words.
 //!
 //! Everything here is slow and obvious on purpose: it is what the emitted parser is compared with. Nothing here is
 //! used to generate code, and nothing decides what becomes of a packet.
 
 pub mod build;
-pub mod edges;
 pub mod parse;
-pub mod random;
 pub mod text;
 
-use crate::event::Part;
+use crate::event::Fragment;
 use crate::policy::Family;
 use crate::protocol::IpProtocol;
 
@@ -29,15 +27,15 @@ pub fn transport_length(family: Family, protocol: IpProtocol) -> u32 {
 /// The least length of an IP packet of this kind, without options and without extension headers other than the
 /// fragment header it needs.
 #[must_use]
-pub fn shortest_length(family: Family, protocol: IpProtocol, part: Part) -> u32 {
-    let network = match (family, part) {
+pub fn shortest_length(family: Family, protocol: IpProtocol, fragment: Fragment) -> u32 {
+    let network = match (family, fragment) {
         (Family::V4, _) => 20,
-        (Family::V6, Part::Whole) => 40,
-        (Family::V6, Part::First | Part::Later) => 48,
+        (Family::V6, Fragment::Whole) => 40,
+        (Family::V6, Fragment::First | Fragment::Later) => 48,
     };
-    match part {
-        Part::Later => network,
-        Part::Whole | Part::First => network + transport_length(family, protocol),
+    match fragment {
+        Fragment::Later => network,
+        Fragment::Whole | Fragment::First => network + transport_length(family, protocol),
     }
 }
 

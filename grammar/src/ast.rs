@@ -98,17 +98,19 @@ pub struct DefaultLine {
     pub log: Option<Spanned<Log>>,
 }
 
-/// The four lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Direction {
-    /// A packet that arrives.
-    In,
-    /// A packet that leaves.
-    Out,
-    /// Data a process writes.
-    Send,
-    /// Data that arrives on a socket.
-    Receive,
+worded! {
+    /// The lists.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Direction {
+        /// A packet that arrives.
+        In = "in",
+        /// A packet that leaves.
+        Out = "out",
+        /// Data a process writes.
+        Send = "send",
+        /// Data that arrives on a socket.
+        Receive = "receive",
+    }
 }
 
 /// The verb of a rule.
@@ -452,19 +454,21 @@ pub enum Clause {
     Target(Target),
 }
 
-/// A hook as `at` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HookName {
-    /// `xdp`
-    Xdp,
-    /// `tc`
-    Tc,
-    /// `sk_lookup`
-    SkLookup,
-    /// `sk_msg`
-    SkMsg,
-    /// `sk_skb`
-    SkSkb,
+worded! {
+    /// A hook as `at` names it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum HookName {
+        /// Packets that arrive, before the stack sees them.
+        Xdp = "xdp",
+        /// Packets that arrive or leave.
+        Tc = "tc",
+        /// The lookup of sockets.
+        SkLookup = "sk_lookup",
+        /// Data a process writes.
+        SkMsg = "sk_msg",
+        /// Data that arrives on a socket.
+        SkSkb = "sk_skb",
+    }
 }
 
 /// Where a steering rule sends.

@@ -4,6 +4,9 @@
 //! Not here: names are not resolved, values are not checked against each other, nothing is read from files, and
 //! nothing here knows of BPF or of the kernel.
 
+#[macro_use]
+mod worded;
+
 pub mod ast;
 pub mod codes;
 pub mod diagnostic;
@@ -15,12 +18,12 @@ pub mod render;
 mod scan;
 pub mod source;
 mod tree;
-mod words;
+mod vocabulary;
 
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, SourceMap};
 
-pub use words::VERBS;
+pub use vocabulary::VERBS;
 
 /// Reads a policy file: what could be understood, and every mistake in the order of the text.
 ///

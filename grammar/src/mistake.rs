@@ -13,12 +13,13 @@ pub(crate) use endpoint::bare_ipv6;
 pub(crate) use expected::Expected;
 pub(crate) use file::of_another_tool;
 
+use crate::ast::Direction;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::header_field::ECN_NAMES;
 use crate::scan;
 use crate::source::{SourceId, Span};
-use crate::header_field::ECN_NAMES;
-use crate::words;
+use crate::vocabulary;
 
 /// A statement that did not parse.
 pub(crate) struct Failure<'t> {
@@ -255,12 +256,12 @@ impl Failure<'_> {
 
     fn foreign(&self, word: &str) -> Option<Diagnostic> {
         let rest = scan::rest(self.text, self.at);
-        let mark = words::FOREIGN_MARKS
+        let mark = vocabulary::FOREIGN_MARKS
             .iter()
             .find(|(mark, _)| rest.starts_with(mark));
         let (found, help) = match mark {
             Some((mark, help)) => (*mark, *help),
-            None => (word, words::foreign(word)?),
+            None => (word, vocabulary::foreign(word)?),
         };
         if self.expected.has_name() && mark.is_none() {
             return None;
@@ -277,7 +278,7 @@ impl Failure<'_> {
     }
 
     fn reserved_name(&self, word: &str) -> Option<Diagnostic> {
-        if !self.expected.has_name() || !words::is_reserved(word) {
+        if !self.expected.has_name() || !vocabulary::is_reserved(word) {
             return None;
         }
         let help = match (scan::word(self.text, self.start), word) {
@@ -300,10 +301,12 @@ impl Failure<'_> {
     /// Words of the language at the wrong place, where more than "expected …" helps.
     fn misplaced(&self, word: &str) -> Option<Diagnostic> {
         let help = match word {
-            _ if words::begins_condition(word) && self.expected.kinds.contains(&"a clause") => {
+            _ if vocabulary::begins_condition(word)
+                && self.expected.kinds.contains(&"a clause") =>
+            {
                 "conditions follow `if`, joined by `and`: `if no socket and fragment`"
             }
-            "in" | "out" | "send" | "receive" if self.expected.kinds.contains(&"a clause") => {
+            _ if Direction::named(word).is_some() && self.expected.kinds.contains(&"a clause") => {
                 "the direction comes right after the verb: `allow out tcp …`"
             }
             "tcp" | "udp" | "icmp" | "icmp6" | "sctp"
@@ -317,12 +320,12 @@ impl Failure<'_> {
     }
 
     fn unknown_word(&self, word: &str) -> Option<Diagnostic> {
-        if word.is_empty() || words::is_known(word) {
+        if word.is_empty() || vocabulary::is_known(word) {
             return None;
         }
         let begins = self.expected.is_empty() || scan::first_on_line(self.text, self.at);
-        let statements = words::STATEMENT.iter().copied().filter(|_| begins);
-        let likely = words::nearest(word, self.expected.candidates().chain(statements));
+        let statements = vocabulary::STATEMENT.iter().copied().filter(|_| begins);
+        let likely = vocabulary::nearest(word, self.expected.candidates().chain(statements));
         let expected = self.expected_text();
         let label = if expected.is_empty() {
             "a statement must begin here".to_owned()
@@ -362,7 +365,7 @@ impl Failure<'_> {
 
     /// A word of the language that begins no statement.
     fn no_beginning(&self, word: &str) -> Diagnostic {
-        match words::nearest(word, words::STATEMENT.iter().copied()) {
+        match vocabulary::nearest(word, vocabulary::STATEMENT.iter().copied()) {
             Some(likely) => self.unexpected().help(format!("did you mean `{likely}`?")),
             None => self.unexpected(),
         }

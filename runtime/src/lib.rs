@@ -67,7 +67,7 @@ pub use sockets::registered::{
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use status::drift::Drift;
 pub use status::{
-    BlockStatus, CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object, running,
-    status,
+    BlockStatus, CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object,
+    running, status,
 };
 pub use unload::unload;

@@ -334,7 +334,11 @@ fn lost_namespaces(session: &Session, record: &Record) -> Result<Vec<LostNamespa
         }));
     }
     for held in &record.netns {
-        found.extend(entrance::look(held, &session.state, Owner::of(&session.namespace))?);
+        found.extend(entrance::look(
+            held,
+            &session.state,
+            Owner::of(&session.namespace),
+        )?);
     }
     Ok(found)
 }

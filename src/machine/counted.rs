@@ -58,9 +58,9 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
                 .counter
                 .label
                 .as_deref()
-                .unwrap_or(&value.counter.text),
-            file: &value.counter.file,
-            line: value.counter.line,
+                .unwrap_or(&value.counter.location.text),
+            file: &value.counter.location.file,
+            line: value.counter.location.line,
             netns: value.netns.as_deref(),
             netns_path: value.entered.as_deref(),
             direction: &value.counter.direction,
@@ -92,11 +92,11 @@ const MAX_CHARS: usize = 60;
 /// The statement with its place, if it has one, and the namespace of its block.
 fn name(value: &CounterValue) -> String {
     let counter = &value.counter;
-    let text = short(&counter.text);
-    let name = if counter.line == 0 {
+    let text = short(&counter.location.text);
+    let name = if counter.location.line == 0 {
         text
     } else {
-        format!("{}:{} {text}", counter.file, counter.line)
+        format!("{}:{} {text}", counter.location.file, counter.location.line)
     };
     match (&value.netns, &value.entered) {
         (Some(netns), Some(path)) => {
@@ -119,6 +119,7 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sockc_compiler::location::Location;
 
     #[test]
     fn long_statements_are_cut_between_characters() {
@@ -132,9 +133,7 @@ mod tests {
         let counter = |kind, direction: &str, verdict: &str| Counter {
             kind,
             label: None,
-            text: String::new(),
-            file: String::new(),
-            line: 1,
+            location: Location::new("", 1, ""),
             direction: direction.to_owned(),
             verdict: verdict.to_owned(),
             audit: false,

@@ -19,7 +19,8 @@ use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{
-    Carried, Departing, Drift, Forecast, LinkFate, Options, ProgramFate, Running, Standpoint, forecast,
+    Carried, Departing, Drift, Forecast, LinkFate, Options, ProgramFate, Running, Standpoint,
+    forecast,
 };
 
 use crate::changes::text::Look;

@@ -17,10 +17,10 @@ use sockc_compiler::bpf::constant::{
 use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::{ClassId, Direction, Family, OutInterfaceId, SocketId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;
+use sockc_testing::Rng;
 use socket2::{Domain, Socket, Type};
 
 use crate::answer::wrong_answer;

@@ -43,13 +43,13 @@ use std::sync::OnceLock;
 use sockc_compiler::artifact::{AttachPoint, Program};
 use sockc_compiler::bulk::Shape;
 use sockc_compiler::files::Texts;
-use sockc_compiler::generate::{Features, Options};
-use sockc_compiler::packet::random::Rng;
 use sockc_compiler::pipeline::{self, Built, Counters, Options as Compile, Outcome, TOO_LARGE};
 use sockc_compiler::policy::{ClassId, Direction, GroupId, Policy};
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
 use sockc_grammar::source::SourceMap;
+use sockc_testing::Rng;
+use sockc_testing::{Features, Options};
 
 use drawn::Drawn;
 use policies::{closed, in_namespace, long};

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use sockc_compiler::event::{Decision, Event, Header, Parsed, SocketAnswer, Transport, Verdict};
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::packet::random::Rng;
 use sockc_compiler::policy::Direction;
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;
 use sockc_compiler::simulate::{Ran, simulate};
+use sockc_testing::Rng;
 
 use crate::Subject;
 use crate::cases::{frames, lookups, truncations};

@@ -10,14 +10,14 @@ use sockc_compiler::artifact::CounterKind;
 use sockc_compiler::bulk::Shape;
 use sockc_compiler::classifier::tables::{GROUP_AT, RANK_AT, SERVICE_AT, SERVICE_BITS};
 use sockc_compiler::interpret::{self, Input, Maps, Quiet, Skb, Xdp};
-use sockc_compiler::packet::random::Rng;
 use sockc_compiler::target::Target;
+use sockc_testing::Rng;
 
 use crate::frame::Layout;
 use crate::rules::family::{FAMILIES, seed};
 use crate::rules::generate::{different, global};
+use crate::rules::policy::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::scan::Scan;
-use crate::rules::text::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::{ANY_PORT, Header, Prefix, Rule, RuleSet, trace};
 use crate::{Subject, forced_far};
 
@@ -54,7 +54,7 @@ impl Running {
 
     /// How many strata are found by a hash, and by a tree.
     fn strata(&self) -> [usize; 2] {
-        let summaries = self.subject.built.winners.iter().flatten();
+        let summaries = self.subject.built.classifiers.iter().flatten();
         let families = summaries.flat_map(|one| &one.families);
         let parts = families.flat_map(|family| &family.choice.chosen.parts);
         parts.fold([0, 0], |[hashed, trees], part| match part.hash {
@@ -92,7 +92,7 @@ impl Running {
             let packets = u64::from_ne_bytes(value[..8].try_into().unwrap());
             let rule = match counter.kind {
                 CounterKind::Default => None,
-                _ => Some(rule_of_line(counter.line)?),
+                _ => Some(rule_of_line(counter.location.line)?),
             };
             (packets > 0).then_some((rule, packets))
         });

@@ -14,11 +14,11 @@ use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Decider, Decision, Event, Header, SocketAnswer, Verdict, World};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::packet::random::Rng;
 use sockc_compiler::pipeline::{self, Outcome};
 use sockc_compiler::policy::{Action, Direction, Family, Policy, SocketId};
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
+use sockc_testing::Rng;
 
 use crate::context::context;
 use crate::edges::{MIN_FRAME, frames, lookups, truncations};

@@ -17,8 +17,8 @@ use sockc_compiler::verifier_cost::VerifierCost;
 use crate::cases;
 use crate::frame::Layout;
 use crate::rules::family::{Family, seed};
+use crate::rules::policy::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::scan::Scan;
-use crate::rules::text::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::{Header, RuleSet, classbench, trace};
 use crate::work::{Case, Input, Large, Object};
 
@@ -166,6 +166,6 @@ fn counts(artifact: &Artifact, answers: &[Option<usize>]) -> BTreeMap<u32, u64> 
     };
     let counters = (0..).zip(&artifact.manifest.counters);
     counters
-        .filter_map(|(slot, counter)| Some((slot, *counted(counter.kind, counter.line)?)))
+        .filter_map(|(slot, counter)| Some((slot, *counted(counter.kind, counter.location.line)?)))
         .collect()
 }

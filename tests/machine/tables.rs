@@ -8,7 +8,7 @@ use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::Register::*;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Width};
 use sockc_compiler::interpret::{Maps, Quiet};
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
 
 use crate::engine::{Subject, subject};
 

@@ -39,6 +39,16 @@ fn every_fault_is_where_the_table_says() {
     assert!(faults.len() >= MIN_FAULTS, "only {} faults", faults.len());
     // Faults that share text could not be written in together.
     switches::sources(root(), &faults).unwrap();
+    // One that is no Rust would keep all from building.
+    let wrong: Vec<String> = faults.iter().filter_map(unreadable).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What keeps the source with this fault in it from being Rust.
+fn unreadable(fault: &Fault) -> Option<String> {
+    let text = std::fs::read_to_string(root().join(fault.file)).unwrap();
+    let error = syn::parse_file(&switches::written(&text, &[fault]).unwrap()).err()?;
+    Some(format!("{}: {}: {error}", fault.number, fault.file))
 }
 
 /// What is wrong with a fault's place: its text must stand in its file once.

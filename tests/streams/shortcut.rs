@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Space};
+use sockc_testing::Rng;
 use socket2::SockAddr;
 
 use crate::egress::arrives;
@@ -28,15 +29,9 @@ const MUCH: usize = 50_000_000;
 
 /// Bytes that look random and differ by `seed`.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed;
-    let word = |_| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 32) as u32
-    };
+    let mut rng = Rng::new(seed);
     (0..length.div_ceil(4))
-        .map(word)
+        .map(|_| rng.word())
         .flat_map(u32::to_ne_bytes)
         .take(length)
         .collect()

@@ -285,7 +285,10 @@ fn another_policy_and_one_without_hooks_are_told() {
             said.contains("\"edge\" is replaced by a policy of another name, \"other\""),
             "{said}"
         );
-        assert!(said.contains("no hook is left in this network namespace"), "{said}");
+        assert!(
+            said.contains("no hook is left in this network namespace"),
+            "{said}"
+        );
     }
 }
 
@@ -701,10 +704,14 @@ fn what_only_fills_slots_is_no_policy_that_holds() {
     place.apply();
     let stands = place.done(&["status"]).stdout;
     assert!(
-        stands.lines().any(|line| line.trim_start().starts_with("fill  ") && line.contains(" lo ")),
+        stands
+            .lines()
+            .any(|line| line.trim_start().starts_with("fill  ") && line.contains(" lo ")),
         "{stands}"
     );
-    let said = place.done(&["apply", "--running", "--interface", "lo"]).stderr;
+    let said = place
+        .done(&["apply", "--running", "--interface", "lo"])
+        .stderr;
     assert!(said.contains("has no packet rules for lo"), "{said}");
     assert!(!said.contains("holds on lo"), "{said}");
 }

@@ -511,7 +511,10 @@ fn what_is_said_of_the_interfaces_of_a_block_names_its_namespace() {
         assert!(said.starts_with(&within), "{line}");
     }
     let applied = place.done(&["apply", "--running"]).stderr;
-    for words in ["there is no interface \"inside\"", "no hook is left in this network namespace"] {
+    for words in [
+        "there is no interface \"inside\"",
+        "no hook is left in this network namespace",
+    ] {
         let mut lines = applied.lines();
         let line = lines.find(|line| line.contains(words));
         let line = line.unwrap_or_else(|| panic!("{words}: {applied}"));

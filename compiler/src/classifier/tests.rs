@@ -8,10 +8,10 @@ use std::collections::{BTreeSet, HashSet};
 use super::grow::MAX_LIST;
 use super::stratum::{MAX_LIST_BYTES, record_size, words};
 use super::*;
-use crate::packet::random::Rng;
 use crate::policy::{AddressSet, Addresses, Endpoint, ProtocolMatch, Side as End};
 use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
+use crate::testing::Rng;
 use bytes::{Answer, answer};
 
 /// A packet's values by [`Dimension::index`].

@@ -4,7 +4,6 @@ use super::meaning::{Outcome, lookup_meaning, meaning};
 use super::*;
 use crate::chain::Entry;
 use crate::decide::decide;
-use crate::diagram::sample::{Dice, default, prefix, rule, socket, tcp};
 use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, Verdict, World};
 use crate::header_field::HeaderField;
@@ -12,6 +11,8 @@ use crate::place::place;
 use crate::policy::{Action, Condition, Family, FieldTest, Rate, RateUnit, Rule, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 use crate::protocol::IpProtocol;
+use crate::tests::dice::Dice;
+use crate::tests::parts::{default, prefix, rule, socket, tcp};
 
 /// A world where every named socket is there.
 struct Present(SocketAnswer);
@@ -55,7 +56,7 @@ fn the_meaning_is_that_of_the_reference() {
             };
             let wanted = outcome(decide(&policy, &event, &Present(answer)).verdict);
             assert_eq!(store.evaluate(arriving, &values), wanted.terminal());
-            if header.protocol.has_socket() && header.part == crate::event::Part::Whole {
+            if header.protocol.has_socket() && header.fragment == crate::event::Fragment::Whole {
                 let event = Event::Lookup {
                     class: Policy::plain_class(),
                     header,

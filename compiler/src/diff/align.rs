@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn as_much_as_possible_stands_beside_its_like() {
-        let mut dice = crate::diagram::sample::Dice::new(8);
+        let mut dice = crate::tests::dice::Dice::new(8);
         for _ in 0..300 {
             let mut word = |letters: [char; 3]| -> String {
                 let length = dice.below(7);
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn every_rule_stands_somewhere_once_and_in_order() {
-        let mut dice = crate::diagram::sample::Dice::new(7);
+        let mut dice = crate::tests::dice::Dice::new(7);
         for _ in 0..500 {
             let mut word = || -> String {
                 let length = dice.below(12);

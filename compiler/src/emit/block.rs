@@ -58,7 +58,7 @@ pub(super) enum Side {
 }
 
 impl Item {
-    /// The maximum number of instructions come in addition to this one when the kernel loads the program: lookups in arrays and hashes
+    /// At most so many instructions come in addition to this one when the kernel loads the program: lookups in arrays and hashes
     /// are written out, a load from the context is up to four, a division checks its divisor.
     pub(super) fn growth(&self) -> usize {
         const CALL: u8 = 0x85;

@@ -5,11 +5,11 @@ use sockc_grammar::source::SourceMap;
 use super::*;
 use crate::event::Header;
 use crate::files::Texts;
-use crate::generate::{Options, random_policy};
-use crate::packet::edges::edge_headers;
-use crate::packet::random::Rng;
 use crate::pipeline;
 use crate::policy::{Direction, Match};
+use crate::testing::Rng;
+use crate::testing::edge_headers;
+use crate::testing::{Options, random_policy};
 
 /// The policy with its lines; the lines that are wrong, with what is said of them.
 fn wrong(text: &str) -> Vec<(u32, String)> {

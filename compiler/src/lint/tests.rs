@@ -10,12 +10,12 @@ use super::{CODES, policy as lint};
 use crate::decide::decide;
 use crate::event::{Decider, Event, Header, Parsed, SocketAnswer, World};
 use crate::files::Texts;
-use crate::generate::{Options, random_policy};
-use crate::packet::edges::edge_headers;
-use crate::packet::random::Rng;
 use crate::pipeline;
 use crate::policy::{Action, Direction, Family, NetnsId, Policy, RuleId, SocketId};
 use crate::protocol::IpProtocol;
+use crate::testing::Rng;
+use crate::testing::edge_headers;
+use crate::testing::{Options, random_policy};
 
 /// Code and line of every warning of the lints, with the lines of the other places.
 fn found(text: &str) -> Vec<(&'static str, u32, Vec<u32>)> {
@@ -393,7 +393,7 @@ impl World for Chance {
         self.draw(200 + socket.index() as u64, 2) == 0
     }
 
-    fn fits(&self, rule: RuleId, _: &Header) -> bool {
+    fn conforms(&self, rule: RuleId, _: &Header) -> bool {
         self.draw(300 + rule.index() as u64, 2) == 0
     }
 }

@@ -7,8 +7,8 @@ use crate::emit::emit;
 use crate::interpret::{Input, Maps, Quiet, Xdp, run};
 use crate::ir::{Builder, End, Function};
 use crate::location::Location;
-use crate::packet::random::Rng;
 use crate::target::Target;
+use crate::testing::Rng;
 
 fn empty() -> Builder {
     Builder::new("f", Section::Xdp, Location::new("a.sk", 1, "rule"))

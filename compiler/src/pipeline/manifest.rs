@@ -1,18 +1,21 @@
 //! What a runtime needs to know: counter slots, socket slots, groups, sources.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 
 use super::live;
 use super::options::{Counters, Job};
 use super::outcome::Decision;
-use super::program_names::{suffixed, with_rules};
+use super::program_names::{suffixed, takes_in, with_rules};
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
     SlotOrigin, SlotOwner, SocketSlots,
 };
 use crate::chain::Chain;
+use crate::hook::Hook;
+use crate::location::Location;
 use crate::lower::{self, CounterSlots, Maps};
 use crate::place::counts_in_send;
 use crate::policy::{
@@ -29,7 +32,7 @@ entity_impl!(Numbered);
 #[derive(Clone, Debug)]
 pub struct Slots {
     counters: Vec<Counter>,
-    directions: [CounterSlots; 3],
+    directions: [CounterSlots; Direction::ALL.len()],
     /// For each group: the slot that counts sockets which could not be taken in.
     pub escaped: SecondaryMap<GroupId, u32>,
     /// Slots of the named sockets.
@@ -58,16 +61,14 @@ impl Slots {
         let mut directions = Direction::ALL.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = line.verdict.word();
-                let mut counter = bare(
-                    CounterKind::Default,
-                    line.place.text.to_string(),
-                    direction,
-                    verdict,
-                );
-                counter.file = line.place.file.to_string();
-                counter.log = line.log.as_ref().map(|log| log.text.clone());
-                counter.line = line.place.line;
-                counter.counted = direction != Direction::Send || counts_in_send(line);
+                let mut hooks = Hook::of(direction);
+                let taken_in = hooks.any(|hook| hook.spec().takes_in);
+                let counter = Counter {
+                    location: line_of(&line.place),
+                    log: line.log.as_ref().map(|log| log.text.clone()),
+                    counted: !taken_in || counts_in_send(line),
+                    ..bare(CounterKind::Default, "", direction, verdict)
+                };
                 push(&mut counters, counter)
             });
             let malformed = tells_malformed(policy, direction, chains, decisions).then(|| {
@@ -77,7 +78,7 @@ impl Slots {
                 };
                 let counter = bare(
                     CounterKind::Malformed,
-                    "malformed packets".into(),
+                    "malformed packets",
                     direction,
                     verdict,
                 );
@@ -92,7 +93,7 @@ impl Slots {
         });
         // Only packets that arrive are answered.
         directions[0].withheld = chains.iter().any(lower::answers).then(|| {
-            let text = "answers withheld: beyond the limits of `reject`".to_owned();
+            let text = "answers withheld: beyond the limits of `reject`";
             let direction = Direction::In;
             push(
                 &mut counters,
@@ -103,7 +104,9 @@ impl Slots {
             counter.counted &= kept == Counters::Kept;
         }
         let mut escaped = SecondaryMap::new();
-        for (group, data) in &policy.groups {
+        let decided = with_rules(chains);
+        let plain = |group| decided.contains(&group) && !takes_in(chains, group);
+        for (group, data) in policy.groups.iter().filter(|(group, _)| !plain(*group)) {
             let text = format!("sockets of group {} that could not be taken in", data.name);
             escaped[group] = push(
                 &mut counters,
@@ -126,12 +129,7 @@ impl Slots {
     /// The counters of a direction.
     #[must_use]
     pub fn of(&self, direction: Direction) -> &CounterSlots {
-        let [arriving, leaving, sent] = &self.directions;
-        match direction {
-            Direction::In => arriving,
-            Direction::Out => leaving,
-            Direction::Send => sent,
-        }
+        &self.directions[direction as usize]
     }
 }
 
@@ -157,13 +155,16 @@ fn push(counters: &mut PrimaryMap<Numbered, Counter>, counter: Counter) -> u32 {
 }
 
 /// A counter without a label, of no statement.
-fn bare(kind: CounterKind, text: String, direction: Direction, verdict: &str) -> Counter {
+fn bare(
+    kind: CounterKind,
+    text: impl Into<Arc<str>>,
+    direction: Direction,
+    verdict: &str,
+) -> Counter {
     Counter {
         kind,
         label: None,
-        text,
-        file: String::new(),
-        line: 0,
+        location: Location::new("", 0, text),
         direction: direction.word().into(),
         verdict: verdict.into(),
         audit: false,
@@ -172,13 +173,16 @@ fn bare(kind: CounterKind, text: String, direction: Direction, verdict: &str) ->
     }
 }
 
+/// The beginning of a statement's line, with its texts shared.
+fn line_of(place: &Location) -> Location {
+    Location::new(place.file.clone(), place.line, place.text.clone())
+}
+
 fn rule_counter(rule: &crate::policy::Rule) -> Counter {
     Counter {
         kind: CounterKind::Rule,
         label: rule.label.clone(),
-        text: rule.place.text.to_string(),
-        file: rule.place.file.to_string(),
-        line: rule.place.line,
+        location: line_of(&rule.place),
         direction: rule.direction.word().into(),
         verdict: rule.audit.unwrap_or(rule.action.into()).word().into(),
         audit: rule.audit.is_some(),
@@ -245,12 +249,19 @@ pub(super) fn manifest(
             .collect(),
         groups: with_rules(chains)
             .into_iter()
-            .map(|group| GroupPlan {
-                name: policy.groups[group].name.clone(),
-                cgroup: policy.groups[group].cgroup.clone(),
-                peers: suffixed(policy, "peers", group),
-                storage: suffixed(policy, "storage", group),
-                aside: suffixed(policy, "aside", group),
+            .map(|group| {
+                let taken_in = takes_in(chains, group);
+                let map = |stem| match taken_in {
+                    true => suffixed(policy, stem, group),
+                    false => String::new(),
+                };
+                GroupPlan {
+                    name: policy.groups[group].name.clone(),
+                    cgroup: policy.groups[group].cgroup.clone(),
+                    peers: map("peers"),
+                    storage: map("storage"),
+                    aside: map("aside"),
+                }
             })
             .collect(),
         counters: slots.counters.clone(),

@@ -71,7 +71,7 @@ fn without_counters_there_is_no_map_of_them_and_less_code() {
     // Records of logs name their rules by these slots.
     let names = |artifact: &Artifact| -> Vec<String> {
         let counters = artifact.manifest.counters.iter();
-        counters.map(|one| one.text.clone()).collect()
+        counters.map(|one| one.location.text.to_string()).collect()
     };
     assert_eq!(names(&without), names(&with));
     assert!(with.manifest.counters.iter().all(|one| one.counted));

@@ -5,9 +5,9 @@ mod runs;
 use sockc_grammar::diagnostic::Code;
 
 use super::*;
-use crate::diagram::sample::{default, group, prefix, rule, socket, tcp};
 use crate::header_field::HeaderField;
 use crate::policy::{Condition, FieldTest, Match, Side, SocketId, SocketTest};
+use crate::tests::parts::{default, group, prefix, rule, socket, tcp};
 
 fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {
     let mut policy = Policy::default();

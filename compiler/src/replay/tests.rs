@@ -8,15 +8,15 @@ use super::quick::{Port, Quick};
 use super::{Count, Recorded, Replay, Report, Sockets};
 use crate::coverage;
 use crate::decide::decide;
-use crate::event::{Header, Parsed, Part, SocketAnswer, Transport};
+use crate::event::{Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::files::Texts;
-use crate::generate::{Options, random_policy};
-use crate::packet::edges::{arbitrary_header, edge_headers};
-use crate::packet::random::Rng;
 use crate::packet::text::{Described, DescribedWorld};
 use crate::pipeline;
 use crate::policy::{ClassId, Direction, Policy};
 use crate::protocol::IpProtocol;
+use crate::testing::Rng;
+use crate::testing::{Options, random_policy};
+use crate::testing::{arbitrary_header, edge_headers};
 
 fn resolved(text: &str) -> Policy {
     let mut sources = SourceMap::default();
@@ -279,7 +279,7 @@ fn a_connection_that_began_before_the_recording_is_known_by_its_answers() {
 #[test]
 fn later_fragments_find_no_socket() {
     let later = Header {
-        part: Part::Later,
+        fragment: Fragment::Later,
         transport: Transport::None,
         ..udp((THERE, 53), (HERE, 1000))
     };

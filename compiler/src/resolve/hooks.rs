@@ -16,7 +16,7 @@ use crate::policy::Direction;
 
 /// The hook that `at` names in a direction, or why there is none.
 fn hook_of(name: HookName, direction: Direction) -> Result<Hook, &'static str> {
-    let named = |hook: &Hook| hook.name() == word(name);
+    let named = |hook: &Hook| hook.name() == name.word();
     if let Some(hook) = Hook::of(direction).find(named) {
         return Ok(hook);
     }
@@ -192,37 +192,35 @@ impl AtHook<'_> {
         let (code, message, help) = match (obstacle.part, self.direction) {
             (Part::Condition, Direction::In) => (
                 codes::LOOKUP_CANNOT_READ,
-                "a redirect cannot depend on this condition",
+                "a redirect cannot depend on this condition".to_owned(),
                 "choose by address, protocol and port; drop what is unwanted with a rule ahead of it",
             ),
-            (Part::Condition, Direction::Out) => (
-                codes::OUT_CONDITION,
-                "a rule on packets that leave cannot depend on this condition",
-                "leave the condition out, or decide when packets arrive",
-            ),
-            (Part::Condition, Direction::Send) => (
-                codes::SEND_CONDITION,
-                "a rule on sends cannot depend on this condition",
-                "choose by group, address and port",
+            (Part::Condition, of) => (
+                match of.of_processes() {
+                    true => codes::SEND_CONDITION,
+                    false => codes::OUT_CONDITION,
+                },
+                format!("{} cannot depend on this condition", of.spec().rule),
+                of.spec().choose,
             ),
             (Part::Rate, _) if redirect => (
                 codes::RATE_MISPLACED,
-                "a redirect to a socket cannot have a rate",
+                "a redirect to a socket cannot have a rate".to_owned(),
                 "write a `drop … above RATE` ahead of it",
             ),
-            (Part::Rate, _) => (
+            (Part::Rate, of) => (
                 codes::RATE_MISPLACED,
-                "this rate cannot be kept on sends",
+                format!("this rate cannot be kept on {}s", of.word()),
                 "leave the rate out, or meter packets with a rule on `out`",
             ),
             (Part::Verb, Direction::Out) if self.verb == Verb::Reject => (
                 codes::VERB_MISPLACED,
-                "`reject` is not possible in `out`",
+                "`reject` is not possible in `out`".to_owned(),
                 "write `drop`",
             ),
             (Part::Verb | Part::Protocol | Part::Mark, _) => (
                 codes::VERB_MISPLACED,
-                "the rule cannot run anywhere",
+                "the rule cannot run anywhere".to_owned(),
                 "leave it out, or give it another verb",
             ),
         };
@@ -234,7 +232,7 @@ impl AtHook<'_> {
 fn cannot(at: &Spanned<HookName>, span: Span, reason: &str) -> Diagnostic {
     let error = Diagnostic::error(
         codes::HOOK_CANNOT,
-        format!("the rule cannot run at {}", word(at.value)),
+        format!("the rule cannot run at {}", at.value.word()),
         span,
         reason,
     );
@@ -253,16 +251,6 @@ fn help_at(obstacle: &Obstacle, hook: Hook) -> String {
         Part::Rate => format!("{leave} the rate"),
         Part::Mark => format!("{leave} write `at tc`"),
         Part::Verb => format!("{leave} change the verb"),
-    }
-}
-
-fn word(hook: HookName) -> &'static str {
-    match hook {
-        HookName::Xdp => "xdp",
-        HookName::Tc => "tc",
-        HookName::SkLookup => "sk_lookup",
-        HookName::SkMsg => "sk_msg",
-        HookName::SkSkb => "sk_skb",
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::*;
 use crate::files::{Files, Texts};
-use crate::generate::{Features, Options, random_policy};
 use crate::hook::Hook;
 use crate::observer::Observer;
 use crate::policy::{Action, Condition, Family, Rule, Side, SocketTest};
 use crate::reading::read;
+use crate::testing::{Features, Options, random_policy};
 use crate::values::codes as values;
 
 /// A text through parser and resolver, syntax errors included.

@@ -1,6 +1,6 @@
 //! Canonical text: the same meaning, nothing lost, and its own canonical text.
 
-use super::generate::Random;
+use super::generate::Writer;
 use super::{LANGUAGE, MORE, meaning, source};
 
 fn format(text: &str) -> String {
@@ -40,9 +40,9 @@ fn examples_keep_meaning_and_comments() {
 
 #[test]
 fn random_texts_keep_meaning_and_comments() {
-    let mut random = Random(0x5eed);
+    let mut writer = Writer::new(0x5eed);
     for _ in 0..3000 {
-        check(&random.text());
+        check(&writer.text());
     }
 }
 

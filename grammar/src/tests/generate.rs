@@ -1,18 +1,21 @@
 //! Random statements, well-formed, with blanks, line breaks and comments in odd places.
 
-/// A small generator of numbers; the same seed gives the same texts.
-pub(super) struct Random(pub(super) u64);
+use sockc_random::Rng;
 
-impl Random {
+/// Writes statements; the same seed gives the same texts.
+pub(super) struct Writer(Rng);
+
+impl Writer {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(Rng::new(seed))
+    }
+
     pub(super) fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % limit
+        self.0.below(limit)
     }
 
     fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.below(choices.len())]
+        *self.0.one_of(choices)
     }
 
     /// One to four texts with commas.

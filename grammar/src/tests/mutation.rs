@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::generate::Random;
+use sockc_random::Rng;
+
 use super::{LANGUAGE, MORE, mistakes, read, source};
 
 const LETTERS: &[&str] = &[
@@ -148,11 +149,11 @@ fn policies() -> Vec<(String, String)> {
 }
 
 /// One letter lost, changed, or one more: the text, the line, and whether line breaks were touched.
-fn change(text: &str, random: &mut Random) -> (String, u32, bool) {
+fn change(text: &str, rng: &mut Rng) -> (String, u32, bool) {
     let letters: Vec<(usize, char)> = text.char_indices().collect();
-    let (at, letter) = letters[random.below(letters.len())];
-    let edge = EDGES[random.below(EDGES.len())];
-    let (new, after) = match random.below(3) {
+    let (at, letter) = letters[rng.below(letters.len())];
+    let edge = EDGES[rng.below(EDGES.len())];
+    let (new, after) = match rng.below(3) {
         0 => ("", at + letter.len_utf8()),
         1 => (edge, at),
         _ => (edge, at + letter.len_utf8()),
@@ -167,10 +168,10 @@ fn a_changed_letter_of_a_policy_is_one_mistake_at_its_line() {
     let (mut tried, mut elsewhere, mut several) = (0, Vec::new(), Vec::new());
     for (number, (name, text)) in (0..).zip(policies()) {
         // Each policy has changes of its own: one that is edited changes none of the others'.
-        let mut random = Random(0x5eed + number);
+        let mut rng = Rng::new(0x5eed + number);
         assert!(mistakes(&text).is_empty(), "{name}");
         for _ in 0..TRIED {
-            let (changed, line, breaks) = change(&text, &mut random);
+            let (changed, line, breaks) = change(&text, &mut rng);
             let found = mistakes(&changed);
             let shown = changed
                 .lines()

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::generate::Random;
+use sockc_random::Rng;
+
+use super::generate::Writer;
 use super::{LANGUAGE, MORE};
 use crate::ast::Statement;
 use crate::source::{SourceId, Spanned};
@@ -149,7 +151,7 @@ fn policies_are_read_alike() {
 
 #[test]
 fn changed_policies_are_read_alike() {
-    let mut random = Random(0x1a2b);
+    let mut rng = Rng::new(0x1a2b);
     for text in policies()
         .iter()
         .map(String::as_str)
@@ -157,9 +159,9 @@ fn changed_policies_are_read_alike() {
     {
         let letters: Vec<(usize, char)> = text.char_indices().collect();
         for _ in 0..40 {
-            let (at, letter) = letters[random.below(letters.len())];
-            let part = PARTS[random.below(PARTS.len())];
-            let after = match random.below(2) {
+            let (at, letter) = letters[rng.below(letters.len())];
+            let part = PARTS[rng.below(PARTS.len())];
+            let after = match rng.below(2) {
                 0 => at,
                 _ => at + letter.len_utf8(),
             };
@@ -170,18 +172,18 @@ fn changed_policies_are_read_alike() {
 
 #[test]
 fn made_up_rules_are_read_alike() {
-    let mut random = Random(0x77);
+    let mut writer = Writer::new(0x77);
     let mut read = 0;
     for _ in 0..60_000 {
-        let mut text = PARTS[random.below(5)].to_owned();
-        for _ in 0..random.below(9) {
-            text += ["", " ", " ", " ", "  "][random.below(5)];
-            text += PARTS[random.below(PARTS.len())];
+        let mut text = PARTS[writer.below(5)].to_owned();
+        for _ in 0..writer.below(9) {
+            text += ["", " ", " ", " ", "  "][writer.below(5)];
+            text += PARTS[writer.below(PARTS.len())];
         }
         read += both_ways(&text);
     }
     for _ in 0..3000 {
-        read += both_ways(&random.text());
+        read += both_ways(&writer.text());
     }
     assert!(read > 5_000, "{read}");
 }
@@ -208,9 +210,9 @@ fn plain_rules_are_read_alike() {
         "not any:22 , 1.1.1.1",
         "::ffff:1.2.3.4",
     ];
-    let mut random = Random(0xfeed);
+    let mut rng = Rng::new(0xfeed);
     for _ in 0..20_000 {
-        let mut pick = |list: &[&'static str]| list[random.below(list.len())];
+        let mut pick = |list: &[&'static str]| list[rng.below(list.len())];
         let text = format!(
             "{}{} {}{}{}{}{}",
             pick(&["", "", "web: ", "any:\t"]),

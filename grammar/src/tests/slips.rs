@@ -513,6 +513,10 @@ fn what_is_expected_after_ecn_is_its_names() {
         ("drop tcp if dscp", "expected a name or a number"),
     ] {
         let (_, mistakes) = read(&format!("{AROUND}{text}\n"));
-        assert!(mistakes[0].message.ends_with(expected), "{:?}", mistakes[0].message);
+        assert!(
+            mistakes[0].message.ends_with(expected),
+            "{:?}",
+            mistakes[0].message
+        );
     }
 }

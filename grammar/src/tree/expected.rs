@@ -1,8 +1,9 @@
 //! Names of grammar rules in the reader's words: what could have stood where a parse broke.
 
 use super::Rule;
+use crate::ast::{Direction, HookName};
 use crate::mistake::Expected;
-use crate::words::{SOCKET_STATES, VERBS};
+use crate::vocabulary::{SOCKET_STATES, VERBS};
 
 /// From the rules that pest tried.
 pub(super) fn expected(rules: &[Rule]) -> Expected {
@@ -32,7 +33,7 @@ fn words(rule: Rule) -> &'static [&'static str] {
         Rule::expected | Rule::expected_verb => {
             &["allow", "drop", "reject", "redirect", "shortcut", "splice"]
         }
-        Rule::direction => &["in", "out", "send", "receive"],
+        Rule::direction => Direction::WORDS,
         Rule::listen_protocol | Rule::listen | Rule::listens => &["tcp", "udp"],
         Rule::origin => &["tcp", "udp", "registered", "systemd", "process"],
         Rule::systemd => &["systemd"],
@@ -43,7 +44,7 @@ fn words(rule: Rule) -> &'static [&'static str] {
         Rule::absent | Rule::if_clause => &["if"],
         Rule::socket_state => SOCKET_STATES,
         Rule::tcp_flag => &["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"],
-        Rule::hook => &["xdp", "tc", "sk_lookup", "sk_msg", "sk_skb"],
+        Rule::hook => HookName::WORDS,
         Rule::compared => &["length", "ttl"],
         Rule::masked => &["mark"],
         Rule::coded => &["dscp"],

@@ -11,20 +11,16 @@ use crate::ast::{Clause, Direction, Name, Protocol, Rule, Side, Verb};
 use crate::scan;
 use crate::source::{SourceId, Span, Spanned};
 
-/// The verbs of plain rules.
-const VERBS: &[(&str, Verb)] = &[
-    ("allow", Verb::Allow),
-    ("drop", Verb::Drop),
-    ("reject", Verb::Reject),
-    ("count", Verb::Count),
-];
-
-const DIRECTIONS: &[(&str, Direction)] = &[
-    ("in", Direction::In),
-    ("out", Direction::Out),
-    ("send", Direction::Send),
-    ("receive", Direction::Receive),
-];
+/// The verb of a plain rule.
+fn verb(word: &str) -> Option<Verb> {
+    Some(match word {
+        "allow" => Verb::Allow,
+        "drop" => Verb::Drop,
+        "reject" => Verb::Reject,
+        "count" => Verb::Count,
+        _ => return None,
+    })
+}
 
 /// The rule that the whole of `text` is, if it is a plain one; `offset` is where `text` begins in its source.
 pub(super) fn rule(text: &str, source: SourceId, offset: usize) -> Option<Rule> {
@@ -35,8 +31,8 @@ pub(super) fn rule(text: &str, source: SourceId, offset: usize) -> Option<Rule> 
         offset,
     };
     let label = cursor.label();
-    let verb = cursor.one_of(VERBS)?;
-    let direction = cursor.one_of(DIRECTIONS);
+    let verb = cursor.one_of(verb)?;
+    let direction = cursor.one_of(Direction::named);
     let protocols = cursor.protocols()?;
     let clauses = cursor.clauses()?;
     let whole = cursor.at == text.len() && !text.ends_with(' ');
@@ -116,15 +112,12 @@ impl<'t> Cursor<'t> {
         Some(span)
     }
 
-    /// Takes a word of a table if one stands here.
-    fn one_of<T: Copy>(&mut self, table: &[(&str, T)]) -> Option<Spanned<T>> {
+    /// Takes the word here if it means something.
+    fn one_of<T>(&mut self, named: fn(&str) -> Option<T>) -> Option<Spanned<T>> {
         let word = self.word();
-        let (_, value) = table.iter().find(|(name, _)| *name == word)?;
+        let value = named(word)?;
         let span = self.takes_word(word)?;
-        Some(Spanned {
-            value: *value,
-            span,
-        })
+        Some(Spanned { value, span })
     }
 
     /// Takes a label if one stands here.

@@ -19,7 +19,8 @@ impl Builder {
                 Part::k_audit => audit = Some(self.span(&part)),
                 Part::verb => verb = Some(self.spanned(&part, self::verb(part.as_str()))),
                 Part::direction => {
-                    direction = Some(self.spanned(&part, self::direction(part.as_str())));
+                    let named = Direction::named(part.as_str())?;
+                    direction = Some(self.spanned(&part, named));
                 }
                 Part::protocol => protocols.push(self.protocol(&part)),
                 Part::clause => clauses.push(part),
@@ -41,7 +42,7 @@ impl Builder {
     /// The direction that is a child of `node`.
     pub(super) fn direction(&self, node: &Node<'_>) -> Option<Spanned<Direction>> {
         let word = child(node, Part::direction)?;
-        Some(self.spanned(&word, direction(word.as_str())))
+        Some(self.spanned(&word, Direction::named(word.as_str())?))
     }
 
     /// Every clause; a mistake in one does not hide the mistakes of the others.
@@ -125,7 +126,7 @@ impl Builder {
             Part::log_clause => Clause::Log(self.log(&inner)?),
             Part::at_clause => {
                 let hook = child(&inner, Part::hook)?;
-                Clause::At(self.spanned(&hook, self::hook(hook.as_str())))
+                Clause::At(self.spanned(&hook, HookName::named(hook.as_str())?))
             }
             _ => Clause::Note(self.string_in(&inner)?),
         })
@@ -303,25 +304,6 @@ pub(super) fn verb(word: &str) -> Verb {
         "redirect" => Verb::Redirect,
         "shortcut" => Verb::Shortcut,
         _ => Verb::Splice,
-    }
-}
-
-fn direction(word: &str) -> Direction {
-    match word {
-        "in" => Direction::In,
-        "out" => Direction::Out,
-        "send" => Direction::Send,
-        _ => Direction::Receive,
-    }
-}
-
-fn hook(word: &str) -> HookName {
-    match word {
-        "xdp" => HookName::Xdp,
-        "tc" => HookName::Tc,
-        "sk_lookup" => HookName::SkLookup,
-        "sk_msg" => HookName::SkMsg,
-        _ => HookName::SkSkb,
     }
 }
 

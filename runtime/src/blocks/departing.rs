@@ -59,7 +59,9 @@ impl Departing {
         };
         place
             + &match &self.holds {
-                Holds::Block => "its policy is taken away, and every packet passes there".to_owned(),
+                Holds::Block => {
+                    "its policy is taken away, and every packet passes there".to_owned()
+                }
                 Holds::Other(policy) => format!(
                     "another policy is in force there by now, \"{policy}\", and stays as it is"
                 ),

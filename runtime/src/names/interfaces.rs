@@ -177,12 +177,13 @@ fn check_present(missing: &[String], present: &[(u32, String)]) -> Result<(), Er
 /// `at sk_lookup`.
 fn because(manifest: &Manifest) -> String {
     let absent = manifest.sockets.iter().find(|socket| socket.drop_if_absent);
-    let packets = |one: &&Counter| ["in", "out"].contains(&one.direction.as_str()) && one.line > 0;
+    let packets =
+        |one: &&Counter| ["in", "out"].contains(&one.direction.as_str()) && one.location.line > 0;
     let mut counters = manifest.counters.iter().filter(packets);
     let rule = counters.clone().find(|one| {
         one.kind == CounterKind::Rule
             && one.verdict != "redirect"
-            && !one.text.contains("at sk_lookup")
+            && !one.location.text.contains("at sk_lookup")
     });
     match (rule, absent) {
         (Some(rule), _) => told(rule),
@@ -194,7 +195,10 @@ fn because(manifest: &Manifest) -> String {
 }
 
 fn told(counter: &Counter) -> String {
-    format!("`{}` ({}:{})", counter.text, counter.file, counter.line)
+    format!(
+        "`{}` ({}:{})",
+        counter.location.text, counter.location.file, counter.location.line
+    )
 }
 
 /// Whether the policy has programs for packets of interfaces.

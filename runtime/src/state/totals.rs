@@ -132,7 +132,7 @@ fn inherits(new: &Counter, old: &Counter) -> bool {
     if new.kind != old.kind || new.label != old.label || new.direction != old.direction {
         return false;
     }
-    new.label.is_some() || (new.verdict == old.verdict && new.text == old.text)
+    new.label.is_some() || (new.verdict == old.verdict && new.location.text == old.location.text)
 }
 
 /// The totals of a generation, by counter, older ones included.
@@ -173,14 +173,13 @@ fn add_map(counters: &OwnedFd, totals: &mut [Total]) -> Result<(), Error> {
 mod tests {
     use super::*;
     use sockc_compiler::artifact::CounterKind;
+    use sockc_compiler::location::Location;
 
     fn counter(label: Option<&str>, text: &str) -> Counter {
         Counter {
             kind: CounterKind::Rule,
             label: label.map(str::to_owned),
-            text: text.to_owned(),
-            file: "a.sk".to_owned(),
-            line: 1,
+            location: Location::new("a.sk", 1, text),
             direction: "in".to_owned(),
             verdict: "drop".to_owned(),
             audit: false,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, MapData};
 use sockc_compiler::artifact::{AttachPoint, MapKind, SetPlan};
+use sockc_random::Rng;
 use sockc_runtime::{
     Error, Expiry, Missing, Options, Prefix, set_add, set_del, set_list, set_load, set_test,
 };
@@ -219,20 +220,17 @@ fn an_element_has_the_latest_time_of_all_that_cover_it_whatever_the_order() {
         let options = &space.options;
         banning("p", 40).apply(options).unwrap();
         set_load(options, "banned", &[], LONG).unwrap();
-        let mut seed = 7_u64;
-        let mut below = |end: u64| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (seed >> 33) % end
-        };
+        let mut rng = Rng::new(7);
+        let mut below = |end| rng.below(end);
         for round in 0..400 {
             let length = u8::try_from(24 + below(9)).unwrap();
             // The first addresses of a block are often prefixes of several lengths.
-            let last = [0, 0, 128, below(256)][usize::try_from(below(4)).unwrap()];
+            let last = [0, 0, 128, below(256)][below(4)];
             let address = [10, 0, 0, u8::try_from(last).unwrap()];
             let element = Prefix::truncate(address.into(), length).unwrap();
             let expiry = match below(3) {
                 0 => Expiry::Never,
-                _ => Expiry::After(Duration::from_secs(1000 + below(1000))),
+                _ => Expiry::After(Duration::from_secs(1000 + below(1000) as u64)),
             };
             let size = match below(3) {
                 0 => set_del(options, "banned", &[element], Missing::Ignored),

@@ -316,7 +316,10 @@ fn what_would_become_of_every_namespace_is_told_and_holds() {
         let told = forecast(&object, &manifest, options).unwrap();
         let going: Vec<_> = told.departing.iter().filter(|one| one.goes()).collect();
         assert_eq!(going.len(), 1);
-        assert_eq!((going[0].name.as_str(), &going[0].lost), (one.name.as_str(), &None));
+        assert_eq!(
+            (going[0].name.as_str(), &going[0].lost),
+            (one.name.as_str(), &None)
+        );
         let (name, inner) = &told.netns[0];
         assert_eq!(name, &two.name);
         assert_eq!(inner.running.as_ref().unwrap().policy, "a-in");

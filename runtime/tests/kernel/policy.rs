@@ -90,9 +90,7 @@ impl Policy {
         self.artifact.manifest.counters.push(Counter {
             kind: CounterKind::Rule,
             label: Some(label.to_owned()),
-            text: label.to_owned(),
-            file: "test.sk".to_owned(),
-            line: 1,
+            location: Location::new("test.sk", 1, label),
             direction: "in".to_owned(),
             verdict: "count".to_owned(),
             audit: false,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use sockc_runtime::{
-    Carried, CounterForecast, DataForecast, Departing, Drift, Forecast, Holds, HookForecast, LinkFate,
-    LostNamespace, NamedKind, ProgramFate, SlotKind,
+    Carried, CounterForecast, DataForecast, Departing, Drift, Forecast, Holds, HookForecast,
+    LinkFate, LostNamespace, NamedKind, ProgramFate, SlotKind,
 };
 
 use super::reach::{Becomes, Part, reach};

@@ -6,7 +6,8 @@
 use std::iter;
 
 use sockc_runtime::{
-    Carried, DataForecast, Departing, Forecast, HookForecast, LinkFate, LostNamespace, NamedKind, ProgramFate,
+    Carried, DataForecast, Departing, Forecast, HookForecast, LinkFate, LostNamespace, NamedKind,
+    ProgramFate,
 };
 
 use crate::changes::summary;

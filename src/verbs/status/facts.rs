@@ -233,7 +233,7 @@ impl Escaped {
     fn of(value: CounterValue) -> Option<Self> {
         let escaped = value.counter.kind == CounterKind::Escaped && value.packets > 0;
         (escaped && value.netns.is_none()).then_some(Self {
-            what: value.counter.text,
+            what: value.counter.location.text.to_string(),
             sockets: value.packets,
         })
     }
@@ -276,7 +276,7 @@ fn is_of(policy: &Policy, manifest: &Manifest) -> bool {
     let counters = manifest.counters.iter();
     let wanted: BTreeSet<_> = counters
         .filter(|one| one.kind == CounterKind::Rule)
-        .map(|one| (one.file.as_str(), one.line, one.text.as_str()))
+        .map(|one| (&*one.location.file, one.location.line, &*one.location.text))
         .collect();
     let places = policy.rules.values().map(|rule| &rule.place);
     let found: BTreeSet<_> = places

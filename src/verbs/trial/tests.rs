@@ -1,10 +1,10 @@
 use sockc_compiler::event::Decider;
 use sockc_compiler::files::Texts;
-use sockc_compiler::generate::{Features, Options, random_policy};
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::RuleId;
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
+use sockc_testing::{Features, Options, random_policy};
 
 use super::*;
 use crate::files::input::Text;

@@ -3,11 +3,11 @@
 //! Takes a rule set; gives the list before and after the edits, and what a linear scan already knows of the difference:
 //! headers that get another verdict. Not here: policies that are compared.
 
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
 
 use super::rules::family::seed;
+use super::rules::policy::written;
 use super::rules::scan::Scan;
-use super::rules::text::written;
 use super::rules::{Header, Rule, RuleSet, trace};
 
 /// Of a hundred rules so many allow.

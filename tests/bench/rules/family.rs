@@ -3,7 +3,7 @@
 //! Takes a name, a size and nothing else; gives the same rules every time. What is in a family stands in `generate` and
 //! `hostile`; the sets of ClassBench have names of their own and are read, not made.
 
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
 
 use super::generate::{ACL, DUAL, FIREWALL, IPC, from_mix};
 use super::{Rule, RuleSet, generate, hostile};

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
 
 use super::{ANY_PORT, Prefix, Rule};
 

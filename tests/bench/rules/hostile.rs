@@ -4,7 +4,7 @@
 
 use std::net::Ipv4Addr;
 
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
 
 use super::generate::{different, global, routable};
 use super::{ANY_PORT, Prefix, Rule};

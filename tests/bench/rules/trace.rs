@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sockc_compiler::packet::random::Rng;
+use sockc_testing::Rng;
 
 use super::generate::{global, routable};
 use super::{Header, Prefix, Rule, RuleSet, WITH_PORTS};

@@ -27,7 +27,7 @@ pub(super) const FAULTS: &[Fault] = &[
         211,
         BLOCK,
         "Self::Context(_) => 3,",
-        "Self::Context(_) => 0,",
+        "Self::Context(_) => if FAULT { 0 } else { 3 },",
         TESTS,
     ),
     fault(

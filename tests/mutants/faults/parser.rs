@@ -68,7 +68,7 @@ pub(super) const FAULTS: &[Fault] = &[
         156,
         REGION,
         "PASSED, JumpOp::Eq, MAX_EXTENSIONS",
-        "PASSED, JumpOp::Eq, MAX_EXTENSIONS - 1",
+        "PASSED, JumpOp::Eq, MAX_EXTENSIONS - i32::from(FAULT)",
         CODE,
     ),
     fault(

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::classifier::items::Dimension;
-use crate::packet::random::Rng;
+use crate::testing::Rng;
 
 /// A range of one port, as the boxes of IPv4 are.
 #[derive(Clone, Copy, Debug)]

@@ -8,11 +8,11 @@ use crate::decide::decide;
 use crate::diff::report::{About, Change};
 use crate::diff::{Options, compare};
 use crate::event::Verdict;
-use crate::generate::{self, random_policy};
 use crate::observer::Silent;
-use crate::packet::random::Rng;
 use crate::packet::text::{self, DescribedWorld};
 use crate::policy::Policy;
+use crate::testing::Rng;
+use crate::testing::{self, random_policy};
 
 /// What a policy says of a packet in words; an error where it does not know a name in it.
 fn explained(policy: &Policy, packet: &str) -> Result<&'static str, String> {
@@ -47,7 +47,7 @@ fn explain_says_of_each_example_what_the_change_says() {
     // Some edits touch only interfaces that neither policy is on, which is no change.
     for seed in 0..400 {
         let mut rng = Rng::new(seed);
-        let options = generate::Options::whole(15);
+        let options = testing::Options::whole(15);
         let text = random_policy(seed, options);
         let old = resolved(&text).unwrap();
         let Some(new) = edited(&text, &mut rng) else {
@@ -113,7 +113,7 @@ fn equal_meanings_in_other_words_do_not_differ() {
     let mut compared = 0;
     for seed in 0..400 {
         let mut rng = Rng::new(seed);
-        let text = random_policy(seed, generate::Options::whole(12));
+        let text = random_policy(seed, testing::Options::whole(12));
         let old = resolved(&text).unwrap();
         let other = reworded(&text, &mut rng);
         let Some(new) = resolved(&other) else {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::diagram::values::values_of;
 use crate::diagram::{FieldValues, Node};
 use crate::diff::block::Cover;
+use crate::diff::case::Case;
 use crate::diff::draw::{Covers, Drawing, Region};
 use crate::diff::edits::{Delta, Edits};
 use crate::diff::joint::{Joint, Which};
@@ -12,14 +13,13 @@ use crate::diff::lists::Lists;
 use crate::diff::space::{Outcome, Space};
 use crate::diff::topic::Topic;
 use crate::diff::weigh::{Found, Weighing};
-use crate::diff::world::Case;
 use crate::event::{SocketAnswer, Verdict};
 use crate::field::Field;
-use crate::generate::{Options, random_policy};
 use crate::observer::Silent;
-use crate::packet::edges::edge_headers;
-use crate::packet::random::Rng;
 use crate::policy::{Direction, Match, Policy};
+use crate::testing::Rng;
+use crate::testing::edge_headers;
+use crate::testing::{Options, random_policy};
 
 /// Headers that are tried of each topic of a pair.
 const HEADERS: usize = 120;
@@ -176,7 +176,7 @@ impl Checking<'_, '_> {
             values.set(Field::SocketIn(netns), rng.below(3) as u32);
         }
         for meter in crate::diff::space::metered(self.joint, &self.lists.meters) {
-            values.set(Field::Fits(meter), rng.below(2) as u32);
+            values.set(Field::Conforms(meter), rng.below(2) as u32);
         }
     }
 

@@ -9,8 +9,8 @@ use crate::emit::{EmitError, check::check, emit};
 use crate::interpret::{Bare, Input, Maps, Xdp, run};
 use crate::ir::{Arg, Block, Builder, End, Function, Inst, Operand, Slot, Value, forward_order};
 use crate::location::Location;
-use crate::packet::random::Rng;
 use crate::target::Target;
+use crate::testing::Rng;
 
 use super::Registers;
 

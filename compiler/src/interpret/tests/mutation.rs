@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::bpf::helper::Helper;
-use crate::packet::random::Rng;
+use crate::testing::Rng;
 
 /// Programs that are tried, each changed this often.
 const ROUNDS: usize = 4_000;

@@ -5,11 +5,11 @@ use sockc_grammar::diagnostic::Code;
 use sockc_grammar::source::SourceId;
 
 use super::{reported, resolved};
-use crate::generate::{Options, random_policy};
 use crate::lint::list::{List, is_of};
 use crate::lint::sample::Sample;
 use crate::lint::{CUT_SHORT, UNREACHABLE};
 use crate::policy::{Direction, Policy, RuleId};
+use crate::testing::{Options, random_policy};
 
 #[test]
 fn the_index_finds_the_rules_that_looking_at_each_would() {

@@ -7,10 +7,10 @@ use sockc_grammar::source::{SourceId, SourceMap, Span};
 use super::{resolved, without};
 use crate::decide::decide;
 use crate::event::Decider;
-use crate::generate::{Options, random_policy};
 use crate::lint::{OVERLAP, also};
 use crate::packet::text::{self, DescribedWorld};
 use crate::policy::{Policy, RuleId};
+use crate::testing::{Options, random_policy};
 
 /// Line of each rule that crosses earlier ones, with the lines of these and the packets.
 fn crossing(text: &str) -> Vec<(u32, Vec<u32>)> {

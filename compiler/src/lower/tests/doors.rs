@@ -6,11 +6,11 @@ use super::headers::Nothing;
 use super::*;
 use crate::artifact::CounterKind;
 use crate::decide::decide;
-use crate::diagram::sample::Dice;
 use crate::event::{Decider, Decision, Event, Verdict};
 use crate::interpret::{Connection, SockOps, SocketModel};
 use crate::pipeline::{Counters, Options, compile_policy};
 use crate::policy::{Direction, GroupId, Policy};
+use crate::tests::dice::Dice;
 
 /// What the sock_ops program of a group made of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,9 @@ fn a_default_that_allows_has_no_counter() {
             "default send {default}\ndrop send tcp to 10.0.0.1"
         ));
         let counters = &built.artifact.manifest.counters;
-        let found = counters.iter().find(|one| one.text.starts_with("default"));
+        let found = counters
+            .iter()
+            .find(|one| one.location.text.starts_with("default"));
         assert_eq!(found.unwrap().counted, counted, "{default}");
     }
 }

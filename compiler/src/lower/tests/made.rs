@@ -3,12 +3,12 @@
 use sockc_grammar::source::SourceMap;
 
 use crate::artifact::Artifact;
-use crate::diagram::sample::parts::{default, rule};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Outcome, Skb, Xdp, run};
 use crate::pipeline::{Built, compile_policy};
 use crate::policy::{Action, Direction, Policy, Rule};
 use crate::target::Target;
+use crate::tests::parts::{default, rule};
 
 /// A policy whose default for arriving packets allows.
 pub(super) fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use super::made::{built, policy, run_on};
 use crate::artifact::{Artifact, TABLE_LIMIT};
-use crate::diagram::sample::Dice;
-use crate::diagram::sample::parts::rule;
 use crate::event::{Header, Transport};
 use crate::interpret::Maps;
 use crate::packet::build::Frame;
 use crate::policy::{Action, AddressSet, Addresses, Endpoint, Policy, Set, SetKind, Side};
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
+use crate::tests::dice::Dice;
+use crate::tests::parts::rule;
 
 /// `drop from @set`, with everything else allowed.
 fn dropping(set: AddressSet) -> Policy {

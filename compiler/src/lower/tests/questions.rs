@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use sockc_grammar::source::SourceMap;
 
 use crate::artifact::{Artifact, MapId, Program};
-use crate::diagram::sample::parts::{rule, socket};
 use crate::event::{Header, Transport};
 use crate::hook::Hook;
 use crate::interpret::{
@@ -19,6 +18,7 @@ use crate::policy::{
 };
 use crate::protocol::IpProtocol;
 use crate::target::Target;
+use crate::tests::parts::{rule, socket};
 
 use super::made::{at, built, built_for, policy};
 

@@ -1,7 +1,7 @@
 //! Files that were cut or changed.
 
 use super::*;
-use crate::packet::random::Rng;
+use crate::testing::Rng;
 
 #[test]
 fn a_file_cut_anywhere_is_cut_short() {

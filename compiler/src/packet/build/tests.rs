@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::event::{Parsed, Transport};
-use crate::packet::edges::arbitrary_header;
 use crate::packet::parse::{Layout, parse};
-use crate::packet::random::Rng;
 use crate::protocol::IpProtocol;
+use crate::testing::Rng;
+use crate::testing::arbitrary_header;
 
 /// Random options that leave the packet well-formed.
 pub(crate) fn with_options(header: Header, rng: &mut Rng) -> Frame {
@@ -85,7 +85,7 @@ fn syn() -> Header {
         from: [10, 0, 0, 1].into(),
         to: [10, 0, 0, 2].into(),
         protocol: IpProtocol::TCP,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::Tcp {
             from: 1024,
             to: 80,

@@ -4,14 +4,16 @@ use super::placed;
 use crate::chain::{Chain, Effect, Entry};
 use crate::decide::decide;
 use crate::diagram::Store;
-use crate::diagram::sample::Dice;
-use crate::diagram::sample::hit;
-use crate::event::{Decider, Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
+use crate::event::{
+    Decider, Event, Fragment, Header, Parsed, SocketAnswer, Transport, Verdict, World,
+};
 use crate::hook::Hook;
 use crate::place::{describe, place};
 use crate::policy::{Action, Direction, Family, Policy, RuleId, SocketId};
 use crate::policy::{DefaultVerdict, NetnsId};
 use crate::protocol::IpProtocol;
+use crate::tests::dice::Dice;
+use crate::tests::parts::hit;
 
 /// A world with the same answers for every packet.
 struct Still {
@@ -108,7 +110,7 @@ fn run(policy: &Policy, chains: &[Chain], hooks: &[Hook], header: &Header, world
         let mut seen = header.clone();
         let mut known = Still { ..*world };
         if lookup {
-            seen.part = Part::Whole;
+            seen.fragment = Fragment::Whole;
             known.answer = SocketAnswer::None;
         }
         if !run.step(policy, chain, &seen, &known) {
@@ -186,7 +188,7 @@ fn the_lookup_chain_is_the_meaning_of_a_lookup() {
         };
         for _ in 0..60 {
             let (mut header, answer) = dice.packet();
-            header.part = Part::Whole;
+            header.fragment = Fragment::Whole;
             if header.transport == Transport::None || !header.protocol.has_socket() {
                 continue;
             }

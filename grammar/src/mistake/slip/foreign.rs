@@ -1,8 +1,9 @@
 //! Words and marks of other tools, and letters of other keyboards, by those of sockc.
 
 use super::{Broken, Edit, is_word};
+use crate::ast::Direction;
 use crate::scan;
-use crate::words;
+use crate::vocabulary;
 
 /// A word of another tool and what to write; nothing where it is left out.
 const WORDS: &[(&str, &str)] = &[
@@ -174,7 +175,7 @@ fn tracking(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 fn capitals(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let word = broken.word();
     let small = word.to_ascii_lowercase();
-    if small != word && words::is_known(&small) {
+    if small != word && vocabulary::is_known(&small) {
         found.push(broken.replace(word.len(), small));
     }
 }
@@ -184,13 +185,13 @@ fn swapped_direction(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let direction = match broken.word() {
         "incoming" | "input" | "INPUT" | "ingress" => "in",
         "outgoing" | "output" | "OUTPUT" | "egress" => "out",
-        word @ ("in" | "out" | "send" | "receive") => word,
+        word if Direction::named(word).is_some() => word,
         _ => return,
     };
     let before = broken.before();
     let verb = broken.last_word();
     let from = before.len() - verb.len();
-    if is_word(verb) && (words::VERBS.contains(&verb)) {
+    if is_word(verb) && (vocabulary::VERBS.contains(&verb)) {
         found.push(broken.edit(
             from,
             broken.at + broken.word().len(),
@@ -200,7 +201,7 @@ fn swapped_direction(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     // Elsewhere in a rule, it stands after the verb.
     let start = label_end(broken.text);
     let first = scan::word(broken.text, start);
-    if words::VERBS.contains(&first) && start + first.len() < from {
+    if vocabulary::VERBS.contains(&first) && start + first.len() < from {
         let rest = broken
             .text
             .get(start + first.len()..broken.at)

@@ -2,9 +2,10 @@
 
 use super::foreign::{kind, label_end};
 use super::{Broken, Edit, is_word, like_address, like_port};
+use crate::ast::Direction;
 use crate::header_field::HeaderField;
 use crate::scan;
-use crate::words;
+use crate::vocabulary;
 
 /// Protocols that may stand where another part of a rule is expected.
 const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre"];
@@ -43,7 +44,7 @@ fn label(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let text = broken.text;
     let word = scan::word(text, 0);
     let next = scan::word(text, scan::skip(text, word.len()));
-    if !word.is_empty() && !words::is_reserved(word) && words::VERBS.contains(&next) {
+    if !word.is_empty() && !vocabulary::is_reserved(word) && vocabulary::VERBS.contains(&next) {
         found.push(broken.edit(word.len(), word.len(), ":"));
     }
     let chunk = scan::chunk(text, 0);
@@ -54,7 +55,7 @@ fn label(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     }
     // A protocol ahead of its verb.
     let verb = broken.next_word(broken.word().len());
-    if PROTOCOLS.contains(&broken.word()) && words::VERBS.contains(&verb) {
+    if PROTOCOLS.contains(&broken.word()) && vocabulary::VERBS.contains(&verb) {
         let end = scan::skip(text, broken.at + broken.word().len()) + verb.len();
         found.push(broken.edit(broken.at, end, format!("{verb} {}", broken.word())));
     }
@@ -108,7 +109,7 @@ fn move_after_verb(broken: &Broken<'_>, protocol: &str, length: usize, found: &m
     let verb = label_end(text);
     let mut place = verb + scan::word(text, verb).len();
     let next = scan::skip(text, place);
-    if matches!(scan::word(text, next), "in" | "out" | "send" | "receive") {
+    if Direction::named(scan::word(text, next)).is_some() {
         place = next + scan::word(text, next).len();
     }
     let Some(between) = text
@@ -199,7 +200,7 @@ fn named(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         }
         if last == "to" && word == "socket" {
             found.push(broken.replace(word.len(), "sock"));
-        } else if last == "to" && redirects(broken.text) && !words::is_known(word) {
+        } else if last == "to" && redirects(broken.text) && !vocabulary::is_known(word) {
             found.push(broken.insert("sock "));
         }
     }
@@ -224,7 +225,7 @@ fn redirects(text: &str) -> bool {
 fn verbs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let before = broken.before();
     let verb = broken.last_word();
-    if broken.word() == "audit" && words::VERBS.contains(&verb) {
+    if broken.word() == "audit" && vocabulary::VERBS.contains(&verb) {
         let from = before.len() - verb.len();
         let end = broken.at + "audit".len();
         found.push(broken.edit(from, end, format!("audit {verb}")));
@@ -235,14 +236,10 @@ fn verbs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 fn directions(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let verb = label_end(broken.text);
     let next = scan::skip(broken.text, verb + scan::word(broken.text, verb).len());
-    let has_one = next < broken.at && is_direction(scan::word(broken.text, next));
-    if has_one && is_direction(broken.word()) {
+    let is = |word| Direction::named(word).is_some();
+    if next < broken.at && is(scan::word(broken.text, next)) && is(broken.word()) {
         found.push(broken.replace(broken.word().len(), ""));
     }
-}
-
-fn is_direction(word: &str) -> bool {
-    matches!(word, "in" | "out" | "send" | "receive")
 }
 
 /// `log drop tcp`, `log "ssh" tcp to port 22`: a rule begins with its verb, and says at its end that it is logged.
@@ -255,7 +252,7 @@ fn logs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let end = log_end(text, begin);
     let rest = scan::rest(text, scan::skip(text, end)).trim_end();
     let log = text.get(begin..end).unwrap_or("").trim_end();
-    let verb = match words::VERBS.contains(&scan::word(rest, 0)) {
+    let verb = match vocabulary::VERBS.contains(&scan::word(rest, 0)) {
         true => "",
         false => "count ",
     };

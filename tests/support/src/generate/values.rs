@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::random::Random;
+use sockc_random::Rng;
 
 /// Addresses and ports to draw from.
 pub(super) struct Values {
@@ -49,15 +49,15 @@ const PORTS: &[&str] = &[
 
 impl Values {
     /// Draws the values of a policy; `questions`: whether it has sets that are asked as one question.
-    pub(super) fn new(random: &mut Random, questions: bool) -> Self {
+    pub(super) fn new(rng: &mut Rng, questions: bool) -> Self {
         let mut v4 = vec!["3.3.3.3".to_owned(), "192.0.2.0/24".to_owned()];
         let mut v6 = vec!["2001:db8::/32".to_owned()];
-        let inner = u32::try_from(random.below(1 << 16)).unwrap_or(0);
+        let inner = u32::try_from(rng.below(1 << 16)).unwrap_or(0);
         for _ in 0..6 {
-            v4.push(nested_v4(random, 0x0a01_0000 | inner));
-            v6.push(nested_v6(random, 0x2001_0db8 << 96 | u128::from(inner)));
+            v4.push(nested_v4(rng, 0x0a01_0000 | inner));
+            v6.push(nested_v6(rng, 0x2001_0db8 << 96 | u128::from(inner)));
         }
-        let ports = (0..6).map(|_| *random.pick(PORTS)).collect();
+        let ports = (0..6).map(|_| *rng.one_of(PORTS)).collect();
         Self {
             v4,
             v6,
@@ -94,51 +94,51 @@ impl Values {
     }
 
     /// An address part of the family a rule leans to, bracketed where `with_ports` needs it.
-    pub(super) fn address(&self, random: &mut Random, lean: Lean, with_ports: bool) -> String {
+    pub(super) fn address(&self, rng: &mut Rng, lean: Lean, with_ports: bool) -> String {
         let v4 = match lean {
             Lean::V4 => true,
             Lean::V6 => false,
-            Lean::Either => random.one_in(2),
+            Lean::Either => rng.one_in(2),
         };
-        match random.below(8) {
-            0 | 1 => (*random.pick(self.named)).to_owned(),
-            _ if v4 => random.pick(&self.v4).clone(),
-            _ if with_ports => format!("[{}]", random.pick(&self.v6)),
-            _ => random.pick(&self.v6).clone(),
+        match rng.below(8) {
+            0 | 1 => (*rng.one_of(self.named)).to_owned(),
+            _ if v4 => rng.one_of(&self.v4).clone(),
+            _ if with_ports => format!("[{}]", rng.one_of(&self.v6)),
+            _ => rng.one_of(&self.v6).clone(),
         }
     }
 
     /// A ports part.
-    pub(super) fn ports(&self, random: &mut Random) -> String {
-        let one = random.pick(&self.ports);
-        match random.below(6) {
+    pub(super) fn ports(&self, rng: &mut Rng) -> String {
+        let one = rng.one_of(&self.ports);
+        match rng.below(6) {
             0 => "*".to_owned(),
             1 => "@some-ports".to_owned(),
-            2 => format!("{{{one}, {}}}", random.pick(&self.ports)),
+            2 => format!("{{{one}, {}}}", rng.one_of(&self.ports)),
             _ => (*one).to_owned(),
         }
     }
 }
 
 /// A prefix or range around a few bits of one address, so that they nest.
-fn nested_v4(random: &mut Random, base: u32) -> String {
-    let address = base ^ u32::try_from(random.below(4)).unwrap_or(0);
-    let length = *random.pick(&[0u32, 1, 8, 15, 16, 24, 29, 30, 31, 32]);
+fn nested_v4(rng: &mut Rng, base: u32) -> String {
+    let address = base ^ u32::try_from(rng.below(4)).unwrap_or(0);
+    let length = *rng.one_of(&[0u32, 1, 8, 15, 16, 24, 29, 30, 31, 32]);
     let host = u32::MAX.checked_shr(length).unwrap_or(0);
     let low = Ipv4Addr::from_bits(address & !host);
-    if random.one_in(4) {
+    if rng.one_in(4) {
         let high = Ipv4Addr::from_bits(address | host >> 1);
         return format!("{low}-{high}");
     }
     format!("{low}/{length}")
 }
 
-fn nested_v6(random: &mut Random, base: u128) -> String {
-    let address = base ^ u128::from(random.below(4)) << *random.pick(&[0, 32, 64, 90]);
-    let length = *random.pick(&[0u32, 3, 32, 33, 48, 64, 65, 96, 126, 128]);
+fn nested_v6(rng: &mut Rng, base: u128) -> String {
+    let address = base ^ (rng.below(4) as u128) << *rng.one_of(&[0, 32, 64, 90]);
+    let length = *rng.one_of(&[0u32, 3, 32, 33, 48, 64, 65, 96, 126, 128]);
     let host = u128::MAX.checked_shr(length).unwrap_or(0);
     let low = Ipv6Addr::from_bits(address & !host);
-    if random.one_in(4) {
+    if rng.one_in(4) {
         let high = Ipv6Addr::from_bits(address | host >> 1);
         return format!("{low}-{high}");
     }

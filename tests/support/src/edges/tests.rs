@@ -1,15 +1,15 @@
 //! Headers at edges are consistent and meet the edges they are made for.
 
 use super::*;
-use crate::event::Parsed;
-use crate::header_field::HeaderField;
-use crate::location::Location;
-use crate::packet::build::Frame;
-use crate::packet::parse::{Layout, parse};
-use crate::policy::{
+use sockc_compiler::event::Parsed;
+use sockc_compiler::header_field::HeaderField;
+use sockc_compiler::location::Location;
+use sockc_compiler::packet::build::Frame;
+use sockc_compiler::packet::parse::{Layout, parse};
+use sockc_compiler::policy::{
     Action, AddressSet, Condition, Direction, Endpoint, FieldTest, Match, Place, Rule, Side,
 };
-use crate::ranges::RangeSet;
+use sockc_compiler::ranges::RangeSet;
 use sockc_grammar::source::{SourceId, Span};
 
 fn rule(matches: Match) -> Rule {
@@ -75,8 +75,8 @@ fn the_ends_and_their_neighbours_occur() {
         let meets = |header: &Header| matches!(header.transport, Transport::Ports { to, .. } | Transport::Tcp { to, .. } if to == port);
         assert!(headers.iter().any(meets));
     }
-    for part in [Part::Whole, Part::First, Part::Later] {
-        assert!(headers.iter().any(|header| header.part == part));
+    for fragment in [Fragment::Whole, Fragment::First, Fragment::Later] {
+        assert!(headers.iter().any(|header| header.fragment == fragment));
     }
 }
 

@@ -1,10 +1,10 @@
 //! The parts of a random rule, each with the blank ahead of it.
 
 use super::Options;
-use super::random::Random;
 use super::values::{Lean, Values};
 use super::whole;
-use crate::header_field::{self, HeaderField};
+use sockc_compiler::header_field::{self, HeaderField};
+use sockc_random::Rng;
 
 /// Protocols as rules write them, with the family they are of and whether they have ports; more of what occurs most.
 #[rustfmt::skip]
@@ -43,82 +43,78 @@ pub(super) fn drawn(plain: bool) -> Vec<&'static str> {
 const SOCKETS: &[&str] = &["socket exists", "socket established", "socket listening"];
 
 /// What a rule is about: protocols, then both sides, one, or none.
-pub(super) fn subject(random: &mut Random, values: &Values) -> String {
-    let &(protocols, lean, ports) = random.pick(PROTOCOLS);
+pub(super) fn subject(rng: &mut Rng, values: &Values) -> String {
+    let &(protocols, lean, ports) = rng.one_of(PROTOCOLS);
     // Some rules that can match nothing belong to the test.
-    let ports = ports || random.one_in(12);
-    let lean = if random.one_in(12) {
-        Lean::Either
-    } else {
-        lean
-    };
-    format!("{protocols}{}", sides(random, values, lean, ports))
+    let ports = ports || rng.one_in(12);
+    let lean = if rng.one_in(12) { Lean::Either } else { lean };
+    format!("{protocols}{}", sides(rng, values, lean, ports))
 }
 
 /// Both sides, one, or none.
-pub(super) fn sides(random: &mut Random, values: &Values, lean: Lean, ports: bool) -> String {
+pub(super) fn sides(rng: &mut Rng, values: &Values, lean: Lean, ports: bool) -> String {
     let mut sides = String::new();
-    if random.one_in(2) {
-        sides += &format!(" from {}", side(random, values, lean, ports));
+    if rng.one_in(2) {
+        sides += &format!(" from {}", side(rng, values, lean, ports));
     }
-    if !random.one_in(4) {
-        sides += &format!(" to {}", side(random, values, lean, ports));
+    if !rng.one_in(4) {
+        sides += &format!(" to {}", side(rng, values, lean, ports));
     }
     sides
 }
 
 /// A list of endpoints, or what is none of them.
-pub(super) fn side(random: &mut Random, values: &Values, lean: Lean, ports: bool) -> String {
-    let not = if random.one_in(6) { "not " } else { "" };
-    let count = random.below(3).max(1);
+pub(super) fn side(rng: &mut Rng, values: &Values, lean: Lean, ports: bool) -> String {
+    let not = if rng.one_in(6) { "not " } else { "" };
+    let count = rng.below(3).max(1);
     let endpoints: Vec<String> = (0..count)
-        .map(|_| endpoint(random, values, lean, ports))
+        .map(|_| endpoint(rng, values, lean, ports))
         .collect();
     format!("{not}{}", endpoints.join(", "))
 }
 
-fn endpoint(random: &mut Random, values: &Values, lean: Lean, ports: bool) -> String {
-    match random.below(5) {
-        0 if ports => format!("port {}", values.ports(random)),
+fn endpoint(rng: &mut Rng, values: &Values, lean: Lean, ports: bool) -> String {
+    match rng.below(5) {
+        0 if ports => format!("port {}", values.ports(rng)),
         1 | 2 if ports => {
-            let address = values.address(random, lean, true);
-            format!("{address}:{}", values.ports(random))
+            let address = values.address(rng, lean, true);
+            format!("{address}:{}", values.ports(rng))
         }
-        _ => values.address(random, lean, false),
+        _ => values.address(rng, lean, false),
     }
 }
 
 /// `if …`, or nothing; `arriving`: whether the rule is about packets that arrive.
-pub(super) fn conditions(random: &mut Random, options: Options, arriving: bool) -> String {
-    match random.below(4) {
-        0 => format!(" if {}", condition(random, options, arriving)),
-        1 if random.one_in(2) => {
-            let first = condition(random, options, arriving);
-            format!(" if {first} and {}", condition(random, options, arriving))
+pub(super) fn conditions(rng: &mut Rng, options: Options, arriving: bool) -> String {
+    match rng.below(4) {
+        0 => format!(" if {}", condition(rng, options, arriving)),
+        1 if rng.one_in(2) => {
+            let first = condition(rng, options, arriving);
+            format!(" if {first} and {}", condition(rng, options, arriving))
         }
         _ => String::new(),
     }
 }
 
-fn condition(random: &mut Random, options: Options, arriving: bool) -> String {
+fn condition(rng: &mut Rng, options: Options, arriving: bool) -> String {
     let sockets = options.socket_conditions;
     let named = arriving && options.redirects;
-    let one = |random: &mut Random| {
-        if let Some(other) = whole::condition(random, options.features, sockets, named) {
+    let one = |rng: &mut Rng| {
+        if let Some(other) = whole::condition(rng, options.features, sockets, named) {
             other
-        } else if sockets && random.one_in(3) {
-            *random.pick(SOCKETS)
+        } else if sockets && rng.one_in(3) {
+            *rng.one_of(SOCKETS)
         } else {
-            *random.pick(&drawn(true))
+            *rng.one_of(&drawn(true))
         }
     };
-    match random.below(6) {
-        0 => format!("no {}", one(random)),
+    match rng.below(6) {
+        0 => format!("no {}", one(rng)),
         1 => {
-            let first = one(random);
-            format!("any of {{ {first}, no {} }}", one(random))
+            let first = one(rng);
+            format!("any of {{ {first}, no {} }}", one(rng))
         }
         2 if sockets => "no socket".to_owned(),
-        _ => one(random).to_owned(),
+        _ => one(rng).to_owned(),
     }
 }

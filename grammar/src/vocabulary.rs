@@ -3,6 +3,7 @@
 //! The grammar (`policy.pest`) is what parses; these tables serve recovery and messages. A test holds them to the
 //! grammar.
 
+use crate::ast::{Direction, HookName};
 use crate::header_field::HeaderField;
 
 /// Words that begin a statement; a label does too.
@@ -36,13 +37,13 @@ pub const VERBS: &[&str] = &[
     "allow", "drop", "reject", "count", "redirect", "shortcut", "splice", "audit",
 ];
 
-/// Words that are reserved and begin no statement.
+/// Words that are reserved and begin no statement, beside the directions.
 pub(crate) const RESERVED: &[&str] = &[
-    "in", "out", "send", "receive", "from", "to", "on", "if", "above", "up", "mark", "log", "at",
-    "note", "by", "within", "with", "not", "no", "and", "any", "port",
+    "from", "to", "on", "if", "above", "up", "mark", "log", "at", "note", "by", "within", "with",
+    "not", "no", "and", "any", "port",
 ];
 
-/// Words with a meaning at their place only.
+/// Words with a meaning at their place only, beside the hooks.
 pub(crate) const OTHER: &[&str] = &[
     "absent",
     "ack",
@@ -94,21 +95,16 @@ pub(crate) const OTHER: &[&str] = &[
     "sample",
     "sctp",
     "second",
-    "sk_lookup",
-    "sk_msg",
-    "sk_skb",
     "sock",
     "source",
     "syn",
     "systemd",
-    "tc",
     "tcp",
     "ttl",
     "udp",
     "uid",
     "urg",
     "vlan",
-    "xdp",
 ];
 
 /// The words of socket states, which tell a condition from a declaration.
@@ -342,12 +338,12 @@ pub(crate) fn foreign_verb(word: &str) -> bool {
 
 /// Whether the word is no name of anything.
 pub(crate) fn is_reserved(word: &str) -> bool {
-    STATEMENT.contains(&word) || RESERVED.contains(&word)
+    reserved().any(|known| known == word)
 }
 
 /// Whether the language has the word at all.
 pub(crate) fn is_known(word: &str) -> bool {
-    is_reserved(word) || OTHER.contains(&word)
+    every().any(|known| known == word)
 }
 
 /// Whether the word may go on with a rule: it begins a clause or a protocol.
@@ -367,9 +363,15 @@ pub(crate) fn begins_condition(word: &str) -> bool {
     matches!(word, "socket" | "flags" | "no" | "established") || HeaderField::named(word).is_some()
 }
 
+/// Every word that is no name of anything.
+pub(crate) fn reserved() -> impl Iterator<Item = &'static str> {
+    let tables = STATEMENT.iter().chain(Direction::WORDS).chain(RESERVED);
+    tables.copied()
+}
+
 /// Every word of the language.
 pub(crate) fn every() -> impl Iterator<Item = &'static str> {
-    STATEMENT.iter().chain(RESERVED).chain(OTHER).copied()
+    reserved().chain(OTHER.iter().chain(HookName::WORDS).copied())
 }
 
 /// The word nearest to `word` among `candidates`, if near enough to be meant.

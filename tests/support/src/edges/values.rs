@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use crate::header_field::{ByField, Kind, Row, row};
-use crate::policy::{
+use sockc_compiler::header_field::{ByField, Kind, Row, row};
+use sockc_compiler::policy::{
     Addresses, Condition, Endpoint, Family, FieldTest, Match, Policy, Rule, SetKind, Side,
 };
-use crate::protocol::IpProtocol;
-use crate::ranges::{Bound, RangeSet};
+use sockc_compiler::protocol::IpProtocol;
+use sockc_compiler::ranges::{Bound, RangeSet};
 
 /// So many ranges at each end of a large set are edges of the policy.
 const OUTERMOST: usize = 8;
@@ -122,7 +122,7 @@ impl Values {
             Condition::Socket { .. }
             | Condition::SockAbsent(_)
             | Condition::Entry { .. }
-            | Condition::Winner(_) => {}
+            | Condition::FirstMatch(_) => {}
         }
     }
 }

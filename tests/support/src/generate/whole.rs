@@ -2,8 +2,8 @@
 
 use super::Features;
 use super::parts::{drawn, side, sides};
-use super::random::Random;
 use super::values::{Lean, Values};
+use sockc_random::Rng;
 
 /// Rates of every unit and period, for all packets together and by address.
 #[rustfmt::skip]
@@ -46,34 +46,34 @@ pub(super) fn maps(features: Features) -> &'static str {
 }
 
 /// A redirect by a map.
-pub(super) fn by_map(random: &mut Random) -> String {
-    let protocols = *random.pick(&["", " tcp", " udp"]);
-    let map = *random.pick(&["table", "tenants"]);
+pub(super) fn by_map(rng: &mut Rng) -> String {
+    let protocols = *rng.one_of(&["", " tcp", " udp"]);
+    let map = *rng.one_of(&["table", "tenants"]);
     format!("redirect{protocols} by @{map}")
 }
 
 /// A rule that the socket lookup itself evaluates.
-pub(super) fn at_lookup(random: &mut Random, values: &Values) -> String {
-    let verb = *random.pick(&["allow", "count", "reject"]);
-    let protocols = *random.pick(&[" tcp", " udp", " tcp, udp"]);
-    let lean = *random.pick(&[Lean::V4, Lean::V6, Lean::Either]);
-    let sides = sides(random, values, lean, true);
+pub(super) fn at_lookup(rng: &mut Rng, values: &Values) -> String {
+    let verb = *rng.one_of(&["allow", "count", "reject"]);
+    let protocols = *rng.one_of(&[" tcp", " udp", " tcp, udp"]);
+    let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
+    let sides = sides(rng, values, lean, true);
     format!("{verb}{protocols}{sides} at sk_lookup")
 }
 
 /// A rule about what a group writes.
-pub(super) fn writing(random: &mut Random, values: &Values) -> String {
-    let verb = *random.pick(&["allow", "drop", "reject", "count"]);
-    let group = *random.pick(&["pods", "web"]);
-    let lean = *random.pick(&[Lean::V4, Lean::V6, Lean::Either]);
-    let to = side(random, values, lean, true);
-    let log = *random.pick(&["", "", " log \"written\""]);
+pub(super) fn writing(rng: &mut Rng, values: &Values) -> String {
+    let verb = *rng.one_of(&["allow", "drop", "reject", "count"]);
+    let group = *rng.one_of(&["pods", "web"]);
+    let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
+    let to = side(rng, values, lean, true);
+    let log = *rng.one_of(&["", "", " log \"written\""]);
     format!("{verb} send tcp from group {group} to {to}{log}")
 }
 
 /// A rule as it is, or in the block of a zone.
-pub(super) fn placed(random: &mut Random, rule: String, features: Features) -> String {
-    if features.zones && !rule.contains(" on ") && !rule.contains(" send ") && random.one_in(10) {
+pub(super) fn placed(rng: &mut Rng, rule: String, features: Features) -> String {
+    if features.zones && !rule.contains(" on ") && !rule.contains(" send ") && rng.one_in(10) {
         return format!("for zone lan {{ {rule} }}");
     }
     rule
@@ -81,13 +81,13 @@ pub(super) fn placed(random: &mut Random, rule: String, features: Features) -> S
 
 /// A hook that a rule with these conditions can be asked at.
 pub(super) fn hook(
-    random: &mut Random,
+    rng: &mut Rng,
     features: Features,
     arriving: bool,
     conditions: &str,
 ) -> &'static str {
     let early = features.fields && arriving && !conditions.contains("mark");
-    if early && random.one_in(2) {
+    if early && rng.one_in(2) {
         " at xdp"
     } else {
         " at tc"
@@ -96,19 +96,19 @@ pub(super) fn hook(
 
 /// A condition of the features, if one is drawn; `named`: whether the rule may ask for named sockets.
 pub(super) fn condition(
-    random: &mut Random,
+    rng: &mut Rng,
     features: Features,
     sockets: bool,
     named: bool,
 ) -> Option<&'static str> {
-    if features.fields && random.one_in(2) {
-        return Some(*random.pick(&drawn(false)));
+    if features.fields && rng.one_in(2) {
+        return Some(*rng.one_of(&drawn(false)));
     }
-    if features.absent && named && random.one_in(4) {
-        return Some(*random.pick(&["sock both absent", "sock quiet absent", "sock plain absent"]));
+    if features.absent && named && rng.one_in(4) {
+        return Some(*rng.one_of(&["sock both absent", "sock quiet absent", "sock plain absent"]));
     }
-    if features.namespaces && sockets && random.one_in(4) {
-        return Some(*random.pick(&[
+    if features.namespaces && sockets && rng.one_in(4) {
+        return Some(*rng.one_of(&[
             "socket exists in netns \"blue\"",
             "socket listening in netns \"green\"",
             "socket established in netns \"blue\"",
@@ -118,8 +118,8 @@ pub(super) fn condition(
 }
 
 /// `on …`, or nothing.
-pub(super) fn on(random: &mut Random, features: Features) -> &'static str {
-    if !features.zones || !random.one_in(4) {
+pub(super) fn on(rng: &mut Rng, features: Features) -> &'static str {
+    if !features.zones || !rng.one_in(4) {
         return "";
     }
     const WHERE: [&str; 4] = [
@@ -128,28 +128,28 @@ pub(super) fn on(random: &mut Random, features: Features) -> &'static str {
         " on interface eth1",
         " on interface ppp0",
     ];
-    random.pick::<&str>(&WHERE)
+    rng.one_of::<&str>(&WHERE)
 }
 
 /// A rate, or nothing.
-pub(super) fn rate(random: &mut Random, features: Features) -> String {
-    if !features.rates || !random.one_in(6) {
+pub(super) fn rate(rng: &mut Rng, features: Features) -> String {
+    if !features.rates || !rng.one_in(6) {
         return String::new();
     }
-    let word = *random.pick(&["above", "up to"]);
-    format!(" {word} {}", random.pick(RATES))
+    let word = *rng.one_of(&["above", "up to"]);
+    format!(" {word} {}", rng.one_of(RATES))
 }
 
 /// What a rule does besides its verdict: a mark where it can set one, a log, a note.
-pub(super) fn effects(random: &mut Random, features: Features, marks: bool) -> String {
+pub(super) fn effects(rng: &mut Rng, features: Features, marks: bool) -> String {
     let mut text = String::new();
-    if features.marks && marks && random.one_in(5) {
-        text += *random.pick(&[" mark 7", " mark 0", " mark 0xffff_ffff"]);
+    if features.marks && marks && rng.one_in(5) {
+        text += *rng.one_of(&[" mark 7", " mark 0", " mark 0xffff_ffff"]);
     }
-    if features.logs && random.one_in(6) {
-        text += &format!(" {}", random.pick(LOGS));
+    if features.logs && rng.one_in(6) {
+        text += &format!(" {}", rng.one_of(LOGS));
     }
-    if features.logs && random.one_in(12) {
+    if features.logs && rng.one_in(12) {
         text += " note \"random\"";
     }
     text

@@ -5,11 +5,10 @@
 //! so that no rule waits for something that the socket lookup cannot read. Not here: packets.
 
 mod parts;
-mod random;
 mod values;
 mod whole;
 
-pub use random::Random;
+use sockc_random::Rng;
 
 use parts::{conditions, sides, subject};
 use values::{Lean, Values};
@@ -125,10 +124,10 @@ impl Options {
 /// A policy as text.
 #[must_use]
 pub fn random_policy(seed: u64, options: Options) -> String {
-    let mut random = Random::new(seed);
-    let values = Values::new(&mut random, options.features.sets);
+    let mut rng = Rng::new(seed);
+    let values = Values::new(&mut rng, options.features.sets);
     let mut policy = format!("sockc 1\npolicy random-{seed}\n\n");
-    policy += &defaults(&mut random, options.features);
+    policy += &defaults(&mut rng, options.features);
     policy += &values.declarations();
     policy += &whole::declarations(&values, options.features);
     if options.redirects {
@@ -143,30 +142,30 @@ pub fn random_policy(seed: u64, options: Options) -> String {
     };
     for number in 0..options.rules {
         let rule = if number < steering {
-            steering_rule(&mut random, &values, options.features)
+            steering_rule(&mut rng, &values, options.features)
         } else {
-            packet_rule(&mut random, &values, options)
+            packet_rule(&mut rng, &values, options)
         };
-        let label = if random.one_in(4) {
+        let label = if rng.one_in(4) {
             format!("r{number}: ")
         } else {
             String::new()
         };
-        policy += &whole::placed(&mut random, format!("{label}{rule}"), options.features);
+        policy += &whole::placed(&mut rng, format!("{label}{rule}"), options.features);
         policy.push('\n');
     }
     policy
 }
 
 /// Both defaults; with rejects, that of packets that arrive may be one.
-fn defaults(random: &mut Random, features: Features) -> String {
+fn defaults(rng: &mut Rng, features: Features) -> String {
     let mut lines = String::new();
     for direction in ["in", "out"] {
-        let mut verb = *random.pick(&["allow", "drop"]);
-        if features.rejects && direction == "in" && random.one_in(3) {
+        let mut verb = *rng.one_of(&["allow", "drop"]);
+        if features.rejects && direction == "in" && rng.one_in(3) {
             verb = "reject";
         }
-        let log = if features.logs && random.one_in(3) {
+        let log = if features.logs && rng.one_in(3) {
             " log \"rest\" max 5/second"
         } else {
             ""
@@ -184,71 +183,71 @@ socket plain = tcp listen 0.0.0.0:1236 if absent reject
 ";
 
 /// A redirect, or a rule that may stand ahead of one: by address, port and protocol only.
-fn steering_rule(random: &mut Random, values: &Values, features: Features) -> String {
-    if features.maps && random.one_in(6) {
-        return whole::by_map(random);
+fn steering_rule(rng: &mut Rng, values: &Values, features: Features) -> String {
+    if features.maps && rng.one_in(6) {
+        return whole::by_map(rng);
     }
-    if features.maps && random.one_in(10) {
-        return whole::at_lookup(random, values);
+    if features.maps && rng.one_in(10) {
+        return whole::at_lookup(rng, values);
     }
-    if random.one_in(2) {
-        let socket = *random.pick(&["both", "quiet", "plain"]);
-        let protocols = match (socket, random.below(4)) {
+    if rng.one_in(2) {
+        let socket = *rng.one_of(&["both", "quiet", "plain"]);
+        let protocols = match (socket, rng.below(4)) {
             (_, 0) => " tcp",
             ("both" | "quiet", 1) => " udp",
             ("both" | "quiet", 2) => " udp, tcp",
             _ => "",
         };
-        let lean = *random.pick(&[Lean::V4, Lean::V6, Lean::Either]);
-        let sides = sides(random, values, lean, true);
-        let on = whole::on(random, features);
+        let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
+        let sides = sides(rng, values, lean, true);
+        let on = whole::on(rng, features);
         return format!("redirect{protocols}{sides} to sock {socket}{on}");
     }
-    let verb = *random.pick(&["allow", "drop", "count"]);
-    let verb = if features.rejects && random.one_in(6) {
+    let verb = *rng.one_of(&["allow", "drop", "count"]);
+    let verb = if features.rejects && rng.one_in(6) {
         "reject"
     } else {
         verb
     };
-    let subject = subject(random, values);
-    format!("{verb}{subject}{}", whole::on(random, features))
+    let subject = subject(rng, values);
+    format!("{verb}{subject}{}", whole::on(rng, features))
 }
 
 /// A rule with everything that packet hooks read.
-fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String {
+fn packet_rule(rng: &mut Rng, values: &Values, options: Options) -> String {
     let features = options.features;
-    if features.groups && random.one_in(8) {
-        return whole::writing(random, values);
+    if features.groups && rng.one_in(8) {
+        return whole::writing(rng, values);
     }
-    let verb = *random.pick(&["allow", "allow", "drop", "drop", "count"]);
-    let direction = match random.below(3) {
+    let verb = *rng.one_of(&["allow", "allow", "drop", "drop", "count"]);
+    let direction = match rng.below(3) {
         0 if options.outgoing => " out",
         1 => " in",
         _ => "",
     };
     let arriving = direction != " out";
-    let text = subject(random, values);
-    let conditions = conditions(random, options, arriving);
-    let hook = if options.hooks && random.one_in(12) {
-        whole::hook(random, features, arriving, &conditions)
+    let text = subject(rng, values);
+    let conditions = conditions(rng, options, arriving);
+    let hook = if options.hooks && rng.one_in(12) {
+        whole::hook(rng, features, arriving, &conditions)
     } else {
         ""
     };
     if features == Features::PLAIN {
         return format!("{verb}{direction}{text}{conditions}{hook}");
     }
-    let (verb, target) = other_verb(random, features, verb, arriving);
-    let audit = if features.audit && random.one_in(8) {
+    let (verb, target) = other_verb(rng, features, verb, arriving);
+    let audit = if features.audit && rng.one_in(8) {
         "audit "
     } else {
         ""
     };
-    let on = whole::on(random, features);
-    let rate = whole::rate(random, features);
+    let on = whole::on(rng, features);
+    let rate = whole::rate(rng, features);
     let marks = verb == "allow" && audit.is_empty();
     // XDP has no mark to set.
     let marks = marks && hook != " at xdp";
-    let effects = whole::effects(random, features, marks);
+    let effects = whole::effects(rng, features, marks);
     let hook = if effects.contains("mark") && hook == " at xdp" {
         " at tc"
     } else {
@@ -259,15 +258,15 @@ fn packet_rule(random: &mut Random, values: &Values, options: Options) -> String
 
 /// A verb of the features in place of a plain one, with its target.
 fn other_verb(
-    random: &mut Random,
+    rng: &mut Rng,
     features: Features,
     plain: &'static str,
     arriving: bool,
 ) -> (&'static str, &'static str) {
-    match random.below(8) {
+    match rng.below(8) {
         0 if features.rejects && arriving => ("reject", ""),
         1 if features.forwards => {
-            let target = *random.pick(&[" to interface fwd0", " to interface fwd1"]);
+            let target = *rng.one_of(&[" to interface fwd0", " to interface fwd1"]);
             ("redirect", target)
         }
         _ => (plain, ""),

@@ -1,4 +1,10 @@
-//! A small deterministic generator of numbers for tests and examples (splitmix64); not for secrets.
+//! The one random generator of the tests: splitmix64, whose numbers are the same on every machine and for ever, so that
+//! a seed in a failed test finds the same case again. Not for secrets.
+//!
+//! ```
+//! let mut rng = sockc_random::Rng::new(7);
+//! assert!(rng.below(6) < 6);
+//! ```
 
 /// The generator; the same seed gives the same numbers on every machine.
 #[derive(Clone, Debug)]
@@ -44,6 +50,11 @@ impl Rng {
         usize::try_from(self.bits() % wide).unwrap_or(0)
     }
 
+    /// True once in `times`.
+    pub fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
     /// True `times` out of `of`.
     pub fn chance(&mut self, times: usize, of: usize) -> bool {
         self.below(of) < times
@@ -52,6 +63,15 @@ impl Rng {
     /// One of the items, unless there is none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         items.get(self.below(items.len()))
+    }
+
+    /// One of the items.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub fn one_of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
     }
 }
 

@@ -1,13 +1,11 @@
-//! Random policies and packets over few values, so that rules meet packets at the edges of their ranges; and the
-//! parts that tests build policies of.
-
-pub(crate) mod parts;
-
-pub(crate) use parts::{default, group, hit, prefix, rule, socket, tcp};
+//! Random policies and packets over few values, so that rules meet packets at the edges of their ranges.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::event::{Header, Part, SocketAnswer, Transport};
+use sockc_random::Rng;
+
+use super::parts::{default, group, rule, socket};
+use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::header_field::{self, HeaderField};
 use crate::hook::Hook;
 use crate::policy::{
@@ -43,27 +41,24 @@ const PORTS: [u16; 7] = [0, 1, 52, 53, 54, 80, u16::MAX];
 const LENGTHS: [u32; 6] = [20, 40, 99, 100, 1500, 65_535];
 const PROTOCOLS: [u8; 6] = [6, 17, 132, 1, 58, 47];
 
-/// A generator of numbers that is the same on every machine.
-pub(crate) struct Dice(u64);
+/// Draws policies and packets, the same of the same seed.
+pub(crate) struct Dice(Rng);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Self(Rng::new(seed))
     }
 
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as usize % bound
+        self.0.below(bound)
     }
 
     fn one_in(&mut self, bound: usize) -> bool {
-        self.below(bound) == 0
+        self.0.one_in(bound)
     }
 
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
+        *self.0.one_of(from)
     }
 
     fn ranges<T: Bound>(&mut self, from: &[T]) -> RangeSet<T> {
@@ -95,17 +90,17 @@ impl Dice {
         } else {
             self.pick(&common)
         };
-        let part = if self.one_in(3) {
-            self.pick(&[Part::First, Part::Later])
+        let fragment = if self.one_in(3) {
+            self.pick(&[Fragment::First, Fragment::Later])
         } else {
-            Part::Whole
+            Fragment::Whole
         };
         let mut header = Header {
             from: self.address(v6),
             to: self.address(v6),
             protocol: IpProtocol(protocol),
-            part,
-            transport: self.transport(protocol, v6, part),
+            fragment,
+            transport: self.transport(protocol, v6, fragment),
             ..Header::PLAIN
         };
         for row in header_field::rows().filter(|row| !row.shapes()) {
@@ -114,8 +109,8 @@ impl Dice {
             }
         }
         header.length = self.pick(&LENGTHS);
-        let answer = match (protocol, part) {
-            (6 | 17, Part::Whole | Part::First) => self.pick(&[
+        let answer = match (protocol, fragment) {
+            (6 | 17, Fragment::Whole | Fragment::First) => self.pick(&[
                 SocketAnswer::None,
                 SocketAnswer::Listening,
                 SocketAnswer::Established,
@@ -125,10 +120,10 @@ impl Dice {
         (header, answer)
     }
 
-    fn transport(&mut self, protocol: u8, v6: bool, part: Part) -> Transport {
+    fn transport(&mut self, protocol: u8, v6: bool, fragment: Fragment) -> Transport {
         let (from, to) = (self.pick(&PORTS), self.pick(&PORTS));
         match (protocol, v6) {
-            _ if part == Part::Later => Transport::None,
+            _ if fragment == Fragment::Later => Transport::None,
             (6, _) => Transport::Tcp {
                 from,
                 to,
@@ -150,8 +145,8 @@ impl Dice {
             from: self.address(v6),
             to: self.address(v6),
             protocol: IpProtocol::TCP,
-            part: Part::Whole,
-            transport: self.transport(6, v6, Part::Whole),
+            fragment: Fragment::Whole,
+            transport: self.transport(6, v6, Fragment::Whole),
             length: 40,
             ..Header::PLAIN
         }

@@ -1,0 +1,19 @@
+//! What the tests of all crates share: random policies as text, and packets at the edges of a policy.
+//!
+//! Nothing here is shipped. The unit tests of the compiler, which see its private parts, build these files into
+//! themselves (`crate::testing`), so that policies and headers are their own types; everything else depends on this crate.
+//!
+//! ```
+//! use sockc_testing::{Options, Rng, random_policy};
+//!
+//! let seed = Rng::new(7).bits();
+//! let text = random_policy(seed, Options::whole(20));
+//! assert_eq!(text, random_policy(seed, Options::whole(20)));
+//! ```
+
+mod edges;
+mod generate;
+
+pub use edges::{arbitrary_header, edge_headers};
+pub use generate::{Features, Options, random_policy};
+pub use sockc_random::Rng;
