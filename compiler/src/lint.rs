@@ -68,7 +68,7 @@ pub const SHARED_BUCKET: Code = Code("W0615");
 pub const ANYBODYS_SOCKET: Code = Code("W0617");
 /// A rule that refuses what is sent and names no protocol.
 pub const ONLY_DATA: Code = Code("W0620");
-/// A rule that lets in whoever sends from a port.
+/// A rule that lets in anyone who sends from a port.
 pub const SENDER_PORT: Code = Code("W0621");
 /// A name that no interface can have.
 pub const NO_INTERFACE: Code = Code("W0630");
@@ -114,7 +114,7 @@ pub const CODES: &[(Code, &str)] = &[
         "a redirect of ports below 1024 to a socket that any user may bind",
     ),
     (ONLY_DATA, "a rule that stops data of TCP connections only"),
-    (SENDER_PORT, "a rule that lets in whoever sends from a port"),
+    (SENDER_PORT, "a rule that lets in anyone who sends from a port"),
     (NO_INTERFACE, "a name that no interface can have"),
     (
         CUT_SHORT,

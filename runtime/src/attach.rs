@@ -217,7 +217,7 @@ fn attach_xdp(
     })
 }
 
-/// Puts our dispatcher back into a link of ours that holds another program. What is in force stays so.
+/// Puts our dispatcher back into one of our links that holds another program. What is in force stays so.
 pub(crate) fn mend(state: &State, attached: Attached) -> Result<Attached, Error> {
     let hook = attached.hook;
     let what = format!("put the {} program back", hook.point.title());

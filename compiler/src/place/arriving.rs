@@ -1,7 +1,7 @@
 //! The chains of the packet hooks for packets that arrive: XDP, then TC ingress, for each class of interfaces.
 //!
 //! Where each rule runs is settled in [`homes`]; here its entries are made. A rule stands at its home as what it is,
-//! ahead of it as a pass; after it an allow keeps its place, and what takes packets away is gone, as they are.
+//! ahead of it as a pass; after it an allow keeps its place, and what drops or sends packets elsewhere is gone, as they are.
 
 mod homes;
 

@@ -25,7 +25,7 @@ pub(super) fn icmp_of(family: Family) -> IpProtocol {
     }
 }
 
-/// A socket that is said to be found.
+/// A socket that the text says is found.
 pub(super) struct SocketSaid {
     pub(super) answer: SocketAnswer,
     /// The namespace it is found in; `None` for the interface's own.
