@@ -114,7 +114,10 @@ pub const CODES: &[(Code, &str)] = &[
         "a redirect of ports below 1024 to a socket that any user may bind",
     ),
     (ONLY_DATA, "a rule that stops data of TCP connections only"),
-    (SENDER_PORT, "a rule that lets in anyone who sends from a port"),
+    (
+        SENDER_PORT,
+        "a rule that lets in anyone who sends from a port",
+    ),
     (NO_INTERFACE, "a name that no interface can have"),
     (
         CUT_SHORT,

@@ -47,7 +47,8 @@ use crate::field::{Field, FieldSet};
 use crate::ir::{Block, Builder, Function, Origin, Slot, Value};
 use crate::location::Location;
 use crate::policy::{
-    Default, DefaultVerdict, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
+    Default, DefaultVerdict, Family, GroupId, LiveMapId, Policy, RuleId, SetId, SocketId,
+    SourceLocation,
 };
 use crate::protocol::IpProtocol;
 
@@ -166,7 +167,7 @@ pub fn is_uniform(policy: &Policy, chain: &Chain, decision: &Flat, counts: Optio
 
 /// The place of a statement as an origin of code.
 #[must_use]
-pub fn origin_of(place: &Place) -> Location {
+pub fn origin_of(place: &SourceLocation) -> Location {
     place.location.clone()
 }
 
