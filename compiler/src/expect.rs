@@ -13,7 +13,7 @@ mod region;
 mod tests;
 mod verdict;
 
-use sockc_grammar::diagnostic::{Code, Diagnostic};
+use sockc_grammar::diagnostic::Diagnostic;
 
 use crate::coverage::Coverage;
 use crate::decide::decide;
@@ -27,16 +27,10 @@ use crate::witness::Witness;
 
 pub use command::Whereabouts;
 
-/// An `expect` line that does not hold.
-pub const BROKEN: Code = Code("E0501");
-/// An `expect` line that no packet can break, since it speaks of none.
-pub const EMPTY: Code = Code("E0502");
-
-/// Every code of this stage, in order, with what it stands for.
-pub const CODES: &[(Code, &str)] = &[
-    (BROKEN, "an `expect` line that does not hold"),
-    (EMPTY, "an `expect` line that speaks of no packet"),
-];
+sockc_grammar::codes! {
+    BROKEN = "E0501", "an `expect` line that does not hold";
+    EMPTY = "E0502", "an `expect` line that speaks of no packet";
+}
 
 /// How an `expect` line stands.
 #[derive(Clone, Debug)]

@@ -6,3 +6,4 @@ pub(crate) mod addresses;
 pub mod codes;
 pub(crate) mod kernel_names;
 pub(crate) mod numbers;
+pub(crate) mod protocols;
