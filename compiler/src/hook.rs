@@ -12,7 +12,8 @@ mod xdp;
 use crate::artifact::{AttachPoint, Section};
 use crate::field::{Field, FieldKind};
 use crate::policy::Direction;
-pub use crate::policy::{Hook, Verb};
+pub use crate::policy::Hook;
+pub(crate) use crate::policy::Verb;
 use crate::protocol::IpProtocol;
 
 /// Whether a hook can do something.

@@ -63,7 +63,7 @@ pub const OPTIONAL: &[Code] = &[OVERLAP];
 
 /// How much work the lints of one direction may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Care {
+pub(crate) enum Care {
     /// Some hundredths of a second: a policy that is compiled waits for it.
     Quick,
     /// Hardly ever more than a second, some seconds for lists of 100,000 rules that share much: for `check`.
@@ -95,7 +95,7 @@ impl Care {
 /// What the rules of a policy give reason to say; by lint, then in order. The policies of its namespaces are asked by
 /// themselves. `own` is the policy's own file: rules of included files are there for other policies too.
 #[must_use]
-pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
+pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut cut_short = false;
     for direction in Direction::ALL {
@@ -155,7 +155,7 @@ fn cut_short(own: SourceId) -> Diagnostic {
 
 /// What the text of a sound policy gives reason to say.
 #[must_use]
-pub fn text(reading: &Reading, sources: &SourceMap) -> Vec<Diagnostic> {
+pub(crate) fn text(reading: &Reading, sources: &SourceMap) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     literal::check(&reading.file, sources, &mut found);
     labels::check(&reading.file, sources, &mut found);

@@ -38,10 +38,9 @@ use outcome::{Done, Stop};
 
 pub use manifest::Slots;
 pub use options::{Counters, Expects, Options};
+pub(crate) use outcome::CODES;
 pub(crate) use outcome::too_much;
-pub use outcome::{
-    BUDGET, Built, CODES, DECIDES_NOTHING, Decision, NO_INTERFACE, Outcome, SAYS_NOTHING, TOO_LARGE,
-};
+pub use outcome::{Built, Decision, NO_INTERFACE, Outcome, SAYS_NOTHING, TOO_LARGE};
 
 /// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
 #[must_use]
@@ -57,7 +56,7 @@ pub fn compile<'a>(
 
 /// Compiles once more what was compiled before: the same, but that no lint is asked.
 #[must_use]
-pub fn compile_again<'a>(
+pub(crate) fn compile_again<'a>(
     sources: &mut SourceMap,
     id: SourceId,
     stem: &str,
@@ -80,7 +79,7 @@ pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn 
 
 /// The same as [`check`], and says what `compile` would refuse for its size, for kernels from the oldest on.
 #[must_use]
-pub fn check_size(
+pub(crate) fn check_size(
     sources: &mut SourceMap,
     id: SourceId,
     stem: &str,

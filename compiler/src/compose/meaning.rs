@@ -12,7 +12,7 @@ use crate::policy::{
 
 /// What becomes of a packet or a write, where every named socket is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Goes on.
     Allow,
     /// Silently away; for `send`, EACCES.
@@ -30,7 +30,7 @@ pub enum Outcome {
 impl Outcome {
     /// What a deciding rule gives.
     #[must_use]
-    pub fn of(action: Action) -> Self {
+    pub(crate) fn of(action: Action) -> Self {
         match action {
             Action::Allow | Action::Count => Self::Allow,
             Action::Drop => Self::Drop,
@@ -43,7 +43,7 @@ impl Outcome {
 
     /// What a default gives.
     #[must_use]
-    pub fn of_default(verdict: DefaultVerdict) -> Self {
+    pub(crate) fn of_default(verdict: DefaultVerdict) -> Self {
         match verdict {
             DefaultVerdict::Allow => Self::Allow,
             DefaultVerdict::Drop => Self::Drop,
@@ -53,7 +53,7 @@ impl Outcome {
 
     /// Its terminal in a diagram.
     #[must_use]
-    pub fn terminal(self) -> u32 {
+    pub(crate) fn terminal(self) -> u32 {
         match self {
             Self::Allow => 0,
             Self::Drop => 1,
@@ -66,7 +66,7 @@ impl Outcome {
 
     /// The outcome with this terminal.
     #[must_use]
-    pub fn from_terminal(terminal: u32) -> Option<Self> {
+    pub(crate) fn from_terminal(terminal: u32) -> Option<Self> {
         match terminal {
             super::BROKEN => None,
             0 => Some(Self::Allow),
@@ -99,7 +99,7 @@ impl Outcome {
 
 /// Whose packets or writes a list is asked about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Of {
+pub(crate) struct Of {
     /// For `send`: the group of the writing socket.
     pub group: Option<GroupId>,
     /// For packets: the class of the interface; `None` for every class.
@@ -109,7 +109,7 @@ pub struct Of {
 /// The outcome (as [`Outcome::terminal`]) of a direction's list for every packet, or for every write of a group.
 ///
 /// Where no lookup is made, a redirect lets the packet go on as it would.
-pub fn meaning(
+pub(crate) fn meaning(
     store: &mut Store,
     policy: &Policy,
     direction: Direction,
@@ -145,7 +145,7 @@ pub fn meaning(
 }
 
 /// The outcome of a lookup for a packet that met no packet hook: drops, rejects and the default do not hold there.
-pub fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, BudgetExceeded> {
+pub(crate) fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, BudgetExceeded> {
     let list = List {
         policy,
         direction: Direction::In,

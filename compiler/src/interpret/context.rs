@@ -18,7 +18,8 @@ use crate::artifact::Section;
 use crate::bpf::opcode::Width;
 use crate::protocol::IpProtocol;
 
-pub use self::input::{Connection, Input, Lookup, Message, Skb, SockOps, Xdp};
+pub(crate) use self::input::Message;
+pub use self::input::{Connection, Input, Lookup, Skb, SockOps, Xdp};
 
 /// Where `struct __sk_buff` has the packet's length.
 const SKB_LENGTH: usize = 0;

@@ -12,7 +12,7 @@ use crate::classifier::Summary;
 use crate::diagram::BudgetExceeded;
 use crate::diagram::flatten::Flat;
 use crate::ir::Function;
-pub use crate::place::codes::TOO_LARGE as BUDGET;
+pub(crate) use crate::place::codes::TOO_LARGE as BUDGET;
 use crate::policy::Policy;
 use crate::tables::PlacedTable;
 
