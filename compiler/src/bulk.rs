@@ -2,18 +2,18 @@
 //!
 //! A diagram cannot hold tens of thousands of rules, tables can (see `classifier`). So where a direction has many plain
 //! rules, its list is *reduced*: rules of one kind between two others become one rule, with the one condition that the
-//! first bulk rule which matches is of this group (`Condition::Winner`). Everything after it sees the reduced policy:
+//! first bulk rule which matches is of this group (`Condition::FirstMatch`). Everything after it sees the reduced policy:
 //! placement, diagrams, the composition check, code. None of them knows what the groups match, and what they say holds
 //! whatever that is: placement may put a rule at a later hook than it had to.
 //!
 //! Takes a policy; gives a [`Bulk`], or nothing where there are few plain rules. `decide`, `expect`, `explain`, the lints,
-//! counters and the manifest keep to the whole policy. Not here: how the winner is found.
+//! counters and the manifest keep to the whole policy. Not here: how the first match is found.
 //!
-//! Every chain of packet hooks asks for the winner among all bulk rules of its direction and interface, so that the answer
+//! Every chain of packet hooks asks for the first match among all bulk rules of its direction and interface, so that the answer
 //! is the same in all of them. A socket lookup leaves out the rules that take packets away: who gets that far was not
 //! taken, or met no packet hook, where they do not hold.
 //!
-//! The winner is the first match among the bulk rules; [`Condition::Winner`](crate::policy::Condition::Winner) asks for it.
+//! [`Condition::FirstMatch`](crate::policy::Condition::FirstMatch) asks for it; to users a group is `winner 3`, by its number.
 
 mod cut;
 mod members;

@@ -6,7 +6,7 @@
 //!
 //! In the literature: HiCuts-like cut trees (P. Gupta, N. McKeown, "Packet Classification using Hierarchical Intelligent
 //! Cuttings", 1999) over a split of the tuple space (V. Srinivasan et al., "Packet Classification using Tuple Space Search",
-//! 1999); boxes are hyper-rectangles, and the winner is the first match, there called the best rule.
+//! 1999); boxes are hyper-rectangles, and the first match is there called the best rule.
 
 mod boxes;
 mod choice;
@@ -37,7 +37,7 @@ use crate::policy::Match;
 pub struct Member<'a> {
     /// What it matches; [`is_plain`] holds for it.
     pub matches: &'a Match,
-    /// What [`crate::field::Field::Winner`] is where this rule is the first that matches: 1 or more.
+    /// What [`crate::field::Field::FirstMatch`] is where this rule is the first that matches: 1 or more.
     pub group: u32,
     /// Its slot in the map `counters`.
     pub slot: u32,

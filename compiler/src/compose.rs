@@ -5,10 +5,10 @@
 //! the rules alone. Runs at every compile; a [`Fault`] is a bug of ours, never a mistake in a policy. Not here: the
 //! bytecode, which is checked against the chains elsewhere.
 
+mod first_match;
 mod meaning;
 #[cfg(test)]
 mod tests;
-mod winner;
 
 use std::fmt;
 
@@ -96,7 +96,9 @@ pub(crate) fn check(policy: &Policy, chains: &[Chain], store: &mut Store) -> Res
             group: Some(group),
             ..Of::default()
         };
-        check.singly(Direction::Send, written, "what is written")?;
+        for direction in Direction::all_of_processes() {
+            check.singly(direction, written, direction.spec().list)?;
+        }
     }
     Ok(())
 }
@@ -149,7 +151,9 @@ impl Check<'_> {
             .store
             .restrict(renamed, Field::Interface, class.as_u32())?;
         if hook.is_lookup() {
-            return Ok(Some(winner::after_packet_hooks(self.store, policy, known)?));
+            return Ok(Some(first_match::after_packet_hooks(
+                self.store, policy, known,
+            )?));
         }
         Ok(Some(known))
     }
@@ -188,7 +192,7 @@ impl Check<'_> {
     fn metered_once(&self, first: Node, then: Node) -> Result<(), Fault> {
         let (first, then) = (self.store.fields(first), self.store.fields(then));
         let twice = first.iter().find_map(|field| match field {
-            Field::Fits(rule) if then.contains(field) => Some(rule),
+            Field::Conforms(rule) if then.contains(field) => Some(rule),
             _ => None,
         });
         twice.map_or(Ok(()), |rule| Err(Fault::MeteredTwice(rule)))

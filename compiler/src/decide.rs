@@ -20,7 +20,9 @@ pub(crate) use matching::{
 
 use asked::{is_for, is_new_flow, is_of_lookup};
 
-use crate::event::{Decider, Decision, Event, Header, Parsed, Part, SocketAnswer, Verdict, World};
+use crate::event::{
+    Decider, Decision, Event, Fragment, Header, Parsed, SocketAnswer, Verdict, World,
+};
 use crate::policy::{
     Action, ClassId, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId, SocketId,
 };
@@ -129,7 +131,7 @@ fn packet_verdict(seen: &Seen<'_>, action: Action) -> Verdict {
         // Connections that exist are not moved: the kernel asks no lookup program about them.
         Action::Redirect(_) if seen.socket(None) == SocketAnswer::Established => Verdict::Allow,
         // No lookup is made for a later fragment: it joins its datagram first.
-        Action::Redirect(_) if seen.header.part == Part::Later => Verdict::Allow,
+        Action::Redirect(_) if seen.header.fragment == Fragment::Later => Verdict::Allow,
         Action::Redirect(socket) => {
             let silent = seen.policy.sockets[socket].drop_if_absent;
             steer(

@@ -18,7 +18,7 @@ pub struct Header {
     /// The IP protocol.
     pub protocol: IpProtocol,
     /// Which part of a datagram it is.
-    pub part: Part,
+    pub fragment: Fragment,
     /// What the transport header says; `None` in later fragments and in protocols that have neither ports nor ICMP types.
     pub transport: Transport,
     /// Length of the whole IP packet in bytes, IPv6's 40 included.
@@ -41,7 +41,7 @@ impl Header {
         from: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         to: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         protocol: IpProtocol(0),
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::None,
         length: 20,
         ttl: 64,
@@ -61,7 +61,7 @@ impl Header {
     /// datagram first.
     #[must_use]
     pub fn has_socket(&self) -> bool {
-        self.protocol.has_socket() && self.part != Part::Later
+        self.protocol.has_socket() && self.fragment != Fragment::Later
     }
 
     /// Whether the kernel asks a lookup program about this packet, whose own lookup finds this socket: connected sockets get
@@ -74,7 +74,7 @@ impl Header {
 
 /// Which part of a datagram a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum Fragment {
     /// Not fragmented.
     Whole,
     /// Offset 0, more fragments to come.
@@ -195,9 +195,9 @@ pub trait World {
     fn entry(&self, _: LiveMapId, _: &Header) -> Option<SocketId> {
         None
     }
-    /// Whether the packet fits in the rate of a rule that it otherwise matches; takes the tokens if so.
-    /// Unless said otherwise, it fits.
-    fn fits(&self, _: RuleId, _: &Header) -> bool {
+    /// Whether the packet conforms to the rate of a rule that it otherwise matches; takes the tokens if so.
+    /// Unless said otherwise, it does.
+    fn conforms(&self, _: RuleId, _: &Header) -> bool {
         true
     }
 }

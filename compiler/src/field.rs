@@ -61,7 +61,7 @@ pub enum Field {
     Interface,
     /// The group of the first bulk rule of the direction that matches (see `bulk`): 0 none. From here on, each field is a
     /// question that costs a search.
-    Winner,
+    FirstMatch,
     /// Whether the receiver's address is in the set: 0 or 1.
     ToIn(SetId),
     /// Whether the sender's address is in the set: 0 or 1.
@@ -74,8 +74,8 @@ pub enum Field {
     Socket,
     /// The same in another network namespace.
     SocketIn(NetnsId),
-    /// Whether the packet fits in the rate of a rule: 0 or 1. Comes last, and by rule: asking takes the tokens.
-    Fits(RuleId),
+    /// Whether the packet conforms to the rate of a rule: 0 or 1. Comes last, and by rule: asking takes the tokens.
+    Conforms(RuleId),
 }
 
 /// Fields that are read, or told apart by hooks, in the same way.
@@ -99,8 +99,8 @@ pub enum FieldKind {
     Mark,
     /// [`Field::Interface`]
     Interface,
-    /// [`Field::Winner`]
-    Winner,
+    /// [`Field::FirstMatch`]
+    FirstMatch,
     /// [`Field::ToIn`] and [`Field::FromIn`]
     Member,
     /// [`Field::Absent`]
@@ -109,7 +109,7 @@ pub enum FieldKind {
     Entry,
     /// [`Field::Socket`] and [`Field::SocketIn`]
     Socket,
-    /// [`Field::Fits`]
+    /// [`Field::Conforms`]
     Rate,
 }
 
@@ -141,7 +141,7 @@ impl Field {
         Self::Mark2,
         Self::Mark3,
         Self::Interface,
-        Self::Winner,
+        Self::FirstMatch,
         Self::Socket,
     ];
 
@@ -155,7 +155,7 @@ impl Field {
         fields.extend(policy.live_maps.keys().map(Self::Entry));
         fields.extend(policy.namespaces.keys().map(Self::SocketIn));
         let metered = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
-        fields.extend(metered.map(|(id, _)| Self::Fits(id)));
+        fields.extend(metered.map(|(id, _)| Self::Conforms(id)));
         fields.sort_unstable();
         fields
     }
@@ -190,12 +190,12 @@ impl Field {
             Self::Vlan => FieldKind::Vlan,
             Self::Mark0 | Self::Mark1 | Self::Mark2 | Self::Mark3 => FieldKind::Mark,
             Self::Interface => FieldKind::Interface,
-            Self::Winner => FieldKind::Winner,
+            Self::FirstMatch => FieldKind::FirstMatch,
             Self::ToIn(_) | Self::FromIn(_) => FieldKind::Member,
             Self::Absent(_) => FieldKind::Absent,
             Self::Entry(_) => FieldKind::Entry,
             Self::Socket | Self::SocketIn(_) => FieldKind::Socket,
-            Self::Fits(_) => FieldKind::Rate,
+            Self::Conforms(_) => FieldKind::Rate,
         }
     }
 
@@ -228,14 +228,14 @@ impl Field {
             Self::Mark2 => "mark2",
             Self::Mark3 => "mark3",
             Self::Interface => "interface",
-            Self::Winner => "winner",
+            Self::FirstMatch => "winner",
             Self::Socket => "socket",
             Self::ToIn(set) => return format!("to-in-{set}"),
             Self::FromIn(set) => return format!("from-in-{set}"),
             Self::Absent(socket) => return format!("absent-{socket}"),
             Self::Entry(map) => return format!("entry-{map}"),
             Self::SocketIn(netns) => return format!("socket-in-{netns}"),
-            Self::Fits(rule) => return format!("fits-{rule}"),
+            Self::Conforms(rule) => return format!("conforms-{rule}"),
         };
         fixed.into()
     }
@@ -250,7 +250,11 @@ impl Field {
     #[must_use]
     pub fn bits(self) -> u32 {
         match self {
-            Self::Family | Self::ToIn(_) | Self::FromIn(_) | Self::Absent(_) | Self::Fits(_) => 1,
+            Self::Family
+            | Self::ToIn(_)
+            | Self::FromIn(_)
+            | Self::Absent(_)
+            | Self::Conforms(_) => 1,
             Self::Fragment | Self::Ecn | Self::Socket | Self::SocketIn(_) => 2,
             Self::Dscp => 6,
             Self::Protocol
@@ -262,7 +266,7 @@ impl Field {
             | Self::Mark3
             | Self::Interface => 8,
             Self::Vlan => 13,
-            Self::ToPort | Self::FromPort | Self::Icmp | Self::Winner | Self::Entry(_) => 16,
+            Self::ToPort | Self::FromPort | Self::Icmp | Self::FirstMatch | Self::Entry(_) => 16,
             Self::Length
             | Self::To0
             | Self::To1

@@ -9,7 +9,7 @@ use std::ops::{Index, IndexMut};
 
 pub use sockc_grammar::header_field::HeaderField;
 
-use crate::event::{Header, Part, Transport};
+use crate::event::{Fragment, Header, Transport};
 use crate::field::Field;
 use crate::names;
 
@@ -123,12 +123,12 @@ static FRAGMENT: Row = Row {
     plain: Plain::Value(0),
     names: None,
     variables: &[Field::Fragment],
-    get: |header| Some(header.part as u32),
+    get: |header| Some(header.fragment as u32),
     set: |header, value| {
-        header.part = match value {
-            0 => Part::Whole,
-            1 => Part::First,
-            _ => Part::Later,
+        header.fragment = match value {
+            0 => Fragment::Whole,
+            1 => Fragment::First,
+            _ => Fragment::Later,
         };
     },
     edges: &[],

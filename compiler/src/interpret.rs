@@ -27,8 +27,7 @@ use crate::bpf::decode::{ByteOrder, Op, Operand, decode};
 use crate::bpf::limits;
 use crate::bpf::opcode::{AluOp, JumpOp, Register};
 
-pub(crate) use self::context::Message;
-pub use self::context::{Connection, Input, Lookup, Skb, SockOps, Xdp};
+pub use self::context::{Connection, Input, Lookup, Message, Skb, SockOps, Xdp};
 pub use self::fault::{Fault, FaultKind};
 pub use self::kernel::{Bare, Kernel, LookupKind, Netns, Quiet, Tuple};
 pub use self::map::{Errno, Maps};

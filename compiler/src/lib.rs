@@ -19,6 +19,7 @@ pub mod coverage;
 pub mod decide;
 pub mod diagram;
 pub mod diff;
+pub mod direction;
 pub mod emit;
 pub mod event;
 pub mod expect;

@@ -34,7 +34,7 @@ pub(crate) mod offset {
     /// The IP protocol: one byte.
     pub(crate) const PROTOCOL: u8 = 26;
     /// As [`crate::field::Field::Fragment`]: one byte.
-    pub(crate) const PART: u8 = 27;
+    pub(crate) const FRAGMENT: u8 = 27;
     /// ICMP type and code: `u16`.
     pub(crate) const ICMP: u8 = 28;
     /// The low eight TCP flags: one byte.
@@ -74,7 +74,7 @@ pub struct Logged {
     /// The IP protocol.
     pub protocol: IpProtocol,
     /// 0 whole, 1 first fragment, 2 later fragment.
-    pub part: u8,
+    pub fragment: u8,
     /// The sender's and the receiver's port, where there are ports.
     pub ports: Option<(u16, u16)>,
     /// The low eight TCP flags; `None` without a TCP header that the hook sees.
@@ -112,8 +112,8 @@ struct Bytes<'a>(&'a [u8; SIZE]);
 impl Bytes<'_> {
     fn packet(&self, hook: Hook, v6: bool) -> Option<Logged> {
         let protocol = IpProtocol(self.byte(offset::PROTOCOL)?);
-        let part = self.byte(offset::PART)?;
-        let has_header = part != 2;
+        let fragment = self.byte(offset::FRAGMENT)?;
+        let has_header = fragment != 2;
         let icmp_protocol = if v6 {
             IpProtocol::ICMP6
         } else {
@@ -126,7 +126,7 @@ impl Bytes<'_> {
             from: self.address(offset::FROM, v6)?,
             to: self.address(offset::TO, v6)?,
             protocol,
-            part,
+            fragment,
             ports: (has_header && protocol.has_ports()).then_some(ports),
             flags: (has_header && protocol == IpProtocol::TCP && hook.is_packet()).then_some(flags),
             icmp: (has_header && protocol == icmp_protocol).then_some((kind, code)),

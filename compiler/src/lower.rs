@@ -133,7 +133,7 @@ pub(crate) struct Source<'a> {
     /// Lists of entries.
     pub lists: &'a [Vec<u32>],
     /// The tables of the bulk rules that stand in the chain, if there are any.
-    pub winner: Option<&'a ClassifierMaps>,
+    pub classifier: Option<&'a ClassifierMaps>,
     /// Where things are counted.
     pub counters: &'a CounterSlots,
     /// The maps.
@@ -186,7 +186,7 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
     let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
     used.extend(needed.iter());
     for field in used.clone().iter() {
-        if let Field::Fits(rule) = field
+        if let Field::Conforms(rule) = field
             && let Some(rate) = &source.policy.rules[rule].rate
         {
             used.extend(meter::bucket_fields(rate).iter().copied());
@@ -275,7 +275,7 @@ impl<'a> Lowering<'a> {
             .filter(|_| meters)
             .map(|room| Bucket::new(&mut builder, room));
         let record = room.filter(|_| logs);
-        frame.winner = source.winner.is_some().then(|| builder.opaque_slot(4));
+        frame.first_match = source.classifier.is_some().then(|| builder.opaque_slot(4));
         let head = builder.first_origin();
         Self {
             source,

@@ -7,7 +7,7 @@ pub mod build;
 pub mod parse;
 pub mod text;
 
-use crate::event::Part;
+use crate::event::Fragment;
 use crate::policy::Family;
 use crate::protocol::IpProtocol;
 
@@ -27,15 +27,15 @@ pub(crate) fn transport_length(family: Family, protocol: IpProtocol) -> u32 {
 /// The least length of an IP packet of this kind, without options and without extension headers other than the
 /// fragment header it needs.
 #[must_use]
-pub fn shortest_length(family: Family, protocol: IpProtocol, part: Part) -> u32 {
-    let network = match (family, part) {
+pub fn shortest_length(family: Family, protocol: IpProtocol, fragment: Fragment) -> u32 {
+    let network = match (family, fragment) {
         (Family::V4, _) => 20,
-        (Family::V6, Part::Whole) => 40,
-        (Family::V6, Part::First | Part::Later) => 48,
+        (Family::V6, Fragment::Whole) => 40,
+        (Family::V6, Fragment::First | Fragment::Later) => 48,
     };
-    match part {
-        Part::Later => network,
-        Part::Whole | Part::First => network + transport_length(family, protocol),
+    match fragment {
+        Fragment::Later => network,
+        Fragment::Whole | Fragment::First => network + transport_length(family, protocol),
     }
 }
 

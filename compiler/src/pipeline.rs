@@ -5,6 +5,7 @@
 
 mod analysis;
 mod asked;
+mod classifiers;
 mod decided;
 mod emitted;
 mod emptiness;
@@ -22,7 +23,6 @@ mod stages;
 mod tabled;
 #[cfg(test)]
 mod tests;
-mod winners;
 
 use sockc_grammar::diagnostic::{Code, Diagnostic};
 use sockc_grammar::source::{SourceId, SourceMap};

@@ -24,7 +24,8 @@ use crate::chain::{Chain, DefaultEntry, Effect, Entry};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId,
+    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, ProtocolMatch, Rule,
+    RuleId,
 };
 
 /// The chains of a policy, in the order of [`Hook`], then of groups; or why no placement keeps its meaning.
@@ -47,12 +48,10 @@ fn place_all(
     let classes = policy.classes.keys();
     chains.extend(classes.filter_map(|class| leaving(policy, class)));
     chains.extend(lookup::chain(policy, store, errors)?);
-    chains.extend(
-        policy
-            .groups
-            .keys()
-            .filter_map(|group| sends(policy, group)),
-    );
+    for hook in Hook::ALL.into_iter().filter(|hook| hook.is_process()) {
+        let groups = policy.groups.keys();
+        chains.extend(groups.filter_map(|group| of_group(policy, hook, group)));
+    }
     Ok(chains)
 }
 
@@ -71,7 +70,7 @@ fn rules_on(
 /// The only hook for packets that leave, on a class of interfaces.
 fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
     let entries: Vec<Entry> = rules_on(policy, Direction::Out, class)
-        .map(|(rule, data)| at_home(rule, data, "tc is the hook of packets that leave"))
+        .map(|(rule, data)| at_home(rule, data, Hook::TcOut.spec().reason))
         .collect();
     let chain = only_chain(policy, Hook::TcOut, None, entries)?;
     Some(Chain {
@@ -80,14 +79,21 @@ fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
     })
 }
 
-/// What holds for the sockets of a group: the rules that name it, and those that name none.
-fn sends(policy: &Policy, group: GroupId) -> Option<Chain> {
+/// What holds for the sockets of a group at a hook: the rules that name it, and those that name none, as far as their
+/// protocols come there.
+fn of_group(policy: &Policy, hook: Hook, group: GroupId) -> Option<Chain> {
+    let spec = hook.spec();
+    let comes = |rule: &Rule| {
+        let named = &rule.matches.protocols;
+        let seen = |one: &ProtocolMatch| spec.sees.protocols.contains(&one.number);
+        named.is_empty() || named.iter().any(seen)
+    };
     let entries: Vec<Entry> = policy
-        .rules_of(Direction::Send)
-        .filter(|(_, rule)| rule.is_for(group))
-        .map(|(rule, data)| at_home(rule, data, "sk_msg is the hook of what processes write"))
+        .rules_of(hook.direction())
+        .filter(|(_, rule)| rule.is_for(group) && comes(rule))
+        .map(|(rule, data)| at_home(rule, data, spec.reason))
         .collect();
-    only_chain(policy, Hook::SkMsg, Some(group), entries)
+    only_chain(policy, hook, Some(group), entries)
 }
 
 /// The chain of a direction with one hook, if there is anything to do.
@@ -108,7 +114,7 @@ fn only_chain(
         entries,
         default: DefaultEntry {
             verdict: default.map_or(DefaultVerdict::Allow, |line| line.verdict),
-            counts: hook != Hook::SkMsg || default.is_some_and(counts_in_send),
+            counts: !hook.spec().takes_in || default.is_some_and(counts_in_send),
         },
     })
 }

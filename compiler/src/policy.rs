@@ -9,6 +9,7 @@ mod hook;
 mod matching;
 mod measure;
 
+pub use crate::direction::Direction;
 pub use declared::{
     Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Set, SetKind, Socket,
     SocketOrigin, Zone,
@@ -155,38 +156,6 @@ impl Policy {
     }
 }
 
-/// The lists that have a meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Direction {
-    /// A packet that arrives.
-    In,
-    /// A packet that leaves.
-    Out,
-    /// Data a process writes to a connected TCP socket of a group.
-    Send,
-}
-
-impl Direction {
-    /// All of them, in the order in which they are listed and counted.
-    pub const ALL: [Self; 3] = [Self::In, Self::Out, Self::Send];
-
-    /// Whether it is about what the processes of groups do with their sockets; the others are about packets on interfaces.
-    #[must_use]
-    pub fn of_processes(self) -> bool {
-        self == Self::Send
-    }
-
-    /// The word for it in policies, in JSON and in messages.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-            Self::Send => "send",
-        }
-    }
-}
-
 /// Where something was written, ready for messages and BTF line information.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -300,9 +269,9 @@ impl Rule {
 
     /// The group of bulk rules that it stands for, in a policy that `bulk` made.
     #[must_use]
-    pub fn winner(&self) -> Option<u32> {
+    pub fn first_match(&self) -> Option<u32> {
         match self.matches.conditions.as_slice() {
-            [Condition::Winner(group)] => Some(*group),
+            [Condition::FirstMatch(group)] => Some(*group),
             _ => None,
         }
     }

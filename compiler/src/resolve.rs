@@ -191,18 +191,21 @@ impl<'a> Resolver<'a> {
         self.namespaces(statements);
     }
 
-    /// Sends are those of groups' sockets: without a group their default decides nothing.
+    /// What processes do is done with groups' sockets: without a group a default for it decides nothing.
     fn idle_default(&mut self) {
         if self.report.incomplete || !self.groups.is_empty() {
             return;
         }
-        if let Some(default) = self.policy.default_of(Direction::Send) {
+        for default in &self.policy.defaults {
+            let Some(deed) = default.direction.deed() else {
+                continue;
+            };
             self.report.push(
                 Diagnostic::warning(
                     values::MATCHES_NOTHING,
                     "the default decides nothing",
                     default.place.span,
-                    "no group is declared, so there are no sockets whose sends it could decide",
+                    deed.idle,
                 )
                 .help("declare a group, or leave the line out"),
             );

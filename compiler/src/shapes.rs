@@ -26,12 +26,12 @@ pub fn describe(whole: &Policy, built: &Built, index: usize) -> String {
     else {
         return text;
     };
-    match built.winners.get(index).and_then(Option::as_ref) {
+    match built.classifiers.get(index).and_then(Option::as_ref) {
         Some(summary) => tables(&mut text, summary),
         None => tree_alone(&mut text, whole, built, (chain, &decision.decision)),
     }
     program(&mut text, built, index);
-    if let Some(summary) = built.winners.get(index).and_then(Option::as_ref) {
+    if let Some(summary) = built.classifiers.get(index).and_then(Option::as_ref) {
         tree_instead(&mut text, summary);
     }
     text

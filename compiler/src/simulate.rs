@@ -11,11 +11,10 @@ mod kernel;
 use std::net::SocketAddr;
 
 use crate::artifact::{Artifact, AttachPoint, Program};
-use crate::bpf::constant::{
-    SK_PASS, TC_ACT_REDIRECT, TC_ACT_SHOT, TCP_ESTABLISHED, XDP_DROP, XDP_REDIRECT, XDP_TX,
-};
+use crate::bpf::constant::{SK_PASS, TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_REDIRECT, XDP_TX};
 use crate::event::{Event, Header, Parsed, Transport, Verdict, World};
-use crate::interpret::{self, Fault, Input, Lookup, Maps, Message, Outcome, Skb, SocketModel, Xdp};
+use crate::hook::Hook;
+use crate::interpret::{self, Fault, Input, Lookup, Maps, Outcome, Skb, SocketModel, Xdp};
 use crate::policy::{ClassId, Direction, GroupId, OutInterfaceId, Policy, SocketId};
 pub use effects::Effects;
 use kernel::Machine;
@@ -65,7 +64,11 @@ pub fn simulate(
             packet,
         } => run.packet(*direction, *class, packet, frame)?,
         Event::Lookup { header, .. } => run.looked_up(header)?,
-        Event::Process { group, header, .. } => run.written(*group, header)?,
+        Event::Process {
+            direction,
+            group,
+            header,
+        } => run.done((*direction, *group), header)?,
     };
     Ok(Ran {
         verdict,
@@ -139,23 +142,27 @@ impl Run<'_> {
         })
     }
 
-    /// Whether the peer is in the group too is not known, so a shortcut shows as an allow.
-    fn written(&mut self, group: GroupId, header: &Header) -> Result<Verdict, Fault> {
-        let Some((from, to)) = ends(header) else {
-            return Ok(Verdict::Allow);
-        };
-        let message = Message {
-            socket: SocketModel::listener(0, from).connected(TCP_ESTABLISHED, to),
-            data: vec![0],
-        };
+    /// What a process does, at the hook that meets it. Whether the peer is in the group too is not known, so a shortcut
+    /// shows as an allow.
+    fn done(
+        &mut self,
+        (direction, group): (Direction, GroupId),
+        header: &Header,
+    ) -> Result<Verdict, Fault> {
         let name = &self.policy.groups[group].name;
         let mut plans = self.artifact.manifest.groups.iter();
-        let Some(place) = plans.position(|plan| plan.name == *name) else {
+        let place = plans.position(|plan| plan.name == *name);
+        let hook = Hook::meeting(direction, header.family(), header.protocol);
+        let (Some((from, to)), Some(place), Some(hook)) = (ends(header), place, hook) else {
             return Ok(Verdict::Allow);
         };
-        let outcome = self.run(&AttachPoint::SkMsg(place), None, Input::Message(message))?;
+        let spec = hook.spec();
+        let Some(input) = Input::of_process(spec.section, header.protocol, from, to) else {
+            return Ok(Verdict::Allow);
+        };
+        let outcome = self.run(&(spec.attach)(place), None, input)?;
         Ok(match outcome {
-            Some(outcome) if outcome.code() != SK_PASS => Verdict::Drop,
+            Some(outcome) if outcome.code() != spec.codes.pass => Verdict::Drop,
             _ => Verdict::Allow,
         })
     }

@@ -201,7 +201,7 @@ impl World for Witness {
         Some(SocketId::from_u32(number))
     }
 
-    fn fits(&self, rule: RuleId, _: &Header) -> bool {
-        self.values.get(Field::Fits(rule)) == 1
+    fn conforms(&self, rule: RuleId, _: &Header) -> bool {
+        self.values.get(Field::Conforms(rule)) == 1
     }
 }

@@ -18,7 +18,7 @@ use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use crate::error::{Error, at, is_machine, reasons, system_error, unless_passing};
-use crate::hook::{Hook, Means, Point};
+use crate::hook::{Hook, Means, On, Point};
 use crate::probe::Features;
 use crate::state::State;
 use crate::state::record::Attached;
@@ -124,11 +124,10 @@ pub(crate) fn attach(
 /// `kernel/bpf/net_namespace.c`), and as many sock_ops programs on a control group (`BPF_CGROUP_MAX_PROGS`): "argument list too
 /// long" tells nobody that.
 fn with_reason(point: Point, cause: io::Error) -> io::Error {
-    let kind = match point {
-        Point::Lookup => "lookup",
-        Point::SockOps(_) => "sock_ops",
-        _ => return cause,
-    };
+    if !matches!(point.on(), On::Namespace | On::Group(_)) {
+        return cause;
+    }
+    let kind = point.title().replace('-', "_");
     if cause.raw_os_error() != Some(libc::E2BIG) {
         return cause;
     }

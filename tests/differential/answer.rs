@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use sockc_compiler::event::{Header, Parsed, Part, Transport};
+use sockc_compiler::event::{Fragment, Header, Parsed, Transport};
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::protocol::IpProtocol;
 
@@ -17,7 +17,7 @@ pub(crate) fn is_answered(header: &Header) -> bool {
     };
     let asks = matches!(header.transport, Transport::Icmp { kind, .. } if kind == echo);
     let reset = matches!(header.transport, Transport::Tcp { flags, .. } if flags & RST != 0);
-    header.part != Part::Later
+    header.fragment != Fragment::Later
         && (header.protocol != icmp || asks)
         && !reset
         && single(header.from)

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sockc_compiler::event::{Header, Part, Transport};
+use sockc_compiler::event::{Fragment, Header, Transport};
 use sockc_compiler::packet::build::{Broken, Extension, Fragmented, Frame, Tag};
 use sockc_compiler::policy::{Family, Policy, SetKind};
 use sockc_compiler::protocol::IpProtocol;
@@ -209,7 +209,7 @@ fn whole(mut header: Header, rng: &mut Rng) -> Option<Header> {
         Transport::Tcp { from, to, .. } | Transport::Ports { from, to } => (from, to),
         Transport::None | Transport::Icmp { .. } => return None,
     };
-    header.part = Part::Whole;
+    header.fragment = Fragment::Whole;
     (header.protocol, header.transport) = if rng.chance(1, 2) {
         (IpProtocol::TCP, Transport::Tcp { from, to, flags: 2 })
     } else {

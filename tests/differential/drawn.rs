@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use sockc_compiler::event::{Decider, Decision, Parsed, Part};
+use sockc_compiler::event::{Decider, Decision, Fragment, Parsed};
 
 /// Packets by what they were and by who decided.
 #[derive(Default)]
@@ -26,8 +26,8 @@ impl Drawn {
         match packet {
             Parsed::Malformed => self.malformed += 1,
             Parsed::NotIp => self.not_ip += 1,
-            Parsed::Ip(header) if header.part == Part::First => self.first += 1,
-            Parsed::Ip(header) if header.part == Part::Later => self.later += 1,
+            Parsed::Ip(header) if header.fragment == Fragment::First => self.first += 1,
+            Parsed::Ip(header) if header.fragment == Fragment::Later => self.later += 1,
             Parsed::Ip(_) => {}
         }
         match decision.decider {

@@ -304,7 +304,7 @@ fn fits(record: &log::LogRecord, packet: &Parsed) -> bool {
         && found.mark == mark
         && (lookup
             || (writes && found.length == header.length)
-            || (found.part == header.part as u8
+            || (found.fragment == header.fragment as u8
                 && found.length == header.length
                 && found.flags == flags
                 && found.icmp == icmp))

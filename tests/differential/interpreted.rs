@@ -164,13 +164,13 @@ fn diagram_agrees(
         return;
     };
     let values = values_of(header, world.socket(direction, None, header));
-    // Where a bulk rule decides, it is the winner. Where another rule does, the winner stands after it, or there is none.
+    // Where a bulk rule decides, it is the first match of them. Where another rule does, their first match stands after it, or there is none.
     let bulk = subject.built.bulk.as_ref();
     let group = bulk.and_then(|bulk| {
         let mut groups = bulk.groups.iter();
         groups.find(|group| group.members.contains(&rule))
     });
-    let values = values.with(Field::Winner, group.map_or(0, |group| group.number));
+    let values = values.with(Field::FirstMatch, group.map_or(0, |group| group.number));
     let rule = match (bulk, group) {
         (_, Some(group)) => group.rule,
         (Some(bulk), None) => {

@@ -66,7 +66,7 @@ impl World for Made<'_> {
         self.policy.sockets.keys().nth(drawn as usize)
     }
 
-    fn fits(&self, rule: RuleId, header: &Header) -> bool {
+    fn conforms(&self, rule: RuleId, header: &Header) -> bool {
         self.draw((rule, header), 2) == 0
     }
 }
@@ -113,8 +113,8 @@ impl World for Metered<'_> {
         self.world.entry(map, header)
     }
 
-    fn fits(&self, rule: RuleId, header: &Header) -> bool {
-        let fits = self.world.fits(rule, header);
+    fn conforms(&self, rule: RuleId, header: &Header) -> bool {
+        let fits = self.world.conforms(rule, header);
         if fits {
             self.taken.borrow_mut().insert(rule);
         }

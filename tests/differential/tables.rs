@@ -54,7 +54,7 @@ impl Running {
 
     /// How many strata are found by a hash, and by a tree.
     fn strata(&self) -> [usize; 2] {
-        let summaries = self.subject.built.winners.iter().flatten();
+        let summaries = self.subject.built.classifiers.iter().flatten();
         let families = summaries.flat_map(|one| &one.families);
         let parts = families.flat_map(|family| &family.choice.chosen.parts);
         parts.fold([0, 0], |[hashed, trees], part| match part.hash {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use sockc_compiler::artifact::Slot;
-use sockc_compiler::event::{Header, Part, SocketAnswer, Transport, World};
+use sockc_compiler::event::{Fragment, Header, SocketAnswer, Transport, World};
 use sockc_compiler::policy::{Direction, Family, NetnsId, SocketId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_testing::Rng;
@@ -25,7 +25,7 @@ impl Flow {
             Transport::Ports { from, to } if header.protocol == IpProtocol::UDP => (from, to),
             _ => return None,
         };
-        (header.part != Part::Later).then_some(Self {
+        (header.fragment != Fragment::Later).then_some(Self {
             protocol: header.protocol,
             from: (header.from, ports.0),
             to: (header.to, ports.1),

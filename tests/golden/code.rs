@@ -76,8 +76,8 @@ fn code(name: &str, text: &str) -> Result<String, String> {
 
 /// What became of the chains whose rules stand in tables.
 fn tables(policy: &Policy, built: &Built) -> String {
-    let indices = (0..).zip(&built.winners);
-    let in_tables = indices.filter(|(_, winner)| winner.is_some());
+    let indices = (0..).zip(&built.classifiers);
+    let in_tables = indices.filter(|(_, classifier)| classifier.is_some());
     in_tables
         .map(|(index, _)| format!("\n== tables\n{}", shapes::describe(policy, built, index)))
         .collect()

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sockc_compiler::event::{Header, Part, Transport};
+use sockc_compiler::event::{Fragment, Header, Transport};
 use sockc_compiler::packet::build::Frame;
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::{FRONT, MAC, Probe, Reply, Seen};
@@ -119,7 +119,7 @@ pub(crate) fn header(protocol: u8, from: SocketAddr, to: SocketAddr, flags: u8) 
         from: from.ip(),
         to: to.ip(),
         protocol: IpProtocol(protocol),
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport,
         length: 0,
         ..Header::PLAIN

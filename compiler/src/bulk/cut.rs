@@ -34,7 +34,7 @@ pub(super) fn cut(policy: &Policy, least: usize, taking: &Taking) -> Option<Bulk
     }
     // More groups than the field has values for could not be told apart.
     let last = cutting.groups.iter().map(|group| group.number).max()?;
-    (last < Field::Winner.max()).then(|| cutting.finish(policy))
+    (last < Field::FirstMatch.max()).then(|| cutting.finish(policy))
 }
 
 /// How many rules of a direction could be bulk.
@@ -152,7 +152,7 @@ impl<'p> Cutting<'p> {
         let number = self.counts.entry(rule.direction).or_default();
         *number += 1;
         let matches = Match {
-            conditions: vec![Condition::Winner(*number)],
+            conditions: vec![Condition::FirstMatch(*number)],
             on: rule.matches.on.clone(),
             ..Match::default()
         };

@@ -1,4 +1,4 @@
-//! Among which rules a chain asks for the winner.
+//! Among which rules a chain asks for the first match.
 
 use cranelift_entity::SecondaryMap;
 
@@ -9,7 +9,7 @@ use crate::lower::CounterSlots;
 use crate::policy::{Policy, Rule, RuleId};
 
 impl Bulk {
-    /// The bulk rules among which a chain of the reduced policy asks for the winner, in order; none if it does not ask.
+    /// The bulk rules among which a chain of the reduced policy asks for the first match, in order; none if it does not ask.
     #[must_use]
     pub fn members<'p>(
         &self,

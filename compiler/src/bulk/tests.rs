@@ -56,7 +56,7 @@ fn lines_of(text: &str) -> Vec<Vec<u32>> {
     lines(&policy, &bulk)
 }
 
-/// The lines of the rules among which the program of a hook asks for the winner.
+/// The lines of the rules among which the program of a hook asks for the first match.
 fn asked(text: &str, hook: Hook) -> Vec<u32> {
     let outcome = compiled(text, Shape::Tables);
     let (policy, built) = (outcome.policy.unwrap(), outcome.built.unwrap());
@@ -131,7 +131,7 @@ fn few_rules_stay_a_tree() {
 }
 
 #[test]
-fn each_direction_has_winners_of_its_own() {
+fn each_direction_has_first_matches_of_its_own() {
     let (_, bulk) = bulk_of(
         "default in drop default out drop
         allow tcp

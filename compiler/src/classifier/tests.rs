@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::grow::MAX_LIST;
 use super::stratum::{MAX_LIST_BYTES, record_size, words};
+use super::stratum::hash;
 use super::*;
 use crate::policy::{AddressSet, Addresses, Endpoint, ProtocolMatch, Side as End};
 use crate::protocol::IpProtocol;

@@ -56,7 +56,7 @@ fn the_meaning_is_that_of_the_reference() {
             };
             let wanted = outcome(decide(&policy, &event, &Present(answer)).verdict);
             assert_eq!(store.evaluate(arriving, &values), wanted.terminal());
-            if header.protocol.has_socket() && header.part == crate::event::Part::Whole {
+            if header.protocol.has_socket() && header.fragment == crate::event::Fragment::Whole {
                 let event = Event::Lookup {
                     class: Policy::plain_class(),
                     header,

@@ -2,13 +2,13 @@
 //!
 //! Everything else asks [`Header`], [`Rule`] and `Lookups`; a test holds both together. Not here: what a rule matches.
 
-use crate::event::{Header, Part, SocketAnswer};
+use crate::event::{Fragment, Header, SocketAnswer};
 use crate::hook::Hook;
 use crate::policy::{Action, GroupId, Rule, Side};
 
 /// Whether the kernel looks for a socket of this packet: for TCP and UDP, except in later fragments.
 pub(super) fn has_socket(header: &Header) -> bool {
-    header.protocol.has_socket() && header.part != Part::Later
+    header.protocol.has_socket() && header.fragment != Fragment::Later
 }
 
 /// Whether the kernel would ask a lookup program about this packet.

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::asked::has_socket;
-use crate::event::{Header, Part, SocketAnswer, Transport, World};
+use crate::event::{Fragment, Header, SocketAnswer, Transport, World};
 use crate::header_field::HeaderField;
 use crate::policy::{
     Addresses, ClassId, Condition, Direction, Endpoint, FieldTest, IcmpMatch, Match, NetnsId,
@@ -127,10 +127,10 @@ pub(crate) fn covers_class(seen: &Seen<'_>, matches: &Match) -> bool {
     on.is_none_or(|classes| seen.class.is_some_and(|class| classes.contains(&class)))
 }
 
-/// `above` matches the excess, `up to` what fits. What the unit does not count always fits.
+/// `above` matches the excess, `up to` what conforms. What the unit does not count always does.
 fn rate_matches(seen: &Seen<'_>, id: RuleId, rate: &Rate) -> bool {
-    let fits = !takes_tokens(seen, rate.unit) || seen.world.fits(id, seen.header);
-    fits != rate.above
+    let conforms = !takes_tokens(seen, rate.unit) || seen.world.conforms(id, seen.header);
+    conforms != rate.above
 }
 
 fn takes_tokens(seen: &Seen<'_>, unit: RateUnit) -> bool {
@@ -260,17 +260,17 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
             })
         }
         // Policies that `bulk` makes are not decided: their rules do not say what they match.
-        Condition::Winner(_) => false,
+        Condition::FirstMatch(_) => false,
     }
 }
 
 /// The value of a field of the header, if the packet has it.
 fn value_of(header: &Header, field: HeaderField) -> Option<u32> {
     match field {
-        HeaderField::Fragment => Some(match header.part {
-            Part::Whole => 0,
-            Part::First => 1,
-            Part::Later => 2,
+        HeaderField::Fragment => Some(match header.fragment {
+            Fragment::Whole => 0,
+            Fragment::First => 1,
+            Fragment::Later => 2,
         }),
         HeaderField::TcpFlags => match header.transport {
             Transport::Tcp { flags, .. } => Some(flags.into()),
@@ -298,7 +298,7 @@ pub(crate) fn readable_at_lookup(rule: &Rule) -> bool {
             }
             | Condition::SockAbsent(_)
             | Condition::Entry { .. }
-            | Condition::Winner(_) => true,
+            | Condition::FirstMatch(_) => true,
             Condition::Socket { .. } | Condition::Header { .. } => false,
         }
     }

@@ -70,7 +70,7 @@ fn tcp(from: &str, to: &str) -> Header {
         from,
         to,
         protocol: IpProtocol::TCP,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::Tcp {
             from: from_port,
             to: to_port,
@@ -107,14 +107,14 @@ fn icmp(kind: u8, code: u8) -> Header {
 
 fn first(header: Header) -> Header {
     Header {
-        part: Part::First,
+        fragment: Fragment::First,
         ..header
     }
 }
 
 fn later(header: Header) -> Header {
     Header {
-        part: Part::Later,
+        fragment: Fragment::Later,
         transport: Transport::None,
         ..header
     }
@@ -341,7 +341,7 @@ fn a_lookup_reads_all_of_a_rule_and_sets_no_mark() {
     assert_eq!((marked.decider, marked.mark), (rule(1), Some(5)));
 }
 
-/// What begins a connection: a SYN without ACK, and a datagram without a connected socket. All else fits.
+/// What begins a connection: a SYN without ACK, and a datagram without a connected socket. All else conforms.
 #[test]
 fn a_rate_of_connections_asks_of_what_begins_one() {
     struct Full(SocketAnswer);
@@ -352,7 +352,7 @@ fn a_rate_of_connections_asks_of_what_begins_one() {
         fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
             true
         }
-        fn fits(&self, _: RuleId, _: &Header) -> bool {
+        fn conforms(&self, _: RuleId, _: &Header) -> bool {
             false
         }
     }

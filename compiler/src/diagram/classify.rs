@@ -97,16 +97,16 @@ fn points(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
 
 /// 1 for the part that the rate of a rule matches. Its tokens are asked for only where its unit counts the packet.
 pub(crate) fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
-    let fits = store.range(Field::Fits(id), 1, 1, Node::TRUE, Node::FALSE)?;
+    let conforms = store.range(Field::Conforms(id), 1, 1, Node::TRUE, Node::FALSE)?;
     let counted = match rate.unit {
         RateUnit::Packets | RateUnit::Bytes => Node::TRUE,
         RateUnit::Connections => connection_starts(store)?,
     };
-    let fits = store.ite(counted, fits, Node::TRUE)?;
+    let conforms = store.ite(counted, conforms, Node::TRUE)?;
     if rate.above {
-        store.not(fits)
+        store.not(conforms)
     } else {
-        Ok(fits)
+        Ok(conforms)
     }
 }
 
@@ -300,8 +300,8 @@ fn condition_diagram(store: &mut Store, condition: &Condition) -> Built {
             store.and(exists, named)
         }
         Condition::Header { field, test } => header_test(store, row(*field), *test),
-        Condition::Winner(group) => {
-            store.range(Field::Winner, *group, *group, Node::TRUE, Node::FALSE)
+        Condition::FirstMatch(group) => {
+            store.range(Field::FirstMatch, *group, *group, Node::TRUE, Node::FALSE)
         }
     }
 }

@@ -58,10 +58,10 @@ pub(crate) fn plainest(
     let mut node = plain_headers(store, region)?;
     let rates = Field::of(policy)
         .into_iter()
-        .filter(|field| matches!(field, Field::Fits(_)));
+        .filter(|field| matches!(field, Field::Conforms(_)));
     for field in rates {
-        let fits = store.range(field, 1, 1, Node::TRUE, Node::FALSE)?;
-        node = preferred(store, node, fits)?;
+        let conforms = store.range(field, 1, 1, Node::TRUE, Node::FALSE)?;
+        node = preferred(store, node, conforms)?;
     }
     Ok(store.satisfy(node, 1))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::classify::protocol as protocol_is;
 use super::{BudgetExceeded, Node, Store};
-use crate::event::Part;
+use crate::event::Fragment;
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::packet::{longest_length, shortest_length};
@@ -70,19 +70,19 @@ fn lengths(store: &mut Store) -> Built {
 }
 
 fn family_lengths(store: &mut Store, family: Family) -> Built {
-    let parts = [Part::Whole, Part::First, Part::Later];
+    let parts = [Fragment::Whole, Fragment::First, Fragment::Later];
     let mut node = Node::FALSE;
-    for (number, part) in (0u32..).zip(parts) {
-        let of_part = part_lengths(store, family, part)?;
-        node = store.range(Field::Fragment, number, number, of_part, node)?;
+    for (number, fragment) in (0u32..).zip(parts) {
+        let lengths = lengths_of(store, family, fragment)?;
+        node = store.range(Field::Fragment, number, number, lengths, node)?;
     }
     Ok(node)
 }
 
 /// Protocols with a transport header that is looked at have a length of their own; the others share one.
-fn part_lengths(store: &mut Store, family: Family, part: Part) -> Built {
+fn lengths_of(store: &mut Store, family: Family, fragment: Fragment) -> Built {
     let length = |store: &mut Store, number: IpProtocol| {
-        let low = shortest_length(family, number, part);
+        let low = shortest_length(family, number, fragment);
         store.range(
             Field::Length,
             low,

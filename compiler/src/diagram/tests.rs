@@ -125,7 +125,7 @@ fn a_match_diagram_says_what_the_reference_says() {
 /// What a question for a rate is answered with.
 struct Answers {
     socket: SocketAnswer,
-    fits: bool,
+    conforms: bool,
 }
 
 impl World for Answers {
@@ -135,8 +135,8 @@ impl World for Answers {
     fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         true
     }
-    fn fits(&self, _: RuleId, _: &Header) -> bool {
-        self.fits
+    fn conforms(&self, _: RuleId, _: &Header) -> bool {
+        self.conforms
     }
 }
 
@@ -162,15 +162,16 @@ fn a_rate_is_asked_for_where_the_reference_asks() {
             let node = rule_diagram(&mut store, id, rule, Scope::default()).unwrap();
             for _ in 0..600 {
                 let (header, socket) = dice.packet();
-                for fits in [false, true] {
-                    let world = Answers { socket, fits };
+                for conforms in [false, true] {
+                    let world = Answers { socket, conforms };
                     let class = Some(Policy::plain_class());
                     let seen = Seen::new(&policy, Direction::In, class, &header, &world);
-                    let values = values_of(&header, socket).with(Field::Fits(id), fits.into());
+                    let values =
+                        values_of(&header, socket).with(Field::Conforms(id), conforms.into());
                     assert_eq!(
                         store.evaluate(node, &values),
                         u32::from(matches(&seen, id, rule)),
-                        "{unit:?} {above} {header:?} {socket:?} {fits}"
+                        "{unit:?} {above} {header:?} {socket:?} {conforms}"
                     );
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::event::{Header, Part, SocketAnswer, Transport};
+use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::field::Field;
 use crate::header_field;
 use crate::protocol::IpProtocol;
@@ -114,7 +114,7 @@ pub fn header_of(values: &FieldValues) -> (Header, SocketAnswer) {
         ..Header::PLAIN
     };
     set_fields(&mut header, values, true);
-    header.transport = transport_of(values, protocol, header.part);
+    header.transport = transport_of(values, protocol, header.fragment);
     set_fields(&mut header, values, false);
     let socket = match header.has_socket() {
         true => SocketAnswer::from_value(values.get(Field::Socket)),
@@ -132,11 +132,11 @@ fn set_fields(header: &mut Header, values: &FieldValues, shaping: bool) {
     }
 }
 
-fn transport_of(values: &FieldValues, protocol: IpProtocol, part: Part) -> Transport {
+fn transport_of(values: &FieldValues, protocol: IpProtocol, fragment: Fragment) -> Transport {
     let from = values.get(Field::FromPort) as u16;
     let to = values.get(Field::ToPort) as u16;
     match (protocol, values.get(Field::Family)) {
-        _ if part == Part::Later => Transport::None,
+        _ if fragment == Fragment::Later => Transport::None,
         (IpProtocol::TCP, _) => Transport::Tcp { from, to, flags: 0 },
         (IpProtocol::UDP | IpProtocol::SCTP, _) => Transport::Ports { from, to },
         (IpProtocol::ICMP, 0) | (IpProtocol::ICMP6, 1) => {

@@ -33,7 +33,7 @@ pub(super) fn plainest(
     for answer in [1, 0] {
         let mut all = Node::TRUE;
         for &rate in &rates {
-            let one = space.is(Field::Fits(rate), answer)?;
+            let one = space.is(Field::Conforms(rate), answer)?;
             all = space.store.and(all, one)?;
         }
         node = preferred(&mut space.store, node, all)?;

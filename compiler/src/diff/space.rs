@@ -337,7 +337,7 @@ impl<'j, 'p> Space<'j, 'p> {
 /// The variables: those of the shared tables, and the rates of both policies.
 fn fields(joint: &Joint<'_>, meters: &PrimaryMap<RuleId, RuleId>) -> Vec<Field> {
     let mut fields = Field::of(&joint.tables);
-    fields.extend(metered(joint, meters).into_iter().map(Field::Fits));
+    fields.extend(metered(joint, meters).into_iter().map(Field::Conforms));
     fields.sort_unstable();
     fields.dedup();
     fields

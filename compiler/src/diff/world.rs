@@ -237,13 +237,13 @@ impl<'a, 'p> Case<'a, 'p> {
         rates.contains(&true) && rates.contains(&false)
     }
 
-    /// Of each rate of either policy, whether the packet fits.
+    /// Of each rate of either policy, whether the packet conforms.
     fn rates(&self) -> Vec<bool> {
         let of = |which| {
             let seen = Seen { case: self, which };
             let policy = self.joint.side(which).policy;
             let rated = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
-            rated.map(move |(id, _)| seen.fits(id, &self.header))
+            rated.map(move |(id, _)| seen.conforms(id, &self.header))
         };
         Which::BOTH.into_iter().flat_map(of).collect()
     }
@@ -344,11 +344,11 @@ impl World for Seen<'_, '_> {
         joint.own_socket(self.which, SocketId::from_u32(number))
     }
 
-    fn fits(&self, rule: RuleId, _: &Header) -> bool {
+    fn conforms(&self, rule: RuleId, _: &Header) -> bool {
         let meter = match self.which {
             Which::Old => rule,
             Which::New => self.case.meters[rule],
         };
-        self.value(Field::Fits(meter)) == 1
+        self.value(Field::Conforms(meter)) == 1
     }
 }

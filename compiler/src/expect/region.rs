@@ -41,10 +41,10 @@ pub(super) fn region(
         node = store.and(node, held)?;
     }
     if let Some(exceeded) = region.rate_exceeded {
-        let fits = u32::from(!exceeded);
+        let conforms = u32::from(!exceeded);
         let metered = Field::of(policy).into_iter();
-        for field in metered.filter(|field| matches!(field, Field::Fits(_))) {
-            let so = store.range(field, fits, fits, Node::TRUE, Node::FALSE)?;
+        for field in metered.filter(|field| matches!(field, Field::Conforms(_))) {
+            let so = store.range(field, conforms, conforms, Node::TRUE, Node::FALSE)?;
             node = store.and(node, so)?;
         }
     }

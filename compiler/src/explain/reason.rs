@@ -74,7 +74,7 @@ pub(super) fn misses(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Vec<Miss> {
     ];
     let mut misses: Vec<Miss> = parts
         .into_iter()
-        .filter(|(_, fits)| !fits)
+        .filter(|(_, conforms)| !conforms)
         .map(|(miss, _)| miss)
         .collect();
     let conditions = wanted.conditions.iter();

@@ -4,7 +4,7 @@ use sockc_grammar::parse;
 use sockc_grammar::source::SourceMap;
 
 use super::*;
-use crate::event::{Header, Part, SocketAnswer, Transport};
+use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::policy::{Direction, Family, NetnsId, SocketId};
 use crate::protocol::IpProtocol;
 use crate::tests::dice::Dice;
@@ -147,7 +147,7 @@ fn each_part_has_its_reason() {
         assert_eq!(reason(rule, syn(), none), wanted, "{rule}");
     }
     let later = Header {
-        part: Part::Later,
+        fragment: Fragment::Later,
         transport: Transport::None,
         ..syn()
     };
@@ -161,7 +161,7 @@ fn each_part_has_its_reason() {
     );
 }
 
-/// Nothing fits in a rate.
+/// Nothing conforms to a rate.
 struct Full;
 
 impl World for Full {
@@ -171,7 +171,7 @@ impl World for Full {
     fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         true
     }
-    fn fits(&self, _: crate::policy::RuleId, _: &Header) -> bool {
+    fn conforms(&self, _: crate::policy::RuleId, _: &Header) -> bool {
         false
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::decide::Seen;
-use crate::event::{Header, Part, SocketAnswer, Transport};
+use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::header_field::{Exists, Kind, Row, flag_names, row};
 use crate::policy::{
     Addresses, Condition, Direction, Endpoint, FieldTest, NetnsId, Policy, ProtocolMatch,
@@ -64,9 +64,9 @@ pub(crate) fn number_word(number: IpProtocol) -> String {
 /// The protocol of a packet, with its ICMP type.
 pub(super) fn protocol(header: &Header) -> String {
     let name = number_word(header.protocol);
-    match (header.transport, header.part) {
+    match (header.transport, header.fragment) {
         (Transport::Icmp { kind, code }, _) => format!("{name} {kind}/{code}"),
-        (_, Part::Later) => format!("a later fragment of {name}"),
+        (_, Fragment::Later) => format!("a later fragment of {name}"),
         _ => name,
     }
 }
@@ -155,7 +155,7 @@ pub(crate) fn condition(policy: &Policy, condition: &Condition) -> String {
             policy.live_maps[*map].name, policy.sockets[*socket].name
         ),
         Condition::Header { field, test } => header_words(row(*field), *test),
-        Condition::Winner(group) => format!("winner {group}"),
+        Condition::FirstMatch(group) => format!("winner {group}"),
     }
 }
 
@@ -202,7 +202,7 @@ pub(super) fn found(seen: &Seen<'_>, condition: &Condition) -> String {
     let header = seen.header;
     match condition {
         Condition::No(inner) => found(seen, inner),
-        Condition::AnyOf(_) | Condition::Winner(_) => String::new(),
+        Condition::AnyOf(_) | Condition::FirstMatch(_) => String::new(),
         Condition::Socket { netns, .. } => socket(seen, *netns),
         Condition::SockAbsent(_) => "it is there".into(),
         Condition::Entry { .. } => "it has none".into(),

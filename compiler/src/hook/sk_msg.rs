@@ -38,6 +38,8 @@ pub(super) static HOOK: HookSpec = HookSpec {
         pass: SK_PASS,
         drop: SK_DROP,
     },
+    reason: "sk_msg is the hook of what processes write",
+    takes_in: true,
     elsewhere: |_| "it sees the data of connections, not packets",
 };
 
@@ -51,7 +53,7 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Mark => STREAM,
         FieldKind::Icmp => No("the sockets of a group speak TCP"),
         FieldKind::Interface => No("what a process writes has no interface yet"),
-        FieldKind::Winner => No("rules for what processes write are never taken together"),
+        FieldKind::FirstMatch => No("rules for what processes write are never taken together"),
         FieldKind::Absent | FieldKind::Entry => HAS_SOCKET,
         FieldKind::Socket => No("the socket is the one that is written to"),
         FieldKind::Tuple | FieldKind::Member | FieldKind::Rate => Yes,

@@ -29,9 +29,11 @@ pub(super) static HOOK: HookSpec = HookSpec {
         pass: XDP_PASS,
         drop: XDP_DROP,
     },
-    elsewhere: |direction| match direction {
-        Direction::In | Direction::Out => "XDP sees only packets that arrive",
-        Direction::Send => super::tc::PACKETS,
+    reason: "it says `at xdp`",
+    takes_in: false,
+    elsewhere: |direction| match direction.of_processes() {
+        true => super::tc::PACKETS,
+        false => "XDP sees only packets that arrive",
     },
 };
 
@@ -46,7 +48,7 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Length
         | FieldKind::IpHeader
         | FieldKind::Interface
-        | FieldKind::Winner
+        | FieldKind::FirstMatch
         | FieldKind::Member
         | FieldKind::Absent
         | FieldKind::Entry

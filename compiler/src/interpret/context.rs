@@ -18,8 +18,7 @@ use crate::artifact::Section;
 use crate::bpf::opcode::Width;
 use crate::protocol::IpProtocol;
 
-pub(crate) use self::input::Message;
-pub use self::input::{Connection, Input, Lookup, Skb, SockOps, Xdp};
+pub use self::input::{Connection, Input, Lookup, Message, Skb, SockOps, Xdp};
 
 /// Where `struct __sk_buff` has the packet's length.
 const SKB_LENGTH: usize = 0;
@@ -169,10 +168,7 @@ impl Context {
 
     /// Whether the program may return 0 and 1 only.
     pub(super) fn returns_a_bit(&self) -> bool {
-        matches!(
-            self.section,
-            Section::SkLookup | Section::SkMsg | Section::SockOps
-        )
+        !self.section.sees_packets()
     }
 
     /// A load from the context itself.

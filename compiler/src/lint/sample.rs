@@ -10,8 +10,9 @@ use std::net::IpAddr;
 use self::ends::{Ends, ends};
 use super::list::is_of;
 use crate::decide::Seen;
-use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport, World};
+use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport, World};
 use crate::header_field::{Exists, Row, row};
+use crate::hook::Hook;
 use crate::packet::text::Described;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{
@@ -64,7 +65,7 @@ impl World for Sample<'_> {
         named.map(|(_, socket)| socket)
     }
 
-    fn fits(&self, rule: RuleId, _: &Header) -> bool {
+    fn conforms(&self, rule: RuleId, _: &Header) -> bool {
         let own = self.made_for.iter().any(|(id, _)| *id == rule);
         let rate = self.policy.rules[rule].rate;
         let above = rate.is_some_and(|rate| rate.above);
@@ -141,7 +142,7 @@ impl<'a> Sample<'a> {
             Condition::Entry { map, socket } => self.entry = Some((*map, *socket)),
             Condition::SockAbsent(socket) => self.absent.push(*socket),
             Condition::Header { field, test } => self.meet_field(row(*field), *test, variant),
-            Condition::Winner(_) => {}
+            Condition::FirstMatch(_) => {}
         }
     }
 
@@ -165,11 +166,11 @@ impl<'a> Sample<'a> {
         named: Option<&ProtocolMatch>,
         variant: usize,
     ) -> Option<Self> {
-        let (number, part) = (self.header.protocol, self.header.part);
+        let (number, fragment) = (self.header.protocol, self.header.fragment);
         self.header.length = self
             .header
             .length
-            .max(shortest_length(family, number, part));
+            .max(shortest_length(family, number, fragment));
         if self.header.length > longest_length(family) {
             return None;
         }
@@ -298,13 +299,16 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> IpProtocol {
         }
     }
     let conditions = rules.iter().flat_map(|(_, rule)| &rule.matches.conditions);
+    let direction = rules.first().map(|(_, rule)| rule.direction);
+    let only = direction.map_or(&[][..], Hook::protocols);
     let lookup = rules
         .iter()
         .any(|(_, rule)| rule.in_lookup() || counts_connections(rule));
-    let choice: &[IpProtocol] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
+    let needed = conditions.filter_map(needs).min_by_key(|list| list.len());
+    let choice: &[IpProtocol] = match needed {
         Some(list) => list,
         None if lookup => &[IpProtocol::UDP, IpProtocol::TCP],
-        None if rules.iter().any(|(_, rule)| rule.direction.of_processes()) => &[IpProtocol::TCP],
+        None if !only.is_empty() => only,
         None if rules
             .iter()
             .any(|(_, rule)| ends::names_ports(&rule.matches)) =>
@@ -324,7 +328,7 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> IpProtocol {
 fn transport(header: &Header, from: u16, to: u16, named: Option<&ProtocolMatch>) -> Transport {
     let icmp = header.family().icmp();
     match header.protocol {
-        _ if header.part == Part::Later => Transport::None,
+        _ if header.fragment == Fragment::Later => Transport::None,
         IpProtocol::TCP => {
             let flags = match header.transport {
                 Transport::Tcp { flags, .. } => flags,

@@ -393,7 +393,7 @@ impl World for Chance {
         self.draw(200 + socket.index() as u64, 2) == 0
     }
 
-    fn fits(&self, rule: RuleId, _: &Header) -> bool {
+    fn conforms(&self, rule: RuleId, _: &Header) -> bool {
         self.draw(300 + rule.index() as u64, 2) == 0
     }
 }

@@ -4,7 +4,7 @@ use crate::field::FieldKind;
 use crate::header_field::ByField;
 use crate::ir::{Builder, Slot};
 
-/// The slot `part` holds one more than `Field::Fragment`. A constant 0 in a slot is a value to the verifier (`STACK_ZERO`)
+/// The slot `fragment` holds one more than `Field::Fragment`. A constant 0 in a slot is a value to the verifier (`STACK_ZERO`)
 /// where every other constant is unknown: it would make a state of its own at each join.
 pub(super) const WHOLE: i32 = 1;
 /// The first fragment.
@@ -23,7 +23,7 @@ pub(super) struct Frame {
     /// IP protocol; while walking IPv6 extension headers, the header that comes next. One byte.
     pub(super) protocol: Slot,
     /// [`WHOLE`], [`FIRST`] or [`LATER`]. One byte.
-    pub(super) part: Slot,
+    pub(super) fragment: Slot,
     /// Length of the IP packet. Four bytes.
     pub(super) length: Slot,
     /// Offset of the IP header in the frame. Four bytes.
@@ -49,7 +49,7 @@ pub(super) struct Frame {
     /// Which outcome follows. Four bytes.
     pub(super) outcome: Slot,
     /// The counter of the bulk rule that matches first, if the chain has such rules. Four bytes.
-    pub(super) winner: Option<Slot>,
+    pub(super) first_match: Option<Slot>,
     /// `struct bpf_sock_tuple`, 36 bytes.
     pub(super) tuple: Slot,
     /// State of the socket that a lookup found. One byte.
@@ -76,7 +76,7 @@ impl Frame {
     pub(super) fn new(builder: &mut Builder) -> Self {
         Self {
             protocol: builder.opaque_slot(1),
-            part: builder.opaque_slot(1),
+            fragment: builder.opaque_slot(1),
             length: builder.opaque_slot(4),
             offset: builder.opaque_slot(4),
             from: builder.slot(16),
@@ -90,7 +90,7 @@ impl Frame {
             decider: builder.opaque_slot(4),
             outcome: builder.opaque_slot(4),
             tuple: builder.slot(40),
-            winner: None,
+            first_match: None,
             state: builder.opaque_slot(1),
             answer: builder.opaque_slot(4),
             asker: builder.opaque_slot(4),

@@ -72,7 +72,7 @@ impl Lowering<'_> {
     }
 
     /// Leaves the counter of who decided where it is looked for: that of the rule, or, for a group of bulk rules, that of
-    /// the one that the question for the winner has found.
+    /// the first match among them.
     fn set_counter(&mut self, rule: Option<RuleId>, slot: u32, outcome: Outcome) {
         // What `count` rules count in between overwrites the key.
         let key = match outcome {
@@ -80,10 +80,10 @@ impl Lowering<'_> {
             _ => self.frame.counter,
         };
         let rules = &self.source.policy.rules;
-        let group = rule.and_then(|rule| rules[rule].winner());
-        match self.frame.winner.filter(|_| group.is_some()) {
-            Some(winner) => {
-                let counter = self.builder.load_slot(winner, 0, Width::W);
+        let group = rule.and_then(|rule| rules[rule].first_match());
+        match self.frame.first_match.filter(|_| group.is_some()) {
+            Some(found) => {
+                let counter = self.builder.load_slot(found, 0, Width::W);
                 self.builder.store_slot(key, 0, counter, Width::W);
             }
             None => {

@@ -20,7 +20,7 @@ use super::{Lowering, Source};
 const FIELDS: [(Field, u8, Width); 15] = [
     (Field::Length, offset::LENGTH, Width::W),
     (Field::Protocol, offset::PROTOCOL, Width::B),
-    (Field::Fragment, offset::PART, Width::B),
+    (Field::Fragment, offset::FRAGMENT, Width::B),
     (Field::Icmp, offset::ICMP, Width::H),
     (Field::TcpFlags, offset::FLAGS, Width::B),
     (Field::FromPort, offset::FROM_PORT, Width::H),
@@ -100,7 +100,7 @@ impl Lowering<'_> {
             return gate;
         };
         let ways = Ways {
-            fits: write,
+            conforming: write,
             excess: next,
         };
         self.take_one(number, pace, ways);
@@ -178,6 +178,10 @@ impl Lowering<'_> {
             let foreign = family == Family::V4 && V6_ONLY.contains(&field);
             // What a hook cannot tell stays zero.
             if foreign || hook.reads(field) != Ability::Yes {
+                continue;
+            }
+            // Nor what nobody knows yet, as the sender of who connects.
+            if field != Field::Protocol && (code(hook).field)(self, field, family).is_none() {
                 continue;
             }
             let value = self.registers.probe;

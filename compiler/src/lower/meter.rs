@@ -1,8 +1,8 @@
-//! Rates: whether a packet fits, and the tokens it takes.
+//! Rates: whether a packet conforms, and the tokens it takes.
 //!
 //! A bucket is one number: the time at which it will be full again (the generic cell rate algorithm's arrival time), in
 //! sixteenths of a nanosecond since boot, which 64 bits hold for 36 years. A packet that takes n tokens moves it on by n
-//! times what one costs, and fits if it is then at most a full bucket's worth ahead of the clock. So a refused packet
+//! times what one costs, and conforms if it is then at most a full bucket's worth ahead of the clock. So a refused packet
 //! takes nothing, and an untouched bucket needs no entry.
 //!
 //! Rates of one bucket have a value each in the array `rates`; those of one for each address share the LRU hash `buckets`,
@@ -10,8 +10,8 @@
 //! packet that loses [`TRIES`] races counts as excess; without it each race may let through as many packets as there are
 //! processors in it.
 //!
-//! In the literature: the generic cell rate algorithm (ITU-T I.371, annex A), the virtual scheduling form of a token bucket;
-//! a packet that fits is a conforming one.
+//! In the literature: the generic cell rate algorithm (ITU-T I.371, annex A), the virtual scheduling form of a token bucket. There a
+//! packet that keeps to the rate is a conforming one.
 
 use crate::artifact::MapId;
 use crate::bpf::constant::BPF_NOEXIST;
@@ -58,17 +58,17 @@ impl Bucket {
     }
 }
 
-/// Where a packet goes that fits, and one that does not.
+/// Where a packet goes that conforms, and one that does not.
 #[derive(Clone, Copy)]
 pub(super) struct Ways {
-    /// It fits, and its tokens are taken.
-    pub(super) fits: Block,
+    /// It conforms, and its tokens are taken.
+    pub(super) conforming: Block,
     /// It does not.
     pub(super) excess: Block,
 }
 
 impl Lowering<'_> {
-    /// Answers whether the packet fits in a rule's rate. A rule that only counts is not asked about what stands before it
+    /// Answers whether the packet conforms to a rule's rate. A rule that only counts is not asked about what stands before it
     /// in the list has decided.
     pub(super) fn ask_meter(
         &mut self,
@@ -78,7 +78,7 @@ impl Lowering<'_> {
         family: Family,
         done: Block,
     ) {
-        let [excess, fits] = [1, 2].map(|answer| {
+        let [excess, conforming] = [1, 2].map(|answer| {
             let block = self.builder.block();
             self.builder.enter(block);
             self.builder
@@ -86,7 +86,7 @@ impl Lowering<'_> {
             self.builder.jump(done);
             block
         });
-        let ways = Ways { fits, excess };
+        let ways = Ways { conforming, excess };
         self.builder.enter(entry);
         let Some(rate) = self.source.policy.rules[rule].rate else {
             self.builder.bug("a rule without a rate is asked for it");
@@ -210,7 +210,7 @@ impl Lowering<'_> {
         ];
         let refused = self.builder.call_value(Helper::MapUpdateElem, &new);
         self.builder
-            .leave_if_wide(refused, JumpOp::Eq, 0, ways.fits);
+            .leave_if_wide(refused, JumpOp::Eq, 0, ways.conforming);
         // Another processor was quicker.
         self.look_up(&args);
         self.builder
@@ -270,12 +270,12 @@ impl Lowering<'_> {
                 .leave_if_wide(distance, JumpOp::Gt, limit, ways.excess);
             if !self.source.atomics {
                 self.builder.store(bucket, 0, new, Width::DW);
-                self.builder.jump(ways.fits);
+                self.builder.jump(ways.conforming);
                 return;
             }
             let there = self.builder.compare_exchange(bucket, 0, old, new);
             self.builder
-                .leave_if_wide(there, JumpOp::Eq, old, ways.fits);
+                .leave_if_wide(there, JumpOp::Eq, old, ways.conforming);
         }
         self.builder.jump(ways.excess);
     }

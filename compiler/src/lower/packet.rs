@@ -274,16 +274,16 @@ impl Lowering<'_> {
         self.builder.from_network(probe, 16);
         self.builder.leave_if(probe, JumpOp::Set, 0x1fff, later);
         self.builder
-            .set_slot(self.frame.part, 0, frame::FIRST, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::FIRST, Width::B);
         self.builder.leave_if(probe, JumpOp::Set, 0x2000, ready);
         self.builder.jump(whole);
         self.builder.enter(whole);
         self.builder
-            .set_slot(self.frame.part, 0, frame::WHOLE, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::WHOLE, Width::B);
         self.builder.jump(ready);
         self.builder.enter(later);
         self.builder
-            .set_slot(self.frame.part, 0, frame::LATER, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::LATER, Width::B);
         self.builder.jump(exits.v4);
         self.builder.enter(ready);
     }
@@ -352,7 +352,7 @@ impl Lowering<'_> {
         self.builder
             .store_slot(self.frame.protocol, 0, next, Width::B);
         self.builder
-            .set_slot(self.frame.part, 0, frame::WHOLE, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::WHOLE, Width::B);
         self.builder.set(registers.cursor, 40);
         self.walk(exits);
     }

@@ -65,7 +65,7 @@ pub(super) fn needs(field: Field) -> &'static [Field] {
         Field::Absent(_) => &[Field::Protocol],
         Field::Entry(_) => &ENTRY,
         Field::Socket | Field::SocketIn(_) => &LOOKED_UP,
-        Field::Winner => &PLAIN,
+        Field::FirstMatch => &PLAIN,
         _ => &[],
     }
 }
@@ -156,10 +156,10 @@ impl Lowering<'_> {
         let maps = self.source.maps;
         match (field, maps.interfaces, maps.namespaces) {
             (Field::Interface, Some(map), _) => self.find_interface(map, entry, done),
-            (Field::Winner, ..) => self.find_winner(entry, family, done),
+            (Field::FirstMatch, ..) => self.find_first_match(entry, family, done),
             (Field::ToIn(set), ..) => self.find_member(set, TO, entry, family, done),
             (Field::FromIn(set), ..) => self.find_member(set, FROM, entry, family, done),
-            (Field::Fits(rule), ..) => self.ask_meter(phase, rule, entry, family, done),
+            (Field::Conforms(rule), ..) => self.ask_meter(phase, rule, entry, family, done),
             (Field::Absent(socket), ..) => self.find_absent(socket, entry, family, done),
             (Field::Entry(map), ..) => self.find_entry(map, entry, family, done),
             (Field::Socket, ..) => self.find_socket(None, entry, family, done),

@@ -183,7 +183,7 @@ impl Lowering<'_> {
     fn is_no_icmp_but_echo(&mut self, reply: Reply, family: Family, drop: Block) {
         let shape = shape(family);
         let [icmp, go_on] = [(); 2].map(|()| self.head_block());
-        let part = self.builder.load_slot(self.frame.part, 0, Width::B);
+        let part = self.builder.load_slot(self.frame.fragment, 0, Width::B);
         self.builder.leave_if(part, JumpOp::Eq, frame::LATER, drop);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
         let number = i32::from(shape.icmp);

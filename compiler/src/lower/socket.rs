@@ -49,7 +49,7 @@ impl Lowering<'_> {
             self.namespace(map, netns, none);
             self.frame.netns
         });
-        let part = self.builder.load_slot(self.frame.part, 0, Width::B);
+        let part = self.builder.load_slot(self.frame.fragment, 0, Width::B);
         self.builder.leave_if(part, JumpOp::Eq, frame::LATER, none);
         let protocol = self.builder.load_slot(self.frame.protocol, 0, Width::B);
         let udp = self.builder.block();

@@ -119,7 +119,7 @@ impl Lowering<'_> {
 }
 
 /// Goes on in a fresh block if the address at `offset` is IPv4-mapped, else leaves to `otherwise`.
-fn mapped(builder: &mut Builder, context: Value, offset: i16, otherwise: Block) {
+pub(super) fn mapped(builder: &mut Builder, context: Value, offset: i16, otherwise: Block) {
     for (word, expected) in [(0, 0), (4, 0), (8, MAPPED)] {
         let value = builder.load(context, offset + word, Width::W);
         builder.leave_if(value, JumpOp::Ne, expected, otherwise);

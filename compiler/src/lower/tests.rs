@@ -3,6 +3,7 @@
 mod answers;
 mod counts;
 mod doors;
+mod first_match;
 mod fragments;
 mod headers;
 mod logs;
@@ -13,11 +14,10 @@ mod questions;
 mod rates;
 mod reject;
 mod sent;
-mod winners;
 
 use sockc_grammar::source::SourceMap;
 
-use crate::event::{Header, Parsed, Part, Transport};
+use crate::event::{Fragment, Header, Parsed, Transport};
 use crate::interpret::{Input, Maps, Quiet, Skb, run};
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
@@ -47,7 +47,7 @@ fn header(from: &str, to: &str) -> Header {
         from: from.parse().unwrap(),
         to: to.parse().unwrap(),
         protocol: IpProtocol::TCP,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::Tcp {
             from: 1,
             to: 80,

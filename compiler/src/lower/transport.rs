@@ -23,7 +23,7 @@ impl Lowering<'_> {
             end: self.registers.end,
             cursor: self.registers.cursor,
             protocol: self.frame.protocol,
-            part: self.frame.part,
+            part: self.frame.fragment,
             transport,
             later,
             malformed: exits.malformed,
@@ -39,18 +39,19 @@ impl Lowering<'_> {
 
     /// With the flag of a first fragment, `WHOLE` becomes `FIRST`.
     fn part_of_flag(&mut self) {
-        let part = self.builder.load_slot(self.frame.part, 0, Width::B);
+        let part = self.builder.load_slot(self.frame.fragment, 0, Width::B);
         let flag = self.builder.copy(part);
         self.builder.alu(flag, AluOp::Rsh, 1);
         self.builder.alu(part, AluOp::Sub, flag);
-        self.builder.store_slot(self.frame.part, 0, part, Width::B);
+        self.builder
+            .store_slot(self.frame.fragment, 0, part, Width::B);
     }
 
     /// The header of a later fragment: what comes next is its protocol.
     fn fragment_header(&mut self, exits: Exits) {
         self.cursor_within_packet(8, exits);
         self.builder
-            .set_slot(self.frame.part, 0, frame::LATER, Width::B);
+            .set_slot(self.frame.fragment, 0, frame::LATER, Width::B);
         self.builder.jump(exits.v6);
     }
 

@@ -189,10 +189,10 @@ fn number(value: u32) -> i32 {
 }
 
 impl Lowering<'_> {
-    /// Leaves the winner's group as the answer, and its counter in the slot `winner`.
-    pub(super) fn find_winner(&mut self, entry: Block, family: Family, done: Block) {
-        let (Some(maps), Some(slot)) = (self.source.winner, self.frame.winner) else {
-            return self.no_answer(Field::Winner, entry, done);
+    /// Leaves the group of the first match as the answer, and its counter in the slot `first_match`.
+    pub(super) fn find_first_match(&mut self, entry: Block, family: Family, done: Block) {
+        let (Some(maps), Some(slot)) = (self.source.classifier, self.frame.first_match) else {
+            return self.no_answer(Field::FirstMatch, entry, done);
         };
         let tables = maps.of(family);
         self.builder.enter(entry);
@@ -204,7 +204,7 @@ impl Lowering<'_> {
             self.stratum(walk, stratum);
             self.builder.enter(next);
         }
-        self.winner(maps, slot, done);
+        self.answer_first_match(maps, slot, done);
     }
 
     /// Leaves the words of the packet in their slots, and for IPv4 the addresses in their register too.
@@ -540,7 +540,7 @@ impl Lowering<'_> {
     }
 
     /// The answer, from the best record.
-    fn winner(&mut self, maps: &ClassifierMaps, slot: Slot, done: Block) {
+    fn answer_first_match(&mut self, maps: &ClassifierMaps, slot: Slot, done: Block) {
         let (best, rank) = (self.registers.end, self.registers.probe);
         let nobody = self.builder.block();
         self.builder.leave_if_wide(best, JumpOp::Eq, -1, nobody);

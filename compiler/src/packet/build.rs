@@ -8,7 +8,7 @@ mod checksum;
 mod write;
 
 use crate::bpf::constant::ETH_P_8021Q;
-use crate::event::{Header, Part};
+use crate::event::{Fragment, Header};
 use crate::policy::Family;
 
 /// A frame to be built. By default as plain as the header allows.
@@ -266,7 +266,7 @@ impl Frame {
     /// The extension headers, with the fragment header that a fragment needs.
     fn extensions_in_place(&self) -> Vec<Extension> {
         let mut all = self.extensions.clone();
-        if self.header.part != Part::Whole && !all.contains(&Extension::Fragment) {
+        if self.header.fragment != Fragment::Whole && !all.contains(&Extension::Fragment) {
             all.push(Extension::Fragment);
         }
         all

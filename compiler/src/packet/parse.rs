@@ -18,7 +18,7 @@
 use std::net::IpAddr;
 
 use crate::bpf::constant::{ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6};
-use crate::event::{Header, Parsed, Part, Transport};
+use crate::event::{Fragment, Header, Parsed, Transport};
 use crate::policy::Family;
 use crate::protocol::IpProtocol;
 
@@ -101,14 +101,14 @@ fn ipv4(packet: &[u8]) -> Option<Header> {
     }
     let body = packet.get(..end)?.get(header..)?;
     let field = u16::from_be_bytes([head[6], head[7]]);
-    let part = part(field & 0x1fff != 0, field & 0x2000 != 0, Part::Whole);
+    let fragment = fragment(field & 0x1fff != 0, field & 0x2000 != 0, Fragment::Whole);
     let [.., a, b, c, d, e, f, g, h] = *head;
     Some(Header {
         from: IpAddr::from([a, b, c, d]),
         to: IpAddr::from([e, f, g, h]),
         protocol: IpProtocol(head[9]),
-        part,
-        transport: transport(Family::V4, IpProtocol(head[9]), part, body)?,
+        fragment,
+        transport: transport(Family::V4, IpProtocol(head[9]), fragment, body)?,
         length: u32::from(total),
         ttl: head[8],
         dscp: head[1] >> 2,
@@ -131,8 +131,8 @@ fn ipv6(packet: &[u8]) -> Option<Header> {
         from: IpAddr::from(*from),
         to: IpAddr::from(*to.first_chunk::<16>()?),
         protocol: walked.protocol,
-        part: walked.part,
-        transport: transport(Family::V6, walked.protocol, walked.part, walked.rest)?,
+        fragment: walked.fragment,
+        transport: transport(Family::V6, walked.protocol, walked.fragment, walked.rest)?,
         length: 40 + u32::from(payload),
         ttl: head[7],
         dscp: (head[0] & 0x0f) << 2 | head[1] >> 6,
@@ -146,20 +146,20 @@ fn ipv6(packet: &[u8]) -> Option<Header> {
 #[derive(Clone, Copy)]
 struct Walked<'a> {
     protocol: IpProtocol,
-    part: Part,
+    fragment: Fragment,
     rest: &'a [u8],
 }
 
 impl Walked<'_> {
     fn done(&self) -> bool {
-        self.part == Part::Later || !self.protocol.is_extension()
+        self.fragment == Fragment::Later || !self.protocol.is_extension()
     }
 }
 
 fn walk(protocol: IpProtocol, body: &[u8]) -> Option<Walked<'_>> {
     let mut walked = Walked {
         protocol,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         rest: body,
     };
     for _ in 0..EXTENSION_HEADERS {
@@ -173,30 +173,35 @@ fn walk(protocol: IpProtocol, body: &[u8]) -> Option<Walked<'_>> {
 
 fn step(at: Walked<'_>) -> Option<Walked<'_>> {
     let &[next, units, high, low, ..] = at.rest.first_chunk::<8>()?;
-    let (length, part) = if at.protocol == IpProtocol::FRAGMENT {
+    let (length, fragment) = if at.protocol == IpProtocol::FRAGMENT {
         let field = u16::from_be_bytes([high, low]);
-        (8, part(field >> 3 != 0, field & 1 != 0, at.part))
+        (8, fragment(field >> 3 != 0, field & 1 != 0, at.fragment))
     } else {
-        (8 + usize::from(units) * 8, at.part)
+        (8 + usize::from(units) * 8, at.fragment)
     };
     Some(Walked {
         protocol: IpProtocol(next),
-        part,
+        fragment,
         rest: at.rest.get(length..)?,
     })
 }
 
 /// What a fragment field makes of a packet that was `before` until then.
-fn part(offset: bool, more: bool, before: Part) -> Part {
+fn fragment(offset: bool, more: bool, before: Fragment) -> Fragment {
     match (offset, more) {
-        (true, _) => Part::Later,
-        (false, true) => Part::First,
+        (true, _) => Fragment::Later,
+        (false, true) => Fragment::First,
         (false, false) => before,
     }
 }
 
-fn transport(family: Family, number: IpProtocol, part: Part, body: &[u8]) -> Option<Transport> {
-    if part == Part::Later {
+fn transport(
+    family: Family,
+    number: IpProtocol,
+    fragment: Fragment,
+    body: &[u8],
+) -> Option<Transport> {
+    if fragment == Fragment::Later {
         return Some(Transport::None);
     }
     match (number, family) {

@@ -65,7 +65,7 @@ fn door(
     chain: &Chain,
     counters: Counters,
 ) -> Result<Option<Flat>, BudgetExceeded> {
-    if chain.group.is_none() {
+    if !chain.hook.spec().takes_in {
         return Ok(None);
     }
     let root = concern(store, policy, chain, counters == Counters::Kept)?;

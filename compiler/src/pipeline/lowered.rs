@@ -52,7 +52,7 @@ pub(super) fn lower(
             decision: &decision.decision,
             counts: decision.counts.as_ref(),
             lists: &decision.lists,
-            winner: tabled.winners[number].as_ref().map(|winner| &winner.maps),
+            classifier: tabled.classifiers[number].as_ref().map(|one| &one.maps),
             counters: own.as_ref().unwrap_or(counters),
             maps: &tabled.maps,
             sockets: &tabled.slots.sockets,

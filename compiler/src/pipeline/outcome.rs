@@ -92,7 +92,7 @@ pub struct Built {
     /// For each chain: its diagrams.
     pub decisions: Vec<Decision>,
     /// For each chain: what is known of its classifier, if it has one.
-    pub winners: Vec<Option<Summary>>,
+    pub classifiers: Vec<Option<Summary>>,
     /// The intermediate form of every program; those of the chains stand first, in order.
     pub functions: Vec<Function>,
     /// What the maps of constant tables hold, and where.

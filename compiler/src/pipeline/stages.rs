@@ -107,12 +107,12 @@ fn build(
         lowered.attach,
         job,
     );
-    let winners = tabled.winners.into_iter();
+    let classifiers = tabled.classifiers.into_iter();
     Ok(Built {
         bulk: analysis.bulk,
         chains: analysis.chains,
         decisions: decided.decisions,
-        winners: winners.map(|one| Some(one?.summary)).collect(),
+        classifiers: classifiers.map(|one| Some(one?.summary)).collect(),
         functions: lowered.functions,
         tables: tabled.tables,
         artifact: Artifact {

@@ -7,11 +7,11 @@ use cranelift_entity::PrimaryMap;
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::analysis::Analysis;
+use super::classifiers::{self, Classifier};
 use super::decided::Decided;
 use super::manifest::Slots;
 use super::options::Job;
 use super::outcome::Stop;
-use super::winners::{self, Winner};
 use super::{asked, maps};
 use crate::artifact::{MapId, MapSpec};
 use crate::lower::Maps;
@@ -31,7 +31,7 @@ pub(super) struct Tabled {
     /// Which map is for what.
     pub(super) maps: Maps,
     /// The classifier of each chain that has one.
-    pub(super) winners: Vec<Option<Winner>>,
+    pub(super) classifiers: Vec<Option<Classifier>>,
     /// What the maps of constant tables hold, and where.
     pub(super) tables: Vec<PlacedTable>,
 }
@@ -52,9 +52,9 @@ pub(super) fn tables(
     let mut specs = PrimaryMap::new();
     let mut tables = Tables::new(&mut specs, target.limits.table.ours);
     let maps = maps::make(policy, chains, &tested, &slots, &mut tables);
-    let made = winners::tables(analysis.bulk.as_ref(), whole, chains, &slots, &mut tables);
-    let winners = match made {
-        Ok(winners) => winners,
+    let made = classifiers::tables(analysis.bulk.as_ref(), whole, chains, &slots, &mut tables);
+    let classifiers = match made {
+        Ok(classifiers) => classifiers,
         Err(unfit) => {
             let told = unfit.told(whole, job.whole());
             return match unfit.rules() > MAX_TREE {
@@ -70,7 +70,7 @@ pub(super) fn tables(
         slots,
         specs,
         maps,
-        winners,
+        classifiers,
         tables,
     }))
 }

@@ -107,9 +107,9 @@ impl Homes {
 
     fn reason(&self, rule: &Rule, hook: Hook) -> &'static str {
         match (hook, rule.at) {
-            (Hook::TcIn, Some(Hook::TcIn)) => "it says `at tc`",
+            (Hook::TcIn, Some(Hook::TcIn)) => hook.spec().reason,
             (Hook::TcIn, _) => self.why_tc(rule),
-            (_, Some(Hook::Xdp)) => "it says `at xdp`",
+            (_, Some(Hook::Xdp)) => hook.spec().reason,
             _ => "xdp is the earliest hook, and can evaluate it",
         }
     }

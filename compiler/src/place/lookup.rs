@@ -160,6 +160,6 @@ fn lookups(store: &mut Store, id: RuleId, rule: &Rule) -> Result<Node, BudgetExc
 fn reason(rule: &Rule) -> &'static str {
     match rule.action {
         Action::Redirect(_) => "only the socket lookup can hand a packet to a socket",
-        _ => "it says `at sk_lookup`",
+        _ => Hook::SkLookup.spec().reason,
     }
 }

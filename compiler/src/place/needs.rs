@@ -81,7 +81,7 @@ pub(super) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
     for condition in &rule.matches.conditions {
         of_condition(condition, &mut fields);
     }
-    fields.extend(rule.rate.is_some().then_some(Field::Fits(id)));
+    fields.extend(rule.rate.is_some().then_some(Field::Conforms(id)));
     fields
 }
 
@@ -96,6 +96,6 @@ fn of_condition(condition: &Condition, fields: &mut Vec<Field>) {
         Condition::Entry { map, .. } => Field::Entry(*map),
         // Every variable of it is read alike.
         Condition::Header { field, .. } => row(*field).variables[0],
-        Condition::Winner(_) => Field::Winner,
+        Condition::FirstMatch(_) => Field::FirstMatch,
     });
 }

@@ -43,7 +43,7 @@ pub struct Region {
     pub contents: Vec<(LiveMapId, Vec<LiveEntry>)>,
     /// The interface that `on` names, if the policy is not on it.
     pub outside: Option<String>,
-    /// `rate exceeded`: no rate fits; `no rate exceeded`: every rate does. Where neither is said, each may.
+    /// `rate exceeded`: nothing conforms to a rate; `no rate exceeded`: it does to every rate. Where neither is said, each may.
     pub rate_exceeded: Option<bool>,
     /// `group G`: for `send`, the socket's group.
     pub group: Option<GroupId>,

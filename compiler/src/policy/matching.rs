@@ -271,7 +271,7 @@ pub enum Condition {
     },
     /// The first bulk rule that matches is of this group, 1 or more. No policy that was written has it: it stands in
     /// those that `bulk` makes.
-    Winner(u32),
+    FirstMatch(u32),
 }
 
 impl Condition {

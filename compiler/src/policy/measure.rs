@@ -14,7 +14,7 @@ pub struct Log {
 /// `above` or `up to` a rate: a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate {
-    /// True for `above` (the excess matches), false for `up to` (the part that fits matches).
+    /// True for `above` (the excess matches), false for `up to` (what conforms matches).
     pub above: bool,
     /// Tokens that come in a period, from 1.
     pub count: u64,

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::traffic::Talk;
 use crate::decide::{from_port, to_port};
-use crate::event::{Header, Part, Transport};
+use crate::event::{Fragment, Header, Transport};
 use crate::packet::shortest_length;
 use crate::policy::Family;
 use crate::protocol::IpProtocol;
@@ -133,17 +133,17 @@ impl Key {
             (Some((from, to)), _) => Transport::Ports { from, to },
             (None, _) => Transport::None,
         };
-        let part = match (ports, self.protocol) {
-            (None, protocol) if protocol.has_ports() => Part::Later,
-            _ => Part::Whole,
+        let fragment = match (ports, self.protocol) {
+            (None, protocol) if protocol.has_ports() => Fragment::Later,
+            _ => Fragment::Whole,
         };
         Header {
             from: from.address,
             to: to.address,
             protocol: self.protocol,
-            part,
+            fragment,
             transport,
-            length: shortest_length(Family::of(from.address), self.protocol, part),
+            length: shortest_length(Family::of(from.address), self.protocol, fragment),
             ..Header::PLAIN
         }
     }

@@ -181,7 +181,7 @@ impl Sight {
             }
             Condition::Header { field, test } => self.fields[*field].add(row(*field), *test),
             // The protocol of a header stays as it is.
-            Condition::Socket { .. } | Condition::SockAbsent(_) | Condition::Winner(_) => {}
+            Condition::Socket { .. } | Condition::SockAbsent(_) | Condition::FirstMatch(_) => {}
         }
     }
 
@@ -191,7 +191,7 @@ impl Sight {
             from: self.from.address(header.from),
             to: self.to.address(header.to),
             protocol: header.protocol,
-            part: header.part,
+            fragment: header.fragment,
             transport: self.transport(header.transport),
             ..Header::PLAIN
         };

@@ -8,7 +8,7 @@ use super::quick::{Port, Quick};
 use super::{Count, Recorded, Replay, Report, Sockets};
 use crate::coverage;
 use crate::decide::decide;
-use crate::event::{Header, Parsed, Part, SocketAnswer, Transport};
+use crate::event::{Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::files::Texts;
 use crate::packet::text::{Described, DescribedWorld};
 use crate::pipeline;
@@ -279,7 +279,7 @@ fn a_connection_that_began_before_the_recording_is_known_by_its_answers() {
 #[test]
 fn later_fragments_find_no_socket() {
     let later = Header {
-        part: Part::Later,
+        fragment: Fragment::Later,
         transport: Transport::None,
         ..udp((THERE, 53), (HERE, 1000))
     };

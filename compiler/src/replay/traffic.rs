@@ -13,7 +13,7 @@
 use std::collections::HashSet;
 
 use super::flows::{End, Flow, Flows, Key};
-use crate::event::{Header, Part, SocketAnswer, Transport};
+use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::policy::Direction;
 use crate::protocol::IpProtocol;
 
@@ -138,7 +138,7 @@ impl Traffic {
         direction: Direction,
         header: &Header,
     ) -> SocketAnswer {
-        if header.part == Part::Later {
+        if header.fragment == Fragment::Later {
             return SocketAnswer::None;
         }
         let own = match direction {

@@ -192,37 +192,35 @@ impl AtHook<'_> {
         let (code, message, help) = match (obstacle.part, self.direction) {
             (Part::Condition, Direction::In) => (
                 codes::LOOKUP_CANNOT_READ,
-                "a redirect cannot depend on this condition",
+                "a redirect cannot depend on this condition".to_owned(),
                 "choose by address, protocol and port; drop what is unwanted with a rule ahead of it",
             ),
-            (Part::Condition, Direction::Out) => (
-                codes::OUT_CONDITION,
-                "a rule on packets that leave cannot depend on this condition",
-                "leave the condition out, or decide when packets arrive",
-            ),
-            (Part::Condition, Direction::Send) => (
-                codes::SEND_CONDITION,
-                "a rule on sends cannot depend on this condition",
-                "choose by group, address and port",
+            (Part::Condition, of) => (
+                match of.of_processes() {
+                    true => codes::SEND_CONDITION,
+                    false => codes::OUT_CONDITION,
+                },
+                format!("{} cannot depend on this condition", of.spec().rule),
+                of.spec().choose,
             ),
             (Part::Rate, _) if redirect => (
                 codes::RATE_MISPLACED,
-                "a redirect to a socket cannot have a rate",
+                "a redirect to a socket cannot have a rate".to_owned(),
                 "write a `drop … above RATE` ahead of it",
             ),
-            (Part::Rate, _) => (
+            (Part::Rate, of) => (
                 codes::RATE_MISPLACED,
-                "this rate cannot be kept on sends",
+                format!("this rate cannot be kept on {}s", of.word()),
                 "leave the rate out, or meter packets with a rule on `out`",
             ),
             (Part::Verb, Direction::Out) if self.verb == Verb::Reject => (
                 codes::VERB_MISPLACED,
-                "`reject` is not possible in `out`",
+                "`reject` is not possible in `out`".to_owned(),
                 "write `drop`",
             ),
             (Part::Verb | Part::Protocol | Part::Mark, _) => (
                 codes::VERB_MISPLACED,
-                "the rule cannot run anywhere",
+                "the rule cannot run anywhere".to_owned(),
                 "leave it out, or give it another verb",
             ),
         };

@@ -3,13 +3,12 @@
 //! Looks at the few kinds of packets that rules tell apart, not at packets: a rule that passes here may still be
 //! contradictory in ways that only the decision structure sees.
 
-use crate::event::Part;
+use crate::event::Fragment;
 use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::hook::Hook;
 use crate::packet::shortest_length;
 use crate::policy::{
-    Action, Condition, Direction, Endpoint, Family, FieldTest, Policy, ProtocolMatch, RateUnit,
-    Rule, Side,
+    Action, Condition, Endpoint, Family, FieldTest, Policy, ProtocolMatch, RateUnit, Rule, Side,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
@@ -19,42 +18,42 @@ use crate::ranges::{Bound, RangeSet};
 struct Kind {
     family: Family,
     protocol: IpProtocol,
-    part: Part,
+    fragment: Fragment,
 }
 
 impl Kind {
     fn has_ports(self) -> bool {
-        self.protocol.has_ports() && self.part != Part::Later
+        self.protocol.has_ports() && self.fragment != Fragment::Later
     }
 
     fn has_flags(self) -> bool {
-        self.protocol == IpProtocol::TCP && self.part != Part::Later
+        self.protocol == IpProtocol::TCP && self.fragment != Fragment::Later
     }
 
     /// The first and the last value of a field that packets of this kind have.
     fn values(self, row: &Row) -> (u32, u32) {
         match row.field {
             HeaderField::Length => {
-                let shortest = shortest_length(self.family, self.protocol, self.part);
+                let shortest = shortest_length(self.family, self.protocol, self.fragment);
                 (shortest, row.max)
             }
             HeaderField::Fragment => {
-                let part = self.part as u32;
-                (part, part)
+                let fragment = self.fragment as u32;
+                (fragment, fragment)
             }
             _ => (0, row.max),
         }
     }
 
     fn has_socket(self) -> bool {
-        self.protocol.has_socket() && self.part != Part::Later
+        self.protocol.has_socket() && self.fragment != Fragment::Later
     }
 }
 
 /// Whether anything can match the rule; the error says why nothing can. `any_group`: whether a group is declared.
 pub(super) fn can_match(rule: &Rule, policy: &Policy, any_group: bool) -> Result<(), &'static str> {
-    if rule.direction.of_processes() {
-        sends(rule, any_group)?;
+    if let Some(deed) = rule.direction.deed() {
+        in_group(rule, any_group.then_some(()).ok_or(deed.idle))?;
     }
     if rule.matches.on.as_ref().is_some_and(Vec::is_empty) {
         return Err("no interface that is in one zone at most can have such a name");
@@ -98,11 +97,9 @@ fn may_exceed(rule: &Rule, kind: Kind) -> bool {
         .is_none_or(|rate| !rate.above || rate.unit != RateUnit::Connections || kind.has_socket())
 }
 
-/// Sends have a group, and a shortcut one of its own.
-fn sends(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
-    if !any_group {
-        return Err("no group is declared, so there are no sockets whose sends it could decide");
-    }
+/// What processes do has a group, and a shortcut one of its own.
+fn in_group(rule: &Rule, any_group: Result<(), &'static str>) -> Result<(), &'static str> {
+    any_group?;
     match (rule.action, &rule.matches.from) {
         (Action::Shortcut(within), Some(Side::Group(from))) if within != *from => {
             Err("the sender is in another group than the shortcut")
@@ -116,23 +113,24 @@ fn kinds(rule: &Rule) -> Vec<Kind> {
     let mut protocols = IpProtocol::WITH_PORTS.to_vec();
     protocols.extend([IpProtocol::ICMP, IpProtocol::ICMP6, IpProtocol::GRE]);
     protocols.extend(rule.matches.protocols.iter().map(|named| named.number));
-    if rule.direction == Direction::Send {
-        protocols = vec![IpProtocol::TCP];
+    let only = Hook::protocols(rule.direction);
+    if !only.is_empty() {
+        protocols = only.to_vec();
     } else if rule.in_lookup() {
         protocols = IpProtocol::WITH_SOCKETS.to_vec();
     }
-    let parts = match (rule.direction, rule.at) {
-        (Direction::Send, _) | (_, Some(Hook::SkLookup)) => &[Part::Whole, Part::First][..],
-        _ => &[Part::Whole, Part::First, Part::Later],
+    let parts = match rule.direction.of_processes() || rule.in_lookup() {
+        true => &[Fragment::Whole, Fragment::First][..],
+        false => &[Fragment::Whole, Fragment::First, Fragment::Later],
     };
     let mut kinds = Vec::new();
     for family in [Family::V4, Family::V6] {
         for &protocol in &protocols {
-            for &part in parts {
+            for &fragment in parts {
                 kinds.push(Kind {
                     family,
                     protocol,
-                    part,
+                    fragment,
                 });
             }
         }
@@ -211,7 +209,7 @@ fn outcome(condition: &Condition, kind: Kind, policy: &Policy) -> Option<bool> {
             (!may_be_there).then_some(true)
         }
         Condition::Header { field, test } => field_outcome(row(*field), *test, kind),
-        Condition::Winner(_) => None,
+        Condition::FirstMatch(_) => None,
     }
 }
 

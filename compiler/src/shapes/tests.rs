@@ -90,7 +90,11 @@ fn a_long_list_says_what_was_chosen_and_what_else_there_was() {
 #[test]
 fn nothing_that_was_looked_at_is_faster_than_what_was_chosen() {
     let (_, built) = built(&mixed(1_000), Shape::Chosen);
-    let families = built.winners.iter().flatten().flat_map(|one| &one.families);
+    let families = built
+        .classifiers
+        .iter()
+        .flatten()
+        .flat_map(|one| &one.families);
     let mut others = 0;
     for family in families {
         let chosen = &family.choice.chosen;
@@ -110,7 +114,7 @@ fn nothing_that_was_looked_at_is_faster_than_what_was_chosen() {
 fn the_work_of_walks_is_near_that_of_the_program() {
     for rules in [64, 250, 1_000] {
         let (_, built) = built(&mixed(rules), Shape::Chosen);
-        let summary = built.winners[0].as_ref().unwrap();
+        let summary = built.classifiers[0].as_ref().unwrap();
         let families = summary.families.iter().zip([Family::V4, Family::V6]);
         let walks: usize = families
             .map(|(one, family)| one.choice.chosen.work(family))

@@ -204,7 +204,7 @@ impl Filling<'_> {
     fn rates(&mut self, header: &Header, world: &dyn World) {
         let policy = self.policy;
         for (id, rule) in &policy.rules {
-            if rule.rate.is_none() || world.fits(id, header) {
+            if rule.rate.is_none() || world.conforms(id, header) {
                 continue;
             }
             if let Some((map, key)) = bucket(policy, id, header) {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use sockc_random::Rng;
 
 use super::parts::{default, group, rule, socket};
-use crate::event::{Header, Part, SocketAnswer, Transport};
+use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::header_field::{self, HeaderField};
 use crate::hook::Hook;
 use crate::policy::{
@@ -90,17 +90,17 @@ impl Dice {
         } else {
             self.pick(&common)
         };
-        let part = if self.one_in(3) {
-            self.pick(&[Part::First, Part::Later])
+        let fragment = if self.one_in(3) {
+            self.pick(&[Fragment::First, Fragment::Later])
         } else {
-            Part::Whole
+            Fragment::Whole
         };
         let mut header = Header {
             from: self.address(v6),
             to: self.address(v6),
             protocol: IpProtocol(protocol),
-            part,
-            transport: self.transport(protocol, v6, part),
+            fragment,
+            transport: self.transport(protocol, v6, fragment),
             ..Header::PLAIN
         };
         for row in header_field::rows().filter(|row| !row.shapes()) {
@@ -109,8 +109,8 @@ impl Dice {
             }
         }
         header.length = self.pick(&LENGTHS);
-        let answer = match (protocol, part) {
-            (6 | 17, Part::Whole | Part::First) => self.pick(&[
+        let answer = match (protocol, fragment) {
+            (6 | 17, Fragment::Whole | Fragment::First) => self.pick(&[
                 SocketAnswer::None,
                 SocketAnswer::Listening,
                 SocketAnswer::Established,
@@ -120,10 +120,10 @@ impl Dice {
         (header, answer)
     }
 
-    fn transport(&mut self, protocol: u8, v6: bool, part: Part) -> Transport {
+    fn transport(&mut self, protocol: u8, v6: bool, fragment: Fragment) -> Transport {
         let (from, to) = (self.pick(&PORTS), self.pick(&PORTS));
         match (protocol, v6) {
-            _ if part == Part::Later => Transport::None,
+            _ if fragment == Fragment::Later => Transport::None,
             (6, _) => Transport::Tcp {
                 from,
                 to,
@@ -145,8 +145,8 @@ impl Dice {
             from: self.address(v6),
             to: self.address(v6),
             protocol: IpProtocol::TCP,
-            part: Part::Whole,
-            transport: self.transport(6, v6, Part::Whole),
+            fragment: Fragment::Whole,
+            transport: self.transport(6, v6, Fragment::Whole),
             length: 40,
             ..Header::PLAIN
         }

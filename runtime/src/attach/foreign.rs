@@ -11,7 +11,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 
 use super::filter;
 use crate::error::{Error, at, is_machine};
-use crate::hook::{Hook, Means, Point};
+use crate::hook::{Hook, Means, On, Point};
 use crate::sys::prog::{self, Place};
 use crate::sys::route;
 
@@ -81,8 +81,8 @@ pub(crate) fn near(
     dispatcher: Option<u32>,
 ) -> Result<Vec<Foreign>, Error> {
     let ours: Vec<u32> = dispatcher.into_iter().collect();
-    Ok(match hook.point {
-        Point::Xdp(_) => xdp(hook.target)?
+    Ok(match hook.point.on() {
+        On::Interface(_) if matches!(hook.point, Point::Xdp(_)) => xdp(hook.target)?
             .filter(|(id, _)| !ours.contains(id))
             .map(|(id, name)| Foreign {
                 id,
@@ -91,15 +91,15 @@ pub(crate) fn near(
             })
             .into_iter()
             .collect(),
-        Point::TcIn(interface) | Point::TcOut(interface) => {
+        On::Interface(interface) => {
             let kind = hook.point.kind().attach;
             let mut programs = on(Place::Interface(interface), kind, &ours)?;
             programs.extend(filters(hook, dispatcher)?);
             programs
         }
-        Point::Lookup => lookups(namespace, &ours)?,
+        On::Namespace => lookups(namespace, &ours)?,
         // Many tools share control groups, and none is in another's way there.
-        Point::Send(_) | Point::SockOps(_) | Point::Listen => Vec::new(),
+        On::Root | On::Peers(_) | On::Group(_) => Vec::new(),
     })
 }
 

@@ -305,7 +305,7 @@ fn a_write_between_two_sockets_of_a_group_arrives() {
         ("[2001:db8::1]:4000", "[2001:db8:2::80]:80"),
     ] {
         let written = exchange(&lab.server, &group, at(from), at(to)).unwrap();
-        assert_eq!(written, Written::Delivered);
+        assert_eq!(written, Played::Done);
     }
 }
 
@@ -346,12 +346,12 @@ fn a_syn_is_answered_by_the_listener_it_reached() {
 }
 
 fn syn(from: IpAddr, to: IpAddr, port: u16) -> Vec<u8> {
-    use sockc_compiler::event::{Header, Part, Transport};
+    use sockc_compiler::event::{Fragment, Header, Transport};
     let header = Header {
         from,
         to,
         protocol: IpProtocol::TCP,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::Tcp {
             from: 4000,
             to: port,

@@ -85,7 +85,7 @@ impl Words<'_> {
             Field::From2 => part("sender", 2),
             Field::From3 => part("sender", 3),
             Field::Interface => "interface".into(),
-            Field::Winner => "group of the first plain rule that matches".into(),
+            Field::FirstMatch => "group of the first plain rule that matches".into(),
             Field::ToIn(set) => format!("receiver in @{}", self.policy.sets[set].name),
             Field::FromIn(set) => format!("sender in @{}", self.policy.sets[set].name),
             Field::Absent(socket) => format!("sock {}", self.policy.sockets[socket].name),
@@ -94,7 +94,7 @@ impl Words<'_> {
             Field::SocketIn(netns) => {
                 format!("socket in netns \"{}\"", self.policy.namespaces[netns])
             }
-            Field::Fits(rule) => {
+            Field::Conforms(rule) => {
                 let rule = &self.policy.rules[rule];
                 let name = rule
                     .label
@@ -194,12 +194,12 @@ impl Words<'_> {
             Field::Fragment => pick(&["whole packet", "first fragment", "later fragment"]),
             Field::Icmp => self.icmp(value >> 8, Some(value & 255)),
             Field::Interface => class(self.policy, ClassId::from_u32(value)),
-            Field::Winner if value == 0 => "none".into(),
+            Field::FirstMatch if value == 0 => "none".into(),
             Field::ToIn(_) | Field::FromIn(_) => pick(&["no", "yes"]),
             Field::Absent(_) => pick(&["there", "absent"]),
             Field::Entry(_) => self.entry(value),
             Field::Socket | Field::SocketIn(_) => pick(&["none", "listening", "established"]),
-            Field::Fits(_) => pick(&["exceeded", "fits"]),
+            Field::Conforms(_) => pick(&["exceeded", "fits"]),
             field if field.is_address() => format!("{value:#010x}"),
             field => match header_field::of(field) {
                 Some(row) => value_of_header(row, value),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use sockc_compiler::event::{Header, Parsed, Part, Transport};
+use sockc_compiler::event::{Fragment, Header, Parsed, Transport};
 use sockc_compiler::packet::build::{Broken, Frame};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::MAC;
@@ -36,7 +36,7 @@ fn plain() -> Header {
         from: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
         to: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
         protocol: IpProtocol::UDP,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::Ports {
             from: 40_000,
             to: 9,

@@ -44,10 +44,10 @@ pub(crate) fn agrees(
     world: &LabWorld<'_>,
 ) -> bool {
     match (verdict, seen) {
-        (Verdict::Drop, Seen::Dropped | Seen::Denied)
-        | (Verdict::Allow, Seen::Passed | Seen::Refused | Seen::Delivered)
-        | (Verdict::Shortcut(_), Seen::Delivered)
-        | (Verdict::Reject, Seen::Answered | Seen::Refused | Seen::Denied) => true,
+        (Verdict::Drop, Seen::Dropped | Seen::Denied(_))
+        | (Verdict::Allow, Seen::Passed | Seen::Refused | Seen::Done(_))
+        | (Verdict::Shortcut(_), Seen::Done(_))
+        | (Verdict::Reject, Seen::Answered | Seen::Refused | Seen::Denied(_)) => true,
         // What cannot be answered is dropped.
         (Verdict::Reject, Seen::Dropped) => !is_answered(policy, case),
         (Verdict::Redirect(wanted), Seen::Reached(socket)) => wanted == *socket,

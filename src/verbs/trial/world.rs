@@ -124,8 +124,8 @@ impl World for LabWorld<'_> {
         self.described().entry(map, header)
     }
 
-    fn fits(&self, rule: RuleId, header: &Header) -> bool {
-        self.described().fits(rule, header)
+    fn conforms(&self, rule: RuleId, header: &Header) -> bool {
+        self.described().conforms(rule, header)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Fault, Narrow, fault};
 const CUT: &str = "compiler/src/bulk/cut.rs";
 
 const TESTS: &[Narrow] = &[
-    (Compiler, "bulk:: lower::tests::winners"),
+    (Compiler, "bulk:: lower::tests::first_match"),
     (
         Differential,
         "the_interpreter_agrees_where_plain the_interpreter_agrees_on_the_whole_language_where",

@@ -18,8 +18,8 @@ const SETS: Narrow = (
      classifier::tests::ranges_of_both classifier::tests::rules_that classifier::tests::nothing_after",
 );
 const WALKED: &[Narrow] = &[SETS, (Differential, "tables::")];
-const WINNERS: &[Narrow] = &[
-    (Compiler, "lower::tests::winners"),
+const FIRST_MATCH: &[Narrow] = &[
+    (Compiler, "lower::tests::first_match"),
     SETS,
     (
         Differential,
@@ -63,28 +63,28 @@ pub(super) const FAULTS: &[Fault] = &[
         BOXES,
         "low | low_bits(size) > high",
         "low | low_bits(size) > high + 1",
-        WINNERS,
+        FIRST_MATCH,
     ),
     fault(
         102,
         BOXES,
         "from.ports.is_some() || to.ports.is_some()",
         "to.ports.is_some()",
-        WINNERS,
+        FIRST_MATCH,
     ),
     fault(
         103,
         BOXES,
         "one.family.is_none_or(|only| only == family)",
         "true",
-        WINNERS,
+        FIRST_MATCH,
     ),
     fault(
         104,
         SERVICES,
         "((entry & 0xff) as u8, entry > 0xff)",
         "((entry & 0xff) as u8, false)",
-        WINNERS,
+        FIRST_MATCH,
     ),
     fault(
         105,
@@ -112,14 +112,14 @@ pub(super) const FAULTS: &[Fault] = &[
         SERVICES,
         "protocols.contains(number) && (has_ports || !needs_ports)",
         "protocols.contains(number)",
-        WINNERS,
+        FIRST_MATCH,
     ),
     fault(
         109,
         SERVICES,
         "!later && IpProtocol(number).has_ports()",
         "IpProtocol(number).has_ports()",
-        WINNERS,
+        FIRST_MATCH,
     ),
     fault(
         110,

@@ -42,7 +42,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         306,
         "compiler/src/resolve/matchable.rs",
-        "self.protocol.has_socket() && self.part != Part::Later",
+        "self.protocol.has_socket() && self.fragment != Fragment::Later",
         "self.protocol.has_socket()",
         &[(Compiler, "resolve::tests::a_rule_can")],
     ),
@@ -56,8 +56,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         308,
         "compiler/src/resolve/matchable.rs",
-        "self.part as u32",
-        "(self.part as u32 & 2)",
+        "self.fragment as u32",
+        "(self.fragment as u32 & 2)",
         &[(Compiler, "resolve::tests::a_rule_can")],
     ),
     fault(
@@ -174,8 +174,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         335,
         "compiler/src/diagram/classify.rs",
-        "store.ite(counted, fits, Node::TRUE)?",
-        "store.ite(counted, fits, Node::FALSE)?",
+        "store.ite(counted, conforms, Node::TRUE)?",
+        "store.ite(counted, conforms, Node::FALSE)?",
         &[(Compiler, "diagram::tests::a_rate")],
     ),
     fault(

@@ -1,4 +1,4 @@
-//! Faults in the code of the walk, and in what counts for the winner.
+//! Faults in the code of the walk, and in what counts for the first match.
 
 use super::Suite::{Compiler, Differential};
 use super::{Fault, Narrow, fault, harmless};
@@ -6,7 +6,7 @@ use super::{Fault, Narrow, fault, harmless};
 const WALK: &str = "compiler/src/lower/walk.rs";
 
 const TESTS: &[Narrow] = &[
-    (Compiler, "lower::tests::winners"),
+    (Compiler, "lower::tests::first_match"),
     (
         Differential,
         "tables:: the_interpreter_agrees_where_plain_rules_are_bulk",

@@ -9,7 +9,7 @@ mod values;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::values::{Corner, Values};
-use sockc_compiler::event::{Header, Part, Transport};
+use sockc_compiler::event::{Fragment, Header, Transport};
 use sockc_compiler::header_field::{self, ByField, Exists, Plain};
 use sockc_compiler::packet::{longest_length, shortest_length};
 use sockc_compiler::policy::{Family, Policy};
@@ -88,11 +88,11 @@ impl Edges<'_> {
 
     fn header_of(&self, rng: &mut Rng, family: Family) -> Header {
         let protocol = self.protocol(rng, family);
-        let part = part(rng);
+        let fragment = fragment(rng);
         let (from, from_port) = self.side(rng, family, |values| &values.from);
         let (to, to_port) = self.side(rng, family, |values| &values.to);
         let transport = match protocol {
-            _ if part == Part::Later => Transport::None,
+            _ if fragment == Fragment::Later => Transport::None,
             IpProtocol::TCP => Transport::Tcp {
                 from: from_port,
                 to: to_port,
@@ -112,12 +112,12 @@ impl Edges<'_> {
             from,
             to,
             protocol,
-            part,
+            fragment,
             transport,
             ..Header::PLAIN
         };
         self.set_fields(rng, &mut header);
-        let shortest = shortest_length(family, protocol, part);
+        let shortest = shortest_length(family, protocol, fragment);
         header.length = header.length.clamp(shortest, longest_length(family));
         header
     }
@@ -175,11 +175,11 @@ fn family(rng: &mut Rng) -> Family {
     }
 }
 
-fn part(rng: &mut Rng) -> Part {
+fn fragment(rng: &mut Rng) -> Fragment {
     match rng.below(16) {
-        0 => Part::First,
-        1 => Part::Later,
-        _ => Part::Whole,
+        0 => Fragment::First,
+        1 => Fragment::Later,
+        _ => Fragment::Whole,
     }
 }
 

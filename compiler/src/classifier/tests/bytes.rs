@@ -9,7 +9,8 @@ use super::super::tables::{
     SERVICE_AT, SERVICE_BITS, SHIFT_AT, SIZE_AT, StratumTables, Tables, WORD_AT, address_words,
     record_size,
 };
-use super::super::{Dimension, GUARD, Root, SERVICE_SIZE, hash};
+use super::super::stratum::hash;
+use super::super::{Dimension, GUARD, Root, SERVICE_SIZE};
 use super::Packet;
 use crate::policy::Family;
 

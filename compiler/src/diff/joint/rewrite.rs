@@ -131,7 +131,7 @@ impl Rewriting<'_> {
             Condition::SockAbsent(socket) => {
                 Condition::SockAbsent(self.presence[self.ids.sockets[*socket]])
             }
-            Condition::Header { .. } | Condition::Winner(_) => condition.clone(),
+            Condition::Header { .. } | Condition::FirstMatch(_) => condition.clone(),
         }
     }
 }

@@ -37,8 +37,8 @@ pub(super) enum Constraint {
 impl Constraint {
     /// 1 where it holds.
     pub(super) fn draw(&self, space: &mut Space<'_, '_>, topic: Topic) -> Built {
-        if let Self::Rate(rule, fits) = self {
-            return space.is(Field::Fits(*rule), u32::from(*fits));
+        if let Self::Rate(rule, conforms) = self {
+            return space.is(Field::Conforms(*rule), u32::from(*conforms));
         }
         let node = space.of_match(topic, &self.as_match())?;
         match self {

@@ -196,7 +196,7 @@ fn questions(describing: &Describing<'_, '_, '_>, packets: Node) -> Vec<Constrai
                 one.map(|inside| Constraint::Member(End::From, set, inside))
             }
             Field::Absent(socket) => one.map(|absent| absence(socket, absent)),
-            Field::Fits(rule) => one.map(|fits| Constraint::Rate(rule, fits)),
+            Field::Conforms(rule) => one.map(|conforms| Constraint::Rate(rule, conforms)),
             Field::Entry(map) => few(&values)
                 .and_then(|numbers| entries(map, &numbers))
                 .map(Constraint::Condition),

@@ -63,11 +63,11 @@ impl Sentence {
                 let words = present(tables, one).unwrap_or_else(|| condition(tables, one));
                 self.conditions.push(words);
             }
-            Constraint::Rate(rule, fits) => {
+            Constraint::Rate(rule, conforms) => {
                 let line = describing.space.line_of_meter(*rule);
-                let fits = if *fits { "within" } else { "above" };
+                let which = if *conforms { "within" } else { "above" };
                 self.conditions
-                    .push(format!("{fits} the rate of line {line}"));
+                    .push(format!("{which} the rate of line {line}"));
             }
         }
     }

@@ -176,7 +176,7 @@ impl Checking<'_, '_> {
             values.set(Field::SocketIn(netns), rng.below(3) as u32);
         }
         for meter in crate::diff::space::metered(self.joint, &self.lists.meters) {
-            values.set(Field::Fits(meter), rng.below(2) as u32);
+            values.set(Field::Conforms(meter), rng.below(2) as u32);
         }
     }
 

@@ -43,7 +43,7 @@ fn on_stack(lowering: &Lowering<'_>, field: Field, _: Family) -> Option<Place> {
     let frame = &lowering.frame;
     match field {
         Field::Protocol => stack(frame.protocol, 0, Width::B, 0),
-        Field::Fragment => stack(frame.part, 0, Width::B, 0),
+        Field::Fragment => stack(frame.fragment, 0, Width::B, 0),
         Field::FromPort => stack(frame.ports, 0, Width::H, 16),
         Field::ToPort => stack(frame.ports, 2, Width::H, 16),
         Field::Icmp => stack(frame.icmp, 0, Width::H, 16),

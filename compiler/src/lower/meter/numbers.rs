@@ -19,7 +19,7 @@ pub(in crate::lower) struct Pace {
     pub(in crate::lower) fraction: u32,
     /// How far the bucket may be ahead of the clock: a full bucket's worth.
     pub(in crate::lower) limit: i64,
-    /// A packet that takes more tokens never fits.
+    /// A packet that takes more tokens never conforms.
     pub(in crate::lower) most: u64,
 }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_bucket_fits_and_not_a_token_more() {
+    fn a_full_bucket_conforms_and_not_a_token_more() {
         for (count, period, burst) in [(1, 3600, 1), (3, 1, 3), (7, 60, 100), (1000, 1, 20)] {
             let pace = Pace::of(count, period, burst).unwrap();
             let limit = u128::from(pace.limit.unsigned_abs());

@@ -68,17 +68,17 @@ impl Lowering<'_> {
         let [Some(each), Some(all)] = paces else {
             return self.builder.bug("a limit of answers is beyond the clock");
         };
-        let [fits, go_on] = [(); 2].map(|()| self.head_block());
-        let ways = |fits| Ways {
-            fits,
+        let [conforming, go_on] = [(); 2].map(|()| self.head_block());
+        let ways = |conforming| Ways {
+            conforming,
             excess: withheld,
         };
         self.receiver(limit, reply, family);
         self.clock();
         self.builder.set(self.registers.network, each.whole);
-        self.bucket_in(map, reply.receiver, ways(fits));
-        self.take(each, TRIES, ways(fits));
-        self.builder.enter(fits);
+        self.bucket_in(map, reply.receiver, ways(conforming));
+        self.take(each, TRIES, ways(conforming));
+        self.builder.enter(conforming);
         self.builder.set(self.registers.network, all.whole);
         self.global_bucket(first + u32::from(limit.number), ways(go_on));
         self.take(all, TRIES, ways(go_on));

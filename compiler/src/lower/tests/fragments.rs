@@ -3,7 +3,7 @@
 
 use super::{built, header};
 use crate::artifact::Artifact;
-use crate::event::{Parsed, Part};
+use crate::event::{Fragment, Parsed};
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::{Extension, Frame};
 use crate::packet::parse::{Layout, parse};
@@ -31,25 +31,25 @@ fn passes(artifact: &Artifact, name: &str, pass: i32, frame: &[u8]) -> bool {
 }
 
 /// Frames whose first bytes after the IP headers are a TCP header to port 80, each with the part it is.
-fn check(frames: &[(Vec<u8>, Part)]) {
+fn check(frames: &[(Vec<u8>, Fragment)]) {
     for (rule, name, pass) in HOOKS {
         let built = built(&format!("default in drop\ndefault out drop\n{rule}"));
-        for (frame, part) in frames {
+        for (frame, fragment) in frames {
             let Parsed::Ip(header) = parse(frame, Layout::Ethernet) else {
                 panic!("{frame:02x?}");
             };
-            assert_eq!(header.part, *part, "{frame:02x?}");
+            assert_eq!(header.fragment, *fragment, "{frame:02x?}");
             let said = passes(&built.artifact, name, pass, frame);
-            assert_eq!(said, *part != Part::Later, "{name}: {frame:02x?}");
+            assert_eq!(said, *fragment != Fragment::Later, "{name}: {frame:02x?}");
         }
     }
 }
 
-fn part(offset: u16, more: bool) -> Part {
+fn fragment(offset: u16, more: bool) -> Fragment {
     match (offset, more) {
-        (1.., _) => Part::Later,
-        (0, true) => Part::First,
-        (0, false) => Part::Whole,
+        (1.., _) => Fragment::Later,
+        (0, true) => Fragment::First,
+        (0, false) => Fragment::Whole,
     }
 }
 
@@ -63,7 +63,7 @@ fn every_bit_of_the_offset_makes_a_later_fragment_of_ipv4() {
         for flags in 0..8u16 {
             let mut frame = whole.clone();
             frame[20..22].copy_from_slice(&(flags << 13 | offset).to_be_bytes());
-            frames.push((frame, part(offset, flags & 1 != 0)));
+            frames.push((frame, fragment(offset, flags & 1 != 0)));
         }
     }
     check(&frames);
@@ -84,7 +84,7 @@ fn every_bit_of_the_offset_makes_a_later_fragment_of_ipv6() {
                 let mut frame = atomic.clone();
                 frame[14 + 41] = reserved;
                 frame[14 + 42..14 + 44].copy_from_slice(&(offset << 3 | low).to_be_bytes());
-                frames.push((frame, part(offset, low & 1 != 0)));
+                frames.push((frame, fragment(offset, low & 1 != 0)));
             }
         }
     }

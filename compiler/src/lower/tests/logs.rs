@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::made::{at, built, policy, run_at};
 use crate::artifact::Artifact;
-use crate::event::{Header, Part, Transport};
+use crate::event::{Fragment, Header, Transport};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Lookup, Maps, Message, SocketModel, run};
 use crate::log::{LogRecord, Logged, parse};
@@ -56,7 +56,7 @@ fn logged(header: &Header) -> Logged {
         from: header.from,
         to: header.to,
         protocol: header.protocol,
-        part: header.part as u8,
+        fragment: header.fragment as u8,
         ports,
         flags,
         icmp,
@@ -90,7 +90,7 @@ fn headers() -> Vec<Header> {
             all.push(header(from, to, protocol, transport));
         }
         let later = Header {
-            part: Part::Later,
+            fragment: Fragment::Later,
             ..header(from, to, 17, Transport::None)
         };
         all.push(Frame::new(later).shrink().header().clone());

@@ -16,7 +16,7 @@ use crate::protocol::IpProtocol;
 use crate::target::Target;
 use crate::testing::Rng;
 
-/// Allows what fits in the rate; everything else is dropped.
+/// Allows what conforms to the rate; everything else is dropped.
 fn limited(hook: Hook, rate: Rate) -> Policy {
     let mut policy = policy([Rule {
         rate: Some(rate),
@@ -85,7 +85,7 @@ struct Model {
 
 impl Model {
     /// In units of a token over a period of nanoseconds, in which what comes and what goes are whole numbers.
-    fn fits(&mut self, key: Vec<u8>, now: u64, tokens: u64) -> bool {
+    fn conforms(&mut self, key: Vec<u8>, now: u64, tokens: u64) -> bool {
         let scale = u128::from(self.rate.period) * 1_000_000_000;
         let full = u128::from(self.rate.burst) * scale;
         let new = Bucket {
@@ -97,11 +97,11 @@ impl Model {
         bucket.level = full.min(bucket.level + come);
         bucket.seen = now;
         let wanted = u128::from(tokens) * scale;
-        let fits = wanted <= bucket.level;
-        if fits {
+        let conforms = wanted <= bucket.level;
+        if conforms {
             bucket.level -= wanted;
         }
-        fits
+        conforms
     }
 }
 
@@ -141,7 +141,7 @@ fn packets_fit_as_the_model_says() {
                     };
                     let pause = period * tokens / rate.count * rng.below(100) as u64 / 100;
                     now += pause + rng.below(20) as u64;
-                    let wanted = model.fits(Vec::new(), now, tokens);
+                    let wanted = model.conforms(Vec::new(), now, tokens);
                     let found = passes(&built.artifact, &mut maps, now, &frame, 0);
                     assert_eq!(found, wanted, "{rate:?} {hook:?} at {now}");
                     fitted += u32::from(found);
@@ -230,7 +230,7 @@ fn each_address_has_a_bucket() {
             for _ in 0..1000 {
                 let which = rng.below(6);
                 now += rng.below(40_000_000) as u64;
-                let wanted = model.fits(vec![nets[which]], now, 1);
+                let wanted = model.conforms(vec![nets[which]], now, 1);
                 let frame = udp(sources[which], 0);
                 let found = passes(&built.artifact, &mut maps, now, &frame, 0);
                 assert_eq!(found, wanted, "{hook:?} {which}");

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::made::{at, built, policy, run_on};
 use crate::artifact::Artifact;
-use crate::event::{Header, Parsed, Part, Transport};
+use crate::event::{Fragment, Header, Parsed, Transport};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Outcome, Skb, Xdp, run};
 use crate::packet::build::{Extension, Frame};
@@ -238,7 +238,7 @@ fn what_must_not_be_answered_is_dropped_in_silence() {
         |addresses, protocol, kind| header(addresses, protocol, Transport::Icmp { kind, code: 0 });
     let [v4, v6] = ADDRESSES;
     let later = |addresses| Header {
-        part: Part::Later,
+        fragment: Fragment::Later,
         transport: Transport::None,
         ..udp(addresses)
     };
@@ -269,7 +269,7 @@ fn what_must_not_be_answered_is_dropped_in_silence() {
             assert_eq!(answer(hook, &frame), None, "{header:?}");
         }
         let first = Header {
-            part: Part::First,
+            fragment: Fragment::First,
             ..udp(v6)
         };
         let answered = [first, icmp(v4, 1, 8), icmp(v6, 58, 128)];

@@ -85,7 +85,7 @@ fn syn() -> Header {
         from: [10, 0, 0, 1].into(),
         to: [10, 0, 0, 2].into(),
         protocol: IpProtocol::TCP,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::Tcp {
             from: 1024,
             to: 80,

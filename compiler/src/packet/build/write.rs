@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Extension, Fragmented, Frame, checksum};
 use crate::bpf::constant::{ETH_P_IP, ETH_P_IPV6};
-use crate::event::{Part, Transport};
+use crate::event::{Fragment, Transport};
 use crate::protocol::IpProtocol;
 
 pub(super) fn clamp(length: usize) -> u32 {
@@ -132,10 +132,10 @@ fn extension_header(frame: &Frame, extension: Extension, next: u8) -> Vec<u8> {
 /// Where the fragment begins, in units of 8 bytes, and whether another one comes after it.
 fn offset_and_more(frame: &Frame) -> (u16, bool) {
     let Fragmented { offset, more, .. } = frame.fragmented;
-    match frame.header.part {
-        Part::Whole => (0, false),
-        Part::First => (0, true),
-        Part::Later => (offset, more),
+    match frame.header.fragment {
+        Fragment::Whole => (0, false),
+        Fragment::First => (0, true),
+        Fragment::Later => (offset, more),
     }
 }
 

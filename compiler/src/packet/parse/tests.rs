@@ -16,7 +16,7 @@ fn header(family: Family, protocol: u8, transport: Transport, length: u32) -> He
         from,
         to,
         protocol: IpProtocol(protocol),
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport,
         length,
         ..Header::PLAIN
@@ -170,7 +170,7 @@ fn fragments() {
     for family in [Family::V4, Family::V6] {
         let network = if family == Family::V4 { 20 } else { 48 };
         let first = Header {
-            part: Part::First,
+            fragment: Fragment::First,
             ..header(family, 6, SYN, network + 20)
         };
         assert_eq!(plain(Frame::new(first.clone())), Parsed::Ip(first.clone()));
@@ -180,7 +180,7 @@ fn fragments() {
         };
         assert_eq!(plain(Frame::new(short)), Parsed::Malformed);
         let later = Header {
-            part: Part::Later,
+            fragment: Fragment::Later,
             ..header(family, 6, Transport::None, network)
         };
         assert_eq!(plain(Frame::new(later.clone())), Parsed::Ip(later));
@@ -202,12 +202,12 @@ fn six_extension_headers_and_not_seven() {
 #[test]
 fn the_walk_stops_at_a_later_fragment_and_goes_on_after_a_first() {
     let later = Header {
-        part: Part::Later,
+        fragment: Fragment::Later,
         ..header(Family::V6, IpProtocol::DESTINATION.0, Transport::None, 48)
     };
     assert_eq!(plain(Frame::new(later.clone())), Parsed::Ip(later));
     let first = Header {
-        part: Part::First,
+        fragment: Fragment::First,
         ..header(Family::V6, 6, SYN, 0)
     };
     let frame = Frame::new(first)
@@ -223,7 +223,7 @@ fn an_atomic_fragment_is_whole() {
     let Parsed::Ip(seen) = plain(frame) else {
         panic!("an atomic fragment is an IP packet");
     };
-    assert_eq!((seen.part, seen.length), (Part::Whole, 68));
+    assert_eq!((seen.fragment, seen.length), (Fragment::Whole, 68));
 }
 
 #[test]
@@ -241,5 +241,8 @@ fn an_atomic_fragment_header_does_not_make_a_first_fragment_whole() {
     let Parsed::Ip(seen) = parse(&packet, Layout::Bare(ETH_P_IPV6)) else {
         panic!("two fragment headers are no mistake");
     };
-    assert_eq!((seen.part, seen.protocol), (Part::First, IpProtocol::ESP));
+    assert_eq!(
+        (seen.fragment, seen.protocol),
+        (Fragment::First, IpProtocol::ESP)
+    );
 }

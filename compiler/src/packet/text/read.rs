@@ -1,6 +1,6 @@
 //! The syntax tree of a packet to the packet.
 
-use sockc_grammar::ast::{self, Packet, Protocol};
+use sockc_grammar::ast::{Packet, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -8,8 +8,11 @@ use super::case::{Said, mistake, plain_icmp};
 use super::endpoint::{End, end};
 use super::with::{no_meaning, said};
 use super::{Described, codes, interface};
-use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
+use crate::direction::Deed;
+use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
+use crate::field::FieldKind;
 use crate::header_field::{Exists, HeaderField, Plain};
+use crate::hook::Hook;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
 use crate::protocol::IpProtocol;
@@ -26,18 +29,34 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
     if let (Some(malformed), false) = (&said.malformed, direction.of_processes()) {
         return malformed_packet(packet, direction, class, malformed.span);
     }
-    let from = end(packet.from.as_ref(), "from", whole)?;
-    let to = end(packet.to.as_ref(), "to", whole)?;
+    let to = || end(packet.to.as_ref(), "to", whole);
+    let (from, to) = match (direction.has_sender(), &packet.from) {
+        (true, from) => (end(from.as_ref(), "from", whole)?, to()?),
+        (false, Some(from)) => {
+            return Err(does_not_fit(
+                "the sender's address is not known yet",
+                from.span,
+            ));
+        }
+        (false, None) => {
+            let to = to()?;
+            (End::unknown(&to), to)
+        }
+    };
     let kind = Kind::of(packet, &from, &to, &said, whole)?;
     let header = kind.header(&from, &to, &said)?;
-    let event = if direction.of_processes() {
+    let event = if let Some(deed) = direction.deed() {
         Event::Process {
             direction,
-            group: group(&kind, &said, policy, whole)?,
+            group: group((direction, deed), &kind, &said, policy, whole)?,
             header,
         }
     } else {
-        not_said(said.group.as_ref(), "a group: that belongs to `send`")?;
+        let processes = Direction::words_of_processes(" and ");
+        not_said(
+            said.group.as_ref(),
+            &format!("a group: that belongs to {processes}"),
+        )?;
         Event::Packet {
             direction,
             class,
@@ -56,7 +75,7 @@ fn class(
     match &packet.on {
         None => Ok(Policy::plain_class()),
         Some(on) if direction.of_processes() => Err(does_not_fit(
-            "what a process writes has no interface yet",
+            Hook::without(direction, FieldKind::Interface),
             on.span,
         )),
         Some(on) => interface::read(&on.value, policy),
@@ -67,12 +86,8 @@ fn direction(packet: &Packet) -> Result<Direction, Box<Diagnostic>> {
     let Some(written) = &packet.direction else {
         return Ok(Direction::In);
     };
-    match written.value {
-        ast::Direction::In => Ok(Direction::In),
-        ast::Direction::Out => Ok(Direction::Out),
-        ast::Direction::Send => Ok(Direction::Send),
-        ast::Direction::Receive => Err(no_meaning("`receive`", written.span)),
-    }
+    let word = || format!("`{}`", written.value.word());
+    Direction::of(written.value).ok_or_else(|| no_meaning(&word(), written.span))
 }
 
 /// A malformed packet has no header that could be looked at: addresses may be named, the rest may not.
@@ -100,7 +115,7 @@ fn malformed_packet(
 struct Kind {
     family: Family,
     number: IpProtocol,
-    part: Part,
+    fragment: Fragment,
     /// Type and code, if a type was named.
     icmp: Option<(u8, u8)>,
     span: Span,
@@ -136,19 +151,19 @@ impl Kind {
             return Err(Box::new(differ.also(from.span, "of one family")));
         }
         let told = from.port.is_some() || to.port.is_some() || icmp.is_some();
-        let part = match (&said.header[HeaderField::Fragment], told) {
-            (None, _) => Part::Whole,
-            (Some(_), true) => Part::First,
-            (Some(_), false) => Part::Later,
+        let fragment = match (&said.header[HeaderField::Fragment], told) {
+            (None, _) => Fragment::Whole,
+            (Some(_), true) => Fragment::First,
+            (Some(_), false) => Fragment::Later,
         };
-        if family == Family::V6 && part != Part::Later && number.is_extension() {
+        if family == Family::V6 && fragment != Fragment::Later && number.is_extension() {
             let text = "IPv6 steps over this header: the packet's protocol is the one after it";
             return Err(does_not_fit(text, written.span));
         }
         Ok(Self {
             family,
             number,
-            part,
+            fragment,
             icmp,
             span: written.span,
         })
@@ -159,7 +174,7 @@ impl Kind {
             from: from.address,
             to: to.address,
             protocol: self.number,
-            part: self.part,
+            fragment: self.fragment,
             transport: self.transport(from, to, said)?,
             length: self.length(said)?,
             ..Header::PLAIN
@@ -178,10 +193,10 @@ impl Kind {
 
     fn transport(&self, from: &End, to: &End, said: &Said) -> Result<Transport, Box<Diagnostic>> {
         let has_ports = self.number.has_ports();
-        if self.number != IpProtocol::TCP || self.part == Part::Later {
+        if self.number != IpProtocol::TCP || self.fragment == Fragment::Later {
             self.without_tcp(said)?;
         }
-        if !self.number.has_socket() || self.part == Part::Later {
+        if !self.number.has_socket() || self.fragment == Fragment::Later {
             let mut found = said.sockets.iter();
             if let Some(found) = found.find(|it| it.answer != SocketAnswer::None) {
                 return Err(not_had("a socket", found.span));
@@ -190,7 +205,7 @@ impl Kind {
         if !has_ports {
             not_said(from.port.as_ref().or(to.port.as_ref()), "ports")?;
         }
-        if self.part == Part::Later {
+        if self.fragment == Fragment::Later {
             return Ok(Transport::None);
         }
         if has_ports {
@@ -228,7 +243,7 @@ impl Kind {
     }
 
     fn length(&self, said: &Said) -> Result<u32, Box<Diagnostic>> {
-        let shortest = shortest_length(self.family, self.number, self.part);
+        let shortest = shortest_length(self.family, self.number, self.fragment);
         let longest = longest_length(self.family);
         let Some(said) = &said.header[HeaderField::Length] else {
             return Ok(shortest);
@@ -274,15 +289,18 @@ fn protocol_of(written: &Spanned<Protocol>, family: Family) -> Result<Named, Box
     }
 }
 
-/// The group that a write belongs to. A write is data on a TCP connection: nothing else is known of it.
+/// The group whose process does it. Nothing is known then but protocol, addresses and ports.
 fn group(
+    (direction, deed): (Direction, &Deed),
     kind: &Kind,
     said: &Said,
     policy: &Policy,
     whole: Span,
 ) -> Result<GroupId, Box<Diagnostic>> {
-    if kind.number != IpProtocol::TCP {
-        return Err(does_not_fit("`send` is about tcp", kind.span));
+    if !Hook::protocols(direction).contains(&kind.number) {
+        let about = deed.about.to_lowercase();
+        let text = format!("`{}` is about {about}", direction.word());
+        return Err(does_not_fit(text, kind.span));
     }
     not_said(said.malformed.as_ref(), "a header that could be malformed")?;
     for (row, said) in said.header.iter() {
@@ -299,7 +317,7 @@ fn group(
         (Some(only), None) => Ok(only),
         _ => Err(mistake(
             codes::GROUP_MISSING,
-            "a write belongs to a group",
+            format!("a {} belongs to a group", deed.one),
             whole,
             "no group is named",
             "write `with group NAME`",

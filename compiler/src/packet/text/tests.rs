@@ -9,7 +9,7 @@ use sockc_grammar::source::{SourceId, SourceMap, Span};
 
 use super::*;
 use crate::event::World;
-use crate::event::{Header, Parsed, Part, Transport};
+use crate::event::{Fragment, Header, Parsed, Transport};
 use crate::policy::{
     Class, ClassId, Direction, Family, Group, Listen, LiveEntry, LiveMap, Place, Policy, Set,
     SetKind, Socket, Zone,
@@ -133,7 +133,7 @@ fn plain_values() {
         from: [8, 8, 8, 8].into(),
         to: [192, 0, 2, 1].into(),
         protocol: IpProtocol::TCP,
-        part: Part::Whole,
+        fragment: Fragment::Whole,
         transport: Transport::Tcp {
             from: 40000,
             to: 22,
@@ -186,11 +186,11 @@ fn flags_that_are_not_named_are_clear() {
 #[test]
 fn fragments_and_icmp() {
     let first = header("tcp from 1.1.1.1:1 to 2.2.2.2:2 with fragment");
-    assert_eq!(first.part, Part::First);
+    assert_eq!(first.fragment, Fragment::First);
     let later = header("tcp from 1.1.1.1 to 2.2.2.2 with fragment");
     assert_eq!(
-        (later.part, later.transport),
-        (Part::Later, Transport::None)
+        (later.fragment, later.transport),
+        (Fragment::Later, Transport::None)
     );
     let echo = header("icmp from 1.1.1.1 to 2.2.2.2");
     assert_eq!(echo.transport, Transport::Icmp { kind: 8, code: 0 });
@@ -365,9 +365,9 @@ fn every_header_comes_back_from_its_words() {
     let mut rng = Rng::new(5);
     for _ in 0..5000 {
         let mut expected = arbitrary_header(&mut rng);
-        if expected.part == Part::First && expected.transport == Transport::None {
+        if expected.fragment == Fragment::First && expected.transport == Transport::None {
             // Written like a later one: no rule can tell them apart.
-            expected.part = Part::Later;
+            expected.fragment = Fragment::Later;
         }
         let text = describe(&expected, Direction::In);
         assert_eq!(header(&text), expected, "{text}");
@@ -377,7 +377,7 @@ fn every_header_comes_back_from_its_words() {
 /// What is said around a packet, at random.
 fn arbitrary(rng: &mut Rng, policy: &Policy) -> Described {
     let header = arbitrary_header(rng);
-    let has_socket = header.protocol.has_socket() && header.part != Part::Later;
+    let has_socket = header.protocol.has_socket() && header.fragment != Fragment::Later;
     let answers = [
         SocketAnswer::None,
         SocketAnswer::Listening,
@@ -442,10 +442,10 @@ fn everything_that_is_described_comes_back_from_its_words() {
             packet: Parsed::Ip(header),
             ..
         } = &mut expected.event
-            && header.part == Part::First
+            && header.fragment == Fragment::First
             && header.transport == Transport::None
         {
-            header.part = Part::Later;
+            header.fragment = Fragment::Later;
             expected.socket = SocketAnswer::None;
             expected.elsewhere.clear();
         }

@@ -77,7 +77,7 @@ impl World for DescribedWorld<'_> {
             .map(|entry| entry.socket)
     }
 
-    fn fits(&self, _: RuleId, _: &Header) -> bool {
+    fn conforms(&self, _: RuleId, _: &Header) -> bool {
         !self.described.rate_exceeded
     }
 }

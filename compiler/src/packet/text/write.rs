@@ -6,7 +6,7 @@ use sockc_grammar::ast::On;
 
 use super::case::plain_icmp;
 use super::{Described, contents, interface, members};
-use crate::event::{Event, Header, Parsed, Part, SocketAnswer, Transport};
+use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::header_field::{self, Kind, Plain, Row, flag_names};
 use crate::packet::shortest_length;
 use crate::policy::{Direction, Policy};
@@ -16,7 +16,7 @@ use crate::protocol::IpProtocol;
 #[must_use]
 pub(crate) fn describe(header: &Header, direction: Direction) -> String {
     let with = header_with(header, direction);
-    sentence(direction, &packet_words(header), None, &with)
+    sentence(direction, &packet_words(header, direction), None, &with)
 }
 
 /// An event and its surroundings in words; `None` for a frame that is not IP, for which there are none.
@@ -83,7 +83,12 @@ fn words(
     with.extend(group.map(|group| format!("group {}", group.name)));
     with.extend(header_with(header, direction));
     with.extend(machine_with(policy, described));
-    Some(sentence(direction, &packet_words(header), on, &with))
+    Some(sentence(
+        direction,
+        &packet_words(header, direction),
+        on,
+        &with,
+    ))
 }
 
 /// The sockets that lookups find.
@@ -146,17 +151,16 @@ fn sentence(direction: Direction, packet: &str, on: Option<String>, with: &[Stri
     words.join(" ")
 }
 
-fn packet_words(header: &Header) -> String {
+fn packet_words(header: &Header, direction: Direction) -> String {
     let (from, to) = match header.transport {
         Transport::Tcp { from, to, .. } | Transport::Ports { from, to } => (Some(from), Some(to)),
         Transport::None | Transport::Icmp { .. } => (None, None),
     };
-    format!(
-        "{} from {} to {}",
-        protocol_words(header),
-        endpoint(header.from, from),
-        endpoint(header.to, to)
-    )
+    let (protocol, to) = (protocol_words(header), endpoint(header.to, to));
+    match direction.has_sender() {
+        true => format!("{protocol} from {} to {to}", endpoint(header.from, from)),
+        false => format!("{protocol} to {to}"),
+    }
 }
 
 fn protocol_words(header: &Header) -> String {
@@ -175,7 +179,8 @@ fn protocol_words(header: &Header) -> String {
     match header.transport {
         // The first fragment of an echo request needs its type, or it would be read as a later one.
         Transport::Icmp { kind, code }
-            if header.part != Part::Whole || (kind, code) != plain_icmp(header.family()) =>
+            if header.fragment != Fragment::Whole
+                || (kind, code) != plain_icmp(header.family()) =>
         {
             format!("{word} {kind}/{code}")
         }
@@ -203,7 +208,7 @@ fn header_with(header: &Header, direction: Direction) -> Vec<String> {
             Plain::Shortest => Some(shortest_length(
                 header.family(),
                 header.protocol,
-                header.part,
+                header.fragment,
             )),
         };
         let value = (row.get)(header);

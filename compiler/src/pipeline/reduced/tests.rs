@@ -46,9 +46,9 @@ fn mixed(asked: &str, leaving: u32) -> String {
 const ASKED: &str = "asked: allow udp from 10.21.210.231 to any:{273, 274} if socket exists";
 
 fn has_tables(built: &Built, hook: Hook) -> bool {
-    let chains = built.chains.iter().zip(&built.winners);
+    let chains = built.chains.iter().zip(&built.classifiers);
     let mut of = chains.filter(|(chain, _)| chain.hook == hook);
-    of.any(|(_, winner)| winner.is_some())
+    of.any(|(_, classifier)| classifier.is_some())
 }
 
 #[test]

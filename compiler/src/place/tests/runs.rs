@@ -4,7 +4,9 @@ use super::placed;
 use crate::chain::{Chain, Effect, Entry};
 use crate::decide::decide;
 use crate::diagram::Store;
-use crate::event::{Decider, Event, Header, Parsed, Part, SocketAnswer, Transport, Verdict, World};
+use crate::event::{
+    Decider, Event, Fragment, Header, Parsed, SocketAnswer, Transport, Verdict, World,
+};
 use crate::hook::Hook;
 use crate::place::{describe, place};
 use crate::policy::{Action, Direction, Family, Policy, RuleId, SocketId};
@@ -108,7 +110,7 @@ fn run(policy: &Policy, chains: &[Chain], hooks: &[Hook], header: &Header, world
         let mut seen = header.clone();
         let mut known = Still { ..*world };
         if lookup {
-            seen.part = Part::Whole;
+            seen.fragment = Fragment::Whole;
             known.answer = SocketAnswer::None;
         }
         if !run.step(policy, chain, &seen, &known) {
@@ -186,7 +188,7 @@ fn the_lookup_chain_is_the_meaning_of_a_lookup() {
         };
         for _ in 0..60 {
             let (mut header, answer) = dice.packet();
-            header.part = Part::Whole;
+            header.fragment = Fragment::Whole;
             if header.transport == Transport::None || !header.protocol.has_socket() {
                 continue;
             }

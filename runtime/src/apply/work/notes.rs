@@ -135,7 +135,7 @@ impl Work<'_> {
         let before = self.before.iter().flat_map(|before| &before.cgroups);
         if before
             .into_iter()
-            .any(|id| self.record.cgroups.contains(id))
+            .any(|id| self.taken_in().any(|(_, group)| group.number == *id))
         {
             self.notes.push(
                 "connections of a group that the policy before refused stay refused until they are closed"

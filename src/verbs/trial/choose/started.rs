@@ -51,7 +51,7 @@ pub(super) fn as_started(store: &mut Store, policy: &Policy, region: Node, free:
             Field::ToIn(set) | Field::FromIn(set) => membership(store, policy, field, set, free)?,
             Field::Absent(socket) => presence(store, policy, socket, free)?,
             Field::Entry(map) => entry(store, policy, map)?,
-            Field::Fits(_) => is(store, field, 1)?,
+            Field::Conforms(_) => is(store, field, 1)?,
             _ => continue,
         };
         node = store.and(node, answers)?;

@@ -75,8 +75,8 @@ fn the_ends_and_their_neighbours_occur() {
         let meets = |header: &Header| matches!(header.transport, Transport::Ports { to, .. } | Transport::Tcp { to, .. } if to == port);
         assert!(headers.iter().any(meets));
     }
-    for part in [Part::Whole, Part::First, Part::Later] {
-        assert!(headers.iter().any(|header| header.part == part));
+    for fragment in [Fragment::Whole, Fragment::First, Fragment::Later] {
+        assert!(headers.iter().any(|header| header.fragment == fragment));
     }
 }
 

@@ -122,7 +122,7 @@ impl Values {
             Condition::Socket { .. }
             | Condition::SockAbsent(_)
             | Condition::Entry { .. }
-            | Condition::Winner(_) => {}
+            | Condition::FirstMatch(_) => {}
         }
     }
 }

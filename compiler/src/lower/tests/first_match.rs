@@ -4,7 +4,7 @@ use sockc_grammar::source::SourceMap;
 
 use crate::artifact::Artifact;
 use crate::bulk::Shape;
-use crate::event::{Header, Part, Transport};
+use crate::event::{Fragment, Header, Transport};
 use crate::files::Texts;
 use crate::interpret::Maps;
 use crate::packet::build::Frame;
@@ -110,7 +110,7 @@ fn a_later_fragment_has_no_ports_to_win_by() {
          allow tcp from 192.0.2.0/24",
     );
     let later = Header {
-        part: Part::Later,
+        fragment: Fragment::Later,
         transport: Transport::None,
         ..to_port(1)
     };
@@ -138,7 +138,7 @@ fn what_a_packet_does_not_have_matches_nothing() {
         ..of(IpProtocol::ICMP, Transport::None)
     };
     let later = Header {
-        part: Part::Later,
+        fragment: Fragment::Later,
         ..of(IpProtocol::TCP, Transport::None)
     };
     let packets = [

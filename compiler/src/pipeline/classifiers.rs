@@ -1,4 +1,4 @@
-//! The tables of bulk rules: one classifier for each chain that asks for the winner.
+//! The tables of bulk rules: one classifier for each chain that asks for the first match.
 //!
 //! Takes the chains of a reduced policy; gives each its tables, in maps. Not here: how tables are made.
 
@@ -25,21 +25,21 @@ pub(super) struct Refused<'a> {
 }
 
 /// The classifier of a chain.
-pub(super) struct Winner {
+pub(super) struct Classifier {
     /// Where its tables are.
     pub(super) maps: ClassifierMaps,
     /// What is known of them.
     pub(super) summary: Summary,
 }
 
-/// The classifier of each chain, in order; `None` for one that asks for no winner.
+/// The classifier of each chain, in order; `None` for one that asks for none.
 pub(super) fn tables<'a>(
     bulk: Option<&Bulk>,
     whole: &'a Policy,
     chains: &[Chain],
     slots: &Slots,
     tables: &mut Tables<'_>,
-) -> Result<Vec<Option<Winner>>, Refused<'a>> {
+) -> Result<Vec<Option<Classifier>>, Refused<'a>> {
     let Some(bulk) = bulk else {
         return Ok(chains.iter().map(|_| None).collect());
     };
@@ -52,7 +52,7 @@ pub(super) fn tables<'a>(
             if members.is_empty() {
                 return Ok(None);
             }
-            let made = winner(number, &members, tables).map(Some);
+            let made = classifier(number, &members, tables).map(Some);
             made.map_err(|unfit| Refused {
                 unfit,
                 direction: chain.hook.direction(),
@@ -63,15 +63,20 @@ pub(super) fn tables<'a>(
 }
 
 /// The classifier of these rules, for the chain of this number.
-fn winner(number: usize, members: &[Member<'_>], tables: &mut Tables<'_>) -> Result<Winner, Unfit> {
+fn classifier(
+    number: usize,
+    members: &[Member<'_>],
+    tables: &mut Tables<'_>,
+) -> Result<Classifier, Unfit> {
     let (services, sides) = classifier::build(members)?;
     let made = classifier::Tables::new(members, &services, &sides)?;
     if made.largest() > tables.limit() {
         return Err(Unfit::Size);
     }
     let ranks = u32::try_from(members.len()).map_err(|_| Unfit::Size)?;
+    // The objects of earlier versions have this name too.
     let add = |name: &str, bytes: &[u8]| tables.push(format!("winner{number}_{name}"), bytes, LINE);
-    Ok(Winner {
+    Ok(Classifier {
         maps: ClassifierMaps::new(&made, ranks, add).ok_or(Unfit::Size)?,
         summary: Summary::new(members, &services, sides, &made),
     })
