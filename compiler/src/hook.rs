@@ -13,9 +13,9 @@ use std::cmp::Reverse;
 
 use crate::artifact::{AttachPoint, Section};
 use crate::field::{Field, FieldKind};
-use crate::policy::{Direction, Family};
 pub use crate::policy::Hook;
 pub(crate) use crate::policy::Verb;
+use crate::policy::{Direction, Family};
 use crate::protocol::IpProtocol;
 
 /// Whether a hook can do something.

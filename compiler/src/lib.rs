@@ -4,6 +4,28 @@
 //! text ─ reading ─▶ ast ─ resolve ─▶ Policy ─ bulk ─▶ reduced Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision
 //!   ─ lower ─▶ IR ─ emit ─▶ Program ─ object ─▶ ELF
 //! ```
+//!
+//! What others use: [`pipeline`] checks and compiles a text, [`object`] writes and reads the file, [`decide`](mod@decide) says
+//! what becomes of a packet and [`explain`](mod@explain) why, [`diff`], [`replay`] and [`simulate`](mod@simulate) compare and try
+//! policies, [`artifact`], [`policy`] and [`event`] are what they speak of.
+//!
+//! ```
+//! use sockc_compiler::files::Texts;
+//! use sockc_compiler::target::Target;
+//! use sockc_compiler::{object, pipeline};
+//! use sockc_grammar::source::SourceMap;
+//!
+//! let mut sources = SourceMap::default();
+//! let id = sources.add("web.sk", "interfaces eth0\ndefault in drop\nallow tcp to any:443\n");
+//! let target = Target::baseline();
+//! let outcome = pipeline::compile(&mut sources, id, "web", &target, &mut Texts::default());
+//! assert!(!outcome.failed(), "{:?}", outcome.diagnostics);
+//! if let Some(built) = outcome.built {
+//!     let file = object::write(&built.artifact)?;
+//!     assert_eq!(object::read_manifest(&file)?.policy, "web");
+//! }
+//! # Ok::<(), object::ObjectError>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,6 @@
 //! What the unit tests of several rooms build policies and packets of.
 
+pub(crate) mod asm;
 pub(crate) mod dice;
 pub(crate) mod parts;
 

@@ -29,13 +29,6 @@ pub fn mov32_imm(dst: Register, imm: i32) -> Insn {
     alu32_imm(AluOp::Mov, dst, imm)
 }
 
-/// `dst = src` in the low half, zero in the upper half.
-#[cfg(test)]
-#[must_use]
-pub(crate) fn mov32_reg(dst: Register, src: Register) -> Insn {
-    alu32_reg(AluOp::Mov, dst, src)
-}
-
 /// `dst OP= imm` on 64 bits, the immediate sign-extended.
 #[must_use]
 pub fn alu64_imm(op: AluOp, dst: Register, imm: i32) -> Insn {
@@ -52,20 +45,6 @@ pub fn alu64_reg(op: AluOp, dst: Register, src: Register) -> Insn {
 #[must_use]
 pub(crate) fn alu32_imm(op: AluOp, dst: Register, imm: i32) -> Insn {
     with_imm(class::ALU | op.code(), dst, op.offset(), imm)
-}
-
-/// `dst OP= src` on the low halves; the upper half of `dst` becomes zero.
-#[cfg(test)]
-#[must_use]
-pub(crate) fn alu32_reg(op: AluOp, dst: Register, src: Register) -> Insn {
-    with_reg(class::ALU | op.code(), dst, src, op.offset())
-}
-
-/// `dst = -dst` on 64 bits.
-#[cfg(test)]
-#[must_use]
-pub(crate) fn neg64(dst: Register) -> Insn {
-    with_imm(class::ALU64 | super::opcode::NEG, dst, 0, 0)
 }
 
 /// The low `bits` (16, 32 or 64) of `dst` from host to network order or back; bits above become zero.
@@ -116,31 +95,10 @@ pub fn atomic_add64(base: Register, offset: i16, src: Register) -> Insn {
     atomic_add(Width::DW, base, offset, src)
 }
 
-/// `lock *(u32 *)(base + offset) += src`
-#[cfg(test)]
-#[must_use]
-pub(crate) fn atomic_add32(base: Register, offset: i16, src: Register) -> Insn {
-    atomic_add(Width::W, base, offset, src)
-}
-
 /// `lock *(width *)(base + offset) += src`, for [`Width::W`] and [`Width::DW`].
 #[must_use]
 pub(crate) fn atomic_add(width: Width, base: Register, offset: i16, src: Register) -> Insn {
     atomic(width, AtomicOp::Add, 0, base, offset, src)
-}
-
-/// `src = fetch_add(*(u64 *)(base + offset), src)`: `src` gets the old value (Linux 5.12).
-#[cfg(test)]
-#[must_use]
-pub(crate) fn fetch_add64(base: Register, offset: i16, src: Register) -> Insn {
-    atomic(Width::DW, AtomicOp::Add, AtomicOp::FETCH, base, offset, src)
-}
-
-/// `src = exchange(*(u64 *)(base + offset), src)`: `src` gets the old value (Linux 5.12).
-#[cfg(test)]
-#[must_use]
-pub(crate) fn exchange64(base: Register, offset: i16, src: Register) -> Insn {
-    atomic(Width::DW, AtomicOp::Exchange, 0, base, offset, src)
 }
 
 /// If `*(u64 *)(base + offset)` is R0 it becomes `src`; R0 gets the old value (Linux 5.12).

@@ -6,8 +6,8 @@ mod bytes;
 use std::collections::{BTreeSet, HashSet};
 
 use super::grow::MAX_LIST;
-use super::stratum::{MAX_LIST_BYTES, record_size, words};
 use super::stratum::hash;
+use super::stratum::{MAX_LIST_BYTES, record_size, words};
 use super::*;
 use crate::policy::{AddressSet, Addresses, Endpoint, ProtocolMatch, Side as End};
 use crate::protocol::IpProtocol;
