@@ -13,12 +13,12 @@ mod choice;
 mod choose;
 mod cost;
 mod crowd;
+mod cube;
 mod cut;
 mod flat;
 mod grow;
 mod intern;
 mod items;
-mod region;
 mod services;
 mod shapes;
 mod stratum;
@@ -58,7 +58,7 @@ pub enum Unfit {
     Size,
 }
 
-pub use choice::{Choice, Part, Split};
+pub use choice::{Choice, Split, StratumSummary};
 pub(crate) use crowd::crowd;
 pub(crate) use grow::MAX_LIST;
 pub use grow::Word;
@@ -66,7 +66,7 @@ pub use items::{Dimension, Item};
 pub use services::Services;
 pub(crate) use services::{GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
 pub(crate) use stratum::MULTIPLIERS;
-pub use stratum::{Root, Shape, Stratum};
+pub use stratum::{Root, Stratum, Tuple};
 pub use summary::{FamilySummary, Summary};
 pub use tables::Tables;
 
@@ -74,7 +74,7 @@ use crate::policy::Family;
 
 /// What is known of the rules in one family.
 #[derive(Clone, Debug)]
-pub struct Side {
+pub struct FamilyRules {
     /// The boxes.
     pub items: Vec<Item>,
     /// The strata.
@@ -84,7 +84,7 @@ pub struct Side {
 }
 
 /// All of it.
-pub(crate) fn build(members: &[Member<'_>]) -> Result<(Services, [Side; 2]), Unfit> {
+pub(crate) fn build(members: &[Member<'_>]) -> Result<(Services, [FamilyRules; 2]), Unfit> {
     let mut services = Services::default();
     let v4 = items::items(members, &mut services, Family::V4)?;
     let v6 = items::items(members, &mut services, Family::V6)?;
@@ -92,7 +92,7 @@ pub(crate) fn build(members: &[Member<'_>]) -> Result<(Services, [Side; 2]), Unf
     let side = |found: &[_], family| {
         let items = items::ranged(found, &services, family);
         let (strata, choice) = choose::strata(&items, family).ok_or(Unfit::Size)?;
-        Ok(Side {
+        Ok(FamilyRules {
             items,
             strata,
             choice,

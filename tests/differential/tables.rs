@@ -1,13 +1,13 @@
 //! Lists of hundreds and thousands of rules, which become tables: the emitted walk in the interpreter against a linear scan.
 //!
-//! Every list is compiled as users have it (`Shape::Chosen`), one in two for the newest target and with long jumps. Not
+//! Every list is compiled as users have it (`Structure::Chosen`), one in two for the newest target and with long jumps. Not
 //! here: lists that are mixed with conditions, which are random policies like others.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sockc_compiler::artifact::CounterKind;
-use sockc_compiler::bulk::Shape;
+use sockc_compiler::bulk::Structure;
 use sockc_compiler::classifier::tables::{GROUP_AT, RANK_AT, SERVICE_AT, SERVICE_BITS};
 use sockc_compiler::interpret::{self, Input, Maps, Quiet, Skb, Xdp};
 use sockc_compiler::target::Target;
@@ -16,8 +16,8 @@ use sockc_testing::Rng;
 use crate::frame::Layout;
 use crate::rules::family::{FAMILIES, seed};
 use crate::rules::generate::{different, global};
+use crate::rules::policy::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::scan::Scan;
-use crate::rules::text::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::{ANY_PORT, Header, Prefix, Rule, RuleSet, trace};
 use crate::{Subject, forced_far};
 
@@ -36,7 +36,7 @@ struct Running {
 impl Running {
     fn new(rules: &[Rule], place: Place, target: &Target) -> Self {
         let text = policy(rules, Verdicts::Alternate, place);
-        let subject = Subject::compiled(text, Shape::Chosen, target);
+        let subject = Subject::compiled(text, Structure::Chosen, target);
         Self { subject, place }
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use cranelift_entity::PrimaryMap;
 
 use super::block::Cover;
+use super::case::Case;
 use super::draw::{Covers, Decided, Fates, Owner, Region};
 use super::edits::{Edits, default_line, rule_line};
 use super::example::plainest;
@@ -16,10 +17,9 @@ use super::lists::{List, Pair};
 use super::region::{Describing, Names};
 use super::report::{About, Change, Decider, EditKind, Fate, Moved, Unsaid, Words};
 use super::shadow::shadow;
-use super::space::{Outcome, Space};
+use super::space::{Disposition, Space};
 use super::spans::spans;
 use super::weigh::Finding;
-use super::world::Case;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Verdict};
 use crate::policy::{Direction, Match, RuleId, Socket};
@@ -236,7 +236,7 @@ impl Telling<'_, '_, '_> {
     }
 
     /// What a policy decided, with shared ids.
-    fn shared(&self, which: Which, found: &Decision) -> Outcome {
+    fn shared(&self, which: Which, found: &Decision) -> Disposition {
         let ids = &self.space.joint.side(which).ids;
         let verdict = match found.verdict {
             Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
@@ -244,7 +244,7 @@ impl Telling<'_, '_, '_> {
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
             Verdict::Allow | Verdict::Drop | Verdict::Reject => found.verdict,
         };
-        Outcome {
+        Disposition {
             verdict,
             mark: found.mark,
         }
