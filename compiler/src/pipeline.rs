@@ -36,8 +36,8 @@ use crate::target::Target;
 use compilation::{Done, Stop};
 use options::Job;
 
-pub(crate) use compilation::too_much;
 pub(crate) use compilation::CODES;
+pub(crate) use compilation::too_much;
 pub use compilation::{Built, Compilation, Decision, NO_INTERFACE, SAYS_NOTHING, TOO_LARGE};
 pub use manifest::Slots;
 pub use options::{Counters, Expects, Options};
