@@ -47,7 +47,8 @@ use crate::field::{Field, FieldSet};
 use crate::ir::{Block, Builder, Function, Origin, Slot, Value};
 use crate::location::Location;
 use crate::policy::{
-    Default, DefaultVerdict, Family, GroupId, LiveMapId, SourceLocation, Policy, RuleId, SetId, SocketId,
+    Default, DefaultVerdict, Family, GroupId, LiveMapId, Policy, RuleId, SetId, SocketId,
+    SourceLocation,
 };
 use crate::protocol::IpProtocol;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_runtime::{Error, Missing, entry_text};
 
-use crate::cli::{MapChange, MapClear, MapDel, MapLoad, MapVerb, Deployment};
+use crate::cli::{Deployment, MapChange, MapClear, MapDel, MapLoad, MapVerb};
 use crate::exit::Exit;
 use crate::files::input;
 use crate::machine::entries::{entries, lines, removed};
