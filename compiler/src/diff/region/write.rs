@@ -2,7 +2,7 @@
 
 use super::Describing;
 use super::constraint::{Constraint, End};
-use crate::explain::words::{condition, number_word};
+use crate::explain::words::condition;
 use crate::names::IcmpKind;
 use crate::packet::text::interface;
 use crate::policy::{ClassId, Condition, Direction, Policy, ProtocolMatch};
@@ -182,7 +182,7 @@ fn port_words(ports: &RangeSet<u16>) -> String {
 
 fn protocol_words(protocols: &[ProtocolMatch]) -> String {
     let word = |one: &ProtocolMatch| {
-        let name = number_word(one.number);
+        let name = one.number.words();
         let names = match one.number {
             IpProtocol::ICMP6 => IcmpKind::Icmp6,
             _ => IcmpKind::Icmp,
