@@ -55,16 +55,33 @@ impl Section {
         Self::SockOps,
     ];
 
+    /// Its name, and the struct of `linux/bpf.h` that its programs are called with.
+    fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Xdp => ("xdp", "xdp_md"),
+            Self::Classifier => ("classifier", "__sk_buff"),
+            Self::SkLookup => ("sk_lookup", "bpf_sk_lookup"),
+            Self::SkMsg => ("sk_msg", "sk_msg_md"),
+            Self::SockOps => ("sockops", "bpf_sock_ops"),
+        }
+    }
+
     /// The name in the ELF file, one that libbpf and aya both accept.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Xdp => "xdp",
-            Self::Classifier => "classifier",
-            Self::SkLookup => "sk_lookup",
-            Self::SkMsg => "sk_msg",
-            Self::SockOps => "sockops",
-        }
+        self.row().0
+    }
+
+    /// The struct of `linux/bpf.h` that its programs are called with.
+    #[must_use]
+    pub fn context(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Whether its programs see packets, and return what becomes of one; the others return 0 or 1.
+    #[must_use]
+    pub fn sees_packets(self) -> bool {
+        matches!(self, Self::Xdp | Self::Classifier)
     }
 }
 
@@ -249,7 +266,7 @@ pub struct Manifest {
 }
 
 /// The compiler that this is: its version, and the first digits of a sum over its texts.
-pub const BUILD: &str = env!("SOCKC_BUILD");
+pub(crate) const BUILD: &str = env!("SOCKC_BUILD");
 
 /// What made an object, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -461,7 +478,7 @@ pub struct GroupPlan {
     pub name: String,
     /// The cgroup's path from the root of the cgroup-v2 hierarchy.
     pub cgroup: String,
-    /// The SOCKHASH that holds its sockets.
+    /// The SOCKHASH that holds its sockets; it and the storages have no name where none are taken in.
     pub peers: String,
     /// The socket storage that holds each socket's peer key.
     pub storage: String,
@@ -469,6 +486,14 @@ pub struct GroupPlan {
     /// A policy that concerns it later takes it in by that key. Empty in objects of versions that took every socket in.
     #[serde(default)]
     pub aside: String,
+}
+
+impl GroupPlan {
+    /// Whether its sockets are taken into maps; else its programs see what is done in its cgroup, and no more is kept.
+    #[must_use]
+    pub fn takes_in(&self) -> bool {
+        !self.peers.is_empty()
+    }
 }
 
 /// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.

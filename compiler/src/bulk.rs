@@ -10,23 +10,23 @@
 //! counters and the manifest keep to the whole policy. Not here: how the first match is found.
 //!
 //! Every chain of packet hooks asks for the first match among all bulk rules of its direction and interface, so that the answer
-//! is the same in all of them. A socket lookup leaves out the rules that take packets away: who gets that far was not
+//! is the same in all of them. A socket lookup leaves out the rules that drop packets or send them elsewhere: who gets that far was not
 //! taken, or met no packet hook, where they do not hold.
 //!
 //! [`Condition::FirstMatch`](crate::policy::Condition::FirstMatch) asks for it; to users a group is `winner 3`, by its number.
 
-mod cut;
+mod grouping;
 mod members;
 #[cfg(test)]
 mod tests;
-pub mod tree;
+pub(crate) mod tree;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use crate::lower::CounterSlots;
 use crate::policy::{Action, Direction, Policy, RuleId};
 
-pub use cut::plain;
+pub(crate) use grouping::plain;
 
 /// Plain rules of a direction from which on they are bulk.
 ///
@@ -35,11 +35,11 @@ pub use cut::plain;
 /// be as fast up to some hundreds; but one of rules that speak of several fields has more leaves than rules, up to their
 /// product, and how many is not known before its diagram is built, which may fail. What tables cost grows little with the
 /// number of rules.
-pub const MIN_RULES: usize = 64;
+pub(crate) const MIN_RULES: usize = 64;
 
 /// What large lists of plain rules become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shape {
+pub enum Structure {
     /// Tables where there are [`MIN_RULES`] plain rules or more in a direction.
     #[default]
     Chosen,
@@ -49,7 +49,7 @@ pub enum Shape {
     Tables,
 }
 
-impl Shape {
+impl Structure {
     /// Plain rules of a direction from which on they are bulk, if they ever are.
     #[must_use]
     pub fn least(self) -> Option<usize> {
@@ -129,7 +129,7 @@ impl Bulk {
     /// The reduced policy, if a direction has at least so many bulk rules.
     #[must_use]
     pub fn of(policy: &Policy, least: usize, taking: &Taking) -> Option<Self> {
-        cut::cut(policy, least, taking)
+        grouping::reduced(policy, least, taking)
     }
 
     /// The rule of the whole policy that a rule of the reduced one is, or whose group it stands for.
@@ -154,6 +154,6 @@ impl Bulk {
 
 /// Whether rules with this action end the way of their packets, so that no later hook sees them.
 #[must_use]
-pub fn is_terminal(action: Action) -> bool {
+pub(crate) fn is_terminal(action: Action) -> bool {
     matches!(action, Action::Drop | Action::Reject | Action::Forward(_))
 }

@@ -13,12 +13,12 @@ mod choice;
 mod choose;
 mod cost;
 mod crowd;
+mod cube;
 mod cut;
 mod flat;
 mod grow;
 mod intern;
 mod items;
-mod region;
 mod services;
 mod shapes;
 mod stratum;
@@ -27,7 +27,8 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use boxes::{Boxed, MAX_BOXES, Prefix, Protocols, Service, boxes, is_in_pieces, is_plain};
+pub(crate) use boxes::{MAX_BOXES, is_in_pieces, is_plain};
+pub use boxes::{Prefix, Protocols, Service};
 
 use crate::policy::Match;
 
@@ -57,14 +58,15 @@ pub enum Unfit {
     Size,
 }
 
-pub use choice::{Choice, Part, Split};
-pub use crowd::crowd;
-pub use grow::MAX_LIST;
+pub use choice::{Choice, Split, StratumSummary};
+pub(crate) use crowd::crowd;
+pub(crate) use grow::MAX_LIST;
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;
-pub use services::{CLASS_ENTRIES, GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
-pub use stratum::{MULTIPLIERS, Root, Shape, Stratum, hash};
+pub(crate) use services::{GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
+pub(crate) use stratum::MULTIPLIERS;
+pub use stratum::{Root, Stratum, Tuple};
 pub use summary::{FamilySummary, Summary};
 pub use tables::Tables;
 
@@ -72,7 +74,7 @@ use crate::policy::Family;
 
 /// What is known of the rules in one family.
 #[derive(Clone, Debug)]
-pub struct Side {
+pub struct FamilyRules {
     /// The boxes.
     pub items: Vec<Item>,
     /// The strata.
@@ -82,7 +84,7 @@ pub struct Side {
 }
 
 /// All of it.
-pub fn build(members: &[Member<'_>]) -> Result<(Services, [Side; 2]), Unfit> {
+pub(crate) fn build(members: &[Member<'_>]) -> Result<(Services, [FamilyRules; 2]), Unfit> {
     let mut services = Services::default();
     let v4 = items::items(members, &mut services, Family::V4)?;
     let v6 = items::items(members, &mut services, Family::V6)?;
@@ -90,7 +92,7 @@ pub fn build(members: &[Member<'_>]) -> Result<(Services, [Side; 2]), Unfit> {
     let side = |found: &[_], family| {
         let items = items::ranged(found, &services, family);
         let (strata, choice) = choose::strata(&items, family).ok_or(Unfit::Size)?;
-        Ok(Side {
+        Ok(FamilyRules {
             items,
             strata,
             choice,

@@ -9,10 +9,13 @@ mod sk_msg;
 mod tc;
 mod xdp;
 
+use std::cmp::Reverse;
+
 use crate::artifact::{AttachPoint, Section};
 use crate::field::{Field, FieldKind};
-use crate::policy::Direction;
-pub use crate::policy::{Hook, Verb};
+pub use crate::policy::Hook;
+pub(crate) use crate::policy::Verb;
+use crate::policy::{Direction, Family};
 use crate::protocol::IpProtocol;
 
 /// Whether a hook can do something.
@@ -54,6 +57,14 @@ pub struct Sight {
 }
 
 impl Sight {
+    /// Whether anything of a family and a protocol comes there.
+    fn has(&self, family: Family, protocol: IpProtocol) -> bool {
+        let mut fixed = self.fixed.iter();
+        let fits = |&(field, value)| field != Field::Family || value == family as u32;
+        let known = self.protocols.is_empty() || self.protocols.contains(&protocol);
+        known && fixed.all(fits)
+    }
+
     /// Whatever a packet may be.
     const PACKETS: Self = Self {
         fixed: &[],
@@ -113,7 +124,8 @@ pub struct HookSpec {
     pub direction: Direction,
     /// What it meets.
     pub stage: Stage,
-    /// Whether it is the one of its direction that can do most of what a rule without `at` may say.
+    /// Whether it is the one of its direction that can do most of what a rule without `at` may say, and sees every
+    /// protocol that the direction is about.
     pub usual: bool,
     /// What all that it sees has in common.
     pub sees: Sight,
@@ -129,6 +141,10 @@ pub struct HookSpec {
     pub reject: Refusal,
     /// What its programs return.
     pub codes: Codes,
+    /// Why a rule is there that could be nowhere else: it says `at` this hook, or its direction has no other for it.
+    pub reason: &'static str,
+    /// Whether sockets have to be taken into a map of their group before it sees what is done with them.
+    pub takes_in: bool,
     /// Why it is no hook of a direction that is not its own.
     pub elsewhere: fn(Direction) -> &'static str,
 }
@@ -160,6 +176,33 @@ impl Hook {
         Self::ALL
             .into_iter()
             .filter(move |hook| hook.direction() == direction)
+    }
+
+    /// The hook of a direction that meets what has this family and protocol; of several the one that meets least else.
+    #[must_use]
+    pub fn meeting(direction: Direction, family: Family, protocol: IpProtocol) -> Option<Self> {
+        let meeting = Self::of(direction).filter(|hook| hook.spec().sees.has(family, protocol));
+        meeting.min_by_key(|hook| {
+            let sees = &hook.spec().sees;
+            (sees.protocols.len(), Reverse(sees.fixed.len()))
+        })
+    }
+
+    /// The only protocols that rules of a direction may be about; none named: all.
+    #[must_use]
+    pub fn protocols(direction: Direction) -> &'static [IpProtocol] {
+        let usual = Self::of(direction).find(|hook| hook.spec().usual);
+        usual.map_or(&[], |hook| hook.spec().sees.protocols)
+    }
+
+    /// Why no rule of a direction may name fields of a kind; nothing where its usual hook reads them.
+    #[must_use]
+    pub fn without(direction: Direction, kind: FieldKind) -> &'static str {
+        let usual = Self::of(direction).find(|hook| hook.spec().usual);
+        match usual.map(|hook| hook.reads_kind(kind)) {
+            Some(No(reason) | IfAsked(reason)) => reason,
+            Some(Yes) | None => "",
+        }
     }
 
     /// The word that `at` takes.

@@ -13,7 +13,7 @@
 mod builder;
 mod liveness;
 mod order;
-mod text;
+mod print;
 mod uses;
 mod validate;
 
@@ -25,9 +25,10 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::location::Location;
 
 pub use builder::Builder;
-pub use liveness::{Live, Liveness};
-pub use order::forward_order;
-pub use validate::{Invalid, validate};
+pub(crate) use liveness::{Live, Liveness};
+pub(crate) use order::forward_order;
+pub use validate::Invalid;
+pub(crate) use validate::validate;
 
 /// A basic block.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -289,22 +290,41 @@ pub enum End {
 }
 
 /// Looks a socket up, stores its state (one byte, `enum` of `include/net/tcp_states.h`; 0 if there is none), releases it.
+/// Sockets of UDP are looked up with `bpf_sk_lookup_udp`, all others with `bpf_skc_lookup_tcp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketRegion {
-    /// `SkcLookupTcp` or `SkLookupUdp`.
-    pub helper: Helper,
     /// The context.
     pub context: Value,
+    /// The slot (one byte) with the protocol.
+    pub protocol: Slot,
     /// The tuple.
     pub tuple: Slot,
-    /// Its size: 12 or 36.
-    pub size: i32,
+    /// Its size: 12 or 36, a constant on each way.
+    pub size: Value,
     /// The slot (4 bytes) with the id of the network namespace that is looked in; `None` for the context's own.
     pub netns: Option<Slot>,
     /// Where the state goes.
     pub state: Slot,
     /// Where to go on.
     pub next: Block,
+}
+
+impl SocketRegion {
+    /// The bytes of the longer tuple.
+    pub(crate) const TUPLE: usize = 36;
+
+    /// The arguments of the lookup. Without a namespace one is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
+    #[must_use]
+    pub fn args(&self) -> [Arg; 5] {
+        [
+            Arg::Value(self.context),
+            Arg::SlotAddress(self.tuple),
+            Arg::Value(self.size),
+            self.netns
+                .map_or(Arg::Imm(-1), |netns| Arg::SlotValue(netns, Width::W)),
+            Arg::Imm(0),
+        ]
+    }
 }
 
 /// Looks a slot of a SOCKMAP up; on a hit optionally assigns the socket to the lookup; releases it.

@@ -4,7 +4,7 @@
 //! Control flow only goes forward, so that each is one walk, from the end where it asks what is still needed. Not here:
 //! blocks that nothing leads to, which are laid out nowhere.
 //!
-//! A pass may take away a store only where no way reads its bytes: before Linux 6.3 the verifier refuses to read stack that
+//! A pass may remove a store only where no way reads its bytes: before Linux 6.3 the verifier refuses to read stack that
 //! some way has not written. None may put a constant where a slot hid one from the verifier (`Builder::opaque_slot`).
 
 mod dead_slots;
@@ -19,14 +19,15 @@ use crate::ir::{Block, Function, forward_order};
 
 /// A pass.
 #[derive(Clone, Copy, Debug)]
-pub struct Pass {
+pub(crate) struct Pass {
     /// Its name, for whoever looks at what it does.
+    #[cfg_attr(not(test), allow(dead_code, reason = "only tests look so far"))]
     pub name: &'static str,
     run: fn(&mut Function, &[Block]),
 }
 
 /// The passes, in their order.
-pub const PASSES: &[Pass] = &[
+pub(crate) const PASSES: &[Pass] = &[
     Pass {
         name: "reloads",
         run: reloads::run,
@@ -56,7 +57,7 @@ pub const PASSES: &[Pass] = &[
 
 impl Pass {
     /// Runs it. A function that does not go forward is left as it is, and refused where code is made of it.
-    pub fn run(&self, function: &mut Function) {
+    pub(crate) fn run(&self, function: &mut Function) {
         if let Some(order) = forward_order(function) {
             (self.run)(function, &order);
         }
@@ -64,7 +65,7 @@ impl Pass {
 }
 
 /// Runs all passes.
-pub fn optimise(function: &mut Function) {
+pub(crate) fn optimise(function: &mut Function) {
     for pass in PASSES {
         pass.run(function);
     }

@@ -6,7 +6,7 @@
 //! list means is checked apart from this, in [`crate::compose`]. What one rule by itself cannot do at the hook it names
 //! is the resolver's message; how rules stand to each other is said here.
 
-pub mod codes;
+pub(crate) mod codes;
 
 mod arriving;
 mod describe;
@@ -16,19 +16,20 @@ mod needs;
 mod tests;
 
 pub use describe::describe;
-pub use lookup::has_lookup;
+pub(crate) use lookup::has_lookup;
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use crate::chain::{Chain, DefaultEntry, Effect, Entry};
+use crate::chain::{Chain, ChainDefault, ChainRule, Effect};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId,
+    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, ProtocolMatch, Rule,
+    RuleId,
 };
 
 /// The chains of a policy, in the order of [`Hook`], then of groups; or why no placement keeps its meaning.
-pub fn place(policy: &Policy, store: &mut Store) -> Result<Vec<Chain>, Vec<Diagnostic>> {
+pub(crate) fn place(policy: &Policy, store: &mut Store) -> Result<Vec<Chain>, Vec<Diagnostic>> {
     let mut errors = Vec::new();
     match place_all(policy, store, &mut errors) {
         Ok(chains) if errors.is_empty() => return Ok(chains),
@@ -47,12 +48,10 @@ fn place_all(
     let classes = policy.classes.keys();
     chains.extend(classes.filter_map(|class| leaving(policy, class)));
     chains.extend(lookup::chain(policy, store, errors)?);
-    chains.extend(
-        policy
-            .groups
-            .keys()
-            .filter_map(|group| sends(policy, group)),
-    );
+    for hook in Hook::ALL.into_iter().filter(|hook| hook.is_process()) {
+        let groups = policy.groups.keys();
+        chains.extend(groups.filter_map(|group| of_group(policy, hook, group)));
+    }
     Ok(chains)
 }
 
@@ -70,8 +69,8 @@ fn rules_on(
 
 /// The only hook for packets that leave, on a class of interfaces.
 fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
-    let entries: Vec<Entry> = rules_on(policy, Direction::Out, class)
-        .map(|(rule, data)| at_home(rule, data, "tc is the hook of packets that leave"))
+    let entries: Vec<ChainRule> = rules_on(policy, Direction::Out, class)
+        .map(|(rule, data)| at_home(rule, data, Hook::TcOut.spec().reason))
         .collect();
     let chain = only_chain(policy, Hook::TcOut, None, entries)?;
     Some(Chain {
@@ -80,14 +79,21 @@ fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
     })
 }
 
-/// What holds for the sockets of a group: the rules that name it, and those that name none.
-fn sends(policy: &Policy, group: GroupId) -> Option<Chain> {
-    let entries: Vec<Entry> = policy
-        .rules_of(Direction::Send)
-        .filter(|(_, rule)| rule.is_for(group))
-        .map(|(rule, data)| at_home(rule, data, "sk_msg is the hook of what processes write"))
+/// What holds for the sockets of a group at a hook: the rules that name it, and those that name none, as far as their
+/// protocols come there.
+fn of_group(policy: &Policy, hook: Hook, group: GroupId) -> Option<Chain> {
+    let spec = hook.spec();
+    let comes = |rule: &Rule| {
+        let named = &rule.matches.protocols;
+        let seen = |one: &ProtocolMatch| spec.sees.protocols.contains(&one.number);
+        named.is_empty() || named.iter().any(seen)
+    };
+    let entries: Vec<ChainRule> = policy
+        .rules_of(hook.direction())
+        .filter(|(_, rule)| rule.is_for(group) && comes(rule))
+        .map(|(rule, data)| at_home(rule, data, spec.reason))
         .collect();
-    only_chain(policy, Hook::SkMsg, Some(group), entries)
+    only_chain(policy, hook, Some(group), entries)
 }
 
 /// The chain of a direction with one hook, if there is anything to do.
@@ -95,7 +101,7 @@ fn only_chain(
     policy: &Policy,
     hook: Hook,
     group: Option<GroupId>,
-    entries: Vec<Entry>,
+    entries: Vec<ChainRule>,
 ) -> Option<Chain> {
     let default = policy.default_of(hook.direction());
     if entries.is_empty() && default.is_none() {
@@ -106,9 +112,9 @@ fn only_chain(
         group,
         class: None,
         entries,
-        default: DefaultEntry {
+        default: ChainDefault {
             verdict: default.map_or(DefaultVerdict::Allow, |line| line.verdict),
-            counts: hook != Hook::SkMsg || default.is_some_and(counts_in_send),
+            counts: !hook.spec().takes_in || default.is_some_and(counts_in_send),
         },
     })
 }
@@ -121,8 +127,8 @@ pub fn counts_in_send(default: &Default) -> bool {
 }
 
 /// A rule at its home.
-fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> Entry {
-    Entry {
+fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> ChainRule {
+    ChainRule {
         rule,
         effect: match data.action {
             Action::Allow => Effect::Allow,

@@ -9,6 +9,7 @@ mod hook;
 mod matching;
 mod measure;
 
+pub use crate::direction::Direction;
 pub use declared::{
     Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Set, SetKind, Socket,
     SocketOrigin, Zone,
@@ -155,48 +156,16 @@ impl Policy {
     }
 }
 
-/// The lists that have a meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Direction {
-    /// A packet that arrives.
-    In,
-    /// A packet that leaves.
-    Out,
-    /// Data a process writes to a connected TCP socket of a group.
-    Send,
-}
-
-impl Direction {
-    /// All of them, in the order in which they are listed and counted.
-    pub const ALL: [Self; 3] = [Self::In, Self::Out, Self::Send];
-
-    /// Whether it is about what the processes of groups do with their sockets; the others are about packets on interfaces.
-    #[must_use]
-    pub fn of_processes(self) -> bool {
-        self == Self::Send
-    }
-
-    /// The word for it in policies, in JSON and in messages.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-            Self::Send => "send",
-        }
-    }
-}
-
 /// Where something was written, ready for messages and BTF line information.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceLocation {
     /// The span in the source map.
     pub span: Span,
     /// What is shown of it.
     pub location: Location,
 }
 
-impl std::ops::Deref for Place {
+impl std::ops::Deref for SourceLocation {
     type Target = Location;
 
     fn deref(&self) -> &Location {
@@ -214,7 +183,7 @@ pub struct Default {
     /// Whether it logs.
     pub log: Option<Log>,
     /// Where it was written.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// What a `default` line does.
@@ -263,13 +232,18 @@ pub struct Rule {
     /// `note "…"`
     pub note: Option<String>,
     /// Where it was written; for a redirect by a map, the rule, not the entry.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 impl Rule {
     /// A rule without label, hook, rate, mark and log.
     #[must_use]
-    pub fn plain(direction: Direction, action: Action, matches: Match, place: Place) -> Self {
+    pub fn plain(
+        direction: Direction,
+        action: Action,
+        matches: Match,
+        place: SourceLocation,
+    ) -> Self {
         Self {
             label: None,
             direction,

@@ -11,11 +11,10 @@ mod kernel;
 use std::net::SocketAddr;
 
 use crate::artifact::{Artifact, AttachPoint, Program};
-use crate::bpf::constant::{
-    SK_PASS, TC_ACT_REDIRECT, TC_ACT_SHOT, TCP_ESTABLISHED, XDP_DROP, XDP_REDIRECT, XDP_TX,
-};
+use crate::bpf::constant::{SK_PASS, TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_REDIRECT, XDP_TX};
 use crate::event::{Event, Header, Parsed, Transport, Verdict, World};
-use crate::interpret::{self, Fault, Input, Lookup, Maps, Message, Outcome, Skb, SocketModel, Xdp};
+use crate::hook::Hook;
+use crate::interpret::{self, Execution, Fault, Input, Lookup, Maps, Skb, SocketModel, Xdp};
 use crate::policy::{ClassId, Direction, GroupId, OutInterfaceId, Policy, SocketId};
 pub use effects::Effects;
 use kernel::Machine;
@@ -23,7 +22,7 @@ use kernel::Machine;
 /// The interface that a packet arrives on or leaves by.
 pub const INTERFACE: u32 = 1;
 /// The first of the interfaces that packets are sent out of, by [`OutInterfaceId`].
-pub const FIRST_PORT: u32 = 100;
+pub(crate) const FIRST_PORT: u32 = 100;
 
 /// What the programs did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub struct Ran {
 /// Runs every program that the event meets. `frame` holds the bytes of a packet; it is not looked at for other events.
 ///
 /// # Errors
-/// A fault of the bytecode, which is a bug of ours.
+/// A fault of the bytecode, which is a bug in sockc.
 pub fn simulate(
     policy: &Policy,
     artifact: &Artifact,
@@ -65,7 +64,11 @@ pub fn simulate(
             packet,
         } => run.packet(*direction, *class, packet, frame)?,
         Event::Lookup { header, .. } => run.looked_up(header)?,
-        Event::Process { group, header, .. } => run.written(*group, header)?,
+        Event::Process {
+            direction,
+            group,
+            header,
+        } => run.done((*direction, *group), header)?,
     };
     Ok(Ran {
         verdict,
@@ -139,23 +142,27 @@ impl Run<'_> {
         })
     }
 
-    /// Whether the peer is in the group too is not known, so a shortcut shows as an allow.
-    fn written(&mut self, group: GroupId, header: &Header) -> Result<Verdict, Fault> {
-        let Some((from, to)) = ends(header) else {
-            return Ok(Verdict::Allow);
-        };
-        let message = Message {
-            socket: SocketModel::listener(0, from).connected(TCP_ESTABLISHED, to),
-            data: vec![0],
-        };
+    /// What a process does, at the hook that meets it. Whether the peer is in the group too is not known, so a shortcut
+    /// shows as an allow.
+    fn done(
+        &mut self,
+        (direction, group): (Direction, GroupId),
+        header: &Header,
+    ) -> Result<Verdict, Fault> {
         let name = &self.policy.groups[group].name;
         let mut plans = self.artifact.manifest.groups.iter();
-        let Some(place) = plans.position(|plan| plan.name == *name) else {
+        let place = plans.position(|plan| plan.name == *name);
+        let hook = Hook::meeting(direction, header.family(), header.protocol);
+        let (Some((from, to)), Some(place), Some(hook)) = (ends(header), place, hook) else {
             return Ok(Verdict::Allow);
         };
-        let outcome = self.run(&AttachPoint::SkMsg(place), None, Input::Message(message))?;
+        let spec = hook.spec();
+        let Some(input) = Input::of_process(spec.section, header.protocol, from, to) else {
+            return Ok(Verdict::Allow);
+        };
+        let outcome = self.run(&(spec.attach)(place), None, input)?;
         Ok(match outcome {
-            Some(outcome) if outcome.code() != SK_PASS => Verdict::Drop,
+            Some(outcome) if outcome.code() != spec.codes.pass => Verdict::Drop,
             _ => Verdict::Allow,
         })
     }
@@ -166,7 +173,7 @@ impl Run<'_> {
         point: &AttachPoint,
         class: Option<ClassId>,
         input: Input,
-    ) -> Result<Option<Outcome>, Fault> {
+    ) -> Result<Option<Execution>, Fault> {
         let Some(program) = program(self.artifact, point, class) else {
             return Ok(None);
         };
@@ -216,7 +223,7 @@ fn input(point: &AttachPoint, packet: &Parsed, frame: &[u8]) -> Input {
 
 /// The verdict, if a packet hook is the last to see the packet. An answer leaves by the interface it came in by; what
 /// is rejected and cannot be answered is dropped.
-fn end(point: &AttachPoint, outcome: &Outcome) -> Option<Verdict> {
+fn end(point: &AttachPoint, outcome: &Execution) -> Option<Verdict> {
     let sent = outcome.forwarded.map(|forward| {
         let port = forward.ifindex.checked_sub(FIRST_PORT);
         port.map_or(Verdict::Reject, |port| {

@@ -16,9 +16,10 @@ pub(crate) use file::of_another_tool;
 use crate::ast::Direction;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::header_field::ECN_NAMES;
 use crate::scan;
 use crate::source::{SourceId, Span};
-use crate::words;
+use crate::vocabulary;
 
 /// A statement that did not parse.
 pub(crate) struct Failure<'t> {
@@ -118,6 +119,17 @@ impl Failure<'_> {
         Diagnostic::error(code, message, place, label)
     }
 
+    /// What could have stood there, in words: a codepoint has no number, as other fields of the header have.
+    fn expected_text(&self) -> String {
+        let before = self.text.get(..self.last_end).unwrap_or("");
+        let has_number = self.expected.kinds.contains(&"a number");
+        let mut words = before.rsplit(|letter: char| !letter.is_ascii_alphanumeric());
+        if has_number && words.next() == Some("ecn") {
+            return Expected::of_words(&ECN_NAMES).text();
+        }
+        self.expected.text()
+    }
+
     fn open_string(&self) -> Option<Diagnostic> {
         if self.byte() != Some(b'"') || scan::string_end(self.text, self.at).is_some() {
             return None;
@@ -190,7 +202,7 @@ impl Failure<'_> {
     }
 
     fn incomplete(&self) -> Option<Diagnostic> {
-        let expected = self.expected.text();
+        let expected = self.expected_text();
         if !self.statement_ends() || expected.is_empty() || self.last_end <= self.start {
             return None;
         }
@@ -230,7 +242,7 @@ impl Failure<'_> {
         if !element || !next_line || self.last_end == 0 {
             return None;
         }
-        let expected = match self.expected.text() {
+        let expected = match self.expected_text() {
             text if text.is_empty() => "`{`, `,` or a statement".to_owned(),
             text => text,
         };
@@ -244,12 +256,12 @@ impl Failure<'_> {
 
     fn foreign(&self, word: &str) -> Option<Diagnostic> {
         let rest = scan::rest(self.text, self.at);
-        let mark = words::FOREIGN_MARKS
+        let mark = vocabulary::FOREIGN_MARKS
             .iter()
             .find(|(mark, _)| rest.starts_with(mark));
         let (found, help) = match mark {
             Some((mark, help)) => (*mark, *help),
-            None => (word, words::foreign(word)?),
+            None => (word, vocabulary::foreign(word)?),
         };
         if self.expected.has_name() && mark.is_none() {
             return None;
@@ -266,7 +278,7 @@ impl Failure<'_> {
     }
 
     fn reserved_name(&self, word: &str) -> Option<Diagnostic> {
-        if !self.expected.has_name() || !words::is_reserved(word) {
+        if !self.expected.has_name() || !vocabulary::is_reserved(word) {
             return None;
         }
         let help = match (scan::word(self.text, self.start), word) {
@@ -289,7 +301,9 @@ impl Failure<'_> {
     /// Words of the language at the wrong place, where more than "expected …" helps.
     fn misplaced(&self, word: &str) -> Option<Diagnostic> {
         let help = match word {
-            _ if words::begins_condition(word) && self.expected.kinds.contains(&"a clause") => {
+            _ if vocabulary::begins_condition(word)
+                && self.expected.kinds.contains(&"a clause") =>
+            {
                 "conditions follow `if`, joined by `and`: `if no socket and fragment`"
             }
             _ if Direction::named(word).is_some() && self.expected.kinds.contains(&"a clause") => {
@@ -306,13 +320,13 @@ impl Failure<'_> {
     }
 
     fn unknown_word(&self, word: &str) -> Option<Diagnostic> {
-        if word.is_empty() || words::is_known(word) {
+        if word.is_empty() || vocabulary::is_known(word) {
             return None;
         }
         let begins = self.expected.is_empty() || scan::first_on_line(self.text, self.at);
-        let statements = words::STATEMENT.iter().copied().filter(|_| begins);
-        let likely = words::nearest(word, self.expected.candidates().chain(statements));
-        let expected = self.expected.text();
+        let statements = vocabulary::STATEMENT.iter().copied().filter(|_| begins);
+        let likely = vocabulary::nearest(word, self.expected.candidates().chain(statements));
+        let expected = self.expected_text();
         let label = if expected.is_empty() {
             "a statement must begin here".to_owned()
         } else {
@@ -351,14 +365,14 @@ impl Failure<'_> {
 
     /// A word of the language that begins no statement.
     fn no_beginning(&self, word: &str) -> Diagnostic {
-        match words::nearest(word, words::STATEMENT.iter().copied()) {
+        match vocabulary::nearest(word, vocabulary::STATEMENT.iter().copied()) {
             Some(likely) => self.unexpected().help(format!("did you mean `{likely}`?")),
             None => self.unexpected(),
         }
     }
 
     fn unexpected(&self) -> Diagnostic {
-        let expected = match self.expected.text() {
+        let expected = match self.expected_text() {
             text if text.is_empty() => "a statement".to_owned(),
             text => text,
         };

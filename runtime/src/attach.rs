@@ -18,11 +18,11 @@ use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use crate::error::{Error, at, is_machine, reasons, system_error, unless_passing};
-use crate::hook::{Hook, Means, Point};
+use crate::hook::{Hook, Means, On, Point};
 use crate::probe::Features;
 use crate::state::State;
 use crate::state::record::Attached;
-use crate::sys::prog::Place;
+use crate::sys::prog::AttachTarget;
 use crate::sys::{bpffs, link, netns, prog};
 use dispatch::Words;
 use guard::Guard;
@@ -64,11 +64,11 @@ impl Target {
         }
     }
 
-    fn place(&self) -> Place<'_> {
+    fn place(&self) -> AttachTarget<'_> {
         match self {
-            Self::Interface(index, _) => Place::Interface(*index),
-            Self::Namespace(_, fd) | Self::Peers(_, _, fd) => Place::Fd(fd.as_fd()),
-            Self::Cgroup(_, directory, _) => Place::Fd(directory.as_fd()),
+            Self::Interface(index, _) => AttachTarget::Interface(*index),
+            Self::Namespace(_, fd) | Self::Peers(_, _, fd) => AttachTarget::Fd(fd.as_fd()),
+            Self::Cgroup(_, directory, _) => AttachTarget::Fd(directory.as_fd()),
         }
     }
 }
@@ -124,11 +124,10 @@ pub(crate) fn attach(
 /// `kernel/bpf/net_namespace.c`), and as many sock_ops programs on a control group (`BPF_CGROUP_MAX_PROGS`): "argument list too
 /// long" tells nobody that.
 fn with_reason(point: Point, cause: io::Error) -> io::Error {
-    let kind = match point {
-        Point::Lookup => "lookup",
-        Point::SockOps(_) => "sock_ops",
-        _ => return cause,
-    };
+    if !matches!(point.on(), On::Namespace | On::Group(_)) {
+        return cause;
+    }
+    let kind = point.title().replace('-', "_");
     if cause.raw_os_error() != Some(libc::E2BIG) {
         return cause;
     }
@@ -218,7 +217,7 @@ fn attach_xdp(
     })
 }
 
-/// Puts our dispatcher back into a link of ours that holds another program. What is in force stays so.
+/// Puts our dispatcher back into one of our links that holds another program. What is in force stays so.
 pub(crate) fn mend(state: &State, attached: Attached) -> Result<Attached, Error> {
     let hook = attached.hook;
     let what = format!("put the {} program back", hook.point.title());

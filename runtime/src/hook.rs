@@ -1,12 +1,13 @@
-//! Where programs of ours hang in the kernel, and how that is named in the state folder.
+//! Where our programs hang in the kernel, and how that is named in the state folder.
 //!
 //! A [`Point`] is a place with one pair of program slots, for instance what arrives on one interface; a [`Hook`] is the
 //! attachment of a dispatcher that calls the program in these slots. Slots belong to an interface and not to a class of
 //! interfaces, so that one word moves an interface from one class to another together with everything else. A hook's whole description is in the name of its pin, so that what a killed
-//! command left can be taken away without any other record.
+//! command left can be removed without any other record.
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use serde::{Deserialize, Serialize};
+use sockc_compiler::artifact::AttachPoint;
 use sockc_compiler::hook as compiled;
 
 /// A place.
@@ -26,6 +27,47 @@ pub(crate) enum Point {
     TcOut(u32),
     /// Lookups of listening sockets.
     Lookup,
+}
+
+/// What a point hangs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    /// The interface with this index.
+    Interface(u32),
+    /// The network namespace.
+    Namespace,
+    /// The root of all control groups.
+    Root,
+    /// The map of the sockets of the control group with this id.
+    Peers(u64),
+    /// The control group with this id, or wherever it sees what is done in that.
+    Group(u64),
+}
+
+/// The points of a program of the manifest.
+pub(crate) enum Points {
+    /// One for each interface of its class.
+    Interfaces(fn(u32) -> Point),
+    /// One.
+    Namespace(Point),
+    /// One on the sockets of this group (index into the manifest's), by the number of its control group.
+    Peers(usize, fn(u64) -> Point),
+    /// One on the control group of this group.
+    Group(usize, fn(u64) -> Point),
+}
+
+impl Points {
+    /// Those of a kind of attach point.
+    pub(crate) fn of(point: &AttachPoint) -> Self {
+        match *point {
+            AttachPoint::Xdp => Self::Interfaces(Point::Xdp),
+            AttachPoint::TcIn => Self::Interfaces(Point::TcIn),
+            AttachPoint::TcOut => Self::Interfaces(Point::TcOut),
+            AttachPoint::SkLookup => Self::Namespace(Point::Lookup),
+            AttachPoint::SkMsg(group) => Self::Peers(group, Point::Send),
+            AttachPoint::SockOps(group) => Self::Group(group, Point::SockOps),
+        }
+    }
 }
 
 /// What the kernel wants to know of a point.
@@ -97,7 +139,24 @@ impl Point {
 
     /// Whether packets of an interface meet it.
     pub(crate) fn is_packet(self) -> bool {
-        matches!(self, Self::Xdp(_) | Self::TcIn(_) | Self::TcOut(_))
+        matches!(self.on(), On::Interface(_))
+    }
+
+    /// What it hangs on.
+    pub(crate) fn on(self) -> On {
+        match self {
+            Self::Xdp(index) | Self::TcIn(index) | Self::TcOut(index) => On::Interface(index),
+            Self::Lookup => On::Namespace,
+            Self::Listen => On::Root,
+            Self::Send(id) => On::Peers(id),
+            Self::SockOps(id) => On::Group(id),
+        }
+    }
+
+    /// Where the context of its programs has the socket that something is done with, for those on a control group: `sk` of
+    /// `struct bpf_sock_ops`.
+    pub(crate) fn socket_at(self) -> i16 {
+        184
     }
 
     /// What a person calls it: its kind. What it hangs on is told next to it.
@@ -119,12 +178,10 @@ impl Point {
 
     /// The name of the pin of its program slots.
     pub(crate) fn name(self) -> String {
-        match self {
-            Self::Send(id) | Self::SockOps(id) => format!("{}_{id}", self.word()),
-            Self::Xdp(index) | Self::TcIn(index) | Self::TcOut(index) => {
-                format!("{}_{index}", self.word())
-            }
-            _ => self.word().to_owned(),
+        match self.on() {
+            On::Peers(id) | On::Group(id) => format!("{}_{id}", self.word()),
+            On::Interface(index) => format!("{}_{index}", self.word()),
+            On::Namespace | On::Root => self.word().to_owned(),
         }
     }
 

@@ -7,6 +7,18 @@
 //! apply ─ session (rights, namespace) ─ lock ─ reconcile ─ load ─ fill ─ attach ─ record ─ switch ─ reconcile
 //! ```
 //!
+//! ```no_run
+//! use sockc_compiler::object::read_manifest;
+//! use sockc_runtime::{Options, apply, status, unload};
+//!
+//! let options = Options::default();
+//! let object = std::fs::read("web.o")?;
+//! apply(&object, &read_manifest(&object)?, &options)?;
+//! assert!(status(&options)?.is_some());
+//! unload(&options)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `attach`, `groups`, `session`, `names`,
 //! `reconcile`, `blocks`, `active`, `live`, `sockets`, `status`, `apply`.
@@ -41,6 +53,7 @@ pub use apply::forecast::{
 };
 pub use apply::{Applied, InterfaceHook, OtherHook, apply};
 pub use attach::foreign::Foreign;
+pub use blocks::departing::Departing;
 pub use error::Error;
 pub use groups::moved::MovedGroup;
 pub use hook::Means;
@@ -63,10 +76,10 @@ pub use sockets::lookup::{Fill, SlotState, Who};
 pub use sockets::registered::{
     Handover, Refreshed, SlotKind, socket_list, socket_refresh, socket_register, socket_unregister,
 };
-pub use state::namespaces::{Living, Lost, LostNamespace};
+pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use status::drift::Drift;
 pub use status::{
-    CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object, running,
-    status,
+    BlockStatus, CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object,
+    running, status,
 };
 pub use unload::unload;

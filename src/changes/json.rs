@@ -5,7 +5,7 @@
 use serde::Serialize;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
-    About, Change, Data, Decider, Edit, EditKind, Effect, Fate, Line, Moved, Only, Scope,
+    About, Change, Data, Decider, Edit, EditKind, Fate, Impact, Line, Moved, Only, Scope,
 };
 
 /// The comparison.
@@ -229,11 +229,11 @@ fn line(line: &Line) -> LineRow<'_> {
 }
 
 fn edit<'a>(edit: &'a Edit, netns: Option<&'a str>) -> EditRow<'a> {
-    let (effect, why) = match &edit.effect {
-        Effect::Some => (Some(true), None),
-        Effect::Rate => (Some(true), Some("its rate is another")),
-        Effect::None(why) => (Some(false), why.as_deref()),
-        Effect::Unknown => (None, None),
+    let (effect, why) = match &edit.impact {
+        Impact::Some => (Some(true), None),
+        Impact::Rate => (Some(true), Some("its rate is another")),
+        Impact::None(why) => (Some(false), why.as_deref()),
+        Impact::Unknown => (None, None),
     };
     EditRow {
         netns,
@@ -290,12 +290,12 @@ fn data<'a>(data: &'a Data, netns: Option<&'a str>) -> DataRow<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::changes::sample;
+    use crate::changes::fixtures;
     use serde_json::{Value, json};
 
     #[test]
     fn changes_are_flat_over_all_scopes() {
-        let report = sample::all();
+        let report = fixtures::all();
         let value = serde_json::to_value(Body::new(&report)).unwrap();
         let Value::Array(changes) = &value["changes"] else {
             panic!("{value}")
@@ -313,7 +313,7 @@ mod tests {
             "edit": 0,
         });
         assert_eq!(changes[0], first);
-        let inexact = serde_json::to_value(Body::new(&sample::inexact())).unwrap();
+        let inexact = serde_json::to_value(Body::new(&fixtures::inexact())).unwrap();
         assert_eq!(inexact["changes"][0]["exact"], false);
         assert_eq!(changes[1]["to_target"], "sock authority");
         assert_eq!(changes[1]["new"], json!({"by": "nobody"}));

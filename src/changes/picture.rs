@@ -114,7 +114,7 @@ fn about_title(about: About) -> &'static str {
     match about {
         About::In => "packets that arrive",
         About::Out => "packets that leave",
-        About::Process(_) => "what processes send",
+        About::Process(direction) => direction.spec().title,
         About::Lookup => "socket lookups",
         About::MalformedIn => "malformed packets that arrive",
         About::MalformedOut => "malformed packets that leave",

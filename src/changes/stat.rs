@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{About, Change, Effect};
+use sockc_compiler::diff::report::{About, Change, Impact};
 
 use super::summary;
 use super::words;
@@ -52,18 +52,18 @@ pub(crate) fn text(report: &Report) -> String {
 /// ` 3 edits: 2 with an effect, 1 without`
 fn edits(report: &Report) -> Option<String> {
     let edits = || report.scopes.iter().flat_map(|one| &one.edits);
-    let number = |of: fn(&Effect) -> bool| edits().filter(|edit| of(&edit.effect)).count();
+    let number = |of: fn(&Impact) -> bool| edits().filter(|edit| of(&edit.impact)).count();
     let kinds = [
         (
-            number(|effect| matches!(effect, Effect::Some | Effect::Rate)),
+            number(|effect| matches!(effect, Impact::Some | Impact::Rate)),
             "with an effect",
         ),
         (
-            number(|effect| matches!(effect, Effect::None(_))),
+            number(|effect| matches!(effect, Impact::None(_))),
             "without",
         ),
         (
-            number(|effect| *effect == Effect::Unknown),
+            number(|effect| *effect == Impact::Unknown),
             "of which nobody knows",
         ),
     ];
@@ -78,7 +78,7 @@ fn edits(report: &Report) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::changes::sample;
+    use crate::changes::fixtures;
 
     #[test]
     fn counts_are_a_few_lines() {
@@ -87,10 +87,10 @@ mod tests {
  1 edit: 1 with an effect
  1 change of effect: drop -> allow.
 ";
-        assert_eq!(format!("\n{}", text(&sample::one())), expected);
-        assert!(text(&sample::many(1_000)).lines().count() == 3);
+        assert_eq!(format!("\n{}", text(&fixtures::one())), expected);
+        assert!(text(&fixtures::many(1_000)).lines().count() == 3);
         assert_eq!(
-            text(&sample::nothing()),
+            text(&fixtures::nothing()),
             " 2 edits: 2 without\n No change in effect.\n"
         );
     }

@@ -12,12 +12,12 @@ mod choose;
 pub(crate) mod frame;
 mod interfaces;
 mod judge;
+mod lab_world;
 mod offline;
 mod real;
 mod report;
 mod stage;
 pub(crate) mod words;
-mod world;
 
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::decide::decide;
@@ -34,9 +34,9 @@ use crate::policies::lints::Lints;
 
 use cases::{Outside, Tried};
 use choose::{Case, Owner};
+use lab_world::LabWorld;
 use report::Row;
 use stage::Seen;
-use world::LabWorld;
 
 /// Compiles, plays, prints.
 pub(crate) fn run(arguments: &cli::Try, output: &mut Output) -> Exit {
@@ -121,6 +121,8 @@ fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
             _ => Some(row(&subject, tried, seen.next()?)),
         }));
     }
+    // What counts nothing has no row, as in `counters`.
+    counters.retain(|value| value.counter.counted);
     report::report(&rows, &counters, missing.is_empty(), output);
     let wrong = rows.iter().any(|row| row.agrees == Some(false));
     Ok(if wrong { Exit::Policy } else { Exit::Done })

@@ -1,11 +1,11 @@
 //! The check passes what placement makes and catches what it could do wrong.
 
-use super::meaning::{Outcome, lookup_meaning, meaning};
+use super::meaning::{lookup_meaning, meaning};
 use super::*;
-use crate::chain::Entry;
+use crate::chain::ChainRule;
 use crate::decide::decide;
 use crate::diagram::values::values_of;
-use crate::event::{Event, Parsed, Verdict, World};
+use crate::event::{Event, Parsed, World};
 use crate::header_field::HeaderField;
 use crate::place::place;
 use crate::policy::{Action, Condition, Family, FieldTest, Rate, RateUnit, Rule, SocketId};
@@ -26,17 +26,6 @@ impl World for Present {
     }
 }
 
-fn outcome(verdict: Verdict) -> Outcome {
-    match verdict {
-        Verdict::Allow => Outcome::Allow,
-        Verdict::Drop => Outcome::Drop,
-        Verdict::Reject => Outcome::Reject,
-        Verdict::Forward(port) => Outcome::Forward(port),
-        Verdict::Redirect(socket) => Outcome::Redirect(socket),
-        Verdict::Shortcut(group) => Outcome::Shortcut(group),
-    }
-}
-
 #[test]
 fn the_meaning_is_that_of_the_reference() {
     let mut dice = Dice::new(21);
@@ -54,7 +43,7 @@ fn the_meaning_is_that_of_the_reference() {
                 class: Policy::plain_class(),
                 packet: Parsed::Ip(header.clone()),
             };
-            let wanted = outcome(decide(&policy, &event, &Present(answer)).verdict);
+            let wanted = decide(&policy, &event, &Present(answer)).verdict;
             assert_eq!(store.evaluate(arriving, &values), wanted.terminal());
             if header.protocol.has_socket() && header.fragment == crate::event::Fragment::Whole {
                 let event = Event::Lookup {
@@ -64,7 +53,7 @@ fn the_meaning_is_that_of_the_reference() {
                 let wanted = decide(&policy, &event, &Present(SocketAnswer::None)).verdict;
                 // An allow on what a lookup cannot read has no placement ahead of a redirect, so no meaning there.
                 if place(&policy, &mut store).is_ok() {
-                    assert_eq!(store.evaluate(lookup, &values), outcome(wanted).terminal());
+                    assert_eq!(store.evaluate(lookup, &values), wanted.terminal());
                 }
             }
         }
@@ -88,7 +77,7 @@ fn the_meaning_is_that_of_the_reference() {
                     header,
                 };
                 let wanted = decide(&sending, &event, &Present(SocketAnswer::None)).verdict;
-                assert_eq!(store.evaluate(root, &values), outcome(wanted).terminal());
+                assert_eq!(store.evaluate(root, &values), wanted.terminal());
             }
         }
     }
@@ -130,7 +119,7 @@ fn spoil(dice: &mut Dice, chains: &mut [Chain]) -> Option<()> {
             chain.entries.remove(at);
         }
         2 => {
-            let entry: &mut Entry = chain.entries.get_mut(at)?;
+            let entry: &mut ChainRule = chain.entries.get_mut(at)?;
             entry.effect = match entry.effect {
                 Effect::Drop => Effect::Allow,
                 Effect::Redirect => Effect::Allow,
@@ -260,7 +249,7 @@ fn a_rule_that_counts_nowhere_or_twice_is_caught() {
         let Ok(mut chains) = place(&policy, &mut store) else {
             continue;
         };
-        let decides = |entry: &&mut Entry| entry.effect == Effect::Drop && entry.counts;
+        let decides = |entry: &&mut ChainRule| entry.effect == Effect::Drop && entry.counts;
         let entries = chains.iter_mut().flat_map(|chain| &mut chain.entries);
         let Some(entry) = entries.into_iter().find(decides) else {
             continue;

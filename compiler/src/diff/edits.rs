@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::joint::{Joint, Which};
 use super::lists::{List, Lists, Pair, called_alike, moved, same_outcome};
-use super::report::{Edit, EditKind, Effect, Line};
-use crate::policy::{self, Direction, Place, RuleId};
+use super::report::{Edit, EditKind, Impact, Line};
+use crate::policy::{self, Direction, RuleId, SourceLocation};
 
 /// Rules by which the fate of something may change.
 #[derive(Clone, Copy, Debug)]
@@ -62,17 +62,17 @@ impl Edits {
 
     fn compare_defaults(&mut self, joint: &Joint<'_>, direction: Direction) {
         let [old, new] = Which::BOTH.map(|which| joint.side(which).policy.default_of(direction));
-        let (kind, effect) = match (old, new) {
+        let (kind, impact) = match (old, new) {
             (None, None) => return,
             (Some(old), Some(new)) if old.verdict == new.verdict => {
                 if old.log == new.log && old.place.text == new.place.text {
                     return;
                 }
-                (EditKind::Relabelled, Effect::None(None))
+                (EditKind::Relabelled, Impact::None(None))
             }
-            (Some(_), Some(_)) => (EditKind::Changed, Effect::None(None)),
-            (None, Some(_)) => (EditKind::Added, Effect::None(None)),
-            (Some(_), None) => (EditKind::Removed, Effect::None(None)),
+            (Some(_), Some(_)) => (EditKind::Changed, Impact::None(None)),
+            (None, Some(_)) => (EditKind::Added, Impact::None(None)),
+            (Some(_), None) => (EditKind::Removed, Impact::None(None)),
         };
         self.of_default.insert(direction, self.edits.len());
         self.edits.push(Edit {
@@ -80,7 +80,7 @@ impl Edits {
             direction,
             old: old.map(default_line),
             new: new.map(default_line),
-            effect,
+            impact,
         });
     }
 }
@@ -99,7 +99,7 @@ pub(super) fn rule_line(joint: &Joint<'_>, which: Which, id: RuleId) -> Line {
     line_at(&rule.place, rule.label.clone())
 }
 
-fn line_at(place: &Place, label: Option<String>) -> Line {
+fn line_at(place: &SourceLocation, label: Option<String>) -> Line {
     Line {
         location: place.location.clone(),
         label,
@@ -236,7 +236,7 @@ impl Making<'_, '_> {
             direction,
             old: key.0.map(|id| rule_line(self.joint, Which::Old, id)),
             new: key.1.map(|id| rule_line(self.joint, Which::New, id)),
-            effect: Effect::None(None),
+            impact: Impact::None(None),
         });
         number
     }

@@ -1,13 +1,14 @@
 //! Findings as a report: who decided, what it is called, and one packet that both policies were asked about.
 //!
 //! Takes what was found of a topic; gives changes and what changes hands. A finding that the reference meaning does not
-//! confirm is a bug of ours, and said to be one. Not here: layout.
+//! confirm is a bug in sockc, and reported as one. Not here: layout.
 
 use std::collections::BTreeSet;
 
 use cranelift_entity::PrimaryMap;
 
 use super::block::Cover;
+use super::case::Case;
 use super::draw::{Covers, Decided, Fates, Owner, Region};
 use super::edits::{Edits, default_line, rule_line};
 use super::example::plainest;
@@ -16,10 +17,9 @@ use super::lists::{List, Pair};
 use super::region::{Describing, Names};
 use super::report::{About, Change, Decider, EditKind, Fate, Moved, Unsaid, Words};
 use super::shadow::shadow;
-use super::space::{Outcome, Space};
+use super::space::{Disposition, Space};
 use super::spans::spans;
 use super::weigh::Finding;
-use super::world::Case;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Verdict};
 use crate::policy::{Direction, Match, RuleId, Socket};
@@ -40,7 +40,7 @@ pub(super) struct Telling<'a, 'j, 'p> {
 #[derive(Debug)]
 pub(super) enum Untold {
     Budget(BudgetExceeded),
-    /// The reference meaning says something else: a bug of ours.
+    /// The reference meaning says something else: a bug in sockc.
     Bug(String),
 }
 
@@ -236,7 +236,7 @@ impl Telling<'_, '_, '_> {
     }
 
     /// What a policy decided, with shared ids.
-    fn shared(&self, which: Which, found: &Decision) -> Outcome {
+    fn shared(&self, which: Which, found: &Decision) -> Disposition {
         let ids = &self.space.joint.side(which).ids;
         let verdict = match found.verdict {
             Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
@@ -244,7 +244,7 @@ impl Telling<'_, '_, '_> {
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
             Verdict::Allow | Verdict::Drop | Verdict::Reject => found.verdict,
         };
-        Outcome {
+        Disposition {
             verdict,
             mark: found.mark,
         }

@@ -39,11 +39,11 @@ pub(super) static HOOK: HookSpec = HookSpec {
         pass: SK_PASS,
         drop: SK_DROP,
     },
-    elsewhere: |direction| match direction {
-        Direction::In | Direction::Out => {
-            "the kernel looks a socket up only for packets that arrive"
-        }
-        Direction::Send => super::tc::PACKETS,
+    reason: "it says `at sk_lookup`",
+    takes_in: false,
+    elsewhere: |direction| match direction.of_processes() {
+        true => super::tc::PACKETS,
+        false => "the kernel looks a socket up only for packets that arrive",
     },
 };
 

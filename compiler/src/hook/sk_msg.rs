@@ -38,6 +38,8 @@ pub(super) static HOOK: HookSpec = HookSpec {
         pass: SK_PASS,
         drop: SK_DROP,
     },
+    reason: "sk_msg is the hook of what processes write",
+    takes_in: true,
     elsewhere: |_| "it sees the data of connections, not packets",
 };
 

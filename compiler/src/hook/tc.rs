@@ -45,6 +45,8 @@ pub(super) static ARRIVING: HookSpec = HookSpec {
     meters: Metering::ALL,
     reject: Refusal::Answer,
     codes: CODES,
+    reason: "it says `at tc`",
+    takes_in: false,
     elsewhere,
 };
 
@@ -72,6 +74,8 @@ pub(super) static LEAVING: HookSpec = HookSpec {
     meters: Metering::ALL,
     reject: Refusal::Code,
     codes: CODES,
+    reason: "tc is the hook of packets that leave",
+    takes_in: false,
     elsewhere,
 };
 

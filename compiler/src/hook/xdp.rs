@@ -29,9 +29,11 @@ pub(super) static HOOK: HookSpec = HookSpec {
         pass: XDP_PASS,
         drop: XDP_DROP,
     },
-    elsewhere: |direction| match direction {
-        Direction::In | Direction::Out => "XDP sees only packets that arrive",
-        Direction::Send => super::tc::PACKETS,
+    reason: "it says `at xdp`",
+    takes_in: false,
+    elsewhere: |direction| match direction.of_processes() {
+        true => super::tc::PACKETS,
+        false => "XDP sees only packets that arrive",
     },
 };
 

@@ -23,7 +23,7 @@ fn allowed(helper: Helper) -> &'static [Section] {
         | Helper::KtimeGetNs
         | Helper::GetPrandomU32
         | Helper::RingbufOutput
-        | Helper::TailCall => &[Xdp, Classifier, SkLookup, SkMsg, SockOps],
+        | Helper::TailCall => &Section::ALL,
         Helper::SkbPullData
         | Helper::SkbStoreBytes
         | Helper::SkbLoadBytes

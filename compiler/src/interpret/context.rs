@@ -9,9 +9,9 @@ mod input;
 use std::net::{IpAddr, SocketAddr};
 
 use super::alu;
+use super::buffer::Packet;
 use super::fault::FaultKind;
 use super::memory::number;
-use super::packet::Packet;
 use super::socket::SocketModel;
 use super::value::{SocketPointer, Value};
 use crate::artifact::Section;
@@ -168,10 +168,7 @@ impl Context {
 
     /// Whether the program may return 0 and 1 only.
     pub(super) fn returns_a_bit(&self) -> bool {
-        matches!(
-            self.section,
-            Section::SkLookup | Section::SkMsg | Section::SockOps
-        )
+        !self.section.sees_packets()
     }
 
     /// A load from the context itself.

@@ -13,6 +13,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Spanned;
 
 use super::UNUSED;
+use crate::direction::Direction as Listed;
 
 /// What a name is declared as; sets and maps share one space of names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,7 +127,7 @@ impl<'a> Names<'a> {
     }
 
     fn direction(&mut self, direction: Direction) {
-        self.streams |= matches!(direction, Direction::Send | Direction::Receive);
+        self.streams |= Listed::of(direction).is_none_or(|one| one.of_processes());
     }
 
     fn set(&mut self, value: Option<&'a SetValue>) {

@@ -12,6 +12,7 @@ use super::list::is_of;
 use crate::decide::Seen;
 use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport, World};
 use crate::header_field::{Exists, Row, row};
+use crate::hook::Hook;
 use crate::packet::text::Described;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{
@@ -298,13 +299,16 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> IpProtocol {
         }
     }
     let conditions = rules.iter().flat_map(|(_, rule)| &rule.matches.conditions);
+    let direction = rules.first().map(|(_, rule)| rule.direction);
+    let only = direction.map_or(&[][..], Hook::protocols);
     let lookup = rules
         .iter()
         .any(|(_, rule)| rule.in_lookup() || counts_connections(rule));
-    let choice: &[IpProtocol] = match conditions.filter_map(needs).min_by_key(|list| list.len()) {
+    let needed = conditions.filter_map(needs).min_by_key(|list| list.len());
+    let choice: &[IpProtocol] = match needed {
         Some(list) => list,
         None if lookup => &[IpProtocol::UDP, IpProtocol::TCP],
-        None if rules.iter().any(|(_, rule)| rule.direction.of_processes()) => &[IpProtocol::TCP],
+        None if !only.is_empty() => only,
         None if rules
             .iter()
             .any(|(_, rule)| ends::names_ports(&rule.matches)) =>
@@ -322,10 +326,7 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> IpProtocol {
 }
 
 fn transport(header: &Header, from: u16, to: u16, named: Option<&ProtocolMatch>) -> Transport {
-    let icmp = match header.family() {
-        Family::V4 => IpProtocol::ICMP,
-        Family::V6 => IpProtocol::ICMP6,
-    };
+    let icmp = header.family().icmp();
     match header.protocol {
         _ if header.fragment == Fragment::Later => Transport::None,
         IpProtocol::TCP => {

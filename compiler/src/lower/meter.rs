@@ -28,7 +28,7 @@ use super::question::Phase;
 
 mod numbers;
 
-pub use numbers::Meters;
+pub(crate) use numbers::Meters;
 pub(super) use numbers::Pace;
 
 /// Size of a key of the map `buckets`: the rate's number, the family (4 or 6), 16 bytes of address.
@@ -127,7 +127,7 @@ impl Lowering<'_> {
     /// Leaves to `excess` if the packet was decided before the rule.
     fn before_decider(&mut self, rule: RuleId, excess: Block) {
         let entries = self.source.chain.entries.iter();
-        let counting = |entry: &crate::chain::Entry| {
+        let counting = |entry: &crate::chain::ChainRule| {
             entry.rule == rule && entry.effect == Effect::Count && entry.counts
         };
         let Some(index) = entries.clone().position(counting) else {

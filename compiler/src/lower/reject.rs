@@ -15,19 +15,20 @@ mod single;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::{Chain, Effect};
-use crate::hook::Hook;
+use crate::hook::Refusal;
 use crate::ir::{Arg, Block, Builder, Slot, Value};
 use crate::policy::{DefaultVerdict, Family};
 use crate::protocol::IpProtocol;
 
 use super::Lowering;
-use super::context::{skb, xdp};
+use super::context::skb;
 use super::frame;
 use super::meter::Bucket;
 use super::outcome::Outcome;
 use limit::{RESET, UNREACHABLE};
 
-pub use limit::{KINDS, MAX_RECEIVERS};
+pub use limit::KINDS;
+pub(crate) use limit::MAX_RECEIVERS;
 
 /// Bytes of stack that an answer takes; other uses share them.
 pub(super) const ROOM: u32 = 200;
@@ -71,13 +72,13 @@ impl Reply {
 
 /// Whether a chain answers packets.
 #[must_use]
-pub fn answers(chain: &Chain) -> bool {
+pub(crate) fn answers(chain: &Chain) -> bool {
     let rejects = chain.default.verdict == DefaultVerdict::Reject
         || chain
             .entries
             .iter()
             .any(|entry| entry.effect == Effect::Reject);
-    rejects && matches!(chain.hook, Hook::Xdp | Hook::TcIn)
+    rejects && chain.hook.spec().reject == Refusal::Answer
 }
 
 /// What differs between the families. Offsets are from the IP header.
@@ -147,20 +148,10 @@ enum At {
 
 impl Lowering<'_> {
     /// Remembers where the transport header stands, if the chain answers packets.
-    pub(super) fn keep_cursor(&mut self) {
+    pub(super) fn keep_cursor(&mut self, cursor: Value) {
         if let Some(reply) = self.reply {
-            let cursor = self.registers.cursor;
             self.builder
                 .store_slot(reply.transport, 0, cursor, Width::W);
-        }
-    }
-
-    /// Writes anything where the transport header's place will stand: the verifier does not see that only TCP reads it.
-    pub(super) fn fill_cursor(&mut self) {
-        if let Some(reply) = self.reply {
-            let anything = self.registers.probe;
-            self.builder
-                .store_slot(reply.transport, 0, anything, Width::W);
         }
     }
 
@@ -207,7 +198,7 @@ impl Lowering<'_> {
     /// Leaves to `drop` unless the packet may be answered. Its addresses are at `quote` then.
     fn is_answered(&mut self, reply: Reply, family: Family, drop: Block) {
         let shape = shape(family);
-        if self.source.chain.hook != Hook::Xdp {
+        if self.is_buffered() {
             let kind = self
                 .builder
                 .load(self.registers.context, skb::PACKET_TYPE, Width::W);
@@ -221,7 +212,7 @@ impl Lowering<'_> {
 
     /// Copies bytes of the packet to the stack, whole words; leaves to `drop` if they are not there.
     fn fetch(&mut self, reply: Reply, at: At, to: Slot, bytes: u8, drop: Block) {
-        if self.source.chain.hook == Hook::Xdp {
+        if !self.is_buffered() {
             let view = self.point(at, reply);
             self.in_view(view, i32::from(bytes), drop);
             for byte in (0..bytes).step_by(4) {
@@ -251,11 +242,14 @@ impl Lowering<'_> {
         offset
     }
 
-    /// XDP: the frame from there on. Offsets are masked for the verifier, which has forgotten how far they can be.
+    /// Where all of the frame is there: the frame from there on. Offsets are masked for the verifier, which has forgotten how
+    /// far they can be.
     fn point(&mut self, at: At, reply: Reply) -> View {
         let context = self.registers.context;
-        let end = self.builder.load(context, xdp::DATA_END, Width::W);
-        let start = self.builder.load(context, xdp::DATA, Width::W);
+        // Without a reach the function is refused.
+        let [data, end] = self.reach().map_or([0; 2], |reach| reach.bounds);
+        let end = self.builder.load(context, end, Width::W);
+        let start = self.builder.load(context, data, Width::W);
         let view = View { start, end };
         let offset = match at {
             At::Frame => return view,

@@ -108,7 +108,7 @@ impl Lowering<'_> {
 }
 
 /// Goes on in a fresh block if the address at `offset` is IPv4-mapped, else leaves to `otherwise`.
-fn mapped(builder: &mut Builder, context: Value, offset: i16, otherwise: Block) {
+pub(super) fn mapped(builder: &mut Builder, context: Value, offset: i16, otherwise: Block) {
     for (word, expected) in [(0, 0), (4, 0), (8, MAPPED)] {
         let value = builder.load(context, offset + word, Width::W);
         builder.leave_if(value, JumpOp::Ne, expected, otherwise);
@@ -117,7 +117,7 @@ fn mapped(builder: &mut Builder, context: Value, offset: i16, otherwise: Block) 
 
 /// Where the sockets of a group are.
 #[derive(Clone, Copy, Debug)]
-pub struct GroupMaps {
+pub(crate) struct GroupMaps {
     /// The SOCKHASH of those that were taken in.
     pub peers: MapId,
     /// Their storage.
@@ -153,7 +153,7 @@ impl Door {
 ///
 /// Only then: bytes that are in the receive queue when a socket is taken in would be read after redirected ones.
 #[must_use]
-pub fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Function {
+pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Function {
     let mut lowering = Lowering::new(source, name, Section::SockOps);
     lowering.open_door(maps);
     lowering.builder.finish()

@@ -24,7 +24,7 @@ use crate::tables::TablePlace as Place;
 use super::Lowering;
 use super::packet::{FROM, TO};
 
-pub use maps::ClassifierMaps;
+pub(crate) use maps::ClassifierMaps;
 use maps::StratumMaps;
 
 /// The slots of a walk.

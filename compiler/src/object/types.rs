@@ -180,20 +180,9 @@ fn stored(btf: &mut Btf, size: u32) -> TypeId {
 /// `int NAME(struct CONTEXT *ctx)`
 fn function(btf: &mut Btf, name: &str, section: Section) -> TypeId {
     // The verifier knows a program's context by the name of its struct and never looks inside.
-    let context = btf.structure(context_name(section), 0, &[]);
+    let context = btf.structure(section.context(), 0, &[]);
     let pointer = btf.pointer(context);
     let int = btf.integer(btf::INT);
     let prototype = btf.prototype("ctx", pointer, int);
     btf.function(name, prototype)
-}
-
-/// The struct of `linux/bpf.h` that a program of this section is called with.
-fn context_name(section: Section) -> &'static str {
-    match section {
-        Section::Xdp => "xdp_md",
-        Section::Classifier => "__sk_buff",
-        Section::SkLookup => "bpf_sk_lookup",
-        Section::SkMsg => "sk_msg_md",
-        Section::SockOps => "bpf_sock_ops",
-    }
 }

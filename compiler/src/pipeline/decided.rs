@@ -4,8 +4,8 @@
 //! Not here: how a diagram is made (`diagram`).
 
 use super::analysis::Analysis;
+use super::compilation::{Decision, Stop};
 use super::options::{Counters, Job};
-use super::outcome::{Decision, Stop};
 use crate::chain::Chain;
 use crate::chain::concern::concern;
 use crate::chain::roots::ChainRoots;
@@ -65,7 +65,7 @@ fn door(
     chain: &Chain,
     counters: Counters,
 ) -> Result<Option<Flat>, BudgetExceeded> {
-    if chain.group.is_none() {
+    if !chain.hook.spec().takes_in {
         return Ok(None);
     }
     let root = concern(store, policy, chain, counters == Counters::Kept)?;

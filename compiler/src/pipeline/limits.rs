@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
-use super::outcome::{Stop, TOO_LARGE};
+use super::compilation::{Stop, TOO_LARGE};
 use crate::artifact::{MapId, Program};
 use crate::bpf::limits::{Limit, Limits};
 use crate::emit::EmitError;
 use crate::ir::Function;
 use crate::lower::{Maps, SetMaps};
-use crate::policy::{Place, Policy};
+use crate::policy::{Policy, SourceLocation};
 use crate::target::Target;
 use crate::verifier_cost::{self, VerifierCost};
 
@@ -172,7 +172,7 @@ impl Limited<'_> {
     }
 
     /// The maps that sets and live maps of the policy have.
-    fn declared(&self) -> impl Iterator<Item = (&Place, MapId)> {
+    fn declared(&self) -> impl Iterator<Item = (&SourceLocation, MapId)> {
         let sets = self.policy.sets.iter().flat_map(|(id, set)| {
             let maps = match &self.maps.sets[id] {
                 Some(SetMaps::Live(live)) => vec![live.trie, live.state],

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 
+use super::compilation::Decision;
 use super::live;
 use super::options::{Counters, Job};
-use super::outcome::Decision;
-use super::program_names::{suffixed, with_rules};
+use super::program_names::{suffixed, takes_in, with_rules};
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
     SlotOrigin, SlotOwner, SocketSlots,
 };
 use crate::chain::Chain;
+use crate::hook::Hook;
 use crate::location::Location;
 use crate::lower::{self, CounterSlots, Maps};
 use crate::place::counts_in_send;
@@ -31,7 +32,7 @@ entity_impl!(Numbered);
 #[derive(Clone, Debug)]
 pub struct Slots {
     counters: Vec<Counter>,
-    directions: [CounterSlots; 3],
+    directions: [CounterSlots; Direction::ALL.len()],
     /// For each group: the slot that counts sockets which could not be taken in.
     pub escaped: SecondaryMap<GroupId, u32>,
     /// Slots of the named sockets.
@@ -60,10 +61,12 @@ impl Slots {
         let mut directions = Direction::ALL.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = line.verdict.word();
+                let mut hooks = Hook::of(direction);
+                let taken_in = hooks.any(|hook| hook.spec().takes_in);
                 let counter = Counter {
                     location: line_of(&line.place),
                     log: line.log.as_ref().map(|log| log.text.clone()),
-                    counted: direction != Direction::Send || counts_in_send(line),
+                    counted: !taken_in || counts_in_send(line),
                     ..bare(CounterKind::Default, "", direction, verdict)
                 };
                 push(&mut counters, counter)
@@ -101,7 +104,9 @@ impl Slots {
             counter.counted &= kept == Counters::Kept;
         }
         let mut escaped = SecondaryMap::new();
-        for (group, data) in &policy.groups {
+        let decided = with_rules(chains);
+        let plain = |group| decided.contains(&group) && !takes_in(chains, group);
+        for (group, data) in policy.groups.iter().filter(|(group, _)| !plain(*group)) {
             let text = format!("sockets of group {} that could not be taken in", data.name);
             escaped[group] = push(
                 &mut counters,
@@ -124,12 +129,7 @@ impl Slots {
     /// The counters of a direction.
     #[must_use]
     pub fn of(&self, direction: Direction) -> &CounterSlots {
-        let [arriving, leaving, sent] = &self.directions;
-        match direction {
-            Direction::In => arriving,
-            Direction::Out => leaving,
-            Direction::Send => sent,
-        }
+        &self.directions[direction as usize]
     }
 }
 
@@ -249,12 +249,19 @@ pub(super) fn manifest(
             .collect(),
         groups: with_rules(chains)
             .into_iter()
-            .map(|group| GroupPlan {
-                name: policy.groups[group].name.clone(),
-                cgroup: policy.groups[group].cgroup.clone(),
-                peers: suffixed(policy, "peers", group),
-                storage: suffixed(policy, "storage", group),
-                aside: suffixed(policy, "aside", group),
+            .map(|group| {
+                let taken_in = takes_in(chains, group);
+                let map = |stem| match taken_in {
+                    true => suffixed(policy, stem, group),
+                    false => String::new(),
+                };
+                GroupPlan {
+                    name: policy.groups[group].name.clone(),
+                    cgroup: policy.groups[group].cgroup.clone(),
+                    peers: map("peers"),
+                    storage: map("storage"),
+                    aside: map("aside"),
+                }
             })
             .collect(),
         counters: slots.counters.clone(),

@@ -8,14 +8,14 @@ use cranelift_entity::SecondaryMap;
 use super::asked;
 use super::manifest::Slots;
 use super::options::Counters;
-use super::program_names::{suffixed, with_rules};
+use super::program_names::{suffixed, takes_in, with_rules};
 use crate::artifact::{MapKind, MapSpec};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::Chain;
 use crate::field::FieldSet;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY};
-use crate::policy::Policy;
+use crate::policy::{GroupId, Policy};
 use crate::tables::Tables;
 
 /// Makes the maps of a policy. Tables of rules are pushed after them.
@@ -27,7 +27,7 @@ pub(super) fn make(
     tables: &mut Tables<'_>,
 ) -> Maps {
     let maps = tables.maps();
-    let grouped = chains.iter().any(|chain| chain.group.is_some());
+    let grouped = chains.iter().any(|chain| chain.hook.spec().takes_in);
     let kept = slots.kept == Counters::Kept;
     let count = slots.count.max(1);
     let counting = (kept || grouped)
@@ -74,7 +74,8 @@ pub(super) fn make(
     let log =
         logs(policy).then(|| maps.push(MapSpec::new("log", MapKind::RingBuf, 0, 0, log::RING)));
     let mut groups = SecondaryMap::new();
-    for group in with_rules(chains) {
+    let taken_in = |group: &GroupId| takes_in(chains, *group);
+    for group in with_rules(chains).into_iter().filter(taken_in) {
         let peers = maps.push(MapSpec::new(
             suffixed(policy, "peers", group),
             MapKind::SockHash,

@@ -58,7 +58,14 @@ pub(super) fn suffixed(policy: &Policy, stem: &str, group: GroupId) -> String {
 
 /// The groups that rules or a default speak of, in the manifest's order. Others are not looked for on the machine.
 pub(super) fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
-    chains.iter().filter_map(|chain| chain.group).collect()
+    let groups: BTreeSet<GroupId> = chains.iter().filter_map(|chain| chain.group).collect();
+    groups.into_iter().collect()
+}
+
+/// Whether the sockets of a group are taken into maps, for what a hook decides of them.
+pub(super) fn takes_in(chains: &[Chain], group: GroupId) -> bool {
+    let mut chains = chains.iter().filter(|chain| chain.group == Some(group));
+    chains.any(|chain| chain.hook.spec().takes_in)
 }
 
 /// The zone's name and the patterns, as part of an identifier of C.
@@ -83,7 +90,7 @@ fn class_name(policy: &Policy, class: &Class) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::DefaultEntry;
+    use crate::chain::ChainDefault;
     use crate::hook::Hook;
     use crate::policy::DefaultVerdict;
 
@@ -124,7 +131,7 @@ mod tests {
             group: None,
             class: Some(Policy::plain_class()),
             entries: Vec::new(),
-            default: DefaultEntry {
+            default: ChainDefault {
                 verdict: DefaultVerdict::Allow,
                 counts: true,
             },

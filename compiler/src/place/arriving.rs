@@ -1,13 +1,13 @@
 //! The chains of the packet hooks for packets that arrive: XDP, then TC ingress, for each class of interfaces.
 //!
 //! Where each rule runs is settled in [`homes`]; here its entries are made. A rule stands at its home as what it is,
-//! ahead of it as a pass; after it an allow keeps its place, and what takes packets away is gone, as they are.
+//! ahead of it as a pass; after it an allow keeps its place, and what drops or sends packets elsewhere is gone, as they are.
 
 mod homes;
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use super::{Chain, DefaultEntry, Effect, Entry, at_home, rules_on};
+use super::{Chain, ChainDefault, ChainRule, Effect, at_home, rules_on};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{Action, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
@@ -44,7 +44,7 @@ impl Homes {
             group: None,
             class: Some(class),
             entries,
-            default: DefaultEntry {
+            default: ChainDefault {
                 verdict: line
                     .filter(|_| !waits)
                     .map_or(DefaultVerdict::Allow, |line| line.verdict),
@@ -57,12 +57,12 @@ impl Homes {
     }
 
     /// What a rule is at a packet hook.
-    fn entries(&self, policy: &Policy, hook: Hook, id: RuleId, rule: &Rule) -> Vec<Entry> {
+    fn entries(&self, policy: &Policy, hook: Hook, id: RuleId, rule: &Rule) -> Vec<ChainRule> {
         let home = self.rules[id];
         if home == Some(hook) {
             return vec![at_home(id, rule, self.reason(rule, hook))];
         }
-        let entry = |effect, new_flows_only, reason| Entry {
+        let entry = |effect, new_flows_only, reason| ChainRule {
             rule: id,
             effect,
             counts: false,
@@ -107,9 +107,9 @@ impl Homes {
 
     fn reason(&self, rule: &Rule, hook: Hook) -> &'static str {
         match (hook, rule.at) {
-            (Hook::TcIn, Some(Hook::TcIn)) => "it says `at tc`",
+            (Hook::TcIn, Some(Hook::TcIn)) => hook.spec().reason,
             (Hook::TcIn, _) => self.why_tc(rule),
-            (_, Some(Hook::Xdp)) => "it says `at xdp`",
+            (_, Some(Hook::Xdp)) => hook.spec().reason,
             _ => "xdp is the earliest hook, and can evaluate it",
         }
     }

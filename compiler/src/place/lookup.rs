@@ -7,7 +7,7 @@
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::needs::unreadable;
-use super::{Chain, DefaultEntry, Effect, Entry, at_home, codes};
+use super::{Chain, ChainDefault, ChainRule, Effect, at_home, codes};
 use crate::decide::is_at_home;
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
@@ -29,7 +29,7 @@ pub(super) fn chain(
         group: None,
         class: None,
         entries,
-        default: DefaultEntry {
+        default: ChainDefault {
             verdict: DefaultVerdict::Allow,
             counts: false,
         },
@@ -38,7 +38,7 @@ pub(super) fn chain(
 
 /// Whether any rule of the policy is at home in a socket lookup.
 #[must_use]
-pub fn has_lookup(policy: &Policy) -> bool {
+pub(crate) fn has_lookup(policy: &Policy) -> bool {
     policy
         .rules_of(Direction::In)
         .any(|(_, rule)| is_at_home(rule))
@@ -65,7 +65,7 @@ impl<'a> After<'a> {
         mut self,
         store: &mut Store,
         errors: &mut Vec<Diagnostic>,
-    ) -> Result<Vec<Entry>, BudgetExceeded> {
+    ) -> Result<Vec<ChainRule>, BudgetExceeded> {
         let mut entries = Vec::new();
         let rules: Vec<_> = self.policy.rules_of(Direction::In).collect();
         let left = left_over(store, &rules)?;
@@ -97,7 +97,7 @@ impl<'a> After<'a> {
         (id, rule): (RuleId, &Rule),
         matched: Node,
         errors: &mut Vec<Diagnostic>,
-    ) -> Result<Option<Entry>, BudgetExceeded> {
+    ) -> Result<Option<ChainRule>, BudgetExceeded> {
         if self.own.is_empty() {
             return Ok(None);
         }
@@ -109,7 +109,7 @@ impl<'a> After<'a> {
             errors.extend(own.map(|own| codes::allow_ahead(rule, own, why)));
             return Ok(None);
         }
-        Ok(Some(Entry {
+        Ok(Some(ChainRule {
             rule: id,
             effect: Effect::Allow,
             counts: false,
@@ -160,6 +160,6 @@ fn lookups(store: &mut Store, id: RuleId, rule: &Rule) -> Result<Node, BudgetExc
 fn reason(rule: &Rule) -> &'static str {
     match rule.action {
         Action::Redirect(_) => "only the socket lookup can hand a packet to a socket",
-        _ => "it says `at sk_lookup`",
+        _ => Hook::SkLookup.spec().reason,
     }
 }

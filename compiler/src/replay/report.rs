@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use super::quick::Outcome;
+use super::quick::Answer;
 use super::{Count, Replay, Sockets};
 use crate::diff::report::{Decider, Fate, Line};
 use crate::event;
 use crate::packet::text::{self, Described};
-use crate::policy::{Condition, Direction, Place, Policy, Rule, SetKind, Socket, SocketId};
+use crate::policy::{
+    Condition, Direction, Policy, Rule, SetKind, Socket, SocketId, SourceLocation,
+};
 
 /// So many flows are named for each change.
 const TOP: usize = 10;
@@ -211,7 +213,7 @@ pub(super) fn asks_sockets(policy: &Policy) -> bool {
 }
 
 /// What becomes of packets, so that it can be compared with what `other` makes of them.
-pub(super) fn fate(policy: &Policy, other: &Policy, outcome: Outcome) -> Fate {
+pub(super) fn fate(policy: &Policy, other: &Policy, outcome: Answer) -> Fate {
     Fate::of(
         outcome.verdict,
         outcome.mark,
@@ -231,7 +233,7 @@ fn socket_words(policy: &Policy, other: &Policy, socket: SocketId) -> String {
     }
 }
 
-fn decider(policy: &Policy, outcome: Outcome) -> Decider {
+fn decider(policy: &Policy, outcome: Answer) -> Decider {
     let default = || policy.default_of(outcome.direction);
     match outcome.decider {
         None => Decider::NotAttached,
@@ -247,7 +249,7 @@ fn decider(policy: &Policy, outcome: Outcome) -> Decider {
     }
 }
 
-fn line(place: &Place, label: Option<String>, is_default: bool) -> Line {
+fn line(place: &SourceLocation, label: Option<String>, is_default: bool) -> Line {
     Line {
         location: place.location.clone(),
         label,

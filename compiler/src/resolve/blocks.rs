@@ -8,6 +8,8 @@ use sockc_grammar::source::{Span, Spanned};
 use super::interfaces::Block;
 use super::report::Report;
 use super::{Resolver, codes};
+use crate::field::FieldKind;
+use crate::hook::Hook;
 use crate::policy::{ClassId, Direction, NetnsPolicy};
 use crate::values::kernel_names;
 
@@ -36,7 +38,7 @@ impl<'a> Resolver<'a> {
             (None, Some(block)) => block.span,
         };
         if direction.of_processes() {
-            on_send(written, span, &mut self.report);
+            on_process(written, direction, span, &mut self.report);
             return None;
         }
         match (own, block) {
@@ -151,7 +153,7 @@ fn on_twice(own: Span, block: Span, report: &mut Report) {
     );
 }
 
-fn on_send(written: &WrittenRule, on: Span, report: &mut Report) {
+fn on_process(written: &WrittenRule, of: Direction, on: Span, report: &mut Report) {
     let span = written
         .direction
         .as_ref()
@@ -159,9 +161,9 @@ fn on_send(written: &WrittenRule, on: Span, report: &mut Report) {
     report.push(
         Diagnostic::error(
             codes::ON_SEND,
-            "a rule on sends cannot name interfaces",
+            format!("{} cannot name interfaces", of.spec().rule),
             span,
-            "what a process writes has no interface yet",
+            Hook::without(of, FieldKind::Interface),
         )
         .also(on, "named here")
         .help("leave the interfaces out, or decide packets that leave with `out`"),

@@ -14,11 +14,12 @@ use super::addresses::Gathered;
 use super::conditions::Names;
 use super::maps::{Meaning, Scope};
 use super::pending;
-use super::rules::direction_of;
 use super::sides::{End, side};
 use super::targets::verb_word;
 use super::{Resolver, codes};
+use crate::field::FieldKind;
 use crate::glob;
+use crate::hook::Hook;
 use crate::policy::{
     AddressSet, ClassId, Direction, Expect, ExpectedVerdict, GroupId, LiveEntry, LiveMapId, Match,
     Region, SetId, Side,
@@ -149,7 +150,7 @@ impl Resolver<'_> {
         let direction = match &packet.direction {
             None => Direction::In,
             Some(written) => {
-                let found = direction_of(written.value);
+                let found = Direction::of(written.value);
                 if found.is_none() {
                     pending::refuse(pending::RECEIVE, written.span, &mut self.report);
                 }
@@ -219,7 +220,7 @@ impl Resolver<'_> {
         if direction.of_processes() {
             self.report.error(
                 codes::ON_SEND,
-                "what a process writes has no interface",
+                Hook::without(direction, FieldKind::Interface),
                 on.span,
                 "named here",
                 "leave it out, or expect something of packets that leave with `out`",
@@ -259,7 +260,10 @@ impl Resolver<'_> {
                 "a packet does not say whose socket it belongs to",
                 name.span,
                 "only what a process writes has a group",
-                "write `send` after the verdict, or leave the group out",
+                format!(
+                    "write {} after the verdict, or leave the group out",
+                    Direction::words_of_processes(" or ")
+                ),
             );
             return None;
         }

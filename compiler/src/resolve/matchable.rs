@@ -8,8 +8,7 @@ use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::hook::Hook;
 use crate::packet::shortest_length;
 use crate::policy::{
-    Action, Condition, Direction, Endpoint, Family, FieldTest, Policy, ProtocolMatch, RateUnit,
-    Rule, Side,
+    Action, Condition, Endpoint, Family, FieldTest, Policy, ProtocolMatch, RateUnit, Rule, Side,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
@@ -53,8 +52,8 @@ impl Kind {
 
 /// Whether anything can match the rule; the error says why nothing can. `any_group`: whether a group is declared.
 pub(super) fn can_match(rule: &Rule, policy: &Policy, any_group: bool) -> Result<(), &'static str> {
-    if rule.direction.of_processes() {
-        sends(rule, any_group)?;
+    if let Some(deed) = rule.direction.deed() {
+        in_group(rule, any_group.then_some(()).ok_or(deed.idle))?;
     }
     if rule.matches.on.as_ref().is_some_and(Vec::is_empty) {
         return Err("no interface that is in one zone at most can have such a name");
@@ -98,11 +97,9 @@ fn may_exceed(rule: &Rule, kind: Kind) -> bool {
         .is_none_or(|rate| !rate.above || rate.unit != RateUnit::Connections || kind.has_socket())
 }
 
-/// Sends have a group, and a shortcut one of its own.
-fn sends(rule: &Rule, any_group: bool) -> Result<(), &'static str> {
-    if !any_group {
-        return Err("no group is declared, so there are no sockets whose sends it could decide");
-    }
+/// What processes do has a group, and a shortcut one of its own.
+fn in_group(rule: &Rule, any_group: Result<(), &'static str>) -> Result<(), &'static str> {
+    any_group?;
     match (rule.action, &rule.matches.from) {
         (Action::Shortcut(within), Some(Side::Group(from))) if within != *from => {
             Err("the sender is in another group than the shortcut")
@@ -116,14 +113,15 @@ fn kinds(rule: &Rule) -> Vec<Kind> {
     let mut protocols = IpProtocol::WITH_PORTS.to_vec();
     protocols.extend([IpProtocol::ICMP, IpProtocol::ICMP6, IpProtocol::GRE]);
     protocols.extend(rule.matches.protocols.iter().map(|named| named.number));
-    if rule.direction == Direction::Send {
-        protocols = vec![IpProtocol::TCP];
+    let only = Hook::protocols(rule.direction);
+    if !only.is_empty() {
+        protocols = only.to_vec();
     } else if rule.in_lookup() {
         protocols = IpProtocol::WITH_SOCKETS.to_vec();
     }
-    let parts = match (rule.direction, rule.at) {
-        (Direction::Send, _) | (_, Some(Hook::SkLookup)) => &[Fragment::Whole, Fragment::First][..],
-        _ => &[Fragment::Whole, Fragment::First, Fragment::Later],
+    let parts = match rule.direction.of_processes() || rule.in_lookup() {
+        true => &[Fragment::Whole, Fragment::First][..],
+        false => &[Fragment::Whole, Fragment::First, Fragment::Later],
     };
     let mut kinds = Vec::new();
     for family in [Family::V4, Family::V6] {

@@ -1,8 +1,6 @@
 //! One rule: its parts, and what verb, direction and target say to each other.
 
-use sockc_grammar::ast::{
-    Direction as WrittenDirection, Protocol, Rule as WrittenRule, Side, Target, Verb,
-};
+use sockc_grammar::ast::{Protocol, Rule as WrittenRule, Side, Target, Verb};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -17,18 +15,7 @@ use super::through::{map_named, map_of};
 use super::{Resolver, codes, pending};
 use crate::hook::{self, Hook};
 use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
-use crate::protocol::IpProtocol;
 use crate::values::codes as values;
-
-/// A direction that has a meaning.
-pub(super) fn direction_of(written: WrittenDirection) -> Option<Direction> {
-    match written {
-        WrittenDirection::In => Some(Direction::In),
-        WrittenDirection::Out => Some(Direction::Out),
-        WrittenDirection::Send => Some(Direction::Send),
-        WrittenDirection::Receive => None,
-    }
-}
 
 impl Resolver<'_> {
     /// Resolves a rule and, if nothing is wrong with it, appends it to the policy.
@@ -187,7 +174,7 @@ impl Resolver<'_> {
         let Some(direction) = &written.direction else {
             return Some(usual);
         };
-        let found = direction_of(direction.value);
+        let found = Direction::of(direction.value);
         if let Some((fitting, reason)) = directions(written.verb.value, clauses.target) {
             let fits = found.is_some_and(|found| fitting.contains(&found));
             if !fits {
@@ -225,23 +212,24 @@ impl Resolver<'_> {
         }
     }
 
-    /// The protocols; on sends there is only TCP.
+    /// The protocols; what processes do is about those that its hooks see.
     pub(super) fn protocols(
         &mut self,
         written: &[Spanned<Protocol>],
         direction: Direction,
     ) -> Option<Vec<ProtocolMatch>> {
         let found = protocols(written, &mut self.report)?;
-        let other = found
-            .iter()
-            .position(|protocol| protocol.number != IpProtocol::TCP);
-        if let (Direction::Send, Some(index)) = (direction, other) {
+        let seen = Hook::protocols(direction);
+        let other = |protocol: &ProtocolMatch| !seen.contains(&protocol.number);
+        let other = found.iter().position(other).filter(|_| !seen.is_empty());
+        if let (Some(index), Some(deed)) = (other, direction.deed()) {
+            let words = deed.about.to_lowercase().replace(" and ", "` or `");
             self.report.error(
                 codes::SEND_PROTOCOL,
-                "a rule on sends is about TCP",
+                format!("{} is about {}", direction.spec().rule, deed.about),
                 written[index].span,
                 "not a protocol of connections that can be decided",
-                "write `tcp`, or leave the protocol out",
+                format!("write `{words}`, or leave the protocol out"),
             );
             return None;
         }

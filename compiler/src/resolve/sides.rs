@@ -18,6 +18,38 @@ pub(super) enum End {
     To,
 }
 
+/// What is done before the kernel has chosen an address for it has no sender yet: `any` is all that can be said of one.
+fn no_sender(
+    written: &[Spanned<WrittenEndpoint>],
+    direction: Direction,
+    report: &mut Report,
+) -> Option<Side> {
+    let is_any = |one: &Spanned<WrittenEndpoint>| {
+        let address = one.value.address.as_ref().map(|address| &address.value);
+        address == Some(&Address::Any) && one.value.ports.is_none()
+    };
+    if let Some(said) = written.iter().find(|one| !is_any(one)) {
+        report.error(
+            codes::SEND_CONDITION,
+            format!(
+                "{} cannot depend on the sender's address",
+                direction.spec().rule
+            ),
+            said.span,
+            "the kernel chooses it later",
+            direction.spec().choose,
+        );
+        return None;
+    }
+    Some(Side::Endpoints {
+        negated: false,
+        endpoints: vec![Endpoint {
+            addresses: AddressSet::any().into(),
+            ports: None,
+        }],
+    })
+}
+
 /// The endpoints of a side; every wrong one is reported.
 pub(super) fn endpoints(
     not: Option<Span>,
@@ -78,27 +110,39 @@ pub(super) fn side(
             not,
             endpoints: list,
         } => {
-            return endpoints(*not, list, sets, report);
+            return match end == End::To || direction.has_sender() {
+                true => endpoints(*not, list, sets, report),
+                false => no_sender(list, direction, report),
+            };
         }
         WrittenSide::Group(name) => name,
     };
-    let (label, help) = match (direction, end) {
-        (Direction::Send, End::From) => {
+    let (label, help) = match (direction.of_processes(), end) {
+        (true, End::From) => {
             let group = groups.look_up(&name.value, name.span, report)?;
             return group.map(Side::Group);
         }
-        (Direction::Send, End::To) => (
-            "the receiver of a send is a peer, known by its address",
+        (true, End::To) => (
+            format!(
+                "the receiver of a {} is a peer, known by its address",
+                direction.word()
+            ),
             format!("write `from group {}`", name.value),
         ),
-        (Direction::In | Direction::Out, _) => (
-            "a packet does not say whose socket it belongs to",
-            "write `send` after the verb, or name addresses".to_owned(),
+        (false, _) => (
+            "a packet does not say whose socket it belongs to".to_owned(),
+            format!(
+                "write {} after the verb, or name addresses",
+                Direction::words_of_processes(" or ")
+            ),
         ),
     };
     report.error(
         codes::GROUP_MISPLACED,
-        "a group is possible only as the sender of `send`",
+        format!(
+            "a group is possible only as the sender of {}",
+            Direction::words_of_processes(" and of ")
+        ),
         name.span,
         label,
         help,

@@ -7,9 +7,8 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::declared::Declared;
-use super::rules::direction_of;
 use super::{Resolver, codes, groups, pending, rates, sockets};
-use crate::policy::{Default as ResolvedDefault, DefaultVerdict};
+use crate::policy::{Default as ResolvedDefault, DefaultVerdict, Direction};
 
 impl<'a> Resolver<'a> {
     /// Statements that declare nothing that rules refer to.
@@ -150,7 +149,7 @@ impl<'a> Resolver<'a> {
             pending::refuse(pending::RECEIVE, line.direction.span, &mut self.report);
         }
         let verdict = self.default_verb(&line.verb, line.direction.value);
-        let Some(direction) = direction_of(line.direction.value) else {
+        let Some(direction) = Direction::of(line.direction.value) else {
             return;
         };
         if let Some(first) = self.policy.default_of(direction) {

@@ -2,7 +2,7 @@
 //!
 //! Not here: which rules of the grammar stand for which words.
 
-use crate::words;
+use crate::vocabulary;
 
 /// What could have stood somewhere.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,15 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
+    /// Nothing but some words.
+    pub(crate) fn of_words(words: &[&str]) -> Self {
+        let mut expected = Self::default();
+        for word in words {
+            expected.word(word);
+        }
+        expected
+    }
+
     /// Adds a word or a mark.
     pub(crate) fn word(&mut self, word: &str) {
         if !self.has(word) {
@@ -46,8 +55,12 @@ impl Expected {
             let all: &[&str] = if self.kinds.contains(kind) { all } else { &[] };
             all
         };
-        let of_kinds: Vec<&str> = words::KINDS.iter().flat_map(all_of_kind).copied().collect();
-        let of_words: Vec<&str> = words::every().filter(|word| self.has(word)).collect();
+        let of_kinds: Vec<&str> = vocabulary::KINDS
+            .iter()
+            .flat_map(all_of_kind)
+            .copied()
+            .collect();
+        let of_words: Vec<&str> = vocabulary::every().filter(|word| self.has(word)).collect();
         of_words.into_iter().chain(of_kinds)
     }
 

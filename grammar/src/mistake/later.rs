@@ -1,13 +1,13 @@
 //! Words of the language whose part of it comes in a later version: refused as that, and not as words that nobody knows.
 //!
 //! Takes a statement that did not parse; says so where such a word stands in its place. What parses and has no meaning yet is
-//! refused by the compiler, with the same code. Later work gives a word its meaning and takes its row away.
+//! refused by the compiler, with the same code. Later work gives a word its meaning and removes its row.
 
 use super::Failure;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::scan;
-use crate::words;
+use crate::vocabulary;
 
 /// Where a word stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Failure<'_> {
     fn verb_or_statement(&self) -> &str {
         let first = scan::word(self.text, self.start);
         let after = self.start + first.len();
-        if words::STATEMENT.contains(&first) || scan::byte(self.text, after) != Some(b':') {
+        if vocabulary::STATEMENT.contains(&first) || scan::byte(self.text, after) != Some(b':') {
             return first;
         }
         scan::word(self.text, scan::skip(self.text, after + 1))

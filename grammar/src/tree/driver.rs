@@ -20,7 +20,7 @@ use crate::mistake::{self, Expected, Failure};
 use crate::outline::Outline;
 use crate::scan;
 use crate::source::{SourceId, Span, Spanned};
-use crate::words;
+use crate::vocabulary;
 
 /// How many mistakes are said before the rest of a text is left unread.
 const MAX_MISTAKES: usize = 256;
@@ -308,6 +308,14 @@ impl<'t> Driver<'t> {
             scan::line_start(self.text, start)..line_end,
         ];
         let texts = texts.map(|range| self.text.get(range).unwrap_or("").trim_start());
+        // A line that begins with `log` goes on with the statement before, which is as it should be.
+        let broke = scan::line_start(self.text, mistake.primary.span.start as usize);
+        let line = self.text.get(broke..scan::line_end(self.text, broke));
+        let line = line.unwrap_or("").trim_start();
+        let texts = match broke > start && scan::word(line, 0) == "log" {
+            true => vec![line],
+            false => texts.to_vec(),
+        };
         let whole = repair::Whole::Statement;
         let repaired = texts
             .into_iter()
@@ -326,7 +334,7 @@ impl<'t> Driver<'t> {
             Some(_) => {
                 let word = scan::word(self.text, next);
                 let outdented = scan::column(self.text, next) <= scan::column(self.text, start);
-                !words::is_known(word) || (outdented && !words::continues(word))
+                !vocabulary::is_known(word) || (outdented && !vocabulary::continues(word))
             }
         }
     }

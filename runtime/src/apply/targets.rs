@@ -9,7 +9,7 @@ use crate::attach::Target;
 use crate::attach::guard;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PEERS};
-use crate::hook::Point;
+use crate::hook::{On, Point, Points};
 use crate::names::coverage;
 use crate::names::interfaces::{self, Interface, There};
 use crate::options::Options;
@@ -128,27 +128,25 @@ impl Targets {
 
     /// The interface of a point of packets.
     pub(crate) fn interface_of(&self, point: Point) -> Option<&Interface> {
-        match point {
-            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => self.interface(index),
+        match point.on() {
+            On::Interface(index) => self.interface(index),
             _ => None,
         }
     }
 
     /// The points of a program of the manifest: of a packet program one for each interface of its class.
     pub(crate) fn points(&self, attach: &Attach) -> Result<Vec<Point>, Error> {
-        Ok(match &attach.point {
-            AttachPoint::Xdp => self.on_interfaces(attach.class, Point::Xdp),
-            AttachPoint::TcIn => self.on_interfaces(attach.class, Point::TcIn),
-            AttachPoint::TcOut => self.on_interfaces(attach.class, Point::TcOut),
-            AttachPoint::SkLookup => vec![Point::Lookup],
-            AttachPoint::SkMsg(index) => vec![Point::Send(self.cgroup(*index)?)],
-            AttachPoint::SockOps(index) => {
-                let number = self.cgroup(*index)?;
+        Ok(match Points::of(&attach.point) {
+            Points::Interfaces(point) => self.on_interfaces(attach.class, point),
+            Points::Namespace(point) => vec![point],
+            Points::Peers(index, point) => vec![point(self.cgroup(index)?)],
+            Points::Group(index, point) => {
+                let number = self.cgroup(index)?;
                 let gone = self.gone_groups().any(|group| group.number == number);
                 // On the root of all control groups it hangs whether the group is there or not.
                 match gone && !self.follows {
                     true => Vec::new(),
-                    false => vec![Point::SockOps(number)],
+                    false => vec![point(number)],
                 }
             }
         })
@@ -170,32 +168,30 @@ impl Targets {
 
     /// What the programs of a point hang on.
     pub(crate) fn of(&self, point: Point, session: &Session) -> Result<Vec<Target>, Error> {
-        Ok(match point {
-            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => {
-                self.interface_target(index)
-            }
-            Point::Lookup => vec![namespace(session)?],
-            Point::Listen => vec![control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?],
-            Point::SockOps(id) => vec![self.connections_of(id)?],
-            Point::Send(id) => vec![self.peers(id, session)?],
+        Ok(match point.on() {
+            On::Interface(index) => self.interface_target(index),
+            On::Namespace => vec![namespace(session)?],
+            On::Root => vec![control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?],
+            On::Group(id) => vec![self.connections_of(id)?],
+            On::Peers(id) => vec![self.peers(id, session)?],
         })
     }
 
     /// The number and the name of what the program of a point hangs on, whether anything is there yet or not.
     pub(crate) fn place(&self, point: Point, session: &Session) -> Result<(u64, String), Error> {
-        Ok(match point {
-            Point::Xdp(index) | Point::TcIn(index) | Point::TcOut(index) => (
+        Ok(match point.on() {
+            On::Interface(index) => (
                 index.into(),
                 self.interface(index)
                     .map(|one| one.name.clone())
                     .unwrap_or_default(),
             ),
-            Point::Lookup => (session.namespace.inode, String::new()),
-            Point::Listen => {
+            On::Namespace => (session.namespace.inode, String::new()),
+            On::Root => {
                 let root = control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?;
                 (root.number(), root.title().to_owned())
             }
-            Point::SockOps(id) | Point::Send(id) => (id, self.path_of(id).display().to_string()),
+            On::Group(id) | On::Peers(id) => (id, self.path_of(id).display().to_string()),
         })
     }
 

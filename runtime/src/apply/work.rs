@@ -21,7 +21,7 @@ use crate::blocks::reconcile::reconcile;
 use crate::error::{Error, at};
 use crate::groups::concern::{self, Concern};
 use crate::groups::escaped;
-use crate::groups::{self, ASIDE, PEERS};
+use crate::groups::{self, ASIDE, Group, PEERS};
 use crate::live::{maps, sets};
 use crate::load::{self, Kept};
 use crate::names::resolve;
@@ -149,6 +149,14 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// The groups whose sockets are taken into maps, with their places in the manifest.
+    pub(super) fn taken_in(&self) -> impl Iterator<Item = (usize, &Group)> {
+        let plans = self.manifest.groups.iter();
+        let groups = plans.zip(&self.targets.groups).enumerate();
+        let taken_in = groups.filter(|(_, (plan, _))| plan.takes_in());
+        taken_in.map(|(index, (_, group))| (index, group))
+    }
+
     /// What the object says of the groups' connections, in the manifest's order.
     fn doors(&self) -> Result<Vec<Door>, Error> {
         if self.targets.groups.is_empty() {
@@ -157,8 +165,7 @@ impl<'a> Work<'a> {
         let artifact = object::read(self.object).map_err(|error| Error::Object {
             cause: error.to_string(),
         })?;
-        let groups = self.targets.groups.iter().enumerate();
-        let doors = groups.map(|(index, group)| {
+        let doors = self.taken_in().map(|(index, group)| {
             let aside = self.session.state.group(group.number).join(ASIDE);
             Ok(Door {
                 concern: Concern::of(&artifact, index)?,
@@ -170,7 +177,7 @@ impl<'a> Work<'a> {
 
     /// Connections that the policy in force leaves alone and that this one concerns must be there before it decides.
     fn take_in(&self, doors: &mut [Door]) -> Result<(), Error> {
-        let groups = self.targets.groups.iter().zip(doors);
+        let groups = self.taken_in().map(|(_, group)| group).zip(doors);
         for (group, door) in groups.filter(|(_, door)| door.reopened) {
             let folder = self.session.state.group(group.number);
             concern::take_in(&folder, &mut door.concern)?;
@@ -190,17 +197,18 @@ impl<'a> Work<'a> {
 
     /// Connections of each group that its rules concern and do not reach.
     fn escaped(&mut self, doors: &mut [Door]) -> Vec<(String, usize)> {
-        let mut counts = Vec::new();
-        for (group, door) in self.targets.groups.iter().zip(doors) {
+        let (mut counts, mut notes) = (Vec::new(), Vec::new());
+        for ((_, group), door) in self.taken_in().zip(doors) {
             let peers = self.session.state.group(group.number).join(PEERS);
             match escaped::count(&group.path, &peers, &mut door.concern) {
                 Ok(count) => counts.push((group.name.clone(), count)),
-                Err(error) => self.notes.push(format!(
+                Err(error) => notes.push(format!(
                     "how many connections of group {} were made before is not known: {error}",
                     group.name
                 )),
             }
         }
+        self.notes.extend(notes);
         counts
     }
 
@@ -300,7 +308,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The policy is in force, and nothing is a failure any more; what is left is to take away the old one.
+    /// The policy is in force, and nothing is a failure any more; what is left is to remove the old one.
     pub(crate) fn finish(mut self, prepared: Prepared<'_>) -> Applied {
         // Who is on them is not told any more once they are off.
         self.note_left_interfaces();

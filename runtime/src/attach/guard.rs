@@ -1,4 +1,4 @@
-//! Where the sock_ops program of a group hangs, and how it knows the group's connections there.
+//! Where a program hangs that sees what is done in a group, and how it knows the group's sockets there.
 //!
 //! A control group that is removed takes everything that hangs on it along, and systemd removes a service's at each stop. So
 //! the dispatcher hangs on the root of all control groups, which lasts, and compares the path of each new connection's group
@@ -16,13 +16,11 @@ use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 use crate::code::kernel_types::KernelTypes;
 use crate::code::owner::{self, Answers, Belongs, STACK, Scratch};
 use crate::code::{Code, Label};
-use crate::hook::Point;
+use crate::hook::{On, Point, Points};
 use crate::sys::{cgroup, prog};
 
 /// `BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB` and `BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB` of `linux/bpf.h`.
 const ESTABLISHED: [i32; 2] = [4, 5];
-/// `sk` of `struct bpf_sock_ops`.
-const SOCKET: i16 = 184;
 
 /// How many levels below a group are looked at. What lies deeper, in whatever group, counts as the group's.
 const LEVELS: usize = 64;
@@ -35,6 +33,7 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
 /// What tells a group's connections from all others of the machine.
 pub(crate) struct Guard {
+    point: Point,
     types: KernelTypes,
     belongs: Belongs,
 }
@@ -43,29 +42,35 @@ impl Guard {
     /// What the dispatcher of a point needs for the group in the folder `path` whose number is `target`; nothing where that is
     /// the id of the control group, which it hangs on itself then.
     pub(crate) fn of(point: Point, target: u64, path: &str) -> io::Result<Option<Self>> {
-        let (Point::SockOps(_), Some(below)) = (point, followed(path, target)) else {
+        let (On::Group(_), Some(below)) = (point.on(), followed(path, target)) else {
             return Ok(None);
         };
         Ok(Some(Self {
+            point,
             types: KernelTypes::read().map_err(io::Error::other)?,
             belongs: Belongs::cgroup(below),
         }))
     }
 
-    /// Jumps to `pass` unless a connection of the group has just been made. R1 is the context, before and after.
+    /// Jumps to `pass` unless what the point sees is done in the group; of sock_ops, unless a connection has just been made. R1
+    /// is the context, before and after.
     pub(crate) fn check(&self, code: &mut Code, pass: Label) {
-        let (made, taken) = (code.label(), code.label());
-        code.add([asm::load(Width::W, Register::R2, Register::R1, 0)]);
-        code.jump_if(JumpOp::Eq, Register::R2, ESTABLISHED[0], made);
-        code.jump_if(JumpOp::Ne, Register::R2, ESTABLISHED[1], pass);
-        code.place(made);
+        if matches!(self.point, Point::SockOps(_)) {
+            only_established(code, pass);
+        }
+        let taken = code.label();
         // Everything lies in the root, also what the kernel has no group of.
         if self.belongs == Belongs::cgroup("/") {
             return;
         }
         code.add([
             asm::mov64_reg(Register::R6, Register::R1),
-            asm::load(Width::DW, Register::R7, Register::R1, SOCKET),
+            asm::load(
+                Width::DW,
+                Register::R7,
+                Register::R1,
+                self.point.socket_at(),
+            ),
         ]);
         code.jump_if(JumpOp::Eq, Register::R7, 0, taken);
         let scratch = Scratch {
@@ -90,7 +95,7 @@ impl Guard {
     }
 
     fn loads(&self) -> bool {
-        let kind = Point::SockOps(0).kind();
+        let kind = self.point.kind();
         let mut code = Code::default();
         let pass = code.label();
         self.check(&mut code, pass);
@@ -119,11 +124,25 @@ pub(crate) fn follows(manifest: &Manifest) -> bool {
     let Ok(types) = KernelTypes::read() else {
         return false;
     };
-    let guards = manifest.groups.iter().map(|group| Guard {
-        types,
-        belongs: Belongs::cgroup(&group.cgroup),
+    let programs = manifest.programs.iter();
+    let mut guards = programs.filter_map(|program| match Points::of(&program.point) {
+        Points::Group(group, point) => Some(Guard {
+            point: point(0),
+            types,
+            belongs: Belongs::cgroup(&manifest.groups.get(group)?.cgroup),
+        }),
+        _ => None,
     });
-    guards.into_iter().all(|guard| guard.loads())
+    guards.all(|guard| guard.loads())
+}
+
+/// Jumps to `pass` unless a connection has just been made. R1 is the context.
+fn only_established(code: &mut Code, pass: Label) {
+    let made = code.label();
+    code.add([asm::load(Width::W, Register::R2, Register::R1, 0)]);
+    code.jump_if(JumpOp::Eq, Register::R2, ESTABLISHED[0], made);
+    code.jump_if(JumpOp::Ne, Register::R2, ESTABLISHED[1], pass);
+    code.place(made);
 }
 
 /// The path from the root of the group in a folder, if the number is that of a path and not the id of a control group.

@@ -6,13 +6,11 @@
 
 use std::path::Path;
 
-use sockc_compiler::artifact::AttachPoint;
-
 use super as groups;
 use crate::attach;
 use crate::attach::guard;
 use crate::error::{Error, at};
-use crate::hook::Point;
+use crate::hook::{On, Points};
 use crate::state::State;
 use crate::state::record::{Attached, Record};
 use crate::sys::cgroup;
@@ -59,8 +57,8 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<MovedGroup>, Er
 /// The hooks of a record on control groups that are gone: that they hang on nothing is nobody's change of them.
 pub(crate) fn hooks<'a>(state: &State, record: &'a Record) -> Result<Vec<&'a Attached>, Error> {
     let gone = look(state, record)?;
-    let is_gone = |attached: &&Attached| match attached.hook.point {
-        Point::Send(id) | Point::SockOps(id) => gone.iter().any(|one| one.id == id),
+    let is_gone = |attached: &&Attached| match attached.hook.point.on() {
+        On::Peers(id) | On::Group(id) => gone.iter().any(|one| one.id == id),
         _ => false,
     };
     Ok(record.hooks.iter().filter(is_gone).collect())
@@ -74,13 +72,14 @@ fn id_of(path: &Path) -> Result<Option<u64>, Error> {
     }
 }
 
-/// Whether what takes the connections of a control group in hangs on nothing: the kernel takes it off with the group. An apply
+/// Whether what sees what is done in a control group hangs on nothing: the kernel takes it off with the group. An apply
 /// that found none did not hang it anywhere.
 fn is_off(state: &State, record: &Record, index: usize, id: u64) -> Result<bool, Error> {
     let mut hooks = record.hooks.iter();
-    let Some(attached) = hooks.find(|one| one.hook.point == Point::SockOps(id)) else {
+    let Some(attached) = hooks.find(|one| one.hook.point.on() == On::Group(id)) else {
         let mut programs = record.manifest.programs.iter();
-        return Ok(programs.any(|one| one.point == AttachPoint::SockOps(index)));
+        let of_group = |point| matches!(Points::of(point), Points::Group(of, _) if of == index);
+        return Ok(programs.any(|one| of_group(&one.point)));
     };
     let there = attach::describe(state, &attached.hook)?;
     Ok(there.is_some_and(|there| !there.alive))

@@ -3,6 +3,7 @@
 //! Both ends are in one namespace and joined by its `lo`, where no packet hook of a policy is; both belong to the group. For the
 //! programs of a group to see them, they must be made after those came into force.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
@@ -11,6 +12,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     Backlog, MsgFlags, SockaddrStorage, accept, bind, connect, listen, recv, send,
 };
+use sockc_compiler::policy::Direction;
+use sockc_compiler::protocol::IpProtocol;
 
 use super::error::{Error, While};
 use super::{Group, Netlink, Space};
@@ -20,15 +23,31 @@ const PATIENCE: u16 = 5_000;
 /// What is written.
 const WORDS: &[u8] = b"sockc";
 
-/// What became of a write.
+/// What became of what a process did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// The other end read it.
-    Delivered,
-    /// It failed with EACCES.
+pub enum Played {
+    /// It went on: the other end read what was written.
+    Done,
+    /// It failed with the error of a refusal.
     Denied,
     /// It succeeded, and nothing arrived.
     Lost,
+}
+
+/// Does what a direction is about in a group, by a protocol, from one address to another, and says what became of it.
+pub fn play(
+    space: &Space,
+    direction: Direction,
+    group: &Group,
+    (protocol, from, to): (IpProtocol, SocketAddr, SocketAddr),
+) -> Result<Played, Error> {
+    match direction {
+        Direction::Send => exchange(space, group, from, to),
+        Direction::In | Direction::Out => Err(Error::new(
+            format!("making a packet of {protocol}"),
+            io::Error::from(io::ErrorKind::Unsupported),
+        )),
+    }
 }
 
 /// Connects a socket of the group on `from` to one on `to`, writes, and reads at the other end. Both addresses are the
@@ -38,7 +57,7 @@ pub fn exchange(
     group: &Group,
     from: SocketAddr,
     to: SocketAddr,
-) -> Result<Written, Error> {
+) -> Result<Played, Error> {
     space.run(|| {
         let length = if from.is_ipv4() { 32 } else { 128 };
         let mut netlink = Netlink::open()?;
@@ -53,7 +72,7 @@ pub fn exchange(
     })?
 }
 
-fn between(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Written, Error> {
+fn between(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Error> {
     let (server, client) = (group.tcp_socket(to)?, group.tcp_socket(from)?);
     let accepted =
         join(&server, to, &client, from).doing(|| format!("connecting {from} to {to}"))?;
@@ -80,20 +99,20 @@ fn join(
     Ok(unsafe { OwnedFd::from_raw_fd(accepted) })
 }
 
-fn write(client: &OwnedFd, accepted: &OwnedFd) -> nix::Result<Written> {
+fn write(client: &OwnedFd, accepted: &OwnedFd) -> nix::Result<Played> {
     match send(client.as_raw_fd(), WORDS, MsgFlags::MSG_NOSIGNAL) {
-        Err(Errno::EACCES) => return Ok(Written::Denied),
+        Err(Errno::EACCES) => return Ok(Played::Denied),
         other => other?,
     };
     if !readable(accepted)? {
-        return Ok(Written::Lost);
+        return Ok(Played::Lost);
     }
     let mut buffer = [0; 16];
     let length = recv(accepted.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
     Ok(if buffer.get(..length) == Some(WORDS) {
-        Written::Delivered
+        Played::Done
     } else {
-        Written::Lost
+        Played::Lost
     })
 }
 

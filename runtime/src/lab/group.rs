@@ -92,6 +92,11 @@ impl Group {
         self.socket(local, libc::IPPROTO_TCP)
     }
 
+    /// The same for UDP.
+    pub fn udp_socket(&self, local: SocketAddr) -> Result<OwnedFd, Error> {
+        self.socket(local, libc::IPPROTO_UDP)
+    }
+
     /// The same for MPTCP, which the kernel may lack.
     pub fn mptcp_socket(&self, local: SocketAddr) -> Result<OwnedFd, Error> {
         self.socket(local, libc::IPPROTO_MPTCP)
@@ -194,8 +199,11 @@ extern "C" fn obey(order: *mut c_void) -> c_int {
         if libc::write(order.members, c"0".as_ptr().cast(), 1) < 0 {
             -*libc::__errno_location()
         } else {
-            let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
-            match libc::socket(order.family, kind, order.protocol) {
+            let kind = match order.protocol {
+                libc::IPPROTO_UDP => libc::SOCK_DGRAM,
+                _ => libc::SOCK_STREAM,
+            };
+            match libc::socket(order.family, kind | libc::SOCK_CLOEXEC, order.protocol) {
                 -1 => -*libc::__errno_location(),
                 fd => fd,
             }

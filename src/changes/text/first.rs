@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{Edit, Line, Scope};
-use sockc_compiler::policy::Direction;
 
 use super::super::paint::Role;
 use super::super::words;
-use super::cut::Lists;
+use super::allowance::Lists;
 use super::{Look, Shown};
 
 /// What a policy says, where none is in force.
@@ -55,11 +54,8 @@ impl Shown {
         let lines: Vec<&Line> = edits.iter().filter_map(|edit| edit.new.as_ref()).collect();
         let (defaults, rules): (Vec<&Line>, Vec<&Line>) =
             lines.into_iter().partition(|line| line.is_default);
-        let heading = match direction {
-            Direction::In => "what arrives: the first rule that matches decides",
-            Direction::Out => "what leaves: the first rule that matches decides",
-            Direction::Send => "what groups send: the first rule that matches decides",
-        };
+        let list = direction.spec().list;
+        let heading = &format!("{list}: the first rule that matches decides");
         let width = rules.iter().chain(&defaults);
         let width = width.map(|line| words::place(line).chars().count());
         let width = width.max().unwrap_or(0);

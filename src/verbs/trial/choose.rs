@@ -20,12 +20,13 @@ use sockc_compiler::packet;
 use sockc_compiler::policy::{
     Action, AddressSet, ClassId, Direction, Family, GroupId, Policy, RuleId, SetId, SetKind,
 };
+use sockc_compiler::protocol::IpProtocol;
 
 /// A packet or a write to try, and what is around it.
 pub(crate) use sockc_compiler::packet::text::Described as Case;
 
 use super::interfaces::Interfaces;
-use super::world::LabWorld;
+use super::lab_world::LabWorld;
 use narrow::Narrowed;
 use started::{Free, as_started};
 
@@ -68,7 +69,9 @@ pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
         chooser.packets(direction)?;
     }
     for group in policy.groups.keys() {
-        chooser.writes(group)?;
+        for direction in Direction::all_of_processes() {
+            chooser.deeds(direction, group)?;
+        }
     }
     Ok(chooser.choice)
 }
@@ -121,13 +124,21 @@ impl Chooser<'_> {
         Some(Case::plain(event, SocketAnswer::None))
     }
 
-    fn writes(&mut self, group: GroupId) -> Result<(), BudgetExceeded> {
-        for (owner, _, region) in self.regions(Direction::Send, Some(group))? {
-            let region = sight::seen_from(&mut self.store, Hook::SkMsg, None, region)?;
-            let regions = self.in_the_lab(region)?;
+    /// What the processes of a group do, in each family and protocol that a hook meets.
+    fn deeds(&mut self, direction: Direction, group: GroupId) -> Result<(), BudgetExceeded> {
+        let kinds = [Family::V4, Family::V6].into_iter().flat_map(|family| {
+            let protocols = Hook::protocols(direction).iter();
+            protocols.map(move |protocol| (family, *protocol))
+        });
+        for (owner, _, region) in self.regions(direction, Some(group))? {
             let mut found = false;
-            for family in [Family::V4, Family::V6] {
-                let case = self.write(group, &regions, family)?;
+            for (family, protocol) in kinds.clone() {
+                let Some(hook) = Hook::meeting(direction, family, protocol) else {
+                    continue;
+                };
+                let region = sight::seen_from(&mut self.store, hook, None, region)?;
+                let regions = self.in_the_lab(region)?;
+                let case = self.deed((direction, group), &regions, family, protocol)?;
                 found |= case.is_some();
                 self.choice.cases.extend(case);
             }
@@ -221,18 +232,19 @@ impl Chooser<'_> {
         Ok(None)
     }
 
-    /// A connection of the group for what its sockets write.
-    fn write(
+    /// The two ends of what the group's sockets do.
+    fn deed(
         &mut self,
-        group: GroupId,
+        (direction, group): (Direction, GroupId),
         regions: &[Node],
         family: Family,
+        protocol: IpProtocol,
     ) -> Result<Option<Case>, BudgetExceeded> {
         for &region in regions {
-            if let Some(found) = self.narrow(region, family, &[6], SocketAnswer::None)? {
+            if let Some(found) = self.narrow(region, family, &[protocol.0], SocketAnswer::None)? {
                 let (header, socket) = values::header_of(&found);
                 let event = Event::Process {
-                    direction: Direction::Send,
+                    direction,
                     group,
                     header: header.clone(),
                 };
@@ -253,10 +265,11 @@ impl Chooser<'_> {
         let mut case = Case::plain(event, socket);
         let looked_up = header.has_socket();
         if looked_up {
-            let answers = self.policy.namespaces.keys().map(|netns| {
-                let answer = found.get(Field::SocketIn(netns));
-                (netns, SocketAnswer::from_value(answer))
-            });
+            let answers = self
+                .policy
+                .namespaces
+                .keys()
+                .map(|netns| (netns, found.socket(Some(netns))));
             case.elsewhere = answers
                 .filter(|(_, answer)| *answer != SocketAnswer::None)
                 .collect();
@@ -264,8 +277,7 @@ impl Chooser<'_> {
         let sockets = self.policy.sockets.iter();
         case.absent = sockets
             .filter(|(id, socket)| {
-                found.get(Field::Absent(*id)) == 1
-                    && socket.may_hold(header.family(), header.protocol)
+                !found.is_there(*id) && socket.may_hold(header.family(), header.protocol)
             })
             .map(|(id, _)| id)
             .collect();

@@ -4,8 +4,8 @@ use sockc_compiler::event::{Event, Verdict};
 use sockc_compiler::simulate::{Ran, simulate};
 
 use super::choose::Case;
+use super::lab_world::LabWorld;
 use super::stage::Seen;
-use super::world::LabWorld;
 use super::{Subject, frame};
 
 /// Plays every case.
@@ -34,8 +34,10 @@ fn one(subject: &Subject<'_>, case: &Case) -> Seen {
 /// What the programs did, as somebody outside would see it.
 fn seen(ran: &Ran, event: &Event) -> Seen {
     match (ran.verdict, event) {
-        (Verdict::Drop | Verdict::Reject, Event::Process { .. }) => Seen::Denied,
-        (_, Event::Process { .. }) => Seen::Delivered,
+        (Verdict::Drop | Verdict::Reject, Event::Process { direction, .. }) => {
+            Seen::Denied(*direction)
+        }
+        (_, Event::Process { direction, .. }) => Seen::Done(*direction),
         (Verdict::Drop, _) => Seen::Dropped,
         (Verdict::Reject, _) if ran.looked_up => Seen::Refused,
         (Verdict::Reject, _) => Seen::Answered,

@@ -15,13 +15,13 @@ use sockc_compiler::policy::{ClassId, Direction, OutInterfaceId, Policy, SocketI
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::SlotKind;
 use sockc_runtime::lab::{
-    self, BACK, Error, Group, Held, Lab, Probe, Reply, Space, State, Written, exchange, hold,
+    self, BACK, Error, Group, Held, Lab, Played, Probe, Reply, Space, State, hold,
 };
 
 use super::choose::Case;
 use super::frame;
 use super::interfaces::Interfaces;
-use super::world::{Ends, LabWorld, ports};
+use super::lab_world::{Ends, LabWorld, ports};
 use servers::Servers;
 use wires::Wires;
 
@@ -40,10 +40,10 @@ pub(crate) enum Seen {
     Answered,
     /// It left by this interface, as it was.
     Forwarded(OutInterfaceId),
-    /// The write failed with EACCES.
-    Denied,
-    /// What was written arrived.
-    Delivered,
+    /// What a process did, of this direction, failed with the error of a refusal.
+    Denied(Direction),
+    /// What a process did went on: what was written arrived.
+    Done(Direction),
     /// The lab cannot send it.
     NotSent(String),
 }
@@ -129,7 +129,9 @@ impl<'a> Stage<'a> {
             } => {
                 let group = self.groups.get(group.as_u32() as usize);
                 match (group, Ends::of(*direction, header)) {
-                    (Some(group), Some(ends)) => Ok(self.write(group, ends)),
+                    (Some(group), Some(ends)) => {
+                        Ok(self.deed(*direction, group, header.protocol, ends))
+                    }
                     _ => Ok(Seen::NotSent("it is no TCP connection".into())),
                 }
             }
@@ -230,12 +232,13 @@ impl<'a> Stage<'a> {
         Ok(held)
     }
 
-    /// What becomes of a write of the group. A connection that cannot be made is no verdict.
-    fn write(&self, group: &Group, ends: Ends) -> Seen {
-        match exchange(&self.lab.server, group, ends.local, ends.remote) {
-            Ok(Written::Delivered) => Seen::Delivered,
-            Ok(Written::Denied) => Seen::Denied,
-            Ok(Written::Lost) => Seen::Dropped,
+    /// What becomes of what a process of the group does. A connection that cannot be made is no verdict.
+    fn deed(&self, direction: Direction, group: &Group, protocol: IpProtocol, ends: Ends) -> Seen {
+        let space = &self.lab.server;
+        match lab::play(space, direction, group, (protocol, ends.local, ends.remote)) {
+            Ok(Played::Done) => Seen::Done(direction),
+            Ok(Played::Denied) => Seen::Denied(direction),
+            Ok(Played::Lost) => Seen::Dropped,
             Err(error) => Seen::NotSent(error.to_string()),
         }
     }

@@ -2,7 +2,7 @@
 
 use sockc_compiler::event::{Decider, Event, Verdict};
 use sockc_compiler::packet::text;
-use sockc_compiler::policy::{Direction, Place, Policy};
+use sockc_compiler::policy::{Direction, Policy, SourceLocation};
 
 use super::choose::{Case, Owner};
 use super::report;
@@ -22,8 +22,11 @@ pub(crate) fn seen(policy: &Policy, seen: &Seen) -> String {
         Seen::Refused => "passed, nobody listens".into(),
         Seen::Answered => "refused by an answer".into(),
         Seen::Forwarded(port) => format!("left by interface {}", policy.out_interfaces[*port]),
-        Seen::Denied => "write refused (EACCES)".into(),
-        Seen::Delivered => "delivered".into(),
+        Seen::Denied(direction) => direction
+            .deed()
+            .map_or("refused", |deed| deed.refused)
+            .into(),
+        Seen::Done(direction) => direction.deed().map_or("done", |deed| deed.done).into(),
         Seen::NotSent(reason) => format!("nothing: {reason}"),
     }
 }
@@ -68,7 +71,7 @@ fn direction(event: &Event) -> Direction {
     }
 }
 
-fn statement(place: &Place) -> report::Decider {
+fn statement(place: &SourceLocation) -> report::Decider {
     report::Decider {
         rule: place.text.to_string(),
         file: place.file.to_string(),

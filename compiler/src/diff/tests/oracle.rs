@@ -5,14 +5,14 @@ use std::fmt::Write;
 use crate::diagram::values::values_of;
 use crate::diagram::{FieldValues, Node};
 use crate::diff::block::Cover;
+use crate::diff::case::Case;
 use crate::diff::draw::{Covers, Drawing, Region};
 use crate::diff::edits::{Delta, Edits};
 use crate::diff::joint::{Joint, Which};
 use crate::diff::lists::Lists;
-use crate::diff::space::{Outcome, Space};
+use crate::diff::space::{Disposition, Space};
 use crate::diff::topic::Topic;
 use crate::diff::weigh::{Found, Weighing};
-use crate::diff::world::Case;
 use crate::event::{SocketAnswer, Verdict};
 use crate::field::Field;
 use crate::observer::Silent;
@@ -180,7 +180,7 @@ impl Checking<'_, '_> {
         }
     }
 
-    fn outcome(&self, case: &Case<'_, '_>, which: Which) -> Outcome {
+    fn outcome(&self, case: &Case<'_, '_>, which: Which) -> Disposition {
         let decision = case.decide(which).unwrap();
         let ids = &self.joint.side(which).ids;
         let verdict = match decision.verdict {
@@ -189,7 +189,7 @@ impl Checking<'_, '_> {
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
             other => other,
         };
-        Outcome {
+        Disposition {
             verdict,
             mark: decision.mark,
         }

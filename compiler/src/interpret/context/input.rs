@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::{Cell, Content, Context, ip4, ip6};
 use crate::artifact::Section;
-use crate::bpf::constant::{AF_INET, AF_INET6};
-use crate::interpret::packet::Packet;
+use crate::bpf::constant::{AF_INET, AF_INET6, TCP_ESTABLISHED};
+use crate::interpret::buffer::Packet;
 use crate::interpret::socket::SocketModel;
 use crate::protocol::IpProtocol;
 
@@ -153,6 +153,28 @@ pub struct SockOps {
     pub rcv_nxt: u32,
     /// The socket; `None` for a request socket.
     pub socket: Option<SocketModel>,
+}
+
+impl Input {
+    /// What a program of a section is run on that decides what a process does with a socket of a protocol: the socket of
+    /// `from`, toward `to`. Nothing where programs of the section decide no such thing.
+    #[must_use]
+    pub fn of_process(
+        section: Section,
+        protocol: IpProtocol,
+        from: SocketAddr,
+        to: SocketAddr,
+    ) -> Option<Self> {
+        match section {
+            Section::SkMsg => (protocol == IpProtocol::TCP).then(|| {
+                Self::Message(Message {
+                    socket: SocketModel::listener(0, from).connected(TCP_ESTABLISHED, to),
+                    data: vec![0],
+                })
+            }),
+            Section::Xdp | Section::Classifier | Section::SkLookup | Section::SockOps => None,
+        }
+    }
 }
 
 impl Context {

@@ -1,6 +1,6 @@
 //! XDP and TC: the prologue has left the packet's fields on the stack; the mark stands in the context of TC.
 
-use super::{Code, Place, address, context, stack};
+use super::{Code, Place, Reach, address, context, stack};
 use crate::bpf::opcode::Width;
 use crate::field::Field;
 use crate::header_field;
@@ -15,11 +15,21 @@ pub(super) static XDP: Code = Code {
     size: length,
     noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
     preemptible: false,
+    reach: Some(Reach {
+        bounds: [xdp::DATA, xdp::DATA_END],
+        buffered: false,
+        interface: xdp::INGRESS_IFINDEX,
+    }),
 };
 
 pub(super) static TC: Code = Code {
     field: with_mark,
     noted: &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)],
+    reach: Some(Reach {
+        bounds: [skb::DATA, skb::DATA_END],
+        buffered: true,
+        interface: skb::IFINDEX,
+    }),
     ..XDP
 };
 
@@ -46,7 +56,7 @@ fn on_stack(lowering: &Lowering<'_>, field: Field, _: Family) -> Option<Place> {
         Field::Fragment => stack(frame.fragment, 0, Width::B, 0),
         Field::FromPort => stack(frame.ports, 0, Width::H, 16),
         Field::ToPort => stack(frame.ports, 2, Width::H, 16),
-        Field::Icmp => stack(frame.icmp, 0, Width::H, 16),
+        Field::Icmp => stack(frame.ports, 0, Width::H, 16),
         Field::TcpFlags => stack(frame.flags, 0, Width::B, 0),
         Field::Length => length(lowering),
         Field::Vlan => stack(frame.vlan, 0, Width::H, 0),

@@ -7,7 +7,6 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::hook::Hook;
 use crate::ir::{Arg, Block, Slot, Value};
 use crate::policy::Family;
 use crate::protocol::IpProtocol;
@@ -49,9 +48,9 @@ impl Lowering<'_> {
         let sum = self.sum(reply.head, base + TCP, Arg::Imm(0));
         self.checksum(sum, reply.head, base + 16);
         self.ip_header(reply, family, IpProtocol::TCP, payload);
-        match self.source.chain.hook {
-            Hook::Xdp => self.send_frame(reply, shape, payload, [base + TCP, 0], drop),
-            _ => self.send_reset(reply, shape, payload, base + TCP, drop),
+        match self.is_buffered() {
+            false => self.send_frame(reply, shape, payload, [base + TCP, 0], drop),
+            true => self.send_reset(reply, shape, payload, base + TCP, drop),
         }
     }
 
@@ -101,9 +100,9 @@ impl Lowering<'_> {
         self.builder.enter(block);
         self.within(&UNREACHABLE, reply, family, drop);
         let payload = self.quoted_length(shape);
-        match self.source.chain.hook {
-            Hook::Xdp => self.quote_frame(reply, shape, payload, drop),
-            _ => self.quote_buffer(reply, shape, payload, drop),
+        match self.is_buffered() {
+            false => self.quote_frame(reply, shape, payload, drop),
+            true => self.quote_buffer(reply, shape, payload, drop),
         }
         let base = shape.header;
         let [kind, code] = shape.unreachable;
@@ -125,9 +124,9 @@ impl Lowering<'_> {
             self.addresses(reply, shape);
         }
         self.ip_header(reply, family, shape.icmp, payload);
-        match self.source.chain.hook {
-            Hook::Xdp => self.send_frame(reply, shape, payload, [base + ICMP; 2], drop),
-            _ => self.send_unreachable(reply, shape, payload, drop),
+        match self.is_buffered() {
+            false => self.send_frame(reply, shape, payload, [base + ICMP; 2], drop),
+            true => self.send_unreachable(reply, shape, payload, drop),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::tables::TablePlace as Place;
 
 /// A classifier's tables, each at its place.
 #[derive(Clone, Debug)]
-pub struct ClassifierMaps {
+pub(crate) struct ClassifierMaps {
     /// The classes of protocols.
     pub classes: Place,
     /// The services.
@@ -28,7 +28,7 @@ pub struct ClassifierMaps {
 
 /// The tables of one family.
 #[derive(Clone, Debug)]
-pub struct FamilyMaps {
+pub(crate) struct FamilyMaps {
     pub(super) masks: Place,
     pub(super) mask_count: u32,
     pub(super) strata: Vec<StratumMaps>,
@@ -53,7 +53,7 @@ impl ClassifierMaps {
     /// Puts the tables into maps; `add` gives the place of one, by its name.
     ///
     /// `None` where a table has more entries than a program can count, which no map holds.
-    pub fn new(
+    pub(crate) fn new(
         tables: &Tables,
         ranks: u32,
         mut add: impl FnMut(&str, &[u8]) -> Place,

@@ -7,7 +7,6 @@ use super::{Described, codes};
 use crate::event::{Event, SocketAnswer};
 use crate::header_field::ByField;
 use crate::policy::{AddressSet, Family, GroupId, LiveEntry, LiveMapId, NetnsId, SetId, SocketId};
-use crate::protocol::IpProtocol;
 
 /// Type and code of an echo request.
 pub(super) fn plain_icmp(family: Family) -> (u8, u8) {
@@ -17,15 +16,7 @@ pub(super) fn plain_icmp(family: Family) -> (u8, u8) {
     }
 }
 
-/// The protocol whose header is checked as ICMP in this family.
-pub(super) fn icmp_of(family: Family) -> IpProtocol {
-    match family {
-        Family::V4 => IpProtocol::ICMP,
-        Family::V6 => IpProtocol::ICMP6,
-    }
-}
-
-/// A socket that is said to be found.
+/// A socket that the text says is found.
 pub(super) struct SocketSaid {
     pub(super) answer: SocketAnswer,
     /// The namespace it is found in; `None` for the interface's own.

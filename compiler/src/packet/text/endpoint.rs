@@ -1,6 +1,6 @@
 //! The two sides of a packet: one address each, and one port where it has ports.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_grammar::ast::{Address, Endpoint, PortItem, Ports, Side};
 use sockc_grammar::diagnostic::Diagnostic;
@@ -16,6 +16,23 @@ pub(super) struct End {
     pub(super) address: IpAddr,
     pub(super) port: Option<Spanned<u16>>,
     pub(super) span: Span,
+}
+
+impl End {
+    /// A sender of which nothing is known, toward a receiver.
+    pub(super) fn unknown(to: &Self) -> Self {
+        Self {
+            address: match to.address {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            },
+            port: to.port.as_ref().map(|port| Spanned {
+                value: 0,
+                span: port.span,
+            }),
+            span: to.span,
+        }
+    }
 }
 
 /// Reads a side; `word` is `from` or `to`, `whole` the packet.

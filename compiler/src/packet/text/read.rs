@@ -1,20 +1,22 @@
 //! The syntax tree of a packet to the packet.
 
-use sockc_grammar::ast::{self, IcmpType, Packet, Protocol};
+use sockc_grammar::ast::{Packet, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::case::{Said, icmp_of, mistake, plain_icmp};
+use super::case::{Said, mistake, plain_icmp};
 use super::endpoint::{End, end};
 use super::with::{no_meaning, said};
 use super::{Described, codes, interface};
+use crate::direction::Deed;
 use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
+use crate::field::FieldKind;
 use crate::header_field::{Exists, HeaderField, Plain};
-use crate::names::IcmpKind;
+use crate::hook::Hook;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
 use crate::protocol::IpProtocol;
-use crate::values::codes as values;
+use crate::values::protocols::{Written, icmp_type, protocol};
 
 /// The packet (or write) that the words describe. `whole` is the span of all of them, for what is missing.
 ///
@@ -27,18 +29,34 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
     if let (Some(malformed), false) = (&said.malformed, direction.of_processes()) {
         return malformed_packet(packet, direction, class, malformed.span);
     }
-    let from = end(packet.from.as_ref(), "from", whole)?;
-    let to = end(packet.to.as_ref(), "to", whole)?;
+    let to = || end(packet.to.as_ref(), "to", whole);
+    let (from, to) = match (direction.has_sender(), &packet.from) {
+        (true, from) => (end(from.as_ref(), "from", whole)?, to()?),
+        (false, Some(from)) => {
+            return Err(does_not_fit(
+                "the sender's address is not known yet",
+                from.span,
+            ));
+        }
+        (false, None) => {
+            let to = to()?;
+            (End::unknown(&to), to)
+        }
+    };
     let kind = Kind::of(packet, &from, &to, &said, whole)?;
     let header = kind.header(&from, &to, &said)?;
-    let event = if direction.of_processes() {
+    let event = if let Some(deed) = direction.deed() {
         Event::Process {
             direction,
-            group: group(&kind, &said, policy, whole)?,
+            group: group((direction, deed), &kind, &said, policy, whole)?,
             header,
         }
     } else {
-        not_said(said.group.as_ref(), "a group: that belongs to `send`")?;
+        let processes = Direction::words_of_processes(" and ");
+        not_said(
+            said.group.as_ref(),
+            &format!("a group: that belongs to {processes}"),
+        )?;
         Event::Packet {
             direction,
             class,
@@ -57,7 +75,7 @@ fn class(
     match &packet.on {
         None => Ok(Policy::plain_class()),
         Some(on) if direction.of_processes() => Err(does_not_fit(
-            "what a process writes has no interface yet",
+            Hook::without(direction, FieldKind::Interface),
             on.span,
         )),
         Some(on) => interface::read(&on.value, policy),
@@ -68,12 +86,8 @@ fn direction(packet: &Packet) -> Result<Direction, Box<Diagnostic>> {
     let Some(written) = &packet.direction else {
         return Ok(Direction::In);
     };
-    match written.value {
-        ast::Direction::In => Ok(Direction::In),
-        ast::Direction::Out => Ok(Direction::Out),
-        ast::Direction::Send => Ok(Direction::Send),
-        ast::Direction::Receive => Err(no_meaning("`receive`", written.span)),
-    }
+    let word = || format!("`{}`", written.value.word());
+    Direction::of(written.value).ok_or_else(|| no_meaning(&word(), written.span))
 }
 
 /// A malformed packet has no header that could be looked at: addresses may be named, the rest may not.
@@ -201,7 +215,7 @@ impl Kind {
                 _ => Transport::Ports { from, to },
             });
         }
-        if self.number != icmp_of(self.family) {
+        if self.number != self.family.icmp() {
             return Ok(Transport::None);
         }
         let (kind, code) = self.icmp.unwrap_or(plain_icmp(self.family));
@@ -251,108 +265,42 @@ impl Kind {
 type Named = (IpProtocol, Option<(u8, u8)>);
 
 fn protocol_of(written: &Spanned<Protocol>, family: Family) -> Result<Named, Box<Diagnostic>> {
-    let number = match &written.value {
-        Protocol::Tcp => IpProtocol::TCP,
-        Protocol::Udp => IpProtocol::UDP,
-        Protocol::Sctp => IpProtocol::SCTP,
-        Protocol::Esp => IpProtocol::ESP,
-        Protocol::Ah => IpProtocol::AH,
-        Protocol::Gre => IpProtocol::GRE,
-        Protocol::Number(number) => {
-            IpProtocol(byte(number.value, number.span, values::PROTOCOL_NUMBER)?)
-        }
-        Protocol::Icmp(types) => {
-            return icmp(IcmpKind::Icmp, types, written.span, family == Family::V4);
-        }
-        Protocol::Icmp6(types) => {
-            return icmp(IcmpKind::Icmp6, types, written.span, family == Family::V6);
-        }
+    let (kind, types) = match protocol(&written.value)? {
+        Written::Plain(number) => return Ok((number, None)),
+        Written::Icmp(kind, types) => (kind, types),
     };
-    Ok((number, None))
-}
-
-fn icmp(
-    kind: IcmpKind,
-    types: &[Spanned<IcmpType>],
-    span: Span,
-    family_fits: bool,
-) -> Result<Named, Box<Diagnostic>> {
-    let number = match kind {
-        IcmpKind::Icmp => IpProtocol::ICMP,
-        IcmpKind::Icmp6 => IpProtocol::ICMP6,
-    };
-    if !family_fits {
+    let number = kind.family().icmp();
+    if kind.family() != family {
         return Err(mistake(
             codes::FAMILIES_DIFFER,
             "`icmp` goes with IPv4 addresses, `icmp6` with IPv6 addresses",
-            span,
+            written.span,
             "of the other family than the addresses",
             format!("write the other one, or `proto {number}` if that is meant"),
         ));
     }
     match types {
         [] => Ok((number, None)),
-        [one] => Ok((number, Some(icmp_type(kind, one)?))),
+        [one] => {
+            let found = icmp_type(kind, one)?;
+            Ok((number, Some((found.kind, found.code.unwrap_or(0)))))
+        }
         [_, second, ..] => Err(does_not_fit("a packet has one ICMP type", second.span)),
     }
 }
 
-fn icmp_type(kind: IcmpKind, written: &Spanned<IcmpType>) -> Result<(u8, u8), Box<Diagnostic>> {
-    let span = written.span;
-    match &written.value {
-        IcmpType::Number(kind) => Ok((byte(*kind, span, values::ICMP_NUMBER)?, 0)),
-        IcmpType::WithCode(kind, code) => Ok((
-            byte(*kind, span, values::ICMP_NUMBER)?,
-            byte(*code, span, values::ICMP_NUMBER)?,
-        )),
-        IcmpType::Name(name) => {
-            let found = kind.named(name);
-            found
-                .map(|found| (found.kind, found.code.unwrap_or(0)))
-                .ok_or_else(|| unknown_type(kind, name, span))
-        }
-    }
-}
-
-fn unknown_type(kind: IcmpKind, name: &str, span: Span) -> Box<Diagnostic> {
-    let help = match crate::names::nearest(name, kind.names()) {
-        Some(near) => format!("write `{near}`, or the type's number"),
-        None => "write the type's number".to_owned(),
-    };
-    mistake(
-        values::UNKNOWN_ICMP_TYPE,
-        format!("no ICMP type is called `{name}`"),
-        span,
-        "not in the table of ICMP types",
-        help,
-    )
-}
-
-fn byte(
-    number: u64,
-    span: Span,
-    code: sockc_grammar::diagnostic::Code,
-) -> Result<u8, Box<Diagnostic>> {
-    u8::try_from(number).map_err(|_| {
-        mistake(
-            code,
-            format!("there is no such number as {number} here"),
-            span,
-            "numbers end at 255",
-            "write a number from 0 to 255",
-        )
-    })
-}
-
-/// The group that a write belongs to. A write is data on a TCP connection: nothing else is known of it.
+/// The group whose process does it. Nothing is known then but protocol, addresses and ports.
 fn group(
+    (direction, deed): (Direction, &Deed),
     kind: &Kind,
     said: &Said,
     policy: &Policy,
     whole: Span,
 ) -> Result<GroupId, Box<Diagnostic>> {
-    if kind.number != IpProtocol::TCP {
-        return Err(does_not_fit("`send` is about tcp", kind.span));
+    if !Hook::protocols(direction).contains(&kind.number) {
+        let about = deed.about.to_lowercase();
+        let text = format!("`{}` is about {about}", direction.word());
+        return Err(does_not_fit(text, kind.span));
     }
     not_said(said.malformed.as_ref(), "a header that could be malformed")?;
     for (row, said) in said.header.iter() {
@@ -369,7 +317,7 @@ fn group(
         (Some(only), None) => Ok(only),
         _ => Err(mistake(
             codes::GROUP_MISSING,
-            "a write belongs to a group",
+            format!("a {} belongs to a group", deed.one),
             whole,
             "no group is named",
             "write `with group NAME`",

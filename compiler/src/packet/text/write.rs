@@ -9,14 +9,14 @@ use super::{Described, contents, interface, members};
 use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::header_field::{self, Kind, Plain, Row, flag_names};
 use crate::packet::shortest_length;
-use crate::policy::{Direction, Policy};
+use crate::policy::{Direction, Family, Policy};
 use crate::protocol::IpProtocol;
 
 /// The packet in words, without anything that is not in its header.
 #[must_use]
-pub fn describe(header: &Header, direction: Direction) -> String {
+pub(crate) fn describe(header: &Header, direction: Direction) -> String {
     let with = header_with(header, direction);
-    sentence(direction, &packet_words(header), None, &with)
+    sentence(direction, &packet_words(header, direction), None, &with)
 }
 
 /// An event and its surroundings in words; `None` for a frame that is not IP, for which there are none.
@@ -83,7 +83,12 @@ fn words(
     with.extend(group.map(|group| format!("group {}", group.name)));
     with.extend(header_with(header, direction));
     with.extend(machine_with(policy, described));
-    Some(sentence(direction, &packet_words(header), on, &with))
+    Some(sentence(
+        direction,
+        &packet_words(header, direction),
+        on,
+        &with,
+    ))
 }
 
 /// The sockets that lookups find.
@@ -146,31 +151,27 @@ fn sentence(direction: Direction, packet: &str, on: Option<String>, with: &[Stri
     words.join(" ")
 }
 
-fn packet_words(header: &Header) -> String {
+fn packet_words(header: &Header, direction: Direction) -> String {
     let (from, to) = match header.transport {
         Transport::Tcp { from, to, .. } | Transport::Ports { from, to } => (Some(from), Some(to)),
         Transport::None | Transport::Icmp { .. } => (None, None),
     };
-    format!(
-        "{} from {} to {}",
-        protocol_words(header),
-        endpoint(header.from, from),
-        endpoint(header.to, to)
-    )
+    let (protocol, to) = (protocol_words(header), endpoint(header.to, to));
+    match direction.has_sender() {
+        true => format!("{protocol} from {} to {to}", endpoint(header.from, from)),
+        false => format!("{protocol} to {to}"),
+    }
 }
 
 fn protocol_words(header: &Header) -> String {
-    let v4 = header.from.is_ipv4();
-    let word = match header.protocol {
-        IpProtocol::TCP => "tcp",
-        IpProtocol::UDP => "udp",
-        IpProtocol::SCTP => "sctp",
-        IpProtocol::ICMP if v4 => "icmp",
-        IpProtocol::ICMP6 if !v4 => "icmp6",
-        IpProtocol::ESP => "esp",
-        IpProtocol::AH => "ah",
-        IpProtocol::GRE => "gre",
-        number => return format!("proto {number}"),
+    // Over the other family it has no types, and the word would stand for those.
+    let other = match header.family() {
+        Family::V4 => IpProtocol::ICMP6,
+        Family::V6 => IpProtocol::ICMP,
+    };
+    let word = header.protocol.word().filter(|_| header.protocol != other);
+    let Some(word) = word else {
+        return format!("proto {}", header.protocol);
     };
     match header.transport {
         // The first fragment of an echo request needs its type, or it would be read as a later one.
@@ -184,7 +185,8 @@ fn protocol_words(header: &Header) -> String {
     }
 }
 
-fn endpoint(address: IpAddr, port: Option<u16>) -> String {
+/// An end of a packet.
+pub(crate) fn endpoint(address: IpAddr, port: Option<u16>) -> String {
     match port {
         Some(port) => SocketAddr::new(address, port).to_string(),
         None => address.to_string(),

@@ -5,7 +5,7 @@ use super::{Broken, Edit, is_word, like_address, like_port};
 use crate::ast::Direction;
 use crate::header_field::HeaderField;
 use crate::scan;
-use crate::words;
+use crate::vocabulary;
 
 /// Protocols that may stand where another part of a rule is expected.
 const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre"];
@@ -34,6 +34,9 @@ pub(super) fn edits(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     verbs(broken, found);
     strings(broken, found);
     listen(broken, found);
+    directions(broken, found);
+    logs(broken, found);
+    no_members(broken, found);
 }
 
 /// `ssh allow …`, `my.label: allow …`, `f: tcp allow …`.
@@ -41,7 +44,7 @@ fn label(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let text = broken.text;
     let word = scan::word(text, 0);
     let next = scan::word(text, scan::skip(text, word.len()));
-    if !word.is_empty() && !words::is_reserved(word) && words::VERBS.contains(&next) {
+    if !word.is_empty() && !vocabulary::is_reserved(word) && vocabulary::VERBS.contains(&next) {
         found.push(broken.edit(word.len(), word.len(), ":"));
     }
     let chunk = scan::chunk(text, 0);
@@ -52,7 +55,7 @@ fn label(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     }
     // A protocol ahead of its verb.
     let verb = broken.next_word(broken.word().len());
-    if PROTOCOLS.contains(&broken.word()) && words::VERBS.contains(&verb) {
+    if PROTOCOLS.contains(&broken.word()) && vocabulary::VERBS.contains(&verb) {
         let end = scan::skip(text, broken.at + broken.word().len()) + verb.len();
         found.push(broken.edit(broken.at, end, format!("{verb} {}", broken.word())));
     }
@@ -197,7 +200,7 @@ fn named(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         }
         if last == "to" && word == "socket" {
             found.push(broken.replace(word.len(), "sock"));
-        } else if last == "to" && redirects(broken.text) && !words::is_known(word) {
+        } else if last == "to" && redirects(broken.text) && !vocabulary::is_known(word) {
             found.push(broken.insert("sock "));
         }
     }
@@ -222,10 +225,64 @@ fn redirects(text: &str) -> bool {
 fn verbs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let before = broken.before();
     let verb = broken.last_word();
-    if broken.word() == "audit" && words::VERBS.contains(&verb) {
+    if broken.word() == "audit" && vocabulary::VERBS.contains(&verb) {
         let from = before.len() - verb.len();
         let end = broken.at + "audit".len();
         found.push(broken.edit(from, end, format!("audit {verb}")));
+    }
+}
+
+/// `drop in tcp out to port 22`: a rule has one direction, that after its verb.
+fn directions(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let verb = label_end(broken.text);
+    let next = scan::skip(broken.text, verb + scan::word(broken.text, verb).len());
+    let is = |word| Direction::named(word).is_some();
+    if next < broken.at && is(scan::word(broken.text, next)) && is(broken.word()) {
+        found.push(broken.replace(broken.word().len(), ""));
+    }
+}
+
+/// `log drop tcp`, `log "ssh" tcp to port 22`: a rule begins with its verb, and says at its end that it is logged.
+fn logs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let text = broken.text;
+    let begin = label_end(text);
+    if scan::word(text, begin) != "log" {
+        return;
+    }
+    let end = log_end(text, begin);
+    let rest = scan::rest(text, scan::skip(text, end)).trim_end();
+    let log = text.get(begin..end).unwrap_or("").trim_end();
+    let verb = match vocabulary::VERBS.contains(&scan::word(rest, 0)) {
+        true => "",
+        false => "count ",
+    };
+    found.push(broken.edit(begin, text.len(), format!("{verb}{rest} {log}")));
+}
+
+/// Where what is said of a log ends: its text, `max 10/second`, `sample 1/100`.
+fn log_end(text: &str, begin: usize) -> usize {
+    let mut end = begin + "log".len();
+    loop {
+        let next = scan::skip(text, end);
+        end = match scan::word(text, next) {
+            word @ ("max" | "sample") => {
+                let limit = scan::skip(text, next + word.len());
+                limit + scan::chunk(text, limit).len()
+            }
+            _ => match scan::string_end(text, next) {
+                Some(after) if scan::byte(text, next) == Some(b'"') => after,
+                _ => return end,
+            },
+        };
+    }
+}
+
+/// `with no @banned`: what a live set holds is said, and that it holds nothing too.
+fn no_members(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let set = broken.chunk();
+    if broken.last_word() == "no" && set.starts_with('@') {
+        let from = broken.before().len() - "no".len();
+        found.push(broken.edit(from, broken.at + set.len(), format!("{set} {{ }}")));
     }
 }
 

@@ -178,11 +178,12 @@ fn of_maps(
 /// Groups are the same if their control groups are.
 fn groups(part: &Part<'_>, targets: &Targets, before: Option<&Record>) -> Vec<DataForecast> {
     let ids: Vec<u64> = targets.groups.iter().map(|group| group.number).collect();
-    let names = part.manifest.groups.iter().map(|group| &group.name);
+    let named = part.manifest.groups.iter().zip(&ids);
+    let named = named.filter(|(group, _)| group.takes_in());
     let old = before.map_or(&[][..], |before| &before.cgroups);
-    let new = names.zip(&ids).map(|(name, id)| DataForecast {
+    let new = named.map(|(group, id)| DataForecast {
         kind: "group",
-        name: name.clone(),
+        name: group.name.clone(),
         fate: if old.contains(id) {
             Carried::Kept
         } else {
@@ -193,7 +194,8 @@ fn groups(part: &Part<'_>, targets: &Targets, before: Option<&Record>) -> Vec<Da
     });
     let mut found: Vec<DataForecast> = new.collect();
     let old_names = before.iter().flat_map(|before| &before.manifest.groups);
-    let gone = old_names.zip(old).filter(|(_, id)| !ids.contains(id));
+    let gone = old_names.zip(old);
+    let gone = gone.filter(|(group, id)| group.takes_in() && !ids.contains(id));
     found.extend(gone.map(|(group, _)| gone_of("group", &group.name)));
     found
 }

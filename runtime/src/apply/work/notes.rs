@@ -114,7 +114,7 @@ impl Work<'_> {
         }
         if !before.hooks.is_empty() && self.record.hooks.is_empty() {
             notes.push(format!(
-                "every hook is taken off: \"{now}\" filters and steers nothing"
+                "no hook is left in this network namespace: \"{now}\" filters and steers nothing in it"
             ));
         }
         self.notes.extend(notes);
@@ -122,7 +122,9 @@ impl Work<'_> {
 
     /// Patterns may match nothing, and then rules apply to no interface: a person should know.
     pub(super) fn note_missing_interfaces(&mut self) {
-        if has_packet_programs(self.manifest) && self.targets.interfaces.is_empty() {
+        // Of a name that nothing has is told by itself.
+        let none = self.targets.interfaces.is_empty() && self.targets.missing.is_empty();
+        if has_packet_programs(self.manifest) && none {
             self.notes.push(
                 "no interface matches the policy's patterns, so its packet rules apply to no interface; when one appears, `sockc apply --running` puts the policy on it"
                     .to_owned(),
@@ -135,7 +137,7 @@ impl Work<'_> {
         let before = self.before.iter().flat_map(|before| &before.cgroups);
         if before
             .into_iter()
-            .any(|id| self.record.cgroups.contains(id))
+            .any(|id| self.taken_in().any(|(_, group)| group.number == *id))
         {
             self.notes.push(
                 "connections of a group that the policy before refused stay refused until they are closed"

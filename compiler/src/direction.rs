@@ -1,0 +1,160 @@
+//! What each list of rules is about: a row a direction, of which the rest of the compiler reads.
+//!
+//! A row says how the direction is written, what its list decides, and for one that is about what processes do, what
+//! that is and what is known of it. Which hooks run it, and so which protocols and conditions its rules may name, is
+//! said in the rooms of [`crate::hook`].
+
+use sockc_grammar::ast;
+
+/// The lists that have a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    /// A packet that arrives.
+    In,
+    /// A packet that leaves.
+    Out,
+    /// Data a process writes to a connected TCP socket of a group.
+    Send,
+}
+
+/// Everything about a direction but its hooks.
+#[derive(Debug)]
+pub struct DirectionSpec {
+    /// How it is written.
+    pub written: ast::Direction,
+    /// What its list decides.
+    pub list: &'static str,
+    /// The same, where what changes in it is drawn.
+    pub title: &'static str,
+    /// What messages call a rule of it.
+    pub rule: &'static str,
+    /// What to write in place of a condition that its hooks cannot read.
+    pub choose: &'static str,
+    /// What the processes of groups do with their sockets, where it is about that; the others are about packets on
+    /// interfaces.
+    pub deed: Option<Deed>,
+}
+
+/// What a process does with a socket of its group.
+#[derive(Debug)]
+pub struct Deed {
+    /// What one is called.
+    pub one: &'static str,
+    /// The protocols that its sockets speak.
+    pub about: &'static str,
+    /// Whether the sender's address is known when it is done; else rules choose by its group alone.
+    pub has_sender: bool,
+    /// Why a rule decides nothing where no group is declared.
+    pub idle: &'static str,
+    /// What is seen of one that goes on.
+    pub done: &'static str,
+    /// What is seen of one that is refused.
+    pub refused: &'static str,
+}
+
+impl Direction {
+    /// All of them, in the order in which they are listed and counted.
+    pub const ALL: [Self; 3] = [Self::In, Self::Out, Self::Send];
+
+    /// What it is.
+    #[must_use]
+    pub const fn spec(self) -> &'static DirectionSpec {
+        match self {
+            Self::In => &IN,
+            Self::Out => &OUT,
+            Self::Send => &SEND,
+        }
+    }
+
+    /// The direction that is written so, if it has a meaning.
+    #[must_use]
+    pub fn of(written: ast::Direction) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|direction| direction.spec().written == written)
+    }
+
+    /// What processes do, if it is about that.
+    #[must_use]
+    pub const fn deed(self) -> Option<&'static Deed> {
+        self.spec().deed.as_ref()
+    }
+
+    /// Whether it is about what the processes of groups do with their sockets; the others are about packets on interfaces.
+    #[must_use]
+    pub const fn of_processes(self) -> bool {
+        self.deed().is_some()
+    }
+
+    /// Those of them that are about what processes do.
+    pub fn all_of_processes() -> impl Iterator<Item = Self> {
+        let all = Self::ALL.into_iter();
+        all.filter(|direction| direction.of_processes())
+    }
+
+    /// The words for those, as a message names them.
+    #[must_use]
+    pub fn words_of_processes(between: &str) -> String {
+        let words = Self::all_of_processes().map(|direction| format!("`{}`", direction.word()));
+        words.collect::<Vec<_>>().join(between)
+    }
+
+    /// Whether the sender's address is known of what it is about.
+    #[must_use]
+    pub fn has_sender(self) -> bool {
+        self.deed().is_none_or(|deed| deed.has_sender)
+    }
+
+    /// The word for it in policies, in JSON and in messages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        self.spec().written.word()
+    }
+}
+
+static IN: DirectionSpec = DirectionSpec {
+    written: ast::Direction::In,
+    list: "what arrives",
+    title: "packets that arrive",
+    rule: "a rule on packets that arrive",
+    choose: "choose by address, protocol and port",
+    deed: None,
+};
+
+static OUT: DirectionSpec = DirectionSpec {
+    written: ast::Direction::Out,
+    list: "what leaves",
+    title: "packets that leave",
+    rule: "a rule on packets that leave",
+    choose: "leave the condition out, or decide when packets arrive",
+    deed: None,
+};
+
+static SEND: DirectionSpec = DirectionSpec {
+    written: ast::Direction::Send,
+    list: "what groups send",
+    title: "what processes send",
+    rule: "a rule on sends",
+    choose: "choose by group, address and port",
+    deed: Some(Deed {
+        one: "write",
+        about: "TCP",
+        has_sender: true,
+        idle: "no group is declared, so there are no sockets whose sends it could decide",
+        done: "delivered",
+        refused: "write refused (EACCES)",
+    }),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directions_stand_in_the_order_of_their_numbers_and_are_found_by_their_words() {
+        for (at, direction) in Direction::ALL.into_iter().enumerate() {
+            assert_eq!(direction as usize, at);
+            assert_eq!(Direction::of(direction.spec().written), Some(direction));
+        }
+        assert_eq!(Direction::of(ast::Direction::Receive), None);
+    }
+}
