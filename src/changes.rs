@@ -3,12 +3,12 @@
 //! Takes the compiler's report; gives what is printed. Not here: the comparison, and who asks for it.
 
 pub(crate) mod bytecode;
+#[cfg(test)]
+mod fixtures;
 pub(crate) mod json;
 pub(crate) mod markdown;
 mod paint;
 pub(crate) mod picture;
-#[cfg(test)]
-mod sample;
 mod spans;
 pub(crate) mod stat;
 pub(crate) mod summary;

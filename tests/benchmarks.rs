@@ -38,8 +38,8 @@ use measured::{checked, compared};
 use rows::{wrong_diff, wrong_lint};
 use rules::classbench::{parse, parse_headers};
 use rules::family::{FAMILIES, seed};
+use rules::policy::{Place, Verdicts, allows, policy, rule_of_line};
 use rules::scan::Scan;
-use rules::text::{Place, Verdicts, allows, policy, rule_of_line};
 use rules::{ANY_PORT, Header, Prefix, Rule, RuleSet, trace};
 
 fn prefix(text: &str) -> Prefix {

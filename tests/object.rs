@@ -1,7 +1,7 @@
 //! The object file in front of those who read such files: aya, libbpf (`bpftool`, `ip`, `tc`), `llvm-objdump`, the kernel.
 //!
 //! The checks take the bytes of any object of ours (`object/checks.rs`); here they are given one made by hand that has a
-//! program of every section and a map of every kind (`object/sample.rs`).
+//! program of every section and a map of every kind (`object/fixture.rs`).
 
 #![allow(
     clippy::unwrap_used,
@@ -11,8 +11,8 @@
 
 #[path = "object/checks.rs"]
 mod checks;
-#[path = "object/sample.rs"]
-mod sample;
+#[path = "object/fixture.rs"]
+mod fixture;
 
 use std::path::Path;
 
@@ -25,12 +25,12 @@ use sockc_grammar::source::SourceMap;
 
 /// The sample as an object.
 fn bytes() -> Vec<u8> {
-    object::write(&sample::artifact()).unwrap()
+    object::write(&fixture::artifact()).unwrap()
 }
 
 #[test]
 fn it_is_read_back() {
-    assert_eq!(object::read(&bytes()).unwrap(), sample::artifact());
+    assert_eq!(object::read(&bytes()).unwrap(), fixture::artifact());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod align;
 mod block;
+mod case;
 mod data;
 mod draw;
 mod edits;
@@ -27,7 +28,6 @@ mod tell;
 mod tests;
 mod topic;
 mod weigh;
-mod world;
 
 use crate::observer::Observer;
 use crate::policy::Policy;

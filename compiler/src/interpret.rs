@@ -10,13 +10,13 @@
 //! which we emit.
 
 mod alu;
+mod buffer;
 mod call;
 mod context;
 mod fault;
 mod kernel;
 mod map;
 mod memory;
-mod packet;
 mod socket;
 mod stack;
 mod value;
@@ -33,8 +33,8 @@ pub use self::kernel::{Bare, Kernel, LookupKind, Netns, Quiet, Tuple};
 pub use self::map::{Errno, Maps};
 pub use self::socket::SocketModel;
 
+use self::buffer::Packet;
 use self::context::Context;
-use self::packet::Packet;
 use self::socket::Ledger;
 use self::stack::Stack;
 use self::value::Value;

@@ -13,7 +13,7 @@
 mod builder;
 mod liveness;
 mod order;
-mod text;
+mod print;
 mod uses;
 mod validate;
 

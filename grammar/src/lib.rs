@@ -18,12 +18,12 @@ pub mod render;
 mod scan;
 pub mod source;
 mod tree;
-mod words;
+mod vocabulary;
 
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, SourceMap};
 
-pub use words::VERBS;
+pub use vocabulary::VERBS;
 
 /// Reads a policy file: what could be understood, and every mistake in the order of the text.
 ///

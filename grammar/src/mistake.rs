@@ -18,7 +18,7 @@ use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::scan;
 use crate::source::{SourceId, Span};
-use crate::words;
+use crate::vocabulary;
 
 /// A statement that did not parse.
 pub(crate) struct Failure<'t> {
@@ -244,12 +244,12 @@ impl Failure<'_> {
 
     fn foreign(&self, word: &str) -> Option<Diagnostic> {
         let rest = scan::rest(self.text, self.at);
-        let mark = words::FOREIGN_MARKS
+        let mark = vocabulary::FOREIGN_MARKS
             .iter()
             .find(|(mark, _)| rest.starts_with(mark));
         let (found, help) = match mark {
             Some((mark, help)) => (*mark, *help),
-            None => (word, words::foreign(word)?),
+            None => (word, vocabulary::foreign(word)?),
         };
         if self.expected.has_name() && mark.is_none() {
             return None;
@@ -266,7 +266,7 @@ impl Failure<'_> {
     }
 
     fn reserved_name(&self, word: &str) -> Option<Diagnostic> {
-        if !self.expected.has_name() || !words::is_reserved(word) {
+        if !self.expected.has_name() || !vocabulary::is_reserved(word) {
             return None;
         }
         let help = match (scan::word(self.text, self.start), word) {
@@ -289,7 +289,9 @@ impl Failure<'_> {
     /// Words of the language at the wrong place, where more than "expected …" helps.
     fn misplaced(&self, word: &str) -> Option<Diagnostic> {
         let help = match word {
-            _ if words::begins_condition(word) && self.expected.kinds.contains(&"a clause") => {
+            _ if vocabulary::begins_condition(word)
+                && self.expected.kinds.contains(&"a clause") =>
+            {
                 "conditions follow `if`, joined by `and`: `if no socket and fragment`"
             }
             _ if Direction::named(word).is_some() && self.expected.kinds.contains(&"a clause") => {
@@ -306,12 +308,12 @@ impl Failure<'_> {
     }
 
     fn unknown_word(&self, word: &str) -> Option<Diagnostic> {
-        if word.is_empty() || words::is_known(word) {
+        if word.is_empty() || vocabulary::is_known(word) {
             return None;
         }
         let begins = self.expected.is_empty() || scan::first_on_line(self.text, self.at);
-        let statements = words::STATEMENT.iter().copied().filter(|_| begins);
-        let likely = words::nearest(word, self.expected.candidates().chain(statements));
+        let statements = vocabulary::STATEMENT.iter().copied().filter(|_| begins);
+        let likely = vocabulary::nearest(word, self.expected.candidates().chain(statements));
         let expected = self.expected.text();
         let label = if expected.is_empty() {
             "a statement must begin here".to_owned()
@@ -351,7 +353,7 @@ impl Failure<'_> {
 
     /// A word of the language that begins no statement.
     fn no_beginning(&self, word: &str) -> Diagnostic {
-        match words::nearest(word, words::STATEMENT.iter().copied()) {
+        match vocabulary::nearest(word, vocabulary::STATEMENT.iter().copied()) {
             Some(likely) => self.unexpected().help(format!("did you mean `{likely}`?")),
             None => self.unexpected(),
         }

@@ -3,7 +3,7 @@
 //! Used to find the way after a mistake and to say what was found. Offsets are bytes and may be any number up to the
 //! text's length; nothing here panics on an offset inside a character.
 
-use crate::words;
+use crate::vocabulary;
 
 /// The byte at an offset, if there is one.
 pub(crate) fn byte(text: &str, at: usize) -> Option<u8> {
@@ -125,7 +125,7 @@ pub(crate) fn is_glued_label(text: &str, at: usize) -> bool {
     let colon = at + word.len();
     !word.is_empty()
         && byte(text, colon) == Some(b':')
-        && words::VERBS.contains(&self::word(text, colon + 1))
+        && vocabulary::VERBS.contains(&self::word(text, colon + 1))
 }
 
 /// Whether a statement begins at `at`: a label, or a word that begins statements and is not used otherwise here.
@@ -139,13 +139,13 @@ pub(crate) fn begins_statement(text: &str, at: usize) -> bool {
         // Neither `socket exists` nor the `socket` of `no socket`, which `in netns`, `,` or `}` may follow.
         "socket" => {
             let next = self::word(text, after);
-            !next.is_empty() && next != "in" && !words::SOCKET_STATES.contains(&next)
+            !next.is_empty() && next != "in" && !vocabulary::SOCKET_STATES.contains(&next)
         }
         "pairs" => {
             let after_name = skip(text, after + self::word(text, after).len());
             byte(text, after_name) == Some(b'=') || self::word(text, after_name) == "registered"
         }
-        _ => words::STATEMENT.contains(&word),
+        _ => vocabulary::STATEMENT.contains(&word),
     }
 }
 

@@ -290,12 +290,12 @@ fn data<'a>(data: &'a Data, netns: Option<&'a str>) -> DataRow<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::changes::sample;
+    use crate::changes::fixtures;
     use serde_json::{Value, json};
 
     #[test]
     fn changes_are_flat_over_all_scopes() {
-        let report = sample::all();
+        let report = fixtures::all();
         let value = serde_json::to_value(Body::new(&report)).unwrap();
         let Value::Array(changes) = &value["changes"] else {
             panic!("{value}")
@@ -313,7 +313,7 @@ mod tests {
             "edit": 0,
         });
         assert_eq!(changes[0], first);
-        let inexact = serde_json::to_value(Body::new(&sample::inexact())).unwrap();
+        let inexact = serde_json::to_value(Body::new(&fixtures::inexact())).unwrap();
         assert_eq!(inexact["changes"][0]["exact"], false);
         assert_eq!(changes[1]["to_target"], "sock authority");
         assert_eq!(changes[1]["new"], json!({"by": "nobody"}));

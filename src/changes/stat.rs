@@ -78,7 +78,7 @@ fn edits(report: &Report) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::changes::sample;
+    use crate::changes::fixtures;
 
     #[test]
     fn counts_are_a_few_lines() {
@@ -87,10 +87,10 @@ mod tests {
  1 edit: 1 with an effect
  1 change of effect: drop -> allow.
 ";
-        assert_eq!(format!("\n{}", text(&sample::one())), expected);
-        assert!(text(&sample::many(1_000)).lines().count() == 3);
+        assert_eq!(format!("\n{}", text(&fixtures::one())), expected);
+        assert!(text(&fixtures::many(1_000)).lines().count() == 3);
         assert_eq!(
-            text(&sample::nothing()),
+            text(&fixtures::nothing()),
             " 2 edits: 2 without\n No change in effect.\n"
         );
     }

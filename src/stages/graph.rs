@@ -5,7 +5,7 @@
 //! ends of its own, so that lines do not all run together. Of a large decision only the tests nearest to the start are
 //! drawn, and it is said how many are not. Not here: `count` rules, which have a decision of their own.
 
-mod words;
+mod labels;
 
 use std::collections::BTreeMap;
 use std::fmt::{Arguments, Write};
@@ -15,7 +15,7 @@ use sockc_compiler::diagram::flatten::{Flat, FlatNode, Target};
 use sockc_compiler::pipeline::Built;
 use sockc_compiler::policy::{DefaultVerdict, Policy};
 
-use words::{Families, Words};
+use labels::{Families, Words};
 
 /// The maximum number of tests that are drawn of one decision.
 const MAX_TESTS: usize = 80;
@@ -31,7 +31,7 @@ pub(crate) fn text(policy: &Policy, built: &Built, title: impl Fn(&Chain) -> Str
             policy,
             chain,
             flat: &decision.decision,
-            families: words::families(&decision.decision),
+            families: labels::families(&decision.decision),
             text: String::new(),
         };
         graph.draw(&title(chain))
@@ -57,7 +57,7 @@ impl Graph<'_> {
         if let Some(class) = self.chain.class
             && self.policy.classes.len() > 1
         {
-            heading.push(words::class(self.policy, class));
+            heading.push(labels::class(self.policy, class));
         }
         if shown < all {
             heading.push(format!(

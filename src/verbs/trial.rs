@@ -12,12 +12,12 @@ mod choose;
 pub(crate) mod frame;
 mod interfaces;
 mod judge;
+mod lab_world;
 mod offline;
 mod real;
 mod report;
 mod stage;
 pub(crate) mod words;
-mod world;
 
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::decide::decide;
@@ -34,9 +34,9 @@ use crate::policies::lints::Lints;
 
 use cases::{Outside, Tried};
 use choose::{Case, Owner};
+use lab_world::LabWorld;
 use report::Row;
 use stage::Seen;
-use world::LabWorld;
 
 /// Compiles, plays, prints.
 pub(crate) fn run(arguments: &cli::Try, output: &mut Output) -> Exit {

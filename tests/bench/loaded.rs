@@ -13,9 +13,9 @@ use sockc_compiler::bpf::constant::TC_ACT_SHOT;
 
 use crate::compiled::Compiled;
 use crate::rules::Header;
-use crate::rules::text::{Verdicts, allows, rule_of_line};
+use crate::rules::policy::{Verdicts, allows, rule_of_line};
 use crate::stage::{Problem, Stage};
-use crate::sys::run;
+use crate::syscalls::run;
 use crate::traffic::{Generator, Trace};
 
 /// A policy's program in the kernel.

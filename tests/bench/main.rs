@@ -20,7 +20,7 @@ mod rounds;
 mod rules;
 mod sockc;
 mod stage;
-mod sys;
+mod syscalls;
 mod systems;
 mod traffic;
 

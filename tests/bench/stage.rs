@@ -13,8 +13,8 @@ use sockc_compiler::bpf::constant::XDP_PASS;
 use sockc_runtime::lab::{FRONT, Lab};
 
 use crate::code::Code;
-use crate::sys::prog::Place;
-use crate::sys::{link, prog, run};
+use crate::syscalls::prog::Place;
+use crate::syscalls::{link, prog, run};
 
 /// `XDP_FLAGS_DRV_MODE`
 const NATIVE: u32 = 1 << 2;

@@ -15,8 +15,8 @@ use sockc_compiler::bpf::opcode::{AluOp, Register, Width};
 use crate::code::{self, Code};
 use crate::frame::Layout;
 use crate::rules::Header;
-use crate::sys::map::{self, Shape};
-use crate::sys::{prog, run};
+use crate::syscalls::map::{self, Shape};
+use crate::syscalls::{prog, run};
 
 use Register::{R1, R2, R3, R6, R7};
 

@@ -6,7 +6,7 @@ use sockc_testing::Rng;
 use sockc_testing::{Options, random_policy};
 
 use crate::rules::family::Family;
-use crate::rules::text::{Place, Verdicts, policy};
+use crate::rules::policy::{Place, Verdicts, policy};
 
 /// Lengths of long lists: where tables begin, and up to thousands.
 const LONG: [usize; 6] = [64, 90, 150, 300, 700, 2_000];

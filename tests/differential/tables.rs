@@ -16,8 +16,8 @@ use sockc_testing::Rng;
 use crate::frame::Layout;
 use crate::rules::family::{FAMILIES, seed};
 use crate::rules::generate::{different, global};
+use crate::rules::policy::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::scan::Scan;
-use crate::rules::text::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::{ANY_PORT, Header, Prefix, Rule, RuleSet, trace};
 use crate::{Subject, forced_far};
 

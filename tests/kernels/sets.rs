@@ -17,8 +17,8 @@ use sockc_compiler::verifier_cost::VerifierCost;
 use crate::cases;
 use crate::frame::Layout;
 use crate::rules::family::{Family, seed};
+use crate::rules::policy::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::scan::Scan;
-use crate::rules::text::{Place, Verdicts, allows, policy, rule_of_line};
 use crate::rules::{Header, RuleSet, classbench, trace};
 use crate::work::{Case, Input, Large, Object};
 

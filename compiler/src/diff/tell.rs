@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use cranelift_entity::PrimaryMap;
 
 use super::block::Cover;
+use super::case::Case;
 use super::draw::{Covers, Decided, Fates, Owner, Region};
 use super::edits::{Edits, default_line, rule_line};
 use super::example::plainest;
@@ -19,7 +20,6 @@ use super::shadow::shadow;
 use super::space::{Outcome, Space};
 use super::spans::spans;
 use super::weigh::Finding;
-use super::world::Case;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Verdict};
 use crate::policy::{Direction, Match, RuleId, Socket};

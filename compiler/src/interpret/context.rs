@@ -9,9 +9,9 @@ mod input;
 use std::net::{IpAddr, SocketAddr};
 
 use super::alu;
+use super::buffer::Packet;
 use super::fault::FaultKind;
 use super::memory::number;
-use super::packet::Packet;
 use super::socket::SocketModel;
 use super::value::{SocketPointer, Value};
 use crate::artifact::Section;

@@ -7,8 +7,8 @@
 mod code;
 pub(super) mod file;
 mod lines;
+mod little_endian;
 mod types;
-mod words;
 
 use super::{BTF, BTF_EXT, LISTS, MANIFEST, NETNS, ObjectError, check, lists, manifest};
 use crate::artifact::{Artifact, Manifest};

@@ -2,7 +2,7 @@
 //!
 //! Not here: which rules of the grammar stand for which words.
 
-use crate::words;
+use crate::vocabulary;
 
 /// What could have stood somewhere.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +46,12 @@ impl Expected {
             let all: &[&str] = if self.kinds.contains(kind) { all } else { &[] };
             all
         };
-        let of_kinds: Vec<&str> = words::KINDS.iter().flat_map(all_of_kind).copied().collect();
-        let of_words: Vec<&str> = words::every().filter(|word| self.has(word)).collect();
+        let of_kinds: Vec<&str> = vocabulary::KINDS
+            .iter()
+            .flat_map(all_of_kind)
+            .copied()
+            .collect();
+        let of_words: Vec<&str> = vocabulary::every().filter(|word| self.has(word)).collect();
         of_words.into_iter().chain(of_kinds)
     }
 

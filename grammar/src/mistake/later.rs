@@ -7,7 +7,7 @@ use super::Failure;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::scan;
-use crate::words;
+use crate::vocabulary;
 
 /// Where a word stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Failure<'_> {
     fn verb_or_statement(&self) -> &str {
         let first = scan::word(self.text, self.start);
         let after = self.start + first.len();
-        if words::STATEMENT.contains(&first) || scan::byte(self.text, after) != Some(b':') {
+        if vocabulary::STATEMENT.contains(&first) || scan::byte(self.text, after) != Some(b':') {
             return first;
         }
         scan::word(self.text, scan::skip(self.text, after + 1))

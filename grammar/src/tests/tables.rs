@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::header_field::HeaderField;
-use crate::{codes, words};
+use crate::{codes, vocabulary};
 
 const GRAMMAR: &str = include_str!("../policy.pest");
 
@@ -25,7 +25,7 @@ fn words_of_grammar() -> BTreeSet<&'static str> {
 
 #[test]
 fn the_tables_hold_every_word_of_the_grammar() {
-    let mut known: BTreeSet<&str> = words::every().collect();
+    let mut known: BTreeSet<&str> = vocabulary::every().collect();
     // Units of durations and the mark of hex numbers are part of numbers.
     known.extend(["ms", "0x"]);
     assert_eq!(words_of_grammar(), known);
@@ -36,7 +36,7 @@ fn the_reserved_words_are_those_of_the_grammar() {
     let (_, rule) = GRAMMAR.split_once("reserved = _{").unwrap();
     let (rule, _) = rule.split_once("\n}").unwrap();
     let reserved: BTreeSet<&str> = rule.split('"').skip(1).step_by(2).collect();
-    let known: BTreeSet<&str> = words::reserved().collect();
+    let known: BTreeSet<&str> = vocabulary::reserved().collect();
     assert_eq!(reserved, known);
 }
 
@@ -63,7 +63,10 @@ fn longer_words_come_first_where_one_begins_like_another() {
 #[test]
 fn every_field_of_the_header_is_a_condition_and_what_a_packet_is_like() {
     for kind in ["a condition", "what the packet is like"] {
-        let (_, words) = words::KINDS.iter().find(|(name, _)| *name == kind).unwrap();
+        let (_, words) = vocabulary::KINDS
+            .iter()
+            .find(|(name, _)| *name == kind)
+            .unwrap();
         for field in HeaderField::ALL {
             let first = field.word().split(' ').next().unwrap();
             assert!(words.contains(&first), "{kind}: {first}");
@@ -73,10 +76,10 @@ fn every_field_of_the_header_is_a_condition_and_what_a_packet_is_like() {
 
 #[test]
 fn words_of_other_tools_are_no_statement_words_and_stand_once() {
-    let foreign: BTreeSet<&str> = words::FOREIGN.iter().map(|(word, _)| *word).collect();
-    assert_eq!(foreign.len(), words::FOREIGN.len());
-    assert!(foreign.iter().all(|word| !words::is_reserved(word)));
-    assert!(words::FOREIGN.iter().all(|(_, help)| !help.is_empty()));
+    let foreign: BTreeSet<&str> = vocabulary::FOREIGN.iter().map(|(word, _)| *word).collect();
+    assert_eq!(foreign.len(), vocabulary::FOREIGN.len());
+    assert!(foreign.iter().all(|word| !vocabulary::is_reserved(word)));
+    assert!(vocabulary::FOREIGN.iter().all(|(_, help)| !help.is_empty()));
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn codes_stand_once_and_in_order() {
 
 #[test]
 fn the_nearest_word_is_near() {
-    let nearest = |word| words::nearest(word, words::every());
+    let nearest = |word| vocabulary::nearest(word, vocabulary::every());
     assert_eq!(nearest("alow"), Some("allow"));
     assert_eq!(nearest("rediretc"), Some("redirect"));
     assert_eq!(nearest("ALLOW"), Some("allow"));

@@ -20,7 +20,7 @@ use crate::mistake::{self, Expected, Failure};
 use crate::outline::Outline;
 use crate::scan;
 use crate::source::{SourceId, Span, Spanned};
-use crate::words;
+use crate::vocabulary;
 
 /// How many mistakes are said before the rest of a text is left unread.
 const MAX_MISTAKES: usize = 256;
@@ -326,7 +326,7 @@ impl<'t> Driver<'t> {
             Some(_) => {
                 let word = scan::word(self.text, next);
                 let outdented = scan::column(self.text, next) <= scan::column(self.text, start);
-                !words::is_known(word) || (outdented && !words::continues(word))
+                !vocabulary::is_known(word) || (outdented && !vocabulary::continues(word))
             }
         }
     }

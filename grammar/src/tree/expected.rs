@@ -3,7 +3,7 @@
 use super::Rule;
 use crate::ast::{Direction, HookName};
 use crate::mistake::Expected;
-use crate::words::{SOCKET_STATES, VERBS};
+use crate::vocabulary::{SOCKET_STATES, VERBS};
 
 /// From the rules that pest tried.
 pub(super) fn expected(rules: &[Rule]) -> Expected {

@@ -2,7 +2,7 @@
 
 use super::Rule;
 use crate::scan;
-use crate::words;
+use crate::vocabulary;
 
 /// The rule of the statement that begins at `at`.
 pub(super) fn opening(text: &str, at: usize) -> Option<Rule> {
@@ -26,7 +26,7 @@ pub(super) fn opening(text: &str, at: usize) -> Option<Rule> {
         "pairs" => Rule::pairs_decl,
         "for" => Rule::for_head,
         "expect" => Rule::expect,
-        _ if words::VERBS.contains(&word) => Rule::unlabelled,
+        _ if vocabulary::VERBS.contains(&word) => Rule::unlabelled,
         _ => return None,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::outline::Outline;
 use crate::scan;
-use crate::words;
+use crate::vocabulary;
 
 /// The block that the mistake stands in.
 #[derive(Clone, Copy)]
@@ -81,8 +81,11 @@ fn suspect_line(text: &str, column: usize, from: usize, end: usize) -> Option<us
             .take_while(|byte| matches!(byte, b' ' | b'\t'));
         let indent = blanks.count();
         let word = scan::word(text, line + indent);
-        let odd = !word.is_empty() && !words::continues(word) && !words::STATEMENT.contains(&word);
-        let begins = odd && line + indent < end && (indent <= column || words::foreign_verb(word));
+        let odd = !word.is_empty()
+            && !vocabulary::continues(word)
+            && !vocabulary::STATEMENT.contains(&word);
+        let begins =
+            odd && line + indent < end && (indent <= column || vocabulary::foreign_verb(word));
         begins.then_some(line + indent)
     })
 }

@@ -1,12 +1,17 @@
 use super::*;
-use crate::changes::sample;
+use crate::changes::fixtures;
 use roxmltree::Document;
 
 #[test]
 fn pictures_are_xml_that_stands_alone() {
-    let mut report = sample::all();
+    let mut report = fixtures::all();
     report.scopes[0].changes[0].region.within = "a < b & \"c\" \u{1b}".into();
-    for report in [report, sample::one(), Report::default(), sample::many(50)] {
+    for report in [
+        report,
+        fixtures::one(),
+        Report::default(),
+        fixtures::many(50),
+    ] {
         let text = draw("a<b>.sk -> \"b\".sk", &report);
         let document = Document::parse(&text).unwrap();
         let outside = |name: &str| ["script", "image", "use", "foreignObject"].contains(&name);
@@ -24,7 +29,7 @@ fn pictures_are_xml_that_stands_alone() {
 
 #[test]
 fn areas_lie_in_their_panels_and_can_be_seen() {
-    let text = draw("", &sample::one());
+    let text = draw("", &fixtures::one());
     let document = Document::parse(&text).unwrap();
     let areas: Vec<_> = document
         .descendants()
@@ -44,7 +49,7 @@ fn areas_lie_in_their_panels_and_can_be_seen() {
 
 #[test]
 fn what_is_not_drawn_is_said() {
-    let mut report = sample::one();
+    let mut report = fixtures::one();
     let shadow = report.scopes[0].changes[0].shadow[0];
     report.scopes[0].changes[0].shadow = vec![shadow; MAX_AREAS + 7];
     let text = draw("", &report);

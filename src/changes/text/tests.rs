@@ -1,5 +1,5 @@
 use super::*;
-use crate::changes::sample;
+use crate::changes::fixtures;
 
 fn plain(report: &Report) -> String {
     text(report, &summary::line(report), Look::default())
@@ -18,12 +18,12 @@ fn a_change_stands_below_its_edit() {
 
 1 change of effect: drop -> allow.
 ";
-    assert_eq!(plain(&sample::one()), expected);
+    assert_eq!(plain(&fixtures::one()), expected);
 }
 
 #[test]
 fn an_example_that_is_not_exact_says_so() {
-    let shown = plain(&sample::inexact());
+    let shown = plain(&fixtures::inexact());
     let remark = "
      for example       tcp from 8.8.8.8:40000 to 192.0.2.1:22
                        (and some rates are exceeded, others not: words know one state of all)
@@ -36,11 +36,11 @@ fn an_example_that_is_not_exact_says_so() {
 fn a_first_policy_is_told_as_it_is() {
     let statement = |number, text: &str| sockc_compiler::diff::report::Edit {
         old: None,
-        new: Some(sample::line(number, None, text)),
+        new: Some(fixtures::line(number, None, text)),
         effect: Effect::None(Some("what no rule decides is allowed anyway".into())),
-        ..sample::edited()
+        ..fixtures::edited()
     };
-    let mut report = sample::nothing();
+    let mut report = fixtures::nothing();
     report.scopes[0].edits = vec![
         statement(4, "ssh: allow tcp to port ssh"),
         statement(1, "default in drop"),
@@ -60,7 +60,7 @@ No policy runs. New: 1 rule, 1 default. No change in effect.
 
 #[test]
 fn a_label_that_is_another_is_named() {
-    let mut report = sample::nothing();
+    let mut report = fixtures::nothing();
     let edit = &mut report.scopes[0].edits[0];
     edit.kind = sockc_compiler::diff::report::EditKind::Relabelled;
     edit.new.as_mut().unwrap().label = Some("echo".into());
@@ -70,7 +70,7 @@ fn a_label_that_is_another_is_named() {
 
 #[test]
 fn malformed_packets_reach_nobody_by_fields() {
-    let shown = plain(&sample::malformed());
+    let shown = plain(&fixtures::malformed());
     assert!(
         shown.contains("drop -> allow     malformed packets that arrive\n"),
         "{shown}"
@@ -82,14 +82,14 @@ fn malformed_packets_reach_nobody_by_fields() {
 fn no_change_is_one_line() {
     assert_eq!(plain(&Report::default()), "No change in effect.\n");
     assert_eq!(
-        plain(&sample::nothing()),
+        plain(&fixtures::nothing()),
         "No change in effect. 2 rules reworded.\n"
     );
 }
 
 #[test]
 fn everything_is_said_once() {
-    let shown = plain(&sample::all());
+    let shown = plain(&fixtures::all());
     for part in [
         "by no single rule\n",
         "redirect to sock recursor -> redirect to sock authority",
@@ -115,7 +115,7 @@ fn everything_is_said_once() {
 
 #[test]
 fn what_is_incomplete_is_never_no_change() {
-    let mut report = sample::all();
+    let mut report = fixtures::all();
     for scope in &mut report.scopes {
         scope.changes.clear();
         scope.settings.clear();
@@ -130,7 +130,7 @@ fn what_is_incomplete_is_never_no_change() {
 
 #[test]
 fn long_lists_are_cut_unless_all_is_asked_for() {
-    let shown = plain(&sample::many(40));
+    let shown = plain(&fixtures::many(40));
     assert!(
         shown.contains("and 26 more changes (--all shows them)"),
         "{shown}"
@@ -140,7 +140,7 @@ fn long_lists_are_cut_unless_all_is_asked_for() {
         all: true,
         ..Look::default()
     };
-    let many = sample::many(40);
+    let many = fixtures::many(40);
     let shown = text(&many, &summary::line(&many), all);
     assert!(!shown.contains("--all"), "{shown}");
     assert!(shown.contains(" 40  drop -> allow"), "{shown}");
@@ -148,13 +148,13 @@ fn long_lists_are_cut_unless_all_is_asked_for() {
 
 #[test]
 fn many_edits_are_cut_with_their_changes() {
-    let mut report = sample::one();
+    let mut report = fixtures::one();
     let scope = &mut report.scopes[0];
-    scope.edits = vec![sample::edited(); 20];
+    scope.edits = vec![fixtures::edited(); 20];
     scope.changes = (0..20)
         .map(|edit| Change {
             edit: Some(edit),
-            ..sample::opened()
+            ..fixtures::opened()
         })
         .collect();
     let shown = plain(&report);
@@ -170,9 +170,9 @@ fn many_edits_are_cut_with_their_changes() {
 
 #[test]
 fn edits_whose_changes_are_not_told_are_counted() {
-    let mut report = sample::one();
+    let mut report = fixtures::one();
     let scope = &mut report.scopes[0];
-    scope.edits = vec![sample::edited(); 500];
+    scope.edits = vec![fixtures::edited(); 500];
     scope.untold = 499;
     let shown = plain(&report);
     assert!(

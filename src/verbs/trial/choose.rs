@@ -26,7 +26,7 @@ use sockc_compiler::protocol::IpProtocol;
 pub(crate) use sockc_compiler::packet::text::Described as Case;
 
 use super::interfaces::Interfaces;
-use super::world::LabWorld;
+use super::lab_world::LabWorld;
 use narrow::Narrowed;
 use started::{Free, as_started};
 

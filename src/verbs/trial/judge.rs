@@ -6,8 +6,8 @@ use sockc_compiler::event::{Event, Parsed, Verdict};
 use sockc_compiler::policy::{DefaultVerdict, Direction, Policy};
 
 use super::choose::Case;
+use super::lab_world::{Ends, LabWorld};
 use super::stage::{Seen, is_new_flow, is_ordinary};
-use super::world::{Ends, LabWorld};
 
 /// What was seen, where it shows anything. A packet whose addresses no stack takes from a wire gets past the hooks and is thrown
 /// away by the routing, before any socket is looked up: what a lookup would do to it is not to be seen (`ip_route_input_slow` of

@@ -4,8 +4,8 @@ use sockc_compiler::event::{Event, Verdict};
 use sockc_compiler::simulate::{Ran, simulate};
 
 use super::choose::Case;
+use super::lab_world::LabWorld;
 use super::stage::Seen;
-use super::world::LabWorld;
 use super::{Subject, frame};
 
 /// Plays every case.

@@ -21,7 +21,7 @@ use sockc_runtime::lab::{
 use super::choose::Case;
 use super::frame;
 use super::interfaces::Interfaces;
-use super::world::{Ends, LabWorld, ports};
+use super::lab_world::{Ends, LabWorld, ports};
 use servers::Servers;
 use wires::Wires;
 

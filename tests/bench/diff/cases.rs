@@ -6,8 +6,8 @@
 use sockc_testing::Rng;
 
 use super::rules::family::seed;
+use super::rules::policy::written;
 use super::rules::scan::Scan;
-use super::rules::text::written;
 use super::rules::{Header, Rule, RuleSet, trace};
 
 /// Of a hundred rules so many allow.

@@ -8,8 +8,8 @@ pub(crate) mod classbench;
 pub(crate) mod family;
 pub(crate) mod generate;
 pub(crate) mod hostile;
+pub(crate) mod policy;
 pub(crate) mod scan;
-pub(crate) mod text;
 pub(crate) mod trace;
 
 use std::collections::HashSet;

@@ -14,8 +14,8 @@ use sockc_compiler::bpf::opcode::{AluOp, Register, Width};
 
 use crate::code::Code;
 use crate::rules::{Header, Rule};
-use crate::sys::batch;
-use crate::sys::map::{self, Shape};
+use crate::syscalls::batch;
+use crate::syscalls::map::{self, Shape};
 use crate::systems::Layer;
 use crate::systems::plain::Kind;
 

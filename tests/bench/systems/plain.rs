@@ -7,7 +7,7 @@ use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use sockc_compiler::bpf::constant::{TC_ACT_SHOT, XDP_DROP};
 
 use crate::code::{self, Code, Context};
-use crate::sys::prog;
+use crate::syscalls::prog;
 use crate::systems::Layer;
 
 /// What programs of a layer are made with.

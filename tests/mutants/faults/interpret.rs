@@ -5,7 +5,7 @@ use super::{Fault, Narrow, fault};
 
 const ALU: &str = "compiler/src/interpret/alu.rs";
 const MEMORY: &str = "compiler/src/interpret/memory.rs";
-const PACKET: &str = "compiler/src/interpret/packet.rs";
+const PACKET: &str = "compiler/src/interpret/buffer.rs";
 
 const TESTS: &[Narrow] = &[(
     Compiler,

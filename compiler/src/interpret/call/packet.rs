@@ -9,9 +9,9 @@ use crate::bpf::constant::{
 };
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::Register;
+use crate::interpret::buffer::ETHERNET;
 use crate::interpret::fault::FaultKind;
 use crate::interpret::map::Errno;
-use crate::interpret::packet::ETHERNET;
 use crate::interpret::value::Value;
 use crate::interpret::{Forward, Machine, alu};
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{Cell, Content, Context, ip4, ip6};
 use crate::artifact::Section;
 use crate::bpf::constant::{AF_INET, AF_INET6, TCP_ESTABLISHED};
-use crate::interpret::packet::Packet;
+use crate::interpret::buffer::Packet;
 use crate::interpret::socket::SocketModel;
 use crate::protocol::IpProtocol;
 

@@ -5,8 +5,8 @@ use super::super::btf::MAGIC;
 use super::super::btf_ext::{COLUMN_BITS, HEADER_SIZE, LINE_SIZE};
 use super::super::strings::unescape;
 use super::code::{Functions, code_section};
+use super::little_endian::{Words, part};
 use super::types::Types;
-use super::words::{Words, part};
 use crate::artifact::Line;
 use crate::location::Location;
 

@@ -2,7 +2,7 @@
 
 use super::super::ObjectError;
 use super::super::btf::{MAGIC, kind};
-use super::words::{Words, part};
+use super::little_endian::{Words, part};
 use crate::artifact::{MapKind, MapSpec};
 
 /// A type record.

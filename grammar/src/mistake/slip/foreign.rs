@@ -3,7 +3,7 @@
 use super::{Broken, Edit, is_word};
 use crate::ast::Direction;
 use crate::scan;
-use crate::words;
+use crate::vocabulary;
 
 /// A word of another tool and what to write; nothing where it is left out.
 const WORDS: &[(&str, &str)] = &[
@@ -175,7 +175,7 @@ fn tracking(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 fn capitals(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let word = broken.word();
     let small = word.to_ascii_lowercase();
-    if small != word && words::is_known(&small) {
+    if small != word && vocabulary::is_known(&small) {
         found.push(broken.replace(word.len(), small));
     }
 }
@@ -191,7 +191,7 @@ fn swapped_direction(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let before = broken.before();
     let verb = broken.last_word();
     let from = before.len() - verb.len();
-    if is_word(verb) && (words::VERBS.contains(&verb)) {
+    if is_word(verb) && (vocabulary::VERBS.contains(&verb)) {
         found.push(broken.edit(
             from,
             broken.at + broken.word().len(),
@@ -201,7 +201,7 @@ fn swapped_direction(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     // Elsewhere in a rule, it stands after the verb.
     let start = label_end(broken.text);
     let first = scan::word(broken.text, start);
-    if words::VERBS.contains(&first) && start + first.len() < from {
+    if vocabulary::VERBS.contains(&first) && start + first.len() < from {
         let rest = broken
             .text
             .get(start + first.len()..broken.at)

@@ -5,7 +5,7 @@ use super::{Broken, Edit, is_word, like_address, like_port};
 use crate::ast::Direction;
 use crate::header_field::HeaderField;
 use crate::scan;
-use crate::words;
+use crate::vocabulary;
 
 /// Protocols that may stand where another part of a rule is expected.
 const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre"];
@@ -41,7 +41,7 @@ fn label(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let text = broken.text;
     let word = scan::word(text, 0);
     let next = scan::word(text, scan::skip(text, word.len()));
-    if !word.is_empty() && !words::is_reserved(word) && words::VERBS.contains(&next) {
+    if !word.is_empty() && !vocabulary::is_reserved(word) && vocabulary::VERBS.contains(&next) {
         found.push(broken.edit(word.len(), word.len(), ":"));
     }
     let chunk = scan::chunk(text, 0);
@@ -52,7 +52,7 @@ fn label(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     }
     // A protocol ahead of its verb.
     let verb = broken.next_word(broken.word().len());
-    if PROTOCOLS.contains(&broken.word()) && words::VERBS.contains(&verb) {
+    if PROTOCOLS.contains(&broken.word()) && vocabulary::VERBS.contains(&verb) {
         let end = scan::skip(text, broken.at + broken.word().len()) + verb.len();
         found.push(broken.edit(broken.at, end, format!("{verb} {}", broken.word())));
     }
@@ -197,7 +197,7 @@ fn named(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         }
         if last == "to" && word == "socket" {
             found.push(broken.replace(word.len(), "sock"));
-        } else if last == "to" && redirects(broken.text) && !words::is_known(word) {
+        } else if last == "to" && redirects(broken.text) && !vocabulary::is_known(word) {
             found.push(broken.insert("sock "));
         }
     }
@@ -222,7 +222,7 @@ fn redirects(text: &str) -> bool {
 fn verbs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let before = broken.before();
     let verb = broken.last_word();
-    if broken.word() == "audit" && words::VERBS.contains(&verb) {
+    if broken.word() == "audit" && vocabulary::VERBS.contains(&verb) {
         let from = before.len() - verb.len();
         let end = broken.at + "audit".len();
         found.push(broken.edit(from, end, format!("audit {verb}")));

@@ -6,7 +6,7 @@ use super::Cursor;
 use crate::ast::{Address, Endpoint, Name, PortItem, Ports};
 use crate::scan;
 use crate::source::Spanned;
-use crate::words;
+use crate::vocabulary;
 
 /// Digits that surely fit a number.
 const MAX_DIGITS: usize = 18;
@@ -184,7 +184,7 @@ impl Cursor<'_> {
             _ => {
                 let word = scan::word(self.text, start);
                 self.at += word.len();
-                if word.is_empty() || words::is_reserved(word) {
+                if word.is_empty() || vocabulary::is_reserved(word) {
                     return None;
                 }
                 PortItem::Service(word.to_owned())

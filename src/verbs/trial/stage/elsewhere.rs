@@ -5,7 +5,7 @@ use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::{self, Error, Held, Netlink, Space};
 
 use super::{state_of, whole};
-use crate::verbs::trial::world::Ends;
+use crate::verbs::trial::lab_world::Ends;
 
 /// Makes the socket there that a lookup for the packet finds so. Both ends become the namespace's own, since a connected
 /// socket needs a way to its peer.

@@ -15,5 +15,5 @@ pub(crate) mod prog;
 #[path = "../../runtime/src/sys/retry.rs"]
 pub(crate) mod retry;
 
-#[path = "sys/run.rs"]
+#[path = "syscalls/run.rs"]
 pub(crate) mod run;
