@@ -32,6 +32,8 @@ pub(crate) struct Output {
     watch: Watch,
     /// What was said, for a command that ends without a result.
     said: Said,
+    /// What the errors and notes of this time are about, where that is not what the command was asked about.
+    place: Option<String>,
     /// The first error on standard output; nothing is written after it.
     broken: Option<io::Error>,
 }
@@ -70,8 +72,24 @@ impl Output {
             color: Colors { messages, results },
             watch: Watch::new(manner.verbose),
             said: Said::default(),
+            place: None,
             broken: None,
         }
+    }
+
+    /// Does some work whose errors and notes are about a place, which each begins with.
+    pub(crate) fn about<T>(&mut self, place: String, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.place.replace(place);
+        let done = work(self);
+        self.place = before;
+        done
+    }
+
+    /// A message, with the place that it is about.
+    fn placed(&self, message: impl Display) -> String {
+        let place = self.place.iter();
+        let words: String = place.map(|place| format!("{place}: ")).collect();
+        harmless(&format!("{words}{message}"))
     }
 
     /// Who is told of the stages.
@@ -167,7 +185,7 @@ impl Output {
 
     /// Why something was not done, and what that is about, by name.
     pub(crate) fn error_about(&mut self, message: impl Display, about: &[(&'static str, String)]) {
-        let message = harmless(&message.to_string());
+        let message = self.placed(message);
         say(&format!("error: {message}"));
         self.said.error(message);
         self.said.about(about);
@@ -175,7 +193,7 @@ impl Output {
 
     /// Something worth knowing that is no result.
     pub(crate) fn note(&mut self, message: impl Display) {
-        let message = harmless(&message.to_string());
+        let message = self.placed(message);
         say(&format!("note: {message}"));
         self.said.note(message);
     }

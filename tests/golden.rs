@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 use sockc_compiler::artifact::{MapSpec, Program};
-use sockc_compiler::pipeline::{self, Built, Options, Outcome};
+use sockc_compiler::pipeline::{self, Built, Compilation, Options};
 use sockc_compiler::place::describe;
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
@@ -19,12 +19,12 @@ use sockc_grammar::source::SourceMap;
 use crate::repository::{Repository, compare_with_golden, fail_on, files_in, stem, text};
 
 /// Compiles a policy of the repository for the oldest kernel.
-pub(crate) fn compile(name: &str) -> (SourceMap, Outcome) {
+pub(crate) fn compile(name: &str) -> (SourceMap, Compilation) {
     compile_text(name, text(name), (&Target::baseline()).into())
 }
 
 /// Compiles a text as if it stood in a file of the repository.
-fn compile_text(name: &str, text: String, options: Options<'_>) -> (SourceMap, Outcome) {
+fn compile_text(name: &str, text: String, options: Options<'_>) -> (SourceMap, Compilation) {
     let mut sources = SourceMap::default();
     let id = sources.add(name, text);
     let outcome = pipeline::compile(&mut sources, id, stem(name), options, &mut Repository);

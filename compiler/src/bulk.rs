@@ -15,7 +15,7 @@
 //!
 //! [`Condition::FirstMatch`](crate::policy::Condition::FirstMatch) asks for it; to users a group is `winner 3`, by its number.
 
-mod cut;
+mod grouping;
 mod members;
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 use crate::lower::CounterSlots;
 use crate::policy::{Action, Direction, Policy, RuleId};
 
-pub use cut::plain;
+pub use grouping::plain;
 
 /// Plain rules of a direction from which on they are bulk.
 ///
@@ -39,7 +39,7 @@ pub const MIN_RULES: usize = 64;
 
 /// What large lists of plain rules become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shape {
+pub enum Structure {
     /// Tables where there are [`MIN_RULES`] plain rules or more in a direction.
     #[default]
     Chosen,
@@ -49,7 +49,7 @@ pub enum Shape {
     Tables,
 }
 
-impl Shape {
+impl Structure {
     /// Plain rules of a direction from which on they are bulk, if they ever are.
     #[must_use]
     pub fn least(self) -> Option<usize> {
@@ -129,7 +129,7 @@ impl Bulk {
     /// The reduced policy, if a direction has at least so many bulk rules.
     #[must_use]
     pub fn of(policy: &Policy, least: usize, taking: &Taking) -> Option<Self> {
-        cut::cut(policy, least, taking)
+        grouping::reduced(policy, least, taking)
     }
 
     /// The rule of the whole policy that a rule of the reduced one is, or whose group it stands for.

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use cranelift_entity::SecondaryMap;
 
-use self::tree::{Counted, Part};
+use self::tree::{Counted, Subtree};
 use crate::decide::{from_port, to_port};
 use crate::event::Header;
 use crate::policy::{Endpoint, Family, Match, Policy, RuleId, Side};
@@ -32,7 +32,7 @@ const EVERYTHING: Values = (0, u64::MAX);
 const NONE: Values = (u64::MAX, u64::MAX);
 
 /// What a rule says in each dimension.
-type Shape = [Values; DIMENSIONS];
+type Dimensions = [Values; DIMENSIONS];
 
 /// How many rules may still be looked at.
 pub(crate) struct Looks(Cell<u64>);
@@ -59,8 +59,8 @@ pub(crate) struct Index {
 
 /// The rules that may match packets of a family.
 struct Rules {
-    part: Part,
-    shapes: SecondaryMap<RuleId, Shape>,
+    part: Subtree,
+    shapes: SecondaryMap<RuleId, Dimensions>,
 }
 
 impl Index {
@@ -77,7 +77,7 @@ impl Index {
             let mut left = Counted::for_rules(shapes.len());
             Rules {
                 shapes: shapes.iter().copied().collect(),
-                part: Part::of(shapes, [false; DIMENSIONS], &mut left),
+                part: Subtree::of(shapes, [false; DIMENSIONS], &mut left),
             }
         };
         Self {
@@ -143,7 +143,7 @@ impl Index {
 }
 
 /// Whether two shapes share something.
-fn meet(one: &Shape, other: &Shape) -> bool {
+fn meet(one: &Dimensions, other: &Dimensions) -> bool {
     one.iter()
         .zip(other)
         .all(|(one, other)| one.0 <= other.1 && other.0 <= one.1)
@@ -171,7 +171,7 @@ fn upper(bits: u128) -> u64 {
 }
 
 /// What a match says of the packets of a family, if it may match any.
-fn shape(policy: &Policy, one: &Match, family: Family) -> Option<Shape> {
+fn shape(policy: &Policy, one: &Match, family: Family) -> Option<Dimensions> {
     let [to, from] = [one.to.as_ref(), one.from.as_ref()];
     Some([
         addresses(policy, to, family)?,

@@ -13,12 +13,12 @@ mod choice;
 mod choose;
 mod cost;
 mod crowd;
+mod cube;
 mod cut;
 mod flat;
 mod grow;
 mod intern;
 mod items;
-mod region;
 mod services;
 mod shapes;
 mod stratum;
@@ -57,14 +57,14 @@ pub enum Unfit {
     Size,
 }
 
-pub use choice::{Choice, Part, Split};
+pub use choice::{Choice, Split, StratumSummary};
 pub use crowd::crowd;
 pub use grow::MAX_LIST;
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;
 pub use services::{CLASS_ENTRIES, GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
-pub use stratum::{MULTIPLIERS, Root, Shape, Stratum, hash};
+pub use stratum::{MULTIPLIERS, Root, Stratum, Tuple, hash};
 pub use summary::{FamilySummary, Summary};
 pub use tables::Tables;
 
@@ -72,7 +72,7 @@ use crate::policy::Family;
 
 /// What is known of the rules in one family.
 #[derive(Clone, Debug)]
-pub struct Side {
+pub struct FamilyRules {
     /// The boxes.
     pub items: Vec<Item>,
     /// The strata.
@@ -82,7 +82,7 @@ pub struct Side {
 }
 
 /// All of it.
-pub fn build(members: &[Member<'_>]) -> Result<(Services, [Side; 2]), Unfit> {
+pub fn build(members: &[Member<'_>]) -> Result<(Services, [FamilyRules; 2]), Unfit> {
     let mut services = Services::default();
     let v4 = items::items(members, &mut services, Family::V4)?;
     let v6 = items::items(members, &mut services, Family::V6)?;
@@ -90,7 +90,7 @@ pub fn build(members: &[Member<'_>]) -> Result<(Services, [Side; 2]), Unfit> {
     let side = |found: &[_], family| {
         let items = items::ranged(found, &services, family);
         let (strata, choice) = choose::strata(&items, family).ok_or(Unfit::Size)?;
-        Ok(Side {
+        Ok(FamilyRules {
             items,
             strata,
             choice,

@@ -18,12 +18,13 @@ use crate::chain::{Chain, Effect};
 use crate::diagram::classify::new_flow;
 use crate::diagram::values::header_of;
 use crate::diagram::{BudgetExceeded, NOMATCH, Node, Store};
+use crate::event::Verdict;
 use crate::event::{Header, SocketAnswer};
 use crate::field::Field;
 use crate::hook::{Ability, Hook};
 use crate::policy::{ClassId, Direction, Policy, RuleId};
 
-pub use meaning::{Of, Outcome, lookup_meaning, meaning};
+pub use meaning::{Of, lookup_meaning, meaning};
 
 /// Why the chains cannot be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,13 +163,13 @@ impl Check<'_> {
     fn outcome(&mut self, hook: Hook, of: Of) -> Result<Node, Fault> {
         match self.chain(hook, of, outcome_of)? {
             Some(node) => Ok(node),
-            None => Ok(self.store.terminal(Outcome::Allow.terminal())?),
+            None => Ok(self.store.terminal(Verdict::Allow.terminal())?),
         }
     }
 
     fn arriving_verdicts(&mut self, class: ClassId) -> Result<(), Fault> {
         let of = on(class);
-        let allow = self.store.terminal(Outcome::Allow.terminal())?;
+        let allow = self.store.terminal(Verdict::Allow.terminal())?;
         let mut packet = allow;
         for hook in Hook::of(Direction::In).filter(|hook| hook.is_packet()) {
             let then = self.outcome(hook, of)?;
@@ -184,7 +185,7 @@ impl Check<'_> {
         })?;
         let list = meaning(self.store, policy, Direction::In, of)?;
         self.same("verdicts of arriving packets", list, composed, |terminal| {
-            Outcome::text(terminal)
+            Verdict::text(terminal)
         })
     }
 
@@ -242,14 +243,14 @@ impl Check<'_> {
     fn lookups(&mut self) -> Result<(), Fault> {
         let found = self.looked_up(Of::default())?;
         let list = lookup_meaning(self.store, self.policy)?;
-        self.same("socket lookups", list, found, Outcome::text)
+        self.same("socket lookups", list, found, Verdict::text)
     }
 
     /// What the lookups say of packets that got so far.
     fn looked_up(&mut self, of: Of) -> Result<Node, Fault> {
         match Hook::of(Direction::In).find(|hook| hook.is_lookup()) {
             Some(hook) => self.outcome(hook, of),
-            None => Ok(self.store.terminal(Outcome::Allow.terminal())?),
+            None => Ok(self.store.terminal(Verdict::Allow.terminal())?),
         }
     }
 
@@ -259,7 +260,7 @@ impl Check<'_> {
             let found = self.outcome(hook, of)?;
             let list = meaning(self.store, self.policy, direction, of)?;
             let list = seen_from(self.store, hook, of.class, list)?;
-            self.same(what, list, found, Outcome::text)?;
+            self.same(what, list, found, Verdict::text)?;
         }
         Ok(())
     }
@@ -292,15 +293,15 @@ impl Check<'_> {
 /// What an entry of a chain (or its default) makes of a packet; a watch for an absent socket is named as its redirect.
 fn outcome_of(policy: &Policy, chain: &Chain, index: u32) -> u32 {
     let Some(entry) = chain.entries.get(index as usize) else {
-        return Outcome::of_default(chain.default.verdict).terminal();
+        return Verdict::from(chain.default.verdict).terminal();
     };
     let action = policy.rules[entry.rule].action;
     match entry.effect {
-        Effect::Allow | Effect::Pass | Effect::Count => Outcome::Allow.terminal(),
-        Effect::Drop => Outcome::Drop.terminal(),
-        Effect::Reject => Outcome::Reject.terminal(),
+        Effect::Allow | Effect::Pass | Effect::Count => Verdict::Allow.terminal(),
+        Effect::Drop => Verdict::Drop.terminal(),
+        Effect::Reject => Verdict::Reject.terminal(),
         Effect::RedirectPass | Effect::Redirect | Effect::Forward | Effect::Shortcut => {
-            Outcome::of(action).terminal()
+            Verdict::of(action).terminal()
         }
     }
 }
@@ -325,14 +326,14 @@ fn on(class: ClassId) -> Of {
 /// Whether what a packet hook said lets the packet get to the next one; a watch for an absent socket does.
 fn goes_on(outcome: u32) -> bool {
     !matches!(
-        Outcome::from_terminal(outcome),
-        Some(Outcome::Drop | Outcome::Reject | Outcome::Forward(_))
+        Verdict::from_terminal(outcome),
+        Some(Verdict::Drop | Verdict::Reject | Verdict::Forward(_))
     )
 }
 
 /// What two packet hooks in a row say: each may be the end.
 fn then_packet_hook(first: u32, then: u32) -> u32 {
-    let allow = Outcome::Allow.terminal();
+    let allow = Verdict::Allow.terminal();
     match (first, then) {
         (first, _) if !goes_on(first) => first,
         (first, then) if first == allow || !goes_on(then) || first == then => then,
@@ -346,9 +347,9 @@ fn then_lookup(policy: &Policy, packet: u32, found: u32) -> u32 {
     if !goes_on(packet) {
         return packet;
     }
-    let watched = packet != Outcome::Allow.terminal();
-    let to_watch = match Outcome::from_terminal(found) {
-        Some(Outcome::Redirect(socket)) => policy.sockets[socket].drop_if_absent,
+    let watched = packet != Verdict::Allow.terminal();
+    let to_watch = match Verdict::from_terminal(found) {
+        Some(Verdict::Redirect(socket)) => policy.sockets[socket].drop_if_absent,
         _ => false,
     };
     if watched != to_watch || watched && packet != found {

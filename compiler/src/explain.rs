@@ -28,14 +28,14 @@ pub struct Step {
     /// The rule.
     pub rule: RuleId,
     /// Whether it matches.
-    pub outcome: Outcome,
+    pub outcome: RuleAnswer,
     /// In what it does not fit, for a rule that does not match; who misses one thing only is near.
     pub misses: Vec<Miss>,
 }
 
 /// Whether a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RuleAnswer {
     /// It matches and decides.
     Decides,
     /// It matches, counts, and the list goes on.
@@ -107,14 +107,14 @@ fn steps(seen: &Seen<'_>, event: &Event, decision: &Decision) -> Vec<Step> {
     for (rule, data) in seen.policy.rules_of(seen.direction()) {
         let mut misses = Vec::new();
         let outcome = if Some(rule) == decider {
-            Outcome::Decides
+            RuleAnswer::Decides
         } else if decision.counted.contains(&rule) {
-            Outcome::Counts
+            RuleAnswer::Counts
         } else {
             misses = reason::misses(&asked, rule, data);
-            Outcome::No(reason::why_not(&asked, rule, data))
+            RuleAnswer::No(reason::why_not(&asked, rule, data))
         };
-        let decides = outcome == Outcome::Decides;
+        let decides = outcome == RuleAnswer::Decides;
         steps.push(Step {
             rule,
             outcome,

@@ -17,7 +17,7 @@ use sockc_grammar::source::SourceMap;
 use crate::artifact::{BUILD, Manifest};
 use crate::kept::{KeptError, KeptTexts};
 use crate::object::{self, ObjectError};
-use crate::pipeline::{self, Counters, Options, Outcome};
+use crate::pipeline::{self, Compilation, Counters, Options};
 use crate::target::Target;
 
 /// Why an object is not known to be what its text compiles to.
@@ -96,7 +96,7 @@ fn compiled_again(
 }
 
 /// The artifact of an outcome, or why there is none.
-fn artifact(outcome: Outcome) -> Result<crate::artifact::Artifact, Unfaithful> {
+fn artifact(outcome: Compilation) -> Result<crate::artifact::Artifact, Unfaithful> {
     if let Some(what) = outcome.internal {
         return Err(Unfaithful::Bug { what });
     }

@@ -453,6 +453,14 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_codepoints_are_those_that_text_is_told_to_write() {
+        let names = row(HeaderField::Ecn).names.unwrap();
+        let mut table: Vec<&str> = names.table.iter().map(|(name, _)| *name).collect();
+        table.sort_unstable();
+        assert_eq!(table, sockc_grammar::header_field::ECN_NAMES);
+    }
+
+    #[test]
     fn what_is_set_is_what_is_got_and_what_its_variables_hold() {
         for row in rows() {
             for value in [0, row.max / 2, row.max] {

@@ -1,7 +1,7 @@
 //! A small interpreter for exactly the programs we emit: what a program does, without a kernel.
 //!
 //! Takes a [`Program`], its [`Maps`], an [`Input`] (the context) and a [`Kernel`] that answers lookups; gives an
-//! [`Outcome`] or the [`Fault`] that a kernel would have prevented. Values carry the region they point into, so that a
+//! [`Execution`] or the [`Fault`] that a kernel would have prevented. Values carry the region they point into, so that a
 //! read beyond the packet, a forgotten NULL test, a stale packet pointer or a socket that is not released on this path
 //! is a fault and not a wrong answer. It reads instructions through the same decoder as the disassembler. What helpers and
 //! writes made of the packet is in the outcome; what went into maps and ring buffers is in the maps.
@@ -41,7 +41,7 @@ use self::value::Value;
 
 /// What a program did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Execution {
     /// R0 at the exit.
     pub r0: u64,
     /// The socket that `bpf_sk_assign` chose.
@@ -60,7 +60,7 @@ pub struct Outcome {
     pub trace: Vec<u32>,
 }
 
-impl Outcome {
+impl Execution {
     /// The return code as the kernel reads it: the low 32 bits.
     #[must_use]
     pub fn code(&self) -> i32 {
@@ -104,10 +104,10 @@ pub fn run(
     maps: &mut Maps,
     input: Input,
     world: &mut dyn Kernel,
-) -> Result<Outcome, Fault> {
+) -> Result<Execution, Fault> {
     let mut machine = Machine::new(program, maps, input, world);
     match machine.until_exit() {
-        Ok(r0) => Ok(Outcome {
+        Ok(r0) => Ok(Execution {
             r0,
             assigned: machine.assigned,
             redirected: machine.redirected,

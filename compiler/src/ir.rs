@@ -296,22 +296,41 @@ pub enum End {
 }
 
 /// Looks a socket up, stores its state (one byte, `enum` of `include/net/tcp_states.h`; 0 if there is none), releases it.
+/// Sockets of UDP are looked up with `bpf_sk_lookup_udp`, all others with `bpf_skc_lookup_tcp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketRegion {
-    /// `SkcLookupTcp` or `SkLookupUdp`.
-    pub helper: Helper,
     /// The context.
     pub context: Value,
+    /// The slot (one byte) with the protocol.
+    pub protocol: Slot,
     /// The tuple.
     pub tuple: Slot,
-    /// Its size: 12 or 36.
-    pub size: i32,
+    /// Its size: 12 or 36, a constant on each way.
+    pub size: Value,
     /// The slot (4 bytes) with the id of the network namespace that is looked in; `None` for the context's own.
     pub netns: Option<Slot>,
     /// Where the state goes.
     pub state: Slot,
     /// Where to go on.
     pub next: Block,
+}
+
+impl SocketRegion {
+    /// The bytes of the longer tuple.
+    pub(crate) const TUPLE: usize = 36;
+
+    /// The arguments of the lookup. Without a namespace one is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
+    #[must_use]
+    pub fn args(&self) -> [Arg; 5] {
+        [
+            Arg::Value(self.context),
+            Arg::SlotAddress(self.tuple),
+            Arg::Value(self.size),
+            self.netns
+                .map_or(Arg::Imm(-1), |netns| Arg::SlotValue(netns, Width::W)),
+            Arg::Imm(0),
+        ]
+    }
 }
 
 /// Looks a slot of a SOCKMAP up; on a hit optionally assigns the socket to the lookup; releases it.

@@ -6,6 +6,7 @@
 mod analysis;
 mod asked;
 mod classifiers;
+mod compilation;
 mod decided;
 mod emitted;
 mod emptiness;
@@ -15,7 +16,6 @@ mod lowered;
 mod manifest;
 mod maps;
 mod options;
-mod outcome;
 mod program_names;
 mod reduced;
 mod size;
@@ -33,15 +33,16 @@ use crate::observer::{Observer, Silent};
 use crate::policy::Policy;
 use crate::target::Target;
 
+use compilation::{Done, Stop};
 use options::Job;
-use outcome::{Done, Stop};
 
+pub(crate) use compilation::too_much;
+pub use compilation::{
+    BUDGET, Built, CODES, Compilation, DECIDES_NOTHING, Decision, NO_INTERFACE, SAYS_NOTHING,
+    TOO_LARGE,
+};
 pub use manifest::Slots;
 pub use options::{Counters, Expects, Options};
-pub(crate) use outcome::too_much;
-pub use outcome::{
-    BUDGET, Built, CODES, DECIDES_NOTHING, Decision, NO_INTERFACE, Outcome, SAYS_NOTHING, TOO_LARGE,
-};
 
 /// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
 #[must_use]
@@ -51,7 +52,7 @@ pub fn compile<'a>(
     stem: &str,
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
-) -> Outcome {
+) -> Compilation {
     code_of_text(sources, id, stem, options.into(), Some(Care::Quick), files)
 }
 
@@ -63,13 +64,18 @@ pub fn compile_again<'a>(
     stem: &str,
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
-) -> Outcome {
+) -> Compilation {
     code_of_text(sources, id, stem, options.into(), None, files)
 }
 
 /// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
 #[must_use]
-pub fn check(sources: &mut SourceMap, id: SourceId, stem: &str, files: &mut dyn Files) -> Outcome {
+pub fn check(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    files: &mut dyn Files,
+) -> Compilation {
     let oldest = Target::baseline();
     from_text(sources, id, stem, files, |policy, sources, files| {
         let (_, warnings) =
@@ -85,7 +91,7 @@ pub fn check_size(
     id: SourceId,
     stem: &str,
     files: &mut dyn Files,
-) -> Outcome {
+) -> Compilation {
     let oldest = Target::baseline();
     from_text(sources, id, stem, files, |policy, sources, files| {
         let job = Job::thorough(sources, id, &oldest);
@@ -103,7 +109,7 @@ pub fn check_also(
     stem: &str,
     files: &mut dyn Files,
     also: &[Code],
-) -> Outcome {
+) -> Compilation {
     let mut outcome = check_size(sources, id, stem, files);
     if let Some(policy) = outcome.policy.as_ref().filter(|_| !outcome.failed()) {
         files.stage("lint");
@@ -123,10 +129,10 @@ pub fn resolve(
     id: SourceId,
     stem: &str,
     files: &mut dyn Files,
-) -> Outcome {
+) -> Compilation {
     match stages::meaning(sources, id, stem, files) {
-        Ok(text) => Outcome::of(text.policy, text.found, Ok(Done::without_code(Vec::new()))),
-        Err(found) => Outcome::refused(found),
+        Ok(text) => Compilation::of(text.policy, text.found, Ok(Done::without_code(Vec::new()))),
+        Err(found) => Compilation::refused(found),
     }
 }
 
@@ -137,7 +143,7 @@ pub fn compile_policy<'a>(
     sources: &SourceMap,
     id: SourceId,
     options: impl Into<Options<'a>>,
-) -> Outcome {
+) -> Compilation {
     let (options, care) = (options.into(), Some(Care::Quick));
     let job = Job {
         sources,
@@ -146,7 +152,7 @@ pub fn compile_policy<'a>(
         care,
     };
     let done = stages::code(&policy, job, &mut Silent);
-    Outcome::of(policy, Vec::new(), done)
+    Compilation::of(policy, Vec::new(), done)
 }
 
 /// Makes the programs of a text, with lints as careful as is asked for.
@@ -157,7 +163,7 @@ fn code_of_text(
     options: Options<'_>,
     care: Option<Care>,
     files: &mut dyn Files,
-) -> Outcome {
+) -> Compilation {
     from_text(sources, id, stem, files, |policy, sources, observer| {
         let job = Job {
             sources,
@@ -176,15 +182,15 @@ fn from_text(
     stem: &str,
     files: &mut dyn Files,
     then: impl FnOnce(&Policy, &SourceMap, &mut dyn Observer) -> Result<Done, Stop>,
-) -> Outcome {
+) -> Compilation {
     let text = match stages::meaning(sources, id, stem, files) {
         Ok(text) => text,
-        Err(found) => return Outcome::refused(found),
+        Err(found) => return Compilation::refused(found),
     };
     let done = emptiness::refuse(text.emptiness).and_then(|said| {
         let mut done = then(&text.policy, sources, files)?;
         done.warnings.extend(said);
         Ok(done)
     });
-    Outcome::of(text.policy, text.found, done)
+    Compilation::of(text.policy, text.found, done)
 }

@@ -47,6 +47,29 @@ impl IpProtocol {
         Self::DESTINATION,
     ];
 
+    /// The language's word for it, if it has one.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ICMP => "icmp",
+            Self::TCP => "tcp",
+            Self::UDP => "udp",
+            Self::GRE => "gre",
+            Self::ESP => "esp",
+            Self::AH => "ah",
+            Self::ICMP6 => "icmp6",
+            Self::SCTP => "sctp",
+            _ => return None,
+        })
+    }
+
+    /// The same, or its number as the language writes it.
+    #[must_use]
+    pub fn words(self) -> String {
+        self.word()
+            .map_or_else(|| format!("proto {self}"), str::to_owned)
+    }
+
     /// Whether it carries ports.
     #[must_use]
     pub fn has_ports(self) -> bool {

@@ -9,7 +9,7 @@ use std::fmt::{Arguments, Write};
 
 use crate::bulk::{self, MIN_RULES, tree};
 use crate::chain::Chain;
-use crate::classifier::{FamilySummary, Part, Split, Summary};
+use crate::classifier::{FamilySummary, Split, StratumSummary, Summary};
 use crate::diagram::flatten::Flat;
 use crate::pipeline::Built;
 use crate::policy::{Family, Policy};
@@ -140,8 +140,8 @@ fn costs(split: &Split, family: Family) -> String {
     )
 }
 
-fn stratum(text: &mut String, part: &Part) {
-    let Part {
+fn stratum(text: &mut String, part: &StratumSummary) {
+    let StratumSummary {
         boxes,
         nodes,
         lists,
@@ -162,7 +162,7 @@ fn stratum(text: &mut String, part: &Part) {
 }
 
 /// How a stratum's walk begins.
-fn way(part: &Part) -> String {
+fn way(part: &StratumSummary) -> String {
     match part.hash {
         Some((shape, bits)) => format!(
             "hash of from/{} to/{} (2^{bits} entries)",

@@ -14,7 +14,7 @@ use crate::artifact::{Artifact, AttachPoint, Program};
 use crate::bpf::constant::{SK_PASS, TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_REDIRECT, XDP_TX};
 use crate::event::{Event, Header, Parsed, Transport, Verdict, World};
 use crate::hook::Hook;
-use crate::interpret::{self, Fault, Input, Lookup, Maps, Outcome, Skb, SocketModel, Xdp};
+use crate::interpret::{self, Execution, Fault, Input, Lookup, Maps, Skb, SocketModel, Xdp};
 use crate::policy::{ClassId, Direction, GroupId, OutInterfaceId, Policy, SocketId};
 pub use effects::Effects;
 use kernel::Machine;
@@ -173,7 +173,7 @@ impl Run<'_> {
         point: &AttachPoint,
         class: Option<ClassId>,
         input: Input,
-    ) -> Result<Option<Outcome>, Fault> {
+    ) -> Result<Option<Execution>, Fault> {
         let Some(program) = program(self.artifact, point, class) else {
             return Ok(None);
         };
@@ -223,7 +223,7 @@ fn input(point: &AttachPoint, packet: &Parsed, frame: &[u8]) -> Input {
 
 /// The verdict, if a packet hook is the last to see the packet. An answer leaves by the interface it came in by; what
 /// is rejected and cannot be answered is dropped.
-fn end(point: &AttachPoint, outcome: &Outcome) -> Option<Verdict> {
+fn end(point: &AttachPoint, outcome: &Execution) -> Option<Verdict> {
     let sent = outcome.forwarded.map(|forward| {
         let port = forward.ifindex.checked_sub(FIRST_PORT);
         port.map_or(Verdict::Reject, |port| {

@@ -10,13 +10,11 @@ use crate::diagram::FieldValues;
 use crate::diagram::values::header_of;
 use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
 use crate::field::Field;
-use crate::packet::text::{Described, DescribedWorld, contents};
+use crate::packet::text::{Described, DescribedWorld};
 use crate::policy::{
-    AddressSet, ClassId, Direction, Family, GroupId, LiveEntry, LiveMapId, NetnsId, Policy, RuleId,
-    SetId, SetKind, SocketId,
+    ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, Policy, RuleId, SetId, SocketId,
 };
 use crate::protocol::IpProtocol;
-use crate::ranges::RangeSet;
 
 /// An event, and what the world says of it.
 #[derive(Clone, Debug)]
@@ -91,59 +89,10 @@ impl Witness {
 
     /// All that the values say, as far as there are words for it.
     pub(crate) fn everything(&self, policy: &Policy) -> Described {
-        let mut said = Described::plain(self.event.clone(), self.socket);
-        let looked_up = self.header.has_socket();
-        said.elsewhere = policy
-            .namespaces
-            .keys()
-            .map(|netns| (netns, self.socket(Direction::In, Some(netns), &self.header)))
-            .filter(|&(_, answer)| looked_up && answer != SocketAnswer::None)
-            .collect();
-        let absent = |socket: &SocketId| self.values.get(Field::Absent(*socket)) == 1;
-        said.absent = policy.sockets.keys().filter(absent).collect();
-        said.members = policy
-            .sets
-            .iter()
-            .filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }))
-            .map(|(set, _)| (set, self.members(set)))
-            .collect();
-        if looked_up {
-            said.contents = policy
-                .live_maps
-                .keys()
-                .map(|map| (map, self.contents(map)))
-                .collect();
+        Described {
+            rate_exceeded: true,
+            ..Described::of_world(policy, self.event.clone(), &self.header, self.socket, self)
         }
-        said.rate_exceeded = true;
-        said
-    }
-
-    /// Those of the two addresses that are in a set.
-    fn members(&self, set: SetId) -> AddressSet {
-        let ends = [
-            (self.header.to, Field::ToIn(set)),
-            (self.header.from, Field::FromIn(set)),
-        ];
-        let inside = ends
-            .into_iter()
-            .filter(|&(_, field)| self.values.get(field) == 1);
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for (address, _) in inside {
-            match address {
-                IpAddr::V4(address) => v4.push((address.to_bits(), address.to_bits())),
-                IpAddr::V6(address) => v6.push((address.to_bits(), address.to_bits())),
-            }
-        }
-        AddressSet {
-            v4: RangeSet::from_ranges(v4),
-            v6: RangeSet::from_ranges(v6),
-        }
-    }
-
-    /// What a live map holds for this packet: one entry, or none.
-    fn contents(&self, map: LiveMapId) -> Vec<LiveEntry> {
-        let socket = self.entry(map, &self.header);
-        contents::of_packet(&self.header, socket)
     }
 
     /// The values that it was made from.
@@ -184,30 +133,22 @@ pub(crate) fn shortest(
 
 impl World for Witness {
     fn socket(&self, _: Direction, netns: Option<NetnsId>, _: &Header) -> SocketAnswer {
-        let field = netns.map_or(Field::Socket, Field::SocketIn);
-        SocketAnswer::from_value(self.values.get(field))
+        self.values.socket(netns)
     }
 
     fn present(&self, socket: SocketId, _: Family, _: IpProtocol) -> bool {
-        self.values.get(Field::Absent(socket)) == 0
+        self.values.is_there(socket)
     }
 
-    /// An address that is both ends' is a member if it is asked for at either end and is one there.
     fn member(&self, set: SetId, address: IpAddr) -> bool {
-        let ends = [
-            (self.header.to, Field::ToIn(set)),
-            (self.header.from, Field::FromIn(set)),
-        ];
-        let mut asked = ends.into_iter().filter(|(end, _)| *end == address);
-        asked.any(|(_, field)| self.values.get(field) == 1)
+        self.values.is_member(&self.header, set, address)
     }
 
     fn entry(&self, map: LiveMapId, _: &Header) -> Option<SocketId> {
-        let number = self.values.get(Field::Entry(map)).checked_sub(1)?;
-        Some(SocketId::from_u32(number))
+        self.values.entry(map)
     }
 
     fn conforms(&self, rule: RuleId, _: &Header) -> bool {
-        self.values.get(Field::Conforms(rule)) == 1
+        self.values.conforms(rule)
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Not here: which values they have, which is the compiler's (its `header_field.rs` has a row for each).
 
+/// The codepoints of `ecn`, which have no numbers in the language.
+pub const ECN_NAMES: [&str; 4] = ["ce", "ect0", "ect1", "none"];
+
 worded! {
     /// A field of the header, in the order in which packets are told. Its word begins a condition on it.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

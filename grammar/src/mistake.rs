@@ -16,6 +16,7 @@ pub(crate) use file::of_another_tool;
 use crate::ast::Direction;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::header_field::ECN_NAMES;
 use crate::scan;
 use crate::source::{SourceId, Span};
 use crate::vocabulary;
@@ -118,6 +119,17 @@ impl Failure<'_> {
         Diagnostic::error(code, message, place, label)
     }
 
+    /// What could have stood there, in words: a codepoint has no number, as other fields of the header have.
+    fn expected_text(&self) -> String {
+        let before = self.text.get(..self.last_end).unwrap_or("");
+        let has_number = self.expected.kinds.contains(&"a number");
+        let mut words = before.rsplit(|letter: char| !letter.is_ascii_alphanumeric());
+        if has_number && words.next() == Some("ecn") {
+            return Expected::of_words(&ECN_NAMES).text();
+        }
+        self.expected.text()
+    }
+
     fn open_string(&self) -> Option<Diagnostic> {
         if self.byte() != Some(b'"') || scan::string_end(self.text, self.at).is_some() {
             return None;
@@ -190,7 +202,7 @@ impl Failure<'_> {
     }
 
     fn incomplete(&self) -> Option<Diagnostic> {
-        let expected = self.expected.text();
+        let expected = self.expected_text();
         if !self.statement_ends() || expected.is_empty() || self.last_end <= self.start {
             return None;
         }
@@ -230,7 +242,7 @@ impl Failure<'_> {
         if !element || !next_line || self.last_end == 0 {
             return None;
         }
-        let expected = match self.expected.text() {
+        let expected = match self.expected_text() {
             text if text.is_empty() => "`{`, `,` or a statement".to_owned(),
             text => text,
         };
@@ -314,7 +326,7 @@ impl Failure<'_> {
         let begins = self.expected.is_empty() || scan::first_on_line(self.text, self.at);
         let statements = vocabulary::STATEMENT.iter().copied().filter(|_| begins);
         let likely = vocabulary::nearest(word, self.expected.candidates().chain(statements));
-        let expected = self.expected.text();
+        let expected = self.expected_text();
         let label = if expected.is_empty() {
             "a statement must begin here".to_owned()
         } else {
@@ -360,7 +372,7 @@ impl Failure<'_> {
     }
 
     fn unexpected(&self) -> Diagnostic {
-        let expected = match self.expected.text() {
+        let expected = match self.expected_text() {
             text if text.is_empty() => "a statement".to_owned(),
             text => text,
         };

@@ -19,8 +19,8 @@ use sockc_compiler::artifact::Manifest;
 pub use applied::{Applied, InterfaceHook, OtherHook};
 
 use crate::blocks::Blocks;
-use crate::blocks::entrance;
-use crate::blocks::ownership::{self, Outer};
+use crate::blocks::departing::{self, Departing};
+use crate::blocks::ownership::{self, Left, Outer};
 use crate::blocks::part::{Part, parts};
 use crate::blocks::reconcile::reconcile;
 use crate::error::Error;
@@ -28,7 +28,7 @@ use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
 use crate::sockets::owners::Owners;
 use crate::state::Lock;
-use crate::state::namespaces::LostNamespace;
+use crate::state::namespaces::Owner;
 use crate::state::record::Record;
 use crate::status::drift::check_ground;
 use steps::next;
@@ -91,19 +91,13 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let mut left = ownership::release(&ended, &part.options, session);
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = ownership::gone(before.as_ref(), &record);
-        let opened = entrance::all(&gone, &session.state)?;
+        let departing = departing::of(&gone, &session.state, Owner::of(&session.namespace))?;
         let mut work = Work::new(part, session, targets, &owners, (before, record));
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);
                 left.extend(ownership::release(&gone, &part.options, session));
-                let left = left.into_iter();
-                applied
-                    .notes
-                    .extend(opened.iter().map(LostNamespace::opened));
-                applied
-                    .notes
-                    .extend(left.map(|(what, cause)| format!("{what}: {}", cause.bare())));
+                applied.notes.extend(departed(&departing, &left));
                 Ok([vec![applied], later].concat())
             }
             Err(error) => {
@@ -112,6 +106,18 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             }
         }
     })
+}
+
+/// What a person has to know of namespaces whose blocks went: what is not as the policy's text lets one think, and what could
+/// not be taken away.
+fn departed(departing: &[Departing], left: &[Left]) -> Vec<String> {
+    let is_left = |one: &&Departing| left.iter().any(|left| left.inode == one.inode);
+    let expected = |one: &&Departing| one.goes() && one.lost.is_none();
+    let told = departing.iter();
+    let told = told.filter(|one| !is_left(one) && !expected(one));
+    let left = left.iter();
+    let left = left.map(|one| format!("{}: {}", one.what, one.cause.bare()));
+    told.map(Departing::words).chain(left).collect()
 }
 
 /// Refuses if the caller wants to follow another generation than the one in force.

@@ -4,6 +4,7 @@
 //! is named and not there is left out (`apply --running`) a block may be: one whose namespace has ended. One whose namespace lost
 //! no more than its name is entered by another way, since its processes would lose their policy otherwise. Changes nothing.
 
+pub(crate) mod departing;
 pub(crate) mod entrance;
 pub(crate) mod ownership;
 pub(crate) mod part;
@@ -21,10 +22,10 @@ use crate::error::Error;
 use crate::hook::Point;
 use crate::load::checked;
 use crate::options::Options;
-use crate::session;
+use crate::session::{self, Session};
 use crate::state::State;
 use crate::state::in_force::record_in_force;
-use crate::state::namespaces::{Held, Living, Lost};
+use crate::state::namespaces::{Held, Living, Lost, Owner};
 
 /// Between two looks at hooks that are about to go.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -103,14 +104,21 @@ impl Blocks {
 }
 
 /// How the namespace of a block is entered; nothing if it has ended.
-fn place(held: &Held, near: &State, options: &Options) -> Result<Option<String>, Error> {
-    let Some(lost) = entrance::look(held, near)? else {
+fn place(held: &Held, session: &Session, options: &Options) -> Result<Option<String>, Error> {
+    let near = &session.state;
+    let owner = Owner::of(&session.namespace);
+    let Some(lost) = entrance::look(held, near, owner)? else {
         return Ok(Some(held.name.clone()));
     };
     match (lost.lost, lost.living) {
         (Lost::MadeAnew, _) => Ok(Some(held.name.clone())),
-        (Lost::Removed, Some(Living::At(path))) => Ok(Some(path)),
-        (Lost::Removed, Some(Living::Unseen)) => {
+        (
+            Lost::Removed,
+            Some(Living {
+                path: Some(path), ..
+            }),
+        ) => Ok(Some(path)),
+        (Lost::Removed, Some(Living { path: None, .. })) => {
             wait_for_end(held, &near.sibling(held.inode), options).map(|()| None)
         }
         (Lost::Removed, None) => Ok(None),
@@ -161,7 +169,7 @@ fn known(options: &Options) -> Result<Vec<(Held, Option<String>)>, Error> {
         let record = record_in_force(&session.state)?;
         let held = record.into_iter().flat_map(|record| record.netns);
         let placed = held.map(|held| {
-            let place = place(&held, &session.state, options)?;
+            let place = place(&held, session, options)?;
             Ok((held, place))
         });
         placed.collect()

@@ -41,6 +41,7 @@ pub use apply::forecast::{
 };
 pub use apply::{Applied, InterfaceHook, OtherHook, apply};
 pub use attach::foreign::Foreign;
+pub use blocks::departing::Departing;
 pub use error::Error;
 pub use groups::moved::MovedGroup;
 pub use hook::Means;
@@ -63,10 +64,10 @@ pub use sockets::lookup::{Fill, SlotState, Who};
 pub use sockets::registered::{
     Handover, Refreshed, SlotKind, socket_list, socket_refresh, socket_register, socket_unregister,
 };
-pub use state::namespaces::{Living, Lost, LostNamespace};
+pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use status::drift::Drift;
 pub use status::{
-    CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object, running,
-    status,
+    BlockStatus, CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object,
+    running, status,
 };
 pub use unload::unload;

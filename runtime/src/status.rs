@@ -29,7 +29,7 @@ use crate::session::{self, Session};
 use crate::sockets::inspect;
 use crate::sockets::lookup::SlotState;
 use crate::state::in_force::{self, record_in_force};
-use crate::state::namespaces::{Held, LostNamespace};
+use crate::state::namespaces::{Held, LostNamespace, Owner};
 use crate::state::record::Record;
 use crate::state::{Access, Lock, State, pinned_map};
 use drift::Drift;
@@ -62,8 +62,30 @@ pub struct Status {
     pub owned: bool,
     /// The network namespaces that it names and that are not what they were.
     pub lost_namespaces: Vec<LostNamespace>,
-    /// What is in force in the namespaces of its `for netns` blocks; `None` where nothing is, or no namespace.
-    pub netns: Vec<(String, Option<Status>)>,
+    /// What is in force in the namespaces of its `for netns` blocks, by their names.
+    pub netns: Vec<(String, BlockStatus)>,
+}
+
+/// What is in force in the namespace of a `for netns` block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockStatus {
+    /// The policy of the block.
+    InForce(Box<Status>),
+    /// Another one, by its name, which no block of the policy put there.
+    Other(String),
+    /// None, or there is no such namespace.
+    Nothing,
+}
+
+impl BlockStatus {
+    /// How the policy of the block stands, if it is in force.
+    #[must_use]
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::InForce(status) => Some(status),
+            Self::Other(_) | Self::Nothing => None,
+        }
+    }
 }
 
 impl Status {
@@ -120,7 +142,13 @@ pub fn inspect(options: &Options) -> Result<Inspected, Error> {
             Some(place) => block_status(&options.within(&place))?,
             None => None,
         };
-        let inner = inner.map(|inner| inner.within(&outer.object, &held.name));
+        let inner = match inner {
+            Some(inner) if inner.owner == Some(outer.namespace) => {
+                BlockStatus::InForce(Box::new(inner.within(&outer.object, &held.name)))
+            }
+            Some(other) => BlockStatus::Other(other.status.policy),
+            None => BlockStatus::Nothing,
+        };
         outer.status.netns.push((held.name, inner));
     }
     Ok(Inspected {
@@ -179,6 +207,9 @@ struct Found {
     /// The object; empty if another command is at work.
     object: Vec<u8>,
     state: State,
+    /// Its namespace, and that of the policy whose block it is.
+    namespace: Owner,
+    owner: Option<Owner>,
 }
 
 impl Found {
@@ -231,6 +262,8 @@ fn own_status(options: &Options) -> Result<Own, Error> {
             held: record.netns,
             object: standing.object,
             state: session.state.clone(),
+            namespace: Owner::of(&session.namespace),
+            owner: record.owner,
         })))
     })
 }
@@ -301,7 +334,11 @@ fn lost_namespaces(session: &Session, record: &Record) -> Result<Vec<LostNamespa
         }));
     }
     for held in &record.netns {
-        found.extend(entrance::look(held, &session.state)?);
+        found.extend(entrance::look(
+            held,
+            &session.state,
+            Owner::of(&session.namespace),
+        )?);
     }
     Ok(found)
 }

@@ -26,7 +26,8 @@ pub fn unload(options: &Options) -> Result<bool, Error> {
         }
         let off = off(state)?;
         let left = ownership::release(&blocks, options, session);
-        let (mut left, mut causes): (Vec<String>, Vec<Error>) = left.into_iter().unzip();
+        let left = left.into_iter().map(|one| (one.what, one.cause));
+        let (mut left, mut causes): (Vec<String>, Vec<Error>) = left.unzip();
         // What is left of a block is found by what is here, so that stays until the block is gone, but where the word does not
         // keep it from packets.
         let mut own = Ok(());

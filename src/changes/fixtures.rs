@@ -2,7 +2,7 @@
 
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
-    About, Addresses, Change, Count, Data, Decider, Edit, EditKind, Effect, Fate, Incomplete, Line,
+    About, Addresses, Change, Count, Data, Decider, Edit, EditKind, Fate, Impact, Incomplete, Line,
     Moved, Scope, Shadow, Spans, Unsaid, Words,
 };
 use sockc_compiler::location::Location;
@@ -117,7 +117,7 @@ pub(super) fn edited() -> Edit {
             "ssh: allow tcp from @office to port ssh",
         )),
         new: Some(line(19, Some("ssh"), "ssh: allow tcp to port ssh")),
-        effect: Effect::Some,
+        impact: Impact::Some,
     }
 }
 
@@ -126,7 +126,7 @@ pub(super) fn reworded(why: Option<&str>) -> Edit {
     Edit {
         old: Some(line(7, Some("ping"), "ping: allow icmp echo-request")),
         new: Some(line(7, Some("ping"), "ping: allow icmp 8")),
-        effect: Effect::None(why.map(str::to_owned)),
+        impact: Impact::None(why.map(str::to_owned)),
         ..edited()
     }
 }

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
-    About, Change, Data, Decider, Edit, EditKind, Effect, Fate, Line, Moved, Only, Scope,
+    About, Change, Data, Decider, Edit, EditKind, Fate, Impact, Line, Moved, Only, Scope,
 };
 
 /// The comparison.
@@ -229,11 +229,11 @@ fn line(line: &Line) -> LineRow<'_> {
 }
 
 fn edit<'a>(edit: &'a Edit, netns: Option<&'a str>) -> EditRow<'a> {
-    let (effect, why) = match &edit.effect {
-        Effect::Some => (Some(true), None),
-        Effect::Rate => (Some(true), Some("its rate is another")),
-        Effect::None(why) => (Some(false), why.as_deref()),
-        Effect::Unknown => (None, None),
+    let (effect, why) = match &edit.impact {
+        Impact::Some => (Some(true), None),
+        Impact::Rate => (Some(true), Some("its rate is another")),
+        Impact::None(why) => (Some(false), why.as_deref()),
+        Impact::Unknown => (None, None),
     };
     EditRow {
         netns,

@@ -7,11 +7,11 @@
 mod tests;
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{Change, Edit, Effect, Scope};
+use sockc_compiler::diff::report::{Change, Edit, Impact, Scope};
 
 use super::spans;
 use super::summary::{besides, effect};
-use super::words::{self, Side};
+use super::words::{self, Version};
 use crate::output::count;
 
 /// The maximum number of changes that are shown unfolded, and of changes of one comment.
@@ -120,7 +120,7 @@ impl Page {
     fn edits(&mut self, scope: &Scope) {
         let with_effect: Vec<(usize, &Edit)> = scope
             .by_weight()
-            .filter(|(_, edit)| !matches!(edit.effect, Effect::None(_)))
+            .filter(|(_, edit)| !matches!(edit.impact, Impact::None(_)))
             .collect();
         let mut left_out = 0;
         let mut folded = false;
@@ -148,10 +148,10 @@ impl Page {
 
     fn edit(&mut self, edit: &Edit, changes: &[&Change]) {
         self.block(&difference(edit));
-        match edit.effect {
-            Effect::Unknown => self.block("What it changes is not known."),
-            Effect::Rate => self.block(RATE),
-            Effect::Some | Effect::None(_) => {}
+        match edit.impact {
+            Impact::Unknown => self.block("What it changes is not known."),
+            Impact::Rate => self.block(RATE),
+            Impact::Some | Impact::None(_) => {}
         }
         if changes.is_empty() {
             self.most -= 1;
@@ -215,8 +215,8 @@ impl Page {
     }
 
     fn without_effect(&mut self, scope: &Scope) {
-        let edits = scope.edits.iter().filter_map(|edit| match &edit.effect {
-            Effect::None(Some(why)) => Some((edit.new.as_ref().or(edit.old.as_ref())?, why)),
+        let edits = scope.edits.iter().filter_map(|edit| match &edit.impact {
+            Impact::None(Some(why)) => Some((edit.new.as_ref().or(edit.old.as_ref())?, why)),
             _ => None,
         });
         let items = edits.map(|(line, why)| {
@@ -235,9 +235,9 @@ impl Page {
 fn difference(edit: &Edit) -> String {
     let lines = words::sides(edit).into_iter().map(|(side, line)| {
         let sign = match side {
-            Side::Old => '-',
-            Side::New => '+',
-            Side::Both => ' ',
+            Version::Old => '-',
+            Version::New => '+',
+            Version::Both => ' ',
         };
         format!("{sign} {}    # {}", line.location.text, words::place(line))
     });

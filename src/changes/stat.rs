@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{About, Change, Effect};
+use sockc_compiler::diff::report::{About, Change, Impact};
 
 use super::summary;
 use super::words;
@@ -52,18 +52,18 @@ pub(crate) fn text(report: &Report) -> String {
 /// ` 3 edits: 2 with an effect, 1 without`
 fn edits(report: &Report) -> Option<String> {
     let edits = || report.scopes.iter().flat_map(|one| &one.edits);
-    let number = |of: fn(&Effect) -> bool| edits().filter(|edit| of(&edit.effect)).count();
+    let number = |of: fn(&Impact) -> bool| edits().filter(|edit| of(&edit.impact)).count();
     let kinds = [
         (
-            number(|effect| matches!(effect, Effect::Some | Effect::Rate)),
+            number(|effect| matches!(effect, Impact::Some | Impact::Rate)),
             "with an effect",
         ),
         (
-            number(|effect| matches!(effect, Effect::None(_))),
+            number(|effect| matches!(effect, Impact::None(_))),
             "without",
         ),
         (
-            number(|effect| *effect == Effect::Unknown),
+            number(|effect| *effect == Impact::Unknown),
             "of which nobody knows",
         ),
     ];

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::fmt::{self, Display, Formatter};
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{Change, Data, Edit, EditKind, Effect, Scope};
+use sockc_compiler::diff::report::{Change, Data, Edit, EditKind, Impact, Scope};
 
 use crate::output::count;
 
@@ -164,7 +164,7 @@ pub(super) fn besides(report: &Report) -> Vec<String> {
 /// Edits of rates.
 pub(super) fn rates(scope: &Scope) -> impl Iterator<Item = &Edit> {
     let edits = scope.edits.iter();
-    edits.filter(|edit| edit.effect == Effect::Rate)
+    edits.filter(|edit| edit.impact == Impact::Rate)
 }
 
 fn is_changed_set(data: &Data) -> bool {
@@ -179,7 +179,7 @@ fn is_map(data: &Data) -> bool {
 fn edits(report: &Report) -> Vec<String> {
     let mut counts = Vec::new();
     for edit in report.scopes.iter().flat_map(|one| &one.edits) {
-        if matches!(edit.effect, Effect::None(_)) {
+        if matches!(edit.impact, Impact::None(_)) {
             tally(&mut counts, fate(edit));
         }
     }

@@ -4,18 +4,18 @@
 //! move, data and declarations, and one line that sums all up. Lists are cut where they get long, unless all is asked
 //! for. Not here: what is said above it, such as the names of the policies.
 
-mod cut;
+mod allowance;
 mod first;
 mod page;
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{Change, Data, Decider, Edit, Effect, Moved, Scope};
+use sockc_compiler::diff::report::{Change, Data, Decider, Edit, Impact, Moved, Scope};
 
 use super::paint::{Paint, Role};
-use super::words::{self, Side};
+use super::words::{self, Version};
 use super::{spans, summary};
 use crate::output::count;
-use cut::{Cut, Form, Lists};
+use allowance::{Allowance, Form, Lists};
 pub(crate) use first::first;
 use page::Page;
 
@@ -62,7 +62,7 @@ struct LeftOut {
 /// What has been said so far.
 struct Shown {
     page: Page,
-    cut: Cut,
+    allowance: Allowance,
     /// The number of the last change.
     number: usize,
 }
@@ -72,7 +72,7 @@ impl Shown {
     fn new(look: Look, changes: usize) -> Self {
         Self {
             page: Page::new(look.paint, look.terminal),
-            cut: Cut::new(look.all, changes),
+            allowance: Allowance::new(look.all, changes),
             number: 0,
         }
     }
@@ -99,12 +99,12 @@ impl Shown {
     fn edits_with_effect(&mut self, scope: &Scope) {
         let mut left_out = LeftOut::default();
         for (index, edit) in scope.by_weight() {
-            if edit.effect != Effect::Some {
+            if edit.impact != Impact::Some {
                 continue;
             }
             let of_edit = |one: &&Change| one.edit == Some(index);
             let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
-            let form = self.cut.form();
+            let form = self.allowance.form();
             let is_untold = changes.is_empty() && scope.untold > 0;
             if form == Form::LeftOut || is_untold {
                 left_out.edits += 1;
@@ -116,7 +116,7 @@ impl Shown {
             }
             self.edit(edit, form);
             if changes.is_empty() {
-                self.cut.told();
+                self.allowance.told();
             }
             self.changes(&changes);
         }
@@ -124,7 +124,7 @@ impl Shown {
         if left_out.edits > 0 {
             let edits = count::of(left_out.edits, "more edit");
             let changes = count::of(changes, "more change");
-            let text = format!("and {edits} and {changes} {}", cut::HINT);
+            let text = format!("and {edits} and {changes} {}", allowance::HINT);
             self.page.line(0, Role::Aside, &text);
         } else {
             self.more(0, changes, "change");
@@ -150,9 +150,9 @@ impl Shown {
         let width = places.max().unwrap_or(0);
         for (side, line) in sides {
             let (mark, role) = match side {
-                Side::Old => ('-', Role::Old),
-                Side::New => ('+', Role::New),
-                Side::Both => ('~', Role::Change),
+                Version::Old => ('-', Role::Old),
+                Version::New => ('+', Role::New),
+                Version::Both => ('~', Role::Change),
             };
             let head = format!("{mark} {:width$}  ", words::place(line));
             match form {
@@ -172,12 +172,12 @@ impl Shown {
     fn changes(&mut self, changes: &[&Change]) {
         let mut left_out = 0;
         for change in changes {
-            match self.cut.form() {
+            match self.allowance.form() {
                 Form::Full => self.change(change),
                 Form::Brief => self.brief(change),
                 Form::LeftOut => left_out += 1,
             }
-            self.cut.told();
+            self.allowance.told();
         }
         self.more(2, left_out, "change");
     }
@@ -200,7 +200,7 @@ impl Shown {
     fn change(&mut self, change: &Change) {
         self.number += 1;
         let fates = words::fates(change);
-        let region = words::region(change, self.cut.all());
+        let region = words::region(change, self.allowance.all());
         let number = format!("{:>3}  ", self.number);
         if fates.chars().count() < page::LABEL {
             self.page.labelled(&number, &fates, Role::Change, &region);
@@ -225,7 +225,7 @@ impl Shown {
             let text = format!(
                 "and {} {}",
                 count::of(left_out, &format!("more {thing}")),
-                cut::HINT
+                allowance::HINT
             );
             self.page.line(indent, Role::Aside, &text);
         }
@@ -233,7 +233,7 @@ impl Shown {
 
     /// Those that say why; the others are counted in the summary.
     fn edits_without_effect(&mut self, scope: &Scope) {
-        let said = |edit: &&Edit| matches!(edit.effect, Effect::None(Some(_)));
+        let said = |edit: &&Edit| matches!(edit.impact, Impact::None(Some(_)));
         let edits: Vec<&Edit> = scope.edits.iter().filter(said).collect();
         self.list(
             "without effect",
@@ -242,7 +242,7 @@ impl Shown {
             "edit",
             |shown, edit| {
                 shown.edit(edit, Form::Full);
-                if let Effect::None(Some(why)) = &edit.effect {
+                if let Impact::None(Some(why)) = &edit.impact {
                     shown.page.line(5, Role::Aside, why);
                 }
             },
@@ -261,7 +261,7 @@ impl Shown {
         let edits: Vec<&Edit> = scope
             .edits
             .iter()
-            .filter(|edit| edit.effect == Effect::Unknown)
+            .filter(|edit| edit.impact == Impact::Unknown)
             .collect();
         self.list(
             "with an effect that is not known",
@@ -300,7 +300,7 @@ impl Shown {
             };
             let text = format!("{} -> {}", by(&one.was), by(&one.will_be));
             shown.page.row("  ", Role::Aside, Role::Change, &text);
-            if shown.cut.all() {
+            if shown.allowance.all() {
                 let (label, role) = ("for example", Role::Aside);
                 shown.page.labelled("     ", label, role, &one.example);
             }
@@ -358,7 +358,7 @@ impl Shown {
         }
         self.page.gap();
         self.page.line(0, Role::Change, heading);
-        let shown = self.cut.take(list, items.len());
+        let shown = self.allowance.take(list, items.len());
         for item in &items[..shown] {
             say(self, item);
         }

@@ -68,7 +68,7 @@ pub(super) fn decider(by: &Decider) -> String {
 
 /// Which policy a line of an edit is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum Version {
     Old,
     New,
     /// The text is the same in both; the line is the new policy's.
@@ -76,12 +76,14 @@ pub(super) enum Side {
 }
 
 /// The lines of an edit: what was, then what is; one where both read the same.
-pub(super) fn sides(edit: &Edit) -> Vec<(Side, &Line)> {
+pub(super) fn sides(edit: &Edit) -> Vec<(Version, &Line)> {
     match (&edit.old, &edit.new) {
-        (Some(old), Some(new)) if old.location.text == new.location.text => vec![(Side::Both, new)],
+        (Some(old), Some(new)) if old.location.text == new.location.text => {
+            vec![(Version::Both, new)]
+        }
         (old, new) => {
-            let old = old.iter().map(|line| (Side::Old, line));
-            old.chain(new.iter().map(|line| (Side::New, line)))
+            let old = old.iter().map(|line| (Version::Old, line));
+            old.chain(new.iter().map(|line| (Version::New, line)))
                 .collect()
         }
     }

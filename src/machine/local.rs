@@ -42,7 +42,15 @@ pub(crate) fn within(options: &Options, netns: &str) -> Options {
 
 /// A note about a `for netns` block.
 pub(crate) fn in_netns(netns: &str, note: &str) -> String {
-    format!("in the network namespace \"{netns}\": {note}")
+    format!("{}: {note}", of_block(netns, None))
+}
+
+/// The namespace of a `for netns` block, by its name, and by the path that it is entered by where it lost that.
+pub(crate) fn of_block(netns: &str, path: Option<&str>) -> String {
+    match path {
+        Some(path) => format!("in the network namespace {path}, which was \"{netns}\""),
+        None => format!("in the network namespace \"{netns}\""),
+    }
 }
 
 /// What a person should know of the redirects of a policy in its own namespace, and of those by the entries of live maps.

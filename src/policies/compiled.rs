@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
-use sockc_compiler::pipeline::{self, Built, Counters, Expects, Options, Outcome};
+use sockc_compiler::pipeline::{self, Built, Compilation, Counters, Expects, Options};
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
@@ -111,7 +111,7 @@ impl Compiled {
 
     fn of(
         text: Text,
-        mut outcome: Outcome,
+        mut outcome: Compilation,
         lints: &Lints,
         output: &mut Output,
     ) -> Result<Self, Exit> {
@@ -139,7 +139,7 @@ impl Compiled {
 }
 
 /// Compiles a text, with everything that it names.
-fn outcome(mut text: Text, options: Options<'_>, watch: &mut Watch) -> (Text, Outcome) {
+fn outcome(mut text: Text, options: Options<'_>, watch: &mut Watch) -> (Text, Compilation) {
     let outcome = pipeline::compile(
         &mut text.sources,
         text.id,
@@ -151,7 +151,7 @@ fn outcome(mut text: Text, options: Options<'_>, watch: &mut Watch) -> (Text, Ou
 }
 
 /// How a compile ends, apart from what its diagnostics said.
-pub(crate) fn outcome_exit(outcome: &Outcome, output: &mut Output) -> Exit {
+pub(crate) fn outcome_exit(outcome: &Compilation, output: &mut Output) -> Exit {
     if let Some(what) = &outcome.internal {
         output.error(format!(
             "this is a bug in sockc: {what}\n  please report it together with the policy"

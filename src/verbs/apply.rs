@@ -157,15 +157,9 @@ fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, out
     }
     details(applied, output);
     for (netns, inner) in &applied.netns {
-        let space = match &inner.entered {
-            Some(path) => format!("{path}, which was \"{netns}\""),
-            None => format!("\"{netns}\""),
-        };
-        output.line(format!(
-            "in the network namespace {space}, generation {}",
-            inner.generation
-        ));
-        details(inner, output);
+        let place = local::of_block(netns, inner.entered.as_deref());
+        output.line(format!("{place}, generation {}", inner.generation));
+        output.about(place, |output| details(inner, output));
     }
 }
 

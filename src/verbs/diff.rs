@@ -30,8 +30,8 @@ pub(crate) fn run(arguments: &cli::Diff, output: &mut Output) -> Exit {
 
 fn diff(arguments: &cli::Diff, output: &mut Output) -> Result<Exit, Exit> {
     let view = View::new(arguments, output)?;
-    let old = Side::read(&arguments.old, arguments.bytecode, output);
-    let new = Side::read(&arguments.new, arguments.bytecode, output);
+    let old = Version::read(&arguments.old, arguments.bytecode, output);
+    let new = Version::read(&arguments.new, arguments.bytecode, output);
     let (old, new) = match (old, new) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(failed), Ok(_)) | (Ok(_), Err(failed)) => return Err(failed),
@@ -79,7 +79,7 @@ pub(crate) fn ending(report: &Report, exit_code: bool) -> Exit {
 }
 
 /// One of the two policies.
-struct Side {
+struct Version {
     /// The file, as in messages.
     name: String,
     policy: Policy,
@@ -90,7 +90,7 @@ struct Side {
     exit: Exit,
 }
 
-impl Side {
+impl Version {
     /// Reads and checks a policy; says what is wrong with it. Warnings are for `check`.
     fn read(path: &Path, programs: bool, output: &mut Output) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
@@ -125,7 +125,7 @@ impl Side {
 }
 
 /// The difference of the programs, where both policies could be compiled.
-fn bytecode(old: &Side, new: &Side, output: &mut Output) -> Option<String> {
+fn bytecode(old: &Version, new: &Version, output: &mut Output) -> Option<String> {
     if let (Some(old), Some(new)) = (&old.artifact, &new.artifact) {
         return Some(bytecode::text(old, new));
     }

@@ -19,7 +19,8 @@ use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{
-    Carried, Forecast, LinkFate, Options, ProgramFate, Running, Standpoint, forecast,
+    Carried, Departing, Drift, Forecast, LinkFate, Options, ProgramFate, Running, Standpoint,
+    forecast,
 };
 
 use crate::changes::text::Look;
@@ -154,8 +155,7 @@ fn finish(
 
 /// Ends the command if others changed what runs, here or in a namespace of a block.
 fn check_drift(forecast: &Forecast, output: &mut Output) -> Result<(), Exit> {
-    let inner = forecast.netns.iter().flat_map(|(_, inner)| &inner.drift);
-    let drift: Vec<_> = forecast.drift.iter().chain(inner).cloned().collect();
+    let drift = drift(forecast);
     if drift.is_empty() {
         return Ok(());
     }
@@ -164,6 +164,12 @@ fn check_drift(forecast: &Forecast, output: &mut Output) -> Result<(), Exit> {
     }
     tell_drift(&drift, output);
     Err(Exit::Changed)
+}
+
+/// What others changed, here and in the namespaces of blocks.
+fn drift(forecast: &Forecast) -> Vec<Drift> {
+    let inner = forecast.netns.iter().flat_map(|(_, inner)| &inner.drift);
+    forecast.drift.iter().chain(inner).cloned().collect()
 }
 
 /// Says so if what runs is not known to be what its text says.
@@ -180,8 +186,16 @@ fn both(
     ready: &Ready,
     options: &Options,
 ) -> Result<(Policy, Policy), (String, Exit)> {
-    let old = running(forecast.running.as_ref()).map_err(|cause| (cause, Exit::Refused))?;
+    let mut old = running(forecast.running.as_ref()).map_err(|cause| (cause, Exit::Refused))?;
     let new = next(ready, options).map_err(|cause| (cause, Exit::Policy))?;
+    // What a block said changes nothing where it goes and its policy is not there any more.
+    let departed = |name: &str| {
+        let mut departing = forecast.departing.iter();
+        departing.any(|one| one.name == name && !one.goes())
+    };
+    let stays = |name: &str| new.netns.iter().any(|block| block.name == name);
+    old.netns
+        .retain(|block| stays(&block.name) || !departed(&block.name));
     Ok((old, new))
 }
 
@@ -254,7 +268,7 @@ fn moves(forecast: &Forecast) -> bool {
         .any(|hook| hook.link != LinkFate::Kept);
     let data = forecast.data.iter().any(|one| one.fate != Carried::Kept);
     let inner = forecast.netns.iter().any(|(_, inner)| moves(inner));
-    hooks || data || inner || !forecast.released.is_empty() || !forecast.nameless.is_empty()
+    hooks || data || inner || forecast.departing.iter().any(Departing::goes)
 }
 
 /// Whether other code comes into a hook.

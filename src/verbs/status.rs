@@ -4,11 +4,14 @@ mod facts;
 mod interfaces;
 
 use serde::Serialize;
-use sockc_runtime::{Foreign, HookStatus, Inspected, Living, Lost, LostNamespace, Means, Status};
+use sockc_runtime::{
+    BlockStatus, Foreign, Holds, HookStatus, Inspected, Living, Lost, LostNamespace, Means, Status,
+};
 
 use crate::cli::Place;
 use crate::exit::Exit;
 use crate::machine::drift::{Changed, drift_in_json, tell_drift, unverified};
+use crate::machine::local::of_block;
 use crate::machine::slots::{self, Slot};
 use crate::machine::{means, options, refused};
 use crate::output::Output;
@@ -39,16 +42,19 @@ struct LostRow<'a> {
     netns: &'a str,
     lost: &'static str,
     block: bool,
-    /// Whether the namespace goes on without its name, and its policy holds there.
+    /// Whether the namespace goes on without its name.
     living: bool,
+    /// What holds there then: `block`, `other`, `nothing`, or `unknown`.
+    holds: Option<&'static str>,
     /// By what it is entered then, where somebody is seen who holds it.
     path: Option<&'a str>,
 }
 
-/// The policy of a `for netns` block in JSON; `status` is null where nothing is in force.
+/// The policy of a `for netns` block in JSON; `status` is null where it is not in force, and `other` the policy that is instead.
 #[derive(Serialize)]
 struct Inner<'a> {
     netns: &'a str,
+    other: Option<&'a str>,
     status: Option<Report<'a>>,
 }
 
@@ -127,9 +133,18 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
     };
     for (netns, inner) in &status.netns {
         whole &= match inner {
-            Some(inner) => tell_losses(inner, output),
-            None if is_lost(netns) => false,
-            None => {
+            BlockStatus::InForce(inner) => {
+                let place = of_block(netns, status.path_of(netns));
+                output.about(place, |output| tell_losses(inner, output))
+            }
+            _ if is_lost(netns) => false,
+            BlockStatus::Other(policy) => {
+                output.error(format!(
+                    "in the network namespace \"{netns}\" another policy is in force, \"{policy}\", and not that of its `for netns` block; `sockc unload --netns {netns}` and then `sockc apply --running` put that of the block there"
+                ));
+                false
+            }
+            BlockStatus::Nothing => {
                 output.error(format!(
                     "the policy of the network namespace \"{netns}\" is gone; `sockc apply` puts it back"
                 ));
@@ -167,29 +182,74 @@ fn lost_namespace(lost: &LostNamespace) -> String {
     format!("the network namespace \"{name}\" {became}: {meaning}")
 }
 
-/// That the namespace of a block lost its name and goes on, and what opens it.
+/// That the namespace of a block lost its name and goes on, what holds there, and what opens it.
 fn nameless(lost: &LostNamespace, living: &Living) -> String {
     let name = &lost.name;
-    let holds = match living {
-        Living::At(path) => format!(
-            "the namespace goes on as {path}, and the policy of its `for netns` block holds there (`sockc status --netns {path}`)"
-        ),
-        Living::Unseen => "hooks of the policy of its `for netns` block still hang on interfaces and hold there, until whoever has them, which cannot be seen here, lets them go".to_owned(),
-    };
-    match lost.lost {
-        Lost::Removed => format!(
-            "the name of the network namespace \"{name}\" was removed: {holds}{}. An apply when another namespace has the name, or of a policy without the block, takes that policy away, and every packet passes there",
-            name_again(name, living)
-        ),
+    let known = match lost.lost {
+        Lost::Removed => format!("the name of the network namespace \"{name}\" was removed: "),
         Lost::MadeAnew => format!(
-            "another network namespace has the name \"{name}\" now, and the policy does not hold in it. Of the one that had the name before: {holds}. `sockc apply --running` puts the policy into the one that has the name now, and takes it away from the other: every packet passes there then"
+            "another network namespace has the name \"{name}\" now, and the policy does not hold in it. Of the one that had the name before: "
         ),
+    };
+    known + &holds(living) + &outlook(lost, living)
+}
+
+/// What holds in a namespace that goes on without its name.
+fn holds(living: &Living) -> String {
+    let Some(path) = &living.path else {
+        let whose = match &living.holds {
+            Holds::Block => "the policy of its `for netns` block".to_owned(),
+            Holds::Other(policy) => format!("another policy, \"{policy}\","),
+            Holds::Nothing | Holds::Unknown => "a policy that cannot be known".to_owned(),
+        };
+        return format!(
+            "hooks of {whose} still hang on interfaces and hold there, until whoever has them, which cannot be seen here, lets them go"
+        );
+    };
+    let on = format!("the namespace goes on as {path}, and");
+    match &living.holds {
+        Holds::Block => format!(
+            "{on} the policy of its `for netns` block holds there (`sockc status --netns {path}`)"
+        ),
+        Holds::Other(policy) => format!(
+            "{on} another policy is in force there by now, \"{policy}\", and not that of its `for netns` block (`sockc status --netns {path}`)"
+        ),
+        Holds::Nothing => {
+            format!("{on} the policy of its `for netns` block does not hold there: no policy does")
+        }
+        Holds::Unknown => format!(
+            "{on} what is left of a policy there is damaged, and does not say whose it is (`sockc status --netns {path}`)"
+        ),
+    }
+}
+
+/// What an apply does to a namespace that goes on without its name.
+fn outlook(lost: &LostNamespace, living: &Living) -> String {
+    let again = name_again(&lost.name, living);
+    let comes = "`sockc apply --running` puts the policy into the one that has the name now";
+    match (lost.lost, &living.holds, &living.path) {
+        (Lost::Removed, Holds::Block, _) => format!(
+            "{again}. An apply when another namespace has the name, or of a policy without the block, takes that policy away, and every packet passes there"
+        ),
+        (Lost::Removed, Holds::Nothing, Some(_)) => {
+            format!("; `sockc apply --running` puts it there{again}")
+        }
+        (Lost::Removed, Holds::Other(_), Some(path)) => format!(
+            "{again}. Every apply leaves the other policy as it is; `sockc unload --netns {path}` and then `sockc apply --running` put that of the block there"
+        ),
+        (Lost::Removed, _, _) => again,
+        (Lost::MadeAnew, Holds::Block, _) => {
+            format!(". {comes}, and takes it away from the other: every packet passes there then")
+        }
+        (Lost::MadeAnew, _, _) => {
+            format!(". {comes}, and changes nothing in the other")
+        }
     }
 }
 
 /// How a namespace gets its name again, with its policy as it is; nothing where nobody knows how to enter it.
 fn name_again(name: &str, living: &Living) -> String {
-    let Living::At(path) = living else {
+    let Some(path) = &living.path else {
         return String::new();
     };
     let process = path.strip_prefix("/proc/");
@@ -268,12 +328,11 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
     }
     removed(&status.leftovers, output);
     for (netns, inner) in &status.netns {
-        if let Some(inner) = inner {
-            output.line(match status.path_of(netns) {
-                Some(path) => format!("in the network namespace {path}, which was \"{netns}\":"),
-                None => format!("in the network namespace \"{netns}\":"),
-            });
-            show(inner, facts.and_then(|facts| facts.block(netns)), output);
+        if let Some(inner) = inner.status() {
+            let place = of_block(netns, status.path_of(netns));
+            output.line(format!("{place}:"));
+            let facts = facts.and_then(|facts| facts.block(netns));
+            output.about(place, |output| show(inner, facts, output));
         }
     }
 }
@@ -286,13 +345,17 @@ fn removed(leftovers: &[String], output: &mut Output) {
 }
 
 fn inner_in_json<'a>(
-    (netns, status): &'a (String, Option<Status>),
+    (netns, block): &'a (String, BlockStatus),
     facts: Option<&'a Facts>,
 ) -> Inner<'a> {
     let facts = facts.and_then(|facts| facts.block(netns));
     Inner {
         netns,
-        status: status.as_ref().map(|status| in_json(Some(status), facts)),
+        other: match block {
+            BlockStatus::Other(policy) => Some(policy),
+            BlockStatus::InForce(_) | BlockStatus::Nothing => None,
+        },
+        status: block.status().map(|status| in_json(Some(status), facts)),
     }
 }
 
@@ -305,6 +368,12 @@ fn lost_row(lost: &LostNamespace) -> LostRow<'_> {
         },
         block: lost.of_block,
         living: lost.living.is_some(),
+        holds: lost.holds().map(|holds| match holds {
+            Holds::Block => "block",
+            Holds::Other(_) => "other",
+            Holds::Nothing => "nothing",
+            Holds::Unknown => "unknown",
+        }),
         path: lost.path(),
     }
 }

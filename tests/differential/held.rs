@@ -10,7 +10,7 @@ use sockc_compiler::artifact::{MapKind, in_slot};
 use sockc_compiler::event::{Event, Header, Parsed, World};
 use sockc_compiler::lower::{BUCKET_KEY, KINDS};
 use sockc_compiler::policy::RuleId;
-use sockc_compiler::simulate::filling::{Entry, bucket, entries};
+use sockc_compiler::simulate::filling::{Element, bucket, entries};
 
 use crate::{Subject, calls, syscalls};
 
@@ -22,7 +22,7 @@ const BUCKET: usize = 8;
 /// The elements that the maps hold now.
 #[derive(Default)]
 pub(crate) struct Held {
-    now: BTreeSet<Entry>,
+    now: BTreeSet<Element>,
     /// Buckets as they were before the event.
     before: BTreeMap<RuleId, u64>,
 }
@@ -37,10 +37,10 @@ impl Held {
         world: &dyn World,
     ) {
         let artifact = &subject.built.artifact;
-        let there = |entry: &Entry| map_fd(ebpf, &entry.map).is_some();
+        let there = |entry: &Element| map_fd(ebpf, &entry.map).is_some();
         let wanted = entries(&subject.policy, artifact, event, world);
         let wanted = wanted.into_iter().map(|entry| seen_by(event, entry));
-        let wanted: BTreeSet<Entry> = wanted.filter(there).collect();
+        let wanted: BTreeSet<Element> = wanted.filter(there).collect();
         for entry in self.now.difference(&wanted) {
             self.clear(ebpf, subject, entry);
         }
@@ -132,7 +132,7 @@ impl Held {
         }
     }
 
-    fn clear(&self, ebpf: &Ebpf, subject: &Subject, entry: &Entry) {
+    fn clear(&self, ebpf: &Ebpf, subject: &Subject, entry: &Element) {
         let fd = map_fd(ebpf, &entry.map).unwrap();
         let mut maps = subject.built.artifact.maps.values();
         let is_array = maps.any(|map| map.name == entry.map && map.kind == MapKind::Array);
@@ -147,7 +147,7 @@ impl Held {
 
 /// A test run of sk_lookup takes no interface: its packets come from number 0. Packets that leave by an interface, which a test
 /// run does not do, leave by one that is there: the kernel takes no other into its map.
-fn seen_by(event: &Event, mut entry: Entry) -> Entry {
+fn seen_by(event: &Event, mut entry: Element) -> Element {
     if entry.map == "ports" {
         entry.value = in_slot(LOOPBACK).to_vec();
     }

@@ -41,10 +41,10 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use sockc_compiler::artifact::{AttachPoint, Program};
-use sockc_compiler::bulk::Shape;
+use sockc_compiler::bulk::Structure;
 use sockc_compiler::files::Texts;
 use sockc_compiler::hook::Hook;
-use sockc_compiler::pipeline::{self, Built, Counters, Options as Compile, Outcome, TOO_LARGE};
+use sockc_compiler::pipeline::{self, Built, Compilation, Counters, Options as Compile, TOO_LARGE};
 use sockc_compiler::policy::{ClassId, Direction, GroupId, Policy};
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
@@ -77,22 +77,28 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    fn random(seed: u64, rules: usize, shape: Shape, target: &Target) -> Self {
-        Self::placeable(closed(seed, Options::everything(rules)), shape, target)
+    fn random(seed: u64, rules: usize, structure: Structure, target: &Target) -> Self {
+        Self::placeable(closed(seed, Options::everything(rules)), structure, target)
     }
 
-    fn whole(seed: u64, rules: usize, features: Features, shape: Shape, target: &Target) -> Self {
+    fn whole(
+        seed: u64,
+        rules: usize,
+        features: Features,
+        structure: Structure,
+        target: &Target,
+    ) -> Self {
         let options = Options {
             features,
             ..Options::whole(rules)
         };
-        Self::placeable(closed(seed, options), shape, target)
+        Self::placeable(closed(seed, options), structure, target)
     }
 
     /// A policy without the rules that no hook can be found for.
-    fn placeable(mut text: String, shape: Shape, target: &Target) -> Self {
+    fn placeable(mut text: String, structure: Structure, target: &Target) -> Self {
         for _ in 0..REPAIRS {
-            let (sources, outcome) = compile(&text, shape, target);
+            let (sources, outcome) = compile(&text, structure, target);
             if outcome
                 .diagnostics
                 .iter()
@@ -124,11 +130,11 @@ impl Subject {
             let kept = lines.filter(|(number, _)| !wrong.contains(number));
             text = kept.map(|(_, line)| format!("{line}\n")).collect();
         }
-        Self::compiled(text, shape, target)
+        Self::compiled(text, structure, target)
     }
 
-    fn compiled(text: String, shape: Shape, target: &Target) -> Self {
-        let (_, outcome) = compile(&text, shape, target);
+    fn compiled(text: String, structure: Structure, target: &Target) -> Self {
+        let (_, outcome) = compile(&text, structure, target);
         assert!(
             !outcome.failed(),
             "{text}\n{:?}\n{}",
@@ -200,12 +206,12 @@ pub(crate) fn points(direction: Direction) -> &'static [AttachPoint] {
     }
 }
 
-fn compile(text: &str, shape: Shape, target: &Target) -> (SourceMap, Outcome) {
+fn compile(text: &str, structure: Structure, target: &Target) -> (SourceMap, Compilation) {
     let mut sources = SourceMap::default();
     let id = sources.add("random.sk", text.to_owned());
     let options = Compile {
         target,
-        shape,
+        structure,
         counters: Counters::Kept,
         expects: sockc_compiler::pipeline::Expects::Asked,
     };
@@ -255,7 +261,7 @@ fn target_of(seed: u64) -> Target {
 fn interpreter_and_diagrams_agree_with_the_reference_meaning() {
     let mut drawn = Drawn::default();
     for seed in seeds() {
-        let subject = Subject::random(seed, rules_of(seed), Shape::Tree, &target_of(seed));
+        let subject = Subject::random(seed, rules_of(seed), Structure::Tree, &target_of(seed));
         let mut rng = Rng::new(seed);
         interpreted::check(&subject, &mut rng, frames(), LOOKUPS, &mut drawn);
     }
@@ -269,7 +275,7 @@ const REDUCED: (usize, usize) = (3, 4);
 fn the_interpreter_agrees_where_plain_rules_are_bulk() {
     let (mut reduced, mut drawn) = (0, Drawn::default());
     for seed in seeds() {
-        let subject = Subject::random(seed, rules_of(seed), Shape::Tables, &target_of(seed));
+        let subject = Subject::random(seed, rules_of(seed), Structure::Tables, &target_of(seed));
         reduced += usize::from(subject.built.bulk.is_some());
         let mut rng = Rng::new(seed);
         interpreted::check(&subject, &mut rng, frames(), LOOKUPS, &mut drawn);
@@ -287,7 +293,7 @@ const LONG: usize = 5;
 fn the_interpreter_agrees_on_long_lists() {
     let (mut reduced, mut rules, mut drawn) = (0, 0, Drawn::default());
     for seed in seeds().step_by(LONG) {
-        let subject = Subject::placeable(long(seed), Shape::Chosen, &target_of(seed));
+        let subject = Subject::placeable(long(seed), Structure::Chosen, &target_of(seed));
         reduced += usize::from(subject.built.bulk.is_some());
         rules += subject.policy.rules.len();
         let mut rng = Rng::new(seed);
@@ -303,9 +309,9 @@ fn the_interpreter_agrees_on_long_lists() {
 fn the_interpreter_agrees_inside_of_blocks_for_namespaces() {
     let mut drawn = Drawn::default();
     for seed in seeds().step_by(LONG) {
-        let shape = [Shape::Tree, Shape::Tables][(seed % 2) as usize];
+        let structure = [Structure::Tree, Structure::Tables][(seed % 2) as usize];
         let text = in_namespace(seed, rules_of(seed / 5));
-        let subject = Subject::placeable(text, shape, &target_of(seed)).inner();
+        let subject = Subject::placeable(text, structure, &target_of(seed)).inner();
         let mut rng = Rng::new(seed);
         interpreted::check(&subject, &mut rng, frames() / 2, LOOKUPS / 2, &mut drawn);
     }
@@ -317,7 +323,7 @@ fn the_interpreter_agrees_on_the_whole_language_where_plain_rules_are_bulk() {
     let mut drawn = Drawn::default();
     for seed in seeds() {
         let (rules, target) = (rules_of(seed), target_of(seed));
-        let subject = Subject::whole(seed, rules, Features::WHOLE, Shape::Tables, &target);
+        let subject = Subject::whole(seed, rules, Features::WHOLE, Structure::Tables, &target);
         let (packets, lookups) = (frames() / 4, LOOKUPS / 4);
         let mut effective = BTreeSet::new();
         simulated::check(&subject, seed, packets, lookups, &mut effective, &mut drawn);
@@ -339,7 +345,7 @@ fn the_interpreter_agrees_on_the_whole_language() {
     let (mut effective, mut drawn) = (BTreeSet::new(), Drawn::default());
     for seed in seeds() {
         let (rules, target) = (rules_of(seed), target_of(seed));
-        let subject = Subject::whole(seed, rules, Features::WHOLE, Shape::Tree, &target);
+        let subject = Subject::whole(seed, rules, Features::WHOLE, Structure::Tree, &target);
         let (packets, lookups) = (frames() / 4, LOOKUPS / 4);
         simulated::check(&subject, seed, packets, lookups, &mut effective, &mut drawn);
     }
@@ -354,13 +360,14 @@ fn the_interpreter_agrees_on_the_whole_language() {
 
 #[test]
 fn the_kernel_agrees_with_the_reference_meaning() {
-    let subject = |seed| Subject::random(seed, rules_of(seed), Shape::Tree, &target_here(seed));
+    let subject = |seed| Subject::random(seed, rules_of(seed), Structure::Tree, &target_here(seed));
     in_the_kernel("plain", subject, seeds(), frames());
 }
 
 #[test]
 fn the_kernel_agrees_where_plain_rules_are_bulk() {
-    let subject = |seed| Subject::random(seed, rules_of(seed), Shape::Tables, &target_here(seed));
+    let subject =
+        |seed| Subject::random(seed, rules_of(seed), Structure::Tables, &target_here(seed));
     in_the_kernel("bulk", subject, seeds(), frames());
 }
 
@@ -376,7 +383,7 @@ fn the_kernel_agrees_on_the_whole_language() {
             seed,
             rules_of(seed),
             features,
-            Shape::Tree,
+            Structure::Tree,
             &target_here(seed),
         )
     };
@@ -394,7 +401,7 @@ fn the_kernel_agrees_on_the_whole_language_where_plain_rules_are_bulk() {
             seed,
             rules_of(seed),
             features,
-            Shape::Tables,
+            Structure::Tables,
             &target_here(seed),
         )
     };
@@ -403,14 +410,15 @@ fn the_kernel_agrees_on_the_whole_language_where_plain_rules_are_bulk() {
 
 #[test]
 fn the_kernel_agrees_on_long_lists() {
-    let subject = |seed: u64| Subject::placeable(long(seed), Shape::Chosen, &target_here(8 * seed));
+    let subject =
+        |seed: u64| Subject::placeable(long(seed), Structure::Chosen, &target_here(8 * seed));
     let few = seeds().start..seeds().start + (seeds().end - seeds().start) / 10;
     in_the_kernel("long lists", subject, few, frames() / 2);
 }
 
 #[test]
 fn fifty_rules_and_many_packets_in_the_kernel() {
-    let subject = |seed| Subject::random(seed, 50, Shape::Tree, &Target::baseline());
+    let subject = |seed| Subject::random(seed, 50, Structure::Tree, &Target::baseline());
     in_the_kernel("fifty rules", subject, 50_000..50_001, 10 * frames());
 }
 

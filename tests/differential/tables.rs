@@ -1,13 +1,13 @@
 //! Lists of hundreds and thousands of rules, which become tables: the emitted walk in the interpreter against a linear scan.
 //!
-//! Every list is compiled as users have it (`Shape::Chosen`), one in two for the newest target and with long jumps. Not
+//! Every list is compiled as users have it (`Structure::Chosen`), one in two for the newest target and with long jumps. Not
 //! here: lists that are mixed with conditions, which are random policies like others.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sockc_compiler::artifact::CounterKind;
-use sockc_compiler::bulk::Shape;
+use sockc_compiler::bulk::Structure;
 use sockc_compiler::classifier::tables::{GROUP_AT, RANK_AT, SERVICE_AT, SERVICE_BITS};
 use sockc_compiler::interpret::{self, Input, Maps, Quiet, Skb, Xdp};
 use sockc_compiler::target::Target;
@@ -36,7 +36,7 @@ struct Running {
 impl Running {
     fn new(rules: &[Rule], place: Place, target: &Target) -> Self {
         let text = policy(rules, Verdicts::Alternate, place);
-        let subject = Subject::compiled(text, Shape::Chosen, target);
+        let subject = Subject::compiled(text, Structure::Chosen, target);
         Self { subject, place }
     }
 

@@ -14,7 +14,7 @@ use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Decider, Decision, Event, Header, SocketAnswer, Verdict, World};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::pipeline::{self, Outcome};
+use sockc_compiler::pipeline::{self, Compilation};
 use sockc_compiler::policy::{Action, Direction, Family, Policy, SocketId};
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
@@ -86,7 +86,7 @@ pub(crate) fn compile(
     path: &str,
     text: String,
     files: &mut impl Files,
-) -> Result<Outcome, String> {
+) -> Result<Compilation, String> {
     let mut sources = SourceMap::default();
     let id = sources.add(path, text);
     let outcome = pipeline::compile(&mut sources, id, name, &Target::baseline(), files);

@@ -7,7 +7,7 @@ use sockc_compiler::artifact::{
     self, Artifact, MANIFEST_VERSION, Manifest, MapId, MapSpec, Section,
 };
 use sockc_compiler::bpf::insn::Insn;
-use sockc_compiler::interpret::{self, Input, Kernel, Maps, Outcome, Skb, Xdp};
+use sockc_compiler::interpret::{self, Execution, Input, Kernel, Maps, Skb, Xdp};
 use sockc_compiler::object;
 
 /// What a program made of a packet.
@@ -46,7 +46,7 @@ impl Subject {
         maps: &mut Maps,
         world: &mut dyn Kernel,
         frame: &[u8],
-    ) -> Outcome {
+    ) -> Execution {
         let input = match self.program.section {
             Section::Xdp => Input::Xdp(Xdp::new(frame.to_vec())),
             _ => Input::Skb(Skb::new(frame.to_vec())),
@@ -118,8 +118,8 @@ impl Loaded {
 /// Bytes of `struct __sk_buff`.
 const SKB: usize = 192;
 
-impl From<Outcome> for Ran {
-    fn from(outcome: Outcome) -> Self {
+impl From<Execution> for Ran {
+    fn from(outcome: Execution) -> Self {
         Self {
             code: outcome.code(),
             frame: outcome.frame,

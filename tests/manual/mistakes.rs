@@ -7,7 +7,7 @@
 use std::slice;
 
 use sockc_compiler::lint;
-use sockc_compiler::pipeline::Outcome;
+use sockc_compiler::pipeline::Compilation;
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::render::render;
 use sockc_grammar::source::{SourceId, SourceMap};
@@ -36,7 +36,7 @@ pub(super) fn counts(code: &str, said: &[&str]) -> bool {
 }
 
 /// Adds what is told only if it is asked for.
-pub(super) fn add_optional(outcome: &mut Outcome, id: SourceId) {
+pub(super) fn add_optional(outcome: &mut Compilation, id: SourceId) {
     if let Some(policy) = outcome.policy.as_ref().filter(|_| !outcome.failed()) {
         let found = lint::also(policy, id, lint::OPTIONAL);
         outcome.diagnostics.extend(found);

@@ -4,7 +4,7 @@ use sockc_compiler::files::Texts;
 use sockc_compiler::guard::{self, GuardText};
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::packet::text;
-use sockc_compiler::pipeline::{self, Outcome};
+use sockc_compiler::pipeline::{self, Compilation};
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
@@ -44,7 +44,7 @@ fn of_a_policy(policy: &str, files: &[(String, String)]) -> Said {
     }
 }
 
-fn compile(policy: &str, files: &[(String, String)]) -> (SourceMap, Outcome) {
+fn compile(policy: &str, files: &[(String, String)]) -> (SourceMap, Compilation) {
     let mut sources = SourceMap::default();
     let id = sources.add("example.sk", policy);
     let own = Texts::default().with("example.sk", policy);

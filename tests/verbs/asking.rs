@@ -143,7 +143,7 @@ fn another_name_and_the_end_of_every_hook_are_said_before_the_question() {
         &screen,
         &[
             "is taken off",
-            "every hook is taken off: \"edge\" filters and steers nothing",
+            "no hook is left in this network namespace: \"edge\" filters and steers nothing in it",
             "[y/N]",
         ],
     );

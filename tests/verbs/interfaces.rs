@@ -135,7 +135,7 @@ fn an_interface_that_comes_later_is_told_and_taken_in() {
     place.ip("link add other0 type veth peer name p-other0");
     let other = place.done(&["apply", "--running", "--interface", "other0"]);
     assert!(
-        other.stderr.contains("is not for other0"),
+        other.stderr.contains("has no packet rules for other0"),
         "{}",
         other.stderr
     );
@@ -285,7 +285,10 @@ fn another_policy_and_one_without_hooks_are_told() {
             said.contains("\"edge\" is replaced by a policy of another name, \"other\""),
             "{said}"
         );
-        assert!(said.contains("every hook is taken off"), "{said}");
+        assert!(
+            said.contains("no hook is left in this network namespace"),
+            "{said}"
+        );
     }
 }
 
@@ -687,4 +690,28 @@ fn rules_for_another_name_are_told_before_they_come() {
     place.apply();
     let said = place.status(0);
     assert!(!said.contains("v0"), "{said}");
+}
+
+#[test]
+fn what_only_fills_slots_is_no_policy_that_holds() {
+    if !root() {
+        return;
+    }
+    let policy = format!(
+        "interfaces {FRONT}\ndefault in allow\nsocket web = udp listen 127.0.0.1:4053\nredirect udp to port 53 to sock web\n"
+    );
+    let place = Place::of("fills", Lab::new().unwrap(), &policy);
+    place.apply();
+    let stands = place.done(&["status"]).stdout;
+    assert!(
+        stands
+            .lines()
+            .any(|line| line.trim_start().starts_with("fill  ") && line.contains(" lo ")),
+        "{stands}"
+    );
+    let said = place
+        .done(&["apply", "--running", "--interface", "lo"])
+        .stderr;
+    assert!(said.contains("has no packet rules for lo"), "{said}");
+    assert!(!said.contains("holds on lo"), "{said}");
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{Lab, Netlink, SERVER, Space};
 
-use super::{Folder, Ran, root, run};
+use super::{Folder, Ran, ip, root, run};
 
 /// How long the kernel may take to end a namespace.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -376,4 +376,149 @@ fn an_apply_says_that_it_opens_a_namespace_that_lost_its_name() {
     );
     assert!(answers(&other.space));
     place.status(0);
+}
+
+/// What somebody puts in force by hand where a block's policy was.
+const BY_HAND: &str = "policy byhand
+interfaces lo
+default in allow
+drop tcp to port 80
+";
+/// What the host's policy is next: without the block.
+const WITHOUT: &str = "interfaces lo
+default in allow
+drop tcp to port 81
+drop tcp to port 82
+";
+
+/// What everybody says who takes no policy away.
+fn assert_opens_nothing(said: &str) {
+    for words in [OPENS, "is taken away", "No policy is left", "-> allow"] {
+        assert!(!said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn what_others_did_in_the_namespace_of_a_block_is_said_and_left_as_it_is() {
+    if !root() {
+        return;
+    }
+    for (name, nameless, by_hand) in [
+        ("lost-other", true, true),
+        ("lost-nothing", true, false),
+        ("named-other", false, true),
+        ("named-nothing", false, false),
+    ] {
+        let place = Place::new(name);
+        let other = place.other.as_ref().unwrap();
+        let up = || Netlink::open().unwrap().up("lo").unwrap();
+        other.space.run(up).unwrap();
+        let _listens = listener(&other.space);
+        place.apply(BLOCK);
+        let process = Process::within(&other.space);
+        let path = process.namespace();
+        if nameless {
+            fs::remove_file(path_of(&place.name)).unwrap();
+        }
+        place.done(&["unload", "--netns", &path]);
+        if by_hand {
+            let policy = place.folder.file("byhand.sk", BY_HAND);
+            place.done(&["apply", "--netns", &path, &policy]);
+        }
+        assert_eq!(answers(&other.space), !by_hand);
+
+        let said = place.status(5);
+        let told = if by_hand {
+            "another policy is in force"
+        } else {
+            "is gone"
+        };
+        let told = match (nameless, by_hand) {
+            (true, false) => "does not hold there: no policy does",
+            _ => told,
+        };
+        assert!(said.contains(told), "{told}: {said}");
+        for words in [OPENS, "block holds there", "not what sockc left"] {
+            assert!(!said.contains(words), "{words}: {said}");
+        }
+        let json = place
+            .lab
+            .server
+            .run(|| run(&["status", "--json"]))
+            .unwrap()
+            .json();
+        assert!(json["netns"][0]["status"].is_null(), "{json}");
+        let byhand = by_hand.then_some("byhand");
+        assert_eq!(json["netns"][0]["other"].as_str(), byhand, "{json}");
+        if nameless {
+            let holds = if by_hand { "other" } else { "nothing" };
+            assert_eq!(json["lost_namespaces"][0]["holds"], holds, "{json}");
+        }
+        let counted = place.done(&["counters"]).stdout;
+        assert!(!counted.contains("in the network namespace"), "{counted}");
+
+        let next = place.folder.file("spaces.sk", WITHOUT);
+        let planned = place.done(&["plan", &next]).stdout;
+        let stays = match by_hand {
+            true => "another policy is in force there by now, \"byhand\", and stays as it is",
+            false => "no policy is in force there any more, and nothing is changed",
+        };
+        assert!(planned.contains(stays), "{planned}");
+        assert!(!planned.contains("in netns"), "{planned}");
+        assert_opens_nothing(&planned);
+        let json = place.done(&["plan", "--json", &next]).json();
+        let kernel = &json["kernel"];
+        assert_eq!(kernel["untouched"][0]["policy"].as_str(), byhand, "{json}");
+        assert_eq!(kernel["nameless"], serde_json::json!([]), "{json}");
+        assert_eq!(kernel["released"], serde_json::json!([]), "{json}");
+        let applied = place.done(&["apply", &next]).stderr;
+        assert!(applied.contains(stays), "{applied}");
+        assert_opens_nothing(&applied);
+        assert_eq!(answers(&other.space), !by_hand);
+        place.status(0);
+        place.done(&["unload", "--netns", &path]);
+    }
+}
+
+/// A policy with a rule for the host's interface, and a block for an interface that goes.
+const OUTSIDE: &str = "policy host
+interfaces lo
+default in allow
+drop tcp to port 81
+for netns \"NAME\" {
+    interfaces inside
+    default in allow
+    drop tcp to port 80
+}
+";
+
+#[test]
+fn what_is_said_of_the_interfaces_of_a_block_names_its_namespace() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("inside");
+    let space = &place.other.as_ref().unwrap().space;
+    ip(space, "link add inside type veth peer name other");
+    place.apply(OUTSIDE);
+    ip(space, "link del inside");
+    let within = format!("in the network namespace \"{}\": ", place.name);
+    let stands = place.lab.server.run(|| run(&["status"])).unwrap();
+    assert_eq!(stands.code, Some(5));
+    assert!(stands.stderr.contains("inside"), "{}", stands.stderr);
+    for line in stands.stderr.lines() {
+        let (_, said) = line.split_once(": ").unwrap();
+        assert!(said.starts_with(&within), "{line}");
+    }
+    let applied = place.done(&["apply", "--running"]).stderr;
+    for words in [
+        "there is no interface \"inside\"",
+        "no hook is left in this network namespace",
+    ] {
+        let mut lines = applied.lines();
+        let line = lines.find(|line| line.contains(words));
+        let line = line.unwrap_or_else(|| panic!("{words}: {applied}"));
+        assert!(line.starts_with(&format!("note: {within}")), "{line}");
+    }
+    assert!(!applied.contains("steers nothing\n"), "{applied}");
 }

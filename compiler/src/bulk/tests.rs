@@ -8,17 +8,17 @@ use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{Built, Counters, Expects, Options, Outcome, Slots, check, compile};
+use crate::pipeline::{Built, Compilation, Counters, Expects, Options, Slots, check, compile};
 use crate::place::place;
 use crate::target::Target;
 
-fn compiled(text: &str, shape: Shape) -> Outcome {
+fn compiled(text: &str, structure: Structure) -> Compilation {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
     let target = Target::baseline();
     let options = Options {
         target: &target,
-        shape,
+        structure,
         counters: Counters::Kept,
         expects: Expects::Asked,
     };
@@ -27,8 +27,8 @@ fn compiled(text: &str, shape: Shape) -> Outcome {
     outcome
 }
 
-fn built(text: &str, shape: Shape) -> Built {
-    compiled(text, shape).built.unwrap()
+fn built(text: &str, structure: Structure) -> Built {
+    compiled(text, structure).built.unwrap()
 }
 
 /// The policy, with every plain rule taken.
@@ -58,7 +58,7 @@ fn lines_of(text: &str) -> Vec<Vec<u32>> {
 
 /// The lines of the rules among which the program of a hook asks for the first match.
 fn asked(text: &str, hook: Hook) -> Vec<u32> {
-    let outcome = compiled(text, Shape::Tables);
+    let outcome = compiled(text, Structure::Tables);
     let (policy, built) = (outcome.policy.unwrap(), outcome.built.unwrap());
     let slots = Slots::new(&policy, &built.chains, &built.decisions, Counters::Kept);
     let bulk = built.bulk.unwrap();
@@ -125,9 +125,13 @@ fn few_rules_stay_a_tree() {
             .chain((1..=count).map(rule))
             .collect()
     };
-    assert!(built(&text(MIN_RULES - 1), Shape::Chosen).bulk.is_none());
-    assert!(built(&text(MIN_RULES), Shape::Chosen).bulk.is_some());
-    assert!(built(&text(MIN_RULES), Shape::Tree).bulk.is_none());
+    assert!(
+        built(&text(MIN_RULES - 1), Structure::Chosen)
+            .bulk
+            .is_none()
+    );
+    assert!(built(&text(MIN_RULES), Structure::Chosen).bulk.is_some());
+    assert!(built(&text(MIN_RULES), Structure::Tree).bulk.is_none());
 }
 
 #[test]
@@ -188,7 +192,7 @@ fn what_placement_refuses_of_a_group_is_not_said_of_its_rules() {
         allow tcp to port 22 if tcp flags syn
         redirect tcp to port 80 to sock web
         allow tcp to port 23";
-    let outcome = compiled(text, Shape::Tables);
+    let outcome = compiled(text, Structure::Tables);
     let bulk = outcome.built.unwrap().bulk.unwrap();
     assert_eq!(lines(&outcome.policy.unwrap(), &bulk), [[5]]);
 }
@@ -227,7 +231,7 @@ fn rare_protocols_stay_in_the_tree() {
         .map(|number| format!("allow proto {number} from 10.0.0.{number}\n"))
         .chain((0..100u32).map(|number| format!("allow tcp from 10.1.0.{number}\n")))
         .collect();
-    let built = built(&format!("default in drop\n{rules}"), Shape::Chosen);
+    let built = built(&format!("default in drop\n{rules}"), Structure::Chosen);
     let bulk = built.bulk.unwrap();
     let members: usize = bulk.groups.iter().map(|group| group.members.len()).sum();
     assert_eq!(members, 100 + 56);

@@ -3,7 +3,7 @@
 //! A tree's nodes stand for segments of one dimension; a rule stands in the few nodes that make up its range, so that
 //! those around a value stand on one way from the root. Not here: where the ranges come from.
 
-use super::{DIMENSIONS, Shape, Values};
+use super::{DIMENSIONS, Dimensions, Values};
 use crate::policy::RuleId;
 
 /// So few rules are looked at one by one.
@@ -27,7 +27,7 @@ impl Counted {
 }
 
 /// Some rules.
-pub(super) enum Part {
+pub(super) enum Subtree {
     /// In order.
     Few(Vec<RuleId>),
     Tree(Box<Tree>),
@@ -39,14 +39,14 @@ pub(super) struct Tree {
     /// Where a segment begins; the first begins at 0.
     starts: Vec<u64>,
     /// Nodes in the order of a heap, the leaves from `leaves` on; empty ones are `None`.
-    nodes: Vec<Option<Part>>,
+    nodes: Vec<Option<Subtree>>,
     leaves: usize,
 }
 
-impl Part {
+impl Subtree {
     /// The rules, in order; `used` are the dimensions of the trees around.
     pub(super) fn of(
-        rules: Vec<(RuleId, Shape)>,
+        rules: Vec<(RuleId, Dimensions)>,
         used: [bool; DIMENSIONS],
         left: &mut Counted,
     ) -> Self {
@@ -64,7 +64,7 @@ impl Part {
     }
 
     /// Gives the lists of rules around a point.
-    pub(super) fn around(&self, point: &Shape, give: &mut dyn FnMut(&[RuleId])) {
+    pub(super) fn around(&self, point: &Dimensions, give: &mut dyn FnMut(&[RuleId])) {
         match self {
             Self::Few(list) => give(list),
             Self::Tree(tree) => {
@@ -80,7 +80,11 @@ impl Part {
     }
 
     /// Gives the lists of rules that may meet a shape, until `give` says no, which is the answer then.
-    pub(super) fn meeting(&self, shape: &Shape, give: &mut dyn FnMut(&[RuleId]) -> bool) -> bool {
+    pub(super) fn meeting(
+        &self,
+        shape: &Dimensions,
+        give: &mut dyn FnMut(&[RuleId]) -> bool,
+    ) -> bool {
         match self {
             Self::Few(list) => give(list),
             Self::Tree(tree) => tree.meeting(shape, give),
@@ -89,7 +93,7 @@ impl Part {
 }
 
 /// Where the segments of a dimension begin.
-fn starts(rules: &[(RuleId, Shape)], dimension: usize) -> Vec<u64> {
+fn starts(rules: &[(RuleId, Dimensions)], dimension: usize) -> Vec<u64> {
     let mut starts = vec![0];
     for (_, shape) in rules {
         let (low, high) = shape[dimension];
@@ -103,7 +107,7 @@ fn starts(rules: &[(RuleId, Shape)], dimension: usize) -> Vec<u64> {
 
 impl Tree {
     fn new(
-        rules: Vec<(RuleId, Shape)>,
+        rules: Vec<(RuleId, Dimensions)>,
         dimension: usize,
         starts: Vec<u64>,
         mut used: [bool; DIMENSIONS],
@@ -116,14 +120,14 @@ impl Tree {
             nodes: Vec::new(),
             leaves,
         };
-        let mut lists: Vec<Vec<(RuleId, Shape)>> = vec![Vec::new(); leaves * 2];
+        let mut lists: Vec<Vec<(RuleId, Dimensions)>> = vec![Vec::new(); leaves * 2];
         for rule in rules {
             tree.each_node(rule.1[dimension], |node| lists[node].push(rule));
         }
         let places = lists.iter().map(Vec::len).sum();
         left.places = left.places.saturating_sub(places);
         used[dimension] = true;
-        let part = |list: Vec<_>| (!list.is_empty()).then(|| Part::of(list, used, left));
+        let part = |list: Vec<_>| (!list.is_empty()).then(|| Subtree::of(list, used, left));
         tree.nodes = lists.into_iter().map(part).collect();
         tree
     }
@@ -154,7 +158,7 @@ impl Tree {
         }
     }
 
-    fn meeting(&self, shape: &Shape, give: &mut dyn FnMut(&[RuleId]) -> bool) -> bool {
+    fn meeting(&self, shape: &Dimensions, give: &mut dyn FnMut(&[RuleId]) -> bool) -> bool {
         let (low, high) = shape[self.dimension];
         let mut first = self.segment(low) + self.leaves;
         let mut last = self.segment(high) + self.leaves;

@@ -169,18 +169,18 @@ fn protocols_in(matches: &Match, family: Family) -> Protocols {
 }
 
 /// One prefix with one range of ports, if ports are named.
-struct Part {
+struct PrefixPorts {
     prefix: Prefix,
     ports: Option<(u16, u16)>,
 }
 
-fn parts(side: Option<&Side>, family: Family) -> Vec<Part> {
+fn parts(side: Option<&Side>, family: Family) -> Vec<PrefixPorts> {
     let Some(Side::Endpoints { endpoints, .. }) = side else {
         let prefix = Prefix {
             address: 0,
             length: 0,
         };
-        return vec![Part {
+        return vec![PrefixPorts {
             prefix,
             ports: None,
         }];
@@ -191,7 +191,7 @@ fn parts(side: Option<&Side>, family: Family) -> Vec<Part> {
         .collect()
 }
 
-fn endpoint_parts(endpoint: &Endpoint, family: Family) -> Vec<Part> {
+fn endpoint_parts(endpoint: &Endpoint, family: Family) -> Vec<PrefixPorts> {
     let Some(addresses) = endpoint.addresses.ranges() else {
         return Vec::new();
     };
@@ -201,7 +201,7 @@ fn endpoint_parts(endpoint: &Endpoint, family: Family) -> Vec<Part> {
     };
     let mut found = Vec::new();
     for prefix in prefixes(addresses, family) {
-        found.extend(ports.iter().map(|&ports| Part { prefix, ports }));
+        found.extend(ports.iter().map(|&ports| PrefixPorts { prefix, ports }));
     }
     found
 }

@@ -3,7 +3,7 @@
 //! Takes strata and the nanoseconds that they were judged to take; keeps what a reader wants to know of them, without their
 //! tables. Not here: what is tried, what it costs (`cost`), and the words for it (`shapes` of the crate).
 
-use super::stratum::{Root, Shape, Stratum};
+use super::stratum::{Root, Stratum, Tuple};
 use crate::policy::Family;
 
 /// What was chosen, and what it was chosen from.
@@ -19,16 +19,16 @@ pub struct Choice {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     /// Its strata, by first rank.
-    pub parts: Vec<Part>,
+    pub parts: Vec<StratumSummary>,
     /// Estimated nanoseconds of a packet.
     pub nanoseconds: f64,
 }
 
 /// What is known of a stratum.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct StratumSummary {
     /// What is hashed, and the logarithm of the number of entries; `None` for a tree.
-    pub hash: Option<(Shape, u32)>,
+    pub hash: Option<(Tuple, u32)>,
     /// How many boxes there are.
     pub boxes: usize,
     /// Different nodes.
@@ -45,7 +45,7 @@ pub struct Part {
     pub first_rank: u32,
 }
 
-impl Part {
+impl StratumSummary {
     /// What is known of this one.
     #[must_use]
     pub(super) fn of(stratum: &Stratum, family: Family) -> Self {

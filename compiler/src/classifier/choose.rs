@@ -3,12 +3,12 @@
 //! Takes the boxes of a family; tries several ways to split them and gives the one whose walk costs least by the measured
 //! costs of [`super::cost`]. Not here: how a stratum is made, and which shapes of hashed keys are worth trying.
 
-use super::choice::{Choice, Part, Split, Tried};
+use super::choice::{Choice, Split, StratumSummary, Tried};
 use super::cost::{Probe, Walks, probes};
 use super::flat::{Flat, Narrow, Wide};
 use super::items::{Dimension, Item};
 use super::shapes::{self, best_shape};
-use super::stratum::{Boxes, MAX_LIST_BYTES, Room, Shape, Stratum, record_size};
+use super::stratum::{Boxes, MAX_LIST_BYTES, Room, Stratum, Tuple, record_size};
 use crate::policy::Family;
 
 /// The maximum number of strata: each is one more walk for every packet.
@@ -111,7 +111,7 @@ fn hashed<F: Flat>(boxes: Boxes<'_, F>, plenty: usize) -> Hashed {
 fn parts<F: Flat>(
     boxes: Boxes<'_, F>,
     taken: &[u32],
-    shape: Shape,
+    shape: Tuple,
     plenty: usize,
 ) -> Option<Vec<Stratum>> {
     let most = MAX_LIST_BYTES / record_size(boxes.family) * 7 / 8;
@@ -178,7 +178,10 @@ fn trees<F: Flat>(
             .collect();
         let Some(built) = built else { continue };
         let all: Vec<&Stratum> = first.iter().copied().chain(&built).collect();
-        let mut parts: Vec<Part> = all.iter().map(|one| Part::of(one, family)).collect();
+        let mut parts: Vec<StratumSummary> = all
+            .iter()
+            .map(|one| StratumSummary::of(one, family))
+            .collect();
         parts.sort_by_key(|part| part.first_rank);
         let nanoseconds = Walks::new(boxes, all).time(probes);
         tried.add(Split { parts, nanoseconds }, count, built);

@@ -2,10 +2,10 @@
 //!
 //! Takes strata and packets that their boxes match; gives nanoseconds by measured costs. Not here: the choice.
 
+use super::cube::low_bits;
 use super::flat::{Flat, MAX_PLANES};
 use super::grow::Word;
 use super::items::Dimension;
-use super::region::low_bits;
 use super::stratum::{Boxes, Root, Stratum, hash, words};
 
 /// Nanoseconds to begin a walk, to hash, for a node, and for a box that is compared (measured on Linux 6.18, x86-64).

@@ -3,9 +3,9 @@
 //! Takes the boxes of a node; gives the [`Cut`] that shortens their lists most for the room it takes, if any does. The bits
 //! may stand anywhere: a box that says nothing about them is in every child. Long lists are judged by a sample first.
 
+use super::cube::{Cube, children, clipped, low_bits};
 use super::flat::{Flat, Plane};
 use super::items::Dimension;
-use super::region::{Region, children, clipped, low_bits};
 
 /// A few neighbouring bits of one dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +89,7 @@ pub(super) struct Limits {
 pub(super) fn best<F: Flat>(
     flats: &[F],
     list: &[u32],
-    region: &Region,
+    cube: &Cube,
     limits: Limits,
     scratch: &mut Vec<(u64, u64)>,
 ) -> Option<Chosen> {
@@ -108,7 +108,7 @@ pub(super) fn best<F: Flat>(
             flats,
             list.iter(),
             list.len(),
-            region,
+            cube,
             limits,
             scratch,
             &mut keep,
@@ -124,18 +124,10 @@ pub(super) fn best<F: Flat>(
         }
     };
     let sample = list.iter().step_by(list.len().div_ceil(SAMPLE));
-    try_all(
-        flats,
-        sample,
-        list.len(),
-        region,
-        limits,
-        scratch,
-        &mut keep,
-    );
+    try_all(flats, sample, list.len(), cube, limits, scratch, &mut keep);
     let mut best = (stay, None);
     for (_, chosen) in finalists {
-        let within = region.within(chosen.plane, F::PLANES[chosen.plane]);
+        let within = cube.within(chosen.plane, F::PLANES[chosen.plane]);
         let ranges = list
             .iter()
             .map(|&index| clipped(flats[index as usize].bounds(chosen.plane), within));
@@ -154,13 +146,13 @@ fn try_all<'a, F: Flat>(
     flats: &[F],
     sample: impl Iterator<Item = &'a u32> + Clone,
     length: usize,
-    region: &Region,
+    cube: &Cube,
     limits: Limits,
     scratch: &mut Vec<(u64, u64)>,
     keep: &mut impl FnMut(f64, Chosen),
 ) {
     for (plane, kind) in F::PLANES.iter().enumerate() {
-        let within = region.within(plane, *kind);
+        let within = cube.within(plane, *kind);
         scratch.clear();
         scratch.extend(
             sample
@@ -170,7 +162,7 @@ fn try_all<'a, F: Flat>(
         let Some(varied) = varied(scratch, within) else {
             continue;
         };
-        let known = region.known(plane) | !low_bits(kind.bits.into());
+        let known = cube.known(plane) | !low_bits(kind.bits.into());
         let most = most_windows(scratch, length);
         for (shift, bits) in windows(varied, known, length).take(most) {
             let mut keep = |score, fewer| {

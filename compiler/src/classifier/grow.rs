@@ -6,10 +6,10 @@
 //!
 //! These are HiCuts trees (Gupta and McKeown, 1999) whose cuts take any bits, not the highest ones alone.
 
+use super::cube::{Cube, Spans, children, clipped, low_bits};
 use super::cut::{self, Chosen, Cut, Limits};
 use super::flat::{Flat, Plane};
 use super::intern::Index;
-use super::region::{Region, Spans, children, clipped, low_bits};
 
 /// Boxes that a list has where cutting on could hardly shorten it.
 const SHORT: usize = 4;
@@ -77,7 +77,7 @@ pub(super) struct Grower<'a, F> {
 }
 
 /// A part of the stack.
-type Part = std::ops::Range<usize>;
+type StackRange = std::ops::Range<usize>;
 
 impl<'a, F: Flat> Grower<'a, F> {
     /// Nothing yet.
@@ -125,30 +125,30 @@ impl<'a, F: Flat> Grower<'a, F> {
     pub(super) fn tree(
         &mut self,
         list: &[u32],
-        region: &Region,
+        cube: &Cube,
         budget: usize,
     ) -> Result<Word, TooMuch> {
         let start = self.stack.len();
         self.stack.extend_from_slice(list);
-        let word = self.grow(start..start + list.len(), region, 0, budget);
+        let word = self.grow(start..start + list.len(), cube, 0, budget);
         self.stack.truncate(start);
         word
     }
 
     fn grow(
         &mut self,
-        part: Part,
-        region: &Region,
+        part: StackRange,
+        cube: &Cube,
         depth: u32,
         budget: usize,
     ) -> Result<Word, TooMuch> {
         let start = self.stack.len();
         let boxes = self.stack[part.clone()].iter();
-        let spans = region.spans(boxes.map(|&index| &self.flats[index as usize]));
+        let spans = cube.spans(boxes.map(|&index| &self.flats[index as usize]));
         self.needed(part, &spans);
         let list = start..self.stack.len();
-        let word = match self.choose(list.clone(), region, depth, budget) {
-            Some((chosen, allowed)) => self.node(list, chosen, region, depth, allowed),
+        let word = match self.choose(list.clone(), cube, depth, budget) {
+            Some((chosen, allowed)) => self.node(list, chosen, cube, depth, allowed),
             None => self.list(list),
         };
         self.stack.truncate(start);
@@ -158,8 +158,8 @@ impl<'a, F: Flat> Grower<'a, F> {
     /// The best cut, and the bytes it may take; `None` where a list is better.
     fn choose(
         &mut self,
-        list: Part,
-        region: &Region,
+        list: StackRange,
+        cube: &Cube,
         depth: u32,
         budget: usize,
     ) -> Option<(Chosen, usize)> {
@@ -173,7 +173,7 @@ impl<'a, F: Flat> Grower<'a, F> {
             must,
         };
         let list = &self.stack[list];
-        let mut best = |limits| cut::best(self.flats, list, region, limits, &mut self.scratch);
+        let mut best = |limits| cut::best(self.flats, list, cube, limits, &mut self.scratch);
         if let Some(chosen) = best(limits) {
             return Some((chosen, limits.allowed));
         }
@@ -185,17 +185,17 @@ impl<'a, F: Flat> Grower<'a, F> {
 
     fn node(
         &mut self,
-        list: Part,
+        list: StackRange,
         chosen: Chosen,
-        region: &Region,
+        cube: &Cube,
         depth: u32,
         budget: usize,
     ) -> Result<Word, TooMuch> {
         self.grown.depth = self.grown.depth.max(depth + 1);
         let plane = F::PLANES[chosen.plane];
         let cut = chosen.cut(plane);
-        let (parts, same) = self.part(list.clone(), chosen, plane, region);
-        let stored: usize = parts.iter().map(Part::len).sum();
+        let (parts, same) = self.part(list.clone(), chosen, plane, cube);
+        let stored: usize = parts.iter().map(StackRange::len).sum();
         let taken = cut::taken(stored, list.len(), parts.len(), self.room.record);
         let left = budget.saturating_sub(taken);
         let mut words: Vec<Word> = Vec::with_capacity(parts.len());
@@ -205,7 +205,7 @@ impl<'a, F: Flat> Grower<'a, F> {
                 _ if part.is_empty() => Word::List(0),
                 _ => {
                     let inside =
-                        region.child(cut, chosen.plane, chosen.shift, value, F::PLANES.len() - 1);
+                        cube.child(cut, chosen.plane, chosen.shift, value, F::PLANES.len() - 1);
                     let share = left * part.len() / stored.max(1);
                     self.grow(part, &inside, depth + 1, share)?
                 }
@@ -218,13 +218,13 @@ impl<'a, F: Flat> Grower<'a, F> {
     /// The boxes of each child, and which children have nothing that the one before has not: their parts are empty.
     fn part(
         &mut self,
-        list: Part,
+        list: StackRange,
         chosen: Chosen,
         plane: Plane,
-        region: &Region,
-    ) -> (Vec<Part>, [bool; 256]) {
+        cube: &Cube,
+    ) -> (Vec<StackRange>, [bool; 256]) {
         let size = 1usize << chosen.bits;
-        let within = region.within(chosen.plane, plane);
+        let within = cube.within(chosen.plane, plane);
         let mut counts = [0i32; 257];
         let mut fresh = [false; 258];
         // A box need not match all classes between its first and its last.
@@ -290,9 +290,9 @@ impl<'a, F: Flat> Grower<'a, F> {
         Ok(Word::Node(cut, first))
     }
 
-    /// Puts the boxes that can be the first to match on the stack: none after one that holds the whole region, none inside
+    /// Puts the boxes that can be the first to match on the stack: none after one that holds the whole cube, none inside
     /// an earlier one.
-    fn needed(&mut self, part: Part, spans: &Spans) {
+    fn needed(&mut self, part: StackRange, spans: &Spans) {
         let start = self.stack.len();
         let paired = part.len() <= MAX_PAIRED;
         for place in part {
@@ -312,7 +312,7 @@ impl<'a, F: Flat> Grower<'a, F> {
         }
     }
 
-    fn list(&mut self, list: Part) -> Result<Word, TooMuch> {
+    fn list(&mut self, list: StackRange) -> Result<Word, TooMuch> {
         let list = &self.stack[list];
         if list.is_empty() {
             return Ok(Word::List(0));

@@ -1,10 +1,10 @@
 //! Which parts of both addresses are worth hashing.
 //!
-//! Takes boxes; gives the [`Shape`] that takes many of them with few of the same key, judged by a sample. Not here: strata.
+//! Takes boxes; gives the [`Tuple`] that takes many of them with few of the same key, judged by a sample. Not here: strata.
 
 use super::flat::Flat;
 use super::intern::quick;
-use super::stratum::{Boxes, Shape};
+use super::stratum::{Boxes, Tuple};
 use crate::policy::Family;
 
 /// A prefix of fewer bits says little about its side.
@@ -20,7 +20,7 @@ const MIN_BOXES: usize = 64;
 const SHARE: usize = 16;
 
 /// The shape that takes many boxes with few of the same key.
-pub(super) fn best_shape<F: Flat>(boxes: Boxes<'_, F>, left: &[u32]) -> Option<Shape> {
+pub(super) fn best_shape<F: Flat>(boxes: Boxes<'_, F>, left: &[u32]) -> Option<Tuple> {
     let family = boxes.family;
     let lengths: &[u8] = match family {
         Family::V4 => &[0, 8, 12, 16, 20, 24, 28, 32],
@@ -33,10 +33,10 @@ pub(super) fn best_shape<F: Flat>(boxes: Boxes<'_, F>, left: &[u32]) -> Option<S
         .collect();
     let scale = left.len() as f64 / sample.len().max(1) as f64;
     let mut keys = Vec::with_capacity(sample.len());
-    let mut best: Option<(f64, Shape)> = None;
+    let mut best: Option<(f64, Tuple)> = None;
     for &from in lengths {
         for &to in lengths {
-            let shape = Shape { family, from, to };
+            let shape = Tuple { family, from, to };
             if from == 0 && to == 0 {
                 continue;
             }

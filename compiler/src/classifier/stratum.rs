@@ -5,10 +5,10 @@
 //! A stratum is a partition of the tuple space (Srinivasan et al., 1999): boxes whose prefixes are long enough for its hash.
 
 use super::boxes::low_bits;
+use super::cube::{self, Cube};
 use super::flat::{Flat, Plane};
 use super::grow::{Grower, Grown, TooMuch, Word};
 use super::items::{Dimension, Item, width};
-use super::region::{self, Region};
 use crate::policy::Family;
 
 /// The odd constants that address words are multiplied by: the fraction of the golden ratio and three more (the ones of
@@ -22,7 +22,7 @@ pub const MULTIPLIERS: [u64; 4] = [
 
 /// Prefix lengths of the sender's and the receiver's side that a hash is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Shape {
+pub struct Tuple {
     /// The family of the addresses.
     pub family: Family,
     /// Bits of the sender's address.
@@ -31,7 +31,7 @@ pub struct Shape {
     pub to: u8,
 }
 
-impl Shape {
+impl Tuple {
     /// Whether a box says as many bits of both addresses.
     #[must_use]
     pub fn takes(self, item: &Item) -> bool {
@@ -99,7 +99,7 @@ pub enum Root {
     /// At the child with the number of the hash.
     Hash {
         /// What is hashed.
-        shape: Shape,
+        shape: Tuple,
         /// The logarithm of the number of children.
         bits: u32,
         /// The first child.
@@ -172,7 +172,7 @@ impl Stratum {
     pub fn build<F: Flat>(
         boxes: Boxes<'_, F>,
         list: &[u32],
-        shape: Option<Shape>,
+        shape: Option<Tuple>,
         room: Room,
     ) -> Result<Self, TooMuch> {
         let lists = super::grow::Room {
@@ -184,7 +184,7 @@ impl Stratum {
         let mut grower = Grower::new(boxes.flats, lists);
         let root = match shape {
             Some(shape) => hashed(&mut grower, boxes, list, shape, room.bytes)?,
-            None => Root::Tree(grower.tree(list, &Region::whole(boxes.classes), room.bytes)?),
+            None => Root::Tree(grower.tree(list, &Cube::whole(boxes.classes), room.bytes)?),
         };
         Ok(Self {
             root,
@@ -211,7 +211,7 @@ fn hashed<F: Flat>(
     grower: &mut Grower<'_, F>,
     boxes: Boxes<'_, F>,
     list: &[u32],
-    shape: Shape,
+    shape: Tuple,
     budget: usize,
 ) -> Result<Root, TooMuch> {
     let key = |&index: &u32| shape.key(&boxes.items[index as usize]);
@@ -236,7 +236,7 @@ fn hashed<F: Flat>(
         slot.clear();
         slot.extend(same.iter().map(|(_, index)| *index));
         slot.sort_unstable();
-        let mut region = Region::whole(boxes.classes);
+        let mut region = Cube::whole(boxes.classes);
         if let Some((one, others)) = slot.split_first()
             && others.iter().all(|other| key(other) == key(one))
         {
@@ -251,7 +251,7 @@ fn hashed<F: Flat>(
 
 /// Makes it the region of one key: packets of other keys match nothing there, so what holds for this key alone is as good
 /// as known.
-fn fix<F: Flat>(region: &mut Region, shape: Shape, (from, to): (u128, u128)) {
+fn fix<F: Flat>(region: &mut Cube, shape: Tuple, (from, to): (u128, u128)) {
     let width = width(shape.family);
     for (
         number,
@@ -268,7 +268,7 @@ fn fix<F: Flat>(region: &mut Region, shape: Shape, (from, to): (u128, u128)) {
             _ => continue,
         };
         let mask = (masked(u128::MAX, length, width) >> shift) as u64;
-        let part = region::low_bits(bits.into());
+        let part = cube::low_bits(bits.into());
         region.fix(number, mask & part, (key >> shift) as u64);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::choice::Choice;
 use super::tables::{FamilyTables, RankSlots};
-use super::{Member, Services, Side, Tables};
+use super::{FamilyRules, Member, Services, Tables};
 
 /// A classifier in numbers.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Summary {
     pub fn new(
         members: &[Member<'_>],
         services: &Services,
-        sides: [Side; 2],
+        sides: [FamilyRules; 2],
         tables: &Tables,
     ) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Summary {
     }
 }
 
-fn masks(side: &Side) -> usize {
+fn masks(side: &FamilyRules) -> usize {
     let lengths = |item: &super::Item| (item.from.length, item.to.length);
     side.items
         .iter()

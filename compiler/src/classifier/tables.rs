@@ -19,7 +19,7 @@ use super::cut::Cut;
 use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
 use super::stratum::{Root, Stratum, words};
-use super::{Member, Services, Side, Unfit};
+use super::{FamilyRules, Member, Services, Unfit};
 use crate::policy::Family;
 
 /// Set in a child that is a list.
@@ -109,7 +109,7 @@ impl Tables {
     pub fn new(
         members: &[Member<'_>],
         services: &Services,
-        sides: &[Side; 2],
+        sides: &[FamilyRules; 2],
     ) -> Result<Self, Unfit> {
         if members.len() >= 1 << (64 - RANK_AT) {
             return Err(Unfit::Size);
@@ -170,7 +170,11 @@ pub fn record_size(family: Family) -> usize {
     8 * address_words(family) + 8
 }
 
-fn family(members: &[Member<'_>], side: &Side, family: Family) -> Result<FamilyTables, Unfit> {
+fn family(
+    members: &[Member<'_>],
+    side: &FamilyRules,
+    family: Family,
+) -> Result<FamilyTables, Unfit> {
     let mut masks = Masks::new(family);
     let strata = side
         .strata
@@ -290,7 +294,7 @@ impl Masks {
         if number >= 1 << MASK_BITS {
             return Err(Unfit::Lengths);
         }
-        let shape = super::stratum::Shape {
+        let shape = super::stratum::Tuple {
             family: self.family,
             from: pair.0,
             to: pair.1,

@@ -83,13 +83,13 @@ fn slot_of(rank: u32) -> u32 {
 }
 
 /// The first rank that matches, by asking every box.
-fn scanned(side: &Side, packet: &Packet) -> Option<u32> {
+fn scanned(side: &FamilyRules, packet: &Packet) -> Option<u32> {
     let first = side.items.iter().find(|item| item.holds(packet));
     first.map(|item| item.rank)
 }
 
 /// The first rank that matches, by the strata.
-fn walked(side: &Side, family: Family, packet: &Packet) -> Option<u32> {
+fn walked(side: &FamilyRules, family: Family, packet: &Packet) -> Option<u32> {
     let mut best: Option<u32> = None;
     for stratum in &side.strata {
         if best.is_some_and(|best| best < stratum.first_rank) {
@@ -122,7 +122,7 @@ fn walked(side: &Side, family: Family, packet: &Packet) -> Option<u32> {
 }
 
 /// A packet at an edge of a box, or just next to it, in each dimension.
-fn aimed(side: &Side, dice: &mut Rng, family: Family) -> Packet {
+fn aimed(side: &FamilyRules, dice: &mut Rng, family: Family) -> Packet {
     let item = &side.items[dice.below(side.items.len())];
     let mut packet = [0; 5];
     for dimension in Dimension::ALL {
@@ -154,7 +154,7 @@ fn random(dice: &mut Rng, family: Family) -> Packet {
     packet
 }
 
-fn assert_limits(side: &Side, family: Family) {
+fn assert_limits(side: &FamilyRules, family: Family) {
     assert!(side.strata.len() <= 6, "{} strata", side.strata.len());
     for stratum in &side.strata {
         let grown = &stratum.grown;

@@ -4,30 +4,14 @@ use super::{DEFAULT, NOBODY};
 use crate::chain::sight::{seen_from, seen_on};
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::event::Verdict;
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, DefaultVerdict, Direction, GroupId, OutInterfaceId, Policy, Rule, RuleId,
-    SocketId,
+    Action, ClassId, Direction, GroupId, OutInterfaceId, Policy, Rule, RuleId, SocketId,
 };
 
 /// What becomes of a packet or a write, where every named socket is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Goes on.
-    Allow,
-    /// Silently away; for `send`, EACCES.
-    Drop,
-    /// As if nobody listened.
-    Reject,
-    /// Goes on, and the lookup gives this socket.
-    Redirect(SocketId),
-    /// Leaves by this interface.
-    Forward(OutInterfaceId),
-    /// Goes on, past TCP/IP if the peer is a socket of the group.
-    Shortcut(GroupId),
-}
-
-impl Outcome {
+impl Verdict {
     /// What a deciding rule gives.
     #[must_use]
     pub fn of(action: Action) -> Self {
@@ -38,16 +22,6 @@ impl Outcome {
             Action::Forward(port) => Self::Forward(port),
             Action::Redirect(socket) => Self::Redirect(socket),
             Action::Shortcut(group) => Self::Shortcut(group),
-        }
-    }
-
-    /// What a default gives.
-    #[must_use]
-    pub fn of_default(verdict: DefaultVerdict) -> Self {
-        match verdict {
-            DefaultVerdict::Allow => Self::Allow,
-            DefaultVerdict::Drop => Self::Drop,
-            DefaultVerdict::Reject => Self::Reject,
         }
     }
 
@@ -64,7 +38,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome with this terminal.
+    /// The verdict with this terminal.
     #[must_use]
     pub fn from_terminal(terminal: u32) -> Option<Self> {
         match terminal {
@@ -106,7 +80,7 @@ pub struct Of {
     pub class: Option<ClassId>,
 }
 
-/// The outcome (as [`Outcome::terminal`]) of a direction's list for every packet, or for every write of a group.
+/// The verdict (as [`Verdict::terminal`]) of a direction's list for every packet, or for every write of a group.
 ///
 /// Where no lookup is made, a redirect lets the packet go on as it would.
 pub fn meaning(
@@ -117,7 +91,7 @@ pub fn meaning(
 ) -> Result<Node, BudgetExceeded> {
     let default = policy
         .default_of(direction)
-        .map_or(Outcome::Allow, |line| Outcome::of_default(line.verdict))
+        .map_or(Verdict::Allow, |line| line.verdict.into())
         .terminal();
     let list = List {
         policy,
@@ -125,7 +99,7 @@ pub fn meaning(
         group: of.group,
         default,
     };
-    let whole = list.diagram(store, |_, rule| Some(Outcome::of(rule.action).terminal()))?;
+    let whole = list.diagram(store, |_, rule| Some(Verdict::of(rule.action).terminal()))?;
     if of.group.is_some() {
         return Ok(whole);
     }
@@ -135,8 +109,8 @@ pub fn meaning(
     };
     let unmoved = store.map_terminals(
         whole,
-        &mut |terminal| match Outcome::from_terminal(terminal) {
-            Some(Outcome::Redirect(_)) => Outcome::Allow.terminal(),
+        &mut |terminal| match Verdict::from_terminal(terminal) {
+            Some(Verdict::Redirect(_)) => Verdict::Allow.terminal(),
             _ => terminal,
         },
     )?;
@@ -150,11 +124,11 @@ pub fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, Budget
         policy,
         direction: Direction::In,
         group: None,
-        default: Outcome::Allow.terminal(),
+        default: Verdict::Allow.terminal(),
     };
     let whole = list.diagram(store, |_, rule| match rule.action {
-        Action::Allow | Action::Redirect(_) => Some(Outcome::of(rule.action).terminal()),
-        Action::Reject if rule.in_lookup() => Some(Outcome::Reject.terminal()),
+        Action::Allow | Action::Redirect(_) => Some(Verdict::of(rule.action).terminal()),
+        Action::Reject if rule.in_lookup() => Some(Verdict::Reject.terminal()),
         _ => None,
     })?;
     match Hook::of(Direction::In).find(|hook| hook.is_lookup()) {

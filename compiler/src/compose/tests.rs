@@ -1,11 +1,11 @@
 //! The check passes what placement makes and catches what it could do wrong.
 
-use super::meaning::{Outcome, lookup_meaning, meaning};
+use super::meaning::{lookup_meaning, meaning};
 use super::*;
 use crate::chain::Entry;
 use crate::decide::decide;
 use crate::diagram::values::values_of;
-use crate::event::{Event, Parsed, Verdict, World};
+use crate::event::{Event, Parsed, World};
 use crate::header_field::HeaderField;
 use crate::place::place;
 use crate::policy::{Action, Condition, Family, FieldTest, Rate, RateUnit, Rule, SocketId};
@@ -26,17 +26,6 @@ impl World for Present {
     }
 }
 
-fn outcome(verdict: Verdict) -> Outcome {
-    match verdict {
-        Verdict::Allow => Outcome::Allow,
-        Verdict::Drop => Outcome::Drop,
-        Verdict::Reject => Outcome::Reject,
-        Verdict::Forward(port) => Outcome::Forward(port),
-        Verdict::Redirect(socket) => Outcome::Redirect(socket),
-        Verdict::Shortcut(group) => Outcome::Shortcut(group),
-    }
-}
-
 #[test]
 fn the_meaning_is_that_of_the_reference() {
     let mut dice = Dice::new(21);
@@ -54,7 +43,7 @@ fn the_meaning_is_that_of_the_reference() {
                 class: Policy::plain_class(),
                 packet: Parsed::Ip(header.clone()),
             };
-            let wanted = outcome(decide(&policy, &event, &Present(answer)).verdict);
+            let wanted = decide(&policy, &event, &Present(answer)).verdict;
             assert_eq!(store.evaluate(arriving, &values), wanted.terminal());
             if header.protocol.has_socket() && header.fragment == crate::event::Fragment::Whole {
                 let event = Event::Lookup {
@@ -64,7 +53,7 @@ fn the_meaning_is_that_of_the_reference() {
                 let wanted = decide(&policy, &event, &Present(SocketAnswer::None)).verdict;
                 // An allow on what a lookup cannot read has no placement ahead of a redirect, so no meaning there.
                 if place(&policy, &mut store).is_ok() {
-                    assert_eq!(store.evaluate(lookup, &values), outcome(wanted).terminal());
+                    assert_eq!(store.evaluate(lookup, &values), wanted.terminal());
                 }
             }
         }
@@ -88,7 +77,7 @@ fn the_meaning_is_that_of_the_reference() {
                     header,
                 };
                 let wanted = decide(&sending, &event, &Present(SocketAnswer::None)).verdict;
-                assert_eq!(store.evaluate(root, &values), outcome(wanted).terminal());
+                assert_eq!(store.evaluate(root, &values), wanted.terminal());
             }
         }
     }

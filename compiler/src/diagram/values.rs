@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::field::Field;
 use crate::header_field;
+use crate::policy::{LiveMapId, NetnsId, RuleId, SetId, SocketId};
 use crate::protocol::IpProtocol;
 
 /// A value for each field; those that do not exist in a packet are 0.
@@ -37,6 +38,42 @@ impl FieldValues {
                 self.own.insert(field, value);
             }
         }
+    }
+
+    /// What a lookup finds: in the interface's own namespace, or in another.
+    #[must_use]
+    pub fn socket(&self, netns: Option<NetnsId>) -> SocketAnswer {
+        SocketAnswer::from_value(self.get(netns.map_or(Field::Socket, Field::SocketIn)))
+    }
+
+    /// Whether a named socket is there.
+    #[must_use]
+    pub fn is_there(&self, socket: SocketId) -> bool {
+        self.get(Field::Absent(socket)) == 0
+    }
+
+    /// Whether an address of the packet is in a set. One that is both ends' is if it is asked for at either end and is there.
+    #[must_use]
+    pub fn is_member(&self, header: &Header, set: SetId, address: IpAddr) -> bool {
+        let ends = [
+            (header.to, Field::ToIn(set)),
+            (header.from, Field::FromIn(set)),
+        ];
+        let mut asked = ends.into_iter().filter(|(end, _)| *end == address);
+        asked.any(|(_, field)| self.get(field) == 1)
+    }
+
+    /// The socket that a live map has for the packet.
+    #[must_use]
+    pub fn entry(&self, map: LiveMapId) -> Option<SocketId> {
+        let number = self.get(Field::Entry(map)).checked_sub(1)?;
+        Some(SocketId::from_u32(number))
+    }
+
+    /// Whether the packet conforms to the rate of a rule.
+    #[must_use]
+    pub fn conforms(&self, rule: RuleId) -> bool {
+        self.get(Field::Conforms(rule)) == 1
     }
 
     /// The same with one field changed.
@@ -117,7 +154,7 @@ pub fn header_of(values: &FieldValues) -> (Header, SocketAnswer) {
     header.transport = transport_of(values, protocol, header.fragment);
     set_fields(&mut header, values, false);
     let socket = match header.has_socket() {
-        true => SocketAnswer::from_value(values.get(Field::Socket)),
+        true => values.socket(None),
         false => SocketAnswer::None,
     };
     (header, socket)

@@ -17,10 +17,7 @@ use crate::diagram::values::header_of;
 use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
 use crate::field::Field;
 use crate::packet::text::{Described, DescribedWorld, contents, describe_on, interface};
-use crate::policy::{
-    AddressSet, ClassId, Direction, Family, LiveMapId, NetnsId, Policy, RuleId, SetId, SetKind,
-    SocketId,
-};
+use crate::policy::{ClassId, Direction, Family, LiveMapId, NetnsId, RuleId, SetId, SocketId};
 use crate::protocol::IpProtocol;
 
 /// A case of a topic.
@@ -200,28 +197,21 @@ impl<'a, 'p> Case<'a, 'p> {
 
     /// The case as a text of a policy describes it.
     fn described(&self, which: Which, left_out: LeftOut) -> Option<Described> {
-        let side = self.joint.side(which);
-        let policy = side.policy;
-        let seen = Seen { case: self, which };
-        let mut said = Described::plain(self.event(which)?, self.socket);
+        let policy = self.joint.side(which).policy;
+        let (event, seen) = (self.event(which)?, Seen { case: self, which });
+        let mut said = Described::of_world(policy, event, &self.header, self.socket, &seen);
         said.rate_exceeded = !left_out.rate_exceeded && self.exceeds();
-        if !left_out.elsewhere {
-            said.elsewhere = self.elsewhere(policy, &seen);
+        if left_out.elsewhere {
+            said.elsewhere.clear();
         }
-        if !left_out.absent {
-            let absent = |socket: &SocketId| !seen.there(*socket);
-            said.absent = policy.sockets.keys().filter(absent).collect();
+        if left_out.absent {
+            said.absent.clear();
         }
-        if !left_out.members {
-            said.members = self.members(policy, &seen);
+        if left_out.members {
+            said.members.clear();
         }
-        if !left_out.contents && self.header.has_socket() {
-            let maps = policy.live_maps.keys();
-            let held = maps.map(|map| {
-                let socket = seen.entry(map, &self.header);
-                (map, contents::of_packet(&self.header, socket))
-            });
-            said.contents = held.collect();
+        if left_out.contents {
+            said.contents.clear();
         }
         Some(said)
     }
@@ -246,33 +236,6 @@ impl<'a, 'p> Case<'a, 'p> {
             rated.map(move |(id, _)| seen.conforms(id, &self.header))
         };
         Which::BOTH.into_iter().flat_map(of).collect()
-    }
-
-    fn elsewhere(&self, policy: &Policy, seen: &Seen<'_, '_>) -> Vec<(NetnsId, SocketAnswer)> {
-        let looked_up = self.header.has_socket();
-        let found = policy.namespaces.keys().map(|netns| {
-            let answer = seen.socket(Direction::In, Some(netns), &self.header);
-            (netns, answer)
-        });
-        found
-            .filter(|&(_, answer)| looked_up && answer != SocketAnswer::None)
-            .collect()
-    }
-
-    /// Those of the two addresses that are in live sets.
-    fn members(&self, policy: &Policy, seen: &Seen<'_, '_>) -> Vec<(SetId, AddressSet)> {
-        let live = policy
-            .sets
-            .iter()
-            .filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
-        let held = live.map(|(set, _)| {
-            let ends = [self.header.to, self.header.from].into_iter();
-            (
-                set,
-                AddressSet::of(ends.filter(|&end| seen.member(set, end))),
-            )
-        });
-        held.collect()
     }
 
     /// `on …`, in words that both policies take for the same interfaces.
@@ -302,53 +265,34 @@ impl<'a, 'p> Case<'a, 'p> {
     }
 }
 
-impl Seen<'_, '_> {
-    fn value(&self, field: Field) -> u32 {
-        self.case.values.get(field)
-    }
-
-    fn there(&self, own: SocketId) -> bool {
-        let joint = self.case.joint;
-        let shared = joint.side(self.which).ids.sockets[own];
-        self.value(Field::Absent(joint.presence[shared])) == 0
-    }
-}
-
 impl World for Seen<'_, '_> {
     fn socket(&self, _: Direction, netns: Option<NetnsId>, _: &Header) -> SocketAnswer {
         let ids = &self.case.joint.side(self.which).ids.namespaces;
-        let field = netns.map_or(Field::Socket, |own| Field::SocketIn(ids[own]));
-        SocketAnswer::from_value(self.value(field))
+        self.case.values.socket(netns.map(|own| ids[own]))
     }
 
     fn present(&self, socket: SocketId, _: Family, _: IpProtocol) -> bool {
-        self.there(socket)
+        let joint = self.case.joint;
+        let shared = joint.side(self.which).ids.sockets[socket];
+        self.case.values.is_there(joint.presence[shared])
     }
 
-    /// An address that is both ends' is a member if it is asked for at either end and is one there.
     fn member(&self, set: SetId, address: IpAddr) -> bool {
         let shared = self.case.joint.side(self.which).ids.sets[set];
-        let header = &self.case.header;
-        let ends = [
-            (header.to, Field::ToIn(shared)),
-            (header.from, Field::FromIn(shared)),
-        ];
-        let mut asked = ends.into_iter().filter(|(end, _)| *end == address);
-        asked.any(|(_, field)| self.value(field) == 1)
+        let case = self.case;
+        case.values.is_member(&case.header, shared, address)
     }
 
     fn entry(&self, map: LiveMapId, _: &Header) -> Option<SocketId> {
         let joint = self.case.joint;
         let shared = joint.side(self.which).ids.live_maps[map];
-        let number = self.value(Field::Entry(shared)).checked_sub(1)?;
-        joint.own_socket(self.which, SocketId::from_u32(number))
+        joint.own_socket(self.which, self.case.values.entry(shared)?)
     }
 
     fn conforms(&self, rule: RuleId, _: &Header) -> bool {
-        let meter = match self.which {
+        self.case.values.conforms(match self.which {
             Which::Old => rule,
             Which::New => self.case.meters[rule],
-        };
-        self.value(Field::Conforms(meter)) == 1
+        })
     }
 }

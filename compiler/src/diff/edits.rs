@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::joint::{Joint, Which};
 use super::lists::{List, Lists, Pair, called_alike, moved, same_outcome};
-use super::report::{Edit, EditKind, Effect, Line};
+use super::report::{Edit, EditKind, Impact, Line};
 use crate::policy::{self, Direction, Place, RuleId};
 
 /// Rules by which the fate of something may change.
@@ -62,17 +62,17 @@ impl Edits {
 
     fn compare_defaults(&mut self, joint: &Joint<'_>, direction: Direction) {
         let [old, new] = Which::BOTH.map(|which| joint.side(which).policy.default_of(direction));
-        let (kind, effect) = match (old, new) {
+        let (kind, impact) = match (old, new) {
             (None, None) => return,
             (Some(old), Some(new)) if old.verdict == new.verdict => {
                 if old.log == new.log && old.place.text == new.place.text {
                     return;
                 }
-                (EditKind::Relabelled, Effect::None(None))
+                (EditKind::Relabelled, Impact::None(None))
             }
-            (Some(_), Some(_)) => (EditKind::Changed, Effect::None(None)),
-            (None, Some(_)) => (EditKind::Added, Effect::None(None)),
-            (Some(_), None) => (EditKind::Removed, Effect::None(None)),
+            (Some(_), Some(_)) => (EditKind::Changed, Impact::None(None)),
+            (None, Some(_)) => (EditKind::Added, Impact::None(None)),
+            (Some(_), None) => (EditKind::Removed, Impact::None(None)),
         };
         self.of_default.insert(direction, self.edits.len());
         self.edits.push(Edit {
@@ -80,7 +80,7 @@ impl Edits {
             direction,
             old: old.map(default_line),
             new: new.map(default_line),
-            effect,
+            impact,
         });
     }
 }
@@ -236,7 +236,7 @@ impl Making<'_, '_> {
             direction,
             old: key.0.map(|id| rule_line(self.joint, Which::Old, id)),
             new: key.1.map(|id| rule_line(self.joint, Which::New, id)),
-            effect: Effect::None(None),
+            impact: Impact::None(None),
         });
         number
     }

@@ -41,11 +41,11 @@ pub(super) struct Joint<'p> {
     pub(super) presence: PrimaryMap<SocketId, SocketId>,
     /// How a class of interfaces is named to both policies; `None` for those that nothing names.
     pub(super) interfaces: PrimaryMap<ClassId, Option<String>>,
-    sides: [Side<'p>; 2],
+    sides: [Version<'p>; 2],
 }
 
 /// One of the policies.
-pub(super) struct Side<'p> {
+pub(super) struct Version<'p> {
     /// As it was resolved, with its own ids.
     pub(super) policy: &'p Policy,
     /// What its rules match, with shared ids.
@@ -108,7 +108,7 @@ impl<'p> Joint<'p> {
     }
 
     /// One of the two.
-    pub(super) fn side(&self, which: Which) -> &Side<'p> {
+    pub(super) fn side(&self, which: Which) -> &Version<'p> {
         &self.sides[which as usize]
     }
 
@@ -147,7 +147,7 @@ impl<'p> Joint<'p> {
     }
 }
 
-impl Side<'_> {
+impl Version<'_> {
     /// A rule as it was written.
     pub(super) fn rule(&self, id: RuleId) -> &Rule {
         &self.policy.rules[id]

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use cranelift_entity::PrimaryMap;
 
 use super::align::{self, align};
-use super::joint::{Joint, Side, Which};
+use super::joint::{Joint, Version, Which};
 use crate::policy::{Action, Direction, Match, Rate, RuleId};
 
 /// A rule of one policy or of both.
@@ -167,7 +167,7 @@ pub(super) fn called_alike(
         .collect()
 }
 
-fn sense<'a>(side: &'a Side<'_>, id: RuleId) -> Sense<'a> {
+fn sense<'a>(side: &'a Version<'_>, id: RuleId) -> Sense<'a> {
     let rule = side.rule(id);
     Sense {
         action: side.actions[id],

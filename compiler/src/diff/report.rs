@@ -17,7 +17,7 @@ impl Report {
     /// Whether the fate of something changes, or may change as far as is known.
     #[must_use]
     pub fn differs(&self) -> bool {
-        let rate = |scope: &Scope| scope.edits.iter().any(|edit| edit.effect == Effect::Rate);
+        let rate = |scope: &Scope| scope.edits.iter().any(|edit| edit.impact == Impact::Rate);
         self.scopes.iter().any(|scope| {
             let declared = scope.data.iter().any(|data| !data.settings.is_empty());
             let declared = declared || !scope.settings.is_empty();
@@ -107,12 +107,12 @@ pub struct Edit {
     /// The rule of the new policy; `None` if it was removed.
     pub new: Option<Line>,
     /// What it does to the fate of anything.
-    pub effect: Effect,
+    pub impact: Impact,
 }
 
 /// What an edit does to the fate of anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Impact {
     /// It changes it: see the changes.
     Some,
     /// It changes how many packets fit into a rate, not which packets the rate is for.

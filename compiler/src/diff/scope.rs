@@ -14,7 +14,7 @@ use super::lists::{List, Lists};
 use super::malformed::malformed;
 use super::reasons::reasons;
 use super::region::Names;
-use super::report::{About, Change, Edit, EditKind, Effect, Incomplete, Moved, Scope};
+use super::report::{About, Change, Edit, EditKind, Impact, Incomplete, Moved, Scope};
 use super::space::Space;
 use super::tell::{Telling, Untold};
 use super::topic::Topic;
@@ -240,24 +240,24 @@ impl Told {
     fn finish(mut self, joint: &Joint<'_>, edits: &Edits, mut scope: Scope) -> Scope {
         scope.edits.clone_from(&edits.edits);
         for (number, edit) in scope.edits.iter_mut().enumerate() {
-            edit.effect = if self.telling.contains(&number) {
-                Effect::Some
+            edit.impact = if self.telling.contains(&number) {
+                Impact::Some
             } else if self.unknown.contains(&number) {
-                Effect::Unknown
+                Impact::Unknown
             } else {
-                Effect::None(self.reasons.remove(&number))
+                Impact::None(self.reasons.remove(&number))
             };
         }
         for &number in &edits.rates {
-            let is_quiet = |edit: &Edit| matches!(edit.effect, Effect::None(_));
+            let is_quiet = |edit: &Edit| matches!(edit.impact, Impact::None(_));
             if let Some(edit) = scope.edits.get_mut(number).filter(|edit| is_quiet(edit)) {
-                edit.effect = Effect::Rate;
+                edit.impact = Impact::Rate;
             }
         }
         let changes = malformed(joint, edits);
         for change in &changes {
             if let Some(edit) = change.edit.and_then(|edit| scope.edits.get_mut(edit)) {
-                edit.effect = Effect::Some;
+                edit.impact = Impact::Some;
             }
         }
         self.changes.extend(changes);
@@ -297,11 +297,11 @@ fn only_counting(edit: &mut super::report::Edit) {
             matches!(words.next(), Some("count" | "audit"))
         })
     };
-    if edit.effect == Effect::None(None)
+    if edit.impact == Impact::None(None)
         && edit.kind != EditKind::Relabelled
         && verb(&edit.old)
         && verb(&edit.new)
     {
-        edit.effect = Effect::None(Some("it only counts".into()));
+        edit.impact = Impact::None(Some("it only counts".into()));
     }
 }

@@ -23,7 +23,7 @@ pub(super) type Built = Result<Node, BudgetExceeded>;
 
 /// What becomes of something, with shared ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Outcome {
+pub(super) struct Disposition {
     pub(super) verdict: Verdict,
     pub(super) mark: Option<u32>,
 }
@@ -64,7 +64,7 @@ impl<T: Copy + Eq + std::hash::Hash> Interned<T> {
 pub(super) struct Space<'j, 'p> {
     pub(super) joint: &'j Joint<'p>,
     pub(super) store: Store,
-    pub(super) outcomes: Interned<Outcome>,
+    pub(super) outcomes: Interned<Disposition>,
     meters: &'j PrimaryMap<RuleId, RuleId>,
     budget: usize,
     /// What constant sets hold, by set and side.
@@ -280,7 +280,7 @@ impl<'j, 'p> Space<'j, 'p> {
     }
 
     fn terminal(&mut self, verdict: Verdict, mark: Option<u32>) -> Built {
-        let number = self.outcomes.number(Outcome { verdict, mark });
+        let number = self.outcomes.number(Disposition { verdict, mark });
         self.store.terminal(number)
     }
 
@@ -316,7 +316,7 @@ impl<'j, 'p> Space<'j, 'p> {
             DefaultVerdict::Reject => Verdict::Reject,
         };
         let mark = None;
-        self.outcomes.number(Outcome { verdict, mark })
+        self.outcomes.number(Disposition { verdict, mark })
     }
 
     /// Those of the packets that are not others.

@@ -17,7 +17,7 @@ use super::lists::{List, Pair};
 use super::region::{Describing, Names};
 use super::report::{About, Change, Decider, EditKind, Fate, Moved, Unsaid, Words};
 use super::shadow::shadow;
-use super::space::{Outcome, Space};
+use super::space::{Disposition, Space};
 use super::spans::spans;
 use super::weigh::Finding;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
@@ -236,7 +236,7 @@ impl Telling<'_, '_, '_> {
     }
 
     /// What a policy decided, with shared ids.
-    fn shared(&self, which: Which, found: &Decision) -> Outcome {
+    fn shared(&self, which: Which, found: &Decision) -> Disposition {
         let ids = &self.space.joint.side(which).ids;
         let verdict = match found.verdict {
             Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
@@ -244,7 +244,7 @@ impl Telling<'_, '_, '_> {
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
             Verdict::Allow | Verdict::Drop | Verdict::Reject => found.verdict,
         };
-        Outcome {
+        Disposition {
             verdict,
             mark: found.mark,
         }

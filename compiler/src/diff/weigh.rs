@@ -52,7 +52,7 @@ pub(super) struct Found {
 }
 
 /// A pair that is not the same, and where it matters.
-struct Part {
+struct Differing {
     edit: usize,
     region: Region,
     share: f64,
@@ -65,7 +65,7 @@ struct State {
     whole: f64,
     /// 1 for the packets of the parts before.
     done: Node,
-    left: Vec<Part>,
+    left: Vec<Differing>,
 }
 
 /// Weighs the edits of a topic.
@@ -127,13 +127,13 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         self.space.keep_only(roots);
     }
 
-    fn parts(&mut self, found: &mut Found) -> Result<Vec<Part>, BudgetExceeded> {
+    fn parts(&mut self, found: &mut Found) -> Result<Vec<Differing>, BudgetExceeded> {
         let base = found.base;
         let mut parts = Vec::new();
         for delta in self.deltas {
             match self.where_it_matters(delta.pair, base) {
                 Ok(Node::FALSE) => {}
-                Ok(packets) => parts.push(Part {
+                Ok(packets) => parts.push(Differing {
                     edit: delta.edit,
                     share: self.space.store.share_of(packets),
                     region: Region {
@@ -171,7 +171,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
     }
 
     /// What a part does where none before it matters.
-    fn part(&mut self, part: Part, state: &mut State) -> Result<(), BudgetExceeded> {
+    fn part(&mut self, part: Differing, state: &mut State) -> Result<(), BudgetExceeded> {
         let packets = self.space.without(part.region.packets, state.done)?;
         state.done = self.space.store.or(state.done, part.region.packets)?;
         if packets == Node::FALSE {

@@ -6,6 +6,7 @@ use crate::bpf::helper::Helper;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use crate::ir::{Arg, Block, End, Function, Inst, Operand, Slot, SlotRegion, SocketRegion, Value};
+use crate::protocol::IpProtocol;
 
 use super::registers::Registers;
 use super::{ARGUMENTS, EmitError, FRAME, inverted};
@@ -191,6 +192,12 @@ impl Emitter<'_> {
     }
 
     pub(super) fn call(&mut self, helper: Helper, args: &[Arg]) -> Result<(), EmitError> {
+        self.arguments(args)?;
+        self.push(asm::call(helper));
+        Ok(())
+    }
+
+    fn arguments(&mut self, args: &[Arg]) -> Result<(), EmitError> {
         for (&register, &arg) in ARGUMENTS.iter().zip(args) {
             match arg {
                 Arg::Value(value) => {
@@ -206,7 +213,6 @@ impl Emitter<'_> {
                 Arg::Map(map) => self.items.push(Item::Map(register, map)),
             }
         }
-        self.push(asm::call(helper));
         Ok(())
     }
 
@@ -297,26 +303,30 @@ impl Emitter<'_> {
         });
     }
 
-    /// Without a namespace the argument is `BPF_F_CURRENT_NETNS`, which must be -1 in 64 bits.
+    /// What the two lookups give has types of its own, and a load may have but one (`reg_type_mismatch`): each has its load.
     fn socket(&mut self, region: &SocketRegion) -> Result<(), EmitError> {
-        let state = self.address(region.state, 0);
+        let [state, protocol] = [region.state, region.protocol].map(|slot| self.address(slot, 0));
         self.push(asm::store_imm(Width::B, FRAME, state, 0));
-        let args = [
-            Arg::Value(region.context),
-            Arg::SlotAddress(region.tuple),
-            Arg::Imm(region.size),
-            region
-                .netns
-                .map_or(Arg::Imm(-1), |netns| Arg::SlotValue(netns, Width::W)),
-            Arg::Imm(0),
-        ];
-        self.call(region.helper, &args)?;
-        self.jump_if_r0(JumpOp::Eq, region.next);
-        self.push(asm::load(Width::W, Register::R1, Register::R0, SOCK_STATE));
+        self.arguments(&region.args())?;
+        self.push(asm::load(Width::B, Register::R0, FRAME, protocol));
+        let datagrams = self.mark();
+        self.found(Helper::SkcLookupTcp, region.next);
+        let ready = self.mark();
+        let udp = (Register::R0, JumpOp::Eq, IpProtocol::UDP.into());
+        self.land(datagrams, Some(udp));
+        self.found(Helper::SkLookupUdp, region.next);
+        self.land(ready, None);
         self.push(asm::store_reg(Width::B, FRAME, state, Register::R1));
         self.release(Register::R0);
         self.jump(region.next);
         Ok(())
+    }
+
+    /// Calls a lookup and loads the state of what it finds.
+    fn found(&mut self, lookup: Helper, none: Block) {
+        self.push(asm::call(lookup));
+        self.jump_if_r0(JumpOp::Eq, none);
+        self.push(asm::load(Width::W, Register::R1, Register::R0, SOCK_STATE));
     }
 
     fn socket_slot(&mut self, region: &SlotRegion) -> Result<(), EmitError> {

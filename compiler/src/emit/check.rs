@@ -91,7 +91,7 @@ impl Held<'_> {
 
     fn end(&mut self, end: &End) -> Result<(), EmitError> {
         match end {
-            End::Socket(region) => self.call(&[Arg::Value(region.context)]),
+            End::Socket(region) => self.call(&region.args()),
             End::Slot(region) => {
                 self.call(&[])?;
                 if region.assign {

@@ -212,7 +212,7 @@ impl Walk {
     fn end(&mut self, end: &End, at: usize) {
         match end {
             End::ReturnValue(value) => self.needs[*value].hint(Register::R0),
-            End::Socket(region) => self.call(&[Arg::Value(region.context)]),
+            End::Socket(region) => self.call(&region.args()),
             End::Slot(region) => {
                 self.call(&[]);
                 if region.assign {

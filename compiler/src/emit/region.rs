@@ -140,7 +140,7 @@ impl Emitter<'_> {
         }
         let tag = self.mark();
         self.exit_if(WORK, JumpOp::Ne, VLAN_TYPES[1], region.other);
-        self.land(tag, (WORK, JumpOp::Eq, VLAN_TYPES[0]));
+        self.land(tag, Some((WORK, JumpOp::Eq, VLAN_TYPES[0])));
         self.push(asm::alu64_imm(AluOp::Add, cursor, VLAN_HLEN));
         self.exit_if(cursor, JumpOp::Gt, LAST_TYPE, region.ip);
         self.back(Some((cursor, JumpOp::Ne, LAST_TYPE)), again);
@@ -157,7 +157,7 @@ impl Emitter<'_> {
     }
 
     /// The place of a jump that [`Self::land`] makes.
-    fn mark(&mut self) -> usize {
+    pub(super) fn mark(&mut self) -> usize {
         self.items.push(Item::Near {
             condition: None,
             by: 0,
@@ -166,9 +166,9 @@ impl Emitter<'_> {
     }
 
     /// Lets the jump at a marked place go here.
-    fn land(&mut self, mark: usize, condition: (Register, JumpOp, i32)) {
+    pub(super) fn land(&mut self, mark: usize, condition: Option<(Register, JumpOp, i32)>) {
         let by = (self.items.len() - 1 - mark).cast_signed();
-        let condition = Some(narrow(condition));
+        let condition = condition.map(narrow);
         self.items[mark] = Item::Near { condition, by };
     }
 

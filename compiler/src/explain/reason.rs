@@ -5,6 +5,7 @@ use crate::decide::{
     Lookups, Seen, covers_class, covers_protocol, covers_side, from_port, holds, to_port,
 };
 use crate::event::Event;
+use crate::packet::text::endpoint;
 use crate::policy::{Condition, Endpoint, Rule, RuleId, Side};
 
 /// What rules are asked about.
@@ -103,8 +104,8 @@ fn elsewhere(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Option<String> {
 
 fn side_reason(seen: &Seen<'_>, word: &str, side: Option<&Side>, port: Option<u16>) -> String {
     let here = match word {
-        "from" => words::endpoint(seen.header.from, port),
-        _ => words::endpoint(seen.header.to, port),
+        "from" => endpoint(seen.header.from, port),
+        _ => endpoint(seen.header.to, port),
     };
     let Some(Side::Endpoints { negated, endpoints }) = side else {
         return "it is for another group".into();

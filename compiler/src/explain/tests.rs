@@ -90,7 +90,7 @@ fn only_rules_that_a_lookup_asks_decide_it() {
             other => format!("{other:?}"),
         };
         let reasons = trace.steps.iter().filter_map(|step| match &step.outcome {
-            Outcome::No(reason) => Some((label(step.rule), reason.clone())),
+            RuleAnswer::No(reason) => Some((label(step.rule), reason.clone())),
             _ => None,
         });
         (by, reasons.collect::<Vec<_>>())
@@ -108,7 +108,7 @@ fn reason(rule: &str, header: Header, answer: SocketAnswer) -> String {
     let policy = policy(&format!("default in drop {rule}"));
     let trace = explain(&policy, &arrives(header), &Finds(answer));
     match &trace.steps[0].outcome {
-        Outcome::No(reason) => reason.clone(),
+        RuleAnswer::No(reason) => reason.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -185,7 +185,7 @@ fn a_rate_has_the_reason_of_its_part() {
         let trace = explain(&policy, &arrives(syn()), world);
         let outcomes = trace.steps.into_iter().map(|step| step.outcome);
         let reasons = outcomes.filter_map(|outcome| match outcome {
-            Outcome::No(reason) => Some(reason),
+            RuleAnswer::No(reason) => Some(reason),
             _ => None,
         });
         reasons.collect()
@@ -195,11 +195,11 @@ fn a_rate_has_the_reason_of_its_part() {
         ["it is for what is above its rate; this packet fits"]
     );
     let full = explain(&policy, &arrives(syn()), &Full);
-    assert_eq!(full.steps[0].outcome, Outcome::Decides);
+    assert_eq!(full.steps[0].outcome, RuleAnswer::Decides);
     let limited = self::policy("default in drop allow tcp up to 5 packets/second");
     let full = explain(&limited, &arrives(syn()), &Full);
     let above = "it is for what fits in its rate; this packet is above it".to_owned();
-    assert_eq!(full.steps[0].outcome, Outcome::No(above));
+    assert_eq!(full.steps[0].outcome, RuleAnswer::No(above));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_rule_that_lookups_do_not_ask_about_says_so() {
         header: syn(),
     };
     let trace = explain(&policy, &lookup, &Finds(SocketAnswer::None));
-    let elsewhere = Outcome::No("it does not run in the socket lookup".to_owned());
+    let elsewhere = RuleAnswer::No("it does not run in the socket lookup".to_owned());
     assert_eq!(trace.steps[0].outcome, elsewhere);
     assert_eq!(trace.steps[1].outcome, elsewhere);
     assert_eq!(trace.steps[2].outcome, elsewhere);
@@ -222,10 +222,10 @@ fn a_rule_that_lookups_do_not_ask_about_says_so() {
 fn the_way_ends_at_the_decider() {
     let policy = policy("default in drop count tcp allow udp allow tcp drop");
     let trace = explain(&policy, &arrives(syn()), &Finds(SocketAnswer::None));
-    let outcomes: Vec<&Outcome> = trace.steps.iter().map(|step| &step.outcome).collect();
-    assert_eq!(outcomes[0], &Outcome::Counts);
-    assert!(matches!(outcomes[1], Outcome::No(_)));
-    assert_eq!(outcomes[2..], [&Outcome::Decides]);
+    let outcomes: Vec<&RuleAnswer> = trace.steps.iter().map(|step| &step.outcome).collect();
+    assert_eq!(outcomes[0], &RuleAnswer::Counts);
+    assert!(matches!(outcomes[1], RuleAnswer::No(_)));
+    assert_eq!(outcomes[2..], [&RuleAnswer::Decides]);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn random_rules_have_reasons() {
             let (header, answer) = dice.packet();
             let trace = explain(&policy, &arrives(header), &Finds(answer));
             for step in trace.steps {
-                if let Outcome::No(reason) = step.outcome {
+                if let RuleAnswer::No(reason) = step.outcome {
                     assert!(
                         !reason.contains("rate"),
                         "{:?}: {reason}",

@@ -1,6 +1,6 @@
 //! Matches and packets in words, as short as an explanation needs them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::decide::Seen;
 use crate::event::{Fragment, Header, SocketAnswer, Transport};
@@ -9,7 +9,6 @@ use crate::policy::{
     Addresses, Condition, Direction, Endpoint, FieldTest, NetnsId, Policy, ProtocolMatch,
     SocketTest,
 };
-use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// The maximum number of items of a list that are shown.
@@ -28,7 +27,7 @@ pub(super) fn short(mut items: Vec<String>) -> String {
 /// The protocols of a rule.
 pub(super) fn protocols(protocols: &[ProtocolMatch]) -> String {
     let word = |one: &ProtocolMatch| {
-        let name = number_word(one.number);
+        let name = one.number.words();
         let types: Vec<String> = one
             .icmp
             .iter()
@@ -46,36 +45,13 @@ pub(super) fn protocols(protocols: &[ProtocolMatch]) -> String {
     short(protocols.iter().map(word).collect())
 }
 
-/// A protocol by its name, or by its number.
-pub(crate) fn number_word(number: IpProtocol) -> String {
-    match number {
-        IpProtocol::TCP => "tcp".into(),
-        IpProtocol::UDP => "udp".into(),
-        IpProtocol::SCTP => "sctp".into(),
-        IpProtocol::ICMP => "icmp".into(),
-        IpProtocol::ICMP6 => "icmp6".into(),
-        IpProtocol::ESP => "esp".into(),
-        IpProtocol::AH => "ah".into(),
-        IpProtocol::GRE => "gre".into(),
-        number => format!("proto {number}"),
-    }
-}
-
 /// The protocol of a packet, with its ICMP type.
 pub(super) fn protocol(header: &Header) -> String {
-    let name = number_word(header.protocol);
+    let name = header.protocol.words();
     match (header.transport, header.fragment) {
         (Transport::Icmp { kind, code }, _) => format!("{name} {kind}/{code}"),
         (_, Fragment::Later) => format!("a later fragment of {name}"),
         _ => name,
-    }
-}
-
-/// An end of a packet.
-pub(super) fn endpoint(address: IpAddr, port: Option<u16>) -> String {
-    match port {
-        Some(port) => SocketAddr::new(address, port).to_string(),
-        None => address.to_string(),
     }
 }
 

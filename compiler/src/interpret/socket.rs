@@ -118,11 +118,11 @@ impl SocketModel {
 /// Which references were taken and given back.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
-    entries: Vec<Entry>,
+    entries: Vec<Stored>,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct Stored {
     model: SocketModel,
     full: bool,
     live: bool,
@@ -131,7 +131,7 @@ struct Entry {
 impl Ledger {
     /// Takes a reference; `full` unless it may be a request or TIME_WAIT socket.
     pub(super) fn take(&mut self, model: SocketModel, full: bool) -> SocketPointer {
-        self.entries.push(Entry {
+        self.entries.push(Stored {
             model,
             full,
             live: true,

@@ -42,7 +42,7 @@ fn value_offset(insns: &[Insn], at: u32) -> Option<u32> {
     }
 }
 
-fn xdp(frame: &[u8], insns: Vec<Insn>) -> Result<Outcome, FaultKind> {
+fn xdp(frame: &[u8], insns: Vec<Insn>) -> Result<Execution, FaultKind> {
     let program = program(Section::Xdp, insns, &[]);
     let input = Input::Xdp(Xdp::new(frame.to_vec()));
     run(&program, &mut Maps::default(), input, &mut Quiet).map_err(|fault| fault.kind)

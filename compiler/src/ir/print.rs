@@ -152,11 +152,7 @@ impl Display for End {
                 write!(
                     f,
                     "socket {} = {}(&{}, {}){netns} then {}",
-                    region.state,
-                    region.helper.name(),
-                    region.tuple,
-                    region.size,
-                    region.next
+                    region.state, region.protocol, region.tuple, region.size, region.next
                 )
             }
             Self::Slot(region) => {

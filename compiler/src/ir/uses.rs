@@ -63,7 +63,7 @@ impl End {
                 rhs.value().into_iter().for_each(read);
             }
             Self::ReturnValue(value) => read(*value),
-            Self::Socket(region) => read(region.context),
+            Self::Socket(region) => [region.context, region.size].into_iter().for_each(read),
             Self::Slot(region) if region.assign => read(region.context),
             Self::Headers(region) => {
                 [region.network, region.end, region.cursor]

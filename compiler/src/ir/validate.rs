@@ -7,7 +7,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Arg, Block, End, Function, Inst, Liveness, Slot, forward_order};
+use super::{Arg, Block, End, Function, Inst, Liveness, Slot, SocketRegion, forward_order};
 use crate::bpf::limits::STACK;
 use crate::bpf::opcode::Width;
 
@@ -85,9 +85,8 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             if let Some(netns) = region.netns {
                 check.slot(netns, 0, 4)?;
             }
-            let size = usize::try_from(region.size)
-                .map_err(|_| format!("a tuple has {} bytes", region.size))?;
-            check.slot(region.tuple, 0, size)
+            check.slot(region.protocol, 0, 1)?;
+            check.slot(region.tuple, 0, SocketRegion::TUPLE)
         }
         End::Slot(region) => check.slot(region.key, 0, 4),
         End::Headers(region) => {

@@ -32,10 +32,9 @@ pub(super) struct Frame {
     pub(super) from: Slot,
     /// The receiver's address likewise.
     pub(super) to: Slot,
-    /// The sender's and the receiver's port in network order.
+    /// The first four bytes of the transport header: the sender's and the receiver's port in network order, or type and
+    /// code of ICMP.
     pub(super) ports: Slot,
-    /// ICMP type and code, two bytes.
-    pub(super) icmp: Slot,
     /// TCP flags, one byte.
     pub(super) flags: Slot,
     /// Key of the map `counters`. Four bytes.
@@ -81,8 +80,7 @@ impl Frame {
             offset: builder.opaque_slot(4),
             from: builder.slot(16),
             to: builder.slot(16),
-            ports: builder.slot(4),
-            icmp: builder.opaque_slot(2),
+            ports: builder.opaque_slot(4),
             flags: builder.opaque_slot(1),
             counter: builder.opaque_slot(4),
             absent: builder.opaque_slot(4),

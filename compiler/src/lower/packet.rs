@@ -9,22 +9,28 @@
 use crate::bpf::constant::{IP_TYPES, VLAN_HLEN, VLAN_TYPES};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::chain::{Effect, Entry};
 use crate::field::Field;
 use crate::hook::Hook;
-use crate::ir::{Arg, Block};
+use crate::ir::{Arg, Block, Value};
 use crate::policy::Family;
+use crate::protocol::IpProtocol;
 
 use super::Lowering;
 use super::context::{skb, xdp};
 use super::frame;
 use super::outcome::Outcome;
+use super::transport::Transport;
 
 /// `ETH_HLEN`
 pub(super) const ETHERNET: i32 = 14;
 
 /// More than the longest chain of headers: 14 + 8 + 40 + 6 extension headers of 2,048 bytes + 60.
 const HEADERS: i32 = 16_384;
+
+/// Of the two bytes with the place of a fragment in its IPv4 packet (RFC 791), as they stand in memory: whether more follow,
+/// and where it begins.
+const MORE: i32 = 0x0020;
+const OFFSET: i32 = 0xff1f;
 
 pub(super) const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
 pub(super) const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
@@ -111,10 +117,12 @@ impl Lowering<'_> {
 
     fn parse(&mut self, exits: Exits) {
         let [v4, v6] = self.frame_types(exits);
+        let transport = Transport::new(&mut self.builder, self.head);
         self.builder.enter(v4);
-        self.parse_v4(exits);
+        self.parse_v4(&transport, exits);
         self.builder.enter(v6);
-        self.parse_v6(exits);
+        self.parse_v6(&transport, exits);
+        self.transport(&transport, exits);
     }
 
     /// Reads the frame up to the IP header; gives a block for each family.
@@ -136,36 +144,6 @@ impl Lowering<'_> {
         [v4, v6]
     }
 
-    /// Writes what only some transport headers bring. A packet without them never gets to a test of them, but the
-    /// verifier does not follow why, and before Linux 6.3 it refuses to read stack that some path has not written. Any
-    /// value does; that of a register that the verifier knows nothing of makes no state of its own, as a zero would.
-    fn fill_transport(&mut self) {
-        self.fill_cursor();
-        self.fill_absent();
-        let ports: &[Field] = &[Field::FromPort, Field::ToPort];
-        for (fields, slot, width) in [
-            (ports, self.frame.ports, Width::W),
-            (&[Field::Icmp], self.frame.icmp, Width::H),
-            (&[Field::TcpFlags], self.frame.flags, Width::B),
-        ] {
-            if self.used.any(fields) {
-                self.builder
-                    .store_slot(slot, 0, self.registers.probe, width);
-            }
-        }
-    }
-
-    /// With `count` rules, every way leads to the place where a watch for an absent socket reads its counter, as far as
-    /// the verifier can tell.
-    fn fill_absent(&mut self) {
-        let watches = |entry: &Entry| entry.effect == Effect::RedirectPass;
-        let entries = &self.source.chain.entries;
-        if self.source.counts.is_some() && entries.iter().any(watches) {
-            let any = self.registers.probe;
-            self.builder.store_slot(self.frame.absent, 0, any, Width::W);
-        }
-    }
-
     /// Leaves to `short` unless `bytes` bytes lie at the network pointer.
     pub(super) fn need(&mut self, bytes: i32, short: Block) {
         let after = self.builder.copy(self.registers.network);
@@ -182,10 +160,8 @@ impl Lowering<'_> {
         let offset = self.builder.fit(size - 2, "the place of a type");
         self.builder
             .load_to(kind, self.registers.network, offset, Width::H);
-        match tags {
-            0 => self.fill_transport(),
-            1 => self.first_tag(),
-            _ => {}
+        if tags == 1 {
+            self.first_tag();
         }
         self.builder.alu(self.registers.network, AluOp::Add, size);
         if self.source.chain.hook != Hook::Xdp || self.reply.is_some() {
@@ -221,31 +197,35 @@ impl Lowering<'_> {
         self.ethernet_type(tags + 1, exits, v4, v6);
     }
 
-    fn parse_v4(&mut self, exits: Exits) {
-        let registers = self.registers;
+    fn parse_v4(&mut self, transport: &Transport, exits: Exits) {
+        let network = self.registers.network;
         self.need(20, exits.short);
-        let version = self.builder.load(registers.network, 0, Width::B);
-        self.builder.assign(registers.cursor, version);
-        self.builder.alu(version, AluOp::And, 0xf0);
+        self.version_v4(exits);
+        let length = transport.length;
+        self.builder.load_to(length, network, 2, Width::H);
+        self.builder.from_network(length, 16);
+        self.packet_length(length, 0, exits);
         self.builder
-            .leave_if(version, JumpOp::Ne, 0x40, exits.malformed);
-        self.builder.alu(registers.cursor, AluOp::And, 0x0f);
-        self.builder.alu(registers.cursor, AluOp::Lsh, 2);
-        self.builder
-            .leave_if(registers.cursor, JumpOp::Lt, 20, exits.malformed);
-        let total = self.builder.load(registers.network, 2, Width::H);
-        self.builder.from_network(total, 16);
-        self.builder
-            .store_slot(self.frame.length, 0, total, Width::W);
-        self.joined_length(0);
-        self.frame_holds_packet(exits);
-        let total = self.builder.load_slot(self.frame.length, 0, Width::W);
-        self.builder
-            .leave_if(total, JumpOp::Lt, registers.cursor, exits.malformed);
+            .leave_if(length, JumpOp::Lt, self.registers.cursor, exits.malformed);
         self.addresses_v4();
         self.hops_and_class_v4();
-        self.fragment_v4(exits);
-        self.transport_by_protocol(Family::V4, exits);
+        self.builder.set(transport.icmp, IpProtocol::ICMP.0.into());
+        self.fragment_v4(transport);
+        self.builder
+            .load_to(self.registers.probe, network, 9, Width::B);
+        self.builder.jump(transport.known);
+    }
+
+    /// The version is 4, and the cursor stands after a header of 20 to 60 bytes.
+    fn version_v4(&mut self, exits: Exits) {
+        let cursor = self.registers.cursor;
+        self.builder
+            .load_to(cursor, self.registers.network, 0, Width::B);
+        for (op, first) in [(JumpOp::Lt, 0x45), (JumpOp::Gt, 0x4f)] {
+            self.builder.leave_if(cursor, op, first, exits.malformed);
+        }
+        self.builder.alu(cursor, AluOp::Lsh, 2);
+        self.builder.alu(cursor, AluOp::And, 0x3c);
     }
 
     fn addresses_v4(&mut self) {
@@ -265,54 +245,61 @@ impl Lowering<'_> {
         }
     }
 
-    /// A later fragment has no transport header: straight to the decision.
-    fn fragment_v4(&mut self, exits: Exits) {
+    /// Only what is a fragment is asked which one. A later one has no transport header.
+    fn fragment_v4(&mut self, transport: &Transport) {
         let probe = self.registers.probe;
-        let [later, whole, ready] = [(); 3].map(|()| self.head_block());
+        let [fragment, later, ready] = [(); 3].map(|()| self.head_block());
         self.builder
             .load_to(probe, self.registers.network, 6, Width::H);
-        self.builder.from_network(probe, 16);
-        self.builder.leave_if(probe, JumpOp::Set, 0x1fff, later);
-        self.builder
-            .set_slot(self.frame.fragment, 0, frame::FIRST, Width::B);
-        self.builder.leave_if(probe, JumpOp::Set, 0x2000, ready);
-        self.builder.jump(whole);
-        self.builder.enter(whole);
         self.builder
             .set_slot(self.frame.fragment, 0, frame::WHOLE, Width::B);
+        self.builder
+            .leave_if(probe, JumpOp::Set, MORE | OFFSET, fragment);
+        self.builder.jump(ready);
+        self.builder.enter(fragment);
+        self.builder
+            .set_slot(self.frame.fragment, 0, frame::FIRST, Width::B);
+        self.builder.leave_if(probe, JumpOp::Set, OFFSET, later);
         self.builder.jump(ready);
         self.builder.enter(later);
         self.builder
             .set_slot(self.frame.fragment, 0, frame::LATER, Width::B);
-        self.builder.jump(exits.v4);
+        self.builder.jump(transport.none);
         self.builder.enter(ready);
+    }
+
+    /// The length that the IP header says is that of the packet, unless it is longer than its frame.
+    pub(super) fn packet_length(&mut self, length: Value, empty: i32, exits: Exits) {
+        self.joined_length(length, empty);
+        self.frame_holds_packet(length, exits);
+        self.builder
+            .store_slot(self.frame.length, 0, length, Width::W);
     }
 
     /// BIG TCP: a joined buffer of more than 65,535 bytes says the length of an empty packet (Linux 5.19); its length is
     /// the buffer's.
-    fn joined_length(&mut self, empty: i32) {
+    fn joined_length(&mut self, length: Value, empty: i32) {
         if self.source.chain.hook == Hook::Xdp {
             return;
         }
-        let ready = self.head_block();
-        let said = self.builder.load_slot(self.frame.length, 0, Width::W);
-        self.builder.leave_if(said, JumpOp::Ne, empty, ready);
-        let length = self.registers.probe;
+        let [joined, ready] = [(); 2].map(|()| self.head_block());
+        self.builder.leave_if(length, JumpOp::Eq, empty, joined);
+        self.builder.jump(ready);
+        self.builder.enter(joined);
+        let buffer = self.registers.probe;
         self.builder
-            .load_to(length, self.registers.context, skb::LEN, Width::W);
+            .load_to(buffer, self.registers.context, skb::LEN, Width::W);
         let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
-        self.builder.alu(length, AluOp::Sub, offset);
-        self.builder.leave_if(length, JumpOp::Le, 0xffff, ready);
-        self.builder
-            .store_slot(self.frame.length, 0, length, Width::W);
+        self.builder.alu(buffer, AluOp::Sub, offset);
+        self.builder.leave_if(buffer, JumpOp::Le, 0xffff, ready);
+        self.builder.assign(length, buffer);
         self.builder.jump(ready);
         self.builder.enter(ready);
     }
 
     /// A packet longer than its frame is malformed. XDP compares pointers (subtracting them would need CAP_PERFMON),
     /// TC the length of the whole buffer, whatever part of it is linear.
-    pub(super) fn frame_holds_packet(&mut self, exits: Exits) {
-        let length = self.builder.load_slot(self.frame.length, 0, Width::W);
+    fn frame_holds_packet(&mut self, length: Value, exits: Exits) {
         if self.source.chain.hook == Hook::Xdp {
             // The verifier wants a bound on what is added to a packet pointer; an IP packet has at most 65,575 bytes,
             // so the mask never changes it.
@@ -322,39 +309,38 @@ impl Lowering<'_> {
             self.builder
                 .leave_if_wide(after, JumpOp::Gt, self.registers.end, exits.malformed);
         } else {
-            let offset = self.builder.load_slot(self.frame.offset, 0, Width::W);
-            self.builder.alu(length, AluOp::Add, offset);
+            let after = self.builder.load_slot(self.frame.offset, 0, Width::W);
+            self.builder.alu(after, AluOp::Add, length);
             let frame = self
                 .builder
                 .load(self.registers.context, skb::LEN, Width::W);
             self.builder
-                .leave_if_wide(length, JumpOp::Gt, frame, exits.malformed);
+                .leave_if_wide(after, JumpOp::Gt, frame, exits.malformed);
         }
     }
 
-    fn parse_v6(&mut self, exits: Exits) {
-        let registers = self.registers;
+    fn parse_v6(&mut self, transport: &Transport, exits: Exits) {
+        let network = self.registers.network;
         self.need(40, exits.short);
-        let version = self.builder.load(registers.network, 0, Width::B);
+        let version = self.builder.load(network, 0, Width::B);
         self.builder.alu(version, AluOp::And, 0xf0);
         self.builder
             .leave_if(version, JumpOp::Ne, 0x60, exits.malformed);
-        let payload = self.builder.load(registers.network, 4, Width::H);
-        self.builder.from_network(payload, 16);
-        self.builder.alu(payload, AluOp::Add, 40);
-        self.builder
-            .store_slot(self.frame.length, 0, payload, Width::W);
-        self.joined_length(40);
-        self.frame_holds_packet(exits);
+        let length = transport.length;
+        self.builder.load_to(length, network, 4, Width::H);
+        self.builder.from_network(length, 16);
+        self.builder.alu(length, AluOp::Add, 40);
+        self.packet_length(length, 40, exits);
         self.addresses_v6();
         self.hops_and_class_v6();
-        let next = self.builder.load(registers.network, 6, Width::B);
+        let next = self.registers.probe;
+        self.builder.load_to(next, network, 6, Width::B);
         self.builder
             .store_slot(self.frame.protocol, 0, next, Width::B);
         self.builder
             .set_slot(self.frame.fragment, 0, frame::WHOLE, Width::B);
-        self.builder.set(registers.cursor, 40);
-        self.walk(exits);
+        self.builder.set(self.registers.cursor, 40);
+        self.extensions(transport, exits);
     }
 
     fn addresses_v6(&mut self) {

@@ -17,6 +17,7 @@ use crate::policy::Family;
 
 use super::Lowering;
 use super::packet::{FROM, TO};
+use super::socket::Way;
 use super::tree::Arm;
 
 /// Which part of the program asks. Control flow only goes forward, so each part has answers of its own.
@@ -141,11 +142,43 @@ impl Lowering<'_> {
 
     /// Writes the answers to everything that was asked. Called once, when every tree is written.
     pub(super) fn answer_all(&mut self) {
-        for ((phase, family, field), asked) in std::mem::take(&mut self.questions.open) {
+        let mut open = std::mem::take(&mut self.questions.open);
+        while let Some(((phase, family, field), asked)) = open.pop_first() {
             self.builder.set_origin(self.head);
+            if let Field::Socket | Field::SocketIn(_) = field {
+                let other = open.remove(&(phase, Family::V6, field));
+                let other = other.map(|asked| (Family::V6, asked));
+                self.answer_socket(field, [(family, asked)].into_iter().chain(other).collect());
+                continue;
+            }
             let done = self.builder.block();
             self.answer(field, asked.entry, (phase, family), done);
             self.builder.enter(done);
+            self.dispatch(&asked.askers);
+        }
+    }
+
+    /// One code finds the socket of either family.
+    fn answer_socket(&mut self, field: Field, families: Vec<(Family, Asked)>) {
+        let ways: Vec<Way> = families
+            .iter()
+            .map(|(family, asked)| Way {
+                family: *family,
+                entry: asked.entry,
+                done: self.builder.block(),
+            })
+            .collect();
+        let elsewhere = match (field, self.source.maps.namespaces) {
+            (Field::SocketIn(netns), Some(map)) => Some((map, netns)),
+            (Field::SocketIn(_), None) => {
+                self.builder.bug("sockets of a namespace without its map");
+                None
+            }
+            _ => None,
+        };
+        self.find_socket(elsewhere, &ways);
+        for (way, (_, asked)) in ways.iter().zip(&families) {
+            self.builder.enter(way.done);
             self.dispatch(&asked.askers);
         }
     }
@@ -154,18 +187,14 @@ impl Lowering<'_> {
     fn answer(&mut self, field: Field, entry: Block, by: (Phase, Family), done: Block) {
         let (phase, family) = by;
         let maps = self.source.maps;
-        match (field, maps.interfaces, maps.namespaces) {
-            (Field::Interface, Some(map), _) => self.find_interface(map, entry, done),
+        match (field, maps.interfaces) {
+            (Field::Interface, Some(map)) => self.find_interface(map, entry, done),
             (Field::FirstMatch, ..) => self.find_first_match(entry, family, done),
             (Field::ToIn(set), ..) => self.find_member(set, TO, entry, family, done),
             (Field::FromIn(set), ..) => self.find_member(set, FROM, entry, family, done),
             (Field::Conforms(rule), ..) => self.ask_meter(phase, rule, entry, family, done),
             (Field::Absent(socket), ..) => self.find_absent(socket, entry, family, done),
             (Field::Entry(map), ..) => self.find_entry(map, entry, family, done),
-            (Field::Socket, ..) => self.find_socket(None, entry, family, done),
-            (Field::SocketIn(netns), _, Some(map)) => {
-                self.find_socket(Some((map, netns)), entry, family, done);
-            }
             _ => self.no_answer(field, entry, done),
         }
     }

@@ -16,7 +16,7 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::{Chain, Effect};
 use crate::hook::Hook;
-use crate::ir::{Arg, Block, Builder, Slot};
+use crate::ir::{Arg, Block, Builder, Slot, Value};
 use crate::policy::{DefaultVerdict, Family};
 use crate::protocol::IpProtocol;
 
@@ -140,20 +140,10 @@ enum At {
 
 impl Lowering<'_> {
     /// Remembers where the transport header stands, if the chain answers packets.
-    pub(super) fn keep_cursor(&mut self) {
+    pub(super) fn keep_cursor(&mut self, cursor: Value) {
         if let Some(reply) = self.reply {
-            let cursor = self.registers.cursor;
             self.builder
                 .store_slot(reply.transport, 0, cursor, Width::W);
-        }
-    }
-
-    /// Writes anything where the transport header's place will stand: the verifier does not see that only TCP reads it.
-    pub(super) fn fill_cursor(&mut self) {
-        if let Some(reply) = self.reply {
-            let anything = self.registers.probe;
-            self.builder
-                .store_slot(reply.transport, 0, anything, Width::W);
         }
     }
 
@@ -242,7 +232,7 @@ impl Lowering<'_> {
         self.call_or(Helper::SkbLoadBytes, &args, drop);
     }
 
-    fn transport_offset(&mut self, to: crate::ir::Value) {
+    fn transport_offset(&mut self, to: Value) {
         let Some(reply) = self.reply else { return };
         self.builder
             .load_slot_to(to, self.frame.offset, 0, Width::W);

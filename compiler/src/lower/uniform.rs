@@ -66,9 +66,7 @@ impl Lowering<'_> {
             if header == 40 {
                 self.builder.alu(length, AluOp::Add, header);
             }
-            self.builder
-                .store_slot(self.frame.length, 0, length, Width::W);
-            self.frame_holds_packet(exits);
+            self.packet_length(length, 0, exits);
             self.builder.jump(default);
         }
         self.builder.enter(empty);

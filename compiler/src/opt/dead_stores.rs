@@ -5,7 +5,7 @@
 use cranelift_entity::SecondaryMap;
 
 use crate::bpf::limits::STACK;
-use crate::ir::{Arg, Block, End, Function, Inst, Slot};
+use crate::ir::{Arg, Block, End, Function, Inst, Slot, SocketRegion};
 
 pub(super) fn run(function: &mut Function, order: &[Block]) {
     let mut before: SecondaryMap<Block, Bytes> = SecondaryMap::new();
@@ -139,8 +139,8 @@ fn reads_of_end(function: &Function, end: &End, live: &mut Bytes) {
     match end {
         End::Socket(region) => {
             live.set(part(function, region.state, 0, 1), false);
-            let size = usize::try_from(region.size).unwrap_or(STACK);
-            live.set(part(function, region.tuple, 0, size), true);
+            live.set(part(function, region.protocol, 0, 1), true);
+            live.set(part(function, region.tuple, 0, SocketRegion::TUPLE), true);
             if let Some(netns) = region.netns {
                 live.set(part(function, netns, 0, 4), true);
             }

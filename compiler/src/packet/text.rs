@@ -25,14 +25,16 @@ mod with;
 mod world;
 mod write;
 
-use crate::event::{Event, SocketAnswer};
-use crate::policy::{AddressSet, LiveEntry, LiveMapId, NetnsId, SetId, SocketId};
+use crate::event::{Event, Header, SocketAnswer, World};
+use crate::policy::{
+    AddressSet, Direction, LiveEntry, LiveMapId, NetnsId, Policy, SetId, SetKind, SocketId,
+};
 
 pub use interface::{class_of, example};
 pub use read::read;
 pub use world::DescribedWorld;
-pub(crate) use write::describe_on;
 pub use write::{describe, describe_case, describe_in};
+pub(crate) use write::{describe_on, endpoint};
 
 /// What a text describes: an event, and what the machine around the policy says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,45 @@ impl Described {
             contents: Vec::new(),
             rate_exceeded: false,
         }
+    }
+
+    /// An event about a packet with this header, and all that a world says of it, as far as there are words for it. Of
+    /// rates nothing: a text knows one state of all of them.
+    #[must_use]
+    pub fn of_world(
+        policy: &Policy,
+        event: Event,
+        header: &Header,
+        socket: SocketAnswer,
+        world: &dyn World,
+    ) -> Self {
+        let mut said = Self::plain(event, socket);
+        let (family, protocol) = (header.family(), header.protocol);
+        let absent = |socket: &SocketId| !world.present(*socket, family, protocol);
+        said.absent = policy.sockets.keys().filter(absent).collect();
+        let sets = policy.sets.iter();
+        let live = sets.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
+        said.members = live
+            .map(|(set, _)| {
+                let ends = [header.to, header.from].into_iter();
+                (
+                    set,
+                    AddressSet::of(ends.filter(|&end| world.member(set, end))),
+                )
+            })
+            .collect();
+        if header.has_socket() {
+            let spaces = policy.namespaces.keys();
+            said.elsewhere = spaces
+                .map(|netns| (netns, world.socket(Direction::In, Some(netns), header)))
+                .filter(|&(_, answer)| answer != SocketAnswer::None)
+                .collect();
+            let maps = policy.live_maps.keys();
+            said.contents = maps
+                .map(|map| (map, contents::of_packet(header, world.entry(map, header))))
+                .collect();
+        }
+        said
     }
 }
 

@@ -4,8 +4,8 @@
 
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 
+use super::compilation::{Stop, too_much};
 use super::options::{Expects, Job};
-use super::outcome::{Stop, too_much};
 use crate::bulk::Bulk;
 use crate::chain::Chain;
 use crate::compose::{self, Fault};

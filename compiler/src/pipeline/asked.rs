@@ -6,8 +6,8 @@
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use sockc_grammar::diagnostic::Diagnostic;
 
+use super::compilation::{Decision, NO_INTERFACE};
 use super::live;
-use super::outcome::{Decision, NO_INTERFACE};
 use crate::artifact::{MapId, MapKind, MapSpec, map_keys, set_keys};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::Chain;

@@ -5,8 +5,8 @@
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
+use super::compilation::TOO_LARGE;
 use super::manifest::Slots;
-use super::outcome::TOO_LARGE;
 use crate::bulk::Bulk;
 use crate::chain::Chain;
 use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_SERVICES, Member, Summary, Unfit};
@@ -177,7 +177,7 @@ mod tests {
         let policy = check(&mut sources, id, "t", &mut Texts::default())
             .policy
             .unwrap();
-        let start = crate::pipeline::outcome::start(id);
+        let start = crate::pipeline::compilation::start(id);
         let told = |unfit| {
             let members = policy.rules.values().map(|rule| Member {
                 matches: &rule.matches,

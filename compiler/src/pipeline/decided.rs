@@ -4,8 +4,8 @@
 //! Not here: how a diagram is made (`diagram`).
 
 use super::analysis::Analysis;
+use super::compilation::{Decision, Stop};
 use super::options::{Counters, Job};
-use super::outcome::{Decision, Stop};
 use crate::chain::Chain;
 use crate::chain::concern::concern;
 use crate::chain::roots::ChainRoots;

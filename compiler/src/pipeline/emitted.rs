@@ -4,10 +4,10 @@
 //! a limit (`limits`).
 
 use super::analysis::Analysis;
+use super::compilation::Stop;
 use super::limits::Limited;
 use super::lowered::Lowered;
 use super::options::Job;
-use super::outcome::Stop;
 use super::tabled::Tabled;
 use crate::artifact::Program;
 use crate::emit;

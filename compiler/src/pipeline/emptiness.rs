@@ -8,7 +8,7 @@ use sockc_grammar::ast::{File, ForBlock, Scope, Statement};
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{Span, Spanned};
 
-use super::outcome::{DECIDES_NOTHING, SAYS_NOTHING, Stop, start};
+use super::compilation::{DECIDES_NOTHING, SAYS_NOTHING, Stop, start};
 
 /// What is wrong where the file, or a `for netns` block of it, says nothing; what is odd where it decides nothing.
 pub(super) fn of(file: &File) -> Option<Diagnostic> {

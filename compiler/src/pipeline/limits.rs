@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
-use super::outcome::{Stop, TOO_LARGE};
+use super::compilation::{Stop, TOO_LARGE};
 use crate::artifact::{MapId, Program};
 use crate::bpf::limits::{Limit, Limits};
 use crate::emit::EmitError;

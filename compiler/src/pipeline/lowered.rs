@@ -5,9 +5,9 @@
 use sockc_grammar::source::{SourceId, SourceMap};
 
 use super::analysis::Analysis;
+use super::compilation::Stop;
 use super::decided::Decided;
 use super::options::Job;
-use super::outcome::Stop;
 use super::program_names::{ProgramNames, suffixed, with_rules};
 use super::tabled::Tabled;
 use crate::artifact::{Attach, AttachPoint};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 
+use super::compilation::Decision;
 use super::live;
 use super::options::{Counters, Job};
-use super::outcome::Decision;
 use super::program_names::{suffixed, takes_in, with_rules};
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,

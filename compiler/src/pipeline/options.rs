@@ -4,8 +4,8 @@
 
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
-use super::outcome::start;
-use crate::bulk::Shape;
+use super::compilation::start;
+use crate::bulk::Structure;
 use crate::lint::Care;
 use crate::target::Target;
 
@@ -45,7 +45,7 @@ pub struct Options<'a> {
     /// The kernel.
     pub target: &'a Target,
     /// What large lists of plain rules become.
-    pub shape: Shape,
+    pub structure: Structure,
     /// Whether rules count.
     pub counters: Counters,
     /// Whether `expect` lines are asked.
@@ -77,7 +77,7 @@ impl<'a> From<&'a Target> for Options<'a> {
     fn from(target: &'a Target) -> Self {
         Self {
             target,
-            shape: Shape::default(),
+            structure: Structure::default(),
             counters: Counters::default(),
             expects: Expects::default(),
         }

@@ -11,8 +11,8 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
 use super::analysis::{Analysis, as_it_is};
-use super::outcome::{Stop, TOO_LARGE};
-use crate::bulk::{Breadth, Bulk, Shape, Taking};
+use super::compilation::{Stop, TOO_LARGE};
+use crate::bulk::{Breadth, Bulk, Structure, Taking};
 use crate::candidates::{Index, Looks};
 use crate::chain::Chain;
 use crate::classifier::{MAX_BOXES, is_in_pieces};
@@ -34,9 +34,9 @@ const FEW: usize = 16;
 const LOOKS: u64 = 4_000_000;
 
 /// Places the rules, bulk rules as groups where there are many.
-pub(super) fn place(policy: &Policy, shape: Shape) -> Result<Analysis, Stop> {
+pub(super) fn place(policy: &Policy, structure: Structure) -> Result<Analysis, Stop> {
     let mut refused = None;
-    if let Some(least) = shape.least() {
+    if let Some(least) = structure.least() {
         for arriving in [Breadth::Every, Breadth::Free, Breadth::Nothing] {
             match in_groups(policy, least, Taking::new(arriving)) {
                 Ok(Some(analysis)) => {

@@ -6,7 +6,7 @@
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{SourceId, SourceMap};
 
-use super::outcome::{BUDGET, start};
+use super::compilation::{BUDGET, start};
 use crate::policy::Policy;
 
 /// The maximum number of bytes of the policy's own file: a rule in 18 bytes takes as much of the parser as one in 100.

@@ -13,8 +13,8 @@ use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap};
 
 use super::analysis::{self, Analysis, as_it_is, with_inner};
+use super::compilation::{Built, Done, NO_INTERFACE, Stop};
 use super::options::{Job, Options};
-use super::outcome::{Built, Done, NO_INTERFACE, Stop};
 use super::{decided, emitted, emptiness, limits, lowered, manifest, reduced, size, tabled};
 use crate::artifact::Artifact;
 use crate::files::Files;
@@ -66,7 +66,7 @@ fn analyse(
     observer: &mut dyn Observer,
 ) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
     observer.stage("place");
-    let mut analysis = reduced::place(policy, job.options.shape)?;
+    let mut analysis = reduced::place(policy, job.options.structure)?;
     let mut warnings = analysis::expect(policy, netns, job, &mut analysis, observer)?;
     warnings.extend(analysis::lint(policy, job, observer));
     Ok((analysis, warnings))

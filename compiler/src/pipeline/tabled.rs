@@ -8,10 +8,10 @@ use sockc_grammar::diagnostic::Diagnostic;
 
 use super::analysis::Analysis;
 use super::classifiers::{self, Classifier};
+use super::compilation::Stop;
 use super::decided::Decided;
 use super::manifest::Slots;
 use super::options::Job;
-use super::outcome::Stop;
 use super::{asked, maps};
 use crate::artifact::{MapId, MapSpec};
 use crate::lower::Maps;

@@ -2,29 +2,29 @@ use sockc_grammar::diagnostic::Severity;
 
 use super::*;
 use crate::artifact::Artifact;
-use crate::bulk::Shape;
+use crate::bulk::Structure;
 use crate::files::Texts;
 use crate::target::Target;
 
-fn compiled(text: &str) -> Outcome {
-    compiled_with(text, Shape::Chosen, Counters::Kept)
+fn compiled(text: &str) -> Compilation {
+    compiled_with(text, Structure::Chosen, Counters::Kept)
 }
 
-fn compiled_as(text: &str, shape: Shape) -> Outcome {
-    compiled_with(text, shape, Counters::Kept)
+fn compiled_as(text: &str, structure: Structure) -> Compilation {
+    compiled_with(text, structure, Counters::Kept)
 }
 
-fn counting(text: &str, counters: Counters) -> Outcome {
-    compiled_with(text, Shape::Chosen, counters)
+fn counting(text: &str, counters: Counters) -> Compilation {
+    compiled_with(text, Structure::Chosen, counters)
 }
 
-fn compiled_with(text: &str, shape: Shape, counters: Counters) -> Outcome {
+fn compiled_with(text: &str, structure: Structure, counters: Counters) -> Compilation {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
     let target = Target::baseline();
     let options = Options {
         target: &target,
-        shape,
+        structure,
         counters,
         expects: Expects::Asked,
     };
@@ -32,7 +32,7 @@ fn compiled_with(text: &str, shape: Shape, counters: Counters) -> Outcome {
 }
 
 /// The codes of the mistakes; these policies are too small to please the lints.
-fn codes(outcome: &Outcome) -> Vec<&'static str> {
+fn codes(outcome: &Compilation) -> Vec<&'static str> {
     let found = outcome
         .diagnostics
         .iter()
@@ -112,7 +112,7 @@ fn a_tree_that_is_too_large_is_refused() {
         })
         .collect();
     let text = format!("default in drop\n{rules}");
-    assert_eq!(codes(&compiled_as(&text, Shape::Tree)), ["E0401"]);
+    assert_eq!(codes(&compiled_as(&text, Structure::Tree)), ["E0401"]);
     assert!(compiled(&text).built.is_some());
 }
 

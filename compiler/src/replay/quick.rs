@@ -1,7 +1,7 @@
 //! The reference meaning for many packets: each question is asked once, and only of rules that may match.
 //!
 //! Takes a policy, then packets and what their lookups find; gives what [`decide`](crate::decide::decide) gives, as the
-//! number of an [`Outcome`]. Live sets and maps hold what they start with, every rate fits, named sockets are there. Not
+//! number of an [`Answer`]. Live sets and maps hold what they start with, every rate fits, named sockets are there. Not
 //! here: which sockets there are.
 
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ const MAX_KNOWN: usize = 1 << 18;
 
 /// What a policy says of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Outcome {
+pub(super) struct Answer {
     pub(super) verdict: Verdict,
     /// Who decides; nobody where the policy is not on the interface and no lookup rule matches.
     pub(super) decider: Option<Decider>,
@@ -52,8 +52,8 @@ pub(super) struct Quick<'a> {
     /// Candidates among the rules for packets that arrive and that leave.
     indices: [Index; 2],
     known: HashMap<Question, u32>,
-    outcomes: Vec<Outcome>,
-    numbers: HashMap<Outcome, u32>,
+    outcomes: Vec<Answer>,
+    numbers: HashMap<Answer, u32>,
 }
 
 impl<'a> Quick<'a> {
@@ -79,7 +79,7 @@ impl<'a> Quick<'a> {
     }
 
     /// The outcome with a number.
-    pub(super) fn outcome(&self, number: u32) -> Outcome {
+    pub(super) fn outcome(&self, number: u32) -> Answer {
         self.outcomes[number as usize]
     }
 
@@ -134,8 +134,8 @@ impl<'a> Quick<'a> {
         packet: &Parsed,
         socket: SocketAnswer,
         candidates: &[RuleId],
-    ) -> Outcome {
-        let none = Outcome {
+    ) -> Answer {
+        let none = Answer {
             verdict: Verdict::Allow,
             decider: None,
             mark: None,
@@ -151,7 +151,7 @@ impl<'a> Quick<'a> {
         if !port.attached && decision.decider == Decider::Unmatched {
             return none;
         }
-        Outcome {
+        Answer {
             verdict: decision.verdict,
             decider: Some(decision.decider),
             mark: decision.mark,
@@ -159,7 +159,7 @@ impl<'a> Quick<'a> {
         }
     }
 
-    fn number(&mut self, outcome: Outcome) -> u32 {
+    fn number(&mut self, outcome: Answer) -> u32 {
         let next = u32::try_from(self.outcomes.len()).unwrap_or(u32::MAX);
         let number = *self.numbers.entry(outcome).or_insert(next);
         if number == next {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::quick::Outcome;
+use super::quick::Answer;
 use super::{Count, Replay, Sockets};
 use crate::diff::report::{Decider, Fate, Line};
 use crate::event;
@@ -211,7 +211,7 @@ pub(super) fn asks_sockets(policy: &Policy) -> bool {
 }
 
 /// What becomes of packets, so that it can be compared with what `other` makes of them.
-pub(super) fn fate(policy: &Policy, other: &Policy, outcome: Outcome) -> Fate {
+pub(super) fn fate(policy: &Policy, other: &Policy, outcome: Answer) -> Fate {
     Fate::of(
         outcome.verdict,
         outcome.mark,
@@ -231,7 +231,7 @@ fn socket_words(policy: &Policy, other: &Policy, socket: SocketId) -> String {
     }
 }
 
-fn decider(policy: &Policy, outcome: Outcome) -> Decider {
+fn decider(policy: &Policy, outcome: Answer) -> Decider {
     let default = || policy.default_of(outcome.direction);
     match outcome.decider {
         None => Decider::NotAttached,

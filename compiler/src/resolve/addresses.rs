@@ -7,7 +7,7 @@ use sockc_grammar::ast::Address;
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Spanned;
 
-use super::overlaps::{Part, overlaps};
+use super::overlaps::{ElementRange, overlaps};
 use super::report::Report;
 use super::sets::Sets;
 use crate::policy::AddressSet;
@@ -17,8 +17,8 @@ use crate::values::addresses::{mapped, mapped_address, prefix, range};
 /// Ranges on their way to become a set: merged once, however many there are.
 #[derive(Default)]
 pub(super) struct Gathered {
-    v4: Vec<Part<u32>>,
-    v6: Vec<Part<u128>>,
+    v4: Vec<ElementRange<u32>>,
+    v6: Vec<ElementRange<u128>>,
     /// How many elements have been added, which is the number of the next.
     elements: usize,
 }

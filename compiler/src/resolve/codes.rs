@@ -6,7 +6,7 @@ sockc_grammar::codes! {
     SET_OF_ADDRESSES = "E0213", "a set of addresses where ports are needed";
     EMPTY_SET = "E0214", "a set with nothing in it";
     SET_CYCLE = "E0215", "a set that is made of itself";
-    MISSING_DEFAULT = "E0216", "a direction with an allow or drop rule, but no default";
+    MISSING_DEFAULT = "E0216", "a direction with an allow, drop or reject rule, but no default";
     DEFAULT_TWICE = "E0217", "a second default for one direction";
     VERSION = "E0218", "a language version that this sockc does not know, or that is not first";
     POLICY_TWICE = "E0219", "a second policy line";

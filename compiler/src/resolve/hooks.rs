@@ -74,14 +74,14 @@ pub(super) struct AtHook<'a> {
 
 /// What a hook cannot do of a rule.
 struct Obstacle {
-    part: Part,
+    part: RulePart,
     span: Span,
     reason: &'static str,
 }
 
 /// The part of a rule that a hook cannot do.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum RulePart {
     Verb,
     Protocol,
     Condition,
@@ -115,24 +115,24 @@ impl AtHook<'_> {
     fn first_obstacle(&self, hook: Hook) -> Option<Obstacle> {
         let obstacle = |part, span, reason| Obstacle { part, span, reason };
         if let Ability::No(reason) = hook.does(self.verb) {
-            return Some(obstacle(Part::Verb, self.verb_span, reason));
+            return Some(obstacle(RulePart::Verb, self.verb_span, reason));
         }
         // Those of a redirect are compared with its socket's.
         if hook == Hook::SkLookup && self.verb != Verb::Redirect {
             let other = self.protocols.iter().find(|one| !has_sockets(&one.value));
             if let Some(other) = other {
                 let reason = "sockets are looked up for TCP and UDP only";
-                return Some(obstacle(Part::Protocol, other.span, reason));
+                return Some(obstacle(RulePart::Protocol, other.span, reason));
             }
         }
         if let Some((span, reason)) = unreadable(self.conditions, hook) {
-            return Some(obstacle(Part::Condition, span, reason));
+            return Some(obstacle(RulePart::Condition, span, reason));
         }
         if let Some((span, reason)) = self.unmetered(hook) {
-            return Some(obstacle(Part::Rate, span, reason));
+            return Some(obstacle(RulePart::Rate, span, reason));
         }
         match (self.mark, hook.sets_mark()) {
-            (Some(span), Ability::No(reason)) => Some(obstacle(Part::Mark, span, reason)),
+            (Some(span), Ability::No(reason)) => Some(obstacle(RulePart::Mark, span, reason)),
             _ => None,
         }
     }
@@ -168,10 +168,10 @@ impl AtHook<'_> {
         // Where there is a choice of hooks, the one that is named is the mistake; else the rule is.
         let chosen = self.at.filter(|_| {
             self.direction == Direction::In
-                && (self.verb != Verb::Redirect || obstacle.part == Part::Verb)
+                && (self.verb != Verb::Redirect || obstacle.part == RulePart::Verb)
         });
         match chosen {
-            Some(at) if obstacle.part == Part::Verb => {
+            Some(at) if obstacle.part == RulePart::Verb => {
                 cannot(at, at.span, obstacle.reason).help(self.other_verb(hook))
             }
             Some(at) => cannot(at, obstacle.span, obstacle.reason).help(help_at(obstacle, hook)),
@@ -192,12 +192,12 @@ impl AtHook<'_> {
     fn nowhere(&self, obstacle: &Obstacle) -> Diagnostic {
         let redirect = self.direction == Direction::In;
         let (code, message, help) = match (obstacle.part, self.direction) {
-            (Part::Condition, Direction::In) => (
+            (RulePart::Condition, Direction::In) => (
                 codes::LOOKUP_CANNOT_READ,
                 "a redirect cannot depend on this condition".to_owned(),
                 "choose by address, protocol and port; drop what is unwanted with a rule ahead of it",
             ),
-            (Part::Condition, of) => (
+            (RulePart::Condition, of) => (
                 match of.of_processes() {
                     true => codes::SEND_CONDITION,
                     false => codes::OUT_CONDITION,
@@ -205,22 +205,22 @@ impl AtHook<'_> {
                 format!("{} cannot depend on this condition", of.spec().rule),
                 of.spec().choose,
             ),
-            (Part::Rate, _) if redirect => (
+            (RulePart::Rate, _) if redirect => (
                 codes::RATE_MISPLACED,
                 "a redirect to a socket cannot have a rate".to_owned(),
                 "write a `drop … above RATE` ahead of it",
             ),
-            (Part::Rate, of) => (
+            (RulePart::Rate, of) => (
                 codes::RATE_MISPLACED,
                 format!("this rate cannot be kept on {}s", of.word()),
                 "leave the rate out, or meter packets with a rule on `out`",
             ),
-            (Part::Verb, Direction::Out) if self.verb == Verb::Reject => (
+            (RulePart::Verb, Direction::Out) if self.verb == Verb::Reject => (
                 codes::VERB_MISPLACED,
                 "`reject` is not possible in `out`".to_owned(),
                 "write `drop`",
             ),
-            (Part::Verb | Part::Protocol | Part::Mark, _) => (
+            (RulePart::Verb | RulePart::Protocol | RulePart::Mark, _) => (
                 codes::VERB_MISPLACED,
                 "the rule cannot run anywhere".to_owned(),
                 "leave it out, or give it another verb",
@@ -248,11 +248,11 @@ fn cannot(at: &Spanned<HookName>, span: Span, reason: &str) -> Diagnostic {
 fn help_at(obstacle: &Obstacle, hook: Hook) -> String {
     let leave = format!("leave `at {}` out, or", hook.name());
     match obstacle.part {
-        Part::Protocol => format!("{leave} name only `tcp` and `udp`"),
-        Part::Condition => format!("{leave} the condition"),
-        Part::Rate => format!("{leave} the rate"),
-        Part::Mark => format!("{leave} write `at tc`"),
-        Part::Verb => format!("{leave} change the verb"),
+        RulePart::Protocol => format!("{leave} name only `tcp` and `udp`"),
+        RulePart::Condition => format!("{leave} the condition"),
+        RulePart::Rate => format!("{leave} the rate"),
+        RulePart::Mark => format!("{leave} write `at tc`"),
+        RulePart::Verb => format!("{leave} change the verb"),
     }
 }
 

@@ -14,10 +14,10 @@ use super::report::Report;
 use crate::ranges::Bound;
 
 /// A range, and the number of the element that it comes from. The ranges of one element do not overlap.
-pub(super) type Part<T> = (usize, (T, T));
+pub(super) type ElementRange<T> = (usize, (T, T));
 
 /// Each element that begins inside another one, with that other; of two that begin alike, the smaller or later one.
-pub(super) fn overlaps<T: Bound>(parts: &[Part<T>]) -> BTreeMap<usize, usize> {
+pub(super) fn overlaps<T: Bound>(parts: &[ElementRange<T>]) -> BTreeMap<usize, usize> {
     let mut sorted = parts.to_vec();
     sorted.sort_unstable_by_key(|&(element, (low, high))| (low, Reverse(high), element));
     let mut found = BTreeMap::new();
@@ -88,7 +88,7 @@ mod tests {
             (&[(0, u16::MAX), (u16::MAX, u16::MAX)], &[(1, 0)]),
         ];
         for (ranges, expected) in table {
-            let parts: Vec<Part<u16>> = ranges.iter().copied().enumerate().collect();
+            let parts: Vec<ElementRange<u16>> = ranges.iter().copied().enumerate().collect();
             let found: Vec<_> = overlaps(&parts).into_iter().collect();
             assert_eq!(found, expected, "{ranges:?}");
         }

@@ -4,7 +4,7 @@ use sockc_grammar::ast::{Name, PortItem, Ports};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::overlaps::Part;
+use super::overlaps::ElementRange;
 use super::report::Report;
 use super::sets::Sets;
 use crate::names;
@@ -33,7 +33,7 @@ pub(super) fn port_parts(
     items: &[Spanned<PortItem>],
     sets: &Sets<'_>,
     report: &mut Report,
-) -> Option<Vec<Part<u16>>> {
+) -> Option<Vec<ElementRange<u16>>> {
     let mut parts = Vec::with_capacity(items.len());
     let mut sound = true;
     for (number, item) in items.iter().enumerate() {

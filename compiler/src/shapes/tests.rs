@@ -3,17 +3,17 @@ use std::fmt::Write;
 use sockc_grammar::source::SourceMap;
 
 use super::*;
-use crate::bulk::Shape;
+use crate::bulk::Structure;
 use crate::files::Texts;
 use crate::pipeline::{Options, compile};
 use crate::target::Target;
 
-fn built(text: &str, shape: Shape) -> (Policy, Built) {
+fn built(text: &str, structure: Structure) -> (Policy, Built) {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
     let target = Target::baseline();
     let options = Options {
-        shape,
+        structure,
         ..Options::from(&target)
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
@@ -21,8 +21,8 @@ fn built(text: &str, shape: Shape) -> (Policy, Built) {
     (outcome.policy.unwrap(), outcome.built.unwrap())
 }
 
-fn described(text: &str, shape: Shape) -> String {
-    let (policy, built) = built(text, shape);
+fn described(text: &str, structure: Structure) -> String {
+    let (policy, built) = built(text, structure);
     describe(&policy, &built, 0)
 }
 
@@ -49,10 +49,10 @@ fn mixed(rules: usize) -> String {
 fn a_small_policy_is_a_tree_and_says_where_tables_begin() {
     let text = described(
         "default in drop\nallow tcp to port 22\ncount udp\n",
-        Shape::Chosen,
+        Structure::Chosen,
     );
     assert!(
-        text.starts_with("shape: compare tree; plain rules 1, tables begin at 64\n"),
+        text.starts_with("structure: compare tree; plain rules 1, tables begin at 64\n"),
         "{text}"
     );
     assert!(text.contains(" arms; about 14 ns a packet\n"), "{text}");
@@ -61,18 +61,18 @@ fn a_small_policy_is_a_tree_and_says_where_tables_begin() {
 
 #[test]
 fn a_long_list_in_a_tree_says_that_it_could_have_been_tables() {
-    let text = described(&mixed(64), Shape::Tree);
+    let text = described(&mixed(64), Structure::Tree);
     assert!(
-        text.starts_with("shape: compare tree; its 64 plain rules cannot be tables"),
+        text.starts_with("structure: compare tree; its 64 plain rules cannot be tables"),
         "{text}"
     );
 }
 
 #[test]
 fn a_long_list_says_what_was_chosen_and_what_else_there_was() {
-    let text = described(&mixed(400), Shape::Chosen);
+    let text = described(&mixed(400), Structure::Chosen);
     assert!(
-        text.starts_with("shape: tables; plain rules 400,"),
+        text.starts_with("structure: tables; plain rules 400,"),
         "{text}"
     );
     for words in [
@@ -84,12 +84,12 @@ fn a_long_list_says_what_was_chosen_and_what_else_there_was() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    assert_eq!(text, described(&mixed(400), Shape::Chosen));
+    assert_eq!(text, described(&mixed(400), Structure::Chosen));
 }
 
 #[test]
 fn nothing_that_was_looked_at_is_faster_than_what_was_chosen() {
-    let (_, built) = built(&mixed(1_000), Shape::Chosen);
+    let (_, built) = built(&mixed(1_000), Structure::Chosen);
     let families = built
         .classifiers
         .iter()
@@ -113,7 +113,7 @@ fn nothing_that_was_looked_at_is_faster_than_what_was_chosen() {
 #[test]
 fn the_work_of_walks_is_near_that_of_the_program() {
     for rules in [64, 250, 1_000] {
-        let (_, built) = built(&mixed(rules), Shape::Chosen);
+        let (_, built) = built(&mixed(rules), Structure::Chosen);
         let summary = built.classifiers[0].as_ref().unwrap();
         let families = summary.families.iter().zip([Family::V4, Family::V6]);
         let walks: usize = families

@@ -12,7 +12,7 @@ use crate::protocol::IpProtocol;
 
 /// An element of a map.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct Element {
     /// The map's name in the object.
     pub map: String,
     /// The key.
@@ -30,7 +30,7 @@ pub fn entries(
     artifact: &Artifact,
     event: &Event,
     world: &dyn World,
-) -> Vec<Entry> {
+) -> Vec<Element> {
     let (class, header) = match event {
         Event::Packet { class, packet, .. } => match packet {
             Parsed::Ip(header) => (Some(*class), Some(header)),
@@ -130,12 +130,12 @@ impl Run<'_> {
 struct Filling<'a> {
     policy: &'a Policy,
     artifact: &'a Artifact,
-    entries: Vec<Entry>,
+    entries: Vec<Element>,
 }
 
 impl Filling<'_> {
     fn put(&mut self, map: &str, key: &[u8], value: &[u8]) {
-        self.entries.push(Entry {
+        self.entries.push(Element {
             map: map.into(),
             key: key.into(),
             value: value.into(),

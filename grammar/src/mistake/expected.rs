@@ -16,6 +16,15 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
+    /// Nothing but some words.
+    pub(crate) fn of_words(words: &[&str]) -> Self {
+        let mut expected = Self::default();
+        for word in words {
+            expected.word(word);
+        }
+        expected
+    }
+
     /// Adds a word or a mark.
     pub(crate) fn word(&mut self, word: &str) {
         if !self.has(word) {

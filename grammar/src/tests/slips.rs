@@ -298,6 +298,27 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ("Default In Drop", "E0102", "default in drop"),
     ("allow Tcp to port ssh", "E0102", "allow tcp to port ssh"),
     ("allow tcp to port 22;", "E0103", "allow tcp to port 22"),
+    (
+        "drop in tcp out to port 22",
+        "E0101",
+        "drop in tcp to port 22",
+    ),
+    // A rule that begins with its log.
+    (
+        "a: log drop tcp to port 22",
+        "E0101",
+        "a: drop tcp to port 22 log",
+    ),
+    (
+        "a: log \"ssh\" max 5/second tcp to port 22",
+        "E0101",
+        "a: count tcp to port 22 log \"ssh\" max 5/second",
+    ),
+    (
+        "x: drop udp\nlog tcp to port 22",
+        "E0101",
+        "count tcp to port 22 log",
+    ),
     // Texts and files.
     (
         "allow tcp to port 22 log “ssh”",
@@ -323,6 +344,11 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "socket s = tcp listen 0.0.0.0:80, tcp listen [::]:80",
     ),
     // Lines about packets.
+    (
+        "expect allow tcp from any to any:22 with no @a",
+        "E0101",
+        "expect allow tcp from any to any:22 with @a { }",
+    ),
     (
         "expect allow tcp from any to any:22 with established",
         "E0101",
@@ -473,4 +499,24 @@ fn a_file_of_another_tool_is_said_once() {
         mistakes.iter().all(|one| one.code.0 == "E0103"),
         "{mistakes:?}"
     );
+}
+
+/// A codepoint has a name only, unlike other fields of the header.
+#[test]
+fn what_is_expected_after_ecn_is_its_names() {
+    for (text, expected) in [
+        ("drop tcp if ecn", "expected `ce`, `ect0`, `ect1` or `none`"),
+        (
+            "drop tcp if ecn <= 3",
+            "expected `ce`, `ect0`, `ect1` or `none`, found `<`",
+        ),
+        ("drop tcp if dscp", "expected a name or a number"),
+    ] {
+        let (_, mistakes) = read(&format!("{AROUND}{text}\n"));
+        assert!(
+            mistakes[0].message.ends_with(expected),
+            "{:?}",
+            mistakes[0].message
+        );
+    }
 }

@@ -308,6 +308,14 @@ impl<'t> Driver<'t> {
             scan::line_start(self.text, start)..line_end,
         ];
         let texts = texts.map(|range| self.text.get(range).unwrap_or("").trim_start());
+        // A line that begins with `log` goes on with the statement before, which is as it should be.
+        let broke = scan::line_start(self.text, mistake.primary.span.start as usize);
+        let line = self.text.get(broke..scan::line_end(self.text, broke));
+        let line = line.unwrap_or("").trim_start();
+        let texts = match broke > start && scan::word(line, 0) == "log" {
+            true => vec![line],
+            false => texts.to_vec(),
+        };
         let whole = repair::Whole::Statement;
         let repaired = texts
             .into_iter()

@@ -10,7 +10,7 @@ use super::Rule;
 
 /// One node: its rule, its bytes, and how many entries it takes, its own included.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct Record {
     rule: Rule,
     start: usize,
     end: usize,
@@ -20,7 +20,7 @@ struct Entry {
 /// The nodes of one parse; kept from statement to statement for its memory.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    entries: Vec<Entry>,
+    entries: Vec<Record>,
     open: Vec<usize>,
 }
 
@@ -45,7 +45,7 @@ impl Nodes {
 
     fn begin(&mut self, rule: Rule, start: usize) {
         self.open.push(self.entries.len());
-        self.entries.push(Entry {
+        self.entries.push(Record {
             rule,
             start,
             end: start,
@@ -73,12 +73,12 @@ impl Nodes {
 pub(super) struct Node<'n> {
     text: &'n str,
     /// Its own, then those of all that stands in it.
-    entries: &'n [Entry],
-    entry: Entry,
+    entries: &'n [Record],
+    entry: Record,
 }
 
 impl<'n> Node<'n> {
-    fn first(text: &'n str, entries: &'n [Entry]) -> Option<Self> {
+    fn first(text: &'n str, entries: &'n [Record]) -> Option<Self> {
         let entry = *entries.first()?;
         let entries = entries.get(..entry.size)?;
         Some(Self {
@@ -121,7 +121,7 @@ impl<'n> Node<'n> {
 #[derive(Clone, Debug)]
 pub(super) struct Inner<'n> {
     text: &'n str,
-    entries: &'n [Entry],
+    entries: &'n [Record],
 }
 
 impl<'n> Iterator for Inner<'n> {

@@ -20,7 +20,7 @@ use super::targets::Targets;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::blocks::Blocks;
-use crate::blocks::entrance;
+use crate::blocks::departing::{self, Departing};
 use crate::blocks::ownership::{self, Outer};
 use crate::blocks::part::{Part, parts};
 use crate::error::Error;
@@ -31,7 +31,7 @@ use crate::names::coverage;
 use crate::names::resolve::{self, Asked, Ground, NamedKind};
 use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
-use crate::state::namespaces::{Lost, LostNamespace};
+use crate::state::namespaces::Owner;
 use crate::state::record::{Attached, Record};
 use crate::state::{Access, Lock};
 use crate::status::drift::{Drift, check_ground};
@@ -63,10 +63,8 @@ pub struct Forecast {
     pub named: Vec<(NamedKind, String)>,
     /// The same for the network namespaces of `for netns` blocks, by name; of the policy itself only.
     pub netns: Vec<(String, Forecast)>,
-    /// The network namespaces whose policy would be taken away, since the block is gone.
-    pub released: Vec<String>,
-    /// Those that lost their names and go on, and whose policy would be taken away too: every packet would pass there.
-    pub nameless: Vec<LostNamespace>,
+    /// The network namespaces whose blocks are gone, or are those of others of their names by now.
+    pub departing: Vec<Departing>,
 }
 
 /// What is in force.
@@ -193,7 +191,9 @@ impl One<'_> {
         }
         let data = data::forecast(self.part, self.targets, self.session, before, self.outer)?;
         let counters = data::counters(before, self.part.manifest);
-        let (released, nameless) = self.released(record)?;
+        let gone = ownership::gone(before, record);
+        let owner = Owner::of(&self.session.namespace);
+        let departing = departing::of(&gone, &self.session.state, owner)?;
         Ok(Forecast {
             running: self.running(),
             drift: self.standing.drift.clone(),
@@ -206,23 +206,8 @@ impl One<'_> {
             renamed: self.targets.renamed.clone(),
             named: self.named()?,
             netns: Vec::new(),
-            released,
-            nameless,
+            departing,
         })
-    }
-
-    /// The namespaces whose policy goes: those whose block does, and those that go on without their names.
-    fn released(&self, record: &Record) -> Result<(Vec<String>, Vec<LostNamespace>), Error> {
-        let (mut released, mut nameless) = (Vec::new(), Vec::new());
-        for held in ownership::gone(self.standing.record.as_ref(), record) {
-            match entrance::look(&held, &self.session.state)? {
-                Some(lost) if lost.living.is_some() => nameless.push(lost),
-                // It has ended; its block is that of another one now.
-                Some(lost) if lost.lost == Lost::MadeAnew => {}
-                _ => released.push(held.name),
-            }
-        }
-        Ok((released, nameless))
     }
 
     fn running(&self) -> Option<Running> {

@@ -14,7 +14,7 @@ use crate::options::Options;
 use crate::reconcile::remove_all;
 use crate::session::{self, Session};
 use crate::state::in_force;
-use crate::state::namespaces::{Held, Known, Owner};
+use crate::state::namespaces::{Held, Holds, Known, Owner};
 use crate::state::record::Record;
 use crate::state::{self, Access, Lock, State};
 use crate::sys::netns::Identity;
@@ -224,21 +224,32 @@ pub(crate) fn check_word(
     })
 }
 
-/// Takes the policies of namespaces away that the namespace of the session owns; gives what could not be, in words that say
-/// what is in force there, and why.
-pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Vec<(String, Error)> {
+/// What could not be taken away from a namespace.
+#[derive(Debug)]
+pub(crate) struct Left {
+    /// The namespace.
+    pub(crate) inode: u64,
+    /// What is in force there, in words.
+    pub(crate) what: String,
+    /// Why.
+    pub(crate) cause: Error,
+}
+
+/// Takes the policies of namespaces away that the namespace of the session owns; gives what could not be.
+pub(crate) fn release(gone: &[Held], options: &Options, session: &Session) -> Vec<Left> {
     let released = gone.iter().filter_map(|held| {
-        let error = release_one(held, options, session).err()?;
+        let cause = release_one(held, options, session).err()?;
         let what = match in_force::in_force(&session.state.sibling(held.inode)) {
             Ok(None) => "is in force no more, but could not be removed",
             Ok(Some(_)) => "could not be taken away, and is still in force",
             Err(_) => "could not be taken away, and whether it is in force cannot be known",
         };
         let name = &held.name;
-        Some((
-            format!("the policy of the network namespace \"{name}\" {what}"),
-            error,
-        ))
+        Some(Left {
+            inode: held.inode,
+            what: format!("the policy of the network namespace \"{name}\" {what}"),
+            cause,
+        })
     });
     released.collect()
 }
@@ -262,18 +273,26 @@ fn remove(state: &State, options: &Options, owner: Owner) -> Result<(), Error> {
     let Some(_lock) = Lock::take(state, Access::Change, options.lock_wait)? else {
         return Ok(());
     };
-    let ours = match in_force::record_in_force(state) {
-        Ok(Some(record)) => record.owner == Some(owner),
-        // Somebody was killed there.
-        Ok(None) => true,
-        Err(Error::State { .. }) => is_named(state, owner)?,
-        Err(error) => return Err(error),
-    };
-    if ours {
+    // Where nothing is in force, somebody was killed there.
+    if let Holds::Block | Holds::Nothing = holds(state, owner)? {
         remove_all(state)?;
         state.remove_if_empty();
     }
     Ok(())
+}
+
+/// Which policy holds in a folder that an owner's block is for, or was.
+pub(crate) fn holds(state: &State, owner: Owner) -> Result<Holds, Error> {
+    match in_force::record_in_force(state) {
+        Ok(Some(record)) if record.owner == Some(owner) => Ok(Holds::Block),
+        Ok(Some(record)) => Ok(Holds::Other(record.manifest.policy)),
+        Ok(None) => Ok(Holds::Nothing),
+        Err(Error::State { .. }) => match is_named(state, owner)? {
+            true => Ok(Holds::Block),
+            false => Ok(Holds::Unknown),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a damaged folder is that of an owner's block, as far as anything in it tells: what follows another's word has no

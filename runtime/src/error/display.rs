@@ -68,8 +68,13 @@ impl fmt::Display for Error {
                 f.write_str(if *owned {
                     "which a `for netns` block of another namespace's policy put there; change it in that policy, or take it away with `sockc unload` here"
                 } else {
-                    "which no `for netns` block of this policy put there; take it away with `sockc unload` first"
-                })
+                    "which no `for netns` block of this policy put there; take it away with `sockc unload"
+                })?;
+                match (owned, netns) {
+                    (true, _) => Ok(()),
+                    (false, Some(netns)) => write!(f, " --netns {netns}` first"),
+                    (false, None) => f.write_str("` first"),
+                }
             }
             Self::NoInterface { name, present } => write!(
                 f,

@@ -12,7 +12,7 @@ use super::entries::{Contents, side_of};
 use super::port_classes::PORTS;
 use crate::error::{Error, at};
 use crate::state::State;
-use crate::sys::batch::{self, Entry};
+use crate::sys::batch::{self, Element};
 use crate::sys::map::Shape;
 use crate::sys::{caps, map};
 
@@ -71,7 +71,7 @@ impl<'a> Maps<'a> {
     /// Writes contents into a side that programs do not ask.
     pub(crate) fn fill(&self, side: usize, contents: &Contents) -> io::Result<()> {
         let keys = contents.sockets.iter();
-        let keys: Vec<Entry> = keys
+        let keys: Vec<Element> = keys
             .map(|(key, socket)| (key.bytes(side as u8), Contents::value(*key, *socket)))
             .collect();
         batch::update(self.trie.as_fd(), &keys)?;
@@ -84,7 +84,7 @@ impl<'a> Maps<'a> {
             }
         })?;
         let all = (first as u32..).zip(contents.ports.of.iter().zip(&before));
-        let changed: Vec<Entry> = all
+        let changed: Vec<Element> = all
             .filter(|(_, (class, before))| class != before)
             .map(|(port, (class, _))| (port.to_ne_bytes().to_vec(), class.to_ne_bytes().to_vec()))
             .collect();

@@ -18,7 +18,7 @@ use super::members::{
     DUE_KEY, Members, NEVER, Times, VALUE, due_key, key, read_due_key, read_key, read_value, value,
 };
 use crate::prefix::Prefix;
-use crate::sys::batch::{self, Entry};
+use crate::sys::batch::{self, Element};
 use crate::sys::map::{self, Shape};
 use crate::sys::{bpffs, caps};
 
@@ -258,13 +258,13 @@ impl SetMaps {
     /// Writes elements and their times into a side.
     fn fill(&self, side: u8, members: &Members) -> io::Result<()> {
         let times = members.times(0);
-        let entries: Vec<Entry> = times
+        let entries: Vec<Element> = times
             .iter()
             .map(|(element, times)| (key(side, *element), value(*element, *times)))
             .collect();
         batch::update(self.trie.as_fd(), &entries)?;
         let expiring = members.iter().filter(|(_, own)| *own != NEVER);
-        let due: Vec<Entry> = expiring
+        let due: Vec<Element> = expiring
             .map(|(element, own)| (due_key(side, own, element), vec![0]))
             .collect();
         batch::update(self.due.as_fd(), &due)

@@ -88,13 +88,26 @@ impl Held {
     }
 }
 
-/// That a network namespace goes on without the name that a policy knows it by.
+/// A network namespace that goes on without the name that a policy knows it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Living {
-    /// It can be entered by this path.
-    At(String),
-    /// Hooks of its policy hang on something, and who holds it cannot be seen here.
-    Unseen,
+pub struct Living {
+    /// The path by which it is entered; `None` where hooks tell that it goes on, and who holds it cannot be seen here.
+    pub path: Option<String>,
+    /// Which policy holds there.
+    pub holds: Holds,
+}
+
+/// Which policy holds in a network namespace that a `for netns` block is for, or was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// That of the block.
+    Block,
+    /// Another one, by its name, which somebody put there since.
+    Other(String),
+    /// None.
+    Nothing,
+    /// It is damaged, and nothing in it says whose it is.
+    Unknown,
 }
 
 /// What became of a network namespace that a policy names.
@@ -123,21 +136,13 @@ impl LostNamespace {
     /// By which path it can be entered, where it goes on without its name and somebody is seen who holds it.
     #[must_use]
     pub fn path(&self) -> Option<&str> {
-        match &self.living {
-            Some(Living::At(path)) => Some(path),
-            _ => None,
-        }
+        self.living.as_ref()?.path.as_deref()
     }
 
-    /// That the policy of a block goes from a namespace that goes on without its name, in words.
+    /// Which policy holds there, where it goes on without its name.
     #[must_use]
-    pub fn opened(&self) -> String {
-        let place = self.path().map(|path| format!(" ({path})"));
-        format!(
-            "the network namespace that was \"{}\" goes on without its name{}: its policy is taken away, and every packet passes there",
-            self.name,
-            place.unwrap_or_default()
-        )
+    pub fn holds(&self) -> Option<&Holds> {
+        self.living.as_ref().map(|living| &living.holds)
     }
 }
 

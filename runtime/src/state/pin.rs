@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{State, side};
-use crate::sys::batch::{self, Entry};
+use crate::sys::batch::{self, Element};
 use crate::sys::bpffs::{self, Kind};
 use crate::sys::{link, map, prog};
 
@@ -58,7 +58,7 @@ impl Made {
         let (Self::Constant(id, now), Self::Constant(before, then)) = (self, was) else {
             return self == was;
         };
-        let left = |(slot, id): &Entry, (other, before): &Entry| {
+        let left = |(slot, id): &Element, (other, before): &Element| {
             let number = slot.as_slice().try_into().map(u32::from_ne_bytes);
             let gone = || id.iter().all(|byte| *byte == 0) && number.is_ok_and(&gone);
             slot == other && (id == before || gone())
@@ -129,7 +129,7 @@ pub(crate) fn slot(slots: BorrowedFd<'_>, side: u32) -> io::Result<Option<u32>> 
     Ok(there.then(|| u32::from_ne_bytes(id)))
 }
 
-fn contents(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+fn contents(map: BorrowedFd<'_>) -> io::Result<Vec<Element>> {
     let mut found = batch::read(map)?;
     found.sort();
     Ok(found)

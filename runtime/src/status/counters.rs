@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::session;
 use crate::state::in_force::record_in_force;
-use crate::state::namespaces::Held;
+use crate::state::namespaces::{Held, Owner};
 use crate::state::{Access, Lock, totals};
 
 /// A counter and what it has counted since its rule came.
@@ -31,8 +31,11 @@ pub struct CounterValue {
 ///
 /// Any [`Error`].
 pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
-    let (mut values, held) = own_counters(options)?;
-    for held in held {
+    let Some(own) = own_counters(options)? else {
+        return Ok(Vec::new());
+    };
+    let mut values = own.values;
+    for held in own.held {
         let Some(place) = entrance::entrance(&held)? else {
             // `status` says that the namespace is gone.
             continue;
@@ -40,10 +43,14 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
         let inner = match own_counters(&options.within(&place)) {
             // It ended just now.
             Err(error) if error.is_no_namespace() => continue,
-            inner => inner?.0,
+            inner => inner?,
+        };
+        // `status` says that another policy is there, or none.
+        let Some(inner) = inner.filter(|inner| inner.owner == Some(own.namespace)) else {
+            continue;
         };
         let entered = (place != held.name).then_some(place);
-        values.extend(inner.into_iter().map(|value| CounterValue {
+        values.extend(inner.values.into_iter().map(|value| CounterValue {
             netns: Some(held.name.clone()),
             entered: entered.clone(),
             ..value
@@ -52,12 +59,22 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
     Ok(values)
 }
 
-fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Error> {
+/// What the policy of one namespace has counted.
+struct Counted {
+    values: Vec<CounterValue>,
+    /// The namespaces of its blocks.
+    held: Vec<Held>,
+    /// Its namespace, and that of the policy whose block it is.
+    namespace: Owner,
+    owner: Option<Owner>,
+}
+
+fn own_counters(options: &Options) -> Result<Option<Counted>, Error> {
     session::enter(options, |session| {
         // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
         let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
         let Some(record) = record_in_force(&session.state)? else {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(None);
         };
         let totals = totals::totals(&session.state, &record)?;
         let counters = record.manifest.counters.iter().cloned().zip(totals);
@@ -68,6 +85,11 @@ fn own_counters(options: &Options) -> Result<(Vec<CounterValue>, Vec<Held>), Err
             packets: total.packets,
             bytes: total.bytes,
         });
-        Ok((values.collect(), record.netns))
+        Ok(Some(Counted {
+            values: values.collect(),
+            held: record.netns,
+            namespace: Owner::of(&session.namespace),
+            owner: record.owner,
+        }))
     })
 }

@@ -12,7 +12,7 @@ use super::bpf::{address, attr, call};
 use super::map;
 
 /// A key and its value.
-pub(crate) type Entry = (Vec<u8>, Vec<u8>);
+pub(crate) type Element = (Vec<u8>, Vec<u8>);
 
 /// Entries in one call: some hundred kilobytes of buffers.
 const CHUNK: usize = 4096;
@@ -20,7 +20,7 @@ const CHUNK: usize = 4096;
 const ENOTSUPP: i32 = 524;
 
 /// Every entry of a map that nobody changes meanwhile.
-pub(crate) fn read(map: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+pub(crate) fn read(map: BorrowedFd<'_>) -> io::Result<Vec<Element>> {
     let mut found = Vec::new();
     walk(map, |key, value| found.push((key.to_vec(), value.to_vec())))?;
     Ok(found)
@@ -36,7 +36,7 @@ pub(crate) fn walk(map: BorrowedFd<'_>, mut each: impl FnMut(&[u8], &[u8])) -> i
 }
 
 /// Writes entries, whether they were there or not.
-pub(crate) fn update(map: BorrowedFd<'_>, entries: &[Entry]) -> io::Result<()> {
+pub(crate) fn update(map: BorrowedFd<'_>, entries: &[Element]) -> io::Result<()> {
     for chunk in entries.chunks(CHUNK) {
         let keys = joined(chunk.iter().map(|(key, _)| key));
         let values = joined(chunk.iter().map(|(_, value)| value));

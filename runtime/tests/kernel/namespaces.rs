@@ -82,7 +82,7 @@ fn all_policies_come_change_and_go_together() {
         let inner = found
             .netns
             .iter()
-            .map(|(_, status)| status.as_ref().unwrap().policy.as_str());
+            .map(|(_, status)| status.status().unwrap().policy.as_str());
         assert_eq!(inner.collect::<Vec<_>>(), ["a-in", "a-in"]);
         let counted = counters(options).unwrap();
         let packets: Vec<_> = counted
@@ -248,7 +248,7 @@ fn a_policy_whose_namespace_is_gone_is_taken_away_all_the_same() {
         outer("a", TC_SHOT, &[&one]).apply(options).unwrap();
         drop(one);
         let found = status(options).unwrap().unwrap();
-        assert!(found.netns[0].1.is_none());
+        assert!(found.netns[0].1.status().is_none());
         assert_eq!(counters(options).unwrap().len(), 1);
         assert!(unload(options).unwrap());
         assert_eq!(space.tree(), Vec::<String>::new());
@@ -314,7 +314,12 @@ fn what_would_become_of_every_namespace_is_told_and_holds() {
         outer("a", TC_SHOT, &[&one, &two]).apply(options).unwrap();
         let (object, manifest) = outer("b", TC_OK, &[&two]).build();
         let told = forecast(&object, &manifest, options).unwrap();
-        assert_eq!(told.released, std::slice::from_ref(&one.name));
+        let going: Vec<_> = told.departing.iter().filter(|one| one.goes()).collect();
+        assert_eq!(going.len(), 1);
+        assert_eq!(
+            (going[0].name.as_str(), &going[0].lost),
+            (one.name.as_str(), &None)
+        );
         let (name, inner) = &told.netns[0];
         assert_eq!(name, &two.name);
         assert_eq!(inner.running.as_ref().unwrap().policy, "a-in");
@@ -355,7 +360,7 @@ fn what_others_change_in_a_block_is_told() {
         std::fs::remove_file(pin.unwrap()).unwrap();
         let found = status(&space.options).unwrap().unwrap();
         assert_eq!(found.drift, []);
-        let inner = found.netns[0].1.as_ref().unwrap();
+        let inner = found.netns[0].1.status().unwrap();
         assert_eq!(inner.drift.len(), 1);
         let (object, manifest) = outer("a", TC_SHOT, &[&other]).build();
         let told = forecast(&object, &manifest, &space.options).unwrap();

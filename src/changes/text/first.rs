@@ -10,7 +10,7 @@ use sockc_compiler::diff::report::{Edit, Line, Scope};
 
 use super::super::paint::Role;
 use super::super::words;
-use super::cut::Lists;
+use super::allowance::Lists;
 use super::{Look, Shown};
 
 /// What a policy says, where none is in force.

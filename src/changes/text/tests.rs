@@ -37,7 +37,7 @@ fn a_first_policy_is_told_as_it_is() {
     let statement = |number, text: &str| sockc_compiler::diff::report::Edit {
         old: None,
         new: Some(fixtures::line(number, None, text)),
-        effect: Effect::None(Some("what no rule decides is allowed anyway".into())),
+        impact: Impact::None(Some("what no rule decides is allowed anyway".into())),
         ..fixtures::edited()
     };
     let mut report = fixtures::nothing();

@@ -8,6 +8,7 @@ use sockc_compiler::field::Field;
 use sockc_compiler::header_field::{self, Kind, Row, flag_names};
 use sockc_compiler::names::IcmpKind;
 use sockc_compiler::policy::{ClassId, IcmpMatch, Policy, SocketId};
+use sockc_compiler::protocol::IpProtocol;
 
 /// The maximum number of intervals that an edge names.
 const MAX_INTERVALS: usize = 6;
@@ -279,18 +280,8 @@ pub(super) fn class(policy: &Policy, class: ClassId) -> String {
 }
 
 fn protocol(number: u32) -> String {
-    let name = match number {
-        1 => "icmp",
-        6 => "tcp",
-        17 => "udp",
-        47 => "gre",
-        50 => "esp",
-        51 => "ah",
-        58 => "icmp6",
-        132 => "sctp",
-        _ => return number.to_string(),
-    };
-    name.into()
+    let word = IpProtocol(number as u8).word();
+    word.map_or_else(|| number.to_string(), str::to_owned)
 }
 
 /// Addresses as a prefix if they are one.

@@ -47,18 +47,29 @@ pub(super) fn apply_running(arguments: &cli::Apply, output: &mut Output) -> Resu
 
 /// Whether the policy, or that of one of its blocks, is for an interface and does not hold on it.
 fn lacks(status: &Status, interface: &str) -> bool {
-    let mut inner = status.netns.iter().filter_map(|(_, inner)| inner.as_ref());
+    let mut inner = status.netns.iter().filter_map(|(_, inner)| inner.status());
     status.coverage.lacks(interface) || inner.any(|inner| lacks(inner, interface))
+}
+
+/// Whether packet rules of the policy, or of that of one of its blocks, hold on an interface. What only fills slots of named
+/// sockets there is no rule.
+fn holds(status: &Status, interface: &str) -> bool {
+    let here = status.hooks.iter().any(|hook| {
+        let name = hook.now.as_ref().unwrap_or(&hook.target);
+        ["xdp", "tc-in", "tc-out"].contains(&hook.hook.as_str()) && hook.alive && name == interface
+    });
+    let mut inner = status.netns.iter().filter_map(|(_, inner)| inner.status());
+    here || inner.any(|inner| holds(inner, interface))
 }
 
 /// Says that there is nothing to do, and why.
 fn needless(status: &Status, interfaces: &[String], output: &mut Output) {
     for interface in interfaces {
         let policy = &status.policy;
-        let held = status.hooks.iter().any(|hook| hook.target == *interface);
+        let held = holds(status, interface);
         output.note(match held {
             true => format!("the policy \"{policy}\" holds on {interface} already; nothing was changed"),
-            false => format!("the policy \"{policy}\" is not for {interface}, or it is not there; nothing was changed"),
+            false => format!("the policy \"{policy}\" has no packet rules for {interface}, or it is not there; nothing was changed"),
         });
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sockc_compiler::event::{Decider, Decision, Event, Verdict};
-use sockc_compiler::explain::{Miss, Outcome, Step};
+use sockc_compiler::explain::{Miss, RuleAnswer, Step};
 use sockc_compiler::packet::text::{Described, describe_case, describe_in};
 use sockc_compiler::policy::{Direction, Place, Policy};
 
@@ -153,9 +153,9 @@ fn steps(policy: &Policy, steps: &[Step], all: bool, output: &mut Output) {
 fn step(policy: &Policy, step: &Step, output: &mut Output) {
     let rule = &policy.rules[step.rule];
     let text = match &step.outcome {
-        Outcome::Decides => "decides".to_owned(),
-        Outcome::Counts => "matches and counts; the list goes on".to_owned(),
-        Outcome::No(reason) => format!("no: {reason}"),
+        RuleAnswer::Decides => "decides".to_owned(),
+        RuleAnswer::Counts => "matches and counts; the list goes on".to_owned(),
+        RuleAnswer::No(reason) => format!("no: {reason}"),
     };
     output.line(format_args!("  {} {}", at(&rule.place), rule.place.text));
     output.line(format_args!("      {text}"));
@@ -261,9 +261,9 @@ pub(super) fn said<'a>(policy: &'a Policy, event: &Event, decision: &Decision) -
 fn row<'a>(policy: &'a Policy, step: &'a Step) -> Row<'a> {
     let rule = &policy.rules[step.rule];
     let (outcome, reason) = match &step.outcome {
-        Outcome::Decides => ("decides", None),
-        Outcome::Counts => ("counts", None),
-        Outcome::No(reason) => ("no", Some(&**reason)),
+        RuleAnswer::Decides => ("decides", None),
+        RuleAnswer::Counts => ("counts", None),
+        RuleAnswer::No(reason) => ("no", Some(&**reason)),
     };
     Row {
         rule: rule.label.as_deref(),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use sockc_runtime::{
-    Carried, CounterForecast, DataForecast, Drift, Forecast, HookForecast, LinkFate, LostNamespace,
-    NamedKind, ProgramFate, SlotKind,
+    Carried, CounterForecast, DataForecast, Departing, Drift, Forecast, Holds, HookForecast,
+    LinkFate, LostNamespace, NamedKind, ProgramFate, SlotKind,
 };
 
 use super::reach::{Becomes, Part, reach};
@@ -76,8 +76,9 @@ struct Kernel<'a> {
     data: Vec<Data<'a>>,
     counters: Counters,
     netns: Vec<Inner<'a>>,
-    released: &'a [String],
+    released: Vec<&'a str>,
     nameless: Vec<Nameless<'a>>,
+    untouched: Vec<Untouched<'a>>,
 }
 
 /// A namespace that goes on without the name of its block, and loses its policy; `path` leads into it where that is seen.
@@ -85,6 +86,15 @@ struct Kernel<'a> {
 struct Nameless<'a> {
     netns: &'a str,
     path: Option<&'a str>,
+}
+
+/// A namespace that has no block any more and whose policy is not the block's: `policy` stays, which is null where none is there
+/// or it cannot be known. `path` leads into it where it lost its name.
+#[derive(Serialize)]
+struct Untouched<'a> {
+    netns: &'a str,
+    path: Option<&'a str>,
+    policy: Option<&'a str>,
 }
 
 /// The same for the namespace of a block.
@@ -212,13 +222,33 @@ fn kernel(forecast: &Forecast) -> Kernel<'_> {
         netns,
         kernel: kernel(inner),
     });
+    let departing = || forecast.departing.iter();
+    let released = departing().filter(|one| one.goes() && one.lost.is_none());
     Kernel {
         hooks: forecast.hooks.iter().map(hook).collect(),
         data: forecast.data.iter().map(data).collect(),
         counters: Counters { kept, new, gone },
         netns: inner.collect(),
-        released: &forecast.released,
-        nameless: forecast.nameless.iter().map(nameless).collect(),
+        released: released.map(|one| one.name.as_str()).collect(),
+        nameless: departing()
+            .filter_map(Departing::opens)
+            .map(nameless)
+            .collect(),
+        untouched: departing()
+            .filter(|one| !one.goes())
+            .map(untouched)
+            .collect(),
+    }
+}
+
+fn untouched(one: &Departing) -> Untouched<'_> {
+    Untouched {
+        netns: &one.name,
+        path: one.lost.as_ref().and_then(LostNamespace::path),
+        policy: match &one.holds {
+            Holds::Other(policy) => Some(policy),
+            Holds::Block | Holds::Nothing | Holds::Unknown => None,
+        },
     }
 }
 

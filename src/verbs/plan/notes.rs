@@ -1,7 +1,9 @@
 //! What a person should know of a policy that follows another, besides what changes for packets.
 
 use sockc_compiler::artifact::Manifest;
-use sockc_runtime::{Forecast, LinkFate};
+use sockc_runtime::{Forecast, HookForecast, LinkFate};
+
+use crate::machine::local::in_netns;
 
 /// The notes; none where nothing is in force.
 pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
@@ -15,21 +17,23 @@ pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
             running.policy, manifest.policy
         ));
     }
-    let goes = |hook: &&_| {
-        matches!(
-            hook,
-            sockc_runtime::HookForecast {
-                link: LinkFate::Detached,
-                ..
-            }
+    let unhooked = || {
+        format!(
+            "no hook is left in this network namespace: \"{}\" filters and steers nothing in it",
+            manifest.policy
         )
     };
-    let gone = forecast.hooks.iter().filter(goes).count();
-    if gone > 0 && gone == forecast.hooks.len() {
-        notes.push(format!(
-            "every hook is taken off: \"{}\" filters and steers nothing",
-            manifest.policy
-        ));
+    if is_unhooked(forecast) {
+        notes.push(unhooked());
     }
+    let blocks = forecast.netns.iter();
+    let blocks = blocks.filter(|(_, inner)| is_unhooked(inner));
+    notes.extend(blocks.map(|(netns, _)| in_netns(netns, &unhooked())));
     notes
+}
+
+/// Whether every hook that is there goes.
+fn is_unhooked(forecast: &Forecast) -> bool {
+    let goes = |hook: &HookForecast| hook.link == LinkFate::Detached;
+    !forecast.hooks.is_empty() && forecast.hooks.iter().all(goes)
 }

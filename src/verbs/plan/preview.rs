@@ -6,7 +6,7 @@ use sockc_compiler::diff;
 use sockc_compiler::observer::Observer;
 use sockc_runtime::{Forecast, Options};
 
-use super::{both, note_unverified, summary_of, text};
+use super::{both, drift, note_unverified, summary_of, text};
 use crate::machine::drift::tell_drift;
 use crate::output::Output;
 use crate::policies::ready::Ready;
@@ -22,7 +22,7 @@ pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, out
         Err((cause, _)) => cause,
     };
     output.watch().clear();
-    tell_drift(&forecast.drift, output);
+    tell_drift(&drift(forecast), output);
     note_unverified(forecast, output);
     let mut page = line;
     page.push('\n');

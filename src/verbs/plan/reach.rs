@@ -6,7 +6,8 @@
 use std::iter;
 
 use sockc_runtime::{
-    Carried, DataForecast, Forecast, HookForecast, LinkFate, LostNamespace, NamedKind, ProgramFate,
+    Carried, DataForecast, Departing, Forecast, HookForecast, LinkFate, LostNamespace, NamedKind,
+    ProgramFate,
 };
 
 use crate::changes::summary;
@@ -147,7 +148,8 @@ pub(super) fn reach(forecast: &Forecast) -> Vec<Reach> {
             part: Part::Named(*kind, name.clone()),
             becomes: Becomes::Held,
         }));
-        found.extend(one.nameless.iter().map(|lost| Reach {
+        let opened = one.departing.iter().filter_map(Departing::opens);
+        found.extend(opened.map(|lost| Reach {
             netns: netns.map(str::to_owned),
             part: Part::Nameless(lost.clone()),
             becomes: Becomes::Free,

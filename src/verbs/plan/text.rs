@@ -50,14 +50,8 @@ pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut Strin
         let _ = writeln!(page, "  in the network namespace \"{netns}\"");
         kernel(inner, page);
     }
-    for netns in &forecast.released {
-        let _ = writeln!(
-            page,
-            "  the policy of the network namespace \"{netns}\" goes, with its block"
-        );
-    }
-    for lost in &forecast.nameless {
-        let _ = writeln!(page, "  {}", lost.opened());
+    for one in &forecast.departing {
+        let _ = writeln!(page, "  {}", one.words());
     }
     for note in notes::notes(forecast, manifest) {
         let _ = writeln!(page, "  {note}");

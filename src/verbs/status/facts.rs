@@ -66,7 +66,7 @@ impl Facts {
         let mut facts = Self::of(status, options);
         facts.file = manifest.sources.first().map(|(name, _)| name.clone());
         for (netns, inner) in &status.netns {
-            if let Some(inner) = inner {
+            if let Some(inner) = inner.status() {
                 let place = status.path_of(netns).unwrap_or(netns);
                 let of_block = Self::of(inner, &local::within(options, place));
                 facts.blocks.insert(netns.clone(), of_block);

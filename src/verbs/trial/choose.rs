@@ -265,10 +265,11 @@ impl Chooser<'_> {
         let mut case = Case::plain(event, socket);
         let looked_up = header.has_socket();
         if looked_up {
-            let answers = self.policy.namespaces.keys().map(|netns| {
-                let answer = found.get(Field::SocketIn(netns));
-                (netns, SocketAnswer::from_value(answer))
-            });
+            let answers = self
+                .policy
+                .namespaces
+                .keys()
+                .map(|netns| (netns, found.socket(Some(netns))));
             case.elsewhere = answers
                 .filter(|(_, answer)| *answer != SocketAnswer::None)
                 .collect();
@@ -276,8 +277,7 @@ impl Chooser<'_> {
         let sockets = self.policy.sockets.iter();
         case.absent = sockets
             .filter(|(id, socket)| {
-                found.get(Field::Absent(*id)) == 1
-                    && socket.may_hold(header.family(), header.protocol)
+                !found.is_there(*id) && socket.may_hold(header.family(), header.protocol)
             })
             .map(|(id, _)| id)
             .collect();

@@ -20,7 +20,7 @@ use sockc_compiler::diff::{self, Options, Report};
 use sockc_compiler::files::{Files, Texts};
 use sockc_compiler::lint;
 use sockc_compiler::observer::{Observer, Silent};
-use sockc_compiler::pipeline::{self, Outcome};
+use sockc_compiler::pipeline::{self, Compilation};
 use sockc_compiler::policy::Policy;
 use sockc_grammar::source::SourceMap;
 
@@ -262,7 +262,7 @@ fn resolved(text: &str) -> Result<Policy, Problem> {
     ))
 }
 
-fn sound(outcome: Outcome) -> Result<Policy, Problem> {
+fn sound(outcome: Compilation) -> Result<Policy, Problem> {
     let wrong = format!("{:?}", outcome.diagnostics.first());
     outcome.policy.ok_or_else(|| wrong.into())
 }

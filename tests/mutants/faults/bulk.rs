@@ -3,7 +3,7 @@
 use super::Suite::{Compiler, Differential};
 use super::{Fault, Narrow, fault};
 
-const CUT: &str = "compiler/src/bulk/cut.rs";
+const CUT: &str = "compiler/src/bulk/grouping.rs";
 
 const TESTS: &[Narrow] = &[
     (Compiler, "bulk:: lower::tests::first_match"),

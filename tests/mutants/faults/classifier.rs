@@ -8,7 +8,7 @@ const SERVICES: &str = "compiler/src/classifier/services.rs";
 const ITEMS: &str = "compiler/src/classifier/items.rs";
 const STRATUM: &str = "compiler/src/classifier/stratum.rs";
 const GROW: &str = "compiler/src/classifier/grow.rs";
-const REGION: &str = "compiler/src/classifier/region.rs";
+const REGION: &str = "compiler/src/classifier/cube.rs";
 const TABLES: &str = "compiler/src/classifier/tables.rs";
 
 /// The sets that are made in a moment.

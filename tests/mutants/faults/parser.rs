@@ -26,7 +26,13 @@ const REFERENCE: &[Narrow] = &[
 const RULES: &[Narrow] = &[(Grammar, "plain")];
 
 pub(super) const FAULTS: &[Fault] = &[
-    fault(57, PACKET, "0x1fff", "0x0fff", CODE),
+    fault(
+        57,
+        PACKET,
+        "JumpOp::Set, OFFSET, later",
+        "JumpOp::Set, if FAULT { 0xff0f } else { OFFSET }, later",
+        CODE,
+    ),
     fault(60, REGION, "0xfff8", "0xfff0", CODE),
     fault(
         61,
@@ -35,26 +41,32 @@ pub(super) const FAULTS: &[Fault] = &[
         "alu64_reg(if FAULT { AluOp::Or } else { AluOp::Mul }, WORK, KIND)",
         CODE,
     ),
-    fault(151, PACKET, "0x2000", "0x4000", CODE),
+    fault(
+        151,
+        PACKET,
+        "JumpOp::Set, MORE | OFFSET, fragment",
+        "JumpOp::Set, if FAULT { OFFSET } else { MORE | OFFSET }, fragment",
+        CODE,
+    ),
     fault(
         152,
         PACKET,
-        "leave_if(registers.cursor, JumpOp::Lt, 20, exits.malformed)",
-        "leave_if(registers.cursor, JumpOp::Lt, if FAULT { 16 } else { 20 }, exits.malformed)",
+        "(JumpOp::Lt, 0x45)",
+        "(JumpOp::Lt, if FAULT { 0x44 } else { 0x45 })",
         CODE,
     ),
     fault(
         153,
         PACKET,
-        "leave_if(total, JumpOp::Lt, registers.cursor, exits.malformed)",
-        "leave_if(total, if FAULT { JumpOp::Le } else { JumpOp::Lt }, registers.cursor, exits.malformed)",
+        "leave_if(length, JumpOp::Lt, self.registers.cursor, exits.malformed)",
+        "leave_if(length, if FAULT { JumpOp::Le } else { JumpOp::Lt }, self.registers.cursor, exits.malformed)",
         CODE,
     ),
     fault(
         154,
         PACKET,
-        "leave_if(length, JumpOp::Le, 0xffff, ready)",
-        "leave_if(length, if FAULT { JumpOp::Gt } else { JumpOp::Le }, 0xffff, ready)",
+        "leave_if(buffer, JumpOp::Le, 0xffff, ready)",
+        "leave_if(buffer, if FAULT { JumpOp::Gt } else { JumpOp::Le }, 0xffff, ready)",
         CODE,
     ),
     fault(

@@ -47,8 +47,8 @@ const ROOM: Room = Room {
 fn same(ranges: &[Range], chosen: Chosen) -> [bool; 256] {
     let mut grower = Grower::new(ranges, ROOM);
     grower.stack.extend(0..ranges.len() as u32);
-    let region = Region::whole(1);
-    let (_, same) = grower.part(0..ranges.len(), chosen, Range::PLANES[0], &region);
+    let cube = Cube::whole(1);
+    let (_, same) = grower.part(0..ranges.len(), chosen, Range::PLANES[0], &cube);
     same
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use cranelift_entity::PrimaryMap;
 
-use super::{Ids, Side};
+use super::{Ids, Version};
 use crate::decide::Lookups;
 use crate::policy::{
     Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Side as End, SocketId,
@@ -18,7 +18,7 @@ pub(super) fn side<'p>(
     ids: Ids,
     presence: &PrimaryMap<SocketId, SocketId>,
     own_classes: PrimaryMap<ClassId, ClassId>,
-) -> Side<'p> {
+) -> Version<'p> {
     let rewriting = Rewriting {
         ids: &ids,
         presence,
@@ -36,7 +36,7 @@ pub(super) fn side<'p>(
         .values()
         .map(|rule| rewriting.action(rule.action));
     let actions = actions.collect();
-    Side {
+    Version {
         policy,
         matches,
         actions,

@@ -2,7 +2,7 @@
 
 use super::Describing;
 use super::constraint::{Constraint, End};
-use crate::explain::words::{condition, number_word};
+use crate::explain::words::condition;
 use crate::names::IcmpKind;
 use crate::packet::text::interface;
 use crate::policy::{ClassId, Condition, Direction, Policy, ProtocolMatch};
@@ -11,7 +11,7 @@ use crate::ranges::RangeSet;
 
 /// What is said of one side.
 #[derive(Default)]
-struct Side {
+struct SideWords {
     /// The addresses, and whether it is those that are not meant.
     addresses: Option<(String, bool)>,
     ports: Option<String>,
@@ -32,8 +32,8 @@ pub(super) fn words(
 #[derive(Default)]
 struct Sentence {
     protocols: Option<String>,
-    from: Side,
-    to: Side,
+    from: SideWords,
+    to: SideWords,
     on: Option<String>,
     conditions: Vec<String>,
 }
@@ -72,7 +72,7 @@ impl Sentence {
         }
     }
 
-    fn side(&mut self, end: End) -> &mut Side {
+    fn side(&mut self, end: End) -> &mut SideWords {
         match end {
             End::From => &mut self.from,
             End::To => &mut self.to,
@@ -108,7 +108,7 @@ impl Sentence {
     }
 }
 
-impl Side {
+impl SideWords {
     fn is_said(&self) -> bool {
         self.addresses.is_some() || self.ports.is_some()
     }
@@ -182,7 +182,7 @@ fn port_words(ports: &RangeSet<u16>) -> String {
 
 fn protocol_words(protocols: &[ProtocolMatch]) -> String {
     let word = |one: &ProtocolMatch| {
-        let name = number_word(one.number);
+        let name = one.number.words();
         let names = match one.number {
             IpProtocol::ICMP6 => IcmpKind::Icmp6,
             _ => IcmpKind::Icmp,

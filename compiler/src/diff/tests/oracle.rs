@@ -10,7 +10,7 @@ use crate::diff::draw::{Covers, Drawing, Region};
 use crate::diff::edits::{Delta, Edits};
 use crate::diff::joint::{Joint, Which};
 use crate::diff::lists::Lists;
-use crate::diff::space::{Outcome, Space};
+use crate::diff::space::{Disposition, Space};
 use crate::diff::topic::Topic;
 use crate::diff::weigh::{Found, Weighing};
 use crate::event::{SocketAnswer, Verdict};
@@ -180,7 +180,7 @@ impl Checking<'_, '_> {
         }
     }
 
-    fn outcome(&self, case: &Case<'_, '_>, which: Which) -> Outcome {
+    fn outcome(&self, case: &Case<'_, '_>, which: Which) -> Disposition {
         let decision = case.decide(which).unwrap();
         let ids = &self.joint.side(which).ids;
         let verdict = match decision.verdict {
@@ -189,7 +189,7 @@ impl Checking<'_, '_> {
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
             other => other,
         };
-        Outcome {
+        Disposition {
             verdict,
             mark: decision.mark,
         }

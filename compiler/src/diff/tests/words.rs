@@ -1,7 +1,7 @@
 //! What a comparison says, in words.
 
 use super::{between, line, policy};
-use crate::diff::report::{About, Count, Edit, Effect, Line};
+use crate::diff::report::{About, Count, Edit, Impact, Line};
 use crate::diff::{Options, compare};
 use crate::observer::Silent;
 
@@ -138,8 +138,8 @@ fn an_edit_without_effect_says_who_decides_instead() {
     for (from, to, reason) in table {
         let scope = between(HOST, &HOST.replacen(from, to, 1));
         assert!(scope.changes.is_empty(), "{to}");
-        let effects: Vec<&Effect> = scope.edits.iter().map(|edit| &edit.effect).collect();
-        assert_eq!(effects, [&Effect::None(Some(reason.into()))], "{to}");
+        let effects: Vec<&Impact> = scope.edits.iter().map(|edit| &edit.impact).collect();
+        assert_eq!(effects, [&Impact::None(Some(reason.into()))], "{to}");
     }
 }
 
@@ -155,7 +155,7 @@ fn of_a_rule_that_is_split_only_what_was_looked_at_is_told() {
     assert!(scope.changes.is_empty());
     let mut told = 0;
     for edit in &scope.edits {
-        let Effect::None(Some(why)) = &edit.effect else {
+        let Impact::None(Some(why)) = &edit.impact else {
             continue;
         };
         told += 1;
@@ -311,7 +311,7 @@ fn what_grows_past_the_budget_is_never_no_change() {
         scope
             .edits
             .iter()
-            .all(|edit| edit.effect == Effect::Unknown),
+            .all(|edit| edit.impact == Impact::Unknown),
         "{scope:#?}"
     );
     // With room it is told.
@@ -336,8 +336,8 @@ fn a_rule_that_moves_keeps_its_counter() {
         "{scope:#?}"
     );
     let reason = "it decides the same from its new place";
-    let effects: Vec<&Effect> = scope.edits.iter().map(|edit| &edit.effect).collect();
-    assert_eq!(effects, [&Effect::None(Some(reason.into()))]);
+    let effects: Vec<&Impact> = scope.edits.iter().map(|edit| &edit.impact).collect();
+    assert_eq!(effects, [&Impact::None(Some(reason.into()))]);
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
         let unknown = scope
             .edits
             .iter()
-            .any(|edit| edit.effect == Effect::Unknown);
+            .any(|edit| edit.impact == Impact::Unknown);
         assert!(!(told && unknown), "{budget}: {scope:#?}");
         let of_wide = |edit: &&Edit| {
             edit.new
@@ -403,7 +403,7 @@ fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
         };
         let edit = scope.edits.iter().find(of_wide).unwrap();
         assert!(
-            matches!(edit.effect, Effect::Some | Effect::Unknown),
+            matches!(edit.impact, Impact::Some | Impact::Unknown),
             "{budget}: {edit:?}"
         );
         seen[usize::from(unknown)] += 1;

@@ -4,7 +4,12 @@ use super::*;
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::helper::Helper;
 
-fn with_map(maps: &mut Maps, map: MapId, insns: Vec<Insn>, at: u32) -> Result<Outcome, FaultKind> {
+fn with_map(
+    maps: &mut Maps,
+    map: MapId,
+    insns: Vec<Insn>,
+    at: u32,
+) -> Result<Execution, FaultKind> {
     let program = program(Section::Xdp, insns, &[(at, map)]);
     let input = Input::Xdp(Xdp::default());
     run(&program, maps, input, &mut Quiet).map_err(|fault| fault.kind)

@@ -6,7 +6,7 @@ use crate::bpf::constant::{BPF_F_INGRESS, TC_ACT_REDIRECT, XDP_REDIRECT};
 use crate::bpf::helper::Helper;
 use crate::protocol::IpProtocol;
 
-fn tc(frame: &[u8], insns: Vec<Insn>) -> Result<Outcome, FaultKind> {
+fn tc(frame: &[u8], insns: Vec<Insn>) -> Result<Execution, FaultKind> {
     let program = program(Section::Classifier, insns, &[]);
     let input = Input::Skb(Skb::new(frame.to_vec()));
     run(&program, &mut Maps::default(), input, &mut Quiet).map_err(|fault| fault.kind)

@@ -137,7 +137,7 @@ fn steer() -> Vec<Insn> {
     ]
 }
 
-fn steered(socket: Option<SocketModel>, protocol: u8, local: &str) -> Outcome {
+fn steered(socket: Option<SocketModel>, protocol: u8, local: &str) -> Execution {
     let (mut maps, map) = one_map(spec(MapKind::SockMap, 4, 8, 4));
     if let Some(socket) = socket {
         maps.update_socket(map, &[0; 4], socket, 0).unwrap();

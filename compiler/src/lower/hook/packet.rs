@@ -46,7 +46,7 @@ fn on_stack(lowering: &Lowering<'_>, field: Field, _: Family) -> Option<Place> {
         Field::Fragment => stack(frame.fragment, 0, Width::B, 0),
         Field::FromPort => stack(frame.ports, 0, Width::H, 16),
         Field::ToPort => stack(frame.ports, 2, Width::H, 16),
-        Field::Icmp => stack(frame.icmp, 0, Width::H, 16),
+        Field::Icmp => stack(frame.ports, 0, Width::H, 16),
         Field::TcpFlags => stack(frame.flags, 0, Width::B, 0),
         Field::Length => length(lowering),
         Field::Vlan => stack(frame.vlan, 0, Width::H, 0),

@@ -3,7 +3,7 @@
 use sockc_grammar::source::SourceMap;
 
 use crate::artifact::Artifact;
-use crate::bulk::Shape;
+use crate::bulk::Structure;
 use crate::event::{Fragment, Header, Transport};
 use crate::files::Texts;
 use crate::interpret::Maps;
@@ -23,7 +23,7 @@ fn built(text: &str) -> Artifact {
     let target = Target::baseline();
     let options = Options {
         target: &target,
-        shape: Shape::Tables,
+        structure: Structure::Tables,
         counters: Counters::Kept,
         expects: Expects::Asked,
     };

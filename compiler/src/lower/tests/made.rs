@@ -4,7 +4,7 @@ use sockc_grammar::source::SourceMap;
 
 use crate::artifact::Artifact;
 use crate::hook::Hook;
-use crate::interpret::{Bare, Input, Maps, Outcome, Skb, Xdp, run};
+use crate::interpret::{Bare, Execution, Input, Maps, Skb, Xdp, run};
 use crate::pipeline::{Built, compile_policy};
 use crate::policy::{Action, Direction, Policy, Rule};
 use crate::target::Target;
@@ -39,7 +39,7 @@ pub(super) fn built(policy: Policy) -> Artifact {
 }
 
 /// What the only packet program does with a frame.
-pub(super) fn run_on(artifact: &Artifact, maps: &mut Maps, frame: Vec<u8>) -> Outcome {
+pub(super) fn run_on(artifact: &Artifact, maps: &mut Maps, frame: Vec<u8>) -> Execution {
     run_at(artifact, maps, frame, &mut Bare::default())
 }
 
@@ -48,7 +48,7 @@ pub(super) fn run_at(
     maps: &mut Maps,
     frame: Vec<u8>,
     world: &mut Bare,
-) -> Outcome {
+) -> Execution {
     let program = &artifact.programs[0];
     let input = match program.name.as_str() {
         "xdp_in" => Input::Xdp(Xdp::new(frame)),

@@ -8,7 +8,7 @@ use crate::artifact::{Artifact, MapId, Program};
 use crate::event::{Header, Transport};
 use crate::hook::Hook;
 use crate::interpret::{
-    Bare, Input, Kernel, Lookup, LookupKind, Maps, Netns, Outcome, SocketModel, Tuple, Xdp, run,
+    Bare, Execution, Input, Kernel, Lookup, LookupKind, Maps, Netns, SocketModel, Tuple, Xdp, run,
 };
 use crate::packet::build::Frame;
 use crate::pipeline::compile_policy;
@@ -66,7 +66,7 @@ fn arrives(artifact: &Artifact, maps: &mut Maps, frame: Vec<u8>, world: &mut dyn
         .code()
 }
 
-fn looked_up(artifact: &Artifact, maps: &mut Maps, lookup: Lookup) -> Outcome {
+fn looked_up(artifact: &Artifact, maps: &mut Maps, lookup: Lookup) -> Execution {
     let lookup = Input::Lookup(lookup);
     let program = program(artifact, "lookup");
     run(program, maps, lookup, &mut Bare::default()).unwrap()

@@ -6,7 +6,7 @@ use super::made::{at, built, policy, run_on};
 use crate::artifact::Artifact;
 use crate::event::{Fragment, Header, Parsed, Transport};
 use crate::hook::Hook;
-use crate::interpret::{Bare, Input, Maps, Outcome, Skb, Xdp, run};
+use crate::interpret::{Bare, Execution, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::{Extension, Frame};
 use crate::packet::parse::{Layout, parse};
 use crate::policy::{Action, DefaultVerdict};
@@ -74,7 +74,7 @@ fn answer_on(hook: Hook, interface: u32, frame: &Frame) -> Option<Vec<u8>> {
     sent(hook, interface, outcome)
 }
 
-fn sent(hook: Hook, interface: u32, outcome: Outcome) -> Option<Vec<u8>> {
+fn sent(hook: Hook, interface: u32, outcome: Execution) -> Option<Vec<u8>> {
     match (hook, outcome.code()) {
         (Hook::Xdp, 1) | (Hook::TcIn, 2) => None,
         (Hook::Xdp, 3) => Some(outcome.frame),

@@ -9,7 +9,7 @@ use super::{Described, contents, interface, members};
 use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::header_field::{self, Kind, Plain, Row, flag_names};
 use crate::packet::shortest_length;
-use crate::policy::{Direction, Policy};
+use crate::policy::{Direction, Family, Policy};
 use crate::protocol::IpProtocol;
 
 /// The packet in words, without anything that is not in its header.
@@ -164,17 +164,14 @@ fn packet_words(header: &Header, direction: Direction) -> String {
 }
 
 fn protocol_words(header: &Header) -> String {
-    let v4 = header.from.is_ipv4();
-    let word = match header.protocol {
-        IpProtocol::TCP => "tcp",
-        IpProtocol::UDP => "udp",
-        IpProtocol::SCTP => "sctp",
-        IpProtocol::ICMP if v4 => "icmp",
-        IpProtocol::ICMP6 if !v4 => "icmp6",
-        IpProtocol::ESP => "esp",
-        IpProtocol::AH => "ah",
-        IpProtocol::GRE => "gre",
-        number => return format!("proto {number}"),
+    // Over the other family it has no types, and the word would stand for those.
+    let other = match header.family() {
+        Family::V4 => IpProtocol::ICMP6,
+        Family::V6 => IpProtocol::ICMP,
+    };
+    let word = header.protocol.word().filter(|_| header.protocol != other);
+    let Some(word) = word else {
+        return format!("proto {}", header.protocol);
     };
     match header.transport {
         // The first fragment of an echo request needs its type, or it would be read as a later one.
@@ -188,7 +185,8 @@ fn protocol_words(header: &Header) -> String {
     }
 }
 
-fn endpoint(address: IpAddr, port: Option<u16>) -> String {
+/// An end of a packet.
+pub(crate) fn endpoint(address: IpAddr, port: Option<u16>) -> String {
     match port {
         Some(port) => SocketAddr::new(address, port).to_string(),
         None => address.to_string(),

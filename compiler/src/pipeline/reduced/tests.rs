@@ -2,14 +2,14 @@ use std::fmt::Write as _;
 
 use sockc_grammar::source::SourceMap;
 
-use crate::bulk::Shape;
+use crate::bulk::Structure;
 use crate::classifier::{Member, crowd};
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{Built, Outcome, check, check_size, compile};
+use crate::pipeline::{Built, Compilation, check, check_size, compile};
 use crate::target::Target;
 
-fn compiled(text: &str) -> Outcome {
+fn compiled(text: &str) -> Compilation {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
     let target = Target::baseline();
@@ -145,7 +145,7 @@ fn rules_that_make_too_many_prefixes_are_named() {
     let policy = check(&mut sources, id, "t", &mut Texts::default())
         .policy
         .unwrap();
-    let Ok(analysis) = super::place(&policy, Shape::Chosen) else {
+    let Ok(analysis) = super::place(&policy, Structure::Chosen) else {
         panic!("not analysed")
     };
     let why = analysis.refused.unwrap();
@@ -177,7 +177,7 @@ fn check_says_what_compile_says_of_the_size() {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", &*text);
     let checked = check_size(&mut sources, id, "t", &mut Texts::default());
-    let of_size = |outcome: &Outcome| {
+    let of_size = |outcome: &Compilation| {
         let mut found = outcome
             .diagnostics
             .iter()

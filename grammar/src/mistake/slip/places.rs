@@ -34,6 +34,9 @@ pub(super) fn edits(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     verbs(broken, found);
     strings(broken, found);
     listen(broken, found);
+    directions(broken, found);
+    logs(broken, found);
+    no_members(broken, found);
 }
 
 /// `ssh allow …`, `my.label: allow …`, `f: tcp allow …`.
@@ -226,6 +229,60 @@ fn verbs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         let from = before.len() - verb.len();
         let end = broken.at + "audit".len();
         found.push(broken.edit(from, end, format!("audit {verb}")));
+    }
+}
+
+/// `drop in tcp out to port 22`: a rule has one direction, that after its verb.
+fn directions(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let verb = label_end(broken.text);
+    let next = scan::skip(broken.text, verb + scan::word(broken.text, verb).len());
+    let is = |word| Direction::named(word).is_some();
+    if next < broken.at && is(scan::word(broken.text, next)) && is(broken.word()) {
+        found.push(broken.replace(broken.word().len(), ""));
+    }
+}
+
+/// `log drop tcp`, `log "ssh" tcp to port 22`: a rule begins with its verb, and says at its end that it is logged.
+fn logs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let text = broken.text;
+    let begin = label_end(text);
+    if scan::word(text, begin) != "log" {
+        return;
+    }
+    let end = log_end(text, begin);
+    let rest = scan::rest(text, scan::skip(text, end)).trim_end();
+    let log = text.get(begin..end).unwrap_or("").trim_end();
+    let verb = match vocabulary::VERBS.contains(&scan::word(rest, 0)) {
+        true => "",
+        false => "count ",
+    };
+    found.push(broken.edit(begin, text.len(), format!("{verb}{rest} {log}")));
+}
+
+/// Where what is said of a log ends: its text, `max 10/second`, `sample 1/100`.
+fn log_end(text: &str, begin: usize) -> usize {
+    let mut end = begin + "log".len();
+    loop {
+        let next = scan::skip(text, end);
+        end = match scan::word(text, next) {
+            word @ ("max" | "sample") => {
+                let limit = scan::skip(text, next + word.len());
+                limit + scan::chunk(text, limit).len()
+            }
+            _ => match scan::string_end(text, next) {
+                Some(after) if scan::byte(text, next) == Some(b'"') => after,
+                _ => return end,
+            },
+        };
+    }
+}
+
+/// `with no @banned`: what a live set holds is said, and that it holds nothing too.
+fn no_members(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let set = broken.chunk();
+    if broken.last_word() == "no" && set.starts_with('@') {
+        let from = broken.before().len() - "no".len();
+        found.push(broken.edit(from, broken.at + set.len(), format!("{set} {{ }}")));
     }
 }
 

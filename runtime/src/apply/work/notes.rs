@@ -114,7 +114,7 @@ impl Work<'_> {
         }
         if !before.hooks.is_empty() && self.record.hooks.is_empty() {
             notes.push(format!(
-                "every hook is taken off: \"{now}\" filters and steers nothing"
+                "no hook is left in this network namespace: \"{now}\" filters and steers nothing in it"
             ));
         }
         self.notes.extend(notes);

@@ -19,22 +19,22 @@ const DIRECTIONS: [Direction; 2] = [Direction::In, Direction::Out];
 type Kind<'p> = (Direction, Action, Option<Hook>, Option<&'p [ClassId]>);
 
 /// The reduced policy; `None` if it would be the policy as it is.
-pub(super) fn cut(policy: &Policy, least: usize, taking: &Taking) -> Option<Bulk> {
+pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<Bulk> {
     let taken = taken(policy, least, taking);
     if taken.values().all(|&bulk| !bulk) {
         return None;
     }
-    let mut cutting = Cutting::default();
+    let mut grouping = Grouping::default();
     for (id, rule) in &policy.rules {
         if taken[id] {
-            cutting.take(id, rule);
+            grouping.take(id, rule);
         } else {
-            cutting.keep(id, rule);
+            grouping.keep(id, rule);
         }
     }
     // More groups than the field has values for could not be told apart.
-    let last = cutting.groups.iter().map(|group| group.number).max()?;
-    (last < Field::FirstMatch.max()).then(|| cutting.finish(policy))
+    let last = grouping.groups.iter().map(|group| group.number).max()?;
+    (last < Field::FirstMatch.max()).then(|| grouping.finish(policy))
 }
 
 /// How many rules of a direction could be bulk.
@@ -109,7 +109,7 @@ fn is_bulk(rule: &Rule, breadth: Breadth, looked_up: bool) -> bool {
 
 /// A reduced policy in the making.
 #[derive(Default)]
-struct Cutting<'p> {
+struct Grouping<'p> {
     rules: PrimaryMap<RuleId, Rule>,
     origins: PrimaryMap<RuleId, RuleId>,
     /// For each rule that is kept, its id in the reduced policy.
@@ -121,7 +121,7 @@ struct Cutting<'p> {
     counts: HashMap<Direction, u32>,
 }
 
-impl<'p> Cutting<'p> {
+impl<'p> Grouping<'p> {
     /// A rule that stays as it is ends the groups of its direction: what is after it is decided later.
     fn keep(&mut self, id: RuleId, rule: &Rule) {
         self.open

@@ -46,7 +46,7 @@ pub const CODES: &[(Code, &str)] = &[
 
 /// What came out.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct Compilation {
     /// What is wrong, and warnings.
     pub diagnostics: Vec<Diagnostic>,
     /// The policy, if it could be resolved.
@@ -57,7 +57,7 @@ pub struct Outcome {
     pub internal: Option<String>,
 }
 
-impl Outcome {
+impl Compilation {
     /// Nothing but what is wrong.
     pub(super) fn refused(diagnostics: Vec<Diagnostic>) -> Self {
         Self {

@@ -7,7 +7,7 @@ use super::flat::{Flat, MAX_PLANES, Plane};
 
 /// A part of all packets.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Region {
+pub(super) struct Cube {
     /// For each plane the bits that are known, and their values.
     known: [(u64, u64); MAX_PLANES],
     /// The classes that packets may have.
@@ -22,7 +22,7 @@ pub(super) fn low_bits(bits: u32) -> u64 {
     }
 }
 
-impl Region {
+impl Cube {
     /// Every packet of these classes.
     #[must_use]
     pub(super) fn whole(classes: u64) -> Self {
@@ -108,7 +108,7 @@ impl Region {
     }
 }
 
-/// The least and the greatest values in a region.
+/// The least and the greatest values in a cube.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spans {
     bounds: [(u64, u64); MAX_PLANES],

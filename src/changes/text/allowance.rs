@@ -49,13 +49,13 @@ pub(super) enum Form {
 
 /// How much may be shown still.
 #[derive(Debug)]
-pub(super) struct Cut {
+pub(super) struct Allowance {
     all: bool,
     full: usize,
     brief: usize,
 }
 
-impl Cut {
+impl Allowance {
     /// For so many changes; of which everything is shown if `all` is asked for.
     pub(super) fn new(all: bool, changes: usize) -> Self {
         let full = match changes {
@@ -105,15 +105,15 @@ mod tests {
     use super::*;
 
     fn forms(all: bool, changes: usize) -> (usize, usize, usize) {
-        let mut cut = Cut::new(all, changes);
+        let mut allowance = Allowance::new(all, changes);
         let mut counts = (0, 0, 0);
         for _ in 0..changes {
-            match cut.form() {
+            match allowance.form() {
                 Form::Full => counts.0 += 1,
                 Form::Brief => counts.1 += 1,
                 Form::LeftOut => counts.2 += 1,
             }
-            cut.told();
+            allowance.told();
         }
         counts
     }
@@ -129,9 +129,9 @@ mod tests {
 
     #[test]
     fn lists_are_cut_but_not_for_one() {
-        let cut = Cut::new(false, 0);
-        assert_eq!(cut.take(Lists::Moved, 4), 4);
-        assert_eq!(cut.take(Lists::Moved, 5), 3);
-        assert_eq!(Cut::new(true, 0).take(Lists::Moved, 5), 5);
+        let allowance = Allowance::new(false, 0);
+        assert_eq!(allowance.take(Lists::Moved, 4), 4);
+        assert_eq!(allowance.take(Lists::Moved, 5), 3);
+        assert_eq!(Allowance::new(true, 0).take(Lists::Moved, 5), 5);
     }
 }
