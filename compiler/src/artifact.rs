@@ -288,7 +288,7 @@ pub struct Manifest {
 }
 
 /// The compiler that this is: its version, and the first digits of a sum over its texts.
-pub const BUILD: &str = env!("SOCKC_BUILD");
+pub(crate) const BUILD: &str = env!("SOCKC_BUILD");
 
 /// What made an object, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,5 +6,5 @@ pub mod decode;
 pub mod disasm;
 pub mod helper;
 pub mod insn;
-pub mod limits;
+pub(crate) mod limits;
 pub mod opcode;

@@ -19,14 +19,14 @@ mod grouping;
 mod members;
 #[cfg(test)]
 mod tests;
-pub mod tree;
+pub(crate) mod tree;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use crate::lower::CounterSlots;
 use crate::policy::{Action, Direction, Policy, RuleId};
 
-pub use grouping::plain;
+pub(crate) use grouping::plain;
 
 /// Plain rules of a direction from which on they are bulk.
 ///
@@ -35,7 +35,7 @@ pub use grouping::plain;
 /// be as fast up to some hundreds; but one of rules that speak of several fields has more leaves than rules, up to their
 /// product, and how many is not known before its diagram is built, which may fail. What tables cost grows little with the
 /// number of rules.
-pub const MIN_RULES: usize = 64;
+pub(crate) const MIN_RULES: usize = 64;
 
 /// What large lists of plain rules become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,6 +154,6 @@ impl Bulk {
 
 /// Whether rules with this action end the way of their packets, so that no later hook sees them.
 #[must_use]
-pub fn is_terminal(action: Action) -> bool {
+pub(crate) fn is_terminal(action: Action) -> bool {
     matches!(action, Action::Drop | Action::Reject | Action::Forward(_))
 }

@@ -2,8 +2,8 @@
 //!
 //! Placement makes a [`Chain`], [`roots`] draws it, `lower` makes code of it. Not here: which rule stands in which chain.
 
-pub mod concern;
-pub mod roots;
+pub(crate) mod concern;
+pub(crate) mod roots;
 pub mod sight;
 
 use crate::hook::Hook;

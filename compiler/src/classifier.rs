@@ -27,7 +27,8 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use boxes::{Boxed, MAX_BOXES, Prefix, Protocols, Service, boxes, is_in_pieces, is_plain};
+pub(crate) use boxes::{MAX_BOXES, is_in_pieces, is_plain};
+pub use boxes::{Prefix, Protocols, Service};
 
 use crate::policy::Match;
 
@@ -58,13 +59,14 @@ pub enum Unfit {
 }
 
 pub use choice::{Choice, Split, StratumSummary};
-pub use crowd::crowd;
-pub use grow::MAX_LIST;
+pub(crate) use crowd::crowd;
+pub(crate) use grow::MAX_LIST;
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use services::Services;
-pub use services::{CLASS_ENTRIES, GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
-pub use stratum::{MULTIPLIERS, Root, Stratum, Tuple, hash};
+pub(crate) use services::{GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
+pub(crate) use stratum::MULTIPLIERS;
+pub use stratum::{Root, Stratum, Tuple};
 pub use summary::{FamilySummary, Summary};
 pub use tables::Tables;
 
@@ -82,7 +84,7 @@ pub struct FamilyRules {
 }
 
 /// All of it.
-pub fn build(members: &[Member<'_>]) -> Result<(Services, [FamilyRules; 2]), Unfit> {
+pub(crate) fn build(members: &[Member<'_>]) -> Result<(Services, [FamilyRules; 2]), Unfit> {
     let mut services = Services::default();
     let v4 = items::items(members, &mut services, Family::V4)?;
     let v6 = items::items(members, &mut services, Family::V6)?;

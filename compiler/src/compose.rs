@@ -24,11 +24,11 @@ use crate::field::Field;
 use crate::hook::{Ability, Hook};
 use crate::policy::{ClassId, Direction, Policy, RuleId};
 
-pub use meaning::{Of, lookup_meaning, meaning};
+pub(crate) use meaning::{Of, lookup_meaning, meaning};
 
 /// Why the chains cannot be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// They say something else than the list, for instance of this packet.
     Differs(Box<Difference>),
     /// A chain depends on a field that its hook cannot read.
@@ -41,7 +41,7 @@ pub enum Fault {
 
 /// A packet of which chains and list say different things.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// What was compared.
     pub of: &'static str,
     /// The packet (for `send`, the connection).
@@ -80,7 +80,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// Checks the chains of a policy against its lists.
-pub fn check(policy: &Policy, chains: &[Chain], store: &mut Store) -> Result<(), Fault> {
+pub(crate) fn check(policy: &Policy, chains: &[Chain], store: &mut Store) -> Result<(), Fault> {
     let mut check = Check {
         policy,
         chains,

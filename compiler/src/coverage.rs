@@ -14,7 +14,7 @@ use crate::resolve::globs::combinations;
 
 /// Whether a policy is on the interface of this name.
 #[must_use]
-pub fn is_on(policy: &Policy, interface: &str) -> bool {
+pub(crate) fn is_on(policy: &Policy, interface: &str) -> bool {
     let mut patterns = policy.interfaces.iter();
     policy.interfaces.is_empty() || patterns.any(|pattern| glob::matches(pattern, interface))
 }
@@ -35,7 +35,7 @@ pub fn is_on_named(policy: &Policy, on: Option<&On>) -> bool {
 
 /// The classes of interfaces that a policy holds on.
 #[derive(Clone, Debug)]
-pub struct Coverage {
+pub(crate) struct Coverage {
     /// For each class, an interface of the policy that is of it; `None` where every class may have one.
     covered: Option<Vec<(ClassId, String)>>,
 }
@@ -44,7 +44,7 @@ impl Coverage {
     /// That of a policy. The plain class is always among the covered ones: whoever says nothing of the interface speaks of
     /// one that the policy is on.
     #[must_use]
-    pub fn of(policy: &Policy) -> Self {
+    pub(crate) fn of(policy: &Policy) -> Self {
         if policy.interfaces.is_empty() {
             return Self { covered: None };
         }
@@ -64,7 +64,7 @@ impl Coverage {
 
     /// Whether an interface of the policy may be of this class.
     #[must_use]
-    pub fn covers(&self, class: ClassId) -> bool {
+    pub(crate) fn covers(&self, class: ClassId) -> bool {
         let Some(covered) = &self.covered else {
             return true;
         };
@@ -73,7 +73,7 @@ impl Coverage {
 
     /// Whether an interface of the policy may be in this zone.
     #[must_use]
-    pub fn covers_zone(&self, policy: &Policy, zone: ZoneId) -> bool {
+    pub(crate) fn covers_zone(&self, policy: &Policy, zone: ZoneId) -> bool {
         let mut classes = policy.classes.iter();
         let Some(covered) = &self.covered else {
             return true;
@@ -81,13 +81,6 @@ impl Coverage {
         classes.any(|(id, class)| {
             class.zone == Some(zone) && covered.iter().any(|(one, _)| *one == id)
         })
-    }
-
-    /// An interface of the policy that is of this class, where the policy names its interfaces.
-    #[must_use]
-    pub fn example(&self, class: ClassId) -> Option<&str> {
-        let mut covered = self.covered.iter().flatten();
-        covered.find_map(|(one, name)| (*one == class).then_some(name.as_str()))
     }
 }
 

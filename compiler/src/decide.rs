@@ -11,7 +11,9 @@ mod matching;
 mod tests;
 
 pub(crate) use lookup::{Lookups, is_at_home};
-pub use matching::{Seen, covers, matches};
+#[cfg(test)]
+pub(crate) use matching::covers;
+pub(crate) use matching::{Seen, matches};
 pub(crate) use matching::{
     covers_class, covers_protocol, covers_side, from_port, holds, readable_at_lookup, to_port,
 };

@@ -7,10 +7,10 @@
 //! In the literature: multi-terminal BDDs (R. E. Bryant, "Graph-Based Algorithms for Boolean Function Manipulation", 1986;
 //! M. Fujita et al., "Multi-Terminal Binary Decision Diagrams", 1997). A [`Store`] is what is called a BDD manager there.
 
-pub mod apart;
+pub(crate) mod apart;
 pub mod classify;
 pub mod flatten;
-pub mod plain;
+pub(crate) mod plain;
 pub mod possible;
 pub mod values;
 
@@ -18,7 +18,7 @@ mod build;
 mod cache;
 mod ops;
 mod project;
-pub mod share;
+pub(crate) mod share;
 mod store;
 mod walk;
 
@@ -45,7 +45,7 @@ impl Node {
 }
 
 /// The terminal of what no rule has matched yet; a merge falls through it.
-pub const NOMATCH: u32 = u32::MAX;
+pub(crate) const NOMATCH: u32 = u32::MAX;
 
 /// The diagrams of one [`Store`] grew past its budget: the answer is unknown, not "no".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod region;
 mod tests;
 mod verdict;
 
-use sockc_grammar::diagnostic::{Code, Diagnostic};
+use sockc_grammar::diagnostic::Diagnostic;
 
 use crate::coverage::Coverage;
 use crate::decide::decide;
@@ -25,22 +25,16 @@ use crate::packet::text::{Described, describe_case};
 use crate::policy::{ClassId, Expect, GroupId, Place, Policy, Rule};
 use crate::witness::Witness;
 
-pub use command::Whereabouts;
+pub(crate) use command::Whereabouts;
 
-/// An `expect` line that does not hold.
-pub const BROKEN: Code = Code("E0501");
-/// An `expect` line that no packet can break, since it speaks of none.
-pub const EMPTY: Code = Code("E0502");
-
-/// Every code of this stage, in order, with what it stands for.
-pub const CODES: &[(Code, &str)] = &[
-    (BROKEN, "an `expect` line that does not hold"),
-    (EMPTY, "an `expect` line that speaks of no packet"),
-];
+sockc_grammar::codes! {
+    BROKEN = "E0501", "an `expect` line that does not hold";
+    EMPTY = "E0502", "an `expect` line that speaks of no packet";
+}
 
 /// How an `expect` line stands.
 #[derive(Clone, Debug)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// It holds for every packet it covers.
     Holds,
     /// No packet can break it, since it covers none.
@@ -51,7 +45,7 @@ pub enum Standing {
 
 /// A packet that breaks an `expect` line.
 #[derive(Clone, Debug)]
-pub struct Broken {
+pub(crate) struct Broken {
     /// The packet in the words that `explain` takes.
     pub packet: String,
     /// What the reference meaning says of it.
@@ -61,7 +55,7 @@ pub struct Broken {
 }
 
 /// What is wrong with the `expect` lines, in order.
-pub fn check(
+pub(crate) fn check(
     policy: &Policy,
     place: Whereabouts<'_>,
     store: &mut Store,
@@ -78,7 +72,7 @@ pub fn check(
 }
 
 /// How a line stands.
-pub fn standing(
+pub(crate) fn standing(
     policy: &Policy,
     expect: &Expect,
     store: &mut Store,
@@ -247,13 +241,13 @@ pub(crate) fn expected(policy: &Policy, expect: &Expect) -> String {
 impl Broken {
     /// What the packet gets, in words.
     #[must_use]
-    pub fn verdict(&self, policy: &Policy) -> String {
+    pub(crate) fn verdict(&self, policy: &Policy) -> String {
         verdict::words(policy, self.decision.verdict)
     }
 
     /// The line that decides the packet, and what it is; `None` if no line does.
     #[must_use]
-    pub fn decider<'a>(
+    pub(crate) fn decider<'a>(
         &self,
         policy: &'a Policy,
         expect: &Expect,

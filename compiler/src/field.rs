@@ -113,27 +113,6 @@ pub enum FieldKind {
     Rate,
 }
 
-impl FieldKind {
-    /// Every kind, in order.
-    pub const ALL: [Self; 15] = [
-        Self::Tuple,
-        Self::Fragment,
-        Self::Icmp,
-        Self::TcpFlags,
-        Self::Length,
-        Self::IpHeader,
-        Self::Vlan,
-        Self::Mark,
-        Self::Interface,
-        Self::FirstMatch,
-        Self::Member,
-        Self::Absent,
-        Self::Entry,
-        Self::Socket,
-        Self::Rate,
-    ];
-}
-
 impl Field {
     /// The fields that every policy has, in order. The others are made by what a policy declares.
     pub const FIXED: [Self; 27] = [

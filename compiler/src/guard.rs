@@ -9,7 +9,7 @@ mod statements;
 mod tests;
 
 use sockc_grammar::ast::Statement;
-use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
+use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Spanned};
 
 use crate::diagram::Store;
@@ -21,22 +21,11 @@ use crate::policy::{Expect, Place, Policy};
 use crate::reading::{self, Reading};
 use crate::resolve::resolve_statements;
 
-/// A guard that the policy violates.
-pub const VIOLATED: Code = Code("E0503");
-/// A statement that a guard cannot hold.
-pub const NOT_FOR_GUARDS: Code = Code("E0504");
-/// A guard speaks of a block that the policy does not have.
-pub const NO_SUCH_BLOCK: Code = Code("E0505");
-
-/// Every code of this stage, in order, with what it stands for.
-pub const CODES: &[(Code, &str)] = &[
-    (VIOLATED, "a guard that the policy violates"),
-    (NOT_FOR_GUARDS, "a statement that a guard cannot hold"),
-    (
-        NO_SUCH_BLOCK,
-        "a guard speaks of a network namespace that the policy has no block for",
-    ),
-];
+sockc_grammar::codes! {
+    VIOLATED = "E0503", "a guard that the policy violates";
+    NOT_FOR_GUARDS = "E0504", "a statement that a guard cannot hold";
+    NO_SUCH_BLOCK = "E0505", "a guard speaks of a network namespace that the policy has no block for";
+}
 
 /// A guard's text.
 #[derive(Clone, Debug)]

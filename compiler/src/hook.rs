@@ -14,8 +14,9 @@ use std::cmp::Reverse;
 
 use crate::artifact::{AttachPoint, Section};
 use crate::field::{Field, FieldKind};
+pub use crate::policy::Hook;
+pub(crate) use crate::policy::Verb;
 use crate::policy::{Direction, Family};
-pub use crate::policy::{Hook, Verb};
 use crate::protocol::IpProtocol;
 
 /// Whether a hook can do something.

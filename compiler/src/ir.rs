@@ -25,9 +25,10 @@ use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use crate::location::Location;
 
 pub use builder::Builder;
-pub use liveness::{Live, Liveness};
-pub use order::forward_order;
-pub use validate::{Invalid, validate};
+pub(crate) use liveness::{Live, Liveness};
+pub(crate) use order::forward_order;
+pub use validate::Invalid;
+pub(crate) use validate::validate;
 
 /// A basic block.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

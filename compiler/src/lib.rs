@@ -4,6 +4,28 @@
 //! text ─ reading ─▶ ast ─ resolve ─▶ Policy ─ bulk ─▶ reduced Policy ─ place ─▶ Chain per hook ─ diagram ─▶ decision
 //!   ─ lower ─▶ IR ─ emit ─▶ Program ─ object ─▶ ELF
 //! ```
+//!
+//! What others use: [`pipeline`] checks and compiles a text, [`object`] writes and reads the file, [`decide`](mod@decide) says
+//! what becomes of a packet and [`explain`](mod@explain) why, [`diff`], [`replay`] and [`simulate`](mod@simulate) compare and try
+//! policies, [`artifact`], [`policy`] and [`event`] are what they speak of.
+//!
+//! ```
+//! use sockc_compiler::files::Texts;
+//! use sockc_compiler::target::Target;
+//! use sockc_compiler::{object, pipeline};
+//! use sockc_grammar::source::SourceMap;
+//!
+//! let mut sources = SourceMap::default();
+//! let id = sources.add("web.sk", "interfaces eth0\ndefault in drop\nallow tcp to any:443\n");
+//! let target = Target::baseline();
+//! let outcome = pipeline::compile(&mut sources, id, "web", &target, &mut Texts::default());
+//! assert!(!outcome.failed(), "{:?}", outcome.diagnostics);
+//! if let Some(built) = outcome.built {
+//!     let file = object::write(&built.artifact)?;
+//!     assert_eq!(object::read_manifest(&file)?.policy, "web");
+//! }
+//! # Ok::<(), object::ObjectError>(())
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +36,7 @@ mod candidates;
 pub mod chain;
 pub mod classifier;
 pub mod codes;
-pub mod compose;
+mod compose;
 pub mod coverage;
 pub mod decide;
 pub mod diagram;
@@ -42,23 +64,23 @@ pub mod lower;
 pub mod names;
 pub mod object;
 pub mod observer;
-pub mod opt;
+mod opt;
 pub mod packet;
 pub mod pipeline;
 pub mod place;
 pub mod policy;
 pub mod protocol;
 pub mod ranges;
-pub mod reading;
+mod reading;
 pub mod replay;
-pub mod resolve;
+mod resolve;
 pub mod shapes;
 pub mod simulate;
 pub mod tables;
 pub mod target;
-pub mod values;
+mod values;
 pub mod verifier_cost;
-pub mod witness;
+mod witness;
 
 #[cfg(test)]
 extern crate self as sockc_compiler;

@@ -34,101 +34,36 @@ use crate::policy::{Direction, Policy};
 use crate::reading::Reading;
 use list::List;
 
-/// A rule that is never reached.
-pub const UNREACHABLE: Code = Code("W0601");
-/// A rule that changes nothing.
-pub const NO_EFFECT: Code = Code("W0602");
-/// A `default in drop` that keeps neighbour discovery out.
-pub const NO_NEIGHBOURS: Code = Code("W0603");
-/// A `default in drop` that keeps path MTU errors out.
-pub const NO_PATH_MTU: Code = Code("W0604");
-/// A UDP rule that opens every port on which something waits.
-pub const UDP_SOCKETS: Code = Code("W0605");
-/// An IPv6 address that ends as a port would.
-pub const PORT_IN_ADDRESS: Code = Code("W0606");
-/// A redirect for a family that its socket never holds.
-pub const OTHER_FAMILY: Code = Code("W0607");
-/// A set or map that is nearly full as it starts.
-pub const NEARLY_FULL: Code = Code("W0608");
-/// A name that is declared and not used.
-pub const UNUSED: Code = Code("W0609");
-/// A redirect of every UDP port.
-pub const UDP_ANY_PORT: Code = Code("W0610");
-/// Two rules whose order decides what becomes of packets that both match.
-pub const OVERLAP: Code = Code("W0611");
-/// A rule for interfaces that the policy is not on.
-pub const OUTSIDE: Code = Code("W0612");
-/// A label that reads like a verb.
-pub const VERB_AS_LABEL: Code = Code("W0613");
-/// A rate below one a second, without a burst.
-pub const ONE_AT_A_TIME: Code = Code("W0614");
-/// A rate of connections that one sender can use up for all.
-pub const SHARED_BUCKET: Code = Code("W0615");
-/// A redirect of ports below 1024 to a socket that any user may bind.
-pub const ANYBODYS_SOCKET: Code = Code("W0617");
-/// A rule that refuses what is sent and names no protocol.
-pub const ONLY_DATA: Code = Code("W0620");
-/// A rule that lets in whoever sends from a port.
-pub const SENDER_PORT: Code = Code("W0621");
-/// A name that no interface can have.
-pub const NO_INTERFACE: Code = Code("W0630");
-/// A policy so large that not each of its rules could be told to be needed.
-pub const CUT_SHORT: Code = Code("N0621");
-/// A rule on the length of packets that the kernel may have joined by then.
-pub const JOINED: Code = Code("W0626");
-
-/// Every code of the lints, in order, with what it stands for.
-pub const CODES: &[(Code, &str)] = &[
-    (UNREACHABLE, "a rule that is never reached"),
-    (NO_EFFECT, "a rule that changes nothing"),
-    (
-        NO_NEIGHBOURS,
-        "a default that keeps IPv6 neighbour discovery out",
-    ),
-    (NO_PATH_MTU, "a default that keeps path MTU errors out"),
-    (
-        UDP_SOCKETS,
-        "a UDP rule that opens every port on which something waits",
-    ),
-    (
-        PORT_IN_ADDRESS,
-        "an IPv6 address that reads like one with a port",
-    ),
-    (
-        OTHER_FAMILY,
-        "a redirect for a family that its socket never holds",
-    ),
-    (NEARLY_FULL, "a set or map that starts nearly full"),
-    (UNUSED, "a name that is declared and not used"),
-    (UDP_ANY_PORT, "a redirect of every UDP port to one socket"),
-    (
-        OVERLAP,
-        "two rules whose order decides what becomes of some packets",
-    ),
-    (OUTSIDE, "a rule for interfaces that the policy is not on"),
-    (VERB_AS_LABEL, "a label that is a verb"),
-    (ONE_AT_A_TIME, "a rate below one a second, without a burst"),
-    (SHARED_BUCKET, "a rate that one sender can use up for all"),
-    (
-        ANYBODYS_SOCKET,
-        "a redirect of ports below 1024 to a socket that any user may bind",
-    ),
-    (ONLY_DATA, "a rule that stops data of TCP connections only"),
-    (SENDER_PORT, "a rule that lets in whoever sends from a port"),
-    (NO_INTERFACE, "a name that no interface can have"),
-    (
-        CUT_SHORT,
-        "the search for rules without effect was cut short",
-    ),
-    (JOINED, "a rule on the length of packets that may be joined"),
-];
+sockc_grammar::codes! {
+    UNREACHABLE = "W0601", "a rule that is never reached";
+    NO_EFFECT = "W0602", "a rule that changes nothing";
+    NO_NEIGHBOURS = "W0603", "a default that keeps IPv6 neighbour discovery out";
+    NO_PATH_MTU = "W0604", "a default that keeps path MTU errors out";
+    UDP_SOCKETS = "W0605", "a UDP rule that opens every port on which something waits";
+    PORT_IN_ADDRESS = "W0606", "an IPv6 address that reads like one with a port";
+    OTHER_FAMILY = "W0607", "a redirect for a family that its socket never holds";
+    NEARLY_FULL = "W0608", "a set or map that starts nearly full";
+    UNUSED = "W0609", "a name that is declared and not used";
+    UDP_ANY_PORT = "W0610", "a redirect of every UDP port to one socket";
+    OVERLAP = "W0611", "two rules whose order decides what becomes of some packets";
+    OUTSIDE = "W0612", "a rule for interfaces that the policy is not on";
+    VERB_AS_LABEL = "W0613", "a label that is a verb";
+    ONE_AT_A_TIME = "W0614", "a rate below one a second, without a burst";
+    SHARED_BUCKET = "W0615", "a rate that one sender can use up for all";
+    ANYBODYS_SOCKET = "W0617", "a redirect of ports below 1024 to a socket that any user may bind";
+    ONLY_DATA = "W0620", "a rule that stops data of TCP connections only";
+    SENDER_PORT = "W0621", "a rule that lets in whoever sends from a port";
+    NO_INTERFACE = "W0630", "a name that no interface can have";
+    CUT_SHORT = "N0621", "the search for rules without effect was cut short";
+    JOINED = "W0626", "a rule on the length of packets that may be joined";
+}
 
 /// The lints that say nothing unless they are asked for.
 pub const OPTIONAL: &[Code] = &[OVERLAP];
 
 /// How much work the lints of one direction may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Care {
+pub(crate) enum Care {
     /// Some hundredths of a second: a policy that is compiled waits for it.
     Quick,
     /// Hardly ever more than a second, some seconds for lists of 100,000 rules that share much: for `check`.
@@ -160,7 +95,7 @@ impl Care {
 /// What the rules of a policy give reason to say; by lint, then in order. The policies of its namespaces are asked by
 /// themselves. `own` is the policy's own file: rules of included files are there for other policies too.
 #[must_use]
-pub fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
+pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut cut_short = false;
     for direction in Direction::ALL {
@@ -220,7 +155,7 @@ fn cut_short(own: SourceId) -> Diagnostic {
 
 /// What the text of a sound policy gives reason to say.
 #[must_use]
-pub fn text(reading: &Reading, sources: &SourceMap) -> Vec<Diagnostic> {
+pub(crate) fn text(reading: &Reading, sources: &SourceMap) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     literal::check(&reading.file, sources, &mut found);
     labels::check(&reading.file, sources, &mut found);

@@ -9,47 +9,44 @@ use crate::hook::Hook;
 use crate::protocol::IpProtocol;
 
 /// Size of the ring buffer in bytes.
-pub const RING: u32 = 256 << 10;
+pub(crate) const RING: u32 = 256 << 10;
 
 /// Size of a record in bytes.
-pub const SIZE: usize = 72;
+pub(crate) const SIZE: usize = 72;
 
 /// Where each part of a record stands, in bytes.
-pub mod offset {
+// The byte at 31 and the word at 36 are nothing yet.
+pub(crate) mod offset {
     /// Nanoseconds since boot: `u64`.
-    pub const TIME: u8 = 0;
+    pub(crate) const TIME: u8 = 0;
     /// The slot of the map `counters` that counted the packet: `u32`.
-    pub const COUNTER: u8 = 8;
+    pub(crate) const COUNTER: u8 = 8;
     /// The interface, 0 where there is none: `u32`.
-    pub const INTERFACE: u8 = 12;
+    pub(crate) const INTERFACE: u8 = 12;
     /// Length of the IP packet, or of what was written: `u32`.
-    pub const LENGTH: u8 = 16;
+    pub(crate) const LENGTH: u8 = 16;
     /// The packet mark it came with: `u32`.
-    pub const MARK: u8 = 20;
+    pub(crate) const MARK: u8 = 20;
     /// The hook, by its place in [`crate::hook::Hook::ALL`]: one byte.
-    pub const HOOK: u8 = 24;
+    pub(crate) const HOOK: u8 = 24;
     /// 4, 6, or 0 for a malformed packet: one byte.
-    pub const FAMILY: u8 = 25;
+    pub(crate) const FAMILY: u8 = 25;
     /// The IP protocol: one byte.
-    pub const PROTOCOL: u8 = 26;
+    pub(crate) const PROTOCOL: u8 = 26;
     /// As [`crate::field::Field::Fragment`]: one byte.
-    pub const FRAGMENT: u8 = 27;
+    pub(crate) const FRAGMENT: u8 = 27;
     /// ICMP type and code: `u16`.
-    pub const ICMP: u8 = 28;
+    pub(crate) const ICMP: u8 = 28;
     /// The low eight TCP flags: one byte.
-    pub const FLAGS: u8 = 30;
-    /// Nothing yet: one byte.
-    pub const RESERVED: u8 = 31;
+    pub(crate) const FLAGS: u8 = 30;
     /// The sender's port: `u16`.
-    pub const FROM_PORT: u8 = 32;
+    pub(crate) const FROM_PORT: u8 = 32;
     /// The receiver's port: `u16`.
-    pub const TO_PORT: u8 = 34;
-    /// Nothing yet: `u32`.
-    pub const RESERVED_WORD: u8 = 36;
+    pub(crate) const TO_PORT: u8 = 34;
     /// The sender's address: four `u32`, of which IPv4 uses the first.
-    pub const FROM: u8 = 40;
+    pub(crate) const FROM: u8 = 40;
     /// The receiver's address likewise.
-    pub const TO: u8 = 56;
+    pub(crate) const TO: u8 = 56;
 }
 
 /// A record.

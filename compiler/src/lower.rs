@@ -51,14 +51,17 @@ use crate::policy::{
 };
 use crate::protocol::IpProtocol;
 
-pub use boundaries::SetTables;
-pub use live::{LiveMapMaps, LiveSetMaps};
-pub use member::SetMaps;
-pub use meter::{BUCKET_KEY, Meters};
-pub use reject::{KINDS, MAX_RECEIVERS, answers};
+pub(crate) use boundaries::SetTables;
+pub(crate) use live::{LiveMapMaps, LiveSetMaps};
+pub(crate) use member::SetMaps;
+pub use meter::BUCKET_KEY;
+pub(crate) use meter::Meters;
+pub use reject::KINDS;
+pub(crate) use reject::{MAX_RECEIVERS, answers};
 use stream::Door;
-pub use stream::{GroupMaps, PEER_KEY, sock_ops};
-pub use walk::ClassifierMaps;
+pub use stream::PEER_KEY;
+pub(crate) use stream::{GroupMaps, sock_ops};
+pub(crate) use walk::ClassifierMaps;
 
 use frame::Frame;
 use log::Gate;
@@ -82,7 +85,7 @@ pub struct CounterSlots {
 
 /// The maps a program may use.
 #[derive(Clone, Debug)]
-pub struct Maps {
+pub(crate) struct Maps {
     /// What counts for rules, defaults and malformed packets, unless that is left out.
     pub counters: Option<MapId>,
     /// Named sockets.
@@ -114,11 +117,11 @@ pub struct Maps {
 }
 
 /// Slots of the named sockets: (family, protocol, index in the map `sockets`).
-pub type SocketSlots = SecondaryMap<SocketId, Vec<(Family, IpProtocol, u32)>>;
+pub(crate) type SocketSlots = SecondaryMap<SocketId, Vec<(Family, IpProtocol, u32)>>;
 
 /// Everything about one chain that code is made from.
 #[derive(Clone, Copy)]
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     /// The policy.
     pub policy: &'a Policy,
     /// The chain.
@@ -145,7 +148,7 @@ pub struct Source<'a> {
 
 /// Makes the function of a chain.
 #[must_use]
-pub fn lower(source: Source<'_>, name: &str) -> Function {
+pub(crate) fn lower(source: Source<'_>, name: &str) -> Function {
     let mut lowering = Lowering::new(source, name, source.chain.hook.spec().section);
     (hook::code(source.chain.hook).open)(&mut lowering);
     lowering.builder.finish()
@@ -154,7 +157,12 @@ pub fn lower(source: Source<'_>, name: &str) -> Function {
 /// Whether every packet of a chain gets the default of its direction, whatever it holds: nothing of it is read then, and
 /// malformed packets count as the default. A default that logs, or answers, has to know the packet.
 #[must_use]
-pub fn is_uniform(policy: &Policy, chain: &Chain, decision: &Flat, counts: Option<&Flat>) -> bool {
+pub(crate) fn is_uniform(
+    policy: &Policy,
+    chain: &Chain,
+    decision: &Flat,
+    counts: Option<&Flat>,
+) -> bool {
     let default = policy.default_of(chain.hook.direction());
     let silent = |line: &Default| line.log.is_none() && line.verdict != DefaultVerdict::Reject;
     let leaf = match decision.root {
@@ -166,7 +174,7 @@ pub fn is_uniform(policy: &Policy, chain: &Chain, decision: &Flat, counts: Optio
 
 /// The place of a statement as an origin of code.
 #[must_use]
-pub fn origin_of(place: &Place) -> Location {
+pub(crate) fn origin_of(place: &Place) -> Location {
     place.location.clone()
 }
 

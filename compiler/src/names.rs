@@ -7,7 +7,7 @@ mod tables;
 
 pub(crate) use tables::DSCP;
 
-use crate::policy::IcmpMatch;
+use crate::policy::{Family, IcmpMatch};
 
 /// The port of a well-known service.
 #[must_use]
@@ -33,6 +33,15 @@ pub enum IcmpKind {
 }
 
 impl IcmpKind {
+    /// The family that carries it.
+    #[must_use]
+    pub fn family(self) -> Family {
+        match self {
+            Self::Icmp => Family::V4,
+            Self::Icmp6 => Family::V6,
+        }
+    }
+
     fn table(self) -> &'static [(&'static str, u8, Option<u8>)] {
         match self {
             Self::Icmp => tables::ICMP,

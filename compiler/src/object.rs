@@ -36,7 +36,7 @@ mod tests;
 
 pub use error::ObjectError;
 pub use read::{namespaces, read, read_lists, read_manifest};
-pub use sum::check_sum;
+pub(crate) use sum::check_sum;
 
 use crate::artifact::Artifact;
 use crate::bpf::insn::Insn;

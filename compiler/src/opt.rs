@@ -18,14 +18,15 @@ use crate::ir::{Block, Function, forward_order};
 
 /// A pass.
 #[derive(Clone, Copy, Debug)]
-pub struct Pass {
+pub(crate) struct Pass {
     /// Its name, for whoever looks at what it does.
+    #[cfg_attr(not(test), allow(dead_code, reason = "only tests look so far"))]
     pub name: &'static str,
     run: fn(&mut Function, &[Block]),
 }
 
 /// The passes, in their order.
-pub const PASSES: &[Pass] = &[
+pub(crate) const PASSES: &[Pass] = &[
     Pass {
         name: "reloads",
         run: reloads::run,
@@ -51,7 +52,7 @@ pub const PASSES: &[Pass] = &[
 
 impl Pass {
     /// Runs it. A function that does not go forward is left as it is, and refused where code is made of it.
-    pub fn run(&self, function: &mut Function) {
+    pub(crate) fn run(&self, function: &mut Function) {
         if let Some(order) = forward_order(function) {
             (self.run)(function, &order);
         }
@@ -59,7 +60,7 @@ impl Pass {
 }
 
 /// Runs all passes.
-pub fn optimise(function: &mut Function) {
+pub(crate) fn optimise(function: &mut Function) {
     for pass in PASSES {
         pass.run(function);
     }

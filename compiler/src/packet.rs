@@ -13,7 +13,7 @@ use crate::protocol::IpProtocol;
 
 /// Bytes of the transport header that a whole packet or first fragment must hold.
 #[must_use]
-pub fn transport_length(family: Family, protocol: IpProtocol) -> u32 {
+pub(crate) fn transport_length(family: Family, protocol: IpProtocol) -> u32 {
     match (protocol, family) {
         (IpProtocol::TCP, _) => 20,
         (IpProtocol::SCTP, _) => 12,

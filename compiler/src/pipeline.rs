@@ -36,11 +36,9 @@ use crate::target::Target;
 use compilation::{Done, Stop};
 use options::Job;
 
+pub(crate) use compilation::CODES;
 pub(crate) use compilation::too_much;
-pub use compilation::{
-    BUDGET, Built, CODES, Compilation, DECIDES_NOTHING, Decision, NO_INTERFACE, SAYS_NOTHING,
-    TOO_LARGE,
-};
+pub use compilation::{Built, Compilation, Decision, NO_INTERFACE, SAYS_NOTHING, TOO_LARGE};
 pub use manifest::Slots;
 pub use options::{Counters, Expects, Options};
 
@@ -58,7 +56,7 @@ pub fn compile<'a>(
 
 /// Compiles once more what was compiled before: the same, but that no lint is asked.
 #[must_use]
-pub fn compile_again<'a>(
+pub(crate) fn compile_again<'a>(
     sources: &mut SourceMap,
     id: SourceId,
     stem: &str,
@@ -86,7 +84,7 @@ pub fn check(
 
 /// The same as [`check`], and says what `compile` would refuse for its size, for kernels from the oldest on.
 #[must_use]
-pub fn check_size(
+pub(crate) fn check_size(
     sources: &mut SourceMap,
     id: SourceId,
     stem: &str,

@@ -6,7 +6,7 @@
 //! list means is checked apart from this, in [`crate::compose`]. What one rule by itself cannot do at the hook it names
 //! is the resolver's message; how rules stand to each other is said here.
 
-pub mod codes;
+pub(crate) mod codes;
 
 mod arriving;
 mod describe;
@@ -16,7 +16,7 @@ mod needs;
 mod tests;
 
 pub use describe::describe;
-pub use lookup::has_lookup;
+pub(crate) use lookup::has_lookup;
 
 use sockc_grammar::diagnostic::Diagnostic;
 
@@ -29,7 +29,7 @@ use crate::policy::{
 };
 
 /// The chains of a policy, in the order of [`Hook`], then of groups; or why no placement keeps its meaning.
-pub fn place(policy: &Policy, store: &mut Store) -> Result<Vec<Chain>, Vec<Diagnostic>> {
+pub(crate) fn place(policy: &Policy, store: &mut Store) -> Result<Vec<Chain>, Vec<Diagnostic>> {
     let mut errors = Vec::new();
     match place_all(policy, store, &mut errors) {
         Ok(chains) if errors.is_empty() => return Ok(chains),

@@ -4,7 +4,7 @@
 //! where they are named, and what is wrong. Every text is added to the source map, so that spans point into the file that
 //! they were written in. Not here: what statements mean.
 
-pub mod codes;
+pub(crate) mod codes;
 mod list;
 #[cfg(test)]
 mod tests;
@@ -20,10 +20,10 @@ use sockc_grammar::source::{SourceId, SourceMap, Span, Spanned};
 use crate::files::{BUILTINS, Files, next_to, normal, title_of_builtin};
 use crate::names::nearest;
 
-pub use list::List;
+pub(crate) use list::List;
 
 /// The lists that sets are made of, by the place of the path that names them; `None` for those that are wrong.
-pub type Lists = BTreeMap<Span, Option<Rc<List>>>;
+pub(crate) type Lists = BTreeMap<Span, Option<Rc<List>>>;
 
 /// Files may include each other to this depth. A chain that is longer goes in circles through links.
 const MAX_INCLUDE_DEPTH: usize = 32;
@@ -36,7 +36,7 @@ const STAGE: &str = "read the policy";
 
 /// What was read.
 #[derive(Debug)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// The statements, those of included files in the place of their `include`.
     pub file: ast::File,
     /// The lists.
@@ -46,7 +46,7 @@ pub struct Reading {
 }
 
 /// Reads a policy that is in the source map already, and every file that it names.
-pub fn read(
+pub(crate) fn read(
     sources: &mut SourceMap,
     id: SourceId,
     files: &mut dyn Files,

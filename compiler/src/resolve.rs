@@ -7,7 +7,7 @@
 mod addresses;
 mod blocks;
 mod clauses;
-pub mod codes;
+pub(crate) mod codes;
 mod conditions;
 mod declared;
 mod effects;
@@ -55,20 +55,10 @@ use places::Places;
 use report::Report;
 use sets::Sets;
 
-/// The policy that a file describes, with everything that is wrong with it; the policy only if no error is among that.
-/// A file that names lists needs [`resolve_reading`].
-///
-/// `stem` is the file's name without its ending: the policy's name unless a `policy` line gives another.
-#[must_use]
-pub fn resolve(file: &File, sources: &SourceMap, stem: &str) -> (Option<Policy>, Vec<Diagnostic>) {
-    let lists = Lists::new();
-    run(Resolver::new(sources, &lists, stem), file)
-}
-
 /// The policy that a file and the files it names describe, with everything that is wrong with it; the policy only if no
 /// error is among that and nothing was left out in reading.
 #[must_use]
-pub fn resolve_reading(
+pub(crate) fn resolve_reading(
     reading: &Reading,
     sources: &SourceMap,
     stem: &str,

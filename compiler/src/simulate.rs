@@ -22,7 +22,7 @@ use kernel::Machine;
 /// The interface that a packet arrives on or leaves by.
 pub const INTERFACE: u32 = 1;
 /// The first of the interfaces that packets are sent out of, by [`OutInterfaceId`].
-pub const FIRST_PORT: u32 = 100;
+pub(crate) const FIRST_PORT: u32 = 100;
 
 /// What the programs did.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,7 +50,7 @@ pub fn listing(tables: &[PlacedTable], maps: &PrimaryMap<MapId, MapSpec>) -> Str
 
 /// Tables on their way into maps.
 #[derive(Debug)]
-pub struct Tables<'m> {
+pub(crate) struct Tables<'m> {
     maps: &'m mut PrimaryMap<MapId, MapSpec>,
     /// The maximum number of bytes of a map's value.
     limit: usize,
@@ -62,11 +62,11 @@ pub struct Tables<'m> {
 }
 
 /// Where tables of no special wish begin: at a cache line, so that none is touched for nothing.
-pub const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 impl<'m> Tables<'m> {
     /// No tables yet; maps that are needed for them go after `maps` and hold at most `limit` bytes each.
-    pub fn new(maps: &'m mut PrimaryMap<MapId, MapSpec>, limit: usize) -> Self {
+    pub(crate) fn new(maps: &'m mut PrimaryMap<MapId, MapSpec>, limit: usize) -> Self {
         Self {
             maps,
             limit,
@@ -77,19 +77,24 @@ impl<'m> Tables<'m> {
     }
 
     /// The maps of a policy, for those that are not made of tables.
-    pub fn maps(&mut self) -> &mut PrimaryMap<MapId, MapSpec> {
+    pub(crate) fn maps(&mut self) -> &mut PrimaryMap<MapId, MapSpec> {
         self.maps
     }
 
     /// The maximum number of bytes of a table.
     #[must_use]
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
     /// Puts a table of 1 to [`Self::limit`] bytes into the first map that has room after what it holds, at a multiple
     /// of `align` (a power of two).
-    pub fn push(&mut self, name: impl Into<String>, bytes: &[u8], align: usize) -> TablePlace {
+    pub(crate) fn push(
+        &mut self,
+        name: impl Into<String>,
+        bytes: &[u8],
+        align: usize,
+    ) -> TablePlace {
         let map = self.with_room(bytes.len(), align);
         let appended = append(&mut self.maps[map], bytes, align);
         self.beyond |= appended.is_none() || bytes.len() > self.limit;
@@ -105,7 +110,7 @@ impl<'m> Tables<'m> {
 
     /// All tables, in the order they came; `None` if one was larger than a map can be, which is a bug of who made it.
     #[must_use]
-    pub fn finish(self) -> Option<Vec<PlacedTable>> {
+    pub(crate) fn finish(self) -> Option<Vec<PlacedTable>> {
         (!self.beyond).then_some(self.placed)
     }
 

@@ -3,6 +3,7 @@
 //! Reading lists, resolving policies and reading packets in words share them. Not here: the names that a policy declares.
 
 pub(crate) mod addresses;
-pub mod codes;
+pub(crate) mod codes;
 pub(crate) mod kernel_names;
 pub(crate) mod numbers;
+pub(crate) mod protocols;

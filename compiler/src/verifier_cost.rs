@@ -45,7 +45,7 @@ impl VerifierCost {
 
 /// The instructions of a function, near enough.
 #[must_use]
-pub fn size(function: &Function) -> usize {
+pub(crate) fn size(function: &Function) -> usize {
     let order = forward_order(function).unwrap_or_default();
     order.iter().map(|&block| length(function, block)).sum()
 }
@@ -141,7 +141,7 @@ fn pending_jumps(function: &Function, order: &[Block]) -> usize {
 /// each way that leads to it. The most expensive come first; code of no rule, which begins where the function does, is left
 /// out.
 #[must_use]
-pub fn shares(function: &Function) -> Vec<(Origin, usize)> {
+pub(crate) fn shares(function: &Function) -> Vec<(Origin, usize)> {
     let head = function.blocks[function.entry].origin;
     let mut shares: SecondaryMap<Origin, usize> = SecondaryMap::new();
     for block in forward_order(function).unwrap_or_default() {

@@ -18,7 +18,7 @@ use crate::protocol::IpProtocol;
 
 /// An event, and what the world says of it.
 #[derive(Clone, Debug)]
-pub struct Witness {
+pub(crate) struct Witness {
     /// What happens.
     pub event: Event,
     /// The packet or connection.
@@ -31,7 +31,7 @@ pub struct Witness {
 impl Witness {
     /// The event of a direction (for `send`: written by a socket of the group) with these values.
     #[must_use]
-    pub fn new(values: FieldValues, direction: Direction, group: Option<GroupId>) -> Self {
+    pub(crate) fn new(values: FieldValues, direction: Direction, group: Option<GroupId>) -> Self {
         let (header, socket) = header_of(&values);
         let event = match group {
             Some(group) if direction.of_processes() => Event::Process {
@@ -55,7 +55,7 @@ impl Witness {
 
     /// The lookup for a packet with these values that met no packet hook.
     #[must_use]
-    pub fn of_lookup(values: FieldValues) -> Self {
+    pub(crate) fn of_lookup(values: FieldValues) -> Self {
         let (header, socket) = header_of(&values);
         let event = Event::Lookup {
             class: ClassId::from_u32(values.get(Field::Interface)),
@@ -71,7 +71,7 @@ impl Witness {
 
     /// What the reference meaning says of it.
     #[must_use]
-    pub fn decide(&self, policy: &Policy) -> Decision {
+    pub(crate) fn decide(&self, policy: &Policy) -> Decision {
         decide(policy, &self.event, self)
     }
 
@@ -79,7 +79,7 @@ impl Witness {
     ///
     /// A text knows one state of all rates only: where some fit and others do not, the decision may be another.
     #[must_use]
-    pub fn described(&self, policy: &Policy) -> Described {
+    pub(crate) fn described(&self, policy: &Policy) -> Described {
         let wanted = self.decide(policy);
         shortest(policy, self.everything(policy), |said| {
             let found = decide(policy, &said.event, &DescribedWorld::new(policy, said));
@@ -93,12 +93,6 @@ impl Witness {
             rate_exceeded: true,
             ..Described::of_world(policy, self.event.clone(), &self.header, self.socket, self)
         }
-    }
-
-    /// The values that it was made from.
-    #[must_use]
-    pub fn values(&self) -> &FieldValues {
-        &self.values
     }
 }
 

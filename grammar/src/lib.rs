@@ -3,6 +3,21 @@
 //! Takes UTF-8 text; gives an [`ast::File`] with a span on every node, or [`diagnostic::Diagnostic`]s.
 //! Not here: names are not resolved, values are not checked against each other, nothing is read from files, and
 //! nothing here knows of BPF or of the kernel.
+//!
+//! ```
+//! use sockc_grammar::source::SourceMap;
+//! use sockc_grammar::{parse, print, render};
+//!
+//! let mut sources = SourceMap::default();
+//! let id = sources.add("web.sk", "allow tcp   to any:443");
+//! let (file, mistakes) = parse(&sources, id);
+//! assert_eq!((file.statements.len(), mistakes.len()), (1, 0));
+//! assert_eq!(print::format(&sources, id).as_deref(), Ok("allow tcp to any:443\n"));
+//!
+//! let id = sources.add("wrong.sk", "permit tcp to any:443");
+//! let (_, mistakes) = parse(&sources, id);
+//! assert!(render::render(&mistakes, &sources, false).contains("write `allow`"));
+//! ```
 
 #[macro_use]
 mod worded;

@@ -7,6 +7,18 @@
 //! apply ─ session (rights, namespace) ─ lock ─ reconcile ─ load ─ fill ─ attach ─ record ─ switch ─ reconcile
 //! ```
 //!
+//! ```no_run
+//! use sockc_compiler::object::read_manifest;
+//! use sockc_runtime::{Options, apply, status, unload};
+//!
+//! let options = Options::default();
+//! let object = std::fs::read("web.o")?;
+//! apply(&object, &read_manifest(&object)?, &options)?;
+//! assert!(status(&options)?.is_some());
+//! unload(&options)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `attach`, `groups`, `session`, `names`,
 //! `reconcile`, `blocks`, `active`, `live`, `sockets`, `status`, `apply`.

@@ -134,7 +134,7 @@ fn changed(map: &str, done: Result<usize, Error>, output: &mut Output) -> Result
             entries,
         });
     } else {
-        output.line(format!("live map \"{map}\": {entries} entries"));
+        output.line(format!("live map \"{map}\": {}", entries_of(entries)));
     }
     Ok(())
 }
@@ -159,11 +159,19 @@ fn names(place: &Place, output: &mut Output) -> Result<(), Exit> {
         output.note("the policy in force declares no live map");
     }
     let rows = maps.into_iter().map(|map| {
-        let size = format!("{} of at most {} entries", map.entries, map.max);
+        let size = format!("{} of at most {}", map.entries, entries_of(map.max));
         vec![map.name, size]
     });
     output.table(&rows.collect::<Vec<_>>());
     Ok(())
+}
+
+/// So many entries, in words.
+fn entries_of(number: impl ToString) -> String {
+    match number.to_string().as_str() {
+        "1" => "1 entry".to_owned(),
+        many => format!("{many} entries"),
+    }
 }
 
 fn show(place: &Place, map: &str, output: &mut Output) -> Result<(), Exit> {
@@ -182,6 +190,7 @@ fn show(place: &Place, map: &str, output: &mut Output) -> Result<(), Exit> {
     for entry in &entries {
         output.line(entry);
     }
-    output.note(format!("{} of at most {} entries", entries.len(), map.max));
+    let (there, most) = (entries.len(), entries_of(map.max));
+    output.note(format!("{there} of at most {most}"));
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::cli::{Place, SetLoad, SetVerb};
 use crate::exit::Exit;
 use crate::files::input;
 use crate::machine::{options, refused};
-use crate::output::Output;
+use crate::output::{Output, count};
 
 /// The JSON of changes.
 #[derive(Serialize)]
@@ -122,7 +122,10 @@ fn changed(
             elements,
         });
     } else {
-        output.line(format!("live set \"{set}\": {elements} elements"));
+        output.line(format!(
+            "live set \"{set}\": {}",
+            count::of(elements, "element")
+        ));
     }
     Ok(Exit::Done)
 }
@@ -170,11 +173,16 @@ fn names(place: &Place, output: &mut Output) -> Result<Exit, Exit> {
         output.note("the policy in force declares no live set");
     }
     let rows = sets.into_iter().map(|set| {
-        let size = format!("{} of at most {} elements", set.elements, set.max);
+        let size = of_most(set.elements, set.max);
         vec![set.name, size]
     });
     output.table(&rows.collect::<Vec<_>>());
     Ok(Exit::Done)
+}
+
+/// How full a live set is.
+fn of_most(elements: usize, max: impl ToString) -> String {
+    format!("{elements} of at most {}", count::of(max, "element"))
 }
 
 fn show(place: &Place, set: &str, output: &mut Output) -> Result<Exit, Exit> {
@@ -195,11 +203,7 @@ fn show(place: &Place, set: &str, output: &mut Output) -> Result<Exit, Exit> {
         .map(|element| vec![element.prefix.to_string(), until(element)])
         .collect();
     output.table(&rows);
-    output.note(format!(
-        "{} of at most {} elements",
-        set.elements.len(),
-        set.max
-    ));
+    output.note(of_most(set.elements.len(), set.max));
     Ok(Exit::Done)
 }
 

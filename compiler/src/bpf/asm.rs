@@ -7,8 +7,8 @@ use super::constant::{PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
 use super::helper::Helper;
 use super::insn::Insn;
 use super::opcode::{
-    AluOp, AtomicOp, CALL, END, EXIT, JA, JumpOp, LOAD_IMM64, NEG, Register, SOURCE_REGISTER,
-    Width, class, mode,
+    AluOp, AtomicOp, CALL, END, EXIT, JA, JumpOp, LOAD_IMM64, Register, SOURCE_REGISTER, Width,
+    class, mode,
 };
 
 /// `dst = imm`, sign-extended to 64 bits.
@@ -29,12 +29,6 @@ pub fn mov32_imm(dst: Register, imm: i32) -> Insn {
     alu32_imm(AluOp::Mov, dst, imm)
 }
 
-/// `dst = src` in the low half, zero in the upper half.
-#[must_use]
-pub fn mov32_reg(dst: Register, src: Register) -> Insn {
-    alu32_reg(AluOp::Mov, dst, src)
-}
-
 /// `dst OP= imm` on 64 bits, the immediate sign-extended.
 #[must_use]
 pub fn alu64_imm(op: AluOp, dst: Register, imm: i32) -> Insn {
@@ -49,31 +43,13 @@ pub fn alu64_reg(op: AluOp, dst: Register, src: Register) -> Insn {
 
 /// `dst OP= imm` on the low halves; the upper half of `dst` becomes zero.
 #[must_use]
-pub fn alu32_imm(op: AluOp, dst: Register, imm: i32) -> Insn {
+pub(crate) fn alu32_imm(op: AluOp, dst: Register, imm: i32) -> Insn {
     with_imm(class::ALU | op.code(), dst, op.offset(), imm)
-}
-
-/// `dst OP= src` on the low halves; the upper half of `dst` becomes zero.
-#[must_use]
-pub fn alu32_reg(op: AluOp, dst: Register, src: Register) -> Insn {
-    with_reg(class::ALU | op.code(), dst, src, op.offset())
-}
-
-/// `dst = -dst` on 64 bits.
-#[must_use]
-pub fn neg64(dst: Register) -> Insn {
-    with_imm(class::ALU64 | NEG, dst, 0, 0)
-}
-
-/// `dst = -dst` on the low half; the upper half becomes zero.
-#[must_use]
-pub fn neg32(dst: Register) -> Insn {
-    with_imm(class::ALU | NEG, dst, 0, 0)
 }
 
 /// The low `bits` (16, 32 or 64) of `dst` from host to network order or back; bits above become zero.
 #[must_use]
-pub fn to_be(dst: Register, bits: i32) -> Insn {
+pub(crate) fn to_be(dst: Register, bits: i32) -> Insn {
     with_imm(class::ALU | END | SOURCE_REGISTER, dst, 0, bits)
 }
 
@@ -119,28 +95,10 @@ pub fn atomic_add64(base: Register, offset: i16, src: Register) -> Insn {
     atomic_add(Width::DW, base, offset, src)
 }
 
-/// `lock *(u32 *)(base + offset) += src`
-#[must_use]
-pub fn atomic_add32(base: Register, offset: i16, src: Register) -> Insn {
-    atomic_add(Width::W, base, offset, src)
-}
-
 /// `lock *(width *)(base + offset) += src`, for [`Width::W`] and [`Width::DW`].
 #[must_use]
-pub fn atomic_add(width: Width, base: Register, offset: i16, src: Register) -> Insn {
+pub(crate) fn atomic_add(width: Width, base: Register, offset: i16, src: Register) -> Insn {
     atomic(width, AtomicOp::Add, 0, base, offset, src)
-}
-
-/// `src = fetch_add(*(u64 *)(base + offset), src)`: `src` gets the old value (Linux 5.12).
-#[must_use]
-pub fn fetch_add64(base: Register, offset: i16, src: Register) -> Insn {
-    atomic(Width::DW, AtomicOp::Add, AtomicOp::FETCH, base, offset, src)
-}
-
-/// `src = exchange(*(u64 *)(base + offset), src)`: `src` gets the old value (Linux 5.12).
-#[must_use]
-pub fn exchange64(base: Register, offset: i16, src: Register) -> Insn {
-    atomic(Width::DW, AtomicOp::Exchange, 0, base, offset, src)
 }
 
 /// If `*(u64 *)(base + offset)` is R0 it becomes `src`; R0 gets the old value (Linux 5.12).
@@ -189,7 +147,7 @@ pub fn jump32_imm(op: JumpOp, dst: Register, imm: i32, offset: i16) -> Insn {
 
 /// Jumps if `dst OP src` on the low halves.
 #[must_use]
-pub fn jump32_reg(op: JumpOp, dst: Register, src: Register, offset: i16) -> Insn {
+pub(crate) fn jump32_reg(op: JumpOp, dst: Register, src: Register, offset: i16) -> Insn {
     with_reg(class::JMP32 | op.code(), dst, src, offset)
 }
 

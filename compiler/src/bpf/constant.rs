@@ -3,57 +3,57 @@
 //! Taken from `linux/bpf.h`, `linux/if_ether.h` and `linux/in.h`. Opcodes are in `opcode`, limits in `limits`.
 
 /// Source register value in a 64-bit immediate: the immediate is a map.
-pub const PSEUDO_MAP_FD: u8 = 1;
+pub(crate) const PSEUDO_MAP_FD: u8 = 1;
 /// Source register value in a 64-bit immediate: the address of a map's first value, plus the second half's immediate.
-pub const PSEUDO_MAP_VALUE: u8 = 2;
+pub(crate) const PSEUDO_MAP_VALUE: u8 = 2;
 /// Source register value in a call: a function of the same program.
-pub const PSEUDO_CALL: u8 = 1;
+pub(crate) const PSEUDO_CALL: u8 = 1;
 
 /// Map update: create or replace.
-pub const BPF_ANY: i32 = 0;
+pub(crate) const BPF_ANY: i32 = 0;
 /// Map update: create only.
 pub const BPF_NOEXIST: i32 = 1;
 /// Map update: replace only.
-pub const BPF_EXIST: i32 = 2;
+pub(crate) const BPF_EXIST: i32 = 2;
 /// Map flag: no preallocation (socket storage must have it).
 pub const BPF_F_NO_PREALLOC: u32 = 1;
 /// Map flag: programs only read.
-pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
+pub(crate) const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 /// Redirect of a message: to the other socket's receive queue.
 pub const BPF_F_INGRESS: i32 = 1;
 /// Socket lookup: the network namespace of the context. All 64 bits are set: a zero-extended 32-bit value finds nothing.
 pub const BPF_F_CURRENT_NETNS: i64 = -1;
 /// `bpf_sk_storage_get`: create the storage if the socket has none.
-pub const BPF_SK_STORAGE_GET_F_CREATE: i32 = 1;
+pub(crate) const BPF_SK_STORAGE_GET_F_CREATE: i32 = 1;
 /// `bpf_sk_assign` at sk_lookup: replace an earlier choice.
-pub const BPF_SK_LOOKUP_F_REPLACE: i32 = 1;
+pub(crate) const BPF_SK_LOOKUP_F_REPLACE: i32 = 1;
 /// `bpf_sk_assign` at sk_lookup: exactly this socket, no spreading over its reuseport group.
-pub const BPF_SK_LOOKUP_F_NO_REUSEPORT: i32 = 2;
+pub(crate) const BPF_SK_LOOKUP_F_NO_REUSEPORT: i32 = 2;
 
 /// `bpf_ringbuf_output`: does not wake the reader.
-pub const BPF_RB_NO_WAKEUP: i32 = 1;
+pub(crate) const BPF_RB_NO_WAKEUP: i32 = 1;
 /// `bpf_ringbuf_output`: wakes the reader.
-pub const BPF_RB_FORCE_WAKEUP: i32 = 2;
+pub(crate) const BPF_RB_FORCE_WAKEUP: i32 = 2;
 /// `bpf_skb_store_bytes`: mends a checksum that the interface computed over the packet.
-pub const BPF_F_RECOMPUTE_CSUM: i32 = 1;
+pub(crate) const BPF_F_RECOMPUTE_CSUM: i32 = 1;
 /// `bpf_skb_store_bytes`: the flow hash is void.
-pub const BPF_F_INVALIDATE_HASH: i32 = 2;
+pub(crate) const BPF_F_INVALIDATE_HASH: i32 = 2;
 /// `bpf_l4_csum_replace`: the field is part of the pseudo header.
 pub const BPF_F_PSEUDO_HDR: i32 = 1 << 4;
 /// `bpf_l4_csum_replace`: a checksum of 0 means none and stays, as for UDP.
 pub const BPF_F_MARK_MANGLED_0: i32 = 1 << 5;
 /// `bpf_l4_csum_replace`: a checksum of 0 is one.
-pub const BPF_F_MARK_ENFORCE: i32 = 1 << 6;
+pub(crate) const BPF_F_MARK_ENFORCE: i32 = 1 << 6;
 /// `bpf_l3_csum_replace`, `bpf_l4_csum_replace`: the bits of the flags that hold the field's size, 0 for a difference.
-pub const BPF_F_HDR_FIELD_MASK: i32 = 0xf;
+pub(crate) const BPF_F_HDR_FIELD_MASK: i32 = 0xf;
 /// `bpf_skb_adjust_room`: after the network header.
 pub const BPF_ADJ_ROOM_NET: i32 = 0;
 /// `bpf_skb_adjust_room`: after the Ethernet header.
 pub const BPF_ADJ_ROOM_MAC: i32 = 1;
 /// `bpf_skb_adjust_room`: segments keep their size.
-pub const BPF_F_ADJ_ROOM_FIXED_GSO: i32 = 1;
+pub(crate) const BPF_F_ADJ_ROOM_FIXED_GSO: i32 = 1;
 /// `bpf_skb_adjust_room`: the interface's checksum stays.
-pub const BPF_F_ADJ_ROOM_NO_CSUM_RESET: i32 = 1 << 5;
+pub(crate) const BPF_F_ADJ_ROOM_NO_CSUM_RESET: i32 = 1 << 5;
 
 /// XDP: an error of the program; away.
 pub const XDP_ABORTED: i32 = 0;
@@ -65,18 +65,16 @@ pub const XDP_PASS: i32 = 2;
 pub const XDP_TX: i32 = 3;
 /// XDP: where `bpf_redirect` said.
 pub const XDP_REDIRECT: i32 = 4;
-/// TC: on to the stack, ends classification.
-pub const TC_ACT_OK: i32 = 0;
 /// TC: away.
 pub const TC_ACT_SHOT: i32 = 2;
 /// TC: where `bpf_redirect` said.
 pub const TC_ACT_REDIRECT: i32 = 7;
 /// TCX: the next program, and the stack if there is none.
-pub const TCX_NEXT: i32 = -1;
+pub(crate) const TCX_NEXT: i32 = -1;
 /// sk_lookup and sk_msg: refuse.
-pub const SK_DROP: i32 = 0;
+pub(crate) const SK_DROP: i32 = 0;
 /// sk_lookup and sk_msg: go on.
-pub const SK_PASS: i32 = 1;
+pub(crate) const SK_PASS: i32 = 1;
 
 /// `AF_INET`
 pub const AF_INET: i32 = 2;
@@ -88,16 +86,16 @@ pub const ETH_P_IP: u16 = 0x0800;
 /// EtherType of IPv6.
 pub const ETH_P_IPV6: u16 = 0x86dd;
 /// EtherType of a VLAN tag.
-pub const ETH_P_8021Q: u16 = 0x8100;
+pub(crate) const ETH_P_8021Q: u16 = 0x8100;
 /// EtherType of a service VLAN tag.
-pub const ETH_P_8021AD: u16 = 0x88a8;
+pub(crate) const ETH_P_8021AD: u16 = 0x88a8;
 
 /// The EtherTypes of IPv4 and of IPv6 as a program loads them from a frame, in memory order.
-pub const IP_TYPES: [i32; 2] = [in_memory(ETH_P_IP), in_memory(ETH_P_IPV6)];
+pub(crate) const IP_TYPES: [i32; 2] = [in_memory(ETH_P_IP), in_memory(ETH_P_IPV6)];
 /// Those of VLAN tags likewise.
-pub const VLAN_TYPES: [i32; 2] = [in_memory(ETH_P_8021Q), in_memory(ETH_P_8021AD)];
+pub(crate) const VLAN_TYPES: [i32; 2] = [in_memory(ETH_P_8021Q), in_memory(ETH_P_8021AD)];
 /// Length of a VLAN tag (IEEE 802.1Q), in bytes.
-pub const VLAN_HLEN: i32 = 4;
+pub(crate) const VLAN_HLEN: i32 = 4;
 
 /// Two bytes in network order, loaded by a little-endian machine.
 const fn in_memory(kind: u16) -> i32 {
@@ -105,21 +103,15 @@ const fn in_memory(kind: u16) -> i32 {
 }
 
 /// sock_ops: our connect succeeded.
-pub const BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB: i32 = 4;
+pub(crate) const BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB: i32 = 4;
 /// sock_ops: a connection was accepted.
-pub const BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB: i32 = 5;
+pub(crate) const BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB: i32 = 5;
 /// sock_ops: a socket begins to listen.
-pub const BPF_SOCK_OPS_TCP_LISTEN_CB: i32 = 11;
+pub(crate) const BPF_SOCK_OPS_TCP_LISTEN_CB: i32 = 11;
 
 /// Socket state: TCP past the handshake, UDP connected.
-pub const TCP_ESTABLISHED: i32 = 1;
-/// Socket state: our SYN is out.
-pub const TCP_SYN_SENT: i32 = 2;
-/// Socket state: the connection is over, late packets are awaited.
-pub const TCP_TIME_WAIT: i32 = 6;
+pub(crate) const TCP_ESTABLISHED: i32 = 1;
 /// Socket state: unconnected UDP.
-pub const TCP_CLOSE: i32 = 7;
+pub(crate) const TCP_CLOSE: i32 = 7;
 /// Socket state: a listener.
-pub const TCP_LISTEN: i32 = 10;
-/// Socket state: a handshake not finished on our side.
-pub const TCP_NEW_SYN_RECV: i32 = 12;
+pub(crate) const TCP_LISTEN: i32 = 10;

@@ -1,24 +1,20 @@
 //! What a kernel takes, 5.10 on, and how much of it we use. A program beyond one of these is never emitted.
 
 /// Stack bytes of a program.
-pub const STACK: usize = 512;
+pub(crate) const STACK: usize = 512;
 /// Instructions of a privileged program, and instructions the verifier processes before it gives up
 /// (`BPF_COMPLEXITY_LIMIT_INSNS`).
-pub const INSTRUCTIONS: usize = 1_000_000;
+pub(crate) const INSTRUCTIONS: usize = 1_000_000;
 /// Branches the verifier keeps pending on one path (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
-pub const PENDING_JUMPS: usize = 8_192;
+pub(crate) const PENDING_JUMPS: usize = 8_192;
 /// Maps a program refers to (`MAX_USED_MAPS`).
-pub const MAPS: usize = 64;
-/// Tail calls in a row.
-pub const TAIL_CALLS: usize = 33;
+pub(crate) const MAPS: usize = 64;
 /// Bytes of a map's or program's name, without the final zero.
-pub const NAME: usize = 15;
-/// Bytes of a SOCKHASH key.
-pub const SOCKHASH_KEY: u32 = 512;
+pub(crate) const NAME: usize = 15;
 /// Furthest a conditional jump, or a jump on a kernel without `gotol`, reaches forward.
-pub const JUMP: usize = i16::MAX as usize;
+pub(crate) const JUMP: usize = i16::MAX as usize;
 /// Bytes of an array map's value before Linux 6.0 (`KMALLOC_MAX_SIZE` on x86-64); later ones take `INT_MAX`.
-pub const ARRAY_VALUE: usize = 4 << 20;
+pub(crate) const ARRAY_VALUE: usize = 4 << 20;
 
 /// A limit of the kernel, and how far we go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -61,52 +61,52 @@ impl Register {
 }
 
 /// The low three bits of an opcode.
-pub mod class {
+pub(crate) mod class {
     /// 64-bit immediates.
-    pub const LD: u8 = 0;
+    pub(crate) const LD: u8 = 0;
     /// Loads from memory.
-    pub const LDX: u8 = 1;
+    pub(crate) const LDX: u8 = 1;
     /// Stores of an immediate.
-    pub const ST: u8 = 2;
+    pub(crate) const ST: u8 = 2;
     /// Stores of a register, and atomics.
-    pub const STX: u8 = 3;
+    pub(crate) const STX: u8 = 3;
     /// 32-bit arithmetic; the upper half of the result is zero.
-    pub const ALU: u8 = 4;
+    pub(crate) const ALU: u8 = 4;
     /// Jumps that compare 64 bits; calls; exit.
-    pub const JMP: u8 = 5;
+    pub(crate) const JMP: u8 = 5;
     /// Jumps that compare 32 bits; `gotol`.
-    pub const JMP32: u8 = 6;
+    pub(crate) const JMP32: u8 = 6;
     /// 64-bit arithmetic.
-    pub const ALU64: u8 = 7;
+    pub(crate) const ALU64: u8 = 7;
 }
 
 /// The top three bits of the opcode of a load or store.
-pub mod mode {
+pub(crate) mod mode {
     /// A 64-bit immediate.
-    pub const IMM: u8 = 0x00;
+    pub(crate) const IMM: u8 = 0x00;
     /// Memory.
-    pub const MEM: u8 = 0x60;
+    pub(crate) const MEM: u8 = 0x60;
     /// Memory, sign-extended (cpu v4).
-    pub const MEMSX: u8 = 0x80;
+    pub(crate) const MEMSX: u8 = 0x80;
     /// Atomic.
-    pub const ATOMIC: u8 = 0xc0;
+    pub(crate) const ATOMIC: u8 = 0xc0;
 }
 
 /// Bit 3 of an arithmetic or jump opcode: the operand is a register.
-pub const SOURCE_REGISTER: u8 = 0x08;
+pub(crate) const SOURCE_REGISTER: u8 = 0x08;
 
 /// Opcode of the first half of a 64-bit immediate.
-pub const LOAD_IMM64: u8 = class::LD | mode::IMM | 0x18;
+pub(crate) const LOAD_IMM64: u8 = class::LD | mode::IMM | 0x18;
 /// Operation of arithmetic: negate.
-pub const NEG: u8 = 0x80;
+pub(crate) const NEG: u8 = 0x80;
 /// Operation of arithmetic: byte order.
-pub const END: u8 = 0xd0;
+pub(crate) const END: u8 = 0xd0;
 /// Operation of jumps: always.
-pub const JA: u8 = 0x00;
+pub(crate) const JA: u8 = 0x00;
 /// Operation of jumps: call.
-pub const CALL: u8 = 0x80;
+pub(crate) const CALL: u8 = 0x80;
 /// Operation of jumps: return from the program.
-pub const EXIT: u8 = 0x90;
+pub(crate) const EXIT: u8 = 0x90;
 
 /// Width of a memory access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

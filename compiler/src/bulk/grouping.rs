@@ -39,7 +39,7 @@ pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<
 
 /// How many rules of a direction could be bulk.
 #[must_use]
-pub fn plain(policy: &Policy, direction: Direction) -> usize {
+pub(crate) fn plain(policy: &Policy, direction: Direction) -> usize {
     let looked_up = has_lookup(policy) && direction == Direction::In;
     let rules = policy.rules_of(direction);
     let plain = rules.filter(|(_, rule)| is_bulk(rule, Breadth::Every, looked_up));

@@ -19,7 +19,7 @@ const LEAF: usize = 3;
 
 /// What a tree costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TreeCost {
+pub(crate) struct TreeCost {
     /// Nanoseconds of a packet.
     pub nanoseconds: f64,
     /// Instructions; the kernel's verifier walks each of them once or more.
@@ -29,7 +29,7 @@ pub struct TreeCost {
 /// What a tree of so many leaves costs. Rules that speak of one field have a leaf each; of rules that speak of several, a
 /// tree has more leaves than there are rules, so that for these it is the least.
 #[must_use]
-pub fn cost(leaves: usize) -> TreeCost {
+pub(crate) fn cost(leaves: usize) -> TreeCost {
     TreeCost {
         nanoseconds: nanoseconds(leaves),
         instructions: LEAF * leaves,

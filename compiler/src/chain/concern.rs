@@ -14,7 +14,7 @@ use crate::field::{Field, FieldKind};
 use crate::policy::{DefaultVerdict, Policy, SetKind};
 
 /// 1 for the connections that the chain of a group may concern. `counting` says whether rules count.
-pub fn concern(
+pub(crate) fn concern(
     store: &mut Store,
     policy: &Policy,
     chain: &Chain,

@@ -12,7 +12,7 @@ use crate::policy::Policy;
 
 /// The diagrams of one chain.
 #[derive(Clone, Debug)]
-pub struct ChainRoots {
+pub(crate) struct ChainRoots {
     /// The first deciding entry that matches, as its index in [`Chain::entries`]; [`ChainRoots::default_index`] where
     /// none does.
     pub decision: Node,
@@ -26,12 +26,12 @@ pub struct ChainRoots {
 impl ChainRoots {
     /// The terminal of the default in `decision`.
     #[must_use]
-    pub fn default_index(chain: &Chain) -> u32 {
+    pub(crate) fn default_index(chain: &Chain) -> u32 {
         chain.entries.len() as u32
     }
 
     /// The diagrams of a chain of this policy.
-    pub fn build(
+    pub(crate) fn build(
         store: &mut Store,
         policy: &Policy,
         chain: &Chain,
@@ -69,7 +69,7 @@ impl ChainRoots {
 }
 
 /// 1 for what the entry matches at its hook.
-pub fn entry_diagram(
+pub(crate) fn entry_diagram(
     store: &mut Store,
     policy: &Policy,
     chain: &Chain,

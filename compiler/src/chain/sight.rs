@@ -10,7 +10,7 @@ use crate::policy::ClassId;
 
 /// 1 for every packet that the diagram might be 1 for, as far as a hook can tell. Tags are not told apart: only a rule
 /// that says `at xdp` looks at them there, and such a rule is no pass.
-pub fn over_approximated(
+pub(crate) fn over_approximated(
     store: &mut Store,
     hook: Hook,
     root: Node,
@@ -53,6 +53,10 @@ pub fn seen_from(
 }
 
 /// The diagram of packets on an interface of a class.
-pub fn seen_on(store: &mut Store, class: ClassId, root: Node) -> Result<Node, BudgetExceeded> {
+pub(crate) fn seen_on(
+    store: &mut Store,
+    class: ClassId,
+    root: Node,
+) -> Result<Node, BudgetExceeded> {
     store.restrict(root, Field::Interface, class.as_u32())
 }

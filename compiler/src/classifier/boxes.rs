@@ -8,7 +8,7 @@ use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
 /// The maximum number of boxes of one rule in one family. A rule of more stays in the diagram.
-pub const MAX_BOXES: usize = 256;
+pub(crate) const MAX_BOXES: usize = 256;
 
 /// A prefix of an address: the address in host order (IPv4 in the low 32 bits) and how many bits of it count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,7 +81,7 @@ pub struct Service {
 
 /// A box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Boxed {
+pub(crate) struct Boxed {
     /// The sender's addresses.
     pub from: Prefix,
     /// The receiver's addresses.
@@ -92,13 +92,13 @@ pub struct Boxed {
 
 /// Whether a rule can be told apart by boxes.
 #[must_use]
-pub fn is_plain(matches: &Match) -> bool {
+pub(crate) fn is_plain(matches: &Match) -> bool {
     is_made_of_boxes(matches) && !has_many(matches)
 }
 
 /// Whether a rule could be told apart by boxes, but for how many they are.
 #[must_use]
-pub fn is_in_pieces(matches: &Match) -> bool {
+pub(crate) fn is_in_pieces(matches: &Match) -> bool {
     is_made_of_boxes(matches) && has_many(matches)
 }
 
@@ -124,7 +124,7 @@ fn is_plain_side(side: &Side) -> bool {
 
 /// The boxes of a plain rule in one family.
 #[must_use]
-pub fn boxes(matches: &Match, family: Family) -> Vec<Boxed> {
+pub(crate) fn boxes(matches: &Match, family: Family) -> Vec<Boxed> {
     let protocols = protocols_in(matches, family);
     let mut found = Vec::new();
     if protocols.is_empty() {

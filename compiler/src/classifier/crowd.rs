@@ -11,7 +11,7 @@ const PLACES: usize = 256;
 
 /// The members that all match a packet which very many match, by their numbers, in order.
 #[must_use]
-pub fn crowd(members: &[Member<'_>]) -> Vec<u32> {
+pub(crate) fn crowd(members: &[Member<'_>]) -> Vec<u32> {
     let mut services = Services::default();
     let mut of = |family| items(members, &mut services, family).unwrap_or_default();
     let found = [(Family::V4, of(Family::V4)), (Family::V6, of(Family::V6))];

@@ -15,7 +15,7 @@ use super::intern::Index;
 const SHORT: usize = 4;
 
 /// The maximum number of boxes in a list: the code compares with each in turn.
-pub const MAX_LIST: usize = 24;
+pub(crate) const MAX_LIST: usize = 24;
 
 /// The maximum number of boxes that are compared with each other to find those that can never be the first.
 const MAX_PAIRED: usize = 32;

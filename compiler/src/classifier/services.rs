@@ -10,19 +10,19 @@ use super::tables::SERVICE_BITS;
 use crate::protocol::IpProtocol;
 
 /// The maximum number of classes: a service has one bit for each.
-pub const MAX_CLASSES: usize = 64;
+pub(crate) const MAX_CLASSES: usize = 64;
 
 /// Entries of the table of classes: each protocol number, and each again for later fragments.
-pub const CLASS_ENTRIES: usize = 512;
+pub(crate) const CLASS_ENTRIES: usize = 512;
 
 /// The maximum number of services: a record has so many bits for their number.
-pub const MAX_SERVICES: u32 = 1 << SERVICE_BITS;
+pub(crate) const MAX_SERVICES: u32 = 1 << SERVICE_BITS;
 
 /// Bytes of an entry of the table of services: lower bounds, upper bounds, the classes that do not match.
-pub const SERVICE_SIZE: usize = 32;
+pub(crate) const SERVICE_SIZE: usize = 32;
 
 /// Set in both halves of a pair of bounds: a subtraction clears it where a port is out of bounds.
-pub const GUARD: u64 = 0x8000_0000_8000_0000;
+pub(crate) const GUARD: u64 = 0x8000_0000_8000_0000;
 
 /// The services of a classifier.
 #[derive(Clone, Debug, Default)]

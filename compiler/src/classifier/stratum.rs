@@ -13,7 +13,7 @@ use crate::policy::Family;
 
 /// The odd constants that address words are multiplied by: the fraction of the golden ratio and three more (the ones of
 /// splitmix64 and of xxHash64, which mix well).
-pub const MULTIPLIERS: [u64; 4] = [
+pub(crate) const MULTIPLIERS: [u64; 4] = [
     0x9e37_79b9_7f4a_7c15,
     0xbf58_476d_1ce4_e5b9,
     0x94d0_49bb_1331_11eb,
@@ -81,7 +81,7 @@ pub(super) fn words(from: u128, to: u128, family: Family) -> Vec<u64> {
 
 /// The place in a table of two to the power of `bits` entries.
 #[must_use]
-pub fn hash(words: &[u64], bits: u32) -> u32 {
+pub(crate) fn hash(words: &[u64], bits: u32) -> u32 {
     (mixed(words) >> (64 - bits)) as u32
 }
 

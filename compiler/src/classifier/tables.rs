@@ -23,28 +23,28 @@ use super::{FamilyRules, Member, Services, Unfit};
 use crate::policy::Family;
 
 /// Set in a child that is a list.
-pub const LIST: u32 = 1 << 31;
+pub(crate) const LIST: u32 = 1 << 31;
 /// Bits of a child that are an index.
-pub const INDEX_BITS: u32 = 20;
+pub(crate) const INDEX_BITS: u32 = 20;
 /// Where the logarithm of a node's bits stands.
-pub const SIZE_AT: u32 = 20;
+pub(crate) const SIZE_AT: u32 = 20;
 /// Where a node's shift stands.
-pub const SHIFT_AT: u32 = 22;
+pub(crate) const SHIFT_AT: u32 = 22;
 /// Where a node's word stands.
-pub const WORD_AT: u32 = 28;
+pub(crate) const WORD_AT: u32 = 28;
 
 /// Bits of a record that are its masks.
-pub const MASK_BITS: u32 = 11;
+pub(crate) const MASK_BITS: u32 = 11;
 /// Where a record's service stands.
 pub const SERVICE_AT: u32 = MASK_BITS;
 /// Bits of it.
 pub const SERVICE_BITS: u32 = 19;
 /// The bit of a list's last record.
-pub const LAST_AT: u32 = SERVICE_AT + SERVICE_BITS;
+pub(crate) const LAST_AT: u32 = SERVICE_AT + SERVICE_BITS;
 /// Where a record's group stands.
 pub const GROUP_AT: u32 = LAST_AT + 1;
 /// Bits of it.
-pub const GROUP_BITS: u32 = 13;
+pub(crate) const GROUP_BITS: u32 = 13;
 /// Where a record's rank stands; no rank is all ones.
 pub const RANK_AT: u32 = GROUP_AT + GROUP_BITS;
 
@@ -157,7 +157,7 @@ fn slots(members: &[Member<'_>]) -> RankSlots {
 
 /// The words of an address pair in a record.
 #[must_use]
-pub fn address_words(family: Family) -> usize {
+pub(crate) fn address_words(family: Family) -> usize {
     match family {
         Family::V4 => 1,
         Family::V6 => 4,
@@ -166,7 +166,7 @@ pub fn address_words(family: Family) -> usize {
 
 /// Bytes of a record.
 #[must_use]
-pub fn record_size(family: Family) -> usize {
+pub(crate) fn record_size(family: Family) -> usize {
     8 * address_words(family) + 8
 }
 

@@ -6,6 +6,7 @@ mod bytes;
 use std::collections::{BTreeSet, HashSet};
 
 use super::grow::MAX_LIST;
+use super::stratum::hash;
 use super::stratum::{MAX_LIST_BYTES, record_size, words};
 use super::*;
 use crate::policy::{AddressSet, Addresses, Endpoint, ProtocolMatch, Side as End};

@@ -14,7 +14,7 @@ use crate::policy::{
 impl Verdict {
     /// What a deciding rule gives.
     #[must_use]
-    pub fn of(action: Action) -> Self {
+    pub(crate) fn of(action: Action) -> Self {
         match action {
             Action::Allow | Action::Count => Self::Allow,
             Action::Drop => Self::Drop,
@@ -27,7 +27,7 @@ impl Verdict {
 
     /// Its terminal in a diagram.
     #[must_use]
-    pub fn terminal(self) -> u32 {
+    pub(crate) fn terminal(self) -> u32 {
         match self {
             Self::Allow => 0,
             Self::Drop => 1,
@@ -40,7 +40,7 @@ impl Verdict {
 
     /// The verdict with this terminal.
     #[must_use]
-    pub fn from_terminal(terminal: u32) -> Option<Self> {
+    pub(crate) fn from_terminal(terminal: u32) -> Option<Self> {
         match terminal {
             super::BROKEN => None,
             0 => Some(Self::Allow),
@@ -73,7 +73,7 @@ impl Verdict {
 
 /// Whose packets or writes a list is asked about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Of {
+pub(crate) struct Of {
     /// For `send`: the group of the writing socket.
     pub group: Option<GroupId>,
     /// For packets: the class of the interface; `None` for every class.
@@ -83,7 +83,7 @@ pub struct Of {
 /// The verdict (as [`Verdict::terminal`]) of a direction's list for every packet, or for every write of a group.
 ///
 /// Where no lookup is made, a redirect lets the packet go on as it would.
-pub fn meaning(
+pub(crate) fn meaning(
     store: &mut Store,
     policy: &Policy,
     direction: Direction,
@@ -119,7 +119,7 @@ pub fn meaning(
 }
 
 /// The outcome of a lookup for a packet that met no packet hook: drops, rejects and the default do not hold there.
-pub fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, BudgetExceeded> {
+pub(crate) fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node, BudgetExceeded> {
     let list = List {
         policy,
         direction: Direction::In,

@@ -16,7 +16,7 @@ use crate::protocol::IpProtocol;
 
 /// A packet, and whom to ask about it.
 #[derive(Clone, Copy)]
-pub struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     /// The policy, for what its sets hold.
     pub policy: &'a Policy,
     /// The packet.
@@ -31,7 +31,7 @@ pub struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     /// A packet of a direction.
-    pub fn new(
+    pub(crate) fn new(
         policy: &'a Policy,
         direction: Direction,
         class: Option<ClassId>,
@@ -99,7 +99,7 @@ impl<'a> Seen<'a> {
 ///
 /// `from group G` holds here for every packet: whose socket it is, the header does not say.
 #[must_use]
-pub fn matches(seen: &Seen<'_>, id: RuleId, rule: &Rule) -> bool {
+pub(crate) fn matches(seen: &Seen<'_>, id: RuleId, rule: &Rule) -> bool {
     covers(seen, &rule.matches)
         && rule
             .rate
@@ -109,7 +109,7 @@ pub fn matches(seen: &Seen<'_>, id: RuleId, rule: &Rule) -> bool {
 
 /// Whether a conjunction holds for the packet.
 #[must_use]
-pub fn covers(seen: &Seen<'_>, matches: &Match) -> bool {
+pub(crate) fn covers(seen: &Seen<'_>, matches: &Match) -> bool {
     let header = seen.header;
     covers_protocol(&matches.protocols, header)
         && covers_side(seen, matches.from.as_ref(), header.from, from_port(header))

@@ -13,7 +13,7 @@ use super::*;
 use crate::event::Transport;
 use crate::policy::{Family, NetnsId, RuleId};
 use crate::protocol::IpProtocol;
-use crate::resolve::resolve;
+use crate::tests::resolve;
 use SocketAnswer::{Established, Listening, None as Nobody};
 use Verdict::{Allow, Drop, Reject};
 
@@ -25,7 +25,7 @@ fn policy(text: &str) -> Policy {
     let id = sources.add("test.sk", text);
     let (file, mistakes) = parse(&sources, id);
     assert!(mistakes.is_empty(), "{mistakes:?}");
-    let (policy, diagnostics) = resolve(&file, &sources, "test");
+    let (policy, diagnostics) = resolve(file, &sources, "test");
     let errors: Vec<_> = diagnostics
         .iter()
         .filter(|found| found.severity == Severity::Error)

@@ -13,7 +13,7 @@ use crate::field::Field;
 
 /// What the terminals of a diagram stand for.
 #[derive(Clone, Copy, Debug)]
-pub enum Terminals<'a> {
+pub(crate) enum Terminals<'a> {
     /// A terminal is the entry that decides.
     Deciders,
     /// A terminal is a list of the entries that count, by increasing index.
@@ -61,7 +61,7 @@ const MAX_STEPS: usize = 1_000_000;
 
 /// Compares parts of a flat diagram.
 #[derive(Debug)]
-pub struct Apart<'a> {
+pub(crate) struct Apart<'a> {
     flat: &'a Flat,
     terminals: Terminals<'a>,
     /// The first entry that each node can lead to.
@@ -73,7 +73,7 @@ pub struct Apart<'a> {
 impl<'a> Apart<'a> {
     /// For the parts of this diagram.
     #[must_use]
-    pub fn new(flat: &'a Flat, terminals: Terminals<'a>) -> Self {
+    pub(crate) fn new(flat: &'a Flat, terminals: Terminals<'a>) -> Self {
         let mut apart = Self {
             flat,
             terminals,
@@ -97,7 +97,7 @@ impl<'a> Apart<'a> {
     }
 
     /// The first entry that makes two parts differ; `None` if nothing does.
-    pub fn first(&mut self, one: Target, other: Target) -> Option<u32> {
+    pub(crate) fn first(&mut self, one: Target, other: Target) -> Option<u32> {
         let entry = self.compare(one, other);
         (entry != NONE).then_some(entry)
     }

@@ -59,7 +59,7 @@ pub fn rule_diagram(store: &mut Store, id: RuleId, rule: &Rule, scope: Scope) ->
 }
 
 /// The same, wherever the rule says it runs.
-pub fn rate_and_match(store: &mut Store, id: RuleId, rule: &Rule, scope: Scope) -> Built {
+pub(crate) fn rate_and_match(store: &mut Store, id: RuleId, rule: &Rule, scope: Scope) -> Built {
     let matched = match_diagram(store, &rule.matches, scope)?;
     let Some(rate) = &rule.rate else {
         return Ok(matched);
@@ -96,7 +96,7 @@ fn points(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
 }
 
 /// 1 for the part that the rate of a rule matches. Its tokens are asked for only where its unit counts the packet.
-pub fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
+pub(crate) fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
     let conforms = store.range(Field::Conforms(id), 1, 1, Node::TRUE, Node::FALSE)?;
     let counted = match rate.unit {
         RateUnit::Packets | RateUnit::Bytes => Node::TRUE,
@@ -124,7 +124,7 @@ fn connection_starts(store: &mut Store) -> Built {
 }
 
 /// 1 for packets for which the kernel asks a lookup program: TCP and UDP, not a later fragment, no connected socket.
-pub fn new_flow(store: &mut Store) -> Built {
+pub(crate) fn new_flow(store: &mut Store) -> Built {
     let connected = socket_test(store, SocketTest::Established, Field::Socket)?;
     let free = store.not(connected)?;
     let exists = sockets_exist(store)?;
@@ -132,7 +132,7 @@ pub fn new_flow(store: &mut Store) -> Built {
 }
 
 /// 1 for the families and protocols that a named socket may hold.
-pub fn may_hold(store: &mut Store, socket: &Socket) -> Built {
+pub(crate) fn may_hold(store: &mut Store, socket: &Socket) -> Built {
     let mut families = [Node::FALSE; 2];
     for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
         let numbers: Vec<(u32, u32)> = IpProtocol::WITH_SOCKETS
@@ -146,7 +146,7 @@ pub fn may_hold(store: &mut Store, socket: &Socket) -> Built {
 }
 
 /// 1 for the given protocol number.
-pub fn protocol(store: &mut Store, number: IpProtocol) -> Built {
+pub(crate) fn protocol(store: &mut Store, number: IpProtocol) -> Built {
     let number = number.into();
     store.range(Field::Protocol, number, number, Node::TRUE, Node::FALSE)
 }

@@ -55,12 +55,16 @@ impl Flat {
 }
 
 /// The flat form of a diagram, with the usual budget.
-pub fn flatten(store: &Store, root: Node) -> Result<Flat, BudgetExceeded> {
+pub(crate) fn flatten(store: &Store, root: Node) -> Result<Flat, BudgetExceeded> {
     flatten_within(store, root, DEFAULT_ARMS)
 }
 
 /// The flat form of a diagram, of at most so many arms.
-pub fn flatten_within(store: &Store, root: Node, budget: usize) -> Result<Flat, BudgetExceeded> {
+pub(crate) fn flatten_within(
+    store: &Store,
+    root: Node,
+    budget: usize,
+) -> Result<Flat, BudgetExceeded> {
     let mut walk = Walk {
         store,
         done: HashMap::new(),

@@ -50,7 +50,7 @@ const ADDRESSES: [[[&str; 2]; 2]; 2] = [
 const USUAL: (u32, u32) = (0x0100_0000, 0xdfff_ffff);
 
 /// The values of the plainest packet for which the diagram is 1; `None` if there is none.
-pub fn plainest(
+pub(crate) fn plainest(
     store: &mut Store,
     policy: &Policy,
     region: Node,
@@ -70,7 +70,7 @@ pub fn plainest(
 const LARGE: usize = 4_000;
 
 /// Those of the packets whose headers are plainest.
-pub fn plain_headers(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> {
+pub(crate) fn plain_headers(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> {
     let mut node = region;
     if store.count(region) > LARGE {
         node = of_one_pair(store, region)?;
@@ -139,7 +139,11 @@ fn of_one_pair(store: &mut Store, region: Node) -> Result<Node, BudgetExceeded> 
 }
 
 /// Those of the packets that are plain, if there are any; else all of them.
-pub fn preferred(store: &mut Store, packets: Node, plain: Node) -> Result<Node, BudgetExceeded> {
+pub(crate) fn preferred(
+    store: &mut Store,
+    packets: Node,
+    plain: Node,
+) -> Result<Node, BudgetExceeded> {
     let some = store.and(packets, plain)?;
     Ok(if some == Node::FALSE { packets } else { some })
 }

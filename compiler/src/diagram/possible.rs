@@ -93,10 +93,7 @@ fn lengths_of(store: &mut Store, family: Family, fragment: Fragment) -> Built {
     };
     // Protocol 255 is reserved and has no header.
     let mut node = length(store, IpProtocol(255))?;
-    let icmp = match family {
-        Family::V4 => IpProtocol::ICMP,
-        Family::V6 => IpProtocol::ICMP6,
-    };
+    let icmp = family.icmp();
     for number in [IpProtocol::TCP, IpProtocol::UDP, IpProtocol::SCTP, icmp] {
         let own = length(store, number)?;
         node = store.range(Field::Protocol, number.into(), number.into(), own, node)?;

@@ -2,7 +2,7 @@
 
 /// Where a policy is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Whereabouts<'a> {
+pub(crate) struct Whereabouts<'a> {
     /// The file that is compiled.
     pub file: &'a str,
     /// The namespace of the block in it that is the policy, if it is not the file's own.

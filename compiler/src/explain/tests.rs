@@ -7,8 +7,8 @@ use super::*;
 use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::policy::{Direction, Family, NetnsId, SocketId};
 use crate::protocol::IpProtocol;
-use crate::resolve::resolve;
 use crate::tests::dice::Dice;
+use crate::tests::resolve;
 
 struct Finds(SocketAnswer);
 
@@ -26,7 +26,7 @@ fn policy(text: &str) -> Policy {
     let id = sources.add("test.sk", text);
     let (file, mistakes) = parse(&sources, id);
     assert!(mistakes.is_empty(), "{mistakes:?}");
-    let (policy, diagnostics) = resolve(&file, &sources, "test");
+    let (policy, diagnostics) = resolve(file, &sources, "test");
     policy.unwrap_or_else(|| panic!("{diagnostics:?}"))
 }
 

@@ -7,14 +7,14 @@ use cranelift_entity::SecondaryMap;
 use super::{Block, End, Function, Inst, Value};
 
 /// The values that each block needs from the blocks before it.
-pub struct Liveness {
+pub(crate) struct Liveness {
     before: SecondaryMap<Block, Live>,
 }
 
 impl Liveness {
     /// Of a function whose blocks stand in [`forward_order`](super::forward_order).
     #[must_use]
-    pub fn of(function: &Function, order: &[Block]) -> Self {
+    pub(crate) fn of(function: &Function, order: &[Block]) -> Self {
         let mut before = SecondaryMap::with_capacity(function.blocks.len());
         for &block in order.iter().rev() {
             let data = &function.blocks[block];
@@ -27,13 +27,13 @@ impl Liveness {
 
     /// The values that a block reads, or lets through, before it writes them.
     #[must_use]
-    pub fn before(&self, block: Block) -> &[Value] {
+    pub(crate) fn before(&self, block: Block) -> &[Value] {
         &self.before[block].0
     }
 
     /// The values that the blocks after this one need.
     #[must_use]
-    pub fn after(&self, function: &Function, block: Block) -> Vec<Value> {
+    pub(crate) fn after(&self, function: &Function, block: Block) -> Vec<Value> {
         Live::after_end(&function.blocks[block].end, &self.before).0
     }
 }
@@ -42,19 +42,19 @@ impl Liveness {
 ///
 /// No more are live at once than there are registers, or the function is refused: a search is as good as a set.
 #[derive(Clone, Debug, Default)]
-pub struct Live(Vec<Value>);
+pub(crate) struct Live(Vec<Value>);
 
 impl Live {
     /// At the last place of a block, before its end reads anything; `before` says what the blocks after it need.
     #[must_use]
-    pub fn before_end(end: &End, before: &SecondaryMap<Block, Self>) -> Self {
+    pub(crate) fn before_end(end: &End, before: &SecondaryMap<Block, Self>) -> Self {
         let mut live = Self::after_end(end, before);
         end.reads(|value| live.add(value));
         live
     }
 
     /// Goes on to the place before an instruction.
-    pub fn step(&mut self, inst: &Inst) {
+    pub(crate) fn step(&mut self, inst: &Inst) {
         if let Some(written) = inst.writes() {
             self.0.retain(|&value| value != written);
         }
@@ -63,7 +63,7 @@ impl Live {
 
     /// Whether a value is live here.
     #[must_use]
-    pub fn contains(&self, value: Value) -> bool {
+    pub(crate) fn contains(&self, value: Value) -> bool {
         self.0.contains(&value)
     }
 

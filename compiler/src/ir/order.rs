@@ -6,7 +6,7 @@ use super::{Block, Function};
 
 /// The blocks that can be reached, each after every block that goes to it; `None` if there is a cycle.
 #[must_use]
-pub fn forward_order(function: &Function) -> Option<Vec<Block>> {
+pub(crate) fn forward_order(function: &Function) -> Option<Vec<Block>> {
     let mut finished = EntitySet::new();
     let mut order = Vec::with_capacity(function.blocks.len());
     let mut stack = vec![(function.entry, 0)];

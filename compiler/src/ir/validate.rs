@@ -40,7 +40,7 @@ impl Display for Invalid {
 /// # Errors
 ///
 /// The first thing that is wrong.
-pub fn validate(function: &Function) -> Result<(), Invalid> {
+pub(crate) fn validate(function: &Function) -> Result<(), Invalid> {
     let fail = |block, what: String| Invalid {
         function: function.name.clone(),
         block,

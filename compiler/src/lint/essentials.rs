@@ -91,10 +91,7 @@ impl Asked<'_> {
         for &(kind, code) in need.kinds {
             let protocol = ProtocolMatch {
                 family: Some(need.family),
-                number: match need.family {
-                    Family::V4 => IpProtocol::ICMP,
-                    Family::V6 => IpProtocol::ICMP6,
-                },
+                number: need.family.icmp(),
                 icmp: vec![IcmpMatch { kind, code }],
             };
             let wanted = Match {

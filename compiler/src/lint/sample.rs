@@ -326,10 +326,7 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> IpProtocol {
 }
 
 fn transport(header: &Header, from: u16, to: u16, named: Option<&ProtocolMatch>) -> Transport {
-    let icmp = match header.family() {
-        Family::V4 => IpProtocol::ICMP,
-        Family::V6 => IpProtocol::ICMP6,
-    };
+    let icmp = header.family().icmp();
     match header.protocol {
         _ if header.fragment == Fragment::Later => Transport::None,
         IpProtocol::TCP => {

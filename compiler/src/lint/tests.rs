@@ -465,9 +465,7 @@ fn resolved(text: &str) -> Policy {
     let mut sources = SourceMap::default();
     let id = sources.add("random.sk", text);
     let (file, _) = sockc_grammar::parse(&sources, id);
-    crate::resolve::resolve(&file, &sources, "random")
-        .0
-        .unwrap()
+    crate::tests::resolve(file, &sources, "random").0.unwrap()
 }
 
 #[test]

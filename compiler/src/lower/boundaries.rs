@@ -23,7 +23,7 @@ pub(super) type Words = [u32; 4];
 
 /// A constant set, as code searches it.
 #[derive(Clone, Debug)]
-pub struct SetTables {
+pub(crate) struct SetTables {
     /// For IPv4.
     pub v4: Search,
     /// For IPv6.
@@ -32,7 +32,7 @@ pub struct SetTables {
 
 /// The addresses of one family.
 #[derive(Clone, Debug)]
-pub struct Search {
+pub(crate) struct Search {
     /// How many words of an address are compared: 1, 2 or 4, so that places have sizes that shifts can multiply by.
     pub words: usize,
     /// Whether the smallest address is in the set.
@@ -43,7 +43,7 @@ pub struct Search {
 
 /// One table.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub(crate) struct Part {
     /// Where it begins.
     pub place: TablePlace,
     /// Where the search begins for each value of the first bits; without it, at the table's first place.
@@ -56,7 +56,7 @@ pub struct Part {
 
 /// Where the searches of a table begin.
 #[derive(Clone, Copy, Debug)]
-pub struct Index {
+pub(crate) struct Index {
     /// Where it begins itself: for each value of the first bits, a `u32` with the bytes before the place.
     pub place: TablePlace,
     /// How many bits of an address are after those that it is asked by.
@@ -94,7 +94,7 @@ const WORTH: u32 = 4;
 impl SetTables {
     /// The maps that hold the tables.
     #[must_use]
-    pub fn maps(&self) -> Vec<MapId> {
+    pub(crate) fn maps(&self) -> Vec<MapId> {
         let parts = self.v4.parts.iter().chain(&self.v6.parts);
         let places = parts.flat_map(|part| {
             let index = part.index.map(|index| index.place);
@@ -107,7 +107,7 @@ impl SetTables {
     }
 
     /// The tables of a set, whose names begin with `name`.
-    pub fn new(set: &AddressSet, name: &str, packed: &mut Tables<'_>) -> Self {
+    pub(crate) fn new(set: &AddressSet, name: &str, packed: &mut Tables<'_>) -> Self {
         let mut search = |family: &str, starts_inside: bool, boundaries: &[Words]| {
             let words = compared(boundaries);
             let mut parts = Vec::new();

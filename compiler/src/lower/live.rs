@@ -23,7 +23,7 @@ const MAP_SIDE: i32 = 2 << 16;
 
 /// The maps of a live set.
 #[derive(Clone, Copy, Debug)]
-pub struct LiveSetMaps {
+pub(crate) struct LiveSetMaps {
     /// The trie.
     pub trie: MapId,
     /// The array that says which side of the trie holds.
@@ -32,7 +32,7 @@ pub struct LiveSetMaps {
 
 /// The maps of a live map.
 #[derive(Clone, Copy, Debug)]
-pub struct LiveMapMaps {
+pub(crate) struct LiveMapMaps {
     /// The trie.
     pub trie: MapId,
     /// The array of port classes, which also says which side of both holds.

@@ -16,7 +16,7 @@ use super::{Lowering, origin_of};
 
 /// How code asks whether an address is in a set.
 #[derive(Clone, Debug)]
-pub enum SetMaps {
+pub(crate) enum SetMaps {
     /// Constant.
     Tables(SetTables),
     /// Live.

@@ -28,7 +28,7 @@ use super::question::Phase;
 
 mod numbers;
 
-pub use numbers::Meters;
+pub(crate) use numbers::Meters;
 pub(super) use numbers::Pace;
 
 /// Size of a key of the map `buckets`: the rate's number, the family (4 or 6), 16 bytes of address.

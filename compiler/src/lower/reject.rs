@@ -27,7 +27,8 @@ use super::meter::Bucket;
 use super::outcome::Outcome;
 use limit::{RESET, UNREACHABLE};
 
-pub use limit::{KINDS, MAX_RECEIVERS};
+pub use limit::KINDS;
+pub(crate) use limit::MAX_RECEIVERS;
 
 /// Bytes of stack that an answer takes; other uses share them.
 pub(super) const ROOM: u32 = 200;
@@ -71,7 +72,7 @@ impl Reply {
 
 /// Whether a chain answers packets.
 #[must_use]
-pub fn answers(chain: &Chain) -> bool {
+pub(crate) fn answers(chain: &Chain) -> bool {
     let rejects = chain.default.verdict == DefaultVerdict::Reject
         || chain
             .entries

@@ -128,7 +128,7 @@ pub(super) fn mapped(builder: &mut Builder, context: Value, offset: i16, otherwi
 
 /// Where the sockets of a group are.
 #[derive(Clone, Copy, Debug)]
-pub struct GroupMaps {
+pub(crate) struct GroupMaps {
     /// The SOCKHASH of those that were taken in.
     pub peers: MapId,
     /// Their storage.
@@ -164,7 +164,7 @@ impl Door {
 ///
 /// Only then: bytes that are in the receive queue when a socket is taken in would be read after redirected ones.
 #[must_use]
-pub fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Function {
+pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Function {
     let mut lowering = Lowering::new(source, name, Section::SockOps);
     lowering.open_door(maps);
     lowering.builder.finish()

@@ -27,7 +27,7 @@ use super::packet::{FROM, TO};
 
 /// A classifier's tables, each at its place.
 #[derive(Clone, Debug)]
-pub struct ClassifierMaps {
+pub(crate) struct ClassifierMaps {
     /// The classes of protocols.
     pub classes: Place,
     /// The services.
@@ -48,7 +48,7 @@ pub struct ClassifierMaps {
 
 /// The tables of one family.
 #[derive(Clone, Debug)]
-pub struct FamilyMaps {
+pub(crate) struct FamilyMaps {
     masks: Place,
     mask_count: u32,
     strata: Vec<StratumMaps>,
@@ -73,7 +73,7 @@ impl ClassifierMaps {
     /// Puts the tables into maps; `add` gives the place of one, by its name.
     ///
     /// `None` where a table has more entries than a program can count, which no map holds.
-    pub fn new(
+    pub(crate) fn new(
         tables: &Tables,
         ranks: u32,
         mut add: impl FnMut(&str, &[u8]) -> Place,

@@ -31,7 +31,7 @@ pub(super) fn seal(mut bytes: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
 /// # Errors
 ///
 /// It has not, or it is no object of ours, or one of a sockc that wrote no sum.
-pub fn check_sum(bytes: &[u8]) -> Result<(), ObjectError> {
+pub(crate) fn check_sum(bytes: &[u8]) -> Result<(), ObjectError> {
     let damaged = || ObjectError::damaged("its bytes are not those that its sum was made of");
     let start = place(bytes)?.ok_or_else(|| ObjectError::damaged("it has no sum"))?;
     let end = start.checked_add(SIZE).ok_or_else(damaged)?;

@@ -15,7 +15,7 @@
 //!   may be said of one packet.
 
 mod case;
-pub mod codes;
+pub(crate) mod codes;
 pub(crate) mod contents;
 mod endpoint;
 pub(crate) mod interface;
@@ -33,8 +33,8 @@ use crate::policy::{
 pub use interface::{class_of, example};
 pub use read::read;
 pub use world::DescribedWorld;
-pub use write::{describe, describe_case, describe_in};
-pub(crate) use write::{describe_on, endpoint};
+pub(crate) use write::{describe, describe_on, endpoint};
+pub use write::{describe_case, describe_in};
 
 /// What a text describes: an event, and what the machine around the policy says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! Not here: how any of it is made.
 
-use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
+use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, Span};
 
 use crate::artifact::Artifact;
@@ -12,37 +12,16 @@ use crate::classifier::Summary;
 use crate::diagram::BudgetExceeded;
 use crate::diagram::flatten::Flat;
 use crate::ir::Function;
+pub(crate) use crate::place::codes::TOO_LARGE as BUDGET;
 use crate::policy::Policy;
 use crate::tables::PlacedTable;
 
-/// A policy that says nothing.
-pub const SAYS_NOTHING: Code = Code("E0258");
-/// A policy that declares names and decides nothing.
-pub const DECIDES_NOTHING: Code = Code("W0505");
-/// A program would be beyond a limit of the kernel.
-pub const TOO_LARGE: Code = Code("E0401");
-/// The analysis would need more memory than it may take.
-pub const BUDGET: Code = Code("E0402");
-/// A lookup is to know the interface, which the target's kernel does not tell it.
-pub const NO_INTERFACE: Code = Code("E0403");
-
-/// The codes of this room, with short titles.
-pub const CODES: &[(Code, &str)] = &[
-    (
-        SAYS_NOTHING,
-        "a policy without a rule, a default or a declaration",
-    ),
-    (
-        DECIDES_NOTHING,
-        "a policy with neither a rule nor a default",
-    ),
-    (TOO_LARGE, "a program would be beyond a limit of the kernel"),
-    (BUDGET, "the policy is too large to analyse"),
-    (
-        NO_INTERFACE,
-        "this kernel does not tell a socket lookup the interface",
-    ),
-];
+sockc_grammar::codes! {
+    SAYS_NOTHING = "E0258", "a policy without a rule, a default or a declaration";
+    DECIDES_NOTHING = "W0505", "a policy with neither a rule nor a default";
+    TOO_LARGE = "E0401", "a program would be beyond a limit of the kernel";
+    NO_INTERFACE = "E0403", "this kernel does not tell a socket lookup the interface";
+}
 
 /// What came out.
 #[derive(Debug)]

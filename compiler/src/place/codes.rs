@@ -1,34 +1,16 @@
 //! What placement has to say of a policy that it cannot place.
 
-use sockc_grammar::diagnostic::{Code, Diagnostic};
+use sockc_grammar::diagnostic::Diagnostic;
 
 use crate::diagram::BudgetExceeded;
 use crate::policy::{Action, Policy, Rule};
 
-/// An `allow` that a socket lookup cannot evaluate, ahead of a rule of the lookup that it overlaps.
-pub const ALLOW_AHEAD: Code = Code("E0310");
-/// A `count … at tc` of packets that a rule `at xdp` drops.
-pub const COUNT_UNSEEN: Code = Code("E0311");
-/// A rule `at xdp` after one that only tc can evaluate, for some of the same packets.
-pub const TOO_EARLY: Code = Code("E0312");
-/// A policy whose diagrams are larger than the budget: the pipeline's code, met here first.
-pub const TOO_LARGE: Code = Code("E0402");
-
-/// Every code of placement, in order, with what it stands for.
-pub const CODES: &[(Code, &str)] = &[
-    (
-        ALLOW_AHEAD,
-        "an allow that a socket lookup cannot evaluate, ahead of a redirect that it overlaps",
-    ),
-    (
-        COUNT_UNSEEN,
-        "a count at tc of packets that a rule at xdp drops",
-    ),
-    (
-        TOO_EARLY,
-        "a rule at xdp that would run ahead of one before it in the list",
-    ),
-];
+sockc_grammar::codes! {
+    ALLOW_AHEAD = "E0310", "an allow that a socket lookup cannot evaluate, ahead of a redirect that it overlaps";
+    COUNT_UNSEEN = "E0311", "a count at tc of packets that a rule at xdp drops";
+    TOO_EARLY = "E0312", "a rule at xdp that would run ahead of one before it in the list";
+    TOO_LARGE = "E0402", "the policy is too large to analyse";
+}
 
 /// `allow` stands ahead of `own`, a rule of the lookup for some of the same packets, which has to know whether the
 /// allow matched and cannot, for this reason.

@@ -38,7 +38,7 @@ pub(super) fn chain(
 
 /// Whether any rule of the policy is at home in a socket lookup.
 #[must_use]
-pub fn has_lookup(policy: &Policy) -> bool {
+pub(crate) fn has_lookup(policy: &Policy) -> bool {
     policy
         .rules_of(Direction::In)
         .any(|(_, rule)| is_at_home(rule))

@@ -95,6 +95,15 @@ impl Family {
             Self::V6
         }
     }
+
+    /// The protocol whose header is checked as ICMP in this family.
+    #[must_use]
+    pub fn icmp(self) -> IpProtocol {
+        match self {
+            Self::V4 => IpProtocol::ICMP,
+            Self::V6 => IpProtocol::ICMP6,
+        }
+    }
 }
 
 /// What follows `from` or `to`.

@@ -24,7 +24,7 @@ const STEP: usize = 1 << 18;
 
 /// What stands in a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct List {
+pub(crate) struct List {
     /// The addresses.
     pub addresses: AddressSet,
     /// Lines with an element.
@@ -39,7 +39,7 @@ pub struct List {
 
 impl List {
     /// The first and the last address of each element.
-    pub fn written(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+    pub(crate) fn written(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
         let v4 = self
             .v4
             .iter()

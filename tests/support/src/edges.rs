@@ -102,7 +102,7 @@ impl Edges<'_> {
                 from: from_port,
                 to: to_port,
             },
-            number if number == icmp(family) => {
+            number if number == family.icmp() => {
                 let (kind, code) = self.pick(rng, |values| &values.icmp).unwrap_or((8, 0));
                 Transport::Icmp { kind, code }
             }
@@ -180,13 +180,6 @@ fn fragment(rng: &mut Rng) -> Fragment {
         0 => Fragment::First,
         1 => Fragment::Later,
         _ => Fragment::Whole,
-    }
-}
-
-fn icmp(family: Family) -> IpProtocol {
-    match family {
-        Family::V4 => IpProtocol::ICMP,
-        Family::V6 => IpProtocol::ICMP6,
     }
 }
 

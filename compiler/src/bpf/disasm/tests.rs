@@ -4,6 +4,7 @@ use super::*;
 use crate::bpf::asm::*;
 use crate::bpf::opcode::Register::*;
 use crate::bpf::opcode::{AluOp, JumpOp};
+use crate::tests::asm::{alu32_reg, mov32_reg, neg64};
 
 #[track_caller]
 fn check(insn: Insn, bytes: &str, words: &str) {
@@ -48,7 +49,7 @@ fn memory_access() {
         "db 10 08 00 00 00 00 00",
         "lock *(u64 *)(r0 + 8) += r1",
     );
-    let add = atomic_add32(R0, 0, R1);
+    let add = atomic_add(Width::W, R0, 0, R1);
     check(
         add,
         "c3 10 00 00 00 00 00 00",

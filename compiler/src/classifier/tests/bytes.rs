@@ -4,12 +4,13 @@
 //! [`crate::classifier::tables`] writes down and nothing else, so that a table that says something else than the strata
 //! it was made of is seen here.
 
+use super::super::stratum::hash;
 use super::super::tables::{
     FamilyTables, GROUP_AT, GROUP_BITS, INDEX_BITS, LAST_AT, LIST, MASK_BITS, RANK_AT, RankSlots,
     SERVICE_AT, SERVICE_BITS, SHIFT_AT, SIZE_AT, StratumTables, Tables, WORD_AT, address_words,
     record_size,
 };
-use super::super::{Dimension, GUARD, Root, SERVICE_SIZE, hash};
+use super::super::{Dimension, GUARD, Root, SERVICE_SIZE};
 use super::Packet;
 use crate::policy::Family;
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bpf::helper::Helper;
+use crate::tests::asm::mov32_reg;
 
 #[track_caller]
 fn fault(insns: Vec<Insn>) -> FaultKind {

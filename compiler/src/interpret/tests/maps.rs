@@ -3,6 +3,7 @@
 use super::*;
 use crate::bpf::constant::BPF_F_RDONLY_PROG;
 use crate::bpf::helper::Helper;
+use crate::tests::asm::{exchange64, fetch_add64};
 
 fn with_map(
     maps: &mut Maps,

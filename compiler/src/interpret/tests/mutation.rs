@@ -3,6 +3,7 @@
 use super::*;
 use crate::bpf::helper::Helper;
 use crate::testing::Rng;
+use crate::tests::asm::fetch_add64;
 
 /// Programs that are tried, each changed this often.
 const ROUNDS: usize = 4_000;

@@ -41,7 +41,7 @@ impl Pace {
 
 /// Which number a rate has in the array `rates`, or among those that share `buckets`.
 #[derive(Clone, Debug, Default)]
-pub struct Meters {
+pub(crate) struct Meters {
     rules: SecondaryMap<RuleId, Option<u32>>,
     logs: SecondaryMap<RuleId, Option<u32>>,
     defaults: Vec<(Direction, u32)>,
@@ -56,7 +56,7 @@ pub struct Meters {
 impl Meters {
     /// Gives out numbers: rates by rule, then the limits of logs, then those of answers, of so many kinds.
     #[must_use]
-    pub fn new(policy: &Policy, answers: u32) -> Self {
+    pub(crate) fn new(policy: &Policy, answers: u32) -> Self {
         let mut meters = Self::default();
         for (id, rule) in &policy.rules {
             meters.rules[id] = rule.rate.map(|rate| match rate.per {
@@ -83,13 +83,13 @@ impl Meters {
 
     /// The number of a rule's rate.
     #[must_use]
-    pub fn rule(&self, rule: RuleId) -> Option<u32> {
+    pub(crate) fn rule(&self, rule: RuleId) -> Option<u32> {
         self.rules[rule]
     }
 
     /// The bucket of the limit of a log: that of a rule, or of the default of a direction.
     #[must_use]
-    pub fn log(&self, rule: Option<RuleId>, direction: Direction) -> Option<u32> {
+    pub(crate) fn log(&self, rule: Option<RuleId>, direction: Direction) -> Option<u32> {
         match rule {
             Some(rule) => self.logs[rule],
             None => {

@@ -17,7 +17,7 @@ use crate::lower::Lowering;
 use crate::lower::meter::{Bucket, Pace, Ways};
 
 /// Addresses that are remembered; the kernel remembers 65,664 (`inet_peer_threshold`).
-pub const MAX_RECEIVERS: u32 = 65_536;
+pub(crate) const MAX_RECEIVERS: u32 = 65_536;
 
 /// How often an answer tries to take its token while others take theirs.
 const TRIES: usize = 4;

@@ -7,21 +7,12 @@ use super::{Described, codes};
 use crate::event::{Event, SocketAnswer};
 use crate::header_field::ByField;
 use crate::policy::{AddressSet, Family, GroupId, LiveEntry, LiveMapId, NetnsId, SetId, SocketId};
-use crate::protocol::IpProtocol;
 
 /// Type and code of an echo request.
 pub(super) fn plain_icmp(family: Family) -> (u8, u8) {
     match family {
         Family::V4 => (8, 0),
         Family::V6 => (128, 0),
-    }
-}
-
-/// The protocol whose header is checked as ICMP in this family.
-pub(super) fn icmp_of(family: Family) -> IpProtocol {
-    match family {
-        Family::V4 => IpProtocol::ICMP,
-        Family::V6 => IpProtocol::ICMP6,
     }
 }
 

@@ -1,10 +1,10 @@
 //! The syntax tree of a packet to the packet.
 
-use sockc_grammar::ast::{IcmpType, Packet, Protocol};
+use sockc_grammar::ast::{Packet, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::case::{Said, icmp_of, mistake, plain_icmp};
+use super::case::{Said, mistake, plain_icmp};
 use super::endpoint::{End, end};
 use super::with::{no_meaning, said};
 use super::{Described, codes, interface};
@@ -13,11 +13,10 @@ use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::field::FieldKind;
 use crate::header_field::{Exists, HeaderField, Plain};
 use crate::hook::Hook;
-use crate::names::IcmpKind;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{ClassId, Direction, Family, GroupId, Policy};
 use crate::protocol::IpProtocol;
-use crate::values::codes as values;
+use crate::values::protocols::{Written, icmp_type, protocol};
 
 /// The packet (or write) that the words describe. `whole` is the span of all of them, for what is missing.
 ///
@@ -216,7 +215,7 @@ impl Kind {
                 _ => Transport::Ports { from, to },
             });
         }
-        if self.number != icmp_of(self.family) {
+        if self.number != self.family.icmp() {
             return Ok(Transport::None);
         }
         let (kind, code) = self.icmp.unwrap_or(plain_icmp(self.family));
@@ -266,97 +265,28 @@ impl Kind {
 type Named = (IpProtocol, Option<(u8, u8)>);
 
 fn protocol_of(written: &Spanned<Protocol>, family: Family) -> Result<Named, Box<Diagnostic>> {
-    let number = match &written.value {
-        Protocol::Tcp => IpProtocol::TCP,
-        Protocol::Udp => IpProtocol::UDP,
-        Protocol::Sctp => IpProtocol::SCTP,
-        Protocol::Esp => IpProtocol::ESP,
-        Protocol::Ah => IpProtocol::AH,
-        Protocol::Gre => IpProtocol::GRE,
-        Protocol::Number(number) => {
-            IpProtocol(byte(number.value, number.span, values::PROTOCOL_NUMBER)?)
-        }
-        Protocol::Icmp(types) => {
-            return icmp(IcmpKind::Icmp, types, written.span, family == Family::V4);
-        }
-        Protocol::Icmp6(types) => {
-            return icmp(IcmpKind::Icmp6, types, written.span, family == Family::V6);
-        }
+    let (kind, types) = match protocol(&written.value)? {
+        Written::Plain(number) => return Ok((number, None)),
+        Written::Icmp(kind, types) => (kind, types),
     };
-    Ok((number, None))
-}
-
-fn icmp(
-    kind: IcmpKind,
-    types: &[Spanned<IcmpType>],
-    span: Span,
-    family_fits: bool,
-) -> Result<Named, Box<Diagnostic>> {
-    let number = match kind {
-        IcmpKind::Icmp => IpProtocol::ICMP,
-        IcmpKind::Icmp6 => IpProtocol::ICMP6,
-    };
-    if !family_fits {
+    let number = kind.family().icmp();
+    if kind.family() != family {
         return Err(mistake(
             codes::FAMILIES_DIFFER,
             "`icmp` goes with IPv4 addresses, `icmp6` with IPv6 addresses",
-            span,
+            written.span,
             "of the other family than the addresses",
             format!("write the other one, or `proto {number}` if that is meant"),
         ));
     }
     match types {
         [] => Ok((number, None)),
-        [one] => Ok((number, Some(icmp_type(kind, one)?))),
+        [one] => {
+            let found = icmp_type(kind, one)?;
+            Ok((number, Some((found.kind, found.code.unwrap_or(0)))))
+        }
         [_, second, ..] => Err(does_not_fit("a packet has one ICMP type", second.span)),
     }
-}
-
-fn icmp_type(kind: IcmpKind, written: &Spanned<IcmpType>) -> Result<(u8, u8), Box<Diagnostic>> {
-    let span = written.span;
-    match &written.value {
-        IcmpType::Number(kind) => Ok((byte(*kind, span, values::ICMP_NUMBER)?, 0)),
-        IcmpType::WithCode(kind, code) => Ok((
-            byte(*kind, span, values::ICMP_NUMBER)?,
-            byte(*code, span, values::ICMP_NUMBER)?,
-        )),
-        IcmpType::Name(name) => {
-            let found = kind.named(name);
-            found
-                .map(|found| (found.kind, found.code.unwrap_or(0)))
-                .ok_or_else(|| unknown_type(kind, name, span))
-        }
-    }
-}
-
-fn unknown_type(kind: IcmpKind, name: &str, span: Span) -> Box<Diagnostic> {
-    let help = match crate::names::nearest(name, kind.names()) {
-        Some(near) => format!("write `{near}`, or the type's number"),
-        None => "write the type's number".to_owned(),
-    };
-    mistake(
-        values::UNKNOWN_ICMP_TYPE,
-        format!("no ICMP type is called `{name}`"),
-        span,
-        "not in the table of ICMP types",
-        help,
-    )
-}
-
-fn byte(
-    number: u64,
-    span: Span,
-    code: sockc_grammar::diagnostic::Code,
-) -> Result<u8, Box<Diagnostic>> {
-    u8::try_from(number).map_err(|_| {
-        mistake(
-            code,
-            format!("there is no such number as {number} here"),
-            span,
-            "numbers end at 255",
-            "write a number from 0 to 255",
-        )
-    })
 }
 
 /// The group whose process does it. Nothing is known then but protocol, addresses and ports.

@@ -14,7 +14,7 @@ use crate::protocol::IpProtocol;
 
 /// The packet in words, without anything that is not in its header.
 #[must_use]
-pub fn describe(header: &Header, direction: Direction) -> String {
+pub(crate) fn describe(header: &Header, direction: Direction) -> String {
     let with = header_with(header, direction);
     sentence(direction, &packet_words(header, direction), None, &with)
 }

@@ -6,7 +6,7 @@ use sockc_grammar::source::SourceMap;
 
 use crate::policy::Policy;
 use crate::protocol::IpProtocol;
-use crate::resolve::resolve;
+use crate::tests::resolve;
 
 /// What the rules of the table refer to.
 const FRAME: &str = "\
@@ -73,7 +73,7 @@ fn resolved(text: &str) -> (Option<Policy>, Vec<Diagnostic>) {
     let id = sources.add("test.sk", text);
     let (file, mistakes) = parse(&sources, id);
     assert!(mistakes.is_empty(), "{text}: {mistakes:?}");
-    resolve(&file, &sources, "test")
+    resolve(file, &sources, "test")
 }
 
 /// The codes of the errors in a rule.
