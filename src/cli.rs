@@ -231,7 +231,9 @@ pub(crate) enum Emit {
     Placement,
     /// The decision structure of each hook
     Decision,
-    /// The intermediate representation
+    /// The intermediate representation as it is lowered, before all passes
+    IrLowered,
+    /// The intermediate representation, after all passes
     Ir,
     /// The instructions
     Asm,

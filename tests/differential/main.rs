@@ -214,6 +214,7 @@ fn compile(text: &str, structure: Structure, target: &Target) -> (SourceMap, Com
         structure,
         counters: Counters::Kept,
         expects: sockc_compiler::pipeline::Expects::Asked,
+        passes: sockc_compiler::pipeline::Passes::Run,
     };
     let outcome = pipeline::compile(&mut sources, id, "random", options, &mut Texts::default());
     (sources, outcome)

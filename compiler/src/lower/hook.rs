@@ -27,6 +27,21 @@ pub(super) struct Code {
     pub(super) noted: &'static [(i16, u8)],
     /// Whether the kernel may take the program off its CPU while it counts.
     pub(super) preemptible: bool,
+    /// How it gets at the bytes of a packet, if it sees packets.
+    pub(super) reach: Option<Reach>,
+}
+
+/// How a program gets at the bytes of a packet.
+#[derive(Clone, Copy)]
+pub(super) struct Reach {
+    /// Where the context says where the bytes begin that can be read directly, and where they end.
+    pub(super) bounds: [i16; 2],
+    /// Whether the frame is the kernel's already, in a buffer: only a part of it may be read directly, and helpers read the
+    /// rest; the context says its length, and the tag that was taken off it. Otherwise all of the frame is there, and what
+    /// it is only the frame says.
+    pub(super) buffered: bool,
+    /// Where the context says the interface that it came in by.
+    pub(super) interface: i16,
 }
 
 /// The code of a hook.
@@ -94,6 +109,22 @@ fn address(field: Field, from: i16, to: i16) -> Option<i16> {
 }
 
 impl Lowering<'_> {
+    /// How the program gets at the bytes of its packet; the prologue of packets is for hooks that see some.
+    pub(super) fn reach(&mut self) -> Option<Reach> {
+        let hook = self.source.chain.hook;
+        let reach = code(hook).reach;
+        if reach.is_none() {
+            self.builder.bug(format!("{hook:?} sees no packets"));
+        }
+        reach
+    }
+
+    /// Whether the frame is in a buffer of the kernel.
+    pub(super) fn is_buffered(&self) -> bool {
+        let reach = code(self.source.chain.hook).reach;
+        reach.is_some_and(|reach| reach.buffered)
+    }
+
     /// Loads what stands at a place, as it stands there.
     pub(super) fn load_at(&mut self, dst: Value, place: &Place) {
         match place.base {
