@@ -1,9 +1,9 @@
-//! Where programs of ours hang in the kernel, and how that is named in the state folder.
+//! Where our programs hang in the kernel, and how that is named in the state folder.
 //!
 //! A [`Point`] is a place with one pair of program slots, for instance what arrives on one interface; a [`Hook`] is the
 //! attachment of a dispatcher that calls the program in these slots. Slots belong to an interface and not to a class of
 //! interfaces, so that one word moves an interface from one class to another together with everything else. A hook's whole description is in the name of its pin, so that what a killed
-//! command left can be taken away without any other record.
+//! command left can be removed without any other record.
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_runtime::{Error, Missing, entry_text};
 
-use crate::cli::{MapChange, MapClear, MapDel, MapLoad, MapVerb, Place};
+use crate::cli::{Deployment, MapChange, MapClear, MapDel, MapLoad, MapVerb};
 use crate::exit::Exit;
 use crate::files::input;
 use crate::machine::entries::{entries, lines, removed};
@@ -140,7 +140,7 @@ fn changed(map: &str, done: Result<usize, Error>, output: &mut Output) -> Result
 }
 
 /// Names the live maps.
-fn names(place: &Place, output: &mut Output) -> Result<(), Exit> {
+fn names(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
     let maps =
         sockc_runtime::map_names(&options(place)).map_err(|error| refused(&error, output))?;
     if output.is_json() {
@@ -174,7 +174,7 @@ fn entries_of(number: impl ToString) -> String {
     }
 }
 
-fn show(place: &Place, map: &str, output: &mut Output) -> Result<(), Exit> {
+fn show(place: &Deployment, map: &str, output: &mut Output) -> Result<(), Exit> {
     let map =
         sockc_runtime::map_list(&options(place), map).map_err(|error| refused(&error, output))?;
     let entries: Vec<String> = map.entries.iter().map(entry_text).collect();

@@ -7,7 +7,7 @@ use sockc_runtime::{Element, Expiry, Missing, Options, Prefix};
 
 use crate::cli::duration;
 use crate::cli::element::{all, elements};
-use crate::cli::{Place, SetLoad, SetVerb};
+use crate::cli::{Deployment, SetLoad, SetVerb};
 use crate::exit::Exit;
 use crate::files::input;
 use crate::machine::{options, refused};
@@ -109,7 +109,7 @@ fn declared(expires: Option<Expiry>) -> Expiry {
 }
 
 fn changed(
-    place: &Place,
+    place: &Deployment,
     set: &str,
     change: impl FnOnce(&Options) -> Result<usize, sockc_runtime::Error>,
     output: &mut Output,
@@ -154,7 +154,7 @@ fn read(load: &SetLoad, output: &mut Output) -> Result<Vec<Prefix>, Exit> {
 }
 
 /// Names the live sets.
-fn names(place: &Place, output: &mut Output) -> Result<Exit, Exit> {
+fn names(place: &Deployment, output: &mut Output) -> Result<Exit, Exit> {
     let sets =
         sockc_runtime::set_names(&options(place)).map_err(|error| refused(&error, output))?;
     if output.is_json() {
@@ -185,7 +185,7 @@ fn of_most(elements: usize, max: impl ToString) -> String {
     format!("{elements} of at most {}", count::of(max, "element"))
 }
 
-fn show(place: &Place, set: &str, output: &mut Output) -> Result<Exit, Exit> {
+fn show(place: &Deployment, set: &str, output: &mut Output) -> Result<Exit, Exit> {
     let set =
         sockc_runtime::set_list(&options(place), set).map_err(|error| refused(&error, output))?;
     if output.is_json() {

@@ -2,7 +2,7 @@
 
 use super::{Action, DefaultVerdict};
 
-/// A place in the kernel where a program of ours runs.
+/// A place in the kernel where one of our programs runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Hook {
     /// XDP, packets that arrive.
